@@ -1,0 +1,64 @@
+"""The one error tree: a sentence, a hint, an exit code.
+
+Exit codes are part of the command line's contract:
+0 good, 1 failed, 2 wrong usage or file, 3 could not be observed.
+"""
+
+from __future__ import annotations
+
+
+class MngdbError(Exception):
+    """Something failed. `message` is one sentence, `hint` says what to do next."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # errors cross a pipe from the engines' worker processes
+        return (type(self), (self.message, self.hint))
+
+
+class UsageError(MngdbError):
+    """The command was given wrongly, or a file or secret it needs is wrong."""
+
+    exit_code = 2
+
+
+class SpecError(UsageError):
+    """The file is wrong. `message` holds one line per problem: file:line:column: what."""
+
+
+class SecretError(UsageError):
+    """A secret is missing, empty, unreadable or readable by others."""
+
+
+class UnobservableError(MngdbError):
+    """A server could not be asked; nothing is known, neither good nor bad."""
+
+    exit_code = 3
+
+
+class ConnectError(UnobservableError):
+    """A login to a server did not succeed. `kind` names the cause for the diagnosis.
+
+    Kinds: down, auth, hba, database, tls, disk, limit, starting, other.
+    """
+
+    def __init__(self, message: str, hint: str | None = None, kind: str = "other") -> None:
+        super().__init__(message, hint)
+        self.kind = kind
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.message, self.hint, self.kind))
+
+
+class StepError(MngdbError):
+    """A step could not be done; the server is as it was before that step."""
+
+
+class LockedError(MngdbError):
+    """Another mngdb works on this stack right now."""

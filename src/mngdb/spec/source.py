@@ -1,0 +1,223 @@
+"""Reads YAML with the place of every key and value, merges files, fills in ${VAR}.
+
+Nothing here knows what the keys mean. Places are kept by path, so that an error in the third
+of four merged files names that file, its line and its column.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mngdb.errors import SpecError, UsageError
+
+#: A file larger than this is not a description of a stack; 500 apps need about 50 KB.
+MAX_BYTES = 1 << 20
+#: Aliases are followed at most to this many nodes ("billion laughs").
+MAX_NODES = 100_000
+MAX_DEPTH = 50
+
+Trail = tuple[str | int, ...]
+
+_VARIABLE = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|(\{))")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something stands: file, line and column, both from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass
+class Document:
+    """Plain data, and the place of the key (`keys`) and the value (`values`) at each path."""
+
+    data: dict[str, Any]
+    keys: dict[Trail, Place] = field(default_factory=dict)
+    values: dict[Trail, Place] = field(default_factory=dict)
+
+    def place(self, trail: Trail, *, key: bool = False) -> Place:
+        """The place of `trail`, or of its nearest parent that stands in a file."""
+        table = self.keys if key else self.values
+        if trail in table:
+            return table[trail]
+        while trail and trail not in self.values:
+            trail = trail[:-1]
+        return self.values[trail]
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML 1.2's core types: `03:00` is a text, `on` and `no` are texts, dates are texts."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+
+_TYPES = (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
+)
+for _name, _pattern, _first in _TYPES:
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), _first
+    )
+
+
+def read(path: Path, variables: Mapping[str, str]) -> Document:
+    """One file. Raises SpecError with file, line and column, or UsageError if unreadable."""
+    name = str(path)
+    try:
+        with path.open("rb") as handle:
+            raw = handle.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise UsageError(
+            f"{name}: no such file", "write one with 'mngdb init', or name another with -f"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{name}: cannot be read: {error.strerror}") from None
+    if len(raw) > MAX_BYTES:
+        raise SpecError(f"{name}: larger than {MAX_BYTES >> 20} MB; this is not a stack's file")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{name}: not UTF-8 text (byte {error.start})") from None
+    return parse(text, name, variables)
+
+
+def parse(text: str, name: str, variables: Mapping[str, str]) -> Document:
+    """As `read`, from text."""
+    loader = None
+    try:
+        loader = _Loader(text)
+        root = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        raise SpecError(f"{where}: {error.problem or error.context}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise SpecError(f"{name}: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise SpecError(f"{name}: nested deeper than {MAX_DEPTH} levels") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+    if root is None:
+        raise SpecError(f"{name}: the file is empty", "write one with 'mngdb init'")
+    if not isinstance(root, yaml.MappingNode):
+        raise SpecError(f"{name}:1:1: the file has to be a mapping of keys, like 'name: mng'")
+    document = Document({})
+    _Reader(name, variables, document).mapping(root, (), document.data)
+    return document
+
+
+class _Reader:
+    def __init__(self, name: str, variables: Mapping[str, str], document: Document) -> None:
+        self.name, self.variables, self.document = name, variables, document
+        self.nodes = 0
+
+    def place(self, node: yaml.Node) -> Place:
+        return Place(self.name, node.start_mark.line + 1, node.start_mark.column + 1)
+
+    def fail(self, node: yaml.Node, message: str, hint: str | None = None) -> SpecError:
+        return SpecError(f"{self.place(node)}: {message}", hint)
+
+    def value(self, node: yaml.Node, trail: Trail) -> Any:
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise self.fail(node, f"more than {MAX_NODES} values after aliases are followed")
+        if len(trail) > MAX_DEPTH:
+            raise self.fail(node, f"nested deeper than {MAX_DEPTH} levels")
+        self.document.values[trail] = self.place(node)
+        if isinstance(node, yaml.MappingNode):
+            return self.mapping(node, trail, {})
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*trail, i)) for i, item in enumerate(node.value)]
+        return self.scalar(node)
+
+    def mapping(self, node: yaml.MappingNode, trail: Trail, into: dict[str, Any]) -> Any:
+        self.document.values[trail] = self.place(node)
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise self.fail(key_node, "a key has to be a plain word")
+            key = str(key_node.value)
+            if key in into:
+                first = self.document.keys[*trail, key]
+                raise self.fail(key_node, f"the key {key!r} stands twice, first at {first}")
+            if "\0" in key or "${" in key:
+                raise self.fail(key_node, "variables are filled in in values, never in keys")
+            self.document.keys[*trail, key] = self.place(key_node)
+            into[key] = self.value(value_node, (*trail, key))
+        return into
+
+    def scalar(self, node: yaml.Node) -> Any:
+        text, tag, filled = str(node.value), node.tag, str(node.value)
+        if "$" in text:
+            filled = _VARIABLE.sub(lambda match: self.variable(node, match), text)
+        plain = isinstance(node, yaml.ScalarNode) and node.style is None
+        if filled != text and plain:
+            # as Compose does: `port: ${PORT}` is a number when PORT is one
+            tag = next(
+                (f"tag:yaml.org,2002:{n}" for n, p, _ in _TYPES if re.fullmatch(p, filled)), ""
+            )
+        if tag == "tag:yaml.org,2002:null":
+            return None
+        if tag == "tag:yaml.org,2002:bool":
+            return filled.lower() == "true"
+        try:
+            if tag == "tag:yaml.org,2002:int":
+                return int(filled)
+            if tag == "tag:yaml.org,2002:float":
+                return float(filled)
+        except ValueError:
+            raise self.fail(node, f"{filled[:40]!r} is not a number") from None
+        if tag.startswith("tag:yaml.org,2002:python") or tag.startswith("!"):
+            raise self.fail(node, f"the tag {tag!r} is not allowed here")
+        return filled
+
+    def variable(self, node: yaml.Node, match: re.Match[str]) -> str:
+        dollar, name, default, broken = match.groups()
+        if dollar:
+            return "$"
+        if broken:
+            raise self.fail(node, "a '${' without its end", "write $$ for a plain dollar sign")
+        value = self.variables.get(name)
+        if value:
+            return value
+        if default is not None:
+            return str(default)
+        raise self.fail(
+            node,
+            f"the variable {name} is not set in the environment",
+            f"set it, or write ${{{name}:-default}}",
+        )
+
+
+def merge(first: Document, second: Document) -> Document:
+    """`second` over `first`: mappings are joined key by key, everything else is replaced."""
+    merged = Document(
+        _join(first.data, second.data, ()), dict(first.keys), dict(first.values)
+    )
+    merged.keys.update(second.keys)
+    merged.values.update(second.values)
+    return merged
+
+
+def _join(first: Any, second: Any, trail: Trail) -> Any:
+    if not (isinstance(first, dict) and isinstance(second, dict)):
+        return second
+    joined = dict(first)
+    for key, value in second.items():
+        joined[key] = _join(first[key], value, (*trail, key)) if key in first else value
+    return joined

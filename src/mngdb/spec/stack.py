@@ -1,0 +1,115 @@
+"""The stack: what the file means, with every default filled in and every name resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mngdb.spec.base import EngineName, Target
+from mngdb.spec.file import ENGINES, AnyGrant, AnyInstance, Backup, StackFile
+from mngdb.spec.units import Amount
+
+#: Share of the machine that each engine's cache may take when the file says nothing:
+#: PostgreSQL's manual (shared_buffers) and half of MongoDB's own default, which leaves room for
+#: the neighbours; Redis gets the guide's 70 % of what they leave.
+_SHARES = {"postgres": 0.25, "mongodb": 0.25}
+_REDIS_SHARE = 0.70
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One server of the stack and who may use it."""
+
+    name: str
+    engine: EngineName
+    unit: str
+    spec: AnyInstance
+    target: Target
+    tls: bool
+    memory: Amount
+    grants: Mapping[str, AnyGrant]
+    """App to right."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Everything that one file describes. `folder` is where the file is."""
+
+    name: str
+    folder: Path
+    files: tuple[Path, ...]
+    source: StackFile
+    instances: Mapping[str, Instance]
+    apps: Mapping[str, Mapping[str, AnyGrant]]
+    backup: Backup | None
+
+    @property
+    def state(self) -> Path:
+        """The folder of mngdb's own state, beside the file."""
+        return self.folder / ".mngdb"
+
+    @property
+    def by_engine(self) -> dict[str, list[Instance]]:
+        """The instances of each engine that the stack has."""
+        found: dict[str, list[Instance]] = {}
+        for instance in self.instances.values():
+            found.setdefault(instance.engine, []).append(instance)
+        return found
+
+
+def declared(source: StackFile) -> dict[str, AnyInstance]:
+    """Instance name to what the file says of it; default instances first."""
+    found: dict[str, AnyInstance] = {}
+    for engine in ENGINES:
+        spec = getattr(source, engine)
+        if spec is not None:
+            found[engine] = spec
+    return found | dict(source.instances)
+
+
+def resolve(
+    source: StackFile, grants: Mapping[str, Mapping[str, AnyGrant]], files: tuple[Path, ...]
+) -> Stack:
+    """The stack that a valid file describes."""
+    specs = declared(source)
+    shares = _memory(source, specs)
+    instances = {
+        name: Instance(
+            name=name,
+            engine=spec.engine,
+            unit=f"{source.name}-{ENGINES[name][0] if name in ENGINES else name}",
+            spec=spec,
+            target=spec.target or source.target,
+            tls=source.tls if spec.tls is None else spec.tls,
+            memory=shares[name],
+            grants={app: rights[name] for app, rights in grants.items() if name in rights},
+        )
+        for name, spec in specs.items()
+    }
+    return Stack(
+        name=source.name,
+        folder=files[0].resolve().parent,
+        files=files,
+        source=source,
+        instances=instances,
+        apps=grants,
+        backup=source.backup,
+    )
+
+
+def _memory(source: StackFile, specs: Mapping[str, AnyInstance]) -> dict[str, Amount]:
+    """Memory of each instance. Servers of one engine share that engine's part evenly."""
+    here = [n for n, s in specs.items() if (s.target or source.target).external is None]
+    count = {engine: sum(specs[n].engine == engine for n in here) or 1 for engine in ENGINES}
+    found: dict[str, Amount] = {}
+    taken = 0.0
+    for name, spec in specs.items():
+        if spec.memory is not None:
+            found[name] = spec.memory
+        elif spec.engine != "redis":
+            found[name] = Amount(share=round(_SHARES[spec.engine] / count[spec.engine], 4))
+        if name in here and spec.engine != "redis":
+            taken += found[name].share or 0.0
+    left = _REDIS_SHARE * max(0.1, 1 - taken) / count["redis"]
+    return {name: found.get(name) or Amount(share=round(left, 4)) for name in specs}
