@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from mngdb.secret import Secret
@@ -18,7 +18,7 @@ from mngdb.spec.stack import Instance
 
 #: What a step does, as `plan` names it.
 Action = Literal[
-    "create", "change", "grant", "revoke", "drop", "rebuild", "start", "restart", "reload", "write"
+    "create", "change", "grant", "revoke", "drop", "rebuild", "start", "restart", "reload", "stop"
 ]
 
 
@@ -78,8 +78,10 @@ class Unit:
     argv: tuple[str, ...]
     files: tuple[File, ...]
     prepare: tuple[str, ...] = ()
-    stop_signal: int = 15
-    ready_log: str = ""
+    cold_files: frozenset[str] = frozenset()
+    """Files that the server reads only when it starts, and that show in no setting."""
+    data_version: tuple[str, str] | None = None
+    """A file in the data folder and what it has to hold: the major version that wrote it."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,11 @@ class Step:
     restart: bool = False
     destructive: bool = False
 
-    def as_json(self) -> dict[str, object]:
+    def bare(self) -> Step:
+        """The step as text only: what crosses a pipe from a worker."""
+        return replace(self, run=_told)
+
+    def as_json(self) -> dict[str, Any]:
         """The step as `plan --json` shows it."""
         return {
             "instance": self.instance,
@@ -155,6 +161,10 @@ class Step:
             "restart": self.restart,
             "destructive": self.destructive,
         }
+
+
+def _told(_: Any) -> None:
+    raise TypeError("a step that came over a pipe is for showing only")
 
 
 @dataclass(frozen=True)
@@ -188,6 +198,8 @@ class Engine(Protocol):
     """What an engine can do. `session` is whatever `connect` gives; `facts` what `observe` gives."""
 
     name: EngineName
+    stop_signal: int
+    """What asks the server to stop cleanly and at once."""
 
     def secrets(self, asked: Instance) -> Iterable[str]:
         """Names of the secrets that the engine needs besides `admin` and the apps'."""
@@ -232,6 +244,10 @@ class Engine(Protocol):
 
     def reconcile(self, asked: Asked, facts: Any) -> Outcome:
         """What differs between asked and found. Pure: the steps run later, on a session."""
+        ...
+
+    def unmarked(self, asked: Asked) -> frozenset[str]:
+        """Objects of the file that cannot carry a mark on the server (`Asked.known` next time)."""
         ...
 
     def apply(self, session: Any, changes: Sequence[Change]) -> None:

@@ -12,6 +12,12 @@ from pathlib import Path
 
 from mngdb.errors import MngdbError
 
+#: Writes who it is (pid, start, boot), then becomes the server under the same pid.
+_LAUNCHER = (
+    'umask 077; { echo $$; cat "/proc/$$/stat" /proc/sys/kernel/random/boot_id; } > "$0" '
+    '&& exec "$@"'
+)
+
 
 @dataclass(frozen=True)
 class Account:
@@ -79,7 +85,7 @@ def spawn(
     The pid is written before the program starts, so no moment exists at which a server
     runs that the next command would not find.
     """
-    launcher = ["/bin/sh", "-c", 'umask 077; echo $$ > "$0" && exec "$@"', str(pidfile), *argv]
+    launcher = ["/bin/sh", "-c", _LAUNCHER, str(pidfile), *argv]
     with log.open("ab") as sink:
         return subprocess.Popen(
             launcher,

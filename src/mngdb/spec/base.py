@@ -28,7 +28,9 @@ def _text(value: object) -> object:
 def _bind(value: str) -> str:
     address = ip_address(value)  # its own ValueError says what is wrong
     if address.is_unspecified:
-        raise ValueError(f"{value} opens the server to every network; name the address to listen on")
+        raise ValueError(
+            f"{value} opens the server to every network; name the address to listen on"
+        )
     return str(address)
 
 
@@ -123,8 +125,7 @@ class BaseInstance(Model):
         for name in self.settings:
             if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", name):
                 raise ValueError(f"{name!r} is no setting's name")
-            if name in self.reserved_settings:
-                raise ValueError(
-                    f"the setting {name!r} follows from {self.reserved_settings[name]}"
-                )
+            reserved = {key.lower(): why for key, why in self.reserved_settings.items()}
+            if name.lower() in reserved:
+                raise ValueError(f"the setting {name!r} follows from {reserved[name.lower()]}")
         return self

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator,
 
 from mngdb.spec.base import Model, Target
 from mngdb.spec.mongodb import MongodbGrant, MongodbInstance
-from mngdb.spec.names import PlainName, check_app
+from mngdb.spec.names import InstanceName, PlainName, check_app
 from mngdb.spec.postgres import PostgresGrant, PostgresInstance
 from mngdb.spec.redis import RedisGrant, RedisInstance
 from mngdb.spec.units import Duration
@@ -126,7 +126,7 @@ class StackFile(Model):
     """The default Redis instance."""
     mongodb: MongodbInstance | None = None
     """The default MongoDB instance."""
-    instances: dict[PlainName, NamedInstance] = Field(default_factory=dict)
+    instances: dict[InstanceName, NamedInstance] = Field(default_factory=dict)
     """More instances, under names of their own."""
     apps: dict[AppName, dict[str, Any]] = Field(
         default_factory=dict,

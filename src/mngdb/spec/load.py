@@ -82,8 +82,10 @@ def _literal_secrets(data: Any, trail: Trail) -> Sequence[Problem]:
 def _no_instance(app: str, name: str, known: list[str]) -> Problem:
     trail = ("apps", app, name)
     if name in ENGINES:
-        return trail, f"the app {app} uses {name}, which this file does not have", (
-            f"add '{name}: {{}}' to the file"
+        return (
+            trail,
+            f"the app {app} uses {name}, which this file does not have",
+            (f"add '{name}: {{}}' to the file"),
         )
     return trail, f"unknown instance {name!r}{_near(name, [*known, *ENGINES])}", None
 
@@ -101,8 +103,13 @@ def _conflicts(
         trail: Trail = (name,) if name in ENGINES else ("instances", name)
         if (spec.target or parsed.target).external is not None:
             if "port" in spec.model_fields_set:
-                problems.append(((*trail, "port"), "the port of an external server is in its url", None))
+                problems.append(
+                    ((*trail, "port"), "the port of an external server is in its url", None)
+                )
             continue
+        if spec.target and spec.target.local and spec.target.local.model_fields_set:
+            text = "data and account are said once, for the stack"
+            problems.append(((*trail, "target"), text, "move them to the top level's 'target'"))
         if spec.port in ports:
             text = f"{name} and {ports[spec.port]} both want port {spec.port}"
             problems.append(((*trail, "port"), text, f"give {name} a port of its own"))
@@ -158,9 +165,9 @@ def _in_data(data: Any, loc: Trail, kind: str) -> Trail:
     """The part of a pydantic location that stands in the file (it also names union members)."""
     trail: Trail = ()
     for index, part in enumerate(loc):
-        if isinstance(data, dict) and part in data:
-            data = data[part]
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+        if (isinstance(data, dict) and part in data) or (
+            isinstance(data, list) and isinstance(part, int) and part < len(data)
+        ):
             data = data[part]
         elif index == len(loc) - 1 and (kind == "extra_forbidden" or part == _KEY):
             pass
@@ -196,6 +203,13 @@ def _plain(kind: Any) -> list[Any]:
     if get_origin(kind) in (Union, UnionType):
         return [one for part in get_args(kind) for one in _plain(part)]
     return [kind]
+
+
+def members(kind: Any) -> list[type[BaseModel]]:
+    """The models that an annotation names, however deep."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return [kind]
+    return [one for part in get_args(kind) for one in members(part)]
 
 
 def _is_engine(model: Any, engine: str) -> bool:

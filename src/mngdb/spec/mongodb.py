@@ -38,6 +38,8 @@ class Index(Model):
     def _fits(self) -> Index:
         if self.ttl is not None and len(self.keys) != 1:
             raise ValueError("a TTL index has exactly one field")
+        if self.ttl is not None and self.ttl.total_seconds() > 2_147_483_647:
+            raise ValueError("a TTL is at most 2147483647 seconds (MongoDB's limit)")
         if self.ttl is not None and self.ttl % timedelta(seconds=1):
             raise ValueError("a TTL counts whole seconds")
         if self.sparse and self.partial is not None:
@@ -71,10 +73,10 @@ class Database(Model):
 class MongodbInstance(BaseInstance):
     """A MongoDB server: a replica set of one node."""
 
-    reserved_settings: ClassVar[dict[str, str]] = {
-        name: "the instance's own keys and from where its files are"
-        for name in ("port", "bindIp", "dbpath", "logpath", "keyFile", "auth", "replSet")
-    }
+    reserved_settings: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("port", "bindIp", "dbpath", "logpath", "keyFile", "auth", "replSet"),
+        "the instance's own keys and from where its files are",
+    )
 
     engine: Literal["mongodb"] = "mongodb"
     port: Port = 27017

@@ -65,7 +65,7 @@ def _mongo_database(value: str) -> str:
     _no_control(value)
     if not value or len(value.encode()) > 63 or re.search(r'[/\\. "$*<>:|?]', value):
         raise ValueError(
-            f"{_short(value)} has to be 1 to 63 bytes long, without any of / \\ . \" $ * < > : | ? "
+            f'{_short(value)} has to be 1 to 63 bytes long, without any of / \\ . " $ * < > : | ? '
             "and space (MongoDB's limit)"
         )
     if value.lower() in {"admin", "local", "config"}:
@@ -101,7 +101,17 @@ def _redis_pattern(value: str) -> str:
     return value
 
 
+def _instance(value: str) -> str:
+    """Without `_`, so that the secret INSTANCE_APP names one pair only."""
+    if "_" in value:
+        raise ValueError(f"{_short(value)}: the name of an instance has no '_'; use '-'")
+    return _plain(value)
+
+
 PlainName = Annotated[str, AfterValidator(_plain), Field(json_schema_extra={"pattern": _PLAIN})]
+InstanceName = Annotated[
+    str, AfterValidator(_instance), Field(json_schema_extra={"pattern": _PLAIN})
+]
 PostgresName = Annotated[str, AfterValidator(_postgres)]
 MongoDatabaseName = Annotated[str, AfterValidator(_mongo_database)]
 MongoCollectionName = Annotated[str, AfterValidator(_mongo_collection)]

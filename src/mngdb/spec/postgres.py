@@ -17,14 +17,24 @@ _HERE = "the instance's own keys (port, bind, tls) and from where its files are"
 class PostgresInstance(BaseInstance):
     """A PostgreSQL server."""
 
-    reserved_settings: ClassVar[dict[str, str]] = {
-        name: _HERE
-        for name in (
-            "listen_addresses", "port", "unix_socket_directories", "unix_socket_permissions",
-            "hba_file", "ident_file", "data_directory", "config_file", "ssl", "ssl_cert_file",
-            "ssl_key_file", "ssl_ca_file", "external_pid_file",
-        )
-    } | {"password_encryption": "mngdb: logins are SCRAM only"}
+    reserved_settings: ClassVar[dict[str, str]] = dict.fromkeys(
+        (
+            "listen_addresses",
+            "port",
+            "unix_socket_directories",
+            "unix_socket_permissions",
+            "hba_file",
+            "ident_file",
+            "data_directory",
+            "config_file",
+            "ssl",
+            "ssl_cert_file",
+            "ssl_key_file",
+            "ssl_ca_file",
+            "external_pid_file",
+        ),
+        _HERE,
+    ) | {"password_encryption": "mngdb: logins are SCRAM only"}
 
     engine: Literal["postgres"] = "postgres"
     version: Version | None = "17"

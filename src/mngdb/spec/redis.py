@@ -13,8 +13,14 @@ from mngdb.spec.names import RedisPattern
 from mngdb.spec.units import Duration, Size, parse_size
 
 Eviction = Literal[
-    "noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random",
-    "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
+    "noeviction",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-random",
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-random",
+    "volatile-ttl",
 ]
 
 
@@ -28,17 +34,54 @@ class SavePoint(Model):
 class RedisInstance(BaseInstance):
     """A Redis server. The defaults are the production guide's."""
 
-    reserved_settings: ClassVar[dict[str, str]] = {
-        name: "the instance's own keys and from where its files are"
-        for name in (
-            "port", "bind", "dir", "aclfile", "pidfile", "logfile", "daemonize", "requirepass",
-            "masterauth", "user", "rename-command", "include", "unixsocket", "unixsocketperm",
-            "loadmodule", "maxmemory", "maxmemory-policy", "maxmemory-samples", "appendfsync",
-            "appendonly", "save", "timeout", "tcp-keepalive", "maxclients", "protected-mode",
-            "slowlog-log-slower-than", "slowlog-max-len", "tls-port", "tls-cert-file",
-            "tls-key-file", "tls-ca-cert-file", "tls-auth-clients",
-        )
-    }
+    reserved_settings: ClassVar[dict[str, str]] = dict.fromkeys(
+        (
+            "port",
+            "bind",
+            "dir",
+            "aclfile",
+            "pidfile",
+            "logfile",
+            "daemonize",
+            "requirepass",
+            "masterauth",
+            "user",
+            "rename-command",
+            "include",
+            "unixsocket",
+            "unixsocketperm",
+            "loadmodule",
+            "maxmemory",
+            "maxmemory-policy",
+            "maxmemory-samples",
+            "appendfsync",
+            "appendonly",
+            "save",
+            "timeout",
+            "tcp-keepalive",
+            "maxclients",
+            "protected-mode",
+            "slowlog-log-slower-than",
+            "slowlog-max-len",
+            "tls-port",
+            "tls-cert-file",
+            "tls-key-file",
+            "tls-ca-cert-file",
+            "tls-auth-clients",
+            "tls-key-file-pass",
+            "tls-client-key-file-pass",
+            "replicaof",
+            "slaveof",
+            "masteruser",
+            "appenddirname",
+            "appendfilename",
+            "dbfilename",
+            "enable-debug-command",
+            "enable-protected-configs",
+            "enable-module-command",
+        ),
+        "the instance's own keys and from where its files are",
+    )
 
     engine: Literal["redis"] = "redis"
     version: Version | None = "8"
@@ -77,10 +120,32 @@ class RedisInstance(BaseInstance):
         return " ".join(f"{int(p.after.total_seconds())} {p.changes}" for p in self.save)
 
 
+#: Rules that give back what the guide blocks (requirement B13).
+_NEVER = {
+    f"+{word}"
+    for word in (
+        "@all",
+        "@dangerous",
+        "@admin",
+        "flushall",
+        "flushdb",
+        "config",
+        "shutdown",
+        "debug",
+        "save",
+        "bgsave",
+        "acl",
+        "module",
+        "replicaof",
+        "monitor",
+    )
+}
+
+
 def _command_rule(value: str) -> str:
     if not re.fullmatch(r"[+-]@?[a-z][a-z0-9_.-]*(\|[a-z0-9_.-]+)?", value):
         raise ValueError(f"{value!r} is no command rule; write +command, -command, +@category")
-    if value in {"+@all", "+@dangerous", "+@admin"}:
+    if value in _NEVER:
         raise ValueError(f"{value!r} gives the dangerous commands back; name single commands")
     return value
 
@@ -102,5 +167,3 @@ class RedisGrant(Model):
         if isinstance(value, str):
             return {"keys": [value]}
         return {"keys": value} if isinstance(value, list) else value
-
-

@@ -206,9 +206,7 @@ class _Reader:
 
 def merge(first: Document, second: Document) -> Document:
     """`second` over `first`: mappings are joined key by key, everything else is replaced."""
-    merged = Document(
-        _join(first.data, second.data, ()), dict(first.keys), dict(first.values)
-    )
+    merged = Document(_join(first.data, second.data, ()), dict(first.keys), dict(first.values))
     merged.keys.update(second.keys)
     merged.values.update(second.values)
     return merged

@@ -1,0 +1,60 @@
+"""Where secrets live. A secret's name is INSTANCE_LOGIN: `postgres_admin`, `redis_chat-app`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from mngdb.errors import SecretError
+from mngdb.secret import Secret
+from mngdb.spec.file import Vault as VaultSpec
+
+
+class Vault(Protocol):
+    """Keeps secrets by name."""
+
+    def get(self, name: str) -> Secret | None:
+        """The secret, or None if there is none. Raises SecretError if it cannot be used."""
+        ...
+
+    def make(self, name: str) -> Secret:
+        """A new random secret, kept before it is returned. Raises SecretError."""
+        ...
+
+    def put(self, name: str, secret: Secret) -> None:
+        """Keep a secret that a person gives. Raises SecretError."""
+        ...
+
+    def where(self, name: str) -> str:
+        """Where a person finds the secret: a path, a variable's name."""
+        ...
+
+
+def usable(name: str, value: str) -> Secret:
+    """A secret as read, without the line end that editors add. Raises SecretError.
+
+    Printable ASCII only: everything else is told apart by drivers, shells and SASLprep.
+    """
+    value = value.removesuffix("\n").removesuffix("\r")
+    if not value:
+        raise SecretError(
+            f"the secret {name} is empty", "write one into it, or remove it to have one made"
+        )
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise SecretError(
+            f"the secret {name} has characters that do not fit into every URL and shell",
+            "use one line of printable ASCII characters without spaces",
+        )
+    return Secret(value)
+
+
+def open_vault(spec: VaultSpec, folder: Path, environ: dict[str, str]) -> Vault:
+    """The vault that the file names. `folder` is the one of the file."""
+    if spec.kind == "environ":
+        from mngdb.vaults.environ import EnvironVault
+
+        return EnvironVault(environ)
+    from mngdb.vaults.files import FilesVault
+
+    path = Path(spec.path) if spec.path else Path(".mngdb/secrets")
+    return FilesVault(folder / path)

@@ -1,0 +1,5 @@
+"""`python -m mngdb`."""
+
+from mngdb.cli.main import run
+
+run()

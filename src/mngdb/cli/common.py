@@ -1,0 +1,89 @@
+"""Options that every command takes, before its name and after, and how output looks."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+if TYPE_CHECKING:
+    from mngdb.ops.context import Context
+
+DEFAULT_FILE = "mngdb.yaml"
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass
+class Options:
+    """What -f and --json said, wherever they stood."""
+
+    files: list[str] = field(default_factory=list)
+    json: bool = False
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files to read, in order."""
+        return [Path(name) for name in self.files or [DEFAULT_FILE]]
+
+    def context(self) -> Context:
+        """The stack that the files describe. Raises SpecError, UsageError."""
+        from mngdb.ops.context import Context
+        from mngdb.spec.load import load
+
+        return Context(load(self.paths, os.environ), os.environ)
+
+
+def common(function: F) -> F:
+    """Add -f and --json to a command; the command gets them as its first argument."""
+
+    @click.option(
+        "-f",
+        "--file",
+        "files",
+        multiple=True,
+        metavar="FILE",
+        help="The stack's file; several are merged in order. Default: mngdb.yaml.",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+    @click.pass_context
+    @functools.wraps(function)
+    def wrapped(
+        ctx: click.Context, *args: Any, files: Sequence[str], as_json: bool, **kwargs: Any
+    ) -> Any:
+        options = ctx.ensure_object(Options)
+        options.files += files
+        options.json = options.json or as_json
+        return function(options, *args, **kwargs)
+
+    return cast(F, wrapped)
+
+
+def say(text: str = "") -> None:
+    """A result, on standard output."""
+    click.echo(text)
+
+
+def tell(text: str) -> None:
+    """Progress and remarks, on standard error."""
+    click.echo(text, err=True)
+
+
+def say_json(document: object) -> None:
+    """The one JSON document of a command."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Aligned columns; the head is dim where colours are shown."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = [
+        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
+        for row in [head, *rows]
+    ]
+    return [click.style(lines[0], dim=True), *lines[1:]]

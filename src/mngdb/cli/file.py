@@ -1,0 +1,55 @@
+"""init, config, schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mngdb.cli.common import DEFAULT_FILE, Options, common, say, say_json
+
+
+@click.command()
+@click.option(
+    "--with",
+    "engines",
+    default="postgres,redis",
+    show_default=True,
+    metavar="ENGINE,…",
+    help="Engines: postgres, redis, mongodb.",
+)
+@click.option("--app", "apps", multiple=True, metavar="NAME", help="An app that uses them.")
+@click.option("--name", default="mng", show_default=True, help="The stack's name.")
+@common
+def init(options: Options, engines: str, apps: tuple[str, ...], name: str) -> None:
+    """Write a commented file. Asks nothing, and never writes over a file."""
+    from mngdb.ops.init import write
+
+    path = Path(options.files[0] if options.files else DEFAULT_FILE)
+    write(path, name, [one.strip() for one in engines.split(",") if one.strip()], list(apps))
+    if options.json:
+        say_json({"file": str(path)})
+    else:
+        say(f"{path} is written; next: mngdb up")
+
+
+@click.command()
+@common
+def config(options: Options) -> None:
+    """Print the file with every default filled in, and the servers' settings that follow."""
+    from mngdb.ops.config import as_json, as_yaml
+
+    context = options.context()
+    if options.json:
+        say_json(as_json(context))
+    else:
+        say(as_yaml(context))
+
+
+@click.command()
+@common
+def schema(options: Options) -> None:
+    """Print the JSON Schema of the file; editors complete and check with it."""
+    from mngdb.spec.schema import schema as make
+
+    say_json(make())

@@ -1,0 +1,118 @@
+"""The command `mngdb`. Commands are imported when they are called: `--help` stays fast."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mngdb import __version__
+from mngdb.cli.common import Options, common
+from mngdb.errors import MngdbError
+
+#: Command to module and the line that `--help` shows.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("file", "Write a commented mngdb.yaml."),
+    "config": ("file", "Print the file with every default filled in."),
+    "schema": ("file", "Print the JSON Schema of the file, for editors."),
+    "plan": ("stack", "Show the steps that 'up' would take."),
+    "up": ("stack", "Make it so: start, harden, and give every app its login."),
+    "status": ("stack", "Show what runs where, and whether it answers."),
+    "down": ("stack", "Stop the servers cleanly; data stays."),
+    "destroy": ("stack", "Stop the servers and remove everything."),
+    "logs": ("stack", "Show a server's log."),
+    "url": ("use", "Print a connection string."),
+    "env": ("use", "Print an app's variables."),
+    "shell": ("use", "Open psql, redis-cli or mongosh."),
+    "doctor": ("use", "Say in a sentence why an app cannot work."),
+    "secret": ("use", "Put a secret into the vault."),
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"mngdb.cli.{COMMANDS[cmd_name][0]}")
+        found: click.Command = getattr(module, cmd_name)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            near = f" (did you mean {close[0]!r}?)" if close else ""
+            raise click.UsageError(f"no such command {args[0]!r}{near}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="mngdb", message="%(prog)s %(version)s")
+@common
+def cli(options: Options) -> None:
+    """PostgreSQL, Redis and MongoDB for a team: one file says what is wanted."""
+
+
+def run() -> None:
+    """Entry point: run the command and turn errors into a sentence and an exit code."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line `arguments`; returns the exit code."""
+    try:
+        result = cli.main(args=arguments, prog_name="mngdb", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        hint = None
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            hint = f"{error.ctx.command_path} --help"
+        return _fail(error.format_message(), hint, 2, arguments)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail(
+            "interrupted; what is done stays",
+            "run the same command again to finish",
+            130,
+            arguments,
+        )
+    except MngdbError as error:
+        return _fail(error.message, error.hint, error.exit_code, arguments)
+    except BrokenPipeError:
+        # whoever read our output has enough; leave no traceback at exit
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}", None, 1, arguments)
+    return result if isinstance(result, int) else 0
+
+
+def _fail(message: str, hint: str | None, code: int, arguments: list[str]) -> int:
+    if "--json" in arguments:
+        document: dict[str, Any] = {"error": {"message": message, "hint": hint, "exit_code": code}}
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    prefix = click.style("error:", fg="red")
+    # a file's errors begin with file:line:column, which editors and people look for first
+    located = (
+        message.split(":", 1)[0].endswith((".yaml", ".yml"))
+        or Path(message.split(":", 1)[0]).is_file()
+    )
+    click.echo(message if located else f"{prefix} {message}", err=True)
+    if hint:
+        click.echo(f"  hint: {hint}", err=True)
+    return code

@@ -1,0 +1,269 @@
+"""plan, up, status, down, destroy, logs."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from mngdb.cli.common import Options, common, say, say_json, table, tell
+
+if TYPE_CHECKING:
+    from mngdb.model import Remark, Step
+    from mngdb.ops.status import UnitStatus
+    from mngdb.ops.up import Report
+
+_COLOURS = {
+    "create": "green",
+    "grant": "green",
+    "start": "green",
+    "drop": "red",
+    "revoke": "yellow",
+    "rebuild": "red",
+    "restart": "yellow",
+    "stop": "yellow",
+}
+
+
+@click.command()
+@click.option("--exit-code", is_flag=True, help="Exit 1 when there are steps.")
+@common
+def plan(options: Options, exit_code: bool) -> int:
+    """Show the steps that 'up' would take. Changes nothing."""
+    from mngdb.ops.up import plan as make
+
+    context = options.context()
+    found = make(context)
+    if options.json:
+        say_json(
+            {
+                "stack": context.stack.name,
+                "steps": [step.as_json() for step in found.steps],
+                "remarks": [_remark_json(remark) for remark in found.remarks],
+            }
+        )
+    else:
+        for line in _steps(found.steps):
+            say(line)
+        _remarks(found.remarks)
+        refused = sum(step.destructive for step in found.steps)
+        if not found.steps:
+            say("nothing to change")
+        elif refused:
+            tell(
+                f"{_count(len(found.steps), 'step')}; 'up' leaves out the {refused} destructive "
+                "unless --allow names them"
+            )
+        else:
+            tell(f"{_count(len(found.steps), 'step')}; 'mngdb up' takes them")
+    return 1 if exit_code and found.steps else 0
+
+
+@click.command()
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="OBJECT",
+    help="Allow a destructive step on OBJECT, as 'plan' names it.",
+)
+@click.option("--prune", is_flag=True, help="Drop logins whose app left the file.")
+@common
+def up(options: Options, allow: tuple[str, ...], prune: bool) -> int:
+    """Make it so: start, harden, and give every app its login. Can be run again at any time."""
+    from mngdb.ops.up import up as make
+
+    context = options.context()
+    begun = time.monotonic()
+    report = make(context, frozenset(allow) | ({"*"} if prune else set()), _progress)
+    if options.json:
+        say_json(_report_json(context.stack.name, report))
+    else:
+        _report(report, time.monotonic() - begun, next(iter(context.stack.apps), None))
+    if report.errors:
+        return max(error.exit_code for error in report.errors.values())
+    return 1 if report.refused else 0
+
+
+def _progress(event: object) -> None:
+    from mngdb.ops.converge import Done, Progress
+
+    if isinstance(event, Progress):
+        tell(f"{event.unit:<16} {event.text}")
+    elif isinstance(event, Done) and event.step.action != "start":
+        tell(_line(event.step))
+
+
+def _report(report: Report, seconds: float, app: str | None) -> None:
+    for instance, error in report.errors.items():
+        tell(click.style("error:", fg="red") + f" {instance}: {error.message}")
+        if error.hint:
+            tell(f"  hint: {error.hint}")
+    for step in report.refused:
+        tell(f"not done, destructive: {step.action} {step.object} ({step.detail})")
+        tell(f"  hint: mngdb up --allow '{step.object}'")
+    _remarks(report.remarks)
+    if report.units:
+        tell("")
+        for line in _units(report.units):
+            say(line)
+    tell("")
+    if report.errors:
+        tell(
+            f"{_count(len(report.errors), 'instance')} not as asked; what is done stays, "
+            "'mngdb up' goes on from here"
+        )
+    elif not report.done and not report.refused:
+        tell("nothing to change")
+    else:
+        tell(f"{_count(len(report.done), 'step')} in {seconds:.1f} s")
+    if app and not report.errors:
+        tell(f"next: mngdb env {app}")
+
+
+def _report_json(stack: str, report: Report) -> dict[str, object]:
+    return {
+        "stack": stack,
+        "steps": [step.as_json() for step in report.done],
+        "refused": [step.as_json() for step in report.refused],
+        "remarks": [_remark_json(remark) for remark in report.remarks],
+        "errors": [
+            {"instance": name, "message": e.message, "hint": e.hint}
+            for name, e in report.errors.items()
+        ],
+        "units": [unit.as_json() for unit in report.units],
+    }
+
+
+@click.command()
+@common
+def status(options: Options) -> int:
+    """Show what runs where, and whether it answers a query of a real user."""
+    from mngdb.ops.status import status as look
+
+    context = options.context()
+    units = look(context)
+    if options.json:
+        say_json({"stack": context.stack.name, "units": [unit.as_json() for unit in units]})
+    else:
+        for line in _units(units):
+            say(line)
+        for unit in units:
+            if unit.error:
+                tell(f"{unit.name}: {unit.error}")
+    return 0 if all(unit.healthy for unit in units) else 1
+
+
+@click.command()
+@common
+def down(options: Options) -> None:
+    """Stop the servers cleanly. Data, secrets and settings stay; 'up' starts them again."""
+    from mngdb.ops.down import down as stop
+
+    context = options.context()
+    stopped = stop(context, lambda unit: tell(f"{unit:<16} stopped"))
+    if options.json:
+        say_json({"stack": context.stack.name, "stopped": stopped})
+    elif not stopped:
+        say("nothing runs")
+
+
+@click.command()
+@click.option("--yes", metavar="NAME", help="The stack's name, instead of being asked for it.")
+@common
+def destroy(options: Options, yes: str | None) -> None:
+    """Stop the servers and remove everything: data, secrets, logs. Asks for the stack's name."""
+    from mngdb.ops.down import destroy as remove
+
+    context = options.context()
+    name = context.stack.name
+    if yes is None:
+        tell(f"This removes every database, secret and log of the stack {name!r}.")
+        yes = click.prompt("Its name, to go on", err=True)
+    remove(context, yes, lambda unit: tell(f"{unit:<16} stopped"))
+    if options.json:
+        say_json({"stack": name, "destroyed": True})
+    else:
+        say(f"{name} is gone")
+
+
+@click.command()
+@click.argument("instance")
+@click.option("--follow", is_flag=True, help="Go on as the log grows; Ctrl-C ends it.")
+@click.option("-n", "--lines", default=50, show_default=True, help="Lines to begin with.")
+@common
+def logs(options: Options, instance: str, follow: bool, lines: int) -> None:
+    """Show the log of the server of INSTANCE."""
+    from mngdb.ops.logs import follow as watch
+    from mngdb.ops.logs import tail
+
+    context = options.context()
+    found = tail(context, instance, lines)
+    if options.json:
+        say_json({"stack": context.stack.name, "instance": instance, "lines": found})
+        return
+    for line in found:
+        say(line)
+    if follow:
+        try:
+            for line in watch(context, instance):
+                say(line)
+        except KeyboardInterrupt:
+            return
+
+
+# --- how it looks
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _line(step: Step) -> str:
+    verb = click.style(f"{step.action:<8}", fg=_COLOURS.get(step.action, "cyan"))
+    marks = [
+        mark
+        for mark, is_so in (("restart", step.restart), ("destructive", step.destructive))
+        if is_so and mark != step.action
+    ]
+    end = f" [{', '.join(marks)}]" if marks else ""
+    return f"{step.instance:<16} {verb} {step.object}: {step.detail}{end}"
+
+
+def _steps(steps: tuple[Step, ...]) -> list[str]:
+    return [_line(step) for step in steps]
+
+
+def _remarks(remarks: tuple[Remark, ...] | list[Remark]) -> None:
+    for remark in remarks:
+        tell(f"note: {remark.instance + ': ' if remark.instance else ''}{remark.text}")
+        if remark.hint:
+            tell(f"  hint: {remark.hint}")
+
+
+def _remark_json(remark: Remark) -> dict[str, str]:
+    return {"instance": remark.instance, "text": remark.text, "hint": remark.hint}
+
+
+def _units(units: list[UnitStatus]) -> list[str]:
+    rows = [
+        (
+            unit.name,
+            "healthy" if unit.healthy else unit.state if unit.state != "running" else "unhealthy",
+            f"{unit.engine} {unit.version or '-'}",
+            f"{unit.host}:{unit.port}",
+            f"{unit.memory >> 20} MB" if unit.memory else "-",
+            _duration(unit.uptime),
+        )
+        for unit in units
+    ]
+    return table(("UNIT", "STATE", "VERSION", "ADDRESS", "MEMORY", "UP"), rows)
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    for size, letter in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{int(seconds // size)}{letter}"
+    return f"{int(seconds)}s"

@@ -1,0 +1,100 @@
+"""url, env, shell, doctor, secret."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from mngdb.cli.common import Options, common, say, say_json, tell
+
+
+@click.command()
+@click.argument("instance")
+@click.argument("app", required=False)
+@common
+def url(options: Options, instance: str, app: str | None) -> None:
+    """Print the connection string of APP for INSTANCE; without APP the administrator's."""
+    from mngdb.ops.access import url as make
+
+    context = options.context()
+    found = make(context, instance, app)
+    if options.json:
+        say_json({"stack": context.stack.name, "instance": instance, "app": app, "url": found})
+    else:
+        say(found)
+
+
+@click.command()
+@click.argument("app")
+@common
+def env(options: Options, app: str) -> None:
+    """Print the variables of APP, one NAME=value a line, for a shell or a .env file."""
+    from mngdb.ops.access import dotenv
+    from mngdb.ops.access import env as make
+
+    found = make(options.context(), app)
+    if options.json:
+        say_json(found)
+        return
+    for name, value in found.items():
+        say(dotenv(name, value))
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("instance")
+@click.option("--app", help="Log in as this app; without it as the administrator.")
+@click.argument("rest", nargs=-1, type=click.UNPROCESSED)
+@common
+def shell(options: Options, instance: str, app: str | None, rest: tuple[str, ...]) -> None:
+    """Open the client of INSTANCE: psql, redis-cli or mongosh. REST goes to the client."""
+    from mngdb.ops.access import shell as become
+
+    become(options.context(), instance, app, rest)
+
+
+@click.command()
+@click.argument("app")
+@common
+def doctor(options: Options, app: str) -> int:
+    """Do what APP does, with what 'env' gives it, and say what is wrong."""
+    from mngdb.ops.access import doctor as examine
+
+    context = options.context()
+    found = examine(context, app)
+    if options.json:
+        say_json(
+            {"stack": context.stack.name, "app": app, "instances": [one.as_json() for one in found]}
+        )
+    else:
+        for one in found:
+            good = click.style("ok", fg="green")
+            bad = click.style("failed", fg="red")
+            say(f"{one.instance:<16} {good if one.problem is None else f'{bad}: {one.problem}'}")
+            if one.hint:
+                tell(f"  hint: {one.hint}")
+    return 0 if all(one.problem is None for one in found) else 1
+
+
+@click.group()
+def secret() -> None:
+    """Put a secret into the vault."""
+
+
+@secret.command("set")
+@click.argument("name")
+@common
+def secret_set(options: Options, name: str) -> None:
+    """Read the secret NAME (INSTANCE_LOGIN) from standard input and keep it in the vault."""
+    from mngdb.ops.secrets import put
+
+    context = options.context()
+    if sys.stdin.isatty():
+        value = click.prompt(f"{name}", hide_input=True, err=True)
+    else:
+        value = sys.stdin.read(4096)
+    where = put(context, name, value)
+    if options.json:
+        say_json({"stack": context.stack.name, "secret": name, "where": where})
+    else:
+        say(f"kept in {where}; 'mngdb up' brings it to the server")

@@ -1,0 +1,215 @@
+"""Who logs in where: accesses, connection strings, variables, the shell.
+
+Form of connection strings: https://www.mongodb.com/docs/manual/reference/connection-string/
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, quote, unquote
+
+from mngdb.errors import SecretError, UsageError
+from mngdb.model import Access, Asked, ShellCommand
+from mngdb.secret import Secret
+
+ADMIN = "admin"
+#: The database that holds every login, as on Atlas.
+USERS_IN = "admin"
+DEFAULT_PORT = 27017
+#: Key in `Access.options` of a server named by a DNS SRV record; it chooses the URL's scheme.
+SRV = "srv"
+
+_URL = re.compile(
+    r"(mongodb(?:\+srv)?)://(?:([^@/]*)@)?([^/?@]+)(?:/([^?]*))?(?:\?(.*))?", re.DOTALL
+)
+#: Options of an administrator's URL that say how *he* logs in or pools; apps do not inherit them.
+_NOT_INHERITED = {"authsource", "authmechanism", "authmechanismproperties", "directconnection"}
+
+
+def secret_of(asked: Asked, name: str) -> Secret:
+    """The secret `name`. Raises SecretError when the vault gave none."""
+    secret = asked.secrets.get(name)
+    if secret is None or not secret.reveal():
+        raise SecretError(f"{asked.instance.name}: the secret of {name} is missing")
+    return secret
+
+
+def key_text(asked: Asked) -> str:
+    """The key file's content: the secret `keyfile` in hexadecimal.
+
+    mongod takes only characters of base64 there, which a secret of any text need not be. One line
+    without an end of line: it is also the password of `__system`.
+    """
+    return secret_of(asked, "keyfile").reveal().encode().hex()
+
+
+def home(asked: Asked) -> tuple[str, int]:
+    """Host and port that clients and the replica set name a managed server by."""
+    return asked.instance.spec.bind[0], asked.instance.spec.port
+
+
+def managed(asked: Asked) -> Access:
+    """The administrator of a server that is ours.
+
+    Directly, without asking the replica set who is primary: it has one node, and a server that
+    has no primary must be reachable for repair.
+    """
+    host, port = home(asked)
+    tls = asked.instance.tls
+    return Access(
+        engine="mongodb",
+        host=host,
+        port=port,
+        user=ADMIN,
+        password=asked.secrets.get(ADMIN),
+        database=USERS_IN,
+        tls=tls,
+        ca=asked.site.tls.ca if tls and asked.site and asked.site.tls else None,
+        options={"authSource": USERS_IN, "directConnection": "true"},
+    )
+
+
+def system(asked: Asked) -> Access:
+    """The member's own account, which the key file opens even where no user exists yet."""
+    at = managed(asked)
+    return Access(
+        engine="mongodb",
+        host=at.host,
+        port=at.port,
+        user="__system",
+        password=Secret(key_text(asked)),
+        database=USERS_IN,
+        tls=at.tls,
+        ca=at.ca,
+        options={
+            "authSource": "local",
+            "authMechanism": "SCRAM-SHA-256",
+            "directConnection": "true",
+        },
+    )
+
+
+def external(asked: Asked, url: str) -> Access:
+    """The administrator of a server given by its URL. Raises UsageError and SecretError."""
+    where = f"{asked.instance.name}: the external url"
+    match = _URL.fullmatch(url)
+    if match is None:
+        raise UsageError(
+            f"{where} is not mongodb://USER@HOST[:PORT]/… or mongodb+srv://USER@HOST/…"
+        )
+    scheme, login, hosts, path, query = match.groups(default="")
+    user, colon, _ = login.partition(":")
+    if colon:
+        raise UsageError(f"{where} holds a password", "keep it in the vault")
+    if not user:
+        raise UsageError(f"{where} names no user", "write mongodb://USER@HOST/…")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    srv = scheme == "mongodb+srv"
+    tls = options.pop("tls", options.pop("ssl", "true" if srv else "false")).lower() == "true"
+    ca = options.pop("tlsCAFile", None)
+    options.setdefault("authSource", unquote(path) or USERS_IN)
+    host, port = hosts, DEFAULT_PORT
+    if srv:
+        options[SRV] = "true"
+    elif "," not in hosts:
+        host, port = _host_and_port(hosts, where)
+    return Access(
+        engine="mongodb",
+        host=host,
+        port=port,
+        user=unquote(user),
+        password=secret_of(asked, ADMIN),
+        database=USERS_IN,
+        tls=tls,
+        ca=ca,
+        options=options,
+    )
+
+
+def _host_and_port(text: str, where: str) -> tuple[str, int]:
+    match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::(\d{1,5}))?", text)
+    if match is None or not 0 < int(match[2] or DEFAULT_PORT) < 65536:
+        raise UsageError(f"{where} has no usable host and port: {text!r}")
+    return match[1].strip("[]"), int(match[2] or DEFAULT_PORT)
+
+
+def of_app(asked: Asked, at: Access, app: str) -> Access:
+    """An app's access to the server that `at` leads to."""
+    options = {"authSource": USERS_IN}
+    if asked.managed:
+        options["replicaSet"] = asked.stack
+    options |= {k: v for k, v in at.options.items() if k.lower() not in _NOT_INHERITED}
+    options = {"retryWrites": "true", "w": "majority"} | options
+    return Access(
+        engine="mongodb",
+        host=at.host,
+        port=at.port,
+        user=app,
+        password=asked.secrets.get(app),
+        database=getattr(asked.instance.grants[app], "database", ""),
+        tls=at.tls,
+        ca=at.ca,
+        options=options,
+    )
+
+
+def seeds(access: Access) -> str:
+    """Host and port as a connection string names them; several hosts stand as they were given."""
+    if "," in access.host or SRV in access.options:
+        return access.host
+    host = f"[{access.host}]" if ":" in access.host else access.host
+    return f"{host}:{access.port}"
+
+
+def url(access: Access) -> str:
+    """The connection string; everything that RFC 3986 does not call unreserved is encoded."""
+    scheme = "mongodb+srv" if SRV in access.options else "mongodb"
+    login = quote(access.user, safe="")
+    if access.password is not None:
+        login += ":" + quote(access.password.reveal(), safe="")
+    options = {key: value for key, value in access.options.items() if key != SRV}
+    if access.tls:
+        options["tls"] = "true"
+        if access.ca:
+            options["tlsCAFile"] = access.ca
+    elif SRV in access.options:
+        options["tls"] = "false"  # the scheme's own default is true
+    order = ("authSource", "replicaSet", "retryWrites", "w")
+    names = [k for k in order if k in options] + [k for k in options if k not in order]
+    query = "&".join(f"{quote(k, safe='')}={quote(options[k], safe='')}" for k in names)
+    return f"{scheme}://{login}@{seeds(access)}/{quote(access.database, safe='')}?{query}"
+
+
+def env(access: Access, prefix: str) -> Mapping[str, str]:
+    """The guide's variables (MongoDB 3): the whole URL, its parts, and the driver's options."""
+    values = {
+        "URI": url(access),
+        "HOST": access.host,
+        "PORT": str(access.port),
+        "USER": access.user,
+        "PASSWORD": access.password.reveal() if access.password else "",
+        "DATABASE": access.database,
+        "AUTH_SOURCE": access.options.get("authSource", USERS_IN),
+        "REPLICA_SET": access.options.get("replicaSet", ""),
+        "POOL_SIZE": "10",
+        "CONNECT_TIMEOUT_MS": "10000",
+        "SOCKET_TIMEOUT_MS": "45000",
+        "USE_TLS": "true" if access.tls else "false",
+        "RETRY_WRITES": access.options.get("retryWrites", "true"),
+        "RETRY_READS": access.options.get("retryReads", "true"),
+    }
+    if access.tls and access.ca:
+        values["TLS_CA_FILE"] = access.ca
+    return {f"{prefix}_{name}": value for name, value in values.items()}
+
+
+def shell(access: Access) -> ShellCommand:
+    """mongosh, which reads the URL from its environment: argv is everybody's to read."""
+    login = "db = connect(process.env.MNGDB_URL); delete process.env.MNGDB_URL"
+    arguments = ("--nodb", "--quiet", "--shell", "--eval", login)
+    return ShellCommand(
+        programs=(("mongosh", arguments),),
+        env={"MNGDB_URL": url(access)},
+        install="install mongosh: https://www.mongodb.com/docs/mongodb-shell/install/",
+    )

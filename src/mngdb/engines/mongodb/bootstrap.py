@@ -1,0 +1,147 @@
+"""From a mongod that was just started to an administrator's session.
+
+No localhost exception is needed: the key file is the password of `__system`, the account that
+members of a replica set use among themselves. It makes the replica set and the administrator where
+they are missing, and repairs them where they are not as the file and the vault say. On servers
+that are not ours there is no key file, and none of this happens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from mngdb.engines.mongodb import access as logins
+from mngdb.engines.mongodb.client import (
+    ALREADY_INITIALIZED,
+    NOT_YET_INITIALIZED,
+    Refused,
+    Session,
+    connect,
+)
+from mngdb.errors import ConnectError, UnobservableError
+from mngdb.model import Access, Asked
+
+#: Seconds between two looks. A single node is primary about 30 ms after it was initiated.
+_PAUSE = 0.005
+#: Seconds that one login may take.
+_LOGIN = 5.0
+
+
+@contextmanager
+def bootstrap(asked: Asked, deadline: float) -> Iterator[Session]:
+    """The administrator's session on a server that is primary and sound.
+
+    `deadline` is a time.monotonic() value; past it: ConnectError, kind `starting`.
+    """
+    logins.secret_of(asked, logins.ADMIN)
+    access = logins.managed(asked)
+    try:
+        with ExitStack() as stack:
+            session = _login(stack, access, deadline)
+            if session is None or not _sound(session, access):
+                with ExitStack() as repair:
+                    system = _login(repair, logins.system(asked), deadline)
+                    if system is None:
+                        raise _wrong_key(access)
+                    _primary(system, asked.stack, access, deadline)
+                    _administrator(system, asked)
+            if session is None:
+                session = stack.enter_context(connect(access, _LOGIN))
+            yield session
+    except Refused as error:
+        raise UnobservableError(f"{asked.instance.name}: {error.message}") from None
+
+
+def _login(stack: ExitStack, access: Access, deadline: float) -> Session | None:
+    """A session, as soon as the server listens; None when it refuses the login."""
+    while True:
+        try:
+            return stack.enter_context(connect(access, _LOGIN))
+        except ConnectError as error:
+            if error.kind == "auth":
+                return None
+            if error.kind not in ("down", "starting", "limit"):
+                raise
+            _wait(access, deadline, error)
+
+
+def _wait(access: Access, deadline: float, cause: Exception | None = None) -> None:
+    if time.monotonic() >= deadline:
+        raise ConnectError(
+            f"{logins.seeds(access)} was started and is not ready yet",
+            "its log says why: mngdb logs",
+            "starting",
+        ) from cause
+    time.sleep(_PAUSE)
+
+
+def _wrong_key(access: Access) -> ConnectError:
+    return ConnectError(
+        f"{logins.seeds(access)} knows neither the administrator's secret nor the key file's",
+        "it runs with an earlier key file: 'mngdb down', then 'mngdb up'",
+        "auth",
+    )
+
+
+def _sound(session: Session, access: Access) -> bool:
+    hello = session.command("hello")
+    if not hello.get("isWritablePrimary") or hello.get("me") != logins.seeds(access):
+        return False
+    info = session.command("connectionStatus")["authInfo"]
+    return {"role": "root", "db": logins.USERS_IN} in info["authenticatedUserRoles"]
+
+
+def _primary(session: Session, name: str, access: Access, deadline: float) -> None:
+    """Make or repair the set of one node, and wait until the node is primary."""
+    host = logins.seeds(access)
+    while True:
+        cause: ConnectError | None = None
+        try:
+            hello = session.command("hello")
+            if hello.get("isWritablePrimary") and hello.get("me") == host:
+                return
+            _configure(session, name, host)
+        except ConnectError as error:
+            # a node that changes its state closes its connections
+            cause = error
+        _wait(access, deadline, cause)
+
+
+def _configure(session: Session, name: str, host: str) -> None:
+    try:
+        config: dict[str, Any] = session.command("replSetGetConfig")["config"]
+    except Refused as error:
+        if error.code != NOT_YET_INITIALIZED:
+            raise
+        _initiate(session, name, host)
+        return
+    members = config["members"]
+    if len(members) == 1 and members[0]["host"] != host:
+        # the port or address in the file changed: the node does not find itself in its own set
+        members[0]["host"] = host
+        config["version"] += 1
+        session.command("replSetReconfig", config, force=True)
+
+
+def _initiate(session: Session, name: str, host: str) -> None:
+    config = {"_id": name, "members": [{"_id": 0, "host": host}]}
+    try:
+        session.command("replSetInitiate", config)
+    except Refused as error:
+        # it has a configuration, and is still reading it
+        if error.code != ALREADY_INITIALIZED:
+            raise
+
+
+def _administrator(session: Session, asked: Asked) -> None:
+    exists = session.command("usersInfo", logins.ADMIN)["users"]
+    session.command(
+        "updateUser" if exists else "createUser",
+        logins.ADMIN,
+        pwd=logins.secret_of(asked, logins.ADMIN).reveal(),
+        roles=["root"],
+        mechanisms=["SCRAM-SHA-256"],
+    )

@@ -1,0 +1,191 @@
+"""The one place that talks to pymongo: sessions, and driver errors turned into ours."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pymongo
+from pymongo import errors as driver
+
+from mngdb.engines.mongodb import access as logins
+from mngdb.errors import ConnectError, MngdbError
+from mngdb.model import Access
+
+Document = dict[str, Any]
+
+#: Server error codes: https://www.mongodb.com/docs/manual/reference/error-codes/
+UNAUTHORIZED = 13
+AUTHENTICATION_FAILED = 18
+ALREADY_INITIALIZED = 23
+NAMESPACE_NOT_FOUND = 26
+NOT_YET_INITIALIZED = 94
+DUPLICATE_KEY = 11000
+OUT_OF_DISK = 14031
+ATLAS_AUTH = 8000
+
+#: Seconds that a question may take; index builds have no limit.
+_ANSWER = 30.0
+
+
+class Refused(MngdbError):  # noqa: N818 — it is the answer, not a fault
+    """The server answered, and said no. `code` and `details` are its own."""
+
+    def __init__(self, message: str, code: int = 0, details: Mapping[str, Any] | None = None):
+        super().__init__(message)
+        self.code = code
+        self.details = details or {}
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.message, self.code))
+
+
+@dataclass(frozen=True)
+class Session:
+    """A login. `database` is the one that its access names."""
+
+    client: pymongo.MongoClient[Document]
+    access: Access
+
+    @property
+    def database(self) -> str:
+        return self.access.database or logins.USERS_IN
+
+    def command(
+        self,
+        name: str,
+        value: Any = 1,
+        *,
+        on: str = "admin",
+        limit: float | None = _ANSWER,
+        **rest: Any,
+    ) -> Document:
+        """Run a database command. Raises Refused or ConnectError; `limit` in seconds."""
+        with _translated(self.access), pymongo.timeout(limit):
+            return self.client[on].command({name: value, **rest})
+
+    def collections(self, database: str) -> list[str]:
+        """Names of the database's collections, without its views."""
+        with _translated(self.access), pymongo.timeout(_ANSWER):
+            return self.client[database].list_collection_names(filter={"type": "collection"})
+
+
+@contextmanager
+def connect(access: Access, timeout: float) -> Iterator[Session]:
+    """A session that has logged in. Raises ConnectError; `timeout` in seconds."""
+    if "," not in access.host and logins.SRV not in access.options:
+        reach(access, timeout)  # a driver would try a closed port until its time is over
+    milliseconds = max(1, int(timeout * 1000))
+    with _translated(access):
+        client: pymongo.MongoClient[Document] = pymongo.MongoClient(
+            logins.url(access),
+            appname="mngdb",
+            maxPoolSize=2,
+            connectTimeoutMS=milliseconds,
+            serverSelectionTimeoutMS=milliseconds,
+            serverMonitoringMode="poll",  # one thread and one connection less than streaming
+        )
+    try:
+        with _translated(access), pymongo.timeout(timeout):
+            client.admin.command("ping")
+        yield Session(client, access)
+    finally:
+        client.close()
+
+
+def reach(access: Access, timeout: float) -> None:
+    """Open and close a TCP connection. Raises ConnectError, kind `down`."""
+    try:
+        socket.create_connection((access.host, access.port), timeout).close()
+    except OSError as error:
+        raise ConnectError(
+            f"nothing answers at {logins.seeds(access)}: {error.strerror or error}",
+            "start it with 'mngdb up', or see 'mngdb logs'",
+            "down",
+        ) from None
+
+
+@contextmanager
+def _translated(access: Access) -> Iterator[None]:
+    """Driver errors become ours, here and nowhere else. No text of ours holds a secret."""
+    where = logins.seeds(access)
+    try:
+        yield
+    except driver.OperationFailure as error:
+        raise _refusal(error, access, where) from None
+    except driver.ConfigurationError as error:
+        raise ConnectError(f"{where}: {error}", kind="other") from None
+    except driver.ConnectionFailure as error:
+        raise _failure(str(error), access, where) from None
+    except driver.PyMongoError as error:
+        raise Refused(f"{where}: {error}") from None
+    except ssl.SSLError as error:
+        raise ConnectError(f"{where}: {error.reason or error}", kind="tls") from None
+    except OSError as error:  # the driver opens the CA file itself
+        raise ConnectError(f"{where}: {error.strerror}: {error.filename}", kind="tls") from None
+
+
+def _refusal(error: driver.OperationFailure, access: Access, where: str) -> MngdbError:
+    details = error.details or {}
+    text = str(details.get("errmsg") or error)
+    if error.code in (AUTHENTICATION_FAILED, ATLAS_AUTH):
+        return ConnectError(
+            f"{where} refuses the login {access.user}: it does not exist there, or its secret is "
+            "another one",
+            "'mngdb up' makes server and secret agree",
+            "auth",
+        )
+    if error.code == OUT_OF_DISK:
+        return ConnectError(f"the disk of {where} is full: {text}", "make room on it", "disk")
+    return Refused(text, error.code or 0, details)
+
+
+#: Part of the driver's text, kind, our sentence. The driver gives no codes for these.
+_CAUSES = (
+    (
+        "certificate verify failed",
+        "tls",
+        "the certificate of {where} is not signed by the CA, has expired, or names another host",
+    ),
+    ("SSL", "tls", "{where} does not speak TLS"),
+    ("Connection refused", "down", "nothing answers at {where}"),
+    ("Name or service not known", "down", "the host of {where} is not known"),
+    ("No replica set members", "other", "{where} belongs to another replica set"),
+    ("No primary", "starting", "{where} has no primary: it is starting or has lost its members"),
+    ("timed out", "down", "{where} does not answer in time"),
+)
+
+
+def _failure(text: str, access: Access, where: str) -> ConnectError:
+    if "connection closed" in text or "reset by peer" in text:
+        if not access.tls and _speaks_tls(access):
+            return ConnectError(
+                f"{where} expects TLS, and this connection has none", "add 'tls: true'", "tls"
+            )
+        return ConnectError(
+            f"{where} closes new connections at once; all it allows may be in use",
+            "raise max_connections, or find who holds them",
+            "limit",
+        )
+    for part, kind, sentence in _CAUSES:
+        if part in text:
+            return ConnectError(sentence.format(where=where), "see 'mngdb logs'", kind)
+    return ConnectError(f"{where}: {text.partition(', Timeout:')[0]}", kind="down")
+
+
+def _speaks_tls(access: Access) -> bool:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # nothing is said over it: the question is only whether
+    try:
+        with (
+            socket.create_connection((access.host, access.port), 2.0) as plain,
+            context.wrap_socket(plain),
+        ):
+            return True
+    except OSError:
+        return False

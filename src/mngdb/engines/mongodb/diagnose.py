@@ -1,0 +1,68 @@
+"""What a login sees of its server: how it is, and what is wrong for an app."""
+
+from __future__ import annotations
+
+from mngdb.engines.mongodb import access as logins
+from mngdb.engines.mongodb import facts, users
+from mngdb.engines.mongodb.client import Refused, Session, connect
+from mngdb.errors import UnobservableError
+from mngdb.model import Access, Vitals
+from mngdb.spec.mongodb import MongodbGrant
+
+#: Bytes below which mongod soon stops: one journal file and its spare have 100 MB each.
+_LOW_DISK = 64 << 20
+#: Seconds that an app's login may take before it counts as failed.
+_PATIENCE = 5.0
+
+
+def vitals(session: Session) -> Vitals:
+    """Version and uptime, of any login. Raises UnobservableError."""
+    try:
+        # reads the catalogue: a server whose storage hangs does not pass
+        session.command(
+            "listCollections", on=session.database, nameOnly=True, authorizedCollections=True
+        )
+        hello = session.command("hello")
+        version = str(session.command("buildInfo")["version"])
+    except Refused as error:
+        raise UnobservableError(error.message) from None
+    if not hello.get("isWritablePrimary"):
+        raise UnobservableError(f"{logins.seeds(session.access)} is not primary")
+    # serverStatus is for administrators; the process's id in hello holds the time of its start
+    started = hello["topologyVersion"]["processId"].generation_time.replace(tzinfo=None)
+    return Vitals(version, max(0.0, (hello["localTime"] - started).total_seconds()))
+
+
+def diagnose(access: Access, grant: MongodbGrant) -> str | None:
+    """One sentence on what is wrong for an app; None: all is well. Raises ConnectError."""
+    with connect(access, _PATIENCE) as session:
+        try:
+            info = session.command("connectionStatus", showPrivileges=True)["authInfo"]
+            wrong = _rights(
+                access.user, grant, facts.rights_of(info["authenticatedUserPrivileges"])
+            )
+            return wrong or _disk(session)
+        except Refused as error:
+            return f"{logins.seeds(access)} refuses {access.user}: {error.message}"
+
+
+def _rights(user: str, grant: MongodbGrant, has: frozenset[facts.Right]) -> str | None:
+    wanted = users.rights(grant)
+    if wanted - has:
+        if not any(resource == f"{grant.database}." for resource, _ in has):
+            return f"{user} has no rights on the database {grant.database}; 'mngdb up' grants them"
+        lacking = ", ".join(sorted(action for _, action in wanted - has))
+        return f"{user} may not {lacking} on {grant.database}; 'mngdb up' grants it"
+    if has - wanted:
+        where = ", ".join(sorted({r.removesuffix(".") for r, _ in has - wanted}))
+        return f"{user} may do more than the file grants, on {where}; 'mngdb up' takes it back"
+    return None
+
+
+def _disk(session: Session) -> str | None:
+    stats = session.command("dbStats", on=session.database)
+    total, used = int(stats.get("fsTotalSize", 0)), int(stats.get("fsUsedSize", 0))
+    # both are 0 while the database has no collection
+    if total and total - used < _LOW_DISK:
+        return f"the server's disk is full: {max(0, total - used) >> 20} MB are left"
+    return None

@@ -1,0 +1,115 @@
+"""What is observed of a MongoDB server, in one spelling whatever the server's version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+#: Key of a user's customData that says whose it is (the stack's name).
+MARK = "mngdb"
+#: Beside it: true when the app left the file and its login was closed.
+CLOSED = "mngdb_closed"
+
+#: Resource ("chatdb." for all of its collections) and action.
+Right = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Scram:
+    """A login's SCRAM-SHA-256 verifier, as usersInfo shows it to an administrator."""
+
+    salt: str
+    iterations: int
+    stored_key: str
+
+
+@dataclass(frozen=True)
+class User:
+    """A login in the database admin. `roles` as (database, role)."""
+
+    name: str
+    mark: str | None
+    closed: bool
+    roles: frozenset[tuple[str, str]]
+    mechanisms: frozenset[str]
+    scram: Scram | None
+    custom: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role of the database admin: its own rights, and the roles that it inherits."""
+
+    name: str
+    rights: frozenset[Right]
+    inherits: frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class FoundIndex:
+    """An index as listIndexes gives it."""
+
+    name: str
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that `reconcile` judges."""
+
+    version: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Option to value; parameters that the server does not know are absent."""
+    hot: frozenset[str] = frozenset()
+    """Options that the running server takes."""
+    users: Mapping[str, User] = field(default_factory=dict)
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    indexes: Mapping[tuple[str, str], tuple[FoundIndex, ...]] = field(default_factory=dict)
+    """Database and collection to indexes."""
+    profilers: Mapping[str, int] = field(default_factory=dict)
+    """Database to profiling level."""
+
+
+def user_of(document: Mapping[str, Any]) -> User:
+    """From an entry of usersInfo."""
+    scram = document.get("credentials", {}).get("SCRAM-SHA-256")
+    custom = document.get("customData", {})
+    mark = custom.get(MARK)
+    return User(
+        name=str(document["user"]),
+        mark=mark if isinstance(mark, str) else None,
+        closed=bool(custom.get(CLOSED)),
+        roles=_pairs(document["roles"]),
+        mechanisms=frozenset(document.get("mechanisms", ())),
+        scram=scram and Scram(scram["salt"], int(scram["iterationCount"]), scram["storedKey"]),
+        custom=custom,
+    )
+
+
+def role_of(document: Mapping[str, Any]) -> Role:
+    """From an entry of rolesInfo with showPrivileges."""
+    return Role(
+        name=str(document["role"]),
+        rights=rights_of(document["privileges"]),
+        inherits=_pairs(document["roles"]),
+    )
+
+
+def rights_of(privileges: Iterable[Mapping[str, Any]]) -> frozenset[Right]:
+    """Privileges as single rights, so that their order and grouping do not matter."""
+    return frozenset(
+        (_resource(privilege["resource"]), str(action))
+        for privilege in privileges
+        for action in privilege["actions"]
+    )
+
+
+def _resource(resource: Mapping[str, Any]) -> str:
+    if set(resource) == {"db", "collection"}:
+        return f"{resource['db']}.{resource['collection']}"
+    return " ".join(sorted(resource))  # cluster, anyResource, system_buckets: never ours
+
+
+def _pairs(roles: Iterable[Mapping[str, Any]]) -> frozenset[tuple[str, str]]:
+    return frozenset((str(role["db"]), str(role["role"])) for role in roles)

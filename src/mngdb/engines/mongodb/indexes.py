@@ -1,0 +1,246 @@
+"""Indexes: what the file asks for against what listIndexes gives, and the steps between.
+
+https://www.mongodb.com/docs/manual/reference/command/createIndexes/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from mngdb.engines.mongodb.duplicates import explain, require_unique
+from mngdb.engines.mongodb.facts import Facts, FoundIndex
+from mngdb.engines.mongodb.render import spec_of
+from mngdb.errors import StepError
+from mngdb.model import Asked, Step
+from mngdb.spec.mongodb import Index
+
+if TYPE_CHECKING:
+    from mngdb.engines.mongodb.client import Session
+    from mngdb.engines.mongodb.users import Make
+
+#: Options that the server adds by itself or that do not change what an index holds.
+_OWN = frozenset(
+    {
+        "v",
+        "key",
+        "name",
+        "ns",
+        "background",
+        "weights",
+        "default_language",
+        "language_override",
+        "textIndexVersion",
+        "2dsphereIndexVersion",
+        "bits",
+        "min",
+        "max",
+        "unique",
+        "sparse",
+        "expireAfterSeconds",
+        "partialFilterExpression",
+    }
+)
+Options = dict[str, Any]
+
+
+def label(database: str, collection: str, name: str) -> str:
+    """How steps, `--allow` and the record of earlier runs name an index."""
+    return f"{database}.{collection}.{name}"
+
+
+def wanted(asked: Asked) -> dict[tuple[str, str], list[Index]]:
+    """Database and collection to the indexes that the file names."""
+    return {
+        (database, collection): indexes
+        for database, spec in spec_of(asked).databases.items()
+        for collection, indexes in spec.indexes.items()
+    }
+
+
+def labels(asked: Asked) -> frozenset[str]:
+    """The label of every index in the file: what an `up` that succeeded should remember."""
+    return frozenset(
+        label(database, collection, index.label)
+        for (database, collection), indexes in wanted(asked).items()
+        for index in indexes
+    )
+
+
+def steps(asked: Asked, facts: Facts, make: Make) -> Iterator[Step]:
+    """Create, change, rebuild what the file names; then drop what it named once."""
+    used: set[str] = set()
+    for (database, collection), indexes in wanted(asked).items():
+        found = facts.indexes.get((database, collection), ())
+        for index in indexes:
+            match = _match(index, found)
+            used |= {label(database, collection, old.name) for old in match}
+            yield from _step(database, collection, index, match, make)
+    for (database, collection), found in facts.indexes.items():
+        for old in found:
+            name = label(database, collection, old.name)
+            if name in asked.known and name not in used:
+                drop = _drop(database, collection, old.name)
+                yield make("drop", name, "an index that left the file", drop, True)
+
+
+def _match(index: Index, found: tuple[FoundIndex, ...]) -> list[FoundIndex]:
+    """The found indexes that stand where `index` should: the right one, or all in its way."""
+    keys = _keys_wanted(index)
+    same = [old for old in found if _keys_found(old) == keys]
+    right = [old for old in same if not _differences(index, old)]
+    if right:
+        return right[:1]
+    # the server refuses a second index of the same name, and most of the same keys
+    return same + [old for old in found if old.name == index.label and old not in same]
+
+
+def _step(
+    database: str, collection: str, index: Index, match: list[FoundIndex], make: Make
+) -> Iterator[Step]:
+    name = label(database, collection, index.label)
+    if not match:
+        create = _create(database, collection, index)
+        yield make("create", name, f"index {describe(index)}", create, False)
+        return
+    old = match[0]
+    differences = _differences(index, old)
+    if len(match) == 1 and not differences and _keys_found(old) == _keys_wanted(index):
+        return
+    only_ttl = differences == ["ttl"] and index.ttl is not None
+    if len(match) == 1 and only_ttl and _keys_found(old) == _keys_wanted(index):
+        detail = f"documents expire {_seconds(index.ttl)} s after the date, not {_expiry(old)}"
+        yield make("change", name, detail, _expire(database, collection, old, index), False)
+        return
+    why = ", ".join(differences) or "keys"
+    detail = f"index {describe(index)}; it stands there with other {why}"
+    yield make("rebuild", name, detail, _rebuild(database, collection, index, match), True)
+
+
+def describe(index: Index) -> str:
+    """The index in a few words."""
+    words = ["unique"] if index.unique else []
+    words += ["sparse"] if index.sparse else []
+    words += ["partial"] if index.partial is not None else []
+    if index.ttl is not None:
+        words.append(f"TTL {_seconds(index.ttl)} s")
+    keys = ", ".join(f"{field}: {way}" for field, way in index.keys.items())
+    return " ".join([*words, f"{{{keys}}}"])
+
+
+def _keys_wanted(index: Index) -> tuple[Any, ...]:
+    text = sorted(field for field, way in index.keys.items() if way == "text")
+    keys: list[Any] = []
+    for field, way in index.keys.items():
+        if way != "text":
+            keys.append((field, way))
+        elif ("text", tuple(text)) not in keys:
+            keys.append(("text", tuple(text)))
+    return tuple(keys)
+
+
+def _keys_found(old: FoundIndex) -> tuple[Any, ...]:
+    """Directions come back as 1, 1.0 or Int64(1); a text index hides its fields in `weights`."""
+    keys: list[Any] = []
+    for field, way in old.document["key"].items():
+        if field == "_fts":
+            keys.append(("text", tuple(sorted(old.document["weights"]))))
+        elif field != "_ftsx":
+            keys.append((field, way if isinstance(way, str) else (1 if way > 0 else -1)))
+    return tuple(keys)
+
+
+def _differences(index: Index, old: FoundIndex) -> list[str]:
+    """Names of the options that are not as the file says."""
+    found = old.document
+    pairs = {
+        "unique": (index.unique, bool(found.get("unique"))),
+        "sparse": (index.sparse, bool(found.get("sparse"))),
+        "ttl": (_seconds(index.ttl), _expiry(old)),
+        "partial filter": (_plain(index.partial), _plain(found.get("partialFilterExpression"))),
+        "name": (index.name or old.name, old.name),
+    }
+    others = [key for key in found if key not in _OWN and found[key] is not False]
+    return [name for name, (asked, has) in pairs.items() if asked != has] + others
+
+
+def _seconds(ttl: timedelta | None) -> int | None:
+    return None if ttl is None else int(ttl.total_seconds())
+
+
+def _expiry(old: FoundIndex) -> int | None:
+    value = old.document.get("expireAfterSeconds")
+    return None if value is None else int(value)
+
+
+def _plain(value: Any) -> Any:
+    """A filter in one spelling: numbers of all types alike, but true is not 1."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, bool):
+        return ("bool", value)
+    return value
+
+
+def _document(index: Index) -> Options:
+    options: Options = {"key": dict(index.keys), "name": index.label}
+    if index.unique:
+        options["unique"] = True
+    if index.sparse:
+        options["sparse"] = True
+    if index.ttl is not None:
+        options["expireAfterSeconds"] = _seconds(index.ttl)
+    if index.partial is not None:
+        options["partialFilterExpression"] = index.partial
+    return options
+
+
+def _build(session: Session, database: str, collection: str, *documents: Options) -> None:
+    session.command("createIndexes", collection, on=database, limit=None, indexes=list(documents))
+
+
+def _create(database: str, collection: str, index: Index) -> Callable[[Session], None]:
+    def run(session: Session) -> None:
+        with explain(session, database, collection, index):
+            _build(session, database, collection, _document(index))
+
+    return run
+
+
+def _drop(database: str, collection: str, name: str) -> Callable[[Session], None]:
+    def run(session: Session) -> None:
+        session.command("dropIndexes", collection, on=database, index=name)
+
+    return run
+
+
+def _expire(
+    database: str, collection: str, old: FoundIndex, index: Index
+) -> Callable[[Session], None]:
+    def run(session: Session) -> None:
+        change = {"name": old.name, "expireAfterSeconds": _seconds(index.ttl)}
+        session.command("collMod", collection, on=database, index=change)
+
+    return run
+
+
+def _rebuild(
+    database: str, collection: str, index: Index, match: list[FoundIndex]
+) -> Callable[[Session], None]:
+    def run(session: Session) -> None:
+        if index.unique:
+            require_unique(session, database, collection, index)
+        for old in match:
+            _drop(database, collection, old.name)(session)
+        try:
+            _create(database, collection, index)(session)
+        except StepError:
+            # duplicates came in meanwhile, or the server refuses the options: as it was before
+            before = [{k: v for k, v in old.document.items() if k != "ns"} for old in match]
+            _build(session, database, collection, *before)
+            raise
+
+    return run

@@ -1,0 +1,115 @@
+"""Look at a server: few questions, all answered by its own commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mngdb.engines.mongodb import facts as found
+from mngdb.engines.mongodb import indexes
+from mngdb.engines.mongodb.client import NAMESPACE_NOT_FOUND, UNAUTHORIZED, Refused, Session
+from mngdb.engines.mongodb.facts import Facts, FoundIndex
+from mngdb.engines.mongodb.render import OPLOG, PARAMETER, SLOW, flatten, settings, spec_of, text_of
+from mngdb.errors import UnobservableError
+from mngdb.model import Asked
+from mngdb.spec.mongodb import MongodbGrant
+
+
+def observe(session: Session, asked: Asked) -> Facts:
+    """Everything that `reconcile` judges. Raises UnobservableError."""
+    try:
+        return _look(session, asked)
+    except Refused as error:
+        raise UnobservableError(
+            f"{asked.instance.name}: {error.message}",
+            "the administrator's login may not ask this" if error.code == UNAUTHORIZED else None,
+        ) from None
+
+
+def _look(session: Session, asked: Asked) -> Facts:
+    values, hot = _settings(session, asked)
+    users = session.command("usersInfo", showCredentials=True)["users"]
+    roles = session.command("rolesInfo", showPrivileges=True)["roles"]
+    return Facts(
+        version=str(session.command("buildInfo")["version"]),
+        settings=values,
+        hot=hot,
+        users={user.name: user for user in map(found.user_of, users)},
+        roles={role.name: role for role in map(found.role_of, roles)},
+        indexes={
+            (database, collection): _indexes(session, database, collection)
+            for database, collection in dict.fromkeys(_collections(session, asked))
+        },
+        profilers={
+            database: int(session.command("profile", -1, on=database)["was"])
+            for database in profiled(asked)
+        },
+    )
+
+
+def profiled(asked: Asked) -> list[str]:
+    """Databases whose profiler is ours to set: all that the file names, where `slow` is ours."""
+    if SLOW not in settings(asked):
+        return []
+    grants = asked.instance.grants.values()
+    granted = [grant.database for grant in grants if isinstance(grant, MongodbGrant)]
+    return list(dict.fromkeys([*spec_of(asked).databases, *granted]))
+
+
+def _settings(session: Session, asked: Asked) -> tuple[dict[str, str], frozenset[str]]:
+    """Values of options, and which of them the running server takes."""
+    wanted = settings(asked)
+    values: dict[str, str] = {}
+    if asked.managed or "net.maxIncomingConnections" in wanted:
+        values = flatten(session.command("getCmdLineOpts")["parsed"])
+        values.pop("config", None)
+    started_with = frozenset(values)
+    hot = {SLOW, OPLOG}
+    if SLOW in wanted:
+        values[SLOW] = text_of(session.command("profile", -1)["slowms"])
+    if OPLOG in wanted:
+        values[OPLOG] = _oplog(session)
+    named = [name for name in wanted if name.startswith(PARAMETER)]
+    if named:
+        # one question for all: asked by name, a single unknown one would spoil the answer
+        everything = {"showDetails": True, "allParameters": True}
+        parameters = session.command("getParameter", everything)
+        for name in named:
+            values.pop(name, None)
+            parameter = parameters.get(name.removeprefix(PARAMETER))
+            if parameter is None:
+                continue
+            values[name] = text_of(parameter.get("value", ""))
+            # one that was not there at the start is not in getCmdLineOpts, so its leaving the
+            # file could not be seen later: it takes a restart the first time
+            if parameter["settableAtRuntime"] and (name in started_with or not asked.managed):
+                hot.add(name)
+    return values, frozenset(hot)
+
+
+def _oplog(session: Session) -> str:
+    """Its size in MB; the option counts only when the oplog is made, a resize later is live."""
+    reply = session.command("listCollections", on="local", filter={"name": "oplog.rs"})
+    size = reply["cursor"]["firstBatch"][0]["options"]["size"]
+    return str(int(size) >> 20)
+
+
+def _collections(session: Session, asked: Asked) -> Iterator[tuple[str, str]]:
+    """Collections that the file names, and those where an index that left it may stand."""
+    yield from indexes.wanted(asked)
+    gone = asked.known - indexes.labels(asked)
+    for database in sorted({label.partition(".")[0] for label in gone}):
+        for collection in session.collections(database):
+            if any(label.startswith(f"{database}.{collection}.") for label in gone):
+                yield database, collection
+
+
+def _indexes(session: Session, database: str, collection: str) -> tuple[FoundIndex, ...]:
+    try:
+        # a collection has at most 64 indexes: they come in the first batch
+        batch = {"batchSize": 1000}
+        reply = session.command("listIndexes", collection, on=database, cursor=batch)
+    except Refused as error:
+        if error.code == NAMESPACE_NOT_FOUND:
+            return ()
+        raise
+    return tuple(FoundIndex(str(d["name"]), d) for d in reply["cursor"]["firstBatch"])

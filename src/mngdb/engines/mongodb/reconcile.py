@@ -1,0 +1,136 @@
+"""What differs between asked and found. Pure: nothing here talks to a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mngdb.engines.mongodb import indexes, users
+from mngdb.engines.mongodb.facts import Facts
+from mngdb.engines.mongodb.render import OPLOG, PARAMETER, SLOW, settings, spec_of, typed
+from mngdb.errors import StepError
+from mngdb.model import Action, Asked, Change, Outcome, Remark, Step
+
+if TYPE_CHECKING:
+    from mngdb.engines.mongodb.client import Session
+
+_OLDEST = 6
+#: What `Change.wanted` says of an option that left the file.
+DEFAULT = "the default"
+
+
+def blank(asked: Asked) -> Facts:
+    """The facts of a server that has just been made from `render`."""
+    return Facts(version="", settings=settings(asked))
+
+
+def reconcile(asked: Asked, facts: Facts) -> Outcome:
+    """Settings that differ, steps in the order in which they run, and remarks."""
+    changes = tuple(_changes(asked, facts))
+    cold = () if asked.managed else tuple(change for change in changes if not change.hot)
+    make = _maker(asked)
+    return Outcome(
+        changes=tuple(change for change in changes if change not in cold),
+        steps=(
+            *users.steps(asked, facts, make),
+            *indexes.steps(asked, facts, make),
+            *_profilers(asked, facts, make),
+        ),
+        remarks=(
+            *_version(asked, facts),
+            *(_remark(asked, change) for change in cold),
+            *users.remarks(asked, facts),
+        ),
+    )
+
+
+def _changes(asked: Asked, facts: Facts) -> Iterator[Change]:
+    wanted = settings(asked)
+    for name, value in wanted.items():
+        found = facts.settings.get(name, "")
+        if found != value:
+            yield Change(name, found, value, hot=name in facts.hot)
+    if asked.managed:
+        for name in facts.settings.keys() - wanted.keys():
+            yield Change(name, facts.settings[name], DEFAULT, hot=False)
+
+
+def _remark(asked: Asked, change: Change) -> Remark:
+    name = change.name.removeprefix(PARAMETER)
+    found = change.found or "not known to the server"
+    text = f"{name} is {found}, the file says {change.wanted}"
+    return Remark(asked.instance.name, text, "whoever runs this server has to set it")
+
+
+def _version(asked: Asked, facts: Facts) -> Iterator[Remark]:
+    major = facts.version.partition(".")[0]
+    if major.isdigit() and int(major) < _OLDEST:
+        text = f"MongoDB {facts.version} is older than mngdb supports ({_OLDEST} and later)"
+        yield Remark(asked.instance.name, text, "upgrade the server")
+
+
+def _profilers(asked: Asked, facts: Facts, make: users.Make) -> Iterator[Step]:
+    slow = int(spec_of(asked).slow.total_seconds() * 1000)
+
+    def profile(database: str) -> Callable[[Session], None]:
+        def run(session: Session) -> None:
+            session.command("profile", 1, on=database, slowms=slow)
+
+        return run
+
+    for database, level in facts.profilers.items():
+        if level != 1:
+            detail = f"profiler on, at {slow} ms"
+            yield make("change", f"{database}.profiler", detail, profile(database), False)
+
+
+def _maker(asked: Asked) -> users.Make:
+    """Steps of this instance; a server's refusal becomes a StepError that names the step."""
+
+    def make(
+        action: Action,
+        name: str,
+        detail: str,
+        run: Callable[[Session], None],
+        destructive: bool,
+    ) -> Step:
+        def guarded(session: Session) -> None:
+            from mngdb.engines.mongodb.client import Refused
+
+            try:
+                run(session)
+            except Refused as error:
+                where = asked.instance.name
+                raise StepError(f"{where}: {action} {name}: {error.message}") from None
+
+        return Step(
+            instance=asked.instance.name,
+            engine="mongodb",
+            action=action,
+            object=name,
+            detail=detail,
+            run=guarded,
+            destructive=destructive,
+        )
+
+    return make
+
+
+def apply(session: Session, changes: Sequence[Change]) -> None:
+    """Make the running server take hot changes. Raises StepError."""
+    from mngdb.engines.mongodb.client import Refused
+
+    for change in changes:
+        try:
+            if change.name == SLOW:
+                # -1 leaves the level alone; the threshold is the whole server's
+                session.command("profile", -1, slowms=int(change.wanted))
+            elif change.name == OPLOG:
+                session.command("replSetResizeOplog", size=float(change.wanted))
+            else:
+                parameter: dict[str, Any] = {
+                    change.name.removeprefix(PARAMETER): typed(change.wanted)
+                }
+                session.command("setParameter", **parameter)
+        except Refused as error:
+            raise StepError(f"{change.name} = {change.wanted}: {error.message}") from None

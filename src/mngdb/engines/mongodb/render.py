@@ -1,0 +1,140 @@
+"""The unit that runs mongod: its configuration file, its key file, its command.
+
+Options: https://www.mongodb.com/docs/manual/reference/configuration-options/
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from mngdb.engines.mongodb.access import key_text
+from mngdb.model import Asked, File, Site, Unit
+from mngdb.spec.mongodb import MongodbInstance
+
+PARAMETER = "setParameter."
+SLOW = "operationProfiling.slowOpThresholdMs"
+OPLOG = "replication.oplogSizeMB"
+#: mongod refuses less.
+_LEAST_CACHE = 0.25
+
+
+def spec_of(asked: Asked) -> MongodbInstance:
+    """The instance's model, which the registry has chosen by the engine's name."""
+    spec = asked.instance.spec
+    assert isinstance(spec, MongodbInstance)  # noqa: S101 — for mypy; the registry guarantees it
+    return spec
+
+
+def settings(asked: Asked) -> dict[str, str]:
+    """Configuration option (dotted, as in the manual) to value.
+
+    On a server that is not ours: only what the file names itself.
+    """
+    spec = spec_of(asked)
+    named = {PARAMETER + name: _switch(value) for name, value in spec.settings.items()}
+    slow = str(int(spec.slow.total_seconds() * 1000))
+    if asked.site is None:
+        own = {
+            "slow": (SLOW, slow),
+            "max_connections": ("net.maxIncomingConnections", str(spec.max_connections)),
+            "oplog": (OPLOG, str(spec.oplog)),
+        }
+        return {k: v for key, (k, v) in own.items() if key in spec.model_fields_set} | named
+    return {
+        "storage.dbPath": asked.site.data,
+        "storage.wiredTiger.engineConfig.cacheSizeGB": _cache(asked, asked.site),
+        "net.bindIp": ",".join(spec.bind),
+        "net.ipv6": text_of(any(":" in address for address in spec.bind)),
+        "net.port": str(spec.port),
+        "net.maxIncomingConnections": str(spec.max_connections),
+        # its path may be too long for a socket (107 bytes), and TCP on loopback serves as well
+        "net.unixDomainSocket.enabled": "false",
+        **_tls(asked, asked.site),
+        "security.authorization": "enabled",
+        "security.keyFile": f"{asked.site.conf}/keyfile",
+        "replication.replSetName": asked.stack,
+        OPLOG: str(spec.oplog),
+        "operationProfiling.mode": "slowOp",
+        SLOW: slow,
+        # nobody gets in without a login, not even before the first one exists
+        PARAMETER + "enableLocalhostAuthBypass": "false",
+        # generated secrets have 240 random bits, to which stretching adds nothing; mongod's own
+        # 15000 rounds take three times as long for every login that is made, compared or opened
+        PARAMETER + "scramSHA256IterationCount": "5000",
+        **named,
+    }
+
+
+def _tls(asked: Asked, site: Site) -> dict[str, str]:
+    if not asked.instance.tls or site.tls is None:
+        return {"net.tls.mode": "disabled"}
+    return {
+        "net.tls.mode": "requireTLS",
+        "net.tls.certificateKeyFile": site.tls.bundle,
+        "net.tls.CAFile": site.tls.ca,
+        # apps prove who they are by SCRAM, not by certificates of their own
+        "net.tls.allowConnectionsWithoutCertificates": "true",
+    }
+
+
+def _cache(asked: Asked, site: Site) -> str:
+    """WiredTiger's cache in GB, to 10 MB: a few bytes of memory more are no reason to restart."""
+    return text_of(max(_LEAST_CACHE, round(asked.instance.memory.of(site.memory) / 2**30, 2)))
+
+
+def unit(asked: Asked, site: Site) -> Unit:
+    """The process. The target makes the data folder; mongod needs nothing in it."""
+    tree: dict[str, Any] = {}
+    for name, value in settings(asked).items():
+        # a parameter's own name may have dots
+        *path, last = name.split(".", 1 if name.startswith(PARAMETER) else -1)
+        branch = tree
+        for part in path:
+            branch = branch.setdefault(part, {})
+        branch[last] = typed(value)
+    text = "# Written by mngdb; the next 'mngdb up' writes it again.\n" + yaml.safe_dump(tree)
+    return Unit(
+        name=asked.instance.unit,
+        instance=asked.instance.name,
+        engine="mongodb",
+        argv=(site.program.server, "--config", f"{site.conf}/mongod.conf"),
+        files=(File("mongod.conf", text), File("keyfile", key_text(asked))),
+        cold_files=frozenset({"keyfile"}),
+    )
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Options as `getCmdLineOpts` nests them, with dotted names and one spelling of values."""
+    found: dict[str, str] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            found |= flatten(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = text_of(value)
+    return found
+
+
+def text_of(value: object) -> str:
+    """A value that the server reports, in the one spelling that settings are compared in."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def typed(value: str) -> bool | int | float | str:
+    """A setting's text as mongod wants it at run time, where it takes no text for a number."""
+    if value in ("true", "false"):
+        return value == "true"
+    if re.fullmatch(r"-?\d+", value):
+        return int(value)
+    return float(value) if re.fullmatch(r"-?\d+\.\d+", value) else value
+
+
+def _switch(value: str) -> str:
+    """The file's `on` and `off` (as it reads true and false), in mongod's words."""
+    return {"on": "true", "off": "false"}.get(value, value)

@@ -1,0 +1,267 @@
+"""One login and one role per app: what they should be, and the steps that make them so.
+
+Logins live in the database admin, as on Atlas. Each carries the stack's name in its customData,
+so a login whose app left the file is known as ours. Rights come from one role per app, named
+`mngdb-APP`, with single actions on the app's own database.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from mngdb import secret
+from mngdb.engines.mongodb.access import USERS_IN, secret_of
+from mngdb.engines.mongodb.facts import CLOSED, MARK, Facts, Right, Role, Scram, User
+from mngdb.errors import SecretError, UsageError
+from mngdb.model import Action, Asked, Remark, Step
+from mngdb.spec.mongodb import MongodbGrant
+
+if TYPE_CHECKING:
+    from mngdb.engines.mongodb.client import Session
+
+#: What the built-in role `read` may do in MongoDB 6 to 8.
+READ = frozenset(
+    {
+        "changeStream",
+        "collStats",
+        "dbHash",
+        "dbStats",
+        "find",
+        "killCursors",
+        "listCollections",
+        "listIndexes",
+        "planCacheRead",
+    }
+)
+#: What `readWrite` may do beyond that, without convertToCapped, which rewrites a collection under
+#: a lock. System collections (system.js, …) are in neither: their resource is named apart.
+WRITE = frozenset(
+    {
+        "compactStructuredEncryptionData",
+        "createCollection",
+        "createIndex",
+        "dropCollection",
+        "dropIndex",
+        "insert",
+        "remove",
+        "renameCollectionSameDB",
+        "update",
+    }
+)
+_MECHANISMS = frozenset({"SCRAM-SHA-256"})
+#: A role is written before the login that needs it; the login's majority write covers both.
+_QUICK = {"w": 1}
+
+Make = Callable[[Action, str, str, Callable[["Session"], None], bool], Step]
+
+
+def role_name(app: str) -> str:
+    """The app's role; the prefix keeps it apart from the roles of others."""
+    return f"mngdb-{app}"
+
+
+def rights(grant: MongodbGrant) -> frozenset[Right]:
+    """Every right that the file gives an app."""
+    actions = READ if grant.access == "readonly" else READ | WRITE
+    return frozenset((f"{grant.database}.", action) for action in actions)
+
+
+def says(grant: MongodbGrant) -> str:
+    """The grant in words."""
+    return f"{'read' if grant.access == 'readonly' else 'read and write'} on {grant.database}"
+
+
+def steps(asked: Asked, facts: Facts, make: Make) -> Iterator[Step]:
+    """Logins and rights: what is gone first, then what is there, app by app."""
+    for user in departed(asked, facts):
+        yield from _leave(asked, facts, user, make)
+    for app, grant in asked.instance.grants.items():
+        assert isinstance(grant, MongodbGrant)  # noqa: S101 — for mypy
+        role = facts.roles.get(role_name(app))
+        login = facts.users.get(app)
+        if login is None:
+            yield make(
+                "create", app, f"a login that may {says(grant)}", _create(asked, app, role), False
+            )
+            continue
+        _refuse_foreign(asked, login)
+        yield from _converge(asked, login, role, grant, make)
+
+
+def remarks(asked: Asked, facts: Facts) -> Iterator[Remark]:
+    """Closed logins that are still there."""
+    if "*" not in asked.allow:
+        for user in departed(asked, facts):
+            text = f"{user.name} is not in the file any more; its login is closed"
+            yield Remark(asked.instance.name, text, "mngdb up --prune drops it")
+
+
+def departed(asked: Asked, facts: Facts) -> list[User]:
+    """Logins of this stack whose app left the file."""
+    found = (user for user in facts.users.values() if user.mark == asked.stack)
+    return sorted((u for u in found if u.name not in asked.instance.grants), key=lambda u: u.name)
+
+
+def _leave(asked: Asked, facts: Facts, user: User, make: Make) -> Iterator[Step]:
+    role = role_name(user.name)
+    has_role = role in facts.roles
+
+    def drop(session: Session) -> None:
+        if has_role:
+            session.command("dropRole", role)
+        session.command("dropUser", user.name)
+
+    def close(session: Session) -> None:
+        session.command(
+            "updateUser",
+            user.name,
+            pwd=secret.generate().reveal(),  # known to nobody
+            mechanisms=sorted(_MECHANISMS),
+            roles=[],
+            customData={**user.custom, MARK: asked.stack, CLOSED: True},
+        )
+        if has_role:
+            session.command("dropRole", role)
+
+    if "*" in asked.allow:
+        yield make("drop", user.name, "the login of an app that left the file", drop, True)
+    elif user.roles or has_role or not user.closed:
+        yield make("revoke", user.name, "every right, and the login is closed", close, False)
+
+
+def _refuse_foreign(asked: Asked, user: User) -> None:
+    """Two stacks that share a server must not fight for one login."""
+    if not asked.managed and user.mark is not None and user.mark != asked.stack:
+        raise UsageError(
+            f"{asked.instance.name}: the login {user.name} belongs to the stack {user.mark}",
+            "give this app another name",
+        )
+
+
+def _create(asked: Asked, app: str, role: Role | None) -> Callable[[Session], None]:
+    grant = asked.instance.grants[app]
+    assert isinstance(grant, MongodbGrant)  # noqa: S101 — for mypy
+
+    def run(session: Session) -> None:
+        _write_role(session, app, rights(grant), role is not None)
+        session.command(
+            "createUser",
+            app,
+            pwd=secret_of(asked, app).reveal(),
+            roles=[role_name(app)],
+            mechanisms=sorted(_MECHANISMS),
+            customData={MARK: asked.stack},
+        )
+
+    return run
+
+
+def _converge(
+    asked: Asked, user: User, role: Role | None, grant: MongodbGrant, make: Make
+) -> Iterator[Step]:
+    app, wanted = user.name, rights(grant)
+    has = role.rights if role else frozenset()
+    mine = (USERS_IN, role_name(app))
+
+    def narrow(session: Session) -> None:
+        _write_role(session, app, has & wanted, exists=True)
+
+    def revoke_roles(session: Session) -> None:
+        roles = [{"db": db, "role": name} for db, name in sorted(user.roles - {mine})]
+        session.command("revokeRolesFromUser", app, roles=roles)
+
+    if user.roles - {mine}:
+        names = ", ".join(f"{name}@{db}" for db, name in sorted(user.roles - {mine}))
+        yield make("revoke", app, f"the role {names}", revoke_roles, False)
+    if role and (has - wanted or role.inherits):
+        yield make("revoke", app, _words(has - wanted, role), narrow, False)
+    if wanted - has or mine not in user.roles:
+
+        def give(session: Session) -> None:
+            _write_role(session, app, wanted, role is not None)
+            session.command("grantRolesToUser", app, roles=[role_name(app)])
+
+        yield make("grant", app, says(grant), give, False)
+    reasons = list(_outdated(asked, user))
+    if reasons:
+        yield make("change", app, " and ".join(reasons), _update(asked, user), False)
+
+
+def _words(extra: frozenset[Right], role: Role) -> str:
+    """What goes, by resource: in the file's words where they fit, else action by action."""
+    parts = [f"the role {name}@{db}" for db, name in sorted(role.inherits)]
+    for resource in sorted({resource for resource, _ in extra}):
+        actions = sorted(action for where, action in extra if where == resource)
+        known = {READ | WRITE: "read and write", READ: "read", WRITE: "write"}
+        words = known.get(frozenset(actions), ", ".join(actions))
+        parts.append(f"{words} on {resource.removesuffix('.')}")
+    return "; ".join(parts)
+
+
+def _write_role(session: Session, app: str, allowed: frozenset[Right], exists: bool) -> None:
+    databases = sorted({resource.removesuffix(".") for resource, _ in allowed})
+    session.command(
+        "updateRole" if exists else "createRole",
+        role_name(app),
+        privileges=[
+            {
+                "resource": {"db": database, "collection": ""},
+                "actions": sorted(a for where, a in allowed if where == f"{database}."),
+            }
+            for database in databases
+        ],
+        roles=[],
+        writeConcern=_QUICK if not exists else {"w": "majority"},
+    )
+
+
+def _outdated(asked: Asked, user: User) -> Iterator[str]:
+    if not knows(user, asked.secrets.get(user.name)):
+        yield "a new secret"
+    if user.mechanisms != _MECHANISMS:
+        yield "SCRAM-SHA-256 only"
+    if user.mark != asked.stack:
+        yield "the mark of this stack"
+    elif user.closed:
+        yield "open again"
+
+
+def _update(asked: Asked, user: User) -> Callable[[Session], None]:
+    def run(session: Session) -> None:
+        custom = {key: value for key, value in user.custom.items() if key != CLOSED}
+        session.command(
+            "updateUser",
+            user.name,
+            pwd=secret_of(asked, user.name).reveal(),
+            mechanisms=sorted(_MECHANISMS),
+            customData={**custom, MARK: asked.stack},
+        )
+
+    return run
+
+
+def knows(user: User, wanted: secret.Secret | None) -> bool:
+    """Whether the login's verifier is that of `wanted`. Nothing is sent, nobody logs in."""
+    if user.scram is None or wanted is None:
+        return False
+    return hmac.compare_digest(_stored_key(wanted, user.scram), user.scram.stored_key)
+
+
+@lru_cache(maxsize=4096)  # `up` judges the same logins twice, and each costs about 4 ms
+def _stored_key(password: secret.Secret, scram: Scram) -> str:
+    """RFC 5802, section 3: H(HMAC(SaltedPassword, "Client Key"))."""
+    from pymongo.saslprep import saslprep
+
+    try:
+        prepared = str(saslprep(password.reveal())).encode()
+    except ValueError as error:
+        raise SecretError(f"a secret has a character that SCRAM does not allow: {error}") from None
+    salt = base64.b64decode(scram.salt)
+    salted = hashlib.pbkdf2_hmac("sha256", prepared, salt, scram.iterations)
+    client_key = hmac.digest(salted, b"Client Key", "sha256")
+    return base64.b64encode(hashlib.sha256(client_key).digest()).decode()

@@ -1,0 +1,198 @@
+"""PostgreSQL: what it needs, how it is looked at, how it is changed.
+
+The driver is imported when a session is opened, not when this package is.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from mngdb.engines.postgres import render
+from mngdb.errors import StepError, UsageError
+from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
+from mngdb.spec.base import EngineName
+from mngdb.spec.postgres import PostgresGrant
+from mngdb.spec.stack import Instance
+
+if TYPE_CHECKING:
+    from mngdb.engines.postgres.client import Session
+    from mngdb.engines.postgres.observe import Facts
+
+
+class PostgresEngine:
+    """The engine `postgres`."""
+
+    name: EngineName = "postgres"
+    stop_signal = signal.SIGINT  # "fast": sessions are ended, a checkpoint is written
+
+    def secrets(self, asked: Instance) -> Iterable[str]:
+        return ()
+
+    def render(self, asked: Asked) -> Unit:
+        return render.unit(asked)
+
+    def settings(self, asked: Asked) -> Mapping[str, str]:
+        return render.settings(asked)
+
+    def admin(self, asked: Asked) -> Access:
+        spec, site = asked.instance.spec, asked.site
+        return Access(
+            engine="postgres",
+            host=spec.bind[0],
+            port=spec.port,
+            user=render.ADMIN,
+            password=asked.secrets["admin"],
+            database="postgres",
+            tls=asked.instance.tls,
+            ca=site.tls.ca if site and site.tls else None,
+        )
+
+    def external(self, asked: Asked, url: str) -> Access:
+        try:
+            parts = urlsplit(url)
+            port = parts.port or 5432
+        except ValueError as error:
+            raise UsageError(f"{asked.instance.name}: the url is wrong: {error}") from None
+        if parts.scheme not in {"postgresql", "postgres"} or not parts.hostname:
+            raise UsageError(
+                f"{asked.instance.name}: {url!r} is no PostgreSQL URL",
+                "write postgresql://admin@host:5432/postgres",
+            )
+        options = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+        return Access(
+            engine="postgres",
+            host=parts.hostname,
+            port=port,
+            user=unquote(parts.username or "postgres"),
+            password=asked.secrets["admin"],
+            database=unquote(parts.path.lstrip("/")) or "postgres",
+            tls=asked.instance.tls or options.get("sslmode", "").startswith("verify"),
+            ca=options.pop("sslrootcert", None),
+            options=options,
+        )
+
+    def login(self, asked: Asked, at: Access, app: str) -> Access:
+        right = cast(PostgresGrant, asked.instance.grants[app])
+        return replace(
+            at, user=app, password=asked.secrets[app], database=right.database, socket=None
+        )
+
+    def connect(self, access: Access, timeout: float = 10.0) -> AbstractContextManager[Session]:
+        from mngdb.engines.postgres import client
+
+        return client.session(access, timeout)
+
+    @contextmanager
+    def bootstrap(self, asked: Asked, deadline: float) -> Iterator[Session]:
+        """Over the socket: its owner needs no password, so a lost secret can be mended."""
+        from mngdb.engines.postgres import client
+
+        access = self.admin(asked)
+        if asked.site is None:
+            raise ValueError("a server that somebody else runs is not bootstrapped")
+        inside = replace(access, password=None, socket=asked.site.run)
+        client.wait(inside, deadline, 5)
+        with client.session(inside, 10) as session:
+            yield session
+
+    def observe(self, session: Session, asked: Asked) -> Facts:
+        from mngdb.engines.postgres import observe
+
+        return observe.observe(session, asked)
+
+    def blank(self, asked: Asked) -> Facts:
+        from mngdb.engines.postgres import observe
+
+        return observe.blank(asked)
+
+    def reconcile(self, asked: Asked, facts: Facts) -> Outcome:
+        from mngdb.engines.postgres import reconcile
+
+        return reconcile.reconcile(asked, facts)
+
+    def unmarked(self, asked: Asked) -> frozenset[str]:
+        return frozenset()
+
+    def apply(self, session: Session, changes: Sequence[Change]) -> None:
+        """Drop what ALTER SYSTEM laid over our files, then read the files again."""
+        from psycopg.sql import SQL, Identifier, Literal
+
+        ours = session.access.socket is not None
+        for change in changes:
+            name = Identifier(change.name)
+            statement = (
+                SQL("ALTER SYSTEM RESET {}").format(name)
+                if ours
+                else SQL("ALTER SYSTEM SET {} = {}").format(name, Literal(change.wanted))
+            )
+            session.alone(statement)
+        before = session.rows("SELECT pg_conf_load_time()")[0][0]
+        session.rows("SELECT pg_reload_conf()")
+        deadline = time.monotonic() + 5
+        while session.rows("SELECT pg_conf_load_time()")[0][0] == before:
+            if time.monotonic() > deadline:
+                raise StepError(
+                    "PostgreSQL did not read its files again within 5 s", "see 'mngdb logs'"
+                )
+            time.sleep(0.01)
+
+    def vitals(self, session: Session) -> Vitals:
+        version, uptime = session.rows(
+            "SELECT current_setting('server_version'), "
+            "extract(epoch FROM now() - pg_postmaster_start_time())::float8"
+        )[0]
+        return Vitals(version.split()[0], max(0.0, uptime))
+
+    def url(self, access: Access) -> str:
+        password = quote(access.password.reveal(), safe="") if access.password else ""
+        host = f"[{access.host}]" if ":" in access.host else access.host
+        options = dict(access.options)
+        if access.tls:
+            options = {"sslmode": "verify-full", "sslrootcert": access.ca or "system"}
+        query = "&".join(f"{k}={quote(v, safe='')}" for k, v in options.items())
+        return (
+            f"postgresql://{quote(access.user, safe='')}:{password}@{host}:{access.port}/"
+            f"{quote(access.database, safe='')}" + (f"?{query}" if query else "")
+        )
+
+    def env(self, access: Access, prefix: str, grant: PostgresGrant) -> Mapping[str, str]:
+        found = {
+            "URL": self.url(access),
+            "HOST": access.host,
+            "PORT": str(access.port),
+            "USER": access.user,
+            "PASSWORD": access.password.reveal() if access.password else "",
+            "DATABASE": grant.database,
+            "SSLMODE": "verify-full" if access.tls else access.options.get("sslmode", "disable"),
+        }
+        if access.ca:
+            found["SSLROOTCERT"] = access.ca
+        return {f"{prefix}_{name}": value for name, value in found.items()}
+
+    def shell(self, access: Access, folder: str | None) -> ShellCommand:
+        env = {
+            "PGHOST": access.socket or access.host,
+            "PGPORT": str(access.port),
+            "PGUSER": access.user,
+            "PGDATABASE": access.database,
+            "PGAPPNAME": "mngdb shell",
+        }
+        if access.password:
+            env["PGPASSWORD"] = access.password.reveal()
+        if access.tls:
+            env |= {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": access.ca or "system"}
+        own = ((f"{folder}/psql", ()),) if folder else ()
+        return ShellCommand(
+            (*own, ("psql", ()), ("pgcli", ())), env, "install postgresql-client (it has psql)"
+        )
+
+    def diagnose(self, access: Access, grant: PostgresGrant) -> str | None:
+        from mngdb.engines.postgres import diagnose
+
+        return diagnose.diagnose(access, grant)

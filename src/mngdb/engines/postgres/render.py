@@ -1,0 +1,189 @@
+"""Files and settings of a PostgreSQL server. Pure.
+
+The values follow PostgreSQL's manual (chapters 19 and 28) and requirements A10 and A11; those that
+depend on memory are computed from what there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from mngdb.model import Asked, File, Site, Unit
+from mngdb.spec.postgres import PostgresGrant, PostgresInstance
+
+ADMIN = "postgres"
+#: The name in pg_ident.conf of those who may administer over the socket.
+_MAP = "mngdb"
+_MB = 1 << 20
+
+
+def settings(asked: Asked) -> dict[str, str]:
+    """Name to value for everything that mngdb sets; the file's own settings come last."""
+    spec = cast(PostgresInstance, asked.instance.spec)
+    if asked.site is None:
+        return dict(spec.settings)
+    site = asked.site
+    wanted = {
+        **_network(asked, site, spec),
+        **_memory(asked.instance.memory.of(site.memory), site.memory, spec.max_connections),
+        # durability, pinned so that a stray ALTER SYSTEM shows
+        "fsync": "on",
+        "full_page_writes": "on",
+        "synchronous_commit": "on",
+        # write-ahead log: ready for archiving, incremental backups and replicas
+        "wal_level": "replica",
+        "wal_compression": "pglz",
+        "summarize_wal": "on",
+        "max_wal_senders": "10",
+        "max_replication_slots": "10",
+        "max_slot_wal_keep_size": "10GB",
+        "min_wal_size": "256MB",
+        "max_wal_size": "4GB",
+        "checkpoint_timeout": "15min",
+        "checkpoint_completion_target": "0.9",
+        # disks of today are not spinning
+        "random_page_cost": "1.1",
+        "effective_io_concurrency": "200",
+        "autovacuum": "on",
+        "track_io_timing": "on",
+        "shared_preload_libraries": "pg_stat_statements",
+        "pg_stat_statements.max": "10000",
+        "pg_stat_statements.track": "top",
+        "password_encryption": "scram-sha-256",
+        # what went wrong has to stand in the log
+        "logging_collector": "off",
+        "log_destination": "stderr",
+        "log_line_prefix": "%m [%p] %q%u@%d %a ",
+        "log_timezone": "UTC",
+        "log_lock_waits": "on",
+        "deadlock_timeout": "1s",
+        "log_min_duration_statement": f"{int(spec.slow.total_seconds() * 1000)}ms",
+        "log_checkpoints": "on",
+        "log_connections": "on",
+        "log_disconnections": "on",
+        "log_temp_files": "10MB",
+        "log_autovacuum_min_duration": "1min",
+        "timezone": "UTC",
+    }
+    if site.program.version.split(".")[0] in {"13", "14", "15", "16"}:
+        del wanted["summarize_wal"]  # new in 17
+    return wanted | spec.settings
+
+
+def _network(asked: Asked, site: Site, spec: PostgresInstance) -> dict[str, str]:
+    network = {
+        "listen_addresses": ",".join(spec.bind),
+        "port": str(spec.port),
+        "unix_socket_directories": site.run,
+        "unix_socket_permissions": "0700",
+        "hba_file": f"{site.conf}/pg_hba.conf",
+        "ident_file": f"{site.conf}/pg_ident.conf",
+        "max_connections": str(spec.max_connections),
+        "superuser_reserved_connections": "5",
+        "client_connection_check_interval": "10s",
+        "ssl": "on" if asked.instance.tls else "off",
+    }
+    if asked.instance.tls and site.tls is not None:
+        network |= {
+            "ssl_ca_file": site.tls.ca,
+            "ssl_cert_file": site.tls.certificate,
+            "ssl_key_file": site.tls.key,
+            "ssl_min_protocol_version": "TLSv1.2",
+        }
+    return network
+
+
+def _memory(buffers: int, total: int, connections: int) -> dict[str, str]:
+    """`buffers` is the instance's share, `total` what there is, both in bytes."""
+    buffers_mb = max(128, buffers // _MB)
+    total_mb = total // _MB
+    return {
+        "shared_buffers": f"{buffers_mb}MB",
+        "effective_cache_size": f"{max(buffers_mb, min(buffers_mb * 3, total_mb * 3 // 4))}MB",
+        "maintenance_work_mem": f"{min(1024, max(64, buffers_mb // 8))}MB",
+        "work_mem": f"{min(64, max(4, buffers_mb // connections))}MB",
+        "wal_buffers": "16MB",
+    }
+
+
+def unit(asked: Asked) -> Unit:
+    """The server as a unit. Needs a site."""
+    if asked.site is None:
+        raise ValueError("a server that somebody else runs has no unit")
+    site = asked.site
+    initdb = [
+        f"{site.program.folder}/initdb",
+        "--pgdata={data}",
+        f"--username={ADMIN}",
+        "--auth-local=peer",
+        "--auth-host=reject",
+        "--data-checksums",
+        "--encoding=UTF8",
+        "--locale=C.UTF-8" if _major(site) < 17 else "--locale=C",
+        "--no-instructions",
+    ]
+    if _major(site) >= 17:
+        # does not change its order when the system's C library does
+        initdb += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    return Unit(
+        name=asked.instance.unit,
+        instance=asked.instance.name,
+        engine="postgres",
+        argv=(
+            site.program.server,
+            "-D",
+            site.data,
+            "-c",
+            f"config_file={site.conf}/postgresql.conf",
+        ),
+        files=(
+            File("postgresql.conf", _conf(settings(asked))),
+            File("pg_hba.conf", hba(asked)),
+            File("pg_ident.conf", _ident(site)),
+        ),
+        prepare=tuple(initdb),
+        data_version=("PG_VERSION", str(_major(site))),
+    )
+
+
+def _major(site: Site) -> int:
+    return int(site.program.version.split(".")[0])
+
+
+def _conf(wanted: Mapping[str, str]) -> str:
+    lines = [f"{name} = {quote(value)}" for name, value in wanted.items()]
+    return "# written by mngdb; what 'mngdb up' finds changed here it writes anew\n" + (
+        "\n".join(lines) + "\n"
+    )
+
+
+def quote(value: str) -> str:
+    """A setting's value or a text constant in single quotes."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _name(value: str) -> str:
+    """A database or role in pg_hba.conf; in quotes, no word has a meaning of its own."""
+    return '"' + value.replace('"', '""') + '"'
+
+
+def hba(asked: Asked) -> str:
+    """One line for each right; whatever has no line is refused."""
+    spec = cast(PostgresInstance, asked.instance.spec)
+    kind = "hostssl" if asked.instance.tls else "host"
+    sources = ["127.0.0.1/32", "::1/128"]
+    if any(not b.startswith("127.") and b != "::1" for b in spec.bind):
+        sources.append("samenet")
+    lines = [f"local all {_name(ADMIN)} peer map={_MAP}"]
+    lines += [f"{kind} all {_name(ADMIN)} {source} scram-sha-256" for source in sources]
+    for app, right in sorted(asked.instance.grants.items()):
+        who = f"{_name(cast(PostgresGrant, right).database)} {_name(app)}"
+        lines.append(f"local {who} scram-sha-256")
+        lines += [f"{kind} {who} {source} scram-sha-256" for source in sources]
+    return "# written by mngdb: one line for each right\n" + "\n".join(lines) + "\n"
+
+
+def _ident(site: Site) -> str:
+    lines = [f"{_MAP} {_name(owner)} {ADMIN}" for owner in site.owners]
+    return "# written by mngdb: who administers over the socket\n" + "\n".join(lines) + "\n"

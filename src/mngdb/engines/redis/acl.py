@@ -1,0 +1,214 @@
+"""Redis logins as data: read from `ACL LIST`, made from rights, written as ACL rules.
+
+https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mngdb.model import Asked
+from mngdb.secret import Secret
+from mngdb.spec.redis import RedisGrant
+
+ADMIN = "admin"
+DEFAULT = "default"
+_MARK = "mngdb:"
+
+#: Everything named here exists in Redis 7.0; commands of later versions come by their category.
+#: Categories first, so that what the next list takes away stays away.
+_READ = ("+@read", "+@connection", "+@transaction")
+_WRITE = ("+@read", "+@write", "+@connection", "+@transaction", "+@pubsub")
+_BLOCKED = (
+    "-@admin",
+    "-@dangerous",
+    # functions are the server's, not one app's; FCALL stays
+    "-function",
+    # these tell the names of other apps' keys and channels; SCAN does too, but apps need it
+    "-randomkey",
+    "-pubsub|channels",
+    "-pubsub|shardchannels",
+)
+#: Useful commands that no category above gives, or that @dangerous takes although the server
+#: itself guards them: INFO (health checks, queue libraries) and SORT (BY and GET need all keys).
+_BACK = ("+info", "+time", "+sort_ro", "+acl|whoami", "+script|load", "+script|exists")
+_BACK_READ = (
+    "+eval_ro",
+    "+evalsha_ro",
+    "+fcall_ro",
+    "+subscribe",
+    "+psubscribe",
+    "+ssubscribe",
+    "+unsubscribe",
+    "+punsubscribe",
+    "+sunsubscribe",
+)
+_BACK_WRITE = ("+sort", "+eval", "+eval_ro", "+evalsha", "+evalsha_ro", "+fcall", "+fcall_ro")
+
+
+@dataclass(frozen=True)
+class User:
+    """A login. `commands` is in Redis' own order and spelling; `flags` without the defaults."""
+
+    name: str
+    on: bool
+    flags: frozenset[str] = frozenset()
+    passwords: frozenset[str] = frozenset()
+    """SHA-256 of each, in lower-case hex."""
+    keys: frozenset[str] = frozenset()
+    channels: frozenset[str] = frozenset()
+    commands: str = "-@all"
+    selectors: frozenset[str] = frozenset()
+
+    @property
+    def mark(self) -> str | None:
+        """The stack that made this login, if mngdb did."""
+        for selector in self.selectors:
+            first = selector.split(" ", 1)[0]
+            if first.startswith("~" + _MARK) and selector.endswith(" -@all"):
+                return first.removeprefix("~" + _MARK)
+        return None
+
+    @property
+    def locked(self) -> bool:
+        """Whether it can neither log in nor do anything."""
+        return not (self.on or self.passwords or self.keys or self.channels) and (
+            self.commands == "-@all"
+        )
+
+    def rules(self) -> tuple[str, ...]:
+        """The rules that make this login, for `ACL SETUSER` and the ACL file. No plain text."""
+        return (
+            "on" if self.on else "off",
+            *sorted(self.flags),
+            *sorted(f"#{password}" for password in self.passwords),
+            *sorted(self.keys),
+            "resetchannels",
+            *sorted(self.channels),
+            *self.commands.split(" "),
+            *(f"({selector})" for selector in sorted(self.selectors)),
+        )
+
+
+def parse(line: str) -> User:
+    """A login from a line of `ACL LIST`: `user NAME on #hash ~keys &channels +commands (…)`."""
+    _, name, *tokens = line.split(" ")
+    flags, commands, selectors = set[str](), list[str](), set[str]()
+    passwords, keys, channels = set[str](), set[str](), set[str]()
+    rest = iter(tokens)
+    for token in rest:
+        if token.startswith("("):
+            inner = [token]
+            while not inner[-1].endswith(")"):
+                inner.append(next(rest, ")"))
+            selectors.add(" ".join(inner)[1:-1])
+        elif token.startswith("#"):
+            passwords.add(token[1:])
+        elif token.startswith(("~", "%")):
+            keys.add(token)
+        elif token.startswith("&"):
+            channels.add(token)
+        elif token.startswith(("+", "-")):
+            commands.append(token)
+        else:
+            flags.add(token)
+    return User(
+        name=name,
+        on="on" in flags,
+        # resetchannels is how Redis begins a channel list, the other three are the default
+        flags=frozenset(flags - {"on", "off", "sanitize-payload", "resetchannels"}),
+        passwords=frozenset(passwords),
+        keys=frozenset(keys),
+        channels=frozenset(channels),
+        commands=" ".join(commands),
+        selectors=frozenset(selectors),
+    )
+
+
+def app_user(name: str, grant: RedisGrant, secret: Secret, stack: str) -> User:
+    """The login of an app: its keys and channels, the useful commands, the mark of the stack."""
+    sign = "~" if grant.access == "readwrite" else "%R~"
+    channels = grant.keys if grant.channels is None else grant.channels
+    return User(
+        name=name,
+        on=True,
+        passwords=frozenset({_sha256(secret)}),
+        keys=_patterns(sign, grant.keys),
+        channels=_patterns("&", channels),
+        commands=" ".join(command_rules(grant)),
+        selectors=frozenset({_selector(stack)}),
+    )
+
+
+def admin_user(secret: Secret) -> User:
+    """The administrator of a server that is ours."""
+    return User(
+        name=ADMIN,
+        on=True,
+        passwords=frozenset({_sha256(secret)}),
+        keys=frozenset({"~*"}),
+        channels=frozenset({"&*"}),
+        commands="+@all",
+    )
+
+
+def locked_user(name: str, stack: str | None = None) -> User:
+    """A login that can do nothing; it keeps the mark of the stack that made it."""
+    marks = frozenset({_selector(stack)}) if stack else frozenset[str]()
+    return User(name=name, on=False, selectors=marks)
+
+
+def command_rules(grant: RedisGrant) -> list[str]:
+    """The rules for commands as Redis prints them.
+
+    Categories that the file adds stand before mngdb's own denials: `+@keyspace` does not bring
+    FLUSHALL back. Single commands stand last, as written.
+    """
+    readonly = grant.access == "readonly"
+    categories = [rule for rule in grant.commands if rule.startswith("+@")]
+    single = [rule for rule in grant.commands if not rule.startswith("+@")]
+    allowed = _READ if readonly else _WRITE
+    back = _BACK + (_BACK_READ if readonly else _BACK_WRITE)
+    rules: list[str] = []
+    for rule in (*allowed, *categories, *_BLOCKED, *back, *single):
+        name = rule[1:]
+        # a later rule for the same command (or its subcommands) replaces the earlier one
+        rules = [r for r in rules if r[1:] != name and not r[1:].startswith(name + "|")]
+        rules.append(rule)
+    return ["-@all", *rules]
+
+
+def wanted(asked: Asked) -> dict[str, User]:
+    """Every login that the file asks for. The server's own two only where it is ours."""
+    users = {}
+    if asked.managed:
+        users[ADMIN] = admin_user(asked.secrets[ADMIN])
+        users[DEFAULT] = locked_user(DEFAULT)
+    for app, grant in asked.instance.grants.items():
+        assert isinstance(grant, RedisGrant)  # noqa: S101 - the spec has paired them
+        users[app] = app_user(app, grant, asked.secrets[app], asked.stack)
+    return users
+
+
+def describe(grant: RedisGrant) -> str:
+    """The right in plain English."""
+    verb = "read and write" if grant.access == "readwrite" else "read"
+    extra = f", {' '.join(grant.commands)}" if grant.commands else ""
+    return f"{verb} on {', '.join(dict.fromkeys(grant.keys))}{extra}"
+
+
+def _patterns(sign: str, patterns: Iterable[str]) -> frozenset[str]:
+    # Redis refuses further patterns after one that already means everything
+    found = {sign + pattern for pattern in patterns}
+    return frozenset({sign + "*"} if sign + "*" in found else found)
+
+
+def _selector(stack: str) -> str:
+    """Permits nothing, says who made the login; spelled as Redis prints it."""
+    return f"~{_MARK}{stack} resetchannels -@all"
+
+
+def _sha256(secret: Secret) -> str:
+    return hashlib.sha256(secret.reveal().encode()).hexdigest()

@@ -1,0 +1,40 @@
+"""A Redis server as found. Kept apart from the driver, which is slow to import."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mngdb.engines.redis import acl, render
+from mngdb.model import Asked
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A Redis server as found."""
+
+    settings: Mapping[str, str]
+    users: Mapping[str, acl.User]
+    open_files: int
+    """Files that a server started here may have open (hard limit)."""
+    unknown: frozenset[str] = frozenset()
+    """Commands and categories of the file that this server does not have."""
+    kept: bool = True
+    """Whether logins made now outlive a restart of the server."""
+    acl_file: bool = False
+    """Whether the server keeps its logins in a file that `ACL SAVE` writes."""
+
+
+def blank(asked: Asked) -> Facts:
+    """The facts of a server that was started with what `render` gives: nothing is left to do."""
+    return Facts(
+        settings=render.settings(asked),
+        users=acl.wanted(asked),
+        open_files=open_files(),
+    )
+
+
+def open_files() -> int:
+    """The hard limit of open files, which a server started here inherits."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]

@@ -1,0 +1,83 @@
+"""What is looked at on a Redis server, in one round trip."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mngdb.engines.redis import acl, render
+from mngdb.engines.redis.client import RefusedError, Session, place
+from mngdb.engines.redis.facts import Facts, open_files
+from mngdb.errors import UnobservableError, UsageError
+from mngdb.model import Asked, Vitals
+from mngdb.spec.redis import RedisGrant
+
+#: Selectors, key permissions and `ACL DRYRUN` came with it.
+OLDEST = 7
+
+
+def observe(session: Session, asked: Asked) -> Facts:
+    """Settings, logins and unknown commands. Raises UnobservableError; UsageError if too old."""
+    rules = _named_commands(asked)
+    commands = [name for name in rules if not name.startswith("@")]
+    asking = [["INFO", "server"], ["ACL", "LIST"], ["CONFIG", "GET", "*"], ["ACL", "CAT"]]
+    if commands:
+        asking.append(["COMMAND", "INFO", *commands])
+    info, users, config, categories, *described = session.ask_all(asking)
+    where = f"{asked.instance.name} (Redis at {place(session.access)})"
+    version = str(_info(info, where).get("redis_version", "0"))
+    if int(version.split(".", 1)[0]) < OLDEST:
+        raise UsageError(
+            f"{where} is version {version}; mngdb needs Redis {OLDEST} or newer",
+            "upgrade the server: older ones cannot hold an app to its keys",
+        )
+    lines = _need(users, f"{where} does not show its logins")
+    settings: dict[str, str] = {}
+    if isinstance(config, RefusedError):
+        # a provider may keep CONFIG for itself; that matters only if the file asks for settings
+        if asked.managed or render.explicit(asked):
+            _need(config, f"{where} does not show its settings")
+    else:
+        settings = dict(zip(config[::2], config[1::2], strict=True))
+    known = {f"@{name}" for name in _need(categories, f"{where} does not show its categories")}
+    if described:
+        found = _need(described[0], f"{where} does not show its commands")
+        known |= {name for name, entry in zip(commands, found, strict=True) if entry}
+    acl_file = bool(settings.get("aclfile"))
+    return Facts(
+        settings=settings,
+        users={user.name: user for user in map(acl.parse, lines)},
+        open_files=open_files(),
+        unknown=frozenset(rules - known),
+        kept=asked.managed or acl_file or not settings,
+        acl_file=acl_file and not asked.managed,
+    )
+
+
+def vitals(session: Session) -> Vitals:
+    """Version and uptime. Raises RefusedError when INFO is not permitted."""
+    info = parse_info(session.ask("INFO", "server"))
+    return Vitals(version=info["redis_version"], uptime=float(info["uptime_in_seconds"]))
+
+
+def parse_info(text: str) -> dict[str, str]:
+    """`INFO`'s lines as a mapping."""
+    pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
+    return {key: value.strip() for key, value in pairs}
+
+
+def _info(answer: Any, where: str) -> dict[str, str]:
+    return parse_info(_need(answer, f"{where} does not tell its version"))
+
+
+def _need(answer: Any, message: str) -> Any:
+    if isinstance(answer, RefusedError):
+        raise UnobservableError(
+            f"{message}: {answer.message}", "log in as a user that may (all of +@admin)"
+        ) from answer
+    return answer
+
+
+def _named_commands(asked: Asked) -> set[str]:
+    """Commands and categories that the file names, without their sign."""
+    grants = (g for g in asked.instance.grants.values() if isinstance(g, RedisGrant))
+    return {rule[1:] for grant in grants for rule in grant.commands}

@@ -1,0 +1,254 @@
+"""What differs between a Redis server as asked and as found. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from mngdb.engines.redis import acl, render
+from mngdb.engines.redis.facts import Facts
+from mngdb.errors import UsageError
+from mngdb.model import Action, Asked, Change, Outcome, Remark, Step
+from mngdb.spec.redis import RedisGrant
+
+if TYPE_CHECKING:
+    from mngdb.engines.redis.client import Session
+
+#: Settings that `CONFIG SET` refuses on Redis 7 and 8 (tried one by one), and those that would cut
+#: off the connection that sets them.
+_COLD = frozenset({
+    "always-show-logo", "aof-rewrite-cpulist", "aof_rewrite_cpulist", "appenddirname",
+    "appendfilename", "bgsave-cpulist", "bgsave_cpulist", "bio-cpulist", "bio_cpulist",
+    "cluster-config-file", "cluster-enabled", "cluster-port", "daemonize", "databases",
+    "dbfilename", "dir", "disable-thp", "enable-debug-command", "enable-module-command",
+    "enable-protected-configs", "io-threads", "io-threads-do-reads", "pidfile", "rdbchecksum",
+    "server-cpulist", "server_cpulist", "set-proc-title", "socket-mark-id", "supervised",
+    "syslog-enabled", "syslog-facility", "syslog-ident", "tcp-backlog", "port", "tls-port",
+    "bind",
+})  # fmt: skip
+_SIZES = {
+    "b": 1, "k": 10**3, "kb": 1 << 10, "m": 10**6, "mb": 1 << 20, "g": 10**9, "gb": 1 << 30,
+}  # fmt: skip
+#: Redis keeps this many descriptors for itself (CONFIG_MIN_RESERVED_FDS).
+_RESERVED_FILES = 32
+#: What `A` stands for in notify-keyspace-events.
+_ALL_EVENTS = set("g$lshzxetd")
+
+
+def reconcile(asked: Asked, facts: Facts) -> Outcome:
+    """Settings that differ, steps to take, remarks.
+
+    Raises UsageError for what no step can cure: an unknown setting or command, a login that
+    another stack made.
+    """
+    remarks: list[Remark] = []
+    _refuse_unknown(asked, facts)
+    changes = tuple(_changes(asked, facts, remarks))
+    steps = (*_wanted_users(asked, facts), *_departed_users(asked, facts, remarks))
+    if not facts.kept and asked.instance.grants:
+        remarks.append(
+            Remark(
+                asked.instance.name,
+                "the server keeps no ACL file: its logins are gone when it restarts",
+                "set `aclfile` on the server, or run `mngdb up` after each of its restarts",
+            )
+        )
+    return Outcome(changes, steps, tuple(remarks))
+
+
+def same(name: str, found: str, wanted: str) -> bool:
+    """Whether two values of a setting mean the same: 64mb and 67108864, Ex and xE."""
+    if found == wanted:
+        return True
+    if name == "notify-keyspace-events":
+        return _events(found) == _events(wanted)
+    if name == "client-output-buffer-limit":
+        # one that names some classes leaves the others as they are
+        return _limits(wanted).items() <= _limits(found).items()
+    if name in {"dir", "bind"} or "/" in wanted:
+        return False
+    ours, theirs = wanted.split(), found.split()
+    return len(ours) == len(theirs) and all(map(_same_word, ours, theirs))
+
+
+def _same_word(one: str, other: str) -> bool:
+    try:
+        return _number(one) == _number(other)
+    except ValueError:
+        return one.lower() == other.lower()
+
+
+def _number(word: str) -> float:
+    match = re.fullmatch(r"(\d+)(b|kb?|mb?|gb?)", word.lower())
+    return int(match[1]) * _SIZES[match[2]] if match else float(word)
+
+
+def _events(value: str) -> set[str]:
+    events = set(value)
+    return events - {"A"} | _ALL_EVENTS if "A" in events else events
+
+
+def _limits(value: str) -> dict[str, tuple[float, ...]]:
+    words = value.lower().replace("replica", "slave").split()
+    try:
+        return {
+            words[i]: tuple(_number(word) for word in words[i + 1 : i + 4])
+            for i in range(0, len(words), 4)
+        }
+    except ValueError:
+        return {value: ()}
+
+
+def _refuse_unknown(asked: Asked, facts: Facts) -> None:
+    """Found now, because a server does not start with a word that it does not know."""
+    name = asked.instance.name
+    for app, grant in asked.instance.grants.items():
+        for rule in grant.commands if isinstance(grant, RedisGrant) else ():
+            if rule[1:] in facts.unknown:
+                raise UsageError(
+                    f"app {app}: the server of {name} has no command {rule[1:]!r}",
+                    "correct `commands`, or load the module that has it",
+                )
+    if asked.managed:
+        for setting in render.spec_of(asked).settings:
+            if setting.lower() not in facts.settings:
+                raise UsageError(f"{name}: Redis has no setting {setting!r}")
+
+
+def _changes(asked: Asked, facts: Facts, remarks: list[Remark]) -> Iterator[Change]:
+    name = asked.instance.name
+    for setting, value in (render.settings if asked.managed else render.explicit)(asked).items():
+        found = facts.settings.get(setting)
+        if found is None:
+            if not asked.managed:
+                remarks.append(Remark(name, f"the server does not show the setting {setting}"))
+            continue
+        if same(setting, found, value):
+            continue
+        hot = setting not in _COLD
+        if setting == "maxclients" and asked.managed and int(value) > int(found):
+            room = facts.open_files - _RESERVED_FILES
+            if room < int(value):
+                remarks.append(
+                    Remark(
+                        name,
+                        f"the system lets a server open {facts.open_files} files, so it takes "
+                        f"{found} clients instead of {value}",
+                        "raise the limit (`ulimit -Hn`, LimitNOFILE) to "
+                        f"{int(value) + _RESERVED_FILES} or more, then restart the server",
+                    )
+                )
+                continue
+            # a process may have been given less than there is now: only a new one is sure
+            hot = False
+        if not hot and not asked.managed:
+            remarks.append(
+                Remark(
+                    name,
+                    f"{setting} is {found}, the file asks for {value}; that needs a restart",
+                    "ask those who run the server to change it",
+                )
+            )
+            continue
+        yield Change(setting, found, value, hot)
+
+
+def _wanted_users(asked: Asked, facts: Facts) -> Iterator[Step]:
+    for name, user in acl.wanted(asked).items():
+        found = facts.users.get(name)
+        if found == user:
+            continue
+        grant = asked.instance.grants.get(name)
+        right = acl.describe(grant) if isinstance(grant, RedisGrant) else ""
+        if found is not None and found.mark not in {None, asked.stack} and not asked.managed:
+            raise UsageError(
+                f"{asked.instance.name}: the login {name!r} belongs to the stack {found.mark!r}",
+                "give the app another name",
+            )
+        action, detail = _said(found, user, right)
+        yield _step(asked, action, name, detail, _set_user(user, facts.acl_file))
+
+
+def _said(found: acl.User | None, user: acl.User, right: str) -> tuple[Action, str]:
+    """What a step does to a login, in a word and a clause."""
+    if found is None:
+        return "create", f"login, {right}" if right else "login"
+    if user.name == acl.DEFAULT:
+        return "revoke", "switch the login without a password off"
+    had, has = found.keys | found.channels, user.keys | user.channels
+    if (found.commands, had, found.selectors) == (user.commands, has, user.selectors):
+        return "change", "its secret" if found.on == user.on else "switch the login on"
+    if had < has and found.commands == user.commands:
+        return "grant", right
+    if had > has and found.commands == user.commands:
+        return "revoke", f"all but {right}"
+    return "change", right or "the administrator's rights"
+
+
+def _departed_users(asked: Asked, facts: Facts, remarks: list[Remark]) -> Iterator[Step]:
+    kept = acl.wanted(asked)
+    for name, user in facts.users.items():
+        # a server of ours holds one stack, whatever that was called before
+        ours = user.mark is not None if asked.managed else user.mark == asked.stack
+        if name in kept:
+            continue
+        if not ours:
+            if asked.managed:
+                remarks.append(
+                    Remark(
+                        asked.instance.name,
+                        f"the login {name!r} is not in the file; it is gone when the server "
+                        "restarts",
+                        f"make it an app, or drop it: ACL DELUSER {name}",
+                    )
+                )
+            continue
+        if asked.allow & {"*", name}:
+            yield _step(
+                asked, "drop", name, "its login", _drop_user(name, facts.acl_file), drop=True
+            )
+            continue
+        if not user.locked:
+            locked = acl.locked_user(name, asked.stack)
+            run = _set_user(locked, facts.acl_file, kick=True)
+            yield _step(asked, "revoke", name, "every right; it cannot log in any more", run)
+        remarks.append(
+            Remark(
+                asked.instance.name,
+                f"the login {name!r} has no app any more and is locked",
+                "mngdb up --prune drops it",
+            )
+        )
+
+
+def _set_user(user: acl.User, save: bool, kick: bool = False) -> Callable[[Session], None]:
+    def run(session: Session) -> None:
+        # one command: the login is never without its rights in between
+        session.ask("ACL", "SETUSER", user.name, "reset", *user.rules())
+        if kick:
+            session.ask("CLIENT", "KILL", "USER", user.name)
+        if save:
+            session.ask("ACL", "SAVE")
+
+    return run
+
+
+def _drop_user(name: str, save: bool) -> Callable[[Session], None]:
+    def run(session: Session) -> None:
+        session.ask("ACL", "DELUSER", name)
+        if save:
+            session.ask("ACL", "SAVE")
+
+    return run
+
+
+def _step(
+    asked: Asked,
+    action: Action,
+    name: str,
+    detail: str,
+    run: Callable[[Session], None],
+    drop: bool = False,
+) -> Step:
+    return Step(asked.instance.name, "redis", action, name, detail, run, destructive=drop)

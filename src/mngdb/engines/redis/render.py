@@ -1,0 +1,192 @@
+"""What a Redis server of ours runs with: settings, redis.conf, users.acl, argv."""
+
+from __future__ import annotations
+
+from mngdb.engines.redis import acl
+from mngdb.model import Asked, File, Site, Unit
+from mngdb.spec.redis import RedisInstance
+
+#: Settings of several words, which redis.conf takes unquoted.
+_LISTS = frozenset(
+    {
+        "bind",
+        "save",
+        "client-output-buffer-limit",
+        "oom-score-adj-values",
+        "latency-tracking-info-percentiles",
+    }
+)
+#: Redis ignores the RDB file when the AOF is on and has no files yet, and the AOF when it is off:
+#: switched on or off while the server was stopped, it would start empty. So it starts with the
+#: newer of what is on disk, and the switch is made live, where Redis carries the data over. A log
+#: that was overtaken is put aside, or a later switch would bring the past back.
+_START = """\
+log="$2/$3"; rdb="$2/$5"; newer=
+for file in "$log"/*; do [ "$file" -nt "$rdb" ] && newer=1; done
+if [ "$6" = yes ] && [ ! -e "$log/$4.manifest" ] && [ -e "$rdb" ]; then
+  exec "$0" "$1" --appendonly no
+elif [ "$6" = no ] && [ -e "$log/$4.manifest" ]; then
+  [ -n "$newer" ] && exec "$0" "$1" --appendonly yes
+  mv "$log" "$log.off.$$"
+fi
+exec "$0" "$1"
+"""
+_DIR, _AOF, _RDB = "appendonlydir", "appendonly.aof", "dump.rdb"
+
+
+def spec_of(asked: Asked) -> RedisInstance:
+    """The instance's part of the file."""
+    spec = asked.instance.spec
+    assert isinstance(spec, RedisInstance)  # noqa: S101 - the registry has paired them
+    return spec
+
+
+def settings(asked: Asked) -> dict[str, str]:
+    """Directive to value, as `CONFIG GET` prints it; the file's own `settings` last.
+
+    Durations are in seconds, `slowlog-log-slower-than` is in microseconds, sizes are in bytes.
+    """
+    spec = spec_of(asked)
+    return _fixed(asked) | _tunable(asked) | _own(spec)
+
+
+def explicit(asked: Asked) -> dict[str, str]:
+    """The part of `settings` that the file names: all that counts on a server not ours."""
+    spec = spec_of(asked)
+    named = {
+        directive
+        for key, directives in _DIRECTIVES.items()
+        if key in spec.model_fields_set
+        for directive in directives
+    }
+    return {k: v for k, v in _tunable(asked).items() if k in named} | _own(spec)
+
+
+def unit(asked: Asked) -> Unit:
+    """The unit. Its files hold hashes of secrets, never plain text. Pure."""
+    site = asked.site
+    assert site is not None  # noqa: S101 - only servers that are ours are rendered
+    values = settings(asked)
+    conf = f"{site.conf}/redis.conf"
+    lines = [_line(name, value) for name, value in values.items() if (name, value) != _NO_TLS]
+    lines += [
+        _line("dir", site.data),
+        _line("aclfile", f"{site.conf}/users.acl"),
+        "daemonize no",
+        'logfile ""',
+    ]
+    users = [" ".join(("user", u.name, *u.rules())) for u in acl.wanted(asked).values()]
+    return Unit(
+        name=asked.instance.unit,
+        instance=asked.instance.name,
+        engine="redis",
+        argv=("/bin/sh", "-c", _START, site.program.server, conf, *_disk(values, site)),
+        files=(
+            File("redis.conf", "\n".join(lines) + "\n"),
+            File("users.acl", "\n".join(users) + "\n"),
+        ),
+    )
+
+
+#: Builds without TLS before Redis 8 do not know the directive.
+_NO_TLS = ("tls-port", "0")
+#: Keys of the file to the directives that follow from them.
+_DIRECTIVES = {
+    "memory": ("maxmemory",),
+    "eviction": ("maxmemory-policy",),
+    "samples": ("maxmemory-samples",),
+    "appendonly": ("appendonly",),
+    "appendfsync": ("appendfsync",),
+    "rewrite_percentage": ("auto-aof-rewrite-percentage",),
+    "rewrite_min_size": ("auto-aof-rewrite-min-size",),
+    "save": ("save",),
+    "timeout": ("timeout",),
+    "tcp_keepalive": ("tcp-keepalive",),
+    "max_clients": ("maxclients",),
+    "slow": ("slowlog-log-slower-than",),
+    "slow_entries": ("slowlog-max-len",),
+}
+
+
+def _fixed(asked: Asked) -> dict[str, str]:
+    """What only a server of ours has."""
+    spec, site = spec_of(asked), asked.site
+    port, found = str(spec.port), dict[str, str]()
+    if asked.instance.tls and site is not None and site.tls is not None:
+        found = {
+            "port": "0",
+            "tls-port": port,
+            "tls-cert-file": site.tls.certificate,
+            "tls-key-file": site.tls.key,
+            "tls-ca-cert-file": site.tls.ca,
+            "tls-auth-clients": "no",
+        }
+    else:
+        found = {"port": port, "tls-port": "0"}
+    return found | {
+        "bind": " ".join(spec.bind),
+        "protected-mode": "yes",
+        "enable-debug-command": "no",
+        "enable-protected-configs": "no",
+        "enable-module-command": "no",
+        "appenddirname": _DIR,
+        "appendfilename": _AOF,
+        "dbfilename": _RDB,
+        "aof-timestamp-enabled": "yes",
+        "aof-use-rdb-preamble": "yes",
+        "rdbcompression": "yes",
+        "rdbchecksum": "yes",
+        "stop-writes-on-bgsave-error": "yes",
+        # milliseconds: LATENCY then says what the slow log cannot (forks, disk)
+        "latency-monitor-threshold": "100",
+    }
+
+
+def _tunable(asked: Asked) -> dict[str, str]:
+    """What follows from keys of the file; the defaults are the guide's."""
+    spec, site = spec_of(asked), asked.site
+    memory = asked.instance.memory
+    found = {
+        "maxmemory-policy": spec.eviction,
+        "maxmemory-samples": str(spec.samples),
+        "appendonly": "yes" if spec.appendonly else "no",
+        "appendfsync": spec.appendfsync,
+        "auto-aof-rewrite-percentage": str(spec.rewrite_percentage),
+        "auto-aof-rewrite-min-size": str(spec.rewrite_min_size),
+        "save": spec.save_points(),
+        "timeout": str(int(spec.timeout.total_seconds())),
+        "tcp-keepalive": str(int(spec.tcp_keepalive.total_seconds())),
+        "maxclients": str(spec.max_clients),
+        "slowlog-log-slower-than": str(round(spec.slow.total_seconds() * 1_000_000)),
+        "slowlog-max-len": str(spec.slow_entries),
+    }
+    if site is not None or memory.bytes is not None:
+        # a share of a machine that we do not see is nothing to compare
+        found["maxmemory"] = str(memory.of(site.memory if site else 0))
+    return found
+
+
+def _own(spec: RedisInstance) -> dict[str, str]:
+    # the file turns YAML's true and false into on and off; Redis says yes and no
+    switch = {"on": "yes", "off": "no"}
+    return {name.lower(): switch.get(value, value) for name, value in spec.settings.items()}
+
+
+def _disk(values: dict[str, str], site: Site) -> tuple[str, ...]:
+    """What `_START` looks at, in its order."""
+    names = ("appenddirname", "appendfilename", "dbfilename")
+    # without log and snapshots nothing is meant to outlive the server
+    mode = values["appendonly"] if values["appendonly"] == "yes" or values["save"] else "none"
+    return (site.data, *(values[name] for name in names), mode)
+
+
+def _line(name: str, value: str) -> str:
+    words = value.split() if name in _LISTS and value else [value]
+    return " ".join([name, *(_quoted(word) for word in words)])
+
+
+def _quoted(word: str) -> str:
+    """As redis.conf takes it: Redis undoes \\" and \\\\ inside double quotes."""
+    if word and all(c.isalnum() or c in "-_./:%" for c in word):
+        return word
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,102 @@
+"""How apps and people reach the databases: connection strings, variables, shells, diagnosis."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import asdict, dataclass
+
+from mngdb.errors import ConnectError, MngdbError, UsageError
+from mngdb.ops.context import Context
+
+#: What the variables of the default instances begin with; others begin with their own name.
+_PREFIXES = {"postgres": "POSTGRES", "redis": "REDIS", "mongodb": "MONGO"}
+
+
+def url(context: Context, instance: str, app: str | None) -> str:
+    """The connection string of an app, or of the administrator."""
+    found = context.instance(instance)
+    asked = context.asked(found, find=False, invent=True)
+    context.secret(found, app if app in found.grants else "admin")  # missing is an error here
+    return context.engine(found).url(context.login(asked, app))
+
+
+def env(context: Context, app: str) -> dict[str, str]:
+    """Every variable that an app needs, for all the instances that it uses."""
+    found: dict[str, str] = {}
+    for instance in context.app(app):
+        context.secret(instance, app)
+        asked = context.asked(instance, find=False, invent=True)
+        prefix = _PREFIXES.get(instance.name, instance.name.upper().replace("-", "_"))
+        access = context.login(asked, app)
+        found |= context.engine(instance).env(access, prefix, instance.grants[app])
+    return found
+
+
+def dotenv(name: str, value: str) -> str:
+    """`NAME=value` so that a shell and dotenv readers take the same value. Raises UsageError for
+    the rare value that no common form holds."""
+    if "'" not in value and "\n" not in value:
+        return f"{name}='{value}'"
+    if not set(value) & set('"$`\\\n!'):
+        return f'{name}="{value}"'
+    raise UsageError(
+        f"the value of {name} has quotes that shells and dotenv readers take differently",
+        "use 'mngdb env APP --json', or another secret",
+    )
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What `doctor` found for an app in one instance. `problem` is None when all is well."""
+
+    instance: str
+    app: str
+    problem: str | None
+    hint: str | None = None
+
+    def as_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def doctor(context: Context, app: str) -> list[Diagnosis]:
+    """Do what the app does, with what `env` gives it, and say what is wrong."""
+    found = []
+    for instance in context.app(app):
+        try:
+            problem, hint = _diagnose(context, instance.name, app)
+        except MngdbError as error:
+            problem, hint = error.message, error.hint
+        found.append(Diagnosis(instance.name, app, problem, hint))
+    return found
+
+
+def _diagnose(context: Context, name: str, app: str) -> tuple[str | None, str | None]:
+    instance = context.instance(name)
+    context.secret(instance, app)
+    asked = context.asked(instance, find=False, invent=True)
+    engine = context.engine(instance)
+    try:
+        return engine.diagnose(context.login(asked, app), instance.grants[app]), None
+    except ConnectError as error:
+        if error.kind != "down" or not asked.managed:
+            raise
+        state = context.host.state(instance.unit)
+        if state == "running":
+            raise
+        return f"{instance.unit} does not run ({state})", "mngdb up"
+
+
+def shell(context: Context, instance: str, app: str | None, rest: tuple[str, ...]) -> None:
+    """Become the instance's interactive client. Returns never; raises UsageError without one."""
+    found = context.instance(instance)
+    context.secret(found, app if app in found.grants else "admin")
+    asked = context.asked(found, invent=True)
+    folder = asked.site.program.folder if asked.site else None
+    command = context.engine(found).shell(context.login(asked, app), folder)
+    for program, arguments in command.programs:
+        path = shutil.which(program)
+        if path:
+            os.execve(path, [program, *arguments, *rest], {**os.environ, **command.env})
+    names = " or ".join(dict.fromkeys(os.path.basename(p) for p, _ in command.programs))  # noqa: PTH119
+    raise UsageError(f"no client for {instance} is installed ({names})", command.install)

@@ -1,0 +1,169 @@
+"""What every verb needs: the stack, its vault, its host, and each instance as it is asked to be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from mngdb import disk
+from mngdb.errors import SecretError, UsageError
+from mngdb.model import Access, Asked, Engine
+from mngdb.ops import registry
+from mngdb.secret import Secret, generate
+from mngdb.spec.stack import Instance, Stack
+from mngdb.targets.local.host import LocalHost
+from mngdb.vaults import Vault, open_vault
+
+
+@dataclass(frozen=True)
+class Context:
+    """A stack, opened. Nothing on disk or on a server changes by making one."""
+
+    stack: Stack
+    environ: Mapping[str, str]
+
+    @cached_property
+    def vault(self) -> Vault:
+        return open_vault(self.stack.source.vault, self.stack.folder, dict(self.environ))
+
+    @cached_property
+    def host(self) -> LocalHost:
+        return LocalHost.of(self.stack)
+
+    def engine(self, instance: Instance) -> Engine:
+        return registry.engine(instance.engine)
+
+    def instance(self, name: str) -> Instance:
+        """The instance called `name`. Raises UsageError that lists those there are."""
+        found = self.stack.instances.get(name)
+        if found is None:
+            known = ", ".join(self.stack.instances)
+            raise UsageError(f"no instance is called {name!r}", f"the file has: {known}")
+        return found
+
+    def logins(self, instance: Instance) -> list[str]:
+        """Everyone whose secret the instance needs."""
+        return ["admin", *self.engine(instance).secrets(instance), *instance.grants]
+
+    def missing_secrets(self) -> list[str]:
+        """Names of the secrets that the vault does not have. Raises SecretError for bad ones."""
+        return [
+            name
+            for instance in self.stack.instances.values()
+            for login in self.logins(instance)
+            if self.vault.get(name := secret_name(instance, login)) is None
+        ]
+
+    def make_secrets(self, names: Iterable[str]) -> None:
+        """Make missing secrets. An external server's administrator cannot be made up."""
+        for name in names:
+            owner = next(
+                (
+                    i
+                    for i in self.stack.instances.values()
+                    if i.target.external and name == secret_name(i, "admin")
+                ),
+                None,
+            )
+            if owner is not None:
+                raise SecretError(
+                    f"the secret {name} is missing: {owner.name} is run by somebody else, who "
+                    "knows it",
+                    f"mngdb secret set {name}",
+                )
+            self.vault.make(name)
+
+    def asked(
+        self,
+        instance: Instance,
+        *,
+        allow: frozenset[str] = frozenset(),
+        invent: bool = False,
+        find: bool = True,
+    ) -> Asked:
+        """The instance as it is asked to be. With `invent`, missing secrets are random ones that
+        are kept nowhere: enough to plan with. Without `find`, the server's program is not looked
+        for: enough to log in with. Raises SecretError, UsageError."""
+        return Asked(
+            stack=self.stack.name,
+            instance=instance,
+            secrets={
+                login: self.secret(instance, login, invent) for login in self.logins(instance)
+            },
+            site=None if instance.target.external else self.host.site(instance, find=find),
+            known=frozenset(self.applied().get(instance.name, ())),
+            allow=allow,
+        )
+
+    def secret(self, instance: Instance, login: str, invent: bool = False) -> Secret:
+        """A login's secret. Raises SecretError when it is missing."""
+        name = secret_name(instance, login)
+        found = self.vault.get(name)
+        if found is None and invent:
+            return generate()
+        if found is None:
+            raise SecretError(
+                f"the secret {name} is missing ({self.vault.where(name)})",
+                f"mngdb secret set {name}" if instance.target.external else "run 'mngdb up'",
+            )
+        return found
+
+    def admin(self, asked: Asked) -> Access:
+        """The administrator's access over TCP."""
+        external = asked.instance.target.external
+        engine = self.engine(asked.instance)
+        return engine.external(asked, external.url) if external else engine.admin(asked)
+
+    def login(self, asked: Asked, app: str | None) -> Access:
+        """An app's access; without an app the administrator's. Raises UsageError."""
+        at = self.admin(asked)
+        if app is None:
+            return at
+        if app not in asked.instance.grants:
+            known = ", ".join(asked.instance.grants) or "none"
+            raise UsageError(
+                f"the app {app!r} has no right in {asked.instance.name}",
+                f"apps with one: {known}",
+            )
+        return self.engine(asked.instance).login(asked, at, app)
+
+    def app(self, name: str) -> list[Instance]:
+        """The instances that an app uses. Raises UsageError that lists the apps there are."""
+        if name not in self.stack.apps:
+            known = ", ".join(self.stack.apps) or "none"
+            raise UsageError(f"no app is called {name!r}", f"the file has: {known}")
+        return [i for i in self.stack.instances.values() if name in i.grants]
+
+    # --- what an earlier `up` made and could not mark on the server
+
+    @property
+    def _record(self) -> Path:
+        return self.stack.state / "applied.json"
+
+    def applied(self) -> dict[str, list[str]]:
+        """Instance to objects, as the last `up` left them."""
+        try:
+            found: dict[str, list[str]] = json.loads(self._record.read_text())
+        except FileNotFoundError:
+            return {}
+        except ValueError:
+            raise UsageError(
+                f"{self._record} is damaged",
+                "remove it; then only indexes that left the file are no longer noticed",
+            ) from None
+        return found
+
+    def record(self, objects: Mapping[str, Iterable[str]]) -> None:
+        """Keep what is there now, by instance."""
+        known = self.applied() | {name: sorted(found) for name, found in objects.items()}
+        known = {k: v for k, v in known.items() if v}
+        if known != self.applied():
+            disk.write(self._record, json.dumps(known, indent=1) + "\n")
+
+
+def secret_name(instance: Instance, login: str) -> str:
+    """The vault's name of a login's secret."""
+    return f"{instance.name}_{login}"

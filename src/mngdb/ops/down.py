@@ -1,0 +1,60 @@
+"""`down` and `destroy`: stop what runs here; remove everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from mngdb.errors import MngdbError, UsageError
+from mngdb.model import Step
+from mngdb.ops import audit
+from mngdb.ops.context import Context
+from mngdb.spec.stack import Instance
+from mngdb.targets.local.lock import lock
+
+
+def down(context: Context, on_stop: Callable[[str], None]) -> list[str]:
+    """Stop every unit cleanly, side by side. Returns the names of those that ran.
+
+    Data, secrets and settings stay. Raises MngdbError when a unit does not stop in time.
+    """
+    if not context.stack.state.is_dir():
+        return []
+    with lock(context.stack.state / "lock", "down"):
+        return _stop(context, on_stop)
+
+
+def _stop(context: Context, on_stop: Callable[[str], None]) -> list[str]:
+    def one(instance: Instance) -> str | None:
+        step = Step(
+            instance.name, instance.engine, "stop", instance.unit, "cleanly", lambda _: None
+        )
+        try:
+            ran = context.host.stop(instance.unit, context.engine(instance).stop_signal)
+        except MngdbError as error:
+            audit.note(context.stack.state, "down", step, error.message)
+            raise
+        if ran:
+            audit.note(context.stack.state, "down", step)
+            on_stop(instance.unit)
+        return instance.unit if ran else None
+
+    managed = [i for i in context.stack.instances.values() if not i.target.external]
+    with ThreadPoolExecutor(max(1, min(16, len(managed)))) as pool:
+        return [name for name in list(pool.map(one, managed)) if name]
+
+
+def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> None:
+    """Stop everything and remove it: data, secrets, logs. `name` has to be the stack's name.
+
+    Servers that somebody else runs are left as they are. Raises UsageError for another name.
+    """
+    if name != context.stack.name:
+        raise UsageError(
+            f"the stack is called {context.stack.name!r}, not {name!r}; nothing was removed"
+        )
+    if not context.stack.state.is_dir():
+        return
+    with lock(context.stack.state / "lock", "destroy"):
+        _stop(context, on_stop)
+        context.host.layout.remove()

@@ -1,0 +1,21 @@
+"""Secrets that a person brings."""
+
+from __future__ import annotations
+
+from mngdb.errors import UsageError
+from mngdb.ops.context import Context, secret_name
+from mngdb.vaults import usable
+
+
+def put(context: Context, name: str, value: str) -> str:
+    """Keep a secret that the stack needs; returns where. Raises UsageError, SecretError."""
+    known = [
+        secret_name(instance, login)
+        for instance in context.stack.instances.values()
+        for login in context.logins(instance)
+    ]
+    if name not in known:
+        raise UsageError(f"the stack needs no secret {name!r}", f"it needs: {', '.join(known)}")
+    context.host.layout.prepare_state()
+    context.vault.put(name, usable(name, value))
+    return context.vault.where(name)

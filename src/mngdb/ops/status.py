@@ -1,0 +1,87 @@
+"""What runs where, and whether it answers an app's query."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+from mngdb.errors import MngdbError
+from mngdb.model import Asked
+from mngdb.ops import workers
+from mngdb.ops.context import Context
+
+
+@dataclass(frozen=True)
+class UnitStatus:
+    """One unit. `memory` in bytes, `uptime` in seconds, None where they cannot be known."""
+
+    name: str
+    instance: str
+    engine: str
+    state: str
+    """running, stopped, absent (never made), or unreachable (external)."""
+    healthy: bool
+    version: str | None
+    host: str
+    port: int
+    user: str | None = None
+    """Who asked: the first app, or the administrator where there is none."""
+    memory: int | None = None
+    uptime: float | None = None
+    error: str | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """The unit as `status --json` shows it."""
+        return asdict(self)
+
+
+def status(context: Context) -> list[UnitStatus]:
+    """Every unit of the stack, asked side by side."""
+    asked = {
+        name: context.asked(instance, find=False, invent=True)
+        for name, instance in context.stack.instances.items()
+    }
+    found = workers.each(
+        context.stack, lambda instance, _: look(context, asked[instance.name]), lambda _: None
+    )
+    return [result.get() for result in found.values()]
+
+
+def look(context: Context, asked: Asked) -> UnitStatus:
+    """One unit: its process, then a real query over TCP as a real user."""
+    instance, engine = asked.instance, context.engine(asked.instance)
+    access = context.login(asked, next(iter(instance.grants), None))
+    found = UnitStatus(
+        instance.unit,
+        instance.name,
+        instance.engine,
+        "unreachable",
+        False,
+        None,
+        access.host,
+        access.port,
+        access.user,
+    )
+    memory = uptime = None
+    if asked.managed:
+        process = context.host.process(instance.unit)
+        if process is None:
+            state = context.host.state(instance.unit)
+            return _with(found, state=state, error="not running")
+        memory, uptime = process.memory(), process.uptime()
+        found = _with(found, state="running", memory=memory, uptime=uptime)
+    try:
+        with engine.connect(access, 5.0) as session:
+            vitals = engine.vitals(session)
+    except MngdbError as error:
+        return _with(found, error=error.message)
+    return _with(
+        found,
+        state="running",
+        healthy=True,
+        version=vitals.version,
+        uptime=uptime if uptime is not None else vitals.uptime,
+    )
+
+
+def _with(found: UnitStatus, **changes: object) -> UnitStatus:
+    return replace(found, **changes)  # type: ignore[arg-type]

@@ -1,0 +1,162 @@
+"""`plan` and `up`: what would change, and the change itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from mngdb.errors import MngdbError
+from mngdb.model import Asked, Remark, Step
+from mngdb.ops import audit, status, workers
+from mngdb.ops.context import Context
+from mngdb.ops.converge import Converger, Done, Survey
+from mngdb.spec.stack import Instance
+from mngdb.targets.local.lock import lock
+
+OnEvent = Callable[[object], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps that `up` would take now, in order."""
+
+    steps: tuple[Step, ...]
+    remarks: tuple[Remark, ...]
+
+
+@dataclass
+class Report:
+    """What `up` did."""
+
+    done: list[Step] = field(default_factory=list)
+    refused: list[Step] = field(default_factory=list)
+    """Destructive steps that the command did not name."""
+    remarks: list[Remark] = field(default_factory=list)
+    errors: dict[str, MngdbError] = field(default_factory=dict)
+    """Instance to what ended its work; the other instances went on."""
+    units: list[status.UnitStatus] = field(default_factory=list)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+def plan(context: Context) -> Plan:
+    """Look at everything, change nothing. Raises the first instance's error, if any."""
+    steps = [_secret_step(context, name) for name in context.missing_secrets()]
+    asked = _asked(context, frozenset(), invent=True)
+
+    def job(instance: Instance, emit: workers.Emit) -> Survey:
+        found = Converger(context, asked[instance.name], emit).survey()
+        return Survey(tuple(step.bare() for step in found.steps), found.remarks)
+
+    surveys = [r.get() for r in workers.each(context.stack, job, lambda _: None).values()]
+    return Plan(
+        (*steps, *(step for survey in surveys for step in survey.steps)),
+        tuple(_backup_remark(context))
+        + tuple(remark for survey in surveys for remark in survey.remarks),
+    )
+
+
+def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
+    """Make it so, every instance side by side. `on_event` gets Progress and Done as they come.
+
+    Raises MngdbError before anything is touched when a program, a port or a secret is not usable;
+    afterwards what fails is in the report.
+    """
+    report = Report()
+    state = context.stack.state
+    managed = any(not i.target.external for i in context.stack.instances.values())
+    context.missing_secrets()  # unusable ones are told before the state folder is made
+    _asked(context, allow, invent=True)
+    if managed:
+        context.host.layout.prepare()
+    else:
+        context.host.layout.prepare_state()
+    with lock(state / "lock", "up"):
+        asked = _asked(context, allow, invent=True)
+        for one in asked.values():
+            _preflight(context, one)
+        for name in context.missing_secrets():
+            step = _secret_step(context, name)
+            step.run(context)
+            audit.note(state, "up", step)
+            report.done.append(step)
+        asked = _asked(context, allow, invent=False)
+
+        def job(instance: Instance, emit: workers.Emit) -> tuple[Survey, status.UnitStatus]:
+            def tell(event: object) -> None:
+                if isinstance(event, Done):
+                    audit.note(state, "up", event.step, event.error)
+                emit(event)
+
+            survey = Converger(context, asked[instance.name], tell).up()
+            return survey, status.look(context, asked[instance.name])
+
+        def collect(event: object) -> None:
+            if isinstance(event, Done) and not event.error:
+                report.done.append(event.step)
+            on_event(event)
+
+        # before anything is made: what a killed command made is known to the next one
+        context.record({n: a.known | _unmarked(context, a) for n, a in asked.items()})
+        results = workers.each(context.stack, job, collect)
+        _collect(context, report, results)
+    return report
+
+
+def _collect(
+    context: Context,
+    report: Report,
+    results: Mapping[str, workers.Result[tuple[Survey, status.UnitStatus]]],
+) -> None:
+    known, seconds = {}, {}
+    report.remarks += _backup_remark(context)
+    for name, result in results.items():
+        if result.error is not None:
+            report.errors[name] = result.error
+            continue
+        survey, unit = result.get()
+        report.refused += survey.steps
+        report.remarks += survey.remarks
+        report.units.append(unit)
+        known[name], seconds[name] = survey.unmarked, survey.seconds
+        if not unit.healthy:
+            report.errors[name] = MngdbError(
+                f"{unit.name} runs, but does not answer {unit.user}: {unit.error}",
+                f"mngdb doctor {unit.user}",
+            )
+    context.record(known)
+    report.seconds = seconds
+
+
+def _unmarked(context: Context, asked: Asked) -> frozenset[str]:
+    return context.engine(asked.instance).unmarked(asked)
+
+
+def _asked(context: Context, allow: frozenset[str], *, invent: bool) -> dict[str, Asked]:
+    return {
+        name: context.asked(instance, allow=allow, invent=invent)
+        for name, instance in context.stack.instances.items()
+    }
+
+
+def _preflight(context: Context, asked: Asked) -> None:
+    if asked.managed and context.host.process(asked.instance.unit) is None:
+        unit = context.engine(asked.instance).render(asked)
+        context.host.preflight(unit, asked.instance)
+
+
+def _secret_step(context: Context, name: str) -> Step:
+    instance = next(i for i in context.stack.instances.values() if name.startswith(f"{i.name}_"))
+    return Step(
+        instance.name,
+        instance.engine,
+        "create",
+        f"secret {name}",
+        f"40 random characters in {context.vault.where(name)}",
+        lambda on: on.make_secrets([name]),
+    )
+
+
+def _backup_remark(context: Context) -> list[Remark]:
+    if context.stack.backup is None:
+        return []
+    return [Remark("", "backup: is read, but this version takes no backups yet")]

@@ -1,0 +1,101 @@
+"""The JSON Schema of the file, with the keys' descriptions.
+
+Descriptions are the texts that stand under the keys in the models' source, so the schema, the
+reference and the code cannot differ.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from mngdb.spec.file import ENGINES, StackFile
+
+
+def schema() -> dict[str, Any]:
+    """A JSON Schema (2020-12) that also takes the short forms."""
+    models = [StackFile, *(grant for _, _, grant in ENGINES.values())]
+    _, document = models_json_schema(
+        [(model, "validation") for model in models], ref_template="#/$defs/{model}"
+    )
+    definitions = document["$defs"]
+    for found in _all_models(StackFile, *models[1:]):
+        described = descriptions(found)
+        for name, key in definitions.get(found.__name__, {}).get("properties", {}).items():
+            if name in described:
+                key["description"] = described[name]
+    for engine, (_, instance, grant) in ENGINES.items():
+        _nullable(definitions["StackFile"]["properties"], engine)
+        short: list[dict[str, Any]] = [{"type": "string"}]
+        if engine == "redis":
+            short.append({"type": "array", "items": {"type": "string"}})
+        definitions[grant.__name__] = {"anyOf": [*short, definitions[grant.__name__]]}
+        definitions[instance.__name__]["properties"]["engine"]["default"] = engine
+    definitions["Target"] = {"anyOf": [{"const": "local"}, definitions["Target"]]}
+    definitions["Vault"] = {
+        "anyOf": [
+            {"enum": ["files", "environ"]},
+            {
+                "type": "object",
+                "properties": {"files": {"type": ["object", "null"]}},
+                "required": ["files"],
+                "additionalProperties": False,
+            },
+            definitions["Vault"],
+        ]
+    }
+    rights = [{"$ref": f"#/$defs/{grant.__name__}"} for _, _, grant in ENGINES.values()]
+    definitions["StackFile"]["properties"]["apps"]["additionalProperties"] = {
+        "type": "object",
+        "additionalProperties": {"anyOf": rights},
+        "properties": {e: {"$ref": f"#/$defs/{g.__name__}"} for e, (_, _, g) in ENGINES.items()},
+    }
+    top = definitions.pop("StackFile")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "$defs": definitions}
+
+
+def _nullable(properties: dict[str, Any], name: str) -> None:
+    """`redis:` with nothing after it is the default instance."""
+    kinds = properties[name]["anyOf"]
+    if {"type": "null"} not in kinds:
+        kinds.append({"type": "null"})
+
+
+@cache
+def descriptions(model: type[BaseModel]) -> dict[str, str]:
+    """Key to the text under it in the source, parents' keys included."""
+    found: dict[str, str] = {}
+    for one in reversed(model.__mro__):
+        if not (issubclass(one, BaseModel) and one is not BaseModel):
+            continue
+        tree = ast.parse(inspect.getsource(one))
+        body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
+        for statement, following in zip(body, body[1:], strict=False):
+            if (
+                isinstance(statement, ast.AnnAssign)
+                and isinstance(statement.target, ast.Name)
+                and isinstance(following, ast.Expr)
+                and isinstance(following.value, ast.Constant)
+            ):
+                found[statement.target.id] = " ".join(str(following.value.value).split())
+    return found
+
+
+def _all_models(*models: type[BaseModel]) -> list[type[BaseModel]]:
+    from mngdb.spec.load import members
+
+    found: list[type[BaseModel]] = []
+    waiting = list(models)
+    while waiting:
+        model = waiting.pop()
+        if model in found:
+            continue
+        found.append(model)
+        for info in model.model_fields.values():
+            waiting += members(info.annotation)
+    return found

@@ -1,0 +1,284 @@
+"""This machine as a place for units: write their files, start, restart and stop them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mngdb import disk
+from mngdb.errors import MngdbError, StepError
+from mngdb.model import Asked, Program, Site, TlsFiles, Unit
+from mngdb.run import last_line, run, spawn
+from mngdb.spec.base import Local
+from mngdb.spec.stack import Instance, Stack
+from mngdb.targets.local import machine, processes, programs
+from mngdb.targets.local.layout import SYSTEM, Layout, UnitFolder, layout
+from mngdb.targets.local.processes import Process
+
+State = Literal["absent", "stopped", "running"]
+
+#: Seconds that a server may take to stop: it writes what it holds in memory.
+STOP_TIMEOUT = 120.0
+#: A log larger than this is set aside when the server starts, one old one is kept.
+_LOG_MAX = 32 << 20
+_INITDB_TIMEOUT = 300.0
+#: The environment of servers: nothing of ours, a neutral language, UTC.
+_ENV = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+
+
+@dataclass(frozen=True)
+class LocalHost:
+    """The target `local` for one stack."""
+
+    stack: Stack
+    layout: Layout
+
+    @classmethod
+    def of(cls, stack: Stack) -> LocalHost:
+        """The host of a stack; as root, the servers' account is made when it is missing."""
+        local = stack.source.target.local or Local()
+        account = machine.account(local.account)
+        return cls(stack, layout(stack, local, account))
+
+    # --- what there is
+
+    def site(self, instance: Instance, *, find: bool = True) -> Site:
+        """The instance's place. With `find`, raises UsageError when its program is missing or
+        cannot encrypt; without it the place is good for logging in, not for rendering."""
+        folder = self.layout.unit(instance.unit)
+        program = self.program(instance) if find else Program("", "", "")
+        tls = None
+        if instance.tls:
+            base = str(folder.conf)
+            tls = TlsFiles(
+                ca=str(self.stack.state / "tls" / "ca.crt")
+                if self.layout.account is None
+                else str(self.layout.servers / "ca.crt"),
+                certificate=f"{base}/tls.crt",
+                key=f"{base}/tls.key",
+                bundle=f"{base}/tls.pem",
+            )
+        return Site(
+            data=str(folder.data),
+            conf=str(folder.conf),
+            run=str(folder.run),
+            log=str(folder.log),
+            memory=machine.memory(),
+            program=program,
+            owners=(_name_of(os.geteuid()),),
+            tls=tls,
+        )
+
+    def program(self, instance: Instance) -> Program:
+        """The server's program, within reach of the account that runs it."""
+        spec = instance.spec
+        folder = getattr(self.stack.source.binaries, instance.engine)
+        found = programs.find(
+            instance.engine, spec.version, folder, self.stack.state / "programs.json"
+        )
+        if instance.tls and not programs.has_tls(instance.engine, found):
+            raise MngdbError(
+                f"{instance.name}: TLS is asked for, but {found.server} ({found.version}) was "
+                "built without it",
+                "install a build with TLS and name its folder under 'binaries:', or set tls: false",
+            )
+        if self.layout.account is not None:
+            found = programs.reachable(
+                found, instance.engine, self.layout.account.uid, SYSTEM / "programs"
+            )
+        return found
+
+    def process(self, unit: str) -> Process | None:
+        """The unit's running process."""
+        return processes.find(self.layout.unit(unit).pidfile, self.layout.uid)
+
+    def state(self, unit: str) -> State:
+        """`absent`: never made; `stopped`: its data is there; `running`."""
+        if self.process(unit) is not None:
+            return "running"
+        return "stopped" if self.layout.unit(unit).data.exists() else "absent"
+
+    def stale_files(self, unit: Unit) -> list[str]:
+        """The unit's files that the server is not known to have read as they should be."""
+        folder = self.layout.unit(unit.name)
+        differing = [f.name for f in unit.files if _read(folder.conf / f.name) != f.content]
+        if not differing and _read(folder.applied) != _digest(unit):
+            return [file.name for file in unit.files]
+        return differing
+
+    def preflight(self, unit: Unit, instance: Instance) -> None:
+        """What would keep a unit that does not run from starting. Raises MngdbError."""
+        for host in instance.spec.bind:
+            holder = machine.port_holder(host, instance.spec.port)
+            if holder is not None:
+                raise MngdbError(
+                    f"{unit.name}: port {instance.spec.port} of {host} is taken by {holder}",
+                    f"stop it, or give {instance.name} another port in the file",
+                )
+        if unit.data_version is not None:
+            name, wanted = unit.data_version
+            path = self.layout.unit(unit.name).data / name
+            found = _read(path)
+            if found is not None and found.strip() != wanted:
+                raise MngdbError(
+                    f"{unit.name}: the data in {path.parent} is of version {found.strip()}, the "
+                    f"server is {wanted}",
+                    "run the version that wrote it, or bring the data over by dump and restore",
+                )
+
+    # --- changes
+
+    def write(self, unit: Unit, asked: Asked) -> None:
+        """Write the unit's files, certificates included, where they differ."""
+        folder = self.layout.prepare_unit(unit.name)
+        if asked.instance.tls:
+            self._certificate(folder, asked.instance)
+        for file in unit.files:
+            path = folder.conf / file.name
+            if _read(path) != file.content:
+                disk.write(path, file.content, owner=self.layout.account)
+
+    def certificate_due(self, instance: Instance) -> bool:
+        """Whether the instance's certificate has to be made anew."""
+        if not instance.tls:
+            return False
+        from mngdb.targets.local import tls
+
+        folder = self.layout.unit(instance.unit)
+        return tls.needs_certificate(folder.conf / "tls.crt", list(instance.spec.bind))
+
+    def _certificate(self, folder: UnitFolder, instance: Instance) -> None:
+        from mngdb.targets.local import tls
+
+        private = disk.folder(self.stack.state / "tls")
+        public = tls.ensure_ca(private, self.stack.name).read_text()
+        if self.layout.account is not None and _read(self.layout.servers / "ca.crt") != public:
+            disk.write(self.layout.servers / "ca.crt", public, mode=0o644)
+        if self.certificate_due(instance):
+            certificate, key = tls.certificate(private, list(instance.spec.bind))
+            for name, text in (("key", key), ("pem", certificate + key), ("crt", certificate)):
+                disk.write(folder.conf / f"tls.{name}", text, owner=self.layout.account)
+
+    def confirm(self, unit: Unit) -> None:
+        """Note that the running server has read the files as they are now."""
+        disk.write(self.layout.unit(unit.name).applied, _digest(unit))
+
+    def prepare(self, unit: Unit) -> None:
+        """Make the data folder, whole or not at all."""
+        folder = self.layout.prepare_unit(unit.name)
+        if folder.data.exists():
+            return
+        for left in folder.root.glob("data.new-*"):
+            shutil.rmtree(left)  # of a command that was killed
+        fresh = folder.root / f"data.new-{secrets.token_hex(4)}"
+        disk.folder(fresh, owner=self.layout.account)
+        try:
+            if unit.prepare:
+                argv = [word.replace("{data}", str(fresh)) for word in unit.prepare]
+                run(
+                    argv,
+                    timeout=_INITDB_TIMEOUT,
+                    env=_ENV | {"HOME": str(folder.run)},
+                    account=self.layout.account,
+                    cwd=folder.root,
+                )
+            fresh.rename(folder.data)
+        finally:
+            if fresh.exists():
+                shutil.rmtree(fresh)
+
+    def start(self, unit: Unit) -> subprocess.Popen[bytes]:
+        """Start the server. It may not be ready yet; `check` tells whether it still lives."""
+        folder = self.layout.prepare_unit(unit.name)
+        if folder.log.exists() and folder.log.stat().st_size > _LOG_MAX:
+            folder.log.replace(folder.log.with_suffix(".log.1"))
+        handle = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.close(handle)
+        folder.applied.unlink(missing_ok=True)
+        return spawn(
+            unit.argv,
+            pidfile=folder.pidfile,
+            log=folder.log,
+            env=_ENV | {"HOME": str(folder.run)},
+            account=self.layout.account,
+            cwd=folder.root,
+        )
+
+    def check(self, unit: Unit, child: subprocess.Popen[bytes]) -> None:
+        """Raise StepError with the log's last words if the server that we started has ended."""
+        code = child.poll()
+        if code is None:
+            return
+        folder = self.layout.unit(unit.name)
+        said = last_line(_tail(folder.log))
+        raise StepError(
+            f"{unit.name} ended while it started (exit code {code}): {said}",
+            f"its log: {folder.log}",
+        )
+
+    def stop(self, unit: str, with_signal: int) -> bool:
+        """Stop a unit cleanly. False if it did not run. Raises StepError when it takes too long."""
+        process = self.process(unit)
+        if process is None:
+            return False
+        if not process.stop(with_signal, STOP_TIMEOUT):
+            raise StepError(
+                f"{unit} (pid {process.pid}) did not stop within {STOP_TIMEOUT:g} s; it still runs",
+                f"its log: {self.layout.unit(unit).log}",
+            )
+        self.layout.unit(unit).pidfile.unlink(missing_ok=True)
+        return True
+
+    def snapshot(self, unit: Unit) -> dict[str, str | None]:
+        """The unit's files as they are, to go back to when the server refuses new ones."""
+        folder = self.layout.unit(unit.name)
+        return {file.name: _read(folder.conf / file.name) for file in unit.files}
+
+    def put_back(self, unit: Unit, files: dict[str, str | None]) -> None:
+        """Write the files of a `snapshot` again."""
+        folder = self.layout.unit(unit.name)
+        for name, content in files.items():
+            if content is not None:
+                disk.write(folder.conf / name, content, owner=self.layout.account)
+
+    def log_lines(self, unit: str, count: int) -> list[str]:
+        """The last lines of a unit's log."""
+        return _tail(self.layout.unit(unit).log, 256 * count).splitlines()[-count:]
+
+
+def _digest(unit: Unit) -> str:
+    content = "\0".join(f"{file.name}\0{file.content}" for file in unit.files)
+    return hashlib.sha256(("\0".join(unit.argv) + "\0" + content).encode()).hexdigest()
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _tail(path: Path, size: int = 8192) -> str:
+    try:
+        with path.open("rb") as handle:
+            handle.seek(max(0, path.stat().st_size - size))
+            return handle.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _name_of(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        raise MngdbError(
+            f"the user id {uid} has no account", "PostgreSQL needs one: add it to /etc/passwd"
+        ) from None

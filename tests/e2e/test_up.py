@@ -1,0 +1,26 @@
+"""The main job, end to end."""
+
+from __future__ import annotations
+
+from tests.conftest import Cli
+
+FILE = """
+postgres: {port: PORT1}
+redis: {port: PORT2}
+mongodb: {port: PORT3, databases: {shop: {indexes: {users: [{keys: {email: 1}, unique: true}]}}}}
+apps:
+  shop: {postgres: shop, redis: "shop:*", mongodb: shop}
+"""
+
+
+def test_up_then_nothing_to_change(cli: Cli) -> None:
+    cli.write(FILE)
+    planned = cli.json("plan")["steps"]
+    report = cli.json("up")
+    done = [(s["action"], s["object"]) for s in report["steps"]]
+    assert sorted(done) == sorted((s["action"], s["object"]) for s in planned)
+    units = cli.json("status")["units"]
+    assert {u["name"] for u in units} == {"mng-pg", "mng-redis", "mng-mongo"}
+    assert all(u["healthy"] and u["host"] == "127.0.0.1" for u in units)
+    assert cli.run("plan", "--exit-code").returncode == 0
+    assert cli.json("up")["steps"] == []
