@@ -195,7 +195,7 @@ class Vitals:
 
 
 class Engine(Protocol):
-    """What an engine can do. `session` is whatever `connect` gives; `facts` what `observe` gives."""
+    """What an engine can do. `session` is what `connect` gives, `facts` what `observe` gives."""
 
     name: EngineName
     stop_signal: int

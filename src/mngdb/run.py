@@ -55,7 +55,9 @@ def run(
             errors="replace",
             cwd=cwd,
             check=False,
-            **_as(account),
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=[] if account else None,
         )
     except FileNotFoundError as error:
         raise MngdbError(f"program not found: {argv[0]}") from error
@@ -95,14 +97,10 @@ def spawn(
             env=dict(env),
             cwd=cwd,
             start_new_session=True,
-            **_as(account),
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=[] if account else None,
         )
-
-
-def _as(account: Account | None) -> dict[str, object]:
-    if account is None:
-        return {}
-    return {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
 def last_line(text: str) -> str:

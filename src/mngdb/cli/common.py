@@ -51,12 +51,9 @@ def common(function: F) -> F:
         help="The stack's file; several are merged in order. Default: mngdb.yaml.",
     )
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-    @click.pass_context
     @functools.wraps(function)
-    def wrapped(
-        ctx: click.Context, *args: Any, files: Sequence[str], as_json: bool, **kwargs: Any
-    ) -> Any:
-        options = ctx.ensure_object(Options)
+    def wrapped(*args: Any, files: Sequence[str], as_json: bool, **kwargs: Any) -> Any:
+        options = click.get_current_context().ensure_object(Options)
         options.files += files
         options.json = options.json or as_json
         return function(options, *args, **kwargs)

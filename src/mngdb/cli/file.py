@@ -48,7 +48,7 @@ def config(options: Options) -> None:
 
 @click.command()
 @common
-def schema(options: Options) -> None:
+def schema(_: Options) -> None:
     """Print the JSON Schema of the file; editors complete and check with it."""
     from mngdb.spec.schema import schema as make
 

@@ -94,7 +94,7 @@ def main(arguments: list[str]) -> int:
         return _fail(error.message, error.hint, error.exit_code, arguments)
     except BrokenPipeError:
         # whoever read our output has enough; leave no traceback at exit
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""

@@ -17,7 +17,7 @@ def url(context: Context, instance: str, app: str | None) -> str:
     """The connection string of an app, or of the administrator."""
     found = context.instance(instance)
     asked = context.asked(found, find=False, invent=True)
-    context.secret(found, app if app in found.grants else "admin")  # missing is an error here
+    context.secret(found, app or "admin")  # missing is an error here
     return context.engine(found).url(context.login(asked, app))
 
 
@@ -90,13 +90,13 @@ def _diagnose(context: Context, name: str, app: str) -> tuple[str | None, str | 
 def shell(context: Context, instance: str, app: str | None, rest: tuple[str, ...]) -> None:
     """Become the instance's interactive client. Returns never; raises UsageError without one."""
     found = context.instance(instance)
-    context.secret(found, app if app in found.grants else "admin")
+    context.secret(found, app or "admin")
     asked = context.asked(found, invent=True)
     folder = asked.site.program.folder if asked.site else None
     command = context.engine(found).shell(context.login(asked, app), folder)
     for program, arguments in command.programs:
         path = shutil.which(program)
         if path:
-            os.execve(path, [program, *arguments, *rest], {**os.environ, **command.env})
+            os.execve(path, [program, *arguments, *rest], {**os.environ, **command.env})  # noqa: S606
     names = " or ".join(dict.fromkeys(os.path.basename(p) for p, _ in command.programs))  # noqa: PTH119
     raise UsageError(f"no client for {instance} is installed ({names})", command.install)

@@ -100,6 +100,11 @@ class Context:
 
     def secret(self, instance: Instance, login: str, invent: bool = False) -> Secret:
         """A login's secret. Raises SecretError when it is missing."""
+        if login not in self.logins(instance):
+            known = ", ".join(instance.grants) or "none"
+            raise UsageError(
+                f"the app {login!r} has no right in {instance.name}", f"apps with one: {known}"
+            )
         name = secret_name(instance, login)
         found = self.vault.get(name)
         if found is None and invent:
@@ -118,16 +123,10 @@ class Context:
         return engine.external(asked, external.url) if external else engine.admin(asked)
 
     def login(self, asked: Asked, app: str | None) -> Access:
-        """An app's access; without an app the administrator's. Raises UsageError."""
+        """An app's access; without an app the administrator's."""
         at = self.admin(asked)
         if app is None:
             return at
-        if app not in asked.instance.grants:
-            known = ", ".join(asked.instance.grants) or "none"
-            raise UsageError(
-                f"the app {app!r} has no right in {asked.instance.name}",
-                f"apps with one: {known}",
-            )
         return self.engine(asked.instance).login(asked, at, app)
 
     def app(self, name: str) -> list[Instance]:

@@ -104,7 +104,7 @@ def _processes(
                         if isinstance(message, dict):
                             found |= message
                         elif isinstance(message, BaseException):
-                            raise message
+                            raise message  # noqa: TRY301 - a bug, told where people see it
                         else:
                             on_event(message)
         except BaseException:
@@ -148,7 +148,7 @@ def _child(parent: int, writer: int, group: Sequence[Instance], job: Job[Any]) -
             code = 0
         except KeyboardInterrupt:
             code = 0  # the parent was interrupted too and says so
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - told to the parent, which raises it
             error.add_note(f"in the worker of {group[0].engine}")
             emit(_picklable(error))
             code = 0

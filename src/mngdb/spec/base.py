@@ -68,7 +68,8 @@ class Local(Model):
     """Folder for the servers' data. Default: `.mngdb/servers` beside the file; for root
     `/var/lib/mngdb/…`, because the servers do not run as root."""
     account: str | None = None
-    """Account that the servers run as when root starts them. Default: `mngdb`, made when missing."""
+    """Account that the servers run as when root starts them. Default: `mngdb`, made when it is
+    missing."""
 
 
 class Target(Model):
@@ -83,7 +84,9 @@ class Target(Model):
         if value == "local":
             return {"local": {}}
         if isinstance(value, str):
-            raise ValueError(f"unknown target {value!r}; known are: local, external: {{url: …}}")
+            raise ValueError(  # noqa: TRY004 - pydantic turns only ValueError into its own
+                f"unknown target {value!r}; known are: local, external: {{url: …}}"
+            )
         return value
 
     @model_validator(mode="after")

@@ -21,7 +21,7 @@ from mngdb.spec.stack import Stack, declared, resolve
 _MOST = 20
 _URL_WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/@\s:]*:[^/@\s]+@", re.IGNORECASE)
 _SECRET_KEY = re.compile(r"pass(word|wd|phrase)?$|^pw$|secret$|token$|api_?key$", re.IGNORECASE)
-_SECRET_HINT = (
+_SECRET_HINT = (  # noqa: S105
     "secrets live in the vault: mngdb makes them, or 'mngdb secret set NAME' reads one from "
     "standard input"
 )
@@ -168,7 +168,7 @@ def _in_data(data: Any, loc: Trail, kind: str) -> Trail:
         if (isinstance(data, dict) and part in data) or (
             isinstance(data, list) and isinstance(part, int) and part < len(data)
         ):
-            data = data[part]
+            data = data[part]  # type: ignore[index]
         elif index == len(loc) - 1 and (kind == "extra_forbidden" or part == _KEY):
             pass
         else:

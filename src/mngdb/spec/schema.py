@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 from functools import cache
 from typing import Any
 
@@ -75,7 +76,7 @@ def descriptions(model: type[BaseModel]) -> dict[str, str]:
             continue
         tree = ast.parse(inspect.getsource(one))
         body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
-        for statement, following in zip(body, body[1:], strict=False):
+        for statement, following in itertools.pairwise(body):
             if (
                 isinstance(statement, ast.AnnAssign)
                 and isinstance(statement.target, ast.Name)
