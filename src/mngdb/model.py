@@ -198,6 +198,8 @@ class Engine(Protocol):
     """What an engine can do. `session` is what `connect` gives, `facts` what `observe` gives."""
 
     name: EngineName
+    title: str
+    """What people call it: PostgreSQL."""
     stop_signal: int
     """What asks the server to stop cleanly and at once."""
 

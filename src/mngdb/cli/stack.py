@@ -75,7 +75,8 @@ def up(options: Options, allow: tuple[str, ...], prune: bool) -> int:
 
     context = options.context()
     begun = time.monotonic()
-    report = make(context, frozenset(allow) | ({"*"} if prune else set()), _progress)
+    show = _Progress(max(len(i.unit) for i in context.stack.instances.values()))
+    report = make(context, frozenset(allow) | ({"*"} if prune else set()), show)
     if options.json:
         say_json(_report_json(context.stack.name, report))
     else:
@@ -85,13 +86,19 @@ def up(options: Options, allow: tuple[str, ...], prune: bool) -> int:
     return 1 if report.refused else 0
 
 
-def _progress(event: object) -> None:
-    from mngdb.ops.converge import Done, Progress
+class _Progress:
+    """One line for what a unit does, one for each change of a unit that was there before."""
 
-    if isinstance(event, Progress):
-        tell(f"{event.unit:<16} {event.text}")
-    elif isinstance(event, Done) and event.step.action != "start":
-        tell(_line(event.step))
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+    def __call__(self, event: object) -> None:
+        from mngdb.ops.converge import Done, Progress
+
+        if isinstance(event, Progress):
+            tell(f"{event.unit:<{self.width}}  {event.text}")
+        elif isinstance(event, Done) and not event.fresh and event.step.action != "start":
+            tell(_line(event.step) + (": failed" if event.error else ""))
 
 
 def _report(report: Report, seconds: float, app: str | None) -> None:
@@ -246,11 +253,13 @@ def _remark_json(remark: Remark) -> dict[str, str]:
 
 
 def _units(units: list[UnitStatus]) -> list[str]:
+    from mngdb.ops.registry import engine
+
     rows = [
         (
             unit.name,
             "healthy" if unit.healthy else unit.state if unit.state != "running" else "unhealthy",
-            f"{unit.engine} {unit.version or '-'}",
+            f"{engine(unit.engine).title} {unit.version or '-'}",
             f"{unit.host}:{unit.port}",
             f"{unit.memory >> 20} MB" if unit.memory else "-",
             _duration(unit.uptime),

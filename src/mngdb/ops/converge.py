@@ -33,6 +33,8 @@ class Done:
 
     step: Step
     error: str = ""
+    fresh: bool = False
+    """Whether the unit was made by this very command."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Converger:
     emit: Callable[[object], None]
     engine: Engine = field(init=False)
     child: Popen[bytes] | None = field(init=False, default=None)
+    fresh: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.engine = self.context.engine(self.asked.instance)
@@ -119,6 +122,7 @@ class Converger:
         if state != "running":
             host.preflight(unit, self.asked.instance)
             if state == "absent":
+                self.fresh = True
                 told = self.engine.reconcile(self.asked, self._blank()).steps
                 self._do(self._create(unit), host)
             self._do(self._start(unit), host)
@@ -162,7 +166,7 @@ class Converger:
         left = {(step.action, step.object) for step in self._look(session).steps}
         for step in told:
             if (step.action, step.object) not in left:
-                self.emit(Done(step.bare()))
+                self.emit(Done(step.bare(), fresh=self.fresh))
 
     def _converge(self, session: Any, unit: Unit | None, seen: Outcome | None = None) -> Outcome:
         """Look and change until nothing is left but what nobody allowed."""
@@ -203,9 +207,9 @@ class Converger:
         try:
             step.run(on)
         except MngdbError as error:
-            self.emit(Done(step.bare(), error.message))
+            self.emit(Done(step.bare(), error.message, self.fresh))
             raise
-        self.emit(Done(step.bare()))
+        self.emit(Done(step.bare(), fresh=self.fresh))
 
     # --- the unit's own steps
 
@@ -225,11 +229,11 @@ class Converger:
         if self.asked.site is None:
             raise ValueError("an external server has no unit")
         program = self.asked.site.program
-        return f"{self.asked.instance.engine} {program.version} from {program.source}"
+        return f"{self.engine.title} {program.version} from {program.source}"
 
     def _create(self, unit: Unit) -> Step:
         def run(_: Any) -> None:
-            self.emit(Progress(unit.name, f"making its data folder, {self._title()}"))
+            self.emit(Progress(unit.name, f"new data folder for {self._title()}"))
             self.context.host.write(unit, self.asked)
             self.context.host.prepare(unit)
 
@@ -237,14 +241,14 @@ class Converger:
 
     def _start(self, unit: Unit) -> Step:
         spec = self.asked.instance.spec
+        where = ", ".join(f"{host}:{spec.port}" for host in spec.bind)
 
         def run(_: Any) -> None:
-            self.emit(Progress(unit.name, "starting"))
+            self.emit(Progress(unit.name, f"starting on {where}"))
             self.context.host.write(unit, self.asked)
             self.context.host.prepare(unit)
             self.child = self.context.host.start(unit)
 
-        where = ", ".join(f"{host}:{spec.port}" for host in spec.bind)
         return self._step("start", unit.name, f"{self._title()} on {where}", run)
 
     def _relogin(self, unit: Unit) -> Step:

@@ -9,7 +9,7 @@ from mngdb.errors import MngdbError
 from mngdb.model import Asked, Remark, Step
 from mngdb.ops import audit, status, workers
 from mngdb.ops.context import Context
-from mngdb.ops.converge import Converger, Done, Survey
+from mngdb.ops.converge import Converger, Done, Progress, Survey
 from mngdb.spec.stack import Instance
 from mngdb.targets.local.lock import lock
 
@@ -82,13 +82,21 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
         asked = _asked(context, allow, invent=False)
 
         def job(instance: Instance, emit: workers.Emit) -> tuple[Survey, status.UnitStatus]:
+            changes = 0
+
             def tell(event: object) -> None:
+                nonlocal changes
                 if isinstance(event, Done):
+                    changes += not event.error
                     audit.note(state, "up", event.step, event.error)
                 emit(event)
 
             survey = Converger(context, asked[instance.name], tell).up()
-            return survey, status.look(context, asked[instance.name])
+            unit = status.look(context, asked[instance.name])
+            if unit.healthy and changes:
+                text = f"healthy after {survey.seconds:.1f} s, {changes} changes"
+                emit(Progress(unit.name, text.removesuffix("s") if changes == 1 else text))
+            return survey, unit
 
         def collect(event: object) -> None:
             if isinstance(event, Done) and not event.error:

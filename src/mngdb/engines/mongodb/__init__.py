@@ -22,6 +22,7 @@ class MongodbEngine:
     """A MongoDB server as a replica set of one node (versions 6 to 8)."""
 
     name: EngineName = "mongodb"
+    title = "MongoDB"
     #: SIGTERM: mongod steps down, writes a checkpoint and ends.
     stop_signal: int = 15
 

@@ -29,6 +29,7 @@ class PostgresEngine:
     """The engine `postgres`."""
 
     name: EngineName = "postgres"
+    title = "PostgreSQL"
     stop_signal = signal.SIGINT  # "fast": sessions are ended, a checkpoint is written
 
     def secrets(self, asked: Instance) -> Iterable[str]:

@@ -33,6 +33,7 @@ class RedisEngine:
     """The engine `redis`."""
 
     name: EngineName = "redis"
+    title = "Redis"
     stop_signal = signal.SIGTERM
 
     def secrets(self, asked: Instance) -> Iterable[str]:
