@@ -231,6 +231,10 @@ class Engine(Protocol):
         """A session. Raises ConnectError with the kind of the cause."""
         ...
 
+    def warm(self) -> None:
+        """Import what `connect` needs, which takes as long as many a query."""
+        ...
+
     def bootstrap(self, asked: Asked, deadline: float) -> AbstractContextManager[Any]:
         """Wait for a server that was just started and give the administrator's session, having
         made the administrator where there is none. `deadline` is a time.monotonic() value."""

@@ -12,7 +12,7 @@ import click
 
 from mngdb import __version__
 from mngdb.cli.common import Options, common
-from mngdb.errors import MngdbError
+from mngdb.errors import MngdbError, of_system
 
 #: Command to module and the line that `--help` shows.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -97,8 +97,8 @@ def main(arguments: list[str]) -> int:
         sys.stdout = None
         return 0
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or error}", None, 1, arguments)
+        told = of_system(error)
+        return _fail(told.message, told.hint, told.exit_code, arguments)
     return result if isinstance(result, int) else 0
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -97,6 +98,25 @@ class Context:
             known=frozenset(self.applied().get(instance.name, ())),
             allow=allow,
         )
+
+    def all_asked(
+        self, *, allow: frozenset[str] = frozenset(), find: bool = True
+    ) -> dict[str, Asked]:
+        """Every instance as it is asked to be, with random secrets where the vault has none."""
+        managed = [i for i in self.stack.instances.values() if not i.target.external]
+        if find and len(managed) > 1:
+            # each program tells its version once; side by side that is the slowest one's time
+            with ThreadPoolExecutor(len(managed)) as pool:
+                list(pool.map(self.host.program, managed))
+        return {
+            name: self.asked(instance, allow=allow, invent=True, find=find)
+            for name, instance in self.stack.instances.items()
+        }
+
+    def with_secrets(self, asked: Asked) -> Asked:
+        """The same with the vault's secrets. Raises SecretError when one is missing."""
+        logins = self.logins(asked.instance)
+        return replace(asked, secrets={one: self.secret(asked.instance, one) for one in logins})
 
     def secret(self, instance: Instance, login: str, invent: bool = False) -> Secret:
         """A login's secret. Raises SecretError when it is missing."""

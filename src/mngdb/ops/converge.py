@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,8 +16,12 @@ from mngdb.ops.context import Context
 
 #: Seconds that a server may take until it answers (it may have to recover after a crash).
 START_TIMEOUT = 120.0
+#: Seconds to look for a running server where the file says, when it was started otherwise.
+_MOVED_TIMEOUT = 1.0
 #: Rounds of looking and changing before we say that it does not converge.
 _ROUNDS = 3
+
+_LATER = "what is in it is compared when it runs as the file says"
 
 
 @dataclass(frozen=True)
@@ -74,20 +79,17 @@ class Converger:
         state = self.context.host.state(unit.name)
         if state == "running":
             try:
-                with self.session(start=False) as session:
+                with self.session(10.0, self._moved_timeout(unit)) as session:
                     outcome = self._look(session)
             except ConnectError as error:
-                if error.kind != "auth":
-                    raise
-                return self._survey((self._relogin(unit),), Outcome())
+                later = Remark(self.asked.instance.name, _LATER, "mngdb up")
+                return self._survey((self._regain(unit, error),), Outcome(remarks=(later,)))
             return self._survey(self._file_steps(unit, outcome.changes), outcome)
         self.context.host.preflight(unit, self.asked.instance)
         if state == "absent":
             steps = (self._create(unit), self._start(unit))
             return self._survey(steps, self.engine.reconcile(self.asked, self._blank()))
-        later = Remark(
-            self.asked.instance.name, "what is in it is compared when it runs", "mngdb up"
-        )
+        later = Remark(self.asked.instance.name, _LATER, "mngdb up")
         return self._survey((self._start(unit),), Outcome(remarks=(later,)))
 
     def _blank(self) -> Any:
@@ -118,26 +120,27 @@ class Converger:
     def _managed(self) -> Outcome:
         host, unit = self.context.host, self.engine.render(self.asked)
         state = host.state(unit.name)
-        told: tuple[Step, ...] = ()
         if state != "running":
             host.preflight(unit, self.asked.instance)
+            # the driver is imported while the server is made and starts
+            threading.Thread(target=self.engine.warm, daemon=True).start()
             if state == "absent":
                 self.fresh = True
-                told = self.engine.reconcile(self.asked, self._blank()).steps
                 self._do(self._create(unit), host)
             self._do(self._start(unit), host)
+        moved = self._moved_timeout(unit) if state == "running" else START_TIMEOUT
         try:
-            with self.session() as session:
+            with self.session(moved=moved) as session:
                 if state == "running":
                     return self._running(session, unit)
-                self._tell(told, session)
                 host.confirm(unit)
-                return self._converge(session, unit)
+                seen = self._look(session)
+                if self.fresh:
+                    self._tell(seen)
+                return self._converge(session, unit, seen)
         except ConnectError as error:
-            if error.kind != "auth":
-                raise
-        # the administrator's secret was changed in the vault: the files carry the new one
-        self._do(self._relogin(unit), host)
+            regain = self._regain(unit, error)
+        self._do(regain, host)
         with self.session() as session:
             host.confirm(unit)
             return self._converge(session, unit)
@@ -159,12 +162,10 @@ class Converger:
             self.context.host.confirm(unit)
             return self._converge(again, unit)
 
-    def _tell(self, told: tuple[Step, ...], session: Any) -> None:
+    def _tell(self, seen: Outcome) -> None:
         """Steps of the plan that the rendered files have done already are said, not done twice."""
-        if not told:
-            return
-        left = {(step.action, step.object) for step in self._look(session).steps}
-        for step in told:
+        left = {(step.action, step.object) for step in seen.steps}
+        for step in self.engine.reconcile(self.asked, self._blank()).steps:
             if (step.action, step.object) not in left:
                 self.emit(Done(step.bare(), fresh=self.fresh))
 
@@ -179,8 +180,7 @@ class Converger:
                 return outcome
             if unit and outcome.changes:
                 self._unsettled(outcome.changes)
-            for step in (*changes, *todo):
-                self._do(step, session)
+            self._do_all((*changes, *todo), session)
         left = self._look(session)
         names = ", ".join(f"{s.action} {s.object} ({s.detail})" for s in left.steps if self._may(s))
         if not names:
@@ -210,6 +210,22 @@ class Converger:
             self.emit(Done(step.bare(), error.message, self.fresh))
             raise
         self.emit(Done(step.bare(), fresh=self.fresh))
+
+    def _do_all(self, steps: tuple[Step, ...], session: Any) -> None:
+        """Every step, also after one that the server refused. Raises the refusals, told as one."""
+        refused: list[StepError] = []
+        for step in steps:
+            try:
+                self._do(step, session)
+            except StepError as error:
+                refused.append(error)
+            except ConnectError:
+                if not refused:
+                    raise
+                break  # what was refused first is the cause
+        if refused:
+            texts = dict.fromkeys(error.message for error in refused)
+            raise StepError("; ".join(texts), refused[0].hint)
 
     # --- the unit's own steps
 
@@ -251,8 +267,25 @@ class Converger:
 
         return self._step("start", unit.name, f"{self._title()} on {where}", run)
 
-    def _relogin(self, unit: Unit) -> Step:
-        return self._restart(unit, "the administrator's secret is another one")
+    def _regain(self, unit: Unit, error: ConnectError) -> Step:
+        """The restart after which we reach the server again. Raises `error` where none helps."""
+        host, instance = self.context.host, self.asked.instance
+        if error.kind not in {"auth", "down", "tls"}:
+            raise error
+        if error.kind != "auth" and not self._stale(unit):
+            raise error
+        # where the file says it listens, it may be somebody else who answers
+        host.preflight(unit, instance)
+        if error.kind == "auth":
+            return self._restart(unit, "the administrator's secret is another one")
+        return self._restart(unit, "its port, address or TLS are not as in the file")
+
+    def _stale(self, unit: Unit) -> bool:
+        host = self.context.host
+        return bool(host.stale_files(unit)) or host.certificate_due(self.asked.instance)
+
+    def _moved_timeout(self, unit: Unit) -> float:
+        return _MOVED_TIMEOUT if self._stale(unit) else START_TIMEOUT
 
     def _restart(self, unit: Unit, why: str, hot: tuple[Change, ...] = ()) -> Step:
         def run(session: Any) -> None:
@@ -272,12 +305,14 @@ class Converger:
                 # better the old settings than no server
                 host.put_back(unit, before)
                 self.child = host.start(unit)
-                with self.session():
-                    raise StepError(
-                        f"{unit.name} does not start with the new settings and runs with the old "
-                        f"ones: {error.message}",
-                        error.hint,
-                    ) from None
+                if session is not host:  # else the old ones are not those that we log in by
+                    with self.session():
+                        pass
+                raise StepError(
+                    f"{unit.name} does not start with the new settings and runs with the old "
+                    f"ones: {error.message}",
+                    error.hint,
+                ) from None
 
         return self._step("restart", unit.name, why, run, restart=True)
 
@@ -319,13 +354,17 @@ class Converger:
     # --- sessions
 
     @contextmanager
-    def session(self, *, start: bool = True) -> Iterator[Any]:
-        """The administrator's session; a server that was just started is waited for."""
+    def session(
+        self, patience: float = START_TIMEOUT, moved: float = START_TIMEOUT
+    ) -> Iterator[Any]:
+        """The administrator's session; a server that was just started is waited for, `patience`
+        seconds in all, and `moved` seconds where nothing listens."""
         if not self.asked.managed:
             with self.engine.connect(self.context.admin(self.asked)) as session:
                 yield session
             return
-        deadline = time.monotonic() + (START_TIMEOUT if start else 10.0)
+        begun = time.monotonic()
+        deadline = begun + patience
         with ExitStack() as stack:
             while True:
                 attempt = self.engine.bootstrap(self.asked, min(deadline, time.monotonic() + 0.5))
@@ -335,6 +374,7 @@ class Converger:
                 except ConnectError as error:
                     if self.child is not None:
                         self.context.host.check(self.engine.render(self.asked), self.child)
-                    if error.kind not in {"down", "starting"} or time.monotonic() > deadline:
+                    limit = min(deadline, begun + moved) if error.kind == "down" else deadline
+                    if error.kind not in {"down", "starting"} or time.monotonic() > limit:
                         raise
             yield session

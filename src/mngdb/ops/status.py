@@ -8,6 +8,7 @@ from mngdb.errors import MngdbError
 from mngdb.model import Asked
 from mngdb.ops import workers
 from mngdb.ops.context import Context
+from mngdb.spec.base import EngineName
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class UnitStatus:
 
     name: str
     instance: str
-    engine: str
+    engine: EngineName
     state: str
     """running, stopped, absent (never made), or unreachable (external)."""
     healthy: bool
@@ -36,10 +37,7 @@ class UnitStatus:
 
 def status(context: Context) -> list[UnitStatus]:
     """Every unit of the stack, asked side by side."""
-    asked = {
-        name: context.asked(instance, find=False, invent=True)
-        for name, instance in context.stack.instances.items()
-    }
+    asked = context.all_asked(find=False)
     found = workers.each(
         context.stack, lambda instance, _: look(context, asked[instance.name]), lambda _: None
     )

@@ -41,7 +41,7 @@ class Report:
 def plan(context: Context) -> Plan:
     """Look at everything, change nothing. Raises the first instance's error, if any."""
     steps = [_secret_step(context, name) for name in context.missing_secrets()]
-    asked = _asked(context, frozenset(), invent=True)
+    asked = context.all_asked()
 
     def job(instance: Instance, emit: workers.Emit) -> Survey:
         found = Converger(context, asked[instance.name], emit).survey()
@@ -65,13 +65,12 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
     state = context.stack.state
     managed = any(not i.target.external for i in context.stack.instances.values())
     context.missing_secrets()  # unusable ones are told before the state folder is made
-    _asked(context, allow, invent=True)
+    asked = context.all_asked(allow=allow)
     if managed:
         context.host.layout.prepare()
     else:
         context.host.layout.prepare_state()
     with lock(state / "lock", "up"):
-        asked = _asked(context, allow, invent=True)
         for one in asked.values():
             _preflight(context, one)
         for name in context.missing_secrets():
@@ -79,7 +78,7 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
             step.run(context)
             audit.note(state, "up", step)
             report.done.append(step)
-        asked = _asked(context, allow, invent=False)
+        asked = {name: context.with_secrets(one) for name, one in asked.items()}
 
         def job(instance: Instance, emit: workers.Emit) -> tuple[Survey, status.UnitStatus]:
             changes = 0
@@ -137,13 +136,6 @@ def _collect(
 
 def _unmarked(context: Context, asked: Asked) -> frozenset[str]:
     return context.engine(asked.instance).unmarked(asked)
-
-
-def _asked(context: Context, allow: frozenset[str], *, invent: bool) -> dict[str, Asked]:
-    return {
-        name: context.asked(instance, allow=allow, invent=invent)
-        for name, instance in context.stack.instances.items()
-    }
 
 
 def _preflight(context: Context, asked: Asked) -> None:

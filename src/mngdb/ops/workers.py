@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from mngdb.errors import MngdbError
+from mngdb.errors import MngdbError, of_system
 from mngdb.spec.stack import Instance, Stack
 
 T = TypeVar("T")
@@ -64,6 +64,8 @@ def _group(instances: Sequence[Instance], job: Job[T], emit: Emit) -> dict[str, 
             return Result(instance.name, job(instance, emit))
         except MngdbError as error:
             return Result(instance.name, error=error)
+        except OSError as error:
+            return Result(instance.name, error=of_system(error))
 
     if len(instances) == 1:
         return {instances[0].name: one(instances[0])}

@@ -10,11 +10,10 @@ from mngdb.spec.base import EngineName, Target
 from mngdb.spec.file import ENGINES, AnyGrant, AnyInstance, Backup, StackFile
 from mngdb.spec.units import Amount
 
-#: Share of the machine that each engine's cache may take when the file says nothing:
-#: PostgreSQL's manual (shared_buffers) and half of MongoDB's own default, which leaves room for
-#: the neighbours; Redis gets the guide's 70 % of what they leave.
-_SHARES = {"postgres": 0.25, "mongodb": 0.25}
-_REDIS_SHARE = 0.70
+#: Share of its part of the machine that a server's cache takes when the file says nothing:
+#: PostgreSQL's manual (shared_buffers), MongoDB's own default, the guide's 70 % for Redis. The
+#: machine's memory is parted evenly among the stack's servers on it.
+_SHARES = {"postgres": 0.25, "mongodb": 0.50, "redis": 0.70}
 
 
 @dataclass(frozen=True)
@@ -99,17 +98,15 @@ def resolve(
 
 
 def _memory(source: StackFile, specs: Mapping[str, AnyInstance]) -> dict[str, Amount]:
-    """Memory of each instance. Servers of one engine share that engine's part evenly."""
-    here = [n for n, s in specs.items() if (s.target or source.target).external is None]
-    count = {engine: sum(specs[n].engine == engine for n in here) or 1 for engine in ENGINES}
-    found: dict[str, Amount] = {}
-    taken = 0.0
-    for name, spec in specs.items():
-        if spec.memory is not None:
-            found[name] = spec.memory
-        elif spec.engine != "redis":
-            found[name] = Amount(share=round(_SHARES[spec.engine] / count[spec.engine], 4))
-        if name in here and spec.engine != "redis":
-            taken += found[name].share or 0.0
-    left = _REDIS_SHARE * max(0.1, 1 - taken) / count["redis"]
-    return {name: found.get(name) or Amount(share=round(left, 4)) for name in specs}
+    """Memory of each instance: what the file says, else a share of an even part of the rest."""
+    silent = [
+        name
+        for name, spec in specs.items()
+        if spec.memory is None and (spec.target or source.target).external is None
+    ]
+    said = sum(spec.memory.share or 0.0 for spec in specs.values() if spec.memory)
+    part = max(0.1, 1 - said) / max(1, len(silent))
+    return {
+        name: spec.memory or Amount(share=round(_SHARES[spec.engine] * part, 4))
+        for name, spec in specs.items()
+    }

@@ -62,6 +62,10 @@ class MongodbEngine:
 
         return client.connect(access, timeout)
 
+    def warm(self) -> None:
+        """Import the driver."""
+        from mngdb.engines.mongodb import client  # noqa: F401
+
     def bootstrap(self, asked: Asked, deadline: float) -> AbstractContextManager[Session]:
         """Wait for a server that was just started, make its replica set and administrator."""
         from mngdb.engines.mongodb import bootstrap

@@ -89,6 +89,9 @@ class PostgresEngine:
 
         return client.session(access, timeout)
 
+    def warm(self) -> None:
+        from mngdb.engines.postgres import client  # noqa: F401
+
     @contextmanager
     def bootstrap(self, asked: Asked, deadline: float) -> Iterator[Session]:
         """Over the socket: its owner needs no password, so a lost secret can be mended."""

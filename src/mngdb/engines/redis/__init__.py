@@ -101,6 +101,9 @@ class RedisEngine:
 
         return client.connect(access, timeout)
 
+    def warm(self) -> None:
+        from mngdb.engines.redis import client  # noqa: F401
+
     def bootstrap(self, asked: Asked, deadline: float) -> AbstractContextManager[Session]:
         from mngdb.engines.redis import client
 

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -38,6 +38,7 @@ class LocalHost:
 
     stack: Stack
     layout: Layout
+    found: dict[str, Program] = field(default_factory=dict)
 
     @classmethod
     def of(cls, stack: Stack) -> LocalHost:
@@ -57,9 +58,7 @@ class LocalHost:
         if instance.tls:
             base = str(folder.conf)
             tls = TlsFiles(
-                ca=str(self.stack.state / "tls" / "ca.crt")
-                if self.layout.account is None
-                else str(self.layout.servers / "ca.crt"),
+                ca=str(self._given_ca),
                 certificate=f"{base}/tls.crt",
                 key=f"{base}/tls.key",
                 bundle=f"{base}/tls.pem",
@@ -76,7 +75,12 @@ class LocalHost:
         )
 
     def program(self, instance: Instance) -> Program:
-        """The server's program, within reach of the account that runs it."""
+        """The server's program, within reach of the account that runs it. Looked for once."""
+        if instance.name not in self.found:
+            self.found[instance.name] = self._program(instance)
+        return self.found[instance.name]
+
+    def _program(self, instance: Instance) -> Program:
         spec = instance.spec
         folder = getattr(self.stack.source.binaries, instance.engine)
         found = programs.find(
@@ -113,9 +117,10 @@ class LocalHost:
         return differing
 
     def preflight(self, unit: Unit, instance: Instance) -> None:
-        """What would keep a unit that does not run from starting. Raises MngdbError."""
+        """What would keep a unit from starting, itself apart. Raises MngdbError."""
+        process = self.process(unit.name)
         for host in instance.spec.bind:
-            holder = machine.port_holder(host, instance.spec.port)
+            holder = machine.port_holder(host, instance.spec.port, process and process.pid)
             if holder is not None:
                 raise MngdbError(
                     f"{unit.name}: port {instance.spec.port} of {host} is taken by {holder}",
@@ -151,7 +156,14 @@ class LocalHost:
         from mngdb.targets.local import tls
 
         folder = self.layout.unit(instance.unit)
-        return tls.needs_certificate(folder.conf / "tls.crt", list(instance.spec.bind))
+        hosts = list(instance.spec.bind)
+        return tls.needs_certificate(folder.conf / "tls.crt", self._given_ca, hosts)
+
+    @property
+    def _given_ca(self) -> Path:
+        """The CA's certificate where servers and clients read it."""
+        private = self.stack.state / "tls"
+        return (private if self.layout.account is None else self.layout.servers) / "ca.crt"
 
     def _certificate(self, folder: UnitFolder, instance: Instance) -> None:
         from mngdb.targets.local import tls
