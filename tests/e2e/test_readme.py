@@ -1,0 +1,99 @@
+"""What README.md shows is what happens. README.ko.md shows the same."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from mngdb.cli.main import COMMANDS
+from mngdb.cli.main import cli as group
+from tests.conftest import ROOT, Cli
+
+README, KOREAN = (ROOT / name for name in ("README.md", "README.ko.md"))
+#: What differs from run to run and from machine to machine.
+_VARYING = [
+    (r"\d+\.\d s", "N s"),
+    (r"\b\d+ MB", "N MB"),
+    (r"\b\d+s\b", "Ns"),
+    (r"17\.\d+", "17.N"),
+    (r"8\.\d+\.\d+", "8.N"),
+    (r"[ ]{2,}", "  "),
+    (r"[ ]+$", ""),
+]
+
+
+def _blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def _plain(text: str) -> list[str]:
+    """Lines without what varies. Progress of servers that start side by side has no order."""
+    for pattern, word in _VARYING:
+        text = re.sub(pattern, word, text, flags=re.MULTILINE)
+    return sorted(line for line in text.splitlines() if line.strip())
+
+
+@pytest.mark.live
+def test_the_output_that_is_shown_is_the_output(cli: Cli) -> None:
+    example = cli.folder / "examples" / "mng-db"
+    example.mkdir(parents=True)
+    (example / "mngdb.yaml").write_text((ROOT / "examples/mng-db/mngdb.yaml").read_text())
+    # on ports of its own, so that a machine's own servers are no obstacle
+    cli.write("postgres: {port: PORT1}\nredis: {port: PORT2}\n")
+    cli.folder = example
+    ports = {"5432": str(cli.port(1)), "6379": str(cli.port(2))}
+    shown = [block for block in _blocks(README, "console") if "mng-db/mngdb.yaml up" in block]
+    assert len(shown) == 2
+    for block in shown:
+        command, _, output = block.partition("\n")
+        assert command.endswith("mngdb -f examples/mng-db/mngdb.yaml up")
+        done = cli.run("-f", "mngdb.yaml", "-f", "../../mngdb.yaml", "up")
+        assert done.returncode == 0, done.stderr
+        text = done.stdout + done.stderr
+        for usual, here in ports.items():
+            text = text.replace(f":{here}", f":{usual}")
+        assert _plain(text) == _plain(output)
+    cli.ok("-f", "mngdb.yaml", "-f", "../../mngdb.yaml", "down")
+
+
+def test_the_korean_page_shows_the_same() -> None:
+    for language in ("console", "yaml"):
+        assert _blocks(KOREAN, language) == _blocks(README, language)
+    headings = [
+        len(re.findall(r"^#+ ", path.read_text(), re.MULTILINE)) for path in (README, KOREAN)
+    ]
+    assert headings[0] == headings[1]
+    spans = [sorted(re.findall(r"`(mngdb [^`]*)`", path.read_text())) for path in (README, KOREAN)]
+    assert spans[0] == spans[1]
+
+
+def test_the_file_that_is_shown_is_the_example() -> None:
+    import yaml
+
+    example = yaml.safe_load((ROOT / "examples/mng-db/mngdb.yaml").read_text())
+    shown = yaml.safe_load(_blocks(README, "yaml")[0])
+    assert {key: example[key] for key in shown} == shown
+
+
+@pytest.mark.parametrize("path", [README, KOREAN], ids=["en", "ko"])
+def test_every_link_leads_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+        assert (ROOT / target).exists(), target
+
+
+def test_every_command_that_is_named_exists() -> None:
+    for text in re.findall(r"`(mngdb [^`]*)`", README.read_text()):
+        words = shlex.split(re.split(r"[>|;]", text)[0], comments=False)[1:]
+        words = [word for word in words if not word.endswith(".yaml") and word != "-f"]
+        name = words[0]
+        assert name in COMMANDS, text
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        known = {option for parameter in command.params for option in parameter.opts}
+        if isinstance(command, click.Group):
+            assert words[1] in command.commands, text
+        assert {word for word in words if word.startswith("--")} <= known, text
