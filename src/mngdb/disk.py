@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import secrets
+import shutil
+import time
 from pathlib import Path
 
+from mngdb.errors import MngdbError
 from mngdb.run import Account
 
 
@@ -31,6 +36,55 @@ def write(path: Path, content: str, *, mode: int = 0o600, owner: Account | None 
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def private(path: Path, *, owner: Account | None = None) -> Path:
+    """Make a folder that `owner` alone may enter. Raises MngdbError when there is something of
+    somebody else's in its place, a link included: in /tmp anybody may have put it there."""
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except NotADirectoryError:
+        raise MngdbError(f"{path} is no folder", "remove it") from None
+    try:
+        found = os.fstat(handle)
+        wanted = owner.uid if owner else os.geteuid()
+        if found.st_uid not in {wanted, os.geteuid()}:
+            raise MngdbError(f"{path} belongs to somebody else", "remove it")
+        if found.st_mode & 0o7777 != 0o700:
+            os.fchmod(handle, 0o700)
+        if owner is not None and found.st_uid != wanted:
+            os.fchown(handle, owner.uid, owner.gid)
+    finally:
+        os.close(handle)
+    return path
+
+
+def remove(path: Path) -> None:
+    """Remove a folder that a process which was just killed may still write to."""
+    for _ in range(50):
+        try:
+            shutil.rmtree(path)
+        except FileNotFoundError:
+            if not path.exists():
+                return
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+        else:
+            return
+        time.sleep(0.02)
+    shutil.rmtree(path)
+
+
+def sync(path: Path) -> None:
+    """Bring a folder's names to the disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def folder(path: Path, *, mode: int = 0o700, owner: Account | None = None) -> Path:

@@ -6,6 +6,8 @@ Exit codes are part of the command line's contract:
 
 from __future__ import annotations
 
+import errno
+
 
 class MngdbError(Exception):
     """Something failed. `message` is one sentence, `hint` says what to do next."""
@@ -20,6 +22,17 @@ class MngdbError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         # errors cross a pipe from the engines' worker processes
         return (type(self), (self.message, self.hint))
+
+
+def of_system(error: OSError) -> MngdbError:
+    """What the operating system refused, as a sentence."""
+    where = f"{error.filename}: " if error.filename else ""
+    hint = None
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        hint = "free space, then run the same command again"
+    elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        hint = "run mngdb as the owner of the stack, in a folder that it may write to"
+    return MngdbError(f"{where}{error.strerror or error}", hint)
 
 
 class UsageError(MngdbError):

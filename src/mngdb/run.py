@@ -12,10 +12,12 @@ from pathlib import Path
 
 from mngdb.errors import MngdbError
 
-#: Writes who it is (pid, start, boot), then becomes the server under the same pid.
+#: Writes who it is (pid, start, boot), then becomes the server under the same pid. What it got as
+#: standard input is open until then: the caller's lock, so that nobody looks before the file is
+#: whole.
 _LAUNCHER = (
-    'umask 077; { echo $$; cat "/proc/$$/stat" /proc/sys/kernel/random/boot_id; } > "$0" '
-    '&& exec "$@"'
+    'umask 077; { echo $$ && cat "/proc/$$/stat" && cat /proc/sys/kernel/random/boot_id; } '
+    '> "$0" && exec "$@" < /dev/null'
 )
 
 
@@ -81,17 +83,18 @@ def spawn(
     env: Mapping[str, str],
     account: Account | None = None,
     cwd: Path | None = None,
+    hold: int | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a server in a session of its own; it outlives us.
 
-    The pid is written before the program starts, so no moment exists at which a server
-    runs that the next command would not find.
+    The pid is written before the program starts, and `hold`, the handle of a lock, stays open until
+    then: no moment exists at which a server runs that the next command would not find.
     """
     launcher = ["/bin/sh", "-c", _LAUNCHER, str(pidfile), *argv]
     with log.open("ab") as sink:
         return subprocess.Popen(
             launcher,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if hold is None else hold,
             stdout=sink,
             stderr=sink,
             env=dict(env),

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from subprocess import Popen
 from typing import Any
 
 from mngdb.errors import ConnectError, MngdbError, StepError
 from mngdb.model import Action, Asked, Change, Engine, Outcome, Remark, Step, Unit
 from mngdb.ops.context import Context
+from mngdb.targets.local.logs import Started
 
 #: Seconds that a server may take until it answers (it may have to recover after a crash).
 START_TIMEOUT = 120.0
@@ -61,7 +61,7 @@ class Converger:
     asked: Asked
     emit: Callable[[object], None]
     engine: Engine = field(init=False)
-    child: Popen[bytes] | None = field(init=False, default=None)
+    child: Started | None = field(init=False, default=None)
     fresh: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:

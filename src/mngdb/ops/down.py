@@ -21,10 +21,10 @@ def down(context: Context, on_stop: Callable[[str], None]) -> list[str]:
     if not context.stack.state.is_dir():
         return []
     with lock(context.stack.state / "lock", "down"):
-        return _stop(context, on_stop)
+        return _stop(context, on_stop, log=True)
 
 
-def _stop(context: Context, on_stop: Callable[[str], None]) -> list[str]:
+def _stop(context: Context, on_stop: Callable[[str], None], *, log: bool) -> list[str]:
     def one(instance: Instance) -> str | None:
         step = Step(
             instance.name, instance.engine, "stop", instance.unit, "cleanly", lambda _: None
@@ -32,11 +32,13 @@ def _stop(context: Context, on_stop: Callable[[str], None]) -> list[str]:
         try:
             ran = context.host.stop(instance.unit, context.engine(instance).stop_signal)
         except MngdbError as error:
-            audit.note(context.stack.state, "down", step, error.message)
+            if log:
+                audit.note(context.stack.state, "down", step, error.message)
             raise
         if ran:
-            audit.note(context.stack.state, "down", step)
             on_stop(instance.unit)
+            if log:
+                audit.note(context.stack.state, "down", step)
         return instance.unit if ran else None
 
     managed = [i for i in context.stack.instances.values() if not i.target.external]
@@ -56,5 +58,6 @@ def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> None
     if not context.stack.state.is_dir():
         return
     with lock(context.stack.state / "lock", "destroy"):
-        _stop(context, on_stop)
+        # no word in the audit log: it goes too, and a full disk must not keep it from going
+        _stop(context, on_stop, log=False)
         context.host.layout.remove()

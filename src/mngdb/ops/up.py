@@ -66,11 +66,10 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
     managed = any(not i.target.external for i in context.stack.instances.values())
     context.missing_secrets()  # unusable ones are told before the state folder is made
     asked = context.all_asked(allow=allow)
-    if managed:
-        context.host.layout.prepare()
-    else:
-        context.host.layout.prepare_state()
+    context.host.layout.prepare_state()
     with lock(state / "lock", "up"):
+        if managed:
+            context.host.layout.prepare()
         for one in asked.values():
             _preflight(context, one)
         for name in context.missing_secrets():

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from mngdb import disk
 from mngdb.errors import SecretError
 from mngdb.secret import Secret, generate
 from mngdb.vaults import usable
+
+#: Larger is no password; Redis and drivers have limits of their own near it.
+_MAX = 4096
 
 
 class FilesVault:
@@ -23,7 +27,8 @@ class FilesVault:
     def get(self, name: str) -> Secret | None:
         path = self.folder / name
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            # without O_NONBLOCK a pipe in the file's place would stop us for ever
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -31,15 +36,12 @@ class FilesVault:
                 f"the secret file {path} cannot be read: {error.strerror}",
                 "run mngdb as its owner",
             ) from None
-        with os.fdopen(handle, encoding="utf-8", errors="surrogateescape", newline="") as file:
-            if os.fstat(handle).st_mode & 0o077:
-                raise SecretError(
-                    f"the secret file {path} may be read by others", f"chmod 600 {path}"
-                )
-            try:
-                return usable(str(path), file.read(4096))
-            except OSError as error:
-                raise SecretError(f"the secret file {path}: {error.strerror}") from None
+        try:
+            return usable(str(path), _read(handle, path))
+        except OSError as error:
+            raise SecretError(f"the secret file {path}: {error.strerror}") from None
+        finally:
+            os.close(handle)
 
     def make(self, name: str) -> Secret:
         secret = generate()
@@ -54,3 +56,15 @@ class FilesVault:
             raise SecretError(
                 f"the secret {self.folder / name} cannot be written: {error.strerror}"
             ) from None
+
+
+def _read(handle: int, path: Path) -> str:
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
+        raise SecretError(f"the secret file {path} is no file", "put a file in its place")
+    if found.st_mode & 0o077:
+        raise SecretError(f"the secret file {path} may be read by others", f"chmod 600 {path}")
+    if found.st_size > _MAX:
+        raise SecretError(f"the secret file {path} is larger than {_MAX} bytes")
+    # what is no UTF-8 is refused with the other characters that do not fit
+    return os.read(handle, _MAX + 1).decode(errors="surrogateescape")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -14,11 +14,13 @@ from typing import Literal
 from mngdb import disk
 from mngdb.errors import MngdbError, StepError
 from mngdb.model import Asked, Program, Site, TlsFiles, Unit
-from mngdb.run import last_line, run, spawn
+from mngdb.run import spawn
 from mngdb.spec.base import Local
 from mngdb.spec.stack import Instance, Stack
-from mngdb.targets.local import machine, processes, programs
+from mngdb.targets.local import logs, machine, processes, programs
 from mngdb.targets.local.layout import SYSTEM, Layout, UnitFolder, layout
+from mngdb.targets.local.lock import held
+from mngdb.targets.local.logs import Started
 from mngdb.targets.local.processes import Process
 
 State = Literal["absent", "stopped", "running"]
@@ -70,7 +72,7 @@ class LocalHost:
             log=str(folder.log),
             memory=machine.memory(),
             program=program,
-            owners=(_name_of(os.geteuid()),),
+            owners=(machine.name_of(os.geteuid()),),
             tls=tls,
         )
 
@@ -120,7 +122,7 @@ class LocalHost:
         """What would keep a unit from starting, itself apart. Raises MngdbError."""
         process = self.process(unit.name)
         for host in instance.spec.bind:
-            holder = machine.port_holder(host, instance.spec.port, process and process.pid)
+            holder = machine.port_holder(host, instance.spec.port, process.pid if process else None)
             if holder is not None:
                 raise MngdbError(
                     f"{unit.name}: port {instance.spec.port} of {host} is taken by {holder}",
@@ -186,57 +188,76 @@ class LocalHost:
         folder = self.layout.prepare_unit(unit.name)
         if folder.data.exists():
             return
-        for left in folder.root.glob("data.new-*"):
-            shutil.rmtree(left)  # of a command that was killed
+        self._clear(folder)
         fresh = folder.root / f"data.new-{secrets.token_hex(4)}"
         disk.folder(fresh, owner=self.layout.account)
         try:
             if unit.prepare:
                 argv = [word.replace("{data}", str(fresh)) for word in unit.prepare]
-                run(
-                    argv,
-                    timeout=_INITDB_TIMEOUT,
-                    env=_ENV | {"HOME": str(folder.run)},
-                    account=self.layout.account,
-                    cwd=folder.root,
-                )
+                begun = self._spawn(argv, folder, folder.preparing)
+                code = begun.process.wait(_INITDB_TIMEOUT)
+                if code != 0:
+                    raise StepError(
+                        f"{Path(argv[0]).name} failed with exit code {code}: {begun.said()}",
+                        f"its log: {folder.log}",
+                    )
             fresh.rename(folder.data)
+            disk.sync(folder.root)
+        except subprocess.TimeoutExpired:
+            raise StepError(
+                f"{unit.name}: its data folder was not made within {_INITDB_TIMEOUT:g} s"
+            ) from None
         finally:
-            if fresh.exists():
-                shutil.rmtree(fresh)
+            self._clear(folder)
 
-    def start(self, unit: Unit) -> subprocess.Popen[bytes]:
-        """Start the server. It may not be ready yet; `check` tells whether it still lives."""
-        folder = self.layout.prepare_unit(unit.name)
-        if folder.log.exists() and folder.log.stat().st_size > _LOG_MAX:
-            folder.log.replace(folder.log.with_suffix(".log.1"))
+    def _clear(self, folder: UnitFolder) -> None:
+        """End what a command that was killed left running, and remove what it began."""
+        left = processes.find(folder.preparing, self.layout.uid)
+        if left is not None:
+            left.kill_group()
+        folder.preparing.unlink(missing_ok=True)
+        for path in folder.root.glob("data.new-*"):
+            disk.remove(path)
+
+    def _spawn(self, argv: Sequence[str], folder: UnitFolder, pidfile: Path) -> Started:
         handle = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.close(handle)
-        folder.applied.unlink(missing_ok=True)
-        return spawn(
-            unit.argv,
-            pidfile=folder.pidfile,
+        try:
+            offset = os.fstat(handle).st_size
+        finally:
+            os.close(handle)
+        process = spawn(
+            argv,
+            pidfile=pidfile,
             log=folder.log,
             env=_ENV | {"HOME": str(folder.run)},
             account=self.layout.account,
             cwd=folder.root,
+            hold=held(self.stack.state / "lock"),
         )
+        return Started(process, folder.log, offset)
 
-    def check(self, unit: Unit, child: subprocess.Popen[bytes]) -> None:
+    def start(self, unit: Unit) -> Started:
+        """Start the server. It may not be ready yet; `check` tells whether it still lives."""
+        folder = self.layout.prepare_unit(unit.name)
+        if folder.log.exists() and folder.log.stat().st_size > _LOG_MAX:
+            folder.log.replace(folder.log.with_suffix(".log.1"))
+        folder.applied.unlink(missing_ok=True)
+        return self._spawn(unit.argv, folder, folder.pidfile)
+
+    def check(self, unit: Unit, child: Started) -> None:
         """Raise StepError with the log's last words if the server that we started has ended."""
-        code = child.poll()
+        code = child.process.poll()
         if code is None:
             return
-        folder = self.layout.unit(unit.name)
-        said = last_line(_tail(folder.log))
         raise StepError(
-            f"{unit.name} ended while it started (exit code {code}): {said}",
-            f"its log: {folder.log}",
+            f"{unit.name} ended while it started (exit code {code}): {child.said()}",
+            f"its log: {child.log}",
         )
 
     def stop(self, unit: str, with_signal: int) -> bool:
         """Stop a unit cleanly. False if it did not run. Raises StepError when it takes too long."""
         process = self.process(unit)
+        self._clear(self.layout.unit(unit))
         if process is None:
             return False
         if not process.stop(with_signal, STOP_TIMEOUT):
@@ -261,7 +282,8 @@ class LocalHost:
 
     def log_lines(self, unit: str, count: int) -> list[str]:
         """The last lines of a unit's log."""
-        return _tail(self.layout.unit(unit).log, 256 * count).splitlines()[-count:]
+        text = logs.tail(self.layout.unit(unit).log, 256 * count)
+        return text.splitlines()[-count:] if count else []
 
 
 def _digest(unit: Unit) -> str:
@@ -271,26 +293,6 @@ def _digest(unit: Unit) -> str:
 
 def _read(path: Path) -> str | None:
     try:
-        return path.read_text()
+        return path.read_text(errors="surrogateescape")
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def _tail(path: Path, size: int = 8192) -> str:
-    try:
-        with path.open("rb") as handle:
-            handle.seek(max(0, path.stat().st_size - size))
-            return handle.read().decode(errors="replace")
-    except FileNotFoundError:
-        return ""
-
-
-def _name_of(uid: int) -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        raise MngdbError(
-            f"the user id {uid} has no account", "PostgreSQL needs one: add it to /etc/passwd"
-        ) from None

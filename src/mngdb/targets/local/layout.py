@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -54,6 +55,11 @@ class UnitFolder:
         return self.run / "server.pid"
 
     @property
+    def preparing(self) -> Path:
+        """As `pidfile`, of the program that makes the data folder."""
+        return self.run / "prepare.pid"
+
+    @property
     def applied(self) -> Path:
         """Holds the digest of the files that the running server is known to have read."""
         return self.root / "applied"
@@ -87,14 +93,34 @@ class Layout:
         if self.account is None and self.servers == self.state / "servers":
             disk.folder(self.servers)
             return
+        link = self.state / "servers"
+        if link.is_symlink() and not self.servers.is_dir():
+            raise MngdbError(
+                f"the servers' data was in {self.servers}, which is not there",
+                f"mount it or bring it back; where it is now: ln -sfn FOLDER {link}",
+            )
         # others may pass through, so that the servers' account reaches its own folders
         mode = 0o711 if self.account else 0o700
         if self.servers.is_relative_to(SYSTEM):
             disk.folder(SYSTEM, mode=0o755)
         disk.folder(self.servers, mode=mode)
-        link = self.state / "servers"
+        if self.account is not None:
+            _reach(self.servers, self.account)
         if not link.is_symlink():
-            link.symlink_to(self.servers)
+            self._claim(link)
+
+    def _claim(self, link: Path) -> None:
+        if any(self.servers.iterdir()):
+            raise MngdbError(
+                f"{self.servers} holds servers, and this folder does not know them: the project "
+                "that they belong to was moved away, or lost its .mngdb",
+                f"to take them over: ln -s {self.servers} {link}; or call this stack otherwise",
+            )
+        inside = self.servers.is_relative_to(self.state.parent)
+        # a link inside the project moves with it
+        link.symlink_to(
+            os.path.relpath(self.servers, self.state) if inside else self.servers,
+        )
 
     def prepare_state(self) -> None:
         """The folder of mngdb's own state, ignored by git."""
@@ -109,32 +135,60 @@ class Layout:
         outer = 0o711 if self.account else 0o700
         disk.folder(folder.root, mode=outer)
         disk.folder(folder.conf, mode=outer)
-        disk.folder(folder.run, owner=self.account)
-        found = folder.run.lstat()
-        if found.st_uid != self.uid or folder.run.is_symlink():
-            raise MngdbError(f"{folder.run} belongs to somebody else", "remove it")
+        disk.private(folder.run, owner=self.account)
         return folder
 
     def remove(self) -> None:
-        """Remove everything of the stack, the data included."""
+        """Remove everything of the stack, the data included. Killed, it can be run again: the way
+        to the data and the lock go last."""
         for unit in self.servers.iterdir() if self.servers.is_dir() else ():
-            shutil.rmtree(self.unit(unit.name).run, ignore_errors=True)
+            run = self.unit(unit.name).run
+            if run.is_dir():
+                shutil.rmtree(run)
         if self.servers.is_dir():
             shutil.rmtree(self.servers)
-        if self.state.is_dir():
-            shutil.rmtree(self.state)
+        for path in self.state.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != "lock":
+                path.unlink()
+        (self.state / "lock").unlink(missing_ok=True)
+        try:
+            self.state.rmdir()
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            # a command that waited for the lock has begun a new stack here
 
 
 def layout(stack: Stack, local: Local, account: Account | None) -> Layout:
     """Where this stack's folders are; nothing is made."""
     link = stack.state / "servers"
+    # of this stack alone: `data` may be a folder, or a mounted disk, that holds other things
+    own = f"{stack.name}-{hashlib.sha256(os.fsencode(stack.folder)).hexdigest()[:8]}"
     if link.is_symlink():
-        servers = link.readlink()  # where the first `up` put it, also after the project moved
+        # where the first `up` put it, also after the project moved
+        servers = Path(os.path.normpath(stack.state / link.readlink()))
+    elif account is not None and link.is_dir():
+        owner = link.stat().st_uid
+        raise MngdbError(
+            f"this stack's servers run as the user id {owner}, not as {account.name}",
+            "run mngdb as the user that brought it up",
+        )
     elif local.data is not None:
-        servers = (stack.folder / Path(local.data).expanduser()).resolve()
+        servers = (stack.folder / Path(local.data).expanduser()).resolve() / own
     elif account is not None:
-        digest = hashlib.sha256(os.fsencode(stack.folder)).hexdigest()[:8]
-        servers = SYSTEM / f"{stack.name}-{digest}"
+        servers = SYSTEM / own
     else:
         servers = link
     return Layout(stack.state, servers, account)
+
+
+def _reach(folder: Path, account: Account) -> None:
+    for parent in [folder, *folder.parents]:
+        found = parent.stat()
+        if not found.st_mode & 0o001 and found.st_uid != account.uid:
+            raise MngdbError(
+                f"the account {account.name}, which the servers run as, cannot pass {parent}",
+                "name another folder under 'target: {local: {data: …}}', or chmod a+x it",
+            )

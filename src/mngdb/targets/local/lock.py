@@ -18,31 +18,52 @@ from mngdb.errors import LockedError
 
 #: A predecessor that was just killed may take this long to be gone.
 _PATIENCE = 1.0
+_NOTE = 80
+
+
+#: Locks that this process holds; forked workers inherit them.
+_held: dict[Path, int] = {}
+
+
+def held(path: Path) -> int | None:
+    """The handle of a lock that this process or its parent holds."""
+    return _held.get(path)
 
 
 @contextmanager
 def lock(path: Path, command: str) -> Iterator[None]:
     """Hold the stack's lock. Raises LockedError naming the command that holds it."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = _take(path, time.monotonic() + _PATIENCE)
     try:
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise LockedError(
-                        f"another mngdb works on this stack: {_holder(handle)}",
-                        "wait until it ends, then try again",
-                    ) from None
-                time.sleep(0.02)
-        os.ftruncate(handle, 0)
-        note = {"pid": os.getpid(), "command": command}
-        os.pwrite(handle, json.dumps(note).encode(), 0)
+        note = json.dumps({"pid": os.getpid(), "command": command})
+        # the longest note has this length: the old one is overwritten, on a full disk too
+        os.pwrite(handle, note.ljust(_NOTE).encode(), 0)
+        _held[path] = handle
         yield
-        os.ftruncate(handle, 0)
+        os.pwrite(handle, b" " * _NOTE, 0)
     finally:
+        _held.pop(path, None)
+        os.close(handle)
+
+
+def _take(path: Path, deadline: float) -> int:
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _holder(handle)
+            os.close(handle)
+            if time.monotonic() > deadline:
+                raise LockedError(
+                    f"another mngdb works on this stack: {holder}",
+                    "wait until it ends, then try again",
+                ) from None
+            time.sleep(0.02)
+            continue
+        # `destroy` removes the file: what we hold then is a lock that nobody else sees
+        if os.fstat(handle).st_nlink:
+            return handle
         os.close(handle)
 
 

@@ -57,7 +57,7 @@ def _limits() -> Iterator[int]:
 def account(wanted: str | None) -> Account | None:
     """The account that servers run as: None for ourselves, another one when we are root."""
     if os.geteuid() != 0:
-        if wanted is not None and pwd.getpwuid(os.geteuid()).pw_name != wanted:
+        if wanted is not None and name_of(os.geteuid()) != wanted:
             raise MngdbError(
                 f"servers cannot run as {wanted}: only root may change the account",
                 "run mngdb as that account or as root",
@@ -71,6 +71,16 @@ def account(wanted: str | None) -> Account | None:
     if entry.pw_uid == 0:
         raise MngdbError("servers do not run as root", "name another account")
     return Account(name, entry.pw_uid, entry.pw_gid)
+
+
+def name_of(uid: int) -> str:
+    """An account's name. Raises MngdbError for a user id that has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        raise MngdbError(
+            f"the user id {uid} has no account", "PostgreSQL needs one: add it to /etc/passwd"
+        ) from None
 
 
 def _make_account(name: str) -> pwd.struct_passwd:
@@ -97,8 +107,9 @@ def _make_account(name: str) -> pwd.struct_passwd:
     return pwd.getpwnam(name)
 
 
-def port_holder(host: str, port: int) -> str | None:
-    """Who listens on a port, for people: `redis-server (pid 12)`; None if it is free."""
+def port_holder(host: str, port: int, but: int | None = None) -> str | None:
+    """Who listens on a port, for people: `redis-server (pid 12)`; None if it is free, or held by
+    the process `but`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -106,22 +117,31 @@ def port_holder(host: str, port: int) -> str | None:
             probe.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                return _listener(port)
+                return _listener(host, port, but)
             if error.errno == errno.EACCES:
-                raise MngdbError(f"not allowed to listen on port {port}") from None
+                raise MngdbError(
+                    f"not allowed to listen on port {port}",
+                    "ports below 1024 are for root; give another one in the file",
+                ) from None
             if error.errno == errno.EADDRNOTAVAIL:
-                raise MngdbError(f"{host} is no address of this machine") from None
-            raise
+                raise MngdbError(
+                    f"{host} is no address of this machine", "'ip address' lists those there are"
+                ) from None
+            raise MngdbError(f"cannot listen on {host}:{port}: {error.strerror}") from None
     return None
 
 
-def _listener(port: int) -> str:
+def _listener(host: str, port: int, but: int | None) -> str | None:
     import psutil  # only where it is needed: it takes 30 ms
 
     for process in psutil.process_iter(["name"]):
         try:
             for connection in process.net_connections("tcp"):
-                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                if connection.status != psutil.CONN_LISTEN or connection.laddr.port != port:
+                    continue
+                if connection.laddr.ip in {host, "0.0.0.0", "::"}:  # noqa: S104 - compared
+                    if process.pid == but:
+                        return None
                     return f"{process.info['name']} (pid {process.pid})"
         except psutil.Error:
             continue  # gone, or another account's: only root may look into it

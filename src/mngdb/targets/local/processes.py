@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,11 +42,33 @@ class Process:
         running = float(Path("/proc/uptime").read_text().split()[0])
         return max(0.0, running - int(self.started) / os.sysconf("SC_CLK_TCK"))
 
+    def signal(self, number: int) -> bool:
+        """Send a signal to this very process. False if it has ended."""
+        try:
+            handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return False
+        try:
+            # the handle keeps its meaning, so what is alive now is what gets the signal
+            if not self.alive():
+                return False
+            signal.pidfd_send_signal(handle, number)
+        except ProcessLookupError:
+            return False
+        finally:
+            os.close(handle)
+        return True
+
+    def kill_group(self) -> None:
+        """End it at once, with what it started (it leads a session), and wait until it is gone."""
+        if self.alive():
+            os.killpg(self.pid, signal.SIGKILL)
+        while self.alive():
+            time.sleep(0.005)
+
     def stop(self, with_signal: int, timeout: float) -> bool:
         """Ask it to stop and wait. False if it still runs after `timeout` seconds."""
-        try:
-            os.kill(self.pid, with_signal)
-        except ProcessLookupError:
+        if not self.signal(with_signal):
             return True
         deadline = time.monotonic() + timeout
         while self.alive():
@@ -68,8 +91,10 @@ def find(pidfile: Path, uid: int) -> Process | None:
         started = lines[1].rsplit(")", 1)[1].split()[19]
         same_boot = lines[2].strip() == _BOOT_ID.read_text().strip()
         owner = _owner(pid)
-    except (OSError, ValueError, IndexError):
-        return None  # no file, half a file, or no such process
+    except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
+        return None  # no file, or no such process
+    except (ValueError, IndexError):
+        return None  # half a file, or none of ours
     process = Process(pid, started)
     return process if same_boot and owner == uid and process.alive() else None
 

@@ -2,16 +2,18 @@
 
 One CA for a stack, ten years, its key 0600 and never given to a server. A server's certificate
 lasts `DAYS` and is made anew by `up` when less than a third of that is left, or when the names it
-has to hold change.
+has to hold or the CA change.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import fcntl
 from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -24,31 +26,36 @@ _CA_DAYS = 3650
 
 
 def ensure_ca(folder: Path, stack: str) -> Path:
-    """The CA's certificate, made with its key when there is none. Returns its path."""
+    """The CA's certificate, made with its key when one of them is missing. Returns its path."""
     certificate, key_path = folder / "ca.crt", folder / "ca.key"
-    if not certificate.exists():
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"mngdb CA of {stack}")])
-        built = (
-            _builder(name, name, key.public_key(), _CA_DAYS)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_usage(sign_certificates=True), critical=True)
-            .add_extension(
-                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
-            )
-            .sign(key, hashes.SHA256())
-        )
-        disk.write(key_path, _key_pem(key))
-        # the certificate last: what exists has its key
-        disk.write(certificate, _pem(built), mode=0o644)
+    # the engines' processes come here side by side, and must not make two
+    with (folder / "lock").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        if not (certificate.exists() and key_path.exists()):
+            key = ec.generate_private_key(ec.SECP256R1())
+            disk.write(key_path, _key_pem(key))
+            disk.write(certificate, _pem(_authority(key, stack)), mode=0o644)
     return certificate
 
 
-def needs_certificate(path: Path, hosts: list[str]) -> bool:
-    """Whether a server's certificate is missing, soon over, or made for other names."""
+def _authority(key: ec.EllipticCurvePrivateKey, stack: str) -> x509.Certificate:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"mngdb CA of {stack}")])
+    return (
+        _builder(name, name, key.public_key(), _CA_DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(sign_certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def needs_certificate(path: Path, ca: Path, hosts: list[str]) -> bool:
+    """Whether a server's certificate is missing, soon over, made for other names, or not signed
+    by the CA that clients are given."""
     try:
         found = x509.load_pem_x509_certificate(path.read_bytes())
-    except (OSError, ValueError):
+        found.verify_directly_issued_by(x509.load_pem_x509_certificate(ca.read_bytes()))
+    except (OSError, ValueError, TypeError, InvalidSignature):
         return True
     left = found.not_valid_after_utc - dt.datetime.now(dt.UTC)
     names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
