@@ -78,6 +78,9 @@ class Unit:
     argv: tuple[str, ...]
     files: tuple[File, ...]
     prepare: tuple[str, ...] = ()
+    verify: tuple[str, ...] = ()
+    """A command that fails when the server would not take its files; `{conf}` stands for a folder
+    that has them. It touches nothing."""
     cold_files: frozenset[str] = frozenset()
     """Files that the server reads only when it starts, and that show in no setting."""
     data_version: tuple[str, str] | None = None

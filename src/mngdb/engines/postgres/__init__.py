@@ -6,15 +6,14 @@ The driver is imported when a session is opened, not when this package is.
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from mngdb.engines.postgres import render
-from mngdb.errors import StepError, UsageError
+from mngdb.errors import UsageError
 from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
 from mngdb.spec.base import EngineName
 from mngdb.spec.postgres import PostgresGrant
@@ -22,7 +21,7 @@ from mngdb.spec.stack import Instance
 
 if TYPE_CHECKING:
     from mngdb.engines.postgres.client import Session
-    from mngdb.engines.postgres.observe import Facts
+    from mngdb.engines.postgres.facts import Facts
 
 
 class PostgresEngine:
@@ -65,7 +64,9 @@ class PostgresEngine:
                 f"{asked.instance.name}: {url!r} is no PostgreSQL URL",
                 "write postgresql://admin@host:5432/postgres",
             )
-        options = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+        # libpq's own default: encrypted where the server can
+        options = {"sslmode": "prefer"}
+        options |= {key: values[-1] for key, values in parse_qs(parts.query).items()}
         return Access(
             engine="postgres",
             host=parts.hostname,
@@ -101,8 +102,7 @@ class PostgresEngine:
         if asked.site is None:
             raise ValueError("a server that somebody else runs is not bootstrapped")
         inside = replace(access, password=None, socket=asked.site.run)
-        client.wait(inside, deadline, 5)
-        with client.session(inside, 10) as session:
+        with client.wait(inside, deadline, 5) as session:
             yield session
 
     def observe(self, session: Session, asked: Asked) -> Facts:
@@ -124,27 +124,9 @@ class PostgresEngine:
         return frozenset()
 
     def apply(self, session: Session, changes: Sequence[Change]) -> None:
-        """Drop what ALTER SYSTEM laid over our files, then read the files again."""
-        from psycopg.sql import SQL, Identifier, Literal
+        from mngdb.engines.postgres import apply
 
-        ours = session.access.socket is not None
-        for change in changes:
-            name = Identifier(change.name)
-            statement = (
-                SQL("ALTER SYSTEM RESET {}").format(name)
-                if ours
-                else SQL("ALTER SYSTEM SET {} = {}").format(name, Literal(change.wanted))
-            )
-            session.alone(statement)
-        before = session.rows("SELECT pg_conf_load_time()")[0][0]
-        session.rows("SELECT pg_reload_conf()")
-        deadline = time.monotonic() + 5
-        while session.rows("SELECT pg_conf_load_time()")[0][0] == before:
-            if time.monotonic() > deadline:
-                raise StepError(
-                    "PostgreSQL did not read its files again within 5 s", "see 'mngdb logs'"
-                )
-            time.sleep(0.01)
+        apply.apply(session, changes)
 
     def vitals(self, session: Session) -> Vitals:
         version, uptime = session.rows(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from mngdb.engines.postgres.observe import Setting
+from mngdb.engines.postgres.facts import Setting
 from mngdb.model import Change
 
 #: PostgreSQL's units as multiples of the smallest of their kind (bytes, microseconds).
@@ -27,9 +27,22 @@ _QUANTITY = re.compile(r"(-?\d+(?:\.\d+)?)\s*([a-zA-Z]*)")
 _TRUE, _FALSE = {"on", "true", "yes", "1"}, {"off", "false", "no", "0"}
 
 
-def compare(wanted: Mapping[str, str], found: Mapping[str, Setting]) -> tuple[Change, ...]:
+#: Where a value comes from when this session does not see the server's own.
+_MASKED = {"client", "session", "user", "database", "database user", "environment variable"}
+#: The name of the change that takes away what ALTER SYSTEM laid over our files.
+OVERLAY = "ALTER SYSTEM"
+
+
+def compare(
+    wanted: Mapping[str, str],
+    found: Mapping[str, Setting],
+    *,
+    ours: bool,
+    overlaid: Sequence[str] = (),
+) -> tuple[Change, ...]:
     """The settings that differ. One that the server does not have yet (an extension's, before its
-    library is loaded) counts as different."""
+    library is loaded) counts as different. On a server that is `ours`, so does whatever else a
+    configuration file or ALTER SYSTEM sets."""
     changes = []
     lower = {name.lower(): setting for name, setting in found.items()}  # TimeZone, DateStyle
     for name, value in wanted.items():
@@ -38,10 +51,24 @@ def compare(wanted: Mapping[str, str], found: Mapping[str, Setting]) -> tuple[Ch
         setting = lower.get(name.lower())
         if setting is None:
             changes.append(Change(name, "unset", value, hot=True))
+        elif setting.source in _MASKED:
+            continue
         elif canonical(value, setting) != canonical(setting.value, setting, bare=setting.unit):
-            shown = f"{setting.value}{setting.unit}" if setting.unit else setting.value
-            changes.append(Change(name, shown or "''", value, setting.hot))
+            changes.append(Change(name, _shown(setting), value, setting.hot))
+    if ours:
+        known = {name.lower() for name in wanted}
+        changes += [
+            Change(name, _shown(setting), "its default", setting.hot)
+            for name, setting in found.items()
+            if setting.source == "configuration file" and name.lower() not in known
+        ]
+    if overlaid:
+        changes.append(Change(OVERLAY, ", ".join(overlaid), "nothing", hot=True))
     return tuple(changes)
+
+
+def _shown(setting: Setting) -> str:
+    return f"{setting.value}{setting.unit}" if setting.unit else setting.value or "''"
 
 
 def canonical(value: str, setting: Setting, bare: str = "") -> str | float | bool:

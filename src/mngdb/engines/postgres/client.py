@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
 
+from mngdb.engines.postgres import causes
+from mngdb.engines.postgres.causes import first_line
 from mngdb.errors import ConnectError, StepError, UnobservableError
 from mngdb.model import Access
 
 _NAME = "mngdb"
+
+#: A database's owner may give it settings that every session there begins with. An administrator's
+#: session must not take these over: a search_path with functions of the owner's making would run
+#: them with the administrator's rights, a role or a read-only default would keep it from its work.
+_GUARDS = {
+    "search_path": "pg_catalog,pg_temp",
+    "role": "none",
+    "default_transaction_read_only": "off",
+    "statement_timeout": "60s",
+    "lock_timeout": "15s",
+    "idle_in_transaction_session_timeout": "0",
+}
+#: In the administrator's own database the server's settings are looked at, unchanged.
+_MAIN_GUARDS = {"search_path": "pg_catalog,pg_temp", "role": "none"}
 
 
 class Session:
@@ -24,6 +40,7 @@ class Session:
         self.access = access
         self.main = connection
         self._timeout = timeout
+        self._armed = False
 
     def rows(self, query: LiteralString | sql.Composed, *values: object) -> list[tuple[Any, ...]]:
         """The rows of a query in the administrator's database."""
@@ -31,17 +48,40 @@ class Session:
 
     def execute(self, *statements: sql.Composed) -> None:
         """Run statements in one transaction; all of them or none. Raises StepError."""
+        self._arm()
         execute(self.main, *statements)
 
     def alone(self, statement: sql.Composed) -> None:
         """Run a statement that takes no transaction block (CREATE DATABASE). Raises StepError."""
-        with _step_errors():
-            self.main.execute(statement)
+        self._arm()
+        execute(self.main, statement)
+
+    def system(self, statement: sql.Composed) -> None:
+        """Run ALTER SYSTEM or the like; this session goes on seeing the server's own settings."""
+        execute(self.main, statement)
+
+    def _arm(self) -> None:
+        """Make the session fit for changes; not before, for its settings are looked at first."""
+        if self._armed:
+            return
+        guards = {name: value for name, value in _GUARDS.items() if name not in _MAIN_GUARDS}
+        if self.main.info.parameter_status("is_superuser") == "on":
+            # CREATE DATABASE logs every page of the template; compressing takes 6 times as long
+            guards["wal_compression"] = "off"
+        execute(
+            self.main,
+            *(
+                sql.SQL("SET {} = {}").format(sql.Identifier(name), sql.Literal(value))
+                for name, value in guards.items()
+            ),
+        )
+        self._armed = True
 
     @contextmanager
     def inside(self, database: str) -> Iterator[psycopg.Connection[Any]]:
         """A connection into another database, closed at the end."""
         if database == self.main.info.dbname:
+            self._arm()
             yield self.main
             return
         with open_connection(self.access, self._timeout, database) as connection:
@@ -59,10 +99,9 @@ def rows(
 
 
 def execute(connection: psycopg.Connection[Any], *statements: sql.Composed) -> None:
-    """Run statements in one transaction. Raises StepError."""
-    with _step_errors(), connection.transaction():
-        for statement in statements:
-            connection.execute(statement)
+    """Run statements in one round trip, which makes them one transaction. Raises StepError."""
+    with _step_errors():
+        connection.execute(sql.SQL("; ").join(statements))
 
 
 @contextmanager
@@ -72,6 +111,11 @@ def _step_errors() -> Iterator[None]:
     except psycopg.errors.DiskFull as error:
         raise StepError(
             f"PostgreSQL's disk is full: {first_line(error)}", "free space, then run 'mngdb up'"
+        ) from None
+    except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:
+        raise StepError(
+            f"PostgreSQL was kept waiting: {first_line(error)}",
+            "somebody holds a lock: 'select * from pg_stat_activity' shows who",
         ) from None
     except psycopg.OperationalError as error:
         raise StepError(
@@ -84,34 +128,57 @@ def _step_errors() -> Iterator[None]:
 @contextmanager
 def session(access: Access, timeout: float) -> Iterator[Session]:
     """An administrator's session. Raises ConnectError."""
-    with open_connection(access, timeout, access.database) as connection:
+    with open_connection(access, timeout, access.database, guards=_MAIN_GUARDS) as connection:
         yield Session(access, connection, timeout)
 
 
 @contextmanager
 def open_connection(
-    access: Access, timeout: float, database: str
+    access: Access,
+    timeout: float,
+    database: str,
+    *,
+    admin: bool = True,
+    guards: Mapping[str, str] = _GUARDS,
 ) -> Iterator[psycopg.Connection[Any]]:
-    """A connection in autocommit mode. Raises ConnectError."""
+    """A connection in autocommit mode; without `admin` as an app has it. Raises ConnectError."""
+    options = [f"-c {name}={value}" for name, value in guards.items()] if admin else []
     try:
-        connection = psycopg.connect(
-            host=access.socket or access.host,
-            port=access.port,
-            user=access.user,
-            password=access.password.reveal() if access.password else None,
-            dbname=database,
-            connect_timeout=max(2, round(timeout)),
-            application_name=_NAME,
-            autocommit=True,
-            options="-c statement_timeout=60000 -c lock_timeout=15000",
-            **tls_parameters(access),
-        )
+        connection = _connect(access, timeout, database, " ".join(options), tls_parameters(access))
     except psycopg.OperationalError as error:
-        raise connect_error(access, error, database) from None
+        raise causes.connect_error(
+            access, error, database, lambda: _takes_tls(access, database)
+        ) from None
     try:
         yield connection
     finally:
         connection.close()
+
+
+def _connect(
+    access: Access, timeout: float, database: str, options: str, tls: Mapping[str, str]
+) -> psycopg.Connection[Any]:
+    more: dict[str, Any] = {**tls, "options": options}
+    return psycopg.connect(
+        host=access.socket or access.host,
+        port=access.port,
+        user=access.user,
+        password=access.password.reveal() if access.password else None,
+        dbname=database,
+        connect_timeout=max(2, round(timeout)),
+        application_name=_NAME,
+        autocommit=True,
+        **more,
+    )
+
+
+def _takes_tls(access: Access, database: str) -> bool:
+    """Whether the login that was refused without encryption gets further with it."""
+    try:
+        _connect(access, 5, database, "", {"sslmode": "require"}).close()
+    except psycopg.OperationalError as error:
+        return not re.search(r"does not support SSL|pg_hba\.conf", str(error))
+    return True
 
 
 def tls_parameters(access: Access) -> dict[str, str]:
@@ -125,113 +192,22 @@ def tls_parameters(access: Access) -> dict[str, str]:
     return {"sslmode": "verify-full", "sslrootcert": access.ca}
 
 
-def wait(access: Access, deadline: float, timeout: float) -> None:
-    """Wait until the server takes connections. `deadline` in time.monotonic() seconds."""
+def wait(access: Access, deadline: float, timeout: float) -> AbstractContextManager[Session]:
+    """An administrator's session, as soon as the server takes connections. `deadline` in
+    time.monotonic() seconds."""
     while True:
+        attempt = ExitStack()
         try:
-            with open_connection(access, timeout, access.database):
-                return
+            found = attempt.enter_context(session(access, timeout))
         except ConnectError as error:
             if error.kind not in {"down", "starting"} or time.monotonic() > deadline:
                 raise
+        else:
+            return _held(attempt, found)
         time.sleep(0.01)
 
 
-#: What the server or libpq says, the kind, our sentence, what to do.
-_CAUSES: tuple[tuple[str, str, str, str], ...] = (
-    (
-        r"starting up|not yet accepting|shutting down|in recovery mode",
-        "starting",
-        "PostgreSQL is starting or stopping",
-        "wait a moment and try again",
-    ),
-    (
-        r"password authentication failed",
-        "auth",
-        "PostgreSQL refuses the secret of {user}: it is wrong, or there is no such role",
-        "'mngdb up' makes secret and server agree",
-    ),
-    (r"role .* does not exist", "auth", "PostgreSQL has no role {user}", "run 'mngdb up'"),
-    (
-        r"is not permitted to log in",
-        "auth",
-        "the role {user} is not permitted to log in",
-        "the app may have left the file; 'mngdb plan' shows it",
-    ),
-    (
-        r"no encryption|SSL off|requires? SSL",
-        "tls",
-        "PostgreSQL takes {user} only over an encrypted connection",
-        "use the URL of 'mngdb env'",
-    ),
-    (
-        r"server does not support SSL",
-        "tls",
-        "TLS is expected and the server has none",
-        "run 'mngdb up', it restarts with TLS",
-    ),
-    (
-        r"certificate verify failed|certificate",
-        "tls",
-        "the server's certificate is not one that the CA file knows",
-        "run 'mngdb up'",
-    ),
-    (
-        r"no pg_hba.conf entry|pg_hba.conf rejects",
-        "hba",
-        "pg_hba.conf has no line that lets {user} into {database}",
-        "run 'mngdb up'",
-    ),
-    (
-        r"Peer authentication failed",
-        "hba",
-        "the socket is for the owner of the stack only",
-        "run mngdb as the account that ran 'mngdb up'",
-    ),
-    (
-        r"database .* does not exist",
-        "database",
-        "the database {database} is missing",
-        "run 'mngdb up'",
-    ),
-    (
-        r"permission denied for database",
-        "database",
-        "{user} has no right to connect to {database}",
-        "run 'mngdb up'",
-    ),
-    (
-        r"too many (connections|clients)|remaining connection slots|connection limit",
-        "limit",
-        "PostgreSQL has no free connection for {user}",
-        "see who holds them, or raise the limit",
-    ),
-    (r"No space left on device", "disk", "PostgreSQL's disk is full", "free space on it"),
-    (
-        r"Connection refused|No such file or directory|could not connect|Name or service|timeout|"
-        r"Connection reset|closed the connection|Network is unreachable|No route",
-        "down",
-        "no PostgreSQL answers at {where}",
-        "'mngdb status' shows what runs, 'mngdb up' starts it",
-    ),
-)
-
-
-def connect_error(access: Access, error: psycopg.Error, database: str) -> ConnectError:
-    """The cause of a failed login, told apart by the server's words (C locale on our servers)."""
-    text = str(error)
-    words = {
-        "user": access.user,
-        "database": database,
-        "where": access.socket or f"{access.host}:{access.port}",
-    }
-    for pattern, kind, sentence, hint in _CAUSES:
-        if re.search(pattern, text, re.IGNORECASE):
-            return ConnectError(sentence.format(**words), hint, kind)
-    return ConnectError(f"no login to PostgreSQL as {access.user}: {first_line(error)}")
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of a driver's error: the statement's text and context come later."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+@contextmanager
+def _held(resources: ExitStack, found: Session) -> Iterator[Session]:
+    with resources:
+        yield found

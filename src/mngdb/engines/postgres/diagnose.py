@@ -2,49 +2,84 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 
-from mngdb.engines.postgres.client import first_line, open_connection
+from mngdb.engines.postgres.causes import first_line
+from mngdb.engines.postgres.client import open_connection
 from mngdb.model import Access
 from mngdb.spec.postgres import PostgresGrant
+
+#: Privileges on every table that an app needs, and those that it must not have.
+_NEEDS = {"readwrite": "SELECT,INSERT,UPDATE,DELETE", "readonly": "SELECT"}
+_EXCESS = {"readwrite": "TRUNCATE", "readonly": "INSERT,UPDATE,DELETE,TRUNCATE"}
+_TABLES = """
+    SELECT n.nspname, format('%%I.%%I', n.nspname, c.relname), n.usable, c.missing, c.excess
+    FROM (SELECT oid, nspname, has_schema_privilege(oid, 'USAGE') AS usable FROM pg_namespace
+          WHERE nspname !~ '^pg_' AND nspname <> 'information_schema') n
+    JOIN (SELECT relnamespace, relname,
+                 (SELECT min(w) FROM unnest(string_to_array(%s, ',')) w
+                  WHERE NOT has_table_privilege(t.oid, w)) AS missing,
+                 (SELECT min(w) FROM unnest(string_to_array(%s, ',')) w
+                  WHERE has_table_privilege(t.oid, w)) AS excess
+          FROM pg_class t WHERE relkind IN ('r', 'p') AND NOT EXISTS
+            (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = t.oid
+             AND d.deptype = 'e')) c ON c.relnamespace = n.oid
+    WHERE NOT n.usable OR c.missing IS NOT NULL OR c.excess IS NOT NULL
+    ORDER BY 2 LIMIT 1
+"""
 
 
 def diagnose(access: Access, grant: PostgresGrant) -> str | None:
     """One sentence on what is wrong, or None. Leaves nothing behind: all is rolled back."""
-    with open_connection(access, 5, access.database) as connection:
+    with open_connection(access, 5, access.database, admin=False) as connection:
         try:
-            with connection.transaction(force_rollback=True):
-                if grant.access == "owner":
-                    connection.execute("CREATE TABLE mngdb_doctor (id int)")
-                    connection.execute("INSERT INTO mngdb_doctor VALUES (1)")
-                else:
-                    connection.execute("SELECT 1")
-            if grant.access == "owner":
-                return None
-            return _tables(connection, grant)
+            return _power(connection, access) or _work(connection, access, grant)
         except psycopg.errors.DiskFull:
             return "PostgreSQL's disk is full: it reads, but takes no writes"
         except psycopg.errors.ReadOnlySqlTransaction:
             return "the server takes no writes: it is a replica, or read-only by its settings"
         except psycopg.errors.InsufficientPrivilege as error:
-            return f"{access.user} lacks a right in {grant.database}: {first_line(error)}"
+            return (
+                f"{access.user} lacks a right in {grant.database}: {first_line(error)}; "
+                "run 'mngdb up'"
+            )
         except psycopg.Error as error:
             return f"PostgreSQL refused the app's work: {first_line(error)}"
 
 
-def _tables(connection: psycopg.Connection[tuple[object, ...]], grant: PostgresGrant) -> str | None:
-    """Whether an app that does not own the tables may use all of them."""
-    wanted = "SELECT" if grant.access == "readonly" else "SELECT,INSERT,UPDATE,DELETE"
-    refused = connection.execute(
-        """
-        SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-          AND EXISTS (SELECT FROM unnest(string_to_array(%s, ',')) w
-                      WHERE NOT has_table_privilege(c.oid, w))
-        ORDER BY 1 LIMIT 1
-        """,
-        (wanted,),
-    ).fetchone()
-    if refused is None:
+def _work(connection: psycopg.Connection[Any], access: Access, grant: PostgresGrant) -> str | None:
+    if grant.access == "owner":
+        with connection.transaction(force_rollback=True):
+            connection.execute("CREATE TABLE mngdb_doctor (id int)")
+            connection.execute("INSERT INTO mngdb_doctor VALUES (1)")
         return None
-    return f"{wanted.replace(',', ', ')} is refused on the table {refused[0]}; run 'mngdb up'"
+    if grant.access == "readwrite":
+        (stopped,) = connection.execute(
+            "SELECT current_setting('transaction_read_only') = 'on'"
+        ).fetchone() or (False,)
+        if stopped:
+            return "the server takes no writes: it is a replica, or read-only by its settings"
+    found = connection.execute(_TABLES, (_NEEDS[grant.access], _EXCESS[grant.access])).fetchone()
+    if found is None:
+        return None
+    schema, table, usable, missing, excess = found
+    if not usable:
+        return f"{access.user} may not use the schema {schema}; run 'mngdb up'"
+    if missing:
+        return f"{missing} is refused on the table {table}; run 'mngdb up'"
+    return f"{access.user} is {grant.access}, yet may {excess} on the table {table}; run 'mngdb up'"
+
+
+def _power(connection: psycopg.Connection[Any], access: Access) -> str | None:
+    """What no app should be able to do."""
+    (special,) = connection.execute(
+        "SELECT concat_ws(', ', CASE WHEN rolsuper THEN 'SUPERUSER' END, "
+        "CASE WHEN rolcreatedb THEN 'CREATEDB' END, CASE WHEN rolcreaterole THEN 'CREATEROLE' END, "
+        "CASE WHEN rolreplication THEN 'REPLICATION' END, "
+        "CASE WHEN rolbypassrls THEN 'BYPASSRLS' END) FROM pg_roles WHERE rolname = current_user"
+    ).fetchone() or ("",)
+    return (
+        f"{access.user} has more power than an app: {special}; run 'mngdb up'" if special else None
+    )

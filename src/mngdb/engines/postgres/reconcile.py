@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import cast
 
-from psycopg import sql
-from psycopg.sql import SQL, Identifier, Literal
+from psycopg.sql import SQL, Composed, Identifier
 
-from mngdb.engines.postgres import changes, client, rights, scram
+from mngdb.engines.postgres import changes, handover, rights, roles
 from mngdb.engines.postgres.client import Session
-from mngdb.engines.postgres.observe import MARK, NEW, Database, Facts, Role
+from mngdb.engines.postgres.facts import MARK, NEW, Database, Facts
 from mngdb.engines.postgres.render import ADMIN, settings
-from mngdb.model import Action, Asked, Outcome, Remark, Step
+from mngdb.model import Action, Asked, Change, Outcome, Remark, Step
 from mngdb.spec.postgres import PostgresGrant
 
 Run = Callable[[Session], None]
@@ -20,19 +19,19 @@ Run = Callable[[Session], None]
 
 def reconcile(asked: Asked, facts: Facts) -> Outcome:
     """What differs, in the order in which it has to be mended."""
-    differing = changes.compare(settings(asked), facts.settings) if facts.settings else ()
+    differing = _differing(asked, facts)
     remarks: list[Remark] = []
     if not asked.managed:
         remarks = [
             Remark(
                 asked.instance.name,
                 f"{change.name} is {change.found}, asked for {change.wanted}",
-                "the server is not ours: whoever runs it has to change it and restart",
+                "the server is not ours: whoever runs it has to change it",
             )
             for change in differing
-            if not change.hot
+            if not (change.hot and facts.superuser)
         ]
-        differing = tuple(change for change in differing if change.hot)
+        differing = tuple(change for change in differing if change.hot and facts.superuser)
     if not facts.checksums:
         remarks.append(
             Remark(
@@ -46,9 +45,18 @@ def reconcile(asked: Asked, facts: Facts) -> Outcome:
     return Outcome(differing, steps, (*remarks, *planner.remarks))
 
 
+def _differing(asked: Asked, facts: Facts) -> tuple[Change, ...]:
+    if not facts.settings:
+        return ()
+    return changes.compare(
+        settings(asked), facts.settings, ours=asked.managed, overlaid=facts.overlaid
+    )
+
+
 class _Planner:
     def __init__(self, asked: Asked, facts: Facts) -> None:
         self.asked, self.facts = asked, facts
+        self.mark = MARK + asked.stack
         self.grants = {a: cast(PostgresGrant, g) for a, g in asked.instance.grants.items()}
         self.remarks: list[Remark] = []
         self.held: set[str] = set()  # apps whose role is not ours to change
@@ -59,52 +67,53 @@ class _Planner:
         name = self.asked.instance.name
         return Step(name, "postgres", action, what, detail, run, destructive=destructive)
 
+    def statement(self, action: Action, what: str, detail: str, *statements: Composed) -> Step:
+        return self.step(action, what, detail, lambda session: session.execute(*statements))
+
+    def remark(self, text: str, hint: str) -> None:
+        self.remarks.append(Remark(self.asked.instance.name, text, hint))
+
+    def allowed(self, what: str) -> bool:
+        return what in self.asked.allow
+
     def steps(self) -> Iterator[Step]:
         if self.asked.managed and not self.facts.admin_password:
-            secret = self.asked.secrets["admin"]
-            statement = self._password(ADMIN, scram.verifier(secret))
-            yield self.step(
-                "change",
-                f"role {ADMIN}",
-                "set the administrator's secret",
-                lambda session: session.execute(statement),
+            password = roles.password(ADMIN, self.asked.secrets["admin"])
+            yield self.statement(
+                "change", f"role {ADMIN}", "set the administrator's secret", password
             )
         for app in self.grants:
             yield from self.role(app)
         if self.asked.managed:
             for name in ("postgres", "template1"):
                 yield from self.closed(name, self.facts.databases[name])
-            yield from self.statistics()
-        for name in sorted({grant.database for grant in self.grants.values()}):
+            if not self.facts.statistics:
+                yield self.statement(
+                    "create",
+                    "extension pg_stat_statements",
+                    "in the database postgres",
+                    SQL(
+                        "SET LOCAL search_path = public; "
+                        "CREATE EXTENSION IF NOT EXISTS pg_stat_statements"
+                    ).format(),
+                )
+        named = sorted({grant.database for grant in self.grants.values()})
+        for name in named:
             yield from self.database(name)
+        for name, found in self.facts.databases.items():
+            if name not in named:
+                yield from self.left(name, found)
         yield from self.departed()
 
     # --- roles
 
     def role(self, app: str) -> Iterator[Step]:
-        found, grant = self.facts.roles.get(app), self.grants[app]
-        mark = MARK + self.asked.stack
-        name, what = Identifier(app), f"role {app}"
-        wanted = self._wanted_settings(grant)
-        password = (
-            scram.verifier(self.asked.secrets[app]) if not found or not found.password else ""
-        )
+        found, grant, secret = self.facts.roles.get(app), self.grants[app], self.asked.secrets[app]
+        what = f"role {app}"
         if found is None:
-            yield self.step(
-                "create",
-                what,
-                "login with the secret of the app",
-                lambda s: s.execute(
-                    SQL("CREATE ROLE {} LOGIN CONNECTION LIMIT {} PASSWORD {}").format(
-                        name, Literal(grant.connections), Literal(password)
-                    ),
-                    SQL("COMMENT ON ROLE {} IS {}").format(name, Literal(mark)),
-                    *self._set(app, wanted),
-                ),
-            )
+            yield roles.create(self.step, app, self.mark, secret, grant, self.facts.superuser)
             return
-        adopted = found.mark == mark
-        if not adopted and what not in self.asked.allow:
+        if found.mark != self.mark and not self.allowed(what):
             self.held.add(app)
             yield self.step(
                 "change",
@@ -114,77 +123,12 @@ class _Planner:
                 destructive=True,
             )
             return
-        parts: list[tuple[str, sql.Composed]] = []
-        if not adopted:
-            parts.append(
-                (
-                    "mark as this stack's",
-                    SQL("COMMENT ON ROLE {} IS {}").format(name, Literal(mark)),
-                )
+        if found.password is None:
+            self.remark(
+                f"whether the secret of {app} is the role's cannot be told from here",
+                "the server does not let this address in; try with the app itself",
             )
-        if not found.login:
-            parts.append(("may log in again", SQL("ALTER ROLE {} LOGIN").format(name)))
-        if password:
-            parts.append(("set the secret", self._password(app, password)))
-        if found.connections != grant.connections:
-            parts.append(
-                (
-                    f"connection limit {found.connections} → {grant.connections}",
-                    SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(
-                        name, Literal(grant.connections)
-                    ),
-                )
-            )
-        drift = {k: v for k, v in wanted.items() if found.settings.get(k) != (v or None)}
-        if drift:
-            text = ", ".join(f"{key} = {value or 'default'}" for key, value in drift.items())
-            parts += [(text, statement) for statement in self._set(app, drift)]
-        if parts:
-            statements = [statement for _, statement in parts]
-            texts = ", ".join(dict.fromkeys(text for text, _ in parts))
-            yield self.step("change", what, texts, lambda s: s.execute(*statements))
-        yield from self._excess(app, found)
-
-    def _excess(self, app: str, found: Role) -> Iterator[Step]:
-        name, what = Identifier(app), f"role {app}"
-        if found.special:
-            off = [SQL("NO" + word) for word in found.special]  # type: ignore[arg-type]
-            statement = SQL("ALTER ROLE {} {}").format(name, SQL(" ").join(off))
-            yield self.step(
-                "revoke", what, ", ".join(found.special), lambda s: s.execute(statement)
-            )
-        if found.member_of:
-            groups = SQL(", ").join(Identifier(group) for group in found.member_of)
-            leave = SQL("REVOKE {} FROM {}").format(groups, name)
-            yield self.step(
-                "revoke",
-                what,
-                "membership of " + ", ".join(found.member_of),
-                lambda s: s.execute(leave),
-            )
-
-    @staticmethod
-    def _wanted_settings(grant: PostgresGrant) -> dict[str, str]:
-        """Role settings in milliseconds; '' for the server's default."""
-        times = {
-            "statement_timeout": grant.statement_timeout,
-            "lock_timeout": grant.lock_timeout,
-            "idle_in_transaction_session_timeout": grant.idle_in_transaction_timeout,
-        }
-        return {k: str(int(v.total_seconds() * 1000)) if v else "" for k, v in times.items()}
-
-    @staticmethod
-    def _set(app: str, wanted: dict[str, str]) -> list[sql.Composed]:
-        return [
-            SQL("ALTER ROLE {} SET {} = {}").format(Identifier(app), Identifier(k), Literal(v))
-            if v
-            else SQL("ALTER ROLE {} RESET {}").format(Identifier(app), Identifier(k))
-            for k, v in wanted.items()
-        ]
-
-    @staticmethod
-    def _password(role: str, verifier: str) -> sql.Composed:
-        return SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(role), Literal(verifier))
+        yield from roles.mend(self.step, app, self.mark, secret, grant, found)
 
     # --- databases
 
@@ -192,66 +136,88 @@ class _Planner:
         """CONNECT and TEMPORARY for everybody are taken away."""
         if any(who == "" for who, _ in found.granted):
             statement = SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(Identifier(name))
-            yield self.step(
-                "revoke",
-                f"database {name}",
-                "everybody's right to connect",
-                lambda s: s.execute(statement),
+            yield self.statement(
+                "revoke", f"database {name}", "everybody's right to connect", statement
             )
-
-    def statistics(self) -> Iterator[Step]:
-        """pg_stat_statements, whose library the settings load."""
-        if self.facts.statistics:
-            return
-        statement = SQL("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").format()
-        yield self.step(
-            "create",
-            "extension pg_stat_statements",
-            "in the database postgres",
-            lambda s: s.execute(statement),
-        )
 
     def database(self, name: str) -> Iterator[Step]:
         users = {a: g for a, g in self.grants.items() if g.database == name and a not in self.held}
+        if not users:
+            return
         owner = next((app for app, grant in users.items() if grant.access == "owner"), None)
         found, what = self.facts.databases.get(name), f"database {name}"
         if found is None:
-            make = SQL("CREATE DATABASE {}").format(Identifier(name))
-            if owner:
-                make += SQL(" OWNER {}").format(Identifier(owner))
+            yield self.make(name, owner)
+            found = Database(owner or self.facts.admin, NEW.granted, NEW.inside)
+        elif owner and self.foreign(found) and not self.allowed(what):
             yield self.step(
-                "create", what, f"owned by {owner or 'the administrator'}", lambda s: s.alone(make)
+                "change",
+                what,
+                f"take over a database of {found.owner}, with what {found.owner} made in it",
+                lambda _: None,
+                destructive=True,
             )
-            found = Database(owner or ADMIN, NEW.granted, NEW.inside)
+            return
+        if not found.open:
+            again = SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(Identifier(name))
+            yield self.statement("change", what, "takes connections again", again)
+        yield from self.owned(name, owner, found)
+        mine = self.asked.managed or owner or found.owner in {self.facts.admin, *self.facts.roles}
+        if mine:
+            yield from self.closed(name, found)
+        ours = [app for app in self.facts.roles if app not in self.held]
+        yield from rights.steps(self.step, name, owner, users, found, ours, everybody=bool(mine))
+
+    def make(self, name: str, owner: str | None) -> Step:
+        # template0: nobody is ever connected to it, which would make the copy fail
+        template = SQL(" TEMPLATE template0") if self.asked.managed else SQL("")
+        whose = SQL(" OWNER {}").format(Identifier(owner)) if owner else SQL("")
+        statement = SQL("CREATE DATABASE {}{}{}").format(Identifier(name), template, whose)
+        return self.step(
+            "create",
+            f"database {name}",
+            f"owned by {owner or 'the administrator'}",
+            lambda session: session.alone(statement),
+        )
+
+    def owned(self, name: str, owner: str | None, found: Database) -> Iterator[Step]:
+        what = f"database {name}"
+        if owner and found.owner == self.facts.admin:
+            text = f"owner {found.owner} → {owner}, with what {found.owner} made in it"
+            yield self.step("grant", what, text, handover.from_admin(name, owner))
         elif owner and found.owner != owner:
-            hand = SQL("ALTER DATABASE {} OWNER TO {}").format(Identifier(name), Identifier(owner))
-            yield self.step(
-                "grant", what, f"owner {found.owner} → {owner}", lambda s: s.execute(hand)
-            )
+            text = f"owner {found.owner} → {owner}"
+            yield self.statement("grant", what, text, handover.owned_by(name, owner))
         elif owner is None and found.owner in self.grants:
-            back = SQL("ALTER DATABASE {} OWNER TO CURRENT_USER").format(Identifier(name))
-            yield self.step(
-                "revoke", what, f"no longer owned by {found.owner}", lambda s: s.execute(back)
-            )
-        yield from self.closed(name, found)
-        ours = {app: role for app, role in self.facts.roles.items() if app not in self.held}
-        yield from rights.steps(self.step, name, owner, users, found, ours)
+            back = handover.owned_by(name, self.facts.admin)
+            yield self.statement("revoke", what, f"no longer owned by {found.owner}", back)
+
+    def left(self, name: str, found: Database) -> Iterator[Step]:
+        """A database that the file no longer names is closed to the apps that the file has."""
+        apps = [app for app in self.facts.roles if app in self.grants and app not in self.held]
+        if found.owner in apps:
+            yield from self.owned(name, None, found)
+        for app in apps:
+            yield from rights.left(self.step, name, app, found)
+
+    def foreign(self, found: Database) -> bool:
+        """Whether a database belongs to somebody else, on a server that is not ours."""
+        return not self.asked.managed and found.owner not in self.facts.roles
 
     # --- logins whose app left the file
 
     def departed(self) -> Iterator[Step]:
         for name, role in self.facts.roles.items():
-            if name in self.grants or role.mark != MARK + self.asked.stack:
+            if name in self.grants or role.mark != self.mark:
                 continue
             owned = [d for d, found in self.facts.databases.items() if found.owner == name]
             what = f"role {name}"
-            if "*" in self.asked.allow or what in self.asked.allow:
-                databases = sorted(d for d, found in self.facts.databases.items() if found.inside)
+            if "*" in self.asked.allow or self.allowed(what):
                 yield self.step(
                     "drop",
                     what,
                     "its app left the file; its databases stay",
-                    lambda s, n=name, d=databases: _drop(s, n, d),
+                    lambda session, name=name: handover.drop_role(session, name),  # type: ignore[misc]
                     destructive=True,
                 )
                 continue
@@ -260,33 +226,10 @@ class _Planner:
                     "revoke",
                     what,
                     "its app left the file: it may not log in",
-                    lambda s, n=name: _shut(s, n),
+                    lambda session, name=name: handover.shut(session, name),  # type: ignore[misc]
                 )
             kept = f" and owns {', '.join(owned)}" if owned else ""
-            self.remarks.append(
-                Remark(
-                    self.asked.instance.name,
-                    f"the role {name} has no app in the file{kept}; it cannot log in",
-                    "'mngdb up --prune' drops the login, never a database",
-                )
+            self.remark(
+                f"the role {name} has no app in the file{kept}; it cannot log in",
+                "'mngdb up --prune' drops the login, never a database",
             )
-
-
-def _shut(session: Session, name: str) -> None:
-    """End a login: no password, no login, no session left."""
-    session.execute(SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL").format(Identifier(name)))
-    session.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", name)
-
-
-def _drop(session: Session, name: str, databases: list[str]) -> None:
-    """Drop a login; what it owns goes to the administrator, so that nothing is lost."""
-    _shut(session, name)
-    role = Identifier(name)
-    statements = [
-        SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(role),
-        SQL("DROP OWNED BY {}").format(role),
-    ]
-    for database in dict.fromkeys([*databases, session.main.info.dbname]):
-        with session.inside(database) as connection:
-            client.execute(connection, *statements)
-    session.execute(SQL("DROP ROLE {}").format(role))

@@ -66,8 +66,13 @@ def settings(asked: Asked) -> dict[str, str]:
         "log_autovacuum_min_duration": "1min",
         "timezone": "UTC",
     }
-    if site.program.version.split(".")[0] in {"13", "14", "15", "16"}:
-        del wanted["summarize_wal"]  # new in 17
+    major = _major(site)
+    if major < 17:
+        del wanted["summarize_wal"]
+    if major < 15:
+        wanted["wal_compression"] = "on"  # pglz, when it was the only one
+    if major < 14:
+        del wanted["client_connection_check_interval"]
     return wanted | spec.settings
 
 
@@ -96,7 +101,7 @@ def _network(asked: Asked, site: Site, spec: PostgresInstance) -> dict[str, str]
 
 def _memory(buffers: int, total: int, connections: int) -> dict[str, str]:
     """`buffers` is the instance's share, `total` what there is, both in bytes."""
-    buffers_mb = max(128, buffers // _MB)
+    buffers_mb = max(16, buffers // _MB)
     total_mb = total // _MB
     return {
         "shared_buffers": f"{buffers_mb}MB",
@@ -143,6 +148,11 @@ def unit(asked: Asked) -> Unit:
             File("pg_ident.conf", _ident(site)),
         ),
         prepare=tuple(initdb),
+        # -C reads the whole file and every value in it; -D has to be a folder, no more
+        verify=(
+            site.program.server,
+            *("-C", "config_file", "-D", "{conf}", "-c", "config_file={conf}/postgresql.conf"),
+        ),
         data_version=("PG_VERSION", str(_major(site))),
     )
 

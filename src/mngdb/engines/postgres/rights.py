@@ -6,14 +6,15 @@ owner. Others get rights on what is there and, by default privileges, on what th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from psycopg import sql
 from psycopg.sql import SQL, Identifier
 
-from mngdb.engines.postgres import client
+from mngdb.engines.postgres import client, handover
 from mngdb.engines.postgres.client import Session
-from mngdb.engines.postgres.observe import NEW, Database, Inside, Role
+from mngdb.engines.postgres.facts import Database, Inside
 from mngdb.model import Action, Step
 from mngdb.spec.postgres import PostgresGrant
 
@@ -42,137 +43,195 @@ _ON_DATABASE = {
 }
 
 
+@dataclass
+class _Differences:
+    """What to grant and to revoke, as statements and as words."""
+
+    give: list[sql.Composed] = field(default_factory=list)
+    take: list[sql.Composed] = field(default_factory=list)
+    gained: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
+
+
 def steps(
     make: MakeStep,
     name: str,
     owner: str | None,
     users: Mapping[str, PostgresGrant],
     found: Database,
-    roles: Mapping[str, Role],
+    ours: Collection[str],
+    *,
+    everybody: bool,
 ) -> Iterator[Step]:
-    """Grants and revokes in the database `name`, for every role that is ours."""
-    inside = found.inside or NEW.inside
-    if inside is None:
-        raise ValueError("a database without facts")
+    """Grants and revokes in the database `name`. `ours`: every role that this stack made;
+    `everybody`: whether PUBLIC's rights are ours to take."""
+    inside = found.inside or Inside(totals={"schema": 1})
     what = f"database {name}"
-    everybody = [p for (kind, who, p) in inside.granted if kind == "schema" and not who]
-    if "CREATE" in everybody:
-        shut = SQL("REVOKE CREATE ON SCHEMA public FROM PUBLIC").format()
-        yield make("revoke", what, "everybody's right to make tables in public", _in(name, shut))
     wanted_extensions = {e for grant in users.values() for e in grant.extensions}
     for extension in sorted(wanted_extensions - inside.extensions):
-        install = SQL("CREATE EXTENSION IF NOT EXISTS {} CASCADE").format(Identifier(extension))
+        install = SQL(
+            "SET LOCAL search_path = public; CREATE EXTENSION IF NOT EXISTS {} CASCADE"
+        ).format(Identifier(extension))
         yield make(
             "create", f"extension {extension}", f"in the database {name}", _in(name, install)
         )
     if owner:
-        for before in sorted(set(inside.owners) & (set(roles) - {owner})):
-            hand = SQL("REASSIGN OWNED BY {} TO {}").format(Identifier(before), Identifier(owner))
+        for before in sorted(set(inside.owners) & (set(ours) - {owner})):
             text = f"{inside.owners[before]} objects of {before} → {owner}"
-            yield make("grant", what, text, _in(name, hand))
+            yield make("grant", what, text, handover.from_role(name, before, owner))
     future = owner or found.owner
-    for app in sorted({*users, *roles}):
+    for app in sorted({*users, *ours}):
         access = users[app].access if app in users else "none"
         yield from _for_app(make, name, app, access, future, found, inside)
+    if everybody:
+        yield from _for_app(make, name, "", "none", future, found, inside)
+
+
+def left(make: MakeStep, name: str, app: str, found: Database) -> Iterator[Step]:
+    """An app that uses another database now: this one is closed to it, what is in it stays."""
+    differ = _Differences()
+    _on_database(differ, name, app, "none", found)
+    if differ.take:
+        yield make(
+            "revoke", f"database {name}", f"{app}: {_joined(differ.lost)}", _main(differ.take)
+        )
 
 
 def _for_app(
     make: MakeStep, name: str, app: str, access: str, owner: str, found: Database, inside: Inside
 ) -> Iterator[Step]:
-    who, what = Identifier(app), f"database {name}"
-    give, take, gained, lost = [], [], set(), set()
-    if app != found.owner and app != owner:
-        has = {privilege for grantee, privilege in found.granted if grantee == app}
-        on = SQL("DATABASE {}").format(Identifier(name))
-        _differ(_ON_DATABASE[access], has, on, who, give, take, gained, lost)
+    """`app` '' is everybody: CONNECT is looked at elsewhere, and USAGE of a schema lets nobody
+    do a thing."""
+    what, differ = f"database {name}", _Differences()
+    if app and app != owner:
+        _on_database(differ, name, app, access, found)
     for kind, wanted in _WANTED[access].items():
-        total = inside.totals.get(kind, 0)
-        counts = {
-            privilege: count
-            for (of, grantee, privilege), count in inside.granted.items()
+        _on_kind(differ, kind, wanted, app, inside)
+        keep = {("", p) for p in wanted}
+        standing = {
+            (by, schema, p)
+            for by, schema, of, grantee, p in inside.defaults
             if of == kind and grantee == app
         }
-        missing = {p for p in wanted if counts.get(p, 0) < total}
-        excess = set(counts) - wanted
-        for words, verb, target, said in (
-            (missing, "GRANT {} ON {} TO {}", give, gained),
-            (excess, "REVOKE {} ON {} FROM {}", take, lost),
-        ):
-            if words:
-                said |= {f"{p.lower()} on {kind}s" for p in words}
-                target.append(_everywhere(verb, words, kind, who))
-        default = {
-            p
-            for (by, of, grantee, p) in inside.defaults
-            if of == kind and grantee == app and by == owner
-        }
-        if wanted - default:
-            gained.add(f"new {kind}s")
-            give.append(_default("GRANT {} ON {} TO {}", wanted, kind, who, owner))
-        if default - wanted:
-            lost.add(f"new {kind}s")
-            take.append(_default("REVOKE {} ON {} FROM {}", default - wanted, kind, who, owner))
-    if take:
-        yield make("revoke", what, f"{app}: {_joined(lost)}", _in(name, *take))
-    if give:
-        yield make("grant", what, f"{app}: {access} ({_joined(gained)})", _in(name, *give))
+        missing = {p for p in wanted if (owner, "", p) not in standing}
+        if missing:
+            differ.gained.add(f"new {kind}s")
+            differ.give.append(_default("GRANT", missing, kind, app, owner))
+        for by, schema, privilege in sorted(standing):
+            if by != owner or (schema, privilege) not in keep:
+                differ.lost.add(f"new {kind}s")
+                differ.take.append(_default("REVOKE", {privilege}, kind, app, by, schema))
+    who = app or "everybody"
+    if differ.take:
+        yield make("revoke", what, f"{who}: {_joined(differ.lost)}", _in(name, *differ.take))
+    if differ.give:
+        yield make(
+            "grant", what, f"{who}: {access} ({_joined(differ.gained)})", _in(name, *differ.give)
+        )
 
 
-def _differ(
-    wanted: frozenset[str],
-    has: set[str],
-    on: sql.Composed,
-    who: Identifier,
-    give: list[sql.Composed],
-    take: list[sql.Composed],
-    gained: set[str],
-    lost: set[str],
+def _on_database(differ: _Differences, name: str, app: str, access: str, found: Database) -> None:
+    has = {privilege for grantee, privilege in found.granted if grantee == app}
+    wanted, on = _ON_DATABASE[access], SQL("DATABASE {}").format(Identifier(name))
+    missing = {p for p in wanted if p not in has and f"{p}*" not in has}
+    if missing:
+        differ.gained |= {word.lower() for word in missing}
+        differ.give.append(SQL("GRANT {} ON {} TO {}").format(_words(missing), on, _who(app)))
+    for privilege in sorted(has - wanted):
+        differ.lost.add(_word(privilege))
+        differ.take.append(_revoke(privilege, wanted, on, app))
+
+
+def _on_kind(
+    differ: _Differences, kind: str, wanted: frozenset[str], app: str, inside: Inside
 ) -> None:
-    if wanted - has:
-        give.append(SQL("GRANT {} ON {} TO {}").format(_words(wanted - has), on, who))
-        gained |= {word.lower() for word in wanted - has}
-    if has - wanted:
-        take.append(SQL("REVOKE {} ON {} FROM {}").format(_words(has - wanted), on, who))
-        lost |= {word.lower() for word in has - wanted}
+    counts = {
+        privilege: count
+        for (of, grantee, privilege), count in inside.granted.items()
+        if of == kind and grantee == app
+    }
+    if not app and kind == "schema":
+        counts.pop("USAGE", None)
+    total = inside.totals.get(kind, 0)
+    missing = {p for p in wanted if counts.get(p, 0) + counts.get(f"{p}*", 0) < total}
+    excess = set(counts) - wanted
+    if kind == "table":
+        # a right on the table takes its columns' rights along when it is revoked
+        columns = {p for of, grantee, p in inside.granted if of == "column" and grantee == app}
+        excess |= columns - wanted
+    if missing:
+        differ.gained |= {f"{p.lower()} on {kind}s" for p in missing}
+        statement = SQL("GRANT {} ON %s TO {}").format(_words(missing), _who(app))
+        differ.give.append(_everywhere(statement, kind))
+    for privilege in sorted(excess):
+        differ.lost.add(f"{_word(privilege)} on {kind}s")
+        differ.take.append(_everywhere(_revoke(privilege, wanted, SQL("%s"), app), kind))
+
+
+def _revoke(privilege: str, wanted: frozenset[str], on: sql.Composable, app: str) -> sql.Composed:
+    """CASCADE: who had it from this role by its grant option loses it as well."""
+    bare = privilege.removesuffix("*")
+    option = SQL("GRANT OPTION FOR ") if privilege != bare and bare in wanted else SQL("")
+    return SQL("REVOKE {}{} ON {} FROM {} CASCADE").format(option, _words({bare}), on, _who(app))
+
+
+def _who(app: str) -> sql.Composable:
+    return Identifier(app) if app else SQL("PUBLIC")
+
+
+def _word(privilege: str) -> str:
+    bare = privilege.removesuffix("*").lower()
+    return f"passing on of {bare}" if privilege.endswith("*") else bare
 
 
 def _joined(words: set[str]) -> str:
     return ", ".join(sorted(words))
 
 
-def _words(privileges: set[str] | frozenset[str]) -> sql.Composed:
+def _words(privileges: Iterable[str]) -> sql.Composed:
     # privilege words come from the table above and from pg_catalog, never from the file
-    return SQL(", ").join(SQL(word) for word in sorted(privileges))  # type: ignore[arg-type]
+    return SQL(", ").join(SQL(word) for word in sorted(privileges))
 
 
-def _everywhere(verb: str, privileges: set[str], kind: str, who: Identifier) -> sql.Composed:
-    """On every object of a kind. Schemas have no ALL form: a DO block visits them."""
-    words = _words(privileges)
-    if kind != "schema":
-        on = SQL("ALL TABLES IN SCHEMA" if kind == "table" else "ALL SEQUENCES IN SCHEMA")
-        inner = SQL(verb).format(words, SQL("{} %I").format(on), who)  # type: ignore[arg-type]
-    else:
-        inner = SQL(verb).format(words, SQL("SCHEMA %I"), who)  # type: ignore[arg-type]
-    return SQL("DO {}").format(sql.Literal(_loop(inner)))
+def _everywhere(statement: sql.Composed, kind: str) -> sql.Composed:
+    """On every object of a kind; `%s` in the statement stands for the objects of one schema."""
+    on = {
+        "schema": "SCHEMA %I",
+        "table": "ALL TABLES IN SCHEMA %I",
+        "sequence": "ALL SEQUENCES IN SCHEMA %I",
+    }[kind]
+    text = statement.as_string(None).replace("%s", on, 1).replace("'", "''")
+    return SQL("DO {}").format(sql.Literal(_LOOP.replace("{text}", text)))
 
 
-def _loop(inner: sql.Composed) -> str:
-    text = inner.as_string(None).replace("'", "''")
-    return (
-        "DECLARE s text; BEGIN FOR s IN SELECT n.nspname FROM pg_namespace n "
-        "WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' "
-        "AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass "
-        "AND d.objid = n.oid AND d.deptype = 'e') "
-        f"LOOP EXECUTE format('{text}', s); END LOOP; END"
-    )
+_LOOP = """
+DECLARE s text;
+BEGIN
+  FOR s IN
+    SELECT n.nspname FROM pg_namespace n
+    WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass
+                      AND d.objid = n.oid AND d.deptype = 'e')
+  LOOP EXECUTE format('{text}', s); END LOOP;
+END
+"""
 
 
 def _default(
-    verb: str, privileges: set[str] | frozenset[str], kind: str, who: Identifier, owner: str
+    verb: str, privileges: set[str], kind: str, app: str, owner: str, schema: str = ""
 ) -> sql.Composed:
     kinds = {"schema": "SCHEMAS", "table": "TABLES", "sequence": "SEQUENCES"}
-    rule = SQL(verb).format(_words(privileges), SQL(kinds[kind]), who)  # type: ignore[arg-type]
-    return SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} {}").format(Identifier(owner), rule)
+    where = SQL(" IN SCHEMA {}").format(Identifier(schema)) if schema else SQL("")
+    rule = SQL("GRANT {} ON {} TO {}" if verb == "GRANT" else "REVOKE {} ON {} FROM {}").format(
+        _words({p.removesuffix("*") for p in privileges}),
+        SQL(kinds[kind]),
+        _who(app),
+    )
+    return SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {}{} {}").format(Identifier(owner), where, rule)
+
+
+def _main(statements: list[sql.Composed]) -> Callable[[Session], None]:
+    return lambda session: session.execute(*statements)
 
 
 def _in(database: str, *statements: sql.Composed) -> Callable[[Session], None]:

@@ -22,6 +22,7 @@ from mngdb.targets.local.layout import SYSTEM, Layout, UnitFolder, layout
 from mngdb.targets.local.lock import held
 from mngdb.targets.local.logs import Started
 from mngdb.targets.local.processes import Process
+from mngdb.targets.local.verify import verify
 
 State = Literal["absent", "stopped", "running"]
 
@@ -120,6 +121,7 @@ class LocalHost:
 
     def preflight(self, unit: Unit, instance: Instance) -> None:
         """What would keep a unit from starting, itself apart. Raises MngdbError."""
+        self.verify(unit)
         process = self.process(unit.name)
         for host in instance.spec.bind:
             holder = machine.port_holder(host, instance.spec.port, process.pid if process else None)
@@ -138,6 +140,11 @@ class LocalHost:
                     f"server is {wanted}",
                     "run the version that wrote it, or bring the data over by dump and restore",
                 )
+
+    def verify(self, unit: Unit) -> None:
+        """Whether the server would take files that it does not have yet. Raises UsageError."""
+        if self.stale_files(unit):
+            verify(unit)
 
     # --- changes
 

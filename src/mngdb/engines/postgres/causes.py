@@ -1,0 +1,124 @@
+"""Why a login to PostgreSQL did not succeed, told apart by the server's and libpq's words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import psycopg
+
+from mngdb.errors import ConnectError
+from mngdb.model import Access
+
+#: What the server or libpq says, the kind, our sentence, what to do.
+_CAUSES: tuple[tuple[str, str, str, str], ...] = (
+    (
+        r"starting up|not yet accepting|shutting down|in recovery mode",
+        "starting",
+        "PostgreSQL is starting or stopping",
+        "wait a moment and try again",
+    ),
+    (
+        r"password authentication failed",
+        "auth",
+        "PostgreSQL refuses the secret of {user}: it is wrong, or there is no such role",
+        "'mngdb up' makes secret and server agree",
+    ),
+    (
+        r"FATAL:\s+role \".*\" does not exist",
+        "auth",
+        "PostgreSQL has no role {user}",
+        "run 'mngdb up'",
+    ),
+    (
+        r"is not permitted to log in",
+        "auth",
+        "the role {user} is not permitted to log in",
+        "the app may have left the file; 'mngdb plan' shows it",
+    ),
+    (
+        r"server does not support SSL",
+        "tls",
+        "TLS is expected and the server has none",
+        "run 'mngdb up', it restarts with TLS",
+    ),
+    (
+        r"certificate verify failed|certificate",
+        "tls",
+        "the server's certificate is not one that the CA file knows",
+        "run 'mngdb up'",
+    ),
+    (
+        r"no pg_hba.conf entry|pg_hba.conf rejects",
+        "hba",
+        "pg_hba.conf has no line that lets {user} into {database}",
+        "run 'mngdb up'",
+    ),
+    (
+        r"Peer authentication failed",
+        "hba",
+        "the socket is for the owner of the stack only",
+        "run mngdb as the account that ran 'mngdb up'",
+    ),
+    (
+        r"FATAL:\s+database \".*\" does not exist",
+        "database",
+        "the database {database} is missing",
+        "run 'mngdb up'",
+    ),
+    (
+        r"not currently accepting connections",
+        "database",
+        "the database {database} takes no connections at all (ALLOW_CONNECTIONS false)",
+        "run 'mngdb up'",
+    ),
+    (
+        r"permission denied for database",
+        "database",
+        "{user} has no right to connect to {database}",
+        "run 'mngdb up'",
+    ),
+    (
+        r"too many (connections|clients)|remaining connection slots|connection limit",
+        "limit",
+        "PostgreSQL has no free connection for {user}",
+        "see who holds them, or raise the limit",
+    ),
+    (r"No space left on device", "disk", "PostgreSQL's disk is full", "free space on it"),
+    (
+        r"Connection refused|No such file or directory|could not connect|Name or service|timeout|"
+        r"Connection reset|closed the connection|Network is unreachable|No route",
+        "down",
+        "no PostgreSQL answers at {where}",
+        "'mngdb status' shows what runs, 'mngdb up' starts it",
+    ),
+)
+
+
+def connect_error(
+    access: Access, error: psycopg.Error, database: str, takes_tls: Callable[[], bool]
+) -> ConnectError:
+    """The cause of a failed login. `takes_tls` tries the same login encrypted: the server's words
+    do not tell whether its hba file wants that or has no line at all."""
+    text = str(error)
+    words = {
+        "user": access.user,
+        "database": database,
+        "where": access.socket or f"{access.host}:{access.port}",
+    }
+    for pattern, kind, sentence, hint in _CAUSES:
+        if re.search(pattern, text, re.IGNORECASE):
+            if kind == "hba" and not access.tls and "no encryption" in text and takes_tls():
+                return ConnectError(
+                    f"PostgreSQL takes {access.user} only over an encrypted connection",
+                    "set 'tls: true', or sslmode in the url of a server that is not ours",
+                    "tls",
+                )
+            return ConnectError(sentence.format(**words), hint, kind)
+    return ConnectError(f"no login to PostgreSQL as {access.user}: {first_line(error)}")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a driver's error: the statement's text and context come later."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,90 @@
+"""What `observe` finds and `reconcile` judges, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+#: Stands in the comment of every role that mngdb makes, before the stack's name.
+MARK = "mngdb: an app of stack "
+
+Counts = Mapping[tuple[str, str, str], int]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A row of pg_settings. `unit` is PostgreSQL's (8kB, ms, …); `hot`: taken by a reload."""
+
+    value: str
+    unit: str
+    kind: str
+    hot: bool
+    source: str = "default"
+
+
+@dataclass(frozen=True)
+class Role:
+    """A login role. `password` says whether the vault's secret is the role's, None: no telling."""
+
+    mark: str
+    login: bool = True
+    special: tuple[str, ...] = ()
+    """Attributes beyond LOGIN: SUPERUSER, CREATEDB, CREATEROLE, REPLICATION, BYPASSRLS."""
+    connections: int = -1
+    password: bool | None = True
+    settings: Mapping[str, str] = field(default_factory=dict)
+    member_of: tuple[tuple[str, str], ...] = ()
+    """Roles that it is a member of, each with the role that granted it."""
+    expires: bool = False
+    within_reach: bool = True
+    """Whether the administrator may act for it: always so for a superuser."""
+
+
+@dataclass(frozen=True)
+class Inside:
+    """Rights and objects in one database. Grantee '' is PUBLIC; a privilege that may be passed on
+    ends in `*`."""
+
+    extensions: frozenset[str] = frozenset({"plpgsql"})
+    totals: Mapping[str, int] = field(default_factory=dict)
+    """Objects of each kind (table, sequence, schema) that belong to no extension."""
+    granted: Counts = field(default_factory=dict)
+    """(kind, grantee, privilege) to the number of objects that name it; also kind `column`."""
+    defaults: frozenset[tuple[str, str, str, str, str]] = frozenset()
+    """Default privileges: (for role, in schema or '', kind, grantee, privilege)."""
+    owners: Mapping[str, int] = field(default_factory=dict)
+    """Owner to the number of tables, sequences, views and schemas that belong to no extension."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database: its owner, and who may do what with it (grantee '' is PUBLIC)."""
+
+    owner: str
+    granted: frozenset[tuple[str, str]]
+    inside: Inside | None = None
+    open: bool = True
+    """Whether it takes connections at all."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that `reconcile` judges."""
+
+    version: str
+    admin: str
+    """The role that looks and changes."""
+    superuser: bool
+    checksums: bool
+    settings: Mapping[str, Setting]
+    roles: Mapping[str, Role]
+    databases: Mapping[str, Database]
+    admin_password: bool = True
+    statistics: bool = False
+    """Whether pg_stat_statements is there, in the administrator's database."""
+    overlaid: tuple[str, ...] = ()
+    """Settings that ALTER SYSTEM laid over our files."""
+
+
+#: What CREATE DATABASE gives; the rest is in `Inside`'s defaults.
+NEW = Database("", frozenset({("", "CONNECT"), ("", "TEMPORARY")}), Inside(totals={"schema": 1}))

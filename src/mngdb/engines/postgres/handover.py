@@ -1,0 +1,122 @@
+"""Databases and what is in them change hands. Nothing is dropped, nothing is half done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from psycopg.sql import SQL, Composed, Identifier, Literal
+
+from mngdb.engines.postgres import client
+from mngdb.engines.postgres.client import Session
+
+
+def from_role(database: str, before: str, owner: str) -> Callable[[Session], None]:
+    """Everything that `before` owns in a database goes to `owner`. REASSIGN OWNED takes the role's
+    other databases along: these are given back in the same transaction."""
+
+    def run(session: Session) -> None:
+        others = session.rows(
+            "SELECT d.datname FROM pg_database d JOIN pg_roles o ON o.oid = d.datdba "
+            "WHERE o.rolname = %s AND d.datname <> %s",
+            before,
+            database,
+        )
+        give_back = [owned_by(name, before) for (name,) in others]
+        reassign = SQL("REASSIGN OWNED BY {} TO {}").format(Identifier(before), Identifier(owner))
+        with session.inside(database) as connection:
+            client.execute(connection, reassign, *give_back)
+
+    return run
+
+
+def from_admin(database: str, owner: str) -> Callable[[Session], None]:
+    """A database of the administrator and what the administrator made in it go to `owner`: that is
+    how an app that was pruned finds its tables again."""
+
+    def run(session: Session) -> None:
+        with session.inside(database) as connection:
+            client.execute(connection, owned_by(database, owner), _objects(owner))
+
+    return run
+
+
+def owned_by(database: str, owner: str) -> Composed:
+    """ALTER DATABASE … OWNER TO."""
+    return SQL("ALTER DATABASE {} OWNER TO {}").format(Identifier(database), Identifier(owner))
+
+
+def drop_role(session: Session, name: str) -> None:
+    """Drop a login; what it owns goes to the administrator, so that nothing is lost."""
+    shut(session, name)
+    role = Identifier(name)
+    statements = [
+        SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(role),
+        SQL("DROP OWNED BY {}").format(role),
+    ]
+    # whatever the file says: the server knows in which databases the role has a thing
+    databases = session.rows(
+        "SELECT DISTINCT d.datname FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid "
+        "JOIN pg_roles r ON r.oid = s.refobjid "
+        "WHERE s.refclassid = 'pg_authid'::regclass AND r.rolname = %s AND d.datallowconn",
+        name,
+    )
+    for database in sorted({database for (database,) in databases} - {session.main.info.dbname}):
+        with session.inside(database) as connection:
+            client.execute(connection, *statements)
+    session.execute(*statements, SQL("DROP ROLE {}").format(role))
+
+
+def shut(session: Session, name: str) -> None:
+    """End a login: no password, no login, no session left."""
+    session.execute(
+        SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL").format(Identifier(name)),
+    )
+    session.execute(
+        SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {}").format(
+            Literal(name)
+        )
+    )
+
+
+def _objects(owner: str) -> Composed:
+    """The administrator's own objects, one by one: REASSIGN OWNED refuses for the first superuser
+    and would take that one's other databases along for the rest."""
+    return SQL("DO {}").format(Literal(_OBJECTS.replace("{owner}", owner.replace("'", "''"))))
+
+
+_OBJECTS = """
+DECLARE statement text;
+BEGIN
+  FOR statement IN
+    WITH mine AS (SELECT oid FROM pg_roles WHERE rolname = current_user),
+    place AS (SELECT oid, nspname, nspowner FROM pg_namespace
+              WHERE nspname <> 'information_schema' AND nspname !~ '^pg_'),
+    thing AS (
+      SELECT 'pg_namespace'::regclass AS class, p.oid, p.nspowner AS owner, 1 AS rank,
+             format('SCHEMA %I', p.nspname) AS name FROM place p
+      UNION ALL
+      SELECT 'pg_class'::regclass, c.oid, c.relowner, 2,
+             format('%s %I.%I', CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'S' THEN 'SEQUENCE'
+                                WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'f' THEN 'FOREIGN TABLE'
+                                WHEN 'c' THEN 'TYPE' ELSE 'TABLE' END, p.nspname, c.relname)
+      FROM pg_class c JOIN place p ON p.oid = c.relnamespace
+      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c', 'S')
+        AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                        AND d.objid = c.oid AND c.relkind = 'S' AND d.deptype IN ('a', 'i'))
+      UNION ALL
+      SELECT 'pg_proc'::regclass, f.oid, f.proowner, 3, 'ROUTINE ' || f.oid::regprocedure
+      FROM pg_proc f JOIN place p ON p.oid = f.pronamespace
+      WHERE f.prokind <> 'a'
+      UNION ALL
+      SELECT 'pg_type'::regclass, t.oid, t.typowner, 3, format('TYPE %I.%I', p.nspname, t.typname)
+      FROM pg_type t JOIN place p ON p.oid = t.typnamespace
+      WHERE t.typtype IN ('d', 'e', 'r')
+    )
+    SELECT format('ALTER %s OWNER TO %I', t.name, '{owner}')
+    FROM thing t JOIN mine ON mine.oid = t.owner
+    WHERE NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = t.class AND d.objid = t.oid
+                      AND d.deptype = 'e')
+    ORDER BY t.rank
+  LOOP EXECUTE statement; END LOOP;
+END
+"""

@@ -1,0 +1,80 @@
+"""What is true inside one database: extensions, objects' owners, rights, default privileges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from psycopg import sql
+
+from mngdb.engines.postgres import client
+from mngdb.engines.postgres.facts import Inside
+
+#: One row per count: they stay few however many tables there are. A privilege that its holder may
+#: pass on ends in `*`.
+_QUERY = """
+WITH member AS MATERIALIZED (
+  SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
+    AND classid IN ('pg_class'::regclass, 'pg_namespace'::regclass)
+), relation AS MATERIALIZED (
+  SELECT c.oid, CASE WHEN c.relkind = 'S' THEN 'sequence' ELSE 'table' END AS kind, c.relacl AS acl,
+         c.relowner AS owner
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f', 'S')
+    AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+    AND NOT EXISTS (SELECT FROM member e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid)
+), object AS (
+  SELECT kind, acl, owner FROM relation
+  UNION ALL
+  SELECT 'schema', n.nspacl, n.nspowner FROM pg_namespace n
+  WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND NOT EXISTS
+    (SELECT FROM member e WHERE e.classid = 'pg_namespace'::regclass AND e.objid = n.oid)
+  UNION ALL
+  SELECT 'column', t.attacl, r.owner FROM pg_attribute t JOIN relation r ON r.oid = t.attrelid
+  WHERE t.attacl IS NOT NULL
+), grantee AS (
+  SELECT 0::oid AS oid, '' AS name
+  UNION ALL SELECT oid, rolname FROM pg_roles WHERE rolname = ANY(%s)
+)
+SELECT 'extension', extname::text, '', '', '', 1::bigint FROM pg_extension
+UNION ALL
+SELECT 'total', kind, '', '', '', count(*) FROM object WHERE kind <> 'column' GROUP BY kind
+UNION ALL
+SELECT 'owner', r.rolname, '', '', '', count(*)
+FROM object o JOIN pg_roles r ON r.oid = o.owner WHERE o.kind <> 'column' GROUP BY r.rolname
+UNION ALL
+SELECT 'granted', o.kind, g.name, a.privilege_type || CASE WHEN a.is_grantable THEN '*' ELSE '' END,
+       '', count(*)
+FROM object o, aclexplode(o.acl) a JOIN grantee g ON g.oid = a.grantee
+WHERE a.grantee <> o.owner GROUP BY 2, 3, 4
+UNION ALL
+SELECT 'default', f.rolname, g.name,
+       a.privilege_type || CASE WHEN a.is_grantable THEN '*' ELSE '' END,
+       d.defaclobjtype::text || coalesce(n.nspname, ''), 1
+FROM pg_default_acl d JOIN pg_roles f ON f.oid = d.defaclrole
+     LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace,
+     aclexplode(d.defaclacl) a JOIN grantee g ON g.oid = a.grantee
+WHERE a.grantee <> d.defaclrole AND d.defaclobjtype IN ('r', 'S', 'n')
+"""
+_KINDS = {"r": "table", "S": "sequence", "n": "schema"}
+
+
+def look(connection: Any, grantees: Sequence[str]) -> Inside:
+    """Everything in one round trip. An object without an ACL gives nothing to others."""
+    extensions, totals, owners = set(), {}, {}
+    granted, defaults = {}, set()
+    query = sql.SQL(_QUERY).format()
+    for what, first, grantee, privilege, more, count in client.rows(
+        connection, query, list(grantees)
+    ):
+        if what == "extension":
+            extensions.add(first)
+        elif what == "total":
+            totals[first] = count
+        elif what == "owner":
+            owners[first] = count
+        elif what == "granted":
+            granted[first, grantee, privilege] = count
+        else:
+            defaults.add((first, more[1:], _KINDS[more[0]], grantee, privilege))
+    return Inside(frozenset(extensions), totals, granted, frozenset(defaults), owners)

@@ -1,0 +1,118 @@
+"""The logins of apps: made, mended, ended. Pure; the steps run later, on a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from psycopg import sql
+from psycopg.sql import SQL, Identifier, Literal
+
+from mngdb.engines.postgres import scram
+from mngdb.engines.postgres.client import Session
+from mngdb.engines.postgres.facts import Role
+from mngdb.model import Action, Step
+from mngdb.secret import Secret
+from mngdb.spec.postgres import PostgresGrant
+
+MakeStep = Callable[[Action, str, str, Callable[[Session], None]], Step]
+_ME = SQL("CURRENT_USER")
+
+
+def create(
+    make: MakeStep, app: str, mark: str, secret: Secret, grant: PostgresGrant, superuser: bool
+) -> Step:
+    """A new login with nothing but its secret, its limits and its mark."""
+    name = Identifier(app)
+    statements = [
+        SQL("CREATE ROLE {} LOGIN CONNECTION LIMIT {} PASSWORD {}").format(
+            name, Literal(grant.connections), Literal(scram.verifier(secret))
+        ),
+        SQL("COMMENT ON ROLE {} IS {}").format(name, Literal(mark)),
+        *_set(app, {k: v for k, v in settings(grant).items() if v}),
+    ]
+    if not superuser:
+        # who may make roles is not yet one who may act for them
+        statements.append(SQL("GRANT {} TO {}").format(name, _ME))
+    return make(
+        "create",
+        f"role {app}",
+        "login with the secret of the app",
+        lambda s: s.execute(*statements),
+    )
+
+
+def mend(
+    make: MakeStep, app: str, mark: str, secret: Secret, grant: PostgresGrant, found: Role
+) -> Iterator[Step]:
+    """What differs in a role that there is."""
+    name, what = Identifier(app), f"role {app}"
+    alter = SQL("ALTER ROLE {} {}").format
+    parts: list[tuple[str, sql.Composed]] = []
+    if found.mark != mark:
+        comment = SQL("COMMENT ON ROLE {} IS {}").format(name, Literal(mark))
+        parts.append(("mark as this stack's", comment))
+    if not found.within_reach:
+        parts.append(("within the administrator's reach", SQL("GRANT {} TO {}").format(name, _ME)))
+    if not found.login:
+        parts.append(("may log in again", alter(name, SQL("LOGIN"))))
+    if found.expires:
+        parts.append(("does not expire", alter(name, SQL("VALID UNTIL 'infinity'"))))
+    if found.password is False:
+        parts.append(("set the secret", password(app, secret)))
+    if found.connections != grant.connections:
+        limit = SQL("CONNECTION LIMIT {}").format(Literal(grant.connections))
+        text = f"connection limit {found.connections} → {grant.connections}"
+        parts.append((text, alter(name, limit)))
+    wanted = settings(grant)
+    drift = {k: v for k, v in wanted.items() if found.settings.get(k) != (v or None)}
+    if drift:
+        text = ", ".join(f"{key} = {value or 'default'}" for key, value in drift.items())
+        parts += [(text, statement) for statement in _set(app, drift)]
+    if parts:
+        statements = [statement for _, statement in parts]
+        texts = ", ".join(dict.fromkeys(text for text, _ in parts))
+        yield make("change", what, texts, lambda s: s.execute(*statements))
+    yield from _excess(make, app, found)
+
+
+def _excess(make: MakeStep, app: str, found: Role) -> Iterator[Step]:
+    name, what = Identifier(app), f"role {app}"
+    if found.special:
+        off = [SQL("NO" + word) for word in found.special]
+        statement = SQL("ALTER ROLE {} {}").format(name, SQL(" ").join(off))
+        yield make("revoke", what, ", ".join(found.special), lambda s: s.execute(statement))
+    if found.member_of:
+        leave = [
+            SQL("REVOKE {} FROM {} GRANTED BY {} CASCADE").format(
+                Identifier(group), name, Identifier(by)
+            )
+            for group, by in found.member_of
+        ]
+        groups = ", ".join(dict.fromkeys(group for group, _ in found.member_of))
+        yield make("revoke", what, f"membership of {groups}", lambda s: s.execute(*leave))
+
+
+def password(role: str, secret: Secret) -> sql.Composed:
+    """The statement that gives a role its secret, as a verifier."""
+    return SQL("ALTER ROLE {} PASSWORD {}").format(
+        Identifier(role), Literal(scram.verifier(secret))
+    )
+
+
+def settings(grant: PostgresGrant) -> dict[str, str]:
+    """Role settings in milliseconds; '' for the server's default."""
+    times = {
+        "statement_timeout": grant.statement_timeout,
+        "lock_timeout": grant.lock_timeout,
+        "idle_in_transaction_session_timeout": grant.idle_in_transaction_timeout,
+    }
+    return {k: str(int(v.total_seconds() * 1000)) if v else "" for k, v in times.items()}
+
+
+def _set(app: str, wanted: dict[str, str]) -> list[sql.Composed]:
+    return [
+        SQL("ALTER ROLE {} SET {} = {}").format(Identifier(app), Identifier(k), Literal(v))
+        if v
+        else SQL("ALTER ROLE {} RESET {}").format(Identifier(app), Identifier(k))
+        for k, v in wanted.items()
+    ]
