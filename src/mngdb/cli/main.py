@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
@@ -108,10 +108,7 @@ def _fail(message: str, hint: str | None, code: int, arguments: list[str]) -> in
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     prefix = click.style("error:", fg="red")
     # a file's errors begin with file:line:column, which editors and people look for first
-    located = (
-        message.split(":", 1)[0].endswith((".yaml", ".yml"))
-        or Path(message.split(":", 1)[0]).is_file()
-    )
+    located = re.match(r"[^:\n]+:\d+:\d+: |[^:\n]+\.ya?ml: ", message) is not None
     click.echo(message if located else f"{prefix} {message}", err=True)
     if hint:
         click.echo(f"  hint: {hint}", err=True)

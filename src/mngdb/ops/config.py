@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
 from mngdb.ops.context import Context
 from mngdb.spec.file import ENGINES
+from mngdb.spec.yaml12 import dump
 
 
 def as_json(context: Context) -> dict[str, Any]:
@@ -21,7 +20,7 @@ def as_json(context: Context) -> dict[str, Any]:
 
 def as_yaml(context: Context) -> str:
     """A file that means the same, then the servers' settings as comments."""
-    text = yaml.safe_dump(_file(context), sort_keys=False, allow_unicode=True, width=100)
+    text = dump(_file(context))
     lines = ["", "# what the servers are given:"]
     for name, settings in _settings(context).items():
         lines.append(f"# {name}:")
@@ -41,15 +40,17 @@ def _file(context: Context) -> dict[str, Any]:
     }
     for name, instance in stack.instances.items():
         place = found if name in ENGINES else found["instances"]
-        place[name] |= {
+        external = instance.target.external
+        keys = place[name] | {
+            # where local servers keep their data is said once, at the top
+            "target": {"external": {"url": external.url}} if external else "local",
             "memory": str(instance.memory),
             "tls": instance.tls,
-            "target": instance.target.model_dump(mode="json", exclude_none=True),
         }
-        if name in ENGINES:
-            place[name].pop("engine")
-        if instance.target.external:
-            place[name].pop("port")
+        order = ["engine", *type(instance.spec).model_fields]
+        left_out = {"engine"} if name in ENGINES else set()
+        left_out |= {"port"} if external else set()
+        place[name] = {k: keys[k] for k in dict.fromkeys(order) if k in keys and k not in left_out}
     return found
 
 

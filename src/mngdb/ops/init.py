@@ -10,6 +10,8 @@ from mngdb.errors import MngdbError, UsageError
 from mngdb.spec import source
 from mngdb.spec.file import ENGINES
 from mngdb.spec.load import build
+from mngdb.spec.names import check_app, check_plain
+from mngdb.spec.yaml12 import type_of
 
 _HEAD = """\
 # What this team's databases are and who uses them (mngdb {version}).
@@ -44,13 +46,15 @@ def write(path: Path, name: str, engines: list[str], apps: list[str]) -> None:
             f"unknown engine {unknown[0]!r}" if unknown else "name at least one engine",
             f"known are: {', '.join(ENGINES)}",
         )
-    text = _HEAD.format(version=__version__, name=name) + "\n"
+    apps = list(dict.fromkeys(apps))
+    _check_names(name, apps)
+    text = _HEAD.format(version=__version__, name=_word(name)) + "\n"
     text += "\n".join(_ENGINES[engine] for engine in ENGINES if engine in engines)
     text += "\n" + _APPS + ("apps:\n" if apps else "# apps:\n")
     for app in apps or ["my-app"]:
         rights = ", ".join(f"{e}: {_right(e, app)}" for e in ENGINES if e in engines)
         text += f"{'' if apps else '# '}  {app}: {{{rights}}}\n"
-    build(source.parse(text, str(path), {}), (path,))  # a name that does not fit is told now
+    build(source.parse(text, str(path), {}), (path,))
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     except FileExistsError:
@@ -62,4 +66,19 @@ def write(path: Path, name: str, engines: list[str], apps: list[str]) -> None:
 
 
 def _right(engine: str, app: str) -> str:
-    return f'"{app}:*"' if engine == "redis" else app.replace("-", "_")
+    return f'"{app}:*"' if engine == "redis" else _word(app.replace("-", "_"))
+
+
+def _word(text: str) -> str:
+    """A name as YAML takes it: `null` and `true` are names only in quotes."""
+    return text if type_of(text) == "str" else f'"{text}"'
+
+
+def _check_names(name: str, apps: list[str]) -> None:
+    # before they become text: a name with a line break would become keys of the file
+    for check, option, given in ((check_plain, "--name", [name]), (check_app, "--app", apps)):
+        for one in given:
+            try:
+                check(one)
+            except ValueError as error:
+                raise UsageError(f"{option}: {error}") from None

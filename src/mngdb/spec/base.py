@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from mngdb.spec.units import Memory
 
@@ -21,12 +22,30 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
+def located(text: str, *at: str | int) -> PydanticCustomError:
+    """An error of a part below the model that raises it: its place is that part's."""
+    return PydanticCustomError("located", "{text}", {"text": text, "at": at})
+
+
 def _text(value: object) -> object:
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(getattr(value, "text", value))  # 17.10 is not 17.1
+    return value
+
+
+def _version(value: str) -> str:
+    if not re.fullmatch(_VERSION, value):
+        raise ValueError(f"{value[:40]!r} is not a version; write 17 or 17.6")
+    return value
 
 
 def _bind(value: str) -> str:
-    address = ip_address(value)  # its own ValueError says what is wrong
+    try:
+        address = ip_address(value)
+    except ValueError:
+        raise ValueError(f"{value[:40]!r} is no IP address") from None
+    if not re.fullmatch(r"[0-9a-fA-F:.]+(%[A-Za-z0-9_.-]{1,15})?", value):
+        raise ValueError(f"{value[:40]!r} is no IP address")  # a zone may hold anything
     if address.is_unspecified:
         raise ValueError(
             f"{value} opens the server to every network; name the address to listen on"
@@ -34,14 +53,20 @@ def _bind(value: str) -> str:
     return str(address)
 
 
+_VERSION = r"[0-9]{1,4}(\.[0-9]{1,4}){0,2}"
 Version = Annotated[
     str,
+    AfterValidator(_version),
     BeforeValidator(_text),
-    Field(pattern=r"^\d+(\.\d+){0,2}$", json_schema_extra={"type": ["string", "integer"]}),
+    Field(json_schema_extra={"type": ["string", "number"], "pattern": f"^{_VERSION}$"}),
 ]
 Bind = Annotated[str, AfterValidator(_bind)]
 #: A server's own setting, as its configuration file takes it.
-SettingValue = Annotated[str, BeforeValidator(lambda v: _setting(v))]
+SettingValue = Annotated[
+    str,
+    BeforeValidator(lambda v: _setting(v)),
+    Field(json_schema_extra={"type": ["string", "number", "boolean"]}),
+]
 
 
 def _setting(value: object) -> object:
@@ -127,8 +152,9 @@ class BaseInstance(Model):
     def _settings_are_free(self) -> BaseInstance:
         for name in self.settings:
             if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", name):
-                raise ValueError(f"{name!r} is no setting's name")
+                raise located(f"{name[:40]!r} is no setting's name", "settings", name)
             reserved = {key.lower(): why for key, why in self.reserved_settings.items()}
             if name.lower() in reserved:
-                raise ValueError(f"the setting {name!r} follows from {reserved[name.lower()]}")
+                text = f"the setting {name!r} follows from {reserved[name.lower()]}"
+                raise located(text, "settings", name)
         return self

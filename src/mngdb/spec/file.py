@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from mngdb.spec.base import Model, Target
+from mngdb.spec.base import Model, Target, located
 from mngdb.spec.mongodb import MongodbGrant, MongodbInstance
 from mngdb.spec.names import InstanceName, PlainName, check_app
 from mngdb.spec.postgres import PostgresGrant, PostgresInstance
@@ -64,7 +64,12 @@ class Vault(Model):
         if isinstance(value, str):
             return {"kind": value}
         if isinstance(value, dict) and set(value) == {"files"}:
-            return {"kind": "files", **(value["files"] or {})}
+            files = value["files"]
+            if files is not None and not isinstance(files, dict):
+                raise ValueError("write {files: {path: FOLDER}}")
+            if "kind" in (files or {}):
+                raise ValueError("write {files: {path: FOLDER}}")
+            return {"kind": "files", **(files or {})}
         return value
 
     @model_validator(mode="after")
@@ -90,8 +95,11 @@ class Drill(Model):
     rto: Duration = timedelta(minutes=30)
 
 
+_TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
+
+
 def _time_of_day(value: str) -> str:
-    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+    if not re.fullmatch(_TIME, value):
         raise ValueError(f"{value!r} is not a time of day; write 03:00")
     return value
 
@@ -101,7 +109,11 @@ class Backup(Model):
 
     store: str = "./backups"
     keep: Keep = Field(default_factory=Keep)
-    at: Annotated[str, AfterValidator(_time_of_day)] = "03:00"
+    at: Annotated[
+        str,
+        AfterValidator(_time_of_day),
+        Field(json_schema_extra={"pattern": f"^{_TIME}$"}),
+    ] = "03:00"
     """Time of day, UTC."""
     drill: Drill = Field(default_factory=Drill)
 
@@ -144,5 +156,5 @@ class StackFile(Model):
     def _names_are_free(self) -> StackFile:
         for name in self.instances:
             if name in ENGINES:
-                raise ValueError(f"instances: {name!r} is the default instance's own key")
+                raise located(f"{name!r} is the default instance's own key", "instances", name)
         return self

@@ -7,11 +7,20 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from mngdb.spec.base import BaseInstance, Model, Port
+from mngdb.spec.base import BaseInstance, Model, Port, located
 from mngdb.spec.names import MongoCollectionName, MongoDatabaseName, MongoFieldName
-from mngdb.spec.units import Duration
+from mngdb.spec.units import Duration, Milliseconds
 
 Direction = Literal[1, -1, "text", "2d", "2dsphere", "hashed"]
+
+
+def _plain(value: Any) -> Any:
+    """Plain numbers all the way down: drivers know nothing of ours."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return float(value) if isinstance(value, float) else value
 
 
 def _index_name(value: str) -> str:
@@ -31,7 +40,7 @@ class Index(Model):
     sparse: bool = False
     ttl: Duration | None = None
     """Documents are removed this long after the date in the field; 0s: at that date."""
-    partial: dict[str, Any] | None = None
+    partial: Annotated[dict[str, Any], AfterValidator(_plain)] | None = None
     """Only documents that match this filter are indexed (partialFilterExpression)."""
 
     @model_validator(mode="after")
@@ -66,7 +75,7 @@ class Database(Model):
                 seen = [str(getattr(index, attribute)) for index in indexes]
                 twice = next((one for one in seen if seen.count(one) > 1), None)
                 if twice:
-                    raise ValueError(f"{collection}: the index {twice} stands twice")
+                    raise located(f"the index {twice} stands twice", "indexes", collection)
         return self
 
 
@@ -81,7 +90,7 @@ class MongodbInstance(BaseInstance):
     engine: Literal["mongodb"] = "mongodb"
     port: Port = 27017
     max_connections: int = Field(default=2000, ge=10, le=100_000)
-    slow: Duration = timedelta(milliseconds=100)
+    slow: Milliseconds = timedelta(milliseconds=100)
     """Operations that take longer are profiled (slowms)."""
     oplog: Annotated[int, Field(ge=990, le=1_000_000)] = 990
     """Size of the oplog in MB: how far back a point in time can lie."""

@@ -19,7 +19,8 @@ RESERVED_APPS = frozenset(
 _PLAIN = r"^[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*$"
 
 
-def _plain(value: str) -> str:
+def check_plain(value: str) -> str:
+    """A name that can be a unit, a file, a login and a variable. Raises ValueError."""
     if len(value) > 40:
         raise ValueError(f"{_short(value)} is longer than 40 characters")
     if not re.fullmatch(_PLAIN, value):
@@ -32,7 +33,7 @@ def _plain(value: str) -> str:
 
 def check_app(value: str) -> str:
     """The name of an app: a plain name that no engine has taken. Raises ValueError."""
-    _plain(value)
+    check_plain(value)
     if value in RESERVED_APPS or value.startswith("pg_") or value.startswith("pg-"):
         raise ValueError(f"{value!r} is reserved; choose another name for the app")
     return value
@@ -75,10 +76,11 @@ def _mongo_database(value: str) -> str:
 
 def _mongo_collection(value: str) -> str:
     _no_control(value)
-    if not value or len(value.encode()) > 180 or "$" in value or value.startswith("system."):
+    wrong = "$" in value or value.startswith(("system.", ".")) or value.endswith(".")
+    if not value or len(value.encode()) > 180 or wrong or ".." in value:
         raise ValueError(
-            f"{_short(value)} is no collection name: 1 to 180 bytes, no $, not beginning with "
-            "'system.'"
+            f"{_short(value)} is no collection name: 1 to 180 bytes, no $, no empty part between "
+            "dots, not beginning with 'system.'"
         )
     return value
 
@@ -87,6 +89,8 @@ def _mongo_field(value: str) -> str:
     _no_control(value)
     if not value or ("$" in value and value != "$**" and not value.endswith(".$**")):
         raise ValueError(f"{_short(value)} is no field to index")
+    if "" in value.split("."):
+        raise ValueError(f"{_short(value)} has an empty part between dots")
     return value
 
 
@@ -105,10 +109,12 @@ def _instance(value: str) -> str:
     """Without `_`, so that the secret INSTANCE_APP names one pair only."""
     if "_" in value:
         raise ValueError(f"{_short(value)}: the name of an instance has no '_'; use '-'")
-    return _plain(value)
+    return check_plain(value)
 
 
-PlainName = Annotated[str, AfterValidator(_plain), Field(json_schema_extra={"pattern": _PLAIN})]
+PlainName = Annotated[
+    str, AfterValidator(check_plain), Field(json_schema_extra={"pattern": _PLAIN})
+]
 InstanceName = Annotated[
     str, AfterValidator(_instance), Field(json_schema_extra={"pattern": _PLAIN})
 ]

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from mngdb.spec.base import BaseInstance, Model, Port, Version
 from mngdb.spec.names import PostgresName
-from mngdb.spec.units import Duration
+from mngdb.spec.units import Milliseconds
 
 _HERE = "the instance's own keys (port, bind, tls) and from where its files are"
 
@@ -41,7 +41,7 @@ class PostgresInstance(BaseInstance):
     port: Port = 5432
     max_connections: int = Field(default=200, ge=10, le=10_000)
     """Connections at the most, apps and administrators together."""
-    slow: Duration = timedelta(milliseconds=500)
+    slow: Milliseconds = timedelta(milliseconds=500)
     """Statements that take longer are logged."""
 
 
@@ -54,11 +54,11 @@ class PostgresGrant(Model):
     """`owner` may make and change tables; one app per database owns it."""
     connections: int = Field(default=-1, ge=-1, le=10_000)
     """Connections of this app at the most; -1: only the server's limit."""
-    statement_timeout: Duration = timedelta(0)
+    statement_timeout: Milliseconds = timedelta(0)
     """A statement that takes longer is cancelled; 0s: never."""
-    lock_timeout: Duration = timedelta(0)
+    lock_timeout: Milliseconds = timedelta(0)
     """A statement that waits longer for a lock is cancelled; 0s: never."""
-    idle_in_transaction_timeout: Duration = timedelta(minutes=10)
+    idle_in_transaction_timeout: Milliseconds = timedelta(minutes=10)
     """A session that idles longer inside a transaction is ended; 0s: never."""
     extensions: list[PostgresName] = Field(default_factory=list)
     """Extensions to create in the database."""

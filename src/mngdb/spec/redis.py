@@ -8,9 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from mngdb.spec.base import BaseInstance, Model, Port, Version
+from mngdb.spec.base import BaseInstance, Model, Port, Version, located
 from mngdb.spec.names import RedisPattern
-from mngdb.spec.units import Duration, Size, parse_size
+from mngdb.spec.units import Duration, Seconds, Size, parse_size
 
 Eviction = Literal[
     "noeviction",
@@ -27,8 +27,16 @@ Eviction = Literal[
 class SavePoint(Model):
     """Write an RDB snapshot when, within `after`, at least `changes` keys changed."""
 
-    after: Duration
-    changes: int = Field(ge=1)
+    after: Seconds
+    """The time, in whole seconds."""
+    changes: int = Field(ge=1, le=2_147_483_647)
+    """How many keys have to change."""
+
+    @model_validator(mode="after")
+    def _not_at_once(self) -> SavePoint:
+        if not self.after:
+            raise located("a save point needs at least 1s", "after")
+        return self
 
 
 class RedisInstance(BaseInstance):
@@ -106,9 +114,9 @@ class RedisInstance(BaseInstance):
         ]
     )
     """RDB snapshots."""
-    timeout: Duration = timedelta(seconds=300)
+    timeout: Seconds = timedelta(seconds=300)
     """Idle connections are closed after this."""
-    tcp_keepalive: Duration = timedelta(seconds=300)
+    tcp_keepalive: Seconds = timedelta(seconds=300)
     max_clients: int = Field(default=10_000, ge=10, le=1_000_000)
     slow: Duration = timedelta(milliseconds=10)
     """Commands that take longer stand in the slow log."""

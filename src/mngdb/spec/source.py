@@ -6,6 +6,7 @@ of four merged files names that file, its line and its column.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,16 +16,18 @@ from typing import Any
 import yaml
 
 from mngdb.errors import SpecError, UsageError
+from mngdb.spec.yaml12 import MAX_DEPTH, compose, type_of
 
 #: A file larger than this is not a description of a stack; 500 apps need about 50 KB.
 MAX_BYTES = 1 << 20
 #: Aliases are followed at most to this many nodes ("billion laughs").
 MAX_NODES = 100_000
-MAX_DEPTH = 50
 
 Trail = tuple[str | int, ...]
 
 _VARIABLE = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|(\{))")
+#: What Python makes of bytes in the environment that are not UTF-8.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -57,22 +60,19 @@ class Document:
         return self.values[trail]
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML 1.2's core types: `03:00` is a text, `on` and `no` are texts, dates are texts."""
+class Written(float):
+    """A number whose text says more: the version 17.10 is not 17.1."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+    text: str
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_written, (self.text,))
 
 
-_TYPES = (
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
-)
-for _name, _pattern, _first in _TYPES:
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), _first
-    )
+def _written(text: str) -> float:
+    number = Written(text)
+    number.text = text
+    return number
 
 
 def read(path: Path, variables: Mapping[str, str]) -> Document:
@@ -98,21 +98,7 @@ def read(path: Path, variables: Mapping[str, str]) -> Document:
 
 def parse(text: str, name: str, variables: Mapping[str, str]) -> Document:
     """As `read`, from text."""
-    loader = None
-    try:
-        loader = _Loader(text)
-        root = loader.get_single_node()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise SpecError(f"{where}: {error.problem or error.context}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise SpecError(f"{name}: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise SpecError(f"{name}: nested deeper than {MAX_DEPTH} levels") from None
-    finally:
-        if loader is not None:
-            loader.dispose()
+    root = compose(text, name)
     if root is None:
         raise SpecError(f"{name}: the file is empty", "write one with 'mngdb init'")
     if not isinstance(root, yaml.MappingNode):
@@ -154,36 +140,36 @@ class _Reader:
             key = str(key_node.value)
             if key in into:
                 first = self.document.keys[*trail, key]
-                raise self.fail(key_node, f"the key {key!r} stands twice, first at {first}")
-            if "\0" in key or "${" in key:
+                raise self.fail(key_node, f"the key {_cut(key)} stands twice, first at {first}")
+            if "${" in key:
                 raise self.fail(key_node, "variables are filled in in values, never in keys")
             self.document.keys[*trail, key] = self.place(key_node)
             into[key] = self.value(value_node, (*trail, key))
         return into
 
     def scalar(self, node: yaml.Node) -> Any:
-        text, tag, filled = str(node.value), node.tag, str(node.value)
+        text, kind, filled = str(node.value), node.tag.rsplit(":", 1)[-1], str(node.value)
         if "$" in text:
             filled = _VARIABLE.sub(lambda match: self.variable(node, match), text)
-        plain = isinstance(node, yaml.ScalarNode) and node.style is None
-        if filled != text and plain:
+        if not filled.isascii() and _SURROGATE.search(filled):
+            raise self.fail(node, "a variable holds what is not UTF-8 text")
+        if filled != text and isinstance(node, yaml.ScalarNode) and not node.style:
             # as Compose does: `port: ${PORT}` is a number when PORT is one
-            tag = next(
-                (f"tag:yaml.org,2002:{n}" for n, p, _ in _TYPES if re.fullmatch(p, filled)), ""
-            )
-        if tag == "tag:yaml.org,2002:null":
+            kind = type_of(filled)
+        if kind == "null":
             return None
-        if tag == "tag:yaml.org,2002:bool":
+        if kind == "bool":
             return filled.lower() == "true"
         try:
-            if tag == "tag:yaml.org,2002:int":
+            if kind == "int":
                 return int(filled)
-            if tag == "tag:yaml.org,2002:float":
-                return float(filled)
-        except ValueError:
-            raise self.fail(node, f"{filled[:40]!r} is not a number") from None
-        if tag.startswith("tag:yaml.org,2002:python") or tag.startswith("!"):
-            raise self.fail(node, f"the tag {tag!r} is not allowed here")
+            if kind == "float":
+                number = float(filled)
+                if math.isinf(number):
+                    raise self.fail(node, f"{_cut(filled)} is too large a number")
+                return number if str(number) == filled else _written(filled)
+        except ValueError:  # int() takes 4300 digits at the most
+            raise self.fail(node, f"{_cut(filled)} is too large a number") from None
         return filled
 
     def variable(self, node: yaml.Node, match: re.Match[str]) -> str:
@@ -191,7 +177,11 @@ class _Reader:
         if dollar:
             return "$"
         if broken:
-            raise self.fail(node, "a '${' without its end", "write $$ for a plain dollar sign")
+            raise self.fail(
+                node,
+                "a '${' that is no variable",
+                "write ${NAME} or ${NAME:-default}; $$ is a plain dollar sign",
+            )
         value = self.variables.get(name)
         if value:
             return value
@@ -199,20 +189,28 @@ class _Reader:
             return str(default)
         raise self.fail(
             node,
-            f"the variable {name} is not set in the environment",
+            f"the variable {name} is {'empty' if name in self.variables else 'not set'}",
             f"set it, or write ${{{name}:-default}}",
         )
 
 
 def merge(first: Document, second: Document) -> Document:
-    """`second` over `first`: mappings are joined key by key, everything else is replaced."""
+    """`second` over `first`: mappings are joined key by key, everything else is replaced.
+
+    A key with nothing after it (`postgres:`) leaves a mapping as it is."""
     merged = Document(_join(first.data, second.data, ()), dict(first.keys), dict(first.values))
     merged.keys.update(second.keys)
     merged.values.update(second.values)
     return merged
 
 
+def _cut(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
 def _join(first: Any, second: Any, trail: Trail) -> Any:
+    if isinstance(first, dict) and second is None:
+        return first
     if not (isinstance(first, dict) and isinstance(second, dict)):
         return second
     joined = dict(first)

@@ -7,16 +7,23 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    GetCoreSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+)
 from pydantic_core import core_schema
 
 _DURATION_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SIZE_UNITS = {"b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40}
-_DURATION = re.compile(r"(\d+)\s*(ms|s|m|h|d)", re.IGNORECASE)
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(b|kb|mb|gb|tb|k|m|g|t)", re.IGNORECASE)
-_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+_DURATION = re.compile(r"([0-9]{1,16})\s*(ms|s|m|h|d)", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*(b|kb|mb|gb|tb|k|m|g|t)", re.IGNORECASE)
+_SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%")
 #: A century: larger numbers are typing errors and overflow the servers' own types.
 _LONGEST = timedelta(days=36_500)
+_INT32 = 2_147_483_647
 
 
 def parse_duration(value: object) -> timedelta:
@@ -25,16 +32,25 @@ def parse_duration(value: object) -> timedelta:
         return value
     if value == 0 and not isinstance(value, bool):
         return timedelta(0)
-    text = str(value).strip()
+    text = value.strip() if isinstance(value, str) else ""
     if text == "0":
         return timedelta(0)
     match = _DURATION.fullmatch(text)
-    if not isinstance(value, str) or match is None:
-        raise ValueError(f"{text!r} is not a duration; write a number with ms, s, m, h or d: 24h")
+    if match is None:
+        raise ValueError(
+            f"{_cut(value)} is not a duration; write a number with ms, s, m, h or d: 24h"
+        )
     milliseconds = int(match[1]) * _DURATION_UNITS[match[2].lower()]
     if milliseconds > _LONGEST.total_seconds() * 1000:
         raise ValueError(f"{text!r} is longer than 100 years")
     return timedelta(milliseconds=milliseconds)
+
+
+def _cut(value: object) -> str:
+    if value is None or isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list" if value else "nothing"
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def format_duration(value: timedelta) -> str:
@@ -52,7 +68,7 @@ def parse_size(value: object) -> int:
     """Bytes from "64mb" (powers of 1024). Raises ValueError."""
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f"{value!r} is not a size; write a number with kb, mb, gb or tb: 64mb")
+        raise ValueError(f"{_cut(value)} is not a size; write a number with kb, mb, gb or tb: 64mb")
     unit = match[2].lower()
     size = int(float(match[1]) * _SIZE_UNITS[unit if unit.endswith("b") else unit + "b"])
     if size > 1 << 60:
@@ -98,7 +114,7 @@ class Amount:
         try:
             return cls(bytes=parse_size(value))
         except ValueError:
-            raise ValueError(f"{value!r} is neither a share (70%) nor a size (3gb)") from None
+            raise ValueError(f"{_cut(value)} is neither a share (70%) nor a size (3gb)") from None
 
     @classmethod
     def __get_pydantic_core_schema__(
@@ -109,21 +125,56 @@ class Amount:
         )
 
 
+def _seconds(value: timedelta) -> timedelta:
+    if value % timedelta(seconds=1):
+        raise ValueError(f"'{format_duration(value)}': the server counts whole seconds here")
+    if value.total_seconds() > _INT32:
+        raise ValueError(f"'{format_duration(value)}': the server takes at most {_INT32} seconds")
+    return value
+
+
+def _milliseconds(value: timedelta) -> timedelta:
+    if value / timedelta(milliseconds=1) > _INT32:
+        raise ValueError(f"'{format_duration(value)}': the server takes at most 24 days here")
+    return value
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+\s*(ms|s|m|h|d)$|^0$", "examples": ["24h"]}),
+    WithJsonSchema(
+        {
+            "type": ["string", "integer"],
+            "pattern": r"^\s*([0-9]{1,16}\s*([mM][sS]|[sSmMhHdD])|0)\s*$",
+            "minimum": 0,
+            "maximum": 0,
+            "examples": ["24h"],
+        }
+    ),
 ]
+#: Durations that a server keeps in a 32-bit number of seconds, or of milliseconds.
+Seconds = Annotated[Duration, AfterValidator(_seconds)]
+Milliseconds = Annotated[Duration, AfterValidator(_milliseconds)]
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
     PlainSerializer(format_size, return_type=str),
     WithJsonSchema(
-        {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[kmgtKMGT]?[bB]?$", "examples": ["64mb"]}
+        {
+            "type": "string",
+            "pattern": r"^\s*[0-9]{1,20}(\.[0-9]{1,20})?\s*([kmgtKMGT][bB]?|[bB])\s*$",
+            "examples": ["64mb"],
+        }
     ),
 ]
 Memory = Annotated[
     Amount,
-    WithJsonSchema({"type": "string", "examples": ["70%", "3gb"]}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^\s*[0-9]{1,20}(\.[0-9]{1,20})?\s*(%|[kmgtKMGT][bB]?|[bB])\s*$",
+            "examples": ["70%", "3gb"],
+        }
+    ),
 ]

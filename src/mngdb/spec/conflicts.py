@@ -1,0 +1,128 @@
+"""What cannot be true together, though each line alone is right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from mngdb.spec.file import ENGINES, AnyGrant, AnyInstance, StackFile
+from mngdb.spec.mongodb import MongodbInstance
+from mngdb.spec.problems import Problem
+from mngdb.spec.source import Trail
+
+Specs = Mapping[str, AnyInstance]
+Grants = Mapping[str, Mapping[str, AnyGrant]]
+
+_SCHEMES = {
+    "postgres": ("postgresql", "postgres"),
+    "redis": ("redis", "rediss"),
+    "mongodb": ("mongodb", "mongodb+srv"),
+}
+
+
+def conflicts(parsed: StackFile, specs: Specs, grants: Grants) -> list[Problem]:
+    """Every conflict of a file whose single keys are right."""
+    problems: list[Problem] = []
+    if not specs:
+        hint = "add 'postgres: {}' or another engine"
+        problems.append(((), "the file names no database", hint))
+    problems += _instances(parsed, specs)
+    problems += _owners(grants)
+    problems += _cases(specs, grants)
+    if parsed.vault.kind == "environ":
+        problems += _variables(specs, grants)
+    return problems
+
+
+def trail_of(name: str) -> Trail:
+    """Where an instance stands in the file."""
+    return (name,) if name in ENGINES else ("instances", name)
+
+
+def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
+    ports: dict[int, str] = {}
+    units: dict[str, str] = {}
+    for name, spec in specs.items():
+        trail = trail_of(name)
+        unit = ENGINES[name][0] if name in ENGINES else name
+        if units.setdefault(unit, name) != name:
+            text = f"{name} and {units[unit]} would both be called {parsed.name}-{unit}"
+            yield trail, text, "choose another name for the instance"
+        external = (spec.target or parsed.target).external
+        if external is not None:
+            yield from _external(trail, spec, external.url)
+            continue
+        if spec.target and spec.target.local and spec.target.local.model_fields_set:
+            text = "data and account are said once, for the stack"
+            yield (*trail, "target"), text, "move them to the top level's 'target'"
+        if ports.setdefault(spec.port, name) != name:
+            text = f"{name} and {ports[spec.port]} both want port {spec.port}"
+            yield (*trail, "port"), text, f"give {name} a port of its own"
+        tls = parsed.tls if spec.tls is None else spec.tls
+        if not tls and any(not b.startswith("127.") and b != "::1" for b in spec.bind):
+            text = f"{name} listens beyond loopback without encryption"
+            yield (*trail, "bind"), text, "add 'tls: true'"
+
+
+def _external(trail: Trail, spec: AnyInstance, url: str) -> Iterator[Problem]:
+    if "port" in spec.model_fields_set:
+        yield (*trail, "port"), "the port of an external server is in its url", None
+    schemes = _SCHEMES[spec.engine]
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in schemes and bool(parts.netloc.rpartition("@")[2])
+    except ValueError:
+        fits = False
+    if not fits or not url.isprintable() or " " in url:
+        at = (*trail, "target", "external", "url")
+        yield at, f"a {spec.engine} server is wanted: {schemes[0]}://admin@host", None
+
+
+def _owners(grants: Grants) -> Iterator[Problem]:
+    owners: dict[tuple[str, str], str] = {}
+    for app, rights in grants.items():
+        for name, grant in rights.items():
+            if getattr(grant, "access", None) != "owner":
+                continue
+            database = getattr(grant, "database", "")
+            first = owners.setdefault((name, database), app)
+            if first != app:
+                text = f"{first} and {app} both own the database {database!r} of {name}"
+                hint = f"give {app} 'access: readwrite' or a database of its own"
+                yield ("apps", app, name), text, hint
+
+
+def _cases(specs: Specs, grants: Grants) -> Iterator[Problem]:
+    """MongoDB refuses a second database whose name differs in case only."""
+    seen: dict[tuple[str, str], str] = {}
+    for name, spec in specs.items():
+        if not isinstance(spec, MongodbInstance):
+            continue
+        named: list[tuple[Trail, str]] = [
+            ((*trail_of(name), "databases", database), database) for database in spec.databases
+        ]
+        named += [
+            (("apps", app, name), str(getattr(rights[name], "database", "")))
+            for app, rights in grants.items()
+            if name in rights
+        ]
+        for trail, database in named:
+            first = seen.setdefault((name, database.lower()), database)
+            if first != database:
+                text = f"MongoDB cannot keep {first!r} and {database!r} apart"
+                yield trail, text, "write the database's name the same everywhere"
+
+
+def _variables(specs: Specs, grants: Grants) -> Iterator[Problem]:
+    """In the environment, - and _ are the same: two secrets must not share one variable."""
+    seen: dict[str, str] = {}
+    wanted = [(f"{name}_{login}", trail_of(name)) for name in specs for login in ("admin",)]
+    for app, rights in grants.items():
+        wanted += [(f"{name}_{app}", ("apps", app, name)) for name in rights]
+    for secret, trail in wanted:
+        variable = re.sub(r"[^A-Z0-9]", "_", secret.upper())
+        first = seen.setdefault(variable, secret)
+        if first != secret:
+            text = f"the secrets {first} and {secret} would be the same variable, {variable}"
+            yield trail, text, "use other names, or 'vault: files'"

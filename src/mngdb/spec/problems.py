@@ -1,0 +1,75 @@
+"""What is wrong with a file, as lines that begin with file:line:column."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from mngdb.errors import SpecError
+from mngdb.spec.source import Document, Trail
+
+#: More problems than this are cut: they mostly follow from the first.
+_MOST = 20
+#: How pydantic marks an error in a mapping's key.
+KEY = "[key]"
+_ABOUT_KEYS = ("unknown key ", "unknown instance ", "a secret ", "the app ")
+
+#: Where, what, and what to do.
+Problem = tuple[Trail, str, str | None]
+
+
+def near(word: str, known: Sequence[str]) -> str:
+    """The end of a sentence on an unknown word: the nearest known one, or all of them."""
+    close = difflib.get_close_matches(word[:100], known, n=1, cutoff=0.6)
+    if close:
+        return f" (did you mean {close[0]!r}?)"
+    return f"; known are: {', '.join(dict.fromkeys(known))}" if known else ""
+
+
+def spec_error(
+    document: Document, problems: Sequence[Problem], files: Sequence[Path] = ()
+) -> SpecError:
+    """One error that says them all, in the order of the files and their lines."""
+    order = {str(path): number for number, path in enumerate(files)}
+    found: list[tuple[tuple[int, int, int], str]] = []
+    for trail, message, hint in _without_echoes(problems):
+        about_key = message.startswith(_ABOUT_KEYS) or trail[-1:] == (KEY,)
+        trail = trail[:-1] if trail[-1:] == (KEY,) else trail
+        place = document.place(trail, key=about_key)
+        path = "" if about_key or not trail else f"{_path(trail)}: "
+        text = f"{place}: {path}{message}" + (f"\n  hint: {hint}" if hint else "")
+        found.append(((order.get(place.file, 0), place.line, place.column), text))
+    found.sort(key=lambda one: one[0])
+    lines = list(dict.fromkeys(text for _, text in found))
+    if len(lines) > _MOST:
+        lines[_MOST:] = [f"… and {len(lines) - _MOST} more"]
+    return SpecError("\n".join(lines))
+
+
+def _path(trail: Trail) -> str:
+    """`a.b.0`; what a terminal could take for a command is written as Python writes it."""
+    parts = (str(part) for part in trail)
+    return ".".join(p if p.isprintable() and len(p) < 70 else repr(p[:70]) for p in parts)
+
+
+def _without_echoes(problems: Sequence[Problem]) -> list[Problem]:
+    """Without what only follows: a literal password's other faults (their texts would show it),
+    and a key that is missing because it is misspelt."""
+    secret = {trail for trail, message, _ in problems if message.startswith("a password ")}
+    meant = {
+        (trail[:-1], match[1])
+        for trail, message, _ in problems
+        if (match := re.search(r"\(did you mean '(\w+)'\?\)$", message))
+    }
+    kept = []
+    for trail, message, hint in problems:
+        missing = re.fullmatch(r"the key '(\w+)' is missing", message)
+        if missing and (trail, missing[1]) in meant:
+            continue
+        clean = trail[:-1] if trail[-1:] == (KEY,) else trail
+        if clean in secret and not message.startswith("a password "):
+            continue
+        kept.append((trail, message, hint))
+    return kept
