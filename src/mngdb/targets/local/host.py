@@ -31,6 +31,8 @@ STOP_TIMEOUT = 120.0
 #: A log larger than this is set aside when the server starts, one old one is kept.
 _LOG_MAX = 32 << 20
 _INITDB_TIMEOUT = 300.0
+#: Seconds that init may take to reap: most do it at once, some look every second.
+_INIT_TIMEOUT = 5.0
 #: The environment of servers: nothing of ours, a neutral language, UTC.
 _ENV = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
@@ -249,6 +251,7 @@ class LocalHost:
         if folder.log.exists() and folder.log.stat().st_size > _LOG_MAX:
             folder.log.replace(folder.log.with_suffix(".log.1"))
         folder.applied.unlink(missing_ok=True)
+        processes.wait_for_init(folder.pidfile, _INIT_TIMEOUT)
         return self._spawn(unit.argv, folder, folder.pidfile)
 
     def check(self, unit: Unit, child: Started) -> None:

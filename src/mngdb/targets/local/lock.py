@@ -69,7 +69,7 @@ def _take(path: Path, deadline: float) -> int:
 
 def _holder(handle: int) -> str:
     try:
-        note = json.loads(os.pread(handle, 200, 0))
+        note = json.loads(os.pread(handle, _NOTE, 0))
         return f"mngdb {note['command']} (pid {note['pid']})"
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return "it has just begun"

@@ -23,6 +23,11 @@ class Process:
         stat = _stat(self.pid)
         return stat is not None and stat[19] == self.started and stat[0] not in {"Z", "X"}
 
+    def dead_but_there(self) -> bool:
+        """Whether it has ended and its parent has not yet asked how (a zombie)."""
+        stat = _stat(self.pid)
+        return stat is not None and stat[19] == self.started and stat[0] in {"Z", "X"}
+
     def memory(self) -> int:
         """Resident memory in bytes of it and its children (PostgreSQL has many), shared memory
         counted once per process that touched it."""
@@ -85,18 +90,36 @@ def find(pidfile: Path, uid: int) -> Process | None:
     launcher (`run.spawn`). An account other than root's may have changed it, so it is never
     trusted further than /proc agrees.
     """
+    process = _named(pidfile)
+    if process is None:
+        return None
+    try:
+        owner = _owner(process.pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return None  # no such process
+    return process if owner == uid and process.alive() else None
+
+
+def wait_for_init(pidfile: Path, timeout: float) -> None:
+    """Wait until init has taken note of the end of a server that was killed. Before that,
+    PostgreSQL takes the pid in its lock file for a living one's, and does not start."""
+    process = _named(pidfile)
+    deadline = time.monotonic() + timeout
+    while process is not None and process.dead_but_there() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _named(pidfile: Path) -> Process | None:
+    """What a pid file says, if it is a whole one of this boot."""
     try:
         lines = pidfile.read_text(errors="replace").splitlines()
-        pid = int(lines[0])
-        started = lines[1].rsplit(")", 1)[1].split()[19]
+        process = Process(int(lines[0]), lines[1].rsplit(")", 1)[1].split()[19])
         same_boot = lines[2].strip() == _BOOT_ID.read_text().strip()
-        owner = _owner(pid)
-    except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
-        return None  # no file, or no such process
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except (ValueError, IndexError):
         return None  # half a file, or none of ours
-    process = Process(pid, started)
-    return process if same_boot and owner == uid and process.alive() else None
+    return process if same_boot else None
 
 
 def _owner(pid: int) -> int:

@@ -1,0 +1,140 @@
+"""What the tests of faults share: data that must survive, and a look at what really runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import psycopg
+import pymongo
+import redis
+
+from tests.conftest import Cli
+
+STACK = """
+postgres: {port: PORT1}
+redis: {port: PORT2}
+mongodb: {port: PORT3}
+apps:
+  shop: {postgres: shop, redis: "shop:*", mongodb: shop}
+"""
+REDIS = 'redis: {port: PORT2}\napps: {shop: {redis: "shop:*"}}\n'
+POSTGRES = "postgres: {port: PORT1}\napps: {shop: {postgres: shop}}\n"
+
+
+@dataclass
+class Data:
+    """Rows, keys and documents that an app writes, and reads again."""
+
+    cli: Cli
+
+    def write(self, value: str) -> None:
+        """Write `value` everywhere."""
+        env = self.cli.env_of("shop")
+        with psycopg.connect(env["POSTGRES_URL"], autocommit=True) as pg:
+            pg.execute("CREATE TABLE IF NOT EXISTS kept (value text)")
+            pg.execute("INSERT INTO kept VALUES (%s)", (value,))
+        with redis.Redis.from_url(env["REDIS_URL"]) as client:
+            client.rpush("shop:kept", value)
+        with pymongo.MongoClient[dict[str, str]](env["MONGO_URI"]) as mongo:
+            mongo.get_default_database()["kept"].insert_one({"value": value})
+
+    def read(self) -> list[list[str]]:
+        """What each engine holds, oldest first."""
+        env = self.cli.env_of("shop")
+        with psycopg.connect(env["POSTGRES_URL"]) as pg:
+            rows = [row[0] for row in pg.execute("SELECT value FROM kept ORDER BY ctid")]
+        with redis.Redis.from_url(env["REDIS_URL"], decode_responses=True) as client:
+            keys = list(client.lrange("shop:kept", 0, -1))  # type: ignore[arg-type]
+        with pymongo.MongoClient[dict[str, str]](env["MONGO_URI"]) as mongo:
+            found = mongo.get_default_database()["kept"].find().sort("_id", 1)
+            return [rows, keys, [document["value"] for document in found]]
+
+
+def servers(cli: Cli) -> Path:
+    """The folder that the stack's servers live in."""
+    return (cli.folder / ".mngdb" / "servers").resolve()
+
+
+def pidfile(cli: Cli, unit: str) -> Path:
+    """The pid file of a unit."""
+    return servers(cli) / unit / "run" / "server.pid"
+
+
+def pid(cli: Cli, unit: str) -> int:
+    """The pid of a unit's server."""
+    return int(pidfile(cli, unit).read_text().split()[0])
+
+
+def running(cli: Cli) -> set[int]:
+    """Every process that works in or for the stack's folder, children of such processes apart."""
+    root = os.fsencode(str(servers(cli)))
+    found = {}
+    for process in psutil.process_iter(["pid", "ppid", "status"]):
+        if process.info["status"] == psutil.STATUS_ZOMBIE:
+            continue
+        try:
+            command = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+            inside = os.fsencode(os.readlink(f"/proc/{process.pid}/cwd")).startswith(root)
+        except OSError:
+            continue  # it ended in between
+        if root in command or inside:
+            found[process.pid] = process.info["ppid"]
+    return {one for one, parent in found.items() if parent not in found}
+
+
+def settle(cli: Cli, seconds: float = 5.0) -> set[int]:
+    """`running` once nothing but known servers is left, or after `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        known = {int(p.read_text().split()[0]) for p in servers(cli).glob("*/run/server.pid")}
+        found = running(cli)
+        if found <= known or time.monotonic() > end:
+            return found
+        time.sleep(0.05)
+
+
+def sound(cli: Cli, units: set[str]) -> None:
+    """All is as asked: nothing to do, one known server a unit, nothing left over. (That every
+    unit answers its app, `up` has asked itself.)"""
+    again = cli.run("plan", "--exit-code")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert running(cli) == {pid(cli, unit) for unit in units}
+    assert list(servers(cli).glob("*/data.new-*")) == []
+
+
+def killed_after(cli: Cli, seconds: float, *command: str, group: bool) -> bool:
+    """Run a command and SIGKILL it after `seconds`: with its children, or itself alone. Whether
+    it still ran then."""
+    process = subprocess.Popen(
+        cli.argv(*command),
+        cwd=cli.folder,
+        env=cli.environ(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
+        process.wait()
+        return True
+    return False
+
+
+def workers(group: int) -> list[int]:
+    """Processes of a command's group that still run."""
+    found = []
+    for process in psutil.process_iter(["pid", "status"]):
+        try:
+            if os.getpgid(process.pid) == group and process.info["status"] != "zombie":
+                found.append(process.pid)
+        except ProcessLookupError:
+            continue
+    return found

@@ -1,0 +1,155 @@
+"""Two commands on one stack at a time: one works, the other says who does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Cli
+from tests.live import faults
+
+pytestmark = pytest.mark.live
+
+
+def begin(cli: Cli, *command: str) -> subprocess.Popen[str]:
+    """A command that goes on while the test does other things."""
+    return subprocess.Popen(
+        cli.argv(*command),
+        cwd=cli.folder,
+        env=cli.environ(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def holds_the_lock(cli: Cli, pid: int) -> None:
+    """Wait until this process has written itself into the lock."""
+    path = cli.folder / ".mngdb" / "lock"
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        if path.exists() and f'"pid": {pid}' in path.read_text():
+            return
+        time.sleep(0.002)
+    raise AssertionError("the command never took the lock")
+
+
+def ended(process: subprocess.Popen[str]) -> int:
+    """The exit code of a command, when it has ended; pytest shows what it said."""
+    print(*process.communicate(timeout=60))
+    return process.returncode
+
+
+def stopped_up(cli: Cli) -> subprocess.Popen[str]:
+    """An `up` that holds the lock and does not go on."""
+    process = begin(cli, "up")
+    holds_the_lock(cli, process.pid)
+    process.send_signal(signal.SIGSTOP)
+    return process
+
+
+@pytest.mark.parametrize("command", ["up", "down"])
+def test_the_second_command_names_the_first_and_exits_1(cli: Cli, command: str) -> None:
+    cli.write(faults.REDIS)
+    first = stopped_up(cli)
+    second = cli.run(command)
+    first.send_signal(signal.SIGCONT)
+    assert second.returncode == 1
+    assert f"another mngdb works on this stack: mngdb up (pid {first.pid})" in second.stderr
+    assert "wait until it ends" in second.stderr
+    out, said = first.communicate(timeout=60)
+    assert first.returncode == 0, out + said
+    faults.sound(cli, {"mng-redis"})
+
+
+def test_two_ups_begun_together_leave_one_server_and_a_stack_as_asked(cli: Cli) -> None:
+    cli.write(faults.REDIS)
+    pair = [begin(cli, "up"), begin(cli, "up")]
+    said = [process.communicate(timeout=60) for process in pair]
+    codes = sorted(process.returncode for process in pair)
+    assert codes in ([0, 0], [0, 1]), said
+    assert codes == [0, 0] or any("another mngdb works" in err for _, err in said)
+    faults.sound(cli, {"mng-redis"})
+
+
+def test_a_command_waits_for_one_that_is_about_to_end(cli: Cli) -> None:
+    cli.write(faults.REDIS)
+    first = stopped_up(cli)
+    second = begin(cli, "up")
+    time.sleep(0.6)
+    first.send_signal(signal.SIGCONT)
+    assert ended(first) == 0
+    assert ended(second) == 0
+    faults.sound(cli, {"mng-redis"})
+
+
+def test_a_lock_file_that_a_dead_process_left_is_no_obstacle(cli: Cli) -> None:
+    cli.write(faults.REDIS)
+    dead = stopped_up(cli)
+    dead.kill()
+    assert ended(dead) == -9
+    left = json.loads((cli.folder / ".mngdb" / "lock").read_text())
+    assert left["pid"] == dead.pid
+    cli.ok("up")
+    faults.sound(cli, {"mng-redis"})
+
+
+@pytest.mark.parametrize("text", ["", "garbage", "[1]", '{"pid": 1}', "9" * 5000])
+def test_a_damaged_lock_file_is_no_obstacle(cli: Cli, text: str) -> None:
+    cli.write(faults.REDIS)
+    folder = cli.folder / ".mngdb"
+    folder.mkdir(mode=0o700)
+    (folder / "lock").write_text(text)
+    assert cli.ok("down") == "nothing runs\n"
+    holder = os.open(folder / "lock", os.O_RDWR)
+    try:
+        import fcntl
+
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        Path(folder / "lock").write_text(text)
+        refused = cli.run("down")
+    finally:
+        os.close(holder)
+    assert refused.returncode == 1
+    assert "another mngdb works on this stack: it has just begun" in refused.stderr
+
+
+def test_looking_needs_no_lock(cli: Cli) -> None:
+    cli.write(faults.REDIS)
+    cli.ok("up")
+    first = stopped_up(cli)
+    try:
+        assert cli.json("status")["units"][0]["healthy"]
+        assert cli.run("plan", "--exit-code").returncode == 0
+        cli.ok("doctor", "shop")
+    finally:
+        first.send_signal(signal.SIGCONT)
+        assert ended(first) == 0
+
+
+def test_servers_do_not_inherit_the_lock(cli: Cli) -> None:
+    cli.write(faults.REDIS)
+    cli.ok("up")
+    handles = Path(f"/proc/{faults.pid(cli, 'mng-redis')}/fd")
+    opened = {os.readlink(handle) for handle in handles.iterdir()}
+    assert not any(path.endswith("/lock") for path in opened)
+    assert os.readlink(handles / "0") == "/dev/null"
+
+
+def test_an_up_that_waited_for_destroy_makes_a_whole_new_stack(cli: Cli) -> None:
+    cli.write(faults.REDIS)
+    cli.ok("up")
+    old = cli.ok("url", "redis")
+    gone = begin(cli, "destroy", "--yes", "mng")
+    holds_the_lock(cli, gone.pid)
+    second = cli.run("up")
+    assert ended(gone) == 0
+    assert second.returncode == 0, second.stderr
+    faults.sound(cli, {"mng-redis"})
+    assert cli.ok("url", "redis") != old

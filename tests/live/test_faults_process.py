@@ -1,0 +1,186 @@
+"""Servers that are killed, stopped by hand, or confused with other processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import Cli
+from tests.live import faults
+
+pytestmark = pytest.mark.live
+UNITS = {"mng-pg", "mng-redis", "mng-mongo"}
+
+
+@pytest.fixture
+def bystander() -> Iterator[int]:
+    """A process that has nothing to do with mngdb."""
+    process = subprocess.Popen(["sleep", "300"])
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+def identity(pid: int) -> str:
+    """What the launcher would have written for this process."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+    return f"{pid}\n" + Path(f"/proc/{pid}/stat").read_text() + boot
+
+
+def state(cli: Cli) -> str:
+    """What `status` says of the first unit."""
+    found: str = json.loads(cli.run("--json", "status").stdout)["units"][0]["state"]
+    return found
+
+
+def test_killed_servers_are_started_again_and_have_their_data(cli: Cli) -> None:
+    cli.write(faults.STACK)
+    cli.ok("up")
+    data = faults.Data(cli)
+    data.write("before")
+    time.sleep(1.1)  # Redis brings its log to the disk every second
+    for unit in UNITS:
+        os.kill(faults.pid(cli, unit), 9)
+    end = time.monotonic() + 5
+    while faults.running(cli) and time.monotonic() < end:
+        time.sleep(0.02)
+    looked = cli.run("--json", "status")
+    assert looked.returncode == 1
+    assert looked.stdout.count('"state": "stopped"') == 3
+    cli.ok("up")
+    faults.sound(cli, UNITS)
+    assert data.read() == [["before"]] * 3
+
+
+def test_a_server_killed_while_up_runs_comes_back_with_the_next_up(cli: Cli) -> None:
+    cli.write(faults.STACK)
+    process = subprocess.Popen(
+        cli.argv("up"), cwd=cli.folder, env=cli.environ(), text=True, stderr=subprocess.PIPE
+    )
+    said: list[str] = []
+    reader = threading.Thread(target=lambda: said.extend(process.stderr or ()))
+    reader.start()
+    path = cli.folder / ".mngdb" / "servers" / "mng-pg" / "run" / "server.pid"
+    while not (path.exists() and len(path.read_text().splitlines()) == 3):
+        time.sleep(0.002)
+    os.kill(int(path.read_text().split()[0]), 9)
+    code = process.wait(60)
+    reader.join()
+    assert process.stderr
+    process.stderr.close()
+    text = "".join(said)
+    assert code in {1, 3}, text
+    assert "error: postgres: " in text
+    assert "Traceback" not in text
+    cli.ok("up")
+    faults.sound(cli, UNITS)
+
+
+@pytest.mark.parametrize("unit", ["mng-redis"])
+def test_a_server_stopped_by_hand_is_stopped_in_status_and_started_by_up(
+    cli: Cli, unit: str
+) -> None:
+    cli.write(faults.REDIS)
+    cli.ok("up")
+    server = psutil.Process(faults.pid(cli, unit))
+    server.terminate()
+    server.wait(10)
+    units = cli.run("--json", "status")
+    assert units.returncode == 1
+    assert '"state": "stopped"' in units.stdout
+    said = cli.run("doctor", "shop")
+    assert (said.returncode, "does not run (stopped)" in said.stdout) == (1, True)
+    steps = cli.json("plan")["steps"]
+    assert [(s["action"], s["object"]) for s in steps] == [("start", unit)]
+    cli.ok("up")
+    faults.sound(cli, {unit})
+
+
+@pytest.fixture(scope="module")
+def stopped(module_cli: Cli) -> Cli:
+    """A stack with a Redis that does not run."""
+    module_cli.write(faults.REDIS)
+    module_cli.ok("up")
+    module_cli.ok("down")
+    return module_cli
+
+
+def wrong(name: str, pid: int) -> str:
+    """Pid files that must not lead to the process `pid`."""
+    who, stat, boot = identity(pid).splitlines()
+    fields = stat.rsplit(")", 1)
+    later = fields[1].split()
+    later[19] = str(int(later[19]) + 1)
+    return {
+        "its pid alone": who,
+        "another start": f"{who}\n{fields[0]}) {' '.join(later)}\n{boot}\n",
+        "another boot": f"{who}\n{stat}\n00000000-0000-0000-0000-000000000000\n",
+        "no boot": f"{who}\n{stat}\n",
+        "empty": "",
+        "garbage": "\0\xff;rm -rf\n" * 3,
+        "pid 0": f"0\n{stat}\n{boot}\n",
+        "pid -1": f"-1\n{stat}\n{boot}\n",
+        "pid of init": f"1\n{stat}\n{boot}\n",
+        "a huge pid": f"{10**30}\n{stat}\n{boot}\n",
+    }[name]
+
+
+NAMES = ["its pid alone", "another start", "another boot", "no boot", "empty", "garbage"]
+NAMES += ["pid 0", "pid -1", "pid of init", "a huge pid"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pid_file_that_does_not_prove_itself_signals_nobody(
+    stopped: Cli, bystander: int, name: str
+) -> None:
+    path = faults.pidfile(stopped, "mng-redis")
+    path.write_text(wrong(name, bystander))
+    assert stopped.ok("down") == "nothing runs\n"
+    assert state(stopped) == "stopped"
+    assert psutil.Process(bystander).status() == psutil.STATUS_SLEEPING
+
+
+@pytest.mark.root
+def test_a_pid_file_that_names_a_process_of_another_account_signals_nobody(
+    stopped: Cli, bystander: int
+) -> None:
+    # all of it is true, but the servers' account may write this file, and root reads it
+    path = faults.pidfile(stopped, "mng-redis")
+    path.write_text(identity(bystander))
+    assert stopped.ok("down") == "nothing runs\n"
+    assert psutil.Process(bystander).status() == psutil.STATUS_SLEEPING
+
+
+def test_after_a_reboot_up_starts_what_ran(cli: Cli) -> None:
+    cli.write(faults.REDIS)
+    cli.ok("up")
+    path = faults.pidfile(cli, "mng-redis")
+    server = psutil.Process(faults.pid(cli, "mng-redis"))
+    server.kill()
+    server.wait(10)
+    who, stat, _ = path.read_text().splitlines()
+    path.write_text(f"{os.getpid()}\n{stat}\n00000000-0000-0000-0000-000000000000\n")
+    assert state(cli) == "stopped"
+    cli.ok("up")
+    faults.sound(cli, {"mng-redis"})
+
+
+def test_a_server_that_no_pid_file_names_is_named_as_the_ports_holder(cli: Cli) -> None:
+    cli.write(faults.REDIS)
+    cli.ok("up")
+    path = faults.pidfile(cli, "mng-redis")
+    kept, pid = path.read_text(), faults.pid(cli, "mng-redis")
+    path.unlink()
+    refused = cli.run("up")
+    path.write_text(kept)
+    assert refused.returncode == 1
+    assert f"port {cli.port(2)} of 127.0.0.1 is taken by redis-server (pid {pid})" in refused.stderr
+    faults.sound(cli, {"mng-redis"})

@@ -1,0 +1,114 @@
+"""Files that are whole or not there, and folders that are nobody else's."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from mngdb import disk
+from mngdb.errors import MngdbError
+from mngdb.run import Account
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def test_a_file_is_replaced_at_once_and_private(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    path.chmod(0o666)
+    disk.write(path, "new")
+    assert (path.read_text(), mode(path)) == ("new", 0o600)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    texts = {letter * 300_000 for letter in "ab"}
+    disk.write(path, "a" * 300_000)
+    seen = set()
+    writer = threading.Thread(
+        target=lambda: [disk.write(path, t) for _ in range(10) for t in sorted(texts)]
+    )
+    writer.start()
+    while writer.is_alive():
+        seen.add(path.read_text())
+    assert seen <= texts
+
+
+def test_a_link_in_the_files_place_is_replaced_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    (tmp_path / "file").symlink_to(victim)
+    disk.write(tmp_path / "file", "secret")
+    assert victim.read_text() == "untouched"
+    assert not (tmp_path / "file").is_symlink()
+
+
+def test_what_cannot_take_the_files_place_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    with pytest.raises(OSError):
+        disk.write(tmp_path / "file", "text")
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_private_folder_is_made_and_mended(tmp_path: Path) -> None:
+    assert mode(disk.private(tmp_path / "run")) == 0o700
+    (tmp_path / "run").chmod(0o777)
+    assert mode(disk.private(tmp_path / "run")) == 0o700
+
+
+def test_a_link_in_a_private_folders_place_is_refused_and_its_target_untouched(
+    tmp_path: Path,
+) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir(mode=0o755)
+    (tmp_path / "run").symlink_to(victim)
+    with pytest.raises(MngdbError, match="is no folder"):
+        disk.private(tmp_path / "run")
+    assert mode(victim) == 0o755
+
+
+@pytest.mark.root
+def test_somebody_elses_folder_is_refused_and_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    path.mkdir(mode=0o755)
+    os.chown(path, 12345, 12345)
+    with pytest.raises(MngdbError, match="belongs to somebody else"):
+        disk.private(path, owner=Account("nobody", 65534, 65534))
+    assert (path.stat().st_uid, mode(path)) == (12345, 0o755)
+
+
+@pytest.mark.root
+def test_files_and_folders_are_given_to_their_owner(tmp_path: Path) -> None:
+    owner = Account("nobody", 65534, 65534)
+    disk.write(tmp_path / "file", "x", owner=owner)
+    disk.private(tmp_path / "run", owner=owner)
+    assert {(tmp_path / n).stat().st_uid for n in ("file", "run")} == {65534}
+
+
+def test_a_folder_that_is_still_written_to_is_removed_in_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "data.new-1"
+    (path / "inner").mkdir(parents=True)
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            try:
+                (path / "inner" / str(number)).touch()
+            except OSError:
+                return  # it is gone
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    threading.Timer(0.2, stop.set).start()
+    disk.remove(path)
+    writer.join()
+    assert not path.exists()

@@ -1,0 +1,97 @@
+"""What counts as a usable secret, and how vaults keep them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mngdb.errors import SecretError
+from mngdb.secret import Secret, generate
+from mngdb.vaults import usable
+from mngdb.vaults.environ import EnvironVault
+from mngdb.vaults.files import FilesVault
+
+VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1)
+
+
+@given(VISIBLE, st.sampled_from(["", "\n", "\r\n"]))
+def test_every_visible_ascii_text_is_a_secret_with_or_without_a_line_end(
+    text: str, end: str
+) -> None:
+    assert usable("name", text + end).reveal() == text
+
+
+@given(VISIBLE, st.characters(exclude_characters=map(chr, range(0x21, 0x7F))), VISIBLE)
+def test_any_other_character_inside_is_refused_without_being_repeated(
+    before: str, bad: str, after: str
+) -> None:
+    with pytest.raises(SecretError) as caught:
+        usable("name", before + bad + after)
+    assert caught.value.message == (
+        "the secret name has characters that do not fit into every URL and shell"
+    )
+
+
+def test_a_secret_shows_itself_nowhere() -> None:
+    secret = Secret("hunter2hunter2")
+    shown = [
+        str(secret),
+        repr(secret),
+        f"{secret}",
+        f"{secret!r}",
+        repr([secret]),
+        repr({1: secret}),
+    ]
+    assert not any("hunter" in text for text in shown)
+
+
+def test_generated_secrets_differ_and_read_the_same_in_urls_and_shells() -> None:
+    found = {generate().reveal() for _ in range(200)}
+    assert len(found) == 200
+    for value in found:
+        assert len(value) == 40
+        assert usable("name", value).reveal() == value
+        assert all(c.isalnum() or c in "-_.~" for c in value)
+
+
+def test_files_are_private_from_the_first_byte(tmp_path: Path) -> None:
+    os.umask(0)
+    try:
+        vault = FilesVault(tmp_path / "secrets")
+        made = vault.make("redis_admin")
+    finally:
+        os.umask(0o022)
+    path = tmp_path / "secrets" / "redis_admin"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert vault.get("redis_admin") == made
+    assert vault.get("redis_other") is None
+    assert os.listdir(path.parent) == ["redis_admin"]
+
+
+def test_a_file_where_the_folder_should_be_is_told_as_the_secrets_fault(tmp_path: Path) -> None:
+    (tmp_path / "secrets").write_text("")
+    with pytest.raises(SecretError, match="cannot be written"):
+        FilesVault(tmp_path / "secrets").make("a")
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("redis_chat-app", "MNGDB_SECRET_REDIS_CHAT_APP"),
+        ("postgres_admin", "MNGDB_SECRET_POSTGRES_ADMIN"),
+    ],
+)
+def test_the_environ_vault_reads_its_variable_and_writes_nothing(name: str, variable: str) -> None:
+    vault = EnvironVault({variable: "abc"})
+    assert vault.where(name) == variable
+    assert vault.get(name) == Secret("abc")
+    assert EnvironVault({}).get(name) is None
+    for change in (lambda: vault.make(name), lambda: vault.put(name, Secret("x"))):
+        with pytest.raises(SecretError, match=variable):
+            change()
