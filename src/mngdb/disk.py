@@ -79,12 +79,25 @@ def remove(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Bring a folder's names to the disk."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Bring a file, or a folder's names, to the disk. One that is gone needs nothing."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_tree(path: Path) -> None:
+    """Bring everything in a folder to the disk, while a server may already work in it."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            file = Path(folder) / name
+            if not file.is_symlink():
+                sync(file)
+        sync(Path(folder))
 
 
 def folder(path: Path, *, mode: int = 0o700, owner: Account | None = None) -> Path:

@@ -70,7 +70,8 @@ class File:
 
 @dataclass(frozen=True)
 class Unit:
-    """One process to run. `prepare` makes the data folder, once; `{data}` stands for its path."""
+    """One process to run. `prepare` makes the data folder, once; `{data}` stands for its path. It
+    need not bring it to the disk: that is done while the server starts."""
 
     name: str
     instance: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,6 +64,7 @@ class Converger:
     engine: Engine = field(init=False)
     child: Started | None = field(init=False, default=None)
     fresh: bool = field(init=False, default=False)
+    syncing: Future[None] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.engine = self.context.engine(self.asked.instance)
@@ -108,6 +110,8 @@ class Converger:
         """Make it so. Returns the destructive steps that nobody allowed, and the remarks."""
         begun = time.monotonic()
         found = self._managed() if self.asked.managed else self._external()
+        if self.syncing is not None:
+            self.syncing.result()
         left = tuple(step.bare() for step in found.steps)
         known = self.engine.unmarked(self.asked)
         kept = {step.object for step in left if step.destructive} & self.asked.known
@@ -121,7 +125,6 @@ class Converger:
         host, unit = self.context.host, self.engine.render(self.asked)
         state = host.state(unit.name)
         if state != "running":
-            host.preflight(unit, self.asked.instance)
             # the driver is imported while the server is made and starts
             threading.Thread(target=self.engine.warm, daemon=True).start()
             if state == "absent":
@@ -133,17 +136,24 @@ class Converger:
             with self.session(moved=moved) as session:
                 if state == "running":
                     return self._running(session, unit)
-                host.confirm(unit)
-                seen = self._look(session)
-                if self.fresh:
-                    self._tell(seen)
-                return self._converge(session, unit, seen)
+                return self._started(session, unit)
         except ConnectError as error:
             regain = self._regain(unit, error)
         self._do(regain, host)
         with self.session() as session:
-            host.confirm(unit)
-            return self._converge(session, unit)
+            return self._started(session, unit)
+
+    def _started(self, session: Any, unit: Unit) -> Outcome:
+        """Go on with a server that was started with the files as they are now."""
+        seen = self._look(session)
+        if seen.changes and all(change.hot for change in seen.changes):
+            # what would lose data at a start waits until the server runs (Redis: appendonly)
+            self.engine.apply(session, seen.changes)
+            seen = self._look(session)
+        self.context.host.confirm(unit)
+        if self.fresh:
+            self._tell(seen)
+        return self._converge(session, unit, seen)
 
     def _running(self, session: Any, unit: Unit) -> Outcome:
         outcome = self._look(session)
@@ -159,8 +169,7 @@ class Converger:
             return self._converge(session, unit)
         self._do(restart, session)
         with self.session() as again:
-            self.context.host.confirm(unit)
-            return self._converge(again, unit)
+            return self._started(again, unit)
 
     def _tell(self, seen: Outcome) -> None:
         """Steps of the plan that the rendered files have done already are said, not done twice."""
@@ -252,6 +261,9 @@ class Converger:
             self.emit(Progress(unit.name, f"new data folder for {self._title()}"))
             self.context.host.write(unit, self.asked)
             self.context.host.prepare(unit)
+            pool = ThreadPoolExecutor(1)
+            self.syncing = pool.submit(self.context.host.sync, unit)
+            pool.shutdown(wait=False)
 
         return self._step("create", unit.name, f"data folder, {self._title()}", run)
 
@@ -319,6 +331,7 @@ class Converger:
     def _file_steps(self, unit: Unit, changes: tuple[Change, ...]) -> tuple[Step, ...]:
         """What bring the rendered files to a running server."""
         host = self.context.host
+        host.verify(unit)
         stale = host.stale_files(unit)
         due = host.certificate_due(self.asked.instance)
         said = [f"{c.name} {c.found} → {c.wanted}" for c in changes]

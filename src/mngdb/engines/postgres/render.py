@@ -127,6 +127,7 @@ def unit(asked: Asked) -> Unit:
         "--encoding=UTF8",
         "--locale=C.UTF-8" if _major(site) < 17 else "--locale=C",
         "--no-instructions",
+        "--no-sync",  # the target does, while the server starts
     ]
     if _major(site) >= 17:
         # does not change its order when the system's C library does

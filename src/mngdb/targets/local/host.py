@@ -219,6 +219,10 @@ class LocalHost:
         finally:
             self._clear(folder)
 
+    def sync(self, unit: Unit) -> None:
+        """Bring a new data folder to the disk; the server may run in it meanwhile."""
+        disk.sync_tree(self.layout.unit(unit.name).data)
+
     def _clear(self, folder: UnitFolder) -> None:
         """End what a command that was killed left running, and remove what it began."""
         left = processes.find(folder.preparing, self.layout.uid)
