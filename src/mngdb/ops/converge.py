@@ -143,9 +143,16 @@ class Converger:
         with self.session() as session:
             return self._started(session, unit)
 
-    def _started(self, session: Any, unit: Unit) -> Outcome:
+    def _started(self, session: Any, unit: Unit, *, again: bool = True) -> Outcome:
         """Go on with a server that was started with the files as they are now."""
         seen = self._look(session)
+        if again and any(not change.hot for change in seen.changes):
+            # something lay over our files when it started (PostgreSQL: ALTER SYSTEM)
+            hot = tuple(change for change in seen.changes if change.hot)
+            said = ", ".join(f"{c.name} {c.found} → {c.wanted}" for c in seen.changes)
+            self._do(self._restart(unit, said, hot), session)
+            with self.session() as fresh:
+                return self._started(fresh, unit, again=False)
         if seen.changes and all(change.hot for change in seen.changes):
             # what would lose data at a start waits until the server runs (Redis: appendonly)
             self.engine.apply(session, seen.changes)

@@ -34,7 +34,7 @@ _LOGIN = 5.0
 def bootstrap(asked: Asked, deadline: float) -> Iterator[Session]:
     """The administrator's session on a server that is primary and sound.
 
-    `deadline` is a time.monotonic() value; past it: ConnectError, kind `starting`.
+    `deadline` is a time.monotonic() value; past it: ConnectError, `down` or `starting`.
     """
     logins.secret_of(asked, logins.ADMIN)
     access = logins.managed(asked)
@@ -68,12 +68,12 @@ def _login(stack: ExitStack, access: Access, deadline: float) -> Session | None:
             _wait(access, deadline, error)
 
 
-def _wait(access: Access, deadline: float, cause: Exception | None = None) -> None:
+def _wait(access: Access, deadline: float, cause: ConnectError | None = None) -> None:
     if time.monotonic() >= deadline:
         raise ConnectError(
-            f"{logins.seeds(access)} was started and is not ready yet",
+            f"{logins.seeds(access)} is not ready yet" + (f": {cause.message}" if cause else ""),
             "its log says why: mngdb logs",
-            "starting",
+            cause.kind if cause else "starting",
         ) from cause
     time.sleep(_PAUSE)
 

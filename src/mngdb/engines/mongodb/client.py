@@ -98,12 +98,24 @@ def connect(access: Access, timeout: float) -> Iterator[Session]:
 
 
 def reach(access: Access, timeout: float) -> None:
-    """Open and close a TCP connection. Raises ConnectError, kind `down`."""
+    """Open and close a TCP connection, with TLS where it is asked for. Raises ConnectError."""
+    where = logins.seeds(access)
     try:
-        socket.create_connection((access.host, access.port), timeout).close()
+        with socket.create_connection((access.host, access.port), timeout) as plain:
+            if access.tls:
+                context = ssl.create_default_context(cafile=access.ca)
+                context.wrap_socket(plain, server_hostname=access.host).close()
+    except ssl.SSLCertVerificationError as error:
+        raise _failure(str(error), access, where) from None
+    except (ssl.SSLError, ConnectionResetError):
+        raise ConnectError(
+            f"{where} does not speak TLS", "compare 'tls' on both sides", "tls"
+        ) from None
+    except FileNotFoundError:
+        raise ConnectError(f"the CA {access.ca} is not there", "run 'mngdb up'", "tls") from None
     except OSError as error:
         raise ConnectError(
-            f"nothing answers at {logins.seeds(access)}: {error.strerror or error}",
+            f"nothing answers at {where}: {error.strerror or error}",
             "start it with 'mngdb up', or see 'mngdb logs'",
             "down",
         ) from None
@@ -151,7 +163,7 @@ _CAUSES = (
         "tls",
         "the certificate of {where} is not signed by the CA, has expired, or names another host",
     ),
-    ("SSL", "tls", "{where} does not speak TLS"),
+    ("SSL", "tls", "{where} does not speak TLS as the client does"),
     ("Connection refused", "down", "nothing answers at {where}"),
     ("Name or service not known", "down", "the host of {where} is not known"),
     ("No replica set members", "other", "{where} belongs to another replica set"),

@@ -38,11 +38,12 @@ READ = frozenset(
         "planCacheRead",
     }
 )
-#: What `readWrite` may do beyond that, without convertToCapped, which rewrites a collection under
-#: a lock. System collections (system.js, …) are in neither: their resource is named apart.
+#: What `readWrite` may do beyond that; convertToCapped is what creates a capped collection.
+#: System collections (system.js, …) are in neither: their resource is named apart.
 WRITE = frozenset(
     {
         "compactStructuredEncryptionData",
+        "convertToCapped",
         "createCollection",
         "createIndex",
         "dropCollection",

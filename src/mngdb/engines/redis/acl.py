@@ -6,7 +6,7 @@ https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mngdb.model import Asked
@@ -178,6 +178,25 @@ def command_rules(grant: RedisGrant) -> list[str]:
         rules = [r for r in rules if r[1:] != name and not r[1:].startswith(name + "|")]
         rules.append(rule)
     return ["-@all", *rules]
+
+
+def permitted(rules: str, categories: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """The commands that rules permit, subcommands as `config|get`."""
+    every = frozenset[str]().union(*categories.values())
+    found = frozenset[str]()
+    for rule in rules.split():
+        name = rule[1:]
+        if name == "@all":
+            named = every
+        elif name.startswith("@"):
+            named = categories[name[1:]]
+        else:
+            # one that is not listed is a first argument, as in +select|0
+            named = frozenset(c for c in every if f"{c}|".startswith(f"{name}|"))
+            named = named or frozenset({name})
+        found = found | named if rule[0] == "+" else found - named
+    # what has subcommands is nothing by itself
+    return found - {command.partition("|")[0] for command in every if "|" in command}
 
 
 def wanted(asked: Asked) -> dict[str, User]:

@@ -102,8 +102,8 @@ def connect(access: Access, timeout: float = 10.0) -> Iterator[Session]:
 def wait(access: Access, deadline: float) -> Iterator[Session]:
     """A session with a server that may still be starting or loading its data.
 
-    Raises ConnectError of kind `starting` past `deadline` (a time.monotonic() value), and at once
-    for causes that waiting does not cure.
+    Raises ConnectError (`down` or `starting`) past `deadline` (a time.monotonic() value), and at
+    once for causes that waiting does not cure.
     """
     while True:
         left = deadline - time.monotonic()
@@ -118,7 +118,7 @@ def wait(access: Access, deadline: float) -> Iterator[Session]:
                 raise ConnectError(
                     f"Redis at {place(access)} is not ready yet: {error.message}",
                     "its log says why; a large data set takes a while to load",
-                    "starting",
+                    error.kind,
                 ) from error
             time.sleep(_POLL)
     try:

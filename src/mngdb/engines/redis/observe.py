@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mngdb.engines.redis import acl, render
@@ -13,6 +15,8 @@ from mngdb.spec.redis import RedisGrant
 
 #: Selectors, key permissions and `ACL DRYRUN` came with it.
 OLDEST = 7
+#: Older servers tell a login's rules in words of their own, not as they were given.
+_KEEPS_RULES = (7, 2)
 
 
 def observe(session: Session, asked: Asked) -> Facts:
@@ -38,19 +42,38 @@ def observe(session: Session, asked: Asked) -> Facts:
             _need(config, f"{where} does not show its settings")
     else:
         settings = dict(zip(config[::2], config[1::2], strict=True))
-    known = {f"@{name}" for name in _need(categories, f"{where} does not show its categories")}
+    categories = _need(categories, f"{where} does not show its categories")
+    known = {f"@{name}" for name in categories}
     if described:
         found = _need(described[0], f"{where} does not show its commands")
         known |= {name for name, entry in zip(commands, found, strict=True) if entry}
+    found_users = {user.name: user for user in map(acl.parse, lines)}
+    if tuple(map(int, version.split(".")[:2])) < _KEEPS_RULES:
+        found_users |= _as_wanted(session, asked, found_users, categories)
     acl_file = bool(settings.get("aclfile"))
     return Facts(
         settings=settings,
-        users={user.name: user for user in map(acl.parse, lines)},
+        users=found_users,
         open_files=open_files(),
         unknown=frozenset(rules - known),
         kept=asked.managed or acl_file or not settings,
         acl_file=acl_file and not asked.managed,
     )
+
+
+def _as_wanted(
+    session: Session, asked: Asked, users: Mapping[str, acl.User], names: Sequence[str]
+) -> dict[str, acl.User]:
+    """The logins that permit what the file asks for, with their rules spelled as we do."""
+    answers = session.ask_all([["ACL", "CAT", name] for name in names])
+    categories = {name: frozenset(found) for name, found in zip(names, answers, strict=True)}
+    return {
+        name: replace(users[name], commands=user.commands)
+        for name, user in acl.wanted(asked).items()
+        if name in users
+        and acl.permitted(users[name].commands, categories)
+        == acl.permitted(user.commands, categories)
+    }
 
 
 def vitals(session: Session) -> Vitals:
