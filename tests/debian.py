@@ -1,0 +1,54 @@
+"""Debian's redis-server: a build with TLS, and redis-cli. Fetched once, never installed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+_PACKAGES = ("redis-server", "redis-tools")
+#: Programs find the libraries that come with them; servers get no environment of ours.
+_WRAPPER = """\
+#!/bin/sh
+LD_LIBRARY_PATH={libraries} exec {program} "$@"
+"""
+
+
+def redis_folder() -> Path:
+    """A folder with `redis-server` (7, with TLS) and `redis-cli`, downloaded when it is missing."""
+    folder = _cache() / "redis"
+    if not (folder / "redis-server").exists():
+        root = folder / "root"
+        root.mkdir(parents=True, exist_ok=True)
+        for package in (*_PACKAGES, *_libraries()):
+            if not list(root.glob(f"{package}_*.deb")):
+                _run("apt-get", "download", package, cwd=root)
+        for deb in root.glob("*.deb"):
+            _run("dpkg", "-x", str(deb), str(root))
+        libraries = next(iter(root.glob("usr/lib/*/libjemalloc.so.*"))).parent
+        for name in ("redis-cli", "redis-server"):  # the server last: with it all is there
+            program = root / "usr/bin" / name
+            wrapper = folder / f".{name}"
+            wrapper.write_text(_WRAPPER.format(libraries=libraries, program=program))
+            wrapper.chmod(0o755)
+            wrapper.rename(folder / name)
+    return folder
+
+
+def _cache() -> Path:
+    """Ours; for root a place where the servers' account may go too."""
+    if os.geteuid() == 0:
+        return Path("/var/cache/mngdb-tests")
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "mngdb-tests"
+
+
+def _libraries() -> list[str]:
+    """The libraries that the packages need, apart from those that every Debian has."""
+    said = _run("apt-cache", "depends", "--no-recommends", "--no-suggests", *_PACKAGES)
+    names = {line.split()[-1] for line in said.splitlines() if "Depends: lib" in line}
+    return sorted(name for name in names if name != "libc6")
+
+
+def _run(*argv: str, cwd: Path | None = None) -> str:
+    return subprocess.run(argv, cwd=cwd, check=True, text=True, capture_output=True).stdout

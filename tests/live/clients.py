@@ -1,0 +1,85 @@
+"""Plain drivers, connected as users connect them, and what the tests ask through them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pymongo
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from mngdb.ops import access
+from mngdb.ops.context import Context
+from mngdb.spec.load import load
+from tests.conftest import Cli
+
+Step = tuple[str, str]
+
+
+def url(cli: Cli, instance: str, app: str | None = None) -> str:
+    """What `mngdb url` prints, without a process for it."""
+    environ = cli.environ()
+    found = Context(load([cli.folder / "mngdb.yaml"], environ), environ)
+    return access.url(found, instance, app)
+
+
+@contextlib.contextmanager
+def redis_as(cli: Cli, app: str | None = None, instance: str = "redis") -> Iterator[Any]:
+    """redis-py from the URL alone; without an app as the administrator."""
+    client = redis.Redis.from_url(url(cli, instance, app), decode_responses=True)
+    with contextlib.closing(client):
+        yield client
+
+
+def logs_in(redis_url: str) -> bool:
+    """Whether Redis takes this login, tried once."""
+    at_once = Retry(NoBackoff(), 0)
+    with redis.Redis.from_url(redis_url, retry=at_once) as client:
+        try:
+            return bool(client.ping())
+        except redis.AuthenticationError:
+            return False
+
+
+@contextlib.contextmanager
+def mongo_as(cli: Cli, app: str | None = None, instance: str = "mongodb") -> Iterator[Any]:
+    """pymongo from the URL alone; without an app as the administrator."""
+    client: Any = pymongo.MongoClient(url(cli, instance, app), serverSelectionTimeoutMS=5000)
+    with contextlib.closing(client):
+        yield client
+
+
+def planned(cli: Cli) -> list[Step]:
+    """Action and object of each step that `plan` shows."""
+    return [(step["action"], step["object"]) for step in cli.json("plan")["steps"]]
+
+
+def converge(cli: Cli, *options: str) -> list[dict[str, Any]]:
+    """`plan`, `up`, `plan`: up does what the first showed, the second is empty. The steps."""
+    steps: list[dict[str, Any]] = cli.json("plan")["steps"]
+    report = cli.json("up", *options)
+    assert [(s["action"], s["object"]) for s in report["steps"]] == [
+        (s["action"], s["object"]) for s in steps
+    ]
+    assert planned(cli) == []
+    return steps
+
+
+def said(steps: list[dict[str, Any]]) -> list[Step]:
+    """Action and object of steps."""
+    return [(step["action"], step["object"]) for step in steps]
+
+
+def problems(cli: Cli, app: str) -> dict[str, str | None]:
+    """Instance to what `doctor` says of it."""
+    found = json.loads(cli.run("--json", "doctor", app).stdout)
+    return {one["instance"]: one["problem"] for one in found["instances"]}
+
+
+def set_secret(cli: Cli, name: str, value: str) -> None:
+    """Change a secret in the vault."""
+    cli.ok("secret", "set", name, stdin=value)

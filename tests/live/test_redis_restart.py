@@ -1,0 +1,139 @@
+"""Redis across restarts: cold settings, the log switched on and off, another port. No data goes."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.conftest import Cli
+from tests.live.clients import converge, redis_as, said
+
+pytestmark = pytest.mark.live
+
+FILE = """
+redis: {port: PORT1}
+apps: {shop: {redis: "shop:*"}}
+"""
+NO_LOG = FILE.replace("PORT1}", "PORT1, appendonly: false}")
+NOTHING = FILE.replace("PORT1}", "PORT1, appendonly: false, save: []}")
+
+
+def put(cli: Cli, *keys: str) -> None:
+    with redis_as(cli, "shop") as shop:
+        for key in keys:
+            shop.set(f"shop:{key}", key)
+
+
+def kept(cli: Cli) -> list[str]:
+    with redis_as(cli, "shop") as shop:
+        return sorted(key.removeprefix("shop:") for key in shop.scan_iter("shop:*"))
+
+
+def kill(cli: Cli) -> None:
+    pidfile = cli.folder / ".mngdb" / "servers" / "mng-redis" / "run" / "server.pid"
+    pid = int(pidfile.read_text().split()[0])
+    os.kill(pid, signal.SIGKILL)
+    while os.path.exists(f"/proc/{pid}/exe"):  # noqa: PTH110 - a zombie has no exe
+        pass
+
+
+def test_a_cold_setting_restarts_the_server_and_keeps_the_data(cli: Cli) -> None:
+    cli.write(FILE)
+    cli.ok("up")
+    put(cli, "a")
+    cli.write(FILE.replace("PORT1}", "PORT1, settings: {databases: 4}}"))
+    steps = converge(cli)
+    assert [(s["action"], s["restart"]) for s in steps] == [("restart", True)]
+    assert "databases 16 → 4" in steps[0]["detail"]
+    with redis_as(cli) as admin:
+        assert admin.config_get("databases") == {"databases": "4"}
+    assert kept(cli) == ["a"]
+
+
+def test_another_port_is_a_restart_and_keeps_the_data(cli: Cli) -> None:
+    cli.write(FILE)
+    cli.ok("up")
+    put(cli, "a")
+    cli.write(FILE.replace("PORT1", "PORT2"))
+    steps = converge(cli)
+    assert [(s["action"], s["restart"]) for s in steps] == [("restart", True)]
+    assert kept(cli) == ["a"]
+
+
+def test_a_port_that_somebody_else_holds_is_named_and_the_server_runs_on(cli: Cli) -> None:
+    cli.write(
+        FILE.replace("redis:", "redis:", 1) + "instances: {queue: {engine: redis, port: PORT2}}"
+    )
+    cli.ok("up")
+    put(cli, "a")
+    cli.write(FILE.replace("PORT1", "PORT2"))
+    for command in ("plan", "up"):
+        done = cli.run(command)
+        assert done.returncode == 1, done.stderr
+        assert f"port {cli.port(2)} of 127.0.0.1 is taken by redis-server (pid" in done.stderr
+    cli.write(FILE + "instances: {queue: {engine: redis, port: PORT2}}")
+    assert cli.json("plan")["steps"] == []
+    assert kept(cli) == ["a"]
+
+
+def test_the_log_switched_on_and_off_while_it_runs_loses_nothing(cli: Cli) -> None:
+    cli.write(NOTHING)
+    cli.ok("up")
+    put(cli, "a", "b")
+    for text in (FILE, NO_LOG):
+        cli.write(text)
+        assert said(converge(cli)) == [("reload", "mng-redis")]
+        cli.ok("down")
+        cli.ok("up")
+        assert kept(cli) == ["a", "b"]
+
+
+def test_the_log_switched_on_while_it_is_stopped_begins_with_the_snapshot(cli: Cli) -> None:
+    cli.write(NO_LOG)
+    cli.ok("up")
+    put(cli, "a", "b")
+    cli.ok("down")
+    cli.write(FILE)
+    assert said(converge(cli)) == [("start", "mng-redis")]
+    assert kept(cli) == ["a", "b"]
+    kill(cli)
+    cli.ok("up")
+    assert kept(cli) == ["a", "b"]
+
+
+def test_the_log_switched_on_survives_a_kill_at_once(cli: Cli) -> None:
+    cli.write(NO_LOG)
+    cli.ok("up")
+    put(cli, "a")
+    cli.write(FILE)
+    cli.ok("up")
+    kill(cli)
+    cli.ok("up")
+    assert kept(cli) == ["a"]
+
+
+def test_a_log_from_before_never_brings_the_past_back(cli: Cli) -> None:
+    cli.write(FILE)
+    cli.ok("up")
+    put(cli, "old")
+    for text in (NO_LOG, FILE):
+        cli.ok("down")
+        cli.write(text)
+        cli.ok("up")
+        if text is NO_LOG:
+            with redis_as(cli, "shop") as shop:
+                shop.delete("shop:old")
+            put(cli, "new")
+    assert kept(cli) == ["new"]
+
+
+def test_a_kill_without_warning_keeps_what_the_log_has(cli: Cli) -> None:
+    cli.write(FILE.replace("PORT1}", "PORT1, appendfsync: always}"))
+    cli.ok("up")
+    put(cli, "a")
+    kill(cli)
+    assert said(cli.json("plan")["steps"]) == [("start", "mng-redis")]
+    cli.ok("up")
+    assert kept(cli) == ["a"]
