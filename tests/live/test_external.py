@@ -1,0 +1,133 @@
+"""Redis and MongoDB that somebody else runs: converged by the same steps, the rest left alone."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from mngdb.targets.local import programs
+from tests.conftest import Cli, free_port
+from tests.live.clients import converge, mongo_as, planned, problems, redis_as, said, set_secret
+
+pytestmark = pytest.mark.live
+
+THEIRS = """
+name: mng
+mongodb: {port: PORT2}
+apps: {theirs: {mongodb: theirs}}
+"""
+#: A Redis without mngdb: an ACL file, an administrator, an app, another stack's app.
+ACL = """\
+user default off
+user admin on >{secret} ~* &* +@all
+user stranger on >strangers-own-secret ~s:* &s:* +@read
+user taken on >takens-own-secret ~t:* +@read (~mngdb:other resetchannels -@all)
+"""
+OURS = """
+name: ours
+redis: {target: {external: {url: "redis://admin@127.0.0.1:PORT1"}}}
+mongodb: {target: {external: {url: "mongodb://admin@127.0.0.1:PORT2/?directConnection=true"}},
+          databases: {shop: {indexes: {users: [{keys: {email: 1}, unique: true}]}}}}
+apps: {shop: {redis: "shop:*", mongodb: shop}}
+"""
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]]:
+    """Port and administrator's secret of a Redis that was started by hand."""
+    folder, port, secret = tmp_path_factory.mktemp("redis"), free_port(), "theirs" * 6
+    (folder / "users.acl").write_text(ACL.format(secret=secret))
+    program = programs.find("redis", "8", None, folder / "none")
+    argv = [program.server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir"]
+    server = subprocess.Popen([*argv, str(folder), "--aclfile", str(folder / "users.acl")])
+    yield port, secret
+    server.terminate()
+    server.wait(10)
+
+
+@pytest.fixture(scope="module")
+def theirs(module_cli: Cli, foreign: tuple[int, str]) -> Cli:
+    module_cli._ports[1] = foreign[0]
+    module_cli.write(THEIRS)
+    module_cli.ok("up")
+    return module_cli
+
+
+@pytest.fixture
+def ours(theirs: Cli, foreign: tuple[int, str], tmp_path: Path) -> Iterator[Cli]:
+    cli = Cli(tmp_path, _ports=theirs._ports)
+    cli.write(OURS)
+    set_secret(cli, "redis_admin", foreign[1])
+    mongo_secret = (theirs.folder / ".mngdb" / "secrets" / "mongodb_admin").read_text()
+    set_secret(cli, "mongodb_admin", mongo_secret)
+    yield cli
+    with redis.Redis(port=foreign[0], username="admin", password=foreign[1]) as admin:
+        admin.acl_deluser("shop")
+    with mongo_as(theirs) as mongo:
+        if mongo.admin.command("usersInfo", "shop")["users"]:
+            mongo.admin.command("dropUser", "shop")
+            mongo.admin.command("dropRole", "mngdb-shop")
+        mongo.drop_database("shop")
+
+
+def test_apps_get_their_rights_and_strangers_stay_as_they_are(theirs: Cli, ours: Cli) -> None:
+    with redis_as(ours) as admin, mongo_as(theirs) as mongo:
+        logins = {name: admin.acl_getuser(name) for name in admin.acl_users()}
+        users = mongo.admin.command("usersInfo", showCredentials=True)["users"]
+        settings = admin.config_get("*")
+        steps = said(converge(ours))
+        assert {("create", "shop"), ("create", "shop.users.email_1")} <= set(steps)
+        assert not {action for action, _ in steps} & {"start", "restart", "reload"}
+        assert problems(ours, "shop") == {"redis": None, "mongodb": None}
+        assert {name: admin.acl_getuser(name) for name in logins} == logins
+        after = mongo.admin.command("usersInfo", showCredentials=True)["users"]
+        assert [user for user in after if user["user"] != "shop"] == users
+        assert admin.config_get("*") == settings
+    ours.ok("up", "--prune")
+    assert problems(theirs, "theirs") == {"mongodb": None}
+
+
+@pytest.mark.parametrize("right", ["taken: {redis: 't:*'}", "theirs: {mongodb: theirs}"])
+def test_a_login_of_another_stack_is_not_taken_over(theirs: Cli, ours: Cli, right: str) -> None:
+    ours.write(OURS.partition("apps:")[0] + f"apps: {{{right}}}\n")
+    done = ours.run("plan")
+    assert done.returncode == 2
+    assert "belongs to the stack" in done.stderr
+    assert problems(theirs, "theirs") == {"mongodb": None}
+
+
+@pytest.mark.parametrize("engine", ["redis", "mongodb"])
+def test_a_wrong_secret_or_a_server_out_of_reach_is_exit_3(ours: Cli, engine: str) -> None:
+    set_secret(ours, f"{engine}_admin", "wrong" * 8)
+    for command in ("plan", "up"):
+        done = ours.run(command)
+        assert done.returncode == 3, done.stderr
+        assert "refuses the login" in done.stderr
+        assert "wrongwrong" not in done.stderr
+    port = "PORT1" if engine == "redis" else "PORT2"
+    ours.write(OURS.replace(port, "PORT7"))
+    done = ours.run("plan")
+    assert done.returncode == 3
+    assert str(ours.port(7)) in done.stderr
+
+
+def test_an_administrators_secret_cannot_be_made_up(ours: Cli) -> None:
+    (ours.folder / ".mngdb" / "secrets" / "redis_admin").unlink()
+    done = ours.run("up")
+    assert done.returncode == 2
+    assert "mngdb secret set redis_admin" in done.stderr
+
+
+def test_a_setting_that_needs_a_restart_is_told_not_done(ours: Cli) -> None:
+    ours.ok("up")
+    ours.write(OURS.replace("redis: {", "redis: {settings: {databases: 4, hz: 20}, "))
+    plan = ours.json("plan")
+    assert [(s["action"], s["object"]) for s in plan["steps"]] == [("change", "setting hz")]
+    assert any("databases is 16" in remark["text"] for remark in plan["remarks"])
+    converge(ours)
+    ours.write(OURS)
+    assert planned(ours) == []
