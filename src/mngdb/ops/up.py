@@ -115,6 +115,9 @@ def _collect(
 ) -> None:
     known, seconds = {}, {}
     report.remarks += _backup_remark(context)
+    units = {instance.unit for instance in context.stack.instances.values()}
+    if any(step.action == "create" and step.object in units for step in report.done):
+        report.remarks += _elsewhere_remark(context)
     for name, result in results.items():
         if result.error is not None:
             report.errors[name] = result.error
@@ -153,6 +156,17 @@ def _secret_step(context: Context, name: str) -> Step:
         f"40 random characters in {context.vault.where(name)}",
         lambda on: on.make_secrets([name]),
     )
+
+
+def _elsewhere_remark(context: Context) -> list[Remark]:
+    """Data that is not beside the file is where nobody looks first."""
+    layout = context.host.layout
+    if layout.account is None or not context.stack.instances:
+        return []
+    text = (
+        f"the data is in {layout.servers}, where the servers' account {layout.account.name} can go"
+    )
+    return [Remark("", text)]
 
 
 def _backup_remark(context: Context) -> list[Remark]:

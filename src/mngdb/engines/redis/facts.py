@@ -27,10 +27,12 @@ class Facts:
 
 
 def blank(asked: Asked) -> Facts:
-    """The facts of a server that was started with what `render` gives: nothing is left to do."""
+    """The facts of a server without apps. `render` puts their users into its first files; a plan
+    names them all the same."""
+    users = acl.wanted(asked)
     return Facts(
         settings=render.settings(asked),
-        users=acl.wanted(asked),
+        users={name: user for name, user in users.items() if name not in asked.instance.grants},
         open_files=open_files(),
     )
 
