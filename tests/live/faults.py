@@ -80,7 +80,7 @@ def running(cli: Cli) -> set[int]:
             continue
         try:
             command = Path(f"/proc/{process.pid}/cmdline").read_bytes()
-            inside = os.fsencode(os.readlink(f"/proc/{process.pid}/cwd")).startswith(root)
+            inside = os.fsencode(Path(f"/proc/{process.pid}/cwd").readlink()).startswith(root)
         except OSError:
             continue  # it ended in between
         if root in command or inside:

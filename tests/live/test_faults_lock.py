@@ -137,9 +137,9 @@ def test_servers_do_not_inherit_the_lock(cli: Cli) -> None:
     cli.write(faults.REDIS)
     cli.ok("up")
     handles = Path(f"/proc/{faults.pid(cli, 'mng-redis')}/fd")
-    opened = {os.readlink(handle) for handle in handles.iterdir()}
+    opened = {str(handle.readlink()) for handle in handles.iterdir()}
     assert not any(path.endswith("/lock") for path in opened)
-    assert os.readlink(handles / "0") == "/dev/null"
+    assert (handles / "0").readlink() == Path("/dev/null")
 
 
 def test_an_up_that_waited_for_destroy_makes_a_whole_new_stack(cli: Cli) -> None:

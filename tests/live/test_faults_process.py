@@ -166,7 +166,7 @@ def test_after_a_reboot_up_starts_what_ran(cli: Cli) -> None:
     server = psutil.Process(faults.pid(cli, "mng-redis"))
     server.kill()
     server.wait(10)
-    who, stat, _ = path.read_text().splitlines()
+    _, stat, _ = path.read_text().splitlines()
     path.write_text(f"{os.getpid()}\n{stat}\n00000000-0000-0000-0000-000000000000\n")
     assert state(cli) == "stopped"
     cli.ok("up")

@@ -24,7 +24,7 @@ def test_a_file_is_replaced_at_once_and_private(tmp_path: Path) -> None:
     path.chmod(0o666)
     disk.write(path, "new")
     assert (path.read_text(), mode(path)) == ("new", 0o600)
-    assert os.listdir(tmp_path) == ["file"]
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_what_cannot_take_the_files_place_leaves_nothing_behind(tmp_path: Path) 
     (tmp_path / "file").mkdir()
     with pytest.raises(OSError):
         disk.write(tmp_path / "file", "text")
-    assert os.listdir(tmp_path) == ["file"]
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_private_folder_is_made_and_mended(tmp_path: Path) -> None:

@@ -1,0 +1,149 @@
+"""Commands that are killed, at any moment: the next `up` finishes, and no data is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.conftest import Cli
+from tests.live import faults
+
+pytestmark = [pytest.mark.live, pytest.mark.slow]
+UNITS = {"mng-pg", "mng-redis", "mng-mongo"}
+SEED = int(os.environ.get("MNGDB_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
+
+
+@pytest.fixture(scope="module")
+def dice() -> random.Random:
+    """Moments to kill at; MNGDB_TEST_SEED repeats a run."""
+    print(f"MNGDB_TEST_SEED={SEED}")
+    return random.Random(SEED)
+
+
+def moments(dice: random.Random, count: int, longest: float) -> list[tuple[float, bool]]:
+    """One moment in each of `count` even parts of the time, and whether to kill the whole group."""
+    part = longest / count
+    found = [(dice.uniform(i * part, (i + 1) * part), dice.random() < 0.5) for i in range(count)]
+    dice.shuffle(found)
+    print("kills (seconds, group):", [(round(t, 3), g) for t, g in found])
+    return found
+
+
+def test_an_up_killed_while_it_makes_everything_is_finished_by_the_next(
+    cli: Cli, dice: random.Random
+) -> None:
+    cli.write(faults.STACK)
+    hit = 0
+    for seconds, group in moments(dice, 8, 2.2):
+        hit += faults.killed_after(cli, seconds, "up", group=group)
+        if seconds > 1.2:
+            # the later moments need a stack that is not there yet
+            cli.ok("up")
+            faults.sound(cli, UNITS)
+            cli.ok("destroy", "--yes", "mng")
+    cli.ok("up")
+    faults.sound(cli, UNITS)
+    assert hit >= 4, "most commands ended before they were killed: the test shows little"
+
+
+def test_killed_restarts_and_stops_lose_no_data(cli: Cli, dice: random.Random) -> None:
+    cli.write(faults.STACK)
+    cli.ok("up")
+    data = faults.Data(cli)
+    written = []
+    hit = 0
+    kills = [("up", *m) for m in moments(dice, 7, 1.6)]
+    kills += [("down", *m) for m in moments(dice, 5, 0.6)]
+    dice.shuffle(kills)
+    for number, (command, seconds, group) in enumerate(kills):
+        data.write(f"value {number}")
+        written.append(f"value {number}")
+        # each of these is read at a start only, or has the server started anew
+        cli.write(
+            faults.STACK.replace("PORT1", f"PORT1, max_connections: {50 + number}")
+            .replace("PORT2", f"PORT2, settings: {{databases: {17 + number}}}")
+            .replace("PORT3", f"PORT3, max_connections: {500 + number}")
+        )
+        hit += faults.killed_after(cli, seconds, command, group=group)
+        cli.ok("up")
+        faults.sound(cli, UNITS)
+        assert data.read() == [written] * 3
+    assert hit >= 6, "most commands ended before they were killed: the test shows little"
+
+
+def test_workers_die_with_a_killed_parent(cli: Cli) -> None:
+    cli.write(faults.STACK)
+    process = subprocess.Popen(
+        cli.argv("up"), cwd=cli.folder, env=cli.environ(), start_new_session=True
+    )
+    end = time.monotonic() + 10
+    while len(faults.workers(process.pid)) < 4 and time.monotonic() < end:
+        time.sleep(0.005)
+    assert len(faults.workers(process.pid)) == 4, "a parent and a worker for each engine"
+    process.kill()
+    process.wait()
+    time.sleep(0.1)
+    assert faults.workers(process.pid) == []
+    cli.ok("up")
+    faults.sound(cli, UNITS)
+
+
+def test_an_initdb_that_outlives_its_command_is_ended_by_the_next(cli: Cli) -> None:
+    cli.write(faults.POSTGRES)
+    process = subprocess.Popen(cli.argv("up"), cwd=cli.folder, env=cli.environ())
+    unit = cli.folder / ".mngdb" / "servers" / "mng-pg"
+    end = time.monotonic() + 10
+    while not list(unit.glob("data.new-*/base")) and time.monotonic() < end:
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    left = faults.running(cli)
+    assert left, "initdb was over too soon for this test"
+    for one in left:
+        os.kill(one, signal.SIGSTOP)
+    cli.ok("up")
+    faults.sound(cli, {"mng-pg"})
+
+
+def test_down_ends_what_a_killed_up_left_and_removes_half_a_data_folder(cli: Cli) -> None:
+    cli.write(faults.POSTGRES)
+    process = subprocess.Popen(cli.argv("up"), cwd=cli.folder, env=cli.environ())
+    unit = cli.folder / ".mngdb" / "servers" / "mng-pg"
+    end = time.monotonic() + 10
+    while not list(unit.glob("data.new-*/base")) and time.monotonic() < end:
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    cli.ok("down")
+    assert faults.settle(cli) == set()
+    assert list(unit.glob("data*")) == []
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 1.6])
+def test_ctrl_c_exits_130_with_a_sentence_and_the_next_up_finishes(
+    cli: Cli, seconds: float
+) -> None:
+    cli.write(faults.STACK)
+    process = subprocess.Popen(
+        cli.argv("up"),
+        cwd=cli.folder,
+        env=cli.environ(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert "interrupted; what is done stays" in said
+    assert "Traceback" not in said
+    assert faults.workers(process.pid) == []
+    cli.ok("up")
+    faults.sound(cli, UNITS)
