@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mngdb.errors import ConnectError, MngdbError, StepError
@@ -326,7 +326,8 @@ class Converger:
                 self.child = host.start(unit)
                 if session is not host:  # else the old ones are not those that we log in by
                     with self.session():
-                        pass
+                        files = tuple(replace(f, content=before[f.name] or "") for f in unit.files)
+                        host.confirm(replace(unit, files=files))
                 raise StepError(
                     f"{unit.name} does not start with the new settings and runs with the old "
                     f"ones: {error.message}",
