@@ -1,4 +1,7 @@
-"""Debian's redis-server: a build with TLS, and redis-cli. Fetched once, never installed."""
+"""Debian's redis-server: a build with TLS, and redis-cli. Fetched once, never installed.
+
+`python -m tests.debian` fetches it, as any user: the lists of packages are kept in our own cache.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ def redis_folder() -> Path:
         root.mkdir(parents=True, exist_ok=True)
         for package in (*_PACKAGES, *_libraries()):
             if not list(root.glob(f"{package}_*.deb")):
-                _run("apt-get", "download", package, cwd=root)
+                _run(*_apt("apt-get"), "download", package, cwd=root)
         for deb in root.glob("*.deb"):
             _run("dpkg", "-x", str(deb), str(root))
         libraries = next(iter(root.glob("usr/lib/*/libjemalloc.so.*"))).parent
@@ -45,10 +48,28 @@ def _cache() -> Path:
 
 def _libraries() -> list[str]:
     """The libraries that the packages need, apart from those that every Debian has."""
-    said = _run("apt-cache", "depends", "--no-recommends", "--no-suggests", *_PACKAGES)
+    said = _run(*_apt("apt-cache"), "depends", "--no-recommends", "--no-suggests", *_PACKAGES)
     names = {line.split()[-1] for line in said.splitlines() if "Depends: lib" in line}
     return sorted(name for name in names if name != "libc6")
 
 
+def _apt(program: str) -> list[str]:
+    """apt with lists of its own: a fresh machine has none, and only root may fetch the system's."""
+    folder = _cache() / "apt"
+    options = [
+        *("-o", f"Dir::State::lists={folder}/lists", "-o", f"Dir::Cache={folder}/cache"),
+        *("-o", "APT::Sandbox::User=", "-o", "Debug::NoLocking=1", "-qq"),
+    ]
+    if not list((folder / "lists").glob("*Packages*")):
+        for name in ("lists/partial", "cache/archives/partial"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        _run("apt-get", *options, "update")
+    return [program, *options]
+
+
 def _run(*argv: str, cwd: Path | None = None) -> str:
     return subprocess.run(argv, cwd=cwd, check=True, text=True, capture_output=True).stdout
+
+
+if __name__ == "__main__":
+    print(redis_folder())
