@@ -78,7 +78,7 @@ BY_HAND = {
             *("revoke", "database shop", "report: new tables"),
         ),
         (
-            "ALTER DEFAULT PRIVILEGES FOR ROLE shop IN SCHEMA side GRANT INSERT ON TABLES TO PUBLIC",
+            "ALTER DEFAULT PRIVILEGES IN SCHEMA side GRANT INSERT ON TABLES TO PUBLIC",
             *("revoke", "database shop", "everybody: new tables"),
         ),
         (
@@ -185,7 +185,7 @@ def test_dropped_things_come_back(cli: Cli) -> None:
 def test_a_closed_database_opens_again(cli: Cli) -> None:
     sql(cli, "ALTER DATABASE shop ALLOW_CONNECTIONS false")
     steps = converge(cli)
-    assert [(s["action"], s["detail"]) for s in steps][0] == ("change", "takes connections again")
+    assert (steps[0]["action"], steps[0]["detail"]) == ("change", "takes connections again")
     assert value(cli, "SELECT 1", "shop") == 1
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from mngdb.errors import ConnectError, MngdbError, UsageError
 from mngdb.ops.context import Context
+from mngdb.spec.stack import Instance
 
 #: What the variables of the default instances begin with; others begin with their own name.
 _PREFIXES = {"postgres": "POSTGRES", "redis": "REDIS", "mongodb": "MONGO"}
@@ -79,12 +80,33 @@ def _diagnose(context: Context, name: str, app: str) -> tuple[str | None, str | 
     try:
         return engine.diagnose(context.login(asked, app), instance.grants[app]), None
     except ConnectError as error:
+        if error.kind == "auth":
+            return _refused(context, instance, app, error)
         if error.kind != "down" or not asked.managed:
             raise
         state = context.host.state(instance.unit)
         if state == "running":
             raise
         return f"{instance.unit} does not run ({state})", "mngdb up"
+
+
+def _refused(
+    context: Context, instance: Instance, app: str, error: ConnectError
+) -> tuple[str, str | None]:
+    """A server tells strangers nothing of its roles; the administrator's plan knows the cause."""
+    from mngdb.ops.converge import Converger
+
+    asked = context.asked(instance, invent=True)
+    try:
+        steps = Converger(context, asked, lambda _: None).survey().steps
+    except MngdbError:
+        raise error from None  # what the app was told is all that is known
+    actions = {step.action for step in steps if step.object == f"role {app}"}
+    if "create" in actions:
+        return f"there is no role {app} in {instance.name}", "mngdb up"
+    if "change" in actions and "not permitted" not in error.message:
+        return f"the secret of {app} in the vault is not the role's", "mngdb up"
+    raise error
 
 
 def shell(context: Context, instance: str, app: str | None, rest: tuple[str, ...]) -> None:

@@ -71,8 +71,8 @@ class Context:
             )
             if owner is not None:
                 raise SecretError(
-                    f"the secret {name} is missing: {owner.name} is run by somebody else, who "
-                    "knows it",
+                    f"the secret {name} is missing ({self.vault.where(name)}): {owner.name} is "
+                    "run by somebody else, who knows it",
                     f"mngdb secret set {name}",
                 )
             self.vault.make(name)

@@ -1,0 +1,173 @@
+"""Each cause for which an app cannot work, staged for real, has a sentence of its own (A12)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import Cli
+from tests.live.clients import problems, set_secret
+from tests.live.postgres import Connection, pg, sql
+
+pytestmark = pytest.mark.live
+
+FILE = """
+name: mng
+postgres: {port: PORT1, memory: 128mb, max_connections: 20}
+apps:
+  shop:   {postgres: {database: shop, connections: 3}}
+  clerk:  {postgres: {database: shop, access: readwrite}}
+  report: {postgres: {database: shop, access: readonly}}
+"""
+
+
+@pytest.fixture(scope="module")
+def stack(module_cli: Cli) -> Cli:
+    module_cli.write(FILE)
+    module_cli.ok("up")
+    sql(module_cli, "CREATE TABLE item (id int)", app="shop")
+    return module_cli
+
+
+@pytest.fixture
+def cli(stack: Cli) -> Iterator[Cli]:
+    """The stack, made whole after each test."""
+    yield stack
+    stack.write(FILE)
+    stack.ok("up")
+
+
+def says(cli: Cli, app: str) -> str:
+    """What is wrong; nothing that is told holds a secret."""
+    done = cli.run("doctor", app)
+    secret = (cli.folder / ".mngdb" / "secrets" / f"postgres_{app}").read_text().strip()
+    assert secret not in done.stdout + done.stderr
+    found = problems(cli, app)["postgres"]
+    assert (done.returncode == 0) == (found is None)
+    return found or ""
+
+
+@pytest.mark.parametrize("app", ["shop", "clerk", "report"])
+def test_all_is_well(cli: Cli, app: str) -> None:
+    assert says(cli, app) == ""
+    assert sql(cli, "SELECT 1 FROM pg_class WHERE relname = 'mngdb_doctor'", app="shop") == []
+
+
+def test_a_wrong_secret(cli: Cli) -> None:
+    before = cli.env_of("shop")["POSTGRES_PASSWORD"]
+    set_secret(cli, "postgres_shop", "not-the-secret-of-the-role-32-letters")
+    assert says(cli, "shop") == "the secret of shop in the vault is not the role's"
+    set_secret(cli, "postgres_shop", before)
+
+
+def test_no_such_role(cli: Cli) -> None:
+    sql(cli, "DROP OWNED BY report", database="shop")
+    sql(cli, "DROP ROLE report")
+    assert says(cli, "report") == "there is no role report in postgres"
+
+
+def test_a_role_that_may_not_log_in(cli: Cli) -> None:
+    sql(cli, "ALTER ROLE report NOLOGIN")
+    assert says(cli, "report") == "the role report is not permitted to log in"
+
+
+def test_blocked_by_hba(cli: Cli) -> None:
+    conf = cli.folder / ".mngdb" / "servers" / "mng-pg" / "conf" / "pg_hba.conf"
+    lines = conf.read_text().splitlines(keepends=True)
+    conf.write_text("".join(line for line in lines if '"report"' not in line))
+    sql(cli, "SELECT pg_reload_conf()")
+    assert says(cli, "report") == "pg_hba.conf has no line that lets report into shop"
+
+
+def test_the_database_is_missing(cli: Cli) -> None:
+    sql(cli, "ALTER DATABASE shop RENAME TO moved")
+    try:
+        assert says(cli, "shop") == "the database shop is missing"
+    finally:
+        sql(cli, "ALTER DATABASE moved RENAME TO shop")
+
+
+def test_the_database_takes_no_connections(cli: Cli) -> None:
+    sql(cli, "ALTER DATABASE shop ALLOW_CONNECTIONS false")
+    assert "takes no connections at all" in says(cli, "shop")
+
+
+def test_no_right_to_connect(cli: Cli) -> None:
+    sql(cli, "REVOKE CONNECT ON DATABASE shop FROM report")
+    assert says(cli, "report") == "report has no right to connect to shop"
+
+
+def test_the_apps_own_connection_limit(cli: Cli) -> None:
+    with pg(cli, "shop"), pg(cli, "shop"), pg(cli, "shop"):
+        assert says(cli, "shop") == "PostgreSQL has no free connection for shop"
+
+
+def test_the_servers_connection_limit(cli: Cli) -> None:
+    held: list[Connection] = []
+    sql(cli, "ALTER ROLE shop CONNECTION LIMIT -1")
+    contexts = [pg(cli, "clerk") for _ in range(15)]
+    try:
+        held = [context.__enter__() for context in contexts]
+        assert says(cli, "shop") == "PostgreSQL has no free connection for shop"
+    finally:
+        for connection in held:
+            connection.close()
+
+
+def test_the_server_is_down(cli: Cli) -> None:
+    cli.ok("down")
+    assert says(cli, "shop") == "mng-pg does not run (stopped)"
+
+
+@pytest.mark.parametrize("app", ["shop", "clerk"])
+def test_the_server_is_read_only(cli: Cli, app: str) -> None:
+    sql(cli, "ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
+    assert "takes no writes" in says(cli, app)
+    assert says(cli, "report") == ""
+
+
+def test_tls_is_expected_by_the_server(cli: Cli) -> None:
+    cli.write("tls: true" + FILE)
+    cli.ok("up")
+    assert says(cli, "shop") == ""
+    cli.write(FILE)
+    assert says(cli, "shop") == "PostgreSQL takes shop only over an encrypted connection"
+
+
+def test_tls_is_expected_of_the_server(cli: Cli) -> None:
+    cli.write("tls: true" + FILE)
+    cli.ok("up")
+    cli.write(FILE)
+    cli.ok("up")
+    cli.write("tls: true" + FILE)
+    assert says(cli, "shop") == "TLS is expected and the server has none"
+
+
+def test_a_right_is_missing_on_a_table(cli: Cli) -> None:
+    sql(cli, "REVOKE UPDATE ON item FROM clerk", app="shop")
+    assert says(cli, "clerk") == "UPDATE is refused on the table public.item; run 'mngdb up'"
+
+
+def test_a_schema_is_closed(cli: Cli) -> None:
+    sql(cli, "REVOKE USAGE ON SCHEMA public FROM report, PUBLIC", database="shop")
+    assert says(cli, "report") == "report may not use the schema public; run 'mngdb up'"
+    sql(cli, "GRANT USAGE ON SCHEMA public TO PUBLIC", database="shop")
+
+
+def test_a_right_too_many(cli: Cli) -> None:
+    sql(cli, "GRANT INSERT ON item TO report", app="shop")
+    assert "yet may INSERT on the table public.item" in says(cli, "report")
+
+
+def test_more_power_than_an_app(cli: Cli) -> None:
+    sql(cli, "ALTER ROLE shop SUPERUSER")
+    assert "more power than an app: SUPERUSER" in says(cli, "shop")
+
+
+def test_the_owner_may_not_make_tables(cli: Cli) -> None:
+    sql(cli, "REVOKE CREATE ON SCHEMA public FROM pg_database_owner", database="shop")
+    try:
+        assert "shop lacks a right in shop: permission denied for schema" in says(cli, "shop")
+    finally:
+        sql(cli, "GRANT CREATE ON SCHEMA public TO pg_database_owner", database="shop")

@@ -1,0 +1,224 @@
+"""A server that somebody else runs: apps converge, all else stays, nothing is restarted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from tests.conftest import Cli, free_port
+from tests.live.clients import converge, planned, set_secret, url
+from tests.live.postgres import sql, value
+
+pytestmark = pytest.mark.live
+
+THEIRS = """
+name: mng
+postgres: {port: PORT1, memory: 128mb}
+apps: {crm: {postgres: {database: crm, connections: 7}}}
+"""
+OURS = """
+name: own
+instances:
+  legacy:
+    engine: postgres
+    target: {external: {url: "postgresql://ADMIN@127.0.0.1:PORT1/postgres"}}SETTINGS
+apps:
+  shop:   {legacy: shop}
+  report: {legacy: {database: shop, access: readonly}}
+"""
+ADMIN_SECRET = "the-secret-of-the-other-administrator-32"
+
+
+@pytest.fixture(scope="module")
+def theirs(module_cli: Cli) -> Cli:
+    """Somebody else's server: another stack's, whose hba file lets everybody in by password."""
+    module_cli.write(THEIRS)
+    module_cli.ok("up")
+    hba = module_cli.folder / ".mngdb" / "servers" / "mng-pg" / "conf" / "pg_hba.conf"
+    hba.write_text(hba.read_text() + "host all all 127.0.0.1/32 scram-sha-256\n")
+    sql(
+        module_cli,
+        "SELECT pg_reload_conf()",
+        f"CREATE ROLE boss LOGIN SUPERUSER PASSWORD '{ADMIN_SECRET}'",
+        f"CREATE ROLE clerk LOGIN CREATEROLE CREATEDB PASSWORD '{ADMIN_SECRET}'",
+        "GRANT CONNECT ON DATABASE postgres TO clerk",
+        "CREATE ROLE human LOGIN",
+    )
+    sql(module_cli, "CREATE TABLE customer (id int)", app="crm")
+    return module_cli
+
+
+@pytest.fixture(params=["boss", "clerk"])
+def admin(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def ours(tmp_path: Path, theirs: Cli, admin: str) -> Iterator[Cli]:
+    """Our stack on their server, administered by a superuser and by one who may only make roles
+    and databases."""
+    cli = Cli(tmp_path)
+    write(cli, theirs, admin)
+    set_secret(cli, "legacy_admin", ADMIN_SECRET)
+    yield cli
+    for database in ("shop", "shop2", "quiet"):
+        sql(theirs, f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+    for (role,) in sql(theirs, "SELECT rolname FROM pg_roles WHERE rolname IN ('shop', 'report')"):
+        sql(theirs, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+def write(cli: Cli, theirs: Cli, admin: str, settings: str = "", more: str = "") -> None:
+    """The file of our stack."""
+    text = OURS.replace("ADMIN", admin).replace("PORT1", str(theirs.port(1))) + more
+    cli.write(text.replace("SETTINGS", f"\n    settings: {{{settings}}}" if settings else ""))
+
+
+def theirs_as_it_was(theirs: Cli) -> list[object]:
+    """All that is not ours on their server."""
+    return [
+        sql(theirs, "SELECT pg_postmaster_start_time()"),
+        sql(theirs, "SELECT * FROM pg_authid WHERE rolname NOT IN ('shop', 'report') ORDER BY oid"),
+        sql(
+            theirs, "SELECT * FROM pg_database WHERE datname NOT IN ('shop', 'shop2') ORDER BY oid"
+        ),
+        sql(theirs, "SELECT relname, relowner, relacl FROM pg_class ORDER BY oid", database="crm"),
+    ]
+
+
+def test_apps_converge_and_all_else_stays(ours: Cli, theirs: Cli) -> None:
+    before = theirs_as_it_was(theirs)
+    converge(ours)
+    with psycopg.connect(url(ours, "legacy", "shop"), autocommit=True) as shop:
+        shop.execute("CREATE TABLE item (id int)")
+    with psycopg.connect(url(ours, "legacy", "report"), autocommit=True) as report:
+        assert report.execute("SELECT count(*) FROM item").fetchone() == (0,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            report.execute("DELETE FROM item")
+    assert ours.env_of("shop")["LEGACY_DATABASE"] == "shop"
+    assert planned(ours) == []
+    assert theirs_as_it_was(theirs) == before
+    assert not (ours.folder / ".mngdb" / "servers").exists()
+
+
+def test_tampering_is_mended_and_a_secret_changed_by_hand_too(ours: Cli, theirs: Cli) -> None:
+    ours.ok("up")
+    sql(
+        theirs,
+        "ALTER ROLE shop PASSWORD 'guessed'",
+        "ALTER ROLE report CREATEDB CONNECTION LIMIT 1",
+        "GRANT CONNECT ON DATABASE shop TO PUBLIC",
+    )
+    assert {what for _, what in planned(ours)} == {"role shop", "role report", "database shop"}
+    converge(ours)
+    with psycopg.connect(url(ours, "legacy", "shop")):
+        pass
+
+
+def test_the_owner_moves_and_the_app_goes(ours: Cli, theirs: Cli, admin: str) -> None:
+    ours.ok("up")
+    with psycopg.connect(url(ours, "legacy", "shop"), autocommit=True) as shop:
+        shop.execute("CREATE TABLE item (id int)")
+    text = (ours.folder / "mngdb.yaml").read_text()
+    ours.write(text.replace("{legacy: shop}", "{legacy: shop2}").replace("readonly", "owner"))
+    converge(ours)
+    with psycopg.connect(url(ours, "legacy", "report"), autocommit=True) as report:
+        report.execute("ALTER TABLE item ADD x int")
+    ours.write(text.split("  report:")[0])
+    ours.ok("up", "--allow", "role report", "--allow", "database shop")
+    assert planned(ours) == []
+    assert value(theirs, "SELECT count(*) FROM pg_roles WHERE rolname = 'report'") == 0
+
+
+@pytest.mark.parametrize("admin", ["boss"], indirect=True)
+def test_a_foreign_database_or_role_is_taken_over_only_by_name(ours: Cli, theirs: Cli) -> None:
+    more = "  human: {legacy: crm}\n"
+    before = theirs_as_it_was(theirs)
+    write(ours, theirs, "boss", more=more)
+    steps = [s for s in ours.json("plan")["steps"] if s["destructive"]]
+    assert [s["object"] for s in steps] == ["role human"]
+    assert ours.run("up").returncode == 1
+    assert theirs_as_it_was(theirs) == before
+    write(ours, theirs, "boss", more="  newcomer: {legacy: crm}\n")
+    done = ours.run("up")
+    assert done.returncode == 1
+    assert "mngdb up --allow 'database crm'" in done.stderr
+    assert (
+        value(theirs, "SELECT datdba::regrole::text FROM pg_database WHERE datname='crm'") == "crm"
+    )
+    sql(theirs, "DROP ROLE newcomer")
+
+
+@pytest.mark.parametrize("admin", ["boss"], indirect=True)
+def test_a_hot_setting_is_set_and_a_cold_one_becomes_a_remark(ours: Cli, theirs: Cli) -> None:
+    before = value(theirs, "SELECT pg_postmaster_start_time()")
+    write(ours, theirs, "boss", "log_temp_files: 20MB, max_connections: 77")
+    try:
+        steps = converge(ours)
+        assert {"setting log_temp_files"} == {
+            s["object"] for s in steps if s["object"].startswith("setting")
+        }
+        assert value(theirs, "SHOW log_temp_files") == "20MB"
+        (remark,) = [r["text"] for r in ours.json("plan")["remarks"] if "max_conn" in r["text"]]
+        assert remark == "max_connections is 200, asked for 77"
+    finally:
+        sql(theirs, "ALTER SYSTEM RESET ALL", "SELECT pg_reload_conf()")
+    assert value(theirs, "SELECT pg_postmaster_start_time()") == before
+
+
+@pytest.mark.parametrize("admin", ["clerk"], indirect=True)
+def test_settings_without_the_right_to_set_them_are_remarks(ours: Cli, theirs: Cli) -> None:
+    write(ours, theirs, "clerk", "log_temp_files: 20MB")
+    converge(ours)
+    (remark,) = [r for r in ours.json("plan")["remarks"] if "log_temp_files" in r["text"]]
+    assert "not ours" in remark["hint"]
+
+
+@pytest.mark.parametrize("admin", ["clerk"], indirect=True)
+def test_the_secrets_come_from_the_environment(ours: Cli, theirs: Cli) -> None:
+    text = (ours.folder / "mngdb.yaml").read_text()
+    ours.write(text + "vault: environ\n")
+    missing = ours.run("up")
+    assert missing.returncode == 2
+    assert "MNGDB_SECRET_LEGACY_ADMIN" in missing.stderr
+    ours.env = {
+        "MNGDB_SECRET_LEGACY_ADMIN": ADMIN_SECRET,
+        "MNGDB_SECRET_LEGACY_SHOP": "s" * 32,
+        "MNGDB_SECRET_LEGACY_REPORT": "r" * 32,
+    }
+    converge(ours)
+    assert urlsplit(url(ours, "legacy", "shop")).password == "s" * 32
+
+
+@pytest.mark.parametrize("admin", ["boss"], indirect=True)
+def test_a_wrong_administrators_secret_cannot_be_observed(ours: Cli, theirs: Cli) -> None:
+    set_secret(ours, "legacy_admin", "quite-another-secret-of-32-characters")
+    for command in ("plan", "up"):
+        done = ours.run(command)
+        assert done.returncode == 3
+        assert "refuses the secret of boss" in done.stderr
+        assert "quite-another" not in done.stderr + done.stdout
+    assert theirs.json("status")["units"][0]["healthy"]
+
+
+@pytest.mark.parametrize("admin", ["boss"], indirect=True)
+def test_a_server_that_does_not_answer_cannot_be_observed(ours: Cli) -> None:
+    text = (ours.folder / "mngdb.yaml").read_text()
+    port = free_port()
+    ours.write(text.replace("@127.0.0.1:", f"@127.0.0.1:{port}/postgres?x=").replace("=%", "="))
+    for command in ("plan", "up"):
+        done = ours.run(command)
+        assert done.returncode == 3
+        assert f"no PostgreSQL answers at 127.0.0.1:{port}" in done.stderr
+    assert not (ours.folder / ".mngdb" / "servers").exists()
+
+
+@pytest.mark.parametrize("admin", ["boss"], indirect=True)
+def test_a_missing_administrators_secret_is_asked_for(ours: Cli) -> None:
+    (ours.folder / ".mngdb" / "secrets" / "legacy_admin").unlink()
+    done = ours.run("up")
+    assert done.returncode == 2
+    assert "mngdb secret set legacy_admin" in done.stderr

@@ -1,0 +1,61 @@
+"""Hundreds of apps on one server: the work grows with their number, not faster (B5)."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.conftest import Cli
+from tests.live.clients import planned
+from tests.live.postgres import pg, sql, value
+
+pytestmark = [pytest.mark.live, pytest.mark.slow]
+
+HEAD = "name: mng\npostgres: {port: PORT1, memory: 128mb}\napps:\n"
+
+
+def write(cli: Cli, count: int) -> None:
+    cli.write(HEAD + "".join(f"  app{n}: {{postgres: db{n}}}\n" for n in range(count)))
+
+
+def seconds(cli: Cli, *command: str) -> float:
+    """How long a command takes that has to succeed."""
+    begun = time.monotonic()
+    cli.ok(*command)
+    return time.monotonic() - begun
+
+
+def test_plan_and_up_of_many_apps_grow_linearly_on_one_connection_at_a_time(cli: Cli) -> None:
+    write(cli, 1)
+    cli.ok("up")
+    idle = {verb: seconds(cli, verb) for verb in ("plan", "up")}
+    write(cli, 40)
+    few = seconds(cli, "up") - idle["up"]
+    looked = {verb: seconds(cli, verb) - idle[verb] for verb in ("plan", "up")}
+    write(cli, 200)
+    assert seconds(cli, "up") - idle["up"] < 4 * few * 2
+    for verb, before in looked.items():
+        assert seconds(cli, verb) - idle[verb] < 5 * before * 2 + 0.5
+    assert planned(cli) == []
+    assert value(cli, "SELECT count(*) FROM pg_database WHERE datname LIKE 'db%'") == 200
+    assert value(cli, "SELECT current_user", "app199") == "app199"
+    log = "\n".join(cli.json("logs", "postgres", "-n", "20000")["lines"])
+    logins = log.count("connection authorized: user=postgres database=db")
+    assert logins < 200 * 9  # one look at each database for each command and each round
+
+
+def test_databases_are_made_as_fast_as_the_server_alone_makes_them(cli: Cli) -> None:
+    """The same CREATE DATABASE statements, by hand and by `up`, on the same server."""
+    write(cli, 1)
+    cli.ok("up")
+    sql(cli, "CREATE DATABASE warm TEMPLATE template0")
+    begun = time.monotonic()
+    with pg(cli) as connection:
+        connection.execute("SET wal_compression = off")
+        for number in range(40):
+            connection.execute(f"CREATE DATABASE bare{number} TEMPLATE template0")
+    bare = time.monotonic() - begun
+    idle = seconds(cli, "up")
+    write(cli, 41)
+    assert seconds(cli, "up") - idle < bare * 3 + 0.5
