@@ -101,12 +101,16 @@ class Target(Model):
     """Where an instance lives: `local`, or `{external: {url: …}}`."""
 
     local: Local | None = None
+    """Processes on this machine."""
     external: External | None = None
+    """A server that somebody else runs: nothing is started or restarted there."""
 
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
         if value == "local":
+            return {"local": {}}
+        if value == {"local": None}:
             return {"local": {}}
         if isinstance(value, str):
             raise ValueError(  # noqa: TRY004 - pydantic turns only ValueError into its own
@@ -144,7 +148,7 @@ class BaseInstance(Model):
     """Encrypt connections, with a CA that mngdb keeps. Default: the stack's `tls`."""
     memory: Memory | None = None
     """Memory for the server's cache, as a share of what there is (container limits count) or as a
-    size."""
+    size. Default: 25% for PostgreSQL and for MongoDB, for Redis 70% of what they leave."""
     settings: dict[str, SettingValue] = Field(default_factory=dict)
     """The server's own settings, over the defaults that `mngdb config` shows."""
 

@@ -47,14 +47,19 @@ class Binaries(Model):
     """Folders that hold the servers' programs, searched before everything else."""
 
     postgres: str | None = None
+    """Folder with `postgres`, `initdb` and `pg_ctl`."""
     redis: str | None = None
+    """Folder with `redis-server`."""
     mongodb: str | None = None
+    """Folder with `mongod`."""
 
 
 class Vault(Model):
     """Where secrets live: `files`, `environ`, or `{files: {path: …}}`."""
 
     kind: Literal["files", "environ"] = "files"
+    """`files`: one file a secret, readable by its owner only. `environ`: variables called
+    MNGDB_SECRET_INSTANCE_LOGIN, which somebody else sets."""
     path: str | None = None
     """Folder of the secret files. Default: `.mngdb/secrets` beside the file."""
 
@@ -83,16 +88,22 @@ class Keep(Model):
     """How many snapshots stay."""
 
     daily: int = Field(default=7, ge=0)
+    """Daily snapshots that stay."""
     weekly: int = Field(default=4, ge=0)
+    """Weekly snapshots that stay."""
     monthly: int = Field(default=12, ge=0)
+    """Monthly snapshots that stay."""
     point_in_time: Duration = timedelta(hours=24)
+    """How far back any moment can be restored."""
 
 
 class Drill(Model):
     """How often a restore is tried, and how long it may take."""
 
     every: Duration = timedelta(days=90)
+    """How often."""
     rto: Duration = timedelta(minutes=30)
+    """How long a restore may take."""
 
 
 _TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
@@ -108,7 +119,9 @@ class Backup(Model):
     """Backups. This version reads the keys and takes no backups yet."""
 
     store: str = "./backups"
+    """Folder, or `s3://bucket/prefix`."""
     keep: Keep = Field(default_factory=Keep)
+    """How many snapshots stay."""
     at: Annotated[
         str,
         AfterValidator(_time_of_day),
@@ -116,6 +129,7 @@ class Backup(Model):
     ] = "03:00"
     """Time of day, UTC."""
     drill: Drill = Field(default_factory=Drill)
+    """How often a restore is tried, and how long it may take."""
 
 
 AppName = Annotated[str, AfterValidator(check_app)]
@@ -131,7 +145,9 @@ class StackFile(Model):
     tls: bool = False
     """Encrypt connections to every instance that does not say otherwise."""
     vault: Vault = Field(default_factory=Vault)
+    """Where secrets live."""
     binaries: Binaries = Field(default_factory=Binaries)
+    """Folders that hold the servers' programs, searched before everything else."""
     postgres: PostgresInstance | None = None
     """The default PostgreSQL instance."""
     redis: RedisInstance | None = None
@@ -146,6 +162,7 @@ class StackFile(Model):
     )
     """App to instance to right: what each app may use."""
     backup: Backup | None = None
+    """Backups. This version reads the keys and takes no backups yet."""
 
     @field_validator("postgres", "redis", "mongodb", mode="before")
     @classmethod

@@ -18,11 +18,13 @@ from mngdb.spec.problems import KEY, Problem, near, spec_error
 from mngdb.spec.source import Document, Trail
 from mngdb.spec.stack import Stack, declared, resolve
 
+#: Looking for the nearest key takes time: no more errors than this are looked at closely.
+_MOST = 200
 #: A password in a URL, or in PostgreSQL's `name=value` form. Repeats are bounded: a file of one
 #: long word takes no longer than any other.
 _PASSWORD = re.compile(
-    r"://[^/@\s:]{0,200}:(?P<url>[^@\s]{1,500})@"
-    r"|(?<![a-z_])(?:password|passwd|pwd)\s{0,9}=\s{0,9}(?P<pair>[^\s&]{1,500})",
+    r"://[^/@\s:]{0,200}+:[^@\s]{1,500}+@"
+    r"|(?<![a-z_])(?:password|passwd|pwd)\s{0,9}+=\s{0,9}+[^\s&]",
     re.IGNORECASE,
 )
 _SECRET_KEY = re.compile(
@@ -50,8 +52,9 @@ def build(document: Document, files: tuple[Path, ...]) -> Stack:
     try:
         parsed = StackFile.model_validate(document.data)
     except ValidationError as error:
-        problems += [_problem(document, one, ()) for one in error.errors(include_url=False)]
-        raise spec_error(document, problems, files) from None
+        found = error.errors(include_url=False)
+        problems += [_problem(document, one, ()) for one in found[:_MOST]]
+        raise spec_error(document, problems, files, more=max(0, len(found) - _MOST)) from None
     specs = declared(parsed)
     grants: dict[str, dict[str, AnyGrant]] = {}
     for app, rights in parsed.apps.items():
@@ -105,6 +108,7 @@ _WORDS = {
     "string_type": "has to be a text",
     "list_type": "a list is wanted here: [a, b]",
     "dict_type": "a mapping of keys is wanted here",
+    "too_short": "at least one is wanted here",
     "model_type": "a mapping of keys is wanted here",
     "model_attributes_type": "a mapping of keys is wanted here",
 }
@@ -122,7 +126,8 @@ def _problem(
         if _SECRET_KEY.search(key):
             return trail, f"a secret does not belong in the file (key {key!r})", _VAULT_HINT
         known = _known_keys(model, trail[len(prefix) : -1], document.data, prefix)
-        return trail, f"unknown key {_shown(key)}{near(key, known)}", None
+        text = f"unknown key {_shown(key)}{near(key, known)}"
+        return _below(document.data, trail), text, None
     if kind == "missing":
         return trail, f"the key {str(error['loc'][-1])!r} is missing", None
     if kind == "engine" and isinstance(value, dict):
@@ -163,6 +168,17 @@ def _in_data(data: Any, loc: Trail, kind: str) -> Trail:
         else:
             continue
         trail = (*trail, part)
+    return trail
+
+
+def _below(data: Any, trail: Trail) -> Trail:
+    """Where an unknown key stands when a short form holds it one level deeper."""
+    for part in trail[:-1]:
+        data = data[part]
+    if isinstance(data, dict) and trail[-1] not in data:
+        for key, value in data.items():
+            if isinstance(value, dict) and trail[-1] in value:
+                return (*trail[:-1], key, trail[-1])
     return trail
 
 

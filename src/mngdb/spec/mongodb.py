@@ -5,13 +5,20 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mngdb.spec.base import BaseInstance, Model, Port, located
 from mngdb.spec.names import MongoCollectionName, MongoDatabaseName, MongoFieldName
 from mngdb.spec.units import Duration, Milliseconds
 
-Direction = Literal[1, -1, "text", "2d", "2dsphere", "hashed"]
+
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool | float):  # Python takes True and 1.0 for 1; MongoDB does not
+        raise ValueError(f"{str(value).lower()} is no direction; write 1 or -1")  # noqa: TRY004
+    return value
+
+
+Direction = Annotated[Literal[1, -1, "text", "2d", "2dsphere", "hashed"], BeforeValidator(_no_bool)]
 
 
 def _plain(value: Any) -> Any:
@@ -37,7 +44,10 @@ class Index(Model):
     name: Annotated[str, AfterValidator(_index_name)] | None = None
     """Default: made of the fields, as MongoDB does (`username_1`)."""
     unique: bool = False
+    """No two documents may have the same values. Duplicates that are there already are reported,
+    with their count and an example, and nothing is changed."""
     sparse: bool = False
+    """Documents without the field are left out."""
     ttl: Duration | None = None
     """Documents are removed this long after the date in the field; 0s: at that date."""
     partial: Annotated[dict[str, Any], AfterValidator(_plain)] | None = None
@@ -67,6 +77,7 @@ class Database(Model):
     """A database: the indexes of its collections."""
 
     indexes: dict[MongoCollectionName, list[Index]] = Field(default_factory=dict)
+    """Collection to its indexes. One that leaves the file shows in `plan`, and goes on request."""
 
     @model_validator(mode="after")
     def _once(self) -> Database:
@@ -88,20 +99,25 @@ class MongodbInstance(BaseInstance):
     )
 
     engine: Literal["mongodb"] = "mongodb"
+    """The engine: needed under `instances`, known elsewhere."""
     port: Port = 27017
     max_connections: int = Field(default=2000, ge=10, le=100_000)
+    """Connections at the most."""
     slow: Milliseconds = timedelta(milliseconds=100)
     """Operations that take longer are profiled (slowms)."""
     oplog: Annotated[int, Field(ge=990, le=1_000_000)] = 990
     """Size of the oplog in MB: how far back a point in time can lie."""
     databases: dict[MongoDatabaseName, Database] = Field(default_factory=dict)
+    """Database to its indexes. A database that only apps name need not stand here."""
 
 
 class MongodbGrant(Model):
     """An app's right in a MongoDB instance. Short form: the database's name."""
 
     database: MongoDatabaseName
+    """The database; it comes to be with its first document or index."""
     access: Literal["readwrite", "readonly"] = "readwrite"
+    """`readwrite` also makes collections and indexes of its own; both see this database only."""
 
     @model_validator(mode="before")
     @classmethod

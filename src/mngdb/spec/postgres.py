@@ -37,6 +37,7 @@ class PostgresInstance(BaseInstance):
     ) | {"password_encryption": "mngdb: logins are SCRAM only"}
 
     engine: Literal["postgres"] = "postgres"
+    """The engine: needed under `instances`, known elsewhere."""
     version: Version | None = "17"
     port: Port = 5432
     max_connections: int = Field(default=200, ge=10, le=10_000)

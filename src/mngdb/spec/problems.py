@@ -29,9 +29,9 @@ def near(word: str, known: Sequence[str]) -> str:
 
 
 def spec_error(
-    document: Document, problems: Sequence[Problem], files: Sequence[Path] = ()
+    document: Document, problems: Sequence[Problem], files: Sequence[Path] = (), more: int = 0
 ) -> SpecError:
-    """One error that says them all, in the order of the files and their lines."""
+    """One error that says them all, in the order of the files and their lines; `more` are cut."""
     order = {str(path): number for number, path in enumerate(files)}
     found: list[tuple[tuple[int, int, int], str]] = []
     for trail, message, hint in _without_echoes(problems):
@@ -43,8 +43,9 @@ def spec_error(
         found.append(((order.get(place.file, 0), place.line, place.column), text))
     found.sort(key=lambda one: one[0])
     lines = list(dict.fromkeys(text for _, text in found))
-    if len(lines) > _MOST:
-        lines[_MOST:] = [f"… and {len(lines) - _MOST} more"]
+    more += max(0, len(lines) - _MOST)
+    if more:
+        lines[_MOST:] = [f"… and {more} more"]
     return SpecError("\n".join(lines))
 
 

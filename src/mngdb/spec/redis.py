@@ -92,6 +92,7 @@ class RedisInstance(BaseInstance):
     )
 
     engine: Literal["redis"] = "redis"
+    """The engine: needed under `instances`, known elsewhere."""
     version: Version | None = "8"
     port: Port = 6379
     eviction: Eviction = "allkeys-lru"
@@ -117,7 +118,9 @@ class RedisInstance(BaseInstance):
     timeout: Seconds = timedelta(seconds=300)
     """Idle connections are closed after this."""
     tcp_keepalive: Seconds = timedelta(seconds=300)
+    """How often a silent connection is asked whether it still is there."""
     max_clients: int = Field(default=10_000, ge=10, le=1_000_000)
+    """Connections at the most."""
     slow: Duration = timedelta(milliseconds=10)
     """Commands that take longer stand in the slow log."""
     slow_entries: int = Field(default=128, ge=1, le=100_000)
@@ -166,6 +169,7 @@ class RedisGrant(Model):
     channels: list[RedisPattern] | None = None
     """Patterns of its pub/sub channels. Default: the same as `keys`."""
     access: Literal["readwrite", "readonly"] = "readwrite"
+    """`readonly` may read its keys and change none."""
     commands: list[Annotated[str, AfterValidator(_command_rule)]] = Field(default_factory=list)
     """Further ACL rules for commands, after mngdb's own: `+keys`, `-eval`."""
 

@@ -37,27 +37,59 @@ def schema() -> dict[str, Any]:
             short.append({"type": "array", "items": {"type": "string"}})
         definitions[grant.__name__] = {"anyOf": [*short, definitions[grant.__name__]]}
         definitions[instance.__name__]["properties"]["engine"]["default"] = engine
+    definitions["Target"] |= {"minProperties": 1, "maxProperties": 1}
     definitions["Target"] = {"anyOf": [{"const": "local"}, definitions["Target"]]}
+    path = {"type": "object", "properties": {"path": {"type": ["string", "null"]}}}
+    files = {"anyOf": [{"type": "null"}, path | {"additionalProperties": False}]}
     definitions["Vault"] = {
         "anyOf": [
             {"enum": ["files", "environ"]},
             {
                 "type": "object",
-                "properties": {"files": {"type": ["object", "null"]}},
+                "properties": {"files": files},
                 "required": ["files"],
                 "additionalProperties": False,
             },
             definitions["Vault"],
         ]
     }
+    instances = definitions["StackFile"]["properties"]["instances"]
+    ((pattern, of_any),) = instances.pop("patternProperties").items()
+    instances["additionalProperties"] = of_any | {"required": ["engine"]}
+    instances["propertyNames"] = {"pattern": pattern}
     rights = [{"$ref": f"#/$defs/{grant.__name__}"} for _, _, grant in ENGINES.values()]
     definitions["StackFile"]["properties"]["apps"]["additionalProperties"] = {
         "type": "object",
         "additionalProperties": {"anyOf": rights},
         "properties": {e: {"$ref": f"#/$defs/{g.__name__}"} for e, (_, _, g) in ENGINES.items()},
     }
+    for definition in definitions.values():
+        _with_variables(definition)
+    definitions["Variable"] = {
+        "description": "Filled in from the environment when the file is read.",
+        "type": "string",
+        "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}",
+    }
     top = definitions.pop("StackFile")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "$defs": definitions}
+
+
+def _with_variables(part: Any) -> None:
+    """Wherever a number, a word of a list or a patterned text stands, ${VAR} may stand too."""
+    if isinstance(part, list):
+        for one in part:
+            _with_variables(one)
+    if not isinstance(part, dict):
+        return
+    for key in ("anyOf", "oneOf", "items", "additionalProperties"):
+        _with_variables(part.get(key))
+    for one in part.get("properties", {}).values():
+        _with_variables(one)
+    if part.get("type") in ("integer", "boolean") or "enum" in part or "pattern" in part:
+        kept = {k: part.pop(k) for k in ("title", "description", "default") if k in part}
+        inner = dict(part)
+        part.clear()
+        part |= {"anyOf": [inner, {"$ref": "#/$defs/Variable"}], **kept}
 
 
 def _nullable(properties: dict[str, Any], name: str) -> None:

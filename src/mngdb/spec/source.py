@@ -16,12 +16,10 @@ from typing import Any
 import yaml
 
 from mngdb.errors import SpecError, UsageError
-from mngdb.spec.yaml12 import MAX_DEPTH, compose, type_of
+from mngdb.spec.yaml12 import MAX_DEPTH, MAX_NODES, Written, compose, type_of
 
 #: A file larger than this is not a description of a stack; 500 apps need about 50 KB.
 MAX_BYTES = 1 << 20
-#: Aliases are followed at most to this many nodes ("billion laughs").
-MAX_NODES = 100_000
 
 Trail = tuple[str | int, ...]
 
@@ -58,21 +56,6 @@ class Document:
         while trail and trail not in self.values:
             trail = trail[:-1]
         return self.values[trail]
-
-
-class Written(float):
-    """A number whose text says more: the version 17.10 is not 17.1."""
-
-    text: str
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (_written, (self.text,))
-
-
-def _written(text: str) -> float:
-    number = Written(text)
-    number.text = text
-    return number
 
 
 def read(path: Path, variables: Mapping[str, str]) -> Document:
@@ -167,7 +150,7 @@ class _Reader:
                 number = float(filled)
                 if math.isinf(number):
                     raise self.fail(node, f"{_cut(filled)} is too large a number")
-                return number if str(number) == filled else _written(filled)
+                return number if str(number) == filled else Written.of(filled)
         except ValueError:  # int() takes 4300 digits at the most
             raise self.fail(node, f"{_cut(filled)} is too large a number") from None
         return filled

@@ -14,6 +14,8 @@ import yaml
 from mngdb.errors import SpecError
 
 MAX_DEPTH = 50
+#: Aliases are followed at most to this many values ("billion laughs").
+MAX_NODES = 100_000
 
 _CORE = "tag:yaml.org,2002:"
 #: Name, pattern, first characters. `03:00`, `on`, `no`, `0x10` and dates are texts.
@@ -25,6 +27,25 @@ _TYPES = (
 )
 _PATTERNS = {name: re.compile(pattern) for name, pattern, _ in _TYPES}
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class Written(float):
+    """A number whose text says more: the version 17.10 is not 17.1."""
+
+    text: str
+
+    @classmethod
+    def of(cls, text: str) -> Written:
+        """From its text."""
+        number = cls(text)
+        number.text = text
+        return number
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Written.of, (self.text,))
+
+    def __deepcopy__(self, memo: object) -> Written:
+        return self
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -41,15 +62,25 @@ class _Dumper(yaml.SafeDumper):
 for _name, _pattern, _first in _TYPES:
     for _kind in (_Loader, _Dumper):
         _kind.add_implicit_resolver(_CORE + _name, re.compile(f"^(?:{_pattern})$"), _first)
-# a dollar sign would be filled in when the file is read again
+
+
 _Dumper.add_representer(
-    str, lambda dumper, text: dumper.represent_scalar(_CORE + "str", text.replace("$", "$$"))
+    Written, lambda dumper, number: dumper.represent_scalar(_CORE + "float", number.text)
 )
 
 
 def dump(data: Any) -> str:
     """YAML that reads back as `data`."""
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return yaml.dump(_escaped(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _escaped(data: Any) -> Any:
+    """A dollar sign in a value, never in a key, is filled in when the file is read again."""
+    if isinstance(data, dict):
+        return {key: _escaped(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_escaped(value) for value in data]
+    return data.replace("$", "$$") if isinstance(data, str) else data
 
 
 def type_of(text: str) -> str:
@@ -103,6 +134,7 @@ class _Composer:
         self.loader, self.name = loader, name
         self.anchors: dict[str, yaml.Node] = {}
         self.open: set[int] = set()
+        self.nodes = 0
 
     def document(self) -> yaml.Node | None:
         self.loader.get_event()  # the stream's start
@@ -122,6 +154,9 @@ class _Composer:
     def node(self, depth: int) -> yaml.Node:
         event: Any = self.loader.get_event()
         mark = event.start_mark
+        self.nodes += 1
+        if self.nodes > 2 * MAX_NODES:  # keys are nodes too
+            raise self.fail(mark, f"more than {MAX_NODES} values")
         if depth > MAX_DEPTH:
             raise self.fail(mark, f"nested deeper than {MAX_DEPTH} levels")
         if isinstance(event, yaml.AliasEvent):
