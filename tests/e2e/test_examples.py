@@ -1,0 +1,104 @@
+"""The examples come up as they stand; only their ports are others here, from a second file."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pymongo
+import pytest
+import redis
+
+from tests.conftest import ROOT, Cli
+
+pytestmark = pytest.mark.live
+BOTH = ("-f", "mngdb.yaml", "-f", "ports.yaml")
+
+
+def start(cli: Cli, example: str, name: str, ports: str) -> Iterator[Cli]:
+    shutil.copy(ROOT / "examples" / example / "mngdb.yaml", cli.folder)
+    for number in range(1, 4):
+        ports = ports.replace(f"PORT{number}", str(cli.port(number)))
+    (cli.folder / "ports.yaml").write_text(ports)
+    try:
+        cli.ok(*BOTH, "up")
+        yield cli
+    finally:
+        cli.ok(*BOTH, "destroy", "--yes", name)
+
+
+@pytest.fixture(scope="module")
+def mng(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    cli = Cli(tmp_path_factory.mktemp("mng"))
+    yield from start(cli, "mng-db", "mng", "postgres: {port: PORT1}\nredis: {port: PORT2}\n")
+
+
+@pytest.fixture(scope="module")
+def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    cli = Cli(tmp_path_factory.mktemp("chat"))
+    yield from start(cli, "chat-app", "chat", "mongodb: {port: PORT1}\nredis: {port: PORT2}\n")
+
+
+def healthy(cli: Cli) -> dict[str, str]:
+    units = cli.json(*BOTH, "status")["units"]
+    assert all(unit["healthy"] for unit in units)
+    return {unit["name"]: unit["version"].split(".")[0] for unit in units}
+
+
+def test_the_management_database_is_postgresql_17_and_redis_8(mng: Cli) -> None:
+    assert healthy(mng) == {"mng-pg": "17", "mng-redis": "8"}
+    assert mng.run(*BOTH, "plan", "--exit-code").returncode == 0
+
+
+def test_grafana_and_keycloak_own_a_database_each_and_see_no_other(mng: Cli) -> None:
+    for app, other in (("grafana", "keycloak"), ("keycloak", "grafana")):
+        env = mng.json(*BOTH, "env", app)
+        with psycopg.connect(env["POSTGRES_URL"]) as connection:
+            connection.execute("create table t (a int)")
+            found = connection.execute("select current_database(), current_user").fetchone()
+            assert found == (app, app)
+            connection.rollback()
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(env["POSTGRES_URL"].rpartition("/")[0] + "/" + other)
+        with redis.Redis.from_url(env["REDIS_URL"]) as client:
+            assert client.set(f"{app}:session", "1", ex=60)
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.get(f"{other}:session")
+
+
+def test_the_chat_stack_is_healthy_and_as_its_file_says(chat: Cli) -> None:
+    assert set(healthy(chat)) == {"chat-mongo", "chat-redis"}
+    assert chat.run(*BOTH, "plan", "--exit-code").returncode == 0
+    assert chat.run(*BOTH, "doctor", "chat-app").returncode == 0
+
+
+def test_the_guides_seven_indexes_are_there(chat: Cli) -> None:
+    env = chat.json(*BOTH, "env", "chat-app")
+    found = {}
+    client: pymongo.MongoClient[Any]
+    with pymongo.MongoClient(env["MONGO_URI"]) as client:
+        database = client["chatdb"]
+        for collection in database.list_collection_names():
+            for name, index in database[collection].index_information().items():
+                if name != "_id_":
+                    options = (index.get("unique", False), index.get("expireAfterSeconds"))
+                    found[collection, tuple(index["key"])] = options
+    assert found == {
+        ("users", (("username", 1),)): (True, None),
+        ("messages", (("roomId", 1), ("createdAt", -1))): (False, None),
+        ("messages", (("senderId", 1), ("createdAt", -1))): (False, None),
+        ("rooms", (("participants", 1),)): (False, None),
+        ("refreshtokens", (("userId", 1), ("isRevoked", 1))): (False, None),
+        ("refreshtokens", (("jti", 1),)): (True, None),
+        ("refreshtokens", (("expiresAt", 1),)): (False, 0),
+    }
+
+
+def test_every_example_has_a_readme_that_names_its_commands() -> None:
+    folders = [path.parent for path in Path(ROOT, "examples").glob("*/mngdb.yaml")]
+    assert len(folders) >= 2
+    for folder in folders:
+        assert "mngdb up" in (folder / "README.md").read_text()
