@@ -1,0 +1,109 @@
+"""The generated pages are as the code says, and say something of every key."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from mngdb.cli.main import COMMANDS
+from mngdb.spec.file import ENGINES, StackFile
+from mngdb.spec.load import members
+from mngdb.spec.schema import descriptions
+from tests.unit.spec import stack
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs"
+
+
+def models() -> list[type[BaseModel]]:
+    """Every model of the file."""
+    found: list[type[BaseModel]] = []
+    waiting = [StackFile, *(grant for _, _, grant in ENGINES.values())]
+    while waiting:
+        model = waiting.pop()
+        if model not in found:
+            found.append(model)
+            for info in model.model_fields.values():
+                waiting += members(info.annotation)
+    return found
+
+
+def generate(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, ROOT / "scripts" / "generate-docs", *arguments],
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+
+
+def test_the_pages_are_fresh() -> None:
+    done = generate("--check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_stale_page_is_noticed_and_mended(tmp_path: Path) -> None:
+    for name in ("file.md", "commands.md"):
+        (tmp_path / name).write_text((PAGES / name).read_text())
+    (tmp_path / "file.md").write_text("old")
+    done = generate("--check", "--folder", str(tmp_path))
+    assert (done.returncode, (tmp_path / "file.md").read_text()) == (1, "old")
+    assert "file.md" in done.stderr
+    assert "commands.md" not in done.stderr
+    assert generate("--folder", str(tmp_path)).returncode == 0
+    assert (tmp_path / "file.md").read_text() == (PAGES / "file.md").read_text()
+
+
+@pytest.mark.parametrize("model", models(), ids=lambda model: model.__name__)
+def test_every_key_has_a_description(model: type[BaseModel]) -> None:
+    said = descriptions(model)
+    assert [key for key in model.model_fields if len(said.get(key, "")) < 5] == []
+    assert model.__doc__
+
+
+def test_every_key_stands_on_the_page() -> None:
+    page = (PAGES / "file.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.*?) \|$", page, re.MULTILINE)
+    assert sorted(key for key, *_ in rows) == sorted(
+        key for model in models() for key in model.model_fields
+    )
+    assert all(cell for row in rows for cell in row)
+
+
+def test_every_example_of_the_page_loads() -> None:
+    examples = re.findall(r"```yaml\n(.*?)```", (PAGES / "file.md").read_text(), re.DOTALL)
+    assert len(examples) > len(models())
+    for text in examples:
+        assert stack(text).instances
+
+
+def test_every_command_stands_on_the_page() -> None:
+    page = (PAGES / "commands.md").read_text()
+    for name in COMMANDS:
+        assert f"\n## mngdb {name}\n" in page
+    for option in ("--with", "--exit-code", "--allow", "--prune", "--follow", "--yes"):
+        assert f"`{option}" in page or f", {option}" in page
+
+
+def test_every_link_of_a_page_has_its_heading() -> None:
+    for name in ("file.md", "commands.md"):
+        page = (PAGES / name).read_text()
+        heads = {
+            re.sub(r"[^a-z0-9_-]", "", head.lower().replace(" ", "-"))
+            for head in re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+        }
+        links = re.findall(r"\]\(#([^)]*)\)", page)
+        assert links
+        assert set(links) <= heads
+
+
+def test_the_tutorial_names_commands_that_exist() -> None:
+    page = (PAGES / "tutorial.md").read_text()
+    named = re.findall(r"^\$ mngdb (\S+)", page, re.MULTILINE)
+    assert {"init", "plan", "up", "env", "doctor", "down", "destroy"} <= set(named) <= set(COMMANDS)
+    assert not re.search(r"(PASSWORD=|://shop:)'?[A-Za-z0-9]", page)  # secrets are masked
