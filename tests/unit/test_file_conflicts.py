@@ -1,0 +1,139 @@
+"""What cannot be true together, and secrets, which no file may hold."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.spec import refused, stack
+
+SECRET = "geheim-4711"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: x", "1:1: the file names no database\n  hint: add 'postgres: {}'"),
+        (
+            "postgres:\nredis: {port: 5432}",
+            "2:15: redis.port: redis and postgres both want port 5432\n  hint: give redis a port",
+        ),
+        (
+            "postgres:\ninstances: {b: {engine: postgres}}",
+            "2:16: instances.b.port: b and postgres both want port 5432",
+        ),
+        (
+            "postgres:\ninstances: {pg: {engine: redis}}",
+            "2:17: instances.pg: pg and postgres would both be called mng-pg",
+        ),
+        (
+            "postgres:\napps: {a: {postgres: x}, b: {postgres: x}}",
+            "2:40: apps.b.postgres: a and b both own the database 'x' of postgres\n"
+            "  hint: give b 'access: readwrite'",
+        ),
+        (
+            "postgres:\napps: {a: {redis: x}}",
+            "2:12: the app a uses redis, which this file does not have\n  hint: add 'redis: {}'",
+        ),
+        ("postgres:\napps: {a: {legacy: x}}", "2:12: unknown instance 'legacy'; known are: postg"),
+        ("redis: {bind: [10.0.0.1]}", "1:15: redis.bind: redis listens beyond loopback without"),
+        ("redis: {bind: [127.0.0.1, '::2']}", "1:15: redis.bind: redis listens beyond loopback"),
+        (
+            "tls: true\nredis: {tls: false, bind: [10.0.0.1]}",
+            "2:27: redis.bind: redis listens beyond loopback",
+        ),
+        (
+            "redis: {target: {external: {url: 'redis://h'}}, port: 1}",
+            "1:55: redis.port: the port of an external server is in its url",
+        ),
+        (
+            "redis: {target: {local: {data: x}}}",
+            "1:17: redis.target: data and account are said once, for the stack",
+        ),
+        (
+            "postgres: {target: {external: {url: 'redis://h'}}}",
+            "1:37: postgres.target.external.url: a postgres server is wanted: postgresql://",
+        ),
+        (
+            "redis: {target: {external: {url: 'redis://'}}}",
+            "1:34: redis.target.external.url: a r",
+        ),
+        ("redis: {target: {external: {url: 'redis://[x'}}}", "1:34: redis.target.external.url: a"),
+        (
+            "mongodb: {databases: {shop: {}}}\napps: {a: {mongodb: Shop}}",
+            "2:21: apps.a.mongodb: MongoDB cannot keep 'shop' and 'Shop' apart",
+        ),
+        (
+            "vault: environ\nredis:\napps: {a-b: {redis: x}, a_b: {redis: y}}",
+            "3:38: apps.a_b.redis: the secrets redis_a-b and redis_a_b would be the same variable, "
+            "REDIS_A_B",
+        ),
+    ],
+)
+def test_a_conflict_is_said_at_its_place(text: str, said: str) -> None:
+    assert refused(text).startswith(f"mngdb.yaml:{said}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgres:\napps: {a: {postgres: x}, b: {postgres: {database: x, access: readwrite}}}",
+        "mongodb:\napps: {a: {mongodb: x}, b: {mongodb: x}}",
+        "tls: true\nredis: {bind: [10.0.0.1]}",
+        "redis: {bind: [127.0.0.9, '::1']}",
+        "postgres:\ninstances: {b: {engine: postgres, port: 5433}}\n"
+        "apps: {a: {postgres: x, b: x}, c: {b: y}}",
+        "redis:\ninstances: {b: {engine: redis, target: {external: {url: 'rediss://h:6379'}}}}",
+        "redis:\napps: {a-b: {redis: x}, a_b: {redis: y}}",
+        "target: {local: {data: /x, account: y}}\nredis:",
+    ],
+)
+def test_what_fits_together_is_taken(text: str) -> None:
+    stack(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"postgres: {{target: {{external: {{url: 'postgresql://a:{SECRET}@h/x'}}}}}}",
+        f"postgres: {{target: {{external: {{url: 'postgresql://a@h/x?password={SECRET}'}}}}}}",
+        f"postgres: {{target: {{external: {{url: 'postgresql://a:x/{SECRET}@h/x'}}}}}}",
+        f"redis: {{target: {{external: {{url: 'redis://:{SECRET}@h'}}}}}}",
+        f"redis: {{target: 'redis://:{SECRET}@h'}}",
+        f"redis: {{bind: ['redis://:{SECRET}@h']}}",
+        f"redis: {{version: 'redis://:{SECRET}@h'}}",
+        f"redis: {{port: 'redis://:{SECRET}@h'}}",
+        f"vault: 'x://u:{SECRET}@h'\nredis:",
+        f"postgres:\napps: {{a: {{postgres: 'x://u:{SECRET}@h'}}}}",
+        f"postgres: {{settings: {{primary_conninfo: 'host=h password={SECRET}'}}}}",
+        f"postgres: {{settings: {{'my.password': {SECRET}}}}}",
+        f"redis: {{settings: {{requirepass: {SECRET}}}}}",
+        f"redis: {{password: {SECRET}}}",
+        f"password: {SECRET}\nredis:",
+        f"postgres:\napps: {{a: {{password: {SECRET}, postgres: x}}}}",
+        f"postgres:\napps: {{a: {{postgres: {{database: x, passwd: {SECRET}}}}}}}",
+        f"instances: {{q: {{engine: redis, secret: {SECRET}}}}}",
+        f"backup: {{store: 's3://key:{SECRET}@bucket'}}\nredis:",
+        f"backup: {{access_key: {SECRET}}}\nredis:",
+        f"vault: {{files: {{token: {SECRET}}}}}\nredis:",
+    ],
+)
+def test_a_literal_secret_is_refused_and_never_shown(text: str) -> None:
+    said = refused(text)
+    assert SECRET not in said
+    assert said.startswith("mngdb.yaml:")
+
+
+@pytest.mark.parametrize("key", ["password", "passwd", "auth", "api_key", "accessKey", "token"])
+def test_a_key_that_asks_for_a_secret_is_refused_with_the_right_place(key: str) -> None:
+    assert refused(f"redis:\n  {key}: {SECRET}\n").splitlines() == [
+        f"mngdb.yaml:2:3: a secret does not belong in the file (key '{key}')",
+        "  hint: secrets live in the vault: mngdb makes them, or 'mngdb secret set NAME' reads one "
+        "from standard input",
+    ]
+
+
+def test_a_secret_that_a_variable_brings_is_refused_too() -> None:
+    text = "redis: {target: {external: {url: '${URL}'}}}"
+    said = refused(text, URL=f"redis://:{SECRET}@h")
+    assert "a password does not belong in the file" in said
+    assert SECRET not in said
