@@ -44,7 +44,8 @@ def tail(path: Path, size: int = 1 << 16, since: int = 0) -> str:
 def cause(text: str) -> str:
     """The line that says why a server ended: the last that complains, else the last one."""
     lines = [_plain(line) for line in text.splitlines()]
-    told = [line for line in lines if line and _CAUSE.search(line)]
+    # Redis: "*** FATAL CONFIG FILE ERROR ***" is a headline, what follows it says why
+    told = [line for line in lines if _CAUSE.search(line) and not line.startswith("***")]
     fatal = [line for line in told if re.search(r"FATAL|PANIC", line)]
     return last_line("\n".join(fatal or told or lines))
 
