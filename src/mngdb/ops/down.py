@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from mngdb.errors import MngdbError, UsageError
 from mngdb.model import Step
-from mngdb.ops import audit
+from mngdb.ops import audit, registry
 from mngdb.ops.context import Context
-from mngdb.spec.stack import Instance
+from mngdb.targets.local.layout import Note
 from mngdb.targets.local.lock import lock
 
 
@@ -25,25 +25,24 @@ def down(context: Context, on_stop: Callable[[str], None]) -> list[str]:
 
 
 def _stop(context: Context, on_stop: Callable[[str], None], *, log: bool) -> list[str]:
-    def one(instance: Instance) -> str | None:
-        step = Step(
-            instance.name, instance.engine, "stop", instance.unit, "cleanly", lambda _: None
-        )
+    def one(note: Note) -> str | None:
+        step = Step(note.instance, note.engine, "stop", note.unit, "cleanly", lambda _: None)
         try:
-            ran = context.host.stop(instance.unit, context.engine(instance).stop_signal)
+            ran = context.host.stop(note.unit, registry.engine(note.engine).stop_signal)
         except MngdbError as error:
             if log:
                 audit.note(context.stack.state, "down", step, error.message)
             raise
         if ran:
-            on_stop(instance.unit)
+            on_stop(note.unit)
             if log:
                 audit.note(context.stack.state, "down", step)
-        return instance.unit if ran else None
+        return note.unit if ran else None
 
-    managed = [i for i in context.stack.instances.values() if not i.target.external]
-    with ThreadPoolExecutor(max(1, min(16, len(managed)))) as pool:
-        return [name for name in list(pool.map(one, managed)) if name]
+    # what was made here, also when the file no longer says so
+    notes = context.host.layout.units()
+    with ThreadPoolExecutor(max(1, min(16, len(notes)))) as pool:
+        return [name for name in list(pool.map(one, notes)) if name]
 
 
 def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> None:

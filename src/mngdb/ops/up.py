@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mngdb.errors import MngdbError
 from mngdb.model import Asked, Remark, Step
-from mngdb.ops import audit, status, workers
+from mngdb.ops import audit, leftovers, status, workers
 from mngdb.ops.context import Context
 from mngdb.ops.converge import Converger, Done, Progress, Survey
 from mngdb.spec.stack import Instance
@@ -47,10 +47,11 @@ def plan(context: Context) -> Plan:
         found = Converger(context, asked[instance.name], emit).survey()
         return Survey(tuple(step.bare() for step in found.steps), found.remarks)
 
+    steps += [step.bare() for step in leftovers.steps(context)]
     surveys = [r.get() for r in workers.each(context.stack, job, lambda _: None).values()]
     return Plan(
         (*steps, *(step for survey in surveys for step in survey.steps)),
-        tuple(_backup_remark(context))
+        tuple(_backup_remark(context) + leftovers.remarks(context))
         + tuple(remark for survey in surveys for remark in survey.remarks),
     )
 
@@ -70,6 +71,12 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
     with lock(state / "lock", "up"):
         if managed:
             context.host.layout.prepare()
+        for step in leftovers.steps(context):
+            # first: another instance may want the port
+            step.run(context.host)
+            audit.note(state, "up", step)
+            report.done.append(step)
+            on_event(Done(step.bare()))
         for one in asked.values():
             _preflight(context, one)
         for name in context.missing_secrets():
@@ -114,7 +121,7 @@ def _collect(
     results: Mapping[str, workers.Result[tuple[Survey, status.UnitStatus]]],
 ) -> None:
     known, seconds = {}, {}
-    report.remarks += _backup_remark(context)
+    report.remarks += _backup_remark(context) + leftovers.remarks(context)
     units = {instance.unit for instance in context.stack.instances.values()}
     if any(step.action == "create" and step.object in units for step in report.done):
         report.remarks += _elsewhere_remark(context)

@@ -10,10 +10,12 @@ from mngdb.spec.base import EngineName, Target
 from mngdb.spec.file import ENGINES, AnyGrant, AnyInstance, Backup, StackFile
 from mngdb.spec.units import Amount
 
-#: Share of its part of the machine that a server's cache takes when the file says nothing:
-#: PostgreSQL's manual (shared_buffers), MongoDB's own default, the guide's 70 % for Redis. The
-#: machine's memory is parted evenly among the stack's servers on it.
-_SHARES = {"postgres": 0.25, "mongodb": 0.50, "redis": 0.70}
+#: Share of the machine that a server's cache takes when the file says nothing. PostgreSQL and
+#: MongoDB would have to restart for another value, so theirs do not depend on the neighbours: less
+#: than each one's manual gives to a machine of its own. Redis takes another value while it runs:
+#: the guide's 70 % of what the others leave.
+_SHARES = {"postgres": 0.15, "mongodb": 0.25}
+_REDIS_SHARE = 0.70
 
 
 @dataclass(frozen=True)
@@ -98,15 +100,14 @@ def resolve(
 
 
 def _memory(source: StackFile, specs: Mapping[str, AnyInstance]) -> dict[str, Amount]:
-    """Memory of each instance: what the file says, else a share of an even part of the rest."""
-    silent = [
-        name
+    """Memory of each instance: what the file says, else the engine's share."""
+    here = {n: s for n, s in specs.items() if (s.target or source.target).external is None}
+    found = {
+        name: spec.memory or Amount(share=_SHARES[spec.engine])
         for name, spec in specs.items()
-        if spec.memory is None and (spec.target or source.target).external is None
-    ]
-    said = sum(spec.memory.share or 0.0 for spec in specs.values() if spec.memory)
-    part = max(0.1, 1 - said) / max(1, len(silent))
-    return {
-        name: spec.memory or Amount(share=round(_SHARES[spec.engine] * part, 4))
-        for name, spec in specs.items()
+        if spec.memory or spec.engine != "redis"
     }
+    left = max(0.1, 1 - sum(found[name].share or 0.0 for name in here if name in found))
+    silent = max(1, sum(name not in found for name in here))
+    rest = Amount(share=round(_REDIS_SHARE * left / silent, 4))
+    return {name: found.get(name, rest) for name in specs}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 import subprocess
@@ -153,6 +154,9 @@ class LocalHost:
     def write(self, unit: Unit, asked: Asked) -> None:
         """Write the unit's files, certificates included, where they differ."""
         folder = self.layout.prepare_unit(unit.name)
+        note = json.dumps({"instance": unit.instance, "engine": unit.engine})
+        if _read(folder.note) != note:
+            disk.write(folder.note, note)
         if asked.instance.tls:
             self._certificate(folder, asked.instance)
         for file in unit.files:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from pathlib import Path
 from mngdb import disk
 from mngdb.errors import MngdbError
 from mngdb.run import Account
-from mngdb.spec.base import Local
+from mngdb.spec.base import EngineName, Local
 from mngdb.spec.stack import Stack
 
 SYSTEM = Path("/var/lib/mngdb")
@@ -60,9 +61,23 @@ class UnitFolder:
         return self.run / "prepare.pid"
 
     @property
+    def note(self) -> Path:
+        """Says whose folder it is, also when the file no longer does."""
+        return self.root / "unit.json"
+
+    @property
     def applied(self) -> Path:
         """Holds the digest of the files that the running server is known to have read."""
         return self.root / "applied"
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a unit's folder says of itself."""
+
+    unit: str
+    instance: str
+    engine: EngineName
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,18 @@ class Layout:
             digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
             run = Path("/tmp") / f"mngdb-{self.uid}-{digest}"  # noqa: S108 - made 0700, checked
         return UnitFolder(root, run)
+
+    def units(self) -> list[Note]:
+        """Every unit that was ever made here. Raises MngdbError for a damaged note."""
+        found = []
+        for path in sorted(self.servers.glob("*/unit.json")):
+            try:
+                found.append(Note(path.parent.name, **json.loads(path.read_text())))
+            except (ValueError, TypeError):
+                raise MngdbError(
+                    f"{path} is damaged", "remove it; 'mngdb up' writes it anew"
+                ) from None
+        return found
 
     @property
     def uid(self) -> int:

@@ -102,13 +102,14 @@ def _candidates(known: _Known, folder: str | None) -> Iterator[tuple[Path, str]]
         return
     on_path = shutil.which(known.server)
     if on_path:
-        # Debian links /usr/bin/postgres to a folder that has initdb and the others beside it
-        yield Path(on_path).resolve(), "PATH"
+        # Debian links /usr/bin/postgres to a folder that has initdb and the others beside it; its
+        # redis-server is a link to redis-check-rdb, which looks at the name that it is called by
+        yield Path(on_path).resolve().parent / known.server, "PATH"
     for pattern in known.folders:
         root = Path("/")
         for found in sorted(root.glob(pattern.lstrip("/")), reverse=True):
             if (found / known.server).is_file():
-                yield (found / known.server).resolve(), str(found)
+                yield found / known.server, str(found)
     distribution, module, inner = known.wheel
     wheel = _wheel(module)
     if wheel is not None and (wheel / inner / known.server).is_file():

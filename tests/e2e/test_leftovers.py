@@ -1,0 +1,64 @@
+"""An instance that leaves the file is stopped; its data stays and comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.conftest import Cli
+
+pytestmark = pytest.mark.live
+
+BOTH = """
+redis: {port: PORT1, memory: 64mb}
+instances: {queue: {engine: redis, port: PORT2}}
+apps: {shop: {redis: "shop:*", queue: "jobs:*"}}
+"""
+ONE = 'redis: {port: PORT1, memory: 64mb}\napps: {shop: {redis: "shop:*"}}\n'
+#: The same port under another name.
+RENAMED = "redis: {port: PORT1, memory: 64mb}\ninstances: {jobs: {engine: redis, port: PORT2}}\n"
+
+
+def _queue(cli: Cli) -> redis.Redis:
+    return redis.Redis.from_url(cli.env_of("shop")["QUEUE_URL"], decode_responses=True)
+
+
+def test_it_is_stopped_and_its_data_comes_back(cli: Cli) -> None:
+    cli.write(BOTH)
+    cli.ok("up")
+    with _queue(cli) as client:
+        client.set("jobs:1", "kept")
+    cli.write(ONE)
+    stops = [(s["action"], s["object"]) for s in cli.json("plan")["steps"]]
+    assert stops == [("stop", "mng-queue")]
+    report = cli.json("up")
+    assert [(s["action"], s["object"]) for s in report["steps"]] == stops
+    assert any("mng-queue" in remark["text"] for remark in report["remarks"])
+    assert cli.run("plan", "--exit-code").returncode == 0
+    cli.write(BOTH)
+    cli.ok("up")
+    with _queue(cli) as client:
+        assert client.get("jobs:1") == "kept"
+
+
+def test_another_instance_takes_its_port_in_the_same_up(cli: Cli) -> None:
+    cli.write(BOTH)
+    cli.ok("up")
+    cli.write(RENAMED)
+    units = {unit["name"]: unit for unit in cli.json("up")["units"]}
+    assert units["mng-jobs"]["healthy"]
+    assert units["mng-jobs"]["port"] == cli.port(2)
+
+
+@pytest.mark.parametrize("command", [("down",), ("destroy", "--yes", "mng")])
+def test_down_and_destroy_stop_it_too(cli: Cli, command: tuple[str, ...]) -> None:
+    cli.write(BOTH)
+    cli.ok("up")
+    pidfiles = (cli.folder / ".mngdb" / "servers").resolve().glob("*/run/server.pid")
+    pids = [int(path.read_text().split()[0]) for path in pidfiles]
+    assert len(pids) == 2
+    cli.write(ONE)
+    cli.ok(*command)
+    assert not [pid for pid in pids if Path(f"/proc/{pid}/exe").exists()]
