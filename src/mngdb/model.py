@@ -219,6 +219,10 @@ class Engine(Protocol):
         """Every server setting that mngdb wants, as the server takes it. Pure."""
         ...
 
+    def rights(self, asked: Asked) -> list[str]:
+        """What each login may do, line by line as the server is told, without secrets. Pure."""
+        ...
+
     def admin(self, asked: Asked) -> Access:
         """The administrator's access to a managed server."""
         ...

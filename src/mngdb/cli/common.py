@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -67,8 +68,9 @@ def say(text: str = "") -> None:
 
 
 def tell(text: str) -> None:
-    """Progress and remarks, on standard error."""
-    click.echo(text, err=True)
+    """Progress and remarks, on standard error. Nobody reading it is no reason to stop working."""
+    with contextlib.suppress(BrokenPipeError):
+        click.echo(text, err=True)
 
 
 def say_json(document: object) -> None:

@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+from mngdb.errors import MngdbError
 from mngdb.ops.context import Context
 from mngdb.spec.file import ENGINES
+from mngdb.spec.stack import Instance
 from mngdb.spec.yaml12 import dump
 
 
 def as_json(context: Context) -> dict[str, Any]:
-    """The whole file, and the servers' own settings that follow from it, by instance."""
+    """The whole file, the servers' own settings and the logins' rights that follow from it, by
+    instance."""
+    given = {name: _given(context, instance) for name, instance in context.stack.instances.items()}
     return {
         "stack": context.stack.name,
         "file": _file(context),
-        "server_settings": _settings(context),
+        "server_settings": {name: found.settings for name, found in given.items()},
+        "rights": {name: found.rights for name, found in given.items()},
+        "unknown": {name: found.unknown for name, found in given.items() if found.unknown},
     }
 
 
 def as_yaml(context: Context) -> str:
-    """A file that means the same, then the servers' settings as comments."""
-    text = dump(_file(context))
+    """A file that means the same, then what the servers are given as comments."""
     lines = ["", "# what the servers are given:"]
-    for name, settings in _settings(context).items():
+    for name, instance in context.stack.instances.items():
+        found = _given(context, instance)
         lines.append(f"# {name}:")
-        lines += [f"#   {key}: {value}" for key, value in settings.items()]
-    return text + "\n".join(lines)
+        lines += [f"#   {key}: {value}" for key, value in found.settings.items()]
+        lines += [f"#   {right}" for right in found.rights]
+        lines += [f"#   not known: {found.unknown}"] if found.unknown else []
+    return dump(_file(context)) + "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class _Given:
+    settings: dict[str, str]
+    rights: list[str]
+    unknown: str | None = None
+    """Why it cannot be told: the server's program is missing, …"""
+
+
+def _given(context: Context, instance: Instance) -> _Given:
+    try:
+        asked = context.asked(instance, invent=True)
+    except MngdbError as error:
+        return _Given({}, [], error.message)
+    engine = context.engine(instance)
+    return _Given(dict(engine.settings(asked)), engine.rights(asked))
 
 
 def _file(context: Context) -> dict[str, Any]:
@@ -51,12 +77,4 @@ def _file(context: Context) -> dict[str, Any]:
         left_out = {"engine"} if name in ENGINES else set()
         left_out |= {"port"} if external else set()
         place[name] = {k: keys[k] for k in dict.fromkeys(order) if k in keys and k not in left_out}
-    return found
-
-
-def _settings(context: Context) -> dict[str, dict[str, str]]:
-    found = {}
-    for name, instance in context.stack.instances.items():
-        asked = context.asked(instance, invent=True)
-        found[name] = dict(context.engine(instance).settings(asked))
     return found

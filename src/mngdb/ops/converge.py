@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -126,7 +127,7 @@ class Converger:
         state = host.state(unit.name)
         if state != "running":
             # the driver is imported while the server is made and starts
-            threading.Thread(target=self.engine.warm, daemon=True).start()
+            threading.Thread(target=self._warm, daemon=True).start()
             if state == "absent":
                 self.fresh = True
                 self._do(self._create(unit), host)
@@ -142,6 +143,10 @@ class Converger:
         self._do(regain, host)
         with self.session() as session:
             return self._started(session, unit)
+
+    def _warm(self) -> None:
+        with contextlib.suppress(ImportError):  # the session that needs it says so
+            self.engine.warm()
 
     def _started(self, session: Any, unit: Unit, *, again: bool = True) -> Outcome:
         """Go on with a server that was started with the files as they are now."""

@@ -178,4 +178,6 @@ class RedisGrant(Model):
     def _short(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {"keys": [value]}
+        if isinstance(value, dict) and isinstance(value.get("keys"), str):
+            return value | {"keys": [value["keys"]]}
         return {"keys": value} if isinstance(value, list) else value

@@ -44,6 +44,18 @@ class MongodbEngine:
 
         return render.settings(asked)
 
+    def rights(self, asked: Asked) -> list[str]:
+        """The custom role of each app."""
+        from mngdb.engines.mongodb import users
+        from mngdb.spec.mongodb import MongodbGrant
+
+        return [
+            f"role {users.role_name(app)} on {right.database}: "
+            + ", ".join(sorted(action for _, action in users.rights(right)))
+            for app, right in asked.instance.grants.items()
+            if isinstance(right, MongodbGrant)
+        ]
+
     def admin(self, asked: Asked) -> Access:
         """The administrator's access to a managed server."""
         return logins.managed(asked)

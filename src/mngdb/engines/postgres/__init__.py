@@ -40,6 +40,12 @@ class PostgresEngine:
     def settings(self, asked: Asked) -> Mapping[str, str]:
         return render.settings(asked)
 
+    def rights(self, asked: Asked) -> list[str]:
+        lines = [
+            f"pg_hba.conf: {line}" for line in render.hba(asked).splitlines() if line[0] != "#"
+        ]
+        return lines if asked.managed else []
+
     def admin(self, asked: Asked) -> Access:
         spec, site = asked.instance.spec, asked.site
         return Access(

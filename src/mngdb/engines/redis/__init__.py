@@ -45,6 +45,12 @@ class RedisEngine:
     def settings(self, asked: Asked) -> Mapping[str, str]:
         return render.settings(asked)
 
+    def rights(self, asked: Asked) -> list[str]:
+        return [
+            f"user {user.name}: {' '.join(rule for rule in user.rules() if rule[0] != '#')}"
+            for user in acl.wanted(asked).values()
+        ]
+
     def admin(self, asked: Asked) -> Access:
         spec, site = asked.instance.spec, asked.site
         return Access(

@@ -196,6 +196,12 @@ def layout(stack: Stack, local: Local, account: Account | None) -> Layout:
     if link.is_symlink():
         # where the first `up` put it, also after the project moved
         servers = Path(os.path.normpath(stack.state / link.readlink()))
+        wanted = (stack.folder / Path(local.data or "").expanduser()).resolve()
+        if local.data is not None and not servers.resolve().is_relative_to(wanted):
+            raise MngdbError(
+                f"the file says that the data is in {wanted}, and it is in {servers}",
+                f"mngdb down; move {servers} there; ln -sfn {wanted}/{servers.name} {link}",
+            )
     elif account is not None and link.is_dir():
         owner = link.stat().st_uid
         raise MngdbError(
