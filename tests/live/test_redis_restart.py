@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 
 import pytest
 
@@ -63,17 +64,17 @@ def test_another_port_is_a_restart_and_keeps_the_data(cli: Cli) -> None:
 
 
 def test_a_port_that_somebody_else_holds_is_named_and_the_server_runs_on(cli: Cli) -> None:
-    cli.write(
-        FILE.replace("redis:", "redis:", 1) + "instances: {queue: {engine: redis, port: PORT2}}"
-    )
+    cli.write(FILE)
     cli.ok("up")
     put(cli, "a")
-    cli.write(FILE.replace("PORT1", "PORT2"))
-    for command in ("plan", "up"):
-        done = cli.run(command)
-        assert done.returncode == 1, done.stderr
-        assert f"port {cli.port(2)} of 127.0.0.1 is taken by redis-server (pid" in done.stderr
-    cli.write(FILE + "instances: {queue: {engine: redis, port: PORT2}}")
+    with socket.create_server(("127.0.0.1", cli.port(2))):
+        cli.write(FILE.replace("PORT1", "PORT2"))
+        for command in ("plan", "up"):
+            done = cli.run(command)
+            assert done.returncode == 1, done.stderr
+            assert f"port {cli.port(2)} of 127.0.0.1 is taken by" in done.stderr
+            assert f"(pid {os.getpid()})" in done.stderr
+    cli.write(FILE)
     assert cli.json("plan")["steps"] == []
     assert kept(cli) == ["a"]
 

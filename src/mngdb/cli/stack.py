@@ -93,7 +93,7 @@ class _Progress:
         self.width = width
 
     def __call__(self, event: object) -> None:
-        from mngdb.ops.converge import Done, Progress
+        from mngdb.ops.events import Done, Progress
 
         if isinstance(event, Progress):
             tell(f"{event.unit:<{self.width}}  {event.text}")

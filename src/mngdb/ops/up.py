@@ -9,7 +9,8 @@ from mngdb.errors import MngdbError
 from mngdb.model import Asked, Remark, Step
 from mngdb.ops import audit, leftovers, status, workers
 from mngdb.ops.context import Context
-from mngdb.ops.converge import Converger, Done, Progress, Survey
+from mngdb.ops.converge import Converger
+from mngdb.ops.events import Done, Progress, Survey
 from mngdb.spec.stack import Instance
 from mngdb.targets.local.lock import lock
 

@@ -1,0 +1,36 @@
+"""What travels from an instance's work to whoever shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mngdb.model import Remark, Step
+
+
+@dataclass(frozen=True)
+class Progress:
+    """An event: what a unit is doing, for people."""
+
+    unit: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """An event: a step was done (or, with `error`, was tried)."""
+
+    step: Step
+    error: str = ""
+    fresh: bool = False
+    """Whether the unit was made by this very command."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What `plan` shows of one instance, and what `up` could not do."""
+
+    steps: tuple[Step, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    seconds: float = 0.0
+    unmarked: frozenset[str] = frozenset()
+    """Objects for `Context.record`."""

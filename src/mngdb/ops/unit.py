@@ -1,0 +1,199 @@
+"""The unit of a managed instance: made, started, restarted, and reached.
+
+Everything is a step, so that `plan` can show it. Nothing here knows what is in the server.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mngdb.errors import ConnectError, StepError
+from mngdb.model import Action, Asked, Change, Engine, Step, Unit
+from mngdb.ops.events import Progress
+from mngdb.targets.local.host import LocalHost
+from mngdb.targets.local.logs import Started
+
+#: Seconds that a server may take until it answers (it may have to recover after a crash).
+START_TIMEOUT = 120.0
+#: Seconds to look for a running server where the file says, when it was started otherwise.
+_MOVED_TIMEOUT = 1.0
+#: Seconds after which an attempt is made anew, having looked whether the server still lives.
+_ATTEMPT = 0.5
+
+
+@dataclass
+class ManagedUnit:
+    """One server that is ours. `emit` takes Progress."""
+
+    host: LocalHost
+    engine: Engine
+    asked: Asked
+    emit: Callable[[object], None]
+    unit: Unit = field(init=False)
+    child: Started | None = field(init=False, default=None)
+    syncing: Future[None] | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.unit = self.engine.render(self.asked)
+
+    @contextmanager
+    def session(self, patience: float = START_TIMEOUT, moved: float | None = None) -> Iterator[Any]:
+        """The administrator's session. A server that was just started is waited for, `patience`
+        seconds in all, and `moved` seconds where nothing listens."""
+        begun = time.monotonic()
+        deadline = begun + patience
+        with ExitStack() as stack:
+            while True:
+                attempt = self.engine.bootstrap(
+                    self.asked, min(deadline, time.monotonic() + _ATTEMPT)
+                )
+                try:
+                    session = stack.enter_context(attempt)
+                    break
+                except ConnectError as error:
+                    if self.child is not None:
+                        self.host.check(self.unit, self.child)
+                    limit = deadline
+                    if error.kind == "down" and moved is not None:
+                        limit = min(deadline, begun + moved)
+                    if error.kind not in {"down", "starting"} or time.monotonic() > limit:
+                        raise
+            yield session
+
+    def confirm(self) -> None:
+        """Note that the running server has read the files as they are now."""
+        self.host.confirm(self.unit)
+
+    def settle(self) -> None:
+        """Wait until a new data folder is on the disk. Raises OSError."""
+        if self.syncing is not None:
+            self.syncing.result()
+
+    def _step(
+        self,
+        action: Action,
+        what: str,
+        detail: str,
+        run: Callable[[Any], None],
+        *,
+        restart: bool = False,
+    ) -> Step:
+        instance = self.asked.instance
+        return Step(instance.name, instance.engine, action, what, detail, run, restart)
+
+    def _title(self) -> str:
+        if self.asked.site is None:
+            raise ValueError("an external server has no unit")
+        program = self.asked.site.program
+        return f"{self.engine.title} {program.version} from {program.source}"
+
+    def create(self) -> Step:
+        """Make the data folder."""
+        unit = self.unit
+
+        def run(_: Any) -> None:
+            self.emit(Progress(unit.name, f"new data folder for {self._title()}"))
+            self.host.write(unit, self.asked)
+            self.host.prepare(unit)
+            pool = ThreadPoolExecutor(1)
+            self.syncing = pool.submit(self.host.sync, unit)
+            pool.shutdown(wait=False)
+
+        return self._step("create", unit.name, f"data folder, {self._title()}", run)
+
+    def start(self) -> Step:
+        """Start the server."""
+        unit, spec = self.unit, self.asked.instance.spec
+        where = ", ".join(f"{host}:{spec.port}" for host in spec.bind)
+
+        def run(_: Any) -> None:
+            self.emit(Progress(unit.name, f"starting on {where}"))
+            self.host.write(unit, self.asked)
+            self.host.prepare(unit)
+            self.child = self.host.start(unit)
+
+        return self._step("start", unit.name, f"{self._title()} on {where}", run)
+
+    def regain(self, error: ConnectError) -> Step:
+        """The restart after which we reach the server again. Raises `error` where none helps."""
+        host, unit, instance = self.host, self.unit, self.asked.instance
+        if error.kind not in {"auth", "down", "tls"}:
+            raise error
+        if error.kind != "auth" and not self.stale():
+            raise error
+        # where the file says it listens, it may be somebody else who answers
+        host.preflight(unit, instance)
+        if error.kind == "auth":
+            return self.restart("the administrator's secret is another one")
+        return self.restart("its port, address or TLS are not as in the file")
+
+    def stale(self) -> bool:
+        """Whether the running server was started with other files."""
+        host, unit = self.host, self.unit
+        return bool(host.stale_files(unit)) or host.certificate_due(self.asked.instance)
+
+    def patience(self) -> float:
+        """Seconds to look for the running server where the file says that it listens."""
+        return _MOVED_TIMEOUT if self.stale() else START_TIMEOUT
+
+    def restart(self, why: str, hot: tuple[Change, ...] = ()) -> Step:
+        """Stop the server and start it with the files as they should be, after `hot` changes. One
+        that does not start with them runs on with the old ones."""
+        unit = self.unit
+
+        def run(session: Any) -> None:
+            host = self.host
+            if hot:
+                # some settings have to be live before the server stops (Redis: appendonly)
+                self.engine.apply(session, hot)
+            self.emit(Progress(unit.name, f"restarting: {why}"))
+            before = host.snapshot(unit)
+            host.write(unit, self.asked)
+            host.stop(unit.name, self.engine.stop_signal)
+            try:
+                self.child = host.start(unit)
+                with self.session():
+                    pass
+            except StepError as error:
+                # better the old settings than no server
+                host.put_back(unit, before)
+                self.child = host.start(unit)
+                if session is not None:  # else the old ones are not those that we log in by
+                    with self.session():
+                        files = tuple(replace(f, content=before[f.name] or "") for f in unit.files)
+                        host.confirm(replace(unit, files=files))
+                raise StepError(
+                    f"{unit.name} does not start with the new settings and runs with the old "
+                    f"ones: {error.message}",
+                    error.hint,
+                ) from None
+
+        return self._step("restart", unit.name, why, run, restart=True)
+
+    def file_steps(self, changes: tuple[Change, ...]) -> tuple[Step, ...]:
+        """What bring the rendered files to a running server."""
+        host, unit = self.host, self.unit
+        host.verify(unit)
+        stale = host.stale_files(unit)
+        due = host.certificate_due(self.asked.instance)
+        said = [f"{c.name} {c.found} → {c.wanted}" for c in changes]
+        if due:
+            said.append("a new certificate")
+        cold = sorted(set(stale) & unit.cold_files)
+        if due or cold or any(not change.hot for change in changes):
+            hot = tuple(change for change in changes if change.hot)
+            return (self.restart(", ".join(said + cold), hot),)
+        if not stale and not changes:
+            return ()
+
+        def run(session: Any) -> None:
+            host.write(unit, self.asked)
+            self.engine.apply(session, changes)
+
+        detail = ", ".join(said) or ", ".join(stale)
+        return (self._step("reload", unit.name, detail, run),)
