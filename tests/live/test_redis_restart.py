@@ -130,6 +130,23 @@ def test_a_log_from_before_never_brings_the_past_back(cli: Cli) -> None:
     assert kept(cli) == ["new"]
 
 
+def test_a_log_that_was_read_to_be_switched_off_never_comes_back(cli: Cli) -> None:
+    cli.write(FILE)
+    cli.ok("up")
+    put(cli, "old")
+    kill(cli)  # without a snapshot, so that the log is what counts
+    cli.write(NO_LOG)
+    cli.ok("up")
+    assert kept(cli) == ["old"]
+    with redis_as(cli, "shop") as shop:
+        shop.delete("shop:old")
+    put(cli, "new")
+    cli.ok("down")
+    cli.write(FILE)
+    cli.ok("up")
+    assert kept(cli) == ["new"]
+
+
 def test_a_kill_without_warning_keeps_what_the_log_has(cli: Cli) -> None:
     cli.write(FILE.replace("PORT1}", "PORT1, appendfsync: always}"))
     cli.ok("up")

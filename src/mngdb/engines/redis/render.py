@@ -20,14 +20,22 @@ _LISTS = frozenset(
 #: switched on or off while the server was stopped, it would start empty. So it starts with the
 #: newer of what is on disk, and the switch is made live, where Redis carries the data over. A log
 #: that was overtaken is put aside, or a later switch would bring the past back.
+#: A log that is only read to be switched off live is marked: what comes after is in the snapshot
+#: alone, whatever the times of the two files say.
 _START = """\
-log="$2/$3"; rdb="$2/$5"; newer=
+log="$2/$3"; rdb="$2/$5"; mark="$2/.log-was-switched-off"; newer=
+if [ "$6" = yes ] && [ -e "$mark" ]; then
+  [ "$rdb" -nt "$mark" ] && [ -e "$log" ] && mv "$log" "$log.off.$$"
+  rm "$mark" || exit
+fi
+[ -e "$rdb" ] || newer=1
 for file in "$log"/*; do [ "$file" -nt "$rdb" ] && newer=1; done
 if [ "$6" = yes ] && [ ! -e "$log/$4.manifest" ] && [ -e "$rdb" ]; then
   exec "$0" "$1" --appendonly no
 elif [ "$6" = no ] && [ -e "$log/$4.manifest" ]; then
-  [ -n "$newer" ] && exec "$0" "$1" --appendonly yes
-  mv "$log" "$log.off.$$"
+  [ -n "$newer" ] && : >"$mark" && exec "$0" "$1" --appendonly yes
+  mv "$log" "$log.off.$$" || exit
+  rm -f "$mark"
 fi
 exec "$0" "$1"
 """
