@@ -14,8 +14,16 @@ from mngdb.errors import MngdbError
 from mngdb.run import Account
 
 
-def write(path: Path, content: str, *, mode: int = 0o600, owner: Account | None = None) -> None:
-    """Write a file under a temporary name, bring it to the disk, then rename it.
+def write(
+    path: Path,
+    content: str,
+    *,
+    mode: int = 0o600,
+    owner: Account | None = None,
+    durable: bool = True,
+) -> None:
+    """Write a file under a temporary name, bring it to the disk, then rename it. What can be
+    written anew at any time need not be `durable`.
 
     Raises OSError; the old file, if any, is then untouched and nothing is left beside it.
     """
@@ -29,7 +37,8 @@ def write(path: Path, content: str, *, mode: int = 0o600, owner: Account | None 
             data = content.encode()
             while data:
                 data = data[os.write(handle, data) :]
-            os.fsync(handle)
+            if durable:
+                os.fsync(handle)
         finally:
             os.close(handle)
         temporary.replace(path)

@@ -30,7 +30,7 @@ SETTINGS = {
     "synchronous_commit": "on",
     "data_checksums": "on",
     "wal_level": "replica",
-    "wal_compression": "pglz",
+    "wal_compression": "lz4",
     "summarize_wal": "on",
     "max_wal_senders": "10",
     "max_replication_slots": "10",

@@ -54,7 +54,6 @@ def test_databases_are_made_as_fast_as_the_server_alone_makes_them(cli: Cli) -> 
     sql(cli, "CREATE DATABASE warm TEMPLATE template0")
     begun = time.monotonic()
     with pg(cli) as connection:
-        connection.execute("SET wal_compression = off")
         for number in range(30):
             connection.execute(f"CREATE DATABASE bare{number} TEMPLATE template0")
     bare = time.monotonic() - begun

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -105,6 +106,8 @@ class Converger:
             return self._started(session, unit)
 
     def _warm(self) -> None:
+        # the servers that start meanwhile come first; this is the thread's own priority
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         with contextlib.suppress(ImportError):  # the session that needs it says so
             self.engine.warm()
 

@@ -65,9 +65,6 @@ class Session:
         if self._armed:
             return
         guards = {name: value for name, value in _GUARDS.items() if name not in _MAIN_GUARDS}
-        if self.main.info.parameter_status("is_superuser") == "on":
-            # CREATE DATABASE logs every page of the template; compressing takes 6 times as long
-            guards["wal_compression"] = "off"
         execute(
             self.main,
             *(

@@ -33,7 +33,7 @@ def settings(asked: Asked) -> dict[str, str]:
         "synchronous_commit": "on",
         # write-ahead log: ready for archiving, incremental backups and replicas
         "wal_level": "replica",
-        "wal_compression": "pglz",
+        "wal_compression": "lz4",  # a quarter of pglz's time: CREATE DATABASE logs whole pages
         "summarize_wal": "on",
         "max_wal_senders": "10",
         "max_replication_slots": "10",

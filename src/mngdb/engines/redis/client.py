@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import time
@@ -9,32 +10,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from redis.backoff import NoBackoff
-from redis.connection import Connection, SSLConnection
-from redis.exceptions import (
-    AuthenticationError,
-    BusyLoadingError,
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-)
-from redis.exceptions import ConnectionError as DriverConnectionError
-from redis.exceptions import TimeoutError as DriverTimeoutError
-from redis.retry import Retry
+import hiredis
 
+from mngdb.engines.redis.wire import ReplyError, Wire
 from mngdb.errors import ConnectError, StepError
 from mngdb.model import Access
 
 #: Seconds between two tries while a server starts.
 _POLL = 0.005
-#: The driver cuts the error's first word off where it has a class for it.
-_CODES: tuple[tuple[type[RedisError], str], ...] = (
-    (NoPermissionError, "NOPERM"),
-    (OutOfMemoryError, "OOM"),
-    (ReadOnlyError, "READONLY"),
-)
+#: Codes that say nothing to people beyond the words after them.
+_SILENT = frozenset({"NOPERM", "OOM", "READONLY"})
+_DRIVER = (OSError, hiredis.ProtocolError)
 
 
 class RefusedError(StepError):
@@ -51,8 +37,8 @@ class RefusedError(StepError):
 class Session:
     """One connection. Not for several threads."""
 
-    def __init__(self, connection: Any, access: Access) -> None:
-        self._connection = connection
+    def __init__(self, wire: Wire, access: Access) -> None:
+        self._wire = wire
         self.access = access
 
     def ask(self, *command: str) -> Any:
@@ -65,16 +51,10 @@ class Session:
     def ask_all(self, commands: Sequence[Sequence[str]]) -> list[Any]:
         """Many commands in one round trip; a refused one gives its RefusedError as the answer."""
         try:
-            self._connection.send_packed_command(self._connection.pack_commands(commands))
-            return [self._answer() for _ in commands]
-        except (RedisError, OSError) as error:
+            answers = self._wire.ask(commands)
+        except _DRIVER as error:
             raise _connect_error(error, self.access) from error
-
-    def _answer(self) -> Any:
-        try:
-            return self._connection.read_response()
-        except ResponseError as error:
-            return _refused(error)
+        return [_refused(one) if isinstance(one, ReplyError) else one for one in answers]
 
 
 @contextmanager
@@ -83,19 +63,25 @@ def connect(access: Access, timeout: float = 10.0) -> Iterator[Session]:
 
     Raises ConnectError with the kind of the cause.
     """
-    connection = _connection(access, timeout)
     try:
-        session = Session(connection, access)
+        wire = Wire(access, timeout)
+    except _DRIVER as error:
+        raise _connect_error(error, access) from error
+    try:
+        hello = [["AUTH", access.user, access.password.reveal()]] if access.password else []
+        if access.database not in {"", "0"}:
+            hello.append(["SELECT", access.database])
         try:
-            connection.connect()
-        except (RedisError, OSError) as error:
+            answers = wire.ask([*hello, ["PING"]])
+        except _DRIVER as error:
             raise _connect_error(error, access) from error
-        pong = session.ask_all([["PING"]])[0]
-        if isinstance(pong, RefusedError) and pong.code != "NOPERM":
-            raise _connect_error(ResponseError(pong.message), access) from pong
-        yield session
+        for answer in answers:
+            # who may not PING is in all the same
+            if isinstance(answer, ReplyError) and not str(answer).startswith("NOPERM"):
+                raise _connect_error(answer, access) from None
+        yield Session(wire, access)
     finally:
-        connection.disconnect()
+        wire.close()
 
 
 @contextmanager
@@ -144,52 +130,20 @@ def _speaks_plain(access: Access) -> bool:
         return False
 
 
-def _connection(access: Access, timeout: float) -> Any:
-    # Any: the driver types its commands, not its connections
-    plain: Any = Connection
-    encrypted: Any = SSLConnection
-    options: dict[str, Any] = {
-        "host": access.host,
-        "port": access.port,
-        "db": int(access.database or 0),
-        "username": access.user if access.password is not None else None,
-        "password": access.password.reveal() if access.password is not None else None,
-        "socket_timeout": timeout,
-        "socket_connect_timeout": timeout,
-        "decode_responses": True,
-        # names on a foreign server may be any bytes
-        "encoding_errors": "backslashreplace",
-        "protocol": 2,
-        "retry": Retry(NoBackoff(), 0),
-    }
-    if not access.tls:
-        return plain(**options)
-    return encrypted(
-        **options,
-        ssl_cert_reqs="required",
-        ssl_check_hostname=True,
-        ssl_ca_certs=access.ca,
-    )
-
-
-def _refused(error: ResponseError) -> RefusedError:
+def _refused(error: ReplyError) -> RefusedError:
     text = str(error)
-    for kind, code in _CODES:
-        if isinstance(error, kind):
-            return RefusedError(f"Redis refused: {text}", code=code)
-    first = text.split(" ", 1)[0]
-    return RefusedError(
-        f"Redis refused: {text}", code=first if first.isupper() and first.isalpha() else "ERR"
-    )
+    first, _, rest = text.partition(" ")
+    code = first if first.isupper() and first.isalpha() else "ERR"
+    return RefusedError(f"Redis refused: {rest if code in _SILENT else text}", code=code)
 
 
 def _connect_error(error: Exception, access: Access) -> ConnectError:
     """The cause of a failed login or a lost connection, in one sentence."""
     text = " ".join(str(error).split())
     at = f"Redis at {place(access)}"
-    if isinstance(error, BusyLoadingError) or "LOADING" in text:
+    if text.startswith("LOADING"):
         return ConnectError(f"{at} is loading its data", "try again in a moment", "starting")
-    if isinstance(error, AuthenticationError) or "NOAUTH" in text:
+    if re.match(r"WRONGPASS|NOAUTH|ERR AUTH|ERR invalid password", text):
         if access.password is None or "Authentication required" in text:
             return ConnectError(
                 f"{at} asks for a login and none was given", "give a user and its secret", "auth"
@@ -248,16 +202,14 @@ def _network_error(error: Exception, text: str, access: Access, at: str) -> Conn
         )
     if any(isinstance(c, FileNotFoundError) for c in causes) and access.ca:
         return ConnectError(f"the CA file {access.ca} is not there", "run `mngdb up`", "tls")
-    if isinstance(error, DriverTimeoutError | TimeoutError):
+    if isinstance(error, TimeoutError):
         if access.tls and _speaks_plain(access):
             return ConnectError(f"{at} does not use TLS", "compare `tls` on both sides", "tls")
         return ConnectError(f"{at} does not answer", "is it reachable, is it busy?", "down")
-    if isinstance(error, DriverConnectionError | OSError) and (
-        "closed by server" in text or "reset by peer" in text
-    ):
+    if isinstance(error, OSError) and ("closed by server" in text or "reset by peer" in text):
         # a TLS server hangs up on plain text; so does one that stops
         hint = "is it stopping?" if access.tls else "is it stopping, or does it expect TLS?"
         return ConnectError(f"{at} hung up", hint, "down" if access.tls else "tls")
-    if isinstance(error, DriverConnectionError | OSError):
+    if isinstance(error, OSError):
         return ConnectError(f"{at} cannot be reached: {text}", "check host, port, network", "down")
     return ConnectError(f"{at} answers with an error: {text}", None, "other")

@@ -156,13 +156,13 @@ class LocalHost:
         folder = self.layout.prepare_unit(unit.name)
         note = json.dumps({"instance": unit.instance, "engine": unit.engine})
         if _read(folder.note) != note:
-            disk.write(folder.note, note)
+            disk.write(folder.note, note, durable=False)
         if asked.instance.tls:
             self._certificate(folder, asked.instance)
         for file in unit.files:
             path = folder.conf / file.name
             if _read(path) != file.content:
-                disk.write(path, file.content, owner=self.layout.account)
+                disk.write(path, file.content, owner=self.layout.account, durable=False)
 
     def certificate_due(self, instance: Instance) -> bool:
         """Whether the instance's certificate has to be made anew."""
@@ -194,7 +194,7 @@ class LocalHost:
 
     def confirm(self, unit: Unit) -> None:
         """Note that the running server has read the files as they are now."""
-        disk.write(self.layout.unit(unit.name).applied, _digest(unit))
+        disk.write(self.layout.unit(unit.name).applied, _digest(unit), durable=False)
 
     def prepare(self, unit: Unit) -> None:
         """Make the data folder, whole or not at all."""

@@ -1,0 +1,78 @@
+"""RESP over a socket: hiredis packs and parses, nothing else is needed.
+
+redis-py is the field's driver for apps; importing it takes 0.1 to 0.2 s, most of it for its
+asyncio half, and every command of ours would pay that. hiredis is the same team's parser.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Sequence
+from typing import Any
+
+import hiredis
+
+from mngdb.model import Access
+
+_CHUNK = 1 << 16
+_INCOMPLETE = object()
+
+
+class ReplyError(Exception):
+    """An answer that is an error: Redis' own words, the code first."""
+
+
+class Wire:
+    """A connection that is not logged in yet. Not for several threads. Raises OSError
+    (ssl.SSLError and TimeoutError among them) and hiredis.ProtocolError."""
+
+    def __init__(self, access: Access, timeout: float) -> None:
+        context = ssl.create_default_context(cafile=access.ca) if access.tls else None
+        self._socket = socket.create_connection((access.host, access.port), timeout)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # names on a foreign server may be any bytes
+        self._reader = hiredis.Reader(
+            encoding="utf-8",
+            errors="backslashreplace",
+            replyError=ReplyError,
+            notEnoughData=_INCOMPLETE,
+        )
+        if context is not None:
+            try:
+                self._socket = context.wrap_socket(self._socket, server_hostname=access.host)
+            except BaseException:
+                self._socket.close()
+                raise
+
+    def ask(self, commands: Sequence[Sequence[str]]) -> list[Any]:
+        """Many commands in one round trip; a refused one gives its ReplyError as the answer."""
+        packed = [hiredis.pack_command(_words(command)) for command in commands]
+        self._socket.sendall(b"".join(packed))
+        answers: list[Any] = []
+        for _ in commands:
+            try:
+                answers.append(self._answer())
+            except OSError:
+                # a server that turns us away says why, then hangs up
+                if answers and isinstance(answers[-1], ReplyError):
+                    raise OSError(str(answers[-1])) from None
+                raise
+        return answers
+
+    def _answer(self) -> Any:
+        while (answer := self._reader.gets()) is _INCOMPLETE:
+            data = self._socket.recv(_CHUNK)
+            if not data:
+                raise ConnectionResetError("connection closed by server")
+            self._reader.feed(data)
+        return answer
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+
+def _words(command: Sequence[str]) -> Any:
+    # Any: hiredis' own type says a tuple of one
+    return tuple(command)
