@@ -82,11 +82,12 @@ def test_workers_die_with_a_killed_parent(cli: Cli) -> None:
         cli.argv("up"), cwd=cli.folder, env=cli.environ(), start_new_session=True
     )
     end = time.monotonic() + 10
-    while len(faults.workers(process.pid)) < 4 and time.monotonic() < end:
+    # the parent and the workers of PostgreSQL and MongoDB; that of Redis is soon done
+    while len(seen := faults.workers(process.pid)) < 3 and time.monotonic() < end:
         time.sleep(0.005)
-    assert len(faults.workers(process.pid)) == 4, "a parent and a worker for each engine"
     process.kill()
     process.wait()
+    assert len(seen) >= 3, "a parent and its workers"
     time.sleep(0.1)
     assert faults.workers(process.pid) == []
     cli.ok("up")
