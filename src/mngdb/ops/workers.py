@@ -138,6 +138,7 @@ def _child(parent: int, writer: int, group: Sequence[Instance], job: Job[Any]) -
     code = 1
     try:
         _die_with(parent)
+        signal.signal(signal.SIGINT, _interrupt)
         guard = threading.Lock()
 
         def emit(message: object) -> None:
@@ -179,6 +180,12 @@ def _messages(buffer: bytearray) -> Iterable[Any]:
         message = pickle.loads(bytes(buffer[_HEADER.size : end]))  # noqa: S301
         del buffer[:end]
         yield message
+
+
+def _interrupt(*_: object) -> None:
+    # the terminal's and the parent's both arrive; one is enough to unwind by
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _die_with(parent: int) -> None:

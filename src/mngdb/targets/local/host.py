@@ -72,7 +72,7 @@ class LocalHost:
         return Site(
             data=str(folder.data),
             conf=str(folder.conf),
-            run=str(folder.run),
+            run=str(folder.sockets),
             log=str(folder.log),
             memory=machine.memory(),
             program=program,

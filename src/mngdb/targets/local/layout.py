@@ -37,7 +37,13 @@ class UnitFolder:
     """The folders of one unit."""
 
     root: Path
-    run: Path
+    sockets: Path
+    """The server's; `run`, unless that is too long a path for a socket."""
+
+    @property
+    def run(self) -> Path:
+        """The server's: pid files."""
+        return self.root / "run"
 
     @property
     def conf(self) -> Path:
@@ -91,11 +97,11 @@ class Layout:
     def unit(self, name: str) -> UnitFolder:
         """The folders of the unit `name`."""
         root = self.servers / name
-        run = root / "run"
-        if len(os.fsencode(run)) > _SOCKET_FOLDER_MAX:
+        sockets = root / "run"
+        if len(os.fsencode(sockets)) > _SOCKET_FOLDER_MAX:
             digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
-            run = Path("/tmp") / f"mngdb-{self.uid}-{digest}"  # noqa: S108 - made 0700, checked
-        return UnitFolder(root, run)
+            sockets = Path("/tmp") / f"mngdb-{self.uid}-{digest}"  # noqa: S108 - made 0700, checked
+        return UnitFolder(root, sockets)
 
     def units(self) -> list[Note]:
         """Every unit that was ever made here. Raises MngdbError for a damaged note."""
@@ -162,14 +168,15 @@ class Layout:
         outer = 0o711 if self.account else 0o700
         disk.folder(folder.root, mode=outer)
         disk.folder(folder.conf, mode=outer)
-        disk.private(folder.run, owner=self.account)
+        for path in {folder.run, folder.sockets}:
+            disk.private(path, owner=self.account)
         return folder
 
     def remove(self) -> None:
         """Remove everything of the stack, the data included. Killed, it can be run again: the way
         to the data and the lock go last."""
         for unit in self.servers.iterdir() if self.servers.is_dir() else ():
-            run = self.unit(unit.name).run
+            run = self.unit(unit.name).sockets
             if run.is_dir():
                 shutil.rmtree(run)
         if self.servers.is_dir():
