@@ -22,6 +22,8 @@ from mngdb.targets.local.logs import Started
 START_TIMEOUT = 120.0
 #: Seconds to look for a running server where the file says, when it was started otherwise.
 _MOVED_TIMEOUT = 1.0
+#: Seconds after which a server that was just started and refuses TLS is one without it.
+_TLS_TIMEOUT = 10.0
 #: Seconds after which an attempt is made anew, having looked whether the server still lives.
 _ATTEMPT = 0.5
 
@@ -61,7 +63,12 @@ class ManagedUnit:
                     limit = deadline
                     if error.kind == "down" and moved is not None:
                         limit = min(deadline, begun + moved)
-                    if error.kind not in {"down", "starting"} or time.monotonic() > limit:
+                    elif error.kind == "tls" and self.child is not None:
+                        # one that is just starting hangs up on a greeting, as one without TLS does
+                        limit = min(deadline, begun + _TLS_TIMEOUT)
+                    elif error.kind not in {"down", "starting"}:
+                        raise
+                    if time.monotonic() > limit:
                         raise
             yield session
 
