@@ -138,7 +138,8 @@ def _child(parent: int, writer: int, group: Sequence[Instance], job: Job[Any]) -
     code = 1
     try:
         _die_with(parent)
-        signal.signal(signal.SIGINT, _interrupt)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, _interrupt)
         guard = threading.Lock()
 
         def emit(message: object) -> None:
