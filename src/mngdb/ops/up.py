@@ -36,7 +36,6 @@ class Report:
     errors: dict[str, MngdbError] = field(default_factory=dict)
     """Instance to what ended its work; the other instances went on."""
     units: list[status.UnitStatus] = field(default_factory=list)
-    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 def plan(context: Context) -> Plan:
@@ -121,7 +120,7 @@ def _collect(
     report: Report,
     results: Mapping[str, workers.Result[tuple[Survey, status.UnitStatus]]],
 ) -> None:
-    known, seconds = {}, {}
+    known = {}
     report.remarks += _backup_remark(context) + leftovers.remarks(context)
     units = {instance.unit for instance in context.stack.instances.values()}
     if any(step.action == "create" and step.object in units for step in report.done):
@@ -134,14 +133,13 @@ def _collect(
         report.refused += survey.steps
         report.remarks += survey.remarks
         report.units.append(unit)
-        known[name], seconds[name] = survey.unmarked, survey.seconds
+        known[name] = survey.unmarked
         if not unit.healthy:
             report.errors[name] = MngdbError(
                 f"{unit.name} runs, but does not answer {unit.user}: {unit.error}",
                 f"mngdb doctor {unit.user}",
             )
     context.record(known)
-    report.seconds = seconds
 
 
 def _unmarked(context: Context, asked: Asked) -> frozenset[str]:
