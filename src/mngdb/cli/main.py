@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import json
 import os
 import re
@@ -14,6 +13,7 @@ import click
 
 from mngdb import __version__
 from mngdb.cli.common import Options, common
+from mngdb.cli.lazy import Lazy
 from mngdb.errors import MngdbError, of_system
 
 #: Command to module and the line that `--help` shows.
@@ -32,37 +32,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "shell": ("use", "Open psql, redis-cli or mongosh."),
     "doctor": ("use", "Say in a sentence why an app cannot work."),
     "secret": ("use", "Put a secret into the vault."),
+    "render": ("render", "Write the stack as files for other tools."),
 }
 
 
-class _Lazy(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"mngdb.cli.{COMMANDS[cmd_name][0]}")
-        found: click.Command = getattr(module, cmd_name)
-        return found
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS:
-            import difflib
-
-            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            near = f" (did you mean {close[0]!r}?)" if close else ""
-            raise click.UsageError(f"no such command {args[0]!r}{near}", ctx)
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Lazy, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mngdb", message="%(prog)s %(version)s")
 @common
 def cli(options: Options) -> None:

@@ -1,0 +1,50 @@
+"""A group whose commands are imported when they are called: `--help` stays fast."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+
+class Lazy(click.Group):
+    """Commands by name: the module of `mngdb.cli` that has them, and the line in `--help`."""
+
+    def __init__(
+        self, *args: Any, table: Mapping[str, tuple[str, str]] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.table = table or {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the table."""
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now. A `-` in its name is a `_` in the module."""
+        if cmd_name not in self.table:
+            return None
+        module = importlib.import_module(f"mngdb.cli.{self.table[cmd_name][0]}")
+        found: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table, without an import."""
+        rows = [(name, text) for name, (_, text) in self.table.items()]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; an unknown command is told with the nearest known one."""
+        if args and args[0] not in self.table:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], self.table, n=1)
+            near = f" (did you mean {close[0]!r}?)" if close else ""
+            raise click.UsageError(f"no such command {args[0]!r}{near}", ctx)
+        return super().resolve_command(ctx, args)

@@ -1,0 +1,15 @@
+"""render: the stack as files for other tools."""
+
+from __future__ import annotations
+
+import click
+
+from mngdb.cli.lazy import Lazy
+
+#: What can be rendered to the module that does it and the line that `--help` shows.
+FORMATS: dict[str, tuple[str, str]] = {}
+
+
+@click.group(cls=Lazy, table=FORMATS)
+def render() -> None:
+    """Write the stack as files for other tools."""
