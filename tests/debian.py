@@ -19,7 +19,7 @@ LD_LIBRARY_PATH={libraries} exec {program} "$@"
 
 def redis_folder() -> Path:
     """A folder with `redis-server` (7, with TLS) and `redis-cli`, downloaded when it is missing."""
-    folder = _cache() / "redis"
+    folder = cache() / "redis"
     if not (folder / "redis-server").exists():
         root = folder / "root"
         root.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def redis_folder() -> Path:
     return folder
 
 
-def _cache() -> Path:
+def cache() -> Path:
     """Ours; for root a place where the servers' account may go too."""
     if os.geteuid() == 0:
         return Path("/var/cache/mngdb-tests")
@@ -55,7 +55,7 @@ def _libraries() -> list[str]:
 
 def _apt(program: str) -> list[str]:
     """apt with lists of its own: a fresh machine has none, and only root may fetch the system's."""
-    folder = _cache() / "apt"
+    folder = cache() / "apt"
     options = [
         *("-o", f"Dir::State::lists={folder}/lists", "-o", f"Dir::Cache={folder}/cache"),
         *("-o", "APT::Sandbox::User=", "-o", "Debug::NoLocking=1", "-qq"),
