@@ -73,7 +73,7 @@ def _program(engine: str) -> Program:
         engine,
         None if engine == "mongodb" else {"postgres": "17", "redis": "8"}[engine],  # type: ignore[arg-type]
         None,
-        Path("/nonexistent/cache"),
+        None,
     )
     if account is None:
         return found

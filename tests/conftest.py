@@ -142,7 +142,7 @@ def pytest_report_header() -> list[str]:
 
     lines = [f"user: uid {os.geteuid()}"]
     for engine, version in (("postgres", "17"), ("redis", "8"), ("mongodb", None)):
-        found = programs.find(engine, version, None, Path("/nonexistent/cache"))  # type: ignore[arg-type]
+        found = programs.find(engine, version, None, None)  # type: ignore[arg-type]
         lines.append(f"{engine}: {found.version} from {found.source}")
     return lines
 

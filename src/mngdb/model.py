@@ -69,6 +69,20 @@ class File:
 
 
 @dataclass(frozen=True)
+class Renewal:
+    """What makes a copy of a prepared data folder a data folder of its own."""
+
+    file: str
+    """A file in the folder."""
+    rewrite: Callable[[bytes], bytes]
+    """Its new content. Raises ValueError when the file is not as it should be."""
+    command: tuple[str, ...]
+    """Then to run; `{data}` stands for the folder."""
+    leave: str = ""
+    """A pattern of files that the command makes anew: they need not be copied."""
+
+
+@dataclass(frozen=True)
 class Unit:
     """One process to run. `prepare` makes the data folder, once; `{data}` stands for its path. It
     need not bring it to the disk: that is done while the server starts."""
@@ -79,6 +93,8 @@ class Unit:
     argv: tuple[str, ...]
     files: tuple[File, ...]
     prepare: tuple[str, ...] = ()
+    renewal: Renewal | None = None
+    """None: what `prepare` makes may not be copied."""
     verify: tuple[str, ...] = ()
     """A command that fails when the server would not take its files; `{conf}` stands for a folder
     that has them. It touches nothing."""

@@ -41,7 +41,7 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str
     """Port and administrator's secret of a Redis that was started by hand."""
     folder, port, secret = tmp_path_factory.mktemp("redis"), free_port(), "theirs" * 6
     (folder / "users.acl").write_text(ACL.format(secret=secret))
-    program = programs.find("redis", "8", None, folder / "none")
+    program = programs.find("redis", "8", None, None)
     argv = [program.server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir"]
     server = subprocess.Popen([*argv, str(folder), "--aclfile", str(folder / "users.acl")])
     yield port, secret

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from mngdb.model import Asked, File, Site, Unit
+from mngdb.engines.postgres import identity
+from mngdb.model import Asked, File, Renewal, Site, Unit
 from mngdb.spec.postgres import PostgresGrant, PostgresInstance
 
 ADMIN = "postgres"
@@ -149,11 +150,19 @@ def unit(asked: Asked) -> Unit:
             File("pg_ident.conf", _ident(site)),
         ),
         prepare=tuple(initdb),
+        renewal=Renewal(
+            "global/pg_control",
+            identity.renew,
+            (f"{site.program.folder}/pg_resetwal", "--pgdata={data}"),
+            leave="pg_wal/0*",
+        ),
         # -C reads the whole file and every value in it; -D has to be a folder, no more
         verify=(
             site.program.server,
             *("-C", "config_file", "-D", "{conf}", "-c", "config_file={conf}/postgresql.conf"),
-        ),
+        )
+        if asked.instance.spec.settings
+        else (),
         data_version=("PG_VERSION", str(_major(site))),
     )
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import secrets
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +17,11 @@ from mngdb.model import Asked, Program, Site, TlsFiles, Unit
 from mngdb.run import spawn
 from mngdb.spec.base import Local
 from mngdb.spec.stack import Instance, Stack
-from mngdb.targets.local import logs, machine, processes, programs
+from mngdb.targets.local import cache, logs, machine, processes, programs
 from mngdb.targets.local.layout import SYSTEM, Layout, UnitFolder, layout
 from mngdb.targets.local.lock import held
 from mngdb.targets.local.logs import Started
+from mngdb.targets.local.prepare import Preparation
 from mngdb.targets.local.processes import Process
 from mngdb.targets.local.verify import verify
 
@@ -31,7 +31,6 @@ State = Literal["absent", "stopped", "running"]
 STOP_TIMEOUT = 120.0
 #: A log larger than this is set aside when the server starts, one old one is kept.
 _LOG_MAX = 32 << 20
-_INITDB_TIMEOUT = 300.0
 #: Seconds that init may take to reap: most do it at once, some look every second.
 _INIT_TIMEOUT = 5.0
 #: The environment of servers: nothing of ours, a neutral language, UTC.
@@ -90,7 +89,7 @@ class LocalHost:
         spec = instance.spec
         folder = getattr(self.stack.source.binaries, instance.engine)
         found = programs.find(
-            instance.engine, spec.version, folder, self.stack.state / "programs.json"
+            instance.engine, spec.version, folder, cache.versions(self.layout.account)
         )
         if instance.tls and not programs.has_tls(instance.engine, found):
             raise MngdbError(
@@ -205,27 +204,25 @@ class LocalHost:
         fresh = folder.root / f"data.new-{secrets.token_hex(4)}"
         disk.folder(fresh, owner=self.layout.account)
         try:
-            if unit.prepare:
-                argv = [word.replace("{data}", str(fresh)) for word in unit.prepare]
-                begun = self._spawn(argv, folder, folder.preparing)
-                code = begun.process.wait(_INITDB_TIMEOUT)
-                if code != 0:
-                    raise StepError(
-                        f"{Path(argv[0]).name} failed with exit code {code}: {begun.said()}",
-                        f"its log: {folder.log}",
-                    )
+            self._preparation(unit).make(fresh)
             fresh.rename(folder.data)
             disk.sync(folder.root)
-        except subprocess.TimeoutExpired:
-            raise StepError(
-                f"{unit.name}: its data folder was not made within {_INITDB_TIMEOUT:g} s"
-            ) from None
         finally:
             self._clear(folder)
 
     def sync(self, unit: Unit) -> None:
         """Bring a new data folder to the disk; the server may run in it meanwhile."""
         disk.sync_tree(self.layout.unit(unit.name).data)
+        self._preparation(unit).finish()
+
+    def _preparation(self, unit: Unit) -> Preparation:
+        folder, account = self.layout.unit(unit.name), self.layout.account
+
+        def begin(argv: Sequence[str]) -> Started:
+            return self._spawn(argv, folder, folder.preparing)
+
+        owner = hashlib.sha256(os.fsencode(folder.root)).hexdigest()[:8]
+        return Preparation(unit, account, begin, cache.copies(account), owner)
 
     def _clear(self, folder: UnitFolder) -> None:
         """End what a command that was killed left running, and remove what it began."""

@@ -2,7 +2,7 @@
 
 .mngdb/            0700, beside the file
   secrets/ tls/    0700, ours alone
-  audit.log lock programs.json
+  audit.log lock
   servers/         one folder a unit; for root a link to /var/lib/mngdb/NAME-HASH, because the
                    servers' account cannot reach into our 0700 folder
     mng-pg/        ours, so that a server cannot move what we will write

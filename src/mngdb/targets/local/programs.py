@@ -6,6 +6,7 @@ imported.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib.util
 import json
@@ -57,11 +58,14 @@ _KNOWN: dict[str, _Known] = {
 }
 
 
-def find(engine: EngineName, version: str | None, folder: str | None, cache: Path) -> Program:
+def find(
+    engine: EngineName, version: str | None, folder: str | None, cache: Path | None
+) -> Program:
     """The first program whose version is the wanted one, as far as that is written.
 
     `folder` comes from the file's `binaries:`; then nothing else is looked at. `cache` is a file
-    that remembers versions by path, size and time. Raises UsageError that lists what was found.
+    that remembers versions by path, size and time; None: there is none. Raises
+    UsageError that lists what was found.
     """
     known = _KNOWN[engine]
     versions = _Versions(cache)
@@ -127,14 +131,17 @@ def _wheel(module: str) -> Path | None:
 class _Versions:
     """Asks a program for its version once; mongod alone takes 50 ms to tell."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._known: dict[str, str] = {}
-        self._new = False
+        self._known = self._read()
+        self._new: dict[str, str] = {}
+
+    def _read(self) -> dict[str, str]:
         try:
-            self._known = json.loads(path.read_text())
+            found: dict[str, str] = json.loads(self._path.read_text()) if self._path else {}
         except (OSError, ValueError):
-            self._known = {}  # a cache: what is missing is asked again
+            return {}  # a cache: what is missing is asked again
+        return found
 
     def of(self, program: Path) -> str | None:
         """The version, or None where there is no program. Raises MngdbError if it does not run:
@@ -149,14 +156,14 @@ class _Versions:
             match = re.search(r"\d+\.\d+(\.\d+)?", text)
             if match is None:
                 raise MngdbError(f"it says {last_line(text)!r} for its version")
-            self._known[key] = match[0]
-            self._new = True
+            self._known[key] = self._new[key] = match[0]
         return self._known[key]
 
     def save(self) -> None:
-        """Keep what was learned, where the state folder exists already."""
-        if self._new and self._path.parent.is_dir():
-            disk.write(self._path, json.dumps(self._known))
+        """Keep what was learned, beside what others have learned meanwhile."""
+        if self._new and self._path is not None:
+            with contextlib.suppress(OSError):  # a full disk: what is missing is asked again
+                disk.write(self._path, json.dumps(self._read() | self._new), durable=False)
 
 
 def has_tls(engine: EngineName, program: Program) -> bool:
