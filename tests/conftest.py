@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.docker import Engine, shared
+
 # a runner that was started in the background ignores it, and so would what the tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -111,6 +113,14 @@ def module_cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     _destroy(found)
 
 
+@pytest.fixture(scope="session")
+def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The run's Docker engine, shared by its workers. Mark what uses it with `docker`."""
+    folder = tmp_path_factory.getbasetemp()
+    with shared(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as engine:
+        yield engine
+
+
 def _destroy(cli: Cli) -> None:
     """Stop and remove what runs; a file that the test left broken is replaced by the last good
     one that mngdb itself saw, so that nothing stays running."""
@@ -141,6 +151,11 @@ def pytest_report_header() -> list[str]:
     from mngdb.targets.local import programs
 
     lines = [f"user: uid {os.geteuid()}"]
+    if os.geteuid() == 0:
+        said = subprocess.run(["dockerd", "--version"], capture_output=True, text=True, check=False)
+        lines.append(f"docker: {said.stdout.strip()}, images built here (tests/docker.py)")
+    else:
+        lines.append("left out: tests marked root or docker; only root may run them")
     for engine, version in (("postgres", "17"), ("redis", "8"), ("mongodb", None)):
         found = programs.find(engine, version, None, None)  # type: ignore[arg-type]
         lines.append(f"{engine}: {found.version} from {found.source}")
@@ -151,7 +166,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Tests that need root are left out for other users, and the summary says so."""
     if os.geteuid() == 0:
         return
-    left_out = [item for item in items if item.get_closest_marker("root")]
+    left_out = [
+        item
+        for item in items
+        if item.get_closest_marker("root") or item.get_closest_marker("docker")
+    ]
     if left_out:
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)

@@ -28,15 +28,19 @@ _SOURCE = (
 
 def program(name: str) -> Path:
     """The path of a program of PACKAGES, downloaded when it is missing."""
+    return unpacked(PACKAGES[name]) / "usr/bin" / name
+
+
+def unpacked(package: str) -> Path:
+    """The folder with a package's files, downloaded when it is missing."""
     folder = cache() / "trixie"
-    found = folder / PACKAGES[name] / "usr/bin" / name
-    if not found.exists():
+    if not (folder / package).exists():
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not found.exists():
-                _fetch(folder, PACKAGES[name])
-    return found
+            if not (folder / package).exists():
+                _fetch(folder, package)
+    return folder / package
 
 
 def _fetch(folder: Path, package: str) -> None:
@@ -47,7 +51,6 @@ def _fetch(folder: Path, package: str) -> None:
     _run("apt-get", *options, "download", package, cwd=work)
     (deb,) = work.glob("*.deb")
     _run("dpkg", "-x", str(deb), str(work / "root"))
-    shutil.rmtree(folder / package, ignore_errors=True)
     (work / "root").rename(folder / package)
     shutil.rmtree(work)
 
