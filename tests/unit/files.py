@@ -79,4 +79,23 @@ apps:
     redis: {keys: ["a:*", b], channels: ["a:*"], access: readonly, commands: [-eval, +keys]}
     mongodb: {database: shop, access: readonly}
   "true": {redis: ["x:*"]}
+alerts:
+  rules:
+    RedisMemoryHigh: {threshold: 0.9, for: 10m, severity: critical}
+    RedisEvicting: {enabled: false}
+    RedisDown: true
+  channels:
+    team: {kind: slack, severity: info}
+    ops:
+      kind: email
+      host: smtp.example
+      port: 25
+      from: a@b.example
+      to: [c@d.example]
+      user: mngdb
+      encryption: starttls
+  every: 30s
+  group: 1m
+  repeat: 1d
+  runbook: https://wiki.example/playbook
 """

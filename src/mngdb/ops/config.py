@@ -57,7 +57,7 @@ def _given(context: Context, instance: Instance) -> _Given:
 def _file(context: Context) -> dict[str, Any]:
     stack = context.stack
     # by alias of nothing: keys stand as in the file; unset instances do not stand at all
-    found: dict[str, Any] = stack.source.model_dump(mode="json", exclude_none=True)
+    found: dict[str, Any] = stack.source.model_dump(mode="json", exclude_none=True, by_alias=True)
     found["apps"] = {
         app: {
             name: right.model_dump(mode="json", exclude_none=True) for name, right in rights.items()

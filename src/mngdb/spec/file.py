@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from mngdb.spec.alerts import Alerts
 from mngdb.spec.base import Model, Target, located
 from mngdb.spec.mongodb import MongodbGrant, MongodbInstance
 from mngdb.spec.names import InstanceName, PlainName, check_app
@@ -163,6 +164,8 @@ class StackFile(Model):
     """App to instance to right: what each app may use."""
     backup: Backup | None = None
     """Backups. This version reads the keys and takes no backups yet."""
+    alerts: Alerts = Field(default_factory=Alerts)
+    """Which alerts there are, and who is told."""
 
     @field_validator("postgres", "redis", "mongodb", mode="before")
     @classmethod
@@ -174,4 +177,6 @@ class StackFile(Model):
         for name in self.instances:
             if name in ENGINES:
                 raise located(f"{name!r} is the default instance's own key", "instances", name)
+            if name == "alerts":
+                raise located("'alerts' is taken: channels' secrets begin so", "instances", name)
         return self

@@ -192,13 +192,17 @@ def _known_keys(model: type[BaseModel], trail: Trail, data: Any, prefix: Trail) 
         engine = data.get("engine") if isinstance(data, dict) else None
         below = [child for one in current for child in _child(one, str(part))]
         current = [one for one in below if engine is None or _is_engine(one, engine)]
-    return [key for one in current for key in getattr(one, "model_fields", {})]
+    return [
+        info.alias or key
+        for one in current
+        for key, info in getattr(one, "model_fields", {}).items()
+    ]
 
 
 def _child(kind: Any, part: str) -> list[Any]:
     """The types that may stand under `part` of a model, a mapping or a list."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        field = kind.model_fields.get(part)
+        field = kind.model_fields.get(part) or kind.model_fields.get(f"{part}_")
         return _plain(field.annotation) if field else []
     return _plain(get_args(kind)[-1]) if get_origin(kind) in (dict, list) else []
 

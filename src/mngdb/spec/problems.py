@@ -14,7 +14,7 @@ from mngdb.spec.source import Document, Trail
 _MOST = 20
 #: How pydantic marks an error in a mapping's key.
 KEY = "[key]"
-_ABOUT_KEYS = ("unknown key ", "unknown instance ", "a secret ", "the app ")
+_ABOUT_KEYS = ("unknown key ", "unknown instance ", "unknown rule ", "a secret ", "the app ")
 
 #: Where, what, and what to do.
 Problem = tuple[Trail, str, str | None]

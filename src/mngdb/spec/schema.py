@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from mngdb.spec.alerts import KINDS, RULES
 from mngdb.spec.file import ENGINES, StackFile
 
 
@@ -37,6 +38,12 @@ def schema() -> dict[str, Any]:
             short.append({"type": "array", "items": {"type": "string"}})
         definitions[grant.__name__] = {"anyOf": [*short, definitions[grant.__name__]]}
         definitions[instance.__name__]["properties"]["engine"]["default"] = engine
+    definitions["Channel"] |= {
+        "if": {"properties": {"kind": {"const": "email"}}},
+        "then": {"required": ["host", "from", "to"]},
+    }
+    for name, form in (("AlertRule", {"type": "boolean"}), ("Channel", {"enum": KINDS})):
+        definitions[name] = {"anyOf": [form, definitions[name]]}
     definitions["Target"] |= {"minProperties": 1, "maxProperties": 1}
     definitions["Target"] = {"anyOf": [{"const": "local"}, definitions["Target"]]}
     path = {"type": "object", "properties": {"path": {"type": ["string", "null"]}}}
@@ -57,6 +64,10 @@ def schema() -> dict[str, Any]:
     ((pattern, of_any),) = instances.pop("patternProperties").items()
     instances["additionalProperties"] = of_any | {"required": ["engine"]}
     instances["propertyNames"] = {"pattern": pattern}
+    channels = definitions["Alerts"]["properties"]["channels"]
+    ((pattern, channel),) = channels.pop("patternProperties").items()
+    channels |= {"additionalProperties": channel, "propertyNames": {"pattern": pattern}}
+    definitions["Alerts"]["properties"]["rules"]["propertyNames"] = {"enum": RULES}
     rights = [{"$ref": f"#/$defs/{grant.__name__}"} for _, _, grant in ENGINES.values()]
     definitions["StackFile"]["properties"]["apps"]["additionalProperties"] = {
         "type": "object",
@@ -115,7 +126,10 @@ def descriptions(model: type[BaseModel]) -> dict[str, str]:
                 and isinstance(following, ast.Expr)
                 and isinstance(following.value, ast.Constant)
             ):
-                found[statement.target.id] = " ".join(str(following.value.value).split())
+                info = one.model_fields[statement.target.id]
+                found[info.alias or statement.target.id] = " ".join(
+                    str(following.value.value).split()
+                )
     return found
 
 

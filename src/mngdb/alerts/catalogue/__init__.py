@@ -1,0 +1,8 @@
+"""Every rule there is, by subject."""
+
+from __future__ import annotations
+
+from mngdb.alerts.catalogue import mongodb, own, postgres, redis
+from mngdb.alerts.rules import Rule
+
+RULES: tuple[Rule, ...] = (*postgres.RULES, *redis.RULES, *mongodb.RULES, *own.RULES)

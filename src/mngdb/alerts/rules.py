@@ -1,0 +1,131 @@
+"""What a rule is, and which rules a stack has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mngdb.alerts.expr import Absent, Expr, duration, metric
+from mngdb.errors import UsageError
+from mngdb.spec.alerts import AlertRule, Alerts, Severity
+from mngdb.spec.file import ENGINES
+
+#: What a rule is about. The rules of an engine belong to stacks that have it.
+Subject = Literal["postgres", "redis", "mongodb", "host", "backup", "secrets", "mngdb"]
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule, before the file adjusts it.
+
+    `{instance}` and other labels in `summary` are filled in from the series that fires.
+    """
+
+    name: str
+    subject: Subject
+    severity: Severity
+    when: Callable[[float], Expr] | str
+    """The condition, given the threshold; or a metric that has to be there for each instance."""
+    threshold: float | None
+    """What the file may change; None where there is nothing to change."""
+    wait: int
+    """Seconds that the condition has to hold before it is told (Prometheus: `for`)."""
+    summary: str
+    description: str
+    """What it means and what to look at first."""
+    source: str
+    """The requirement or the manual that it comes from."""
+    down: bool = False
+    """Whether it says that a whole server is away: its instance's warnings are then not told."""
+
+    @property
+    def anchor(self) -> str:
+        """Where the playbook tells of it."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Active:
+    """A rule as a stack has it: threshold, `for` and severity may be the file's."""
+
+    rule: Rule
+    expr: Expr
+    severity: Severity
+    wait: int
+    threshold: float | None
+    runbook: str
+
+    @property
+    def name(self) -> str:
+        """The rule's name."""
+        return self.rule.name
+
+    def as_json(self) -> dict[str, object]:
+        """The rule as `alerts rules --json` shows it."""
+        return {
+            "name": self.name,
+            "subject": self.rule.subject,
+            "severity": self.severity,
+            "expression": self.expr.promql(),
+            "threshold": self.threshold,
+            "for": duration(self.wait),
+            "summary": self.rule.summary,
+            "description": self.rule.description,
+            "source": self.rule.source,
+            "runbook": self.runbook,
+        }
+
+
+def filled(text: str, labels: Mapping[str, str]) -> str:
+    """A summary with its labels; one that the series does not have is a question mark."""
+
+    class Known(dict[str, str]):
+        def __missing__(self, key: str) -> str:
+            return "?"
+
+    return text.format_map(Known(labels))
+
+
+def active(
+    rules: Iterable[Rule], instances: Mapping[str, Sequence[str]], asked: Alerts
+) -> list[Active]:
+    """The rules of a stack, as its file adjusts them. `instances` are the names by engine.
+
+    Raises UsageError when a threshold is set where there is none."""
+    found = []
+    for rule in rules:
+        own = rule.subject not in ENGINES
+        change = asked.rules.get(rule.name, AlertRule())
+        if change.threshold is not None and rule.threshold is None:
+            raise UsageError(
+                f"the rule {rule.name} has no threshold", "set its 'for' or 'severity', or false"
+            )
+        if not change.enabled or not (own or instances.get(rule.subject)):
+            continue
+        threshold = rule.threshold if change.threshold is None else change.threshold
+        wait = rule.wait if change.for_ is None else int(change.for_.total_seconds())
+        names = instances.get(rule.subject, ())
+        found.append(
+            Active(
+                rule,
+                _expr(rule, threshold, names),
+                change.severity or rule.severity,
+                wait,
+                threshold,
+                f"{asked.runbook}#{rule.anchor}",
+            )
+        )
+    return found
+
+
+def _expr(rule: Rule, threshold: float | None, instances: Sequence[str]) -> Expr:
+    if not isinstance(rule.when, str):
+        return rule.when(threshold or 0.0)
+    found: Expr | None = None
+    for name in instances:
+        gone = Absent(metric(rule.when, instance=name))
+        found = gone if found is None else found.otherwise(gone)
+    return found or Absent(metric(rule.when))

@@ -1,0 +1,194 @@
+"""The keys under `alerts`: which rules, and who is told."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any, Literal, get_args
+
+from pydantic import ConfigDict, Field, model_validator
+
+from mngdb.spec.base import Model, Port, located
+from mngdb.spec.names import PlainName
+from mngdb.spec.problems import near
+from mngdb.spec.units import Duration, Seconds
+
+Severity = Literal["critical", "warning", "info"]
+Kind = Literal["email", "slack", "pagerduty", "webhook"]
+KINDS = list(get_args(Kind))
+
+#: Every rule there is; `mngdb.alerts.catalogue` says what they are.
+RULES = [
+    "PostgresDown",
+    "PostgresExporterGone",
+    "PostgresConnectionsHigh",
+    "PostgresConnectionsExhausted",
+    "PostgresReplicationLag",
+    "PostgresDeadlocks",
+    "PostgresWraparoundNear",
+    "PostgresWraparoundImminent",
+    "PostgresArchiveFailing",
+    "PostgresWalPilesUp",
+    "PostgresLongTransaction",
+    "PostgresIdleInTransaction",
+    "RedisDown",
+    "RedisExporterGone",
+    "RedisMemoryHigh",
+    "RedisNoMemoryLimit",
+    "RedisConnectionsHigh",
+    "RedisConnectionsRejected",
+    "RedisEvicting",
+    "RedisFragmented",
+    "RedisLogRewriteFailing",
+    "RedisLogWriteFailing",
+    "RedisSnapshotFailing",
+    "RedisLoginsRefused",
+    "RedisSlowCommands",
+    "MongodbDown",
+    "MongodbExporterGone",
+    "MongodbConnectionsHigh",
+    "MongodbReplicationLag",
+    "MongodbMemberUnhealthy",
+    "MongodbNotServing",
+    "MongodbOplogShort",
+    "MongodbQueueLong",
+    "MongodbCacheFull",
+    "HostCpuHigh",
+    "HostMemoryLow",
+    "HostDiskHigh",
+    "HostDiskFull",
+    "BackupOld",
+    "DrillSlow",
+    "SecretOld",
+    "CertificateExpiring",
+    "CertificateExpired",
+    "UnitDown",
+    "UnitRestarting",
+    "AgentGone",
+    "ChecksFailing",
+    "NotificationsFailing",
+]
+_EMAIL_ONLY = ("host", "port", "from_", "to", "user", "encryption")
+_ADDRESS = r"[^@\s<>,;\"\\]+@[^@\s<>,;\"\\]+"
+#: Where people put a channel's secret at first.
+_SECRET_KEYS = {"url", "webhook", "api_url", "routing_key", "integration_key", "key", "service_key"}
+_VAULT = "it lives in the vault: mngdb secret set alerts_NAME, NAME being the channel's"
+
+
+class AlertRule(Model):
+    """What the file changes of a rule; `false` turns it off."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    enabled: bool = True
+    """Whether it is judged at all."""
+    threshold: float | None = Field(default=None, allow_inf_nan=False)
+    """The number that its condition compares with, in the unit of its metric."""
+    for_: Seconds | None = Field(default=None, alias="for")
+    """How long the condition has to hold before anybody is told."""
+    severity: Severity | None = None
+    """How bad it is."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"enabled": value} if isinstance(value, bool) else value
+
+
+class Channel(Model):
+    """Who is told, and how: `slack`, or `{kind: email, host: …}`. Its secret (the password of
+    `user`, Slack's address, PagerDuty's routing key, the webhook's address) is the vault's
+    `alerts_NAME`."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    kind: Kind
+    """What it is."""
+    severity: Severity | None = None
+    """The least severity that is told there. Default: `warning`; PagerDuty: `critical`, always."""
+    host: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9.:-]{0,252}$")
+    """Mail: the server that takes it."""
+    port: Port | None = None
+    """Mail: its port. Default: 587, with `encryption: tls` 465."""
+    from_: str | None = Field(default=None, alias="from", pattern=f"^{_ADDRESS}$")
+    """Mail: the sender's address."""
+    to: list[str] | None = Field(default=None, min_length=1, max_length=50)
+    """Mail: the receivers' addresses."""
+    user: str | None = None
+    """Mail: the login. Without it none is made, and no secret is needed."""
+    encryption: Literal["starttls", "tls", "none"] | None = None
+    """Mail: how the connection is encrypted. Default: `starttls`. A login needs one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        kind = value.get("kind") if isinstance(value, dict) else value
+        if isinstance(kind, str) and "://" in kind:
+            # said without the text itself: it may be the secret
+            raise ValueError(f"a channel's address is a secret; name its kind here, {_VAULT}")
+        if isinstance(value, str):
+            return {"kind": value}
+        for key in value if isinstance(value, dict) else ():
+            if key in _SECRET_KEYS:
+                raise located(f"a secret does not belong in the file (key {key!r}); {_VAULT}", key)
+        return value
+
+    @model_validator(mode="after")
+    def _keys_of_its_kind(self) -> Channel:
+        if self.kind != "email":
+            for name in _EMAIL_ONLY:
+                if getattr(self, name) is not None:
+                    raise ValueError(f"the key {name.rstrip('_')!r} is for 'kind: email' only")
+            if self.kind == "pagerduty" and self.severity not in (None, "critical"):
+                raise located("PagerDuty is told what is critical, nothing else", "severity")
+            return self
+        for name in ("host", "from_", "to"):
+            if getattr(self, name) is None:
+                raise ValueError(f"mail needs the key {name.rstrip('_')!r}")
+        for index, one in enumerate(self.to or ()):
+            if not re.fullmatch(_ADDRESS, one):
+                raise located("is no mail address", "to", index)
+        if self.user is not None and self.encryption == "none":
+            raise located("a login over an open connection shows its password", "encryption")
+        return self
+
+    @property
+    def least(self) -> Severity:
+        """The least severity that is told there."""
+        return self.severity or ("critical" if self.kind == "pagerduty" else "warning")
+
+    @property
+    def needs_secret(self) -> bool:
+        """Whether the vault has to have something for it."""
+        return self.kind != "email" or self.user is not None
+
+
+class Alerts(Model):
+    """Alerts: judged by the agent, or by Prometheus (`mngdb render prometheus`)."""
+
+    rules: dict[str, AlertRule] = Field(default_factory=dict)
+    """Rule to what is changed of it; `mngdb alerts rules` lists them all."""
+    channels: dict[PlainName, Channel] = Field(default_factory=dict)
+    """Name to channel: who is told."""
+    every: Seconds = timedelta(seconds=15)
+    """How often the rules are judged."""
+    group: Duration = timedelta(seconds=30)
+    """How long alerts are gathered, so that one message tells them together."""
+    repeat: Duration = timedelta(hours=4)
+    """How often an alert that still fires is told again."""
+    runbook: str = Field(default="RECOVERY_PLAYBOOK.md", pattern=r"^[!-~]{1,500}$")
+    """The playbook that each alert links to, a path or a URL; `#rule` is added."""
+
+    @model_validator(mode="after")
+    def _rules_exist(self) -> Alerts:
+        for name in self.rules:
+            if name not in RULES:
+                raise located(f"unknown rule {name[:60]!r}{near(name, RULES)}", "rules", name)
+        if self.every < timedelta(seconds=1):
+            raise located("judging more often than once a second helps nobody", "every")
+        return self
+
+
+def secret_of(channel: str) -> str:
+    """The vault's name of a channel's secret."""
+    return f"alerts_{channel}"

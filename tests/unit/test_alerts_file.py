@@ -1,0 +1,99 @@
+"""The key `alerts` of the file: what is taken, and what is refused with a sentence."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from mngdb.alerts.catalogue import RULES
+from mngdb.spec import alerts as spec
+from mngdb.spec.alerts import Alerts
+from tests.unit.spec import refused, stack
+
+MAIL = "{kind: email, host: localhost, from: a@b.c, to: [x@y.z]}"
+
+
+def read(text: str) -> Alerts:
+    return stack(f"redis: {{}}\nalerts: {text}\n").source.alerts
+
+
+def test_the_file_knows_the_rules_that_there_are() -> None:
+    assert [rule.name for rule in RULES] == spec.RULES
+
+
+def test_without_the_key_nobody_is_told_and_every_rule_is_as_it_is() -> None:
+    found = stack("redis: {}").source.alerts
+    assert (found.channels, found.rules, found.every) == ({}, {}, timedelta(seconds=15))
+
+
+def test_a_rule_is_adjusted_or_turned_off() -> None:
+    rules = read(
+        "{rules: {RedisMemoryHigh: {threshold: 0.9, for: 10m, severity: critical}, "
+        "RedisEvicting: false}}"
+    ).rules
+    memory = rules["RedisMemoryHigh"]
+    assert (memory.threshold, memory.severity) == (0.9, "critical")
+    assert memory.for_ == timedelta(minutes=10)
+    assert not rules["RedisEvicting"].enabled
+
+
+def test_channels_in_short_and_in_long() -> None:
+    channels = read(f"{{channels: {{team: slack, duty: pagerduty, ops: {MAIL}}}}}").channels
+    assert [channel.kind for channel in channels.values()] == ["slack", "pagerduty", "email"]
+    assert [channel.least for channel in channels.values()] == ["warning", "critical", "warning"]
+    assert [channel.needs_secret for channel in channels.values()] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{rules: {RedisMemoryHihg: false}}", "did you mean 'RedisMemoryHigh'?"),
+        ("{rules: {RedisDown: {treshold: 1}}}", "did you mean 'threshold'?"),
+        ("{rules: {RedisDown: {fro: 1m}}}", "did you mean 'for'?"),
+        ("{rules: {RedisDown: {for: soon}}}", "'soon' is not a duration"),
+        ("{rules: {RedisDown: {severity: bad}}}", "'critical', 'warning' or 'info'"),
+        ("{rules: {RedisMemoryHigh: {threshold: .inf}}}", "a valid number"),
+        ("{channels: {x: sms}}", "'email', 'slack', 'pagerduty' or 'webhook'"),
+        ("{channels: {x: email}}", "mail needs the key 'host'"),
+        ("{channels: {x: {kind: email, host: h, from: a@b}}}", "mail needs the key 'to'"),
+        ("{channels: {x: {kind: email, host: h, from: a@b, to: [c]}}}", "is no mail address"),
+        ("{channels: {x: {kind: slack, host: h}}}", "'host' is for 'kind: email' only"),
+        ("{channels: {x: {kind: pagerduty, severity: info}}}", "what is critical, nothing else"),
+        (
+            "{channels: {x: {kind: email, host: h, from: a@b, to: [c@d], user: u, "
+            "encryption: none}}}",
+            "shows its password",
+        ),
+        ("{every: 100ms}", "whole seconds"),
+        ("{every: 0s}", "once a second"),
+        ("{runbook: 'two words'}", "pattern"),
+    ],
+)
+def test_what_is_wrong_is_said(text: str, said: str) -> None:
+    told = refused(f"redis: {{}}\nalerts: {text}\n")
+    assert said in told
+    assert told.startswith("mngdb.yaml:2:")
+
+
+@pytest.mark.parametrize(
+    "channel",
+    [
+        "https://hooks.example.com/services/T1/B2/s3cr3t",
+        "{kind: 'https://hooks.example.com/services/T1/B2/s3cr3t'}",
+        "{kind: slack, url: 'https://hooks.example.com/services/T1/B2/s3cr3t'}",
+        "{kind: webhook, webhook: 'https://hooks.example.com/s3cr3t'}",
+        "{kind: pagerduty, routing_key: s3cr3t}",
+        "{kind: pagerduty, token: s3cr3t}",
+        "{kind: email, host: h, from: a@b, to: [c@d], user: u, password: s3cr3t}",
+        "{kind: email, host: h, from: a@b, to: [c@d], user: u, secret: s3cr3t}",
+    ],
+)
+def test_a_secret_in_the_file_is_refused_and_not_repeated(channel: str) -> None:
+    told = refused(f"redis: {{}}\nalerts: {{channels: {{x: {channel}}}}}\n")
+    assert "mngdb secret set" in told
+    assert "s3cr3t" not in told
+
+
+def test_an_instance_cannot_take_the_name_of_the_channels_secrets() -> None:
+    assert "'alerts' is taken" in refused("instances: {alerts: {engine: redis}}\n")
