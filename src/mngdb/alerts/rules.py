@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -40,6 +41,8 @@ class Rule:
     """The requirement or the manual that it comes from."""
     down: bool = False
     """Whether it says that a whole server is away: its instance's warnings are then not told."""
+    covers: str = ""
+    """The milder rule that need not be told while this one fires for the same thing."""
 
     @property
     def anchor(self) -> str:
@@ -80,13 +83,8 @@ class Active:
 
 
 def filled(text: str, labels: Mapping[str, str]) -> str:
-    """A summary with its labels; one that the series does not have is a question mark."""
-
-    class Known(dict[str, str]):
-        def __missing__(self, key: str) -> str:
-            return "?"
-
-    return text.format_map(Known(labels))
+    """A summary with the labels of what fires; as in Prometheus, one that is missing is empty."""
+    return text.format_map(defaultdict(str, labels))
 
 
 def active(

@@ -158,6 +158,11 @@ class Channel(Model):
         return self.severity or ("critical" if self.kind == "pagerduty" else "warning")
 
     @property
+    def smtp_port(self) -> int:
+        """The mail server's port."""
+        return self.port or (465 if self.encryption == "tls" else 587)
+
+    @property
     def needs_secret(self) -> bool:
         """Whether the vault has to have something for it."""
         return self.kind != "email" or self.user is not None

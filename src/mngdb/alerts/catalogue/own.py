@@ -54,6 +54,7 @@ RULES = (
         "the disk under {path} is all but full",
         "The servers stop taking writes when it is. Free space now.",
         "B11",
+        covers="HostDiskHigh",
     ),
     Rule(
         "BackupOld",
@@ -109,6 +110,7 @@ RULES = (
         "the certificate of {instance} expires today",
         "Clients that verify refuse the server then. 'mngdb up' makes a new one.",
         "A5",
+        covers="CertificateExpiring",
     ),
     Rule(
         "UnitDown",

@@ -61,6 +61,7 @@ RULES = (
         "PostgreSQL {instance} has next to no connections left",
         "Apps get 'too many clients already'. 'mngdb doctor APP' says whose they are.",
         "B11",
+        covers="PostgresConnectionsHigh",
     ),
     Rule(
         "PostgresReplicationLag",
@@ -111,6 +112,7 @@ RULES = (
         "{datname} of PostgreSQL {instance} will soon refuse writes",
         "It stops 3 million transactions before 2^31. VACUUM the oldest tables now.",
         "PostgreSQL 17, 24.1.5",
+        covers="PostgresWraparoundNear",
     ),
     Rule(
         "PostgresArchiveFailing",

@@ -79,6 +79,7 @@ RULES = (
         "Redis {instance} refuses connections",
         "maxclients is reached; apps get errors now.",
         "B18",
+        covers="RedisConnectionsHigh",
     ),
     Rule(
         "RedisEvicting",

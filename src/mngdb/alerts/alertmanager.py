@@ -1,0 +1,95 @@
+"""Who is told, as Alertmanager reads it. Secrets stay in files of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from mngdb.alerts.prometheus import dump
+from mngdb.alerts.rules import Active
+from mngdb.spec.alerts import Alerts, Channel
+from mngdb.spec.units import format_duration
+
+_SEVERITIES = ("info", "warning", "critical")
+#: What names the thing that a rule is about, besides the instance.
+SAME = ("instance", "datname", "path")
+
+
+def configuration(asked: Alerts, active: Iterable[Active], secret: Callable[[str], str]) -> str:
+    """alertmanager.yml. `secret` gives the path of a channel's secret file."""
+    active = list(active)
+    document: dict[str, Any] = {
+        "route": {
+            "receiver": "nobody",
+            "group_by": ["job", "instance"],
+            "group_wait": format_duration(asked.group),
+            "group_interval": "1m",
+            "repeat_interval": format_duration(asked.repeat),
+            "routes": [
+                {
+                    "receiver": name,
+                    "matchers": [f'severity=~"{"|".join(_from(channel))}"'],
+                    "continue": True,
+                }
+                for name, channel in asked.channels.items()
+            ],
+        },
+        "receivers": [
+            {"name": "nobody"},
+            *(
+                {"name": name, **_receiver(channel, secret(name))}
+                for name, channel in asked.channels.items()
+            ),
+        ],
+        "inhibit_rules": _inhibitions(active),
+    }
+    return dump(document)
+
+
+def _from(channel: Channel) -> tuple[str, ...]:
+    return _SEVERITIES[_SEVERITIES.index(channel.least) :]
+
+
+def _receiver(channel: Channel, secret: str) -> dict[str, Any]:
+    if channel.kind == "slack":
+        return {"slack_configs": [{"api_url_file": secret, "send_resolved": True}]}
+    if channel.kind == "pagerduty":
+        return {"pagerduty_configs": [{"routing_key_file": secret, "send_resolved": True}]}
+    if channel.kind == "webhook":
+        return {"webhook_configs": [{"url_file": secret, "send_resolved": True}]}
+    mail: dict[str, Any] = {
+        "to": ", ".join(channel.to or ()),
+        "from": channel.from_,
+        "smarthost": f"{channel.host}:{channel.smtp_port}",
+        # Alertmanager speaks TLS at once on 465 alone
+        "require_tls": channel.encryption != "none" and channel.smtp_port != 465,
+        "send_resolved": True,
+    }
+    if channel.user is not None:
+        mail |= {"auth_username": channel.user, "auth_password_file": secret}
+    return {"email_configs": [mail]}
+
+
+def _inhibitions(active: list[Active]) -> list[dict[str, Any]]:
+    """Nobody needs the small print of what is away, or that what is full is nearly full."""
+    names = {one.name for one in active}
+    down = [one.name for one in active if one.rule.down]
+    found: list[dict[str, Any]] = []
+    if down:
+        found.append(
+            {
+                "source_matchers": [f'alertname=~"{"|".join(down)}"'],
+                "target_matchers": ['severity=~"warning|info"'],
+                "equal": ["instance"],
+            }
+        )
+    found += [
+        {
+            "source_matchers": [f'alertname="{one.name}"'],
+            "target_matchers": [f'alertname="{one.rule.covers}"'],
+            "equal": list(SAME),
+        }
+        for one in active
+        if one.rule.covers in names
+    ]
+    return found

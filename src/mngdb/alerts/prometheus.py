@@ -1,0 +1,89 @@
+"""The rules and the scrape configuration as Prometheus reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from mngdb.alerts.expr import duration
+from mngdb.alerts.rules import Active
+
+#: How often everything is measured and judged, in seconds.
+INTERVAL = 15
+
+
+@dataclass(frozen=True)
+class Scrape:
+    """An exporter: whom it measures and where it is."""
+
+    job: str
+    """The engine, or `mngdb` for the agent's own metrics."""
+    instance: str
+    address: str
+    """HOST:PORT as Prometheus reaches it."""
+    path: str = "/metrics"
+
+
+def rules(active: Iterable[Active]) -> str:
+    """A file of rules."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for one in active:
+        rule: dict[str, Any] = {"alert": one.name, "expr": one.expr.promql()}
+        if one.wait:
+            rule["for"] = duration(one.wait)
+        rule["labels"] = {"severity": one.severity}
+        rule["annotations"] = {
+            "summary": _template(one.rule.summary),
+            "description": _template(one.rule.description),
+            "runbook_url": one.runbook,
+        }
+        groups.setdefault(one.rule.subject, []).append(rule)
+    return dump({"groups": [{"name": f"mngdb-{k}", "rules": v} for k, v in groups.items()]})
+
+
+def configuration(
+    scrapes: Sequence[Scrape], alertmanager: str | None, rule_file: str = "rules/mngdb.yml"
+) -> str:
+    """prometheus.yml. `alertmanager` is HOST:PORT."""
+    jobs: dict[str, list[dict[str, Any]]] = {}
+    for scrape in scrapes:
+        labels = {"instance": scrape.instance}
+        if scrape.path != "/metrics":
+            labels["__metrics_path__"] = scrape.path
+        jobs.setdefault(scrape.job, []).append({"targets": [scrape.address], "labels": labels})
+    document: dict[str, Any] = {
+        "global": {
+            "scrape_interval": f"{INTERVAL}s",
+            "scrape_timeout": "10s",
+            "evaluation_interval": f"{INTERVAL}s",
+        },
+        "rule_files": [rule_file],
+    }
+    if alertmanager:
+        document["alerting"] = {
+            "alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]
+        }
+    document["scrape_configs"] = [
+        {
+            "job_name": job,
+            # the agent says itself which instance a backup or a certificate is of
+            **({"honor_labels": True} if job == "mngdb" else {}),
+            "static_configs": targets,
+        }
+        for job, targets in jobs.items()
+    ]
+    return dump(document)
+
+
+def dump(document: object) -> str:
+    """YAML that Go's readers read as it is meant."""
+    made: str = yaml.safe_dump(document, sort_keys=False, width=1000, allow_unicode=True)
+    return made
+
+
+def _template(text: str) -> str:
+    return re.sub(r"\{(\w+)\}", r"{{ $labels.\1 }}", text)
