@@ -1,0 +1,222 @@
+"""For each rule a series that makes it fire and one that does not, in promtool's notation.
+
+Values are 70 seconds apart: `1+2x3` is 1 3 5 7, `5x2` is 5 5 5, `_` is no sample, `stale` ends one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+Series = dict[str, str]
+
+
+class Case(NamedTuple):
+    """Series that make the rule fire at some time, and series that never do."""
+
+    fires: Series
+    quiet: Series
+
+
+def redis(**values: str) -> Series:
+    return {f'redis_{k}{{instance="redis",job="redis"}}': v for k, v in values.items()}
+
+
+def mongo(**values: str) -> Series:
+    return {f'mongodb_{k}{{instance="mongodb",job="mongodb"}}': v for k, v in values.items()}
+
+
+def pg(inside: str = "", /, **values: str) -> Series:
+    more = f",{inside}" if inside else ""
+    return {f'pg_{k}{{instance="postgres",job="postgres"{more}}}': v for k, v in values.items()}
+
+
+def own(inside: str, /, **values: str) -> Series:
+    more = f",{inside}" if inside else ""
+    return {f'mngdb_{k}{{instance="mngdb",job="mngdb"{more}}}': v for k, v in values.items()}
+
+
+def about(instance: str, inside: str = "", /, **values: str) -> Series:
+    more = f",{inside}" if inside else ""
+    return {f'mngdb_{k}{{instance="{instance}",job="mngdb"{more}}}': v for k, v in values.items()}
+
+
+_UP = {"redis": redis(up="1x40"), "pg": pg(up="1x40"), "mongo": mongo(up="1x40")}
+_DB = 'datname="shop"'
+_CONN = 'mongodb_ss_connections{instance="mongodb",job="mongodb",conn_type="%s"}'
+_LAG = (
+    "mongodb_mongod_replset_member_replication_lag"
+    '{instance="mongodb",job="mongodb",name="b:27017",set="rs0",state="SECONDARY"}'
+)
+_HEALTH = (
+    "mongodb_rs_members_health"
+    '{instance="mongodb",job="mongodb",member_idx="b:27017",member_state="SECONDARY"}'
+)
+_QUEUE = 'mongodb_ss_globalLock_currentQueue{instance="mongodb",job="mongodb",count_type="total"}'
+_HEAD, _TAIL = "mongod_replset_oplog_head_timestamp", "mongod_replset_oplog_tail_timestamp"
+
+
+def _backends(count: int) -> Series:
+    """`count` connections in two databases, of 100."""
+    return {
+        **pg('datid="1",datname="shop"', stat_database_numbackends=f"{count - 3}x40"),
+        **pg('datid="2",datname="postgres"', stat_database_numbackends="3x40"),
+        **pg(settings_max_connections="100x40"),
+    }
+
+
+def _transaction(state: str, seconds: int, user: str = "shop") -> Series:
+    labels = f'{_DB},state="{state}",usename="{user}"'
+    return pg(labels, stat_activity_max_tx_duration=f"{seconds}x40")
+
+
+def _disk(free: int) -> Series:
+    return {
+        **own('path="/data"', host_disk_free_bytes=f"{free}x40"),
+        **own('path="/data"', host_disk_size_bytes="1000x40"),
+    }
+
+
+def _archiver(failed: str, archived: str) -> Series:
+    return pg(stat_archiver_failed_count=failed, stat_archiver_archived_count=archived)
+
+
+CASES: dict[str, Case] = {
+    "PostgresDown": Case(pg(up="1x5 0x30"), pg(up="1x5 0 1x30")),
+    "PostgresExporterGone": Case(pg(up="1x5 stale"), _UP["pg"]),
+    "PostgresConnectionsHigh": Case(_backends(81), _backends(80)),
+    "PostgresConnectionsExhausted": Case(_backends(96), _backends(95)),
+    "PostgresReplicationLag": Case(
+        pg(replication_lag_seconds="0x5 11x30", replication_is_replica="1x40"),
+        pg(replication_lag_seconds="99x40", replication_is_replica="0x40"),
+    ),
+    "PostgresDeadlocks": Case(
+        pg(_DB, stat_database_deadlocks="7x5 8x30"), pg(_DB, stat_database_deadlocks="7x40")
+    ),
+    "PostgresWraparoundNear": Case(
+        pg(_DB, database_wraparound_age_datfrozenxid_seconds="490000000+1000000x40"),
+        pg(_DB, database_wraparound_age_datfrozenxid_seconds="200000000x40"),
+    ),
+    "PostgresWraparoundImminent": Case(
+        pg(_DB, database_wraparound_age_datfrozenxid_seconds="1499000000+500000x40"),
+        pg(_DB, database_wraparound_age_datfrozenxid_seconds="600000000x40"),
+    ),
+    "PostgresArchiveFailing": Case(
+        _archiver("0x5 1+1x30", "9x40"),
+        _archiver("0x5 1+1x30", "9+1x40"),
+    ),
+    "PostgresWalPilesUp": Case(
+        pg(wal_size_bytes="100+10x40", settings_max_wal_size_bytes="100x40"),
+        pg(wal_size_bytes="200x40", settings_max_wal_size_bytes="100x40"),
+    ),
+    "PostgresLongTransaction": Case(
+        _transaction("active", 3601), _transaction("active", 99999, user="")
+    ),
+    "PostgresIdleInTransaction": Case(
+        _transaction("idle in transaction", 601), _transaction("active", 3600)
+    ),
+    "RedisDown": Case(redis(up="1x5 0x30"), redis(up="1x5 0 1x30")),
+    "RedisExporterGone": Case(redis(up="1x5 stale"), _UP["redis"]),
+    "RedisMemoryHigh": Case(
+        redis(memory_used_bytes="79+1x40", memory_max_bytes="100x40"),
+        redis(memory_used_bytes="1000x40", memory_max_bytes="0x40"),
+    ),
+    "RedisNoMemoryLimit": Case(redis(memory_max_bytes="0x40"), redis(memory_max_bytes="1x40")),
+    "RedisConnectionsHigh": Case(
+        redis(connected_clients="70+5x10 0x20", max_clients="100x40"),
+        redis(connected_clients="80x40", max_clients="100x40"),
+    ),
+    "RedisConnectionsRejected": Case(
+        redis(rejected_connections_total="0x5 3x30"), redis(rejected_connections_total="3x40")
+    ),
+    "RedisEvicting": Case(
+        redis(evicted_keys_total="0x5 1000x30"), redis(evicted_keys_total="1000x40")
+    ),
+    "RedisFragmented": Case(
+        redis(mem_fragmentation_ratio="1.6x40", memory_used_rss_bytes="1000000000x40"),
+        redis(mem_fragmentation_ratio="9x40", memory_used_rss_bytes="9000000x40"),
+    ),
+    "RedisLogRewriteFailing": Case(
+        redis(aof_last_bgrewrite_status="0x40", aof_enabled="1x40"),
+        redis(aof_last_bgrewrite_status="0x40", aof_enabled="0x40"),
+    ),
+    "RedisLogWriteFailing": Case(
+        redis(aof_last_write_status="1x3 0x30", aof_enabled="1x40"),
+        redis(aof_last_write_status="1x40", aof_enabled="1x40"),
+    ),
+    "RedisSnapshotFailing": Case(
+        redis(rdb_last_bgsave_status="1x3 0x30"), redis(rdb_last_bgsave_status="1x3 0 1x30")
+    ),
+    "RedisLoginsRefused": Case(
+        redis(acl_access_denied_auth_total="0+4x40"),
+        redis(acl_access_denied_auth_total="0+1x40"),
+    ),
+    "RedisSlowCommands": Case(redis(slowlog_last_id="0+20x40"), redis(slowlog_last_id="0+2x40")),
+    "MongodbDown": Case(mongo(up="1x5 0x30"), mongo(up="1x5 0 1x30")),
+    "MongodbExporterGone": Case(mongo(up="1x5 stale"), _UP["mongo"]),
+    "MongodbConnectionsHigh": Case(
+        {_CONN % "current": "81x40", _CONN % "available": "19x40", _CONN % "active": "9x40"},
+        {_CONN % "current": "80x40", _CONN % "available": "20x40", _CONN % "active": "9x40"},
+    ),
+    "MongodbReplicationLag": Case({_LAG: "0x5 11x30"}, {_LAG: "10x40"}),
+    "MongodbMemberUnhealthy": Case({_HEALTH: "1x5 0x30"}, {_HEALTH: "1x40"}),
+    "MongodbNotServing": Case(mongo(rs_myState="1x5 3x30"), mongo(rs_myState="1x5 2x5 7x30")),
+    "MongodbOplogShort": Case(
+        mongo(**{_HEAD: "100000+60x90", _TAIL: "20000+60x90", "ss_uptime": "90000+60x90"}),
+        mongo(**{_HEAD: "100000+60x90", _TAIL: "20000+60x90", "ss_uptime": "80000+60x90"}),
+    ),
+    "MongodbQueueLong": Case({_QUEUE: "101x40"}, {_QUEUE: "100x40"}),
+    "MongodbCacheFull": Case(
+        mongo(
+            ss_wt_cache_bytes_currently_in_the_cache="96x40",
+            ss_wt_cache_maximum_bytes_configured="100x40",
+        ),
+        mongo(
+            ss_wt_cache_bytes_currently_in_the_cache="95x40",
+            ss_wt_cache_maximum_bytes_configured="100x40",
+        ),
+    ),
+    "HostCpuHigh": Case(own("", host_cpu_ratio="0.81x40"), own("", host_cpu_ratio="0.9x8 0.1x30")),
+    "HostMemoryLow": Case(
+        own("", host_memory_available_bytes="9x40", host_memory_total_bytes="100x40"),
+        own("", host_memory_available_bytes="10x40", host_memory_total_bytes="100x40"),
+    ),
+    "HostDiskHigh": Case(_disk(199), _disk(201)),
+    "HostDiskFull": Case(_disk(49), _disk(51)),
+    "BackupOld": Case(
+        about("postgres", backup_age_seconds="93600+60x40"),
+        about("postgres", backup_age_seconds="86400+60x40"),
+    ),
+    "DrillSlow": Case(
+        about("postgres", drill_seconds="1801x40"), about("postgres", drill_seconds="1800x40")
+    ),
+    "SecretOld": Case(
+        own('secret="redis_shop"', secret_age_seconds="15552000+60x40"),
+        own('secret="redis_shop"', secret_age_seconds="0+60x40"),
+    ),
+    "CertificateExpiring": Case(
+        about("redis", certificate_expiry_seconds="1814460-60x40"),
+        about("redis", certificate_expiry_seconds="7776000-60x40"),
+    ),
+    "CertificateExpired": Case(
+        about("redis", certificate_expiry_seconds="86460-60x40"),
+        about("redis", certificate_expiry_seconds="1000000-60x40"),
+    ),
+    "UnitDown": Case(
+        own('unit="mng-redis"', unit_up="1x5 0x30"), own('unit="mng-redis"', unit_up="1x40")
+    ),
+    "UnitRestarting": Case(
+        own('unit="mng-redis"', unit_restarts_total="0+1x40", unit_up="1x40"),
+        own('unit="mng-redis"', unit_restarts_total="0x5 1x30", unit_up="1x40"),
+    ),
+    "AgentGone": Case(
+        own('unit="mng-redis"', unit_up="1x5 stale"), own('unit="mng-redis"', unit_up="1x40")
+    ),
+    "ChecksFailing": Case(
+        about("redis", 'severity="critical",verdict="fail"', findings="0x5 1x30"),
+        about("redis", 'severity="low",verdict="fail"', findings="9x40"),
+    ),
+    "NotificationsFailing": Case(
+        own('channel="ops"', notifications_failed_total="0+1x40"),
+        own('channel="ops"', notifications_failed_total="0x5 1x30"),
+    ),
+}
