@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -79,11 +80,15 @@ class Cli:
         return found
 
     def write(self, text: str) -> None:
-        """Write mngdb.yaml; `PORT1`, `PORT2`, … become free ports, the same each time."""
+        """Write mngdb.yaml; `PORT1`, `PORT2`, … become free ports, the same each time. A text that
+        says nothing of the agent gets none."""
         for number in range(9, 0, -1):
             word = f"PORT{number}"
             if word in text:
                 text = text.replace(word, str(self.port(number)))
+        if not re.search(r"^(agent|\{)", text, re.MULTILINE):
+            # its ports are the same in every stack; tests of the agent give it others
+            text += "\nagent: false\n"
         (self.folder / "mngdb.yaml").write_text(text)
 
     _ports: dict[int, int] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
+from mngdb.samples import Family
 from mngdb.secret import Secret
 from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Instance
@@ -214,6 +215,19 @@ class Vitals:
     uptime: float
 
 
+class Scraper(Protocol):
+    """Reads a server's metrics over one session, again and again. Not for several threads."""
+
+    def scrape(self, timeout: float) -> list[Family]:
+        """Every family. Holds to `timeout` (seconds) also when the server hangs. Raises
+        ConnectError, after which the session is of no more use, or another MngdbError."""
+        ...
+
+    def close(self) -> None:
+        """Give up what it opened beside the session."""
+        ...
+
+
 class Engine(Protocol):
     """What an engine can do. `session` is what `connect` gives, `facts` what `observe` gives."""
 
@@ -222,6 +236,8 @@ class Engine(Protocol):
     """What people call it: PostgreSQL."""
     stop_signal: int
     """What asks the server to stop cleanly and at once."""
+    metric: str
+    """What the names of its metrics begin with, as those of the usual exporter do: `redis`."""
 
     def secrets(self, asked: Instance) -> Iterable[str]:
         """Names of the secrets that the engine needs besides `admin` and the apps'."""
@@ -248,7 +264,7 @@ class Engine(Protocol):
         ...
 
     def login(self, asked: Asked, at: Access, app: str) -> Access:
-        """An app's access to the server that `at` leads to."""
+        """The access of an app, or of the monitor, to the server that `at` leads to."""
         ...
 
     def connect(self, access: Access, timeout: float = 10.0) -> AbstractContextManager[Any]:
@@ -286,6 +302,10 @@ class Engine(Protocol):
 
     def vitals(self, session: Any) -> Vitals:
         """Version and uptime, asked with a real query."""
+        ...
+
+    def metrics(self, session: Any, asked: Asked) -> Scraper:
+        """Reads metrics over the monitor's session, under the names of the usual exporter."""
         ...
 
     def url(self, access: Access) -> str:

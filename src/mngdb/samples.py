@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 #: A metric's type, as the exposition format names it.
@@ -24,3 +25,45 @@ class Family(NamedTuple):
     kind: Kind
     help: str
     samples: Sequence[Sample]
+
+
+def exposition(families: Iterable[Family]) -> str:
+    """The text that Prometheus scrapes, version 0.0.4. Families without samples are left out.
+
+    https://prometheus.io/docs/instrumenting/exposition_formats/
+    """
+    lines = []
+    for name, kind, text, samples in families:
+        if not samples:
+            continue
+        lines.append(_head(name, kind, text))
+        for sample, labels, value in samples:
+            shown = _labels(labels) if labels else ""
+            # repr is the shortest text that reads back as the same number
+            number = repr(value) if -_HUGE < value < _HUGE else _extreme(value)
+            lines.append(f"{sample}{shown} {number}\n")
+    return "".join(lines)
+
+
+#: Beyond it there are only infinities; comparing with it tells NaN as well.
+_HUGE = 1.8e308
+
+
+def _extreme(value: float) -> str:
+    return "NaN" if value != value else "+Inf" if value > 0 else "-Inf"
+
+
+@lru_cache(maxsize=8192)
+def _head(name: str, kind: Kind, text: str) -> str:
+    shown = text.replace("\\", r"\\").replace("\n", r"\n")
+    return f"# HELP {name} {shown}\n# TYPE {name} {kind}\n"
+
+
+@lru_cache(maxsize=32768)
+def _labels(labels: tuple[tuple[str, str], ...]) -> str:
+    """A scrape has many samples of one table or database; the next scrape has the same again."""
+    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels) + "}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

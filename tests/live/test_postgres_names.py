@@ -58,6 +58,7 @@ def write(cli: Cli, names: list[str]) -> None:
         apps[f"own{number}"] = {"postgres": name}
         apps[f"see{number}"] = {"postgres": {"database": name, "access": "readonly"}}
     file = {"name": "mng", "postgres": {"port": cli.port(1), "memory": "128mb"}, "apps": apps}
+    file["agent"] = False
     # $$ is how the file writes a plain $
     (cli.folder / "mngdb.yaml").write_text(json.dumps(file).replace("$", "$$"))
 

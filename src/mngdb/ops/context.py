@@ -14,6 +14,7 @@ from mngdb.errors import SecretError, UsageError
 from mngdb.model import Access, Asked, Engine
 from mngdb.ops import registry
 from mngdb.secret import Secret, generate
+from mngdb.spec.agent import MONITOR
 from mngdb.spec.stack import Instance, Stack
 from mngdb.targets.local.host import LocalHost
 from mngdb.vaults import Vault, open_vault
@@ -47,7 +48,8 @@ class Context:
 
     def logins(self, instance: Instance) -> list[str]:
         """Everyone whose secret the instance needs."""
-        return ["admin", *self.engine(instance).secrets(instance), *instance.grants]
+        monitor = [MONITOR] if instance.monitored else []
+        return ["admin", *self.engine(instance).secrets(instance), *monitor, *instance.grants]
 
     def missing_secrets(self) -> list[str]:
         """Names of the secrets that the vault does not have. Raises SecretError for bad ones."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
+from mngdb.spec.agent import AGENT, MONITOR
 from mngdb.spec.file import ENGINES, AnyGrant, AnyInstance, StackFile
 from mngdb.spec.mongodb import MongodbInstance
 from mngdb.spec.problems import Problem
@@ -41,8 +42,8 @@ def trail_of(name: str) -> Trail:
 
 
 def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
-    ports: dict[int, str] = {}
-    units: dict[str, str] = {}
+    ports = _agent_ports(parsed, specs)
+    units: dict[str, str] = {AGENT: "the agent"} if parsed.agent else {}
     for name, spec in specs.items():
         trail = trail_of(name)
         unit = ENGINES[name][0] if name in ENGINES else name
@@ -63,6 +64,15 @@ def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
         if not tls and any(not b.startswith("127.") and b != "::1" for b in spec.bind):
             text = f"{name} listens beyond loopback without encryption"
             yield (*trail, "bind"), text, "add 'tls: true'"
+
+
+def _agent_ports(parsed: StackFile, specs: Specs) -> dict[int, str]:
+    """The agent's ports and what each is for; those of engines that the file has not are free."""
+    if not parsed.agent:
+        return {}
+    ports = parsed.agent.ports
+    here = {ports.of(spec.engine): f"the metrics of {spec.engine}" for spec in specs.values()}
+    return here | {ports.mngdb: "the agent"}
 
 
 def _external(trail: Trail, spec: AnyInstance, url: str) -> Iterator[Problem]:
@@ -117,7 +127,7 @@ def _cases(specs: Specs, grants: Grants) -> Iterator[Problem]:
 def _variables(specs: Specs, grants: Grants) -> Iterator[Problem]:
     """In the environment, - and _ are the same: two secrets must not share one variable."""
     seen: dict[str, str] = {}
-    wanted = [(f"{name}_{login}", trail_of(name)) for name in specs for login in ("admin",)]
+    wanted = [(f"{name}_{login}", trail_of(name)) for name in specs for login in ("admin", MONITOR)]
     for app, rights in grants.items():
         wanted += [(f"{name}_{app}", ("apps", app, name)) for name in rights]
     for secret, trail in wanted:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from mngdb.spec.agent import Agent
 from mngdb.spec.alerts import Alerts
 from mngdb.spec.base import Model, Target, located
 from mngdb.spec.mongodb import MongodbGrant, MongodbInstance
@@ -166,6 +167,14 @@ class StackFile(Model):
     """Backups. This version reads the keys and takes no backups yet."""
     alerts: Alerts = Field(default_factory=Alerts)
     """Which alerts there are, and who is told."""
+    agent: Agent | Literal[False] = Field(default_factory=Agent)
+    """Metrics for Prometheus, and restarts of servers that died, where there are servers on this
+    machine; `false`: no such process."""
+
+    @field_validator("agent", mode="before")
+    @classmethod
+    def _on_is_default(cls, value: Any) -> Any:
+        return {} if value is None or value is True else value
 
     @field_validator("postgres", "redis", "mongodb", mode="before")
     @classmethod

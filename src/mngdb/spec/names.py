@@ -14,7 +14,18 @@ from pydantic import AfterValidator, Field
 
 #: Logins that the engines or mngdb itself use.
 RESERVED_APPS = frozenset(
-    {"admin", "default", "public", "postgres", "root", "replication", "keyfile", "mngdb", "none"}
+    {
+        "admin",
+        "default",
+        "public",
+        "postgres",
+        "root",
+        "replication",
+        "keyfile",
+        "monitor",
+        "mngdb",
+        "none",
+    }
 )
 _PLAIN = r"^[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*$"
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mngdb.spec.agent import Agent
 from mngdb.spec.base import EngineName, Target
 from mngdb.spec.file import ENGINES, AnyGrant, AnyInstance, Backup, StackFile
 from mngdb.spec.units import Amount
@@ -31,6 +32,8 @@ class Instance:
     memory: Amount
     grants: Mapping[str, AnyGrant]
     """App to right."""
+    monitored: bool = False
+    """Whether the agent looks at it, by a login of its own."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,12 @@ class Stack:
     def state(self) -> Path:
         """The folder of mngdb's own state, beside the file."""
         return self.folder / ".mngdb"
+
+    @property
+    def agent(self) -> Agent | None:
+        """The agent, where the stack has one: it needs servers on this machine."""
+        here = any(instance.target.local for instance in self.instances.values())
+        return (self.source.agent or None) if here else None
 
     @property
     def by_engine(self) -> dict[str, list[Instance]]:
@@ -85,6 +94,7 @@ def resolve(
             tls=source.tls if spec.tls is None else spec.tls,
             memory=shares[name],
             grants={app: rights[name] for app, rights in grants.items() if name in rights},
+            monitored=bool(source.agent and (spec.target or source.target).local),
         )
         for name, spec in specs.items()
     }

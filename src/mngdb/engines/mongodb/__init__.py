@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mngdb.engines.mongodb import access as logins
 from mngdb.errors import MngdbError
-from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
+from mngdb.model import Access, Asked, Change, Outcome, Scraper, ShellCommand, Unit, Vitals
 from mngdb.spec.base import EngineName
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class MongodbEngine:
     title = "MongoDB"
     #: SIGTERM: mongod steps down, writes a checkpoint and ends.
     stop_signal: int = 15
+    metric = "mongodb"
 
     def secrets(self, asked: Instance) -> Iterable[str]:
         """The key file's secret, where the server is ours."""
@@ -49,7 +50,8 @@ class MongodbEngine:
         from mngdb.engines.mongodb import users
         from mngdb.spec.mongodb import MongodbGrant
 
-        return [
+        monitor = ["user monitor: clusterMonitor, read on local"]
+        return (monitor if asked.instance.monitored else []) + [
             f"role {users.role_name(app)} on {right.database}: "
             + ", ".join(sorted(action for _, action in users.rights(right)))
             for app, right in asked.instance.grants.items()
@@ -119,6 +121,12 @@ class MongodbEngine:
         from mngdb.engines.mongodb import diagnose
 
         return diagnose.vitals(session)
+
+    def metrics(self, session: Session, asked: Asked) -> Scraper:
+        """Reads the server's own statistics."""
+        from mngdb.engines.mongodb.metrics import Metrics
+
+        return Metrics(session)
 
     def url(self, access: Access) -> str:
         """The connection string, percent-encoded."""

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import parse_qsl, quote, unquote
 
 from mngdb.errors import SecretError, UsageError
 from mngdb.model import Access, Asked, ShellCommand
 from mngdb.secret import Secret
+from mngdb.spec.agent import MONITOR
 
 ADMIN = "admin"
 #: The database that holds every login, as on Atlas.
@@ -135,7 +137,9 @@ def _host_and_port(text: str, where: str) -> tuple[str, int]:
 
 
 def of_app(asked: Asked, at: Access, app: str) -> Access:
-    """An app's access to the server that `at` leads to."""
+    """The access of an app, or of the monitor, to the server that `at` leads to."""
+    if app == MONITOR:
+        return replace(at, user=app, password=asked.secrets.get(app))
     options = {"authSource": USERS_IN}
     if asked.managed:
         options["replicaSet"] = asked.stack

@@ -19,6 +19,7 @@ from mngdb.engines.mongodb.access import USERS_IN, secret_of
 from mngdb.engines.mongodb.facts import CLOSED, MARK, Facts, Right, Role, Scram, User
 from mngdb.errors import SecretError, UsageError
 from mngdb.model import Action, Asked, Remark, Step
+from mngdb.spec.agent import MONITOR
 from mngdb.spec.mongodb import MongodbGrant
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ WRITE = frozenset(
     }
 )
 _MECHANISMS = frozenset({"SCRAM-SHA-256"})
+#: What metrics are made of: the server's own statistics, and the ends of the oplog.
+_MONITOR = frozenset({(USERS_IN, "clusterMonitor"), ("local", "read")})
 #: A role is written before the login that needs it; the login's majority write covers both.
 _QUICK = {"w": 1}
 
@@ -81,6 +84,8 @@ def steps(asked: Asked, facts: Facts, make: Make) -> Iterator[Step]:
     """Logins and rights: what is gone first, then what is there, app by app."""
     for user in departed(asked, facts):
         yield from _leave(asked, facts, user, make)
+    if asked.instance.monitored:
+        yield from _monitor(asked, facts.users.get(MONITOR), make)
     for app, grant in asked.instance.grants.items():
         assert isinstance(grant, MongodbGrant)  # noqa: S101 — for mypy
         role = facts.roles.get(role_name(app))
@@ -104,8 +109,37 @@ def remarks(asked: Asked, facts: Facts) -> Iterator[Remark]:
 
 def departed(asked: Asked, facts: Facts) -> list[User]:
     """Logins of this stack whose app left the file."""
+    kept = {*asked.instance.grants, *([MONITOR] if asked.instance.monitored else [])}
     found = (user for user in facts.users.values() if user.mark == asked.stack)
-    return sorted((u for u in found if u.name not in asked.instance.grants), key=lambda u: u.name)
+    return sorted((user for user in found if user.name not in kept), key=lambda user: user.name)
+
+
+def _monitor(asked: Asked, user: User | None, make: Make) -> Iterator[Step]:
+    """The login that metrics are read by."""
+    detail = "a login that may read metrics"
+    roles = [{"db": database, "role": name} for database, name in sorted(_MONITOR)]
+
+    def create(session: Session) -> None:
+        session.command(
+            "createUser",
+            MONITOR,
+            pwd=secret_of(asked, MONITOR).reveal(),
+            roles=roles,
+            mechanisms=sorted(_MECHANISMS),
+            customData={MARK: asked.stack},
+        )
+
+    def give(session: Session) -> None:
+        session.command("updateUser", MONITOR, roles=roles)
+
+    if user is None:
+        yield make("create", MONITOR, detail, create, False)
+        return
+    if user.roles != _MONITOR:
+        yield make("change", MONITOR, detail, give, False)
+    reasons = list(_outdated(asked, user))
+    if reasons:
+        yield make("change", MONITOR, " and ".join(reasons), _update(asked, user), False)
 
 
 def _leave(asked: Asked, facts: Facts, user: User, make: Make) -> Iterator[Step]:

@@ -14,7 +14,8 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from mngdb.engines.postgres import render
 from mngdb.errors import UsageError
-from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
+from mngdb.model import Access, Asked, Change, Outcome, Scraper, ShellCommand, Unit, Vitals
+from mngdb.spec.agent import MONITOR
 from mngdb.spec.base import EngineName
 from mngdb.spec.postgres import PostgresGrant
 from mngdb.spec.stack import Instance
@@ -30,6 +31,7 @@ class PostgresEngine:
     name: EngineName = "postgres"
     title = "PostgreSQL"
     stop_signal = signal.SIGINT  # "fast": sessions are ended, a checkpoint is written
+    metric = "pg"
 
     def secrets(self, asked: Instance) -> Iterable[str]:
         return ()
@@ -86,6 +88,8 @@ class PostgresEngine:
         )
 
     def login(self, asked: Asked, at: Access, app: str) -> Access:
+        if app == MONITOR:
+            return replace(at, user=app, password=asked.secrets[app], socket=None)
         right = cast(PostgresGrant, asked.instance.grants[app])
         return replace(
             at, user=app, password=asked.secrets[app], database=right.database, socket=None
@@ -140,6 +144,12 @@ class PostgresEngine:
             "extract(epoch FROM now() - pg_postmaster_start_time())::float8"
         )[0]
         return Vitals(version.split()[0], max(0.0, uptime))
+
+    def metrics(self, session: Session, asked: Asked) -> Scraper:
+        from mngdb.engines.postgres import monitor
+        from mngdb.engines.postgres.metrics import Metrics
+
+        return Metrics(session, monitor.databases(asked))
 
     def url(self, access: Access) -> str:
         password = quote(access.password.reveal(), safe="") if access.password else ""

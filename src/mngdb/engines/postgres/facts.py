@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 #: Stands in the comment of every role that mngdb makes, before the stack's name.
 MARK = "mngdb: an app of stack "
 
+#: As `MARK`, of the login that metrics are read by.
+MONITOR_MARK = "mngdb: reads metrics for stack "
+
 Counts = Mapping[tuple[str, str, str], int]
 
 
@@ -82,6 +85,10 @@ class Facts:
     admin_password: bool = True
     statistics: bool = False
     """Whether pg_stat_statements is there, in the administrator's database."""
+    monitor: Role | None = None
+    """The login that metrics are read by."""
+    monitored: frozenset[str] = frozenset()
+    """Databases that it may connect to."""
     overlaid: tuple[str, ...] = ()
     """Settings that ALTER SYSTEM laid over our files."""
 

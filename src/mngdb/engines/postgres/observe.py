@@ -11,6 +11,7 @@ from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import MARK, Database, Facts, Role, Setting
 from mngdb.errors import ConnectError, UnobservableError
 from mngdb.model import Access, Asked
+from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import PostgresGrant
 
 
@@ -23,6 +24,7 @@ def observe(session: Session, asked: Asked) -> Facts:
         "FROM pg_roles WHERE rolname = current_user"
     )[0]
     roles = _roles(session, asked, superuser)
+    monitor = roles.pop(MONITOR, None)
     return Facts(
         version=version.split()[0],
         admin=admin,
@@ -33,8 +35,21 @@ def observe(session: Session, asked: Asked) -> Facts:
         databases=_databases(session, asked, roles),
         admin_password=_admin_password(session, asked, superuser),
         statistics=statistics,
+        monitor=monitor,
+        monitored=_monitored(session) if monitor else frozenset(),
         overlaid=_overlaid(session, asked),
     )
+
+
+def _monitored(session: Session) -> frozenset[str]:
+    """Databases in which the monitor was given the right to connect."""
+    found = session.rows(
+        "SELECT d.datname FROM pg_database d, aclexplode(d.datacl) a "
+        "JOIN pg_roles g ON g.oid = a.grantee "
+        "WHERE g.rolname = %s AND a.privilege_type = 'CONNECT'",
+        MONITOR,
+    )
+    return frozenset(name for (name,) in found)
 
 
 def _settings(session: Session, asked: Asked) -> dict[str, Setting]:
@@ -81,7 +96,7 @@ def _roles(session: Session, asked: Asked, superuser: bool) -> dict[str, Role]:
         WHERE r.rolname = ANY(%s) OR shobj_description(r.oid, 'pg_authid') = %s
         ORDER BY r.rolname
         """,
-        list(asked.instance.grants),
+        [*asked.instance.grants, *([MONITOR] if asked.managed else [])],
         MARK + asked.stack,
     )
     verifiers: dict[str, str | None] = {}
@@ -93,7 +108,7 @@ def _roles(session: Session, asked: Asked, superuser: bool) -> dict[str, Role]:
             )
         )
     for name, mark, login, special, connections, settings, groups, expires, reach in rows:
-        secret = asked.secrets.get(name) if name in asked.instance.grants else None
+        secret = asked.secrets.get(name)
         same: bool | None = True
         if secret is not None:
             if superuser:

@@ -7,7 +7,7 @@ from typing import cast
 
 from psycopg.sql import SQL, Composed, Identifier
 
-from mngdb.engines.postgres import changes, handover, rights, roles
+from mngdb.engines.postgres import changes, handover, monitor, rights, roles
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import MARK, NEW, Database, Facts
 from mngdb.engines.postgres.render import ADMIN, settings
@@ -100,6 +100,8 @@ class _Planner:
         named = sorted({grant.database for grant in self.grants.values()})
         for name in named:
             yield from self.database(name)
+        if self.asked.managed:
+            yield from monitor.steps(self.step, self.asked, self.facts)
         for name, found in self.facts.databases.items():
             if name not in named:
                 yield from self.left(name, found)

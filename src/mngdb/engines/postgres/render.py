@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from mngdb.engines.postgres import identity
+from mngdb.engines.postgres import identity, monitor
 from mngdb.model import Asked, File, Renewal, Site, Unit
+from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import PostgresGrant, PostgresInstance
 
 ADMIN = "postgres"
@@ -197,6 +198,10 @@ def hba(asked: Asked) -> str:
         sources.append("samenet")
     lines = [f"local all {_name(ADMIN)} peer map={_MAP}"]
     lines += [f"{kind} all {_name(ADMIN)} {source} scram-sha-256" for source in sources]
+    if asked.instance.monitored:
+        for database in ["postgres", *monitor.databases(asked)]:
+            who = f"{_name(database)} {_name(MONITOR)}"
+            lines += [f"{kind} {who} {source} scram-sha-256" for source in sources]
     for app, right in sorted(asked.instance.grants.items()):
         who = f"{_name(cast(PostgresGrant, right).database)} {_name(app)}"
         lines.append(f"local {who} scram-sha-256")

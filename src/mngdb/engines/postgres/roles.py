@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from psycopg import sql
 from psycopg.sql import SQL, Identifier, Literal
@@ -72,23 +72,26 @@ def mend(
         statements = [statement for _, statement in parts]
         texts = ", ".join(dict.fromkeys(text for text, _ in parts))
         yield make("change", what, texts, lambda s: s.execute(*statements))
-    yield from _excess(make, app, found)
+    yield from excess(make, app, found.special, found.member_of)
 
 
-def _excess(make: MakeStep, app: str, found: Role) -> Iterator[Step]:
+def excess(
+    make: MakeStep, app: str, special: Sequence[str], member_of: Sequence[tuple[str, str]]
+) -> Iterator[Step]:
+    """Attributes and memberships that a role must not have."""
     name, what = Identifier(app), f"role {app}"
-    if found.special:
-        off = [SQL("NO" + word) for word in found.special]
+    if special:
+        off = [SQL("NO" + word) for word in special]
         statement = SQL("ALTER ROLE {} {}").format(name, SQL(" ").join(off))
-        yield make("revoke", what, ", ".join(found.special), lambda s: s.execute(statement))
-    if found.member_of:
+        yield make("revoke", what, ", ".join(special), lambda s: s.execute(statement))
+    if member_of:
         leave = [
             SQL("REVOKE {} FROM {} GRANTED BY {} CASCADE").format(
                 Identifier(group), name, Identifier(by)
             )
-            for group, by in found.member_of
+            for group, by in member_of
         ]
-        groups = ", ".join(dict.fromkeys(group for group, _ in found.member_of))
+        groups = ", ".join(dict.fromkeys(group for group, _ in member_of))
         yield make("revoke", what, f"membership of {groups}", lambda s: s.execute(*leave))
 
 

@@ -17,7 +17,7 @@ from mngdb.engines.redis import acl, render
 from mngdb.engines.redis.facts import Facts, blank
 from mngdb.engines.redis.reconcile import reconcile
 from mngdb.errors import StepError, UsageError
-from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
+from mngdb.model import Access, Asked, Change, Outcome, Scraper, ShellCommand, Unit, Vitals
 from mngdb.spec.base import EngineName
 from mngdb.spec.redis import RedisGrant
 from mngdb.spec.stack import Instance
@@ -35,6 +35,7 @@ class RedisEngine:
     name: EngineName = "redis"
     title = "Redis"
     stop_signal = signal.SIGTERM
+    metric = "redis"
 
     def secrets(self, asked: Instance) -> Iterable[str]:
         return ()
@@ -146,6 +147,11 @@ class RedisEngine:
         from mngdb.engines.redis.observe import vitals
 
         return vitals(session)
+
+    def metrics(self, session: Session, asked: Asked) -> Scraper:
+        from mngdb.engines.redis.metrics import Metrics
+
+        return Metrics(session)
 
     def url(self, access: Access) -> str:
         query = ""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from mngdb.model import Asked
 from mngdb.secret import Secret
+from mngdb.spec.agent import MONITOR
 from mngdb.spec.redis import RedisGrant
 
 ADMIN = "admin"
@@ -46,6 +47,10 @@ _BACK_READ = (
     "+sunsubscribe",
 )
 _BACK_WRITE = ("+sort", "+eval", "+eval_ro", "+evalsha", "+evalsha_ro", "+fcall", "+fcall_ro")
+#: What metrics are made of, and no key. CONFIG GET shows no secret: mngdb keeps logins in the ACL
+#: file, and the settings that hold passwords are reserved.
+_MONITOR = ("-@all", "+info", "+ping", "+config|get", "+slowlog|get", "+slowlog|len",
+            "+latency|latest", "+latency|histogram", "+client|setname")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,17 @@ def admin_user(secret: Secret) -> User:
     )
 
 
+def monitor_user(secret: Secret, stack: str) -> User:
+    """The login that metrics are read by."""
+    return User(
+        name=MONITOR,
+        on=True,
+        passwords=frozenset({_sha256(secret)}),
+        commands=" ".join(_MONITOR),
+        selectors=frozenset({_selector(stack)}),
+    )
+
+
 def locked_user(name: str, stack: str | None = None) -> User:
     """A login that can do nothing; it keeps the mark of the stack that made it."""
     marks = frozenset({_selector(stack)}) if stack else frozenset[str]()
@@ -205,6 +221,8 @@ def wanted(asked: Asked) -> dict[str, User]:
     if asked.managed:
         users[ADMIN] = admin_user(asked.secrets[ADMIN])
         users[DEFAULT] = locked_user(DEFAULT)
+    if asked.instance.monitored:
+        users[MONITOR] = monitor_user(asked.secrets[MONITOR], asked.stack)
     for app, grant in asked.instance.grants.items():
         assert isinstance(grant, RedisGrant)  # noqa: S101 - the spec has paired them
         users[app] = app_user(app, grant, asked.secrets[app], asked.stack)

@@ -41,6 +41,10 @@ class Session:
         self._wire = wire
         self.access = access
 
+    def limit(self, timeout: float) -> None:
+        """Wait at most `timeout` seconds for the answer from now on."""
+        self._wire.limit(timeout)
+
     def ask(self, *command: str) -> Any:
         """One command. Raises RefusedError, or ConnectError when the connection is gone."""
         answer = self.ask_all([command])[0]

@@ -32,7 +32,7 @@ def blank(asked: Asked) -> Facts:
     users = acl.wanted(asked)
     return Facts(
         settings=render.settings(asked),
-        users={name: user for name, user in users.items() if name not in asked.instance.grants},
+        users={name: user for name, user in users.items() if name in {acl.ADMIN, acl.DEFAULT}},
         open_files=open_files(),
     )
 

@@ -10,6 +10,7 @@ from mngdb.engines.redis import acl, render
 from mngdb.engines.redis.facts import Facts
 from mngdb.errors import UsageError
 from mngdb.model import Action, Asked, Change, Outcome, Remark, Step
+from mngdb.spec.agent import MONITOR
 from mngdb.spec.redis import RedisGrant
 
 if TYPE_CHECKING:
@@ -161,6 +162,8 @@ def _wanted_users(asked: Asked, facts: Facts) -> Iterator[Step]:
             continue
         grant = asked.instance.grants.get(name)
         right = acl.describe(grant) if isinstance(grant, RedisGrant) else ""
+        if name == MONITOR:
+            right = "read metrics, no keys"
         if found is not None and found.mark not in {None, asked.stack} and not asked.managed:
             raise UsageError(
                 f"{asked.instance.name}: the login {name!r} belongs to the stack {found.mark!r}",

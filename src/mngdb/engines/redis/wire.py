@@ -45,6 +45,10 @@ class Wire:
                 self._socket.close()
                 raise
 
+    def limit(self, timeout: float) -> None:
+        """Seconds that the server may be silent from now on."""
+        self._socket.settimeout(timeout)
+
     def ask(self, commands: Sequence[Sequence[str]]) -> list[Any]:
         """Many commands in one round trip; a refused one gives its ReplyError as the answer."""
         packed = [hiredis.pack_command(_words(command)) for command in commands]

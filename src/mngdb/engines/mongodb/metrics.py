@@ -1,0 +1,271 @@
+"""MongoDB's metrics, under the names and labels of Percona's mongodb_exporter (0.43).
+
+Nearly everything is one document, which the server keeps for its own diagnosis (getDiagnosticData):
+each number in it becomes a metric that is called like its path. Left out of the exporter's names:
+its second copy of replSetGetStatus without a prefix (`mongodb_members_…`; here `mongodb_rs_…`),
+and the statistics of the network and of mount points below `mongodb_sys_`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from bson import Timestamp
+
+from mngdb.engines.mongodb.client import Document, Session
+from mngdb.samples import Family, Kind, Sample
+
+Labels = tuple[tuple[str, str], ...]
+
+#: Path to the short form that begins a metric's name. The first that fits counts.
+_PREFIXES = (
+    ("serverStatus.wiredTiger.transaction.", "ss_wt_txn_"),
+    ("serverStatus.wiredTiger.", "ss_wt_"),
+    ("serverStatus.", "ss_"),
+    ("replSetGetStatus.", "rs_"),
+    ("systemMetrics.", "sys_"),
+    ("local.oplog.rs.stats.wiredTiger.", "oplog_stats_wt_"),
+    ("local.oplog.rs.stats.", "oplog_stats_"),
+)
+#: Paths whose next step is the value of a label, not a part of the name.
+_LABELS = {
+    "serverStatus.asserts": "assert_type",
+    "serverStatus.connections": "conn_type",
+    "serverStatus.globalLock.currentQueue": "count_type",
+    "serverStatus.metrics.commands": "cmd_name",
+    "serverStatus.metrics.cursor.open": "csr_type",
+    "serverStatus.metrics.document": "doc_op_type",
+    "serverStatus.opReadConcernCounters": "concern_type",
+    "serverStatus.opcounters": "legacy_op_type",
+    "serverStatus.opcountersRepl": "legacy_op_type",
+    "serverStatus.transactions.commitTypes": "commit_type",
+    "serverStatus.wiredTiger.perf": "perf_bucket",
+}
+#: The first two are in `_Found.special`, the others are the machine's and not the server's.
+_SKIPPED = frozenset(
+    {
+        "serverStatus.opLatencies",
+        "serverStatus.wiredTiger.concurrentTransactions",
+        "systemMetrics.netstat",
+        "systemMetrics.mounts",
+        "systemMetrics.vmstat",
+    }
+)
+#: A dear question may take this share of a core of the server.
+_SHARE = 0.004
+#: Numbers of dbStats that become metrics.
+_DBSTATS = (
+    "collections", "views", "objects", "avgObjSize", "dataSize", "storageSize", "indexes",
+    "indexSize", "totalSize", "scaleFactor", "fsUsedSize", "fsTotalSize", "ok",
+)  # fmt: skip
+_OPLOG = "mongodb_mongod_replset_oplog_"
+
+
+@dataclass
+class _Dear:
+    """The last answer to a question that is dear, and when it may be asked again."""
+
+    families: list[Family] = field(default_factory=list)
+    due: float = 0.0
+
+
+class Metrics:
+    """Scrapes one server over one session. Not for several threads."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._cluster = ""
+        self._top = _Dear()
+        self._databases = _Dear()
+
+    def scrape(self, timeout: float) -> list[Family]:
+        """Every family. `timeout` in seconds. Raises ConnectError, Refused."""
+        deadline = time.monotonic() + timeout
+        data = self._ask(deadline, "getDiagnosticData")["data"]
+        status = data.get("replSetGetStatus", {})
+        if not self._cluster and status:
+            settings = self._ask(deadline, "replSetGetConfig")["config"]["settings"]
+            self._cluster = str(settings.get("replicaSetId", ""))
+        base = (
+            ("cl_id", self._cluster),
+            ("cl_role", ""),
+            ("rs_nm", str(status.get("set", ""))),
+            ("rs_state", str(status.get("myState", 0))),
+        )
+        found = _Found(base)
+        found.walk(data, "", base)
+        found.special(data.get("serverStatus", {}))
+        families = found.families()
+        families += self._oplog(status, base, deadline)
+        families += self._dear(self._top, self._ask_top, base, deadline)
+        families += self._dear(self._databases, self._ask_databases, base, deadline)
+        return families
+
+    def close(self) -> None:
+        """There is only the session."""
+
+    def _ask(
+        self, deadline: float, name: str, value: Any = 1, *, on: str = "admin", **rest: Any
+    ) -> Document:
+        left = max(0.05, deadline - time.monotonic())
+        return self._session.command(name, value, on=on, limit=left, **rest)
+
+    def _oplog(self, status: Mapping[str, Any], base: Labels, deadline: float) -> Iterator[Family]:
+        """When the oplog begins and ends: between them lies its window."""
+        head = status.get("optimes", {}).get("lastAppliedWallTime")
+        if not isinstance(head, datetime):
+            return
+        reply = self._ask(
+            deadline,
+            "find",
+            "oplog.rs",
+            on="local",
+            sort={"$natural": 1},
+            batchSize=1,
+            projection={"ts": 1},
+            singleBatch=True,
+        )
+        batch = reply["cursor"]["firstBatch"]
+        if not batch:
+            return
+        for name, value, text in (
+            ("head_timestamp", head.timestamp(), "When the last operation was applied"),
+            ("tail_timestamp", float(batch[0]["ts"].time), "When the oldest one was written"),
+        ):
+            sample = Sample(_OPLOG + name, base, value)
+            yield Family(_OPLOG + name, "gauge", text, (sample,))
+
+    def _dear(
+        self,
+        dear: _Dear,
+        ask: Callable[[Labels, float], list[Family]],
+        base: Labels,
+        deadline: float,
+    ) -> list[Family]:
+        begun = time.monotonic()
+        if begun >= dear.due:
+            dear.families = ask(base, deadline)
+            dear.due = time.monotonic() + (time.monotonic() - begun) / _SHARE
+        return dear.families
+
+    def _ask_top(self, base: Labels, deadline: float) -> list[Family]:
+        found: dict[str, list[Sample]] = {}
+        for namespace, kinds in self._ask(deadline, "top")["totals"].items():
+            if not isinstance(kinds, dict):
+                continue
+            database, _, collection = namespace.partition(".")
+            labels = (*base, ("collection", collection), ("database", database))
+            for kind, values in kinds.items():
+                for word, value in values.items():
+                    name = f"mongodb_top_{kind}_{word}"
+                    found.setdefault(name, []).append(Sample(name, labels, float(value)))
+        return [_family(name, samples) for name, samples in found.items()]
+
+    def _ask_databases(self, base: Labels, deadline: float) -> list[Family]:
+        found: dict[str, list[Sample]] = {name: [] for name in _DBSTATS}
+        names = self._ask(deadline, "listDatabases", nameOnly=True)["databases"]
+        for document in names:
+            database = str(document["name"])
+            values = self._ask(deadline, "dbStats", on=database)
+            labels = (*base, ("database", database))
+            for name, samples in found.items():
+                if name in values:
+                    at = f"mongodb_dbstats_{name}"
+                    samples.append(Sample(at, labels, float(values[name])))
+        return [_family(f"mongodb_dbstats_{name}", samples) for name, samples in found.items()]
+
+
+class _Found:
+    """Numbers of a document, as families."""
+
+    def __init__(self, base: Labels) -> None:
+        self._base = base
+        self._samples: dict[str, list[Sample]] = {}
+
+    def walk(self, document: Mapping[str, Any], path: str, labels: Labels) -> None:
+        """Every number below `document`, whose own path is `path` (with a dot at its end)."""
+        for key, value in document.items():
+            kind = type(value)
+            if kind is dict:
+                if path + key not in _SKIPPED:
+                    self.walk(value, f"{path}{key}.", labels)
+            elif kind is list:
+                self._members(value, f"{path}{key}.")
+            else:
+                number = _number(value)
+                if number is not None:
+                    name, label = _name(path, key)
+                    at = (*labels, (label, key)) if label else labels
+                    self._add(name, at, number)
+
+    def _members(self, values: list[Any], path: str) -> None:
+        for value in values:
+            if isinstance(value, dict) and "name" in value:
+                labels: Labels = (*self._base, ("member_idx", str(value["name"])))
+                if "stateStr" in value:
+                    labels = (*labels, ("member_state", str(value["stateStr"])))
+                self.walk(value, path, labels)
+
+    def special(self, status: Mapping[str, Any]) -> None:
+        """What the exporter shows by labels of its own, without those of the replica set."""
+        for kind, values in status.get("opLatencies", {}).items():
+            for word in ("latency", "ops"):
+                self._add(f"mongodb_ss_opLatencies_{word}", (("op_type", kind),), values[word])
+        tickets = status.get("wiredTiger", {}).get("concurrentTransactions", {})
+        for kind, values in tickets.items():
+            for word, value in values.items():
+                name = f"mongodb_ss_wt_concurrentTransactions_{word}"
+                self._add(name, (("txn_rw", kind),), value)
+        for resource, counts in status.get("locks", {}).items():
+            for word, modes in counts.items():
+                for mode, value in modes.items():
+                    labels = (("lock_mode", mode), ("resource", resource))
+                    self._add(f"mongodb_ss_locks_{word}", labels, value)
+
+    def _add(self, name: str, labels: Labels, value: float) -> None:
+        self._samples.setdefault(name, []).append(Sample(name, labels, float(value)))
+
+    def families(self) -> list[Family]:
+        """What was found, by metric."""
+        return [_family(name, samples) for name, samples in self._samples.items()]
+
+
+def _number(value: Any) -> float | None:
+    """Times in the unit of BSON's own types: milliseconds for dates, seconds for timestamps."""
+    if isinstance(value, int | float):
+        return float(value)
+    if isinstance(value, datetime):
+        return float(round(value.replace(tzinfo=UTC).timestamp() * 1000))
+    if isinstance(value, Timestamp):
+        return float(value.time)
+    return None
+
+
+@lru_cache(maxsize=16384)
+def _name(path: str, key: str) -> tuple[str, str]:
+    """The metric of the number `key` at `path`, and the label that has the key, if any does."""
+    label = _LABELS.get(path[:-1], "")
+    full = path if label else path + key
+    for long, short in _PREFIXES:
+        if full.startswith(long):
+            full = short + full.removeprefix(long)
+            break
+    words = re.sub(r"_+", "_", re.sub(r"[^a-zA-Z0-9_]+", "_", full))
+    return f"mongodb_{words.strip('_')}", label
+
+
+@lru_cache(maxsize=16384)
+def _kind(name: str) -> Kind:
+    # the exporter has types for what it walks, and none for what it shows apart
+    apart = name.startswith("mongodb_ss_locks_acquire")
+    return "counter" if name.lower().endswith("count") and not apart else "untyped"
+
+
+def _family(name: str, samples: list[Sample]) -> Family:
+    return Family(name, _kind(name), "Of the server's own statistics", samples)

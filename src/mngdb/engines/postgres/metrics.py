@@ -1,0 +1,204 @@
+"""PostgreSQL's metrics, under the names and labels of postgres_exporter (0.17), in one round trip.
+
+What costs the server more than a blink (sizes of many databases, counts of many tables) is asked
+again only when the pause since has been long enough: see `_SHARE`. Settings are asked again when
+the server has read its files. Left out of the exporter's names: what it counts of itself.
+
+Per-table figures: the exporter shows those of the one database that it is connected to. Here they
+are those of the file's databases (the first ten: each costs a connection).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from mngdb.engines.postgres import client
+from mngdb.engines.postgres.batch import Row, ask
+from mngdb.engines.postgres.client import Session
+from mngdb.engines.postgres.metric_queries import (
+    CHEAP,
+    SETTINGS,
+    SIZES,
+    TABLE_COLUMNS,
+    TABLES,
+)
+from mngdb.engines.postgres.metric_settings import settings
+from mngdb.errors import ConnectError, UnobservableError
+from mngdb.samples import Family, Sample
+
+#: A dear query may take this share of a core of the server.
+_SHARE = 0.004
+_CLOCK = "SELECT extract(epoch FROM clock_timestamp())"
+_STATES = (
+    "active", "idle", "idle in transaction", "idle in transaction (aborted)",
+    "fastpath function call", "disabled",
+)  # fmt: skip
+_MODES = (
+    "accesssharelock", "rowsharelock", "rowexclusivelock", "shareupdateexclusivelock", "sharelock",
+    "sharerowexclusivelock", "exclusivelock", "accessexclusivelock", "sireadlock",
+)  # fmt: skip
+
+
+Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass
+class _Dear:
+    """The last answer of a query that is dear, and when it may be asked again."""
+
+    rows: list[Row] = field(default_factory=list)
+    due: float = 0.0
+
+    def keep(self, rows: list[Row], cost: float) -> None:
+        self.rows, self.due = rows, time.monotonic() + cost / _SHARE
+
+
+class Metrics:
+    """Scrapes one server over one session, and one more for each database in `inside`. Not for
+    several threads. To be closed."""
+
+    def __init__(self, session: Session, inside: Sequence[str]) -> None:
+        self._session = session
+        self._inside = inside
+        self._server = f"{session.access.host}:{session.access.port}"
+        self._sizes = _Dear()
+        self._tables: dict[str, _Dear] = {name: _Dear() for name in inside}
+        self._settings: list[Family] = []
+        self._loaded = ""
+        self._others = ExitStack()
+        self._open: dict[str, client.Connection] = {}
+
+    def close(self) -> None:
+        """Close the connections into other databases."""
+        self._others.close()
+
+    def scrape(self, timeout: float) -> list[Family]:
+        """Every family. `timeout` in seconds. Raises ConnectError, UnobservableError."""
+        deadline = time.monotonic() + timeout
+        version = self._session.main.pgconn.server_version // 10_000
+        queries = [query for query in CHEAP if query.since <= version]
+        asked = [query.sql for query in queries]
+        asked.append(SETTINGS.replace("{loaded}", self._loaded))
+        sizes_due = time.monotonic() >= self._sizes.due
+        if sizes_due:
+            asked += [_CLOCK, SIZES, _CLOCK]
+        answers = ask(self._session.main, asked, timeout)
+        found: list[Family] = []
+        databases: list[str] = []
+        for query, rows in zip(queries, answers, strict=False):
+            found += query.families(rows, self._server)
+            if query is CHEAP[0]:
+                databases = [_text(row[0]) for row in rows]
+        self._keep_settings(answers[len(queries)])
+        if sizes_due:
+            before, rows, after = answers[len(queries) + 1 :]
+            self._sizes.keep(rows, _between(before, after))
+        found += self._settings
+        found += _sizes(self._sizes.rows)
+        found = [_filled(family, databases, self._server) for family in found]
+        return found + self._scrape_tables(deadline)
+
+    def _keep_settings(self, rows: list[Row]) -> None:
+        if rows:
+            self._loaded = _text(rows[0][0])
+            self._settings = settings([row[1:] for row in rows], self._server)
+
+    def _scrape_tables(self, deadline: float) -> list[Family]:
+        rows: list[Row] = []
+        for name, dear in self._tables.items():
+            if time.monotonic() >= dear.due:
+                self._look_into(name, dear, deadline)
+            rows += dear.rows
+        return _tables(rows)
+
+    def _look_into(self, name: str, dear: _Dear, deadline: float) -> None:
+        """A database that cannot be entered (it is gone, it takes no connections) has no tables to
+        count; the server's other metrics do not suffer from that."""
+        left = max(0.1, deadline - time.monotonic())
+        try:
+            if name not in self._open:
+                opened = client.open_connection(self._session.access, left, name)
+                self._open[name] = self._others.enter_context(opened)
+            begun, rows, done = ask(self._open[name], [_CLOCK, TABLES, _CLOCK], left)
+        except (ConnectError, UnobservableError):
+            if self._open.pop(name, None) is None or time.monotonic() >= deadline:
+                dear.keep([], 30 * _SHARE)  # in half a minute again
+        else:
+            dear.keep(rows, _between(begun, done))
+
+
+def _between(before: list[Row], after: list[Row]) -> float:
+    return float(after[0][0] or 0) - float(before[0][0] or 0)
+
+
+def _text(value: bytes | None) -> str:
+    return value.decode(errors="replace") if value is not None else ""
+
+
+def _sizes(rows: list[Row]) -> Iterator[Family]:
+    name = "pg_database_size_bytes"
+    samples = [Sample(name, (("datname", _text(row[0])),), float(row[1])) for row in rows if row[1]]
+    yield Family(name, "gauge", "Disk space used by the database", samples)
+
+
+def _filled(family: Family, databases: Sequence[str], server: str) -> Family:
+    """With the zeros that the exporter shows for what nobody does in a database."""
+    at = _FILLED.get(family.name)
+    if at is None:
+        return family
+    words, makes = at
+    there = {(dict(one.labels)["datname"], dict(one.labels)[words]) for one in family.samples}
+    zeros = [
+        Sample(family.name, makes(name, word, server), 0.0)
+        for name in databases
+        for word in (_MODES if words == "mode" else _STATES)
+        if (name, word) not in there
+    ]
+    return family._replace(samples=[*family.samples, *zeros])
+
+
+@lru_cache(maxsize=16384)
+def _no_locks(database: str, mode: str, _: str) -> Labels:
+    return (("datname", database), ("mode", mode))
+
+
+@lru_cache(maxsize=16384)
+def _idle(database: str, state: str, server: str) -> Labels:
+    return (
+        ("application_name", ""),
+        ("backend_type", ""),
+        ("datname", database),
+        ("server", server),
+        ("state", state),
+        ("usename", ""),
+        ("wait_event", ""),
+        ("wait_event_type", ""),
+    )
+
+
+#: Family to the label that has a zero for each of its words, and how labels are made.
+_FILLED: dict[str, tuple[str, Callable[[str, str, str], Labels]]] = {
+    "pg_locks_count": ("mode", _no_locks),
+    "pg_stat_activity_count": ("state", _idle),
+    "pg_stat_activity_max_tx_duration": ("state", _idle),
+}
+
+
+def _tables(rows: list[Row]) -> list[Family]:
+    labels = [
+        (("datname", _text(row[0])), ("relname", _text(row[2])), ("schemaname", _text(row[1])))
+        for row in rows
+    ]
+    found = []
+    for column, (name, kind, text) in enumerate(TABLE_COLUMNS, start=3):
+        samples = [
+            Sample(name, label, float(value))
+            for label, row in zip(labels, rows, strict=True)
+            if (value := row[column]) is not None
+        ]
+        found.append(Family(name, kind, text, samples))
+    return found

@@ -1,0 +1,90 @@
+"""The login that metrics are read by: pg_monitor, a few connections, no table of any app.
+
+https://www.postgresql.org/docs/current/predefined-roles.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
+
+from mngdb.model import Asked
+from mngdb.spec.agent import MONITOR, TABLES_MAX
+from mngdb.spec.postgres import PostgresGrant
+
+if TYPE_CHECKING:
+    from mngdb.engines.postgres.facts import Facts
+    from mngdb.engines.postgres.roles import MakeStep
+    from mngdb.model import Step
+
+#: One to the administrator's database, one to each database whose tables are counted, and as many
+#: again for a person who looks with the same login.
+CONNECTIONS = 2 * (1 + TABLES_MAX)
+_GROUP = "pg_monitor"
+_WHAT = f"role {MONITOR}"
+
+
+def databases(asked: Asked) -> list[str]:
+    """Databases of apps whose tables are counted: the first ones of the file."""
+    named = (cast(PostgresGrant, grant).database for grant in asked.instance.grants.values())
+    return [name for name in dict.fromkeys(named) if name != "postgres"][:TABLES_MAX]
+
+
+def steps(make: MakeStep, asked: Asked, facts: Facts) -> Iterator[Step]:
+    """What the login needs, or its end where nobody wants it."""
+    from psycopg.sql import SQL, Identifier, Literal
+
+    from mngdb.engines.postgres import handover, roles, scram
+    from mngdb.engines.postgres.facts import MONITOR_MARK
+
+    found, mark, name = facts.monitor, MONITOR_MARK + asked.stack, Identifier(MONITOR)
+    if not asked.instance.monitored:
+        if found is not None and found.mark == mark and "*" in asked.allow:
+            yield make("drop", _WHAT, "no metrics", lambda s: handover.drop_role(s, MONITOR))
+        elif found is not None and found.mark == mark and found.login:
+            yield make("revoke", _WHAT, "no metrics", lambda s: handover.shut(s, MONITOR))
+        return
+    secret = asked.secrets[MONITOR]
+    grant = SQL("GRANT {} TO {}").format(Identifier(_GROUP), name)
+    comment = SQL("COMMENT ON ROLE {} IS {}").format(name, Literal(mark))
+    limit = SQL("CONNECTION LIMIT {}").format(Literal(CONNECTIONS))
+    if found is None:
+        made = SQL("CREATE ROLE {} LOGIN {} PASSWORD {}").format(
+            name, limit, Literal(scram.verifier(secret))
+        )
+        yield make(
+            "create",
+            _WHAT,
+            "login that may read metrics",
+            lambda s: s.execute(made, grant, comment),
+        )
+    else:
+        parts = []
+        if found.mark != mark:
+            parts.append(("mark as this stack's", comment))
+        if not found.login:
+            parts.append(
+                ("may log in again", SQL("ALTER ROLE {} LOGIN").format(name)),
+            )
+        if found.password is False:
+            parts.append(("set the secret", roles.password(MONITOR, secret)))
+        if found.connections != CONNECTIONS:
+            parts.append(
+                (f"connection limit {CONNECTIONS}", SQL("ALTER ROLE {} {}").format(name, limit))
+            )
+        if _GROUP not in {group for group, _ in found.member_of}:
+            parts.append((f"member of {_GROUP}", grant))
+        if parts:
+            statements = [statement for _, statement in parts]
+            text = ", ".join(text for text, _ in parts)
+            yield make("change", _WHAT, text, lambda s: s.execute(*statements))
+        extra = [(group, by) for group, by in found.member_of if group != _GROUP]
+        yield from roles.excess(make, MONITOR, found.special, extra)
+    missing = [one for one in ("postgres", *databases(asked)) if one not in facts.monitored]
+    if missing:
+        grants = [
+            SQL("GRANT CONNECT ON DATABASE {} TO {}").format(Identifier(one), name)
+            for one in missing
+        ]
+        text = f"connect to {', '.join(missing)}"
+        yield make("grant", _WHAT, text, lambda s: s.execute(*grants))

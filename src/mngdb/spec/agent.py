@@ -1,0 +1,51 @@
+"""What the file says of the agent: the process that serves metrics and restarts what died."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from mngdb.spec.base import Bind, EngineName, Model, Port
+
+#: The login that looks at a server for its metrics; no app may be called so.
+MONITOR = "monitor"
+#: What the agent's unit is called, after the stack's name.
+AGENT = "agent"
+#: Databases of an instance whose tables are counted: each one costs a connection.
+TABLES_MAX = 10
+
+
+class AgentPorts(Model):
+    """TCP ports of the agent. The engines' are those of the exporters that people know."""
+
+    postgres: Port = 9187
+    """PostgreSQL's metrics."""
+    redis: Port = 9121
+    """Redis' metrics."""
+    mongodb: Port = 9216
+    """MongoDB's metrics."""
+    mngdb: Port = 9321
+    """mngdb's own metrics: units, restarts, secrets, certificates, this machine."""
+
+    @model_validator(mode="after")
+    def _differ(self) -> AgentPorts:
+        ports = [self.postgres, self.redis, self.mongodb, self.mngdb]
+        twice = next((port for port in ports if ports.count(port) > 1), None)
+        if twice is not None:
+            raise ValueError(f"the port {twice} stands twice")
+        return self
+
+    def of(self, engine: EngineName) -> int:
+        """The port of an engine's metrics."""
+        return {"postgres": self.postgres, "redis": self.redis, "mongodb": self.mongodb}[engine]
+
+
+class Agent(Model):
+    """The process that runs on beside the servers of this machine."""
+
+    bind: Bind = "127.0.0.1"
+    """Address that metrics are served on. They hold names of databases and tables, no secrets; who
+    serves them to a network puts a firewall before them."""
+    ports: AgentPorts = Field(default_factory=AgentPorts)
+    """TCP ports of the metrics."""
+    restart: bool = True
+    """Start servers again that died; those that `mngdb down` stopped stay so."""
