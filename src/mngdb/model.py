@@ -59,6 +59,13 @@ class Site:
     owners: tuple[str, ...]
     """Operating system accounts that may administer without a password, over the socket."""
     tls: TlsFiles | None = None
+    host: str = ""
+    """The name that apps reach it by; empty: its first address."""
+    listen: tuple[str, ...] = ()
+    """Addresses to listen on in a network of its own; none: those of the file."""
+    tunnel: str = ""
+    """A folder with a unix socket that leads to the server, where mngdb itself cannot reach it by
+    its address; empty: it can."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,8 @@ class Unit:
 
 @dataclass(frozen=True)
 class Access:
-    """How to log in. `socket` is a folder; with it host and port still name the server."""
+    """How to log in. `socket` is a folder with the socket that `socket_file` names; with it host
+    and port still name the server."""
 
     engine: EngineName
     host: str
@@ -120,6 +128,11 @@ class Access:
     ca: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     """Further parameters of the connection string (replicaSet, authSource, sslmode, …)."""
+
+
+def socket_file(engine: EngineName, port: int) -> str:
+    """The name of a server's unix socket in its folder, as the drivers want it."""
+    return f".s.PGSQL.{port}" if engine == "postgres" else f"{engine}-{port}.sock"
 
 
 @dataclass(frozen=True)
@@ -141,6 +154,21 @@ class Asked:
     def managed(self) -> bool:
         """Whether settings, files and restarts are ours."""
         return self.site is not None
+
+    @property
+    def host(self) -> str:
+        """The name or address that apps reach a managed server by."""
+        return (self.site.host if self.site else "") or self.instance.spec.bind[0]
+
+    @property
+    def listen(self) -> Sequence[str]:
+        """The addresses that a managed server listens on."""
+        return (self.site.listen if self.site else ()) or self.instance.spec.bind
+
+    @property
+    def tunnel(self) -> str | None:
+        """The folder of the socket that leads to the server, where there is one."""
+        return (self.site.tunnel if self.site else "") or None
 
 
 @dataclass(frozen=True)

@@ -78,13 +78,14 @@ def _diagnose(context: Context, name: str, app: str) -> tuple[str | None, str | 
     asked = context.asked(instance, find=False, invent=True)
     engine = context.engine(instance)
     try:
-        return engine.diagnose(context.login(asked, app), instance.grants[app]), None
+        with context.reach(instance):
+            return engine.diagnose(context.login(asked, app), instance.grants[app]), None
     except ConnectError as error:
         if error.kind == "auth":
             return _refused(context, instance, app, error)
         if error.kind != "down" or not asked.managed:
             raise
-        state = context.host.state(instance.unit)
+        state = context.host(instance).state(instance.unit)
         if state == "running":
             raise
         return f"{instance.unit} does not run ({state})", "mngdb up"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from mngdb import disk
 from mngdb.errors import SecretError, UsageError
+from mngdb.host import Host
 from mngdb.model import Access, Asked, Engine
 from mngdb.ops import registry
 from mngdb.secret import Secret, generate
@@ -32,8 +34,28 @@ class Context:
         return open_vault(self.stack.source.vault, self.stack.folder, dict(self.environ))
 
     @cached_property
-    def host(self) -> LocalHost:
+    def local(self) -> LocalHost:
         return LocalHost.of(self.stack)
+
+    def host(self, instance: Instance) -> Host:
+        """Where a managed instance lives."""
+        return self.local
+
+    def hosts(self) -> list[Host]:
+        """Every place that has, or had, a managed instance of the stack."""
+        found: list[Host] = []
+        managed = [i for i in self.stack.instances.values() if not i.target.external]
+        if any(i.target.local for i in managed) or (self.stack.state / "servers").exists():
+            found.append(self.local)
+        return found
+
+    def lives(self, instance: Instance, host: Host) -> bool:
+        """Whether an instance lives in that place."""
+        return not instance.target.external and self.host(instance) is host
+
+    def reach(self, instance: Instance) -> AbstractContextManager[None]:
+        """Hold the way to a server open, where it needs one of its own."""
+        return nullcontext() if instance.target.external else self.host(instance).reach(instance)
 
     def engine(self, instance: Instance) -> Engine:
         return registry.engine(instance.engine)
@@ -96,7 +118,9 @@ class Context:
             secrets={
                 login: self.secret(instance, login, invent) for login in self.logins(instance)
             },
-            site=None if instance.target.external else self.host.site(instance, find=find),
+            site=None
+            if instance.target.external
+            else self.host(instance).site(instance, find=find),
             known=frozenset(self.applied().get(instance.name, ())),
             allow=allow,
         )
@@ -105,11 +129,11 @@ class Context:
         self, *, allow: frozenset[str] = frozenset(), find: bool = True
     ) -> dict[str, Asked]:
         """Every instance as it is asked to be, with random secrets where the vault has none."""
-        managed = [i for i in self.stack.instances.values() if not i.target.external]
-        if find and len(managed) > 1:
+        here = [i for i in self.stack.instances.values() if i.target.local]
+        if find and len(here) > 1:
             # each program tells its version once; side by side that is the slowest one's time
-            with ThreadPoolExecutor(len(managed)) as pool:
-                list(pool.map(self.host.program, managed))
+            with ThreadPoolExecutor(len(here)) as pool:
+                list(pool.map(self.local.program, here))
         return {
             name: self.asked(instance, allow=allow, invent=True, find=find)
             for name, instance in self.stack.instances.items()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mngdb.errors import ConnectError, MngdbError, StepError
+from mngdb.host import Host
 from mngdb.model import Asked, Change, Engine, Outcome, Remark, Step
 from mngdb.ops.context import Context
 from mngdb.ops.events import Done, Survey
@@ -33,13 +34,15 @@ class Converger:
     emit: Callable[[object], None]
     engine: Engine = field(init=False)
     unit: ManagedUnit | None = field(init=False, default=None)
+    _host: Host = field(init=False)
     fresh: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.engine = self.context.engine(self.asked.instance)
         self.name = self.asked.instance.unit
         if self.asked.managed:
-            self.unit = ManagedUnit(self.context.host, self.engine, self.asked, self.emit)
+            self._host = self.context.host(self.asked.instance)
+            self.unit = ManagedUnit(self._host, self.engine, self.asked, self.emit)
 
     # --- looking
 
@@ -49,7 +52,7 @@ class Converger:
             with self.engine.connect(self.context.admin(self.asked)) as session:
                 found = self._look(session)
             return Survey((*self._foreign(found.changes), *found.steps), found.remarks)
-        unit, state = self.unit, self.context.host.state(self.name)
+        unit, state = self.unit, self._host.state(self.name)
         later = (Remark(self.asked.instance.name, _LATER, "mngdb up"),)
         if state == "running":
             try:
@@ -58,7 +61,7 @@ class Converger:
             except ConnectError as error:
                 return Survey((unit.regain(error),), later)
             return Survey((*unit.file_steps(found.changes), *found.steps), found.remarks)
-        self.context.host.preflight(unit.unit, self.asked.instance)
+        self._host.preflight(unit.unit, self.asked.instance)
         if state == "stopped":
             return Survey((unit.start(),), later)
         found = self._blank()
@@ -86,7 +89,7 @@ class Converger:
             return self._converge(session)
 
     def _managed(self, unit: ManagedUnit) -> Outcome:
-        state = self.context.host.state(self.name)
+        state = self._host.state(self.name)
         if state != "running":
             # the driver is imported while the server is made and starts
             threading.Thread(target=self._warm, daemon=True).start()

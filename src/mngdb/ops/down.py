@@ -6,10 +6,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from mngdb.errors import MngdbError, UsageError
+from mngdb.host import Host, Note
 from mngdb.model import Step
 from mngdb.ops import audit, registry
 from mngdb.ops.context import Context
-from mngdb.targets.local.layout import Note
+from mngdb.targets.local.layout import remove_state
 from mngdb.targets.local.lock import lock
 
 
@@ -25,10 +26,11 @@ def down(context: Context, on_stop: Callable[[str], None]) -> list[str]:
 
 
 def _stop(context: Context, on_stop: Callable[[str], None], *, log: bool) -> list[str]:
-    def one(note: Note) -> str | None:
+    def one(found: tuple[Host, Note]) -> str | None:
+        host, note = found
         step = Step(note.instance, note.engine, "stop", note.unit, "cleanly", lambda _: None)
         try:
-            ran = context.host.stop(note.unit, registry.engine(note.engine).stop_signal)
+            ran = host.stop(note.unit, registry.engine(note.engine).stop_signal)
         except MngdbError as error:
             if log:
                 audit.note(context.stack.state, "down", step, error.message)
@@ -40,7 +42,7 @@ def _stop(context: Context, on_stop: Callable[[str], None], *, log: bool) -> lis
         return note.unit if ran else None
 
     # what was made here, also when the file no longer says so
-    notes = context.host.layout.units()
+    notes = [(host, note) for host in context.hosts() for note in host.units()]
     with ThreadPoolExecutor(max(1, min(16, len(notes)))) as pool:
         return [name for name in list(pool.map(one, notes)) if name]
 
@@ -59,4 +61,6 @@ def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> None
     with lock(context.stack.state / "lock", "destroy"):
         # no word in the audit log: it goes too, and a full disk must not keep it from going
         _stop(context, on_stop, log=False)
-        context.host.layout.remove()
+        for host in context.hosts():
+            host.remove()
+        remove_state(context.stack.state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mngdb.errors import UsageError
 from mngdb.ops.context import Context, secret_name
+from mngdb.targets.local.layout import prepare_state
 from mngdb.vaults import usable
 
 
@@ -16,6 +17,6 @@ def put(context: Context, name: str, value: str) -> str:
     ]
     if name not in known:
         raise UsageError(f"the stack needs no secret {name!r}", f"it needs: {', '.join(known)}")
-    context.host.layout.prepare_state()
+    prepare_state(context.stack.state)
     context.vault.put(name, usable(name, value))
     return context.vault.where(name)

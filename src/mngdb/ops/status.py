@@ -61,14 +61,14 @@ def look(context: Context, asked: Asked) -> UnitStatus:
     )
     memory = uptime = None
     if asked.managed:
-        process = context.host.process(instance.unit)
+        process = context.host(instance).process(instance.unit)
         if process is None:
-            state = context.host.state(instance.unit)
+            state = context.host(instance).state(instance.unit)
             return _with(found, state=state, error="not running")
         memory, uptime = process.memory(), process.uptime()
         found = _with(found, state="running", memory=memory, uptime=uptime)
     try:
-        with engine.connect(access, 5.0) as session:
+        with context.reach(instance), engine.connect(access, 5.0) as session:
             vitals = engine.vitals(session)
     except MngdbError as error:
         return _with(found, error=error.message)

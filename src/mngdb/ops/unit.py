@@ -13,10 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mngdb.errors import ConnectError, StepError
+from mngdb.host import Host
 from mngdb.model import Action, Asked, Change, Engine, Step, Unit
 from mngdb.ops.events import Progress
-from mngdb.targets.local.host import LocalHost
-from mngdb.targets.local.logs import Started
 
 #: Seconds that a server may take until it answers (it may have to recover after a crash).
 START_TIMEOUT = 120.0
@@ -32,16 +31,16 @@ _ATTEMPT = 0.5
 class ManagedUnit:
     """One server that is ours. `emit` takes Progress."""
 
-    host: LocalHost
+    host: Host
     engine: Engine
     asked: Asked
     emit: Callable[[object], None]
     unit: Unit = field(init=False)
-    child: Started | None = field(init=False, default=None)
+    child: Any = field(init=False, default=None)
     syncing: Future[None] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.unit = self.engine.render(self.asked)
+        self.unit = self.host.fit(self.engine.render(self.asked), self.asked)
 
     @contextmanager
     def session(self, patience: float = START_TIMEOUT, moved: float | None = None) -> Iterator[Any]:
@@ -116,7 +115,8 @@ class ManagedUnit:
     def start(self) -> Step:
         """Start the server."""
         unit, spec = self.unit, self.asked.instance.spec
-        where = ", ".join(f"{host}:{spec.port}" for host in spec.bind)
+        hosts = [self.asked.host] if self.asked.tunnel else spec.bind
+        where = ", ".join(f"{host}:{spec.port}" for host in hosts)
 
         def run(_: Any) -> None:
             self.emit(Progress(unit.name, f"starting on {where}"))
@@ -142,7 +142,7 @@ class ManagedUnit:
     def stale(self) -> bool:
         """Whether the running server was started with other files."""
         host, unit = self.host, self.unit
-        return bool(host.stale_files(unit)) or host.certificate_due(self.asked.instance)
+        return bool(host.stale_files(unit) or host.renewal(unit, self.asked.instance))
 
     def patience(self) -> float:
         """Seconds to look for the running server where the file says that it listens."""
@@ -187,10 +187,9 @@ class ManagedUnit:
         host, unit = self.host, self.unit
         host.verify(unit)
         stale = host.stale_files(unit)
-        due = host.certificate_due(self.asked.instance)
+        due = host.renewal(unit, self.asked.instance)
         said = [f"{c.name} {c.found} → {c.wanted}" for c in changes]
-        if due:
-            said.append("a new certificate")
+        said += due
         cold = sorted(set(stale) & unit.cold_files)
         if due or cold or any(not change.hot for change in changes):
             hot = tuple(change for change in changes if change.hot)

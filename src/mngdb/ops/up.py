@@ -12,6 +12,7 @@ from mngdb.ops.context import Context
 from mngdb.ops.converge import Converger
 from mngdb.ops.events import Done, Progress, Survey
 from mngdb.spec.stack import Instance
+from mngdb.targets.local.layout import prepare_state
 from mngdb.targets.local.lock import lock
 
 OnEvent = Callable[[object], None]
@@ -64,16 +65,15 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
     """
     report = Report()
     state = context.stack.state
-    managed = any(not i.target.external for i in context.stack.instances.values())
     context.missing_secrets()  # unusable ones are told before the state folder is made
     asked = context.all_asked(allow=allow)
-    context.host.layout.prepare_state()
+    prepare_state(state)
     with lock(state / "lock", "up"):
-        if managed:
-            context.host.layout.prepare()
+        for host in context.hosts():
+            host.begin({n: a for n, a in asked.items() if context.lives(a.instance, host)})
         for step in leftovers.steps(context):
             # first: another instance may want the port
-            step.run(context.host)
+            step.run(None)
             audit.note(state, "up", step)
             report.done.append(step)
             on_event(Done(step.bare()))
@@ -124,7 +124,7 @@ def _collect(
     report.remarks += _backup_remark(context) + leftovers.remarks(context)
     units = {instance.unit for instance in context.stack.instances.values()}
     if any(step.action == "create" and step.object in units for step in report.done):
-        report.remarks += _elsewhere_remark(context)
+        report.remarks += [remark for host in context.hosts() for remark in host.remarks()]
     for name, result in results.items():
         if result.error is not None:
             report.errors[name] = result.error
@@ -147,9 +147,12 @@ def _unmarked(context: Context, asked: Asked) -> frozenset[str]:
 
 
 def _preflight(context: Context, asked: Asked) -> None:
-    if asked.managed and context.host.process(asked.instance.unit) is None:
-        unit = context.engine(asked.instance).render(asked)
-        context.host.preflight(unit, asked.instance)
+    if not asked.managed:
+        return
+    host = context.host(asked.instance)
+    if host.process(asked.instance.unit) is None:
+        unit = host.fit(context.engine(asked.instance).render(asked), asked)
+        host.preflight(unit, asked.instance)
 
 
 def _secret_step(context: Context, name: str) -> Step:
@@ -162,17 +165,6 @@ def _secret_step(context: Context, name: str) -> Step:
         f"40 random characters in {context.vault.where(name)}",
         lambda on: on.make_secrets([name]),
     )
-
-
-def _elsewhere_remark(context: Context) -> list[Remark]:
-    """Data that is not beside the file is where nobody looks first."""
-    layout = context.host.layout
-    if layout.account is None or not context.stack.instances:
-        return []
-    text = (
-        f"the data is in {layout.servers}, where the servers' account {layout.account.name} can go"
-    )
-    return [Remark("", text)]
 
 
 def _backup_remark(context: Context) -> list[Remark]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from mngdb import disk
 from mngdb.errors import MngdbError, StepError
-from mngdb.model import Asked, Program, Site, TlsFiles, Unit
+from mngdb.host import Note, State
+from mngdb.model import Asked, Program, Remark, Site, TlsFiles, Unit
 from mngdb.run import spawn
 from mngdb.spec.base import Local
 from mngdb.spec.stack import Instance, Stack
@@ -24,8 +25,6 @@ from mngdb.targets.local.logs import Started
 from mngdb.targets.local.prepare import Preparation
 from mngdb.targets.local.processes import Process
 from mngdb.targets.local.verify import verify
-
-State = Literal["absent", "stopped", "running"]
 
 #: Seconds that a server may take to stop: it writes what it holds in memory.
 STOP_TIMEOUT = 120.0
@@ -53,6 +52,30 @@ class LocalHost:
         return cls(stack, layout(stack, local, account))
 
     # --- what there is
+
+    def fit(self, unit: Unit, asked: Asked) -> Unit:
+        """A process is what engines render."""
+        return unit
+
+    def reach(self, instance: Instance) -> contextlib.AbstractContextManager[None]:
+        """Servers of this machine are reached by their address."""
+        return contextlib.nullcontext()
+
+    def units(self) -> list[Note]:
+        """Every unit that was ever made here. Raises MngdbError for a damaged note."""
+        return self.layout.units()
+
+    def place(self, unit: str) -> str:
+        """The unit's folder."""
+        return str(self.layout.unit(unit).root)
+
+    def remarks(self) -> list[Remark]:
+        """Data that is not beside the file is where nobody looks first."""
+        account = self.layout.account
+        if account is None:
+            return []
+        where = f"the data is in {self.layout.servers}"
+        return [Remark("", f"{where}, where the servers' account {account.name} can go")]
 
     def site(self, instance: Instance, *, find: bool = True) -> Site:
         """The instance's place. With `find`, raises UsageError when its program is missing or
@@ -108,7 +131,7 @@ class LocalHost:
         return processes.find(self.layout.unit(unit).pidfile, self.layout.uid)
 
     def state(self, unit: str) -> State:
-        """`absent`: never made; `stopped`: its data is there; `running`."""
+        """What there is of a unit."""
         if self.process(unit) is not None:
             return "running"
         return "stopped" if self.layout.unit(unit).data.exists() else "absent"
@@ -150,6 +173,14 @@ class LocalHost:
 
     # --- changes
 
+    def begin(self, asked: Mapping[str, Asked]) -> None:
+        """Make the stack's folders."""
+        self.layout.prepare()
+
+    def remove(self) -> None:
+        """Remove the servers' folders, the data included."""
+        self.layout.remove()
+
     def write(self, unit: Unit, asked: Asked) -> None:
         """Write the unit's files, certificates included, where they differ."""
         folder = self.layout.prepare_unit(unit.name)
@@ -163,8 +194,11 @@ class LocalHost:
             if _read(path) != file.content:
                 disk.write(path, file.content, owner=self.layout.account, durable=False)
 
-    def certificate_due(self, instance: Instance) -> bool:
-        """Whether the instance's certificate has to be made anew."""
+    def renewal(self, unit: Unit, instance: Instance) -> list[str]:
+        """A certificate that has to be made anew."""
+        return ["a new certificate"] if self._certificate_due(instance) else []
+
+    def _certificate_due(self, instance: Instance) -> bool:
         if not instance.tls:
             return False
         from mngdb.targets.local import tls
@@ -186,7 +220,7 @@ class LocalHost:
         public = tls.ensure_ca(private, self.stack.name).read_text()
         if self.layout.account is not None and _read(self.layout.servers / "ca.crt") != public:
             disk.write(self.layout.servers / "ca.crt", public, mode=0o644)
-        if self.certificate_due(instance):
+        if self._certificate_due(instance):
             certificate, key = tls.certificate(private, list(instance.spec.bind))
             for name, text in (("key", key), ("pem", certificate + key), ("crt", certificate)):
                 disk.write(folder.conf / f"tls.{name}", text, owner=self.layout.account)
@@ -299,6 +333,10 @@ class LocalHost:
         """The last lines of a unit's log."""
         text = logs.tail(self.layout.unit(unit).log, 256 * count)
         return text.splitlines()[-count:] if count else []
+
+    def follow(self, unit: str) -> Iterator[str]:
+        """A log that was set aside is followed into the new one."""
+        return logs.follow(self.layout.unit(unit).log)
 
 
 def _digest(unit: Unit) -> str:

@@ -23,8 +23,9 @@ from pathlib import Path
 
 from mngdb import disk
 from mngdb.errors import MngdbError
+from mngdb.host import Note
 from mngdb.run import Account
-from mngdb.spec.base import EngineName, Local
+from mngdb.spec.base import Local
 from mngdb.spec.stack import Stack
 
 SYSTEM = Path("/var/lib/mngdb")
@@ -78,15 +79,6 @@ class UnitFolder:
 
 
 @dataclass(frozen=True)
-class Note:
-    """What a unit's folder says of itself."""
-
-    unit: str
-    instance: str
-    engine: EngineName
-
-
-@dataclass(frozen=True)
 class Layout:
     """The folders of a stack. `account` is who runs the servers; None: we do."""
 
@@ -122,7 +114,7 @@ class Layout:
 
     def prepare(self) -> None:
         """Make the stack's folders. Can be run at any time."""
-        self.prepare_state()
+        prepare_state(self.state)
         if self.account is None and self.servers == self.state / "servers":
             disk.folder(self.servers)
             return
@@ -155,13 +147,6 @@ class Layout:
             os.path.relpath(self.servers, self.state) if inside else self.servers,
         )
 
-    def prepare_state(self) -> None:
-        """The folder of mngdb's own state, ignored by git."""
-        disk.folder(self.state)
-        ignore = self.state / ".gitignore"
-        if not ignore.exists():
-            disk.write(ignore, "*\n")
-
     def prepare_unit(self, name: str) -> UnitFolder:
         """Make a unit's folders."""
         folder = self.unit(name)
@@ -173,26 +158,37 @@ class Layout:
         return folder
 
     def remove(self) -> None:
-        """Remove everything of the stack, the data included. Killed, it can be run again: the way
-        to the data and the lock go last."""
+        """Remove the servers' folders, the data included. The way to them goes with the state."""
         for unit in self.servers.iterdir() if self.servers.is_dir() else ():
             run = self.unit(unit.name).sockets
             if run.is_dir():
                 shutil.rmtree(run)
         if self.servers.is_dir():
             shutil.rmtree(self.servers)
-        for path in self.state.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            elif path.name != "lock":
-                path.unlink()
-        (self.state / "lock").unlink(missing_ok=True)
-        try:
-            self.state.rmdir()
-        except OSError as error:
-            if error.errno != errno.ENOTEMPTY:
-                raise
-            # a command that waited for the lock has begun a new stack here
+
+
+def prepare_state(state: Path) -> None:
+    """Make the folder of mngdb's own state, ignored by git."""
+    disk.folder(state)
+    ignore = state / ".gitignore"
+    if not ignore.exists():
+        disk.write(ignore, "*\n")
+
+
+def remove_state(state: Path) -> None:
+    """Remove it. Killed, it can be run again: the lock goes last."""
+    for path in state.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != "lock":
+            path.unlink()
+    (state / "lock").unlink(missing_ok=True)
+    try:
+        state.rmdir()
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+        # a command that waited for the lock has begun a new stack here
 
 
 def layout(stack: Stack, local: Local, account: Account | None) -> Layout:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from mngdb.run import last_line
 
+_POLL = 0.2
 #: What marks the line that tells the cause; servers say more on their way out.
 _CAUSE = re.compile(
     r"FATAL|PANIC|\berror\b|could not|can.t|cannot|failed|no space left|bad directive|denied",
@@ -39,6 +42,24 @@ def tail(path: Path, size: int = 1 << 16, since: int = 0) -> str:
             return handle.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
+
+
+def follow(path: Path) -> Iterator[str]:
+    """Lines as they come, without end; a log that was set aside is followed into the new one."""
+    position = path.stat().st_size if path.exists() else 0
+    rest = ""
+    while True:
+        size = path.stat().st_size if path.exists() else 0
+        if size < position:
+            position = 0
+        if size > position:
+            with path.open("rb") as handle:
+                handle.seek(position)
+                rest += handle.read().decode(errors="replace")
+                position = handle.tell()
+            *whole, rest = rest.split("\n")
+            yield from whole
+        time.sleep(_POLL)
 
 
 def cause(text: str) -> str:

@@ -1,0 +1,141 @@
+"""A place for the units of a stack, as the verbs see it: this machine, a Docker engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from mngdb.model import Asked, Remark, Site, Unit
+from mngdb.spec.base import EngineName
+from mngdb.spec.stack import Instance
+
+#: `absent`: never made; `stopped`: its data is there; `running`.
+State = Literal["absent", "stopped", "running"]
+
+
+@dataclass(frozen=True)
+class Note:
+    """A unit that was made: also one that the file no longer names."""
+
+    unit: str
+    instance: str
+    engine: EngineName
+
+
+class Running(Protocol):
+    """A unit that runs."""
+
+    def memory(self) -> int | None:
+        """Bytes that it has; None where it cannot be known."""
+        ...
+
+    def uptime(self) -> float:
+        """Seconds since it started."""
+        ...
+
+
+class Host(Protocol):
+    """A place for the units of a stack: this machine, a Docker engine."""
+
+    def site(self, instance: Instance, *, find: bool = True) -> Site:
+        """The instance's place. Without `find` it is good for logging in, not for rendering.
+        Raises UsageError."""
+        ...
+
+    def fit(self, unit: Unit, asked: Asked) -> Unit:
+        """The unit as it runs here. Pure."""
+        ...
+
+    def begin(self, asked: Mapping[str, Asked]) -> None:
+        """Make what units share, before any of them is changed. `asked`: those that live here."""
+        ...
+
+    def reach(self, instance: Instance) -> AbstractContextManager[None]:
+        """Hold the way to the server open that `Site.tunnel` names."""
+        ...
+
+    def state(self, unit: str) -> State:
+        """What there is of a unit."""
+        ...
+
+    def process(self, unit: str) -> Running | None:
+        """The unit, if it runs."""
+        ...
+
+    def preflight(self, unit: Unit, instance: Instance) -> None:
+        """What would keep a unit from starting, itself apart. Raises MngdbError."""
+        ...
+
+    def verify(self, unit: Unit) -> None:
+        """Whether the server would take files that it does not have yet. Raises UsageError."""
+        ...
+
+    def stale_files(self, unit: Unit) -> list[str]:
+        """The unit's files that the server is not known to have read as they should be."""
+        ...
+
+    def renewal(self, unit: Unit, instance: Instance) -> list[str]:
+        """Why a running unit has to start anew, its files apart; empty: it has not."""
+        ...
+
+    def write(self, unit: Unit, asked: Asked) -> None:
+        """Write the unit's files where they differ."""
+        ...
+
+    def confirm(self, unit: Unit) -> None:
+        """Note that the running server has read the files as they are now."""
+        ...
+
+    def prepare(self, unit: Unit) -> None:
+        """Make the place of its data, whole or not at all."""
+        ...
+
+    def sync(self, unit: Unit) -> None:
+        """Bring a new data folder to the disk; the server may run in it meanwhile."""
+        ...
+
+    def start(self, unit: Unit) -> Any:
+        """Start the server. It may not be ready yet; `check`, given the answer, looks after it."""
+        ...
+
+    def check(self, unit: Unit, child: Any) -> None:
+        """Raise StepError with the server's last words if the one that we started has ended."""
+        ...
+
+    def stop(self, unit: str, with_signal: int) -> bool:
+        """Stop a unit cleanly. False if it did not run. Raises StepError when it takes too long."""
+        ...
+
+    def snapshot(self, unit: Unit) -> dict[str, str | None]:
+        """The unit's files as they are, to go back to when the server refuses new ones."""
+        ...
+
+    def put_back(self, unit: Unit, files: dict[str, str | None]) -> None:
+        """Write the files of a `snapshot` again."""
+        ...
+
+    def log_lines(self, unit: str, count: int) -> list[str]:
+        """The last lines of a unit's log."""
+        ...
+
+    def follow(self, unit: str) -> Iterator[str]:
+        """Lines of a unit's log as they come, without end."""
+        ...
+
+    def units(self) -> list[Note]:
+        """Every unit that was ever made here and whose data is still here."""
+        ...
+
+    def place(self, unit: str) -> str:
+        """Where a unit's data is, for people."""
+        ...
+
+    def remarks(self) -> list[Remark]:
+        """What a person should know of a stack that was just made here."""
+        ...
+
+    def remove(self) -> None:
+        """Remove everything of the stack that is here, the data included."""
+        ...
