@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -161,21 +162,27 @@ def pytest_report_header() -> list[str]:
         lines.append(f"docker: {said.stdout.strip()}, images built here (tests/docker.py)")
     else:
         lines.append("left out: tests marked root or docker; only root may run them")
+    if _browser():
+        real = shutil.which("oauth2-proxy") or "a stand-in (tests/web/standins); PATH has none"
+        lines.append(f"browser: Chromium from Debian; oauth2-proxy: {real}")
+    else:
+        lines.append("left out: tests marked browser; they need npm and apt-get")
     for engine, version in (("postgres", "17"), ("redis", "8"), ("mongodb", None)):
         found = programs.find(engine, version, None, None)  # type: ignore[arg-type]
         lines.append(f"{engine}: {found.version} from {found.source}")
     return lines
 
 
+def _browser() -> bool:
+    return all(shutil.which(tool) for tool in ("npm", "apt-get"))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that need root are left out for other users, and the summary says so."""
-    if os.geteuid() == 0:
-        return
-    left_out = [
-        item
-        for item in items
-        if item.get_closest_marker("root") or item.get_closest_marker("docker")
-    ]
+    """Tests of what this user or machine cannot have are left out, and the header says so."""
+    marks = set() if os.geteuid() == 0 else {"root", "docker"}
+    if not _browser():
+        marks.add("browser")
+    left_out = [item for item in items if any(map(item.get_closest_marker, marks))]
     if left_out:
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)

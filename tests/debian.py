@@ -25,7 +25,7 @@ def redis_folder() -> Path:
         root.mkdir(parents=True, exist_ok=True)
         for package in (*_PACKAGES, *_libraries()):
             if not list(root.glob(f"{package}_*.deb")):
-                _run(*_apt("apt-get"), "download", package, cwd=root)
+                _run(*apt("apt-get"), "download", package, cwd=root)
         for deb in root.glob("*.deb"):
             _run("dpkg", "-x", str(deb), str(root))
         libraries = next(iter(root.glob("usr/lib/*/libjemalloc.so.*"))).parent
@@ -48,12 +48,12 @@ def cache() -> Path:
 
 def _libraries() -> list[str]:
     """The libraries that the packages need, apart from those that every Debian has."""
-    said = _run(*_apt("apt-cache"), "depends", "--no-recommends", "--no-suggests", *_PACKAGES)
+    said = _run(*apt("apt-cache"), "depends", "--no-recommends", "--no-suggests", *_PACKAGES)
     names = {line.split()[-1] for line in said.splitlines() if "Depends: lib" in line}
     return sorted(name for name in names if name != "libc6")
 
 
-def _apt(program: str) -> list[str]:
+def apt(program: str) -> list[str]:
     """apt with lists of its own: a fresh machine has none, and only root may fetch the system's."""
     folder = cache() / "apt"
     options = [

@@ -52,7 +52,7 @@ def plan(context: Context) -> Plan:
     surveys = [r.get() for r in workers.each(context.stack, job, lambda _: None).values()]
     return Plan(
         (*steps, *(step for survey in surveys for step in survey.steps)),
-        tuple(_backup_remark(context) + leftovers.remarks(context))
+        tuple(_unused_remarks(context) + leftovers.remarks(context))
         + tuple(remark for survey in surveys for remark in survey.remarks),
     )
 
@@ -121,7 +121,7 @@ def _collect(
     results: Mapping[str, workers.Result[tuple[Survey, status.UnitStatus]]],
 ) -> None:
     known = {}
-    report.remarks += _backup_remark(context) + leftovers.remarks(context)
+    report.remarks += _unused_remarks(context) + leftovers.remarks(context)
     units = {instance.unit for instance in context.stack.instances.values()}
     if any(step.action == "create" and step.object in units for step in report.done):
         report.remarks += [remark for host in context.hosts() for remark in host.remarks()]
@@ -167,7 +167,10 @@ def _secret_step(context: Context, name: str) -> Step:
     )
 
 
-def _backup_remark(context: Context) -> list[Remark]:
+def _unused_remarks(context: Context) -> list[Remark]:
+    found = []
+    if context.stack.source.redisinsight is not None:
+        found.append(Remark("", "redisinsight: is for target compose, and left out here"))
     if context.stack.backup is None:
-        return []
-    return [Remark("", "backup: is read, but this version takes no backups yet")]
+        return found
+    return [*found, Remark("", "backup: is read, but this version takes no backups yet")]

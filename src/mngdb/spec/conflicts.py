@@ -31,6 +31,7 @@ def conflicts(parsed: StackFile, specs: Specs, grants: Grants) -> list[Problem]:
     problems += _instances(parsed, specs)
     problems += _owners(grants)
     problems += _cases(specs, grants)
+    problems += _pages(parsed, specs)
     if parsed.vault.kind == "environ":
         problems += _variables(specs, grants)
     return problems
@@ -73,6 +74,20 @@ def _agent_ports(parsed: StackFile, specs: Specs) -> dict[int, str]:
     ports = parsed.agent.ports
     here = {ports.of(spec.engine): f"the metrics of {spec.engine}" for spec in specs.values()}
     return here | {ports.mngdb: "the agent"}
+
+
+def _pages(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
+    for name in ("sso", "redisinsight"):
+        if name in specs and getattr(parsed, name) is not None:
+            text = f"{name!r} is a page's key, and its secrets would be this instance's"
+            yield trail_of(name), text, "choose another name for the instance"
+    if parsed.redisinsight is None:
+        return
+    if parsed.sso is None:
+        text = "a page without a login would be open to everybody"
+        yield ("redisinsight",), text, "add 'sso: {issuer: https://HOST/realms/NAME}'"
+    if not any(spec.engine == "redis" for spec in specs.values()):
+        yield ("redisinsight",), "the file names no Redis to look into", "add 'redis: {}'"
 
 
 def _external(trail: Trail, spec: AnyInstance, url: str) -> Iterator[Problem]:

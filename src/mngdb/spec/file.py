@@ -16,6 +16,7 @@ from mngdb.spec.names import InstanceName, PlainName, check_app
 from mngdb.spec.postgres import PostgresGrant, PostgresInstance
 from mngdb.spec.redis import RedisGrant, RedisInstance
 from mngdb.spec.units import Duration
+from mngdb.spec.web import RedisInsight, Sso
 
 AnyInstance = PostgresInstance | RedisInstance | MongodbInstance
 AnyGrant = PostgresGrant | RedisGrant | MongodbGrant
@@ -165,6 +166,10 @@ class StackFile(Model):
     """App to instance to right: what each app may use."""
     backup: Backup | None = None
     """Backups. This version reads the keys and takes no backups yet."""
+    sso: Sso | None = None
+    """Single sign-on for pages: a realm of Keycloak."""
+    redisinsight: RedisInsight | None = None
+    """RedisInsight behind the single sign-on."""
     alerts: Alerts = Field(default_factory=Alerts)
     """Which alerts there are, and who is told."""
     agent: Agent | Literal[False] = Field(default_factory=Agent)

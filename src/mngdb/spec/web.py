@@ -1,0 +1,146 @@
+"""What the file says of pages in a browser: RedisInsight, and the single sign-on before it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from mngdb.spec.base import Model, located
+from mngdb.spec.units import Seconds
+
+#: Vault names of the secrets: the OpenID client's, the session cookies', RedisInsight's own.
+CLIENT_SECRET, COOKIE_SECRET, INSIGHT_SECRET = "sso_client", "sso_cookie", "redisinsight_key"
+_LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
+_LOOPBACK = {"localhost", "127.0.0.1"}
+
+
+def _parts(value: str, schemes: tuple[str, ...]) -> SplitResult:
+    """A URL's parts, when it is one of a host alone and perhaps a path. Raises ValueError."""
+    wrong = f"{value[:60]!r} is no address here; write {schemes[0]}://HOST"
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError(wrong) from None
+    host = parts.hostname or ""
+    if parts.scheme not in schemes or not _HOST.fullmatch(host) or port == 0:
+        raise ValueError(wrong)
+    if parts.netloc != host + (f":{port}" if port else ""):
+        raise ValueError(wrong)  # a login, capital letters, an empty port
+    if parts.query or parts.fragment or not re.fullmatch(r"[A-Za-z0-9/._~-]*", parts.path):
+        raise ValueError(wrong)
+    return parts
+
+
+def _page(value: str) -> str:
+    parts = _parts(value, ("https",))
+    if parts.path not in {"", "/"}:
+        raise ValueError(f"{value[:60]!r}: a page has a host of its own and no path")
+    return value.removesuffix("/")
+
+
+def _issuer(value: str) -> str:
+    # a slash at the end would be another issuer than the one that tokens name
+    value = value.rstrip("/")
+    parts = _parts(value, ("https", "http"))
+    if not re.fullmatch(r".*/realms/[A-Za-z0-9._~-]+", parts.path):
+        raise ValueError(
+            f"{value[:60]!r} is no realm of Keycloak; write https://HOST/realms/NAME "
+            "(since Keycloak 17 without /auth)"
+        )
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise ValueError(f"{value[:60]!r}: passwords are typed there, so it has to be https")
+    return value
+
+
+def _inside(value: str) -> str:
+    parts = _parts(value.rstrip("/"), ("http", "https"))
+    if parts.path:
+        raise ValueError(f"{value[:60]!r}: only a host and a port: http://keycloak:8080")
+    return value.rstrip("/")
+
+
+def _word(what: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9/_.:@-]{1,128}", value):
+            raise ValueError(f"{value[:60]!r} is no name of a {what}")
+        return value
+
+    return check
+
+
+class Sso(Model):
+    """Login with a realm of Keycloak, for pages that have no login of their own. The client's
+    secret is `sso_client` in the vault: mngdb makes one, or `mngdb secret set sso_client`."""
+
+    issuer: Annotated[str, AfterValidator(_issuer)]
+    """The realm, as browsers and tokens name it: `https://keycloak.example/realms/NAME`."""
+    client: Annotated[str, AfterValidator(_word("client"))] = "mngdb"
+    """The realm's client that mngdb's pages log in with."""
+    inside: Annotated[str, AfterValidator(_inside)] | None = None
+    """Where containers reach that Keycloak, when not by the issuer's own address:
+    `http://keycloak:8080`."""
+    ca: str | None = None
+    """File with the CA of the issuer's certificate, when browsers and containers would not know
+    it."""
+    roles: list[Annotated[str, AfterValidator(_word("role"))]] = Field(default_factory=list)
+    """Roles of which a person needs one: `NAME` of the realm, `CLIENT:NAME` of a client. Without
+    roles, everybody who can log in to the realm may in."""
+    session: Seconds = timedelta(hours=8)
+    """How long a login lasts. Every five minutes Keycloak is asked whether it still does."""
+
+    @model_validator(mode="after")
+    def _lasts(self) -> Sso:
+        if self.session < timedelta(minutes=10):
+            raise located("a login lasts 10m at least", "session")
+        return self
+
+
+class Certificate(Model):
+    """A certificate for a page, with its chain, and its key. PEM files."""
+
+    certificate: str
+    """File with the certificate and the chain after it."""
+    key: str
+    """File with its key, not encrypted."""
+
+
+class RedisInsight(Model):
+    """RedisInsight, the page to look into the stack's Redis, at an address of its own behind the
+    single sign-on. For `target: compose`."""
+
+    url: Annotated[str, AfterValidator(_page)]
+    """Where people open it: `https://redisinsight.${DEFAULT_URL}`. The port that is published is
+    this address's, 443 when it names none."""
+    accept_terms: bool | None = None
+    """`true` says that you accept RedisInsight's licence terms; it does not run otherwise."""
+    certificate: Certificate | None = None
+    """The page's certificate. Default: one of the CA that mngdb keeps for the stack."""
+
+    @model_validator(mode="after")
+    def _accepted(self) -> RedisInsight:
+        if not self.accept_terms:
+            raise located(_TERMS, "accept_terms")
+        return self
+
+    @property
+    def host(self) -> str:
+        """The page's host name."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The page's port."""
+        return urlsplit(self.url).port or 443
+
+
+_TERMS = (
+    "RedisInsight runs only where its licence terms are accepted, and that is for you to do: "
+    "read them (https://redis.io/legal/software-agreement), then write 'accept_terms: true'"
+)

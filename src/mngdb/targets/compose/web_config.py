@@ -1,0 +1,218 @@
+"""The configuration of a page behind the single sign-on: Traefik's, oauth2-proxy's, RedisInsight's.
+
+A request meets Traefik alone. It drops what a stranger might say of himself, asks oauth2-proxy, and
+only a 2xx from there opens the page; whatever else comes, an error and a dead oauth2-proxy
+included, is what the browser gets. oauth2-proxy knows Keycloak's paths and does not ask for them,
+so that it runs, and keeps the page closed, also where Keycloak does not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from mngdb.model import Access
+from mngdb.spec.units import format_duration
+from mngdb.spec.web import CLIENT_SECRET, COOKIE_SECRET, RedisInsight, Sso
+
+#: What oauth2-proxy says of a person; whatever a browser says under these names is dropped.
+_IDENTITY = ("X-Auth-Request-User", "X-Auth-Request-Email")
+_FORGEABLE = (
+    *_IDENTITY,
+    "X-Auth-Request-Groups",
+    "X-Auth-Request-Preferred-Username",
+    "X-Auth-Request-Access-Token",
+    "X-Auth-Request-Redirect",
+    "X-Forwarded-User",
+    "X-Forwarded-Email",
+    "X-Forwarded-Groups",
+    "X-Forwarded-Preferred-Username",
+    "X-Forwarded-Access-Token",
+    "Remote-User",
+    "Authorization",
+)
+#: Seconds between two questions to Keycloak whether the login still holds.
+_REFRESH = "5m"
+_HEAD = "# Made by mngdb from the stack's file; `mngdb up` writes it anew.\n"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the parts find each other. The defaults are the containers'."""
+
+    page: str = "http://redisinsight:5540"
+    login: str = "http://oauth2-proxy:4180"
+    login_listens: str = "0.0.0.0:4180"
+    entry: str = ":8443"
+    ping: str = "127.0.0.1:8082"
+    dynamic: str = "/etc/traefik/dynamic"
+    secrets: str = "/run/secrets"
+    proxies: tuple[str, ...] = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+    """Networks from which oauth2-proxy takes Traefik's word: Docker's own are private ones."""
+
+
+def traefik(at: Places) -> str:
+    """Traefik's static configuration: one entry, TLS only, no Docker socket, no dashboard."""
+    return _yaml(
+        {
+            "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
+            "log": {"level": "INFO"},
+            # no access log: the address of a login's end has a code in it
+            "entryPoints": {
+                "websecure": {"address": at.entry, "http": {"tls": {}}},
+                "ping": {"address": at.ping},
+            },
+            "ping": {"entryPoint": "ping"},
+            "providers": {"file": {"directory": at.dynamic, "watch": True}},
+        }
+    )
+
+
+def routes(insight: RedisInsight, at: Places) -> str:
+    """Traefik's dynamic configuration: the page, its login, its certificate."""
+    host = f"Host(`{insight.host}`)"
+    return _yaml(
+        {
+            "http": {
+                "routers": {
+                    "redisinsight": {
+                        "rule": host,
+                        "entryPoints": ["websecure"],
+                        "middlewares": ["strangers", "secure", "login"],
+                        "service": "redisinsight",
+                        "tls": {},
+                    },
+                    "redisinsight-login": {
+                        "rule": f"{host} && PathPrefix(`/oauth2/`)",
+                        "entryPoints": ["websecure"],
+                        "middlewares": ["strangers", "secure"],
+                        "service": "login",
+                        "tls": {},
+                    },
+                },
+                "middlewares": {
+                    "strangers": {
+                        "headers": {"customRequestHeaders": dict.fromkeys(_FORGEABLE, "")}
+                    },
+                    "secure": {
+                        "headers": {
+                            "stsSeconds": 31_536_000,
+                            "contentTypeNosniff": True,
+                            "referrerPolicy": "same-origin",
+                            # RedisInsight shows its plug-ins in frames of its own
+                            "customFrameOptionsValue": "SAMEORIGIN",
+                        }
+                    },
+                    "login": {
+                        "forwardAuth": {
+                            "address": f"{at.login}/",
+                            "trustForwardHeader": False,
+                            "authRequestHeaders": ["Cookie", "Accept"],
+                            "authResponseHeaders": list(_IDENTITY),
+                        }
+                    },
+                },
+                "services": {
+                    "redisinsight": _service(at.page),
+                    "login": _service(at.login),
+                },
+            },
+            "tls": {
+                "certificates": [
+                    {
+                        "certFile": f"{at.secrets}/redisinsight.crt",
+                        "keyFile": f"{at.secrets}/redisinsight.key",
+                    }
+                ],
+                "options": {"default": {"minVersion": "VersionTLS12", "sniStrict": True}},
+            },
+        }
+    )
+
+
+def _service(url: str) -> dict[str, Any]:
+    return {"loadBalancer": {"servers": [{"url": url}]}}
+
+
+def oauth2_proxy(sso: Sso, insight: RedisInsight, at: Places) -> str:
+    """oauth2-proxy's configuration (7.15.2 or newer; `oauth2-proxy --config FILE --config-test`).
+
+    No path goes without login, so none of the published ways around one by a forged
+    `X-Forwarded-Uri` applies.
+    """
+    inside = sso.issuer
+    if sso.inside:
+        inside = sso.inside + urlsplit(sso.issuer).path
+    oidc = f"{inside}/protocol/openid-connect"
+    settings: dict[str, str | bool | list[str]] = {
+        "http_address": at.login_listens,
+        "reverse_proxy": True,
+        "trusted_proxy_ips": list(at.proxies),
+        "upstreams": ["static://202"],
+        "provider": "keycloak-oidc",
+        "oidc_issuer_url": sso.issuer,
+        "skip_oidc_discovery": True,
+        "login_url": f"{sso.issuer}/protocol/openid-connect/auth",
+        "redeem_url": f"{oidc}/token",
+        "profile_url": f"{oidc}/userinfo",
+        "oidc_jwks_url": f"{oidc}/certs",
+        "backend_logout_url": f"{oidc}/logout?id_token_hint={{id_token}}",
+        "insecure_oidc_skip_nonce": False,
+        "code_challenge_method": "S256",
+        "client_id": sso.client,
+        "client_secret_file": f"{at.secrets}/{CLIENT_SECRET}",
+        "scope": "openid email profile",
+        "email_domains": ["*"],
+        "allowed_roles": list(sso.roles),
+        "redirect_url": f"{insight.url}/oauth2/callback",
+        "whitelist_domains": [urlsplit(insight.url).netloc],
+        # `__Host-`: the browser keeps it for this host alone, and a wrong domain cannot be set
+        "cookie_name": "__Host-mngdb",
+        "cookie_secret_file": f"{at.secrets}/{COOKIE_SECRET}",
+        "cookie_samesite": "lax",
+        "cookie_expire": format_duration(sso.session),
+        "cookie_refresh": _REFRESH,
+        # what scripts fetch is told to log in, not sent to a page of another site
+        "api_routes": ["^/api/", "^/socket\\.io/"],
+        "skip_provider_button": True,
+        "set_xauthrequest": True,
+        "request_logging": False,
+        "silence_ping_logging": True,
+    }
+    if sso.ca is not None:
+        settings["provider_ca_files"] = [f"{at.secrets}/sso_ca.crt"]
+        settings["use_system_trust_store"] = True
+    return _HEAD + "".join(
+        f"{name} = {json.dumps(value)}\n" for name, value in settings.items() if value != []
+    )
+
+
+def connections(servers: Mapping[str, Access], ca: str | None) -> str:
+    """RedisInsight's connections, with their passwords: unit to the administrator's access. `ca` is
+    the CA's certificate as PEM.
+
+    https://redis.io/docs/latest/operate/redisinsight/configuration/: RI_PRE_SETUP_DATABASES_PATH.
+    """
+    found: list[dict[str, Any]] = []
+    for unit, access in servers.items():
+        entry: dict[str, Any] = {
+            "id": unit,
+            "name": unit,
+            "host": access.host,
+            "port": access.port,
+            "username": access.user,
+            "password": access.password.reveal() if access.password else None,
+        }
+        if access.tls:
+            entry |= {"tls": True, "verifyServerCert": True, "caCert": {"certificate": ca}}
+        found.append(entry)
+    return json.dumps(found, indent=1) + "\n"
+
+
+def _yaml(document: Mapping[str, Any] | Sequence[Any]) -> str:
+    return _HEAD + yaml.safe_dump(document, sort_keys=False, width=100)

@@ -1,0 +1,141 @@
+"""`redisinsight` and `sso` in the file, and what they render to."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mngdb.errors import SpecError
+from mngdb.model import Access
+from mngdb.secret import Secret
+from mngdb.spec.load import load
+from mngdb.spec.stack import Stack
+from mngdb.spec.web import RedisInsight, Sso
+from mngdb.targets.compose import web_config
+
+GOOD = """\
+redis: {}
+sso: {issuer: "https://keycloak.${DEFAULT_URL}/realms/mng"}
+redisinsight: {url: "https://redisinsight.${DEFAULT_URL}", accept_terms: true}
+"""
+SSO = Sso(issuer="https://keycloak.example/realms/mng")
+INSIGHT = RedisInsight(url="https://redisinsight.example:8443", accept_terms=True)
+
+
+def stack(folder: Path, text: str) -> Stack:
+    path = folder / "mngdb.yaml"
+    path.write_text(text)
+    return load([path], {"DEFAULT_URL": "example.test"})
+
+
+def test_the_address_is_filled_in_from_the_environment(tmp_path: Path) -> None:
+    source = stack(tmp_path, GOOD).source
+    assert source.redisinsight is not None
+    assert source.redisinsight.url == "https://redisinsight.example.test"
+    assert (source.redisinsight.host, source.redisinsight.port) == (
+        "redisinsight.example.test",
+        443,
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            ", accept_terms: true",
+            "",
+            "3:15: redisinsight: RedisInsight runs only where",
+        ),
+        ("accept_terms: true", "accept_terms: false", "for you to do: read them"),
+        ("https://redisinsight", "http://redisinsight", "write https://HOST"),
+        ('${DEFAULT_URL}", acc', 'x.test/path", acc', "a page has a host of its own"),
+        ("https://redisinsight.", "https://me:pw@redisinsight.", "a password does not belong"),
+        ("https://redisinsight.", "https://me@redisinsight.", "write https://HOST"),
+        ("https://redisinsight.", "https://`) || PathPrefix(`/", "write https://HOST"),
+        ("/realms/mng", "", "no realm of Keycloak"),
+        ("https://keycloak.", "http://keycloak.", "has to be https"),
+        ('/realms/mng"', '/realms/mng", session: 1m', "a login lasts 10m at least"),
+        ('/realms/mng"', '/realms/mng", inside: "http://k:8080/x"', "only a host and a port"),
+        ('/realms/mng"', '/realms/mng", roles: ["a b"]', "no name of a role"),
+        ('/realms/mng"', '/realms/mng", client_secret: hunter2', "a secret does not belong"),
+        ("sso:", "# sso:", "open to everybody"),
+        ("redis: {}", "postgres: {}", "names no Redis"),
+        ("redis: {}", "redis: {}\ninstances: {sso: {engine: redis, port: 1}}", "another name"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    assert old in GOOD
+    with pytest.raises(SpecError) as error:
+        stack(tmp_path, GOOD.replace(old, new))
+    assert said in error.value.message
+    assert "mngdb.yaml:" in error.value.message
+
+
+def oauth2_proxy(sso: Sso = SSO) -> dict[str, object]:
+    return tomllib.loads(web_config.oauth2_proxy(sso, INSIGHT, web_config.Places()))
+
+
+def test_a_slash_at_the_issuers_end_is_not_another_issuer() -> None:
+    slashed = Sso(issuer="https://keycloak.example/realms/mng/")
+    assert oauth2_proxy(slashed)["oidc_issuer_url"] == SSO.issuer
+
+
+def test_the_session_cookie_is_the_hosts_alone_and_no_path_goes_without_login() -> None:
+    found = oauth2_proxy()
+    assert str(found["cookie_name"]).startswith("__Host-")
+    assert not {
+        name for name in found if name.startswith(("cookie_domain", "skip_auth", "skip_jwt"))
+    }
+    assert found["whitelist_domains"] == ["redisinsight.example:8443"]
+    assert found["redirect_url"] == "https://redisinsight.example:8443/oauth2/callback"
+    assert not {name for name, value in found.items() if name.startswith("insecure") and value}
+
+
+def test_containers_may_reach_keycloak_by_another_address_than_browsers() -> None:
+    found = oauth2_proxy(Sso(issuer=SSO.issuer, inside="http://keycloak:8080"))
+    inside = "http://keycloak:8080/realms/mng/protocol/openid-connect/"
+    for name in ("redeem_url", "profile_url", "oidc_jwks_url", "backend_logout_url"):
+        assert str(found[name]).startswith(inside)
+    assert found["login_url"] == f"{SSO.issuer}/protocol/openid-connect/auth"
+    assert found["oidc_issuer_url"] == SSO.issuer
+
+
+def test_roles_and_a_ca_are_asked_for_only_when_named() -> None:
+    assert not {"allowed_roles", "provider_ca_files"} & set(oauth2_proxy())
+    found = oauth2_proxy(Sso(issuer=SSO.issuer, roles=["redis-admin"], ca="ca.crt"))
+    assert found["allowed_roles"] == ["redis-admin"]
+    assert found["provider_ca_files"] == ["/run/secrets/sso_ca.crt"]
+
+
+def test_traefik_asks_before_every_request_and_opens_one_entry() -> None:
+    static = yaml.safe_load(web_config.traefik(web_config.Places()))
+    assert set(static["entryPoints"]) == {"websecure", "ping"}
+    assert static["entryPoints"]["ping"]["address"].startswith("127.0.0.1:")
+    assert set(static["providers"]) == {"file"}
+    assert "api" not in static
+    routes = yaml.safe_load(web_config.routes(INSIGHT, web_config.Places()))
+    middlewares = routes["http"]["routers"]["redisinsight"]["middlewares"]
+    assert middlewares == ["strangers", "secure", "login"]
+    assert routes["http"]["middlewares"]["login"]["forwardAuth"]["trustForwardHeader"] is False
+
+
+def test_redisinsight_gets_its_connections_as_its_documentation_says() -> None:
+    plain = Access("redis", "mng-redis", 6379, "admin", Secret("pw1"))
+    secure = Access("redis", "mng-queue", 6380, "admin", Secret("pw2"), tls=True)
+    found = json.loads(web_config.connections({"mng-redis": plain, "mng-queue": secure}, "PEM"))
+    assert found[0] == {
+        "id": "mng-redis",
+        "name": "mng-redis",
+        "host": "mng-redis",
+        "port": 6379,
+        "username": "admin",
+        "password": "pw1",
+    }
+    assert found[1]["caCert"] == {"certificate": "PEM"}
+    assert found[1]["verifyServerCert"] is True

@@ -1,0 +1,249 @@
+"""The page and all before it, as processes of this machine: the rendered configuration, the real
+Traefik, an OpenID provider, a browser. oauth2-proxy is the real one where PATH has it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from playwright.sync_api import Browser, sync_playwright
+
+from mngdb.model import Access
+from mngdb.spec.web import RedisInsight, Sso
+from mngdb.targets.compose import web_config
+from mngdb.targets.local import tls
+from tests import chromium
+from tests.conftest import free_port
+from tests.npm import node, packages
+
+STANDINS = Path(__file__).parent / "standins"
+PAGE, REALM = "redisinsight.test", "keycloak.test"
+PERSON = {"email": "ada@example.test", "preferred_username": "ada"}
+
+
+def oauth2_proxy() -> list[str]:
+    """The command: the real program, or what stands in for it."""
+    real = shutil.which("oauth2-proxy")
+    return [real] if real else [str(node()), str(STANDINS / "oauth2-proxy.mjs")]
+
+
+@dataclass
+class Setup:
+    """The running parts. `stop` and `start` take a part's name."""
+
+    folder: Path
+    port: int
+    commands: dict[str, list[str]] = field(default_factory=dict)
+    env: dict[str, dict[str, str]] = field(default_factory=dict)
+    stdin: dict[str, str] = field(default_factory=dict)
+    ready: dict[str, int] = field(default_factory=dict)
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"https://{PAGE}:{self.port}"
+
+    def start(self, name: str) -> None:
+        """Start a part and wait until it listens."""
+        given = self.folder / f"{name}.stdin"
+        given.touch(mode=0o600)
+        given.write_text(self.stdin.get(name, ""))
+        with given.open() as source, (self.folder / f"{name}.log").open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                self.commands[name],
+                stdin=source,
+                stdout=log,
+                stderr=log,
+                env={"PATH": os.environ["PATH"], **self.env.get(name, {})},
+            )
+        deadline = time.monotonic() + 30
+        while not listens(self.ready[name]):
+            text = (self.folder / f"{name}.log").read_text()
+            assert self.running[name].poll() is None, text
+            assert time.monotonic() < deadline, text
+            time.sleep(0.05)
+
+    def stop(self, name: str) -> None:
+        """Stop a part."""
+        process = self.running.pop(name)
+        process.terminate()
+        process.wait(10)
+
+    def get(
+        self, path: str, headers: Mapping[str, str] | None = None, host: str = PAGE
+    ) -> tuple[int, dict[str, str], str]:
+        """A request as a stranger sends it, the certificate verified: status, headers, body."""
+        return get(self.folder / "tls/ca.crt", self.port, path, headers, host)
+
+
+def get(
+    ca: Path, port: int, path: str, headers: Mapping[str, str] | None = None, host: str = PAGE
+) -> tuple[int, dict[str, str], str]:
+    """A GET to `host` at a port of loopback, the certificate verified."""
+    context = ssl.create_default_context(cafile=str(ca))
+    connection = http.client.HTTPSConnection(host, port, timeout=30)
+    plain = socket.create_connection(("127.0.0.1", port), 30)
+    connection.sock = context.wrap_socket(plain, server_hostname=host)
+    try:
+        connection.request("GET", path, headers=dict(headers or {}))
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read().decode()
+    finally:
+        connection.close()
+
+
+def listens(port: int) -> bool:
+    """Whether somebody takes connections at a port of loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def setup(folder: Path, redis: Access) -> Iterator[Setup]:
+    """All parts, running, for a Redis of the local target."""
+    ports = {name: free_port() for name in ("entry", "ping", "login", "insight", "realm")}
+    page = Setup(folder, ports["entry"])
+    issuer = f"https://{REALM}:{page.port}/realms/mng"
+    sso = Sso(issuer=issuer, inside=f"http://127.0.0.1:{ports['realm']}")
+    insight = RedisInsight(url=page.url, accept_terms=True)
+    at = web_config.Places(
+        page=f"http://127.0.0.1:{ports['insight']}",
+        login=f"http://127.0.0.1:{ports['login']}",
+        login_listens=f"127.0.0.1:{ports['login']}",
+        entry=f"127.0.0.1:{page.port}",
+        ping=f"127.0.0.1:{ports['ping']}",
+        dynamic=str(folder / "routes"),
+        secrets=str(folder),
+        proxies=("127.0.0.0/8",),
+    )
+    (folder / "routes").mkdir()
+    (folder / "tls").mkdir()
+    tls.ensure_ca(folder / "tls", "mng")
+    certificate, key = tls.certificate(folder / "tls", [PAGE, REALM])
+    files = {
+        "traefik.yml": web_config.traefik(at),
+        "routes/redisinsight.yml": web_config.routes(insight, at),
+        "routes/realm.yml": _realm_route(ports["realm"]),
+        "oauth2-proxy.cfg": web_config.oauth2_proxy(sso, insight, at),
+        "connections.json": web_config.connections({"mng-redis": redis}, None),
+        "redisinsight.crt": certificate,
+        "redisinsight.key": key,
+        "sso_client": "client-secret-of-a-test-0123456789",
+        "sso_cookie": "cookie-secret-of-32-bytes.012345",
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    client = {
+        "client_id": sso.client,
+        "client_secret": files["sso_client"],
+        "redirect_uris": [f"{page.url}/oauth2/callback"],
+        "token_endpoint_auth_method": "client_secret_post",
+        "grant_types": ["authorization_code", "refresh_token"],
+    }
+    page.commands = {
+        "realm": [
+            *(str(node()), str(STANDINS / "realm.mjs")),
+            *(str(packages()), str(ports["realm"]), issuer),
+        ],
+        "login": [*oauth2_proxy(), f"--config={folder / 'oauth2-proxy.cfg'}"],
+        "insight": [str(node()), str(STANDINS / "redisinsight.mjs")],
+        "traefik": ["traefik", f"--configFile={folder / 'traefik.yml'}"],
+    }
+    page.stdin["realm"] = json.dumps({"client": client, "person": PERSON, "roles": ["redis-admin"]})
+    page.env["insight"] = {
+        "RI_ACCEPT_TERMS_AND_CONDITIONS": "true",
+        "RI_PRE_SETUP_DATABASES_PATH": str(folder / "connections.json"),
+        "RI_ENCRYPTION_KEY": "key-of-a-test",
+        "RI_APP_HOST": "127.0.0.1",
+        "RI_APP_PORT": str(ports["insight"]),
+        "RI_APP_FOLDER_ABSOLUTE_PATH": str(folder),
+    }
+    page.ready = {
+        "realm": ports["realm"],
+        "login": ports["login"],
+        "insight": ports["insight"],
+        "traefik": page.port,
+    }
+    with ExitStack() as stack:
+        for name in page.commands:
+            stack.callback(lambda name=name: name in page.running and page.stop(name))
+            page.start(name)
+        _routed(page)
+        yield page
+
+
+def _routed(page: Setup) -> None:
+    """Wait until Traefik, which listens before that, has read its routes."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            status = page.get("/")[0]
+        except OSError:
+            status = 0
+        if status == 302:
+            return
+        assert time.monotonic() < deadline, (page.folder / "traefik.log").read_text()
+        time.sleep(0.05)
+
+
+def _realm_route(port: int) -> str:
+    """Keycloak stands behind the same Traefik, as in examples/mng-db."""
+    return json.dumps(
+        {
+            "http": {
+                "routers": {
+                    "realm": {"rule": f"Host(`{REALM}`)", "service": "realm", "tls": {}},
+                },
+                "services": {
+                    "realm": {"loadBalancer": {"servers": [{"url": f"http://127.0.0.1:{port}"}]}}
+                },
+            }
+        }
+    )
+
+
+@contextmanager
+def browser(certificate: Path, host: str = "127.0.0.1") -> Iterator[Browser]:
+    """Chromium, which takes the page's very certificate and finds its names at `host`."""
+    key = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
+    pin = hashlib.sha256(
+        key.public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(
+            executable_path=chromium.program(),
+            args=[
+                "--no-sandbox",
+                f"--host-resolver-rules=MAP *.test {host}, MAP * ~NOTFOUND, EXCLUDE {host}",
+                f"--ignore-certificate-errors-spki-list={base64.b64encode(pin.digest()).decode()}",
+            ],
+            env={"LD_LIBRARY_PATH": chromium.libraries()},
+        )
+        try:
+            yield found
+        finally:
+            found.close()
+
+
+def seen(page: Any) -> dict[str, Any]:
+    """What the page in RedisInsight's place shows."""
+    found: dict[str, Any] = json.loads(page.locator("#seen").inner_text())
+    return found
