@@ -18,6 +18,9 @@ from pydantic.json_schema import models_json_schema
 from mngdb.spec.alerts import KINDS, RULES
 from mngdb.spec.file import ENGINES, StackFile
 
+#: What JSON Schema says of a list.
+_LIST = ("type", "items", "minItems")
+
 
 def schema() -> dict[str, Any]:
     """A JSON Schema (2020-12) that also takes the short forms."""
@@ -36,6 +39,8 @@ def schema() -> dict[str, Any]:
         short: list[dict[str, Any]] = [{"type": "string"}]
         if engine == "redis":
             short.append({"type": "array", "items": {"type": "string"}})
+            keys = definitions[grant.__name__]["properties"]["keys"]
+            keys["anyOf"] = [{"type": "string"}, {k: keys.pop(k) for k in _LIST if k in keys}]
         definitions[grant.__name__] = {"anyOf": [*short, definitions[grant.__name__]]}
         definitions[instance.__name__]["properties"]["engine"]["default"] = engine
     definitions["Channel"] |= {
