@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests import keycloak
 from tests.docker import Engine, shared
 
 # a runner that was started in the background ignores it, and so would what the tests start
@@ -167,6 +168,8 @@ def pytest_report_header() -> list[str]:
         lines.append(f"browser: Chromium from Debian; oauth2-proxy: {real}")
     else:
         lines.append("left out: tests marked browser; they need npm and apt-get")
+    if _browser() and not keycloak.there():
+        lines.append("left out: tests marked keycloak; they need mvn and Java")
     for engine, version in (("postgres", "17"), ("redis", "8"), ("mongodb", None)):
         found = programs.find(engine, version, None, None)  # type: ignore[arg-type]
         lines.append(f"{engine}: {found.version} from {found.source}")
@@ -181,7 +184,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Tests of what this user or machine cannot have are left out, and the header says so."""
     marks = set() if os.geteuid() == 0 else {"root", "docker"}
     if not _browser():
-        marks.add("browser")
+        marks |= {"browser", "keycloak"}
+    if not keycloak.there():
+        marks.add("keycloak")
     left_out = [item for item in items if any(map(item.get_closest_marker, marks))]
     if left_out:
         items[:] = [item for item in items if item not in left_out]

@@ -14,11 +14,12 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -34,6 +35,7 @@ from tests.npm import node, packages
 
 STANDINS = Path(__file__).parent / "standins"
 PAGE, REALM = "redisinsight.test", "keycloak.test"
+START_TIMEOUT = 100.0
 PERSON = {"email": "ada@example.test", "preferred_username": "ada"}
 
 
@@ -49,9 +51,7 @@ class Setup:
 
     folder: Path
     port: int
-    commands: dict[str, list[str]] = field(default_factory=dict)
-    env: dict[str, dict[str, str]] = field(default_factory=dict)
-    stdin: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, Part] = field(default_factory=dict)
     ready: dict[str, int] = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -61,18 +61,17 @@ class Setup:
 
     def start(self, name: str) -> None:
         """Start a part and wait until it listens."""
-        given = self.folder / f"{name}.stdin"
-        given.touch(mode=0o600)
-        given.write_text(self.stdin.get(name, ""))
+        part, given = self.parts[name], self.folder / f"{name}.stdin"
+        given.write_text(part.stdin)
         with given.open() as source, (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
-                self.commands[name],
+                part.command,
                 stdin=source,
                 stdout=log,
                 stderr=log,
-                env={"PATH": os.environ["PATH"], **self.env.get(name, {})},
+                env={"PATH": os.environ["PATH"], **part.env},
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + START_TIMEOUT
         while not listens(self.ready[name]):
             text = (self.folder / f"{name}.log").read_text()
             assert self.running[name].poll() is None, text
@@ -114,13 +113,43 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@dataclass
+class Part:
+    """A process to run."""
+
+    command: list[str]
+    env: dict[str, str] = field(default_factory=dict)
+    stdin: str = ""
+
+
+#: Issuer, port and the client's secret to the process that is the realm.
+Realm = Callable[[str, int, str], Part]
+
+
+def oidc_provider(issuer: str, port: int, secret: str) -> Part:
+    """npm's oidc-provider as the realm."""
+    client = {
+        "client_id": "mngdb",
+        "client_secret": secret,
+        "redirect_uris": [f"https://{PAGE}:{urlsplit(issuer).port}/oauth2/callback"],
+        "token_endpoint_auth_method": "client_secret_post",
+        "grant_types": ["authorization_code", "refresh_token"],
+    }
+    return Part(
+        [str(node()), str(STANDINS / "realm.mjs"), str(packages()), str(port), issuer],
+        stdin=json.dumps({"client": client, "person": PERSON, "roles": ["redis-admin"]}),
+    )
+
+
 @contextmanager
-def setup(folder: Path, redis: Access) -> Iterator[Setup]:
+def setup(
+    folder: Path, redis: Access, realm: Realm = oidc_provider, roles: tuple[str, ...] = ()
+) -> Iterator[Setup]:
     """All parts, running, for a Redis of the local target."""
     ports = {name: free_port() for name in ("entry", "ping", "login", "insight", "realm")}
     page = Setup(folder, ports["entry"])
     issuer = f"https://{REALM}:{page.port}/realms/mng"
-    sso = Sso(issuer=issuer, inside=f"http://127.0.0.1:{ports['realm']}")
+    sso = Sso(issuer=issuer, inside=f"http://127.0.0.1:{ports['realm']}", roles=list(roles))
     insight = RedisInsight(url=page.url, accept_terms=True)
     at = web_config.Places(
         page=f"http://127.0.0.1:{ports['insight']}",
@@ -149,30 +178,21 @@ def setup(folder: Path, redis: Access) -> Iterator[Setup]:
     }
     for name, text in files.items():
         (folder / name).write_text(text)
-    client = {
-        "client_id": sso.client,
-        "client_secret": files["sso_client"],
-        "redirect_uris": [f"{page.url}/oauth2/callback"],
-        "token_endpoint_auth_method": "client_secret_post",
-        "grant_types": ["authorization_code", "refresh_token"],
-    }
-    page.commands = {
-        "realm": [
-            *(str(node()), str(STANDINS / "realm.mjs")),
-            *(str(packages()), str(ports["realm"]), issuer),
-        ],
-        "login": [*oauth2_proxy(), f"--config={folder / 'oauth2-proxy.cfg'}"],
-        "insight": [str(node()), str(STANDINS / "redisinsight.mjs")],
-        "traefik": ["traefik", f"--configFile={folder / 'traefik.yml'}"],
-    }
-    page.stdin["realm"] = json.dumps({"client": client, "person": PERSON, "roles": ["redis-admin"]})
-    page.env["insight"] = {
-        "RI_ACCEPT_TERMS_AND_CONDITIONS": "true",
-        "RI_PRE_SETUP_DATABASES_PATH": str(folder / "connections.json"),
-        "RI_ENCRYPTION_KEY": "key-of-a-test",
-        "RI_APP_HOST": "127.0.0.1",
-        "RI_APP_PORT": str(ports["insight"]),
-        "RI_APP_FOLDER_ABSOLUTE_PATH": str(folder),
+    page.parts = {
+        "realm": realm(issuer, ports["realm"], files["sso_client"]),
+        "login": Part([*oauth2_proxy(), f"--config={folder / 'oauth2-proxy.cfg'}"]),
+        "insight": Part(
+            [str(node()), str(STANDINS / "redisinsight.mjs")],
+            {
+                "RI_ACCEPT_TERMS_AND_CONDITIONS": "true",
+                "RI_PRE_SETUP_DATABASES_PATH": str(folder / "connections.json"),
+                "RI_ENCRYPTION_KEY": "key-of-a-test",
+                "RI_APP_HOST": "127.0.0.1",
+                "RI_APP_PORT": str(ports["insight"]),
+                "RI_APP_FOLDER_ABSOLUTE_PATH": str(folder),
+            },
+        ),
+        "traefik": Part(["traefik", f"--configFile={folder / 'traefik.yml'}"]),
     }
     page.ready = {
         "realm": ports["realm"],
@@ -181,7 +201,7 @@ def setup(folder: Path, redis: Access) -> Iterator[Setup]:
         "traefik": page.port,
     }
     with ExitStack() as stack:
-        for name in page.commands:
+        for name in page.parts:
             stack.callback(lambda name=name: name in page.running and page.stop(name))
             page.start(name)
         _routed(page)
