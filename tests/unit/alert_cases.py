@@ -43,9 +43,9 @@ def about(instance: str, inside: str = "", /, **values: str) -> Series:
 _UP = {"redis": redis(up="1x40"), "pg": pg(up="1x40"), "mongo": mongo(up="1x40")}
 _DB = 'datname="shop"'
 _CONN = 'mongodb_ss_connections{instance="mongodb",job="mongodb",conn_type="%s"}'
-_LAG = (
-    "mongodb_mongod_replset_member_replication_lag"
-    '{instance="mongodb",job="mongodb",name="b:27017",set="rs0",state="SECONDARY"}'
+_APPLIED = (
+    'mongodb_rs_members_optimeDate{instance="mongodb",job="mongodb",member_idx="%s:27017",'
+    'member_state="%s"}'
 )
 _HEALTH = (
     "mongodb_rs_members_health"
@@ -73,6 +73,16 @@ def _disk(free: int) -> Series:
     return {
         **own('path="/data"', host_disk_free_bytes=f"{free}x40"),
         **own('path="/data"', host_disk_size_bytes="1000x40"),
+    }
+
+
+def _lag(milliseconds: int) -> Series:
+    """A primary and two secondaries, one of which is this far behind."""
+    behind = 1_000_000 - milliseconds
+    return {
+        _APPLIED % ("a", "PRIMARY"): "1000000+70000x40",
+        _APPLIED % ("b", "SECONDARY"): "1000000+70000x40",
+        _APPLIED % ("c", "SECONDARY"): f"{behind}+70000x40",
     }
 
 
@@ -112,7 +122,7 @@ CASES: dict[str, Case] = {
         _transaction("active", 3601), _transaction("active", 99999, user="")
     ),
     "PostgresIdleInTransaction": Case(
-        _transaction("idle in transaction", 601), _transaction("active", 3600)
+        _transaction("idle in transaction (aborted)", 601), _transaction("active", 3600)
     ),
     "RedisDown": Case(redis(up="1x5 0x30"), redis(up="1x5 0 1x30")),
     "RedisExporterGone": Case(redis(up="1x5 stale"), _UP["redis"]),
@@ -157,7 +167,7 @@ CASES: dict[str, Case] = {
         {_CONN % "current": "81x40", _CONN % "available": "19x40", _CONN % "active": "9x40"},
         {_CONN % "current": "80x40", _CONN % "available": "20x40", _CONN % "active": "9x40"},
     ),
-    "MongodbReplicationLag": Case({_LAG: "0x5 11x30"}, {_LAG: "10x40"}),
+    "MongodbReplicationLag": Case(_lag(10_001), _lag(10_000)),
     "MongodbMemberUnhealthy": Case({_HEALTH: "1x5 0x30"}, {_HEALTH: "1x40"}),
     "MongodbNotServing": Case(mongo(rs_myState="1x5 3x30"), mongo(rs_myState="1x5 2x5 7x30")),
     "MongodbOplogShort": Case(

@@ -6,13 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from mngdb.alerts.prometheus import dump
-from mngdb.alerts.rules import Active
+from mngdb.alerts.rules import SAME, SEVERITIES, Active
 from mngdb.spec.alerts import Alerts, Channel
 from mngdb.spec.units import format_duration
-
-_SEVERITIES = ("info", "warning", "critical")
-#: What names the thing that a rule is about, besides the instance.
-SAME = ("instance", "datname", "path")
 
 
 def configuration(asked: Alerts, active: Iterable[Active], secret: Callable[[str], str]) -> str:
@@ -47,7 +43,7 @@ def configuration(asked: Alerts, active: Iterable[Active], secret: Callable[[str
 
 
 def _from(channel: Channel) -> tuple[str, ...]:
-    return _SEVERITIES[_SEVERITIES.index(channel.least) :]
+    return SEVERITIES[SEVERITIES.index(channel.least) :]
 
 
 def _receiver(channel: Channel, secret: str) -> dict[str, Any]:
@@ -57,12 +53,13 @@ def _receiver(channel: Channel, secret: str) -> dict[str, Any]:
         return {"pagerduty_configs": [{"routing_key_file": secret, "send_resolved": True}]}
     if channel.kind == "webhook":
         return {"webhook_configs": [{"url_file": secret, "send_resolved": True}]}
+    host, port = channel.host or "", channel.smtp_port
     mail: dict[str, Any] = {
         "to": ", ".join(channel.to or ()),
         "from": channel.from_,
-        "smarthost": f"{channel.host}:{channel.smtp_port}",
+        "smarthost": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         # Alertmanager speaks TLS at once on 465 alone
-        "require_tls": channel.encryption != "none" and channel.smtp_port != 465,
+        "require_tls": channel.encryption != "none" and port != 465,
         "send_resolved": True,
     }
     if channel.user is not None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from mngdb.alerts import expr
 from mngdb.alerts.judge import History, Labels, judge
-from mngdb.alerts.rules import Active, filled
+from mngdb.alerts.rules import SEVERITIES, Active, filled
 from mngdb.samples import Family
 from mngdb.spec.alerts import Severity
 
@@ -99,10 +99,9 @@ class Evaluator:
     @property
     def alerts(self) -> list[Alert]:
         """What is pending or fires now; the worst and the oldest first."""
-        order = ("critical", "warning", "info")
         return sorted(
             self._known.values(),
-            key=lambda a: (a.state != "firing", order.index(a.severity), a.since, a.key),
+            key=lambda a: (a.state != "firing", -SEVERITIES.index(a.severity), a.since, a.key),
         )
 
     def feed(self, now: float, families: Iterable[Family]) -> list[Alert]:

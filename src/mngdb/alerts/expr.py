@@ -6,6 +6,7 @@ As little of PromQL as the rules need. A comparison filters: what is left of a v
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Literal
@@ -102,7 +103,9 @@ class Matcher:
 
     def promql(self) -> str:
         """As Prometheus reads it."""
-        return f"{self.label}{self.operator}{json.dumps(self.value, ensure_ascii=False)}"
+        # "idle in transaction (aborted)" is a word of PostgreSQL's
+        value = re.sub(r"[()]", r"\\\g<0>", self.value) if "~" in self.operator else self.value
+        return f"{self.label}{self.operator}{json.dumps(value, ensure_ascii=False)}"
 
 
 @dataclass(frozen=True)
@@ -201,6 +204,11 @@ def total(of: Expr, *by: str) -> Expr:
 def highest(of: Expr, *by: str) -> Expr:
     """The maximum by labels."""
     return Aggregate("max", of, by)
+
+
+def lowest(of: Expr, *by: str) -> Expr:
+    """The minimum by labels."""
+    return Aggregate("min", of, by)
 
 
 def metrics(expr: Expr) -> set[str]:

@@ -15,6 +15,10 @@ from mngdb.spec.file import ENGINES
 #: What a rule is about. The rules of an engine belong to stacks that have it.
 Subject = Literal["postgres", "redis", "mongodb", "host", "backup", "secrets", "mngdb"]
 
+#: From the least to the worst.
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
+#: Labels that name the thing that a rule is about: what is worse there hides what is less bad.
+SAME = ("instance", "datname", "path")
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
@@ -88,9 +92,13 @@ def filled(text: str, labels: Mapping[str, str]) -> str:
 
 
 def active(
-    rules: Iterable[Rule], instances: Mapping[str, Sequence[str]], asked: Alerts
+    rules: Iterable[Rule],
+    instances: Mapping[str, Sequence[str]],
+    asked: Alerts,
+    agreed: Mapping[str, float] | None = None,
 ) -> list[Active]:
-    """The rules of a stack, as its file adjusts them. `instances` are the names by engine.
+    """The rules of a stack, as its file adjusts them. `instances` are the names by engine,
+    `agreed` thresholds that follow from other keys of the file.
 
     Raises UsageError when a threshold is set where there is none."""
     found = []
@@ -103,7 +111,9 @@ def active(
             )
         if not change.enabled or not (own or instances.get(rule.subject)):
             continue
-        threshold = rule.threshold if change.threshold is None else change.threshold
+        threshold = change.threshold
+        if threshold is None:
+            threshold = (agreed or {}).get(rule.name, rule.threshold)
         wait = rule.wait if change.for_ is None else int(change.for_.total_seconds())
         names = instances.get(rule.subject, ())
         found.append(

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "shell": ("use", "Open psql, redis-cli or mongosh."),
     "doctor": ("use", "Say in a sentence why an app cannot work."),
     "secret": ("use", "Put a secret into the vault."),
+    "alerts": ("alerts", "Show what is wrong right now, and tell a channel."),
     "render": ("render", "Write the stack as files for other tools."),
 }
 

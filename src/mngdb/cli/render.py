@@ -7,7 +7,11 @@ import click
 from mngdb.cli.lazy import Lazy
 
 #: What can be rendered to the module that does it and the line that `--help` shows.
-FORMATS: dict[str, tuple[str, str]] = {}
+FORMATS: dict[str, tuple[str, str]] = {
+    "prometheus": ("render_alerts", "What Prometheus scrapes, and the rules of the alerts."),
+    "alertmanager": ("render_alerts", "Who is told of an alert."),
+    "grafana": ("render_alerts", "Two dashboards."),
+}
 
 
 @click.group(cls=Lazy, table=FORMATS)

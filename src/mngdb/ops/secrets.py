@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mngdb.errors import UsageError
 from mngdb.ops.context import Context, secret_name
+from mngdb.spec.alerts import secret_of
 from mngdb.targets.local.layout import prepare_state
 from mngdb.vaults import usable
 
@@ -15,6 +16,8 @@ def put(context: Context, name: str, value: str) -> str:
         for instance in context.stack.instances.values()
         for login in context.logins(instance)
     ]
+    channels = context.stack.source.alerts.channels.items()
+    known += [secret_of(name) for name, channel in channels if channel.needs_secret]
     if name not in known:
         raise UsageError(f"the stack needs no secret {name!r}", f"it needs: {', '.join(known)}")
     prepare_state(context.stack.state)

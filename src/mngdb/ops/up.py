@@ -11,6 +11,7 @@ from mngdb.ops import audit, leftovers, status, workers
 from mngdb.ops.context import Context
 from mngdb.ops.converge import Converger
 from mngdb.ops.events import Done, Progress, Survey
+from mngdb.spec.alerts import secret_of
 from mngdb.spec.stack import Instance
 from mngdb.targets.local.layout import prepare_state
 from mngdb.targets.local.lock import lock
@@ -52,7 +53,7 @@ def plan(context: Context) -> Plan:
     surveys = [r.get() for r in workers.each(context.stack, job, lambda _: None).values()]
     return Plan(
         (*steps, *(step for survey in surveys for step in survey.steps)),
-        tuple(_unused_remarks(context) + leftovers.remarks(context))
+        tuple(_unused_remarks(context) + _channel_remarks(context) + leftovers.remarks(context))
         + tuple(remark for survey in surveys for remark in survey.remarks),
     )
 
@@ -121,7 +122,7 @@ def _collect(
     results: Mapping[str, workers.Result[tuple[Survey, status.UnitStatus]]],
 ) -> None:
     known = {}
-    report.remarks += _unused_remarks(context) + leftovers.remarks(context)
+    report.remarks += _unused_remarks(context) + _channel_remarks(context) + leftovers.remarks(context)
     units = {instance.unit for instance in context.stack.instances.values()}
     if any(step.action == "create" and step.object in units for step in report.done):
         report.remarks += [remark for host in context.hosts() for remark in host.remarks()]
@@ -165,6 +166,19 @@ def _secret_step(context: Context, name: str) -> Step:
         f"40 random characters in {context.vault.where(name)}",
         lambda on: on.make_secrets([name]),
     )
+
+
+def _channel_remarks(context: Context) -> list[Remark]:
+    """Channels that cannot be told yet; the databases need not wait for that."""
+    return [
+        Remark(
+            "",
+            f"the channel {name} has no secret yet: nobody is told there",
+            f"mngdb secret set {secret_of(name)}",
+        )
+        for name, channel in context.stack.source.alerts.channels.items()
+        if channel.needs_secret and context.vault.get(secret_of(name)) is None
+    ]
 
 
 def _unused_remarks(context: Context) -> list[Remark]:

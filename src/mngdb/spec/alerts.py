@@ -106,7 +106,7 @@ class Channel(Model):
     """What it is."""
     severity: Severity | None = None
     """The least severity that is told there. Default: `warning`; PagerDuty: `critical`, always."""
-    host: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9.:-]{0,252}$")
+    host: str | None = Field(default=None, pattern=r"^[A-Za-z0-9:][A-Za-z0-9.:-]{0,252}$")
     """Mail: the server that takes it."""
     port: Port | None = None
     """Mail: its port. Default: 587, with `encryption: tls` 465."""

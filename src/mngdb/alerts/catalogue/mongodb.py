@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from mngdb.alerts.expr import metric, total
+from mngdb.alerts.expr import Expr, highest, lowest, metric, total
 from mngdb.alerts.rules import DAY, HOUR, MINUTE, Rule
 
 _STATE = metric("mongodb_rs_myState")
 _OPLOG = metric("mongodb_mongod_replset_oplog_head_timestamp") - metric(
     "mongodb_mongod_replset_oplog_tail_timestamp"
 )
+
+
+def _applied(state: str) -> Expr:
+    """When the members in this state applied their last operation, in milliseconds."""
+    return metric("mongodb_rs_members_optimeDate", member_state=state)
+
 
 RULES = (
     Rule(
@@ -53,7 +59,11 @@ RULES = (
         "MongodbReplicationLag",
         "mongodb",
         "warning",
-        lambda seconds: metric("mongodb_mongod_replset_member_replication_lag") > seconds,
+        lambda seconds: (
+            (highest(_applied("PRIMARY"), "instance") - lowest(_applied("SECONDARY"), "instance"))
+            / 1000
+            > seconds
+        ),
         10,
         MINUTE,
         "a secondary of MongoDB {instance} is behind",

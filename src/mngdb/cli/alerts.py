@@ -1,0 +1,99 @@
+"""alerts: what fires now, which rules there are, and a test of a channel."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from mngdb.cli.common import Options, common, say, say_json, table, tell
+
+_COLOURS = {"critical": "red", "warning": "yellow", "info": "cyan"}
+
+
+@click.group(invoke_without_command=True)
+@common
+@click.pass_context
+def alerts(ctx: click.Context, options: Options) -> int | None:
+    """Show what fires now. Exits 1 when something does, 3 when not everything could be judged."""
+    return None if ctx.invoked_subcommand else _now(options)
+
+
+def _now(options: Options) -> int:
+    from mngdb.ops.alerts import now
+
+    context = options.context()
+    found = now(context)
+    if options.json:
+        say_json(
+            {
+                "stack": context.stack.name,
+                "agent": found.agent,
+                "alerts": [alert.as_json() for alert in found.alerts],
+                "unknown": list(found.unknown),
+            }
+        )
+    elif found.alerts:
+        rows = [
+            (
+                alert.severity,
+                alert.state,
+                alert.name,
+                _since(alert.since) if found.agent else "-",
+                alert.summary,
+            )
+            for alert in found.alerts
+        ]
+        for line in table(("SEVERITY", "STATE", "ALERT", "FOR", "WHAT"), rows):
+            severity = line.split(maxsplit=1)[0]
+            say(line.replace(severity, click.style(severity, fg=_COLOURS.get(severity)), 1))
+    else:
+        say("nothing fires")
+    if not found.agent:
+        tell("the agent does not run: this is one look, and how long it has been so is not known")
+    if found.unknown:
+        tell(f"not judged, because one look cannot: {', '.join(found.unknown)}")
+    if any(alert.state == "firing" for alert in found.alerts):
+        return 1
+    return 3 if found.unknown else 0
+
+
+@alerts.command("rules")
+@common
+def rules_command(options: Options) -> None:
+    """List the rules of the stack, with what the file changes of them."""
+    from mngdb.ops.alerts import rules
+
+    context = options.context()
+    found = [rule.as_json() for rule in rules(context)]
+    if options.json:
+        say_json({"stack": context.stack.name, "rules": found})
+        return
+    rows = [
+        (str(r["severity"]), str(r["name"]), str(r["for"]), str(r["expression"])) for r in found
+    ]
+    for line in table(("SEVERITY", "RULE", "FOR", "CONDITION"), rows):
+        say(line)
+
+
+@alerts.command("test")
+@click.argument("channel")
+@common
+def test_command(options: Options, channel: str) -> None:
+    """Tell CHANNEL that this is a test, and say what failed if it does not arrive."""
+    from mngdb.ops.alerts import test
+
+    context = options.context()
+    test(context, channel)
+    if options.json:
+        say_json({"stack": context.stack.name, "channel": channel, "sent": True})
+    else:
+        say(f"{channel} took the message")
+
+
+def _since(at: float) -> str:
+    seconds = max(0, int(time.time() - at))
+    for size, letter in ((86_400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{letter}"
+    return f"{seconds}s"

@@ -1,0 +1,77 @@
+"""render prometheus, render alertmanager, render grafana."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mngdb.cli.common import Options, common, say, say_json, tell
+
+
+def _output(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--output",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Write the files into DIR, made when it is missing. Without it they are printed.",
+    )(function)
+
+
+@click.command()
+@_output
+@click.option("--alertmanager", metavar="HOST:PORT", help="Where Prometheus sends its alerts.")
+@common
+def prometheus(options: Options, output: Path | None, alertmanager: str | None) -> None:
+    """Write prometheus.yml, which scrapes the stack, and the rules of its alerts."""
+    from mngdb.ops.alert_files import prometheus_files
+
+    _give(options, prometheus_files(options.context(), alertmanager), output)
+
+
+@click.command()
+@_output
+@click.option(
+    "--secrets",
+    metavar="DIR",
+    help="Where Alertmanager finds the channels' secrets, alerts_NAME. Default: the vault.",
+)
+@common
+def alertmanager(options: Options, output: Path | None, secrets: str | None) -> None:
+    """Write alertmanager.yml: who is told, with secrets in files of their own."""
+    from mngdb.ops.alert_files import alertmanager_files
+
+    _give(options, alertmanager_files(options.context(), secrets), output)
+
+
+@click.command()
+@_output
+@common
+def grafana(options: Options, output: Path | None) -> None:
+    """Write two dashboards for Grafana: the stack, and each of its engines."""
+    from mngdb.ops.alert_files import grafana_files
+
+    _give(options, grafana_files(options.context()), output)
+
+
+def _give(options: Options, files: Mapping[str, str], output: Path | None) -> None:
+    from mngdb.ops.render import write
+
+    if output is not None:
+        changed = write(output, files)
+        if options.json:
+            say_json({"folder": str(output), "files": list(files), "changed": changed})
+            return
+        for name in files:
+            say(str(output / name))
+        if not changed:
+            tell("nothing to change")
+    elif options.json:
+        say_json({"files": dict(files)})
+    else:
+        for name, content in files.items():
+            if len(files) > 1:
+                say(f"# --- {name}")
+            say(content.rstrip("\n"))

@@ -1,0 +1,67 @@
+"""The alerts, the scrape configuration and the dashboards as files for other tools."""
+
+from __future__ import annotations
+
+from mngdb.alerts import alertmanager, grafana, prometheus
+from mngdb.alerts.prometheus import Scrape
+from mngdb.ops import alerts
+from mngdb.ops.context import Context
+from mngdb.spec.alerts import secret_of
+
+RULES = "rules/mngdb.yml"
+
+
+def prometheus_files(context: Context, at: str | None = None) -> dict[str, str]:
+    """prometheus.yml and the rules. `at` is Alertmanager's HOST:PORT."""
+    return {
+        "prometheus.yml": prometheus.configuration(scrapes(context), at, RULES),
+        RULES: prometheus.rules(alerts.rules(context)),
+    }
+
+
+def alertmanager_files(context: Context, secrets: str | None = None) -> dict[str, str]:
+    """alertmanager.yml. `secrets` is the folder where Alertmanager finds the channels' secrets;
+    without it, the vault's own where that is a folder."""
+    asked = context.stack.source.alerts
+
+    def path(channel: str) -> str:
+        name = secret_of(channel)
+        if secrets is not None or context.stack.source.vault.kind != "files":
+            return f"{secrets or '/run/secrets'}/{name}"
+        return context.vault.where(name)
+
+    return {"alertmanager.yml": alertmanager.configuration(asked, alerts.rules(context), path)}
+
+
+def grafana_files(context: Context) -> dict[str, str]:
+    """The dashboards."""
+    return grafana.dashboards(context.stack.name, context.stack.by_engine)
+
+
+#: Ports of the exporters that run beside a server in a container.
+_PORTS = {"postgres": 9187, "redis": 9121, "mongodb": 9216}
+
+
+def scrapes(context: Context) -> list[Scrape]:
+    """Whom Prometheus asks: the agent on this machine, the exporters beside containers. A server
+    that somebody else runs is measured by them."""
+    stack, agent = context.stack, context.stack.agent
+    found = []
+    first = {engine: instances[0].name for engine, instances in stack.by_engine.items()}
+    for instance in stack.instances.values():
+        name, engine = instance.name, instance.engine
+        if instance.target.external is not None:
+            continue
+        if instance.target.local is None:
+            address = f"{instance.unit}-exporter:{_PORTS[engine]}"
+            found.append(Scrape(engine, name, address))
+        elif agent is not None:
+            path = "/metrics" if name == first[engine] else f"/metrics/{name}"
+            found.append(Scrape(engine, name, _at(agent.bind, agent.ports.of(engine)), path))
+    if agent is not None:
+        found.append(Scrape("mngdb", stack.name, _at(agent.bind, agent.ports.mngdb)))
+    return found
+
+
+def _at(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

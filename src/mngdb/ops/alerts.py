@@ -1,0 +1,183 @@
+"""The alerts of a stack: its rules, the rounds that the agent judges, what fires now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from mngdb.alerts import expr, memory
+from mngdb.alerts.catalogue import RULES
+from mngdb.alerts.evaluator import Alert, Evaluator, labelled
+from mngdb.alerts.notify import Message, Notifier
+from mngdb.alerts.rules import Active, active
+from mngdb.errors import ConnectError, UsageError
+from mngdb.ops.context import Context
+from mngdb.samples import Family, Sample
+from mngdb.spec.agent import MONITOR
+from mngdb.spec.alerts import Channel, secret_of
+from mngdb.spec.file import ENGINES
+from mngdb.spec.stack import Instance
+
+_FILE = "alerts.json"
+#: A round is fresh for so many intervals, and some seconds for a machine that is busy.
+UP = {"postgres": "pg_up", "redis": "redis_up", "mongodb": "mongodb_up"}
+#: Seconds that a server has for one look.
+_LOOK_TIMEOUT = 5.0
+_FRESH_ROUNDS, _FRESH_SECONDS = 3, 10.0
+
+
+def rules(context: Context) -> list[Active]:
+    """The rules of the stack, as its file adjusts them. Raises UsageError."""
+    names = {
+        engine: [instance.name for instance in found]
+        for engine, found in context.stack.by_engine.items()
+    }
+    backup = context.stack.backup
+    agreed = {}
+    if backup is not None:
+        agreed = {
+            "DrillSlow": backup.drill.rto.total_seconds(),
+            "MongodbOplogShort": backup.keep.point_in_time.total_seconds(),
+        }
+    found = active(RULES, names, context.stack.source.alerts, agreed)
+    if context.stack.agent is not None:
+        return found
+    # nobody measures the machine, the units and the secrets: a rule that cannot fire is no comfort
+    return [rule for rule in found if rule.rule.subject in ENGINES]
+
+
+class Watch:
+    """The agent's job: judges each round and tells the channels."""
+
+    def __init__(self, context: Context) -> None:
+        """Goes on from what an earlier process left. Raises UsageError, OSError."""
+        self._context = context
+        self._path = context.stack.state / _FILE
+        found = memory.load(self._path)
+        asked = context.stack.source.alerts
+        chosen = rules(context)
+        self.damaged = found.damaged
+        self._evaluator = Evaluator(chosen, found.alerts, found.at)
+        self._notifier = Notifier(context.stack.name, asked, chosen, self._send, found.told)
+
+    def round(self, now: float, families: Iterable[Family]) -> list[str]:
+        """Judge a round; `now` in seconds since the epoch. Samples have the labels `job` and
+        `instance`. Returns what is worth a line in the log. Raises OSError."""
+        events = self._evaluator.feed(now, families)
+        alerts = self._evaluator.alerts
+        errors = self._notifier.tick(now, alerts)
+        memory.save(self._path, now, alerts, self._notifier.as_json(), running=True)
+        return [_line(event) for event in events if event.state != "pending"] + errors
+
+    def families(self) -> list[Family]:
+        """How the telling goes, as metrics."""
+        return self._notifier.families()
+
+    def close(self, now: float) -> None:
+        """Let messages that are under way arrive, for some seconds. Raises OSError."""
+        self._notifier.close(now, 3.0)
+        alerts = self._evaluator.alerts
+        memory.save(self._path, now, alerts, self._notifier.as_json(), running=False)
+
+    def _send(self, name: str, channel: Channel, message: Message) -> None:
+        from mngdb.alerts.channels import send  # takes time and memory: not without a message
+
+        send(name, channel, self._context.vault.get(secret_of(name)), message)
+
+
+def _line(alert: Alert) -> str:
+    return f"{alert.state} {alert.severity} {alert.name}: {alert.summary}"
+
+
+@dataclass(frozen=True)
+class Now:
+    """What fires now."""
+
+    alerts: tuple[Alert, ...]
+    agent: bool
+    """Whether the agent judges round by round; else this was one look, which waits for nothing."""
+    unknown: tuple[str, ...] = ()
+    """Rules that one look cannot judge, and those whose metrics are missing."""
+
+
+def now(context: Context, at: float | None = None) -> Now:
+    """What the agent saw last, if it runs; else one look. Raises UsageError, OSError."""
+    at = time.time() if at is None else at
+    found = memory.load(context.stack.state / _FILE)
+    every = context.stack.source.alerts.every.total_seconds()
+    if found.running and at - found.at < _FRESH_ROUNDS * every + _FRESH_SECONDS:
+        return Now(found.alerts, agent=True)
+    return look(context, at)
+
+
+def look(context: Context, at: float) -> Now:
+    """Judge the stack once, without its past: what a rule waits for is not waited for."""
+    chosen = [replace(rule, wait=0) for rule in rules(context)]
+    families = _measured(context)
+    there = {sample.name for family in families for sample in family.samples}
+    judged = [rule for rule in chosen if _can_judge(rule, there)]
+    evaluator = Evaluator(judged)
+    evaluator.feed(at, families)
+    unknown = tuple(rule.name for rule in chosen if rule not in judged)
+    return Now(tuple(evaluator.alerts), agent=False, unknown=unknown)
+
+
+def _can_judge(rule: Active, there: set[str]) -> bool:
+    """Whether one look is enough: no window, and metrics that are there (or asked to be)."""
+    absent = any(isinstance(part, expr.Absent) for part in rule.expr.walk())
+    return absent or (not expr.window(rule.expr) and expr.metrics(rule.expr) <= there)
+
+
+def _measured(context: Context) -> list[Family]:
+    """The metrics of every instance, side by side; a server that does not answer is down."""
+    instances = list(context.stack.instances.values())
+    with ThreadPoolExecutor(len(instances)) as pool:
+        found = pool.map(lambda instance: _of_instance(context, instance), instances)
+        return [family for families in found for family in families]
+
+
+def _of_instance(context: Context, instance: Instance) -> list[Family]:
+    engine = context.engine(instance)
+    asked = context.asked(instance, find=False)
+    at = context.admin(asked)
+    access = engine.login(asked, at, MONITOR) if instance.monitored else at
+    families = []
+    try:
+        with engine.connect(access, _LOOK_TIMEOUT) as session:
+            scraper = engine.metrics(session, asked)
+            try:
+                families = scraper.scrape(_LOOK_TIMEOUT)
+            finally:
+                scraper.close()
+        up = 1.0
+    except ConnectError:
+        up = 0.0
+    name = UP[instance.engine]
+    families.append(Family(name, "gauge", "Whether it answered", [Sample(name, (), up)]))
+    return labelled(families, job=instance.engine, instance=instance.name)
+
+
+def test(context: Context, name: str) -> None:
+    """Tell a channel that this is a test. Raises MngdbError with what failed."""
+    from mngdb.alerts.channels import send
+
+    channels = context.stack.source.alerts.channels
+    if name not in channels:
+        known = ", ".join(channels) or "none"
+        raise UsageError(f"no channel is called {name!r}", f"the file has: {known}")
+    channel = channels[name]
+    alert = Alert(
+        name="Test",
+        severity="critical",
+        state="firing",
+        labels=(),
+        since=time.time(),
+        value=1.0,
+        summary="this is a test of the channel, nothing is wrong",
+        description="Somebody ran 'mngdb alerts test'.",
+        runbook=context.stack.source.alerts.runbook,
+    )
+    message = Message(context.stack.name, (alert,), fresh=frozenset({alert.key}))
+    send(name, channel, context.vault.get(secret_of(name)), message)
