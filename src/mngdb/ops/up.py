@@ -122,7 +122,9 @@ def _collect(
     results: Mapping[str, workers.Result[tuple[Survey, status.UnitStatus]]],
 ) -> None:
     known = {}
-    report.remarks += _unused_remarks(context) + _channel_remarks(context) + leftovers.remarks(context)
+    report.remarks += (
+        _unused_remarks(context) + _channel_remarks(context) + leftovers.remarks(context)
+    )
     units = {instance.unit for instance in context.stack.instances.values()}
     if any(step.action == "create" and step.object in units for step in report.done):
         report.remarks += [remark for host in context.hosts() for remark in host.remarks()]
