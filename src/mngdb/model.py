@@ -155,6 +155,21 @@ class Asked:
         """Whether settings, files and restarts are ours."""
         return self.site is not None
 
+    def access(self, user: str, database: str, **options: str) -> Access:
+        """How the login `admin` gets into a managed server, where it is called `user`."""
+        spec, site = self.instance.spec, self.site
+        return Access(
+            engine=self.instance.engine,
+            host=spec.bind[0],
+            port=spec.port,
+            user=user,
+            password=self.secrets["admin"],
+            database=database,
+            tls=self.instance.tls,
+            ca=site.tls.ca if self.instance.tls and site and site.tls else None,
+            options=options,
+        )
+
     @property
     def host(self) -> str:
         """The name or address that apps reach a managed server by."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pymongo
+import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -18,6 +19,18 @@ from mngdb.spec.load import load
 from tests.conftest import Cli
 
 Step = tuple[str, str]
+
+
+def brought_up(text: str) -> Any:
+    """A fixture for one module: the stack of this file, up, for tests that only look."""
+
+    @pytest.fixture(scope="module")
+    def stack(module_cli: Cli) -> Cli:
+        module_cli.write(text)
+        module_cli.ok("up")
+        return module_cli
+
+    return stack
 
 
 def url(cli: Cli, instance: str, app: str | None = None) -> str:

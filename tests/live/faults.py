@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -14,6 +15,7 @@ import psycopg
 import pymongo
 import redis
 
+from mngdb.targets.local import cache, machine
 from tests.conftest import Cli
 
 STACK = """
@@ -126,6 +128,23 @@ def killed_after(cli: Cli, seconds: float, *command: str, group: bool) -> bool:
         process.wait()
         return True
     return False
+
+
+def killed_in_initdb(cli: Cli) -> Path:
+    """Kill a first `up` of PostgreSQL, and it alone, while initdb runs. The unit's folder."""
+    cli.write(POSTGRES)
+    copies = cache.copies(machine.account(None))
+    if copies is not None:
+        # with a copy there would be no initdb; another test that wants one makes it anew
+        shutil.rmtree(copies, ignore_errors=True)
+    process = subprocess.Popen(cli.argv("up"), cwd=cli.folder, env=cli.environ())
+    unit = cli.folder / ".mngdb" / "servers" / "mng-pg"
+    end = time.monotonic() + 10
+    while not list(unit.glob("data.new-*/base")) and time.monotonic() < end:
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    return unit
 
 
 def workers(group: int) -> list[int]:

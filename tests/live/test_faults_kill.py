@@ -95,14 +95,7 @@ def test_workers_die_with_a_killed_parent(cli: Cli) -> None:
 
 
 def test_an_initdb_that_outlives_its_command_is_ended_by_the_next(cli: Cli) -> None:
-    cli.write(faults.POSTGRES)
-    process = subprocess.Popen(cli.argv("up"), cwd=cli.folder, env=cli.environ())
-    unit = cli.folder / ".mngdb" / "servers" / "mng-pg"
-    end = time.monotonic() + 10
-    while not list(unit.glob("data.new-*/base")) and time.monotonic() < end:
-        time.sleep(0.002)
-    process.kill()
-    process.wait()
+    faults.killed_in_initdb(cli)
     left = faults.running(cli)
     assert left, "initdb was over too soon for this test"
     for one in left:
@@ -112,14 +105,7 @@ def test_an_initdb_that_outlives_its_command_is_ended_by_the_next(cli: Cli) -> N
 
 
 def test_down_ends_what_a_killed_up_left_and_removes_half_a_data_folder(cli: Cli) -> None:
-    cli.write(faults.POSTGRES)
-    process = subprocess.Popen(cli.argv("up"), cwd=cli.folder, env=cli.environ())
-    unit = cli.folder / ".mngdb" / "servers" / "mng-pg"
-    end = time.monotonic() + 10
-    while not list(unit.glob("data.new-*/base")) and time.monotonic() < end:
-        time.sleep(0.002)
-    process.kill()
-    process.wait()
+    unit = faults.killed_in_initdb(cli)
     cli.ok("down")
     assert faults.settle(cli) == set()
     assert list(unit.glob("data*")) == []

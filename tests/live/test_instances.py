@@ -7,7 +7,7 @@ import redis
 from pymongo.errors import OperationFailure
 
 from tests.conftest import Cli
-from tests.live.clients import mongo_as, planned, problems, redis_as
+from tests.live.clients import brought_up, mongo_as, planned, problems, redis_as
 
 pytestmark = pytest.mark.live
 
@@ -22,11 +22,7 @@ apps:
 """
 
 
-@pytest.fixture(scope="module")
-def stack(module_cli: Cli) -> Cli:
-    module_cli.write(FILE)
-    module_cli.ok("up")
-    return module_cli
+stack = brought_up(FILE)
 
 
 def test_every_instance_runs_and_nothing_is_left_to_do(stack: Cli) -> None:

@@ -11,7 +11,7 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from tests.conftest import Cli
-from tests.live.clients import mongo_as
+from tests.live.clients import brought_up, mongo_as
 
 pytestmark = pytest.mark.live
 
@@ -21,11 +21,7 @@ apps: {shop: {mongodb: shop}}
 """
 
 
-@pytest.fixture(scope="module")
-def stack(module_cli: Cli) -> Cli:
-    module_cli.write(FILE)
-    module_cli.ok("up")
-    return module_cli
+stack = brought_up(FILE)
 
 
 @pytest.fixture(scope="module")

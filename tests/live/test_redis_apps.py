@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from tests.conftest import Cli
-from tests.live.clients import converge, logs_in, redis_as, said
+from tests.live.clients import brought_up, converge, logs_in, redis_as, said
 
 pytestmark = pytest.mark.live
 
@@ -60,11 +60,7 @@ def _commands(text: str) -> list[str]:
     return [one.strip() for line in text.strip().splitlines() for one in line.split("|")]
 
 
-@pytest.fixture(scope="module")
-def stack(module_cli: Cli) -> Cli:
-    module_cli.write(FILE)
-    module_cli.ok("up")
-    return module_cli
+stack = brought_up(FILE)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.live.clients import redis_as
+from tests.live.clients import brought_up, redis_as
 
 pytestmark = pytest.mark.live
 
@@ -43,11 +43,7 @@ GUIDE = {
 }
 
 
-@pytest.fixture(scope="module")
-def stack(module_cli: Cli) -> Cli:
-    module_cli.write(FILE)
-    module_cli.ok("up")
-    return module_cli
+stack = brought_up(FILE)
 
 
 @pytest.fixture(scope="module")

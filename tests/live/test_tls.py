@@ -17,7 +17,7 @@ from pymongo.errors import ServerSelectionTimeoutError
 
 from mngdb.targets.local import tls
 from tests.conftest import Cli
-from tests.live.clients import converge, mongo_as, problems, said, url
+from tests.live.clients import brought_up, converge, mongo_as, problems, said, url
 
 pytestmark = pytest.mark.live
 
@@ -29,11 +29,7 @@ apps: {shop: {postgres: shop, mongodb: shop}}
 """
 
 
-@pytest.fixture(scope="module")
-def stack(module_cli: Cli) -> Cli:
-    module_cli.write(FILE)
-    module_cli.ok("up")
-    return module_cli
+stack = brought_up(FILE)
 
 
 @pytest.fixture(scope="module")

@@ -57,19 +57,7 @@ def managed(asked: Asked) -> Access:
     Directly, without asking the replica set who is primary: it has one node, and a server that
     has no primary must be reachable for repair.
     """
-    host, port = home(asked)
-    tls = asked.instance.tls
-    return Access(
-        engine="mongodb",
-        host=host,
-        port=port,
-        user=ADMIN,
-        password=asked.secrets.get(ADMIN),
-        database=USERS_IN,
-        tls=tls,
-        ca=asked.site.tls.ca if tls and asked.site and asked.site.tls else None,
-        options={"authSource": USERS_IN, "directConnection": "true"},
-    )
+    return asked.access(ADMIN, USERS_IN, authSource=USERS_IN, directConnection="true")
 
 
 def system(asked: Asked) -> Access:

@@ -49,17 +49,7 @@ class PostgresEngine:
         return lines if asked.managed else []
 
     def admin(self, asked: Asked) -> Access:
-        spec, site = asked.instance.spec, asked.site
-        return Access(
-            engine="postgres",
-            host=spec.bind[0],
-            port=spec.port,
-            user=render.ADMIN,
-            password=asked.secrets["admin"],
-            database="postgres",
-            tls=asked.instance.tls,
-            ca=site.tls.ca if site and site.tls else None,
-        )
+        return asked.access(render.ADMIN, "postgres")
 
     def external(self, asked: Asked, url: str) -> Access:
         try:

@@ -53,17 +53,7 @@ class RedisEngine:
         ]
 
     def admin(self, asked: Asked) -> Access:
-        spec, site = asked.instance.spec, asked.site
-        return Access(
-            engine="redis",
-            host=spec.bind[0],
-            port=spec.port,
-            user=acl.ADMIN,
-            password=asked.secrets[acl.ADMIN],
-            database="0",
-            tls=asked.instance.tls,
-            ca=site.tls.ca if asked.instance.tls and site and site.tls else None,
-        )
+        return asked.access(acl.ADMIN, "0")
 
     def external(self, asked: Asked, url: str) -> Access:
         name = asked.instance.name
