@@ -32,7 +32,7 @@ _MODES = {None: "starttls", "starttls": "starttls", "tls": "ssl", "none": "insec
 #: What a library's words mean, where its own sentence would quote an address.
 _REASONS = (
     (r"certificate verify failed|CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted"),
-    (r"timed out|Read timeout", f"it did not answer in {_TIMEOUT} s"),
+    (r"timed out|Read timeout", "it did not answer in time"),
     (r"Name or service not known|name resolution|getaddrinfo|No address", "its name is unknown"),
     (r"Connection refused", "the connection was refused"),
     (r"No route to host|Network is unreachable", "there is no way to it"),
