@@ -164,7 +164,7 @@ def pytest_report_header() -> list[str]:
     else:
         lines.append("left out: tests marked root or docker; only root may run them")
     if _browser():
-        real = shutil.which("oauth2-proxy") or "a stand-in (tests/web/standins); PATH has none"
+        real = shutil.which("oauth2-proxy") or "a stand-in (tests/images); PATH has none"
         lines.append(f"browser: Chromium from Debian; oauth2-proxy: {real}")
     else:
         lines.append("left out: tests marked browser; they need npm and apt-get")

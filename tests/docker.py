@@ -58,6 +58,10 @@ def _mongo_files() -> Mapping[str, Path]:
     return {"mongod": mongod, "node_modules": _node_modules(_MONGOSH)}
 
 
+def _traefik_files() -> Mapping[str, Path]:
+    return {"traefik": Path(sys.executable).parent / "traefik"}
+
+
 @dataclass(frozen=True)
 class Image:
     """An image: a folder of tests/images under the official names, and files beside it."""
@@ -72,6 +76,9 @@ IMAGES = (
     Image("postgres", ("postgres:17-bookworm",)),
     Image("mongo", ("mongo:8.0",), _mongo_files),
     Image("redis-exporter", ("oliver006/redis_exporter:v1.80.1",)),
+    Image("traefik", ("traefik:v3.7.15",), _traefik_files),
+    Image("oauth2-proxy", ("quay.io/oauth2-proxy/oauth2-proxy:v7.15.3-alpine",)),
+    Image("redisinsight", ("redis/redisinsight:2.70.1",)),
     Image("postgres-exporter", ("quay.io/prometheuscommunity/postgres-exporter:v0.18.1",)),
 )
 

@@ -13,6 +13,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -33,7 +34,9 @@ from tests import chromium
 from tests.conftest import free_port
 from tests.npm import node, packages
 
-STANDINS = Path(__file__).parent / "standins"
+HERE = Path(__file__).parent
+IMAGES = HERE.parent / "images"
+TRAEFIK = str(Path(sys.executable).parent / "traefik")
 PAGE, REALM = "redisinsight.test", "keycloak.test"
 START_TIMEOUT = 100.0
 PERSON = {"email": "ada@example.test", "preferred_username": "ada"}
@@ -42,7 +45,7 @@ PERSON = {"email": "ada@example.test", "preferred_username": "ada"}
 def oauth2_proxy() -> list[str]:
     """The command: the real program, or what stands in for it."""
     real = shutil.which("oauth2-proxy")
-    return [real] if real else [str(node()), str(STANDINS / "oauth2-proxy.mjs")]
+    return [real] if real else [str(node()), str(IMAGES / "oauth2-proxy/oauth2-proxy.mjs")]
 
 
 @dataclass
@@ -136,7 +139,7 @@ def oidc_provider(issuer: str, port: int, secret: str) -> Part:
         "grant_types": ["authorization_code", "refresh_token"],
     }
     return Part(
-        [str(node()), str(STANDINS / "realm.mjs"), str(packages()), str(port), issuer],
+        [str(node()), str(HERE / "realm.mjs"), str(packages()), str(port), issuer],
         stdin=json.dumps({"client": client, "person": PERSON, "roles": ["redis-admin"]}),
     )
 
@@ -182,7 +185,7 @@ def setup(
         "realm": realm(issuer, ports["realm"], files["sso_client"]),
         "login": Part([*oauth2_proxy(), f"--config={folder / 'oauth2-proxy.cfg'}"]),
         "insight": Part(
-            [str(node()), str(STANDINS / "redisinsight.mjs")],
+            [str(node()), str(IMAGES / "redisinsight/main.mjs")],
             {
                 "RI_ACCEPT_TERMS_AND_CONDITIONS": "true",
                 "RI_PRE_SETUP_DATABASES_PATH": str(folder / "connections.json"),
@@ -192,7 +195,7 @@ def setup(
                 "RI_APP_FOLDER_ABSOLUTE_PATH": str(folder),
             },
         ),
-        "traefik": Part(["traefik", f"--configFile={folder / 'traefik.yml'}"]),
+        "traefik": Part([TRAEFIK, f"--configFile={folder / 'traefik.yml'}"]),
     }
     page.ready = {
         "realm": ports["realm"],

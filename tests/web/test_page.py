@@ -218,7 +218,7 @@ def test_the_rendered_files_are_taken_by_the_programs_themselves(setup: parts.Se
     assert done.returncode != 0
     log = (setup.folder / "traefik.log").read_text()
     assert not re.search(r"\b(ERR|WRN)\b.*(?:rout|middleware|parse|config)", log), log
-    health = ["traefik", "healthcheck", f"--configFile={setup.folder / 'traefik.yml'}"]
+    health = [parts.TRAEFIK, "healthcheck", f"--configFile={setup.folder / 'traefik.yml'}"]
     assert subprocess.run(health, check=False, capture_output=True).returncode == 0
 
 
