@@ -138,6 +138,9 @@ def _destroy(cli: Cli) -> None:
     for pidfile in servers.glob("*/run/server.pid") if servers.exists() else ():
         text = pidfile.read_text().split()
         pids += [int(text[0])] if text else []
+    agent = cli.folder / ".mngdb/agent/agent.pid"
+    if agent.exists():
+        pids.append(int(agent.read_text().split()[0]))
     done = cli.run("destroy", "--yes", "mng")
     alive = [pid for pid in pids if _runs_from(pid, servers)]
     for pid in alive:
@@ -150,7 +153,9 @@ def _runs_from(pid: int, servers: Path) -> bool:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
-    return os.fsencode(str(servers.resolve())) in command
+    # a server has its data folder among its arguments, the agent the file
+    folders = (servers.resolve(), servers.parent.parent.resolve())
+    return any(os.fsencode(str(folder)) in command for folder in folders)
 
 
 def pytest_report_header() -> list[str]:

@@ -17,6 +17,8 @@ from mngdb.secret import Secret
 from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Instance
 
+#: Whose unit it is: an engine's, or mngdb's own process.
+Owner = EngineName | Literal["agent"]
 #: What a step does, as `plan` names it.
 Action = Literal[
     "create", "change", "grant", "revoke", "drop", "rebuild", "start", "restart", "reload", "stop"
@@ -201,7 +203,7 @@ class Step:
     """One change of a server: how to say it and how to do it."""
 
     instance: str
-    engine: EngineName
+    engine: Owner
     action: Action
     object: str
     detail: str

@@ -20,7 +20,8 @@ BOTH = ("-f", "mngdb.yaml", "-f", "ports.yaml")
 
 def start(cli: Cli, example: str, name: str, ports: str) -> Iterator[Cli]:
     shutil.copy(ROOT / "examples" / example / "mngdb.yaml", cli.folder)
-    for number in range(1, 4):
+    ports += "agent: {ports: {postgres: PORT4, redis: PORT5, mongodb: PORT6, mngdb: PORT7}}\n"
+    for number in range(1, 8):
         ports = ports.replace(f"PORT{number}", str(cli.port(number)))
     (cli.folder / "ports.yaml").write_text(ports)
     try:
@@ -49,7 +50,9 @@ def healthy(cli: Cli) -> dict[str, str]:
 
 
 def test_the_management_database_is_postgresql_17_and_redis_8(mng: Cli) -> None:
-    assert healthy(mng) == {"mng-pg": "17", "mng-redis": "8"}
+    found = healthy(mng)
+    assert set(found) == {"mng-pg", "mng-redis", "mng-agent"}
+    assert (found["mng-pg"], found["mng-redis"]) == ("17", "8")
     assert mng.run(*BOTH, "plan", "--exit-code").returncode == 0
 
 
@@ -70,7 +73,7 @@ def test_grafana_and_keycloak_own_a_database_each_and_see_no_other(mng: Cli) -> 
 
 
 def test_the_chat_stack_is_healthy_and_as_its_file_says(chat: Cli) -> None:
-    assert set(healthy(chat)) == {"chat-mongo", "chat-redis"}
+    assert set(healthy(chat)) == {"chat-mongo", "chat-redis", "chat-agent"}
     assert chat.run(*BOTH, "plan", "--exit-code").returncode == 0
     assert chat.run(*BOTH, "doctor", "chat-app").returncode == 0
 

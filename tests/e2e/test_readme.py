@@ -45,9 +45,13 @@ def test_the_output_that_is_shown_is_the_output(cli: Cli) -> None:
     example.mkdir(parents=True)
     (example / "mngdb.yaml").write_text((ROOT / "examples/mng-db/mngdb.yaml").read_text())
     # on ports of its own, so that a machine's own servers are no obstacle
-    cli.write("postgres: {port: PORT1}\nredis: {port: PORT2}\n")
+    cli.write(
+        "postgres: {port: PORT1}\nredis: {port: PORT2}\n"
+        "agent: {ports: {postgres: PORT3, redis: PORT4, mongodb: PORT5, mngdb: PORT6}}\n"
+    )
     cli.folder = example
-    ports = {"5432": str(cli.port(1)), "6379": str(cli.port(2))}
+    usual_ports = ("5432", "6379", "9187", "9121", "9216", "9321")
+    ports = {port: str(cli.port(number)) for number, port in enumerate(usual_ports, start=1)}
     shown = [block for block in _blocks(README, "console") if "mng-db/mngdb.yaml up" in block]
     assert len(shown) == 2
     for block in shown:
@@ -57,7 +61,7 @@ def test_the_output_that_is_shown_is_the_output(cli: Cli) -> None:
         assert done.returncode == 0, done.stderr
         text = done.stdout + done.stderr
         for usual, here in ports.items():
-            text = text.replace(f":{here}", f":{usual}")
+            text = re.sub(rf"(?<=[: ]){here}\b", usual, text)
         assert _plain(text) == _plain(output)
     cli.ok("-f", "mngdb.yaml", "-f", "../../mngdb.yaml", "down")
 

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("use", "Say in a sentence why an app cannot work."),
     "secret": ("use", "Put a secret into the vault."),
     "alerts": ("alerts", "Show what is wrong right now, and tell a channel."),
+    "agent": ("agent", "Serve metrics, start servers again that died."),
     "render": ("render", "Write the stack as files for other tools."),
 }
 

@@ -75,7 +75,9 @@ def up(options: Options, allow: tuple[str, ...], prune: bool) -> int:
 
     context = options.context()
     begun = time.monotonic()
-    show = _Progress(max(len(i.unit) for i in context.stack.instances.values()))
+    names = [i.unit for i in context.stack.instances.values()]
+    names += [f"{context.stack.name}-agent"] if context.stack.agent else []
+    show = _Progress(max(map(len, names)))
     report = make(context, frozenset(allow) | ({"*"} if prune else set()), show)
     if options.json:
         say_json(_report_json(context.stack.name, report))
@@ -255,11 +257,14 @@ def _remark_json(remark: Remark) -> dict[str, str]:
 def _units(units: list[UnitStatus]) -> list[str]:
     from mngdb.ops.registry import engine
 
+    def title(unit: UnitStatus) -> str:
+        return "mngdb" if unit.engine == "agent" else engine(unit.engine).title
+
     rows = [
         (
             unit.name,
             "healthy" if unit.healthy else unit.state if unit.state != "running" else "unhealthy",
-            f"{engine(unit.engine).title} {unit.version or '-'}",
+            f"{title(unit)} {unit.version or '-'}",
             f"{unit.host}:{unit.port}",
             f"{unit.memory >> 20} MB" if unit.memory else "-",
             _duration(unit.uptime),

@@ -139,6 +139,16 @@ class Context:
             for name, instance in self.stack.instances.items()
         }
 
+    def as_monitor(self, instance: Instance) -> Asked:
+        """The instance with what reading its metrics needs, and no other secret. Raises SecretError
+        when that is missing."""
+        return Asked(
+            stack=self.stack.name,
+            instance=instance,
+            secrets={"admin": Secret(""), MONITOR: self.secret(instance, MONITOR)},
+            site=self.host(instance).site(instance, find=False),
+        )
+
     def with_secrets(self, asked: Asked) -> Asked:
         """The same with the vault's secrets. Raises SecretError when one is missing."""
         logins = self.logins(asked.instance)

@@ -9,7 +9,9 @@ from mngdb.errors import MngdbError, UsageError
 from mngdb.host import Host, Note
 from mngdb.model import Step
 from mngdb.ops import audit, registry
+from mngdb.ops.agent import AgentUnit
 from mngdb.ops.context import Context
+from mngdb.spec.agent import AGENT
 from mngdb.targets.local.layout import remove_state
 from mngdb.targets.local.lock import lock
 
@@ -41,10 +43,23 @@ def _stop(context: Context, on_stop: Callable[[str], None], *, log: bool) -> lis
                 audit.note(context.stack.state, "down", step)
         return note.unit if ran else None
 
+    stopped = _stop_agent(context, on_stop, log=log)
     # what was made here, also when the file no longer says so
     notes = [(host, note) for host in context.hosts() for note in host.units()]
     with ThreadPoolExecutor(max(1, min(16, len(notes)))) as pool:
-        return [name for name in list(pool.map(one, notes)) if name]
+        return [name for name in list(pool.map(one, notes)) if name] + stopped
+
+
+def _stop_agent(context: Context, on_stop: Callable[[str], None], *, log: bool) -> list[str]:
+    """First: it would take a server that is stopped for one that died."""
+    agent = AgentUnit(context)
+    if not agent.stop():
+        return []
+    on_stop(agent.name)
+    if log:
+        step = Step(AGENT, AGENT, "stop", agent.name, "cleanly", lambda _: None)
+        audit.note(context.stack.state, "down", step)
+    return [agent.name]
 
 
 def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
+from mngdb import __version__
 from mngdb.errors import MngdbError
-from mngdb.model import Asked
+from mngdb.model import Asked, Owner
 from mngdb.ops import workers
+from mngdb.ops.agent import AgentUnit
 from mngdb.ops.context import Context
-from mngdb.spec.base import EngineName
+from mngdb.spec.agent import AGENT
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class UnitStatus:
 
     name: str
     instance: str
-    engine: EngineName
+    engine: Owner
     state: str
     """running, stopped, absent (never made), or unreachable (external)."""
     healthy: bool
@@ -41,7 +43,31 @@ def status(context: Context) -> list[UnitStatus]:
     found = workers.each(
         context.stack, lambda instance, _: look(context, asked[instance.name]), lambda _: None
     )
-    return [result.get() for result in found.values()]
+    return [*(result.get() for result in found.values()), *agent(context)]
+
+
+def agent(context: Context) -> list[UnitStatus]:
+    """The agent's unit, where the file wants one or one runs all the same."""
+    unit = AgentUnit(context)
+    process = unit.process()
+    if unit.spec is None and process is None:
+        return []
+    wrong = unit.answers() if unit.spec else "the file wants no agent; 'mngdb up' stops it"
+    return [
+        UnitStatus(
+            name=unit.name,
+            instance=AGENT,
+            engine=AGENT,
+            state="running" if process else "stopped" if unit.folder.exists() else "absent",
+            healthy=wrong is None,
+            version=__version__,
+            host=unit.spec.bind if unit.spec else "",
+            port=unit.spec.ports.mngdb if unit.spec else 0,
+            memory=process.memory() if process else None,
+            uptime=process.uptime() if process else None,
+            error=wrong,
+        )
+    ]
 
 
 def look(context: Context, asked: Asked) -> UnitStatus:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from mngdb.errors import MngdbError
+from mngdb.errors import MngdbError, of_system
 from mngdb.model import Asked, Remark, Step
 from mngdb.ops import audit, leftovers, status, workers
+from mngdb.ops.agent import AgentUnit
 from mngdb.ops.context import Context
 from mngdb.ops.converge import Converger
 from mngdb.ops.events import Done, Progress, Survey
+from mngdb.spec.agent import AGENT
 from mngdb.spec.alerts import secret_of
 from mngdb.spec.stack import Instance
 from mngdb.targets.local.layout import prepare_state
@@ -49,10 +51,17 @@ def plan(context: Context) -> Plan:
         found = Converger(context, asked[instance.name], emit).survey()
         return Survey(tuple(step.bare() for step in found.steps), found.remarks)
 
+    agent = AgentUnit(context)
+    if agent.process() is None:
+        agent.preflight()
     steps += [step.bare() for step in leftovers.steps(context)]
     surveys = [r.get() for r in workers.each(context.stack, job, lambda _: None).values()]
     return Plan(
-        (*steps, *(step for survey in surveys for step in survey.steps)),
+        (
+            *steps,
+            *(step for survey in surveys for step in survey.steps),
+            *(step.bare() for step in agent.steps()),
+        ),
         tuple(_unused_remarks(context) + _channel_remarks(context) + leftovers.remarks(context))
         + tuple(remark for survey in surveys for remark in survey.remarks),
     )
@@ -80,6 +89,10 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
             on_event(Done(step.bare()))
         for one in asked.values():
             _preflight(context, one)
+        agent = AgentUnit(context)
+        mending = list(agent.steps())
+        if mending:
+            agent.preflight()
         for name in context.missing_secrets():
             step = _secret_step(context, name)
             step.run(context)
@@ -111,9 +124,41 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
 
         # before anything is made: what a killed command made is known to the next one
         context.record({n: a.known | _unmarked(context, a) for n, a in asked.items()})
+        # the agent starts while the servers do, and touches nothing as long as we hold the lock
+        error = _do_agent(context, agent, mending, report, on_event)
         results = workers.each(context.stack, job, collect)
         _collect(context, report, results)
+        if error is None and mending and agent.spec is not None:
+            error = _waited(agent)
+        if error is not None:
+            report.errors[AGENT] = error
+        report.units += status.agent(context)
     return report
+
+
+def _do_agent(
+    context: Context, agent: AgentUnit, steps: list[Step], report: Report, on_event: OnEvent
+) -> MngdbError | None:
+    """The agent's steps. Its troubles keep no server from coming up: they are returned."""
+    for step in steps:
+        on_event(Progress(agent.name, step.detail))
+        try:
+            step.run(None)
+        except (MngdbError, OSError) as failure:
+            error = failure if isinstance(failure, MngdbError) else of_system(failure)
+            audit.note(context.stack.state, "up", step, error.message)
+            return error
+        audit.note(context.stack.state, "up", step)
+        report.done.append(step)
+    return None
+
+
+def _waited(agent: AgentUnit) -> MngdbError | None:
+    try:
+        agent.wait()
+    except MngdbError as error:
+        return error
+    return None
 
 
 def _collect(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import Field, model_validator
 
 from mngdb.spec.base import Bind, EngineName, Model, Port
@@ -9,7 +11,7 @@ from mngdb.spec.base import Bind, EngineName, Model, Port
 #: The login that looks at a server for its metrics; no app may be called so.
 MONITOR = "monitor"
 #: What the agent's unit is called, after the stack's name.
-AGENT = "agent"
+AGENT: Final = "agent"
 #: Databases of an instance whose tables are counted: each one costs a connection.
 TABLES_MAX = 10
 

@@ -25,6 +25,10 @@ class Vault(Protocol):
         """Keep a secret that a person gives. Raises SecretError."""
         ...
 
+    def changed(self, name: str) -> float | None:
+        """When the secret was changed last, in seconds since the epoch, where that can be told."""
+        ...
+
     def where(self, name: str) -> str:
         """Where a person finds the secret: a path, a variable's name."""
         ...

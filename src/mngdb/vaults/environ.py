@@ -21,6 +21,9 @@ class EnvironVault:
     def where(self, name: str) -> str:
         return _PREFIX + re.sub(r"[^A-Z0-9]", "_", name.upper())
 
+    def changed(self, name: str) -> float | None:
+        return None  # the environment does not tell
+
     def get(self, name: str) -> Secret | None:
         value = self._environ.get(self.where(name))
         return None if value is None else usable(self.where(name), value)

@@ -24,6 +24,12 @@ class FilesVault:
     def where(self, name: str) -> str:
         return str(self.folder / name)
 
+    def changed(self, name: str) -> float | None:
+        try:
+            return (self.folder / name).stat().st_mtime
+        except FileNotFoundError:
+            return None
+
     def get(self, name: str) -> Secret | None:
         path = self.folder / name
         try:

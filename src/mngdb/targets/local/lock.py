@@ -31,9 +31,10 @@ def held(path: Path) -> int | None:
 
 
 @contextmanager
-def lock(path: Path, command: str) -> Iterator[None]:
-    """Hold the stack's lock. Raises LockedError naming the command that holds it."""
-    handle = _take(path, time.monotonic() + _PATIENCE)
+def lock(path: Path, command: str, patience: float = _PATIENCE) -> Iterator[None]:
+    """Hold the stack's lock, after at most `patience` seconds. Raises LockedError naming the
+    command that holds it."""
+    handle = _take(path, time.monotonic() + patience)
     try:
         note = json.dumps({"pid": os.getpid(), "command": command})
         # the longest note has this length: the old one is overwritten, on a full disk too

@@ -100,6 +100,12 @@ def find(pidfile: Path, uid: int) -> Process | None:
     return process if owner == uid and process.alive() else None
 
 
+def record(pid: int) -> str:
+    """What a pid file of `pid` holds."""
+    stat = Path(f"/proc/{pid}/stat").read_text().rstrip("\n")
+    return f"{pid}\n{stat}\n{_BOOT_ID.read_text()}"
+
+
 def wait_for_init(pidfile: Path, timeout: float) -> None:
     """Wait until init has taken note of the end of a server that was killed. Before that,
     PostgreSQL takes the pid in its lock file for a living one's, and does not start."""

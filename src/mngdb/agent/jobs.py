@@ -1,0 +1,82 @@
+"""What the agent does again and again, each job in a thread of its own."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mngdb.errors import MngdbError
+from mngdb.samples import Family, Sample
+
+
+@dataclass(frozen=True)
+class Job:
+    """`run` is called every `interval` seconds. What it raises is logged and counted, and the next
+    round comes all the same."""
+
+    name: str
+    interval: float
+    run: Callable[[], object]
+
+
+class Jobs:
+    """Runs jobs until `stop` is set."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._jobs = jobs
+        self._stop = threading.Event()
+        self._failures = dict.fromkeys((job.name for job in jobs), 0)
+        self._seconds: dict[str, float] = {}
+
+    def start(self) -> None:
+        """Begin; the first round comes at once."""
+        for job in self._jobs:
+            threading.Thread(target=self._loop, args=(job,), name=job.name, daemon=True).start()
+
+    def stop(self) -> None:
+        """Begin no further round."""
+        self._stop.set()
+
+    def _loop(self, job: Job) -> None:
+        while not self._stop.is_set():
+            begun = time.monotonic()
+            try:
+                job.run()
+            except MngdbError as error:
+                self._failed(job, error.message)
+            except Exception:  # noqa: BLE001 - told in the log and by a metric; the rest runs on
+                self._failed(job, traceback.format_exc())
+            self._seconds[job.name] = time.monotonic() - begun
+            self._stop.wait(job.interval)
+
+    def _failed(self, job: Job, text: str) -> None:
+        self._failures[job.name] += 1
+        log(f"{job.name}: {text}")
+
+    def families(self) -> list[Family]:
+        """How the jobs do."""
+        failures, took = "mngdb_agent_job_failures_total", "mngdb_agent_job_seconds"
+        return [
+            Family(
+                failures,
+                "counter",
+                "Rounds of a job that failed",
+                [Sample(failures, (("job", n),), float(v)) for n, v in self._failures.items()],
+            ),
+            Family(
+                took,
+                "gauge",
+                "How long the last round of a job took",
+                [Sample(took, (("job", n),), v) for n, v in list(self._seconds.items())],
+            ),
+        ]
+
+
+def log(text: str) -> None:
+    """A line in the agent's log, which is its standard error."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    print(f"{stamp} {text.rstrip()}", file=sys.stderr, flush=True)

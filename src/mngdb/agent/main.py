@@ -1,0 +1,171 @@
+"""`mngdb agent`: put together, run, end."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mngdb import disk
+from mngdb.agent.jobs import Job, Jobs, log
+from mngdb.agent.own import Own
+from mngdb.agent.scrape import Target
+from mngdb.agent.watch import Watch
+from mngdb.agent.web import LIMIT, Page, Web
+from mngdb.errors import LockedError, MngdbError, UsageError
+from mngdb.ops.agent import AgentUnit
+from mngdb.ops.context import Context
+from mngdb.samples import Family, Sample, exposition
+from mngdb.spec.agent import Agent as Spec
+from mngdb.targets.local import machine
+from mngdb.targets.local.layout import prepare_state
+from mngdb.targets.local.lock import lock
+from mngdb.targets.local.processes import record
+
+_M_ARENA_MAX = -8
+#: Seconds between two rounds of measuring, and of judging what was measured.
+INTERVAL = 15.0
+
+
+@dataclass(frozen=True)
+class Agent:
+    """The parts of the agent, for jobs."""
+
+    context: Context
+    targets: Sequence[Target]
+    watch: Watch
+    own: Own
+
+    def collect(self) -> list[Family]:
+        """Everything that Prometheus would scrape now, with the labels `job` and `instance` that it
+        would add, and its `up`."""
+        found: list[Family] = []
+        ups: list[Sample] = []
+        for target in self.targets:
+            labels = _scraped(target.instance.engine, target.instance.name)
+            ups.append(Sample("up", labels, 1.0))
+            found += (_labelled(family, labels) for family in target.families(LIMIT))
+        labels = _scraped("mngdb", self.context.stack.name)
+        ups.append(Sample("up", labels, 1.0))
+        found += (_labelled(family, labels) for family in self.own.families())
+        return [*found, Family("up", "gauge", "Whether the scrape answered", ups)]
+
+
+def _scraped(job: str, instance: str) -> tuple[tuple[str, str], ...]:
+    return (("job", job), ("instance", instance))
+
+
+def _labelled(family: Family, labels: tuple[tuple[str, str], ...]) -> Family:
+    """What a sample says itself counts: mngdb's own metrics name the instance they are about."""
+    samples = []
+    for name, own, value in family.samples:
+        said = {label for label, _ in own}
+        more = tuple(label for label in labels if label[0] not in said)
+        samples.append(Sample(name, (*own, *more), value))
+    return family._replace(samples=samples)
+
+
+def jobs(agent: Agent, spec: Spec) -> list[Job]:
+    """What runs again and again: one line a job."""
+    found = [
+        Job("machine", INTERVAL, agent.own.measure),
+        Job("logs", 60.0, agent.watch.rotate),
+    ]
+    if spec.restart:
+        found.append(Job("restarts", 1.0, agent.watch.look))
+    return found
+
+
+def run(context: Context) -> None:
+    """Run until SIGTERM or SIGINT. Raises UsageError when the file wants no agent, MngdbError when
+    one runs already or a port is taken."""
+    spec = context.stack.agent
+    if spec is None:
+        raise UsageError(
+            "this stack has no agent: the file says so, or no server of it is on this machine",
+            "see agent: in the file",
+        )
+    unit = AgentUnit(context)
+    prepare_state(context.stack.state)
+    folder = disk.private(unit.folder)
+    try:
+        with lock(folder / "lock", "agent"):
+            _run(context, spec, unit, folder)
+    except LockedError:
+        raise MngdbError(
+            f"{unit.name} runs already", "mngdb status shows it, mngdb down stops it"
+        ) from None
+
+
+def _frugal() -> None:
+    """One heap for all threads: with glibc's default, each thread that scrapes keeps its own."""
+    ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
+    _frugal()
+    watch = Watch(context, folder)
+    targets = [Target(context, instance) for instance in watch.instances if instance.monitored]
+    agent = Agent(context, targets, watch, Own(context, watch))
+    running = Jobs(jobs(agent, spec))
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    webs = [
+        _listen(spec, unit.name, port, _pages(targets, port, spec))
+        for port in _ports(spec, targets)
+    ]
+    healthy = f"{unit.digest}\n"
+    webs.append(
+        _listen(
+            spec,
+            unit.name,
+            spec.ports.mngdb,
+            {
+                "/metrics": lambda _: exposition([*agent.own.families(), *running.families()]),
+                "/-/healthy": lambda _: healthy,
+            },
+        )
+    )
+    disk.write(unit.pidfile, record(os.getpid()), durable=False)
+    for web in webs:
+        web.start()
+    running.start()
+    log(f"{unit.name} runs, on {spec.bind}: {unit.places()}")
+    gc.collect()
+    gc.freeze()
+    stop.wait()
+    log(f"{unit.name} ends; the servers run on")
+    running.stop()
+    unit.pidfile.unlink(missing_ok=True)
+
+
+def _ports(spec: Spec, targets: Sequence[Target]) -> list[int]:
+    return list(dict.fromkeys(spec.ports.of(target.instance.engine) for target in targets))
+
+
+def _pages(targets: Sequence[Target], port: int, spec: Spec) -> dict[str, Page]:
+    """`/metrics` is the first instance of an engine, `/metrics/NAME` each one."""
+    here = [t for t in targets if spec.ports.of(t.instance.engine) == port]
+    pages: dict[str, Page] = {"/metrics": _page(here[0])}
+    return pages | {f"/metrics/{target.instance.name}": _page(target) for target in here}
+
+
+def _page(target: Target) -> Page:
+    return lambda timeout: exposition(target.families(timeout))
+
+
+def _listen(spec: Spec, name: str, port: int, pages: dict[str, Page]) -> Web:
+    try:
+        return Web(spec.bind, port, pages)
+    except OSError as error:
+        holder = machine.port_holder(spec.bind, port)
+        why = f"is taken by {holder}" if holder else f"cannot be listened on: {error.strerror}"
+        raise MngdbError(
+            f"{name}: port {port} of {spec.bind} {why}", "give it another one: agent: {ports: …}"
+        ) from None

@@ -1,0 +1,160 @@
+"""mngdb's own metrics: units, secrets, certificates, this machine, this process."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from mngdb import __version__
+from mngdb.agent.watch import Watch
+from mngdb.ops.context import Context, secret_name
+from mngdb.samples import Family, Kind, Sample
+
+Labels = tuple[tuple[str, str], ...]
+
+#: What other parts will fill in, and nobody knows before: absent until then, never 0.
+LATER = (
+    Family("mngdb_backup_age_seconds", "gauge", "Age of the last backup, by instance", ()),
+    Family("mngdb_drill_seconds", "gauge", "How long the last restore drill took", ()),
+    Family("mngdb_findings", "gauge", "Findings of the last check, by severity and verdict", ()),
+)
+
+
+class Own:
+    """What the agent knows itself."""
+
+    def __init__(self, context: Context, watch: Watch) -> None:
+        self._context = context
+        self._watch = watch
+        self._begun = time.time()
+        self._cpu = _cpu_times()
+        self._busy: float | None = None
+        self._certificates: dict[Path, tuple[int, float]] = {}
+
+    def measure(self) -> None:
+        """How busy the processors were since the last call."""
+        before, self._cpu = self._cpu, _cpu_times()
+        total = self._cpu[1] - before[1]
+        if total > 0:
+            self._busy = (self._cpu[0] - before[0]) / total
+
+    def families(self) -> list[Family]:
+        """Every family."""
+        return [
+            _family("mngdb_build_info", "Version", [((("version", __version__),), 1.0)]),
+            *self._units(),
+            *self._secrets(),
+            *self._expiry(),
+            *self._host(),
+            *self._process(),
+            *LATER,
+        ]
+
+    def _units(self) -> Iterator[Family]:
+        units = [instance.unit for instance in self._watch.instances]
+        yield _family(
+            "mngdb_unit_up",
+            "Whether the unit's process runs",
+            [((("unit", unit),), float(self._watch.up(unit))) for unit in units],
+        )
+        yield _family(
+            "mngdb_unit_restarts_total",
+            "Times that the unit had died and was started again",
+            [((("unit", unit),), float(self._watch.restarts[unit])) for unit in units],
+            "counter",
+        )
+
+    def _secrets(self) -> Iterator[Family]:
+        context, now = self._context, time.time()
+        found: list[tuple[Labels, float]] = []
+        for instance in context.stack.instances.values():
+            for login in context.logins(instance):
+                name = secret_name(instance, login)
+                changed = context.vault.changed(name)
+                if changed is not None:
+                    found.append(((("secret", name),), max(0.0, now - changed)))
+        yield _family("mngdb_secret_age_seconds", "Age of the secret in the vault", found)
+
+    def _expiry(self) -> Iterator[Family]:
+        found: list[tuple[Labels, float]] = []
+        for instance in self._watch.instances:
+            if instance.tls:
+                path = self._context.local.layout.unit(instance.unit).conf / "tls.crt"
+                until = self._until(path)
+                if until is not None:
+                    found.append(((("instance", instance.name),), until - time.time()))
+        yield _family(
+            "mngdb_certificate_expiry_seconds", "Until the server's certificate is over", found
+        )
+
+    def _until(self, path: Path) -> float | None:
+        try:
+            changed = path.stat().st_mtime_ns
+            known = self._certificates.get(path)
+            if known is None or known[0] != changed:
+                from cryptography import x509
+
+                until = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+                known = self._certificates[path] = (changed, until.timestamp())
+        except FileNotFoundError:
+            return None  # the server was not made yet
+        return known[1]
+
+    def _host(self) -> Iterator[Family]:
+        if self._busy is not None:
+            yield _family(
+                "mngdb_host_cpu_ratio",
+                "Share of the processors' time that was used lately, 0 to 1",
+                [((), self._busy)],
+            )
+        memory = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        for key, name, text in (
+            ("MemTotal", "total", "Memory of the machine"),
+            ("MemAvailable", "available", "Memory that programs can have without swapping"),
+        ):
+            size = float(memory[key].split()[0]) * 1024
+            yield _family(f"mngdb_host_memory_{name}_bytes", text, [((), size)])
+        sizes: list[tuple[Labels, float]] = []
+        free: list[tuple[Labels, float]] = []
+        for path in self._disks():
+            found = os.statvfs(path)
+            label = (("path", str(path)),)
+            sizes.append((label, float(found.f_blocks * found.f_frsize)))
+            free.append((label, float(found.f_bavail * found.f_frsize)))
+        yield _family("mngdb_host_disk_size_bytes", "Size of the disk that has the data", sizes)
+        yield _family("mngdb_host_disk_free_bytes", "Free on the disk that has the data", free)
+
+    def _disks(self) -> list[Path]:
+        """One folder of data for each file system."""
+        found: dict[int, Path] = {}
+        for instance in self._watch.instances:
+            path = self._context.local.layout.unit(instance.unit).data
+            if path.exists():
+                found.setdefault(path.stat().st_dev, path)
+        return list(found.values())
+
+    def _process(self) -> Iterator[Family]:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        used = os.times()
+        for name, kind, value in (
+            ("resident_memory_bytes", "gauge", float(pages * os.sysconf("SC_PAGE_SIZE"))),
+            ("cpu_seconds_total", "counter", used.user + used.system),
+            ("start_time_seconds", "gauge", self._begun),
+        ):
+            yield _family(f"process_{name}", "Of the agent", [((), value)], kind)  # type: ignore[arg-type]
+
+
+def _family(
+    name: str, text: str, found: list[tuple[Labels, float]], kind: Kind = "gauge"
+) -> Family:
+    return Family(name, kind, text, [Sample(name, labels, value) for labels, value in found])
+
+
+def _cpu_times() -> tuple[int, int]:
+    """Busy and all ticks of all processors since the machine started."""
+    words = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    ticks = [int(word) for word in words]
+    idle = ticks[3] + ticks[4]
+    return sum(ticks) - idle, sum(ticks)

@@ -1,0 +1,118 @@
+"""One server and its metrics: a session that is kept, a time limit that holds."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import ExitStack
+
+from mngdb.agent.jobs import log
+from mngdb.errors import MngdbError
+from mngdb.model import Scraper
+from mngdb.ops.context import Context
+from mngdb.samples import Family, Sample
+from mngdb.spec.agent import MONITOR
+from mngdb.spec.stack import Instance
+
+#: What the exporters say of themselves by labels of their own: `mongodb_up{cluster_role=…}`.
+_UP_LABELS = {"mongodb": (("cluster_role", "mongod"),)}
+
+
+class Target:
+    """A server of the stack. May be used by several threads; they take turns."""
+
+    def __init__(self, context: Context, instance: Instance) -> None:
+        self.instance = instance
+        self._context = context
+        self._engine = context.engine(instance)
+        self._guard = threading.Lock()
+        self._scraper: Scraper | None = None
+        self._held = ExitStack()
+        self._scrapes = 0
+        self._up: bool | None = None
+
+    def families(self, timeout: float) -> list[Family]:
+        """The server's metrics and whether it is up; it never takes longer than about `timeout`
+        seconds, and a server that is down or hangs is an answer, not an error."""
+        begun = time.monotonic()
+        if not self._guard.acquire(timeout=timeout):
+            return self._own(time.monotonic() - begun, "another scrape waits for the server")
+        try:
+            found, error = self._tried(begun + timeout)
+        finally:
+            self._guard.release()
+        self._note(error)
+        return found + self._own(time.monotonic() - begun, error)
+
+    def _tried(self, deadline: float) -> tuple[list[Family], str]:
+        kept, allowed = self._scraper is not None, deadline - time.monotonic()
+        try:
+            return self._scrape(deadline), ""
+        except MngdbError as error:
+            self.close()
+            # a session that was kept may be one of a server that is another by now
+            if not kept or deadline - time.monotonic() < allowed / 2:
+                return [], error.message
+        except BaseException:
+            self.close()
+            raise
+        try:
+            return self._scrape(deadline), ""
+        except MngdbError as error:
+            self.close()
+            return [], error.message
+
+    def _scrape(self, deadline: float) -> list[Family]:
+        if self._scraper is None:
+            self._scraper = self._connect(max(0.1, deadline - time.monotonic()))
+        return self._scraper.scrape(max(0.1, deadline - time.monotonic()))
+
+    def _connect(self, timeout: float) -> Scraper:
+        asked = self._context.as_monitor(self.instance)
+        access = self._engine.login(asked, self._engine.admin(asked), MONITOR)
+        session = self._held.enter_context(self._engine.connect(access, timeout))
+        scraper = self._engine.metrics(session, asked)
+        self._held.callback(scraper.close)
+        return scraper
+
+    def close(self) -> None:
+        """Give up the session; the next scrape opens another."""
+        self._scraper = None
+        held, self._held = self._held, ExitStack()
+        held.close()
+
+    def _note(self, error: str) -> None:
+        up = not error
+        if up != self._up:
+            log(f"{self.instance.name}: {'metrics are read' if up else error}")
+        self._up = up
+
+    def _own(self, seconds: float, error: str) -> list[Family]:
+        """Whether the server is up, and what the exporters say of their scrapes."""
+        self._scrapes += 1
+        metric = self._engine.metric
+        up, head = f"{metric}_up", f"{metric}_exporter"
+        labels = _UP_LABELS.get(metric, ())
+        told = (("err", error),) if metric == "redis" else ()
+        return [
+            _one(up, "Whether the server answers", 0.0 if error else 1.0, labels),
+            _one(f"{head}_last_scrape_duration_seconds", "How long the scrape took", seconds),
+            _one(
+                f"{head}_last_scrape_error",
+                "Whether the scrape failed",
+                1.0 if error else 0.0,
+                told,
+            ),
+            _one(f"{head}_scrapes_total", "Scrapes so far", float(self._scrapes), counter=True),
+        ]
+
+
+def _one(
+    name: str,
+    text: str,
+    value: float,
+    labels: tuple[tuple[str, str], ...] = (),
+    *,
+    counter: bool = False,
+) -> Family:
+    return Family(name, "counter" if counter else "gauge", text, (Sample(name, labels, value),))

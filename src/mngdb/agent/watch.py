@@ -1,0 +1,149 @@
+"""Start servers again that died, and keep their logs from growing without end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mngdb import disk
+from mngdb.agent.jobs import log
+from mngdb.errors import LockedError, MngdbError
+from mngdb.model import Step
+from mngdb.ops import audit
+from mngdb.ops.context import Context
+from mngdb.spec.stack import Instance
+from mngdb.targets.local.lock import lock
+
+#: Seconds before a server that died again and again is started once more: doubled each time.
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
+#: A server that has run for so many seconds is sound: the next pause is the first one again.
+_SOUND = 60.0
+#: A log larger than this many bytes is set aside; one old one is kept.
+LOG_MAX = 32 << 20
+_CHUNK = 1 << 20
+
+
+@dataclass
+class _Trouble:
+    """A server that died lately."""
+
+    pause: float = _FIRST_PAUSE
+    not_before: float = 0.0
+
+
+class Watch:
+    """Looks after the servers of this machine. `folder` keeps the counts."""
+
+    def __init__(self, context: Context, folder: Path) -> None:
+        self._context = context
+        self._file = folder / "restarts.json"
+        self._trouble: dict[str, _Trouble] = {}
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self.instances = [i for i in context.stack.instances.values() if i.target.local]
+        self.restarts = {i.unit: 0 for i in self.instances}
+        if self._file.exists():
+            kept: dict[str, int] = json.loads(self._file.read_text())
+            self.restarts |= {unit: n for unit, n in kept.items() if unit in self.restarts}
+
+    def up(self, unit: str) -> bool:
+        """Whether the unit's process runs."""
+        return self._context.local.process(unit) is not None
+
+    def look(self) -> None:
+        """Start again what died. What `mngdb down` stopped has no pid file, and stays so."""
+        for instance in self.instances:
+            child = self._children.get(instance.unit)
+            if child is not None and child.poll() is not None:
+                del self._children[instance.unit]  # init is not its parent: we were
+            if self._died(instance) and time.monotonic() >= self._due(instance.unit):
+                self._again(instance)
+
+    def _died(self, instance: Instance) -> bool:
+        folder = self._context.local.layout.unit(instance.unit)
+        if not folder.pidfile.exists() or not folder.data.exists():
+            return False
+        process = self._context.local.process(instance.unit)
+        if process is not None:
+            if process.uptime() > _SOUND:
+                self._trouble.pop(instance.unit, None)
+            return False
+        return True
+
+    def _due(self, unit: str) -> float:
+        found = self._trouble.get(unit)
+        return found.not_before if found else 0.0
+
+    def _again(self, instance: Instance) -> None:
+        state = self._context.stack.state
+        try:
+            with lock(state / "lock", "agent", patience=0.0):
+                # while we waited for nobody: `up` or `down` may just have been at it
+                if self._died(instance):
+                    self._start(instance)
+        except LockedError:
+            return  # a command works on the stack, and knows what it does
+        except (MngdbError, OSError) as error:
+            trouble = self._worse(instance.unit)
+            log(f"{instance.unit} did not start: {error}; again in {trouble.pause:g} s")
+
+    def _start(self, instance: Instance) -> None:
+        context, name = self._context, instance.unit
+        asked = context.asked(instance)
+        unit = context.engine(instance).render(asked)
+        known = not context.local.stale_files(unit)
+        started = context.local.start(unit)
+        if known:
+            context.local.confirm(unit)
+        self._children[name] = started.process
+        self.restarts[name] += 1
+        trouble = self._worse(name)
+        log(f"{name} had died; started again, for the {self.restarts[name]}. time")
+        step = Step(instance.name, instance.engine, "restart", name, "it had died", lambda _: None)
+        audit.note(context.stack.state, "agent", step)
+        disk.write(self._file, json.dumps(self.restarts), durable=False)
+        trouble.not_before = time.monotonic() + trouble.pause
+
+    def _worse(self, unit: str) -> _Trouble:
+        found = self._trouble.get(unit)
+        if found is None:
+            found = self._trouble[unit] = _Trouble()
+        else:
+            found.pause = min(_LONGEST_PAUSE, 2 * found.pause)
+        found.not_before = time.monotonic() + found.pause
+        return found
+
+    def rotate(self) -> None:
+        """Set large logs aside, the agent's own among them."""
+        layout = self._context.local.layout
+        logs = [layout.unit(instance.unit).log for instance in self.instances]
+        for path in (*logs, self._file.with_name("agent.log")):
+            if path.exists() and path.stat().st_size > LOG_MAX:
+                set_aside(path)
+                log(f"{path} was large; it is {path.name}.1 now")
+
+
+def set_aside(path: Path) -> None:
+    """Copy a log and empty it. Whoever writes it has it open to append, so it goes on at the new
+    end; what it writes between the last byte copied and the emptying (microseconds) is lost, as
+    with logrotate's copytruncate. A crash before the end leaves the log as it was."""
+    copy = path.with_name(f"{path.name}.1")
+    temporary = path.with_name(f".{path.name}.1")
+    temporary.unlink(missing_ok=True)
+    source = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    try:
+        target = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            while chunk := os.read(source, _CHUNK):
+                view = memoryview(chunk)
+                while view:
+                    view = view[os.write(target, view) :]
+            os.ftruncate(source, 0)
+        finally:
+            os.close(target)
+        temporary.replace(copy)
+    finally:
+        os.close(source)

@@ -1,0 +1,117 @@
+"""A small HTTP server for pages that are made anew each time: GET, fixed paths, time limits."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+#: Makes a page, given the seconds that it may take.
+Page = Callable[[float], str]
+
+#: What `exposition` makes.
+_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+#: Seconds for a page when the client does not say how long it waits. Prometheus waits for ten.
+LIMIT = 5.0
+#: A client may take this many seconds for its request and the answer together, beyond the page.
+_CLIENT = 10.0
+_CONNECTIONS = 32
+
+
+class Web(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    """Serves `pages` (path to page) in a thread for each request."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(self, host: str, port: int, pages: Mapping[str, Page]) -> None:
+        """Listens at once. Raises OSError."""
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.pages = pages
+        self._open: dict[Any, float] = {}
+        self._guard = threading.Lock()
+        super().__init__((host, port), _Handler)
+
+    def start(self) -> None:
+        """Serve until `shutdown`."""
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """One more thread, unless there are too many."""
+        with self._guard:
+            full = len(self._open) >= _CONNECTIONS
+            if not full:
+                self._open[request] = time.monotonic() + LIMIT + _CLIENT
+        if full:
+            self.shutdown_request(request)
+        else:
+            super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """The connection is over."""
+        with self._guard:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Every half second: a client that is too slow, byte by byte, is let go."""
+        with self._guard:
+            late = [request for request, limit in self._open.items() if limit < time.monotonic()]
+        for request in late:
+            try:
+                request.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue  # it went by itself
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hung up is no error; a page that fails has been told by the handler."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Web
+    timeout = _CLIENT
+    server_version = "mngdb"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        """Answer with a page, or say which there are."""
+        page = self.server.pages.get(self.path.partition("?")[0])
+        if page is None:
+            pages = "\n".join(self.server.pages)
+            self._answer(404, "text/plain; charset=utf-8", f"there are:\n{pages}\n")
+            return
+        try:
+            text = page(self._limit())
+        except Exception as error:
+            from mngdb.agent.jobs import log
+
+            log(f"{self.path}: {type(error).__name__}: {error}")
+            self._answer(500, "text/plain; charset=utf-8", "failed; the agent's log says why\n")
+            raise
+        self._answer(200, _TYPE, text)
+
+    def _limit(self) -> float:
+        """Prometheus says how long it waits; an answer after that is for nobody."""
+        try:
+            waits = float(self.headers.get("X-Prometheus-Scrape-Timeout-Seconds", "10"))
+        except ValueError:
+            waits = 10.0
+        return max(0.2, min(LIMIT, 0.8 * waits))
+
+    def _answer(self, code: int, kind: str, text: str) -> None:
+        body = text.encode()
+        self.send_response(code)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Scrapes are no news."""

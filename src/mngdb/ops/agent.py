@@ -1,0 +1,191 @@
+"""The agent as a unit of the stack: planned, started, looked at and stopped like a server."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from functools import cached_property
+
+from mngdb import __version__, disk
+from mngdb.errors import MngdbError, StepError
+from mngdb.model import Step
+from mngdb.ops.context import Context
+from mngdb.run import last_line, spawn
+from mngdb.spec.agent import AGENT, Agent
+from mngdb.targets.local import machine, processes
+from mngdb.targets.local.lock import held
+from mngdb.targets.local.logs import Started
+from mngdb.targets.local.processes import Process
+
+#: Seconds that it may take to start, and to stop.
+_START, _STOP = 20.0, 15.0
+#: One that runs for less than this may still be importing.
+_YOUNG = 10.0
+
+
+class AgentUnit:
+    """The agent of one stack. Its files are ours alone: no server's account may say which process
+    it is."""
+
+    def __init__(self, context: Context) -> None:
+        self._stack = context.stack
+        self._environ = context.environ
+        self.name = f"{context.stack.name}-{AGENT}"
+        self.folder = context.stack.state / AGENT
+        self.pidfile = self.folder / "agent.pid"
+        self.log = self.folder / "agent.log"
+
+    @property
+    def spec(self) -> Agent | None:
+        """What the file says; None where it wants none."""
+        return self._stack.agent
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all that the agent goes by: another one needs another agent."""
+        stack = self._stack
+        # the files are named as they were typed: that says nothing
+        parts = (__version__, sys.executable, stack.folder, stack.source, stack.instances)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    def process(self) -> Process | None:
+        """The running agent."""
+        return processes.find(self.pidfile, os.geteuid())
+
+    def ports(self) -> dict[str, int]:
+        """What is served to the port that it is served on."""
+        if self.spec is None:
+            return {}
+        engines = dict.fromkeys(i.engine for i in self._stack.instances.values() if i.monitored)
+        found = {str(engine): self.spec.ports.of(engine) for engine in engines}
+        return found | {"mngdb": self.spec.ports.mngdb}
+
+    def places(self) -> str:
+        """The ports, for people."""
+        return ", ".join(f"{port} {name}" for name, port in self.ports().items())
+
+    def answers(self) -> str | None:
+        """None when it is the agent that the file asks for, else what is wrong."""
+        process = self.process()
+        if process is None:
+            return "not running"
+        deadline = time.monotonic() + max(0.0, _YOUNG - process.uptime())
+        while True:
+            said = self._ask()
+            if said == self.digest:
+                return None
+            if said is not None:
+                return "the file is another one since it started"
+            if time.monotonic() >= deadline or not process.alive():
+                return f"does not answer; its log: {self.log}"
+            time.sleep(0.01)
+
+    def _ask(self) -> str | None:
+        """The digest that it goes by. Asked by hand: http.client takes longer to import than all
+        the rest takes."""
+        if self.spec is None:
+            return None
+        try:
+            with socket.create_connection((self.spec.bind, self.spec.ports.mngdb), 2.0) as wire:
+                wire.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
+                answer = b""
+                while chunk := wire.recv(4096):
+                    answer += chunk
+        except OSError:
+            return None
+        head, _, body = answer.partition(b"\r\n\r\n")
+        return body.decode(errors="replace").strip() if b" 200 " in head else None
+
+    # --- steps
+
+    def steps(self) -> Iterator[Step]:
+        """What `up` has to do for the agent now."""
+        process = self.process()
+        if self.spec is None:
+            if process is not None:
+                yield Step(AGENT, AGENT, "stop", self.name, "not asked for", self._ended)
+            return
+        detail = f"metrics on {self.spec.bind}: {self.places()}"
+        if process is None:
+            yield Step(AGENT, AGENT, "start", self.name, detail, lambda _: self.start())
+            return
+        wrong = self.answers()
+        if wrong is not None:
+            yield Step(AGENT, AGENT, "restart", self.name, wrong, lambda _: self.start())
+
+    def _ended(self, _: object) -> None:
+        self.stop()
+
+    def preflight(self) -> None:
+        """Raises MngdbError when a port that it needs is taken by another process."""
+        if self.spec is None:
+            return
+        process = self.process()
+        for name, port in self.ports().items():
+            holder = machine.port_holder(self.spec.bind, port, process.pid if process else None)
+            if holder is not None:
+                raise MngdbError(
+                    f"{self.name}: port {port} of {self.spec.bind}, for the metrics of {name}, is "
+                    f"taken by {holder}",
+                    f"stop it, or write agent: {{ports: {{{name}: …}}}} or agent: false",
+                )
+
+    def start(self) -> None:
+        """Start it, after the one that runs has ended. It need not answer yet: see `wait`."""
+        self.stop()
+        disk.private(self.folder)
+        files = [word for path in self._stack.files for word in ("-f", str(path.resolve()))]
+        # -P: what lies in the current folder is not imported
+        argv = [sys.executable, "-P", "-m", "mngdb", *files, AGENT]
+        handle = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            offset = os.fstat(handle).st_size
+        finally:
+            os.close(handle)
+        process = spawn(
+            argv,
+            pidfile=self.pidfile,
+            log=self.log,
+            env=self._environ,
+            cwd=self.folder,
+            hold=held(self._stack.state / "lock"),
+        )
+        self._child = Started(process, self.log, offset)
+
+    _child: Started | None = None
+
+    def wait(self) -> None:
+        """Wait until the agent that was started answers. Raises StepError."""
+        deadline = time.monotonic() + _START
+        while self._ask() != self.digest:
+            child = self._child
+            if child is not None and child.process.poll() is not None:
+                raise StepError(
+                    f"{self.name} ended while it started: {_told(child)}", f"its log: {self.log}"
+                )
+            if time.monotonic() > deadline:
+                raise StepError(f"{self.name} does not answer", f"its log: {self.log}")
+            time.sleep(0.01)
+
+    def stop(self) -> bool:
+        """Stop it. False if it did not run. Raises StepError when it takes too long."""
+        process = self.process()
+        if process is None:
+            return False
+        if not process.stop(signal.SIGTERM, _STOP):
+            raise StepError(f"{self.name} (pid {process.pid}) did not stop within {_STOP:g} s")
+        self.pidfile.unlink(missing_ok=True)
+        return True
+
+
+def _told(child: Started) -> str:
+    with child.log.open("rb") as handle:
+        handle.seek(child.offset)
+        lines = handle.read().decode(errors="replace").splitlines()
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return errors[-1] if errors else last_line("\n".join(lines))
