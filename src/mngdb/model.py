@@ -329,6 +329,11 @@ class Engine(Protocol):
         """Look at everything that `reconcile` judges. Raises UnobservableError."""
         ...
 
+    def inspect(self, session: Any, asked: Asked) -> Any:
+        """The facts that the engine's checks judge (`mngdb.facts`). What the server does not tell
+        is a reason in them. Raises ConnectError when the connection is lost."""
+        ...
+
     def blank(self, asked: Asked) -> Any:
         """The facts of a server that `render` has just made."""
         ...

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "env": ("use", "Print an app's variables."),
     "shell": ("use", "Open psql, redis-cli or mongosh."),
     "doctor": ("use", "Say in a sentence why an app cannot work."),
+    "check": ("check", "Prove the production guide, line by line, on the live servers."),
     "secret": ("use", "Put a secret into the vault."),
     "alerts": ("alerts", "Show what is wrong right now, and tell a channel."),
     "agent": ("agent", "Serve metrics, start servers again that died."),

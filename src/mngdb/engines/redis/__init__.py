@@ -24,6 +24,7 @@ from mngdb.spec.stack import Instance
 
 if TYPE_CHECKING:
     from mngdb.engines.redis.client import Session
+    from mngdb.facts.redis import RedisFacts
 
 #: Seconds between two looks at a rewrite of the log.
 _POLL = 0.02
@@ -111,6 +112,11 @@ class RedisEngine:
         from mngdb.engines.redis.observe import observe
 
         return observe(session, asked)
+
+    def inspect(self, session: Session, asked: Asked) -> RedisFacts:
+        from mngdb.engines.redis import inspect
+
+        return inspect.inspect(session, asked)
 
     def blank(self, asked: Asked) -> Facts:
         return blank(asked)

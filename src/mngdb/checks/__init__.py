@@ -1,0 +1,1 @@
+"""Questions about live servers, each judged from facts alone."""

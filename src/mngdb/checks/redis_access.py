@@ -1,0 +1,256 @@
+"""Who gets into a Redis server, from where, and what each login may do there."""
+
+from __future__ import annotations
+
+from mngdb.facts.redis import Login, RedisFacts
+from mngdb.findings import Check, Judgement, judged, listed, no_matter
+
+#: Of the commands that were tried: B13's list of what no app may run, and of what it needs.
+_HARMFUL = frozenset(
+    {
+        *("flushall", "flushdb", "config|set", "config|get", "shutdown", "keys", "save", "bgsave"),
+        *("bgrewriteaof", "debug", "acl|setuser", "module|load", "replicaof", "monitor"),
+        *("client|kill", "migrate", "swapdb"),
+    }
+)
+_NEEDED = frozenset({"ping", "info", "get", "scan", "client|setname", "subscribe", "xrange"})
+#: Who may do one of these is an administrator.
+_RULING = frozenset({"acl|setuser", "config|set", "shutdown", "module|load"})
+_LENGTH = 32
+
+
+def _apps(facts: RedisFacts) -> list[Login]:
+    """The logins that the file names; on a server where it names none, all but the admin's."""
+    logins = [one for one in facts.logins.value if one.on and one.name != facts.admin]
+    return [one for one in logins if one.name in facts.apps or not facts.apps]
+
+
+def _no_strangers(facts: RedisFacts) -> Judgement:
+    answered = facts.open_to_all.value
+    return judged(not answered, "PING without a login: " + ("PONG" if answered else "refused"))
+
+
+def _default_user(facts: RedisFacts) -> Judgement:
+    found = next((one for one in facts.logins.value if one.name == "default"), None)
+    if found is None or not found.on:
+        return judged(True, "the login 'default' is off")
+    if found.no_password:
+        return judged(False, "the login 'default' is on, without a password")
+    rules = bool(found.may & _RULING)
+    return judged(not rules, "the login 'default' is on" + (" and may do everything" * rules))
+
+
+def _passwords(facts: RedisFacts) -> Judgement:
+    open_ones = [one.name for one in facts.logins.value if one.on and one.no_password]
+    return listed(open_ones, "every login that is on has a password")
+
+
+def _well_known(facts: RedisFacts) -> Judgement:
+    weak = [one.name for one in facts.logins.value if one.on and one.well_known]
+    return listed(weak, "no login has a password of the usual list")
+
+
+def _long(facts: RedisFacts) -> Judgement:
+    short = [f"{n} ({size})" for n, size in facts.password_lengths.items() if size < _LENGTH]
+    shortest = min(facts.password_lengths.values(), default=0)
+    return listed(short, f"the shortest has {shortest} characters")
+
+
+def _harmless(facts: RedisFacts) -> Judgement:
+    bad = []
+    for one in _apps(facts):
+        named = facts.apps.get(one.name, frozenset())
+        found = sorted(c for c in one.may & _HARMFUL if c not in named and _head(c) not in named)
+        if found:
+            bad.append(f"{one.name}: {' '.join(found)}")
+    return listed(bad, "ACL DRYRUN refuses each of them")
+
+
+def _head(command: str) -> str:
+    return command.partition("|")[0]
+
+
+def _useful(facts: RedisFacts) -> Judgement:
+    if not facts.apps:
+        return no_matter("the file names no app here")
+    bad = []
+    for one in _apps(facts):
+        missing = sorted(_NEEDED - one.may)
+        if missing:
+            bad.append(f"{one.name}: {' '.join(missing)}")
+    return listed(bad, "ACL DRYRUN permits each of them")
+
+
+def _own_keys(facts: RedisFacts) -> Judgement:
+    return listed([a.name for a in _apps(facts) if a.all_keys], "every app has a pattern")
+
+
+def _own_channels(facts: RedisFacts) -> Judgement:
+    return listed([a.name for a in _apps(facts) if a.all_channels], "every app has a pattern")
+
+
+def _rulers(facts: RedisFacts) -> Judgement:
+    found = [a.name for a in facts.logins.value if a.on and a.may & _RULING]
+    others = [name for name in found if name != facts.admin]
+    return listed(others, f"only {facts.admin}")
+
+
+def _kept(facts: RedisFacts) -> Judgement:
+    path = facts.config.value.get("aclfile", "")
+    return judged(bool(path), f"aclfile {path or 'is not set: ACL SETUSER is lost at a restart'}")
+
+
+def _bound(facts: RedisFacts) -> Judgement:
+    found = facts.config.value.get("bind", "")
+    addresses = [one.lstrip("-") for one in found.split()]
+    everywhere = not addresses or any(one in {"*", "0.0.0.0", "::"} for one in addresses)  # noqa: S104
+    return judged(not everywhere, f"bind {found or 'is empty: every address'}")
+
+
+def _encrypted(facts: RedisFacts) -> Judgement:
+    if not facts.remote:
+        return no_matter("it listens to its own machine only")
+    plain = facts.plain.value
+    return judged(not plain, "it answers without encryption" if plain else "plain text is refused")
+
+
+def _protocols(facts: RedisFacts) -> Judgement:
+    config = facts.config.value
+    if config.get("tls-port", "0") == "0":
+        return no_matter("TLS is off")
+    found = config.get("tls-protocols", "")
+    # empty: TLS 1.2 and 1.3
+    old = [one for one in found.split() if one in {"TLSv1", "TLSv1.1"}]
+    return judged(not old, f"tls-protocols {found or 'TLSv1.2 TLSv1.3 (the default)'}")
+
+
+_UP = "'mngdb up' gives each app its login again"
+
+CHECKS: tuple[Check[RedisFacts], ...] = (
+    Check(
+        "redis.login-required",
+        "nobody is answered without a login",
+        "critical",
+        _no_strangers,
+        "NOAUTH",
+        "'mngdb up'; elsewhere: ACL SETUSER default off, or requirepass",
+        ("B12", "guide: Redis 1", "redis.io: security"),
+    ),
+    Check(
+        "redis.default-user",
+        "the login 'default' is off, or at least no administrator",
+        "high",
+        _default_user,
+        "off",
+        "ACL SETUSER default off",
+        ("B13", "redis.io: ACL"),
+    ),
+    Check(
+        "redis.password-set",
+        "every login has a password",
+        "critical",
+        _passwords,
+        "no login with nopass",
+        "ACL SETUSER NAME resetpass >SECRET, or NAME off",
+        ("B12", "redis.io: ACL"),
+    ),
+    Check(
+        "redis.password-known",
+        "no password is one that everybody tries",
+        "critical",
+        _well_known,
+        "none of the usual list, the guide's examples included",
+        "mngdb secret set NAME (or remove it: 'mngdb up' makes a random one)",
+        ("B12", "guide: Redis 1"),
+    ),
+    Check(
+        "redis.password-length",
+        "passwords have 32 characters or more",
+        "high",
+        _long,
+        "32 or more",
+        "remove the secret from the vault: 'mngdb up' makes one of 40",
+        ("B12", "guide: Redis 1"),
+    ),
+    Check(
+        "redis.acl-dangerous",
+        "apps cannot run the dangerous commands",
+        "critical",
+        _harmless,
+        "FLUSHALL FLUSHDB CONFIG SHUTDOWN KEYS SAVE BGSAVE DEBUG and their like refused",
+        _UP,
+        ("B13", "guide: Redis 1", "redis.io: ACL"),
+    ),
+    Check(
+        "redis.acl-useful",
+        "apps can run what they need",
+        "high",
+        _useful,
+        "PING INFO GET SCAN CLIENT SETNAME SUBSCRIBE XRANGE permitted",
+        _UP,
+        ("B13", "redis.io: ACL"),
+    ),
+    Check(
+        "redis.acl-keys",
+        "no app reads all keys",
+        "high",
+        _own_keys,
+        "a pattern for each app",
+        "apps: {APP: {redis: \"APP:*\"}}, then 'mngdb up'",
+        ("B13", "redis.io: ACL"),
+    ),
+    Check(
+        "redis.acl-channels",
+        "no app hears all channels",
+        "medium",
+        _own_channels,
+        "a pattern for each app",
+        _UP,
+        ("B13", "redis.io: ACL"),
+    ),
+    Check(
+        "redis.acl-admins",
+        "only one login administers",
+        "high",
+        _rulers,
+        "nobody else may ACL SETUSER, CONFIG SET, SHUTDOWN, MODULE LOAD",
+        "ACL SETUSER NAME -@admin -@dangerous, or ACL DELUSER NAME",
+        ("B13", "redis.io: ACL"),
+    ),
+    Check(
+        "redis.acl-file",
+        "logins outlive a restart",
+        "medium",
+        _kept,
+        "aclfile is set",
+        "'mngdb up'; elsewhere: aclfile in redis.conf, then ACL SAVE",
+        ("redis.io: ACL",),
+    ),
+    Check(
+        "redis.bind",
+        "it listens on chosen addresses only",
+        "critical",
+        _bound,
+        "bind with loopback or private addresses",
+        "redis: {bind: 127.0.0.1}, then 'mngdb up'",
+        ("A11", "B14", "guide: Redis 1", "redis.io: security"),
+    ),
+    Check(
+        "redis.encryption",
+        "what leaves the machine is encrypted",
+        "high",
+        _encrypted,
+        "plain text refused, where others than this machine can connect",
+        "tls: true, then 'mngdb up'",
+        ("A5", "redis.io: TLS"),
+    ),
+    Check(
+        "redis.tls-version",
+        "old versions of TLS are refused",
+        "medium",
+        _protocols,
+        "TLSv1.2 or TLSv1.3",
+        "redis: {settings: {tls-protocols: TLSv1.2 TLSv1.3}}",
+        ("A5", "redis.io: TLS"),
+    ),
+)

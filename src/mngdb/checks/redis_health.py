@@ -1,0 +1,142 @@
+"""How a Redis server fares right now: what a person would look at in INFO."""
+
+from __future__ import annotations
+
+from mngdb.facts.redis import RedisFacts
+from mngdb.findings import Check, Judgement, judged, no_matter
+
+_MB = 1 << 20
+#: Redis 7.2 is the oldest that still gets security fixes.
+_OLDEST = (7, 2)
+
+
+def _version(facts: RedisFacts) -> Judgement:
+    found = facts.info.value["redis_version"]
+    return judged(tuple(map(int, found.split(".")[:2])) >= _OLDEST, f"Redis {found}")
+
+
+def _log_written(facts: RedisFacts) -> Judgement:
+    info = facts.info.value
+    if info["aof_enabled"] != "1":
+        return no_matter("the append-only file is off")
+    write, rewrite = info["aof_last_write_status"], info["aof_last_bgrewrite_status"]
+    return judged(write == rewrite == "ok", f"last write {write}, last rewrite {rewrite}")
+
+
+def _snapshot_saved(facts: RedisFacts) -> Judgement:
+    if not facts.config.value.get("save"):
+        return no_matter("there are no snapshots")
+    found = facts.info.value["rdb_last_bgsave_status"]
+    return judged(found == "ok", f"last snapshot {found}")
+
+
+def _memory_used(facts: RedisFacts) -> Judgement:
+    info = facts.info.value
+    limit = int(info["maxmemory"])
+    if limit == 0:
+        return judged(False, "there is no limit to compare with")
+    share = int(info["used_memory"]) / limit
+    return judged(share <= 0.8, f"{share:.0%} of {limit // _MB} MB")
+
+
+def _fragmentation(facts: RedisFacts) -> Judgement:
+    info = facts.info.value
+    if int(info["used_memory_rss"]) < 128 * _MB:
+        return no_matter("it is too small for the ratio to mean anything")
+    ratio = float(info["mem_fragmentation_ratio"])
+    return judged(ratio <= 1.5, f"mem_fragmentation_ratio {ratio:g}")
+
+
+def _clients(facts: RedisFacts) -> Judgement:
+    info = facts.info.value
+    found, limit = int(info["connected_clients"]), int(info["maxclients"])
+    return judged(found <= 0.8 * limit, f"{found} of {limit}")
+
+
+def _rejected(facts: RedisFacts) -> Judgement:
+    found = int(facts.info.value["rejected_connections"])
+    return judged(found == 0, f"{found} since it started")
+
+
+def _replication(facts: RedisFacts) -> Judgement:
+    info = facts.info.value
+    if info["role"] == "master":
+        return no_matter("it is no replica")
+    found = info["master_link_status"]
+    return judged(found == "up", f"the link to its primary is {found}")
+
+
+CHECKS: tuple[Check[RedisFacts], ...] = (
+    Check(
+        "redis.version",
+        "its version still gets security fixes",
+        "high",
+        _version,
+        "Redis 7.2 or newer",
+        "redis: {version: 8}, then 'mngdb up'",
+        ("A1", "redis.io: release cycle"),
+    ),
+    Check(
+        "redis.append-healthy",
+        "the append-only file is written and rewritten",
+        "critical",
+        _log_written,
+        "ok",
+        "free space on its disk; 'mngdb logs' names the error",
+        ("B15", "redis.io: persistence"),
+    ),
+    Check(
+        "redis.snapshot-healthy",
+        "the last snapshot succeeded",
+        "critical",
+        _snapshot_saved,
+        "ok",
+        "free space or memory; 'mngdb logs' names the error",
+        ("B15", "redis.io: persistence"),
+    ),
+    Check(
+        "redis.memory-used",
+        "there is room below the memory limit",
+        "high",
+        _memory_used,
+        "at most 80 % of maxmemory in use",
+        "redis: {memory: …}; 'mngdb keys' shows what takes it",
+        ("B16", "B18", "guide: Redis 5"),
+    ),
+    Check(
+        "redis.fragmentation",
+        "memory is not fragmented",
+        "medium",
+        _fragmentation,
+        "a ratio of at most 1.5, above 128 MB",
+        "redis: {settings: {activedefrag: 'yes'}}, or a restart",
+        ("B16", "guide: Redis 3"),
+    ),
+    Check(
+        "redis.clients-used",
+        "there is room for more clients",
+        "high",
+        _clients,
+        "at most 80 % of maxclients",
+        "'mngdb connections' shows who holds them",
+        ("B18", "guide: Redis 5"),
+    ),
+    Check(
+        "redis.clients-rejected",
+        "no client was turned away",
+        "medium",
+        _rejected,
+        "0",
+        "redis: {max_clients: …}, or apps that close what they opened",
+        ("B18",),
+    ),
+    Check(
+        "redis.replication",
+        "a replica is connected to its primary",
+        "high",
+        _replication,
+        "up",
+        "the log of both servers; the login that masteruser names",
+        ("redis.io: replication",),
+    ),
+)

@@ -1,0 +1,21 @@
+"""All checks, by engine. An engine's are imported when they are asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from mngdb.findings import Check
+
+_MODULES = {"redis": "mngdb.checks.redis"}
+
+
+def of(engine: str) -> tuple[Check[Any], ...]:
+    """The checks of an engine, in the order in which they are shown."""
+    found: tuple[Check[Any], ...] = import_module(_MODULES[engine]).CHECKS
+    return found
+
+
+def every() -> tuple[Check[Any], ...]:
+    """All checks of all engines."""
+    return tuple(check for engine in _MODULES for check in of(engine))

@@ -1,0 +1,48 @@
+"""What is looked at on a Redis server for its checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mngdb.findings import Seen
+
+
+@dataclass(frozen=True)
+class Login:
+    """One ACL user, by effect. `may` holds of the commands tried those that it may run."""
+
+    name: str
+    on: bool
+    no_password: bool
+    well_known: bool
+    """One of its passwords is in the list that everybody tries first."""
+    all_keys: bool
+    all_channels: bool
+    may: frozenset[str]
+
+
+@dataclass(frozen=True)
+class RedisFacts:
+    """A Redis server as observed; `wanted` and `apps` are the file's."""
+
+    config: Seen[Mapping[str, str]]
+    info: Seen[Mapping[str, str]]
+    logins: Seen[tuple[Login, ...]]
+    open_to_all: Seen[bool]
+    """Whether a connection without any login is answered."""
+    plain: Seen[bool]
+    """Whether the server answers without encryption."""
+    apps: Mapping[str, frozenset[str]]
+    """App to the commands that the file gives it beyond the usual ones."""
+    admin: str
+    """The login that administers."""
+    password_lengths: Mapping[str, int]
+    """Login to the length of its secret in the vault."""
+    wanted: Mapping[str, str]
+    """Settings that follow from the file."""
+    remote: bool
+    """Whether it listens to others than its own machine."""
+    memory: int
+    """Bytes that there are for it: the machine's, or the container's limit; 0: not known."""
+    managed: bool

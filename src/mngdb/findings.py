@@ -1,0 +1,148 @@
+"""Checks and what they find: one question about a live server, judged from facts.
+
+A check is data and a pure function. What could not be observed makes its verdict `unknown`; it is
+never left out, and never passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+from mngdb.errors import UnobservableError
+
+Verdict = Literal["pass", "fail", "unknown", "not_applicable"]
+Severity = Literal["critical", "high", "medium", "low"]
+SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low")
+
+T = TypeVar("T")
+F = TypeVar("F")
+
+
+@dataclass(frozen=True)
+class Seen(Generic[T]):
+    """Something that was looked for on a server: what was seen, or why it could not be."""
+
+    found: T | None = None
+    missing: str | None = None
+
+    @property
+    def value(self) -> T:
+        """What was seen. Raises UnobservableError with the reason when nothing was."""
+        if self.missing is not None:
+            raise UnobservableError(self.missing)
+        return self.found  # type: ignore[return-value]
+
+
+def see(look: Callable[[], T]) -> Seen[T]:
+    """What `look` returns, or the reason why the server did not tell."""
+    try:
+        return Seen(look())
+    except UnobservableError as error:
+        return Seen(missing=error.message)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict and the observed value that it rests on, in words; never a secret."""
+
+    verdict: Verdict
+    evidence: str
+
+
+def judged(good: bool, evidence: str) -> Judgement:
+    """Pass or fail."""
+    return Judgement("pass" if good else "fail", evidence)
+
+
+def no_matter(why: str) -> Judgement:
+    """The check does not apply here."""
+    return Judgement("not_applicable", why)
+
+
+def listed(bad: Sequence[str], none: str, most: int = 5) -> Judgement:
+    """Pass when the list is empty; else it fails, with the first of them as the evidence."""
+    if not bad:
+        return judged(True, none)
+    more = f" and {len(bad) - most} more" if len(bad) > most else ""
+    return judged(False, ", ".join(bad[:most]) + more)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The verdict on one check for one instance."""
+
+    id: str
+    instance: str
+    engine: str
+    """postgres, redis, mongodb, or host."""
+    title: str
+    severity: Severity
+    verdict: Verdict
+    evidence: str
+    expected: str
+    remedy: str
+    sources: tuple[str, ...]
+    accepted: str = ""
+    """Why the baseline accepts it; empty: it does not."""
+
+    @property
+    def counts(self) -> Verdict:
+        """The verdict for summary and exit code: an accepted failure does not count as one."""
+        return "pass" if self.accepted and self.verdict == "fail" else self.verdict
+
+    def as_json(self) -> dict[str, Any]:
+        """The finding as `check --json` shows it."""
+        shown = {
+            "id": self.id,
+            "instance": self.instance,
+            "engine": self.engine,
+            "title": self.title,
+            "severity": self.severity,
+            "verdict": self.verdict,
+            "evidence": self.evidence,
+            "expected": self.expected,
+            "remedy": self.remedy,
+            "sources": list(self.sources),
+        }
+        return shown | ({"accepted": self.accepted} if self.accepted else {})
+
+
+@dataclass(frozen=True)
+class Check(Generic[F]):
+    """One question. `title` says what is true when it passes; `judge` is pure."""
+
+    id: str
+    title: str
+    severity: Severity
+    judge: Callable[[F], Judgement] = field(compare=False)
+    expected: str
+    remedy: str
+    """The key of the file, or the command, that mends it."""
+    sources: tuple[str, ...]
+    """Requirement, chapter of the guide, page of the engine's documentation."""
+
+    @property
+    def engine(self) -> str:
+        """What it looks at: the word before the point."""
+        return self.id.partition(".")[0]
+
+    def finding(self, facts: F, instance: str) -> Finding:
+        """The verdict on these facts."""
+        try:
+            found = self.judge(facts)
+        except UnobservableError as error:
+            found = Judgement("unknown", error.message)
+        return Finding(
+            self.id,
+            instance,
+            self.engine,
+            self.title,
+            self.severity,
+            found.verdict,
+            found.evidence,
+            self.expected,
+            self.remedy,
+            self.sources,
+        )
