@@ -1,0 +1,21 @@
+"""`mngdb check` without a process for it."""
+
+from __future__ import annotations
+
+from mngdb.findings import Finding
+from mngdb.ops.check import check
+from mngdb.ops.context import Context
+from mngdb.spec.load import load
+from tests.conftest import Cli
+
+
+def findings(cli: Cli, *only: str) -> dict[str, Finding]:
+    """Id to finding, of a stack with one instance."""
+    environ = cli.environ()
+    context = Context(load([cli.folder / "mngdb.yaml"], environ), environ)
+    return {one.id: one for one in check(context, only).findings}
+
+
+def one(cli: Cli, name: str) -> Finding:
+    """The finding of one check."""
+    return findings(cli, name)[name]
