@@ -16,6 +16,11 @@ def of(engine: str) -> tuple[Check[Any], ...]:
     return found
 
 
+def by_engine() -> dict[str, tuple[Check[Any], ...]]:
+    """Engine to its checks."""
+    return {engine: of(engine) for engine in _MODULES}
+
+
 def every() -> tuple[Check[Any], ...]:
     """All checks of all engines."""
-    return tuple(check for engine in _MODULES for check in of(engine))
+    return tuple(check for checks in by_engine().values() for check in checks)

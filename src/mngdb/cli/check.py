@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, table, tell
+from mngdb.cli.common import Options, common, say, table, tell
 from mngdb.findings import SEVERITIES, Finding, Severity
+
+if TYPE_CHECKING:
+    from mngdb.ops.check import Report
+    from mngdb.ops.context import Context
 
 _COLOURS = {"pass": "green", "fail": "red", "unknown": "yellow", "not_applicable": "bright_black"}
 _WORDS = {"not_applicable": "n/a"}
+_FORMATS = ("table", "json", "sarif", "junit", "html")
 
 
 @click.command()
@@ -21,43 +28,148 @@ _WORDS = {"not_applicable": "n/a"}
     default="low",
     help="This severity and worse. Default: all.",
 )
+@click.option(
+    "--control",
+    "controls",
+    multiple=True,
+    metavar="NAME",
+    help="Checks that answer this source: a requirement (B13), 'guide: Redis 1', 'guide'.",
+)
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file of findings that are accepted, each with a reason and an end.",
+)
 @click.option("--all", "everything", is_flag=True, help="Show also what passes.")
+@click.option("--format", "form", type=click.Choice(_FORMATS), help="Default: table.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    help="Write the report into this file; a summary is printed.",
+)
+@click.option("--fix", is_flag=True, help="First let 'up' mend what the file owns.")
 @common
-def check(options: Options, only: Sequence[str], severity: Severity, everything: bool) -> int:
+def check(
+    options: Options,
+    only: Sequence[str],
+    severity: Severity,
+    controls: Sequence[str],
+    baseline: Path | None,
+    everything: bool,
+    form: str | None,
+    output: Path | None,
+    fix: bool,
+) -> int:
     """Judge every line of the production guide on the live servers.
 
     Exits 0 only if nothing failed and nothing is unknown; 1: something failed; 3: something could
     not be observed.
     """
     from mngdb.ops.check import check as judge
+    from mngdb.spec.baseline import read
 
+    accepted = read(baseline) if baseline else []
     context = options.context()
-    report = judge(context, only, severity)
-    if options.json:
-        say_json(report.as_json())
-        return report.exit_code
-    shown = [one for one in report.findings if everything or one.verdict in {"fail", "unknown"}]
-    _table(shown)
-    counted = report.as_json()["summary"]
-    words = [f"{count} {_WORDS.get(name, name)}" for name, count in counted.items()]
-    say(("\n" if shown else "") + ", ".join(words))
-    if shown and not everything:
-        tell("the rest passes or does not apply; --all shows it")
+    if fix:
+        _fix(context)
+    report = judge(context, only, severity, controls, accepted)
+    form = form or ("json" if options.json else "table")
+    if form == "table" and output is None:
+        _table([one for one in report.findings if everything or one.counts in {"fail", "unknown"}])
+    else:
+        _give(_document(context, report, form, everything), output)
+    for remark in report.remarks:
+        tell(remark)
+    if form == "table" or output is not None:
+        shown = {one.counts for one in report.findings} - {"fail", "unknown"}
+        (say if form == "table" and output is None else tell)(_summary(report))
+        if shown and not everything and form == "table":
+            tell("--all shows also what passes")
     return report.exit_code
 
 
-def _table(findings: Sequence[Finding]) -> None:
-    if not findings:
+def _fix(context: Context) -> None:
+    """What the file owns is mended by the steps of `up`, shown before they are done."""
+    from mngdb.errors import MngdbError
+    from mngdb.ops.events import Done
+    from mngdb.ops.up import up
+
+    def show(event: object) -> None:
+        if isinstance(event, Done):
+            word = "failed" if event.error else "fixed"
+            tell(f"{word}: {event.step.action} {event.step.object} ({event.step.detail})")
+
+    report = up(context, frozenset(), show)
+    for step in report.refused:
+        tell(f"left as it is: {step.action} {step.object}; 'mngdb up --allow' names it")
+    if not report.done and not report.errors:
+        tell("nothing to fix: all that the file owns is as it says")
+    for error in report.errors.values():
+        raise MngdbError(error.message, error.hint)
+
+
+def _document(context: Context, report: Report, form: str, everything: bool) -> str:
+    """The report in a format."""
+    import json
+    from datetime import UTC, datetime
+
+    from mngdb import __version__
+    from mngdb.checks.formats import html, junit, sarif
+
+    name, findings = context.stack.name, report.findings
+    if form == "json":
+        return json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n"
+    if form == "sarif":
+        return sarif.render(findings, name, __version__, str(context.stack.files[0]))
+    if form == "junit":
+        return junit.render(findings, name)
+    if form == "html":
+        return html.render(findings, name, f"{datetime.now(tz=UTC):%Y-%m-%d %H:%M} UTC")
+    shown = [one for one in findings if everything or one.counts in {"fail", "unknown"}]
+    return "\n".join(_lines(shown)) + "\n"
+
+
+def _give(text: str, output: Path | None) -> None:
+    if output is None:
+        say(text.rstrip("\n"))
         return
+    from mngdb.errors import UsageError
+
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{output}: cannot be written: {error.strerror}") from None
+
+
+def _summary(report: Report) -> str:
+    counted = report.as_json()["summary"]
+    words = [f"{count} {_WORDS.get(name, name)}" for name, count in counted.items()]
+    accepted = sum(bool(one.accepted) for one in report.findings)
+    return ", ".join(words) + (f"; {accepted} of them accepted by the baseline" if accepted else "")
+
+
+def _table(findings: Sequence[Finding]) -> None:
+    for line in _lines(findings):
+        say(line)
+    if findings:
+        say()
+
+
+def _lines(findings: Sequence[Finding]) -> list[str]:
+    if not findings:
+        return []
     head = ("VERDICT", "SEVERITY", "INSTANCE", "CHECK", "FOUND")
     rows = [
         (_WORDS.get(one.verdict, one.verdict), one.severity, one.instance, one.id, one.evidence)
         for one in findings
     ]
     first, *lines = table(head, rows)
-    say(first)
-    for finding, line in zip(findings, lines, strict=True):
-        word = _WORDS.get(finding.verdict, finding.verdict)
-        say(click.style(word, fg=_COLOURS[finding.verdict]) + line[len(word) :])
-        if finding.verdict == "fail":
-            say(click.style(f"         {finding.title}: {finding.remedy}", dim=True))
+    shown = [first]
+    for one, line in zip(findings, lines, strict=True):
+        word = _WORDS.get(one.verdict, one.verdict)
+        shown.append(click.style(word, fg=_COLOURS[one.verdict]) + line[len(word) :])
+        if one.accepted:
+            shown.append(click.style(f"         accepted: {one.accepted}", dim=True))
+        elif one.verdict == "fail":
+            shown.append(click.style(f"         {one.title}: {one.remedy}", dim=True))
+    return shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -13,6 +14,7 @@ from mngdb.findings import SEVERITIES, Check, Finding, Judgement, Severity, Verd
 from mngdb.model import Asked
 from mngdb.ops import workers
 from mngdb.ops.context import Context
+from mngdb.spec.baseline import Accepted
 from mngdb.spec.problems import near
 from mngdb.spec.stack import Instance
 
@@ -22,6 +24,8 @@ class Report:
     """All findings, instance by instance."""
 
     findings: tuple[Finding, ...]
+    remarks: tuple[str, ...] = ()
+    """What a person should know of the baseline: entries that have ended or match nothing."""
 
     def count(self, verdict: Verdict) -> int:
         """How many findings count as this verdict."""
@@ -44,12 +48,19 @@ class Report:
         }
 
 
-def check(context: Context, only: Sequence[str] = (), least: Severity = "low") -> Report:
-    """Ask and judge. `only` holds ids or patterns of ids, `least` the lowest severity that counts.
+def check(
+    context: Context,
+    only: Sequence[str] = (),
+    least: Severity = "low",
+    controls: Sequence[str] = (),
+    accepted: Sequence[Accepted] = (),
+) -> Report:
+    """Ask and judge. `only` holds ids or patterns of ids, `least` the lowest severity that counts,
+    `controls` the beginnings of sources (`B13`, `guide: Redis`), `accepted` the baseline.
 
-    Raises UsageError for a pattern that no check has.
+    Raises UsageError for a pattern or a control that no check has.
     """
-    wanted = _chooser(only, least)
+    wanted = _chooser(only, least, controls)
     asked = context.all_asked(find=False)
 
     def job(instance: Instance, _: workers.Emit) -> tuple[Finding, ...]:
@@ -57,21 +68,57 @@ def check(context: Context, only: Sequence[str] = (), least: Severity = "low") -
         return _of_instance(context, asked[instance.name], checks)
 
     results = workers.each(context.stack, job, lambda _: None)
-    return Report(tuple(one for result in results.values() for one in result.get()))
+    findings = [one for result in results.values() for one in result.get()]
+    return _with_baseline(findings, accepted)
 
 
-def _chooser(only: Sequence[str], least: Severity) -> Callable[[Check[Any]], bool]:
-    ids = [one.id for one in registry.every()]
+def _with_baseline(findings: Sequence[Finding], accepted: Sequence[Accepted]) -> Report:
+    today = datetime.now(tz=UTC).date()
+    known = {one.id for one in registry.every()}
+    remarks = []
+    for entry in accepted:
+        if entry.id not in known:
+            raise UsageError(f"the baseline accepts {entry.id!r}{near(entry.id, sorted(known))}")
+        if entry.until < today:
+            remarks.append(f"{entry.id} was accepted until {entry.until}: it counts again")
+    valid = [entry for entry in accepted if entry.until >= today]
+
+    def judged(one: Finding) -> Finding:
+        for entry in valid:
+            if (entry.id, entry.instance or one.instance) == (one.id, one.instance):
+                return replace(one, accepted=f"{entry.reason} (until {entry.until})")
+        return one
+
+    return Report(
+        tuple(judged(one) if one.verdict == "fail" else one for one in findings), tuple(remarks)
+    )
+
+
+def _chooser(
+    only: Sequence[str], least: Severity, controls: Sequence[str]
+) -> Callable[[Check[Any]], bool]:
+    checks = registry.every()
     for pattern in only:
-        if not any(fnmatchcase(one, pattern) for one in ids):
+        if not any(fnmatchcase(one.id, pattern) for one in checks):
+            ids = [one.id for one in checks]
             raise UsageError(f"no check is called {pattern!r}{near(pattern, ids)}")
+    sources = sorted({source for one in checks for source in one.sources})
+    for control in controls:
+        if not any(_under(source, control) for source in sources):
+            raise UsageError(f"no check answers the control {control!r}{near(control, sources)}")
     count = SEVERITIES.index(least)
 
     def wanted(one: Check[Any]) -> bool:
         named = not only or any(fnmatchcase(one.id, pattern) for pattern in only)
-        return named and SEVERITIES.index(one.severity) <= count
+        asked = not controls or any(_under(s, c) for s in one.sources for c in controls)
+        return named and asked and SEVERITIES.index(one.severity) <= count
 
     return wanted
+
+
+def _under(source: str, control: str) -> bool:
+    """Whether a source is a control or a part of it: `guide` has `guide: Redis 1`, B1 not B13."""
+    return source == control or source.startswith((f"{control} ", f"{control}:"))
 
 
 def _of_instance(

@@ -1,0 +1,160 @@
+"""What `check` makes of findings: formats, baseline, choice of checks, and what --fix mends."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from mngdb.checks import registry
+from mngdb.checks.formats import html, junit, sarif
+from mngdb.findings import Finding
+from tests.conftest import Cli
+from tests.live.clients import brought_up, redis_as
+
+pytestmark = pytest.mark.live
+
+FILE = "redis: {port: PORT1}\napps: {shop: {redis: 'shop:*'}}\n"
+stack = brought_up(FILE)
+
+
+def day(days: int) -> str:
+    return str(datetime.now(tz=UTC).date() + timedelta(days=days))
+
+
+@pytest.fixture
+def spoilt(stack: Cli) -> Cli:
+    """One setting is not as the file says."""
+    with redis_as(stack) as admin:
+        admin.config_set("timeout", "0")
+    return stack
+
+
+def test_json_has_stable_keys(spoilt: Cli) -> None:
+    done = spoilt.run("check", "--json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert set(report) == {"summary", "findings"}
+    assert set(report["summary"]) == {"pass", "fail", "unknown", "not_applicable"}
+    assert sum(report["summary"].values()) == len(report["findings"])
+    (failed,) = [one for one in report["findings"] if one["verdict"] == "fail"]
+    assert set(failed) == {
+        *("id", "instance", "engine", "title", "severity", "verdict", "evidence", "expected"),
+        *("remedy", "sources"),
+    }
+    assert failed["id"] == "redis.timeout"
+
+
+def test_sarif_says_what_failed_and_where_to_mend_it(spoilt: Cli) -> None:
+    document = json.loads(spoilt.run("check", "--format", "sarif").stdout)
+    (run,) = document["runs"]
+    rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+    for result in run["results"]:
+        assert rules[result["ruleIndex"]] == result["ruleId"]
+        assert (result["level"] == "none") == (result["kind"] != "fail")
+    (failed,) = [one for one in run["results"] if one["kind"] == "fail"]
+    assert (failed["ruleId"], failed["level"]) == ("redis.timeout", "warning")
+    uri = failed["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+    assert uri == "mngdb.yaml"
+
+
+def test_junit_counts_add_up(spoilt: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "report.xml"
+    done = spoilt.run("check", "--format", "junit", "--output", str(out))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (suite,) = ElementTree.parse(out).getroot()
+    assert suite.get("failures") == "1"
+    cases = suite.findall("testcase")
+    assert int(suite.get("tests", "")) == len(cases) == len(registry.of("redis"))
+    assert int(suite.get("skipped", "")) == len(suite.findall("testcase/skipped"))
+
+
+def test_html_is_one_file_without_anything_from_elsewhere(spoilt: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "report.html"
+    spoilt.run("check", "--format", "html", "--output", str(out))
+    page = out.read_text()
+    assert "1 of" in page
+    assert "idle connections are closed" in page
+    for word in ("<script", "http://", "https://", "src="):
+        assert word not in page
+
+
+def test_a_name_from_a_server_cannot_break_a_document() -> None:
+    evil = "</code><script>\"&\x00\x1b]'--"
+    finding = Finding("redis.x", evil, "redis", evil, "high", "fail", evil, evil, evil, (evil,))
+    assert "<script" not in html.render([finding], evil, "now")
+    ElementTree.fromstring(junit.render([finding], "mng"))
+    assert json.loads(sarif.render([finding], evil, "1", "f"))["runs"]
+
+
+def test_fix_mends_what_the_file_owns(spoilt: Cli) -> None:
+    done = spoilt.run("check", "--fix")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "fixed: " in done.stderr
+    again = spoilt.run("check", "--fix")
+    assert "nothing to fix" in again.stderr
+
+
+def test_the_baseline_accepts_until_a_day(spoilt: Cli, tmp_path: Path) -> None:
+    baseline = tmp_path / "baseline.yaml"
+    entry = "accept: [{{id: redis.timeout, reason: the proxy needs idle ones, until: {}}}]\n"
+    baseline.write_text(entry.format(day(0)))
+    done = spoilt.run("check", "--baseline", str(baseline))
+    assert done.returncode == 0, done.stdout
+    assert "1 of them accepted" in done.stdout
+    found = json.loads(spoilt.run("check", "--json", "--baseline", str(baseline)).stdout)
+    (accepted,) = [one for one in found["findings"] if "accepted" in one]
+    assert accepted["verdict"] == "fail"
+    assert "the proxy needs idle ones" in accepted["accepted"]
+    baseline.write_text(entry.format(day(-1)))
+    done = spoilt.run("check", "--baseline", str(baseline))
+    assert done.returncode == 1
+    assert f"was accepted until {day(-1)}: it counts again" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("accept: [{id: redis.timeout, reason: long enough}]", ":1:10: accept.0.until: Field req"),
+        ("accept: [{id: redis.timeout, reason: x, until: 2999-01-01}]", "at least 8 characters"),
+        ("accept: [{id: redis.timeout, reason: because of it, until: soon}]", "is no day"),
+        ("accept: [{id: redis.time, reason: because of it, until: 2999-01-01}]", "did you mean"),
+        ("- redis.timeout", "has to be a mapping"),
+        ("acept: []", "acept"),
+    ],
+)
+def test_a_wrong_baseline_is_told_with_its_place(
+    stack: Cli, tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "baseline.yaml").write_text(text)
+    done = stack.run("check", "--baseline", str(tmp_path / "baseline.yaml"))
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_checks_are_chosen_by_id_control_and_severity(stack: Cli) -> None:
+    def ids(*options: str) -> set[str]:
+        found = json.loads(stack.run("check", "--json", *options).stdout)["findings"]
+        return {one["id"] for one in found}
+
+    assert ids("--only", "redis.acl-*", "--severity", "critical") == {"redis.acl-dangerous"}
+    assert ids("--control", "B12") == {
+        *("redis.login-required", "redis.password-set", "redis.password-known"),
+        "redis.password-length",
+    }
+    assert ids("--control", "guide: Redis 4") < ids("--control", "guide")
+    assert stack.run("check", "--control", "B1").returncode == 2
+    assert stack.run("check", "--only", "redis.foo").returncode == 2
+
+
+def test_every_check_says_enough() -> None:
+    for one in registry.every():
+        assert not (one.title[0].isupper() and one.title[1].islower()), one.id
+        assert one.expected, one.id
+        assert one.remedy, one.id
+        assert one.sources, one.id
+        assert not one.title.endswith("."), one.id
