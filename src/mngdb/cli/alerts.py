@@ -6,7 +6,7 @@ import time
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, table, tell
+from mngdb.cli.common import Options, common, say, say_json, span, table, tell
 
 _COLOURS = {"critical": "red", "warning": "yellow", "info": "cyan"}
 
@@ -39,7 +39,7 @@ def _now(options: Options) -> int:
                 alert.severity,
                 alert.state,
                 alert.name,
-                _since(alert.since) if found.agent else "-",
+                span(time.time() - alert.since) if found.agent else "-",
                 alert.summary,
             )
             for alert in found.alerts
@@ -89,11 +89,3 @@ def test_command(options: Options, channel: str) -> None:
         say_json({"stack": context.stack.name, "channel": channel, "sent": True})
     else:
         say(f"{channel} took the message")
-
-
-def _since(at: float) -> str:
-    seconds = max(0, int(time.time() - at))
-    for size, letter in ((86_400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{seconds // size}{letter}"
-    return f"{seconds}s"

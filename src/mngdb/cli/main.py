@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "shell": ("use", "Open psql, redis-cli or mongosh."),
     "doctor": ("use", "Say in a sentence why an app cannot work."),
     "check": ("check", "Prove the production guide, line by line, on the live servers."),
+    "locks": ("locks", "Show who blocks whom in PostgreSQL, and end a session."),
     "secret": ("use", "Put a secret into the vault."),
     "alerts": ("alerts", "Show what is wrong right now, and tell a channel."),
     "agent": ("agent", "Serve metrics, start servers again that died."),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, table, tell
+from mngdb.cli.common import Options, common, say, say_json, span, table, tell
 
 if TYPE_CHECKING:
     from mngdb.model import Remark, Step
@@ -267,17 +267,8 @@ def _units(units: list[UnitStatus]) -> list[str]:
             f"{title(unit)} {unit.version or '-'}",
             f"{unit.host}:{unit.port}",
             f"{unit.memory >> 20} MB" if unit.memory else "-",
-            _duration(unit.uptime),
+            "-" if unit.uptime is None else span(unit.uptime),
         )
         for unit in units
     ]
     return table(("UNIT", "STATE", "VERSION", "ADDRESS", "MEMORY", "UP"), rows)
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    for size, letter in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{int(seconds // size)}{letter}"
-    return f"{int(seconds)}s"

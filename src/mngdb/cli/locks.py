@@ -1,0 +1,102 @@
+"""locks and locks kill."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from mngdb.cli.common import Options, common, say, say_json, span
+
+if TYPE_CHECKING:
+    from mngdb.facts.locks import Node
+    from mngdb.ops.locks import Locks
+
+_WIDTH = 100
+
+
+@click.group(invoke_without_command=True)
+@click.option("--instance", help="Only this instance.")
+@click.option(
+    "--watch", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Look again and again."
+)
+@common
+@click.pass_context
+def locks(ctx: click.Context, options: Options, instance: str | None, watch: float | None) -> None:
+    """Show who blocks whom in PostgreSQL, as a tree, and what ending a session would free."""
+    ctx.ensure_object(Options)
+    if ctx.invoked_subcommand:
+        return
+    from mngdb.ops.locks import locks as look
+
+    context = options.context()
+    while True:
+        found = look(context, instance)
+        if options.json:
+            say_json(
+                {
+                    "stack": context.stack.name,
+                    "instances": [
+                        {"instance": one.instance, "chains": [n.as_json() for n in one.chains]}
+                        for one in found
+                    ],
+                }
+            )
+        else:
+            _show(found)
+        if watch is None:
+            return
+        time.sleep(watch)
+        if not options.json:
+            say(click.style(f"— {time.strftime('%H:%M:%S')}", dim=True))
+
+
+@locks.command("kill")
+@click.argument("pid", type=int)
+@click.option("--instance", help="The instance of the session; needed when there are several.")
+@click.option("--terminate", is_flag=True, help="End the session, not only its statement.")
+@click.option("--force", is_flag=True, help="Also a replication, backup or autovacuum process.")
+@common
+def kill(options: Options, pid: int, instance: str | None, terminate: bool, force: bool) -> None:
+    """Cancel the statement of session PID, or end the session."""
+    from mngdb.ops.locks import kill as end
+
+    context = options.context()
+    done = end(context, instance, pid, terminate, force)
+    if options.json:
+        say_json({"stack": context.stack.name, "pid": pid, "done": done})
+    else:
+        say(done)
+
+
+def _show(found: Sequence[Locks]) -> None:
+    for one in found:
+        if not one.chains:
+            say(f"{one.instance}: nobody waits for a lock")
+        for node in one.chains:
+            say(f"{one.instance}:")
+            for line in _lines(node, "", ""):
+                say(line)
+
+
+def _lines(node: Node, first: str, rest: str) -> list[str]:
+    one = node.backend
+    who = click.style(f"{one.pid}", bold=True) + f" {one.app or one.kind}"
+    where = f" in {one.database}" if one.database else ""
+    if one.waiting is None:
+        text = f"{who}{where}, {one.state or one.kind}, transaction open for {span(one.age)}"
+    else:
+        text = f"{who}{where} waits {span(one.waiting)} for {one.wants}"
+    if not first and node.blocked:
+        plural = "session" if node.frees == 1 else "sessions"
+        text += click.style(f"  ← ending it frees {node.frees} {plural}", fg="yellow")
+    lines = [first + text]
+    if one.query:
+        query = one.query if len(one.query) <= _WIDTH else one.query[: _WIDTH - 1] + "…"
+        lines.append(rest + ("│  " if node.blocked else "   ") + click.style(query, dim=True))
+    for number, child in enumerate(node.blocked):
+        last = number == len(node.blocked) - 1
+        lines += _lines(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
+    return lines

@@ -1,0 +1,210 @@
+"""Chains of locks, staged on a real server, shown and cleared."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import psycopg
+import pytest
+
+from mngdb.facts.locks import Backend, chains
+from tests.conftest import Cli
+from tests.live.clients import brought_up
+
+pytestmark = pytest.mark.live
+
+FILE = """
+postgres: {port: PORT1}
+apps: {shop: {postgres: shop}, other: {postgres: other}}
+"""
+stack = brought_up(FILE)
+
+
+class Sessions:
+    """Sessions of an app; a statement that has to wait does so in a thread."""
+
+    def __init__(self, url: str, resources: ExitStack) -> None:
+        self.url = url
+        self.resources = resources
+        self.threads: list[threading.Thread] = []
+        self.errors: list[psycopg.Error] = []
+
+    def open(self) -> psycopg.Connection[Any]:
+        connection = psycopg.connect(self.url)
+        self.resources.callback(connection.close)
+        return connection
+
+    def later(self, connection: psycopg.Connection[Any], statement: str) -> None:
+        """Run a statement that will wait; returns when the server says that it does."""
+
+        def run() -> None:
+            try:
+                connection.execute(statement)  # type: ignore[call-overload]
+            except psycopg.Error as error:
+                self.errors.append(error)
+
+        thread = threading.Thread(target=run)
+        self.threads.append(thread)
+        thread.start()
+        with psycopg.connect(self.url) as look:
+            end = time.monotonic() + 10
+            while True:
+                row = look.execute(
+                    "SELECT wait_event_type FROM pg_stat_activity WHERE pid = %s",
+                    [connection.info.backend_pid],
+                ).fetchone()
+                if row == ("Lock",):
+                    return
+                assert time.monotonic() < end, row
+                time.sleep(0.01)
+
+
+@pytest.fixture
+def sessions(stack: Cli) -> Iterator[Sessions]:
+    url = stack.env_of("shop")["POSTGRES_URL"]
+    with psycopg.connect(url, autocommit=True) as first:
+        first.execute("DROP TABLE IF EXISTS stock")
+        first.execute("CREATE TABLE stock (id int PRIMARY KEY, n int)")
+        first.execute("INSERT INTO stock SELECT g, 0 FROM generate_series(1, 10) g")
+    with ExitStack() as resources:
+        found = Sessions(url, resources)
+        yield found
+        with psycopg.connect(stack.ok("url", "postgres").strip(), autocommit=True) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'shop'"
+            )
+        for thread in found.threads:
+            thread.join(10)
+
+
+def chain_of_four(sessions: Sessions) -> list[int]:
+    """Each waits for the one before; their pids."""
+    first, second, third, fourth = (sessions.open() for _ in range(4))
+    first.execute("UPDATE stock SET n = 1 WHERE id = 1")
+    second.execute("UPDATE stock SET n = 2 WHERE id = 2")
+    third.execute("UPDATE stock SET n = 3 WHERE id = 3")
+    sessions.later(second, "UPDATE stock SET n = 2 WHERE id = 1")
+    sessions.later(third, "UPDATE stock SET n = 3 WHERE id = 2")
+    sessions.later(fourth, "UPDATE stock SET n = 4 WHERE id = 3")
+    return [one.info.backend_pid for one in (first, second, third, fourth)]
+
+
+def tree(cli: Cli) -> list[dict[str, Any]]:
+    (one,) = cli.json("locks")["instances"]
+    found: list[dict[str, Any]] = one["chains"]
+    return found
+
+
+def test_nobody_waits(stack: Cli) -> None:
+    assert tree(stack) == []
+    assert "nobody waits" in stack.ok("locks")
+
+
+def test_a_chain_of_four_is_one_tree(stack: Cli, sessions: Sessions) -> None:
+    pids = chain_of_four(sessions)
+    (root,) = tree(stack)
+    seen, node = [root["pid"]], root
+    while node["blocked"]:
+        (node,) = node["blocked"]
+        seen.append(node["pid"])
+        assert node["waiting_seconds"] > 0
+        assert node["app"] == "shop"
+        assert "UPDATE stock" in node["query"]
+    assert seen == pids
+    assert root["frees"] == 3
+    assert root["state"] == "idle in transaction"
+    text = stack.ok("locks")
+    assert "ending it frees 3 sessions" in text
+    assert text.index(str(pids[0])) < text.index(str(pids[3]))
+
+
+def test_the_root_is_idle_so_only_ending_it_helps(stack: Cli, sessions: Sessions) -> None:
+    pids = chain_of_four(sessions)
+    done = stack.run("locks", "kill", str(pids[0]))
+    assert done.returncode == 2
+    assert "--terminate" in done.stderr
+    assert "ended" in stack.ok("locks", "kill", str(pids[0]), "--terminate")
+    for _ in range(100):
+        if len(tree(stack)) == 0 or tree(stack)[0]["pid"] != pids[0]:
+            break
+    remaining = tree(stack)
+    assert [node["pid"] for node in remaining] in ([pids[1]], [])
+    log = (stack.folder / ".mngdb" / "audit.log").read_text().splitlines()
+    assert json.loads(log[-1])["object"] == f"session {pids[0]}"
+
+
+def test_a_waiting_statement_is_cancelled_and_its_session_lives(
+    stack: Cli, sessions: Sessions
+) -> None:
+    pids = chain_of_four(sessions)
+    assert "cancelled" in stack.ok("locks", "kill", str(pids[3]))
+    sessions.threads[-1].join(10)
+    assert isinstance(sessions.errors[-1], psycopg.errors.QueryCanceled)
+
+
+def test_a_table_lock_names_the_table_also_of_another_database(
+    stack: Cli, sessions: Sessions
+) -> None:
+    first, second = sessions.open(), sessions.open()
+    first.execute("LOCK TABLE stock IN ACCESS EXCLUSIVE MODE")
+    sessions.later(second, "SELECT * FROM stock")
+    (root,) = tree(stack)
+    (blocked,) = root["blocked"]
+    assert blocked["wants"] == "AccessShare on public.stock"
+
+
+def test_a_password_in_a_statement_is_not_shown(stack: Cli, sessions: Sessions) -> None:
+    first, second = sessions.open(), sessions.open()
+    first.execute("SELECT pg_advisory_xact_lock(7)")
+    sessions.later(
+        second, "SELECT pg_advisory_xact_lock(7); ALTER ROLE shop PASSWORD 'so''me-secret'"
+    )
+    for arguments in (("locks",), ("locks", "--json")):
+        said = stack.ok(*arguments)
+        assert "some" not in said
+        assert "me-secret" not in said
+
+
+def test_what_may_not_be_ended(stack: Cli) -> None:
+    done = stack.run("locks", "kill", "999999999")
+    assert done.returncode == 2
+    assert "no session has the pid" in done.stderr
+    with psycopg.connect(stack.ok("url", "postgres").strip()) as admin:
+        row = admin.execute(
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
+        ).fetchone()
+    assert row is not None
+    done = stack.run("locks", "kill", str(row[0]), "--terminate")
+    assert done.returncode == 2
+    assert "--force" in done.stderr
+
+
+def test_watch_looks_again_until_it_is_interrupted(stack: Cli) -> None:
+    argv, pipe = stack.argv("locks", "--watch", "0.2"), subprocess.PIPE
+    with subprocess.Popen(
+        argv, cwd=stack.folder, env=stack.environ(), stdout=pipe, stderr=pipe, text=True
+    ) as process:
+        assert process.stdout is not None
+        for _ in range(3):
+            assert "nobody waits" in process.stdout.readline()
+            assert process.stdout.readline().startswith("—")
+        process.send_signal(2)
+        process.stdout.read()
+    assert process.returncode == 130
+
+
+def test_a_ring_ends() -> None:
+    """The server breaks a deadlock after a second; until then a look may see it."""
+
+    def one(pid: int, *blockers: int) -> Backend:
+        return Backend(pid, "a", "d", "", "client backend", "active", pid, 1.0, "x", "", blockers)
+
+    (root,) = chains([one(1, 2), one(2, 1)])
+    assert (root.backend.pid, root.frees) == (2, 1)
+    assert chains([one(1)]) == ()
