@@ -1,0 +1,108 @@
+"""sessions and connections."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mngdb.cli.common import Options, common, say, say_json, span, table, tell
+
+if TYPE_CHECKING:
+    from mngdb.facts.sessions import Sessions
+
+_WIDTH = 60
+
+
+@click.command()
+@click.argument("instance", required=False)
+@click.option("--all", "everything", is_flag=True, help="Also the idle ones.")
+@common
+def sessions(options: Options, instance: str | None, everything: bool) -> int:
+    """Show who is connected and what runs now, on every server or on INSTANCE."""
+    found, code = _ask(options, instance)
+    if options.json:
+        return code
+    rows = []
+    idle = 0
+    for name, one in found.items():
+        for s in sorted(one.sessions, key=lambda s: (s.state == "idle", -s.seconds)):
+            if s.state == "idle" and not everything:
+                idle += 1
+                continue
+            doing = s.doing if len(s.doing) <= _WIDTH else s.doing[: _WIDTH - 1] + "…"
+            rows.append((name, s.id, s.app, s.database, s.client, s.state, span(s.seconds), doing))
+    if rows:
+        head = ("INSTANCE", "ID", "APP", "DATABASE", "CLIENT", "STATE", "FOR", "WHAT")
+        for line in table(head, rows):
+            say(line)
+    else:
+        say("nothing runs")
+    if idle:
+        tell(f"{idle} idle; --all shows them")
+    return code
+
+
+@click.command()
+@click.argument("instance", required=False)
+@common
+def connections(options: Options, instance: str | None) -> int:
+    """Show who holds how many connections, and what to change."""
+    from mngdb.facts.sessions import advice, holders
+
+    found, code = _ask(options, instance, summary=True)
+    if options.json:
+        return code
+    rows = []
+    for name, one in found.items():
+        rows += [
+            (
+                name,
+                holder.app or "-",
+                f"{holder.count} of {one.limit}",
+                str(holder.idle),
+                span(holder.longest) if holder.idle else "-",
+                ", ".join(holder.clients[:3]) + (" …" if len(holder.clients) > 3 else ""),
+            )
+            for holder in holders(one)
+        ]
+    for line in table(("INSTANCE", "APP", "HOLDS", "IDLE", "LONGEST", "FROM"), rows):
+        say(line)
+    for name, one in found.items():
+        for text in advice(one):
+            say(click.style(f"{name}: {text}", fg="yellow"))
+    return code
+
+
+def _ask(
+    options: Options, instance: str | None, summary: bool = False
+) -> tuple[dict[str, Sessions], int]:
+    """The sessions by instance, and the exit code: 3 when a server could not be asked."""
+    from dataclasses import asdict
+
+    from mngdb.facts.sessions import advice, holders
+    from mngdb.ops.sessions import sessions as look
+
+    context = options.context()
+    results = look(context, instance)
+    found = {name: result.get() for name, result in results.items() if result.error is None}
+    errors = {name: r.error.message for name, r in results.items() if r.error is not None}
+    if options.json:
+        shown: list[dict[str, Any]] = []
+        for name, one in found.items():
+            more: dict[str, Any] = (
+                {
+                    "limit": one.limit,
+                    "in_use": len(one.sessions),
+                    "holders": [asdict(holder) for holder in holders(one)],
+                    "advice": advice(one),
+                }
+                if summary
+                else one.as_json()
+            )
+            shown.append({"instance": name, **more})
+        shown += [{"instance": name, "error": message} for name, message in errors.items()]
+        say_json({"stack": context.stack.name, "instances": shown})
+    for name, message in errors.items():
+        tell(f"{name}: {message}")
+    return found, 3 if errors else 0

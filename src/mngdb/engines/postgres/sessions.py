@@ -1,0 +1,28 @@
+"""Who is connected to PostgreSQL."""
+
+from __future__ import annotations
+
+from mngdb.engines.postgres.client import Session
+from mngdb.engines.postgres.locks import hidden
+from mngdb.facts.sessions import OneSession, Sessions
+
+_QUERY = """
+SELECT pid::text, coalesce(usename, ''), coalesce(datname, ''),
+       concat_ws(' ', host(client_addr), nullif(application_name, '')),
+       CASE WHEN wait_event_type = 'Lock' THEN 'waiting' ELSE coalesce(state, '') END,
+       extract(epoch FROM clock_timestamp() - coalesce(state_change, backend_start))::float8, query
+FROM pg_stat_activity
+WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY state_change
+"""
+
+
+def look(session: Session) -> Sessions:
+    """Every client's session but our own."""
+    ((limit,),) = session.rows("SELECT current_setting('max_connections')::int")
+    return Sessions(
+        limit,
+        tuple(
+            OneSession(pid, app, database, client, state, max(0.0, seconds), hidden(query or ""))
+            for pid, app, database, client, state, seconds, query in session.rows(_QUERY)
+        ),
+    )

@@ -1,0 +1,100 @@
+"""Who is connected, and what follows from that."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+#: A login holds too much from here on: of the limit, and how many of its sessions are idle.
+_NEAR = 0.8
+_IDLE_SHARE = 0.8
+_IDLE_MANY = 10
+#: Seconds after which an open, idle transaction is forgotten rather than slow.
+_FORGOTTEN = 60.0
+
+
+@dataclass(frozen=True)
+class OneSession:
+    """A connection. `seconds`: since its state began."""
+
+    id: str
+    app: str
+    """The login."""
+    database: str
+    client: str
+    """Where it comes from, and what it calls itself."""
+    state: str
+    """active, idle, idle in transaction, waiting, subscribed."""
+    seconds: float
+    doing: str
+    """What it runs, or ran last, without values that could be secret."""
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """All connections to one server, and how many it takes."""
+
+    limit: int
+    sessions: tuple[OneSession, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """As `sessions --json` shows it."""
+        return {"limit": self.limit, "sessions": [asdict(one) for one in self.sessions]}
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The connections of one login."""
+
+    app: str
+    count: int
+    idle: int
+    forgotten: int
+    """Idle in an open transaction for a minute or more."""
+    longest: float
+    """Seconds that the longest idle one has been so."""
+    clients: tuple[str, ...]
+
+
+def holders(found: Sessions) -> list[Holder]:
+    """Logins by how many connections they hold, the most first."""
+    groups: dict[str, list[OneSession]] = defaultdict(list)
+    for one in found.sessions:
+        groups[one.app].append(one)
+    made = [_holder(app, group) for app, group in groups.items()]
+    return sorted(made, key=lambda holder: -holder.count)
+
+
+def _holder(app: str, group: Sequence[OneSession]) -> Holder:
+    idle = [one.seconds for one in group if one.state.startswith("idle")]
+    forgotten = [s for s in group if "transaction" in s.state and s.seconds >= _FORGOTTEN]
+    clients = sorted({one.client for one in group if one.client})
+    return Holder(app, len(group), len(idle), len(forgotten), max(idle, default=0), tuple(clients))
+
+
+def advice(found: Sessions) -> list[str]:
+    """What to change, the most pressing first; empty when all is well."""
+    said = []
+    total = len(found.sessions)
+    everyone = holders(found)
+    if found.limit and total >= _NEAR * found.limit and everyone:
+        most = everyone[0]
+        said.append(
+            f"{total} of {found.limit} connections are in use, {most.count} of them by "
+            f"{most.app}: new ones will be refused"
+        )
+    for one in everyone:
+        mostly_idle = one.idle >= _IDLE_MANY and one.idle >= _IDLE_SHARE * one.count
+        if mostly_idle and one.count >= 0.25 * found.limit:
+            said.append(
+                f"{one.app} holds {one.count} connections, {one.idle} of them idle: it leaks them "
+                "or its pool is too large; close what is opened, or make the pool smaller"
+            )
+        if one.forgotten:
+            said.append(
+                f"{one.app} has {one.forgotten} open transactions that do nothing for a minute or "
+                "more: they hold locks and keep vacuum from cleaning"
+            )
+    return said

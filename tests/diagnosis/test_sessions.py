@@ -1,0 +1,139 @@
+"""Sessions of the three engines, and a leak of connections staged in each."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import psycopg
+import pymongo
+import pytest
+import redis
+
+from mngdb.facts.sessions import OneSession, Sessions, advice
+from tests.conftest import Cli
+from tests.live import faults
+from tests.live.clients import brought_up
+
+pytestmark = pytest.mark.live
+
+FILE = """
+postgres: {port: PORT1, max_connections: 40}
+redis: {port: PORT2, max_clients: 40}
+mongodb: {port: PORT3, max_connections: 60}
+apps: {shop: {postgres: shop, redis: "shop:*", mongodb: shop}, other: {postgres: other}}
+"""
+ENGINES = ("postgres", "redis", "mongodb")
+stack = brought_up(FILE)
+
+
+@pytest.fixture
+def resources() -> Iterator[ExitStack]:
+    with ExitStack() as found:
+        yield found
+
+
+def leak(cli: Cli, engine: str, resources: ExitStack, count: int) -> None:
+    """Open connections that nobody uses."""
+    env = cli.env_of("shop")
+    for _ in range(count):
+        if engine == "postgres":
+            connection: Any = psycopg.connect(env["POSTGRES_URL"], autocommit=True)
+            connection.execute("SELECT 'my-secret-value'")
+        elif engine == "redis":
+            connection = redis.Redis.from_url(env["REDIS_URL"], single_connection_client=True)
+            connection.ping()
+        else:
+            connection = pymongo.MongoClient(env["MONGO_URI"], appname="leaky", maxPoolSize=1)
+            connection["shop"].command("ping")
+        resources.callback(connection.close)
+
+
+def of(cli: Cli, command: str, engine: str, *options: str) -> dict[str, Any]:
+    (one,) = cli.json(command, engine, *options)["instances"]
+    assert isinstance(one, dict)
+    return one
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_apps_connections_are_counted_as_its_own(
+    stack: Cli, engine: str, resources: ExitStack
+) -> None:
+    leak(stack, engine, resources, 3)
+    found = of(stack, "sessions", engine)
+    mine = [one for one in found["sessions"] if one["app"] == "shop"]
+    # pymongo watches the server over connections of its own
+    assert len(mine) >= 3 if engine == "mongodb" else len(mine) == 3
+    assert found["limit"] >= 40
+    assert all(one["client"].startswith("127.0.0.1") for one in mine)
+
+
+@pytest.mark.parametrize("engine", ["postgres", "redis"])
+def test_a_leak_is_named_with_its_app(stack: Cli, engine: str, resources: ExitStack) -> None:
+    assert of(stack, "connections", engine)["advice"] == []
+    leak(stack, engine, resources, 32)
+    if engine == "redis":
+        time.sleep(2.1)  # Redis calls a client idle after a second
+    found = of(stack, "connections", engine)
+    (shop,) = [one for one in found["holders"] if one["app"] == "shop"]
+    assert shop["count"] == 32
+    first, *rest = found["advice"]
+    assert "of 40 connections are in use" in first
+    assert any("shop holds 32 connections" in text for text in rest)
+    text = stack.ok("connections", engine)
+    assert "32 of 40" in text
+
+
+def test_a_leak_of_mongodb_is_named_with_its_app(stack: Cli, resources: ExitStack) -> None:
+    leak(stack, "mongodb", resources, 16)
+    found = of(stack, "connections", "mongodb")
+    (shop,) = [one for one in found["holders"] if one["app"] == "shop"]
+    assert shop["count"] >= 16
+    assert any("shop holds" in text for text in found["advice"])
+    assert "leaky" in " ".join(shop["clients"])
+
+
+def test_what_runs_is_shown_without_its_values(stack: Cli, resources: ExitStack) -> None:
+    url = stack.env_of("shop")["POSTGRES_URL"]
+    connection = psycopg.connect(url)
+    resources.callback(connection.close)
+    thread = threading.Thread(target=connection.execute, args=("SELECT pg_sleep(3)",))
+    thread.start()
+    try:
+        for _ in range(20):
+            active = [o for o in of(stack, "sessions", "postgres")["sessions"]
+                      if o["state"] == "active"]  # fmt: skip
+            if active:
+                break
+    finally:
+        thread.join()
+    assert active[0]["doing"] == "SELECT pg_sleep(3)"
+    leak(stack, "mongodb", resources, 1)
+    assert "my-secret-value" not in stack.ok("sessions", "mongodb", "--all")
+
+
+def test_a_server_that_is_down_is_said_and_the_others_are_shown(stack: Cli) -> None:
+
+    pid = faults.pid(stack, "mng-redis")
+    os.kill(pid, signal.SIGKILL)
+    try:
+        done = stack.run("--json", "sessions")
+        assert done.returncode == 3
+        by_name = {one["instance"]: one for one in json.loads(done.stdout)["instances"]}
+        assert "nothing listens" in by_name["redis"]["error"]
+        assert "sessions" in by_name["postgres"]
+    finally:
+        stack.ok("up")
+
+
+def test_forgotten_transactions_are_told() -> None:
+    one = OneSession("1", "shop", "shop", "", "idle in transaction", 120, "UPDATE stock")
+    (said,) = advice(Sessions(100, (one,)))
+    assert "open transactions that do nothing" in said
+    assert advice(Sessions(100, ())) == []
