@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("check", "Prove the production guide, line by line, on the live servers."),
     "sessions": ("sessions", "Show who is connected and what runs now."),
     "connections": ("sessions", "Show who holds how many connections, and what to change."),
+    "slow": ("slow", "Rank what takes the servers' time, and say why."),
     "locks": ("locks", "Show who blocks whom in PostgreSQL, and end a session."),
     "secret": ("use", "Put a secret into the vault."),
     "alerts": ("alerts", "Show what is wrong right now, and tell a channel."),

@@ -1,0 +1,74 @@
+"""slow: what takes the servers' time."""
+
+from __future__ import annotations
+
+import click
+
+from mngdb.cli.common import Options, common, say, say_json, table, tell
+
+_WIDTH = 70
+
+
+def _duration(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    from mngdb.spec.units import parse_duration
+
+    if value is None:
+        return None
+    try:
+        return parse_duration(value).total_seconds()
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command()
+@click.argument("instance", required=False)
+@click.option("--most", default=20, type=click.IntRange(1, 500), help="How many. Default: 20.")
+@click.option(
+    "--since",
+    callback=_duration,
+    metavar="DURATION",
+    help="Only what was in the last 10m, 2h, …, where the server tells when it was.",
+)
+@common
+def slow(options: Options, instance: str | None, most: int, since: float | None) -> int:
+    """Rank what takes the servers' time, with the reason where a plan tells it."""
+    from mngdb.ops.slow import slow as look
+
+    context = options.context()
+    found = look(context, instance, most, since)
+    if options.json:
+        say_json(
+            {
+                "stack": context.stack.name,
+                "statements": [
+                    {"instance": name, **one.as_json()} for name, one in found.statements
+                ],
+                "notes": found.notes,
+                "errors": {name: error.message for name, error in found.errors.items()},
+            }
+        )
+    else:
+        rows = []
+        for name, one in found.statements:
+            text = one.text if len(one.text) <= _WIDTH else one.text[: _WIDTH - 1] + "…"
+            times = (_ms(one.total_ms), _ms(one.mean_ms), f"{one.calls:,}")
+            rows.append((name, one.app or "-", *times, text))
+        if rows:
+            head = ("INSTANCE", "APP", "TOTAL", "MEAN", "CALLS", "WHAT")
+            first, *lines = table(head, rows)
+            say(first)
+            for line, (_, one) in zip(lines, found.statements, strict=True):
+                say(line)
+                for why in one.why:
+                    say(click.style(f"    {why}", fg="yellow"))
+        else:
+            say("nothing was slow")
+        for name, note in found.notes.items():
+            tell(f"{name}: {note}")
+        for name, error in found.errors.items():
+            tell(f"{name}: {error.message}" + (f"; {error.hint}" if error.hint else ""))
+    return 3 if found.errors else 0
+
+
+def _ms(value: float) -> str:
+    return f"{value / 1000:,.1f} s" if value >= 1000 else f"{value:.1f} ms"

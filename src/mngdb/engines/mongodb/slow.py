@@ -1,0 +1,115 @@
+"""What took MongoDB long: system.profile, which holds what took longer than `slow`.
+
+https://www.mongodb.com/docs/manual/reference/database-profiler/
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mngdb.engines.mongodb.client import Document, Session
+from mngdb.facts.slow import Missing, Slow, Statement
+
+#: The newest entries of a database that are looked at: its profile is a capped collection.
+_ENTRIES = 5000
+_RANGES = frozenset({"$gt", "$gte", "$lt", "$lte", "$regex", "$ne", "$nin", "$exists"})
+
+
+def look(session: Session, databases: Iterable[str], since: float | None) -> Slow:
+    """Slow operations by their shape. `since` in seconds before now."""
+    query: Document = {"ns": {"$not": {"$regex": r"\.system\."}}}
+    if since:
+        query["ts"] = {"$gte": datetime.now(tz=UTC) - timedelta(seconds=since)}
+    found: list[Statement] = []
+    for database in databases:
+        groups: dict[tuple[str, str], list[Document]] = defaultdict(list)
+        profile = session.client[database]["system.profile"]
+        for entry in profile.find(query).sort("$natural", -1).limit(_ENTRIES):
+            app = str(entry.get("user", "")).partition("@")[0]
+            groups[app, _text(entry)].append(entry)
+        found += [_statement(database, app, text, g) for (app, text), g in groups.items()]
+    return Slow(tuple(found))
+
+
+def _statement(database: str, app: str, text: str, group: list[Document]) -> Statement:
+    times = [float(entry["millis"]) for entry in group]
+    worst = max(group, key=lambda entry: entry["millis"])
+    why, missing = _why(database, worst)
+    returned = sum(int(entry.get("nreturned", 0)) for entry in group) / len(group)
+    total = sum(times)
+    return Statement(
+        database, app, text, len(group), total, total / len(group), max(times), returned,
+        tuple(why), tuple(missing),
+    )  # fmt: skip
+
+
+def _why(database: str, entry: Mapping[str, Any]) -> tuple[list[str], list[Missing]]:
+    said, missing = [], []
+    examined, returned = int(entry.get("docsExamined", 0)), int(entry.get("nreturned", 0))
+    collection = str(entry["ns"]).partition(".")[2]
+    fields = wanted(entry)
+    if "COLLSCAN" in str(entry.get("planSummary", "")):
+        where = f" to find {', '.join(fields)}" if fields else ""
+        said.append(f"reads all of {collection} ({examined:,} documents for {returned}){where}")
+        if fields:
+            missing.append(Missing(database, collection, fields, examined))
+    elif examined > 1000 and examined > 20 * max(1, returned):
+        said.append(f"its index leaves {examined:,} documents to read for {returned}")
+        if fields:
+            missing.append(Missing(database, collection, fields, examined))
+    if entry.get("hasSortStage"):
+        said.append("sorts in memory: no index has that order")
+    if entry.get("usedDisk"):
+        said.append("spills to disk")
+    return said, missing
+
+
+def wanted(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """The fields of the index that would serve it: equality, then sort, then range."""
+    condition, order = _parts(entry)
+    equal = [f for f, v in condition.items() if f[0] != "$" and not _is_range(v)]
+    ranges = [f for f, v in condition.items() if f[0] != "$" and _is_range(v)]
+    return tuple(dict.fromkeys([*equal, *order, *ranges]))
+
+
+def _is_range(value: object) -> bool:
+    return isinstance(value, Mapping) and any(key in _RANGES for key in value)
+
+
+def _parts(entry: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The condition and the order of an operation."""
+    command = entry.get("command", {})
+    condition, order = command.get("filter") or command.get("q") or {}, command.get("sort") or {}
+    if entry.get("op") in {"update", "remove"} and "q" in command:
+        condition = command["q"]
+    for stage in command.get("pipeline", ()):
+        condition = condition or stage.get("$match", {})
+        order = order or stage.get("$sort", {})
+    return condition, order
+
+
+def _text(entry: Mapping[str, Any]) -> str:
+    """The operation without its values."""
+    condition, order = _parts(entry)
+    collection = str(entry["ns"]).partition(".")[2]
+    command = entry.get("command", {})
+    name = str(entry["op"]) if entry["op"] in {"update", "remove", "insert"} else ""
+    name = name or next(iter(command), str(entry["op"]))
+    text = f"{collection}.{name}({_shape(condition)})"
+    return text + (f".sort({', '.join(f'{k}: {v}' for k, v in order.items())})" if order else "")
+
+
+def _shape(condition: object) -> str:
+    if isinstance(condition, Mapping):
+        inner = ", ".join(
+            f"{key}: {_shape(value)}" if isinstance(value, Mapping | list) else f"{key}: ?"
+            for key, value in condition.items()
+        )
+        return f"{{{inner}}}"
+    if isinstance(condition, list):
+        kinds = dict.fromkeys(_shape(one) if isinstance(one, Mapping) else "?" for one in condition)
+        return f"[{', '.join(kinds)}]"
+    return "?"

@@ -1,0 +1,75 @@
+"""What held Redis up: https://redis.io/docs/latest/commands/slowlog-get/"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from mngdb.engines.redis.client import Session
+from mngdb.facts.slow import Slow, Statement
+
+#: Parts of a key that tell one from the next: numbers, hex of six and more, UUIDs.
+_VARYING = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{6,}|\d+", re.I)
+#: Commands whose first argument is no key.
+_KEYLESS = frozenset(
+    {"EVAL", "EVALSHA", "FCALL", "SCAN", "KEYS", "FLUSHALL", "FLUSHDB", "CONFIG", "INFO", "DEBUG"}
+)
+#: Why a command takes long, by its documentation's time complexity.
+_WHY = {
+    "KEYS": "walks over every key of the server: SCAN does it piece by piece",
+    "FLUSHALL": "frees everything at once: FLUSHALL ASYNC",
+    "FLUSHDB": "frees everything at once: FLUSHDB ASYNC",
+    "DEL": "frees a large value at once: UNLINK",
+    "HGETALL": "returns the whole hash: HMGET or HSCAN",
+    "HKEYS": "returns the whole hash: HSCAN",
+    "HVALS": "returns the whole hash: HSCAN",
+    "SMEMBERS": "returns the whole set: SSCAN",
+    "SUNION": "reads whole sets",
+    "SINTER": "reads whole sets",
+    "SDIFF": "reads whole sets",
+    "LRANGE": "returns a long part of a list: shorter ranges",
+    "ZRANGE": "returns a long part of a sorted set: shorter ranges, LIMIT",
+    "SORT": "sorts on each call: a sorted set keeps order",
+    "EVAL": "a script runs while everybody waits: less work in each call",
+    "EVALSHA": "a script runs while everybody waits: less work in each call",
+    "FCALL": "a function runs while everybody waits: less work in each call",
+}
+
+
+def look(session: Session, patterns: Mapping[str, tuple[str, ...]], since: float | None) -> Slow:
+    """The slow log, by command and kind of key. `patterns`: app to its key patterns; `since` in
+    seconds before now."""
+    entries = session.ask("SLOWLOG", "GET", "-1")
+    oldest = time.time() - since if since else 0.0
+    groups: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for _, at, micros, words, *_ in entries:
+        if at >= oldest:
+            groups[_shape([str(word) for word in words], patterns)].append(micros / 1000)
+    found = tuple(_statement(key, times) for key, times in groups.items())
+    kept = session.ask("CONFIG", "GET", "slowlog-max-len")
+    limit = int(kept[1]) if kept else 0
+    note = f"of the last {len(entries)} entries of the slow log" if len(entries) >= limit else ""
+    return Slow(found, note)
+
+
+def _shape(words: list[str], patterns: Mapping[str, tuple[str, ...]]) -> tuple[str, str]:
+    """App and command with the kind of its key; values stay away."""
+    name = words[0].upper()
+    key = words[1] if len(words) > 1 and name not in _KEYLESS else ""
+    if name in {"EVAL", "EVALSHA", "FCALL"} and len(words) > 3 and words[2] != "0":
+        key = words[3]
+    owner = next((a for a, ps in patterns.items() if any(fnmatchcase(key, p) for p in ps)), "")
+    return (owner if key else ""), f"{name} {_VARYING.sub('*', key)}".strip()
+
+
+def _statement(key: tuple[str, str], times: list[Any]) -> Statement:
+    app, text = key
+    why = _WHY.get(text.split(" ", 1)[0])
+    total = sum(times)
+    return Statement(
+        "", app, text, len(times), total, total / len(times), max(times), 0, (why,) if why else ()
+    )
