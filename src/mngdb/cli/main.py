@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sessions": ("sessions", "Show who is connected and what runs now."),
     "connections": ("sessions", "Show who holds how many connections, and what to change."),
     "slow": ("slow", "Rank what takes the servers' time, and say why."),
+    "indexes": ("indexes", "Show unused, duplicate and missing indexes, and what to run."),
     "locks": ("locks", "Show who blocks whom in PostgreSQL, and end a session."),
     "secret": ("use", "Put a secret into the vault."),
     "alerts": ("alerts", "Show what is wrong right now, and tell a channel."),

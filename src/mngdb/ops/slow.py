@@ -29,7 +29,9 @@ def slow(context: Context, instance: str | None, most: int, since: float | None)
     """The `most` expensive statements; `since`, in seconds before now, where the server tells
     when something was."""
     chosen = ask.chosen(context, instance, _ALL)
-    results = ask.each(context, chosen, lambda session, asked: _of(context, session, asked, since))
+    results = ask.each(
+        context, chosen, lambda session, asked: of_instance(context, session, asked, since)
+    )
     found: list[tuple[str, Statement]] = []
     notes, errors = {}, {}
     for name, result in results.items():
@@ -48,7 +50,8 @@ def slow(context: Context, instance: str | None, most: int, since: float | None)
 _EXPLAINED = 20
 
 
-def _of(context: Context, session: Any, asked: Asked, since: float | None) -> Slow:
+def of_instance(context: Context, session: Any, asked: Asked, since: float | None) -> Slow:
+    """The statements of one server, on its session."""
     grants = asked.instance.grants
     if asked.instance.engine == "postgres":
         from mngdb.engines.postgres import slow as postgres

@@ -1,0 +1,49 @@
+"""indexes: unused, duplicate, invalid, missing."""
+
+from __future__ import annotations
+
+import click
+
+from mngdb.cli.common import Options, common, say, say_json, tell
+
+_COLOURS = {"missing": "yellow", "invalid": "red", "duplicate": "cyan", "unused": "cyan"}
+
+
+@click.command()
+@click.argument("instance", required=False)
+@common
+def indexes(options: Options, instance: str | None) -> int:
+    """Show indexes that are missing, invalid, duplicate or unused, with the statement to run.
+
+    Changes nothing.
+    """
+    from mngdb.ops.indexes import indexes as look
+
+    context = options.context()
+    results = look(context, instance)
+    errors = {name: r.error for name, r in results.items() if r.error is not None}
+    found = {name: r.get() for name, r in results.items() if r.error is None}
+    if options.json:
+        say_json(
+            {
+                "stack": context.stack.name,
+                "instances": [
+                    {"instance": name, "indexes": [one.as_json() for one in advice]}
+                    for name, advice in found.items()
+                ],
+                "errors": {name: error.message for name, error in errors.items()},
+            }
+        )
+        return 3 if errors else 0
+    for name, advice in found.items():
+        if not advice:
+            say(f"{name}: every index is used, none is missing")
+        for one in advice:
+            kind = click.style(one.kind, fg=_COLOURS[one.kind])
+            size = f"{one.size >> 20} MB" if one.size >> 20 else f"{one.size >> 10} kB"
+            say(f"{name}: {kind} {one.database} {one.table} ({one.index}), {size}: {one.reason}")
+            say(f"    {one.statement}")
+            say(click.style(f"    cost: {one.cost}", dim=True))
+    for name, error in errors.items():
+        tell(f"{name}: {error.message}")
+    return 3 if errors else 0

@@ -1,0 +1,94 @@
+"""Unused, duplicate and missing indexes of MongoDB: $indexStats, and what the profiler saw.
+
+The question that Atlas's Performance Advisor answers:
+https://www.mongodb.com/docs/manual/reference/operator/aggregation/indexStats/
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from mngdb.engines.mongodb.client import Document, Session
+from mngdb.facts.indexes import IndexAdvice
+from mngdb.facts.slow import Missing
+
+#: What makes an index more than a way to find things: it must not go for being unused.
+_RULES = ("unique", "expireAfterSeconds")
+_SAME = ("partialFilterExpression", "sparse", "collation", "unique", "expireAfterSeconds")
+#: Bytes of an entry for each field, about.
+_ENTRY = 24
+
+
+def look(
+    session: Session, databases: Iterable[str], missing: Iterable[Missing]
+) -> list[IndexAdvice]:
+    """What to do about the indexes of these databases; `missing` is what slow operations lack."""
+    wanted = list(missing)
+    found: list[IndexAdvice] = []
+    for name in databases:
+        database = session.client[name]
+        there: dict[str, list[list[str]]] = {}
+        for collection in database.list_collection_names(filter={"type": "collection"}):
+            if collection.startswith("system."):
+                continue
+            stats = list(database[collection].aggregate([{"$indexStats": {}}]))
+            sizes = database.command("collStats", collection)["indexSizes"]
+            there[collection] = [list(one["key"]) for one in stats]
+            found += _of_collection(name, collection, stats, sizes)
+        for one in wanted:
+            prefix = list(one.columns)
+            known = there.get(one.table, [])
+            if one.database == name and not any(k[: len(prefix)] == prefix for k in known):
+                found.append(_missing(one))
+    return list(dict.fromkeys(found))
+
+
+def _of_collection(
+    database: str, collection: str, stats: list[Document], sizes: Document
+) -> list[IndexAdvice]:
+    found = []
+    for one in stats:
+        name, spec = one["name"], one["spec"]
+        if name == "_id_":
+            continue
+        other = next((o for o in stats if o is not one and _serves(o, one)), None)
+        drop = f"db.getSiblingDB({json.dumps(database)})[{json.dumps(collection)}].dropIndex("
+        statement = f"{drop}{json.dumps(name)})"
+        size = int(sizes.get(name, 0))
+        uses = int(one["accesses"]["ops"])
+        if other is not None:
+            reason = f"{other['name']} begins with the same fields"
+            said = (reason, statement, "none: the other one serves")
+            found.append(IndexAdvice("duplicate", database, collection, name, size, *said))
+        elif uses == 0 and not any(rule in spec for rule in _RULES):
+            since = f"{one['accesses']['since']:%Y-%m-%d %H:%M}"
+            said = (f"not used since {since} UTC", statement, "none now; hideIndex tries it first")
+            found.append(IndexAdvice("unused", database, collection, name, size, *said))
+    return found
+
+
+def _serves(other: Document, one: Document) -> bool:
+    """Whether `other` makes `one` superfluous: all its fields first, in order and direction."""
+    mine, theirs = list(one["key"].items()), list(other["key"].items())
+    if any(other["spec"].get(k) != one["spec"].get(k) for k in _SAME):
+        return False
+    return len(theirs) > len(mine) and theirs[: len(mine)] == mine
+
+
+def _missing(one: Missing) -> IndexAdvice:
+    keys: dict[str, Any] = dict.fromkeys(one.columns, 1)
+    size = int(one.rows * _ENTRY * len(one.columns))
+    where = f"db.getSiblingDB({json.dumps(one.database)})[{json.dumps(one.table)}]"
+    return IndexAdvice(
+        "missing",
+        one.database,
+        one.table,
+        ", ".join(one.columns),
+        size,
+        f"an operation reads {one.rows:,.0f} documents to find these",
+        f"{where}.createIndex({json.dumps(keys)})",
+        f"about {max(1, size >> 20)} MB, and work on each write; better in mngdb.yaml: "
+        f"indexes: {{{one.table}: [{{keys: {json.dumps(keys)}}}]}}",
+    )

@@ -1,0 +1,149 @@
+"""Unused, duplicate, invalid and missing indexes of PostgreSQL.
+
+https://www.postgresql.org/docs/current/monitoring-stats.html (pg_stat_all_indexes)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from mngdb.engines.postgres.client import Session, rows
+from mngdb.facts.indexes import IndexAdvice
+from mngdb.facts.slow import Missing
+
+#: Smaller than this an index is not worth a thought.
+_SMALL = 64 << 10
+#: A b-tree's entry takes about so many bytes beside its columns.
+_ENTRY = 16
+_INDEXES = """
+SELECT quote_ident(n.nspname) || '.' || quote_ident(t.relname), i.relname, pg_relation_size(i.oid),
+       coalesce(u.idx_scan, 0), x.indisunique, x.indisvalid,
+       EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.oid),
+       string_to_array(x.indkey::text, ' '), string_to_array(x.indclass::text, ' '),
+       coalesce(pg_get_expr(x.indpred, x.indrelid), ''),
+       coalesce(pg_get_expr(x.indexprs, x.indrelid), ''), m.amname, x.indnkeyatts,
+       quote_ident(n.nspname) || '.' || quote_ident(i.relname), x.indcollation::text,
+       x.indoption::text
+FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
+     JOIN pg_namespace n ON n.oid = t.relnamespace JOIN pg_am m ON m.oid = i.relam
+     LEFT JOIN pg_stat_all_indexes u ON u.indexrelid = i.oid
+WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast'
+ORDER BY 1, 2 LIMIT 20000
+"""
+_SINCE = """
+SELECT to_char(coalesce(stats_reset, pg_postmaster_start_time()) AT TIME ZONE 'UTC', 'YYYY-MM-DD')
+FROM pg_stat_database WHERE datname = current_database()
+"""
+_COLUMNS = """
+SELECT a.attname, coalesce(nullif(s.avg_width, 0), 8) FROM pg_attribute a
+     LEFT JOIN pg_stats s ON s.schemaname || '.' || s.tablename = %s AND s.attname = a.attname
+WHERE a.attrelid = %s::regclass AND a.attname = ANY(%s)
+"""
+
+
+class _Index:
+    """A row of `_INDEXES`."""
+
+    def __init__(self, row: tuple[Any, ...]) -> None:
+        (self.table, self.name, self.size, self.scans, self.unique, self.valid, self.constraint,
+         self.columns, self.classes, self.predicate, self.expressions, self.method, self.keys,
+         self.quoted, self.collations, self.options) = row  # fmt: skip
+
+    def same(self, other: _Index) -> bool:
+        """Whether the other finds exactly the same rows the same way."""
+        return (
+            self.table == other.table
+            and self.method == other.method
+            and (self.predicate, self.expressions) == (other.predicate, other.expressions)
+            and (self.columns, self.classes) == (other.columns, other.classes)
+            and (self.collations, self.options) == (other.collations, other.options)
+            and self.keys == other.keys
+        )
+
+    def begins(self, other: _Index) -> bool:
+        """Whether the other b-tree begins with all of this one's columns."""
+        mine = self.columns[: self.keys]
+        return (
+            self.table == other.table
+            and self.method == other.method == "btree"
+            and not (self.predicate or other.predicate or self.expressions or other.expressions)
+            and len(other.columns[: other.keys]) > len(mine) == len(self.columns)
+            and other.columns[: len(mine)] == mine
+            and other.classes[: len(mine)] == self.classes[: len(mine)]
+        )
+
+
+def look(
+    session: Session, databases: Iterable[str], missing: Iterable[Missing]
+) -> list[IndexAdvice]:
+    """What to do about the indexes of these databases; `missing` is what slow statements lack."""
+    wanted = list(missing)
+    found: list[IndexAdvice] = []
+    for database in databases:
+        with session.inside(database) as connection:
+            found += _existing(connection, database)
+            found += _missing(connection, [one for one in wanted if one.database == database])
+    return found
+
+
+def _existing(connection: psycopg.Connection[Any], database: str) -> list[IndexAdvice]:
+    indexes = [_Index(row) for row in rows(connection, _INDEXES)]
+    ((since,),) = rows(connection, _SINCE)
+    found = []
+    gone: set[str] = set()
+    for one in indexes:
+        other = next(
+            (o for o in indexes if o is not one and o.quoted not in gone and _serves(o, one)), None
+        )
+        drop = f"DROP INDEX CONCURRENTLY {one.quoted}"
+        if not one.valid:
+            reason = "its building did not end: it costs on each write and serves nobody"
+            said = (reason, f"REINDEX INDEX CONCURRENTLY {one.quoted}", "reads the table twice")
+            found.append(IndexAdvice("invalid", database, one.table, one.name, one.size, *said))
+        elif other is not None:
+            gone.add(one.quoted)
+            does = "is the same" if one.same(other) else "begins with the same columns"
+            said = (f"{other.name} {does}", drop, "none: the other one serves")
+            found.append(IndexAdvice("duplicate", database, one.table, one.name, one.size, *said))
+        elif not (one.scans or one.unique or one.constraint) and one.size >= _SMALL:
+            reason = f"no scan since {since}; also none on a replica?"
+            said = (reason, drop, "none now; making it again reads the table twice")
+            found.append(IndexAdvice("unused", database, one.table, one.name, one.size, *said))
+    return found
+
+
+def _serves(other: _Index, one: _Index) -> bool:
+    """Whether `other` makes `one` superfluous: a rule that is more than speed stays."""
+    if one.unique or one.constraint or not other.valid:
+        return one.same(other) and other.unique and not one.constraint and other.valid
+    return one.same(other) or one.begins(other)
+
+
+def _missing(connection: psycopg.Connection[Any], wanted: Iterable[Missing]) -> list[IndexAdvice]:
+    found: dict[tuple[str, tuple[str, ...]], IndexAdvice] = {}
+    for one in wanted:
+        if (one.table, one.columns) in found:
+            continue
+        widths = dict(rows(connection, _COLUMNS, one.table, one.table, list(one.columns)))
+        columns = [column for column in one.columns if column in widths]
+        if not columns:
+            continue
+        size = int(one.rows * (_ENTRY + sum(widths.values())))
+        text = _statement(connection, one.table, columns)
+        found[one.table, one.columns] = IndexAdvice(
+            "missing", one.database, one.table, ", ".join(columns), size,
+            f"a statement reads all {one.rows:,.0f} rows to find these", text,
+            f"about {max(1, size >> 20)} MB, and work on each write",
+        )  # fmt: skip
+    return list(found.values())
+
+
+def _statement(connection: psycopg.Connection[Any], table: str, columns: list[str]) -> str:
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    schema, _, name = table.partition(".")
+    query = sql.SQL("CREATE INDEX CONCURRENTLY ON {} ({})")
+    return query.format(sql.Identifier(schema, name), names).as_string(connection)

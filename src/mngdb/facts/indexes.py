@@ -1,0 +1,30 @@
+"""Indexes that cost without use, and those that are missing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Kind = Literal["unused", "duplicate", "invalid", "missing"]
+ORDER: tuple[Kind, ...] = ("missing", "invalid", "duplicate", "unused")
+
+
+@dataclass(frozen=True)
+class IndexAdvice:
+    """One thing to do about one index. `size` in bytes: what it takes, or would take."""
+
+    kind: Kind
+    database: str
+    table: str
+    index: str
+    """Its name; of a missing one, its columns."""
+    size: int
+    reason: str
+    statement: str
+    """What to run."""
+    cost: str
+    """What that takes."""
+
+    def as_json(self) -> dict[str, Any]:
+        """As `indexes --json` shows it."""
+        return asdict(self)

@@ -1,0 +1,31 @@
+"""`indexes`: which cost without use, and which are missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mngdb.facts.indexes import ORDER, IndexAdvice
+from mngdb.model import Asked
+from mngdb.ops import ask, slow, workers
+from mngdb.ops.context import Context
+
+
+def indexes(context: Context, instance: str | None) -> dict[str, workers.Result[list[IndexAdvice]]]:
+    """Instance to what to do about its indexes, the missing ones first."""
+    chosen = ask.chosen(context, instance, ["postgres", "mongodb"])
+
+    def question(session: Any, asked: Asked) -> list[IndexAdvice]:
+        databases = sorted({g.database for g in asked.instance.grants.values()})  # type: ignore[union-attr]
+        slow_ones = slow.of_instance(context, session, asked, None).statements
+        missing = [lack for one in slow_ones for lack in one.missing]
+        if asked.instance.engine == "postgres":
+            from mngdb.engines.postgres import index_use as postgres
+
+            found = postgres.look(session, databases, missing)
+        else:
+            from mngdb.engines.mongodb import index_use as mongodb
+
+            found = mongodb.look(session, databases, missing)
+        return sorted(found, key=lambda one: (ORDER.index(one.kind), -one.size))
+
+    return ask.each(context, chosen, question)

@@ -1,0 +1,119 @@
+"""Indexes that nobody uses, that are there twice, that are broken, and that are missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pymongo
+import pytest
+
+from tests.conftest import Cli
+from tests.live.clients import brought_up
+
+pytestmark = pytest.mark.live
+
+FILE = """
+postgres: {port: PORT1}
+mongodb: {port: PORT2, slow: 1ms}
+apps: {shop: {postgres: shop, mongodb: shop}}
+"""
+ROWS = 30_000
+stack = brought_up(FILE)
+
+
+@pytest.fixture(scope="module")
+def staged(stack: Cli) -> Cli:
+    env = stack.env_of("shop")
+    with psycopg.connect(env["POSTGRES_URL"], autocommit=True) as pg:
+        pg.execute(
+            "CREATE TABLE item (id int PRIMARY KEY, owner int, kind int, price int, "
+            "code text UNIQUE)"
+        )
+        pg.execute(
+            "INSERT INTO item SELECT g, g % 500, g % 9, g, g::text FROM "
+            f"generate_series(1, {ROWS}) g"
+        )
+        pg.execute("CREATE INDEX twin ON item (id)")
+        pg.execute("CREATE INDEX by_kind ON item (kind)")
+        pg.execute("CREATE INDEX by_kind_owner ON item (kind, owner)")
+        pg.execute("CREATE INDEX some_kinds ON item (kind) WHERE owner > 400")
+        pg.execute('CREATE INDEX "odd ""name" ON item ((owner * 2))')
+        pg.execute("ANALYZE item")
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            pg.execute("CREATE UNIQUE INDEX CONCURRENTLY broken ON item (kind)")
+        for owner in range(20):
+            pg.execute("SELECT * FROM item WHERE price = %s", [owner])
+    with pymongo.MongoClient[dict[str, Any]](env["MONGO_URI"]) as mongo:
+        orders = mongo["shop"]["orders"]
+        orders.insert_many({"user": n % 100, "at": n, "until": n} for n in range(ROWS))
+        orders.create_index([("at", 1)])
+        orders.create_index([("at", 1), ("user", -1)])
+        orders.create_index([("until", 1)], unique=True)
+        orders.create_index([("never", 1)])
+        list(orders.find({"at": 5, "user": 7}))
+        list(orders.find({"user": 7, "until": {"$gt": 3}}).sort("at", 1))
+    return stack
+
+
+def of(cli: Cli, engine: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """Kind and index to the advice."""
+    (one,) = cli.json("indexes", engine)["instances"]
+    return {(a["kind"], a["index"]): a for a in one["indexes"]}
+
+
+def test_postgres(staged: Cli) -> None:
+    found = of(staged, "postgres")
+    assert set(found) == {
+        ("missing", "price"),
+        ("invalid", "broken"),
+        ("duplicate", "twin"),
+        ("duplicate", "by_kind"),
+        ("unused", "by_kind_owner"),
+        ("unused", 'odd "name'),
+        *({("unused", "some_kinds")} & set(found)),
+    }
+    assert found["duplicate", "twin"]["reason"] == "item_pkey is the same"
+    assert "by_kind_owner begins" in found["duplicate", "by_kind"]["reason"]
+    assert "reads all 30,000 rows" in found["missing", "price"]["reason"]
+
+
+def test_every_statement_runs_and_then_nothing_is_left(staged: Cli) -> None:
+    env = staged.env_of("shop")
+    with psycopg.connect(env["POSTGRES_URL"], autocommit=True) as pg:
+        for (kind, _), one in of(staged, "postgres").items():
+            # a unique index over values that are not cannot be mended, only dropped
+            text = "DROP INDEX broken" if kind == "invalid" else one["statement"]
+            pg.execute(text)
+        pg.execute("SELECT * FROM item WHERE price = 1")
+    left = {kind for kind, _ in of(staged, "postgres")}
+    assert left <= {"unused"}
+
+
+def test_mongodb(staged: Cli) -> None:
+    found = of(staged, "mongodb")
+    assert set(found) == {
+        ("missing", "user, at, until"),
+        ("duplicate", "at_1"),
+        ("unused", "never_1"),
+    }
+    missing = found["missing", "user, at, until"]
+    assert missing["statement"] == (
+        'db.getSiblingDB("shop")["orders"].createIndex({"user": 1, "at": 1, "until": 1})'
+    )
+    assert "until_1" not in {index for _, index in found}
+
+
+def test_a_made_index_is_no_longer_missing(staged: Cli) -> None:
+    with pymongo.MongoClient[dict[str, Any]](staged.env_of("shop")["MONGO_URI"]) as mongo:
+        mongo["shop"]["orders"].create_index([("user", 1), ("at", 1), ("until", 1)])
+    assert ("missing", "user, at, until") not in of(staged, "mongodb")
+    text = staged.ok("indexes")
+    assert "dropIndex" in text
+
+
+def test_redis_has_none(staged: Cli, cli: Cli) -> None:
+    cli.write("redis: {port: PORT1}\n")
+    done = cli.run("indexes")
+    assert done.returncode == 2
+    assert "no instance of postgres, mongodb" in done.stderr
