@@ -94,3 +94,12 @@ def span(seconds: float) -> str:
         if seconds >= size:
             return f"{int(seconds // size)}{letter}"
     return f"{int(max(0, seconds))}s"
+
+
+def size(count: int) -> str:
+    """Bytes as people say them."""
+    for unit, letters in ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")):
+        if count >= unit:
+            digits = 1 if count < 10 * unit else 0
+            return f"{count / unit:.{digits}f} {letters}"
+    return f"{count} B"

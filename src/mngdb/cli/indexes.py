@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, tell
+from mngdb.cli.common import Options, common, say, say_json, size, tell
 
 _COLOURS = {"missing": "yellow", "invalid": "red", "duplicate": "cyan", "unused": "cyan"}
 
@@ -40,8 +40,8 @@ def indexes(options: Options, instance: str | None) -> int:
             say(f"{name}: every index is used, none is missing")
         for one in advice:
             kind = click.style(one.kind, fg=_COLOURS[one.kind])
-            size = f"{one.size >> 20} MB" if one.size >> 20 else f"{one.size >> 10} kB"
-            say(f"{name}: {kind} {one.database} {one.table} ({one.index}), {size}: {one.reason}")
+            where = f"{one.database} {one.table} ({one.index}), {size(one.size)}"
+            say(f"{name}: {kind} {where}: {one.reason}")
             say(f"    {one.statement}")
             say(click.style(f"    cost: {one.cost}", dim=True))
     for name, error in errors.items():

@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "connections": ("sessions", "Show who holds how many connections, and what to change."),
     "slow": ("slow", "Rank what takes the servers' time, and say why."),
     "indexes": ("indexes", "Show unused, duplicate and missing indexes, and what to run."),
+    "bloat": ("bloat", "Show space that is taken and holds nothing."),
     "locks": ("locks", "Show who blocks whom in PostgreSQL, and end a session."),
     "secret": ("use", "Put a secret into the vault."),
     "alerts": ("alerts", "Show what is wrong right now, and tell a channel."),

@@ -1,0 +1,56 @@
+"""bloat: space that is taken and holds nothing."""
+
+from __future__ import annotations
+
+import click
+
+from mngdb.cli.common import Options, common, say, say_json, size, table, tell
+
+
+@click.command()
+@click.argument("instance", required=False)
+@common
+def bloat(options: Options, instance: str | None) -> int:
+    """Show tables and collections with wasted space, why it is not cleaned, and what to run.
+
+    Changes nothing. The wasted space of PostgreSQL's tables is estimated from its statistics.
+    """
+    from mngdb.ops.bloat import bloat as look
+
+    context = options.context()
+    results = look(context, instance)
+    errors = {name: r.error for name, r in results.items() if r.error is not None}
+    found = {name: r.get() for name, r in results.items() if r.error is None}
+    if options.json:
+        say_json(
+            {
+                "stack": context.stack.name,
+                "instances": [
+                    {"instance": name, "objects": [one.as_json() for one in listed]}
+                    for name, listed in found.items()
+                ],
+                "errors": {name: error.message for name, error in errors.items()},
+            }
+        )
+        return 3 if errors else 0
+    pairs = [(name, one) for name, listed in found.items() for one in listed]
+    if pairs:
+        head = ("INSTANCE", "DATABASE", "NAME", "SIZE", "WASTED", "DEAD ROWS")
+        rows = [
+            (name, one.database, one.name, size(one.size), size(one.wasted), f"{one.dead:,}")
+            for name, one in pairs
+        ]
+        first, *lines = table(head, rows)
+        say(first)
+        for line, (_, one) in zip(lines, pairs, strict=True):
+            say(line)
+            say(
+                click.style(
+                    f"    {one.reason + ': ' if one.reason else ''}{one.statement}", dim=True
+                )
+            )
+    else:
+        say("nothing is bloated")
+    for name, error in errors.items():
+        tell(f"{name}: {error.message}")
+    return 3 if errors else 0

@@ -1,0 +1,84 @@
+"""Dead rows and empty space in PostgreSQL, estimated from its statistics, and what keeps it.
+
+https://www.postgresql.org/docs/current/routine-vacuuming.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mngdb.engines.postgres.client import Session, rows
+from mngdb.facts.bloat import Bloat
+
+#: Less than this wasted is not worth a lock.
+_SMALL = 1 << 20
+#: Columns' average width and 24 bytes of header and 4 of line pointer for each row, on pages of
+#: 8192 bytes that are filled to the fill factor. Without statistics a table is left out.
+_TABLES = """
+WITH width AS (
+  SELECT starelid, sum((1 - stanullfrac) * stawidth) AS bytes FROM pg_statistic GROUP BY 1
+)
+SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), pg_relation_size(c.oid),
+       greatest(0, pg_relation_size(c.oid) - ceil(
+         greatest(c.reltuples, 0) * (w.bytes + 28) / (8168 * coalesce((
+           SELECT option_value::float / 100 FROM pg_options_to_table(c.reloptions)
+           WHERE option_name = 'fillfactor'), 1))) * 8192)::int8,
+       coalesce(s.n_dead_tup, 0), coalesce(s.last_autovacuum, s.last_vacuum) IS NULL,
+       coalesce(c.reloptions::text ~ 'autovacuum_enabled=(off|false|no|0)', false)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     JOIN width w ON w.starelid = c.oid LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
+WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+  AND n.nspname !~ '^pg_toast'
+ORDER BY 3 DESC LIMIT 1000
+"""
+#: What keeps dead rows from being cleaned: the oldest snapshot anybody still holds.
+_HOLD = """
+SELECT * FROM (
+  SELECT format('the open transaction of %s (pid %s, %s)', usename, pid, state), age(backend_xmin)
+  FROM pg_stat_activity WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid()
+  UNION ALL
+  SELECT format('the replication slot %s', slot_name), age(coalesce(xmin, catalog_xmin))
+  FROM pg_replication_slots WHERE coalesce(xmin, catalog_xmin) IS NOT NULL
+  UNION ALL
+  SELECT format('the prepared transaction %s', gid), age(transaction) FROM pg_prepared_xacts
+) x ORDER BY 2 DESC LIMIT 1
+"""
+
+
+def look(session: Session, databases: Iterable[str]) -> list[Bloat]:
+    """Tables with wasted space or dead rows, the most first."""
+    held = session.rows(_HOLD)
+    holder = f"{held[0][0]} holds them" if held else ""
+    found: list[Bloat] = []
+    for database in databases:
+        with session.inside(database) as connection:
+            for name, size, wasted, dead, never, off in rows(connection, _TABLES):
+                if wasted < _SMALL and dead < 10_000:
+                    continue
+                found.append(
+                    Bloat(
+                        database,
+                        name,
+                        "table",
+                        size,
+                        wasted,
+                        dead,
+                        _reason(dead, never, off, holder),
+                        _statement(name, size, wasted, dead),
+                    )
+                )
+    return sorted(found, key=lambda one: -one.wasted)
+
+
+def _reason(dead: int, never: bool, off: bool, holder: str) -> str:
+    if off:
+        return "autovacuum is switched off for this table"
+    if dead >= 10_000 and holder:
+        return holder
+    return "it was never vacuumed" if never and dead else ""
+
+
+def _statement(name: str, size: int, wasted: int, dead: int) -> str:
+    if wasted > size // 2:
+        return f"VACUUM FULL {name} (locks it; pg_repack does not)"
+    return f"VACUUM (ANALYZE) {name}" if dead else f"VACUUM {name}"

@@ -1,0 +1,28 @@
+"""Space that is taken and holds nothing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Bloat:
+    """A table, an index or a collection. Sizes in bytes; `wasted` is an estimate."""
+
+    database: str
+    name: str
+    kind: str
+    """table, index, collection."""
+    size: int
+    wasted: int
+    dead: int
+    """Rows that are dead and not yet cleaned."""
+    reason: str
+    """Why it is not cleaned; empty when it is."""
+    statement: str
+    """What gives the space back."""
+
+    def as_json(self) -> dict[str, Any]:
+        """As `bloat --json` shows it."""
+        return asdict(self)

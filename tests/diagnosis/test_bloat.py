@@ -1,0 +1,80 @@
+"""Dead rows that somebody holds, space that nobody gives back."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import psycopg
+import pymongo
+import pytest
+
+from tests.conftest import Cli
+from tests.live.clients import brought_up
+
+pytestmark = pytest.mark.live
+
+FILE = """
+postgres: {port: PORT1}
+mongodb: {port: PORT2}
+apps: {shop: {postgres: shop, mongodb: shop}}
+"""
+ROWS = 60_000
+stack = brought_up(FILE)
+
+
+def of(cli: Cli, engine: str) -> dict[str, dict[str, Any]]:
+    (one,) = cli.json("bloat", engine)["instances"]
+    return {found["name"]: found for found in one["objects"]}
+
+
+def test_postgres(stack: Cli) -> None:
+    assert of(stack, "postgres") == {}
+    url = stack.env_of("shop")["POSTGRES_URL"]
+    with psycopg.connect(url, autocommit=True) as pg, psycopg.connect(url) as holder:
+        for name in ("tidy", "held"):
+            pg.execute(f"CREATE TABLE {name} (id int, note text)")  # type: ignore[arg-type]
+            pg.execute(
+                f"INSERT INTO {name} SELECT g, repeat('x', 100) FROM "  # type: ignore[arg-type]
+                f"generate_series(1, {ROWS}) g"
+            )
+        pg.execute("ALTER TABLE held SET (autovacuum_enabled = off)")
+        pg.execute("VACUUM ANALYZE tidy")
+        pg.execute("ANALYZE held")
+        holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        holder.execute("SELECT 1")
+        pg.execute("DELETE FROM held WHERE id % 10 > 0")
+        pg.execute("VACUUM ANALYZE held")
+        pg.execute("SELECT pg_stat_force_next_flush()")
+        found = of(stack, "postgres")
+        assert set(found) == {"public.held"}
+        held = found["public.held"]
+        assert held["dead"] == pytest.approx(ROWS * 0.9, rel=0.05)
+        assert held["reason"] == "autovacuum is switched off for this table"
+        pg.execute("ALTER TABLE held RESET (autovacuum_enabled)")
+        assert "the open transaction of shop" in of(stack, "postgres")["public.held"]["reason"]
+        holder.rollback()
+        pg.execute("VACUUM ANALYZE held")
+        pg.execute("SELECT pg_stat_force_next_flush()")
+        held = of(stack, "postgres")["public.held"]
+        size = held["size"]
+        assert held["wasted"] == pytest.approx(size * 0.9, rel=0.1)
+        assert held["statement"].startswith("VACUUM FULL public.held")
+        assert "VACUUM FULL" in stack.ok("bloat")
+        pg.execute("VACUUM FULL held")
+        pg.execute("ANALYZE held")
+        assert of(stack, "postgres") == {}
+
+
+def test_mongodb(stack: Cli) -> None:
+    with pymongo.MongoClient[dict[str, Any]](stack.env_of("shop")["MONGO_URI"]) as mongo:
+        orders = mongo["shop"]["orders"]
+        orders.insert_many({"n": n, "note": os.urandom(200)} for n in range(ROWS))
+        with pymongo.MongoClient(stack.ok("url", "mongodb").strip()) as admin:
+            admin.admin.command("fsync")
+            orders.delete_many({"n": {"$mod": [10, 1]}})
+            orders.delete_many({"n": {"$gt": 100}})
+            admin.admin.command("fsync")
+    found = of(stack, "mongodb")
+    assert found["orders"]["wasted"] > 1 << 20
+    assert found["orders"]["statement"] == 'db.getSiblingDB("shop").runCommand({compact: "orders"})'
