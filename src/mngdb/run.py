@@ -5,10 +5,12 @@ Secrets reach a child by standard input, its environment or a file of mode 0600.
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
 from mngdb.errors import MngdbError
 
@@ -104,6 +106,23 @@ def spawn(
             group=account.gid if account else None,
             extra_groups=[] if account else None,
         )
+
+
+@contextlib.contextmanager
+def reading(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Iterator[IO[bytes]]:
+    """Standard output of a program, as it comes. Leaving ends the program, also half-way."""
+    with subprocess.Popen(
+        list(argv),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=cwd,
+        env=dict(env),
+    ) as child:
+        try:
+            yield cast(IO[bytes], child.stdout)
+        finally:
+            child.kill()
 
 
 def last_line(text: str) -> str:

@@ -9,10 +9,16 @@ from mngdb.spec.load import load
 from tests.conftest import Cli
 
 
-def findings(cli: Cli, *only: str) -> dict[str, Finding]:
-    """Id to finding, of a stack with one instance."""
+def opened(cli: Cli) -> Context:
+    """The stack."""
     environ = cli.environ()
-    context = Context(load([cli.folder / "mngdb.yaml"], environ), environ)
+    return Context(load([cli.folder / "mngdb.yaml"], environ), environ)
+
+
+def findings(cli: Cli, *only: str) -> dict[str, Finding]:
+    """Id to finding, of a stack with one instance; without `only` those of its engines."""
+    context = opened(cli)
+    only = only or tuple(f"{engine}.*" for engine in context.stack.by_engine)
     return {one.id: one for one in check(context, only).findings}
 
 

@@ -7,7 +7,13 @@ from typing import Any
 
 from mngdb.findings import Check
 
-_MODULES = {"redis": "mngdb.checks.redis"}
+_MODULES = {
+    "redis": "mngdb.checks.redis",
+    "host": "mngdb.checks.host",
+    "secrets": "mngdb.checks.secrets",
+}
+#: What is judged around the servers, not on a connection to one.
+AROUND = ("host", "secrets")
 
 
 def of(engine: str) -> tuple[Check[Any], ...]:

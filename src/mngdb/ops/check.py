@@ -11,8 +11,8 @@ from typing import Any
 from mngdb.checks import registry
 from mngdb.errors import MngdbError, UsageError
 from mngdb.findings import SEVERITIES, Check, Finding, Judgement, Severity, Verdict
-from mngdb.model import Asked
 from mngdb.ops import workers
+from mngdb.ops.check_around import around
 from mngdb.ops.context import Context
 from mngdb.spec.baseline import Accepted
 from mngdb.spec.problems import near
@@ -61,14 +61,20 @@ def check(
     Raises UsageError for a pattern or a control that no check has.
     """
     wanted = _chooser(only, least, controls)
-    asked = context.all_asked(find=False)
+    known = registry.by_engine()
+    chosen = {
+        engine: [one for one in known.get(engine, ()) if wanted(one)]
+        for engine in context.stack.by_engine
+    }
 
     def job(instance: Instance, _: workers.Emit) -> tuple[Finding, ...]:
-        checks = [one for one in registry.of(instance.engine) if wanted(one)]
-        return _of_instance(context, asked[instance.name], checks)
+        return _of_instance(context, instance, chosen[instance.engine])
 
-    results = workers.each(context.stack, job, lambda _: None)
-    findings = [one for result in results.values() for one in result.get()]
+    findings: list[Finding] = []
+    if any(chosen.values()):
+        results = workers.each(context.stack, job, lambda _: None)
+        findings += (one for result in results.values() for one in result.get())
+    findings += around(context, wanted)
     return _with_baseline(findings, accepted)
 
 
@@ -122,11 +128,14 @@ def _under(source: str, control: str) -> bool:
 
 
 def _of_instance(
-    context: Context, asked: Asked, checks: Sequence[Check[Any]]
+    context: Context, instance: Instance, checks: Sequence[Check[Any]]
 ) -> tuple[Finding, ...]:
-    instance = asked.instance
+    if not checks:
+        return ()
     engine = context.engine(instance)
     try:
+        # a secret that cannot be used is a finding of its own, and the rest is judged
+        asked = context.asked(instance, invent=True, find=False)
         access = context.admin(asked)
         with context.reach(instance), engine.connect(access) as session:
             facts = engine.inspect(session, asked)

@@ -9,15 +9,20 @@ from mngdb.targets.local.layout import prepare_state
 from mngdb.vaults import usable
 
 
-def put(context: Context, name: str, value: str) -> str:
-    """Keep a secret that the stack needs; returns where. Raises UsageError, SecretError."""
-    known = [
+def needed(context: Context) -> list[str]:
+    """Names of all the secrets that the stack needs."""
+    found = [
         secret_name(instance, login)
         for instance in context.stack.instances.values()
         for login in context.logins(instance)
     ]
     channels = context.stack.source.alerts.channels.items()
-    known += [secret_of(name) for name, channel in channels if channel.needs_secret]
+    return found + [secret_of(name) for name, channel in channels if channel.needs_secret]
+
+
+def put(context: Context, name: str, value: str) -> str:
+    """Keep a secret that the stack needs; returns where. Raises UsageError, SecretError."""
+    known = needed(context)
     if name not in known:
         raise UsageError(f"the stack needs no secret {name!r}", f"it needs: {', '.join(known)}")
     prepare_state(context.stack.state)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import errno
 import os
 import pwd
 import re
+import resource
 import shutil
 import socket
 from collections.abc import Iterator
@@ -16,6 +19,8 @@ from mngdb.run import Account, run
 
 #: Limits above this mean "none" (cgroup v1 writes a number near 2^63).
 _NO_LIMIT = 1 << 60
+OPEN_FILES = 64_000
+_PR_SET_THP_DISABLE = 41
 
 
 def memory() -> int:
@@ -52,6 +57,20 @@ def _limits() -> Iterator[int]:
                 yield int(limit)
             if group == base:
                 break
+
+
+def lift_limits(*, huge_pages: bool) -> None:
+    """What a server that we start next gets from us: files enough (MongoDB's manual: 64000), no
+    core dump, which would hold its secrets, and huge pages unasked only where they do no harm."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < OPEN_FILES and os.geteuid() == 0:
+        # a container's root may not, and then has to do with what there is
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, OPEN_FILES))
+            hard = OPEN_FILES
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, OPEN_FILES)), hard))
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_THP_DISABLE, int(not huge_pages), 0, 0, 0)
 
 
 def account(wanted: str | None) -> Account | None:

@@ -1,0 +1,88 @@
+"""What is looked at on the machine that servers run on, for the checks `host.*`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mngdb.findings import Seen
+from mngdb.spec.base import EngineName
+
+
+@dataclass(frozen=True)
+class Process:
+    """A server's process, as the kernel has it."""
+
+    uid: int
+    """Whose rights it has (the effective user id)."""
+    capabilities: int
+    """Rights of root that it has all the same, as bits."""
+    open_files: int
+    processes: int
+    """Its account's, its control group's included."""
+    core: int
+    """Bytes that a core dump may have."""
+    huge_pages: bool
+    """Whether the kernel may give it transparent huge pages unasked."""
+    swapped: int
+    """Bytes in swap, its children's included."""
+    oom_adjustment: int
+    """Above 0 the kernel kills it before others when memory runs out."""
+    listening: tuple[str, ...]
+    """Addresses that it takes TCP connections at."""
+    replaced: str
+    """The program that it runs, if that is no longer the file of its name; else empty."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A data folder and the file system that it lies on. Shares are of 0 to 1."""
+
+    path: str
+    uid: int
+    mode: int
+    filesystem: str
+    free: float
+    free_bytes: int
+    inodes_free: float | None
+    """None: this file system makes inodes as they are needed."""
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """One server of ours."""
+
+    engine: EngineName
+    version: str
+    uid: int
+    """The account that servers of this stack run as."""
+    process: Seen[Process]
+    data: Seen[Folder]
+    open_to_others: Seen[tuple[str, ...]]
+    """Its files and folders that other accounts may look into."""
+    bind: tuple[str, ...]
+    """Addresses that the file names."""
+    clients: int
+    """Clients that the file lets in at the same time."""
+    backlog: int
+    """Connections that it lets wait."""
+    somaxconn: int
+
+
+@dataclass(frozen=True)
+class MachineFacts:
+    """The machine, and what the stack's servers ask of it. Bytes."""
+
+    memory: int
+    """What there is for us: the machine's, or the tightest limit of a control group."""
+    swap: int
+    available: int
+    """What is free now, or becomes free when it is needed."""
+    overcommit: int
+    """vm.overcommit_memory."""
+    commit_left: int
+    """What may still be promised in mode 2."""
+    asked: Mapping[str, int]
+    """Instance to the memory that the file gives it."""
+    forking: Mapping[str, int]
+    """As `asked`, of those that save by forking: Redis."""

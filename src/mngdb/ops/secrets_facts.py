@@ -1,0 +1,129 @@
+"""Looks at a stack's secrets, and at all the places where they should not be."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from mngdb.errors import UnobservableError
+from mngdb.facts.secrets import Dotenv, Git, SecretsFacts
+from mngdb.findings import Seen, see
+from mngdb.ops.context import Context
+from mngdb.ops.secrets import needed
+from mngdb.vaults import inspect, leaks
+from mngdb.vaults.files import FilesVault
+from mngdb.vaults.git import repository
+
+#: What is written beside the file and read by other tools.
+_BESIDE = (
+    *("*compose*.y*ml", "mngdb*.y*ml", "Dockerfile*", "Makefile", "justfile", "*.sh", "scripts/*"),
+    *(".gitlab-ci.y*ml", ".github/workflows/*.y*ml", ".circleci/*.y*ml", "Jenkinsfile"),
+    *("*-pipelines.y*ml", ".env.example", ".env.sample", ".env.template", ".env.dist", "*.md"),
+)
+
+
+def secrets_facts(context: Context) -> SecretsFacts:
+    """Everything that the checks of secrets judge."""
+    stack, vault = context.stack, context.vault
+    names = needed(context)
+    kept = inspect.kept(vault, names)
+    needles = leaks.Needles.of(kept.secrets)
+    folder = vault.folder if isinstance(vault, FilesVault) else None
+    running = leaks.in_processes(needles)
+    return SecretsFacts(
+        in_files=folder is not None,
+        secrets=kept.secrets,
+        missing=tuple(kept.missing),
+        unusable=tuple(kept.unusable),
+        ages=kept.ages,
+        open_folders=tuple(inspect.open_to_others(filter(None, [stack.state, folder]))),
+        open_files=tuple(
+            inspect.open_to_others(folder / name for name in names) if folder else ()
+        ),
+        unused=tuple(inspect.strangers(folder, names) if folder else ()),
+        git=see(lambda: _git(context, folder, needles)),
+        beside=see(lambda: _search(needles, _beside(context))),
+        arguments=Seen(running.arguments),
+        environments=Seen(running.environments),
+        logs=see(lambda: _search(needles, _logs(context))),
+        dotenv=tuple(_dotenv(stack.folder)),
+        keys=_keys(context),
+        certificates=see(lambda: _certificates(context)),
+        programs=running.looked,
+    )  # fmt: skip
+
+
+def _search(needles: leaks.Needles, files: Iterator[Path]) -> tuple[str, ...]:
+    try:
+        return leaks.in_files(needles, files)
+    except OSError as error:
+        raise UnobservableError(f"{error.filename}: {error.strerror}") from None
+
+
+def _beside(context: Context) -> Iterator[Path]:
+    found = {path.resolve() for path in context.stack.files}
+    for pattern in _BESIDE:
+        found |= {path.resolve() for path in context.stack.folder.glob(pattern)}
+    yield from sorted(found)
+
+
+def _logs(context: Context) -> Iterator[Path]:
+    state = context.stack.state
+    yield from sorted([*state.glob("*.log*"), *state.glob("agent/*.log*")])
+    for note in context.local.units():
+        yield from sorted(context.local.layout.unit(note.unit).root.glob("*.log*"))
+
+
+def _git(context: Context, folder: Path | None, needles: leaks.Needles) -> Git | None:
+    found = repository(context.stack.folder)
+    if found is None:
+        return None
+    private = [context.stack.state / "secrets", *([folder] if folder else [])]
+    dotenv = [context.stack.folder / one.name for one in _dotenv(context.stack.folder)]
+    # a pattern may ignore a folder's files and not the folder
+    probes = [*(path / "x" for path in dict.fromkeys(private)), *dotenv]
+    return Git(
+        open=tuple(_short(path, context) for path in found.not_ignored(probes)),
+        tracked=tuple(found.tracked([context.stack.state, *private, *dotenv])),
+        committed=see(lambda: tuple(found.committed())),
+        values=see(lambda: tuple(found.holding(needles))),
+    )
+
+
+def _short(path: Path, context: Context) -> str:
+    shown, folder = path.parent if path.name == "x" else path, context.stack.folder
+    return str(shown.relative_to(folder) if shown.is_relative_to(folder) else shown)
+
+
+def _dotenv(folder: Path) -> Iterator[Dotenv]:
+    for path in sorted(folder.glob(".env*")):
+        if path.suffix in {".example", ".sample", ".template", ".dist"} or not path.is_file():
+            continue
+        yield Dotenv(path.name, stat.S_IMODE(path.stat().st_mode))
+
+
+def _encrypted(context: Context) -> list[Path]:
+    """Where the certificates of the stack's servers lie."""
+    return [
+        context.local.layout.unit(one.unit).conf
+        for one in context.stack.instances.values()
+        if one.tls and one.target.local
+    ]
+
+
+def _keys(context: Context) -> tuple[str, ...] | None:
+    folders = _encrypted(context)
+    if not folders:
+        return None
+    files = [folder / name for folder in folders for name in ("tls.key", "tls.pem")]
+    authority = context.stack.state / "tls/ca.key"
+    return tuple(inspect.open_to_others([authority, *files], context.local.layout.uid))
+
+
+def _certificates(context: Context) -> dict[str, float]:
+    folders = _encrypted(context)
+    if not folders:
+        return {}
+    files = [context.stack.state / "tls/ca.crt", *(folder / "tls.crt" for folder in folders)]
+    return dict(inspect.days_left(path for path in files if path.exists()))

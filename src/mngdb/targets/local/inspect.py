@@ -1,0 +1,228 @@
+"""Fills in `facts.host`: what the kernel says of our servers, and of the machine under them."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from mngdb.errors import UnobservableError
+from mngdb.facts.host import Folder, MachineFacts, Process, ServerFacts
+from mngdb.findings import see
+from mngdb.spec.mongodb import MongodbInstance
+from mngdb.spec.redis import RedisInstance
+from mngdb.spec.stack import Instance, Stack
+from mngdb.targets.local import machine
+from mngdb.targets.local.host import LocalHost
+
+_PROC = Path("/proc")
+_HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+_NO_LIMIT = 1 << 62
+#: What each server lets wait when the file says nothing (MongoDB: glibc's SOMAXCONN).
+_REDIS_BACKLOG, _MONGODB_BACKLOG = 511, 4096
+
+
+def server(host: LocalHost, instance: Instance) -> ServerFacts:
+    """Everything that is judged of one server. What cannot be seen is a reason, no error."""
+    folder = host.layout.unit(instance.unit)
+    folders = [folder.conf, folder.run, folder.sockets]
+    return ServerFacts(
+        engine=instance.engine,
+        version=instance.spec.version or "",
+        uid=host.layout.uid,
+        process=see(lambda: process(_pid(host, instance.unit))),
+        data=see(lambda: data_folder(folder.data)),
+        open_to_others=see(lambda: tuple(open_to_others(folders, [folder.log]))),
+        bind=tuple(instance.spec.bind),
+        clients=_clients(instance),
+        backlog=_backlog(instance),
+        somaxconn=int((_PROC / "sys/net/core/somaxconn").read_text()),
+    )
+
+
+def _pid(host: LocalHost, unit: str) -> int:
+    found = host.process(unit)
+    if found is None:
+        raise UnobservableError(f"{unit} does not run")
+    return found.pid
+
+
+def _clients(instance: Instance) -> int:
+    spec = instance.spec
+    if isinstance(spec, RedisInstance):
+        return spec.max_clients
+    return spec.max_connections
+
+
+def _backlog(instance: Instance) -> int:
+    spec = instance.spec
+    if isinstance(spec, RedisInstance):
+        return int(spec.settings.get("tcp-backlog", _REDIS_BACKLOG))
+    return _MONGODB_BACKLOG if isinstance(spec, MongodbInstance) else 2 * spec.max_connections
+
+
+def process(pid: int, proc: Path = _PROC) -> Process:
+    """What the kernel says of a process. Raises UnobservableError if it is gone, or not ours."""
+    own = proc / str(pid)
+    try:
+        status, limits = _status(own), _limits(own)
+        return Process(
+            uid=int(status["Uid"].split()[1]),
+            capabilities=int(status["CapEff"], 16),
+            open_files=limits["Max open files"],
+            processes=min(limits["Max processes"], *_pid_limits(own)),
+            core=limits["Max core file size"],
+            huge_pages=status.get("THP_enabled", "1") == "1" and _huge_pages_for_all(),
+            swapped=sum(_swapped(proc / str(one)) for one in [pid, *_children(own)]),
+            oom_adjustment=int((own / "oom_score_adj").read_text()),
+            listening=_listening(pid),
+            replaced=_replaced(own),
+        )
+    except (FileNotFoundError, ProcessLookupError):
+        raise UnobservableError(f"process {pid} has just ended") from None
+    except PermissionError:
+        raise UnobservableError(f"process {pid} is another account's: only root may look") from None
+
+
+def _status(own: Path) -> dict[str, str]:
+    lines = (line.split(":", 1) for line in (own / "status").read_text().splitlines())
+    return {name: value.strip() for name, value in lines}
+
+
+def _limits(own: Path) -> dict[str, int]:
+    """The limits in force (the soft ones)."""
+    found = re.findall(r"^(.+?) {2,}(\S+) +\S+", (own / "limits").read_text(), re.MULTILINE)
+    return {
+        name: _NO_LIMIT if value == "unlimited" else int(value)
+        for name, value in found
+        if value == "unlimited" or value.isdigit()
+    }
+
+
+def _pid_limits(own: Path) -> Iterator[int]:
+    """Limits of the control groups that it is in; those of a container's host are out of sight."""
+    yield _NO_LIMIT
+    root = Path("/sys/fs/cgroup")
+    for line in (own / "cgroup").read_text().splitlines():
+        number, controllers, path = line.split(":", 2)
+        if number != "0" and "pids" not in controllers.split(","):
+            continue
+        base = root if number == "0" else root / "pids"
+        folder = base / path.lstrip("/")
+        for group in [folder, *folder.parents]:
+            try:
+                limit = (group / "pids.max").read_text().strip()
+            except OSError:
+                limit = "max"
+            if limit.isdigit():
+                yield int(limit)
+            if group == base:
+                break
+
+
+def _huge_pages_for_all() -> bool:
+    try:
+        text = _HUGE_PAGES.read_text()
+    except FileNotFoundError:
+        return False  # a kernel without them
+    return "[always]" in text
+
+
+def _children(own: Path) -> list[int]:
+    return [int(pid) for tasks in own.glob("task/*/children") for pid in tasks.read_text().split()]
+
+
+def _swapped(own: Path) -> int:
+    try:
+        return int(_status(own).get("VmSwap", "0").split()[0]) << 10
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # a child that has just ended
+
+
+def _listening(pid: int) -> tuple[str, ...]:
+    import psutil  # only where it is needed: it takes 30 ms
+
+    try:
+        found = psutil.Process(pid).net_connections("tcp")
+    except psutil.NoSuchProcess:
+        raise ProcessLookupError from None
+    except psutil.AccessDenied:
+        raise PermissionError from None
+    return tuple(sorted({one.laddr.ip for one in found if one.status == psutil.CONN_LISTEN}))
+
+
+def _replaced(own: Path) -> str:
+    path = str((own / "exe").readlink())
+    return path.removesuffix(" (deleted)") if path.endswith(" (deleted)") else ""
+
+
+def data_folder(path: Path) -> Folder:
+    """A data folder and its file system. Raises UnobservableError."""
+    try:
+        found, room = path.stat(), os.statvfs(path)
+    except OSError as error:
+        raise UnobservableError(f"{path}: {error.strerror}") from None
+    return Folder(
+        path=str(path),
+        uid=found.st_uid,
+        mode=stat.S_IMODE(found.st_mode),
+        filesystem=_filesystem(path),
+        free=room.f_bavail / max(1, room.f_blocks - room.f_bfree + room.f_bavail),
+        free_bytes=room.f_bavail * room.f_frsize,
+        inodes_free=room.f_favail / room.f_files if room.f_files else None,
+    )
+
+
+def _filesystem(path: Path) -> str:
+    """The kind of the mount that a path lies on: the one mounted last at the longest prefix."""
+    real = path.resolve()
+    best, kind = -1, "unknown"
+    for line in (_PROC / "self/mountinfo").read_text(errors="surrogateescape").splitlines():
+        before, _, after = line.partition(" - ")
+        mounted = Path(re.sub(r"\\(\d{3})", lambda m: chr(int(m[1], 8)), before.split()[4]))
+        if real.is_relative_to(mounted) and len(mounted.parts) >= best:
+            best, kind = len(mounted.parts), after.split()[0]
+    return kind
+
+
+def open_to_others(folders: list[Path], files: list[Path]) -> Iterator[str]:
+    """Files (those in `folders` included) that others may read or write, and folders that others
+    may list or write to: passing through is what the servers' account needs."""
+    for folder in dict.fromkeys(folders):
+        if not folder.is_dir():
+            raise UnobservableError(f"{folder} is not there")
+        if folder.stat().st_mode & 0o066:
+            yield f"{folder} ({stat.S_IMODE(folder.stat().st_mode):o})"
+        files = [*files, *(path for path in sorted(folder.iterdir()) if path.is_file())]
+    for path in files:
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            continue  # gone in between, or never written
+        if mode & 0o077 and path.suffix != ".crt":
+            yield f"{path} ({stat.S_IMODE(mode):o})"
+
+
+def machine_facts(stack: Stack, proc: Path = _PROC) -> MachineFacts:
+    """The machine, and what the stack asks of it."""
+    text = (proc / "meminfo").read_text()
+    there = {k: int(v) << 10 for k, v in re.findall(r"^(\w+):\s+(\d+) kB", text, re.MULTILINE)}
+    memory = machine.memory()
+    asked = {
+        name: one.memory.of(memory) for name, one in stack.instances.items() if one.target.local
+    }
+    return MachineFacts(
+        memory=memory,
+        swap=there["SwapTotal"],
+        available=there["MemAvailable"],
+        overcommit=int((proc / "sys/vm/overcommit_memory").read_text()),
+        commit_left=there["CommitLimit"] - there["Committed_AS"],
+        asked=asked,
+        forking=_forking(stack, asked),
+    )
+
+
+def _forking(stack: Stack, asked: Mapping[str, int]) -> dict[str, int]:
+    return {n: size for n, size in asked.items() if stack.instances[n].engine == "redis"}

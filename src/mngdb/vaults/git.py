@@ -1,0 +1,138 @@
+"""What git knows of secrets: what it ignores, what it has, and what it ever had."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mngdb.errors import MngdbError, UnobservableError
+from mngdb.run import last_line, reading, run
+from mngdb.vaults.leaks import Needles
+
+_TIMEOUT = 30.0
+#: An object larger than this is no text that a person wrote.
+_MOST = 8 << 20
+#: Names that hold secrets wherever they stand; examples do not.
+SECRET_FILES = (
+    *(":(glob)**/.env", ":(glob)**/.env.*", ":(glob)**/*.env", ":(glob)**/.mngdb/**"),
+    *(":(glob)**/id_rsa", ":(glob)**/id_ed25519", ":(glob)**/.pgpass", ":(glob)**/tls.key"),
+    *(f":(glob,exclude)**/*.env*.{end}" for end in ("example", "sample", "template", "dist")),
+    *(f":(glob,exclude)**/.env.{end}" for end in ("example", "sample", "template", "dist")),
+)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository, and the folder in it that is looked at."""
+
+    top: Path
+    folder: Path
+
+    def _git(self, *words: str, stdin: str | None = None, good: tuple[int, ...] = (0,)) -> str:
+        done = run(
+            ["git", "-C", str(self.folder), *words],
+            timeout=_TIMEOUT,
+            env=_environ(),
+            stdin=stdin,
+            check=False,
+        )
+        if done.returncode not in good:
+            raise UnobservableError(f"git: {last_line(done.stderr)}")
+        return done.stdout
+
+    def not_ignored(self, paths: Sequence[Path]) -> list[Path]:
+        """Those of the paths inside the repository that git would take in."""
+        inside = [path for path in paths if path.resolve().is_relative_to(self.top)]
+        if not inside:
+            return []
+        told = "\0".join(str(path.resolve()) for path in inside) + "\0"
+        found = self._git("check-ignore", "--stdin", "-z", stdin=told, good=(0, 1)).split("\0")
+        return [path for path in inside if str(path.resolve()) not in found]
+
+    def tracked(self, paths: Sequence[Path]) -> list[str]:
+        """Files at or under the paths that the repository has now."""
+        inside = [str(path.resolve()) for path in paths if path.resolve().is_relative_to(self.top)]
+        if not inside:
+            return []
+        return _names(self._git("--literal-pathspecs", "ls-files", "-z", "--", *inside))
+
+    def committed(self, paths: Sequence[str] = ()) -> list[str]:
+        """Files of these names, and of all names that hold secrets, that any commit of any branch
+        added."""
+        told = self._git(
+            *("-c", "core.quotePath=false", "log", "--all", "--no-renames", "--format="),
+            *("--name-only", "--diff-filter=A", "-z", "-m", "--", *SECRET_FILES, *paths),
+        )
+        return sorted(set(_names(told)))
+
+    def holding(self, needles: Needles) -> list[str]:
+        """`NAME in FILE (COMMIT)` for every object of the repository that holds a secret, whether a
+        branch still leads to it or not. Raises UnobservableError when it takes too long."""
+        end = time.monotonic() + _TIMEOUT
+        found: list[str] = []
+        for kind, number, content in self._objects():
+            names = needles.find(content)
+            if names:
+                place = self._place(kind, number)
+                found += (f"{name} in {place}" for name in names)
+            if time.monotonic() > end:
+                raise UnobservableError(
+                    f"the history of {self.top} could not be searched in {_TIMEOUT:g} s"
+                )
+        return sorted(set(found))
+
+    def _objects(self) -> Iterator[tuple[str, str, bytes]]:
+        """Every object's kind, number and content: files, and the messages of commits."""
+        every = ("cat-file", "--batch-all-objects", "--batch", "--unordered", "--buffer")
+        argv = ["git", "-C", str(self.folder), *every]
+        with reading(argv, cwd=self.top, env=_environ()) as stream:
+            while line := stream.readline():
+                number, kind, size = line.decode().split()
+                left = int(size)
+                content = stream.read(min(left, _MOST))
+                left -= len(content)
+                while left > 0:
+                    left -= len(stream.read(min(left, 1 << 20)) or b"x" * left)
+                stream.read(1)
+                if kind != "tree":
+                    yield kind, number, content
+
+    def _place(self, kind: str, number: str) -> str:
+        if kind != "blob":
+            return f"the message of {kind} {number[:10]}"
+        told = self._git(
+            *("-c", "core.quotePath=false", "log", "--all", "--format=%h", "--name-only", "-1"),
+            *("--no-renames", f"--find-object={number}"),
+        ).split("\n")
+        lines = [line for line in told if line]
+        return f"{lines[1]} ({lines[0]})" if len(lines) > 1 else f"object {number[:10]}"
+
+
+def _names(told: str) -> list[str]:
+    return [name for name in told.split("\0") if name.strip("\n")]
+
+
+def _environ() -> dict[str, str]:
+    """Ours without what would lead git elsewhere, in a language that can be read."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return kept | {"LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+
+
+def repository(folder: Path) -> Repository | None:
+    """The repository that a folder lies in; None: in none. Raises UnobservableError."""
+    folder = folder.resolve()
+    marked = any((parent / ".git").exists() for parent in [folder, *folder.parents])
+    if not marked:
+        return None
+    if shutil.which("git") is None:
+        raise UnobservableError(f"{folder} is in a repository, and git is not installed")
+    try:
+        argv = ["git", "-C", str(folder), "rev-parse", "--show-toplevel"]
+        told = run(argv, timeout=_TIMEOUT, env=_environ())
+    except MngdbError as error:
+        raise UnobservableError(error.message) from None
+    return Repository(Path(told.stdout.rstrip("\n")), folder)
