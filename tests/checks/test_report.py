@@ -147,7 +147,7 @@ def test_checks_are_chosen_by_id_control_and_severity(stack: Cli) -> None:
         "redis.password-length",
     }
     assert ids("--control", "guide: Redis 4") < ids("--control", "guide")
-    assert stack.run("check", "--control", "B1").returncode == 2
+    assert stack.run("check", "--control", "B3").returncode == 2
     assert stack.run("check", "--only", "redis.foo").returncode == 2
 
 

@@ -9,6 +9,7 @@ from mngdb.findings import Check
 
 _MODULES = {
     "redis": "mngdb.checks.redis",
+    "mongodb": "mngdb.checks.mongodb",
     "host": "mngdb.checks.host",
     "secrets": "mngdb.checks.secrets",
 }

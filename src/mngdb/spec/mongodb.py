@@ -107,6 +107,9 @@ class MongodbInstance(BaseInstance):
     """Operations that take longer are profiled (slowms)."""
     oplog: Annotated[int, Field(ge=990, le=1_000_000)] = 990
     """Size of the oplog in MB: how far back a point in time can lie."""
+    javascript: bool = False
+    """Let clients' code run inside the server ($where, $function, mapReduce): MongoDB's security
+    checklist says to switch it off where no app needs it."""
     databases: dict[MongoDatabaseName, Database] = Field(default_factory=dict)
     """Database to its indexes. A database that only apps name need not stand here."""
 

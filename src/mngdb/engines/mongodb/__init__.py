@@ -14,6 +14,7 @@ from mngdb.spec.base import EngineName
 if TYPE_CHECKING:
     from mngdb.engines.mongodb.client import Session
     from mngdb.engines.mongodb.facts import Facts
+    from mngdb.facts.mongodb import MongodbFacts
     from mngdb.spec.mongodb import MongodbGrant
     from mngdb.spec.stack import Instance
 
@@ -91,6 +92,12 @@ class MongodbEngine:
         from mngdb.engines.mongodb import observe
 
         return observe.observe(session, asked)
+
+    def inspect(self, session: Session, asked: Asked) -> MongodbFacts:
+        """What the checks judge. Raises ConnectError when the connection is lost."""
+        from mngdb.engines.mongodb import inspect
+
+        return inspect.inspect(session, asked)
 
     def blank(self, asked: Asked) -> Facts:
         """The facts of a server that `render` has just made."""

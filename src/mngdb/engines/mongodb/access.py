@@ -81,7 +81,8 @@ def system(asked: Asked) -> Access:
 
 
 def external(asked: Asked, url: str) -> Access:
-    """The administrator of a server given by its URL. Raises UsageError and SecretError."""
+    """The administrator of a server given by its URL; one without a user is for looking at a server
+    that asks nobody for a login. Raises UsageError and SecretError."""
     where = f"{asked.instance.name}: the external url"
     match = _URL.fullmatch(url)
     if match is None:
@@ -92,13 +93,12 @@ def external(asked: Asked, url: str) -> Access:
     user, colon, _ = login.partition(":")
     if colon:
         raise UsageError(f"{where} holds a password", "keep it in the vault")
-    if not user:
-        raise UsageError(f"{where} names no user", "write mongodb://USER@HOST/…")
     options = dict(parse_qsl(query, keep_blank_values=True))
     srv = scheme == "mongodb+srv"
     tls = options.pop("tls", options.pop("ssl", "true" if srv else "false")).lower() == "true"
     ca = options.pop("tlsCAFile", None)
-    options.setdefault("authSource", unquote(path) or USERS_IN)
+    if user:
+        options.setdefault("authSource", unquote(path) or USERS_IN)
     host, port = hosts, DEFAULT_PORT
     if srv:
         options[SRV] = "true"
@@ -109,7 +109,7 @@ def external(asked: Asked, url: str) -> Access:
         host=host,
         port=port,
         user=unquote(user),
-        password=secret_of(asked, ADMIN),
+        password=secret_of(asked, ADMIN) if user else None,
         database=USERS_IN,
         tls=tls,
         ca=ca,
@@ -160,6 +160,7 @@ def url(access: Access) -> str:
     login = quote(access.user, safe="")
     if access.password is not None:
         login += ":" + quote(access.password.reveal(), safe="")
+    at = f"{login}@" if login else ""
     options = {key: value for key, value in access.options.items() if key != SRV}
     if access.tls:
         options["tls"] = "true"
@@ -170,7 +171,7 @@ def url(access: Access) -> str:
     order = ("authSource", "replicaSet", "retryWrites", "w")
     names = [k for k in order if k in options] + [k for k in options if k not in order]
     query = "&".join(f"{quote(k, safe='')}={quote(options[k], safe='')}" for k in names)
-    return f"{scheme}://{login}@{seeds(access)}/{quote(access.database, safe='')}?{query}"
+    return f"{scheme}://{at}{seeds(access)}/{quote(access.database, safe='')}?{query}"
 
 
 def env(access: Access, prefix: str) -> Mapping[str, str]:

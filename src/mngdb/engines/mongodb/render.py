@@ -55,6 +55,7 @@ def settings(asked: Asked) -> dict[str, str]:
         **_tls(asked, asked.site),
         "security.authorization": "enabled",
         "security.keyFile": f"{asked.site.conf}/keyfile",
+        "security.javascriptEnabled": text_of(spec.javascript),
         "replication.replSetName": asked.stack,
         OPLOG: str(spec.oplog),
         "operationProfiling.mode": "slowOp",

@@ -1,0 +1,239 @@
+"""How a MongoDB server fares right now, and how its queries find what they look for."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from mngdb.facts.mongodb import Collection, Index, MongodbFacts
+from mngdb.findings import Check, Judgement, judged, listed, no_matter
+
+_MB = 1 << 20
+#: Operations that may wait at one moment.
+_QUEUE = 10
+#: Atlas alerts from this ratio on: documents looked at for each one that was found.
+_TARGETING = 1000
+#: Documents looked at, and uses of a collection, below which a ratio says nothing.
+_ENOUGH = 100_000
+_USES = 1000
+#: mongodb.com: "reduce the number of indexes"; the server's own limit is 64.
+_INDEXES = 50
+
+
+def _cache(facts: MongodbFacts) -> tuple[int, int, int] | None:
+    """Its size, what is in it, and what of that is not written yet; in bytes."""
+    cache = facts.status.value.get("wiredTiger", {}).get("cache")
+    if cache is None:
+        return None
+    return (
+        int(cache["maximum bytes configured"]),
+        int(cache["bytes currently in the cache"]),
+        int(cache["tracked dirty bytes in the cache"]),
+    )
+
+
+def _cache_fits(facts: MongodbFacts) -> Judgement:
+    cache, memory = _cache(facts), facts.memory.value
+    if cache is None:
+        return no_matter("it has no WiredTiger cache")
+    share = cache[0] / memory
+    return judged(share <= 0.8, f"{share:.0%} of {memory // _MB} MB")
+
+
+def _cache_calm(facts: MongodbFacts) -> Judgement:
+    cache = _cache(facts)
+    if cache is None:
+        return no_matter("it has no WiredTiger cache")
+    most, used, dirty = cache
+    evidence = f"{used / most:.0%} of {most // _MB} MB in use, {dirty / most:.0%} to be written"
+    return judged(used <= 0.95 * most and dirty <= 0.2 * most, evidence)
+
+
+def _not_waiting(facts: MongodbFacts) -> Judgement:
+    found = int(facts.status.value["globalLock"]["currentQueue"]["total"])
+    return judged(found <= _QUEUE, f"{found} operations wait")
+
+
+def _not_locked(facts: MongodbFacts) -> Judgement:
+    locked = facts.locked.value
+    return judged(not locked, "fsyncLock holds every write back" if locked else "writes go on")
+
+
+def _cursors(facts: MongodbFacts) -> Judgement:
+    found = int(facts.status.value["metrics"]["cursor"]["open"]["noTimeout"])
+    return judged(found == 0, f"{found} cursors without a time limit")
+
+
+def _targeting(facts: MongodbFacts) -> Judgement:
+    metrics = facts.status.value["metrics"]
+    looked = int(metrics["queryExecutor"]["scannedObjects"])
+    found = int(metrics["document"]["returned"])
+    if looked < _ENOUGH:
+        return no_matter(f"too few documents were looked at so far ({looked})")
+    ratio = looked / max(1, found)
+    return judged(ratio <= _TARGETING, f"{ratio:.0f} documents were looked at for each one found")
+
+
+def _asked(facts: MongodbFacts, bad: bool) -> Judgement:
+    found = facts.asked_indexes.value
+    if not found:
+        return no_matter("the file names no index")
+    if not bad:
+        missing = [name for name, state in found.items() if state == "missing"]
+        return listed(missing, f"{len(found)} indexes are there")
+    others = {name: state for name, state in found.items() if state != "missing"}
+    wrong = [f"{name}: {state}" for name, state in others.items() if state != "right"]
+    return listed(wrong, f"{len(others)} indexes are as the file says")
+
+
+def _indexes_there(facts: MongodbFacts) -> Judgement:
+    return _asked(facts, bad=False)
+
+
+def _indexes_right(facts: MongodbFacts) -> Judgement:
+    return _asked(facts, bad=True)
+
+
+def _within(facts: MongodbFacts) -> tuple[Collection, ...]:
+    return facts.collections.value
+
+
+def _looked_at(facts: MongodbFacts) -> str:
+    return f"in the {len(_within(facts))} collections that were looked at"
+
+
+def _none_unused(facts: MongodbFacts) -> Judgement:
+    unused = []
+    for one in _within(facts):
+        # an index matters only once the collection had the time to need it
+        if sum(index.uses for index in one.indexes) >= _USES:
+            unused += [
+                f"{one.name}.{index.name}"
+                for index in one.indexes
+                if index.uses == 0 and _idle(index)
+            ]
+    return listed(unused, f"none {_looked_at(facts)}")
+
+
+def _idle(index: Index) -> bool:
+    """Whether an index that no query uses is of no use: a unique or TTL index works on writes."""
+    return index.plain and index.name != "_id_"
+
+
+def _none_twice(facts: MongodbFacts) -> Judgement:
+    twice = []
+    for one in _within(facts):
+        plain = sorted((i for i in one.indexes if _idle(i)), key=lambda index: index.keys)
+        for short, long in pairwise(plain):
+            if long.keys[: len(short.keys)] == short.keys:
+                twice.append(f"{one.name}.{short.name} begins {long.name}")
+    return listed(twice, f"none {_looked_at(facts)}")
+
+
+def _few(facts: MongodbFacts) -> Judgement:
+    many = [f"{c.name} ({len(c.indexes)})" for c in _within(facts) if len(c.indexes) > _INDEXES]
+    return listed(many, f"none {_looked_at(facts)} has more than {_INDEXES}")
+
+
+_INDEX_PAGES = "mongodb.com: indexing strategies"
+
+CHECKS: tuple[Check[MongodbFacts], ...] = (
+    Check(
+        "mongodb.cache-share",
+        "the cache leaves room for connections and for others",
+        "high",
+        _cache_fits,
+        "at most 80 % of the memory there is; MongoDB's own choice is half",
+        "mongodb: {memory: 25%}, then 'mngdb up'",
+        ("B11", "mongodb.com: production notes"),
+    ),
+    Check(
+        "mongodb.cache-pressure",
+        "operations do not have to make room in the cache themselves",
+        "high",
+        _cache_calm,
+        "at most 95 % in use, and at most 20 % to be written",
+        "mongodb: {memory: …}; 'mngdb memory' shows what takes it",
+        ("B11", "mongodb.com: FAQ: storage"),
+    ),
+    Check(
+        "mongodb.queue",
+        "operations do not wait for locks",
+        "high",
+        _not_waiting,
+        f"at most {_QUEUE} at one moment",
+        "'mngdb sessions' shows who holds the lock",
+        ("B11", "mongodb.com: locking performance"),
+    ),
+    Check(
+        "mongodb.fsync-lock",
+        "no backup has left the server locked",
+        "critical",
+        _not_locked,
+        "no fsyncLock",
+        "db.fsyncUnlock()",
+        ("mongodb.com: backup methods",),
+    ),
+    Check(
+        "mongodb.cursors",
+        "no cursor stays open for ever",
+        "medium",
+        _cursors,
+        "no open cursor with noCursorTimeout",
+        "apps that close their cursors; db.aggregate([{$currentOp: {idleCursors: true}}])",
+        ("mongodb.com: cursors",),
+    ),
+    Check(
+        "mongodb.query-targeting",
+        "queries find what they look for by indexes",
+        "medium",
+        _targeting,
+        f"at most {_TARGETING} documents looked at for each one found",
+        "'mngdb indexes' names the index that is missing",
+        ("B9", "B10", "guide: MongoDB 6", "mongodb.com: analyze query performance"),
+    ),
+    Check(
+        "mongodb.indexes",
+        "the indexes of the file are there",
+        "high",
+        _indexes_there,
+        "each one",
+        "'mngdb up' makes them",
+        ("B9", "B22", "guide: MongoDB 5"),
+    ),
+    Check(
+        "mongodb.index-options",
+        "the indexes of the file are unique, TTL or partial as it says",
+        "high",
+        _indexes_right,
+        "keys and options as in the file",
+        "'mngdb up' rebuilds them",
+        ("B9", "guide: MongoDB 5"),
+    ),
+    Check(
+        "mongodb.index-unused",
+        "every index is used",
+        "low",
+        _none_unused,
+        f"no index without a use, where its collection had {_USES} or more",
+        "db.COLLECTION.hideIndex(NAME) first, and dropIndex(NAME) when nothing got slower",
+        ("B9", "guide: MongoDB 5", _INDEX_PAGES),
+    ),
+    Check(
+        "mongodb.index-twice",
+        "no index is the beginning of another",
+        "low",
+        _none_twice,
+        "the longer one serves the queries of both",
+        "db.COLLECTION.dropIndex(NAME)",
+        ("B9", _INDEX_PAGES),
+    ),
+    Check(
+        "mongodb.index-count",
+        "no collection has too many indexes",
+        "medium",
+        _few,
+        f"at most {_INDEXES}: each one makes every write slower",
+        "'mngdb indexes' names those that nobody uses",
+        ("B9", "mongodb.com: unnecessary indexes"),
+    ),
+)

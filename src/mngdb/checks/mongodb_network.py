@@ -1,0 +1,171 @@
+"""From where a MongoDB server is reached, and what can be read on the way."""
+
+from __future__ import annotations
+
+from mngdb.facts.mongodb import MongodbFacts
+from mngdb.findings import Check, Judgement, judged, listed, no_matter
+
+#: Days before a certificate ends in which it is to be replaced.
+_DAYS = 14
+#: Connections that a server should take where nobody asks for a number.
+_LEAST = 1000
+_OWNER_ONLY = 0o700
+
+
+def _bound(facts: MongodbFacts) -> Judgement:
+    options = facts.options.value
+    found = options.get("net.bindIp", "localhost (the default)")
+    everywhere = options.get("net.bindIpAll") == "true" or any(
+        one in {"*", "0.0.0.0", "::"}  # noqa: S104
+        for one in found.split(",")
+    )
+    return judged(not everywhere, "bindIpAll" if "net.bindIpAll" in options else f"bindIp {found}")
+
+
+def _encrypted(facts: MongodbFacts) -> Judgement:
+    if not facts.remote:
+        return no_matter("it listens to its own machine only")
+    plain = facts.plain.value
+    return judged(not plain, "it answers without encryption" if plain else "plain text is refused")
+
+
+def _with_tls(facts: MongodbFacts) -> Judgement | None:
+    return None if facts.tls.value.on else no_matter("TLS is off")
+
+
+def _only_tls(facts: MongodbFacts) -> Judgement:
+    plain = facts.plain.value
+    text = "it also answers without encryption" if plain else "plain text is refused"
+    return _with_tls(facts) or judged(not plain, text)
+
+
+def _new_tls(facts: MongodbFacts) -> Judgement:
+    return _with_tls(facts) or listed(facts.tls.value.old, "TLS 1.0 and 1.1 are refused")
+
+
+def _certificate(facts: MongodbFacts) -> Judgement:
+    days = facts.tls.value.days
+    return _with_tls(facts) or judged(days >= _DAYS, f"it ends in {days:.0f} days")
+
+
+def _verified(facts: MongodbFacts) -> Judgement:
+    if facts.tls.value.on is False:
+        return no_matter("TLS is off")
+    names = ("net.tls.allowInvalidCertificates", "net.tls.allowInvalidHostnames")
+    off = [name for name in names if facts.options.value.get(name) == "true"]
+    if "net.tls.CAFile" not in facts.options.value:
+        off.append("no net.tls.CAFile")
+    return listed(off, "certificates are checked against the CA")
+
+
+def _socket(facts: MongodbFacts) -> Judgement:
+    options = facts.options.value
+    if options.get("net.unixDomainSocket.enabled") == "false":
+        return judged(True, "there is no unix socket")
+    mode = int(options.get("net.unixDomainSocket.filePermissions", str(_OWNER_ONLY)))
+    return judged(mode & 0o077 == 0, f"its socket has {mode:04o}")
+
+
+def _connections(facts: MongodbFacts) -> tuple[int, int]:
+    found = facts.status.value["connections"]
+    return int(found["current"]), int(found["current"]) + int(found["available"])
+
+
+def _limit(facts: MongodbFacts) -> Judgement:
+    name = "net.maxIncomingConnections"
+    asked = int(facts.wanted.get(name) or facts.options.value.get(name) or _LEAST)
+    limit = _connections(facts)[1]
+    return judged(limit >= asked, f"{limit} are possible, {asked} are asked for")
+
+
+def _used(facts: MongodbFacts) -> Judgement:
+    current, limit = _connections(facts)
+    return judged(current <= 0.8 * limit, f"{current} of {limit}")
+
+
+_CIS = "CIS MongoDB 7 v1.2.0"
+_TLS = "mongodb.com: TLS"
+
+CHECKS: tuple[Check[MongodbFacts], ...] = (
+    Check(
+        "mongodb.bind",
+        "it listens on chosen addresses only",
+        "critical",
+        _bound,
+        "bindIp with loopback or private addresses",
+        "mongodb: {bind: 127.0.0.1}, then 'mngdb up'",
+        ("A11", "B4", "guide: MongoDB 1", "mongodb.com: security checklist"),
+    ),
+    Check(
+        "mongodb.encryption",
+        "what leaves the machine is encrypted",
+        "high",
+        _encrypted,
+        "plain text refused, where others than this machine can connect",
+        "tls: true, then 'mngdb up'",
+        ("A5", "guide: MongoDB 3", _TLS, f"{_CIS}: 4.3"),
+    ),
+    Check(
+        "mongodb.tls-only",
+        "with TLS on, plain text is refused",
+        "high",
+        _only_tls,
+        "net.tls.mode requireTLS",
+        "tls: true, then 'mngdb up'; elsewhere: net.tls.mode: requireTLS",
+        ("A5", "guide: MongoDB 3", _TLS, f"{_CIS}: 4.3"),
+    ),
+    Check(
+        "mongodb.tls-version",
+        "old versions of TLS are refused",
+        "medium",
+        _new_tls,
+        "TLS 1.2 or 1.3, tried by a handshake",
+        "net.tls.disabledProtocols: TLS1_0,TLS1_1 in mongod.conf",
+        ("A5", _TLS, f"{_CIS}: 4.1"),
+    ),
+    Check(
+        "mongodb.tls-certificate",
+        "the certificate is valid for two more weeks",
+        "high",
+        _certificate,
+        f"{_DAYS} days or more",
+        "'mngdb up' makes a new one; elsewhere: your CA, then db.rotateCertificates()",
+        ("A5", _TLS),
+    ),
+    Check(
+        "mongodb.tls-verified",
+        "certificates of others are checked",
+        "high",
+        _verified,
+        "a CA, and neither allowInvalidCertificates nor allowInvalidHostnames",
+        "net.tls.CAFile in mongod.conf, without the options that allow invalid ones",
+        ("A5", _TLS, f"{_CIS}: 4.2"),
+    ),
+    Check(
+        "mongodb.unix-socket",
+        "no other account of the machine reaches its unix socket",
+        "medium",
+        _socket,
+        "0700, or no socket",
+        "net.unixDomainSocket.filePermissions: 0700 in mongod.conf",
+        ("A11", "mongodb.com: configuration file options"),
+    ),
+    Check(
+        "mongodb.connections-limit",
+        "as many connections fit as are asked for",
+        "medium",
+        _limit,
+        "max_connections of the file; elsewhere maxIncomingConnections, or 1000",
+        "mongodb: {max_connections: …}, and 'ulimit -n' twice as high where the server starts",
+        ("B6", "mongodb.com: ulimit settings", f"{_CIS}: 6.2"),
+    ),
+    Check(
+        "mongodb.connections-used",
+        "there is room for more connections",
+        "high",
+        _used,
+        "at most 80 % of those that are possible",
+        "'mngdb connections' shows who holds them; mongodb: {max_connections: …}",
+        ("B11", "guide: MongoDB 6"),
+    ),
+)

@@ -1,0 +1,119 @@
+"""Fills in `facts.mongodb`: a bounded number of questions, none of which changes anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mngdb.engines.mongodb import inspect_data, inspect_logins, probe
+from mngdb.engines.mongodb.access import ADMIN
+from mngdb.engines.mongodb.client import Session
+from mngdb.engines.mongodb.questions import ConnectionLost, Questions
+from mngdb.engines.mongodb.render import flatten, settings, spec_of
+from mngdb.facts.mongodb import App, Document, MongodbFacts, Strength, Tls
+from mngdb.findings import Seen, see
+from mngdb.model import Asked
+from mngdb.spec.agent import MONITOR
+from mngdb.spec.mongodb import MongodbGrant
+
+
+def inspect(session: Session, asked: Asked) -> MongodbFacts:
+    """Everything that the checks of MongoDB judge. What the server refuses is a reason, no error.
+    Raises ConnectError when the connection is lost."""
+    try:
+        return _inspect(Questions(session), asked)
+    except ConnectionLost as lost:
+        raise lost.cause from None
+
+
+def _inspect(questions: Questions, asked: Asked) -> MongodbFacts:
+    session, ask = questions.session, questions.ask
+    at = session.client.address or (session.access.host, session.access.port)
+    hello = ask("hello")
+    parameters = see(lambda: ask("getParameter", "*"))
+    options: Seen[Mapping[str, str]] = see(lambda: flatten(dict(ask("getCmdLineOpts")["parsed"])))
+    own: dict[str, Any] = {"$ownOps": True}
+    databases = see(lambda: inspect_data.databases(questions, asked))
+    secrets = {
+        session.access.user if login == ADMIN else login: secret
+        for login, secret in asked.secrets.items()
+        if login in {ADMIN, MONITOR, *asked.instance.grants}
+    }
+    mine = frozenset({ADMIN, *asked.instance.grants, *([MONITOR] * asked.instance.monitored)})
+    return MongodbFacts(
+        status=see(lambda: ask("serverStatus", locks=0, tcmalloc=0)),
+        parameters=parameters,
+        options=options,
+        memory=see(lambda: int(ask("hostInfo")["system"]["memLimitMB"]) << 20),
+        warnings=see(lambda: tuple(_warnings(ask("getLog", "startupWarnings")))),
+        locked=see(lambda: bool(ask("currentOp", **own).get("fsyncLock"))),
+        logins=see(lambda: inspect_logins.logins(questions, secrets)),
+        replica=see(lambda: inspect_data.replica(questions, hello)),
+        profilers=see(
+            lambda: {one: int(ask("profile", -1, on=one)["was"]) for one in databases.value}
+        ),
+        slow=see(lambda: int(ask("profile", -1)["slowms"])),
+        collections=see(lambda: tuple(inspect_data.collections(questions, asked, databases.value))),
+        asked_indexes=see(lambda: inspect_data.asked_indexes(questions, asked)),
+        open_to_all=see(lambda: probe.answers_strangers(at, session.access.tls)),
+        plain=see(lambda: not session.access.tls or probe.answers_plain(at)),
+        tls=see(lambda: _tls(at, parameters)),
+        modes=dict(_modes(asked)),
+        apps={
+            name: App(grant.database, grant.access == "readonly")
+            for name, grant in asked.instance.grants.items()
+            if isinstance(grant, MongodbGrant)
+        },
+        strengths={name: _strength(secret.reveal()) for name, secret in secrets.items()},
+        admin=session.access.user,
+        known=mine,
+        wanted=settings(asked),
+        javascript=spec_of(asked).javascript,
+        remote=_remote(options),
+        managed=asked.managed,
+    )
+
+
+def _strength(secret: str) -> Strength:
+    kinds = (str.islower, str.isupper, str.isdigit, lambda letter: not letter.isalnum())
+    return Strength(len(secret), all(any(map(kind, secret)) for kind in kinds))
+
+
+def _remote(options: Seen[Mapping[str, str]]) -> bool:
+    """Whether others than this machine can reach it; where nobody tells, they can."""
+    if options.missing is not None:
+        return True
+    found = options.value
+    addresses = found.get("net.bindIp", "localhost").split(",")
+    local = all(one == "localhost" or one.startswith("127.") or one == "::1" for one in addresses)
+    return found.get("net.bindIpAll") == "true" or not local
+
+
+def _tls(at: probe.Address, parameters: Seen[Document]) -> Tls:
+    if parameters.missing is None and parameters.value.get("tlsMode") == "disabled":
+        return Tls(on=False)  # a handshake would only be a line in its log
+    return probe.tls(at)
+
+
+def _warnings(reply: Document) -> Iterator[tuple[int, str]]:
+    for line in reply["log"]:
+        found = json.loads(line)
+        yield int(found["id"]), str(found["msg"])
+
+
+def _modes(asked: Asked) -> Iterator[tuple[str, int]]:
+    """Permissions of what lies on this machine; in a container, nothing does."""
+    site = asked.site
+    if site is None or site.tunnel or not Path(site.data).is_dir():
+        return
+    for name, path in (
+        ("key file", Path(site.conf) / "keyfile"),
+        ("configuration", Path(site.conf) / "mongod.conf"),
+        ("data folder", Path(site.data)),
+    ):
+        try:
+            yield name, path.stat().st_mode & 0o777
+        except OSError:
+            continue  # the server's account keeps it from us: so it does from others

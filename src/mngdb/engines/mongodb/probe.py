@@ -1,0 +1,113 @@
+"""What a MongoDB server answers to a stranger: no driver, no login, one connection a question."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import bson
+from cryptography import x509
+
+from mngdb.errors import UnobservableError
+from mngdb.facts.mongodb import Tls
+
+#: Seconds for each question.
+_PATIENCE = 2.0
+_OP_MSG = 2013
+_HANDSHAKE = 22
+#: Old versions of TLS by their number on the wire.
+_OLD = {b"\x03\x01": "TLS 1.0", b"\x03\x02": "TLS 1.1"}
+
+Address = tuple[str, int]
+
+
+def answers_strangers(at: Address, tls: bool) -> bool:
+    """Whether somebody without a login is told the databases. Raises UnobservableError."""
+    reply = _ask(at, {"listDatabases": 1, "nameOnly": True, "$db": "admin"}, tls)
+    return reply is not None and reply.get("ok") == 1
+
+
+def answers_plain(at: Address) -> bool:
+    """Whether the server talks without encryption. Raises UnobservableError."""
+    return _ask(at, {"hello": 1, "$db": "admin"}, tls=False) is not None
+
+
+def tls(at: Address) -> Tls:
+    """How it takes TLS. Raises UnobservableError."""
+    try:
+        with _connect(at) as plain, _open().wrap_socket(plain) as shaken:
+            certificate = shaken.getpeercert(binary_form=True) or b""
+    except (ssl.SSLError, TimeoutError, ConnectionError):
+        return Tls(on=False)
+    ends = x509.load_der_x509_certificate(certificate).not_valid_after_utc
+    return Tls(
+        on=True,
+        old=tuple(name for number, name in _OLD.items() if _takes(at, number)),
+        days=(ends - datetime.now(tz=UTC)).total_seconds() / 86400,
+    )
+
+
+def _connect(at: Address) -> socket.socket:
+    try:
+        found = socket.create_connection(at, _PATIENCE)
+    except OSError as error:
+        raise UnobservableError(f"{at[0]}:{at[1]} cannot be reached: {error}") from None
+    found.settimeout(_PATIENCE)
+    return found
+
+
+def _open() -> ssl.SSLContext:
+    """Takes any certificate: nothing is said over it, the question is only what it is like."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _ask(at: Address, command: Mapping[str, Any], tls: bool) -> Mapping[str, Any] | None:
+    """The reply to one command, or None when the server hangs up. `command` is an OP_MSG's body:
+    https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/"""
+    body = struct.pack("<IB", 0, 0) + bson.encode(command)
+    message = struct.pack("<iiii", 16 + len(body), 1, 0, _OP_MSG) + body
+    with _connect(at) as plain:
+        try:
+            line = _open().wrap_socket(plain) if tls else plain
+            with line:
+                line.sendall(message)
+                (size,) = struct.unpack("<i", _read(line, 4))
+                return bson.decode(_read(line, size - 4)[17:])
+        except (ssl.SSLError, TimeoutError, ConnectionError):
+            return None
+
+
+def _read(line: socket.socket, size: int) -> bytes:
+    found = b""
+    while len(found) < size:
+        part = line.recv(size - len(found))
+        if not part:
+            raise ConnectionResetError
+        found += part
+    return found
+
+
+def _takes(at: Address, version: bytes) -> bool:
+    """Whether a handshake of this very version begins. Written by hand: the TLS library of this
+    machine may refuse to speak it at all."""
+    # with the key exchanges and ciphers that servers of that time have: RSA and ECDHE, AES-CBC
+    ciphers = bytes.fromhex("002f0035c013c014c009c00a")
+    groups, points = bytes.fromhex("000a00080006001700180019"), bytes.fromhex("000b00020100")
+    hello = version + bytes(range(32)) + b"\0"
+    hello += struct.pack(">H", len(ciphers)) + ciphers + b"\1\0"
+    hello += struct.pack(">H", len(groups + points)) + groups + points
+    shake = b"\1" + struct.pack(">I", len(hello))[1:] + hello
+    with _connect(at) as line:
+        try:
+            line.sendall(bytes([_HANDSHAKE]) + b"\x03\x01" + struct.pack(">H", len(shake)) + shake)
+            head = _read(line, 5)
+        except (TimeoutError, ConnectionError):
+            return False
+    return head[0] == _HANDSHAKE and head[1:3] == version

@@ -1,0 +1,161 @@
+"""What is looked at on a MongoDB server for its checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mngdb.findings import Seen
+
+Document = Mapping[str, Any]
+#: Keys of `Login.rights` that are no database: all of them, and the server itself.
+EVERYWHERE = "*"
+CLUSTER = "cluster"
+
+
+@dataclass(frozen=True)
+class Login:
+    """One login, by effect: what all of its roles together let it do."""
+
+    name: str
+    mechanisms: frozenset[str]
+    """What it may prove itself by; empty: not by a password."""
+    rounds: int | None
+    """Of SCRAM-SHA-256; None: it has no verifier of that kind."""
+    guessed: bool | None
+    """Whether its password is one that everybody tries first; None: there was no time to try."""
+    agrees: bool | None
+    """Whether the vault's secret is its password; None: the vault has none for it."""
+    rights: Mapping[str, frozenset[str]]
+    """Database, EVERYWHERE or CLUSTER to actions."""
+
+
+@dataclass(frozen=True)
+class App:
+    """What the file gives an app."""
+
+    database: str
+    readonly: bool
+
+
+@dataclass(frozen=True)
+class Strength:
+    """Of a secret in the vault: its length, and whether it has letters of both cases, digits and
+    others."""
+
+    length: int
+    mixed: bool
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member of a replica set. `lag` in seconds behind the primary."""
+
+    name: str
+    state: str
+    healthy: bool
+    arbiter: bool
+    lag: float
+
+
+@dataclass(frozen=True)
+class Oplog:
+    """Sizes in bytes; `window` in seconds between its first and its last entry."""
+
+    used: int
+    most: int
+    window: float
+
+
+@dataclass(frozen=True)
+class ReplicaSet:
+    """A replica set as this member sees it."""
+
+    members: tuple[Member, ...]
+    journaled: bool
+    """Whether `majority` means in the journals of most members."""
+    write_concern: str
+    """The default of those who ask for none."""
+    oplog: Seen[Oplog]
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index and how often it was used since the server started. `plain`: neither unique, TTL,
+    sparse, partial nor hidden, and only ascending or descending fields."""
+
+    name: str
+    keys: tuple[tuple[str, Any], ...]
+    plain: bool
+    unique: bool
+    uses: int
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A collection that was looked at. Its `indexes` include that of _id."""
+
+    name: str
+    indexes: tuple[Index, ...]
+
+
+@dataclass(frozen=True)
+class Tls:
+    """How the server answers a TLS handshake."""
+
+    on: bool
+    old: tuple[str, ...] = ()
+    """Of TLS 1.0 and 1.1 those that it takes."""
+    days: float = 0.0
+    """That its certificate is valid for; negative: it has ended."""
+
+
+@dataclass(frozen=True)
+class MongodbFacts:
+    """A MongoDB server as observed; `wanted`, `apps` and `javascript` are the file's."""
+
+    status: Seen[Document]
+    """serverStatus."""
+    parameters: Seen[Document]
+    """getParameter '*'."""
+    options: Seen[Mapping[str, str]]
+    """What it was started with, by the manual's dotted names."""
+    memory: Seen[int]
+    """Bytes that there are for it."""
+    warnings: Seen[tuple[tuple[int, str], ...]]
+    """What it warned of when it started: number of the message, and its words."""
+    locked: Seen[bool]
+    """Whether fsyncLock holds all writes back."""
+    logins: Seen[tuple[Login, ...]]
+    replica: Seen[ReplicaSet | None]
+    """None: it is in no set."""
+    profilers: Seen[Mapping[str, int]]
+    """Database to the profiler's level; those of the file, or the first of all."""
+    slow: Seen[int]
+    """Milliseconds from which an operation is slow."""
+    collections: Seen[tuple[Collection, ...]]
+    """Some collections of those databases."""
+    asked_indexes: Seen[Mapping[str, str]]
+    """Each index that the file names to `right`, `missing`, or what differs."""
+    open_to_all: Seen[bool]
+    """Whether a connection without any login is told the databases."""
+    plain: Seen[bool]
+    """Whether the server answers without encryption."""
+    tls: Seen[Tls]
+    modes: Mapping[str, int]
+    """Key file, configuration and data folder to their permissions, where they are within reach."""
+    apps: Mapping[str, App]
+    strengths: Mapping[str, Strength]
+    """Login to what its secret in the vault is like."""
+    admin: str
+    """The login that administers; empty: there was none to give."""
+    known: frozenset[str]
+    """Logins that belong to the stack."""
+    wanted: Mapping[str, str]
+    """Options that follow from the file."""
+    javascript: bool
+    """Whether clients' code may run inside the server."""
+    remote: bool
+    """Whether it listens to others than its own machine."""
+    managed: bool
