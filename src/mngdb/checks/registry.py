@@ -8,6 +8,7 @@ from typing import Any
 from mngdb.findings import Check
 
 _MODULES = {
+    "postgres": "mngdb.checks.postgres",
     "redis": "mngdb.checks.redis",
     "mongodb": "mngdb.checks.mongodb",
     "host": "mngdb.checks.host",

@@ -23,6 +23,7 @@ from mngdb.spec.stack import Instance
 if TYPE_CHECKING:
     from mngdb.engines.postgres.client import Session
     from mngdb.engines.postgres.facts import Facts
+    from mngdb.facts.postgres import PostgresFacts
 
 
 class PostgresEngine:
@@ -109,6 +110,11 @@ class PostgresEngine:
         from mngdb.engines.postgres import observe
 
         return observe.observe(session, asked)
+
+    def inspect(self, session: Session, asked: Asked) -> PostgresFacts:
+        from mngdb.engines.postgres import inspect
+
+        return inspect.inspect(session, asked)
 
     def blank(self, asked: Asked) -> Facts:
         from mngdb.engines.postgres import observe

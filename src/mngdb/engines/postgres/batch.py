@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -12,6 +13,7 @@ from psycopg import pq
 
 from mngdb.engines.postgres.causes import first_line
 from mngdb.errors import ConnectError, UnobservableError
+from mngdb.findings import Seen
 
 #: A row as the server wrote it: text, or None for NULL.
 Row = list[bytes | None]
@@ -41,6 +43,47 @@ def ask(
     except psycopg.Error as error:
         raise ConnectError(f"PostgreSQL went away: {first_line(error)}", kind="down") from None
     return found
+
+
+def ask_each(
+    connection: psycopg.Connection[Any], queries: Mapping[str, str], timeout: float
+) -> dict[str, Seen[list[Any]]]:
+    """The rows of each query as JSON has them; one that is refused does not spoil the others.
+    Statements that begin with SET are run and have no answer. `timeout` in seconds, for all.
+
+    Raises ConnectError when the server is gone or too slow (the connection is then of no more
+    use).
+    """
+    deadline = time.monotonic() + timeout
+    wire = connection.pgconn
+    found: dict[str, Seen[list[Any]]] = {}
+    try:
+        wire.enter_pipeline_mode()
+        for text in queries.values():
+            plain = text.startswith("SET ")
+            asked = text if plain else f"SELECT coalesce(json_agg(q), '[]') FROM ({text}) q"  # noqa: S608
+            wire.send_query_params(asked.encode(), None)
+            wire.pipeline_sync()
+        while wire.flush():
+            if not select.select([], [wire.socket], [], max(0.0, deadline - time.monotonic()))[1]:
+                raise ConnectError("PostgreSQL does not answer in time", "is it busy?", "down")
+        for name in queries:
+            result = _next(wire, deadline)
+            if result is None or result.status == pq.ExecStatus.FATAL_ERROR:
+                found[name] = Seen(missing=_refusal(result))
+            elif result.status == pq.ExecStatus.TUPLES_OK:
+                found[name] = Seen(json.loads(result.get_value(0, 0) or b"[]"))
+            _drain(wire, deadline)
+            _next(wire, deadline)  # the end of this query's part
+        wire.exit_pipeline_mode()
+    except psycopg.Error as error:
+        raise ConnectError(f"PostgreSQL went away: {first_line(error)}", kind="down") from None
+    return found
+
+
+def _refusal(result: pq.abc.PGresult | None) -> str:
+    text = result.error_message.decode(errors="replace").strip() if result else ""
+    return f"PostgreSQL did not answer: {text.partition(chr(10))[0] or 'it gave no result'}"
 
 
 def _next(wire: pq.abc.PGconn, deadline: float) -> pq.abc.PGresult | None:

@@ -41,7 +41,7 @@ class Session:
     def __init__(self, access: Access, connection: psycopg.Connection[Any], timeout: float) -> None:
         self.access = access
         self.main = connection
-        self._timeout = timeout
+        self.timeout = timeout
         self._armed = False
 
     def rows(self, query: LiteralString | sql.Composed, *values: object) -> list[tuple[Any, ...]]:
@@ -83,7 +83,7 @@ class Session:
             self._arm()
             yield self.main
             return
-        with open_connection(self.access, self._timeout, database) as connection:
+        with open_connection(self.access, self.timeout, database) as connection:
             yield connection
 
 

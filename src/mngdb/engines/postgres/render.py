@@ -66,6 +66,9 @@ def settings(asked: Asked) -> dict[str, str]:
         "log_disconnections": "on",
         "log_temp_files": "10MB",
         "log_autovacuum_min_duration": "1min",
+        "log_replication_commands": "on",
+        # several apps share one disk
+        "temp_file_limit": "10GB",
         "timezone": "UTC",
     }
     major = _major(site)
@@ -193,11 +196,11 @@ def hba(asked: Asked) -> str:
     """One line for each right; whatever has no line is refused."""
     spec = cast(PostgresInstance, asked.instance.spec)
     kind = "hostssl" if asked.instance.tls else "host"
-    sources = ["127.0.0.1/32", "::1/128"]
+    sources = here = ["127.0.0.1/32", "::1/128"]
     if any(not b.startswith("127.") and b != "::1" for b in spec.bind):
-        sources.append("samenet")
+        sources, here = [*here, "samenet"], [*here, "samehost"]
     lines = [f"local all {_name(ADMIN)} peer map={_MAP}"]
-    lines += [f"{kind} all {_name(ADMIN)} {source} scram-sha-256" for source in sources]
+    lines += [f"{kind} all {_name(ADMIN)} {source} scram-sha-256" for source in here]
     if asked.instance.monitored:
         for database in ["postgres", *monitor.databases(asked)]:
             who = f"{_name(database)} {_name(MONITOR)}"

@@ -1,0 +1,191 @@
+"""Whom pg_hba.conf lets in, and how: the first line that fits decides, so a line that can never be
+reached by anybody counts for nothing.
+
+https://www.postgresql.org/docs/current/auth-pg-hba-conf.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from mngdb.facts.postgres import PostgresFacts, Rule
+from mngdb.findings import Check, Judgement, listed
+
+#: What the server is told, the client may have made up.
+_BELIEVED = {"trust", "ident"}
+#: Methods by which the password itself crosses the line.
+_CLEAR = {"password", "ldap", "radius", "pam", "bsd"}
+_ANY = {"host", "local"}
+
+
+def reachable(rules: Iterable[Rule]) -> list[Rule]:
+    """The lines that somebody can come in by: neither refusing, nor wrong, nor behind another that
+    takes everybody first."""
+    before: list[Rule] = []
+    found = []
+    for rule in rules:
+        if rule.error:
+            continue
+        if not any(_covers(one, rule) for one in before):
+            before.append(rule)
+            if rule.method != "reject":
+                found.append(rule)
+    return found
+
+
+def _covers(one: Rule, other: Rule) -> bool:
+    """Whether whoever fits `other` fits `one`."""
+    kinds = one.kind == other.kind or (one.kind == "host" and other.kind.startswith("host"))
+    databases = set(other.databases) <= set(one.databases) or (
+        "all" in one.databases and "replication" not in other.databases
+    )
+    users = "all" in one.users or set(other.users) <= set(one.users)
+    return kinds and databases and users and (one.kind == "local" or _wider(one, other))
+
+
+def _wider(one: Rule, other: Rule) -> bool:
+    if one.address == "all" or (one.address, one.mask) == (other.address, other.mask):
+        return True
+    wide, narrow = _network(one), _network(other)
+    if isinstance(wide, IPv4Network) and isinstance(narrow, IPv4Network):
+        return narrow.subnet_of(wide)
+    if isinstance(wide, IPv6Network) and isinstance(narrow, IPv6Network):
+        return narrow.subnet_of(wide)
+    return False
+
+
+def _network(rule: Rule) -> IPv4Network | IPv6Network | None:
+    """None for names, `all`, samehost and samenet."""
+    try:
+        bits = int(ip_address(rule.mask)).bit_count()
+        return ip_network(f"{rule.address}/{bits}", strict=False)
+    except ValueError:
+        return None
+
+
+def _everywhere(rule: Rule) -> bool:
+    network = _network(rule)
+    return rule.address == "all" or (network is not None and network.prefixlen == 0)
+
+
+def _here(rule: Rule) -> bool:
+    """Whether only the server's own machine fits."""
+    network = _network(rule)
+    local = network is not None and network.is_loopback and network.prefixlen > 0
+    return rule.kind == "local" or rule.address == "samehost" or local
+
+
+def _words(rule: Rule) -> str:
+    where = rule.address
+    network = _network(rule)
+    if network is not None:
+        where = str(network)
+    words = (rule.kind, ",".join(rule.databases), ",".join(rule.users), where, rule.method)
+    return f"line {rule.line}: {' '.join(word for word in words if word)}"
+
+
+def _none(bad: Callable[[Rule], bool], fine: str) -> Callable[[PostgresFacts], Judgement]:
+    def judge(facts: PostgresFacts) -> Judgement:
+        found = [_words(rule) for rule in reachable(facts.hba.value) if bad(rule)]
+        return listed(found, fine, most=3)
+
+    return judge
+
+
+def _everybody(rule: Rule) -> bool:
+    # over the socket, peer lets nobody be anybody else
+    same = rule.kind == "local" and rule.method == "peer"
+    return {"all"} <= set(rule.databases) and {"all"} <= set(rule.users) and not same
+
+
+def _superusers(facts: PostgresFacts) -> Judgement:
+    bad = []
+    for role in facts.roles.value:
+        if "SUPERUSER" not in role.special:
+            continue
+        named = [
+            replace(rule, users=(role.name,))
+            for rule in facts.hba.value
+            if {"all", role.name} & set(rule.users) and set(rule.databases) != {"replication"}
+        ]
+        bad += [_words(rule) for rule in reachable(named) if not _here(rule)]
+    return listed(bad, "superusers come from the server's own machine only", most=3)
+
+
+def _errors(facts: PostgresFacts) -> Judgement:
+    bad = [f"line {rule.line}: {rule.error}" for rule in facts.hba.value if rule.error]
+    return listed(bad, f"{len(facts.hba.value)} lines without an error", most=3)
+
+
+_EDIT = "'mngdb up' writes one line for each right; elsewhere edit it, then SELECT pg_reload_conf()"
+
+CHECKS: tuple[Check[PostgresFacts], ...] = (
+    Check(
+        "postgres.hba-trust",
+        "pg_hba.conf believes nobody without a proof",
+        "critical",
+        _none(lambda rule: rule.method in _BELIEVED, "no line with trust or ident"),
+        "no trust, no ident, the socket included",
+        _EDIT,
+        ("A11", "postgresql.org: Trust Authentication", "pgdsat 5.3", "pgdsat 5.4"),
+    ),
+    Check(
+        "postgres.hba-cleartext",
+        "pg_hba.conf asks for no password in clear",
+        "critical",
+        _none(
+            lambda rule: rule.method in _CLEAR and rule.kind in {"host", "hostnossl"},
+            "no line lets a password cross the network readable",
+        ),
+        "scram-sha-256, or hostssl",
+        _EDIT,
+        ("A5", "postgresql.org: Password Authentication", "pgdsat 5.4"),
+    ),
+    Check(
+        "postgres.hba-md5",
+        "pg_hba.conf asks for SCRAM, not for MD5",
+        "medium",
+        _none(lambda rule: rule.method == "md5", "no line with md5"),
+        "scram-sha-256",
+        _EDIT,
+        ("postgresql.org: Password Authentication", "pgdsat 5.4"),
+    ),
+    Check(
+        "postgres.hba-everywhere",
+        "pg_hba.conf has no line for the whole world",
+        "high",
+        _none(_everywhere, "every line names the networks that it is for"),
+        "no 0.0.0.0/0, ::/0 or all as an address",
+        _EDIT,
+        ("A11", "postgresql.org: The pg_hba.conf File", "pgdsat 5.9"),
+    ),
+    Check(
+        "postgres.hba-everybody",
+        "pg_hba.conf has no line for everybody in every database",
+        "medium",
+        _none(_everybody, "every line names its databases or its logins"),
+        "no 'all all'",
+        _EDIT,
+        ("A11", "postgresql.org: The pg_hba.conf File", "pgdsat 5.10"),
+    ),
+    Check(
+        "postgres.hba-superuser",
+        "superusers cannot log in from other machines",
+        "high",
+        _superusers,
+        "loopback, samehost or the socket for them",
+        _EDIT,
+        ("A11", "postgresql.org: The pg_hba.conf File", "pgdsat 5.11"),
+    ),
+    Check(
+        "postgres.hba-errors",
+        "every line of pg_hba.conf can be read",
+        "high",
+        _errors,
+        "no line with an error: with one, the server takes no change of the file",
+        "pg_hba_file_rules has the error; 'mngdb up' writes the file anew",
+        ("postgresql.org: pg_hba_file_rules",),
+    ),
+)

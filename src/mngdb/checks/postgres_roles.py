@@ -1,0 +1,259 @@
+"""Who may log in to a PostgreSQL server, with what password, and with what power."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mngdb.checks.postgres_settings import among, setting
+from mngdb.errors import UnobservableError
+from mngdb.facts.postgres import Login, PostgresFacts, Role
+from mngdb.findings import Check, Judgement, listed, no_matter
+
+_LENGTH = 32
+_ITERATIONS = 4096
+_FILES = {"pg_read_server_files", "pg_write_server_files", "pg_execute_server_program"}
+_ROWS = {"pg_read_all_data", "pg_write_all_data"}
+
+
+def _others(facts: PostgresFacts) -> list[Role]:
+    """Roles with more rights than a login has, but for administrators."""
+    return [one for one in facts.roles.value if "SUPERUSER" not in one.special]
+
+
+def _superusers(facts: PostgresFacts) -> Judgement:
+    found = [one for one in facts.roles.value if "SUPERUSER" in one.special]
+    known = [one.name for one in found if one.bootstrap or one.name == facts.admin]
+    return listed([one.name for one in found if one.name not in known], ", ".join(known) or "none")
+
+
+def _special(*words: str) -> Callable[[PostgresFacts], Judgement]:
+    def judge(facts: PostgresFacts) -> Judgement:
+        bad = [
+            f"{one.name}: {' '.join(sorted(one.special & set(words)))}"
+            for one in _others(facts)
+            if one.special & set(words) and one.name != facts.admin
+        ]
+        return listed(bad, "only administrators")
+
+    return judge
+
+
+def _replication(facts: PostgresFacts) -> Judgement:
+    bad = [
+        one.name
+        for one in _others(facts)
+        if "REPLICATION" in one.special
+        and (one.owns or one.name in facts.apps or one.special != {"REPLICATION"} or one.groups)
+    ]
+    return listed(bad, "no app and no owner of a database replicates")
+
+
+def _groups(groups: set[str]) -> Callable[[PostgresFacts], Judgement]:
+    def judge(facts: PostgresFacts) -> Judgement:
+        bad = [
+            f"{one.name}: {' '.join(sorted(one.groups & groups))}"
+            for one in _others(facts)
+            if one.groups & groups
+        ]
+        return listed(bad, "nobody but superusers")
+
+    return judge
+
+
+def _members(facts: PostgresFacts) -> Judgement:
+    if not facts.apps:
+        return no_matter("the file names no app here")
+    bad = [
+        f"{app}: {' '.join(sorted(found.logins)[:3])}"
+        for app, found in facts.reach.value.items()
+        if found.logins
+    ]
+    return listed(bad, "SET ROLE leads no app to another login")
+
+
+def _databases(facts: PostgresFacts) -> Judgement:
+    if not facts.apps:
+        return no_matter("the file names no app here")
+    bad = []
+    for app, found in facts.reach.value.items():
+        others = sorted(found.databases - {facts.apps[app]})
+        if others:
+            bad.append(f"{app}: {' '.join(others[:3])}")
+    return listed(bad, "each app connects to its own database")
+
+
+def _every_login(bad: Callable[[Login], bool], fine: str) -> Callable[[PostgresFacts], Judgement]:
+    def judge(facts: PostgresFacts) -> Judgement:
+        return listed([one.name for one in facts.logins.value if bad(one)], fine)
+
+    return judge
+
+
+def _well_known(facts: PostgresFacts) -> Judgement:
+    weak = [one.name for one in facts.logins.value if one.well_known]
+    untried = sum(one.well_known is None for one in facts.logins.value)
+    if not weak and untried:
+        raise UnobservableError(f"there was no time to try {untried} logins")
+    return listed(weak, "no login has a password of the usual list, or its own name")
+
+
+def _long(facts: PostgresFacts) -> Judgement:
+    short = [f"{n} ({size})" for n, size in facts.password_lengths.items() if size < _LENGTH]
+    shortest = min(facts.password_lengths.values(), default=0)
+    return listed(short, f"the shortest has {shortest} characters")
+
+
+def _expiring(facts: PostgresFacts) -> Judgement:
+    bad = [
+        f"{one.name} ({'expired' if one.days < 0 else f'{one.days:.0f} days'})"
+        for one in facts.logins.value
+        if one.days is not None and one.days < 14
+    ]
+    return listed(bad, "none within 14 days")
+
+
+_AGAIN = "'mngdb up' sets apps' logins as the file has them; elsewhere "
+_ROLES = "postgresql.org: Role Attributes"
+_PREDEFINED = "postgresql.org: Predefined Roles"
+_PASSWORDS = "postgresql.org: Password Authentication"
+
+CHECKS: tuple[Check[PostgresFacts], ...] = (
+    Check(
+        "postgres.role-superuser",
+        "only the administrator is a superuser",
+        "critical",
+        _superusers,
+        "the server's first role, and the one that looks",
+        "ALTER ROLE NAME NOSUPERUSER",
+        ("A2", _ROLES, "pgdsat 4.3"),
+    ),
+    Check(
+        "postgres.role-create",
+        "only administrators make roles and databases",
+        "high",
+        _special("CREATEROLE", "CREATEDB"),
+        "nobody else with CREATEROLE or CREATEDB",
+        _AGAIN + "ALTER ROLE NAME NOCREATEROLE NOCREATEDB",
+        ("A2", _ROLES, "pgdsat 4.3"),
+    ),
+    Check(
+        "postgres.role-bypass",
+        "row security holds for everybody",
+        "high",
+        _special("BYPASSRLS"),
+        "nobody else with BYPASSRLS",
+        _AGAIN + "ALTER ROLE NAME NOBYPASSRLS",
+        ("A2", _ROLES, "pgdsat 4.3", "pgdsat 4.7"),
+    ),
+    Check(
+        "postgres.role-replication",
+        "who may copy the whole server does nothing else",
+        "high",
+        _replication,
+        "REPLICATION only for roles of its own",
+        _AGAIN + "ALTER ROLE NAME NOREPLICATION",
+        ("A2", _ROLES, "pgdsat 7.1"),
+    ),
+    Check(
+        "postgres.role-files",
+        "nobody reads files or runs programs on the server's machine",
+        "critical",
+        _groups(_FILES),
+        "no member of " + ", ".join(sorted(_FILES)),
+        _AGAIN + "REVOKE GROUP FROM NAME",
+        ("A2", _PREDEFINED, "pgdsat 4.9"),
+    ),
+    Check(
+        "postgres.role-all-data",
+        "nobody reads or writes everybody's tables",
+        "high",
+        _groups(_ROWS),
+        "no member of " + ", ".join(sorted(_ROWS)),
+        _AGAIN + "REVOKE GROUP FROM NAME",
+        ("A2", _PREDEFINED, "pgdsat 4.6", "pgdsat 4.9"),
+    ),
+    Check(
+        "postgres.app-members",
+        "no app can become another login",
+        "high",
+        _members,
+        "no membership of a login or of a superuser",
+        "'mngdb up' revokes it",
+        ("A2", "postgresql.org: Role Membership"),
+    ),
+    Check(
+        "postgres.app-databases",
+        "each app connects to its own database only",
+        "high",
+        _databases,
+        "CONNECT on its own database, and no other",
+        "'mngdb up' revokes the rest",
+        ("A2", "postgresql.org: Privileges"),
+    ),
+    Check(
+        "postgres.password-set",
+        "every login has a password",
+        "medium",
+        _every_login(lambda one: one.kind == "none", "every login has one"),
+        "no login without a password, lest a careless line of pg_hba.conf let it in",
+        "mngdb secret set NAME, or ALTER ROLE NAME NOLOGIN",
+        ("A2", _PASSWORDS),
+    ),
+    Check(
+        "postgres.password-hash",
+        "passwords are kept as SCRAM verifiers",
+        "high",
+        _every_login(lambda one: one.kind in {"md5", "other"}, "SCRAM-SHA-256 throughout"),
+        "no MD5: who steals such a hash is in",
+        "set the password again with password_encryption = scram-sha-256",
+        (_PASSWORDS, "pgdsat 5.12"),
+    ),
+    Check(
+        "postgres.password-iterations",
+        "a stolen verifier is slow to guess from",
+        "medium",
+        _every_login(
+            lambda one: one.kind == "scram" and one.iterations < _ITERATIONS,
+            f"{_ITERATIONS} iterations or more",
+        ),
+        f"{_ITERATIONS} iterations or more",
+        "set the password again with scram_iterations = 4096",
+        (_PASSWORDS,),
+    ),
+    Check(
+        "postgres.password-known",
+        "no password is one that everybody tries",
+        "critical",
+        _well_known,
+        "none of the usual list, the login's own name included",
+        "mngdb secret set NAME (or remove it: 'mngdb up' makes a random one)",
+        ("B12", "guide: Redis 1", "pgdsat 5.6"),
+    ),
+    Check(
+        "postgres.password-length",
+        "passwords have 32 characters or more",
+        "high",
+        _long,
+        "32 or more",
+        "remove the secret from the vault: 'mngdb up' makes one of 40",
+        ("B5", "B12", "pgdsat 5.6"),
+    ),
+    Check(
+        "postgres.password-expiry",
+        "no password is about to expire",
+        "high",
+        _expiring,
+        "VALID UNTIL more than 14 days away, or none",
+        "ALTER ROLE NAME VALID UNTIL 'infinity', or a new password",
+        ("A12", _ROLES),
+    ),
+    Check(
+        "postgres.password-encryption",
+        "new passwords become SCRAM verifiers",
+        "high",
+        setting("password_encryption", among("scram-sha-256")),
+        "password_encryption scram-sha-256",
+        "'mngdb up'; elsewhere ALTER SYSTEM SET password_encryption = 'scram-sha-256'",
+        (_PASSWORDS, "pgdsat 5.12"),
+    ),
+)

@@ -1,0 +1,253 @@
+"""Fills in `facts.postgres`: one round trip for the server, one more for each database, side by
+side, and a look at the door from outside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, TypeVar, cast
+
+from psycopg.sql import Literal
+
+from mngdb.engines.postgres import changes, client, door, inspect_inside, inspect_passwords, render
+from mngdb.engines.postgres.batch import ask_each
+from mngdb.engines.postgres.client import Session
+from mngdb.engines.postgres.facts import Setting as Found
+from mngdb.engines.postgres.inspect_queries import REACH, queries
+from mngdb.errors import ConnectError, UnobservableError
+from mngdb.facts.postgres import (
+    Base,
+    Demand,
+    Inside,
+    Login,
+    Override,
+    PostgresFacts,
+    Reach,
+    Role,
+    Rule,
+    Setting,
+    Tls,
+)
+from mngdb.findings import Seen, see
+from mngdb.model import Asked
+from mngdb.spec.postgres import PostgresGrant
+
+_GUARDS = {
+    "search_path": "pg_catalog,pg_temp",
+    "role": "none",
+    "default_transaction_read_only": "on",
+    "statement_timeout": "5s",
+    "lock_timeout": "2s",
+}
+#: Databases looked into at the same time: few enough to leave connections to others.
+_THREADS = 4
+#: All databases together, in seconds.
+_SECONDS = 8.0
+
+T = TypeVar("T")
+Answer = Seen[list[Any]]
+
+
+def inspect(session: Session, asked: Asked) -> PostgresFacts:
+    """Everything that the checks of PostgreSQL judge. What the server refuses is a reason, no
+    error. Raises ConnectError when the connection is lost."""
+    wire = session.main.pgconn
+    grants = {app: cast(PostgresGrant, one) for app, one in asked.instance.grants.items()}
+    query = queries(wire.server_version)
+    query["reach"] = REACH.replace("{apps}", _array(grants))
+    found = ask_each(session.main, query, session.timeout)
+    with ThreadPoolExecutor(3) as pool:
+        outside = pool.submit(_outside, session, wire.db.decode())
+        names = _of(found["bases"], lambda row: str(row["name"]), unless="template")
+        inside = pool.submit(_inside, session, names, grants)
+        logins = see(lambda: _logins(found["logins"], asked))
+        plain, demand, tls = outside.result()
+    server = see(lambda: cast(Mapping[str, Any], _one(found["server"])))
+    asked = _versioned(asked, wire.server_version)
+    wanted = render.settings(asked)
+    return PostgresFacts(
+        settings=see(lambda: {row["name"]: _setting(row) for row in found["settings"].value}),
+        sees_all=server.missing is None and bool(server.value["sees_settings"]),
+        drift=see(lambda: _drift(found["settings"], wanted)),
+        overrides=_of(found["overrides"], _override),
+        server=server,
+        activity=see(lambda: _activity(server, found["activity"])),
+        hba=_of(found["hba"], _rule),
+        stale_files=_of(found["files"], lambda row: str(row["path"])),
+        wrong_settings=_of(found["wrong"], _wrong),
+        roles=_of(found["roles"], _role),
+        logins=logins,
+        bases=_of(found["bases"], lambda row: Base(**row)),
+        reach=see(lambda: {row["app"]: _reach(row) for row in found["reach"].value}),
+        inside=inside.result(),
+        slots=_of(found["slots"], lambda row: str(row["one"])),
+        prepared=_of(found["prepared"], lambda row: str(row["one"])),
+        checkpoints=see(lambda: _pair(_one(found["checkpoints"]))),
+        archiver=see(lambda: cast(Mapping[str, Any], _one(found["archiver"]))),
+        demand=demand,
+        plain=plain,
+        tls=tls,
+        apps={app: grant.database for app, grant in grants.items()},
+        extensions=frozenset(one for grant in grants.values() for one in grant.extensions),
+        admin=session.access.user,
+        password_lengths={
+            login: len(secret.reveal())
+            for login, secret in asked.secrets.items()
+            if login in grants or login == "admin"
+        },
+        wanted=wanted,
+        version=asked.instance.spec.version or "",
+        memory=asked.site.memory if asked.site else 0,
+        own_network=bool(asked.site and asked.site.listen),
+        managed=asked.managed,
+        restored=None,  # no part of mngdb restores anything yet
+    )
+
+
+def _array(names: Iterable[str]) -> str:
+    return "ARRAY[" + ",".join(_text(name) for name in names) + "]::text[]"
+
+
+def _text(value: str) -> str:
+    return Literal(value).as_string(None)
+
+
+def _versioned(asked: Asked, number: int) -> Asked:
+    """With the version that runs: to log in, nobody has looked for the program."""
+    if asked.site is None:
+        return asked
+    version = f"{number // 10000}.{number % 10000}"
+    return replace(
+        asked, site=replace(asked.site, program=replace(asked.site.program, version=version))
+    )
+
+
+def _one(answer: Answer) -> dict[str, Any]:
+    (row,) = answer.value
+    return cast(dict[str, Any], row)
+
+
+def _of(
+    answer: Answer, make: Callable[[dict[str, Any]], T], unless: str = ""
+) -> Seen[tuple[T, ...]]:
+    return see(lambda: tuple(make(row) for row in answer.value if not (unless and row[unless])))
+
+
+def _setting(row: Mapping[str, Any]) -> Setting:
+    return Setting(row["value"], row["unit"], row["source"], row["pending"])
+
+
+def _drift(answer: Answer, wanted: Mapping[str, str]) -> tuple[str, ...]:
+    found = {
+        row["name"]: Found(row["value"], row["unit"], row["kind"], True, row["source"])
+        for row in answer.value
+    }
+    differ = changes.compare(wanted, found, ours=False)
+    return tuple(f"{one.name} {one.found}, the file has {one.wanted}" for one in differ)
+
+
+def _override(row: Mapping[str, Any]) -> Override:
+    name, _, value = row["setting"].partition("=")
+    return Override(row["database"], row["role"], name, value)
+
+
+def _rule(row: Mapping[str, Any]) -> Rule:
+    return Rule(
+        row["line"],
+        row["kind"] or "",
+        tuple(row["databases"] or ()),
+        tuple(row["users"] or ()),
+        row["address"] or "",
+        row["mask"] or "",
+        row["method"] or "",
+        row["error"] or "",
+    )
+
+
+def _wrong(row: Mapping[str, Any]) -> str:
+    return f"{row['name']} in line {row['line']}: {row['error']}"
+
+
+def _role(row: Mapping[str, Any]) -> Role:
+    return Role(
+        row["name"],
+        frozenset(row["special"]),
+        frozenset(row["groups"]),
+        row["owns"],
+        row["bootstrap"],
+    )
+
+
+def _reach(row: Mapping[str, Any]) -> Reach:
+    return Reach(frozenset(row["databases"]), frozenset(row["logins"]))
+
+
+def _pair(row: Mapping[str, Any]) -> tuple[int, int]:
+    return row["timed"], row["asked"]
+
+
+def _logins(answer: Answer, asked: Asked) -> tuple[Login, ...]:
+    secrets = dict(asked.secrets)
+    admin = secrets.pop("admin", None)
+    if admin is not None and asked.managed:
+        secrets[render.ADMIN] = admin
+    return inspect_passwords.judge(answer.value, secrets)
+
+
+def _activity(server: Seen[Mapping[str, Any]], answer: Answer) -> Mapping[str, Any]:
+    if not server.value["sees_stats"]:
+        raise UnobservableError("sessions of others are not shown to us (GRANT pg_monitor)")
+    return _one(answer)
+
+
+def _outside(session: Session, database: str) -> tuple[Seen[bool], Seen[Demand], Seen[Tls | None]]:
+    at = session.access
+
+    def ask(encrypted: bool) -> Demand:
+        try:
+            return door.demand(at, database, encrypted=encrypted)
+        except OSError as error:
+            raise UnobservableError(f"{at.host}:{at.port} did not answer: {error}") from None
+
+    def shake() -> Tls | None:
+        try:
+            return door.tls(at)
+        except OSError as error:
+            raise UnobservableError(f"the handshake with TLS failed: {error}") from None
+
+    first = see(lambda: ask(False))
+    tls = see(shake)
+    refused = first.missing is None and first.value == "refused"
+    demand = see(lambda: ask(True)) if refused and tls.found is not None else first
+    return see(lambda: first.value != "refused"), demand, tls
+
+
+def _inside(
+    session: Session, names: Seen[tuple[str, ...]], grants: Mapping[str, PostgresGrant]
+) -> Seen[Mapping[str, Seen[Inside]]]:
+    deadline = time.monotonic() + _SECONDS
+
+    def look(name: str) -> Inside:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise UnobservableError("there was no time to look into it")
+        # VALUES: both words of each row are text
+        apps = ", ".join(
+            f"({_text(app)}, {_text(grant.access)})"
+            for app, grant in grants.items()
+            if grant.database == name
+        )
+        try:
+            with client.open_connection(session.access, left, name, guards=_GUARDS) as connection:
+                return inspect_inside.look(connection, apps, left)
+        except ConnectError as error:
+            raise UnobservableError(error.message) from None
+
+    def all_of() -> Mapping[str, Seen[Inside]]:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            answers = pool.map(lambda name: see(lambda: look(name)), names.value)
+            return dict(zip(names.value, answers, strict=True))
+
+    return see(all_of)

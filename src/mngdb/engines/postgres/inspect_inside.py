@@ -1,0 +1,166 @@
+"""What is asked in one database. The server counts: an answer is a number and ten names, however
+many tables there are."""
+# ruff: noqa: S608 - queries are put together from what stands in this file
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mngdb.engines.postgres.batch import ask_each
+from mngdb.facts.postgres import Inside, Some
+from mngdb.findings import Seen
+
+_OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+_NO_MEMBER = (
+    "NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '{table}'::regclass AND e.objid = {oid} "
+    "AND e.deptype = 'e')"
+)
+
+
+def _alone(table: str, oid: str) -> str:
+    """What belongs to no extension."""
+    return _NO_MEMBER.replace("{table}", table).replace("{oid}", oid)
+
+
+_RELATION = "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+_NAME = "format('%I.%I', n.nspname, c.relname)"
+_FUNCTION = f"""
+    SELECT format('%I.%I', n.nspname, p.proname) FROM pg_proc p
+    JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE p.prosecdef AND {_OURS} AND {_alone("pg_proc", "p.oid")}
+"""
+
+#: Question to a query of names.
+QUESTIONS: dict[str, str] = {
+    "public_create": f"""
+        SELECT n.nspname FROM pg_namespace n
+        WHERE {_OURS} AND has_schema_privilege('public', n.oid, 'CREATE')""",
+    "schema_owner": """
+        SELECT r.rolname FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
+        JOIN pg_database d ON d.datname = current_database()
+        WHERE n.nspname = 'public' AND NOT r.rolsuper AND r.oid <> d.datdba
+          AND r.rolname <> 'pg_database_owner'""",
+    "public_tables": f"""
+        SELECT {_NAME} FROM {_RELATION} WHERE c.relacl IS NOT NULL AND {_OURS}
+          AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_alone("pg_class", "c.oid")}
+          AND EXISTS (SELECT FROM aclexplode(c.relacl) a WHERE a.grantee = 0)""",
+    "public_defaults": """
+        SELECT DISTINCT r.rolname FROM pg_default_acl d JOIN pg_roles r ON r.oid = d.defaclrole,
+          aclexplode(d.defaclacl) a
+        WHERE a.grantee = 0 AND d.defaclobjtype IN ('r', 'S', 'n')""",
+    "definer_path": f"""{_FUNCTION} AND NOT EXISTS
+        (SELECT FROM unnest(p.proconfig) o WHERE o LIKE 'search_path=%')""",
+    "definer_super": f"""{_FUNCTION} AND has_function_privilege('public', p.oid, 'EXECUTE')
+        AND EXISTS (SELECT FROM pg_roles r WHERE r.oid = p.proowner AND r.rolsuper)""",
+    "languages": """
+        SELECT lanname FROM pg_language WHERE lanispl AND NOT lanpltrusted""",
+    # they reach files, programs or other servers
+    "extensions_reaching": """
+        SELECT extname FROM pg_extension WHERE extname IN
+          ('adminpack', 'file_fdw', 'dblink', 'postgres_fdw', 'plpython3u', 'plperlu', 'pltclu')""",
+    "extensions_old": """
+        SELECT format('%s %s, there is %s', e.extname, e.extversion, a.default_version)
+        FROM pg_extension e JOIN pg_available_extensions a ON a.name = e.extname
+        WHERE a.default_version <> e.extversion""",
+    "policies_off": f"""
+        SELECT {_NAME} FROM {_RELATION} WHERE NOT c.relrowsecurity
+          AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid)""",
+    "stored_passwords": """
+        SELECT format('%s on %s', u.usename, u.srvname) FROM pg_user_mappings u,
+          unnest(u.umoptions) o WHERE o LIKE 'password=%'""",
+    "mappings_hidden": """
+        SELECT format('%s on %s', u.usename, u.srvname) FROM pg_user_mappings u
+        WHERE u.umoptions IS NULL AND current_setting('is_superuser') = 'off'""",
+    "indexes_invalid": f"""
+        SELECT {_NAME} FROM pg_index i JOIN {_RELATION} ON c.oid = i.indexrelid
+        WHERE NOT (i.indisvalid AND i.indisready) AND {_OURS} AND NOT EXISTS
+          (SELECT FROM pg_stat_progress_create_index s WHERE s.index_relid = c.oid)""",
+    "indexes_twice": f"""
+        SELECT min({_NAME}) || ' and ' || max({_NAME}) FROM pg_index i
+        JOIN {_RELATION} ON c.oid = i.indexrelid WHERE {_OURS}
+        GROUP BY i.indrelid, c.relam, i.indkey::text, i.indclass::text, i.indcollation::text,
+          i.indoption::text, i.indisunique, pg_get_expr(i.indexprs, i.indrelid),
+          pg_get_expr(i.indpred, i.indrelid), c.reloptions HAVING count(*) > 1""",
+    "constraints_unchecked": f"""
+        SELECT format('%s on %s', k.conname, {_NAME}) FROM pg_constraint k
+        JOIN {_RELATION} ON c.oid = k.conrelid WHERE NOT k.convalidated AND {_OURS}""",
+    "unlogged": f"""
+        SELECT {_NAME} FROM {_RELATION}
+        WHERE c.relpersistence = 'u' AND c.relkind = 'r' AND {_OURS}""",
+    "vacuum_off": f"""
+        SELECT {_NAME} FROM {_RELATION} WHERE c.relkind IN ('r', 'm') AND {_OURS}
+          AND c.reloptions && '{{autovacuum_enabled=false,autovacuum_enabled=off}}'""",
+    # vacuum comes at a fifth (autovacuum_vacuum_scale_factor): at half it does not keep up
+    "dead_rows": """
+        SELECT format('%I.%I (%s dead)', schemaname, relname, n_dead_tup)
+        FROM pg_stat_user_tables WHERE n_dead_tup > 10000 AND n_dead_tup > 0.5 * n_live_tup""",
+    "never_analyzed": """
+        SELECT format('%I.%I', schemaname, relname) FROM pg_stat_user_tables
+        WHERE n_live_tup > 10000 AND coalesce(last_analyze, last_autoanalyze) IS NULL""",
+    # an identity or serial column ends with its own type, whatever its sequence can count to
+    "sequences_full": """
+        SELECT format('%I.%I (%s %%)', s.schemaname, s.sequencename,
+                      round(100.0 * s.last_value / m.most))
+        FROM pg_sequences s
+        JOIN pg_namespace n ON n.nspname = s.schemaname
+        JOIN pg_class c ON c.relname = s.sequencename AND c.relnamespace = n.oid
+        LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
+          AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
+        LEFT JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid,
+        LATERAL (SELECT least(s.max_value, CASE a.atttypid WHEN 'int2'::regtype THEN 32767
+                   WHEN 'int4'::regtype THEN 2147483647 END) AS most) m
+        WHERE NOT s.cycle AND s.increment_by > 0 AND s.last_value > 0.8 * m.most""",
+}
+#: What apps may beyond, and not, of what their access says; `{apps}` is rows of name and access.
+_TABLES = f"""
+    FROM (VALUES {{apps}}) x (app, access) JOIN pg_roles r ON r.rolname = x.app,
+      {_RELATION} WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_OURS}
+      AND {_alone("pg_class", "c.oid")} AND x.access <> 'owner'
+"""
+_EXCESS = f"""
+    SELECT format('%s on %s', x.app, {_NAME}) {_TABLES}
+      AND has_table_privilege(r.oid, c.oid, CASE x.access WHEN 'readonly'
+            THEN 'INSERT,UPDATE,DELETE,TRUNCATE' ELSE 'TRUNCATE' END)
+    UNION ALL
+    SELECT format('%s in schema %I', x.app, n.nspname)
+    FROM (VALUES {{apps}}) x (app, access) JOIN pg_roles r ON r.rolname = x.app, pg_namespace n
+    WHERE {_OURS} AND x.access <> 'owner' AND has_schema_privilege(r.oid, n.oid, 'CREATE')
+"""
+_MISSING = f"""
+    SELECT format('%s on %s', x.app, {_NAME}) {_TABLES}
+      AND c.relkind IN ('r', 'p') AND NOT (has_table_privilege(r.oid, c.oid, 'SELECT')
+        AND has_schema_privilege(r.oid, n.oid, 'USAGE') AND (x.access = 'readonly'
+          OR has_table_privilege(r.oid, c.oid, 'INSERT') AND
+             has_table_privilege(r.oid, c.oid, 'UPDATE') AND
+             has_table_privilege(r.oid, c.oid, 'DELETE')))
+"""
+
+
+def look(connection: Any, apps: str, timeout: float) -> Inside:
+    """All questions in one round trip. `apps` is SQL: the rows of the file's apps here, each with
+    its access; '' where there are none. `timeout` in seconds. Raises ConnectError."""
+    asked: Mapping[str, str] = QUESTIONS
+    if apps:
+        more = {"apps_excess": _EXCESS, "apps_missing": _MISSING}
+        asked = {**asked, **{name: text.replace("{apps}", apps) for name, text in more.items()}}
+    answers = ask_each(connection, {name: _counted(text) for name, text in asked.items()}, timeout)
+    found = {name: _some(answer) for name, answer in answers.items()}
+    hidden = found.pop("mappings_hidden")
+    if hidden.missing is None and hidden.value.count:
+        found["stored_passwords"] = Seen(missing="the options of user mappings are not shown to us")
+    return found
+
+
+def _counted(names: str) -> str:
+    return (
+        "SELECT count(*) AS count, coalesce((array_agg(one::text ORDER BY one))[1:10], '{}') "
+        f"AS first FROM ({names}) x (one)"
+    )
+
+
+def _some(answer: Seen[list[Any]]) -> Seen[Some]:
+    if answer.missing is not None:
+        return Seen(missing=answer.missing)
+    (row,) = answer.value
+    return Seen(Some(row["count"], tuple(row["first"])))

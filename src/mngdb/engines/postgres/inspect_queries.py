@@ -1,0 +1,154 @@
+"""What is asked of a server as a whole. Every query is one that cannot change a thing; each is
+refused, or not, by itself.
+
+https://www.postgresql.org/docs/current/monitoring-stats.html and …/views.html
+"""
+# ruff: noqa: S608 - queries are put together from what stands in this file
+
+from __future__ import annotations
+
+#: Groups that reach files, programs or everybody's rows.
+#: https://www.postgresql.org/docs/current/predefined-roles.html
+GROUPS = (
+    *("pg_read_server_files", "pg_write_server_files", "pg_execute_server_program"),
+    *("pg_read_all_data", "pg_write_all_data"),
+)
+
+#: First of all: what comes after it changes settings of this session.
+SETTINGS = """
+    SELECT name, setting AS value, coalesce(unit, '') AS unit, vartype AS kind, context, source,
+           pending_restart AS pending FROM pg_settings
+"""
+_STATS = "pg_has_role('pg_read_all_stats', 'USAGE')"
+_SERVER = f"""
+    SELECT current_user AS login, pg_is_in_recovery() AS replica,
+           pg_has_role('pg_read_all_settings', 'USAGE') AS sees_settings, {_STATS} AS sees_stats,
+           EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_stat_statements') AS statements,
+           (SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum'))
+             AS synchronous
+"""
+_ACTIVITY = """
+    SELECT count(*) AS clients,
+           count(*) FILTER (WHERE state LIKE 'idle in transaction%') AS idle_in_transaction,
+           (SELECT coalesce(max(age), 0) FROM (
+              SELECT max(age(backend_xmin)) FROM pg_stat_activity UNION ALL
+              SELECT max(greatest(age(xmin), age(catalog_xmin))) FROM pg_replication_slots UNION ALL
+              SELECT max(age(transaction)) FROM pg_prepared_xacts) h (age)) AS horizon
+    FROM pg_stat_activity WHERE backend_type = 'client backend'
+"""
+_OVERRIDES = """
+    SELECT coalesce(d.datname, '') AS database, coalesce(r.rolname, '') AS role, one AS setting
+    FROM pg_db_role_setting s LEFT JOIN pg_database d ON d.oid = s.setdatabase
+         LEFT JOIN pg_roles r ON r.oid = s.setrole, unnest(s.setconfig) one LIMIT 10000
+"""
+_HBA = """
+    SELECT line_number AS line, type AS kind, database AS databases, user_name AS users, address,
+           netmask AS mask, auth_method AS method, error FROM pg_hba_file_rules LIMIT 5000
+"""
+_FILES = """
+    SELECT f.path FROM (
+      SELECT setting AS path FROM pg_settings
+      WHERE name IN ('config_file', 'hba_file', 'ident_file')
+      UNION ALL SELECT setting || '/postgresql.auto.conf' FROM pg_settings
+      WHERE name = 'data_directory') f, pg_stat_file(f.path, true) s
+    WHERE s.modification > pg_conf_load_time()
+"""
+# what only waits for a restart "could not be applied" as well; a value that is no value cannot wait
+_WRONG = """
+    SELECT coalesce(f.name, '?') AS name, f.sourceline AS line, f.error FROM pg_file_settings f
+    LEFT JOIN pg_settings s ON lower(s.name) = lower(f.name)
+    WHERE f.error IS NOT NULL AND NOT (f.error = 'setting could not be applied'
+      AND s.context = 'postmaster' AND (s.vartype NOT IN ('integer', 'real')
+        OR f.setting ~ '^-?[0-9.]+ *(B|kB|MB|GB|TB|us|ms|s|min|h|d)?$')) LIMIT 20
+"""
+_ROLES = f"""
+    SELECT r.rolname AS name, r.oid = 10 AS bootstrap, array_remove(ARRAY[
+             CASE WHEN r.rolsuper THEN 'SUPERUSER' END, CASE WHEN r.rolcreatedb THEN 'CREATEDB' END,
+             CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
+             CASE WHEN r.rolreplication THEN 'REPLICATION' END,
+             CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END], NULL) AS special,
+           EXISTS (SELECT FROM pg_database d WHERE d.datdba = r.oid) AS owns, m.groups
+    FROM pg_roles r, LATERAL (
+      SELECT coalesce(array_agg(g.rolname::text), '{{}}') AS groups FROM pg_roles g
+      WHERE g.rolname = ANY('{{{",".join(GROUPS)}}}') AND NOT r.rolsuper
+        AND pg_has_role(r.oid, g.oid, 'MEMBER')) m
+    WHERE r.rolname !~ '^pg_' AND (r.rolsuper OR r.rolcreatedb OR r.rolcreaterole
+      OR r.rolreplication OR r.rolbypassrls OR m.groups <> '{{}}') ORDER BY 1 LIMIT 1000
+"""
+#: Never leaves the engine: the facts hold what kind it is, no more.
+_LOGINS = """
+    SELECT rolname AS name, rolpassword AS stored,
+           CASE WHEN isfinite(rolvaliduntil) THEN
+             extract(epoch FROM rolvaliduntil - now()) / 86400 END AS days
+    FROM pg_authid WHERE rolcanlogin ORDER BY rolsuper DESC, 1 LIMIT 10000
+"""
+_BASES = """
+    SELECT d.datname AS name, d.datistemplate AS template,
+           has_database_privilege('public', d.oid, 'CONNECT') AS public_connect,
+           has_database_privilege('public', d.oid, 'TEMPORARY') AS public_temporary,
+           age(d.datfrozenxid) AS xid_age, mxid_age(d.datminmxid) AS multixact_age,
+           coalesce(s.checksum_failures, 0) AS checksum_failures, s.deadlocks,
+           CASE WHEN {actual} <> d.datcollversion
+             THEN d.datcollversion || ', now ' || {actual} ELSE '' END AS collation_mismatch,
+           extract(epoch FROM now() - coalesce(s.stats_reset, pg_postmaster_start_time())) / 86400
+             AS days
+    FROM pg_database d JOIN pg_stat_database s ON s.datid = d.oid
+    WHERE d.datallowconn ORDER BY 1 LIMIT 10000
+"""
+_SLOTS = """
+    SELECT slot_name || CASE WHEN restart_lsn IS NULL THEN '' ELSE ' ('
+             || pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)) || ')' END AS one
+    FROM pg_replication_slots WHERE NOT active ORDER BY 1 LIMIT 20
+"""
+_PREPARED = """
+    SELECT format('%s in %s', gid, database) AS one FROM pg_prepared_xacts
+    WHERE prepared < now() - interval '10 minutes' OR age(transaction) > 1000000 LIMIT 20
+"""
+_CHECKPOINTS = "SELECT num_timed AS timed, num_requested AS asked FROM pg_stat_checkpointer"
+_CHECKPOINTS_16 = (
+    "SELECT checkpoints_timed AS timed, checkpoints_req AS asked FROM pg_stat_bgwriter"
+)
+_ARCHIVER = """
+    SELECT archived_count AS archived, failed_count AS failed, last_failed_wal AS wal,
+           coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false) AS failing
+    FROM pg_stat_archiver
+"""
+
+
+def queries(version: int) -> dict[str, str]:
+    """Name to query, for a server of this version (170010)."""
+    actual = "pg_database_collation_actual_version(d.oid)" if version >= 150000 else "NULL"
+    bases = _BASES.replace("{actual}", actual)
+    if version < 150000:
+        bases = bases.replace("d.datcollversion", "NULL")
+    return {
+        "settings": SETTINGS,
+        "first guard": "SET default_transaction_read_only = on",
+        "second guard": "SET statement_timeout = '5s'",
+        "server": _SERVER,
+        "activity": _ACTIVITY,
+        "overrides": _OVERRIDES,
+        "hba": _HBA,
+        "files": _FILES,
+        "wrong": _WRONG,
+        "roles": _ROLES,
+        "logins": _LOGINS,
+        "bases": bases,
+        "slots": _SLOTS,
+        "prepared": _PREPARED,
+        "checkpoints": _CHECKPOINTS if version >= 170000 else _CHECKPOINTS_16,
+        "archiver": _ARCHIVER,
+    }
+
+
+#: Needs the names of the file's apps.
+REACH = """
+    SELECT r.rolname AS app,
+           ARRAY(SELECT d.datname::text FROM pg_database d
+                 WHERE d.datallowconn AND has_database_privilege(r.oid, d.oid, 'CONNECT'))
+             AS databases,
+           ARRAY(SELECT o.rolname::text FROM pg_roles o WHERE o.oid <> r.oid
+                 AND (o.rolcanlogin OR o.rolsuper) AND pg_has_role(r.oid, o.oid, 'MEMBER'))
+             AS logins
+    FROM pg_roles r WHERE r.rolname = ANY({apps})
+"""

@@ -1,0 +1,185 @@
+"""What is looked at on a PostgreSQL server for its checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mngdb.findings import Seen
+
+#: What a server asks of a stranger who names a login and nothing else.
+Demand = Literal["nothing", "cleartext", "md5", "scram", "other", "refused"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A row of pg_settings, as a session sees it."""
+
+    value: str
+    unit: str
+    source: str
+    pending: bool
+    """Whether a restart would change it."""
+
+
+@dataclass(frozen=True)
+class Override:
+    """A setting that sessions of a role, in a database, begin with; '' is any."""
+
+    database: str
+    role: str
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A line of pg_hba.conf."""
+
+    line: int
+    kind: str
+    """local, host, hostssl, hostnossl, …"""
+    databases: tuple[str, ...]
+    users: tuple[str, ...]
+    address: str
+    mask: str
+    method: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role with more rights than a plain login has."""
+
+    name: str
+    special: frozenset[str]
+    """SUPERUSER, CREATEDB, CREATEROLE, REPLICATION, BYPASSRLS."""
+    groups: frozenset[str]
+    """Predefined roles that it has by itself or by others."""
+    owns: bool
+    """Whether a database is its own."""
+    bootstrap: bool
+    """Whether it is the one that initdb made."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """A role that may log in, by what the server keeps of its password."""
+
+    name: str
+    kind: Literal["none", "md5", "scram", "other"]
+    iterations: int
+    well_known: bool | None
+    """Its password is in the list that everybody tries first, or its own name; None: there was no
+    time to try."""
+    days: float | None
+    """Days until the password expires; None: never."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """A database that takes connections, with the figures of pg_stat_database."""
+
+    name: str
+    template: bool
+    public_connect: bool
+    public_temporary: bool
+    xid_age: int
+    multixact_age: int
+    collation_mismatch: str
+    """Recorded and actual version of its collation where they differ."""
+    checksum_failures: int
+    deadlocks: int
+    days: float
+    """Days since its figures began."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Where an app comes in, and whose rights it can take."""
+
+    databases: frozenset[str]
+    logins: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Some:
+    """How many objects a question found, and the first of them by name."""
+
+    count: int
+    first: tuple[str, ...]
+
+
+#: Question to answer, in one database (engines/postgres/inspect_inside.py has the questions).
+Inside = Mapping[str, Seen[Some]]
+
+
+@dataclass(frozen=True)
+class Tls:
+    """What a handshake over TCP came to."""
+
+    version: str
+    days: float
+    """Days until the server's certificate ends."""
+    old: bool
+    """Whether TLS 1.1 or older is taken."""
+    weak: bool
+    """Whether ciphers that nobody should use are taken."""
+
+
+@dataclass(frozen=True)
+class PostgresFacts:
+    """A PostgreSQL server as observed; `wanted`, `apps` and the like are the file's."""
+
+    settings: Seen[Mapping[str, Setting]]
+    sees_all: bool
+    """Whether this login may see every setting."""
+    drift: Seen[tuple[str, ...]]
+    """Settings that are not as the file has them."""
+    overrides: Seen[tuple[Override, ...]]
+    server: Seen[Mapping[str, Any]]
+    """Single figures, by the names of inspect_queries.SERVER."""
+    activity: Seen[Mapping[str, Any]]
+    """Counts of sessions, by the names of inspect_queries.ACTIVITY."""
+    hba: Seen[tuple[Rule, ...]]
+    stale_files: Seen[tuple[str, ...]]
+    """Configuration files that changed since the server read them."""
+    wrong_settings: Seen[tuple[str, ...]]
+    """Lines of its files that the server did not take."""
+    roles: Seen[tuple[Role, ...]]
+    logins: Seen[tuple[Login, ...]]
+    bases: Seen[tuple[Base, ...]]
+    reach: Seen[Mapping[str, Reach]]
+    inside: Seen[Mapping[str, Seen[Inside]]]
+    """Database to what is in it."""
+    slots: Seen[tuple[str, ...]]
+    """Replication slots that nobody uses, with what they hold back."""
+    prepared: Seen[tuple[str, ...]]
+    """Prepared transactions that somebody forgot."""
+    checkpoints: Seen[tuple[int, int]]
+    """How many came by time, and how many by the amount of log or by command."""
+    archiver: Seen[Mapping[str, Any]]
+    demand: Seen[Demand]
+    """What is asked of the administrator without encryption; with it where that is refused."""
+    plain: Seen[bool]
+    """Whether the server goes on without encryption."""
+    tls: Seen[Tls | None]
+    """None: it has none."""
+    apps: Mapping[str, str]
+    """App to its database."""
+    extensions: frozenset[str]
+    """Extensions that the file asks for."""
+    admin: str
+    password_lengths: Mapping[str, int]
+    wanted: Mapping[str, str]
+    """Settings that follow from the file."""
+    version: str
+    """The version that the file asks for; empty: any."""
+    memory: int
+    """Bytes that there are for it; 0: not known."""
+    own_network: bool
+    """Whether it listens in a network of its own."""
+    managed: bool
+    restored: float | None
+    """Days since a backup of it was last restored; None: none ever was."""
