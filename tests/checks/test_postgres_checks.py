@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from mngdb.checks import registry
-from mngdb.engines.postgres import PostgresEngine
+from mngdb.engines.postgres import PostgresEngine, render
 from mngdb.findings import Finding
 from mngdb.ops.check import Report, check
 from tests.checks import postgres_wreck as wreck
@@ -281,6 +281,18 @@ def test_a_login_without_rights_leaves_reasons(stages: dict[str, Found]) -> None
 
 
 POOR_PASSWORDS = ("set", "hash", "iterations", "known", "expiry")
+
+
+def test_in_a_network_only_apps_come_from_other_machines(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    cli.write("postgres: {bind: 10.1.2.3, tls: true}\napps: {shop: {postgres: shop}}\n")
+    context = opened(cli)
+    asked = context.asked(context.stack.instances["postgres"], invent=True, find=False)
+    lines = [line.split() for line in render.hba(asked).splitlines() if line.startswith("host")]
+    assert {one[0] for one in lines} == {"hostssl"}
+    sources = {who: {one[3] for one in lines if one[2] == who} for who in ('"postgres"', '"shop"')}
+    assert sources['"postgres"'] == {"127.0.0.1/32", "::1/128", "samehost"}
+    assert sources['"shop"'] == {"127.0.0.1/32", "::1/128", "samenet"}
 
 
 def test_no_secret_and_no_verifier_is_in_a_report(reports: dict[str, Found]) -> None:

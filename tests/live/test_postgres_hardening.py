@@ -50,6 +50,8 @@ SETTINGS = {
     "log_disconnections": "on",
     "log_temp_files": "10MB",
     "log_autovacuum_min_duration": "1min",
+    "log_replication_commands": "on",
+    "temp_file_limit": "10GB",
     "logging_collector": "off",
     "listen_addresses": "127.0.0.1",
     "unix_socket_permissions": "0700",
