@@ -285,7 +285,7 @@ POOR_PASSWORDS = ("set", "hash", "iterations", "known", "expiry")
 
 def test_in_a_network_only_apps_come_from_other_machines(tmp_path: Path) -> None:
     cli = Cli(tmp_path)
-    cli.write("postgres: {bind: 10.1.2.3, tls: true}\napps: {shop: {postgres: shop}}\n")
+    cli.write("postgres: {bind: [10.1.2.3], tls: true}\napps: {shop: {postgres: shop}}\n")
     context = opened(cli)
     asked = context.asked(context.stack.instances["postgres"], invent=True, find=False)
     lines = [line.split() for line in render.hba(asked).splitlines() if line.startswith("host")]

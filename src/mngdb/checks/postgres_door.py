@@ -104,7 +104,7 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "high",
         _bound,
         "listen_addresses with loopback or private addresses",
-        "postgres: {bind: 127.0.0.1}, then 'mngdb up'",
+        "postgres: {bind: [127.0.0.1]}, then 'mngdb up'",
         ("A11", "postgresql.org: Connections and Authentication", "pgdsat 5.2"),
     ),
     Check(
