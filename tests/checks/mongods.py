@@ -6,8 +6,11 @@ import contextlib
 import shutil
 import signal
 import socket
+import socketserver
+import struct
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +20,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+import bson
 import pymongo
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -64,9 +68,9 @@ def start(*options: str) -> Server:
     return Server(port, folder, subprocess.Popen([*argv, *options], stdout=subprocess.DEVNULL))
 
 
-def external(cli: Cli, server: Server, user: str = "", more: str = "") -> Cli:
+def external(cli: Cli, port: int, user: str = "", more: str = "") -> Cli:
     """A stack that takes the server as external."""
-    at = f"mongodb://{user}127.0.0.1:{server.port}/?directConnection=true"
+    at = f"mongodb://{user}127.0.0.1:{port}/?directConnection=true"
     cli.write(f'mongodb: {{target: {{external: {{url: "{at}"}}}}{more}}}\n')
     return cli
 
@@ -184,3 +188,28 @@ def until(true: Callable[[], bool], seconds: float = 20) -> None:
     while not true():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+@contextmanager
+def nonsense() -> Iterator[int]:
+    """The port of a server that greets as MongoDB does, and then says yes to everything."""
+    greeting = {"ok": 1, "isWritablePrimary": True, "maxWireVersion": 17, "minWireVersion": 0}
+
+    class Says(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError, struct.error):
+                while True:
+                    size, number, _, code = struct.unpack("<iiii", self.request.recv(16))
+                    self.request.recv(size - 16)
+                    document = bson.encode(greeting)
+                    head = b"\0" * 5 if code == 2013 else struct.pack("<iqii", 0, 0, 0, 1)
+                    length = 16 + len(head) + len(document)
+                    kind = 2013 if code == 2013 else 1
+                    reply = struct.pack("<iiii", length, 1, number, kind) + head + document
+                    self.request.sendall(reply)
+
+    socketserver.ThreadingTCPServer.daemon_threads = True
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Says) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()

@@ -18,7 +18,7 @@ from mngdb.checks import registry
 from mngdb.engines.mongodb import questions
 from mngdb.findings import Finding
 from tests.checks.judge import findings, one
-from tests.checks.mongods import Server, careless, external, held, started, until
+from tests.checks.mongods import Server, careless, external, held, nonsense, started, until
 from tests.conftest import Cli
 from tests.live.clients import mongo_as, set_secret
 from tests.live.faults import servers
@@ -139,14 +139,14 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stock]:
     """As Debian's package of MongoDB sets it up, with a database in it."""
     with started("--bind_ip", "127.0.0.1", "--logappend") as server:
         server.client.shop.things.insert_one({"a": 1})
-        yield Stock(external(Cli(tmp_path_factory.mktemp("stock")), server), server)
+        yield Stock(external(Cli(tmp_path_factory.mktemp("stock")), server.port), server)
 
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Careless]:
     cli = Cli(tmp_path_factory.mktemp("careless"))
     with careless() as (primary, secondary, pem):
-        external(cli, primary, "boss@", ", max_connections: 500")
+        external(cli, primary.port, "boss@", ", max_connections: 500")
         set_secret(cli, "mongodb_admin", "Sh0rt-one")
         found = findings(cli)
         # from here on it falls behind; the test of that comes last
@@ -236,7 +236,7 @@ def test_a_log_that_is_appended_to(stock: Stock) -> None:
 
 def test_a_server_that_keeps_nothing(tmp_path: Path) -> None:
     with started("--storageEngine", "ephemeralForTest") as server:
-        found = findings(external(Cli(tmp_path), server))
+        found = findings(external(Cli(tmp_path), server.port))
     for name in ("storage-engine", "journal", "startup-warnings"):
         assert found[f"mongodb.{name}"].verdict == "fail", found[f"mongodb.{name}"]
     assert "for testing only" in found["mongodb.startup-warnings"].evidence
@@ -373,6 +373,27 @@ def test_encryption_and_nothing_else(theirs: Careless) -> None:
     file.write_text(file.read_text().replace("=true", f"=true&tls=true&tlsCAFile={theirs.pem}"))
     found = findings(theirs.cli, "mongodb.encryption", "mongodb.tls-only")
     assert [f.verdict for f in found.values()] == ["pass", "pass"], found
+
+
+def test_a_server_that_answers_nonsense_is_unknown(tmp_path: Path) -> None:
+    with nonsense() as port:
+        found = findings(external(Cli(tmp_path), port))
+    others = {f.id for f in found.values() if f.verdict != "unknown"}
+    # it does answer without a login and without encryption; who is in no set has no members
+    assert "mongodb.login-required" in others
+    assert found["mongodb.queue"].verdict == "unknown"
+    assert found["mongodb.queue"].evidence == "the server does not tell 'globalLock'"
+
+
+def test_a_server_without_apps_and_with_a_monitor(cli: Cli) -> None:
+    cli.write(
+        "mongodb: {port: PORT1}\n"
+        "agent: {ports: {postgres: PORT2, redis: PORT3, mongodb: PORT4, mngdb: PORT5}}\n"
+    )
+    cli.ok("up")
+    found = findings(cli)
+    assert {f.id for f in found.values() if f.verdict in {"fail", "unknown"}} == NEVER
+    assert found["mongodb.tls-only"].verdict == "not_applicable"
 
 
 def test_a_server_that_hangs_or_is_down_is_unknown_in_bounded_time(

@@ -28,11 +28,11 @@ _LONG = 32
 
 
 def _apps(facts: MongodbFacts) -> list[Login]:
-    """The logins that the file names; where it names none, all that do not administer."""
+    """The logins that the file names; where it names none, all that are not the stack's own."""
     logins = facts.logins.value
     if facts.apps:
         return [one for one in logins if one.name in facts.apps]
-    return [one for one in logins if one.rights and one.name != facts.admin]
+    return [one for one in logins if one.rights and one.name not in facts.known]
 
 
 def _rules(login: Login) -> bool:
@@ -163,7 +163,8 @@ def _strong(facts: MongodbFacts) -> Judgement:
 
 def _agreed(facts: MongodbFacts) -> Judgement:
     bad = [one.name for one in facts.logins.value if one.agrees is False]
-    return listed(bad, "each secret of the vault opens its login")
+    tried = sum(one.agrees is not None for one in facts.logins.value)
+    return listed(bad, f"{tried} secrets of the vault open their logins")
 
 
 _UP = "'mngdb up' gives each login its rights and its secret again"

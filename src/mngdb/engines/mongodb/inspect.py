@@ -41,7 +41,9 @@ def _inspect(questions: Questions, asked: Asked) -> MongodbFacts:
         for login, secret in asked.secrets.items()
         if login in {ADMIN, MONITOR, *asked.instance.grants}
     }
-    mine = frozenset({ADMIN, *asked.instance.grants, *([MONITOR] * asked.instance.monitored)})
+    mine = frozenset(
+        {session.access.user, *asked.instance.grants, *([MONITOR] * asked.instance.monitored)}
+    )
     return MongodbFacts(
         status=see(lambda: ask("serverStatus", locks=0, tcmalloc=0)),
         parameters=parameters,

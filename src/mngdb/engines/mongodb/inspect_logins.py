@@ -23,6 +23,7 @@ WELL_KNOWN = (
     *("changeme", "test", "letmein", "passw0rd", "password123", "p@ssw0rd!123", "qwerty"),
     *("strong_password", "your-password", "your-strong-password-here"),
 )
+_WITHOUT_PASSWORD = frozenset({"external"})
 #: Rounds of SCRAM-SHA-256 that guessing may cost in all: about half a second.
 _ROUNDS = 2_000_000
 #: Logins whose rights are asked for at once.
@@ -31,7 +32,8 @@ _BATCH = 200
 
 def logins(questions: Questions, secrets: Mapping[str, Secret]) -> tuple[Login, ...]:
     """Every login of the server; `secrets` are the vault's, by login. Raises UnobservableError."""
-    found = questions.ask("usersInfo", {"forAllDBs": True}, showCredentials=True)["users"]
+    everybody = {"forAllDBs": True}
+    found = questions.ask("usersInfo", everybody, showCredentials=True)["users"]
     rights: dict[str, dict[str, frozenset[str]]] = {}
     for start in range(0, len(found), _BATCH):
         named = [{"user": one["user"], "db": one["db"]} for one in found[start : start + _BATCH]]
@@ -41,7 +43,7 @@ def logins(questions: Questions, secrets: Mapping[str, Secret]) -> tuple[Login, 
     return tuple(
         Login(
             name=user.name,
-            mechanisms=user.mechanisms if document.get("credentials") else frozenset(),
+            mechanisms=user.mechanisms - _WITHOUT_PASSWORD,
             rounds=user.scram.iterations if user.scram else None,
             guessed=guessed,
             agrees=agrees,
@@ -82,9 +84,9 @@ class _Guesser:
             user = user_of(document)
             secret = self._secrets.get(user.name)
             agrees = self._agrees(user, secret) if document["db"] == "admin" else None
-            if agrees and secret is not None:
-                # what opens it is known: no need to compute
-                yield document, user, True, secret.reveal() in {*WELL_KNOWN, user.name}
+            if secret is not None and (agrees or self._left <= 0):
+                # what opens it is known: no need to compute; or there are too many for that
+                yield document, user, agrees, secret.reveal() in {*WELL_KNOWN, user.name}
             else:
                 yield document, user, agrees, self._guessed(user)
 
@@ -95,7 +97,7 @@ class _Guesser:
 
     def _guessed(self, user: User) -> bool | None:
         if user.scram is None:
-            return None if user.mechanisms else False
+            return None if user.mechanisms - _WITHOUT_PASSWORD else False
         for word in (user.name, *WELL_KNOWN):
             opens = self._opens(user, Secret(word))
             if opens is not False:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import bson
+from bson.errors import BSONError
 from cryptography import x509
 
 from mngdb.errors import UnobservableError
@@ -18,6 +19,8 @@ from mngdb.facts.mongodb import Tls
 #: Seconds for each question.
 _PATIENCE = 2.0
 _OP_MSG = 2013
+#: Bytes: no reply of the server is larger.
+_MOST = 48_000_000
 _HANDSHAKE = 22
 #: Old versions of TLS by their number on the wire.
 _OLD = {b"\x03\x01": "TLS 1.0", b"\x03\x02": "TLS 1.1"}
@@ -43,7 +46,10 @@ def tls(at: Address) -> Tls:
             certificate = shaken.getpeercert(binary_form=True) or b""
     except (ssl.SSLError, TimeoutError, ConnectionError):
         return Tls(on=False)
-    ends = x509.load_der_x509_certificate(certificate).not_valid_after_utc
+    try:
+        ends = x509.load_der_x509_certificate(certificate).not_valid_after_utc
+    except ValueError as error:
+        raise UnobservableError(f"its certificate cannot be read: {error}") from None
     return Tls(
         on=True,
         old=tuple(name for number, name in _OLD.items() if _takes(at, number)),
@@ -79,7 +85,9 @@ def _ask(at: Address, command: Mapping[str, Any], tls: bool) -> Mapping[str, Any
             with line:
                 line.sendall(message)
                 (size,) = struct.unpack("<i", _read(line, 4))
-                return bson.decode(_read(line, size - 4)[17:])
+                return bson.decode(_read(line, min(size, _MOST) - 4)[17:])
+        except (BSONError, IndexError):
+            raise UnobservableError(f"{at[0]}:{at[1]} does not speak as MongoDB does") from None
         except (ssl.SSLError, TimeoutError, ConnectionError):
             return None
 

@@ -14,6 +14,18 @@ EACH = 3.0
 ALL = 10.0
 
 
+class Reply(dict[str, Any]):
+    """A reply that may lack what every MongoDB tells: another product may speak its language."""
+
+    def __getitem__(self, key: str) -> Any:
+        """The value; documents inside are like this one. Raises UnobservableError."""
+        try:
+            found = super().__getitem__(key)
+        except KeyError:
+            raise UnobservableError(f"the server does not tell {key!r}") from None
+        return Reply(found) if type(found) is dict else found
+
+
 class Questions:
     """Commands with a limit of time. What is refused, or takes too long, is a reason."""
 
@@ -28,7 +40,7 @@ class Questions:
         if left <= 0:
             raise UnobservableError(f"there was no time left to ask {name}")
         try:
-            return self.session.command(name, value, on=on, limit=left, **rest)
+            return Reply(self.session.command(name, value, on=on, limit=left, **rest))
         except Refused as error:
             if error.code == NAMESPACE_NOT_FOUND:
                 raise
