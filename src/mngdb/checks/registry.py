@@ -13,9 +13,12 @@ _MODULES = {
     "mongodb": "mngdb.checks.mongodb",
     "host": "mngdb.checks.host",
     "secrets": "mngdb.checks.secrets",
+    "env": "mngdb.checks.environment",
 }
 #: What is judged around the servers, not on a connection to one.
 AROUND = ("host", "secrets")
+#: What has a command of its own: `mngdb env check`.
+APART = ("env",)
 
 
 def of(engine: str) -> tuple[Check[Any], ...]:
@@ -25,8 +28,8 @@ def of(engine: str) -> tuple[Check[Any], ...]:
 
 
 def by_engine() -> dict[str, tuple[Check[Any], ...]]:
-    """Engine to its checks."""
-    return {engine: of(engine) for engine in _MODULES}
+    """Engine to its checks, as far as `mngdb check` judges them."""
+    return {engine: of(engine) for engine in _MODULES if engine not in APART}
 
 
 def every() -> tuple[Check[Any], ...]:

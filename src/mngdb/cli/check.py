@@ -75,14 +75,16 @@ def check(
     report = judge(context, only, severity, controls, accepted)
     form = form or ("json" if options.json else "table")
     if form == "table" and output is None:
-        _table([one for one in report.findings if everything or one.counts in {"fail", "unknown"}])
+        show_table(
+            [one for one in report.findings if everything or one.counts in {"fail", "unknown"}]
+        )
     else:
         _give(_document(context, report, form, everything), output)
     for remark in report.remarks:
         tell(remark)
     if form == "table" or output is not None:
         shown = {one.counts for one in report.findings} - {"fail", "unknown"}
-        (say if form == "table" and output is None else tell)(_summary(report))
+        (say if form == "table" and output is None else tell)(summary(report))
         if shown and not everything and form == "table":
             tell("--all shows also what passes")
     return report.exit_code
@@ -141,14 +143,16 @@ def _give(text: str, output: Path | None) -> None:
         raise UsageError(f"{output}: cannot be written: {error.strerror}") from None
 
 
-def _summary(report: Report) -> str:
+def summary(report: Report) -> str:
+    """How many of each verdict."""
     counted = report.as_json()["summary"]
     words = [f"{count} {_WORDS.get(name, name)}" for name, count in counted.items()]
     accepted = sum(bool(one.accepted) for one in report.findings)
     return ", ".join(words) + (f"; {accepted} of them accepted by the baseline" if accepted else "")
 
 
-def _table(findings: Sequence[Finding]) -> None:
+def show_table(findings: Sequence[Finding]) -> None:
+    """Findings for people."""
     for line in _lines(findings):
         say(line)
     if findings:

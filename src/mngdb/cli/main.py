@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "destroy": ("stack", "Stop the servers and remove everything."),
     "logs": ("stack", "Show a server's log."),
     "url": ("use", "Print a connection string."),
-    "env": ("use", "Print an app's variables."),
+    "env": ("env", "Print an app's variables, or judge a .env file."),
     "shell": ("use", "Open psql, redis-cli or mongosh."),
     "doctor": ("use", "Say in a sentence why an app cannot work."),
     "check": ("check", "Prove the production guide, line by line, on the live servers."),

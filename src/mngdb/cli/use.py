@@ -1,4 +1,4 @@
-"""url, env, shell, doctor, secret."""
+"""url, shell, doctor, secret."""
 
 from __future__ import annotations
 
@@ -23,22 +23,6 @@ def url(options: Options, instance: str, app: str | None) -> None:
         say_json({"stack": context.stack.name, "instance": instance, "app": app, "url": found})
     else:
         say(found)
-
-
-@click.command()
-@click.argument("app")
-@common
-def env(options: Options, app: str) -> None:
-    """Print the variables of APP, one NAME=value a line, for a shell or a .env file."""
-    from mngdb.ops.access import dotenv
-    from mngdb.ops.access import env as make
-
-    found = make(options.context(), app)
-    if options.json:
-        say_json(found)
-        return
-    for name, value in found.items():
-        say(dotenv(name, value))
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

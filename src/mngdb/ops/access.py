@@ -7,7 +7,9 @@ import shutil
 from dataclasses import asdict, dataclass
 
 from mngdb.errors import ConnectError, MngdbError, UsageError
+from mngdb.model import Asked
 from mngdb.ops.context import Context
+from mngdb.secret import Secret
 from mngdb.spec.stack import Instance
 
 #: What the variables of the default instances begin with; others begin with their own name.
@@ -24,10 +26,25 @@ def url(context: Context, instance: str, app: str | None) -> str:
 
 def env(context: Context, app: str) -> dict[str, str]:
     """Every variable that an app needs, for all the instances that it uses."""
+    for instance in context.app(app):
+        context.secret(instance, app)  # missing is an error here
+    return variables(context, app)
+
+
+def variables(context: Context, app: str, instead: Secret | None = None) -> dict[str, str]:
+    """As `env`; made-up secrets stand where there are none, and `instead` in place of all."""
     found: dict[str, str] = {}
     for instance in context.app(app):
-        context.secret(instance, app)
-        asked = context.asked(instance, find=False, invent=True)
+        if instead is None:
+            asked = context.asked(instance, find=False, invent=True)
+        else:
+            site = (
+                None
+                if instance.target.external
+                else context.host(instance).site(instance, find=False)
+            )
+            logins = dict.fromkeys(context.logins(instance), instead)
+            asked = Asked(context.stack.name, instance, logins, site)
         prefix = _PREFIXES.get(instance.name, instance.name.upper().replace("-", "_"))
         access = context.login(asked, app)
         found |= context.engine(instance).env(access, prefix, instance.grants[app])

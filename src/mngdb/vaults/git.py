@@ -69,6 +69,14 @@ class Repository:
         )
         return sorted(set(_names(told)))
 
+    def committed_as(self, path: Path) -> list[str]:
+        """Under which names a file, or one of its name in its folder, was ever committed."""
+        inside = path.resolve()
+        if not inside.is_relative_to(self.top):
+            return []
+        wanted = str(inside.relative_to(self.top))
+        return [name for name in self.committed([f":(top,literal){wanted}"]) if name == wanted]
+
     def holding(self, needles: Needles) -> list[str]:
         """`NAME in FILE (COMMIT)` for every object of the repository that holds a secret, whether a
         branch still leads to it or not. Raises UnobservableError when it takes too long."""

@@ -1,0 +1,457 @@
+"""What has to be true of an app's environment: the guide's EnvValidationService.
+
+Sources: the requirements (B5, B6, B12, B19, B21, B22); the guide's chapters "MongoDB 2", "MongoDB
+3", "Redis 1" and "secrets".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from mngdb.checks import uris
+from mngdb.checks.strength import LENGTH, guessable, placeholder
+from mngdb.facts.environment import EnvFacts, EnvFile
+from mngdb.findings import Check, Judgement, judged, listed, no_matter
+
+#: Variables whose value is a secret, whoever gives it that name.
+SECRET_NAME = re.compile(
+    r"(?:^|_)(?:PASSWORD|PASSWD|PASS|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY|SECRET_?KEY|ACCESS_?KEY)$"
+)
+#: Logins that administer, or that nobody is.
+_ADMINS = {"postgres", "root", "admin", "default", "mngdb", "administrator", "sa"}
+_SWITCH = {"true", "1", "yes", "on"}
+
+
+def _uris(facts: EnvFacts) -> Iterator[tuple[str, uris.Uri]]:
+    for name, secret in facts.variables.items():
+        if uris.is_uri(secret.reveal()):
+            yield name, uris.read(secret.reveal())
+
+
+def passwords(variables: EnvFacts) -> Iterator[tuple[str, str]]:
+    """Every secret in the variables: variable and value."""
+    for name, secret in variables.variables.items():
+        if SECRET_NAME.search(name) and secret.reveal():
+            yield name, secret.reveal()
+    for name, uri in _uris(variables):
+        if uri.password is not None:
+            yield name, uri.password
+
+
+def _of_file(judge: Callable[[EnvFile], Judgement]) -> Callable[[EnvFacts], Judgement]:
+    def judged(facts: EnvFacts) -> Judgement:
+        return no_matter("it is the process's") if facts.file is None else judge(facts.file)
+
+    return judged
+
+
+def _readable(file: EnvFile) -> Judgement:
+    return listed([f"line {number}" for number in file.unreadable], "every line")
+
+
+def _duplicates(file: EnvFile) -> Judgement:
+    return listed(file.duplicates, "each stands once")
+
+
+def _complete(facts: EnvFacts) -> Judgement:
+    missing = [
+        f"{name} ({app})"
+        for app, needed in facts.needed.items()
+        for name in needed
+        if name not in facts.variables
+    ]
+    count = len({name for needed in facts.needed.values() for name in needed})
+    return listed(missing, f"all {count} of {', '.join(facts.needed)}")
+
+
+def _empty(facts: EnvFacts) -> Judgement:
+    empty = {
+        name
+        for needed in facts.needed.values()
+        for name, wanted in needed.items()
+        if wanted.reveal() and name in facts.variables and not facts.variables[name].reveal()
+    }
+    return listed(sorted(empty), "none")
+
+
+def _current(facts: EnvFacts) -> Judgement:
+    """Several apps have variables of the same names; what any of them has is right."""
+    if not facts.kept.value:
+        return no_matter("the stack has no secret for them yet")
+    right: dict[str, set[str]] = {}
+    for needed in facts.needed.values():
+        for name, wanted in needed.items():
+            right.setdefault(name, set()).add(wanted.reveal())
+    other = [
+        name
+        for name, values in right.items()
+        if name in facts.variables
+        and facts.variables[name].reveal() not in values
+        # how long to wait is the app's own choice
+        and re.search(r"_(?:URL|URI|HOST|PORT|USER|PASSWORD|DATABASE)$", name)
+    ]
+    return listed(other, "as 'mngdb env' has them")
+
+
+def _well_formed(facts: EnvFacts) -> Judgement:
+    found = list(_uris(facts))
+    bad = [f"{name} {uri.wrong}" for name, uri in found if uri.wrong]
+    named = [
+        f"{name} is no connection string"
+        for name, secret in facts.variables.items()
+        if any(name in needed for needed in facts.needed.values())
+        and name.endswith(("_URL", "_URI"))
+        and secret.reveal()
+        and not uris.is_uri(secret.reveal())
+    ]
+    return listed([*bad, *named], f"{len(found)} connection strings")
+
+
+def _encoded(facts: EnvFacts) -> Judgement:
+    bad = [name for name, uri in _uris(facts) if not uri.encoded]
+    return listed(bad, "every sign that has to be")
+
+
+def _mongodb(option: str, wanted: str) -> Callable[[EnvFacts], Judgement]:
+    def judge(facts: EnvFacts) -> Judgement:
+        found = {name: uri for name, uri in _uris(facts) if uri.engine == "mongodb"}
+        if not found:
+            return no_matter("there is no connection string of MongoDB")
+        bad = [
+            f"{name}: {option} {'differs' if option.lower() in uri.options else 'is missing'}"
+            for name, uri in found.items()
+            if uri.options.get(option.lower()) != wanted
+        ]
+        return listed(bad, f"{option}={wanted}")
+
+    return judge
+
+
+def _tls(facts: EnvFacts) -> Judgement:
+    found = [(name, uri) for name, uri in _uris(facts) if facts.encrypted or not uri.local]
+    if not found:
+        return no_matter("all servers are on this machine, and none asks for it")
+    bad = [name for name, uri in found if not uri.encrypts]
+    off = [
+        name
+        for name, secret in facts.variables.items()
+        if name.endswith("_USE_TLS") and secret.reveal().lower() not in _SWITCH
+    ]
+    mixed = off if any(uri.engine == "mongodb" for _, uri in found) else []
+    return listed([*bad, *mixed], "encrypted, and the certificate is looked at")
+
+
+def _numbers(facts: EnvFacts, variable: str, option: str) -> Iterator[tuple[str, str]]:
+    for name, secret in facts.variables.items():
+        if name.endswith(variable):
+            yield name, secret.reveal()
+    for name, uri in _uris(facts):
+        if option in uri.options:
+            yield f"{name}: {option}", uri.options[option]
+
+
+def _bounded(variable: str, option: str, low: int, high: int) -> Callable[[EnvFacts], Judgement]:
+    def judge(facts: EnvFacts) -> Judgement:
+        found = list(_numbers(facts, variable, option))
+        if not found:
+            return no_matter(f"nothing names one ({variable.lstrip('_')})")
+        bad = [
+            name
+            for name, value in found
+            if not (re.fullmatch(r"\d{1,9}", value) and low <= int(value) <= high)
+        ]
+        return listed(bad, f"{low} to {high}")
+
+    return judge
+
+
+def _length(facts: EnvFacts) -> Judgement:
+    short = [f"{n} ({len(value)})" for n, value in passwords(facts) if len(value) < LENGTH]
+    return listed(short, f"all have {LENGTH} or more")
+
+
+def _strength(facts: EnvFacts) -> Judgement:
+    bad = [f"{name} {why}" for name, value in passwords(facts) if (why := guessable(value))]
+    return listed(bad, "nothing that repeats or counts")
+
+
+def _placeholder(facts: EnvFacts) -> Judgement:
+    return listed([n for n, value in passwords(facts) if placeholder(value)], "none")
+
+
+def _login(facts: EnvFacts) -> Judgement:
+    users = {
+        **{n: s.reveal() for n, s in facts.variables.items() if re.search(r"_USER(?:NAME)?$", n)},
+        **{name: uri.user for name, uri in _uris(facts)},
+    }
+    owned = facts.needed.keys()  # an app may be called admin
+    bad = [n for n, user in users.items() if user.lower() in _ADMINS and user not in owned]
+    return listed(bad, "a login of the app's own")
+
+
+def _mode(file: EnvFile) -> Judgement:
+    return judged(not file.mode & 0o077, f"{file.name}: mode {file.mode:o}")
+
+
+def _ignored(file: EnvFile) -> Judgement:
+    if file.ignored.value is None:
+        return no_matter("it lies in no repository")
+    return judged(file.ignored.value, "ignored" if file.ignored.value else "git would take it in")
+
+
+def _committed(file: EnvFile) -> Judgement:
+    if file.ignored.value is None:
+        return no_matter("it lies in no repository")
+    return listed(file.committed.value, "in no commit of any branch")
+
+
+def _example(facts: EnvFacts) -> Judgement:
+    if facts.file is None:
+        return no_matter("it is the process's")
+    if facts.file.example is None:
+        return judged(False, "there is none")
+    missing = sorted(facts.variables.keys() - facts.file.example.keys())
+    return listed([f"without {name}" for name in missing], f"{len(facts.file.example)} variables")
+
+
+def _example_clean(facts: EnvFacts) -> Judgement:
+    if facts.file is None or facts.file.example is None:
+        return no_matter("there is none")
+    example = EnvFacts(facts.file.example, None, {}, facts.kept, False)
+    real = {value for _, value in passwords(facts)}
+    real |= {secret.reveal() for secret in (facts.kept.found or {}).values()}
+    bad = [
+        name
+        for name, value in passwords(example)
+        if value in real or not (placeholder(value) or len(value) < 8)
+    ]
+    return listed(list(dict.fromkeys(bad)), "placeholders only")
+
+
+def _aws(facts: EnvFacts) -> Judgement:
+    def given(name: str) -> str:
+        return facts.variables[name].reveal() if name in facts.variables else ""
+
+    if given("USE_AWS_SECRETS").lower() not in _SWITCH:
+        return no_matter("USE_AWS_SECRETS is not true")
+    bad = [name for name in ("AWS_REGION", "AWS_SECRET_NAME") if not given(name)]
+    if given("AWS_SECRETS_FAIL_OPEN").lower() not in {"false", "0", "no", "off"}:
+        bad.append("AWS_SECRETS_FAIL_OPEN is not false")
+    return listed(bad, "complete, and a failure stops the start")
+
+
+_GIVE = "(umask 077; mngdb env APP > .env)"
+_NEW = f"'mngdb env APP' has a random one of 40: {_GIVE}"
+_SECRETS = "guide: secrets 1"
+_OPTIONS = "guide: MongoDB 3"
+
+CHECKS: tuple[Check[EnvFacts], ...] = (
+    Check(
+        "env.readable",
+        "every line can be read",
+        "high",
+        _of_file(_readable),
+        "NAME=value, quotes closed",
+        "quote the value with '…', and close the quotes",
+        ("B22", _SECRETS),
+    ),
+    Check(
+        "env.duplicates",
+        "no variable stands twice",
+        "medium",
+        _of_file(_duplicates),
+        "each once: readers differ in which one they take",
+        "remove the older one",
+        ("B22",),
+    ),
+    Check(
+        "env.complete",
+        "every variable that the app needs is there",
+        "critical",
+        _complete,
+        "what 'mngdb env APP' prints",
+        _GIVE,
+        ("B22", "guide: checklist"),
+    ),
+    Check(
+        "env.empty",
+        "none of them is empty",
+        "critical",
+        _empty,
+        "a value for each",
+        _GIVE,
+        ("B22", "guide: checklist"),
+    ),
+    Check(
+        "env.current",
+        "they lead to the servers and hold the secrets of the stack",
+        "high",
+        _current,
+        "what 'mngdb env APP' prints",
+        _GIVE,
+        ("A12", "B22"),
+    ),
+    Check(
+        "env.uris",
+        "connection strings are well-formed",
+        "critical",
+        _well_formed,
+        "scheme://user:password@host:port/database?options",
+        "mngdb url INSTANCE APP",
+        ("B6", _OPTIONS),
+    ),
+    Check(
+        "env.encoding",
+        "passwords in connection strings are percent-encoded",
+        "high",
+        _encoded,
+        "@ : / ? # % and spaces as %40 %3A %2F %3F %23 %25 %20",
+        "encodeURIComponent(password), urllib.parse.quote(password, safe=''); or mngdb url",
+        ("B5", "guide: MongoDB 2"),
+    ),
+    Check(
+        "env.retry-writes",
+        "MongoDB's driver tries a write again",
+        "medium",
+        _mongodb("retryWrites", "true"),
+        "retryWrites=true",
+        "…?retryWrites=true&w=majority",
+        ("B6", _OPTIONS),
+    ),
+    Check(
+        "env.write-concern",
+        "a write counts when a majority has it",
+        "high",
+        _mongodb("w", "majority"),
+        "w=majority",
+        "…?retryWrites=true&w=majority",
+        ("B6", _OPTIONS),
+    ),
+    Check(
+        "env.tls",
+        "what leaves the machine is encrypted, and the server is known",
+        "high",
+        _tls,
+        "rediss://, sslmode=verify-full, tls=true; certificates looked at",
+        "tls: true in the file, 'mngdb up', then 'mngdb env APP' again",
+        ("A5", "B6", _OPTIONS),
+    ),
+    Check(
+        "env.pool",
+        "the pool has a sensible size",
+        "medium",
+        _bounded("_POOL_SIZE", "maxpoolsize", 1, 100),
+        "1 to 100 connections",
+        "MONGO_POOL_SIZE=10",
+        ("B6", _OPTIONS),
+    ),
+    Check(
+        "env.connect-timeout",
+        "an app does not wait for ever to connect",
+        "medium",
+        _bounded("_CONNECT_TIMEOUT_MS", "connecttimeoutms", 1000, 30_000),
+        "1000 to 30000 milliseconds",
+        "MONGO_CONNECT_TIMEOUT_MS=10000",
+        ("B6", _OPTIONS),
+    ),
+    Check(
+        "env.socket-timeout",
+        "an app does not wait for ever for an answer",
+        "medium",
+        _bounded("_SOCKET_TIMEOUT_MS", "sockettimeoutms", 1000, 300_000),
+        "1000 to 300000 milliseconds",
+        "MONGO_SOCKET_TIMEOUT_MS=45000",
+        ("B6", _OPTIONS),
+    ),
+    Check(
+        "env.password-length",
+        "passwords have 32 characters or more",
+        "high",
+        _length,
+        "32 or more",
+        _NEW,
+        ("B12", "guide: Redis 1", "guide: MongoDB 2"),
+    ),
+    Check(
+        "env.password-strength",
+        "no password is long and simple all the same",
+        "high",
+        _strength,
+        "random",
+        _NEW,
+        ("B5", "guide: MongoDB 2"),
+    ),
+    Check(
+        "env.placeholder",
+        "no password is one of an example, or one that everybody tries",
+        "critical",
+        _placeholder,
+        "no 'changeme', no 'your-password'",
+        _NEW,
+        ("B19", "B22", _SECRETS),
+    ),
+    Check(
+        "env.login",
+        "the app does not log in as an administrator",
+        "high",
+        _login,
+        "a login of its own, with the rights that it needs",
+        "an app in the file; then 'mngdb up' and 'mngdb env APP'",
+        ("B5", "guide: MongoDB 2"),
+    ),
+    Check(
+        "env.file-mode",
+        "nobody else can read the file",
+        "high",
+        _of_file(_mode),
+        "mode 0600",
+        "chmod 600 .env",
+        ("B19", _SECRETS),
+    ),
+    Check(
+        "env.ignored",
+        "git ignores the file",
+        "critical",
+        _of_file(_ignored),
+        "in .gitignore",
+        "echo .env >> .gitignore",
+        ("B19", _SECRETS),
+    ),
+    Check(
+        "env.committed",
+        "the file was never committed",
+        "critical",
+        _of_file(_committed),
+        "in no commit of any branch",
+        "new secrets first (the old are known): remove them from the vault, 'mngdb up'",
+        ("B19", _SECRETS),
+    ),
+    Check(
+        "env.example",
+        "a .env.example beside it names every variable",
+        "low",
+        _example,
+        "a .env.example with the same names",
+        "mngdb env example",
+        ("B19", _SECRETS),
+    ),
+    Check(
+        "env.example-clean",
+        "the example holds no secret",
+        "critical",
+        _example_clean,
+        "placeholders, or nothing",
+        "mngdb env example --force; then a new secret for what stood there",
+        ("B19", _SECRETS),
+    ),
+    Check(
+        "env.aws",
+        "what AWS Secrets Manager needs is there, and a failure stops the start",
+        "high",
+        _aws,
+        "AWS_REGION, AWS_SECRET_NAME, AWS_SECRETS_FAIL_OPEN=false",
+        "set them, or USE_AWS_SECRETS=false",
+        ("B21", "guide: secrets 2"),
+    ),
+)

@@ -1,0 +1,112 @@
+"""env: an app's variables, printed, judged, and as an example without secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from mngdb.cli.common import Options, common, say, say_json, tell
+
+
+class _Apps(click.Group):
+    """A group whose first word is a command's name, or an app's: what stands behind `--` is an
+    app, also one that is called as a command is."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = list(args)
+        super().parse_args(ctx, args)
+        rest = [*ctx._protected_args, *ctx.args]
+        behind = given[given.index("--") + 1 :] if "--" in given else None
+        ctx.meta["app"] = behind is not None and rest == behind
+        return ctx.args
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and (ctx.meta["app"] or args[0] not in self.commands):
+            return "APP", _of_app, args
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Apps, subcommand_metavar="APP | check [FILE] | example", no_args_is_help=False)
+@common
+def env(_: Options) -> None:
+    """Print the variables of APP, one NAME=value a line, for a shell or a .env file.
+
+    `check` judges a .env file or the environment, `example` writes a .env.example. An app that is
+    called as one of them stands behind two dashes: 'mngdb env -- check'.
+    """
+
+
+@click.command("APP")
+@click.argument("app")
+@common
+def _of_app(options: Options, app: str) -> None:
+    from mngdb.ops.access import dotenv
+    from mngdb.ops.access import env as make
+
+    found = make(options.context(), app)
+    if options.json:
+        say_json(found)
+        return
+    for name, value in found.items():
+        say(dotenv(name, value))
+
+
+@env.command("check")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--app", "apps", multiple=True, help="Whose they are. Default: as the logins in them say."
+)
+@click.option("--environment", is_flag=True, help="Judge the environment, also beside a .env.")
+@click.option("--all", "everything", is_flag=True, help="Show also what passes.")
+@common
+def check(
+    options: Options, file: Path | None, apps: Sequence[str], environment: bool, everything: bool
+) -> int:
+    """Judge FILE, else the .env beside mngdb.yaml, else the environment; no secret is shown.
+
+    Exits 0 only if nothing failed and nothing is unknown; 1: something failed; 3: something could
+    not be observed.
+    """
+    from mngdb.cli.check import show_table, summary
+    from mngdb.errors import UsageError
+    from mngdb.ops.env_check import default_file, env_check
+
+    if file and environment:
+        raise UsageError("a file and --environment: name one of them")
+    context = options.context()
+    if file is None and not environment:
+        file = default_file(context)
+    report = env_check(context, file, apps)
+    if options.json:
+        say_json(report.as_json())
+        return report.exit_code
+    tell(f"judging {file or 'the environment'}")
+    show_table([one for one in report.findings if everything or one.counts in {"fail", "unknown"}])
+    say(summary(report))
+    return report.exit_code
+
+
+@env.command("example")
+@click.option("--app", "apps", multiple=True, help="Of these apps. Default: of all.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Default: .env.example beside mngdb.yaml; '-' prints it.",
+)
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@common
+def example(options: Options, apps: Sequence[str], output: Path | None, force: bool) -> None:
+    """Write a .env.example: the variables that apps need, without a secret."""
+    from mngdb.ops.env_check import EXAMPLE, env_example
+
+    context = options.context()
+    path = context.stack.folder / EXAMPLE if output is None else output
+    text = env_example(context, None if str(path) == "-" else path, apps, force)
+    if options.json:
+        say_json({"stack": context.stack.name, "file": str(path), "text": text})
+    else:
+        say(text.rstrip("\n") if str(path) == "-" else f"written: {path}")

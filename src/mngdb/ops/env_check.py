@@ -1,0 +1,163 @@
+"""`env check` and `env example`: an app's environment, judged, and without its secrets."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mngdb import disk
+from mngdb.checks import registry
+from mngdb.errors import SecretError, UsageError
+from mngdb.facts.environment import EnvFacts, EnvFile
+from mngdb.findings import Seen, see
+from mngdb.ops.access import dotenv, variables
+from mngdb.ops.check import Report
+from mngdb.ops.context import Context, secret_name
+from mngdb.secret import Secret
+from mngdb.vaults.git import repository
+
+EXAMPLE = ".env.example"
+#: Stands in an example where a secret belongs.
+PLACEHOLDER = "REPLACE-ME"
+#: A file larger than this holds no variables.
+_MOST = 1 << 20
+
+
+def env_check(context: Context, file: Path | None, apps: Sequence[str]) -> Report:
+    """Judge a .env file, or the environment of this process. `apps`: whose it is; none: those whose
+    names stand in it, else all. Raises UsageError."""
+    found = _read(file) if file else None
+    given = found[0] if found else {n: Secret(v) for n, v in context.environ.items()}
+    needed = _needed(context, apps or _whose(context, given))
+    if found is None:
+        given = {name: value for name, value in given.items() if _ours(name, needed)}
+    facts = EnvFacts(
+        variables=given,
+        file=_file(file, *found[1:]) if file and found else None,
+        needed=needed,
+        kept=_kept(context, needed),
+        encrypted=any(one.tls for app in needed for one in context.app(app)),
+    )
+    whose = ", ".join(needed)
+    return Report(tuple(check.finding(facts, whose) for check in registry.of("env")))
+
+
+def env_example(context: Context, path: Path | None, apps: Sequence[str], force: bool) -> str:
+    """The variables of the apps without secrets; with a path they are written there, and its text
+    is returned all the same. Raises UsageError when there is such a file with other content."""
+    lines = ["# What the app needs; 'mngdb env APP' has the values. No secret belongs in here."]
+    seen: set[str] = set()
+    for app in apps or list(context.stack.apps):
+        lines += ["", f"# {app}"]
+        for name, value in variables(context, app, Secret(PLACEHOLDER)).items():
+            lines.append(("# " if name in seen else "") + dotenv(name, value))
+            seen.add(name)
+    text = "\n".join(lines) + "\n"
+    if path is not None:
+        if path.exists() and not force and path.read_text(errors="replace") != text:
+            raise UsageError(
+                f"{path} exists already", "--force replaces it; '--output -' prints the new one"
+            )
+        disk.write(path, text, mode=0o644)
+    return text
+
+
+def _read(path: Path) -> tuple[dict[str, Secret], tuple[int, ...], tuple[str, ...]]:
+    """Variables, lines that cannot be read, names that stand twice. Raises UsageError."""
+    from dotenv.main import resolve_variables
+    from dotenv.parser import parse_stream
+
+    try:
+        with path.open("rb") as handle:
+            raw = handle.read(_MOST + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(raw) > _MOST or b"\0" in raw:
+        raise UsageError(f"{path}: this is no .env file")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    pairs: list[tuple[str, str | None]] = []
+    wrong, twice = [], []
+    for binding in parse_stream(io.StringIO(text)):
+        name = binding.key
+        if name is None:
+            wrong += [_line(binding.original)] if binding.error else []
+        elif not name.replace("_", "a").isalnum() or name[0].isdigit() or binding.value is None:
+            wrong.append(_line(binding.original))
+        else:
+            twice += [name] if name in dict(pairs) else []
+            pairs.append((name, binding.value))
+    found = resolve_variables(pairs, override=True)
+    named = {name: Secret(value or "") for name, value in found.items()}
+    return named, tuple(wrong), tuple(dict.fromkeys(twice))
+
+
+def _line(original: object) -> int:
+    """The line of what was read; empty lines before belong to it."""
+    text, line = str(getattr(original, "string", "")), int(getattr(original, "line", 1))
+    return line + (len(text) - len(text.lstrip("\r\n"))) // (2 if "\r" in text else 1)
+
+
+def _file(path: Path, wrong: tuple[int, ...], twice: tuple[str, ...]) -> EnvFile:
+    beside = path.with_name(EXAMPLE)
+    found = see(lambda: repository(path.parent))
+    repo = found.found
+    return EnvFile(
+        name=path.name,
+        mode=stat.S_IMODE(path.stat().st_mode),
+        unreadable=wrong,
+        duplicates=twice,
+        ignored=see(lambda: None if found.value is None else not found.value.not_ignored([path])),
+        committed=see(lambda: tuple(repo.committed_as(path)) if repo else ()),
+        example=_read(beside)[0] if beside.is_file() else None,
+    )
+
+
+def _whose(context: Context, given: Mapping[str, Secret]) -> list[str]:
+    """The apps whose login stands in the variables; all, where none does."""
+    users = {value.reveal() for name, value in given.items() if name.endswith("_USER")}
+    apps = context.stack.apps
+    return [app for app in apps if app in users] or list(apps)
+
+
+def _needed(context: Context, apps: Sequence[str]) -> dict[str, Mapping[str, Secret]]:
+    if not apps:
+        raise UsageError("the file has no app, so nothing is needed", "apps: {my-app: {…}}")
+    return {
+        app: {name: Secret(value) for name, value in variables(context, app).items()}
+        for app in apps
+    }
+
+
+def _kept(
+    context: Context, needed: Mapping[str, Mapping[str, Secret]]
+) -> Seen[Mapping[str, Secret]]:
+    found = {}
+    for app in needed:
+        for instance in context.app(app):
+            name = secret_name(instance, app)
+            try:
+                secret = context.vault.get(name)
+            except SecretError as error:
+                return Seen(missing=error.message)
+            if secret is None:
+                return Seen({})  # before the first 'up'
+            found[name] = secret
+    return Seen(found)
+
+
+def _ours(name: str, needed: Mapping[str, Mapping[str, Secret]]) -> bool:
+    """Whether a variable of the process is one of the app's: a shell has many others."""
+    prefixes = {one.split("_")[0] + "_" for names in needed.values() for one in names}
+    return name.startswith((*prefixes, "AWS_SECRET", "USE_AWS_", "AWS_REGION"))
+
+
+def default_file(context: Context) -> Path | None:
+    """The .env beside the stack's file, if there is one."""
+    path = context.stack.folder / ".env"
+    return path if os.path.lexists(path) else None
