@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -25,6 +25,18 @@ class Family(NamedTuple):
     kind: Kind
     help: str
     samples: Sequence[Sample]
+
+
+def labelled(families: Iterable[Family], **labels: str) -> Iterator[Family]:
+    """The families with the labels that a scrape adds. What a sample says itself counts: mngdb's
+    own metrics name the instance that they are about."""
+    for family in families:
+        samples = []
+        for name, own, value in family.samples:
+            said = {label for label, _ in own}
+            more = (label for label in labels.items() if label[0] not in said)
+            samples.append(Sample(name, (*own, *more), value))
+        yield family._replace(samples=samples)
 
 
 def exposition(families: Iterable[Family]) -> str:

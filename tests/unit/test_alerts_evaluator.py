@@ -11,11 +11,11 @@ import yaml
 
 from mngdb.alerts import memory
 from mngdb.alerts.catalogue import RULES
-from mngdb.alerts.evaluator import Alert, Evaluator, labelled
+from mngdb.alerts.evaluator import Alert, Evaluator
 from mngdb.alerts.expr import increase, metric
 from mngdb.alerts.judge import History, judge
 from mngdb.alerts.rules import Active, active
-from mngdb.samples import Family, Sample
+from mngdb.samples import Family, Sample, labelled
 from mngdb.spec.alerts import Alerts
 from tests.trixie import program
 

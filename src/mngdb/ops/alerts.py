@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 from mngdb.alerts import expr, memory
 from mngdb.alerts.catalogue import RULES
-from mngdb.alerts.evaluator import Alert, Evaluator, labelled
+from mngdb.alerts.evaluator import Alert, Evaluator
 from mngdb.alerts.notify import Message, Notifier
 from mngdb.alerts.rules import Active, active
 from mngdb.errors import ConnectError, UsageError
 from mngdb.ops.context import Context
-from mngdb.samples import Family, Sample
+from mngdb.samples import Family, Sample, labelled
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.alerts import Channel, secret_of
 from mngdb.spec.file import ENGINES
@@ -22,7 +22,6 @@ from mngdb.spec.stack import Instance
 
 _FILE = "alerts.json"
 #: A round is fresh for so many intervals, and some seconds for a machine that is busy.
-UP = {"postgres": "pg_up", "redis": "redis_up", "mongodb": "mongodb_up"}
 #: Seconds that a server has for one look.
 _LOOK_TIMEOUT = 5.0
 _FRESH_ROUNDS, _FRESH_SECONDS = 3, 10.0
@@ -48,7 +47,7 @@ def rules(context: Context) -> list[Active]:
     return [rule for rule in found if rule.rule.subject in ENGINES]
 
 
-class Watch:
+class Alerts:
     """The agent's job: judges each round and tells the channels."""
 
     def __init__(self, context: Context) -> None:
@@ -58,9 +57,15 @@ class Watch:
         found = memory.load(self._path)
         asked = context.stack.source.alerts
         chosen = rules(context)
-        self.damaged = found.damaged
+        self.every = asked.every.total_seconds()
+        self._damaged = found.damaged
         self._evaluator = Evaluator(chosen, found.alerts, found.at)
         self._notifier = Notifier(context.stack.name, asked, chosen, self._send, found.told)
+
+    @property
+    def metrics(self) -> set[str]:
+        """The names of all metrics that the rules read."""
+        return self._evaluator.metrics
 
     def round(self, now: float, families: Iterable[Family]) -> list[str]:
         """Judge a round; `now` in seconds since the epoch. Samples have the labels `job` and
@@ -69,7 +74,11 @@ class Watch:
         alerts = self._evaluator.alerts
         errors = self._notifier.tick(now, alerts)
         memory.save(self._path, now, alerts, self._notifier.as_json(), running=True)
-        return [_line(event) for event in events if event.state != "pending"] + errors
+        said = [_line(event) for event in events if event.state != "pending"] + errors
+        if self._damaged:
+            self._damaged = False
+            said.insert(0, f"{self._path} was damaged: alerts begin anew, and are told again")
+        return said
 
     def families(self) -> list[Family]:
         """How the telling goes, as metrics."""
@@ -82,9 +91,10 @@ class Watch:
         memory.save(self._path, now, alerts, self._notifier.as_json(), running=False)
 
     def _send(self, name: str, channel: Channel, message: Message) -> None:
-        from mngdb.alerts.channels import send  # takes time and memory: not without a message
+        from mngdb.alerts.tell import tell
 
-        send(name, channel, self._context.vault.get(secret_of(name)), message)
+        context = self._context
+        tell(name, channel, context.vault.get(secret_of(name)), message, context.environ)
 
 
 def _line(alert: Alert) -> str:
@@ -154,9 +164,9 @@ def _of_instance(context: Context, instance: Instance) -> list[Family]:
         up = 1.0
     except ConnectError:
         up = 0.0
-    name = UP[instance.engine]
+    name = f"{engine.metric}_up"
     families.append(Family(name, "gauge", "Whether it answered", [Sample(name, (), up)]))
-    return labelled(families, job=instance.engine, instance=instance.name)
+    return list(labelled(families, job=instance.engine, instance=instance.name))
 
 
 def test(context: Context, name: str) -> None:
