@@ -56,11 +56,12 @@ _HEAD, _TAIL = "mongod_replset_oplog_head_timestamp", "mongod_replset_oplog_tail
 
 
 def _backends(count: int) -> Series:
-    """`count` connections in two databases, of 100."""
+    """`count` connections in two databases, of 100 that apps may have."""
     return {
         **pg('datid="1",datname="shop"', stat_database_numbackends=f"{count - 3}x40"),
         **pg('datid="2",datname="postgres"', stat_database_numbackends="3x40"),
-        **pg(settings_max_connections="100x40"),
+        **pg(settings_max_connections="103x40"),
+        **pg(settings_superuser_reserved_connections="3x40"),
     }
 
 

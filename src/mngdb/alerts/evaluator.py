@@ -86,6 +86,7 @@ class Evaluator:
         """`known` are the alerts of an earlier process, whose last round was `at`."""
         self.rules = rules
         self._known: dict[Key, Alert] = {alert.key: alert for alert in known}
+        self._inherited = frozenset(self._known)
         self._last = at
         self._begun: float | None = None
         self._history = History()
@@ -120,9 +121,9 @@ class Evaluator:
                 found[alert.key] = alert
             if now - self._begun < expr.window(rule.expr):
                 # after a restart the past is missing: what was known stays until it is there again
-                for key, alert in self._known.items():
-                    if key[0] == rule.name:
-                        found.setdefault(key, alert)
+                for key in self._inherited:
+                    if key[0] == rule.name and key in self._known:
+                        found.setdefault(key, self._known[key])
         events = [
             alert
             for key, alert in found.items()

@@ -5,7 +5,11 @@ from __future__ import annotations
 from mngdb.alerts.expr import Expr, highest, increase, metric, total
 from mngdb.alerts.rules import HOUR, MINUTE, Rule
 
-_LIMIT = highest(metric("pg_settings_max_connections"), "instance")
+#: What apps can have: the last ones are the administrator's.
+_LIMIT = highest(
+    metric("pg_settings_max_connections") - metric("pg_settings_superuser_reserved_connections"),
+    "instance",
+)
 _IN_USE = total(metric("pg_stat_database_numbackends"), "instance")
 _FROZEN = metric("pg_database_wraparound_age_datfrozenxid_seconds")
 
