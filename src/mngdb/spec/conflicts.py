@@ -81,11 +81,15 @@ def _pages(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
         if name in specs and getattr(parsed, name) is not None:
             text = f"{name!r} is a page's key, and its secrets would be this instance's"
             yield trail_of(name), text, "choose another name for the instance"
-    if parsed.redisinsight is None:
+    page = parsed.redisinsight
+    if page is None:
         return
     if parsed.sso is None:
         text = "a page without a login would be open to everybody"
         yield ("redisinsight",), text, "add 'sso: {issuer: https://HOST/realms/NAME}'"
+    elif parsed.sso.route and urlsplit(parsed.sso.issuer).port != urlsplit(page.url).port:
+        text = "Traefik has one port for the page and the realm"
+        yield ("sso", "issuer"), text, f"write the port of {page.url}"
     if not any(spec.engine == "redis" for spec in specs.values()):
         yield ("redisinsight",), "the file names no Redis to look into", "add 'redis: {}'"
 

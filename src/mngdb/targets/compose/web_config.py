@@ -73,8 +73,8 @@ def traefik(at: Places) -> str:
     )
 
 
-def routes(insight: RedisInsight, at: Places) -> str:
-    """Traefik's dynamic configuration: the page, its login, its certificate."""
+def routes(sso: Sso, insight: RedisInsight, at: Places) -> str:
+    """Traefik's dynamic configuration: the page, its login, its certificate; the realm on wish."""
     host = f"Host(`{insight.host}`)"
     return _yaml(
         {
@@ -94,6 +94,7 @@ def routes(insight: RedisInsight, at: Places) -> str:
                         "service": "login",
                         "tls": {},
                     },
+                    **({"realm": _realm(sso)} if sso.route else {}),
                 },
                 "middlewares": {
                     "strangers": {
@@ -120,6 +121,7 @@ def routes(insight: RedisInsight, at: Places) -> str:
                 "services": {
                     "redisinsight": _service(at.page),
                     "login": _service(at.login),
+                    **({"realm": _service(sso.inside)} if sso.route and sso.inside else {}),
                 },
             },
             "tls": {
@@ -133,6 +135,19 @@ def routes(insight: RedisInsight, at: Places) -> str:
             },
         }
     )
+
+
+def _realm(sso: Sso) -> dict[str, Any]:
+    """The realm and what its pages show; no other realm, no administration."""
+    folder, _, name = urlsplit(sso.issuer).path.rpartition("/realms/")
+    paths = (f"{folder}/realms/{name}/", f"{folder}/resources/")
+    rule = " || ".join(f"PathPrefix(`{path}`)" for path in paths)
+    return {
+        "rule": f"Host(`{sso.host}`) && ({rule})",
+        "entryPoints": ["websecure"],
+        "service": "realm",
+        "tls": {},
+    }
 
 
 def _service(url: str) -> dict[str, Any]:
