@@ -93,7 +93,11 @@ def pid_of(cli: Cli, unit: str) -> int:
     """The process of a unit."""
     where = ".mngdb/agent/agent.pid" if unit.endswith("-agent") else None
     path = cli.folder / (where or f".mngdb/servers/{unit}/run/server.pid")
-    return int(path.read_text().split()[0])
+    deadline = time.monotonic() + 5
+    while not (words := path.read_text().split()):  # it is just being written
+        assert time.monotonic() < deadline, path
+        time.sleep(0.005)
+    return int(words[0])
 
 
 def until(happens: Callable[[], object], seconds: float = 15.0) -> None:
