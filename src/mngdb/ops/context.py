@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mngdb import disk
 from mngdb.errors import SecretError, UsageError
@@ -20,6 +21,9 @@ from mngdb.spec.agent import MONITOR
 from mngdb.spec.stack import Instance, Stack
 from mngdb.targets.local.host import LocalHost
 from mngdb.vaults import Vault, open_vault
+
+if TYPE_CHECKING:
+    from mngdb.targets.compose.host import ComposeHost
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,15 @@ class Context:
     def local(self) -> LocalHost:
         return LocalHost.of(self.stack)
 
+    @cached_property
+    def compose(self) -> ComposeHost:
+        from mngdb.targets.compose.host import ComposeHost
+
+        return ComposeHost.of(self.stack, registry.engine, self.environ)
+
     def host(self, instance: Instance) -> Host:
         """Where a managed instance lives."""
-        return self.local
+        return self.local if instance.target.compose is None else self.compose
 
     def hosts(self) -> list[Host]:
         """Every place that has, or had, a managed instance of the stack."""
@@ -47,11 +57,13 @@ class Context:
         managed = [i for i in self.stack.instances.values() if not i.target.external]
         if any(i.target.local for i in managed) or (self.stack.state / "servers").exists():
             found.append(self.local)
+        if any(i.target.compose for i in managed) or (self.stack.state / "compose").exists():
+            found.append(self.compose)
         return found
 
-    def lives(self, instance: Instance, host: Host) -> bool:
-        """Whether an instance lives in that place."""
-        return not instance.target.external and self.host(instance) is host
+    def there(self, asked: Mapping[str, Asked], host: Host) -> dict[str, Asked]:
+        """Those instances that live in a place."""
+        return {n: a for n, a in asked.items() if a.managed and self.host(a.instance) is host}
 
     def reach(self, instance: Instance) -> AbstractContextManager[None]:
         """Hold the way to a server open, where it needs one of its own."""

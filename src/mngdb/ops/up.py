@@ -44,8 +44,10 @@ class Report:
 
 def plan(context: Context) -> Plan:
     """Look at everything, change nothing. Raises the first instance's error, if any."""
-    steps = [_secret_step(context, name) for name in context.missing_secrets()]
+    steps = [secret_step(context, name) for name in context.missing_secrets()]
     asked = context.all_asked()
+    for host in context.hosts():
+        host.expect(context.there(asked, host))
 
     def job(instance: Instance, emit: workers.Emit) -> Survey:
         found = Converger(context, asked[instance.name], emit).survey()
@@ -56,10 +58,12 @@ def plan(context: Context) -> Plan:
         agent.preflight()
     steps += [step.bare() for step in leftovers.steps(context)]
     surveys = [r.get() for r in workers.each(context.stack, job, lambda _: None).values()]
+    last = [step.bare() for host in context.hosts() for step in host.steps()]
     return Plan(
         (
             *steps,
             *(step for survey in surveys for step in survey.steps),
+            *last,
             *(step.bare() for step in agent.steps()),
         ),
         tuple(_unused_remarks(context) + _channel_remarks(context) + leftovers.remarks(context))
@@ -80,7 +84,7 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
     prepare_state(state)
     with lock(state / "lock", "up"):
         for host in context.hosts():
-            host.begin({n: a for n, a in asked.items() if context.lives(a.instance, host)})
+            host.begin()
         for step in leftovers.steps(context):
             # first: another instance may want the port
             step.run(None)
@@ -94,11 +98,13 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
         if mending:
             agent.preflight()
         for name in context.missing_secrets():
-            step = _secret_step(context, name)
+            step = secret_step(context, name)
             step.run(context)
             audit.note(state, "up", step)
             report.done.append(step)
         asked = {name: context.with_secrets(one) for name, one in asked.items()}
+        for host in context.hosts():
+            host.publish(context.there(asked, host))
 
         def job(instance: Instance, emit: workers.Emit) -> tuple[Survey, status.UnitStatus]:
             changes = 0
@@ -133,6 +139,8 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
         if error is not None:
             report.errors[AGENT] = error
         report.units += status.agent(context)
+        if not report.errors:
+            _last(context, report, on_event)
     return report
 
 
@@ -159,6 +167,16 @@ def _waited(agent: AgentUnit) -> MngdbError | None:
     except MngdbError as error:
         return error
     return None
+
+
+def _last(context: Context, report: Report, on_event: OnEvent) -> None:
+    """What hangs on instances and is none: exporters, pages."""
+    for host in context.hosts():
+        for step in host.steps():
+            step.run(None)
+            audit.note(context.stack.state, "up", step)
+            report.done.append(step)
+            on_event(Done(step.bare()))
 
 
 def _collect(
@@ -203,7 +221,8 @@ def _preflight(context: Context, asked: Asked) -> None:
         host.preflight(unit, asked.instance)
 
 
-def _secret_step(context: Context, name: str) -> Step:
+def secret_step(context: Context, name: str) -> Step:
+    """The step that makes a missing secret; it is run on the context."""
     instance = next(i for i in context.stack.instances.values() if name.startswith(f"{i.name}_"))
     return Step(
         instance.name,

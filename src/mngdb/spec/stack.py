@@ -33,7 +33,7 @@ class Instance:
     grants: Mapping[str, AnyGrant]
     """App to right."""
     monitored: bool = False
-    """Whether the agent looks at it, by a login of its own."""
+    """Whether the agent or an exporter looks at it, by a login of its own."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def resolve(
             tls=source.tls if spec.tls is None else spec.tls,
             memory=shares[name],
             grants={app: rights[name] for app, rights in grants.items() if name in rights},
-            monitored=bool(source.agent and (spec.target or source.target).local),
+            monitored=bool(source.agent and not (spec.target or source.target).external),
         )
         for name, spec in specs.items()
     }
