@@ -61,7 +61,9 @@ class AgentUnit:
         """What is served to the port that it is served on."""
         if self.spec is None:
             return {}
-        engines = dict.fromkeys(i.engine for i in self._stack.instances.values() if i.monitored)
+        engines = dict.fromkeys(
+            i.engine for i in self._stack.instances.values() if i.monitored and i.target.local
+        )
         found = {str(engine): self.spec.ports.of(engine) for engine in engines}
         return found | {"mngdb": self.spec.ports.mngdb}
 

@@ -155,7 +155,7 @@ def _of_instance(context: Context, instance: Instance) -> list[Family]:
     access = engine.login(asked, at, MONITOR) if instance.monitored else at
     families = []
     try:
-        with engine.connect(access, _LOOK_TIMEOUT) as session:
+        with context.reach(instance), engine.connect(access, _LOOK_TIMEOUT) as session:
             scraper = engine.metrics(session, asked)
             try:
                 families = scraper.scrape(_LOOK_TIMEOUT)

@@ -6,21 +6,15 @@ import re
 from ipaddress import ip_address
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from mngdb.spec.compose import Compose
+from mngdb.spec.strict import Model as Model
 from mngdb.spec.units import Memory
 
 EngineName = Literal["postgres", "redis", "mongodb"]
 Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-class Model(BaseModel):
-    """Unknown keys and silent conversions are refused; what was read does not change."""
-
-    # defer_build: a command builds only the models that it uses (import time)
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 def located(text: str, *at: str | int) -> PydanticCustomError:

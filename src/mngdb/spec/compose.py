@@ -6,7 +6,9 @@ import re
 from ipaddress import ip_address
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
+
+from mngdb.spec.strict import Model
 
 _IMAGE = r"[a-z0-9][a-z0-9._/:-]{0,199}:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(@sha256:[0-9a-f]{64})?"
 _PROJECT = r"[a-z0-9][a-z0-9_-]{0,62}"
@@ -40,11 +42,7 @@ def _published(value: str) -> str:
 Image = Annotated[str, AfterValidator(_image)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
-
-
-class Images(_Model):
+class Images(Model):
     """Images other than the official ones, with a version's tag and, better, a digest."""
 
     postgres: Image | None = None
@@ -59,7 +57,7 @@ class Images(_Model):
     """Instead of `quay.io/prometheuscommunity/postgres-exporter`."""
 
 
-class Compose(_Model):
+class Compose(Model):
     """Containers of a Docker engine, as a Compose project in a folder of its own."""
 
     folder: str = "compose"
