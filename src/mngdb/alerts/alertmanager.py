@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Any
 
 from mngdb.alerts.prometheus import dump
@@ -19,7 +20,8 @@ def configuration(asked: Alerts, active: Iterable[Active], secret: Callable[[str
             "receiver": "nobody",
             "group_by": ["job", "instance"],
             "group_wait": format_duration(asked.group),
-            "group_interval": "1m",
+            # Alertmanager refuses 0 here
+            "group_interval": format_duration(max(asked.group, timedelta(seconds=1))),
             "repeat_interval": format_duration(asked.repeat),
             "routes": [
                 {
