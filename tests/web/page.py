@@ -158,11 +158,11 @@ def setup(
         "traefik.yml": web_config.traefik(at),
         "routes/redisinsight.yml": web_config.routes(sso, insight, at),
         "oauth2-proxy.cfg": web_config.oauth2_proxy(sso, insight, at),
-        "connections.json": web_config.connections({"mng-redis": redis}, None),
+        "connections.json": web_config.connections({"mng-redis": redis}),
         "redisinsight.crt": certificate,
         "redisinsight.key": key,
         "sso_client": "client-secret-of-a-test-0123456789",
-        "sso_cookie": "cookie-secret-of-32-bytes.012345",
+        "sso_cookie": web_config.cookie_key("cookie-secret-of-a-test"),
     }
     for name, text in files.items():
         (folder / name).write_text(text)

@@ -19,6 +19,7 @@ from mngdb.ops import registry
 from mngdb.secret import Secret, generate
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.stack import Instance, Stack
+from mngdb.spec.web import SECRETS as PAGE_SECRETS
 from mngdb.targets.local.host import LocalHost
 from mngdb.vaults import Vault, open_vault
 
@@ -45,7 +46,7 @@ class Context:
     def compose(self) -> ComposeHost:
         from mngdb.targets.compose.host import ComposeHost
 
-        return ComposeHost.of(self.stack, registry.engine, self.environ)
+        return ComposeHost.of(self.stack, registry.engine, self.environ, self.page_secret)
 
     def host(self, instance: Instance) -> Host:
         """Where a managed instance lives."""
@@ -87,12 +88,22 @@ class Context:
 
     def missing_secrets(self) -> list[str]:
         """Names of the secrets that the vault does not have. Raises SecretError for bad ones."""
+        return [name for name in self.secret_names() if self.vault.get(name) is None]
+
+    def secret_names(self) -> list[str]:
+        """The vault's names of every secret of a server or a page."""
         return [
-            name
-            for instance in self.stack.instances.values()
-            for login in self.logins(instance)
-            if self.vault.get(name := secret_name(instance, login)) is None
+            *(
+                secret_name(instance, login)
+                for instance in self.stack.instances.values()
+                for login in self.logins(instance)
+            ),
+            *(PAGE_SECRETS if self.stack.insight else ()),
         ]
+
+    def page_secret(self, name: str) -> Secret:
+        """A page's secret; a random one that is kept nowhere where the vault has none."""
+        return self.vault.get(name) or generate()
 
     def make_secrets(self, names: Iterable[str]) -> None:
         """Make missing secrets. An external server's administrator cannot be made up."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mngdb.errors import UsageError
-from mngdb.ops.context import Context, secret_name
+from mngdb.ops.context import Context
 from mngdb.spec.alerts import secret_of
 from mngdb.targets.local.layout import prepare_state
 from mngdb.vaults import usable
@@ -11,11 +11,7 @@ from mngdb.vaults import usable
 
 def put(context: Context, name: str, value: str) -> str:
     """Keep a secret that the stack needs; returns where. Raises UsageError, SecretError."""
-    known = [
-        secret_name(instance, login)
-        for instance in context.stack.instances.values()
-        for login in context.logins(instance)
-    ]
+    known = context.secret_names()
     channels = context.stack.source.alerts.channels.items()
     known += [secret_of(name) for name, channel in channels if channel.needs_secret]
     if name not in known:

@@ -15,6 +15,7 @@ from mngdb.ops.events import Done, Progress, Survey
 from mngdb.spec.agent import AGENT
 from mngdb.spec.alerts import secret_of
 from mngdb.spec.stack import Instance
+from mngdb.spec.web import CLIENT_SECRET
 from mngdb.targets.local.layout import prepare_state
 from mngdb.targets.local.lock import lock
 
@@ -223,13 +224,16 @@ def _preflight(context: Context, asked: Asked) -> None:
 
 def secret_step(context: Context, name: str) -> Step:
     """The step that makes a missing secret; it is run on the context."""
-    instance = next(i for i in context.stack.instances.values() if name.startswith(f"{i.name}_"))
+    every = context.stack.instances.values()
+    owners = [i for i in every if name.startswith(f"{i.name}_")] or context.stack.insight
+    instance = next(iter(owners))
+    more = "; the realm's client has to have it" if name == CLIENT_SECRET else ""
     return Step(
         instance.name,
         instance.engine,
         "create",
         f"secret {name}",
-        f"40 random characters in {context.vault.where(name)}",
+        f"40 random characters in {context.vault.where(name)}{more}",
         lambda on: on.make_secrets([name]),
     )
 
@@ -249,7 +253,7 @@ def _channel_remarks(context: Context) -> list[Remark]:
 
 def _unused_remarks(context: Context) -> list[Remark]:
     found = []
-    if context.stack.source.redisinsight is not None:
+    if context.stack.source.redisinsight is not None and not context.stack.insight:
         found.append(Remark("", "redisinsight: is for target compose, and left out here"))
     if context.stack.backup is None:
         return found

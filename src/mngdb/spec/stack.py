@@ -60,6 +60,14 @@ class Stack:
         return (self.source.agent or None) if here else None
 
     @property
+    def insight(self) -> tuple[Instance, ...]:
+        """The Redis servers that RedisInsight is for, where there is one: those in containers."""
+        if self.source.redisinsight is None:
+            return ()
+        here = [one for one in self.instances.values() if one.target.compose is not None]
+        return tuple(one for one in here if one.engine == "redis")
+
+    @property
     def by_engine(self) -> dict[str, list[Instance]]:
         """The instances of each engine that the stack has."""
         found: dict[str, list[Instance]] = {}

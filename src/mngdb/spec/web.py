@@ -15,6 +15,7 @@ from mngdb.spec.units import Seconds
 
 #: Vault names of the secrets: the OpenID client's, the session cookies', RedisInsight's own.
 CLIENT_SECRET, COOKIE_SECRET, INSIGHT_SECRET = "sso_client", "sso_cookie", "redisinsight_key"
+SECRETS = (CLIENT_SECRET, COOKIE_SECRET, INSIGHT_SECRET)
 _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
 _LOOPBACK = {"localhost", "127.0.0.1"}

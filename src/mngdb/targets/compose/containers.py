@@ -6,7 +6,7 @@ import fcntl
 import json
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -105,6 +105,11 @@ class Project:
                 found.append(Note(*names))
         return found
 
+    def services(self) -> set[str]:
+        """The names of every container of the project."""
+        found = self.docker.listed("container", f"com.docker.compose.project={self.name}")
+        return {one["Name"].removeprefix("/") for one in found}
+
     def log(self, unit: str, count: int) -> list[str]:
         """The last lines that a container said."""
         if count == 0 or self.container(unit) is None:
@@ -171,6 +176,15 @@ class Project:
             return False
         self.docker.ask("stop", "--time", str(STOP_TIMEOUT), name, timeout=STOP_TIMEOUT + 30)
         return True
+
+    def ender(self, name: str) -> Callable[[Any], None]:
+        """Removes a container that holds no data."""
+
+        def run(_: Any) -> None:
+            self.forget(name)
+            self.docker.ask("rm", "--force", name)
+
+        return run
 
     def down(self) -> None:
         """Remove the project's containers and networks."""

@@ -26,10 +26,11 @@ from mngdb.model import (
     Unit,
     socket_file,
 )
+from mngdb.secret import Secret
 from mngdb.spec.base import EngineName
 from mngdb.spec.compose import Compose
 from mngdb.spec.stack import Instance, Stack
-from mngdb.targets.compose import services
+from mngdb.targets.compose import page_certificate, services, web
 from mngdb.targets.compose.containers import Project, Ran, RunningContainer
 from mngdb.targets.compose.docker import Docker, secrets_of
 from mngdb.targets.compose.folder import Folder
@@ -48,6 +49,8 @@ class ComposeHost:
     engine: Callable[[EngineName], Engine]
     project: Project
     folder: Folder
+    page_secret: Callable[[str], Secret]
+    """The vault's name of a page's secret to it."""
     token: str = field(default_factory=lambda: secrets.token_hex(6))
     wanted: Rendering | None = None
     described: str = ""
@@ -56,14 +59,18 @@ class ComposeHost:
 
     @classmethod
     def of(
-        cls, stack: Stack, engine: Callable[[EngineName], Engine], environ: Mapping[str, str]
+        cls,
+        stack: Stack,
+        engine: Callable[[EngineName], Engine],
+        environ: Mapping[str, str],
+        page_secret: Callable[[str], Secret],
     ) -> ComposeHost:
         """The Docker engine of a stack. Nothing is asked yet."""
         spec = stack.source.target.compose or Compose()
         root = (stack.folder / Path(spec.folder).expanduser()).resolve()
         docker = Docker(spec.docker_host, environ)
         project = Project(docker, spec.project or stack.name, stack.name, root, stack.state)
-        return cls(stack, spec, engine, project, Folder(root))
+        return cls(stack, spec, engine, project, Folder(root), page_secret)
 
     # --- what is wanted
 
@@ -106,7 +113,8 @@ class ComposeHost:
     def expect(self, asked: Mapping[str, Asked]) -> None:
         """Take note of all that shall live here."""
         self.described = self.folder.read(self.folder.root / "docker-compose.yml") or ""
-        self.wanted = render(self.stack, self.spec, asked, self.engine, self.image, self.fit)
+        pages = web.part(self.stack, asked, self.engine, self.page_secret)
+        self.wanted = render(self.stack, self.spec, asked, self.engine, self.image, self.fit, pages)
 
     # --- reaching
 
@@ -231,6 +239,7 @@ class ComposeHost:
 
     def publish(self, asked: Mapping[str, Asked]) -> None:
         """Write what describes the stack, and the secrets. Raises OSError."""
+        page_certificate.ensure(self.stack)
         self.expect(asked)
         assert self.wanted is not None  # noqa: S101 - just made
         fresh = {name for name, one in asked.items() if self.state(one.instance.unit) == "absent"}
@@ -306,6 +315,11 @@ class ComposeHost:
                 run = self.wanted.starter(self.project, name)
                 action, detail = why
                 found.append(Step(first.name, first.engine, action, name, detail, run))
+        wanted = set(self.wanted.whole.services)
+        for name in self.project.services() - wanted - {note.unit for note in self.units()}:
+            run = self.project.ender(name)
+            detail = "its container: the file asks for it no more"
+            found.append(Step(first.name, first.engine, "stop", name, detail, run))
         return found
 
     def remove(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,8 +131,9 @@ def render(
     engines: Callable[[EngineName], Engine],
     image: Callable[[Instance], str],
     fit: Callable[[Unit, Asked], Unit],
+    more: Sequence[Part] = (),
 ) -> Rendering:
-    """The whole stack. Pure."""
+    """The whole stack, with `more` parts beside the instances'. Pure."""
     parts, units = [], {}
     for name, one in asked.items():
         engine = engines(one.instance.engine)
@@ -145,4 +146,4 @@ def render(
             given = getattr(spec.images, kind, None)
             parts.append(services.exporter(one, unit, container.exporter, given))
     project = spec.project or stack.name
-    return Rendering(stack, project, asked, units, together(parts), engines)
+    return Rendering(stack, project, asked, units, together([*parts, *more]), engines)

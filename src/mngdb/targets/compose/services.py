@@ -24,7 +24,7 @@ _EXPORTER_MEMORY = 128 * _MB
 _EXPORTER_PROCESSES = 64
 _LOG = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
 #: Nothing that a server does needs a right beyond its own files.
-_HARDENED: dict[str, Any] = {
+HARDENED: dict[str, Any] = {
     "cap_drop": ["ALL"],
     "security_opt": ["no-new-privileges:true"],
     "read_only": True,
@@ -65,7 +65,7 @@ def server(
         # PostgreSQL takes any process that dies as its child for one of its own that crashed, and
         # what `docker exec` leaves behind becomes the child of process 1
         "init": True,
-        **_HARDENED,
+        **HARDENED,
         "command": [_escaped(word) for word in unit.argv],
         "environment": dict(container.environment),
         "tmpfs": [
@@ -113,7 +113,7 @@ def exporter(asked: Asked, unit: Unit, found: Exporter, source: str | None) -> P
                 "image": source or found.image,
                 "container_name": name,
                 "user": f"{found.user}:{found.user}",
-                **_HARDENED,
+                **HARDENED,
                 "environment": dict(found.environment),
                 "mem_limit": format_size(_EXPORTER_MEMORY),
                 "memswap_limit": format_size(_EXPORTER_MEMORY),
