@@ -21,18 +21,30 @@ from mngdb.spec.file import ENGINES
 from mngdb.spec.stack import Instance
 
 _FILE = "alerts.json"
+#: Engines that have an exporter beside their container, and its port.
+EXPORTERS = {"postgres": 9187, "redis": 9121}
 #: A round is fresh for so many intervals, and some seconds for a machine that is busy.
 #: Seconds that a server has for one look.
 _LOOK_TIMEOUT = 5.0
 _FRESH_ROUNDS, _FRESH_SECONDS = 3, 10.0
 
 
-def rules(context: Context) -> list[Active]:
-    """The rules of the stack, as its file adjusts them. Raises UsageError."""
-    names = {
-        engine: [instance.name for instance in found]
-        for engine, found in context.stack.by_engine.items()
-    }
+def measured(context: Context) -> list[Instance]:
+    """The instances that somebody measures round by round: the agent on this machine, exporters
+    beside containers. Servers that somebody else runs are measured by them."""
+    return [
+        instance
+        for instance in context.stack.instances.values()
+        if instance.target.local or (instance.target.compose and instance.engine in EXPORTERS)
+    ]
+
+
+def rules(context: Context, instances: Iterable[Instance] | None = None) -> list[Active]:
+    """The rules for `instances` (default: those that are measured) and of the stack, as its file
+    adjusts them. Raises UsageError."""
+    names: dict[str, list[str]] = {}
+    for instance in measured(context) if instances is None else instances:
+        names.setdefault(instance.engine, []).append(instance.name)
     backup = context.stack.backup
     agreed = {}
     if backup is not None:
@@ -56,7 +68,7 @@ class Alerts:
         self._path = context.stack.state / _FILE
         found = memory.load(self._path)
         asked = context.stack.source.alerts
-        chosen = rules(context)
+        chosen = rules(context, (i for i in measured(context) if i.target.local))
         self.every = asked.every.total_seconds()
         self._damaged = found.damaged
         self._evaluator = Evaluator(chosen, found.alerts, found.at)
@@ -124,7 +136,8 @@ def now(context: Context, at: float | None = None) -> Now:
 
 def look(context: Context, at: float) -> Now:
     """Judge the stack once, without its past: what a rule waits for is not waited for."""
-    chosen = [replace(rule, wait=0) for rule in rules(context)]
+    instances = context.stack.instances.values()
+    chosen = [replace(rule, wait=0) for rule in rules(context, instances)]
     families = _measured(context)
     there = {sample.name for family in families for sample in family.samples}
     judged = [rule for rule in chosen if _can_judge(rule, there)]
