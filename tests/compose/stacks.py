@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,14 @@ class ComposeCli(Cli):
     def exec(self, what: str, *words: str, **more: Any) -> str:
         """Run a command in a unit's container."""
         return self.docker.docker("exec", "-i", self.unit(what), *words, **more)
+
+    def run_in(self, what: str, *words: str) -> None:
+        """As `exec`, for what may take the container along."""
+        self.docker.run("exec", self.unit(what), "bash", "-c", shlex.join(words))
+
+    def run_json(self, *arguments: str) -> Any:
+        """The document of a command that need not succeed."""
+        return json.loads(self.run("--json", *arguments).stdout)
 
     def inspect(self, what: str) -> dict[str, Any]:
         """What Docker says of a unit's container."""

@@ -84,6 +84,8 @@ def container(asked: Asked) -> Container:
         + "HOME=/tmp exec mongosh --nodb --quiet --file /etc/mngdb/ready.js\n",
         logins=("admin", *everybody),
         files={"ready.js": _ready(asked)},
+        # the image declares a volume there, which nobody would ever remove
+        tmpfs=("/tmp", "/data/configdb"),  # noqa: S108 - the container's own
         interval=10,
         patience=120,
     )

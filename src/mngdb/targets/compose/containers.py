@@ -6,7 +6,7 @@ import fcntl
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -252,12 +252,31 @@ class Project:
         """A container that is starting has not read anything yet."""
         (self.state / "compose" / f"{name}.applied").unlink(missing_ok=True)
 
-    def due(self, name: str, digest: str) -> tuple[Action, str] | None:
-        """What a service that is no unit needs, and why; None: it runs as it should."""
-        if self.container(name) is None:
+    def read_since(self, name: str, files: Sequence[Path]) -> bool:
+        """Whether a running container started after files were written."""
+        found = self.running(name)
+        return found is not None and all(
+            file.exists() and file.stat().st_mtime < found.started.timestamp() for file in files
+        )
+
+    @staticmethod
+    def definition(found: Mapping[str, Any]) -> str | None:
+        """The digest of what a container was made from."""
+        label: str | None = (found["Config"]["Labels"] or {}).get("mngdb.definition")
+        return label
+
+    def due(
+        self, name: str, definition: str, digest: str, files: Sequence[Path]
+    ) -> tuple[Action, str] | None:
+        """What a service that is no unit needs, and why; None: it runs as it should. `definition`
+        and `digest` are of what it is made from and of what it reads, `files` are what it reads."""
+        found = self.container(name)
+        if found is None:
             return "create", "its container"
         if self.running(name) is None:
             return "start", "its container"
-        if self.applied(name) != digest:
-            return "restart", "its container, for what is described or its files"
-        return None
+        if self.definition(found) != definition:
+            return "restart", "its container is made anew: it is not as described"
+        if self.applied(name) == digest or self.read_since(name, files):
+            return None
+        return "restart", "its files are others"

@@ -178,9 +178,12 @@ class ComposeHost:
         """The unit's files that the server is not known to have read as they should be."""
         conf = self.folder.conf(unit.name)
         differing = [f.name for f in unit.files if self.folder.read(conf / f.name) != f.content]
-        if not differing and self.project.applied(unit.name) != _digest(unit):
-            return [file.name for file in unit.files]
-        return differing
+        if differing or self.project.applied(unit.name) == _digest(unit):
+            return differing
+        # `docker compose up` and `restart` tell us nothing, but when they were
+        if self.project.read_since(unit.name, [conf / file.name for file in unit.files]):
+            return []
+        return [file.name for file in unit.files]
 
     def renewal(self, unit: Unit, instance: Instance) -> list[str]:
         """What its container is made of, where that is not as asked for."""
@@ -188,8 +191,7 @@ class ComposeHost:
         if self.wanted is None or found is None:
             return []
         service = self.wanted.whole.services[unit.name]
-        label = found["Config"]["Labels"].get("mngdb.definition")
-        if label == services.definition(service):
+        if self.project.definition(found) == services.definition(service):
             return []
         return [f"its container is made anew: {self.wanted.differences(self.described, unit.name)}"]
 
@@ -310,9 +312,9 @@ class ComposeHost:
         first = next(iter(self.stack.instances.values()))
         found = []
         for name in self.wanted.others():
-            why = self.project.due(name, self.wanted.digest(name))
+            why = self.project.due(name, *self.wanted.state(self.folder, name))
             if why is not None:
-                run = self.wanted.starter(self.project, name)
+                run = self.wanted.starter(self.project, self.folder, name)
                 action, detail = why
                 found.append(Step(first.name, first.engine, action, name, detail, run))
         wanted = set(self.wanted.whole.services)

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -43,27 +44,37 @@ class Rendering:
         names = {unit.name for unit in self.units.values()}
         return [service for service in self.whole.services if service not in names]
 
-    def digest(self, name: str) -> str:
-        """Of all that a service is made from and reads at its start."""
+    def state(self, folder: Folder, name: str) -> tuple[str, str, list[Path]]:
+        """Of a service that is no unit: digests of what it is made from and of what it reads when
+        it starts, and the files that these are."""
         service = self.whole.services[name]
-        used = [
-            one if isinstance(one, str) else one["source"] for one in service.get("secrets", [])
+        mounted = service.get("secrets", [])
+        used = [one if isinstance(one, str) else one["source"] for one in mounted]
+        read = {f"secrets/{one}": self.whole.secrets[one].content for one in used}
+        places = [
+            one.split(":")[0] if isinstance(one, str) else one["source"]
+            for one in service.get("volumes", [])
         ]
-        read = {one: self.whole.secrets[one].content for one in used}
-        read |= self.whole.files
-        text = services.definition(service) + json.dumps(read, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        for path, text in self.whole.files.items():
+            if any(f"./{path}".startswith(place) for place in places):
+                read[path] = text
+        digest = hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()
+        # a file that is not as it should be was not read as it should be
+        right = all(folder.read(folder.root / path) == text for path, text in read.items())
+        paths = [folder.root / path for path in read] if right else [Path("/nonexistent")]
+        return services.definition(service), digest, paths
 
-    def starter(self, project: Project, name: str) -> Callable[[Any], None]:
+    def starter(self, project: Project, folder: Folder, name: str) -> Callable[[Any], None]:
         """Brings a service that is no unit as it should be."""
 
         def run(_: Any) -> None:
-            there = project.running(name) is not None
+            definition, digest, _files = self.state(folder, name)
+            before = project.container(name)
             project.forget(name)
             project.up(name)
-            if there:
+            if before is not None and project.definition(before) == definition:
                 project.restart(name)
-            project.apply(name, self.digest(name))
+            project.apply(name, digest)
 
         return run
 
