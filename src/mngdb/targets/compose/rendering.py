@@ -55,9 +55,11 @@ class Rendering:
             one.split(":")[0] if isinstance(one, str) else one["source"]
             for one in service.get("volumes", [])
         ]
-        for path, text in self.whole.files.items():
-            if any(f"./{path}".startswith(place) for place in places):
-                read[path] = text
+        read |= {
+            path: text
+            for path, text in self.whole.files.items()
+            if any(f"./{path}".startswith(place) for place in places)
+        }
         digest = hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()
         # a file that is not as it should be was not read as it should be
         right = all(folder.read(folder.root / path) == text for path, text in read.items())
