@@ -265,9 +265,10 @@ class Vitals:
 class Scraper(Protocol):
     """Reads a server's metrics over one session, again and again. Not for several threads."""
 
-    def scrape(self, timeout: float) -> list[Family]:
-        """Every family. Holds to `timeout` (seconds) also when the server hangs. Raises
-        ConnectError, after which the session is of no more use, or another MngdbError."""
+    def scrape(self, timeout: float) -> Iterable[Family]:
+        """Every family, to be gone through once. Holds to `timeout` (seconds) also when the server
+        hangs. Raises ConnectError, after which the session is of no more use, or another
+        MngdbError."""
         ...
 
     def close(self) -> None:

@@ -39,22 +39,22 @@ def labelled(families: Iterable[Family], **labels: str) -> Iterator[Family]:
         yield family._replace(samples=samples)
 
 
-def exposition(families: Iterable[Family]) -> str:
-    """The text that Prometheus scrapes, version 0.0.4. Families without samples are left out.
+def exposition(families: Iterable[Family]) -> Iterator[str]:
+    """The text that Prometheus scrapes, version 0.0.4, a piece for each family: with thousands of
+    tables the whole is large. Families without samples are left out.
 
     https://prometheus.io/docs/instrumenting/exposition_formats/
     """
-    lines = []
     for name, kind, text, samples in families:
         if not samples:
             continue
-        lines.append(_head(name, kind, text))
+        lines = [_head(name, kind, text)]
         for sample, labels, value in samples:
             shown = _labels(labels) if labels else ""
             # repr is the shortest text that reads back as the same number
             number = repr(value) if -_HUGE < value < _HUGE else _extreme(value)
             lines.append(f"{sample}{shown} {number}\n")
-    return "".join(lines)
+        yield "".join(lines)
 
 
 #: Beyond it there are only infinities; comparing with it tells NaN as well.

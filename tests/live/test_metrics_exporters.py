@@ -6,21 +6,17 @@ The exporters log in as `monitor`, so the rights of that login are proved by the
 from __future__ import annotations
 
 import math
-import os
-import subprocess
 import time
-import urllib.error
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import psycopg
 import pymongo
 import pytest
 import redis
 
-from tests import golang, trixie
-from tests.conftest import ROOT, Cli, free_port
+from tests.conftest import ROOT, Cli
+from tests.live import exporters
 from tests.live.scrapes import AGENT, ENGINES, Labels, Scrape, fetch, read, scrape
 
 pytestmark = pytest.mark.live
@@ -69,68 +65,22 @@ def stack(module_cli: Cli) -> Cli:
     return cli
 
 
-def exporter(argv: list[str], env: dict[str, str], port: int, log: Path) -> Iterator[int]:
-    """A real exporter, until the test is over; its port."""
-    with log.open("wb") as sink:
-        process = subprocess.Popen(argv, env={**os.environ, **env}, stdout=sink, stderr=sink)
-    try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                fetch(f"http://127.0.0.1:{port}/metrics")
-                break
-            except (urllib.error.URLError, ConnectionError):
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.05)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
 @pytest.fixture(scope="module")
 def redis_exporter(stack: Cli) -> Iterator[int]:
-    port = free_port()
-    secret = (stack.folder / ".mngdb/secrets/redis_monitor").read_text().strip()
-    argv = [
-        str(trixie.program("prometheus-redis-exporter")),
-        f"-redis.addr=redis://127.0.0.1:{stack.port(2)}",
-        f"-web.listen-address=127.0.0.1:{port}",
-    ]
-    env = {"REDIS_USER": "monitor", "REDIS_PASSWORD": secret}
-    yield from exporter(argv, env, port, stack.folder / "redis_exporter.log")
+    with exporters.redis(stack) as running:
+        yield running.port
 
 
 @pytest.fixture(scope="module")
 def postgres_exporter(stack: Cli) -> Iterator[int]:
-    port = free_port()
-    secret = (stack.folder / ".mngdb/secrets/postgres_monitor").read_text().strip()
-    argv = [
-        str(trixie.program("prometheus-postgres-exporter")),
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    env = {
-        # it counts the tables of the database that it is connected to
-        "DATA_SOURCE_URI": f"127.0.0.1:{stack.port(1)}/shop?sslmode=disable",
-        "DATA_SOURCE_USER": "monitor",
-        "DATA_SOURCE_PASS": secret,
-    }
-    yield from exporter(argv, env, port, stack.folder / "postgres_exporter.log")
+    with exporters.postgres(stack, "shop") as running:
+        yield running.port
 
 
 @pytest.fixture(scope="module")
 def mongodb_exporter(stack: Cli) -> Iterator[int]:
-    port = free_port()
-    argv = [
-        str(golang.program("mongodb_exporter")),
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--collector.diagnosticdata",
-        "--collector.dbstats",
-        "--collector.topmetrics",
-    ]
-    env = {"MONGODB_URI": stack.ok("url", "mongodb", "monitor").strip()}
-    yield from exporter(argv, env, port, stack.folder / "mongodb_exporter.log")
+    with exporters.mongodb(stack) as running:
+        yield running.port
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,11 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A server with a page that answers, one that waits, one that fails; its clients have 1.5 s."""
     monkeypatch.setattr(web, "LIMIT", 0.5)
     monkeypatch.setattr(web, "_CLIENT", 1.0)
-    limits: list[float] = []
 
-    def limit(seconds: float) -> str:
-        limits.append(seconds)
-        return f"{seconds:g}"
+    def limit(seconds: float) -> list[str]:
+        return [f"{seconds:g}"]
 
-    def fail(_: float) -> str:
+    def fail(_: float) -> list[str]:
         raise RuntimeError("no page")
 
     number = free_port()

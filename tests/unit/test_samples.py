@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import subprocess
 
-from mngdb.samples import Family, Sample, exposition
+from mngdb.samples import Family, Sample
+from mngdb.samples import exposition as pieces
 from tests import trixie
 from tests.live.scrapes import read
+
+
+def exposition(families: list[Family]) -> str:
+    return "".join(pieces(families))
 
 
 def family(name: str, *samples: Sample, text: str = "help") -> Family:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -68,6 +69,7 @@ def jobs(agent: Agent, spec: Spec) -> list[Job]:
     found = [
         Job("machine", INTERVAL, agent.own.measure),
         Job("logs", 60.0, agent.watch.rotate),
+        Job("memory", INTERVAL, _give_back),
         Job("alerts", agent.alerts.every, agent.judge),
     ]
     if spec.restart:
@@ -97,8 +99,16 @@ def run(context: Context) -> None:
 
 
 def _frugal() -> None:
-    """One heap for all threads: with glibc's default, each thread that scrapes keeps its own."""
-    ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+    """One heap for all threads: with glibc's default, each thread that scrapes keeps its own.
+    Another C library has no such call, and no such habit."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def _give_back() -> None:
+    """What a large page took goes back to the system."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
@@ -124,7 +134,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
                 "/metrics": lambda _: exposition(
                     [*agent.own.families(), *agent.alerts.families(), *running.families()]
                 ),
-                "/-/healthy": lambda _: healthy,
+                "/-/healthy": lambda _: (healthy,),
             },
         )
     )

@@ -166,12 +166,12 @@ def _of_instance(context: Context, instance: Instance) -> list[Family]:
     asked = context.asked(instance, find=False)
     at = context.admin(asked)
     access = engine.login(asked, at, MONITOR) if instance.monitored else at
-    families = []
+    families: list[Family] = []
     try:
         with context.reach(instance), engine.connect(access, _LOOK_TIMEOUT) as session:
             scraper = engine.metrics(session, asked)
             try:
-                families = scraper.scrape(_LOOK_TIMEOUT)
+                families += scraper.scrape(_LOOK_TIMEOUT)
             finally:
                 scraper.close()
         up = 1.0

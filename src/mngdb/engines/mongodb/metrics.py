@@ -58,7 +58,7 @@ _SKIPPED = frozenset(
     }
 )
 #: A dear question may take this share of a core of the server.
-_SHARE = 0.004
+_SHARE = 0.003
 #: Numbers of dbStats that become metrics.
 _DBSTATS = (
     "collections", "views", "objects", "avgObjSize", "dataSize", "storageSize", "indexes",

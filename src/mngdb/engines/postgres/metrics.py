@@ -11,10 +11,11 @@ are those of the file's databases (the first ten: each costs a connection).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 
 from mngdb.engines.postgres import client
 from mngdb.engines.postgres.batch import Row, ask
@@ -30,8 +31,11 @@ from mngdb.engines.postgres.metric_settings import settings
 from mngdb.errors import ConnectError, UnobservableError
 from mngdb.samples import Family, Sample
 
-#: A dear query may take this share of a core of the server.
-_SHARE = 0.004
+#: Dear queries may take this share of a core of the server, those for tables and the one for sizes
+#: each.
+_SHARE = 0.003
+#: Seconds until a database that could not be entered is tried again.
+_LATER = 30.0
 _CLOCK = "SELECT extract(epoch FROM clock_timestamp())"
 _STATES = (
     "active", "idle", "idle in transaction", "idle in transaction (aborted)",
@@ -50,11 +54,13 @@ Labels = tuple[tuple[str, str], ...]
 class _Dear:
     """The last answer of a query that is dear, and when it may be asked again."""
 
+    share: float
     rows: list[Row] = field(default_factory=list)
     due: float = 0.0
 
     def keep(self, rows: list[Row], cost: float) -> None:
-        self.rows, self.due = rows, time.monotonic() + cost / _SHARE
+        """An answer that took the server `cost` seconds."""
+        self.rows, self.due = rows, time.monotonic() + cost / self.share
 
 
 class Metrics:
@@ -65,8 +71,8 @@ class Metrics:
         self._session = session
         self._inside = inside
         self._server = f"{session.access.host}:{session.access.port}"
-        self._sizes = _Dear()
-        self._tables: dict[str, _Dear] = {name: _Dear() for name in inside}
+        self._sizes = _Dear(_SHARE)
+        self._tables = {name: _Dear(_SHARE / len(inside)) for name in inside}
         self._settings: list[Family] = []
         self._loaded = ""
         self._others = ExitStack()
@@ -76,7 +82,7 @@ class Metrics:
         """Close the connections into other databases."""
         self._others.close()
 
-    def scrape(self, timeout: float) -> list[Family]:
+    def scrape(self, timeout: float) -> Iterable[Family]:
         """Every family. `timeout` in seconds. Raises ConnectError, UnobservableError."""
         deadline = time.monotonic() + timeout
         version = self._session.main.pgconn.server_version // 10_000
@@ -100,20 +106,20 @@ class Metrics:
         found += self._settings
         found += _sizes(self._sizes.rows)
         found = [_filled(family, databases, self._server) for family in found]
-        return found + self._scrape_tables(deadline)
+        return chain(found, _tables(self._table_rows(deadline)))
 
     def _keep_settings(self, rows: list[Row]) -> None:
         if rows:
             self._loaded = _text(rows[0][0])
             self._settings = settings([row[1:] for row in rows], self._server)
 
-    def _scrape_tables(self, deadline: float) -> list[Family]:
+    def _table_rows(self, deadline: float) -> list[Row]:
         rows: list[Row] = []
         for name, dear in self._tables.items():
             if time.monotonic() >= dear.due:
                 self._look_into(name, dear, deadline)
             rows += dear.rows
-        return _tables(rows)
+        return rows
 
     def _look_into(self, name: str, dear: _Dear, deadline: float) -> None:
         """A database that cannot be entered (it is gone, it takes no connections) has no tables to
@@ -126,7 +132,7 @@ class Metrics:
             begun, rows, done = ask(self._open[name], [_CLOCK, TABLES, _CLOCK], left)
         except (ConnectError, UnobservableError):
             if self._open.pop(name, None) is None or time.monotonic() >= deadline:
-                dear.keep([], 30 * _SHARE)  # in half a minute again
+                dear.keep([], _LATER * dear.share)
         else:
             dear.keep(rows, _between(begun, done))
 
@@ -188,17 +194,16 @@ _FILLED: dict[str, tuple[str, Callable[[str, str, str], Labels]]] = {
 }
 
 
-def _tables(rows: list[Row]) -> list[Family]:
+def _tables(rows: list[Row]) -> Iterator[Family]:
+    """One family at a time: with thousands of tables they are many samples."""
     labels = [
         (("datname", _text(row[0])), ("relname", _text(row[2])), ("schemaname", _text(row[1])))
         for row in rows
     ]
-    found = []
     for column, (name, kind, text) in enumerate(TABLE_COLUMNS, start=3):
         samples = [
             Sample(name, label, float(value))
             for label, row in zip(labels, rows, strict=True)
             if (value := row[column]) is not None
         ]
-        found.append(Family(name, kind, text, samples))
-    return found
+        yield Family(name, kind, text, samples)
