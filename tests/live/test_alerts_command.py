@@ -7,6 +7,10 @@ import signal
 
 import pytest
 
+from mngdb.ops.alerts import Alerts
+from mngdb.ops.context import Context
+from mngdb.samples import Family, Sample
+from mngdb.spec.load import load
 from tests.conftest import Cli
 from tests.live.clients import brought_up
 from tests.live.scrapes import pid_of
@@ -62,3 +66,20 @@ def test_a_channel_without_its_secret_is_remarked_until_it_has_one(stack: Cli) -
     assert remarks() == []
     path = stack.folder / ".mngdb/secrets/alerts_team"
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_round_that_cannot_be_kept_is_judged_and_said_once(stack: Cli) -> None:
+    context = Context(load([stack.folder / "mngdb.yaml"], stack.environ()), stack.environ())
+    path = stack.folder / ".mngdb/alerts.json"
+    path.unlink(missing_ok=True)
+    alerts = Alerts(context)
+    path.mkdir()
+    up = Family("redis_up", "gauge", "", [Sample("redis_up", (("instance", "redis"),), 0.0)])
+    said = [alerts.round(at, [up]) for at in (0.0, 60.0, 120.0)]
+    path.rmdir()
+    assert [len(lines) for lines in said] == [1, 1, 0]
+    assert "after a restart alerts are told again" in said[0][0]
+    assert said[1] == ["firing critical RedisDown: Redis redis does not answer"]
+    assert alerts.round(180.0, [up]) == []
+    assert path.is_file()
+    alerts.close(180.0)

@@ -94,6 +94,17 @@ def _archiver(failed: str, archived: str) -> Series:
 CASES: dict[str, Case] = {
     "PostgresDown": Case(pg(up="1x5 0x30"), pg(up="1x5 0 1x30")),
     "PostgresExporterGone": Case(pg(up="1x5 stale"), _UP["pg"]),
+    "PostgresExporterFailing": Case(
+        {
+            **pg(exporter_last_scrape_error="0x40"),
+            **pg('collector="wal"', scrape_collector_success="1x5 0x34"),
+            **pg('collector="locks"', scrape_collector_success="1x40"),
+        },
+        {
+            **pg(exporter_last_scrape_error="0x40"),
+            **pg('collector="wal"', scrape_collector_success="1x40"),
+        },
+    ),
     "PostgresConnectionsHigh": Case(_backends(81), _backends(80)),
     "PostgresConnectionsExhausted": Case(_backends(96), _backends(95)),
     "PostgresReplicationLag": Case(
@@ -127,6 +138,9 @@ CASES: dict[str, Case] = {
     ),
     "RedisDown": Case(redis(up="1x5 0x30"), redis(up="1x5 0 1x30")),
     "RedisExporterGone": Case(redis(up="1x5 stale"), _UP["redis"]),
+    "RedisExporterFailing": Case(
+        redis(exporter_last_scrape_error="0x5 1x30"), redis(exporter_last_scrape_error="0x40")
+    ),
     "RedisMemoryHigh": Case(
         redis(memory_used_bytes="79+1x40", memory_max_bytes="100x40"),
         redis(memory_used_bytes="1000x40", memory_max_bytes="0x40"),

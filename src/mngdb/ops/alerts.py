@@ -71,6 +71,7 @@ class Alerts:
         chosen = rules(context, (i for i in measured(context) if i.target.local))
         self.every = asked.every.total_seconds()
         self._damaged = found.damaged
+        self._unkept = False
         self._evaluator = Evaluator(chosen, found.alerts, found.at)
         self._notifier = Notifier(context.stack.name, asked, chosen, self._send, found.told)
 
@@ -81,16 +82,28 @@ class Alerts:
 
     def round(self, now: float, families: Iterable[Family]) -> list[str]:
         """Judge a round; `now` in seconds since the epoch. Samples have the labels `job` and
-        `instance`. Returns what is worth a line in the log. Raises OSError."""
+        `instance`. Returns what is worth a line in the log."""
         events = self._evaluator.feed(now, families)
         alerts = self._evaluator.alerts
         errors = self._notifier.tick(now, alerts)
-        memory.save(self._path, now, alerts, self._notifier.as_json(), running=True)
+        errors += self._kept(now, alerts)
         said = [_line(event) for event in events if event.state != "pending"] + errors
         if self._damaged:
             self._damaged = False
             said.insert(0, f"{self._path} was damaged: alerts begin anew, and are told again")
         return said
+
+    def _kept(self, now: float, alerts: list[Alert]) -> list[str]:
+        """Keep the round. Returns a sentence the first time that it cannot be kept: a full disk is
+        what alerts are for, and judging and telling go on."""
+        try:
+            memory.save(self._path, now, alerts, self._notifier.as_json(), running=True)
+        except OSError as error:
+            told, self._unkept = self._unkept, True
+            said = f"{self._path}: {error.strerror}; after a restart alerts are told again"
+            return [] if told else [said]
+        self._unkept = False
+        return []
 
     def families(self) -> list[Family]:
         """How the telling goes, as metrics."""

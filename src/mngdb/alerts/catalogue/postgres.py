@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mngdb.alerts.expr import Expr, highest, increase, metric, total
+from mngdb.alerts.expr import Expr, highest, increase, lowest, metric, total
 from mngdb.alerts.rules import HOUR, MINUTE, Rule
 
 #: What apps can have: the last ones are the administrator's.
@@ -43,6 +43,20 @@ RULES = (
         "nothing measures PostgreSQL {instance}",
         "No exporter reports on it, so no other rule of it can fire. Look at 'mngdb status'.",
         "B11",
+    ),
+    Rule(
+        "PostgresExporterFailing",
+        "postgres",
+        "warning",
+        # an exporter that is too old for its server is half blind and says nothing but this
+        lambda _: (highest(metric("pg_exporter_last_scrape_error"), "instance") > 0).otherwise(
+            lowest(metric("pg_scrape_collector_success"), "instance").equals(0)
+        ),
+        None,
+        5 * MINUTE,
+        "not everything of PostgreSQL {instance} can be measured",
+        "The exporter's log says what fails: most often it is too old for the server.",
+        "postgres_exporter 0.11 on PostgreSQL 17",
     ),
     Rule(
         "PostgresConnectionsHigh",
