@@ -244,3 +244,45 @@ def test_with_a_container_dead_the_page_is_closed(page: Page, name: str) -> None
     finally:
         page.docker.docker("start", container)
         page.wait()
+
+
+def steps(page: Page) -> dict[str, str]:
+    """The plan: object to action."""
+    return {step["object"]: step["action"] for step in page.cli.steps()}
+
+
+def test_up_takes_the_folder_over_and_then_has_nothing_to_do(page: Page) -> None:
+    page.cli.ok("up")
+    assert steps(page) == {}
+    page.wait()
+
+
+def test_a_change_of_the_login_restarts_the_login_alone(page: Page) -> None:
+    page.cli.write(FILE.replace("[redis-admin]", "[redis-owner]"))
+    assert steps(page) == {page.services[1]: "restart"}
+    page.cli.ok("up")
+    assert steps(page) == {}
+    page.wait()
+    text = (page.cli.rendered / "web/oauth2-proxy.cfg").read_text()
+    assert 'allowed_roles = ["redis-owner"]' in text
+
+
+def test_a_secret_that_a_person_brings_reaches_the_login(page: Page) -> None:
+    page.cli.ok("secret", "set", CLIENT_SECRET, stdin="another-client-secret-0123456789")
+    assert steps(page) == {page.services[1]: "restart"}
+    page.cli.ok("up")
+    assert steps(page) == {}
+    mounted = page.cli.rendered / "secrets" / CLIENT_SECRET
+    assert mounted.read_text() == "another-client-secret-0123456789"
+
+
+def test_a_page_that_left_the_file_is_gone(page: Page) -> None:
+    page.docker.run("rm", "-f", "keycloak")
+    page.cli.write(FILE[: FILE.index("sso:")])
+    assert {page.services[2]: "stop", "redisinsight": "stop"}.items() <= steps(page).items()
+    page.cli.ok("up")
+    assert steps(page) == {}
+    running = page.docker.docker("ps", "--format", "{{.Names}}").split()
+    assert not set(page.services) & set(running)
+    with pytest.raises(AssertionError, match="Connection refused"):
+        page.get("/")

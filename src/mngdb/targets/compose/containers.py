@@ -26,6 +26,8 @@ from mngdb.targets.local.logs import cause
 _MEMORY = "cat /sys/fs/cgroup/memory.stat /sys/fs/cgroup/memory/memory.stat 2>/dev/null"
 _COUNTED = {"anon", "shmem", "total_rss", "total_shmem"}
 _LOG_LINES = 200
+#: Seconds that a container without data may take to stop.
+_SOON = 10
 
 
 @dataclass(frozen=True)
@@ -149,8 +151,8 @@ class Project:
         return Ran(found["RestartCount"] if found else 0)
 
     def restart(self, service: str) -> None:
-        """Start a service again, so that it reads its files."""
-        self._compose("restart", "--no-deps", "--timeout", str(STOP_TIMEOUT), service)
+        """Start a service that holds no data again, so that it reads its files."""
+        self._compose("restart", "--no-deps", "--timeout", str(_SOON), service)
 
     def check(self, name: str, ran: Ran, hint: str) -> None:
         """Raise StepError with the log's last words if a container that we started has ended."""
