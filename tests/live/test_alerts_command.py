@@ -33,7 +33,7 @@ def test_one_look_waits_for_nothing_and_says_what_it_cannot_judge(stack: Cli) ->
     head, alert = done.stdout.splitlines()
     assert head.split() == ["SEVERITY", "STATE", "ALERT", "FOR", "WHAT"]
     assert alert.split()[:4] == ["warning", "firing", "RedisMemoryHigh", "-"]
-    assert "the agent does not run: this is one look" in done.stderr
+    assert "no agent has judged lately: this is one look" in done.stderr
     assert "RedisEvicting" in done.stderr
     assert "RedisDown" not in done.stderr
 

@@ -219,7 +219,7 @@ def test_an_agent_that_was_killed_neither_forgets_nor_repeats(live: Live) -> Non
     done = live.cli.run("alerts")
     assert done.returncode == 1
     assert "AgentGone" in done.stdout
-    assert "the agent does not run: this is one look" in done.stderr
+    assert "no agent has judged lately: this is one look" in done.stderr
     assert "RedisEvicting" in done.stderr
 
 

@@ -109,6 +109,16 @@ def test_pagerduty_is_told_of_what_is_critical_alone(
     assert set(said.strip().split(",")) == told
 
 
+def test_a_channel_that_alertmanager_cannot_have_is_said(rendered: Cli) -> None:
+    (rendered.folder / "mngdb.yaml").write_text(
+        "redis: {}\nalerts: {channels: {ops: {kind: email, host: h, port: 1465, encryption: tls, "
+        "from: a@b.example, to: [c@d.example]}}}\n"
+    )
+    done = rendered.run("render", "alertmanager", "--output", "out")
+    assert (done.returncode, (rendered.folder / "out").exists()) == (2, False)
+    assert "TLS from the start on port 465 alone" in done.stderr
+
+
 def test_a_rule_that_is_off_is_not_rendered_and_hides_nothing(rendered: Cli) -> None:
     (rendered.folder / "mngdb.yaml").write_text(
         "redis: {}\nalerts: {rules: {RedisDown: false, RedisConnectionsHigh: false}}\n"

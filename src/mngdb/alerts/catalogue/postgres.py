@@ -77,7 +77,7 @@ RULES = (
         0.95,
         MINUTE,
         "PostgreSQL {instance} has next to no connections left",
-        "Apps get 'too many clients already'. 'mngdb doctor APP' says whose they are.",
+        "Apps get 'too many clients already'. pg_stat_activity says who holds them.",
         "B11",
         covers="PostgresConnectionsHigh",
     ),
@@ -106,7 +106,7 @@ RULES = (
         0,
         "transactions in {datname} of PostgreSQL {instance} lock each other",
         "One of them was cancelled. The server's log names both statements.",
-        "issue 3",
+        "PostgreSQL 17, 13.3.4",
     ),
     Rule(
         "PostgresWraparoundNear",
