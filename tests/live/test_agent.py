@@ -12,6 +12,7 @@ import time
 import urllib.error
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 
 from mngdb.agent.watch import Watch
@@ -23,6 +24,7 @@ from tests.live.scrapes import AGENT, ENGINES, fetch, pid_of, read, scrape, unti
 
 pytestmark = pytest.mark.live
 QUEUE = "instances:\n  queue: {engine: redis, port: PORT8, eviction: noeviction, memory: 16mb}\n"
+ONE = "postgres: {port: PORT1, memory: 64mb}\napps: {shop: {postgres: shop}}\n"
 #: kB: the issue's limit for the agent.
 _RESIDENT_MAX = 80 << 10
 
@@ -346,3 +348,23 @@ def test_destroy_ends_it_too(stack: Cli) -> None:
     stack.ok("destroy", "--yes", "mng")
     assert gone(agent)
     assert not (stack.folder / ".mngdb").exists()
+
+
+def test_a_server_with_tls_is_read_and_its_certificate_counted(cli: Cli) -> None:
+    cli.write("tls: true\n" + ONE + AGENT)
+    cli.ok("up")
+    assert scrape(cli, "postgres")["pg_up"] == 1
+    left = scrape(cli, "mngdb").of("mngdb_certificate_expiry_seconds", instance="postgres")
+    assert 820 * 86400 < left <= 825 * 86400
+
+
+def test_reading_metrics_keeps_nobody_from_dropping_a_database(cli: Cli) -> None:
+    cli.write(ONE + AGENT)
+    cli.ok("up")
+    shop = ("datname", "shop")
+    assert any(shop in labels for _, labels in scrape(cli, "postgres").values)
+    with psycopg.connect(cli.ok("url", "postgres").strip(), autocommit=True) as connection:
+        connection.execute("drop database shop")
+    found = scrape(cli, "postgres")
+    assert found["pg_up"] == 1
+    assert [name for name, labels in found.values if shop in labels] == []

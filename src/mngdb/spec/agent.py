@@ -12,7 +12,7 @@ from mngdb.spec.base import Bind, EngineName, Model, Port
 MONITOR = "monitor"
 #: What the agent's unit is called, after the stack's name.
 AGENT: Final = "agent"
-#: Databases of an instance whose tables are counted: each one costs a connection.
+#: Databases of an instance whose tables are counted: each look costs a login.
 TABLES_MAX = 10
 
 

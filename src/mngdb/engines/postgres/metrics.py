@@ -5,14 +5,13 @@ again only when the pause since has been long enough: see `_SHARE`. Settings are
 the server has read its files. Left out of the exporter's names: what it counts of itself.
 
 Per-table figures: the exporter shows those of the one database that it is connected to. Here they
-are those of the file's databases (the first ten: each costs a connection).
+are those of the file's databases (the first ten: each look costs a login).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain
@@ -34,6 +33,8 @@ from mngdb.samples import Family, Sample
 #: Dear queries may take this share of a core of the server, those for tables and the one for sizes
 #: each.
 _SHARE = 0.003
+#: What a login costs the server, in seconds: a process, SCRAM, the first look into the catalogue.
+_LOGIN = 0.006
 #: Seconds until a database that could not be entered is tried again.
 _LATER = 30.0
 _CLOCK = "SELECT extract(epoch FROM clock_timestamp())"
@@ -64,23 +65,19 @@ class _Dear:
 
 
 class Metrics:
-    """Scrapes one server over one session, and one more for each database in `inside`. Not for
-    several threads. To be closed."""
+    """Scrapes one server over one session, and looks into the databases `inside` over others. Not
+    for several threads."""
 
     def __init__(self, session: Session, inside: Sequence[str]) -> None:
         self._session = session
-        self._inside = inside
         self._server = f"{session.access.host}:{session.access.port}"
         self._sizes = _Dear(_SHARE)
         self._tables = {name: _Dear(_SHARE / len(inside)) for name in inside}
         self._settings: list[Family] = []
         self._loaded = ""
-        self._others = ExitStack()
-        self._open: dict[str, client.Connection] = {}
 
     def close(self) -> None:
-        """Close the connections into other databases."""
-        self._others.close()
+        """There is only the session."""
 
     def scrape(self, timeout: float) -> Iterable[Family]:
         """Every family. `timeout` in seconds. Raises ConnectError, UnobservableError."""
@@ -104,7 +101,7 @@ class Metrics:
             before, rows, after = answers[len(queries) + 1 :]
             self._sizes.keep(rows, _between(before, after))
         found += self._settings
-        found += _sizes(self._sizes.rows)
+        found += _sizes(self._sizes.rows, set(databases))
         found = [_filled(family, databases, self._server) for family in found]
         return chain(found, _tables(self._table_rows(deadline)))
 
@@ -123,18 +120,16 @@ class Metrics:
 
     def _look_into(self, name: str, dear: _Dear, deadline: float) -> None:
         """A database that cannot be entered (it is gone, it takes no connections) has no tables to
-        count; the server's other metrics do not suffer from that."""
+        count; the server's other metrics do not suffer from that. The connection is not kept: it
+        would keep its owner from dropping or renaming the database."""
         left = max(0.1, deadline - time.monotonic())
         try:
-            if name not in self._open:
-                opened = client.open_connection(self._session.access, left, name)
-                self._open[name] = self._others.enter_context(opened)
-            begun, rows, done = ask(self._open[name], [_CLOCK, TABLES, _CLOCK], left)
+            with client.open_connection(self._session.access, left, name) as inside:
+                begun, rows, done = ask(inside, [_CLOCK, TABLES, _CLOCK], left)
         except (ConnectError, UnobservableError):
-            if self._open.pop(name, None) is None or time.monotonic() >= deadline:
-                dear.keep([], _LATER * dear.share)
+            dear.keep([], _LATER * dear.share)
         else:
-            dear.keep(rows, _between(begun, done))
+            dear.keep(rows, _between(begun, done) + _LOGIN)
 
 
 def _between(before: list[Row], after: list[Row]) -> float:
@@ -145,9 +140,13 @@ def _text(value: bytes | None) -> str:
     return value.decode(errors="replace") if value is not None else ""
 
 
-def _sizes(rows: list[Row]) -> Iterator[Family]:
+def _sizes(rows: list[Row], databases: set[str]) -> Iterator[Family]:
     name = "pg_database_size_bytes"
-    samples = [Sample(name, (("datname", _text(row[0])),), float(row[1])) for row in rows if row[1]]
+    samples = [
+        Sample(name, (("datname", _text(row[0])),), float(row[1]))
+        for row in rows
+        if row[1] is not None and _text(row[0]) in databases  # not one that is gone by now
+    ]
     yield Family(name, "gauge", "Disk space used by the database", samples)
 
 
