@@ -103,16 +103,18 @@ class Metrics:
         found += self._settings
         found += _sizes(self._sizes.rows, set(databases))
         found = [_filled(family, databases, self._server) for family in found]
-        return chain(found, _tables(self._table_rows(deadline)))
+        return chain(found, _tables(self._table_rows(set(databases), deadline)))
 
     def _keep_settings(self, rows: list[Row]) -> None:
         if rows:
             self._loaded = _text(rows[0][0])
             self._settings = settings([row[1:] for row in rows], self._server)
 
-    def _table_rows(self, deadline: float) -> list[Row]:
+    def _table_rows(self, databases: set[str], deadline: float) -> list[Row]:
         rows: list[Row] = []
         for name, dear in self._tables.items():
+            if name not in databases:
+                continue
             if time.monotonic() >= dear.due:
                 self._look_into(name, dear, deadline)
             rows += dear.rows
