@@ -100,7 +100,7 @@ def pid_of(cli: Cli, unit: str) -> int:
     return int(words[0])
 
 
-def until(happens: Callable[[], object], seconds: float = 15.0) -> None:
+def until(happens: Callable[[], object], seconds: float = 40.0) -> None:
     """Wait until `happens()` is true."""
     deadline = time.monotonic() + seconds
     while not happens():

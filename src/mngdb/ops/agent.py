@@ -23,7 +23,7 @@ from mngdb.targets.local.logs import Started
 from mngdb.targets.local.processes import Process
 
 #: Seconds that it may take to start, and to stop.
-_START, _STOP = 20.0, 15.0
+_START, _STOP = 60.0, 15.0
 #: One that runs for less than this may still be importing.
 _YOUNG = 10.0
 
