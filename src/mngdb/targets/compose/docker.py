@@ -41,7 +41,7 @@ _CAUSES: tuple[tuple[str, type[MngdbError], str, str], ...] = (
     ),
     (
         r"unknown command: docker compose|'compose' is not a docker command|"
-        r"unknown shorthand flag: '[pf]' in -[pf]",
+        r"unknown (shorthand )?flag: '?-{0,2}(p|f|short)\b",
         UsageError,
         "docker has no Compose here ({where})",
         "install the plugin: docker-compose-plugin, or Debian's docker-compose 2",
