@@ -43,13 +43,20 @@ with psycopg.connect(os.environ["ADMIN_URL"], dbname="shop") as connection:
         connection.execute(f"CREATE TABLE bench{n} (id int PRIMARY KEY, name text)")
 """,
     "redis": """
-import os, redis
+import os, redis, time
 client = redis.Redis.from_url(os.environ["ADMIN_URL"])
 for start in range(0, 1_000_000, 20_000):
     pipe = client.pipeline(transaction=False)
     for n in range(start, start + 20_000):
         pipe.set(f"shop:{n}", "x" * 16)
     pipe.execute()
+# what a million new keys make it write comes now, not while it is measured
+client.execute_command("BGREWRITEAOF")
+while client.info("persistence")["aof_rewrite_in_progress"]:
+    time.sleep(0.1)
+client.bgsave()
+while client.info("persistence")["rdb_bgsave_in_progress"]:
+    time.sleep(0.1)
 client.close()
 """,
     "mongodb": """
@@ -57,6 +64,7 @@ import os, pymongo
 client = pymongo.MongoClient(os.environ["ADMIN_URL"])
 for n in range(500):
     client[f"bench{n}"].items.insert_one({"n": n})
+client.admin.command("fsync")
 client.close()
 """,
 }

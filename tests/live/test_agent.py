@@ -20,6 +20,7 @@ from mngdb.cli.common import Options
 from mngdb.targets.local.lock import lock
 from tests import trixie
 from tests.conftest import Cli
+from tests.debian import redis_folder
 from tests.live.scrapes import AGENT, ENGINES, fetch, pid_of, read, scrape, until, url
 
 pytestmark = pytest.mark.live
@@ -234,6 +235,15 @@ def test_its_death_stops_nobody_and_up_brings_it_back(stack: Cli) -> None:
     assert steady(stack)
 
 
+def test_damaged_counts_are_begun_anew(stack: Cli) -> None:
+    stack.ok("down")
+    (stack.folder / ".mngdb/agent/restarts.json").write_text("{")
+    stack.ok("up")
+    assert "counted anew" in stack.ok("logs", "agent")
+    assert scrape(stack, "mngdb").of("mngdb_unit_restarts_total", unit="mng-queue") == 0
+    assert steady(stack)
+
+
 def test_a_second_one_says_so(stack: Cli) -> None:
     done = stack.run("agent")
     assert done.returncode == 1
@@ -353,10 +363,15 @@ def test_destroy_ends_it_too(stack: Cli) -> None:
     assert not (stack.folder / ".mngdb").exists()
 
 
-def test_a_server_with_tls_is_read_and_its_certificate_counted(cli: Cli) -> None:
-    cli.write("tls: true\n" + ONE + AGENT)
+def test_servers_with_tls_are_read_and_their_certificates_counted(cli: Cli) -> None:
+    """With Debian's Redis, which is version 7."""
+    binaries = f"binaries: {{redis: {redis_folder()}}}\nredis: {{port: PORT2, version: 7}}\n"
+    cli.write("tls: true\n" + ONE + binaries + AGENT)
     cli.ok("up")
     assert scrape(cli, "postgres")["pg_up"] == 1
+    redis = scrape(cli, "redis")
+    assert redis["redis_up"] == 1
+    assert len(redis.names) > 120
     left = scrape(cli, "mngdb").of("mngdb_certificate_expiry_seconds", instance="postgres")
     assert 820 * 86400 < left <= 825 * 86400
 

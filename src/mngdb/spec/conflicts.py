@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
-from mngdb.spec.agent import AGENT, MONITOR
+from mngdb.spec.agent import AGENT, MONITOR, Agent
 from mngdb.spec.file import ENGINES, AnyGrant, AnyInstance, StackFile
 from mngdb.spec.mongodb import MongodbInstance
 from mngdb.spec.problems import Problem
@@ -78,7 +78,7 @@ def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
 
 def _agent_ports(parsed: StackFile, specs: Specs) -> dict[int, str]:
     """The agent's ports and what each is for; those of engines that the file has not are free."""
-    if not parsed.agent:
+    if not isinstance(parsed.agent, Agent):
         return {}
     ports = parsed.agent.ports
     here = {ports.of(spec.engine): f"the metrics of {spec.engine}" for spec in specs.values()}

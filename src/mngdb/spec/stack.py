@@ -57,7 +57,8 @@ class Stack:
     def agent(self) -> Agent | None:
         """The agent, where the stack has one: it needs servers on this machine."""
         here = any(instance.target.local for instance in self.instances.values())
-        return (self.source.agent or None) if here else None
+        found = self.source.agent
+        return found if here and isinstance(found, Agent) else None
 
     @property
     def insight(self) -> tuple[Instance, ...]:
