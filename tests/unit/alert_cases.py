@@ -101,8 +101,8 @@ CASES: dict[str, Case] = {
             **pg('collector="locks"', scrape_collector_success="1x40"),
         },
         {
-            **pg(exporter_last_scrape_error="0x40"),
-            **pg('collector="wal"', scrape_collector_success="1x40"),
+            **pg(exporter_last_scrape_error="1x40", up="0x40"),
+            **pg('collector="wal"', scrape_collector_success="0x40"),
         },
     ),
     "PostgresConnectionsHigh": Case(_backends(81), _backends(80)),
@@ -139,7 +139,8 @@ CASES: dict[str, Case] = {
     "RedisDown": Case(redis(up="1x5 0x30"), redis(up="1x5 0 1x30")),
     "RedisExporterGone": Case(redis(up="1x5 stale"), _UP["redis"]),
     "RedisExporterFailing": Case(
-        redis(exporter_last_scrape_error="0x5 1x30"), redis(exporter_last_scrape_error="0x40")
+        redis(exporter_last_scrape_error="0x5 1x30", up="1x40"),
+        redis(exporter_last_scrape_error="1x40", up="0x40"),
     ),
     "RedisMemoryHigh": Case(
         redis(memory_used_bytes="79+1x40", memory_max_bytes="100x40"),

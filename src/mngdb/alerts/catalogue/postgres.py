@@ -49,8 +49,10 @@ RULES = (
         "postgres",
         "warning",
         # an exporter that is too old for its server is half blind and says nothing but this
-        lambda _: (highest(metric("pg_exporter_last_scrape_error"), "instance") > 0).otherwise(
-            lowest(metric("pg_scrape_collector_success"), "instance").equals(0)
+        lambda _: (
+            (highest(metric("pg_exporter_last_scrape_error"), "instance") > 0)
+            .otherwise(lowest(metric("pg_scrape_collector_success"), "instance").equals(0))
+            .unless(metric("pg_up").equals(0), "instance")
         ),
         None,
         5 * MINUTE,

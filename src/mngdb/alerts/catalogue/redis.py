@@ -38,7 +38,9 @@ RULES = (
         "RedisExporterFailing",
         "redis",
         "warning",
-        lambda _: highest(metric("redis_exporter_last_scrape_error"), "instance") > 0,
+        lambda _: (highest(metric("redis_exporter_last_scrape_error"), "instance") > 0).unless(
+            metric("redis_up").equals(0), "instance"
+        ),
         None,
         5 * MINUTE,
         "not everything of Redis {instance} can be measured",
