@@ -87,7 +87,9 @@ def rows() -> Iterator[Row]:
             cli.ok("up")
             cli.env["ADMIN_URL"] = cli.ok("url", engine).strip()
             call(python(_FILL[engine]), cli)
-            # the first scrape has everything to ask
+            # the first scrape of a new agent has everything to ask
+            os.kill(pid_of(cli, "mng-agent"), signal.SIGKILL)
+            cli.ok("up")
             first = seconds(lambda: fetch(url(cli, engine)))  # noqa: B023
             yield Row(f"first scrape of {what}", first, None, "", "≤ 1 s", first <= 1)
             rounds = _ROUNDS if engine == "redis" else _BIG_ROUNDS

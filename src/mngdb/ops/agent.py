@@ -49,8 +49,8 @@ class AgentUnit:
     def digest(self) -> str:
         """Of all that the agent goes by: another one needs another agent."""
         stack = self._stack
-        # the files are named as they were typed: that says nothing
-        parts = (__version__, sys.executable, stack.folder, stack.source, stack.instances)
+        # not the files' names as they were typed, nor which of its names Python was called by
+        parts = (__version__, sys.prefix, stack.folder, stack.source, stack.instances)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def process(self) -> Process | None:
