@@ -66,7 +66,7 @@ def stack(text: str) -> Iterator[Cli]:
         cli.write(text)
         yield cli
     finally:
-        cli.run("destroy", "--yes", "mng")
+        cli.run("destroy", "--yes", "mng", timeout=600)
         shutil.rmtree(folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -25,6 +26,27 @@ class Family(NamedTuple):
     kind: Kind
     help: str
     samples: Sequence[Sample]
+
+
+class Ration:
+    """Lets a dear question be asked only so often that it takes `share` of a server's core."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._from = 0.0
+
+    @property
+    def due(self) -> bool:
+        """Whether it may be asked again."""
+        return time.monotonic() >= self._from
+
+    def spend(self, seconds: float) -> None:
+        """The question has taken the server so long."""
+        self.wait(seconds / self._share)
+
+    def wait(self, seconds: float) -> None:
+        """Do not ask for so long."""
+        self._from = time.monotonic() + seconds
 
 
 def labelled(families: Iterable[Family], **labels: str) -> Iterator[Family]:

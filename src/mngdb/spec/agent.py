@@ -17,7 +17,8 @@ TABLES_MAX = 10
 
 
 class AgentPorts(Model):
-    """TCP ports of the agent. The engines' are those of the exporters that people know."""
+    """TCP ports of the agent. The engines' are those of the exporters that people know; `/metrics`
+    is the first instance of an engine, `/metrics/NAME` each one by its name."""
 
     postgres: Port = 9187
     """PostgreSQL's metrics."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain
 
@@ -28,11 +27,11 @@ from mngdb.engines.postgres.metric_queries import (
 )
 from mngdb.engines.postgres.metric_settings import settings
 from mngdb.errors import ConnectError, UnobservableError
-from mngdb.samples import Family, Sample
+from mngdb.samples import Family, Ration, Sample
 
 #: Dear queries may take this share of a core of the server, those for tables and the one for sizes
 #: each.
-_SHARE = 0.003
+_SHARE = 0.002
 #: What a login costs the server, in seconds: a process, SCRAM, the first look into the catalogue.
 _LOGIN = 0.006
 #: Seconds until a database that could not be entered is tried again.
@@ -51,19 +50,6 @@ _MODES = (
 Labels = tuple[tuple[str, str], ...]
 
 
-@dataclass
-class _Dear:
-    """The last answer of a query that is dear, and when it may be asked again."""
-
-    share: float
-    rows: list[Row] = field(default_factory=list)
-    due: float = 0.0
-
-    def keep(self, rows: list[Row], cost: float) -> None:
-        """An answer that took the server `cost` seconds."""
-        self.rows, self.due = rows, time.monotonic() + cost / self.share
-
-
 class Metrics:
     """Scrapes one server over one session, and looks into the databases `inside` over others. Not
     for several threads."""
@@ -71,8 +57,10 @@ class Metrics:
     def __init__(self, session: Session, inside: Sequence[str]) -> None:
         self._session = session
         self._server = f"{session.access.host}:{session.access.port}"
-        self._sizes = _Dear(_SHARE)
-        self._tables = {name: _Dear(_SHARE / len(inside)) for name in inside}
+        self._sizes: list[Row] = []
+        self._sizes_ration = Ration(_SHARE)
+        self._tables: dict[str, list[Row]] = {name: [] for name in inside}
+        self._tables_ration = {name: Ration(_SHARE / len(inside)) for name in inside}
         self._settings: list[Family] = []
         self._loaded = ""
 
@@ -86,7 +74,7 @@ class Metrics:
         queries = [query for query in CHEAP if query.since <= version]
         asked = [query.sql for query in queries]
         asked.append(SETTINGS.replace("{loaded}", self._loaded))
-        sizes_due = time.monotonic() >= self._sizes.due
+        sizes_due = self._sizes_ration.due
         if sizes_due:
             asked += [_CLOCK, SIZES, _CLOCK]
         answers = ask(self._session.main, asked, timeout)
@@ -98,10 +86,10 @@ class Metrics:
                 databases = [_text(row[0]) for row in rows]
         self._keep_settings(answers[len(queries)])
         if sizes_due:
-            before, rows, after = answers[len(queries) + 1 :]
-            self._sizes.keep(rows, _between(before, after))
+            before, self._sizes, after = answers[len(queries) + 1 :]
+            self._sizes_ration.spend(_between(before, after))
         found += self._settings
-        found += _sizes(self._sizes.rows, set(databases))
+        found += _sizes(self._sizes, set(databases))
         found = [_filled(family, databases, self._server) for family in found]
         return chain(found, _tables(self._table_rows(set(databases), deadline)))
 
@@ -112,26 +100,26 @@ class Metrics:
 
     def _table_rows(self, databases: set[str], deadline: float) -> list[Row]:
         rows: list[Row] = []
-        for name, dear in self._tables.items():
-            if name not in databases:
-                continue
-            if time.monotonic() >= dear.due:
-                self._look_into(name, dear, deadline)
-            rows += dear.rows
+        for name in self._tables:
+            if name in databases:
+                if self._tables_ration[name].due:
+                    self._look_into(name, deadline)
+                rows += self._tables[name]
         return rows
 
-    def _look_into(self, name: str, dear: _Dear, deadline: float) -> None:
+    def _look_into(self, name: str, deadline: float) -> None:
         """A database that cannot be entered (it is gone, it takes no connections) has no tables to
         count; the server's other metrics do not suffer from that. The connection is not kept: it
         would keep its owner from dropping or renaming the database."""
         left = max(0.1, deadline - time.monotonic())
         try:
             with client.open_connection(self._session.access, left, name) as inside:
-                begun, rows, done = ask(inside, [_CLOCK, TABLES, _CLOCK], left)
+                begun, self._tables[name], done = ask(inside, [_CLOCK, TABLES, _CLOCK], left)
         except (ConnectError, UnobservableError):
-            dear.keep([], _LATER * dear.share)
+            self._tables[name] = []
+            self._tables_ration[name].wait(_LATER)
         else:
-            dear.keep(rows, _between(begun, done) + _LOGIN)
+            self._tables_ration[name].spend(_between(begun, done) + _LOGIN)
 
 
 def _between(before: list[Row], after: list[Row]) -> float:
