@@ -18,6 +18,7 @@ from mngdb.errors import MngdbError, StepError
 from mngdb.host import Note
 from mngdb.model import Action
 from mngdb.run import last_line
+from mngdb.spec.compose import Compose
 from mngdb.targets.compose.docker import PULL_TIMEOUT, Docker
 from mngdb.targets.compose.services import STOP_TIMEOUT
 from mngdb.targets.local.logs import cause
@@ -48,6 +49,17 @@ class RunningContainer:
     def uptime(self) -> float:
         """Seconds since it started, by this machine's clock."""
         return max(0.0, (datetime.now(UTC) - self.started).total_seconds())
+
+
+def left(state: Path) -> Compose | None:
+    """Where an earlier command has put the project; None: there was none. Raises MngdbError."""
+    path = state / "compose" / "project.json"
+    try:
+        return Compose.model_validate_json(path.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise MngdbError(f"{path} is damaged", "write 'target: compose' into the file") from None
 
 
 @dataclass(frozen=True)
@@ -231,9 +243,11 @@ class Project:
 
     # --- what an earlier command left here
 
-    def remember(self) -> None:
-        """Keep that the stack has a project, also when its file no longer says so."""
-        note = json.dumps({"project": self.name, "folder": str(self.root)})
+    def remember(self, spec: Compose) -> None:
+        """Keep where the stack's project is, also when its file no longer says so."""
+        note = json.dumps(
+            {"folder": str(self.root), "project": self.name, "docker_host": spec.docker_host}
+        )
         path = disk.folder(self.state / "compose") / "project.json"
         if not path.exists() or path.read_text() != note:
             disk.write(path, note)

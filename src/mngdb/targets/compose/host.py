@@ -31,7 +31,7 @@ from mngdb.spec.base import EngineName
 from mngdb.spec.compose import Compose
 from mngdb.spec.stack import Instance, Stack
 from mngdb.targets.compose import page_certificate, services, web
-from mngdb.targets.compose.containers import Project, Ran, RunningContainer
+from mngdb.targets.compose.containers import Project, Ran, RunningContainer, left
 from mngdb.targets.compose.docker import Docker, secrets_of
 from mngdb.targets.compose.folder import Folder
 from mngdb.targets.compose.rendering import Rendering, render
@@ -66,7 +66,8 @@ class ComposeHost:
         page_secret: Callable[[str], Secret],
     ) -> ComposeHost:
         """The Docker engine of a stack. Nothing is asked yet."""
-        spec = stack.source.target.compose or Compose()
+        # an instance that moved elsewhere left its container where the file said before
+        spec = stack.source.target.compose or left(stack.state) or Compose()
         root = (stack.folder / Path(spec.folder).expanduser()).resolve()
         docker = Docker(spec.docker_host, environ)
         project = Project(docker, spec.project or stack.name, stack.name, root, stack.state)
@@ -237,7 +238,7 @@ class ComposeHost:
     def begin(self) -> None:
         """Make the folder."""
         self.folder.prepare()
-        self.project.remember()
+        self.project.remember(self.spec)
 
     def publish(self, asked: Mapping[str, Asked]) -> None:
         """Write what describes the stack, and the secrets. Raises OSError."""
