@@ -31,13 +31,17 @@ class Row:
 
     def markdown(self) -> str:
         """The row as Markdown."""
-        peer = f"{self.peer:.2f} s" if self.peer is not None else "–"
+        peer = _shown(self.peer) if self.peer is not None else "–"
         ratio = f"{self.ours / self.peer:.2f}×" if self.peer else "–"
         sign = "yes" if self.met else "**no**"
         return (
-            f"| {self.what} | {self.ours:.2f} s | {peer} ({self.peer_name}) | {ratio} "
+            f"| {self.what} | {_shown(self.ours)} | {peer} ({self.peer_name}) | {ratio} "
             f"| {self.asked} | {sign} |"
         )
+
+
+def _shown(value: float) -> str:
+    return f"{value:.2f} s" if value >= 0.05 else f"{value * 1000:.1f} ms"
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -62,7 +66,7 @@ def stack(text: str) -> Iterator[Cli]:
         cli.write(text)
         yield cli
     finally:
-        cli.run("destroy", "--yes", "mng")
+        cli.run("destroy", "--yes", "mng", timeout=600)
         shutil.rmtree(folder)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from mngdb.model import Asked, Remark, Site, Unit
+from mngdb.model import Asked, Remark, ShellCommand, Site, Step, Unit
 from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Instance
 
@@ -48,8 +48,16 @@ class Host(Protocol):
         """The unit as it runs here. Pure."""
         ...
 
-    def begin(self, asked: Mapping[str, Asked]) -> None:
-        """Make what units share, before any of them is changed. `asked`: those that live here."""
+    def expect(self, asked: Mapping[str, Asked]) -> None:
+        """Take note of all that shall live here. Pure."""
+        ...
+
+    def begin(self) -> None:
+        """Make the folders that units share."""
+        ...
+
+    def publish(self, asked: Mapping[str, Asked]) -> None:
+        """Write what describes all that live here, before any of them is changed."""
         ...
 
     def reach(self, instance: Instance) -> AbstractContextManager[None]:
@@ -106,6 +114,23 @@ class Host(Protocol):
 
     def stop(self, unit: str, with_signal: int) -> bool:
         """Stop a unit cleanly. False if it did not run. Raises StepError when it takes too long."""
+        ...
+
+    def end(self) -> None:
+        """Remove what is left when every unit is stopped; data stays."""
+        ...
+
+    def rescue(self, unit: Unit, asked: Asked) -> Callable[[], None] | None:
+        """What gives a running server's administrator the vault's secret without the old one;
+        None: nothing does."""
+        ...
+
+    def enter(self, unit: str, command: ShellCommand, *, terminal: bool) -> list[str] | None:
+        """The command line of the interactive client in the unit's place; None: it runs here."""
+        ...
+
+    def steps(self) -> list[Step]:
+        """What brings the parts that are no instances as they should be."""
         ...
 
     def snapshot(self, unit: Unit) -> dict[str, str | None]:

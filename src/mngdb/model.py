@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
+from mngdb.container import Container, Place
 from mngdb.samples import Family
 from mngdb.secret import Secret
 from mngdb.spec.base import EngineName
@@ -162,11 +163,12 @@ class Asked:
         spec, site = self.instance.spec, self.site
         return Access(
             engine=self.instance.engine,
-            host=spec.bind[0],
+            host=self.host,
             port=spec.port,
             user=user,
             password=self.secrets["admin"],
             database=database,
+            socket=self.tunnel,
             tls=self.instance.tls,
             ca=site.tls.ca if self.instance.tls and site and site.tls else None,
             options=options,
@@ -263,9 +265,10 @@ class Vitals:
 class Scraper(Protocol):
     """Reads a server's metrics over one session, again and again. Not for several threads."""
 
-    def scrape(self, timeout: float) -> list[Family]:
-        """Every family. Holds to `timeout` (seconds) also when the server hangs. Raises
-        ConnectError, after which the session is of no more use, or another MngdbError."""
+    def scrape(self, timeout: float) -> Iterable[Family]:
+        """Every family, to be gone through once. Holds to `timeout` (seconds) also when the server
+        hangs. Raises ConnectError, after which the session is of no more use, or another
+        MngdbError."""
         ...
 
     def close(self) -> None:
@@ -294,6 +297,13 @@ class Engine(Protocol):
 
     def settings(self, asked: Asked) -> Mapping[str, str]:
         """Every server setting that mngdb wants, as the server takes it. Pure."""
+        ...
+
+    place: Place
+    """Its official image."""
+
+    def container(self, asked: Asked, unit: Unit, *, first: bool = False) -> Container:
+        """How the official image runs `unit`; `first`: with what is read at a first start."""
         ...
 
     def rights(self, asked: Asked) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -27,22 +28,55 @@ class Family(NamedTuple):
     samples: Sequence[Sample]
 
 
-def exposition(families: Iterable[Family]) -> str:
-    """The text that Prometheus scrapes, version 0.0.4. Families without samples are left out.
+class Ration:
+    """Lets a dear question be asked only so often that it takes `share` of a server's core."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._from = 0.0
+
+    @property
+    def due(self) -> bool:
+        """Whether it may be asked again."""
+        return time.monotonic() >= self._from
+
+    def spend(self, seconds: float) -> None:
+        """The question has taken the server so long."""
+        self.wait(seconds / self._share)
+
+    def wait(self, seconds: float) -> None:
+        """Do not ask for so long."""
+        self._from = time.monotonic() + seconds
+
+
+def labelled(families: Iterable[Family], **labels: str) -> Iterator[Family]:
+    """The families with the labels that a scrape adds. What a sample says itself counts: mngdb's
+    own metrics name the instance that they are about."""
+    for family in families:
+        samples = []
+        for name, own, value in family.samples:
+            said = {label for label, _ in own}
+            more = (label for label in labels.items() if label[0] not in said)
+            samples.append(Sample(name, (*own, *more), value))
+        yield family._replace(samples=samples)
+
+
+def exposition(families: Iterable[Family]) -> Iterator[str]:
+    """The text that Prometheus scrapes, version 0.0.4, a piece for each family: with thousands of
+    tables the whole is large. Families without samples are left out.
 
     https://prometheus.io/docs/instrumenting/exposition_formats/
     """
-    lines = []
     for name, kind, text, samples in families:
         if not samples:
             continue
-        lines.append(_head(name, kind, text))
+        lines = [_head(name, kind, text)]
         for sample, labels, value in samples:
             shown = _labels(labels) if labels else ""
             # repr is the shortest text that reads back as the same number
             number = repr(value) if -_HUGE < value < _HUGE else _extreme(value)
             lines.append(f"{sample}{shown} {number}\n")
-    return "".join(lines)
+        yield "".join(lines)
 
 
 #: Beyond it there are only infinities; comparing with it tells NaN as well.

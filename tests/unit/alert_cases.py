@@ -56,11 +56,12 @@ _HEAD, _TAIL = "mongod_replset_oplog_head_timestamp", "mongod_replset_oplog_tail
 
 
 def _backends(count: int) -> Series:
-    """`count` connections in two databases, of 100."""
+    """`count` connections in two databases, of 100 that apps may have."""
     return {
         **pg('datid="1",datname="shop"', stat_database_numbackends=f"{count - 3}x40"),
         **pg('datid="2",datname="postgres"', stat_database_numbackends="3x40"),
-        **pg(settings_max_connections="100x40"),
+        **pg(settings_max_connections="103x40"),
+        **pg(settings_superuser_reserved_connections="3x40"),
     }
 
 
@@ -93,6 +94,17 @@ def _archiver(failed: str, archived: str) -> Series:
 CASES: dict[str, Case] = {
     "PostgresDown": Case(pg(up="1x5 0x30"), pg(up="1x5 0 1x30")),
     "PostgresExporterGone": Case(pg(up="1x5 stale"), _UP["pg"]),
+    "PostgresExporterFailing": Case(
+        {
+            **pg(exporter_last_scrape_error="0x40"),
+            **pg('collector="wal"', scrape_collector_success="1x5 0x34"),
+            **pg('collector="locks"', scrape_collector_success="1x40"),
+        },
+        {
+            **pg(exporter_last_scrape_error="1x40", up="0x40"),
+            **pg('collector="wal"', scrape_collector_success="0x40"),
+        },
+    ),
     "PostgresConnectionsHigh": Case(_backends(81), _backends(80)),
     "PostgresConnectionsExhausted": Case(_backends(96), _backends(95)),
     "PostgresReplicationLag": Case(
@@ -126,6 +138,10 @@ CASES: dict[str, Case] = {
     ),
     "RedisDown": Case(redis(up="1x5 0x30"), redis(up="1x5 0 1x30")),
     "RedisExporterGone": Case(redis(up="1x5 stale"), _UP["redis"]),
+    "RedisExporterFailing": Case(
+        redis(exporter_last_scrape_error="0x5 1x30", up="1x40"),
+        redis(exporter_last_scrape_error="1x40", up="0x40"),
+    ),
     "RedisMemoryHigh": Case(
         redis(memory_used_bytes="79+1x40", memory_max_bytes="100x40"),
         redis(memory_used_bytes="1000x40", memory_max_bytes="0x40"),

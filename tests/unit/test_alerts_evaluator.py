@@ -11,11 +11,11 @@ import yaml
 
 from mngdb.alerts import memory
 from mngdb.alerts.catalogue import RULES
-from mngdb.alerts.evaluator import Alert, Evaluator, labelled
+from mngdb.alerts.evaluator import Alert, Evaluator
 from mngdb.alerts.expr import increase, metric
 from mngdb.alerts.judge import History, judge
 from mngdb.alerts.rules import Active, active
-from mngdb.samples import Family, Sample
+from mngdb.samples import Family, Sample, labelled
 from mngdb.spec.alerts import Alerts
 from tests.trixie import program
 
@@ -146,8 +146,7 @@ def test_the_past_has_an_end() -> None:
         other = Sample("other", (), number)
         families = [Family(name, "counter", "", [sample]), Family("other", "gauge", "", [other])]
         history.take(number * ROUND, families, {name}, {name: 300})
-    kept = list(history.ranges(name))
-    assert sum(len(past) for _, past in kept) <= 300 / ROUND
+    assert sum(len(past) for past in history.past(name).values()) <= 300 / ROUND
     assert set(history.newest) == {name}
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from apprise.utils.parse import is_email
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mngdb.alerts.catalogue import RULES
 from mngdb.spec import alerts as spec
 from mngdb.spec.alerts import Alerts
 from tests.unit.spec import refused, stack
 
-MAIL = "{kind: email, host: localhost, from: a@b.c, to: [x@y.z]}"
+MAIL = "{kind: email, host: localhost, from: a@b.example, to: [x@y.example]}"
 
 
 def read(text: str) -> Alerts:
@@ -56,12 +59,19 @@ def test_channels_in_short_and_in_long() -> None:
         ("{rules: {RedisMemoryHigh: {threshold: .inf}}}", "a valid number"),
         ("{channels: {x: sms}}", "'email', 'slack', 'pagerduty' or 'webhook'"),
         ("{channels: {x: email}}", "mail needs the key 'host'"),
-        ("{channels: {x: {kind: email, host: h, from: a@b}}}", "mail needs the key 'to'"),
-        ("{channels: {x: {kind: email, host: h, from: a@b, to: [c]}}}", "is no mail address"),
+        ("{channels: {x: {kind: email, host: h, from: a@b.example}}}", "mail needs the key 'to'"),
+        (
+            "{channels: {x: {kind: email, host: h, from: a@b.example, to: [c]}}}",
+            "is no mail address",
+        ),
+        (
+            "{channels: {x: {kind: email, host: h, from: root@db-1, to: [a@b.example]}}}",
+            "alerts.channels.x.from",
+        ),
         ("{channels: {x: {kind: slack, host: h}}}", "'host' is for 'kind: email' only"),
         ("{channels: {x: {kind: pagerduty, severity: info}}}", "what is critical, nothing else"),
         (
-            "{channels: {x: {kind: email, host: h, from: a@b, to: [c@d], user: u, "
+            "{channels: {x: {kind: email, host: h, from: a@b.example, to: [c@d.example], user: u, "
             "encryption: none}}}",
             "shows its password",
         ),
@@ -93,6 +103,13 @@ def test_a_secret_in_the_file_is_refused_and_not_repeated(channel: str) -> None:
     told = refused(f"redis: {{}}\nalerts: {{channels: {{x: {channel}}}}}\n")
     assert "mngdb secret set" in told
     assert "s3cr3t" not in told
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.from_regex(f"^{spec._ADDRESS}$", fullmatch=True))
+def test_every_address_that_the_file_may_have_is_one_that_is_told(address: str) -> None:
+    if len(address) <= 64:
+        assert is_email(address)
 
 
 def test_an_instance_cannot_take_the_name_of_the_channels_secrets() -> None:

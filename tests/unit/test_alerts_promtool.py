@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from mngdb.alerts import prometheus
 from mngdb.alerts.catalogue import RULES
@@ -103,10 +103,9 @@ def test_promtool_takes_the_rules(tmp_path: Path) -> None:
 
 
 def test_prometheus_judges_each_round_of_each_case_as_we_do(tmp_path: Path) -> None:
-    (tmp_path / "rules.yml").write_text(prometheus.rules(ACTIVE))
-    tests = []
+    files = []
     for name, case in CASES.items():
-        rule = one(name)
+        rule, tests = one(name), []
         for series in case:
             checks = [
                 {
@@ -129,9 +128,16 @@ def test_prometheus_judges_each_round_of_each_case_as_we_do(tmp_path: Path) -> N
                     "alert_rule_test": checks,
                 }
             )
-    document = {"rule_files": ["rules.yml"], "evaluation_interval": f"{STEP}s", "tests": tests}
-    (tmp_path / "tests.yml").write_text(yaml.safe_dump(document, sort_keys=False))
-    assert "SUCCESS" in promtool("test", "rules", tmp_path / "tests.yml")
+        # a file for each rule: promtool judges all rules of a file in all of its tests
+        (tmp_path / f"{name}.rules.yml").write_text(prometheus.rules([rule]))
+        document = {
+            "rule_files": [f"{name}.rules.yml"],
+            "evaluation_interval": f"{STEP}s",
+            "tests": tests,
+        }
+        files.append(tmp_path / f"{name}.yml")
+        files[-1].write_text(json.dumps(document))  # which is YAML, and quick
+    assert promtool("test", "rules", *files).count("SUCCESS") == len(RULES)
 
 
 def test_a_threshold_of_the_file_reaches_both(tmp_path: Path) -> None:

@@ -109,6 +109,16 @@ def test_pagerduty_is_told_of_what_is_critical_alone(
     assert set(said.strip().split(",")) == told
 
 
+def test_a_channel_that_alertmanager_cannot_have_is_said(rendered: Cli) -> None:
+    (rendered.folder / "mngdb.yaml").write_text(
+        "redis: {}\nalerts: {channels: {ops: {kind: email, host: h, port: 1465, encryption: tls, "
+        "from: a@b.example, to: [c@d.example]}}}\n"
+    )
+    done = rendered.run("render", "alertmanager", "--output", "out")
+    assert (done.returncode, (rendered.folder / "out").exists()) == (2, False)
+    assert "TLS from the start on port 465 alone" in done.stderr
+
+
 def test_a_rule_that_is_off_is_not_rendered_and_hides_nothing(rendered: Cli) -> None:
     (rendered.folder / "mngdb.yaml").write_text(
         "redis: {}\nalerts: {rules: {RedisDown: false, RedisConnectionsHigh: false}}\n"
@@ -135,6 +145,25 @@ def test_thresholds_follow_what_the_file_agrees_on(rendered: Cli) -> None:
     found = {rule["name"]: rule for rule in rendered.json("alerts", "rules")["rules"]}
     assert found["DrillSlow"]["threshold"] == 600
     assert found["MongodbOplogShort"]["threshold"] == 43_200
+
+
+def test_containers_have_exporters_and_servers_of_others_are_theirs(rendered: Cli) -> None:
+    (rendered.folder / "mngdb.yaml").write_text(
+        "target: compose\npostgres: {}\nredis: {}\nmongodb: {}\n"
+        "instances: {legacy: {engine: redis, target: {external: {url: 'redis://a@b:1'}}}}\n"
+    )
+    files = rendered.json("render", "prometheus")["files"]
+    targets = {
+        job["job_name"]: [target["targets"] for target in job["static_configs"]]
+        for job in yaml.safe_load(files["prometheus.yml"])["scrape_configs"]
+    }
+    assert targets == {
+        "postgres": [["mng-pg-exporter:9187"]],
+        "redis": [["mng-redis-exporter:9121"]],
+    }
+    # a rule that nobody has series for is no comfort
+    assert "legacy" not in files["rules/mngdb.yml"]
+    assert "mongodb" not in files["rules/mngdb.yml"]
 
 
 def test_without_the_agent_nobody_waits_for_its_metrics(rendered: Cli) -> None:
@@ -200,6 +229,9 @@ def test_a_stack_has_the_panels_of_its_engines(rendered: Cli) -> None:
     assert "redis_up" in text
     assert "pg_" not in text
     assert "mongodb_" not in text
+    assert "mngdb_host_cpu_ratio" in text
+    (rendered.folder / "mngdb.yaml").write_text("redis: {}\nagent: false\n")
+    assert "mngdb_host_cpu_ratio" not in json.dumps(dashboards(rendered))
 
 
 # --- only what exists

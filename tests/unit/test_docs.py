@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from mngdb.alerts.catalogue import RULES
 from mngdb.cli.main import COMMANDS
 from mngdb.spec.file import ENGINES, StackFile
 from mngdb.spec.load import members
@@ -53,7 +54,7 @@ def test_the_pages_are_fresh() -> None:
 
 
 def test_a_stale_page_is_noticed_and_mended(tmp_path: Path) -> None:
-    for name in ("file.md", "commands.md"):
+    for name in ("file.md", "commands.md", "alerts.md"):
         (tmp_path / name).write_text((PAGES / name).read_text())
     (tmp_path / "file.md").write_text("old")
     done = generate("--check", "--folder", str(tmp_path))
@@ -93,6 +94,12 @@ def test_every_command_stands_on_the_page() -> None:
         assert f"\n## mngdb {name}\n" in page
     for option in ("--with", "--exit-code", "--allow", "--prune", "--follow", "--yes"):
         assert f"`{option}" in page or f", {option}" in page
+
+
+def test_every_rule_stands_on_the_page_under_the_anchor_that_alerts_link_to() -> None:
+    page = (PAGES / "alerts.md").read_text()
+    heads = [head.lower() for head in re.findall(r"^### (\w+)$", page, re.MULTILINE)]
+    assert heads == [rule.anchor for rule in RULES]
 
 
 def test_every_link_of_a_page_has_its_heading() -> None:

@@ -47,7 +47,7 @@ SECRET = "geheim-4711"
         ),
         (
             "redis: {target: {local: {data: x}}}",
-            "1:17: redis.target: data and account are said once, for the stack",
+            "1:17: redis.target: what a target needs is said once, for the stack",
         ),
         (
             "postgres: {target: {external: {url: 'redis://h'}}}",

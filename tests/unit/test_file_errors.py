@@ -97,7 +97,7 @@ def test_an_unknown_key_near_nothing_lists_what_there_is() -> None:
         ("vault: {files: 3}\npostgres:", "1:8: vault: write {files: {path: FOLDER}}"),
         ("vault: {kind: environ, path: x}\npostgres:", "1:8: vault: a path is for the files vault"),
         ("target: moon\npostgres:", "1:9: target: unknown target 'moon'; known are: local"),
-        ("target: {}\npostgres:", "1:9: target: name exactly one of local and external"),
+        ("target: {}\npostgres:", "1:9: target: name exactly one of local, compose and external"),
         ("apps: []\npostgres:", "1:7: apps: a mapping of keys is wanted here"),
         ("apps: {a: x}\npostgres:", "1:11: apps.a: a mapping of keys is wanted here"),
         ("apps: {a: {postgres: 7}}\npostgres:", "1:22: apps.a.postgres: a mapping of keys"),

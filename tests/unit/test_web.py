@@ -62,6 +62,12 @@ def test_the_address_is_filled_in_from_the_environment(tmp_path: Path) -> None:
         ('/realms/mng"', '/realms/mng", inside: "http://k:8080/x"', "only a host and a port"),
         ('/realms/mng"', '/realms/mng", roles: ["a b"]', "no name of a role"),
         ('/realms/mng"', '/realms/mng", client_secret: hunter2', "a secret does not belong"),
+        ('/realms/mng"', '/realms/mng", route: true', "'route' needs 'inside'"),
+        (
+            '${DEFAULT_URL}/realms/mng"',
+            'x.test:444/realms/mng", route: true, inside: "http://k:8080"',
+            "one port for the page and the realm",
+        ),
         ("sso:", "# sso:", "open to everybody"),
         ("redis: {}", "postgres: {}", "names no Redis"),
         ("redis: {}", "redis: {}\ninstances: {sso: {engine: redis, port: 1}}", "another name"),
@@ -119,23 +125,32 @@ def test_traefik_asks_before_every_request_and_opens_one_entry() -> None:
     assert static["entryPoints"]["ping"]["address"].startswith("127.0.0.1:")
     assert set(static["providers"]) == {"file"}
     assert "api" not in static
-    routes = yaml.safe_load(web_config.routes(INSIGHT, web_config.Places()))
+    routes = yaml.safe_load(web_config.routes(SSO, INSIGHT, web_config.Places()))
     middlewares = routes["http"]["routers"]["redisinsight"]["middlewares"]
     assert middlewares == ["strangers", "secure", "login"]
     assert routes["http"]["middlewares"]["login"]["forwardAuth"]["trustForwardHeader"] is False
 
 
+def test_the_realm_is_routed_on_wish_and_its_administration_never() -> None:
+    plain = yaml.safe_load(web_config.routes(SSO, INSIGHT, web_config.Places()))
+    assert set(plain["http"]["routers"]) == {"redisinsight", "redisinsight-login"}
+    sso = Sso(issuer=SSO.issuer, inside="http://keycloak:8080", route=True)
+    found = yaml.safe_load(web_config.routes(sso, INSIGHT, web_config.Places()))["http"]
+    assert found["routers"]["realm"]["rule"] == (
+        "Host(`keycloak.example`) && (PathPrefix(`/realms/mng/`) || PathPrefix(`/resources/`))"
+    )
+    assert found["services"]["realm"]["loadBalancer"]["servers"] == [{"url": sso.inside}]
+
+
 def test_redisinsight_gets_its_connections_as_its_documentation_says() -> None:
-    plain = Access("redis", "mng-redis", 6379, "admin", Secret("pw1"))
-    secure = Access("redis", "mng-queue", 6380, "admin", Secret("pw2"), tls=True)
-    found = json.loads(web_config.connections({"mng-redis": plain, "mng-queue": secure}, "PEM"))
-    assert found[0] == {
-        "id": "mng-redis",
-        "name": "mng-redis",
-        "host": "mng-redis",
-        "port": 6379,
-        "username": "admin",
-        "password": "pw1",
-    }
-    assert found[1]["caCert"] == {"certificate": "PEM"}
-    assert found[1]["verifyServerCert"] is True
+    redis = Access("redis", "mng-redis", 6379, "admin", Secret("pw1"))
+    assert json.loads(web_config.connections({"mng-redis": redis})) == [
+        {
+            "id": "mng-redis",
+            "name": "mng-redis",
+            "host": "mng-redis",
+            "port": 6379,
+            "username": "admin",
+            "password": "pw1",
+        }
+    ]

@@ -6,12 +6,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import http.client
 import json
 import os
 import shutil
 import socket
-import ssl
 import subprocess
 import sys
 import time
@@ -20,7 +18,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -33,6 +30,7 @@ from mngdb.targets.local import tls
 from tests import chromium
 from tests.conftest import free_port
 from tests.npm import node, packages
+from tests.web.ask import get
 
 HERE = Path(__file__).parent
 IMAGES = HERE.parent / "images"
@@ -91,23 +89,7 @@ class Setup:
         self, path: str, headers: Mapping[str, str] | None = None, host: str = PAGE
     ) -> tuple[int, dict[str, str], str]:
         """A request as a stranger sends it, the certificate verified: status, headers, body."""
-        return get(self.folder / "tls/ca.crt", self.port, path, headers, host)
-
-
-def get(
-    ca: Path, port: int, path: str, headers: Mapping[str, str] | None = None, host: str = PAGE
-) -> tuple[int, dict[str, str], str]:
-    """A GET to `host` at a port of loopback, the certificate verified."""
-    context = ssl.create_default_context(cafile=str(ca))
-    connection = http.client.HTTPSConnection(host, port, timeout=30)
-    plain = socket.create_connection(("127.0.0.1", port), 30)
-    connection.sock = context.wrap_socket(plain, server_hostname=host)
-    try:
-        connection.request("GET", path, headers=dict(headers or {}))
-        answer = connection.getresponse()
-        return answer.status, dict(answer.getheaders()), answer.read().decode()
-    finally:
-        connection.close()
+        return get(str(self.folder / "tls/ca.crt"), self.port, path, headers, host)
 
 
 def listens(port: int) -> bool:
@@ -134,7 +116,9 @@ def oidc_provider(issuer: str, port: int, secret: str) -> Part:
     client = {
         "client_id": "mngdb",
         "client_secret": secret,
-        "redirect_uris": [f"https://{PAGE}:{urlsplit(issuer).port}/oauth2/callback"],
+        "redirect_uris": [
+            issuer.partition("/realms/")[0].replace(REALM, PAGE) + "/oauth2/callback"
+        ],
         "token_endpoint_auth_method": "client_secret_post",
         "grant_types": ["authorization_code", "refresh_token"],
     }
@@ -152,7 +136,9 @@ def setup(
     ports = {name: free_port() for name in ("entry", "ping", "login", "insight", "realm")}
     page = Setup(folder, ports["entry"])
     issuer = f"https://{REALM}:{page.port}/realms/mng"
-    sso = Sso(issuer=issuer, inside=f"http://127.0.0.1:{ports['realm']}", roles=list(roles))
+    sso = Sso(
+        issuer=issuer, inside=f"http://127.0.0.1:{ports['realm']}", route=True, roles=list(roles)
+    )
     insight = RedisInsight(url=page.url, accept_terms=True)
     at = web_config.Places(
         page=f"http://127.0.0.1:{ports['insight']}",
@@ -170,14 +156,13 @@ def setup(
     certificate, key = tls.certificate(folder / "tls", [PAGE, REALM])
     files = {
         "traefik.yml": web_config.traefik(at),
-        "routes/redisinsight.yml": web_config.routes(insight, at),
-        "routes/realm.yml": _realm_route(ports["realm"]),
+        "routes/redisinsight.yml": web_config.routes(sso, insight, at),
         "oauth2-proxy.cfg": web_config.oauth2_proxy(sso, insight, at),
-        "connections.json": web_config.connections({"mng-redis": redis}, None),
+        "connections.json": web_config.connections({"mng-redis": redis}),
         "redisinsight.crt": certificate,
         "redisinsight.key": key,
         "sso_client": "client-secret-of-a-test-0123456789",
-        "sso_cookie": "cookie-secret-of-32-bytes.012345",
+        "sso_cookie": web_config.cookie_key("cookie-secret-of-a-test"),
     }
     for name, text in files.items():
         (folder / name).write_text(text)
@@ -225,25 +210,10 @@ def _routed(page: Setup) -> None:
         time.sleep(0.05)
 
 
-def _realm_route(port: int) -> str:
-    """Keycloak stands behind the same Traefik, as in examples/mng-db."""
-    return json.dumps(
-        {
-            "http": {
-                "routers": {
-                    "realm": {"rule": f"Host(`{REALM}`)", "service": "realm", "tls": {}},
-                },
-                "services": {
-                    "realm": {"loadBalancer": {"servers": [{"url": f"http://127.0.0.1:{port}"}]}}
-                },
-            }
-        }
-    )
-
-
 @contextmanager
-def browser(certificate: Path, host: str = "127.0.0.1") -> Iterator[Browser]:
-    """Chromium, which takes the page's very certificate and finds its names at `host`."""
+def browser(certificate: Path, program: Path | None = None) -> Iterator[Browser]:
+    """Chromium, which takes the page's very certificate and finds its names on loopback. `program`
+    starts it where it is to run elsewhere."""
     key = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
     pin = hashlib.sha256(
         key.public_bytes(
@@ -252,13 +222,13 @@ def browser(certificate: Path, host: str = "127.0.0.1") -> Iterator[Browser]:
     )
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(
-            executable_path=chromium.program(),
+            executable_path=program or chromium.program(),
             args=[
                 "--no-sandbox",
-                f"--host-resolver-rules=MAP *.test {host}, MAP * ~NOTFOUND, EXCLUDE {host}",
+                "--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
                 f"--ignore-certificate-errors-spki-list={base64.b64encode(pin.digest()).decode()}",
             ],
-            env={"LD_LIBRARY_PATH": chromium.libraries()},
+            env={"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": chromium.libraries()},
         )
         try:
             yield found

@@ -167,12 +167,18 @@ def test_a_person_without_the_role_and_a_wrong_password_get_nothing(
     tab.context.close()
 
 
+def test_its_administration_is_not_on_the_way_from_outside(setup: parts.Setup) -> None:
+    assert setup.get("/realms/mng/.well-known/openid-configuration", host=parts.REALM)[0] == 200
+    for path in ("/", "/admin/", "/admin/master/console/", "/realms/master/", "/metrics"):
+        assert setup.get(path, host=parts.REALM)[0] == 404
+
+
 def test_without_keycloak_the_page_is_closed(setup: parts.Setup) -> None:
     setup.stop("realm")
     status, _, body = setup.get("/")
     assert status == 302
     assert "Redis" not in body
-    assert setup.get("/realms/mng", host=parts.REALM)[0] == 502
+    assert setup.get("/realms/mng/account", host=parts.REALM)[0] == 502
 
 
 def test_keycloak_kept_its_realm_in_the_stacks_own_database(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
 import signal
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +22,9 @@ from mngdb.agent.watch import Watch
 from mngdb.agent.web import LIMIT, Page, Web
 from mngdb.errors import LockedError, MngdbError, UsageError
 from mngdb.ops.agent import AgentUnit
+from mngdb.ops.alerts import Alerts
 from mngdb.ops.context import Context
-from mngdb.samples import Family, Sample, exposition
+from mngdb.samples import Family, exposition, labelled
 from mngdb.spec.agent import Agent as Spec
 from mngdb.targets.local import machine
 from mngdb.targets.local.layout import prepare_state
@@ -40,34 +44,24 @@ class Agent:
     targets: Sequence[Target]
     watch: Watch
     own: Own
+    alerts: Alerts
 
-    def collect(self) -> list[Family]:
-        """Everything that Prometheus would scrape now, with the labels `job` and `instance` that it
-        would add, and its `up`."""
-        found: list[Family] = []
-        ups: list[Sample] = []
-        for target in self.targets:
-            labels = _scraped(target.instance.engine, target.instance.name)
-            ups.append(Sample("up", labels, 1.0))
-            found += (_labelled(family, labels) for family in target.families(LIMIT))
-        labels = _scraped("mngdb", self.context.stack.name)
-        ups.append(Sample("up", labels, 1.0))
-        found += (_labelled(family, labels) for family in self.own.families())
-        return [*found, Family("up", "gauge", "Whether the scrape answered", ups)]
+    def judge(self) -> None:
+        """A round of the alerts, on what Prometheus would have scraped now."""
+        found = list(self._measured())
+        for line in self.alerts.round(time.time(), found):
+            log(line)
 
-
-def _scraped(job: str, instance: str) -> tuple[tuple[str, str], ...]:
-    return (("job", job), ("instance", instance))
-
-
-def _labelled(family: Family, labels: tuple[tuple[str, str], ...]) -> Family:
-    """What a sample says itself counts: mngdb's own metrics name the instance they are about."""
-    samples = []
-    for name, own, value in family.samples:
-        said = {label for label, _ in own}
-        more = tuple(label for label in labels if label[0] not in said)
-        samples.append(Sample(name, (*own, *more), value))
-    return family._replace(samples=samples)
+    def _measured(self) -> Iterator[Family]:
+        wanted = self.alerts.metrics
+        # side by side: one that hangs takes all of its time
+        with ThreadPoolExecutor(max(1, len(self.targets))) as pool:
+            scraped = list(pool.map(lambda target: target.families(LIMIT), self.targets))
+        for target, families in zip(self.targets, scraped, strict=True):
+            instance, read = target.instance, (one for one in families if one.name in wanted)
+            yield from labelled(read, job=instance.engine, instance=instance.name)
+        own = [*self.own.families(), *self.alerts.families()]
+        yield from labelled(own, job="mngdb", instance=self.context.stack.name)
 
 
 def jobs(agent: Agent, spec: Spec) -> list[Job]:
@@ -75,6 +69,8 @@ def jobs(agent: Agent, spec: Spec) -> list[Job]:
     found = [
         Job("machine", INTERVAL, agent.own.measure),
         Job("logs", 60.0, agent.watch.rotate),
+        Job("memory", INTERVAL, _give_back),
+        Job("alerts", agent.alerts.every, agent.judge),
     ]
     if spec.restart:
         found.append(Job("restarts", 1.0, agent.watch.look))
@@ -103,15 +99,23 @@ def run(context: Context) -> None:
 
 
 def _frugal() -> None:
-    """One heap for all threads: with glibc's default, each thread that scrapes keeps its own."""
-    ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+    """One heap for all threads: with glibc's default, each thread that scrapes keeps its own.
+    Another C library has no such call, and no such habit."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def _give_back() -> None:
+    """What a large page took goes back to the system."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     _frugal()
     watch = Watch(context, folder)
     targets = [Target(context, instance) for instance in watch.instances if instance.monitored]
-    agent = Agent(context, targets, watch, Own(context, watch))
+    agent = Agent(context, targets, watch, Own(context, watch), Alerts(context))
     running = Jobs(jobs(agent, spec))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -127,8 +131,10 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
             unit.name,
             spec.ports.mngdb,
             {
-                "/metrics": lambda _: exposition([*agent.own.families(), *running.families()]),
-                "/-/healthy": lambda _: healthy,
+                "/metrics": lambda _: exposition(
+                    [*agent.own.families(), *agent.alerts.families(), *running.families()]
+                ),
+                "/-/healthy": lambda _: (healthy,),
             },
         )
     )
@@ -142,6 +148,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     stop.wait()
     log(f"{unit.name} ends; the servers run on")
     running.stop()
+    agent.alerts.close(time.time())
     unit.pidfile.unlink(missing_ok=True)
 
 

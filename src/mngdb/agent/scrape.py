@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
+from itertools import chain
 
 from mngdb.agent.jobs import log
 from mngdb.errors import MngdbError
@@ -31,7 +33,7 @@ class Target:
         self._scrapes = 0
         self._up: bool | None = None
 
-    def families(self, timeout: float) -> list[Family]:
+    def families(self, timeout: float) -> Iterable[Family]:
         """The server's metrics and whether it is up; it never takes longer than about `timeout`
         seconds, and a server that is down or hangs is an answer, not an error."""
         begun = time.monotonic()
@@ -42,9 +44,9 @@ class Target:
         finally:
             self._guard.release()
         self._note(error)
-        return found + self._own(time.monotonic() - begun, error)
+        return chain(found, self._own(time.monotonic() - begun, error))
 
-    def _tried(self, deadline: float) -> tuple[list[Family], str]:
+    def _tried(self, deadline: float) -> tuple[Iterable[Family], str]:
         kept, allowed = self._scraper is not None, deadline - time.monotonic()
         try:
             return self._scrape(deadline), ""
@@ -62,7 +64,7 @@ class Target:
             self.close()
             return [], error.message
 
-    def _scrape(self, deadline: float) -> list[Family]:
+    def _scrape(self, deadline: float) -> Iterable[Family]:
         if self._scraper is None:
             self._scraper = self._connect(max(0.1, deadline - time.monotonic()))
         return self._scraper.scrape(max(0.1, deadline - time.monotonic()))

@@ -46,8 +46,11 @@ class Watch:
         self.instances = [i for i in context.stack.instances.values() if i.target.local]
         self.restarts = {i.unit: 0 for i in self.instances}
         if self._file.exists():
-            kept: dict[str, int] = json.loads(self._file.read_text())
-            self.restarts |= {unit: n for unit, n in kept.items() if unit in self.restarts}
+            try:
+                kept: dict[str, int] = json.loads(self._file.read_text())
+                self.restarts |= {unit: int(kept.get(unit, 0)) for unit in self.restarts}
+            except (ValueError, TypeError, AttributeError):
+                log(f"{self._file} is damaged; the restarts are counted anew")
 
     def up(self, unit: str) -> bool:
         """Whether the unit's process runs."""

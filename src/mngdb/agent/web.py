@@ -6,15 +6,16 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-#: Makes a page, given the seconds that it may take.
-Page = Callable[[float], str]
+#: Makes a page, piece by piece, given the seconds that it may take.
+Page = Callable[[float], Iterable[str]]
 
 #: What `exposition` makes.
 _TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_PLAIN = "text/plain; charset=utf-8"
 #: Seconds for a page when the client does not say how long it waits. Prometheus waits for ten.
 LIMIT = 5.0
 #: A client may take this many seconds for its request and the answer together, beyond the page.
@@ -84,17 +85,19 @@ class _Handler(BaseHTTPRequestHandler):
         page = self.server.pages.get(self.path.partition("?")[0])
         if page is None:
             pages = "\n".join(self.server.pages)
-            self._answer(404, "text/plain; charset=utf-8", f"there are:\n{pages}\n")
+            self._answer(404, _PLAIN, f"there are:\n{pages}\n".encode())
             return
         try:
-            text = page(self._limit())
+            body = bytearray()
+            for piece in page(self._limit()):
+                body += piece.encode()
         except Exception as error:
             from mngdb.agent.jobs import log
 
             log(f"{self.path}: {type(error).__name__}: {error}")
-            self._answer(500, "text/plain; charset=utf-8", "failed; the agent's log says why\n")
+            self._answer(500, _PLAIN, b"failed; the agent's log says why\n")
             raise
-        self._answer(200, _TYPE, text)
+        self._answer(200, _TYPE, body)
 
     def _limit(self) -> float:
         """Prometheus says how long it waits; an answer after that is for nobody."""
@@ -104,8 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
             waits = 10.0
         return max(0.2, min(LIMIT, 0.8 * waits))
 
-    def _answer(self, code: int, kind: str, text: str) -> None:
-        body = text.encode()
+    def _answer(self, code: int, kind: str, body: bytes | bytearray) -> None:
         self.send_response(code)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))

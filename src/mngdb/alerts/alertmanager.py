@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Any
 
 from mngdb.alerts.prometheus import dump
 from mngdb.alerts.rules import SAME, SEVERITIES, Active
+from mngdb.errors import UsageError
 from mngdb.spec.alerts import Alerts, Channel
 from mngdb.spec.units import format_duration
 
 
 def configuration(asked: Alerts, active: Iterable[Active], secret: Callable[[str], str]) -> str:
-    """alertmanager.yml. `secret` gives the path of a channel's secret file."""
+    """alertmanager.yml. `secret` gives the path of a channel's secret file.
+    Raises UsageError for a channel that Alertmanager cannot have."""
     active = list(active)
     document: dict[str, Any] = {
         "route": {
             "receiver": "nobody",
             "group_by": ["job", "instance"],
             "group_wait": format_duration(asked.group),
-            "group_interval": "1m",
+            # Alertmanager refuses 0 here
+            "group_interval": format_duration(max(asked.group, timedelta(seconds=1))),
             "repeat_interval": format_duration(asked.repeat),
             "routes": [
                 {
@@ -33,7 +37,7 @@ def configuration(asked: Alerts, active: Iterable[Active], secret: Callable[[str
         "receivers": [
             {"name": "nobody"},
             *(
-                {"name": name, **_receiver(channel, secret(name))}
+                {"name": name, **_receiver(name, channel, secret(name))}
                 for name, channel in asked.channels.items()
             ),
         ],
@@ -46,7 +50,7 @@ def _from(channel: Channel) -> tuple[str, ...]:
     return SEVERITIES[SEVERITIES.index(channel.least) :]
 
 
-def _receiver(channel: Channel, secret: str) -> dict[str, Any]:
+def _receiver(name: str, channel: Channel, secret: str) -> dict[str, Any]:
     if channel.kind == "slack":
         return {"slack_configs": [{"api_url_file": secret, "send_resolved": True}]}
     if channel.kind == "pagerduty":
@@ -54,11 +58,15 @@ def _receiver(channel: Channel, secret: str) -> dict[str, Any]:
     if channel.kind == "webhook":
         return {"webhook_configs": [{"url_file": secret, "send_resolved": True}]}
     host, port = channel.host or "", channel.smtp_port
+    if channel.encryption == "tls" and port != 465:
+        raise UsageError(
+            f"the channel {name}: Alertmanager speaks TLS from the start on port 465 alone",
+            "use port 465, or encryption: starttls",
+        )
     mail: dict[str, Any] = {
         "to": ", ".join(channel.to or ()),
         "from": channel.from_,
         "smarthost": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
-        # Alertmanager speaks TLS at once on 465 alone
         "require_tls": channel.encryption != "none" and port != 465,
         "send_resolved": True,
     }

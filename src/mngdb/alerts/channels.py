@@ -101,11 +101,13 @@ def _mail(channel: Channel, password: str | None, message: Message) -> None:
         user=channel.user,
         password=password,
         from_addr=channel.from_,
-        targets=channel.to,
+        targets=list(dict.fromkeys(channel.to or ())),
         secure_mode=_MODES[channel.encryption],
         format=NotifyFormat.TEXT,
         asset=_asset(),
     )
+    if len(plugin.targets) != len(set(channel.to or ())):
+        raise MngdbError(f"some of the addresses {', '.join(channel.to or ())} cannot be used")
     _tell(plugin, title(message), text(message), _kind(message), f"{channel.host}")
 
 

@@ -86,10 +86,12 @@ class Evaluator:
         """`known` are the alerts of an earlier process, whose last round was `at`."""
         self.rules = rules
         self._known: dict[Key, Alert] = {alert.key: alert for alert in known}
+        self._inherited = frozenset(self._known)
         self._last = at
         self._begun: float | None = None
         self._history = History()
-        self._names = {name for rule in rules for name in expr.metrics(rule.expr)}
+        #: The names of all metrics that the rules read.
+        self.metrics = {name for rule in rules for name in expr.metrics(rule.expr)}
         self._windows: dict[str, int] = {}
         for part in (part for rule in rules for part in rule.expr.walk()):
             if isinstance(part, expr.Change):
@@ -111,7 +113,7 @@ class Evaluator:
             self._begun = now
             if now - self._last > _FORGET_PENDING:
                 self._known = {k: a for k, a in self._known.items() if a.state == "firing"}
-        self._history.take(now, families, self._names, self._windows)
+        self._history.take(now, families, self.metrics, self._windows)
         found: dict[Key, Alert] = {}
         for rule in self.rules:
             for labels, value in judge(rule.expr, self._history).items():
@@ -119,15 +121,15 @@ class Evaluator:
                 found[alert.key] = alert
             if now - self._begun < expr.window(rule.expr):
                 # after a restart the past is missing: what was known stays until it is there again
-                for key, alert in self._known.items():
-                    if key[0] == rule.name:
-                        found.setdefault(key, alert)
+                for key in self._inherited:
+                    if key[0] == rule.name and key in self._known:
+                        found.setdefault(key, self._known[key])
         events = [
             alert
             for key, alert in found.items()
             if key not in self._known or self._known[key].state != alert.state
         ]
-        over = [alert for key, alert in self._known.items() if key not in found]
+        over = [a for key, a in self._known.items() if key not in found and a.state == "firing"]
         self._known = found
         self._last = now
         return events + [replace(alert, state="resolved") for alert in over]
@@ -147,21 +149,3 @@ class Evaluator:
             description=filled(rule.rule.description, dict(labels)),
             runbook=rule.runbook,
         )
-
-
-def labelled(families: Iterable[Family], **labels: str) -> list[Family]:
-    """The families with labels that a scrape adds; what has such a label of its own keeps it."""
-    return [
-        family._replace(
-            samples=[
-                sample._replace(
-                    labels=(
-                        *sample.labels,
-                        *(one for one in labels.items() if one[0] not in dict(sample.labels)),
-                    )
-                )
-                for sample in family.samples
-            ]
-        )
-        for family in families
-    ]

@@ -13,9 +13,12 @@ _TITLES = {"postgres": "PostgreSQL", "redis": "Redis", "mongodb": "MongoDB"}
 _UP = {"postgres": "pg_up", "redis": "redis_up", "mongodb": "mongodb_up"}
 
 
-def dashboards(stack: str, engines: Collection[str]) -> dict[str, str]:
-    """File name to content. Each asks for its data source when it is imported."""
-    overview = [panel for subject, panel in OVERVIEW if subject in engines or subject not in _UP]
+def dashboards(stack: str, engines: Collection[str], *, agent: bool) -> dict[str, str]:
+    """File name to content, for the engines that are measured; `agent`: and the machine. Each asks
+    for its data source when it is imported."""
+    overview = [
+        panel for subject, panel in OVERVIEW if subject in engines or (agent and subject not in _UP)
+    ]
     near: list[Panel | str] = []
     for engine in _UP:
         if engine in engines:

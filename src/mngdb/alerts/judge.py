@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mngdb.alerts.expr import (
@@ -59,7 +59,7 @@ class History:
     now: float = 0.0
     """Time of the newest round, in seconds since the epoch."""
     newest: dict[str, Vector] = field(default_factory=dict)
-    _past: dict[tuple[str, Labels], deque[tuple[float, float]]] = field(default_factory=dict)
+    _past: dict[str, dict[Labels, deque[tuple[float, float]]]] = field(default_factory=dict)
 
     def take(
         self, now: float, families: Iterable[Family], names: set[str], windows: Mapping[str, int]
@@ -76,20 +76,18 @@ class History:
                 labels = tuple(sorted(pair for pair in sample.labels if pair[1]))
                 self.newest.setdefault(sample.name, {})[labels] = sample.value
                 if sample.name in windows and not math.isnan(sample.value):
-                    past = self._past.setdefault((sample.name, labels), deque())
-                    past.append((now, sample.value))
-        for key in list(self._past):
-            past = self._past[key]
-            while past and past[0][0] <= now - windows.get(key[0], 0):
-                past.popleft()
-            if not past:
-                del self._past[key]
+                    series = self._past.setdefault(sample.name, {})
+                    series.setdefault(labels, deque()).append((now, sample.value))
+        for name, series in self._past.items():
+            for labels, past in list(series.items()):
+                while past and past[0][0] <= now - windows[name]:
+                    past.popleft()
+                if not past:
+                    del series[labels]
 
-    def ranges(self, name: str) -> Iterator[tuple[Labels, deque[tuple[float, float]]]]:
-        """The past of each series of a metric."""
-        for (found, labels), past in self._past.items():
-            if found == name:
-                yield labels, past
+    def past(self, name: str) -> Mapping[Labels, Sequence[tuple[float, float]]]:
+        """Time and value of each series of a metric, as far back as its windows go."""
+        return self._past.get(name, {})
 
 
 def judge(expr: Expr, history: History) -> Vector:
@@ -131,7 +129,7 @@ def _chosen(selector: Selector, series: Iterable[tuple[Labels, float]]) -> Vecto
 
 def _grown(expr: Change, history: History) -> Vector:
     found = {}
-    for labels, past in history.ranges(expr.of.name):
+    for labels, past in history.past(expr.of.name).items():
         if _fits(expr.of, labels):
             points = [point for point in past if point[0] > history.now - expr.window]
             if len(points) > 1:

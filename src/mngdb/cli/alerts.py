@@ -50,7 +50,9 @@ def _now(options: Options) -> int:
     else:
         say("nothing fires")
     if not found.agent:
-        tell("the agent does not run: this is one look, and how long it has been so is not known")
+        tell(
+            "no agent has judged lately: this is one look, and how long it has been so is not known"
+        )
     if found.unknown:
         tell(f"not judged, because one look cannot: {', '.join(found.unknown)}")
     if any(alert.state == "firing" for alert in found.alerts):

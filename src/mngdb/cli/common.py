@@ -22,10 +22,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass
 class Options:
-    """What -f and --json said, wherever they stood."""
+    """What -f, --json and --target said, wherever they stood."""
 
     files: list[str] = field(default_factory=list)
     json: bool = False
+    target: str | None = None
 
     @property
     def paths(self) -> list[Path]:
@@ -37,11 +38,11 @@ class Options:
         from mngdb.ops.context import Context
         from mngdb.spec.load import load
 
-        return Context(load(self.paths, os.environ), os.environ)
+        return Context(load(self.paths, os.environ, self.target), os.environ)
 
 
 def common(function: F) -> F:
-    """Add -f and --json to a command; the command gets them as its first argument."""
+    """Add -f, --json and --target to a command; the command gets them as its first argument."""
 
     @click.option(
         "-f",
@@ -52,11 +53,19 @@ def common(function: F) -> F:
         help="The stack's file; several are merged in order. Default: mngdb.yaml.",
     )
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+    @click.option(
+        "--target",
+        type=click.Choice(["local", "compose"]),
+        help="Where the stack lives, in place of what the file says.",
+    )
     @functools.wraps(function)
-    def wrapped(*args: Any, files: Sequence[str], as_json: bool, **kwargs: Any) -> Any:
+    def wrapped(
+        *args: Any, files: Sequence[str], as_json: bool, target: str | None, **kwargs: Any
+    ) -> Any:
         options = click.get_current_context().ensure_object(Options)
         options.files += files
         options.json = options.json or as_json
+        options.target = target or options.target
         return function(options, *args, **kwargs)
 
     return cast(F, wrapped)

@@ -81,4 +81,5 @@ def secret_set(options: Options, name: str) -> None:
     if options.json:
         say_json({"stack": context.stack.name, "secret": name, "where": where})
     else:
-        say(f"kept in {where}; 'mngdb up' brings it to the server")
+        then = "" if name.startswith("alerts_") else "; 'mngdb up' brings it to the server"
+        say(f"kept in {where}{then}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import asdict, dataclass
+import sys
+from dataclasses import asdict, dataclass, replace
 
 from mngdb.errors import ConnectError, MngdbError, UsageError
 from mngdb.model import Asked
@@ -133,7 +134,16 @@ def shell(context: Context, instance: str, app: str | None, rest: tuple[str, ...
     context.secret(found, app or "admin")
     asked = context.asked(found, invent=True)
     folder = asked.site.program.folder if asked.site else None
-    command = context.engine(found).shell(context.login(asked, app), folder)
+    access = context.login(asked, app)
+    if asked.tunnel:
+        access = replace(access, host="127.0.0.1", socket=None)
+    command = context.engine(found).shell(access, folder)
+    if asked.managed:
+        host = context.host(found)
+        inside = host.enter(found.unit, command, terminal=sys.stdin.isatty())
+        if inside is not None:
+            env = {**os.environ, **context.environ, **command.env}
+            os.execvpe(inside[0], [*inside, *rest], env)  # noqa: S606
     for program, arguments in command.programs:
         path = shutil.which(program)
         if path:

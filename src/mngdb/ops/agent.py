@@ -23,7 +23,7 @@ from mngdb.targets.local.logs import Started
 from mngdb.targets.local.processes import Process
 
 #: Seconds that it may take to start, and to stop.
-_START, _STOP = 20.0, 15.0
+_START, _STOP = 60.0, 15.0
 #: One that runs for less than this may still be importing.
 _YOUNG = 10.0
 
@@ -49,8 +49,8 @@ class AgentUnit:
     def digest(self) -> str:
         """Of all that the agent goes by: another one needs another agent."""
         stack = self._stack
-        # the files are named as they were typed: that says nothing
-        parts = (__version__, sys.executable, stack.folder, stack.source, stack.instances)
+        # not the files' names as they were typed, nor which of its names Python was called by
+        parts = (__version__, sys.prefix, stack.folder, stack.source, stack.instances)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def process(self) -> Process | None:
@@ -61,7 +61,9 @@ class AgentUnit:
         """What is served to the port that it is served on."""
         if self.spec is None:
             return {}
-        engines = dict.fromkeys(i.engine for i in self._stack.instances.values() if i.monitored)
+        engines = dict.fromkeys(
+            i.engine for i in self._stack.instances.values() if i.monitored and i.target.local
+        )
         found = {str(engine): self.spec.ports.of(engine) for engine in engines}
         return found | {"mngdb": self.spec.ports.mngdb}
 

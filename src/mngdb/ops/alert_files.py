@@ -35,31 +35,26 @@ def alertmanager_files(context: Context, secrets: str | None = None) -> dict[str
 
 def grafana_files(context: Context) -> dict[str, str]:
     """The dashboards."""
-    return grafana.dashboards(context.stack.name, context.stack.by_engine)
-
-
-#: Ports of the exporters that run beside a server in a container.
-_PORTS = {"postgres": 9187, "redis": 9121, "mongodb": 9216}
+    engines = {instance.engine for instance in alerts.measured(context)}
+    agent = context.stack.agent is not None
+    return grafana.dashboards(context.stack.name, engines, agent=agent)
 
 
 def scrapes(context: Context) -> list[Scrape]:
-    """Whom Prometheus asks: the agent on this machine, the exporters beside containers. A server
-    that somebody else runs is measured by them."""
-    stack, agent = context.stack, context.stack.agent
-    found = []
-    first = {engine: instances[0].name for engine, instances in stack.by_engine.items()}
-    for instance in stack.instances.values():
+    """Whom Prometheus asks."""
+    agent = context.stack.agent
+    found: list[Scrape] = []
+    first: dict[str, str] = {}
+    for instance in alerts.measured(context):
         name, engine = instance.name, instance.engine
-        if instance.target.external is not None:
-            continue
-        if instance.target.local is None:
-            address = f"{instance.unit}-exporter:{_PORTS[engine]}"
+        if instance.target.compose:
+            address = f"{instance.unit}-exporter:{alerts.EXPORTERS[engine]}"
             found.append(Scrape(engine, name, address))
         elif agent is not None:
-            path = "/metrics" if name == first[engine] else f"/metrics/{name}"
+            path = "/metrics" if first.setdefault(engine, name) == name else f"/metrics/{name}"
             found.append(Scrape(engine, name, _at(agent.bind, agent.ports.of(engine)), path))
     if agent is not None:
-        found.append(Scrape("mngdb", stack.name, _at(agent.bind, agent.ports.mngdb)))
+        found.append(Scrape("mngdb", context.stack.name, _at(agent.bind, agent.ports.mngdb)))
     return found
 
 

@@ -9,31 +9,42 @@ from dataclasses import dataclass, replace
 
 from mngdb.alerts import expr, memory
 from mngdb.alerts.catalogue import RULES
-from mngdb.alerts.evaluator import Alert, Evaluator, labelled
+from mngdb.alerts.evaluator import Alert, Evaluator
 from mngdb.alerts.notify import Message, Notifier
 from mngdb.alerts.rules import Active, active
 from mngdb.errors import ConnectError, UsageError
 from mngdb.ops.context import Context
-from mngdb.samples import Family, Sample
+from mngdb.samples import Family, Sample, labelled
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.alerts import Channel, secret_of
 from mngdb.spec.file import ENGINES
 from mngdb.spec.stack import Instance
 
 _FILE = "alerts.json"
+#: Engines that have an exporter beside their container, and its port.
+EXPORTERS = {"postgres": 9187, "redis": 9121}
 #: A round is fresh for so many intervals, and some seconds for a machine that is busy.
-UP = {"postgres": "pg_up", "redis": "redis_up", "mongodb": "mongodb_up"}
 #: Seconds that a server has for one look.
 _LOOK_TIMEOUT = 5.0
 _FRESH_ROUNDS, _FRESH_SECONDS = 3, 10.0
 
 
-def rules(context: Context) -> list[Active]:
-    """The rules of the stack, as its file adjusts them. Raises UsageError."""
-    names = {
-        engine: [instance.name for instance in found]
-        for engine, found in context.stack.by_engine.items()
-    }
+def measured(context: Context) -> list[Instance]:
+    """The instances that somebody measures round by round: the agent on this machine, exporters
+    beside containers. Servers that somebody else runs are measured by them."""
+    return [
+        instance
+        for instance in context.stack.instances.values()
+        if instance.target.local or (instance.target.compose and instance.engine in EXPORTERS)
+    ]
+
+
+def rules(context: Context, instances: Iterable[Instance] | None = None) -> list[Active]:
+    """The rules for `instances` (default: those that are measured) and of the stack, as its file
+    adjusts them. Raises UsageError."""
+    names: dict[str, list[str]] = {}
+    for instance in measured(context) if instances is None else instances:
+        names.setdefault(instance.engine, []).append(instance.name)
     backup = context.stack.backup
     agreed = {}
     if backup is not None:
@@ -48,7 +59,7 @@ def rules(context: Context) -> list[Active]:
     return [rule for rule in found if rule.rule.subject in ENGINES]
 
 
-class Watch:
+class Alerts:
     """The agent's job: judges each round and tells the channels."""
 
     def __init__(self, context: Context) -> None:
@@ -57,19 +68,42 @@ class Watch:
         self._path = context.stack.state / _FILE
         found = memory.load(self._path)
         asked = context.stack.source.alerts
-        chosen = rules(context)
-        self.damaged = found.damaged
+        chosen = rules(context, (i for i in measured(context) if i.target.local))
+        self.every = asked.every.total_seconds()
+        self._damaged = found.damaged
+        self._unkept = False
         self._evaluator = Evaluator(chosen, found.alerts, found.at)
         self._notifier = Notifier(context.stack.name, asked, chosen, self._send, found.told)
 
+    @property
+    def metrics(self) -> set[str]:
+        """The names of all metrics that the rules read."""
+        return self._evaluator.metrics
+
     def round(self, now: float, families: Iterable[Family]) -> list[str]:
         """Judge a round; `now` in seconds since the epoch. Samples have the labels `job` and
-        `instance`. Returns what is worth a line in the log. Raises OSError."""
+        `instance`. Returns what is worth a line in the log."""
         events = self._evaluator.feed(now, families)
         alerts = self._evaluator.alerts
         errors = self._notifier.tick(now, alerts)
-        memory.save(self._path, now, alerts, self._notifier.as_json(), running=True)
-        return [_line(event) for event in events if event.state != "pending"] + errors
+        errors += self._kept(now, alerts)
+        said = [_line(event) for event in events if event.state != "pending"] + errors
+        if self._damaged:
+            self._damaged = False
+            said.insert(0, f"{self._path} was damaged: alerts begin anew, and are told again")
+        return said
+
+    def _kept(self, now: float, alerts: list[Alert]) -> list[str]:
+        """Keep the round. Returns a sentence the first time that it cannot be kept: a full disk is
+        what alerts are for, and judging and telling go on."""
+        try:
+            memory.save(self._path, now, alerts, self._notifier.as_json(), running=True)
+        except OSError as error:
+            told, self._unkept = self._unkept, True
+            said = f"{self._path}: {error.strerror}; after a restart alerts are told again"
+            return [] if told else [said]
+        self._unkept = False
+        return []
 
     def families(self) -> list[Family]:
         """How the telling goes, as metrics."""
@@ -82,9 +116,10 @@ class Watch:
         memory.save(self._path, now, alerts, self._notifier.as_json(), running=False)
 
     def _send(self, name: str, channel: Channel, message: Message) -> None:
-        from mngdb.alerts.channels import send  # takes time and memory: not without a message
+        from mngdb.alerts.tell import tell
 
-        send(name, channel, self._context.vault.get(secret_of(name)), message)
+        context = self._context
+        tell(name, channel, context.vault.get(secret_of(name)), message, context.environ)
 
 
 def _line(alert: Alert) -> str:
@@ -114,7 +149,8 @@ def now(context: Context, at: float | None = None) -> Now:
 
 def look(context: Context, at: float) -> Now:
     """Judge the stack once, without its past: what a rule waits for is not waited for."""
-    chosen = [replace(rule, wait=0) for rule in rules(context)]
+    instances = context.stack.instances.values()
+    chosen = [replace(rule, wait=0) for rule in rules(context, instances)]
     families = _measured(context)
     there = {sample.name for family in families for sample in family.samples}
     judged = [rule for rule in chosen if _can_judge(rule, there)]
@@ -143,20 +179,20 @@ def _of_instance(context: Context, instance: Instance) -> list[Family]:
     asked = context.asked(instance, find=False)
     at = context.admin(asked)
     access = engine.login(asked, at, MONITOR) if instance.monitored else at
-    families = []
+    families: list[Family] = []
     try:
-        with engine.connect(access, _LOOK_TIMEOUT) as session:
+        with context.reach(instance), engine.connect(access, _LOOK_TIMEOUT) as session:
             scraper = engine.metrics(session, asked)
             try:
-                families = scraper.scrape(_LOOK_TIMEOUT)
+                families += scraper.scrape(_LOOK_TIMEOUT)
             finally:
                 scraper.close()
         up = 1.0
     except ConnectError:
         up = 0.0
-    name = UP[instance.engine]
+    name = f"{engine.metric}_up"
     families.append(Family(name, "gauge", "Whether it answered", [Sample(name, (), up)]))
-    return labelled(families, job=instance.engine, instance=instance.name)
+    return list(labelled(families, job=instance.engine, instance=instance.name))
 
 
 def test(context: Context, name: str) -> None:

@@ -69,7 +69,7 @@ def _file(context: Context) -> dict[str, Any]:
         external = instance.target.external
         keys = place[name] | {
             # where local servers keep their data is said once, at the top
-            "target": {"external": {"url": external.url}} if external else "local",
+            "target": {"external": {"url": external.url}} if external else instance.target.kind,
             "memory": str(instance.memory),
             "tls": instance.tls,
         }

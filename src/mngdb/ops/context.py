@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mngdb import disk
 from mngdb.errors import SecretError, UsageError
@@ -18,8 +19,12 @@ from mngdb.ops import registry
 from mngdb.secret import Secret, generate
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.stack import Instance, Stack
+from mngdb.spec.web import SECRETS as PAGE_SECRETS
 from mngdb.targets.local.host import LocalHost
 from mngdb.vaults import Vault, open_vault
+
+if TYPE_CHECKING:
+    from mngdb.targets.compose.host import ComposeHost
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,15 @@ class Context:
     def local(self) -> LocalHost:
         return LocalHost.of(self.stack)
 
+    @cached_property
+    def compose(self) -> ComposeHost:
+        from mngdb.targets.compose.host import ComposeHost
+
+        return ComposeHost.of(self.stack, registry.engine, self.environ, self.page_secret)
+
     def host(self, instance: Instance) -> Host:
         """Where a managed instance lives."""
-        return self.local
+        return self.local if instance.target.compose is None else self.compose
 
     def hosts(self) -> list[Host]:
         """Every place that has, or had, a managed instance of the stack."""
@@ -47,11 +58,13 @@ class Context:
         managed = [i for i in self.stack.instances.values() if not i.target.external]
         if any(i.target.local for i in managed) or (self.stack.state / "servers").exists():
             found.append(self.local)
+        if any(i.target.compose for i in managed) or (self.stack.state / "compose").exists():
+            found.append(self.compose)
         return found
 
-    def lives(self, instance: Instance, host: Host) -> bool:
-        """Whether an instance lives in that place."""
-        return not instance.target.external and self.host(instance) is host
+    def there(self, asked: Mapping[str, Asked], host: Host) -> dict[str, Asked]:
+        """Those instances that live in a place."""
+        return {n: a for n, a in asked.items() if a.managed and self.host(a.instance) is host}
 
     def reach(self, instance: Instance) -> AbstractContextManager[None]:
         """Hold the way to a server open, where it needs one of its own."""
@@ -75,12 +88,22 @@ class Context:
 
     def missing_secrets(self) -> list[str]:
         """Names of the secrets that the vault does not have. Raises SecretError for bad ones."""
+        return [name for name in self.secret_names() if self.vault.get(name) is None]
+
+    def secret_names(self) -> list[str]:
+        """The vault's names of every secret of a server or a page."""
         return [
-            name
-            for instance in self.stack.instances.values()
-            for login in self.logins(instance)
-            if self.vault.get(name := secret_name(instance, login)) is None
+            *(
+                secret_name(instance, login)
+                for instance in self.stack.instances.values()
+                for login in self.logins(instance)
+            ),
+            *(PAGE_SECRETS if self.stack.insight else ()),
         ]
+
+    def page_secret(self, name: str) -> Secret:
+        """A page's secret; a random one that is kept nowhere where the vault has none."""
+        return self.vault.get(name) or generate()
 
     def make_secrets(self, names: Iterable[str]) -> None:
         """Make missing secrets. An external server's administrator cannot be made up."""

@@ -48,6 +48,10 @@ class Converger:
 
     def survey(self) -> Survey:
         """The steps that `up` would take now. Changes nothing."""
+        with self.context.reach(self.asked.instance):
+            return self._survey()
+
+    def _survey(self) -> Survey:
         if self.unit is None:
             with self.engine.connect(self.context.admin(self.asked)) as session:
                 found = self._look(session)
@@ -78,7 +82,8 @@ class Converger:
     def up(self) -> Survey:
         """Make it so. Returns the destructive steps that nobody allowed, and the remarks."""
         begun = time.monotonic()
-        found = self._external() if self.unit is None else self._managed(self.unit)
+        with self.context.reach(self.asked.instance):
+            found = self._external() if self.unit is None else self._managed(self.unit)
         left = tuple(step.bare() for step in found.steps)
         known = self.engine.unmarked(self.asked)
         kept = {step.object for step in left if step.destructive} & self.asked.known

@@ -47,7 +47,10 @@ def _stop(context: Context, on_stop: Callable[[str], None], *, log: bool) -> lis
     # what was made here, also when the file no longer says so
     notes = [(host, note) for host in context.hosts() for note in host.units()]
     with ThreadPoolExecutor(max(1, min(16, len(notes)))) as pool:
-        return [name for name in list(pool.map(one, notes)) if name] + stopped
+        stopped += [name for name in list(pool.map(one, notes)) if name]
+    for host in context.hosts():
+        host.end()
+    return stopped
 
 
 def _stop_agent(context: Context, on_stop: Callable[[str], None], *, log: bool) -> list[str]:

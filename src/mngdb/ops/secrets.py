@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mngdb.errors import UsageError
-from mngdb.ops.context import Context, secret_name
+from mngdb.ops.context import Context
 from mngdb.spec.alerts import secret_of
 from mngdb.targets.local.layout import prepare_state
 from mngdb.vaults import usable
@@ -11,11 +11,7 @@ from mngdb.vaults import usable
 
 def needed(context: Context) -> list[str]:
     """Names of all the secrets that the stack needs."""
-    found = [
-        secret_name(instance, login)
-        for instance in context.stack.instances.values()
-        for login in context.logins(instance)
-    ]
+    found = context.secret_names()
     channels = context.stack.source.alerts.channels.items()
     return found + [secret_of(name) for name, channel in channels if channel.needs_secret]
 

@@ -131,6 +131,10 @@ class ManagedUnit:
         host, unit, instance = self.host, self.unit, self.asked.instance
         if error.kind not in {"auth", "down", "tls"}:
             raise error
+        rescue = host.rescue(unit, self.asked) if error.kind == "auth" else None
+        if rescue is not None:
+            text = "the administrator's secret is the vault's again"
+            return self._step("change", unit.name, text, lambda _: rescue())
         if error.kind != "auth" and not self.stale():
             raise error
         # where the file says it listens, it may be somebody else who answers

@@ -15,6 +15,7 @@ from mngdb.ops.events import Done, Progress, Survey
 from mngdb.spec.agent import AGENT
 from mngdb.spec.alerts import secret_of
 from mngdb.spec.stack import Instance
+from mngdb.spec.web import CLIENT_SECRET
 from mngdb.targets.local.layout import prepare_state
 from mngdb.targets.local.lock import lock
 
@@ -44,8 +45,10 @@ class Report:
 
 def plan(context: Context) -> Plan:
     """Look at everything, change nothing. Raises the first instance's error, if any."""
-    steps = [_secret_step(context, name) for name in context.missing_secrets()]
+    steps = [secret_step(context, name) for name in context.missing_secrets()]
     asked = context.all_asked()
+    for host in context.hosts():
+        host.expect(context.there(asked, host))
 
     def job(instance: Instance, emit: workers.Emit) -> Survey:
         found = Converger(context, asked[instance.name], emit).survey()
@@ -56,10 +59,12 @@ def plan(context: Context) -> Plan:
         agent.preflight()
     steps += [step.bare() for step in leftovers.steps(context)]
     surveys = [r.get() for r in workers.each(context.stack, job, lambda _: None).values()]
+    last = [step.bare() for host in context.hosts() for step in host.steps()]
     return Plan(
         (
             *steps,
             *(step for survey in surveys for step in survey.steps),
+            *last,
             *(step.bare() for step in agent.steps()),
         ),
         tuple(_unused_remarks(context) + _channel_remarks(context) + leftovers.remarks(context))
@@ -80,7 +85,7 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
     prepare_state(state)
     with lock(state / "lock", "up"):
         for host in context.hosts():
-            host.begin({n: a for n, a in asked.items() if context.lives(a.instance, host)})
+            host.begin()
         for step in leftovers.steps(context):
             # first: another instance may want the port
             step.run(None)
@@ -94,11 +99,13 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
         if mending:
             agent.preflight()
         for name in context.missing_secrets():
-            step = _secret_step(context, name)
+            step = secret_step(context, name)
             step.run(context)
             audit.note(state, "up", step)
             report.done.append(step)
         asked = {name: context.with_secrets(one) for name, one in asked.items()}
+        for host in context.hosts():
+            host.publish(context.there(asked, host))
 
         def job(instance: Instance, emit: workers.Emit) -> tuple[Survey, status.UnitStatus]:
             changes = 0
@@ -133,6 +140,8 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
         if error is not None:
             report.errors[AGENT] = error
         report.units += status.agent(context)
+        if not report.errors:
+            _last(context, report, on_event)
     return report
 
 
@@ -159,6 +168,16 @@ def _waited(agent: AgentUnit) -> MngdbError | None:
     except MngdbError as error:
         return error
     return None
+
+
+def _last(context: Context, report: Report, on_event: OnEvent) -> None:
+    """What hangs on instances and is none: exporters, pages."""
+    for host in context.hosts():
+        for step in host.steps():
+            step.run(None)
+            audit.note(context.stack.state, "up", step)
+            report.done.append(step)
+            on_event(Done(step.bare()))
 
 
 def _collect(
@@ -203,14 +222,18 @@ def _preflight(context: Context, asked: Asked) -> None:
         host.preflight(unit, asked.instance)
 
 
-def _secret_step(context: Context, name: str) -> Step:
-    instance = next(i for i in context.stack.instances.values() if name.startswith(f"{i.name}_"))
+def secret_step(context: Context, name: str) -> Step:
+    """The step that makes a missing secret; it is run on the context."""
+    every = context.stack.instances.values()
+    owners = [i for i in every if name.startswith(f"{i.name}_")] or context.stack.insight
+    instance = next(iter(owners))
+    more = "; the realm's client has to have it" if name == CLIENT_SECRET else ""
     return Step(
         instance.name,
         instance.engine,
         "create",
         f"secret {name}",
-        f"40 random characters in {context.vault.where(name)}",
+        f"40 random characters in {context.vault.where(name)}{more}",
         lambda on: on.make_secrets([name]),
     )
 
@@ -230,7 +253,7 @@ def _channel_remarks(context: Context) -> list[Remark]:
 
 def _unused_remarks(context: Context) -> list[Remark]:
     found = []
-    if context.stack.source.redisinsight is not None:
+    if context.stack.source.redisinsight is not None and not context.stack.insight:
         found.append(Remark("", "redisinsight: is for target compose, and left out here"))
     if context.stack.backup is None:
         return found

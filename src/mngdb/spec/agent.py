@@ -12,12 +12,13 @@ from mngdb.spec.base import Bind, EngineName, Model, Port
 MONITOR = "monitor"
 #: What the agent's unit is called, after the stack's name.
 AGENT: Final = "agent"
-#: Databases of an instance whose tables are counted: each one costs a connection.
+#: Databases of an instance whose tables are counted: each look costs a login.
 TABLES_MAX = 10
 
 
 class AgentPorts(Model):
-    """TCP ports of the agent. The engines' are those of the exporters that people know."""
+    """TCP ports of the agent. The engines' are those of the exporters that people know; `/metrics`
+    is the first instance of an engine, `/metrics/NAME` each one by its name."""
 
     postgres: Port = 9187
     """PostgreSQL's metrics."""

@@ -21,6 +21,7 @@ KINDS = list(get_args(Kind))
 RULES = [
     "PostgresDown",
     "PostgresExporterGone",
+    "PostgresExporterFailing",
     "PostgresConnectionsHigh",
     "PostgresConnectionsExhausted",
     "PostgresReplicationLag",
@@ -33,6 +34,7 @@ RULES = [
     "PostgresIdleInTransaction",
     "RedisDown",
     "RedisExporterGone",
+    "RedisExporterFailing",
     "RedisMemoryHigh",
     "RedisNoMemoryLimit",
     "RedisConnectionsHigh",
@@ -69,7 +71,12 @@ RULES = [
     "NotificationsFailing",
 ]
 _EMAIL_ONLY = ("host", "port", "from_", "to", "user", "encryption")
-_ADDRESS = r"[^@\s<>,;\"\\]+@[^@\s<>,;\"\\]+"
+#: What apprise sends to; it leaves out any other receiver and says so in its log alone.
+_ADDRESS = (
+    r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*(\+[A-Za-z0-9_-]+)?"
+    r"@(localhost|[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
+    r"\.[A-Za-z]{2,18})"
+)
 #: Where people put a channel's secret at first.
 _SECRET_KEYS = {"url", "webhook", "api_url", "routing_key", "integration_key", "key", "service_key"}
 _VAULT = "it lives in the vault: mngdb secret set alerts_NAME, NAME being the channel's"
@@ -110,7 +117,7 @@ class Channel(Model):
     """Mail: the server that takes it."""
     port: Port | None = None
     """Mail: its port. Default: 587, with `encryption: tls` 465."""
-    from_: str | None = Field(default=None, alias="from", pattern=f"^{_ADDRESS}$")
+    from_: str | None = Field(default=None, alias="from", max_length=254, pattern=f"^{_ADDRESS}$")
     """Mail: the sender's address."""
     to: list[str] | None = Field(default=None, min_length=1, max_length=50)
     """Mail: the receivers' addresses."""
@@ -146,7 +153,7 @@ class Channel(Model):
             if getattr(self, name) is None:
                 raise ValueError(f"mail needs the key {name.rstrip('_')!r}")
         for index, one in enumerate(self.to or ()):
-            if not re.fullmatch(_ADDRESS, one):
+            if len(one) > 254 or not re.fullmatch(_ADDRESS, one):
                 raise located("is no mail address", "to", index)
         if self.user is not None and self.encryption == "none":
             raise located("a login over an open connection shows its password", "encryption")

@@ -6,20 +6,15 @@ import re
 from ipaddress import ip_address
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from mngdb.spec.compose import Compose
+from mngdb.spec.strict import Model as Model
 from mngdb.spec.units import Memory
 
 EngineName = Literal["postgres", "redis", "mongodb"]
 Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-class Model(BaseModel):
-    """Unknown keys and silent conversions are refused; what was read does not change."""
-
-    # defer_build: a command builds only the models that it uses (import time)
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 def located(text: str, *at: str | int) -> PydanticCustomError:
@@ -98,34 +93,38 @@ class Local(Model):
 
 
 class Target(Model):
-    """Where an instance lives: `local`, or `{external: {url: …}}`."""
+    """Where an instance lives: `local`, `compose`, or `{external: {url: …}}`."""
 
     local: Local | None = None
     """Processes on this machine."""
+    compose: Compose | None = None
+    """Containers of a Docker engine."""
     external: External | None = None
     """A server that somebody else runs: nothing is started or restarted there."""
 
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
-        if value == "local":
-            return {"local": {}}
-        if value == {"local": None}:
-            return {"local": {}}
+        if value in ("local", "compose"):
+            return {value: {}}
+        if value in ({"local": None}, {"compose": None}):
+            return {key: {} for key in value}
         if isinstance(value, str):
             raise ValueError(  # noqa: TRY004 - pydantic turns only ValueError into its own
-                f"unknown target {value!r}; known are: local, external: {{url: …}}"
+                f"unknown target {value!r}; known are: local, compose, external: {{url: …}}"
             )
         return value
 
     @model_validator(mode="after")
     def _one(self) -> Target:
-        if (self.local is None) == (self.external is None):
-            raise ValueError("name exactly one of local and external")
+        if [self.local, self.compose, self.external].count(None) != 2:
+            raise ValueError("name exactly one of local, compose and external")
         return self
 
     @property
-    def kind(self) -> Literal["local", "external"]:
+    def kind(self) -> Literal["local", "compose", "external"]:
+        if self.compose is not None:
+            return "compose"
         return "local" if self.external is None else "external"
 
 

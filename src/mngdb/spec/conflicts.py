@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
-from mngdb.spec.agent import AGENT, MONITOR
+from mngdb.spec.agent import AGENT, MONITOR, Agent
 from mngdb.spec.file import ENGINES, AnyGrant, AnyInstance, StackFile
 from mngdb.spec.mongodb import MongodbInstance
 from mngdb.spec.problems import Problem
@@ -29,6 +29,11 @@ def conflicts(parsed: StackFile, specs: Specs, grants: Grants) -> list[Problem]:
         hint = "add 'postgres: {}' or another engine"
         problems.append(((), "the file names no database", hint))
     problems += _instances(parsed, specs)
+    if parsed.target.compose is not None:
+        for name in parsed.target.compose.publish:
+            if name not in specs:
+                at = ("target", "compose", "publish", name)
+                problems.append((at, f"no instance is called {name!r}", None))
     problems += _owners(grants)
     problems += _cases(specs, grants)
     problems += _pages(parsed, specs)
@@ -55,9 +60,13 @@ def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
         if external is not None:
             yield from _external(trail, spec, external.url)
             continue
-        if spec.target and spec.target.local and spec.target.local.model_fields_set:
-            text = "data and account are said once, for the stack"
-            yield (*trail, "target"), text, "move them to the top level's 'target'"
+        own = spec.target and (spec.target.local or spec.target.compose)
+        if own and own.model_fields_set:
+            text = "what a target needs is said once, for the stack"
+            yield (*trail, "target"), text, "move it to the top level's 'target'"
+        if (spec.target or parsed.target).compose is not None:
+            yield from _compose(parsed, trail, spec)
+            continue
         if ports.setdefault(spec.port, name) != name:
             text = f"{name} and {ports[spec.port]} both want port {spec.port}"
             yield (*trail, "port"), text, f"give {name} a port of its own"
@@ -69,7 +78,7 @@ def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
 
 def _agent_ports(parsed: StackFile, specs: Specs) -> dict[int, str]:
     """The agent's ports and what each is for; those of engines that the file has not are free."""
-    if not parsed.agent:
+    if not isinstance(parsed.agent, Agent):
         return {}
     ports = parsed.agent.ports
     here = {ports.of(spec.engine): f"the metrics of {spec.engine}" for spec in specs.values()}
@@ -81,13 +90,27 @@ def _pages(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
         if name in specs and getattr(parsed, name) is not None:
             text = f"{name!r} is a page's key, and its secrets would be this instance's"
             yield trail_of(name), text, "choose another name for the instance"
-    if parsed.redisinsight is None:
+    page = parsed.redisinsight
+    if page is None:
         return
     if parsed.sso is None:
         text = "a page without a login would be open to everybody"
         yield ("redisinsight",), text, "add 'sso: {issuer: https://HOST/realms/NAME}'"
+    elif parsed.sso.route and urlsplit(parsed.sso.issuer).port != urlsplit(page.url).port:
+        text = "Traefik has one port for the page and the realm"
+        yield ("sso", "issuer"), text, f"write the port of {page.url}"
     if not any(spec.engine == "redis" for spec in specs.values()):
         yield ("redisinsight",), "the file names no Redis to look into", "add 'redis: {}'"
+
+
+def _compose(parsed: StackFile, trail: Trail, spec: AnyInstance) -> Iterator[Problem]:
+    if parsed.tls if spec.tls is None else spec.tls:
+        at = (*trail, "tls") if spec.tls else ("tls",)
+        text = "connections to containers are not encrypted by this version"
+        yield at, text, "they stay on a network of their own; leave 'tls' out, or use target: local"
+    if "bind" in spec.model_fields_set:
+        text = "a container listens on its own networks, which 'bind' cannot name"
+        yield (*trail, "bind"), text, "see 'publish' of the target"
 
 
 def _external(trail: Trail, spec: AnyInstance, url: str) -> Iterator[Problem]:

@@ -172,7 +172,7 @@ class StackFile(Model):
     """RedisInsight behind the single sign-on."""
     alerts: Alerts = Field(default_factory=Alerts)
     """Which alerts there are, and who is told."""
-    agent: Agent | Literal[False] = Field(default_factory=Agent)
+    agent: Agent | bool = Field(default_factory=Agent)
     """Metrics for Prometheus, and restarts of servers that died, where there are servers on this
     machine; `false`: no such process."""
 

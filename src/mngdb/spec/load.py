@@ -38,11 +38,20 @@ _VAULT_HINT = (
 )
 
 
-def load(paths: Sequence[Path], variables: Mapping[str, str]) -> Stack:
-    """The stack that `paths`, merged in order, describe. Raises SpecError or UsageError."""
+#: Targets that a whole stack can have.
+TARGETS = ("local", "compose")
+
+
+def load(paths: Sequence[Path], variables: Mapping[str, str], target: str | None = None) -> Stack:
+    """The stack that `paths`, merged in order, describe. `target`, one of TARGETS, is meant in
+    place of the file's; what the file says of that one stays. Raises SpecError or UsageError."""
     document = source.read(paths[0], variables)
     for path in paths[1:]:
         document = source.merge(document, source.read(path, variables))
+    if target is not None:
+        said = document.data.get("target")
+        given = said if isinstance(said, dict) else {}
+        document.data["target"] = {target: given[target]} if target in given else target
     return build(document, tuple(paths))
 
 

@@ -33,7 +33,7 @@ class Instance:
     grants: Mapping[str, AnyGrant]
     """App to right."""
     monitored: bool = False
-    """Whether the agent looks at it, by a login of its own."""
+    """Whether the agent or an exporter looks at it, by a login of its own."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,16 @@ class Stack:
     def agent(self) -> Agent | None:
         """The agent, where the stack has one: it needs servers on this machine."""
         here = any(instance.target.local for instance in self.instances.values())
-        return (self.source.agent or None) if here else None
+        found = self.source.agent
+        return found if here and isinstance(found, Agent) else None
+
+    @property
+    def insight(self) -> tuple[Instance, ...]:
+        """The Redis servers that RedisInsight is for, where there is one: those in containers."""
+        if self.source.redisinsight is None:
+            return ()
+        here = [one for one in self.instances.values() if one.target.compose is not None]
+        return tuple(one for one in here if one.engine == "redis")
 
     @property
     def by_engine(self) -> dict[str, list[Instance]]:
@@ -94,7 +103,7 @@ def resolve(
             tls=source.tls if spec.tls is None else spec.tls,
             memory=shares[name],
             grants={app: rights[name] for app, rights in grants.items() if name in rights},
-            monitored=bool(source.agent and (spec.target or source.target).local),
+            monitored=bool(source.agent and not (spec.target or source.target).external),
         )
         for name, spec in specs.items()
     }

@@ -15,6 +15,7 @@ from mngdb.spec.units import Seconds
 
 #: Vault names of the secrets: the OpenID client's, the session cookies', RedisInsight's own.
 CLIENT_SECRET, COOKIE_SECRET, INSIGHT_SECRET = "sso_client", "sso_cookie", "redisinsight_key"
+SECRETS = (CLIENT_SECRET, COOKIE_SECRET, INSIGHT_SECRET)
 _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
 _LOOPBACK = {"localhost", "127.0.0.1"}
@@ -86,6 +87,9 @@ class Sso(Model):
     inside: Annotated[str, AfterValidator(_inside)] | None = None
     """Where containers reach that Keycloak, when not by the issuer's own address:
     `http://keycloak:8080`."""
+    route: bool = False
+    """Let the stack's own Traefik hand the realm's address on to `inside`: for a Keycloak that has
+    no way of its own from outside. Its administration stays inside."""
     ca: str | None = None
     """File with the CA of the issuer's certificate, when browsers and containers would not know
     it."""
@@ -99,7 +103,16 @@ class Sso(Model):
     def _lasts(self) -> Sso:
         if self.session < timedelta(minutes=10):
             raise located("a login lasts 10m at least", "session")
+        if self.route and self.inside is None:
+            raise located("'route' needs 'inside': where that Keycloak is", "route")
+        if self.route and not self.issuer.startswith("https:"):
+            raise located("'route' is for an issuer with https", "route")
         return self
+
+    @property
+    def host(self) -> str:
+        """The issuer's host name."""
+        return urlsplit(self.issuer).hostname or ""
 
 
 class Certificate(Model):

@@ -87,7 +87,7 @@ RULES = (
         0,
         "the secret {secret} is old",
         "Give it a new value: remove it from the vault or 'mngdb secret set', then 'mngdb up'.",
-        "issue 3",
+        "B12, B21",
     ),
     Rule(
         "CertificateExpiring",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from mngdb.alerts.expr import Expr, highest, increase, metric, total
+from mngdb.alerts.expr import Expr, highest, increase, lowest, metric, total
 from mngdb.alerts.rules import HOUR, MINUTE, Rule
 
-_LIMIT = highest(metric("pg_settings_max_connections"), "instance")
+#: What apps can have: the last ones are the administrator's.
+_LIMIT = highest(
+    metric("pg_settings_max_connections") - metric("pg_settings_superuser_reserved_connections"),
+    "instance",
+)
 _IN_USE = total(metric("pg_stat_database_numbackends"), "instance")
 _FROZEN = metric("pg_database_wraparound_age_datfrozenxid_seconds")
 
@@ -41,6 +45,22 @@ RULES = (
         "B11",
     ),
     Rule(
+        "PostgresExporterFailing",
+        "postgres",
+        "warning",
+        # an exporter that is too old for its server is half blind and says nothing but this
+        lambda _: (
+            (highest(metric("pg_exporter_last_scrape_error"), "instance") > 0)
+            .otherwise(lowest(metric("pg_scrape_collector_success"), "instance").equals(0))
+            .unless(metric("pg_up").equals(0), "instance")
+        ),
+        None,
+        5 * MINUTE,
+        "not everything of PostgreSQL {instance} can be measured",
+        "The exporter's log says what fails: most often it is too old for the server.",
+        "postgres_exporter 0.11 on PostgreSQL 17",
+    ),
+    Rule(
         "PostgresConnectionsHigh",
         "postgres",
         "warning",
@@ -59,7 +79,7 @@ RULES = (
         0.95,
         MINUTE,
         "PostgreSQL {instance} has next to no connections left",
-        "Apps get 'too many clients already'. 'mngdb doctor APP' says whose they are.",
+        "Apps get 'too many clients already'. pg_stat_activity says who holds them.",
         "B11",
         covers="PostgresConnectionsHigh",
     ),
@@ -88,7 +108,7 @@ RULES = (
         0,
         "transactions in {datname} of PostgreSQL {instance} lock each other",
         "One of them was cancelled. The server's log names both statements.",
-        "issue 3",
+        "PostgreSQL 17, 13.3.4",
     ),
     Rule(
         "PostgresWraparoundNear",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mngdb.alerts.expr import increase, metric, rate
+from mngdb.alerts.expr import highest, increase, metric, rate
 from mngdb.alerts.rules import MINUTE, Rule
 
 _USED = metric("redis_memory_used_bytes")
@@ -33,6 +33,19 @@ RULES = (
         "nothing measures Redis {instance}",
         "No exporter reports on it, so no other rule of it can fire. Look at 'mngdb status'.",
         "B18; redis_up == 0 alone is blind to a dead exporter",
+    ),
+    Rule(
+        "RedisExporterFailing",
+        "redis",
+        "warning",
+        lambda _: (highest(metric("redis_exporter_last_scrape_error"), "instance") > 0).unless(
+            metric("redis_up").equals(0), "instance"
+        ),
+        None,
+        5 * MINUTE,
+        "not everything of Redis {instance} can be measured",
+        "The exporter's log says what fails: most often its login may not ask for it.",
+        "B18",
     ),
     Rule(
         "RedisMemoryHigh",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from mngdb.container import Container
 from mngdb.engines.mongodb import access as logins
 from mngdb.errors import MngdbError
 from mngdb.model import Access, Asked, Change, Outcome, Scraper, ShellCommand, Unit, Vitals
@@ -31,6 +32,14 @@ class MongodbEngine:
     def secrets(self, asked: Instance) -> Iterable[str]:
         """The key file's secret, where the server is ours."""
         return ("keyfile",) if asked.target.external is None else ()
+
+    place = logins.PLACE
+
+    def container(self, asked: Asked, unit: Unit, *, first: bool = False) -> Container:
+        """How the official image runs it."""
+        from mngdb.engines.mongodb.container import container
+
+        return container(asked)
 
     def render(self, asked: Asked) -> Unit:
         """The unit that runs mongod. Raises SecretError without the secret `keyfile`."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import parse_qsl, quote, unquote
 
+from mngdb.container import Place
 from mngdb.errors import SecretError, UsageError
 from mngdb.model import Access, Asked, ShellCommand
 from mngdb.secret import Secret
@@ -22,6 +23,14 @@ DEFAULT_PORT = 27017
 #: Key in `Access.options` of a server named by a DNS SRV record; it chooses the URL's scheme.
 SRV = "srv"
 
+PLACE = Place(
+    image="mongo",
+    tag="8.0",
+    variant="",
+    server="mongod",
+    data="/data/db",
+    run="/tmp",  # noqa: S108 - the container's own
+)
 _URL = re.compile(
     r"(mongodb(?:\+srv)?)://(?:([^@/]*)@)?([^/?@]+)(?:/([^?]*))?(?:\?(.*))?", re.DOTALL
 )
@@ -48,7 +57,7 @@ def key_text(asked: Asked) -> str:
 
 def home(asked: Asked) -> tuple[str, int]:
     """Host and port that clients and the replica set name a managed server by."""
-    return asked.instance.spec.bind[0], asked.instance.spec.port
+    return asked.host, asked.instance.spec.port
 
 
 def managed(asked: Asked) -> Access:
@@ -70,6 +79,7 @@ def system(asked: Asked) -> Access:
         user="__system",
         password=Secret(key_text(asked)),
         database=USERS_IN,
+        socket=at.socket,
         tls=at.tls,
         ca=at.ca,
         options={
@@ -140,6 +150,7 @@ def of_app(asked: Asked, at: Access, app: str) -> Access:
         user=app,
         password=asked.secrets.get(app),
         database=getattr(asked.instance.grants[app], "database", ""),
+        socket=at.socket,
         tls=at.tls,
         ca=at.ca,
         options=options,
@@ -150,6 +161,8 @@ def seeds(access: Access) -> str:
     """Host and port as a connection string names them; several hosts stand as they were given."""
     if "," in access.host or SRV in access.options:
         return access.host
+    if access.host.endswith(".sock"):
+        return access.host  # a socket's path, percent-encoded
     host = f"[{access.host}]" if ":" in access.host else access.host
     return f"{host}:{access.port}"
 

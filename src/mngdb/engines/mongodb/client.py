@@ -6,15 +6,16 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import quote
 
 import pymongo
 from pymongo import errors as driver
 
 from mngdb.engines.mongodb import access as logins
 from mngdb.errors import ConnectError, MngdbError
-from mngdb.model import Access
+from mngdb.model import Access, socket_file
 
 Document = dict[str, Any]
 
@@ -77,12 +78,15 @@ class Session:
 @contextmanager
 def connect(access: Access, timeout: float) -> Iterator[Session]:
     """A session that has logged in. Raises ConnectError; `timeout` in seconds."""
-    if "," not in access.host and logins.SRV not in access.options:
+    at = logins.url(access)
+    if access.socket is not None:
+        at = logins.url(_through(access))
+    elif "," not in access.host and logins.SRV not in access.options:
         reach(access, timeout)  # a driver would try a closed port until its time is over
     milliseconds = max(1, int(timeout * 1000))
     with _translated(access):
         client: pymongo.MongoClient[Document] = pymongo.MongoClient(
-            logins.url(access),
+            at,
             appname="mngdb",
             maxPoolSize=2,
             connectTimeoutMS=milliseconds,
@@ -95,6 +99,15 @@ def connect(access: Access, timeout: float) -> Iterator[Session]:
         yield Session(client, access)
     finally:
         client.close()
+
+
+def _through(access: Access) -> Access:
+    """The same over the socket, where the other members of a set are out of reach."""
+    path = f"{access.socket}/{socket_file('mongodb', access.port)}"
+    options = {k: v for k, v in access.options.items() if k != "replicaSet"}
+    return replace(
+        access, host=quote(path, safe=""), options=options | {"directConnection": "true"}
+    )
 
 
 def reach(access: Access, timeout: float) -> None:
@@ -173,6 +186,8 @@ _CAUSES = (
 
 
 def _failure(text: str, access: Access, where: str) -> ConnectError:
+    if access.socket is not None and ("connection closed" in text or "reset by peer" in text):
+        return ConnectError(f"nothing answers at {where}", "see 'mngdb logs'", "down")
     if "connection closed" in text or "reset by peer" in text:
         if not access.tls and _speaks_tls(access):
             return ConnectError(

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 from bson import Timestamp
 
 from mngdb.engines.mongodb.client import Document, Session
-from mngdb.samples import Family, Kind, Sample
+from mngdb.samples import Family, Kind, Ration, Sample
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -58,7 +57,7 @@ _SKIPPED = frozenset(
     }
 )
 #: A dear question may take this share of a core of the server.
-_SHARE = 0.004
+_SHARE = 0.002
 #: Numbers of dbStats that become metrics.
 _DBSTATS = (
     "collections", "views", "objects", "avgObjSize", "dataSize", "storageSize", "indexes",
@@ -67,22 +66,14 @@ _DBSTATS = (
 _OPLOG = "mongodb_mongod_replset_oplog_"
 
 
-@dataclass
-class _Dear:
-    """The last answer to a question that is dear, and when it may be asked again."""
-
-    families: list[Family] = field(default_factory=list)
-    due: float = 0.0
-
-
 class Metrics:
     """Scrapes one server over one session. Not for several threads."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._cluster = ""
-        self._top = _Dear()
-        self._databases = _Dear()
+        self._dear = [(ask, Ration(_SHARE)) for ask in (self._ask_top, self._ask_databases)]
+        self._kept: list[list[Family]] = [[] for _ in self._dear]
 
     def scrape(self, timeout: float) -> list[Family]:
         """Every family. `timeout` in seconds. Raises ConnectError, Refused."""
@@ -103,8 +94,12 @@ class Metrics:
         found.special(data.get("serverStatus", {}))
         families = found.families()
         families += self._oplog(status, base, deadline)
-        families += self._dear(self._top, self._ask_top, base, deadline)
-        families += self._dear(self._databases, self._ask_databases, base, deadline)
+        for number, (ask, ration) in enumerate(self._dear):
+            if ration.due:
+                begun = time.monotonic()
+                self._kept[number] = ask(base, deadline)
+                ration.spend(time.monotonic() - begun)
+            families += self._kept[number]
         return families
 
     def close(self) -> None:
@@ -140,19 +135,6 @@ class Metrics:
         ):
             sample = Sample(_OPLOG + name, base, value)
             yield Family(_OPLOG + name, "gauge", text, (sample,))
-
-    def _dear(
-        self,
-        dear: _Dear,
-        ask: Callable[[Labels, float], list[Family]],
-        base: Labels,
-        deadline: float,
-    ) -> list[Family]:
-        begun = time.monotonic()
-        if begun >= dear.due:
-            dear.families = ask(base, deadline)
-            dear.due = time.monotonic() + (time.monotonic() - begun) / _SHARE
-        return dear.families
 
     def _ask_top(self, base: Labels, deadline: float) -> list[Family]:
         found: dict[str, list[Sample]] = {}

@@ -46,15 +46,15 @@ def settings(asked: Asked) -> dict[str, str]:
     return {
         "storage.dbPath": asked.site.data,
         "storage.wiredTiger.engineConfig.cacheSizeGB": _cache(asked, asked.site),
-        "net.bindIp": ",".join(spec.bind),
-        "net.ipv6": text_of(any(":" in address for address in spec.bind)),
+        "net.bindIp": ",".join(asked.listen),
+        "net.ipv6": text_of(any(":" in address for address in asked.listen)),
         "net.port": str(spec.port),
         "net.maxIncomingConnections": str(spec.max_connections),
         # its path may be too long for a socket (107 bytes), and TCP on loopback serves as well
         "net.unixDomainSocket.enabled": "false",
         **_tls(asked, asked.site),
         "security.authorization": "enabled",
-        "security.keyFile": f"{asked.site.conf}/keyfile",
+        "security.keyFile": _keyfile(asked.site),
         "security.javascriptEnabled": text_of(spec.javascript),
         "replication.replSetName": asked.stack,
         OPLOG: str(spec.oplog),
@@ -67,6 +67,12 @@ def settings(asked: Asked) -> dict[str, str]:
         PARAMETER + "scramSHA256IterationCount": "5000",
         **named,
     }
+
+
+def _keyfile(site: Site) -> str:
+    """Where mongod reads it. It refuses one that others may read, as mounted files can be, so in a
+    container it gets a copy."""
+    return f"{site.run if site.tunnel else site.conf}/keyfile"
 
 
 def _tls(asked: Asked, site: Site) -> dict[str, str]:
@@ -101,10 +107,18 @@ def unit(asked: Asked, site: Site) -> Unit:
         name=asked.instance.unit,
         instance=asked.instance.name,
         engine="mongodb",
-        argv=(site.program.server, "--config", f"{site.conf}/mongod.conf"),
+        argv=_argv(site),
         files=(File("mongod.conf", text), File("keyfile", key_text(asked))),
         cold_files=frozenset({"keyfile"}),
     )
+
+
+def _argv(site: Site) -> tuple[str, ...]:
+    start = (site.program.server, "--config", f"{site.conf}/mongod.conf")
+    if not site.tunnel:
+        return start
+    copy = f'umask 077 && cat {site.conf}/keyfile >{_keyfile(site)} && exec "$0" "$@"'
+    return ("/bin/sh", "-c", copy, *start)
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:

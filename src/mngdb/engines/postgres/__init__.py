@@ -12,7 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+from mngdb.container import Container
 from mngdb.engines.postgres import render
+from mngdb.engines.postgres.container import PLACE, container
 from mngdb.errors import UsageError
 from mngdb.model import Access, Asked, Change, Outcome, Scraper, ShellCommand, Unit, Vitals
 from mngdb.spec.agent import MONITOR
@@ -42,6 +44,11 @@ class PostgresEngine:
 
     def settings(self, asked: Asked) -> Mapping[str, str]:
         return render.settings(asked)
+
+    place = PLACE
+
+    def container(self, asked: Asked, unit: Unit, *, first: bool = False) -> Container:
+        return container(asked, unit, first=first)
 
     def rights(self, asked: Asked) -> list[str]:
         lines = [
@@ -80,11 +87,9 @@ class PostgresEngine:
 
     def login(self, asked: Asked, at: Access, app: str) -> Access:
         if app == MONITOR:
-            return replace(at, user=app, password=asked.secrets[app], socket=None)
+            return replace(at, user=app, password=asked.secrets[app])
         right = cast(PostgresGrant, asked.instance.grants[app])
-        return replace(
-            at, user=app, password=asked.secrets[app], database=right.database, socket=None
-        )
+        return replace(at, user=app, password=asked.secrets[app], database=right.database)
 
     def connect(self, access: Access, timeout: float = 10.0) -> AbstractContextManager[Session]:
         from mngdb.engines.postgres import client
@@ -96,13 +101,16 @@ class PostgresEngine:
 
     @contextmanager
     def bootstrap(self, asked: Asked, deadline: float) -> Iterator[Session]:
-        """Over the socket: its owner needs no password, so a lost secret can be mended."""
+        """Over the socket: its owner needs no password, so a lost secret can be mended. A tunnel
+        ends at the server's TCP port, where everybody needs one."""
         from mngdb.engines.postgres import client
 
         access = self.admin(asked)
         if asked.site is None:
             raise ValueError("a server that somebody else runs is not bootstrapped")
-        inside = replace(access, password=None, socket=asked.site.run)
+        inside = access
+        if not asked.tunnel:
+            inside = replace(access, password=None, socket=asked.site.run)
         with client.wait(inside, deadline, 5) as session:
             yield session
 

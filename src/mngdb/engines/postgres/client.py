@@ -18,8 +18,6 @@ from mngdb.model import Access
 
 _NAME = "mngdb"
 
-Connection = psycopg.Connection[Any]
-
 #: A database's owner may give it settings that every session there begins with. An administrator's
 #: session must not take these over: a search_path with functions of the owner's making would run
 #: them with the administrator's rights, a role or a read-only default would keep it from its work.

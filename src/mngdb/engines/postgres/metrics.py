@@ -5,16 +5,15 @@ again only when the pause since has been long enough: see `_SHARE`. Settings are
 the server has read its files. Left out of the exporter's names: what it counts of itself.
 
 Per-table figures: the exporter shows those of the one database that it is connected to. Here they
-are those of the file's databases (the first ten: each costs a connection).
+are those of the file's databases (the first ten: each look costs a login).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 
 from mngdb.engines.postgres import client
 from mngdb.engines.postgres.batch import Row, ask
@@ -28,10 +27,15 @@ from mngdb.engines.postgres.metric_queries import (
 )
 from mngdb.engines.postgres.metric_settings import settings
 from mngdb.errors import ConnectError, UnobservableError
-from mngdb.samples import Family, Sample
+from mngdb.samples import Family, Ration, Sample
 
-#: A dear query may take this share of a core of the server.
-_SHARE = 0.004
+#: Dear queries may take this share of a core of the server, those for tables and the one for sizes
+#: each.
+_SHARE = 0.002
+#: What a login costs the server, in seconds: a process, SCRAM, the first look into the catalogue.
+_LOGIN = 0.006
+#: Seconds until a database that could not be entered is tried again.
+_LATER = 30.0
 _CLOCK = "SELECT extract(epoch FROM clock_timestamp())"
 _STATES = (
     "active", "idle", "idle in transaction", "idle in transaction (aborted)",
@@ -46,44 +50,31 @@ _MODES = (
 Labels = tuple[tuple[str, str], ...]
 
 
-@dataclass
-class _Dear:
-    """The last answer of a query that is dear, and when it may be asked again."""
-
-    rows: list[Row] = field(default_factory=list)
-    due: float = 0.0
-
-    def keep(self, rows: list[Row], cost: float) -> None:
-        self.rows, self.due = rows, time.monotonic() + cost / _SHARE
-
-
 class Metrics:
-    """Scrapes one server over one session, and one more for each database in `inside`. Not for
-    several threads. To be closed."""
+    """Scrapes one server over one session, and looks into the databases `inside` over others. Not
+    for several threads."""
 
     def __init__(self, session: Session, inside: Sequence[str]) -> None:
         self._session = session
-        self._inside = inside
         self._server = f"{session.access.host}:{session.access.port}"
-        self._sizes = _Dear()
-        self._tables: dict[str, _Dear] = {name: _Dear() for name in inside}
+        self._sizes: list[Row] = []
+        self._sizes_ration = Ration(_SHARE)
+        self._tables: dict[str, list[Row]] = {name: [] for name in inside}
+        self._tables_ration = {name: Ration(_SHARE / len(inside)) for name in inside}
         self._settings: list[Family] = []
         self._loaded = ""
-        self._others = ExitStack()
-        self._open: dict[str, client.Connection] = {}
 
     def close(self) -> None:
-        """Close the connections into other databases."""
-        self._others.close()
+        """There is only the session."""
 
-    def scrape(self, timeout: float) -> list[Family]:
+    def scrape(self, timeout: float) -> Iterable[Family]:
         """Every family. `timeout` in seconds. Raises ConnectError, UnobservableError."""
         deadline = time.monotonic() + timeout
         version = self._session.main.pgconn.server_version // 10_000
         queries = [query for query in CHEAP if query.since <= version]
         asked = [query.sql for query in queries]
         asked.append(SETTINGS.replace("{loaded}", self._loaded))
-        sizes_due = time.monotonic() >= self._sizes.due
+        sizes_due = self._sizes_ration.due
         if sizes_due:
             asked += [_CLOCK, SIZES, _CLOCK]
         answers = ask(self._session.main, asked, timeout)
@@ -95,40 +86,40 @@ class Metrics:
                 databases = [_text(row[0]) for row in rows]
         self._keep_settings(answers[len(queries)])
         if sizes_due:
-            before, rows, after = answers[len(queries) + 1 :]
-            self._sizes.keep(rows, _between(before, after))
+            before, self._sizes, after = answers[len(queries) + 1 :]
+            self._sizes_ration.spend(_between(before, after))
         found += self._settings
-        found += _sizes(self._sizes.rows)
+        found += _sizes(self._sizes, set(databases))
         found = [_filled(family, databases, self._server) for family in found]
-        return found + self._scrape_tables(deadline)
+        return chain(found, _tables(self._table_rows(set(databases), deadline)))
 
     def _keep_settings(self, rows: list[Row]) -> None:
         if rows:
             self._loaded = _text(rows[0][0])
             self._settings = settings([row[1:] for row in rows], self._server)
 
-    def _scrape_tables(self, deadline: float) -> list[Family]:
+    def _table_rows(self, databases: set[str], deadline: float) -> list[Row]:
         rows: list[Row] = []
-        for name, dear in self._tables.items():
-            if time.monotonic() >= dear.due:
-                self._look_into(name, dear, deadline)
-            rows += dear.rows
-        return _tables(rows)
+        for name in self._tables:
+            if name in databases:
+                if self._tables_ration[name].due:
+                    self._look_into(name, deadline)
+                rows += self._tables[name]
+        return rows
 
-    def _look_into(self, name: str, dear: _Dear, deadline: float) -> None:
+    def _look_into(self, name: str, deadline: float) -> None:
         """A database that cannot be entered (it is gone, it takes no connections) has no tables to
-        count; the server's other metrics do not suffer from that."""
+        count; the server's other metrics do not suffer from that. The connection is not kept: it
+        would keep its owner from dropping or renaming the database."""
         left = max(0.1, deadline - time.monotonic())
         try:
-            if name not in self._open:
-                opened = client.open_connection(self._session.access, left, name)
-                self._open[name] = self._others.enter_context(opened)
-            begun, rows, done = ask(self._open[name], [_CLOCK, TABLES, _CLOCK], left)
+            with client.open_connection(self._session.access, left, name) as inside:
+                begun, self._tables[name], done = ask(inside, [_CLOCK, TABLES, _CLOCK], left)
         except (ConnectError, UnobservableError):
-            if self._open.pop(name, None) is None or time.monotonic() >= deadline:
-                dear.keep([], 30 * _SHARE)  # in half a minute again
+            self._tables[name] = []
+            self._tables_ration[name].wait(_LATER)
         else:
-            dear.keep(rows, _between(begun, done))
+            self._tables_ration[name].spend(_between(begun, done) + _LOGIN)
 
 
 def _between(before: list[Row], after: list[Row]) -> float:
@@ -139,9 +130,13 @@ def _text(value: bytes | None) -> str:
     return value.decode(errors="replace") if value is not None else ""
 
 
-def _sizes(rows: list[Row]) -> Iterator[Family]:
+def _sizes(rows: list[Row], databases: set[str]) -> Iterator[Family]:
     name = "pg_database_size_bytes"
-    samples = [Sample(name, (("datname", _text(row[0])),), float(row[1])) for row in rows if row[1]]
+    samples = [
+        Sample(name, (("datname", _text(row[0])),), float(row[1]))
+        for row in rows
+        if row[1] is not None and _text(row[0]) in databases  # not one that is gone by now
+    ]
     yield Family(name, "gauge", "Disk space used by the database", samples)
 
 
@@ -188,17 +183,16 @@ _FILLED: dict[str, tuple[str, Callable[[str, str, str], Labels]]] = {
 }
 
 
-def _tables(rows: list[Row]) -> list[Family]:
+def _tables(rows: list[Row]) -> Iterator[Family]:
+    """One family at a time: with thousands of tables they are many samples."""
     labels = [
         (("datname", _text(row[0])), ("relname", _text(row[2])), ("schemaname", _text(row[1])))
         for row in rows
     ]
-    found = []
     for column, (name, kind, text) in enumerate(TABLE_COLUMNS, start=3):
         samples = [
             Sample(name, label, float(value))
             for label, row in zip(labels, rows, strict=True)
             if (value := row[column]) is not None
         ]
-        found.append(Family(name, kind, text, samples))
-    return found
+        yield Family(name, kind, text, samples)

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from mngdb.engines.postgres.roles import MakeStep
     from mngdb.model import Step
 
-#: One to the administrator's database, one to each database whose tables are counted, and as many
-#: again for a person who looks with the same login.
-CONNECTIONS = 2 * (1 + TABLES_MAX)
+#: One session, one look at a time into another database, and room for an exporter or a person.
+CONNECTIONS = 10
 _GROUP = "pg_monitor"
 _WHAT = f"role {MONITOR}"
 

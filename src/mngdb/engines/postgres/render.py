@@ -83,7 +83,7 @@ def settings(asked: Asked) -> dict[str, str]:
 
 def _network(asked: Asked, site: Site, spec: PostgresInstance) -> dict[str, str]:
     network = {
-        "listen_addresses": ",".join(spec.bind),
+        "listen_addresses": ",".join(asked.listen),
         "port": str(spec.port),
         "unix_socket_directories": site.run,
         "unix_socket_permissions": "0700",
@@ -194,10 +194,9 @@ def _name(value: str) -> str:
 
 def hba(asked: Asked) -> str:
     """One line for each right; whatever has no line is refused."""
-    spec = cast(PostgresInstance, asked.instance.spec)
     kind = "hostssl" if asked.instance.tls else "host"
     sources = here = ["127.0.0.1/32", "::1/128"]
-    if any(not b.startswith("127.") and b != "::1" for b in spec.bind):
+    if any(not b.startswith("127.") and b != "::1" for b in asked.listen):
         sources, here = [*here, "samenet"], [*here, "samehost"]
     lines = [f"local all {_name(ADMIN)} peer map={_MAP}"]
     lines += [f"{kind} all {_name(ADMIN)} {source} scram-sha-256" for source in here]

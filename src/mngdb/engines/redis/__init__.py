@@ -13,7 +13,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+from mngdb.container import Container
 from mngdb.engines.redis import acl, render
+from mngdb.engines.redis.container import PLACE, container
 from mngdb.engines.redis.facts import Facts, blank
 from mngdb.engines.redis.reconcile import reconcile
 from mngdb.errors import StepError, UsageError
@@ -46,6 +48,11 @@ class RedisEngine:
 
     def settings(self, asked: Asked) -> Mapping[str, str]:
         return render.settings(asked)
+
+    place = PLACE
+
+    def container(self, asked: Asked, unit: Unit, *, first: bool = False) -> Container:
+        return container(asked)
 
     def rights(self, asked: Asked) -> list[str]:
         return [

@@ -170,6 +170,14 @@ def monitor_user(secret: Secret, stack: str) -> User:
     )
 
 
+def _greeter(secret: Secret) -> User:
+    """Who names no login in a container may ask, with the administrator's secret, whether the
+    server lives: `redis-cli -a … ping` is what people know. It can do nothing else."""
+    return User(
+        name=DEFAULT, on=True, passwords=frozenset({_sha256(secret)}), commands="-@all +ping"
+    )
+
+
 def locked_user(name: str, stack: str | None = None) -> User:
     """A login that can do nothing; it keeps the mark of the stack that made it."""
     marks = frozenset({_selector(stack)}) if stack else frozenset[str]()
@@ -221,6 +229,8 @@ def wanted(asked: Asked) -> dict[str, User]:
     if asked.managed:
         users[ADMIN] = admin_user(asked.secrets[ADMIN])
         users[DEFAULT] = locked_user(DEFAULT)
+        if asked.tunnel:
+            users[DEFAULT] = _greeter(asked.secrets[ADMIN])
     if asked.instance.monitored:
         users[MONITOR] = monitor_user(asked.secrets[MONITOR], asked.stack)
     for app, grant in asked.instance.grants.items():

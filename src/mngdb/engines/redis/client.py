@@ -212,6 +212,8 @@ def _network_error(error: Exception, text: str, access: Access, at: str) -> Conn
         return ConnectError(f"{at} does not answer", "is it reachable, is it busy?", "down")
     if isinstance(error, OSError) and ("closed by server" in text or "reset by peer" in text):
         # a TLS server hangs up on plain text; so does one that stops
+        if access.socket is not None:
+            return ConnectError(f"nothing listens on {place(access)}", "mngdb logs", "down")
         hint = "is it stopping?" if access.tls else "is it stopping, or does it expect TLS?"
         return ConnectError(f"{at} hung up", hint, "down" if access.tls else "tls")
     if isinstance(error, OSError):

@@ -132,7 +132,7 @@ def _fixed(asked: Asked) -> dict[str, str]:
     else:
         found = {"port": port, "tls-port": "0"}
     return found | {
-        "bind": " ".join(spec.bind),
+        "bind": " ".join(asked.listen),
         "protected-mode": "yes",
         "enable-debug-command": "no",
         "enable-protected-configs": "no",

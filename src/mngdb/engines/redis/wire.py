@@ -13,7 +13,7 @@ from typing import Any
 
 import hiredis
 
-from mngdb.model import Access
+from mngdb.model import Access, socket_file
 
 _CHUNK = 1 << 16
 _INCOMPLETE = object()
@@ -29,8 +29,7 @@ class Wire:
 
     def __init__(self, access: Access, timeout: float) -> None:
         context = ssl.create_default_context(cafile=access.ca) if access.tls else None
-        self._socket = socket.create_connection((access.host, access.port), timeout)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = _open(access, timeout)
         # names on a foreign server may be any bytes
         self._reader = hiredis.Reader(
             encoding="utf-8",
@@ -75,6 +74,21 @@ class Wire:
     def close(self) -> None:
         """Close the connection."""
         self._socket.close()
+
+
+def _open(access: Access, timeout: float) -> socket.socket:
+    if access.socket is None:
+        found = socket.create_connection((access.host, access.port), timeout)
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return found
+    found = socket.socket(socket.AF_UNIX)
+    try:
+        found.settimeout(timeout)
+        found.connect(f"{access.socket}/{socket_file('redis', access.port)}")
+    except BaseException:
+        found.close()
+        raise
+    return found
 
 
 def _words(command: Sequence[str]) -> Any:

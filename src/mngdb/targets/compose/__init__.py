@@ -1,1 +1,1 @@
-"""Containers of Docker Compose."""
+"""The target `compose`: containers of a Docker engine, described in a folder that stands alone."""

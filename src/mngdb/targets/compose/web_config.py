@@ -8,6 +8,8 @@ so that it runs, and keeps the page closed, also where Keycloak does not.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -73,8 +75,8 @@ def traefik(at: Places) -> str:
     )
 
 
-def routes(insight: RedisInsight, at: Places) -> str:
-    """Traefik's dynamic configuration: the page, its login, its certificate."""
+def routes(sso: Sso, insight: RedisInsight, at: Places) -> str:
+    """Traefik's dynamic configuration: the page, its login, its certificate; the realm on wish."""
     host = f"Host(`{insight.host}`)"
     return _yaml(
         {
@@ -94,6 +96,7 @@ def routes(insight: RedisInsight, at: Places) -> str:
                         "service": "login",
                         "tls": {},
                     },
+                    **({"realm": _realm(sso)} if sso.route else {}),
                 },
                 "middlewares": {
                     "strangers": {
@@ -120,6 +123,7 @@ def routes(insight: RedisInsight, at: Places) -> str:
                 "services": {
                     "redisinsight": _service(at.page),
                     "login": _service(at.login),
+                    **({"realm": _service(sso.inside)} if sso.route and sso.inside else {}),
                 },
             },
             "tls": {
@@ -133,6 +137,19 @@ def routes(insight: RedisInsight, at: Places) -> str:
             },
         }
     )
+
+
+def _realm(sso: Sso) -> dict[str, Any]:
+    """The realm and what its pages show; no other realm, no administration."""
+    folder, _, name = urlsplit(sso.issuer).path.rpartition("/realms/")
+    paths = (f"{folder}/realms/{name}/", f"{folder}/resources/")
+    rule = " || ".join(f"PathPrefix(`{path}`)" for path in paths)
+    return {
+        "rule": f"Host(`{sso.host}`) && ({rule})",
+        "entryPoints": ["websecure"],
+        "service": "realm",
+        "tls": {},
+    }
 
 
 def _service(url: str) -> dict[str, Any]:
@@ -192,15 +209,13 @@ def oauth2_proxy(sso: Sso, insight: RedisInsight, at: Places) -> str:
     )
 
 
-def connections(servers: Mapping[str, Access], ca: str | None) -> str:
-    """RedisInsight's connections, with their passwords: unit to the administrator's access. `ca` is
-    the CA's certificate as PEM.
+def connections(servers: Mapping[str, Access]) -> str:
+    """RedisInsight's connections, with their passwords: unit to the administrator's access.
 
     https://redis.io/docs/latest/operate/redisinsight/configuration/: RI_PRE_SETUP_DATABASES_PATH.
     """
-    found: list[dict[str, Any]] = []
-    for unit, access in servers.items():
-        entry: dict[str, Any] = {
+    found = [
+        {
             "id": unit,
             "name": unit,
             "host": access.host,
@@ -208,10 +223,15 @@ def connections(servers: Mapping[str, Access], ca: str | None) -> str:
             "username": access.user,
             "password": access.password.reveal() if access.password else None,
         }
-        if access.tls:
-            entry |= {"tls": True, "verifyServerCert": True, "caCert": {"certificate": ca}}
-        found.append(entry)
+        for unit, access in servers.items()
+    ]
     return json.dumps(found, indent=1) + "\n"
+
+
+def cookie_key(secret: str) -> str:
+    """A key for session cookies from a secret of any length: oauth2-proxy wants 32 bytes, in
+    base64."""
+    return base64.urlsafe_b64encode(hashlib.sha256(secret.encode()).digest()).decode()
 
 
 def _yaml(document: Mapping[str, Any] | Sequence[Any]) -> str:

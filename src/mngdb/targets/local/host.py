@@ -7,14 +7,14 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mngdb import disk
 from mngdb.errors import MngdbError, StepError
 from mngdb.host import Note, State
-from mngdb.model import Asked, Program, Remark, Site, TlsFiles, Unit
+from mngdb.model import Asked, Program, Remark, ShellCommand, Site, Step, TlsFiles, Unit
 from mngdb.run import spawn
 from mngdb.spec.base import Local
 from mngdb.spec.stack import Instance, Stack
@@ -173,9 +173,30 @@ class LocalHost:
 
     # --- changes
 
-    def begin(self, asked: Mapping[str, Asked]) -> None:
+    def expect(self, asked: Mapping[str, Asked]) -> None:
+        """A unit's own folder says everything."""
+
+    def begin(self) -> None:
         """Make the stack's folders."""
         self.layout.prepare()
+
+    def publish(self, asked: Mapping[str, Asked]) -> None:
+        """A unit's own folder says everything."""
+
+    def end(self) -> None:
+        """Nothing is left of processes that ended."""
+
+    def rescue(self, unit: Unit, asked: Asked) -> Callable[[], None] | None:
+        """A restart does, where the socket does not."""
+        return None
+
+    def enter(self, unit: str, command: ShellCommand, *, terminal: bool) -> list[str] | None:
+        """The client is a program of this machine."""
+        return None
+
+    def steps(self) -> list[Step]:
+        """There are instances alone."""
+        return []
 
     def remove(self) -> None:
         """Remove the servers' folders, the data included."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -26,6 +27,11 @@ def verify(unit: Unit) -> None:
             disk.write(Path(folder) / file.name, file.content)
         argv = [word.replace("{conf}", folder) for word in unit.verify]
         done = run(argv, timeout=_TIMEOUT, check=False)
+    judge(unit, done)
+
+
+def judge(unit: Unit, done: subprocess.CompletedProcess[str]) -> None:
+    """Raises UsageError with the program's own words when it did not take the unit's files."""
     if done.returncode == 0:
         return
     lines = [_PREFIX.sub("", line) for line in done.stderr.splitlines() if not _NOISE.search(line)]

@@ -1,0 +1,163 @@
+"""Scrapes of the agent against the exporters that people use, at the same server, in turns.
+
+Wall time as a client sees it; processor time by the clock of the exporter's process. What a server
+pays is the processor time of all its processes, over scrapes that come every 15 seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from tests.conftest import Cli
+from tests.live import exporters
+from tests.live.exporters import Running
+from tests.live.scrapes import AGENT, ENGINES, fetch, pid_of, url
+
+from benchmarks.common import Row, call, median, python, seconds, stack
+
+#: See clock_getcpuclockid(3): what makes a clock's number of a process's.
+_CLOCK_OF_PROCESS = 2
+_ROUNDS = 150
+_BIG_ROUNDS = 20
+#: Seconds between scrapes, as usual, and scrapes for what the server pays: enough for the questions
+#: that are asked only now and then.
+_PACE = 15.0
+_PACED = {"postgres": 20, "redis": 4, "mongodb": 8}
+_IDLE = 60.0
+_UNITS = {"postgres": "mng-pg", "redis": "mng-redis", "mongodb": "mng-mongo"}
+_PEERS: dict[str, tuple[str, Callable[[Cli], AbstractContextManager[Running]]]] = {
+    "redis": ("redis_exporter", exporters.redis),
+    "postgres": ("postgres_exporter", lambda cli: exporters.postgres(cli, "shop")),
+    "mongodb": ("mongodb_exporter", exporters.mongodb),
+}
+_FILL = {
+    "postgres": """
+import os, psycopg
+with psycopg.connect(os.environ["ADMIN_URL"], autocommit=True) as connection:
+    for n in range(500):
+        connection.execute(f"CREATE DATABASE bench{n} STRATEGY file_copy")
+with psycopg.connect(os.environ["ADMIN_URL"], dbname="shop") as connection:
+    for n in range(2000):
+        connection.execute(f"CREATE TABLE bench{n} (id int PRIMARY KEY, name text)")
+""",
+    "redis": """
+import os, redis, time
+client = redis.Redis.from_url(os.environ["ADMIN_URL"])
+for start in range(0, 1_000_000, 20_000):
+    pipe = client.pipeline(transaction=False)
+    for n in range(start, start + 20_000):
+        pipe.set(f"shop:{n}", "x" * 16)
+    pipe.execute()
+# what a million new keys make it write comes now, not while it is measured
+client.execute_command("BGREWRITEAOF")
+while client.info("persistence")["aof_rewrite_in_progress"]:
+    time.sleep(0.1)
+client.bgsave()
+while client.info("persistence")["rdb_bgsave_in_progress"]:
+    time.sleep(0.1)
+client.close()
+""",
+    "mongodb": """
+import os, pymongo
+client = pymongo.MongoClient(os.environ["ADMIN_URL"])
+for n in range(500):
+    client[f"bench{n}"].items.insert_one({"n": n})
+client.admin.command("fsync")
+client.close()
+""",
+}
+_BIG = {
+    "postgres": "PostgreSQL with 500 databases and 2,000 tables",
+    "redis": "Redis with 1,000,000 keys",
+    "mongodb": "MongoDB with 500 databases",
+}
+
+
+def rows() -> Iterator[Row]:
+    """Wall and processor time of a scrape of each engine, as it is and filled."""
+    titles = {"redis": "Redis", "postgres": "PostgreSQL", "mongodb": "MongoDB"}
+    with stack(ENGINES + AGENT) as cli:
+        cli.ok("up")
+        for engine in _PEERS:
+            yield from _pair(cli, engine, titles[engine], _ROUNDS)
+    for engine, what in _BIG.items():
+        with stack(ENGINES + AGENT) as cli:
+            cli.ok("up")
+            cli.env["ADMIN_URL"] = cli.ok("url", engine).strip()
+            call(python(_FILL[engine]), cli)
+            # the first scrape of a new agent has everything to ask
+            os.kill(pid_of(cli, "mng-agent"), signal.SIGKILL)
+            cli.ok("up")
+            first = seconds(lambda: fetch(url(cli, engine)))  # noqa: B023
+            yield Row(f"first scrape of {what}", first, None, "", "≤ 1 s", first <= 1)
+            rounds = _ROUNDS if engine == "redis" else _BIG_ROUNDS
+            yield from _pair(cli, engine, what, rounds)
+            yield _paid(cli, engine, what)
+
+
+def _pair(cli: Cli, engine: str, what: str, rounds: int) -> Iterator[Row]:
+    name, start = _PEERS[engine]
+    with start(cli) as peer:
+        pages = (url(cli, engine), f"http://127.0.0.1:{peer.port}/metrics")
+        pids = (pid_of(cli, "mng-agent"), peer.pid)
+        for page in pages * 3:
+            fetch(page)
+        walls: tuple[list[float], list[float]] = ([], [])
+        used = [0.0, 0.0]
+        for _ in range(rounds):
+            for side, page in enumerate(pages):
+                before = _cpu(pids[side])
+                walls[side].append(seconds(lambda: fetch(page)))  # noqa: B023
+                used[side] += _cpu(pids[side]) - before
+    ours, theirs = median(walls[0]), median(walls[1])
+    limit = "≤ 1.0×"
+    yield Row(f"scrape of {what}, p50", ours, theirs, name, limit, ours <= theirs)
+    mine, other = used[0] / rounds, used[1] / rounds
+    yield Row("the same, processor time", mine, other, name, limit, mine <= other)
+
+
+def _paid(cli: Cli, engine: str, what: str) -> Row:
+    """Processor time that the server spends when a scrape comes every 15 seconds, the agent's own
+    round for its alerts included, beyond what it spends when nobody looks."""
+    pid, agent = pid_of(cli, _UNITS[engine]), pid_of(cli, "mng-agent")
+    os.kill(agent, signal.SIGSTOP)
+    before = _spent(pid)
+    time.sleep(_IDLE)
+    idle = (_spent(pid) - before) / _IDLE
+    os.kill(agent, signal.SIGCONT)
+    begun, before = time.monotonic(), _spent(pid)
+    for _ in range(_PACED[engine]):
+        fetch(url(cli, engine))
+        time.sleep(_PACE)
+    busy = (_spent(pid) - before) / (time.monotonic() - begun)
+    used = max(0.0, busy - idle) * _PACE
+    share = used / _PACE
+    return Row(
+        f"what {what} pays in 15 s for being watched",
+        used,
+        None,
+        f"{share:.2%} of a core",
+        "≤ 1 %",
+        share <= 0.01,
+    )
+
+
+def _spent(pid: int) -> float:
+    """Processor time in seconds of a server, of its children, and of those that have ended."""
+    ticks = 0
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    for one in (pid, *map(int, children)):
+        words = Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
+        # utime and stime; of the server itself also cutime and cstime
+        ticks += sum(map(int, words[11:15] if one == pid else words[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _cpu(pid: int) -> float:
+    """Processor time of a process in seconds, as clock_gettime(2) tells it of its clock."""
+    return time.clock_gettime((~pid << 3) | _CLOCK_OF_PROCESS)

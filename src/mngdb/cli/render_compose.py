@@ -1,0 +1,25 @@
+"""render compose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mngdb.cli.common import Options, common, say, say_json, tell
+
+
+@click.command()
+@click.option("--output", metavar="DIR", help="Folder to write. Default: the target's folder.")
+@common
+def compose(options: Options, output: str | None) -> None:
+    """Write a folder that `docker compose up -d` starts, also without mngdb. Holds secrets."""
+    from mngdb.ops.render_compose import render
+
+    options.target = options.target or "compose"
+    folder = render(options.context(), None if output is None else Path(output))
+    if options.json:
+        say_json({"folder": str(folder)})
+    else:
+        say(f"{folder} is written")
+        tell(f"next: cd {folder} && docker compose up -d")

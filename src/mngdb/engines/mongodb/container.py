@@ -1,0 +1,139 @@
+"""MongoDB in its official image."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mngdb.container import Container, read_secret, secret_path
+from mngdb.engines.mongodb import access as logins
+from mngdb.engines.mongodb import reconcile, render
+from mngdb.model import Asked
+from mngdb.secret import Secret
+from mngdb.spec.agent import MONITOR
+
+_GB = 1 << 30
+#: Stands for a secret in the commands that ready.js sends; it reads the file itself.
+_FILE = "secret file: "
+_READY = """\
+// Asks a question as the administrator. Where nobody has made the replica set and the logins yet (a
+// first start without mngdb), it makes them: the key file opens the account that members of a set
+// use among themselves. Written by mngdb.
+const fs = require('fs');
+const asked = ASKED;
+const read = (path) => {
+  const text = fs.readFileSync(path, 'utf8').trim();
+  if (!text) throw new Error(path + ': no secret');
+  return text;
+};
+const open = (user, secret, from, how) => {
+  const options = `authSource=${from}&authMechanism=${how}&directConnection=true`;
+  const login = `${user}:${encodeURIComponent(secret)}`;
+  return new Mongo(`mongodb://${login}@127.0.0.1:${asked.port}/?${options}`);
+};
+const fill = (value) => {
+  if (typeof value === 'string' && value.startsWith('SECRET'))
+    return read(value.slice('SECRET'.length));
+  if (Array.isArray(value)) return value.map(fill);
+  if (value && typeof value === 'object')
+    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, fill(v)]));
+  return value;
+};
+const primary = (connection) => {
+  for (let i = 0; i < 50; i++) {
+    if (connection.getDB('admin').hello().isWritablePrimary) return true;
+    sleep(100);
+  }
+  return false;
+};
+const admin = () => open('admin', read(asked.secret), 'admin', 'SCRAM-SHA-256');
+const make = () => {
+  const system = open('__system', read(asked.keyfile), 'local', 'SCRAM-SHA-256');
+  const db = system.getDB('admin');
+  if (!db.hello().setName) db.runCommand({replSetInitiate: fill(asked.set)});
+  if (!primary(system)) throw new Error('no primary');
+  if (db.getSiblingDB('admin').runCommand({usersInfo: 1}).users.length) return;
+  for (const [on, command] of asked.commands) db.getSiblingDB(on).runCommand(fill(command));
+};
+let connection;
+try {
+  connection = admin();
+} catch (error) {
+  make();
+  connection = admin();
+}
+if (!connection.getDB('admin').hello().isWritablePrimary) {
+  print('not primary');
+  quit(1);
+}
+"""
+
+
+def container(asked: Asked) -> Container:
+    """The container of one server. Pure."""
+    name = asked.instance.name
+    cache = float(render.settings(asked)["storage.wiredTiger.engineConfig.cacheSizeGB"])
+    spec = render.spec_of(asked)
+    everybody = [*([MONITOR] if asked.instance.monitored else []), *asked.instance.grants]
+    return Container(
+        # connections' stacks, sorts and aggregations are beside the cache; a health check's
+        # mongosh takes 150 MB of it
+        memory=int(cache * 1.5 * _GB) + _GB,
+        processes=spec.max_connections + 256,
+        health=read_secret(name, "admin")
+        + "HOME=/tmp exec mongosh --nodb --quiet --file /etc/mngdb/ready.js\n",
+        logins=("admin", *everybody),
+        files={"ready.js": _ready(asked)},
+        # the image declares a volume there, which nobody would ever remove
+        tmpfs=("/tmp", "/data/configdb"),  # noqa: S108 - the container's own
+        interval=10,
+        patience=120,
+    )
+
+
+def _ready(asked: Asked) -> str:
+    """The very commands that the first `up` would send, with files' names for secrets."""
+    name = asked.instance.name
+    commands = _Commands()
+    commands.command(
+        "createUser",
+        logins.ADMIN,
+        pwd=_FILE + secret_path(name, "admin"),
+        roles=["root"],
+        mechanisms=["SCRAM-SHA-256"],
+    )
+    files = {login: Secret(_FILE + secret_path(name, login)) for login in asked.secrets}
+    told = Asked(asked.stack, asked.instance, files, asked.site)
+    for step in reconcile.reconcile(told, reconcile.blank(told)).steps:
+        step.run(commands)
+    member = {"_id": 0, "host": logins.seeds(logins.managed(asked))}
+    text = json.dumps(
+        {
+            "port": asked.instance.spec.port,
+            "secret": secret_path(name, "admin"),
+            "keyfile": "/etc/mngdb/keyfile",
+            "set": {"_id": asked.stack, "members": [member]},
+            "commands": commands.found,
+        },
+        indent=1,
+    )
+    return _READY.replace("SECRET", _FILE).replace("ASKED", text, 1)
+
+
+class _Commands:
+    """Stands in for `client.Session` where steps only write."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, dict[str, Any]]] = []
+
+    def command(
+        self,
+        name: str,
+        value: Any = 1,
+        *,
+        on: str = "admin",
+        limit: float | None = None,
+        **more: Any,
+    ) -> None:
+        """Write a command down."""
+        self.found.append((on, {name: value, **more}))

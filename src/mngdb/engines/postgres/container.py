@@ -1,0 +1,123 @@
+"""PostgreSQL in its official image."""
+
+from __future__ import annotations
+
+import re
+from typing import cast
+
+from mngdb.container import SECRETS, Container, Exporter, Place, read_secret, secret_path
+from mngdb.engines.postgres import render
+from mngdb.model import Asked, Unit
+from mngdb.spec.agent import MONITOR
+from mngdb.spec.postgres import PostgresGrant
+
+PLACE = Place(
+    image="postgres",
+    tag="17-bookworm",
+    variant="-bookworm",
+    server="postgres",
+    data="/var/lib/postgresql/data",
+    run="/var/run/postgresql",
+)
+_EXPORTER = "quay.io/prometheuscommunity/postgres-exporter:v0.18.1"
+_EXPORTER_USER = 65534
+_MB = 1 << 20
+#: What the image's entrypoint says to initdb itself, or what does not fit a container.
+_NOT_FOR_IMAGE = ("--pgdata", "--username", "--no-sync", "--no-instructions", "--auth-host")
+#: Where the image looks for scripts of the first start.
+_FIRST = "/docker-entrypoint-initdb.d"
+
+
+def container(asked: Asked, unit: Unit, *, first: bool) -> Container:
+    """The container of one server. With `first`, the script that makes databases and logins at a
+    first start without mngdb is written too: it needs the driver, and it is another one each time
+    (verifiers are salted)."""
+    name = asked.instance.name
+    wanted = render.settings(asked)
+    buffers = _mb(wanted["shared_buffers"])
+    connections = int(wanted["max_connections"])
+    maintenance = 4 * _mb(wanted["maintenance_work_mem"])
+    initdb = [word for word in unit.prepare[1:] if not word.startswith(_NOT_FOR_IMAGE)]
+    return Container(
+        # shared memory, three autovacuum workers and an index build, sessions, and as much again
+        # as shared memory for the files' pages, which are given back under pressure
+        memory=(2 * buffers + maintenance + 10 * connections + 256) * _MB,
+        processes=connections + 128,
+        health=_health(asked),
+        environment={
+            "POSTGRES_USER": render.ADMIN,
+            "POSTGRES_DB": "postgres",
+            "POSTGRES_PASSWORD_FILE": secret_path(name, "admin"),
+            "POSTGRES_INITDB_ARGS": " ".join([*initdb, "--auth-host=scram-sha-256"]),
+            "PGDATA": PLACE.data,
+        },
+        first={"init_users_dbs.sql": _script(asked)} if first else {},
+        first_at=_FIRST,
+        tmpfs=("/tmp", PLACE.run),  # noqa: S108 - the container's own
+        shared=max(256 * _MB, buffers * _MB // 8),
+        patience=300,
+        rescue=_rescue(asked),
+        exporter=_exporter(asked) if asked.instance.monitored else None,
+    )
+
+
+def _mb(value: str) -> int:
+    """PostgreSQL's spelling of a size, in MB."""
+    match = re.fullmatch(r"(\d+)\s*(kB|MB|GB|TB)?", value)
+    if match is None:
+        return 128
+    factors = {"kB": 1 / 1024, "MB": 1, "GB": 1024, "TB": 1 << 20, None: 8 / 1024}
+    return max(1, int(int(match[1]) * factors[match[2]]))
+
+
+def _health(asked: Asked) -> str:
+    """The image's first server has no TCP, and pg_isready is content without a database."""
+    port = asked.instance.spec.port
+    grants = asked.instance.grants.values()
+    named = sorted({cast(PostgresGrant, grant).database for grant in grants} | {"postgres"})
+    names = ", ".join(render.quote(name) for name in named)
+    there = f"FROM pg_database WHERE datname IN ({names})"
+    query = f"SELECT 1 / (count(*) = {len(named)})::int {there}"
+    return (
+        read_secret(asked.instance.name, "admin")
+        + "export PGPASSWORD=$secret PGCONNECT_TIMEOUT=3\n"
+        + f"exec psql -XAtq -h 127.0.0.1 -p {port} -U {render.ADMIN} -d postgres -f - "
+        + f"<<'EOF'\n\\set ON_ERROR_STOP on\n{query};\nEOF\n"
+    )
+
+
+def _script(asked: Asked) -> str:
+    """The very statements that the first `up` would send, as psql takes them."""
+    from mngdb.engines.postgres import observe, reconcile
+    from mngdb.engines.postgres.script import Script
+
+    script = Script()
+    for step in reconcile.reconcile(asked, observe.blank(asked)).steps:
+        step.run(script)
+    return script.text()
+
+
+def _rescue(asked: Asked) -> tuple[tuple[str, ...], str]:
+    """The socket inside lets its owner in without a password, so a lost secret can be mended."""
+    from mngdb.engines.postgres import scram
+
+    verifier = scram.verifier(asked.secrets["admin"])
+    port = str(asked.instance.spec.port)
+    psql = ("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", PLACE.run, "-p", port)
+    argv = (*psql, "-U", render.ADMIN, "-d", "postgres", "-f", "-")
+    return argv, f"ALTER ROLE {render.ADMIN} PASSWORD {render.quote(verifier)};\n"
+
+
+def _exporter(asked: Asked) -> Exporter:
+    unit, port = asked.instance.unit, asked.instance.spec.port
+    return Exporter(
+        image=_EXPORTER,
+        port=9187,
+        user=_EXPORTER_USER,
+        environment={
+            "DATA_SOURCE_URI": f"{asked.host}:{port}/postgres?sslmode=disable",
+            "DATA_SOURCE_USER": MONITOR,
+            "DATA_SOURCE_PASS_FILE": f"{SECRETS}/{unit}-exporter",
+        },
+        secret=asked.secrets[MONITOR],
+    )

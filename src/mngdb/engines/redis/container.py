@@ -1,0 +1,60 @@
+"""Redis in its official image."""
+
+from __future__ import annotations
+
+import json
+
+from mngdb.container import SECRETS, Container, Exporter, Place, read_secret
+from mngdb.engines.redis import acl, render
+from mngdb.model import Asked
+from mngdb.secret import Secret
+from mngdb.spec.agent import MONITOR
+
+PLACE = Place(
+    image="redis",
+    tag="8.4.0-bookworm",
+    variant="-bookworm",
+    server="redis-server",
+    data="/data",
+    run="/tmp",  # noqa: S108 - the container's own
+)
+_EXPORTER = "oliver006/redis_exporter:v1.80.1"
+_EXPORTER_USER = 59000
+#: Beside the data there are buffers of clients and of the log, and during a snapshot or a rewrite
+#: of the log the pages that apps write meanwhile stand twice.
+_HEAD_ROOM = 1.5
+_LEAST_ROOM = 128 << 20
+
+
+def container(asked: Asked) -> Container:
+    """The container of one server. Pure."""
+    spec = render.spec_of(asked)
+    limit = int(render.settings(asked)["maxmemory"])
+    login = f"redis-cli -e --no-auth-warning -h 127.0.0.1 -p {spec.port} --user {acl.ADMIN}"
+    return Container(
+        memory=max(int(limit * _HEAD_ROOM), limit + _LEAST_ROOM),
+        processes=128,
+        # PING alone answers while nothing can be read, and redis-cli ends well on most errors
+        health=read_secret(asked.instance.name, "admin")
+        + f"REDISCLI_AUTH=$secret exec {login} dbsize\n",
+        exporter=_exporter(asked) if asked.instance.monitored else None,
+    )
+
+
+def _exporter(asked: Asked) -> Exporter:
+    unit, secret = asked.instance.unit, asked.secrets[MONITOR]
+    address = f"redis://{asked.host}:{asked.instance.spec.port}"
+    passwords = {address.replace("//", f"//{MONITOR}@"): secret.reveal()}
+    return Exporter(
+        image=_EXPORTER,
+        port=9121,
+        user=_EXPORTER_USER,
+        environment={
+            "REDIS_ADDR": address,
+            "REDIS_USER": MONITOR,
+            "REDIS_PASSWORD_FILE": f"{SECRETS}/{unit}-exporter",
+            # the names of clients are nobody's metrics
+            "REDIS_EXPORTER_SET_CLIENT_NAME": "false",
+        },
+        secret=Secret(json.dumps(passwords)),
+    )

@@ -1,0 +1,38 @@
+"""`render compose`: the folder of the target `compose`, without asking a Docker engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mngdb.errors import UsageError
+from mngdb.ops import audit
+from mngdb.ops.context import Context
+from mngdb.ops.up import secret_step
+from mngdb.targets.compose import page_certificate
+from mngdb.targets.compose.folder import Folder
+from mngdb.targets.local.layout import prepare_state
+from mngdb.targets.local.lock import lock
+
+
+def render(context: Context, output: Path | None) -> Path:
+    """Write the folder, making secrets that are missing. Returns where. Raises UsageError."""
+    host = context.compose
+    here = [i for i in context.stack.instances.values() if i.target.compose is not None]
+    if not here:
+        raise UsageError("no instance has the target compose", "add --target compose")
+    folder = host.folder if output is None else Folder(output.resolve())
+    if folder.root.exists() and not folder.root.is_dir():
+        raise UsageError(f"{folder.root} is no folder", "name a folder with --output")
+    context.missing_secrets()
+    prepare_state(context.stack.state)
+    with lock(context.stack.state / "lock", "render compose"):
+        for name in context.missing_secrets():
+            step = secret_step(context, name)
+            step.run(context)
+            audit.note(context.stack.state, "render compose", step)
+        page_certificate.ensure(context.stack)
+        host.expect({instance.name: context.asked(instance) for instance in here})
+        assert host.wanted is not None  # noqa: S101 - just made
+        host.wanted.write(folder, {instance.name for instance in here})
+        host.wanted.write_units(folder)
+    return folder.root

@@ -1,0 +1,74 @@
+"""What the file says of the target `compose`: containers of a Docker engine."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from mngdb.spec.strict import Model
+
+_IMAGE = r"[a-z0-9][a-z0-9._/:-]{0,199}:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(@sha256:[0-9a-f]{64})?"
+_PROJECT = r"[a-z0-9][a-z0-9_-]{0,62}"
+
+
+def _image(value: str) -> str:
+    if not re.fullmatch(_IMAGE, value) or value.partition("@")[0].endswith(":latest"):
+        raise ValueError(f"{value[:60]!r} is no pinned image; write NAME:VERSION, not latest")
+    return value
+
+
+def _project(value: str) -> str:
+    if not re.fullmatch(_PROJECT, value):
+        raise ValueError(f"{value[:60]!r} is no project's name; use a-z, 0-9, - and _")
+    return value
+
+
+def _published(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    try:
+        loopback = ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        raise ValueError(f"{value[:60]!r} is no ADDRESS:PORT; write 127.0.0.1:5432") from None
+    if not (port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(f"{value[:60]!r} is no ADDRESS:PORT; write 127.0.0.1:5432")
+    if not loopback:
+        raise ValueError(f"{value[:60]!r} opens the server to a network; publish on 127.0.0.1")
+    return value
+
+
+Image = Annotated[str, AfterValidator(_image)]
+
+
+class Images(Model):
+    """Images other than the official ones, with a version's tag and, better, a digest."""
+
+    postgres: Image | None = None
+    """Instead of `postgres:17-bookworm`."""
+    redis: Image | None = None
+    """Instead of `redis:8.4.0-bookworm`."""
+    mongodb: Image | None = None
+    """Instead of `mongo:8.0`."""
+    redis_exporter: Image | None = None
+    """Instead of `oliver006/redis_exporter`."""
+    postgres_exporter: Image | None = None
+    """Instead of `quay.io/prometheuscommunity/postgres-exporter`."""
+
+
+class Compose(Model):
+    """Containers of a Docker engine, as a Compose project in a folder of its own."""
+
+    folder: str = "compose"
+    """Folder that is rendered: `docker compose up -d` works in it too, without mngdb."""
+    project: Annotated[str, AfterValidator(_project)] | None = None
+    """Name of the Compose project. Default: the stack's name."""
+    docker_host: str | None = None
+    """The Docker engine, as DOCKER_HOST says it. Default: what `docker` itself takes. The folder
+    has to be on that engine's machine."""
+    images: Images = Field(default_factory=Images)
+    """Images other than the official ones."""
+    publish: dict[str, Annotated[str, AfterValidator(_published)]] = Field(default_factory=dict)
+    """Instance to ADDRESS:PORT of the Docker engine's machine, loopback only. Default: nothing is
+    published; mngdb itself needs no port."""

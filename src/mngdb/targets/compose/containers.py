@@ -1,0 +1,298 @@
+"""The containers and volumes of one Compose project, as the engine has them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mngdb import disk
+from mngdb.errors import MngdbError, StepError
+from mngdb.host import Note
+from mngdb.model import Action
+from mngdb.run import last_line
+from mngdb.spec.compose import Compose
+from mngdb.targets.compose.docker import PULL_TIMEOUT, Docker
+from mngdb.targets.compose.services import STOP_TIMEOUT
+from mngdb.targets.local.logs import cause
+
+#: Both versions of control groups; what a server has in memory, without the files' pages.
+_MEMORY = "cat /sys/fs/cgroup/memory.stat /sys/fs/cgroup/memory/memory.stat 2>/dev/null"
+_COUNTED = {"anon", "shmem", "total_rss", "total_shmem"}
+_LOG_LINES = 200
+#: Seconds that a container without data may take to stop.
+_SOON = 10
+
+
+@dataclass(frozen=True)
+class RunningContainer:
+    """A container that runs."""
+
+    docker: Docker
+    name: str
+    started: datetime
+
+    def memory(self) -> int | None:
+        """Bytes of processes and shared memory; None where the container does not say."""
+        done = self.docker.ask("exec", self.name, "sh", "-c", _MEMORY, check=False)
+        words = [line.split() for line in done.stdout.splitlines()]
+        sizes = [int(two[1]) for two in words if len(two) == 2 and two[0] in _COUNTED]
+        return sum(sizes) if sizes else None
+
+    def uptime(self) -> float:
+        """Seconds since it started, by this machine's clock."""
+        return max(0.0, (datetime.now(UTC) - self.started).total_seconds())
+
+
+def left(state: Path) -> Compose | None:
+    """Where an earlier command has put the project; None: there was none. Raises MngdbError."""
+    path = state / "compose" / "project.json"
+    try:
+        return Compose.model_validate_json(path.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise MngdbError(f"{path} is damaged", "write 'target: compose' into the file") from None
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A container that we started: how often the engine had started it again by then."""
+
+    restarts: int
+
+
+@dataclass(frozen=True)
+class Project:
+    """One Compose project. `root` is its folder, `state` mngdb's own beside the stack's file."""
+
+    docker: Docker
+    name: str
+    stack: str
+    root: Path
+    state: Path
+
+    # --- looking
+
+    def container(self, name: str) -> dict[str, Any] | None:
+        """A container as the engine tells it. Raises MngdbError for one that is not ours."""
+        found = self.docker.inspect("container", name)
+        if found is None:
+            return None
+        labels = found["Config"]["Labels"] or {}
+        folder = labels.get("com.docker.compose.project.working_dir")
+        if labels.get("com.docker.compose.project") != self.name or folder != str(self.root):
+            whose = f"the Compose project in {folder}" if folder else "somebody else"
+            raise MngdbError(
+                f"the name {name} is taken by a container of {whose}",
+                "give the stack another name, or remove that container",
+            )
+        return found
+
+    def running(self, name: str) -> RunningContainer | None:
+        """A container, if it runs and does not end again and again."""
+        found = self.container(name)
+        if found is None or not found["State"]["Running"] or found["State"]["Restarting"]:
+            return None
+        # nine digits after the point are too many for Python
+        started = re.sub(r"(\.\d{6})\d*", r"\1", found["State"]["StartedAt"])
+        return RunningContainer(self.docker, name, datetime.fromisoformat(started))
+
+    def volume(self, unit: str) -> bool:
+        """Whether a unit's volume is there."""
+        return self.docker.inspect("volume", f"{unit}-data") is not None
+
+    def units(self) -> list[Note]:
+        """Every unit whose volume is there."""
+        found = []
+        for one in self.docker.listed("volume", f"mngdb.stack={self.stack}"):
+            labels = one["Labels"]
+            if labels.get("com.docker.compose.project") == self.name and "mngdb.unit" in labels:
+                names = (labels[f"mngdb.{key}"] for key in ("unit", "instance", "engine"))
+                found.append(Note(*names))
+        return found
+
+    def services(self) -> set[str]:
+        """The names of every container of the project."""
+        found = self.docker.listed("container", f"com.docker.compose.project={self.name}")
+        return {one["Name"].removeprefix("/") for one in found}
+
+    def log(self, unit: str, count: int) -> list[str]:
+        """The last lines that a container said."""
+        if count == 0 or self.container(unit) is None:
+            return []
+        done = self.docker.ask("logs", "--tail", str(count), unit)
+        return [*done.stdout.splitlines(), *done.stderr.splitlines()][-count:]
+
+    def follow(self, unit: str) -> Iterator[str]:
+        """What a container says, as it comes."""
+        with subprocess.Popen(
+            ["docker", "logs", "--follow", "--tail", "0", unit],  # noqa: S607 - as `ask`
+            env=self.docker.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+            try:
+                assert process.stdout is not None  # noqa: S101 - asked for
+                for line in process.stdout:
+                    yield line.rstrip("\n")
+            finally:
+                process.terminate()
+
+    # --- changing
+
+    def up(self, service: str) -> Ran:
+        """Start a service, its container made anew where it is not as described."""
+        with self._alone():
+            self._compose(
+                *("up", "--detach", "--no-deps", "--quiet-pull", "--no-build"),
+                *("--timeout", str(STOP_TIMEOUT), service),
+                timeout=PULL_TIMEOUT,
+            )
+        found = self.container(service)
+        return Ran(found["RestartCount"] if found else 0)
+
+    def restart(self, service: str) -> None:
+        """Start a service that holds no data again, so that it reads its files."""
+        self._compose("restart", "--no-deps", "--timeout", str(_SOON), service)
+
+    def check(self, name: str, ran: Ran, hint: str) -> None:
+        """Raise StepError with the log's last words if a container that we started has ended."""
+        found = self.container(name)
+        if found is None:
+            raise StepError(f"{name} was removed while it started", hint)
+        state = found["State"]
+        if state["Running"] and not state["Restarting"] and found["RestartCount"] <= ran.restarts:
+            return
+        said = cause("\n".join(self.log(name, _LOG_LINES)))
+        if state.get("OOMKilled"):
+            said = f"it took more than its memory limit; {said}"
+        # what cannot start is not tried for ever
+        self.docker.ask("stop", "--time", str(STOP_TIMEOUT), name, timeout=STOP_TIMEOUT + 30)
+        raise StepError(
+            f"{name} ended while it started (exit code {state['ExitCode']}): {said}", hint
+        )
+
+    def stop(self, name: str) -> bool:
+        """Stop a container. False if it did not run."""
+        found = self.container(name)
+        if found is None or not (found["State"]["Running"] or found["State"]["Restarting"]):
+            return False
+        self.docker.ask("stop", "--time", str(STOP_TIMEOUT), name, timeout=STOP_TIMEOUT + 30)
+        return True
+
+    def ender(self, name: str) -> Callable[[Any], None]:
+        """Removes a container that holds no data."""
+
+        def run(_: Any) -> None:
+            self.forget(name)
+            self.docker.ask("rm", "--force", name)
+
+        return run
+
+    def down(self) -> None:
+        """Remove the project's containers and networks."""
+        self._compose("down", "--remove-orphans", "--timeout", str(STOP_TIMEOUT))
+
+    def remove(self) -> None:
+        """Remove the project's containers, networks and volumes."""
+        self.down()
+        for one in self.docker.listed("volume", f"com.docker.compose.project={self.name}"):
+            self.docker.ask("volume", "rm", one["Name"])
+
+    def once(
+        self, image: str, user: int, argv: Sequence[str], options: Sequence[str]
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program of an image, in a container that is gone afterwards."""
+        safe = ("--network", "none", "--read-only", "--cap-drop", "ALL", "--user", f"{user}:{user}")
+        return self.docker.ask(
+            *("run", "--rm", "--quiet", *safe, *options, "--entrypoint", argv[0], image),
+            *argv[1:],
+            check=False,
+            timeout=PULL_TIMEOUT,
+        )
+
+    def inside(self, name: str, argv: Sequence[str], text: str) -> None:
+        """Run a command in a container with an input. Raises StepError with its last words."""
+        done = self.docker.ask("exec", "--interactive", name, *argv, stdin=text, check=False)
+        if done.returncode != 0:
+            raise StepError(f"{name}: {argv[0]}: {last_line(done.stderr or done.stdout)}")
+
+    def _compose(self, *words: str, timeout: float = STOP_TIMEOUT + 60.0) -> None:
+        file = self.root / "docker-compose.yml"
+        named = ("--file", str(file)) if file.exists() else ()
+        where = ("--project-name", self.name, "--project-directory", str(self.root))
+        self.docker.ask("compose", *where, *named, *words, timeout=timeout)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two Composes at a time would make a network twice."""
+        with (disk.folder(self.state / "compose") / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    # --- what an earlier command left here
+
+    def remember(self, spec: Compose) -> None:
+        """Keep where the stack's project is, also when its file no longer says so."""
+        note = json.dumps(
+            {"folder": str(self.root), "project": self.name, "docker_host": spec.docker_host}
+        )
+        path = disk.folder(self.state / "compose") / "project.json"
+        if not path.exists() or path.read_text() != note:
+            disk.write(path, note)
+
+    def applied(self, name: str) -> str | None:
+        """The digest of what a container is known to have read."""
+        try:
+            return (self.state / "compose" / f"{name}.applied").read_text()
+        except FileNotFoundError:
+            return None
+
+    def apply(self, name: str, digest: str) -> None:
+        """Note what a container has read."""
+        path = disk.folder(self.state / "compose") / f"{name}.applied"
+        disk.write(path, digest, durable=False)
+
+    def forget(self, name: str) -> None:
+        """A container that is starting has not read anything yet."""
+        (self.state / "compose" / f"{name}.applied").unlink(missing_ok=True)
+
+    def read_since(self, name: str, files: Sequence[Path]) -> bool:
+        """Whether a running container started after files were written."""
+        found = self.running(name)
+        return found is not None and all(
+            file.exists() and file.stat().st_mtime < found.started.timestamp() for file in files
+        )
+
+    @staticmethod
+    def definition(found: Mapping[str, Any]) -> str | None:
+        """The digest of what a container was made from."""
+        label: str | None = (found["Config"]["Labels"] or {}).get("mngdb.definition")
+        return label
+
+    def due(
+        self, name: str, definition: str, digest: str, files: Sequence[Path]
+    ) -> tuple[Action, str] | None:
+        """What a service that is no unit needs, and why; None: it runs as it should. `definition`
+        and `digest` are of what it is made from and of what it reads, `files` are what it reads."""
+        found = self.container(name)
+        if found is None:
+            return "create", "its container"
+        if self.running(name) is None:
+            return "start", "its container"
+        if self.definition(found) != definition:
+            return "restart", "its container is made anew: it is not as described"
+        if self.applied(name) == digest or self.read_since(name, files):
+            return None
+        return "restart", "its files are others"

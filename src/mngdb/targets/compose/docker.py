@@ -1,0 +1,131 @@
+"""The one door to `docker`: its answers as data, its complaints as sentences."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mngdb.errors import MngdbError, StepError, UnobservableError, UsageError
+from mngdb.run import last_line, run
+
+_TIMEOUT = 60.0
+#: Seconds for what may have to fetch images.
+PULL_TIMEOUT = 1800.0
+#: Versions before it do not know what the rendered file says.
+_COMPOSE = (2, 20)
+
+_CAUSES: tuple[tuple[str, type[MngdbError], str, str], ...] = (
+    (
+        r"permission denied while trying to connect|dial unix \S+: connect: permission denied",
+        UnobservableError,
+        "the Docker engine refuses this account ({where})",
+        "run mngdb as root or as a member of the group docker",
+    ),
+    (
+        r"Cannot connect to the Docker daemon|no such file or directory.*docker.sock|"
+        r"error during connect|failed to connect to the docker API|connection refused",
+        UnobservableError,
+        "no Docker engine answers ({where})",
+        "start it (systemctl start docker), or name another: DOCKER_HOST or docker_host",
+    ),
+    (
+        r"client version \S+ is too (old|new)",
+        UsageError,
+        "the docker client and the engine do not understand each other ({where})",
+        "bring both to the same version",
+    ),
+    (
+        r"unknown command: docker compose|'compose' is not a docker command|"
+        r"unknown (shorthand )?flag: '?-{0,2}(p|f|short)\b",
+        UsageError,
+        "docker has no Compose here ({where})",
+        "install the plugin: docker-compose-plugin, or Debian's docker-compose 2",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Docker:
+    """The `docker` command, led to one engine."""
+
+    host: str | None = None
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of `docker`."""
+        more = {"COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "plain"}
+        return {**self.environ, **more, **({"DOCKER_HOST": self.host} if self.host else {})}
+
+    def ask(
+        self,
+        *words: str,
+        stdin: str | None = None,
+        timeout: float = _TIMEOUT,
+        check: bool = True,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `docker WORDS`. Raises UnobservableError when no engine answers, UsageError without
+        docker or Compose, and with `check` StepError when it fails otherwise."""
+        try:
+            done = run(["docker", *words], timeout=timeout, env=self.env, stdin=stdin, check=False)
+        except MngdbError as error:
+            if "program not found" not in error.message:
+                raise
+            raise UsageError(
+                "docker is not installed here", "install Docker, or use target: local"
+            ) from None
+        if done.returncode != 0:
+            where = self.env.get("DOCKER_HOST", "the default engine")
+            for pattern, kind, sentence, hint in _CAUSES:
+                if re.search(pattern, done.stderr):
+                    raise kind(sentence.format(where=where), hint)
+            if check:
+                raise StepError(f"docker {words[0]}: {_said(done.stderr or done.stdout)}")
+        return done
+
+    def inspect(self, kind: str, name: str) -> dict[str, Any] | None:
+        """What the engine knows of a container, volume or image; None: there is none."""
+        done = self.ask("inspect", "--type", kind, name, check=False)
+        if done.returncode != 0:
+            if re.search(r"no such|not found", done.stderr, re.IGNORECASE):
+                return None
+            raise UnobservableError(f"docker inspect {name}: {_said(done.stderr)}")
+        found: list[dict[str, Any]] = json.loads(done.stdout)
+        return found[0] if found else None
+
+    def listed(self, kind: str, label: str) -> list[dict[str, Any]]:
+        """Containers or volumes that carry a label, as `inspect` tells them."""
+        every = ("--all",) if kind == "container" else ()
+        names = self.ask(kind, "ls", *every, "--quiet", "--filter", f"label={label}").stdout.split()
+        if not names:
+            return []
+        done = self.ask("inspect", "--type", kind, *names, check=False)
+        # one that went away meanwhile is told on the other channel
+        found: list[dict[str, Any]] = json.loads(done.stdout or "[]")
+        return found
+
+    def need_compose(self) -> None:
+        """Raises UsageError without a Compose that is new enough, UnobservableError without an
+        engine."""
+        said = self.ask("compose", "version", "--short").stdout.strip().removeprefix("v")
+        found = tuple(int(part) for part in re.findall(r"\d+", said)[:2])
+        if found < _COMPOSE:
+            wanted = ".".join(map(str, _COMPOSE))
+            raise UsageError(f"Compose is {said}; mngdb needs {wanted} or newer", "update it")
+        self.ask("version", "--format", "{{.Server.Version}}")
+
+
+def _said(text: str) -> str:
+    """The line that tells the cause, without Compose's progress."""
+    lines = [line for line in text.splitlines() if re.search(r"rror|denied|invalid", line)]
+    return last_line(re.sub(r'^.*level=\w+ msg="?', "", "\n".join(lines) or text))
+
+
+def secrets_of(words: Sequence[str]) -> list[str]:
+    """Options that hand variables of our environment on, by name alone."""
+    return [part for word in words for part in ("--env", word)]

@@ -1,0 +1,95 @@
+"""docker-compose.yml and the folder's README, from the parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from mngdb.targets.compose.part import Part
+from mngdb.targets.compose.services import labelled
+
+_HEAD = """\
+# {stack}: written by mngdb from mngdb.yaml. `docker compose up -d` here starts it, also without
+# mngdb; `mngdb up` beside mngdb.yaml writes this file anew and brings the running servers along.
+"""
+
+_README = """\
+# {stack}
+
+Written by mngdb. To start it, here:
+
+```sh
+docker compose up -d
+docker compose ps
+```
+
+Databases, logins and rights are made at the first start. Later changes are `mngdb up`'s, which
+reaches the containers through `docker exec` and needs no published port.
+
+| | |
+|---|---|
+| Redis' prompt | `docker exec -it {redis} redis-cli --user admin --askpass` |
+| does Redis live | `docker exec -it {redis} redis-cli -a "$(cat secrets/redis_password)" ping` |
+| PostgreSQL's prompt | `docker exec -it {postgres} psql -U postgres` |
+| logs | `docker compose logs -f` |
+| stop, keep the data | `docker compose down` |
+
+An app joins the network `{stack}-db` and uses the service's name as the host; Prometheus joins
+`{stack}-metrics`. From any other network nothing is reachable:
+
+```yaml
+services:
+  grafana:
+    networks: [db]
+networks:
+  db: {{name: {stack}-db, external: true}}
+```
+
+`secrets/` holds a password a file. Each is readable by the container that mounts it and by root
+alone (mode 0400, owner the container's account). Where root did not write this folder, the files
+are readable by all below a folder that only you can enter: keep it 0700 when you copy it.
+"""
+
+
+def compose(project: str, stack: str, whole: Part) -> str:
+    """docker-compose.yml."""
+    document: dict[str, Any] = {
+        "name": project,
+        "services": labelled(whole.services),
+        "networks": dict(whole.networks),
+        "volumes": dict(whole.volumes),
+        "secrets": {name: {"file": f"./secrets/{name}"} for name in whole.secrets},
+    }
+    text = yaml.dump(
+        {key: value for key, value in document.items() if value},
+        Dumper=_Dumper,
+        sort_keys=False,
+        width=100,
+        allow_unicode=True,
+    )
+    return _HEAD.format(stack=stack) + text
+
+
+def readme(stack: str, units: dict[str, str]) -> str:
+    """README.md; `units` is engine to its first unit."""
+    return _README.format(
+        stack=stack,
+        redis=units.get("redis", f"{stack}-redis"),
+        postgres=units.get("postgres", f"{stack}-pg"),
+    )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines as blocks, nothing by reference: for people to read."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in value else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _text)

@@ -1,0 +1,109 @@
+"""The rendered folder: what is in it, who may read it, and how it is written.
+
+compose/              0700
+  docker-compose.yml README.md .gitignore
+  secrets/            0700: one file a secret, plain; each readable by its container alone
+  conf/UNIT/          mounted at /etc/mngdb: files of ours that a running server can read again
+  init/UNIT/          what the image reads at a first start
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mngdb import disk
+from mngdb.run import Account
+
+_IGNORE = "# passwords, and hashes of passwords\nsecrets/\nconf/\ninit/\n"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The rendered folder at `root`. Containers' accounts read files as their owner where we are
+    root. Elsewhere the files are readable by all, below folders that only we can pass: a mounted
+    file is reached without passing them."""
+
+    root: Path
+
+    def conf(self, unit: str) -> Path:
+        """The folder of a unit's files."""
+        return self.root / "conf" / unit
+
+    def prepare(self) -> None:
+        """Make the folder and those that keep others out."""
+        for path in (self.root, self.root / "secrets", self.root / "conf", self.root / "init"):
+            disk.folder(path)
+        self.public(".gitignore", _IGNORE)
+
+    def public(self, name: str, content: str) -> bool:
+        """Write a file that holds no secret. Whether it was another one before."""
+        path = self.root / name
+        if _read(path) == content:
+            return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.write(path, content, mode=0o644, durable=False)
+        return True
+
+    def mounted(self, path: Path, files: Mapping[str, str], uid: int) -> None:
+        """Write the files of a folder that a container's account `uid` reads."""
+        disk.folder(path, mode=0o755)
+        for name, content in files.items():
+            if _read(path / name) != content or not _readable(path / name, uid):
+                mode, owner = _for(uid)
+                disk.write(path / name, content, mode=mode, owner=owner, durable=False)
+
+    def secret(self, name: str, content: str, uid: int) -> None:
+        """Write a secret. One that is mounted already keeps its place on the disk: a container
+        holds on to that, not to the name."""
+        path = self.root / "secrets" / name
+        mode, owner = _for(uid)
+        if not path.is_file() or path.is_symlink():
+            disk.write(path, content, mode=mode, owner=owner)
+        elif _read(path) != content or not _readable(path, uid):
+            handle = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                if owner is not None:
+                    os.fchown(handle, owner.uid, owner.gid)
+                os.fchmod(handle, mode)
+                os.pwrite(handle, content.encode(), 0)
+                os.ftruncate(handle, len(content.encode()))
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+    def remove(self) -> None:
+        """Remove what we wrote; what somebody else put there stays."""
+        for name in ("secrets", "conf", "init", "web"):
+            shutil.rmtree(self.root / name, ignore_errors=not (self.root / name).exists())
+        for name in ("docker-compose.yml", "README.md", ".gitignore"):
+            (self.root / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.root.rmdir()
+
+    def read(self, path: Path) -> str | None:
+        """A file's content; None: there is none."""
+        return _read(path)
+
+
+def _for(uid: int) -> tuple[int, Account | None]:
+    if os.geteuid() == 0:
+        return 0o400, Account(str(uid), uid, uid)
+    return 0o444, None
+
+
+def _readable(path: Path, uid: int) -> bool:
+    mode, owner = _for(uid)
+    found = path.stat()
+    return found.st_mode & 0o777 == mode and (owner is None or found.st_uid == uid)
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(errors="surrogateescape")
+    except (FileNotFoundError, NotADirectoryError):
+        return None

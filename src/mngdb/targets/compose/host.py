@@ -1,0 +1,346 @@
+"""A Docker engine as a place for units: containers of a Compose project, kept in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from mngdb.container import CONF
+from mngdb.errors import MngdbError, UsageError
+from mngdb.host import Note, State
+from mngdb.model import (
+    Asked,
+    Engine,
+    File,
+    Program,
+    Remark,
+    ShellCommand,
+    Site,
+    Step,
+    Unit,
+    socket_file,
+)
+from mngdb.secret import Secret
+from mngdb.spec.base import EngineName
+from mngdb.spec.compose import Compose
+from mngdb.spec.stack import Instance, Stack
+from mngdb.targets.compose import page_certificate, services, web
+from mngdb.targets.compose.containers import Project, Ran, RunningContainer, left
+from mngdb.targets.compose.docker import Docker, secrets_of
+from mngdb.targets.compose.folder import Folder
+from mngdb.targets.compose.rendering import Rendering, render
+from mngdb.targets.compose.tunnel import Tunnel
+from mngdb.targets.local import machine
+from mngdb.targets.local.verify import judge
+
+
+@dataclass
+class ComposeHost:
+    """The target `compose` for one stack."""
+
+    stack: Stack
+    spec: Compose
+    engine: Callable[[EngineName], Engine]
+    project: Project
+    folder: Folder
+    page_secret: Callable[[str], Secret]
+    """The vault's name of a page's secret to it."""
+    token: str = field(default_factory=lambda: secrets.token_hex(6))
+    wanted: Rendering | None = None
+    described: str = ""
+    """docker-compose.yml as an earlier command left it."""
+    _tunnels: dict[str, tuple[Tunnel, int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        stack: Stack,
+        engine: Callable[[EngineName], Engine],
+        environ: Mapping[str, str],
+        page_secret: Callable[[str], Secret],
+    ) -> ComposeHost:
+        """The Docker engine of a stack. Nothing is asked yet."""
+        # an instance that moved elsewhere left its container where the file said before
+        spec = stack.source.target.compose or left(stack.state) or Compose()
+        root = (stack.folder / Path(spec.folder).expanduser()).resolve()
+        docker = Docker(spec.docker_host, environ)
+        project = Project(docker, spec.project or stack.name, stack.name, root, stack.state)
+        return cls(stack, spec, engine, project, Folder(root), page_secret)
+
+    # --- what is wanted
+
+    def image(self, instance: Instance) -> str:
+        """The image of an instance."""
+        place = self.engine(instance.engine).place
+        return services.image(self.spec, instance.engine, place, instance.spec.version)
+
+    def site(self, instance: Instance, *, find: bool = True) -> Site:
+        """The instance's place, as its container sees it. No engine is asked."""
+        place, source = self.engine(instance.engine).place, self.image(instance)
+        tag = re.search(r":v?(\d+(?:\.\d+)*)", source)
+        version = tag[1] if tag else instance.spec.version
+        if version is None:
+            raise UsageError(
+                f"{instance.name}: the image {source} does not say its version",
+                f"write it: {instance.name}: {{version: …}}",
+            )
+        return Site(
+            data=place.data,
+            conf=CONF,
+            run=place.run,
+            log="",
+            memory=machine.memory(),
+            program=Program(place.server, "", version, source=source),
+            owners=("postgres",),
+            host=instance.unit,
+            listen=("0.0.0.0",),  # noqa: S104 - of the container's own networks
+            tunnel=str(self._way(instance.unit)),
+        )
+
+    def fit(self, unit: Unit, asked: Asked) -> Unit:
+        """The unit with the files that its container reads beside the server's."""
+        container = self.engine(unit.engine).container(asked, unit)
+        more = {"health.sh": container.health, **container.files}
+        return replace(
+            unit, files=(*unit.files, *(File(name, text) for name, text in more.items()))
+        )
+
+    def expect(self, asked: Mapping[str, Asked]) -> None:
+        """Take note of all that shall live here."""
+        self.described = self.folder.read(self.folder.root / "docker-compose.yml") or ""
+        pages = web.part(self.stack, asked, self.engine, self.page_secret)
+        self.wanted = render(self.stack, self.spec, asked, self.engine, self.image, self.fit, pages)
+
+    # --- reaching
+
+    def _way(self, unit: str) -> Path:
+        return Path(tempfile.gettempdir()) / f"mngdb-{self.token}-{unit}"
+
+    @contextmanager
+    def reach(self, instance: Instance) -> Iterator[None]:
+        """Connections to the socket become `docker exec`s into the container."""
+        unit = instance.unit
+        tunnel, users = self._tunnels.get(unit, (None, 0))
+        if tunnel is None:
+            name = socket_file(instance.engine, instance.spec.port)
+            path = self._way(unit) / name
+            tunnel = Tunnel(self.project.docker, unit, instance.spec.port, path)
+            tunnel.open()
+        self._tunnels[unit] = (tunnel, users + 1)
+        try:
+            yield
+        finally:
+            tunnel, users = self._tunnels.pop(unit)
+            if users > 1:
+                self._tunnels[unit] = (tunnel, users - 1)
+            else:
+                tunnel.close()
+
+    def enter(self, unit: str, command: ShellCommand, *, terminal: bool) -> list[str]:
+        """The command line of the interactive client inside the container."""
+        program, arguments = command.programs[0]
+        flags = ["--interactive", *(["--tty"] if terminal else [])]
+        names = secrets_of(list(command.env))
+        return ["docker", "exec", *flags, *names, unit, Path(program).name, *arguments]
+
+    # --- what there is
+
+    def process(self, unit: str) -> RunningContainer | None:
+        """The unit's container, if it runs."""
+        return self.project.running(unit)
+
+    def state(self, unit: str) -> State:
+        """What there is of a unit."""
+        found = self.project.container(unit)
+        if found is not None and self.project.running(unit) is not None:
+            return "running"
+        return "stopped" if self.project.volume(unit) else "absent"
+
+    def units(self) -> list[Note]:
+        """Every unit whose volume is there."""
+        return self.project.units()
+
+    def place(self, unit: str) -> str:
+        """The volume."""
+        return f"the volume {unit}-data"
+
+    def remarks(self) -> list[Remark]:
+        """Where Compose finds its files."""
+        where = self.folder.root
+        return [Remark("", f"the containers are described in {where}", f"cd {where}")]
+
+    def stale_files(self, unit: Unit) -> list[str]:
+        """The unit's files that the server is not known to have read as they should be."""
+        conf = self.folder.conf(unit.name)
+        differing = [f.name for f in unit.files if self.folder.read(conf / f.name) != f.content]
+        if differing or self.project.applied(unit.name) == _digest(unit):
+            return differing
+        # `docker compose up` and `restart` tell us nothing, but when they were
+        if self.project.read_since(unit.name, [conf / file.name for file in unit.files]):
+            return []
+        return [file.name for file in unit.files]
+
+    def renewal(self, unit: Unit, instance: Instance) -> list[str]:
+        """What its container is made of, where that is not as asked for."""
+        found = self.project.container(unit.name)
+        if self.wanted is None or found is None:
+            return []
+        service = self.wanted.whole.services[unit.name]
+        if self.project.definition(found) == services.definition(service):
+            return []
+        return [f"its container is made anew: {self.wanted.differences(self.described, unit.name)}"]
+
+    def preflight(self, unit: Unit, instance: Instance) -> None:
+        """What would keep a unit from starting. Raises MngdbError."""
+        self.project.docker.need_compose()
+        self.project.container(unit.name)  # raises for one that is not ours
+        self.verify(unit)
+        if unit.data_version is not None and self.project.volume(unit.name):
+            name, wanted = unit.data_version
+            found = self._look(unit, instance, name)
+            if found and found != wanted:
+                raise MngdbError(
+                    f"{unit.name}: the data in the volume {unit.name}-data is of version {found}, "
+                    f"the image {self.image(instance)} is {wanted}",
+                    "run the version that wrote it, or bring the data over by dump and restore",
+                )
+
+    def _look(self, unit: Unit, instance: Instance, file: str) -> str:
+        """The content of a file in a unit's volume; empty: there is none."""
+        place = self.engine(instance.engine).place
+        done = self.project.once(
+            self.image(instance), place.user, ["cat", f"{place.data}/{file}"],
+            ("--volume", f"{unit.name}-data:{place.data}:ro"),
+        )  # fmt: skip
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    def verify(self, unit: Unit) -> None:
+        """Ask the image's own program whether it takes the files. Raises UsageError."""
+        if not unit.verify or not self.stale_files(unit):
+            return
+        instance = self.stack.instances[unit.instance]
+        user = self.engine(unit.engine).place.user
+        self.folder.prepare()
+        with tempfile.TemporaryDirectory(prefix=".verify-", dir=self.folder.root) as folder:
+            self.folder.mounted(Path(folder), {f.name: f.content for f in unit.files}, user)
+            argv = [word.replace("{conf}", "/verify") for word in unit.verify]
+            mount = ("--volume", f"{folder}:/verify:ro")
+            judge(unit, self.project.once(self.image(instance), user, argv, mount))
+
+    # --- changes
+
+    def begin(self) -> None:
+        """Make the folder."""
+        self.folder.prepare()
+        self.project.remember(self.spec)
+
+    def publish(self, asked: Mapping[str, Asked]) -> None:
+        """Write what describes the stack, and the secrets. Raises OSError."""
+        page_certificate.ensure(self.stack)
+        self.expect(asked)
+        assert self.wanted is not None  # noqa: S101 - just made
+        fresh = {name for name, one in asked.items() if self.state(one.instance.unit) == "absent"}
+        self.wanted.write(self.folder, fresh)
+
+    def write(self, unit: Unit, asked: Asked) -> None:
+        """Write the unit's files where they differ."""
+        user = self.engine(unit.engine).place.user
+        self.folder.mounted(
+            self.folder.conf(unit.name), {file.name: file.content for file in unit.files}, user
+        )
+
+    def confirm(self, unit: Unit) -> None:
+        """Note that the running server has read the files as they are now."""
+        self.project.apply(unit.name, _digest(unit))
+
+    def prepare(self, unit: Unit) -> None:
+        """The image fills an empty volume itself."""
+
+    def sync(self, unit: Unit) -> None:
+        """The image's own program brings what it makes to the disk."""
+
+    def start(self, unit: Unit) -> Ran:
+        """Start the container, made anew where it is not as described."""
+        self.project.forget(unit.name)
+        return self.project.up(unit.name)
+
+    def check(self, unit: Unit, child: Ran) -> None:
+        """Raise StepError with the log's last words if the container has ended, or ends again and
+        again."""
+        self.project.check(unit.name, child, f"mngdb logs {unit.instance}")
+
+    def stop(self, unit: str, with_signal: int) -> bool:
+        """Stop the container; it has its own signal from the image."""
+        return self.project.stop(unit)
+
+    def end(self) -> None:
+        """Remove what is left of containers and networks; volumes stay."""
+        self.project.down()
+
+    def snapshot(self, unit: Unit) -> dict[str, str | None]:
+        """The unit's files as they are."""
+        conf = self.folder.conf(unit.name)
+        return {file.name: self.folder.read(conf / file.name) for file in unit.files}
+
+    def put_back(self, unit: Unit, files: dict[str, str | None]) -> None:
+        """Write the files of a `snapshot` again."""
+        user = self.engine(unit.engine).place.user
+        kept = {name: text for name, text in files.items() if text is not None}
+        self.folder.mounted(self.folder.conf(unit.name), kept, user)
+
+    def rescue(self, unit: Unit, asked: Asked) -> Callable[[], None] | None:
+        """What gives the administrator the vault's secret, from inside; None: nothing does."""
+        found = self.engine(unit.engine).container(asked, unit).rescue
+        if found is None:
+            return None
+        argv, text = found
+
+        def run() -> None:
+            self.project.inside(unit.name, argv, text)
+
+        return run
+
+    def steps(self) -> list[Step]:
+        """What brings the services that are no units as they should be: exporters, pages."""
+        if self.wanted is None:
+            return []
+        first = next(iter(self.stack.instances.values()))
+        found = []
+        for name in self.wanted.others():
+            why = self.project.due(name, *self.wanted.state(self.folder, name))
+            if why is not None:
+                run = self.wanted.starter(self.project, self.folder, name)
+                action, detail = why
+                found.append(Step(first.name, first.engine, action, name, detail, run))
+        wanted = set(self.wanted.whole.services)
+        for name in self.project.services() - wanted - {note.unit for note in self.units()}:
+            run = self.project.ender(name)
+            detail = "its container: the file asks for it no more"
+            found.append(Step(first.name, first.engine, "stop", name, detail, run))
+        return found
+
+    def remove(self) -> None:
+        """Remove everything of the project, the volumes included, and the folder."""
+        self.project.remove()
+        self.folder.remove()
+
+    # --- the log
+
+    def log_lines(self, unit: str, count: int) -> list[str]:
+        """The last lines of a unit's log."""
+        return self.project.log(unit, count)
+
+    def follow(self, unit: str) -> Iterator[str]:
+        """Lines as they come."""
+        return self.project.follow(unit)
+
+
+def _digest(unit: Unit) -> str:
+    content = "\0".join(f"{file.name}\0{file.content}" for file in unit.files)
+    return hashlib.sha256(("\0".join(unit.argv) + "\0" + content).encode()).hexdigest()

@@ -1,0 +1,89 @@
+"""The certificate of a page: the file's own, or one of the stack's CA."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mngdb import disk
+from mngdb.errors import UsageError
+from mngdb.spec.stack import Stack
+
+
+def ensure(stack: Stack) -> None:
+    """Make the page's certificate where it is missing, soon over or for another name."""
+    if stack.insight and not _given(stack) and _due(stack):
+        from mngdb.targets.local import tls
+
+        folder = _folder(stack)
+        certificate, key = tls.certificate(folder, _hosts(stack))
+        disk.write(folder / "page.key", key)
+        disk.write(folder / "page.crt", certificate)
+
+
+def read(stack: Stack) -> tuple[str, str]:
+    """The certificate and its key as PEM texts; empty where `ensure` has still to make them.
+    Raises UsageError for files of others that are no use."""
+    given = _given(stack)
+    if given is None:
+        own = stack.state / "tls"
+        return _text(own / "page.crt"), _text(own / "page.key")
+    return _pem(stack.folder / given[0], "CERTIFICATE"), _pem(stack.folder / given[1], "KEY")
+
+
+def issuer_ca(stack: Stack) -> str | None:
+    """The CA of the realm's certificate as PEM text, if the file names one. Raises UsageError."""
+    sso = stack.source.sso
+    if sso is None or sso.ca is None:
+        return None
+    return _pem(stack.folder / Path(sso.ca).expanduser(), "CERTIFICATE")
+
+
+def _given(stack: Stack) -> tuple[Path, Path] | None:
+    page = stack.source.redisinsight
+    if page is None or page.certificate is None:
+        return None
+    given = page.certificate
+    return Path(given.certificate).expanduser(), Path(given.key).expanduser()
+
+
+def _hosts(stack: Stack) -> list[str]:
+    page, sso = stack.source.redisinsight, stack.source.sso
+    hosts = [page.host] if page else []
+    return [*hosts, sso.host] if sso and sso.route else hosts
+
+
+def _folder(stack: Stack) -> Path:
+    from mngdb.targets.local import tls
+
+    folder = disk.folder(stack.state / "tls")
+    tls.ensure_ca(folder, stack.name)
+    return folder
+
+
+def _due(stack: Stack) -> bool:
+    from mngdb.targets.local import tls
+
+    folder = _folder(stack)
+    missing = not (folder / "page.key").is_file()
+    return missing or tls.needs_certificate(folder / "page.crt", folder / "ca.crt", _hosts(stack))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def _pem(path: Path, kind: str) -> str:
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "no text"
+        raise UsageError(f"{path} cannot be read: {why}", "name a PEM file") from None
+    if f"{kind}-----" not in text or "ENCRYPTED" in text:
+        raise UsageError(
+            f"{path} holds no {kind.lower()} in PEM form without a passphrase",
+            "name another file",
+        )
+    return text

@@ -1,0 +1,162 @@
+"""Everything that shall be in the rendered folder, put together from the instances. Pure, until it
+is written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mngdb.container import Container
+from mngdb.model import Asked, Engine, Unit
+from mngdb.spec.base import EngineName
+from mngdb.spec.compose import Compose
+from mngdb.spec.stack import Instance, Stack
+from mngdb.targets.compose import document, services
+from mngdb.targets.compose.containers import Project
+from mngdb.targets.compose.folder import Folder
+from mngdb.targets.compose.part import Part, SecretFile, together
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """The stack as a Compose project."""
+
+    stack: Stack
+    project: str
+    asked: Mapping[str, Asked]
+    units: Mapping[str, Unit]
+    """By the name of the instance."""
+    whole: Part
+    engine: Callable[[EngineName], Engine]
+
+    def text(self) -> str:
+        """docker-compose.yml."""
+        return document.compose(self.project, self.stack.name, self.whole)
+
+    def others(self) -> list[str]:
+        """Services that run no instance."""
+        names = {unit.name for unit in self.units.values()}
+        return [service for service in self.whole.services if service not in names]
+
+    def state(self, folder: Folder, name: str) -> tuple[str, str, list[Path]]:
+        """Of a service that is no unit: digests of what it is made from and of what it reads when
+        it starts, and the files that these are."""
+        service = self.whole.services[name]
+        mounted = service.get("secrets", [])
+        used = [one if isinstance(one, str) else one["source"] for one in mounted]
+        read = {f"secrets/{one}": self.whole.secrets[one].content for one in used}
+        places = [
+            one.split(":")[0] if isinstance(one, str) else one["source"]
+            for one in service.get("volumes", [])
+        ]
+        read |= {
+            path: text
+            for path, text in self.whole.files.items()
+            if any(f"./{path}".startswith(place) for place in places)
+        }
+        digest = hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()
+        # a file that is not as it should be was not read as it should be
+        right = all(folder.read(folder.root / path) == text for path, text in read.items())
+        paths = [folder.root / path for path in read] if right else [Path("/nonexistent")]
+        return services.definition(service), digest, paths
+
+    def starter(self, project: Project, folder: Folder, name: str) -> Callable[[Any], None]:
+        """Brings a service that is no unit as it should be."""
+
+        def run(_: Any) -> None:
+            definition, digest, _files = self.state(folder, name)
+            before = project.container(name)
+            project.forget(name)
+            project.up(name)
+            if before is not None and project.definition(before) == definition:
+                project.restart(name)
+            project.apply(name, digest)
+
+        return run
+
+    def differences(self, before_text: str, name: str) -> str:
+        """What is another in a service than a docker-compose.yml says, in words."""
+        before = (yaml.safe_load(before_text) or {}).get("services", {}).get(name, {})
+        now = services.labelled(self.whole.services)[name]
+        keys = {key for key in {*before, *now} - {"labels"} if before.get(key) != now.get(key)}
+        said = []
+        for key in sorted(keys):
+            old, new = before.get(key), now.get(key)
+            plain = not isinstance(old, list | dict) and not isinstance(new, list | dict)
+            said.append(f"{key} {old} → {new}" if plain else key)
+        return ", ".join(said) or "it is not as described"
+
+    def write(self, folder: Folder, fresh: set[str]) -> None:
+        """Write what describes the stack, and the secrets; units' own files are written with their
+        steps. `fresh`: instances that start for the first time."""
+        folder.prepare()
+        for name, secret in self._every_secret().items():
+            folder.secret(name, secret.content, secret.uid)
+        for name, one in self.asked.items():
+            place = self.engine(one.instance.engine).place
+            init = folder.root / "init" / self.units[name].name
+            if name in fresh or not init.exists():
+                first = self._container(name, first=True)
+                if first.first_at:
+                    folder.mounted(init, first.first, place.user)
+        for path, content in self.whole.files.items():
+            folder.public(path, content)
+        firsts: dict[str, str] = {}
+        for one in self.asked.values():
+            firsts.setdefault(one.instance.engine, one.instance.unit)
+        folder.public("README.md", document.readme(self.stack.name, firsts))
+        # last: with it the folder can be started
+        folder.public("docker-compose.yml", self.text())
+
+    def write_units(self, folder: Folder) -> None:
+        """Write every unit's own files."""
+        for unit in self.units.values():
+            user = self.engine(unit.engine).place.user
+            files = {file.name: file.content for file in unit.files}
+            folder.mounted(folder.conf(unit.name), files, user)
+
+    def _container(self, name: str, *, first: bool) -> Container:
+        one = self.asked[name]
+        return self.engine(one.instance.engine).container(one, self.units[name], first=first)
+
+    def _every_secret(self) -> dict[str, SecretFile]:
+        """Those that containers mount, and the apps': whoever starts an app finds its own there."""
+        from mngdb.container import secret_name
+
+        apps = {
+            secret_name(name, login): SecretFile(one.secrets[login].reveal(), 0)
+            for name, one in self.asked.items()
+            for login in one.instance.grants
+        }
+        return apps | dict(self.whole.secrets)
+
+
+def render(
+    stack: Stack,
+    spec: Compose,
+    asked: Mapping[str, Asked],
+    engines: Callable[[EngineName], Engine],
+    image: Callable[[Instance], str],
+    fit: Callable[[Unit, Asked], Unit],
+    more: Sequence[Part] = (),
+) -> Rendering:
+    """The whole stack, with `more` parts beside the instances'. Pure."""
+    parts, units = [], {}
+    for name, one in asked.items():
+        engine = engines(one.instance.engine)
+        unit = units[name] = fit(engine.render(one), one)
+        container = engine.container(one, unit)
+        source = image(one.instance)
+        parts.append(services.server(one, unit, container, engine.place, spec, source))
+        if container.exporter is not None:
+            kind = f"{one.instance.engine}_exporter"
+            given = getattr(spec.images, kind, None)
+            parts.append(services.exporter(one, unit, container.exporter, given))
+    project = spec.project or stack.name
+    return Rendering(stack, project, asked, units, together([*parts, *more]), engines)

@@ -1,0 +1,159 @@
+"""Servers and their exporters as Compose services.
+
+What each line guards against stands in DESIGN.md, "Traps already paid for".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from mngdb.container import CONF, SECRETS, Container, Exporter, Place, secret_name
+from mngdb.model import Asked, Unit
+from mngdb.spec.base import EngineName
+from mngdb.spec.compose import Compose
+from mngdb.spec.units import format_size
+from mngdb.targets.compose.part import Part, SecretFile
+
+_MB = 1 << 20
+#: Seconds that a server may take to stop: it writes what it holds in memory.
+STOP_TIMEOUT = 120
+_EXPORTER_MEMORY = 128 * _MB
+_EXPORTER_PROCESSES = 64
+_LOG = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
+#: Nothing that a server does needs a right beyond its own files.
+HARDENED: dict[str, Any] = {
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges:true"],
+    "read_only": True,
+    "restart": "unless-stopped",
+    "logging": _LOG,
+}
+
+
+def image(compose: Compose, engine: EngineName, place: Place, version: str | None) -> str:
+    """The image of an instance: the file's, else the official one of the version asked for."""
+    given: str | None = getattr(compose.images, engine)
+    if given is not None:
+        return given
+    if version is None or f"{place.tag}.".startswith((f"{version}.", f"{version}-")):
+        return f"{place.image}:{place.tag}"
+    return f"{place.image}:{version}{place.variant}"
+
+
+def server(
+    asked: Asked, unit: Unit, container: Container, place: Place, compose: Compose, source: str
+) -> Part:
+    """One server: its service, its volume, its secrets. `source` is its image."""
+    name, instance = unit.name, asked.instance.name
+    secrets = {secret_name(instance, login): asked.secrets[login] for login in container.logins}
+    published = compose.publish.get(instance)
+    folder = {"type": "bind", "read_only": True, "bind": {"create_host_path": False}}
+    volumes: list[dict[str, Any]] = [
+        {**folder, "source": f"./conf/{name}", "target": CONF},
+        {"type": "volume", "source": f"{name}-data", "target": place.data},
+    ]
+    if container.first_at:
+        volumes.append({**folder, "source": f"./init/{name}", "target": container.first_at})
+    service: dict[str, Any] = {
+        "image": source,
+        "container_name": name,
+        "hostname": name,
+        "user": f"{place.user}:{place.user}",
+        # PostgreSQL takes any process that dies as its child for one of its own that crashed, and
+        # what `docker exec` leaves behind becomes the child of process 1
+        "init": True,
+        **HARDENED,
+        "command": [_escaped(word) for word in unit.argv],
+        "environment": dict(container.environment),
+        "tmpfs": [
+            f"{path}:uid={place.user},gid={place.user},mode=0700" for path in container.tmpfs
+        ],
+        "mem_limit": format_size(container.memory // _MB * _MB),
+        # swap is no memory: what does not fit fails at once, and the container says so
+        "memswap_limit": format_size(container.memory // _MB * _MB),
+        "shm_size": format_size(container.shared // _MB * _MB),
+        "pids_limit": container.processes,
+        "stop_grace_period": f"{STOP_TIMEOUT}s",
+        "networks": ["db", *(["published"] if published else [])],
+        "volumes": volumes,
+        "secrets": list(secrets),
+        "healthcheck": {
+            "test": ["CMD", "/bin/sh", f"{CONF}/health.sh"],
+            "interval": f"{container.interval}s",
+            "timeout": "10s",
+            "retries": 3,
+            "start_period": f"{container.patience}s",
+        },
+    }
+    if not service["environment"]:
+        del service["environment"]
+    if published:
+        service["ports"] = [f"{published}:{asked.instance.spec.port}"]
+    networks: dict[str, dict[str, Any]] = {
+        "db": {"name": f"{asked.stack}-db", "internal": True},
+        **({"published": {"name": f"{asked.stack}-published"}} if published else {}),
+    }
+    return Part(
+        services={name: service | {"labels": _labels(asked, unit)}},
+        networks=networks,
+        volumes={f"{name}-data": {"name": f"{name}-data", "labels": _labels(asked, unit)}},
+        secrets={key: SecretFile(secret.reveal(), place.user) for key, secret in secrets.items()},
+    )
+
+
+def exporter(asked: Asked, unit: Unit, found: Exporter, source: str | None) -> Part:
+    """The exporter beside a server. Its image has no shell to ask how it is."""
+    name = f"{unit.name}-exporter"
+    return Part(
+        services={
+            name: {
+                "image": source or found.image,
+                "container_name": name,
+                "user": f"{found.user}:{found.user}",
+                **HARDENED,
+                "environment": dict(found.environment),
+                "mem_limit": format_size(_EXPORTER_MEMORY),
+                "memswap_limit": format_size(_EXPORTER_MEMORY),
+                "pids_limit": _EXPORTER_PROCESSES,
+                "networks": ["db", "metrics"],
+                "expose": [str(found.port)],
+                "secrets": [{"source": name, "target": f"{SECRETS}/{name}"}],
+                "depends_on": {unit.name: {"condition": "service_healthy"}},
+                "labels": {"mngdb.stack": asked.stack},
+            }
+        },
+        networks={"metrics": {"name": f"{asked.stack}-metrics", "internal": True}},
+        secrets={name: SecretFile(found.secret.reveal(), found.user)},
+    )
+
+
+def labelled(services: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The services, each with a digest of what it is: what a container was made from shows."""
+    return {
+        name: service
+        | {"labels": {**service.get("labels", {}), "mngdb.definition": definition(service)}}
+        for name, service in services.items()
+    }
+
+
+def definition(service: Mapping[str, Any]) -> str:
+    """A digest of everything that a container is made from."""
+    text = json.dumps(service, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _labels(asked: Asked, unit: Unit) -> dict[str, str]:
+    return {
+        "mngdb.stack": asked.stack,
+        "mngdb.unit": unit.name,
+        "mngdb.instance": unit.instance,
+        "mngdb.engine": unit.engine,
+    }
+
+
+def _escaped(word: str) -> str:
+    """Compose fills in variables; a dollar of ours is none."""
+    return word.replace("$", "$$")

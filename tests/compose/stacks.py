@@ -1,0 +1,85 @@
+"""`mngdb` in a folder, led to the tests' Docker engine."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import Cli
+from tests.docker import Engine
+
+
+@dataclass
+class ComposeCli(Cli):
+    """Runs `mngdb` and `docker` on a stack called `name`, with the target compose."""
+
+    def __init__(self, folder: Path, docker: Engine, name: str) -> None:
+        super().__init__(folder, dict(docker.environ))
+        self.docker, self.name = docker, name
+
+    def write(self, text: str) -> None:
+        """Write mngdb.yaml; the stack's name and target are added."""
+        (self.folder / "mngdb.yaml").write_text(f"name: {self.name}\ntarget: compose\n{text}")
+
+    @property
+    def rendered(self) -> Path:
+        """The rendered folder."""
+        return self.folder / "compose"
+
+    def unit(self, what: str) -> str:
+        """The container's name: `pg`, `redis`, `mongo`, …"""
+        return f"{self.name}-{what}"
+
+    def secret(self, name: str) -> str:
+        """A secret of the vault."""
+        return (self.folder / ".mngdb/secrets" / name).read_text()
+
+    def compose(self, *words: str) -> str:
+        """Run `docker compose` in the rendered folder, as a person would."""
+        return self.docker.docker("compose", *words, cwd=self.rendered)
+
+    def exec(self, what: str, *words: str, **more: Any) -> str:
+        """Run a command in a unit's container."""
+        return self.docker.docker("exec", "-i", self.unit(what), *words, **more)
+
+    def run_in(self, what: str, *words: str) -> None:
+        """As `exec`, for what may take the container along."""
+        self.docker.run("exec", self.unit(what), "bash", "-c", shlex.join(words))
+
+    def run_json(self, *arguments: str) -> Any:
+        """The document of a command that need not succeed."""
+        return json.loads(self.run("--json", *arguments).stdout)
+
+    def inspect(self, what: str) -> dict[str, Any]:
+        """What Docker says of a unit's container."""
+        found: dict[str, Any] = json.loads(self.docker.docker("inspect", self.unit(what)))[0]
+        return found
+
+    def health(self, what: str, wanted: str = "healthy", patience: float = 40) -> str:
+        """Wait until Docker calls a container healthy (or `wanted`); returns its last words."""
+        deadline = time.monotonic() + patience
+        while True:
+            state = self.inspect(what)["State"]["Health"]
+            said = state["Log"][-1]["Output"] if state["Log"] else ""
+            if state["Status"] == wanted:
+                return str(said)
+            assert time.monotonic() < deadline, f"{what} is {state['Status']}: {said}"
+            time.sleep(0.2)
+
+    def steps(self) -> list[dict[str, Any]]:
+        """The plan's steps."""
+        found: list[dict[str, Any]] = self.json("plan")["steps"]
+        return found
+
+    def redis(self, *words: str) -> str:
+        """Ask Redis as the administrator; the secret goes by the environment."""
+        script = 'REDISCLI_AUTH=$(cat /run/secrets/redis_password) exec redis-cli --user admin "$@"'
+        return self.exec("redis", "sh", "-c", script, "-", *words).strip()
+
+    def sql(self, query: str, database: str = "postgres") -> str:
+        """Ask PostgreSQL as its owner, over the socket inside."""
+        return self.exec("pg", "psql", "-XAtU", "postgres", "-d", database, "-c", query).strip()

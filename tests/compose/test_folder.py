@@ -1,0 +1,124 @@
+"""The rendered folder starts with `docker compose up -d` alone, and mngdb goes on from there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.compose.conftest import EXAMPLE
+from tests.compose.stacks import ComposeCli
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture(scope="module")
+def started(module_stack: ComposeCli) -> ComposeCli:
+    """The example, rendered, then started by Compose without mngdb."""
+    text = EXAMPLE.replace("name: mng ", "# ").replace("target: local ", "# ")
+    module_stack.write(text)
+    module_stack.ok("render", "compose")
+    module_stack.compose("up", "-d", "--wait")
+    return module_stack
+
+
+def test_everything_is_healthy_without_mngdb(started: ComposeCli) -> None:
+    rows = [json.loads(line) for line in started.compose("ps", "--format", "json").splitlines()]
+    assert {row["Service"] for row in rows} == {
+        started.unit(what) for what in ("pg", "redis", "pg-exporter", "redis-exporter")
+    }
+    assert all(row["State"] == "running" for row in rows)
+    assert started.inspect("pg")["State"]["Health"]["Status"] == "healthy"
+    assert started.inspect("redis")["State"]["Health"]["Status"] == "healthy"
+
+
+def test_the_first_documents_commands_work(started: ComposeCli) -> None:
+    password = started.secret("redis_admin")
+    assert "PONG" in started.exec("redis", "redis-cli", "-a", password, "ping")
+    listed = started.exec("pg", "psql", "-U", "postgres", "-c", "\\l")
+    assert " grafana " in listed
+    assert " keycloak " in listed
+
+
+def test_apps_are_there_with_their_rights(started: ComposeCli) -> None:
+    query = "SELECT datname, pg_get_userbyid(datdba) FROM pg_database WHERE datdba > 10 ORDER BY 1"
+    assert started.sql(query) == "grafana|grafana\nkeycloak|keycloak"
+    assert started.redis("acl", "users").split() == [
+        "admin", "default", "grafana", "keycloak", "monitor"
+    ]  # fmt: skip
+
+
+def test_mngdb_finds_nothing_to_change_in_the_databases(started: ComposeCli) -> None:
+    """What the first start made is what `up` would make: only that nobody has noted yet which
+    files the containers read."""
+    steps = started.steps()
+    assert {step["action"] for step in steps} <= {"reload", "restart"}
+    assert not [step for step in steps if step["restart"]]
+    started.ok("up")
+    assert started.steps() == []
+    units = started.json("status")["units"]
+    assert [unit["name"] for unit in units if unit["healthy"]] == [
+        started.unit("pg"), started.unit("redis")
+    ]  # fmt: skip
+
+
+def test_later_additions_converge_without_a_restart_or_a_port(started: ComposeCli) -> None:
+    before = started.inspect("pg")["State"]["StartedAt"]
+    file = started.folder / "mngdb.yaml"
+    file.write_text(file.read_text() + "  shop: {postgres: shop, redis: 'shop:*'}\n")
+    started.ok("up")
+    assert started.steps() == []
+    assert started.sql("SELECT 1", "shop") == "1"
+    assert started.inspect("pg")["State"]["StartedAt"] == before
+    assert not any(started.inspect("pg")["NetworkSettings"]["Ports"].values())
+
+
+def test_the_folder_says_what_it_is(started: ComposeCli) -> None:
+    document = yaml.safe_load((started.rendered / "docker-compose.yml").read_text())
+    assert document["secrets"]["redis_password"] == {"file": "./secrets/redis_password"}
+    for name, service in document["services"].items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["read_only"] is True
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert "ports" not in service
+        assert service["logging"]["options"]["max-size"] == "10m"
+        assert int(service["pids_limit"]) > 0
+        assert not service["user"].startswith("0")
+    redis = document["services"][started.unit("redis")]
+    assert redis["image"] == "redis:8.4.0-bookworm"
+    assert redis["mem_limit"] == "768mb"  # maxmemory is 512mb
+    assert (started.rendered / "README.md").read_text().startswith(f"# {started.name}\n")
+    assert "secrets/" in (started.rendered / ".gitignore").read_text().split()
+
+
+def test_secrets_are_their_containers_alone(started: ComposeCli) -> None:
+    for path in (started.rendered / "secrets").iterdir():
+        assert path.stat().st_mode & 0o777 == 0o400, path
+    assert (started.rendered / "secrets").stat().st_mode & 0o777 == 0o700
+    assert (started.rendered / "secrets/redis_password").stat().st_uid == 999
+
+
+def plain(folder: Path) -> list[str]:
+    """Every secret of a vault."""
+    return [path.read_text() for path in (folder / ".mngdb/secrets").iterdir()]
+
+
+def test_no_listing_shows_a_secret(started: ComposeCli) -> None:
+    shown = [
+        started.docker.docker("inspect", *started.docker.docker("ps", "-aq").split()),
+        started.docker.docker("inspect", *started.docker.docker("volume", "ls", "-q").split()),
+        started.compose("config"),
+        started.docker.docker("history", "--no-trunc", "postgres:17-bookworm"),
+        started.compose("logs"),
+        (started.rendered / "docker-compose.yml").read_text(),
+        (started.rendered / "README.md").read_text(),
+    ]
+    for unit in ("pg", "redis"):
+        shown.append(started.docker.docker("top", started.unit(unit), "-o", "pid,args"))
+        shown.append(started.exec(unit, "sh", "-c", "tr '\\0' '\\n' </proc/1/environ"))
+    found = plain(started.folder)
+    assert len(found) > 6
+    for secret in found:
+        assert not [text for text in shown if secret in text]

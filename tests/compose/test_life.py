@@ -1,0 +1,195 @@
+"""Start, stop, change, kill, reboot: what was acknowledged is there, and `up` finishes the rest."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.compose.stacks import ComposeCli
+from tests.docker import Engine, new
+
+pytestmark = pytest.mark.docker
+FILE = """\
+agent: false
+postgres: {memory: 64mb}
+redis: {memory: 64mb}
+apps:
+  shop: {postgres: shop, redis: "shop:*"}
+"""
+
+
+@pytest.fixture(scope="module")
+def up(module_stack: ComposeCli) -> ComposeCli:
+    module_stack.write(FILE)
+    module_stack.ok("up")
+    return module_stack
+
+
+def started(stack: ComposeCli, what: str) -> str:
+    return str(stack.inspect(what)["State"]["StartedAt"])
+
+
+def test_a_second_up_changes_nothing(up: ComposeCli) -> None:
+    assert up.steps() == []
+    assert "nothing to change" in up.run("up").stderr
+    up.ok("doctor", "shop")
+
+
+def test_down_keeps_the_data_and_up_brings_it_back(up: ComposeCli) -> None:
+    up.redis("set", "shop:a", "1")
+    up.sql("CREATE TABLE kept AS SELECT 1 AS a", "shop")
+    stopped = up.json("down")
+    assert sorted(stopped["stopped"]) == [up.unit("pg"), up.unit("redis")]
+    assert up.docker.docker("ps", "-aq", "--filter", f"name=^{up.name}-") == ""
+    assert {unit["state"] for unit in up.run_json("status")["units"]} == {"stopped"}
+    actions = {(step["action"], step["object"]) for step in up.steps()}
+    assert actions == {("start", up.unit("pg")), ("start", up.unit("redis"))}
+    up.ok("up")
+    assert up.redis("get", "shop:a") == "1"
+    assert up.sql("SELECT a FROM kept", "shop") == "1"
+    assert up.steps() == []
+
+
+def test_a_restart_by_hand_needs_nothing(up: ComposeCli) -> None:
+    up.compose("restart")
+    up.health("pg")
+    assert up.steps() == []
+
+
+def test_a_changed_limit_makes_one_container_anew(up: ComposeCli) -> None:
+    before = started(up, "pg")
+    up.write(FILE.replace("redis: {memory: 64mb}", "redis: {memory: 300mb, timeout: 90s}"))
+    (step,) = [step for step in up.steps() if step["restart"]]
+    assert step["object"] == up.unit("redis")
+    assert "mem_limit 192mb → 450mb" in step["detail"]
+    up.ok("up")
+    assert up.steps() == []
+    assert up.redis("config", "get", "maxmemory").split()[-1] == str(300 << 20)
+    assert up.inspect("redis")["HostConfig"]["Memory"] == 450 << 20
+    assert started(up, "pg") == before
+    # what Redis takes while it runs is no reason to restart it
+    at = started(up, "redis")
+    up.write(FILE.replace("redis: {memory: 64mb}", "redis: {memory: 300mb, timeout: 80s}"))
+    up.ok("up")
+    assert up.redis("config", "get", "timeout").split()[-1] == "80"
+    assert (started(up, "redis"), up.steps()) == (at, [])
+
+
+def test_processes_that_die_in_the_container_harm_no_server(up: ComposeCli) -> None:
+    """PostgreSQL as process 1 would take them for crashed children, and end every session."""
+    begun = up.sql("SELECT pg_postmaster_start_time()")
+    orphan = up.exec("pg", "sh", "-c", "sleep 600 >/dev/null 2>&1 & echo $!").strip()
+    up.exec("pg", "bash", "-c", f"kill -9 {orphan}")
+    time.sleep(0.5)
+    assert up.sql("SELECT pg_postmaster_start_time()") == begun
+    assert "terminated by signal" not in "".join(up.json("logs", "postgres", "-n", "50")["lines"])
+
+
+def write_until_killed(stack: ComposeCli, what: str, line: str, *client: str) -> Iterator[int]:
+    """Feed a client with `line`, kill the server while it writes; yields the last answer."""
+    process = subprocess.Popen(
+        ["docker", "exec", "-i", stack.unit(what), *client],
+        env={**os.environ, **stack.docker.environ},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    answers: list[int] = []
+
+    def read(lines: Iterator[str]) -> None:
+        answers.extend(int(one) for one in lines if one.strip().isdigit())
+
+    reader = threading.Thread(target=read, args=(process.stdout,))
+    reader.start()
+    deadline = time.monotonic() + 1.5
+    try:
+        while time.monotonic() < deadline:
+            process.stdin.write(line * 20)
+            process.stdin.flush()
+        pid = stack.exec(what, "sh", "-c", "cat /proc/1/task/1/children").split()[0]
+        stack.run_in(what, "kill", "-9", pid)
+        process.stdin.close()
+    except BrokenPipeError:
+        pass
+    process.wait()
+    reader.join()
+    process.stdout.close()
+    assert len(answers) > 20
+    yield max(answers)
+
+
+def test_killed_while_writing_redis_has_what_it_acknowledged(up: ComposeCli) -> None:
+    script = "REDISCLI_AUTH=$(cat /run/secrets/redis_password) exec redis-cli --user admin"
+    restarts = up.inspect("redis")["RestartCount"]
+    (last,) = write_until_killed(up, "redis", "INCR shop:n\n", "sh", "-c", script)
+    up.health("redis")
+    assert up.inspect("redis")["RestartCount"] == restarts + 1
+    assert int(up.redis("get", "shop:n")) >= last
+    assert up.steps() == []
+
+
+def test_killed_while_writing_postgresql_has_what_it_committed(up: ComposeCli) -> None:
+    up.sql("CREATE TABLE n (i serial)", "shop")
+    line = "INSERT INTO n DEFAULT VALUES RETURNING i;\n"
+    (last,) = write_until_killed(up, "pg", line, "psql", "-XAtqU", "postgres", "-d", "shop")
+    up.health("pg")
+    assert int(up.sql("SELECT count(*) FROM n", "shop")) >= last
+    assert up.steps() == []
+
+
+def test_up_killed_at_any_moment_is_finished_by_the_next(stack: ComposeCli) -> None:
+    stack.write(FILE)
+    for seconds in (0.4, 1.2, 2.0):
+        process = subprocess.Popen(
+            stack.argv("up"),
+            cwd=stack.folder,
+            env=stack.environ(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    stack.ok("up")
+    assert stack.steps() == []
+    stack.ok("doctor", "shop")
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Engine]:
+    """An engine that may be rebooted."""
+    engine = new()
+    yield engine
+    engine.remove()
+
+
+@pytest.mark.parametrize("cleanly", [True, False], ids=["reboot", "power-loss"])
+def test_after_a_reboot_everything_comes_back(
+    machine: Engine, tmp_path: Path, cleanly: bool
+) -> None:
+    stack = ComposeCli(tmp_path, machine, "boot")
+    stack.write(FILE)
+    stack.ok("up")
+    stack.redis("set", "shop:a", "1")
+    stack.sql("CREATE TABLE kept AS SELECT 1 AS a", "shop")
+    time.sleep(1.1)  # everysec: a power loss may take the last second, and this is none of it
+    machine.stop(cleanly=cleanly)
+    machine.start()
+    stack.health("redis")
+    stack.health("pg")
+    assert stack.redis("get", "shop:a") == "1"
+    assert stack.sql("SELECT a FROM kept", "shop") == "1"
+    assert stack.steps() == []
+    stack.ok("destroy", "--yes", "boot")
+    assert machine.docker("volume", "ls", "-q") == ""

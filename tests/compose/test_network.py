@@ -1,0 +1,150 @@
+"""Who reaches what: apps their databases, Prometheus the exporters, everybody else nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.compose.stacks import ComposeCli
+
+pytestmark = pytest.mark.docker
+REDIS, POSTGRES, MONGO = "redis:8.4.0-bookworm", "postgres:17-bookworm", "mongo:8.0"
+FILE = """\
+postgres: {memory: 64mb}
+redis: {memory: 64mb}
+mongodb:
+  memory: 256mb
+  databases:
+    chatdb: {indexes: {users: [{keys: {username: 1}, unique: true}]}}
+apps:
+  shop: {postgres: shop, redis: "shop:*", mongodb: chatdb}
+"""
+
+
+@pytest.fixture(scope="module")
+def up(module_stack: ComposeCli) -> ComposeCli:
+    module_stack.write(FILE)
+    module_stack.ok("up")
+    assert module_stack.steps() == []
+    return module_stack
+
+
+def app(stack: ComposeCli, image: str, script: str, network: str | None = None) -> tuple[int, str]:
+    """Run a script in a container of an app: with its variables, in a network."""
+    file = stack.folder / "app.env"
+    env = stack.env_of("shop")
+    file.write_text("".join(f"{name}={value}\n" for name, value in env.items()))
+    done = stack.docker.run(
+        *("run", "--rm", "--network", network or f"{stack.name}-db", "--env-file", str(file)),
+        *("--user", "999", "--entrypoint", "bash", image, "-c", script),
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_an_app_reaches_its_databases_with_its_urls(up: ComposeCli) -> None:
+    code, said = app(up, REDIS, 'redis-cli --no-auth-warning -u "$REDIS_URL" -e set shop:a 1')
+    assert (code, said.strip()) == (0, "OK")
+    code, said = app(up, POSTGRES, 'psql -XAtc "create table t(a int)" "$POSTGRES_URL"')
+    assert (code, said.strip()) == (0, "CREATE TABLE")
+    insert = "db.users.insertOne({username: 1}).acknowledged"
+    script = f'HOME=/tmp mongosh --quiet "$MONGO_URI" --eval "{insert}"'
+    code, said = app(up, MONGO, script)
+    assert (code, said.strip()) == (0, "true")
+
+
+def test_an_app_gets_no_further_than_its_own(up: ComposeCli) -> None:
+    code, _ = app(up, REDIS, 'redis-cli --no-auth-warning -u "$REDIS_URL" -e get other:a')
+    assert code != 0
+    code, said = app(up, POSTGRES, 'psql -c "select 1" "${POSTGRES_URL%/*}/postgres"')
+    assert code != 0
+    assert "pg_hba.conf" in said
+    code, said = app(up, REDIS, f"redis-cli -e -h {up.unit('redis')} ping")
+    assert code != 0
+    assert "NOAUTH" in said
+
+
+def test_a_container_of_another_network_reaches_nothing(up: ComposeCli) -> None:
+    up.docker.docker("network", "create", f"{up.name}-other")
+    try:
+        targets = {}
+        for what, port in (("pg", 5432), ("redis", 6379), ("mongo", 27017)):
+            networks = up.inspect(what)["NetworkSettings"]["Networks"]
+            assert list(networks) == [f"{up.name}-db"]
+            targets[what] = (up.unit(what), networks[f"{up.name}-db"]["IPAddress"], port)
+        for name, address, port in targets.values():
+            for host in (name, address):
+                probe = f"timeout 2 bash -c 'exec 3<>/dev/tcp/{host}/{port}'"
+                code, _ = app(up, REDIS, probe, f"{up.name}-other")
+                assert code != 0, host
+            # the same from the databases' own network: the probe can tell
+            code, _ = app(up, REDIS, f"timeout 2 bash -c 'exec 3<>/dev/tcp/{name}/{port}'")
+            assert code == 0
+    finally:
+        up.docker.docker("network", "rm", f"{up.name}-other")
+
+
+def get(stack: ComposeCli, unit: str, port: int) -> str:
+    """A page of an exporter, as Prometheus gets it."""
+    ask = f"exec 3<>/dev/tcp/{stack.unit(unit)}/{port}"
+    ask += "; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
+    return app(stack, REDIS, ask, f"{stack.name}-metrics")[1]
+
+
+def test_prometheus_reaches_the_exporters_and_no_database(up: ComposeCli) -> None:
+    page = get(up, "redis-exporter", 9121)
+    assert "\nredis_up 1\n" in page
+    assert "redis_config_maxclients" in page
+    assert "\npg_up 1\n" in get(up, "pg-exporter", 9187)
+    probe = f"timeout 2 bash -c 'exec 3<>/dev/tcp/{up.unit('pg')}/5432'"
+    assert app(up, REDIS, probe, f"{up.name}-metrics")[0] != 0
+
+
+def test_mongodb_is_a_primary_with_its_indexes(up: ComposeCli) -> None:
+    up.health("mongo")
+    script = (
+        'HOME=/tmp mongosh --quiet "$MONGO_URI" --eval '
+        '"JSON.stringify([db.hello().isWritablePrimary, db.users.getIndexes().map(i => i.name)])"'
+    )
+    code, said = app(up, MONGO, script)
+    assert (code, json.loads(said)) == (0, [True, ["_id_", "username_1"]])
+
+
+def test_doctor_status_url_logs_and_shell_work_from_outside(up: ComposeCli) -> None:
+    assert [one["problem"] for one in up.json("doctor", "shop")["instances"]] == [None] * 3
+    units = {unit["name"]: unit for unit in up.json("status")["units"]}
+    assert all(unit["healthy"] and unit["memory"] > 1 << 20 for unit in units.values())
+    assert f"@{up.unit('pg')}:5432/shop" in up.ok("url", "postgres", "shop")
+    assert up.ok("shell", "postgres", "--app", "shop", "--", "-Atc", "select current_user") == (
+        "shop\n"
+    )
+    assert up.ok("shell", "redis", "--", "ping") == "PONG\n"
+    assert any(
+        "ready to accept" in line for line in up.json("logs", "postgres", "-n", "999")["lines"]
+    )
+
+
+def test_an_app_that_leaves_loses_its_logins_only(up: ComposeCli) -> None:
+    up.write(FILE.replace("apps:", "apps:\n  guest: {postgres: guest, redis: 'guest:*'}"))
+    up.ok("up")
+    assert up.sql("SELECT 1", "guest") == "1"
+    up.write(FILE)
+    up.ok("up")
+    assert up.sql("SELECT rolcanlogin FROM pg_roles WHERE rolname = 'guest'") == "f"
+    assert up.sql("SELECT 1", "guest") == "1"
+    assert up.steps() == []
+
+
+def test_a_port_is_published_on_request_on_loopback_only(stack: ComposeCli) -> None:
+    text = f"name: {stack.name}\nagent: false\nredis: {{memory: 64mb}}\ntarget:\n  compose:\n"
+    Path(stack.folder / "mngdb.yaml").write_text(text + "    publish: {redis: '127.0.0.1:6390'}\n")
+    stack.ok("up")
+    ports = stack.inspect("redis")["NetworkSettings"]["Ports"]
+    assert ports["6379/tcp"] == [{"HostIp": "127.0.0.1", "HostPort": "6390"}]
+    for bad in ("0.0.0.0:6390", "6390", "127.0.0.1:0"):
+        Path(stack.folder / "mngdb.yaml").write_text(text + f"    publish: {{redis: '{bad}'}}\n")
+        done = stack.run("plan")
+        assert done.returncode == 2
+        assert "127.0.0.1" in done.stderr
+    Path(stack.folder / "mngdb.yaml").write_text(text + "    publish: {}\n")

@@ -1,0 +1,78 @@
+"""Programs that are had as Go modules only: built once, from a version, into our cache.
+
+`python -m tests.golang` builds those of MODULES, as any user. Go is the machine's own, or that of
+Debian trixie, unpacked.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests import trixie
+from tests.debian import cache
+
+#: Program to its module and version.
+MODULES = {"mongodb_exporter": ("github.com/percona/mongodb_exporter", "v0.43.1")}
+_GO = ("golang-1.24-go", "golang-1.24-src")
+#: A module of our own that needs the program's: `go install` would ask for all versions there are.
+_MODULE = """\
+module mngdb.test
+
+go 1.23
+
+require {module} {version}
+"""
+
+
+def program(name: str) -> Path:
+    """The path of a program of MODULES, built when it is missing."""
+    module, version = MODULES[name]
+    found = cache() / "go" / f"{name}-{version}"
+    if not found.exists():
+        found.parent.mkdir(parents=True, exist_ok=True)
+        with (found.parent / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not found.exists():
+                _build(module, version, found)
+    return found
+
+
+def _build(module: str, version: str, found: Path) -> None:
+    work = found.with_name(f".{found.name}")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    (work / "go.mod").write_text(_MODULE.format(module=module, version=version))
+    subprocess.run(
+        [go(), "build", "-mod=mod", "-o", str(work / "program"), module],
+        cwd=work,
+        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": ""},
+        check=True,
+        text=True,
+        capture_output=True,
+    )
+    (work / "program").rename(found)
+    shutil.rmtree(work)
+
+
+def go() -> str:
+    """The machine's Go, or Debian's."""
+    own = shutil.which("go")
+    if own is not None:
+        return own
+    folder = cache() / "go" / "debian"
+    if not folder.exists():
+        work = folder.with_name(".debian")
+        shutil.rmtree(work, ignore_errors=True)
+        for package in _GO:
+            shutil.copytree(trixie.unpacked(package), work, symlinks=True, dirs_exist_ok=True)
+        work.rename(folder)
+    return str(folder / "usr/lib/go-1.24/bin/go")
+
+
+if __name__ == "__main__":
+    for one in MODULES:
+        print(program(one))

@@ -1,0 +1,108 @@
+"""A stack with an agent, scrapes of it, and the text that they are made of, read back."""
+
+from __future__ import annotations
+
+import re
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from tests.conftest import Cli
+
+#: Ports 4 to 7 of the fixture are the agent's.
+AGENT = "agent: {ports: {postgres: PORT4, redis: PORT5, mongodb: PORT6, mngdb: PORT7}}\n"
+ENGINES = """
+postgres: {port: PORT1, memory: 64mb}
+redis: {port: PORT2, memory: 64mb}
+mongodb: {port: PORT3, memory: 256mb}
+apps:
+  shop: {postgres: shop, redis: "shop:*", mongodb: shop}
+"""
+PORTS = {"postgres": 4, "redis": 5, "mongodb": 6, "mngdb": 7}
+
+Labels = frozenset[tuple[str, str]]
+
+
+@dataclass
+class Scrape:
+    """A page: metric to type, sample to value."""
+
+    types: dict[str, str] = field(default_factory=dict)
+    values: dict[tuple[str, Labels], float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def __getitem__(self, name: str) -> float:
+        """The one value of a metric."""
+        found = [value for (metric, _), value in self.values.items() if metric == name]
+        assert len(found) == 1, f"{name}: {found}"
+        return found[0]
+
+    def of(self, name: str, **labels: str) -> float:
+        """The value of the one sample with these labels, among others."""
+        wanted = set(labels.items())
+        found = [v for (metric, has), v in self.values.items() if metric == name and wanted <= has]
+        assert len(found) == 1, f"{name} {labels}: {found}"
+        return found[0]
+
+    @property
+    def names(self) -> set[str]:
+        return set(self.types)
+
+
+def read(text: str) -> Scrape:
+    """A page in Prometheus' text format."""
+    found = Scrape()
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            _, _, name, kind = line.split(" ")
+            assert name not in found.types, f"{name} stands twice"
+            found.types[name] = kind
+        elif line and not line.startswith("#"):
+            match = re.fullmatch(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)", line)
+            assert match, line
+            labels = re.findall(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"', match[2] or "")
+            key = match[1], frozenset(labels)
+            assert key not in found.values, f"{key} stands twice"
+            found.values[key] = float(match[3])
+    return found
+
+
+def fetch(url: str, timeout: float = 20.0, headers: Mapping[str, str] | None = None) -> str:
+    """A page as text. Raises urllib.error.HTTPError."""
+    request = urllib.request.Request(url, headers=dict(headers or {}))
+    with urllib.request.urlopen(request, timeout=timeout) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
+def url(cli: Cli, engine: str, path: str = "/metrics") -> str:
+    """Where the agent serves an engine's metrics."""
+    return f"http://127.0.0.1:{cli.port(PORTS[engine])}{path}"
+
+
+def scrape(cli: Cli, engine: str, path: str = "/metrics") -> Scrape:
+    """One scrape of the agent."""
+    begun = time.monotonic()
+    found = read(fetch(url(cli, engine, path)))
+    found.seconds = time.monotonic() - begun
+    return found
+
+
+def pid_of(cli: Cli, unit: str) -> int:
+    """The process of a unit."""
+    where = ".mngdb/agent/agent.pid" if unit.endswith("-agent") else None
+    path = cli.folder / (where or f".mngdb/servers/{unit}/run/server.pid")
+    deadline = time.monotonic() + 5
+    while not (words := path.read_text().split()):  # it is just being written
+        assert time.monotonic() < deadline, path
+        time.sleep(0.005)
+    return int(words[0])
+
+
+def until(happens: Callable[[], object], seconds: float = 40.0) -> None:
+    """Wait until `happens()` is true."""
+    deadline = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.05)

@@ -1,0 +1,388 @@
+"""The agent as a unit of the stack: it serves, it starts again what died, it harms nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from mngdb.agent.watch import Watch
+from mngdb.cli.common import Options
+from mngdb.targets.local.lock import lock
+from tests import trixie
+from tests.conftest import Cli
+from tests.debian import redis_folder
+from tests.live.scrapes import AGENT, ENGINES, fetch, pid_of, read, scrape, until, url
+
+pytestmark = pytest.mark.live
+QUEUE = "instances:\n  queue: {engine: redis, port: PORT8, eviction: noeviction, memory: 16mb}\n"
+ONE = "postgres: {port: PORT1, memory: 64mb}\napps: {shop: {postgres: shop}}\n"
+#: kB: the issue's limit for the agent.
+_RESIDENT_MAX = 80 << 10
+
+
+@pytest.fixture(scope="module")
+def stack(module_cli: Cli) -> Cli:
+    module_cli.write(ENGINES + QUEUE + AGENT)
+    module_cli.ok("up")
+    return module_cli
+
+
+def steady(cli: Cli) -> bool:
+    """Whether everything is healthy and nothing is to be changed."""
+    healthy = cli.run("status").returncode == 0
+    return healthy and cli.run("plan", "--exit-code").returncode == 0
+
+
+def gone(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as handle:  # noqa: PTH123
+            return handle.read().rsplit(")", 1)[1].split()[0] in {"Z", "X"}
+    except FileNotFoundError:
+        return True
+
+
+def test_it_is_a_unit_of_the_stack_and_a_second_up_has_nothing_to_do(stack: Cli) -> None:
+    units = {unit["name"]: unit for unit in stack.json("status")["units"]}
+    agent = units["mng-agent"]
+    assert agent["healthy"]
+    assert (agent["engine"], agent["port"]) == ("agent", stack.port(7))
+    pid = pid_of(stack, "mng-agent")
+    assert stack.json("up")["steps"] == []
+    assert pid_of(stack, "mng-agent") == pid
+    assert "mng-agent runs" in stack.ok("logs", "agent")
+
+
+def test_each_page_is_what_prometheus_reads(stack: Cli) -> None:
+    promtool = str(trixie.program("promtool"))
+    for engine in ("postgres", "redis", "mongodb", "mngdb"):
+        text = fetch(url(stack, engine))
+        done = subprocess.run(
+            [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
+        )
+        # 3: names that are not as its authors would choose; they are the exporters'
+        assert done.returncode in {0, 3}, done.stderr
+        read(text)
+    assert scrape(stack, "postgres")["pg_up"] == 1
+    assert scrape(stack, "redis")["redis_up"] == 1
+    assert scrape(stack, "mongodb")["mongodb_up"] == 1
+
+
+def test_each_instance_of_an_engine_has_a_page(stack: Cli) -> None:
+    ports = {
+        path: next(
+            dict(labels)["tcp_port"]
+            for (name, labels) in scrape(stack, "redis", path).values
+            if name == "redis_instance_info"
+        )
+        for path in ("/metrics", "/metrics/redis", "/metrics/queue")
+    }
+    one, other = str(stack.port(2)), str(stack.port(8))
+    assert ports == {"/metrics": one, "/metrics/redis": one, "/metrics/queue": other}
+
+
+def test_other_paths_and_verbs_are_refused(stack: Cli) -> None:
+    for path in ("/", "/metrics/nosuch", "/../etc/passwd", "/metrics/../x"):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            fetch(url(stack, "redis", path))
+        assert caught.value.code == 404
+        assert "/metrics/queue" in caught.value.read().decode()
+    with socket.create_connection(("127.0.0.1", stack.port(7)), 5) as wire:
+        wire.sendall(b"POST /metrics HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc")
+        assert b" 501 " in wire.recv(4096)
+
+
+def test_own_metrics(stack: Cli) -> None:
+    own = scrape(stack, "mngdb")
+    for unit in ("mng-pg", "mng-redis", "mng-mongo", "mng-queue"):
+        assert own.of("mngdb_unit_up", unit=unit) == 1
+    names = {dict(k[1])["secret"] for k in own.values if k[0] == "mngdb_secret_age_seconds"}
+    assert {"postgres_admin", "postgres_shop", "redis_monitor", "mongodb_keyfile"} <= names
+    assert 0 <= own.of("mngdb_secret_age_seconds", secret="redis_shop") < 300
+    assert own["mngdb_host_memory_total_bytes"] > own["mngdb_host_memory_available_bytes"] > 0
+    assert own["mngdb_host_disk_size_bytes"] > own["mngdb_host_disk_free_bytes"] > 0
+    assert "mngdb_backup_age_seconds" not in own.names  # nobody knows it yet: absent, not 0
+    os.utime(stack.folder / ".mngdb/secrets/redis_shop", (time.time(), time.time() - 86400 * 100))
+    aged = scrape(stack, "mngdb").of("mngdb_secret_age_seconds", secret="redis_shop")
+    assert aged == pytest.approx(86400 * 100, abs=60)
+
+
+def test_no_page_log_argument_or_environment_has_a_secret(stack: Cli) -> None:
+    secrets = [path.read_text().strip() for path in (stack.folder / ".mngdb/secrets").iterdir()]
+    assert len(secrets) > 8
+    pid = pid_of(stack, "mng-agent")
+    texts = [fetch(url(stack, engine)) for engine in ("postgres", "redis", "mongodb", "mngdb")]
+    texts.append((stack.folder / ".mngdb/agent/agent.log").read_text())
+    for name in ("cmdline", "environ"):
+        with open(f"/proc/{pid}/{name}") as handle:  # noqa: PTH123
+            texts.append(handle.read())
+    assert [secret for secret in secrets for text in texts if secret in text] == []
+
+
+def test_many_scrapes_at_once_and_its_size_afterwards(stack: Cli) -> None:
+    def one(number: int) -> float:
+        engine = ("postgres", "redis", "mongodb", "mngdb")[number % 4]
+        return len(scrape(stack, engine).values)
+
+    with ThreadPoolExecutor(12) as pool:
+        assert min(pool.map(one, range(48))) > 20
+    with open(f"/proc/{pid_of(stack, 'mng-agent')}/status") as handle:  # noqa: PTH123
+        resident = next(line for line in handle if line.startswith("VmRSS"))
+    assert int(resident.split()[1]) <= _RESIDENT_MAX
+
+
+@pytest.mark.parametrize(("engine", "unit", "up"), [
+    ("redis", "mng-redis", "redis_up"),
+    ("postgres", "mng-pg", "pg_up"),
+    ("mongodb", "mng-mongo", "mongodb_up"),
+])  # fmt: skip
+def test_a_server_that_hangs_is_down_in_time_and_holds_up_nobody(
+    stack: Cli, engine: str, unit: str, up: str
+) -> None:
+    assert scrape(stack, engine)[up] == 1
+    pid = pid_of(stack, unit)
+    group = [pid]
+    with open(f"/proc/{pid}/task/{pid}/children") as handle:  # noqa: PTH123
+        group += map(int, handle.read().split())
+    for one in group:
+        os.kill(one, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        with ThreadPoolExecutor(1) as pool:
+            hanging = pool.submit(
+                fetch, url(stack, engine), 20, {"X-Prometheus-Scrape-Timeout-Seconds": "5"}
+            )
+            time.sleep(0.2)
+            others = {"redis", "postgres", "mongodb", "mngdb"} - {engine}
+            for other in others:
+                scrape(stack, other)
+            assert not hanging.done()
+            found = read(hanging.result())
+        # 80 % of what Prometheus waits
+        assert 3.5 < time.monotonic() - begun < 5
+        assert found[up] == 0
+    finally:
+        for one in group:
+            os.kill(one, signal.SIGCONT)
+    until(lambda: scrape(stack, engine)[up] == 1)
+
+
+def test_what_died_is_started_again_and_counted(stack: Cli) -> None:
+    before = pid_of(stack, "mng-queue")
+    os.kill(before, signal.SIGKILL)
+    until(lambda: pid_of(stack, "mng-queue") != before)
+    until(lambda: scrape(stack, "redis", "/metrics/queue")["redis_up"] == 1)
+    own = scrape(stack, "mngdb")
+    assert own.of("mngdb_unit_restarts_total", unit="mng-queue") == 1
+    assert own.of("mngdb_unit_restarts_total", unit="mng-redis") == 0
+    assert steady(stack)  # it runs with the files that it had
+    lines = (stack.folder / ".mngdb/audit.log").read_text().splitlines()
+    told = [json.loads(line) for line in lines if '"command": "agent"' in line]
+    assert [(one["action"], one["object"]) for one in told] == [("restart", "mng-queue")]
+
+
+def test_one_that_dies_at_once_again_is_given_more_time_each_time(stack: Cli) -> None:
+    """Seconds between one start and the next, while it is killed each time."""
+    pids = [pid_of(stack, "mng-queue")]
+    begun = []
+    for _ in range(3):
+        os.kill(pids[-1], signal.SIGKILL)
+        until(lambda: pid_of(stack, "mng-queue") != pids[-1])
+        pids.append(pid_of(stack, "mng-queue"))
+        begun.append(time.monotonic())
+    assert begun[1] - begun[0] > 0.9
+    assert begun[2] - begun[1] > 1.8
+    until(lambda: steady(stack))
+
+
+def test_it_waits_while_a_command_works_on_the_stack(stack: Cli) -> None:
+    pid = pid_of(stack, "mng-redis")
+    with lock(stack.folder / ".mngdb/lock", "up"):
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: gone(pid))
+        time.sleep(2.5)
+        assert pid_of(stack, "mng-redis") == pid
+    until(lambda: pid_of(stack, "mng-redis") != pid)
+    until(lambda: steady(stack))
+
+
+def test_its_death_stops_nobody_and_up_brings_it_back(stack: Cli) -> None:
+    units = ("mng-pg", "mng-redis", "mng-mongo", "mng-queue")
+    before = {unit: pid_of(stack, unit) for unit in units}
+    restarts = scrape(stack, "mngdb").of("mngdb_unit_restarts_total", unit="mng-queue")
+    assert restarts >= 1
+    agent = pid_of(stack, "mng-agent")
+    os.kill(agent, signal.SIGKILL)
+    until(lambda: gone(agent))
+    status = stack.run("--json", "status")
+    assert status.returncode == 1
+    states = {unit["name"]: unit["healthy"] for unit in json.loads(status.stdout)["units"]}
+    assert states == {**dict.fromkeys(units, True), "mng-agent": False}
+    steps = stack.json("plan")["steps"]
+    assert [(step["action"], step["object"]) for step in steps] == [("start", "mng-agent")]
+    stack.ok("up")
+    assert {unit: pid_of(stack, unit) for unit in units} == before
+    assert scrape(stack, "mngdb").of("mngdb_unit_restarts_total", unit="mng-queue") == restarts
+    assert steady(stack)
+
+
+def test_damaged_counts_are_begun_anew(stack: Cli) -> None:
+    stack.ok("down")
+    (stack.folder / ".mngdb/agent/restarts.json").write_text("{")
+    stack.ok("up")
+    assert "counted anew" in stack.ok("logs", "agent")
+    assert scrape(stack, "mngdb").of("mngdb_unit_restarts_total", unit="mng-queue") == 0
+    assert steady(stack)
+
+
+def test_a_second_one_says_so(stack: Cli) -> None:
+    done = stack.run("agent")
+    assert done.returncode == 1
+    assert "mng-agent runs already" in done.stderr
+
+
+def test_a_large_log_is_set_aside_while_the_server_writes_it(stack: Cli) -> None:
+    path = stack.folder / ".mngdb/servers/mng-pg/server.log"
+    end = path.stat().st_size
+    with path.open("r+b") as handle:
+        handle.truncate(33 << 20)
+    context = Options([str(stack.folder / "mngdb.yaml")]).context()
+    Watch(context, stack.folder / ".mngdb/agent").rotate()
+    aside = path.with_name("server.log.1")
+    assert aside.stat().st_size == 33 << 20 > end
+    assert aside.stat().st_mode & 0o777 == 0o600
+    stack.ok("url", "postgres")
+    scrape(stack, "postgres")
+    os.kill(pid_of(stack, "mng-pg"), signal.SIGHUP)
+    until(lambda: "received SIGHUP" in path.read_text())
+    assert path.stat().st_size < 1 << 20
+    assert "received SIGHUP" in stack.ok("logs", "postgres")
+
+
+def test_a_line_that_is_written_meanwhile_is_not_lost(stack: Cli) -> None:
+    """A writer that appends, as servers do, while its log is set aside."""
+    from mngdb.agent.watch import set_aside
+
+    path = stack.folder / "written.log"
+    writer = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    stop, count = threading.Event(), 0
+
+    def write() -> None:
+        nonlocal count
+        while not stop.is_set():
+            os.write(writer, f"line {count}\n".encode())
+            count += 1
+            time.sleep(0.002)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        time.sleep(0.1)
+        set_aside(path)
+        time.sleep(0.1)
+    finally:
+        stop.set()
+        thread.join()
+        os.close(writer)
+    old = path.with_name("written.log.1").read_text().splitlines()
+    new = path.read_text().splitlines()
+    assert old
+    assert new
+    numbers = [int(line.split()[1]) for line in old + new]
+    assert numbers == sorted(set(numbers))
+    # the window between the last byte copied and the emptying is microseconds
+    assert len(numbers) >= count - 1
+
+
+# the last ones: they stop what the others look at
+
+
+def test_down_stops_it_first_and_nothing_comes_back(stack: Cli) -> None:
+    agent = pid_of(stack, "mng-agent")
+    stopped = stack.json("down")["stopped"]
+    assert set(stopped) == {"mng-pg", "mng-redis", "mng-mongo", "mng-queue", "mng-agent"}
+    assert gone(agent)
+    time.sleep(1.5)
+    states = {
+        unit["name"]: unit["state"]
+        for unit in json.loads(stack.run("--json", "status").stdout)["units"]
+    }
+    assert set(states.values()) == {"stopped"}
+
+
+def test_a_port_that_is_taken_is_named_with_its_holder_before_anything_starts(stack: Cli) -> None:
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", stack.port(4)))
+        holder.listen()
+        for command in ("plan", "up"):
+            done = stack.run(command)
+            assert done.returncode == 1
+            assert f"port {stack.port(4)} of 127.0.0.1, for the metrics of postgres" in done.stderr
+            assert f"(pid {os.getpid()})" in done.stderr
+        assert not (stack.folder / ".mngdb/servers/mng-redis/run/server.pid").exists()
+    stack.ok("up")
+    assert steady(stack)
+
+
+def test_without_it_the_logins_are_closed(stack: Cli) -> None:
+    agent, secret = pid_of(stack, "mng-agent"), "redis_monitor"
+    stack.write(ENGINES + QUEUE + "agent: false\n")
+    steps = {(s["instance"], s["action"], s["object"]) for s in stack.json("plan")["steps"]}
+    assert {
+        ("postgres", "revoke", "role monitor"),
+        ("redis", "revoke", "monitor"),
+        ("mongodb", "revoke", "monitor"),
+        ("agent", "stop", "mng-agent"),
+    } <= steps
+    stack.ok("up")
+    assert gone(agent)
+    assert stack.run("plan", "--exit-code").returncode == 0
+    assert {u["name"] for u in stack.json("status")["units"]}.isdisjoint({"mng-agent"})
+    assert (stack.folder / ".mngdb/secrets" / secret).exists()
+    stack.ok("up", "--prune")
+    stack.write(ENGINES + QUEUE + AGENT)
+    stack.ok("up")
+    assert steady(stack)
+    assert scrape(stack, "postgres")["pg_up"] == 1
+
+
+def test_destroy_ends_it_too(stack: Cli) -> None:
+    agent = pid_of(stack, "mng-agent")
+    stack.ok("destroy", "--yes", "mng")
+    assert gone(agent)
+    assert not (stack.folder / ".mngdb").exists()
+
+
+def test_servers_with_tls_are_read_and_their_certificates_counted(cli: Cli) -> None:
+    """With Debian's Redis, which is version 7."""
+    binaries = f"binaries: {{redis: {redis_folder()}}}\nredis: {{port: PORT2, version: 7}}\n"
+    cli.write("tls: true\n" + ONE + binaries + AGENT)
+    cli.ok("up")
+    assert scrape(cli, "postgres")["pg_up"] == 1
+    redis = scrape(cli, "redis")
+    assert redis["redis_up"] == 1
+    assert len(redis.names) > 120
+    left = scrape(cli, "mngdb").of("mngdb_certificate_expiry_seconds", instance="postgres")
+    assert 820 * 86400 < left <= 825 * 86400
+
+
+def test_reading_metrics_keeps_nobody_from_dropping_a_database(cli: Cli) -> None:
+    cli.write(ONE + AGENT)
+    cli.ok("up")
+    shop = ("datname", "shop")
+    assert any(shop in labels for _, labels in scrape(cli, "postgres").values)
+    with psycopg.connect(cli.ok("url", "postgres").strip(), autocommit=True) as connection:
+        connection.execute("drop database shop")
+    found = scrape(cli, "postgres")
+    assert found["pg_up"] == 1
+    assert [name for name, labels in found.values if shop in labels] == []

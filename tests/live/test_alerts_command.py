@@ -1,0 +1,85 @@
+"""`mngdb alerts` without an agent, and what is said of channels that cannot be told yet."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from mngdb.ops.alerts import Alerts
+from mngdb.ops.context import Context
+from mngdb.samples import Family, Sample
+from mngdb.spec.load import load
+from tests.conftest import Cli
+from tests.live.clients import brought_up
+from tests.live.scrapes import pid_of
+
+pytestmark = pytest.mark.live
+
+stack = brought_up(
+    """
+redis: {port: PORT1, memory: 32mb}
+alerts:
+  rules: {RedisMemoryHigh: {threshold: 0.000001}, RedisNoMemoryLimit: false}
+  channels: {team: slack}
+"""
+)
+
+
+def test_one_look_waits_for_nothing_and_says_what_it_cannot_judge(stack: Cli) -> None:
+    done = stack.run("alerts")
+    assert done.returncode == 1
+    head, alert = done.stdout.splitlines()
+    assert head.split() == ["SEVERITY", "STATE", "ALERT", "FOR", "WHAT"]
+    assert alert.split()[:4] == ["warning", "firing", "RedisMemoryHigh", "-"]
+    assert "no agent has judged lately: this is one look" in done.stderr
+    assert "RedisEvicting" in done.stderr
+    assert "RedisDown" not in done.stderr
+
+
+def test_a_server_that_is_down_is_known_not_unknown(stack: Cli) -> None:
+    server = pid_of(stack, "mng-redis")
+    os.kill(server, signal.SIGKILL)
+    done = stack.run("alerts")
+    assert done.returncode == 1
+    assert "critical  firing  RedisDown" in done.stdout
+    assert "RedisMemoryHigh" in done.stderr
+    stack.ok("up")
+
+
+def test_quiet_but_not_all_judged_is_unknown(stack: Cli) -> None:
+    file = stack.folder / "mngdb.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("threshold: 0.000001", "threshold: 0.9"))
+    done = stack.run("alerts")
+    file.write_text(text)
+    assert (done.returncode, done.stdout) == (3, "nothing fires\n")
+
+
+def test_a_channel_without_its_secret_is_remarked_until_it_has_one(stack: Cli) -> None:
+    def remarks() -> list[str]:
+        return [one["hint"] for one in stack.json("plan")["remarks"]]
+
+    assert remarks() == ["mngdb secret set alerts_team"]
+    stack.ok("secret", "set", "alerts_team", stdin="https://hooks.slack.com/services/T/B/x")
+    assert remarks() == []
+    path = stack.folder / ".mngdb/secrets/alerts_team"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_round_that_cannot_be_kept_is_judged_and_said_once(stack: Cli) -> None:
+    context = Context(load([stack.folder / "mngdb.yaml"], stack.environ()), stack.environ())
+    path = stack.folder / ".mngdb/alerts.json"
+    path.unlink(missing_ok=True)
+    alerts = Alerts(context)
+    path.mkdir()
+    up = Family("redis_up", "gauge", "", [Sample("redis_up", (("instance", "redis"),), 0.0)])
+    said = [alerts.round(at, [up]) for at in (0.0, 60.0, 120.0)]
+    path.rmdir()
+    assert [len(lines) for lines in said] == [1, 1, 0]
+    assert "after a restart alerts are told again" in said[0][0]
+    assert said[1] == ["firing critical RedisDown: Redis redis does not answer"]
+    assert alerts.round(180.0, [up]) == []
+    assert path.is_file()
+    alerts.close(180.0)

@@ -1,0 +1,156 @@
+"""The agent's parts by themselves: pages, slow clients, jobs; and what the file may say of it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import urllib.error
+from collections.abc import Iterator
+
+import pytest
+
+from mngdb.agent import web
+from mngdb.agent.jobs import Job, Jobs
+from mngdb.errors import MngdbError, SpecError
+from mngdb.spec.agent import Agent
+from tests.conftest import free_port
+from tests.live.scrapes import fetch
+from tests.unit.spec import stack
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A server with a page that answers, one that waits, one that fails; its clients have 1.5 s."""
+    monkeypatch.setattr(web, "LIMIT", 0.5)
+    monkeypatch.setattr(web, "_CLIENT", 1.0)
+
+    def limit(seconds: float) -> list[str]:
+        return [f"{seconds:g}"]
+
+    def fail(_: float) -> list[str]:
+        raise RuntimeError("no page")
+
+    number = free_port()
+    server = web.Web("127.0.0.1", number, {"/limit": limit, "/fail": fail})
+    server.start()
+    yield number
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_page_may_take_what_prometheus_waits_but_not_more_than_the_limit(port: int) -> None:
+    page = f"http://127.0.0.1:{port}/limit"
+    header = "X-Prometheus-Scrape-Timeout-Seconds"
+    assert fetch(page) == "0.5"
+    assert fetch(page, headers={header: "0.5"}) == "0.4"
+    assert fetch(page, headers={header: "nonsense"}) == "0.5"
+    assert fetch(f"{page}?target=x") == "0.5"
+
+
+def test_a_page_that_fails_is_an_error_and_the_next_one_answers(
+    port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        fetch(f"http://127.0.0.1:{port}/fail")
+    assert caught.value.code == 500
+    assert "no page" not in caught.value.read().decode()
+    assert "RuntimeError: no page" in capsys.readouterr().err
+    assert fetch(f"http://127.0.0.1:{port}/limit") == "0.5"
+
+
+def test_a_client_that_is_slow_byte_by_byte_is_let_go_and_holds_up_nobody(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), 10) as slow:
+        begun = time.monotonic()
+        ended = threading.Event()
+
+        def drip() -> None:
+            try:
+                for byte in b"GET /limit HTTP/1.1\r\nX-Long: " + b"x" * 1000:
+                    slow.sendall(bytes([byte]))
+                    time.sleep(0.1)
+            except OSError:
+                ended.set()
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        assert fetch(f"http://127.0.0.1:{port}/limit") == "0.5"
+        assert ended.wait(30)
+        thread.join()
+        assert time.monotonic() - begun > 1.0
+
+
+def test_more_clients_than_it_takes_are_turned_away_and_later_ones_served(port: int) -> None:
+    idle = [socket.create_connection(("127.0.0.1", port), 10) for _ in range(40)]
+    try:
+        time.sleep(0.3)
+        with pytest.raises((urllib.error.URLError, ConnectionError)):
+            fetch(f"http://127.0.0.1:{port}/limit")
+    finally:
+        for one in idle:
+            one.close()
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            assert fetch(f"http://127.0.0.1:{port}/limit") == "0.5"
+            break
+        except (urllib.error.URLError, ConnectionError):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_a_job_that_fails_is_told_counted_and_tried_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rounds: list[str] = []
+
+    def bad() -> None:
+        rounds.append("bad")
+        raise MngdbError("it is broken") if len(rounds) == 1 else RuntimeError("a bug")
+
+    jobs = Jobs([Job("bad", 0.02, bad), Job("good", 0.02, lambda: rounds.append("good"))])
+    jobs.start()
+    deadline = time.monotonic() + 5
+    while rounds.count("bad") < 3 or rounds.count("good") < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    jobs.stop()
+    found = {s.labels[0][1]: s.value for s in jobs.families()[0].samples}
+    assert found["good"] == 0
+    assert found["bad"] >= 2
+    assert "RuntimeError: a bug" in capsys.readouterr().err
+
+
+def test_it_is_on_where_there_are_servers_on_this_machine() -> None:
+    assert stack("postgres: {}").agent == Agent()
+    assert stack("postgres: {}\nagent: true").agent == Agent()
+    assert stack("postgres: {}\nagent: false").agent is None
+    external = "redis: {target: {external: {url: 'redis://admin@cache.example:6379'}}}"
+    assert stack(external).agent is None
+    found = stack(f"postgres: {{}}\n{external}")
+    assert {name: one.monitored for name, one in found.instances.items()} == {
+        "postgres": True,
+        "redis": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("redis: {port: 9121}", "the metrics of redis"),
+        ("redis: {port: 9321}", "the agent"),
+        ("redis: {}\nagent: {ports: {redis: 9321}}", "the port 9321 stands twice"),
+        ("redis: {}\nagent: {bind: 0.0.0.0}", "opens the server to every network"),
+        ("redis: {}\nagent: {port: 1}", "ports"),
+        ("redis: {}\ninstances: {agent: {engine: redis, port: 7000}}", "mng-agent"),
+        ("redis: {}\napps: {monitor: {redis: 'm:*'}}", "reserved"),
+    ],
+)
+def test_what_cannot_be(text: str, said: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        stack(text)
+    assert said in caught.value.message + str(caught.value.hint)
+
+
+def test_a_port_of_an_engine_that_the_file_has_not_is_free() -> None:
+    assert stack("redis: {port: 9187}").instances["redis"].spec.port == 9187
