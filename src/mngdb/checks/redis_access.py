@@ -42,7 +42,7 @@ def _default_user(facts: RedisFacts) -> Judgement:
 
 def _passwords(facts: RedisFacts) -> Judgement:
     open_ones = [one.name for one in facts.logins.value if one.on and one.no_password]
-    return listed(open_ones, "every login that is on has a password")
+    return listed([f"{name} has none" for name in open_ones], "every login that is on has one")
 
 
 def _well_known(facts: RedisFacts) -> Judgement:
