@@ -15,6 +15,8 @@ import pymongo
 import pytest
 import redis
 
+from mngdb.cli.common import Options
+from mngdb.engines.postgres import metrics
 from tests.conftest import ROOT, Cli
 from tests.live import exporters
 from tests.live.scrapes import AGENT, ENGINES, Labels, Scrape, fetch, read, scrape
@@ -244,3 +246,22 @@ def test_our_names_are_those_of_the_lists(stack: Cli, engine: str) -> None:
     assert {name for name in settings if name.startswith(known)} == set()
     assert missing - settings == _NOT_OURS & wanted.keys()
     assert {n: k for n, k in wanted.items() if n in ours.types and ours.types[n] != k} == {}
+
+
+def test_sizes_of_many_databases_come_a_few_at_a_time(
+    stack: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each size is a walk through a database's files: 500 of them would be too much at once."""
+    monkeypatch.setattr(metrics, "SIZES_MAX", 2)
+    context = Options([str(stack.folder / "mngdb.yaml")]).context()
+    instance = context.instance("postgres")
+    asked, engine = context.as_monitor(instance), context.engine(instance)
+    seen = []
+    with engine.connect(engine.login(asked, context.admin(asked), "monitor")) as session:
+        scraper = engine.metrics(session, asked)
+        for _ in range(4):
+            families = {family.name: family for family in scraper.scrape(10)}
+            sizes = families["pg_database_size_bytes"].samples
+            seen.append({labels[0][1] for _, labels, size in sizes if size > 1_000_000})
+    assert [len(names) for names in seen] == [2, 4, 4, 4]
+    assert seen[-1] == {"postgres", "shop", "template0", "template1"}

@@ -343,7 +343,12 @@ CROSS JOIN LATERAL (
 ) s
 """
 
-SIZES = "SELECT datname, pg_database_size(oid) FROM pg_database"
+#: Databases whose size one scrape asks for: each is a walk through its files.
+SIZES_MAX = 100
+SIZES = """
+SELECT datname, pg_database_size(oid), oid FROM pg_database
+WHERE oid > {after} ORDER BY oid LIMIT {limit}
+"""
 
 _TABLES = "pg_stat_user_tables_"
 _TABLES_IO = "pg_statio_user_tables_"

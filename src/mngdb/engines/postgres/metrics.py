@@ -22,6 +22,7 @@ from mngdb.engines.postgres.metric_queries import (
     CHEAP,
     SETTINGS,
     SIZES,
+    SIZES_MAX,
     TABLE_COLUMNS,
     TABLES,
 )
@@ -57,7 +58,9 @@ class Metrics:
     def __init__(self, session: Session, inside: Sequence[str]) -> None:
         self._session = session
         self._server = f"{session.access.host}:{session.access.port}"
-        self._sizes: list[Row] = []
+        self._sizes: dict[str, float] = {}
+        self._sizes_after = 0
+        self._sizes_whole = False
         self._sizes_ration = Ration(_SHARE)
         self._tables: dict[str, list[Row]] = {name: [] for name in inside}
         self._tables_ration = {name: Ration(_SHARE / len(inside)) for name in inside}
@@ -74,9 +77,10 @@ class Metrics:
         queries = [query for query in CHEAP if query.since <= version]
         asked = [query.sql for query in queries]
         asked.append(SETTINGS.replace("{loaded}", self._loaded))
-        sizes_due = self._sizes_ration.due
+        # the first round goes from scrape to scrape, the later ones are rationed
+        sizes_due = self._sizes_ration.due or not self._sizes_whole
         if sizes_due:
-            asked += [_CLOCK, SIZES, _CLOCK]
+            asked += [_CLOCK, SIZES.format(after=self._sizes_after, limit=SIZES_MAX), _CLOCK]
         answers = ask(self._session.main, asked, timeout)
         found: list[Family] = []
         databases: list[str] = []
@@ -86,10 +90,9 @@ class Metrics:
                 databases = [_text(row[0]) for row in rows]
         self._keep_settings(answers[len(queries)])
         if sizes_due:
-            before, self._sizes, after = answers[len(queries) + 1 :]
-            self._sizes_ration.spend(_between(before, after))
+            self._keep_sizes(*answers[len(queries) + 1 :])
         found += self._settings
-        found += _sizes(self._sizes, set(databases))
+        found += _sizes(self._sizes, databases)
         found = [_filled(family, databases, self._server) for family in found]
         return chain(found, _tables(self._table_rows(set(databases), deadline)))
 
@@ -97,6 +100,13 @@ class Metrics:
         if rows:
             self._loaded = _text(rows[0][0])
             self._settings = settings([row[1:] for row in rows], self._server)
+
+    def _keep_sizes(self, begun: list[Row], rows: list[Row], done: list[Row]) -> None:
+        self._sizes |= {_text(name): float(size or 0) for name, size, _ in rows}
+        last = len(rows) < SIZES_MAX
+        self._sizes_after = 0 if last else int(rows[-1][2] or 0)
+        self._sizes_whole = self._sizes_whole or last
+        self._sizes_ration.spend(_between(begun, done))
 
     def _table_rows(self, databases: set[str], deadline: float) -> list[Row]:
         rows: list[Row] = []
@@ -130,13 +140,10 @@ def _text(value: bytes | None) -> str:
     return value.decode(errors="replace") if value is not None else ""
 
 
-def _sizes(rows: list[Row], databases: set[str]) -> Iterator[Family]:
+def _sizes(sizes: dict[str, float], databases: Sequence[str]) -> Iterator[Family]:
+    """Of the databases that there are; one that is new is absent until its turn has come."""
     name = "pg_database_size_bytes"
-    samples = [
-        Sample(name, (("datname", _text(row[0])),), float(row[1]))
-        for row in rows
-        if row[1] is not None and _text(row[0]) in databases  # not one that is gone by now
-    ]
+    samples = [Sample(name, (("datname", one),), sizes[one]) for one in databases if one in sizes]
     yield Family(name, "gauge", "Disk space used by the database", samples)
 
 
