@@ -51,6 +51,8 @@ def test_the_houses_own_example() -> None:
         ("postgres:\nbackup: {stroe: x}", "stroe", "store"),
         ("postgres:\nbackup: {keep: {dialy: 1}}", "dialy", "daily"),
         ("postgres:\nbackup: {drill: {evry: 1d}}", "evry", "every"),
+        ("postgres:\nagent: {ports: {redsi: 1}}", "redsi", "redis"),
+        ("postgres:\nagent: {prots: {redis: 1}}", "prots", "ports"),
     ],
 )
 def test_an_unknown_key_is_named_with_the_nearest_one_of_its_level(

@@ -16,6 +16,9 @@ _MOST = 20
 KEY = "[key]"
 _ABOUT_KEYS = ("unknown key ", "unknown instance ", "unknown rule ", "a secret ", "the app ")
 
+#: What is said of a mapping in the place of a switch (`agent: {…}` or `agent: false`).
+_EITHER = "has to be true or false"
+
 #: Where, what, and what to do.
 Problem = tuple[Trail, str, str | None]
 
@@ -56,8 +59,9 @@ def _path(trail: Trail) -> str:
 
 
 def _without_echoes(problems: Sequence[Problem]) -> list[Problem]:
-    """Without what only follows: a literal password's other faults (their texts would show it),
-    and a key that is missing because it is misspelt."""
+    """Without what only follows: a literal password's other faults (their texts would show it), a
+    key that is missing because it is misspelt, and that a mapping is no switch where the mapping
+    itself is wrong inside."""
     secret = {trail for trail, message, _ in problems if message.startswith("a password ")}
     meant = {
         (trail[:-1], match[1])
@@ -68,6 +72,8 @@ def _without_echoes(problems: Sequence[Problem]) -> list[Problem]:
     for trail, message, hint in problems:
         missing = re.fullmatch(r"the key '(\w+)' is missing", message)
         if missing and (trail, missing[1]) in meant:
+            continue
+        if message == _EITHER and any(t[: len(trail)] == trail != t for t, _, _ in problems):
             continue
         clean = trail[:-1] if trail[-1:] == (KEY,) else trail
         if clean in secret and not message.startswith("a password "):
