@@ -11,7 +11,8 @@ import click
 from mngdb.cli.common import Options, common, say, say_json, tell
 
 
-def _output(function: Callable[..., Any]) -> Callable[..., Any]:
+def output_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --output to a command that renders files."""
     return click.option(
         "--output",
         type=click.Path(path_type=Path),
@@ -21,18 +22,18 @@ def _output(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@_output
+@output_option
 @click.option("--alertmanager", metavar="HOST:PORT", help="Where Prometheus sends its alerts.")
 @common
 def prometheus(options: Options, output: Path | None, alertmanager: str | None) -> None:
     """Write prometheus.yml, which scrapes the stack, and the rules of its alerts."""
     from mngdb.ops.alert_files import prometheus_files
 
-    _give(options, prometheus_files(options.context(), alertmanager), output)
+    give(options, prometheus_files(options.context(), alertmanager), output)
 
 
 @click.command()
-@_output
+@output_option
 @click.option(
     "--secrets",
     metavar="DIR",
@@ -43,20 +44,21 @@ def alertmanager(options: Options, output: Path | None, secrets: str | None) -> 
     """Write alertmanager.yml: who is told, with secrets in files of their own."""
     from mngdb.ops.alert_files import alertmanager_files
 
-    _give(options, alertmanager_files(options.context(), secrets), output)
+    give(options, alertmanager_files(options.context(), secrets), output)
 
 
 @click.command()
-@_output
+@output_option
 @common
 def grafana(options: Options, output: Path | None) -> None:
     """Write two dashboards for Grafana: the stack, and each of its engines."""
     from mngdb.ops.alert_files import grafana_files
 
-    _give(options, grafana_files(options.context()), output)
+    give(options, grafana_files(options.context()), output)
 
 
-def _give(options: Options, files: Mapping[str, str], output: Path | None) -> None:
+def give(options: Options, files: Mapping[str, str], output: Path | None) -> None:
+    """Write the files, or print them."""
     from mngdb.ops.render import write
 
     if output is not None:

@@ -1,0 +1,21 @@
+"""The runbooks as files, in the languages that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mngdb.ops import alerts
+from mngdb.ops.context import Context
+from mngdb.ops.runbooks import checklist, playbook
+from mngdb.ops.runbooks.words import ENGLISH, KOREAN
+
+
+def runbooks(context: Context, languages: Sequence[str]) -> dict[str, str]:
+    """File name to content. Raises SecretError, UsageError."""
+    rules = alerts.rules(context)
+    found = {}
+    for language in languages:
+        words, ending = (KOREAN, ".ko.md") if language == "ko" else (ENGLISH, ".md")
+        found[f"RECOVERY_PLAYBOOK{ending}"] = playbook.render(context, rules, words)
+        found[f"OPERATIONAL_CHECKLIST{ending}"] = checklist.render(context, words)
+    return found

@@ -1,0 +1,94 @@
+"""The runbooks of a stack: every command in them runs, every alert's link leads to a chapter."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from mngdb.alerts.catalogue import RULES
+from mngdb.checks import registry
+from mngdb.ops.runbooks.chapters import BY_SUBJECT, COMMANDS, KOREAN
+from tests.conftest import Cli
+from tests.live.clients import brought_up
+
+pytestmark = pytest.mark.live
+
+FILE = """
+postgres: {port: PORT1}
+redis: {port: PORT2}
+mongodb: {port: PORT3}
+apps: {shop: {postgres: shop, redis: "shop:*", mongodb: shop}}
+"""
+stack = brought_up(FILE)
+
+
+@pytest.fixture(scope="module")
+def pages(stack: Cli, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("runbooks")
+    said = stack.ok("render", "runbooks", "--output", str(folder)).split()
+    assert sorted(Path(one).name for one in said) == sorted(p.name for p in folder.iterdir())
+    again = stack.run("render", "runbooks", "--output", str(folder))
+    assert "nothing to change" in again.stderr
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def blocks(text: str) -> list[str]:
+    found = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [line for block in found for line in block.splitlines()]
+
+
+def test_there_are_two_pages_in_two_languages_with_the_same_commands(pages: dict[str, str]) -> None:
+    assert set(pages) == {
+        *("RECOVERY_PLAYBOOK.md", "RECOVERY_PLAYBOOK.ko.md"),
+        *("OPERATIONAL_CHECKLIST.md", "OPERATIONAL_CHECKLIST.ko.md"),
+    }
+    for name in ("RECOVERY_PLAYBOOK", "OPERATIONAL_CHECKLIST"):
+        english, korean = pages[f"{name}.md"], pages[f"{name}.ko.md"]
+        assert blocks(english) == blocks(korean)
+        assert re.findall(r"^### .*", english, re.M) == re.findall(r"^### .*", korean, re.M)
+
+
+def test_every_command_of_both_pages_runs(stack: Cli, pages: dict[str, str]) -> None:
+    commands = {line for text in pages.values() for line in blocks(text)}
+    assert len(commands) > 20
+    for command in sorted(commands):
+        program, *words = shlex.split(command)
+        assert program == "mngdb"
+        done = stack.run(*words)
+        # 1: a check failed (no backup yet), or an alert fires; 3: an alert needs more than a look
+        assert done.returncode in {0, 1, 3}, (command, done.stdout, done.stderr)
+        assert "error:" not in done.stderr, (command, done.stderr)
+
+
+def test_every_box_names_a_check(pages: dict[str, str]) -> None:
+    known = {one.id for one in (*registry.every(), *registry.of("host"), *registry.of("secrets"))}
+    boxes = re.findall(r"`mngdb check --only ([\w.-]+)`", pages["OPERATIONAL_CHECKLIST.md"])
+    assert len(boxes) > 50
+    assert set(boxes) <= known
+
+
+def test_every_alerts_link_leads_to_its_chapter(stack: Cli, pages: dict[str, str]) -> None:
+    anchors = {
+        heading.lower()
+        for heading in re.findall(r"^### (\w+)$", pages["RECOVERY_PLAYBOOK.md"], re.M)
+    }
+    for rule in stack.json("alerts", "rules")["rules"]:
+        assert rule["name"].lower() in anchors
+
+
+def test_every_rule_has_its_words() -> None:
+    names = {rule.name for rule in RULES}
+    assert set(KOREAN) == names
+    assert set(COMMANDS) <= names
+    assert {rule.subject for rule in RULES} == set(BY_SUBJECT)
+
+
+def test_the_stack_is_named_and_no_secret_is(stack: Cli, pages: dict[str, str]) -> None:
+    playbook = pages["RECOVERY_PLAYBOOK.md"]
+    for word in ("mng-pg", "mng-redis", "mng-mongo", f"127.0.0.1:{stack.port(1)}", "`shop`"):
+        assert word in playbook
+    for path in (stack.folder / ".mngdb" / "secrets").iterdir():
+        assert path.read_text() not in "".join(pages.values())
