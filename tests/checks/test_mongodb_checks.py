@@ -15,7 +15,7 @@ import pymongo
 import pytest
 
 from mngdb.checks import registry
-from mngdb.engines.mongodb import questions
+from mngdb.engines.mongodb import probe, questions
 from mngdb.findings import Finding
 from tests.checks.judge import findings, one
 from tests.checks.mongods import Server, careless, external, held, nonsense, started, until
@@ -228,6 +228,12 @@ def test_what_was_changed_passes_again(hardened: Cli) -> None:
 @pytest.mark.root
 def test_a_server_that_runs_as_root(stock: Stock) -> None:
     assert one(stock.cli, "mongodb.root").verdict == "fail"
+
+
+def test_strangers_are_heard_over_a_socket_too(stock: Stock) -> None:
+    at = (str(stock.server.folder / f"mongodb-{stock.server.port}.sock"), None)
+    assert probe.answers_strangers(at, tls=False)
+    assert not probe.tls(at).on
 
 
 def test_a_log_that_is_appended_to(stock: Stock) -> None:

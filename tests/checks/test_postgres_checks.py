@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from mngdb.checks import registry
-from mngdb.engines.postgres import PostgresEngine, render
+from mngdb.engines.postgres import PostgresEngine, inspect, inspect_queries, render
 from mngdb.findings import Finding
 from mngdb.ops.check import Report, check
 from tests.checks import postgres_wreck as wreck
@@ -311,14 +311,14 @@ def test_a_server_that_hangs_after_the_handshake(
     hardened: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = psutil.Process(pid(hardened, "mng-pg"))
-    inspect, connect = PostgresEngine.inspect, PostgresEngine.connect
+    look, connect = PostgresEngine.inspect, PostgresEngine.connect
     stopped: list[psutil.Process] = []
 
     def hanging(self: PostgresEngine, session: Any, asked: Any) -> Any:
         for one in (server, *server.children()):
             one.suspend()
             stopped.append(one)
-        return inspect(self, session, asked)
+        return look(self, session, asked)
 
     monkeypatch.setattr(PostgresEngine, "connect", lambda self, at: connect(self, at, 1.0))
     monkeypatch.setattr(PostgresEngine, "inspect", hanging)
@@ -332,6 +332,33 @@ def test_a_server_that_hangs_after_the_handshake(
     assert {one.verdict for one in report.findings} == {"unknown"}
     assert "does not answer in time" in report.findings[0].evidence
     assert report.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("last", "reason"),
+    [
+        ("SELECT pg_terminate_backend(pg_backend_pid())", "PostgreSQL went away"),
+        ("SELECT pg_sleep(30)", "does not answer in time"),
+    ],
+)
+def test_a_session_that_ends_in_the_middle_leaves_the_rest_judged(
+    hardened: Cli, monkeypatch: pytest.MonkeyPatch, last: str, reason: str
+) -> None:
+    connect, queries = PostgresEngine.connect, inspect_queries.queries
+
+    def cut(version: int) -> dict[str, str]:
+        found = queries(version)
+        names = list(found)
+        half = names[: names.index("hba")]
+        return {**{name: found[name] for name in half}, "": last, **found}
+
+    monkeypatch.setattr(PostgresEngine, "connect", lambda self, at: connect(self, at, 1.0))
+    monkeypatch.setattr(inspect, "queries", cut)
+    report = {one.id: one for one in judged(hardened).findings}
+    assert report["postgres.fsync"].verdict == "pass"
+    assert report["postgres.hba-trust"].verdict == "unknown"
+    assert reason in report["postgres.hba-trust"].evidence
+    assert "pass" not in {v.verdict for k, v in report.items() if k.startswith("postgres.role")}
 
 
 @pytest.mark.parametrize("nonsense", [None, b"HTTP/1.1 400 Bad Request\r\n\r\n"])

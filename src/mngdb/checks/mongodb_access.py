@@ -145,7 +145,7 @@ def _not_guessed(facts: MongodbFacts) -> Judgement:
     untried = [one.name for one in facts.logins.value if one.guessed is None]
     if untried and not weak:
         raise UnobservableError(f"{len(untried)} logins were not tried, {untried[0]} among them")
-    return listed(weak, "no login has a password of the usual list, or its own name")
+    return listed(weak, "no login has its own name, or one of the commonest words, for a password")
 
 
 def _strong(facts: MongodbFacts) -> Judgement:

@@ -8,6 +8,7 @@ from mngdb.findings import Check, Judgement, judged, listed, no_matter
 #: Startup warnings that are the machine's, or that another check judges, by a word of theirs.
 _JUDGED_APART = (
     *("XFS", "hugepage", "max_map_count", "NUMA", "swappiness", "overcommit", "glibc", "rseq"),
+    "memory allocator",
     *("rlimits", "Access control", "root user", "bound to localhost", "cache size"),
 )
 _AS_ROOT = "as the root user"
@@ -23,13 +24,15 @@ def _appended(facts: MongodbFacts) -> Judgement:
 
 def _no_warnings(facts: MongodbFacts) -> Judgement:
     left = [
-        text for _, text in facts.warnings.value if not any(word in text for word in _JUDGED_APART)
+        text
+        for text, details in facts.warnings.value
+        if not any(word in text + details for word in _JUDGED_APART)
     ]
     return listed(left, "none but of the machine", most=3)
 
 
 def _no_root(facts: MongodbFacts) -> Judgement:
-    root = any(_AS_ROOT in text for _, text in facts.warnings.value)
+    root = any(_AS_ROOT in text for text, _ in facts.warnings.value)
     return judged(not root, "it runs as root" if root else "an account of its own")
 
 

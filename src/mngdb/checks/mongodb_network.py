@@ -10,9 +10,12 @@ _DAYS = 14
 #: Connections that a server should take where nobody asks for a number.
 _LEAST = 1000
 _OWNER_ONLY = 0o700
+_ENCLOSED = "it is in a network of its own, where only its apps are"
 
 
 def _bound(facts: MongodbFacts) -> Judgement:
+    if facts.enclosed:
+        return no_matter(_ENCLOSED)
     options = facts.options.value
     found = options.get("net.bindIp", "localhost (the default)")
     everywhere = options.get("net.bindIpAll") == "true" or any(
@@ -23,6 +26,8 @@ def _bound(facts: MongodbFacts) -> Judgement:
 
 
 def _encrypted(facts: MongodbFacts) -> Judgement:
+    if facts.enclosed:
+        return no_matter(_ENCLOSED)
     if not facts.remote:
         return no_matter("it listens to its own machine only")
     plain = facts.plain.value

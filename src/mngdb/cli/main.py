@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "indexes": ("indexes", "Show unused, duplicate and missing indexes, and what to run."),
     "bloat": ("bloat", "Show space that is taken and holds nothing."),
     "locks": ("locks", "Show who blocks whom in PostgreSQL, and end a session."),
+    "keys": ("keys", "Show where the memory of a Redis goes, by pattern of names."),
     "secret": ("use", "Put a secret into the vault."),
     "alerts": ("alerts", "Show what is wrong right now, and tell a channel."),
     "agent": ("agent", "Serve metrics, start servers again that died."),

@@ -123,8 +123,8 @@ class MongodbFacts:
     """What it was started with, by the manual's dotted names."""
     memory: Seen[int]
     """Bytes that there are for it."""
-    warnings: Seen[tuple[tuple[int, str], ...]]
-    """What it warned of when it started: number of the message, and its words."""
+    warnings: Seen[tuple[tuple[str, str], ...]]
+    """What it warned of when it started: the message, and its details."""
     locked: Seen[bool]
     """Whether fsyncLock holds all writes back."""
     logins: Seen[tuple[Login, ...]]
@@ -156,6 +156,8 @@ class MongodbFacts:
     """Options that follow from the file."""
     javascript: bool
     """Whether clients' code may run inside the server."""
+    enclosed: bool
+    """Whether it is in a network of its own, with nobody but its apps."""
     remote: bool
     """Whether it listens to others than its own machine."""
     managed: bool

@@ -73,6 +73,7 @@ def _inspect(questions: Questions, asked: Asked) -> MongodbFacts:
         known=mine,
         wanted=settings(asked),
         javascript=spec_of(asked).javascript,
+        enclosed=bool(asked.site and asked.site.listen),
         remote=_remote(options),
         managed=asked.managed,
     )
@@ -99,10 +100,10 @@ def _tls(at: probe.Address, parameters: Seen[Document]) -> Tls:
     return probe.tls(at)
 
 
-def _warnings(reply: Document) -> Iterator[tuple[int, str]]:
+def _warnings(reply: Document) -> Iterator[tuple[str, str]]:
     for line in reply["log"]:
         found = json.loads(line)
-        yield int(found["id"]), str(found["msg"])
+        yield str(found["msg"]), json.dumps(found.get("attr", {}))
 
 
 def _modes(asked: Asked) -> Iterator[tuple[str, int]]:

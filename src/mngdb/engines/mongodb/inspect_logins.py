@@ -6,26 +6,32 @@ sent, nobody logs in, and the server's log stays clean.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from mngdb.engines.mongodb import users
 from mngdb.engines.mongodb.facts import User, user_of
+from mngdb.engines.mongodb.users import knows
 from mngdb.facts.mongodb import CLUSTER, EVERYWHERE, Login
 from mngdb.secret import Secret
 
 if TYPE_CHECKING:
     from mngdb.engines.mongodb.questions import Questions
 
-#: The first that anybody tries; the login's own name is tried besides.
+#: The first that anybody tries, the commonest first; the login's own name is tried before them.
 WELL_KNOWN = (
-    *("password", "admin", "root", "123456", "12345678", "mongo", "mongodb", "secret", "example"),
+    *("password", "admin", "123456", "root", "mongo", "mongodb", "12345678", "secret", "example"),
     *("changeme", "test", "letmein", "passw0rd", "password123", "p@ssw0rd!123", "qwerty"),
     *("strong_password", "your-password", "your-strong-password-here"),
 )
+#: Words after which a login counts as tried, where there is no time for all.
+_ENOUGH = 4
 _WITHOUT_PASSWORD = frozenset({"external"})
-#: Rounds of SCRAM-SHA-256 that guessing may cost in all: about half a second.
-_ROUNDS = 2_000_000
+#: Rounds of SCRAM-SHA-256 that are computed to compare secrets, and to guess: three million of them
+#: take a core about a second.
+_TO_COMPARE = 3_000_000
+_TO_GUESS = 3_000_000
 #: Logins whose rights are asked for at once.
 _BATCH = 200
 
@@ -39,18 +45,70 @@ def logins(questions: Questions, secrets: Mapping[str, Secret]) -> tuple[Login, 
         named = [{"user": one["user"], "db": one["db"]} for one in found[start : start + _BATCH]]
         reply = questions.ask("usersInfo", named, showPrivileges=True)["users"]
         rights |= {one["_id"]: _by_place(one["inheritedPrivileges"]) for one in reply}
-    guesser = _Guesser(questions.session.access.user, secrets)
+    users = [user_of(one) for one in found]
+    agrees = _compare(users, questions.session.access.user, secrets)
+    guessed = _guess(users, agrees, secrets)
     return tuple(
         Login(
             name=user.name,
             mechanisms=user.mechanisms - _WITHOUT_PASSWORD,
             rounds=user.scram.iterations if user.scram else None,
-            guessed=guessed,
-            agrees=agrees,
+            guessed=is_guessed,
+            agrees=agreed,
             rights=rights.get(document["_id"], {}),
         )
-        for document, user, agrees, guessed in guesser.judge(found)
+        for document, user, agreed, is_guessed in zip(found, users, agrees, guessed, strict=True)
     )
+
+
+def _compare(users: Sequence[User], admin: str, secrets: Mapping[str, Secret]) -> list[bool | None]:
+    """Whether the vault's secret opens each login; None: it has none, or they are too many."""
+    found: list[bool | None] = []
+    left = _TO_COMPARE
+    for user in users:
+        secret = secrets.get(user.name)
+        if user.name == admin:
+            found.append(True)  # this session is the proof
+        elif secret is None or user.scram is None or left < 0:
+            found.append(None)
+        else:
+            left -= user.scram.iterations
+            found.append(knows(user, secret))
+    return found
+
+
+def _guess(
+    users: Sequence[User], agrees: Sequence[bool | None], secrets: Mapping[str, Secret]
+) -> list[bool | None]:
+    """Whether the password of each login is well known; None: there was no time to try, or its
+    verifier is of an older kind."""
+    found: list[bool | None] = []
+    unknown: list[int] = []
+    for n, (user, agreed) in enumerate(zip(users, agrees, strict=True)):
+        if user.name in secrets and agreed is not False:
+            # what opens it is known: no need to compute
+            found.append(secrets[user.name].reveal() in {*WELL_KNOWN, user.name})
+        else:
+            found.append(None if user.mechanisms - _WITHOUT_PASSWORD else False)
+            unknown += [n] if user.scram else []
+    left = _TO_GUESS
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing lets other threads run
+        for tried in range(1, len(WELL_KNOWN) + 2):
+            turn = []
+            for n in unknown:
+                scram = users[n].scram
+                left -= scram.iterations if scram else 0
+                if left >= 0 and found[n] is not True:
+                    turn.append(n)
+            words = [Secret((users[n].name, *WELL_KNOWN)[tried - 1]) for n in turn]
+            for n, opens in zip(
+                turn, pool.map(knows, [users[n] for n in turn], words), strict=True
+            ):
+                if opens:
+                    found[n] = True
+                elif tried >= _ENOUGH:
+                    found[n] = False
+    return found
 
 
 def _by_place(privileges: Iterable[Any]) -> dict[str, frozenset[str]]:
@@ -66,45 +124,3 @@ def _place(resource: dict[str, Any]) -> str:
     if resource.get("anyResource"):
         return EVERYWHERE
     return str(resource.get("db", "")) or EVERYWHERE
-
-
-class _Guesser:
-    """Compares verifiers with words, for as long as that takes little time."""
-
-    def __init__(self, admin: str, secrets: Mapping[str, Secret]) -> None:
-        self._admin = admin
-        self._secrets = secrets
-        self._left = _ROUNDS
-
-    def judge(
-        self, documents: Iterable[dict[str, Any]]
-    ) -> Iterator[tuple[dict[str, Any], User, bool | None, bool | None]]:
-        """Each user with: does the vault's secret open it, is its password well known."""
-        for document in documents:
-            user = user_of(document)
-            secret = self._secrets.get(user.name)
-            agrees = self._agrees(user, secret) if document["db"] == "admin" else None
-            if secret is not None and (agrees or self._left <= 0):
-                # what opens it is known: no need to compute; or there are too many for that
-                yield document, user, agrees, secret.reveal() in {*WELL_KNOWN, user.name}
-            else:
-                yield document, user, agrees, self._guessed(user)
-
-    def _agrees(self, user: User, secret: Secret | None) -> bool | None:
-        if user.name == self._admin:
-            return True  # this session is the proof
-        return self._opens(user, secret) if secret is not None and user.scram else None
-
-    def _guessed(self, user: User) -> bool | None:
-        if user.scram is None:
-            return None if user.mechanisms - _WITHOUT_PASSWORD else False
-        for word in (user.name, *WELL_KNOWN):
-            opens = self._opens(user, Secret(word))
-            if opens is not False:
-                return opens
-        return False
-
-    def _opens(self, user: User, secret: Secret) -> bool | None:
-        """None: there is no time left."""
-        self._left -= user.scram.iterations if user.scram else 0
-        return users.knows(user, secret) if self._left > 0 else None

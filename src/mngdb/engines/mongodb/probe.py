@@ -25,7 +25,8 @@ _HANDSHAKE = 22
 #: Old versions of TLS by their number on the wire.
 _OLD = {b"\x03\x01": "TLS 1.0", b"\x03\x02": "TLS 1.1"}
 
-Address = tuple[str, int]
+#: Host and port; a unix socket's path, and no port.
+Address = tuple[str, int | None]
 
 
 def answers_strangers(at: Address, tls: bool) -> bool:
@@ -58,12 +59,20 @@ def tls(at: Address) -> Tls:
 
 
 def _connect(at: Address) -> socket.socket:
+    host, port = at
     try:
-        found = socket.create_connection(at, _PATIENCE)
+        if port is not None:
+            return socket.create_connection((host, port), _PATIENCE)
+        found = socket.socket(socket.AF_UNIX)
+        found.settimeout(_PATIENCE)
+        found.connect(host)
     except OSError as error:
-        raise UnobservableError(f"{at[0]}:{at[1]} cannot be reached: {error}") from None
-    found.settimeout(_PATIENCE)
+        raise UnobservableError(f"{_place(at)} cannot be reached: {error}") from None
     return found
+
+
+def _place(at: Address) -> str:
+    return at[0] if at[1] is None else f"{at[0]}:{at[1]}"
 
 
 def _open() -> ssl.SSLContext:
@@ -87,7 +96,7 @@ def _ask(at: Address, command: Mapping[str, Any], tls: bool) -> Mapping[str, Any
                 (size,) = struct.unpack("<i", _read(line, 4))
                 return bson.decode(_read(line, min(size, _MOST) - 4)[17:])
         except (BSONError, IndexError):
-            raise UnobservableError(f"{at[0]}:{at[1]} does not speak as MongoDB does") from None
+            raise UnobservableError(f"{_place(at)} does not speak as MongoDB does") from None
         except (ssl.SSLError, TimeoutError, ConnectionError):
             return None
 

@@ -48,37 +48,52 @@ def ask(
 def ask_each(
     connection: psycopg.Connection[Any], queries: Mapping[str, str], timeout: float
 ) -> dict[str, Seen[list[Any]]]:
-    """The rows of each query as JSON has them; one that is refused does not spoil the others.
+    """The rows of each query as JSON has them; one that is refused does not spoil the others, nor
+    does a server that dies half way or is too slow: what it had said by then counts.
     Statements that begin with SET are run and have no answer. `timeout` in seconds, for all.
 
-    Raises ConnectError when the server is gone or too slow (the connection is then of no more
-    use).
+    Raises ConnectError when the server gave no answer at all.
     """
-    deadline = time.monotonic() + timeout
-    wire = connection.pgconn
     found: dict[str, Seen[list[Any]]] = {}
     try:
-        wire.enter_pipeline_mode()
-        for text in queries.values():
-            plain = text.startswith("SET ")
-            asked = text if plain else f"SELECT coalesce(json_agg(q), '[]') FROM ({text}) q"  # noqa: S608
-            wire.send_query_params(asked.encode(), None)
-            wire.pipeline_sync()
-        while wire.flush():
-            if not select.select([], [wire.socket], [], max(0.0, deadline - time.monotonic()))[1]:
-                raise ConnectError("PostgreSQL does not answer in time", "is it busy?", "down")
-        for name in queries:
-            result = _next(wire, deadline)
-            if result is None or result.status == pq.ExecStatus.FATAL_ERROR:
-                found[name] = Seen(missing=_refusal(result))
-            elif result.status == pq.ExecStatus.TUPLES_OK:
-                found[name] = Seen(json.loads(result.get_value(0, 0) or b"[]"))
-            _drain(wire, deadline)
-            _next(wire, deadline)  # the end of this query's part
-        wire.exit_pipeline_mode()
+        _ask_each(connection.pgconn, queries, time.monotonic() + timeout, found)
     except psycopg.Error as error:
-        raise ConnectError(f"PostgreSQL went away: {first_line(error)}", kind="down") from None
-    return found
+        reason = f"PostgreSQL went away: {first_line(error)}"
+        if not found:
+            raise ConnectError(reason, kind="down") from None
+    except ConnectError as error:
+        reason = error.message
+        if not found:
+            raise
+    else:
+        return found
+    return {name: found.get(name, Seen(missing=reason)) for name in queries}
+
+
+def _ask_each(
+    wire: pq.abc.PGconn,
+    queries: Mapping[str, str],
+    deadline: float,
+    found: dict[str, Seen[list[Any]]],
+) -> None:
+    wire.enter_pipeline_mode()
+    for text in queries.values():
+        plain = text.startswith("SET ")
+        asked = text if plain else f"SELECT coalesce(json_agg(q), '[]') FROM ({text}) q"  # noqa: S608
+        wire.send_query_params(asked.encode(), None)
+        wire.pipeline_sync()
+    while wire.flush():
+        if not select.select([], [wire.socket], [], max(0.0, deadline - time.monotonic()))[1]:
+            raise ConnectError("PostgreSQL does not answer in time", "is it busy?", "down")
+    for name in queries:
+        result = _next(wire, deadline)
+        if result is None or result.status == pq.ExecStatus.FATAL_ERROR:
+            found[name] = Seen(missing=_refusal(result))
+        elif result.status == pq.ExecStatus.TUPLES_OK:
+            found[name] = Seen(json.loads(result.get_value(0, 0) or b"[]"))
+        _drain(wire, deadline)
+        _next(wire, deadline)  # the end of this query's part
+    wire.exit_pipeline_mode()
 
 
 def _refusal(result: pq.abc.PGresult | None) -> str:

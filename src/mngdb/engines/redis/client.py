@@ -60,6 +60,25 @@ class Session:
             raise _connect_error(error, self.access) from error
         return [_refused(one) if isinstance(one, ReplyError) else one for one in answers]
 
+    def send(self, data: bytes) -> None:
+        """Commands that are packed already, for `answers`. Raises ConnectError."""
+        try:
+            self._wire.send(data)
+        except _DRIVER as error:
+            raise _connect_error(error, self.access) from error
+
+    def answers(self, count: int, reader: hiredis.Reader) -> list[Any]:
+        """The next answers to what was sent, see Wire.answers. Raises ConnectError, and
+        RefusedError for one that is an error (with such a reader: hiredis.ReplyError)."""
+        try:
+            found = self._wire.answers(count, reader)
+        except _DRIVER as error:
+            raise _connect_error(error, self.access) from error
+        for one in found:
+            if isinstance(one, hiredis.ReplyError):
+                raise _refused(ReplyError(str(one)))
+        return found
+
 
 @contextmanager
 def connect(access: Access, timeout: float = 10.0) -> Iterator[Session]:

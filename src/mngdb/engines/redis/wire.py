@@ -16,6 +16,8 @@ import hiredis
 from mngdb.model import Access, socket_file
 
 _CHUNK = 1 << 16
+#: The same, where thousands of answers are on their way.
+_STREAM = 1 << 18
 _INCOMPLETE = object()
 
 
@@ -50,7 +52,7 @@ class Wire:
 
     def ask(self, commands: Sequence[Sequence[str]]) -> list[Any]:
         """Many commands in one round trip; a refused one gives its ReplyError as the answer."""
-        packed = [hiredis.pack_command(_words(command)) for command in commands]
+        packed = [pack(command) for command in commands]
         self._socket.sendall(b"".join(packed))
         answers: list[Any] = []
         for _ in commands:
@@ -70,6 +72,25 @@ class Wire:
                 raise ConnectionResetError("connection closed by server")
             self._reader.feed(data)
         return answer
+
+    def send(self, data: bytes) -> None:
+        """Commands that are packed already; their answers are taken by `answers`."""
+        self._socket.sendall(data)
+
+    def answers(self, count: int, reader: hiredis.Reader) -> list[Any]:
+        """The next answers to what was sent, as `reader` gives them: it says how text is taken,
+        and keeps what came too early. Its `notEnoughData` is False."""
+        found: list[Any] = []
+        while len(found) < count:
+            answer = reader.gets()
+            if answer is False:
+                data = self._socket.recv(_STREAM)
+                if not data:
+                    raise ConnectionResetError("connection closed by server")
+                reader.feed(data)
+            else:
+                found.append(answer)
+        return found
 
     def close(self) -> None:
         """Close the connection."""
@@ -91,6 +112,12 @@ def _open(access: Access, timeout: float) -> socket.socket:
     return found
 
 
-def _words(command: Sequence[str]) -> Any:
+def pack(command: Sequence[str | bytes]) -> bytes:
+    """A command as it is sent."""
+    packed: bytes = hiredis.pack_command(_words(command))
+    return packed
+
+
+def _words(command: Sequence[str | bytes]) -> Any:
     # Any: hiredis' own type says a tuple of one
     return tuple(command)

@@ -1,0 +1,232 @@
+"""keys: where the memory of Redis' keys goes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mngdb.cli.common import Options, common, say, say_json, table, tell
+
+if TYPE_CHECKING:
+    from mngdb.facts.keys import Amount, KeysReport
+
+#: Seconds between two lines of progress, on a terminal and in a log.
+_REDRAW, _LINE = 0.2, 5.0
+
+
+def _share(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    """A share as people write it: 10%."""
+    if value is None:
+        return None
+    try:
+        share = float(value.removesuffix("%")) / 100
+    except ValueError:
+        share = 0.0
+    if not value.endswith("%") or not 0 < share <= 1:
+        raise click.BadParameter(f"{value!r} is no share: write 10%, above 0% and at most 100%")
+    return share
+
+
+def _sample(
+    context: click.Context, option: click.Parameter, value: str | None
+) -> int | float | None:
+    """A number of keys, or a share of them."""
+    if value is None or value.endswith("%"):
+        return _share(context, option, value)
+    if not value.isdecimal() or int(value) == 0:
+        raise click.BadParameter(f"{value!r} is no sample: write a number of keys, or 5% of them")
+    return int(value)
+
+
+def _duration(_: click.Context, __: click.Parameter, value: str) -> float:
+    """Seconds."""
+    from mngdb.spec.units import parse_duration
+
+    try:
+        return parse_duration(value).total_seconds()
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command()
+@click.argument("instance", required=False)
+@click.option("--db", "database", type=click.IntRange(0), help="Only this database. Default: all.")
+@click.option(
+    "--sample",
+    callback=_sample,
+    metavar="N|P%",
+    help="Look at so many keys only, and say how sure it is.",
+)
+@click.option(
+    "--budget", callback=_share, metavar="P%", help="Take at most this share of the server's time."
+)
+@click.option("--quick", is_flag=True, help="Sizes and types only: no expiry, no idle time.")
+@click.option(
+    "--idle",
+    callback=_duration,
+    metavar="DURATION",
+    default="7d",
+    help="Unused this long is idle. Default: 7d.",
+)
+@click.option("--top", type=click.IntRange(1, 16), default=5, help="Biggest keys of each type.")
+@click.option("--patterns", type=click.IntRange(1), default=40, help="Patterns to list.")
+@click.option(
+    "--rdb",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Read this RDB file instead of a server.",
+)
+@common
+def keys(
+    options: Options,
+    instance: str | None,
+    database: int | None,
+    sample: int | float | None,
+    budget: float | None,
+    quick: bool,
+    idle: float,
+    top: int,
+    patterns: int,
+    rdb: Path | None,
+) -> int:
+    """Show where the memory of a Redis goes: by pattern of names, and the biggest keys.
+
+    INSTANCE may be left out where the file has one Redis. Ctrl-C ends with what was seen so far.
+    """
+    from mngdb.ops.keys import Wanted, file_keys, live_keys
+
+    wanted = Wanted(database, sample, budget, quick, idle, top, patterns)
+    if rdb is not None and (instance or sample or budget):
+        raise click.UsageError("--rdb reads a file: no INSTANCE, --sample or --budget with it")
+    progress = _Progress()
+    try:
+        if rdb is not None:
+            report = file_keys(rdb, wanted, progress)
+        else:
+            report = live_keys(options.context(), instance, wanted, progress)
+    finally:
+        progress.end()
+    if options.json:
+        say_json(report.as_json())
+    else:
+        _show(report)
+    if not report.complete:
+        tell(f"interrupted: this is what {report.seen:,} of {report.expected:,} keys have")
+    return 0 if report.complete else 130
+
+
+class _Progress:
+    """A line on standard error: one that is redrawn on a terminal, now and then one in a log."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._next = time.monotonic() + (_REDRAW if self._terminal else _LINE)
+        self._drawn = False
+
+    def __call__(self, seen: int, whole: int, seconds: float) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + (_REDRAW if self._terminal else _LINE)
+        share = min(1.0, seen / whole) if whole else 1.0
+        left = seconds / share - seconds if share else 0
+        text = f"{seen:,} of {whole:,} keys ({share:.0%}), {left:.0f} s left"
+        if self._terminal:
+            click.echo(f"\r{text:<70}", err=True, nl=False)
+            self._drawn = True
+        else:
+            tell(text)
+
+    def end(self) -> None:
+        """Leave the line empty."""
+        if self._drawn:
+            click.echo("\r" + " " * 70 + "\r", err=True, nl=False)
+
+
+def _show(report: KeysReport) -> None:
+    from datetime import timedelta
+
+    from mngdb.spec.units import format_duration
+
+    say(_sentence(report))
+    age = format_duration(timedelta(seconds=report.idle_after))
+    for title, part in (
+        ("without expiry", report.forever),
+        (f"idle for {age} or longer", report.idle),
+    ):
+        if part is not None:
+            say(f"  {title}: {_number(part)} keys, {_size(part)}")
+    say()
+    if report.patterns:
+        head = ("PATTERN", "KEYS", "BYTES", "SHARE", "MEAN", "TYPES", "NO EXPIRY", "IDLE")
+        rows = [
+            (
+                one.pattern,
+                _number(one.all),
+                _size(one.all),
+                f"{one.share:.1%}",
+                _bytes(one.all.bytes / one.all.count) if one.all.count else "-",
+                ",".join(one.types),
+                f"{one.forever.count:,}" if one.forever else "-",
+                f"{one.idle.count:,}" if one.idle else "-",
+            )
+            for one in report.patterns
+        ]
+        for line in table(head, rows):
+            say(line)
+        count, rest = report.rest
+        if count:
+            say(f"and {count:,} more patterns: {_number(rest)} keys, {_size(rest)}")
+        say()
+    if report.biggest:
+        biggest = [
+            (
+                one.type,
+                f"{_bytes(one.bytes)}{_error(one.bytes_error)}",
+                "-" if one.elements is None else f"{one.elements:,}",
+                str(one.database),
+                one.key,
+            )
+            for one in report.biggest
+        ]
+        for line in table(("BIGGEST", "BYTES", "ELEMENTS", "DB", "KEY"), biggest):
+            say(line)
+    for remark in report.remarks:
+        tell(remark)
+
+
+def _sentence(report: KeysReport) -> str:
+    text = f"{report.source}: {_number(report.total)} keys take {_size(report.total)}"
+    if report.used_memory:
+        text += f" of the {_bytes(report.used_memory)} that the server uses"
+    if report.sampled:
+        text += f"; a sample of {report.seen:,} keys, ± is for 95 %"
+    if not report.complete:
+        text += f"; partial: {report.seen:,} of {report.expected:,} keys"
+    text += f" ({report.seconds:.1f} s"
+    if report.server_seconds is not None:
+        text += f", {report.server_seconds:.1f} s of the server's"
+    return text + ")"
+
+
+def _number(part: Amount) -> str:
+    return f"{part.count:,}" + (f" ± {part.count_error:,}" if part.count_error else "")
+
+
+def _size(part: Amount) -> str:
+    return _bytes(part.bytes) + _error(part.bytes_error)
+
+
+def _error(size: int) -> str:
+    return f" ± {_bytes(size)}" if size else ""
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TB"

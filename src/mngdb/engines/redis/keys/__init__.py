@@ -1,0 +1,1 @@
+"""`mngdb keys`: the memory of Redis' keys, by pattern, from a live server or an RDB file."""

@@ -1,0 +1,194 @@
+"""The same from an RDB file. Bytes are what Redis 8.2 would take for it, by its own layouts.
+
+https://github.com/redis/redis: object.c, kvobj.c, listpack.c, dict.h, t_zset.c, jemalloc's classes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from mngdb.errors import UsageError
+
+_BATCH = 2000
+#: jemalloc's size classes as Redis builds it: 8 by 8 at first, then four between powers of two.
+_POWERS = [1 << n for n in range(6, 40)]
+_CLASSES: list[int] = [
+    *range(8, 65, 8),
+    *(base + base // 4 * n for base in _POWERS for n in range(1, 5)),
+]
+#: The same, for small sizes by index.
+_SMALL = [_CLASSES[bisect_left(_CLASSES, n)] for n in range(4096)]
+#: Redis' defaults: up to there a collection is packed into one piece.
+_PACKED_HASH, _PACKED, _PACKED_VALUE, _PACKED_INTS = 512, 128, 64, 512
+_NODE = 8192
+
+
+def _allocated(size: int) -> int:
+    return _SMALL[size] if size < 4096 else _CLASSES[bisect_left(_CLASSES, size)]
+
+
+def _text(length: int) -> int:
+    """A string on its own: header, bytes, a zero."""
+    if length < 32:
+        return _allocated(length + 2)
+    return _allocated(length + (4 if length < 256 else 6 if length < 65536 else 10))
+
+
+def _head(item: Any) -> int:
+    """The key: the object, its name within it, and its expiry."""
+    length = len(item["key"])
+    size = 18 + length + (1 if length < 32 else 3)
+    return size if item["expiry"] is None else size + 8
+
+
+def _string(item: Any) -> int:
+    value = item["value"]
+    length = len(value)
+    head = _head(item)
+    if length < 20 and value.isdigit():
+        return _allocated(head)
+    # what fits into a cache line or so is kept within the object
+    if length <= 44 and head + length + 4 <= 128:
+        return _allocated(head + length + 4)
+    return _allocated(head) + _text(length)
+
+
+def _packed(value: bytes) -> int:
+    """An element of a listpack: a number takes less than its digits."""
+    length = len(value)
+    if length < 20 and value.lstrip(b"-").isdigit():
+        return (
+            2 if length < 3 else 3 if length < 5 else 4 if length < 6 else 6 if length < 10 else 10
+        )
+    return length + (2 if length < 64 else 4)
+
+
+def _table(elements: int) -> int:
+    """A dictionary: its buckets, a power of two."""
+    return 56 + 8 * (1 << max(2, (elements - 1).bit_length()))
+
+
+def _hash(item: Any) -> int:
+    values = item["values"]
+    head = _allocated(_head(item))
+    longest = max(max(map(len, values)), max(map(len, values.values())))
+    if len(values) <= _PACKED_HASH and longest <= _PACKED_VALUE:
+        return head + _allocated(7 + sum(_packed(k) + _packed(v) for k, v in values.items()))
+    each = sum(24 + _text(len(k)) + _text(len(v)) for k, v in values.items())
+    return head + _table(len(values)) + each
+
+
+def _list(item: Any) -> int:
+    size = sum(map(_packed, item["values"]))
+    head = _allocated(_head(item))
+    if size < _NODE:
+        return head + _allocated(7 + size)
+    nodes = size // _NODE + 1
+    return head + 48 + nodes * 40 + _allocated(size // nodes) * nodes
+
+
+def _set(item: Any) -> int:
+    members = item["members"]
+    head = _allocated(_head(item))
+    if len(members) <= _PACKED_INTS and all(m.lstrip(b"-").isdigit() for m in members):
+        most = max(abs(int(m)) for m in members)
+        width = 2 if most < 1 << 15 else 4 if most < 1 << 31 else 8
+        return head + _allocated(8 + width * len(members))
+    if len(members) <= _PACKED and max(map(len, members)) <= _PACKED_VALUE:
+        return head + _allocated(7 + sum(map(_packed, members)))
+    return head + _table(len(members)) + sum(24 + _text(len(m)) for m in members)
+
+
+def _zset(item: Any) -> int:
+    values = item["values"]
+    head = _allocated(_head(item))
+    if len(values) <= _PACKED and max(len(member) for _, member in values) <= _PACKED_VALUE:
+        size = sum(_packed(m) + (2 if s == int(s) and abs(s) < 128 else 10) for s, m in values)
+        return head + _allocated(7 + size)
+    # a node of the skip list has one level and a third on average
+    each = sum(24 + 39 + _text(len(member)) for _, member in values)
+    return head + 32 + _table(len(values)) + each
+
+
+_SIZES: dict[str, tuple[bytes, Callable[[Any], int]]] = {
+    "string": (b"string", _string),
+    "hash": (b"hash", _hash),
+    "list": (b"list", _list),
+    "set": (b"set", _set),
+    "sorted_set": (b"zset", _zset),
+}
+
+Batch = tuple[int, list[bytes], list[bytes], list[int], list[int]]
+"""Database, names, types, bytes, and -1 for each that lives for ever (0: it does not)."""
+
+
+class Dump:
+    """An RDB file. `announced` grows while it is read: keys by database, as the file says."""
+
+    def __init__(self, path: Path, only: int | None) -> None:
+        self.announced: dict[int, int] = {}
+        self.read: dict[int, int] = {}
+        self._path = path
+        self._only = only
+        try:
+            from rdb import RdbDecoder
+        except ImportError:
+            raise UsageError("reading an RDB file takes rdb-py", "pip install rdb-py") from None
+        try:
+            self._items: Iterator[Any] = iter(RdbDecoder(path))
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+        except ValueError as error:
+            raise UsageError(
+                f"{path}: is no RDB file that can be read: {error}",
+                "give the file that BGSAVE writes (dump.rdb); an AOF is none",
+            ) from None
+
+    def batches(self) -> Iterator[Batch]:
+        """All keys. Raises UsageError for a damaged file."""
+        database = 0
+        while items := self._some():
+            keys: list[bytes] = []
+            kinds: list[bytes] = []
+            sizes: list[int] = []
+            lives: list[int] = []
+            for item in items:
+                found = _SIZES.get(item["type"])
+                if found is None:
+                    if item["type"] == "select_db":
+                        if keys:
+                            yield self._done(database, keys, kinds, sizes, lives)
+                            keys, kinds, sizes, lives = [], [], [], []
+                        database = item["db"]
+                    elif item["type"] == "resize_db":
+                        self.announced[database] = item["db_size"]
+                    continue
+                kind, size_of = found
+                keys.append(item["key"])
+                kinds.append(kind)
+                sizes.append(size_of(item))
+                lives.append(-1 if item["expiry"] is None else 0)
+            if keys:
+                yield self._done(database, keys, kinds, sizes, lives)
+
+    def _done(
+        self, database: int, keys: list[bytes], kinds: list[bytes], sizes: list[int],
+        lives: list[int],
+    ) -> Batch:  # fmt: skip
+        self.read[database] = self.read.get(database, 0) + len(keys)
+        if self._only not in {None, database}:
+            keys, kinds, sizes, lives = [], [], [], []
+        return database, keys, kinds, sizes, lives
+
+    def _some(self) -> list[Any]:
+        try:
+            return list(islice(self._items, _BATCH))
+        except ValueError as error:
+            raise UsageError(
+                f"{self._path}: is damaged after {sum(self.read.values()):,} keys: {error}",
+                "redis-check-rdb says more; was it still being written?",
+            ) from None

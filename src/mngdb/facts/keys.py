@@ -1,0 +1,136 @@
+"""What `keys` finds in a Redis server or in an RDB file: memory by pattern, and the biggest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Amount:
+    """Keys and the bytes of memory that they take. Of a sample: estimates of the whole, with the
+    half width of their 95 % interval."""
+
+    count: int
+    bytes: int
+    count_error: int = 0
+    bytes_error: int = 0
+
+    def as_json(self) -> dict[str, int]:
+        return {
+            "count": self.count,
+            "count_error": self.count_error,
+            "bytes": self.bytes,
+            "bytes_error": self.bytes_error,
+        }
+
+
+@dataclass(frozen=True)
+class KeyPattern:
+    """All keys whose names differ in what stands for `*` only."""
+
+    pattern: str
+    all: Amount
+    share: float
+    """Of the bytes of all keys, 0 to 1."""
+    types: Mapping[str, int]
+    """Type to number of keys."""
+    forever: Amount | None
+    """Those without expiry; None: not asked."""
+    idle: Amount | None
+    """Those that nobody has touched for long; None: not asked, or the server does not know."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "pattern": self.pattern,
+            **self.all.as_json(),
+            "share": round(self.share, 6),
+            "mean": round(self.all.bytes / self.all.count, 1) if self.all.count else 0,
+            "types": dict(self.types),
+            "without_expiry": self.forever.as_json() if self.forever else None,
+            "idle": self.idle.as_json() if self.idle else None,
+        }
+
+
+@dataclass(frozen=True)
+class BigKey:
+    """One of the biggest of its type. `bytes_error` is 0 when all its elements were counted."""
+
+    type: str
+    database: int
+    key: str
+    bytes: int
+    bytes_error: int
+    elements: int | None
+    """None for a string."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "type": self.type,
+            "database": self.database,
+            "key": self.key,
+            "bytes": self.bytes,
+            "bytes_error": self.bytes_error,
+            "elements": self.elements,
+        }
+
+
+@dataclass(frozen=True)
+class KeysReport:
+    """Where the memory of a server's keys goes."""
+
+    source: str
+    """The instance's name, or the file's."""
+    total: Amount
+    seen: int
+    """Keys that were looked at."""
+    expected: int
+    """Keys that there were when it began."""
+    sampled: bool
+    complete: bool
+    """False: it was interrupted, and tells what was seen so far."""
+    databases: Mapping[int, int]
+    """Number of a database to its keys."""
+    types: Mapping[str, Amount]
+    patterns: tuple[KeyPattern, ...]
+    """The biggest first."""
+    rest: tuple[int, Amount]
+    """How many patterns are not listed, and what they have together."""
+    biggest: tuple[BigKey, ...]
+    forever: Amount | None
+    idle: Amount | None
+    idle_after: float
+    """Seconds without use that make a key idle."""
+    used_memory: int | None
+    """Bytes that the whole server uses; None: not told, or a file."""
+    seconds: float
+    server_seconds: float | None
+    """Seconds that the server worked for this, at most; None: a file, or no budget was kept."""
+    remarks: tuple[str, ...] = field(default=())
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as `keys --json` prints it."""
+        count, rest = self.rest
+        return {
+            "source": self.source,
+            "complete": self.complete,
+            "sampled": self.sampled,
+            "seen": self.seen,
+            "expected": self.expected,
+            "total": self.total.as_json(),
+            "used_memory": self.used_memory,
+            "databases": [{"database": n, "keys": keys} for n, keys in self.databases.items()],
+            "types": [{"type": name, **found.as_json()} for name, found in self.types.items()],
+            "without_expiry": self.forever.as_json() if self.forever else None,
+            "idle": self.idle.as_json() if self.idle else None,
+            "idle_after": self.idle_after,
+            "patterns": [one.as_json() for one in self.patterns],
+            "more_patterns": {"patterns": count, **rest.as_json()},
+            "biggest": [one.as_json() for one in self.biggest],
+            "seconds": round(self.seconds, 3),
+            "server_seconds": None
+            if self.server_seconds is None
+            else round(self.server_seconds, 3),
+            "remarks": list(self.remarks),
+        }

@@ -1,0 +1,205 @@
+"""`keys`: where the memory of Redis' keys goes, from the live server or from an RDB file."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mngdb.engines.redis.keys import biggest, live
+from mngdb.engines.redis.keys.dump import Dump
+from mngdb.engines.redis.keys.names import shown
+from mngdb.engines.redis.keys.pace import Pace
+from mngdb.engines.redis.keys.tally import Scale, Tally
+from mngdb.errors import ConnectError, UsageError
+from mngdb.facts.keys import BigKey, KeysReport
+from mngdb.ops.context import Context
+from mngdb.spec.stack import Instance
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was asked for."""
+
+    database: int | None = None
+    sample: int | float | None = None
+    """Keys, or (a float) a share of them; None: all."""
+    budget: float | None = None
+    """Share of the server's time, 0 to 1; None: as fast as can be."""
+    quick: bool = False
+    """Only what `redis-cli --memkeys` tells: no expiry, no idle time."""
+    idle_after: float = 7 * 86400.0
+    """Seconds."""
+    top: int = 5
+    patterns: int = 40
+
+
+#: Told now and then: keys seen, keys there are, seconds since the beginning.
+Progress = Callable[[int, int, float], None]
+
+
+def live_keys(context: Context, name: str | None, wanted: Wanted, progress: Progress) -> KeysReport:
+    """Read a server. Ctrl-C ends it with what was seen so far. Raises UsageError,
+    UnobservableError."""
+    instance = _instance(context, name)
+    asked = context.asked(instance, find=False)
+    engine = context.engine(instance)
+    begun = time.perf_counter()
+    with context.reach(instance), engine.connect(context.admin(asked)) as session:
+        server = live.survey(session, wanted.database, wanted.quick)
+        whole = sum(server.databases.values())
+        goals = _goals(server.databases, wanted.sample)
+        sampled = sum(goals.values()) < whole
+        pace = Pace(wanted.budget, live.server_time(session)) if wanted.budget else None
+        tally = Tally(wanted.idle_after)
+        try:
+            with interruptible() as stopped:
+                for database, goal in goals.items():
+                    if stopped():
+                        break
+                    life = not wanted.quick
+                    reader = live.Reader(session, life=life, idle=server.idle, pace=pace)
+                    partly = goal if goal < server.databases[database] else None
+                    for keys, answers in reader.read(database, partly):
+                        _add(tally, database, keys, answers, life, server.idle)
+                        progress(tally.seen, sum(goals.values()), time.perf_counter() - begun)
+                        if stopped():
+                            break
+                complete = not stopped()
+        except ConnectError as error:
+            raise ConnectError(
+                f"{error.message}, after {tally.seen:,} of {whole:,} keys", error.hint, error.kind
+            ) from error
+        # after Ctrl-C, answers to what was sent are still on their way: ask anew
+        with engine.connect(context.admin(asked)) as fresh:
+            big = biggest.measure(fresh, tally, wanted.top)
+    scale = Scale(
+        tally.seen - tally.gone,
+        whole if sampled and complete else tally.seen - tally.gone,
+        not wanted.quick,
+        server.idle,
+    )
+    return _report(
+        instance.name, wanted, tally, scale, big,
+        expected=whole, sampled=sampled, complete=complete, databases=server.databases,
+        used_memory=server.used_memory, seconds=time.perf_counter() - begun,
+        server_seconds=pace.used if pace else None, remarks=_gone(server.remarks, tally),
+    )  # fmt: skip
+
+
+def file_keys(path: Path, wanted: Wanted, progress: Progress) -> KeysReport:
+    """Read an RDB file. Raises UsageError."""
+    begun = time.perf_counter()
+    dump = Dump(path, wanted.database)
+    tally = Tally(wanted.idle_after)
+    with interruptible() as stopped:
+        for database, keys, kinds, sizes, lives in dump.batches():
+            tally.add(database, keys, kinds, sizes, None if wanted.quick else lives, None)
+            done, whole = sum(dump.read.values()), sum(dump.announced.values())
+            progress(done, whole, time.perf_counter() - begun)
+            if stopped():
+                break
+        complete = not stopped()
+    databases = {n: keys for n, keys in dump.announced.items() if wanted.database in {None, n}}
+    left = sum(databases.values()) - tally.seen
+    remarks = ["bytes are what Redis 8 would take, by its layouts; a live server measures them"]
+    if complete and left > 0:
+        remarks.append(f"{left:,} keys are streams or of modules, which are not read from a file")
+    big = [
+        BigKey(kind, one.database, shown(one.key), one.size, 0, None)
+        for kind, candidates in tally.candidates().items()
+        for one in candidates[: wanted.top]
+    ]
+    big.sort(key=lambda one: -one.bytes)
+    scale = Scale(tally.seen, tally.seen, not wanted.quick, False)
+    return _report(
+        path.name, wanted, tally, scale, big,
+        expected=sum(databases.values()), sampled=False, complete=complete, databases=databases,
+        used_memory=None, seconds=time.perf_counter() - begun, server_seconds=None,
+        remarks=tuple(remarks),
+    )  # fmt: skip
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C asks for an end, and the function given says so; the second is an end."""
+    pressed: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+
+    def note(number: int, _: Any) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _instance(context: Context, name: str | None) -> Instance:
+    every = [one for one in context.stack.instances.values() if one.engine == "redis"]
+    names = ", ".join(one.name for one in every) or "none"
+    if name is None:
+        if len(every) != 1:
+            raise UsageError("which Redis?" if every else "the file has no Redis",
+                             f"instances of Redis: {names}")  # fmt: skip
+        return every[0]
+    found = context.instance(name)
+    if found.engine != "redis":
+        raise UsageError(f"{name} is no Redis, and only Redis has keys",
+                         f"instances of Redis: {names}")  # fmt: skip
+    return found
+
+
+def _goals(databases: dict[int, int], sample: int | float | None) -> dict[int, int]:
+    """How many keys to read of each database: a sample takes the same share of all."""
+    whole = sum(databases.values())
+    if sample is None or not whole:
+        return dict(databases)
+    share = sample if isinstance(sample, float) else sample / whole
+    return {n: min(keys, max(1, round(keys * share))) for n, keys in databases.items()}
+
+
+def _add(
+    tally: Tally, database: int, keys: list[bytes], answers: list[list[Any]], life: bool, idle: bool
+) -> None:
+    kinds, sizes, *others = answers
+    lives = others.pop(0) if life else None
+    tally.add(database, keys, kinds, sizes, lives, others.pop(0) if idle else None)
+
+
+def _gone(remarks: tuple[str, ...], tally: Tally) -> tuple[str, ...]:
+    if not tally.gone:
+        return remarks
+    return (*remarks, f"{tally.gone:,} keys were gone before they could be looked at")
+
+
+def _report(
+    source: str, wanted: Wanted, tally: Tally, scale: Scale, big: list[BigKey], **more: Any
+) -> KeysReport:
+    tally.shorten(wanted.patterns)
+    patterns, rest = tally.patterns(wanted.patterns, scale)
+    total = tally.total()
+    return KeysReport(
+        source=source,
+        # how many there are is known; what is estimated of them is their bytes
+        total=replace(scale.amount(total), count_error=0),
+        seen=tally.seen,
+        types={name: scale.amount(row) for name, row in tally.types().items()},
+        patterns=tuple(patterns),
+        rest=rest,
+        biggest=tuple(big),
+        forever=scale.part(total.forever) if scale.forever else None,
+        idle=scale.part(total.idle) if scale.idle else None,
+        idle_after=wanted.idle_after,
+        **more,
+    )

@@ -1,0 +1,377 @@
+"""`mngdb keys` on real servers with known keys, and on RDB files that they wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import statistics
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from tests.checks.test_redis_checks import Server, started
+from tests.conftest import Cli
+
+pytestmark = pytest.mark.live
+
+USERS, SESSIONS = 3000, 2000
+ODD = [
+    b"line\nbreak:1",
+    b"\xff\xfe\x00raw:7",
+    "사용자:1".encode(),
+    b"*2\r\n$4\r\nPING\r\n",
+    b"-ERR",
+]
+
+
+def fill(client: Any) -> None:
+    """Keys of all types in two databases."""
+    rnd = random.Random(7)
+    pipe = client.pipeline(transaction=False)
+    for n in range(USERS):
+        pipe.set(f"user:{n}:name", "x" * rnd.randint(1, 400))
+        pipe.rpush(f"user:{n}:cart", *range(1, 2 + n % 30))
+    for _ in range(SESSIONS):
+        pipe.set(f"session:{uuid.UUID(int=rnd.getrandbits(128))}", "y" * 200, ex=9000)
+    for n in range(500):
+        pipe.hset(f"hash:{n}", mapping={f"field{i}": "v" * i for i in range(1 + n % 40)})
+        pipe.zadd(f"board:{n}", {f"member{i}": i * 1.5 for i in range(1 + n % 200)})
+        pipe.sadd(f"tags:v2:{n}", *(f"t{i}" for i in range(1 + n % 200)))
+        pipe.sadd(f"numbers:{n}", *range(1, 2 + n % 50))
+    for name in ODD:
+        pipe.set(name, "odd")
+    pipe.set("", "a name of no bytes")
+    pipe.execute()
+    pipe.execute_command("SELECT", 3)
+    for n in range(200):
+        pipe.set(f"third:{n}", "z")
+    pipe.xadd("events", {"a": "b"})
+    pipe.execute_command("SELECT", 0)
+    pipe.execute()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with started(Cli(tmp_path_factory.mktemp("keys")), "--save", "") as found:
+        with found.client() as client:
+            fill(client)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def truth(server: Server) -> dict[tuple[int, bytes], tuple[str, int]]:
+    """Database and key to type and bytes, asked one by one."""
+    found = {}
+    for database in (0, 3):
+        with redis.Redis(port=server.port, db=database) as client:
+            for key in client.keys("*"):
+                # all elements; of most collections the command asks for five, as --memkeys does
+                size = client.memory_usage(key, samples=0)
+                found[database, key] = (client.type(key).decode(), size)
+    return found
+
+
+@pytest.fixture(scope="module")
+def report(server: Server) -> Any:
+    return server.cli.json("keys", "redis")
+
+
+def patterns(report: Any) -> dict[str, Any]:
+    return {one["pattern"]: one for one in report["patterns"]}
+
+
+def test_every_byte_is_what_memory_usage_says(report: Any, truth: Any) -> None:
+    assert report["complete"]
+    assert not report["sampled"]
+    total = report["total"]
+    assert total["count"] == len(truth)
+    assert total["bytes"] == pytest.approx(sum(size for _, size in truth.values()), rel=0.01)
+    assert total["count_error"] == total["bytes_error"] == 0
+    by_type: dict[str, list[int]] = {}
+    for kind, size in truth.values():
+        by_type.setdefault(kind, []).append(size)
+    assert {one["type"]: one["count"] for one in report["types"]} == {
+        kind: len(sizes) for kind, sizes in by_type.items()
+    }
+    for one in report["types"]:
+        assert one["bytes"] == pytest.approx(sum(by_type[one["type"]]), rel=0.01)
+        if one["type"] == "string":
+            assert one["bytes"] == sum(by_type["string"])
+    assert report["databases"] == [
+        {"database": 0, "keys": len(truth) - 201},
+        {"database": 3, "keys": 201},
+    ]
+    assert report["used_memory"] > total["bytes"]
+
+
+def test_patterns(report: Any, truth: Any) -> None:
+    found = patterns(report)
+    names = [size for (_, key), (_, size) in truth.items() if key.endswith(b":name")]
+    one = found["user:*:name"]
+    assert (one["count"], one["bytes"], one["types"]) == (USERS, sum(names), {"string": USERS})
+    assert one["mean"] == pytest.approx(statistics.fmean(names), abs=0.1)
+    assert one["share"] == pytest.approx(one["bytes"] / report["total"]["bytes"], abs=1e-5)
+    assert found["session:*"]["count"] == SESSIONS
+    assert found["session:*"]["without_expiry"]["count"] == 0
+    assert found["tags:v2:*"]["types"] == {"set": 500}
+    assert found["third:*"]["count"] == 200
+    assert {"사용자:*", "*raw:*", '""'} <= set(found)
+    assert sum(one["count"] for one in found.values()) == len(truth)
+    assert sum(one["share"] for one in found.values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_without_expiry(report: Any, truth: Any) -> None:
+    held = [size for (_, key), (_, size) in truth.items() if not key.startswith(b"session:")]
+    assert report["without_expiry"]["count"] == len(held)
+    assert report["without_expiry"]["bytes"] == pytest.approx(sum(held), rel=0.01)
+
+
+def test_the_biggest_of_each_type(report: Any, truth: Any) -> None:
+    for kind in ("string", "list", "hash", "set", "zset", "stream"):
+        listed = [one for one in report["biggest"] if one["type"] == kind]
+        told = [one["bytes"] for one in listed]
+        assert told == sorted(told, reverse=True)
+        sizes = sorted((size for other, size in truth.values() if other == kind), reverse=True)
+        # candidates are chosen by what five of their elements say
+        assert told == pytest.approx(sizes[: len(told)], rel=0.05)
+        for one in listed:
+            assert (kind, one["bytes"]) == truth[one["database"], one["key"].encode()]
+        assert len(told) == min(5, len(sizes))
+
+
+def test_one_database_and_the_quick_way(server: Server) -> None:
+    found = server.cli.json("keys", "--db", "3", "--quick")
+    assert found["total"]["count"] == 201
+    assert found["without_expiry"] is None
+    assert found["idle"] is None
+    assert set(patterns(found)) == {"third:*", "events"}
+    assert server.cli.json("keys", "--db", "9")["total"]["count"] == 0
+
+
+def test_keys_that_nobody_uses(server: Server) -> None:
+    week = 7 * 86400
+    with redis.Redis(port=server.port) as client:
+        for n in range(100):
+            name = f"user:{n}:name"
+            client.restore(name, 0, client.dump(name), replace=True, idletime=week + n - 10)
+        found = server.cli.json("keys", "--idle", "7d")
+        assert found["idle_after"] == week
+        assert 90 <= found["idle"]["count"] <= 100
+        assert patterns(found)["user:*:name"]["idle"] == found["idle"]
+        # looking is no use
+        assert client.object("idletime", "user:0:name") >= week - 10
+        client.config_set("maxmemory-policy", "allkeys-lfu")
+        try:
+            done = server.cli.run("keys", "--json")
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
+    report = json.loads(done.stdout)
+    assert report["idle"] is None
+    assert "allkeys-lfu" in report["remarks"][0]
+
+
+def test_a_sample_says_how_sure_it_is_and_is_right(server: Server, truth: Any) -> None:
+    """Of forty samples, 95 % of what they say holds: well over half of all must."""
+    from mngdb.ops.context import Context
+    from mngdb.ops.keys import Wanted, live_keys
+    from mngdb.spec.load import load
+
+    environ = server.cli.environ()
+    context = Context(load([server.cli.folder / "mngdb.yaml"], environ), environ)
+    true_bytes = sum(size for _, size in truth.values())
+    names = sum(key.endswith(b":name") for _, key in truth)
+    hits, tries = 0, 40
+    for _ in range(tries):
+        found = live_keys(context, None, Wanted(sample=1500), lambda *_: None)
+        assert 1498 <= found.seen <= 1502
+        assert found.sampled
+        assert found.total.count == len(truth)
+        (one,) = [one for one in found.patterns if one.pattern == "user:*:name"]
+        assert 0 < one.all.count_error < names
+        hits += abs(found.total.bytes - true_bytes) <= found.total.bytes_error
+        hits += abs(one.all.count - names) <= one.all.count_error
+    assert hits / (2 * tries) >= 0.8
+    assert server.cli.json("keys", "--sample", "100%")["sampled"] is False
+
+
+def test_a_big_hash_among_small_keys(tmp_path: Path) -> None:
+    with started(Cli(tmp_path), "--save", "") as server, server.client() as client:
+        pipe = client.pipeline(transaction=False)
+        for n in range(5000):
+            pipe.set(f"small:{n}", "x" * 100)
+        pipe.execute()
+        for n in range(0, 100_000, 10_000):
+            client.eval(
+                "for i = ARGV[1], ARGV[1] + 9999 do"
+                " redis.call('HSET', KEYS[1], i, string.rep('x', 2000 + i * 7919 % 6000)) end",
+                1, "report:2026", n,
+            )  # fmt: skip
+        true = client.memory_usage("report:2026", samples=0)
+        assert true > 500_000_000
+        client.config_set("slowlog-log-slower-than", "0")
+        client.config_set("slowlog-max-len", "100000")
+        client.slowlog_reset()
+        report = server.cli.json("keys")
+        ours = (b"SCAN", b"MEMORY", b"TYPE", b"PTTL", b"OBJECT", b"HLEN")
+        took = sorted(
+            one["duration"] for one in client.slowlog_get(100_000)
+            if one["command"].startswith(ours)
+        )  # fmt: skip
+    first = report["biggest"][0]
+    assert (first["type"], first["key"], first["elements"]) == ("hash", "report:2026", 100_000)
+    assert 0 < first["bytes_error"] < true * 0.05
+    assert abs(first["bytes"] - true) <= 2 * first["bytes_error"]
+    top = report["patterns"][0]
+    assert top["pattern"] == "report:*"
+    assert top["bytes"] == first["bytes"]
+    assert top["share"] > 0.99
+    # µs; a busy machine takes the processor away from one call or the other
+    assert len(took) > 15_000
+    assert took[-len(took) // 1000] < 1000
+
+
+def test_a_budget_is_kept(server: Server) -> None:
+    with server.client() as client:
+
+        def used() -> float:
+            cpu = client.info("cpu")
+            return float(cpu["used_cpu_user_main_thread"]) + float(cpu["used_cpu_sys_main_thread"])
+
+        before, begun = used(), time.monotonic()
+        report = server.cli.json("keys", "--budget", "5%")
+        took, work = time.monotonic() - begun, used() - before
+    assert report["complete"]
+    assert report["total"]["count"] > USERS
+    assert report["server_seconds"] <= 0.06 * report["seconds"] + 0.01
+    # the process's start is in the time, the server's own timers are in its work
+    assert work <= 0.10 * took + 0.02
+
+
+def test_an_empty_server_and_one_without_any(tmp_path: Path) -> None:
+    with started(Cli(tmp_path), "--save", "") as server:
+        found = server.cli.json("keys")
+        assert (found["total"]["count"], found["patterns"], found["biggest"]) == (0, [], [])
+        assert "0 keys" in server.cli.ok("keys")
+        before = (server.cli.folder / "mngdb.yaml").read_text()
+        server.cli.write(before + "postgres: {port: PORT2}\n")
+        done = server.cli.run("keys", "postgres")
+        assert done.returncode == 2
+        assert "is no Redis" in done.stderr
+    server.cli.write("postgres: {port: PORT2}\n")
+    assert server.cli.run("keys").returncode == 2
+
+
+def test_a_login_without_the_rights(server: Server) -> None:
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "guest", "on", ">guest-secret", "~*", "+info",
+                               "+ping", "+scan", "+type", "+select")  # fmt: skip
+    cli = server.cli
+    before = (cli.folder / "mngdb.yaml").read_text()
+    secret = cli.folder / ".mngdb/secrets/redis_admin"
+    kept = secret.read_text()
+    cli.write(before.replace("default@", "guest@"))
+    cli.ok("secret", "set", "redis_admin", stdin="guest-secret")
+    try:
+        done = cli.run("keys")
+    finally:
+        cli.write(before)
+        cli.ok("secret", "set", "redis_admin", stdin=kept)
+    assert done.returncode == 3
+    assert "MEMORY USAGE is refused" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--budget", "0%"), ("--budget", "10"), ("--sample", "0"), ("--sample", "x"), ("--db", "-1"),
+     ("--idle", "soon"), ("--rdb", "x.rdb", "--sample", "5"), ("nosuch",)],
+)  # fmt: skip
+def test_wrong_words(server: Server, arguments: tuple[str, ...]) -> None:
+    assert server.cli.run("keys", *arguments).returncode == 2
+
+
+def slow(server: Server, *more: str) -> subprocess.Popen[str]:
+    """A run that takes seconds, at work."""
+    process = subprocess.Popen(
+        server.cli.argv("keys", "--json", "--budget", "0.5%", *more), cwd=server.cli.folder,
+        env=server.cli.environ(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    end = time.monotonic() + 20
+    with server.client() as client:
+        client.config_resetstat()
+        while client.info("commandstats").get("cmdstat_memory|usage", {}).get("calls", 0) < 50:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+    return process
+
+
+def test_ctrl_c_ends_with_what_was_seen(server: Server) -> None:
+    process = slow(server)
+    os.kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    report = json.loads(out)
+    assert report["complete"] is False
+    assert 0 < report["seen"] < report["expected"]
+    assert report["total"]["count"] == report["seen"]
+    assert "interrupted: this is what" in err
+
+
+def test_a_server_that_dies_in_the_middle(tmp_path: Path) -> None:
+    with started(Cli(tmp_path), "--save", "") as server:
+        with server.client() as client:
+            fill(client)
+        process = slow(server)
+        server.process.kill()
+        server.process.wait()
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 3
+    assert "hung up, after" in err
+    assert "error" in json.loads(out)
+
+
+def test_the_file_of_the_same_keys(server: Server, report: Any) -> None:
+    with server.client() as client:
+        client.save()
+    folder = server.folder
+    found = server.cli.json("keys", "--rdb", str(folder / "dump.rdb"))
+    # rdb-py leaves streams out, and that is said
+    assert found["total"]["count"] == report["total"]["count"] - 1
+    assert "1 keys are streams" in found["remarks"][-1]
+    live, filed = patterns(report), patterns(found)
+    assert set(live) - set(filed) == {"events"}
+    for name, one in filed.items():
+        assert one["count"] == live[name]["count"]
+        assert one["types"] == live[name]["types"]
+        assert one["without_expiry"]["count"] == live[name]["without_expiry"]["count"]
+        if one["count"] > 100:
+            assert one["bytes"] == pytest.approx(live[name]["bytes"], rel=0.1), name
+    assert found["total"]["bytes"] == pytest.approx(report["total"]["bytes"], rel=0.05)
+    for kind in ("string", "list", "hash", "set", "zset"):
+        first, same = (
+            next(one["bytes"] for one in made["biggest"] if one["type"] == kind)
+            for made in (report, found)
+        )
+        assert same == pytest.approx(first, rel=0.1)
+
+
+def test_files_that_are_none(server: Server, tmp_path: Path) -> None:
+    with server.client() as client:
+        client.save()
+    whole = (server.folder / "dump.rdb").read_bytes()
+    cases = {"none": None, "text": b"hello", "empty": b"", "half": whole[: len(whole) // 2]}
+    for name, content in cases.items():
+        path = tmp_path / f"{name}.rdb"
+        if content is not None:
+            path.write_bytes(content)
+        done = server.cli.run("keys", "--rdb", str(path))
+        assert done.returncode == 2, (name, done.stderr)
+        assert f"{name}.rdb" in done.stderr
+        assert "Traceback" not in done.stderr
