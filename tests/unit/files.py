@@ -98,4 +98,15 @@ alerts:
   group: 1m
   repeat: 1d
   runbook: https://wiki.example/playbook
+sso:
+  issuer: https://keycloak.example/realms/mng
+  client: pages
+  inside: http://keycloak:8080
+  ca: ca.crt
+  roles: [redis-admin, "account:view"]
+  session: 12h
+redisinsight:
+  url: https://redisinsight.example:8443
+  accept_terms: true
+  certificate: {certificate: page.crt, key: page.key}
 """

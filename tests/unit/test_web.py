@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cryptography import x509
 
-from mngdb.errors import SpecError
+from mngdb.errors import SpecError, UsageError
 from mngdb.model import Access
 from mngdb.secret import Secret
 from mngdb.spec.load import load
 from mngdb.spec.stack import Stack
 from mngdb.spec.web import RedisInsight, Sso
-from mngdb.targets.compose import web_config
+from mngdb.targets.compose import page_certificate, web_config
 
 GOOD = """\
 redis: {}
@@ -154,3 +155,62 @@ def test_redisinsight_gets_its_connections_as_its_documentation_says() -> None:
             "password": "pw1",
         }
     ]
+
+
+PAGE = "redis: {}\ntarget: compose\n" + GOOD.removeprefix("redis: {}\n")
+
+
+def test_the_pages_certificate_is_made_once_and_anew_for_another_name(tmp_path: Path) -> None:
+    found = stack(tmp_path, PAGE)
+    assert page_certificate.read(found) == ("", "")
+    page_certificate.ensure(found)
+    first = page_certificate.read(found)
+    page_certificate.ensure(found)
+    assert page_certificate.read(found) == first
+    names = _names(first[0])
+    assert "redisinsight.example.test" in names
+    assert "keycloak.example.test" not in names
+    assert (tmp_path / ".mngdb/tls/page.key").stat().st_mode & 0o777 == 0o600
+
+    realm = PAGE.replace('/realms/mng"', '/realms/mng", inside: "http://k:8080", route: true')
+    other = stack(tmp_path, realm)
+    page_certificate.ensure(other)
+    again = page_certificate.read(other)
+    assert again != first
+    assert {"redisinsight.example.test", "keycloak.example.test"} <= _names(again[0])
+
+
+def test_a_certificate_of_ones_own_is_taken_as_it_is_and_a_wrong_one_refused(
+    tmp_path: Path,
+) -> None:
+    page_certificate.ensure(stack(tmp_path, PAGE))
+    made = tmp_path / ".mngdb/tls"
+    given = PAGE.replace(
+        "terms: true", "terms: true, certificate: {certificate: a.crt, key: a.key}"
+    )
+    found = stack(tmp_path, given)
+    with pytest.raises(UsageError, match=r"a\.crt cannot be read: No such file"):
+        page_certificate.read(found)
+    (tmp_path / "a.crt").write_text((made / "page.key").read_text())
+    with pytest.raises(UsageError, match="holds no certificate in PEM form"):
+        page_certificate.read(found)
+    (tmp_path / "a.crt").write_text((made / "page.crt").read_text())
+    (tmp_path / "a.key").write_text((made / "page.key").read_text())
+    before = sorted(path.name for path in made.iterdir())
+    page_certificate.ensure(found)
+    assert page_certificate.read(found) == (
+        (tmp_path / "a.crt").read_text(),
+        (tmp_path / "a.key").read_text(),
+    )
+    assert sorted(path.name for path in made.iterdir()) == before
+
+
+def test_a_page_is_made_for_containers_only(tmp_path: Path) -> None:
+    assert stack(tmp_path, GOOD).insight == ()
+    assert [one.name for one in stack(tmp_path, PAGE).insight] == ["redis"]
+
+
+def _names(certificate: str) -> set[str]:
+    found = x509.load_pem_x509_certificate(certificate.encode())
+    extension = found.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    return set(extension.value.get_values_for_type(x509.DNSName))

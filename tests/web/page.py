@@ -21,7 +21,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from mngdb.model import Access
 from mngdb.spec.web import RedisInsight, Sso
@@ -36,7 +36,8 @@ HERE = Path(__file__).parent
 IMAGES = HERE.parent / "images"
 TRAEFIK = str(Path(sys.executable).parent / "traefik")
 PAGE, REALM = "redisinsight.test", "keycloak.test"
-START_TIMEOUT = 100.0
+# the machine may be doing much else
+expect.set_options(timeout=30_000)
 PERSON = {"email": "ada@example.test", "preferred_username": "ada"}
 
 
@@ -72,7 +73,7 @@ class Setup:
                 stderr=log,
                 env={"PATH": os.environ["PATH"], **part.env},
             )
-        deadline = time.monotonic() + START_TIMEOUT
+        deadline = time.monotonic() + part.patience
         while not listens(self.ready[name]):
             text = (self.folder / f"{name}.log").read_text()
             assert self.running[name].poll() is None, text
@@ -83,7 +84,10 @@ class Setup:
         """Stop a part."""
         process = self.running.pop(name)
         process.terminate()
-        process.wait(10)
+        try:
+            process.wait(30)
+        finally:
+            process.kill()
 
     def get(
         self, path: str, headers: Mapping[str, str] | None = None, host: str = PAGE
@@ -105,6 +109,8 @@ class Part:
     command: list[str]
     env: dict[str, str] = field(default_factory=dict)
     stdin: str = ""
+    patience: float = 60.0
+    """Seconds that it may take until it listens, on a machine that does much else."""
 
 
 #: Issuer, port and the client's secret to the process that is the realm.

@@ -22,7 +22,7 @@ from tests import keycloak
 from tests.conftest import ROOT, Cli, free_port
 from tests.web import page as parts
 
-pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.keycloak]
+pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.keycloak, pytest.mark.timeout(400)]
 ADMIN, PASSWORD = "admin", "a-password-of-a-test"
 
 
@@ -56,6 +56,7 @@ class Keycloak:
                 # small is enough here
                 "JAVA_OPTS_KC_HEAP": "-Xms64m -Xmx400m",
             },
+            patience=300,
         )
 
     def add(self, name: str, *roles: str) -> None:

@@ -51,6 +51,8 @@ def schema() -> dict[str, Any]:
         definitions[name] = {"anyOf": [form, definitions[name]]}
     definitions["Target"] |= {"minProperties": 1, "maxProperties": 1}
     definitions["Target"] = {"anyOf": [{"const": "local"}, definitions["Target"]]}
+    # the file's reader says why it is needed; an editor needs to know only that it is
+    definitions["RedisInsight"]["required"].append("accept_terms")
     path = {"type": "object", "properties": {"path": {"type": ["string", "null"]}}}
     files = {"anyOf": [{"type": "null"}, path | {"additionalProperties": False}]}
     definitions["Vault"] = {

@@ -173,7 +173,11 @@ class ComposeHost:
     def remarks(self) -> list[Remark]:
         """Where Compose finds its files."""
         where = self.folder.root
-        return [Remark("", f"the containers are described in {where}", f"cd {where}")]
+        found = [Remark("", f"the containers are described in {where}", f"cd {where}")]
+        page = self.stack.source.redisinsight
+        if self.stack.insight and page is not None:
+            found.append(Remark("", f"RedisInsight is at {page.url}, for people of the realm"))
+        return found
 
     def stale_files(self, unit: Unit) -> list[str]:
         """The unit's files that the server is not known to have read as they should be."""
