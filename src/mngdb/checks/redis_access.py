@@ -101,6 +101,8 @@ def _kept(facts: RedisFacts) -> Judgement:
 
 
 def _bound(facts: RedisFacts) -> Judgement:
+    if facts.enclosed:
+        return no_matter("it listens inside a network of its own, and no port is published")
     found = facts.config.value.get("bind", "")
     addresses = [one.lstrip("-") for one in found.split()]
     everywhere = not addresses or any(one in {"*", "0.0.0.0", "::"} for one in addresses)  # noqa: S104
@@ -108,6 +110,8 @@ def _bound(facts: RedisFacts) -> Judgement:
 
 
 def _encrypted(facts: RedisFacts) -> Judgement:
+    if facts.enclosed:
+        return no_matter("it is reached inside a network of its own only")
     if not facts.remote:
         return no_matter("it listens to its own machine only")
     plain = facts.plain.value

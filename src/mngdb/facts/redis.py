@@ -43,6 +43,8 @@ class RedisFacts:
     """Settings that follow from the file."""
     remote: bool
     """Whether it listens to others than its own machine."""
+    enclosed: bool
+    """Whether it has a network of its own, which only containers that were let in can reach."""
     memory: int
     """Bytes that there are for it: the machine's, or the container's limit; 0: not known."""
     managed: bool

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import socket
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+import hiredis
 
 from mngdb.engines.redis import acl, render
 from mngdb.engines.redis.client import RefusedError, Session
 from mngdb.engines.redis.observe import parse_info
+from mngdb.engines.redis.wire import ReplyError, Wire
 from mngdb.errors import UnobservableError
 from mngdb.facts.redis import Login, RedisFacts
 from mngdb.findings import Seen, see
@@ -59,6 +62,8 @@ WELL_KNOWN = (
     *("changeme", "default", "test", "letmein", "passw0rd", "password123", "redis123"),
     *("strong_password", "your-password", "your-strong-password-here"),
 )
+#: Seconds for the answer to a stranger.
+_PATIENCE = 2.0
 _HASHES = frozenset(hashlib.sha256(word.encode()).hexdigest() for word in WELL_KNOWN)
 
 
@@ -79,8 +84,8 @@ def inspect(session: Session, asked: Asked) -> RedisFacts:
         config=settings,
         info=see(lambda: parse_info(_answer(info, "INFO"))),
         logins=see(lambda: _logins(session, asked, _answer(users, "ACL LIST"))),
-        open_to_all=see(lambda: _answers(session.access, ["PING"])),
-        plain=see(lambda: not session.access.tls or _answers(session.access, ["PING"], any_=True)),
+        open_to_all=see(lambda: _stranger(session.access) is True),
+        plain=see(lambda: not session.access.tls or _stranger(session.access) is not None),
         apps=grants,
         admin=session.access.user,
         password_lengths={
@@ -90,6 +95,7 @@ def inspect(session: Session, asked: Asked) -> RedisFacts:
         },
         wanted=render.settings(asked) if asked.managed else render.explicit(asked),
         remote=_remote(settings),
+        enclosed=bool(site and site.listen),
         memory=site.memory if site else 0,
         managed=asked.managed,
     )
@@ -155,16 +161,16 @@ def _own(asked: Asked, name: str) -> tuple[str, str]:
     return grant.keys[0].replace("*", "x"), first.replace("*", "x")
 
 
-def _answers(at: Access, command: Sequence[str], any_: bool = False) -> bool:
-    """Whether the server answers a command of a stranger, without encryption: with +PONG, or with
-    `any_` at all."""
+def _stranger(at: Access) -> bool | None:
+    """Whether a PING without login and encryption is answered; None: nothing comes back."""
     try:
-        with socket.create_connection((at.host, at.port), 2.0) as plain:
-            plain.settimeout(2.0)
-            plain.sendall(" ".join(command).encode() + b"\r\n")
-            first = plain.recv(16)
-    except (TimeoutError, ConnectionError):
-        return False  # it hangs up on who does not speak TLS
+        wire = Wire(replace(at, tls=False), _PATIENCE)
     except OSError as error:
         raise UnobservableError(f"{at.host}:{at.port} cannot be reached: {error}") from None
-    return first.startswith(b"+") or (any_ and first.startswith(b"-"))
+    try:
+        (answer,) = wire.ask([["PING"]])
+    except (OSError, hiredis.ProtocolError):
+        return None  # it hangs up on who does not speak TLS
+    finally:
+        wire.close()
+    return not isinstance(answer, ReplyError)
