@@ -11,6 +11,7 @@ FORMATS: dict[str, tuple[str, str]] = {
     "prometheus": ("render_alerts", "What Prometheus scrapes, and the rules of the alerts."),
     "alertmanager": ("render_alerts", "Who is told of an alert."),
     "grafana": ("render_alerts", "Two dashboards."),
+    "ci": ("render_ci", "An app's variables for GitHub Actions or GitLab CI, secrets by name."),
     "compose": ("render_compose", "A folder for `docker compose up -d`."),
 }
 
