@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -39,9 +40,10 @@ def scan(context: Context, paths: Sequence[Path]) -> Report:
     kept = inspect.kept(context.vault, needed(context))
     needles = leaks.Needles.of(kept.secrets)
     findings: list[Finding] = []
-    for file in files:
-        shown = str(file.relative_to(folder) if file.is_relative_to(folder) else file)
-        findings += (_finding(hit, shown) for hit in _hits(file, needles))
+    with _detectors():
+        for file in files:
+            shown = str(file.relative_to(folder) if file.is_relative_to(folder) else file)
+            findings += (_finding(hit, shown) for hit in _hits(file, needles))
     found = {one.id for one in findings}
     clean = (rule for rule in rules.RULES.values() if rule.id not in found)
     findings += (_judged(rule, "", "pass", f"{len(files)} files") for rule in clean)
@@ -113,18 +115,25 @@ def _hits(file: Path, needles: leaks.Needles) -> Iterator[rules.Hit]:
     yield from sorted((hit for hit in found if hit.line not in allowed), key=lambda hit: hit.line)
 
 
-def _detected(file: Path) -> Iterator[rules.Hit]:
-    """What detect-secrets says of a file. It asks nobody whether a key is valid."""
+@contextmanager
+def _detectors() -> Iterator[None]:
+    """detect-secrets with those of its detectors that we use. It asks nobody whether a key is
+    valid."""
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
-    from detect_secrets.core.scan import scan_file
     from detect_secrets.settings import transient_settings
 
     plugins: Mapping[str, type] = get_mapping_from_secret_type_to_class()
     names = {plugin.__name__ for plugin in plugins.values()}
-    used = [{"name": name} for name in sorted(names - _LEFT_OUT)]
+    with transient_settings({"plugins_used": [{"name": one} for one in sorted(names - _LEFT_OUT)]}):
+        yield
+
+
+def _detected(file: Path) -> Iterator[rules.Hit]:
+    """What detect-secrets says of a file."""
+    from detect_secrets.core.scan import scan_file
+
     example = file.name.endswith(_EXAMPLES)
-    with transient_settings({"plugins_used": used}):
-        for one in scan_file(str(file)):
-            value = one.secret_value or ""
-            if not (placeholder(value) and (example or not rules.given(value))):
-                yield rules.Hit("scan.detected", one.line_number, one.type)
+    for one in scan_file(str(file)):
+        value = one.secret_value or ""
+        if not (placeholder(value) and (example or not rules.given(value))):
+            yield rules.Hit("scan.detected", one.line_number, one.type)
