@@ -386,6 +386,24 @@ def test_no_output_holds_a_secret(repository: Cli) -> None:
         (repository.folder / "deploy.sh").unlink()
 
 
+def test_a_stack_in_containers(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    cli.write(f"target: compose\n{FILE.replace(', tls: true', '')}")
+    (tmp_path / ".mngdb").mkdir(mode=0o700)
+    context = opened(cli)
+    context.make_secrets(context.missing_secrets())
+    found = findings(cli, "secrets.*", "host.*")
+    assert {found[name].verdict for name in found if name.startswith("host.")} == {"not_applicable"}
+    wanted = {"pass", "not_applicable"}
+    assert {found[name].verdict for name in found if name.startswith("secrets.")} == wanted
+    git(cli, "init", "-q")
+    (tmp_path / ".mngdb/.gitignore").write_text("*\n")
+    assert failed(cli, "secrets.ignored") == "compose/secrets"  # until the folder is rendered
+    (tmp_path / "compose").mkdir()
+    (tmp_path / "compose/.gitignore").write_text("secrets/\n")
+    assert one(cli, "secrets.ignored").verdict == "pass"
+
+
 def test_a_vault_in_the_environment(tmp_path: Path) -> None:
     value = generate().reveal()
     cli = Cli(tmp_path, {"MNGDB_SECRET_REDIS_ADMIN": value, "MNGDB_SECRET_REDIS_SHOP": "short"})

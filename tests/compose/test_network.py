@@ -148,3 +148,15 @@ def test_a_port_is_published_on_request_on_loopback_only(stack: ComposeCli) -> N
         assert done.returncode == 2
         assert "127.0.0.1" in done.stderr
     Path(stack.folder / "mngdb.yaml").write_text(text + "    publish: {}\n")
+
+
+def test_check_judges_a_container_by_the_same_way(up: ComposeCli) -> None:
+    done = up.run("--json", "check", "--only", "postgres.*")
+    report = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert report["summary"]["unknown"] == 0
+    failed = [one["id"] for one in report["findings"] if one["verdict"] == "fail"]
+    assert failed == ["postgres.backup-proved"]
+    found = {one["id"]: one for one in report["findings"]}
+    assert found["postgres.login-required"]["verdict"] == "pass"
+    assert found["postgres.bind"]["verdict"] == "not_applicable"

@@ -98,7 +98,7 @@ CHECKS: tuple[Check[MongodbFacts], ...] = (
         "critical",
         _bound,
         "bindIp with loopback or private addresses",
-        "mongodb: {bind: 127.0.0.1}, then 'mngdb up'",
+        "mongodb: {bind: [127.0.0.1]}, then 'mngdb up'",
         ("A11", "B4", "guide: MongoDB 1", "mongodb.com: security checklist"),
     ),
     Check(

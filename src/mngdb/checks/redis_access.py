@@ -236,7 +236,7 @@ CHECKS: tuple[Check[RedisFacts], ...] = (
         "critical",
         _bound,
         "bind with loopback or private addresses",
-        "redis: {bind: 127.0.0.1}, then 'mngdb up'",
+        "redis: {bind: [127.0.0.1]}, then 'mngdb up'",
         ("A11", "B14", "guide: Redis 1", "redis.io: security"),
     ),
     Check(

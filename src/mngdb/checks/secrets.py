@@ -112,13 +112,13 @@ def _dotenv(facts: SecretsFacts) -> Judgement:
 
 def _keys(facts: SecretsFacts) -> Judgement:
     if facts.keys is None:
-        return no_matter("no server here uses TLS")
+        return no_matter("there are no keys of TLS")
     return listed(facts.keys, "nobody else may read them")
 
 
 def _certificates(facts: SecretsFacts) -> Judgement:
     if facts.keys is None:
-        return no_matter("no server here uses TLS")
+        return no_matter("there are no keys of TLS")
     found = facts.certificates.value
     ending = [f"{file} ({days:.0f} days)" for file, days in found.items() if days < _NOTICE]
     left = min(found.values(), default=0)

@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "locks": ("locks", "Show who blocks whom in PostgreSQL, and end a session."),
     "keys": ("keys", "Show where the memory of a Redis goes, by pattern of names."),
     "secret": ("use", "Put a secret into the vault."),
+    "secrets": ("secrets", "Search the project's files for secrets."),
     "alerts": ("alerts", "Show what is wrong right now, and tell a channel."),
     "agent": ("agent", "Serve metrics, start servers again that died."),
     "render": ("render", "Write the stack as files for other tools."),

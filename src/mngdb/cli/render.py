@@ -12,6 +12,7 @@ FORMATS: dict[str, tuple[str, str]] = {
     "alertmanager": ("render_alerts", "Who is told of an alert."),
     "grafana": ("render_alerts", "Two dashboards."),
     "runbooks": ("render_runbooks", "What to do, alert by alert, and the checklist."),
+    "ci": ("render_ci", "An app's variables for GitHub Actions or GitLab CI, secrets by name."),
     "compose": ("render_compose", "A folder for `docker compose up -d`."),
 }
 

@@ -16,14 +16,22 @@ Wanted = Callable[[Check[Any]], bool]
 
 
 def around(context: Context, wanted: Wanted) -> list[Finding]:
-    """The findings of `host.*` and `secrets.*`; where all servers are somebody else's, neither
-    applies."""
-    here = [one for one in context.stack.instances.values() if one.target.local]
-    checks = {name: [one for one in registry.of(name) if wanted(one)] for name in registry.AROUND}
-    if not here:
-        apart = no_matter("no server of this stack runs on this machine")
-        return [_fixed(one, "", apart) for found in checks.values() for one in found]
-    return [*_host(context, checks["host"]), *_secrets(context, checks["secrets"])]
+    """The findings of `host.*`, for servers that are processes of this machine, and of `secrets.*`,
+    for stacks of which not all servers are somebody else's."""
+    host, secrets = ([one for one in registry.of(n) if wanted(one)] for n in registry.AROUND)
+    targets = [one.target for one in context.stack.instances.values()]
+    found: list[Finding] = []
+    if any(target.local for target in targets):
+        found += _host(context, host)
+    else:
+        apart = no_matter("no server of this stack is a process of this machine")
+        found += (_fixed(one, "", apart) for one in host)
+    if any(not target.external for target in targets):
+        found += _secrets(context, secrets)
+    else:
+        apart = no_matter("all servers are somebody else's")
+        found += (_fixed(one, "", apart) for one in secrets)
+    return found
 
 
 def _host(context: Context, checks: Sequence[Check[Any]]) -> list[Finding]:

@@ -71,7 +71,7 @@ def _beside(context: Context) -> Iterator[Path]:
 def _logs(context: Context) -> Iterator[Path]:
     state = context.stack.state
     yield from sorted([*state.glob("*.log*"), *state.glob("agent/*.log*")])
-    for note in context.local.units():
+    for note in context.local.units() if _here(context) else ():
         yield from sorted(context.local.layout.unit(note.unit).root.glob("*.log*"))
 
 
@@ -80,6 +80,8 @@ def _git(context: Context, folder: Path | None, needles: leaks.Needles) -> Git |
     if found is None:
         return None
     private = [context.stack.state / "secrets", *([folder] if folder else [])]
+    if any(one.target.compose for one in context.stack.instances.values()):
+        private.append(context.compose.folder.root / "secrets")
     dotenv = [context.stack.folder / one.name for one in _dotenv(context.stack.folder)]
     # a pattern may ignore a folder's files and not the folder
     probes = [*(path / "x" for path in dict.fromkeys(private)), *dotenv]
@@ -103,27 +105,26 @@ def _dotenv(folder: Path) -> Iterator[Dotenv]:
         yield Dotenv(path.name, stat.S_IMODE(path.stat().st_mode))
 
 
-def _encrypted(context: Context) -> list[Path]:
-    """Where the certificates of the stack's servers lie."""
-    return [
-        context.local.layout.unit(one.unit).conf
-        for one in context.stack.instances.values()
-        if one.tls and one.target.local
-    ]
+def _tls(context: Context, suffix: str) -> list[Path]:
+    """Files of TLS: the CA's, a page's, and those of the servers here."""
+    found = sorted((context.stack.state / "tls").glob(f"*{suffix}"))
+    for one in context.stack.instances.values():
+        if one.tls and one.target.local:
+            found += sorted(context.local.layout.unit(one.unit).conf.glob(f"tls{suffix}"))
+    return found
 
 
 def _keys(context: Context) -> tuple[str, ...] | None:
-    folders = _encrypted(context)
-    if not folders:
+    files = [*_tls(context, ".key"), *_tls(context, ".pem")]
+    if not files:
         return None
-    files = [folder / name for folder in folders for name in ("tls.key", "tls.pem")]
-    authority = context.stack.state / "tls/ca.key"
-    return tuple(inspect.open_to_others([authority, *files], context.local.layout.uid))
+    uid = context.local.layout.uid if _here(context) else None
+    return tuple(inspect.open_to_others(files, uid))
 
 
 def _certificates(context: Context) -> dict[str, float]:
-    folders = _encrypted(context)
-    if not folders:
-        return {}
-    files = [context.stack.state / "tls/ca.crt", *(folder / "tls.crt" for folder in folders)]
-    return dict(inspect.days_left(path for path in files if path.exists()))
+    return dict(inspect.days_left(files)) if (files := _tls(context, ".crt")) else {}
+
+
+def _here(context: Context) -> bool:
+    return any(one.target.local for one in context.stack.instances.values())

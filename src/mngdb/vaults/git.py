@@ -53,6 +53,11 @@ class Repository:
         found = self._git("check-ignore", "--stdin", "-z", stdin=told, good=(0, 1)).split("\0")
         return [path for path in inside if str(path.resolve()) not in found]
 
+    def files(self) -> list[Path]:
+        """Everything below the folder that git has, or would take in."""
+        words = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        return [self.folder / name for name in _names(self._git(*words))]
+
     def tracked(self, paths: Sequence[Path]) -> list[str]:
         """Files at or under the paths that the repository has now."""
         inside = [str(path.resolve()) for path in paths if path.resolve().is_relative_to(self.top)]

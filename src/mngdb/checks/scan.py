@@ -1,0 +1,194 @@
+"""Secrets in a project's files: what a line gives away, what a CI file should not hold. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from mngdb.checks.environment import SECRET_NAME
+from mngdb.checks.strength import placeholder
+from mngdb.findings import Severity
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is looked for. `title` says what is true where nothing is found."""
+
+    id: str
+    title: str
+    severity: Severity
+    remedy: str
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A place where a rule found something; no value."""
+
+    rule: str
+    line: int
+    what: str
+
+
+_VARIABLE = "a variable, filled in where it runs: $REDIS_URL, ${{ secrets.REDIS_URL }}"
+_GUIDE = "guide: secrets 1"
+RULES: dict[str, Rule] = {
+    rule.id: rule
+    for rule in (
+        Rule(
+            "scan.stack-secret",
+            "no secret of the stack stands in the project",
+            "critical",
+            "out of it, then a new one: remove it from the vault, 'mngdb up'",
+            ("B19", _GUIDE),
+        ),
+        Rule(
+            "scan.connection-string",
+            "no connection string holds a password",
+            "critical",
+            _VARIABLE,
+            ("B19", _GUIDE),
+        ),
+        Rule(
+            "scan.argument",
+            "no client is given its password as an argument, which everybody can list",
+            "high",
+            "REDISCLI_AUTH, PGPASSFILE, or a prompt; 'mngdb shell INSTANCE'",
+            ("B19", "requirements: redis-cli -a"),
+        ),
+        Rule(
+            "scan.written",
+            "no script writes a password into a file or a log",
+            "high",
+            "let the program read a file of mode 0600: 'mngdb secret set', Docker secrets",
+            ("B19", _GUIDE),
+        ),
+        Rule(
+            "scan.printed",
+            "no code prints its environment",
+            "high",
+            "log that a variable is there, not what is in it",
+            ("B19", _GUIDE),
+        ),
+        Rule(
+            "scan.ci-plain",
+            "CI files name secret variables, and hold none",
+            "critical",
+            "'mngdb render ci github' and 'mngdb render ci gitlab' write the right form",
+            ("B20", _GUIDE),
+        ),
+        Rule(
+            "scan.ci-file",
+            "CI files can be read",
+            "medium",
+            "mend the YAML: what cannot be read is not judged",
+            ("B20",),
+        ),
+        Rule(
+            "scan.detected",
+            "detect-secrets finds nothing: no key, no token, no password",
+            "high",
+            "out of it, and a new one; what is none: '# pragma: allowlist secret' behind it",
+            ("B19", _GUIDE),
+        ),
+    )
+}
+#: As detect-secrets has it, in any comment.
+ALLOWED = re.compile(r"pragma: ?allowlist[ -]secret")
+_URI = re.compile(
+    r"\b(?:rediss?|postgres(?:ql)?(?:\+\w+)?|mongodb(?:\+srv)?|mysql|amqps?)://"
+    r"[^\s:/@'\"`<>{}$]*:(?P<password>[^\s@'\"`]+)@"
+)
+#: -a and --pass of redis-cli, -p and --password of mongosh and its like, when a value follows.
+_ARGUMENT = re.compile(
+    r"\bredis-cli\b[^|;&\n]*?\s(?:-a|--pass)[ =]+\S"
+    r"|\bmongo(?:sh|dump|restore|import|export)?\b[^|;&\n]*?\s(?:-p|--password)(?:[ =]+[^\s-]|=\S)"
+)
+_WRITTEN = re.compile(
+    r"\b(?:echo|printf)\b[^|\n]*?(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY)\w*[ \\\"']*[=:]",
+    re.IGNORECASE,
+)
+_PRINTED = re.compile(
+    r"\bconsole\.(?:log|info|debug|warn|error)\([^)]*\bprocess\.env\b"
+    r"|\bprint\([^)]*\bos\.environ\b(?!\.keys)"
+    r"|\blog(?:ger|ging)?\.\w+\([^)]*\b(?:process\.env|os\.environ)\b"
+)
+
+
+def given(value: str) -> bool:
+    """Whether it is a value, and neither a variable's name nor a placeholder."""
+    filled_in = re.fullmatch(r"[%$]\w+%?|.*(?:\$\{|\$\(|\{\{|<|\{[\w.]*\}).*", value)
+    # what people write for any password at all
+    usual = value.strip("*.x…").casefold() in {"", "pass", "pw", "pwd", "p", "user"}
+    return not (filled_in or usual or placeholder(value))
+
+
+def lines(text: str) -> Iterator[Hit]:
+    """What the lines of a file give away."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if any(given(match["password"]) for match in _URI.finditer(line)):
+            yield Hit("scan.connection-string", number, "a connection string with a password")
+        for rule, pattern, what in (
+            ("scan.argument", _ARGUMENT, "a password among the arguments"),
+            ("scan.written", _WRITTEN, "a password that is written out"),
+            ("scan.printed", _PRINTED, "the environment is printed"),
+        ):
+            if pattern.search(line):
+                yield Hit(rule, number, what)
+
+
+def github(text: str) -> Iterator[Hit]:
+    """A workflow of GitHub Actions: `env` and `with` of the workflow, its jobs and their steps."""
+    yield from _ci(text, {"env", "with"}, r".*\$\{\{\s*(?:secrets|steps|needs|github)\..*")
+
+
+def gitlab(text: str) -> Iterator[Hit]:
+    """.gitlab-ci.yml: `variables` of the pipeline and of its jobs."""
+    yield from _ci(text, {"variables"}, r"\$\w+|\$\{\w+\}|.*\$\[\[.*")
+
+
+def _ci(text: str, maps: set[str], referring: str) -> Iterator[Hit]:
+    try:
+        root = yaml.compose(text, Loader=yaml.CSafeLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark: Any = getattr(error, "problem_mark", None)
+        yield Hit("scan.ci-file", mark.line + 1 if mark else 1, "no YAML")
+        return
+    for name, node in _variables(root, maps):
+        value = node.value
+        secret = SECRET_NAME.search(name.upper().replace("-", "_"))
+        holds = _URI.search(value) or (secret and value and not re.fullmatch(referring, value))
+        if holds and not re.fullmatch(referring, value):
+            yield Hit("scan.ci-plain", node.start_mark.line + 1, f"{name} is a plain value")
+
+
+def _variables(
+    node: yaml.Node | None, maps: set[str], seen: frozenset[int] = frozenset()
+) -> Iterator[tuple[str, yaml.ScalarNode]]:
+    """Every name and value of the mappings that are called so. Aliases may lead in circles."""
+    if node is None or id(node) in seen or len(seen) > 50:
+        return
+    seen |= {id(node)}
+    if isinstance(node, yaml.SequenceNode):
+        for one in node.value:
+            yield from _variables(one, maps, seen)
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value in maps and isinstance(value, yaml.MappingNode):
+                yield from _scalars(value)
+            else:
+                yield from _variables(value, maps, seen)
+
+
+def _scalars(node: yaml.MappingNode) -> Iterator[tuple[str, yaml.ScalarNode]]:
+    for key, value in node.value:
+        if isinstance(value, yaml.ScalarNode):
+            yield str(key.value), value
+        elif isinstance(value, yaml.MappingNode):  # GitLab: {value: …, description: …}
+            for inner, one in value.value:
+                if inner.value == "value" and isinstance(one, yaml.ScalarNode):
+                    yield str(key.value), one

@@ -1,0 +1,23 @@
+"""render ci."""
+
+from __future__ import annotations
+
+import click
+
+from mngdb.cli.common import Options, common, say, say_json
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["github", "gitlab"]))
+@click.option("--app", help="Whose variables; not needed where the file has one app.")
+@common
+def ci(options: Options, kind: str, app: str | None) -> None:
+    """Print the variables of an app as a CI file names them: secrets by name, never by value."""
+    from mngdb.ops.ci import render
+
+    context = options.context()
+    text = render(context, kind, app)
+    if options.json:
+        say_json({"stack": context.stack.name, "kind": kind, "text": text})
+    else:
+        say(text.rstrip("\n"))

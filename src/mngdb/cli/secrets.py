@@ -1,0 +1,42 @@
+"""secrets: the project's files searched for secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from mngdb.cli.common import Options, common, say, say_json
+
+
+@click.group()
+def secrets() -> None:
+    """Look for secrets where they should not be."""
+
+
+@secrets.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
+@click.option("--all", "everything", is_flag=True, help="Show also what passes.")
+@common
+def scan(options: Options, paths: Sequence[Path], everything: bool) -> int:
+    """Search PATHs, else the folder of mngdb.yaml, for secrets; none is shown.
+
+    Finds the stack's own secrets, connection strings with passwords, passwords that are given as
+    arguments or written out, plain values in GitHub's and GitLab's CI files, and what
+    detect-secrets finds. What git ignores is left out. A line with 'pragma: allowlist secret' is
+    not judged.
+
+    Exits 0 if nothing was found, 1 if something was, 3 if a CI file could not be read.
+    """
+    from mngdb.cli.check import show_table, summary
+    from mngdb.ops.scan import scan as search
+
+    report = search(options.context(), paths)
+    if options.json:
+        say_json(report.as_json())
+        return report.exit_code
+    bad = {"fail", "unknown"}
+    show_table([one for one in report.findings if everything or one.counts in bad])
+    say(summary(report))
+    return report.exit_code

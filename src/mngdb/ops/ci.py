@@ -1,0 +1,52 @@
+"""`render ci`: the variables of an app as a CI file names them, secrets by reference alone."""
+
+from __future__ import annotations
+
+from mngdb.checks import uris
+from mngdb.checks.environment import SECRET_NAME
+from mngdb.errors import UsageError
+from mngdb.ops.access import variables
+from mngdb.ops.context import Context
+from mngdb.ops.env_check import PLACEHOLDER
+from mngdb.secret import Secret
+
+
+def render(context: Context, kind: str, app: str | None) -> str:
+    """The part of a workflow (`github`) or of .gitlab-ci.yml (`gitlab`). Raises UsageError when the
+    stack has several apps and none is named."""
+    apps = list(context.stack.apps)
+    if app is None and len(apps) != 1:
+        hint = f"--app APP, one of: {', '.join(apps)}" if apps else "apps: {my-app: {…}}"
+        raise UsageError("whose variables? The file does not have one app", hint)
+    name = app or apps[0]
+    found = variables(context, name, Secret(PLACEHOLDER))
+    secret = [one for one, value in found.items() if _secret(one, value)]
+    return (_github if kind == "github" else _gitlab)(name, secret, found)
+
+
+def _secret(name: str, value: str) -> bool:
+    if SECRET_NAME.search(name):
+        return True
+    return uris.is_uri(value) and uris.read(value).password is not None
+
+
+def _github(app: str, secret: list[str], found: dict[str, str]) -> str:
+    head = [
+        f"# .github/workflows/…: the variables of {app}. For each secret, again after a rotation:",
+        f"# mngdb env {app} --json | jq -j .NAME | gh secret set NAME",
+        "env:",
+    ]
+    given = [f"  {one}: ${{{{ secrets.{one} }}}}" for one in secret]
+    plain = [f"  {one}: ${{{{ vars.{one} }}}}" for one in found if one not in secret]
+    return "\n".join([*head, *given, *plain]) + "\n"
+
+
+def _gitlab(app: str, secret: list[str], found: dict[str, str]) -> str:
+    head = [
+        f"# .gitlab-ci.yml: the variables of {app}. In Settings > CI/CD > Variables each of these",
+        "# is masked and protected: " + ", ".join(secret),
+        f"# mngdb env {app} --json | jq -j .NAME | glab variable set NAME --masked --protected",
+        "variables:",
+    ]
+    given = [*secret, *(one for one in found if one not in secret)]
+    return "\n".join([*head, *(f"  {one}: ${one}" for one in given)]) + "\n"
