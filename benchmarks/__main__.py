@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.conftest import pytest_report_header
 
-from benchmarks import cold_up, commands, many_apps, scrape
+from benchmarks import cold_up, commands, keys, many_apps, scrape
 from benchmarks.common import machine
 
 _TEXT = """\
@@ -26,14 +26,14 @@ instead, on the same machine in the same run; figures are medians, the ratio is 
 How each is measured stands in the modules beside this page: `cold_up.py` (the bare start is
 `initdb`, start and first answer of the three servers in parallel, without users, rights or a
 replica set), `commands.py`, `many_apps.py`, `scrape.py` (the exporters are Debian trixie's, and
-Percona's 0.43.1; both sides log in as `monitor` and are scraped in turns).
+Percona's 0.43.1; both sides log in as `monitor` and are scraped in turns), `keys.py`.
 """
 
 
 def main() -> None:
     """Run every benchmark."""
     rows = []
-    for module in (cold_up, commands, many_apps, scrape):
+    for module in (cold_up, commands, many_apps, scrape, keys):
         for row in module.rows():
             print(row.markdown(), file=sys.stderr, flush=True)
             rows.append(row)

@@ -404,6 +404,26 @@ def test_a_stack_in_containers(tmp_path: Path) -> None:
     assert one(cli, "secrets.ignored").verdict == "pass"
 
 
+def test_the_key_that_redisinsight_takes_from_its_environment(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    cli.write(
+        "target: compose\nredis: {port: PORT1}\n"
+        "sso: {issuer: https://keycloak.example/realms/mng, roles: [redis-admin]}\n"
+        "redisinsight: {url: https://redisinsight.example, accept_terms: true}\n"
+    )
+    (tmp_path / ".mngdb").mkdir(mode=0o700)
+    context = opened(cli)
+    context.vault.put("sso_client", generate())
+    context.make_secrets(context.missing_secrets())
+    for name, verdict in (("redisinsight_key", "pass"), ("sso_cookie", "fail")):
+        env = {"KEY": secret(cli, name).read_text()}
+        with subprocess.Popen(["sleep", "60"], env=env) as child:
+            found = one(cli, "secrets.environments")
+            child.kill()
+        assert found.verdict == verdict, found
+    assert one(cli, "secrets.unused").verdict == "pass"
+
+
 def test_a_vault_in_the_environment(tmp_path: Path) -> None:
     value = generate().reveal()
     cli = Cli(tmp_path, {"MNGDB_SECRET_REDIS_ADMIN": value, "MNGDB_SECRET_REDIS_SHOP": "short"})

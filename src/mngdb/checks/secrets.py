@@ -277,7 +277,7 @@ CHECKS: tuple[Check[SecretsFacts], ...] = (
     Check(
         "secrets.environments",
         "no secret is in a process's environment",
-        "medium",
+        "low",
         _environments,
         "none; programs read files of mode 0600",
         "NAME_FILE in place of NAME, where the program takes it; or Docker secrets",

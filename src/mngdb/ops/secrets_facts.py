@@ -11,6 +11,7 @@ from mngdb.facts.secrets import Dotenv, Git, SecretsFacts
 from mngdb.findings import Seen, see
 from mngdb.ops.context import Context
 from mngdb.ops.secrets import needed
+from mngdb.spec.web import INSIGHT_SECRET
 from mngdb.vaults import inspect, leaks
 from mngdb.vaults.files import FilesVault
 from mngdb.vaults.git import repository
@@ -45,7 +46,10 @@ def secrets_facts(context: Context) -> SecretsFacts:
         git=see(lambda: _git(context, folder, needles)),
         beside=see(lambda: _search(needles, _beside(context))),
         arguments=Seen(running.arguments),
-        environments=Seen(running.environments),
+        environments=Seen(
+            # RedisInsight takes its key from nowhere else
+            tuple(one for one in running.environments if not one.startswith(f"{INSIGHT_SECRET} "))
+        ),
         logs=see(lambda: _search(needles, _logs(context))),
         dotenv=tuple(_dotenv(stack.folder)),
         keys=_keys(context),

@@ -6,7 +6,7 @@ https://github.com/redis/redis: object.c, kvobj.c, listpack.c, dict.h, t_zset.c,
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ _SMALL = [_CLASSES[bisect_left(_CLASSES, n)] for n in range(4096)]
 #: Redis' defaults: up to there a collection is packed into one piece.
 _PACKED_HASH, _PACKED, _PACKED_VALUE, _PACKED_INTS = 512, 128, 64, 512
 _NODE = 8192
+#: Bytes in a listpack of a number with so many digits, and scores that take as little as can be.
+_NUMBERS = [2, 2, 2, 3, 3, 4, 4, 5, 6, 6, *[10] * 10, 22]
+_SMALL_SCORES = frozenset(map(float, range(-64, 128)))
 
 
 def _allocated(size: int) -> int:
@@ -57,14 +60,20 @@ def _string(item: Any) -> int:
     return _allocated(head) + _text(length)
 
 
-def _packed(value: bytes) -> int:
-    """An element of a listpack: a number takes less than its digits."""
-    length = len(value)
-    if length < 20 and value.lstrip(b"-").isdigit():
-        return (
-            2 if length < 3 else 3 if length < 5 else 4 if length < 6 else 6 if length < 10 else 10
-        )
-    return length + (2 if length < 64 else 4)
+def _fits(elements: Sequence[bytes], together: int) -> bool:
+    """Whether all are short enough to be packed into one piece."""
+    return together <= _PACKED_VALUE or max(map(len, elements)) <= _PACKED_VALUE
+
+
+def _packed(elements: Sequence[bytes]) -> int:
+    """Elements in a listpack. Numbers take less than their digits; where they stand among words,
+    that is left out: a byte or two each."""
+    joined = b"".join(elements)
+    if joined.isdigit():
+        return sum([_NUMBERS[min(len(one), 20)] for one in elements])
+    if len(joined) < 64:
+        return len(joined) + 2 * len(elements)
+    return sum([len(one) + (2 if len(one) < 64 else 4) for one in elements])
 
 
 def _table(elements: int) -> int:
@@ -75,15 +84,14 @@ def _table(elements: int) -> int:
 def _hash(item: Any) -> int:
     values = item["values"]
     head = _allocated(_head(item))
-    longest = max(max(map(len, values)), max(map(len, values.values())))
-    if len(values) <= _PACKED_HASH and longest <= _PACKED_VALUE:
-        return head + _allocated(7 + sum(_packed(k) + _packed(v) for k, v in values.items()))
-    each = sum(24 + _text(len(k)) + _text(len(v)) for k, v in values.items())
-    return head + _table(len(values)) + each
+    elements = [*values, *values.values()]
+    if len(values) <= _PACKED_HASH and _fits(elements, len(b"".join(elements))):
+        return head + _allocated(7 + _packed(elements))
+    return head + _table(len(values)) + 24 * len(values) + sum(map(_text, map(len, elements)))
 
 
 def _list(item: Any) -> int:
-    size = sum(map(_packed, item["values"]))
+    size = _packed(item["values"])
     head = _allocated(_head(item))
     if size < _NODE:
         return head + _allocated(7 + size)
@@ -94,24 +102,27 @@ def _list(item: Any) -> int:
 def _set(item: Any) -> int:
     members = item["members"]
     head = _allocated(_head(item))
-    if len(members) <= _PACKED_INTS and all(m.lstrip(b"-").isdigit() for m in members):
-        most = max(abs(int(m)) for m in members)
-        width = 2 if most < 1 << 15 else 4 if most < 1 << 31 else 8
-        return head + _allocated(8 + width * len(members))
-    if len(members) <= _PACKED and max(map(len, members)) <= _PACKED_VALUE:
-        return head + _allocated(7 + sum(map(_packed, members)))
-    return head + _table(len(members)) + sum(24 + _text(len(m)) for m in members)
+    count = len(members)
+    joined = b"".join(members)
+    if count <= _PACKED_INTS and joined.replace(b"-", b"").isdigit() and b"" not in members:
+        most = max(map(len, members))
+        width = 2 if most < 5 else 4 if most < 10 else 8
+        return head + _allocated(8 + width * count)
+    if count <= _PACKED and _fits(members, len(joined)):
+        return head + _allocated(7 + _packed(members))
+    return head + _table(count) + 24 * count + sum(map(_text, map(len, members)))
 
 
 def _zset(item: Any) -> int:
     values = item["values"]
     head = _allocated(_head(item))
-    if len(values) <= _PACKED and max(len(member) for _, member in values) <= _PACKED_VALUE:
-        size = sum(_packed(m) + (2 if s == int(s) and abs(s) < 128 else 10) for s, m in values)
-        return head + _allocated(7 + size)
+    members = [member for _, member in values]
+    count = len(members)
+    if count <= _PACKED and _fits(members, len(b"".join(members))):
+        scores = sum([2 if score in _SMALL_SCORES else 10 for score, _ in values])
+        return head + _allocated(7 + scores + _packed(members))
     # a node of the skip list has one level and a third on average
-    each = sum(24 + 39 + _text(len(member)) for _, member in values)
-    return head + 32 + _table(len(values)) + each
+    return head + 32 + _table(count) + 63 * count + sum(map(_text, map(len, members)))
 
 
 _SIZES: dict[str, tuple[bytes, Callable[[Any], int]]] = {

@@ -1,0 +1,134 @@
+"""`keys` on five million keys of mixed types, beside what redis-cli has for it, on one server."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import hiredis
+from tests.checks.test_redis_checks import Server, started
+from tests.conftest import Cli
+from tests.debian import redis_folder
+
+from benchmarks.common import Row, call, seconds
+
+KEYS = int(os.environ.get("MNGDB_BENCH_KEYS", "5000000"))
+#: Seconds between two questions of the other client, and how many it asks.
+_PAUSE, _QUESTIONS = 0.001, 10_000
+
+
+def rows() -> Iterator[Row]:
+    """Rows for the live server, for another client meanwhile, and for the RDB file."""
+    cli = Cli(Path(tempfile.mkdtemp(prefix="mngdb-bench-")), {"PYTHONDONTWRITEBYTECODE": ""})
+    client = str(redis_folder() / "redis-cli")
+    with started(cli, "--save", "") as server:
+        _fill(server.port)
+        ask = [client, "-p", str(server.port)]
+        memkeys = seconds(lambda: call([*ask, "--memkeys"], cli))
+        quick = seconds(lambda: call(cli.argv("keys", "--quick"), cli))
+        whole = seconds(lambda: call(cli.argv("keys"), cli))
+        bigkeys = seconds(lambda: call([*ask, "--bigkeys"], cli))
+        what = f"`keys` of {KEYS:,} keys"
+        yield Row(
+            f"{what}, --quick: type and bytes of each", quick, memkeys, "redis-cli --memkeys",
+            "≥ 5× faster", quick * 5 <= memkeys,
+        )  # fmt: skip
+        name = "redis-cli --memkeys, which tells less"
+        yield Row(f"{what}, with expiry and idle time", whole, memkeys, name, "–", True)
+        name = "redis-cli --bigkeys, which counts elements"
+        yield Row(f"{what}, with expiry and idle time", whole, bigkeys, name, "–", True)
+        alone = _p99(server.port)
+        with _meanwhile(server):
+            beside = _p99(server.port)
+        yield Row(
+            "another client's p99 beside `keys --budget 5%`", beside, alone, "without it", "≤ 2×",
+            beside <= 2 * alone,
+        )  # fmt: skip
+        call([*ask, "SAVE"], cli)
+        read = seconds(lambda: call(cli.argv("keys", "--rdb", f"{server.folder}/dump.rdb"), cli))
+        yield Row(f"the same {KEYS:,} keys from an RDB file", read, None, "–", "≤ 10 s", read <= 10)
+
+
+def _fill(port: int) -> None:
+    rnd = random.Random(1)
+    pack = hiredis.pack_command
+    with socket.create_connection(("127.0.0.1", port)) as wire:
+        reader = hiredis.Reader()
+        for begin in range(0, KEYS, 2000):
+            count = min(2000, KEYS - begin)
+            wire.sendall(b"".join(pack(_command(n, rnd)) for n in range(begin, begin + count)))
+            while count:
+                reader.feed(wire.recv(1 << 18))
+                while reader.gets() is not False:
+                    count -= 1
+
+
+def _command(n: int, rnd: random.Random) -> tuple[str, ...]:
+    """What apps keep: half of it strings of several kinds."""
+    match n % 10:
+        case 0 | 1 | 2:
+            return "SET", f"user:{n}:name", "x" * rnd.randint(5, 100)
+        case 3:
+            return "SET", f"session:{uuid.UUID(int=rnd.getrandbits(128))}", "y" * 200, "EX", "86400"
+        case 4:
+            name = hashlib.sha256(str(n).encode()).hexdigest()[:32]
+            return "SET", f"cache:{name}", "z" * 50, "EX", "36000"
+        case 5:
+            return "HSET", f"user:{n}:profile", "name", "abc", "mail", "a@b.example", "age", "3"
+        case 6:
+            return "RPUSH", f"queue:{n}:jobs", "a", "b", "c"
+        case 7:
+            members = [str(one) for one in range(rnd.randint(1, 8))]
+            return "SADD", f"room:{n}:members", *members
+        case 8:
+            return "ZADD", f"board:2026-{n % 12 + 1:02d}:{n}", "1", "a", "2", "b", "3", "c"
+        case _:
+            return "SET", f"counter:{n}", str(n)
+
+
+def _p99(port: int) -> float:
+    """Of a client that asks for a key now and then."""
+    took = []
+    with socket.create_connection(("127.0.0.1", port)) as wire:
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for n in range(_QUESTIONS):
+            begun = time.perf_counter()
+            wire.sendall(b"*2\r\n$3\r\nGET\r\n$6\r\nuser:0\r\n")
+            wire.recv(1024)
+            took.append(time.perf_counter() - begun)
+            time.sleep(_PAUSE if n else 0)
+    return statistics.quantiles(took, n=100)[98]
+
+
+@contextmanager
+def _meanwhile(server: Server) -> Iterator[None]:
+    """`keys --budget 5%` at work."""
+    process = subprocess.Popen(
+        server.cli.argv("keys", "--budget", "5%"), cwd=server.cli.folder,
+        env=server.cli.environ(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        time.sleep(2)
+        yield
+        if process.poll() is not None:
+            raise RuntimeError("keys had ended before the other client was measured")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
+if __name__ == "__main__":
+    for one in rows():
+        print(one.markdown(), file=sys.stderr, flush=True)
