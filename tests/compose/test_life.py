@@ -178,6 +178,28 @@ def test_killed_while_writing_postgresql_has_what_it_committed(up: ComposeCli) -
     assert up.steps() == []
 
 
+def test_each_instance_lives_where_it_says_and_may_move(stack: ComposeCli) -> None:
+    text = (
+        f"name: {stack.name}\nagent: false\npostgres: {{memory: 64mb, port: {stack.port(1)}}}\n"
+        "redis: {memory: 64mb, TARGET}\napps: {shop: {postgres: shop, redis: 'shop:*'}}\n"
+    )
+    file = stack.folder / "mngdb.yaml"
+    file.write_text(text.replace("TARGET", "target: compose"))
+    stack.ok("up")
+    assert stack.steps() == []
+    stack.ok("doctor", "shop")
+    env = stack.env_of("shop")
+    assert (env["POSTGRES_HOST"], env["REDIS_HOST"]) == ("127.0.0.1", stack.unit("redis"))
+    file.write_text(text.replace("TARGET", f"port: {stack.port(2)}"))
+    (stop,) = [step for step in stack.steps() if step["action"] == "stop"]
+    assert stop["detail"] == "its instance lives elsewhere now; its data stays"
+    stack.ok("up")
+    assert stack.env_of("shop")["REDIS_HOST"] == "127.0.0.1"
+    stack.ok("doctor", "shop")
+    assert not stack.inspect("redis")["State"]["Running"]
+    assert f"is in the volume {stack.unit('redis-data')}" in stack.run("plan").stderr
+
+
 def test_up_killed_at_any_moment_is_finished_by_the_next(stack: ComposeCli) -> None:
     stack.write(FILE)
     for seconds in (0.4, 1.2, 2.0):
