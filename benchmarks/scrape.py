@@ -57,9 +57,9 @@ for start in range(0, 1_000_000, 20_000):
 client.execute_command("BGREWRITEAOF")
 while client.info("persistence")["aof_rewrite_in_progress"]:
     time.sleep(0.1)
-client.bgsave()
 while client.info("persistence")["rdb_bgsave_in_progress"]:
     time.sleep(0.1)
+client.save()
 client.close()
 """,
     "mongodb": """

@@ -352,7 +352,8 @@ def _tools() -> None:
             ["apt-get", "-qq", "install", "-y", "--no-install-recommends", *sorted(missing)],
             check=True,
             stdout=subprocess.DEVNULL,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+            # the last keeps the package from starting a daemon of the machine's own
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"},
         )
 
 

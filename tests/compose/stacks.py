@@ -70,6 +70,16 @@ class ComposeCli(Cli):
             assert time.monotonic() < deadline, f"{what} is {state['Status']}: {said}"
             time.sleep(0.2)
 
+    def restarted(self, what: str, before: int) -> None:
+        """Wait until Docker has started a container that died once more than `before`, and calls
+        it healthy."""
+        deadline = time.monotonic() + 30
+        while self.inspect(what)["RestartCount"] == before:
+            assert time.monotonic() < deadline, f"{what} did not die"
+            time.sleep(0.1)
+        self.health(what)
+        assert self.inspect(what)["RestartCount"] == before + 1
+
     def steps(self) -> list[dict[str, Any]]:
         """The plan's steps."""
         found: list[dict[str, Any]] = self.json("plan")["steps"]

@@ -82,6 +82,37 @@ def test_a_changed_limit_makes_one_container_anew(up: ComposeCli) -> None:
     assert (started(up, "redis"), up.steps()) == (at, [])
 
 
+def test_health_is_of_the_databases_that_must_be_there(up: ComposeCli) -> None:
+    ask = ("exec", up.unit("pg"), "sh", "/etc/mngdb/health.sh")
+    assert up.docker.run(*ask).returncode == 0
+    up.sql("DROP DATABASE shop")
+    done = up.docker.run(*ask)
+    assert done.returncode != 0
+    assert "division by zero" in done.stderr
+    up.ok("up")
+    assert up.docker.run(*ask).returncode == 0
+    assert up.steps() == []
+
+
+def test_snapshots_of_redis_are_written_without_any_capability(up: ComposeCli) -> None:
+    up.redis("bgsave")
+    deadline = time.monotonic() + 10
+    while "rdb_bgsave_in_progress:1" in up.redis("info", "persistence"):
+        assert time.monotonic() < deadline
+    assert "rdb_last_bgsave_status:ok" in up.redis("info", "persistence")
+
+
+def test_a_setting_that_the_server_does_not_take_is_told_by_plan(up: ComposeCli) -> None:
+    up.write(FILE.replace("{memory: 64mb}", "{memory: 64mb, settings: {work_mem: plenty}}", 1))
+    for command in ("plan", "up"):
+        done = up.run(command)
+        assert done.returncode == 2
+        assert 'invalid value for parameter "work_mem": "plenty"' in done.stderr
+    up.write(FILE)
+    up.ok("up")
+    assert up.steps() == []
+
+
 def test_processes_that_die_in_the_container_harm_no_server(up: ComposeCli) -> None:
     """PostgreSQL as process 1 would take them for crashed children, and end every session."""
     begun = up.sql("SELECT pg_postmaster_start_time()")
@@ -132,8 +163,7 @@ def test_killed_while_writing_redis_has_what_it_acknowledged(up: ComposeCli) -> 
     script = "REDISCLI_AUTH=$(cat /run/secrets/redis_password) exec redis-cli --user admin"
     restarts = up.inspect("redis")["RestartCount"]
     (last,) = write_until_killed(up, "redis", "INCR shop:n\n", "sh", "-c", script)
-    up.health("redis")
-    assert up.inspect("redis")["RestartCount"] == restarts + 1
+    up.restarted("redis", restarts)
     assert int(up.redis("get", "shop:n")) >= last
     assert up.steps() == []
 
@@ -141,10 +171,33 @@ def test_killed_while_writing_redis_has_what_it_acknowledged(up: ComposeCli) -> 
 def test_killed_while_writing_postgresql_has_what_it_committed(up: ComposeCli) -> None:
     up.sql("CREATE TABLE n (i serial)", "shop")
     line = "INSERT INTO n DEFAULT VALUES RETURNING i;\n"
+    restarts = up.inspect("pg")["RestartCount"]
     (last,) = write_until_killed(up, "pg", line, "psql", "-XAtqU", "postgres", "-d", "shop")
-    up.health("pg")
+    up.restarted("pg", restarts)
     assert int(up.sql("SELECT count(*) FROM n", "shop")) >= last
     assert up.steps() == []
+
+
+def test_each_instance_lives_where_it_says_and_may_move(stack: ComposeCli) -> None:
+    text = (
+        f"name: {stack.name}\nagent: false\npostgres: {{memory: 64mb, port: {stack.port(1)}}}\n"
+        "redis: {memory: 64mb, TARGET}\napps: {shop: {postgres: shop, redis: 'shop:*'}}\n"
+    )
+    file = stack.folder / "mngdb.yaml"
+    file.write_text(text.replace("TARGET", "target: compose"))
+    stack.ok("up")
+    assert stack.steps() == []
+    stack.ok("doctor", "shop")
+    env = stack.env_of("shop")
+    assert (env["POSTGRES_HOST"], env["REDIS_HOST"]) == ("127.0.0.1", stack.unit("redis"))
+    file.write_text(text.replace("TARGET", f"port: {stack.port(2)}"))
+    (stop,) = [step for step in stack.steps() if step["action"] == "stop"]
+    assert stop["detail"] == "its instance lives elsewhere now; its data stays"
+    stack.ok("up")
+    assert stack.env_of("shop")["REDIS_HOST"] == "127.0.0.1"
+    stack.ok("doctor", "shop")
+    assert not stack.inspect("redis")["State"]["Running"]
+    assert f"is in the volume {stack.unit('redis-data')}" in stack.run("plan").stderr
 
 
 def test_up_killed_at_any_moment_is_finished_by_the_next(stack: ComposeCli) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,11 @@ def test_a_port_is_published_on_request_on_loopback_only(stack: ComposeCli) -> N
     stack.ok("up")
     ports = stack.inspect("redis")["NetworkSettings"]["Ports"]
     assert ports["6379/tcp"] == [{"HostIp": "127.0.0.1", "HostPort": "6390"}]
+    probe = "exec 3<>/dev/tcp/127.0.0.1/6390; echo PING >&3; head -1 <&3"
+    said = subprocess.run(
+        stack.docker.inside("bash", "-c", probe), text=True, capture_output=True, check=True
+    )
+    assert "NOAUTH" in said.stdout
     for bad in ("0.0.0.0:6390", "6390", "127.0.0.1:0"):
         Path(stack.folder / "mngdb.yaml").write_text(text + f"    publish: {{redis: '{bad}'}}\n")
         done = stack.run("plan")

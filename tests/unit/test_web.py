@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,11 @@ def test_the_session_cookie_is_the_hosts_alone_and_no_path_goes_without_login() 
     assert found["whitelist_domains"] == ["redisinsight.example:8443"]
     assert found["redirect_url"] == "https://redisinsight.example:8443/oauth2/callback"
     assert not {name for name, value in found.items() if name.startswith("insecure") and value}
+
+
+def test_a_session_of_days_is_written_as_go_reads_durations() -> None:
+    found = oauth2_proxy(Sso(issuer=SSO.issuer, session=timedelta(days=2)))
+    assert found["cookie_expire"] == "172800s"
 
 
 def test_containers_may_reach_keycloak_by_another_address_than_browsers() -> None:

@@ -25,25 +25,31 @@ def leftovers(context: Context) -> list[tuple[Host, Note]]:
 
 def steps(context: Context) -> list[Step]:
     """A stop for each of them that runs."""
-    return [_stop(host, note) for host, note in leftovers(context) if host.process(note.unit)]
+    found = leftovers(context)
+    return [_stop(context, host, note) for host, note in found if host.process(note.unit)]
 
 
-def _stop(host: Host, note: Note) -> Step:
+def _stop(context: Context, host: Host, note: Note) -> Step:
     def run(_: object) -> None:
         host.stop(note.unit, registry.engine(note.engine).stop_signal)
 
-    detail = "its instance left the file; its data stays"
+    moved = note.instance in context.stack.instances
+    detail = f"its instance {'lives elsewhere now' if moved else 'left the file'}; its data stays"
     return Step(note.instance, note.engine, "stop", note.unit, detail, run)
 
 
 def remarks(context: Context) -> list[Remark]:
     """Where the data of those that are stopped is."""
     return [
-        Remark(
-            "",
-            f"{note.unit} is not in the file; its data is in {host.place(note.unit)}",
-            f"put {note.instance} back into the file, or remove that folder",
-        )
+        _remark(context, note, host.place(note.unit))
         for host, note in leftovers(context)
         if host.process(note.unit) is None
     ]
+
+
+def _remark(context: Context, note: Note, place: str) -> Remark:
+    if note.instance in context.stack.instances:
+        text = f"{note.instance} lived elsewhere before; what it had there is in {place}"
+        return Remark("", text, "bring it over by dump and restore, or remove it")
+    text = f"{note.unit} is not in the file; its data is in {place}"
+    return Remark("", text, f"put {note.instance} back into the file, or remove that folder")

@@ -25,6 +25,9 @@ _MOVED_TIMEOUT = 1.0
 _TLS_TIMEOUT = 10.0
 #: Seconds after which an attempt is made anew, having looked whether the server still lives.
 _ATTEMPT = 0.5
+#: The same, and _MOVED_TIMEOUT, where each connection has a process of its own to start.
+_TUNNEL_ATTEMPT = 5.0
+_TUNNEL_MOVED = 20.0
 
 
 @dataclass
@@ -48,10 +51,11 @@ class ManagedUnit:
         seconds in all, and `moved` seconds where nothing listens."""
         begun = time.monotonic()
         deadline = begun + patience
+        attempt_time = _TUNNEL_ATTEMPT if self.asked.tunnel else _ATTEMPT
         with ExitStack() as stack:
             while True:
                 attempt = self.engine.bootstrap(
-                    self.asked, min(deadline, time.monotonic() + _ATTEMPT)
+                    self.asked, min(deadline, time.monotonic() + attempt_time)
                 )
                 try:
                     session = stack.enter_context(attempt)
@@ -150,7 +154,8 @@ class ManagedUnit:
 
     def patience(self) -> float:
         """Seconds to look for the running server where the file says that it listens."""
-        return _MOVED_TIMEOUT if self.stale() else START_TIMEOUT
+        moved = _TUNNEL_MOVED if self.asked.tunnel else _MOVED_TIMEOUT
+        return moved if self.stale() else START_TIMEOUT
 
     def restart(self, why: str, hot: tuple[Change, ...] = ()) -> Step:
         """Stop the server and start it with the files as they should be, after `hot` changes. One

@@ -155,5 +155,5 @@ class RedisInsight(Model):
 
 _TERMS = (
     "RedisInsight runs only where its licence terms are accepted, and that is for you to do: "
-    "read them (https://redis.io/legal/software-agreement), then write 'accept_terms: true'"
+    "read them (https://redis.io/legal/), then write 'accept_terms: true'"
 )

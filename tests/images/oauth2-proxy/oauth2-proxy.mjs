@@ -159,8 +159,25 @@ async function callback(res, query, cookies) {
   if (!allowed(tokens.access_token)) return res.writeHead(403).end('Forbidden')
   const age = seconds(options.cookie_expire)
   const kept = { user: said.sub, email: said.email, idToken: tokens.id_token, until: Date.now() + age * 1000 }
+  Object.assign(kept, { at: Date.now(), refreshToken: tokens.refresh_token })
   const cleared = cookie(csrfName, '', 0)
   res.writeHead(302, { location: target(rd.join(':')), 'set-cookie': [...setSession(kept, age), cleared] }).end()
+}
+
+// asks for the session again when it is old enough; returns the headers of its new cookies
+async function refreshed(found) {
+  if (Date.now() - found.at < seconds(options.cookie_refresh) * 1000) return {}
+  const body = new URLSearchParams({
+    grant_type: 'refresh_token',
+    refresh_token: found.refreshToken,
+    client_id: options.client_id,
+    client_secret: clientSecret,
+  })
+  const answer = await ask(options.redeem_url, { body })
+  if (answer.status !== 200) throw new Error(`refresh: ${answer.status} ${answer.text.slice(0, 200)}`)
+  const tokens = JSON.parse(answer.text)
+  const next = { ...found, at: Date.now(), refreshToken: tokens.refresh_token ?? found.refreshToken }
+  return { 'set-cookie': setSession(next, Math.round((found.until - Date.now()) / 1000)) }
 }
 
 async function signOut(res, query, cookies) {
@@ -186,8 +203,9 @@ const server = http.createServer(async (req, res) => {
     if (url.pathname === '/oauth2/start') return start(res, target(url.searchParams.get('rd')))
     const found = session(cookies)
     if (found) {
-      const headers = { 'x-auth-request-user': found.user, 'x-auth-request-email': found.email }
-      return res.writeHead(202, options.set_xauthrequest ? headers : {}).end()
+      const headers = await refreshed(found)
+      const said = { 'x-auth-request-user': found.user, 'x-auth-request-email': found.email }
+      return res.writeHead(202, { ...headers, ...(options.set_xauthrequest ? said : {}) }).end()
     }
     const api = options.api_routes.some((route) => new RegExp(route).test(uri.split('?')[0]))
     if (api || url.pathname === '/oauth2/auth') return res.writeHead(401).end()

@@ -27,6 +27,8 @@ from mngdb.targets.local.logs import cause
 _MEMORY = "cat /sys/fs/cgroup/memory.stat /sys/fs/cgroup/memory/memory.stat 2>/dev/null"
 _COUNTED = {"anon", "shmem", "total_rss", "total_shmem"}
 _LOG_LINES = 200
+#: The exit code of `docker run` when nothing ran.
+NOT_RUN = 125
 #: Seconds that a container without data may take to stop.
 _SOON = 10
 
@@ -213,10 +215,11 @@ class Project:
     def once(
         self, image: str, user: int, argv: Sequence[str], options: Sequence[str]
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program of an image, in a container that is gone afterwards."""
+        """Run a program of an image, in a container that is gone afterwards. An image that has to
+        be fetched first is not: the exit code is NOT_RUN then."""
         safe = ("--network", "none", "--read-only", "--cap-drop", "ALL", "--user", f"{user}:{user}")
         return self.docker.ask(
-            *("run", "--rm", "--quiet", *safe, *options, "--entrypoint", argv[0], image),
+            *("run", "--rm", "--pull", "never", *safe, *options, "--entrypoint", argv[0], image),
             *argv[1:],
             check=False,
             timeout=PULL_TIMEOUT,

@@ -31,7 +31,7 @@ from mngdb.spec.base import EngineName
 from mngdb.spec.compose import Compose
 from mngdb.spec.stack import Instance, Stack
 from mngdb.targets.compose import page_certificate, services, web
-from mngdb.targets.compose.containers import Project, Ran, RunningContainer, left
+from mngdb.targets.compose.containers import NOT_RUN, Project, Ran, RunningContainer, left
 from mngdb.targets.compose.docker import Docker, secrets_of
 from mngdb.targets.compose.folder import Folder
 from mngdb.targets.compose.rendering import Rendering, render
@@ -173,7 +173,11 @@ class ComposeHost:
     def remarks(self) -> list[Remark]:
         """Where Compose finds its files."""
         where = self.folder.root
-        found = [Remark("", f"the containers are described in {where}", f"cd {where}")]
+        found = [
+            Remark(
+                "", f"the containers are described in {where}", f"cd {where} && docker compose ps"
+            )
+        ]
         page = self.stack.source.redisinsight
         if self.stack.insight and page is not None:
             found.append(Remark("", f"RedisInsight is at {page.url}, for people of the realm"))
@@ -230,12 +234,13 @@ class ComposeHost:
             return
         instance = self.stack.instances[unit.instance]
         user = self.engine(unit.engine).place.user
-        self.folder.prepare()
-        with tempfile.TemporaryDirectory(prefix=".verify-", dir=self.folder.root) as folder:
+        with tempfile.TemporaryDirectory(prefix="mngdb-") as folder:
             self.folder.mounted(Path(folder), {f.name: f.content for f in unit.files}, user)
             argv = [word.replace("{conf}", "/verify") for word in unit.verify]
             mount = ("--volume", f"{folder}:/verify:ro")
-            judge(unit, self.project.once(self.image(instance), user, argv, mount))
+            done = self.project.once(self.image(instance), user, argv, mount)
+        if done.returncode != NOT_RUN:
+            judge(unit, done)
 
     # --- changes
 

@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 import yaml
 
 from mngdb.model import Access
-from mngdb.spec.units import format_duration
 from mngdb.spec.web import CLIENT_SECRET, COOKIE_SECRET, RedisInsight, Sso
 
 #: What oauth2-proxy says of a person; whatever a browser says under these names is dropped.
@@ -38,7 +37,17 @@ _FORGEABLE = (
     "Remote-User",
     "Authorization",
 )
-#: Seconds between two questions to Keycloak whether the login still holds.
+#: `__Host-`: the browser keeps it for this host alone, and a wrong domain cannot be set. A session
+#: that is too large for one cookie is cut into several, with a number each.
+_COOKIE = "__Host-mngdb"
+_COOKIES = (_COOKIE, *(f"{_COOKIE}_{number}" for number in range(6)))
+#: Some read X_Auth_Request_User as X-Auth-Request-User, and an encoded path in two ways.
+_ENCODED = ("Backslash", "Hash", "NullCharacter", "Percent", "QuestionMark", "Semicolon", "Slash")
+_STRICT: dict[str, Any] = {
+    "aliasHeadersStrategy": "delete",
+    "encodedCharacters": {f"allowEncoded{name}": False for name in _ENCODED},
+}
+#: Time between two questions to Keycloak whether the login still holds.
 _REFRESH = "5m"
 _HEAD = "# Made by mngdb from the stack's file; `mngdb up` writes it anew.\n"
 
@@ -66,8 +75,8 @@ def traefik(at: Places) -> str:
             "log": {"level": "INFO"},
             # no access log: the address of a login's end has a code in it
             "entryPoints": {
-                "websecure": {"address": at.entry, "http": {"tls": {}}},
-                "ping": {"address": at.ping},
+                "websecure": {"address": at.entry, "http": {"tls": {}, **_STRICT}},
+                "ping": {"address": at.ping, "http": _STRICT},
             },
             "ping": {"entryPoint": "ping"},
             "providers": {"file": {"directory": at.dynamic, "watch": True}},
@@ -115,8 +124,11 @@ def routes(sso: Sso, insight: RedisInsight, at: Places) -> str:
                         "forwardAuth": {
                             "address": f"{at.login}/",
                             "trustForwardHeader": False,
+                            "maxResponseBodySize": 1 << 20,
                             "authRequestHeaders": ["Cookie", "Accept"],
                             "authResponseHeaders": list(_IDENTITY),
+                            # a session that was asked for again comes back as new cookies
+                            "addAuthCookiesToResponse": list(_COOKIES),
                         }
                     },
                 },
@@ -188,11 +200,10 @@ def oauth2_proxy(sso: Sso, insight: RedisInsight, at: Places) -> str:
         "allowed_roles": list(sso.roles),
         "redirect_url": f"{insight.url}/oauth2/callback",
         "whitelist_domains": [urlsplit(insight.url).netloc],
-        # `__Host-`: the browser keeps it for this host alone, and a wrong domain cannot be set
-        "cookie_name": "__Host-mngdb",
+        "cookie_name": _COOKIE,
         "cookie_secret_file": f"{at.secrets}/{COOKIE_SECRET}",
         "cookie_samesite": "lax",
-        "cookie_expire": format_duration(sso.session),
+        "cookie_expire": f"{int(sso.session.total_seconds())}s",  # Go knows no days
         "cookie_refresh": _REFRESH,
         # what scripts fetch is told to log in, not sent to a page of another site
         "api_routes": ["^/api/", "^/socket\\.io/"],
