@@ -67,6 +67,15 @@ def apt(program: str) -> list[str]:
     return [program, *options]
 
 
+def mirror() -> str:
+    """Where this machine has its packages from; other releases are there too."""
+    listing = _run("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages")
+    found = sorted(line.rstrip("/") for line in listing.splitlines() if "security" not in line)
+    if not found:
+        raise RuntimeError("apt knows no source of packages: look at /etc/apt/sources.list.d")
+    return found[0]
+
+
 def _run(*argv: str, cwd: Path | None = None) -> str:
     return subprocess.run(argv, cwd=cwd, check=True, text=True, capture_output=True).stdout
 

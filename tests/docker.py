@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from tests.debian import cache
+from tests.debian import cache, mirror
 from tests.trixie import unpacked
 
 _HERE = Path(__file__).parent / "images"
@@ -36,7 +36,6 @@ _PACKAGES = (
     "prometheus-postgres-exporter,libcurl4t64,nodejs"
 )
 _MONGOSH = "mongosh@2.5.0"
-_MIRROR = "http://deb.debian.org/debian"
 _LEFT_OUT = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info")
 _START_TIMEOUT = 30.0
 #: Seconds that images of other inputs stay in the cache.
@@ -79,7 +78,7 @@ IMAGES = (
     Image("traefik", ("traefik:v3.7.15",), _traefik_files),
     Image("oauth2-proxy", ("quay.io/oauth2-proxy/oauth2-proxy:v7.15.3-alpine",)),
     Image("redisinsight", ("redis/redisinsight:2.70.1",)),
-    Image("postgres-exporter", ("quay.io/prometheuscommunity/postgres-exporter:v0.18.1",)),
+    Image("postgres-exporter", ("prometheuscommunity/postgres-exporter:v0.18.1",)),
 )
 
 
@@ -311,7 +310,7 @@ def _base() -> Path:
             [
                 *("mmdebstrap", "--quiet", "--variant=minbase", "--format=tar"),
                 '--aptopt=APT::Install-Recommends "false"',
-                *(f"--include={_PACKAGES}", *options, _RELEASE, str(fresh), _MIRROR),
+                *(f"--include={_PACKAGES}", *options, _RELEASE, str(fresh), mirror()),
             ],
             check=True,
         )

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.debian import cache
+from tests.debian import cache, mirror
 
 #: Program to the package that has it.
 PACKAGES = {
@@ -22,10 +22,7 @@ PACKAGES = {
     "prometheus-redis-exporter": "prometheus-redis-exporter",
     "prometheus-postgres-exporter": "prometheus-postgres-exporter",
 }
-_SOURCE = (
-    "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
-    "http://deb.debian.org/debian trixie main\n"
-)
+_KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def program(name: str) -> Path:
@@ -68,7 +65,7 @@ def _apt(folder: Path) -> list[str]:
     if not list((folder / "lists").glob("*Packages*")):
         for name in ("lists/partial", "cache/archives/partial"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        source.write_text(_SOURCE)
+        source.write_text(f"deb [signed-by={_KEYS}] {mirror()} trixie main\n")
         _run("apt-get", *options, "update")
     return options
 

@@ -54,7 +54,7 @@ class Images(Model):
     redis_exporter: Image | None = None
     """Instead of `oliver006/redis_exporter`."""
     postgres_exporter: Image | None = None
-    """Instead of `quay.io/prometheuscommunity/postgres-exporter`."""
+    """Instead of `prometheuscommunity/postgres-exporter`."""
 
 
 class Compose(Model):

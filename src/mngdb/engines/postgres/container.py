@@ -19,7 +19,7 @@ PLACE = Place(
     data="/var/lib/postgresql/data",
     run="/var/run/postgresql",
 )
-_EXPORTER = "quay.io/prometheuscommunity/postgres-exporter:v0.18.1"
+_EXPORTER = "prometheuscommunity/postgres-exporter:v0.18.1"
 _EXPORTER_USER = 65534
 _MB = 1 << 20
 #: What the image's entrypoint says to initdb itself, or what does not fit a container.
