@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import subprocess
-import time
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -200,12 +200,23 @@ def test_logs_shows_the_last_lines_and_follow_goes_on(stack: Cli) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(0.8)
     log = stack.folder / ".mngdb" / "servers" / "mng-redis" / "server.log"
-    with log.open("a") as handle:
-        handle.write("a line that comes\n")
+    seen = threading.Event()
+
+    def write() -> None:
+        # again and again: nothing tells when the command has begun to look
+        while not seen.wait(0.2):
+            with log.open("a") as handle:
+                handle.write("a line that comes\n")
+
+    writer = threading.Thread(target=write)
+    writer.start()
     assert process.stdout
-    assert process.stdout.readline() == "a line that comes\n"
+    try:
+        assert process.stdout.readline() == "a line that comes\n"
+    finally:
+        seen.set()
+        writer.join()
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=10)
     assert (process.returncode, said) == (0, "")
