@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -376,6 +377,7 @@ def test_no_output_holds_a_secret(repository: Cli) -> None:
     git(repository, "commit", "-qm", value)
     try:
         with subprocess.Popen(["sleep", "60"], env={"A": value}) as child:
+            shown(child)
             for form in ("table", "json", "html"):
                 done = repository.run("check", "--only", "secrets.*", "--format", form)
                 assert done.returncode == 1
@@ -404,6 +406,15 @@ def test_a_stack_in_containers(tmp_path: Path) -> None:
     assert one(cli, "secrets.ignored").verdict == "pass"
 
 
+def shown(child: subprocess.Popen[bytes]) -> None:
+    """Wait for its environment: the kernel shows it a moment after the program has begun."""
+    path = Path(f"/proc/{child.pid}/environ")
+    end = time.monotonic() + 10
+    while b"sleep" not in path.with_name("cmdline").read_bytes() or not path.read_bytes():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def test_the_key_that_redisinsight_takes_from_its_environment(tmp_path: Path) -> None:
     cli = Cli(tmp_path)
     cli.write(
@@ -418,6 +429,7 @@ def test_the_key_that_redisinsight_takes_from_its_environment(tmp_path: Path) ->
     for name, verdict in (("redisinsight_key", "pass"), ("sso_cookie", "fail")):
         env = {"KEY": secret(cli, name).read_text()}
         with subprocess.Popen(["sleep", "60"], env=env) as child:
+            shown(child)
             found = one(cli, "secrets.environments")
             child.kill()
         assert found.verdict == verdict, found
