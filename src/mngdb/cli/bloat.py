@@ -16,11 +16,10 @@ def bloat(options: Options, instance: str | None) -> int:
     Changes nothing. The wasted space of PostgreSQL's tables is estimated from its statistics.
     """
     from mngdb.ops.bloat import bloat as look
+    from mngdb.ops.workers import apart
 
     context = options.context()
-    results = look(context, instance)
-    errors = {name: r.error for name, r in results.items() if r.error is not None}
-    found = {name: r.get() for name, r in results.items() if r.error is None}
+    found, errors = apart(look(context, instance))
     if options.json:
         say_json(
             {

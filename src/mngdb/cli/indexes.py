@@ -18,11 +18,10 @@ def indexes(options: Options, instance: str | None) -> int:
     Changes nothing.
     """
     from mngdb.ops.indexes import indexes as look
+    from mngdb.ops.workers import apart
 
     context = options.context()
-    results = look(context, instance)
-    errors = {name: r.error for name, r in results.items() if r.error is not None}
-    found = {name: r.get() for name, r in results.items() if r.error is None}
+    found, errors = apart(look(context, instance))
     if options.json:
         say_json(
             {

@@ -82,11 +82,11 @@ def _ask(
 
     from mngdb.facts.sessions import advice, holders
     from mngdb.ops.sessions import sessions as look
+    from mngdb.ops.workers import apart
 
     context = options.context()
-    results = look(context, instance)
-    found = {name: result.get() for name, result in results.items() if result.error is None}
-    errors = {name: r.error.message for name, r in results.items() if r.error is not None}
+    found, refused = apart(look(context, instance))
+    errors = {name: error.message for name, error in refused.items()}
     if options.json:
         shown: list[dict[str, Any]] = []
         for name, one in found.items():

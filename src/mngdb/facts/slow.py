@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -50,8 +49,3 @@ class Slow:
 
     statements: tuple[Statement, ...]
     note: str = ""
-
-
-def ranked(statements: Sequence[Statement], most: int) -> list[Statement]:
-    """The most expensive first, by total time."""
-    return sorted(statements, key=lambda one: -one.total_ms)[:most]

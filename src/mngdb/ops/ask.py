@@ -30,6 +30,11 @@ def chosen(context: Context, name: str | None, engines: Sequence[EngineName]) ->
     return all_of_them
 
 
+def databases(asked: Asked) -> list[str]:
+    """The databases that apps use in an instance of PostgreSQL or MongoDB."""
+    return sorted({grant.database for grant in asked.instance.grants.values()})  # type: ignore[union-attr]
+
+
 def each(
     context: Context,
     instances: Sequence[Instance],

@@ -16,7 +16,7 @@ def bloat(context: Context, instance: str | None) -> dict[str, workers.Result[li
     chosen = ask.chosen(context, instance, ["postgres", "mongodb"])
 
     def question(session: Any, asked: Asked) -> list[Bloat]:
-        databases = sorted({g.database for g in asked.instance.grants.values()})  # type: ignore[union-attr]
+        databases = ask.databases(asked)
         module = import_module(f"mngdb.engines.{asked.instance.engine}.bloat")
         found: list[Bloat] = module.look(session, databases)
         return found

@@ -15,7 +15,7 @@ def indexes(context: Context, instance: str | None) -> dict[str, workers.Result[
     chosen = ask.chosen(context, instance, ["postgres", "mongodb"])
 
     def question(session: Any, asked: Asked) -> list[IndexAdvice]:
-        databases = sorted({g.database for g in asked.instance.grants.values()})  # type: ignore[union-attr]
+        databases = ask.databases(asked)
         slow_ones = slow.of_instance(context, session, asked, None).statements
         missing = [lack for one in slow_ones for lack in one.missing]
         if asked.instance.engine == "postgres":

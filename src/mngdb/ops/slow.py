@@ -8,7 +8,7 @@ from typing import Any
 from mngdb.errors import MngdbError
 from mngdb.facts.slow import Slow, Statement
 from mngdb.model import Asked
-from mngdb.ops import ask
+from mngdb.ops import ask, workers
 from mngdb.ops.context import Context
 from mngdb.spec.base import EngineName
 
@@ -33,12 +33,9 @@ def slow(context: Context, instance: str | None, most: int, since: float | None)
         context, chosen, lambda session, asked: of_instance(context, session, asked, since)
     )
     found: list[tuple[str, Statement]] = []
-    notes, errors = {}, {}
-    for name, result in results.items():
-        if result.error is not None:
-            errors[name] = result.error
-            continue
-        one = result.get()
+    notes = {}
+    answers, errors = workers.apart(results)
+    for name, one in answers.items():
         found += [(name, statement) for statement in one.statements]
         if one.note:
             notes[name] = one.note
@@ -69,5 +66,5 @@ def of_instance(context: Context, session: Any, asked: Asked, since: float | Non
         return redis.look(session, patterns, since)
     from mngdb.engines.mongodb import slow as mongodb
 
-    databases = sorted({grant.database for grant in grants.values()})  # type: ignore[union-attr]
+    databases = ask.databases(asked)
     return mongodb.look(session, databases, since)

@@ -47,6 +47,13 @@ class Result(Generic[T]):
         return self.value  # type: ignore[return-value]
 
 
+def apart(results: Mapping[str, Result[T]]) -> tuple[dict[str, T], dict[str, MngdbError]]:
+    """The values and the errors, each by instance."""
+    found = {name: result.get() for name, result in results.items() if result.error is None}
+    errors = {name: r.error for name, r in results.items() if r.error is not None}
+    return found, errors
+
+
 def each(stack: Stack, job: Job[T], on_event: Callable[[object], None]) -> dict[str, Result[T]]:
     """Run `job` for every instance of the stack, all at once. `on_event` gets, here and in order,
     whatever the jobs emit. Errors other than MngdbError are raised here."""
