@@ -56,6 +56,8 @@ class Container:
     """A shell script that logs in and asks a question; it fails with the reason."""
     logins: tuple[str, ...] = ("admin",)
     """Whose secrets the container gets, as files."""
+    entrypoint: tuple[str, ...] = ()
+    """Instead of the image's own, which it calls; none: that one."""
     environment: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     """Further files in its folder, beside the unit's."""

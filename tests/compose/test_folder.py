@@ -115,9 +115,14 @@ def test_no_listing_shows_a_secret(started: ComposeCli) -> None:
         (started.rendered / "docker-compose.yml").read_text(),
         (started.rendered / "README.md").read_text(),
     ]
-    for unit in ("pg", "redis"):
+    for unit, server in (("pg", "postgres"), ("redis", "redis-server")):
         shown.append(started.docker.docker("top", started.unit(unit), "-o", "pid,args"))
-        shown.append(started.exec(unit, "sh", "-c", "tr '\\0' '\\n' </proc/1/environ"))
+        shown.append(started.environments(unit))
+        assert f"\n{server}\n" in shown[-1]
+    started.docker.docker("restart", started.unit("pg"))  # the image's second start is another one
+    started.health("pg")
+    shown.append(started.environments("pg"))
+    assert "\npostgres\n" in shown[-1]
     found = plain(started.folder)
     assert len(found) > 6
     for secret in found:

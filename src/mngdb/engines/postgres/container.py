@@ -26,6 +26,16 @@ _MB = 1 << 20
 _NOT_FOR_IMAGE = ("--pgdata", "--username", "--no-sync", "--no-instructions", "--auth-host")
 #: Where the image looks for scripts of the first start.
 _FIRST = "/docker-entrypoint-initdb.d"
+#: The image's entrypoint puts the content of POSTGRES_PASSWORD_FILE into the environment that the
+#: server inherits. Only the first start needs it, whose last script forgets it: the entrypoint
+#: sources scripts that are not executable.
+_START = """\
+if [ -s "$PGDATA/PG_VERSION" ]; then unset POSTGRES_PASSWORD_FILE; fi
+exec docker-entrypoint.sh "$@"
+"""
+_FORGET = (
+    "# The server that starts next has no use for it. Written by mngdb.\nunset POSTGRES_PASSWORD\n"
+)
 
 
 def container(asked: Asked, unit: Unit, *, first: bool) -> Container:
@@ -44,6 +54,7 @@ def container(asked: Asked, unit: Unit, *, first: bool) -> Container:
         memory=(2 * buffers + maintenance + 10 * connections + 256) * _MB,
         processes=connections + 128,
         health=_health(asked),
+        entrypoint=("bash", "-c", _START, "start"),
         environment={
             "POSTGRES_USER": render.ADMIN,
             "POSTGRES_DB": "postgres",
@@ -51,7 +62,7 @@ def container(asked: Asked, unit: Unit, *, first: bool) -> Container:
             "POSTGRES_INITDB_ARGS": " ".join([*initdb, "--auth-host=scram-sha-256"]),
             "PGDATA": PLACE.data,
         },
-        first={"init_users_dbs.sql": _script(asked)} if first else {},
+        first={"init_users_dbs.sql": _script(asked), "zz_forget.sh": _FORGET} if first else {},
         first_at=_FIRST,
         tmpfs=("/tmp", PLACE.run),  # noqa: S108 - the container's own
         shared=max(256 * _MB, buffers * _MB // 8),

@@ -66,6 +66,7 @@ def server(
         # what `docker exec` leaves behind becomes the child of process 1
         "init": True,
         **HARDENED,
+        "entrypoint": [_escaped(word) for word in container.entrypoint],
         "command": [_escaped(word) for word in unit.argv],
         "environment": dict(container.environment),
         "tmpfs": [
@@ -88,8 +89,9 @@ def server(
             "start_period": f"{container.patience}s",
         },
     }
-    if not service["environment"]:
-        del service["environment"]
+    for key in ("entrypoint", "environment"):
+        if not service[key]:
+            del service[key]
     if published:
         service["ports"] = [f"{published}:{asked.instance.spec.port}"]
     networks: dict[str, dict[str, Any]] = {
