@@ -18,6 +18,7 @@ from mngdb import disk
 from mngdb.agent.jobs import Job, Jobs, log
 from mngdb.agent.own import Own
 from mngdb.agent.scrape import Target
+from mngdb.agent.statements import Statements
 from mngdb.agent.watch import Watch
 from mngdb.agent.web import LIMIT, Page, Web
 from mngdb.errors import LockedError, MngdbError, UsageError
@@ -45,6 +46,7 @@ class Agent:
     watch: Watch
     own: Own
     alerts: Alerts
+    statements: Statements
 
     def judge(self) -> None:
         """A round of the alerts, on what Prometheus would have scraped now."""
@@ -71,6 +73,7 @@ def jobs(agent: Agent, spec: Spec) -> list[Job]:
         Job("logs", 60.0, agent.watch.rotate),
         Job("memory", INTERVAL, _give_back),
         Job("alerts", agent.alerts.every, agent.judge),
+        Job("statements", spec.statements.total_seconds(), agent.statements.keep),
     ]
     if spec.restart:
         found.append(Job("restarts", 1.0, agent.watch.look))
@@ -115,7 +118,8 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     _frugal()
     watch = Watch(context, folder)
     targets = [Target(context, instance) for instance in watch.instances if instance.monitored]
-    agent = Agent(context, targets, watch, Own(context, watch), Alerts(context))
+    sums = Statements(context, watch.instances, folder)
+    agent = Agent(context, targets, watch, Own(context, watch), Alerts(context), sums)
     running = Jobs(jobs(agent, spec))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -27,7 +27,7 @@ def _duration(_: click.Context, __: click.Parameter, value: str | None) -> float
     "--since",
     callback=_duration,
     metavar="DURATION",
-    help="Only what was in the last 10m, 2h, …, where the server tells when it was.",
+    help="Only what was in the last 10m, 2h, …; of PostgreSQL, from sums that the agent keeps.",
 )
 @common
 def slow(options: Options, instance: str | None, most: int, since: float | None) -> int:

@@ -3,7 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Count(NamedTuple):
+    """What one statement has cost so far. PostgreSQL's numbers of user, database and statement."""
+
+    user: int
+    database: int
+    query: int
+    top: bool
+    calls: int
+    total_ms: float
+    rows: int
+    temporary: int
+    """Blocks written to temporary files."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The sums of a server's statements at one moment. Numbers alone: no text, no value."""
+
+    at: float
+    """Seconds since 1970, by the server's clock."""
+    reset: float
+    """When the sums began, as `at`."""
+    dropped: int
+    """Times so far that the server dropped its rarest statements to make room."""
+    counts: tuple[Count, ...]
+    least_ms: float = 0.0
+    """Statements that are not among `counts` had cost at most so much."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +56,8 @@ class Statement:
     calls: int
     total_ms: float
     mean_ms: float
-    max_ms: float
+    max_ms: float | None
+    """None: the worst one of this span is not known."""
     rows: float
     """Rows, or documents, that one call returns on average."""
     why: tuple[str, ...] = ()
@@ -39,7 +69,7 @@ class Statement:
         shown = asdict(self)
         del shown["missing"]
         for key in ("total_ms", "mean_ms", "max_ms", "rows"):
-            shown[key] = round(shown[key], 3)
+            shown[key] = None if shown[key] is None else round(shown[key], 3)
         return {**shown, "why": list(self.why)}
 
 

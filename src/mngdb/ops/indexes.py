@@ -16,7 +16,7 @@ def indexes(context: Context, instance: str | None) -> dict[str, workers.Result[
 
     def question(session: Any, asked: Asked) -> list[IndexAdvice]:
         databases = ask.databases(asked)
-        slow_ones = slow.of_instance(context, session, asked, None).statements
+        slow_ones = slow.of_instance(context, session, asked).statements
         missing = [lack for one in slow_ones for lack in one.missing]
         if asked.instance.engine == "postgres":
             from mngdb.engines.postgres import index_use as postgres

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mngdb.errors import MngdbError
-from mngdb.facts.slow import Slow, Statement
+from mngdb.facts.slow import Slow, Snapshot, Statement
 from mngdb.model import Asked
 from mngdb.ops import ask, workers
 from mngdb.ops.context import Context
+from mngdb.spec.agent import AGENT
 from mngdb.spec.base import EngineName
 
 _ALL: tuple[EngineName, ...] = ("postgres", "redis", "mongodb")
@@ -26,11 +27,11 @@ class Ranked:
 
 
 def slow(context: Context, instance: str | None, most: int, since: float | None) -> Ranked:
-    """The `most` expensive statements; `since`, in seconds before now, where the server tells
-    when something was."""
+    """The `most` expensive statements; with `since`, in seconds, those of that span before now.
+    Redis and MongoDB tell when each was; of PostgreSQL the agent knows earlier sums."""
     chosen = ask.chosen(context, instance, _ALL)
     results = ask.each(
-        context, chosen, lambda session, asked: of_instance(context, session, asked, since)
+        context, chosen, lambda session, asked: of_instance(context, session, asked, since, most)
     )
     found: list[tuple[str, Statement]] = []
     notes = {}
@@ -44,21 +45,27 @@ def slow(context: Context, instance: str | None, most: int, since: float | None)
 
 
 #: Of each PostgreSQL so many are explained: each takes a connection of its app.
-_EXPLAINED = 20
+EXPLAINED = 20
 
 
-def of_instance(context: Context, session: Any, asked: Asked, since: float | None) -> Slow:
-    """The statements of one server, on its session."""
+def of_instance(
+    context: Context, session: Any, asked: Asked, since: float | None = None, most: int = EXPLAINED
+) -> Slow:
+    """The statements of one server, on its session; of PostgreSQL at most `most`."""
     grants = asked.instance.grants
     if asked.instance.engine == "postgres":
         from mngdb.engines.postgres import slow as postgres
 
         known = context.with_secrets(asked)
         apps = {app: context.login(known, app) for app in grants}
-        found = postgres.look(session, apps, _EXPLAINED)
-        if since is None:
-            return found
-        return Slow(found.statements, f"{found.note}: PostgreSQL does not tell when each ran")
+
+        def before(moment: float) -> tuple[Snapshot | None, str]:
+            from mngdb.ops.history import History
+
+            history = History(context.stack.state / AGENT)
+            return history.before(asked.instance.name, moment)
+
+        return postgres.look(session, apps, (most, EXPLAINED), since, before)
     if asked.instance.engine == "redis":
         from mngdb.engines.redis import slow as redis
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from pydantic import Field, model_validator
 
 from mngdb.spec.base import Bind, EngineName, Model, Port
+from mngdb.spec.units import Seconds, format_duration
 
 #: The login that looks at a server for its metrics; no app may be called so.
 MONITOR = "monitor"
@@ -52,3 +54,12 @@ class Agent(Model):
     """TCP ports of the metrics."""
     restart: bool = True
     """Start servers again that died; those that `mngdb down` stopped stay so."""
+    statements: Seconds = timedelta(minutes=5)
+    """How often the sums of PostgreSQL's statements are kept, for `mngdb slow --since`: the newest
+    288 of them, then one an hour for a week. Numbers alone, no text."""
+
+    @model_validator(mode="after")
+    def _not_busy(self) -> Agent:
+        if self.statements < timedelta(seconds=1):
+            raise ValueError(f"statements: {format_duration(self.statements)}: at least 1s")
+        return self

@@ -1,58 +1,119 @@
-"""What takes PostgreSQL's time: pg_stat_statements.
+"""What takes PostgreSQL's time: pg_stat_statements, and what it had counted before.
 
 https://www.postgresql.org/docs/current/pgstatstatements.html
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from psycopg import sql
 
-from mngdb.engines.postgres import client, plans
+from mngdb.engines.postgres import client, plans, statements
 from mngdb.engines.postgres.client import Session
-from mngdb.engines.postgres.locks import hidden
-from mngdb.errors import ConnectError, UnobservableError
-from mngdb.facts.slow import Slow, Statement
+from mngdb.errors import ConnectError
+from mngdb.facts.slow import Count, Slow, Snapshot, Statement
 from mngdb.model import Access
 
-#: Our own questions for plans are left out: they are asked as the apps.
+#: Of a snapshot: None when there is none from before this moment, with the reason.
+Before = Callable[[float], tuple[Snapshot | None, str]]
+
+#: Our own questions for plans are left out: they are asked as the apps. A statement that was
+#: counted anew since the snapshot is known whole.
 _QUERY = """
-SELECT coalesce(d.datname, ''), coalesce(r.rolname, ''), s.query, sum(s.calls)::int8,
-       sum(s.total_exec_time)::float8, sum(s.total_exec_time)::float8 / sum(s.calls),
-       max(s.max_exec_time)::float8, sum(s.rows)::float8 / sum(s.calls),
-       sum(s.temp_blks_written)::int8
-FROM {}.pg_stat_statements s LEFT JOIN pg_roles r ON r.oid = s.userid
-     LEFT JOIN pg_database d ON d.oid = s.dbid
-WHERE s.calls > 0 AND s.userid <> current_user::regrole AND s.query NOT LIKE 'EXPLAIN (GENERIC%%'
+WITH base AS (
+  SELECT * FROM unnest(%s::oid[], %s::oid[], %s::int8[], %s::bool[], %s::int8[], %s::float8[],
+                       %s::int8[], %s::int8[])
+    AS b(userid, dbid, queryid, toplevel, calls, total, rows, temporary)
+), part AS (
+  SELECT s.userid, s.dbid, s.query, s.calls - coalesce(b.calls, 0) AS calls,
+         s.total_exec_time - coalesce(b.total, 0) AS total,
+         CASE WHEN b.calls IS NULL THEN s.max_exec_time END AS worst,
+         s.rows - coalesce(b.rows, 0) AS rows,
+         s.temp_blks_written - coalesce(b.temporary, 0) AS temporary
+  FROM {schema}.pg_stat_statements s LEFT JOIN base b
+    ON (b.userid, b.dbid, b.queryid, b.toplevel) = (s.userid, s.dbid, s.queryid, s.toplevel)
+    AND b.calls <= s.calls AND b.total <= s.total_exec_time {since}
+)
+SELECT coalesce(d.datname, ''), coalesce(r.rolname, ''), p.query, sum(p.calls)::int8,
+       sum(p.total)::float8, sum(p.total)::float8 / sum(p.calls),
+       CASE WHEN count(*) = count(p.worst) THEN max(p.worst)::float8 END,
+       sum(p.rows)::float8 / sum(p.calls), sum(p.temporary)::int8
+FROM part p LEFT JOIN pg_roles r ON r.oid = p.userid LEFT JOIN pg_database d ON d.oid = p.dbid
+WHERE p.calls > 0 AND p.userid <> current_user::regrole AND p.query NOT LIKE 'EXPLAIN (GENERIC%%'
 GROUP BY 1, 2, 3 ORDER BY 5 DESC LIMIT %s
 """
-_SINCE = """
-SELECT to_char(stats_reset AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') FROM {}.pg_stat_statements_info
-"""
 _BLOCK = 8192
+#: Parts of a statement in which a quote is no value: names, comments; then the values.
+_PARTS = re.compile(
+    r"""("(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/)|\b[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'"""
+    r"""|\$(\w*)\$.*?\$\2\$""",
+    re.S,
+)
 
 
-def look(session: Session, apps: dict[str, Access], most: int) -> Slow:
-    """The most expensive statements. `apps` are the logins that may ask for their plans."""
-    schemas = session.rows(
-        "SELECT extnamespace::regnamespace::text FROM pg_extension "
-        "WHERE extname = 'pg_stat_statements'"
-    )
-    if not schemas:
-        raise UnobservableError(
-            "pg_stat_statements is not installed in the administrator's database",
-            "'mngdb up' installs it on servers that it runs; elsewhere: CREATE EXTENSION",
-        )
-    schema = sql.SQL(schemas[0][0])  # regnamespace has quoted it where it must be
-    ((since,),) = session.rows(sql.SQL(_SINCE).format(schema))
+def look(
+    session: Session,
+    apps: dict[str, Access],
+    most: tuple[int, int],
+    since: float | None,
+    before: Before,
+) -> Slow:
+    """The most expensive statements: how many, and how many of them are explained. `apps` are the
+    logins that may ask for their plans; `since`, in seconds before now, needs what `before`
+    knows."""
+    place = statements.place(session)
+    now = statements.now(session, place)
+    base, note = _base(now, since, before)
+    rule = sql.Composed([])
+    if base is not None and place.since_each:
+        rule = sql.SQL("AND s.stats_since <= to_timestamp({})").format(sql.Literal(base.at))
+    query = sql.SQL(_QUERY).format(schema=place.schema, since=rule)
+    counts = base.counts if base else ()
+    columns = ([one[n] for one in counts] for n in range(len(Count._fields)))
     found = []
-    for row in session.rows(sql.SQL(_QUERY).format(schema), most):
+    for number, row in enumerate(session.rows(query, *columns, most[0])):
         database, app, text, calls, total, mean, worst, rows, temporary = row
         why = (f"spilled {temporary * _BLOCK >> 20} MB to disk: more work_mem",) * (temporary > 0)
-        one = Statement(database, app, hidden(text), calls, total, mean, worst, rows, why)
-        found.append(_explained(one, text, apps.get(app)))
-    return Slow(tuple(found), f"since {since} UTC")
+        shown = without_values(text)
+        one = Statement(database, app, shown, calls, total, mean, worst, rows, why)
+        access = apps.get(app) if number < most[1] else None
+        found.append(_explained(one, text, access))
+    return Slow(tuple(found), note)
+
+
+def _base(now: Snapshot, since: float | None, before: Before) -> tuple[Snapshot | None, str]:
+    """What to take away from the sums, and the sentence that says since when the rest is."""
+    if since is None:
+        return None, f"since {_clock(now.reset)}"
+    wanted = now.at - since
+    if now.reset >= wanted:
+        return None, f"since {_clock(now.reset)}, when the server began to count anew"
+    found, reason = before(wanted)
+    if found is None:
+        return None, f"since {_clock(now.reset)}, not since {_clock(wanted)}: {reason}"
+    if found.reset != now.reset:
+        return None, f"since {_clock(now.reset)}, when the server began to count anew"
+    notes = [f"since {_clock(found.at)}"]
+    if found.least_ms:
+        few = f"beyond the {len(found.counts):,} dearest of then"
+        notes.append(f"statements {few} show up to {found.least_ms:,.0f} ms too much")
+    if now.dropped > found.dropped:
+        notes.append("the server has dropped statements that were rare (pg_stat_statements.max)")
+    return found, "; ".join(notes)
+
+
+def _clock(moment: float) -> str:
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def without_values(text: str) -> str:
+    """The statement in one line, without constants: those of CREATE, ALTER, SET and the like stay
+    in pg_stat_statements, which replaces them by $1 in the others."""
+    return " ".join(_PARTS.sub(lambda found: found[1] or "'…'", text).split())
 
 
 def _explained(one: Statement, text: str, access: Access | None) -> Statement:

@@ -1,0 +1,50 @@
+"""Keeps what PostgreSQL's statements have cost so far, again and again, for `slow --since`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mngdb.agent.jobs import log
+from mngdb.errors import MngdbError
+from mngdb.ops.context import Context
+from mngdb.ops.history import History
+from mngdb.spec.agent import MONITOR
+from mngdb.spec.stack import Instance
+
+#: Seconds that a server may take to answer.
+_PATIENCE = 10.0
+
+
+class Statements:
+    """The snapshots of these servers; those that are no PostgreSQL, or not read, have none."""
+
+    def __init__(self, context: Context, instances: Sequence[Instance], folder: Path) -> None:
+        self._context = context
+        self._instances = [i for i in instances if i.engine == "postgres" and i.monitored]
+        self._history = History(folder)
+        self._said: dict[str, str] = {}
+
+    def keep(self) -> None:
+        """A round. A server that is down is told once, and left out."""
+        for instance in self._instances:
+            try:
+                self._keep(instance)
+            except MngdbError as error:
+                self._tell(instance.name, f"no sums of its statements are kept: {error.message}")
+            else:
+                self._tell(instance.name, "")
+
+    def _keep(self, instance: Instance) -> None:
+        from mngdb.engines.postgres.statements import snapshot
+
+        engine, asked = self._context.engine(instance), self._context.as_monitor(instance)
+        access = engine.login(asked, engine.admin(asked), MONITOR)
+        with engine.connect(access, _PATIENCE) as session:
+            found = snapshot(session)
+        self._history.keep(instance.name, found)
+
+    def _tell(self, name: str, text: str) -> None:
+        if text != self._said.get(name, ""):
+            log(f"{name}: {text or 'sums of its statements are kept again'}")
+        self._said[name] = text
