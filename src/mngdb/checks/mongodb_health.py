@@ -8,6 +8,8 @@ from mngdb.facts.mongodb import Collection, Index, MongodbFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
 
 _MB = 1 << 20
+#: Of the cache: in use, and still to be written.
+FULL, DIRTY = 0.95, 0.2
 #: Operations that may wait at one moment.
 _QUEUE = 10
 #: Atlas alerts from this ratio on: documents looked at for each one that was found.
@@ -45,7 +47,7 @@ def _cache_calm(facts: MongodbFacts) -> Judgement:
         return no_matter("it has no WiredTiger cache")
     most, used, dirty = cache
     evidence = f"{used / most:.0%} of {most // _MB} MB in use, {dirty / most:.0%} to be written"
-    return judged(used <= 0.95 * most and dirty <= 0.2 * most, evidence)
+    return judged(used <= FULL * most and dirty <= DIRTY * most, evidence)
 
 
 def _not_waiting(facts: MongodbFacts) -> Judgement:

@@ -8,6 +8,8 @@ from mngdb.findings import Check, Judgement, judged, no_matter
 _MB = 1 << 20
 #: Redis 7.2 is the oldest that still gets security fixes.
 _OLDEST = (7, 2)
+#: Of maxmemory; of resident to used memory; and bytes below which that ratio means nothing.
+NEARLY_FULL, FRAGMENTED, SMALL = 0.8, 1.5, 128 * _MB
 
 
 def _version(facts: RedisFacts) -> Judgement:
@@ -36,15 +38,15 @@ def _memory_used(facts: RedisFacts) -> Judgement:
     if limit == 0:
         return judged(False, "there is no limit to compare with")
     share = int(info["used_memory"]) / limit
-    return judged(share <= 0.8, f"{share:.0%} of {limit // _MB} MB")
+    return judged(share <= NEARLY_FULL, f"{share:.0%} of {limit // _MB} MB")
 
 
 def _fragmentation(facts: RedisFacts) -> Judgement:
     info = facts.info.value
-    if int(info["used_memory_rss"]) < 128 * _MB:
+    if int(info["used_memory_rss"]) < SMALL:
         return no_matter("it is too small for the ratio to mean anything")
     ratio = float(info["mem_fragmentation_ratio"])
-    return judged(ratio <= 1.5, f"mem_fragmentation_ratio {ratio:g}")
+    return judged(ratio <= FRAGMENTED, f"mem_fragmentation_ratio {ratio:g}")
 
 
 def _clients(facts: RedisFacts) -> Judgement:

@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "slow": ("slow", "Rank what takes the servers' time, and say why."),
     "indexes": ("indexes", "Show unused, duplicate and missing indexes, and what to run."),
     "bloat": ("bloat", "Show space that is taken and holds nothing."),
+    "memory": ("memory", "Show where each server's memory goes, and what to change."),
     "locks": ("locks", "Show who blocks whom in PostgreSQL, and end a session."),
     "keys": ("keys", "Show where the memory of a Redis goes, by pattern of names."),
     "secret": ("use", "Put a secret into the vault."),

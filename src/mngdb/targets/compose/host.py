@@ -155,6 +155,12 @@ class ComposeHost:
         """The unit's container, if it runs."""
         return self.project.running(unit)
 
+    def memory_limit(self, unit: str) -> int:
+        """Bytes that the unit's container may take: its own limit, or all that there is."""
+        found = self.project.container(unit)
+        limit = int(found["HostConfig"]["Memory"]) if found else 0
+        return limit or machine.memory()
+
     def state(self, unit: str) -> State:
         """What there is of a unit."""
         found = self.project.container(unit)

@@ -28,11 +28,15 @@ class Process:
         stat = _stat(self.pid)
         return stat is not None and stat[19] == self.started and stat[0] in {"Z", "X"}
 
+    def family(self) -> list[int]:
+        """Its pid and its children's."""
+        return [self.pid, *_children(self.pid)]
+
     def memory(self) -> int:
         """Resident memory in bytes of it and its children (PostgreSQL has many), shared memory
         counted once per process that touched it."""
         total = 0
-        for pid in [self.pid, *_children(self.pid)]:
+        for pid in self.family():
             try:
                 fields = Path(f"/proc/{pid}/statm").read_text().split()
             except OSError:

@@ -1,0 +1,80 @@
+"""memory: where it goes, who holds it, what to change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mngdb.cli.common import Options, common, say, say_json, size, table, tell
+
+if TYPE_CHECKING:
+    from mngdb.facts.memory import Memory
+
+_BAR = 20
+
+
+@click.command()
+@click.argument("instance", required=False)
+@common
+def memory(options: Options, instance: str | None) -> int:
+    """Show where the memory of each server, or of INSTANCE, goes, who holds it, what to change.
+
+    Changes nothing. What cannot be seen is said: single processes of a container, everything
+    around a server that somebody else runs.
+    """
+    from mngdb.ops.memory import memory as look
+    from mngdb.ops.workers import apart
+
+    context = options.context()
+    found, errors = apart(look(context, instance))
+    if options.json:
+        shown = [{"instance": name, **one.as_json()} for name, one in found.items()]
+        failed = {name: error.message for name, error in errors.items()}
+        say_json({"stack": context.stack.name, "instances": shown, "errors": failed})
+        return 3 if errors else 0
+    for number, (name, one) in enumerate(found.items()):
+        if number:
+            say()
+        _show(name, one)
+    for name, error in errors.items():
+        tell(f"{name}: {error.message}")
+    return 3 if errors else 0
+
+
+def _show(name: str, one: Memory) -> None:
+    limit = f", {one.limited_by} {size(one.limit)}" if one.limit else ""
+    say(click.style(f"{name}: {size(one.total)}{limit}", bold=True))
+    rows = [(_signed(part.size), *_share(part.size, one.total), part.name) for part in one.parts]
+    for line in table(("SIZE", "SHARE", "", "WHERE"), rows):
+        say(f"  {line}")
+    if one.contents:
+        rows = [
+            ("-" if c.size is None else size(c.size), *_share(c.share, 1.0), f"{c.name}  {c.note}")
+            for c in one.contents
+        ]
+        for line in table(("SIZE", "SHARE", "", "IN THE CACHE"), rows):
+            say(f"  {line}")
+    if one.holders:
+        held = [
+            ("-" if h.size is None else size(h.size), h.app or "-", h.what) for h in one.holders
+        ]
+        for line in table(("HOLDS", "APP", "WHAT"), held):
+            say(f"  {line}")
+    if not one.advice:
+        say("  nothing to change")
+    for advice in one.advice:
+        say(click.style(f"  {advice.text}", fg="yellow"))
+        if advice.change:
+            say(f"    {advice.change}")
+    for text in one.unseen:
+        say(click.style(f"  not seen: {text}", dim=True))
+
+
+def _signed(count: int) -> str:
+    return size(count) if count >= 0 else f"-{size(-count)}"
+
+
+def _share(part: float, whole: float) -> tuple[str, str]:
+    share = max(0.0, part / whole) if whole else 0.0
+    return f"{share:.0%}", "█" * round(share * _BAR)

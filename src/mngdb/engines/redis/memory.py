@@ -1,0 +1,69 @@
+"""What a Redis tells of its memory, in one round trip."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mngdb.engines.redis.client import RefusedError, Session
+from mngdb.engines.redis.observe import parse_info
+from mngdb.errors import UnobservableError
+from mngdb.facts.memory import RedisClient, RedisMemory
+from mngdb.findings import see
+
+_QUESTIONS = (
+    ("INFO", "memory", "stats"),
+    ("MEMORY", "STATS"),
+    ("MEMORY", "DOCTOR"),
+    ("CLIENT", "LIST"),
+    ("CLIENT", "ID"),
+    ("CONFIG", "GET", "activedefrag", "active-defrag-ignore-bytes"),
+)
+
+
+def look(session: Session) -> RedisMemory:
+    """The figures; what this login may not ask is a reason. Raises UnobservableError without INFO,
+    ConnectError when the server is gone."""
+    info, stats, doctor, clients, own, settings = session.ask_all(_QUESTIONS)
+    return RedisMemory(
+        info=parse_info(_told(info, "INFO")),
+        stats=see(lambda: _figures(_told(stats, "MEMORY STATS"))),
+        doctor=see(lambda: str(_told(doctor, "MEMORY DOCTOR"))),
+        clients=see(lambda: _clients(_told(clients, "CLIENT LIST"), str(own))),
+        settings=see(lambda: _pairs(_told(settings, "CONFIG GET"))),
+    )
+
+
+def _told(answer: Any, what: str) -> Any:
+    if isinstance(answer, RefusedError):
+        raise UnobservableError(f"{what} is refused: {answer.message}")
+    return answer
+
+
+def _pairs(flat: list[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _figures(flat: list[Any]) -> dict[str, float]:
+    """Numbers by name; those of all databases' tables together are `keys.tables`."""
+    found: dict[str, float] = {"keys.tables": 0}
+    for name, value in zip(flat[::2], flat[1::2], strict=True):
+        if isinstance(value, list):
+            # db.0: its tables
+            inner = dict(zip(value[::2], value[1::2], strict=True))
+            found["keys.tables"] += sum(float(size) for size in inner.values())
+        else:
+            found[name] = float(value)
+    return found
+
+
+def _clients(text: str, own: str) -> tuple[RedisClient, ...]:
+    found = []
+    for line in text.splitlines():
+        words = dict(pair.split("=", 1) for pair in line.split(" ") if "=" in pair)
+        if words.get("id") == own:
+            continue
+        client = " ".join(filter(None, (words["addr"].rpartition(":")[0], words.get("name"))))
+        command = words["cmd"].replace("|", " ").upper()
+        sizes = int(words.get("tot-mem", 0)), int(words["omem"])
+        found.append(RedisClient(words["id"], words.get("user", ""), client, *sizes, command))
+    return tuple(found)

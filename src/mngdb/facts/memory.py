@@ -1,0 +1,157 @@
+"""Where a server's memory goes and who holds it, and what was looked at. Sizes are in bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mngdb.facts.sessions import Sessions
+from mngdb.findings import Seen
+
+# --- what was looked at
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What the kernel says of a server's processes; memory that they share is counted once."""
+
+    total: int
+    swapped: int = 0
+    own: Mapping[int, int] | None = None
+    """Process to what is its alone; None: single processes are out of sight."""
+    shared: int = 0
+    """What they made and share; in `total`, as are their programs' files."""
+
+
+@dataclass(frozen=True)
+class Around:
+    """What is seen from outside the server."""
+
+    footprint: Seen[Footprint]
+    there_is: Seen[int]
+    """Memory for it: the machine's, the control group's, or its container's limit."""
+    machine: tuple[tuple[str, str], ...] = ()
+    """What is wrong with the machine for this server, and what mends it."""
+
+
+@dataclass(frozen=True)
+class RedisClient:
+    """A connection. `output` waits for it to be read; `total` has all that it holds."""
+
+    id: str
+    app: str
+    client: str
+    total: int
+    output: int
+    command: str
+
+
+@dataclass(frozen=True)
+class RedisMemory:
+    """A Redis server as observed. `info` is INFO, `stats` MEMORY STATS, by its names."""
+
+    info: Mapping[str, str]
+    stats: Seen[Mapping[str, float]]
+    doctor: Seen[str]
+    clients: Seen[tuple[RedisClient, ...]]
+    settings: Seen[Mapping[str, str]]
+    """Those of the active defragmentation."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A process of PostgreSQL. `seconds` since its state began."""
+
+    pid: int
+    kind: str
+    app: str
+    client: str
+    state: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PostgresMemory:
+    """A PostgreSQL server as observed. `settings` in bytes or plain numbers."""
+
+    settings: Seen[Mapping[str, float]]
+    backends: Seen[tuple[Backend, ...]]
+    databases: Seen[tuple[Mapping[str, Any], ...]]
+    """name, hit and read (blocks), temporary (bytes), files; of each database."""
+    cached: Seen[tuple[Content, ...]]
+    """What is in the cache."""
+    filled: Seen[tuple[int, int] | None]
+    """Of the cache what is used and what of that is not written yet; None: nobody can tell."""
+    huge_pages: Seen[str]
+
+
+@dataclass(frozen=True)
+class MongodbMemory:
+    """A MongoDB server as observed. `status` is serverStatus."""
+
+    status: Mapping[str, Any]
+    there_is: Seen[int]
+    """Bytes that the server itself believes to have."""
+    sessions: Seen[Sessions]
+    cached: Seen[tuple[Content, ...]]
+
+
+# --- the answer
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the whole. Below 0: so much of the others is not in memory."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Somebody who holds memory. `size` is None where the server does not tell."""
+
+    app: str
+    what: str
+    size: int | None
+
+
+@dataclass(frozen=True)
+class Content:
+    """Something in a cache. `size` is None where only its share of the use is known (0 to 1)."""
+
+    name: str
+    size: int | None
+    share: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What was found, in a sentence, and what to change."""
+
+    text: str
+    change: str = ""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The answer for one server. The parts add up to `total`."""
+
+    total: int
+    limit: int | None
+    """What it may take; None: nothing limits it, or nobody tells."""
+    limited_by: str
+    parts: tuple[Part, ...]
+    holders: tuple[Holder, ...]
+    contents: tuple[Content, ...]
+    advice: tuple[Advice, ...]
+    unseen: tuple[str, ...]
+    """What could not be looked at, and why."""
+    figures: Mapping[str, float]
+    """Ratios and sizes that the advice rests on, by name."""
+
+    def as_json(self) -> dict[str, Any]:
+        """As `memory --json` shows it."""
+        return asdict(self)
