@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from tests import golang
 from tests.debian import cache, mirror
 from tests.trixie import unpacked
 
@@ -61,6 +62,10 @@ def _traefik_files() -> Mapping[str, Path]:
     return {"traefik": Path(sys.executable).parent / "traefik"}
 
 
+def _mongodb_exporter_files() -> Mapping[str, Path]:
+    return {"mongodb_exporter": golang.program("mongodb_exporter")}
+
+
 @dataclass(frozen=True)
 class Image:
     """An image: a folder of tests/images under the official names, and files beside it."""
@@ -79,6 +84,7 @@ IMAGES = (
     Image("oauth2-proxy", ("quay.io/oauth2-proxy/oauth2-proxy:v7.15.3-alpine",)),
     Image("redisinsight", ("redis/redisinsight:2.70.1",)),
     Image("postgres-exporter", ("prometheuscommunity/postgres-exporter:v0.18.1",)),
+    Image("mongodb-exporter", ("percona/mongodb_exporter:0.43.1",), _mongodb_exporter_files),
 )
 
 

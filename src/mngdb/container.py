@@ -41,7 +41,14 @@ class Exporter:
     environment: Mapping[str, str]
     """Names of files, never secrets."""
     secret: Secret
-    """The content of the file that it finds as /run/secrets/UNIT."""
+    """The content of the file that it finds as /run/secrets/UNIT-exporter."""
+    program: str = ""
+    """Its path in the image, where that has no shell and one is needed: an image is built of the
+    server's and this program."""
+    entrypoint: tuple[str, ...] = ()
+    """What starts it then."""
+    unused: tuple[str, ...] = ()
+    """Folders that the server's image declares as volumes."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ def _stack(docker: Engine, folder: Path) -> Iterator[ComposeCli]:
             found.ok("destroy", "--yes", found.name)
         names = docker.docker("ps", "-aq", "--filter", f"name=^{found.name}-").split()
         assert not names, "containers are left"
+        images = docker.docker("images", "-q", "--filter", f"label=mngdb.built-for={found.name}")
+        assert not images, "images are left"
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from mngdb.alerts import expr, panels
+from mngdb.alerts.catalogue import mongodb
+from mngdb.alerts.rules import active
+from mngdb.spec.alerts import Alerts
 from tests.compose.stacks import ComposeCli
+from tests.live.scrapes import read
 
 pytestmark = pytest.mark.docker
 REDIS, POSTGRES, MONGO = "redis:8.4.0-bookworm", "postgres:17-bookworm", "mongo:8.0"
@@ -100,6 +105,34 @@ def test_prometheus_reaches_the_exporters_and_no_database(up: ComposeCli) -> Non
     assert "\npg_up 1\n" in get(up, "pg-exporter", 9187)
     probe = f"timeout 2 bash -c 'exec 3<>/dev/tcp/{up.unit('pg')}/5432'"
     assert app(up, REDIS, probe, f"{up.name}-metrics")[0] != 0
+
+
+def test_mongodbs_exporter_serves_what_the_rules_and_dashboards_read(up: ComposeCli) -> None:
+    served = read(get(up, "mongo-exporter", 9216).partition("\n\n")[2])
+    assert served["mongodb_up"] == 1
+    exprs = [rule.expr for rule in active(mongodb.RULES, {"mongodb": ["mongodb"]}, Alerts())]
+    exprs += [one for panel in panels.ENGINES["mongodb"] for one in panel.exprs]
+    wanted = {name for one in exprs for name in expr.metrics(one)}
+    assert len(wanted) > 12
+    assert wanted - served.names == set()
+
+
+def test_its_secret_is_in_no_listing_though_it_takes_none_from_a_file(up: ComposeCli) -> None:
+    name, secret = up.unit("mongo-exporter"), up.secret("mongodb_monitor")
+    image = up.inspect("mongo-exporter")["Config"]["Image"]
+    assert image.startswith(f"{name}:")
+    shown = [
+        up.docker.docker("inspect", name, image),
+        up.docker.docker("history", "--no-trunc", image),
+        up.docker.docker("top", name, "-o", "pid,args"),
+        up.docker.docker("logs", name),
+        (up.rendered / "docker-compose.yml").read_text(),
+        (up.rendered / f"build/{name}/Dockerfile").read_text(),
+    ]
+    assert [text for text in shown if secret in text] == []
+    (mount,) = up.inspect("mongo-exporter")["Mounts"]
+    assert mount["Destination"] == f"/run/secrets/{name}"  # and no volume of the server's image
+    up.docker.docker("exec", name, "test", "-s", mount["Destination"])
 
 
 def test_mongodb_is_a_primary_with_its_indexes(up: ComposeCli) -> None:

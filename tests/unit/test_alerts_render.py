@@ -160,10 +160,11 @@ def test_containers_have_exporters_and_servers_of_others_are_theirs(rendered: Cl
     assert targets == {
         "postgres": [["mng-pg-exporter:9187"]],
         "redis": [["mng-redis-exporter:9121"]],
+        "mongodb": [["mng-mongo-exporter:9216"]],
     }
     # a rule that nobody has series for is no comfort
     assert "legacy" not in files["rules/mngdb.yml"]
-    assert "mongodb" not in files["rules/mngdb.yml"]
+    assert "MongodbOplogShort" in files["rules/mngdb.yml"]
 
 
 def test_without_the_agent_nobody_waits_for_its_metrics(rendered: Cli) -> None:

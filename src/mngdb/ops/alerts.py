@@ -21,8 +21,8 @@ from mngdb.spec.file import ENGINES
 from mngdb.spec.stack import Instance
 
 _FILE = "alerts.json"
-#: Engines that have an exporter beside their container, and its port.
-EXPORTERS = {"postgres": 9187, "redis": 9121}
+#: The port of the exporter beside an engine's container.
+EXPORTERS = {"postgres": 9187, "redis": 9121, "mongodb": 9216}
 #: A round is fresh for so many intervals, and some seconds for a machine that is busy.
 #: Seconds that a server has for one look.
 _LOOK_TIMEOUT = 5.0
@@ -35,7 +35,7 @@ def measured(context: Context) -> list[Instance]:
     return [
         instance
         for instance in context.stack.instances.values()
-        if instance.target.local or (instance.target.compose and instance.engine in EXPORTERS)
+        if instance.target.local or instance.target.compose
     ]
 
 

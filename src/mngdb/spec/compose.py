@@ -55,6 +55,8 @@ class Images(Model):
     """Instead of `oliver006/redis_exporter`."""
     postgres_exporter: Image | None = None
     """Instead of `prometheuscommunity/postgres-exporter`."""
+    mongodb_exporter: Image | None = None
+    """Instead of `percona/mongodb_exporter`."""
 
 
 class Compose(Model):

@@ -5,13 +5,31 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mngdb.container import Container, read_secret, secret_path
+from mngdb.container import SECRETS, Container, Exporter, read_secret, secret_path
 from mngdb.engines.mongodb import access as logins
 from mngdb.engines.mongodb import reconcile, render
 from mngdb.model import Asked
 from mngdb.secret import Secret
 from mngdb.spec.agent import MONITOR
 
+_EXPORTER = "percona/mongodb_exporter:0.43.1"
+_EXPORTER_USER = 65535
+#: It takes the URL with the secret by its environment or its arguments, never from a file.
+_EXPORT = """\
+MONGODB_URI=$(cat "$1") && [ -n "$MONGODB_URI" ] || { echo "$1: no secret"; exit 1; }
+export MONGODB_URI
+exec "${@:2}"
+"""
+#: What the rules and the dashboards read; `compatible-mode` has the oplog's window.
+_COLLECTORS = (
+    "--compatible-mode",
+    "--collector.diagnosticdata",
+    "--collector.replicasetstatus",
+    "--collector.dbstats",
+    "--collector.topmetrics",
+)
+#: The image declares volumes there, which nobody would ever remove.
+_CONFIGDB = "/data/configdb"
 _GB = 1 << 30
 #: Stands for a secret in the commands that ready.js sends; it reads the file itself.
 _FILE = "secret file: "
@@ -84,10 +102,26 @@ def container(asked: Asked) -> Container:
         + "HOME=/tmp exec mongosh --nodb --quiet --file /etc/mngdb/ready.js\n",
         logins=("admin", *everybody),
         files={"ready.js": _ready(asked)},
-        # the image declares a volume there, which nobody would ever remove
-        tmpfs=("/tmp", "/data/configdb"),  # noqa: S108 - the container's own
+        tmpfs=("/tmp", _CONFIGDB),  # noqa: S108 - the container's own
         interval=10,
         patience=120,
+        exporter=_exporter(asked) if asked.instance.monitored else None,
+    )
+
+
+def _exporter(asked: Asked) -> Exporter:
+    secret = f"{SECRETS}/{asked.instance.unit}-exporter"
+    program = "/mongodb_exporter"
+    at = logins.of_app(asked, logins.managed(asked), MONITOR)
+    return Exporter(
+        image=_EXPORTER,
+        port=9216,
+        user=_EXPORTER_USER,
+        environment={},
+        secret=Secret(logins.url(at)),
+        program=program,
+        entrypoint=("bash", "-c", _EXPORT, "start", secret, program, *_COLLECTORS),
+        unused=(logins.PLACE.data, _CONFIGDB),
     )
 
 

@@ -20,7 +20,7 @@ from mngdb.model import Action
 from mngdb.run import last_line
 from mngdb.spec.compose import Compose
 from mngdb.targets.compose.docker import PULL_TIMEOUT, Docker
-from mngdb.targets.compose.services import STOP_TIMEOUT
+from mngdb.targets.compose.services import BUILT, STOP_TIMEOUT
 from mngdb.targets.local.logs import cause
 
 #: Both versions of control groups; what a server has in memory, without the files' pages.
@@ -157,7 +157,7 @@ class Project:
         """Start a service, its container made anew where it is not as described."""
         with self._alone():
             self._compose(
-                *("up", "--detach", "--no-deps", "--quiet-pull", "--no-build"),
+                *("up", "--detach", "--no-deps", "--quiet-pull"),
                 *("--timeout", str(STOP_TIMEOUT), service),
                 timeout=PULL_TIMEOUT,
             )
@@ -207,8 +207,10 @@ class Project:
         self._compose("down", "--remove-orphans", "--timeout", str(STOP_TIMEOUT))
 
     def remove(self) -> None:
-        """Remove the project's containers, networks and volumes."""
+        """Remove the project's containers, networks, volumes and images."""
         self.down()
+        for one in self.docker.listed("image", f"{BUILT}={self.stack}"):
+            self.docker.ask("image", "rm", one["Id"])
         for one in self.docker.listed("volume", f"com.docker.compose.project={self.name}"):
             self.docker.ask("volume", "rm", one["Name"])
 

@@ -99,7 +99,7 @@ class Docker:
         return found[0] if found else None
 
     def listed(self, kind: str, label: str) -> list[dict[str, Any]]:
-        """Containers or volumes that carry a label, as `inspect` tells them."""
+        """Containers, volumes or images that carry a label, as `inspect` tells them."""
         every = ("--all",) if kind == "container" else ()
         names = self.ask(kind, "ls", *every, "--quiet", "--filter", f"label={label}").stdout.split()
         if not names:

@@ -5,6 +5,7 @@ compose/              0700
   secrets/            0700: one file a secret, plain; each readable by its container alone
   conf/UNIT/          mounted at /etc/mngdb: files of ours that a running server can read again
   init/UNIT/          what the image reads at a first start
+  build/SERVICE/      Dockerfile of an image that is put together of official ones
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Folder:
 
     def remove(self) -> None:
         """Remove what we wrote; what somebody else put there stays."""
-        for name in ("secrets", "conf", "init", "web"):
+        for name in ("secrets", "conf", "init", "web", "build"):
             shutil.rmtree(self.root / name, ignore_errors=not (self.root / name).exists())
         for name in ("docker-compose.yml", "README.md", ".gitignore"):
             (self.root / name).unlink(missing_ok=True)

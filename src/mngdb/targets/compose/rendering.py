@@ -157,6 +157,6 @@ def render(
         if container.exporter is not None:
             kind = f"{one.instance.engine}_exporter"
             given = getattr(spec.images, kind, None)
-            parts.append(services.exporter(one, unit, container.exporter, given))
+            parts.append(services.exporter(one, unit, container.exporter, given, source))
     project = spec.project or stack.name
     return Rendering(stack, project, asked, units, together([*parts, *more]), engines)

@@ -22,6 +22,15 @@ _MB = 1 << 20
 STOP_TIMEOUT = 120
 _EXPORTER_MEMORY = 128 * _MB
 _EXPORTER_PROCESSES = 64
+#: The label of images that are built here, with the stack's name.
+BUILT = "mngdb.built-for"
+_DOCKERFILE = """\
+# The exporter takes its secret from its environment alone, and its image has no shell that could
+# put it there from a file: this is its program beside the server's own shell.
+FROM {source} AS exporter
+FROM {server}
+COPY --from=exporter {program} {program}
+"""
 _LOG = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
 #: Nothing that a server does needs a right beyond its own files.
 HARDENED: dict[str, Any] = {
@@ -106,13 +115,30 @@ def server(
     )
 
 
-def exporter(asked: Asked, unit: Unit, found: Exporter, source: str | None) -> Part:
-    """The exporter beside a server. Its image has no shell to ask how it is."""
+def exporter(
+    asked: Asked, unit: Unit, found: Exporter, given: str | None, server_image: str
+) -> Part:
+    """The exporter beside a server; `given` is its image where the file names one. Official ones
+    have no shell to ask how they are."""
     name = f"{unit.name}-exporter"
+    source = given or found.image
+    image: dict[str, Any] = {"image": source}
+    files = {}
+    if found.program:
+        text = _DOCKERFILE.format(source=source, server=server_image, program=found.program)
+        files[f"build/{name}/Dockerfile"] = text
+        tag = hashlib.sha256(text.encode()).hexdigest()[:12]
+        image = {
+            "image": f"{name}:{tag}",
+            "build": {"context": f"./build/{name}", "labels": {BUILT: asked.stack}},
+            "pull_policy": "never",
+            "entrypoint": [_escaped(word) for word in found.entrypoint],
+            "tmpfs": [f"{path}:size=1m" for path in found.unused],
+        }
     return Part(
         services={
             name: {
-                "image": source or found.image,
+                **image,
                 "container_name": name,
                 "user": f"{found.user}:{found.user}",
                 **HARDENED,
@@ -129,6 +155,7 @@ def exporter(asked: Asked, unit: Unit, found: Exporter, source: str | None) -> P
         },
         networks={"metrics": {"name": f"{asked.stack}-metrics", "internal": True}},
         secrets={name: SecretFile(found.secret.reveal(), found.user)},
+        files=files,
     )
 
 
