@@ -190,6 +190,10 @@ def _tables(facts: RedisMemory) -> list[Advice]:
 def _told(facts: RedisMemory) -> list[Advice]:
     """What MEMORY DOCTOR says beyond what was said: its bullets begin with a star."""
     said = (facts.doctor.found or "").split(" * ")[1:]
-    known = ("fragmentation", "peak", "RSS")
+    known = ("fragmentation", "peak", "rss")
     heads = [text.partition(":")[0].strip() for text in said]
-    return [Advice(f"MEMORY DOCTOR: {head}") for head in heads if not any(k in head for k in known)]
+    return [
+        Advice(f"MEMORY DOCTOR: {head}")
+        for head in heads
+        if not any(k in head.lower() for k in known)
+    ]
