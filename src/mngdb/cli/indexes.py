@@ -27,22 +27,26 @@ def indexes(options: Options, instance: str | None) -> int:
             {
                 "stack": context.stack.name,
                 "instances": [
-                    {"instance": name, "indexes": [one.as_json() for one in advice]}
+                    {"instance": name, "indexes": [one.as_json() for one in advice.indexes]}
                     for name, advice in found.items()
                 ],
+                "notes": {name: advice.note for name, advice in found.items() if advice.note},
                 "errors": {name: error.message for name, error in errors.items()},
             }
         )
         return 3 if errors else 0
     for name, advice in found.items():
-        if not advice:
+        if not advice.indexes:
             say(f"{name}: every index is used, none is missing")
-        for one in advice:
+        for one in advice.indexes:
             kind = click.style(one.kind, fg=_COLOURS[one.kind])
             where = f"{one.database} {one.table} ({one.index}), {size(one.size)}"
             say(f"{name}: {kind} {where}: {one.reason}")
             say(f"    {one.statement}")
             say(click.style(f"    cost: {one.cost}", dim=True))
+    for name, advice in found.items():
+        if advice.note:
+            tell(f"{name}: {advice.note}")
     for name, error in errors.items():
         tell(f"{name}: {error.message}")
     return 3 if errors else 0

@@ -24,7 +24,19 @@ class IndexAdvice:
     """What to run."""
     cost: str
     """What that takes."""
+    planner_before: float | None = None
+    """The planner's cost of the statement that lacks it; None: not tried (hypopg)."""
+    planner_after: float | None = None
+    """The same with the index."""
 
     def as_json(self) -> dict[str, Any]:
         """As `indexes --json` shows it."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """All of one server, and what has to be known to read it."""
+
+    indexes: tuple[IndexAdvice, ...]
+    note: str = ""

@@ -37,12 +37,19 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Missing:
-    """Columns that a statement looks for without an index. `rows` is what it reads instead."""
+    """Columns that a statement looks for without an index. `rows` is what it reads instead;
+    `table` is quoted where it must be."""
 
     database: str
     table: str
     columns: tuple[str, ...]
     rows: float
+    before: float | None = None
+    """The planner's cost of the statement as it is; None: nobody tried."""
+    after: float | None = None
+    """The same with the index."""
+    size: int | None = None
+    """Bytes that the index would take, as tried."""
 
 
 @dataclass(frozen=True)

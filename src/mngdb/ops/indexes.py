@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from mngdb.facts.indexes import ORDER, IndexAdvice
+from mngdb.facts.indexes import ORDER, Advice
 from mngdb.model import Asked
 from mngdb.ops import ask, slow, workers
 from mngdb.ops.context import Context
 
 
-def indexes(context: Context, instance: str | None) -> dict[str, workers.Result[list[IndexAdvice]]]:
+def indexes(context: Context, instance: str | None) -> dict[str, workers.Result[Advice]]:
     """Instance to what to do about its indexes, the missing ones first."""
     chosen = ask.chosen(context, instance, ["postgres", "mongodb"])
 
-    def question(session: Any, asked: Asked) -> list[IndexAdvice]:
+    def question(session: Any, asked: Asked) -> Advice:
         databases = ask.databases(asked)
         slow_ones = slow.of_instance(context, session, asked).statements
         missing = [lack for one in slow_ones for lack in one.missing]
@@ -25,7 +26,8 @@ def indexes(context: Context, instance: str | None) -> dict[str, workers.Result[
         else:
             from mngdb.engines.mongodb import index_use as mongodb
 
-            found = mongodb.look(session, databases, missing)
-        return sorted(found, key=lambda one: (ORDER.index(one.kind), -one.size))
+            found = Advice(tuple(mongodb.look(session, databases, missing)))
+        order = sorted(found.indexes, key=lambda one: (ORDER.index(one.kind), -one.size))
+        return replace(found, indexes=tuple(order))
 
     return ask.each(context, chosen, question)

@@ -5,16 +5,22 @@ https://www.postgresql.org/docs/current/monitoring-stats.html (pg_stat_all_index
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from mngdb.engines.postgres.client import Session, rows
-from mngdb.facts.indexes import IndexAdvice
+from mngdb.facts.indexes import Advice, IndexAdvice
 from mngdb.facts.slow import Missing
 
+#: Without it a missing index is what a statement's conditions suggest.
+_HYPOPG = (
+    "what is missing is told by statistics; hypopg lets the planner try it: install "
+    "postgresql-{major}-hypopg beside the server, then 'extensions: [hypopg]' of the app's right "
+    "and 'mngdb up', or CREATE EXTENSION hypopg in the database"
+)
 #: Smaller than this an index is not worth a thought.
 _SMALL = 64 << 10
 #: A b-tree's entry takes about so many bytes beside its columns.
@@ -39,9 +45,12 @@ SELECT to_char(coalesce(stats_reset, pg_postmaster_start_time()) AT TIME ZONE 'U
 FROM pg_stat_database WHERE datname = current_database()
 """
 _COLUMNS = """
-SELECT a.attname, coalesce(nullif(s.avg_width, 0), 8) FROM pg_attribute a
-     LEFT JOIN pg_stats s ON s.schemaname || '.' || s.tablename = %s AND s.attname = a.attname
-WHERE a.attrelid = %s::regclass AND a.attname = ANY(%s)
+SELECT a.attname, coalesce(nullif(s.avg_width, 0), 8)
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+     JOIN pg_namespace n ON n.oid = c.relnamespace
+     LEFT JOIN pg_stats s
+       ON (s.schemaname, s.tablename, s.attname) = (n.nspname, c.relname, a.attname)
+WHERE c.oid = to_regclass(%s) AND a.attname = ANY(%s)
 """
 
 
@@ -77,9 +86,7 @@ class _Index:
         )
 
 
-def look(
-    session: Session, databases: Iterable[str], missing: Iterable[Missing]
-) -> list[IndexAdvice]:
+def look(session: Session, databases: Iterable[str], missing: Iterable[Missing]) -> Advice:
     """What to do about the indexes of these databases; `missing` is what slow statements lack."""
     wanted = list(missing)
     found: list[IndexAdvice] = []
@@ -87,7 +94,9 @@ def look(
         with session.inside(database) as connection:
             found += _existing(connection, database)
             found += _missing(connection, [one for one in wanted if one.database == database])
-    return found
+    guessed = any(one.kind == "missing" and one.planner_before is None for one in found)
+    major = session.main.info.server_version // 10_000
+    return Advice(tuple(found), _HYPOPG.replace("{major}", str(major)) if guessed else "")
 
 
 def _existing(connection: psycopg.Connection[Any], database: str) -> list[IndexAdvice]:
@@ -123,27 +132,38 @@ def _serves(other: _Index, one: _Index) -> bool:
     return one.same(other) or one.begins(other)
 
 
-def _missing(connection: psycopg.Connection[Any], wanted: Iterable[Missing]) -> list[IndexAdvice]:
+def _missing(connection: psycopg.Connection[Any], wanted: Sequence[Missing]) -> list[IndexAdvice]:
     found: dict[tuple[str, tuple[str, ...]], IndexAdvice] = {}
     for one in wanted:
-        if (one.table, one.columns) in found:
+        if (one.table, one.columns) in found or any(_longer(other, one) for other in wanted):
             continue
-        widths = dict(rows(connection, _COLUMNS, one.table, one.table, list(one.columns)))
+        widths = dict(rows(connection, _COLUMNS, one.table, list(one.columns)))
         columns = [column for column in one.columns if column in widths]
         if not columns:
             continue
-        size = int(one.rows * (_ENTRY + sum(widths.values())))
+        size = one.size or int(one.rows * (_ENTRY + sum(widths.values())))
         text = _statement(connection, one.table, columns)
+        reason = f"a statement reads all {one.rows:,.0f} rows to find these"
+        if one.before is not None:
+            reason += f"; the planner's cost is {one.before:,.0f}, with it {one.after:,.0f}"
         found[one.table, one.columns] = IndexAdvice(
-            "missing", one.database, one.table, ", ".join(columns), size,
-            f"a statement reads all {one.rows:,.0f} rows to find these", text,
-            f"about {max(1, size >> 20)} MB, and work on each write",
+            "missing", one.database, one.table, ", ".join(columns), size, reason, text,
+            f"about {max(1, size >> 20)} MB, and work on each write", one.before, one.after,
         )  # fmt: skip
     return list(found.values())
 
 
+def _longer(other: Missing, one: Missing) -> bool:
+    """Whether the other index begins with all columns of this one, and has more."""
+    length = len(one.columns)
+    return (
+        other.table == one.table
+        and len(other.columns) > length
+        and other.columns[:length] == one.columns
+    )
+
+
 def _statement(connection: psycopg.Connection[Any], table: str, columns: list[str]) -> str:
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
-    schema, _, name = table.partition(".")
-    query = sql.SQL("CREATE INDEX CONCURRENTLY ON {} ({})")
-    return query.format(sql.Identifier(schema, name), names).as_string(connection)
+    query = sql.SQL("CREATE INDEX CONCURRENTLY ON {} ({})").format(sql.SQL(table), names)
+    return query.as_string(connection)

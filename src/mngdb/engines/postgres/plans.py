@@ -12,14 +12,25 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from mngdb.engines.postgres import hypothetical
 from mngdb.facts.slow import Missing
 
+#: Stands after the first word of what we ask as an app: `slow` does not count it as the app's.
+MARK = "/* mngdb */"
 #: Reading fewer rows than this one by one is what the planner does on purpose.
 _MANY = 10_000
+#: Milliseconds that planning may take.
+_PATIENCE = 5000
 _PLANNABLE = re.compile(r"\s*(select|with|insert|update|delete|merge|values)\b", re.IGNORECASE)
-#: `(n = $1)` and `(n > $1)`, as a plan shows its filters; a cast may stand around the column.
-_EQUAL = re.compile(r"\(+\"?(\w+)\"?\)?(?:::[\w ]+)? = (?:\$\d+|ANY|')")
-_RANGE = re.compile(r"\(+\"?(\w+)\"?\)?(?:::[\w ]+)? (?:[<>]=?|~~) (?:\$\d+|')")
+#: `(n = $1)` and `(n > $1)`, as a plan shows its filters; a cast may stand around the column, a
+#: function may not.
+_EQUAL = re.compile(r"(?<!\w)\(+\"?(\w+)\"?\)?(?:::[\w ]+)? = (?:\$\d+|ANY|')")
+_RANGE = re.compile(r"(?<!\w)\(+\"?(\w+)\"?\)?(?:::[\w ]+)? (?:[<>]=?|~~) (?:\$\d+|')")
+_TABLE = """
+SELECT /* mngdb */ format('%%I.%%I', n.nspname, c.relname), c.reltuples
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = %s
+"""
 
 
 def explain(
@@ -32,17 +43,20 @@ def explain(
     if not _PLANNABLE.match(text):
         return [], []
     try:
-        row = connection.execute(
-            sql.SQL("EXPLAIN (GENERIC_PLAN, VERBOSE, FORMAT JSON) ") + sql.SQL(text)
-        ).fetchone()
+        connection.execute(f"SET /* mngdb */ statement_timeout = {_PATIENCE}")
+        return _explain(connection, text, database)
     except psycopg.Error as error:
         return [f"no plan is to be had: {str(error).splitlines()[0]}"], []
+
+
+def _explain(
+    connection: psycopg.Connection[Any], text: str, database: str
+) -> tuple[list[str], list[Missing]]:
     said, missing = [], []
-    for node, inner in _nodes(row[0][0]["Plan"] if row else {}, False):
+    for node, inner in _nodes(_plan(connection, text), False):
         if node.get("Node Type") != "Seq Scan" or "Relation Name" not in node:
             continue
-        table = f"{node['Schema']}.{node['Relation Name']}"
-        rows = _rows(connection, node)
+        table, rows = _table(connection, node)
         if rows < _MANY:
             continue
         columns = _columns(node.get("Filter", ""))
@@ -50,8 +64,42 @@ def explain(
         each = ", once for each row of the other side" if inner else ""
         said.append(f"reads all of {table} (about {rows:,.0f} rows){where}{each}")
         if columns:
-            missing.append(Missing(database, table, columns, rows))
-    return list(dict.fromkeys(said)), missing
+            lack, words = _lack(connection, text, Missing(database, table, columns, rows))
+            said += words
+            missing += lack
+    return list(dict.fromkeys(said)), list(dict.fromkeys(missing))
+
+
+def _lack(
+    connection: psycopg.Connection[Any], text: str, guess: Missing
+) -> tuple[list[Missing], list[str]]:
+    """The index that is missing: what the statement looks for, or what hypopg proves."""
+    home = hypothetical.schema(connection)
+    if home is None:
+        return [guess], []
+
+    def cost() -> tuple[float, frozenset[str]]:
+        plan = _plan(connection, text)
+        used = (str(node.get("Index Name", "")) for node, _ in _nodes(plan, False))
+        return float(plan["Total Cost"]), frozenset(used)
+
+    found = hypothetical.best(connection, home, guess.table, guess.columns, cost)
+    names = ", ".join(found.columns if found else guess.columns)
+    if found is None:
+        return [], [f"an index on {names} would not help (hypopg)"]
+    proved = Missing(
+        guess.database, guess.table, found.columns, guess.rows,
+        found.before, found.after, found.size,
+    )  # fmt: skip
+    words = f"with an index on {names} the planner's cost is {found.after:,.0f} instead of"
+    return [proved], [f"{words} {found.before:,.0f} (hypopg)"]
+
+
+def _plan(connection: psycopg.Connection[Any], text: str) -> Mapping[str, Any]:
+    # no format(): the statement may have braces
+    head = sql.SQL("EXPLAIN /* mngdb */ (GENERIC_PLAN, VERBOSE, FORMAT JSON) ")
+    row = connection.execute(head + sql.SQL(text)).fetchone()
+    return row[0][0]["Plan"] if row else {}
 
 
 def _nodes(plan: Mapping[str, Any], inner: bool) -> Iterator[tuple[Mapping[str, Any], bool]]:
@@ -64,16 +112,13 @@ def _nodes(plan: Mapping[str, Any], inner: bool) -> Iterator[tuple[Mapping[str, 
         yield from _nodes(child, inner or looped)
 
 
-def _rows(connection: psycopg.Connection[Any], node: Mapping[str, Any]) -> float:
-    found = connection.execute(
-        "SELECT reltuples FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE n.nspname = %s AND c.relname = %s",
-        [node["Schema"], node["Relation Name"]],
-    ).fetchone()
-    return max(0.0, float(found[0])) if found else 0.0
+def _table(connection: psycopg.Connection[Any], node: Mapping[str, Any]) -> tuple[str, float]:
+    """Its name, quoted where it must be, and about how many rows it has."""
+    row = connection.execute(_TABLE, [node["Schema"], node["Relation Name"]]).fetchone()
+    return (row[0], max(0.0, float(row[1]))) if row else (node["Relation Name"], 0.0)
 
 
 def _columns(condition: str) -> tuple[str, ...]:
     """Columns by which rows are found: those compared for equality first."""
-    plain = re.sub(r"\b\w+\.(?=\"?\w)", "", condition)
+    plain = re.sub(r"(?:\"[^\"]+\"|\b\w+)\.(?=\"?\w)", "", condition)
     return tuple(dict.fromkeys([*_EQUAL.findall(plain), *_RANGE.findall(plain)]))

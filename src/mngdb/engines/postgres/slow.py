@@ -21,7 +21,7 @@ from mngdb.model import Access
 #: Of a snapshot: None when there is none from before this moment, with the reason.
 Before = Callable[[float], tuple[Snapshot | None, str]]
 
-#: Our own questions for plans are left out: they are asked as the apps. A statement that was
+#: What we ask as the apps, for plans, is left out. A statement that was
 #: counted anew since the snapshot is known whole.
 _QUERY = """
 WITH base AS (
@@ -43,7 +43,8 @@ SELECT coalesce(d.datname, ''), coalesce(r.rolname, ''), p.query, sum(p.calls)::
        CASE WHEN count(*) = count(p.worst) THEN max(p.worst)::float8 END,
        sum(p.rows)::float8 / sum(p.calls), sum(p.temporary)::int8
 FROM part p LEFT JOIN pg_roles r ON r.oid = p.userid LEFT JOIN pg_database d ON d.oid = p.dbid
-WHERE p.calls > 0 AND p.userid <> current_user::regrole AND p.query NOT LIKE 'EXPLAIN (GENERIC%%'
+WHERE p.calls > 0 AND p.userid <> current_user::regrole
+  AND position({mark} IN left(p.query, 24)) = 0
 GROUP BY 1, 2, 3 ORDER BY 5 DESC LIMIT %s
 """
 _BLOCK = 8192
@@ -71,7 +72,7 @@ def look(
     rule = sql.Composed([])
     if base is not None and place.since_each:
         rule = sql.SQL("AND s.stats_since <= to_timestamp({})").format(sql.Literal(base.at))
-    query = sql.SQL(_QUERY).format(schema=place.schema, since=rule)
+    query = sql.SQL(_QUERY).format(schema=place.schema, since=rule, mark=sql.Literal(plans.MARK))
     counts = base.counts if base else ()
     columns = ([one[n] for one in counts] for n in range(len(Count._fields)))
     found = []
