@@ -16,13 +16,14 @@ from mngdb.facts.slow import Count, Snapshot
 from mngdb.ops.history import NEWEST, History
 from tests.conftest import Cli
 from tests.live.scrapes import PORTS, pid_of
+from tests.live.test_agent import gone
 
 pytestmark = pytest.mark.live
 _AGENT = ", ".join(f"{engine}: PORT{n}" for engine, n in PORTS.items())
 FILE = f"""
 postgres: {{port: PORT1, memory: 64mb}}
 apps: {{shop: {{postgres: shop}}}}
-agent: {{statements: 1s, ports: {{{_AGENT}}}}}
+agent: {{statements: 1s, restart: false, ports: {{{_AGENT}}}}}
 """
 
 
@@ -148,7 +149,10 @@ def test_a_clean_restart_counts_on_and_a_crash_begins_anew(stack: Cli) -> None:
     found, note = slow(stack, "--since", f"{int(time.monotonic() - begun)}s")
     assert found["SELECT cbrt($1)"]["calls"] == 3, note
     assert "anew" not in note
-    os.kill(pid_of(stack, "mng-pg"), signal.SIGKILL)
+    pid = pid_of(stack, "mng-pg")
+    os.kill(pid, signal.SIGKILL)
+    while not gone(pid):
+        time.sleep(0.01)
     stack.ok("up")
     work(stack, *["SELECT cbrt(1)"] * 2)
     found, note = slow(stack, "--since", "1h")
