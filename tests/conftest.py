@@ -169,8 +169,7 @@ def pytest_report_header() -> list[str]:
     else:
         lines.append("left out: tests marked root or docker; only root may run them")
     if _browser():
-        real = shutil.which("oauth2-proxy") or "a stand-in (tests/images); PATH has none"
-        lines.append(f"browser: Chromium from Debian; oauth2-proxy: {real}")
+        lines.append("browser: Chromium from Debian")
     else:
         lines.append("left out: tests marked browser; they need npm and apt-get")
     if _browser() and not keycloak.there():

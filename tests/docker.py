@@ -62,8 +62,8 @@ def _traefik_files() -> Mapping[str, Path]:
     return {"traefik": Path(sys.executable).parent / "traefik"}
 
 
-def _mongodb_exporter_files() -> Mapping[str, Path]:
-    return {"mongodb_exporter": golang.program("mongodb_exporter")}
+def _from_go(name: str) -> Callable[[], Mapping[str, Path]]:
+    return lambda: {name: golang.program(name)}
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,14 @@ IMAGES = (
     Image("mongo", ("mongo:8.0",), _mongo_files),
     Image("redis-exporter", ("oliver006/redis_exporter:v1.80.1",)),
     Image("traefik", ("traefik:v3.7.15",), _traefik_files),
-    Image("oauth2-proxy", ("quay.io/oauth2-proxy/oauth2-proxy:v7.15.3-alpine",)),
+    Image(
+        "oauth2-proxy",
+        ("quay.io/oauth2-proxy/oauth2-proxy:v7.15.3-alpine",),
+        _from_go("oauth2-proxy"),
+    ),
     Image("redisinsight", ("redis/redisinsight:2.70.1",)),
     Image("postgres-exporter", ("prometheuscommunity/postgres-exporter:v0.18.1",)),
-    Image("mongodb-exporter", ("percona/mongodb_exporter:0.43.1",), _mongodb_exporter_files),
+    Image("mongodb-exporter", ("percona/mongodb_exporter:0.43.1",), _from_go("mongodb_exporter")),
 )
 
 

@@ -16,7 +16,10 @@ from tests import trixie
 from tests.debian import cache
 
 #: Program to its module and version.
-MODULES = {"mongodb_exporter": ("github.com/percona/mongodb_exporter", "v0.43.1")}
+MODULES = {
+    "mongodb_exporter": ("github.com/percona/mongodb_exporter", "v0.43.1"),
+    "oauth2-proxy": ("github.com/oauth2-proxy/oauth2-proxy/v7", "v7.15.3"),
+}
 _GO = ("golang-1.24-go", "golang-1.24-src")
 #: A module of our own that needs the program's: `go install` would ask for all versions there are.
 _MODULE = """\
@@ -49,7 +52,8 @@ def _build(module: str, version: str, found: Path) -> None:
     subprocess.run(
         [go(), "build", "-mod=mod", "-o", str(work / "program"), module],
         cwd=work,
-        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": ""},
+        # a module that wants a newer Go than the machine's fetches it as a module, too
+        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOTOOLCHAIN": "auto"},
         check=True,
         text=True,
         capture_output=True,

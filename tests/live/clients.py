@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,6 +65,17 @@ def mongo_as(cli: Cli, app: str | None = None, instance: str = "mongodb") -> Ite
     client: Any = pymongo.MongoClient(url(cli, instance, app), serverSelectionTimeoutMS=5000)
     with contextlib.closing(client):
         yield client
+
+
+def work(cli: Cli, *command: str) -> float:
+    """Processor seconds of a command that has to succeed, with the processes that it waited for.
+
+    Unlike the time that passes, it says the same on a machine that does much else.
+    """
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cli.ok(*command)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def planned(cli: Cli) -> list[Step]:

@@ -1,5 +1,5 @@
 """The page and all before it, as processes of this machine: the rendered configuration, the real
-Traefik, an OpenID provider, a browser. oauth2-proxy is the real one where PATH has it.
+Traefik, oauth2-proxy, an OpenID provider, a browser.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ import base64
 import hashlib
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from mngdb.model import Access
 from mngdb.spec.web import RedisInsight, Sso
 from mngdb.targets.compose import web_config
 from mngdb.targets.local import tls
-from tests import chromium
+from tests import chromium, golang
 from tests.conftest import free_port
 from tests.npm import node, packages
 from tests.web.ask import get
@@ -39,12 +38,6 @@ PAGE, REALM = "redisinsight.test", "keycloak.test"
 # the machine may be doing much else
 expect.set_options(timeout=30_000)
 PERSON = {"email": "ada@example.test", "preferred_username": "ada"}
-
-
-def oauth2_proxy() -> list[str]:
-    """The command: the real program, or what stands in for it."""
-    real = shutil.which("oauth2-proxy")
-    return [real] if real else [str(node()), str(IMAGES / "oauth2-proxy/oauth2-proxy.mjs")]
 
 
 @dataclass
@@ -174,7 +167,9 @@ def setup(
         (folder / name).write_text(text)
     page.parts = {
         "realm": realm(issuer, ports["realm"], files["sso_client"]),
-        "login": Part([*oauth2_proxy(), f"--config={folder / 'oauth2-proxy.cfg'}"]),
+        "login": Part(
+            [str(golang.program("oauth2-proxy")), f"--config={folder / 'oauth2-proxy.cfg'}"]
+        ),
         "insight": Part(
             [str(node()), str(IMAGES / "redisinsight/main.mjs")],
             {

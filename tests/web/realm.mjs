@@ -8,6 +8,7 @@ import { pathToFileURL } from 'node:url'
 const [modules, port, issuer] = process.argv.slice(2)
 const resolve = createRequire(`${modules}/here.js`).resolve
 const { Provider } = await import(pathToFileURL(resolve('oidc-provider')))
+const jose = await import(pathToFileURL(resolve('jose')))
 const { client, person, roles } = JSON.parse(readFileSync(0, 'utf8'))
 const oidc = '/protocol/openid-connect'
 
@@ -49,6 +50,7 @@ const provider = new Provider(issuer, {
   extraTokenClaims: () => ({ realm_access: { roles } }),
 })
 provider.proxy = true
+const keys = jose.createRemoteJWKSet(new URL(`http://127.0.0.1:${port}${new URL(issuer).pathname}${oidc}/certs`))
 const sessions = new Set()
 provider.on('session.saved', (session) => sessions.add(session.uid))
 const handle = provider.callback()
@@ -67,6 +69,14 @@ http
         if (session?.accountId === good.payload.sub) await session.destroy()
       }
       return res.writeHead(200).end()
+    }
+    if (url.pathname === `${prefix}${oidc}/userinfo`) {
+      // as Keycloak: a token for other services is good enough to ask who its person is
+      const token = req.headers.authorization?.replace(/^Bearer /, '') ?? ''
+      const good = await jose.jwtVerify(token, keys, { issuer }).catch(() => undefined)
+      if (!good) return res.writeHead(401).end()
+      res.writeHead(200, { 'content-type': 'application/json' })
+      return res.end(JSON.stringify({ sub: good.payload.sub, email_verified: true, ...person }))
     }
     req.originalUrl = req.url
     req.url = req.url.slice(prefix.length)

@@ -1,8 +1,8 @@
 """The page's services in containers, as they are rendered, on a real Docker engine: reachable
 through Traefik alone, and with the rights that they need and no more.
 
-RedisInsight and oauth2-proxy are stand-ins under the official names (tests/images), Traefik, Redis
-and the OpenID provider are real.
+RedisInsight is a stand-in under the official name (tests/images); Traefik, oauth2-proxy, Redis and
+the OpenID provider are real.
 """
 
 from __future__ import annotations

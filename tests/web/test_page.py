@@ -1,9 +1,9 @@
 """RedisInsight's page behind Traefik and a login, in Chromium: closed to strangers whatever happens
 to the parts behind it.
 
-Real: Traefik, Chromium, Redis, the rendered configuration, the OpenID provider (npm's
-oidc-provider with Keycloak's paths; test_keycloak.py has Keycloak itself). Stand-ins: RedisInsight,
-whose image is not to be had here, and oauth2-proxy where PATH has none (the header says which).
+Real: Traefik, oauth2-proxy, Chromium, Redis, the rendered configuration, the OpenID provider (npm's
+oidc-provider with Keycloak's paths; test_keycloak.py has Keycloak itself). A stand-in:
+RedisInsight, whose image is not to be had here.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from mngdb.model import Access
 from mngdb.secret import Secret
+from tests import golang
 from tests.conftest import Cli
 from tests.web import page as parts
 
@@ -250,7 +251,7 @@ def changed(setup: parts.Setup, old: str, new: str) -> Iterator[None]:
 
 def test_the_rendered_files_are_taken_by_the_programs_themselves(setup: parts.Setup) -> None:
     config = setup.folder / "oauth2-proxy.cfg"
-    test = [*parts.oauth2_proxy(), "--config-test"]
+    test = [str(golang.program("oauth2-proxy")), "--config-test"]
     assert subprocess.run([*test, f"--config={config}"], check=False).returncode == 0
     wrong = setup.folder / "wrong.cfg"
     wrong.write_text(config.read_text() + "cookie_domian = []\n")
