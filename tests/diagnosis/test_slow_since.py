@@ -14,6 +14,8 @@ import pytest
 
 from mngdb.facts.slow import Count, Snapshot
 from mngdb.ops.history import NEWEST, History
+from mngdb.ops.slow import slow as look
+from tests.checks.judge import opened
 from tests.conftest import Cli
 from tests.live.scrapes import PORTS, pid_of
 from tests.live.test_agent import gone
@@ -59,19 +61,25 @@ def until_kept(cli: Cli, more: int = 2) -> None:
         time.sleep(0.05)
 
 
-def slow(cli: Cli, *options: str) -> tuple[dict[str, dict[str, Any]], str]:
-    """Text to statement, and the note."""
-    found = cli.json("slow", "postgres", "--most", "500", *options)
-    return {one["text"]: one for one in found["statements"]}, found["notes"]["postgres"]
+def slow(
+    cli: Cli, since: float | None = None, begun: float | None = None
+) -> tuple[dict[str, dict[str, Any]], str]:
+    """Text to statement, and the note; without a process, which may take long to start. `begun`:
+    since a moment of time.monotonic()."""
+    if begun is not None:
+        since = time.monotonic() - begun
+    ranked = look(opened(cli), "postgres", 500, since)
+    assert ranked.errors == {}
+    return {one.text: one.as_json() for _, one in ranked.statements}, ranked.notes["postgres"]
 
 
 def test_the_difference_to_the_snapshot_before_is_shown(stack: Cli) -> None:
     work(stack, "CREATE TABLE part (id int)", *["SELECT sin(17)"] * 5, *["SELECT cos(1)"] * 3)
     until_kept(stack)
     begun = time.monotonic()
-    time.sleep(1.2)
+    time.sleep(2)
     work(stack, *["SELECT cos(1)"] * 4, *["SELECT tan(1)"] * 2)
-    found, note = slow(stack, "--since", f"{int(time.monotonic() - begun)}s")
+    found, note = slow(stack, begun=begun)
     assert "SELECT sin($1)" not in found, note
     assert found["SELECT cos($1)"]["calls"] == 4
     assert found["SELECT cos($1)"]["max_ms"] is None
@@ -90,7 +98,7 @@ def test_before_the_first_snapshot_the_note_says_since_when(stack: Cli) -> None:
     with psycopg.connect(stack.ok("url", "postgres").strip()) as admin:
         row = admin.execute("SELECT stats_reset FROM pg_stat_statements_info").fetchone()
     assert row is not None
-    found, note = slow(stack, "--since", "24h")
+    found, note = slow(stack, 86_400)
     assert "SELECT exp($1)" in found
     # the sums began less than a day ago: they are all of it
     assert f"{row[0]:%H:%M:%S} UTC, when the server began to count anew" in note
@@ -127,13 +135,13 @@ def test_a_reset_between_begins_anew(stack: Cli) -> None:
             "WHERE query = 'SELECT sqrt($1)'"
         )
     work(stack, *["SELECT sqrt(1)"] * 2)
-    found, note = slow(stack, "--since", f"{int(time.monotonic() - begun) + 2}s")
+    found, note = slow(stack, begun=begun)
     assert found["SELECT sqrt($1)"]["calls"] == 2
     assert "anew" not in note
     with psycopg.connect(stack.ok("url", "postgres").strip(), autocommit=True) as admin:
         admin.execute("SELECT pg_stat_statements_reset()")
     work(stack, *["SELECT sqrt(1)"] * 2)
-    found, note = slow(stack, "--since", "10s")
+    found, note = slow(stack, 10)
     assert found["SELECT sqrt($1)"]["calls"] == 2
     assert "when the server began to count anew" in note
 
@@ -146,7 +154,7 @@ def test_a_clean_restart_counts_on_and_a_crash_begins_anew(stack: Cli) -> None:
     stack.ok("up")
     time.sleep(1)
     work(stack, *["SELECT cbrt(1)"] * 3)
-    found, note = slow(stack, "--since", f"{int(time.monotonic() - begun)}s")
+    found, note = slow(stack, begun=begun)
     assert found["SELECT cbrt($1)"]["calls"] == 3, note
     assert "anew" not in note
     pid = pid_of(stack, "mng-pg")
@@ -155,7 +163,7 @@ def test_a_clean_restart_counts_on_and_a_crash_begins_anew(stack: Cli) -> None:
         time.sleep(0.01)
     stack.ok("up")
     work(stack, *["SELECT cbrt(1)"] * 2)
-    found, note = slow(stack, "--since", "1h")
+    found, note = slow(stack, 3600)
     assert found["SELECT cbrt($1)"]["calls"] == 2
     assert "anew" in note
 
