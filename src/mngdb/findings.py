@@ -128,6 +128,18 @@ class Check(Generic[F]):
         """What it looks at: the word before the point."""
         return self.id.partition(".")[0]
 
+    def as_json(self) -> dict[str, Any]:
+        """The check as `check --list --json` shows it."""
+        return {
+            "id": self.id,
+            "engine": self.engine,
+            "title": self.title,
+            "severity": self.severity,
+            "expected": self.expected,
+            "remedy": self.remedy,
+            "controls": list(self.sources),
+        }
+
     def finding(self, facts: F, instance: str) -> Finding:
         """The verdict on these facts."""
         try:

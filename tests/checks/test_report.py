@@ -158,3 +158,25 @@ def test_every_check_says_enough() -> None:
         assert one.remedy, one.id
         assert one.sources, one.id
         assert not one.title.endswith("."), one.id
+
+
+def test_list_needs_no_file_and_takes_the_same_choice(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    found = cli.json("check", "--list")["checks"]
+    assert [one["id"] for one in found] == [one.id for one in registry.every()]
+    assert {one["engine"] for one in found} == {"postgres", "redis", "mongodb", "host", "secrets"}
+    assert all(one["title"] and one["severity"] and one["controls"] for one in found)
+    fewer = cli.json("check", "--list", "--control", "B13", "--severity", "high")["checks"]
+    assert "redis.acl-dangerous" in {one["id"] for one in fewer}
+    assert all("B13" in one["controls"] and one["severity"] != "medium" for one in fewer)
+    line = cli.ok("check", "--list", "--only", "redis.acl-dangerous").splitlines()[1]
+    assert line.split()[:2] == ["critical", "redis.acl-dangerous"]
+    wrong = cli.run("check", "--list", "--only", "redis.acl-dangerou")
+    assert wrong.returncode == 2
+    assert "redis.acl-dangerous" in wrong.stderr
+
+
+def test_a_shell_completes_the_ids(tmp_path: Path) -> None:
+    words = {"COMP_WORDS": "mngdb check --only redis.acl-d", "COMP_CWORD": "3"}
+    done = Cli(tmp_path, {"_MNGDB_COMPLETE": "bash_complete", **words}).run()
+    assert done.stdout.split() == ["plain,redis.acl-dangerous"]

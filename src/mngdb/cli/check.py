@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
-from mngdb.cli.common import Options, common, say, table, tell
+from mngdb.cli.common import Options, common, say, say_json, table, tell
 from mngdb.findings import SEVERITIES, Finding, Severity
 
 if TYPE_CHECKING:
@@ -20,8 +21,24 @@ _WORDS = {"not_applicable": "n/a"}
 _FORMATS = ("table", "json", "sarif", "junit", "html")
 
 
+def _complete(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
+    from mngdb.checks import registry
+
+    return [
+        CompletionItem(one.id, help=one.title)
+        for one in registry.every()
+        if one.id.startswith(begun)
+    ]
+
+
 @click.command()
-@click.option("--only", multiple=True, metavar="ID", help="These checks; patterns too: 'redis.*'.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="ID",
+    shell_complete=_complete,
+    help="These checks; patterns too: 'redis.*'.",
+)
 @click.option(
     "--severity",
     type=click.Choice(SEVERITIES),
@@ -48,6 +65,7 @@ _FORMATS = ("table", "json", "sarif", "junit", "html")
     help="Write the report into this file; a summary is printed.",
 )
 @click.option("--fix", is_flag=True, help="First let 'up' mend what the file owns.")
+@click.option("--list", "list_them", is_flag=True, help="List the checks; no server is asked.")
 @common
 def check(
     options: Options,
@@ -59,6 +77,7 @@ def check(
     form: str | None,
     output: Path | None,
     fix: bool,
+    list_them: bool,
 ) -> int:
     """Judge every line of the production guide on the live servers.
 
@@ -68,6 +87,9 @@ def check(
     from mngdb.ops.check import check as judge
     from mngdb.spec.baseline import read
 
+    if list_them:
+        _list(options, only, severity, controls)
+        return 0
     accepted = read(baseline) if baseline else []
     context = options.context()
     if fix:
@@ -88,6 +110,21 @@ def check(
         if shown and not everything and form == "table":
             tell("--all shows also what passes")
     return report.exit_code
+
+
+def _list(
+    options: Options, only: Sequence[str], severity: Severity, controls: Sequence[str]
+) -> None:
+    """Which checks there are; needs no file."""
+    from mngdb.ops.check import listed
+
+    found = listed(only, severity, controls)
+    if options.json:
+        say_json({"checks": [one.as_json() for one in found]})
+        return
+    rows = [(one.severity, one.id, one.title, "; ".join(one.sources)) for one in found]
+    for line in table(("SEVERITY", "CHECK", "WHAT IS TRUE WHEN IT PASSES", "CONTROLS"), rows):
+        say(line)
 
 
 def _fix(context: Context) -> None:

@@ -78,6 +78,13 @@ def check(
     return _with_baseline(findings, accepted)
 
 
+def listed(
+    only: Sequence[str] = (), least: Severity = "low", controls: Sequence[str] = ()
+) -> list[Check[Any]]:
+    """The checks that there are, chosen as `check` does. Raises UsageError."""
+    return list(filter(_chooser(only, least, controls), registry.every()))
+
+
 def _with_baseline(findings: Sequence[Finding], accepted: Sequence[Accepted]) -> Report:
     today = datetime.now(tz=UTC).date()
     known = {one.id for one in registry.every()}
