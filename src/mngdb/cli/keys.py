@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,11 @@ def _duration(_: click.Context, __: click.Parameter, value: str) -> float:
 @click.option(
     "--budget", callback=_share, metavar="P%", help="Take at most this share of the server's time."
 )
-@click.option("--quick", is_flag=True, help="Sizes and types only: no expiry, no idle time.")
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="Ask each key for its expiry and idle time, not 200,000 of them.",
+)
 @click.option(
     "--idle",
     callback=_duration,
@@ -86,7 +91,7 @@ def keys(
     database: int | None,
     sample: int | float | None,
     budget: float | None,
-    quick: bool,
+    exact: bool,
     idle: float,
     top: int,
     patterns: int,
@@ -98,7 +103,11 @@ def keys(
     """
     from mngdb.ops.keys import Wanted, file_keys, live_keys
 
-    wanted = Wanted(database, sample, budget, quick, idle, top, patterns)
+    wanted = Wanted(
+        database=database, sample=sample, budget=budget, idle_after=idle, top=top, patterns=patterns
+    )
+    if exact:
+        wanted = replace(wanted, lives=None)
     if rdb is not None and (instance or sample or budget):
         raise click.UsageError("--rdb reads a file: no INSTANCE, --sample or --budget with it")
     progress = _Progress()
@@ -158,7 +167,7 @@ def _show(report: KeysReport) -> None:
         (f"idle for {age} or longer", report.idle),
     ):
         if part is not None:
-            say(f"  {title}: {_number(part)} keys, {_size(part)}")
+            say(f"  {title}: {_number(part)} keys{_part(part, report.total)}, {_size(part)}")
     say()
     if report.patterns:
         head = ("PATTERN", "KEYS", "BYTES", "SHARE", "MEAN", "TYPES", "NO EXPIRY", "IDLE")
@@ -170,8 +179,8 @@ def _show(report: KeysReport) -> None:
                 f"{one.share:.1%}",
                 _bytes(one.all.bytes / one.all.count) if one.all.count else "-",
                 ",".join(one.types),
-                f"{one.forever.count:,}" if one.forever else "-",
-                f"{one.idle.count:,}" if one.idle else "-",
+                _number(one.forever) if one.forever else "-",
+                _number(one.idle) if one.idle else "-",
             )
             for one in report.patterns
         ]
@@ -210,6 +219,13 @@ def _sentence(report: KeysReport) -> str:
     if report.server_seconds is not None:
         text += f", {report.server_seconds:.1f} s of the server's"
     return text + ")"
+
+
+def _part(part: Amount, whole: Amount) -> str:
+    if not whole.count:
+        return ""
+    error = f" ± {part.count_error / whole.count:.1%}" if part.count_error else ""
+    return f" ({part.count / whole.count:.1%}{error})"
 
 
 def _number(part: Amount) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -15,7 +16,8 @@ from mngdb.engines.redis.keys import biggest, live
 from mngdb.engines.redis.keys.dump import Dump
 from mngdb.engines.redis.keys.names import shown
 from mngdb.engines.redis.keys.pace import Pace
-from mngdb.engines.redis.keys.tally import Scale, Tally
+from mngdb.engines.redis.keys.scale import Scale
+from mngdb.engines.redis.keys.tally import Tally
 from mngdb.errors import ConnectError, UsageError
 from mngdb.facts.keys import BigKey, KeysReport
 from mngdb.ops.context import Context
@@ -31,8 +33,8 @@ class Wanted:
     """Keys, or (a float) a share of them; None: all."""
     budget: float | None = None
     """Share of the server's time, 0 to 1; None: as fast as can be."""
-    quick: bool = False
-    """Only what `redis-cli --memkeys` tells: no expiry, no idle time."""
+    lives: int | None = 200_000
+    """Of how many keys expiry and idle time are asked, where all are read; None: of each."""
     idle_after: float = 7 * 86400.0
     """Seconds."""
     top: int = 5
@@ -51,22 +53,22 @@ def live_keys(context: Context, name: str | None, wanted: Wanted, progress: Prog
     engine = context.engine(instance)
     begun = time.perf_counter()
     with context.reach(instance), engine.connect(context.admin(asked)) as session:
-        server = live.survey(session, wanted.database, wanted.quick)
+        server = live.survey(session, wanted.database)
         whole = sum(server.databases.values())
         goals = _goals(server.databases, wanted.sample)
         sampled = sum(goals.values()) < whole
         pace = Pace(wanted.budget, live.server_time(session)) if wanted.budget else None
-        tally = Tally(wanted.idle_after)
+        every = 1 if sampled or not wanted.lives else max(1, math.ceil(whole / wanted.lives))
+        reader = live.Reader(session, server, every=every, idle_after=wanted.idle_after, pace=pace)
+        tally = Tally()
         try:
             with interruptible() as stopped:
                 for database, goal in goals.items():
                     if stopped():
                         break
-                    life = not wanted.quick
-                    reader = live.Reader(session, life=life, idle=server.idle, pace=pace)
                     partly = goal if goal < server.databases[database] else None
-                    for keys, answers in reader.read(database, partly):
-                        _add(tally, database, keys, answers, life, server.idle)
+                    for batch in reader.read(database, partly):
+                        tally.add(database, *batch)
                         progress(tally.seen, sum(goals.values()), time.perf_counter() - begun)
                         if stopped():
                             break
@@ -77,29 +79,36 @@ def live_keys(context: Context, name: str | None, wanted: Wanted, progress: Prog
             ) from error
         # after Ctrl-C, answers to what was sent are still on their way: ask anew
         with engine.connect(context.admin(asked)) as fresh:
-            big = biggest.measure(fresh, tally, wanted.top)
+            big = biggest.measure(fresh, tally, wanted.top, wanted.idle_after)
+    tally.count()
     scale = Scale(
         tally.seen - tally.gone,
         whole if sampled and complete else tally.seen - tally.gone,
-        not wanted.quick,
+        server.life,
         server.idle,
     )
-    return _report(
+    report = _report(
         instance.name, wanted, tally, scale, big,
         expected=whole, sampled=sampled, complete=complete, databases=server.databases,
         used_memory=server.used_memory, seconds=time.perf_counter() - begun,
-        server_seconds=pace.used if pace else None, remarks=_gone(server.remarks, tally),
+        server_seconds=pace.used if pace else None,
+        remarks=(*server.remarks, *_remarks(tally, every)),
     )  # fmt: skip
+    if complete and report.forever and report.forever.count_error:
+        # the server counts these itself
+        known = replace(report.forever, count=server.forever, count_error=0)
+        report = replace(report, forever=known)
+    return report
 
 
 def file_keys(path: Path, wanted: Wanted, progress: Progress) -> KeysReport:
     """Read an RDB file. Raises UsageError."""
     begun = time.perf_counter()
     dump = Dump(path, wanted.database)
-    tally = Tally(wanted.idle_after)
+    tally = Tally()
     with interruptible() as stopped:
         for database, keys, kinds, sizes, lives in dump.batches():
-            tally.add(database, keys, kinds, sizes, None if wanted.quick else lives, None)
+            tally.add(database, keys, kinds, sizes, lives, [None] * len(keys))
             done, whole = sum(dump.read.values()), sum(dump.announced.values())
             progress(done, whole, time.perf_counter() - begun)
             if stopped():
@@ -116,7 +125,7 @@ def file_keys(path: Path, wanted: Wanted, progress: Progress) -> KeysReport:
         for one in candidates[: wanted.top]
     ]
     big.sort(key=lambda one: -one.bytes)
-    scale = Scale(tally.seen, tally.seen, not wanted.quick, False)
+    scale = Scale(tally.seen, tally.seen, True, False)
     return _report(
         path.name, wanted, tally, scale, big,
         expected=sum(databases.values()), sampled=False, complete=complete, databases=databases,
@@ -169,18 +178,14 @@ def _goals(databases: dict[int, int], sample: int | float | None) -> dict[int, i
     return {n: min(keys, max(1, round(keys * share))) for n, keys in databases.items()}
 
 
-def _add(
-    tally: Tally, database: int, keys: list[bytes], answers: list[list[Any]], life: bool, idle: bool
-) -> None:
-    kinds, sizes, *others = answers
-    lives = others.pop(0) if life else None
-    tally.add(database, keys, kinds, sizes, lives, others.pop(0) if idle else None)
-
-
-def _gone(remarks: tuple[str, ...], tally: Tally) -> tuple[str, ...]:
-    if not tally.gone:
-        return remarks
-    return (*remarks, f"{tally.gone:,} keys were gone before they could be looked at")
+def _remarks(tally: Tally, every: int) -> Iterator[str]:
+    if every > 1 and tally.asked:
+        yield (
+            f"expiry and idle time are those of {tally.asked:,} keys and ± is for 95 %: "
+            "--exact asks them all"
+        )
+    if tally.gone:
+        yield f"{tally.gone:,} keys were gone before they could be looked at"
 
 
 def _report(
@@ -198,8 +203,8 @@ def _report(
         patterns=tuple(patterns),
         rest=rest,
         biggest=tuple(big),
-        forever=scale.part(total.forever) if scale.forever else None,
-        idle=scale.part(total.idle) if scale.idle else None,
+        forever=scale.forever_of(total),
+        idle=scale.idle_of(total),
         idle_after=wanted.idle_after,
         **more,
     )

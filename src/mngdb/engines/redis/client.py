@@ -74,9 +74,10 @@ class Session:
             found = self._wire.answers(count, reader)
         except _DRIVER as error:
             raise _connect_error(error, self.access) from error
-        for one in found:
-            if isinstance(one, hiredis.ReplyError):
-                raise _refused(ReplyError(str(one)))
+        if hiredis.ReplyError in map(type, found):
+            raise _refused(
+                ReplyError(str(next(one for one in found if type(one) is hiredis.ReplyError)))
+            )
         return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import hiredis
@@ -78,19 +79,17 @@ class Wire:
         self._socket.sendall(data)
 
     def answers(self, count: int, reader: hiredis.Reader) -> list[Any]:
-        """The next answers to what was sent, as `reader` gives them: it says how text is taken,
-        and keeps what came too early. Its `notEnoughData` is False."""
+        """The next answers to what was sent. `reader` is one of `raw_reader`, always the same: it
+        keeps what came too early."""
         found: list[Any] = []
-        while len(found) < count:
-            answer = reader.gets()
-            if answer is False:
-                data = self._socket.recv(_STREAM)
-                if not data:
-                    raise ConnectionResetError("connection closed by server")
-                reader.feed(data)
-            else:
-                found.append(answer)
-        return found
+        while True:
+            found += islice(iter(reader.gets, _INCOMPLETE), count - len(found))
+            if len(found) == count:
+                return found
+            data = self._socket.recv(_STREAM)
+            if not data:
+                raise ConnectionResetError("connection closed by server")
+            reader.feed(data)
 
     def close(self) -> None:
         """Close the connection."""
@@ -110,6 +109,12 @@ def _open(access: Access, timeout: float) -> socket.socket:
         found.close()
         raise
     return found
+
+
+def raw_reader() -> hiredis.Reader:
+    """Gives text as bytes, and errors as hiredis.ReplyError."""
+    # not False: that is equal to 0, an answer like any other
+    return hiredis.Reader(notEnoughData=_INCOMPLETE)
 
 
 def pack(command: Sequence[str | bytes]) -> bytes:

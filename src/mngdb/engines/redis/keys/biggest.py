@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from statistics import fmean, stdev
 
-import hiredis
-
 from mngdb.engines.redis.client import RefusedError, Session
 from mngdb.engines.redis.keys.names import shown
 from mngdb.engines.redis.keys.tally import Candidate, Tally
-from mngdb.engines.redis.wire import pack
+from mngdb.engines.redis.wire import pack, raw_reader
 from mngdb.facts.keys import BigKey
 
 #: Elements in a block of those looked at, and how many blocks: half a millisecond at most.
@@ -25,19 +23,36 @@ _LENGTH = {
 }
 
 
-def measure(session: Session, tally: Tally, top: int) -> list[BigKey]:
+def measure(session: Session, tally: Tally, top: int, idle_after: float) -> list[BigKey]:
     """The `top` biggest keys of each type, the biggest first. Corrects the tally. A key that is
     gone by now is left out. Raises ConnectError."""
     found = []
+    # counting elements would be a use
+    _ask(session, [[b"CLIENT", b"NO-TOUCH", b"ON"]])
     for kind, candidates in tally.candidates().items():
         keys = []
         for one in candidates:
+            _ask(session, [[b"SELECT", b"%d" % one.database]])
+            forever, idle = _life(session, one, idle_after)
             big = _measure(session, kind, one)
             if big is not None:
-                tally.correct(kind, one, big.bytes)
+                tally.settle(kind, one, big.bytes, forever, idle)
                 keys.append(big)
         found += sorted(keys, key=lambda big: -big.bytes)[:top]
     return sorted(found, key=lambda big: -big.bytes)
+
+
+def _life(session: Session, one: Candidate, idle_after: float) -> tuple[bool | None, bool | None]:
+    """Whether it lives for ever and is idle. What was seen first counts: looking closer at a key
+    later is not to make a difference."""
+    forever, idle = one.forever, one.idle
+    if forever is None:
+        (life,) = _ask(session, [[b"PTTL", one.key]])
+        forever = life == -1 if isinstance(life, int) else None
+    if idle is None:
+        (unused,) = _ask(session, [[b"OBJECT", b"IDLETIME", one.key]])
+        idle = unused >= idle_after if isinstance(unused, int) else None
+    return forever, idle
 
 
 def _measure(session: Session, kind: str, one: Candidate) -> BigKey | None:
@@ -45,8 +60,7 @@ def _measure(session: Session, kind: str, one: Candidate) -> BigKey | None:
     if length is None:
         # a string is one piece; what a module tells of its types is all there is
         return BigKey(kind, one.database, shown(one.key), one.size, 0, None)
-    select = [b"SELECT", b"%d" % one.database]
-    _, elements = _ask(session, [select, [length.encode(), one.key]])
+    (elements,) = _ask(session, [[length.encode(), one.key]])
     if not isinstance(elements, int) or elements == 0:
         return None
     at = [n * _BLOCK for n in range(1, _BLOCKS + 1)]
@@ -75,7 +89,7 @@ def _error(at: Sequence[int], sizes: Sequence[int], elements: int) -> int:
 def _ask(session: Session, commands: Sequence[Sequence[bytes]]) -> list[object]:
     session.send(b"".join(pack(words) for words in commands))
     try:
-        return list(session.answers(len(commands), hiredis.Reader()))
+        return list(session.answers(len(commands), raw_reader()))
     except RefusedError:
         # it has become another type, or may not be asked: then it is not listed
         return [None] * len(commands)

@@ -133,8 +133,8 @@ _SIZES: dict[str, tuple[bytes, Callable[[Any], int]]] = {
     "sorted_set": (b"zset", _zset),
 }
 
-Batch = tuple[int, list[bytes], list[bytes], list[int], list[int]]
-"""Database, names, types, bytes, and -1 for each that lives for ever (0: it does not)."""
+Batch = tuple[int, list[bytes], list[bytes], list[int | None], list[bool | None]]
+"""Database, names, types, bytes, and whether they live for ever."""
 
 
 class Dump:
@@ -165,8 +165,8 @@ class Dump:
         while items := self._some():
             keys: list[bytes] = []
             kinds: list[bytes] = []
-            sizes: list[int] = []
-            lives: list[int] = []
+            sizes: list[int | None] = []
+            lives: list[bool | None] = []
             for item in items:
                 found = _SIZES.get(item["type"])
                 if found is None:
@@ -182,13 +182,13 @@ class Dump:
                 keys.append(item["key"])
                 kinds.append(kind)
                 sizes.append(size_of(item))
-                lives.append(-1 if item["expiry"] is None else 0)
+                lives.append(item["expiry"] is None)
             if keys:
                 yield self._done(database, keys, kinds, sizes, lives)
 
     def _done(
-        self, database: int, keys: list[bytes], kinds: list[bytes], sizes: list[int],
-        lives: list[int],
+        self, database: int, keys: list[bytes], kinds: list[bytes], sizes: list[int | None],
+        lives: list[bool | None],
     ) -> Batch:  # fmt: skip
         self.read[database] = self.read.get(database, 0) + len(keys)
         if self._only not in {None, database}:

@@ -12,22 +12,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import hiredis
-
 from mngdb.engines.redis.client import RefusedError, Session
 from mngdb.engines.redis.keys.pace import Pace
 from mngdb.engines.redis.observe import parse_info
-from mngdb.engines.redis.wire import pack
+from mngdb.engines.redis.wire import pack, raw_reader
 from mngdb.errors import UnobservableError
 
-#: Keys that one SCAN looks for: 0.1 to 0.3 ms of the server's time.
-_COUNT = 500
+#: Keys that one SCAN looks for: 0.1 to 0.3 ms of the server's time. With more, its processor has
+#: forgotten the first when they are asked for.
+_COUNT = 200
 _END = b"0"
 _TYPE, _MEMORY = b"*2\r\n$4\r\nTYPE\r\n", b"*3\r\n$6\r\nMEMORY\r\n$5\r\nUSAGE\r\n"
 _LIFE, _IDLE = b"*2\r\n$4\r\nPTTL\r\n", b"*3\r\n$6\r\nOBJECT\r\n$8\r\nIDLETIME\r\n"
 
-Batch = tuple[list[bytes], list[list[object]]]
-"""Names, and for each question the answers."""
+Batch = tuple[list[bytes], list[bytes], list[int | None], list[bool | None], list[bool | None]]
+"""Of each key its name, type and bytes (None: it is gone), whether it lives for ever, and whether
+it is idle (None: not asked, or not to be known)."""
 
 
 @dataclass(frozen=True)
@@ -36,26 +36,27 @@ class Server:
 
     databases: dict[int, int]
     """Number to keys."""
-    expires: dict[int, int]
-    """Number to keys with an expiry."""
+    forever: int
+    """Keys without expiry."""
+    life: bool
     idle: bool
     used_memory: int | None
     remarks: tuple[str, ...]
 
 
-def survey(session: Session, only: int | None, quick: bool) -> Server:
+def survey(session: Session, only: int | None) -> Server:
     """Look first, so that a login without the rights is told before anything is done. Raises
     UnobservableError."""
     questions = [
         *(["INFO", "keyspace"], ["INFO", "memory"], ["SCAN", "0", "COUNT", "1"]),
         *(["TYPE", "x"], ["MEMORY", "USAGE", "x"], ["PTTL", "x"], ["OBJECT", "IDLETIME", "x"]),
     ]
-    keyspace, memory, *needed, idle = session.ask_all(questions)
-    for question, answer in zip(questions[2:-1], needed, strict=True):
+    keyspace, memory, *needed, life, idle = session.ask_all(questions)
+    for question, answer in zip(questions[2:-2], needed, strict=True):
         if isinstance(answer, RefusedError):
             raise UnobservableError(
                 f"{' '.join(question[:-1])} is refused: {answer.message}",
-                "it takes a login with +scan +type +memory|usage +pttl on all keys (~*)",
+                "it takes a login with +scan +type +memory|usage on all keys (~*)",
             )
     if isinstance(keyspace, RefusedError):
         raise UnobservableError(f"INFO is refused: {keyspace.message}", "it takes +info")
@@ -64,18 +65,21 @@ def survey(session: Session, only: int | None, quick: bool) -> Server:
         for name, value in parse_info(keyspace).items()
         if name.startswith("db") and name[2:].isdecimal()
     }
-    wanted = {n: one for n, one in found.items() if only is None or n == only}
+    wanted = {n: one for n, one in sorted(found.items()) if only is None or n == only}
     facts = {} if isinstance(memory, RefusedError) else parse_info(memory)
     policy = facts.get("maxmemory_policy", "")
     unknown = idle.message if isinstance(idle, RefusedError) else ""
     if policy.endswith("lfu"):
         # it is told for each key only
         unknown = f"with maxmemory-policy {policy} Redis counts uses, not the time since the last"
-    remarks = [f"idle keys are not known: {unknown}"] if unknown and not quick else []
+    remarks = [f"idle keys are not known: {unknown}"] if unknown else []
+    if isinstance(life, RefusedError):
+        remarks.append(f"keys without expiry are not known: {life.message}")
     return Server(
-        {n: int(one["keys"]) for n, one in sorted(wanted.items())},
-        {n: int(one["expires"]) for n, one in wanted.items()},
-        not quick and not unknown,
+        {n: int(one["keys"]) for n, one in wanted.items()},
+        sum(int(one["keys"]) - int(one["expires"]) for one in wanted.values()),
+        not isinstance(life, RefusedError),
+        not unknown,
         int(facts["used_memory"]) if facts else None,
         tuple(remarks),
     )
@@ -97,16 +101,23 @@ def server_time(session: Session) -> Callable[[], float | None]:
 
 
 class Reader:
-    """Reads one database after the other."""
+    """Reads one database after the other. Of every key type and bytes are asked, of each `every`th
+    (0: of none) what `server` can tell of its expiry and idle time. `idle_after` in seconds."""
 
-    def __init__(self, session: Session, *, life: bool, idle: bool, pace: Pace | None) -> None:
+    def __init__(
+        self, session: Session, server: Server, *, every: int, idle_after: float, pace: Pace | None
+    ) -> None:
         self._session = session
-        self._parser = hiredis.Reader()
+        self._parser = raw_reader()
         self._pace = pace
-        questions = [_TYPE, _MEMORY, *([_LIFE] if life else []), *([_IDLE] if idle else [])]
-        self._count = len(questions)
-        self._questions = questions
-        self._frames: dict[int, tuple[bytes, ...]] = {}
+        self._sizes = _Questions(_TYPE, _MEMORY)
+        self._lives = _Questions(
+            *([_LIFE] if server.life else []), *([_IDLE] if server.idle else [])
+        )
+        self._life, self._idle = server.life, server.idle
+        self._every = every if self._lives.number else 0
+        self._idle_after = idle_after
+        self._skip = random.randrange(self._every) if self._every else 0  # noqa: S311 - no secret
 
     def read(self, database: int, sample: int | None) -> Iterator[Batch]:
         """Batches of a database, until all of it, or of a sample so many keys, were seen. Read to
@@ -125,54 +136,103 @@ class Reader:
 
     def _at_full_speed(self, start: bytes, most: int) -> Iterator[Batch]:
         self._session.send(_scan(start, _COUNT))
-        cursor, keys = self._names(most)
-        asked = len(keys)
-        cursor = cursor if asked < most else _END
-        self._session.send(self._request(cursor, keys))
+        cursor, asked = self._names(most)
+        left = most - len(asked.keys)
+        cursor = cursor if left else _END
+        self._session.send(self._request(cursor, asked))
         while cursor != _END:
-            after, following = self._names(most - asked)
-            asked += len(following)
-            after = after if asked < most else _END
+            after, following = self._names(left)
+            left -= len(following.keys)
+            after = after if left else _END
             # the server has its next work while we count
             self._session.send(self._request(after, following))
-            yield keys, self._answers(len(keys))
-            cursor, keys = after, following
-        yield keys, self._answers(len(keys))
+            yield self._answers(asked)
+            cursor, asked = after, following
+        yield self._answers(asked)
 
     def _in_slices(self, start: bytes, most: int) -> Iterator[Batch]:
-        pace, cursor, asked, more = cast(Pace, self._pace), start, 0, True
+        pace, cursor, left, more = cast(Pace, self._pace), start, most, True
         while more:
             begun = pace.wait()
             self._session.send(_scan(cursor, pace.keys))
-            cursor, keys = self._names(most - asked)
+            cursor, keys = self._scanned(left)
             pace.took(begun, 0)
-            asked += len(keys)
-            more = cursor != _END and asked < most
+            left -= len(keys)
+            more = cursor != _END and left > 0
             for at in range(0, len(keys), pace.keys):
-                part = keys[at : at + pace.keys]
+                asked = self._ask(keys[at : at + pace.keys])
                 begun = pace.wait()
-                self._session.send(self._request(_END, part))
-                answers = self._answers(len(part))
-                pace.took(begun, len(part))
-                yield part, answers
+                self._session.send(self._request(_END, asked))
+                found = self._answers(asked)
+                pace.took(begun, len(asked.keys))
+                yield found
 
-    def _names(self, most: int) -> tuple[bytes, list[bytes]]:
+    def _names(self, most: int) -> tuple[bytes, _Asked]:
+        cursor, keys = self._scanned(most)
+        return cursor, self._ask(keys)
+
+    def _scanned(self, most: int) -> tuple[bytes, list[bytes]]:
         ((cursor, keys),) = self._session.answers(1, self._parser)
         # not one more: each database gives a sample the same share of its keys
         return cursor, keys if len(keys) <= most else keys[:most]
 
-    def _answers(self, keys: int) -> list[list[object]]:
-        flat = self._session.answers(keys * self._count, self._parser)
-        return [flat[n :: self._count] for n in range(self._count)]
+    def _ask(self, keys: list[bytes]) -> _Asked:
+        """Which of them are asked for more: names come in no order, so each nth is as good."""
+        if not self._every:
+            return _Asked(keys, slice(0, 0))
+        begin, count = self._skip, len(keys)
+        self._skip = (begin - count) % self._every
+        return _Asked(keys, slice(begin, None, self._every))
 
-    def _request(self, cursor: bytes, keys: Sequence[bytes]) -> bytes:
+    def _request(self, cursor: bytes, asked: _Asked) -> bytes:
         """The next SCAN, where there is one, and every question about every key."""
-        frames = self._frames
         scan = b"" if cursor == _END else _scan(cursor, _COUNT)
+        lives = self._lives.about(asked.keys[asked.more])
+        return b"".join((scan, self._sizes.about(asked.keys), lives))
+
+    def _answers(self, asked: _Asked) -> Batch:
+        keys, more = asked.keys, asked.keys[asked.more]
+        nothing: list[bool | None] = [None] * len(keys)
+        flat = self._session.answers(2 * len(keys), self._parser)
+        if not more:
+            return keys, flat[::2], flat[1::2], nothing, nothing
+        told = self._session.answers(self._lives.number * len(more), self._parser)
+        forever, idle = nothing, nothing
+        if self._life:
+            forever = nothing.copy()
+            # -2: the key is gone
+            forever[asked.more] = [
+                None if one == -2 else one == -1 for one in told[:: self._lives.number]
+            ]
+        if self._idle:
+            idle = nothing.copy()
+            idle[asked.more] = [
+                None if one is None else one >= self._idle_after
+                for one in told[self._lives.number - 1 :: self._lives.number]
+            ]
+        return keys, flat[::2], flat[1::2], forever, idle
+
+
+@dataclass(frozen=True)
+class _Asked:
+    keys: list[bytes]
+    more: slice
+    """Those that are asked for expiry and idle time."""
+
+
+class _Questions:
+    """Commands that take a key as their last word."""
+
+    def __init__(self, *questions: bytes) -> None:
+        self.number = len(questions)
+        self._questions = questions
+        self._frames: dict[int, tuple[bytes, ...]] = {}
+
+    def about(self, keys: Sequence[bytes]) -> bytes:
+        """All questions about each key."""
+        frames = self._frames
         # a name joins the questions: they differ in nothing else
-        return scan + b"".join(
-            [key.join(frames.get(len(key)) or self._frame(len(key))) for key in keys]
-        )
+        return b"".join([key.join(frames.get(len(key)) or self._frame(len(key))) for key in keys])
 
     def _frame(self, length: int) -> tuple[bytes, ...]:
         size = b"$%d\r\n" % length

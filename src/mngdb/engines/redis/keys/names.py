@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import cast
 
 #: Digits are alike, so that names which differ in them only are looked at once.
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
+_HEXES = bytes.maketrans(b"123456789abcdefABCDEF", b"0" * 21)
 _HEX = rb"[0-9a-fA-F]"
 #: What stands for one of many: UUIDs, hashes in hex, random words (both with digits in between),
 #: and numbers, except those of a version (v2).
@@ -16,6 +18,8 @@ _ONE_OF_MANY = re.compile(
     rb"|(?=[A-Za-z]*\d+[A-Za-z]+\d)[0-9A-Za-z]{12,})(?![0-9A-Za-z])"
     rb"|(?<!\d)(?<![:/|._-]v)\d+"
 )
+#: Those of them that are so whatever their letters and digits, where all of these are a 0.
+_ID = re.compile(rb"(?<![0-9A-Za-z])(?:0{8}(?:-0{4}){3}-0{12}|0{16,})(?![0-9A-Za-z])")
 _BINARY = re.compile(rb"[^\x20-\x7e]+")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]+")
 _DIGIT = re.compile(rb"\d")
@@ -26,6 +30,8 @@ _MEMO = 50_000
 _LONG = 300
 _WORDS = 24
 STAR = b"*"
+#: What is not in a name as a rule.
+_BETWEEN = b"\r\n$"
 
 
 class Names:
@@ -33,17 +39,44 @@ class Names:
 
     def __init__(self) -> None:
         self._memo: dict[bytes, bytes] = {}
+        self._ids: dict[bytes, tuple[tuple[int, int], ...]] = {}
         self._folder = Folder()
 
-    def patterns(self, keys: Iterable[bytes]) -> list[bytes]:
+    def patterns(self, keys: Sequence[bytes]) -> list[bytes]:
         """The pattern of each key."""
-        get, learn = self._memo.get, self._learn
-        return [get(key.translate(_DIGITS)) or learn(key) for key in keys]
+        # all at once: a call for each takes longer than what it does
+        alike = _BETWEEN.join(keys).translate(_DIGITS).split(_BETWEEN)
+        if len(alike) != len(keys):
+            alike = [key.translate(_DIGITS) for key in keys]
+        found = list(map(self._memo.get, alike))
+        if None in found:
+            return [
+                pattern if pattern is not None else self._look(key)
+                for pattern, key in zip(found, keys, strict=True)
+            ]
+        return cast(list[bytes], found)
 
     def fold(self, patterns: Iterable[bytes], fan_out: int, depth: int) -> Mapping[bytes, bytes]:
         """See Folder.fold; names that come later are folded too."""
         self._memo.clear()
         return self._folder.fold(patterns, fan_out, depth)
+
+    def _look(self, key: bytes) -> bytes:
+        """The pattern of a key that differs from all before in more than its digits: an ID of it
+        may be all that is new."""
+        if len(key) > _LONG:
+            return self._learn(key)
+        alike = key.translate(_HEXES)
+        spans = self._ids.get(alike)
+        if spans is None:
+            if len(self._ids) >= _MEMO:
+                self._ids.clear()
+            # from the end, so that what is cut out moves none of the others
+            spans = tuple(one.span() for one in reversed(list(_ID.finditer(alike))))
+            self._ids[alike] = spans
+        for begin, end in spans:
+            key = key[:begin] + STAR + key[end:]
+        return self._memo.get(key.translate(_DIGITS)) or self._learn(key)
 
     def _learn(self, key: bytes) -> bytes:
         name = key if len(key) <= _LONG else key[:_LONG] + STAR

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import heapq
-import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 
 from mngdb.engines.redis.keys.names import Names, shown
+from mngdb.engines.redis.keys.row import Row
+from mngdb.engines.redis.keys.scale import Scale
 from mngdb.facts.keys import Amount, KeyPattern
 
 #: Patterns that are kept while counting; then words in the same place are folded.
@@ -17,43 +18,24 @@ _MOST = 20_000
 _FAN_OUTS = (256, 64, 24)
 #: Candidates for the biggest that are kept of each type.
 CANDIDATES = 16
-#: Half the width of a 95 % interval, in standard errors.
-Z = 1.96
+#: Keys that are counted at a time.
+_AT_ONCE = 2000
 
-
-Part = list[int]
-"""Count, bytes, and the sum of squared bytes."""
-
-
-class Row:
-    """What keys of one pattern and type have together; `squares` is the sum of squared bytes."""
-
-    __slots__ = ("bytes", "count", "forever", "idle", "squares")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.bytes = 0
-        self.squares = 0
-        self.forever: Part = [0, 0, 0]
-        self.idle: Part = [0, 0, 0]
-
-    def add(self, other: Row) -> None:
-        """Have what the other has too."""
-        self.count += other.count
-        self.bytes += other.bytes
-        self.squares += other.squares
-        self.forever = [a + b for a, b in zip(self.forever, other.forever, strict=True)]
-        self.idle = [a + b for a, b in zip(self.idle, other.idle, strict=True)]
+_Columns = tuple[
+    list[bytes], list[bytes], list[int | None], list[bool | None], list[bool | None]
+]  # fmt: skip
 
 
 @dataclass(order=True)
 class Candidate:
-    """A key that may be one of the biggest. `size` in bytes."""
+    """A key that may be one of the biggest. `size` in bytes; see Tally.add for the others."""
 
     size: int
     order: int
     database: int = field(compare=False)
     key: bytes = field(compare=False)
+    forever: bool | None = field(compare=False)
+    idle: bool | None = field(compare=False)
 
 
 class _Kind:
@@ -68,16 +50,19 @@ class _Kind:
 
 
 class Tally:
-    """`idle_after` in seconds."""
+    """What was seen of keys."""
 
-    def __init__(self, idle_after: float) -> None:
+    def __init__(self) -> None:
         self.seen = 0
         self.gone = 0
         """Keys that were away before they were looked at."""
-        self._idle_after = idle_after
+        self.asked = 0
+        """Keys of which it is known whether they live for ever or are idle."""
         self._kinds: dict[bytes, _Kind] = {}
         self._names = Names()
-        self._order = count()
+        self._order = 0
+        self._database = 0
+        self._waiting: _Columns = ([], [], [], [], [])
 
     def add(
         self,
@@ -85,48 +70,60 @@ class Tally:
         keys: Sequence[bytes],
         kinds: Sequence[bytes],
         sizes: Sequence[int | None],
-        lives: Sequence[int | None] | None,
-        idles: Sequence[int | None] | None,
+        forever: Sequence[bool | None],
+        idle: Sequence[bool | None],
     ) -> None:
-        """Keys with type, bytes, milliseconds to live (-1: for ever) and seconds without use."""
-        found = self._kinds
+        """Keys with type, bytes (None: it is gone), whether they live for ever and whether they
+        are idle (None: not asked)."""
+        if database != self._database or len(self._waiting[0]) >= _AT_ONCE:
+            self.count()
+            self._database = database
+        waiting = self._waiting
+        waiting[0].extend(keys)
+        waiting[1].extend(kinds)
+        waiting[2].extend(sizes)
+        waiting[3].extend(forever)
+        waiting[4].extend(idle)
+        self.seen += len(keys)
+
+    def count(self) -> None:
+        """Count what is still waiting. Many keys are alike, and only what differs is looked at."""
+        keys, kinds, sizes, forever, idle = self._waiting
         patterns = self._names.patterns(keys)
-        nothing = (None,) * len(keys)
-        idle_after = self._idle_after
-        for key, pattern, name, size, life, idle in zip(
-            keys, patterns, kinds, sizes, lives or nothing, idles or nothing, strict=True
-        ):
-            if size is None or life == -2:
-                self.gone += 1
+        found = Counter(zip(kinds, patterns, sizes, forever, idle, strict=True))
+        big = set()
+        for (name, pattern, size, lasting, unused), number in found.items():
+            if size is None or name == b"none":
+                self.gone += number
                 continue
-            kind = found.get(name)
+            kind = self._kinds.get(name)
             if kind is None:
-                kind = found[name] = _Kind()
+                kind = self._kinds[name] = _Kind()
             row = kind.rows.get(pattern)
             if row is None:
                 row = kind.rows[pattern] = Row()
-            square = size * size
-            row.count += 1
-            row.bytes += size
-            row.squares += square
-            if life == -1:
-                part = row.forever
-                part[0] += 1
-                part[1] += size
-                part[2] += square
-            if idle is not None and idle >= idle_after:
-                part = row.idle
-                part[0] += 1
-                part[1] += size
-                part[2] += square
+            row.put(number, size, lasting, unused)
+            if lasting is not None or unused is not None:
+                self.asked += number
             if size > kind.floor:
-                self._consider(kind, size, database, key)
-        self.seen += len(keys)
-        if sum(len(kind.rows) for kind in found.values()) > _MOST:
+                big.add((name, size))
+        if big:
+            for at, one in enumerate(zip(kinds, sizes, strict=True)):
+                if one in big:
+                    self._consider(*one, keys[at], forever[at], idle[at])
+        for column in self._waiting:
+            column.clear()
+        if sum(len(kind.rows) for kind in self._kinds.values()) > _MOST:
             self._fold_all()
 
-    def _consider(self, kind: _Kind, size: int, database: int, key: bytes) -> None:
-        candidate = Candidate(size, -next(self._order), database, key)
+    def _consider(
+        self, name: bytes, size: int, key: bytes, forever: bool | None, idle: bool | None
+    ) -> None:
+        kind = self._kinds[name]
+        if size <= kind.floor:
+            return
+        self._order -= 1
+        candidate = Candidate(size, self._order, self._database, key, forever, idle)
         if len(kind.heap) < CANDIDATES:
             heapq.heappush(kind.heap, candidate)
         else:
@@ -136,18 +133,21 @@ class Tally:
 
     def candidates(self) -> dict[str, list[Candidate]]:
         """The biggest of each type, the biggest first."""
+        self.count()
         return {
             name.decode(): sorted(kind.heap, reverse=True) for name, kind in self._kinds.items()
         }
 
-    def correct(self, kind: str, candidate: Candidate, size: int) -> None:
-        """A candidate was measured again, better."""
+    def settle(
+        self, kind: str, candidate: Candidate, size: int, forever: bool | None, idle: bool | None
+    ) -> None:
+        """A candidate was measured again, better, and asked for what `forever` and `idle` tell: it
+        stands for itself alone."""
         (pattern,) = self._names.patterns([candidate.key])
         row = self._kinds[kind.encode()].rows.setdefault(pattern, Row())
-        before = candidate.size
-        row.bytes += size - before
-        row.squares += size * size - before * before
-        candidate.size = size
+        row.put(-1, candidate.size, candidate.forever, candidate.idle)
+        row.put_sure(size, forever, idle)
+        candidate.size, candidate.forever, candidate.idle = size, forever, idle
 
     # --- what it comes to
 
@@ -184,16 +184,16 @@ class Tally:
             for pattern, row in kind.rows.items():
                 by_pattern.setdefault(pattern, {})[name.decode()] = row
         summed = {pattern: _sum(rows.values()) for pattern, rows in by_pattern.items()}
-        ranked = sorted(summed, key=lambda pattern: (-summed[pattern].bytes, pattern))
-        whole = sum(row.bytes for row in summed.values()) or 1
+        ranked = sorted(summed, key=lambda pattern: (-summed[pattern].all[1], pattern))
+        whole = sum(row.all[1] for row in summed.values()) or 1
         found = [
             KeyPattern(
                 shown(pattern),
                 scale.amount(row := summed[pattern]),
-                row.bytes / whole,
-                {kind: scale.count(one.count) for kind, one in by_pattern[pattern].items()},
-                scale.part(row.forever) if scale.forever else None,
-                scale.part(row.idle) if scale.idle else None,
+                row.all[1] / whole,
+                {kind: scale.count(one.all[0]) for kind, one in by_pattern[pattern].items()},
+                scale.forever_of(row),
+                scale.idle_of(row),
             )
             for pattern in ranked[:limit]
         ]
@@ -203,7 +203,7 @@ class Tally:
     def types(self) -> dict[str, Row]:
         """What each type has, the biggest first."""
         found = {name.decode(): _sum(kind.rows.values()) for name, kind in self._kinds.items()}
-        return dict(sorted(found.items(), key=lambda one: -one[1].bytes))
+        return dict(sorted(found.items(), key=lambda one: -one[1].all[1]))
 
     def total(self) -> Row:
         """What all have."""
@@ -215,46 +215,3 @@ def _sum(rows: Iterable[Row]) -> Row:
     for row in rows:
         found.add(row)
     return found
-
-
-@dataclass(frozen=True)
-class Scale:
-    """From what was seen to the whole. With all keys seen, there is nothing to estimate."""
-
-    seen: int
-    whole: int
-    """Keys that there are; the same as `seen` where nothing is estimated."""
-    forever: bool
-    idle: bool
-
-    @property
-    def factor(self) -> float:
-        """Keys that one seen key stands for."""
-        return self.whole / self.seen if self.seen else 1.0
-
-    def count(self, found: int) -> int:
-        """An estimated number of keys."""
-        return round(found * self.factor)
-
-    def amount(self, row: Row) -> Amount:
-        """An estimate with its errors."""
-        return self.part((row.count, row.bytes, row.squares))
-
-    def part(self, found: Sequence[int]) -> Amount:
-        """The same for a count, its bytes, and the sum of their squares."""
-        keys, size, squares = found
-        if self.whole <= self.seen:
-            return Amount(keys, size)
-        n = self.seen
-        # drawn without putting back: the last keys to be seen leave nothing to guess
-        left = math.sqrt(1 - n / self.whole)
-        # two more of each kind: also what was never seen has an error (Agresti and Coull)
-        share = (keys + 2) / (n + 4)
-        count_error = Z * self.whole * math.sqrt(share * (1 - share) / (n + 4)) * left
-        mean = size / n
-        variance = max(0.0, squares / n - mean * mean) * n / max(1, n - 1)
-        bytes_error = Z * self.whole * math.sqrt(variance / n) * left
-        return Amount(
-            self.count(keys), round(size * self.factor), math.ceil(count_error),
-            math.ceil(bytes_error),
-        )  # fmt: skip
