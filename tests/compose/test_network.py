@@ -159,6 +159,30 @@ def test_doctor_status_url_logs_and_shell_work_from_outside(up: ComposeCli) -> N
     )
 
 
+def test_doctor_looks_at_the_whole_stack_and_sees_a_container_that_is_halted(
+    up: ComposeCli,
+) -> None:
+    found = up.json("doctor")
+    assert (found["cause"], found["unknown"], found["watch"]) == (None, [], [])
+    up.docker.docker("pause", up.unit("redis"))
+    try:
+        found = up.run_json("doctor")
+    finally:
+        up.docker.docker("unpause", up.unit("redis"))
+    assert found["cause"]["cause"] == "frozen"
+    assert found["cause"]["command"] == f"docker unpause {up.unit('redis')}"
+    assert {one["cause"] for one in found["cause"]["consequences"]} == {"login-down"}
+    assert found["others"] == []
+
+
+def test_memory_of_containers_is_within_their_limits(up: ComposeCli) -> None:
+    found = up.json("memory")
+    assert found["errors"] == {}
+    for one in found["instances"]:
+        assert sum(part["size"] for part in one["parts"]) == one["total"] > 1 << 20
+        assert one["limit"] > one["total"]
+
+
 def test_an_app_that_leaves_loses_its_logins_only(up: ComposeCli) -> None:
     up.write(FILE.replace("apps:", "apps:\n  guest: {postgres: guest, redis: 'guest:*'}"))
     up.ok("up")

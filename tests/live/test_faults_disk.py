@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -115,9 +119,17 @@ def test_a_disk_that_fills_while_running_is_what_doctor_says(cli: Cli, small: Pa
     cli.ok("doctor", "shop")
     filler = fill(small)
     done = cli.run("doctor", "shop")
+    whole = json.loads(cli.run("--json", "doctor").stdout)
+    os.kill(faults.pid(cli, "mng-pg"), signal.SIGKILL)
+    dead = json.loads(cli.run("--json", "doctor").stdout)
     filler.unlink()
     assert done.returncode == 1
     assert "disk is full" in done.stdout
+    for found, consequence in ((whole, "login-disk"), (dead, "not-running")):
+        assert found["cause"]["cause"] == "disk-full"
+        assert re.search(r"the disk under .*mng-pg/data is full: 0 MB", found["cause"]["text"])
+        assert consequence in [one["cause"] for one in found["cause"]["consequences"]]
+        assert found["others"] == []
     cli.ok("up")
     cli.ok("doctor", "shop")
 

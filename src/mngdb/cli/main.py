@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "url": ("use", "Print a connection string."),
     "env": ("env", "Print an app's variables, or judge a .env file."),
     "shell": ("use", "Open psql, redis-cli or mongosh."),
-    "doctor": ("use", "Say in a sentence why an app cannot work."),
+    "doctor": ("doctor", "Say what is wrong, the most likely cause first."),
     "check": ("check", "Prove the production guide, line by line, on the live servers."),
     "sessions": ("sessions", "Show who is connected and what runs now."),
     "connections": ("sessions", "Show who holds how many connections, and what to change."),

@@ -1,4 +1,4 @@
-"""url, shell, doctor, secret."""
+"""url, shell, secret."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, tell
+from mngdb.cli.common import Options, common, say, say_json
 
 
 @click.command()
@@ -35,29 +35,6 @@ def shell(options: Options, instance: str, app: str | None, rest: tuple[str, ...
     from mngdb.ops.access import shell as become
 
     become(options.context(), instance, app, rest)
-
-
-@click.command()
-@click.argument("app")
-@common
-def doctor(options: Options, app: str) -> int:
-    """Do what APP does, with what 'env' gives it, and say what is wrong."""
-    from mngdb.ops.access import doctor as examine
-
-    context = options.context()
-    found = examine(context, app)
-    if options.json:
-        say_json(
-            {"stack": context.stack.name, "app": app, "instances": [one.as_json() for one in found]}
-        )
-    else:
-        for one in found:
-            good = click.style("ok", fg="green")
-            bad = click.style("failed", fg="red")
-            say(f"{one.instance:<16} {good if one.problem is None else f'{bad}: {one.problem}'}")
-            if one.hint:
-                tell(f"  hint: {one.hint}")
-    return 0 if all(one.problem is None for one in found) else 1
 
 
 @click.group()

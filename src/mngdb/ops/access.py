@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 
 from mngdb.errors import ConnectError, MngdbError, UsageError
+from mngdb.facts.doctor import Diagnosis
 from mngdb.model import Asked
 from mngdb.ops.context import Context
 from mngdb.secret import Secret
@@ -65,53 +66,42 @@ def dotenv(name: str, value: str) -> str:
     )
 
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """What `doctor` found for an app in one instance. `problem` is None when all is well."""
-
-    instance: str
-    app: str
-    problem: str | None
-    hint: str | None = None
-
-    def as_json(self) -> dict[str, object]:
-        return asdict(self)
-
-
 def doctor(context: Context, app: str) -> list[Diagnosis]:
     """Do what the app does, with what `env` gives it, and say what is wrong."""
-    found = []
-    for instance in context.app(app):
-        try:
-            problem, hint = _diagnose(context, instance.name, app)
-        except MngdbError as error:
-            problem, hint = error.message, error.hint
-        found.append(Diagnosis(instance.name, app, problem, hint))
-    return found
+    return [examine(context, instance, app) for instance in context.app(app)]
 
 
-def _diagnose(context: Context, name: str, app: str) -> tuple[str | None, str | None]:
-    instance = context.instance(name)
+def examine(context: Context, instance: Instance, app: str) -> Diagnosis:
+    """Do what an app does in one instance."""
+    try:
+        return Diagnosis(instance.name, app, _problem(context, instance, app))
+    except ConnectError as error:
+        return Diagnosis(instance.name, app, error.message, error.hint, error.kind)
+    except MngdbError as error:
+        return Diagnosis(instance.name, app, error.message, error.hint)
+
+
+def _problem(context: Context, instance: Instance, app: str) -> str | None:
+    """What is wrong behind the login. Raises ConnectError when that does not succeed."""
     context.secret(instance, app)
     asked = context.asked(instance, find=False, invent=True)
     engine = context.engine(instance)
     try:
         with context.reach(instance):
-            return engine.diagnose(context.login(asked, app), instance.grants[app]), None
+            return engine.diagnose(context.login(asked, app), instance.grants[app])
     except ConnectError as error:
         if error.kind == "auth":
-            return _refused(context, instance, app, error)
+            raise _refused(context, instance, app, error) from None
         if error.kind != "down" or not asked.managed:
             raise
         state = context.host(instance).state(instance.unit)
         if state == "running":
             raise
-        return f"{instance.unit} does not run ({state})", "mngdb up"
+        text = f"{instance.unit} does not run ({state})"
+        raise ConnectError(text, "mngdb up", "down") from None
 
 
-def _refused(
-    context: Context, instance: Instance, app: str, error: ConnectError
-) -> tuple[str, str | None]:
+def _refused(context: Context, instance: Instance, app: str, error: ConnectError) -> ConnectError:
     """A server tells strangers nothing of its roles; the administrator's plan knows the cause."""
     from mngdb.ops.converge import Converger
 
@@ -119,13 +109,14 @@ def _refused(
     try:
         steps = Converger(context, asked, lambda _: None).survey().steps
     except MngdbError:
-        raise error from None  # what the app was told is all that is known
+        return error  # what the app was told is all that is known
     actions = {step.action for step in steps if step.object == f"role {app}"}
     if "create" in actions:
-        return f"there is no role {app} in {instance.name}", "mngdb up"
+        return ConnectError(f"there is no role {app} in {instance.name}", "mngdb up", "auth")
     if "change" in actions and "not permitted" not in error.message:
-        return f"the secret of {app} in the vault is not the role's", "mngdb up"
-    raise error
+        text = f"the secret of {app} in the vault is not the role's"
+        return ConnectError(text, "mngdb up", "auth")
+    return error
 
 
 def shell(context: Context, instance: str, app: str | None, rest: tuple[str, ...]) -> None:

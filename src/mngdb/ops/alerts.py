@@ -140,11 +140,18 @@ class Now:
 def now(context: Context, at: float | None = None) -> Now:
     """What the agent saw last, if it runs; else one look. Raises UsageError, OSError."""
     at = time.time() if at is None else at
+    found = judged(context, at)
+    return look(context, at) if found is None else Now(found, agent=True)
+
+
+def judged(context: Context, at: float | None = None) -> tuple[Alert, ...] | None:
+    """What fired in the agent's last round; None: nobody judges. Raises OSError."""
+    at = time.time() if at is None else at
     found = memory.load(context.stack.state / _FILE)
     every = context.stack.source.alerts.every.total_seconds()
     if found.running and at - found.at < _FRESH_ROUNDS * every + _FRESH_SECONDS:
-        return Now(found.alerts, agent=True)
-    return look(context, at)
+        return found.alerts
+    return None
 
 
 def look(context: Context, at: float) -> Now:

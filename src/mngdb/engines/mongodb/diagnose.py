@@ -5,7 +5,7 @@ from __future__ import annotations
 from mngdb.engines.mongodb import access as logins
 from mngdb.engines.mongodb import facts, users
 from mngdb.engines.mongodb.client import Refused, Session, connect
-from mngdb.errors import UnobservableError
+from mngdb.errors import ConnectError, UnobservableError
 from mngdb.model import Access, Vitals
 from mngdb.spec.mongodb import MongodbGrant
 
@@ -34,16 +34,19 @@ def vitals(session: Session) -> Vitals:
 
 
 def diagnose(access: Access, grant: MongodbGrant) -> str | None:
-    """One sentence on what is wrong for an app; None: all is well. Raises ConnectError."""
+    """One sentence on what is wrong for an app; None: all is well. Raises ConnectError, of kind
+    `disk` where that is full."""
     with connect(access, _PATIENCE) as session:
         try:
             info = session.command("connectionStatus", showPrivileges=True)["authInfo"]
             wrong = _rights(
                 access.user, grant, facts.rights_of(info["authenticatedUserPrivileges"])
             )
-            return wrong or _disk(session)
+            if wrong is None:
+                _disk(session)
         except Refused as error:
             return f"{logins.seeds(access)} refuses {access.user}: {error.message}"
+        return wrong
 
 
 def _rights(user: str, grant: MongodbGrant, has: frozenset[facts.Right]) -> str | None:
@@ -59,10 +62,10 @@ def _rights(user: str, grant: MongodbGrant, has: frozenset[facts.Right]) -> str 
     return None
 
 
-def _disk(session: Session) -> str | None:
+def _disk(session: Session) -> None:
     stats = session.command("dbStats", on=session.database)
     total, used = int(stats.get("fsTotalSize", 0)), int(stats.get("fsUsedSize", 0))
     # both are 0 while the database has no collection
     if total and total - used < _LOW_DISK:
-        return f"the server's disk is full: {max(0, total - used) >> 20} MB are left"
-    return None
+        text = f"the server's disk is full: {max(0, total - used) >> 20} MB are left"
+        raise ConnectError(text, "free space on it", "disk")

@@ -8,6 +8,7 @@ import psycopg
 
 from mngdb.engines.postgres.causes import first_line
 from mngdb.engines.postgres.client import open_connection
+from mngdb.errors import ConnectError
 from mngdb.model import Access
 from mngdb.spec.postgres import PostgresGrant
 
@@ -32,12 +33,14 @@ _TABLES = """
 
 
 def diagnose(access: Access, grant: PostgresGrant) -> str | None:
-    """One sentence on what is wrong, or None. Leaves nothing behind: all is rolled back."""
+    """One sentence on what is wrong, or None. Leaves nothing behind: all is rolled back. Raises
+    ConnectError when no login succeeds, or when the disk is full (kind `disk`)."""
     with open_connection(access, 5, access.database, admin=False) as connection:
         try:
             return _power(connection, access) or _work(connection, access, grant)
         except psycopg.errors.DiskFull:
-            return "PostgreSQL's disk is full: it reads, but takes no writes"
+            text = "PostgreSQL's disk is full: it reads, but takes no writes"
+            raise ConnectError(text, "free space on it", "disk") from None
         except psycopg.errors.ReadOnlySqlTransaction:
             return "the server takes no writes: it is a replica, or read-only by its settings"
         except psycopg.errors.InsufficientPrivilege as error:

@@ -24,7 +24,7 @@ _AGAIN = "`mngdb up` sets the login's rights"
 
 def diagnose(access: Access, grant: RedisGrant) -> str | None:
     """One sentence, or None when all is well. Raises ConnectError when no login succeeds,
-    or when the server takes no writes (kinds `disk` and `limit`)."""
+    or when the server takes no writes (kinds `disk` and `memory`)."""
     with connect(access) as session:
         return (
             _missing(session, access.user, grant)
@@ -107,5 +107,5 @@ def _raise_if_no_writes(answer: RefusedError) -> None:
         raise ConnectError(
             "Redis has no memory left and its eviction policy lets nothing go",
             "raise `memory`, delete keys, or choose another `eviction`",
-            "limit",
+            "memory",
         ) from answer

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mngdb.container import CONF
 from mngdb.errors import MngdbError, UsageError
+from mngdb.facts.doctor import Condition
 from mngdb.host import Note, State
 from mngdb.model import (
     Asked,
@@ -37,6 +38,7 @@ from mngdb.targets.compose.folder import Folder
 from mngdb.targets.compose.rendering import Rendering, render
 from mngdb.targets.compose.tunnel import Tunnel
 from mngdb.targets.local import machine
+from mngdb.targets.local.logs import cause
 from mngdb.targets.local.verify import judge
 
 
@@ -154,6 +156,20 @@ class ComposeHost:
     def process(self, unit: str) -> RunningContainer | None:
         """The unit's container, if it runs."""
         return self.project.running(unit)
+
+    def condition(self, instance: Instance) -> Condition:
+        """The unit's container, before anybody asks its server. Raises MngdbError."""
+        found = self.project.container(instance.unit)
+        if found is None or not found["State"]["Running"]:
+            killed = bool(found and found["State"].get("OOMKilled"))
+            said = cause("\n".join(self.log_lines(instance.unit, 50)))
+            return Condition(self.state(instance.unit), out_of_memory=killed, said=said)
+        if found["State"]["Restarting"]:
+            killed = bool(found["State"].get("OOMKilled"))
+            said = cause("\n".join(self.log_lines(instance.unit, 50)))
+            return Condition("restarting", out_of_memory=killed, said=said)
+        wake = f"docker unpause {instance.unit}" if found["State"]["Paused"] else ""
+        return Condition("running", frozen=wake)
 
     def memory_limit(self, unit: str) -> int:
         """Bytes that the unit's container may take: its own limit, or all that there is."""

@@ -1,0 +1,1 @@
+"""Judges what is wrong with a whole stack, and what explains what. Pure."""

@@ -1,0 +1,313 @@
+"""The causes in the order in which a person would look, and what each one leads to.
+
+Thresholds are those of the checks and of the alerts' catalogue; there are none of their own but for
+locks, of which neither tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from mngdb.facts.doctor import Server, StackFacts, Trouble
+from mngdb.facts.locks import Node
+from mngdb.facts.sessions import holders
+
+_MB = 1 << 20
+#: Seconds that somebody has waited for a lock: below it is traffic.
+_WAITED = 3.0
+#: The rule that says from which share on connections are exhausted.
+_EXHAUSTED = {
+    "postgres": "PostgresConnectionsExhausted",
+    "redis": "RedisConnectionsHigh",
+    "mongodb": "MongodbConnectionsHigh",
+}
+#: Checks that tell of a trouble now; the others of `INCIDENTS` are for watching.
+_WRONG = {
+    "postgres.archive-healthy",
+    "postgres.wraparound",
+    "postgres.checksum-failures",
+    "redis.append-healthy",
+    "redis.snapshot-healthy",
+    "redis.replication",
+    "mongodb.members-healthy",
+    "mongodb.fsync-lock",
+}
+#: Checks that tell how a server fares, by engine; `host`: of the machine and of its processes.
+INCIDENTS: dict[str, tuple[str, ...]] = {
+    "postgres": (
+        *("postgres.archive-healthy", "postgres.wraparound", "postgres.checksum-failures"),
+        *("postgres.slots", "postgres.prepared", "postgres.vacuum-horizon"),
+        *("postgres.connections", "postgres.idle-transactions", "postgres.restart-pending"),
+        *("postgres.files-valid", "postgres.certificate"),
+    ),
+    "redis": (
+        *("redis.append-healthy", "redis.snapshot-healthy", "redis.replication"),
+        *("redis.memory-used", "redis.clients-used", "redis.clients-rejected"),
+    ),
+    "mongodb": (
+        *("mongodb.members-healthy", "mongodb.fsync-lock", "mongodb.replication-lag"),
+        *("mongodb.connections-used", "mongodb.queue", "mongodb.cache-pressure"),
+        "mongodb.tls-certificate",
+    ),
+    "host": ("host.memory-left", "host.swap", "host.disk-free", "host.inodes-free"),
+}
+#: Logins that fail because the server does not work, not because of the app.
+_LOGINS = ("login-down", "login-starting", "login-limit", "login-other", "login-disk")
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One cause. `find` is pure; `leads_to` are causes further down that it explains where they
+    are about the same instances."""
+
+    id: str
+    title: str
+    find: Callable[[StackFacts], Iterable[Trouble]]
+    leads_to: tuple[str, ...] = ()
+
+
+def _secrets(facts: StackFacts) -> Iterator[Trouble]:
+    if facts.unusable_secret:
+        yield Trouble("secret", facts.unusable_secret, "'mngdb secret set NAME', then 'mngdb up'")
+    if facts.missing_secrets:
+        names = ", ".join(facts.missing_secrets[:5])
+        text = f"the vault lacks {len(facts.missing_secrets)} secrets: {names}"
+        yield Trouble("secret", text, "'mngdb up' makes them, or puts 'mngdb secret set' to use")
+
+
+def _disks(facts: StackFacts) -> Iterator[Trouble]:
+    full = 1 - facts.thresholds.get("HostDiskFull", 0.95)
+    by_path: dict[tuple[str, int], list[Server]] = {}
+    for server in facts.servers:
+        seen = server.disk.found
+        refused = [one for one in server.logins if one.kind == "disk"]
+        if seen is not None and seen.free <= full:
+            by_path.setdefault((_mount(seen.path), seen.free_bytes), []).append(server)
+        elif refused:
+            text = f"{refused[0].problem}"
+            where = f"make room on the disk of {server.unit}, then 'mngdb up'"
+            yield Trouble("disk-full", text, where, (server.instance,))
+    for (_, free), servers in by_path.items():
+        path = servers[0].disk.value.path
+        text = f"the disk under {path} is full: {free // _MB} MB are left"
+        names = tuple(one.instance for one in servers)
+        yield Trouble(
+            "disk-full", text, f"make room on it ('du -x {path}'), then 'mngdb up'", names
+        )
+
+
+def _mount(path: str) -> str:
+    """Units of one stack lie side by side: `…/servers/UNIT/data`."""
+    return path.rsplit("/", 2)[0]
+
+
+def _out_of_memory(facts: StackFacts) -> Iterator[Trouble]:
+    for server in facts.servers:
+        if server.condition and server.condition.out_of_memory:
+            text = f"{server.unit} was killed: it took more memory than its limit"
+            command = (
+                f"'mngdb memory {server.instance}' once it runs; {server.instance}: {{memory: …}}"
+            )
+            yield Trouble("out-of-memory", text, command, (server.instance,))
+    for finding in facts.machine:
+        if finding.id == "host.memory-left" and finding.verdict == "fail":
+            text = f"the machine has no memory left: {finding.evidence}"
+            yield Trouble("out-of-memory", text, "'mngdb memory' shows where the servers' goes")
+
+
+def _blocked(facts: StackFacts) -> Iterator[Trouble]:
+    for server in facts.servers:
+        if server.condition and server.condition.blocked:
+            what = server.condition
+            yield Trouble(
+                "cannot-start", what.blocked, what.remedy or "mngdb up", (server.instance,)
+            )
+
+
+def _down(facts: StackFacts) -> Iterator[Trouble]:
+    dying = {one.instance for one in facts.alerts if one.name == "UnitRestarting"}
+    for server in facts.servers:
+        what = server.condition
+        if what is None or (what.state == "running" and server.instance not in dying):
+            continue
+        if what.state == "running" or what.state == "restarting":
+            text = f"{server.unit} dies and is started again, over and over"
+        elif what.state == "absent":
+            text = f"{server.unit} was never made"
+        else:
+            text = f"{server.unit} does not run"
+        if what.said:
+            text = f"{text}; its log ends with: {what.said}"
+        yield Trouble("not-running", text, "mngdb up", (server.instance,))
+
+
+def _frozen(facts: StackFacts) -> Iterator[Trouble]:
+    for server in facts.servers:
+        if server.condition and server.condition.frozen:
+            text = f"{server.unit} is halted: it was told to stop and wait, and nobody woke it"
+            yield Trouble("frozen", text, server.condition.frozen, (server.instance,))
+
+
+def _silent(facts: StackFacts) -> Iterator[Trouble]:
+    for server in facts.servers:
+        runs = server.condition is None or (
+            server.condition.state == "running" and not server.condition.frozen
+        )
+        refusal = server.refusal
+        if not runs or refusal is None or refusal.kind == "limit":
+            continue
+        if refusal.kind in {"auth", "hba", "tls", "database"}:
+            text = f"the administrator does not get into {server.instance}: {refusal.message}"
+            yield Trouble("admin-refused", text, refusal.hint or "mngdb up", (server.instance,))
+        else:
+            command = f"mngdb logs {server.instance}" if server.condition else refusal.hint
+            text = f"{server.unit if server.condition else server.instance} does not answer"
+            yield Trouble("no-answer", f"{text}: {refusal.message}", command, (server.instance,))
+
+
+def _locks(facts: StackFacts) -> Iterator[Trouble]:
+    for server in facts.servers:
+        for root in server.locks:
+            waited = _waited(root)
+            if waited < _WAITED:
+                continue
+            one = root.backend
+            who = f"{one.app or one.kind} (pid {one.pid}, {one.state or 'working'})"
+            text = (
+                f"{who} holds a lock in {one.database} of {server.instance} for which "
+                f"{root.frees} others wait, the longest for {waited:.0f} s; "
+                f"it ran: {one.query[:80]}"
+            )
+            idle = " --terminate" if one.state.startswith("idle") else ""
+            command = f"mngdb locks kill {one.pid}{idle} --instance {server.instance}"
+            yield Trouble("lock", text, command, (server.instance,), one.app)
+
+
+def _waited(node: Node) -> float:
+    return max((max(one.backend.waiting or 0.0, _waited(one)) for one in node.blocked), default=0.0)
+
+
+def _connections(facts: StackFacts) -> Iterator[Trouble]:
+    for server in facts.servers:
+        name = (server.instance,)
+        if server.refusal is not None and server.refusal.kind == "limit":
+            text = f"{server.refusal.message}: nobody gets in to see who holds them"
+            yield Trouble(
+                "connections", text, "end the app that holds them, or raise the limit", name
+            )
+            continue
+        found = server.sessions.found if server.sessions else None
+        if found is None or not found.limit:
+            continue
+        most, total = holders(found), len(found.sessions)
+        refused = sorted({one.app for one in server.logins if one.kind == "limit"})
+        share = facts.thresholds.get(_EXHAUSTED[server.engine], 0.95)
+        # the last ones are the administrator's, so apps are refused before the limit
+        if most and (total >= share * found.limit or (refused and 10 * total >= 8 * found.limit)):
+            one = most[0]
+            text = (
+                f"{total} of {found.limit} connections to {server.instance} are in use, "
+                f"{one.count} of them by {one.app}, {one.idle} idle"
+            )
+            command = f"mngdb connections {server.instance}; then restart {one.app} or fix its pool"
+            yield Trouble("connections", text, command, name, one.app)
+        for app in refused:
+            held = next((one.count for one in most if one.app == app), 0)
+            text = f"{app} has as many connections to {server.instance} as it may have: {held}"
+            command = f"mngdb connections {server.instance}; apps: {{{app}: {{… connections: …}}}}"
+            yield Trouble("app-limit", text, command, name, app)
+
+
+def _memory(facts: StackFacts) -> Iterator[Trouble]:
+    for server in facts.servers:
+        refused = [one for one in server.logins if one.kind == "memory"]
+        if refused:
+            text = f"{server.instance} takes no writes: {refused[0].problem}"
+            command = f"{server.instance}: {{memory: …}}; 'mngdb keys' shows what takes it"
+            yield Trouble("memory-full", text, command, (server.instance,))
+
+
+def _logins(facts: StackFacts) -> Iterator[Trouble]:
+    for server in facts.servers:
+        for one in server.logins:
+            if one.problem is not None:
+                text = f"{one.app} cannot work with {server.instance}: {one.problem}"
+                command = one.hint or "mngdb up"
+                cause = f"login-{one.kind or 'rights'}"
+                yield Trouble(cause, text, command, (server.instance,), one.app)
+
+
+def _checks(facts: StackFacts) -> Iterator[Trouble]:
+    every = [one for server in facts.servers for one in server.findings]
+    for finding in [*every, *facts.machine]:
+        if finding.verdict == "fail" and finding.id != "host.memory-left":
+            yield Trouble(
+                "check" if finding.id in _WRONG else "watch",
+                f"{finding.instance or 'the machine'}: not true that {finding.title} "
+                f"({finding.evidence})",
+                finding.remedy,
+                (finding.instance,) if finding.instance else (),
+                watch=finding.id not in _WRONG,
+            )
+
+
+def _alerts(facts: StackFacts) -> Iterator[Trouble]:
+    for one in facts.alerts:
+        if one.name == "UnitRestarting":
+            continue
+        where = (one.instance,) if one.instance else ()
+        watch = one.severity != "critical"
+        yield Trouble(
+            "watch" if watch else "alert",
+            f"the alert {one.name} fires: {one.summary}",
+            "'mngdb render runbooks' has its chapter",
+            where,
+            watch=watch,
+        )
+    if facts.agent:
+        yield Trouble("watch", f"the agent: {facts.agent}", "mngdb up", watch=True)
+
+
+CAUSES: tuple[Cause, ...] = (
+    Cause("secret", "a secret is missing or unusable", _secrets, ("admin-refused", "login-auth")),
+    Cause(
+        "disk-full",
+        "a disk is full",
+        _disks,
+        ("cannot-start", "not-running", "no-answer", "check", "alert", "watch", *_LOGINS),
+    ),
+    Cause(
+        "out-of-memory",
+        "memory ran out",
+        _out_of_memory,
+        ("not-running", "no-answer", "alert", "watch", *_LOGINS),
+    ),
+    Cause(
+        "cannot-start",
+        "something keeps a server from starting",
+        _blocked,
+        ("not-running", "alert", "watch", *_LOGINS),
+    ),
+    Cause("not-running", "a server does not run", _down, ("alert", "watch", *_LOGINS)),
+    Cause("frozen", "a server is halted", _frozen, ("alert", "watch", *_LOGINS)),
+    Cause("no-answer", "a server runs and does not answer", _silent, ("alert", "watch", *_LOGINS)),
+    Cause(
+        "lock",
+        "a lock is held too long",
+        _locks,
+        ("connections", "app-limit", "login-limit", "watch"),
+    ),
+    Cause(
+        "connections",
+        "all connections are in use",
+        _connections,
+        ("app-limit", "login-limit", "alert", "watch"),
+    ),
+    # found with the connections
+    Cause("app-limit", "an app has all of its connections in use", lambda _: (), ("login-limit",)),
+    Cause("memory-full", "Redis may take no more", _memory, ("login-memory", "alert", "watch")),
+    Cause("check", "a check fails that tells of a trouble now", _checks, ("login-disk", "alert")),
+    Cause("login", "an app cannot work", _logins),
+    Cause("alert", "an alert fires", _alerts),
+)

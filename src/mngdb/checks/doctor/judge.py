@@ -1,0 +1,57 @@
+"""From facts to the one most likely cause, with what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mngdb.checks.doctor.causes import CAUSES
+from mngdb.facts.doctor import Answer, Explained, StackFacts, Trouble
+
+_LEADS_TO = {cause.id: cause.leads_to for cause in CAUSES}
+
+
+def judge(facts: StackFacts) -> Answer:
+    """The answer."""
+    found = list(dict.fromkeys(trouble for cause in CAUSES for trouble in cause.find(facts)))
+    parents = {one: _parent(one, found) for one in found}
+    wrong = []
+    for one in found:
+        if parents[one] is None and not one.watch:
+            below = [t for t in found if t is not one and _root(t, parents) is one]
+            wrong.append(Explained(one, tuple(below)))
+    watch = tuple(one for one in found if one.watch and _root(one, parents) is one)
+    return Answer(tuple(wrong), watch, tuple(_unknown(facts)))
+
+
+def _parent(one: Trouble, found: Sequence[Trouble]) -> Trouble | None:
+    """The first trouble that explains this one: earlier in the table, about the same instances."""
+    for other in found:
+        if other is one:
+            return None
+        same = not other.instances or bool(
+            one.instances and set(one.instances) <= set(other.instances)
+        )
+        own = other.cause != "app-limit" or other.app == one.app
+        if same and own and one.cause in _LEADS_TO.get(other.cause, ()):
+            return other
+    return None
+
+
+def _root(one: Trouble, parents: dict[Trouble, Trouble | None]) -> Trouble:
+    while (above := parents[one]) is not None:
+        one = above
+    return one
+
+
+def _unknown(facts: StackFacts) -> list[str]:
+    """What was asked and not told."""
+    said = []
+    for server in facts.servers:
+        if server.sessions is not None and server.sessions.missing is not None:
+            said.append(f"{server.instance}: who is connected: {server.sessions.missing}")
+        said += [
+            f"{server.instance}: whether {finding.title}: {finding.evidence}"
+            for finding in server.findings
+            if finding.verdict == "unknown"
+        ]
+    return said

@@ -1,0 +1,85 @@
+"""doctor: what is wrong with the stack, or for one app."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mngdb.cli.common import Options, common, say, say_json, tell
+
+if TYPE_CHECKING:
+    from mngdb.facts.doctor import Answer, StackFacts, Trouble
+    from mngdb.ops.context import Context
+
+
+@click.command()
+@click.argument("app", required=False)
+@common
+def doctor(options: Options, app: str | None) -> int:
+    """Look at the whole stack as a person would, and name the one most likely cause.
+
+    Secrets, disks, processes, answers, locks, connections, memory, and the login of every app with
+    what 'env' gives it; beneath the cause stands what follows from it. With APP: do what it does,
+    and say what is wrong. Changes nothing.
+    """
+    context = options.context()
+    return _of_stack(options, context) if app is None else _of_app(options, context, app)
+
+
+def _of_app(options: Options, context: Context, app: str) -> int:
+    from mngdb.ops.access import doctor as examine
+
+    found = examine(context, app)
+    if options.json:
+        say_json(
+            {"stack": context.stack.name, "app": app, "instances": [one.as_json() for one in found]}
+        )
+    else:
+        for one in found:
+            good = click.style("ok", fg="green")
+            bad = click.style("failed", fg="red")
+            say(f"{one.instance:<16} {good if one.problem is None else f'{bad}: {one.problem}'}")
+            if one.hint:
+                tell(f"  hint: {one.hint}")
+    return 0 if all(one.problem is None for one in found) else 1
+
+
+def _of_stack(options: Options, context: Context) -> int:
+    from mngdb.ops.doctor import doctor as examine
+
+    answer, facts = examine(context)
+    if options.json:
+        logins = [one.as_json() for server in facts.servers for one in server.logins]
+        say_json({"stack": context.stack.name, **answer.as_json(), "apps": logins})
+    else:
+        _show(answer, facts)
+    return answer.exit_code
+
+
+def _show(answer: Answer, facts: StackFacts) -> None:
+    for number, one in enumerate(answer.wrong):
+        if number == 1:
+            say("\nbeside that:")
+        say(click.style(one.trouble.text, fg="red", bold=number == 0))
+        say(f"  do:       {one.trouble.command}")
+        for trouble in one.consequences:
+            say(f"  so:       {trouble.text}")
+    if not answer.wrong:
+        apps = sum(len(server.logins) for server in facts.servers)
+        count = len(facts.servers)
+        say(
+            f"{click.style('nothing is wrong', fg='green')}: {count} server{'s' * (count != 1)} "
+            f"answer{'s' * (count == 1)}, {apps} login{'s' * (apps != 1)} of apps can work"
+        )
+    if answer.watch:
+        say("\nto watch:")
+        for trouble in answer.watch:
+            _watch(trouble)
+    for text in answer.unknown:
+        tell(f"not told: {text}")
+
+
+def _watch(trouble: Trouble) -> None:
+    say(f"  {trouble.text}")
+    say(click.style(f"    {trouble.command}", dim=True))

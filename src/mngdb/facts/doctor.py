@@ -1,0 +1,171 @@
+"""What a doctor looks at, and what follows: troubles, the one that explains the others first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mngdb.facts.host import Folder
+from mngdb.facts.locks import Node
+from mngdb.facts.sessions import Sessions
+from mngdb.findings import Finding, Seen
+
+# --- what was looked at
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A unit of ours, before anybody asks its server."""
+
+    state: Literal["absent", "stopped", "running", "restarting"]
+    frozen: str = ""
+    """What wakes it, where it was stopped without being ended (SIGSTOP, docker pause)."""
+    out_of_memory: bool = False
+    """Whether it was killed for taking more than its limit; of processes nobody can tell."""
+    blocked: str = ""
+    """What keeps it from starting: a port that is taken, a program that is missing."""
+    remedy: str = ""
+    said: str = ""
+    """The line of its log that tells why it ended, where it does not run."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why the administrator does not get in. `kind` as of ConnectError."""
+
+    kind: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What doing an app's work came to. `problem` is None when all is well."""
+
+    instance: str
+    app: str
+    problem: str | None
+    hint: str | None = None
+    kind: str = ""
+    """Of a login that did not succeed: as of ConnectError; empty: it did."""
+
+    def as_json(self) -> dict[str, object]:
+        """As `doctor --json` shows it."""
+        return {
+            "instance": self.instance,
+            "app": self.app,
+            "problem": self.problem,
+            "hint": self.hint,
+        }
+
+
+@dataclass(frozen=True)
+class Server:
+    """One instance. What was not asked, since it did not run or answer, is empty."""
+
+    instance: str
+    engine: str
+    unit: str
+    condition: Condition | None
+    """None: somebody else runs it."""
+    disk: Seen[Folder]
+    refusal: Refusal | None = None
+    findings: tuple[Finding, ...] = ()
+    """Those of the checks that tell of troubles."""
+    sessions: Seen[Sessions] | None = None
+    locks: tuple[Node, ...] = ()
+    logins: tuple[Diagnosis, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fired:
+    """An alert that the agent judged. `instance` is empty where it is about none."""
+
+    name: str
+    severity: str
+    instance: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class StackFacts:
+    """The whole stack."""
+
+    servers: tuple[Server, ...]
+    missing_secrets: tuple[str, ...]
+    unusable_secret: str
+    """What is wrong with a secret that is there."""
+    machine: tuple[Finding, ...]
+    thresholds: Mapping[str, float]
+    """Alert to its threshold, as the file has it."""
+    alerts: tuple[Fired, ...] = ()
+    agent: str = ""
+    """What is wrong with the agent."""
+
+
+# --- the answer
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that is wrong. No `instances`: it is about all of them."""
+
+    cause: str
+    text: str
+    command: str
+    """What mends it: a command, a key of the file."""
+    instances: tuple[str, ...] = ()
+    app: str = ""
+    watch: bool = False
+    """Whether it is no trouble yet."""
+
+    def as_json(self) -> dict[str, Any]:
+        """As `doctor --json` shows it."""
+        return {
+            "cause": self.cause,
+            "instances": list(self.instances),
+            "app": self.app or None,
+            "text": self.text,
+            "command": self.command,
+        }
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A trouble that no other explains, and those that it explains."""
+
+    trouble: Trouble
+    consequences: tuple[Trouble, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """As `doctor --json` shows it."""
+        shown = self.trouble.as_json()
+        return shown | {"consequences": [one.as_json() for one in self.consequences]}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is wrong, the most likely cause first; what to watch; what could not be told."""
+
+    wrong: tuple[Explained, ...]
+    watch: tuple[Trouble, ...]
+    unknown: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0: nothing is wrong; 1: something is; 3: that cannot be told."""
+        if self.wrong:
+            return 1
+        return 3 if self.unknown else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """As `doctor --json` shows it."""
+        cause, *others = self.wrong or (None,)
+        return {
+            "healthy": self.exit_code == 0,
+            "cause": cause.as_json() if cause else None,
+            "others": [one.as_json() for one in others if one is not None],
+            "watch": [one.as_json() for one in self.watch],
+            "unknown": list(self.unknown),
+        }

@@ -1,0 +1,228 @@
+"""`doctor` without an app: the whole stack, in the order in which a person would look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from mngdb.checks import registry
+from mngdb.checks.doctor.causes import INCIDENTS
+from mngdb.checks.doctor.judge import judge
+from mngdb.errors import ConnectError, MngdbError, SecretError, UnobservableError, of_system
+from mngdb.facts.doctor import (
+    Answer,
+    Condition,
+    Diagnosis,
+    Fired,
+    Refusal,
+    Server,
+    StackFacts,
+)
+from mngdb.facts.host import Folder
+from mngdb.facts.locks import Node, chains
+from mngdb.facts.sessions import Sessions
+from mngdb.findings import Finding, Seen, see
+from mngdb.model import Asked
+from mngdb.ops import access, alerts, status, workers
+from mngdb.ops.context import Context
+from mngdb.spec.agent import AGENT
+from mngdb.spec.stack import Instance
+
+#: Seconds for the administrator's login, and for an app's of a server that let him in.
+_PATIENCE = 3.0
+#: Apps of one instance that are tried at the same time.
+_THREADS = 8
+
+
+def doctor(context: Context) -> tuple[Answer, StackFacts]:
+    """Look at everything, side by side; what is wrong, and what it was judged by."""
+    missing, unusable = _secrets(context)
+
+    def job(instance: Instance, _: workers.Emit) -> Server:
+        return _server(context, instance, missing=bool(missing or unusable))
+
+    results = workers.each(context.stack, job, lambda _: None)
+    found, errors = workers.apart(results)
+    servers = tuple(
+        found[name] if name in found else _lost(context.instance(name), errors[name])
+        for name in results
+    )
+    facts = StackFacts(
+        servers=servers,
+        missing_secrets=tuple(missing),
+        unusable_secret=unusable,
+        machine=tuple(_machine(context)),
+        thresholds={
+            rule.name: rule.threshold
+            for rule in alerts.rules(context, context.stack.instances.values())
+            if rule.threshold is not None
+        },
+        alerts=tuple(_fired(context)),
+        agent=_agent(context),
+    )
+    return judge(facts), facts
+
+
+def _secrets(context: Context) -> tuple[list[str], str]:
+    try:
+        return context.missing_secrets(), ""
+    except SecretError as error:
+        return [], error.message
+
+
+def _lost(instance: Instance, error: MngdbError) -> Server:
+    """An instance that could not even be looked for: its Docker engine does not answer."""
+    nothing: Seen[Folder] = Seen(missing=error.message)
+    refusal = Refusal("other", error.message, error.hint or "")
+    return Server(instance.name, instance.engine, instance.unit, None, nothing, refusal)
+
+
+# --- one server
+
+
+def _server(context: Context, instance: Instance, *, missing: bool) -> Server:
+    seen = Server(
+        instance.name,
+        instance.engine,
+        instance.unit,
+        _condition(context, instance),
+        see(lambda: _disk(context, instance)),
+    )
+    what = seen.condition
+    if what is not None and (what.state != "running" or what.frozen):
+        why = "is halted" if what.frozen else f"does not run ({what.state})"
+        return replace(seen, logins=_all_out(instance, f"{instance.unit} {why}"))
+    try:
+        # a secret that cannot be used is a trouble of its own, and the rest is looked at
+        asked = context.asked(instance, invent=missing, find=False)
+        engine, login = context.engine(instance), context.admin(asked)
+        with context.reach(instance), engine.connect(login, _PATIENCE) as session:
+            seen = replace(seen, **_inside(engine, session, asked))
+    except ConnectError as error:
+        seen = replace(seen, refusal=Refusal(error.kind, error.message, error.hint or ""))
+        if error.kind in {"down", "starting", "other"}:
+            return replace(seen, logins=_all_out(instance, error.message))
+    except MngdbError as error:
+        seen = replace(seen, refusal=Refusal("other", error.message, error.hint or ""))
+    return replace(seen, logins=_logins(context, instance))
+
+
+def _condition(context: Context, instance: Instance) -> Condition | None:
+    if instance.target.external:
+        return None
+    if instance.target.compose:
+        return context.compose.condition(instance)
+    from mngdb.targets.local.condition import condition
+
+    found = condition(context.local, instance)
+    return found if found.state == "running" else _blocked(context, instance, found)
+
+
+def _blocked(context: Context, instance: Instance, found: Condition) -> Condition:
+    """What keeps a server from starting, as `up` would find."""
+    try:
+        asked = context.asked(instance, invent=True)
+        unit = context.local.fit(context.engine(instance).render(asked), asked)
+        context.local.preflight(unit, instance)
+    except MngdbError as error:
+        return replace(found, blocked=error.message, remedy=error.hint or "")
+    except OSError as error:
+        return replace(found, blocked=of_system(error).message)
+    return found
+
+
+def _disk(context: Context, instance: Instance) -> Folder:
+    if not instance.target.local:
+        raise UnobservableError("its disk is not of this machine")
+    from mngdb.targets.local.inspect import data_folder
+
+    return data_folder(context.local.layout.unit(instance.unit).data)
+
+
+def _inside(engine: Any, session: Any, asked: Asked) -> dict[str, Any]:
+    """What the server tells on one session."""
+    name = asked.instance.engine
+    look = import_module(f"mngdb.engines.{name}.sessions").look
+    sessions: Seen[Sessions] = _see(lambda: look(session))
+    locks: tuple[Node, ...] = ()
+    if name == "postgres":
+        from mngdb.engines.postgres.locks import look as look_at_locks
+
+        locks = chains(_see(lambda: look_at_locks(session)).found or ())
+    facts = engine.inspect(session, asked)
+    return {
+        "sessions": sessions,
+        "locks": locks,
+        "findings": tuple(_judged(name, facts, asked.instance.name)),
+    }
+
+
+def _see(look: Callable[[], Any]) -> Seen[Any]:
+    """As `see`, of a question that this login may be refused."""
+    try:
+        return Seen(look())
+    except ConnectError:
+        raise
+    except MngdbError as error:
+        return Seen(missing=error.message)
+
+
+def _judged(engine: str, facts: Any, instance: str) -> list[Finding]:
+    wanted = INCIDENTS[engine]
+    return [one.finding(facts, instance) for one in registry.of(engine) if one.id in wanted]
+
+
+def _all_out(instance: Instance, why: str) -> tuple[Diagnosis, ...]:
+    return tuple(Diagnosis(instance.name, app, why, None, "down") for app in instance.grants)
+
+
+def _logins(context: Context, instance: Instance) -> tuple[Diagnosis, ...]:
+    apps: Sequence[str] = list(instance.grants)
+    if not apps:
+        return ()
+    with context.reach(instance), ThreadPoolExecutor(min(_THREADS, len(apps))) as pool:
+        return tuple(pool.map(partial(access.examine, context, instance), apps))
+
+
+# --- around them
+
+
+def _machine(context: Context) -> list[Finding]:
+    """What is wrong with this machine and with the processes on it."""
+    here = [one for one in context.stack.instances.values() if one.target.local]
+    if not here:
+        return []
+    from mngdb.checks.host import MACHINE, SERVER
+    from mngdb.targets.local import inspect
+
+    wanted = INCIDENTS["host"]
+    machine = inspect.machine_facts(context.stack)
+    found = [one.finding(machine, "") for one in MACHINE if one.id in wanted]
+    for instance in here:
+        facts = inspect.server(context.local, instance)
+        judged = [one.finding(facts, instance.name) for one in SERVER if one.id in wanted]
+        found += [one for one in judged if one.verdict != "unknown"]
+    return found
+
+
+def _fired(context: Context) -> list[Fired]:
+    """What fires by the agent's last round, if it still judges."""
+    found = alerts.judged(context)
+    if found is None:
+        return []
+    units = {one.unit: one.name for one in context.stack.instances.values()}
+    shown = []
+    for one in found:
+        labels = dict(one.labels)
+        instance = labels.get("instance", "") or units.get(labels.get("unit", ""), "")
+        shown.append(Fired(one.name, one.severity, instance, one.summary))
+    return [one for one in shown if one.severity != "info"]
+
+
+def _agent(context: Context) -> str:
+    found = status.agent(context)
+    return "" if not found or found[0].healthy else found[0].error or f"{AGENT} does not run"

@@ -1,0 +1,319 @@
+"""Incidents staged on real servers: the doctor names each one's cause first, and what follows."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from mngdb.checks.doctor.causes import CAUSES, INCIDENTS
+from mngdb.checks.doctor.judge import judge
+from mngdb.facts.doctor import Condition, Diagnosis, Server, StackFacts
+from mngdb.facts.host import Folder
+from mngdb.facts.locks import Backend, chains
+from mngdb.facts.sessions import OneSession, Sessions
+from mngdb.findings import Seen
+from tests.conftest import Cli, free_port
+from tests.live import faults
+from tests.live.clients import brought_up, redis_as, set_secret
+
+pytestmark = pytest.mark.live
+
+FILE = """
+postgres: {port: PORT1, max_connections: 40}
+redis: {port: PORT2, eviction: noeviction}
+mongodb: {port: PORT3}
+apps:
+  shop: {postgres: {database: shop, connections: 60}, redis: "shop:*", mongodb: shop}
+  blog: {postgres: blog}
+"""
+stack = brought_up(FILE)
+
+
+@pytest.fixture
+def resources() -> Iterator[ExitStack]:
+    with ExitStack() as found:
+        yield found
+
+
+def ask(cli: Cli, code: int) -> dict[str, Any]:
+    """What the doctor says, and that no secret is among it."""
+    done = cli.run("--json", "doctor")
+    assert done.returncode == code, done.stdout + done.stderr
+    for path in (cli.folder / ".mngdb" / "secrets").iterdir():
+        assert path.read_text().strip() not in done.stdout
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found["healthy"] == (code == 0)
+    return found
+
+
+def the_cause(cli: Cli, cause: str, *consequences: str) -> dict[str, Any]:
+    """The one thing that is wrong; its consequences are these kinds, and there is nothing else."""
+    found = ask(cli, 1)
+    first = found["cause"]
+    assert (first["cause"], found["others"]) == (cause, []), found
+    assert {one["cause"] for one in first["consequences"]} == set(consequences)
+    assert isinstance(first, dict)
+    return first
+
+
+def test_a_healthy_stack(stack: Cli) -> None:
+    begun = time.monotonic()
+    found = ask(stack, 0)
+    assert time.monotonic() - begun < 10
+    assert found["cause"] is None
+    assert len(found["apps"]) == 4
+    assert "nothing is wrong: 3 servers answer, 4 logins" in stack.ok("doctor")
+
+
+def test_a_server_that_was_killed(stack: Cli) -> None:
+    os.kill(faults.pid(stack, "mng-pg"), signal.SIGKILL)
+    first = the_cause(stack, "not-running", "login-down")
+    assert first["instances"] == ["postgres"]
+    assert {one["app"] for one in first["consequences"]} == {"shop", "blog"}
+    assert first["text"].startswith("mng-pg does not run; its log ends with")
+    assert first["command"] == "mngdb up"
+    said = stack.run("doctor").stdout.splitlines()
+    assert said[0].startswith("mng-pg does not run")
+    assert "so:       blog cannot work with postgres" in "\n".join(said)
+    stack.ok("up")
+    ask(stack, 0)
+
+
+def test_a_port_that_another_process_took(stack: Cli, resources: ExitStack) -> None:
+    os.kill(faults.pid(stack, "mng-redis"), signal.SIGKILL)
+    thief = resources.enter_context(socket.socket())
+    thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    thief.bind(("127.0.0.1", stack.port(2)))
+    thief.listen()
+    first = the_cause(stack, "cannot-start", "not-running", "login-down")
+    assert f"port {stack.port(2)} of 127.0.0.1 is taken by" in first["text"]
+    assert f"(pid {os.getpid()})" in first["text"]
+    thief.close()
+    stack.ok("up")
+    ask(stack, 0)
+
+
+def test_a_leak_of_connections_names_its_app(stack: Cli, resources: ExitStack) -> None:
+    url = stack.env_of("shop")["POSTGRES_URL"]
+    for _ in range(35):  # the last 5 are the administrator's
+        connection = psycopg.connect(url, autocommit=True)
+        resources.callback(connection.close)
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(url)
+    first = the_cause(stack, "connections", "app-limit", "login-limit", "watch")
+    assert first["app"] == "shop"
+    assert "of them by shop" in first["text"]
+    assert "blog" in {one["app"] for one in first["consequences"]}
+
+
+def test_an_app_that_used_up_its_own_connections(stack: Cli, resources: ExitStack) -> None:
+    with psycopg.connect(stack.ok("url", "postgres").strip(), autocommit=True) as admin:
+        admin.execute("ALTER ROLE blog CONNECTION LIMIT 2")
+    url = stack.env_of("blog")["POSTGRES_URL"]
+    for _ in range(2):
+        resources.enter_context(psycopg.connect(url, autocommit=True))
+    first = the_cause(stack, "app-limit", "login-limit")
+    assert "blog has as many connections to postgres as it may have: 2" in first["text"]
+    resources.close()
+    stack.ok("up")
+
+
+def test_a_chain_of_locks_names_its_root(stack: Cli, resources: ExitStack) -> None:
+    url = stack.env_of("shop")["POSTGRES_URL"]
+    with psycopg.connect(url, autocommit=True) as pg:
+        pg.execute("CREATE TABLE IF NOT EXISTS stock (id int PRIMARY KEY)")
+        pg.execute("INSERT INTO stock VALUES (1) ON CONFLICT DO NOTHING")
+    root = psycopg.connect(url)
+    resources.callback(root.close)
+    root.execute("UPDATE stock SET id = 1")
+    pid = root.info.backend_pid
+    threads = []
+    for _ in range(3):
+        waiting = psycopg.connect(url, autocommit=True)
+        resources.callback(waiting.close)
+        threads.append(threading.Thread(target=waiting.execute, args=("UPDATE stock SET id = 1",)))
+        threads[-1].start()
+    try:
+        time.sleep(3.2)
+        first = the_cause(stack, "lock")
+        assert f"shop (pid {pid}, idle in transaction)" in first["text"]
+        assert "for which 3 others wait" in first["text"]
+        assert first["command"] == f"mngdb locks kill {pid} --terminate --instance postgres"
+        stack.ok(*shlex.split(first["command"])[1:])  # what it says mends it
+    finally:
+        for thread in threads:
+            thread.join(10)
+    ask(stack, 0)
+
+
+def test_a_wrong_secret_of_an_app(stack: Cli) -> None:
+    before = stack.env_of("blog")["POSTGRES_PASSWORD"]
+    set_secret(stack, "postgres_blog", "not-the-secret-of-the-role-32-letters")
+    first = the_cause(stack, "login-auth")
+    assert first["app"] == "blog"
+    assert first["text"].endswith("the secret of blog in the vault is not the role's")
+    assert first["command"] == "mngdb up"
+    set_secret(stack, "postgres_blog", before)
+
+
+def test_a_secret_that_is_missing(stack: Cli) -> None:
+    path = stack.folder / ".mngdb" / "secrets" / "redis_shop"
+    kept = path.read_text()
+    path.unlink()
+    found = ask(stack, 1)
+    assert found["cause"]["cause"] == "secret"
+    assert "redis_shop" in found["cause"]["text"]
+    set_secret(stack, "redis_shop", kept.strip())
+    ask(stack, 0)
+
+
+def test_a_redis_that_may_take_no_more(stack: Cli) -> None:
+    with redis_as(stack) as admin:
+        admin.config_set("maxmemory", 1)
+        first = the_cause(stack, "memory-full", "login-memory", "watch")
+        assert "eviction policy lets nothing go" in first["text"]
+        assert first["command"].startswith("redis: {memory: …}")
+    stack.ok("up")
+    ask(stack, 0)
+
+
+@pytest.mark.parametrize(("instance", "unit"), [("postgres", "mng-pg"), ("mongodb", "mng-mongo")])
+def test_a_server_that_was_halted(stack: Cli, instance: str, unit: str) -> None:
+    pid = faults.pid(stack, unit)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        first = the_cause(stack, "frozen", "login-down")
+        assert time.monotonic() - begun < 15
+        assert first["instances"] == [instance]
+        assert first["command"] == f"kill -CONT {pid}"
+    finally:
+        subprocess.run(["kill", "-CONT", str(pid)], check=True)
+    ask(stack, 0)
+
+
+def test_two_troubles_that_have_nothing_to_do_with_each_other(stack: Cli) -> None:
+    before = stack.env_of("blog")["POSTGRES_PASSWORD"]
+    set_secret(stack, "postgres_blog", "not-the-secret-of-the-role-32-letters")
+    os.kill(faults.pid(stack, "mng-redis"), signal.SIGKILL)
+    found = ask(stack, 1)
+    assert found["cause"]["cause"] == "not-running"
+    assert [one["cause"] for one in found["others"]] == ["login-auth"]
+    assert "beside that:" in stack.run("doctor").stdout
+    set_secret(stack, "postgres_blog", before)
+    stack.ok("up")
+
+
+# --- servers of others
+
+
+def test_a_server_of_others_that_hangs_or_is_away(tmp_path: Path, resources: ExitStack) -> None:
+    deaf = resources.enter_context(socket.create_server(("127.0.0.1", 0)))
+    cli = Cli(tmp_path)
+    cli.write(f"""
+postgres: {{target: {{external: {{url: "postgresql://a@127.0.0.1:{deaf.getsockname()[1]}/x"}}}}}}
+redis: {{target: {{external: {{url: "redis://a@127.0.0.1:{free_port()}"}}}}}}
+apps: {{shop: {{postgres: shop}}}}
+""")
+    for name in ("postgres_admin", "redis_admin", "postgres_shop"):
+        set_secret(cli, name, "x" * 40)
+    begun = time.monotonic()
+    found = ask(cli, 1)
+    assert time.monotonic() - begun < 15
+    every = [found["cause"], *found["others"]]
+    assert {one["cause"] for one in every} == {"no-answer"}
+    assert {tuple(one["instances"]) for one in every} == {("postgres",), ("redis",)}
+    (shop,) = [one for one in every if one["instances"] == ["postgres"]]
+    assert [one["app"] for one in shop["consequences"]] == ["shop"]
+
+
+def test_a_login_that_may_see_little_leaves_it_untold(stack: Cli, tmp_path: Path) -> None:
+    theirs = Cli(tmp_path, _ports=stack._ports)
+    theirs.write("""
+name: theirs
+redis: {target: {external: {url: "redis://looker@127.0.0.1:PORT2"}}}
+""")
+    with redis_as(stack) as admin:
+        admin.execute_command("ACL", "SETUSER", "looker", "on", ">" + "l" * 40, "+ping")
+    set_secret(theirs, "redis_admin", "l" * 40)
+    found = ask(theirs, 3)
+    assert found["cause"] is None
+    assert any("who is connected" in text for text in found["unknown"])
+    with redis_as(stack) as admin:
+        admin.acl_deluser("looker")
+
+
+# --- the judgement alone
+
+
+def server(name: str, **more: Any) -> Server:
+    disk: Seen[Folder] = Seen(missing="not looked at")
+    return Server(name, name, f"mng-{name}", Condition("running"), more.pop("disk", disk), **more)
+
+
+def stack_of(*servers: Server) -> StackFacts:
+    return StackFacts(servers, (), "", (), {"HostDiskFull": 0.95})
+
+
+def test_a_chain_of_causes_has_one_root() -> None:
+    """A lock makes sessions wait, they take all connections, and another app is refused."""
+    backends = [
+        Backend(
+            1, "shop", "shop", "", "client backend", "idle in transaction", 60, None, "", "", ()
+        ),
+        *(
+            Backend(n, "shop", "shop", "", "client backend", "active", 9, 9.0, "row", "", (1,))
+            for n in range(2, 40)
+        ),
+    ]
+    sessions = tuple(OneSession(str(n), "shop", "shop", "", "waiting", 9, "") for n in range(39))
+    refused = Diagnosis("postgres", "blog", "no free connection", "see who", "limit")
+    answer = judge(
+        stack_of(
+            server(
+                "postgres",
+                locks=chains(backends),
+                sessions=Seen(Sessions(40, sessions)),
+                logins=(refused,),
+            )
+        )
+    )
+    (only,) = answer.wrong
+    assert only.trouble.cause == "lock"
+    causes = [one.cause for one in only.consequences]
+    assert causes == ["connections", "app-limit", "login-limit"]
+
+
+def test_a_full_disk_explains_its_servers_and_no_others() -> None:
+    full = Folder("/data/mng-postgres/data", 0, 0o700, "ext4", 0.01, 1 << 20, None)
+    down = Diagnosis("postgres", "shop", "does not run", None, "down")
+    wrong = Diagnosis("redis", "shop", "its secret is another one", "mngdb up", "auth")
+    postgres = server("postgres", disk=Seen(full), logins=(down,))
+    stopped = Server(**{**vars(postgres), "condition": Condition("stopped", said="No space left")})
+    answer = judge(stack_of(stopped, server("redis", logins=(wrong,))))
+    assert [one.trouble.cause for one in answer.wrong] == ["disk-full", "login-auth"]
+    assert [t.cause for t in answer.wrong[0].consequences] == ["not-running", "login-down"]
+
+
+def test_what_is_judged_is_known_to_the_checks_and_in_the_order_of_the_table() -> None:
+    from mngdb.checks import registry
+
+    known = {one.id for one in registry.every()}
+    assert {one for ids in INCIDENTS.values() for one in ids} <= known
+    order = [cause.id for cause in CAUSES]
+    for cause in CAUSES:
+        later = [one for one in cause.leads_to if one in order]
+        assert all(order.index(one) > order.index(cause.id) for one in later), cause.id
