@@ -12,6 +12,7 @@ import redis
 from mngdb.targets.local import programs
 from tests.conftest import Cli, free_port
 from tests.live.clients import converge, mongo_as, planned, problems, redis_as, said, set_secret
+from tests.live.scrapes import AGENT, scrape, until
 
 pytestmark = pytest.mark.live
 
@@ -131,3 +132,23 @@ def test_a_setting_that_needs_a_restart_is_told_not_done(ours: Cli) -> None:
     converge(ours)
     ours.write(OURS)
     assert planned(ours) == []
+
+
+def test_the_agent_looks_at_them_on_request(ours: Cli) -> None:
+    ours.ok("up")
+    ours.write(OURS + AGENT.replace("{ports", "{external: true, ports"))
+    assert {("create", "monitor"), ("start", "ours-agent")} <= set(planned(ours))
+    try:
+        ours.ok("up")
+        assert planned(ours) == []
+        until(lambda: scrape(ours, "redis")["redis_up"] == 1)
+        until(lambda: scrape(ours, "mongodb")["mongodb_rs_myState"] == 1)
+        assert scrape(ours, "redis")["redis_uptime_in_seconds"] > 0
+        rules = {rule["name"] for rule in ours.json("alerts", "rules")["rules"]}
+        assert {"RedisDown", "MongodbDown", "HostDiskHigh"} <= rules
+        targets = ours.json("render", "prometheus")["files"]["prometheus.yml"]
+        assert f"127.0.0.1:{ours.port(5)}" in targets
+    finally:
+        ours.write(OURS)
+        ours.ok("up")
+    assert ours.json("status")["units"][-1]["engine"] != "agent"

@@ -134,6 +134,27 @@ def test_it_is_on_where_there_are_servers_on_this_machine() -> None:
     }
 
 
+def test_elsewhere_it_is_on_where_the_file_asks_for_it_or_somebody_is_to_be_told() -> None:
+    compose = "target: compose\nredis: {}\n"
+    assert stack(compose).agent is None
+    assert [one.name for one in stack(compose).monitored] == ["redis"]  # by its exporter
+    assert stack(compose + "agent: true").agent == Agent()
+    assert stack(compose + "agent: {restart: false}").agent == Agent(restart=False)
+    channels = "alerts: {channels: {team: slack}}\n"
+    assert stack(compose + channels).agent == Agent()
+    assert stack(compose + channels + "agent: false").agent is None
+    found = stack(f"{compose}instances: {{near: {{engine: redis, target: local, port: 7000}}}}")
+    assert found.agent == Agent()
+
+
+def test_servers_of_others_are_looked_at_on_request() -> None:
+    external = "redis: {target: {external: {url: 'redis://admin@cache.example:6379'}}}\n"
+    assert stack(external + "agent: true").agent is None
+    found = stack(external + "agent: {external: true}")
+    assert found.agent == Agent(external=True)
+    assert [one.name for one in found.monitored] == ["redis"]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

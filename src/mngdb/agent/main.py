@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mngdb import disk
+from mngdb.agent.containers import Containers
 from mngdb.agent.jobs import Job, Jobs, log
 from mngdb.agent.own import Own
 from mngdb.agent.scrape import Target
@@ -44,6 +45,7 @@ class Agent:
     context: Context
     targets: Sequence[Target]
     watch: Watch
+    containers: Containers
     own: Own
     alerts: Alerts
     statements: Statements
@@ -72,9 +74,12 @@ def jobs(agent: Agent, spec: Spec) -> list[Job]:
         Job("machine", INTERVAL, agent.own.measure),
         Job("logs", 60.0, agent.watch.rotate),
         Job("memory", INTERVAL, _give_back),
-        Job("alerts", agent.alerts.every, agent.judge),
         Job("statements", spec.statements.total_seconds(), agent.statements.keep),
     ]
+    if agent.containers:
+        found.append(Job("containers", INTERVAL, agent.containers.look))
+    if spec.alerts:
+        found.append(Job("alerts", agent.alerts.every, agent.judge))
     if spec.restart:
         found.append(Job("restarts", 1.0, agent.watch.look))
     return found
@@ -87,7 +92,7 @@ def run(context: Context) -> None:
     if spec is None:
         raise UsageError(
             "this stack has no agent: the file says so, or no server of it is on this machine",
-            "see agent: in the file",
+            "'agent: true' in the file looks at servers in containers, too",
         )
     unit = AgentUnit(context)
     prepare_state(context.stack.state)
@@ -117,9 +122,17 @@ def _give_back() -> None:
 def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     _frugal()
     watch = Watch(context, folder)
-    targets = [Target(context, instance) for instance in watch.instances if instance.monitored]
-    sums = Statements(context, watch.instances, folder)
-    agent = Agent(context, targets, watch, Own(context, watch), Alerts(context), sums)
+    containers = Containers(context)
+    targets = [Target(context, instance) for instance in context.stack.monitored]
+    agent = Agent(
+        context,
+        targets,
+        watch,
+        containers,
+        Own(context, watch, containers),
+        Alerts(context),
+        Statements(context, context.stack.monitored, folder),
+    )
     running = Jobs(jobs(agent, spec))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -153,6 +166,8 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     log(f"{unit.name} ends; the servers run on")
     running.stop()
     agent.alerts.close(time.time())
+    for target in targets:
+        target.end(1.0)
     unit.pidfile.unlink(missing_ok=True)
 
 

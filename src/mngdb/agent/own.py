@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mngdb import __version__
+from mngdb.agent.containers import Containers
 from mngdb.agent.watch import Watch
 from mngdb.ops.context import Context, secret_name
 from mngdb.samples import Family, Kind, Sample
@@ -25,9 +26,10 @@ LATER = (
 class Own:
     """What the agent knows itself."""
 
-    def __init__(self, context: Context, watch: Watch) -> None:
+    def __init__(self, context: Context, watch: Watch, containers: Containers) -> None:
         self._context = context
         self._watch = watch
+        self._containers = containers
         self._begun = time.time()
         self._cpu = _cpu_times()
         self._busy: float | None = None
@@ -54,15 +56,19 @@ class Own:
 
     def _units(self) -> Iterator[Family]:
         units = [instance.unit for instance in self._watch.instances]
+        up = {unit: self._watch.up(unit) for unit in units}
+        restarts = {unit: self._watch.restarts[unit] for unit in units}
+        for unit, health in self._containers.health.items():
+            up[unit], restarts[unit] = health.up, health.restarts
         yield _family(
             "mngdb_unit_up",
             "Whether the unit's process runs",
-            [((("unit", unit),), float(self._watch.up(unit))) for unit in units],
+            [((("unit", unit),), float(found)) for unit, found in up.items()],
         )
         yield _family(
             "mngdb_unit_restarts_total",
             "Times that the unit had died and was started again",
-            [((("unit", unit),), float(self._watch.restarts[unit])) for unit in units],
+            [((("unit", unit),), float(found)) for unit, found in restarts.items()],
             "counter",
         )
 
@@ -129,8 +135,9 @@ class Own:
     def _disks(self) -> list[Path]:
         """One folder of data for each file system."""
         found: dict[int, Path] = {}
-        for instance in self._watch.instances:
-            path = self._context.local.layout.unit(instance.unit).data
+        layout = self._context.local.layout
+        paths = [layout.unit(instance.unit).data for instance in self._watch.instances]
+        for path in (*paths, *filter(None, [self._containers.root])):
             if path.exists():
                 found.setdefault(path.stat().st_dev, path)
         return list(found.values())

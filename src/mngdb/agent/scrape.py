@@ -71,11 +71,19 @@ class Target:
 
     def _connect(self, timeout: float) -> Scraper:
         asked = self._context.as_monitor(self.instance)
-        access = self._engine.login(asked, self._engine.admin(asked), MONITOR)
+        # also the way is opened anew each time: what hangs in it is ended with it
+        self._held.enter_context(self._context.reach(self.instance))
+        access = self._engine.login(asked, self._context.admin(asked), MONITOR)
         session = self._held.enter_context(self._engine.connect(access, timeout))
         scraper = self._engine.metrics(session, asked)
         self._held.callback(scraper.close)
         return scraper
+
+    def end(self, timeout: float) -> None:
+        """Give up the session for good, when a scrape that is under way has had `timeout` seconds
+        to end."""
+        if self._guard.acquire(timeout=timeout):
+            self.close()
 
     def close(self) -> None:
         """Give up the session; the next scrape opens another."""

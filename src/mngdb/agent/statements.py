@@ -17,11 +17,11 @@ _PATIENCE = 10.0
 
 
 class Statements:
-    """The snapshots of these servers; those that are no PostgreSQL, or not read, have none."""
+    """The snapshots of these servers; those that are no PostgreSQL have none."""
 
     def __init__(self, context: Context, instances: Sequence[Instance], folder: Path) -> None:
         self._context = context
-        self._instances = [i for i in instances if i.engine == "postgres" and i.monitored]
+        self._instances = [one for one in instances if one.engine == "postgres"]
         self._history = History(folder)
         self._said: dict[str, str] = {}
 
@@ -38,9 +38,10 @@ class Statements:
     def _keep(self, instance: Instance) -> None:
         from mngdb.engines.postgres.statements import snapshot
 
-        engine, asked = self._context.engine(instance), self._context.as_monitor(instance)
-        access = engine.login(asked, engine.admin(asked), MONITOR)
-        with engine.connect(access, _PATIENCE) as session:
+        context, engine = self._context, self._context.engine(instance)
+        asked = context.as_monitor(instance)
+        access = engine.login(asked, context.admin(asked), MONITOR)
+        with context.reach(instance), engine.connect(access, _PATIENCE) as session:
             found = snapshot(session)
         self._history.keep(instance.name, found)
 

@@ -17,6 +17,7 @@ from mngdb.model import Step
 from mngdb.ops.context import Context
 from mngdb.run import last_line, spawn
 from mngdb.spec.agent import AGENT, Agent
+from mngdb.spec.load import TARGETS
 from mngdb.targets.local import machine, processes
 from mngdb.targets.local.lock import held
 from mngdb.targets.local.logs import Started
@@ -61,9 +62,7 @@ class AgentUnit:
         """What is served to the port that it is served on."""
         if self.spec is None:
             return {}
-        engines = dict.fromkeys(
-            i.engine for i in self._stack.instances.values() if i.monitored and i.target.local
-        )
+        engines = dict.fromkeys(instance.engine for instance in self._stack.monitored)
         found = {str(engine): self.spec.ports.of(engine) for engine in engines}
         return found | {"mngdb": self.spec.ports.mngdb}
 
@@ -141,9 +140,12 @@ class AgentUnit:
         """Start it, after the one that runs has ended. It need not answer yet: see `wait`."""
         self.stop()
         disk.private(self.folder)
-        files = [word for path in self._stack.files for word in ("-f", str(path.resolve()))]
+        words = [word for path in self._stack.files for word in ("-f", str(path.resolve()))]
+        target = self._stack.source.target.kind
+        if target in TARGETS:  # a command may have said another one than the files
+            words += ["--target", target]
         # -P: what lies in the current folder is not imported
-        argv = [sys.executable, "-P", "-m", "mngdb", *files, AGENT]
+        argv = [sys.executable, "-P", "-m", "mngdb", *words, AGENT]
         handle = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             offset = os.fstat(handle).st_size

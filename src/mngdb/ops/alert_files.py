@@ -47,10 +47,10 @@ def scrapes(context: Context) -> list[Scrape]:
     first: dict[str, str] = {}
     for instance in alerts.measured(context):
         name, engine = instance.name, instance.engine
-        if instance.target.compose:
+        if instance.target.compose and instance.monitored:
             address = f"{instance.unit}-exporter:{alerts.EXPORTERS[engine]}"
             found.append(Scrape(engine, name, address))
-        elif agent is not None:
+        elif agent is not None and instance.monitored:
             path = "/metrics" if first.setdefault(engine, name) == name else f"/metrics/{name}"
             found.append(Scrape(engine, name, _at(agent.bind, agent.ports.of(engine)), path))
     if agent is not None:

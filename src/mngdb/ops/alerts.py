@@ -30,12 +30,13 @@ _FRESH_ROUNDS, _FRESH_SECONDS = 3, 10.0
 
 
 def measured(context: Context) -> list[Instance]:
-    """The instances that somebody measures round by round: the agent on this machine, exporters
-    beside containers. Servers that somebody else runs are measured by them."""
+    """The instances that somebody measures round by round: the agent, exporters beside containers,
+    or exporters that people have themselves. Servers that somebody else runs are measured by them
+    where the agent is not asked to."""
     return [
         instance
         for instance in context.stack.instances.values()
-        if instance.target.local or instance.target.compose
+        if instance.monitored or not instance.target.external
     ]
 
 
@@ -68,7 +69,7 @@ class Alerts:
         self._path = context.stack.state / _FILE
         found = memory.load(self._path)
         asked = context.stack.source.alerts
-        chosen = rules(context, (i for i in measured(context) if i.target.local))
+        chosen = rules(context)
         self.every = asked.every.total_seconds()
         self._damaged = found.damaged
         self._unkept = False

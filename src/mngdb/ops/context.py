@@ -165,11 +165,12 @@ class Context:
     def as_monitor(self, instance: Instance) -> Asked:
         """The instance with what reading its metrics needs, and no other secret. Raises SecretError
         when that is missing."""
+        external = instance.target.external is not None
         return Asked(
             stack=self.stack.name,
             instance=instance,
-            secrets={"admin": Secret(""), MONITOR: self.secret(instance, MONITOR)},
-            site=self.host(instance).site(instance, find=False),
+            secrets={"admin": Secret("unused"), MONITOR: self.secret(instance, MONITOR)},
+            site=None if external else self.host(instance).site(instance, find=False),
         )
 
     def with_secrets(self, asked: Asked) -> Asked:

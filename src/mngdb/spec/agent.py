@@ -45,7 +45,8 @@ class AgentPorts(Model):
 
 
 class Agent(Model):
-    """The process that runs on beside the servers of this machine."""
+    """The process that runs on beside the servers. Where none of them is on this machine it runs if
+    the file says `agent: true` (or any key of it), or names channels under `alerts:`."""
 
     bind: Bind = "127.0.0.1"
     """Address that metrics are served on. They hold names of databases and tables, no secrets; who
@@ -53,7 +54,12 @@ class Agent(Model):
     ports: AgentPorts = Field(default_factory=AgentPorts)
     """TCP ports of the metrics."""
     restart: bool = True
-    """Start servers again that died; those that `mngdb down` stopped stay so."""
+    """Start servers again that died; those that `mngdb down` stopped stay so. Containers are
+    started again by Docker, servers of others by them."""
+    alerts: bool = True
+    """Judge the alerts and tell the channels; `false` where Prometheus and Alertmanager do."""
+    external: bool = False
+    """Look at servers that somebody else runs, too: each gets the login `monitor`."""
     statements: Seconds = timedelta(minutes=5)
     """How often the sums of PostgreSQL's statements are kept, for `mngdb slow --since`: the newest
     288 of them, then one an hour for a week. Numbers alone, no text."""

@@ -173,8 +173,9 @@ class StackFile(Model):
     alerts: Alerts = Field(default_factory=Alerts)
     """Which alerts there are, and who is told."""
     agent: Agent | bool = Field(default_factory=Agent)
-    """Metrics for Prometheus, and restarts of servers that died, where there are servers on this
-    machine; `false`: no such process."""
+    """Metrics for Prometheus, alerts, restarts of servers that died. Where no server is on this
+    machine: if this key or channels of `alerts:` are in the file. `false`: no such process, and
+    no exporters."""
 
     @field_validator("agent", mode="before")
     @classmethod

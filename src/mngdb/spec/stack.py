@@ -55,10 +55,18 @@ class Stack:
 
     @property
     def agent(self) -> Agent | None:
-        """The agent, where the stack has one: it needs servers on this machine."""
-        here = any(instance.target.local for instance in self.instances.values())
+        """The agent, where the stack has one: it looks after servers on this machine; elsewhere it
+        runs where the file asks for it, or for somebody who tells the channels."""
         found = self.source.agent
-        return found if here and isinstance(found, Agent) else None
+        here = any(instance.target.local for instance in self.instances.values())
+        asked = "agent" in self.source.model_fields_set or bool(self.source.alerts.channels)
+        wanted = here or (asked and bool(self.monitored))
+        return found if wanted and isinstance(found, Agent) else None
+
+    @property
+    def monitored(self) -> list[Instance]:
+        """The instances that the agent looks at, where there is one."""
+        return [instance for instance in self.instances.values() if instance.monitored]
 
     @property
     def insight(self) -> tuple[Instance, ...]:
@@ -103,7 +111,7 @@ def resolve(
             tls=source.tls if spec.tls is None else spec.tls,
             memory=shares[name],
             grants={app: rights[name] for app, rights in grants.items() if name in rights},
-            monitored=bool(source.agent and not (spec.target or source.target).external),
+            monitored=_monitored(source.agent, spec.target or source.target),
         )
         for name, spec in specs.items()
     }
@@ -116,6 +124,13 @@ def resolve(
         apps=grants,
         backup=source.backup,
     )
+
+
+def _monitored(agent: Agent | bool, target: Target) -> bool:
+    """Servers of others only on request: they get a login."""
+    if not isinstance(agent, Agent):
+        return False
+    return target.external is None or agent.external
 
 
 def _memory(source: StackFile, specs: Mapping[str, AnyInstance]) -> dict[str, Amount]:

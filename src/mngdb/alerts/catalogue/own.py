@@ -120,7 +120,7 @@ RULES = (
         None,
         MINUTE,
         "{unit} does not run",
-        "The agent could not start it again. Look at 'mngdb logs'.",
+        "It could not be started again. Look at 'mngdb logs'.",
         "A9",
     ),
     Rule(
@@ -131,7 +131,7 @@ RULES = (
         2,
         0,
         "{unit} dies again and again",
-        "The agent starts it each time. Its log says why it ends.",
+        "It is started again each time. Its log says why it ends.",
         "A9",
     ),
     Rule(

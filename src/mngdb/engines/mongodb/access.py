@@ -137,7 +137,12 @@ def _host_and_port(text: str, where: str) -> tuple[str, int]:
 def of_app(asked: Asked, at: Access, app: str) -> Access:
     """The access of an app, or of the monitor, to the server that `at` leads to."""
     if app == MONITOR:
-        return replace(at, user=app, password=asked.secrets.get(app))
+        # the server itself, not whoever is primary; the login is where ours are
+        kept = {
+            k: v for k, v in at.options.items() if asked.managed or k.lower() != "authmechanism"
+        }
+        options = kept | {"authSource": USERS_IN}
+        return replace(at, user=app, password=asked.secrets.get(app), options=options)
     options = {"authSource": USERS_IN}
     if asked.managed:
         options["replicaSet"] = asked.stack

@@ -65,6 +65,16 @@ def left(state: Path) -> Compose | None:
 
 
 @dataclass(frozen=True)
+class Health:
+    """A container at a glance."""
+
+    up: bool
+    """Whether its process runs: it is not paused, and does not end again and again."""
+    restarts: int
+    """How often the engine has started it again since it was made."""
+
+
+@dataclass(frozen=True)
 class Ran:
     """A container that we started: how often the engine had started it again by then."""
 
@@ -97,6 +107,26 @@ class Project:
                 "give the stack another name, or remove that container",
             )
         return found
+
+    def health(self, names: Sequence[str], timeout: float) -> dict[str, Health]:
+        """How containers do; one that is not there is down. Raises MngdbError when the engine does
+        not answer within `timeout` seconds."""
+        found = dict.fromkeys(names, Health(up=False, restarts=0))
+        words = ("inspect", "--type", "container", *names)
+        # those that are not there are told on the other channel
+        for one in json.loads(self.docker.ask(*words, check=False, timeout=timeout).stdout or "[]"):
+            state, labels = one["State"], one["Config"]["Labels"] or {}
+            if labels.get("com.docker.compose.project") == self.name:
+                up = state["Running"] and not state["Restarting"] and not state["Paused"]
+                found[one["Name"].removeprefix("/")] = Health(up, one["RestartCount"])
+        return found
+
+    def data_root(self) -> Path | None:
+        """The engine's own folder, where it is one of this machine."""
+        where = self.docker.env.get("DOCKER_HOST", "unix://")
+        said = self.docker.ask("info", "--format", "{{.DockerRootDir}}").stdout.strip()
+        path = Path(said)
+        return path if said and where.startswith("unix://") and path.is_dir() else None
 
     def running(self, name: str) -> RunningContainer | None:
         """A container, if it runs and does not end again and again."""

@@ -6,6 +6,7 @@ import hashlib
 import re
 import secrets
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -58,6 +59,7 @@ class ComposeHost:
     described: str = ""
     """docker-compose.yml as an earlier command left it."""
     _tunnels: dict[str, tuple[Tunnel, int]] = field(default_factory=dict)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def of(
@@ -128,21 +130,23 @@ class ComposeHost:
     def reach(self, instance: Instance) -> Iterator[None]:
         """Connections to the socket become `docker exec`s into the container."""
         unit = instance.unit
-        tunnel, users = self._tunnels.get(unit, (None, 0))
-        if tunnel is None:
-            name = socket_file(instance.engine, instance.spec.port)
-            path = self._way(unit) / name
-            tunnel = Tunnel(self.project.docker, unit, instance.spec.port, path)
-            tunnel.open()
-        self._tunnels[unit] = (tunnel, users + 1)
+        with self._guard:
+            tunnel, users = self._tunnels.get(unit, (None, 0))
+            if tunnel is None:
+                name = socket_file(instance.engine, instance.spec.port)
+                path = self._way(unit) / name
+                tunnel = Tunnel(self.project.docker, unit, instance.spec.port, path)
+                tunnel.open()
+            self._tunnels[unit] = (tunnel, users + 1)
         try:
             yield
         finally:
-            tunnel, users = self._tunnels.pop(unit)
-            if users > 1:
-                self._tunnels[unit] = (tunnel, users - 1)
-            else:
-                tunnel.close()
+            with self._guard:
+                tunnel, users = self._tunnels.pop(unit)
+                if users > 1:
+                    self._tunnels[unit] = (tunnel, users - 1)
+                else:
+                    tunnel.close()
 
     def enter(self, unit: str, command: ShellCommand, *, terminal: bool) -> list[str]:
         """The command line of the interactive client inside the container."""

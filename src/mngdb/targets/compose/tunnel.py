@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,8 +28,9 @@ wait -n
 kill $a $b 2>/dev/null
 wait
 """
-#: Seconds in which a `docker exec` has to end after its connection was closed.
-_END = 5.0
+#: Seconds in which every `docker exec` may end by itself after the connections were closed. One
+#: that does not (its container is paused, the engine hangs) is killed: its input ends then, too.
+_END = 0.1
 
 
 @dataclass
@@ -59,10 +61,11 @@ class Tunnel:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join()
+        deadline = time.monotonic() + _END
         for child in self._children:
             # its input ended when the driver closed the connection
             try:
-                child.wait(_END)
+                child.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
