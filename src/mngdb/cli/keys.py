@@ -101,7 +101,7 @@ def keys(
 
     INSTANCE may be left out where the file has one Redis. Ctrl-C ends with what was seen so far.
     """
-    from mngdb.ops.keys import Wanted, file_keys, live_keys
+    from mngdb.ops.keys import Wanted, live_keys
 
     wanted = Wanted(
         database=database, sample=sample, budget=budget, idle_after=idle, top=top, patterns=patterns
@@ -113,6 +113,8 @@ def keys(
     progress = _Progress()
     try:
         if rdb is not None:
+            from mngdb.ops.keys_file import file_keys
+
             report = file_keys(rdb, wanted, progress)
         else:
             report = live_keys(options.context(), instance, wanted, progress)

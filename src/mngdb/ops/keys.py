@@ -1,4 +1,4 @@
-"""`keys`: where the memory of Redis' keys goes, from the live server or from an RDB file."""
+"""`keys`: where the memory of a server's keys goes. From an RDB file: `keys_file`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from mngdb.engines.redis.keys import biggest, live
-from mngdb.engines.redis.keys.dump import Dump
-from mngdb.engines.redis.keys.names import shown
 from mngdb.engines.redis.keys.pace import Pace
 from mngdb.engines.redis.keys.scale import Scale
 from mngdb.engines.redis.keys.tally import Tally
@@ -87,51 +84,18 @@ def live_keys(context: Context, name: str | None, wanted: Wanted, progress: Prog
         server.life,
         server.idle,
     )
-    report = _report(
+    found = report(
         instance.name, wanted, tally, scale, big,
         expected=whole, sampled=sampled, complete=complete, databases=server.databases,
         used_memory=server.used_memory, seconds=time.perf_counter() - begun,
         server_seconds=pace.used if pace else None,
         remarks=(*server.remarks, *_remarks(tally, every)),
     )  # fmt: skip
-    if complete and report.forever and report.forever.count_error:
+    if complete and found.forever and found.forever.count_error:
         # the server counts these itself
-        known = replace(report.forever, count=server.forever, count_error=0)
-        report = replace(report, forever=known)
-    return report
-
-
-def file_keys(path: Path, wanted: Wanted, progress: Progress) -> KeysReport:
-    """Read an RDB file. Raises UsageError."""
-    begun = time.perf_counter()
-    dump = Dump(path, wanted.database)
-    tally = Tally()
-    with interruptible() as stopped:
-        for database, keys, kinds, sizes, lives in dump.batches():
-            tally.add(database, keys, kinds, sizes, lives, [None] * len(keys))
-            done, whole = sum(dump.read.values()), sum(dump.announced.values())
-            progress(done, whole, time.perf_counter() - begun)
-            if stopped():
-                break
-        complete = not stopped()
-    databases = {n: keys for n, keys in dump.announced.items() if wanted.database in {None, n}}
-    left = sum(databases.values()) - tally.seen
-    remarks = ["bytes are what Redis 8 would take, by its layouts; a live server measures them"]
-    if complete and left > 0:
-        remarks.append(f"{left:,} keys are streams or of modules, which are not read from a file")
-    big = [
-        BigKey(kind, one.database, shown(one.key), one.size, 0, None)
-        for kind, candidates in tally.candidates().items()
-        for one in candidates[: wanted.top]
-    ]
-    big.sort(key=lambda one: -one.bytes)
-    scale = Scale(tally.seen, tally.seen, True, False)
-    return _report(
-        path.name, wanted, tally, scale, big,
-        expected=sum(databases.values()), sampled=False, complete=complete, databases=databases,
-        used_memory=None, seconds=time.perf_counter() - begun, server_seconds=None,
-        remarks=tuple(remarks),
-    )  # fmt: skip
+        known = replace(found.forever, count=server.forever, count_error=0)
+        found = replace(found, forever=known)
+    return found
 
 
 @contextmanager
@@ -188,9 +152,10 @@ def _remarks(tally: Tally, every: int) -> Iterator[str]:
         yield f"{tally.gone:,} keys were gone before they could be looked at"
 
 
-def _report(
+def report(
     source: str, wanted: Wanted, tally: Tally, scale: Scale, big: list[BigKey], **more: Any
 ) -> KeysReport:
+    """The report of a tally; `more` are further fields of it."""
     tally.shorten(wanted.patterns)
     patterns, rest = tally.patterns(wanted.patterns, scale)
     total = tally.total()

@@ -144,7 +144,7 @@ def _child(parent: int, writer: int, group: Sequence[Instance], job: Job[Any]) -
     """Never returns: the parent's stack is not ours to unwind."""
     code = 1
     try:
-        _die_with(parent)
+        die_with(parent)
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, _interrupt)
         guard = threading.Lock()
@@ -196,7 +196,7 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """A killed command leaves no worker behind that goes on changing things."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

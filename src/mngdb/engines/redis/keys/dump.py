@@ -125,32 +125,36 @@ def _zset(item: Any) -> int:
     return head + 32 + _table(count) + 63 * count + sum(map(_text, map(len, members)))
 
 
-_SIZES: dict[str, tuple[bytes, Callable[[Any], int]]] = {
-    "string": (b"string", _string),
-    "hash": (b"hash", _hash),
-    "list": (b"list", _list),
-    "set": (b"set", _set),
-    "sorted_set": (b"zset", _zset),
+_SIZES: dict[str, Callable[[Any], int]] = {
+    "string": _string,
+    "hash": _hash,
+    "list": _list,
+    "set": _set,
+    "sorted_set": _zset,
 }
+#: As Redis calls them.
+_NAMES = {**{name: name.encode() for name in _SIZES}, "sorted_set": b"zset"}
 
-Batch = tuple[int, list[bytes], list[bytes], list[int | None], list[bool | None]]
-"""Database, names, types, bytes, and whether they live for ever."""
+Batch = tuple[list[bytes], list[bytes], list[int], list[bool], list[None]]
+"""Names, types, bytes, whether they live for ever, and whether they are idle: a file has it not."""
 
 
 class Dump:
-    """An RDB file. `announced` grows while it is read: keys by database, as the file says."""
+    """An RDB file that is read from `copy`. `database` is the one that is being read, `announced`
+    has the keys of each as the file says, `checksum` is known at the end."""
 
-    def __init__(self, path: Path, only: int | None) -> None:
-        self.announced: dict[int, int] = {}
-        self.read: dict[int, int] = {}
+    def __init__(self, path: Path, copy: Path | None = None, database: int | None = 0) -> None:
+        self.database = database
+        self.announced: dict[int | None, int] = {}
+        self.read = 0
+        self.checksum = b""
         self._path = path
-        self._only = only
         try:
             from rdb import RdbDecoder
         except ImportError:
             raise UsageError("reading an RDB file takes rdb-py", "pip install rdb-py") from None
         try:
-            self._items: Iterator[Any] = iter(RdbDecoder(path))
+            self._items: Iterator[Any] = iter(RdbDecoder(copy or path))
         except OSError as error:
             raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
         except ValueError as error:
@@ -160,46 +164,39 @@ class Dump:
             ) from None
 
     def batches(self) -> Iterator[Batch]:
-        """All keys. Raises UsageError for a damaged file."""
-        database = 0
+        """All keys of `database`, which changes in between. Raises UsageError for a damaged
+        file."""
         while items := self._some():
-            keys: list[bytes] = []
-            kinds: list[bytes] = []
-            sizes: list[int | None] = []
-            lives: list[bool | None] = []
-            for item in items:
-                found = _SIZES.get(item["type"])
-                if found is None:
-                    if item["type"] == "select_db":
-                        if keys:
-                            yield self._done(database, keys, kinds, sizes, lives)
-                            keys, kinds, sizes, lives = [], [], [], []
-                        database = item["db"]
-                    elif item["type"] == "resize_db":
-                        self.announced[database] = item["db_size"]
-                    continue
-                kind, size_of = found
-                keys.append(item["key"])
-                kinds.append(kind)
-                sizes.append(size_of(item))
-                lives.append(item["expiry"] is None)
-            if keys:
-                yield self._done(database, keys, kinds, sizes, lives)
+            begin = 0
+            for at in [n for n, item in enumerate(items) if item["type"] not in _SIZES]:
+                if at > begin:
+                    yield self._batch(items[begin:at])
+                begin = at + 1
+                item = items[at]
+                if item["type"] == "select_db":
+                    self.database = item["db"]
+                elif item["type"] == "resize_db":
+                    self.announced[self.database] = item["db_size"]
+                elif item["type"] == "checksum":
+                    self.checksum = item["checksum"]
+            if begin < len(items):
+                yield self._batch(items[begin:])
 
-    def _done(
-        self, database: int, keys: list[bytes], kinds: list[bytes], sizes: list[int | None],
-        lives: list[bool | None],
-    ) -> Batch:  # fmt: skip
-        self.read[database] = self.read.get(database, 0) + len(keys)
-        if self._only not in {None, database}:
-            keys, kinds, sizes, lives = [], [], [], []
-        return database, keys, kinds, sizes, lives
+    def _batch(self, items: list[Any]) -> Batch:
+        self.read += len(items)
+        return (
+            [item["key"] for item in items],
+            [_NAMES[item["type"]] for item in items],
+            [_SIZES[item["type"]](item) for item in items],
+            [item["expiry"] is None for item in items],
+            [None] * len(items),
+        )
 
     def _some(self) -> list[Any]:
         try:
             return list(islice(self._items, _BATCH))
         except ValueError as error:
             raise UsageError(
-                f"{self._path}: is damaged after {sum(self.read.values()):,} keys: {error}",
+                f"{self._path}: is damaged after {self.read:,} keys: {error}",
                 "redis-check-rdb says more; was it still being written?",
             ) from None

@@ -56,6 +56,15 @@ class Names:
             ]
         return cast(list[bytes], found)
 
+    def __getstate__(self) -> dict[str, object]:
+        """What is remembered can be found anew: it need not travel."""
+        return {"_memo": {}, "_ids": {}, "_folder": self._folder}
+
+    def merge(self, other: Names) -> None:
+        """Fold from now on what the other folds too."""
+        self._memo.clear()
+        self._folder.merge(other._folder)
+
     def fold(self, patterns: Iterable[bytes], fan_out: int, depth: int) -> Mapping[bytes, bytes]:
         """See Folder.fold; names that come later are folded too."""
         self._memo.clear()
@@ -102,6 +111,10 @@ class Folder:
 
     def __init__(self) -> None:
         self._wild: set[tuple[bytes, ...]] = set()
+
+    def merge(self, other: Folder) -> None:
+        """Fold where the other does too."""
+        self._wild |= other._wild
 
     def fold(self, patterns: Iterable[bytes], fan_out: int, depth: int) -> Mapping[bytes, bytes]:
         """Pattern to the one that it becomes: at most `fan_out` different words in one place;

@@ -108,22 +108,38 @@ class Tally:
             if size > kind.floor:
                 big.add((name, size))
         if big:
-            for at, one in enumerate(zip(kinds, sizes, strict=True)):
-                if one in big:
-                    self._consider(*one, keys[at], forever[at], idle[at])
+            for at, (name, size) in enumerate(zip(kinds, sizes, strict=True)):
+                if size is not None and (name, size) in big:
+                    self._consider(
+                        self._kinds[name], size, self._database, keys[at], forever[at], idle[at]
+                    )
         for column in self._waiting:
             column.clear()
-        if sum(len(kind.rows) for kind in self._kinds.values()) > _MOST:
-            self._fold_all()
+        self._bound()
+
+    def merge(self, other: Tally, database: int) -> None:
+        """Have what another has too, all of it of that database."""
+        other.count()
+        self.seen += other.seen
+        self.gone += other.gone
+        self.asked += other.asked
+        self._names.merge(other._names)
+        for name, theirs in other._kinds.items():
+            mine = self._kinds.setdefault(name, _Kind())
+            for pattern, row in theirs.rows.items():
+                mine.rows.setdefault(pattern, Row()).add(row)
+            for one in sorted(theirs.heap, key=lambda one: -one.order):
+                self._consider(mine, one.size, database, one.key, one.forever, one.idle)
+        self._bound()
 
     def _consider(
-        self, name: bytes, size: int, key: bytes, forever: bool | None, idle: bool | None
-    ) -> None:
-        kind = self._kinds[name]
+        self, kind: _Kind, size: int, database: int, key: bytes, forever: bool | None,
+        idle: bool | None,
+    ) -> None:  # fmt: skip
         if size <= kind.floor:
             return
         self._order -= 1
-        candidate = Candidate(size, self._order, self._database, key, forever, idle)
+        candidate = Candidate(size, self._order, database, key, forever, idle)
         if len(kind.heap) < CANDIDATES:
             heapq.heappush(kind.heap, candidate)
         else:
@@ -151,8 +167,10 @@ class Tally:
 
     # --- what it comes to
 
-    def _fold_all(self) -> None:
-        """Fewer patterns, found by folding where there are most words."""
+    def _bound(self) -> None:
+        """Fewer patterns where there are too many, found by folding where there are most words."""
+        if sum(len(kind.rows) for kind in self._kinds.values()) <= _MOST:
+            return
         for fan_out, depth in ((64, 1), (64, 0), (8, 0)):
             self._fold(fan_out, depth)
             if len({p for kind in self._kinds.values() for p in kind.rows}) <= _MOST // 4:

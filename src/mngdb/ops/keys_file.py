@@ -1,0 +1,152 @@
+"""`keys --rdb`: the same from an RDB file, read in parts by all processors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+
+from mngdb.engines.redis.keys import parts
+from mngdb.engines.redis.keys.dump import Batch, Dump
+from mngdb.engines.redis.keys.names import shown
+from mngdb.engines.redis.keys.scale import Scale
+from mngdb.engines.redis.keys.tally import Tally
+from mngdb.errors import UsageError, of_system
+from mngdb.facts.keys import BigKey, KeysReport
+from mngdb.ops.keys import Progress, Wanted, interruptible, report
+from mngdb.ops.workers import die_with
+
+#: Bytes of a part: a second's work or so. Each processor gets several, so that none ends late.
+_PART, _EACH = (8 << 20, 64 << 20), 8
+
+Stopped = Callable[[], bool]
+
+
+class _Found:
+    """What was read so far."""
+
+    def __init__(self, only: int | None, progress: Progress) -> None:
+        self.tally = Tally()
+        self.read = 0
+        self._announced: dict[int, int] = {}
+        self._database = 0
+        self._only = only
+        self._begun = time.perf_counter()
+        self._progress = progress
+
+    def take(self, part: parts.Read) -> None:
+        """Have the next part too."""
+        for given, keys in part.announced.items():
+            self._announced[self._database if given is None else given] = keys
+        for given, tally in part.tallies.items():
+            database = self._database if given is None else given
+            self.read += tally.seen
+            if self._only in {None, database}:
+                self.tally.merge(tally, database)
+        if part.last is not None:
+            self._database = part.last
+        self._tell()
+
+    def add(self, dump: Dump, batch: Batch) -> None:
+        """Have what a whole file gives next too."""
+        database = dump.database or 0
+        self.read += len(batch[0])
+        self._announced = {n or 0: keys for n, keys in dump.announced.items()}
+        if self._only in {None, database}:
+            self.tally.add(database, *batch)
+        self._tell()
+
+    def _tell(self) -> None:
+        took = time.perf_counter() - self._begun
+        self._progress(self.read, sum(self._announced.values()), took)
+
+    @property
+    def databases(self) -> dict[int, int]:
+        """Number of a database to its keys, as the file says."""
+        return {n: keys for n, keys in self._announced.items() if self._only in {None, n}}
+
+
+def file_keys(path: Path, wanted: Wanted, progress: Progress) -> KeysReport:
+    """Read an RDB file. Ctrl-C ends it with what was seen so far. Raises UsageError."""
+    begun = time.perf_counter()
+    with interruptible() as stopped:
+        found = _side_by_side(path, _Found(wanted.database, progress), stopped)
+        if found is None:
+            found = _in_one(path, _Found(wanted.database, progress), stopped)
+        complete = not stopped()
+    tally, databases = found.tally, found.databases
+    left = sum(databases.values()) - tally.seen
+    remarks = ["bytes are what Redis 8 would take, by its layouts; a live server measures them"]
+    if complete and left > 0:
+        remarks.append(f"{left:,} keys are streams or of modules, which are not read from a file")
+    big = [
+        BigKey(kind, one.database, shown(one.key), one.size, 0, None)
+        for kind, candidates in tally.candidates().items()
+        for one in candidates[: wanted.top]
+    ]
+    big.sort(key=lambda one: -one.bytes)
+    scale = Scale(tally.seen, tally.seen, True, False)
+    return report(
+        path.name, wanted, tally, scale, big,
+        expected=sum(databases.values()), sampled=False, complete=complete, databases=databases,
+        used_memory=None, seconds=time.perf_counter() - begun, server_seconds=None,
+        remarks=tuple(remarks),
+    )  # fmt: skip
+
+
+def _in_one(path: Path, found: _Found, stopped: Stopped) -> _Found:
+    dump = Dump(path)
+    for batch in dump.batches():
+        found.add(dump, batch)
+        if stopped():
+            break
+    return found
+
+
+def _side_by_side(path: Path, found: _Found, stopped: Stopped) -> _Found | None:
+    """None: it cannot be read so. What is wrong with it shows when it is read in one."""
+    processors = len(os.sched_getaffinity(0))
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+    least, most = _PART
+    if processors < 2 or size < 2 * least:
+        return None
+    each = max(least, min(most, size // (_EACH * processors)))
+    waiting: deque[Future[parts.Read]] = deque()
+    with ProcessPoolExecutor(
+        processors, get_context("fork"), initializer=_alone, initargs=(os.getpid(),)
+    ) as pool:
+        try:
+            cut = parts.cut(path, each)
+            while True:
+                # a few wait, so that nobody does
+                for part in islice(cut, 2 * processors - len(waiting)):
+                    waiting.append(pool.submit(parts.read, path, part))
+                if not waiting or stopped():
+                    return found
+                read = waiting.popleft().result()
+                found.take(read)
+                if not read.proved:
+                    return None
+        except (UsageError, BrokenProcessPool):
+            # damaged, cut where no key begins, or too big for the memory that there is
+            return None
+        except OSError as error:
+            raise of_system(error) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _alone(parent: int) -> None:
+    """A terminal's Ctrl-C is for the parent; without it there is nothing to do."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with(parent)
