@@ -297,7 +297,8 @@ def _build(template: Path) -> None:
             context = fresh / image.folder
             shutil.copytree(_HERE / image.folder, context)
             for name, path in extra.items():
-                subprocess.run(["cp", "-al", str(path), str(context / name)], check=True)
+                # a copy: the program may be on another file system
+                subprocess.run(["cp", "-a", str(path), str(context / name)], check=True)
             tags = [word for tag in image.tags for word in ("-t", tag)]
             engine.docker("build", "--network", "none", *tags, str(context), timeout=300)
     finally:
