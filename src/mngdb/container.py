@@ -49,6 +49,8 @@ class Exporter:
     """What starts it then."""
     unused: tuple[str, ...] = ()
     """Folders that the server's image declares as volumes."""
+    ca: str = ""
+    """Where it reads the CA's certificate; empty: it needs none."""
 
 
 @dataclass(frozen=True)

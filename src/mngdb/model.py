@@ -62,6 +62,8 @@ class Site:
     owners: tuple[str, ...]
     """Operating system accounts that may administer without a password, over the socket."""
     tls: TlsFiles | None = None
+    ca: str = ""
+    """The CA's certificate where mngdb itself reads it; empty: where the server does."""
     host: str = ""
     """The name that apps reach it by; empty: its first address."""
     listen: tuple[str, ...] = ()
@@ -160,7 +162,7 @@ class Asked:
 
     def access(self, user: str, database: str, **options: str) -> Access:
         """How the login `admin` gets into a managed server, where it is called `user`."""
-        spec, site = self.instance.spec, self.site
+        spec, files = self.instance.spec, self.tls
         return Access(
             engine=self.instance.engine,
             host=self.host,
@@ -170,9 +172,18 @@ class Asked:
             database=database,
             socket=self.tunnel,
             tls=self.instance.tls,
-            ca=site.tls.ca if self.instance.tls and site and site.tls else None,
+            ca=(self.site.ca or files.ca) if self.site and files else None,
             options=options,
         )
+
+    def given(self, access: Access) -> Access:
+        """An access to a managed server as apps have it: with the CA where they read it."""
+        return replace(access, ca=self.tls.ca) if self.tls else access
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """The files of a managed server that encrypts, as it sees them."""
+        return self.site.tls if self.site else None
 
     @property
     def host(self) -> str:

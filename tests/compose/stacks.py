@@ -90,6 +90,27 @@ class ComposeCli(Cli):
         found: list[dict[str, Any]] = self.json("plan")["steps"]
         return found
 
+    def app(
+        self, image: str, script: str, network: str | None = None, ca: Path | None = None
+    ) -> tuple[int, str]:
+        """Run a script in a container of the app `shop`: with its variables, in a network. Returns
+        the exit code and what it said. `ca` stands where the stack's CA certificate would."""
+        file, ca = self.folder / "app.env", ca or self.rendered / "ca.crt"
+        env = self.env_of("shop")
+        file.write_text("".join(f"{name}={value}\n" for name, value in env.items()))
+        mount = ("--volume", f"{ca}:/etc/mngdb/ca.crt:ro") if ca.exists() else ()
+        done = self.docker.run(
+            *("run", "--rm", "--network", network or f"{self.name}-db", "--env-file", str(file)),
+            *("--user", "999", *mount, "--entrypoint", "bash", image, "-c", script),
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def page(self, unit: str, port: int) -> str:
+        """A page of an exporter, as Prometheus gets it."""
+        ask = f"exec 3<>/dev/tcp/{self.unit(unit)}/{port}"
+        ask += "; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
+        return self.app("redis:8.4.0-bookworm", ask, f"{self.name}-metrics")[1]
+
     def redis(self, *words: str) -> str:
         """Ask Redis as the administrator; the secret goes by the environment."""
         script = 'REDISCLI_AUTH=$(cat /run/secrets/redis_password) exec redis-cli --user admin "$@"'

@@ -37,36 +37,24 @@ def up(module_stack: ComposeCli) -> ComposeCli:
     return module_stack
 
 
-def app(stack: ComposeCli, image: str, script: str, network: str | None = None) -> tuple[int, str]:
-    """Run a script in a container of an app: with its variables, in a network."""
-    file = stack.folder / "app.env"
-    env = stack.env_of("shop")
-    file.write_text("".join(f"{name}={value}\n" for name, value in env.items()))
-    done = stack.docker.run(
-        *("run", "--rm", "--network", network or f"{stack.name}-db", "--env-file", str(file)),
-        *("--user", "999", "--entrypoint", "bash", image, "-c", script),
-    )
-    return done.returncode, done.stdout + done.stderr
-
-
 def test_an_app_reaches_its_databases_with_its_urls(up: ComposeCli) -> None:
-    code, said = app(up, REDIS, 'redis-cli --no-auth-warning -u "$REDIS_URL" -e set shop:a 1')
+    code, said = up.app(REDIS, 'redis-cli --no-auth-warning -u "$REDIS_URL" -e set shop:a 1')
     assert (code, said.strip()) == (0, "OK")
-    code, said = app(up, POSTGRES, 'psql -XAtc "create table t(a int)" "$POSTGRES_URL"')
+    code, said = up.app(POSTGRES, 'psql -XAtc "create table t(a int)" "$POSTGRES_URL"')
     assert (code, said.strip()) == (0, "CREATE TABLE")
     insert = "db.users.insertOne({username: 1}).acknowledged"
     script = f'HOME=/tmp mongosh --quiet "$MONGO_URI" --eval "{insert}"'
-    code, said = app(up, MONGO, script)
+    code, said = up.app(MONGO, script)
     assert (code, said.strip()) == (0, "true")
 
 
 def test_an_app_gets_no_further_than_its_own(up: ComposeCli) -> None:
-    code, _ = app(up, REDIS, 'redis-cli --no-auth-warning -u "$REDIS_URL" -e get other:a')
+    code, _ = up.app(REDIS, 'redis-cli --no-auth-warning -u "$REDIS_URL" -e get other:a')
     assert code != 0
-    code, said = app(up, POSTGRES, 'psql -c "select 1" "${POSTGRES_URL%/*}/postgres"')
+    code, said = up.app(POSTGRES, 'psql -c "select 1" "${POSTGRES_URL%/*}/postgres"')
     assert code != 0
     assert "pg_hba.conf" in said
-    code, said = app(up, REDIS, f"redis-cli -e -h {up.unit('redis')} ping")
+    code, said = up.app(REDIS, f"redis-cli -e -h {up.unit('redis')} ping")
     assert code != 0
     assert "NOAUTH" in said
 
@@ -82,33 +70,26 @@ def test_a_container_of_another_network_reaches_nothing(up: ComposeCli) -> None:
         for name, address, port in targets.values():
             for host in (name, address):
                 probe = f"timeout 2 bash -c 'exec 3<>/dev/tcp/{host}/{port}'"
-                code, _ = app(up, REDIS, probe, f"{up.name}-other")
+                code, _ = up.app(REDIS, probe, f"{up.name}-other")
                 assert code != 0, host
             # the same from the databases' own network: the probe can tell
-            code, _ = app(up, REDIS, f"timeout 2 bash -c 'exec 3<>/dev/tcp/{name}/{port}'")
+            code, _ = up.app(REDIS, f"timeout 2 bash -c 'exec 3<>/dev/tcp/{name}/{port}'")
             assert code == 0
     finally:
         up.docker.docker("network", "rm", f"{up.name}-other")
 
 
-def get(stack: ComposeCli, unit: str, port: int) -> str:
-    """A page of an exporter, as Prometheus gets it."""
-    ask = f"exec 3<>/dev/tcp/{stack.unit(unit)}/{port}"
-    ask += "; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
-    return app(stack, REDIS, ask, f"{stack.name}-metrics")[1]
-
-
 def test_prometheus_reaches_the_exporters_and_no_database(up: ComposeCli) -> None:
-    page = get(up, "redis-exporter", 9121)
+    page = up.page("redis-exporter", 9121)
     assert "\nredis_up 1\n" in page
     assert "redis_config_maxclients" in page
-    assert "\npg_up 1\n" in get(up, "pg-exporter", 9187)
+    assert "\npg_up 1\n" in up.page("pg-exporter", 9187)
     probe = f"timeout 2 bash -c 'exec 3<>/dev/tcp/{up.unit('pg')}/5432'"
-    assert app(up, REDIS, probe, f"{up.name}-metrics")[0] != 0
+    assert up.app(REDIS, probe, f"{up.name}-metrics")[0] != 0
 
 
 def test_mongodbs_exporter_serves_what_the_rules_and_dashboards_read(up: ComposeCli) -> None:
-    served = read(get(up, "mongo-exporter", 9216).partition("\n\n")[2])
+    served = read(up.page("mongo-exporter", 9216).partition("\n\n")[2])
     assert served["mongodb_up"] == 1
     exprs = [rule.expr for rule in active(mongodb.RULES, {"mongodb": ["mongodb"]}, Alerts())]
     exprs += [one for panel in panels.ENGINES["mongodb"] for one in panel.exprs]
@@ -141,7 +122,7 @@ def test_mongodb_is_a_primary_with_its_indexes(up: ComposeCli) -> None:
         'HOME=/tmp mongosh --quiet "$MONGO_URI" --eval '
         '"JSON.stringify([db.hello().isWritablePrimary, db.users.getIndexes().map(i => i.name)])"'
     )
-    code, said = app(up, MONGO, script)
+    code, said = up.app(MONGO, script)
     assert (code, json.loads(said)) == (0, [True, ["_id_", "username_1"]])
 
 

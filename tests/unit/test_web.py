@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -151,16 +152,18 @@ def test_the_realm_is_routed_on_wish_and_its_administration_never() -> None:
 
 def test_redisinsight_gets_its_connections_as_its_documentation_says() -> None:
     redis = Access("redis", "mng-redis", 6379, "admin", Secret("pw1"))
-    assert json.loads(web_config.connections({"mng-redis": redis})) == [
-        {
-            "id": "mng-redis",
-            "name": "mng-redis",
-            "host": "mng-redis",
-            "port": 6379,
-            "username": "admin",
-            "password": "pw1",
-        }
-    ]
+    plain = {
+        "id": "mng-redis",
+        "name": "mng-redis",
+        "host": "mng-redis",
+        "port": 6379,
+        "username": "admin",
+        "password": "pw1",
+    }
+    assert json.loads(web_config.connections({"mng-redis": redis}, "")) == [plain]
+    encrypted = {"tls": True, "verifyServerCert": True, "caCert": {"certificate": "PEM"}}
+    redis = replace(redis, tls=True, ca="/where/mngdb/reads.it")
+    assert json.loads(web_config.connections({"mng-redis": redis}, "PEM")) == [plain | encrypted]
 
 
 PAGE = "redis: {}\ntarget: compose\n" + GOOD.removeprefix("redis: {}\n")

@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.browser, pytest.mark.live]
 
 ISSUER = f"https://{parts.REALM}/realms/mng"
 FILE = f"""\
-redis: {{memory: 64mb}}
+redis: {{memory: 64mb, tls: true}}
 apps: {{shop: {{redis: "shop:*"}}}}
 sso: {{issuer: {ISSUER}, inside: http://keycloak:8080, route: true, roles: [redis-admin]}}
 redisinsight: {{url: "https://{parts.PAGE}", accept_terms: true}}

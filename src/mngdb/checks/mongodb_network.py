@@ -26,7 +26,7 @@ def _bound(facts: MongodbFacts) -> Judgement:
 
 
 def _encrypted(facts: MongodbFacts) -> Judgement:
-    if facts.enclosed:
+    if facts.enclosed and not facts.tls.value.on:
         return no_matter(_ENCLOSED)
     if not facts.remote:
         return no_matter("it listens to its own machine only")

@@ -34,7 +34,7 @@ def _bound(facts: PostgresFacts) -> Judgement:
 
 
 def _encrypted(facts: PostgresFacts) -> Judgement:
-    if facts.own_network:
+    if facts.own_network and facts.tls.value is None:
         return no_matter("it listens in a network of its own")
     if all(one.startswith("127.") or one in {"::1", "localhost"} for one in _addresses(facts)):
         return no_matter("it listens to its own machine only")

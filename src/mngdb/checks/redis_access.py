@@ -110,7 +110,7 @@ def _bound(facts: RedisFacts) -> Judgement:
 
 
 def _encrypted(facts: RedisFacts) -> Judgement:
-    if facts.enclosed:
+    if facts.enclosed and not _takes_tls(facts):
         return no_matter("it is reached inside a network of its own only")
     if not facts.remote:
         return no_matter("it listens to its own machine only")
@@ -118,11 +118,14 @@ def _encrypted(facts: RedisFacts) -> Judgement:
     return judged(not plain, "it answers without encryption" if plain else "plain text is refused")
 
 
+def _takes_tls(facts: RedisFacts) -> bool:
+    return facts.config.value.get("tls-port", "0") != "0"
+
+
 def _protocols(facts: RedisFacts) -> Judgement:
-    config = facts.config.value
-    if config.get("tls-port", "0") == "0":
+    if not _takes_tls(facts):
         return no_matter("TLS is off")
-    found = config.get("tls-protocols", "")
+    found = facts.config.value.get("tls-protocols", "")
     # empty: TLS 1.2 and 1.3
     old = [one for one in found.split() if one in {"TLSv1", "TLSv1.1"}]
     return judged(not old, f"tls-protocols {found or 'TLSv1.2 TLSv1.3 (the default)'}")

@@ -23,7 +23,7 @@ def url(context: Context, instance: str, app: str | None) -> str:
     found = context.instance(instance)
     asked = context.asked(found, find=False, invent=True)
     context.secret(found, app or "admin")  # missing is an error here
-    return context.engine(found).url(context.login(asked, app))
+    return context.engine(found).url(asked.given(context.login(asked, app)))
 
 
 def env(context: Context, app: str) -> dict[str, str]:
@@ -48,7 +48,7 @@ def variables(context: Context, app: str, instead: Secret | None = None) -> dict
             logins = dict.fromkeys(context.logins(instance), instead)
             asked = Asked(context.stack.name, instance, logins, site)
         prefix = _PREFIXES.get(instance.name, instance.name.upper().replace("-", "_"))
-        access = context.login(asked, app)
+        access = asked.given(context.login(asked, app))
         found |= context.engine(instance).env(access, prefix, instance.grants[app])
     return found
 
@@ -125,7 +125,7 @@ def shell(context: Context, instance: str, app: str | None, rest: tuple[str, ...
     context.secret(found, app or "admin")
     asked = context.asked(found, invent=True)
     folder = asked.site.program.folder if asked.site else None
-    access = context.login(asked, app)
+    access = asked.given(context.login(asked, app))
     if asked.tunnel:
         access = replace(access, host="127.0.0.1", socket=None)
     command = context.engine(found).shell(access, folder)

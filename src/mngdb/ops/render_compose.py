@@ -8,7 +8,7 @@ from mngdb.errors import UsageError
 from mngdb.ops import audit
 from mngdb.ops.context import Context
 from mngdb.ops.up import secret_step
-from mngdb.targets.compose import page_certificate
+from mngdb.targets.compose import certificates, page_certificate
 from mngdb.targets.compose.folder import Folder
 from mngdb.targets.local.layout import prepare_state
 from mngdb.targets.local.lock import lock
@@ -31,6 +31,8 @@ def render(context: Context, output: Path | None) -> Path:
             step.run(context)
             audit.note(context.stack.state, "render compose", step)
         page_certificate.ensure(context.stack)
+        if certificates.wanted(context.stack):
+            certificates.ensure(context.stack)
         host.expect({instance.name: context.asked(instance) for instance in here})
         assert host.wanted is not None  # noqa: S101 - just made
         host.wanted.write(folder, {instance.name for instance in here})

@@ -12,6 +12,7 @@ from mngdb.findings import Seen, see
 from mngdb.ops.context import Context
 from mngdb.ops.secrets import needed
 from mngdb.spec.web import INSIGHT_SECRET
+from mngdb.targets.compose.certificates import bundle
 from mngdb.vaults import inspect, leaks
 from mngdb.vaults.files import FilesVault
 from mngdb.vaults.git import repository
@@ -38,7 +39,9 @@ def secrets_facts(context: Context) -> SecretsFacts:
         missing=tuple(kept.missing),
         unusable=tuple(kept.unusable),
         ages=kept.ages,
-        open_folders=tuple(inspect.open_to_others(filter(None, [stack.state, folder]))),
+        open_folders=tuple(
+            inspect.open_to_others([*filter(None, [stack.state, folder]), *_rendered(context)])
+        ),
         open_files=tuple(
             inspect.open_to_others(folder / name for name in names) if folder else ()
         ),
@@ -84,8 +87,7 @@ def _git(context: Context, folder: Path | None, needles: leaks.Needles) -> Git |
     if found is None:
         return None
     private = [context.stack.state / "secrets", *([folder] if folder else [])]
-    if any(one.target.compose for one in context.stack.instances.values()):
-        private.append(context.compose.folder.root / "secrets")
+    private += _rendered(context)
     dotenv = [context.stack.folder / one.name for one in _dotenv(context.stack.folder)]
     # a pattern may ignore a folder's files and not the folder
     probes = [*(path / "x" for path in dict.fromkeys(private)), *dotenv]
@@ -95,6 +97,14 @@ def _git(context: Context, folder: Path | None, needles: leaks.Needles) -> Git |
         committed=see(lambda: tuple(found.committed())),
         values=see(lambda: tuple(found.holding(needles))),
     )
+
+
+def _rendered(context: Context) -> list[Path]:
+    """Folders of containers' files that hold secrets, hashes and keys, some of them readable by
+    all who may pass."""
+    if not any(one.target.compose for one in context.stack.instances.values()):
+        return []
+    return [context.compose.folder.root / name for name in ("secrets", "conf", "init")]
 
 
 def _short(path: Path, context: Context) -> str:
@@ -127,7 +137,12 @@ def _keys(context: Context) -> tuple[str, ...] | None:
 
 
 def _certificates(context: Context) -> dict[str, float]:
-    return dict(inspect.days_left(files)) if (files := _tls(context, ".crt")) else {}
+    files = _tls(context, ".crt")
+    for one in context.stack.instances.values():
+        if one.tls and one.target.compose:
+            path = bundle(context.compose.folder, one)
+            files += [path] if path.exists() else []
+    return dict(inspect.days_left(files)) if files else {}
 
 
 def _here(context: Context) -> bool:

@@ -65,7 +65,7 @@ def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
             text = "what a target needs is said once, for the stack"
             yield (*trail, "target"), text, "move it to the top level's 'target'"
         if (spec.target or parsed.target).compose is not None:
-            yield from _compose(parsed, trail, spec)
+            yield from _compose(trail, spec)
             continue
         if ports.setdefault(spec.port, name) != name:
             text = f"{name} and {ports[spec.port]} both want port {spec.port}"
@@ -103,11 +103,7 @@ def _pages(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
         yield ("redisinsight",), "the file names no Redis to look into", "add 'redis: {}'"
 
 
-def _compose(parsed: StackFile, trail: Trail, spec: AnyInstance) -> Iterator[Problem]:
-    if parsed.tls if spec.tls is None else spec.tls:
-        at = (*trail, "tls") if spec.tls else ("tls",)
-        text = "connections to containers are not encrypted by this version"
-        yield at, text, "they stay on a network of their own; leave 'tls' out, or use target: local"
+def _compose(trail: Trail, spec: AnyInstance) -> Iterator[Problem]:
     if "bind" in spec.model_fields_set:
         text = "a container listens on its own networks, which 'bind' cannot name"
         yield (*trail, "bind"), text, "see 'publish' of the target"

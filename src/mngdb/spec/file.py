@@ -146,7 +146,9 @@ class StackFile(Model):
     target: Target = Field(default_factory=lambda: Target.model_validate("local"))
     """Where instances live that do not say so themselves."""
     tls: bool = False
-    """Encrypt connections to every instance that does not say otherwise."""
+    """Encrypt connections to every instance that does not say otherwise. Clients verify: the URLs
+    of `mngdb env APP` name the CA's file. With target compose that is `/etc/mngdb/ca.crt` in the
+    app's container, where it has to mount `ca.crt` of the rendered folder (it is no secret)."""
     vault: Vault = Field(default_factory=Vault)
     """Where secrets live."""
     binaries: Binaries = Field(default_factory=Binaries)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +12,9 @@ from urllib.parse import quote
 import pymongo
 from pymongo import errors as driver
 
+from mngdb.dial import dial, tcp
 from mngdb.engines.mongodb import access as logins
+from mngdb.engines.mongodb import probe
 from mngdb.errors import ConnectError, MngdbError
 from mngdb.model import Access, socket_file
 
@@ -80,6 +81,8 @@ def connect(access: Access, timeout: float) -> Iterator[Session]:
     """A session that has logged in. Raises ConnectError; `timeout` in seconds."""
     at = logins.url(access)
     if access.socket is not None:
+        if access.tls:
+            reach(access, timeout)  # the driver will see the tunnel's end for the server
         at = logins.url(_through(access))
     elif "," not in access.host and logins.SRV not in access.options:
         reach(access, timeout)  # a driver would try a closed port until its time is over
@@ -102,25 +105,34 @@ def connect(access: Access, timeout: float) -> Iterator[Session]:
 
 
 def _through(access: Access) -> Access:
-    """The same over the socket, where the other members of a set are out of reach."""
-    path = f"{access.socket}/{socket_file('mongodb', access.port)}"
+    """The same through the tunnel, where the other members of a set are out of reach. The driver
+    verifies the name by which it connects: encrypted, that is loopback's."""
     options = {k: v for k, v in access.options.items() if k != "replicaSet"}
-    return replace(
-        access, host=quote(path, safe=""), options=options | {"directConnection": "true"}
-    )
+    options["directConnection"] = "true"
+    if access.tls:
+        host, port = tcp(access)
+        return replace(access, host=host, port=port, options=options)
+    return replace(access, host=quote(_socket(access), safe=""), options=options)
+
+
+def _socket(access: Access) -> str:
+    return f"{access.socket}/{socket_file('mongodb', access.port)}"
 
 
 def reach(access: Access, timeout: float) -> None:
-    """Open and close a TCP connection, with TLS where it is asked for. Raises ConnectError."""
+    """Open and close a connection, with TLS where it is asked for. Raises ConnectError."""
     where = logins.seeds(access)
     try:
-        with socket.create_connection((access.host, access.port), timeout) as plain:
+        with dial(access, timeout) as plain:
             if access.tls:
                 context = ssl.create_default_context(cafile=access.ca)
                 context.wrap_socket(plain, server_hostname=access.host).close()
     except ssl.SSLCertVerificationError as error:
         raise _failure(str(error), access, where) from None
     except (ssl.SSLError, ConnectionResetError):
+        if access.socket is not None and not probe.answers_plain((_socket(access), None)):
+            # the tunnel is there before the server is
+            raise ConnectError(f"nothing answers at {where}", "see 'mngdb logs'", "down") from None
         raise ConnectError(
             f"{where} does not speak TLS", "compare 'tls' on both sides", "tls"
         ) from None
@@ -186,13 +198,13 @@ _CAUSES = (
 
 
 def _failure(text: str, access: Access, where: str) -> ConnectError:
-    if access.socket is not None and ("connection closed" in text or "reset by peer" in text):
-        return ConnectError(f"nothing answers at {where}", "see 'mngdb logs'", "down")
     if "connection closed" in text or "reset by peer" in text:
         if not access.tls and _speaks_tls(access):
             return ConnectError(
                 f"{where} expects TLS, and this connection has none", "add 'tls: true'", "tls"
             )
+        if access.socket is not None:
+            return ConnectError(f"nothing answers at {where}", "see 'mngdb logs'", "down")
         return ConnectError(
             f"{where} closes new connections at once; all it allows may be in use",
             "raise max_connections, or find who holds them",
@@ -209,10 +221,7 @@ def _speaks_tls(access: Access) -> bool:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # nothing is said over it: the question is only whether
     try:
-        with (
-            socket.create_connection((access.host, access.port), 2.0) as plain,
-            context.wrap_socket(plain),
-        ):
+        with dial(access, 2.0) as plain, context.wrap_socket(plain):
             return True
     except OSError:
         return False

@@ -45,7 +45,7 @@ const read = (path) => {
   return text;
 };
 const open = (user, secret, from, how) => {
-  const options = `authSource=${from}&authMechanism=${how}&directConnection=true`;
+  const options = `authSource=${from}&authMechanism=${how}&directConnection=true${asked.tls}`;
   const login = `${user}:${encodeURIComponent(secret)}`;
   return new Mongo(`mongodb://${login}@127.0.0.1:${asked.port}/?${options}`);
 };
@@ -118,7 +118,8 @@ def _exporter(asked: Asked) -> Exporter:
         port=9216,
         user=_EXPORTER_USER,
         environment={},
-        secret=Secret(logins.url(at)),
+        secret=Secret(logins.url(asked.given(at))),
+        ca=asked.tls.ca if asked.tls else "",
         program=program,
         entrypoint=("bash", "-c", _EXPORT, "start", secret, program, *_COLLECTORS),
         unused=(logins.PLACE.data, _CONFIGDB),
@@ -144,6 +145,7 @@ def _ready(asked: Asked) -> str:
     text = json.dumps(
         {
             "port": asked.instance.spec.port,
+            "tls": f"&tls=true&tlsCAFile={asked.tls.ca}" if asked.tls else "",
             "secret": secret_path(name, "admin"),
             "keyfile": "/etc/mngdb/keyfile",
             "set": {"_id": asked.stack, "members": [member]},

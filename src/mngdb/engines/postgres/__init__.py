@@ -102,7 +102,7 @@ class PostgresEngine:
     @contextmanager
     def bootstrap(self, asked: Asked, deadline: float) -> Iterator[Session]:
         """Over the socket: its owner needs no password, so a lost secret can be mended. A tunnel
-        ends at the server's TCP port, where everybody needs one."""
+        ends at the server's TCP port, where everybody needs one, and TLS where it is on."""
         from mngdb.engines.postgres import client
 
         access = self.admin(asked)
@@ -110,7 +110,7 @@ class PostgresEngine:
             raise ValueError("a server that somebody else runs is not bootstrapped")
         inside = access
         if not asked.tunnel:
-            inside = replace(access, password=None, socket=asked.site.run)
+            inside = replace(access, password=None, socket=asked.site.run, tls=False)
         with client.wait(inside, deadline, 5) as session:
             yield session
 

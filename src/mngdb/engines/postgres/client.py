@@ -11,7 +11,8 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 
-from mngdb.engines.postgres import causes
+from mngdb import dial
+from mngdb.engines.postgres import causes, door
 from mngdb.engines.postgres.causes import first_line
 from mngdb.errors import ConnectError, StepError, UnobservableError
 from mngdb.model import Access
@@ -155,10 +156,15 @@ def open_connection(
 def _connect(
     access: Access, timeout: float, database: str, options: str, tls: Mapping[str, str]
 ) -> psycopg.Connection[Any]:
+    host, port = access.socket or access.host, access.port
     more: dict[str, Any] = {**tls, "options": options}
+    if access.socket is not None and access.tls:
+        # libpq does not encrypt over a unix socket; it verifies `host`, and calls `hostaddr`
+        host = access.host
+        more["hostaddr"], port = dial.tcp(access)
     return psycopg.connect(
-        host=access.socket or access.host,
-        port=access.port,
+        host=host,
+        port=port,
         user=access.user,
         password=access.password.reveal() if access.password else None,
         dbname=database,
@@ -171,6 +177,11 @@ def _connect(
 
 def _takes_tls(access: Access, database: str) -> bool:
     """Whether the login that was refused without encryption gets further with it."""
+    if access.socket is not None:
+        try:
+            return door.offers_tls(access)
+        except UnobservableError:
+            return False  # what it said before it hung up is all that is known
     try:
         _connect(access, 5, database, "", {"sslmode": "require"}).close()
     except psycopg.OperationalError as error:
@@ -180,8 +191,6 @@ def _takes_tls(access: Access, database: str) -> bool:
 
 def tls_parameters(access: Access) -> dict[str, str]:
     """libpq's parameters for encryption; a server with TLS is always verified."""
-    if access.socket is not None:
-        return {}
     if not access.tls:
         return {"sslmode": access.options.get("sslmode", "disable")}
     if access.ca is None:

@@ -54,7 +54,7 @@ def container(asked: Asked, unit: Unit, *, first: bool) -> Container:
         memory=(2 * buffers + maintenance + 10 * connections + 256) * _MB,
         processes=connections + 128,
         health=_health(asked),
-        entrypoint=("bash", "-c", _START, "start"),
+        entrypoint=("bash", "-c", _start(asked), "start"),
         environment={
             "POSTGRES_USER": render.ADMIN,
             "POSTGRES_DB": "postgres",
@@ -70,6 +70,14 @@ def container(asked: Asked, unit: Unit, *, first: bool) -> Container:
         rescue=_rescue(asked),
         exporter=_exporter(asked) if asked.instance.monitored else None,
     )
+
+
+def _start(asked: Asked) -> str:
+    """The image's start, after what has to be there before it."""
+    if asked.site is None or asked.tls is None:
+        return _START
+    copy = f"cat {asked.tls.key} >{render.key(asked.site, asked.tls)}"
+    return f"(umask 077 && {copy}) || exit 1\n{_START}"
 
 
 def _mb(value: str) -> int:
@@ -89,9 +97,10 @@ def _health(asked: Asked) -> str:
     names = ", ".join(render.quote(name) for name in named)
     there = f"FROM pg_database WHERE datname IN ({names})"
     query = f"SELECT 1 / (count(*) = {len(named)})::int {there}"
+    options = f" PGSSLMODE=verify-full PGSSLROOTCERT={asked.tls.ca}" if asked.tls else ""
     return (
         read_secret(asked.instance.name, "admin")
-        + "export PGPASSWORD=$secret PGCONNECT_TIMEOUT=3\n"
+        + f"export PGPASSWORD=$secret PGCONNECT_TIMEOUT=3{options}\n"
         + f"exec psql -XAtq -h 127.0.0.1 -p {port} -U {render.ADMIN} -d postgres -f - "
         + f"<<'EOF'\n\\set ON_ERROR_STOP on\n{query};\nEOF\n"
     )
@@ -121,14 +130,17 @@ def _rescue(asked: Asked) -> tuple[tuple[str, ...], str]:
 
 def _exporter(asked: Asked) -> Exporter:
     unit, port = asked.instance.unit, asked.instance.spec.port
+    ca = asked.tls.ca if asked.tls else ""
+    ssl = f"sslmode=verify-full&sslrootcert={ca}" if ca else "sslmode=disable"
     return Exporter(
         image=_EXPORTER,
         port=9187,
         user=_EXPORTER_USER,
         environment={
-            "DATA_SOURCE_URI": f"{asked.host}:{port}/postgres?sslmode=disable",
+            "DATA_SOURCE_URI": f"{asked.host}:{port}/postgres?{ssl}",
             "DATA_SOURCE_USER": MONITOR,
             "DATA_SOURCE_PASS_FILE": f"{SECRETS}/{unit}-exporter",
         },
         secret=asked.secrets[MONITOR],
+        ca=ca,
     )

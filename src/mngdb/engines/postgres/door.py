@@ -13,9 +13,10 @@ import struct
 import time
 from collections.abc import Sequence
 
+from mngdb.dial import dial
 from mngdb.errors import UnobservableError
 from mngdb.facts.postgres import Demand, Tls
-from mngdb.model import Access, socket_file
+from mngdb.model import Access
 
 _TIMEOUT = 2.0
 _SSL_REQUEST = struct.pack("!II", 8, 80877103)
@@ -54,6 +55,12 @@ def demand(at: Access, database: str, *, encrypted: bool) -> Demand:
     return _DEMANDS.get(code, "other")
 
 
+def offers_tls(at: Access) -> bool:
+    """Whether the server takes TLS. Raises UnobservableError."""
+    with _dial(at) as plain:
+        return _offered(plain)
+
+
 def tls(at: Access) -> Tls | None:
     """What a handshake comes to; None when the server offers none. Raises UnobservableError."""
     with _dial(at) as plain:
@@ -72,16 +79,9 @@ def tls(at: Access) -> Tls | None:
 def _dial(at: Access) -> socket.socket:
     """The same way that sessions take: a tunnel where there is one."""
     try:
-        if at.socket is None:
-            found = socket.create_connection((at.host, at.port), _TIMEOUT)
-        else:
-            found = socket.socket(socket.AF_UNIX)
-            found.settimeout(_TIMEOUT)
-            found.connect(f"{at.socket}/{socket_file(at.engine, at.port)}")
+        return dial(at, _TIMEOUT)
     except OSError as error:
         raise UnobservableError(f"{at.host}:{at.port} cannot be reached: {error}") from None
-    found.settimeout(_TIMEOUT)
-    return found
 
 
 def _offered(plain: socket.socket) -> bool:

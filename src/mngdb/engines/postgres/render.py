@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from mngdb.engines.postgres import identity, monitor
-from mngdb.model import Asked, File, Renewal, Site, Unit
+from mngdb.model import Asked, File, Renewal, Site, TlsFiles, Unit
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import PostgresGrant, PostgresInstance
 
@@ -98,10 +98,16 @@ def _network(asked: Asked, site: Site, spec: PostgresInstance) -> dict[str, str]
         network |= {
             "ssl_ca_file": site.tls.ca,
             "ssl_cert_file": site.tls.certificate,
-            "ssl_key_file": site.tls.key,
+            "ssl_key_file": key(site, site.tls),
             "ssl_min_protocol_version": "TLSv1.2",
         }
     return network
+
+
+def key(site: Site, tls: TlsFiles) -> str:
+    """Where the server reads its key. It refuses one of somebody else's, or that others may read,
+    as mounted files can be, so in a container it gets a copy."""
+    return f"{site.run}/tls.key" if site.tunnel else tls.key
 
 
 def _memory(buffers: int, total: int, connections: int) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import ssl
 import time
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 import hiredis
 
+from mngdb.dial import dial
 from mngdb.engines.redis.wire import ReplyError, Wire
 from mngdb.errors import ConnectError, StepError
 from mngdb.model import Access
@@ -19,6 +19,8 @@ from mngdb.model import Access
 #: Seconds between two tries while a server starts.
 _POLL = 0.005
 #: Codes that say nothing to people beyond the words after them.
+#: Seconds for a question that finds out what a server speaks.
+_PROBE = 2.0
 _SILENT = frozenset({"NOPERM", "OOM", "READONLY"})
 _DRIVER = (OSError, hiredis.ProtocolError)
 
@@ -146,10 +148,21 @@ def place(access: Access) -> str:
 def _speaks_plain(access: Access) -> bool:
     """Whether the server answers a PING without TLS; it takes a TLS greeting for a long line."""
     try:
-        with socket.create_connection((access.host, access.port), 2.0) as plain:
-            plain.settimeout(2.0)
+        with dial(access, _PROBE) as plain:
             plain.sendall(b"PING\r\n")
             return plain.recv(1) in {b"+", b"-"}
+    except OSError:
+        return False
+
+
+def _speaks_tls(access: Access) -> bool:
+    """Whether the server takes a TLS greeting. Nothing is said over it, so nobody is verified."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with dial(access, _PROBE) as plain, context.wrap_socket(plain):
+            return True
     except OSError:
         return False
 
@@ -216,6 +229,9 @@ def _network_error(error: Exception, text: str, access: Access, at: str) -> Conn
             f"{access.host}",
             "tls",
         )
+    if access.socket is not None and any(isinstance(c, ssl.SSLEOFError) for c in causes):
+        # the tunnel is there before the server is
+        return ConnectError(f"nothing listens on {place(access)}", "mngdb logs", "down")
     if any(isinstance(c, ssl.SSLError) for c in causes) or "SSL" in text:
         return ConnectError(
             f"{at} does not speak TLS as the client does", "compare `tls` on both sides", "tls"
@@ -233,6 +249,8 @@ def _network_error(error: Exception, text: str, access: Access, at: str) -> Conn
     if isinstance(error, OSError) and ("closed by server" in text or "reset by peer" in text):
         # a TLS server hangs up on plain text; so does one that stops
         if access.socket is not None:
+            if not access.tls and _speaks_tls(access):
+                return ConnectError(f"{at} expects TLS", "compare `tls` on both sides", "tls")
             return ConnectError(f"nothing listens on {place(access)}", "mngdb logs", "down")
         hint = "is it stopping?" if access.tls else "is it stopping, or does it expect TLS?"
         return ConnectError(f"{at} hung up", hint, "down" if access.tls else "tls")

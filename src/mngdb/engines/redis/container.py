@@ -31,6 +31,8 @@ def container(asked: Asked) -> Container:
     spec = render.spec_of(asked)
     limit = int(render.settings(asked)["maxmemory"])
     login = f"redis-cli -e --no-auth-warning -h 127.0.0.1 -p {spec.port} --user {acl.ADMIN}"
+    if asked.tls:
+        login += f" --tls --cacert {asked.tls.ca}"
     return Container(
         memory=max(int(limit * _HEAD_ROOM), limit + _LEAST_ROOM),
         processes=128,
@@ -43,7 +45,8 @@ def container(asked: Asked) -> Container:
 
 def _exporter(asked: Asked) -> Exporter:
     unit, secret = asked.instance.unit, asked.secrets[MONITOR]
-    address = f"redis://{asked.host}:{asked.instance.spec.port}"
+    ca = asked.tls.ca if asked.tls else ""
+    address = f"{'rediss' if ca else 'redis'}://{asked.host}:{asked.instance.spec.port}"
     passwords = {address.replace("//", f"//{MONITOR}@"): secret.reveal()}
     return Exporter(
         image=_EXPORTER,
@@ -55,6 +58,8 @@ def _exporter(asked: Asked) -> Exporter:
             "REDIS_PASSWORD_FILE": f"{SECRETS}/{unit}-exporter",
             # the names of clients are nobody's metrics
             "REDIS_EXPORTER_SET_CLIENT_NAME": "false",
+            **({"REDIS_EXPORTER_TLS_CA_CERT_FILE": ca} if ca else {}),
         },
         secret=Secret(json.dumps(passwords)),
+        ca=ca,
     )

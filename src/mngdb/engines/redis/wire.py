@@ -6,7 +6,6 @@ asyncio half, and every command of ours would pay that. hiredis is the same team
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Sequence
 from itertools import islice
@@ -14,7 +13,8 @@ from typing import Any
 
 import hiredis
 
-from mngdb.model import Access, socket_file
+from mngdb.dial import dial
+from mngdb.model import Access
 
 _CHUNK = 1 << 16
 #: The same, where thousands of answers are on their way.
@@ -32,7 +32,7 @@ class Wire:
 
     def __init__(self, access: Access, timeout: float) -> None:
         context = ssl.create_default_context(cafile=access.ca) if access.tls else None
-        self._socket = _open(access, timeout)
+        self._socket = dial(access, timeout)
         # names on a foreign server may be any bytes
         self._reader = hiredis.Reader(
             encoding="utf-8",
@@ -94,21 +94,6 @@ class Wire:
     def close(self) -> None:
         """Close the connection."""
         self._socket.close()
-
-
-def _open(access: Access, timeout: float) -> socket.socket:
-    if access.socket is None:
-        found = socket.create_connection((access.host, access.port), timeout)
-        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return found
-    found = socket.socket(socket.AF_UNIX)
-    try:
-        found.settimeout(timeout)
-        found.connect(f"{access.socket}/{socket_file('redis', access.port)}")
-    except BaseException:
-        found.close()
-        raise
-    return found
 
 
 def raw_reader() -> hiredis.Reader:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import yaml
 
+from mngdb.targets.compose import certificates
 from mngdb.targets.compose.part import Part
 from mngdb.targets.compose.services import labelled
 
@@ -29,8 +31,8 @@ reaches the containers through `docker exec` and needs no published port.
 
 | | |
 |---|---|
-| Redis' prompt | `docker exec -it {redis} redis-cli --user admin --askpass` |
-| does Redis live | `docker exec -it {redis} redis-cli -a "$(cat secrets/redis_password)" ping` |
+| Redis' prompt | `docker exec -it {redis} redis-cli{tls} --user admin --askpass` |
+| does Redis live | `docker exec -it {redis} redis-cli{tls} -a "$(cat {file})" ping` |
 | PostgreSQL's prompt | `docker exec -it {postgres} psql -U postgres` |
 | logs | `docker compose logs -f` |
 | stop, keep the data | `docker compose down` |
@@ -45,10 +47,24 @@ services:
 networks:
   db: {{name: {stack}-db, external: true}}
 ```
-
+{encrypted}
 `secrets/` holds a password a file. Each is readable by the container that mounts it and by root
 alone (mode 0400, owner the container's account). Where root did not write this folder, the files
 are readable by all below a folder that only you can enter: keep it 0700 when you copy it.
+"""
+
+_ENCRYPTED = """
+Servers encrypt, and refuse who does not. `ca.crt` is what they are verified by: an app mounts it
+where the connection strings of `mngdb env APP` look for it.
+
+```yaml
+services:
+  grafana:
+    volumes: ["/this/folder/ca.crt:{ca}:ro"]
+```
+
+It is public. The servers' own keys are in `conf/`, as private as `secrets/`; the CA's key is not
+here. Certificates are made anew by `mngdb up` when a third of their 825 days is left.
 """
 
 
@@ -71,10 +87,14 @@ def compose(project: str, stack: str, whole: Part) -> str:
     return _HEAD.format(stack=stack) + text
 
 
-def readme(stack: str, units: dict[str, str]) -> str:
-    """README.md; `units` is engine to its first unit."""
+def readme(stack: str, units: Mapping[str, str], tls: Collection[str]) -> str:
+    """README.md; `units` is engine to its first unit, `tls` names the units that encrypt."""
+    ca = certificates.SEEN.ca
     return _README.format(
         stack=stack,
+        tls=f" --tls --cacert {ca}" if units.get("redis") in tls else "",
+        encrypted=_ENCRYPTED.format(ca=ca) if tls else "",
+        file="secrets/redis_password",
         redis=units.get("redis", f"{stack}-redis"),
         postgres=units.get("postgres", f"{stack}-pg"),
     )

@@ -2,6 +2,7 @@
 
 compose/              0700
   docker-compose.yml README.md .gitignore
+  ca.crt              where servers encrypt: for apps
   secrets/            0700: one file a secret, plain; each readable by its container alone
   conf/UNIT/          mounted at /etc/mngdb: files of ours that a running server can read again
   init/UNIT/          what the image reads at a first start
@@ -81,7 +82,7 @@ class Folder:
         """Remove what we wrote; what somebody else put there stays."""
         for name in ("secrets", "conf", "init", "web", "build"):
             shutil.rmtree(self.root / name, ignore_errors=not (self.root / name).exists())
-        for name in ("docker-compose.yml", "README.md", ".gitignore"):
+        for name in ("docker-compose.yml", "README.md", ".gitignore", "ca.crt"):
             (self.root / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.root.rmdir()

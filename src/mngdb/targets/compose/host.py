@@ -32,10 +32,11 @@ from mngdb.secret import Secret
 from mngdb.spec.base import EngineName
 from mngdb.spec.compose import Compose
 from mngdb.spec.stack import Instance, Stack
-from mngdb.targets.compose import page_certificate, services, web
+from mngdb.targets.compose import certificates, page_certificate, services, web
 from mngdb.targets.compose.containers import NOT_RUN, Project, Ran, RunningContainer, left
 from mngdb.targets.compose.docker import Docker, secrets_of
 from mngdb.targets.compose.folder import Folder
+from mngdb.targets.compose.part import Part
 from mngdb.targets.compose.rendering import Rendering, render
 from mngdb.targets.compose.tunnel import Tunnel
 from mngdb.targets.local import machine
@@ -102,6 +103,8 @@ class ComposeHost:
             memory=machine.memory(),
             program=Program(place.server, "", version, source=source),
             owners=("postgres",),
+            tls=certificates.SEEN if instance.tls else None,
+            ca=str(certificates.ca(self.stack)) if instance.tls else "",
             host=instance.unit,
             listen=("0.0.0.0",),  # noqa: S104 - of the container's own networks
             tunnel=str(self._way(instance.unit)),
@@ -111,6 +114,8 @@ class ComposeHost:
         """The unit with the files that its container reads beside the server's."""
         container = self.engine(unit.engine).container(asked, unit)
         more = {"health.sh": container.health, **container.files}
+        if asked.instance.tls:
+            more[certificates.CA] = certificates.authority(self.stack)
         return replace(
             unit, files=(*unit.files, *(File(name, text) for name, text in more.items()))
         )
@@ -118,8 +123,10 @@ class ComposeHost:
     def expect(self, asked: Mapping[str, Asked]) -> None:
         """Take note of all that shall live here."""
         self.described = self.folder.read(self.folder.root / "docker-compose.yml") or ""
-        pages = web.part(self.stack, asked, self.engine, self.page_secret)
-        self.wanted = render(self.stack, self.spec, asked, self.engine, self.image, self.fit, pages)
+        more = [*web.part(self.stack, asked, self.engine, self.page_secret)]
+        if certificates.wanted(self.stack):
+            more.append(Part(files={certificates.CA: certificates.authority(self.stack)}))
+        self.wanted = render(self.stack, self.spec, asked, self.engine, self.image, self.fit, more)
 
     # --- reaching
 
@@ -135,7 +142,7 @@ class ComposeHost:
             if tunnel is None:
                 name = socket_file(instance.engine, instance.spec.port)
                 path = self._way(unit) / name
-                tunnel = Tunnel(self.project.docker, unit, instance.spec.port, path)
+                tunnel = Tunnel(self.project.docker, unit, instance.spec.port, path, instance.tls)
                 tunnel.open()
             self._tunnels[unit] = (tunnel, users + 1)
         try:
@@ -221,14 +228,23 @@ class ComposeHost:
         return [file.name for file in unit.files]
 
     def renewal(self, unit: Unit, instance: Instance) -> list[str]:
-        """What its container is made of, where that is not as asked for."""
+        """What its container is made of, where that is not as asked for; its certificate."""
         found = self.project.container(unit.name)
         if self.wanted is None or found is None:
             return []
-        service = self.wanted.whole.services[unit.name]
-        if self.project.definition(found) == services.definition(service):
-            return []
-        return [f"its container is made anew: {self.wanted.differences(self.described, unit.name)}"]
+        said = []
+        if self.project.definition(found) != services.definition(
+            self.wanted.whole.services[unit.name]
+        ):
+            differences = self.wanted.differences(self.described, unit.name)
+            said.append(f"its container is made anew: {differences}")
+        if certificates.due(self.stack, self.folder, instance):
+            said.append("a new certificate")
+        elif instance.tls and not self.project.read_since(
+            unit.name, [certificates.bundle(self.folder, instance)]
+        ):
+            said.append("its certificate is newer than its start")
+        return said
 
     def preflight(self, unit: Unit, instance: Instance) -> None:
         """What would keep a unit from starting. Raises MngdbError."""
@@ -278,14 +294,17 @@ class ComposeHost:
     def publish(self, asked: Mapping[str, Asked]) -> None:
         """Write what describes the stack, and the secrets. Raises OSError."""
         page_certificate.ensure(self.stack)
+        if certificates.wanted(self.stack):
+            certificates.ensure(self.stack)
         self.expect(asked)
         assert self.wanted is not None  # noqa: S101 - just made
         fresh = {name for name, one in asked.items() if self.state(one.instance.unit) == "absent"}
         self.wanted.write(self.folder, fresh)
 
     def write(self, unit: Unit, asked: Asked) -> None:
-        """Write the unit's files where they differ."""
+        """Write the unit's files where they differ, its certificate where it is due."""
         user = self.engine(unit.engine).place.user
+        certificates.write(self.stack, self.folder, asked.instance, user)
         self.folder.mounted(
             self.folder.conf(unit.name), {file.name: file.content for file in unit.files}, user
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from mngdb import disk
 from mngdb.errors import UsageError
 from mngdb.spec.stack import Stack
+from mngdb.targets.compose import certificates
 
 
 def ensure(stack: Stack) -> None:
@@ -14,7 +15,7 @@ def ensure(stack: Stack) -> None:
     if stack.insight and not _given(stack) and _due(stack):
         from mngdb.targets.local import tls
 
-        folder = _folder(stack)
+        folder = certificates.ensure(stack)
         certificate, key = tls.certificate(folder, _hosts(stack))
         disk.write(folder / "page.key", key)
         disk.write(folder / "page.crt", certificate)
@@ -52,18 +53,10 @@ def _hosts(stack: Stack) -> list[str]:
     return [*hosts, sso.host] if sso and sso.route else hosts
 
 
-def _folder(stack: Stack) -> Path:
-    from mngdb.targets.local import tls
-
-    folder = disk.folder(stack.state / "tls")
-    tls.ensure_ca(folder, stack.name)
-    return folder
-
-
 def _due(stack: Stack) -> bool:
     from mngdb.targets.local import tls
 
-    folder = _folder(stack)
+    folder = certificates.ensure(stack)
     missing = not (folder / "page.key").is_file()
     return missing or tls.needs_certificate(folder / "page.crt", folder / "ca.crt", _hosts(stack))
 

@@ -17,7 +17,7 @@ from mngdb.model import Asked, Engine, Unit
 from mngdb.spec.base import EngineName
 from mngdb.spec.compose import Compose
 from mngdb.spec.stack import Instance, Stack
-from mngdb.targets.compose import document, services
+from mngdb.targets.compose import certificates, document, services
 from mngdb.targets.compose.containers import Project
 from mngdb.targets.compose.folder import Folder
 from mngdb.targets.compose.part import Part, SecretFile, together
@@ -110,14 +110,16 @@ class Rendering:
         firsts: dict[str, str] = {}
         for one in self.asked.values():
             firsts.setdefault(one.instance.engine, one.instance.unit)
-        folder.public("README.md", document.readme(self.stack.name, firsts))
+        tls = {one.instance.unit for one in self.asked.values() if one.tls}
+        folder.public("README.md", document.readme(self.stack.name, firsts, tls))
         # last: with it the folder can be started
         folder.public("docker-compose.yml", self.text())
 
     def write_units(self, folder: Folder) -> None:
         """Write every unit's own files."""
-        for unit in self.units.values():
+        for name, unit in self.units.items():
             user = self.engine(unit.engine).place.user
+            certificates.write(self.stack, folder, self.asked[name].instance, user)
             files = {file.name: file.content for file in unit.files}
             folder.mounted(folder.conf(unit.name), files, user)
 

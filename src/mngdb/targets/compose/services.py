@@ -59,13 +59,12 @@ def server(
     name, instance = unit.name, asked.instance.name
     secrets = {secret_name(instance, login): asked.secrets[login] for login in container.logins}
     published = compose.publish.get(instance)
-    folder = {"type": "bind", "read_only": True, "bind": {"create_host_path": False}}
-    volumes: list[dict[str, Any]] = [
-        {**folder, "source": f"./conf/{name}", "target": CONF},
+    volumes = [
+        bind(f"./conf/{name}", CONF),
         {"type": "volume", "source": f"{name}-data", "target": place.data},
     ]
     if container.first_at:
-        volumes.append({**folder, "source": f"./init/{name}", "target": container.first_at})
+        volumes.append(bind(f"./init/{name}", container.first_at))
     service: dict[str, Any] = {
         "image": source,
         "container_name": name,
@@ -115,6 +114,12 @@ def server(
     )
 
 
+def bind(source: str, target: str) -> dict[str, Any]:
+    """A file or folder of ours as a container sees it: to be read, and there already."""
+    how = {"create_host_path": False}
+    return {"type": "bind", "source": source, "target": target, "read_only": True, "bind": how}
+
+
 def exporter(
     asked: Asked, unit: Unit, found: Exporter, given: str | None, server_image: str
 ) -> Part:
@@ -135,6 +140,7 @@ def exporter(
             "entrypoint": [_escaped(word) for word in found.entrypoint],
             "tmpfs": [f"{path}:size=1m" for path in found.unused],
         }
+    volumes = [bind("./ca.crt", found.ca)] if found.ca else []
     return Part(
         services={
             name: {
@@ -148,6 +154,7 @@ def exporter(
                 "pids_limit": _EXPORTER_PROCESSES,
                 "networks": ["db", "metrics"],
                 "expose": [str(found.port)],
+                **({"volumes": volumes} if volumes else {}),
                 "secrets": [{"source": name, "target": f"{SECRETS}/{name}"}],
                 "depends_on": {unit.name: {"condition": "service_healthy"}},
                 "labels": {"mngdb.stack": asked.stack},

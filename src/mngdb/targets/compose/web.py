@@ -16,10 +16,10 @@ from mngdb.secret import Secret
 from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Stack
 from mngdb.spec.web import CLIENT_SECRET, COOKIE_SECRET, INSIGHT_SECRET, RedisInsight
-from mngdb.targets.compose import page_certificate
+from mngdb.targets.compose import certificates, page_certificate
 from mngdb.targets.compose import web_config as config
 from mngdb.targets.compose.part import Part, SecretFile
-from mngdb.targets.compose.services import HARDENED
+from mngdb.targets.compose.services import HARDENED, bind
 
 #: Service to image. oauth2-proxy's is the one with a shell's tools, for the health check.
 IMAGES = {
@@ -83,7 +83,9 @@ def part(
                     config.cookie_key(secret(COOKIE_SECRET).reveal()), _NOBODY
                 ),
                 INSIGHT_SECRET: SecretFile(secret(INSIGHT_SECRET).reveal(), _NODE),
-                _CONNECTIONS: SecretFile(config.connections(servers), _NODE),
+                _CONNECTIONS: SecretFile(
+                    config.connections(servers, certificates.authority(stack)), _NODE
+                ),
                 "redisinsight.crt": SecretFile(certificate, _NOBODY),
                 "redisinsight.key": SecretFile(key, _NOBODY),
                 **({"sso_ca.crt": SecretFile(ca, _NOBODY)} if ca is not None else {}),
@@ -123,7 +125,7 @@ def _login(stack: str, issuer_ca: bool) -> dict[str, Any]:
         **_base(stack, "oauth2-proxy", _NOBODY, memory="128m", processes=100),
         "command": ["--config=/etc/oauth2-proxy.cfg"],
         "networks": ["web"],
-        "volumes": [_mount("./web/oauth2-proxy.cfg", "/etc/oauth2-proxy.cfg")],
+        "volumes": [bind("./web/oauth2-proxy.cfg", "/etc/oauth2-proxy.cfg")],
         "secrets": [CLIENT_SECRET, COOKIE_SECRET, *(["sso_ca.crt"] if issuer_ca else [])],
         "healthcheck": _health("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:4180/ready"),
     }
@@ -136,17 +138,12 @@ def _traefik(stack: str, insight: RedisInsight) -> dict[str, Any]:
         "networks": ["web", "pages"],
         "ports": [f"{insight.port}:8443"],
         "volumes": [
-            _mount("./web/traefik.yml", f"{_FOLDER}/traefik.yml"),
-            _mount("./web/routes", f"{_FOLDER}/dynamic"),
+            bind("./web/traefik.yml", f"{_FOLDER}/traefik.yml"),
+            bind("./web/routes", f"{_FOLDER}/dynamic"),
         ],
         "secrets": ["redisinsight.crt", "redisinsight.key"],
         "healthcheck": _health("traefik", "healthcheck", f"--configFile={_FOLDER}/traefik.yml"),
     }
-
-
-def _mount(source: str, target: str) -> dict[str, Any]:
-    bind = {"create_host_path": False}
-    return {"type": "bind", "source": source, "target": target, "read_only": True, "bind": bind}
 
 
 def _base(stack: str, name: str, user: int, *, memory: str, processes: int) -> dict[str, Any]:

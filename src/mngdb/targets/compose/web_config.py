@@ -220,11 +220,13 @@ def oauth2_proxy(sso: Sso, insight: RedisInsight, at: Places) -> str:
     )
 
 
-def connections(servers: Mapping[str, Access]) -> str:
-    """RedisInsight's connections, with their passwords: unit to the administrator's access.
+def connections(servers: Mapping[str, Access], ca: str) -> str:
+    """RedisInsight's connections, with their passwords: unit to the administrator's access. `ca`
+    is the certificate, as PEM text, that encrypted ones are verified by.
 
     https://redis.io/docs/latest/operate/redisinsight/configuration/: RI_PRE_SETUP_DATABASES_PATH.
     """
+    encrypted = {"tls": True, "verifyServerCert": True, "caCert": {"certificate": ca}}
     found = [
         {
             "id": unit,
@@ -233,6 +235,7 @@ def connections(servers: Mapping[str, Access]) -> str:
             "port": access.port,
             "username": access.user,
             "password": access.password.reveal() if access.password else None,
+            **(encrypted if access.tls else {}),
         }
         for unit, access in servers.items()
     ]
