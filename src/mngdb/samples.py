@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from typing import Literal, NamedTuple
 
 #: A metric's type, as the exposition format names it.
 Kind = Literal["gauge", "counter", "histogram", "summary", "untyped"]
+#: Names and values of labels, in the order in which they are shown.
+Labels = tuple[tuple[str, str], ...]
 
 
 class Sample(NamedTuple):
-    """One value. Labels are in the order in which they are shown; units stand in the name."""
+    """One value. Units stand in the name."""
 
     name: str
-    labels: tuple[tuple[str, str], ...]
+    labels: Labels
     value: float
 
 
@@ -26,6 +28,29 @@ class Family(NamedTuple):
     kind: Kind
     help: str
     samples: Sequence[Sample]
+
+
+class Columns(NamedTuple):
+    """Values of many things by many metrics, kept small: a row of labels for each thing, an array
+    for each metric with a number for each thing, NaN where there is none."""
+
+    labels: Sequence[Labels] = ()
+    values: Sequence[array[float]] = ()
+
+
+def families(
+    metrics: Sequence[tuple[str, Kind, str]], tables: Sequence[Columns]
+) -> Iterator[Family]:
+    """A family for each metric (name, kind, help), of all `tables`, one at a time."""
+    for number, (name, kind, text) in enumerate(metrics):
+        samples = [
+            Sample(name, labels, value)
+            for table in tables
+            if table.values
+            for labels, value in zip(table.labels, table.values[number], strict=True)
+            if value == value
+        ]
+        yield Family(name, kind, text, samples)
 
 
 class Ration:
@@ -67,18 +92,26 @@ def exposition(families: Iterable[Family]) -> Iterator[str]:
 
     https://prometheus.io/docs/instrumenting/exposition_formats/
     """
+    # a page has many samples of one table or database; between pages it is given up
+    shown: dict[Labels, str] = {(): ""}
     for name, kind, text, samples in families:
         if not samples:
             continue
-        lines = [_head(name, kind, text)]
+        lines = [f"# HELP {name} {_helped(text)}\n# TYPE {name} {kind}\n"]
         for sample, labels, value in samples:
-            shown = _labels(labels) if labels else ""
+            label = shown.get(labels)
+            if label is None:
+                if len(shown) >= _SHOWN:
+                    shown.clear()
+                label = shown[labels] = _labels(labels)
             # repr is the shortest text that reads back as the same number
             number = repr(value) if -_HUGE < value < _HUGE else _extreme(value)
-            lines.append(f"{sample}{shown} {number}\n")
+            lines.append(f"{sample}{label} {number}\n")
         yield "".join(lines)
 
 
+#: Labels of so many things are kept as text while a page is made.
+_SHOWN = 4096
 #: Beyond it there are only infinities; comparing with it tells NaN as well.
 _HUGE = 1.8e308
 
@@ -87,15 +120,13 @@ def _extreme(value: float) -> str:
     return "NaN" if value != value else "+Inf" if value > 0 else "-Inf"
 
 
-@lru_cache(maxsize=8192)
-def _head(name: str, kind: Kind, text: str) -> str:
-    shown = text.replace("\\", r"\\").replace("\n", r"\n")
-    return f"# HELP {name} {shown}\n# TYPE {name} {kind}\n"
+def _helped(text: str) -> str:
+    return text.replace("\\", r"\\").replace("\n", r"\n")
 
 
-@lru_cache(maxsize=32768)
-def _labels(labels: tuple[tuple[str, str], ...]) -> str:
-    """A scrape has many samples of one table or database; the next scrape has the same again."""
+def _labels(labels: Labels) -> str:
+    if not labels:
+        return ""
     return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels) + "}"
 
 

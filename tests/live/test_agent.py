@@ -13,6 +13,7 @@ import urllib.error
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
+import pymongo
 import pytest
 
 from mngdb.agent.watch import Watch
@@ -135,9 +136,40 @@ def test_many_scrapes_at_once_and_its_size_afterwards(stack: Cli) -> None:
 
     with ThreadPoolExecutor(12) as pool:
         assert min(pool.map(one, range(48))) > 20
+    assert resident(stack) <= _RESIDENT_MAX
+
+
+def resident(stack: Cli) -> int:
+    """Memory of the agent in kB."""
     with open(f"/proc/{pid_of(stack, 'mng-agent')}/status") as handle:  # noqa: PTH123
-        resident = next(line for line in handle if line.startswith("VmRSS"))
-    assert int(resident.split()[1]) <= _RESIDENT_MAX
+        return int(next(line for line in handle if line.startswith("VmRSS")).split()[1])
+
+
+def test_thousands_of_tables_and_its_size_afterwards(stack: Cli) -> None:
+    """500 databases are the benchmark's: making them takes PostgreSQL most of a minute."""
+    env = stack.env_of("shop")
+    many = "for n in 1..2000 loop execute format('create table many%s (id int)', n); end loop"
+    with psycopg.connect(env["POSTGRES_URL"], autocommit=True) as connection:
+        connection.execute(f"do $$ begin {many}; end $$")
+    with pymongo.MongoClient[dict[str, object]](env["MONGO_URI"]) as mongo:
+        for number in range(200):
+            mongo.shop[f"many{number}"].insert_one({"n": number})
+    os.kill(pid_of(stack, "mng-agent"), signal.SIGKILL)  # a new one asks for everything at once
+    stack.ok("up")
+
+    def all_there() -> bool:
+        found = scrape(stack, "postgres")
+        return sum(name == "pg_stat_user_tables_n_live_tup" for name, _ in found.values) >= 2000
+
+    until(all_there)
+    for _ in range(3):
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(lambda engine: scrape(stack, engine), ("postgres", "mongodb", "redis")))
+        assert resident(stack) <= _RESIDENT_MAX
+    with psycopg.connect(env["POSTGRES_URL"], autocommit=True) as connection:
+        for first in range(1, 2001, 500):  # more locks at once than there are otherwise
+            names = ", ".join(f"many{number}" for number in range(first, first + 500))
+            connection.execute(f"drop table {names}")
 
 
 @pytest.mark.parametrize(("engine", "unit", "up"), [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
 import time
@@ -31,8 +32,12 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     def fail(_: float) -> list[str]:
         raise RuntimeError("no page")
 
+    def half(_: float) -> Iterator[str]:
+        yield "x" * 200_000
+        raise RuntimeError("no more")
+
     number = free_port()
-    server = web.Web("127.0.0.1", number, {"/limit": limit, "/fail": fail})
+    server = web.Web("127.0.0.1", number, {"/limit": limit, "/fail": fail, "/half": half})
     server.start()
     yield number
     server.shutdown()
@@ -57,6 +62,17 @@ def test_a_page_that_fails_is_an_error_and_the_next_one_answers(
     assert "no page" not in caught.value.read().decode()
     assert "RuntimeError: no page" in capsys.readouterr().err
     assert fetch(f"http://127.0.0.1:{port}/limit") == "0.5"
+
+
+def test_a_page_that_fails_half_way_is_taken_for_whole_by_nobody(
+    port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(http.client.IncompleteRead):
+        fetch(f"http://127.0.0.1:{port}/half")
+    with socket.create_connection(("127.0.0.1", port), 10) as old:
+        old.sendall(b"GET /half HTTP/1.0\r\n\r\n")  # knows no chunks
+        assert b" 500 " in old.recv(100)
+    assert capsys.readouterr().err.count("RuntimeError: no more") == 2
 
 
 def test_a_client_that_is_slow_byte_by_byte_is_let_go_and_holds_up_nobody(port: int) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mngdb.errors import MngdbError
 from mngdb.ops.context import Context
-from mngdb.targets.compose.containers import Health
+
+if TYPE_CHECKING:
+    from mngdb.targets.compose.containers import Health
 
 #: Seconds that the Docker engine has for an answer.
 _TIMEOUT = 5.0
@@ -31,6 +34,8 @@ class Containers:
 
     def look(self) -> None:
         """Ask the engine. Raises MngdbError when it does not answer; every unit is down then."""
+        from mngdb.targets.compose.containers import Health
+
         project = self._context.compose.project
         try:
             self.health = project.health(self._units, _TIMEOUT)

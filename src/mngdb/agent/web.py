@@ -21,6 +21,8 @@ LIMIT = 5.0
 #: A client may take this many seconds for its request and the answer together, beyond the page.
 _CLIENT = 10.0
 _CONNECTIONS = 32
+#: Bytes that are sent at a time.
+_CHUNK = 1 << 16
 
 
 class Web(socketserver.ThreadingMixIn, socketserver.TCPServer):
@@ -77,6 +79,7 @@ class Web(socketserver.ThreadingMixIn, socketserver.TCPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: Web
     timeout = _CLIENT
+    protocol_version = "HTTP/1.1"
     server_version = "mngdb"
     sys_version = ""
 
@@ -88,16 +91,43 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, _PLAIN, f"there are:\n{pages}\n".encode())
             return
         try:
-            body = bytearray()
-            for piece in page(self._limit()):
-                body += piece.encode()
+            pieces = page(self._limit())
+            if self.request_version == "HTTP/1.0":
+                self._answer(200, _TYPE, "".join(pieces).encode())
         except Exception as error:
-            from mngdb.agent.jobs import log
-
-            log(f"{self.path}: {type(error).__name__}: {error}")
+            self._failed(error)
             self._answer(500, _PLAIN, b"failed; the agent's log says why\n")
             raise
-        self._answer(200, _TYPE, body)
+        if self.request_version != "HTTP/1.0":
+            self._stream(pieces)
+
+    def _stream(self, pieces: Iterable[str]) -> None:
+        """A page as it is made, in chunks: with thousands of tables the whole is large. One that
+        fails half way ends without its last chunk, and no client takes it for whole."""
+        self._head(200, _TYPE, "Transfer-Encoding", "chunked")
+        try:
+            block = bytearray()
+            for piece in pieces:
+                block += piece.encode()
+                if len(block) >= _CHUNK:
+                    self._chunk(block)
+                    block.clear()
+            if block:
+                self._chunk(block)
+        except OSError:
+            raise  # the client hung up
+        except Exception as error:
+            self._failed(error)
+            raise
+        self._chunk(b"")
+
+    def _chunk(self, data: bytes | bytearray) -> None:
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(data), bytes(data)))
+
+    def _failed(self, error: Exception) -> None:
+        from mngdb.agent.jobs import log
+
+        log(f"{self.path}: {type(error).__name__}: {error}")
 
     def _limit(self) -> float:
         """Prometheus says how long it waits; an answer after that is for nobody."""
@@ -108,12 +138,15 @@ class _Handler(BaseHTTPRequestHandler):
         return max(0.2, min(LIMIT, 0.8 * waits))
 
     def _answer(self, code: int, kind: str, body: bytes | bytearray) -> None:
+        self._head(code, kind, "Content-Length", str(len(body)))
+        self.wfile.write(body)
+
+    def _head(self, code: int, kind: str, *more: str) -> None:
         self.send_response(code)
         self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header(*more)
         self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Scrapes are no news."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from mngdb.facts.mongodb import MongodbFacts
     from mngdb.spec.mongodb import MongodbGrant
     from mngdb.spec.stack import Instance
+
+# the driver would look for PyOpenSSL, and on its way load all of cryptography: 8 MB, for nothing
+sys.modules.setdefault("pymongo.pyopenssl_context", None)  # type: ignore[arg-type]
 
 
 class MongodbEngine:

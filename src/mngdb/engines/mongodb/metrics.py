@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import chain
+from math import nan
 from typing import Any
 
 from bson import Timestamp
 
 from mngdb.engines.mongodb.client import Document, Session
-from mngdb.samples import Family, Kind, Ration, Sample
+from mngdb.samples import Columns, Family, Kind, Ration, Sample, families
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -63,6 +66,7 @@ _DBSTATS = (
     "collections", "views", "objects", "avgObjSize", "dataSize", "storageSize", "indexes",
     "indexSize", "totalSize", "scaleFactor", "fsUsedSize", "fsTotalSize", "ok",
 )  # fmt: skip
+_HELP = "Of the server's own statistics"
 _OPLOG = "mongodb_mongod_replset_oplog_"
 
 
@@ -73,9 +77,9 @@ class Metrics:
         self._session = session
         self._cluster = ""
         self._dear = [(ask, Ration(_SHARE)) for ask in (self._ask_top, self._ask_databases)]
-        self._kept: list[list[Family]] = [[] for _ in self._dear]
+        self._kept: list[tuple[list[str], Columns]] = [([], Columns()) for _ in self._dear]
 
-    def scrape(self, timeout: float) -> list[Family]:
+    def scrape(self, timeout: float) -> Iterable[Family]:
         """Every family. `timeout` in seconds. Raises ConnectError, Refused."""
         deadline = time.monotonic() + timeout
         data = self._ask(deadline, "getDiagnosticData")["data"]
@@ -92,15 +96,13 @@ class Metrics:
         found = _Found(base)
         found.walk(data, "", base)
         found.special(data.get("serverStatus", {}))
-        families = found.families()
-        families += self._oplog(status, base, deadline)
+        oplog = list(self._oplog(status, base, deadline))
         for number, (ask, ration) in enumerate(self._dear):
             if ration.due:
                 begun = time.monotonic()
                 self._kept[number] = ask(base, deadline)
                 ration.spend(time.monotonic() - begun)
-            families += self._kept[number]
-        return families
+        return chain(found.families(), oplog, *(_kept(*one) for one in self._kept))
 
     def close(self) -> None:
         """There is only the session."""
@@ -136,31 +138,35 @@ class Metrics:
             sample = Sample(_OPLOG + name, base, value)
             yield Family(_OPLOG + name, "gauge", text, (sample,))
 
-    def _ask_top(self, base: Labels, deadline: float) -> list[Family]:
-        found: dict[str, list[Sample]] = {}
-        for namespace, kinds in self._ask(deadline, "top")["totals"].items():
-            if not isinstance(kinds, dict):
-                continue
-            database, _, collection = namespace.partition(".")
-            labels = (*base, ("collection", collection), ("database", database))
-            for kind, values in kinds.items():
-                for word, value in values.items():
-                    name = f"mongodb_top_{kind}_{word}"
-                    found.setdefault(name, []).append(Sample(name, labels, float(value)))
-        return [_family(name, samples) for name, samples in found.items()]
+    def _ask_top(self, base: Labels, deadline: float) -> tuple[list[str], Columns]:
+        totals = self._ask(deadline, "top")["totals"]
+        there = {name: kinds for name, kinds in totals.items() if isinstance(kinds, dict)}
+        words = dict.fromkeys(
+            (kind, word)
+            for kinds in there.values()
+            for kind, used in kinds.items()
+            for word in used
+        )
+        columns = [
+            array("d", (float(kinds.get(kind, {}).get(word, nan)) for kinds in there.values()))
+            for kind, word in words
+        ]
+        places = [name.partition(".") for name in there]
+        labels = [(*base, ("collection", place[2]), ("database", place[0])) for place in places]
+        names = [f"mongodb_top_{kind}_{word}" for kind, word in words]
+        return names, Columns(labels, columns)
 
-    def _ask_databases(self, base: Labels, deadline: float) -> list[Family]:
-        found: dict[str, list[Sample]] = {name: [] for name in _DBSTATS}
+    def _ask_databases(self, base: Labels, deadline: float) -> tuple[list[str], Columns]:
+        columns = [array("d") for _ in _DBSTATS]
+        labels = []
         names = self._ask(deadline, "listDatabases", nameOnly=True)["databases"]
         for document in names:
             database = str(document["name"])
             values = self._ask(deadline, "dbStats", on=database)
-            labels = (*base, ("database", database))
-            for name, samples in found.items():
-                if name in values:
-                    at = f"mongodb_dbstats_{name}"
-                    samples.append(Sample(at, labels, float(values[name])))
-        return [_family(f"mongodb_dbstats_{name}", samples) for name, samples in found.items()]
+            labels.append((*base, ("database", database)))
+            for name, column in zip(_DBSTATS, columns, strict=True):
+                column.append(float(values.get(name, nan)))
+        return [f"mongodb_dbstats_{name}" for name in _DBSTATS], Columns(labels, columns)
 
 
 class _Found:
@@ -249,5 +255,9 @@ def _kind(name: str) -> Kind:
     return "counter" if name.lower().endswith("count") and not apart else "untyped"
 
 
+def _kept(names: list[str], columns: Columns) -> Iterator[Family]:
+    return families([(name, _kind(name), _HELP) for name in names], [columns])
+
+
 def _family(name: str, samples: list[Sample]) -> Family:
-    return Family(name, _kind(name), "Of the server's own statistics", samples)
+    return Family(name, _kind(name), _HELP, samples)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import select
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -19,9 +19,26 @@ from mngdb.findings import Seen
 Row = list[bytes | None]
 
 
-def ask(
-    connection: psycopg.Connection[Any], queries: Sequence[str], timeout: float
-) -> list[list[Row]]:
+class Rows:
+    """The rows of an answer, still as the driver has them: lists of many would be far larger."""
+
+    def __init__(self, result: pq.abc.PGresult) -> None:
+        self._result = result
+
+    def __len__(self) -> int:
+        return self._result.ntuples
+
+    def __iter__(self) -> Iterator[Row]:
+        value, columns = self._result.get_value, range(self._result.nfields)
+        return ([value(row, column) for column in columns] for row in range(len(self)))
+
+    def column(self, number: int) -> Iterator[bytes | None]:
+        """One value of each row."""
+        value = self._result.get_value
+        return (value(row, number) for row in range(len(self)))
+
+
+def ask(connection: psycopg.Connection[Any], queries: Sequence[str], timeout: float) -> list[Rows]:
     """The rows of each query. `timeout` in seconds, for all of them together.
 
     Raises ConnectError when the server is gone or too slow (the connection is then of no more
@@ -29,13 +46,13 @@ def ask(
     """
     deadline = time.monotonic() + timeout
     wire = connection.pgconn
-    found: list[list[Row]] = []
+    found: list[Rows] = []
     try:
         # the simple protocol takes several statements at once
         wire.send_query(";".join(queries).encode())
         while (result := _next(wire, deadline)) is not None:
             if result.status == pq.ExecStatus.TUPLES_OK:
-                found.append(_rows(result))
+                found.append(Rows(result))
             elif result.status not in {pq.ExecStatus.COMMAND_OK, pq.ExecStatus.EMPTY_QUERY}:
                 text = result.error_message.decode(errors="replace").strip().partition("\n")[0]
                 _drain(wire, deadline)
@@ -113,8 +130,3 @@ def _next(wire: pq.abc.PGconn, deadline: float) -> pq.abc.PGresult | None:
 def _drain(wire: pq.abc.PGconn, deadline: float) -> None:
     while _next(wire, deadline) is not None:
         pass
-
-
-def _rows(result: pq.abc.PGresult) -> list[Row]:
-    value, columns = result.get_value, range(result.nfields)
-    return [[value(row, column) for column in columns] for row in range(result.ntuples)]

@@ -6,10 +6,10 @@ with the exporter itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mngdb.engines.postgres.batch import Row
+from mngdb.engines.postgres.batch import Rows
 from mngdb.samples import Family, Kind, Sample
 
 Column = tuple[str, Kind, str]
@@ -28,7 +28,7 @@ class Query:
     since: int = 14
     """PostgreSQL's major version from which on it can be asked."""
 
-    def families(self, rows: Sequence[Row], server: str) -> list[Family]:
+    def families(self, rows: Rows, server: str) -> Iterator[Family]:
         """A family for each column of values."""
         count = len(self.labels)
         more = [("server", server)] if self.server else []
@@ -46,19 +46,13 @@ class Query:
             )
             for row in rows
         ]
-        return [
-            Family(
-                name,
-                kind,
-                text,
-                [
-                    Sample(name, label, float(value))
-                    for label, row in zip(labels, rows, strict=True)
-                    if (value := row[column]) is not None
-                ],
-            )
-            for column, (name, kind, text) in enumerate(self.columns, start=count)
-        ]
+        for column, (name, kind, text) in enumerate(self.columns, start=count):
+            samples = [
+                Sample(name, label, float(value))
+                for label, value in zip(labels, rows.column(column), strict=True)
+                if value is not None
+            ]
+            yield Family(name, kind, text, samples)
 
 
 def _columns(prefix: str, kind: Kind, names: str, text: str) -> tuple[Column, ...]:

@@ -11,12 +11,13 @@ are those of the file's databases (the first ten: each look costs a login).
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
 from itertools import chain
+from math import nan
 
 from mngdb.engines.postgres import client
-from mngdb.engines.postgres.batch import Row, ask
+from mngdb.engines.postgres.batch import Rows, ask
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.metric_queries import (
     CHEAP,
@@ -25,10 +26,11 @@ from mngdb.engines.postgres.metric_queries import (
     SIZES_MAX,
     TABLE_COLUMNS,
     TABLES,
+    Query,
 )
 from mngdb.engines.postgres.metric_settings import settings
 from mngdb.errors import ConnectError, UnobservableError
-from mngdb.samples import Family, Ration, Sample
+from mngdb.samples import Columns, Family, Ration, Sample, families
 
 #: Dear queries may take this share of a core of the server, those for tables and the one for sizes
 #: each.
@@ -62,7 +64,7 @@ class Metrics:
         self._sizes_after = 0
         self._sizes_whole = False
         self._sizes_ration = Ration(_SHARE)
-        self._tables: dict[str, list[Row]] = {name: [] for name in inside}
+        self._tables: dict[str, Columns] = {name: Columns() for name in inside}
         self._tables_ration = {name: Ration(_SHARE / len(inside)) for name in inside}
         self._settings: list[Family] = []
         self._loaded = ""
@@ -82,40 +84,47 @@ class Metrics:
         if sizes_due:
             asked += [_CLOCK, SIZES.format(after=self._sizes_after, limit=SIZES_MAX), _CLOCK]
         answers = ask(self._session.main, asked, timeout)
-        found: list[Family] = []
-        databases: list[str] = []
-        for query, rows in zip(queries, answers, strict=False):
-            found += query.families(rows, self._server)
-            if query is CHEAP[0]:
-                databases = [_text(row[0]) for row in rows]
+        databases = [_text(name) for name in answers[0].column(0)]
         self._keep_settings(answers[len(queries)])
         if sizes_due:
             self._keep_sizes(*answers[len(queries) + 1 :])
-        found += self._settings
-        found += _sizes(self._sizes, databases)
-        found = [_filled(family, databases, self._server) for family in found]
-        return chain(found, _tables(self._table_rows(set(databases), deadline)))
+        there = self._inside(set(databases), deadline)
+        return chain(
+            self._answered(queries, answers, databases),
+            self._settings,
+            _sizes(dict(self._sizes), databases),
+            families(TABLE_COLUMNS, there),
+        )
 
-    def _keep_settings(self, rows: list[Row]) -> None:
-        if rows:
-            self._loaded = _text(rows[0][0])
+    def _answered(
+        self, queries: Sequence[Query], answers: Sequence[Rows], databases: Sequence[str]
+    ) -> Iterator[Family]:
+        """One family at a time: with hundreds of databases they are many samples."""
+        for query, rows in zip(queries, answers, strict=False):
+            for family in query.families(rows, self._server):
+                yield _filled(family, databases, self._server)
+
+    def _keep_settings(self, rows: Rows) -> None:
+        for loaded in rows.column(0):
+            self._loaded = _text(loaded)
             self._settings = settings([row[1:] for row in rows], self._server)
+            break
 
-    def _keep_sizes(self, begun: list[Row], rows: list[Row], done: list[Row]) -> None:
+    def _keep_sizes(self, begun: Rows, rows: Rows, done: Rows) -> None:
         self._sizes |= {_text(name): float(size or 0) for name, size, _ in rows}
         last = len(rows) < SIZES_MAX
-        self._sizes_after = 0 if last else int(rows[-1][2] or 0)
+        self._sizes_after = 0 if last else max(int(number or 0) for number in rows.column(2))
         self._sizes_whole = self._sizes_whole or last
         self._sizes_ration.spend(_between(begun, done))
 
-    def _table_rows(self, databases: set[str], deadline: float) -> list[Row]:
-        rows: list[Row] = []
+    def _inside(self, databases: set[str], deadline: float) -> list[Columns]:
+        found = []
         for name in self._tables:
             if name in databases:
                 if self._tables_ration[name].due:
                     self._look_into(name, deadline)
-                rows += self._tables[name]
-        return rows
+                found.append(self._tables[name])
+        return found
 
     def _look_into(self, name: str, deadline: float) -> None:
         """A database that cannot be entered (it is gone, it takes no connections) has no tables to
@@ -124,16 +133,18 @@ class Metrics:
         left = max(0.1, deadline - time.monotonic())
         try:
             with client.open_connection(self._session.access, left, name) as inside:
-                begun, self._tables[name], done = ask(inside, [_CLOCK, TABLES, _CLOCK], left)
+                begun, rows, done = ask(inside, [_CLOCK, TABLES, _CLOCK], left)
+            self._tables[name] = _columns(rows)
         except (ConnectError, UnobservableError):
-            self._tables[name] = []
+            self._tables[name] = Columns()
             self._tables_ration[name].wait(_LATER)
         else:
             self._tables_ration[name].spend(_between(begun, done) + _LOGIN)
 
 
-def _between(before: list[Row], after: list[Row]) -> float:
-    return float(after[0][0] or 0) - float(before[0][0] or 0)
+def _between(before: Rows, after: Rows) -> float:
+    (begun,), (done,) = before.column(0), after.column(0)
+    return float(done or 0) - float(begun or 0)
 
 
 def _text(value: bytes | None) -> str:
@@ -163,12 +174,10 @@ def _filled(family: Family, databases: Sequence[str], server: str) -> Family:
     return family._replace(samples=[*family.samples, *zeros])
 
 
-@lru_cache(maxsize=16384)
 def _no_locks(database: str, mode: str, _: str) -> Labels:
     return (("datname", database), ("mode", mode))
 
 
-@lru_cache(maxsize=16384)
 def _idle(database: str, state: str, server: str) -> Labels:
     return (
         ("application_name", ""),
@@ -190,16 +199,16 @@ _FILLED: dict[str, tuple[str, Callable[[str, str, str], Labels]]] = {
 }
 
 
-def _tables(rows: list[Row]) -> Iterator[Family]:
-    """One family at a time: with thousands of tables they are many samples."""
-    labels = [
-        (("datname", _text(row[0])), ("relname", _text(row[2])), ("schemaname", _text(row[1])))
-        for row in rows
+def _columns(rows: Rows) -> Columns:
+    """What is kept of a database's tables: the rows themselves would be five times as large."""
+    same: dict[tuple[str, str], tuple[str, str]] = {}  # thousands of tables, a few schemas
+    labels: list[Labels] = []
+    for row in rows:
+        database, schema = ("datname", _text(row[0])), ("schemaname", _text(row[1]))
+        table = ("relname", _text(row[2]))
+        labels.append((same.setdefault(database, database), table, same.setdefault(schema, schema)))
+    values = [
+        array("d", (nan if value is None else float(value) for value in rows.column(column)))
+        for column in range(3, 3 + len(TABLE_COLUMNS))
     ]
-    for column, (name, kind, text) in enumerate(TABLE_COLUMNS, start=3):
-        samples = [
-            Sample(name, label, float(value))
-            for label, row in zip(labels, rows, strict=True)
-            if (value := row[column]) is not None
-        ]
-        yield Family(name, kind, text, samples)
+    return Columns(labels, values)
