@@ -30,6 +30,7 @@ FILE = """
 mongodb:
   port: PORT1
   tls: true
+  outdated: true
   databases:
     shop:
       indexes:
@@ -44,7 +45,7 @@ NEVER = {"mongodb.backup-proved"}
 #: What a server of the package's defaults gets wrong.
 STOCK = {
     *("mongodb.login-required", "mongodb.localhost-exception", "mongodb.javascript"),
-    *("mongodb.profiler", "mongodb.replica-set"),
+    *("mongodb.profiler", "mongodb.replica-set", "mongodb.version"),
 }
 #: What a careless set of three gets wrong.
 CARELESS = {
@@ -393,13 +394,22 @@ def test_a_server_that_answers_nonsense_is_unknown(tmp_path: Path) -> None:
 
 def test_a_server_without_apps_and_with_a_monitor(cli: Cli) -> None:
     cli.write(
-        "mongodb: {port: PORT1}\n"
+        "mongodb: {port: PORT1, outdated: true, version: 6}\n"
         "agent: {ports: {postgres: PORT2, redis: PORT3, mongodb: PORT4, mngdb: PORT5}}\n"
     )
     cli.ok("up")
     found = findings(cli)
     assert {f.id for f in found.values() if f.verdict in {"fail", "unknown"}} == NEVER
     assert found["mongodb.tls-only"].verdict == "not_applicable"
+    assert found["mongodb.version"].evidence.endswith("2025-07-31; the file accepts it")
+    # the file alone decides: the same server fails where nobody accepted its age
+    path = cli.folder / "mngdb.yaml"
+    path.write_text(path.read_text().replace("outdated: true, ", ""))
+    failed = one(cli, "mongodb.version")
+    assert failed.verdict == "fail"
+    assert "no fixes since 2025-07-31" in failed.evidence
+    path.write_text(path.read_text().replace("version: 6", "version: 8"))
+    assert "the file asks for 8" in one(cli, "mongodb.version").evidence
 
 
 def test_a_server_that_hangs_or_is_down_is_unknown_in_bounded_time(

@@ -27,7 +27,9 @@ FILE = """
 postgres: {port: PORT1, max_connections: 40}
 redis: {port: PORT2, max_clients: 40}
 mongodb: {port: PORT3, max_connections: 60}
-apps: {shop: {postgres: shop, redis: "shop:*", mongodb: shop}, other: {postgres: other}}
+apps:
+  shop: {postgres: {database: shop, connections: -1}, redis: "shop:*", mongodb: shop}
+  other: {postgres: other}
 """
 ENGINES = ("postgres", "redis", "mongodb")
 stack = brought_up(FILE)

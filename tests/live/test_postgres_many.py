@@ -29,7 +29,8 @@ def seconds(cli: Cli, *command: str) -> float:
 def test_plan_and_up_of_many_apps_grow_linearly_on_one_connection_at_a_time(cli: Cli) -> None:
     write(cli, 1)
     cli.ok("up")
-    idle = {verb: work(cli, verb) for verb in ("plan", "up")}
+    # the first command after a start works more than the others
+    idle = {verb: min(work(cli, verb) for _ in range(2)) for verb in ("plan", "up")}
     write(cli, 30)
     few = work(cli, "up") - idle["up"]
     looked = {verb: work(cli, verb) - idle[verb] for verb in ("plan", "up")}

@@ -113,7 +113,8 @@ class Tls:
 
 @dataclass(frozen=True)
 class MongodbFacts:
-    """A MongoDB server as observed; `wanted`, `apps` and `javascript` are the file's."""
+    """A MongoDB server as observed; `wanted`, `apps`, `version`, `outdated` and
+    `javascript` are the file's."""
 
     status: Seen[Document]
     """serverStatus."""
@@ -154,6 +155,10 @@ class MongodbFacts:
     """Logins that belong to the stack."""
     wanted: Mapping[str, str]
     """Options that follow from the file."""
+    version: str
+    """The version that the file asks for; empty: any."""
+    outdated: bool
+    """Whether the file accepts a version without fixes."""
     javascript: bool
     """Whether clients' code may run inside the server."""
     enclosed: bool

@@ -27,6 +27,7 @@ _ENGINES = {
     ),
     "mongodb": (
         "mongodb:\n"
+        "  outdated: true       # pip's is 6.0, without fixes since July 2025; newer: 'binaries:'\n"
         "  # databases:\n"
         "  #   shop:\n"
         "  #     indexes:\n"

@@ -107,6 +107,9 @@ class MongodbInstance(BaseInstance):
     """Operations that take longer are profiled (slowms)."""
     oplog: Annotated[int, Field(ge=990, le=1_000_000)] = 990
     """Size of the oplog in MB: how far back a point in time can lie."""
+    outdated: bool = False
+    """Accept a version that gets no fixes any more: without it `mngdb check` fails
+    `mongodb.version`. The mongod that pip brings is one (6.0, fixes until July 2025)."""
     javascript: bool = False
     """Let clients' code run inside the server ($where, $function, mapReduce): MongoDB's security
     checklist says to switch it off where no app needs it."""

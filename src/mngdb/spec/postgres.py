@@ -11,6 +11,10 @@ from mngdb.spec.base import BaseInstance, Model, Port, Version
 from mngdb.spec.names import PostgresName
 from mngdb.spec.units import Milliseconds
 
+#: Connections that are the administrator's, and of the others the share that one of several apps
+#: may have: a leak leaves room for the rest.
+RESERVED = 5
+_SHARE = 0.6
 _HERE = "the instance's own keys (port, bind, tls) and from where its files are"
 
 
@@ -53,8 +57,10 @@ class PostgresGrant(Model):
     """The database; made if it is missing, never dropped by `up`."""
     access: Literal["owner", "readwrite", "readonly"] = "owner"
     """`owner` may make and change tables; one app per database owns it."""
-    connections: int = Field(default=-1, ge=-1, le=10_000)
-    """Connections of this app at the most; -1: only the server's limit."""
+    connections: int | None = Field(default=None, ge=-1, le=10_000)
+    """Connections of this app at the most; -1: only the server's limit. Default: where several apps
+    use a server of ours, 60 % of those that apps can have, so that a leak leaves room for the
+    others; else -1."""
     statement_timeout: Milliseconds = timedelta(0)
     """A statement that takes longer is cancelled; 0s: never."""
     lock_timeout: Milliseconds = timedelta(0)
@@ -63,6 +69,18 @@ class PostgresGrant(Model):
     """A session that idles longer inside a transaction is ended; 0s: never."""
     extensions: list[PostgresName] = Field(default_factory=list)
     """Extensions to create in the database."""
+
+    @property
+    def limit(self) -> int:
+        """`connections` as PostgreSQL takes it."""
+        return -1 if self.connections is None else self.connections
+
+    def among(self, instance: PostgresInstance) -> PostgresGrant:
+        """The same with the limit of one of several apps, where the file says nothing."""
+        if self.connections is not None:
+            return self
+        for_apps = instance.max_connections - RESERVED
+        return self.model_copy(update={"connections": int(for_apps * _SHARE)})
 
     @model_validator(mode="before")
     @classmethod

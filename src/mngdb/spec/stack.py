@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from mngdb.spec.agent import Agent
 from mngdb.spec.base import EngineName, Target
 from mngdb.spec.file import ENGINES, AnyGrant, AnyInstance, Backup, StackFile
+from mngdb.spec.postgres import PostgresGrant, PostgresInstance
 from mngdb.spec.units import Amount
 
 #: Share of the machine that a server's cache takes when the file says nothing. PostgreSQL and
@@ -100,6 +102,7 @@ def resolve(
 ) -> Stack:
     """The stack that a valid file describes."""
     specs = declared(source)
+    grants = _limited(grants, source, specs)
     shares = _memory(source, specs)
     instances = {
         name: Instance(
@@ -131,6 +134,27 @@ def _monitored(agent: Agent | bool, target: Target) -> bool:
     if not isinstance(agent, Agent):
         return False
     return target.external is None or agent.external
+
+
+def _limited(
+    grants: Mapping[str, Mapping[str, AnyGrant]],
+    source: StackFile,
+    specs: Mapping[str, AnyInstance],
+) -> dict[str, dict[str, AnyGrant]]:
+    """The rights with a limit for each of several apps that share a PostgreSQL of ours."""
+    users = Counter(name for rights in grants.values() for name in rights)
+
+    def one(name: str, right: AnyGrant) -> AnyGrant:
+        spec = specs.get(name)
+        ours = spec is not None and not (spec.target or source.target).external
+        if isinstance(right, PostgresGrant) and isinstance(spec, PostgresInstance) and ours:
+            return right.among(spec) if users[name] > 1 else right
+        return right
+
+    return {
+        app: {name: one(name, right) for name, right in rights.items()}
+        for app, rights in grants.items()
+    }
 
 
 def _memory(source: StackFile, specs: Mapping[str, AnyInstance]) -> dict[str, Amount]:

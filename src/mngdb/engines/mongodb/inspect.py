@@ -72,6 +72,8 @@ def _inspect(questions: Questions, asked: Asked) -> MongodbFacts:
         admin=session.access.user,
         known=mine,
         wanted=settings(asked),
+        version=spec_of(asked).version or "",
+        outdated=spec_of(asked).outdated,
         javascript=spec_of(asked).javascript,
         enclosed=bool(asked.site and asked.site.listen),
         remote=_remote(options),

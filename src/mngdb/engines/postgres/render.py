@@ -12,7 +12,7 @@ from typing import cast
 from mngdb.engines.postgres import identity, monitor
 from mngdb.model import Asked, File, Renewal, Site, TlsFiles, Unit
 from mngdb.spec.agent import MONITOR
-from mngdb.spec.postgres import PostgresGrant, PostgresInstance
+from mngdb.spec.postgres import RESERVED, PostgresGrant, PostgresInstance
 
 ADMIN = "postgres"
 #: The name in pg_ident.conf of those who may administer over the socket.
@@ -90,7 +90,7 @@ def _network(asked: Asked, site: Site, spec: PostgresInstance) -> dict[str, str]
         "hba_file": f"{site.conf}/pg_hba.conf",
         "ident_file": f"{site.conf}/pg_ident.conf",
         "max_connections": str(spec.max_connections),
-        "superuser_reserved_connections": "5",
+        "superuser_reserved_connections": str(RESERVED),
         "client_connection_check_interval": "10s",
         "ssl": "on" if asked.instance.tls else "off",
     }

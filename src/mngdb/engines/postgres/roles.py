@@ -25,7 +25,7 @@ def create(
     name = Identifier(app)
     statements = [
         SQL("CREATE ROLE {} LOGIN CONNECTION LIMIT {} PASSWORD {}").format(
-            name, Literal(grant.connections), Literal(scram.verifier(secret))
+            name, Literal(grant.limit), Literal(scram.verifier(secret))
         ),
         SQL("COMMENT ON ROLE {} IS {}").format(name, Literal(mark)),
         *_set(app, {k: v for k, v in settings(grant).items() if v}),
@@ -59,9 +59,9 @@ def mend(
         parts.append(("does not expire", alter(name, SQL("VALID UNTIL 'infinity'"))))
     if found.password is False:
         parts.append(("set the secret", password(app, secret)))
-    if found.connections != grant.connections:
-        limit = SQL("CONNECTION LIMIT {}").format(Literal(grant.connections))
-        text = f"connection limit {found.connections} → {grant.connections}"
+    if found.connections != grant.limit:
+        limit = SQL("CONNECTION LIMIT {}").format(Literal(grant.limit))
+        text = f"connection limit {found.connections} → {grant.limit}"
         parts.append((text, alter(name, limit)))
     wanted = settings(grant)
     drift = {k: v for k, v in wanted.items() if found.settings.get(k) != (v or None)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_LOOK = ("mngdb status", "mngdb logs {i}")
+_LOOK = ("mngdb doctor", "mngdb status", "mngdb logs {i}")
 _SPACE = ("mngdb check --only 'host.*'", "mngdb logs {i}")
 _LOGIN = ("mngdb status", "mngdb check --only '*password*'")
 #: Alert to the commands of its chapter. What is not here has those of its subject.

@@ -23,7 +23,9 @@ def render(context: Context, rules: Sequence[Active], words: Words) -> str:
         )
     apps = ", ".join(f"`{app}`" for app in stack.apps) or "–"
     lines += ["", f"{words.apps}: {apps}", "", f"## {words.first_look}", ""]
-    lines += _commands(["mngdb status", "mngdb alerts", "mngdb check --severity critical"])
+    lines += _commands(
+        ["mngdb doctor", "mngdb status", "mngdb alerts", "mngdb check --severity critical"]
+    )
     lines += [words.each_app, ""]
     lines += _commands([f"mngdb doctor {app}" for app in stack.apps])
     lines += [f"## {words.starting}", "", words.starting_text, ""]
