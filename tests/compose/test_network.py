@@ -48,6 +48,14 @@ def test_an_app_reaches_its_databases_with_its_urls(up: ComposeCli) -> None:
     assert (code, said.strip()) == (0, "true")
 
 
+def test_keys_are_read_through_the_tunnel(up: ComposeCli) -> None:
+    up.redis("eval", "for n = 1, 3000 do redis.call('SET', 'far:' .. n, n) end", "0")
+    found = up.json("keys")
+    (one,) = [one for one in found["patterns"] if one["pattern"] == "far:*"]
+    assert (one["count"], one["without_expiry"]["count"]) == (3000, 3000)
+    up.redis("eval", "for n = 1, 3000 do redis.call('DEL', 'far:' .. n) end", "0")
+
+
 def test_an_app_gets_no_further_than_its_own(up: ComposeCli) -> None:
     code, _ = up.app(REDIS, 'redis-cli --no-auth-warning -u "$REDIS_URL" -e get other:a')
     assert code != 0

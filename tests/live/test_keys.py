@@ -1,36 +1,34 @@
-"""`mngdb keys` on real servers with known keys, and on RDB files that they wrote."""
+"""`mngdb keys` on real servers with known keys."""
 
 from __future__ import annotations
 
 import json
 import os
 import random
+import re
 import signal
 import statistics
 import subprocess
+import threading
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import redis
 
 from tests.checks.test_redis_checks import Server, started
 from tests.conftest import Cli
+from tests.debian import redis_folder
+from tests.live.clients import redis_as
 
 pytestmark = pytest.mark.live
 
 USERS, SESSIONS = 3000, 2000
-ODD = [
-    b"line\nbreak:1",
-    b"\xff\xfe\x00raw:7",
-    "사용자:1".encode(),
-    b"*2\r\n$4\r\nPING\r\n",
-    b"-ERR",
-]
+ODD = [b"line\nbreak:1", b"\xff\xfe\x00raw:7", "사용자:1".encode()]
+ODD += [b"*2\r\n$4\r\nPING\r\n", b"-ERR"]
 
 
 def fill(client: Any) -> None:
@@ -409,145 +407,92 @@ def test_a_server_that_dies_in_the_middle(tmp_path: Path) -> None:
     assert "error" in json.loads(out)
 
 
-def test_the_file_of_the_same_keys(server: Server, report: Any) -> None:
-    with server.client() as client:
-        client.save()
-    folder = server.folder
-    found = server.cli.json("keys", "--rdb", str(folder / "dump.rdb"))
-    # rdb-py leaves streams out, and that is said
-    assert found["total"]["count"] == report["total"]["count"] - 1
-    assert "1 keys are streams" in found["remarks"][-1]
-    live, filed = patterns(report), patterns(found)
-    assert set(live) - set(filed) == {"events"}
-    for name, one in filed.items():
-        assert one["count"] == live[name]["count"]
-        assert one["types"] == live[name]["types"]
-        assert one["without_expiry"]["count"] == live[name]["without_expiry"]["count"]
-        if one["count"] > 100:
-            assert one["bytes"] == pytest.approx(live[name]["bytes"], rel=0.1), name
-    assert found["total"]["bytes"] == pytest.approx(report["total"]["bytes"], rel=0.05)
-    for kind in ("string", "list", "hash", "set", "zset"):
-        first, same = (
-            next(one["bytes"] for one in made["biggest"] if one["type"] == kind)
-            for made in (report, found)
-        )
-        assert same == pytest.approx(first, rel=0.1)
+def test_the_same_figures_as_memkeys(server: Server) -> None:
+    client = str(redis_folder() / "redis-cli")
+    said = subprocess.run(
+        [client, "-p", str(server.port), "--memkeys"], check=True, text=True, capture_output=True
+    ).stdout
+    lines = re.findall(r"^(\d+) (\w+?)s with (\d+) bytes", said, re.MULTILINE)
+    theirs = {kind: (int(count), int(size)) for count, kind, size in lines if count != "0"}
+    # it plays with plurals: hashs, zsets
+    report = server.cli.json("keys", "--db", "0")
+    ours = {one["type"]: (one["count"], one["bytes"]) for one in report["types"]}
+    assert {kind: count for kind, (count, _) in ours.items()} == {
+        kind: count for kind, (count, _) in theirs.items()
+    }
+    assert ours["string"] == theirs["string"]
+    for kind, (_, size) in ours.items():
+        # of the biggest we count all elements, it five
+        assert size == pytest.approx(theirs[kind][1], rel=0.02)
 
 
-def test_files_that_are_none(server: Server, tmp_path: Path) -> None:
-    with server.client() as client:
-        client.save()
-    whole = (server.folder / "dump.rdb").read_bytes()
-    cases = {"none": None, "text": b"hello", "empty": b"", "half": whole[: len(whole) // 2]}
-    for name, content in cases.items():
-        path = tmp_path / f"{name}.rdb"
-        if content is not None:
-            path.write_bytes(content)
-        done = server.cli.run("keys", "--rdb", str(path))
-        assert done.returncode == 2, (name, done.stderr)
-        assert f"{name}.rdb" in done.stderr
-        assert "Traceback" not in done.stderr
+def test_keys_that_go_while_they_are_looked_at(tmp_path: Path) -> None:
+    from mngdb.ops.keys import Wanted, live_keys
 
-
-@pytest.fixture(scope="module")
-def dumps(server: Server) -> dict[str, Path]:
-    """A file of keys as they are, and one with values that look like keys."""
-    with started(Cli(server.cli.folder), "--save", "") as other, other.client() as client:
-        fill(client)
-        client.save()
-        plain = (other.folder / "dump.rdb").rename(server.cli.folder / "plain.rdb")
-        inner = plain.read_bytes()
-        rnd = random.Random(3)
+    with started(Cli(tmp_path), "--save", "") as server, server.client() as client:
         pipe = client.pipeline(transaction=False)
-        # of bytes that do not compress, or Redis would
-        pipe.config_set("rdbcompression", "no")
-        for n in range(3):
-            pipe.set(f"backup:{n}", inner[1000:] * 2)
-            pipe.set(f"zeros:{n}", b"\0" * 300_000)
-        for n in range(15_000):
-            pipe.set(f"more:{n}", rnd.randbytes(rnd.randint(1, 60)), ex=9000 if n % 2 else None)
+        for n in range(5000):
+            pipe.set(f"item:{n}", "x" * 100)
         pipe.execute()
-        client.save()
-        nested = (other.folder / "dump.rdb").rename(server.cli.folder / "nested.rdb")
-    return {"plain": plain, "nested": nested}
+
+        def flush(seen: int, whole: int, _: float) -> None:
+            if seen < 1000:
+                # the next names are here already
+                time.sleep(0.05)
+                client.flushdb()
+
+        found = live_keys(context_of(server), None, Wanted(), flush)
+    assert found.complete
+    assert 900 <= found.total.count <= 2000
+    gone = found.seen - found.total.count
+    assert gone > 300
+    assert found.remarks == (f"{gone:,} keys were gone before they could be looked at",)
+    assert sum(one.count for one in found.types.values()) == found.total.count
 
 
-@pytest.mark.parametrize(
-    ("name", "only", "size"),
-    [
-        ("plain", None, 50_000),
-        ("plain", 3, 150_000),
-        ("nested", None, 100_000),
-        ("nested", 3, 600_000),
-    ],
-)
-def test_a_file_in_parts_is_the_same_file(
-    dumps: dict[str, Path], name: str, only: int | None, size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from mngdb.engines.redis.keys import parts
-    from mngdb.ops import keys_file
-    from mngdb.ops.keys import Wanted
+def test_a_server_that_is_written_to(server: Server, truth: Any) -> None:
+    """Keys that stay are all counted, once or (SCAN says so) more often while the table grows."""
+    from mngdb.ops.keys import Wanted, live_keys
 
-    dump = dumps[name]
+    stop = threading.Event()
 
-    def read() -> Any:
-        report = keys_file.file_keys(dump, Wanted(database=only), lambda *_: None).as_json()
-        del report["seconds"]
-        for one in report["biggest"]:
-            del one["key"]  # of many that are as big
-        return report
+    def write() -> None:
+        rnd = random.Random(5)
+        with redis.Redis(port=server.port, db=5) as client:
+            while not stop.is_set():
+                pipe = client.pipeline(transaction=False)
+                for _ in range(50):
+                    name = f"busy:{rnd.randrange(3000)}"
+                    pipe.delete(name)
+                    if rnd.random() < 0.6:
+                        pipe.rpush(name, *range(rnd.randint(1, 200)))
+                    else:
+                        pipe.set(name, "x", px=rnd.randint(1, 20))
+                pipe.execute()
+            client.flushdb()
 
-    whole = read()
-    monkeypatch.setattr(keys_file.os, "sched_getaffinity", lambda _: {0, 1})
-    monkeypatch.setattr(keys_file, "_PART", (size, size))
-    cut = list(parts.cut(dump, size))
-    assert [one.begin for one in cut] == [0, *(one.end for one in cut[:-1])]
-    tried = [_proved(dump, one) for one in cut]
-    # between keys a cut is one, within a value it is seen that it is none
-    assert tried.count(True) > 2
-    if name == "nested":
-        assert tried.count(False) > 0
-    else:
-        assert all(tried)
-        # so it need not be read in one
-        monkeypatch.delattr(keys_file, "_in_one")
-    assert read() == whole
-
-
-def _proved(path: Path, part: Any) -> bool:
-    from mngdb.engines.redis.keys import parts
-    from mngdb.errors import UsageError
-
+    names = sum(key.endswith(b":name") for _, key in truth)
+    writer = threading.Thread(target=write)
+    writer.start()
     try:
-        return parts.read(path, part).proved
-    except UsageError:
-        return False
+        for wanted in (Wanted(), Wanted(lives=500), Wanted(lives=None), Wanted(budget=0.5)):
+            found = live_keys(context_of(server), None, wanted, lambda *_: None)
+            assert found.complete
+            (one,) = [one for one in found.patterns if one.pattern == "user:*:name"]
+            assert one.all.count == names
+            assert found.total.count == sum(one.count for one in found.types.values())
+    finally:
+        stop.set()
+        writer.join()
 
 
-def test_ctrl_c_while_a_file_is_read_in_parts(tmp_path: Path) -> None:
-    with started(Cli(tmp_path), "--save", "", "--enable-debug-command", "yes") as server:
-        with server.client() as client:
-            client.execute_command("DEBUG", "POPULATE", 1_500_000, "key", 20)
-            client.save()
-        process = subprocess.Popen(
-            server.cli.argv("keys", "--json", "--rdb", str(server.folder / "dump.rdb")),
-            cwd=tmp_path, env=server.cli.environ(), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        try:
-            workers: list[psutil.Process] = []
-            while not workers and process.poll() is None:
-                workers = psutil.Process(process.pid).children()
-            # as a terminal does: all of them get it
-            for one in (*workers, psutil.Process(process.pid)):
-                one.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=60)
-        finally:
-            process.kill()
-            process.wait()
-    assert process.returncode == 130, err
-    report = json.loads(out)
-    assert report["complete"] is False
-    assert report["seen"] < 1_500_000
-    assert "Traceback" not in err
-    assert not [one for one in workers if one.is_running()]
+def test_over_tls(cli: Cli) -> None:
+    cli.write(
+        f"redis: {{port: PORT1, version: 7, tls: true}}\nbinaries: {{redis: {redis_folder()}}}\n"
+    )
+    cli.ok("up")
+    with redis_as(cli) as admin:
+        admin.mset({f"item:{n}": "x" * 50 for n in range(3000)})
+    found = cli.json("keys", "--exact")
+    assert (found["total"]["count"], found["patterns"][0]["pattern"]) == (3000, "item:*")
+    assert found["without_expiry"]["count"] == 3000

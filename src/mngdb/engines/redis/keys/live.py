@@ -18,9 +18,9 @@ from mngdb.engines.redis.observe import parse_info
 from mngdb.engines.redis.wire import pack, raw_reader
 from mngdb.errors import UnobservableError
 
-#: Keys that one SCAN looks for: 0.1 to 0.3 ms of the server's time. With more, its processor has
+#: Keys that one SCAN looks for: half a millisecond at most. With more, the server's processor has
 #: forgotten the first when they are asked for.
-_COUNT = 200
+_COUNT = 500
 _END = b"0"
 _TYPE, _MEMORY = b"*2\r\n$4\r\nTYPE\r\n", b"*3\r\n$6\r\nMEMORY\r\n$5\r\nUSAGE\r\n"
 _LIFE, _IDLE = b"*2\r\n$4\r\nPTTL\r\n", b"*3\r\n$6\r\nOBJECT\r\n$8\r\nIDLETIME\r\n"

@@ -18,8 +18,8 @@ _MOST = 20_000
 _FAN_OUTS = (256, 64, 24)
 #: Candidates for the biggest that are kept of each type.
 CANDIDATES = 16
-#: Keys that are counted at a time.
-_AT_ONCE = 2000
+#: Keys that are counted at a time: with more, the server would wait for the next questions.
+_AT_ONCE = 500
 
 _Columns = tuple[
     list[bytes], list[bytes], list[int | None], list[bool | None], list[bool | None]
