@@ -125,7 +125,11 @@ def reading(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Iterat
             child.kill()
 
 
+#: What `last_line` makes of silence.
+NOTHING = "it printed nothing"
+
+
 def last_line(text: str) -> str:
     """The last line of `text` that says something."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "it printed nothing"
+    return lines[-1] if lines else NOTHING

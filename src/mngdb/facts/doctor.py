@@ -26,6 +26,8 @@ class Condition:
     blocked: str = ""
     """What keeps it from starting: a port that is taken, a program that is missing."""
     remedy: str = ""
+    in_order: bool = False
+    """Whether it was asked to stop, and did."""
     said: str = ""
     """The line of its log that tells why it ended, where it does not run."""
 

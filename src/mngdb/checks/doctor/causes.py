@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from mngdb.facts.doctor import Server, StackFacts, Trouble
+from mngdb.facts.doctor import Condition, Server, StackFacts, Trouble
 from mngdb.facts.locks import Node
 from mngdb.facts.sessions import holders
+from mngdb.run import NOTHING
 
 _MB = 1 << 20
 #: Seconds that somebody has waited for a lock: below it is traffic.
@@ -70,7 +71,8 @@ class Cause:
 def _secrets(facts: StackFacts) -> Iterator[Trouble]:
     if facts.unusable_secret:
         yield Trouble("secret", facts.unusable_secret, "'mngdb secret set NAME', then 'mngdb up'")
-    if facts.missing_secrets:
+    new = all(one.condition and one.condition.state == "absent" for one in facts.servers)
+    if facts.missing_secrets and not new:
         names = ", ".join(facts.missing_secrets[:5])
         text = f"the vault lacks {len(facts.missing_secrets)} secrets: {names}"
         yield Trouble("secret", text, "'mngdb up' makes them, or puts 'mngdb secret set' to use")
@@ -127,19 +129,32 @@ def _blocked(facts: StackFacts) -> Iterator[Trouble]:
 
 def _down(facts: StackFacts) -> Iterator[Trouble]:
     dying = {one.instance for one in facts.alerts if one.name == "UnitRestarting"}
+    together: dict[str, list[Server]] = {}
     for server in facts.servers:
         what = server.condition
         if what is None or (what.state == "running" and server.instance not in dying):
             continue
-        if what.state == "running" or what.state == "restarting":
+        if what.state in {"running", "restarting"}:
             text = f"{server.unit} dies and is started again, over and over"
+            yield Trouble("not-running", _with_log(text, what), "mngdb up", (server.instance,))
         elif what.state == "absent":
-            text = f"{server.unit} was never made"
+            together.setdefault("was never made", []).append(server)
+        elif what.in_order:
+            together.setdefault("does not run: it was asked to stop, and did", []).append(server)
         else:
-            text = f"{server.unit} does not run"
-        if what.said:
-            text = f"{text}; its log ends with: {what.said}"
-        yield Trouble("not-running", text, "mngdb up", (server.instance,))
+            text = _with_log(f"{server.unit} does not run", what)
+            yield Trouble("not-running", text, "mngdb up", (server.instance,))
+    for what_of_them, servers in together.items():
+        units = ", ".join(one.unit for one in servers)
+        names = tuple(one.instance for one in servers)
+        each = "each of them " * (len(servers) > 1)
+        yield Trouble("not-running", f"{units}: {each}{what_of_them}", "mngdb up", names)
+
+
+def _with_log(text: str, what: Condition) -> str:
+    if not what.said or what.said == NOTHING:
+        return f"{text}; its log does not tell why, as of one that was killed"
+    return f"{text}; its log ends with: {what.said}"
 
 
 def _frozen(facts: StackFacts) -> Iterator[Trouble]:
@@ -242,14 +257,28 @@ def _checks(facts: StackFacts) -> Iterator[Trouble]:
     every = [one for server in facts.servers for one in server.findings]
     for finding in [*every, *facts.machine]:
         if finding.verdict == "fail" and finding.id != "host.memory-left":
+            milder = "machine" if finding.engine == "host" else "watch"
             yield Trouble(
-                "check" if finding.id in _WRONG else "watch",
+                "check" if finding.id in _WRONG else milder,
                 f"{finding.instance or 'the machine'}: not true that {finding.title} "
                 f"({finding.evidence})",
                 finding.remedy,
                 (finding.instance,) if finding.instance else (),
                 watch=finding.id not in _WRONG,
             )
+
+
+def _forgotten(facts: StackFacts) -> Iterator[Trouble]:
+    for server in facts.servers:
+        found = server.sessions.found if server.sessions else None
+        for one in holders(found) if found else ():
+            if one.forgotten:
+                text = (
+                    f"{one.app} has {one.forgotten} open transactions in {server.instance} that do "
+                    "nothing for a minute or more: they hold locks and keep vacuum from cleaning"
+                )
+                command = f"mngdb sessions {server.instance}"
+                yield Trouble("watch", text, command, (server.instance,), one.app, watch=True)
 
 
 def _alerts(facts: StackFacts) -> Iterator[Trouble]:
@@ -275,13 +304,22 @@ CAUSES: tuple[Cause, ...] = (
         "disk-full",
         "a disk is full",
         _disks,
-        ("cannot-start", "not-running", "no-answer", "check", "alert", "watch", *_LOGINS),
+        (
+            "cannot-start",
+            "not-running",
+            "no-answer",
+            "check",
+            "alert",
+            "machine",
+            "watch",
+            *_LOGINS,
+        ),
     ),
     Cause(
         "out-of-memory",
         "memory ran out",
         _out_of_memory,
-        ("not-running", "no-answer", "alert", "watch", *_LOGINS),
+        ("not-running", "no-answer", "alert", "machine", "watch", *_LOGINS),
     ),
     Cause(
         "cannot-start",
@@ -309,5 +347,6 @@ CAUSES: tuple[Cause, ...] = (
     Cause("memory-full", "Redis may take no more", _memory, ("login-memory", "alert", "watch")),
     Cause("check", "a check fails that tells of a trouble now", _checks, ("login-disk", "alert")),
     Cause("login", "an app cannot work", _logins),
+    Cause("watch", "a transaction is open and forgotten", _forgotten),
     Cause("alert", "an alert fires", _alerts),
 )

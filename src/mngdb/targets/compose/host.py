@@ -40,7 +40,7 @@ from mngdb.targets.compose.part import Part
 from mngdb.targets.compose.rendering import Rendering, render
 from mngdb.targets.compose.tunnel import Tunnel
 from mngdb.targets.local import machine
-from mngdb.targets.local.logs import cause
+from mngdb.targets.local.logs import cause, stopped_in_order
 from mngdb.targets.local.verify import judge
 
 
@@ -171,15 +171,16 @@ class ComposeHost:
     def condition(self, instance: Instance) -> Condition:
         """The unit's container, before anybody asks its server. Raises MngdbError."""
         found = self.project.container(instance.unit)
-        if found is None or not found["State"]["Running"]:
-            killed = bool(found and found["State"].get("OOMKilled"))
-            said = cause("\n".join(self.log_lines(instance.unit, 50)))
-            return Condition(self.state(instance.unit), out_of_memory=killed, said=said)
-        if found["State"]["Restarting"]:
-            killed = bool(found["State"].get("OOMKilled"))
-            said = cause("\n".join(self.log_lines(instance.unit, 50)))
-            return Condition("restarting", out_of_memory=killed, said=said)
-        wake = f"docker unpause {instance.unit}" if found["State"]["Paused"] else ""
+        state = found["State"] if found else {}
+        if not state.get("Running") or state["Restarting"]:
+            lines = self.log_lines(instance.unit, 50)
+            return Condition(
+                "restarting" if state.get("Restarting") else self.state(instance.unit),
+                out_of_memory=bool(state.get("OOMKilled")),
+                in_order=stopped_in_order(lines) or found is None,
+                said=cause("\n".join(lines)),
+            )
+        wake = f"docker unpause {instance.unit}" if state["Paused"] else ""
         return Condition("running", frozen=wake)
 
     def memory_limit(self, unit: str) -> int:

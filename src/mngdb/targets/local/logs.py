@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +60,20 @@ def follow(path: Path) -> Iterator[str]:
             *whole, rest = rest.split("\n")
             yield from whole
         time.sleep(_POLL)
+
+
+#: How servers take their leave when they were asked to stop; PostgreSQL's last line alone also
+#: stands after a start that failed.
+_FAREWELL = re.compile(
+    r"LOG:\s+shutting down\n(.*\n)*.*database system is shut down$"
+    r"|ready to exit, bye bye\.\.\.$"
+    r'|"msg":"Shutting down","attr":\{"exitCode":0\}\}$'
+)
+
+
+def stopped_in_order(lines: Sequence[str]) -> bool:
+    """Whether the last lines of a log say that the server was asked to stop, and did."""
+    return _FAREWELL.search("\n".join(lines[-5:]).rstrip()) is not None
 
 
 def cause(text: str) -> str:
