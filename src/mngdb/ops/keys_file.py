@@ -24,7 +24,9 @@ from mngdb.ops.keys import Progress, Wanted, interruptible, report
 from mngdb.ops.workers import die_with
 
 #: Bytes of a part: a second's work or so. Each processor gets several, so that none ends late.
-_PART, _EACH = (8 << 20, 64 << 20), 8
+_PART, _EACH = (8 << 20, 32 << 20), 8
+#: Processors to use at most: each has a part in memory.
+_PROCESSORS = 16
 
 Stopped = Callable[[], bool]
 
@@ -112,7 +114,7 @@ def _in_one(path: Path, found: _Found, stopped: Stopped) -> _Found:
 
 def _side_by_side(path: Path, found: _Found, stopped: Stopped) -> _Found | None:
     """None: it cannot be read so. What is wrong with it shows when it is read in one."""
-    processors = len(os.sched_getaffinity(0))
+    processors = min(_PROCESSORS, len(os.sched_getaffinity(0)))
     try:
         size = path.stat().st_size
     except OSError as error:
