@@ -159,8 +159,9 @@ class Reader:
             pace.took(begun, 0)
             left -= len(keys)
             more = cursor != _END and left > 0
-            for at in range(0, len(keys), pace.keys):
-                asked = self._ask(keys[at : at + pace.keys])
+            while keys:
+                asked = self._ask(keys[: pace.keys])
+                keys = keys[len(asked.keys) :]
                 begun = pace.wait()
                 self._session.send(self._request(_END, asked))
                 found = self._answers(asked)
