@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -18,7 +18,7 @@ from mngdb.engines.redis.keys.dump import Batch, Dump
 from mngdb.engines.redis.keys.names import shown
 from mngdb.engines.redis.keys.scale import Scale
 from mngdb.engines.redis.keys.tally import Tally
-from mngdb.errors import UsageError, of_system
+from mngdb.errors import UsageError
 from mngdb.facts.keys import BigKey, KeysReport
 from mngdb.ops.keys import Progress, Wanted, interruptible, report
 from mngdb.ops.workers import die_with
@@ -123,29 +123,34 @@ def _side_by_side(path: Path, found: _Found, stopped: Stopped) -> _Found | None:
     if processors < 2 or size < 2 * least:
         return None
     each = max(least, min(most, size // (_EACH * processors)))
+    try:
+        with ProcessPoolExecutor(
+            processors, get_context("fork"), initializer=_alone, initargs=(os.getpid(),)
+        ) as pool:
+            try:
+                return _taken(path, pool, parts.cut(path, each), 2 * processors, found, stopped)
+            finally:
+                pool.shutdown(cancel_futures=True)
+    except (UsageError, OSError, BrokenProcessPool):
+        # damaged, cut where no key begins, or too much for the memory that there is
+        return None
+
+
+def _taken(
+    path: Path, pool: ProcessPoolExecutor, cut: Iterator[parts.Part], ahead: int, found: _Found,
+    stopped: Stopped,
+) -> _Found | None:  # fmt: skip
+    """Every part in its order; so many are begun ahead."""
     waiting: deque[Future[parts.Read]] = deque()
-    with ProcessPoolExecutor(
-        processors, get_context("fork"), initializer=_alone, initargs=(os.getpid(),)
-    ) as pool:
-        try:
-            cut = parts.cut(path, each)
-            while True:
-                # a few wait, so that nobody does
-                for part in islice(cut, 2 * processors - len(waiting)):
-                    waiting.append(pool.submit(parts.read, path, part))
-                if not waiting or stopped():
-                    return found
-                read = waiting.popleft().result()
-                found.take(read)
-                if not read.proved:
-                    return None
-        except (UsageError, BrokenProcessPool):
-            # damaged, cut where no key begins, or too big for the memory that there is
+    while True:
+        for part in islice(cut, ahead - len(waiting)):
+            waiting.append(pool.submit(parts.read, path, part))
+        if not waiting or stopped():
+            return found
+        read = waiting.popleft().result()
+        found.take(read)
+        if not read.proved:
             return None
-        except OSError as error:
-            raise of_system(error) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _alone(parent: int) -> None:
