@@ -20,7 +20,8 @@ from tests.conftest import Cli
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: seconds of ours and of the peer (medians), and what was asked for."""
+    """A line of the table: seconds (or bytes) of ours and of the peer, medians, and what was asked
+    for."""
 
     what: str
     ours: float
@@ -28,20 +29,27 @@ class Row:
     peer_name: str
     asked: str
     met: bool
+    size: bool = False
+    """Whether the figures are bytes."""
 
     def markdown(self) -> str:
         """The row as Markdown."""
-        peer = _shown(self.peer) if self.peer is not None else "–"
+        shown = _megabytes if self.size else _shown
+        peer = shown(self.peer) if self.peer is not None else "–"
         ratio = f"{self.ours / self.peer:.2f}×" if self.peer else "–"
         sign = "yes" if self.met else "**no**"
         return (
-            f"| {self.what} | {_shown(self.ours)} | {peer} ({self.peer_name}) | {ratio} "
+            f"| {self.what} | {shown(self.ours)} | {peer} ({self.peer_name}) | {ratio} "
             f"| {self.asked} | {sign} |"
         )
 
 
 def _shown(value: float) -> str:
     return f"{value:.2f} s" if value >= 0.05 else f"{value * 1000:.1f} ms"
+
+
+def _megabytes(value: float) -> str:
+    return f"{value / 1e6:.0f} MB"
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -85,6 +85,7 @@ def rows() -> Iterator[Row]:
         cli.ok("up")
         for engine in _PEERS:
             yield from _pair(cli, engine, titles[engine], _ROUNDS)
+        yield _resident(cli, "three engines")
     for engine, what in _BIG.items():
         with stack(ENGINES + AGENT) as cli:
             cli.ok("up")
@@ -97,6 +98,7 @@ def rows() -> Iterator[Row]:
             yield Row(f"first scrape of {what}", first, None, "", "≤ 1 s", first <= 1)
             rounds = _ROUNDS if engine == "redis" else _BIG_ROUNDS
             yield from _pair(cli, engine, what, rounds)
+            yield _resident(cli, what)
             yield _paid(cli, engine, what)
 
 
@@ -119,6 +121,21 @@ def _pair(cli: Cli, engine: str, what: str, rounds: int) -> Iterator[Row]:
     yield Row(f"scrape of {what}, p50", ours, theirs, name, limit, ours <= theirs)
     mine, other = used[0] / rounds, used[1] / rounds
     yield Row("the same, processor time", mine, other, name, limit, mine <= other)
+
+
+def _resident(cli: Cli, what: str) -> Row:
+    """The most memory that the agent has between scrapes of all engines."""
+    found = 0
+    for _ in range(5):
+        for engine in _PEERS:
+            fetch(url(cli, engine))
+            status = Path(f"/proc/{pid_of(cli, 'mng-agent')}/status").read_text().splitlines()
+            line = next(line for line in status if line.startswith("VmRSS"))
+            found = max(found, int(line.split()[1]) << 10)
+    asked = 80e6
+    return Row(
+        f"memory of the agent with {what}", found, None, "", "≤ 80 MB", found <= asked, size=True
+    )
 
 
 def _paid(cli: Cli, engine: str, what: str) -> Row:

@@ -21,6 +21,7 @@ from tests.unit.receivers import Hook, hook
 pytestmark = pytest.mark.docker
 #: The file says nothing of a target: the agent has to know what the command said.
 FILE = """
+tls: true
 postgres: {memory: 64mb}
 redis: {memory: 64mb}
 mongodb: {memory: 256mb}
@@ -103,6 +104,9 @@ def test_it_is_a_unit_of_the_stack_because_somebody_has_to_tell_the_channel(stac
     assert own.of("mngdb_unit_restarts_total", unit=stack.unit("redis")) == 0
     # the engine's own folder is the disk that fills up
     assert own["mngdb_host_disk_free_bytes"] > 0
+    for engine in UP:
+        left = own.of("mngdb_certificate_expiry_seconds", instance=engine)
+        assert 820 * 86400 < left <= 825 * 86400
 
 
 def test_connections_are_kept_and_show_no_secret(stack: Stack) -> None:

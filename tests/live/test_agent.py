@@ -139,6 +139,14 @@ def test_many_scrapes_at_once_and_its_size_afterwards(stack: Cli) -> None:
     assert resident(stack) <= _RESIDENT_MAX
 
 
+def test_it_does_without_cryptography(stack: Cli) -> None:
+    """8 MB, which drivers and modules beside it load easily by the way."""
+    with open(f"/proc/{pid_of(stack, 'mng-agent')}/maps") as handle:  # noqa: PTH123
+        maps = handle.read()
+    assert "psycopg" in maps
+    assert "cryptography" not in maps
+
+
 def resident(stack: Cli) -> int:
     """Memory of the agent in kB."""
     with open(f"/proc/{pid_of(stack, 'mng-agent')}/status") as handle:  # noqa: PTH123
@@ -406,6 +414,16 @@ def test_servers_with_tls_are_read_and_their_certificates_counted(cli: Cli) -> N
     assert len(redis.names) > 120
     left = scrape(cli, "mngdb").of("mngdb_certificate_expiry_seconds", instance="postgres")
     assert 820 * 86400 < left <= 825 * 86400
+    server = pid_of(cli, "mng-redis")
+    os.kill(server, signal.SIGSTOP)
+    try:
+        for _ in range(2):  # on the session that was kept, then on a greeting of TLS
+            begun = time.monotonic()
+            page = fetch(url(cli, "redis"), 20, {"X-Prometheus-Scrape-Timeout-Seconds": "5"})
+            assert time.monotonic() - begun < 5
+            assert read(page)["redis_up"] == 0
+    finally:
+        os.kill(server, signal.SIGCONT)
 
 
 def test_reading_metrics_keeps_nobody_from_dropping_a_database(cli: Cli) -> None:

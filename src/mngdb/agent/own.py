@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from mngdb import __version__
 from mngdb.agent.containers import Containers
 from mngdb.agent.watch import Watch
 from mngdb.ops.context import Context, secret_name
+from mngdb.run import run
 from mngdb.samples import Family, Kind, Sample
 
 Labels = tuple[tuple[str, str], ...]
@@ -21,6 +23,16 @@ LATER = (
     Family("mngdb_drill_seconds", "gauge", "How long the last restore drill took", ()),
     Family("mngdb_findings", "gauge", "Findings of the last check, by severity and verdict", ()),
 )
+
+
+#: Prints when the first certificate of each file is over.
+_UNTIL = """\
+import pathlib, sys
+from cryptography import x509
+for path in sys.argv[1:]:
+    found = x509.load_pem_x509_certificate(pathlib.Path(path).read_bytes())
+    print(found.not_valid_after_utc.timestamp())
+"""
 
 
 class Own:
@@ -84,29 +96,39 @@ class Own:
         yield _family("mngdb_secret_age_seconds", "Age of the secret in the vault", found)
 
     def _expiry(self) -> Iterator[Family]:
-        found: list[tuple[Labels, float]] = []
-        for instance in self._watch.instances:
-            if instance.tls:
-                path = self._context.local.layout.unit(instance.unit).conf / "tls.crt"
-                until = self._until(path)
-                if until is not None:
-                    found.append(((("instance", instance.name),), until - time.time()))
+        until = self._until(self._certificate_files())
+        found: list[tuple[Labels, float]] = [
+            ((("instance", name),), at - time.time()) for name, at in until.items()
+        ]
         yield _family(
             "mngdb_certificate_expiry_seconds", "Until the server's certificate is over", found
         )
 
-    def _until(self, path: Path) -> float | None:
-        try:
-            changed = path.stat().st_mtime_ns
-            known = self._certificates.get(path)
-            if known is None or known[0] != changed:
-                from cryptography import x509
+    def _certificate_files(self) -> dict[str, Path]:
+        """By instance."""
+        context = self._context
+        found = {}
+        for instance in context.stack.instances.values():
+            if instance.tls and instance.target.local:
+                unit = context.local.layout.unit(instance.unit)
+                found[instance.name] = unit.conf / "tls.crt"
+            elif instance.tls and instance.target.compose:
+                found[instance.name] = context.compose.certificate(instance)
+        return found
 
-                until = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
-                known = self._certificates[path] = (changed, until.timestamp())
-        except FileNotFoundError:
-            return None  # the server was not made yet
-        return known[1]
+    def _until(self, files: dict[str, Path]) -> dict[str, float]:
+        """When certificates are over, in seconds since the epoch. A server that was not made yet
+        has none."""
+        there = {name: path for name, path in files.items() if path.exists()}
+        changed = {path: path.stat().st_mtime_ns for path in there.values()}
+        known = self._certificates
+        new = [path for path, at in changed.items() if known.get(path, (0, 0.0))[0] != at]
+        if new:
+            # by a child: cryptography would stay in memory, and it is large
+            argv = [sys.executable, "-I", "-c", _UNTIL, *map(str, new)]
+            lines = run(argv, timeout=30.0).stdout.split()
+            known |= {p: (changed[p], float(at)) for p, at in zip(new, lines, strict=True)}
+        return {name: known[path][1] for name, path in there.items()}
 
     def _host(self) -> Iterator[Family]:
         if self._busy is not None:

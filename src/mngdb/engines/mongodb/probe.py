@@ -11,7 +11,6 @@ from typing import Any
 
 import bson
 from bson.errors import BSONError
-from cryptography import x509
 
 from mngdb.errors import UnobservableError
 from mngdb.facts.mongodb import Tls
@@ -48,6 +47,8 @@ def tls(at: Address) -> Tls:
     except (ssl.SSLError, TimeoutError, ConnectionError):
         return Tls(on=False)
     try:
+        from cryptography import x509
+
         ends = x509.load_der_x509_certificate(certificate).not_valid_after_utc
     except ValueError as error:
         raise UnobservableError(f"its certificate cannot be read: {error}") from None

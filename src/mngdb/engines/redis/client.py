@@ -18,9 +18,9 @@ from mngdb.model import Access
 
 #: Seconds between two tries while a server starts.
 _POLL = 0.005
-#: Codes that say nothing to people beyond the words after them.
-#: Seconds for a question that finds out what a server speaks.
+#: Seconds for a question that finds out what a server speaks, at most.
 _PROBE = 2.0
+#: Codes that say nothing to people beyond the words after them.
 _SILENT = frozenset({"NOPERM", "OOM", "READONLY"})
 _DRIVER = (OSError, hiredis.ProtocolError)
 
@@ -89,18 +89,21 @@ def connect(access: Access, timeout: float = 10.0) -> Iterator[Session]:
 
     Raises ConnectError with the kind of the cause.
     """
+    # part of the time is for asking why nobody answers a greeting of TLS
+    probe = min(_PROBE, timeout / 3)
     try:
-        wire = Wire(access, timeout)
+        wire = Wire(access, timeout - probe if access.tls else timeout)
     except _DRIVER as error:
-        raise _connect_error(error, access) from error
+        raise _connect_error(error, access, probe) from error
     try:
+        wire.limit(timeout)
         hello = [["AUTH", access.user, access.password.reveal()]] if access.password else []
         if access.database not in {"", "0"}:
             hello.append(["SELECT", access.database])
         try:
             answers = wire.ask([*hello, ["PING"]])
         except _DRIVER as error:
-            raise _connect_error(error, access) from error
+            raise _connect_error(error, access, 0.0 if access.tls else probe) from error
         for answer in answers:
             # who may not PING is in all the same
             if isinstance(answer, ReplyError) and not str(answer).startswith("NOPERM"):
@@ -145,23 +148,23 @@ def place(access: Access) -> str:
     return f"{host}:{access.port}"
 
 
-def _speaks_plain(access: Access) -> bool:
+def _speaks_plain(access: Access, timeout: float) -> bool:
     """Whether the server answers a PING without TLS; it takes a TLS greeting for a long line."""
     try:
-        with dial(access, _PROBE) as plain:
+        with dial(access, timeout) as plain:
             plain.sendall(b"PING\r\n")
             return plain.recv(1) in {b"+", b"-"}
     except OSError:
         return False
 
 
-def _speaks_tls(access: Access) -> bool:
+def _speaks_tls(access: Access, timeout: float) -> bool:
     """Whether the server takes a TLS greeting. Nothing is said over it, so nobody is verified."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
-        with dial(access, _PROBE) as plain, context.wrap_socket(plain):
+        with dial(access, timeout) as plain, context.wrap_socket(plain):
             return True
     except OSError:
         return False
@@ -174,8 +177,9 @@ def _refused(error: ReplyError) -> RefusedError:
     return RefusedError(f"Redis refused: {rest if code in _SILENT else text}", code=code)
 
 
-def _connect_error(error: Exception, access: Access) -> ConnectError:
-    """The cause of a failed login or a lost connection, in one sentence."""
+def _connect_error(error: Exception, access: Access, probe: float = 0.0) -> ConnectError:
+    """The cause of a failed login or a lost connection, in one sentence. `probe` is the seconds
+    that asking for it may take; 0: a connection that had been sound needs no asking."""
     text = " ".join(str(error).split())
     at = f"Redis at {place(access)}"
     if text.startswith("LOADING"):
@@ -213,10 +217,12 @@ def _connect_error(error: Exception, access: Access) -> ConnectError:
         return ConnectError(
             f"{at} has no database number {access.database}", "use database 0", "database"
         )
-    return _network_error(error, text, access, at)
+    return _network_error(error, text, access, at, probe)
 
 
-def _network_error(error: Exception, text: str, access: Access, at: str) -> ConnectError:
+def _network_error(
+    error: Exception, text: str, access: Access, at: str, probe: float
+) -> ConnectError:
     causes = []
     cause: BaseException | None = error
     while cause is not None:
@@ -243,13 +249,13 @@ def _network_error(error: Exception, text: str, access: Access, at: str) -> Conn
     if any(isinstance(c, FileNotFoundError) for c in causes) and access.ca:
         return ConnectError(f"the CA file {access.ca} is not there", "run `mngdb up`", "tls")
     if isinstance(error, TimeoutError):
-        if access.tls and _speaks_plain(access):
+        if access.tls and probe and _speaks_plain(access, probe):
             return ConnectError(f"{at} does not use TLS", "compare `tls` on both sides", "tls")
         return ConnectError(f"{at} does not answer", "is it reachable, is it busy?", "down")
     if isinstance(error, OSError) and ("closed by server" in text or "reset by peer" in text):
         # a TLS server hangs up on plain text; so does one that stops
         if access.socket is not None:
-            if not access.tls and _speaks_tls(access):
+            if not access.tls and probe and _speaks_tls(access, probe):
                 return ConnectError(f"{at} expects TLS", "compare `tls` on both sides", "tls")
             return ConnectError(f"nothing listens on {place(access)}", "mngdb logs", "down")
         hint = "is it stopping?" if access.tls else "is it stopping, or does it expect TLS?"

@@ -128,6 +128,10 @@ class ComposeHost:
             more.append(Part(files={certificates.CA: certificates.authority(self.stack)}))
         self.wanted = render(self.stack, self.spec, asked, self.engine, self.image, self.fit, more)
 
+    def certificate(self, instance: Instance) -> Path:
+        """Where the certificate of an instance that encrypts is, when it was made."""
+        return certificates.bundle(self.folder, instance)
+
     # --- reaching
 
     def _way(self, unit: str) -> Path:
