@@ -153,33 +153,6 @@ def resident(stack: Cli) -> int:
         return int(next(line for line in handle if line.startswith("VmRSS")).split()[1])
 
 
-def test_thousands_of_tables_and_its_size_afterwards(stack: Cli) -> None:
-    """500 databases are the benchmark's: making them takes PostgreSQL most of a minute."""
-    env = stack.env_of("shop")
-    many = "for n in 1..2000 loop execute format('create table many%s (id int)', n); end loop"
-    with psycopg.connect(env["POSTGRES_URL"], autocommit=True) as connection:
-        connection.execute(f"do $$ begin {many}; end $$")
-    with pymongo.MongoClient[dict[str, object]](env["MONGO_URI"]) as mongo:
-        for number in range(200):
-            mongo.shop[f"many{number}"].insert_one({"n": number})
-    os.kill(pid_of(stack, "mng-agent"), signal.SIGKILL)  # a new one asks for everything at once
-    stack.ok("up")
-
-    def all_there() -> bool:
-        found = scrape(stack, "postgres")
-        return sum(name == "pg_stat_user_tables_n_live_tup" for name, _ in found.values) >= 2000
-
-    until(all_there)
-    for _ in range(3):
-        with ThreadPoolExecutor(3) as pool:
-            list(pool.map(lambda engine: scrape(stack, engine), ("postgres", "mongodb", "redis")))
-        assert resident(stack) <= _RESIDENT_MAX
-    with psycopg.connect(env["POSTGRES_URL"], autocommit=True) as connection:
-        for first in range(1, 2001, 500):  # more locks at once than there are otherwise
-            names = ", ".join(f"many{number}" for number in range(first, first + 500))
-            connection.execute(f"drop table {names}")
-
-
 @pytest.mark.parametrize(("engine", "unit", "up"), [
     ("redis", "mng-redis", "redis_up"),
     ("postgres", "mng-pg", "pg_up"),
@@ -341,6 +314,33 @@ def test_a_line_that_is_written_meanwhile_is_not_lost(stack: Cli) -> None:
     assert numbers == sorted(set(numbers))
     # the window between the last byte copied and the emptying is microseconds
     assert len(numbers) >= count - 1
+
+
+def test_thousands_of_tables_and_its_size_afterwards(stack: Cli) -> None:
+    """500 databases are the benchmark's: making them takes PostgreSQL most of a minute."""
+    env = stack.env_of("shop")
+    many = "for n in 1..2000 loop execute format('create table many%s (id int)', n); end loop"
+    with psycopg.connect(env["POSTGRES_URL"], autocommit=True) as connection:
+        connection.execute(f"do $$ begin {many}; end $$")
+    with pymongo.MongoClient[dict[str, object]](env["MONGO_URI"]) as mongo:
+        for number in range(200):
+            mongo.shop[f"many{number}"].insert_one({"n": number})
+    os.kill(pid_of(stack, "mng-agent"), signal.SIGKILL)  # a new one asks for everything at once
+    stack.ok("up")
+
+    def all_there() -> bool:
+        found = scrape(stack, "postgres")
+        return sum(name == "pg_stat_user_tables_n_live_tup" for name, _ in found.values) >= 2000
+
+    until(all_there)
+    for _ in range(3):
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(lambda engine: scrape(stack, engine), ("postgres", "mongodb", "redis")))
+        assert resident(stack) <= _RESIDENT_MAX
+    with psycopg.connect(env["POSTGRES_URL"], autocommit=True) as connection:
+        for first in range(1, 2001, 500):  # more locks at once than there are otherwise
+            names = ", ".join(f"many{number}" for number in range(first, first + 500))
+            connection.execute(f"drop table {names}")
 
 
 # the last ones: they stop what the others look at
