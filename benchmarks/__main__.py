@@ -1,50 +1,69 @@
-"""`just bench`: runs everything and writes the table into benchmarks/README.md."""
+"""`just bench`: runs everything and writes benchmarks/README.md; `python -m benchmarks check` runs
+what is named and writes its part anew."""
 
 from __future__ import annotations
 
+import os
+import re
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 
 from tests.conftest import pytest_report_header
 
-from benchmarks import cold_up, commands, keys, many_apps, scrape
-from benchmarks.common import machine
+from benchmarks import check, cold_up, commands, keys, many_apps, scrape
+from benchmarks.common import Row, machine
 
+_MODULES = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (cold_up, commands, check, many_apps, scrape, keys)
+}
+_PAGE = Path(__file__).parent / "README.md"
 _TEXT = """\
 # Benchmarks
 
-`just bench` runs them and writes this page. Each row compares mngdb with what a user would do
-instead, on the same machine in the same run; figures are medians, the ratio is what counts.
-
-{when}, on {machine}. Servers: {servers}.
-
+`just bench` runs them and writes this page; `python -m benchmarks check` writes one part anew. Each
+row compares mngdb with what a user would do instead, on the same machine in the same run; figures
+are medians, the ratio is what counts. How each is measured stands in the modules beside this page.
+"""
+_HEAD = """\
 | what | mngdb | instead | ratio | asked for | met |
 |---|---|---|---|---|---|
-{rows}
-
-How each is measured stands in the modules beside this page: `cold_up.py` (the bare start is
-`initdb`, start and first answer of the three servers in parallel, without users, rights or a
-replica set), `commands.py`, `many_apps.py`, `scrape.py` (the exporters are Debian trixie's, and
-Percona's 0.43.1; both sides log in as `monitor` and are scraped in turns), `keys.py`.
 """
 
 
-def main() -> None:
-    """Run every benchmark."""
-    rows = []
-    for module in (cold_up, commands, many_apps, scrape, keys):
-        for row in module.rows():
-            print(row.markdown(), file=sys.stderr, flush=True)
-            rows.append(row)
-    servers = ", ".join(pytest_report_header()[1:])
-    page = _TEXT.format(
-        when=f"{datetime.now(UTC):%Y-%m-%d}",
-        machine=machine(),
-        servers=servers,
-        rows="\n".join(row.markdown() for row in rows),
-    )
-    (Path(__file__).parent / "README.md").write_text(page)
+def main(names: list[str]) -> None:
+    """Run these benchmarks; without names all of them."""
+    unknown = [name for name in names if name not in _MODULES]
+    if unknown:
+        sys.exit(f"no benchmark is called {unknown[0]!r}; there are: {', '.join(_MODULES)}")
+    parts = _parts(_PAGE.read_text()) if _PAGE.exists() else {}
+    for name in names or _MODULES:
+        begun = os.getloadavg()[0]
+        parts[name] = _part(_MODULES[name], _told(_MODULES[name].rows()), begun)
+    shown = (f"## {name}\n\n{parts[name]}\n" for name in _MODULES if name in parts)
+    _PAGE.write_text("\n".join([_TEXT, *shown]))
 
 
-main()
+def _told(rows: Iterator[Row]) -> Iterator[str]:
+    for row in rows:
+        print(row.markdown(), file=sys.stderr, flush=True)
+        yield row.markdown()
+
+
+def _part(module: ModuleType, rows: Iterator[str], load: float) -> str:
+    table = _HEAD + "\n".join(rows)
+    servers = ", ".join(line for line in pytest_report_header() if " from " in line)
+    where = f"{datetime.now(UTC):%Y-%m-%d}, {machine()}, load {load:.1f} before. {servers}."
+    return f"{(module.__doc__ or '').strip()}\n\n{table}\n\n{where}"
+
+
+def _parts(page: str) -> dict[str, str]:
+    """Name to what stands under its heading."""
+    found = re.split(r"^## (\w+)\n", page, flags=re.MULTILINE)[1:]
+    return {name: text.strip() for name, text in zip(found[::2], found[1::2], strict=True)}
+
+
+main(sys.argv[1:])

@@ -1,4 +1,9 @@
-"""Cold `up` of three engines against their own bare start, run in parallel by a plain script."""
+"""Cold `up` of three engines against their own bare start, run in parallel by a plain script:
+`initdb`, start and first answer, without users, rights or a replica set.
+
+A cold `up` copies what initdb made for an earlier stack; the very first one on a machine runs it
+itself.
+"""
 
 from __future__ import annotations
 

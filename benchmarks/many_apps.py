@@ -1,4 +1,7 @@
-"""500 apps: the objects of each engine against a script that only creates them."""
+"""500 apps: the objects of each engine against a script that only creates them.
+
+Databases of 500 apps are PostgreSQL's own time: it writes 7 MB for each.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
 """Scrapes of the agent against the exporters that people use, at the same server, in turns.
 
 Wall time as a client sees it; processor time by the clock of the exporter's process. What a server
-pays is the processor time of all its processes, over scrapes that come every 15 seconds.
+pays is the processor time of all its processes, over scrapes that come every 15 seconds; 0.0 ms is
+less than what a server's own work varies by. The exporters are Debian trixie's, and Percona's
+0.43.1; both sides log in as `monitor`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -147,17 +147,26 @@ def _fix(context: Context) -> None:
         raise MngdbError(error.message, error.hint)
 
 
-def _document(context: Context, report: Report, form: str, everything: bool) -> str:
-    """The report in a format."""
-    import json
+def _document(context: Context, report: Report, form: str, everything: bool) -> Iterator[str]:
+    """The report in a format, in pieces: that of a thousand servers is large as JSON."""
+    if form == "json":
+        import json
+        from itertools import islice
+
+        pieces = json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(report.as_json())
+        yield from iter(lambda: "".join(islice(pieces, 4096)), "")
+        yield "\n"
+        return
+    yield _whole(context, report, form, everything)
+
+
+def _whole(context: Context, report: Report, form: str, everything: bool) -> str:
     from datetime import UTC, datetime
 
     from mngdb import __version__
     from mngdb.checks.formats import html, junit, sarif
 
     name, findings = context.stack.name, report.findings
-    if form == "json":
-        return json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n"
     if form == "sarif":
         return sarif.render(findings, name, __version__, str(context.stack.files[0]))
     if form == "junit":
@@ -168,14 +177,16 @@ def _document(context: Context, report: Report, form: str, everything: bool) -> 
     return "\n".join(_lines(shown)) + "\n"
 
 
-def _give(text: str, output: Path | None) -> None:
+def _give(pieces: Iterator[str], output: Path | None) -> None:
     if output is None:
-        say(text.rstrip("\n"))
+        for piece in pieces:
+            click.echo(piece, nl=False)
         return
     from mngdb.errors import UsageError
 
     try:
-        output.write_text(text, encoding="utf-8")
+        with output.open("w", encoding="utf-8") as file:
+            file.writelines(pieces)
     except OSError as error:
         raise UsageError(f"{output}: cannot be written: {error.strerror}") from None
 
