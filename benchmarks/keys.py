@@ -39,9 +39,11 @@ _PAUSE, _QUESTIONS = 0.001, 3000
 
 def rows() -> Iterator[Row]:
     """Rows for the live server, for another client meanwhile, and for the RDB file."""
-    cli = Cli(Path(tempfile.mkdtemp(prefix="mngdb-bench-")), {"PYTHONDONTWRITEBYTECODE": ""})
     client = str(redis_folder() / "redis-cli")
-    with started(cli, "--save", "") as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="mngdb-bench-") as folder,
+        started(cli := Cli(Path(folder), {"PYTHONDONTWRITEBYTECODE": ""}), "--save", "") as server,
+    ):
         _fill(server.port)
         ask = [client, "-p", str(server.port)]
         found, used = _turns(server, {
