@@ -131,6 +131,23 @@ def test_a_server_that_does_not_start_says_why_and_is_not_tried_for_ever(up: Com
     assert up.steps() == []
 
 
+def test_a_server_that_dies_again_and_again_is_what_doctor_says(up: ComposeCli) -> None:
+    (conf,) = up.rendered.glob(f"**/{up.unit('redis')}/redis.conf")
+    conf.write_text(conf.read_text() + "list-compress-depth nonsense\n")
+    up.docker.docker("restart", up.unit("redis"))
+    deadline = time.monotonic() + 20
+    while not up.inspect("redis")["State"]["Restarting"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    cause = up.run_json("doctor")["cause"]
+    assert cause["cause"] == "not-running"
+    assert f"{up.unit('redis')} dies and is started again, over and over" in cause["text"]
+    assert "argument couldn't be parsed into an integer" in cause["text"]
+    assert {one["cause"] for one in cause["consequences"]} == {"login-down"}
+    up.ok("up")
+    assert up.json("doctor")["cause"] is None
+
+
 # --- versions
 
 
@@ -250,6 +267,10 @@ def test_a_full_volume_stops_writes_keeps_data_and_is_named(stack: ComposeCli) -
         one["instance"]: one["problem"] for one in stack.run_json("doctor", "shop")["instances"]
     }
     assert "disk" in problems["redis"]
+    whole = stack.run_json("doctor")
+    assert whole["cause"]["cause"] == "disk-full"
+    assert whole["cause"]["instances"] == ["redis"]
+    assert "login-disk" in {one["cause"] for one in whole["cause"]["consequences"]}
     # somebody makes room: both go on by themselves
     for what in ("redis", "pg"):
         mount(stack, "-o", "remount,size=600m", str(room(stack, what)))

@@ -267,7 +267,9 @@ def server(name: str, **more: Any) -> Server:
 
 
 def stack_of(*servers: Server) -> StackFacts:
-    return StackFacts(servers, (), "", (), {"HostDiskFull": 0.95})
+    return StackFacts(
+        servers, (), "", (), {"HostDiskFull": 0.95, "PostgresConnectionsExhausted": 0.95}
+    )
 
 
 def test_a_chain_of_causes_has_one_root() -> None:

@@ -26,10 +26,12 @@ class Condition:
     blocked: str = ""
     """What keeps it from starting: a port that is taken, a program that is missing."""
     remedy: str = ""
+    restarted: bool = False
+    """Whether it runs, having been started again a moment ago since it had died."""
     in_order: bool = False
     """Whether it was asked to stop, and did."""
     said: str = ""
-    """The line of its log that tells why it ended, where it does not run."""
+    """The line of its log that tells why it ended, where it does not run or was `restarted`."""
 
 
 @dataclass(frozen=True)

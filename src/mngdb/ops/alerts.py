@@ -60,6 +60,18 @@ def rules(context: Context, instances: Iterable[Instance] | None = None) -> list
     return [rule for rule in found if rule.rule.subject in ENGINES]
 
 
+def thresholds(context: Context, names: Iterable[str]) -> dict[str, float]:
+    """Rule to its threshold, as the file has it, also where nobody judges the rule."""
+    asked = context.stack.source.alerts.rules
+    found = {}
+    for rule in RULES:
+        if rule.name in names and rule.threshold is not None:
+            change = asked.get(rule.name)
+            given = change.threshold if change else None
+            found[rule.name] = rule.threshold if given is None else given
+    return found
+
+
 class Alerts:
     """The agent's job: judges each round and tells the channels."""
 

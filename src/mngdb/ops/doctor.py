@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from mngdb.checks import registry
-from mngdb.checks.doctor.causes import INCIDENTS
+from mngdb.checks.doctor.causes import INCIDENTS, RULES
 from mngdb.checks.doctor.judge import judge
 from mngdb.errors import ConnectError, MngdbError, SecretError, UnobservableError, of_system
 from mngdb.facts.doctor import (
@@ -56,11 +56,7 @@ def doctor(context: Context) -> tuple[Answer, StackFacts]:
         missing_secrets=tuple(missing),
         unusable_secret=unusable,
         machine=tuple(_machine(context)),
-        thresholds={
-            rule.name: rule.threshold
-            for rule in alerts.rules(context, context.stack.instances.values())
-            if rule.threshold is not None
-        },
+        thresholds=alerts.thresholds(context, RULES),
         alerts=tuple(_fired(context)),
         agent=_agent(context),
     )
@@ -102,12 +98,13 @@ def _server(context: Context, instance: Instance, *, missing: bool) -> Server:
         engine, login = context.engine(instance), context.admin(asked)
         with context.reach(instance), engine.connect(login, _PATIENCE) as session:
             seen = replace(seen, **_inside(engine, session, asked))
-    except ConnectError as error:
-        seen = replace(seen, refusal=Refusal(error.kind, error.message, error.hint or ""))
-        if error.kind in {"down", "starting", "other"}:
-            return replace(seen, logins=_all_out(instance, error.message))
     except MngdbError as error:
-        seen = replace(seen, refusal=Refusal("other", error.message, error.hint or ""))
+        kind = error.kind if isinstance(error, ConnectError) else "other"
+        seen = replace(seen, refusal=Refusal(kind, error.message, error.hint or ""))
+        if kind in {"down", "starting", "other"}:
+            if what is not None and what.restarted:
+                seen = replace(seen, condition=replace(what, state="restarting"))
+            return replace(seen, logins=_all_out(instance, error.message))
     return replace(seen, logins=_logins(context, instance))
 
 

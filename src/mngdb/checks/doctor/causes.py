@@ -13,16 +13,13 @@ from mngdb.facts.doctor import Condition, Server, StackFacts, Trouble
 from mngdb.facts.locks import Node
 from mngdb.facts.sessions import holders
 from mngdb.run import NOTHING
+from mngdb.spec.postgres import RESERVED
 
 _MB = 1 << 20
 #: Seconds that somebody has waited for a lock: below it is traffic.
 _WAITED = 3.0
-#: The rule that says from which share on connections are exhausted.
-_EXHAUSTED = {
-    "postgres": "PostgresConnectionsExhausted",
-    "redis": "RedisConnectionsHigh",
-    "mongodb": "MongodbConnectionsHigh",
-}
+#: The alerts' rules whose thresholds count here too.
+RULES = _DISK_FULL, _EXHAUSTED = "HostDiskFull", "PostgresConnectionsExhausted"
 #: Checks that tell of a trouble now; the others of `INCIDENTS` are for watching.
 _WRONG = {
     "postgres.archive-healthy",
@@ -79,7 +76,7 @@ def _secrets(facts: StackFacts) -> Iterator[Trouble]:
 
 
 def _disks(facts: StackFacts) -> Iterator[Trouble]:
-    full = 1 - facts.thresholds.get("HostDiskFull", 0.95)
+    full = 1 - facts.thresholds[_DISK_FULL]
     by_path: dict[tuple[str, int], list[Server]] = {}
     for server in facts.servers:
         seen = server.disk.found
@@ -217,9 +214,11 @@ def _connections(facts: StackFacts) -> Iterator[Trouble]:
             continue
         most, total = holders(found), len(found.sessions)
         refused = sorted({one.app for one in server.logins if one.kind == "limit"})
-        share = facts.thresholds.get(_EXHAUSTED[server.engine], 0.95)
-        # the last ones are the administrator's, so apps are refused before the limit
-        if most and (total >= share * found.limit or (refused and 10 * total >= 8 * found.limit)):
+        # the last ones of PostgreSQL are the administrator's: apps are refused before the limit;
+        # of the others it is refused as they are
+        ours = server.engine == "postgres"
+        room = (found.limit - RESERVED) * facts.thresholds[_EXHAUSTED] if ours else found.limit
+        if most and total >= room:
             one = most[0]
             text = (
                 f"{total} of {found.limit} connections to {server.instance} are in use, "

@@ -43,6 +43,9 @@ from mngdb.targets.local import machine
 from mngdb.targets.local.logs import cause, stopped_in_order
 from mngdb.targets.local.verify import judge
 
+#: Seconds after its start in which a container that had died may do so again.
+_FRESH = 60.0
+
 
 @dataclass
 class ComposeHost:
@@ -185,7 +188,11 @@ class ComposeHost:
                 said=cause("\n".join(lines)),
             )
         wake = f"docker unpause {instance.unit}" if state["Paused"] else ""
-        return Condition("running", frozen=wake)
+        running = self.project.running(instance.unit)
+        if found is None or not found["RestartCount"] or not running or running.uptime() > _FRESH:
+            return Condition("running", frozen=wake)
+        said = cause("\n".join(self.log_lines(instance.unit, 50)))
+        return Condition("running", frozen=wake, restarted=True, said=said)
 
     def memory_limit(self, unit: str) -> int:
         """Bytes that the unit's container may take: its own limit, or all that there is."""
