@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 
@@ -46,6 +47,16 @@ stack = brought_up(FILE)
 def resources() -> Iterator[ExitStack]:
     with ExitStack() as found:
         yield found
+
+
+def killed(cli: Cli, unit: str) -> None:
+    """Kill a server, and wait until it has let go of its port."""
+    process = psutil.Process(faults.pid(cli, unit))
+    process.kill()
+    end = time.monotonic() + 10
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def ask(cli: Cli, code: int) -> dict[str, Any]:
@@ -81,7 +92,7 @@ def test_a_healthy_stack(stack: Cli) -> None:
 
 
 def test_a_server_that_was_killed(stack: Cli) -> None:
-    os.kill(faults.pid(stack, "mng-pg"), signal.SIGKILL)
+    killed(stack, "mng-pg")
     first = the_cause(stack, "not-running", "login-down")
     assert first["instances"] == ["postgres"]
     assert {one["app"] for one in first["consequences"]} == {"shop", "blog"}
@@ -95,7 +106,7 @@ def test_a_server_that_was_killed(stack: Cli) -> None:
 
 
 def test_a_port_that_another_process_took(stack: Cli, resources: ExitStack) -> None:
-    os.kill(faults.pid(stack, "mng-redis"), signal.SIGKILL)
+    killed(stack, "mng-redis")
     thief = resources.enter_context(socket.socket())
     thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     thief.bind(("127.0.0.1", stack.port(2)))
@@ -210,7 +221,7 @@ def test_a_server_that_was_halted(stack: Cli, instance: str, unit: str) -> None:
 def test_two_troubles_that_have_nothing_to_do_with_each_other(stack: Cli) -> None:
     before = stack.env_of("blog")["POSTGRES_PASSWORD"]
     set_secret(stack, "postgres_blog", "not-the-secret-of-the-role-32-letters")
-    os.kill(faults.pid(stack, "mng-redis"), signal.SIGKILL)
+    killed(stack, "mng-redis")
     found = ask(stack, 1)
     assert found["cause"]["cause"] == "not-running"
     assert [one["cause"] for one in found["others"]] == ["login-auth"]
