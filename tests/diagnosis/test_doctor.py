@@ -97,6 +97,7 @@ def test_a_server_that_was_killed(stack: Cli) -> None:
     assert first["instances"] == ["postgres"]
     assert {one["app"] for one in first["consequences"]} == {"shop", "blog"}
     assert first["text"].startswith("mng-pg does not run; its log ")
+    assert "FATAL" not in first["text"]  # what sessions were told is not why it ended
     assert first["command"] == "mngdb up"
     said = stack.run("doctor").stdout.splitlines()
     assert said[0].startswith("mng-pg does not run")

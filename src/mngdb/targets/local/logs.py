@@ -62,6 +62,8 @@ def follow(path: Path) -> Iterator[str]:
         time.sleep(_POLL)
 
 
+#: What a session of PostgreSQL was refused says nothing of the server, unless it panics.
+_OF_SESSION = re.compile(r" \[\d+\] \S+@\S+ .*?(FATAL|ERROR|LOG):")
 #: How servers take their leave when they were asked to stop; PostgreSQL's last line alone also
 #: stands after a start that failed.
 _FAREWELL = re.compile(
@@ -78,7 +80,7 @@ def stopped_in_order(lines: Sequence[str]) -> bool:
 
 def cause(text: str) -> str:
     """The line that says why a server ended: the last that complains, else the last one."""
-    lines = [_plain(line) for line in text.splitlines()]
+    lines = [_plain(line) for line in text.splitlines() if not _OF_SESSION.search(line)]
     # Redis: "*** FATAL CONFIG FILE ERROR ***" is a headline, what follows it says why
     told = [line for line in lines if _CAUSE.search(line) and not line.startswith("***")]
     fatal = [line for line in told if re.search(r"FATAL|PANIC", line)]
