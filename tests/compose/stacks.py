@@ -113,7 +113,9 @@ class ComposeCli(Cli):
 
     def redis(self, *words: str) -> str:
         """Ask Redis as the administrator; the secret goes by the environment."""
-        script = 'REDISCLI_AUTH=$(cat /run/secrets/redis_password) exec redis-cli --user admin "$@"'
+        tls = "--tls --cacert /etc/mngdb/ca.crt" if (self.rendered / "ca.crt").exists() else ""
+        script = f'redis-cli {tls} --user admin "$@"'
+        script = f"REDISCLI_AUTH=$(cat /run/secrets/redis_password) exec {script}"
         return self.exec("redis", "sh", "-c", script, "-", *words).strip()
 
     def sql(self, query: str, database: str = "postgres") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from mngdb.alerts import expr, panels
 from mngdb.alerts.catalogue import mongodb
 from mngdb.alerts.rules import active
 from mngdb.spec.alerts import Alerts
+from tests.compose import looks
 from tests.compose.stacks import ComposeCli
 from tests.live.scrapes import read
 
@@ -212,3 +214,8 @@ def test_check_judges_a_container_by_the_same_way(up: ComposeCli) -> None:
     found = {one["id"]: one for one in report["findings"]}
     assert found["postgres.login-required"]["verdict"] == "pass"
     assert found["postgres.bind"]["verdict"] == "not_applicable"
+
+
+@pytest.mark.parametrize("look", looks.ALL, ids=lambda look: look.__name__)
+def test_what_is_wrong_inside_is_found(up: ComposeCli, look: Callable[[ComposeCli], None]) -> None:
+    look(up)
