@@ -113,7 +113,8 @@ class ComposeCli(Cli):
 
     def redis(self, *words: str) -> str:
         """Ask Redis as the administrator; the secret goes by the environment."""
-        tls = "--tls --cacert /etc/mngdb/ca.crt" if (self.rendered / "ca.crt").exists() else ""
+        encrypted = "tls: true" in (self.folder / "mngdb.yaml").read_text()
+        tls = "--tls --cacert /etc/mngdb/ca.crt" if encrypted else ""
         script = f'redis-cli {tls} --user admin "$@"'
         script = f"REDISCLI_AUTH=$(cat /run/secrets/redis_password) exec {script}"
         return self.exec("redis", "sh", "-c", script, "-", *words).strip()

@@ -58,21 +58,34 @@ UNITS = ("pg", "redis", "mongo")
 
 
 @pytest.fixture(scope="module")
-def up(module_stack: ComposeCli) -> ComposeCli:
-    """Started without mngdb, then taken over."""
+def alone(module_stack: ComposeCli) -> ComposeCli:
+    """Started without mngdb."""
     module_stack.write(FILE)
     module_stack.ok("render", "compose")
     module_stack.compose("up", "-d", "--wait")
-    for name, (image, script, said) in CLIENTS.items():
-        assert module_stack.app(image, script) == (0, f"{said}\n"), name
-    assert {step["action"] for step in module_stack.steps()} <= {"reload"}
-    module_stack.ok("up")
     return module_stack
+
+
+@pytest.fixture(scope="module")
+def up(alone: ComposeCli) -> ComposeCli:
+    """Then taken over."""
+    alone.ok("up")
+    return alone
 
 
 @pytest.fixture(scope="module")
 def other_ca(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tls.ensure_ca(tmp_path_factory.mktemp("ca"), "other")
+
+
+def apps_connect(stack: ComposeCli) -> None:
+    for name, (image, script, said) in CLIENTS.items():
+        assert stack.app(image, script) == (0, f"{said}\n"), name
+
+
+def test_the_rendered_folder_comes_up_alone_and_apps_connect(alone: ComposeCli) -> None:
+    apps_connect(alone)
+    assert {step["action"] for step in alone.steps()} <= {"reload"}
 
 
 def test_all_are_healthy_and_a_second_plan_is_empty(up: ComposeCli) -> None:
@@ -279,22 +292,26 @@ def test_a_certificate_that_is_due_or_was_not_read_is_a_step(up: ComposeCli) -> 
     assert found["evidence"] in {"it ends in 825 days", "it ends in 824 days"}
 
 
-def test_tls_is_turned_off_and_on_and_a_new_ca_reaches_everybody(up: ComposeCli) -> None:
+def test_tls_is_turned_off_for_a_running_stack(up: ComposeCli) -> None:
+    up.redis("set", "shop:kept", "1")
+    up.write(FILE.replace("tls: true", "tls: false"))
+    up.ok("up")
+    assert up.steps() == []
+    up.ok("doctor", "shop")
+    env = up.env_of("shop")
+    assert env["REDIS_URL"].startswith("redis:")
+    assert "tls" not in env["MONGO_URI"]
+
+
+def test_tls_is_turned_on_and_a_new_ca_reaches_everybody(up: ComposeCli) -> None:
     before = (up.rendered / "ca.crt").read_text()
+    up.write(FILE)
     shutil.rmtree(up.folder / ".mngdb/tls")
     exporters = [name for name, _, _ in EXPORTERS]
     assert set(why(up)) == {up.unit(what) for what in (*UNITS, *exporters)}
-    up.redis("set", "shop:kept", "1")
-    for text in (FILE.replace("tls: true", "tls: false"), FILE):
-        up.write(text)
-        up.ok("up")
-        assert up.steps() == []
-        up.ok("doctor", "shop")
-        env = up.env_of("shop")
-        assert env["REDIS_URL"].startswith("rediss:" if text is FILE else "redis:")
-        assert ("tlsCAFile" in env["MONGO_URI"]) == (text is FILE)
+    up.ok("up")
+    assert up.steps() == []
     assert up.redis("get", "shop:kept") == "1"
     assert (up.rendered / "ca.crt").read_text() != before
-    for name, (image, script, said) in CLIENTS.items():
-        assert up.app(image, script) == (0, f"{said}\n"), name
+    apps_connect(up)
     assert [line.split()[-1] for line in values(up)] == ["1", "1", "1"]

@@ -92,7 +92,8 @@ def server(
         "healthcheck": {
             "test": ["CMD", "/bin/sh", f"{CONF}/health.sh"],
             "interval": f"{container.interval}s",
-            "timeout": "10s",
+            # MongoDB's client takes seconds to start, more on a busy machine
+            "timeout": f"{2 * container.interval}s",
             "retries": 3,
             "start_period": f"{container.patience}s",
         },
