@@ -20,6 +20,7 @@ _MODULES = {
     module.__name__.rpartition(".")[2]: module
     for module in (cold_up, commands, check, many_apps, scrape, keys)
 }
+_ENGINES = ("postgres: ", "redis: ", "mongodb: ")
 _PAGE = Path(__file__).parent / "README.md"
 _TEXT = """\
 # Benchmarks
@@ -55,7 +56,7 @@ def _told(rows: Iterator[Row]) -> Iterator[str]:
 
 def _part(module: ModuleType, rows: Iterator[str], load: float) -> str:
     table = _HEAD + "\n".join(rows)
-    servers = ", ".join(line for line in pytest_report_header() if " from " in line)
+    servers = ", ".join(line for line in pytest_report_header() if line.startswith(_ENGINES))
     where = f"{datetime.now(UTC):%Y-%m-%d}, {machine()}, load {load:.1f} before. {servers}."
     return f"{(module.__doc__ or '').strip()}\n\n{table}\n\n{where}"
 
