@@ -400,9 +400,10 @@ def test_a_stack_in_containers(tmp_path: Path) -> None:
     assert {found[name].verdict for name in found if name.startswith("secrets.")} == wanted
     git(cli, "init", "-q")
     (tmp_path / ".mngdb/.gitignore").write_text("*\n")
-    assert failed(cli, "secrets.ignored") == "compose/secrets"  # until the folder is rendered
+    # until the folder is rendered
+    assert failed(cli, "secrets.ignored") == "compose/secrets, compose/conf, compose/init"
     (tmp_path / "compose").mkdir()
-    (tmp_path / "compose/.gitignore").write_text("secrets/\n")
+    (tmp_path / "compose/.gitignore").write_text("secrets/\nconf/\ninit/\n")
     assert one(cli, "secrets.ignored").verdict == "pass"
 
 

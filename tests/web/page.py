@@ -20,7 +20,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Response, expect, sync_playwright
 
 from mngdb.model import Access
 from mngdb.spec.web import RedisInsight, Sso
@@ -38,6 +38,17 @@ PAGE, REALM = "redisinsight.test", "keycloak.test"
 # the machine may be doing much else
 expect.set_options(timeout=30_000)
 PERSON = {"email": "ada@example.test", "preferred_username": "ada"}
+
+
+def visit(tab: Page, url: str) -> Response | None:
+    """Open a page. A browser gives up when an interface comes or goes, as Docker's do."""
+    for _ in range(10):
+        try:
+            return tab.goto(url)
+        except Error as error:
+            if "ERR_NETWORK_CHANGED" not in error.message:
+                raise
+    return tab.goto(url)
 
 
 @dataclass
@@ -157,7 +168,7 @@ def setup(
         "traefik.yml": web_config.traefik(at),
         "routes/redisinsight.yml": web_config.routes(sso, insight, at),
         "oauth2-proxy.cfg": web_config.oauth2_proxy(sso, insight, at),
-        "connections.json": web_config.connections({"mng-redis": redis}),
+        "connections.json": web_config.connections({"mng-redis": redis}, ca=""),
         "redisinsight.crt": certificate,
         "redisinsight.key": key,
         "sso_client": "client-secret-of-a-test-0123456789",

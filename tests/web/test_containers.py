@@ -126,14 +126,14 @@ def test_every_service_is_healthy(page: Page) -> None:
 def test_logging_in_opens_the_page_and_signing_out_closes_it(page: Page, browser: Browser) -> None:
     url = f"https://{parts.PAGE}"
     tab = browser.new_context().new_page()
-    tab.goto(url + "/browser")
+    parts.visit(tab, url + "/browser")
     expect(tab).to_have_url(re.compile(re.escape(ISSUER)))
     tab.locator("input[name=login]").fill("ada")
     tab.locator("input[name=password]").fill("a password")
     tab.locator("button[type=submit]").click()
     expect(tab).to_have_title("Redis Insight")
     assert re.fullmatch(r"8\.\S+", parts.seen(tab)["versions"][page.cli.unit("redis")])
-    tab.goto(url + "/oauth2/sign_out")
+    parts.visit(tab, url + "/oauth2/sign_out")
     expect(tab.locator("input[name=password]")).to_be_visible()
     assert page.get("/")[0] == 302
     tab.context.close()

@@ -131,7 +131,7 @@ def chromium(setup: parts.Setup) -> Iterator[Browser]:
 
 
 def login(tab: Page, url: str, name: str) -> None:
-    tab.goto(url)
+    parts.visit(tab, url)
     expect(tab).to_have_url(re.compile(rf"https://{parts.REALM}:\d+/realms/mng/"))
     tab.locator("#username").fill(name)
     tab.locator("#password").fill(PASSWORD)
@@ -145,7 +145,7 @@ def test_a_person_of_the_realm_sees_the_page_and_signs_out_of_both(
     login(tab, setup.url + "/browser", "ada")
     expect(tab).to_have_title("Redis Insight")
     assert parts.seen(tab)["headers"]["x-auth-request-email"] == "ada@example.test"
-    tab.goto(setup.url + "/oauth2/sign_out")
+    parts.visit(tab, setup.url + "/oauth2/sign_out")
     expect(tab.locator("#password")).to_be_visible()
     tab.context.close()
 
@@ -159,7 +159,7 @@ def test_a_person_without_the_role_and_a_wrong_password_get_nothing(
     assert "Redis" not in tab.content()
     tab.context.close()
     tab = chromium.new_context().new_page()
-    tab.goto(setup.url)
+    parts.visit(tab, setup.url)
     tab.locator("#username").fill("ada")
     tab.locator("#password").fill("wrong")
     tab.locator("#kc-login").click()
