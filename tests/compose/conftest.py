@@ -11,7 +11,7 @@ import pytest
 
 from tests.compose.stacks import ComposeCli
 from tests.conftest import ROOT
-from tests.docker import Engine
+from tests.docker import Engine, new
 
 EXAMPLE = (ROOT / "examples/mng-db/mngdb.yaml").read_text()
 
@@ -41,3 +41,11 @@ def stack(docker: Engine, tmp_path: Path) -> Iterator[ComposeCli]:
 def module_stack(docker: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeCli]:
     """As `stack`, for tests that only look."""
     yield from _stack(docker, tmp_path_factory.mktemp("stack"))
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Engine]:
+    """An engine of one module's own: it may be stopped, and nobody else has names there."""
+    engine = new()
+    yield engine
+    engine.remove()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.compose.stacks import ComposeCli
-from tests.docker import Engine, new
+from tests.docker import Engine
 from tests.live.scrapes import AGENT, Scrape, fetch, pid_of, read, scrape, until, url
 from tests.unit.receivers import Hook, hook
 
@@ -33,14 +33,6 @@ alerts:
   channels: {hook: webhook}
 """
 UP = {"postgres": "pg_up", "redis": "redis_up", "mongodb": "mongodb_up"}
-
-
-@pytest.fixture(scope="module")
-def machine() -> Iterator[Engine]:
-    """An engine that may be stopped."""
-    engine = new()
-    yield engine
-    engine.remove()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pexpect
@@ -14,18 +13,10 @@ import pytest
 
 from tests.compose.stacks import ComposeCli
 from tests.conftest import ROOT
-from tests.docker import Engine, new
+from tests.docker import Engine
 
 pytestmark = pytest.mark.docker
 BOTH = ("-f", "mngdb.yaml", "-f", "elsewhere.yaml")
-
-
-@pytest.fixture(scope="module")
-def machine() -> Iterator[Engine]:
-    """An engine where nobody else has the example's names."""
-    engine = new()
-    yield engine
-    engine.remove()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import json
 import random
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,12 @@ import pytest
 
 from tests.checks.test_redis_checks import Server, started
 from tests.conftest import Cli
-from tests.live.test_keys import fill, patterns
+from tests.live.redis_keys import fill, filled, patterns
 
 pytestmark = pytest.mark.live
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with started(Cli(tmp_path_factory.mktemp("keys")), "--save", "") as found:
-        with found.client() as client:
-            fill(client)
-        yield found
+server = filled()
 
 
 @pytest.fixture(scope="module")

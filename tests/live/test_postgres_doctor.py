@@ -17,7 +17,7 @@ name: mng
 postgres: {port: PORT1, memory: 128mb, max_connections: 20}
 apps:
   shop:   {postgres: {database: shop, connections: 3}}
-  clerk:  {postgres: {database: shop, access: readwrite}}
+  clerk:  {postgres: {database: shop, access: readwrite, connections: -1}}
   report: {postgres: {database: shop, access: readonly}}
 """
 

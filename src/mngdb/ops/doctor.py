@@ -34,6 +34,8 @@ from mngdb.spec.stack import Instance
 
 #: Seconds for the administrator's login, and for an app's of a server that let him in.
 _PATIENCE = 3.0
+#: Kinds of errors of a server that lets nobody in.
+_OUT = {"down", "starting", "other"}
 #: Apps of one instance that are tried at the same time.
 _THREADS = 8
 
@@ -101,9 +103,11 @@ def _server(context: Context, instance: Instance, *, missing: bool) -> Server:
     except MngdbError as error:
         kind = error.kind if isinstance(error, ConnectError) else "other"
         seen = replace(seen, refusal=Refusal(kind, error.message, error.hint or ""))
-        if kind in {"down", "starting", "other"}:
-            if what is not None and what.restarted:
-                seen = replace(seen, condition=replace(what, state="restarting"))
+        # one that dies may hang up in the middle of a greeting, as one does that wants TLS
+        dying = what is not None and what.restarted and kind in {*_OUT, "tls"}
+        if what is not None and dying:
+            seen = replace(seen, condition=replace(what, state="restarting"))
+        if dying or kind in _OUT:
             return replace(seen, logins=_all_out(instance, error.message))
     return replace(seen, logins=_logins(context, instance))
 

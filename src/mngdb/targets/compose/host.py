@@ -188,8 +188,8 @@ class ComposeHost:
                 said=cause("\n".join(lines)),
             )
         wake = f"docker unpause {instance.unit}" if state["Paused"] else ""
-        running = self.project.running(instance.unit)
-        if found is None or not found["RestartCount"] or not running or running.uptime() > _FRESH:
+        running = self.project.running(instance.unit)  # None: it died since the line above
+        if found is None or not found["RestartCount"] or (running and running.uptime() > _FRESH):
             return Condition("running", frozen=wake)
         said = cause("\n".join(self.log_lines(instance.unit, 50)))
         return Condition("running", frozen=wake, restarted=True, said=said)
