@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import time
 
 import pytest
 
@@ -83,3 +85,23 @@ def test_a_round_that_cannot_be_kept_is_judged_and_said_once(stack: Cli) -> None
     assert alerts.round(180.0, [up]) == []
     assert path.is_file()
     alerts.close(180.0)
+
+
+def test_doctor_takes_what_fires_and_not_what_may_come(stack: Cli) -> None:
+    """Right after a first `up` the agent's only round saw servers that still started."""
+    context = Context(load([stack.folder / "mngdb.yaml"], stack.environ()), stack.environ())
+    alerts = Alerts(context)
+    redis = (("instance", "redis"),)
+    families = [
+        Family(name, "gauge", "", [Sample(name, redis, 0.0)])
+        for name in ("redis_up", "redis_rdb_last_bgsave_status")
+    ]
+    now = time.time()
+    alerts.round(now, families)
+    assert stack.json("doctor")["cause"] is None
+    alerts.round(now + 61, families)
+    # that it answers is seen here, and later
+    said = "the alert RedisSnapshotFailing fires: Redis redis cannot save a snapshot"
+    assert json.loads(stack.run("--json", "doctor").stdout)["cause"]["text"] == said
+    alerts.round(now + 62, [])
+    alerts.close(now + 62)

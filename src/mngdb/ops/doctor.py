@@ -36,6 +36,8 @@ from mngdb.spec.stack import Instance
 _PATIENCE = 3.0
 #: Kinds of errors of a server that lets nobody in.
 _OUT = {"down", "starting", "other"}
+#: Alerts about what is looked at here anyway.
+_SEEN = {"PostgresDown", "RedisDown", "MongodbDown", "UnitDown"}
 #: Apps of one instance that are tried at the same time.
 _THREADS = 8
 
@@ -211,13 +213,15 @@ def _machine(context: Context) -> list[Finding]:
 
 
 def _fired(context: Context) -> list[Fired]:
-    """What fires by the agent's last round, if it still judges."""
+    """What fires by the agent's last round, if it judges; but for what is seen here, and later."""
     found = alerts.judged(context)
     if found is None:
         return []
     units = {one.unit: one.name for one in context.stack.instances.values()}
     shown = []
     for one in found:
+        if one.state != "firing" or one.name in _SEEN:
+            continue
         labels = dict(one.labels)
         instance = labels.get("instance", "") or units.get(labels.get("unit", ""), "")
         shown.append(Fired(one.name, one.severity, instance, one.summary))
