@@ -7,16 +7,23 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import psutil
 import psycopg
 import pymongo
 import pytest
 import redis
 
+from mngdb.engines.postgres import client
+from mngdb.errors import MngdbError
 from mngdb.facts.sessions import OneSession, Sessions, advice
+from mngdb.ops.context import Context
+from mngdb.ops.locks import locks
+from mngdb.ops.sessions import sessions
+from tests.checks.judge import opened
 from tests.conftest import Cli
 from tests.live import faults
 from tests.live.clients import brought_up
@@ -132,6 +139,38 @@ def test_a_server_that_is_down_is_said_and_the_others_are_shown(stack: Cli) -> N
         assert "sessions" in by_name["postgres"]
     finally:
         stack.ok("up")
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        lambda context: sessions(context, "postgres")["postgres"].get(),
+        lambda context: locks(context, "postgres"),
+    ],
+    ids=["sessions", "locks"],
+)
+def test_a_postgresql_that_freezes_after_the_login_is_said_in_time(
+    stack: Cli, monkeypatch: pytest.MonkeyPatch, question: Callable[[Context], object]
+) -> None:
+    server = psutil.Process(faults.pid(stack, "mng-pg"))
+    login = client.Connection.connect
+    frozen: list[psutil.Process] = []
+
+    def freezing(*args: Any, **more: Any) -> Any:
+        found = login(*args, **more)
+        for one in (server, *server.children()):
+            one.suspend()
+            frozen.append(one)
+        return found
+
+    monkeypatch.setattr(client.Connection, "connect", freezing)
+    monkeypatch.setattr(client, "_LOOKING", 0.5)
+    try:
+        with pytest.raises(MngdbError, match=r"no answer within 0\.5 s"):
+            question(opened(stack))
+    finally:
+        for one in frozen:
+            one.resume()
 
 
 def test_forgotten_transactions_are_told() -> None:

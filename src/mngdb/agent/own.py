@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from mngdb import __version__
@@ -119,8 +120,10 @@ class Own:
     def _until(self, files: dict[str, Path]) -> dict[str, float]:
         """When certificates are over, in seconds since the epoch. A server that was not made yet
         has none."""
-        there = {name: path for name, path in files.items() if path.exists()}
-        changed = {path: path.stat().st_mtime_ns for path in there.values()}
+        changed = {}
+        for path in files.values():
+            with suppress(FileNotFoundError):
+                changed[path] = path.stat().st_mtime_ns
         known = self._certificates
         new = [path for path, at in changed.items() if known.get(path, (0, 0.0))[0] != at]
         if new:
@@ -128,7 +131,7 @@ class Own:
             argv = [sys.executable, "-I", "-c", _UNTIL, *map(str, new)]
             lines = run(argv, timeout=30.0).stdout.split()
             known |= {p: (changed[p], float(at)) for p, at in zip(new, lines, strict=True)}
-        return {name: known[path][1] for name, path in there.items()}
+        return {name: known[path][1] for name, path in files.items() if path in changed}
 
     def _host(self) -> Iterator[Family]:
         if self._busy is not None:

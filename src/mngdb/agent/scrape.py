@@ -73,7 +73,7 @@ class Target:
         asked = self._context.as_monitor(self.instance)
         # also the way is opened anew each time: what hangs in it is ended with it
         self._held.enter_context(self._context.reach(self.instance))
-        access = self._engine.login(asked, self._context.admin(asked), MONITOR)
+        access = self._context.login(asked, MONITOR)
         session = self._held.enter_context(self._engine.connect(access, timeout))
         scraper = self._engine.metrics(session, asked)
         self._held.callback(scraper.close)

@@ -40,7 +40,7 @@ class Statements:
 
         context, engine = self._context, self._context.engine(instance)
         asked = context.as_monitor(instance)
-        access = engine.login(asked, context.admin(asked), MONITOR)
+        access = context.login(asked, MONITOR)
         with context.reach(instance), engine.connect(access, _PATIENCE) as session:
             found = snapshot(session)
         self._history.keep(instance.name, found)

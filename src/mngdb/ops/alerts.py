@@ -158,7 +158,7 @@ def now(context: Context, at: float | None = None) -> Now:
 
 
 def judged(context: Context, at: float | None = None) -> tuple[Alert, ...] | None:
-    """What fired in the agent's last round; None: nobody judges. Raises OSError."""
+    """What was pending or fired in the agent's last round; None: nobody judges. Raises OSError."""
     at = time.time() if at is None else at
     found = memory.load(context.stack.state / _FILE)
     every = context.stack.source.alerts.every.total_seconds()

@@ -10,6 +10,7 @@ from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
+from psycopg.abc import RV, PQGen
 
 from mngdb import dial
 from mngdb.engines.postgres import causes, door
@@ -34,12 +35,36 @@ _GUARDS = {
 _MAIN_GUARDS = {"search_path": "pg_catalog,pg_temp", "role": "none"}
 
 
+#: Seconds that an answer is waited for, to what only looks and to what changes something: the
+#: latter longer than the server itself lets such a statement run.
+_LOOKING, _CHANGING = 20.0, 65.0
+
+
+class Connection(psycopg.Connection[Any]):
+    """A connection that does not wait for ever on a server that froze or whose disk did."""
+
+    patience = _CHANGING
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        """Raises psycopg.OperationalError after `patience` seconds; the connection is then over."""
+        begun = time.monotonic()
+        try:
+            return super().wait(gen, interval, timeout or self.patience)
+        except psycopg.OperationalError as error:
+            if error.sqlstate is None and time.monotonic() - begun >= self.patience:
+                self.pgconn.finish()
+                told = f"no answer within {self.patience:g} s"
+                raise psycopg.OperationalError(told) from None
+            raise
+
+
 class Session:
     """An administrator's connection, and one more at a time into other databases."""
 
-    def __init__(self, access: Access, connection: psycopg.Connection[Any], timeout: float) -> None:
+    def __init__(self, access: Access, connection: Connection, timeout: float) -> None:
         self.access = access
         self.main = connection
+        self.main.patience = _LOOKING
         self.timeout = timeout
         self._armed = False
 
@@ -65,6 +90,7 @@ class Session:
         """Make the session fit for changes; not before, for its settings are looked at first."""
         if self._armed:
             return
+        self.main.patience = _CHANGING
         guards = {name: value for name, value in _GUARDS.items() if name not in _MAIN_GUARDS}
         execute(
             self.main,
@@ -138,7 +164,7 @@ def open_connection(
     *,
     admin: bool = True,
     guards: Mapping[str, str] = _GUARDS,
-) -> Iterator[psycopg.Connection[Any]]:
+) -> Iterator[Connection]:
     """A connection in autocommit mode; without `admin` as an app has it. Raises ConnectError."""
     options = [f"-c {name}={value}" for name, value in guards.items()] if admin else []
     try:
@@ -155,14 +181,14 @@ def open_connection(
 
 def _connect(
     access: Access, timeout: float, database: str, options: str, tls: Mapping[str, str]
-) -> psycopg.Connection[Any]:
+) -> Connection:
     host, port = access.socket or access.host, access.port
     more: dict[str, Any] = {**tls, "options": options}
     if access.socket is not None and access.tls:
         # libpq does not encrypt over a unix socket; it verifies `host`, and calls `hostaddr`
         host = access.host
         more["hostaddr"], port = dial.tcp(access)
-    return psycopg.connect(
+    return Connection.connect(
         host=host,
         port=port,
         user=access.user,

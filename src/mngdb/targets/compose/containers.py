@@ -130,7 +130,10 @@ class Project:
 
     def running(self, name: str) -> RunningContainer | None:
         """A container, if it runs and does not end again and again."""
-        found = self.container(name)
+        return self.as_running(name, self.container(name))
+
+    def as_running(self, name: str, found: Mapping[str, Any] | None) -> RunningContainer | None:
+        """The same of what `container` found."""
         if found is None or not found["State"]["Running"] or found["State"]["Restarting"]:
             return None
         # nine digits after the point are too many for Python

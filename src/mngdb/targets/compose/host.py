@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from mngdb.container import CONF
 from mngdb.errors import MngdbError, UsageError
@@ -179,17 +180,17 @@ class ComposeHost:
         """The unit's container, before anybody asks its server. Raises MngdbError."""
         found = self.project.container(instance.unit)
         state = found["State"] if found else {}
-        if not state.get("Running") or state["Restarting"]:
+        running = self.project.as_running(instance.unit, found)
+        if found is None or running is None:
             lines = self.log_lines(instance.unit, 50)
             return Condition(
-                "restarting" if state.get("Restarting") else self.state(instance.unit),
+                "restarting" if state.get("Restarting") else self._left(instance.unit),
                 out_of_memory=bool(state.get("OOMKilled")),
                 in_order=stopped_in_order(lines) or found is None,
                 said=cause("\n".join(lines)),
             )
         wake = f"docker unpause {instance.unit}" if state["Paused"] else ""
-        running = self.project.running(instance.unit)  # None: it died since the line above
-        if found is None or not found["RestartCount"] or (running and running.uptime() > _FRESH):
+        if not found["RestartCount"] or running.uptime() > _FRESH:
             return Condition("running", frozen=wake)
         said = cause("\n".join(self.log_lines(instance.unit, 50)))
         return Condition("running", frozen=wake, restarted=True, said=said)
@@ -202,9 +203,10 @@ class ComposeHost:
 
     def state(self, unit: str) -> State:
         """What there is of a unit."""
-        found = self.project.container(unit)
-        if found is not None and self.project.running(unit) is not None:
-            return "running"
+        return "running" if self.project.running(unit) is not None else self._left(unit)
+
+    def _left(self, unit: str) -> Literal["stopped", "absent"]:
+        """What there is of a unit that does not run."""
         return "stopped" if self.project.volume(unit) else "absent"
 
     def units(self) -> list[Note]:
