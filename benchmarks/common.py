@@ -102,5 +102,5 @@ def machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
     return (
         f"{os.cpu_count()} cores ({model}), {memory} GiB, Python {platform.python_version()}, "
-        f"uid {os.geteuid()}"
+        f"uid {os.geteuid()}, niceness {os.nice(0)}"
     )

@@ -185,7 +185,8 @@ def _browser() -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests of what this user or machine cannot have are left out, and the header says so."""
+    """Tests of what this user or machine cannot have are left out, and the header says so. Those
+    that take long come first, so that no worker is left alone with them at the end."""
     marks = set() if os.geteuid() == 0 else {"root", "docker"}
     if not _browser():
         marks |= {"browser", "keycloak"}
@@ -195,3 +196,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
+    items.sort(key=lambda item: not any(map(item.get_closest_marker, ("slow", "docker"))))

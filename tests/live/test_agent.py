@@ -24,7 +24,7 @@ from tests.conftest import Cli
 from tests.debian import redis_folder
 from tests.live.scrapes import AGENT, ENGINES, fetch, pid_of, read, scrape, until, url
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.slow]
 QUEUE = "instances:\n  queue: {engine: redis, port: PORT8, eviction: noeviction, memory: 16mb}\n"
 ONE = "postgres: {port: PORT1, memory: 64mb}\napps: {shop: {postgres: shop}}\n"
 #: kB: the issue's limit for the agent.

@@ -20,7 +20,7 @@ from tests.conftest import Cli
 from tests.live.clients import redis_as, url
 from tests.unit.receivers import Hook, Mailbox, hook, mailbox
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 FILE = """
 redis: {port: PORT1, memory: 24mb, eviction: noeviction}

@@ -33,7 +33,8 @@ def test_plan_and_up_of_many_apps_grow_linearly_on_one_connection_at_a_time(cli:
     idle = {verb: min(work(cli, verb) for _ in range(2)) for verb in ("plan", "up")}
     write(cli, 30)
     few = work(cli, "up") - idle["up"]
-    looked = {verb: work(cli, verb) - idle[verb] for verb in ("plan", "up")}
+    # what thirty databases cost drowns in the machine's noise: no less than that is believed
+    looked = {verb: max(work(cli, verb) - idle[verb], 0.1) for verb in ("plan", "up")}
     write(cli, 120)
     assert work(cli, "up") - idle["up"] < 4 * few * 2.5
     for verb, before in looked.items():

@@ -19,7 +19,7 @@ from mngdb.targets.local import tls
 from tests.conftest import Cli
 from tests.live.clients import brought_up, converge, mongo_as, problems, said, url
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 FILE = """
 tls: true
