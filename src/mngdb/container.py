@@ -47,6 +47,8 @@ class Exporter:
     server's and this program."""
     entrypoint: tuple[str, ...] = ()
     """What starts it then."""
+    command: tuple[str, ...] = ()
+    """Options of its program."""
     unused: tuple[str, ...] = ()
     """Folders that the server's image declares as volumes."""
     ca: str = ""

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from mngdb.facts.doctor import Service
 from mngdb.model import Asked, Remark, ShellCommand, Site, Step, Unit
 from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Instance
@@ -127,6 +128,10 @@ class Host(Protocol):
 
     def enter(self, unit: str, command: ShellCommand, *, terminal: bool) -> list[str] | None:
         """The command line of the interactive client in the unit's place; None: it runs here."""
+        ...
+
+    def services(self) -> list[Service]:
+        """The parts that are no instances, as they are. Raises MngdbError."""
         ...
 
     def steps(self) -> list[Step]:

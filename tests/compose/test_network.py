@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mngdb.alerts import expr, panels
-from mngdb.alerts.catalogue import mongodb
+from mngdb.alerts.catalogue import RULES
 from mngdb.alerts.rules import active
 from mngdb.spec.alerts import Alerts
 from tests.compose import looks
@@ -72,19 +72,16 @@ def test_an_app_gets_no_further_than_its_own(up: ComposeCli) -> None:
 def test_a_container_of_another_network_reaches_nothing(up: ComposeCli) -> None:
     up.docker.docker("network", "create", f"{up.name}-other")
     try:
-        targets = {}
+        places = set()
         for what, port in (("pg", 5432), ("redis", 6379), ("mongo", 27017)):
             networks = up.inspect(what)["NetworkSettings"]["Networks"]
             assert list(networks) == [f"{up.name}-db"]
-            targets[what] = (up.unit(what), networks[f"{up.name}-db"]["IPAddress"], port)
-        for name, address, port in targets.values():
-            for host in (name, address):
-                probe = f"timeout 2 bash -c 'exec 3<>/dev/tcp/{host}/{port}'"
-                code, _ = up.app(REDIS, probe, f"{up.name}-other")
-                assert code != 0, host
-            # the same from the databases' own network: the probe can tell
-            code, _ = up.app(REDIS, f"timeout 2 bash -c 'exec 3<>/dev/tcp/{name}/{port}'")
-            assert code == 0
+            places |= {f"{up.unit(what)}/{port}", f"{networks[f'{up.name}-db']['IPAddress']}/{port}"}
+        probe = "(timeout 2 bash -c 'exec 3<>/dev/tcp/{0}' 2>/dev/null && echo {0}) &"
+        script = " ".join(probe.format(place) for place in sorted(places)) + " wait"
+        assert up.app(REDIS, script, f"{up.name}-other") == (0, "")
+        # the same from the databases' own network: the probe can tell
+        assert set(up.app(REDIS, script)[1].split()) == places
     finally:
         up.docker.docker("network", "rm", f"{up.name}-other")
 
@@ -98,11 +95,17 @@ def test_prometheus_reaches_the_exporters_and_no_database(up: ComposeCli) -> Non
     assert up.app(REDIS, probe, f"{up.name}-metrics")[0] != 0
 
 
-def test_mongodbs_exporter_serves_what_the_rules_and_dashboards_read(up: ComposeCli) -> None:
-    served = read(up.page("mongo-exporter", 9216).partition("\n\n")[2])
-    assert served["mongodb_up"] == 1
-    exprs = [rule.expr for rule in active(mongodb.RULES, {"mongodb": ["mongodb"]}, Alerts())]
-    exprs += [one for panel in panels.ENGINES["mongodb"] for one in panel.exprs]
+@pytest.mark.parametrize(
+    ("engine", "unit", "port"),
+    [("postgres", "pg", 9187), ("redis", "redis", 9121), ("mongodb", "mongo", 9216)],
+)
+def test_exporters_serve_what_the_rules_and_dashboards_read(
+    up: ComposeCli, engine: str, unit: str, port: int
+) -> None:
+    served = read(up.page(f"{unit}-exporter", port).replace("\r", "").partition("\n\n")[2])
+    own = [rule for rule in RULES if rule.subject == engine]
+    exprs = [rule.expr for rule in active(own, {engine: [engine]}, Alerts())]
+    exprs += [one for panel in panels.ENGINES[engine] for one in panel.exprs]
     wanted = {name for one in exprs for name in expr.metrics(one)}
     assert len(wanted) > 12
     assert wanted - served.names == set()
@@ -140,6 +143,19 @@ def test_doctor_status_url_logs_and_shell_work_from_outside(up: ComposeCli) -> N
     assert [one["problem"] for one in up.json("doctor", "shop")["instances"]] == [None] * 3
     units = {unit["name"]: unit for unit in up.json("status")["units"]}
     assert all(unit["healthy"] and unit["memory"] > 1 << 20 for unit in units.values())
+    exporter = up.unit("redis-exporter")
+    up.docker.docker("stop", exporter)
+    found = up.run("--json", "status")
+    services = {one["name"]: one for one in json.loads(found.stdout)["services"]}
+    assert set(services) == {up.unit(f"{what}-exporter") for what in ("pg", "redis", "mongo")}
+    assert [one["name"] for one in services.values() if not one["healthy"]] == [exporter]
+    assert (found.returncode, services[exporter]["state"]) == (1, "stopped")
+    told = up.json("doctor")  # nobody's work suffers
+    assert [(one["instances"], one["command"]) for one in told["watch"]] == [
+        (["redis"], "mngdb up")
+    ]
+    up.docker.docker("start", exporter)
+    assert f"{exporter:<20}" in up.ok("status")
     assert f"@{up.unit('pg')}:5432/shop" in up.ok("url", "postgres", "shop")
     assert up.ok("shell", "postgres", "--app", "shop", "--", "-Atc", "select current_user") == (
         "shop\n"

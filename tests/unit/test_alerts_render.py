@@ -153,6 +153,7 @@ def test_containers_have_exporters_and_servers_of_others_are_theirs(rendered: Cl
         "instances: {legacy: {engine: redis, target: {external: {url: 'redis://a@b:1'}}}}\n"
     )
     files = rendered.json("render", "prometheus")["files"]
+    assert "a container that joins the network mng-metrics.\n" in files["prometheus.yml"]
     targets = {
         job["job_name"]: [target["targets"] for target in job["static_configs"]]
         for job in yaml.safe_load(files["prometheus.yml"])["scrape_configs"]
@@ -165,6 +166,43 @@ def test_containers_have_exporters_and_servers_of_others_are_theirs(rendered: Cl
     # a rule that nobody has series for is no comfort
     assert "legacy" not in files["rules/mngdb.yml"]
     assert "MongodbOplogShort" in files["rules/mngdb.yml"]
+
+
+def test_one_prometheus_reaches_all_that_it_shall_scrape(rendered: Cli) -> None:
+    """An exporter's name is known in the containers' network alone, loopback here alone."""
+    text = (
+        "target: compose\npostgres: {}\nredis: {}\n"
+        "instances: {near: {engine: redis, target: local}}\n"
+    )
+
+    def asked(agent: str) -> tuple[str, list[tuple[str, str, str]]]:
+        (rendered.folder / "mngdb.yaml").write_text(f"{text}agent: {agent}\n")
+        written = rendered.json("render", "prometheus")["files"]["prometheus.yml"]
+        found = [
+            (target["labels"]["instance"], *target["targets"], path)
+            for job in yaml.safe_load(written)["scrape_configs"]
+            for target in job["static_configs"]
+            for path in (target["labels"].get("__metrics_path__", "/metrics"),)
+        ]
+        return written.splitlines()[0], found
+
+    head, found = asked("true")
+    assert head.endswith("on this machine: the agent listens on 127.0.0.1.")
+    assert found == [
+        ("postgres", "127.0.0.1:9187", "/metrics"),
+        ("redis", "127.0.0.1:9121", "/metrics"),
+        ("near", "127.0.0.1:9121", "/metrics/near"),
+        ("mng", "127.0.0.1:9321", "/metrics"),
+    ]
+    head, found = asked("{bind: 172.17.0.1}")
+    assert head.endswith("joins the network mng-metrics and that reaches 172.17.0.1.")
+    assert found == [
+        ("postgres", "mng-pg-exporter:9187", "/metrics"),
+        ("redis", "mng-redis-exporter:9121", "/metrics"),
+        # the agent's first Redis is the container's
+        ("near", "172.17.0.1:9121", "/metrics/near"),
+        ("mng", "172.17.0.1:9321", "/metrics"),
+    ]
 
 
 def test_without_the_agent_nobody_waits_for_its_metrics(rendered: Cli) -> None:

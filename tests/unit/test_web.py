@@ -12,13 +12,18 @@ import pytest
 import yaml
 from cryptography import x509
 
+from mngdb.agent.containers import Containers
+from mngdb.agent.own import Own
+from mngdb.agent.watch import Watch
 from mngdb.errors import UsageError
 from mngdb.model import Access
+from mngdb.ops.context import Context
 from mngdb.secret import Secret
 from mngdb.spec.load import load
 from mngdb.spec.stack import Stack
 from mngdb.spec.web import RedisInsight, Sso
 from mngdb.targets.compose import page_certificate, web_config
+from mngdb.targets.local import tls
 from tests.unit.spec import refused
 
 GOOD = """\
@@ -210,6 +215,37 @@ def test_a_certificate_of_ones_own_is_taken_as_it_is_and_a_wrong_one_refused(
         (tmp_path / "a.key").read_text(),
     )
     assert sorted(path.name for path in made.iterdir()) == before
+
+    (tmp_path / "a.key").write_text((made / "ca.key").read_text())
+    with pytest.raises(UsageError, match="the key is another certificate's"):
+        page_certificate.read(found)
+    (tmp_path / "a.key").write_text((made / "page.key").read_text())
+    for host in ("redis.example.test", "insight.redisinsight.example.test"):
+        elsewhere = stack(tmp_path, given.replace("redisinsight.${DEFAULT_URL}", host))
+        with pytest.raises(UsageError, match=f"redisinsight.example.test, not for {host}"):
+            page_certificate.read(elsewhere)
+    certificate, key = tls.certificate(made, ["*.example.test"])
+    assert tls.unfit(certificate, key, "redis.example.test") is None
+    assert "not for" in (tls.unfit(certificate, key, "a.b.example.test") or "")
+
+
+def test_the_agent_counts_the_pages_certificate_also_where_it_is_ones_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def left(found: Stack) -> list[float]:
+        context = Context(found, {})
+        own = Own(context, Watch(context, tmp_path), Containers(context))
+        (family,) = [f for f in own.families() if f.name == "mngdb_certificate_expiry_seconds"]
+        return [s.value for s in family.samples if s.labels == (("instance", "redisinsight"),)]
+
+    page = stack(tmp_path, PAGE)
+    assert left(page) == []
+    page_certificate.ensure(page)
+    assert 824 * 86400 < left(page)[0] < 826 * 86400
+    given = "terms: true, certificate: {certificate: a.crt, key: a.key}"
+    (tmp_path / "a.crt").write_text("no certificate")
+    assert left(stack(tmp_path, PAGE.replace("terms: true", given))) == []
+    assert "a.crt holds no certificate that can be read" in capsys.readouterr().err
 
 
 def test_a_page_is_made_for_containers_only(tmp_path: Path) -> None:

@@ -241,6 +241,10 @@ def test_with_a_container_dead_the_page_is_closed(page: Page, name: str) -> None
         status, _, body = page.get("/", {"X-Auth-Request-User": "root"})
         assert status == (500 if name == "oauth2-proxy" else 302)
         assert "Redis" not in body
+        if name != "keycloak":
+            told = page.cli.run_json("doctor")["cause"]
+            assert told["text"] == f"{container} does not run (stopped): the page is closed"
+            assert (told["cause"], told["command"]) == ("page", "mngdb up")
     finally:
         page.docker.docker("start", container)
         page.wait()

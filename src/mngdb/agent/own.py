@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from mngdb import __version__
 from mngdb.agent.containers import Containers
+from mngdb.agent.jobs import log
 from mngdb.agent.watch import Watch
 from mngdb.ops.context import Context, secret_name
 from mngdb.run import run
@@ -26,13 +28,16 @@ LATER = (
 )
 
 
-#: Prints when the first certificate of each file is over.
+#: Prints when the first certificate of each file is over; `nan`: it has none that can be read.
 _UNTIL = """\
 import pathlib, sys
 from cryptography import x509
 for path in sys.argv[1:]:
-    found = x509.load_pem_x509_certificate(pathlib.Path(path).read_bytes())
-    print(found.not_valid_after_utc.timestamp())
+    try:
+        found = x509.load_pem_x509_certificate(pathlib.Path(path).read_bytes())
+        print(found.not_valid_after_utc.timestamp())
+    except (OSError, ValueError):
+        print("nan")
 """
 
 
@@ -106,7 +111,7 @@ class Own:
         )
 
     def _certificate_files(self) -> dict[str, Path]:
-        """By instance."""
+        """By instance, and that of the page: no instance beside one has its name."""
         context = self._context
         found = {}
         for instance in context.stack.instances.values():
@@ -115,7 +120,8 @@ class Own:
                 found[instance.name] = unit.conf / "tls.crt"
             elif instance.tls and instance.target.compose:
                 found[instance.name] = context.compose.certificate(instance)
-        return found
+        page = context.compose.page_certificate() if context.stack.insight else None
+        return found | ({"redisinsight": page} if page is not None else {})
 
     def _until(self, files: dict[str, Path]) -> dict[str, float]:
         """When certificates are over, in seconds since the epoch. A server that was not made yet
@@ -130,8 +136,12 @@ class Own:
             # by a child: cryptography would stay in memory, and it is large
             argv = [sys.executable, "-I", "-c", _UNTIL, *map(str, new)]
             lines = run(argv, timeout=30.0).stdout.split()
-            known |= {p: (changed[p], float(at)) for p, at in zip(new, lines, strict=True)}
-        return {name: known[path][1] for name, path in files.items() if path in changed}
+            for path, at in zip(new, map(float, lines), strict=True):
+                known[path] = changed[path], at
+                if math.isnan(at):
+                    log(f"{path} holds no certificate that can be read")
+        until = {name: known[path][1] for name, path in files.items() if path in changed}
+        return {name: at for name, at in until.items() if not math.isnan(at)}
 
     def _host(self) -> Iterator[Family]:
         if self._busy is not None:

@@ -10,6 +10,9 @@ import click
 from mngdb.cli.common import Options, common, say, say_json, span, table, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mngdb.facts.doctor import Service
     from mngdb.model import Remark, Step
     from mngdb.ops.status import UnitStatus
     from mngdb.ops.up import Report
@@ -147,20 +150,31 @@ def _report_json(stack: str, report: Report) -> dict[str, object]:
 @click.command()
 @common
 def status(options: Options) -> int:
-    """Show what runs where, and whether it answers a query of a real user."""
-    from mngdb.ops.status import status as look
+    """Show what runs where, and whether it answers a query of a real user. Of containers also the
+    exporters, and what a page is made of."""
+    from mngdb.ops import status as ops
 
     context = options.context()
-    units = look(context)
+    units, services = ops.status(context), ops.services(context)
     if options.json:
-        say_json({"stack": context.stack.name, "units": [unit.as_json() for unit in units]})
+        say_json(
+            {
+                "stack": context.stack.name,
+                "units": [unit.as_json() for unit in units],
+                "services": [service.as_json() for service in services],
+            }
+        )
     else:
-        for line in _units(units):
+        for line in _units(units, services):
             say(line)
         for unit in units:
             if unit.error:
                 tell(f"{unit.name}: {unit.error}")
-    return 0 if all(unit.healthy for unit in units) else 1
+        for service in services:
+            if service.problem:
+                tell(f"{service.name} {service.problem}")
+    healthy = [*(one.healthy for one in units), *(one.healthy for one in services)]
+    return 0 if all(healthy) else 1
 
 
 @click.command()
@@ -254,7 +268,7 @@ def _remark_json(remark: Remark) -> dict[str, str]:
     return {"instance": remark.instance, "text": remark.text, "hint": remark.hint}
 
 
-def _units(units: list[UnitStatus]) -> list[str]:
+def _units(units: list[UnitStatus], services: Sequence[Service] = ()) -> list[str]:
     from mngdb.ops.registry import engine
 
     def title(unit: UnitStatus) -> str:
@@ -270,5 +284,14 @@ def _units(units: list[UnitStatus]) -> list[str]:
             "-" if unit.uptime is None else span(unit.uptime),
         )
         for unit in units
+    ]
+    rows += [
+        (
+            one.name,
+            (one.health or "running") if one.state == "running" else one.state,
+            *("-", "-", "-"),
+            "-" if one.uptime is None else span(one.uptime),
+        )
+        for one in services
     ]
     return table(("UNIT", "STATE", "VERSION", "ADDRESS", "MEMORY", "UP"), rows)

@@ -35,6 +35,50 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class Service:
+    """A container beside the servers: an exporter, a part of a page."""
+
+    name: str
+    state: Literal["absent", "stopped", "running", "restarting", "halted"]
+    instances: tuple[str, ...]
+    """Whom it serves."""
+    page: bool
+    """Whether people come through it; else Prometheus does."""
+    health: str = ""
+    """`starting`, `healthy`, `unhealthy`; empty where nobody looks after it."""
+    said: str = ""
+    """What whoever looked after it said last."""
+    uptime: float | None = None
+    """Seconds, where it runs."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it runs, and does what it is for as far as can be told."""
+        return self.state == "running" and self.health in {"", "healthy"}
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong, after its name; None: nothing."""
+        if self.healthy:
+            return None
+        if self.state == "running":
+            return "is starting" if self.health == "starting" else f"is unhealthy: {self.said}"
+        over = "dies and is started again, over and over"
+        return over if self.state == "restarting" else f"does not run ({self.state})"
+
+    def as_json(self) -> dict[str, object]:
+        """As `status --json` shows it."""
+        return {
+            "name": self.name,
+            "instances": list(self.instances),
+            "state": self.state,
+            "healthy": self.healthy,
+            "uptime": self.uptime,
+            "error": None if self.problem is None else f"{self.name} {self.problem}",
+        }
+
+
+@dataclass(frozen=True)
 class Refusal:
     """Why the administrator does not get in. `kind` as of ConnectError."""
 
@@ -106,6 +150,8 @@ class StackFacts:
     alerts: tuple[Fired, ...] = ()
     agent: str = ""
     """What is wrong with the agent."""
+    services: tuple[Service, ...] = ()
+    """Containers beside the servers; none where nobody could be asked for them."""
 
 
 # --- the answer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from mngdb.alerts import alertmanager, grafana, prometheus
 from mngdb.alerts.prometheus import Scrape
 from mngdb.ops import alerts
@@ -13,8 +15,10 @@ RULES = "rules/mngdb.yml"
 
 def prometheus_files(context: Context, at: str | None = None) -> dict[str, str]:
     """prometheus.yml and the rules. `at` is Alertmanager's HOST:PORT."""
+    found = scrapes(context)
+    head = f"# Written by mngdb for a Prometheus {_place(context)}.\n"
     return {
-        "prometheus.yml": prometheus.configuration(scrapes(context), at, RULES),
+        "prometheus.yml": head + prometheus.configuration(found, at, RULES),
         RULES: prometheus.rules(alerts.rules(context)),
     }
 
@@ -41,21 +45,44 @@ def grafana_files(context: Context) -> dict[str, str]:
 
 
 def scrapes(context: Context) -> list[Scrape]:
-    """Whom Prometheus asks."""
+    """Whom Prometheus asks. All of them are within reach of one place: an agent that listens on
+    loopback is asked about containers, too, whose exporters are not on this machine's network."""
     agent = context.stack.agent
+    near = _near(context)
     found: list[Scrape] = []
     first: dict[str, str] = {}
+    for instance in context.stack.monitored:
+        first.setdefault(instance.engine, instance.name)
     for instance in alerts.measured(context):
         name, engine = instance.name, instance.engine
-        if instance.target.compose and instance.monitored:
+        if instance.target.compose and instance.monitored and not near:
             address = f"{instance.unit}-exporter:{alerts.EXPORTERS[engine]}"
             found.append(Scrape(engine, name, address))
         elif agent is not None and instance.monitored:
-            path = "/metrics" if first.setdefault(engine, name) == name else f"/metrics/{name}"
+            path = "/metrics" if first[engine] == name else f"/metrics/{name}"
             found.append(Scrape(engine, name, _at(agent.bind, agent.ports.of(engine)), path))
     if agent is not None:
         found.append(Scrape("mngdb", context.stack.name, _at(agent.bind, agent.ports.mngdb)))
     return found
+
+
+def _near(context: Context) -> bool:
+    """Whether there is an agent that this machine alone reaches."""
+    agent = context.stack.agent
+    return agent is not None and ip_address(agent.bind).is_loopback
+
+
+def _place(context: Context) -> str:
+    """Where a Prometheus has to run to reach all of them."""
+    agent = context.stack.agent
+    if agent is not None and _near(context):
+        return f"on this machine: the agent listens on {agent.bind}"
+    places = []
+    if any(one.target.compose for one in context.stack.monitored):
+        places.append(f"in a container that joins the network {context.stack.name}-metrics")
+    if agent is not None:
+        places.append(f"that reaches {agent.bind}")
+    return " and ".join(places) or "that knows your own exporters"
 
 
 def _at(host: str, port: int) -> str:

@@ -23,9 +23,9 @@ from mngdb.spec.stack import Instance
 _FILE = "alerts.json"
 #: The port of the exporter beside an engine's container.
 EXPORTERS = {"postgres": 9187, "redis": 9121, "mongodb": 9216}
-#: A round is fresh for so many intervals, and some seconds for a machine that is busy.
 #: Seconds that a server has for one look.
 _LOOK_TIMEOUT = 5.0
+#: A round is fresh for so many intervals, and some seconds for a machine that is busy.
 _FRESH_ROUNDS, _FRESH_SECONDS = 3, 10.0
 
 

@@ -20,6 +20,7 @@ from mngdb.facts.doctor import (
     Fired,
     Refusal,
     Server,
+    Service,
     StackFacts,
 )
 from mngdb.facts.host import Folder
@@ -63,6 +64,7 @@ def doctor(context: Context) -> tuple[Answer, StackFacts]:
         thresholds=alerts.thresholds(context, RULES),
         alerts=tuple(_fired(context)),
         agent=_agent(context),
+        services=_services(context),
     )
     return judge(facts), facts
 
@@ -226,6 +228,13 @@ def _fired(context: Context) -> list[Fired]:
         instance = labels.get("instance", "") or units.get(labels.get("unit", ""), "")
         shown.append(Fired(one.name, one.severity, instance, one.summary))
     return [one for one in shown if one.severity != "info"]
+
+
+def _services(context: Context) -> tuple[Service, ...]:
+    try:
+        return tuple(status.services(context))
+    except MngdbError:
+        return ()  # an engine that does not answer is said of each server
 
 
 def _agent(context: Context) -> str:

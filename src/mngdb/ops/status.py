@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 
 from mngdb import __version__
 from mngdb.errors import MngdbError
+from mngdb.facts.doctor import Service
 from mngdb.model import Asked, Owner
 from mngdb.ops import workers
 from mngdb.ops.agent import AgentUnit
@@ -44,6 +45,11 @@ def status(context: Context) -> list[UnitStatus]:
         context.stack, lambda instance, _: look(context, asked[instance.name]), lambda _: None
     )
     return [*(result.get() for result in found.values()), *agent(context)]
+
+
+def services(context: Context) -> list[Service]:
+    """The containers beside the servers: exporters, what a page is made of. Raises MngdbError."""
+    return [one for host in context.hosts() for one in host.services()]
 
 
 def agent(context: Context) -> list[UnitStatus]:

@@ -52,7 +52,8 @@ RULES = (
         0.8,
         5 * MINUTE,
         "MongoDB {instance} is near its limit of connections",
-        "Look for an app whose pool is too large or that opens a client for each request.",
+        "Look for an app whose pool is too large or that opens a client for each request "
+        "('mngdb connections {instance}').",
         "B11",
     ),
     Rule(
@@ -114,7 +115,7 @@ RULES = (
         100,
         5 * MINUTE,
         "operations wait in line in MongoDB {instance}",
-        "It is overloaded: look for slow operations and missing indexes.",
+        "It is overloaded: look for slow operations and missing indexes ('mngdb slow {instance}').",
         "B9",
     ),
     Rule(

@@ -16,7 +16,7 @@ RULES = (
         0.8,
         10 * MINUTE,
         "the machine's processors are busy",
-        "Look for slow queries first ('mngdb logs').",
+        "Look for slow queries first ('mngdb slow').",
         "B11",
     ),
     Rule(
@@ -30,7 +30,8 @@ RULES = (
         0.1,
         5 * MINUTE,
         "the machine has little memory left",
-        "The kernel kills a server when there is none. Lower the servers' 'memory'.",
+        "The kernel kills a server when there is none. 'mngdb memory' shows where it goes; lower "
+        "the servers' 'memory'.",
         "B16",
     ),
     Rule(
@@ -97,7 +98,7 @@ RULES = (
         21 * DAY,
         0,
         "the certificate of {instance} expires soon",
-        "'mngdb up' makes a new one.",
+        "'mngdb up' makes a new one; one that you named in the file is yours to renew.",
         "A5",
     ),
     Rule(
@@ -108,7 +109,8 @@ RULES = (
         DAY,
         0,
         "the certificate of {instance} expires today",
-        "Clients that verify refuse the server then. 'mngdb up' makes a new one.",
+        "Clients that verify refuse the server then. 'mngdb up' makes a new one; one that you "
+        "named in the file is yours to renew.",
         "A5",
         covers="CertificateExpiring",
     ),
@@ -120,7 +122,7 @@ RULES = (
         None,
         MINUTE,
         "{unit} does not run",
-        "It could not be started again. Look at 'mngdb logs'.",
+        "It could not be started again. 'mngdb doctor' says why.",
         "A9",
     ),
     Rule(

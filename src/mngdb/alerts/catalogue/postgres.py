@@ -68,7 +68,8 @@ RULES = (
         0.8,
         5 * MINUTE,
         "PostgreSQL {instance} is near its limit of connections",
-        "Look for an app that does not close its own; raise 'max_connections' only after that.",
+        "Look for an app that does not close its own ('mngdb connections {instance}'); raise "
+        "'max_connections' only after that.",
         "B11",
     ),
     Rule(
@@ -79,7 +80,7 @@ RULES = (
         0.95,
         MINUTE,
         "PostgreSQL {instance} has next to no connections left",
-        "Apps get 'too many clients already'. pg_stat_activity says who holds them.",
+        "Apps get 'too many clients already'. 'mngdb connections {instance}' says who holds them.",
         "B11",
         covers="PostgresConnectionsHigh",
     ),
@@ -107,7 +108,7 @@ RULES = (
         0,
         0,
         "transactions in {datname} of PostgreSQL {instance} lock each other",
-        "One of them was cancelled. The server's log names both statements.",
+        "One of them was cancelled. 'mngdb logs {instance}' names both statements.",
         "PostgreSQL 17, 13.3.4",
     ),
     Rule(
@@ -174,7 +175,7 @@ RULES = (
         HOUR,
         0,
         "a transaction in {datname} of PostgreSQL {instance} is old",
-        "Nothing that it might see can be cleaned up. pg_stat_activity names it.",
+        "Nothing that it might see can be cleaned up. 'mngdb sessions {instance}' names it.",
         "A12",
     ),
     Rule(
@@ -187,7 +188,8 @@ RULES = (
         10 * MINUTE,
         0,
         "an app holds a transaction in {datname} of PostgreSQL {instance} and does nothing",
-        "Its locks stay, and others wait. 'idle_in_transaction_session_timeout' ends such ones.",
+        "Its locks stay, and others wait. 'mngdb sessions {instance}' names it; "
+        "'idle_in_transaction_session_timeout' ends such ones.",
         "A12",
     ),
 )

@@ -56,7 +56,8 @@ RULES = (
         0.8,
         5 * MINUTE,
         "Redis {instance} uses more of its maxmemory than it should",
-        "At the limit it evicts keys or refuses writes. Raise 'memory', or look for big keys.",
+        "At the limit it evicts keys or refuses writes. Raise 'memory', or look for what takes it "
+        "('mngdb keys {instance}').",
         "B18",
     ),
     Rule(
@@ -79,7 +80,8 @@ RULES = (
         0.8,
         0,
         "Redis {instance} is near its limit of clients",
-        "New connections are refused at maxclients. Look for an app that does not close its own.",
+        "New connections are refused at maxclients. Look for an app that does not close its own "
+        "('mngdb connections {instance}').",
         "B18",
     ),
     Rule(
@@ -90,7 +92,8 @@ RULES = (
         0,
         0,
         "Redis {instance} refuses connections",
-        "maxclients is reached; apps get errors now.",
+        "maxclients is reached; apps get errors now. 'mngdb connections {instance}' says who holds "
+        "them.",
         "B18",
         covers="RedisConnectionsHigh",
     ),
@@ -178,7 +181,7 @@ RULES = (
         100,
         0,
         "many commands of Redis {instance} are slow",
-        "SLOWLOG GET shows them; each holds up all others.",
+        "'mngdb slow {instance}' shows them; each holds up all others.",
         "B17",
     ),
 )

@@ -280,6 +280,22 @@ def _forgotten(facts: StackFacts) -> Iterator[Trouble]:
                 yield Trouble("watch", text, command, (server.instance,), one.app, watch=True)
 
 
+#: State of a container to what changes it.
+_MENDS = {"absent": "mngdb up", "stopped": "mngdb up", "halted": "docker unpause {name}"}
+
+
+def _services(facts: StackFacts) -> Iterator[Trouble]:
+    """A page that is closed is a trouble; that nobody measures will be one."""
+    for one in facts.services:
+        if one.problem is None or (one.state == "running" and one.health == "starting"):
+            continue
+        text = f"{one.name} {one.problem}"
+        text += ": the page is closed" if one.page else ": Prometheus learns nothing from it"
+        command = _MENDS.get(one.state, f"docker logs {one.name}").format(name=one.name)
+        cause = "page" if one.page else "watch"
+        yield Trouble(cause, text, command, one.instances, watch=not one.page)
+
+
 def _alerts(facts: StackFacts) -> Iterator[Trouble]:
     for one in facts.alerts:
         if one.name == "UnitRestarting":
@@ -326,8 +342,8 @@ CAUSES: tuple[Cause, ...] = (
         _blocked,
         ("not-running", "alert", "watch", *_LOGINS),
     ),
-    Cause("not-running", "a server does not run", _down, ("alert", "watch", *_LOGINS)),
-    Cause("frozen", "a server is halted", _frozen, ("alert", "watch", *_LOGINS)),
+    Cause("not-running", "a server does not run", _down, ("page", "alert", "watch", *_LOGINS)),
+    Cause("frozen", "a server is halted", _frozen, ("page", "alert", "watch", *_LOGINS)),
     Cause("no-answer", "a server runs and does not answer", _silent, ("alert", "watch", *_LOGINS)),
     Cause(
         "lock",
@@ -346,6 +362,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause("memory-full", "Redis may take no more", _memory, ("login-memory", "alert", "watch")),
     Cause("check", "a check fails that tells of a trouble now", _checks, ("login-disk", "alert")),
     Cause("login", "an app cannot work", _logins),
+    Cause("page", "a page, or what measures, does not run", _services),
     Cause("watch", "a transaction is open and forgotten", _forgotten),
     Cause("alert", "an alert fires", _alerts),
 )

@@ -136,6 +136,8 @@ def _exporter(asked: Asked) -> Exporter:
         image=_EXPORTER,
         port=9187,
         user=_EXPORTER_USER,
+        # off by default, and two rules read it
+        command=("--collector.database_wraparound",),
         environment={
             "DATA_SOURCE_URI": f"{asked.host}:{port}/postgres?{ssl}",
             "DATA_SOURCE_USER": MONITOR,

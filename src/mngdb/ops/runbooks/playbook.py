@@ -54,8 +54,8 @@ def _chapter(context: Context, rule: Active, words: Words) -> list[str]:
     subject = rule.rule.subject
     korean = KOREAN[rule.name] if words.korean else ""
     summary = re.sub(r"\{(\w+)\}", r"`\1`", rule.rule.summary)
-    text = korean or f"{summary[0].upper()}{summary[1:]}. {rule.rule.description}"
-    text = re.sub(r"\{(\w+)\}", r"\1", text)
+    advice = re.sub(r"\{(\w+)\}", lambda match: match[1].upper(), rule.rule.description)
+    text = korean or f"{summary[0].upper()}{summary[1:]}. {advice}"
     names = [i.name for i in context.stack.instances.values() if i.engine == subject] or [""]
     commands = COMMANDS.get(rule.name, BY_SUBJECT[subject])
     asked = [c.format(i=name) for name in names for c in commands]

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mngdb import disk
 from mngdb.errors import MngdbError, StepError
+from mngdb.facts.doctor import Service
 from mngdb.host import Note
 from mngdb.model import Action
 from mngdb.run import last_line
@@ -81,6 +82,37 @@ class Ran:
     restarts: int
 
 
+def _started(found: Mapping[str, Any]) -> datetime:
+    # nine digits after the point are too many for Python
+    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", found["State"]["StartedAt"]))
+
+
+#: States in which Docker calls a container running all the same.
+_NOT_RUNNING: Mapping[Literal["restarting", "halted"], str] = {
+    "restarting": "Restarting",
+    "halted": "Paused",
+}
+
+
+def service(
+    name: str, found: Mapping[str, Any] | None, instances: tuple[str, ...], *, page: bool
+) -> Service:
+    """A container beside the servers, from what the engine tells of it; None: there is none."""
+    if found is None:
+        return Service(name, "absent", instances, page)
+    state = found["State"]
+    for kind, holds in _NOT_RUNNING.items():
+        if state[holds]:
+            return Service(name, kind, instances, page)
+    if not state["Running"]:
+        return Service(name, "stopped", instances, page)
+    health = state.get("Health") or {}
+    log = health.get("Log") or []
+    said = last_line(log[-1]["Output"]) if log else ""
+    uptime = max(0.0, (datetime.now(UTC) - _started(found)).total_seconds())
+    return Service(name, "running", instances, page, health.get("Status", ""), said, uptime)
+
+
 @dataclass(frozen=True)
 class Project:
     """One Compose project. `root` is its folder, `state` mngdb's own beside the stack's file."""
@@ -112,14 +144,25 @@ class Project:
         """How containers do; one that is not there is down. Raises MngdbError when the engine does
         not answer within `timeout` seconds."""
         found = dict.fromkeys(names, Health(up=False, restarts=0))
+        for name, one in self.inspected(names, timeout).items():
+            state = one["State"]
+            up = state["Running"] and not state["Restarting"] and not state["Paused"]
+            found[name] = Health(up, one["RestartCount"])
+        return found
+
+    def inspected(self, names: Sequence[str], timeout: float = 60.0) -> dict[str, dict[str, Any]]:
+        """Containers of ours as the engine tells them, by name. Raises MngdbError when it does not
+        answer within `timeout` seconds."""
+        if not names:
+            return {}
         words = ("inspect", "--type", "container", *names)
         # those that are not there are told on the other channel
-        for one in json.loads(self.docker.ask(*words, check=False, timeout=timeout).stdout or "[]"):
-            state, labels = one["State"], one["Config"]["Labels"] or {}
-            if labels.get("com.docker.compose.project") == self.name:
-                up = state["Running"] and not state["Restarting"] and not state["Paused"]
-                found[one["Name"].removeprefix("/")] = Health(up, one["RestartCount"])
-        return found
+        said = self.docker.ask(*words, check=False, timeout=timeout).stdout or "[]"
+        return {
+            one["Name"].removeprefix("/"): one
+            for one in json.loads(said)
+            if (one["Config"]["Labels"] or {}).get("com.docker.compose.project") == self.name
+        }
 
     def data_root(self) -> Path | None:
         """The engine's own folder, where it is one of this machine."""
@@ -136,9 +179,7 @@ class Project:
         """The same of what `container` found."""
         if found is None or not found["State"]["Running"] or found["State"]["Restarting"]:
             return None
-        # nine digits after the point are too many for Python
-        started = re.sub(r"(\.\d{6})\d*", r"\1", found["State"]["StartedAt"])
-        return RunningContainer(self.docker, name, datetime.fromisoformat(started))
+        return RunningContainer(self.docker, name, _started(found))
 
     def volume(self, unit: str) -> bool:
         """Whether a unit's volume is there."""

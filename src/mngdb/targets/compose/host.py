@@ -15,7 +15,7 @@ from typing import Literal
 
 from mngdb.container import CONF
 from mngdb.errors import MngdbError, UsageError
-from mngdb.facts.doctor import Condition
+from mngdb.facts.doctor import Condition, Service
 from mngdb.host import Note, State
 from mngdb.model import (
     Asked,
@@ -34,7 +34,14 @@ from mngdb.spec.base import EngineName
 from mngdb.spec.compose import Compose
 from mngdb.spec.stack import Instance, Stack
 from mngdb.targets.compose import certificates, page_certificate, services, web
-from mngdb.targets.compose.containers import NOT_RUN, Project, Ran, RunningContainer, left
+from mngdb.targets.compose.containers import (
+    NOT_RUN,
+    Project,
+    Ran,
+    RunningContainer,
+    left,
+    service,
+)
 from mngdb.targets.compose.docker import Docker, secrets_of
 from mngdb.targets.compose.folder import Folder
 from mngdb.targets.compose.part import Part
@@ -131,6 +138,10 @@ class ComposeHost:
         if certificates.wanted(self.stack):
             more.append(Part(files={certificates.CA: certificates.authority(self.stack)}))
         self.wanted = render(self.stack, self.spec, asked, self.engine, self.image, self.fit, more)
+
+    def page_certificate(self) -> Path | None:
+        """Where the certificate of the stack's page is, or will be; None: it has no page."""
+        return page_certificate.path(self.stack)
 
     def certificate(self, instance: Instance) -> Path:
         """Where the certificate of an instance that encrypts is, when it was made."""
@@ -373,6 +384,17 @@ class ComposeHost:
             self.project.inside(unit.name, argv, text)
 
         return run
+
+    def services(self) -> list[Service]:
+        """Exporters, and what a page is made of."""
+        here = [one for one in self.stack.instances.values() if one.target.compose]
+        wanted = {f"{i.unit}-exporter": (i.name,) for i in here if i.monitored}
+        pages = dict.fromkeys(web.names(self.stack), tuple(i.name for i in self.stack.insight))
+        found = self.project.inspected([*wanted, *pages])
+        return [
+            service(name, found.get(name), instances, page=name in pages)
+            for name, instances in (wanted | pages).items()
+        ]
 
     def steps(self) -> list[Step]:
         """What brings the services that are no units as they should be: exporters, pages."""

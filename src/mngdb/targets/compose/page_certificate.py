@@ -28,7 +28,24 @@ def read(stack: Stack) -> tuple[str, str]:
     if given is None:
         own = stack.state / "tls"
         return _text(own / "page.crt"), _text(own / "page.key")
-    return _pem(stack.folder / given[0], "CERTIFICATE"), _pem(stack.folder / given[1], "KEY")
+    paths = stack.folder / given[0], stack.folder / given[1]
+    pair = _pem(paths[0], "CERTIFICATE"), _pem(paths[1], "KEY")
+    page = stack.source.redisinsight
+    if page is not None:
+        from mngdb.targets.local import tls
+
+        why = tls.unfit(*pair, page.host)
+        if why:
+            raise UsageError(f"{paths[0]} with {paths[1]}: {why}", "Traefik would not take them")
+    return pair
+
+
+def path(stack: Stack) -> Path | None:
+    """Where the page's certificate is, or will be; None: there is no page."""
+    if not stack.insight:
+        return None
+    given = _given(stack)
+    return stack.folder / given[0] if given else stack.state / "tls/page.crt"
 
 
 def issuer_ca(stack: Stack) -> str | None:

@@ -149,6 +149,7 @@ def exporter(
                 "container_name": name,
                 "user": f"{found.user}:{found.user}",
                 **HARDENED,
+                **({"command": list(found.command)} if found.command else {}),
                 "environment": dict(found.environment),
                 "mem_limit": format_size(_EXPORTER_MEMORY),
                 "memswap_limit": format_size(_EXPORTER_MEMORY),

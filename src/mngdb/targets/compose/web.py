@@ -45,6 +45,13 @@ _INSIGHT_HEALTH = (
 )
 
 
+def names(stack: Stack) -> tuple[str, ...]:
+    """The services of the page, where the stack has one: the page itself, then the way to it."""
+    if not stack.insight or stack.source.sso is None:
+        return ()
+    return "redisinsight", f"{stack.name}-oauth2-proxy", f"{stack.name}-traefik"
+
+
 def part(
     stack: Stack,
     asked: Mapping[str, Asked],
@@ -63,13 +70,14 @@ def part(
     }
     certificate, key = page_certificate.read(stack)
     ca = page_certificate.issuer_ca(stack)
-    at = config.Places(login=f"http://{stack.name}-oauth2-proxy:4180")
+    page, login, way = names(stack)
+    at = config.Places(login=f"http://{login}:4180")
     return (
         Part(
             services={
-                "redisinsight": _insight(stack.name, servers),
-                f"{stack.name}-oauth2-proxy": _login(stack.name, ca is not None),
-                f"{stack.name}-traefik": _traefik(stack.name, insight),
+                page: _insight(stack.name, servers),
+                login: _login(stack.name, ca is not None),
+                way: _traefik(stack.name, insight),
             },
             networks={
                 "web": {"name": f"{stack.name}-web"},

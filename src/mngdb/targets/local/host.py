@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mngdb import disk
 from mngdb.errors import MngdbError, StepError
+from mngdb.facts.doctor import Service
 from mngdb.host import Note, State
 from mngdb.model import Asked, Program, Remark, ShellCommand, Site, Step, TlsFiles, Unit
 from mngdb.run import spawn
@@ -193,6 +194,10 @@ class LocalHost:
     def enter(self, unit: str, command: ShellCommand, *, terminal: bool) -> list[str] | None:
         """The client is a program of this machine."""
         return None
+
+    def services(self) -> list[Service]:
+        """There are instances alone."""
+        return []
 
     def steps(self) -> list[Step]:
         """There are instances alone."""

@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -60,6 +60,28 @@ def needs_certificate(path: Path, ca: Path, hosts: list[str]) -> bool:
     left = found.not_valid_after_utc - dt.datetime.now(dt.UTC)
     names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return left < dt.timedelta(days=DAYS / 3) or set(names) != set(_names(hosts))
+
+
+def unfit(certificate: str, key: str, host: str) -> str | None:
+    """Why a certificate of somebody else, with its key, is no use for a host; None: it is. Both
+    are PEM texts."""
+    try:
+        found = x509.load_pem_x509_certificate(certificate.encode())
+        ours = serialization.load_pem_private_key(key.encode(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        return f"they cannot be read: {error}"
+    if found.public_key() != ours.public_key():
+        return "the key is another certificate's"
+    if found.not_valid_after_utc < dt.datetime.now(dt.UTC):
+        return f"the certificate ended at {found.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+    try:
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return "the certificate names no host"
+    known = [name.lower() for name in names.get_values_for_type(x509.DNSName)]
+    if host in known or f"*.{host.partition('.')[2]}" in known:
+        return None
+    return f"the certificate is for {', '.join(known[:5]) or 'no host'}, not for {host}"
 
 
 def certificate(folder: Path, hosts: list[str]) -> tuple[str, str]:
