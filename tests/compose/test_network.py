@@ -76,7 +76,10 @@ def test_a_container_of_another_network_reaches_nothing(up: ComposeCli) -> None:
         for what, port in (("pg", 5432), ("redis", 6379), ("mongo", 27017)):
             networks = up.inspect(what)["NetworkSettings"]["Networks"]
             assert list(networks) == [f"{up.name}-db"]
-            places |= {f"{up.unit(what)}/{port}", f"{networks[f'{up.name}-db']['IPAddress']}/{port}"}
+            places |= {
+                f"{up.unit(what)}/{port}",
+                f"{networks[f'{up.name}-db']['IPAddress']}/{port}",
+            }
         probe = "(timeout 2 bash -c 'exec 3<>/dev/tcp/{0}' 2>/dev/null && echo {0}) &"
         script = " ".join(probe.format(place) for place in sorted(places)) + " wait"
         assert up.app(REDIS, script, f"{up.name}-other") == (0, "")
