@@ -157,8 +157,12 @@ def test_doctor_status_url_logs_and_shell_work_from_outside(up: ComposeCli) -> N
     assert [(one["instances"], one["command"]) for one in told["watch"]] == [
         (["redis"], "mngdb up")
     ]
+    (step,) = up.steps()
+    assert (step["instance"], step["action"], step["object"]) == ("redis", "start", exporter)
     up.docker.docker("start", exporter)
-    assert f"{exporter:<20}" in up.ok("status")
+    assert f"{exporter}  running " in up.ok("status")
+    assert "msg=" in up.ok("logs", exporter)
+    assert up.ok("logs", up.unit("pg"), "-n", "1")  # by the name that `status` shows
     assert f"@{up.unit('pg')}:5432/shop" in up.ok("url", "postgres", "shop")
     assert up.ok("shell", "postgres", "--app", "shop", "--", "-Atc", "select current_user") == (
         "shop\n"

@@ -65,6 +65,7 @@ def test_the_address_is_filled_in_from_the_environment(tmp_path: Path) -> None:
         ("https://redisinsight.", "https://me:pw@redisinsight.", "a password does not belong"),
         ("https://redisinsight.", "https://me@redisinsight.", "write https://HOST"),
         ("https://redisinsight.", "https://`) || PathPrefix(`/", "write https://HOST"),
+        ("https://keycloak.", "https://Keycloak.", "write the host's name in small letters"),
         ("/realms/mng", "", "no realm of Keycloak"),
         ("https://keycloak.", "http://keycloak.", "has to be https"),
         ('/realms/mng"', '/realms/mng", session: 1m', "a login lasts 10m at least"),

@@ -97,7 +97,8 @@ def run(context: Context) -> None:
     if spec is None:
         raise UsageError(
             "this stack has no agent: the file says so, or no server of it is on this machine",
-            "'agent: true' in the file looks at servers in containers, too",
+            "'agent: true' in the file looks at servers in containers, too, "
+            "'agent: {external: true}' at those of others",
         )
     unit = AgentUnit(context)
     prepare_state(context.stack.state)

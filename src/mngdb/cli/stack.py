@@ -117,12 +117,12 @@ def _report(report: Report, seconds: float, app: str | None) -> None:
     _remarks(report.remarks)
     if report.units:
         tell("")
-        for line in _units(report.units):
+        for line in _units(report.units, report.services):
             say(line)
     tell("")
     if report.errors:
         tell(
-            f"{_count(len(report.errors), 'instance')} not as asked; what is done stays, "
+            f"{_count(len(report.errors), 'unit')} not as asked; what is done stays, "
             "'mngdb up' goes on from here"
         )
     elif not report.done and not report.refused:
@@ -144,6 +144,7 @@ def _report_json(stack: str, report: Report) -> dict[str, object]:
             for name, e in report.errors.items()
         ],
         "units": [unit.as_json() for unit in report.units],
+        "services": [service.as_json() for service in report.services],
     }
 
 
@@ -216,7 +217,7 @@ def destroy(options: Options, yes: str | None) -> None:
 @click.option("-n", "--lines", default=50, show_default=True, help="Lines to begin with.")
 @common
 def logs(options: Options, instance: str, follow: bool, lines: int) -> None:
-    """Show the log of the server of INSTANCE."""
+    """Show the log of the server of INSTANCE; of `agent`; of a container that 'status' names."""
     from mngdb.ops.logs import follow as watch
     from mngdb.ops.logs import tail
 

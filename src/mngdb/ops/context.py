@@ -74,8 +74,10 @@ class Context:
         return registry.engine(instance.engine)
 
     def instance(self, name: str) -> Instance:
-        """The instance called `name`. Raises UsageError that lists those there are."""
-        found = self.stack.instances.get(name)
+        """The instance called `name`, or whose unit is. Raises UsageError that lists those there
+        are."""
+        units = {one.unit: one for one in self.stack.instances.values()}
+        found = self.stack.instances.get(name) or units.get(name)
         if found is None:
             known = ", ".join(self.stack.instances)
             raise UsageError(f"no instance is called {name!r}", f"the file has: {known}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from mngdb.errors import UsageError
 from mngdb.ops.agent import AgentUnit
@@ -10,6 +11,9 @@ from mngdb.ops.context import Context
 from mngdb.spec.agent import AGENT
 from mngdb.spec.stack import Instance
 from mngdb.targets.local import logs
+
+if TYPE_CHECKING:
+    from mngdb.targets.compose.host import ComposeHost
 
 
 def _managed(context: Context, name: str) -> Instance:
@@ -25,8 +29,19 @@ def _of_agent(context: Context, name: str) -> bool:
     return name == AGENT and context.stack.agent is not None
 
 
+def _service(context: Context, name: str) -> ComposeHost | None:
+    """Who keeps the log of a container beside the servers, which has no instance's name."""
+    here = any(one.target.compose for one in context.stack.instances.values())
+    named = name in context.stack.instances or not here
+    return None if named or not context.compose.has(name) else context.compose
+
+
 def tail(context: Context, name: str, lines: int) -> list[str]:
-    """The last lines of an instance's log. Raises UsageError for a server that is not ours."""
+    """The last lines of a log: an instance's, the agent's, that of a container beside the servers.
+    Raises UsageError for a server that is not ours."""
+    compose = _service(context, name)
+    if compose is not None:
+        return compose.log_lines(name, max(0, lines))
     if _of_agent(context, name):
         text = logs.tail(AgentUnit(context).log, 256 * max(0, lines))
         return text.splitlines()[-lines:] if lines > 0 else []
@@ -36,6 +51,9 @@ def tail(context: Context, name: str, lines: int) -> list[str]:
 
 def follow(context: Context, name: str) -> Iterator[str]:
     """Lines as they come, without end."""
+    compose = _service(context, name)
+    if compose is not None:
+        return compose.follow(name)
     if _of_agent(context, name):
         return logs.follow(AgentUnit(context).log)
     instance = _managed(context, name)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mngdb.errors import MngdbError, of_system
+from mngdb.facts.doctor import Service
 from mngdb.model import Asked, Remark, Step
 from mngdb.ops import audit, leftovers, status, workers
 from mngdb.ops.agent import AgentUnit
@@ -41,6 +42,8 @@ class Report:
     errors: dict[str, MngdbError] = field(default_factory=dict)
     """Instance to what ended its work; the other instances went on."""
     units: list[status.UnitStatus] = field(default_factory=list)
+    services: list[Service] = field(default_factory=list)
+    """The containers beside the units; those with a health check may still be starting."""
 
 
 def plan(context: Context) -> Plan:
@@ -171,13 +174,26 @@ def _waited(agent: AgentUnit) -> MngdbError | None:
 
 
 def _last(context: Context, report: Report, on_event: OnEvent) -> None:
-    """What hangs on instances and is none: exporters, pages."""
+    """What hangs on instances and is none: exporters, pages. One that fails keeps none of the
+    others from coming up."""
+    state = context.stack.state
     for host in context.hosts():
         for step in host.steps():
-            step.run(None)
-            audit.note(context.stack.state, "up", step)
+            try:
+                step.run(None)
+            except (MngdbError, OSError) as failure:
+                error = failure if isinstance(failure, MngdbError) else of_system(failure)
+                audit.note(state, "up", step, error.message)
+                report.errors[step.object] = error
+                continue
+            audit.note(state, "up", step)
             report.done.append(step)
             on_event(Done(step.bare()))
+    report.services += status.services(context)
+    for one in report.services:
+        if one.state != "running" and one.name not in report.errors:
+            error = MngdbError(f"{one.name} {one.problem}", f"mngdb logs {one.name}")
+            report.errors[one.name] = error
 
 
 def _collect(

@@ -30,6 +30,9 @@ def _parts(value: str, schemes: tuple[str, ...]) -> SplitResult:
     except ValueError:
         raise ValueError(wrong) from None
     host = parts.hostname or ""
+    small = bool(_HOST.fullmatch(host)) and parts.netloc.lower() == host
+    if small and parts.netloc != host:
+        raise ValueError(f"{value[:60]!r}: write the host's name in small letters")
     if parts.scheme not in schemes or not _HOST.fullmatch(host) or port == 0:
         raise ValueError(wrong)
     if parts.netloc != host + (f":{port}" if port else ""):

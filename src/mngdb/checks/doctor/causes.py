@@ -291,7 +291,7 @@ def _services(facts: StackFacts) -> Iterator[Trouble]:
             continue
         text = f"{one.name} {one.problem}"
         text += ": the page is closed" if one.page else ": Prometheus learns nothing from it"
-        command = _MENDS.get(one.state, f"docker logs {one.name}").format(name=one.name)
+        command = _MENDS.get(one.state, f"mngdb logs {one.name}").format(name=one.name)
         cause = "page" if one.page else "watch"
         yield Trouble(cause, text, command, one.instances, watch=not one.page)
 

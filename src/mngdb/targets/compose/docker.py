@@ -40,6 +40,13 @@ _CAUSES: tuple[tuple[str, type[MngdbError], str, str], ...] = (
         "bring both to the same version",
     ),
     (
+        r"listen tcp\d? (?P<at>\S+): bind: address already in use|"
+        r"Bind for (?P<to>\S+) failed: port is already allocated",
+        StepError,
+        "{at} is taken already",
+        "stop what listens there, or name another port in the file",
+    ),
+    (
         r"unknown command: docker compose|'compose' is not a docker command|"
         r"unknown (shorthand )?flag: '?-{0,2}(p|f|short)\b",
         UsageError,
@@ -82,8 +89,10 @@ class Docker:
         if done.returncode != 0:
             where = self.env.get("DOCKER_HOST", "the default engine")
             for pattern, kind, sentence, hint in _CAUSES:
-                if re.search(pattern, done.stderr):
-                    raise kind(sentence.format(where=where), hint)
+                match = re.search(pattern, done.stderr)
+                if match:
+                    at = next(filter(None, match.groups()), "")
+                    raise kind(sentence.format(where=where, at=at), hint)
             if check:
                 raise StepError(f"docker {words[0]}: {_said(done.stderr or done.stdout)}")
         return done

@@ -10,14 +10,16 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mngdb.container import CONF
 from mngdb.errors import MngdbError, UsageError
 from mngdb.facts.doctor import Condition, Service
 from mngdb.host import Note, State
 from mngdb.model import (
+    Action,
     Asked,
     Engine,
     File,
@@ -385,35 +387,48 @@ class ComposeHost:
 
         return run
 
+    @cached_property
+    def _beside(self) -> dict[str, tuple[str, ...]]:
+        """Services that are no units, to the instances that they are for."""
+        here = [one for one in self.stack.instances.values() if one.target.compose]
+        exporters = {f"{i.unit}-exporter": (i.name,) for i in here if i.monitored}
+        seen = tuple(i.name for i in self.stack.insight)
+        return exporters | dict.fromkeys(web.names(self.stack), seen)
+
     def services(self) -> list[Service]:
         """Exporters, and what a page is made of."""
-        here = [one for one in self.stack.instances.values() if one.target.compose]
-        wanted = {f"{i.unit}-exporter": (i.name,) for i in here if i.monitored}
-        pages = dict.fromkeys(web.names(self.stack), tuple(i.name for i in self.stack.insight))
-        found = self.project.inspected([*wanted, *pages])
+        found, pages = self.project.inspected([*self._beside]), web.names(self.stack)
         return [
             service(name, found.get(name), instances, page=name in pages)
-            for name, instances in (wanted | pages).items()
+            for name, instances in self._beside.items()
         ]
+
+    def has(self, name: str) -> bool:
+        """Whether a container beside the units is called so."""
+        return name in self._beside
 
     def steps(self) -> list[Step]:
         """What brings the services that are no units as they should be: exporters, pages."""
         if self.wanted is None:
             return []
-        first = next(iter(self.stack.instances.values()))
         found = []
         for name in self.wanted.others():
             why = self.project.due(name, *self.wanted.state(self.folder, name))
             if why is not None:
                 run = self.wanted.starter(self.project, self.folder, name)
                 action, detail = why
-                found.append(Step(first.name, first.engine, action, name, detail, run))
+                found.append(self._step(action, name, detail, run))
         wanted = set(self.wanted.whole.services)
         for name in self.project.services() - wanted - {note.unit for note in self.units()}:
             run = self.project.ender(name)
             detail = "its container: the file asks for it no more"
-            found.append(Step(first.name, first.engine, "stop", name, detail, run))
+            found.append(self._step("stop", name, detail, run))
         return found
+
+    def _step(self, action: Action, name: str, detail: str, run: Callable[[Any], None]) -> Step:
+        # one that the file asks for no more is nobody's: it stands with the first
+        owner = self._beside.get(name, tuple(self.stack.instances))[0]
+        return Step(owner, self.stack.instances[owner].engine, action, name, detail, run)
 
     def remove(self) -> None:
         """Remove everything of the project, the volumes included, and the folder."""
