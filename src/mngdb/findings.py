@@ -88,6 +88,11 @@ class Finding:
     """Why the baseline accepts it; empty: it does not."""
 
     @property
+    def where(self) -> str:
+        """What it is about, for people: the instance, else the machine or the whole stack."""
+        return self.instance or ("the machine" if self.engine == "host" else "the stack")
+
+    @property
     def counts(self) -> Verdict:
         """The verdict for summary and exit code: an accepted failure does not count as one."""
         return "pass" if self.accepted and self.verdict == "fail" else self.verdict

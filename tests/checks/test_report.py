@@ -79,6 +79,8 @@ def test_html_is_one_file_without_anything_from_elsewhere(spoilt: Cli, tmp_path:
     page = out.read_text()
     assert "1 of" in page
     assert "idle connections are closed" in page
+    assert "· : " not in page
+    assert "<td></td>" not in page
     for word in ("<script", "http://", "https://", "src="):
         assert word not in page
 
@@ -110,6 +112,16 @@ def test_the_baseline_accepts_until_a_day(spoilt: Cli, tmp_path: Path) -> None:
     (accepted,) = [one for one in found["findings"] if "accepted" in one]
     assert accepted["verdict"] == "fail"
     assert "the proxy needs idle ones" in accepted["accepted"]
+    # what it does not accept any more can go
+    more = baseline.read_text().strip()[:-1] + (
+        f", {{id: redis.bind, instance: redis, reason: it was open, until: {day(9)}}}"
+        f", {{id: redis.save-points, instance: reids, reason: a cache only, until: {day(9)}}}]"
+    )
+    baseline.write_text(more)
+    done = spoilt.run("check", "--baseline", str(baseline))
+    assert "accepts redis.bind of redis, which does not fail any more" in done.stderr
+    assert "redis.save-points of 'reids': no such (did you mean 'redis'?)" in done.stderr
+    assert "redis.timeout" not in done.stderr
     baseline.write_text(entry.format(day(-1)))
     done = spoilt.run("check", "--baseline", str(baseline))
     assert done.returncode == 1
@@ -147,8 +159,10 @@ def test_checks_are_chosen_by_id_control_and_severity(stack: Cli) -> None:
         "redis.password-length",
     }
     assert ids("--control", "guide: Redis 4") < ids("--control", "guide")
-    assert stack.run("check", "--control", "B3").returncode == 2
+    assert stack.run("check", "--control", "B33").returncode == 2
     assert stack.run("check", "--only", "redis.foo").returncode == 2
+    nothing = stack.run("check", "--control", "B9")
+    assert "no check of these is about this stack" in nothing.stderr
 
 
 def test_every_check_says_enough() -> None:
@@ -164,7 +178,9 @@ def test_list_needs_no_file_and_takes_the_same_choice(tmp_path: Path) -> None:
     cli = Cli(tmp_path)
     found = cli.json("check", "--list")["checks"]
     assert [one["id"] for one in found] == [one.id for one in registry.every()]
-    assert {one["engine"] for one in found} == {"postgres", "redis", "mongodb", "host", "secrets"}
+    assert {one["engine"] for one in found} == {
+        *("postgres", "redis", "mongodb", "atlas", "stack", "host", "secrets")
+    }
     assert all(one["title"] and one["severity"] and one["controls"] for one in found)
     fewer = cli.json("check", "--list", "--control", "B13", "--severity", "high")["checks"]
     assert "redis.acl-dangerous" in {one["id"] for one in fewer}

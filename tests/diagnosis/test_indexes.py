@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -76,6 +77,41 @@ def test_postgres(staged: Cli) -> None:
     assert found["duplicate", "twin"]["reason"] == "item_pkey is the same"
     assert "by_kind_owner begins" in found["duplicate", "by_kind"]["reason"]
     assert "reads all 30,000 rows" in found["missing", "price"]["reason"]
+
+
+def test_a_server_of_others_is_looked_at_whole(staged: Cli, cli: Cli) -> None:
+    """The file names no app there, so no database: all are looked at that let the login in."""
+    urls = {name: staged.ok("url", name).strip() for name in ("postgres", "mongodb")}
+    lines = []
+    for name, url in urls.items():
+        login, _, place = url.rpartition("@")
+        head, _, password = login.rpartition(":")
+        lines.append(f"{name}: {{target: {{external: {{url: '{head}@{place}'}}}}}}")
+        cli.write("\n".join(lines))
+        cli.ok("secret", "set", f"{name}_admin", stdin=password)
+    with psycopg.connect(urls["postgres"], autocommit=True) as admin:
+        admin.execute("CREATE DATABASE apart")
+        hba = Path(admin.execute("SHOW hba_file").fetchone()[0])  # type: ignore[index]
+        before = hba.read_text()
+        hba.write_text("host apart all all reject\n" + before)
+        admin.execute("SELECT pg_reload_conf()")
+        try:
+            found = cli.json("indexes")
+            note = cli.json("bloat")["notes"]["postgres"]
+        finally:
+            hba.write_text(before)
+            admin.execute("SELECT pg_reload_conf()")
+            admin.execute("DROP DATABASE apart")
+    assert "apart was not looked at: " in note
+    assert note in found["notes"]["postgres"]
+    assert "what is missing is not told" in found["notes"]["postgres"]
+    whole = {one["instance"]: one["indexes"] for one in staged.json("indexes")["instances"]}
+    for one in found["instances"]:
+        shown = {(a["kind"], a["index"], a["database"]) for a in one["indexes"]}
+        wanted = {(a["kind"], a["index"], a["database"]) for a in whole[one["instance"]]}
+        if one["instance"] == "postgres":  # plans are asked for as apps
+            wanted = {a for a in wanted if a[0] != "missing"}
+        assert shown >= wanted != set()
 
 
 def test_every_statement_runs_and_then_nothing_is_left(staged: Cli) -> None:

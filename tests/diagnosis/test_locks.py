@@ -20,7 +20,7 @@ from tests.live.clients import brought_up
 pytestmark = pytest.mark.live
 
 FILE = """
-postgres: {port: PORT1}
+postgres: {port: PORT1, settings: {max_prepared_transactions: 2}}
 apps: {shop: {postgres: shop}, other: {postgres: other}}
 """
 stack = brought_up(FILE)
@@ -124,6 +124,62 @@ def test_a_chain_of_four_is_one_tree(stack: Cli, sessions: Sessions) -> None:
     assert text.index(str(pids[0])) < text.index(str(pids[3]))
 
 
+def test_a_queue_stands_below_those_that_hold_it_up(stack: Cli, sessions: Sessions) -> None:
+    """A row that many want: each is blocked by the holder or the first, and by all before it."""
+    holder, *others = (sessions.open() for _ in range(8))
+    holder.execute("UPDATE stock SET n = 1 WHERE id = 1")
+    for one in others:
+        sessions.later(one, "UPDATE stock SET n = n + 1 WHERE id = 1")
+    (root,) = tree(stack)
+    assert (root["pid"], root["frees"]) == (holder.info.backend_pid, 7)
+    (first,) = root["blocked"]
+    assert first["frees"] == 6
+    assert {one["pid"] for one in first["blocked"]} == {
+        one.info.backend_pid for one in others if one.info.backend_pid != first["pid"]
+    }
+    assert {one["frees"] for one in first["blocked"]} == {0}
+
+
+def test_a_forgotten_prepared_transaction_is_named(stack: Cli, sessions: Sessions) -> None:
+    first, second = sessions.open(), sessions.open()
+    first.execute("UPDATE stock SET n = 1 WHERE id = 1")
+    first.execute("PREPARE TRANSACTION 'xa''1'")
+    try:
+        sessions.later(second, "UPDATE stock SET n = 2 WHERE id = 1")
+        (root,) = tree(stack)
+        assert (root["pid"], root["kind"], root["app"]) == (None, "prepared transaction", "shop")
+        assert [one["pid"] for one in root["blocked"]] == [second.info.backend_pid]
+        assert "ROLLBACK PREPARED 'xa''1', in shop" in stack.ok("locks")
+    finally:
+        with psycopg.connect(sessions.url, autocommit=True) as shop:
+            shop.execute("ROLLBACK PREPARED 'xa''1'")
+
+
+def test_a_second_server_that_is_down_hides_nothing_of_the_first(
+    stack: Cli, sessions: Sessions
+) -> None:
+    url = f"postgresql://admin@127.0.0.1:{stack.port(9)}/postgres"
+    text = f'instances: {{legacy: {{engine: postgres, target: {{external: {{url: "{url}"}}}}}}}}'
+    (stack.folder / "two.yaml").write_text(text)
+    both = ("-f", "mngdb.yaml", "-f", "two.yaml")
+    pids = chain_of_four(sessions)
+    missing = stack.run(*both, "locks")
+    assert missing.returncode == 3
+    assert "legacy: the secret legacy_admin is missing" in missing.stderr
+    stack.ok(*both, "secret", "set", "legacy_admin", stdin="x" * 32)
+    done = stack.run(*both, "--json", "locks")
+    assert done.returncode == 3
+    found = json.loads(done.stdout)
+    assert "no PostgreSQL answers" in found["errors"]["legacy"]
+    assert [one["instance"] for one in found["instances"]] == ["postgres"]
+    assert [one["pid"] for one in found["instances"][0]["chains"]] == pids[:1]
+    # the same pid may be in each: nobody guesses which one is meant
+    asked = stack.run(*both, "locks", "kill", str(pids[3]))
+    assert asked.returncode == 2
+    assert "--instance" in asked.stderr
+    assert "cancelled" in stack.ok(*both, "locks", "kill", str(pids[3]), "--instance", "postgres")
+
+
 def test_the_root_is_idle_so_only_ending_it_helps(stack: Cli, sessions: Sessions) -> None:
     pids = chain_of_four(sessions)
     done = stack.run("locks", "kill", str(pids[0]))
@@ -171,6 +227,13 @@ def test_a_password_in_a_statement_is_not_shown(stack: Cli, sessions: Sessions) 
         assert "me-secret" not in said
 
 
+def test_a_session_that_runs_nothing_has_nothing_to_cancel(stack: Cli, sessions: Sessions) -> None:
+    idle = sessions.open()
+    done = stack.run("locks", "kill", str(idle.info.backend_pid))
+    assert done.returncode == 2
+    assert "runs no statement" in done.stderr
+
+
 def test_what_may_not_be_ended(stack: Cli) -> None:
     done = stack.run("locks", "kill", "999999999")
     assert done.returncode == 2
@@ -208,3 +271,21 @@ def test_a_ring_ends() -> None:
     (root,) = chains([one(1, 2), one(2, 1)])
     assert (root.backend.pid, root.frees) == (2, 1)
     assert chains([one(1)]) == ()
+
+
+def test_hundreds_in_one_queue_are_a_tree_of_hundreds() -> None:
+    """Who queues is blocked by all that came before: drawn one below each, they are 2 ** 400."""
+
+    def one(pid: int, *blockers: int) -> Backend:
+        waiting = 1000.0 - pid if blockers else None
+        return Backend(pid, "a", "d", "", "client backend", "", pid, waiting, "", "", blockers)
+
+    queue = [one(1), *(one(pid, *range(1, pid)) for pid in range(2, 402))]
+    (root,) = chains(queue)
+    assert (root.frees, len(root.blocked)) == (400, 400)
+    # two that block the same two, and these two more: each is drawn out once
+    both = [one(1), one(2), *(one(p, 1, 2) for p in (3, 4)), *(one(p, 3, 4) for p in (5, 6))]
+    roots = chains(both)
+    assert [[n.backend.pid for n in root.blocked] for root in roots] == [[3, 4], [3, 4]]
+    assert sorted(len(n.blocked) for root in roots for n in root.blocked) == [0, 0, 2, 2]
+    assert {root.frees for root in roots} == {0}

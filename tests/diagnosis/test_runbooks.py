@@ -63,6 +63,25 @@ def test_every_command_of_both_pages_runs(stack: Cli, pages: dict[str, str]) -> 
         assert "error:" not in done.stderr, (command, done.stderr)
 
 
+def test_the_commands_mean_the_stack_that_they_were_written_for(tmp_path: Path) -> None:
+    """Several files, a target of the command line, a server of others: nothing is started here."""
+    cli = Cli(tmp_path)
+    cli.write("redis: {port: PORT1}\napps: {shop: {redis: 'shop:*'}}\nagent: {external: true}\n")
+    url = "postgresql://admin@db.example:5432/postgres"
+    more = f"instances: {{legacy: {{engine: postgres, target: {{external: {{url: '{url}'}}}}}}}}"
+    (tmp_path / "more.yaml").write_text(more)
+    both = ("-f", "mngdb.yaml", "-f", "more.yaml", "--target", "local")
+    cli.ok(*both, "render", "runbooks", "--output", "pages", "--language", "en")
+    book = (tmp_path / "pages/RECOVERY_PLAYBOOK.md").read_text()
+    begin = "mngdb -f mngdb.yaml -f more.yaml --target local "
+    assert all(line.startswith(begin) for line in blocks(book))
+    assert f"{begin}logs redis" in blocks(book)
+    assert f"{begin}sessions legacy" in blocks(book)
+    assert not [line for line in blocks(book) if "logs legacy" in line]
+    boxes = (tmp_path / "pages/OPERATIONAL_CHECKLIST.md").read_text()
+    assert f"`{begin}check --only redis.acl-dangerous`" in boxes
+
+
 def test_every_box_names_a_check(pages: dict[str, str]) -> None:
     known = {one.id for one in (*registry.every(), *registry.of("host"), *registry.of("secrets"))}
     boxes = re.findall(r"`mngdb check --only ([\w.-]+)`", pages["OPERATIONAL_CHECKLIST.md"])

@@ -215,7 +215,13 @@ CHECKS: tuple[Check[MongodbFacts], ...] = (
         _own_database,
         "no other database, and nothing of the server",
         _UP,
-        ("B5", "guide: MongoDB 2", "mongodb.com: role-based access control", f"{_CIS}: 3.1"),
+        (
+            "B5",
+            "guide: MongoDB 2",
+            "mongodb.com: role-based access control",
+            f"{_CIS}: 3.1",
+            "guide: checklist",
+        ),
     ),
     Check(
         "mongodb.app-harmless",
@@ -224,7 +230,7 @@ CHECKS: tuple[Check[MongodbFacts], ...] = (
         _harmless,
         "no dropDatabase, createUser, grantRole, enableProfiler and their like",
         _UP,
-        ("B5", "guide: MongoDB 2", _ROLES, f"{_CIS}: 3.4"),
+        ("B5", "guide: MongoDB 2", _ROLES, f"{_CIS}: 3.4", "guide: checklist"),
     ),
     Check(
         "mongodb.app-useful",

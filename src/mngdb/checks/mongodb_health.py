@@ -230,7 +230,7 @@ CHECKS: tuple[Check[MongodbFacts], ...] = (
         _indexes_there,
         "each one",
         "'mngdb up' makes them",
-        ("B9", "B22", "guide: MongoDB 5"),
+        ("B9", "B22", "guide: MongoDB 5", "guide: checklist"),
     ),
     Check(
         "mongodb.index-options",

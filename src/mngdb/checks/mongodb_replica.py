@@ -263,6 +263,6 @@ CHECKS: tuple[Check[MongodbFacts], ...] = (
         _never_restored,
         "a restore in the last 90 days",
         "mongodump --oplog, and mongorestore into another server; 'mngdb drill' once it is there",
-        ("B7", "B8", "guide: MongoDB 4", "mongodb.com: backup methods"),
+        ("B7", "B8", "guide: MongoDB 4", "mongodb.com: backup methods", "guide: checklist"),
     ),
 )

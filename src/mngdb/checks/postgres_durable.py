@@ -203,6 +203,6 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         _proved,
         "a restore drill every 90 days",
         "none yet: backups and drills come with a later version",
-        ("A10", "B7", "B8", "guide: MongoDB 4", "pgdsat 7.3"),
+        ("A10", "B7", "B8", "guide: MongoDB 4", "pgdsat 7.3", "guide: checklist"),
     ),
 )

@@ -150,7 +150,7 @@ SETTINGS: tuple[Check[RedisFacts], ...] = (
         _log_on,
         "appendonly yes",
         _key("appendonly: true"),
-        ("A10", "B15", "guide: Redis 2", "redis.io: persistence"),
+        ("A10", "B15", "guide: Redis 2", "redis.io: persistence", "guide: checklist"),
     ),
     Check(
         "redis.append-fsync",
@@ -159,7 +159,7 @@ SETTINGS: tuple[Check[RedisFacts], ...] = (
         partial(_with_log, _setting("appendfsync", lambda v: v in {"everysec", "always"})),
         "appendfsync everysec (or always)",
         _key("appendfsync: everysec"),
-        ("B15", "guide: Redis 2", "redis.io: persistence"),
+        ("B15", "guide: Redis 2", "redis.io: persistence", "guide: checklist"),
     ),
     Check(
         "redis.append-rewrite",
@@ -204,7 +204,7 @@ SETTINGS: tuple[Check[RedisFacts], ...] = (
         _save_points,
         "save 900 1 300 10 60 10000",
         _key("save: [900 1, 300 10, 60 10000]"),
-        ("B15", "guide: Redis 2"),
+        ("B15", "guide: Redis 2", "guide: checklist"),
     ),
     Check(
         "redis.snapshot-compression",
@@ -240,7 +240,7 @@ SETTINGS: tuple[Check[RedisFacts], ...] = (
         _limit_set,
         "maxmemory above 0",
         _key("memory: 70%"),
-        ("B16", "guide: Redis 3", "redis.io: administration"),
+        ("B16", "guide: Redis 3", "redis.io: administration", "guide: checklist"),
     ),
     Check(
         "redis.memory-share",
@@ -249,7 +249,7 @@ SETTINGS: tuple[Check[RedisFacts], ...] = (
         _limit_fits,
         "at most 80 % of the memory there is",
         _key("memory: 70%"),
-        ("B16", "guide: Redis 3"),
+        ("B16", "guide: Redis 3", "guide: checklist"),
     ),
     Check(
         "redis.eviction",
@@ -258,7 +258,7 @@ SETTINGS: tuple[Check[RedisFacts], ...] = (
         _eviction,
         "allkeys-lru, or what the file names",
         _key("eviction: allkeys-lru"),
-        ("B16", "guide: Redis 3"),
+        ("B16", "guide: Redis 3", "guide: checklist"),
     ),
     Check(
         "redis.eviction-samples",

@@ -141,7 +141,7 @@ CHECKS: tuple[Check[RedisFacts], ...] = (
         _no_strangers,
         "NOAUTH",
         "'mngdb up'; elsewhere: ACL SETUSER default off, or requirepass",
-        ("B12", "guide: Redis 1", "redis.io: security"),
+        ("B12", "guide: Redis 1", "redis.io: security", "guide: checklist"),
     ),
     Check(
         "redis.default-user",
@@ -177,7 +177,7 @@ CHECKS: tuple[Check[RedisFacts], ...] = (
         _long,
         "32 or more",
         "remove the secret from the vault: 'mngdb up' makes one of 40",
-        ("B12", "guide: Redis 1"),
+        ("B12", "guide: Redis 1", "guide: checklist"),
     ),
     Check(
         "redis.acl-dangerous",
@@ -186,7 +186,7 @@ CHECKS: tuple[Check[RedisFacts], ...] = (
         _harmless,
         "FLUSHALL FLUSHDB CONFIG SHUTDOWN KEYS SAVE BGSAVE DEBUG and their like refused",
         _UP,
-        ("B13", "guide: Redis 1", "redis.io: ACL"),
+        ("B13", "guide: Redis 1", "redis.io: ACL", "guide: checklist"),
     ),
     Check(
         "redis.acl-useful",

@@ -11,6 +11,8 @@ _MODULES = {
     "postgres": "mngdb.checks.postgres",
     "redis": "mngdb.checks.redis",
     "mongodb": "mngdb.checks.mongodb",
+    "atlas": "mngdb.checks.atlas",
+    "stack": "mngdb.checks.stack",
     "host": "mngdb.checks.host",
     "secrets": "mngdb.checks.secrets",
     "env": "mngdb.checks.environment",

@@ -164,7 +164,7 @@ CHECKS: tuple[Check[SecretsFacts], ...] = (
         _usable,
         "one line of printable ASCII without spaces",
         _NEW,
-        ("B5", "guide: MongoDB 2"),
+        ("B5", "guide: MongoDB 2", "guide: checklist"),
     ),
     Check(
         "secrets.length",
@@ -227,7 +227,7 @@ CHECKS: tuple[Check[SecretsFacts], ...] = (
         _in_git(lambda git: listed(git.open, "ignored")),
         ".mngdb, the vault and .env in .gitignore",
         "echo .env >> .gitignore; echo .mngdb/ >> .gitignore",
-        ("B19", _GUIDE),
+        ("B19", _GUIDE, "guide: checklist"),
     ),
     Check(
         "secrets.tracked",
@@ -263,7 +263,7 @@ CHECKS: tuple[Check[SecretsFacts], ...] = (
         _beside,
         "none; those files name a secret, a variable or a file",
         _MOVE,
-        ("A5", "B19", "B20", _GUIDE),
+        ("A5", "B19", "B20", _GUIDE, "guide: checklist"),
     ),
     Check(
         "secrets.arguments",

@@ -25,14 +25,15 @@ def bloat(options: Options, instance: str | None) -> int:
             {
                 "stack": context.stack.name,
                 "instances": [
-                    {"instance": name, "objects": [one.as_json() for one in listed]}
-                    for name, listed in found.items()
+                    {"instance": name, "objects": [one.as_json() for one in server.objects]}
+                    for name, server in found.items()
                 ],
+                "notes": {name: server.note for name, server in found.items() if server.note},
                 "errors": {name: error.message for name, error in errors.items()},
             }
         )
         return 3 if errors else 0
-    pairs = [(name, one) for name, listed in found.items() for one in listed]
+    pairs = [(name, one) for name, server in found.items() for one in server.objects]
     if pairs:
         head = ("INSTANCE", "DATABASE", "NAME", "SIZE", "WASTED", "DEAD ROWS")
         rows = [
@@ -50,6 +51,9 @@ def bloat(options: Options, instance: str | None) -> int:
             )
     else:
         say("nothing is bloated")
+    for name, server in found.items():
+        if server.note:
+            tell(f"{name}: {server.note}")
     for name, error in errors.items():
         tell(f"{name}: {error.message}")
     return 3 if errors else 0

@@ -212,7 +212,7 @@ def _lines(findings: Sequence[Finding]) -> list[str]:
         return []
     head = ("VERDICT", "SEVERITY", "INSTANCE", "CHECK", "FOUND")
     rows = [
-        (_WORDS.get(one.verdict, one.verdict), one.severity, one.instance, one.id, one.evidence)
+        (_WORDS.get(one.verdict, one.verdict), one.severity, one.where, one.id, one.evidence)
         for one in findings
     ]
     first, *lines = table(head, rows)

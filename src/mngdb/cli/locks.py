@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, span
+from mngdb.cli.common import Options, common, say, say_json, span, tell
 
 if TYPE_CHECKING:
     from mngdb.facts.locks import Node
-    from mngdb.ops.locks import Locks
 
 _WIDTH = 100
 
@@ -24,30 +23,30 @@ _WIDTH = 100
 )
 @common
 @click.pass_context
-def locks(ctx: click.Context, options: Options, instance: str | None, watch: float | None) -> None:
+def locks(ctx: click.Context, options: Options, instance: str | None, watch: float | None) -> int:
     """Show who blocks whom in PostgreSQL, as a tree, and what ending a session would free."""
     ctx.ensure_object(Options)
     if ctx.invoked_subcommand:
-        return
+        return 0
     from mngdb.ops.locks import locks as look
+    from mngdb.ops.workers import apart
 
     context = options.context()
     while True:
-        found = look(context, instance)
+        found, errors = apart(look(context, instance))
         if options.json:
-            say_json(
-                {
-                    "stack": context.stack.name,
-                    "instances": [
-                        {"instance": one.instance, "chains": [n.as_json() for n in one.chains]}
-                        for one in found
-                    ],
-                }
-            )
+            instances = [
+                {"instance": name, "chains": [node.as_json() for node in nodes]}
+                for name, nodes in found.items()
+            ]
+            failed = {name: error.message for name, error in errors.items()}
+            say_json({"stack": context.stack.name, "instances": instances, "errors": failed})
         else:
             _show(found)
+            for name, error in errors.items():
+                tell(f"{name}: {error.message}")
         if watch is None:
-            return
+            return 3 if errors else 0
         time.sleep(watch)
         if not options.json:
             say(click.style(f"— {time.strftime('%H:%M:%S')}", dim=True))
@@ -71,29 +70,32 @@ def kill(options: Options, pid: int, instance: str | None, terminate: bool, forc
         say(done)
 
 
-def _show(found: Sequence[Locks]) -> None:
-    for one in found:
-        if not one.chains:
-            say(f"{one.instance}: nobody waits for a lock")
-        for node in one.chains:
-            say(f"{one.instance}:")
+def _show(found: Mapping[str, Sequence[Node]]) -> None:
+    for name, nodes in found.items():
+        if not nodes:
+            say(f"{name}: nobody waits for a lock")
+        for node in nodes:
+            say(f"{name}:")
             for line in _lines(node, "", ""):
                 say(line)
 
 
 def _lines(node: Node, first: str, rest: str) -> list[str]:
     one = node.backend
-    who = click.style(f"{one.pid}", bold=True) + f" {one.app or one.kind}"
+    pid = one.kind if one.by_hand else f"{one.pid}"
+    who = click.style(pid, bold=True) + f" {one.app or one.kind}"
     where = f" in {one.database}" if one.database else ""
     if one.waiting is None:
         text = f"{who}{where}, {one.state or one.kind}, transaction open for {span(one.age)}"
     else:
         text = f"{who}{where} waits {span(one.waiting)} for {one.wants}"
-    if not first and node.blocked:
+    if node.frees and not first:
         plural = "session" if node.frees == 1 else "sessions"
         text += click.style(f"  ← ending it frees {node.frees} {plural}", fg="yellow")
     lines = [first + text]
-    if one.query:
+    if one.by_hand:
+        lines.append(f"{rest}│  {one.by_hand}")
+    elif one.query:
         query = one.query if len(one.query) <= _WIDTH else one.query[: _WIDTH - 1] + "…"
         lines.append(rest + ("│  " if node.blocked else "   ") + click.style(query, dim=True))
     for number, child in enumerate(node.blocked):

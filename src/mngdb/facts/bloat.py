@@ -26,3 +26,11 @@ class Bloat:
     def as_json(self) -> dict[str, Any]:
         """As `bloat --json` shows it."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Bloated:
+    """All of one server, the worst first, and what has to be known to read it."""
+
+    objects: tuple[Bloat, ...]
+    note: str = ""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from mngdb.errors import ConnectError, MngdbError, UsageError
 from mngdb.facts.doctor import Diagnosis
@@ -14,6 +16,8 @@ from mngdb.ops.context import Context
 from mngdb.secret import Secret
 from mngdb.spec.stack import Instance
 
+#: Apps of one instance that are tried at the same time.
+_THREADS = 8
 #: What the variables of the default instances begin with; others begin with their own name.
 _PREFIXES = {"postgres": "POSTGRES", "redis": "REDIS", "mongodb": "MONGO"}
 
@@ -69,6 +73,15 @@ def dotenv(name: str, value: str) -> str:
 def doctor(context: Context, app: str) -> list[Diagnosis]:
     """Do what the app does, with what `env` gives it, and say what is wrong."""
     return [examine(context, instance, app) for instance in context.app(app)]
+
+
+def logins(context: Context, instance: Instance) -> tuple[Diagnosis, ...]:
+    """Do what each app of an instance does there, several at a time."""
+    apps = list(instance.grants)
+    if not apps:
+        return ()
+    with context.reach(instance), ThreadPoolExecutor(min(_THREADS, len(apps))) as pool:
+        return tuple(pool.map(partial(examine, context, instance), apps))
 
 
 def examine(context: Context, instance: Instance, app: str) -> Diagnosis:

@@ -16,6 +16,7 @@ from mngdb.errors import ConnectError, UsageError
 from mngdb.ops.context import Context
 from mngdb.samples import Family, Sample, labelled
 from mngdb.spec.agent import MONITOR
+from mngdb.spec.alerts import Alerts as Asked
 from mngdb.spec.alerts import Channel, secret_of
 from mngdb.spec.file import ENGINES
 from mngdb.spec.stack import Instance
@@ -161,10 +162,14 @@ def judged(context: Context, at: float | None = None) -> tuple[Alert, ...] | Non
     """What was pending or fired in the agent's last round; None: nobody judges. Raises OSError."""
     at = time.time() if at is None else at
     found = memory.load(context.stack.state / _FILE)
-    every = context.stack.source.alerts.every.total_seconds()
-    if found.running and at - found.at < _FRESH_ROUNDS * every + _FRESH_SECONDS:
+    if found.running and at - found.at < fresh(context.stack.source.alerts):
         return found.alerts
     return None
+
+
+def fresh(asked: Asked) -> float:
+    """Seconds in which a round, or the first one of an agent that begins, has to be judged."""
+    return _FRESH_ROUNDS * asked.every.total_seconds() + _FRESH_SECONDS
 
 
 def look(context: Context, at: float) -> Now:

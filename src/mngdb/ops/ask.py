@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any, TypeVar
 
 from mngdb.errors import UsageError
@@ -30,9 +31,17 @@ def chosen(context: Context, name: str | None, engines: Sequence[EngineName]) ->
     return all_of_them
 
 
-def databases(asked: Asked) -> list[str]:
-    """The databases that apps use in an instance of PostgreSQL or MongoDB."""
-    return sorted({grant.database for grant in asked.instance.grants.values()})  # type: ignore[union-attr]
+def databases(asked: Asked, session: Any) -> list[str]:
+    """The databases that the file names in an instance of PostgreSQL or MongoDB; where it names
+    none, as of a server that somebody else runs, all of the server's."""
+    instance = asked.instance
+    named = {grant.database for grant in instance.grants.values()}  # type: ignore[union-attr]
+    named |= set(getattr(instance.spec, "databases", ()))
+    if named:
+        return sorted(named)
+    every = import_module(f"mngdb.engines.{instance.engine}.databases").every
+    found: list[str] = every(session)
+    return found
 
 
 def each(
@@ -40,11 +49,11 @@ def each(
     instances: Sequence[Instance],
     question: Callable[[Any, Asked], T],
 ) -> dict[str, workers.Result[T]]:
-    """Instance to the answer of `question(session, asked)`, asked as the administrator."""
-    asked = {one.name: context.asked(one, find=False) for one in instances}
+    """Instance to the answer of `question(session, asked)`, asked as the administrator. A secret
+    that is missing keeps none but its own server from being asked."""
 
     def job(instance: Instance, _: workers.Emit) -> T:
-        one = asked[instance.name]
+        one = context.asked(instance, find=False)
         access = context.admin(one)
         with context.reach(instance), context.engine(instance).connect(access) as session:
             return question(session, one)

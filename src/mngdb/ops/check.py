@@ -9,9 +9,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from mngdb.checks import registry
+from mngdb.checks.stack import LOGINS
 from mngdb.errors import MngdbError, UsageError
 from mngdb.findings import SEVERITIES, Check, Finding, Judgement, Severity, Verdict
-from mngdb.ops import workers
+from mngdb.ops import access, workers
 from mngdb.ops.check_around import around
 from mngdb.ops.context import Context
 from mngdb.spec.baseline import Accepted
@@ -67,15 +68,17 @@ def check(
         for engine in context.stack.by_engine
     }
 
+    logins = wanted(LOGINS)
+
     def job(instance: Instance, _: workers.Emit) -> tuple[Finding, ...]:
-        return _of_instance(context, instance, chosen[instance.engine])
+        return _of_instance(context, instance, chosen[instance.engine], logins=logins)
 
     findings: list[Finding] = []
-    if any(chosen.values()):
+    if logins or any(chosen.values()):
         results = workers.each(context.stack, job, lambda _: None)
         findings += (one for result in results.values() for one in result.get())
     findings += around(context, wanted)
-    return _with_baseline(findings, accepted)
+    return _with_baseline(findings, accepted, context)
 
 
 def listed(
@@ -85,7 +88,9 @@ def listed(
     return list(filter(_chooser(only, least, controls), registry.every()))
 
 
-def _with_baseline(findings: Sequence[Finding], accepted: Sequence[Accepted]) -> Report:
+def _with_baseline(
+    findings: Sequence[Finding], accepted: Sequence[Accepted], context: Context
+) -> Report:
     today = datetime.now(tz=UTC).date()
     known = {one.id for one in registry.every()}
     remarks = []
@@ -94,6 +99,12 @@ def _with_baseline(findings: Sequence[Finding], accepted: Sequence[Accepted]) ->
             raise UsageError(f"the baseline accepts {entry.id!r}{near(entry.id, sorted(known))}")
         if entry.until < today:
             remarks.append(f"{entry.id} was accepted until {entry.until}: it counts again")
+        elif entry.instance and entry.instance not in context.stack.instances:
+            names = near(entry.instance, list(context.stack.instances))
+            remarks.append(f"the baseline accepts {entry.id} of {entry.instance!r}: no such{names}")
+        elif not _needed(entry, findings):
+            of = f" of {entry.instance}" if entry.instance else ""
+            remarks.append(f"the baseline accepts {entry.id}{of}, which does not fail any more")
     valid = [entry for entry in accepted if entry.until >= today]
 
     def judged(one: Finding) -> Finding:
@@ -102,9 +113,21 @@ def _with_baseline(findings: Sequence[Finding], accepted: Sequence[Accepted]) ->
                 return replace(one, accepted=f"{entry.reason} (until {entry.until})")
         return one
 
+    if not findings:
+        remarks.append("no check of these is about this stack: nothing was judged")
     return Report(
         tuple(judged(one) if one.verdict == "fail" else one for one in findings), tuple(remarks)
     )
+
+
+def _needed(entry: Accepted, findings: Sequence[Finding]) -> bool:
+    """Whether it accepts a failure; also where nobody looked, or nothing could be seen."""
+    about = [
+        one
+        for one in findings
+        if (one.id, one.instance) == (entry.id, entry.instance or one.instance)
+    ]
+    return not about or any(one.verdict in {"fail", "unknown"} for one in about)
 
 
 def _chooser(
@@ -135,20 +158,22 @@ def _under(source: str, control: str) -> bool:
 
 
 def _of_instance(
-    context: Context, instance: Instance, checks: Sequence[Check[Any]]
+    context: Context, instance: Instance, checks: Sequence[Check[Any]], *, logins: bool
 ) -> tuple[Finding, ...]:
-    if not checks:
-        return ()
     engine = context.engine(instance)
     try:
         # a secret that cannot be used is a finding of its own, and the rest is judged
         asked = context.asked(instance, invent=True, find=False)
-        access = context.admin(asked)
-        with context.reach(instance), engine.connect(access) as session:
-            facts = engine.inspect(session, asked)
+        admin = context.admin(asked)
+        with context.reach(instance), engine.connect(admin) as session:
+            facts = engine.inspect(session, asked) if checks else None
     except MngdbError as error:
         lost = Judgement("unknown", error.message)
         return tuple(
-            replace(one, judge=lambda _: lost).finding(None, instance.name) for one in checks
+            replace(one, judge=lambda _: lost).finding(None, instance.name)
+            for one in (*checks, *[LOGINS] * logins)
         )
-    return tuple(one.finding(facts, instance.name) for one in checks)
+    found = tuple(one.finding(facts, instance.name) for one in checks)
+    if not logins:
+        return found
+    return (*found, LOGINS.finding(access.logins(context, instance), instance.name))

@@ -6,21 +6,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from mngdb.alerts.evaluator import Alert
 from mngdb.checks import registry
-from mngdb.errors import MngdbError, of_system
-from mngdb.findings import Check, Finding, Judgement, no_matter
+from mngdb.checks.stack import AROUND
+from mngdb.errors import MngdbError, UnobservableError, of_system
+from mngdb.facts.around import Around
+from mngdb.findings import Check, Finding, Judgement, no_matter, see
 from mngdb.ops.context import Context
+from mngdb.spec.alerts import secret_of
 
 F = TypeVar("F")
 Wanted = Callable[[Check[Any]], bool]
 
 
 def around(context: Context, wanted: Wanted) -> list[Finding]:
-    """The findings of `host.*`, for servers that are processes of this machine, and of `secrets.*`,
-    for stacks of which not all servers are somebody else's."""
+    """The findings of `atlas.*` and `stack.*` (but for the logins, tried beside each server); of
+    `host.*`, for servers that are processes of this machine; of `secrets.*`, for stacks of which
+    not all servers are somebody else's."""
     host, secrets = ([one for one in registry.of(n) if wanted(one)] for n in registry.AROUND)
     targets = [one.target for one in context.stack.instances.values()]
-    found: list[Finding] = []
+    found = _atlas(context, wanted) + _stack(context, [one for one in AROUND if wanted(one)])
     if any(target.local for target in targets):
         found += _host(context, host)
     else:
@@ -32,6 +37,69 @@ def around(context: Context, wanted: Wanted) -> list[Finding]:
         apart = no_matter("all servers are somebody else's")
         found += (_fixed(one, "", apart) for one in secrets)
     return found
+
+
+def _atlas(context: Context, wanted: Wanted) -> list[Finding]:
+    if "mongodb" not in context.stack.by_engine:
+        return []
+    return [one.finding(None, "") for one in registry.of("atlas") if wanted(one)]
+
+
+def _stack(context: Context, checks: Sequence[Check[Around]]) -> list[Finding]:
+    return _judge(checks, "", lambda: _surroundings(context))
+
+
+def _surroundings(context: Context) -> Around:
+    """Who measures the servers, who judges the alerts, who is told."""
+    from mngdb.ops import alerts
+    from mngdb.ops.agent import AgentUnit
+
+    unit, asked = AgentUnit(context), context.stack.source.alerts
+    wrong = None if unit.spec is None else unit.answers() or ""
+    judging = unit.spec is not None and unit.spec.alerts
+    firing = alerts.judged(context) if judging else None
+    last = "" if firing is None else f"the last round is fresh, {_firing(firing)}"
+    process = unit.process()
+    if judging and not last and wrong == "" and process and process.uptime() < alerts.fresh(asked):
+        last = "the agent has just begun"
+    failing = {one.name for one in firing or () if one.state == "firing"}
+    late = "the last messages did not arrive" if "NotificationsFailing" in failing else ""
+    return Around(
+        agent=wrong,
+        places=unit.places(),
+        exporters=see(lambda: _exporters(context)),
+        rules=len(alerts.rules(context)) if judging else None,
+        round=last,
+        channels={name: _untold(context, name, wrong) or late for name in asked.channels},
+    )
+
+
+def _firing(alerts: Sequence[Alert]) -> str:
+    count = sum(one.state == "firing" for one in alerts)
+    return f"{count} alert{'s' * (count != 1)} firing" if count else "nothing fires"
+
+
+def _exporters(context: Context) -> dict[str, bool]:
+    """Those beside containers."""
+    instances = [one for one in context.stack.instances.values() if one.target.compose]
+    try:
+        return {
+            f"{one.unit}-exporter": context.compose.process(f"{one.unit}-exporter") is not None
+            for one in instances
+        }
+    except MngdbError as error:
+        raise UnobservableError(error.message) from None
+
+
+def _untold(context: Context, channel: str, agent: str | None) -> str:
+    """What keeps a channel from being told; empty: nothing."""
+    if context.stack.source.alerts.channels[channel].needs_secret:
+        try:
+            if context.vault.get(secret_of(channel)) is None:
+                return f"the secret {secret_of(channel)} is missing"
+        except MngdbError as error:
+            return error.message
+    return f"the agent: {agent}" if agent else ""
 
 
 def _host(context: Context, checks: Sequence[Check[Any]]) -> list[Finding]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -39,8 +37,6 @@ _PATIENCE = 3.0
 _OUT = {"down", "starting", "other"}
 #: Alerts about what is looked at here anyway.
 _SEEN = {"PostgresDown", "RedisDown", "MongodbDown", "UnitDown"}
-#: Apps of one instance that are tried at the same time.
-_THREADS = 8
 
 
 def doctor(context: Context) -> tuple[Answer, StackFacts]:
@@ -113,7 +109,7 @@ def _server(context: Context, instance: Instance, *, missing: bool) -> Server:
             seen = replace(seen, condition=replace(what, state="restarting"))
         if dying or kind in _OUT:
             return replace(seen, logins=_all_out(instance, error.message))
-    return replace(seen, logins=_logins(context, instance))
+    return replace(seen, logins=access.logins(context, instance))
 
 
 def _condition(context: Context, instance: Instance) -> Condition | None:
@@ -183,14 +179,6 @@ def _judged(engine: str, facts: Any, instance: str) -> list[Finding]:
 
 def _all_out(instance: Instance, why: str) -> tuple[Diagnosis, ...]:
     return tuple(Diagnosis(instance.name, app, why, None, "down") for app in instance.grants)
-
-
-def _logins(context: Context, instance: Instance) -> tuple[Diagnosis, ...]:
-    apps: Sequence[str] = list(instance.grants)
-    if not apps:
-        return ()
-    with context.reach(instance), ThreadPoolExecutor(min(_THREADS, len(apps))) as pool:
-        return tuple(pool.map(partial(access.examine, context, instance), apps))
 
 
 # --- around them

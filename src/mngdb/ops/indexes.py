@@ -10,19 +10,25 @@ from mngdb.model import Asked
 from mngdb.ops import ask, slow, workers
 from mngdb.ops.context import Context
 
+_NO_PLANS = (
+    "what is missing is not told: plans are asked for as the apps of the file, and it has none here"
+)
+
 
 def indexes(context: Context, instance: str | None) -> dict[str, workers.Result[Advice]]:
     """Instance to what to do about its indexes, the missing ones first."""
     chosen = ask.chosen(context, instance, ["postgres", "mongodb"])
 
     def question(session: Any, asked: Asked) -> Advice:
-        databases = ask.databases(asked)
+        databases = ask.databases(asked, session)
         slow_ones = slow.of_instance(context, session, asked).statements
         missing = [lack for one in slow_ones for lack in one.missing]
         if asked.instance.engine == "postgres":
             from mngdb.engines.postgres import index_use as postgres
 
             found = postgres.look(session, databases, missing)
+            if not asked.instance.grants:
+                found = replace(found, note="; ".join(filter(None, (found.note, _NO_PLANS))))
         else:
             from mngdb.engines.mongodb import index_use as mongodb
 

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from mngdb.errors import UsageError
 from mngdb.facts.locks import Node, chains
 from mngdb.model import Step
-from mngdb.ops import ask, audit
+from mngdb.ops import ask, audit, workers
 from mngdb.ops.context import Context
 
 
-@dataclass(frozen=True)
-class Locks:
-    """What blocks in one instance."""
-
-    instance: str
-    chains: tuple[Node, ...]
-
-
-def locks(context: Context, instance: str | None) -> list[Locks]:
-    """Every chain of waiting sessions, instance by instance."""
+def locks(context: Context, instance: str | None) -> dict[str, workers.Result[tuple[Node, ...]]]:
+    """Instance to its chains of waiting sessions, or why it could not be asked."""
     from mngdb.engines.postgres.locks import look
 
     chosen = ask.chosen(context, instance, ["postgres"])
-    found = ask.each(context, chosen, lambda session, _: look(session))
-    return [Locks(name, chains(result.get())) for name, result in found.items()]
+    return ask.each(context, chosen, lambda session, _: chains(look(session)))
 
 
 def kill(context: Context, instance: str | None, pid: int, terminate: bool, force: bool) -> str:
-    """End a statement or a session; what was done. Written into the audit log."""
+    """End a statement or a session; what was done. Written into the audit log. Raises UsageError
+    where the file has several PostgreSQL and none is named: the same pid may be in each."""
     from mngdb.engines.postgres.locks import end
 
-    one = ask.chosen(context, instance, ["postgres"])[0]
+    one, *others = ask.chosen(context, instance, ["postgres"])
+    if others:
+        names = ", ".join(found.name for found in (one, *others))
+        raise UsageError("in which PostgreSQL?", f"--instance NAME, one of: {names}")
 
     def run(session: object) -> str:
         return end(session, pid, terminate=terminate, force=force)  # type: ignore[arg-type]

@@ -25,7 +25,8 @@ def memory(context: Context, instance: str | None) -> dict[str, workers.Result[M
     def question(session: Any, asked: Asked) -> Memory:
         name, engine = asked.instance.name, asked.instance.engine
         look = import_module(f"mngdb.engines.{engine}.memory").look
-        facts = look(session, ask.databases(asked)) if engine == "mongodb" else look(session)
+        databases = (ask.databases(asked, session),) if engine == "mongodb" else ()
+        facts = look(session, *databases)
         judge = import_module(f"mngdb.checks.memory.{engine}").judge
         found: Memory = judge(facts, _around(context, asked.instance), name)
         return found

@@ -73,5 +73,5 @@ def of_instance(
         return redis.look(session, patterns, since)
     from mngdb.engines.mongodb import slow as mongodb
 
-    databases = ask.databases(asked)
+    databases = ask.databases(asked, session)
     return mongodb.look(session, databases, since)

@@ -185,14 +185,17 @@ def _locks(facts: StackFacts) -> Iterator[Trouble]:
             if waited < _WAITED:
                 continue
             one = root.backend
-            who = f"{one.app or one.kind} (pid {one.pid}, {one.state or 'working'})"
+            pid = "" if one.by_hand else f"pid {one.pid}, "
+            who = f"{one.app or one.kind} ({pid}{one.state or 'working'})"
             text = (
                 f"{who} holds a lock in {one.database} of {server.instance} for which "
-                f"{root.frees} others wait, the longest for {waited:.0f} s; "
+                f"{root.frees} other{'s wait' if root.frees != 1 else ' waits'}, the longest for "
+                f"{waited:.0f} s; "
                 f"it ran: {one.query[:80]}"
             )
             idle = " --terminate" if one.state.startswith("idle") else ""
-            command = f"mngdb locks kill {one.pid}{idle} --instance {server.instance}"
+            kill = f"mngdb locks kill {one.pid}{idle} --instance {server.instance}"
+            command = one.by_hand or kill
             yield Trouble("lock", text, command, (server.instance,), one.app)
 
 

@@ -88,14 +88,14 @@ def _card(one: Finding) -> str:
     kind = " class='unknown-card'" if one.verdict == "unknown" else ""
     return (
         f'<article{kind}><h3><span class="verdict {one.verdict}">{_WORDS[one.verdict]}, '
-        f"{one.severity}</span> · {escape(one.instance)}: {escape(one.title)} "
+        f"{one.severity}</span> · {escape(one.where)}: {escape(one.title)} "
         f'<code class="dim">{escape(one.id)}</code></h3><dl>{listed}</dl></article>'
     )
 
 
 def _table(findings: Sequence[Finding]) -> str:
     rows = "".join(
-        f'<tr><td class="verdict {one.counts}">{_word(one)}</td><td>{escape(one.instance)}</td>'
+        f'<tr><td class="verdict {one.counts}">{_word(one)}</td><td>{escape(one.where)}</td>'
         f"<td>{escape(one.title)}<br><code class='dim'>{escape(one.id)}</code></td>"
         f"<td>{escape(one.accepted or one.evidence)}</td></tr>"
         for one in findings

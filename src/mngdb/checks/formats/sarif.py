@@ -52,11 +52,11 @@ def _result(one: Finding, index: int, file: str) -> dict[str, Any]:
         "kind": _KINDS[one.verdict],
         # the standard wants "none" for whatever is not a failure
         "level": _LEVELS[one.severity] if one.verdict == "fail" else "none",
-        "message": {"text": f"{one.instance or 'stack'}: {one.title}; found: {one.evidence}"},
+        "message": {"text": f"{one.where}: {one.title}; found: {one.evidence}"},
         "locations": [
             {
                 "physicalLocation": {"artifactLocation": {"uri": file}},
-                "logicalLocations": [{"name": one.instance, "kind": "resource"}],
+                "logicalLocations": [{"name": one.where, "kind": "resource"}],
             }
         ],
         "partialFingerprints": {"check/v1": f"{one.id}/{one.instance}"},

@@ -9,12 +9,12 @@ import json
 from collections.abc import Iterable
 
 from mngdb.engines.mongodb.client import Session
-from mngdb.facts.bloat import Bloat
+from mngdb.facts.bloat import Bloat, Bloated
 
 _SMALL = 1 << 20
 
 
-def look(session: Session, databases: Iterable[str]) -> list[Bloat]:
+def look(session: Session, databases: Iterable[str]) -> Bloated:
     """Collections with free space, the most first."""
     found = []
     for database in databases:
@@ -27,4 +27,4 @@ def look(session: Session, databases: Iterable[str]) -> list[Bloat]:
                 statement = f"{where}.runCommand({{compact: {json.dumps(name)}}})"
                 size = int(stats["storageSize"])
                 found.append(Bloat(database, name, "collection", size, wasted, 0, "", statement))
-    return sorted(found, key=lambda one: -one.wasted)
+    return Bloated(tuple(sorted(found, key=lambda one: -one.wasted)))

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mngdb.engines.postgres.client import Session, rows
-from mngdb.facts.bloat import Bloat
+from mngdb.engines.postgres.databases import inside_each
+from mngdb.facts.bloat import Bloat, Bloated
 
 #: Less than this wasted is not worth a lock.
 _SMALL = 1 << 20
@@ -45,29 +46,20 @@ SELECT * FROM (
 """
 
 
-def look(session: Session, databases: Iterable[str]) -> list[Bloat]:
+def look(session: Session, databases: Iterable[str]) -> Bloated:
     """Tables with wasted space or dead rows, the most first."""
     held = session.rows(_HOLD)
     holder = f"{held[0][0]} holds them" if held else ""
     found: list[Bloat] = []
-    for database in databases:
-        with session.inside(database) as connection:
-            for name, size, wasted, dead, never, off in rows(connection, _TABLES):
-                if wasted < _SMALL and dead < 10_000:
-                    continue
-                found.append(
-                    Bloat(
-                        database,
-                        name,
-                        "table",
-                        size,
-                        wasted,
-                        dead,
-                        _reason(dead, never, off, holder),
-                        _statement(name, size, wasted, dead),
-                    )
-                )
-    return sorted(found, key=lambda one: -one.wasted)
+    notes: list[str] = []
+    for database, connection in inside_each(session, databases, notes):
+        for name, size, wasted, dead, never, off in rows(connection, _TABLES):
+            if wasted < _SMALL and dead < 10_000:
+                continue
+            reason = _reason(dead, never, off, holder)
+            statement = _statement(name, size, wasted, dead)
+            found.append(Bloat(database, name, "table", size, wasted, dead, reason, statement))
+    return Bloated(tuple(sorted(found, key=lambda one: -one.wasted)), "; ".join(notes))
 
 
 def _reason(dead: int, never: bool, off: bool, holder: str) -> str:

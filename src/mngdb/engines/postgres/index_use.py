@@ -5,6 +5,7 @@ https://www.postgresql.org/docs/current/monitoring-stats.html (pg_stat_all_index
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import psycopg
 from psycopg import sql
 
 from mngdb.engines.postgres.client import Session, rows
+from mngdb.engines.postgres.databases import inside_each
 from mngdb.facts.indexes import Advice, IndexAdvice
 from mngdb.facts.slow import Missing
 
@@ -25,6 +27,7 @@ _HYPOPG = (
 _SMALL = 64 << 10
 #: A b-tree's entry takes about so many bytes beside its columns.
 _ENTRY = 16
+#: The one unique index that a table has is left out: nothing can be said of it.
 _INDEXES = """
 SELECT quote_ident(n.nspname) || '.' || quote_ident(t.relname), i.relname, pg_relation_size(i.oid),
        coalesce(u.idx_scan, 0), x.indisunique, x.indisvalid,
@@ -38,7 +41,10 @@ FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid
      JOIN pg_namespace n ON n.oid = t.relnamespace JOIN pg_am m ON m.oid = i.relam
      LEFT JOIN pg_stat_all_indexes u ON u.indexrelid = i.oid
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast'
-ORDER BY 1, 2 LIMIT 20000
+  AND (NOT x.indisunique OR NOT x.indisvalid
+       OR EXISTS (SELECT FROM pg_index o
+                  WHERE o.indrelid = x.indrelid AND o.indexrelid <> x.indexrelid))
+ORDER BY 1, 2
 """
 _SINCE = """
 SELECT to_char(coalesce(stats_reset, pg_postmaster_start_time()) AT TIME ZONE 'UTC', 'YYYY-MM-DD')
@@ -63,10 +69,9 @@ class _Index:
          self.quoted, self.collations, self.options) = row  # fmt: skip
 
     def same(self, other: _Index) -> bool:
-        """Whether the other finds exactly the same rows the same way."""
+        """Whether the other one of its table finds exactly the same rows the same way."""
         return (
-            self.table == other.table
-            and self.method == other.method
+            self.method == other.method
             and (self.predicate, self.expressions) == (other.predicate, other.expressions)
             and (self.columns, self.classes) == (other.columns, other.classes)
             and (self.collations, self.options) == (other.collations, other.options)
@@ -74,11 +79,10 @@ class _Index:
         )
 
     def begins(self, other: _Index) -> bool:
-        """Whether the other b-tree begins with all of this one's columns."""
+        """Whether the other b-tree of its table begins with all of this one's columns."""
         mine = self.columns[: self.keys]
         return (
-            self.table == other.table
-            and self.method == other.method == "btree"
+            self.method == other.method == "btree"
             and not (self.predicate or other.predicate or self.expressions or other.expressions)
             and len(other.columns[: other.keys]) > len(mine) == len(self.columns)
             and other.columns[: len(mine)] == mine
@@ -90,13 +94,13 @@ def look(session: Session, databases: Iterable[str], missing: Iterable[Missing])
     """What to do about the indexes of these databases; `missing` is what slow statements lack."""
     wanted = list(missing)
     found: list[IndexAdvice] = []
-    for database in databases:
-        with session.inside(database) as connection:
-            found += _existing(connection, database)
-            found += _missing(connection, [one for one in wanted if one.database == database])
-    guessed = any(one.kind == "missing" and one.planner_before is None for one in found)
-    major = session.main.info.server_version // 10_000
-    return Advice(tuple(found), _HYPOPG.replace("{major}", str(major)) if guessed else "")
+    notes: list[str] = []
+    for database, connection in inside_each(session, databases, notes):
+        found += _existing(connection, database)
+        found += _missing(connection, [one for one in wanted if one.database == database])
+    if any(one.kind == "missing" and one.planner_before is None for one in found):
+        notes.append(_HYPOPG.replace("{major}", str(session.main.info.server_version // 10_000)))
+    return Advice(tuple(found), "; ".join(notes))
 
 
 def _existing(connection: psycopg.Connection[Any], database: str) -> list[IndexAdvice]:
@@ -104,10 +108,12 @@ def _existing(connection: psycopg.Connection[Any], database: str) -> list[IndexA
     ((since,),) = rows(connection, _SINCE)
     found = []
     gone: set[str] = set()
+    beside: dict[str, list[_Index]] = defaultdict(list)
     for one in indexes:
-        other = next(
-            (o for o in indexes if o is not one and o.quoted not in gone and _serves(o, one)), None
-        )
+        beside[one.table].append(one)
+    for one in indexes:
+        others = (o for o in beside[one.table] if o is not one and o.quoted not in gone)
+        other = next((o for o in others if _serves(o, one)), None)
         drop = f"DROP INDEX CONCURRENTLY {one.quoted}"
         if not one.valid:
             reason = "its building did not end: it costs on each write and serves nobody"

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 
 from psycopg import sql
 
 from mngdb.engines.postgres.client import Session, rows
-from mngdb.errors import StepError, UsageError
-from mngdb.facts.locks import Backend
+from mngdb.errors import ConnectError, StepError, UnobservableError, UsageError
+from mngdb.facts.locks import PREPARED, Backend
 
 #: pg_blocking_pids takes the lock manager's own locks: it is asked for those that wait, no others.
 _QUERY = """
@@ -21,7 +22,7 @@ WITH waiting AS MATERIALIZED (
   SELECT pid, pg_blocking_pids(pid) AS blockers FROM pg_stat_activity
   WHERE wait_event_type = 'Lock'
 )
-SELECT a.pid, coalesce(a.usename, ''), coalesce(a.datname, ''), coalesce(a.client_addr::text, ''),
+SELECT a.pid, coalesce(a.usename, ''), coalesce(a.datname, ''), coalesce(host(a.client_addr), ''),
        a.backend_type, coalesce(a.state, ''),
        extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.backend_start))::float8,
        extract(epoch FROM clock_timestamp() - l.waitstart)::float8,
@@ -31,6 +32,22 @@ FROM pg_stat_activity a LEFT JOIN waiting w USING (pid)
                         ORDER BY p.waitstart LIMIT 1) l ON true
      LEFT JOIN pg_database d ON d.oid = l.database
 WHERE w.pid IS NOT NULL OR a.pid IN (SELECT unnest(blockers) FROM waiting)
+"""
+#: pg_blocking_pids calls every prepared transaction 0. Which one it is, the locks tell: they belong
+#: to no process, and one of them is on its own number.
+_PREPARED = """
+SELECT w.pid, p.transaction::text, p.gid, p.owner, p.database,
+       extract(epoch FROM clock_timestamp() - p.prepared)::float8
+FROM pg_prepared_xacts p
+     JOIN pg_locks own ON own.pid IS NULL AND own.granted AND own.transactionid = p.transaction
+     JOIN pg_locks g ON g.pid IS NULL AND g.granted
+                        AND g.virtualtransaction = own.virtualtransaction
+     JOIN pg_locks w ON NOT w.granted
+     AND (g.locktype, g.database, g.relation, g.page, g.tuple, g.transactionid, g.classid, g.objid,
+          g.objsubid)
+     IS NOT DISTINCT FROM (w.locktype, w.database, w.relation, w.page, w.tuple, w.transactionid,
+                           w.classid, w.objid, w.objsubid)
+ORDER BY p.prepared
 """
 _NAMES = "SELECT oid::int8, oid::regclass::text FROM pg_class WHERE oid = ANY(%s::oid[])"
 #: A statement that sets a password has it in its text.
@@ -50,7 +67,8 @@ def look(session: Session) -> tuple[Backend, ...]:
     found = []
     for row in seen:
         pid, app, database, client, kind, state, age, waiting, lock, mode, oid, where = row[:12]
-        wants = "" if lock is None else _words(lock, mode, names.get((where, oid), ""))
+        relation = names.get((where, oid), f"relation {oid}" if oid else "")
+        wants = "" if lock is None else _words(lock, mode, relation)
         query, blockers = row[12:]
         found.append(
             Backend(
@@ -67,17 +85,46 @@ def look(session: Session) -> tuple[Backend, ...]:
                 tuple(dict.fromkeys(blockers)),
             )
         )
+    if any(0 in one.blockers for one in found):
+        return _with_prepared(session, found)
     return tuple(found)
+
+
+def _with_prepared(session: Session, found: list[Backend]) -> tuple[Backend, ...]:
+    """The same with the prepared transactions that sessions wait for."""
+    numbers: dict[str, int] = {}
+    made: list[Backend] = []
+    holds: dict[int, list[int]] = {}
+    for waiter, number, gid, owner, database, age in session.rows(_PREPARED):
+        if number not in numbers:
+            numbers[number] = -1 - len(numbers)
+            text = (
+                sql.SQL("PREPARE TRANSACTION {}").format(sql.Literal(gid)).as_string(session.main)
+            )
+            made.append(
+                Backend(
+                    *(numbers[number], owner, database, "", PREPARED, "prepared", age, None, ""),
+                    *(text, ()),
+                )
+            )
+        holds.setdefault(waiter, []).append(numbers[number])
+    others = (
+        replace(one, blockers=(*(b for b in one.blockers if b), *holds.get(one.pid, ())))
+        for one in found
+    )
+    return (*others, *made)
 
 
 def _names(session: Session, tables: list[tuple[str, int]]) -> dict[tuple[str, int], str]:
     """Database and oid to the table's name, which only that database knows."""
-    found = {}
+    found: dict[tuple[str, int], str] = {}
     for database in {database for database, _ in tables}:
         oids = [oid for where, oid in tables if where == database]
-        with session.inside(database) as connection:
-            for oid, name in rows(connection, _NAMES, oids):
-                found[database, oid] = name
+        try:
+            with session.inside(database) as connection:
+                found |= {(database, oid): name for oid, name in rows(connection, _NAMES, oids)}
+        except (ConnectError, UnobservableError):
+            continue  # who waits for whom is known all the same; a locked catalog tells no names
     return found
 
 
@@ -109,10 +156,10 @@ def end(session: Session, pid: int, *, terminate: bool, force: bool) -> str:
             f"{pid} is a {kind}: ending it harms replication, backups or vacuum",
             "--force ends it all the same",
         )
-    if state.startswith("idle in transaction") and not terminate:
+    if state.startswith("idle") and not terminate:
+        why = ": its transaction is open and idle" if "transaction" in state else ""
         raise UsageError(
-            f"{pid} ({app or kind}) runs no statement that could be cancelled: its transaction is "
-            "open and idle",
+            f"{pid} ({app or kind}) runs no statement that could be cancelled{why}",
             f"mngdb locks kill {pid} --terminate ends the session; its open work is rolled back",
         )
     function = "pg_terminate_backend" if terminate else "pg_cancel_backend"

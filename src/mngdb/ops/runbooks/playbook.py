@@ -9,10 +9,16 @@ from mngdb.alerts.rules import Active
 from mngdb.ops.context import Context
 from mngdb.ops.runbooks.chapters import BY_SUBJECT, COMMANDS, KOREAN
 from mngdb.ops.runbooks.words import Words
+from mngdb.spec.stack import Instance
 
 
-def render(context: Context, rules: Sequence[Active], words: Words) -> str:
-    """The page for this stack in one language."""
+def render(context: Context, rules: Sequence[Active], words: Words, program: str) -> str:
+    """The page for this stack in one language; its commands begin with `program`."""
+
+    def block(commands: Sequence[str]) -> list[str]:
+        shown = [one.replace("mngdb", program, 1) for one in commands]
+        return ["```sh", *shown, "```", ""] if shown else []
+
     stack = context.stack
     lines = [f"# {words.playbook}: {stack.name}", "", words.made, "", f"## {words.what_runs}", ""]
     lines += [f"| {words.unit} | {words.engine} | {words.address} | {words.data} |"]
@@ -23,20 +29,21 @@ def render(context: Context, rules: Sequence[Active], words: Words) -> str:
         )
     apps = ", ".join(f"`{app}`" for app in stack.apps) or "–"
     lines += ["", f"{words.apps}: {apps}", "", f"## {words.first_look}", ""]
-    lines += _commands(
+    lines += block(
         ["mngdb doctor", "mngdb status", "mngdb alerts", "mngdb check --severity critical"]
     )
     lines += [words.each_app, ""]
-    lines += _commands([f"mngdb doctor {app}" for app in stack.apps])
+    lines += block([f"mngdb doctor {app}" for app in stack.apps])
     lines += [f"## {words.starting}", "", words.starting_text, ""]
-    lines += _commands(["mngdb plan", "mngdb up", "mngdb status"])
+    lines += block(["mngdb plan", "mngdb up", "mngdb status"])
     lines += [f"## {words.secret_lost}", "", words.secret_lost_text, ""]
-    lines += _commands(["mngdb up", *(f"mngdb doctor {app}" for app in stack.apps)])
+    lines += block(["mngdb up", *(f"mngdb doctor {app}" for app in stack.apps)])
     lines += [f"## {words.restoring}", "", words.restoring_text, ""]
-    lines += _commands(["mngdb check --only '*.backup-proved'"])
+    lines += block(["mngdb check --only '*.backup-proved'"])
     lines += [f"## {words.alerts}", ""]
     for rule in rules:
-        lines += _chapter(context, rule, words)
+        head, commands = _chapter(context, rule, words)
+        lines += [*head, *block(commands)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -50,20 +57,24 @@ def _where(context: Context, name: str) -> str:
     return f"{access.host}:{access.port} | `{data}`"
 
 
-def _chapter(context: Context, rule: Active, words: Words) -> list[str]:
+def _chapter(context: Context, rule: Active, words: Words) -> tuple[list[str], list[str]]:
+    """The lines of an alert's chapter before its commands, and these."""
     subject = rule.rule.subject
     korean = KOREAN[rule.name] if words.korean else ""
     summary = re.sub(r"\{(\w+)\}", r"`\1`", rule.rule.summary)
     advice = re.sub(r"\{(\w+)\}", lambda match: match[1].upper(), rule.rule.description)
     text = korean or f"{summary[0].upper()}{summary[1:]}. {advice}"
-    names = [i.name for i in context.stack.instances.values() if i.engine == subject] or [""]
+    instances = [i for i in context.stack.instances.values() if i.engine == subject]
     commands = COMMANDS.get(rule.name, BY_SUBJECT[subject])
-    asked = [c.format(i=name) for name in names for c in commands]
-    # a subject without instances asks all of them
-    asked = [c.replace("--instance ", "") if names == [""] else c for c in asked]
+    if instances:
+        asked = [c.format(i=i.name) for i in instances for c in commands if not _elsewhere(i, c)]
+    else:
+        # a subject without instances asks all of them
+        asked = [c.replace("--instance ", "").format(i="").strip() for c in commands]
     head = [f"### {rule.name}", "", f"**{words.severity[rule.severity]}** · {text}", ""]
-    return [*head, *_commands(list(dict.fromkeys(c.strip() for c in asked)))]
+    return head, list(dict.fromkeys(asked))
 
 
-def _commands(commands: Sequence[str]) -> list[str]:
-    return ["```sh", *commands, "```", ""] if commands else []
+def _elsewhere(instance: Instance, command: str) -> bool:
+    """Whether a command is for servers of ours: the log of another's is not at hand."""
+    return instance.target.external is not None and command.startswith("mngdb logs")

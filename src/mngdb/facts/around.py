@@ -1,0 +1,26 @@
+"""What is looked at around the servers of a stack, for the checks `stack.*`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mngdb.findings import Seen
+
+
+@dataclass(frozen=True)
+class Around:
+    """Who measures the servers, who judges the alerts, who is told."""
+
+    agent: str | None
+    """What is wrong with the agent; empty: nothing; None: the stack has none."""
+    places: str
+    """The ports on which it serves metrics."""
+    exporters: Seen[Mapping[str, bool]]
+    """Exporter beside a container to whether it runs."""
+    rules: int | None
+    """How many alerts the agent judges; None: the file leaves that to others."""
+    round: str
+    """How the last round went, in words; empty: none was judged in time."""
+    channels: Mapping[str, str]
+    """Channel to what keeps it from being told; empty: nothing."""

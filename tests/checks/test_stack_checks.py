@@ -1,0 +1,81 @@
+"""Each check around the servers on what makes it pass and on what makes it fail."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from mngdb.checks import registry
+from mngdb.findings import Finding
+from tests.checks.judge import findings, one
+from tests.conftest import Cli
+from tests.live.clients import brought_up, redis_as
+
+pytestmark = pytest.mark.live
+
+FILE = """
+redis: {port: PORT1}
+apps: {shop: {redis: "shop:*"}, other: {redis: "other:*"}}
+agent: {ports: {redis: PORT2, mngdb: PORT3}}
+alerts: {every: 1s, channels: {team: slack}}
+"""
+stack = brought_up(FILE)
+
+
+@pytest.fixture(scope="module")
+def good(stack: Cli) -> dict[str, Finding]:
+    stack.ok("secret", "set", "alerts_team", stdin="https://127.0.0.1:1/hooks/x")
+    try:
+        return findings(stack, "stack.*")
+    finally:
+        (stack.folder / ".mngdb/secrets/alerts_team").unlink()
+
+
+@pytest.mark.parametrize("name", [check.id for check in registry.of("stack")])
+def test_it_passes_on_a_stack_of_ours(good: dict[str, Finding], name: str) -> None:
+    assert good[name].verdict == "pass", good[name]
+
+
+def test_an_app_whose_secret_is_another_one(stack: Cli) -> None:
+    with redis_as(stack) as admin:
+        admin.execute_command("ACL", "SETUSER", "shop", "resetpass", ">" + "x" * 40)
+    try:
+        found = one(stack, "stack.logins")
+        assert (found.verdict, found.instance) == ("fail", "redis")
+        assert found.evidence.startswith("shop: ")
+        assert "other" not in found.evidence
+    finally:
+        stack.ok("up")
+
+
+def test_a_channel_without_its_secret(stack: Cli) -> None:
+    found = one(stack, "stack.channels")
+    assert found.verdict == "fail"
+    assert found.evidence == "team: the secret alerts_team is missing"
+
+
+def test_a_dead_agent_measures_judges_and_tells_nobody(stack: Cli) -> None:
+    pid = int((stack.folder / ".mngdb/agent/agent.pid").read_text().split()[0])
+    os.kill(pid, signal.SIGKILL)
+    try:
+        found = findings(stack, "stack.*")
+        for name in ("stack.measured", "stack.alerts"):
+            assert found[name].verdict == "fail"
+            assert found[name].evidence == "the agent: not running"
+    finally:
+        stack.ok("up")
+
+
+def test_no_agent_and_no_channel_is_the_files_own_choice(stack: Cli) -> None:
+    text = (stack.folder / "mngdb.yaml").read_text()
+    without = text.split("agent:")[0] + "agent: false\n"
+    (stack.folder / "mngdb.yaml").write_text(without)
+    try:
+        found = findings(stack, "stack.*")
+        verdicts = {name: finding.verdict for name, finding in found.items()}
+        assert verdicts.pop("stack.logins") == "pass"
+        assert set(verdicts.values()) == {"not_applicable"}
+    finally:
+        (stack.folder / "mngdb.yaml").write_text(text)
