@@ -232,6 +232,7 @@ def test_shells_and_checks_work_from_outside(up: ComposeCli) -> None:
         *("postgres.certificate", "redis.encryption", "redis.tls-version", "mongodb.encryption"),
         *("mongodb.tls-only", "mongodb.tls-version", "mongodb.tls-certificate"),
         *("mongodb.tls-verified", "secrets.certificates", "secrets.keys"),
+        *("stack.logins", "stack.measured"),
     )
     assert {name: found[name] for name in judged} == dict.fromkeys(judged, "pass")
 
