@@ -26,7 +26,7 @@ def _measured(around: Around) -> Judgement:
     exporters = around.exporters.value
     if around.agent is None and not exporters:
         return no_matter("the file has no agent, and no container: others measure, or nobody")
-    bad = [f"{name} does not run" for name, runs in exporters.items() if not runs]
+    bad = [f"{name} {problem}" for name, problem in exporters.items() if problem]
     if around.agent:
         bad.insert(0, f"the agent: {around.agent}")
     served = [f"the agent: {around.places}"] if around.agent == "" else []

@@ -16,8 +16,8 @@ class Around:
     """What is wrong with the agent; empty: nothing; None: the stack has none."""
     places: str
     """The ports on which it serves metrics."""
-    exporters: Seen[Mapping[str, bool]]
-    """Exporter beside a container to whether it runs."""
+    exporters: Seen[Mapping[str, str]]
+    """Exporter beside a container to what is wrong with it; empty: nothing."""
     rules: int | None
     """How many alerts the agent judges; None: the file leaves that to others."""
     round: str

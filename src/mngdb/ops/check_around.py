@@ -79,16 +79,15 @@ def _firing(alerts: Sequence[Alert]) -> str:
     return f"{count} alert{'s' * (count != 1)} firing" if count else "nothing fires"
 
 
-def _exporters(context: Context) -> dict[str, bool]:
+def _exporters(context: Context) -> dict[str, str]:
     """Those beside containers."""
-    instances = [one for one in context.stack.instances.values() if one.target.compose]
+    from mngdb.ops import status
+
     try:
-        return {
-            f"{one.unit}-exporter": context.compose.process(f"{one.unit}-exporter") is not None
-            for one in instances
-        }
+        services = status.services(context)
     except MngdbError as error:
         raise UnobservableError(error.message) from None
+    return {one.name: one.problem or "" for one in services if not one.page}
 
 
 def _untold(context: Context, channel: str, agent: str | None) -> str:
