@@ -192,6 +192,12 @@ def test_logs_shows_the_last_lines_and_follow_goes_on(stack: Cli) -> None:
     assert len(lines) == 3
     assert stack.json("logs", "redis", "-n", "3")["lines"] == lines
     assert stack.ok("logs", "redis", "-n", "0") == ""
+    assert stack.run("logs", "redis", "--follow", "--json").returncode == 2
+    log = stack.folder / ".mngdb" / "servers" / "mng-redis" / "server.log"
+    long = [f"{number} {'long ' * 500}end" for number in range(5)]
+    with log.open("a") as handle:
+        handle.writelines(f"{line}\n" for line in long)
+    assert stack.ok("logs", "redis", "-n", "5").splitlines() == long
     process = subprocess.Popen(
         stack.argv("logs", "redis", "--follow", "-n", "0"),
         cwd=stack.folder,
@@ -200,7 +206,6 @@ def test_logs_shows_the_last_lines_and_follow_goes_on(stack: Cli) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    log = stack.folder / ".mngdb" / "servers" / "mng-redis" / "server.log"
     seen = threading.Event()
 
     def write() -> None:
@@ -242,10 +247,14 @@ def test_destroy_asks_for_the_name_and_removes_all_of_it(cli: Cli) -> None:
     assert refused.returncode == 2
     assert "removes every database, secret and log of the stack 'mng'" in refused.stderr
     assert cli.json("status")["units"][0]["healthy"]
-    assert cli.run("destroy", stdin="").returncode in {2, 130}
+    unnamed = cli.run("destroy", stdin="")
+    assert (unnamed.returncode, unnamed.stdout) == (2, "")
+    assert "nothing was removed" in unnamed.stderr
+    assert "mngdb destroy --yes mng" in unnamed.stderr
     assert cli.json("status")["units"][0]["healthy"]
     cli.ok("destroy", stdin="mng\n")
     assert not (cli.folder / ".mngdb").exists()
     assert not servers.exists()
     assert cli.json("destroy", "--yes", "mng") == {"stack": "mng", "destroyed": True}
+    assert cli.ok("destroy") == "there is nothing of mng here\n"
     assert cli.ok("down") == "nothing runs\n"

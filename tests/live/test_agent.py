@@ -22,6 +22,7 @@ from mngdb.targets.local.lock import lock
 from tests import trixie
 from tests.conftest import Cli
 from tests.debian import redis_folder
+from tests.live.clients import said
 from tests.live.scrapes import AGENT, ENGINES, fetch, pid_of, read, scrape, until, url
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
@@ -436,3 +437,10 @@ def test_reading_metrics_keeps_nobody_from_dropping_a_database(cli: Cli) -> None
     found = scrape(cli, "postgres")
     assert found["pg_up"] == 1
     assert [name for name, labels in found.values if shop in labels] == []
+    cli.write(ONE.replace("postgres: shop", "postgres: other") + AGENT)
+    cli.ok("up")
+    cli.write(ONE + AGENT)
+    assert ("revoke", "role monitor") in said(cli.json("up")["steps"])
+    connects = "select datname from pg_database where datacl::text like '%monitor=c%'"
+    with psycopg.connect(cli.ok("url", "postgres").strip()) as connection:
+        assert {name for (name,) in connection.execute(connects)} == {"postgres", "shop"}

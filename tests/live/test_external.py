@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pymongo
 import pytest
 import redis
+from pymongo.errors import OperationFailure
 
 from mngdb.targets.local import programs
 from tests.conftest import Cli, free_port
@@ -33,7 +37,8 @@ name: ours
 redis: {target: {external: {url: "redis://admin@127.0.0.1:PORT1"}}}
 mongodb: {target: {external: {url: "mongodb://admin@127.0.0.1:PORT2/?directConnection=true"}},
           databases: {shop: {indexes: {users: [{keys: {email: 1}, unique: true}]}}}}
-apps: {shop: {redis: "shop:*", mongodb: shop}}
+apps:
+  shop: {redis: "shop:*", mongodb: shop}
 """
 
 
@@ -108,12 +113,19 @@ def test_a_wrong_secret_or_a_server_out_of_reach_is_exit_3(ours: Cli, engine: st
         done = ours.run(command)
         assert done.returncode == 3, done.stderr
         assert "refuses the login" in done.stderr
+        assert f"hint: mngdb secret set {engine}_admin" in done.stderr
         assert "wrongwrong" not in done.stderr
     port = "PORT1" if engine == "redis" else "PORT2"
-    ours.write(OURS.replace(port, "PORT7"))
-    done = ours.run("plan")
+    ours.write(OURS.replace(port, "PORT7") + '  new: {redis: "new:*", mongodb: new}\n')
+    done = ours.run("plan", "--json")
     assert done.returncode == 3
     assert str(ours.port(7)) in done.stderr
+    assert f"hint: ask those who run it, and compare the url of {engine}" in done.stderr
+    document = json.loads(done.stdout)
+    assert [one["instance"] for one in document["errors"]] == [engine]
+    assert {step["instance"] for step in document["steps"] if "secret" not in step["object"]} == {
+        other for other in ("redis", "mongodb") if other != engine
+    }, "what can be told of the others is told"
 
 
 def test_an_administrators_secret_cannot_be_made_up(ours: Cli) -> None:
@@ -152,3 +164,35 @@ def test_the_agent_looks_at_them_on_request(ours: Cli) -> None:
         ours.write(OURS)
         ours.ok("up")
     assert ours.json("status")["units"][-1]["engine"] != "agent"
+
+
+def test_a_login_of_somebody_else_is_taken_over_only_when_the_command_says_so(
+    theirs: Cli, ours: Cli, foreign: tuple[int, str]
+) -> None:
+    ours.write(OURS.partition("apps:")[0] + 'apps: {clerk: {redis: "c:*", mongodb: shop}}\n')
+    own = {"username": "clerk", "password": "clerks-own-secret"}
+    with redis_as(ours) as admin, mongo_as(theirs) as mongo:
+        try:
+            admin.acl_setuser(
+                "clerk", enabled=True, commands=["+ping"], passwords=[f"+{own['password']}"]
+            )
+            mongo.admin.command("createUser", "clerk", pwd=own["password"], roles=[])
+            before = admin.acl_getuser("clerk")
+            steps = [one for one in ours.json("plan")["steps"] if one["object"] == "clerk"]
+            assert [(one["action"], one["destructive"]) for one in steps] == [("change", True)] * 2
+            done = ours.run("up")
+            assert done.returncode == 1
+            assert "mngdb up --allow 'clerk'" in done.stderr
+            assert admin.acl_getuser("clerk") == before
+            with redis.Redis(port=foreign[0], **own) as clerk:
+                assert clerk.ping()
+            with pymongo.MongoClient(port=theirs.port(2), **own, directConnection=True) as client:
+                assert client.admin.command("ping")["ok"]
+            ours.ok("up", "--allow", "clerk")
+            assert planned(ours) == []
+            assert problems(ours, "clerk") == {"redis": None, "mongodb": None}
+        finally:
+            admin.acl_deluser("clerk")
+            mongo.admin.command("dropUser", "clerk")
+            with contextlib.suppress(OperationFailure):
+                mongo.admin.command("dropRole", "mngdb-clerk")

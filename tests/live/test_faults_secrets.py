@@ -167,6 +167,10 @@ def test_secret_set_takes_a_secret_from_standard_input_and_refuses_a_bad_one(sta
     refused = stack.run("secret", "set", "redis_shop", stdin="two words")
     assert refused.returncode == 2
     assert "two words" not in refused.stderr
+    kept = secret(stack).read_text()
+    long = stack.run("secret", "set", "redis_shop", stdin="x" * 4097)
+    assert (long.returncode, secret(stack).read_text()) == (2, kept)
+    assert "is larger than 4096 characters" in long.stderr
     unknown = stack.run("secret", "set", "redis_nobody", stdin=GOOD)
     assert unknown.returncode == 2
     assert "redis_shop" in unknown.stderr

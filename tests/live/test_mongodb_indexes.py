@@ -105,8 +105,12 @@ def test_an_index_that_left_the_file_is_dropped_only_when_the_command_says_so(
     shop.users.create_index("by_hand")
     write(module_cli, "users: [{keys: {email: 1}}]")
     assert planned(module_cli) == [("drop", "shop.users.nick_1")]
-    assert module_cli.run("up").returncode == 1
-    assert planned(module_cli) == [("drop", "shop.users.nick_1")]
+    for words in (["up"], ["up", "--prune"]):
+        assert module_cli.run(*words).returncode == 1
+        assert planned(module_cli) == [("drop", "shop.users.nick_1")]
+    typo = module_cli.run("up", "--allow", "shop.users.nik_1")
+    assert typo.returncode == 1
+    assert "nothing to do on 'shop.users.nik_1'" in typo.stderr
     converge(module_cli, "--allow", "shop.users.nick_1")
     assert set(shop.users.index_information()) == {"_id_", "email_1", "by_hand_1"}
 

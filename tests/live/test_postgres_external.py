@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import Cli, free_port
 from tests.live.clients import converge, planned, set_secret, url
 from tests.live.postgres import sql, value
+from tests.live.scrapes import AGENT, scrape, until
 
 pytestmark = pytest.mark.live
 
@@ -222,3 +223,28 @@ def test_a_missing_administrators_secret_is_asked_for(ours: Cli) -> None:
     done = ours.run("up")
     assert done.returncode == 2
     assert "mngdb secret set legacy_admin" in done.stderr
+
+
+def test_the_agent_looks_at_it_on_request(ours: Cli, theirs: Cli, admin: str) -> None:
+    agent = AGENT.replace("{ports", "{external: true, ports")
+    if admin == "clerk":
+        sql(theirs, "GRANT pg_monitor TO clerk WITH ADMIN OPTION")
+    write(ours, theirs, admin, more=agent)
+    try:
+        assert ("create", "role monitor") in planned(ours)
+        ours.ok("up")
+        assert planned(ours) == []
+        if admin == "clerk":
+            (remark,) = [one["hint"] for one in ours.json("plan")["remarks"]]
+            sql(theirs, remark.rpartition(": ")[2])
+        until(lambda: scrape(ours, "postgres")["pg_up"] == 1)
+        assert scrape(ours, "postgres").of("pg_database_size_bytes", datname="shop") > 0
+        write(ours, theirs, admin)
+        assert ("revoke", "role monitor") in planned(ours)
+        sql(theirs, "REVOKE CONNECT ON DATABASE postgres FROM monitor")
+        ours.ok("up", "--prune")
+        assert value(theirs, "SELECT count(*) FROM pg_roles WHERE rolname = 'monitor'") == 0
+    finally:
+        write(ours, theirs, admin)
+        ours.run("up", "--prune")
+        sql(theirs, "REVOKE pg_monitor FROM clerk CASCADE")

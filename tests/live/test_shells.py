@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ pytestmark = pytest.mark.live
 
 @pytest.fixture(scope="module")
 def stack(module_cli: Cli) -> Cli:
+    redis = os.path.relpath(debian.redis_folder(), module_cli.folder.resolve())
     module_cli.write(
         f"""
 postgres: {{port: PORT1}}
 redis: {{port: PORT2, version: 7}}
 mongodb: {{port: PORT3}}
-binaries: {{redis: {debian.redis_folder()}}}
+binaries: {{redis: {redis}}}
 apps: {{shop: {{postgres: shop, redis: "shop:*", mongodb: shop}}}}
 """
     )

@@ -137,9 +137,16 @@ def test_init_never_writes_over_a_file(cli: Cli) -> None:
     assert not (cli.folder / "nowhere.yaml").exists()
 
 
+def test_init_takes_the_target(cli: Cli) -> None:
+    cli.ok("init", "--target", "compose", "--with", "mongodb,redis", "--app", "shop")
+    text = (cli.folder / "mngdb.yaml").read_text()
+    assert {one.target.kind for one in stack(text).instances.values()} == {"compose"}
+    assert "outdated" not in text, "the image is not pip's"
+
+
 @pytest.mark.parametrize("name", ["team-a", "null", "true"])
 def test_init_takes_the_stacks_name(cli: Cli, name: str) -> None:
-    cli.ok("init", "--name", name, "-f", "x.yaml")
+    assert "next: mngdb -f x.yaml up" in cli.ok("init", "--name", name, "-f", "x.yaml")
     assert stack((cli.folder / "x.yaml").read_text()).name == name
 
 

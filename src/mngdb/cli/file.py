@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -26,11 +27,13 @@ def init(options: Options, engines: str, apps: tuple[str, ...], name: str) -> No
     from mngdb.ops.init import write
 
     path = Path(options.files[0] if options.files else DEFAULT_FILE)
-    write(path, name, [one.strip() for one in engines.split(",") if one.strip()], list(apps))
+    wanted = [one.strip() for one in engines.split(",") if one.strip()]
+    write(path, name, wanted, list(apps), options.target or "local")
     if options.json:
         say_json({"file": str(path)})
     else:
-        say(f"{path} is written; next: mngdb up")
+        named = "" if str(path) == DEFAULT_FILE else f" -f {shlex.quote(str(path))}"
+        say(f"{path} is written; next: mngdb{named} up")
 
 
 @click.command()

@@ -10,8 +10,9 @@ import click
 from mngdb.cli.common import Options, common, say, say_json, span, table, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from mngdb.errors import MngdbError
     from mngdb.facts.doctor import Service
     from mngdb.model import Remark, Step
     from mngdb.ops.status import UnitStatus
@@ -38,12 +39,14 @@ def plan(options: Options, exit_code: bool) -> int:
 
     context = options.context()
     found = make(context)
+    _errors(found.errors)
     if options.json:
         say_json(
             {
                 "stack": context.stack.name,
                 "steps": [step.as_json() for step in found.steps],
                 "remarks": [_remark_json(remark) for remark in found.remarks],
+                **({"errors": _errors_json(found.errors)} if found.errors else {}),
             }
         )
     else:
@@ -51,7 +54,12 @@ def plan(options: Options, exit_code: bool) -> int:
             say(line)
         _remarks(found.remarks)
         refused = sum(step.destructive for step in found.steps)
-        if not found.steps:
+        if found.errors:
+            tell(
+                f"{_count(len(found.steps), 'step')} of the others; "
+                f"{_count(len(found.errors), 'instance')} could not be looked at"
+            )
+        elif not found.steps:
             say("nothing to change")
         elif refused:
             tell(
@@ -60,6 +68,8 @@ def plan(options: Options, exit_code: bool) -> int:
             )
         else:
             tell(f"{_count(len(found.steps), 'step')}; 'mngdb up' takes them")
+    if found.errors:
+        return max(error.exit_code for error in found.errors.values())
     return 1 if exit_code and found.steps else 0
 
 
@@ -82,6 +92,7 @@ def up(options: Options, allow: tuple[str, ...], prune: bool) -> int:
     names += [f"{context.stack.name}-agent"] if context.stack.agent else []
     show = _Progress(max(map(len, names)))
     report = make(context, frozenset(allow) | ({"*"} if prune else set()), show)
+    _errors(report.errors)
     if options.json:
         say_json(_report_json(context.stack.name, report))
     else:
@@ -107,10 +118,6 @@ class _Progress:
 
 
 def _report(report: Report, seconds: float, app: str | None) -> None:
-    for instance, error in report.errors.items():
-        tell(click.style("error:", fg="red") + f" {instance}: {error.message}")
-        if error.hint:
-            tell(f"  hint: {error.hint}")
     for step in report.refused:
         tell(f"not done, destructive: {step.action} {step.object} ({step.detail})")
         tell(f"  hint: mngdb up --allow '{step.object}'")
@@ -139,10 +146,7 @@ def _report_json(stack: str, report: Report) -> dict[str, object]:
         "steps": [step.as_json() for step in report.done],
         "refused": [step.as_json() for step in report.refused],
         "remarks": [_remark_json(remark) for remark in report.remarks],
-        "errors": [
-            {"instance": name, "message": e.message, "hint": e.hint}
-            for name, e in report.errors.items()
-        ],
+        "errors": _errors_json(report.errors),
         "units": [unit.as_json() for unit in report.units],
         "services": [service.as_json() for service in report.services],
     }
@@ -197,18 +201,26 @@ def down(options: Options) -> None:
 @common
 def destroy(options: Options, yes: str | None) -> None:
     """Stop the servers and remove everything: data, secrets, logs. Asks for the stack's name."""
+    from mngdb.errors import UsageError
     from mngdb.ops.down import destroy as remove
 
     context = options.context()
-    name = context.stack.name
-    if yes is None:
+    name, there = context.stack.name, context.stack.state.is_dir()
+    if yes is None and there:
         tell(f"This removes every database, secret and log of the stack {name!r}.")
-        yes = click.prompt("Its name, to go on", err=True)
-    remove(context, yes, lambda unit: tell(f"{unit:<16} stopped"))
+        others = [one.name for one in context.stack.instances.values() if one.target.external]
+        if others:
+            tell(f"What is on servers that somebody else runs stays there: {', '.join(others)}.")
+        try:
+            yes = click.prompt("Its name, to go on", err=True)
+        except click.Abort:
+            hint = f"mngdb destroy --yes {name}"
+            raise UsageError("its name was not given; nothing was removed", hint) from None
+    remove(context, name if yes is None else yes, lambda unit: tell(f"{unit:<16} stopped"))
     if options.json:
         say_json({"stack": name, "destroyed": True})
     else:
-        say(f"{name} is gone")
+        say(f"{name} is gone" if there else f"there is nothing of {name} here")
 
 
 @click.command()
@@ -218,9 +230,12 @@ def destroy(options: Options, yes: str | None) -> None:
 @common
 def logs(options: Options, instance: str, follow: bool, lines: int) -> None:
     """Show the log of the server of INSTANCE; of `agent`; of a container that 'status' names."""
+    from mngdb.errors import UsageError
     from mngdb.ops.logs import follow as watch
     from mngdb.ops.logs import tail
 
+    if options.json and follow:
+        raise UsageError("--json is one document, and --follow has no end", "leave one of them out")
     context = options.context()
     found = tail(context, instance, lines)
     if options.json:
@@ -267,6 +282,20 @@ def _remarks(remarks: tuple[Remark, ...] | list[Remark]) -> None:
 
 def _remark_json(remark: Remark) -> dict[str, str]:
     return {"instance": remark.instance, "text": remark.text, "hint": remark.hint}
+
+
+def _errors(errors: Mapping[str, MngdbError]) -> None:
+    for instance, error in errors.items():
+        tell(click.style("error:", fg="red") + f" {instance}: {error.message}")
+        if error.hint:
+            tell(f"  hint: {error.hint}")
+
+
+def _errors_json(errors: Mapping[str, MngdbError]) -> list[dict[str, str | None]]:
+    return [
+        {"instance": name, "message": error.message, "hint": error.hint}
+        for name, error in errors.items()
+    ]
 
 
 def _units(units: list[UnitStatus], services: Sequence[Service] = ()) -> list[str]:

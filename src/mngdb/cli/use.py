@@ -31,7 +31,11 @@ def url(options: Options, instance: str, app: str | None) -> None:
 @click.argument("rest", nargs=-1, type=click.UNPROCESSED)
 @common
 def shell(options: Options, instance: str, app: str | None, rest: tuple[str, ...]) -> None:
-    """Open the client of INSTANCE: psql, redis-cli or mongosh. REST goes to the client."""
+    """Open the client of INSTANCE: psql, redis-cli or mongosh.
+
+    REST goes to the client, best behind two dashes: 'mngdb shell postgres -- -f tables.sql'; before
+    them -f, --json and --target are mngdb's own.
+    """
     from mngdb.ops.access import shell as become
 
     become(options.context(), instance, app, rest)
@@ -48,12 +52,13 @@ def secret() -> None:
 def secret_set(options: Options, name: str) -> None:
     """Read the secret NAME (INSTANCE_LOGIN) from standard input and keep it in the vault."""
     from mngdb.ops.secrets import put
+    from mngdb.vaults import LONGEST
 
     context = options.context()
     if sys.stdin.isatty():
         value = click.prompt(f"{name}", hide_input=True, err=True)
     else:
-        value = sys.stdin.read(4096)
+        value = sys.stdin.read(2 * LONGEST)  # enough to see that it is too long
     where = put(context, name, value)
     if options.json:
         say_json({"stack": context.stack.name, "secret": name, "where": where})

@@ -100,7 +100,7 @@ def _problem(context: Context, instance: Instance, app: str) -> str | None:
     asked = context.asked(instance, find=False, invent=True)
     engine = context.engine(instance)
     try:
-        with context.reach(instance):
+        with context.reach(instance, admin=False):
             return engine.diagnose(context.login(asked, app), instance.grants[app])
     except ConnectError as error:
         if error.kind == "auth":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from mngdb.errors import SecretError, UsageError
 from mngdb.host import Host
 from mngdb.model import Access, Asked, Engine
 from mngdb.ops import registry
+from mngdb.ops.foreign import advice
 from mngdb.secret import Secret, generate
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.stack import Instance, Stack
@@ -66,9 +67,12 @@ class Context:
         """Those instances that live in a place."""
         return {n: a for n, a in asked.items() if a.managed and self.host(a.instance) is host}
 
-    def reach(self, instance: Instance) -> AbstractContextManager[None]:
-        """Hold the way to a server open, where it needs one of its own."""
-        return nullcontext() if instance.target.external else self.host(instance).reach(instance)
+    def reach(self, instance: Instance, *, admin: bool = True) -> AbstractContextManager[None]:
+        """Hold the way to a server open, where it needs one of its own. `admin`: it is for the
+        administrator."""
+        if instance.target.external:
+            return advice(instance.name, admin=admin)
+        return self.host(instance).reach(instance)
 
     def engine(self, instance: Instance) -> Engine:
         return registry.engine(instance.engine)

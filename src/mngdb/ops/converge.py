@@ -189,9 +189,10 @@ class Converger:
 
     def _may(self, step: Step) -> bool:
         allow = self.asked.allow
-        return (
-            not step.destructive or step.object in allow or (step.action == "drop" and "*" in allow)
-        )
+        if not step.destructive or step.object in allow:
+            return True
+        # --prune is for logins: what is remembered by name is an index
+        return "*" in allow and step.action == "drop" and step.object not in self.asked.known
 
     def _do(self, step: Step, on: Any) -> None:
         try:

@@ -18,28 +18,34 @@ _HEAD = """\
 #   mngdb plan     shows what would change          mngdb status   shows what runs
 #   mngdb up       makes it so, again and again     mngdb config   shows every default
 name: {name}
-target: local                  # processes on this machine, on loopback only
+{target}
 """
+_TARGETS = {
+    "local": "target: local                  # processes on this machine, on loopback only",
+    "compose": "target: compose                # containers of a Docker engine, no port published",
+}
 _ENGINES = {
     "postgres": "postgres:\n  version: 17\n",
     "redis": (
         "redis:\n  version: 8\n  # eviction: noeviction     # for queues: never throw a key away\n"
     ),
     "mongodb": (
-        "mongodb:\n"
-        "  outdated: true       # pip's is 6.0, without fixes since July 2025; newer: 'binaries:'\n"
+        "mongodb:\n{outdated}"
         "  # databases:\n"
         "  #   shop:\n"
         "  #     indexes:\n"
         "  #       users: [{keys: {email: 1}, unique: true}]\n"
     ),
 }
+_OUTDATED = (
+    "  outdated: true       # pip's is 6.0, without fixes since July 2025; newer: 'binaries:'\n"
+)
 _APPS = """\
 # One line an app: everything that it needs follows (database, login, secret, rights).
 """
 
 
-def write(path: Path, name: str, engines: list[str], apps: list[str]) -> None:
+def write(path: Path, name: str, engines: list[str], apps: list[str], target: str) -> None:
     """Write the file. Raises UsageError if it exists or a name cannot be used."""
     unknown = [engine for engine in engines if engine not in ENGINES]
     if unknown or not engines:
@@ -49,8 +55,9 @@ def write(path: Path, name: str, engines: list[str], apps: list[str]) -> None:
         )
     apps = list(dict.fromkeys(apps))
     _check_names(name, apps)
-    text = _HEAD.format(version=__version__, name=_word(name)) + "\n"
+    text = _HEAD.format(version=__version__, name=_word(name), target=_TARGETS[target]) + "\n"
     text += "\n".join(_ENGINES[engine] for engine in ENGINES if engine in engines)
+    text = text.replace("{outdated}", _OUTDATED if target == "local" else "")
     text += "\n" + _APPS + ("apps:\n" if apps else "# apps:\n")
     for app in apps or ["my-app"]:
         rights = ", ".join(f"{e}: {_right(e, app)}" for e in ENGINES if e in engines)

@@ -43,8 +43,7 @@ def tail(context: Context, name: str, lines: int) -> list[str]:
     if compose is not None:
         return compose.log_lines(name, max(0, lines))
     if _of_agent(context, name):
-        text = logs.tail(AgentUnit(context).log, 256 * max(0, lines))
-        return text.splitlines()[-lines:] if lines > 0 else []
+        return logs.last(AgentUnit(context).log, lines)
     instance = _managed(context, name)
     return context.host(instance).log_lines(instance.unit, max(0, lines))
 

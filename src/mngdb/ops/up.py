@@ -29,6 +29,8 @@ class Plan:
 
     steps: tuple[Step, ...]
     remarks: tuple[Remark, ...]
+    errors: Mapping[str, MngdbError]
+    """Instance to why it could not be looked at; the steps are those of the others."""
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Report:
 
 
 def plan(context: Context) -> Plan:
-    """Look at everything, change nothing. Raises the first instance's error, if any."""
+    """Look at everything, change nothing. Raises an error where no instance could be looked at."""
     steps = [secret_step(context, name) for name in context.missing_secrets()]
     asked = context.all_asked()
     for host in context.hosts():
@@ -61,7 +63,10 @@ def plan(context: Context) -> Plan:
     if agent.process() is None:
         agent.preflight()
     steps += [step.bare() for step in leftovers.steps(context)]
-    surveys = [r.get() for r in workers.each(context.stack, job, lambda _: None).values()]
+    found, errors = workers.apart(workers.each(context.stack, job, lambda _: None))
+    if errors and not found:
+        raise next(iter(errors.values()))
+    surveys = list(found.values())
     last = [step.bare() for host in context.hosts() for step in host.steps()]
     return Plan(
         (
@@ -72,6 +77,7 @@ def plan(context: Context) -> Plan:
         ),
         tuple(_unused_remarks(context) + _channel_remarks(context) + leftovers.remarks(context))
         + tuple(remark for survey in surveys for remark in survey.remarks),
+        errors,
     )
 
 
@@ -145,7 +151,15 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
         report.units += status.agent(context)
         if not report.errors:
             _last(context, report, on_event)
+            report.remarks += _idle(allow, report)
     return report
+
+
+def _idle(allow: frozenset[str], report: Report) -> list[Remark]:
+    """What was allowed and did not have to be: a slip of the pen looks the same."""
+    names = sorted(allow - {"*"} - {step.object for step in report.done})
+    text = "there was nothing to do on {}, which --allow names"
+    return [Remark("", text.format(repr(name)), "'mngdb plan' shows the names") for name in names]
 
 
 def _do_agent(

@@ -147,7 +147,7 @@ class BaseInstance(Model):
     """Encrypt connections, with a CA that mngdb keeps. Default: the stack's `tls`."""
     memory: Memory | None = None
     """Memory for the server's cache, as a share of what there is (container limits count) or as a
-    size. Default: 25% for PostgreSQL and for MongoDB, for Redis 70% of what they leave."""
+    size. Default: 15% for PostgreSQL, 25% for MongoDB, for Redis 70% of what they leave."""
     settings: dict[str, SettingValue] = Field(default_factory=dict)
     """The server's own settings, over the defaults that `mngdb config` shows."""
 

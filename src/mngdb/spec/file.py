@@ -47,7 +47,8 @@ NamedInstance = Annotated[
 
 
 class Binaries(Model):
-    """Folders that hold the servers' programs, searched before everything else."""
+    """Folders that hold the servers' programs, in place of all others. A relative one lies beside
+    the file."""
 
     postgres: str | None = None
     """Folder with `postgres`, `initdb` and `pg_ctl`."""
@@ -152,7 +153,8 @@ class StackFile(Model):
     vault: Vault = Field(default_factory=Vault)
     """Where secrets live."""
     binaries: Binaries = Field(default_factory=Binaries)
-    """Folders that hold the servers' programs, searched before everything else."""
+    """Folders that hold the servers' programs, in place of all others. A relative one lies beside
+    the file."""
     postgres: PostgresInstance | None = None
     """The default PostgreSQL instance."""
     redis: RedisInstance | None = None

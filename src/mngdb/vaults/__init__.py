@@ -34,6 +34,10 @@ class Vault(Protocol):
         ...
 
 
+#: Characters. Larger is no password; Redis and drivers have limits of their own near it.
+LONGEST = 4096
+
+
 def usable(name: str, value: str) -> Secret:
     """A secret as read, without the line end that editors add. Raises SecretError.
 
@@ -44,6 +48,8 @@ def usable(name: str, value: str) -> Secret:
         raise SecretError(
             f"the secret {name} is empty", "write one into it, or remove it to have one made"
         )
+    if len(value) > LONGEST:
+        raise SecretError(f"the secret {name} is larger than {LONGEST} characters")
     if not value.isascii() or not value.isprintable() or " " in value:
         raise SecretError(
             f"the secret {name} has characters that do not fit into every URL and shell",

@@ -9,10 +9,10 @@ from pathlib import Path
 from mngdb import disk
 from mngdb.errors import SecretError
 from mngdb.secret import Secret, generate
-from mngdb.vaults import usable
+from mngdb.vaults import LONGEST, usable
 
-#: Larger is no password; Redis and drivers have limits of their own near it.
-_MAX = 4096
+#: With the line end that editors add.
+_MAX = LONGEST + 2
 
 
 class FilesVault:
@@ -71,6 +71,6 @@ def _read(handle: int, path: Path) -> str:
     if found.st_mode & 0o077:
         raise SecretError(f"the secret file {path} may be read by others", f"chmod 600 {path}")
     if found.st_size > _MAX:
-        raise SecretError(f"the secret file {path} is larger than {_MAX} bytes")
+        raise SecretError(f"the secret file {path} is larger than {LONGEST} bytes")
     # what is no UTF-8 is refused with the other characters that do not fit
     return os.read(handle, _MAX + 1).decode(errors="surrogateescape")

@@ -85,7 +85,11 @@ def steps(asked: Asked, facts: Facts, make: Make) -> Iterator[Step]:
     for user in departed(asked, facts):
         yield from _leave(asked, facts, user, make)
     if asked.instance.monitored:
-        yield from _monitor(asked, facts.users.get(MONITOR), make)
+        login = facts.users.get(MONITOR)
+        if _strange(asked, login):
+            yield _take_over(MONITOR, make)
+        else:
+            yield from _monitor(asked, login, make)
     for app, grant in asked.instance.grants.items():
         assert isinstance(grant, MongodbGrant)  # noqa: S101 — for mypy
         role = facts.roles.get(role_name(app))
@@ -96,6 +100,9 @@ def steps(asked: Asked, facts: Facts, make: Make) -> Iterator[Step]:
             )
             continue
         _refuse_foreign(asked, login)
+        if _strange(asked, login):
+            yield _take_over(app, make)
+            continue
         yield from _converge(asked, login, role, grant, make)
 
 
@@ -176,6 +183,17 @@ def _refuse_foreign(asked: Asked, user: User) -> None:
             f"{asked.instance.name}: the login {user.name} belongs to the stack {user.mark}",
             "give this app another name",
         )
+
+
+def _strange(asked: Asked, user: User | None) -> bool:
+    """Whether somebody else, on his own server, uses the login for something of his."""
+    known = user is None or user.mark is not None or user.name in asked.allow
+    return not (asked.managed or known)
+
+
+def _take_over(name: str, make: Make) -> Step:
+    text = "take over a login that this stack did not make"
+    return make("change", name, text, lambda _: None, True)
 
 
 def _create(asked: Asked, app: str, role: Role | None) -> Callable[[Session], None]:

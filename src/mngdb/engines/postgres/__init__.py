@@ -193,6 +193,8 @@ class PostgresEngine:
             env["PGPASSWORD"] = access.password.reveal()
         if access.tls:
             env |= {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": access.ca or "system"}
+        elif "sslmode" in access.options:
+            env["PGSSLMODE"] = access.options["sslmode"]  # psql's own default encrypts if it can
         own = ((f"{folder}/psql", ()),) if folder else ()
         return ShellCommand(
             (*own, ("psql", ()), ("pgcli", ())), env, "install postgresql-client (it has psql)"

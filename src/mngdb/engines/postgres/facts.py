@@ -89,6 +89,10 @@ class Facts:
     """The login that metrics are read by."""
     monitored: frozenset[str] = frozenset()
     """Databases that it may connect to."""
+    not_ours: frozenset[str] = frozenset()
+    """Databases into which this administrator may let nobody."""
+    main: str = "postgres"
+    """The database in which it reads what is the whole server's: the administrator's own."""
     overlaid: tuple[str, ...] = ()
     """Settings that ALTER SYSTEM laid over our files."""
 

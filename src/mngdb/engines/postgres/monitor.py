@@ -6,6 +6,7 @@ https://www.postgresql.org/docs/current/predefined-roles.html
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from mngdb.model import Asked
@@ -29,6 +30,13 @@ def databases(asked: Asked) -> list[str]:
     return [name for name in dict.fromkeys(named) if name != "postgres"][:TABLES_MAX]
 
 
+def shut_out(asked: Asked, facts: Facts) -> list[str]:
+    """Databases that it cannot be let into: they are neither ours nor the administrator's."""
+    if not asked.instance.monitored:
+        return []
+    return sorted({facts.main, *databases(asked)} & facts.not_ours - facts.monitored)
+
+
 def steps(make: MakeStep, asked: Asked, facts: Facts) -> Iterator[Step]:
     """What the login needs, or its end where nobody wants it."""
     from psycopg.sql import SQL, Identifier, Literal
@@ -43,6 +51,10 @@ def steps(make: MakeStep, asked: Asked, facts: Facts) -> Iterator[Step]:
         elif found is not None and found.mark == mark and found.login:
             yield make("revoke", _WHAT, "no metrics", lambda s: handover.shut(s, MONITOR))
         return
+    if found and found.mark != mark and not asked.managed and _WHAT not in asked.allow:
+        text = "take over a role that this stack did not make"
+        yield replace(make("change", _WHAT, text, lambda _: None), destructive=True)
+        return
     secret = asked.secrets[MONITOR]
     grant = SQL("GRANT {} TO {}").format(Identifier(_GROUP), name)
     comment = SQL("COMMENT ON ROLE {} IS {}").format(name, Literal(mark))
@@ -51,12 +63,11 @@ def steps(make: MakeStep, asked: Asked, facts: Facts) -> Iterator[Step]:
         made = SQL("CREATE ROLE {} LOGIN {} PASSWORD {}").format(
             name, limit, Literal(scram.verifier(secret))
         )
-        yield make(
-            "create",
-            _WHAT,
-            "login that may read metrics",
-            lambda s: s.execute(made, grant, comment),
-        )
+        statements = [made, grant, comment]
+        if not facts.superuser:
+            # who may make roles is not yet one who may end them
+            statements.append(SQL("GRANT {} TO CURRENT_USER").format(name))
+        yield make("create", _WHAT, "login that may read metrics", lambda s: s.execute(*statements))
     else:
         parts = []
         if found.mark != mark:
@@ -74,12 +85,22 @@ def steps(make: MakeStep, asked: Asked, facts: Facts) -> Iterator[Step]:
         if _GROUP not in {group for group, _ in found.member_of}:
             parts.append((f"member of {_GROUP}", grant))
         if parts:
-            statements = [statement for _, statement in parts]
+            mend = [statement for _, statement in parts]
             text = ", ".join(text for text, _ in parts)
-            yield make("change", _WHAT, text, lambda s: s.execute(*statements))
+            yield make("change", _WHAT, text, lambda s: s.execute(*mend))
         extra = [(group, by) for group, by in found.member_of if group != _GROUP]
         yield from roles.excess(make, MONITOR, found.special, extra)
-    missing = [one for one in ("postgres", *databases(asked)) if one not in facts.monitored]
+    wanted = dict.fromkeys((facts.main, *databases(asked)))
+    # elsewhere, whether it was given this right or everybody has it is not ours to sort out
+    left = sorted(facts.monitored - wanted.keys()) if asked.managed else []
+    if left:
+        takes = [
+            SQL("REVOKE CONNECT ON DATABASE {} FROM {}").format(Identifier(one), name)
+            for one in left
+        ]
+        text = f"connect to {', '.join(left)}"
+        yield make("revoke", _WHAT, text, lambda s: s.execute(*takes))
+    missing = [one for one in wanted if one not in facts.monitored | facts.not_ours]
     if missing:
         grants = [
             SQL("GRANT CONNECT ON DATABASE {} TO {}").format(Identifier(one), name)

@@ -36,18 +36,37 @@ def observe(session: Session, asked: Asked) -> Facts:
         admin_password=_admin_password(session, asked, superuser),
         statistics=statistics,
         monitor=monitor,
-        monitored=_monitored(session) if monitor else frozenset(),
+        monitored=_monitored(session, asked) if monitor else frozenset(),
+        not_ours=frozenset() if superuser else _not_ours(session),
+        main=session.access.database,
         overlaid=_overlaid(session, asked),
     )
 
 
-def _monitored(session: Session) -> frozenset[str]:
-    """Databases in which the monitor was given the right to connect."""
+def _monitored(session: Session, asked: Asked) -> frozenset[str]:
+    """Databases in which the monitor was given the right to connect; on a server that is not ours
+    also those that let everybody in."""
+    if not asked.managed:
+        return frozenset(
+            name
+            for (name,) in session.rows(
+                "SELECT datname FROM pg_database WHERE has_database_privilege(%s, oid, 'CONNECT')",
+                MONITOR,
+            )
+        )
     found = session.rows(
         "SELECT d.datname FROM pg_database d, aclexplode(d.datacl) a "
         "JOIN pg_roles g ON g.oid = a.grantee "
         "WHERE g.rolname = %s AND a.privilege_type = 'CONNECT'",
         MONITOR,
+    )
+    return frozenset(name for (name,) in found)
+
+
+def _not_ours(session: Session) -> frozenset[str]:
+    found = session.rows(
+        "SELECT datname FROM pg_database "
+        "WHERE NOT has_database_privilege(oid, 'CONNECT WITH GRANT OPTION')"
     )
     return frozenset(name for (name,) in found)
 
@@ -96,7 +115,7 @@ def _roles(session: Session, asked: Asked, superuser: bool) -> dict[str, Role]:
         WHERE r.rolname = ANY(%s) OR shobj_description(r.oid, 'pg_authid') = %s
         ORDER BY r.rolname
         """,
-        [*asked.instance.grants, *([MONITOR] if asked.managed else [])],
+        [*asked.instance.grants, MONITOR],
         MARK + asked.stack,
     )
     verifiers: dict[str, str | None] = {}
@@ -131,10 +150,9 @@ def _roles(session: Session, asked: Asked, superuser: bool) -> dict[str, Role]:
 
 def _can_log_in(at: Access, asked: Asked, app: str) -> bool | None:
     """Without the right to read verifiers, whether a secret fits shows only at the door."""
-    right = cast(PostgresGrant, asked.instance.grants[app])
-    access = replace(
-        at, user=app, password=asked.secrets[app], database=right.database, socket=None
-    )
+    right = asked.instance.grants.get(app)  # the monitor has none, and is let into this database
+    database = cast(PostgresGrant, right).database if right else at.database
+    access = replace(at, user=app, password=asked.secrets[app], database=database, socket=None)
     try:
         with client.open_connection(access, 5, access.database, admin=False):
             return True

@@ -100,8 +100,12 @@ class _Planner:
         named = sorted({grant.database for grant in self.grants.values()})
         for name in named:
             yield from self.database(name)
-        if self.asked.managed:
-            yield from monitor.steps(self.step, self.asked, self.facts)
+        yield from monitor.steps(self.step, self.asked, self.facts)
+        for name in monitor.shut_out(self.asked, self.facts):
+            self.remark(
+                f"the login monitor may not connect to {name}, so its metrics are missing",
+                f"those who run the server: GRANT CONNECT ON DATABASE {name} TO monitor",
+            )
         for name, found in self.facts.databases.items():
             if name not in named:
                 yield from self.left(name, found)

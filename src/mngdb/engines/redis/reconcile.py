@@ -169,6 +169,10 @@ def _wanted_users(asked: Asked, facts: Facts) -> Iterator[Step]:
                 f"{asked.instance.name}: the login {name!r} belongs to the stack {found.mark!r}",
                 "give the app another name",
             )
+        if found is not None and found.mark is None and not asked.managed | (name in asked.allow):
+            text = "take over a login that this stack did not make"
+            yield _step(asked, "change", name, text, lambda _: None, destructive=True)
+            continue
         action, detail = _said(found, user, right)
         yield _step(asked, action, name, detail, _set_user(user, facts.acl_file))
 
@@ -209,7 +213,7 @@ def _departed_users(asked: Asked, facts: Facts, remarks: list[Remark]) -> Iterat
             continue
         if asked.allow & {"*", name}:
             yield _step(
-                asked, "drop", name, "its login", _drop_user(name, facts.acl_file), drop=True
+                asked, "drop", name, "its login", _drop_user(name, facts.acl_file), destructive=True
             )
             continue
         if not user.locked:
@@ -252,6 +256,6 @@ def _step(
     name: str,
     detail: str,
     run: Callable[[Session], None],
-    drop: bool = False,
+    destructive: bool = False,
 ) -> Step:
-    return Step(asked.instance.name, "redis", action, name, detail, run, destructive=drop)
+    return Step(asked.instance.name, "redis", action, name, detail, run, destructive=destructive)

@@ -111,7 +111,8 @@ class LocalHost:
 
     def _program(self, instance: Instance) -> Program:
         spec = instance.spec
-        folder = getattr(self.stack.source.binaries, instance.engine)
+        given = getattr(self.stack.source.binaries, instance.engine)
+        folder = given and str((self.stack.folder / Path(given).expanduser()).resolve())
         found = programs.find(
             instance.engine, spec.version, folder, cache.versions(self.layout.account)
         )
@@ -363,8 +364,7 @@ class LocalHost:
 
     def log_lines(self, unit: str, count: int) -> list[str]:
         """The last lines of a unit's log."""
-        text = logs.tail(self.layout.unit(unit).log, 256 * count)
-        return text.splitlines()[-count:] if count else []
+        return logs.last(self.layout.unit(unit).log, count)
 
     def follow(self, unit: str) -> Iterator[str]:
         """A log that was set aside is followed into the new one."""

@@ -44,6 +44,17 @@ def tail(path: Path, size: int = 1 << 16, since: int = 0) -> str:
         return ""
 
 
+def last(path: Path, count: int) -> list[str]:
+    """The last `count` lines of a log, each of them whole."""
+    size = 0
+    while count > 0:
+        size += max(256 * count, size)
+        lines = tail(path, size).splitlines()
+        if len(lines) > count or not path.exists() or path.stat().st_size <= size:
+            return lines[-count:]
+    return []
+
+
 def follow(path: Path) -> Iterator[str]:
     """Lines as they come, without end; a log that was set aside is followed into the new one."""
     position = path.stat().st_size if path.exists() else 0

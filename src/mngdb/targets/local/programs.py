@@ -102,7 +102,7 @@ def fits(found: str, wanted: str) -> bool:
 
 def _candidates(known: _Known, folder: str | None) -> Iterator[tuple[Path, str]]:
     if folder is not None:
-        yield Path(folder).expanduser() / known.server, "binaries"
+        yield Path(folder) / known.server, "binaries"
         return
     on_path = shutil.which(known.server)
     if on_path:

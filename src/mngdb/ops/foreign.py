@@ -1,0 +1,36 @@
+"""What to do about a server that somebody else runs: `mngdb up` neither starts nor mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mngdb.errors import ConnectError
+
+_ASK = "ask those who run it, and compare the url of {name} in the file"
+_HINTS = {
+    "down": _ASK,
+    "starting": _ASK,
+    "other": _ASK,
+    "tls": "compare what the url of {name} in the file says of TLS with what the server has",
+    "hba": "those who run {name} have to let this login in",
+}
+#: Where it was the administrator who did not get in.
+_OF_ADMIN = {
+    "auth": "mngdb secret set {name}_admin; or correct the user in the url of {name}",
+    "database": "name a database that is there in the url of {name}",
+}
+
+
+@contextmanager
+def advice(name: str, *, admin: bool) -> Iterator[None]:
+    """Errors of the way to the instance `name` get advice that fits a server of somebody else.
+    `admin`: it is the administrator who logs in."""
+    try:
+        yield
+    except ConnectError as error:
+        hints = _HINTS | (_OF_ADMIN if admin else {})
+        if error.kind not in hints:
+            raise
+        hint = hints[error.kind].format(name=name)
+        raise ConnectError(error.message, hint, error.kind) from None
