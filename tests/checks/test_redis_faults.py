@@ -87,6 +87,8 @@ def _listening(serve: object) -> Iterator[int]:
     def one(client: socket.socket) -> None:
         with client, suppress(OSError):
             serve(client)  # type: ignore[operator]
+            # closing alone ends nothing while a thread still reads from it
+            client.shutdown(socket.SHUT_RDWR)
 
     def accept() -> None:
         with suppress(OSError):

@@ -70,6 +70,7 @@ def test_a_server_killed_while_up_runs_comes_back_with_the_next_up(cli: Cli) -> 
     reader.start()
     path = cli.folder / ".mngdb" / "servers" / "mng-pg" / "run" / "server.pid"
     while not (path.exists() and len(path.read_text().splitlines()) == 3):
+        assert process.poll() is None, said
         time.sleep(0.002)
     os.kill(int(path.read_text().split()[0]), 9)
     code = process.wait(60)
