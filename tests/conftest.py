@@ -13,12 +13,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from tests import keycloak
 from tests.docker import Engine, shared
+from tests.forks import Forks, forkable
 
 # a runner that was started in the background ignores it, and so would what the tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -39,11 +40,16 @@ class Cli:
 
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
+    forks: ClassVar[Forks | None] = None
 
     def run(
         self, *arguments: str, stdin: str | None = None, timeout: float = 120.0, **more: Any
     ) -> subprocess.CompletedProcess[str]:
         """Run a command and return what it printed; no check of the exit code."""
+        # half of the tests' processor time went into importing the same libraries again
+        usual = type(self).argv is Cli.argv and not more
+        if self.forks is not None and usual and forkable(env := self.environ()):
+            return self.forks.run([*arguments], self.folder, env, stdin, timeout)
         return subprocess.run(
             self.argv(*arguments),
             cwd=self.folder,
@@ -102,6 +108,14 @@ class Cli:
             if port not in self._ports.values():
                 self._ports[number] = port
         return self._ports[number]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forks() -> Iterator[None]:
+    Cli.forks = Forks()
+    yield
+    Cli.forks.close()
+    Cli.forks = None
 
 
 @pytest.fixture
