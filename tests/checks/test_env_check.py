@@ -86,6 +86,20 @@ def env(tmp_path: Path) -> Env:
     return Env(Cli(tmp_path))
 
 
+def test_what_stays_between_containers_leaves_no_machine(cli: Cli) -> None:
+    cli.write("target: compose\npostgres: {}\napps: {shop: {postgres: shop}}\n")
+    text = "POSTGRES_URL=postgresql://shop:" + "x1" * 20 + "@mng-pg:5432/shop\n"
+    (cli.folder / ".env").write_text(text)
+
+    def verdict() -> str:
+        found = env_check(opened(cli), cli.folder / ".env", []).findings
+        return next(one.verdict for one in found if one.id == "env.tls")
+
+    assert verdict() == "not_applicable"
+    (cli.folder / ".env").write_text(text.replace("mng-pg", "db.example"))
+    assert verdict() == "fail"
+
+
 def test_all_pass_on_what_env_prints(env: Env) -> None:
     found = env.findings()
     assert list(found) == IDS

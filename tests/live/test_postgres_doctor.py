@@ -52,6 +52,10 @@ def says(cli: Cli, app: str) -> str:
 def test_all_is_well(cli: Cli, app: str) -> None:
     assert says(cli, app) == ""
     assert sql(cli, "SELECT 1 FROM pg_class WHERE relname = 'mngdb_doctor'", app="shop") == []
+    counted = "SELECT query FROM pg_stat_statements JOIN pg_roles r ON userid = r.oid WHERE "
+    tried = sql(cli, f"{counted} rolname = '{app}' AND query ~ 'mngdb_doctor|rolsuper|has_table'")
+    assert tried
+    assert all("/* mngdb */" in query[:24] for (query,) in tried)  # what `slow` leaves out
 
 
 def test_a_wrong_secret(cli: Cli) -> None:

@@ -129,9 +129,13 @@ def _mongodb(option: str, wanted: str) -> Callable[[EnvFacts], Judgement]:
 
 
 def _tls(facts: EnvFacts) -> Judgement:
-    found = [(name, uri) for name, uri in _uris(facts) if facts.encrypted or not uri.local]
+    found = [
+        (name, uri)
+        for name, uri in _uris(facts)
+        if facts.encrypted or not (uri.local or facts.inside.issuperset(uri.hosts))
+    ]
     if not found:
-        return no_matter("all servers are on this machine, and none asks for it")
+        return no_matter("no server is beyond its machine, and none asks for it")
     bad = [name for name, uri in found if not uri.encrypts]
     off = [
         name

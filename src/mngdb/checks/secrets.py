@@ -96,7 +96,9 @@ def _logs(facts: SecretsFacts) -> Judgement:
 def _environments(facts: SecretsFacts) -> Judgement:
     if not facts.in_files:
         return no_matter("the vault is the environment")
-    return listed(facts.environments.value, f"in none of {facts.programs} processes")
+    but = ", ".join(facts.unavoidable)
+    but = f", but for {but}: these programs take it from nowhere else" if but else ""
+    return listed(facts.environments.value, f"in none of {facts.programs} processes{but}")
 
 
 def _arguments(facts: SecretsFacts) -> Judgement:

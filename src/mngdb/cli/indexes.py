@@ -37,7 +37,7 @@ def indexes(options: Options, instance: str | None) -> int:
         return 3 if errors else 0
     for name, advice in found.items():
         if not advice.indexes:
-            say(f"{name}: every index is used, none is missing")
+            say(f"{name}: every index is used" + ("" if advice.note else ", none is missing"))
         for one in advice.indexes:
             kind = click.style(one.kind, fg=_COLOURS[one.kind])
             where = f"{one.database} {one.table} ({one.index}), {size(one.size)}"

@@ -40,3 +40,5 @@ class EnvFacts:
     """The vault's secrets of these apps."""
     encrypted: bool
     """Whether a server that the apps use asks for TLS."""
+    inside: frozenset[str] = frozenset()
+    """Hosts that apps reach within a network of their own, on one machine: the containers."""

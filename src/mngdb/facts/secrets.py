@@ -66,3 +66,5 @@ class SecretsFacts:
     """File to days that it still holds."""
     programs: int
     """Processes that could be looked into."""
+    unavoidable: tuple[str, ...] = ()
+    """As `environments`, of containers' programs that take a secret from nowhere else."""

@@ -9,8 +9,9 @@ from pathlib import Path
 from mngdb.errors import UnobservableError
 from mngdb.facts.secrets import Dotenv, Git, SecretsFacts
 from mngdb.findings import Seen, see
-from mngdb.ops.context import Context
+from mngdb.ops.context import Context, secret_name
 from mngdb.ops.secrets import needed
+from mngdb.spec.agent import MONITOR
 from mngdb.spec.web import INSIGHT_SECRET
 from mngdb.targets.compose.certificates import bundle
 from mngdb.vaults import inspect, leaks
@@ -33,6 +34,8 @@ def secrets_facts(context: Context) -> SecretsFacts:
     needles = leaks.Needles.of(kept.secrets)
     folder = vault.folder if isinstance(vault, FilesVault) else None
     running = leaks.in_processes(needles)
+    only = _only_so(context)
+    unavoidable = tuple(one for one in running.environments if one.startswith(only))
     return SecretsFacts(
         in_files=folder is not None,
         secrets=kept.secrets,
@@ -49,16 +52,23 @@ def secrets_facts(context: Context) -> SecretsFacts:
         git=see(lambda: _git(context, folder, needles)),
         beside=see(lambda: _search(needles, _beside(context))),
         arguments=Seen(running.arguments),
-        environments=Seen(
-            # RedisInsight takes its key from nowhere else
-            tuple(one for one in running.environments if not one.startswith(f"{INSIGHT_SECRET} "))
-        ),
+        environments=Seen(tuple(one for one in running.environments if one not in unavoidable)),
+        unavoidable=unavoidable,
         logs=see(lambda: _search(needles, _logs(context))),
         dotenv=tuple(_dotenv(stack.folder)),
         keys=_keys(context),
         certificates=see(lambda: _certificates(context)),
         programs=running.looked,
     )  # fmt: skip
+
+
+def _only_so(context: Context) -> tuple[str, ...]:
+    """Secret and program that take it from their environment alone: RedisInsight's key, and what
+    MongoDB's exporter logs in with."""
+    instances = context.stack.instances.values()
+    mongodb = [one for one in instances if one.target.compose and one.engine == "mongodb"]
+    exporters = (f"{secret_name(one, MONITOR)} in mongodb_exporter " for one in mongodb)
+    return (f"{INSIGHT_SECRET} ", *exporters)
 
 
 def _search(needles: leaks.Needles, files: Iterator[Path]) -> tuple[str, ...]:

@@ -12,11 +12,14 @@ from mngdb.errors import ConnectError
 from mngdb.model import Access
 from mngdb.spec.postgres import PostgresGrant
 
+# `slow` does not count what begins with plans.MARK as the app's.
+
 #: Privileges on every table that an app needs, and those that it must not have.
 _NEEDS = {"readwrite": "SELECT,INSERT,UPDATE,DELETE", "readonly": "SELECT"}
 _EXCESS = {"readwrite": "TRUNCATE", "readonly": "INSERT,UPDATE,DELETE,TRUNCATE"}
 _TABLES = """
-    SELECT n.nspname, format('%%I.%%I', n.nspname, c.relname), n.usable, c.missing, c.excess
+    SELECT /* mngdb */ n.nspname, format('%%I.%%I', n.nspname, c.relname), n.usable, c.missing,
+           c.excess
     FROM (SELECT oid, nspname, has_schema_privilege(oid, 'USAGE') AS usable FROM pg_namespace
           WHERE nspname !~ '^pg_' AND nspname <> 'information_schema') n
     JOIN (SELECT relnamespace, relname,
@@ -55,12 +58,12 @@ def diagnose(access: Access, grant: PostgresGrant) -> str | None:
 def _work(connection: psycopg.Connection[Any], access: Access, grant: PostgresGrant) -> str | None:
     if grant.access == "owner":
         with connection.transaction(force_rollback=True):
-            connection.execute("CREATE TABLE mngdb_doctor (id int)")
-            connection.execute("INSERT INTO mngdb_doctor VALUES (1)")
+            connection.execute("CREATE /* mngdb */ TABLE mngdb_doctor (id int)")
+            connection.execute("INSERT /* mngdb */ INTO mngdb_doctor VALUES (1)")
         return None
     if grant.access == "readwrite":
         (stopped,) = connection.execute(
-            "SELECT current_setting('transaction_read_only') = 'on'"
+            "SELECT /* mngdb */ current_setting('transaction_read_only') = 'on'"
         ).fetchone() or (False,)
         if stopped:
             return "the server takes no writes: it is a replica, or read-only by its settings"
@@ -78,7 +81,7 @@ def _work(connection: psycopg.Connection[Any], access: Access, grant: PostgresGr
 def _power(connection: psycopg.Connection[Any], access: Access) -> str | None:
     """What no app should be able to do."""
     (special,) = connection.execute(
-        "SELECT concat_ws(', ', CASE WHEN rolsuper THEN 'SUPERUSER' END, "
+        "SELECT /* mngdb */ concat_ws(', ', CASE WHEN rolsuper THEN 'SUPERUSER' END, "
         "CASE WHEN rolcreatedb THEN 'CREATEDB' END, CASE WHEN rolcreaterole THEN 'CREATEROLE' END, "
         "CASE WHEN rolreplication THEN 'REPLICATION' END, "
         "CASE WHEN rolbypassrls THEN 'BYPASSRLS' END) FROM pg_roles WHERE rolname = current_user"

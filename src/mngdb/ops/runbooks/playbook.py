@@ -53,8 +53,10 @@ def _where(context: Context, name: str) -> str:
         return f"{instance.target.external.url} | –"
     asked = context.asked(instance, find=False, invent=True)
     access = context.admin(asked)
-    data = asked.site.data if asked.site else "–"
-    return f"{access.host}:{access.port} | `{data}`"
+    data = f"`{asked.site.data}`" if asked.site else "–"
+    if instance.target.compose:
+        data = f"volume `{instance.unit}-data`"
+    return f"{access.host}:{access.port} | {data}"
 
 
 def _chapter(context: Context, rule: Active, words: Words) -> tuple[list[str], list[str]]:
