@@ -21,7 +21,7 @@ from tests.conftest import Cli
 pytestmark = pytest.mark.live
 FILE = """
 redis: {port: PORT1}
-apps: {chat-app: {redis: "chat:*"}}
+apps: {idle: {}, chat-app: {redis: "chat:*"}}
 """
 
 
@@ -122,6 +122,7 @@ def test_results_go_to_standard_output_and_progress_to_standard_error(stack: Cli
     assert done.stdout.startswith("UNIT ")
     assert "nothing to change" in done.stderr
     assert "nothing to change" not in done.stdout
+    assert done.stderr.endswith("next: mngdb env chat-app\n")
     assert json.loads(stack.run("up", "--json").stdout)["steps"] == []
 
 
@@ -150,6 +151,13 @@ def test_env_is_read_alike_by_a_shell_and_by_dotenv(stack: Cli) -> None:
     ).stdout
     shell = dict(item.split("=", 1) for item in dumped.split("\0") if item)
     assert {name: shell[name] for name in expected} == expected
+
+
+def test_an_app_without_a_right_is_told_so(stack: Cli) -> None:
+    for command in ("env", "doctor"):
+        done = stack.run(command, "idle")
+        assert (done.returncode, done.stdout) == (0, "")
+        assert "the file gives idle no right" in done.stderr
 
 
 def test_version_and_help_are_said_without_a_file(tmp_path: Path) -> None:

@@ -88,8 +88,9 @@ def planned(cli: Cli) -> list[Step]:
 
 
 def converge(cli: Cli, *options: str) -> list[dict[str, Any]]:
-    """`plan`, `up`, `plan`: up does what the first showed, the second is empty. The steps."""
-    steps: list[dict[str, Any]] = cli.json("plan")["steps"]
+    """`plan` and `up` with `options`, then `plan`: up does what the first showed, the second is
+    empty. The steps."""
+    steps: list[dict[str, Any]] = cli.json("plan", *options)["steps"]
     report = cli.json("up", *options)
     assert [(s["action"], s["object"]) for s in report["steps"]] == [
         (s["action"], s["object"]) for s in steps

@@ -188,8 +188,7 @@ def test_a_login_of_somebody_else_is_taken_over_only_when_the_command_says_so(
                 assert clerk.ping()
             with pymongo.MongoClient(port=theirs.port(2), **own, directConnection=True) as client:
                 assert client.admin.command("ping")["ok"]
-            ours.ok("up", "--allow", "clerk")
-            assert planned(ours) == []
+            converge(ours, "--allow", "clerk")
             assert problems(ours, "clerk") == {"redis": None, "mongodb": None}
         finally:
             admin.acl_deluser("clerk")

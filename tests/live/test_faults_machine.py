@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -37,6 +38,20 @@ def test_a_port_in_use_is_named_with_its_holder_and_nothing_is_made(cli: Cli) ->
         assert not (cli.folder / ".mngdb" / "secrets").exists()
         assert f"(pid {os.getpid()})" in failed(cli, "plan")
     cli.ok("up")
+
+
+def test_all_ports_that_are_taken_are_told_at_once(cli: Cli) -> None:
+    ports = "bind: 127.0.0.1, ports: {redis: PORT3, mngdb: PORT4}"
+    cli.write(f"redis: {{port: PORT1}}\npostgres: {{port: PORT2}}\nagent: {{{ports}}}\n")
+    with socket.create_server(("127.0.0.1", cli.port(1))), \
+         socket.create_server(("127.0.0.1", cli.port(2))), \
+         socket.create_server(("127.0.0.1", cli.port(4))):  # fmt: skip
+        for command in ("up", "plan"):
+            done = cli.run(command, "--json")
+            assert done.returncode == 1
+            errors = json.loads(done.stdout)["errors"]
+            assert {one["instance"] for one in errors} == {"redis", "postgres", "agent"}
+            assert done.stderr.count(" is taken by ") == 3
 
 
 def test_an_ipv6_wildcard_listener_counts_as_the_holder(cli: Cli) -> None:

@@ -36,6 +36,8 @@ def _of_app(options: Options, context: Context, app: str) -> int:
             {"stack": context.stack.name, "app": app, "instances": [one.as_json() for one in found]}
         )
     else:
+        if not found:
+            tell(f"the file gives {app} no right, so there is nothing to try")
         for one in found:
             good = click.style("ok", fg="green")
             bad = click.style("failed", fg="red")

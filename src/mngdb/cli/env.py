@@ -51,6 +51,8 @@ def _of_app(options: Options, app: str) -> None:
     if options.json:
         say_json(found)
         return
+    if not found:
+        tell(f"the file gives {app} no right, so it has no variables")
     for name, value in found.items():
         say(dotenv(name, value))
 

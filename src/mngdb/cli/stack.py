@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, span, table, tell
+from mngdb.cli.common import F, Options, common, say, say_json, span, table, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,15 +31,33 @@ _COLOURS = {
 }
 
 
+def _allowing(function: F) -> F:
+    """Add what 'up' is allowed to do, and 'plan' shows the same way: one set of names."""
+
+    @click.option(
+        "--allow",
+        multiple=True,
+        metavar="OBJECT",
+        help="Allow a destructive step on OBJECT, as 'plan' names it.",
+    )
+    @click.option("--prune", is_flag=True, help="Drop logins whose app left the file.")
+    @functools.wraps(function)
+    def wrapped(*, allow: tuple[str, ...], prune: bool, **rest: Any) -> Any:
+        return function(allow=frozenset(allow) | ({"*"} if prune else set()), **rest)
+
+    return cast(F, wrapped)
+
+
 @click.command()
 @click.option("--exit-code", is_flag=True, help="Exit 1 when there are steps.")
+@_allowing
 @common
-def plan(options: Options, exit_code: bool) -> int:
-    """Show the steps that 'up' would take. Changes nothing."""
+def plan(options: Options, allow: frozenset[str], exit_code: bool) -> int:
+    """Show the steps that 'up' would take, with the same options. Changes nothing."""
     from mngdb.ops.up import plan as make
 
     context = options.context()
-    found = make(context)
+    found = make(context, allow)
     _errors(found.errors)
     if options.json:
         say_json(
@@ -53,7 +72,6 @@ def plan(options: Options, exit_code: bool) -> int:
         for line in _steps(found.steps):
             say(line)
         _remarks(found.remarks)
-        refused = sum(step.destructive for step in found.steps)
         if found.errors:
             tell(
                 f"{_count(len(found.steps), 'step')} of the others; "
@@ -61,10 +79,10 @@ def plan(options: Options, exit_code: bool) -> int:
             )
         elif not found.steps:
             say("nothing to change")
-        elif refused:
+        elif found.refused:
             tell(
-                f"{_count(len(found.steps), 'step')}; 'up' leaves out the {refused} destructive "
-                "unless --allow names them"
+                f"{_count(len(found.steps), 'step')}; 'up' leaves out the {found.refused} "
+                "destructive unless --allow names them"
             )
         else:
             tell(f"{_count(len(found.steps), 'step')}; 'mngdb up' takes them")
@@ -74,15 +92,9 @@ def plan(options: Options, exit_code: bool) -> int:
 
 
 @click.command()
-@click.option(
-    "--allow",
-    multiple=True,
-    metavar="OBJECT",
-    help="Allow a destructive step on OBJECT, as 'plan' names it.",
-)
-@click.option("--prune", is_flag=True, help="Drop logins whose app left the file.")
+@_allowing
 @common
-def up(options: Options, allow: tuple[str, ...], prune: bool) -> int:
+def up(options: Options, allow: frozenset[str]) -> int:
     """Make it so: start, harden, and give every app its login. Can be run again at any time."""
     from mngdb.ops.up import up as make
 
@@ -91,12 +103,13 @@ def up(options: Options, allow: tuple[str, ...], prune: bool) -> int:
     names = [i.unit for i in context.stack.instances.values()]
     names += [f"{context.stack.name}-agent"] if context.stack.agent else []
     show = _Progress(max(map(len, names)))
-    report = make(context, frozenset(allow) | ({"*"} if prune else set()), show)
+    report = make(context, allow, show)
     _errors(report.errors)
     if options.json:
         say_json(_report_json(context.stack.name, report))
     else:
-        _report(report, time.monotonic() - begun, next(iter(context.stack.apps), None))
+        users = (app for app, rights in context.stack.apps.items() if rights)
+        _report(report, time.monotonic() - begun, next(users, None))
     if report.errors:
         return max(error.exit_code for error in report.errors.values())
     return 1 if report.refused else 0
@@ -175,6 +188,8 @@ def status(options: Options) -> int:
         for unit in units:
             if unit.error:
                 tell(f"{unit.name}: {unit.error}")
+        if any(unit.state in {"stopped", "absent"} for unit in units):
+            tell("'mngdb up' starts what does not run")
         for service in services:
             if service.problem:
                 tell(f"{service.name} {service.problem}")

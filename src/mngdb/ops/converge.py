@@ -167,12 +167,12 @@ class Converger:
             seen = None
             if self.unit is not None and outcome.changes:
                 self._unsettled(outcome.changes)
-            todo = [*self._foreign(outcome.changes), *filter(self._may, outcome.steps)]
+            todo = [*self._foreign(outcome.changes), *filter(self.may, outcome.steps)]
             if not todo:
                 return outcome
             self._do_all(todo, session)
         left = self._look(session)
-        names = ", ".join(f"{s.action} {s.object} ({s.detail})" for s in left.steps if self._may(s))
+        names = ", ".join(f"{s.action} {s.object} ({s.detail})" for s in left.steps if self.may(s))
         if not names:
             return left
         raise StepError(
@@ -187,7 +187,8 @@ class Converger:
             f"mngdb logs {self.asked.instance.name}",
         )
 
-    def _may(self, step: Step) -> bool:
+    def may(self, step: Step) -> bool:
+        """Whether the command may take the step: nobody destroys by accident."""
         allow = self.asked.allow
         if not step.destructive or step.object in allow:
             return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from mngdb.errors import MngdbError, of_system
 from mngdb.facts.doctor import Service
@@ -31,6 +32,8 @@ class Plan:
     remarks: tuple[Remark, ...]
     errors: Mapping[str, MngdbError]
     """Instance to why it could not be looked at; the steps are those of the others."""
+    refused: int
+    """How many of the steps are destructive and not named by the command."""
 
 
 @dataclass
@@ -48,25 +51,30 @@ class Report:
     """The containers beside the units; those with a health check may still be starting."""
 
 
-def plan(context: Context) -> Plan:
-    """Look at everything, change nothing. Raises an error where no instance could be looked at."""
+def plan(context: Context, allow: frozenset[str]) -> Plan:
+    """Look at everything, change nothing. Raises the error of an instance that is the only one."""
     steps = [secret_step(context, name) for name in context.missing_secrets()]
-    asked = context.all_asked()
+    asked = context.all_asked(allow=allow)
     for host in context.hosts():
         host.expect(context.there(asked, host))
 
-    def job(instance: Instance, emit: workers.Emit) -> Survey:
-        found = Converger(context, asked[instance.name], emit).survey()
-        return Survey(tuple(step.bare() for step in found.steps), found.remarks)
+    def job(instance: Instance, emit: workers.Emit) -> tuple[Survey, int]:
+        converger = Converger(context, asked[instance.name], emit)
+        found = converger.survey()
+        refused = sum(not converger.may(step) for step in found.steps)
+        return Survey(tuple(step.bare() for step in found.steps), found.remarks), refused
 
     agent = AgentUnit(context)
-    if agent.process() is None:
-        agent.preflight()
     steps += [step.bare() for step in leftovers.steps(context)]
     found, errors = workers.apart(workers.each(context.stack, job, lambda _: None))
-    if errors and not found:
+    if len(errors) == 1 and not found:
         raise next(iter(errors.values()))
-    surveys = list(found.values())
+    surveys = [survey for survey, _ in found.values()]
+    if agent.process() is None:
+        try:
+            agent.preflight()
+        except MngdbError as error:
+            errors[AGENT] = error
     last = [step.bare() for host in context.hosts() for step in host.steps()]
     return Plan(
         (
@@ -78,14 +86,15 @@ def plan(context: Context) -> Plan:
         tuple(_unused_remarks(context) + _channel_remarks(context) + leftovers.remarks(context))
         + tuple(remark for survey in surveys for remark in survey.remarks),
         errors,
+        sum(refused for _, refused in found.values()),
     )
 
 
 def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
     """Make it so, every instance side by side. `on_event` gets Progress and Done as they come.
 
-    Raises MngdbError before anything is touched when a program, a port or a secret is not usable;
-    afterwards what fails is in the report.
+    Raises MngdbError before anything is touched when a program or a secret is not usable, and
+    reports ports that are not; afterwards what fails is in the report.
     """
     report = Report()
     state = context.stack.state
@@ -101,12 +110,11 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
             audit.note(state, "up", step)
             report.done.append(step)
             on_event(Done(step.bare()))
-        for one in asked.values():
-            _preflight(context, one)
         agent = AgentUnit(context)
         mending = list(agent.steps())
-        if mending:
-            agent.preflight()
+        report.errors |= _preflights(context, asked, agent if mending else None)
+        if report.errors:
+            return report
         for name in context.missing_secrets():
             step = secret_step(context, name)
             step.run(context)
@@ -241,6 +249,24 @@ def _collect(
 
 def _unmarked(context: Context, asked: Asked) -> frozenset[str]:
     return context.engine(asked.instance).unmarked(asked)
+
+
+def _preflights(
+    context: Context, asked: Mapping[str, Asked], agent: AgentUnit | None
+) -> dict[str, MngdbError]:
+    """What would keep units from starting, of all of them at once."""
+    looks: dict[str, Callable[[], None]] = {
+        name: partial(_preflight, context, one) for name, one in asked.items()
+    }
+    if agent is not None:
+        looks[AGENT] = agent.preflight
+    found = {}
+    for name, look in looks.items():
+        try:
+            look()
+        except MngdbError as error:
+            found[name] = error
+    return found
 
 
 def _preflight(context: Context, asked: Asked) -> None:
