@@ -77,6 +77,10 @@ class Host(Protocol):
         """What would keep a unit from starting, itself apart. Raises MngdbError."""
         ...
 
+    def fits(self, unit: Unit, instance: Instance) -> None:
+        """Whether the data that is there is of the version asked for. Raises MngdbError."""
+        ...
+
     def verify(self, unit: Unit) -> None:
         """Whether the server would take files that it does not have yet. Raises UsageError."""
         ...
@@ -103,6 +107,14 @@ class Host(Protocol):
 
     def sync(self, unit: Unit) -> None:
         """Bring a new data folder to the disk; the server may run in it meanwhile."""
+        ...
+
+    def lacks(self, unit: Unit) -> str:
+        """What has to be fetched before a start, which may take its time; empty: nothing."""
+        ...
+
+    def fetch(self, unit: Unit) -> None:
+        """Fetch what a start needs and is not here. Raises StepError."""
         ...
 
     def start(self, unit: Unit) -> Any:

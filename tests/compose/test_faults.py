@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.compose.stacks import ComposeCli
 from tests.docker import Engine
@@ -126,6 +127,36 @@ def test_a_server_that_does_not_start_says_why_and_is_not_tried_for_ever(up: Com
     assert done.returncode == 1
     assert "parsed into an integer" in done.stderr
     assert not up.inspect("redis")["State"]["Running"]
+    up.write(BOTH)
+    up.ok("up")
+    assert up.steps() == []
+
+
+def test_an_image_that_is_no_use_stops_no_server(up: ComposeCli) -> None:
+    """One that cannot be fetched, one that does not start, one that would not read the data."""
+    begun = {what: up.inspect(what)["State"]["StartedAt"] for what in ("redis", "pg")}
+    images = {"redis": "redis:8.9.8-bookworm", "postgres": "postgres:18-bookworm"}
+    made = (up.rendered / "docker-compose.yml").read_text()
+
+    def ask(engine: str) -> str:
+        text = f"target: {{compose: {{images: {{{engine}: '{images[engine]}'}}}}}}\n"
+        (up.folder / "mngdb.yaml").write_text(f"name: {up.name}\n{text}{BOTH}")
+        done = up.run("up")
+        assert done.returncode == 1, done.stderr
+        return done.stderr
+
+    said = ask("redis")
+    assert "redis  fetching the image redis:8.9.8-bookworm" in said
+    assert "the image redis:8.9.8-bookworm cannot be fetched: " in said
+    assert yaml.safe_load((up.rendered / "docker-compose.yml").read_text()) == yaml.safe_load(made)
+    assert "is of version 17, the image postgres:18-bookworm is 18" in ask("postgres")
+    assert begun == {w: up.inspect(w)["State"]["StartedAt"] for w in ("redis", "pg")}
+    up.docker.docker("tag", "percona/mongodb_exporter:0.43.1", images["redis"])
+    try:
+        assert "does not start with the new settings and runs with the old" in ask("redis")
+    finally:
+        up.docker.docker("rmi", images["redis"])
+    assert up.redis("ping") == "PONG"
     up.write(BOTH)
     up.ok("up")
     assert up.steps() == []

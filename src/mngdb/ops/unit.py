@@ -21,8 +21,11 @@ from mngdb.ops.events import Progress
 START_TIMEOUT = 120.0
 #: Seconds to look for a running server where the file says, when it was started otherwise.
 _MOVED_TIMEOUT = 1.0
-#: Seconds after which a server that was just started and refuses TLS is one without it.
+#: Seconds after which a server that was just started and refuses TLS is one without it, and one
+#: that talks nonsense is no server of ours.
 _TLS_TIMEOUT = 10.0
+#: Seconds between two attempts that end at once.
+_PAUSE = 0.1
 #: Seconds after which an attempt is made anew, having looked whether the server still lives.
 _ATTEMPT = 0.5
 #: The same, and _MOVED_TIMEOUT, where each connection has a process of its own to start.
@@ -66,9 +69,11 @@ class ManagedUnit:
                     limit = deadline
                     if error.kind == "down" and moved is not None:
                         limit = min(deadline, begun + moved)
-                    elif error.kind == "tls" and self.child is not None:
-                        # one that is just starting hangs up on a greeting, as one without TLS does
+                    elif error.kind in {"tls", "other"} and self.child is not None:
+                        # one that is just starting hangs up on a greeting, as one without TLS does;
+                        # in the way to a container that is just dying it is Docker who speaks
                         limit = min(deadline, begun + _TLS_TIMEOUT)
+                        time.sleep(_PAUSE)
                     elif error.kind not in {"down", "starting"}:
                         raise
                     if time.monotonic() > limit:
@@ -123,12 +128,19 @@ class ManagedUnit:
         where = ", ".join(f"{host}:{spec.port}" for host in hosts)
 
         def run(_: Any) -> None:
+            self._fetch()
             self.emit(Progress(unit.name, f"starting on {where}"))
             self.host.write(unit, self.asked)
             self.host.prepare(unit)
             self.child = self.host.start(unit)
 
         return self._step("start", unit.name, f"{self._title()} on {where}", run)
+
+    def _fetch(self) -> None:
+        lacking = self.host.lacks(self.unit)
+        if lacking:
+            self.emit(Progress(self.unit.name, f"fetching {lacking}"))
+            self.host.fetch(self.unit)
 
     def regain(self, error: ConnectError) -> Step:
         """The restart after which we reach the server again. Raises `error` where none helps."""
@@ -164,18 +176,25 @@ class ManagedUnit:
 
         def run(session: Any) -> None:
             host = self.host
+            before = host.snapshot(unit)
+            try:
+                self._fetch()  # before anything is stopped
+            except StepError:
+                host.put_back(unit, before)
+                raise
             if hot:
                 # some settings have to be live before the server stops (Redis: appendonly)
                 self.engine.apply(session, hot)
             self.emit(Progress(unit.name, f"restarting: {why}"))
-            before = host.snapshot(unit)
             host.write(unit, self.asked)
             host.stop(unit.name, self.engine.stop_signal)
             try:
                 self.child = host.start(unit)
                 with self.session():
                     pass
-            except StepError as error:
+            except (StepError, ConnectError) as error:
+                if isinstance(error, ConnectError) and error.kind != "other":
+                    raise
                 # better the old settings than no server
                 host.put_back(unit, before)
                 self.child = host.start(unit)
@@ -194,6 +213,7 @@ class ManagedUnit:
     def file_steps(self, changes: tuple[Change, ...]) -> tuple[Step, ...]:
         """What bring the rendered files to a running server."""
         host, unit = self.host, self.unit
+        host.fits(unit, self.asked.instance)
         host.verify(unit)
         stale = host.stale_files(unit)
         due = host.renewal(unit, self.asked.instance)

@@ -20,6 +20,7 @@ from mngdb.host import Note
 from mngdb.model import Action
 from mngdb.run import last_line
 from mngdb.spec.compose import Compose
+from mngdb.targets.compose import document
 from mngdb.targets.compose.docker import PULL_TIMEOUT, Docker
 from mngdb.targets.compose.services import BUILT, STOP_TIMEOUT
 from mngdb.targets.local.logs import cause
@@ -225,7 +226,24 @@ class Project:
             finally:
                 process.terminate()
 
+    def has(self, image: str) -> bool:
+        """Whether the engine has got an image."""
+        return self.docker.inspect("image", image) is not None
+
     # --- changing
+
+    def fetch(self, image: str) -> None:
+        """Fetch an image that is not there. Raises StepError with its name and the reason."""
+        if self.has(image):
+            return
+        done = self.docker.ask("pull", "--quiet", image, check=False, timeout=PULL_TIMEOUT)
+        if done.returncode != 0:
+            said = last_line(done.stderr).removeprefix("Error response from daemon: ")
+            raise StepError(
+                f"the image {image} cannot be fetched: {said}",
+                "bring it to the engine ('docker load'), or name another: "
+                "target: {compose: {images: …}}",
+            )
 
     def up(self, service: str) -> Ran:
         """Start a service, its container made anew where it is not as described."""
@@ -237,6 +255,14 @@ class Project:
             )
         found = self.container(service)
         return Ran(found["RestartCount"] if found else 0)
+
+    def describe(self, service: str, before: str) -> None:
+        """Let docker-compose.yml say of a service what it said `before`, a text of it. Others are
+        left as they are."""
+        with self._alone():
+            path = self.root / "docker-compose.yml"
+            text = document.returned(path.read_text(), before, service)
+            disk.write(path, text, mode=0o644, durable=False)
 
     def restart(self, service: str) -> None:
         """Start a service that holds no data again, so that it reads its files."""

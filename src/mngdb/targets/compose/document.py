@@ -77,14 +77,28 @@ def compose(project: str, stack: str, whole: Part) -> str:
         "volumes": dict(whole.volumes),
         "secrets": {name: {"file": f"./secrets/{name}"} for name in whole.secrets},
     }
-    text = yaml.dump(
+    return _HEAD.format(stack=stack) + _text(document)
+
+
+def returned(text: str, before: str, service: str) -> str:
+    """The document `text` with one service, and what it names, as in the document `before`."""
+    now, then = yaml.safe_load(text), yaml.safe_load(before)
+    for kind in ("networks", "volumes", "secrets"):
+        now[kind] = {**then.get(kind, {}), **now.get(kind, {})}
+    if service in then["services"]:
+        now["services"][service] = then["services"][service]
+    head = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
+    return head + _text(now)
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    return yaml.dump(
         {key: value for key, value in document.items() if value},
         Dumper=_Dumper,
         sort_keys=False,
         width=100,
         allow_unicode=True,
     )
-    return _HEAD.format(stack=stack) + text
 
 
 def readme(stack: str, units: Mapping[str, str], tls: Collection[str]) -> str:
@@ -107,9 +121,9 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+def _lines(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
     style = "|" if "\n" in value else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
-_Dumper.add_representer(str, _text)
+_Dumper.add_representer(str, _lines)

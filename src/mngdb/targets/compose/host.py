@@ -278,21 +278,31 @@ class ComposeHost:
         self.project.docker.need_compose()
         self.project.container(unit.name)  # raises for one that is not ours
         self.verify(unit)
-        if unit.data_version is not None and self.project.volume(unit.name):
-            name, wanted = unit.data_version
-            found = self._look(unit, instance, name)
-            if found and found != wanted:
-                raise MngdbError(
-                    f"{unit.name}: the data in the volume {unit.name}-data is of version {found}, "
-                    f"the image {self.image(instance)} is {wanted}",
-                    "run the version that wrote it, or bring the data over by dump and restore",
-                )
+        self.fits(unit, instance)
 
-    def _look(self, unit: Unit, instance: Instance, file: str) -> str:
+    def fits(self, unit: Unit, instance: Instance) -> None:
+        """Whether the data in the volume is of the version asked for. Raises MngdbError."""
+        if unit.data_version is None:
+            return
+        container, image = self.project.container(unit.name), self.image(instance)
+        made_of = container["Config"]["Image"] if container else ""
+        if made_of == image or not self.project.volume(unit.name):
+            return
+        name, wanted = unit.data_version
+        # by the image that is there: the other one may have to be fetched
+        found = self._look(made_of or image, unit, instance, name)
+        if found and found != wanted:
+            raise MngdbError(
+                f"{unit.name}: the data in the volume {unit.name}-data is of version {found}, "
+                f"the image {image} is {wanted}",
+                "run the version that wrote it, or bring the data over by dump and restore",
+            )
+
+    def _look(self, image: str, unit: Unit, instance: Instance, file: str) -> str:
         """The content of a file in a unit's volume; empty: there is none."""
         place = self.engine(instance.engine).place
         done = self.project.once(
-            self.image(instance), place.user, ["cat", f"{place.data}/{file}"],
+            image, place.user, ["cat", f"{place.data}/{file}"],
             ("--volume", f"{unit.name}-data:{place.data}:ro"),
         )  # fmt: skip
         return done.stdout.strip() if done.returncode == 0 else ""
@@ -325,6 +335,8 @@ class ComposeHost:
             certificates.ensure(self.stack)
         self.expect(asked)
         assert self.wanted is not None  # noqa: S101 - just made
+        for name, unit in self.wanted.units.items():
+            self.fits(unit, asked[name].instance)
         fresh = {name for name, one in asked.items() if self.state(one.instance.unit) == "absent"}
         self.wanted.write(self.folder, fresh)
 
@@ -345,6 +357,15 @@ class ComposeHost:
 
     def sync(self, unit: Unit) -> None:
         """The image's own program brings what it makes to the disk."""
+
+    def lacks(self, unit: Unit) -> str:
+        """The image, where the engine has not got it."""
+        image = self.image(self.stack.instances[unit.instance])
+        return "" if self.project.has(image) else f"the image {image}"
+
+    def fetch(self, unit: Unit) -> None:
+        """Fetch the image where it is not there. Raises StepError."""
+        self.project.fetch(self.image(self.stack.instances[unit.instance]))
 
     def start(self, unit: Unit) -> Ran:
         """Start the container, made anew where it is not as described."""
@@ -370,10 +391,12 @@ class ComposeHost:
         return {file.name: self.folder.read(conf / file.name) for file in unit.files}
 
     def put_back(self, unit: Unit, files: dict[str, str | None]) -> None:
-        """Write the files of a `snapshot` again."""
+        """Write the files of a `snapshot` again, and describe the container as it was before."""
         user = self.engine(unit.engine).place.user
         kept = {name: text for name, text in files.items() if text is not None}
         self.folder.mounted(self.folder.conf(unit.name), kept, user)
+        if self.described:
+            self.project.describe(unit.name, self.described)
 
     def rescue(self, unit: Unit, asked: Asked) -> Callable[[], None] | None:
         """What gives the administrator the vault's secret, from inside; None: nothing does."""

@@ -71,10 +71,14 @@ class Rendering:
 
         def run(_: Any) -> None:
             definition, digest, _files = self.state(folder, name)
+            service = self.whole.services[name]
+            if "build" not in service:
+                project.fetch(service["image"])
             before = project.container(name)
+            runs = project.running(name) is not None
             project.forget(name)
             project.up(name)
-            if before is not None and project.definition(before) == definition:
+            if runs and before is not None and project.definition(before) == definition:
                 project.restart(name)
             project.apply(name, digest)
 

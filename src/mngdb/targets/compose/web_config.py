@@ -72,7 +72,7 @@ def traefik(at: Places) -> str:
     return _yaml(
         {
             "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
-            "log": {"level": "INFO"},
+            "log": {"level": "INFO", "noColor": True},
             # no access log: the address of a login's end has a code in it
             "entryPoints": {
                 "websecure": {"address": at.entry, "http": {"tls": {}, **_STRICT}},

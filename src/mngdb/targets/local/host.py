@@ -157,6 +157,10 @@ class LocalHost:
                     f"{unit.name}: port {instance.spec.port} of {host} is taken by {holder}",
                     f"stop it, or give {instance.name} another port in the file",
                 )
+        self.fits(unit, instance)
+
+    def fits(self, unit: Unit, instance: Instance) -> None:
+        """Whether the data that is there is of the version asked for. Raises MngdbError."""
         if unit.data_version is not None:
             name, wanted = unit.data_version
             path = self.layout.unit(unit.name).data / name
@@ -310,6 +314,13 @@ class LocalHost:
             hold=held(self.stack.state / "lock"),
         )
         return Started(process, folder.log, offset)
+
+    def lacks(self, unit: Unit) -> str:
+        """Programs are there, or the unit was refused before."""
+        return ""
+
+    def fetch(self, unit: Unit) -> None:
+        """Nothing: see `lacks`."""
 
     def start(self, unit: Unit) -> Started:
         """Start the server. It may not be ready yet; `check` tells whether it still lives."""
