@@ -51,6 +51,10 @@ def test_down_keeps_the_data_and_up_brings_it_back(up: ComposeCli) -> None:
     assert {unit["state"] for unit in up.run_json("status")["units"]} == {"stopped"}
     actions = {(step["action"], step["object"]) for step in up.steps()}
     assert actions == {("start", up.unit("pg")), ("start", up.unit("redis"))}
+    for command, said in (("logs", "has no container, and so no log"), ("shell", "does not run")):
+        done = up.run(command, "redis")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"error: {up.unit('redis')} {said}\n" in done.stderr
     up.ok("up")
     assert up.redis("get", "shop:a") == "1"
     assert up.sql("SELECT a FROM kept", "shop") == "1"

@@ -144,6 +144,8 @@ def shell(context: Context, instance: str, app: str | None, rest: tuple[str, ...
     command = context.engine(found).shell(access, folder)
     if asked.managed:
         host = context.host(found)
+        if host.process(found.unit) is None:
+            raise MngdbError(f"{found.unit} does not run", "'mngdb up' starts it")
         inside = host.enter(found.unit, command, terminal=sys.stdin.isatty())
         if inside is not None:
             env = {**os.environ, **context.environ, **command.env}

@@ -145,7 +145,7 @@ class ManagedUnit:
     def regain(self, error: ConnectError) -> Step:
         """The restart after which we reach the server again. Raises `error` where none helps."""
         host, unit, instance = self.host, self.unit, self.asked.instance
-        if error.kind not in {"auth", "down", "tls"}:
+        if error.kind not in {"auth", "down", "tls", "other"}:
             raise error
         rescue = host.rescue(unit, self.asked) if error.kind == "auth" else None
         if rescue is not None:

@@ -104,7 +104,7 @@ def connect_error(
     words = {
         "user": access.user,
         "database": database,
-        "where": access.socket or f"{access.host}:{access.port}",
+        "where": f"{access.host}:{access.port}",
     }
     for pattern, kind, sentence, hint in _CAUSES:
         if re.search(pattern, text, re.IGNORECASE):

@@ -202,8 +202,11 @@ class Project:
         return {one["Name"].removeprefix("/") for one in found}
 
     def log(self, unit: str, count: int) -> list[str]:
-        """The last lines that a container said."""
-        if count == 0 or self.container(unit) is None:
+        """The last lines that a container said. Raises MngdbError when there is none: what it said
+        went with it."""
+        if self.container(unit) is None:
+            raise MngdbError(f"{unit} has no container, and so no log", "'mngdb up' makes it")
+        if count == 0:
             return []
         done = self.docker.ask("logs", "--tail", str(count), unit)
         return [*done.stdout.splitlines(), *done.stderr.splitlines()][-count:]

@@ -195,7 +195,7 @@ class ComposeHost:
         state = found["State"] if found else {}
         running = self.project.as_running(instance.unit, found)
         if found is None or running is None:
-            lines = self.log_lines(instance.unit, 50)
+            lines = self.log_lines(instance.unit, 50) if found else []
             return Condition(
                 "restarting" if state.get("Restarting") else self._left(instance.unit),
                 out_of_memory=bool(state.get("OOMKilled")),
