@@ -31,7 +31,8 @@ CLEAN = {
     ".gitlab-ci.yml": "variables:\n  MONGO_URI: $MONGO_URI\n  REDIS_PASSWORD: ${REDIS_PASSWORD}\n"
     "build:\n  variables: {NODE_ENV: production}\n  script: [make]\n",
     "deploy.sh": 'REDISCLI_AUTH="$(cat /run/secrets/redis)" redis-cli -h cache ping\n'
-    "mongosh --port 27017 db.js\necho done\n",
+    "mongosh --port 27017 db.js\necho done\n"
+    'DB_PASSWORD=$1 API_TOKEN="${TOKEN:-}" PASSWORD=changeme LOGIN_TOKEN=%s ./run\n',
     "app.js": "const url = process.env.MONGO_URI\nconsole.log('connected')\n",
     "logo.png": "\x89PNG\0redis://a:" + VALUE + "@h",
 }
@@ -42,6 +43,11 @@ DIRTY = [
     ("scan.argument", "Makefile", "x:\n\tmongosh -u root --password=$(PW) db.js\n", 2),
     ("scan.written", "deploy.sh", 'echo "PASSWORD=x" >> script\n', 1),
     ("scan.written", "ci.sh", 'printf "API_KEY=%s" "$K" > .env\n', 1),
+    ("scan.assigned", "deploy.sh", f"set -e\nexport PGPASSWORD={VALUE}\n", 2),
+    ("scan.assigned", "compose.yaml", f"a:\n  environment:\n    - 'API_TOKEN={VALUE}'\n", 3),
+    ("scan.assigned", "Dockerfile", f'FROM a\nENV MODE=x DB_PASSWORD="{VALUE}"\n', 2),
+    ("scan.assigned", ".github/workflows/d.yml",
+     f"jobs:\n  a:\n    steps:\n      - run: docker run -e DB_PASSWORD={VALUE} x\n", 4),
     ("scan.printed", "app.js", "console.log(process.env.MONGO_URI)\n", 1),
     ("scan.printed", "app.py", "import os\nprint('env', os.environ['X'])\n", 2),
     ("scan.detected", "key.txt", "-----BEGIN RSA " + "PRIVATE KEY-----\n", 1),

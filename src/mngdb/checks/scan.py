@@ -68,6 +68,13 @@ RULES: dict[str, Rule] = {
             ("B19", _GUIDE),
         ),
         Rule(
+            "scan.assigned",
+            "no variable gets a secret as a plain value",
+            "critical",
+            "a file of mode 0600 or a secret of the CI's; 'mngdb env APP', Docker secrets",
+            ("A5", "B19", "B20", _GUIDE),
+        ),
+        Rule(
             "scan.printed",
             "no code prints its environment",
             "high",
@@ -112,6 +119,14 @@ _WRITTEN = re.compile(
     r"\b(?:echo|printf)\b[^|\n]*?(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY)\w*[ \\\"']*[=:]",
     re.IGNORECASE,
 )
+#: In scripts, Dockerfiles, lists of Compose and the commands of CI files: NAME=value.
+_ASSIGNED = re.compile(
+    r"(?:^|[\s'\"])(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>\"[^\"]*\"|'[^']*'|[^\s'\"#;&|]+)"
+)
+#: As SECRET_NAME, of clients whose name ends otherwise.
+_CLIENTS = {"PGPASSWORD", "REDISCLI_AUTH", "MYSQL_PWD"}
+#: A shorter value is a switch or a number.
+_LEAST = 4
 _PRINTED = re.compile(
     r"\bconsole\.(?:log|info|debug|warn|error)\([^)]*\bprocess\.env\b"
     r"|\bprint\([^)]*\bos\.environ\b(?!\.keys)"
@@ -139,6 +154,11 @@ def lines(text: str) -> Iterator[Hit]:
         ):
             if pattern.search(line):
                 yield Hit(rule, number, what)
+        for match in _ASSIGNED.finditer(line):
+            name, value = match["name"], match["value"].strip("\"'")
+            secret = SECRET_NAME.search(name) or name in _CLIENTS
+            if secret and len(value) >= _LEAST and given(value) and not _WRITTEN.search(line):
+                yield Hit("scan.assigned", number, f"{name} is a plain value")
 
 
 def github(text: str) -> Iterator[Hit]:
