@@ -146,6 +146,9 @@ def test_a_wrong_baseline_is_told_with_its_place(
     done = stack.run("check", "--baseline", str(tmp_path / "baseline.yaml"))
     assert done.returncode == 2
     assert said in done.stderr
+    gone = stack.run("check", "--baseline", "gone.yaml")
+    assert gone.returncode == 2
+    assert gone.stderr.startswith("gone.yaml: no such file\n  hint: a baseline has accept:")
 
 
 def test_checks_are_chosen_by_id_control_and_severity(stack: Cli) -> None:
@@ -160,7 +163,10 @@ def test_checks_are_chosen_by_id_control_and_severity(stack: Cli) -> None:
     }
     assert ids("--control", "guide: Redis 4") < ids("--control", "guide")
     assert stack.run("check", "--control", "B33").returncode == 2
-    assert stack.run("check", "--only", "redis.foo").returncode == 2
+    wrong = stack.run("check", "--only", "redis.foo")
+    assert wrong.returncode == 2
+    assert "--list" in wrong.stderr
+    assert len(wrong.stderr) < 200
     nothing = stack.run("check", "--control", "B9")
     assert "no check of these is about this stack" in nothing.stderr
 

@@ -83,7 +83,7 @@ def advice(found: Sessions) -> list[str]:
         most = everyone[0]
         said.append(
             f"{total} of {found.limit} connections are in use, {most.count} of them by "
-            f"{most.app}: new ones will be refused"
+            f"{most.app or 'clients that did not log in'}: new ones will be refused"
         )
     for one in everyone:
         mostly_idle = one.idle >= _IDLE_MANY and one.idle >= _IDLE_SHARE * one.count

@@ -19,6 +19,9 @@ from mngdb.spec.baseline import Accepted
 from mngdb.spec.problems import near
 from mngdb.spec.stack import Instance
 
+#: Where ids and controls are found.
+_LIST = "'mngdb check --list' shows checks and controls"
+
 
 @dataclass(frozen=True)
 class Report:
@@ -137,11 +140,12 @@ def _chooser(
     for pattern in only:
         if not any(fnmatchcase(one.id, pattern) for one in checks):
             ids = [one.id for one in checks]
-            raise UsageError(f"no check is called {pattern!r}{near(pattern, ids)}")
+            raise UsageError(f"no check is called {pattern!r}{_close(pattern, ids)}", _LIST)
     sources = sorted({source for one in checks for source in one.sources})
     for control in controls:
         if not any(_under(source, control) for source in sources):
-            raise UsageError(f"no check answers the control {control!r}{near(control, sources)}")
+            text = f"no check answers the control {control!r}{_close(control, sources)}"
+            raise UsageError(text, _LIST)
     count = SEVERITIES.index(least)
 
     def wanted(one: Check[Any]) -> bool:
@@ -150,6 +154,12 @@ def _chooser(
         return named and asked and SEVERITIES.index(one.severity) <= count
 
     return wanted
+
+
+def _close(word: str, known: Sequence[str]) -> str:
+    """The nearest known word; there are too many to show them all."""
+    said = near(word, known)
+    return said if said.startswith(" (") else ""
 
 
 def _under(source: str, control: str) -> bool:

@@ -8,9 +8,11 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from mngdb.errors import SpecError
+from mngdb.errors import SpecError, UsageError
 from mngdb.spec import source
 from mngdb.spec.base import Model
+
+_FORM = "accept: [{id: …, instance: …, reason: …, until: 2027-01-31}]"
 
 
 def _day(value: object) -> object:
@@ -42,6 +44,8 @@ class Baseline(Model):
 
 def read(path: Path) -> list[Accepted]:
     """The entries of a baseline file. Raises SpecError with file, line and column."""
+    if not path.exists():
+        raise UsageError(f"{path}: no such file", f"a baseline has {_FORM}")
     document = source.read(path, {})
     try:
         return Baseline.model_validate(document.data).accept
@@ -51,6 +55,4 @@ def read(path: Path) -> list[Accepted]:
             trail = tuple(problem["loc"])
             said = problem["msg"].removeprefix("Value error, ")
             lines.append(f"{document.place(trail)}: {'.'.join(map(str, trail))}: {said}")
-        raise SpecError(
-            "\n".join(lines), "accept: [{id: …, instance: …, reason: …, until: 2027-01-31}]"
-        ) from None
+        raise SpecError("\n".join(lines), _FORM) from None
