@@ -137,6 +137,9 @@ def test_a_server_that_is_down_is_said_and_the_others_are_shown(stack: Cli) -> N
         by_name = {one["instance"]: one for one in json.loads(done.stdout)["instances"]}
         assert "nothing listens" in by_name["redis"]["error"]
         assert "sessions" in by_name["postgres"]
+        for command in ("sessions", "connections", "slow"):
+            alone = stack.run(command, "redis")
+            assert (alone.returncode, alone.stdout) == (3, ""), "nobody knows that nothing runs"
     finally:
         stack.ok("up")
 
@@ -145,7 +148,7 @@ def test_a_server_that_is_down_is_said_and_the_others_are_shown(stack: Cli) -> N
     "question",
     [
         lambda context: sessions(context, "postgres")["postgres"].get(),
-        lambda context: locks(context, "postgres"),
+        lambda context: locks(context, "postgres")["postgres"].get(),
     ],
     ids=["sessions", "locks"],
 )

@@ -49,7 +49,7 @@ def bloat(options: Options, instance: str | None) -> int:
                     f"    {one.reason + ': ' if one.reason else ''}{one.statement}", dim=True
                 )
             )
-    else:
+    elif found:
         say("nothing is bloated")
     for name, server in found.items():
         if server.note:

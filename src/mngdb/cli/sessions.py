@@ -36,7 +36,7 @@ def sessions(options: Options, instance: str | None, everything: bool) -> int:
         head = ("INSTANCE", "ID", "APP", "DATABASE", "CLIENT", "STATE", "FOR", "WHAT")
         for line in table(head, rows):
             say(line)
-    else:
+    elif found:  # where nobody answered, nobody knows
         say("nothing runs")
     if idle:
         tell(f"{idle} idle; --all shows them")
@@ -66,7 +66,8 @@ def connections(options: Options, instance: str | None) -> int:
             )
             for holder in holders(one)
         ]
-    for line in table(("INSTANCE", "APP", "HOLDS", "IDLE", "LONGEST", "FROM"), rows):
+    head = ("INSTANCE", "APP", "HOLDS", "IDLE", "LONGEST", "FROM")
+    for line in table(head, rows) if found else ():
         say(line)
     for name, one in found.items():
         for text in advice(one):

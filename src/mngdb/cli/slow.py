@@ -61,7 +61,7 @@ def slow(options: Options, instance: str | None, most: int, since: float | None)
                 say(line)
                 for why in one.why:
                     say(click.style(f"    {why}", fg="yellow"))
-        else:
+        elif not found.errors:
             say("nothing was slow")
         for name, note in found.notes.items():
             tell(f"{name}: {note}")
