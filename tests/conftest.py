@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler.loadfile import LoadFileScheduling
 
 from tests import keycloak
 from tests.docker import Engine, shared
@@ -211,3 +213,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
     items.sort(key=lambda item: not any(map(item.get_closest_marker, ("slow", "docker"))))
+
+
+class _Files(LoadFileScheduling):
+    """A file at a time to each worker, but all files with containers to two of them: Docker takes
+    more processor time than the tests, and three workers with it starve each other."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        if not file.startswith(("tests/compose/", "tests/web/test_containers")):
+            return file
+        return f"containers {Path(file).name in ('test_faults.py', 'test_life.py', 'test_tls.py')}"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Files | None:
+    """How the tests are dealt out."""
+    return _Files(config, log) if config.getoption("dist") == "loadfile" else None
