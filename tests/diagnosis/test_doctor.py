@@ -187,9 +187,13 @@ def test_a_secret_that_is_missing(stack: Cli) -> None:
     path = stack.folder / ".mngdb" / "secrets" / "redis_shop"
     kept = path.read_text()
     path.unlink()
-    found = ask(stack, 1)
-    assert found["cause"]["cause"] == "secret"
-    assert "redis_shop" in found["cause"]["text"]
+    first = the_cause(stack, "secret", "login-secret")
+    assert first["text"] == "the vault lacks 1 secret: redis_shop"
+    assert f"mng-redis: the secret redis_shop is missing ({path})" in stack.run("status").stderr
+    path.write_text(kept)
+    path.chmod(0o644)
+    first = the_cause(stack, "secret", "login-secret")
+    assert first["command"] == f"chmod 600 {path}"
     set_secret(stack, "redis_shop", kept.strip())
     ask(stack, 0)
 
@@ -214,9 +218,24 @@ def test_a_server_that_was_halted(stack: Cli, instance: str, unit: str) -> None:
         assert time.monotonic() - begun < 15
         assert first["instances"] == [instance]
         assert first["command"] == f"kill -CONT {pid}"
+        if instance == "postgres":
+            assert waiting(stack).startswith("mng-pg     waiting, 120 s at the most: no PostgreSQL")
     finally:
         subprocess.run(["kill", "-CONT", str(pid)], check=True)
     ask(stack, 0)
+
+
+def waiting(cli: Cli) -> str:
+    """What `up` says while it waits for a server; then it is interrupted."""
+    with subprocess.Popen(
+        cli.argv("up"), cwd=cli.folder, env=cli.environ(), text=True, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr
+        said = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 130
+    return said
 
 
 def test_two_troubles_that_have_nothing_to_do_with_each_other(stack: Cli) -> None:
@@ -280,7 +299,7 @@ def server(name: str, **more: Any) -> Server:
 
 def stack_of(*servers: Server) -> StackFacts:
     return StackFacts(
-        servers, (), "", (), {"HostDiskFull": 0.95, "PostgresConnectionsExhausted": 0.95}
+        servers, (), None, (), {"HostDiskFull": 0.95, "PostgresConnectionsExhausted": 0.95}
     )
 
 

@@ -96,7 +96,7 @@ class Diagnosis:
     problem: str | None
     hint: str | None = None
     kind: str = ""
-    """Of a login that did not succeed: as of ConnectError; empty: it did."""
+    """Of a login that did not succeed: as of ConnectError, or `secret`; empty: it did."""
 
     def as_json(self) -> dict[str, object]:
         """As `doctor --json` shows it."""
@@ -142,7 +142,7 @@ class StackFacts:
 
     servers: tuple[Server, ...]
     missing_secrets: tuple[str, ...]
-    unusable_secret: str
+    unusable_secret: Refusal | None
     """What is wrong with a secret that is there."""
     machine: tuple[Finding, ...]
     thresholds: Mapping[str, float]

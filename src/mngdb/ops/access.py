@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
-from mngdb.errors import ConnectError, MngdbError, UsageError
+from mngdb.errors import ConnectError, MngdbError, SecretError, UsageError
 from mngdb.facts.doctor import Diagnosis
 from mngdb.model import Asked
 from mngdb.ops.context import Context
@@ -90,6 +90,8 @@ def examine(context: Context, instance: Instance, app: str) -> Diagnosis:
         return Diagnosis(instance.name, app, _problem(context, instance, app))
     except ConnectError as error:
         return Diagnosis(instance.name, app, error.message, error.hint, error.kind)
+    except SecretError as error:
+        return Diagnosis(instance.name, app, error.message, error.hint, "secret")
     except MngdbError as error:
         return Diagnosis(instance.name, app, error.message, error.hint)
 

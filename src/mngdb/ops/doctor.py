@@ -65,11 +65,11 @@ def doctor(context: Context) -> tuple[Answer, StackFacts]:
     return judge(facts), facts
 
 
-def _secrets(context: Context) -> tuple[list[str], str]:
+def _secrets(context: Context) -> tuple[list[str], Refusal | None]:
     try:
-        return context.missing_secrets(), ""
+        return context.missing_secrets(), None
     except SecretError as error:
-        return [], error.message
+        return [], Refusal("secret", error.message, error.hint or "")
 
 
 def _lost(instance: Instance, error: MngdbError) -> Server:
@@ -102,6 +102,7 @@ def _server(context: Context, instance: Instance, *, missing: bool) -> Server:
             seen = replace(seen, **_inside(engine, session, asked))
     except MngdbError as error:
         kind = error.kind if isinstance(error, ConnectError) else "other"
+        kind = "secret" if isinstance(error, SecretError) else kind
         seen = replace(seen, refusal=Refusal(kind, error.message, error.hint or ""))
         # one that dies may hang up in the middle of a greeting, as one does that wants TLS
         dying = what is not None and what.restarted and kind in {*_OUT, "tls"}

@@ -10,7 +10,7 @@ from mngdb.facts.doctor import Service
 from mngdb.model import Asked, Owner
 from mngdb.ops import workers
 from mngdb.ops.agent import AgentUnit
-from mngdb.ops.context import Context
+from mngdb.ops.context import Context, secret_name
 from mngdb.spec.agent import AGENT
 
 
@@ -103,7 +103,11 @@ def look(context: Context, asked: Asked) -> UnitStatus:
         with context.reach(instance), engine.connect(access, 5.0) as session:
             vitals = engine.vitals(session)
     except MngdbError as error:
-        return _with(found, error=error.message)
+        # asked with a made-up secret, the server's answer says nothing
+        name = secret_name(instance, next(iter(instance.grants), "admin"))
+        lost = context.vault.get(name) is None
+        text = f"the secret {name} is missing ({context.vault.where(name)})"
+        return _with(found, error=text if lost else error.message)
     return _with(
         found,
         state="running",

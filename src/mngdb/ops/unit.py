@@ -26,6 +26,8 @@ _MOVED_TIMEOUT = 1.0
 _TLS_TIMEOUT = 10.0
 #: Seconds between two attempts that end at once.
 _PAUSE = 0.1
+#: Seconds after which people are told what is waited for.
+_SILENCE = 3.0
 #: Seconds after which an attempt is made anew, having looked whether the server still lives.
 _ATTEMPT = 0.5
 #: The same, and _MOVED_TIMEOUT, where each connection has a process of its own to start.
@@ -55,6 +57,7 @@ class ManagedUnit:
         begun = time.monotonic()
         deadline = begun + patience
         attempt_time = _TUNNEL_ATTEMPT if self.asked.tunnel else _ATTEMPT
+        said = ""
         with ExitStack() as stack:
             while True:
                 attempt = self.engine.bootstrap(
@@ -78,6 +81,14 @@ class ManagedUnit:
                         raise
                     if time.monotonic() > limit:
                         raise
+                    if time.monotonic() > begun + _SILENCE and error.message != said:
+                        said = error.message
+                        self.emit(
+                            Progress(
+                                self.unit.name,
+                                f"waiting, {limit - begun:.0f} s at the most: {said}",
+                            )
+                        )
             yield session
 
     def confirm(self) -> None:

@@ -66,12 +66,13 @@ class Cause:
 
 
 def _secrets(facts: StackFacts) -> Iterator[Trouble]:
-    if facts.unusable_secret:
-        yield Trouble("secret", facts.unusable_secret, "'mngdb secret set NAME', then 'mngdb up'")
+    wrong = facts.unusable_secret
+    if wrong is not None:
+        yield Trouble("secret", wrong.message, wrong.hint or "'mngdb secret set NAME'")
     new = all(one.condition and one.condition.state == "absent" for one in facts.servers)
     if facts.missing_secrets and not new:
-        names = ", ".join(facts.missing_secrets[:5])
-        text = f"the vault lacks {len(facts.missing_secrets)} secrets: {names}"
+        names, count = ", ".join(facts.missing_secrets[:5]), len(facts.missing_secrets)
+        text = f"the vault lacks {count} secret{'s' * (count != 1)}: {names}"
         yield Trouble("secret", text, "'mngdb up' makes them, or puts 'mngdb secret set' to use")
 
 
@@ -167,7 +168,7 @@ def _silent(facts: StackFacts) -> Iterator[Trouble]:
             server.condition.state == "running" and not server.condition.frozen
         )
         refusal = server.refusal
-        if not runs or refusal is None or refusal.kind == "limit":
+        if not runs or refusal is None or refusal.kind in {"limit", "secret"}:
             continue
         if refusal.kind in {"auth", "hba", "tls", "database"}:
             text = f"the administrator does not get into {server.instance}: {refusal.message}"
@@ -317,7 +318,12 @@ def _alerts(facts: StackFacts) -> Iterator[Trouble]:
 
 
 CAUSES: tuple[Cause, ...] = (
-    Cause("secret", "a secret is missing or unusable", _secrets, ("admin-refused", "login-auth")),
+    Cause(
+        "secret",
+        "a secret is missing or unusable",
+        _secrets,
+        ("admin-refused", "login-auth", "login-secret"),
+    ),
     Cause(
         "disk-full",
         "a disk is full",
