@@ -27,7 +27,7 @@ _TLS_TIMEOUT = 10.0
 #: Seconds between two attempts that end at once.
 _PAUSE = 0.1
 #: Seconds after which people are told what is waited for.
-_SILENCE = 3.0
+_SILENCE = 5.0
 #: Seconds after which an attempt is made anew, having looked whether the server still lives.
 _ATTEMPT = 0.5
 #: The same, and _MOVED_TIMEOUT, where each connection has a process of its own to start.
