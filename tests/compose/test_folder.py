@@ -89,7 +89,14 @@ def test_the_folder_says_what_it_is(started: ComposeCli) -> None:
     redis = document["services"][started.unit("redis")]
     assert redis["image"] == "redis:8.4.0-bookworm"
     assert redis["mem_limit"] == "768mb"  # maxmemory is 512mb
-    assert (started.rendered / "README.md").read_text().startswith(f"# {started.name}\n")
+    said = (started.rendered / "README.md").read_text()
+    assert said.startswith(f"# {started.name}\n")
+    unit = started.unit("redis")
+    asked = f'docker exec -it {unit} redis-cli -a "$(cat secrets/redis_password)" ping'
+    assert f"| `{asked}` |" in said
+    assert f"| `docker exec -it {started.unit('pg')} psql -U postgres` |" in said
+    assert f"`{unit}-exporter:9121`" in said
+    assert "mongosh" not in said
     assert "secrets/" in (started.rendered / ".gitignore").read_text().split()
 
 

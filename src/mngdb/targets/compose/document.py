@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
+from mngdb.container import secret_name
+from mngdb.spec.stack import Instance, Stack
 from mngdb.targets.compose import certificates
 from mngdb.targets.compose.part import Part
 from mngdb.targets.compose.services import labelled
@@ -31,14 +33,13 @@ reaches the containers through `docker exec` and needs no published port.
 
 | | |
 |---|---|
-| Redis' prompt | `docker exec -it {redis} redis-cli{tls} --user admin --askpass` |
-| does Redis live | `docker exec -it {redis} redis-cli{tls} -a "$(cat {file})" ping` |
-| PostgreSQL's prompt | `docker exec -it {postgres} psql -U postgres` |
+{rows}
 | logs | `docker compose logs -f` |
 | stop, keep the data | `docker compose down` |
 
-An app joins the network `{stack}-db` and uses the service's name as the host; Prometheus joins
-`{stack}-metrics`. From any other network nothing is reachable:
+An app joins the network `{stack}-db` and uses the service's name as the host; its password for an
+instance is in `secrets/INSTANCE_APP`.{metrics}
+From any other network nothing is reachable:
 
 ```yaml
 services:
@@ -47,11 +48,39 @@ services:
 networks:
   db: {{name: {stack}-db, external: true}}
 ```
-{encrypted}
+{page}{encrypted}
 `secrets/` holds a password a file. Each is readable by the container that mounts it and by root
 alone (mode 0400, owner the container's account). Where root did not write this folder, the files
 are readable by all below a folder that only you can enter: keep it 0700 when you copy it.
 """
+
+_METRICS = """ Prometheus joins `{stack}-metrics`
+({places}); `mngdb render prometheus` has its configuration."""
+
+_PAGE = """
+RedisInsight is at {url}, for people of the realm
+{issuer}. Its login and the way to it are in `web/`; without them, or without the realm, it is
+closed.
+"""
+
+#: Engine to what is asked of it in its container; `{secret}` is a file here.
+_PROMPTS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "postgres": (("a prompt of {unit}", "docker exec -it {unit} psql{port} -U postgres"),),
+    "redis": (
+        (
+            "a prompt of {unit}",
+            "docker exec -it {unit} redis-cli{port}{tls} --user admin --askpass",
+        ),
+        ("does it live", 'docker exec -it {unit} redis-cli{port}{tls} -a "$(cat {secret})" ping'),
+    ),
+    "mongodb": (("a prompt of {unit}", "docker exec -it {unit} mongosh{port}{tls} -u admin"),),
+}
+#: What a client takes by itself, and the option for another one.
+_PORTS = {"postgres": (5432, "-p"), "redis": (6379, "-p"), "mongodb": (27017, "--port")}
+_TLS = {
+    "redis": f" --tls --cacert {certificates.SEEN.ca}",
+    "mongodb": f" --tls --tlsCAFile {certificates.SEEN.ca}",
+}
 
 _ENCRYPTED = """
 Servers encrypt, and refuse who does not. `ca.crt` is what they are verified by: an app mounts it
@@ -101,16 +130,35 @@ def _text(document: Mapping[str, Any]) -> str:
     )
 
 
-def readme(stack: str, units: Mapping[str, str], tls: Collection[str]) -> str:
-    """README.md; `units` is engine to its first unit, `tls` names the units that encrypt."""
-    ca = certificates.SEEN.ca
+def readme(stack: Stack, instances: Sequence[Instance], exporters: Sequence[str]) -> str:
+    """README.md of the instances that live here; `exporters` are HOST:PORT."""
+
+    def port(one: Instance) -> str:
+        usual, option = _PORTS[one.engine]
+        return "" if one.spec.port == usual else f" {option} {one.spec.port}"
+
+    rows = [
+        f"| {what} | `{command}` |".format(
+            unit=one.unit,
+            port=port(one),
+            tls=_TLS.get(one.engine, "") if one.tls else "",
+            secret=f"secrets/{secret_name(one.name, 'admin')}",
+        )
+        for one in instances
+        for what, command in _PROMPTS[one.engine]
+    ]
+    places = ", ".join(f"`{place}`" for place in exporters)
+    page, sso = stack.source.redisinsight, stack.source.sso
+    said = ""
+    if stack.insight and page is not None and sso is not None:
+        said = _PAGE.format(url=page.url, issuer=sso.issuer)
+    encrypted = any(one.tls for one in instances)
     return _README.format(
-        stack=stack,
-        tls=f" --tls --cacert {ca}" if units.get("redis") in tls else "",
-        encrypted=_ENCRYPTED.format(ca=ca) if tls else "",
-        file="secrets/redis_password",
-        redis=units.get("redis", f"{stack}-redis"),
-        postgres=units.get("postgres", f"{stack}-pg"),
+        stack=stack.name,
+        rows="\n".join(rows),
+        metrics=_METRICS.format(stack=stack.name, places=places) if places else "",
+        page=said,
+        encrypted=_ENCRYPTED.format(ca=certificates.SEEN.ca) if encrypted else "",
     )
 
 

@@ -111,11 +111,10 @@ class Rendering:
                     folder.mounted(init, first.first, place.user)
         for path, content in self.whole.files.items():
             folder.public(path, content)
-        firsts: dict[str, str] = {}
-        for one in self.asked.values():
-            firsts.setdefault(one.instance.engine, one.instance.unit)
-        tls = {one.instance.unit for one in self.asked.values() if one.tls}
-        folder.public("README.md", document.readme(self.stack.name, firsts, tls))
+        instances = [one.instance for one in self.asked.values()]
+        beside = self.whole.services.items()
+        exporters = [f"{n}:{port}" for n, one in beside for port in one.get("expose", ())]
+        folder.public("README.md", document.readme(self.stack, instances, exporters))
         # last: with it the folder can be started
         folder.public("docker-compose.yml", self.text())
 
