@@ -39,6 +39,9 @@ def test_postgres(stack: Cli) -> None:
                 f"generate_series(1, {ROWS}) g"
             )
         pg.execute("ALTER TABLE held SET (autovacuum_enabled = off)")
+        pg.execute('CREATE INDEX "held Id" ON held (id)')
+        pg.execute("CREATE INDEX held_note ON held (note)")  # one value alone
+        pg.execute("CREATE INDEX ON held ((id * 2)) WHERE note > ''")
         pg.execute("VACUUM ANALYZE tidy")
         pg.execute("ANALYZE held")
         holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -47,12 +50,14 @@ def test_postgres(stack: Cli) -> None:
         pg.execute("VACUUM ANALYZE held")
         pg.execute("SELECT pg_stat_force_next_flush()")
         found = of(stack, "postgres")
-        assert set(found) == {"public.held"}
+        names = {"public.held", 'public."held Id"', "public.held_expr_idx"}
+        assert set(found) == names
         held = found["public.held"]
         assert held["dead"] == pytest.approx(ROWS * 0.9, rel=0.05)
         assert held["reason"] == "autovacuum is switched off for this table"
         pg.execute("ALTER TABLE held RESET (autovacuum_enabled)")
-        assert "the open transaction of shop" in of(stack, "postgres")["public.held"]["reason"]
+        for one in of(stack, "postgres").values():
+            assert "the open transaction of shop" in one["reason"]
         holder.rollback()
         pg.execute("VACUUM ANALYZE held")
         pg.execute("SELECT pg_stat_force_next_flush()")
@@ -60,6 +65,13 @@ def test_postgres(stack: Cli) -> None:
         size = held["size"]
         assert held["wasted"] == pytest.approx(size * 0.9, rel=0.1)
         assert held["statement"].startswith("VACUUM FULL public.held")
+        assert set(of(stack, "postgres")) == names
+        index = of(stack, "postgres")['public."held Id"']
+        assert (index["kind"], index["dead"]) == ("index", 0)
+        assert index["wasted"] == pytest.approx(index["size"] * 0.9, rel=0.1)
+        for name in names - {"public.held"}:
+            pg.execute(of(stack, "postgres")[name]["statement"])
+        assert set(of(stack, "postgres")) == {"public.held"}
         assert "VACUUM FULL" in stack.ok("bloat")
         pg.execute("VACUUM FULL held")
         pg.execute("ANALYZE held")

@@ -11,9 +11,9 @@ from mngdb.cli.common import Options, common, say, say_json, size, table, tell
 @click.argument("instance", required=False)
 @common
 def bloat(options: Options, instance: str | None) -> int:
-    """Show tables and collections with wasted space, why it is not cleaned, and what to run.
+    """Show tables, indexes and collections with wasted space, why it is not cleaned, what to run.
 
-    Changes nothing. The wasted space of PostgreSQL's tables is estimated from its statistics.
+    Changes nothing. The wasted space of PostgreSQL is estimated from its statistics.
     """
     from mngdb.ops.bloat import bloat as look
     from mngdb.ops.workers import apart

@@ -32,6 +32,28 @@ WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_s
   AND n.nspname !~ '^pg_toast'
 ORDER BY 3 DESC LIMIT 1000
 """
+#: The same of b-trees: 8 bytes of header and 4 of line pointer for each entry, on pages that are
+#: filled to 90 %. Half of that is usual where entries come in any order: only more is told. Entries
+#: that share a value take less than this says, so that nothing is told of them too early.
+_INDEXES = """
+SELECT quote_ident(n.nspname) || '.' || quote_ident(i.relname), pg_relation_size(i.oid),
+       greatest(0, pg_relation_size(i.oid) - (1 + ceil(
+         i.reltuples * (12 + 8 * ceil(w.bytes / 8)) / (8152 * 0.9))) * 8192)::int8,
+       coalesce(t.n_dead_tup, 0)
+FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+     JOIN pg_namespace n ON n.oid = i.relnamespace
+     JOIN pg_am m ON m.oid = i.relam AND m.amname = 'btree'
+     LEFT JOIN pg_stat_all_tables t ON t.relid = x.indrelid
+     CROSS JOIN LATERAL (
+       SELECT sum((1 - s.stanullfrac) * s.stawidth) AS bytes, count(*) AS known FROM pg_statistic s
+       WHERE s.starelid = x.indexrelid
+          OR s.starelid = x.indrelid
+             AND s.staattnum = ANY(string_to_array(x.indkey::text, ' ')::int2[])
+     ) w
+WHERE i.relpages >= 128 AND i.reltuples >= 0 AND x.indisvalid AND w.known >= x.indnatts
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast'
+ORDER BY 3 DESC LIMIT 1000
+"""
 #: What keeps dead rows from being cleaned: the oldest snapshot anybody still holds.
 _HOLD = """
 SELECT * FROM (
@@ -47,7 +69,7 @@ SELECT * FROM (
 
 
 def look(session: Session, databases: Iterable[str]) -> Bloated:
-    """Tables with wasted space or dead rows, the most first."""
+    """Tables and indexes with wasted space or dead rows, the most first."""
     held = session.rows(_HOLD)
     holder = f"{held[0][0]} holds them" if held else ""
     found: list[Bloat] = []
@@ -59,6 +81,11 @@ def look(session: Session, databases: Iterable[str]) -> Bloated:
             reason = _reason(dead, never, off, holder)
             statement = _statement(name, size, wasted, dead)
             found.append(Bloat(database, name, "table", size, wasted, dead, reason, statement))
+        for name, size, wasted, dead in rows(connection, _INDEXES):
+            if wasted >= _SMALL and wasted > size // 2:
+                statement = f"REINDEX INDEX CONCURRENTLY {name}"
+                reason = _reason(dead, False, False, holder) or "vacuum frees entries, not pages"
+                found.append(Bloat(database, name, "index", size, wasted, 0, reason, statement))
     return Bloated(tuple(sorted(found, key=lambda one: -one.wasted)), "; ".join(notes))
 
 
