@@ -35,6 +35,7 @@ def test_a_port_in_use_is_named_with_its_holder_and_nothing_is_made(cli: Cli) ->
         assert f"mng-redis: port {port} of 127.0.0.1 is taken by " in said
         assert f"(pid {os.getpid()})" in said
         assert "another port" in said
+        assert "nothing was changed" in said
         assert not (cli.folder / ".mngdb" / "secrets").exists()
         assert f"(pid {os.getpid()})" in failed(cli, "plan")
     cli.ok("up")

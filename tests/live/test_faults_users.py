@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -261,6 +262,8 @@ def test_an_ordinary_user_is_told_what_it_may_not_do(user: UserCli) -> None:
     assert refused.returncode == 1
     assert "not allowed to listen on port 79" in refused.stderr
     user.write(faults.REDIS)
+    with socket.create_server(("127.0.0.1", user.port(2))):
+        assert "is taken by a process of the account root" in user.run("up").stderr
     user.ok("up")
     secret = user.folder / ".mngdb" / "secrets" / "redis_shop"
     os.chown(secret, 0, 0)

@@ -138,6 +138,7 @@ def test_unique_over_duplicates_says_how_many_and_changes_nothing(
     assert done.returncode == 1
     assert "2 values stand more than once in shop.users.email" in done.stderr
     assert "'a@x' (3 documents)" in done.stderr
+    assert "mng-mongo  healthy" in done.stdout
     assert shop.users.index_information() == before
     assert shop.users.count_documents({}) == 6
     assert "n_1" in shop.orders.index_information()  # what could be done was done

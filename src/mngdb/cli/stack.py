@@ -140,7 +140,9 @@ def _report(report: Report, seconds: float, app: str | None) -> None:
         for line in _units(report.units, report.services):
             say(line)
     tell("")
-    if report.errors:
+    if report.errors and not report.done:
+        tell("nothing was changed")
+    elif report.errors:
         tell(
             f"{_count(len(report.errors), 'unit')} not as asked; what is done stays, "
             "'mngdb up' goes on from here"

@@ -22,6 +22,8 @@ from mngdb.targets.local.layout import prepare_state
 from mngdb.targets.local.lock import lock
 
 OnEvent = Callable[[object], None]
+#: What became of an instance, and how it is now.
+Outcome = tuple[Survey | MngdbError, status.UnitStatus]
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
         for host in context.hosts():
             host.publish(context.there(asked, host))
 
-        def job(instance: Instance, emit: workers.Emit) -> tuple[Survey, status.UnitStatus]:
+        def job(instance: Instance, emit: workers.Emit) -> Outcome:
             changes = 0
 
             def tell(event: object) -> None:
@@ -134,7 +136,11 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
                     audit.note(state, "up", event.step, event.error)
                 emit(event)
 
-            survey = Converger(context, asked[instance.name], tell).up()
+            try:
+                survey = Converger(context, asked[instance.name], tell).up()
+            except MngdbError as error:
+                # it may run all the same, with all that was asked of it before
+                return error, status.look(context, asked[instance.name])
             unit = status.look(context, asked[instance.name])
             if unit.healthy and changes:
                 text = f"healthy after {survey.seconds:.1f} s, {changes} changes"
@@ -221,7 +227,7 @@ def _last(context: Context, report: Report, on_event: OnEvent) -> None:
 def _collect(
     context: Context,
     report: Report,
-    results: Mapping[str, workers.Result[tuple[Survey, status.UnitStatus]]],
+    results: Mapping[str, workers.Result[Outcome]],
 ) -> None:
     known = {}
     report.remarks += (
@@ -235,14 +241,17 @@ def _collect(
             report.errors[name] = result.error
             continue
         survey, unit = result.get()
+        report.units.append(unit)
+        if isinstance(survey, MngdbError):
+            report.errors[name] = survey
+            continue
         report.refused += survey.steps
         report.remarks += survey.remarks
-        report.units.append(unit)
         known[name] = survey.unmarked
         if not unit.healthy:
             report.errors[name] = MngdbError(
                 f"{unit.name} runs, but does not answer {unit.user}: {unit.error}",
-                f"mngdb doctor {unit.user}",
+                f"mngdb doctor {unit.user}" if unit.user in context.stack.apps else "mngdb doctor",
             )
     context.record(known)
 

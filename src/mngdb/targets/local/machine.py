@@ -21,6 +21,8 @@ from mngdb.run import Account, run
 _NO_LIMIT = 1 << 60
 OPEN_FILES = 64_000
 _PR_SET_THP_DISABLE = 41
+#: A socket's state in /proc/net/tcp.
+_LISTENS = "0A"
 
 
 def memory() -> int:
@@ -164,4 +166,23 @@ def _listener(host: str, port: int, but: int | None) -> str | None:
                     return f"{process.info['name']} (pid {process.pid})"
         except psutil.Error:
             continue  # gone, or another account's: only root may look into it
-    return "a process of another account"
+    uid = _owner(port)
+    return "a process of another account" if uid is None else f"a process of {_called(uid)}"
+
+
+def _owner(port: int) -> int | None:
+    """Whose a listening socket is; proc(5) tells everybody."""
+    for name in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+                words = line.split()
+                if words[3] == _LISTENS and int(words[1].rpartition(":")[2], 16) == port:
+                    return int(words[7])
+    return None
+
+
+def _called(uid: int) -> str:
+    try:
+        return f"the account {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"the user id {uid}"
