@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from mngdb.engines.mongodb.client import Session
 from mngdb.facts.bloat import Bloat, Bloated
 
-_SMALL = 1 << 20
+#: Less than this, or than this share of the file, will be used again soon.
+_SMALL, _SHARE = 1 << 20, 0.2
 
 
 def look(session: Session, databases: Iterable[str]) -> Bloated:
@@ -22,9 +23,9 @@ def look(session: Session, databases: Iterable[str]) -> Bloated:
         for name in there.list_collection_names(filter={"type": "collection"}):
             stats = there.command("collStats", name)
             wasted = int(stats["wiredTiger"]["block-manager"]["file bytes available for reuse"])
-            if wasted >= _SMALL:
+            size = int(stats["storageSize"])
+            if wasted >= max(_SMALL, _SHARE * size):
                 where = f"db.getSiblingDB({json.dumps(database)})"
                 statement = f"{where}.runCommand({{compact: {json.dumps(name)}}})"
-                size = int(stats["storageSize"])
                 found.append(Bloat(database, name, "collection", size, wasted, 0, "", statement))
     return Bloated(tuple(sorted(found, key=lambda one: -one.wasted)))

@@ -11,8 +11,11 @@ from mngdb.engines.postgres.client import Session, rows
 from mngdb.engines.postgres.databases import inside_each
 from mngdb.facts.bloat import Bloat, Bloated
 
-#: Less than this wasted is not worth a lock.
-_SMALL = 1 << 20
+#: Less than this wasted is not worth a lock; less than this share of a table, in space or in rows,
+#: is what autovacuum leaves by its own settings (autovacuum_vacuum_scale_factor).
+_SMALL, _SHARE = 1 << 20, 0.2
+#: Dead rows from which on they are worth a sentence.
+_DEAD = 10_000
 #: Columns' average width and 24 bytes of header and 4 of line pointer for each row, on pages of
 #: 8192 bytes that are filled to the fill factor. Without statistics a table is left out.
 _TABLES = """
@@ -24,7 +27,8 @@ SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), pg_relation_size
          greatest(c.reltuples, 0) * (w.bytes + 28) / (8168 * coalesce((
            SELECT option_value::float / 100 FROM pg_options_to_table(c.reloptions)
            WHERE option_name = 'fillfactor'), 1))) * 8192)::int8,
-       coalesce(s.n_dead_tup, 0), coalesce(s.last_autovacuum, s.last_vacuum) IS NULL,
+       coalesce(s.n_dead_tup, 0), greatest(0, c.reltuples),
+       coalesce(s.last_autovacuum, s.last_vacuum) IS NULL,
        coalesce(c.reloptions::text ~ 'autovacuum_enabled=(off|false|no|0)', false)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      JOIN width w ON w.starelid = c.oid LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
@@ -75,8 +79,9 @@ def look(session: Session, databases: Iterable[str]) -> Bloated:
     found: list[Bloat] = []
     notes: list[str] = []
     for database, connection in inside_each(session, databases, notes):
-        for name, size, wasted, dead, never, off in rows(connection, _TABLES):
-            if wasted < _SMALL and dead < 10_000:
+        for name, size, wasted, dead, live, never, off in rows(connection, _TABLES):
+            empty = wasted >= max(_SMALL, _SHARE * size)
+            if not empty and dead < max(_DEAD, _SHARE * (live + dead)):
                 continue
             reason = _reason(dead, never, off, holder)
             statement = _statement(name, size, wasted, dead)
@@ -92,7 +97,7 @@ def look(session: Session, databases: Iterable[str]) -> Bloated:
 def _reason(dead: int, never: bool, off: bool, holder: str) -> str:
     if off:
         return "autovacuum is switched off for this table"
-    if dead >= 10_000 and holder:
+    if dead >= _DEAD and holder:
         return holder
     return "it was never vacuumed" if never and dead else ""
 
