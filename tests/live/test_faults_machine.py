@@ -178,3 +178,18 @@ def test_a_project_that_was_moved_while_stopped_keeps_its_data(cli: Cli) -> None
     faults.sound(cli, {"mng-pg", "mng-redis", "mng-mongo"})
     assert faults.Data(cli).read() == [["moved"]] * 3
     assert not home.exists()
+
+
+def test_a_version_that_pip_does_not_bring_is_told_how_to_be_had(cli: Cli) -> None:
+    folder = cli.folder / "empty"
+    folder.mkdir()
+    for text, said in (
+        ("redis: {version: 5}", "install Redis 5 and name its folder"),
+        ("redis: {version: 8.99}", "install Redis 8.99 and name its folder"),
+        ("redis: {}\nbinaries: {redis: empty}", "correct 'binaries: {redis: …}'"),
+    ):
+        cli.write(text + "\n")
+        done = cli.run("plan")
+        assert done.returncode == 2
+        assert f"hint: {said}" in done.stderr
+    assert str(folder) in done.stderr, "beside the file"

@@ -61,6 +61,15 @@ def test_there_are_examples() -> None:
     assert {path.parent.name for path in EXAMPLES} >= {"mng-db", "chat-app"}
 
 
+def test_keys_with_nothing_after_them_are_empty() -> None:
+    text = "redis:\napps:\n  shop:\n"
+    CHECK.validate(plain(text))
+    assert stack(text).apps == {"shop": {}}
+    text = "redis:\napps:\n  # shop: {redis: x}\n"
+    CHECK.validate(plain(text))
+    assert stack(text).apps == {}
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
 def test_an_example_loads_and_fits_the_schema(path: Path) -> None:
     CHECK.validate(plain(path.read_text()))

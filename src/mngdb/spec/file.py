@@ -186,10 +186,18 @@ class StackFile(Model):
     def _on_is_default(cls, value: Any) -> Any:
         return {} if value is None or value is True else value
 
-    @field_validator("postgres", "redis", "mongodb", mode="before")
+    @field_validator("postgres", "redis", "mongodb", "apps", mode="before")
     @classmethod
     def _empty_is_default(cls, value: Any) -> Any:
         return {} if value is None else value
+
+    @field_validator("apps", mode="before")
+    @classmethod
+    def _no_rights(cls, value: Any) -> Any:
+        """An app whose lines are all commented out is one without rights."""
+        if not isinstance(value, dict):
+            return value
+        return {app: {} if rights is None else rights for app, rights in value.items()}
 
     @model_validator(mode="after")
     def _names_are_free(self) -> StackFile:

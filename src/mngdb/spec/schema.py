@@ -43,6 +43,7 @@ def schema() -> dict[str, Any]:
             keys["anyOf"] = [{"type": "string"}, {k: keys.pop(k) for k in _LIST if k in keys}]
         definitions[grant.__name__] = {"anyOf": [*short, definitions[grant.__name__]]}
         definitions[instance.__name__]["properties"]["engine"]["default"] = engine
+    _nullable(definitions["StackFile"]["properties"], "apps")
     definitions["Channel"] |= {
         "if": {"properties": {"kind": {"const": "email"}}},
         "then": {"required": ["host", "from", "to"]},
@@ -77,7 +78,7 @@ def schema() -> dict[str, Any]:
     definitions["Alerts"]["properties"]["rules"]["propertyNames"] = {"enum": RULES}
     rights = [{"$ref": f"#/$defs/{grant.__name__}"} for _, _, grant in ENGINES.values()]
     definitions["StackFile"]["properties"]["apps"]["additionalProperties"] = {
-        "type": "object",
+        "type": ["object", "null"],
         "additionalProperties": {"anyOf": rights},
         "properties": {e: {"$ref": f"#/$defs/{g.__name__}"} for e, (_, _, g) in ENGINES.items()},
     }
@@ -111,8 +112,12 @@ def _with_variables(part: Any) -> None:
 
 
 def _nullable(properties: dict[str, Any], name: str) -> None:
-    """`redis:` with nothing after it is the default instance."""
-    kinds = properties[name]["anyOf"]
+    """`redis:` with nothing after it is the default instance, `apps:` are none."""
+    key = properties[name]
+    if "type" in key:
+        key["type"] = [key["type"], "null"]
+        return
+    kinds = key["anyOf"]
     if {"type": "null"} not in kinds:
         kinds.append({"type": "null"})
 

