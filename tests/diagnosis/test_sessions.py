@@ -26,7 +26,7 @@ from mngdb.ops.sessions import sessions
 from tests.checks.judge import opened
 from tests.conftest import Cli
 from tests.live import faults
-from tests.live.clients import brought_up
+from tests.live.clients import brought_up, redis_as
 
 pytestmark = pytest.mark.live
 
@@ -174,6 +174,36 @@ def test_a_postgresql_that_freezes_after_the_login_is_said_in_time(
     finally:
         for one in frozen:
             one.resume()
+
+
+def test_a_login_that_sees_little_is_told_so_and_nothing_is_claimed(stack: Cli, cli: Cli) -> None:
+    """As on a server that somebody else runs: no pg_monitor, no CONFIG."""
+    secret = stack.env_of("shop")["POSTGRES_PASSWORD"]
+    with redis_as(stack) as admin:
+        admin.acl_setuser(
+            "watcher", enabled=True, passwords=[f"+{secret}"], commands=["+info", "+client"]
+        )
+    place = f"127.0.0.1:{stack.port(1)}"
+    try:
+        cli.write(
+            f"postgres: {{target: {{external: {{url: 'postgresql://shop@{place}/shop'}}}}}}\n"
+            f"redis: {{target: {{external: {{url: 'redis://watcher@127.0.0.1:{stack.port(2)}'}}}}}}\n"
+        )
+        for name in ("postgres_admin", "redis_admin"):
+            cli.ok("secret", "set", name, stdin=secret)
+        for command in ("sessions", "locks"):
+            done = cli.run(command, "--json")
+            assert done.returncode == 3
+            assert "GRANT pg_monitor TO shop" in done.stdout
+            assert "nobody waits" not in cli.run(command).stdout
+        assert of(cli, "sessions", "redis")["limit"] == 40
+        assert cli.json("bloat")["errors"] == {}
+        found = cli.json("indexes")
+        assert found["errors"] == {}
+        assert "what is missing is not told: pg_stat_statements" in found["notes"]["postgres"]
+    finally:
+        with redis_as(stack) as admin:
+            admin.acl_deluser("watcher")
 
 
 def test_forgotten_transactions_are_told() -> None:

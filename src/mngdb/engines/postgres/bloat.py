@@ -20,7 +20,8 @@ _DEAD = 10_000
 #: 8192 bytes that are filled to the fill factor. Without statistics a table is left out.
 _TABLES = """
 WITH width AS (
-  SELECT starelid, sum((1 - stanullfrac) * stawidth) AS bytes FROM pg_statistic GROUP BY 1
+  SELECT schemaname, tablename, sum((1 - null_frac) * avg_width) AS bytes FROM pg_stats
+  WHERE NOT inherited GROUP BY 1, 2
 )
 SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), pg_relation_size(c.oid),
        greatest(0, pg_relation_size(c.oid) - ceil(
@@ -31,7 +32,8 @@ SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), pg_relation_size
        coalesce(s.last_autovacuum, s.last_vacuum) IS NULL,
        coalesce(c.reloptions::text ~ 'autovacuum_enabled=(off|false|no|0)', false)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     JOIN width w ON w.starelid = c.oid LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
+     JOIN width w ON (w.schemaname, w.tablename) = (n.nspname, c.relname)
+     LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
 WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
   AND n.nspname !~ '^pg_toast'
 ORDER BY 3 DESC LIMIT 1000
@@ -49,14 +51,26 @@ FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
      JOIN pg_am m ON m.oid = i.relam AND m.amname = 'btree'
      LEFT JOIN pg_stat_all_tables t ON t.relid = x.indrelid
      CROSS JOIN LATERAL (
-       SELECT sum((1 - s.stanullfrac) * s.stawidth) AS bytes, count(*) AS known FROM pg_statistic s
-       WHERE s.starelid = x.indexrelid
-          OR s.starelid = x.indrelid
-             AND s.staattnum = ANY(string_to_array(x.indkey::text, ' ')::int2[])
+       SELECT sum((1 - s.null_frac) * s.avg_width) AS bytes, count(*) AS known
+       FROM unnest(string_to_array(x.indkey::text, ' ')::int2[]) WITH ORDINALITY k (number, place)
+            JOIN pg_attribute a
+              ON (a.attrelid, a.attnum) = (CASE WHEN k.number = 0 THEN x.indexrelid
+                                           ELSE x.indrelid END,
+                                           CASE WHEN k.number = 0 THEN k.place ELSE k.number END)
+            JOIN pg_class o ON o.oid = a.attrelid
+            JOIN pg_stats s ON (s.schemaname, s.tablename, s.attname, s.inherited)
+                             = (n.nspname, o.relname, a.attname, false)
      ) w
 WHERE i.relpages >= 128 AND i.reltuples >= 0 AND x.indisvalid AND w.known >= x.indnatts
   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast'
 ORDER BY 3 DESC LIMIT 1000
+"""
+#: Large tables of which nothing can be said.
+_UNSEEN = """
+SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm') AND c.relpages >= 128 AND n.nspname !~ '^(pg_|information_schema)'
+  AND NOT EXISTS (SELECT FROM pg_stats s
+                  WHERE (s.schemaname, s.tablename) = (n.nspname, c.relname))
 """
 #: What keeps dead rows from being cleaned: the oldest snapshot anybody still holds.
 _HOLD = """
@@ -86,6 +100,12 @@ def look(session: Session, databases: Iterable[str]) -> Bloated:
             reason = _reason(dead, never, off, holder)
             statement = _statement(name, size, wasted, dead)
             found.append(Bloat(database, name, "table", size, wasted, dead, reason, statement))
+        ((unseen,),) = rows(connection, _UNSEEN)
+        if unseen:
+            why = (
+                f"no ANALYZE, or no right of {session.access.user} to read them (pg_read_all_data)"
+            )
+            notes.append(f"{database}: {unseen} tables without statistics are left out: {why}")
         for name, size, wasted, dead in rows(connection, _INDEXES):
             if wasted >= _SMALL and wasted > size // 2:
                 statement = f"REINDEX INDEX CONCURRENTLY {name}"

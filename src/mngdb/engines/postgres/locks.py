@@ -60,8 +60,21 @@ _PROTECTED = re.compile(
 _PATIENCE = 5.0
 
 
+def need_sight(session: Session) -> None:
+    """Raises UnobservableError where others' sessions are not shown: it would look as if none were
+    there."""
+    ((shown,),) = session.rows("SELECT pg_has_role('pg_read_all_stats', 'USAGE')")
+    if not shown:
+        user = session.access.user
+        raise UnobservableError(
+            f"sessions of others are not shown to {user} (GRANT pg_monitor TO {user})"
+        )
+
+
 def look(session: Session) -> tuple[Backend, ...]:
-    """Every session that waits for a lock or that another one waits for."""
+    """Every session that waits for a lock or that another one waits for. Raises
+    UnobservableError."""
+    need_sight(session)
     seen = session.rows(_QUERY)
     names = _names(session, [(row[11], row[10]) for row in seen if row[10] and row[11]])
     found = []

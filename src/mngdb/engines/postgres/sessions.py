@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mngdb.engines.postgres.client import Session
-from mngdb.engines.postgres.locks import hidden
+from mngdb.engines.postgres.locks import hidden, need_sight
 from mngdb.facts.sessions import OneSession, Sessions
 
 _QUERY = """
@@ -17,7 +17,8 @@ WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY state
 
 
 def look(session: Session) -> Sessions:
-    """Every client's session but our own."""
+    """Every client's session but our own. Raises UnobservableError."""
+    need_sight(session)
     ((limit,),) = session.rows("SELECT current_setting('max_connections')::int")
     return Sessions(
         limit,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from mngdb.engines.redis.client import Session
+from mngdb.engines.redis.observe import parse_info
 from mngdb.facts.sessions import OneSession, Sessions
 
 
 def look(session: Session) -> Sessions:
     """Every client but ourselves. Raises RefusedError when CLIENT LIST is not permitted."""
     own = str(session.ask("CLIENT", "ID"))
-    limit = int(session.ask("CONFIG", "GET", "maxclients")[1])
+    limit = int(parse_info(session.ask("INFO", "clients")).get("maxclients", 0))
     found = []
     for line in session.ask("CLIENT", "LIST").splitlines():
         words = dict(pair.split("=", 1) for pair in line.split(" ") if "=" in pair)

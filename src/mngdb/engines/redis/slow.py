@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from mngdb.engines.redis.client import Session
+from mngdb.engines.redis.client import RefusedError, Session
 from mngdb.facts.slow import Slow, Statement
 
 #: Parts of a key that tell one from the next: numbers, hex of six and more, UUIDs.
@@ -50,10 +50,17 @@ def look(session: Session, patterns: Mapping[str, tuple[str, ...]], since: float
         if at >= oldest:
             groups[_shape([str(word) for word in words], patterns)].append(micros / 1000)
     found = tuple(_statement(key, times) for key, times in groups.items())
-    kept = session.ask("CONFIG", "GET", "slowlog-max-len")
-    limit = int(kept[1]) if kept else 0
-    note = f"of the last {len(entries)} entries of the slow log" if len(entries) >= limit else ""
+    note = f"of the last {len(entries)} entries of the slow log" if _full(session, entries) else ""
     return Slow(found, note)
+
+
+def _full(session: Session, entries: list[Any]) -> bool:
+    """Whether older entries may have made room; a server that tells no setting may have done so."""
+    try:
+        kept = session.ask("CONFIG", "GET", "slowlog-max-len")
+    except RefusedError:
+        return bool(entries)
+    return len(entries) >= (int(kept[1]) if kept else 0)
 
 
 def _shape(words: list[str], patterns: Mapping[str, tuple[str, ...]]) -> tuple[str, str]:
