@@ -4,6 +4,7 @@ lost, and a sentence says what to do."""
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -180,6 +181,24 @@ def test_a_server_that_dies_again_and_again_is_what_doctor_says(up: ComposeCli) 
 
 
 # --- versions
+
+
+def test_a_rendered_folder_that_somebody_removed_is_made_anew(up: ComposeCli) -> None:
+    """A container sees the folder that it was started with, also when that is gone."""
+    shutil.rmtree(up.rendered)
+    steps = {step["object"]: step for step in up.steps()}
+    for what in ("pg", "redis"):
+        assert steps[up.unit(what)]["action"] == "restart"
+        assert "the folder that it reads was removed" in steps[up.unit(what)]["detail"]
+    up.ok("up")
+    assert up.steps() == []
+    for what in ("pg", "redis"):
+        assert up.docker.run("exec", up.unit(what), "sh", "/etc/mngdb/health.sh").returncode == 0
+    # who restarts it by hand has mended it as well
+    shutil.rmtree(up.rendered / "conf")
+    up.ok("render", "compose")
+    up.docker.docker("restart", up.unit("pg"), up.unit("redis"))
+    assert "restart" not in {step["action"] for step in up.steps()}
 
 
 def test_a_volume_of_another_major_version_is_left_alone(up: ComposeCli) -> None:

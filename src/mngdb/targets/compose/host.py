@@ -265,6 +265,12 @@ class ComposeHost:
         ):
             differences = self.wanted.differences(self.described, unit.name)
             said.append(f"its container is made anew: {differences}")
+        noted, conf = self.project.applied(f"{unit.name}.conf"), self.folder.conf(unit.name)
+        moved = noted is not None and noted != _identity(conf)
+        files = [conf / file.name for file in unit.files]
+        if moved and not self.project.read_since(unit.name, files):
+            # it still sees the one that is gone
+            said.append("the folder that it reads was removed")
         if certificates.due(self.stack, self.folder, instance):
             said.append("a new certificate")
         elif instance.tls and not self.project.read_since(
@@ -349,8 +355,9 @@ class ComposeHost:
         )
 
     def confirm(self, unit: Unit) -> None:
-        """Note that the running server has read the files as they are now."""
+        """Note that the running server has read the files as they are now, and from where."""
         self.project.apply(unit.name, _digest(unit))
+        self.project.apply(f"{unit.name}.conf", _identity(self.folder.conf(unit.name)))
 
     def prepare(self, unit: Unit) -> None:
         """The image fills an empty volume itself."""
@@ -370,6 +377,7 @@ class ComposeHost:
     def start(self, unit: Unit) -> Ran:
         """Start the container, made anew where it is not as described."""
         self.project.forget(unit.name)
+        self.project.forget(f"{unit.name}.conf")
         return self.project.up(unit.name)
 
     def check(self, unit: Unit, child: Ran) -> None:
@@ -467,6 +475,15 @@ class ComposeHost:
     def follow(self, unit: str) -> Iterator[str]:
         """Lines as they come."""
         return self.project.follow(unit)
+
+
+def _identity(folder: Path) -> str:
+    """Which folder it is: another one of the same name is another one."""
+    try:
+        found = folder.stat()
+    except FileNotFoundError:
+        return ""
+    return f"{found.st_dev}:{found.st_ino}"
 
 
 def _digest(unit: Unit) -> str:
