@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from mngdb.facts.doctor import Service
 from mngdb.model import Asked, Remark, ShellCommand, Site, Step, Unit
 from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Instance
+
+if TYPE_CHECKING:
+    from mngdb.facts.doctor import Service
 
 #: `absent`: never made; `stopped`: its data is there; `running`.
 State = Literal["absent", "stopped", "running"]

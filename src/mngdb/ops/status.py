@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
 from mngdb import __version__
 from mngdb.errors import MngdbError
-from mngdb.facts.doctor import Service
 from mngdb.model import Asked, Owner
 from mngdb.ops import workers
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.context import Context, secret_name
 from mngdb.spec.agent import AGENT
+
+if TYPE_CHECKING:
+    from mngdb.facts.doctor import Service
 
 
 @dataclass(frozen=True)

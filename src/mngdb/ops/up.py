@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from mngdb.errors import MngdbError, of_system
-from mngdb.facts.doctor import Service
 from mngdb.model import Asked, Remark, Step
 from mngdb.ops import audit, leftovers, status, workers
 from mngdb.ops.agent import AgentUnit
@@ -20,6 +20,9 @@ from mngdb.spec.stack import Instance
 from mngdb.spec.web import CLIENT_SECRET
 from mngdb.targets.local.layout import prepare_state
 from mngdb.targets.local.lock import lock
+
+if TYPE_CHECKING:
+    from mngdb.facts.doctor import Service
 
 OnEvent = Callable[[object], None]
 #: What became of an instance, and how it is now.

@@ -7,13 +7,15 @@ import ssl
 import struct
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bson
 from bson.errors import BSONError
 
 from mngdb.errors import UnobservableError
-from mngdb.facts.mongodb import Tls
+
+if TYPE_CHECKING:
+    from mngdb.facts.mongodb import Tls
 
 #: Seconds for each question.
 _PATIENCE = 2.0
@@ -41,6 +43,8 @@ def answers_plain(at: Address) -> bool:
 
 def tls(at: Address) -> Tls:
     """How it takes TLS. Raises UnobservableError."""
+    from mngdb.facts.mongodb import Tls  # of `check`; sessions load this module, too
+
     try:
         with _connect(at) as plain, _open().wrap_socket(plain) as shaken:
             certificate = shaken.getpeercert(binary_form=True) or b""

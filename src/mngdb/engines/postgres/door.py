@@ -12,11 +12,14 @@ import ssl
 import struct
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mngdb.dial import dial
 from mngdb.errors import UnobservableError
-from mngdb.facts.postgres import Demand, Tls
 from mngdb.model import Access
+
+if TYPE_CHECKING:
+    from mngdb.facts.postgres import Demand, Tls
 
 _TIMEOUT = 2.0
 _SSL_REQUEST = struct.pack("!II", 8, 80877103)
@@ -63,6 +66,8 @@ def offers_tls(at: Access) -> bool:
 
 def tls(at: Access) -> Tls | None:
     """What a handshake comes to; None when the server offers none. Raises UnobservableError."""
+    from mngdb.facts.postgres import Tls  # of `check`; sessions load this module, too
+
     with _dial(at) as plain:
         if not _offered(plain):
             return None

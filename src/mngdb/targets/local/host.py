@@ -10,10 +10,10 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mngdb import disk
 from mngdb.errors import MngdbError, StepError
-from mngdb.facts.doctor import Service
 from mngdb.host import Note, State
 from mngdb.model import Asked, Program, Remark, ShellCommand, Site, Step, TlsFiles, Unit
 from mngdb.run import spawn
@@ -26,6 +26,9 @@ from mngdb.targets.local.logs import Started
 from mngdb.targets.local.prepare import Preparation
 from mngdb.targets.local.processes import Process
 from mngdb.targets.local.verify import verify
+
+if TYPE_CHECKING:
+    from mngdb.facts.doctor import Service
 
 #: Seconds that a server may take to stop: it writes what it holds in memory.
 STOP_TIMEOUT = 120.0
