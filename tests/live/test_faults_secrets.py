@@ -174,7 +174,10 @@ def test_secret_set_takes_a_secret_from_standard_input_and_refuses_a_bad_one(sta
     unknown = stack.run("secret", "set", "redis_nobody", stdin=GOOD)
     assert unknown.returncode == 2
     assert "redis_shop" in unknown.stderr
-    stack.ok("secret", "set", "redis_shop", stdin=GOOD[::-1] + "\n")
+    short = stack.run("secret", "set", "redis_shop", stdin=GOOD[:31])
+    assert (short.returncode, "31 characters" in short.stderr) == (0, True)
+    good = stack.run("secret", "set", "redis_shop", stdin=GOOD[::-1] + "\n")
+    assert (good.returncode, good.stderr) == (0, "")
     assert secret(stack).read_text() == GOOD[::-1]
     stack.ok("up")
     stack.ok("doctor", "shop")

@@ -231,6 +231,7 @@ def destroy(options: Options, yes: str | None) -> None:
         try:
             yes = click.prompt("Its name, to go on", err=True)
         except click.Abort:
+            tell("")
             hint = f"mngdb destroy --yes {name}"
             raise UsageError("its name was not given; nothing was removed", hint) from None
     remove(context, name if yes is None else yes, lambda unit: tell(f"{unit:<16} stopped"))

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json
+from mngdb.cli.common import Options, common, say, say_json, tell
 
 
 @click.command()
@@ -51,6 +51,7 @@ def secret() -> None:
 @common
 def secret_set(options: Options, name: str) -> None:
     """Read the secret NAME (INSTANCE_LOGIN) from standard input and keep it in the vault."""
+    from mngdb.checks.strength import LENGTH
     from mngdb.ops.secrets import put
     from mngdb.vaults import LONGEST
 
@@ -65,3 +66,6 @@ def secret_set(options: Options, name: str) -> None:
     else:
         then = "" if name.startswith("alerts_") else "; 'mngdb up' brings it to the server"
         say(f"kept in {where}{then}")
+        length = len(value.strip())
+        if not name.startswith("alerts_") and length < LENGTH:
+            tell(f"note: it has {length} characters; 'mngdb check' asks for {LENGTH} or more")
