@@ -10,6 +10,7 @@ import yaml
 
 from tests.compose.conftest import EXAMPLE
 from tests.compose.stacks import ComposeCli
+from tests.conftest import Cli
 
 pytestmark = pytest.mark.docker
 
@@ -134,3 +135,34 @@ def test_no_listing_shows_a_secret(started: ComposeCli) -> None:
     assert len(found) > 6
     for secret in found:
         assert not [text for text in shown if secret in text]
+
+
+def test_files_of_others_are_not_written_over(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    cli.write("target: compose\nredis: {}\n")
+    given = cli.folder / "given"
+    given.mkdir(mode=0o755)
+    (given / "README.md").write_text("mine")
+
+    def refused(*words: str) -> str:
+        done = cli.run(*words)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert [path.name for path in given.iterdir()] == ["README.md"]
+        assert (given / "README.md").read_text() == "mine"
+        assert given.stat().st_mode & 0o777 == 0o755
+        assert not (cli.folder / ".mngdb").exists()
+        return done.stderr
+
+    said = f"{given} holds files that mngdb did not write: README.md"
+    assert said in refused("render", "compose", "--output", "given")
+    cli.write("target: {compose: {folder: given}}\nredis: {}\n")
+    assert said in refused("render", "compose")
+    # one that a killed command left behind is ours, and so is one that is empty
+    for left in ("secrets", "conf"):
+        (cli.folder / "left" / left).mkdir(parents=True)
+    assert cli.ok("render", "compose", "--output", "left").endswith("left is written\n")
+    assert cli.ok("render", "compose", "--output", "left").endswith("left is written\n")
+    cli.write("name: other\ntarget: compose\nredis: {}\n")
+    done = cli.run("render", "compose", "--output", "left")
+    assert done.returncode == 2
+    assert "left is the folder of the stack mng" in done.stderr

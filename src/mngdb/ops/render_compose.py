@@ -21,8 +21,7 @@ def render(context: Context, output: Path | None) -> Path:
     if not here:
         raise UsageError("no instance has the target compose", "add --target compose")
     folder = host.folder if output is None else Folder(output.resolve())
-    if folder.root.exists() and not folder.root.is_dir():
-        raise UsageError(f"{folder.root} is no folder", "name a folder with --output")
+    folder.claim(context.stack.name)
     context.missing_secrets()
     prepare_state(context.stack.state)
     with lock(context.stack.state / "lock", "render compose"):

@@ -13,15 +13,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mngdb import disk
+from mngdb.errors import UsageError
 from mngdb.run import Account
 
 _IGNORE = "# passwords, and hashes of passwords\nsecrets/\nconf/\ninit/\n"
+_OWN = ("secrets", "conf", "init")
+#: How docker-compose.yml begins, with the stack's name.
+_HEAD = re.compile(r"# (\S+): written by mngdb ")
 
 
 @dataclass(frozen=True)
@@ -36,9 +41,33 @@ class Folder:
         """The folder of a unit's files."""
         return self.root / "conf" / unit
 
+    def claim(self, stack: str) -> None:
+        """Raise UsageError for a folder with files that are not ours: some would be written over,
+        and `destroy` would remove them."""
+        if not self.root.exists():
+            return
+        if not self.root.is_dir():
+            raise UsageError(f"{self.root} is no folder", "name another one, or a new one")
+        head = _HEAD.match(_read(self.root / "docker-compose.yml") or "")
+        if head and head[1] != stack:
+            raise UsageError(
+                f"{self.root} is the folder of the stack {head[1]}",
+                "name another one, or 'mngdb destroy' that stack first",
+            )
+        if head or _read(self.root / ".gitignore") == _IGNORE:
+            return
+        for path in self.root.iterdir():
+            # a killed command may have come no further than this
+            empty = path.name in _OWN and path.is_dir() and not any(path.iterdir())
+            if not empty and not path.name.startswith(".gitignore."):
+                raise UsageError(
+                    f"{self.root} holds files that mngdb did not write: {path.name}",
+                    "name another one, or a new one",
+                )
+
     def prepare(self) -> None:
         """Make the folder and those that keep others out."""
-        for path in (self.root, self.root / "secrets", self.root / "conf", self.root / "init"):
+        for path in (self.root, *(self.root / name for name in _OWN)):
             disk.folder(path)
         self.public(".gitignore", _IGNORE)
 

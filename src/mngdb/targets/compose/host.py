@@ -281,6 +281,7 @@ class ComposeHost:
 
     def preflight(self, unit: Unit, instance: Instance) -> None:
         """What would keep a unit from starting. Raises MngdbError."""
+        self.folder.claim(self.stack.name)
         self.project.docker.need_compose()
         self.project.container(unit.name)  # raises for one that is not ours
         self.verify(unit)
@@ -330,7 +331,8 @@ class ComposeHost:
     # --- changes
 
     def begin(self) -> None:
-        """Make the folder."""
+        """Make the folder. Raises UsageError for one that is somebody else's."""
+        self.folder.claim(self.stack.name)
         self.folder.prepare()
         self.project.remember(self.spec)
 
