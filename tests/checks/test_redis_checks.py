@@ -318,6 +318,14 @@ def test_a_login_without_rights_makes_it_unknown_and_says_why(theirs: Server) ->
     assert report.returncode == 1
     assert found["redis.timeout"].verdict == "unknown"
     assert "CONFIG GET is refused" in found["redis.timeout"].evidence
+    # INFO has some of the settings
+    with theirs.client() as client:
+        limit, log = client.config_get("maxmemory"), client.config_get("appendonly")
+    good = {"redis.memory-limit": limit["maxmemory"] != "0"}
+    good["redis.append-only-file"] = log["appendonly"] == "yes"
+    for name, passes in good.items():
+        assert found[name].verdict == ("pass" if passes else "fail")
+    assert found["redis.eviction"].verdict in {"pass", "fail"}
     assert found["redis.version"].verdict == "pass"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -62,6 +62,12 @@ WELL_KNOWN = (
     *("changeme", "default", "test", "letmein", "passw0rd", "password123", "redis123"),
     *("strong_password", "your-password", "your-strong-password-here"),
 )
+#: Fields of INFO that are settings.
+_TOLD = {
+    "maxmemory": "maxmemory",
+    "maxmemory_policy": "maxmemory-policy",
+    "maxclients": "maxclients",
+}
 #: Seconds for the answer to a stranger.
 _PATIENCE = 2.0
 _HASHES = frozenset(hashlib.sha256(word.encode()).hexdigest() for word in WELL_KNOWN)
@@ -79,10 +85,11 @@ def inspect(session: Session, asked: Asked) -> RedisFacts:
         for name, grant in asked.instance.grants.items()
         if isinstance(grant, RedisGrant)
     }
-    settings = see(lambda: _pairs(_answer(config, "CONFIG GET")))
+    told: Seen[Mapping[str, str]] = see(lambda: parse_info(_answer(info, "INFO")))
+    settings = see(lambda: _settings(config, told))
     return RedisFacts(
         config=settings,
-        info=see(lambda: parse_info(_answer(info, "INFO"))),
+        info=told,
         logins=see(lambda: _logins(session, asked, _answer(users, "ACL LIST"))),
         open_to_all=see(lambda: _stranger(session.access) is True),
         plain=see(lambda: not session.access.tls or _stranger(session.access) is not None),
@@ -107,15 +114,46 @@ def _answer(answer: Any, what: str) -> Any:
     return answer
 
 
+def _settings(config: Any, told: Seen[Mapping[str, str]]) -> Mapping[str, str]:
+    """The settings in force: all of them, or what INFO has of them where CONFIG is not to be had,
+    as with those who rent out servers. Raises UnobservableError where both are refused."""
+    if not isinstance(config, RefusedError) or told.missing is not None:
+        return _pairs(_answer(config, "CONFIG GET"))
+    info = told.value
+    found = {name: info[field] for field, name in _TOLD.items() if field in info}
+    if "aof_enabled" in info:
+        found["appendonly"] = "yes" if info["aof_enabled"] == "1" else "no"
+    return Some(found, f"CONFIG GET is refused: {config.message}")
+
+
+class Some(Mapping[str, str]):
+    """Some settings; to ask for another one raises UnobservableError with the reason."""
+
+    def __init__(self, known: Mapping[str, str], reason: str) -> None:
+        self._known, self._reason = known, reason
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self._known:
+            raise UnobservableError(self._reason)
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
 def _pairs(flat: Sequence[str]) -> Mapping[str, str]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _remote(settings: Seen[Mapping[str, str]]) -> bool:
     """Whether others than this machine can reach it; where nobody tells, they can."""
-    if settings.missing is not None:
+    try:
+        addresses = settings.value.get("bind", "").split()
+    except UnobservableError:
         return True
-    addresses = settings.value.get("bind", "").split()
     local = all(one.lstrip("-").startswith("127.") or one.lstrip("-") == "::1" for one in addresses)
     return not addresses or not local
 
