@@ -54,6 +54,16 @@ def test_file_and_json_are_taken_before_and_after_the_command(
     assert document["units"][0]["port"] == stack.port(1)
 
 
+@pytest.mark.parametrize("group", ["secret", "secrets", "render"])
+def test_groups_take_them_too_and_alone_show_their_help(stack: Cli, group: str) -> None:
+    done = stack.run(group, "--json", "-f", "mngdb.yaml", "nope")
+    assert (done.returncode, json.loads(done.stdout)["error"]["exit_code"]) == (2, 2)
+    assert "'nope'" in done.stderr
+    done = stack.run(group)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"Usage: mngdb {group}")
+
+
 def test_several_files_are_merged_in_order(stack: Cli) -> None:
     more = stack.folder / "more.yaml"
     more.write_text('apps: {other: {redis: "other:*"}}\n')

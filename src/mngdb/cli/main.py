@@ -78,6 +78,9 @@ def main(arguments: list[str]) -> int:
         return error.exit_code
     except click.ClickException as error:
         hint = None
+        if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+            click.echo(error.format_message(), err=True)  # the whole help: no error to be told
+            return 2
         if isinstance(error, click.UsageError) and error.ctx is not None:
             hint = f"{error.ctx.command_path} --help"
         return _fail(error.format_message(), hint, 2, arguments)

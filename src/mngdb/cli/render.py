@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from mngdb.cli.common import Options, common
 from mngdb.cli.lazy import Lazy
 
 #: What can be rendered to the module that does it and the line that `--help` shows.
@@ -18,5 +19,6 @@ FORMATS: dict[str, tuple[str, str]] = {
 
 
 @click.group(cls=Lazy, table=FORMATS)
-def render() -> None:
+@common
+def render(_: Options) -> None:
     """Write the stack as files for other tools."""

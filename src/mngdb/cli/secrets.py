@@ -11,7 +11,8 @@ from mngdb.cli.common import Options, common, say, say_json
 
 
 @click.group()
-def secrets() -> None:
+@common
+def secrets(_: Options) -> None:
     """Look for secrets where they should not be."""
 
 

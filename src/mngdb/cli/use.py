@@ -42,7 +42,8 @@ def shell(options: Options, instance: str, app: str | None, rest: tuple[str, ...
 
 
 @click.group()
-def secret() -> None:
+@common
+def secret(_: Options) -> None:
     """Put a secret into the vault."""
 
 
