@@ -47,6 +47,8 @@ def test_another_instance_takes_its_port_in_the_same_up(cli: Cli) -> None:
     cli.write(BOTH)
     cli.ok("up")
     cli.write(RENAMED)
+    steps = [(s["action"], s["object"]) for s in cli.json("plan")["steps"]]
+    assert {("stop", "mng-queue"), ("start", "mng-jobs")} <= set(steps)
     units = {unit["name"]: unit for unit in cli.json("up")["units"]}
     assert units["mng-jobs"]["healthy"]
     assert units["mng-jobs"]["port"] == cli.port(2)
@@ -62,3 +64,20 @@ def test_down_and_destroy_stop_it_too(cli: Cli, command: tuple[str, ...]) -> Non
     cli.write(ONE)
     cli.ok(*command)
     assert not [pid for pid in pids if Path(f"/proc/{pid}/exe").exists()]
+
+
+def test_another_name_of_the_stack_is_refused_where_it_would_begin_empty(cli: Cli) -> None:
+    cli.write(BOTH)
+    cli.ok("up")
+    cli.write("name: team\n" + BOTH)
+    for command in ("plan", "up"):
+        done = cli.run(command)
+        assert done.returncode == 2
+        assert "this stack was called 'mng': the data of " in done.stderr
+        assert "write 'name: mng' again" in done.stderr
+    cli.write(BOTH)
+    assert cli.run("plan", "--exit-code").returncode == 0
+    cli.write("name: team\n" + BOTH)
+    cli.ok("destroy", "--yes", "team")
+    cli.ok("up")
+    cli.ok("destroy", "--yes", "team")

@@ -128,7 +128,7 @@ class AgentUnit:
             return
         process = self.process()
         for name, port in self.ports().items():
-            holder = machine.port_holder(self.spec.bind, port, process.pid if process else None)
+            holder = machine.port_holder(self.spec.bind, port, [process.pid] if process else [])
             if holder is not None:
                 raise MngdbError(
                     f"{self.name}: port {port} of {self.spec.bind}, for the metrics of {name}, is "

@@ -47,6 +47,8 @@ class LocalHost:
     stack: Stack
     layout: Layout
     found: dict[str, Program] = field(default_factory=dict)
+    leaving: set[int] = field(default_factory=set)
+    """Processes that `up` stops before it starts others."""
 
     @classmethod
     def of(cls, stack: Stack) -> LocalHost:
@@ -153,8 +155,9 @@ class LocalHost:
         """What would keep a unit from starting, itself apart. Raises MngdbError."""
         self.verify(unit)
         process = self.process(unit.name)
+        ours = self.leaving | ({process.pid} if process else set())
         for host in instance.spec.bind:
-            holder = machine.port_holder(host, instance.spec.port, process.pid if process else None)
+            holder = machine.port_holder(host, instance.spec.port, ours)
             if holder is not None:
                 raise MngdbError(
                     f"{unit.name}: port {instance.spec.port} of {host} is taken by {holder}",
@@ -183,7 +186,12 @@ class LocalHost:
     # --- changes
 
     def expect(self, asked: Mapping[str, Asked]) -> None:
-        """A unit's own folder says everything."""
+        """What left the file is stopped before anything starts: its port is as good as free."""
+        kept = {one.instance.unit for one in asked.values()}
+        for note in self.units():
+            process = None if note.unit in kept else self.process(note.unit)
+            if process is not None:
+                self.leaving.update(process.family())
 
     def begin(self) -> None:
         """Make the stack's folders."""

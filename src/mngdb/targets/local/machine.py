@@ -11,7 +11,7 @@ import re
 import resource
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from mngdb.errors import MngdbError
@@ -128,9 +128,9 @@ def _make_account(name: str) -> pwd.struct_passwd:
     return pwd.getpwnam(name)
 
 
-def port_holder(host: str, port: int, but: int | None = None) -> str | None:
+def port_holder(host: str, port: int, but: Collection[int] = ()) -> str | None:
     """Who listens on a port, for people: `redis-server (pid 12)`; None if it is free, or held by
-    the process `but`."""
+    one of the processes `but`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -152,7 +152,7 @@ def port_holder(host: str, port: int, but: int | None = None) -> str | None:
     return None
 
 
-def _listener(host: str, port: int, but: int | None) -> str | None:
+def _listener(host: str, port: int, but: Collection[int]) -> str | None:
     import psutil  # only where it is needed: it takes 30 ms
 
     for process in psutil.process_iter(["name"]):
@@ -161,7 +161,7 @@ def _listener(host: str, port: int, but: int | None) -> str | None:
                 if connection.status != psutil.CONN_LISTEN or connection.laddr.port != port:
                     continue
                 if connection.laddr.ip in {host, "0.0.0.0", "::"}:  # noqa: S104 - compared
-                    if process.pid == but:
+                    if process.pid in but:
                         return None
                     return f"{process.info['name']} (pid {process.pid})"
         except psutil.Error:
