@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from tests.conftest import Cli
-from tests.live.clients import brought_up
+from tests.live.clients import brought_up, redis_as
 
 pytestmark = pytest.mark.live
 
@@ -103,6 +103,17 @@ def test_all_engines_are_ranked_together_by_what_they_cost(loaded: Cli) -> None:
     assert len(loaded.json("slow", "--most", "2")["statements"]) == 2
     text = loaded.ok("slow")
     assert "reads all of public.item" in text
+
+
+def test_a_name_cannot_command_a_terminal(loaded: Cli) -> None:
+    with redis_as(loaded) as admin:
+        before = admin.config_get("slowlog-log-slower-than")
+        admin.config_set("slowlog-log-slower-than", 0)
+        admin.get("shop:\x1b[2J\nred\u202e")
+        admin.config_set("slowlog-log-slower-than", before["slowlog-log-slower-than"])
+    text = loaded.ok("slow", "redis", "--most", "500")
+    assert "GET shop:\\x1b[*J\\x0ared\\x202e" in text
+    assert "\x1b" not in text
 
 
 def test_since_leaves_out_what_is_older(loaded: Cli) -> None:

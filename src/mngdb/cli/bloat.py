@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, size, table, tell
+from mngdb.cli.common import Options, common, plain, say, say_json, size, table, tell
 
 
 @click.command()
@@ -44,11 +44,8 @@ def bloat(options: Options, instance: str | None) -> int:
         say(first)
         for line, (_, one) in zip(lines, pairs, strict=True):
             say(line)
-            say(
-                click.style(
-                    f"    {one.reason + ': ' if one.reason else ''}{one.statement}", dim=True
-                )
-            )
+            why = f"{one.reason}: " if one.reason else ""
+            say(click.style(f"    {plain(why + one.statement)}", dim=True))
     elif found:
         say("nothing is bloated")
     for name, server in found.items():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from mngdb.cli.common import Options, common, say, say_json, table, tell
+from mngdb.cli.common import Options, common, plain, say, say_json, table, tell
 from mngdb.findings import SEVERITIES, Finding, Severity
 
 if TYPE_CHECKING:
@@ -223,5 +223,5 @@ def _lines(findings: Sequence[Finding]) -> list[str]:
         if one.accepted:
             shown.append(click.style(f"         accepted: {one.accepted}", dim=True))
         elif one.verdict == "fail":
-            shown.append(click.style(f"         {one.title}: {one.remedy}", dim=True))
+            shown.append(click.style(f"         {one.title}: {plain(one.remedy)}", dim=True))
     return shown

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, tell
+from mngdb.cli.common import Options, common, plain, say, say_json, tell
 
 if TYPE_CHECKING:
     from mngdb.facts.doctor import Answer, StackFacts, Trouble
@@ -63,10 +63,10 @@ def _show(answer: Answer, facts: StackFacts) -> None:
     for number, one in enumerate(answer.wrong):
         if number == 1:
             say("\nbeside that:")
-        say(click.style(one.trouble.text, fg="red", bold=number == 0))
-        say(f"  do:       {one.trouble.command}")
+        say(click.style(plain(one.trouble.text), fg="red", bold=number == 0))
+        say(f"  do:       {plain(one.trouble.command)}")
         for trouble in one.consequences:
-            say(f"  so:       {trouble.text}")
+            say(f"  so:       {plain(trouble.text)}")
     if not answer.wrong:
         apps = sum(len(server.logins) for server in facts.servers)
         count = len(facts.servers)
@@ -83,5 +83,5 @@ def _show(answer: Answer, facts: StackFacts) -> None:
 
 
 def _watch(trouble: Trouble) -> None:
-    say(f"  {trouble.text}")
+    say(f"  {plain(trouble.text)}")
     say(click.style(f"    {trouble.command}", dim=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, size, tell
+from mngdb.cli.common import Options, common, plain, say, say_json, size, tell
 
 _COLOURS = {"missing": "yellow", "invalid": "red", "duplicate": "cyan", "unused": "cyan"}
 
@@ -41,9 +41,9 @@ def indexes(options: Options, instance: str | None) -> int:
         for one in advice.indexes:
             kind = click.style(one.kind, fg=_COLOURS[one.kind])
             where = f"{one.database} {one.table} ({one.index}), {size(one.size)}"
-            say(f"{name}: {kind} {where}: {one.reason}")
-            say(f"    {one.statement}")
-            say(click.style(f"    cost: {one.cost}", dim=True))
+            say(f"{name}: {kind} {plain(f'{where}: {one.reason}')}")
+            say(f"    {plain(one.statement)}")
+            say(click.style(f"    cost: {plain(one.cost)}", dim=True))
     for name, advice in found.items():
         if advice.note:
             tell(f"{name}: {advice.note}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, span, tell
+from mngdb.cli.common import Options, common, plain, say, say_json, span, tell
 
 if TYPE_CHECKING:
     from mngdb.facts.locks import Node
@@ -83,20 +83,20 @@ def _show(found: Mapping[str, Sequence[Node]]) -> None:
 def _lines(node: Node, first: str, rest: str) -> list[str]:
     one = node.backend
     pid = one.kind if one.by_hand else f"{one.pid}"
-    who = click.style(pid, bold=True) + f" {one.app or one.kind}"
-    where = f" in {one.database}" if one.database else ""
+    who = click.style(pid, bold=True) + f" {plain(one.app or one.kind)}"
+    where = f" in {plain(one.database)}" if one.database else ""
     if one.waiting is None:
         text = f"{who}{where}, {one.state or one.kind}, transaction open for {span(one.age)}"
     else:
-        text = f"{who}{where} waits {span(one.waiting)} for {one.wants}"
+        text = f"{who}{where} waits {span(one.waiting)} for {plain(one.wants)}"
     if node.frees and not first:
         plural = "session" if node.frees == 1 else "sessions"
         text += click.style(f"  ← ending it frees {node.frees} {plural}", fg="yellow")
     lines = [first + text]
     if one.by_hand:
-        lines.append(f"{rest}│  {one.by_hand}")
+        lines.append(f"{rest}│  {plain(one.by_hand)}")
     elif one.query:
-        query = one.query if len(one.query) <= _WIDTH else one.query[: _WIDTH - 1] + "…"
+        query = plain(one.query if len(one.query) <= _WIDTH else one.query[: _WIDTH - 1] + "…")
         lines.append(rest + ("│  " if node.blocked else "   ") + click.style(query, dim=True))
     for number, child in enumerate(node.blocked):
         last = number == len(node.blocked) - 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, table, tell
+from mngdb.cli.common import Options, common, plain, say, say_json, table, tell
 
 _WIDTH = 70
 
@@ -60,7 +60,7 @@ def slow(options: Options, instance: str | None, most: int, since: float | None)
             for line, (_, one) in zip(lines, found.statements, strict=True):
                 say(line)
                 for why in one.why:
-                    say(click.style(f"    {why}", fg="yellow"))
+                    say(click.style(f"    {plain(why)}", fg="yellow"))
         elif not found.errors:
             say("nothing was slow")
         for name, note in found.notes.items():
