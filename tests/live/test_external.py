@@ -130,9 +130,15 @@ def test_a_wrong_secret_or_a_server_out_of_reach_is_exit_3(ours: Cli, engine: st
 
 def test_an_administrators_secret_cannot_be_made_up(ours: Cli) -> None:
     (ours.folder / ".mngdb" / "secrets" / "redis_admin").unlink()
-    done = ours.run("up")
-    assert done.returncode == 2
-    assert "mngdb secret set redis_admin" in done.stderr
+    for command in ("up", "plan"):
+        done = ours.run(command, "--json")
+        assert done.returncode == 2
+        assert "hint: mngdb secret set redis_admin" in done.stderr
+    document = json.loads(done.stdout)
+    assert "redis_admin" not in str(document["steps"]), "nobody could make it"
+    assert {step["instance"] for step in document["steps"]} == {"redis", "mongodb"}
+    gone = ours.run("destroy", "--yes", "ours")
+    assert "on servers that somebody else runs stays there: redis, mongodb" in gone.stderr
 
 
 def test_a_setting_that_needs_a_restart_is_told_not_done(ours: Cli) -> None:

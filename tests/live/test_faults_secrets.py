@@ -145,9 +145,13 @@ def test_a_missing_secret_of_a_running_server_is_made_anew_and_brought_to_it(cli
 
 def test_the_environ_vault_names_every_variable_and_keeps_nothing_on_disk(cli: Cli) -> None:
     cli.write("vault: environ\n" + faults.REDIS)
-    refused = cli.run("up")
-    assert refused.returncode == 2
-    assert "the variable MNGDB_SECRET_REDIS_ADMIN is not set" in refused.stderr
+    for command in ("plan", "up"):
+        refused = cli.run(command)
+        assert refused.returncode == 2
+        every = "the variables MNGDB_SECRET_REDIS_ADMIN, MNGDB_SECRET_REDIS_SHOP are not set"
+        assert every in refused.stderr
+    assert not (cli.folder / ".mngdb").exists()
+    assert "set it, or use 'vault: files'" in cli.run("env", "shop").stderr
     cli.env["MNGDB_SECRET_REDIS_ADMIN"] = GOOD
     assert "the variable MNGDB_SECRET_REDIS_SHOP is not set" in cli.run("up").stderr
     cli.env["MNGDB_SECRET_REDIS_SHOP"] = ""

@@ -74,7 +74,7 @@ def plan(options: Options, allow: frozenset[str], exit_code: bool) -> int:
         _remarks(found.remarks)
         if found.errors:
             tell(
-                f"{_count(len(found.steps), 'step')} of the others; "
+                f"{_count(len(found.steps), 'step')} known; "
                 f"{_count(len(found.errors), 'instance')} could not be looked at"
             )
         elif not found.steps:
@@ -225,9 +225,6 @@ def destroy(options: Options, yes: str | None) -> None:
     name, there = context.stack.name, context.stack.state.is_dir()
     if yes is None and there:
         tell(f"This removes every database, secret and log of the stack {name!r}.")
-        others = [one.name for one in context.stack.instances.values() if one.target.external]
-        if others:
-            tell(f"What is on servers that somebody else runs stays there: {', '.join(others)}.")
         try:
             yes = click.prompt("Its name, to go on", err=True)
         except click.Abort:
@@ -235,6 +232,9 @@ def destroy(options: Options, yes: str | None) -> None:
             hint = f"mngdb destroy --yes {name}"
             raise UsageError("its name was not given; nothing was removed", hint) from None
     remove(context, name if yes is None else yes, lambda unit: tell(f"{unit:<16} stopped"))
+    others = [one.name for one in context.stack.instances.values() if one.target.external]
+    if there and others:
+        tell(f"what it made on servers that somebody else runs stays there: {', '.join(others)}")
     if options.json:
         say_json({"stack": name, "destroyed": True})
     else:
@@ -304,7 +304,8 @@ def _remark_json(remark: Remark) -> dict[str, str]:
 
 def _errors(errors: Mapping[str, MngdbError]) -> None:
     for instance, error in errors.items():
-        tell(click.style("error:", fg="red") + f" {instance}: {error.message}")
+        text = error.message.removeprefix(f"{instance}: ")
+        tell(click.style("error:", fg="red") + f" {instance}: {text}")
         if error.hint:
             tell(f"  hint: {error.hint}")
 

@@ -93,8 +93,12 @@ class Context:
         return ["admin", *self.engine(instance).secrets(instance), *monitor, *instance.grants]
 
     def missing_secrets(self) -> list[str]:
-        """Names of the secrets that the vault does not have. Raises SecretError for bad ones."""
-        return [name for name in self.secret_names() if self.vault.get(name) is None]
+        """Names of the secrets that the vault does not have. Raises SecretError for bad ones, and
+        for missing ones that the vault cannot make."""
+        missing = [name for name in self.secret_names() if self.vault.get(name) is None]
+        if missing:
+            self.vault.check(missing)
+        return missing
 
     def secret_names(self) -> list[str]:
         """The vault's names of every secret of a server or a page."""
@@ -112,23 +116,23 @@ class Context:
         return self.vault.get(name) or generate()
 
     def make_secrets(self, names: Iterable[str]) -> None:
-        """Make missing secrets. An external server's administrator cannot be made up."""
+        """Make missing secrets. Raises SecretError for one that cannot be made up."""
+        foreign = {secret_name(i, "admin"): i for i in self.stack.instances.values()}
         for name in names:
-            owner = next(
-                (
-                    i
-                    for i in self.stack.instances.values()
-                    if i.target.external and name == secret_name(i, "admin")
-                ),
-                None,
-            )
-            if owner is not None:
-                raise SecretError(
-                    f"the secret {name} is missing ({self.vault.where(name)}): {owner.name} is "
-                    "run by somebody else, who knows it",
-                    f"mngdb secret set {name}",
-                )
+            if name in foreign:
+                self.need_admin(foreign[name])
             self.vault.make(name)
+
+    def need_admin(self, instance: Instance) -> None:
+        """Raises SecretError where the administrator's secret is missing of a server that somebody
+        else runs: nobody can make it up."""
+        name = secret_name(instance, "admin")
+        if instance.target.external and self.vault.get(name) is None:
+            raise SecretError(
+                f"the secret {name} is missing ({self.vault.where(name)}): {instance.name} is run "
+                "by somebody else, who knows it",
+                f"mngdb secret set {name}",
+            )
 
     def asked(
         self,
@@ -196,6 +200,7 @@ class Context:
         if found is None and invent:
             return generate()
         if found is None:
+            self.vault.check([name])
             raise SecretError(
                 f"the secret {name} is missing ({self.vault.where(name)})",
                 f"mngdb secret set {name}" if instance.target.external else "run 'mngdb up'",

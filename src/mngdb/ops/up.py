@@ -11,7 +11,7 @@ from mngdb.errors import MngdbError, of_system
 from mngdb.model import Asked, Remark, Step
 from mngdb.ops import audit, leftovers, status, workers
 from mngdb.ops.agent import AgentUnit
-from mngdb.ops.context import Context
+from mngdb.ops.context import Context, secret_name
 from mngdb.ops.converge import Converger
 from mngdb.ops.events import Done, Progress, Survey
 from mngdb.spec.agent import AGENT
@@ -58,12 +58,15 @@ class Report:
 
 def plan(context: Context, allow: frozenset[str]) -> Plan:
     """Look at everything, change nothing. Raises the error of an instance that is the only one."""
-    steps = [secret_step(context, name) for name in context.missing_secrets()]
+    foreign = [i for i in context.stack.instances.values() if i.target.external]
+    given = {secret_name(instance, "admin") for instance in foreign}
+    steps = [secret_step(context, one) for one in context.missing_secrets() if one not in given]
     asked = context.all_asked(allow=allow)
     for host in context.hosts():
         host.expect(context.there(asked, host))
 
     def job(instance: Instance, emit: workers.Emit) -> tuple[Survey, int]:
+        context.need_admin(instance)
         converger = Converger(context, asked[instance.name], emit)
         found = converger.survey()
         refused = sum(not converger.may(step) for step in found.steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +20,10 @@ class Vault(Protocol):
 
     def make(self, name: str) -> Secret:
         """A new random secret, kept before it is returned. Raises SecretError."""
+        ...
+
+    def check(self, names: Sequence[str]) -> None:
+        """Raises SecretError where it cannot make secrets of these names."""
         ...
 
     def put(self, name: str, secret: Secret) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 from mngdb.errors import SecretError
 from mngdb.secret import Secret
@@ -28,11 +29,16 @@ class EnvironVault:
         value = self._environ.get(self.where(name))
         return None if value is None else usable(self.where(name), value)
 
-    def make(self, name: str) -> Secret:
+    def check(self, names: Sequence[str]) -> NoReturn:
+        variables = ", ".join(self.where(name) for name in names)
+        one = len(names) == 1
         raise SecretError(
-            f"the variable {self.where(name)} is not set",
+            f"the variable{'' if one else 's'} {variables} {'is' if one else 'are'} not set",
             "the vault 'environ' only reads; set it, or use 'vault: files'",
         )
 
+    def make(self, name: str) -> Secret:
+        self.check([name])
+
     def put(self, name: str, secret: Secret) -> None:
-        self.make(name)
+        self.check([name])

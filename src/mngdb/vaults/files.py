@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from mngdb import disk
@@ -48,6 +49,9 @@ class FilesVault:
             raise SecretError(f"the secret file {path}: {error.strerror}") from None
         finally:
             os.close(handle)
+
+    def check(self, names: Sequence[str]) -> None:
+        """It makes any."""
 
     def make(self, name: str) -> Secret:
         secret = generate()
