@@ -45,7 +45,7 @@ class RunningContainer:
 
     def memory(self) -> int | None:
         """Bytes of processes and shared memory; None where the container does not say."""
-        done = self.docker.ask("exec", self.name, "sh", "-c", _MEMORY, check=False)
+        done = self.docker.look("exec", self.name, "sh", "-c", _MEMORY, check=False)
         words = [line.split() for line in done.stdout.splitlines()]
         sizes = [int(two[1]) for two in words if len(two) == 2 and two[0] in _COUNTED]
         return sum(sizes) if sizes else None
@@ -151,14 +151,16 @@ class Project:
             found[name] = Health(up, one["RestartCount"])
         return found
 
-    def inspected(self, names: Sequence[str], timeout: float = 60.0) -> dict[str, dict[str, Any]]:
+    def inspected(
+        self, names: Sequence[str], timeout: float | None = None
+    ) -> dict[str, dict[str, Any]]:
         """Containers of ours as the engine tells them, by name. Raises MngdbError when it does not
-        answer within `timeout` seconds."""
+        answer within `timeout` seconds (None: some)."""
         if not names:
             return {}
         words = ("inspect", "--type", "container", *names)
         # those that are not there are told on the other channel
-        said = self.docker.ask(*words, check=False, timeout=timeout).stdout or "[]"
+        said = self.docker.look(*words, check=False, timeout=timeout).stdout or "[]"
         return {
             one["Name"].removeprefix("/"): one
             for one in json.loads(said)
@@ -168,7 +170,7 @@ class Project:
     def data_root(self) -> Path | None:
         """The engine's own folder, where it is one of this machine."""
         where = self.docker.env.get("DOCKER_HOST", "unix://")
-        said = self.docker.ask("info", "--format", "{{.DockerRootDir}}").stdout.strip()
+        said = self.docker.look("info", "--format", "{{.DockerRootDir}}").stdout.strip()
         path = Path(said)
         return path if said and where.startswith("unix://") and path.is_dir() else None
 
@@ -208,7 +210,7 @@ class Project:
             raise MngdbError(f"{unit} has no container, and so no log", "'mngdb up' makes it")
         if count == 0:
             return []
-        done = self.docker.ask("logs", "--tail", str(count), unit)
+        done = self.docker.look("logs", "--tail", str(count), unit)
         return [*done.stdout.splitlines(), *done.stderr.splitlines()][-count:]
 
     def follow(self, unit: str) -> Iterator[str]:

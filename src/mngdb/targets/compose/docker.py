@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,8 @@ from mngdb.errors import MngdbError, StepError, UnobservableError, UsageError
 from mngdb.run import last_line, run
 
 _TIMEOUT = 60.0
+#: Seconds for what the engine knows at once, and those after which one that hung is asked again.
+_LOOK, _AGAIN = 15.0, 5.0
 #: Seconds for what may have to fetch images.
 PULL_TIMEOUT = 1800.0
 #: Versions before it do not know what the rendered file says.
@@ -62,6 +65,8 @@ class Docker:
 
     host: str | None = None
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    _hung: list[float] = field(default_factory=list, compare=False, repr=False)
+    """When it did not answer last, by the monotonic clock."""
 
     @property
     def env(self) -> dict[str, str]:
@@ -97,9 +102,28 @@ class Docker:
                 raise StepError(f"docker {words[0]}: {_said(done.stderr or done.stdout)}")
         return done
 
+    def look(
+        self, *words: str, check: bool = True, timeout: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """As `ask`, a question. An engine that hangs is told soon, and nobody waits for it again
+        and again. Raises UnobservableError."""
+        if not self._hung or time.monotonic() - self._hung[0] > _AGAIN:
+            try:
+                return self.ask(*words, check=check, timeout=timeout or _LOOK)
+            except MngdbError as error:
+                if not isinstance(error.__cause__, subprocess.TimeoutExpired):
+                    raise
+                self._hung[:] = [time.monotonic()]
+        where = self.env.get("DOCKER_HOST", "the default engine")
+        raise UnobservableError(
+            f"the Docker engine hangs: it does not answer ({where})",
+            "look at its log (journalctl -u docker); restarting it ends no container where its "
+            "'live-restore' is on",
+        )
+
     def inspect(self, kind: str, name: str) -> dict[str, Any] | None:
         """What the engine knows of a container, volume or image; None: there is none."""
-        done = self.ask("inspect", "--type", kind, name, check=False)
+        done = self.look("inspect", "--type", kind, name, check=False)
         if done.returncode != 0:
             if re.search(r"no such|not found", done.stderr, re.IGNORECASE):
                 return None
@@ -110,10 +134,12 @@ class Docker:
     def listed(self, kind: str, label: str) -> list[dict[str, Any]]:
         """Containers, volumes or images that carry a label, as `inspect` tells them."""
         every = ("--all",) if kind == "container" else ()
-        names = self.ask(kind, "ls", *every, "--quiet", "--filter", f"label={label}").stdout.split()
+        names = self.look(
+            kind, "ls", *every, "--quiet", "--filter", f"label={label}"
+        ).stdout.split()
         if not names:
             return []
-        done = self.ask("inspect", "--type", kind, *names, check=False)
+        done = self.look("inspect", "--type", kind, *names, check=False)
         # one that went away meanwhile is told on the other channel
         found: list[dict[str, Any]] = json.loads(done.stdout or "[]")
         return found
@@ -121,12 +147,12 @@ class Docker:
     def need_compose(self) -> None:
         """Raises UsageError without a Compose that is new enough, UnobservableError without an
         engine."""
-        said = self.ask("compose", "version", "--short").stdout.strip().removeprefix("v")
+        said = self.look("compose", "version", "--short").stdout.strip().removeprefix("v")
         found = tuple(int(part) for part in re.findall(r"\d+", said)[:2])
         if found < _COMPOSE:
             wanted = ".".join(map(str, _COMPOSE))
             raise UsageError(f"Compose is {said}; mngdb needs {wanted} or newer", "update it")
-        self.ask("version", "--format", "{{.Server.Version}}")
+        self.look("version", "--format", "{{.Server.Version}}")
 
 
 def _said(text: str) -> str:
