@@ -138,6 +138,7 @@ def test_all_pass_on_what_env_prints(env: Env) -> None:
         ("env.placeholder", r"^(REDIS_URL='redis://shop:).*@", r"\1your-password@", "REDIS_URL"),
         ("env.login", r"^POSTGRES_USER=.*", "POSTGRES_USER=postgres", "POSTGRES_USER"),
         ("env.login", r"^(REDIS_URL='redis://)shop", r"\1default", "REDIS_URL"),
+        ("env.login", r"^(REDIS_URL='redis://)shop", r"\1", "REDIS_URL"),
         ("env.tls", r"^(MONGO_URI=.*)@127.0.0.1:", r"\1@db.example:", "MONGO_URI"),
         ("env.tls", r"^(REDIS_URL=.*)@127.0.0.1:", r"\1@cache.example:", "REDIS_URL"),
         ("env.aws", r"^AWS_REGION=.*\n", "", "AWS_REGION"),

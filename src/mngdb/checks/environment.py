@@ -187,7 +187,8 @@ def _placeholder(facts: EnvFacts) -> Judgement:
 def _login(facts: EnvFacts) -> Judgement:
     users = {
         **{n: s.reveal() for n, s in facts.variables.items() if re.search(r"_USER(?:NAME)?$", n)},
-        **{name: uri.user for name, uri in _uris(facts)},
+        # without a name Redis logs in as default
+        **{n: uri.user or "default" * (uri.engine == "redis") for n, uri in _uris(facts)},
     }
     owned = facts.needed.keys()  # an app may be called admin
     bad = [n for n, user in users.items() if user.lower() in _ADMINS and user not in owned]

@@ -73,6 +73,9 @@ def survey(session: Session, only: int | None) -> Server:
         # it is told for each key only
         unknown = f"with maxmemory-policy {policy} Redis counts uses, not the time since the last"
     remarks = [f"idle keys are not known: {unknown}"] if unknown else []
+    if only is not None and only not in found:
+        known = ", ".join(map(str, sorted(found))) or "none"
+        remarks.append(f"database {only} has no key; those with keys: {known}")
     if isinstance(life, RefusedError):
         remarks.append(f"keys without expiry are not known: {life.message}")
     return Server(
