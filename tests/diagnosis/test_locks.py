@@ -259,6 +259,8 @@ def test_watch_looks_again_until_it_is_interrupted(stack: Cli) -> None:
             assert process.stdout.readline().startswith("—")
         process.send_signal(2)
         process.stdout.read()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
     assert process.returncode == 130
 
 

@@ -12,6 +12,7 @@ from mngdb.cli.common import Options, common, plain, say, say_json, span, tell
 
 if TYPE_CHECKING:
     from mngdb.facts.locks import Node
+    from mngdb.ops.context import Context
 
 _WIDTH = 100
 
@@ -19,7 +20,10 @@ _WIDTH = 100
 @click.group(invoke_without_command=True)
 @click.option("--instance", help="Only this instance.")
 @click.option(
-    "--watch", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Look again and again."
+    "--watch",
+    type=click.FloatRange(min=0.1),
+    metavar="SECONDS",
+    help="Look again and again, until Ctrl-C.",
 )
 @common
 @click.pass_context
@@ -28,28 +32,37 @@ def locks(ctx: click.Context, options: Options, instance: str | None, watch: flo
     ctx.ensure_object(Options)
     if ctx.invoked_subcommand:
         return 0
+    context = options.context()
+    if watch is None:
+        return _look(options, context, instance)
+    try:
+        while True:
+            _look(options, context, instance)
+            time.sleep(watch)
+            if not options.json:
+                say(click.style(f"— {time.strftime('%H:%M:%S')}", dim=True))
+    except KeyboardInterrupt:
+        return 130  # as it is meant to end
+
+
+def _look(options: Options, context: Context, instance: str | None) -> int:
+    """One look, shown; the exit code."""
     from mngdb.ops.locks import locks as look
     from mngdb.ops.workers import apart
 
-    context = options.context()
-    while True:
-        found, errors = apart(look(context, instance))
-        if options.json:
-            instances = [
-                {"instance": name, "chains": [node.as_json() for node in nodes]}
-                for name, nodes in found.items()
-            ]
-            failed = {name: error.message for name, error in errors.items()}
-            say_json({"stack": context.stack.name, "instances": instances, "errors": failed})
-        else:
-            _show(found)
-            for name, error in errors.items():
-                tell(f"{name}: {error.message}")
-        if watch is None:
-            return 3 if errors else 0
-        time.sleep(watch)
-        if not options.json:
-            say(click.style(f"— {time.strftime('%H:%M:%S')}", dim=True))
+    found, errors = apart(look(context, instance))
+    if options.json:
+        instances = [
+            {"instance": name, "chains": [node.as_json() for node in nodes]}
+            for name, nodes in found.items()
+        ]
+        failed = {name: error.message for name, error in errors.items()}
+        say_json({"stack": context.stack.name, "instances": instances, "errors": failed})
+    else:
+        _show(found)
+        for name, error in errors.items():
+            tell(f"{name}: {error.message}")
+    return 3 if errors else 0
 
 
 @locks.command("kill")

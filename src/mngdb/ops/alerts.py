@@ -12,7 +12,7 @@ from mngdb.alerts.catalogue import RULES
 from mngdb.alerts.evaluator import Alert, Evaluator
 from mngdb.alerts.notify import Message, Notifier
 from mngdb.alerts.rules import Active, active
-from mngdb.errors import ConnectError, UsageError
+from mngdb.errors import ConnectError, UnobservableError, UsageError
 from mngdb.ops.context import Context
 from mngdb.samples import Family, Sample, labelled
 from mngdb.spec.agent import MONITOR
@@ -215,6 +215,8 @@ def _of_instance(context: Context, instance: Instance) -> list[Family]:
         up = 1.0
     except ConnectError:
         up = 0.0
+    except UnobservableError:
+        up = 1.0  # it answers; what this login may not see is not judged, and said
     name = f"{engine.metric}_up"
     families.append(Family(name, "gauge", "Whether it answered", [Sample(name, (), up)]))
     return list(labelled(families, job=instance.engine, instance=instance.name))
