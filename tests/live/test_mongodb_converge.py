@@ -59,6 +59,9 @@ def test_another_database_and_readonly_are_given_and_taken_back(stack: Cli) -> N
     )
     for text in (changed, FILE):
         stack.write(text)
+        database = "store" if text is changed else "shop"
+        said_so = stack.run("status").stderr
+        assert f"mng-mongo: not authorized on {database} to run listCollections\n" in said_so
         steps = said(converge(stack))
         assert ("revoke", "blog") in steps or ("grant", "blog") in steps
         assert {("revoke", "shop"), ("grant", "shop")} <= set(steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -168,7 +169,10 @@ def _translated(access: Access) -> Iterator[None]:
 
 def _refusal(error: driver.OperationFailure, access: Access, where: str) -> MngdbError:
     details = error.details or {}
-    text = str(details.get("errmsg") or error)
+    # the server repeats the whole command, with the session's and the cluster's own marks
+    text = re.sub(
+        r" to execute command \{ (\w+):.*", r" to run \1", str(details.get("errmsg") or error)
+    )
     if error.code in (AUTHENTICATION_FAILED, ATLAS_AUTH):
         return ConnectError(
             f"{where} refuses the login {access.user}: it does not exist there, or its secret is "
