@@ -231,6 +231,11 @@ def test_account_in_the_file_is_who_the_servers_run_as(cli: Cli, account: tuple[
     cli.ok("up")
     assert psutil.Process(faults.pid(cli, "mng-redis")).username() == ACCOUNT
     cli.ok("destroy", "--yes", "mng")
+    cli.write("target: {local: {account: nobody-has-it}}\n" + faults.REDIS)
+    cli.ok("plan")
+    assert cli.run("status").returncode == 1
+    with pytest.raises(KeyError):
+        pwd.getpwnam("nobody-has-it")
     cli.write("target: {local: {account: root}}\n" + faults.REDIS)
     refused = cli.run("up")
     assert (refused.returncode, "servers do not run as root" in refused.stderr) == (1, True)

@@ -43,6 +43,12 @@ class Context:
     def local(self) -> LocalHost:
         return LocalHost.of(self.stack)
 
+    def make_account(self) -> None:
+        """As root, make the account that servers of this machine run as, when it is missing."""
+        if any(instance.target.local for instance in self.stack.instances.values()):
+            LocalHost.make_account(self.stack)
+            self.__dict__.pop("local", None)  # who has only looked so far, did without it
+
     @cached_property
     def compose(self) -> ComposeHost:
         from mngdb.targets.compose.host import ComposeHost

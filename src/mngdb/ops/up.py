@@ -107,6 +107,7 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
     report = Report()
     state = context.stack.state
     context.missing_secrets()  # unusable ones are told before the state folder is made
+    context.make_account()
     asked = context.all_asked(allow=allow)
     prepare_state(state)
     with lock(state / "lock", "up"):

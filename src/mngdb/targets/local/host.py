@@ -52,10 +52,15 @@ class LocalHost:
 
     @classmethod
     def of(cls, stack: Stack) -> LocalHost:
-        """The host of a stack; as root, the servers' account is made when it is missing."""
+        """The host of a stack."""
         local = stack.source.target.local or Local()
-        account = machine.account(local.account)
+        account = machine.account(local.account, make=False)
         return cls(stack, layout(stack, local, account))
+
+    @staticmethod
+    def make_account(stack: Stack) -> None:
+        """As root, make the servers' account when it is missing."""
+        machine.account((stack.source.target.local or Local()).account)
 
     # --- what there is
 

@@ -21,6 +21,8 @@ from mngdb.run import Account, run
 _NO_LIMIT = 1 << 60
 OPEN_FILES = 64_000
 _PR_SET_THP_DISABLE = 41
+#: The kernel's own id for whoever is not known.
+_NOBODY = 65534
 #: A socket's state in /proc/net/tcp.
 _LISTENS = "0A"
 
@@ -75,8 +77,9 @@ def lift_limits(*, huge_pages: bool) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_THP_DISABLE, int(not huge_pages), 0, 0, 0)
 
 
-def account(wanted: str | None) -> Account | None:
-    """The account that servers run as: None for ourselves, another one when we are root."""
+def account(wanted: str | None, *, make: bool = True) -> Account | None:
+    """The account that servers run as: None for ourselves, another one when we are root. One that
+    is missing is made, or else, where there is only looking to be done, stood for by nobody's."""
     if os.geteuid() != 0:
         if wanted is not None and name_of(os.geteuid()) != wanted:
             raise MngdbError(
@@ -88,6 +91,8 @@ def account(wanted: str | None) -> Account | None:
     try:
         entry = pwd.getpwnam(name)
     except KeyError:
+        if not make:
+            return Account(name, _NOBODY, _NOBODY)
         entry = _make_account(name)
     if entry.pw_uid == 0:
         raise MngdbError("servers do not run as root", "name another account")
