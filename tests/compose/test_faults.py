@@ -201,6 +201,19 @@ def test_a_rendered_folder_that_somebody_removed_is_made_anew(up: ComposeCli) ->
     assert "restart" not in {step["action"] for step in up.steps()}
 
 
+def test_a_place_that_the_file_moves_under_running_containers_is_said(up: ComposeCli) -> None:
+    for word in ("folder: elsewhere", "project: another"):
+        text = f"name: {up.name}\ntarget: {{compose: {{{word}}}}}\n{BOTH}"
+        (up.folder / "mngdb.yaml").write_text(text)
+        for command in ("up", "down"):
+            done = up.run(command)
+            assert done.returncode == 1
+            assert f"was started as the project {up.name} in {up.rendered}; " in done.stderr
+    assert not (up.folder / "elsewhere").exists()
+    up.write(BOTH)
+    assert up.steps() == []
+
+
 def test_a_volume_of_another_major_version_is_left_alone(up: ComposeCli) -> None:
     up.ok("down")
     volume = ("--rm", "-v", f"{up.unit('pg-data')}:/v", "--user", "999", "--entrypoint", "sh")

@@ -29,6 +29,9 @@ from mngdb.targets.local.logs import cause
 _MEMORY = "cat /sys/fs/cgroup/memory.stat /sys/fs/cgroup/memory/memory.stat 2>/dev/null"
 _COUNTED = {"anon", "shmem", "total_rss", "total_shmem"}
 _LOG_LINES = 200
+#: Compose's labels of what it made.
+_PROJECT = "com.docker.compose.project"
+_FOLDER = f"{_PROJECT}.working_dir"
 #: The exit code of `docker run` when nothing ran.
 NOT_RUN = 125
 #: Seconds that a container without data may take to stop.
@@ -129,17 +132,27 @@ class Project:
     def container(self, name: str) -> dict[str, Any] | None:
         """A container as the engine tells it. Raises MngdbError for one that is not ours."""
         found = self.docker.inspect("container", name)
-        if found is None:
-            return None
-        labels = found["Config"]["Labels"] or {}
-        folder = labels.get("com.docker.compose.project.working_dir")
-        if labels.get("com.docker.compose.project") != self.name or folder != str(self.root):
-            whose = f"the Compose project in {folder}" if folder else "somebody else"
-            raise MngdbError(
-                f"the name {name} is taken by a container of {whose}",
-                "give the stack another name, or remove that container",
-            )
+        if found is not None:
+            self._own(name, found)
         return found
+
+    def _own(self, name: str, found: Mapping[str, Any]) -> None:
+        labels = found["Config"]["Labels"] or {}
+        folder, project = labels.get(_FOLDER), labels.get(_PROJECT)
+        if (project, folder) == (self.name, str(self.root)):
+            return
+        before = left(self.state)
+        if before is not None and (before.project, before.folder) == (project, folder):
+            raise MngdbError(
+                f"{name} was started as the project {project} in {folder}; the file says "
+                f"{self.name} in {self.root} now",
+                "write it as it was, 'mngdb down', then write it anew: volumes stay",
+            )
+        whose = f"the Compose project in {folder}" if folder else "somebody else"
+        raise MngdbError(
+            f"the name {name} is taken by a container of {whose}",
+            "give the stack another name, or remove that container",
+        )
 
     def health(self, names: Sequence[str], timeout: float) -> dict[str, Health]:
         """How containers do; one that is not there is down. Raises MngdbError when the engine does
@@ -164,7 +177,7 @@ class Project:
         return {
             one["Name"].removeprefix("/"): one
             for one in json.loads(said)
-            if (one["Config"]["Labels"] or {}).get("com.docker.compose.project") == self.name
+            if (one["Config"]["Labels"] or {}).get(_PROJECT) == self.name
         }
 
     def data_root(self) -> Path | None:
@@ -193,14 +206,14 @@ class Project:
         found = []
         for one in self.docker.listed("volume", f"mngdb.stack={self.stack}"):
             labels = one["Labels"]
-            if labels.get("com.docker.compose.project") == self.name and "mngdb.unit" in labels:
+            if labels.get(_PROJECT) == self.name and "mngdb.unit" in labels:
                 names = (labels[f"mngdb.{key}"] for key in ("unit", "instance", "engine"))
                 found.append(Note(*names))
         return found
 
     def services(self) -> set[str]:
         """The names of every container of the project."""
-        found = self.docker.listed("container", f"com.docker.compose.project={self.name}")
+        found = self.docker.listed("container", f"{_PROJECT}={self.name}")
         return {one["Name"].removeprefix("/") for one in found}
 
     def log(self, unit: str, count: int) -> list[str]:
@@ -316,8 +329,11 @@ class Project:
         self.down()
         for one in self.docker.listed("image", f"{BUILT}={self.stack}"):
             self.docker.ask("image", "rm", one["Id"])
-        for one in self.docker.listed("volume", f"com.docker.compose.project={self.name}"):
-            self.docker.ask("volume", "rm", one["Name"])
+        # units' volumes have the project's name of the time when they were made
+        labels = (f"{_PROJECT}={self.name}", f"mngdb.stack={self.stack}")
+        volumes = {one["Name"] for label in labels for one in self.docker.listed("volume", label)}
+        for name in sorted(volumes):
+            self.docker.ask("volume", "rm", name)
 
     def once(
         self, image: str, user: int, argv: Sequence[str], options: Sequence[str]
@@ -353,11 +369,20 @@ class Project:
 
     # --- what an earlier command left here
 
-    def remember(self, spec: Compose) -> None:
+    @property
+    def place(self) -> Compose:
+        """Where the project is, as `left` tells it later."""
+        return Compose(folder=str(self.root), project=self.name, docker_host=self.docker.host)
+
+    def settled(self, units: Sequence[str]) -> None:
+        """Raise MngdbError when the file says another place than the one that units run in."""
+        if left(self.state) not in (None, self.place):
+            for unit in units:
+                self.container(unit)
+
+    def remember(self) -> None:
         """Keep where the stack's project is, also when its file no longer says so."""
-        note = json.dumps(
-            {"folder": str(self.root), "project": self.name, "docker_host": spec.docker_host}
-        )
+        note = self.place.model_dump_json(include={"folder", "project", "docker_host"})
         path = disk.folder(self.state / "compose") / "project.json"
         if not path.exists() or path.read_text() != note:
             disk.write(path, note)

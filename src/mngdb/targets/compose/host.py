@@ -224,6 +224,7 @@ class ComposeHost:
 
     def units(self) -> list[Note]:
         """Every unit whose volume is there."""
+        self.project.settled([one.unit for one in self.stack.instances.values()])
         return self.project.units()
 
     def place(self, unit: str) -> str:
@@ -333,8 +334,9 @@ class ComposeHost:
     def begin(self) -> None:
         """Make the folder. Raises UsageError for one that is somebody else's."""
         self.folder.claim(self.stack.name)
+        self.project.settled([one.unit for one in self.stack.instances.values()])
         self.folder.prepare()
-        self.project.remember(self.spec)
+        self.project.remember()
 
     def publish(self, asked: Mapping[str, Asked]) -> None:
         """Write what describes the stack, and the secrets. Raises OSError."""
