@@ -117,16 +117,6 @@ OVERVIEW: tuple[tuple[Subject, Panel], ...] = (
         ),
     ),
     (
-        "backup",
-        Panel(
-            "Age of the newest backup", "s", ((metric("mngdb_backup_age_seconds"), _BY),), "stat"
-        ),
-    ),
-    (
-        "backup",
-        Panel("Last restore drill took", "s", ((metric("mngdb_drill_seconds"), _BY),), "stat"),
-    ),
-    (
         "secrets",
         Panel(
             "Certificates expire in",
@@ -138,19 +128,6 @@ OVERVIEW: tuple[tuple[Subject, Panel], ...] = (
     (
         "secrets",
         Panel("Age of secrets", "s", ((metric("mngdb_secret_age_seconds"), "{{secret}}"),)),
-    ),
-    (
-        "mngdb",
-        Panel(
-            "Failing checks",
-            "short",
-            (
-                (
-                    total(metric("mngdb_findings", verdict="fail"), "instance", "severity"),
-                    "{{instance}} {{severity}}",
-                ),
-            ),
-        ),
     ),
 )
 ENGINES: dict[str, tuple[Panel, ...]] = {
