@@ -54,6 +54,10 @@ def staged(stack: Cli) -> Cli:
         orders.create_index([("never", 1)])
         list(orders.find({"at": 5, "user": 7}))
         list(orders.find({"user": 7, "until": {"$gt": 3}}).sort("at", 1))
+        # where all are compared for equality, an index of another order serves
+        for _ in range(2):
+            list(orders.find({"shelf": 1, "user": 3}))
+            orders.create_index([("user", 1), ("shelf", 1)])
     return stack
 
 

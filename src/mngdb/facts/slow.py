@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -50,6 +51,14 @@ class Missing:
     """The same with the index."""
     size: int | None = None
     """Bytes that the index would take, as tried."""
+    equal: int = 0
+    """So many of the first columns are compared for equality: their order does not matter."""
+
+    def served(self, keys: Sequence[str]) -> bool:
+        """Whether an index of these keys serves as well."""
+        length, equal = len(self.columns), self.equal
+        same = set(keys[:equal]) == set(self.columns[:equal])
+        return same and tuple(keys[equal:length]) == self.columns[equal:]
 
 
 @dataclass(frozen=True)

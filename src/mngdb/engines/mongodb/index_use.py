@@ -37,11 +37,15 @@ def look(
             sizes = database.command("collStats", collection)["indexSizes"]
             there[collection] = [list(one["key"]) for one in stats]
             found += _of_collection(name, collection, stats, sizes)
+        proposed: list[Missing] = []
         for one in wanted:
-            prefix = list(one.columns)
-            known = there.get(one.table, [])
-            if one.database == name and not any(k[: len(prefix)] == prefix for k in known):
-                found.append(_missing(one))
+            known = [
+                *there.get(one.table, []),
+                *(p.columns for p in proposed if p.table == one.table),
+            ]
+            if one.database == name and not any(map(one.served, known)):
+                proposed.append(one)
+        found += map(_missing, proposed)
     return list(dict.fromkeys(found))
 
 

@@ -50,16 +50,16 @@ def _why(database: str, entry: Mapping[str, Any]) -> tuple[list[str], list[Missi
     said, missing = [], []
     examined, returned = int(entry.get("docsExamined", 0)), int(entry.get("nreturned", 0))
     collection = str(entry["ns"]).partition(".")[2]
-    fields = wanted(entry)
+    fields, equal = wanted(entry)
     if "COLLSCAN" in str(entry.get("planSummary", "")):
         where = f" to find {', '.join(fields)}" if fields else ""
         said.append(f"reads all of {collection} ({examined:,} documents for {returned}){where}")
         if fields:
-            missing.append(Missing(database, collection, fields, examined))
+            missing.append(Missing(database, collection, fields, examined, equal=equal))
     elif examined > 1000 and examined > 20 * max(1, returned):
         said.append(f"its index leaves {examined:,} documents to read for {returned}")
         if fields:
-            missing.append(Missing(database, collection, fields, examined))
+            missing.append(Missing(database, collection, fields, examined, equal=equal))
     if entry.get("hasSortStage"):
         said.append("sorts in memory: no index has that order")
     if entry.get("usedDisk"):
@@ -67,12 +67,13 @@ def _why(database: str, entry: Mapping[str, Any]) -> tuple[list[str], list[Missi
     return said, missing
 
 
-def wanted(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    """The fields of the index that would serve it: equality, then sort, then range."""
+def wanted(entry: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
+    """The fields of the index that would serve it: equality, then sort, then range; and how many
+    are compared for equality."""
     condition, order = _parts(entry)
     equal = [f for f, v in condition.items() if f[0] != "$" and not _is_range(v)]
     ranges = [f for f, v in condition.items() if f[0] != "$" and _is_range(v)]
-    return tuple(dict.fromkeys([*equal, *order, *ranges]))
+    return tuple(dict.fromkeys([*equal, *order, *ranges])), len(equal)
 
 
 def _is_range(value: object) -> bool:
