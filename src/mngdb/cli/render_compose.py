@@ -10,7 +10,7 @@ from mngdb.cli.common import Options, common, say, say_json, tell
 
 
 @click.command()
-@click.option("--output", metavar="DIR", help="Folder to write. Default: the target's folder.")
+@click.option("--output", metavar="DIR", help="Folder, new or empty. Default: the target's folder.")
 @common
 def compose(options: Options, output: str | None) -> None:
     """Write a folder that `docker compose up -d` starts, also without mngdb. Holds secrets."""

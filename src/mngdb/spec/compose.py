@@ -63,9 +63,10 @@ class Compose(Model):
     """Containers of a Docker engine, as a Compose project in a folder of its own."""
 
     folder: str = "compose"
-    """Folder that is rendered: `docker compose up -d` works in it too, without mngdb."""
+    """Folder that is rendered, new or empty at first: `docker compose up -d` works in it too,
+    without mngdb. To move it: `mngdb down`, then change the file."""
     project: Annotated[str, AfterValidator(_project)] | None = None
-    """Name of the Compose project. Default: the stack's name."""
+    """Name of the Compose project. Default: the stack's name. To change it: as `folder`."""
     docker_host: str | None = None
     """The Docker engine, as DOCKER_HOST says it. Default: what `docker` itself takes. The folder
     has to be on that engine's machine."""
