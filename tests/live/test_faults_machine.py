@@ -111,6 +111,8 @@ def test_a_config_file_that_is_garbage_is_written_anew(cli: Cli) -> None:
     cli.ok("up")
     assert conf.read_text() == good
     faults.sound(cli, {"mng-redis"})
+    (conf.parents[1] / "unit.json").unlink()
+    assert cli.json("down")["stopped"] == ["mng-redis"]
 
 
 def test_files_from_the_future_are_no_reason_to_change_anything(cli: Cli) -> None:

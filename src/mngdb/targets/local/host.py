@@ -73,8 +73,17 @@ class LocalHost:
         return contextlib.nullcontext()
 
     def units(self) -> list[Note]:
-        """Every unit that was ever made here. Raises MngdbError for a damaged note."""
-        return self.layout.units()
+        """Every unit that was ever made here, also one that lost its note, as far as the file names
+        it. Raises MngdbError for a damaged note."""
+        notes = self.layout.units()
+        known = {note.unit for note in notes}
+        return notes + [
+            Note(one.unit, one.name, one.engine)
+            for one in self.stack.instances.values()
+            if one.target.local
+            and one.unit not in known
+            and self.layout.unit(one.unit).root.is_dir()
+        ]
 
     def place(self, unit: str) -> str:
         """The unit's folder."""
