@@ -176,6 +176,16 @@ def test_a_postgresql_that_freezes_after_the_login_is_said_in_time(
             one.resume()
 
 
+def test_an_apps_lost_secret_keeps_nobody_from_looking(stack: Cli) -> None:
+    secret = stack.folder / ".mngdb/secrets/postgres_shop"
+    aside = secret.rename(stack.folder / "aside")
+    try:
+        for command in (("sessions", "postgres"), ("locks",), ("indexes", "postgres")):
+            stack.ok(*command)
+    finally:
+        aside.rename(secret)
+
+
 def test_a_login_that_sees_little_is_told_so_and_nothing_is_claimed(stack: Cli, cli: Cli) -> None:
     """As on a server that somebody else runs: no pg_monitor, no CONFIG."""
     secret = stack.env_of("shop")["POSTGRES_PASSWORD"]

@@ -49,11 +49,12 @@ def each(
     instances: Sequence[Instance],
     question: Callable[[Any, Asked], T],
 ) -> dict[str, workers.Result[T]]:
-    """Instance to the answer of `question(session, asked)`, asked as the administrator. A secret
-    that is missing keeps none but its own server from being asked."""
+    """Instance to the answer of `question(session, asked)`, asked as the administrator: it takes
+    that secret, and no app's."""
 
     def job(instance: Instance, _: workers.Emit) -> T:
-        one = context.asked(instance, find=False)
+        context.secret(instance, "admin")  # missing is an error here
+        one = context.asked(instance, find=False, invent=True)
         access = context.admin(one)
         with context.reach(instance), context.engine(instance).connect(access) as session:
             return question(session, one)

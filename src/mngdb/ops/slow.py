@@ -56,8 +56,7 @@ def of_instance(
     if asked.instance.engine == "postgres":
         from mngdb.engines.postgres import slow as postgres
 
-        known = context.with_secrets(asked)
-        apps = {app: context.login(known, app) for app in grants}
+        apps = {app: context.login(asked, app) for app in grants}
 
         def before(moment: float) -> tuple[Snapshot | None, str]:
             from mngdb.ops.history import History
