@@ -54,6 +54,19 @@ def test_another_instance_takes_its_port_in_the_same_up(cli: Cli) -> None:
     assert units["mng-jobs"]["port"] == cli.port(2)
 
 
+def test_servers_that_change_ports_are_told_how(cli: Cli) -> None:
+    cli.write(BOTH)
+    cli.ok("up")
+    cli.write(BOTH.replace("PORT1", "PORT3").replace("PORT2", "PORT1").replace("PORT3", "PORT2"))
+    for command in ("plan", "up"):
+        done = cli.run(command)
+        assert done.returncode == 1
+        assert "hint: it is this stack's own: 'mngdb down', then 'mngdb up'" in done.stderr
+    cli.ok("down")
+    cli.ok("up")
+    assert cli.run("plan", "--exit-code").returncode == 0
+
+
 @pytest.mark.parametrize("command", [("down",), ("destroy", "--yes", "mng")])
 def test_down_and_destroy_stop_it_too(cli: Cli, command: tuple[str, ...]) -> None:
     cli.write(BOTH)

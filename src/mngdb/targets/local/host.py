@@ -173,9 +173,11 @@ class LocalHost:
         for host in instance.spec.bind:
             holder = machine.port_holder(host, instance.spec.port, ours)
             if holder is not None:
+                hint = f"stop it, or give {instance.name} another port in the file"
+                if machine.port_holder(host, instance.spec.port, ours | self._pids()) is None:
+                    hint = "it is this stack's own: 'mngdb down', then 'mngdb up'"
                 raise MngdbError(
-                    f"{unit.name}: port {instance.spec.port} of {host} is taken by {holder}",
-                    f"stop it, or give {instance.name} another port in the file",
+                    f"{unit.name}: port {instance.spec.port} of {host} is taken by {holder}", hint
                 )
         self.fits(unit, instance)
 
@@ -191,6 +193,11 @@ class LocalHost:
                     f"server is {wanted}",
                     "run the version that wrote it, or bring the data over by dump and restore",
                 )
+
+    def _pids(self) -> set[int]:
+        """The processes of all units."""
+        found = (self.process(note.unit) for note in self.units())
+        return {pid for process in found if process for pid in process.family()}
 
     def verify(self, unit: Unit) -> None:
         """Whether the server would take files that it does not have yet. Raises UsageError."""
