@@ -16,7 +16,10 @@ pytestmark = pytest.mark.live
 
 FILE = """
 postgres: {port: PORT1}
-mongodb: {port: PORT2, slow: 1ms}
+mongodb:
+  port: PORT2
+  slow: 1ms
+  databases: {shop: {indexes: {orders: [{keys: {at: 1}}], empty: [{keys: {x: 1}}]}}}
 apps: {shop: {postgres: shop, mongodb: shop}}
 """
 ROWS = 30_000
@@ -142,6 +145,10 @@ def test_mongodb(staged: Cli) -> None:
         'db.getSiblingDB("shop")["orders"].createIndex({"user": 1, "at": 1, "until": 1})'
     )
     assert "until_1" not in {index for _, index in found}
+    # the file has it, and would have it made again
+    assert found["duplicate", "at_1"]["statement"] == "mngdb up --allow shop.orders.at_1"
+    assert "take it out of the file" in found["duplicate", "at_1"]["cost"]
+    assert "dropIndex" in found["unused", "never_1"]["statement"]
 
 
 def test_a_made_index_is_no_longer_missing(staged: Cli) -> None:

@@ -10,22 +10,27 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from mngdb.engines.mongodb import indexes
 from mngdb.engines.mongodb.client import Document, Session
 from mngdb.facts.indexes import IndexAdvice
 from mngdb.facts.slow import Missing
+from mngdb.model import Asked
 
 #: What makes an index more than a way to find things: it must not go for being unused.
 _RULES = ("unique", "expireAfterSeconds")
 _SAME = ("partialFilterExpression", "sparse", "collation", "unique", "expireAfterSeconds")
+#: Smaller than this an index is not worth a thought, least of all one of an empty collection.
+_SMALL = 64 << 10
 #: Bytes of an entry for each field, about.
 _ENTRY = 24
 
 
 def look(
-    session: Session, databases: Iterable[str], missing: Iterable[Missing]
+    session: Session, databases: Iterable[str], missing: Iterable[Missing], asked: Asked
 ) -> list[IndexAdvice]:
     """What to do about the indexes of these databases; `missing` is what slow operations lack."""
     wanted = list(missing)
+    named = indexes.wanted(asked)
     found: list[IndexAdvice] = []
     for name in databases:
         database = session.client[name]
@@ -36,7 +41,8 @@ def look(
             stats = list(database[collection].aggregate([{"$indexStats": {}}]))
             sizes = database.command("collStats", collection)["indexSizes"]
             there[collection] = [list(one["key"]) for one in stats]
-            found += _of_collection(name, collection, stats, sizes)
+            keys = [list(index.keys.items()) for index in named.get((name, collection), ())]
+            found += _of_collection(name, collection, stats, sizes, keys)
         proposed: list[Missing] = []
         for one in wanted:
             known = [
@@ -50,8 +56,13 @@ def look(
 
 
 def _of_collection(
-    database: str, collection: str, stats: list[Document], sizes: Document
+    database: str,
+    collection: str,
+    stats: list[Document],
+    sizes: Document,
+    named: list[list[tuple[str, Any]]],
 ) -> list[IndexAdvice]:
+    """`named` are the keys of the indexes that the file has."""
     found = []
     for one in stats:
         name, spec = one["name"], one["spec"]
@@ -59,16 +70,20 @@ def _of_collection(
             continue
         other = next((o for o in stats if o is not one and _serves(o, one)), None)
         drop = f"db.getSiblingDB({json.dumps(database)})[{json.dumps(collection)}].dropIndex("
-        statement = f"{drop}{json.dumps(name)})"
+        statement, then = f"{drop}{json.dumps(name)})", ""
+        if list(one["key"].items()) in named:
+            statement = f"mngdb up --allow {indexes.label(database, collection, name)}"
+            then = "; first take it out of the file, which has it made again"
         size = int(sizes.get(name, 0))
         uses = int(one["accesses"]["ops"])
         if other is not None:
             reason = f"{other['name']} begins with the same fields"
-            said = (reason, statement, "none: the other one serves")
+            said = (reason, statement, f"none: the other one serves{then}")
             found.append(IndexAdvice("duplicate", database, collection, name, size, *said))
-        elif uses == 0 and not any(rule in spec for rule in _RULES):
+        elif uses == 0 and size >= _SMALL and not any(rule in spec for rule in _RULES):
             since = f"{one['accesses']['since']:%Y-%m-%d %H:%M}"
-            said = (f"not used since {since} UTC", statement, "none now; hideIndex tries it first")
+            cost = f"none now; hideIndex tries it first{then}"
+            said = (f"not used since {since} UTC", statement, cost)
             found.append(IndexAdvice("unused", database, collection, name, size, *said))
     return found
 
