@@ -89,13 +89,22 @@ def stopped_in_order(lines: Sequence[str]) -> bool:
     return _FAREWELL.search("\n".join(lines[-5:]).rstrip()) is not None
 
 
+#: When PostgreSQL said it, and which of its processes.
+_STAMP = re.compile(r"^[\d-]{10} [\d:.]+ UTC \[\d+\]\s+")
+
+
 def cause(text: str) -> str:
     """The line that says why a server ended: the last that complains, else the last one."""
     lines = [_plain(line) for line in text.splitlines() if not _OF_SESSION.search(line)]
     # Redis: "*** FATAL CONFIG FILE ERROR ***" is a headline, what follows it says why
     told = [line for line in lines if _CAUSE.search(line) and not line.startswith("***")]
     fatal = [line for line in told if re.search(r"FATAL|PANIC", line)]
-    return last_line("\n".join(fatal or told or lines))
+    found = last_line("\n".join(fatal or told or lines))
+    # Redis repeats the line of its file that it does not take before it says why
+    at = next((n for n, line in enumerate(lines) if line.strip() == found), 0)
+    before = lines[at - 1] if at else ""
+    said = f"{before.removeprefix('>>> ')}: {found}" if before.startswith(">>> ") else found
+    return _STAMP.sub("", said)
 
 
 def _plain(line: str) -> str:
