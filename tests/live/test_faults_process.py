@@ -187,11 +187,15 @@ def test_a_server_that_no_pid_file_names_is_named_as_the_ports_holder(cli: Cli) 
     faults.sound(cli, {"mng-redis"})
 
 
-def test_a_setting_that_keeps_redis_from_starting_is_named(cli: Cli) -> None:
-    cli.write("redis: {port: PORT1, settings: {io-threads: 9999}}\n")
+def test_a_setting_that_keeps_a_server_from_starting_is_named(cli: Cli) -> None:
+    cli.write(
+        "redis: {port: PORT1, settings: {io-threads: 9999}}\n"
+        "mongodb: {port: PORT2, settings: {nosuch: 1}}\n"
+    )
     done = cli.run("up")
     assert done.returncode == 1
     assert "(exit code 1): 'io-threads 9999': argument must be between" in done.stderr
+    assert "Unknown --setParameter 'nosuch'\n" in done.stderr
     assert "mng-redis  stopped" in done.stdout
     cli.write("redis: {port: PORT1}\n")
     cli.ok("up")

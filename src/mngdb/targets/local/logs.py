@@ -116,6 +116,8 @@ def _plain(line: str) -> str:
         if found["s"] not in {"E", "F"}:
             return ""
         what = found.get("attr", {})
-        return " ".join([found["msg"], *(str(what[k]) for k in ("error", "reason") if k in what)])
+        words = [found["msg"], *(what[k] for k in ("error", "reason") if k in what)]
+        # an error of the server's own has a text among its numbers
+        return " ".join(str(w.get("errmsg", w) if isinstance(w, dict) else w) for w in words)
     except (ValueError, KeyError, TypeError):
         return line  # cut off, or another program's
