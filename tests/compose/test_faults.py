@@ -109,10 +109,11 @@ def test_a_first_start_with_a_bad_secret_makes_no_database(
     (stack.rendered / "conf" / stack.unit("redis") / "users.acl").unlink()
     names = (stack.unit("pg"), stack.unit("redis"))
     stack.docker.run("compose", "up", "-d", "--no-deps", *names, cwd=stack.rendered)
-    time.sleep(2)
+    deadline = time.monotonic() + 20
     for what in ("pg", "redis"):
-        found = stack.inspect(what)
-        assert found["RestartCount"] > 0 or not found["State"]["Running"], what
+        while stack.inspect(what)["RestartCount"] == 0:
+            assert time.monotonic() < deadline, what
+            time.sleep(0.1)
     volume = ("-v", f"{stack.unit('pg-data')}:/v:ro", "--entrypoint", "ls", "postgres:17-bookworm")
     assert "PG_VERSION" not in stack.docker.docker("run", "--rm", *volume, "/v")
     stack.docker.run("compose", "down", cwd=stack.rendered)
