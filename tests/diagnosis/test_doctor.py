@@ -26,6 +26,8 @@ from mngdb.facts.host import Folder
 from mngdb.facts.locks import Backend, chains
 from mngdb.facts.sessions import OneSession, Sessions
 from mngdb.findings import Seen
+from mngdb.run import NOTHING
+from mngdb.targets.local import logs
 from tests.conftest import Cli, free_port
 from tests.live import faults
 from tests.live.clients import brought_up, redis_as, set_secret
@@ -341,6 +343,22 @@ def test_a_full_disk_explains_its_servers_and_no_others() -> None:
     answer = judge(stack_of(stopped, server("redis", logins=(wrong,))))
     assert [one.trouble.cause for one in answer.wrong] == ["disk-full", "login-auth"]
     assert [t.cause for t in answer.wrong[0].consequences] == ["not-running", "login-down"]
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ("7:M 22 Nov 2026 10:26:47.161 * Background saving terminated with success", NOTHING),
+        ("2026-11-22 10:26:47 UTC [7] LOG:  checkpoint complete: wrote 3 buffers", NOTHING),
+        ("7:M 22 Nov 2026 10:26:47.161 # Can't open the log", "Can't open the log"),
+        ("7:M 22 Nov 2026 10:26:47.161 * Error opening it: Permission denied", "denied"),
+        ("2026-11-22 10:26:47 UTC [7] LOG:  server process (PID 9) was terminated", "terminated"),
+        ("what nobody expected", "what nobody expected"),
+    ],
+)
+def test_a_servers_everyday_work_is_not_why_it_ended(last: str, said: str) -> None:
+    before = "7:M 22 Nov 2026 10:00:00.000 * Ready to accept connections tcp"
+    assert logs.cause(f"{before}\n{last}\n").endswith(said)
 
 
 def test_what_is_judged_is_known_to_the_checks_and_in_the_order_of_the_table() -> None:

@@ -75,6 +75,12 @@ def follow(path: Path) -> Iterator[str]:
 
 #: What a session of PostgreSQL was refused says nothing of the server, unless it panics.
 _OF_SESSION = re.compile(r" \[\d+\] \S+@\S+ .*?(FATAL|ERROR|LOG):")
+#: What servers say while all is well: Redis' notices, PostgreSQL's accounts of its work. A server
+#: that is killed has no last words, and these are not why it ended.
+_ROUTINE = re.compile(
+    r"^\d+:[A-Z] \d.*?:\d\d\.\d+ (?:[*.-]|# WARNING) "
+    r"|LOG:\s+(?:checkpoint|restartpoint|connection|disconnection|duration|automatic|temporary)"
+)
 #: How servers take their leave when they were asked to stop; PostgreSQL's last line alone also
 #: stands after a start that failed.
 _FAREWELL = re.compile(
@@ -94,12 +100,14 @@ _STAMP = re.compile(r"^[\d-]{10} [\d:.]+ UTC \[\d+\]\s+")
 
 
 def cause(text: str) -> str:
-    """The line that says why a server ended: the last that complains, else the last one."""
+    """The line that says why a server ended: the last that complains, else the last that is not
+    of its everyday work."""
     lines = [_plain(line) for line in text.splitlines() if not _OF_SESSION.search(line)]
     # Redis: "*** FATAL CONFIG FILE ERROR ***" is a headline, what follows it says why
     told = [line for line in lines if _CAUSE.search(line) and not line.startswith("***")]
     fatal = [line for line in told if re.search(r"FATAL|PANIC", line)]
-    found = last_line("\n".join(fatal or told or lines))
+    rest = [line for line in lines if not _ROUTINE.search(line)]
+    found = last_line("\n".join(fatal or told or rest))
     # Redis repeats the line of its file that it does not take before it says why
     at = next((n for n, line in enumerate(lines) if line.strip() == found), 0)
     before = lines[at - 1] if at else ""
