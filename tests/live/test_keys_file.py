@@ -120,6 +120,7 @@ def test_a_file_in_parts_is_the_same_file(
     monkeypatch.setattr(keys_file, "_PART", (size, size))
     cut = list(parts.cut(dump, size))
     assert [one.begin for one in cut] == [0, *(one.end for one in cut[:-1])]
+    assert all(one.begin < one.end for one in cut)
     tried = [_proved(dump, one) for one in cut]
     # between keys a cut is one, within a value it is seen that it is none
     assert tried.count(True) > 2

@@ -19,7 +19,7 @@ from mngdb.cli.common import Options
 from mngdb.engines.postgres import metrics
 from tests.conftest import ROOT, Cli
 from tests.live import exporters
-from tests.live.scrapes import AGENT, ENGINES, Labels, Scrape, fetch, read, scrape
+from tests.live.scrapes import AGENT, ENGINES, Labels, Scrape, fetch, read, scrape, until
 
 pytestmark = pytest.mark.live
 
@@ -64,6 +64,8 @@ def stack(module_cli: Cli) -> Cli:
     mongo.shop.users.insert_many([{"username": f"user {n}"} for n in range(100)])
     assert mongo.shop.users.count_documents({}) == 100
     mongo.close()
+    # what was made after the first look into a database is seen at the next, which is rationed
+    until(lambda: "pg_stat_user_tables_n_tup_upd" in scrape(cli, "postgres").names)
     return cli
 
 

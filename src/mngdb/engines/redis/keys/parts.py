@@ -64,7 +64,7 @@ def cut(path: Path, size: int) -> Iterator[Part]:
             found = _beginning(header, file.read(_SEARCH + _TRY))
             if found is not None:
                 yield Part(begin, target + found, last=False)
-                begin = target + found
+                begin = target = target + found
             target += size
     yield Part(begin, whole, last=True)
 
