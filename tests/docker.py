@@ -250,6 +250,8 @@ def shared(meeting: Path) -> Iterator[Engine]:
             if _unused(engine.folder):
                 note.unlink()
                 engine.remove()
+            elif engine.process is not None:
+                engine.process.returncode = 0  # whoever is last ends it: nothing to warn of
 
 
 def _unused(folder: Path) -> bool:

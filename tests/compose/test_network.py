@@ -202,6 +202,20 @@ def test_memory_of_containers_is_within_their_limits(up: ComposeCli) -> None:
         assert one["limit"] > one["total"]
 
 
+def test_check_judges_a_container_by_the_same_way(up: ComposeCli) -> None:
+    done = up.run("--json", "check")
+    report = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert report["summary"]["unknown"] == 0
+    failed = [one["id"] for one in report["findings"] if one["verdict"] == "fail"]
+    # the tests' image has the mongod that pip has
+    backups = ["postgres.backup-proved", "mongodb.backup-proved"]
+    assert [one for one in failed if one != "mongodb.version"] == backups
+    found = {one["id"]: one for one in report["findings"]}
+    assert found["postgres.login-required"]["verdict"] == "pass"
+    assert found["postgres.bind"]["verdict"] == "not_applicable"
+
+
 def test_an_app_that_leaves_loses_its_logins_only(up: ComposeCli) -> None:
     up.write(FILE.replace("apps:", "apps:\n  guest: {postgres: guest, redis: 'guest:*'}"))
     up.ok("up")
@@ -230,20 +244,6 @@ def test_a_port_is_published_on_request_on_loopback_only(stack: ComposeCli) -> N
         assert done.returncode == 2
         assert "127.0.0.1" in done.stderr
     Path(stack.folder / "mngdb.yaml").write_text(text + "    publish: {}\n")
-
-
-def test_check_judges_a_container_by_the_same_way(up: ComposeCli) -> None:
-    done = up.run("--json", "check")
-    report = json.loads(done.stdout)
-    assert done.returncode == 1
-    assert report["summary"]["unknown"] == 0
-    failed = [one["id"] for one in report["findings"] if one["verdict"] == "fail"]
-    # the tests' image has the mongod that pip has
-    backups = ["postgres.backup-proved", "mongodb.backup-proved"]
-    assert [one for one in failed if one != "mongodb.version"] == backups
-    found = {one["id"]: one for one in report["findings"]}
-    assert found["postgres.login-required"]["verdict"] == "pass"
-    assert found["postgres.bind"]["verdict"] == "not_applicable"
 
 
 @pytest.mark.parametrize("look", looks.ALL, ids=lambda look: look.__name__)

@@ -62,6 +62,7 @@ def test_the_output_that_is_shown_is_the_output(cli: Cli) -> None:
         done = cli.run("-f", "mngdb.yaml", "-f", "../../mngdb.yaml", "up")
         assert done.returncode == 0, done.stderr
         text = done.stdout + done.stderr
+        text = text.replace("-f mngdb.yaml -f ../../mngdb.yaml", "-f examples/mng-db/mngdb.yaml")
         for usual, here in ports.items():
             text = re.sub(rf"(?<=[: ]){here}\b", usual, text)
         assert _plain(text) == _plain(output)
@@ -100,7 +101,8 @@ def test_every_link_leads_somewhere(path: Path) -> None:
 
 def test_every_command_that_is_named_exists() -> None:
     for text in re.findall(r"`(mngdb [^`]*)`", README.read_text()):
-        words = shlex.split(re.split(r"[>|;]", text)[0], comments=False)[1:]
+        # what stands behind two dashes is another program's
+        words = shlex.split(re.split(r"[>|;]| -- ", text)[0], comments=False)[1:]
         words = [word for word in words if not word.endswith(".yaml") and word != "-f"]
         name = words[0]
         assert name in COMMANDS, text

@@ -260,12 +260,14 @@ def test_up_takes_the_folder_over_and_says_what_of_it_does_not_start(page: Page)
     assert steps(page) == {}
     way = page.services[2]
     page.docker.docker("stop", way)
-    argv = page.docker.inside(sys.executable, "-m", "http.server", "443")
+    argv = page.docker.inside(sys.executable, "-u", "-m", "http.server", "443")
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as taken:
-        assert taken.stdout is not None
-        taken.stdout.readline()
-        done = page.cli.run("up")
-        taken.kill()
+        try:
+            assert taken.stdout is not None
+            taken.stdout.readline()
+            done = page.cli.run("up")
+        finally:
+            taken.kill()
     assert done.returncode == 1
     assert f"error: {way}: 0.0.0.0:443 is taken already\n" in done.stderr
     page.cli.ok("up")

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,13 @@ class Options:
     def paths(self) -> list[Path]:
         """The files to read, in order."""
         return [Path(name) for name in self.files or [DEFAULT_FILE]]
+
+    @property
+    def command(self) -> str:
+        """`mngdb` with what was said, for a hint that is to be pasted."""
+        files = [] if self.files == [DEFAULT_FILE] else self.files
+        words = (f" -f {shlex.quote(name)}" for name in files)
+        return "".join(("mngdb", *words, f" --target {self.target}" if self.target else ""))
 
     def context(self) -> Context:
         """The stack that the files describe. Raises SpecError, UsageError."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
@@ -32,8 +31,7 @@ def init(options: Options, engines: str, apps: tuple[str, ...], name: str) -> No
     if options.json:
         say_json({"file": str(path)})
     else:
-        named = "" if str(path) == DEFAULT_FILE else f" -f {shlex.quote(str(path))}"
-        say(f"{path} is written; next: mngdb{named} up")
+        say(f"{path} is written; next: {options.command} up")
 
 
 @click.command()

@@ -109,7 +109,7 @@ def up(options: Options, allow: frozenset[str]) -> int:
         say_json(_report_json(context.stack.name, report))
     else:
         users = (app for app, rights in context.stack.apps.items() if rights)
-        _report(report, time.monotonic() - begun, next(users, None))
+        _report(report, time.monotonic() - begun, options.command, next(users, None))
     if report.errors:
         return max(error.exit_code for error in report.errors.values())
     return 1 if report.refused else 0
@@ -130,10 +130,10 @@ class _Progress:
             tell(_line(event.step) + (": failed" if event.error else ""))
 
 
-def _report(report: Report, seconds: float, app: str | None) -> None:
+def _report(report: Report, seconds: float, command: str, app: str | None) -> None:
     for step in report.refused:
         tell(f"not done, destructive: {step.action} {step.object} ({step.detail})")
-        tell(f"  hint: mngdb up --allow '{step.object}'")
+        tell(f"  hint: {command} up --allow '{step.object}'")
     _remarks(report.remarks)
     if report.units:
         tell("")
@@ -145,14 +145,14 @@ def _report(report: Report, seconds: float, app: str | None) -> None:
     elif report.errors:
         tell(
             f"{_count(len(report.errors), 'unit')} not as asked; what is done stays, "
-            "'mngdb up' goes on from here"
+            f"'{command} up' goes on from here"
         )
     elif not report.done and not report.refused:
         tell("nothing to change")
     else:
         tell(f"{_count(len(report.done), 'step')} in {seconds:.1f} s")
     if app and not report.errors:
-        tell(f"next: mngdb env {app}")
+        tell(f"next: {command} env {app}")
 
 
 def _report_json(stack: str, report: Report) -> dict[str, object]:

@@ -87,18 +87,21 @@ def _processes(
     sys.stderr.flush()
     found: dict[str, Result[T]] = {}
     pids: dict[int, str] = {}
+    # a Ctrl-C within a fork would be told with a traceback, by whoever it caught there
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     with selectors.DefaultSelector() as selector:
-        for group in groups:
-            reader, writer = os.pipe()
-            parent = os.getpid()
-            pid = os.fork()
-            if pid == 0:
-                os.close(reader)
-                _child(parent, writer, group, job)
-            os.close(writer)
-            pids[pid] = group[0].engine
-            selector.register(reader, selectors.EVENT_READ, (pid, bytearray()))
         try:
+            for group in groups:
+                reader, writer = os.pipe()
+                parent = os.getpid()
+                pid = os.fork()
+                if pid == 0:
+                    os.close(reader)
+                    _child(parent, writer, group, job)
+                os.close(writer)
+                pids[pid] = group[0].engine
+                selector.register(reader, selectors.EVENT_READ, (pid, bytearray()))
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             while selector.get_map():
                 for key, _ in selector.select():
                     pid, buffer = key.data
@@ -119,6 +122,8 @@ def _processes(
         except BaseException:
             _end(pids)
             raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return found
 
 
@@ -147,6 +152,7 @@ def _child(parent: int, writer: int, group: Sequence[Instance], job: Job[Any]) -
         die_with(parent)
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, _interrupt)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         guard = threading.Lock()
 
         def emit(message: object) -> None:

@@ -118,7 +118,8 @@ def _memory(buffers: int, total: int, connections: int) -> dict[str, str]:
         "shared_buffers": f"{buffers_mb}MB",
         "effective_cache_size": f"{max(buffers_mb, min(buffers_mb * 3, total_mb * 3 // 4))}MB",
         "maintenance_work_mem": f"{min(1024, max(64, buffers_mb // 8))}MB",
-        "work_mem": f"{min(64, max(4, buffers_mb // connections))}MB",
+        # a hash takes twice of it: those of all connections, as much as the cache
+        "work_mem": f"{min(64, max(4, buffers_mb // (2 * connections)))}MB",
         "wal_buffers": "16MB",
     }
 
