@@ -70,7 +70,15 @@ def stack(module_cli: Cli) -> Cli:
     mongo.close()
     # what was made after the first look into a database is seen at the next, which is rationed
     until(lambda: "pg_stat_user_tables_n_tup_upd" in scrape(cli, "postgres").names)
+    until(lambda: _counted(scrape(cli, "mongodb")))
     return cli
+
+
+def _counted(page: Scrape) -> bool:
+    """MongoDB's own statistics are of each full second, those of databases rationed."""
+    sizes = (value for (name, labels), value in page.values.items()
+             if name == "mongodb_dbstats_objects" and ("database", "shop") in labels)  # fmt: skip
+    return 100 in sizes and page.of("mongodb_ss_opcounters", legacy_op_type="insert") >= 100
 
 
 @pytest.fixture(scope="module")

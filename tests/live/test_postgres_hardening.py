@@ -65,7 +65,7 @@ SETTINGS = {
     "shared_buffers": "256MB",
     "effective_cache_size": "768MB",
     "maintenance_work_mem": "64MB",
-    "work_mem": "5MB",
+    "work_mem": "4MB",
     "wal_buffers": "16MB",
 }
 
