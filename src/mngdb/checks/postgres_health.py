@@ -7,6 +7,7 @@ from datetime import date
 from mngdb.checks.postgres_settings import text
 from mngdb.facts.postgres import PostgresFacts
 from mngdb.findings import Check, Judgement, judged, listed
+from mngdb.words import many
 
 #: The last day of each major version. https://www.postgresql.org/support/versioning/
 _ENDS = {
@@ -65,7 +66,7 @@ def _deadlocks(facts: PostgresFacts) -> Judgement:
         a_day = one.deadlocks / max(1.0, one.days)
         if a_day > 1:
             days = max(1, round(one.days))
-            bad.append(f"{one.name}: {one.deadlocks} in {days} day{'s' * (days > 1)}")
+            bad.append(f"{one.name}: {one.deadlocks} in {many(days, 'day')}")
     return listed(bad, "at most one a day")
 
 

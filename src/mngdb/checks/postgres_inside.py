@@ -7,6 +7,7 @@ from collections.abc import Callable
 from mngdb.errors import UnobservableError
 from mngdb.facts.postgres import PostgresFacts
 from mngdb.findings import Judgement, judged, no_matter
+from mngdb.words import many
 
 _MOST = 5
 
@@ -40,6 +41,6 @@ def nowhere(
             raise UnobservableError(unseen[0] + (f" (and {more} databases more)" if more else ""))
         if not asked:
             return no_matter("the file names no app here")
-        return judged(True, f"{fine} ({asked} database{'s' * (asked != 1)})")
+        return judged(True, f"{fine} ({many(asked, 'database')})")
 
     return judge

@@ -40,9 +40,7 @@ class Options:
     @property
     def command(self) -> str:
         """`mngdb` with what was said, for a hint that is to be pasted."""
-        files = [] if self.files == [DEFAULT_FILE] else self.files
-        words = (f" -f {shlex.quote(name)}" for name in files)
-        return "".join(("mngdb", *words, f" --target {self.target}" if self.target else ""))
+        return program(self.files or [DEFAULT_FILE], self.target)
 
     def context(self) -> Context:
         """The stack that the files describe. Raises SpecError, UsageError."""
@@ -50,6 +48,16 @@ class Options:
         from mngdb.spec.load import load
 
         return Context(load(self.paths, os.environ, self.target), os.environ)
+
+
+def program(files: Sequence[str], target: str | None) -> str:
+    """How commands begin: with what it takes to mean the stack of these files and no other."""
+    words = ["mngdb"]
+    if files != [DEFAULT_FILE]:
+        words += [word for name in files for word in ("-f", name)]
+    if target is not None:
+        words += ["--target", target]
+    return shlex.join(words)
 
 
 def common(function: F) -> F:

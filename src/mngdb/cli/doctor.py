@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mngdb.cli.common import Options, common, plain, say, say_json, tell
+from mngdb.words import many
 
 if TYPE_CHECKING:
     from mngdb.facts.doctor import Answer, StackFacts, Trouble
@@ -70,9 +71,10 @@ def _show(answer: Answer, facts: StackFacts) -> None:
     if not answer.wrong:
         apps = sum(len(server.logins) for server in facts.servers)
         count = len(facts.servers)
+        servers, logins = many(count, "server"), many(apps, "login")
         say(
-            f"{click.style('nothing is wrong', fg='green')}: {count} server{'s' * (count != 1)} "
-            f"answer{'s' * (count == 1)}, {apps} login{'s' * (apps != 1)} of apps can work"
+            f"{click.style('nothing is wrong', fg='green')}: {servers} "
+            f"answer{'s' * (count == 1)}, {logins} of apps can work"
         )
     if answer.watch:
         say("\nto watch:")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mngdb.cli.common import Options, common, plain, say, say_json, span, tell
+from mngdb.words import many
 
 if TYPE_CHECKING:
     from mngdb.facts.locks import Node
@@ -103,8 +104,7 @@ def _lines(node: Node, first: str, rest: str) -> list[str]:
     else:
         text = f"{who}{where} waits {span(one.waiting)} for {plain(one.wants)}"
     if node.frees and not first:
-        plural = "session" if node.frees == 1 else "sessions"
-        text += click.style(f"  ← ending it frees {node.frees} {plural}", fg="yellow")
+        text += click.style(f"  ← ending it frees {many(node.frees, 'session')}", fg="yellow")
     lines = [first + text]
     if one.by_hand:
         lines.append(f"{rest}│  {plain(one.by_hand)}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from mngdb.cli.common import F, Options, common, say, say_json, span, table, tell
+from mngdb.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,18 +75,18 @@ def plan(options: Options, allow: frozenset[str], exit_code: bool) -> int:
         _remarks(found.remarks)
         if found.errors:
             tell(
-                f"{_count(len(found.steps), 'step')} known; "
-                f"{_count(len(found.errors), 'instance')} could not be looked at"
+                f"{many(len(found.steps), 'step')} known; "
+                f"{many(len(found.errors), 'instance')} could not be looked at"
             )
         elif not found.steps:
             say("nothing to change")
         elif found.refused:
             tell(
-                f"{_count(len(found.steps), 'step')}; 'up' leaves out the {found.refused} "
+                f"{many(len(found.steps), 'step')}; 'up' leaves out the {found.refused} "
                 "destructive unless --allow names them"
             )
         else:
-            tell(f"{_count(len(found.steps), 'step')}; 'mngdb up' takes them")
+            tell(f"{many(len(found.steps), 'step')}; 'mngdb up' takes them")
     if found.errors:
         return max(error.exit_code for error in found.errors.values())
     return 1 if exit_code and found.steps else 0
@@ -144,13 +145,13 @@ def _report(report: Report, seconds: float, command: str, app: str | None) -> No
         tell("nothing was changed")
     elif report.errors:
         tell(
-            f"{_count(len(report.errors), 'unit')} not as asked; what is done stays, "
+            f"{many(len(report.errors), 'unit')} not as asked; what is done stays, "
             f"'{command} up' goes on from here"
         )
     elif not report.done and not report.refused:
         tell("nothing to change")
     else:
-        tell(f"{_count(len(report.done), 'step')} in {seconds:.1f} s")
+        tell(f"{many(len(report.done), 'step')} in {seconds:.1f} s")
     if app and not report.errors:
         tell(f"next: {command} env {app}")
 
@@ -270,10 +271,6 @@ def logs(options: Options, instance: str, follow: bool, lines: int) -> None:
 
 
 # --- how it looks
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _line(step: Step) -> str:

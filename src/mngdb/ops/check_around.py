@@ -14,6 +14,7 @@ from mngdb.facts.around import Around
 from mngdb.findings import Check, Finding, Judgement, no_matter, see
 from mngdb.ops.context import Context
 from mngdb.spec.alerts import secret_of
+from mngdb.words import many
 
 F = TypeVar("F")
 Wanted = Callable[[Check[Any]], bool]
@@ -76,7 +77,7 @@ def _surroundings(context: Context) -> Around:
 
 def _firing(alerts: Sequence[Alert]) -> str:
     count = sum(one.state == "firing" for one in alerts)
-    return f"{count} alert{'s' * (count != 1)} firing" if count else "nothing fires"
+    return f"{many(count, 'alert')} firing" if count else "nothing fires"
 
 
 def _exporters(context: Context) -> dict[str, str]:

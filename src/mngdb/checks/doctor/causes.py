@@ -14,6 +14,7 @@ from mngdb.facts.locks import Node
 from mngdb.facts.sessions import holders
 from mngdb.run import NOTHING
 from mngdb.spec.postgres import RESERVED
+from mngdb.words import many
 
 _MB = 1 << 20
 #: Seconds that somebody has waited for a lock: below it is traffic.
@@ -72,7 +73,7 @@ def _secrets(facts: StackFacts) -> Iterator[Trouble]:
     new = all(one.condition and one.condition.state == "absent" for one in facts.servers)
     if facts.missing_secrets and not new:
         names, count = ", ".join(facts.missing_secrets[:5]), len(facts.missing_secrets)
-        text = f"the vault lacks {count} secret{'s' * (count != 1)}: {names}"
+        text = f"the vault lacks {many(count, 'secret')}: {names}"
         yield Trouble("secret", text, "'mngdb up' makes them, or puts 'mngdb secret set' to use")
 
 

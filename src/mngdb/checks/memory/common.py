@@ -60,11 +60,6 @@ def whole(around: Around, total: int) -> list[Advice]:
     return [*said, *(Advice(text, change) for text, change in around.machine)]
 
 
-def many(count: int, noun: str) -> str:
-    """`1 session`, `2 sessions`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def size(count: float) -> str:
     """Megabytes, or kilobytes below one."""
     return f"{count / MB:.0f} MB" if abs(count) >= MB else f"{count / 1024:.0f} kB"

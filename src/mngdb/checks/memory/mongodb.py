@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from mngdb.checks.memory.common import MB, key, ladder, many, shown, size, unseen, whole
+from mngdb.checks.memory.common import MB, key, ladder, shown, size, unseen, whole
 from mngdb.checks.mongodb_health import DIRTY, FULL
 from mngdb.facts.memory import Advice, Around, Holder, Memory, MongodbMemory
 from mngdb.facts.sessions import Sessions
+from mngdb.words import many
 
 #: Of a thread's stack, at the most (mongod asks for no more).
 _STACK = MB

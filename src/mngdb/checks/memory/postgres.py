@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from mngdb.checks.memory.common import MB, key, many, shown, size, unseen, whole
+from mngdb.checks.memory.common import MB, key, shown, size, unseen, whole
 from mngdb.facts.memory import (
     Advice,
     Around,
@@ -20,6 +20,7 @@ from mngdb.facts.memory import (
     Part,
     PostgresMemory,
 )
+from mngdb.words import many
 
 _CLIENT = "client backend"
 #: Reads that the cache should answer (the manual's chapter on statistics gives the figures, the

@@ -6,9 +6,10 @@ https://redis.io/docs/latest/commands/memory-stats/, …/commands/info/ (section
 
 from __future__ import annotations
 
-from mngdb.checks.memory.common import MB, key, ladder, many, shown, size, unseen, whole
+from mngdb.checks.memory.common import MB, key, ladder, shown, size, unseen, whole
 from mngdb.checks.redis_health import FRAGMENTED, NEARLY_FULL, SMALL
 from mngdb.facts.memory import Advice, Around, Holder, Memory, Part, RedisClient, RedisMemory
+from mngdb.words import many
 
 #: Figures of MEMORY STATS that are parts of the overhead, and what they are.
 _OVERHEAD = (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, LiteralString, cast
 
 from mngdb.model import Asked
 from mngdb.spec.agent import MONITOR, TABLES_MAX
@@ -16,7 +16,7 @@ from mngdb.spec.postgres import PostgresGrant
 if TYPE_CHECKING:
     from mngdb.engines.postgres.facts import Facts
     from mngdb.engines.postgres.roles import MakeStep
-    from mngdb.model import Step
+    from mngdb.model import Action, Step
 
 #: One session, one look at a time into another database, and room for an exporter or a person.
 CONNECTIONS = 10
@@ -90,21 +90,23 @@ def steps(make: MakeStep, asked: Asked, facts: Facts) -> Iterator[Step]:
             yield make("change", _WHAT, text, lambda s: s.execute(*mend))
         extra = [(group, by) for group, by in found.member_of if group != _GROUP]
         yield from roles.excess(make, MONITOR, found.special, extra)
+    yield from _doors(make, asked, facts)
+
+
+def _doors(make: MakeStep, asked: Asked, facts: Facts) -> Iterator[Step]:
+    """Which databases it may enter."""
+    from psycopg.sql import SQL, Identifier
+
     wanted = dict.fromkeys((facts.main, *databases(asked)))
     # elsewhere, whether it was given this right or everybody has it is not ours to sort out
     left = sorted(facts.monitored - wanted.keys()) if asked.managed else []
-    if left:
-        takes = [
-            SQL("REVOKE CONNECT ON DATABASE {} FROM {}").format(Identifier(one), name)
-            for one in left
-        ]
-        text = f"connect to {', '.join(left)}"
-        yield make("revoke", _WHAT, text, lambda s: s.execute(*takes))
     missing = [one for one in wanted if one not in facts.monitored | facts.not_ours]
-    if missing:
-        grants = [
-            SQL("GRANT CONNECT ON DATABASE {} TO {}").format(Identifier(one), name)
-            for one in missing
-        ]
-        text = f"connect to {', '.join(missing)}"
-        yield make("grant", _WHAT, text, lambda s: s.execute(*grants))
+
+    def change(action: Action, text: LiteralString, names: list[str]) -> Iterator[Step]:
+        if names:
+            orders = [SQL(text).format(Identifier(one), Identifier(MONITOR)) for one in names]
+            detail = f"connect to {', '.join(names)}"
+            yield make(action, _WHAT, detail, lambda s: s.execute(*orders))
+
+    yield from change("revoke", "REVOKE CONNECT ON DATABASE {} FROM {}", left)
+    yield from change("grant", "GRANT CONNECT ON DATABASE {} TO {}", missing)

@@ -75,7 +75,7 @@ class Rendering:
             if "build" not in service:
                 project.fetch(service["image"])
             before = project.container(name)
-            runs = project.running(name) is not None
+            runs = project.as_running(name, before) is not None
             project.forget(name)
             project.up(name)
             if runs and before is not None and project.definition(before) == definition:
