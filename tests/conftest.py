@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler.loadfile import LoadFileScheduling
+from xdist.workermanage import WorkerController
 
 from tests import keycloak
 from tests.docker import Engine, shared
@@ -224,6 +225,22 @@ class _Files(LoadFileScheduling):
         if not file.startswith(("tests/compose/", "tests/web/test_containers")):
             return file
         return f"containers {Path(file).name in ('test_faults.py', 'test_life.py', 'test_tls.py')}"
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        crashed: str | None = super().remove_node(node)
+        # xdist would give it to the next worker, and the next (pytest-xdist#1189)
+        for tests in self.workqueue.values() if crashed else ():
+            if crashed in tests:
+                tests[crashed] = True
+        return crashed
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Why a test failed, as soon as it did: a run that is ended from without says so too."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        reason = getattr(getattr(report.longrepr, "reprcrash", None), "message", report.longrepr)
+        first = str(reason).strip().partition("\n")[0]
+        print(f"\n{report.nodeid} ({report.when}): {first}", file=sys.stderr, flush=True)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Files | None:

@@ -170,8 +170,9 @@ def test_a_chain_of_locks_names_its_root(stack: Cli, resources: ExitStack) -> No
         assert first["command"] == f"mngdb locks kill {pid} --terminate --instance postgres"
         stack.ok(*shlex.split(first["command"])[1:])  # what it says mends it
     finally:
+        root.close()  # never one that a thread still uses: that ends the process
         for thread in threads:
-            thread.join(10)
+            thread.join()
     ask(stack, 0)
 
 

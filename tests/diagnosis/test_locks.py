@@ -68,6 +68,7 @@ class Sessions:
 @pytest.fixture
 def sessions(stack: Cli) -> Iterator[Sessions]:
     url = stack.env_of("shop")["POSTGRES_URL"]
+    admin = stack.ok("url", "postgres").strip()
     with psycopg.connect(url, autocommit=True) as first:
         first.execute("DROP TABLE IF EXISTS stock")
         first.execute("CREATE TABLE stock (id int PRIMARY KEY, n int)")
@@ -75,12 +76,13 @@ def sessions(stack: Cli) -> Iterator[Sessions]:
     with ExitStack() as resources:
         found = Sessions(url, resources)
         yield found
-        with psycopg.connect(stack.ok("url", "postgres").strip(), autocommit=True) as admin:
-            admin.execute(
+        with psycopg.connect(admin, autocommit=True) as ends:
+            ends.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'shop'"
             )
+        # a connection that is closed while a thread uses it ends the process
         for thread in found.threads:
-            thread.join(10)
+            thread.join()
 
 
 def chain_of_four(sessions: Sessions) -> list[int]:
