@@ -164,8 +164,8 @@ class Host(Protocol):
         """The last lines of a unit's log."""
         ...
 
-    def follow(self, unit: str) -> Iterator[str]:
-        """Lines of a unit's log as they come, without end."""
+    def follow(self, unit: str, count: int) -> Iterator[str]:
+        """The last lines of a unit's log, then others as they come, without end."""
         ...
 
     def units(self) -> list[Note]:

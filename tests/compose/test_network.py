@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -176,6 +177,14 @@ def test_doctor_status_url_logs_and_shell_work_from_outside(up: ComposeCli) -> N
     assert any(
         "ready to accept" in line for line in up.json("logs", "postgres", "-n", "999")["lines"]
     )
+    with subprocess.Popen(
+        up.argv("logs", "redis", "--follow", "-n", "1"), cwd=up.folder, env=up.environ(),
+        stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout
+        assert process.stdout.readline() == up.ok("logs", "redis", "-n", "1")
+        process.send_signal(signal.SIGINT)
+    assert process.returncode == 0
 
 
 def test_doctor_looks_at_the_whole_stack_and_sees_a_container_that_is_halted(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import re
@@ -217,9 +218,9 @@ def test_logs_shows_the_last_lines_and_follow_goes_on(stack: Cli) -> None:
         handle.writelines(f"{line}\n" for line in long)
     assert stack.ok("logs", "redis", "-n", "5").splitlines() == long
     process = subprocess.Popen(
-        stack.argv("logs", "redis", "--follow", "-n", "0"),
+        stack.argv("logs", "redis", "--follow", "-n", "2"),
         cwd=stack.folder,
-        env=stack.environ() | {"PYTHONUNBUFFERED": "1"},
+        env=stack.environ(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -227,19 +228,24 @@ def test_logs_shows_the_last_lines_and_follow_goes_on(stack: Cli) -> None:
     seen = threading.Event()
 
     def write() -> None:
-        # again and again: nothing tells when the command has begun to look
-        while not seen.wait(0.2):
+        # all the time: nothing is lost between the last lines and those that come
+        for number in itertools.count():
             with log.open("a") as handle:
-                handle.write("a line that comes\n")
+                handle.write(f"line {number}\n")
+            if seen.wait(0.01):
+                return
 
     writer = threading.Thread(target=write)
     writer.start()
     assert process.stdout
     try:
-        assert process.stdout.readline() == "a line that comes\n"
+        shown = [process.stdout.readline().rstrip() for _ in range(60)]
     finally:
         seen.set()
         writer.join()
+    lines = [*long, *(f"line {number}" for number in range(10_000))]
+    begin = lines.index(shown[0])
+    assert shown == lines[begin : begin + 60]
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=10)
     assert (process.returncode, said) == (0, "")

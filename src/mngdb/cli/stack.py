@@ -256,18 +256,15 @@ def logs(options: Options, instance: str, follow: bool, lines: int) -> None:
     if options.json and follow:
         raise UsageError("--json is one document, and --follow has no end", "leave one of them out")
     context = options.context()
-    found = tail(context, instance, lines)
     if options.json:
+        found = tail(context, instance, lines)
         say_json({"stack": context.stack.name, "instance": instance, "lines": found})
         return
-    for line in found:
-        say(line)
-    if follow:
-        try:
-            for line in watch(context, instance):
-                say(line)
-        except KeyboardInterrupt:
-            return
+    try:
+        for line in (watch if follow else tail)(context, instance, lines):
+            say(line)
+    except KeyboardInterrupt:
+        return
 
 
 # --- how it looks

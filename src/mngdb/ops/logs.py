@@ -48,12 +48,12 @@ def tail(context: Context, name: str, lines: int) -> list[str]:
     return context.host(instance).log_lines(instance.unit, max(0, lines))
 
 
-def follow(context: Context, name: str) -> Iterator[str]:
-    """Lines as they come, without end."""
+def follow(context: Context, name: str, lines: int) -> Iterator[str]:
+    """The last lines of a log, as `tail`, then others as they come, without end."""
     compose = _service(context, name)
     if compose is not None:
-        return compose.follow(name)
+        return compose.follow(name, max(0, lines))
     if _of_agent(context, name):
-        return logs.follow(AgentUnit(context).log)
+        return logs.follow(AgentUnit(context).log, lines)
     instance = _managed(context, name)
-    return context.host(instance).follow(instance.unit)
+    return context.host(instance).follow(instance.unit, max(0, lines))

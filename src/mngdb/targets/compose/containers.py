@@ -219,17 +219,21 @@ class Project:
     def log(self, unit: str, count: int) -> list[str]:
         """The last lines that a container said. Raises MngdbError when there is none: what it said
         went with it."""
-        if self.container(unit) is None:
-            raise MngdbError(f"{unit} has no container, and so no log", "'mngdb up' makes it")
+        self._says(unit)
         if count == 0:
             return []
         done = self.docker.look("logs", "--tail", str(count), unit)
         return [*done.stdout.splitlines(), *done.stderr.splitlines()][-count:]
 
-    def follow(self, unit: str) -> Iterator[str]:
-        """What a container says, as it comes."""
+    def _says(self, unit: str) -> None:
+        if self.container(unit) is None:
+            raise MngdbError(f"{unit} has no container, and so no log", "'mngdb up' makes it")
+
+    def follow(self, unit: str, count: int) -> Iterator[str]:
+        """The last lines that a container said, and others as they come. Raises as `log`."""
+        self._says(unit)
         with subprocess.Popen(
-            ["docker", "logs", "--follow", "--tail", "0", unit],  # noqa: S607 - as `ask`
+            ["docker", "logs", "--follow", "--tail", str(count), unit],  # noqa: S607 - as `ask`
             env=self.docker.env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

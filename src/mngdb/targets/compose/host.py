@@ -476,9 +476,9 @@ class ComposeHost:
         """The last lines of a unit's log."""
         return self.project.log(unit, count)
 
-    def follow(self, unit: str) -> Iterator[str]:
-        """Lines as they come."""
-        return self.project.follow(unit)
+    def follow(self, unit: str, count: int) -> Iterator[str]:
+        """The last lines, and others as they come."""
+        return self.project.follow(unit, count)
 
 
 def _identity(folder: Path) -> str:

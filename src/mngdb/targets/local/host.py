@@ -409,9 +409,9 @@ class LocalHost:
         """The last lines of a unit's log."""
         return logs.last(self.layout.unit(unit).log, count)
 
-    def follow(self, unit: str) -> Iterator[str]:
+    def follow(self, unit: str, count: int) -> Iterator[str]:
         """A log that was set aside is followed into the new one."""
-        return logs.follow(self.layout.unit(unit).log)
+        return logs.follow(self.layout.unit(unit).log, count)
 
 
 def _digest(unit: Unit) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from mngdb.run import last_line
 
 _POLL = 0.2
+_BLOCK = 1 << 16
 #: What marks the line that tells the cause; servers say more on their way out.
 _CAUSE = re.compile(
     r"FATAL|PANIC|\berror\b|could not|can.t|cannot|failed|no space left|bad directive|denied",
@@ -46,18 +49,41 @@ def tail(path: Path, size: int = 1 << 16, since: int = 0) -> str:
 
 def last(path: Path, count: int) -> list[str]:
     """The last `count` lines of a log, each of them whole."""
-    size = 0
-    while count > 0:
-        size += max(256 * count, size)
-        lines = tail(path, size).splitlines()
-        if len(lines) > count or not path.exists() or path.stat().st_size <= size:
-            return lines[-count:]
-    return []
+    try:
+        with path.open("rb") as handle:
+            handle.seek(_begin(handle, count))
+            return handle.read().decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
 
 
-def follow(path: Path) -> Iterator[str]:
-    """Lines as they come, without end; a log that was set aside is followed into the new one."""
-    position = path.stat().st_size if path.exists() else 0
+def _begin(handle: BinaryIO, count: int) -> int:
+    """Where the last `count` lines begin."""
+    end = at = handle.seek(0, os.SEEK_END)
+    missing = count
+    while missing > 0 and at > 0:
+        before, at = at, max(0, at - _BLOCK)
+        handle.seek(at)
+        # the last byte of all ends the last line, and is none between two
+        block = handle.read(min(before, end - 1) - at)
+        found = block.count(b"\n")
+        if found >= missing:
+            place = len(block)
+            for _ in range(missing):
+                place = block.rindex(b"\n", 0, place)
+            return at + place + 1
+        missing -= found
+    return end if count <= 0 else 0
+
+
+def follow(path: Path, count: int) -> Iterator[str]:
+    """The last `count` lines, then others as they come, without end; a log that was set aside is
+    followed into the new one."""
+    try:
+        with path.open("rb") as handle:
+            position = _begin(handle, count)
+    except FileNotFoundError:
+        position = 0
     rest = ""
     while True:
         size = path.stat().st_size if path.exists() else 0
