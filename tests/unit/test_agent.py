@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -94,6 +96,32 @@ def test_a_client_that_is_slow_byte_by_byte_is_let_go_and_holds_up_nobody(port: 
         assert ended.wait(30)
         thread.join()
         assert time.monotonic() - begun > 1.0
+
+
+#: The signal goes to a thread, and the main thread begins to wait late or sleeps already.
+_ENDED = """
+import os, signal, threading, time
+from mngdb.agent.main import asked_to_end
+asked = asked_to_end()
+def end():
+    time.sleep({before})
+    signal.pthread_kill(threading.get_ident(), signal.{name})
+    time.sleep(60)
+threading.Thread(target=end, daemon=True).start()
+time.sleep({late})
+os.read(asked, 1)
+os._exit(7)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize(("before", "late"), [(0.2, 0.0), (0.0, 0.2)])
+def test_a_signal_that_another_thread_gets_ends_it_too(
+    name: str, before: float, late: float
+) -> None:
+    code = _ENDED.format(name=name, before=before, late=late)
+    done = subprocess.run([sys.executable, "-c", code], timeout=50, check=False)
+    assert done.returncode == 7
 
 
 def test_more_clients_than_it_takes_are_turned_away_and_later_ones_served(port: int) -> None:

@@ -7,7 +7,6 @@ import ctypes
 import gc
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -112,6 +111,17 @@ def run(context: Context) -> None:
         ) from None
 
 
+def asked_to_end() -> int:
+    """A file handle that can be read as soon as SIGTERM or SIGINT came. A lock is no way to wait
+    for that: a signal that another thread gets does not wake the main thread from it."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    return reading
+
+
 def _frugal() -> None:
     """One heap for all threads: with glibc's default, each thread that scrapes keeps its own.
     Another C library has no such call, and no such habit."""
@@ -140,9 +150,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
         Statements(context, context.stack.monitored, folder),
     )
     running = Jobs(jobs(agent, spec))
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    asked = asked_to_end()
     webs = [
         _listen(spec, unit.name, port, _pages(targets, port, spec))
         for port in _ports(spec, targets)
@@ -168,7 +176,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     log(f"{unit.name} runs, on {spec.bind}: {unit.places()}")
     gc.collect()
     gc.freeze()
-    stop.wait()
+    os.read(asked, 1)
     log(f"{unit.name} ends; the servers run on")
     running.stop()
     agent.alerts.close(time.time())
