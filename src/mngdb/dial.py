@@ -4,6 +4,7 @@ container."""
 from __future__ import annotations
 
 import socket
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from mngdb.model import Access, socket_file
@@ -36,3 +37,29 @@ def tcp(at: Access) -> tuple[str, int]:
     if at.socket is None:
         return at.host, at.port
     return LOOPBACK, int(Path(at.socket, PORT).read_text())
+
+
+def listens_widely(address: str) -> bool:
+    """Whether a server that listens on this address does so on all of the machine's, or on one that
+    is known all over the internet. A name can be either: it is not looked up."""
+    if address in {"*", "::*"}:  # the second is Redis' word for the second half of the first
+        return True
+    found = _number(address)
+    return found is not None and (found.is_unspecified or found.is_global)
+
+
+def only_here(address: str) -> bool:
+    """Whether only the machine itself reaches a server that listens on this address."""
+    found = _number(address)
+    return address == "localhost" or address.startswith("/") or bool(found and found.is_loopback)
+
+
+def _number(address: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(address.strip("[]"))
+    except ValueError:
+        pass
+    try:
+        return IPv4Address(socket.inet_aton(address))  # `0`, as servers take it
+    except OSError:
+        return None

@@ -135,6 +135,10 @@ def _set_up(servers: list[Server]) -> None:
         ("app", "strong_password", everywhere),
     ):
         primary.run("createUser", name, pwd=password, roles=roles)
+    # another login with the administrator's name, and one that can write itself any right
+    root = {"db": "admin", "role": "root"}
+    primary.client.shop.command("createUser", "boss", pwd="boss", roles=[root])
+    primary.run("createUser", "archivist", pwd="Sh0rt-one", roles=["restore"])
     config = primary.run("replSetGetConfig")["config"]
     config["version"] += 1
     config["writeConcernMajorityJournalDefault"] = False

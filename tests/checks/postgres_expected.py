@@ -9,7 +9,6 @@ FAILS: dict[str, dict[str, str]] = {
     "wrecked": {
         "postgres.login-required": "postgres over TCP: nothing is asked: it is in",
         "postgres.bind": "listen_addresses *",
-        "postgres.encryption": "it goes on without encryption",
         "postgres.tls-version": "TLS 1.1 or older is taken",
         "postgres.tls-ciphers": "a cipher without encryption, certificate or strength is taken",
         "postgres.certificate": "it ends in 5 days",
@@ -110,6 +109,7 @@ FAILS: dict[str, dict[str, str]] = {
         "postgres.restart-pending": "max_connections",
         "postgres.files-loaded": "pg_hba.conf",
         "postgres.files-valid": "work_mem in line",
+        "postgres.encryption": "line 3: host shop reader 10.0.0.0/8 password, line 4: ",
         "postgres.hba-cleartext": "line 3: host shop reader 10.0.0.0/8 password",
         "postgres.hba-md5": "line 2: host all all 127.0.0.1/32 md5",
         "postgres.hba-everywhere": "line 4: host all all 0.0.0.0/0 scram-sha-256",

@@ -112,6 +112,59 @@ host all all 0.0.0.0/0 trust
 host shop reader 10.0.0.0/8 password
 local all all peer
 """
+#: What looks sound, and is not; and beside each what looks unsound, and is.
+SUBTLE_HBA = """\
+local all all peer map=any
+local all all peer map=some
+host all +dba 10.0.0.0/8 scram-sha-256
+host /^. /. 0.0.0.0/1 scram-sha-256
+host all all localhost scram-sha-256
+hostssl shop reader 10.0.0.0/8 scram-sha-256
+include other.conf
+"""
+SUBTLE_IDENT = "any /^. postgres\nsome /^(.*)-db$ \\1\nsome root postgres\n"
+SUBTLE = """
+    CREATE ROLE dba;
+    GRANT dba TO second;
+    CREATE ROLE climber LOGIN PASSWORD 'a-password-that-nobody-has-in-a-list';
+    GRANT second TO climber WITH INHERIT FALSE, SET TRUE;
+    CREATE ROLE harmless LOGIN PASSWORD 'a-password-that-nobody-has-in-a-list';
+    GRANT second, pg_read_server_files TO harmless WITH INHERIT FALSE, SET FALSE;
+    ALTER ROLE reader SET row_security = 'no';
+    CREATE ROLE auditor LOGIN PASSWORD 'a-password-that-nobody-has-in-a-list';
+    CREATE ROLE keepers;
+    GRANT keepers TO auditor WITH INHERIT FALSE, SET TRUE;
+    CREATE TABLE kept (id int);
+    GRANT DELETE ON kept TO keepers;
+    CREATE TABLE part (id int, hint text);
+    GRANT SELECT (hint) ON part TO PUBLIC;
+    GRANT UPDATE (hint) ON part TO auditor;
+    CREATE FUNCTION bare() RETURNS int SECURITY DEFINER SET search_path = public
+      LANGUAGE sql AS 'SELECT 1';
+    CREATE SCHEMA yard;
+    GRANT CREATE ON SCHEMA yard TO auditor;
+    CREATE FUNCTION yard(int) RETURNS int SECURITY DEFINER SET search_path = yard, pg_temp
+      LANGUAGE sql AS 'SELECT 1';
+    CREATE FUNCTION mine() RETURNS int SECURITY DEFINER SET search_path = "$user", pg_temp
+      LANGUAGE sql AS 'SELECT 1';
+    CREATE FUNCTION sound() RETURNS int SECURITY DEFINER SET search_path = public, pg_temp
+      LANGUAGE sql AS 'SELECT 1';
+    CREATE FUNCTION sounder() RETURNS int SECURITY DEFINER SET search_path = ''
+      LANGUAGE sql AS 'SELECT 1';
+    ALTER SYSTEM SET archive_command = '/bin/true';
+    SELECT pg_reload_conf()
+"""
+
+
+def subtle(server: Server) -> None:
+    """The last stage, in a database of its own."""
+    server.sql("DROP DATABASE shop", "CREATE DATABASE subtle")
+    server.write("pg_hba.conf", "host all all 127.0.0.1/32 trust\n")  # stays in force
+    server.sql(*SUBTLE.split(";"), database="subtle")
+    server.until("SELECT current_setting('archive_command') = '/bin/true'")
+    server.write("pg_hba.conf", SUBTLE_HBA)
+    server.write("other.conf", "host all all nonsense\n")
+    server.write("pg_ident.conf", SUBTLE_IDENT)
 
 
 def content(server: Server) -> None:

@@ -187,6 +187,11 @@ def test_it_fails_on_a_careless_server(theirs: Careless, name: str) -> None:
     assert found.remedy
 
 
+def test_who_administers_by_another_way(theirs: Careless) -> None:
+    assert theirs.found["mongodb.admins"].evidence == "archivist, boss@shop, deputy"
+    assert "boss@shop" in theirs.found["mongodb.password-known"].evidence
+
+
 @pytest.mark.parametrize("name", sorted(CHANGED))
 def test_it_fails_where_somebody_changed_it(hardened: Cli, name: str) -> None:
     change, undo = CHANGED[name]
@@ -293,12 +298,15 @@ def test_queries_that_only_look_and_queries_that_find(stock: Stock) -> None:
 
 def test_a_cache_that_is_too_small(stock: Stock) -> None:
     heap = stock.server.client.shop.pads
-    heap.insert_many({"pad": "x" * 1000} for _ in range(10_000))
     resize = "wiredTigerEngineRuntimeConfig"
-    stock.server.run("setParameter", **{resize: "cache_size=1MB"})
-    found = one(stock.cli, "mongodb.cache-pressure")
-    stock.server.run("setParameter", **{resize: "cache_size=256MB"})
-    assert found.verdict == "fail", found
+    for _ in range(5):  # the server makes room at once: now and then it is faster than the look
+        heap.insert_many({"pad": "x" * 1000} for _ in range(10_000))
+        stock.server.run("setParameter", **{resize: "cache_size=1MB"})
+        found = one(stock.cli, "mongodb.cache-pressure")
+        stock.server.run("setParameter", **{resize: "cache_size=256MB"})
+        if found.verdict == "fail":
+            return
+    raise AssertionError(found)
 
 
 def test_writes_that_wait_for_a_forgotten_lock(stock: Stock) -> None:

@@ -104,6 +104,9 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
             reports["mended"] = findings(cli)
         (server.data / "pg_hba.conf").write_text(wreck.SHADOWED)
         reports["shadowed"] = findings(cli)
+        wreck.subtle(server)
+        apps = "apps: {auditor: {legacy: {database: subtle, access: readonly}}}"
+        reports["subtle"] = findings(external(folder, server, apps=apps))
     return reports
 
 
@@ -115,7 +118,7 @@ def _worse(server: Server) -> Iterator[None]:
         "ALTER SYSTEM SET wal_level = replica",
         "ALTER SYSTEM SET max_wal_senders = 3",
         "ALTER SYSTEM SET archive_mode = on",
-        "ALTER SYSTEM SET archive_command = '/bin/false'",
+        "ALTER SYSTEM SET archive_command = 'test -z %p'",
     )
     server.stop()
     wreck.age(server, 1220 << 20)
@@ -153,11 +156,11 @@ def _later(path: Path) -> None:
 @contextmanager
 def _mended(server: Server) -> Iterator[None]:
     """The standby is there, the archive takes files, nobody comes in without TLS."""
-    server.write("pg_hba.conf", "hostssl all,replication all 127.0.0.1/32 scram-sha-256\n")
+    server.write("pg_hba.conf", "hostssl all,replication all samenet scram-sha-256\n")
     (server.folder / "wal").mkdir()
     server.own(server.folder / "wal", 0o700)
     server.sql(
-        "ALTER SYSTEM SET archive_command = '/bin/true'",
+        "ALTER SYSTEM SET archive_command = 'test -n %p'",
         "ALTER SYSTEM SET log_file_mode = '0600'",
         "SELECT pg_reload_conf()",
     )
@@ -262,6 +265,32 @@ def test_a_line_of_pg_hba_that_nobody_reaches_counts_for_nothing(stages: dict[st
     for one in stages["shadowed"].values():
         if one.id.startswith("postgres.hba-"):
             assert one.verdict == "pass", one
+
+
+SUBTLE = {
+    "hba-trust": "line 1: local all all peer map=any",
+    "hba-superuser": "line 3: host all second 10.0.0.0/8 scram-sha-256, line 4: host all second",
+    "hba-everywhere": "line 4: host all all 0.0.0.0/1 scram-sha-256",
+    "hba-everybody": "line 4: host all all 0.0.0.0/1 scram-sha-256, line 5: host all all localhost",
+    "hba-errors": "line 1 of other.conf: ",
+    "encryption": "line 3: host all +dba 10.0.0.0/8 scram-sha-256, line 4: host all all 0.0.0.0/1",
+    "role-superuser": "second, climber (by its membership of second)",
+    "role-files": "maker: pg_read_server_files",
+    "setting-overrides": "reader: row_security no",
+    "archive-healthy": "archive_command takes no file (no %p in it): nothing is kept",
+    "public-tables": "subtle: public.part.hint",
+    "app-excess": "auditor in schema yard, subtle: auditor on public.kept by SET ROLE keepers, "
+    "subtle: auditor on public.part",
+    "definer-path": "subtle: public.bare(), subtle: public.mine(), subtle: public.yard(integer)",
+}
+
+
+@pytest.mark.parametrize("name", SUBTLE)
+def test_what_looks_sound_and_is_not(stages: dict[str, Found], name: str) -> None:
+    found = stages["subtle"][f"postgres.{name}"]
+    assert (found.verdict, SUBTLE[name] in found.evidence) == ("fail", True), found
+    for sound in ("harmless", "map=some", "hostssl", "sound"):
+        assert sound not in found.evidence
 
 
 def test_a_login_without_rights_leaves_reasons(stages: dict[str, Found]) -> None:

@@ -174,7 +174,10 @@ def test_a_short_password(cli: Cli) -> None:
     [("-info", "redis.acl-useful"), ("~*", "redis.acl-keys"), ("&*", "redis.acl-channels"),
      ("+config|set", "redis.acl-dangerous"), ("+keys", "redis.acl-dangerous"),
      ("nopass", "redis.password-set"), (">password", "redis.password-known"),
-     ("+acl|setuser", "redis.acl-admins")],
+     ("+acl|setuser", "redis.acl-admins"), ("%R~*", "redis.acl-keys"), ("~?*", "redis.acl-keys"),
+     ("(%W~* +set)", "redis.acl-keys"), ("(~* &* +subscribe)", "redis.acl-channels"),
+     ("&?*", "redis.acl-channels"), ("+slaveof", "redis.acl-dangerous"),
+     (">shop123", "redis.password-known")],
 )  # fmt: skip
 def test_a_right_that_was_changed_on_the_server(hardened: Cli, rules: str, name: str) -> None:
     with redis_as(hardened) as admin:
@@ -193,15 +196,34 @@ def test_a_right_that_was_changed_on_the_server(hardened: Cli, rules: str, name:
     assert one(hardened, name).verdict == "pass"
 
 
-def test_listening_everywhere(theirs: Server) -> None:
+def test_a_right_to_names_like_its_own_is_not_one_to_all(hardened: Cli) -> None:
+    with redis_as(hardened) as admin:
+        admin.execute_command("ACL", "SETUSER", "shop", "(%R~[a-z]*:* +@all -@dangerous)")
+        found = findings(hardened, "redis.acl-keys", "redis.acl-dangerous")
+        admin.execute_command("ACL", "SETUSER", "shop", "clearselectors")
+    hardened.ok("up")
+    assert {one.verdict for one in found.values()} == {"pass"}
+
+
+# every address there is; what this machine lacks; Redis' and the C library's other words for all
+@pytest.mark.parametrize("bind", ["* -::*", "127.0.0.1 -9.9.9.9", "127.0.0.1 -::*", "0"])
+def test_listening_everywhere(theirs: Server, bind: str) -> None:
     with theirs.client() as client:
-        client.config_set("bind", "* -::*")
+        client.config_set("bind", bind)
         try:
             found = findings(theirs.cli, "redis.bind", "redis.encryption")
         finally:
             client.config_set("bind", "127.0.0.1")
     assert found["redis.bind"].verdict == "fail"
     assert found["redis.encryption"].verdict == "fail"
+
+
+def test_snapshots_oftener_than_asked_for(theirs: Server) -> None:
+    with theirs.client() as client:
+        for points, verdict in (("300 1 60 5000", "pass"), ("60 10000 301 1 900 2", "fail")):
+            client.config_set("save", points)
+            assert one(theirs.cli, "redis.save-points").verdict == verdict
+        client.config_set("save", BAD["save"])
 
 
 def test_encryption(cli: Cli) -> None:
@@ -214,7 +236,13 @@ def test_encryption(cli: Cli) -> None:
         assert one(cli, "redis.encryption").verdict == "not_applicable"
         admin.config_set("bind", "* -::*")
         assert one(cli, "redis.encryption").verdict == "pass"
+        admin.config_set("port", free_port())  # beside the one with TLS
+        assert one(cli, "redis.encryption").verdict == "fail"
+        admin.config_set("port", 0)
         admin.config_set("bind", "127.0.0.1")
+        assert one(cli, "redis.login-required").verdict == "pass"
+        admin.execute_command("ACL", "SETUSER", "default", "on", "nopass", "+ping")
+        assert one(cli, "redis.login-required").verdict == "fail"
         admin.config_set("tls-protocols", "TLSv1.1 TLSv1.2")
         found = one(cli, "redis.tls-version")
         assert (found.verdict, found.evidence) == ("fail", "tls-protocols TLSv1.1 TLSv1.2")
@@ -305,7 +333,9 @@ def test_a_replica_with_and_without_its_primary(tmp_path: Path, theirs: Server) 
 
 def test_a_login_without_rights_makes_it_unknown_and_says_why(theirs: Server) -> None:
     with theirs.client() as client:
-        client.execute_command("ACL", "SETUSER", "guest", "on", ">guest", "+ping", "+info")
+        client.execute_command(
+            "ACL", "SETUSER", "guest", "on", ">guest", "+ping", "+info", "+acl|list"
+        )
     cli = theirs.cli
     before = (cli.folder / "mngdb.yaml").read_text()
     cli.write(before.replace("default@", "guest@"))
@@ -318,6 +348,10 @@ def test_a_login_without_rights_makes_it_unknown_and_says_why(theirs: Server) ->
     assert report.returncode == 1
     assert found["redis.timeout"].verdict == "unknown"
     assert "CONFIG GET is refused" in found["redis.timeout"].evidence
+    # the list of logins tells who has no password, only ACL DRYRUN what each of them may do
+    assert found["redis.password-set"].evidence == "default has none"
+    assert found["redis.password-known"].evidence == "appuser, guest"
+    assert "ACL DRYRUN is refused" in found["redis.acl-keys"].evidence
     # INFO has some of the settings
     with theirs.client() as client:
         limit, log = client.config_get("maxmemory"), client.config_get("appendonly")

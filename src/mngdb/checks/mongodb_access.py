@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mngdb.errors import UnobservableError
-from mngdb.facts.mongodb import CLUSTER, EVERYWHERE, Login, MongodbFacts
+from mngdb.facts.mongodb import CLUSTER, EVERYWHERE, LOGINS, Login, MongodbFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
 
 #: Who may do one of these everywhere, or in the database of the logins, is an administrator.
@@ -37,6 +37,7 @@ def _apps(facts: MongodbFacts) -> list[Login]:
 
 def _rules(login: Login) -> bool:
     server = login.rights.get(CLUSTER, frozenset()) & _RULING_SERVER
+    server |= login.rights.get(LOGINS, frozenset()) & _WRITE  # who writes logins makes his own
     places = (EVERYWHERE, "admin")
     return bool(server or any(login.rights.get(one, frozenset()) & _RULING for one in places))
 
@@ -72,7 +73,7 @@ def _own_database(facts: MongodbFacts) -> Judgement:
         elif len(places - {EVERYWHERE, CLUSTER, "admin", "local", "config"}) == len(places) == 1:
             places = set()
         if places:
-            words = {EVERYWHERE: "every database", CLUSTER: "the server"}
+            words = {EVERYWHERE: "every database", CLUSTER: "the server", LOGINS: "logins"}
             bad.append(f"{one.name}: {' '.join(sorted(words.get(p, p) for p in places))}")
     return listed(bad, "every app acts in one database")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mngdb.dial import listens_widely
 from mngdb.facts.mongodb import MongodbFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
 
@@ -18,11 +19,10 @@ def _bound(facts: MongodbFacts) -> Judgement:
         return no_matter(_ENCLOSED)
     options = facts.options.value
     found = options.get("net.bindIp", "localhost (the default)")
-    everywhere = options.get("net.bindIpAll") == "true" or any(
-        one in {"*", "0.0.0.0", "::"}  # noqa: S104
-        for one in found.split(",")
-    )
-    return judged(not everywhere, "bindIpAll" if "net.bindIpAll" in options else f"bindIp {found}")
+    if options.get("net.bindIpAll") == "true":
+        return judged(False, "bindIpAll")
+    wide = any(listens_widely(one.strip()) for one in found.split(","))
+    return judged(not wide, f"bindIp {found}")
 
 
 def _encrypted(facts: MongodbFacts) -> Judgement:
@@ -58,7 +58,8 @@ def _verified(facts: MongodbFacts) -> Judgement:
         return no_matter("TLS is off")
     names = ("net.tls.allowInvalidCertificates", "net.tls.allowInvalidHostnames")
     off = [name for name in names if facts.options.value.get(name) == "true"]
-    if "net.tls.CAFile" not in facts.options.value:
+    system = facts.options.value.get("setParameter.tlsUseSystemCA") == "true"
+    if "net.tls.CAFile" not in facts.options.value and not system:
         off.append("no net.tls.CAFile")
     return listed(off, "certificates are checked against the CA")
 

@@ -98,7 +98,7 @@ def _internal(facts: MongodbFacts) -> Judgement:
     if _set(facts) is None:
         return no_matter(_STANDALONE)
     mode = str(facts.parameters.value.get("clusterAuthMode", "undefined"))
-    return judged(mode in {"keyFile", "x509", "sendX509"}, f"clusterAuthMode {mode}")
+    return judged(mode in {"keyFile", "sendKeyFile", "sendX509", "x509"}, f"clusterAuthMode {mode}")
 
 
 def _keeps(facts: MongodbFacts) -> Judgement:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from mngdb.checks.postgres_hba import from_here, reachable, words
 from mngdb.checks.postgres_settings import between, key, look, setting, text
+from mngdb.dial import listens_widely, only_here
 from mngdb.facts.postgres import PostgresFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
 
@@ -29,17 +31,25 @@ def _bound(facts: PostgresFacts) -> Judgement:
     if facts.own_network:
         return no_matter("it listens in a network of its own")
     found = _addresses(facts)
-    wide = [one for one in found if one in {"*", "0.0.0.0", "::"}]  # noqa: S104
-    return judged(not wide, f"listen_addresses {', '.join(found) or 'is empty: the socket only'}")
+    return judged(
+        not any(map(listens_widely, found)),
+        f"listen_addresses {', '.join(found) or 'is empty: the socket only'}",
+    )
 
 
 def _encrypted(facts: PostgresFacts) -> Judgement:
     if facts.own_network and facts.tls.value is None:
         return no_matter("it listens in a network of its own")
-    if all(one.startswith("127.") or one in {"::1", "localhost"} for one in _addresses(facts)):
+    if all(map(only_here, _addresses(facts))):
         return no_matter("it listens to its own machine only")
-    plain = facts.plain.value
-    return judged(not plain, "it goes on without encryption" if plain else "TLS or nothing")
+    if facts.hba.missing is not None:  # then by how it meets this machine, its own or another
+        plain = facts.plain.value
+        return judged(not plain, "it goes on without encryption" if plain else "TLS or nothing")
+    others = [rule for rule in reachable(facts.hba.value) if not from_here(rule)]
+    if not others:
+        return no_matter("pg_hba.conf lets nobody in from other machines")
+    bad = [words(rule) for rule in others if rule.kind in {"host", "hostnossl"}]
+    return listed(bad, "every line for other machines asks for encryption", most=3)
 
 
 def _version(facts: PostgresFacts) -> Judgement:

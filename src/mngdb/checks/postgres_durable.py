@@ -16,6 +16,9 @@ _LOOSE = {
     "row_security": {"off"},
     "standard_conforming_strings": {"off"},
 }
+#: What else PostgreSQL takes for `off` and `on`.
+_OFF = {"of", "false", "fals", "fal", "fa", "f", "no", "n", "0"}
+_ON = {"true", "tru", "tr", "t", "yes", "ye", "y", "1"}
 _SALVAGE = ("zero_damaged_pages", "ignore_checksum_failure", "ignore_invalid_pages")
 
 
@@ -24,9 +27,22 @@ def _overrides(facts: PostgresFacts) -> Judgement:
         f"{one.role or 'everybody'}{f' in {one.database}' * bool(one.database)}: "
         f"{one.name} {one.value}"
         for one in facts.overrides.value
-        if one.value in _LOOSE.get(one.name, ())
+        if _word(one.value) in _LOOSE.get(one.name, ())
     ]
     return listed(bad, "no role and no database has a looser setting than the server")
+
+
+def _word(value: str) -> str:
+    word = value.lower()
+    return "off" if word in _OFF else "on" if word in _ON else word
+
+
+def _commits(facts: PostgresFacts) -> Judgement:
+    found = text(facts, "synchronous_commit")
+    # nobody but this server is waited for, then
+    alone = found == "local" and not text(facts, "synchronous_standby_names")
+    good = alone or found in {"on", "remote_apply", "remote_write"}
+    return judged(good, f"synchronous_commit {found}")
 
 
 def _salvage(facts: PostgresFacts) -> Judgement:
@@ -45,8 +61,11 @@ def _standby(facts: PostgresFacts) -> Judgement:
 def _archive(facts: PostgresFacts) -> Judgement:
     if text(facts, "archive_mode") == "off":
         return no_matter("nothing is archived")
-    if not text(facts, "archive_command") and not text(facts, "archive_library"):
+    command, library = text(facts, "archive_command"), text(facts, "archive_library")
+    if not command and not library:
         return judged(False, "archive_mode is on, with no command: the log piles up")
+    if not library and "%p" not in command:
+        return judged(False, "archive_command takes no file (no %p in it): nothing is kept")
     found = facts.archiver.value
     if found["failing"]:
         return judged(False, f"{found['failed']} failures, the last with {found['wal']}")
@@ -83,7 +102,7 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "postgres.synchronous-commit",
         "an app that was told of a commit keeps it",
         "high",
-        setting("synchronous_commit", among("on", "remote_apply", "remote_write")),
+        _commits,
         "synchronous_commit on",
         up("synchronous_commit = on"),
         ("A10", "postgresql.org: Asynchronous Commit"),

@@ -17,7 +17,8 @@ from mngdb.findings import Check, Judgement, listed
 _BELIEVED = {"trust", "ident"}
 #: Methods by which the password itself crosses the line.
 _CLEAR = {"password", "ldap", "radius", "pam", "bsd"}
-_ANY = {"host", "local"}
+#: Larger networks than any company has: ::/0 and 0.0.0.0/1 as well as 2000::/3.
+_WORLD = 8
 
 
 def reachable(rules: Iterable[Rule]) -> list[Rule]:
@@ -67,28 +68,42 @@ def _network(rule: Rule) -> IPv4Network | IPv6Network | None:
 
 def _everywhere(rule: Rule) -> bool:
     network = _network(rule)
-    return rule.address == "all" or (network is not None and network.prefixlen == 0)
+    if rule.address == "all" or network is None:
+        return rule.address == "all"
+    return network.prefixlen < _WORLD and not network.is_private
 
 
-def _here(rule: Rule) -> bool:
+def from_here(rule: Rule) -> bool:
     """Whether only the server's own machine fits."""
     network = _network(rule)
     local = network is not None and network.is_loopback and network.prefixlen > 0
-    return rule.kind == "local" or rule.address == "samehost" or local
+    return rule.kind == "local" or rule.address in {"samehost", "localhost"} or local
 
 
-def _words(rule: Rule) -> str:
+def words(rule: Rule) -> str:
     where = rule.address
     network = _network(rule)
     if network is not None:
         where = str(network)
-    words = (rule.kind, ",".join(rule.databases), ",".join(rule.users), where, rule.method)
-    return f"line {rule.line}: {' '.join(word for word in words if word)}"
+    parts = (rule.kind, ",".join(rule.databases), ",".join(rule.users), where, rule.method)
+    text = " ".join(part for part in parts if part)
+    return f"{_line(rule)}: {text}{f' map={rule.map}' * bool(rule.map)}"
+
+
+def _line(rule: Rule) -> str:
+    return f"line {rule.line}" + f" of {rule.file}" * bool(rule.file)
+
+
+def _believed(facts: PostgresFacts) -> Judgement:
+    def bad(rule: Rule) -> bool:
+        return rule.method in _BELIEVED or bool(rule.map and rule.map in facts.maps.value)
+
+    return _none(bad, "no line with trust or ident, no map that fits every account")(facts)
 
 
 def _none(bad: Callable[[Rule], bool], fine: str) -> Callable[[PostgresFacts], Judgement]:
     def judge(facts: PostgresFacts) -> Judgement:
-        found = [_words(rule) for rule in reachable(facts.hba.value) if bad(rule)]
+        found = [words(rule) for rule in reachable(facts.hba.value) if bad(rule)]
         return listed(found, fine, most=3)
 
     return judge
@@ -108,14 +123,14 @@ def _superusers(facts: PostgresFacts) -> Judgement:
         named = [
             replace(rule, users=(role.name,))
             for rule in facts.hba.value
-            if {"all", role.name} & set(rule.users) and set(rule.databases) != {"replication"}
+            if role.name in rule.superusers and set(rule.databases) != {"replication"}
         ]
-        bad += [_words(rule) for rule in reachable(named) if not _here(rule)]
+        bad += [words(rule) for rule in reachable(named) if not from_here(rule)]
     return listed(bad, "superusers come from the server's own machine only", most=3)
 
 
 def _errors(facts: PostgresFacts) -> Judgement:
-    bad = [f"line {rule.line}: {rule.error}" for rule in facts.hba.value if rule.error]
+    bad = [f"{_line(rule)}: {rule.error}" for rule in facts.hba.value if rule.error]
     return listed(bad, f"{len(facts.hba.value)} lines without an error", most=3)
 
 
@@ -126,8 +141,8 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "postgres.hba-trust",
         "pg_hba.conf believes nobody without a proof",
         "critical",
-        _none(lambda rule: rule.method in _BELIEVED, "no line with trust or ident"),
-        "no trust, no ident, the socket included",
+        _believed,
+        "no trust, no ident, the socket included; no map by which any account may be a role",
         _EDIT,
         ("A11", "postgresql.org: Trust Authentication", "pgdsat 5.3", "pgdsat 5.4"),
     ),

@@ -28,7 +28,8 @@ def _idle_limit(facts: PostgresFacts) -> Judgement:
     for app, database in facts.apps.items():
         places = ((app, database), (app, ""), ("", database), ("", ""))
         value = next((layers[at] for at in places if at in layers), None)
-        if (text(facts, name) if value is None else value) in {"0", "0ms", "0s"}:
+        # "0", "0ms", "0min": nothing is left
+        if not (text(facts, name) if value is None else value).strip("0msinhd "):
             bad.append(app)
     return listed(bad, "a limit for every app")
 
@@ -104,7 +105,7 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "critical",
         nowhere("apps_excess", "readonly reads, readwrite keeps the tables as they are"),
         "has_table_privilege and has_schema_privilege refuse the rest",
-        "'mngdb up' revokes it",
+        "'mngdb up' revokes what it has itself; what it has by a group, by REVOKE GROUP FROM NAME",
         ("A2", _PRIVILEGES, "pgdsat 4.6"),
     ),
     Check(
@@ -129,9 +130,9 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "postgres.definer-path",
         "functions with their owner's rights have a search_path of their own",
         "high",
-        nowhere("definer_path", "none without one"),
-        "SET search_path on every SECURITY DEFINER function",
-        "ALTER FUNCTION NAME SET search_path = pg_catalog, pg_temp",
+        nowhere("definer_path", "none without a safe one"),
+        "SET search_path on each of them: schemas where callers make nothing, and pg_temp last",
+        "ALTER ROUTINE NAME SET search_path = pg_catalog, SCHEMA, pg_temp",
         (_FUNCTION, "pgdsat 4.5"),
     ),
     Check(
@@ -140,7 +141,7 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "critical",
         nowhere("definer_super", "none that PUBLIC may call"),
         "no SECURITY DEFINER function of a superuser that PUBLIC may call",
-        "REVOKE EXECUTE ON FUNCTION NAME FROM PUBLIC",
+        "REVOKE EXECUTE ON ROUTINE NAME FROM PUBLIC",
         (_FUNCTION, "pgdsat 4.5"),
     ),
     Check(

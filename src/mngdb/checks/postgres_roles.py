@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mngdb.checks.postgres_hba import reachable
 from mngdb.checks.postgres_settings import among, setting
 from mngdb.errors import UnobservableError
 from mngdb.facts.postgres import Login, PostgresFacts, Role
@@ -11,6 +12,8 @@ from mngdb.findings import Check, Judgement, listed, no_matter
 
 _LENGTH = 32
 _ITERATIONS = 4096
+#: Methods that do not ask for the password that the server keeps.
+_OTHER_PROOFS = {"peer", "cert", "gss", "sspi", "ldap", "radius", "pam", "bsd", "oauth"}
 _FILES = {"pg_read_server_files", "pg_write_server_files", "pg_execute_server_program"}
 _ROWS = {"pg_read_all_data", "pg_write_all_data"}
 
@@ -23,7 +26,13 @@ def _others(facts: PostgresFacts) -> list[Role]:
 def _superusers(facts: PostgresFacts) -> Judgement:
     found = [one for one in facts.roles.value if "SUPERUSER" in one.special]
     known = [one.name for one in found if one.bootstrap or one.name == facts.admin]
-    return listed([one.name for one in found if one.name not in known], ", ".join(known) or "none")
+    bad = [one.name for one in found if one.name not in known]
+    bad += [
+        f"{one.name} (by its membership of {one.becomes[0]})"
+        for one in facts.roles.value
+        if one.becomes and one.name != facts.admin
+    ]
+    return listed(bad, ", ".join(known) or "none")
 
 
 def _special(*words: str) -> Callable[[PostgresFacts], Judgement]:
@@ -82,6 +91,18 @@ def _databases(facts: PostgresFacts) -> Judgement:
     return listed(bad, "each app connects to its own database")
 
 
+def _with_password(facts: PostgresFacts) -> Judgement:
+    doors = [rule.users for rule in reachable(facts.hba.value) if rule.method in _OTHER_PROOFS]
+    # groups and patterns are not looked into: who has no password can do no harm by it
+    bad = [
+        one.name
+        for one in facts.logins.value
+        if one.kind == "none"
+        and not any({"all", one.name} & set(users) or users[0][0] in "+/" for users in doors)
+    ]
+    return listed(bad, "every login has one, or another proof")
+
+
 def _every_login(bad: Callable[[Login], bool], fine: str) -> Callable[[PostgresFacts], Judgement]:
     def judge(facts: PostgresFacts) -> Judgement:
         return listed([one.name for one in facts.logins.value if bad(one)], fine)
@@ -123,8 +144,8 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "only the administrator is a superuser",
         "critical",
         _superusers,
-        "the server's first role, and the one that looks",
-        "ALTER ROLE NAME NOSUPERUSER",
+        "the server's first role, and the one that looks; no member of theirs",
+        "ALTER ROLE NAME NOSUPERUSER, or REVOKE SUPERUSER FROM NAME",
         ("A2", _ROLES, "pgdsat 4.3"),
     ),
     Check(
@@ -192,10 +213,10 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
     ),
     Check(
         "postgres.password-set",
-        "every login has a password",
+        "every login has a password, or another proof",
         "medium",
-        _every_login(lambda one: one.kind == "none", "every login has one"),
-        "no login without a password, lest a careless line of pg_hba.conf let it in",
+        _with_password,
+        "a password, or a line of pg_hba.conf that asks the login for peer, cert, ldap or the like",
         "mngdb secret set NAME, or ALTER ROLE NAME NOLOGIN",
         ("A2", _PASSWORDS),
     ),

@@ -14,7 +14,7 @@ from mngdb.facts.redis import RedisFacts
 from mngdb.findings import Check, Judgement, judged, no_matter
 
 _MB = 1 << 20
-_SAVE = {("900", "1"), ("300", "10"), ("60", "10000")}
+_SAVE = {(900, 1), (300, 10), (60, 10000)}
 
 
 def _setting(name: str, good: Callable[[str], bool]) -> Callable[[RedisFacts], Judgement]:
@@ -61,8 +61,10 @@ def _save_points(facts: RedisFacts) -> Judgement:
     if not found and facts.wanted.get("save") == "":
         return no_matter("the file asks for no snapshots")
     words = found.split()
-    points = set(zip(words[::2], words[1::2], strict=True))
-    return judged(points >= _SAVE, f"save {found or 'is empty'}")
+    points = {(int(a), int(b)) for a, b in zip(words[::2], words[1::2], strict=True)}
+    # one that comes as soon, after as few changes, does as well
+    good = all(any(a <= s and b <= n for a, b in points) for s, n in _SAVE)
+    return judged(good, f"save {found or 'is empty'}")
 
 
 def _rewrite(facts: RedisFacts) -> Judgement:

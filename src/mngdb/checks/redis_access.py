@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from mngdb.dial import listens_widely
 from mngdb.facts.redis import Login, RedisFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
 
-#: Of the commands that were tried: B13's list of what no app may run, and of what it needs.
+#: Of the commands that were tried: B13's list of what no app may run, with what does the same harm,
+#: and of what it needs.
 _HARMFUL = frozenset(
     {
         *("flushall", "flushdb", "config|set", "config|get", "shutdown", "keys", "save", "bgsave"),
         *("bgrewriteaof", "debug", "acl|setuser", "module|load", "replicaof", "monitor"),
-        *("client|kill", "migrate", "swapdb"),
+        *("client|kill", "migrate", "swapdb", "slaveof", "psync", "failover", "acl|load"),
+        *("acl|deluser", "config|rewrite", "cluster|reset", "client|pause", "restore"),
     }
 )
 _NEEDED = frozenset({"ping", "info", "get", "scan", "client|setname", "subscribe", "xrange"})
 #: Who may do one of these is an administrator.
-_RULING = frozenset({"acl|setuser", "config|set", "shutdown", "module|load"})
+_RULING = frozenset({"acl|setuser", "config|set", "shutdown", "module|load", "slaveof"})
 _LENGTH = 32
 
 
@@ -36,7 +39,7 @@ def _default_user(facts: RedisFacts) -> Judgement:
         return judged(True, "the login 'default' is off")
     if found.no_password:
         return judged(False, "the login 'default' is on, without a password")
-    rules = bool(found.may & _RULING)
+    rules = bool(found.rights.value.may & _RULING)
     return judged(not rules, "the login 'default' is on" + (" and may do everything" * rules))
 
 
@@ -60,7 +63,9 @@ def _harmless(facts: RedisFacts) -> Judgement:
     bad = []
     for one in _apps(facts):
         named = facts.apps.get(one.name, frozenset())
-        found = sorted(c for c in one.may & _HARMFUL if c not in named and _head(c) not in named)
+        found = sorted(
+            c for c in one.rights.value.may & _HARMFUL if c not in named and _head(c) not in named
+        )
         if found:
             bad.append(f"{one.name}: {' '.join(found)}")
     return listed(bad, "ACL DRYRUN refuses each of them")
@@ -75,22 +80,26 @@ def _useful(facts: RedisFacts) -> Judgement:
         return no_matter("the file names no app here")
     bad = []
     for one in _apps(facts):
-        missing = sorted(_NEEDED - one.may)
+        missing = sorted(_NEEDED - one.rights.value.may)
         if missing:
             bad.append(f"{one.name}: {' '.join(missing)}")
     return listed(bad, "ACL DRYRUN permits each of them")
 
 
 def _own_keys(facts: RedisFacts) -> Judgement:
-    return listed([a.name for a in _apps(facts) if a.all_keys], "every app has a pattern")
+    return listed(
+        [a.name for a in _apps(facts) if a.rights.value.all_keys], "every app has a pattern"
+    )
 
 
 def _own_channels(facts: RedisFacts) -> Judgement:
-    return listed([a.name for a in _apps(facts) if a.all_channels], "every app has a pattern")
+    return listed(
+        [a.name for a in _apps(facts) if a.rights.value.all_channels], "every app has a pattern"
+    )
 
 
 def _rulers(facts: RedisFacts) -> Judgement:
-    found = [a.name for a in facts.logins.value if a.on and a.may & _RULING]
+    found = [a.name for a in facts.logins.value if a.on and a.rights.value.may & _RULING]
     others = [name for name in found if name != facts.admin]
     return listed(others, f"only {facts.admin}")
 
@@ -104,9 +113,16 @@ def _bound(facts: RedisFacts) -> Judgement:
     if facts.enclosed:
         return no_matter("it listens inside a network of its own, and no port is published")
     found = facts.config.value.get("bind", "")
-    addresses = [one.lstrip("-") for one in found.split()]
-    everywhere = not addresses or any(one in {"*", "0.0.0.0", "::"} for one in addresses)  # noqa: S104
-    return judged(not everywhere, f"bind {found or 'is empty: every address'}")
+    if not found and not _old(facts):
+        return no_matter("it listens to no address, only to its socket")
+    wide = not found or any(listens_widely(one.removeprefix("-")) for one in found.split())
+    return judged(not wide, f"bind {found or 'is empty: every address'}")
+
+
+def _old(facts: RedisFacts) -> bool:
+    """Whether no address means all of them, as before Redis 6.2."""
+    found = facts.info.value["redis_version"].split(".")
+    return (int(found[0]), int(found[1])) < (6, 2)
 
 
 def _encrypted(facts: RedisFacts) -> Judgement:
@@ -166,7 +182,7 @@ CHECKS: tuple[Check[RedisFacts], ...] = (
         "no password is one that everybody tries",
         "critical",
         _well_known,
-        "none of the usual list, the guide's examples included",
+        "none of the usual list, the guide's examples and the login's name included",
         "mngdb secret set NAME (or remove it: 'mngdb up' makes a random one)",
         ("B12", "guide: Redis 1"),
     ),
@@ -220,7 +236,7 @@ CHECKS: tuple[Check[RedisFacts], ...] = (
         "only one login administers",
         "high",
         _rulers,
-        "nobody else may ACL SETUSER, CONFIG SET, SHUTDOWN, MODULE LOAD",
+        "nobody else may ACL SETUSER, CONFIG SET, SHUTDOWN, MODULE LOAD, SLAVEOF",
         "ACL SETUSER NAME -@admin -@dangerous, or ACL DELUSER NAME",
         ("B13", "redis.io: ACL"),
     ),

@@ -9,9 +9,11 @@ from typing import Any
 from mngdb.findings import Seen
 
 Document = Mapping[str, Any]
-#: Keys of `Login.rights` that are no database: all of them, and the server itself.
+#: Keys of `Login.rights` that are no database: all of them, the server itself, and the collections
+#: in which it keeps logins and roles.
 EVERYWHERE = "*"
 CLUSTER = "cluster"
+LOGINS = "admin.system.users"
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Login:
     """One login, by effect: what all of its roles together let it do."""
 
     name: str
+    """With @DATABASE where it is not kept in the database admin."""
     mechanisms: frozenset[str]
     """What it may prove itself by; empty: not by a password."""
     rounds: int | None
@@ -28,7 +31,7 @@ class Login:
     agrees: bool | None
     """Whether the vault's secret is its password; None: the vault has none for it."""
     rights: Mapping[str, frozenset[str]]
-    """Database, EVERYWHERE or CLUSTER to actions."""
+    """Database, EVERYWHERE, CLUSTER or LOGINS to actions."""
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,12 @@ class Rule:
     mask: str
     method: str
     error: str
+    map: str
+    """Of pg_ident.conf, by which names of accounts and certificates become those of roles."""
+    file: str
+    """Empty: the server's hba_file itself, no other that it includes."""
+    superusers: tuple[str, ...]
+    """Those among the superusers whom its users mean, by name, group or pattern."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,8 @@ class Role:
     """SUPERUSER, CREATEDB, CREATEROLE, REPLICATION, BYPASSRLS."""
     groups: frozenset[str]
     """Predefined roles that it has by itself or by others."""
+    becomes: tuple[str, ...]
+    """Superusers whose rights it has, or can take by SET ROLE."""
     owns: bool
     """Whether a database is its own."""
     bootstrap: bool
@@ -143,6 +151,9 @@ class PostgresFacts:
     activity: Seen[Mapping[str, Any]]
     """Counts of sessions, by the names of inspect_queries.ACTIVITY."""
     hba: Seen[tuple[Rule, ...]]
+    """A user or database that is a pattern which anybody fits is `all`."""
+    maps: Seen[tuple[str, ...]]
+    """Maps of pg_ident.conf by which any account is taken for a role that it does not name."""
     stale_files: Seen[tuple[str, ...]]
     """Configuration files that changed since the server read them."""
     wrong_settings: Seen[tuple[str, ...]]

@@ -9,17 +9,25 @@ from mngdb.findings import Seen
 
 
 @dataclass(frozen=True)
+class Rights:
+    """What a login may do, by ACL DRYRUN. `may` holds of the commands tried those that it may run;
+    `all_keys` and `all_channels`: names that nobody can have meant are as good as any."""
+
+    may: frozenset[str]
+    all_keys: bool
+    all_channels: bool
+
+
+@dataclass(frozen=True)
 class Login:
-    """One ACL user, by effect. `may` holds of the commands tried those that it may run."""
+    """One ACL user."""
 
     name: str
     on: bool
     no_password: bool
     well_known: bool
-    """One of its passwords is in the list that everybody tries first."""
-    all_keys: bool
-    all_channels: bool
-    may: frozenset[str]
+    """One of its passwords is in the list that everybody tries first, or its own name."""
+    rights: Seen[Rights]
 
 
 @dataclass(frozen=True)

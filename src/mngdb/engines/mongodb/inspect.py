@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mngdb.dial import only_here
 from mngdb.engines.mongodb import inspect_data, inspect_logins, probe
-from mngdb.engines.mongodb.access import ADMIN
+from mngdb.engines.mongodb.access import ADMIN, USERS_IN
 from mngdb.engines.mongodb.client import Session
 from mngdb.engines.mongodb.questions import ConnectionLost, Questions
 from mngdb.engines.mongodb.render import flatten, settings, spec_of
@@ -36,14 +37,15 @@ def _inspect(questions: Questions, asked: Asked) -> MongodbFacts:
     options: Seen[Mapping[str, str]] = see(lambda: flatten(dict(ask("getCmdLineOpts")["parsed"])))
     own: dict[str, Any] = {"$ownOps": True}
     databases = see(lambda: inspect_data.databases(questions, asked))
+    admin = session.access.user
+    if admin:
+        admin = inspect_logins.login_name(admin, session.access.options.get("authSource", USERS_IN))
     secrets = {
-        session.access.user if login == ADMIN else login: secret
+        admin if login == ADMIN else login: secret
         for login, secret in asked.secrets.items()
         if login in {ADMIN, MONITOR, *asked.instance.grants}
     }
-    mine = frozenset(
-        {session.access.user, *asked.instance.grants, *([MONITOR] * asked.instance.monitored)}
-    )
+    mine = frozenset({admin, *asked.instance.grants, *([MONITOR] * asked.instance.monitored)})
     return MongodbFacts(
         status=see(lambda: ask("serverStatus", locks=0, tcmalloc=0)),
         parameters=parameters,
@@ -51,7 +53,7 @@ def _inspect(questions: Questions, asked: Asked) -> MongodbFacts:
         memory=see(lambda: int(ask("hostInfo")["system"]["memLimitMB"]) << 20),
         warnings=see(lambda: tuple(_warnings(ask("getLog", "startupWarnings")))),
         locked=see(lambda: bool(ask("currentOp", **own).get("fsyncLock"))),
-        logins=see(lambda: inspect_logins.logins(questions, secrets)),
+        logins=see(lambda: inspect_logins.logins(questions, admin, secrets)),
         replica=see(lambda: inspect_data.replica(questions, hello)),
         profilers=see(
             lambda: {one: int(ask("profile", -1, on=one)["was"]) for one in databases.value}
@@ -69,7 +71,7 @@ def _inspect(questions: Questions, asked: Asked) -> MongodbFacts:
             if isinstance(grant, MongodbGrant)
         },
         strengths={name: _strength(secret.reveal()) for name, secret in secrets.items()},
-        admin=session.access.user,
+        admin=admin,
         known=mine,
         wanted=settings(asked),
         version=spec_of(asked).version or "",
@@ -92,7 +94,7 @@ def _remote(options: Seen[Mapping[str, str]]) -> bool:
         return True
     found = options.value
     addresses = found.get("net.bindIp", "localhost").split(",")
-    local = all(one == "localhost" or one.startswith("127.") or one == "::1" for one in addresses)
+    local = all(only_here(one.strip()) for one in addresses)
     return found.get("net.bindIpAll") == "true" or not local
 
 

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from mngdb.engines.mongodb.access import USERS_IN
 from mngdb.engines.mongodb.facts import User, user_of
 from mngdb.engines.mongodb.users import knows
-from mngdb.facts.mongodb import CLUSTER, EVERYWHERE, Login
+from mngdb.facts.mongodb import CLUSTER, EVERYWHERE, LOGINS, Login
 from mngdb.secret import Secret
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ WELL_KNOWN = (
 )
 #: Words after which a login counts as tried, where there is no time for all.
 _ENOUGH = 4
+_OF_LOGINS = frozenset({"system.users", "system.roles"})
 _WITHOUT_PASSWORD = frozenset({"external"})
 #: Rounds of SCRAM-SHA-256 that are computed to compare secrets, and to guess: three million of them
 #: take a core about a second.
@@ -36,8 +38,9 @@ _TO_GUESS = 3_000_000
 _BATCH = 200
 
 
-def logins(questions: Questions, secrets: Mapping[str, Secret]) -> tuple[Login, ...]:
-    """Every login of the server; `secrets` are the vault's, by login. Raises UnobservableError."""
+def logins(questions: Questions, admin: str, secrets: Mapping[str, Secret]) -> tuple[Login, ...]:
+    """Every login of the server; `secrets` are the vault's, by login, `admin` is the one that asks.
+    Raises UnobservableError."""
     everybody = {"forAllDBs": True}
     found = questions.ask("usersInfo", everybody, showCredentials=True)["users"]
     rights: dict[str, dict[str, frozenset[str]]] = {}
@@ -46,28 +49,39 @@ def logins(questions: Questions, secrets: Mapping[str, Secret]) -> tuple[Login, 
         reply = questions.ask("usersInfo", named, showPrivileges=True)["users"]
         rights |= {one["_id"]: _by_place(one["inheritedPrivileges"]) for one in reply}
     users = [user_of(one) for one in found]
-    agrees = _compare(users, questions.session.access.user, secrets)
-    guessed = _guess(users, agrees, secrets)
+    names = [login_name(one["user"], one["db"]) for one in found]
+    own = [secrets.get(name) for name in names]
+    is_admin = [name == admin for name in names]
+    agrees = _compare(users, own, is_admin)
+    guessed = _guess(users, agrees, own)
     return tuple(
         Login(
-            name=user.name,
+            name=name,
             mechanisms=user.mechanisms - _WITHOUT_PASSWORD,
             rounds=user.scram.iterations if user.scram else None,
             guessed=is_guessed,
             agrees=agreed,
             rights=rights.get(document["_id"], {}),
         )
-        for document, user, agreed, is_guessed in zip(found, users, agrees, guessed, strict=True)
+        for document, name, user, agreed, is_guessed in zip(
+            found, names, users, agrees, guessed, strict=True
+        )
     )
 
 
-def _compare(users: Sequence[User], admin: str, secrets: Mapping[str, Secret]) -> list[bool | None]:
+def login_name(user: str, database: str) -> str:
+    """What a login is called: the same name in another database is another login."""
+    return user if database == USERS_IN else f"{user}@{database}"
+
+
+def _compare(
+    users: Sequence[User], own: Sequence[Secret | None], is_admin: Sequence[bool]
+) -> list[bool | None]:
     """Whether the vault's secret opens each login; None: it has none, or they are too many."""
     found: list[bool | None] = []
     left = _TO_COMPARE
-    for user in users:
-        secret = secrets.get(user.name)
-        if user.name == admin:
+    for user, secret, admin in zip(users, own, is_admin, strict=True):
+        if admin:
             found.append(True)  # this session is the proof
         elif secret is None or user.scram is None or left < 0:
             found.append(None)
@@ -78,16 +92,16 @@ def _compare(users: Sequence[User], admin: str, secrets: Mapping[str, Secret]) -
 
 
 def _guess(
-    users: Sequence[User], agrees: Sequence[bool | None], secrets: Mapping[str, Secret]
+    users: Sequence[User], agrees: Sequence[bool | None], own: Sequence[Secret | None]
 ) -> list[bool | None]:
     """Whether the password of each login is well known; None: there was no time to try, or its
     verifier is of an older kind."""
     found: list[bool | None] = []
     unknown: list[int] = []
-    for n, (user, agreed) in enumerate(zip(users, agrees, strict=True)):
-        if user.name in secrets and agreed is not False:
+    for n, (user, agreed, secret) in enumerate(zip(users, agrees, own, strict=True)):
+        if secret is not None and agreed is not False:
             # what opens it is known: no need to compute
-            found.append(secrets[user.name].reveal() in {*WELL_KNOWN, user.name})
+            found.append(secret.reveal() in {*WELL_KNOWN, user.name})
         else:
             found.append(None if user.mechanisms - _WITHOUT_PASSWORD else False)
             unknown += [n] if user.scram else []
@@ -123,4 +137,6 @@ def _place(resource: dict[str, Any]) -> str:
         return CLUSTER
     if resource.get("anyResource"):
         return EVERYWHERE
+    if resource.get("db") in {"", "admin"} and resource["collection"] in _OF_LOGINS:
+        return LOGINS
     return str(resource.get("db", "")) or EVERYWHERE

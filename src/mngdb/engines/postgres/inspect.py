@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from psycopg.sql import Literal
@@ -15,7 +16,7 @@ from mngdb.engines.postgres import changes, client, door, inspect_inside, inspec
 from mngdb.engines.postgres.batch import ask_each
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import Setting as Found
-from mngdb.engines.postgres.inspect_queries import REACH, queries
+from mngdb.engines.postgres.inspect_queries import queries
 from mngdb.errors import ConnectError, UnobservableError
 from mngdb.facts.postgres import (
     Base,
@@ -56,7 +57,7 @@ def inspect(session: Session, asked: Asked) -> PostgresFacts:
     wire = session.main.pgconn
     grants = {app: cast(PostgresGrant, one) for app, one in asked.instance.grants.items()}
     query = queries(wire.server_version)
-    query["reach"] = REACH.replace("{apps}", _array(grants))
+    query["reach"] = query["reach"].replace("{apps}", _array(grants))
     found = ask_each(session.main, query, session.timeout)
     with ThreadPoolExecutor(3) as pool:
         outside = pool.submit(_outside, session, wire.db.decode())
@@ -75,6 +76,7 @@ def inspect(session: Session, asked: Asked) -> PostgresFacts:
         server=server,
         activity=see(lambda: _activity(server, found["activity"])),
         hba=_of(found["hba"], _rule),
+        maps=_of(found["maps"], lambda row: str(row["name"])),
         stale_files=_of(found["files"], lambda row: str(row["path"])),
         wrong_settings=_of(found["wrong"], _wrong),
         roles=_of(found["roles"], _role),
@@ -163,6 +165,9 @@ def _rule(row: Mapping[str, Any]) -> Rule:
         row["mask"] or "",
         row["method"] or "",
         row["error"] or "",
+        row["map"] or "",
+        Path(row["file"] or "").name,
+        tuple(row["superusers"]),
     )
 
 
@@ -175,6 +180,7 @@ def _role(row: Mapping[str, Any]) -> Role:
         row["name"],
         frozenset(row["special"]),
         frozenset(row["groups"]),
+        tuple(row["becomes"]),
         row["owns"],
         row["bootstrap"],
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mngdb.engines.postgres.batch import ask_each
+from mngdb.engines.postgres.inspect_queries import may_be
 from mngdb.facts.postgres import Inside, Some
 from mngdb.findings import Seen
 
@@ -26,8 +27,8 @@ def _alone(table: str, oid: str) -> str:
 _RELATION = "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
 _NAME = "format('%I.%I', n.nspname, c.relname)"
 _FUNCTION = f"""
-    SELECT format('%I.%I', n.nspname, p.proname) FROM pg_proc p
-    JOIN pg_namespace n ON n.oid = p.pronamespace
+    SELECT format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid))
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
     WHERE p.prosecdef AND {_OURS} AND {_alone("pg_proc", "p.oid")}
 """
 
@@ -44,21 +45,37 @@ QUESTIONS: dict[str, str] = {
     "public_tables": f"""
         SELECT {_NAME} FROM {_RELATION} WHERE c.relacl IS NOT NULL AND {_OURS}
           AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_alone("pg_class", "c.oid")}
-          AND EXISTS (SELECT FROM aclexplode(c.relacl) a WHERE a.grantee = 0)""",
+          AND EXISTS (SELECT FROM aclexplode(c.relacl) a WHERE a.grantee = 0)
+        UNION SELECT {_NAME} || '.' || quote_ident(t.attname) FROM pg_attribute t
+        JOIN {_RELATION} ON c.oid = t.attrelid WHERE t.attacl IS NOT NULL AND {_OURS}
+          AND {_alone("pg_class", "c.oid")}
+          AND EXISTS (SELECT FROM aclexplode(t.attacl) a WHERE a.grantee = 0)""",
     "public_defaults": """
         SELECT DISTINCT r.rolname FROM pg_default_acl d JOIN pg_roles r ON r.oid = d.defaclrole,
           aclexplode(d.defaclacl) a
         WHERE a.grantee = 0 AND d.defaclobjtype IN ('r', 'S', 'n')""",
-    "definer_path": f"""{_FUNCTION} AND NOT EXISTS
-        (SELECT FROM unnest(p.proconfig) o WHERE o LIKE 'search_path=%')""",
+    # what the caller makes in a schema of the path can stand in for what the function means; his
+    # temporary tables come first unless pg_temp is named last
+    "definer_path": f"""{_FUNCTION} AND NOT EXISTS (
+        SELECT FROM unnest(p.proconfig) o, string_to_array(
+          translate(substr(o, 13), ' "', ''), ',') path WHERE o LIKE 'search_path=%'
+          AND '$user' <> ALL(path) AND 'pg_temp' <> ALL(path[1:cardinality(path) - 1])
+          AND ('pg_temp' = ANY(path) OR path <@ '{{pg_catalog}}')
+          AND NOT EXISTS (SELECT FROM pg_namespace s WHERE s.nspname = ANY(path)
+            AND (has_schema_privilege('public', s.oid, 'CREATE') OR EXISTS (
+              SELECT FROM pg_roles r WHERE r.rolcanlogin AND has_schema_privilege(r.oid, s.oid,
+                'CREATE') AND has_function_privilege(r.oid, p.oid, 'EXECUTE')
+                AND NOT pg_has_role(r.oid, p.proowner, 'MEMBER')))))""",
     "definer_super": f"""{_FUNCTION} AND has_function_privilege('public', p.oid, 'EXECUTE')
         AND EXISTS (SELECT FROM pg_roles r WHERE r.oid = p.proowner AND r.rolsuper)""",
     "languages": """
         SELECT lanname FROM pg_language WHERE lanispl AND NOT lanpltrusted""",
     # they reach files, programs or other servers
     "extensions_reaching": """
-        SELECT extname FROM pg_extension WHERE extname IN
-          ('adminpack', 'file_fdw', 'dblink', 'postgres_fdw', 'plpython3u', 'plperlu', 'pltclu')""",
+        SELECT extname FROM pg_extension e WHERE extname IN
+          ('adminpack', 'dblink', 'plpython3u', 'plperlu', 'pltclu', 'plsh', 'http', 'pg_net')
+          OR EXISTS (SELECT FROM pg_depend d WHERE d.refobjid = e.oid AND d.deptype = 'e'
+            AND d.classid = 'pg_foreign_data_wrapper'::regclass)""",
     "extensions_old": """
         SELECT format('%s %s, there is %s', e.extname, e.extversion, a.default_version)
         FROM pg_extension e JOIN pg_available_extensions a ON a.name = e.extname
@@ -117,27 +134,36 @@ QUESTIONS: dict[str, str] = {
         WHERE q.last > 0.8 * q.most""",
 }
 #: What apps may beyond, and not, of what their access says; `{apps}` is rows of name and access.
+#: `{how}` is inspect_queries.may_be: what a role does not inherit is there to be taken.
+_APPS = "FROM (VALUES {apps}) x (app, access) JOIN pg_roles me ON me.rolname = x.app"
+_TAKES = f"""
+    {_APPS} JOIN pg_roles r ON r.oid = me.oid OR (NOT me.rolsuper AND pg_has_role(me.oid, r.oid,
+      '{{how}}') AND NOT pg_has_role(me.oid, r.oid, 'USAGE'))
+"""
+_AS = "CASE WHEN r.oid <> me.oid THEN ' by SET ROLE ' || r.rolname ELSE '' END"
 _TABLES = f"""
-    FROM (VALUES {{apps}}) x (app, access) JOIN pg_roles r ON r.rolname = x.app,
-      {_RELATION} WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_OURS}
+    {_RELATION} WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_OURS}
       AND {_alone("pg_class", "c.oid")} AND x.access <> 'owner'
 """
 _EXCESS = f"""
-    SELECT format('%s on %s', x.app, {_NAME}) {_TABLES}
-      AND has_table_privilege(r.oid, c.oid, CASE x.access WHEN 'readonly'
-            THEN 'INSERT,UPDATE,DELETE,TRUNCATE' ELSE 'TRUNCATE' END)
+    SELECT format('%s on %s', x.app, {_NAME}) || {_AS} {_TAKES}, {_TABLES}
+      AND (has_table_privilege(r.oid, c.oid, CASE x.access WHEN 'readonly'
+            THEN 'INSERT,UPDATE,DELETE,TRUNCATE,TRIGGER' ELSE 'TRUNCATE,TRIGGER' END)
+        OR x.access = 'readonly' AND has_any_column_privilege(r.oid, c.oid, 'INSERT,UPDATE'))
     UNION ALL
-    SELECT format('%s in schema %I', x.app, n.nspname)
-    FROM (VALUES {{apps}}) x (app, access) JOIN pg_roles r ON r.rolname = x.app, pg_namespace n
+    SELECT format('%s in schema %I', x.app, n.nspname) || {_AS} {_TAKES}, pg_namespace n
     WHERE {_OURS} AND x.access <> 'owner' AND has_schema_privilege(r.oid, n.oid, 'CREATE')
+    UNION ALL
+    SELECT x.app || ' may make schemas' || {_AS} {_TAKES}
+    WHERE x.access <> 'owner' AND has_database_privilege(r.oid, current_database(), 'CREATE')
 """
 _MISSING = f"""
-    SELECT format('%s on %s', x.app, {_NAME}) {_TABLES}
-      AND c.relkind IN ('r', 'p') AND NOT (has_table_privilege(r.oid, c.oid, 'SELECT')
-        AND has_schema_privilege(r.oid, n.oid, 'USAGE') AND (x.access = 'readonly'
-          OR has_table_privilege(r.oid, c.oid, 'INSERT') AND
-             has_table_privilege(r.oid, c.oid, 'UPDATE') AND
-             has_table_privilege(r.oid, c.oid, 'DELETE')))
+    SELECT format('%s on %s', x.app, {_NAME}) {_APPS}, {_TABLES}
+      AND c.relkind IN ('r', 'p') AND NOT (has_table_privilege(me.oid, c.oid, 'SELECT')
+        AND has_schema_privilege(me.oid, n.oid, 'USAGE') AND (x.access = 'readonly'
+          OR has_table_privilege(me.oid, c.oid, 'INSERT') AND
+             has_table_privilege(me.oid, c.oid, 'UPDATE') AND
+             has_table_privilege(me.oid, c.oid, 'DELETE')))
 """
 
 
@@ -148,7 +174,10 @@ def look(connection: Any, apps: str, timeout: float) -> Inside:
     if apps:
         more = {"apps_excess": _EXCESS, "apps_missing": _MISSING}
         # before the others: of these the last is the slowest
-        asked = {**{name: text.replace("{apps}", apps) for name, text in more.items()}, **asked}
+        how = may_be(connection.info.server_version)
+        for name, text in more.items():
+            more[name] = text.replace("{apps}", apps).replace("{how}", how)
+        asked = {**more, **asked}
     answers = ask_each(connection, {name: _counted(text) for name, text in asked.items()}, timeout)
     found = {name: _some(answer) for name, answer in answers.items()}
     hidden = found.pop("mappings_hidden")

@@ -7,6 +7,8 @@ https://www.postgresql.org/docs/current/monitoring-stats.html and …/views.html
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 #: Groups that reach files, programs or everybody's rows.
 #: https://www.postgresql.org/docs/current/predefined-roles.html
 GROUPS = (
@@ -41,9 +43,31 @@ _OVERRIDES = """
     FROM pg_db_role_setting s LEFT JOIN pg_database d ON d.oid = s.setdatabase
          LEFT JOIN pg_roles r ON r.oid = s.setrole, unnest(s.setconfig) one LIMIT 10000
 """
+#: A login that nobody has: what fits it fits everybody.
+_NOBODY = "mngdbnobody"
+#: Lines mean users by name, as members, by a pattern. Superusers count as members of nothing but
+#: what they were made members of.
 _HBA = """
-    SELECT line_number AS line, type AS kind, database AS databases, user_name AS users, address,
-           netmask AS mask, auth_method AS method, error FROM pg_hba_file_rules LIMIT 5000
+    WITH RECURSIVE held (member, roleid) AS (
+      SELECT oid, oid FROM pg_roles WHERE rolsuper
+      UNION SELECT h.member, m.roleid FROM held h JOIN pg_auth_members m ON m.member = h.roleid)
+    SELECT line_number AS line, type AS kind, address, netmask AS mask, auth_method AS method,
+           error, {file} AS file,
+           substring(array_to_string(options, ' ') from '(?:^| )map=([^ ]+)') AS map,
+           ARRAY(SELECT {plain} FROM unnest(database) one) AS databases,
+           ARRAY(SELECT {plain} FROM unnest(user_name) one) AS users,
+           ARRAY(SELECT DISTINCT s.rolname::text FROM held h JOIN pg_roles s ON s.oid = h.member
+                 JOIN pg_roles g ON g.oid = h.roleid, unnest(user_name) one
+                 WHERE one = 'all' OR one = s.rolname OR one = '+' || g.rolname OR {fits})
+             AS superusers
+    FROM pg_hba_file_rules LIMIT 5000
+"""
+_FITS = "CASE WHEN one LIKE '/%' THEN {who} ~ substr(one, 2) ELSE false END"
+#: A role named by \\1 is a part of the account's name.
+_MAPS = f"""
+    SELECT DISTINCT map_name AS name FROM pg_ident_file_mappings
+    WHERE error IS NULL AND position(chr(92) || '1' IN pg_username) = 0
+      AND CASE WHEN sys_name LIKE '/%' THEN '{_NOBODY}' ~ substr(sys_name, 2) ELSE false END
 """
 _FILES = """
     SELECT f.path FROM (
@@ -67,13 +91,16 @@ _ROLES = f"""
              CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
              CASE WHEN r.rolreplication THEN 'REPLICATION' END,
              CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END], NULL) AS special,
-           EXISTS (SELECT FROM pg_database d WHERE d.datdba = r.oid) AS owns, m.groups
+           EXISTS (SELECT FROM pg_database d WHERE d.datdba = r.oid) AS owns,
+           m.groups, m.becomes
     FROM pg_roles r, LATERAL (
-      SELECT coalesce(array_agg(g.rolname::text), '{{}}') AS groups FROM pg_roles g
-      WHERE g.rolname = ANY('{{{",".join(GROUPS)}}}') AND NOT r.rolsuper
-        AND pg_has_role(r.oid, g.oid, 'MEMBER')) m
-    WHERE r.rolname !~ '^pg_' AND (r.rolsuper OR r.rolcreatedb OR r.rolcreaterole
-      OR r.rolreplication OR r.rolbypassrls OR m.groups <> '{{}}') ORDER BY 1 LIMIT 1000
+      SELECT coalesce(array_agg(g.rolname::text) FILTER (WHERE NOT g.rolsuper), '{{}}') AS groups,
+             coalesce(array_agg(g.rolname::text) FILTER (WHERE g.rolsuper), '{{}}') AS becomes
+      FROM pg_roles g WHERE (g.rolsuper OR g.rolname = ANY('{{{",".join(GROUPS)}}}'))
+        AND NOT r.rolsuper AND pg_has_role(r.oid, g.oid, '{{how}}')) m
+    WHERE r.rolname !~ '^pg_' AND (r.rolsuper OR r.rolcreatedb OR r.rolcreaterole OR
+      r.rolreplication OR r.rolbypassrls OR m.groups <> '{{}}' OR m.becomes <> '{{}}')
+    ORDER BY 1 LIMIT 1000
 """
 #: Never leaves the engine: the facts hold what kind it is, no more.
 _LOGINS = """
@@ -95,10 +122,13 @@ _BASES = """
     FROM pg_database d JOIN pg_stat_database s ON s.datid = d.oid
     WHERE d.datallowconn ORDER BY 1 LIMIT 10000
 """
+#: On a replica, those that it copies from its primary are never read: they wait for a failover.
 _SLOTS = """
     SELECT slot_name || CASE WHEN restart_lsn IS NULL THEN '' ELSE ' ('
-             || pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)) || ')' END AS one
-    FROM pg_replication_slots WHERE NOT active ORDER BY 1 LIMIT 20
+             || pg_size_pretty(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery()
+               THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn))
+             || ')' END AS one
+    FROM pg_replication_slots WHERE NOT active {kept} ORDER BY 1 LIMIT 20
 """
 _PREPARED = """
     SELECT format('%s in %s', gid, database) AS one FROM pg_prepared_xacts
@@ -121,6 +151,13 @@ def queries(version: int) -> dict[str, str]:
     bases = _BASES.replace("{actual}", actual)
     if version < 150000:
         bases = bases.replace("d.datcollversion", "NULL")
+    hba = {"{file}": "NULL", "{plain}": "one", "{fits}": "false"}
+    if version >= 160000:
+        hba["{file}"] = "nullif(file_name, current_setting('hba_file'))"
+        anybody = _FITS.replace("{who}", f"'{_NOBODY}'")
+        hba["{plain}"] = f"CASE WHEN {anybody} THEN 'all' ELSE one END"
+        hba["{fits}"] = _FITS.replace("{who}", "s.rolname")
+    how = may_be(version)
     return {
         "settings": SETTINGS,
         "first guard": "SET default_transaction_read_only = on",
@@ -128,27 +165,41 @@ def queries(version: int) -> dict[str, str]:
         "server": _SERVER,
         "activity": _ACTIVITY,
         "overrides": _OVERRIDES,
-        "hba": _HBA,
+        "hba": _filled(_HBA, hba),
+        "maps": _MAPS if version >= 150000 else "SELECT '' AS name WHERE false",
         "files": _FILES,
         "wrong": _WRONG,
-        "roles": _ROLES,
+        "roles": _ROLES.replace("{how}", how),
         "logins": _LOGINS,
         "bases": bases,
-        "slots": _SLOTS,
+        "slots": _SLOTS.replace("{kept}", "AND NOT synced" if version >= 170000 else ""),
         "prepared": _PREPARED,
         "checkpoints": _CHECKPOINTS if version >= 170000 else _CHECKPOINTS_16,
         "archiver": _ARCHIVER,
+        "reach": _REACH.replace("{how}", how),
     }
 
 
+def may_be(version: int) -> str:
+    """What pg_has_role is asked: whether a role has another's rights, can take them by SET ROLE, or
+    can give itself what it lacks for that."""
+    return "USAGE,SET,USAGE WITH ADMIN OPTION" if version >= 160000 else "MEMBER"
+
+
+def _filled(text: str, words: Mapping[str, str]) -> str:
+    for name, word in words.items():
+        text = text.replace(name, word)
+    return text
+
+
 #: Needs the names of the file's apps.
-REACH = """
+_REACH = """
     SELECT r.rolname AS app,
            ARRAY(SELECT d.datname::text FROM pg_database d
                  WHERE d.datallowconn AND has_database_privilege(r.oid, d.oid, 'CONNECT'))
              AS databases,
            ARRAY(SELECT o.rolname::text FROM pg_roles o WHERE o.oid <> r.oid
-                 AND (o.rolcanlogin OR o.rolsuper) AND pg_has_role(r.oid, o.oid, 'MEMBER'))
+                 AND (o.rolcanlogin OR o.rolsuper) AND pg_has_role(r.oid, o.oid, '{how}'))
              AS logins
     FROM pg_roles r WHERE r.rolname = ANY({apps})
 """

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import hiredis
 
+from mngdb.dial import only_here
 from mngdb.engines.redis import acl, render
 from mngdb.engines.redis.client import RefusedError, Session
 from mngdb.engines.redis.observe import parse_info
 from mngdb.engines.redis.wire import ReplyError, Wire
 from mngdb.errors import UnobservableError
-from mngdb.facts.redis import Login, RedisFacts
+from mngdb.facts.redis import Login, RedisFacts, Rights
 from mngdb.findings import Seen, see
 from mngdb.model import Access, Asked
 from mngdb.spec.redis import RedisGrant
 
-#: Requirement B13: what the guide blocks, one real call each.
+#: Requirement B13: what the guide blocks, and what does the same harm; one real call each.
 DANGEROUS: dict[str, tuple[str, ...]] = {
     "flushall": ("FLUSHALL",),
     "flushdb": ("FLUSHDB",),
@@ -35,6 +38,15 @@ DANGEROUS: dict[str, tuple[str, ...]] = {
     "module|load": ("MODULE", "LOAD", "/x"),
     "replicaof": ("REPLICAOF", "NO", "ONE"),
     "monitor": ("MONITOR",),
+    "slaveof": ("SLAVEOF", "NO", "ONE"),
+    "psync": ("PSYNC", "?", "-1"),
+    "failover": ("FAILOVER",),
+    "acl|load": ("ACL", "LOAD"),
+    "acl|deluser": ("ACL", "DELUSER", "x"),
+    "config|rewrite": ("CONFIG", "REWRITE"),
+    "cluster|reset": ("CLUSTER", "RESET"),
+    "client|pause": ("CLIENT", "PAUSE", "1"),
+    "restore": ("RESTORE", "{key}", "0", "x"),
     "client|kill": ("CLIENT", "KILL", "ID", "0"),
     "migrate": ("MIGRATE", "127.0.0.1", "1", "k", "0", "1"),
     "swapdb": ("SWAPDB", "0", "1"),
@@ -56,6 +68,15 @@ USEFUL_WRITE: dict[str, tuple[str, ...]] = {
     "xadd": ("XADD", "{key}", "*", "f", "v"),
     "multi": ("MULTI",),
 }
+#: Names that no app's pattern is meant for: who may use all of these may use any.
+_ANY = ("Zq7:mngdb", "0-mngdb", "_mngdb", "xmngdb.9")
+#: What reads or writes a key, whichever of them a login has.
+_ON_KEYS = (
+    *("GET {key}", "HGETALL {key}", "LRANGE {key} 0 1", "SMEMBERS {key}", "ZRANGE {key} 0 1"),
+    *("XRANGE {key} - +", "DUMP {key}", "SET {key} 1", "HSET {key} f v", "LPUSH {key} v"),
+    *("SADD {key} v", "ZADD {key} 1 v", "XADD {key} * f v", "DEL {key}"),
+)
+_ON_CHANNELS = ("SUBSCRIBE {channel}", "PUBLISH {channel} x")
 #: The first that anybody tries.
 WELL_KNOWN = (
     *("redis", "foobared", "password", "admin", "root", "123456", "12345678", "secret"),
@@ -70,7 +91,13 @@ _TOLD = {
 }
 #: Seconds for the answer to a stranger.
 _PATIENCE = 2.0
-_HASHES = frozenset(hashlib.sha256(word.encode()).hexdigest() for word in WELL_KNOWN)
+
+
+def _hash(word: str) -> str:
+    return hashlib.sha256(word.encode()).hexdigest()
+
+
+_HASHES = frozenset(map(_hash, WELL_KNOWN))
 
 
 def inspect(session: Session, asked: Asked) -> RedisFacts:
@@ -92,7 +119,7 @@ def inspect(session: Session, asked: Asked) -> RedisFacts:
         info=told,
         logins=see(lambda: _logins(session, asked, _answer(users, "ACL LIST"))),
         open_to_all=see(lambda: _stranger(session.access) is True),
-        plain=see(lambda: not session.access.tls or _stranger(session.access) is not None),
+        plain=see(lambda: _plain(session.access, settings)),
         apps=grants,
         admin=session.access.user,
         password_lengths={
@@ -154,38 +181,62 @@ def _remote(settings: Seen[Mapping[str, str]]) -> bool:
         addresses = settings.value.get("bind", "").split()
     except UnobservableError:
         return True
-    local = all(one.lstrip("-").startswith("127.") or one.lstrip("-") == "::1" for one in addresses)
-    return not addresses or not local
+    return not addresses or not all(only_here(one.removeprefix("-")) for one in addresses)
 
 
 def _logins(session: Session, asked: Asked, lines: Iterable[str]) -> tuple[Login, ...]:
     users = [acl.parse(line) for line in lines]
-    tries: list[tuple[str, str, list[str]]] = []
-    for user in users:
-        key, channel = _own(asked, user.name)
-        for name, command in (DANGEROUS | USEFUL | USEFUL_WRITE).items():
-            words = [word.format(key=key, channel=channel) for word in command]
-            tries.append((user.name, name, ["ACL", "DRYRUN", user.name, *words]))
-    answers = session.ask_all([words for _, _, words in tries])
-    may: dict[str, set[str]] = {user.name: set() for user in users}
-    for (login, name, _), answer in zip(tries, answers, strict=True):
-        if isinstance(answer, RefusedError):
-            if "not found" in answer.message:
-                continue  # a command that this server does not have
-            raise UnobservableError(f"ACL DRYRUN is refused: {answer.message}")
-        if answer == "OK":
-            may[login].add(name)
+    tries = {user.name: list(_tries(asked, user.name)) for user in users}
+    answers = iter(
+        session.ask_all(
+            [["ACL", "DRYRUN", name, *one.words] for name, mine in tries.items() for one in mine]
+        )
+    )
+    found = {name: [(one, next(answers)) for one in mine] for name, mine in tries.items()}
     return tuple(
         Login(
             user.name,
             user.on,
             "nopass" in user.flags,
-            bool(user.passwords & _HASHES),
-            "~*" in user.keys or "allkeys" in user.flags,
-            "&*" in user.channels or "allchannels" in user.flags,
-            frozenset(may[user.name]),
+            bool(user.passwords & (_HASHES | {_hash(user.name), _hash(f"{user.name}123")})),
+            see(partial(_rights, found[user.name])),
         )
         for user in users
+    )
+
+
+@dataclass(frozen=True)
+class _Try:
+    """A call, as what it is tried: a command by its name, or one on a name of `_ANY`."""
+
+    kind: str
+    name: str
+    words: list[str]
+
+
+def _tries(asked: Asked, login: str) -> Iterator[_Try]:
+    key, channel = _own(asked, login)
+    for name, command in (DANGEROUS | USEFUL | USEFUL_WRITE).items():
+        yield _Try("command", name, [one.format(key=key, channel=channel) for one in command])
+    for kind, calls in (("keys", _ON_KEYS), ("channels", _ON_CHANNELS)):
+        for call in calls:
+            for name in _ANY:
+                yield _Try(kind, call, call.format(key=name, channel=name).split())
+
+
+def _rights(answers: Sequence[tuple[_Try, Any]]) -> Rights:
+    granted: dict[str, Counter[str]] = {"command": Counter(), "keys": Counter()}
+    granted["channels"] = Counter()
+    for one, answer in answers:
+        if isinstance(answer, RefusedError):
+            if "not found" in answer.message:
+                continue  # a command that this server does not have
+            raise UnobservableError(f"ACL DRYRUN is refused: {answer.message}")
+        granted[one.kind][one.name] += answer == "OK"
+    return Rights(
+        frozenset(+granted["command"]),
+        len(_ANY) in granted["keys"].values(),
+        len(_ANY) in granted["channels"].values(),
     )
 
 
@@ -199,16 +250,27 @@ def _own(asked: Asked, name: str) -> tuple[str, str]:
     return grant.keys[0].replace("*", "x"), first.replace("*", "x")
 
 
-def _stranger(at: Access) -> bool | None:
-    """Whether a PING without login and encryption is answered; None: nothing comes back."""
+def _plain(at: Access, settings: Seen[Mapping[str, str]]) -> bool:
+    """Whether the server answers without encryption, at this port or at another of its own."""
+    if not at.tls:
+        return True
     try:
-        wire = Wire(replace(at, tls=False), _PATIENCE)
+        port = settings.value.get("port", "0")
+    except UnobservableError:
+        port = "0"
+    return port != "0" or _stranger(replace(at, tls=False)) is not None
+
+
+def _stranger(at: Access) -> bool | None:
+    """Whether a PING without a login is answered; None: nothing comes back."""
+    try:
+        wire = Wire(at, _PATIENCE)
     except OSError as error:
         raise UnobservableError(f"{at.host}:{at.port} cannot be reached: {error}") from None
     try:
         (answer,) = wire.ask([["PING"]])
     except (OSError, hiredis.ProtocolError):
-        return None  # it hangs up on who does not speak TLS
+        return None  # it hangs up on who does not speak TLS, or shows no certificate
     finally:
         wire.close()
     return not isinstance(answer, ReplyError)
