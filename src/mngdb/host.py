@@ -55,6 +55,10 @@ class Host(Protocol):
         """Take note of all that shall live here. Pure."""
         ...
 
+    def free(self) -> None:
+        """Raise MngdbError where a name that `expect` took note of is somebody else's already."""
+        ...
+
     def begin(self) -> None:
         """Make the folders that units share."""
         ...

@@ -374,7 +374,7 @@ def test_engines_that_are_not_there_are_said_in_a_sentence(
 
 
 def test_a_name_that_somebody_else_has_is_said_before_anything_starts(stack: ComposeCli) -> None:
-    stack.write(BOTH)
+    stack.write(BOTH.replace("agent: false\n", ""))
     other = ("--name", stack.unit("redis"), "--entrypoint", "sleep", "redis:8.4.0-bookworm")
     stack.docker.docker("run", "-d", "--network", "none", *other, "600")
     try:
@@ -382,7 +382,23 @@ def test_a_name_that_somebody_else_has_is_said_before_anything_starts(stack: Com
             done = stack.run(command)
             assert done.returncode == 1
             assert f"the name {stack.unit('redis')} is taken by a container" in done.stderr
-        assert stack.docker.docker("ps", "-aq", "--filter", f"name=^{stack.unit('pg')}$") == ""
     finally:
         stack.docker.docker("rm", "-f", stack.unit("redis"))
+    exporter, network, volume = (stack.unit(what) for what in ("redis-exporter", "db", "pg-data"))
+    taken = {
+        ("container", exporter): ("create", "--name", exporter, "redis:8.4.0-bookworm"),
+        ("network", network): ("network", "create", network),
+        ("volume", volume): (
+            *("volume", "create", "--label", "com.docker.compose.project=another", volume),
+        ),
+    }
+    for (kind, name), words in taken.items():
+        stack.docker.docker(*words)
+        try:
+            done = stack.run("up")
+            assert done.returncode == 1
+            assert f"the name {name} is taken by a {kind} of " in done.stderr
+        finally:
+            stack.docker.docker(kind, "rm", name)
+    assert stack.docker.docker("ps", "-aq", "--filter", f"name=^{stack.name}-") == ""
     stack.ok("up")

@@ -20,6 +20,9 @@ def started(module_stack: ComposeCli) -> ComposeCli:
     """The example, rendered, then started by Compose without mngdb."""
     text = EXAMPLE.replace("name: mng ", "# ").replace("target: local ", "# ")
     module_stack.write(text)
+    # somebody's own project beside it
+    (module_stack.folder / "compose.yaml").write_text("services: {own: {image: own}}\n")
+    module_stack.env |= {"COMPOSE_FILE": "compose.yaml", "COMPOSE_PROJECT_NAME": "own"}
     module_stack.ok("render", "compose")
     module_stack.compose("up", "-d", "--wait")
     return module_stack

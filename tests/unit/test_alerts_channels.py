@@ -120,6 +120,7 @@ def test_a_webhook_gets_what_alertmanager_would_send() -> None:
     assert first["labels"] == {
         "alertname": "RedisDown",
         "severity": "critical",
+        "stack": "mng",
         "instance": "redis",
         "job": "redis",
     }

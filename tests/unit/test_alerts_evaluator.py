@@ -115,6 +115,25 @@ def test_after_a_restart_a_rate_is_not_over_before_it_can_be_known(tmp_path: Pat
     assert feed(after, 330, rejected_connections_total=5) == [("resolved", name)]
 
 
+def test_after_the_clock_was_set_what_fires_goes_on_and_what_waited_waits_anew() -> None:
+    for back in (-86_400, 86_400):
+        names = ("RedisDown", "RedisConnectionsRejected", "RedisLogRewriteFailing")
+        evaluator = Evaluator(rules(*names))
+        at, bad = 100_000.0, {"aof_enabled": 1.0, "aof_last_bgrewrite_status": 0.0}
+        feed(evaluator, at, up=0, rejected_connections_total=0)
+        feed(evaluator, at + 60, up=0, rejected_connections_total=5, **bad)
+        state = {one.name: one.state for one in evaluator.alerts}
+        assert [*state.values()] == ["firing", "firing", "pending"]
+        at += back
+        evaluator.anew()
+        for more in range(0, 300, 15):
+            feed(evaluator, at + more, up=0, rejected_connections_total=5, **bad)
+            assert {one.name: one.state for one in evaluator.alerts} == state
+            assert all(one.since <= at for one in evaluator.alerts)
+        told = feed(evaluator, at + 300, up=0, rejected_connections_total=5, **bad)
+        assert told == [("firing", names[2]), ("resolved", names[1])]
+
+
 def test_a_damaged_file_of_state_is_said_and_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "state"
     assert memory.load(path) == memory.Memory()

@@ -150,6 +150,19 @@ def test_a_restart_neither_forgets_nor_repeats() -> None:
     assert second.names() == [([], ["RedisDown"])]
 
 
+def test_a_clock_that_is_set_back_holds_nothing_up() -> None:
+    desk = Desk()
+    desk.round(100_000, DOWN)
+    desk.round(0, DOWN, DISK)
+    desk.round(30, DOWN, DISK)
+    assert desk.names() == [(["RedisDown", "HostDiskFull"], [])]
+    later = Desk(known=json.loads(json.dumps(desk.notifier.as_json())))
+    later.round(-100_000, DOWN, DISK)
+    later.round(-100_000 + 4 * 3600, DOWN, DISK)  # `repeat`
+    later.round(-100_000 + 4 * 3600 + 30, DOWN, DISK)
+    assert len(later.told) == 1
+
+
 def test_each_channel_is_told_from_its_severity_on() -> None:
     desk = Desk(
         {"duty": "pagerduty", "team": "slack", "all": {"kind": "webhook", "severity": "info"}}

@@ -98,22 +98,35 @@ def test_it_fires_in_one_case_and_not_in_the_other(name: str) -> None:
 
 def test_promtool_takes_the_rules(tmp_path: Path) -> None:
     path = tmp_path / "rules.yml"
-    path.write_text(prometheus.rules(ACTIVE))
+    path.write_text(prometheus.rules(ACTIVE, "mng"))
     assert f"SUCCESS: {len(RULES)} rules found" in promtool("check", "rules", path)
 
 
+def scraped(series: Series, stack: str) -> list[dict[str, str]]:
+    """What Prometheus has of a stack."""
+    return [
+        {"series": text.replace("{", f'{{stack="{stack}",'), "values": notation}
+        for text, notation in series.items()
+    ]
+
+
 def test_prometheus_judges_each_round_of_each_case_as_we_do(tmp_path: Path) -> None:
+    """Also beside another stack, whose servers have the same names and are as these are not."""
     files = []
     for name, case in CASES.items():
         rule, tests = one(name), []
-        for series in case:
+        for series, others in (case, case[::-1]):
             checks = [
                 {
                     "eval_time": f"{number * STEP}s",
                     "alertname": name,
                     "exp_alerts": [
                         {
-                            "exp_labels": {**dict(alert.labels), "severity": alert.severity},
+                            "exp_labels": {
+                                **dict(alert.labels),
+                                "severity": alert.severity,
+                                "stack": "mng",
+                            },
                             "exp_annotations": annotations(rule, alert),
                         }
                         for alert in alerts
@@ -124,12 +137,12 @@ def test_prometheus_judges_each_round_of_each_case_as_we_do(tmp_path: Path) -> N
             tests.append(
                 {
                     "interval": f"{STEP}s",
-                    "input_series": [{"series": k, "values": v} for k, v in series.items()],
+                    "input_series": scraped(series, "mng") + scraped(others, "other"),
                     "alert_rule_test": checks,
                 }
             )
         # a file for each rule: promtool judges all rules of a file in all of its tests
-        (tmp_path / f"{name}.rules.yml").write_text(prometheus.rules([rule]))
+        (tmp_path / f"{name}.rules.yml").write_text(prometheus.rules([rule], "mng"))
         document = {
             "rule_files": [f"{name}.rules.yml"],
             "evaluation_interval": f"{STEP}s",
@@ -146,7 +159,7 @@ def test_a_threshold_of_the_file_reaches_both(tmp_path: Path) -> None:
     )
     (rule,) = [r for r in active(RULES, INSTANCES, asked) if r.name == "RedisMemoryHigh"]
     assert "> 0.5" in rule.expr.promql()
-    assert "for:" not in prometheus.rules([rule])
+    assert "for:" not in prometheus.rules([rule], "mng")
     assert any(
         ours(rule, {"redis_memory_used_bytes{}": "51x3", "redis_memory_max_bytes{}": "100x3"})
     )

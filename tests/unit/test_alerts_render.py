@@ -56,9 +56,27 @@ def test_promtool_takes_the_configuration_and_its_rules(rendered: Cli) -> None:
         job["job_name"]: [(target["targets"], target["labels"]) for target in job["static_configs"]]
         for job in yaml.safe_load((out / "prometheus.yml").read_text())["scrape_configs"]
     }
-    assert jobs["postgres"] == [(["127.0.0.1:9187"], {"instance": "postgres"})]
-    assert [labels["instance"] for _, labels in jobs["redis"]] == ["redis", "queue"]
-    assert jobs["mngdb"] == [(["127.0.0.1:9321"], {"instance": "mng"})]
+    labels = {"stack": "mng", "job": "postgres", "instance": "postgres"}
+    assert jobs["mng-postgres"] == [(["127.0.0.1:9187"], labels)]
+    assert [labels["instance"] for _, labels in jobs["mng-redis"]] == ["redis", "queue"]
+    assert jobs["mng-mngdb"] == [
+        (["127.0.0.1:9321"], {"stack": "mng", "job": "mngdb", "instance": "mng"})
+    ]
+
+
+def test_one_prometheus_takes_two_stacks(rendered: Cli) -> None:
+    files = {}
+    for name in ("mng", "crm"):
+        (rendered.folder / "mngdb.yaml").write_text(f"name: {name}\n{ENGINES}")
+        files[name] = rendered.json("render", "prometheus")["files"]
+    both = yaml.safe_load(files["mng"]["prometheus.yml"])
+    both["scrape_configs"] += yaml.safe_load(files["crm"]["prometheus.yml"])["scrape_configs"]
+    both["rule_files"] = ["mng.yml", "crm.yml"]
+    for name, found in files.items():
+        (rendered.folder / f"{name}.yml").write_text(found["rules/mngdb.yml"])
+    path = rendered.folder / "prometheus.yml"
+    path.write_text(yaml.safe_dump(both))
+    assert "2 rule files found" in ran("promtool", "check", "config", path)
 
 
 def test_every_alert_links_to_its_part_of_the_playbook(rendered: Cli) -> None:
@@ -91,22 +109,53 @@ def test_amtool_takes_alertmanagers_configuration(rendered: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "told"),
+    ("severity", "stack", "told"),
     [
-        ("severity=critical", {"team", "duty", "hook", "ops", "open"}),
-        ("severity=warning", {"team", "hook", "ops", "open"}),
-        ("severity=info", {"hook"}),
+        ("critical", "mng", {"team", "duty", "hook", "ops", "open"}),
+        ("warning", "mng", {"team", "hook", "ops", "open"}),
+        ("info", "mng", {"hook"}),
+        ("critical", "crm", {"nobody"}),  # of this stack
     ],
 )
 def test_pagerduty_is_told_of_what_is_critical_alone(
-    rendered: Cli, labels: str, told: set[str]
+    rendered: Cli, severity: str, stack: str, told: set[str]
 ) -> None:
     out = rendered.folder / "out"
     rendered.ok("render", "alertmanager", "--output", str(out))
+    labels = (f"severity={severity}", f"stack={stack}")
     said = ran(
-        "amtool", "config", "routes", "test", "--config.file", out / "alertmanager.yml", labels
+        "amtool", "config", "routes", "test", "--config.file", out / "alertmanager.yml", *labels
     )
     assert set(said.strip().split(",")) == told
+
+
+def test_alertmanagers_messages_say_what_is_wrong(rendered: Cli) -> None:
+    """Its own templates leave summaries out of Slack and PagerDuty."""
+
+    def alert(status: str, name: str, severity: str) -> dict[str, object]:
+        return {
+            "status": status,
+            "labels": {"alertname": name, "severity": severity, "stack": "mng"},
+            "annotations": {"summary": f"{name} is so", "description": "Look.", "runbook_url": "R"},
+        }
+
+    data = rendered.folder / "data.json"
+    alerts = [alert("firing", "A", "critical"), alert("resolved", "B", "warning")]
+    data.write_text(
+        json.dumps({"status": "firing", "commonLabels": {"stack": "mng"}, "alerts": alerts})
+    )
+    config = yaml.safe_load(rendered.ok("render", "alertmanager"))
+    receivers = {one.pop("name"): one for one in config["receivers"]}
+    (slack,), (duty,) = receivers["team"]["slack_configs"], receivers["duty"]["pagerduty_configs"]
+    (mail,) = receivers["ops"]["email_configs"]
+
+    def made(text: str) -> str:
+        flags = ("--template.glob=none", f"--template.data={data}", f"--template.text={text}")
+        return ran("amtool", "template", "render", *flags)
+
+    assert made(slack["title"]) == made(mail["headers"]["Subject"]) == "[mng] FIRING: A, B"
+    assert made(slack["text"]) == "*CRITICAL A*: A is so\nLook.\nR\n*RESOLVED B*: B is so\n"
+    assert (made(duty["description"]), duty["severity"]) == ("[mng] A is so", "critical")
 
 
 def test_a_channel_that_alertmanager_cannot_have_is_said(rendered: Cli) -> None:
@@ -159,9 +208,9 @@ def test_containers_have_exporters_and_servers_of_others_are_theirs(rendered: Cl
         for job in yaml.safe_load(files["prometheus.yml"])["scrape_configs"]
     }
     assert targets == {
-        "postgres": [["mng-pg-exporter:9187"]],
-        "redis": [["mng-redis-exporter:9121"]],
-        "mongodb": [["mng-mongo-exporter:9216"]],
+        "mng-postgres": [["mng-pg-exporter:9187"]],
+        "mng-redis": [["mng-redis-exporter:9121"]],
+        "mng-mongodb": [["mng-mongo-exporter:9216"]],
     }
     # a rule that nobody has series for is no comfort
     assert "legacy" not in files["rules/mngdb.yml"]
@@ -260,6 +309,35 @@ def test_panels_lie_side_by_side_and_over_nothing(rendered: Cli) -> None:
             assert not cells & taken, panel["title"]
             assert max(x for x, _ in cells) < 24
             taken |= cells
+
+
+def test_dashboards_are_of_one_stack_also_where_names_are_long(rendered: Cli) -> None:
+    name = f"a{'b' * 39}"
+    (rendered.folder / "mngdb.yaml").write_text(f"name: {name}\n{ENGINES}")
+    found = dashboards(rendered)
+    assert len({one["uid"] for one in found.values()}) == len(found) == 2
+    exprs = [expr for one in found.values() for expr in plotted(one)]
+    assert all(f'stack="{name}"' in expr for expr in exprs)
+
+
+def test_a_stat_is_of_now_and_of_a_colour_that_means_something(rendered: Cli) -> None:
+    found = {
+        panel["title"]: panel
+        for dashboard in dashboards(rendered).values()
+        for panel in dashboard["panels"]
+        if panel["type"] == "stat"
+    }
+    assert all(target["instant"] for panel in found.values() for target in panel["targets"])
+
+    def colour(title: str, value: float) -> str:
+        steps = found.pop(title)["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        return [s["color"] for s in steps if s["value"] is None or value >= s["value"]][-1]
+
+    up = [title for title in ("PostgreSQL", "Redis", "MongoDB") if colour(title, 0) == "red"]
+    assert len(up) == 3
+    assert (colour("Units", 1), colour("Restarts in a day", 0)) == ("green", "green")
+    assert colour("Certificates expire in", 300 * 86_400) == "green"
+    assert not found
 
 
 def test_a_stack_has_the_panels_of_its_engines(rendered: Cli) -> None:

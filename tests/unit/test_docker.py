@@ -1,4 +1,4 @@
-"""The door to `docker`: what it says of an engine that does not answer."""
+"""The door to `docker`, what is taken for ours behind it, and the folder that it mounts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mngdb.errors import UnobservableError, UsageError
+from mngdb.errors import MngdbError, UnobservableError, UsageError
 from mngdb.targets.compose import docker
+from mngdb.targets.compose.containers import Project
+from mngdb.targets.compose.folder import Folder
 
 
 def test_an_engine_that_hangs_is_told_soon_and_not_waited_for_twice(
@@ -37,3 +39,39 @@ def test_an_engine_that_hangs_is_told_soon_and_not_waited_for_twice(
 def test_without_docker_nobody_says_that_it_hangs(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="docker is not installed here"):
         docker.Docker(None, {"PATH": str(tmp_path)}).look("info")
+
+
+def test_what_is_set_for_a_project_of_somebodys_own_is_not_for_ours() -> None:
+    own = {"COMPOSE_FILE": "a.yaml", "COMPOSE_PROJECT_NAME": "own", "DOCKER_CONTEXT": "far"}
+    found = docker.Docker(None, own)
+    assert {"COMPOSE_FILE", "COMPOSE_PROJECT_NAME"} & set(found.env) == set()
+    assert found.where == "the context far"
+    assert docker.Docker("unix:///a", own).where == "unix:///a"  # the stronger one
+
+
+def test_a_container_of_the_same_folder_by_another_name_is_ours(tmp_path: Path) -> None:
+    root, link = tmp_path / "a b", tmp_path / "link"
+    root.mkdir()
+    link.symlink_to(root)
+    project = Project(docker.Docker(None, {}), "mng", "mng", root, tmp_path / "state")
+    for folder, ours in ((root, True), (link, True), (tmp_path, False)):
+        labels = {
+            "com.docker.compose.project": "mng",
+            "com.docker.compose.project.working_dir": str(folder),
+        }
+        found = {"Config": {"Labels": labels}}
+        if ours:
+            project._own("mng-pg", found)
+        else:
+            with pytest.raises(MngdbError, match="is taken by a container of the Compose project"):
+                project._own("mng-pg", found)
+
+
+def test_containers_read_folders_that_a_careful_account_made(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        Folder(tmp_path).public("web/routes/page.yml", "{}")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert modes == {"web": 0o755, "routes": 0o755, "page.yml": 0o644}

@@ -90,8 +90,8 @@ def jobs(agent: Agent, spec: Spec) -> list[Job]:
 
 
 def run(context: Context) -> None:
-    """Run until SIGTERM or SIGINT. Raises UsageError when the file wants no agent, MngdbError when
-    one runs already or a port is taken."""
+    """Run until SIGTERM, SIGINT or SIGHUP. Raises UsageError when the file wants no agent,
+    MngdbError when one runs already or a port is taken."""
     spec = context.stack.agent
     if spec is None:
         raise UsageError(
@@ -150,7 +150,16 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
         Statements(context, context.stack.monitored, folder),
     )
     running = Jobs(jobs(agent, spec))
+<<<<<<< HEAD
     asked = asked_to_end()
+=======
+    stop = threading.Event()
+    ending = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup
+        ending.remove(signal.SIGHUP)
+    for number in ending:
+        signal.signal(number, lambda *_: stop.set())
+>>>>>>> 70e82d3 (Several stacks on one Prometheus; Alertmanager's messages say what is wrong; a clock that jumps; names of others in a Docker engine are told before anything is made; COMPOSE_ variables, links and umask)
     webs = [
         _listen(spec, unit.name, port, _pages(targets, port, spec))
         for port in _ports(spec, targets)

@@ -6,21 +6,39 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
-from mngdb.alerts.prometheus import dump
+from mngdb.alerts.prometheus import STACK, dump
 from mngdb.alerts.rules import SAME, SEVERITIES, Active
 from mngdb.errors import UsageError
 from mngdb.spec.alerts import Alerts, Channel
 from mngdb.spec.units import format_duration
 
+#: What its own templates leave out, or show only where all alerts of a message share it.
+_TITLE = (
+    "[{{ .CommonLabels.stack }}] {{ .Status | toUpper }}: "
+    "{{ range $i, $_ := .Alerts }}{{ if $i }}, {{ end }}{{ .Labels.alertname }}{{ end }}"
+)
+_TEXT = """\
+{{ range .Alerts }}*{{ if eq .Status "firing" }}{{ .Labels.severity | toUpper }}{{ else }}RESOLVED\
+{{ end }} {{ .Labels.alertname }}*: {{ .Annotations.summary }}
+{{ if eq .Status "firing" }}{{ .Annotations.description }}
+{{ .Annotations.runbook_url }}
+{{ end }}{{ end }}"""
+_INCIDENT = (
+    "[{{ .CommonLabels.stack }}] {{ range $i, $_ := .Alerts.Firing }}{{ if $i }}; {{ end }}"
+    "{{ .Annotations.summary }}{{ end }}"
+)
 
-def configuration(asked: Alerts, active: Iterable[Active], secret: Callable[[str], str]) -> str:
-    """alertmanager.yml. `secret` gives the path of a channel's secret file.
+
+def configuration(
+    asked: Alerts, active: Iterable[Active], stack: str, secret: Callable[[str], str]
+) -> str:
+    """alertmanager.yml for a stack's alerts. `secret` gives the path of a channel's secret file.
     Raises UsageError for a channel that Alertmanager cannot have."""
     active = list(active)
     document: dict[str, Any] = {
         "route": {
             "receiver": "nobody",
-            "group_by": ["job", "instance"],
+            "group_by": [STACK, "instance"],
             "group_wait": format_duration(asked.group),
             # Alertmanager refuses 0 here
             "group_interval": format_duration(max(asked.group, timedelta(seconds=1))),
@@ -28,7 +46,10 @@ def configuration(asked: Alerts, active: Iterable[Active], secret: Callable[[str
             "routes": [
                 {
                     "receiver": name,
-                    "matchers": [f'severity=~"{"|".join(_from(channel))}"'],
+                    "matchers": [
+                        f'{STACK}="{stack}"',
+                        f'severity=~"{"|".join(_from(channel))}"',
+                    ],
                     "continue": True,
                 }
                 for name, channel in asked.channels.items()
@@ -52,9 +73,11 @@ def _from(channel: Channel) -> tuple[str, ...]:
 
 def _receiver(name: str, channel: Channel, secret: str) -> dict[str, Any]:
     if channel.kind == "slack":
-        return {"slack_configs": [{"api_url_file": secret, "send_resolved": True}]}
+        told = {"title": _TITLE, "text": _TEXT}
+        return {"slack_configs": [{"api_url_file": secret, "send_resolved": True, **told}]}
     if channel.kind == "pagerduty":
-        return {"pagerduty_configs": [{"routing_key_file": secret, "send_resolved": True}]}
+        told = {"description": _INCIDENT, "severity": "critical"}
+        return {"pagerduty_configs": [{"routing_key_file": secret, "send_resolved": True, **told}]}
     if channel.kind == "webhook":
         return {"webhook_configs": [{"url_file": secret, "send_resolved": True}]}
     host, port = channel.host or "", channel.smtp_port
@@ -68,6 +91,7 @@ def _receiver(name: str, channel: Channel, secret: str) -> dict[str, Any]:
         "from": channel.from_,
         "smarthost": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         "require_tls": channel.encryption != "none" and port != 465,
+        "headers": {"Subject": _TITLE},
         "send_resolved": True,
     }
     if channel.user is not None:
@@ -85,14 +109,14 @@ def _inhibitions(active: list[Active]) -> list[dict[str, Any]]:
             {
                 "source_matchers": [f'alertname=~"{"|".join(down)}"'],
                 "target_matchers": ['severity=~"warning|info"'],
-                "equal": ["instance"],
+                "equal": [STACK, "instance"],
             }
         )
     found += [
         {
             "source_matchers": [f'alertname="{one.name}"'],
             "target_matchers": [f'alertname="{one.rule.covers}"'],
-            "equal": list(SAME),
+            "equal": [STACK, *SAME],
         }
         for one in active
         if one.rule.covers in names

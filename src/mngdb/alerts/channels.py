@@ -155,7 +155,7 @@ def _webhook(name: str, url: str, message: Message) -> None:
         "receiver": name,
         "status": "firing" if message.firing else "resolved",
         "groupLabels": {"stack": message.stack},
-        "alerts": [_json(alert) for alert in (*message.firing, *message.resolved)],
+        "alerts": [_json(message.stack, alert) for alert in (*message.firing, *message.resolved)],
     }
     try:
         answer = requests.post(url, json=document, timeout=_TIMEOUT, allow_redirects=False)
@@ -165,12 +165,13 @@ def _webhook(name: str, url: str, message: Message) -> None:
         raise MngdbError(f"the webhook answered {answer.status_code}")
 
 
-def _json(alert: Alert) -> dict[str, Any]:
+def _json(stack: str, alert: Alert) -> dict[str, Any]:
     over = alert.state == "resolved"
     return {
         "status": "resolved" if over else "firing",
         "labels": {
             **dict(alert.labels),
+            "stack": stack,
             "alertname": alert.name,
             "severity": alert.severity,
         },

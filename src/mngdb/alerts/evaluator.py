@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -86,7 +87,7 @@ class Evaluator:
         """`known` are the alerts of an earlier process, whose last round was `at`."""
         self.rules = rules
         self._known: dict[Key, Alert] = {alert.key: alert for alert in known}
-        self._inherited = frozenset(self._known)
+        self._inherited: frozenset[Key] = frozenset()
         self._last = at
         self._begun: float | None = None
         self._history = History()
@@ -109,17 +110,14 @@ class Evaluator:
     def feed(self, now: float, families: Iterable[Family]) -> list[Alert]:
         """Take a round and judge it. Returns what changed: alerts that are pending, that fire, or
         that are over, since this very round."""
-        if self._begun is None:
-            self._begun = now
-            if now - self._last > _FORGET_PENDING:
-                self._known = {k: a for k, a in self._known.items() if a.state == "firing"}
+        begun = self._begin(now) if self._begun is None else self._begun
         self._history.take(now, families, self.metrics, self._windows)
         found: dict[Key, Alert] = {}
         for rule in self.rules:
             for labels, value in judge(rule.expr, self._history).items():
                 alert = self._alert(rule, labels, value, now)
                 found[alert.key] = alert
-            if now - self._begun < expr.window(rule.expr):
+            if now - begun < expr.window(rule.expr):
                 # after a restart the past is missing: what was known stays until it is there again
                 for key in self._inherited:
                     if key[0] == rule.name and key in self._known:
@@ -133,6 +131,22 @@ class Evaluator:
         self._known = found
         self._last = now
         return events + [replace(alert, state="resolved") for alert in over]
+
+    def anew(self) -> None:
+        """What was measured before the next round is not of its time: what is pending waits anew,
+        what fires goes on."""
+        self._begun, self._last = None, -math.inf
+        self._history = History()
+
+    def _begin(self, now: float) -> float:
+        if not 0 <= now - self._last <= _FORGET_PENDING:
+            self._known = {
+                key: replace(alert, since=min(alert.since, now))
+                for key, alert in self._known.items()
+                if alert.state == "firing"
+            }
+        self._inherited, self._begun = frozenset(self._known), now
+        return now
 
     def _alert(self, rule: Active, labels: Labels, value: float, now: float) -> Alert:
         before = self._known.get((rule.name, labels))

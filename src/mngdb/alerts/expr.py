@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 Arithmetic = Literal["+", "-", "*", "/"]
@@ -209,6 +209,15 @@ def highest(of: Expr, *by: str) -> Expr:
 def lowest(of: Expr, *by: str) -> Expr:
     """The minimum by labels."""
     return Aggregate("min", of, by)
+
+
+def narrowed(expr: Expr, label: str, value: str) -> Expr:
+    """The same of series with this label alone."""
+    if isinstance(expr, Selector):
+        return replace(expr, matchers=(*expr.matchers, Matcher(label, "=", value)))
+    parts = {one.name: getattr(expr, one.name) for one in fields(expr)}  # type: ignore[arg-type]
+    found = {n: narrowed(p, label, value) for n, p in parts.items() if isinstance(p, Expr)}
+    return replace(expr, **found)  # type: ignore[type-var]
 
 
 def metrics(expr: Expr) -> set[str]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
+from mngdb.alerts.expr import narrowed
 from mngdb.alerts.panels import ENGINES, OVERVIEW, Panel
+from mngdb.alerts.prometheus import STACK
 
 _WIDTH, _HEIGHT = 24, 8
 _TITLES = {"postgres": "PostgreSQL", "redis": "Redis", "mongodb": "MongoDB"}
@@ -25,14 +29,14 @@ def dashboards(stack: str, engines: Collection[str], *, agent: bool) -> dict[str
             near += [_TITLES[engine], *ENGINES[engine]]
     names = "|".join(_UP[engine] for engine in _UP if engine in engines)
     return {
-        "mngdb-overview.json": _dashboard(f"{stack}: overview", f"mngdb-{stack}", overview),
+        "mngdb-overview.json": _dashboard(stack, "overview", overview),
         "mngdb-engines.json": _dashboard(
-            f"{stack}: engines", f"mngdb-{stack}-engines", near, f'{{__name__=~"{names}"}}'
+            stack, "engines", near, f'{{__name__=~"{names}", {STACK}="{stack}"}}'
         ),
     }
 
 
-def _dashboard(title: str, uid: str, panels: Sequence[Panel | str], chosen: str = "") -> str:
+def _dashboard(stack: str, about: str, panels: Sequence[Panel | str], chosen: str = "") -> str:
     variables: list[dict[str, Any]] = [
         {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"}
     ]
@@ -52,21 +56,22 @@ def _dashboard(title: str, uid: str, panels: Sequence[Panel | str], chosen: str 
             }
         )
     document = {
-        "title": title,
-        "uid": uid[:40],
+        "title": f"{stack}: {about}",
+        # the same one when it is imported again; Grafana takes 40 characters
+        "uid": hashlib.sha256(f"mngdb {stack} {about}".encode()).hexdigest()[:40],
         "tags": ["mngdb"],
         "schemaVersion": 39,
         "editable": True,
         "refresh": "30s",
         "time": {"from": "now-6h", "to": "now"},
         "templating": {"list": variables},
-        "panels": list(_placed(panels)),
+        "panels": list(_placed(panels, stack)),
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def _placed(panels: Iterable[Panel | str]) -> Iterator[dict[str, Any]]:
-    """Panels from left to right, rows with a title between them."""
+def _placed(panels: Iterable[Panel | str], stack: str) -> Iterator[dict[str, Any]]:
+    """Panels of a stack from left to right, rows with a title between them."""
     x = y = height = 0
     for number, panel in enumerate(panels, 1):
         if isinstance(panel, str):
@@ -75,7 +80,8 @@ def _placed(panels: Iterable[Panel | str]) -> Iterator[dict[str, Any]]:
             yield {"id": number, "type": "row", "title": panel, "gridPos": place, "panels": []}
             y += 1
             continue
-        tall = _HEIGHT // 2 if panel.kind == "stat" else _HEIGHT
+        stat = panel.kind == "stat"
+        tall = _HEIGHT // 2 if stat else _HEIGHT
         if x + panel.width > _WIDTH:
             x, y, height = 0, y + height, 0
         place = {"x": x, "y": y, "w": panel.width, "h": tall}
@@ -86,9 +92,23 @@ def _placed(panels: Iterable[Panel | str]) -> Iterator[dict[str, Any]]:
             "title": panel.title,
             "gridPos": place,
             "datasource": {"type": "prometheus", "uid": "${datasource}"},
-            "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
+            "fieldConfig": {"defaults": _shown(panel), "overrides": []},
             "targets": [
-                {"refId": chr(ord("A") + index), "expr": expr.promql(), "legendFormat": legend}
+                {
+                    "refId": chr(ord("A") + index),
+                    "expr": narrowed(expr, STACK, stack).promql(),
+                    "legendFormat": legend,
+                    # the last value of a range may be one of hours ago
+                    **({"instant": True, "range": False} if stat else {}),
+                }
                 for index, (expr, legend) in enumerate(panel.lines)
             ],
         }
+
+
+def _shown(panel: Panel) -> dict[str, Any]:
+    """How values are written, and in which colours."""
+    # JSON has no infinity: where the first colour begins is null
+    steps = [{"color": c, "value": None if math.isinf(at) else at} for c, at in panel.colours]
+    coloured = {"thresholds": {"mode": "absolute", "steps": steps}} if steps else {}
+    return {"unit": panel.unit, "min": 0, **coloured}

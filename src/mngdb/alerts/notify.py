@@ -7,6 +7,7 @@ memory, so a failure, a restart or a crash in between leads to another try.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -72,6 +73,7 @@ class Notifier:
         self._rules = {one.name: one.rule for one in rules}
         self._send = send
         self._memory = {name: _Memory() for name in asked.channels}
+        self._now = math.inf
         self._pool = ThreadPoolExecutor(max(1, len(asked.channels)), "mngdb-notify")
         for name, found in (known or {}).items():
             if name in self._memory:
@@ -84,6 +86,9 @@ class Notifier:
     def tick(self, now: float, alerts: Iterable[Alert]) -> list[str]:
         """Compare, and tell what is due. Returns what went wrong since the last time, a sentence
         each."""
+        if now < self._now:
+            self._set_back(now)
+        self._now = now
         firing = [alert for alert in alerts if alert.state == "firing"]
         shown = [alert for alert in firing if not self._hidden(alert, firing)]
         errors = []
@@ -95,6 +100,14 @@ class Notifier:
             if memory.sending is None:
                 self._due(name, channel, now, firing, shown)
         return errors
+
+    def _set_back(self, now: float) -> None:
+        """The clock was: nothing is waited for until it is again as late as it was."""
+        for memory in self._memory.values():
+            memory.not_before = min(memory.not_before, now + _RETRY_MOST)
+            memory.told = {k: (alert, min(at, now)) for k, (alert, at) in memory.told.items()}
+            if memory.differs_since is not None:
+                memory.differs_since = min(memory.differs_since, now)
 
     def _due(
         self, name: str, channel: Channel, now: float, firing: list[Alert], shown: list[Alert]

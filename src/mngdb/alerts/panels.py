@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from mngdb.alerts.expr import Expr, Matcher, Selector, highest, increase, metric, rate, total
-from mngdb.alerts.rules import MINUTE, Subject
+from mngdb.alerts.rules import DAY, MINUTE, Subject
 
 Kind = Literal["timeseries", "stat"]
 _WINDOW = 5 * MINUTE
@@ -23,6 +24,8 @@ class Panel:
     lines: tuple[tuple[Expr, str], ...]
     kind: Kind = "timeseries"
     width: int = 8
+    colours: tuple[tuple[str, float], ...] = ()
+    """Of a stat: colour and from which value on, ascending. Without, Grafana's own: red from 80."""
 
     @property
     def exprs(self) -> Iterator[Expr]:
@@ -41,21 +44,27 @@ def _per_second(name: str, **labels: str) -> Expr:
 
 
 _BY = "{{instance}}"
+_ON = (("red", -math.inf), ("green", 1.0))
 _MONGO_USED = total(_of("mongodb_ss_connections", conn_type="current"), "instance")
 #: What stands on the overview, by what the stack has to have.
 OVERVIEW: tuple[tuple[Subject, Panel], ...] = (
-    ("postgres", Panel("PostgreSQL", "bool_on_off", ((metric("pg_up"), _BY),), "stat", 4)),
-    ("redis", Panel("Redis", "bool_on_off", ((metric("redis_up"), _BY),), "stat", 4)),
-    ("mongodb", Panel("MongoDB", "bool_on_off", ((metric("mongodb_up"), _BY),), "stat", 4)),
-    ("mngdb", Panel("Units", "bool_on_off", ((metric("mngdb_unit_up"), "{{unit}}"),), "stat", 6)),
+    ("postgres", Panel("PostgreSQL", "bool_on_off", ((metric("pg_up"), _BY),), "stat", 4, _ON)),
+    ("redis", Panel("Redis", "bool_on_off", ((metric("redis_up"), _BY),), "stat", 4, _ON)),
+    ("mongodb", Panel("MongoDB", "bool_on_off", ((metric("mongodb_up"), _BY),), "stat", 4, _ON)),
+    (
+        "mngdb",
+        Panel("Units", "bool_on_off", ((metric("mngdb_unit_up"), "{{unit}}"),), "stat", 6, _ON),
+    ),
     (
         "mngdb",
         Panel(
             "Restarts in a day",
             "short",
-            ((increase(metric("mngdb_unit_restarts_total"), 86_400), "{{unit}}"),),
+            ((increase(metric("mngdb_unit_restarts_total"), DAY), "{{unit}}"),),
             "stat",
             6,
+            # `increase` estimates: one restart may be 0.99
+            (("green", -math.inf), ("orange", 0.5)),
         ),
     ),
     ("host", Panel("Processors", "percentunit", ((metric("mngdb_host_cpu_ratio"), "busy"),))),
@@ -123,6 +132,7 @@ OVERVIEW: tuple[tuple[Subject, Panel], ...] = (
             "s",
             ((metric("mngdb_certificate_expiry_seconds"), _BY),),
             "stat",
+            colours=(("red", -math.inf), ("orange", float(DAY)), ("green", 21.0 * DAY)),
         ),
     ),
     (

@@ -1,4 +1,8 @@
-"""The rules and the scrape configuration as Prometheus reads them."""
+"""The rules and the scrape configuration as Prometheus reads them.
+
+Instances of two stacks may have the same names. The label `stack` tells them apart, in what is
+scraped, in what a rule looks at and in what fires: one Prometheus may have any number of stacks.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,13 @@ from typing import Any
 
 import yaml
 
-from mngdb.alerts.expr import duration
+from mngdb.alerts.expr import duration, narrowed
 from mngdb.alerts.rules import Active
 
 #: How often everything is measured and judged, in seconds.
 INTERVAL = 15
+#: The label that names a stack.
+STACK = "stack"
 
 
 @dataclass(frozen=True)
@@ -28,30 +34,33 @@ class Scrape:
     path: str = "/metrics"
 
 
-def rules(active: Iterable[Active]) -> str:
-    """A file of rules."""
+def rules(active: Iterable[Active], stack: str) -> str:
+    """A file of rules on the series of a stack."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for one in active:
-        rule: dict[str, Any] = {"alert": one.name, "expr": one.expr.promql()}
+        rule: dict[str, Any] = {
+            "alert": one.name,
+            "expr": narrowed(one.expr, STACK, stack).promql(),
+        }
         if one.wait:
             rule["for"] = duration(one.wait)
-        rule["labels"] = {"severity": one.severity}
+        rule["labels"] = {"severity": one.severity, STACK: stack}
         rule["annotations"] = {
             "summary": _template(one.rule.summary),
             "description": _template(one.rule.description),
             "runbook_url": one.runbook,
         }
         groups.setdefault(one.rule.subject, []).append(rule)
-    return dump({"groups": [{"name": f"mngdb-{k}", "rules": v} for k, v in groups.items()]})
+    return dump({"groups": [{"name": f"{stack}-{k}", "rules": v} for k, v in groups.items()]})
 
 
 def configuration(
-    scrapes: Sequence[Scrape], alertmanager: str | None, rule_file: str = "rules/mngdb.yml"
+    scrapes: Sequence[Scrape], stack: str, alertmanager: str | None, rule_file: str
 ) -> str:
     """prometheus.yml. `alertmanager` is HOST:PORT."""
     jobs: dict[str, list[dict[str, Any]]] = {}
     for scrape in scrapes:
-        labels = {"instance": scrape.instance}
+        labels = {STACK: stack, "job": scrape.job, "instance": scrape.instance}
         if scrape.path != "/metrics":
             labels["__metrics_path__"] = scrape.path
         jobs.setdefault(scrape.job, []).append({"targets": [scrape.address], "labels": labels})
@@ -69,7 +78,8 @@ def configuration(
         }
     document["scrape_configs"] = [
         {
-            "job_name": job,
+            # unique in a file that has several stacks; the label is the job alone
+            "job_name": f"{stack}-{job}",
             # the agent says itself which instance a backup or a certificate is of
             **({"honor_labels": True} if job == "mngdb" else {}),
             "static_configs": targets,

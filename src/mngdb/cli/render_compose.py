@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -22,4 +23,4 @@ def compose(options: Options, output: str | None) -> None:
         say_json({"folder": str(folder)})
     else:
         say(f"{folder} is written")
-        tell(f"next: cd {folder} && docker compose up -d")
+        tell(f"next: cd {shlex.quote(str(folder))} && docker compose up -d")

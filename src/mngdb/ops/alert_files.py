@@ -18,8 +18,8 @@ def prometheus_files(context: Context, at: str | None = None) -> dict[str, str]:
     found = scrapes(context)
     head = f"# Written by mngdb for a Prometheus {_place(context)}.\n"
     return {
-        "prometheus.yml": head + prometheus.configuration(found, at, RULES),
-        RULES: prometheus.rules(alerts.rules(context)),
+        "prometheus.yml": head + prometheus.configuration(found, context.stack.name, at, RULES),
+        RULES: prometheus.rules(alerts.rules(context), context.stack.name),
     }
 
 
@@ -34,7 +34,8 @@ def alertmanager_files(context: Context, secrets: str | None = None) -> dict[str
             return f"{secrets or '/run/secrets'}/{name}"
         return context.vault.where(name)
 
-    return {"alertmanager.yml": alertmanager.configuration(asked, alerts.rules(context), path)}
+    text = alertmanager.configuration(asked, alerts.rules(context), context.stack.name, path)
+    return {"alertmanager.yml": text}
 
 
 def grafana_files(context: Context) -> dict[str, str]:
@@ -82,7 +83,9 @@ def _place(context: Context) -> str:
         places.append(f"in a container that joins the network {context.stack.name}-metrics")
     if agent is not None:
         places.append(f"that reaches {agent.bind}")
-    return " and ".join(places) or "that knows your own exporters"
+    return " and ".join(places) or (
+        "that knows your own exporters: by the labels 'stack' and 'instance', as in the rules"
+    )
 
 
 def _at(host: str, port: int) -> str:

@@ -28,6 +28,9 @@ EXPORTERS = {"postgres": 9187, "redis": 9121, "mongodb": 9216}
 _LOOK_TIMEOUT = 5.0
 #: A round is fresh for so many intervals, and some seconds for a machine that is busy.
 _FRESH_ROUNDS, _FRESH_SECONDS = 3, 10.0
+#: So many seconds that the clock makes by itself, between two rounds, are no drift: it was set, or
+#: the machine slept.
+_JUMP = 120.0
 
 
 def measured(context: Context) -> list[Instance]:
@@ -86,6 +89,7 @@ class Alerts:
         self.every = asked.every.total_seconds()
         self._damaged = found.damaged
         self._unkept = False
+        self._clocks: tuple[float, float] | None = None
         self._evaluator = Evaluator(chosen, found.alerts, found.at)
         self._notifier = Notifier(context.stack.name, asked, chosen, self._send, found.told)
 
@@ -97,6 +101,9 @@ class Alerts:
     def round(self, now: float, families: Iterable[Family]) -> list[str]:
         """Judge a round; `now` in seconds since the epoch. Samples have the labels `job` and
         `instance`. Returns what is worth a line in the log."""
+        jump = self._jump(now)
+        if jump:
+            self._evaluator.anew()
         events = self._evaluator.feed(now, families)
         alerts = self._evaluator.alerts
         errors = self._notifier.tick(now, alerts)
@@ -105,7 +112,16 @@ class Alerts:
         if self._damaged:
             self._damaged = False
             said.insert(0, f"{self._path} was damaged: alerts begin anew, and are told again")
+        if jump:
+            said.insert(0, f"the clock jumped by {jump:+.0f} s: what was waited for begins anew")
         return said
+
+    def _jump(self, now: float) -> float:
+        """Seconds that the clock was set since the last round, if it was."""
+        steady = time.monotonic()
+        before, self._clocks = self._clocks, (now, steady)
+        drift = (now - before[0]) - (steady - before[1]) if before else 0.0
+        return drift if abs(drift) > _JUMP else 0.0
 
     def _kept(self, now: float, alerts: list[Alert]) -> list[str]:
         """Keep the round. Returns a sentence the first time that it cannot be kept: a full disk is
@@ -162,7 +178,8 @@ def judged(context: Context, at: float | None = None) -> tuple[Alert, ...] | Non
     """What was pending or fired in the agent's last round; None: nobody judges. Raises OSError."""
     at = time.time() if at is None else at
     found = memory.load(context.stack.state / _FILE)
-    if found.running and at - found.at < fresh(context.stack.source.alerts):
+    # one of a time to come was before the clock was set
+    if found.running and abs(at - found.at) < fresh(context.stack.source.alerts):
         return found.alerts
     return None
 

@@ -64,6 +64,7 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
     asked = context.all_asked(allow=allow)
     for host in context.hosts():
         host.expect(context.there(asked, host))
+        host.free()
 
     def job(instance: Instance, emit: workers.Emit) -> tuple[Survey, int]:
         context.need_admin(instance)
@@ -112,6 +113,8 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
     prepare_state(state)
     with lock(state / "lock", "up"):
         for host in context.hosts():
+            host.expect(context.there(asked, host))
+            host.free()
             host.begin()
         for step in leftovers.steps(context):
             # first: another instance may want the port

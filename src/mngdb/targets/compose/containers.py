@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -139,7 +140,8 @@ class Project:
     def _own(self, name: str, found: Mapping[str, Any]) -> None:
         labels = found["Config"]["Labels"] or {}
         folder, project = labels.get(_FOLDER), labels.get(_PROJECT)
-        if (project, folder) == (self.name, str(self.root)):
+        # Compose names the folder as the shell that it was called from does, by a link perhaps
+        if project == self.name and folder and os.path.realpath(folder) == str(self.root):
             return
         before = left(self.state)
         if before is not None and (before.project, before.folder) == (project, folder):
@@ -151,8 +153,29 @@ class Project:
         whose = f"the Compose project in {folder}" if folder else "somebody else"
         raise MngdbError(
             f"the name {name} is taken by a container of {whose}",
-            "give the stack another name, or remove that container",
+            # RedisInsight is called so in every stack
+            "give the stack another name, or remove that container"
+            if name.startswith(f"{self.stack}-")
+            else f"an engine has one {name}: leave it out of this file, or remove that container",
         )
+
+    def ours(
+        self, containers: Sequence[str], networks: Sequence[str], volumes: Sequence[str]
+    ) -> None:
+        """Raise MngdbError when one of these names is somebody else's. A volume that no Compose
+        made is ours: it was brought here."""
+        for one in self._found("container", containers):
+            self._own(one["Name"].removeprefix("/"), one)
+        for kind, names in (("network", networks), ("volume", volumes)):
+            for one in self._found(kind, names):
+                labels = one["Labels"] or {}
+                project = labels.get(_PROJECT, "" if kind == "network" else self.name)
+                if project != self.name and labels.get("mngdb.stack") != self.stack:
+                    raise MngdbError(
+                        f"the name {one['Name']} is taken by a {kind} of "
+                        + (f"the Compose project {project}" if project else "somebody else"),
+                        f"give the stack another name, or remove that {kind}",
+                    )
 
     def health(self, names: Sequence[str], timeout: float) -> dict[str, Health]:
         """How containers do; one that is not there is down. Raises MngdbError when the engine does
@@ -169,20 +192,27 @@ class Project:
     ) -> dict[str, dict[str, Any]]:
         """Containers of ours as the engine tells them, by name. Raises MngdbError when it does not
         answer within `timeout` seconds (None: some)."""
-        if not names:
-            return {}
-        words = ("inspect", "--type", "container", *names)
-        # those that are not there are told on the other channel
-        said = self.docker.look(*words, check=False, timeout=timeout).stdout or "[]"
         return {
             one["Name"].removeprefix("/"): one
-            for one in json.loads(said)
+            for one in self._found("container", names, timeout)
             if (one["Config"]["Labels"] or {}).get(_PROJECT) == self.name
         }
 
+    def _found(
+        self, kind: str, names: Sequence[str], timeout: float | None = None
+    ) -> list[dict[str, Any]]:
+        if not names:
+            return []
+        words = ("inspect", "--type", kind, *names)
+        # those that are not there are told on the other channel
+        said = self.docker.look(*words, check=False, timeout=timeout).stdout or "[]"
+        found: list[dict[str, Any]] = json.loads(said)
+        return found
+
     def data_root(self) -> Path | None:
         """The engine's own folder, where it is one of this machine."""
-        where = self.docker.env.get("DOCKER_HOST", "unix://")
+        asked = ("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+        where = self.docker.look(*asked).stdout
         said = self.docker.look("info", "--format", "{{.DockerRootDir}}").stdout.strip()
         path = Path(said)
         return path if said and where.startswith("unix://") and path.is_dir() else None

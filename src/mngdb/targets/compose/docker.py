@@ -37,6 +37,12 @@ _CAUSES: tuple[tuple[str, type[MngdbError], str, str], ...] = (
         "start it (systemctl start docker), or name another: DOCKER_HOST or docker_host",
     ),
     (
+        r"context \"?(?P<at>[^\":]+)\"?: context not found",
+        UsageError,
+        "docker knows no context {at}",
+        "'docker context ls' shows those that there are; DOCKER_CONTEXT names one",
+    ),
+    (
         r"client version \S+ is too (old|new)",
         UsageError,
         "the docker client and the engine do not understand each other ({where})",
@@ -70,9 +76,18 @@ class Docker:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment of `docker`."""
+        """The environment of `docker`. What is set for a Compose project of somebody's own (its
+        files, its name) is not for ours."""
+        kept = {k: v for k, v in self.environ.items() if not k.startswith("COMPOSE_")}
         more = {"COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "plain"}
-        return {**self.environ, **more, **({"DOCKER_HOST": self.host} if self.host else {})}
+        return {**kept, **more, **({"DOCKER_HOST": self.host} if self.host else {})}
+
+    @property
+    def where(self) -> str:
+        """Which engine it is, for people."""
+        context = self.env.get("DOCKER_CONTEXT")
+        default = f"the context {context}" if context else "the default engine"
+        return self.env.get("DOCKER_HOST") or default
 
     def ask(
         self,
@@ -92,12 +107,11 @@ class Docker:
                 "docker is not installed here", "install Docker, or use target: local"
             ) from None
         if done.returncode != 0:
-            where = self.env.get("DOCKER_HOST", "the default engine")
             for pattern, kind, sentence, hint in _CAUSES:
                 match = re.search(pattern, done.stderr)
                 if match:
                     at = next(filter(None, match.groups()), "")
-                    raise kind(sentence.format(where=where, at=at), hint)
+                    raise kind(sentence.format(where=self.where, at=at), hint)
             if check:
                 raise StepError(f"docker {words[0]}: {_said(done.stderr or done.stdout)}")
         return done
@@ -114,9 +128,8 @@ class Docker:
                 if not isinstance(error.__cause__, subprocess.TimeoutExpired):
                     raise
                 self._hung[:] = [time.monotonic()]
-        where = self.env.get("DOCKER_HOST", "the default engine")
         raise UnobservableError(
-            f"the Docker engine hangs: it does not answer ({where})",
+            f"the Docker engine hangs: it does not answer ({self.where})",
             "look at its log (journalctl -u docker); restarting it ends no container where its "
             "'live-restore' is on",
         )

@@ -76,7 +76,8 @@ class Folder:
         path = self.root / name
         if _read(path) == content:
             return False
-        path.parent.mkdir(parents=True, exist_ok=True)
+        for parent in reversed(path.relative_to(self.root).parents[:-1]):
+            disk.folder(self.root / parent, mode=0o755)
         disk.write(path, content, mode=0o644, durable=False)
         return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import shlex
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -141,6 +142,18 @@ class ComposeHost:
             more.append(Part(files={certificates.CA: certificates.authority(self.stack)}))
         self.wanted = render(self.stack, self.spec, asked, self.engine, self.image, self.fit, more)
 
+    def free(self) -> None:
+        """Raise MngdbError where a container, a network or a volume of the name is not ours:
+        Compose would use them as they are."""
+        if self.wanted is not None:
+            whole = self.wanted.whole
+            self.project.ours(
+                containers=[*whole.services],
+                networks=[network["name"] for network in whole.networks.values()],
+                # a unit's knows its stack
+                volumes=[one["name"] for one in whole.volumes.values() if "labels" in one],
+            )
+
     def page_certificate(self) -> Path | None:
         """Where the certificate of the stack's page is, or will be; None: it has no page."""
         return page_certificate.path(self.stack)
@@ -236,7 +249,9 @@ class ComposeHost:
         where = self.folder.root
         found = [
             Remark(
-                "", f"the containers are described in {where}", f"cd {where} && docker compose ps"
+                "",
+                f"the containers are described in {where}",
+                f"cd {shlex.quote(str(where))} && docker compose ps",
             )
         ]
         page = self.stack.source.redisinsight

@@ -214,6 +214,9 @@ class LocalHost:
             if process is not None:
                 self.leaving.update(process.family())
 
+    def free(self) -> None:
+        """Units have folders of the stack's own."""
+
     def begin(self) -> None:
         """Make the stack's folders."""
         self.layout.prepare()
