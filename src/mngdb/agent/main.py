@@ -112,12 +112,15 @@ def run(context: Context) -> None:
 
 
 def asked_to_end() -> int:
-    """A file handle that can be read as soon as SIGTERM or SIGINT came. A lock is no way to wait
-    for that: a signal that another thread gets does not wake the main thread from it."""
+    """A file handle that can be read as soon as SIGTERM, SIGINT or SIGHUP came. A lock is no way to
+    wait for that: a signal that another thread gets does not wake the main thread from it."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    ending = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup
+        ending.remove(signal.SIGHUP)
+    for number in ending:
         signal.signal(number, lambda *_: None)
     return reading
 
@@ -150,16 +153,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
         Statements(context, context.stack.monitored, folder),
     )
     running = Jobs(jobs(agent, spec))
-<<<<<<< HEAD
     asked = asked_to_end()
-=======
-    stop = threading.Event()
-    ending = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup
-        ending.remove(signal.SIGHUP)
-    for number in ending:
-        signal.signal(number, lambda *_: stop.set())
->>>>>>> 70e82d3 (Several stacks on one Prometheus; Alertmanager's messages say what is wrong; a clock that jumps; names of others in a Docker engine are told before anything is made; COMPOSE_ variables, links and umask)
     webs = [
         _listen(spec, unit.name, port, _pages(targets, port, spec))
         for port in _ports(spec, targets)
