@@ -1,6 +1,31 @@
-"""How numbers stand in sentences."""
+"""How numbers and the names that others gave stand in sentences."""
 
 from __future__ import annotations
+
+import re
+
+#: Those of C1, those that change the direction of what follows or end a line, halves of characters.
+_STRANGE = r"\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+_CONTROLS = re.compile(rf"[\x00-\x1f{_STRANGE}]")
+#: All but ends of lines, tabs and colours.
+_COMMANDS = re.compile(rf"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f{_STRANGE}]")
+_IN_JSON = re.compile(rf"[{_STRANGE}]")
+
+
+def plain(text: str) -> str:
+    """A text of a server's on one line, without what a terminal would take as a command: names and
+    statements are what apps make them."""
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def harmless(text: str) -> str:
+    """Lines for a terminal, with no other command in them than colours."""
+    return _COMMANDS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def harmless_json(text: str) -> str:
+    """The same document for a terminal that looks at it: JSON itself escapes only what is ASCII."""
+    return _IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def many(count: int, noun: str) -> str:

@@ -138,6 +138,7 @@ def _set_up(servers: list[Server]) -> None:
     # another login with the administrator's name, and one that can write itself any right
     root = {"db": "admin", "role": "root"}
     primary.client.shop.command("createUser", "boss", pwd="boss", roles=[root])
+    primary.run("createUser", "od\x1b[31m<d>", pwd="Sh0rt-one", roles=[])
     primary.run("createUser", "archivist", pwd="Sh0rt-one", roles=["restore"])
     config = primary.run("replSetGetConfig")["config"]
     config["version"] += 1

@@ -242,6 +242,11 @@ def test_strangers_are_heard_over_a_socket_too(stock: Stock) -> None:
     assert not probe.tls(at).on
 
 
+def test_who_asks_for_no_login_needs_no_secret(stock: Stock) -> None:
+    assert "pinger" not in stock.cli.ok("sessions", "--all")
+    assert stock.cli.json("slow")["errors"] == {}
+
+
 def test_a_log_that_is_appended_to(stock: Stock) -> None:
     assert one(stock.cli, "mongodb.log-append").verdict == "pass"
 

@@ -73,6 +73,13 @@ def test_postgres(stack: Cli) -> None:
             pg.execute(of(stack, "postgres")[name]["statement"])
         assert set(of(stack, "postgres")) == {"public.held"}
         assert "VACUUM FULL" in stack.ok("bloat")
+        pg.execute("CREATE TABLE busy ()")
+        holder.execute("LOCK TABLE busy")
+        shown = stack.run("bloat", "postgres")  # and does not wait for the lock
+        assert "VACUUM FULL" in shown.stdout
+        assert "shop: a locked table is left out, see 'mngdb locks'" in shown.stdout + shown.stderr
+        holder.rollback()
+        pg.execute("DROP TABLE busy")
         pg.execute("VACUUM FULL held")
         pg.execute("ANALYZE held")
         assert of(stack, "postgres") == {}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import psycopg
 import pymongo
@@ -12,7 +14,7 @@ import pytest
 import redis
 
 from tests.conftest import Cli
-from tests.live.clients import brought_up, redis_as
+from tests.live.clients import brought_up, redis_as, set_secret
 
 pytestmark = pytest.mark.live
 
@@ -114,6 +116,9 @@ def test_a_name_cannot_command_a_terminal(loaded: Cli) -> None:
     text = loaded.ok("slow", "redis", "--most", "500")
     assert "GET shop:\\x1b[*J\\x0ared\\x202e" in text
     assert "\x1b" not in text
+    found = loaded.ok("--json", "slow", "redis", "--most", "500")
+    assert ("\u202e" in found, "\\u202e" in found) == (False, True)
+    assert any("\u202e" in one["text"] for one in json.loads(found)["statements"])
 
 
 def test_since_leaves_out_what_is_older(loaded: Cli) -> None:
@@ -141,6 +146,23 @@ def test_a_trap_in_an_apps_database_does_not_run_as_administrator(loaded: Cli) -
     with psycopg.connect(loaded.ok("url", "postgres").strip()) as admin:
         row = admin.execute("SELECT rolsuper FROM pg_roles WHERE rolname = 'shop'").fetchone()
     assert row == (False,)
+
+
+def test_a_stranger_whose_apps_all_come_as_the_administrator(loaded: Cli, tmp_path: Path) -> None:
+    at = loaded.ok("url", "postgres").strip()
+    with psycopg.connect(at, autocommit=True) as admin:
+        admin.execute("SELECT count(*) FROM generate_series(1, 500000) theirs")
+    stranger = Cli(tmp_path)
+    user, _, host = at.removeprefix("postgresql://").partition("@")
+    stranger.write(
+        "postgres: {target: {external: {url: "
+        f"'postgresql://{user.partition(':')[0]}@{host}'}}}}}}\n"
+    )
+    set_secret(stranger, "postgres_admin", unquote(user.partition(":")[2]))
+    found = [one["text"] for one in statements(stranger, "postgres", "--most", "500")]
+    assert any("theirs" in one for one in found)
+    assert not any("pg_stat" in one for one in found)
+    assert not any("theirs" in one["text"] for one in statements(loaded, "postgres"))
 
 
 def test_a_server_without_the_extension_is_said(loaded: Cli) -> None:

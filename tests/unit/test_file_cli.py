@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import subprocess
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -104,6 +105,15 @@ def test_config_shows_every_default(cli: Cli) -> None:
     assert file["backup"]["keep"] == {
         "daily": 7, "weekly": 4, "monthly": 12, "point_in_time": "1d",
     }  # fmt: skip
+
+
+def test_a_terminal_that_lacks_a_letter_gets_it_spelt(cli: Cli) -> None:
+    environ = {**cli.environ(), "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(
+        cli.argv("init", "--help"), env=environ, capture_output=True, check=False, cwd=cli.folder
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\\u2026" in done.stdout
 
 
 def test_schema_is_printed_whole(cli: Cli) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from mngdb.cli.common import Options, common, plain, say, say_json, size, table, tell
+from mngdb.cli.common import Options, common, say, say_json, size, table, tell
+from mngdb.words import plain
 
 
 @click.command()

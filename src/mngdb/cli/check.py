@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from mngdb.cli.common import Options, common, plain, say, say_json, table, tell
+from mngdb.cli.common import Options, common, say, say_json, table, tell
 from mngdb.findings import SEVERITIES, Finding, Severity
+from mngdb.words import harmless_json, plain
 
 if TYPE_CHECKING:
     from mngdb.ops.check import Report
@@ -154,7 +155,7 @@ def _document(context: Context, report: Report, form: str, everything: bool) -> 
         from itertools import islice
 
         pieces = json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(report.as_json())
-        yield from iter(lambda: "".join(islice(pieces, 4096)), "")
+        yield from iter(lambda: harmless_json("".join(islice(pieces, 4096))), "")
         yield "\n"
         return
     yield _whole(context, report, form, everything)
@@ -168,13 +169,25 @@ def _whole(context: Context, report: Report, form: str, everything: bool) -> str
 
     name, findings = context.stack.name, report.findings
     if form == "sarif":
-        return sarif.render(findings, name, __version__, str(context.stack.files[0]))
+        return sarif.render(findings, name, __version__, _uri(context.stack.files[0]))
     if form == "junit":
         return junit.render(findings, name)
     if form == "html":
         return html.render(findings, name, f"{datetime.now(tz=UTC):%Y-%m-%d %H:%M} UTC")
     shown = [one for one in findings if everything or one.counts in {"fail", "unknown"}]
     return "\n".join(_lines(shown)) + "\n"
+
+
+def _uri(file: Path) -> str:
+    """As code scanning wants it: relative where that can be, each letter as a URI has it."""
+    from urllib.parse import quote
+
+    path = file.resolve()
+    return (
+        quote(str(path.relative_to(Path.cwd())))
+        if path.is_relative_to(Path.cwd())
+        else path.as_uri()
+    )
 
 
 def _give(pieces: Iterator[str], output: Path | None) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import json
 import os
-import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,12 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from mngdb.words import harmless, harmless_json, plain
+
 if TYPE_CHECKING:
     from mngdb.ops.context import Context
 
 DEFAULT_FILE = "mngdb.yaml"
-#: Control characters, and those that change the direction of what follows.
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -92,24 +91,18 @@ def common(function: F) -> F:
 
 def say(text: str = "") -> None:
     """A result, on standard output."""
-    click.echo(text)
+    click.echo(harmless(text))
 
 
 def tell(text: str) -> None:
     """Progress and remarks, on standard error. Nobody reading it is no reason to stop working."""
     with contextlib.suppress(BrokenPipeError):
-        click.echo(text, err=True)
+        click.echo(harmless(text), err=True)
 
 
 def say_json(document: object) -> None:
     """The one JSON document of a command."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
-
-
-def plain(text: str) -> str:
-    """A text of a server's on one line, without what a terminal would take as a command: names and
-    statements are what apps make them."""
-    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    click.echo(harmless_json(json.dumps(document, indent=2, ensure_ascii=False)))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

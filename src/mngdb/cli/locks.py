@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.common import Options, common, plain, say, say_json, span, tell
-from mngdb.words import many
+from mngdb.cli.common import Options, common, say, say_json, span, tell
+from mngdb.words import many, plain
 
 if TYPE_CHECKING:
     from mngdb.facts.locks import Node

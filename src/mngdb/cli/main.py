@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
-import json
 import os
 import re
 import sys
+from io import TextIOWrapper
 from typing import Any
 
 import click
 
 from mngdb import __version__
-from mngdb.cli.common import Options, common
+from mngdb.cli.common import Options, common, say_json, tell
 from mngdb.cli.lazy import Lazy
 from mngdb.errors import MngdbError, of_system
 
@@ -59,6 +60,11 @@ def run() -> None:
     """Entry point: run the command and turn errors into a sentence and an exit code."""
     # imports make tens of thousands of objects that stay; collecting among them takes 20 ms
     gc.set_threshold(50_000)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # an old locale lacks a letter: no reason to end, nor is it that this cannot be said
+            with contextlib.suppress(OSError):
+                stream.reconfigure(errors="backslashreplace")
     code = main(sys.argv[1:])
     try:
         for stream in (sys.stdout, sys.stderr):
@@ -106,11 +112,11 @@ def main(arguments: list[str]) -> int:
 def _fail(message: str, hint: str | None, code: int, arguments: list[str]) -> int:
     if "--json" in arguments:
         document: dict[str, Any] = {"error": {"message": message, "hint": hint, "exit_code": code}}
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        say_json(document)
     prefix = click.style("error:", fg="red")
     # a file's errors begin with file:line:column, which editors and people look for first
     located = re.match(r"[^:\n]+:\d+:\d+: |[^:\n]+\.ya?ml: ", message) is not None
-    click.echo(message if located else f"{prefix} {message}", err=True)
+    tell(message if located else f"{prefix} {message}")
     if hint:
-        click.echo(f"  hint: {hint}", err=True)
+        tell(f"  hint: {hint}")
     return code

@@ -96,7 +96,8 @@ class Context:
     def logins(self, instance: Instance) -> list[str]:
         """Everyone whose secret the instance needs."""
         monitor = [MONITOR] if instance.monitored else []
-        return ["admin", *self.engine(instance).secrets(instance), *monitor, *instance.grants]
+        admin = [] if _asks_nobody(instance) else ["admin"]
+        return [*admin, *self.engine(instance).secrets(instance), *monitor, *instance.grants]
 
     def missing_secrets(self) -> list[str]:
         """Names of the secrets that the vault does not have. Raises SecretError for bad ones, and
@@ -133,7 +134,8 @@ class Context:
         """Raises SecretError where the administrator's secret is missing of a server that somebody
         else runs: nobody can make it up."""
         name = secret_name(instance, "admin")
-        if instance.target.external and self.vault.get(name) is None:
+        external = instance.target.external and not _asks_nobody(instance)
+        if external and self.vault.get(name) is None:
             raise SecretError(
                 f"the secret {name} is missing ({self.vault.where(name)}): {instance.name} is run "
                 "by somebody else, who knows it",
@@ -196,13 +198,14 @@ class Context:
 
     def secret(self, instance: Instance, login: str, invent: bool = False) -> Secret:
         """A login's secret. Raises SecretError when it is missing."""
-        if login not in self.logins(instance):
+        if login not in {"admin", *self.logins(instance)}:
             known = ", ".join(instance.grants) or "none"
             raise UsageError(
                 f"the app {login!r} has no right in {instance.name}", f"apps with one: {known}"
             )
         name = secret_name(instance, login)
         found = self.vault.get(name)
+        invent = invent or (login == "admin" and _asks_nobody(instance))
         if found is None and invent:
             return generate()
         if found is None:
@@ -258,6 +261,12 @@ class Context:
         known = {k: v for k, v in known.items() if v}
         if known != self.applied():
             disk.write(self._record, json.dumps(known, indent=1) + "\n")
+
+
+def _asks_nobody(instance: Instance) -> bool:
+    """Whether it is a MongoDB of somebody else that asks for no login: its URL names no user."""
+    external = instance.target.external
+    return bool(external and instance.engine == "mongodb" and "@" not in external.url)
 
 
 def secret_name(instance: Instance, login: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
+from html import escape as _escape
 
 from mngdb.findings import SEVERITIES, Finding, Verdict
+from mngdb.words import plain
 
 _ORDER: tuple[Verdict, ...] = ("fail", "unknown", "pass", "not_applicable")
 _WORDS = {
@@ -35,6 +36,11 @@ table { border-collapse: collapse; width: 100%; } td, th { border-bottom: 1px so
 th { color: var(--dim); font-weight: 500; } code { font-size: .85em; }
 summary { cursor: pointer; margin: .6rem 0; }
 """
+
+
+def escape(text: str) -> str:
+    """As HTML holds it: names on a server may have any character."""
+    return _escape(plain(text))
 
 
 def render(findings: Sequence[Finding], stack: str, when: str) -> str:

@@ -27,7 +27,9 @@ def render(findings: Sequence[Finding], stack: str) -> str:
         for one in found:
             _case(suite, one)
     ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    # bytes: as a text, it would declare this machine's encoding
+    document: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return document.decode() + "\n"
 
 
 def _skipped(one: Finding) -> bool:

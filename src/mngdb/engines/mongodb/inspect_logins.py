@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mngdb.engines.mongodb.access import USERS_IN
 from mngdb.engines.mongodb.facts import User, user_of
 from mngdb.engines.mongodb.users import knows
+from mngdb.errors import SecretError
 from mngdb.facts.mongodb import CLUSTER, EVERYWHERE, LOGINS, Login
 from mngdb.secret import Secret
 
@@ -116,13 +117,20 @@ def _guess(
                     turn.append(n)
             words = [Secret((users[n].name, *WELL_KNOWN)[tried - 1]) for n in turn]
             for n, opens in zip(
-                turn, pool.map(knows, [users[n] for n in turn], words), strict=True
+                turn, pool.map(_opens, [users[n] for n in turn], words), strict=True
             ):
                 if opens:
                     found[n] = True
                 elif tried >= _ENOUGH:
                     found[n] = False
     return found
+
+
+def _opens(user: User, word: Secret) -> bool:
+    try:
+        return knows(user, word)
+    except SecretError:
+        return False  # a name that cannot be a password
 
 
 def _by_place(privileges: Iterable[Any]) -> dict[str, frozenset[str]]:

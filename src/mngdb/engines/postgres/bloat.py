@@ -35,8 +35,13 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      JOIN width w ON (w.schemaname, w.tablename) = (n.nspname, c.relname)
      LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
 WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-  AND n.nspname !~ '^pg_toast'
+  AND n.nspname !~ '^pg_toast' AND c.oid <> ALL(%s::oid[])
 ORDER BY 3 DESC LIMIT 1000
+"""
+#: To ask for its size would wait for whoever holds such a lock.
+_LOCKED = """
+SELECT relation::int8 FROM pg_locks WHERE granted AND mode = 'AccessExclusiveLock'
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 #: The same of b-trees: 8 bytes of header and 4 of line pointer for each entry, on pages that are
 #: filled to 90 %. Half of that is usual where entries come in any order: only more is told. Entries
@@ -63,6 +68,7 @@ FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
      ) w
 WHERE i.relpages >= 128 AND i.reltuples >= 0 AND x.indisvalid AND w.known >= x.indnatts
   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast'
+  AND i.oid <> ALL(%s::oid[])
 ORDER BY 3 DESC LIMIT 1000
 """
 #: Large tables of which nothing can be said.
@@ -93,7 +99,12 @@ def look(session: Session, databases: Iterable[str]) -> Bloated:
     found: list[Bloat] = []
     notes: list[str] = []
     for database, connection in inside_each(session, databases, notes):
-        for name, size, wasted, dead, live, never, off in rows(connection, _TABLES):
+        locked = [oid for (oid,) in rows(connection, _LOCKED)]
+        if locked:
+            several = len(locked) > 1
+            what = f"{len(locked)} locked tables are" if several else "a locked table is"
+            notes.append(f"{database}: {what} left out, see 'mngdb locks'")
+        for name, size, wasted, dead, live, never, off in rows(connection, _TABLES, locked):
             empty = wasted >= max(_SMALL, _SHARE * size)
             if not empty and dead < max(_DEAD, _SHARE * (live + dead)):
                 continue
@@ -106,7 +117,7 @@ def look(session: Session, databases: Iterable[str]) -> Bloated:
                 f"no ANALYZE, or no right of {session.access.user} to read them (pg_read_all_data)"
             )
             notes.append(f"{database}: {unseen} tables without statistics are left out: {why}")
-        for name, size, wasted, dead in rows(connection, _INDEXES):
+        for name, size, wasted, dead in rows(connection, _INDEXES, locked):
             if wasted >= _SMALL and wasted > size // 2:
                 statement = f"REINDEX INDEX CONCURRENTLY {name}"
                 reason = _reason(dead, False, False, holder) or "vacuum frees entries, not pages"
