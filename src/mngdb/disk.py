@@ -25,7 +25,8 @@ def write(
     """Write a file under a temporary name, bring it to the disk, then rename it. What can be
     written anew at any time need not be `durable`.
 
-    Raises OSError; the old file, if any, is then untouched and nothing is left beside it.
+    Raises OSError that names the file; the old one, if any, is then untouched and nothing is left
+    beside it.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
@@ -42,8 +43,10 @@ def write(
         finally:
             os.close(handle)
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk does not say which one
         raise
 
 

@@ -116,6 +116,15 @@ def test_own_metrics(stack: Cli) -> None:
     os.utime(stack.folder / ".mngdb/secrets/redis_shop", (time.time(), time.time() - 86400 * 100))
     aged = scrape(stack, "mngdb").of("mngdb_secret_age_seconds", secret="redis_shop")
     assert aged == pytest.approx(86400 * 100, abs=60)
+    # what cannot be measured keeps nothing else back
+    vault = stack.folder / ".mngdb/secrets"
+    kept = vault.rename(vault.with_name("kept"))
+    vault.touch()
+    names = scrape(stack, "mngdb").names
+    vault.unlink()
+    kept.rename(vault)
+    assert {"mngdb_secret_age_seconds", "mngdb_unit_up"} & names == {"mngdb_unit_up"}
+    assert "secrets: no metrics: [Errno 20] Not a directory" in stack.ok("logs", "agent")
 
 
 def test_no_page_log_argument_or_environment_has_a_secret(stack: Cli) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 import threading
 from pathlib import Path
@@ -55,6 +56,20 @@ def test_what_cannot_take_the_files_place_leaves_nothing_behind(tmp_path: Path) 
     with pytest.raises(OSError):
         disk.write(tmp_path / "file", "text")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_disk_that_takes_no_more_is_named_and_the_old_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as caught:
+            disk.write(path, "x" * 2000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.filename == str(path)
+    assert (path.read_text(), [p.name for p in tmp_path.iterdir()]) == ("old", ["file"])
 
 
 def test_a_private_folder_is_made_and_mended(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from mngdb.samples import Family, Sample
 
 @dataclass(frozen=True)
 class Job:
-    """`run` is called every `interval` seconds. What it raises is logged and counted, and the next
-    round comes all the same."""
+    """`run` is called every `interval` seconds. What it raises is logged (once, while it is the
+    same) and counted, and the next round comes all the same."""
 
     name: str
     interval: float
@@ -31,6 +31,7 @@ class Jobs:
         self._stop = threading.Event()
         self._failures = dict.fromkeys((job.name for job in jobs), 0)
         self._seconds: dict[str, float] = {}
+        self._troubles = Troubles()
 
     def start(self) -> None:
         """Begin; the first round comes at once."""
@@ -44,18 +45,17 @@ class Jobs:
     def _loop(self, job: Job) -> None:
         while not self._stop.is_set():
             begun = time.monotonic()
+            error = ""
             try:
                 job.run()
-            except MngdbError as error:
-                self._failed(job, error.message)
+            except MngdbError as failure:
+                error = failure.message
             except Exception:  # noqa: BLE001 - told in the log and by a metric; the rest runs on
-                self._failed(job, traceback.format_exc())
+                error = traceback.format_exc()
+            self._failures[job.name] += bool(error)
+            self._troubles.tell(job.name, error, "works again")
             self._seconds[job.name] = time.monotonic() - begun
             self._stop.wait(job.interval)
-
-    def _failed(self, job: Job, text: str) -> None:
-        self._failures[job.name] += 1
-        log(f"{job.name}: {text}")
 
     def families(self) -> list[Family]:
         """How the jobs do."""
@@ -74,6 +74,19 @@ class Jobs:
                 [Sample(took, (("job", n),), v) for n, v in list(self._seconds.items())],
             ),
         ]
+
+
+class Troubles:
+    """Logs what is wrong with something when it changes, not again and again."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, str] = {}
+
+    def tell(self, name: str, error: str, over: str) -> None:
+        """`error` is empty where nothing is wrong; `over` says so after something was."""
+        if error != self._told.get(name, ""):
+            log(f"{name}: {error or over}")
+        self._told[name] = error
 
 
 def log(text: str) -> None:

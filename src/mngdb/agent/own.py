@@ -12,8 +12,9 @@ from pathlib import Path
 
 from mngdb import __version__
 from mngdb.agent.containers import Containers
-from mngdb.agent.jobs import log
+from mngdb.agent.jobs import Troubles, log
 from mngdb.agent.watch import Watch
+from mngdb.errors import MngdbError
 from mngdb.ops.context import Context, secret_name
 from mngdb.run import run
 from mngdb.samples import Family, Kind, Sample
@@ -52,6 +53,7 @@ class Own:
         self._cpu = _cpu_times()
         self._busy: float | None = None
         self._certificates: dict[Path, tuple[int, float]] = {}
+        self._troubles = Troubles()
 
     def measure(self) -> None:
         """How busy the processors were since the last call."""
@@ -61,16 +63,22 @@ class Own:
             self._busy = (self._cpu[0] - before[0]) / total
 
     def families(self) -> list[Family]:
-        """Every family."""
-        return [
-            _family("mngdb_build_info", "Version", [((("version", __version__),), 1.0)]),
-            *self._units(),
-            *self._secrets(),
-            *self._expiry(),
-            *self._host(),
-            *self._process(),
-            *LATER,
-        ]
+        """Every family. What cannot be measured is left out, and logged."""
+        found = [_family("mngdb_build_info", "Version", [((("version", __version__),), 1.0)])]
+        for name, part in (
+            ("units", self._units),
+            ("secrets", self._secrets),
+            ("certificates", self._expiry),
+            ("machine", self._host),
+            ("agent", self._process),
+        ):
+            error = ""
+            try:
+                found += list(part())
+            except (MngdbError, OSError) as failure:
+                error = f"no metrics: {failure}"
+            self._troubles.tell(name, error, "metrics again")
+        return [*found, *LATER]
 
     def _units(self) -> Iterator[Family]:
         units = [instance.unit for instance in self._watch.instances]

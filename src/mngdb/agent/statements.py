@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mngdb.agent.jobs import log
+from mngdb.agent.jobs import Troubles
 from mngdb.errors import MngdbError
 from mngdb.ops.context import Context
 from mngdb.ops.history import History
@@ -23,17 +23,17 @@ class Statements:
         self._context = context
         self._instances = [one for one in instances if one.engine == "postgres"]
         self._history = History(folder)
-        self._said: dict[str, str] = {}
+        self._troubles = Troubles()
 
     def keep(self) -> None:
         """A round. A server that is down is told once, and left out."""
         for instance in self._instances:
+            wrong = ""
             try:
                 self._keep(instance)
             except MngdbError as error:
-                self._tell(instance.name, f"no sums of its statements are kept: {error.message}")
-            else:
-                self._tell(instance.name, "")
+                wrong = f"no sums of its statements are kept: {error.message}"
+            self._troubles.tell(instance.name, wrong, "sums of its statements are kept again")
 
     def _keep(self, instance: Instance) -> None:
         from mngdb.engines.postgres.statements import snapshot
@@ -44,8 +44,3 @@ class Statements:
         with context.reach(instance), engine.connect(access, _PATIENCE) as session:
             found = snapshot(session)
         self._history.keep(instance.name, found)
-
-    def _tell(self, name: str, text: str) -> None:
-        if text != self._said.get(name, ""):
-            log(f"{name}: {text or 'sums of its statements are kept again'}")
-        self._said[name] = text

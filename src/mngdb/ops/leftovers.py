@@ -70,4 +70,4 @@ def _remark(context: Context, note: Note, place: str) -> Remark:
         text = f"{note.instance} lived elsewhere before; what it had there is in {place}"
         return Remark("", text, "bring it over by dump and restore, or remove it")
     text = f"{note.unit} is not in the file; its data is in {place}"
-    return Remark("", text, f"put {note.instance} back into the file, or remove that folder")
+    return Remark("", text, f"put {note.instance} back into the file, or remove its data")
