@@ -152,6 +152,10 @@ class Host(Protocol):
         """The parts that are no instances, as they are. Raises MngdbError."""
         ...
 
+    def unproven(self) -> list[str]:
+        """Parts that somebody else judges by looks of his own, and has not looked at yet."""
+        ...
+
     def steps(self) -> list[Step]:
         """What brings the parts that are no instances as they should be."""
         ...

@@ -63,8 +63,6 @@ def documents_commands(example: ComposeCli, folder: Path) -> None:
 
 def test_up_brings_the_example_up_with_the_documents_names(example: ComposeCli) -> None:
     example.ok("--target", "compose", "up")
-    for unit in ("pg", "redis"):
-        example.health(unit)
     assert healthy(example, example.rendered) == {
         "mng-pg": "healthy",
         "mng-redis": "healthy",

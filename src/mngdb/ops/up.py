@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +24,9 @@ from mngdb.targets.local.lock import lock
 
 if TYPE_CHECKING:
     from mngdb.facts.doctor import Service
+
+#: Seconds that health checks may take to come round, and between two looks.
+_PROVEN, _PAUSE = 15.0, 0.3
 
 OnEvent = Callable[[object], None]
 #: What became of an instance, and how it is now.
@@ -227,11 +231,26 @@ def _last(context: Context, report: Report, on_event: OnEvent) -> None:
             audit.note(state, "up", step)
             report.done.append(step)
             on_event(Done(step.bare()))
+    if report.done:
+        _proven(context, on_event)
     report.services += status.services(context)
     for one in report.services:
         if one.state != "running" and one.name not in report.errors:
             error = MngdbError(f"{one.name} {one.problem}", f"mngdb logs {one.name}")
             report.errors[one.name] = error
+
+
+def _proven(context: Context, on_event: OnEvent) -> None:
+    """Wait until Docker says of its containers what we have seen: it looks every few seconds, and
+    what comes after `up` (`docker compose ps`, a script) asks it and not us."""
+    end = time.monotonic() + _PROVEN
+    for host in context.hosts():
+        said = ""
+        while (late := host.unproven()) and time.monotonic() < end:
+            if late[0] != said:
+                said = late[0]
+                on_event(Progress(said, f"waiting, {_PROVEN:.0f} s at the most: its health check"))
+            time.sleep(_PAUSE)
 
 
 def _collect(

@@ -187,6 +187,15 @@ class Project:
             found[name] = Health(up, one["RestartCount"])
         return found
 
+    def starting(self, names: Sequence[str]) -> list[str]:
+        """Those that run and have a health check that has not passed yet."""
+        states = {name: one["State"] for name, one in self.inspected(names).items()}
+        return [
+            name
+            for name, state in states.items()
+            if state["Running"] and (state.get("Health") or {}).get("Status") == "starting"
+        ]
+
     def inspected(
         self, names: Sequence[str], timeout: float | None = None
     ) -> dict[str, dict[str, Any]]:

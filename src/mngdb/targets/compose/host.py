@@ -453,6 +453,10 @@ class ComposeHost:
             for name, instances in self._beside.items()
         ]
 
+    def unproven(self) -> list[str]:
+        """Containers whose health check has not passed since they were started."""
+        return self.project.starting([*self.wanted.whole.services] if self.wanted else [])
+
     def has(self, name: str) -> bool:
         """Whether a container beside the units is called so."""
         return name in self._beside
