@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mngdb.container import CONF
-from mngdb.errors import MngdbError, UsageError
+from mngdb.errors import UsageError
 from mngdb.facts.doctor import Condition, Service
 from mngdb.host import Note, State
 from mngdb.model import (
@@ -36,7 +36,7 @@ from mngdb.secret import Secret
 from mngdb.spec.base import EngineName
 from mngdb.spec.compose import Compose
 from mngdb.spec.stack import Instance, Stack
-from mngdb.targets.compose import certificates, page_certificate, services, web
+from mngdb.targets.compose import certificates, page_certificate, services, volume, web
 from mngdb.targets.compose.containers import (
     NOT_RUN,
     Project,
@@ -305,30 +305,8 @@ class ComposeHost:
 
     def fits(self, unit: Unit, instance: Instance) -> None:
         """Whether the data in the volume is of the version asked for. Raises MngdbError."""
-        if unit.data_version is None:
-            return
-        container, image = self.project.container(unit.name), self.image(instance)
-        made_of = container["Config"]["Image"] if container else ""
-        if made_of == image or not self.project.volume(unit.name):
-            return
-        name, wanted = unit.data_version
-        # by the image that is there: the other one may have to be fetched
-        found = self._look(made_of or image, unit, instance, name)
-        if found and found != wanted:
-            raise MngdbError(
-                f"{unit.name}: the data in the volume {unit.name}-data is of version {found}, "
-                f"the image {image} is {wanted}",
-                "run the version that wrote it, or bring the data over by dump and restore",
-            )
-
-    def _look(self, image: str, unit: Unit, instance: Instance, file: str) -> str:
-        """The content of a file in a unit's volume; empty: there is none."""
         place = self.engine(instance.engine).place
-        done = self.project.once(
-            image, place.user, ["cat", f"{place.data}/{file}"],
-            ("--volume", f"{unit.name}-data:{place.data}:ro"),
-        )  # fmt: skip
-        return done.stdout.strip() if done.returncode == 0 else ""
+        volume.fits(self.project, place, self.image(instance), unit)
 
     def verify(self, unit: Unit) -> None:
         """Ask the image's own program whether it takes the files. Raises UsageError."""
