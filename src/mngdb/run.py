@@ -41,8 +41,10 @@ def run(
     account: Account | None = None,
     cwd: Path | None = None,
     check: bool = True,
+    errors: str = "replace",
 ) -> subprocess.CompletedProcess[str]:
-    """Run `argv` for at most `timeout` seconds and return what it printed.
+    """Run `argv` for at most `timeout` seconds and return what it printed; `errors` as Python has
+    it, for what is no UTF-8.
 
     Raises MngdbError when the program is missing, too slow, or (with `check`) exits non-zero;
     the error carries the last line that the program printed.
@@ -56,7 +58,7 @@ def run(
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
             text=True,
-            errors="replace",
+            errors=errors,
             cwd=cwd,
             check=False,
             user=account.uid if account else None,

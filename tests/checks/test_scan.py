@@ -33,7 +33,18 @@ CLEAN = {
     "deploy.sh": 'REDISCLI_AUTH="$(cat /run/secrets/redis)" redis-cli -h cache ping\n'
     "mongosh --port 27017 db.js\necho done\n"
     'DB_PASSWORD=$1 API_TOKEN="${TOKEN:-}" PASSWORD=changeme LOGIN_TOKEN=%s ./run\n',
-    "app.js": "const url = process.env.MONGO_URI\nconsole.log('connected')\n",
+    "app.js": "const url = process.env.MONGO_URI\nconsole.log('connected')\n"
+    "console.log(`to ${process.env.DB_HOST}`)\nprint(os.environ.get('MODE'))\n",
+    ".github/workflows/shared.yml": "on:\n  workflow_call:\n    inputs: {token: {type: string}}\n"
+    "    secrets: {DB_PASSWORD: {required: true}}\njobs:\n  a:\n    services:\n      db:\n"
+    "        env: {POSTGRES_PASSWORD: postgres}\n    env:\n"
+    "      DB_PASSWORD: ${{ secrets['DB_PASSWORD'] }}\n"
+    "      DB_TOKEN: ${{ inputs.token || secrets.DB_TOKEN }}\n      GH_TOKEN: ${{ env.GH }}\n"
+    "      DATABASE_URL: postgres://postgres:postgres@localhost/test\n"
+    "  b:\n    uses: ./x.yml\n    secrets: inherit\n",
+    "ci/more.gitlab-ci.yml": ".all: &all\n  DATABASE_URL: postgres://$DB_USER:$DB_PASSWORD@db/x\n"
+    "test:\n  variables: {<<: *all}\n  script: [!reference [.x, script]]\n",
+    "chart/values.yaml": "auth:\n  existingSecret: shop-db\n  secretName: tls\n",
     "logo.png": "\x89PNG\0redis://a:" + VALUE + "@h",
 }
 DIRTY = [
@@ -49,7 +60,7 @@ DIRTY = [
     ("scan.assigned", ".github/workflows/d.yml",
      f"jobs:\n  a:\n    steps:\n      - run: docker run -e DB_PASSWORD={VALUE} x\n", 4),
     ("scan.printed", "app.js", "console.log(process.env.MONGO_URI)\n", 1),
-    ("scan.printed", "app.py", "import os\nprint('env', os.environ['X'])\n", 2),
+    ("scan.printed", "app.py", "import os\nprint('env', os.environ['DB_PASSWORD'])\n", 2),
     ("scan.detected", "key.txt", "-----BEGIN RSA " + "PRIVATE KEY-----\n", 1),
     ("scan.detected", "conf.ini", f"password = '{VALUE}'\n", 1),
     ("scan.detected", "aws.tf", "key = 'AKIA" + "Q3EGVB7RWX2MTN5J'\n", 1),
@@ -61,6 +72,12 @@ DIRTY = [
     ("scan.ci-plain", ".gitlab-ci.yml", f"variables:\n  REDIS_PASSWORD: {VALUE}\n", 2),
     ("scan.ci-plain", ".gitlab-ci.yml",
      f"job:\n  variables:\n    DB_SECRET:\n      value: {VALUE}\n      description: no\n", 4),
+    ("scan.ci-plain", ".gitlab-ci.yml",
+     f".all: &all\n  API_TOKEN: {VALUE}\njob:\n  variables:\n    <<: [*all]\n", 2),
+    ("scan.ci-plain", ".github/workflows/d.yml",
+     f"jobs:\n  a:\n    uses: ./x.yml\n    secrets:\n      DB_PASSWORD: {VALUE}\n", 5),
+    ("scan.printed", "app.ts", "console.log(process.env)\n", 1),
+    ("scan.argument", "odd\udcff\x1b[31m.sh", "redis-cli -a $PASS PING\n", 1),
     ("scan.ci-file", ".gitlab-ci.yml", "variables: [\n", 2),
 ]  # fmt: skip
 
@@ -111,7 +128,7 @@ def test_what_is_found(project: Cli, rule: str, name: str, text: str, line: int)
 
 
 def test_every_rule_is_made_to_fail() -> None:
-    assert {rule for rule, *_ in DIRTY} | {"scan.stack-secret"} == set(rules.RULES)
+    assert {rule for rule, *_ in DIRTY} | {"scan.stack-secret", "scan.readable"} == set(rules.RULES)
 
 
 def test_a_secret_of_the_stack_wherever_it_stands(project: Cli) -> None:
@@ -134,10 +151,14 @@ def test_what_git_ignores_is_left_out(project: Cli) -> None:
     assert bad(project, project.folder / ".env") == {("scan.connection-string", ".env:1")}
     git(project, "add", "-f", ".env")
     assert bad(project) == {("scan.connection-string", ".env:1")}
+    put(project, "odd\udcff\x1b[31m.sh", "redis-cli -a $PASS PING\n")
+    assert "odd\\xdcff\\x1b[31m.sh:1 " in project.run("secrets", "scan").stdout
 
 
 def test_the_command(project: Cli) -> None:
     assert project.run("secrets", "scan", "nowhere").returncode == 2
+    unread = project.run("secrets", "scan", "/proc/self/mem", "app.js")
+    assert (unread.returncode, "cannot be read" in unread.stdout) == (3, True)
     assert project.run("secrets", "scan", "app.js", "deploy.sh").returncode == 0
     put(project, ".gitlab-ci.yml", "a: [\n")
     assert project.run("secrets", "scan").returncode == 3

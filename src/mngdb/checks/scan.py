@@ -96,6 +96,13 @@ RULES: dict[str, Rule] = {
             ("B20",),
         ),
         Rule(
+            "scan.readable",
+            "every file can be read",
+            "medium",
+            "run it as somebody who may read the file, or let git ignore it",
+            ("B19",),
+        ),
+        Rule(
             "scan.detected",
             "detect-secrets finds nothing: no key, no token, no password",
             "high",
@@ -127,11 +134,13 @@ _ASSIGNED = re.compile(
 _CLIENTS = {"PGPASSWORD", "REDISCLI_AUTH", "MYSQL_PWD"}
 #: A shorter value is a switch or a number.
 _LEAST = 4
+#: All of it, or one variable; of that, its name.
 _PRINTED = re.compile(
-    r"\bconsole\.(?:log|info|debug|warn|error)\([^)]*\bprocess\.env\b"
-    r"|\bprint\([^)]*\bos\.environ\b(?!\.keys)"
-    r"|\blog(?:ger|ging)?\.\w+\([^)]*\b(?:process\.env|os\.environ)\b"
+    r"\b(?:console\.(?:log|info|debug|warn|error)|print|log(?:ger|ging)?\.\w+)\([^)]*"
+    r"\b(?:process\.env|os\.environ)\b(?!\.keys)(?:\.get\(|\.|\[)?[\"']?(?P<name>\w*)"
 )
+#: Variables whose value holds a secret, beside those that are one.
+_HOLDER = re.compile(r"(?:^|_)(?:URL|URI|DSN|CONNECTION_?STRING|CREDENTIALS?|AUTH|KEY|PWD)$")
 
 
 def given(value: str) -> bool:
@@ -144,16 +153,17 @@ def given(value: str) -> bool:
 
 def lines(text: str) -> Iterator[Hit]:
     """What the lines of a file give away."""
+    if not any(one.search(text) for one in (_URI, _ARGUMENT, _WRITTEN, _PRINTED, _ASSIGNED)):
+        return  # most files, at a fraction of the time
     for number, line in enumerate(text.splitlines(), 1):
         if any(given(match["password"]) for match in _URI.finditer(line)):
             yield Hit("scan.connection-string", number, "a connection string with a password")
-        for rule, pattern, what in (
-            ("scan.argument", _ARGUMENT, "a password among the arguments"),
-            ("scan.written", _WRITTEN, "a password that is written out"),
-            ("scan.printed", _PRINTED, "the environment is printed"),
-        ):
-            if pattern.search(line):
-                yield Hit(rule, number, what)
+        if _ARGUMENT.search(line):
+            yield Hit("scan.argument", number, "a password among the arguments")
+        if _WRITTEN.search(line):
+            yield Hit("scan.written", number, "a password that is written out")
+        if any(_secret(match["name"]) for match in _PRINTED.finditer(line)):
+            yield Hit("scan.printed", number, "the environment is printed")
         for match in _ASSIGNED.finditer(line):
             name, value = match["name"], match["value"].strip("\"'")
             secret = SECRET_NAME.search(name) or name in _CLIENTS
@@ -161,9 +171,20 @@ def lines(text: str) -> Iterator[Hit]:
                 yield Hit("scan.assigned", number, f"{name} is a plain value")
 
 
+def _secret(name: str) -> bool:
+    """Whether a variable that is printed gives a secret away; '': all of them are."""
+    return not name or bool(SECRET_NAME.search(name.upper()) or _HOLDER.search(name.upper()))
+
+
+#: Where a value comes from that is not in the file: all but `vars`, which everybody can read.
+_ELSEWHERE = "secrets|steps|needs|github|inputs|env|matrix|jobs?"
+
+
 def github(text: str) -> Iterator[Hit]:
-    """A workflow of GitHub Actions: `env` and `with` of the workflow, its jobs and their steps."""
-    yield from _ci(text, {"env", "with"}, r".*\$\{\{\s*(?:secrets|steps|needs|github)\..*")
+    """A workflow of GitHub Actions: `env`, `with` and `secrets` of the workflow, its jobs and their
+    steps. What stands for a password in a service, which ends with its job, is none."""
+    maps = {"env", "with", "secrets"}
+    yield from _ci(text, maps, rf".*\$\{{\{{(?:[^}}]*[^\w.}}])?(?:{_ELSEWHERE})[.\[].*")
 
 
 def gitlab(text: str) -> Iterator[Hit]:
@@ -178,35 +199,47 @@ def _ci(text: str, maps: set[str], referring: str) -> Iterator[Hit]:
         mark: Any = getattr(error, "problem_mark", None)
         yield Hit("scan.ci-file", mark.line + 1 if mark else 1, "no YAML")
         return
-    for name, node in _variables(root, maps):
+    for name, node, passing in _variables(root, maps):
         value = node.value
         secret = SECRET_NAME.search(name.upper().replace("-", "_"))
-        holds = _URI.search(value) or (secret and value and not re.fullmatch(referring, value))
+        holds = any(given(match["password"]) for match in _URI.finditer(value))
+        holds = holds or bool(secret and value and not (passing and placeholder(value)))
         if holds and not re.fullmatch(referring, value):
             yield Hit("scan.ci-plain", node.start_mark.line + 1, f"{name} is a plain value")
 
 
 def _variables(
-    node: yaml.Node | None, maps: set[str], seen: frozenset[int] = frozenset()
-) -> Iterator[tuple[str, yaml.ScalarNode]]:
-    """Every name and value of the mappings that are called so. Aliases may lead in circles."""
+    node: yaml.Node | None,
+    maps: set[str],
+    seen: frozenset[int] = frozenset(),
+    passing: bool = False,
+) -> Iterator[tuple[str, yaml.ScalarNode, bool]]:
+    """Every name and value of the mappings that are called so, and whether it is of a service that
+    passes. Aliases may lead in circles."""
     if node is None or id(node) in seen or len(seen) > 50:
         return
     seen |= {id(node)}
     if isinstance(node, yaml.SequenceNode):
         for one in node.value:
-            yield from _variables(one, maps, seen)
+            yield from _variables(one, maps, seen, passing)
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if key.value in maps and isinstance(value, yaml.MappingNode):
-                yield from _scalars(value)
+                yield from ((*found, passing) for found in _scalars(value))
             else:
-                yield from _variables(value, maps, seen)
+                yield from _variables(value, maps, seen, passing or key.value == "services")
 
 
-def _scalars(node: yaml.MappingNode) -> Iterator[tuple[str, yaml.ScalarNode]]:
+def _scalars(
+    node: yaml.MappingNode, seen: frozenset[int] = frozenset()
+) -> Iterator[tuple[str, yaml.ScalarNode]]:
     for key, value in node.value:
-        if isinstance(value, yaml.ScalarNode):
+        if key.value == "<<" and id(value) not in seen:  # others' variables, merged into these
+            merged = value.value if isinstance(value, yaml.SequenceNode) else [value]
+            for one in merged:
+                if isinstance(one, yaml.MappingNode):
+                    yield from _scalars(one, seen | {id(value)})
+        elif isinstance(value, yaml.ScalarNode):
             yield str(key.value), value
         elif isinstance(value, yaml.MappingNode):  # GitLab: {value: …, description: …}
             for inner, one in value.value:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -23,6 +24,11 @@ _MOST = 1 << 20
 _FOLDERS = {".git", ".mngdb", ".venv", "venv", "node_modules", "__pycache__", ".tox", "vendor"}
 #: Of detect-secrets; what goes by the look of letters alone finds a hundred for one.
 _LEFT_OUT = {"Base64HighEntropyString", "HexHighEntropyString", "IPPublicDetector"}
+#: Kubernetes' and GitHub's ways to say which secret is meant.
+_NAMING = re.compile(
+    r"(?:existing_?-?secret|secret_?-?(?:name|ref|key|store))\w*[\"']?\s*[:=]|\bsecrets: inherit",
+    re.IGNORECASE,
+)
 #: Files that are there to show a form.
 _EXAMPLES = (".example", ".sample", ".template", ".dist", ".md", ".rst")
 
@@ -41,9 +47,10 @@ def scan(context: Context, paths: Sequence[Path]) -> Report:
     needles = leaks.Needles.of(kept.secrets)
     findings: list[Finding] = []
     with _detectors():
+        suspect = _suspect()
         for file in files:
             shown = str(file.relative_to(folder) if file.is_relative_to(folder) else file)
-            findings += (_finding(hit, shown) for hit in _hits(file, needles))
+            findings += (_finding(hit, shown) for hit in _hits(file, needles, suspect))
     found = {one.id for one in findings}
     clean = (rule for rule in rules.RULES.values() if rule.id not in found)
     findings += (_judged(rule, "", "pass", f"{len(files)} files") for rule in clean)
@@ -52,7 +59,7 @@ def scan(context: Context, paths: Sequence[Path]) -> Report:
 
 def _finding(hit: rules.Hit, file: str) -> Finding:
     rule = rules.RULES[hit.rule]
-    verdict = "unknown" if hit.rule == "scan.ci-file" else "fail"
+    verdict = "unknown" if hit.rule in {"scan.ci-file", "scan.readable"} else "fail"
     return _judged(rule, f"{file}:{hit.line}", verdict, hit.what)
 
 
@@ -90,17 +97,20 @@ def _files(path: Path) -> Iterator[Path]:
                 yield file
 
 
-def _hits(file: Path, needles: leaks.Needles) -> Iterator[rules.Hit]:
+def _hits(
+    file: Path, needles: leaks.Needles, suspect: Callable[[str], bool]
+) -> Iterator[rules.Hit]:
     try:
         with file.open("rb") as handle:
             raw = handle.read(_MOST + 1)
     except OSError as error:
-        raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
+        yield rules.Hit("scan.readable", 1, f"it cannot be read: {error.strerror}")
+        return
     if len(raw) > _MOST or b"\0" in raw:
         return
     text = raw.decode("utf-8-sig", errors="replace")
     found = list(rules.lines(text))
-    for number, line in enumerate(raw.split(b"\n"), 1):
+    for number, line in enumerate(raw.split(b"\n") if needles.find(raw) else (), 1):
         found += (
             rules.Hit("scan.stack-secret", number, f"the secret {name}")
             for name in sorted(needles.find(line))
@@ -110,7 +120,8 @@ def _hits(file: Path, needles: leaks.Needles) -> Iterator[rules.Hit]:
     elif fnmatchcase(file.name, "*.gitlab-ci.y*ml"):
         found += rules.gitlab(text)
     told = {hit.line for hit in found}
-    found += (hit for hit in _detected(file) if hit.line not in told)
+    if suspect(text):
+        found += (hit for hit in _detected(file, text) if hit.line not in told)
     allowed = {n for n, line in enumerate(text.splitlines(), 1) if rules.ALLOWED.search(line)}
     yield from sorted((hit for hit in found if hit.line not in allowed), key=lambda hit: hit.line)
 
@@ -128,12 +139,35 @@ def _detectors() -> Iterator[None]:
         yield
 
 
-def _detected(file: Path) -> Iterator[rules.Hit]:
+def _suspect() -> Callable[[str], bool]:
+    """Whether detect-secrets may find something in a text. It goes line by line, which takes ten
+    times as long as to look for all of its patterns in the whole."""
+    from detect_secrets.plugins.keyword import DENYLIST, KeywordDetector
+    from detect_secrets.settings import get_plugins
+
+    patterns = [re.compile("|".join(DENYLIST), re.IGNORECASE)]
+    for plugin in get_plugins():
+        if not isinstance(plugin, KeywordDetector):
+            patterns += (re.compile(one.pattern, one.flags | re.M) for one in plugin.denylist)
+
+    def suspect(text: str) -> bool:
+        lines = "\n".join(line.rstrip() for line in text.splitlines())
+        return any(pattern.search(lines) for pattern in patterns)
+
+    return suspect
+
+
+def _detected(file: Path, text: str) -> Iterator[rules.Hit]:
     """What detect-secrets says of a file."""
     from detect_secrets.core.scan import scan_file
 
     example = file.name.endswith(_EXAMPLES)
+    lines = text.splitlines()
     for one in scan_file(str(file)):
         value = one.secret_value or ""
+        if one.type == "Secret Keyword" and _NAMING.search(
+            "".join(lines[one.line_number - 1 : one.line_number])
+        ):
+            continue
         if not (placeholder(value) and (example or not rules.given(value))):
             yield rules.Hit("scan.detected", one.line_number, one.type)

@@ -39,6 +39,7 @@ class Repository:
             env=_environ(),
             stdin=stdin,
             check=False,
+            errors="surrogateescape",  # as names of files have it
         )
         if done.returncode not in good:
             raise UnobservableError(f"git: {last_line(done.stderr)}")
