@@ -168,7 +168,8 @@ def _agreed(facts: MongodbFacts) -> Judgement:
     return listed(bad, f"{tried} secrets of the vault open their logins")
 
 
-_UP = "'mngdb up' gives each login its rights and its secret again"
+_UP = "'mngdb up' gives each app of the file its rights again; elsewhere "
+_LESS = _UP + "db.revokeRolesFromUser(NAME, [ROLE])"
 _CIS = "CIS MongoDB 7 v1.2.0"
 _ROLES = "mongodb.com: built-in roles"
 
@@ -215,7 +216,7 @@ CHECKS: tuple[Check[MongodbFacts], ...] = (
         "critical",
         _own_database,
         "no other database, and nothing of the server",
-        _UP,
+        _LESS,
         (
             "B5",
             "guide: MongoDB 2",
@@ -230,7 +231,7 @@ CHECKS: tuple[Check[MongodbFacts], ...] = (
         "high",
         _harmless,
         "no dropDatabase, createUser, grantRole, enableProfiler and their like",
-        _UP,
+        _LESS,
         ("B5", "guide: MongoDB 2", _ROLES, f"{_CIS}: 3.4", "guide: checklist"),
     ),
     Check(
@@ -239,7 +240,7 @@ CHECKS: tuple[Check[MongodbFacts], ...] = (
         "high",
         _useful,
         "find, and where they write: insert update remove createCollection createIndex",
-        _UP,
+        _UP + "db.grantRolesToUser(NAME, [ROLE])",
         ("B5", _ROLES),
     ),
     Check(
@@ -248,7 +249,7 @@ CHECKS: tuple[Check[MongodbFacts], ...] = (
         "high",
         _readers_only_read,
         "no insert, update, remove, createCollection, createIndex",
-        _UP,
+        _LESS,
         ("B5", _ROLES, f"{_CIS}: 3.1"),
     ),
     Check(

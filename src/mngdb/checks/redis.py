@@ -106,7 +106,13 @@ def _key(text: str) -> str:
     return f"redis: {{{text}}}, then 'mngdb up'"
 
 
-_UP = "'mngdb up' sets it on servers that it runs"
+def _up(line: str) -> str:
+    """The remedy for what `mngdb up` sets by itself."""
+    return (
+        f"'mngdb up' sets it on servers that it runs; elsewhere '{line}' in redis.conf, "
+        "and a restart"
+    )
+
 
 SETTINGS: tuple[Check[RedisFacts], ...] = (
     Check(
@@ -115,7 +121,7 @@ SETTINGS: tuple[Check[RedisFacts], ...] = (
         "high",
         _setting("protected-mode", _is("yes")),
         "protected-mode yes",
-        _UP,
+        _up("protected-mode yes"),
         ("B14", "guide: Redis 1", "redis.io: security"),
     ),
     Check(
@@ -124,7 +130,7 @@ SETTINGS: tuple[Check[RedisFacts], ...] = (
         "high",
         _setting("enable-debug-command", _is("no")),
         "enable-debug-command no",
-        _UP,
+        _up("enable-debug-command no"),
         ("redis.io: security",),
     ),
     Check(
@@ -133,7 +139,7 @@ SETTINGS: tuple[Check[RedisFacts], ...] = (
         "high",
         _setting("enable-module-command", _is("no")),
         "enable-module-command no",
-        _UP,
+        _up("enable-module-command no"),
         ("redis.io: security",),
     ),
     Check(
@@ -142,7 +148,7 @@ SETTINGS: tuple[Check[RedisFacts], ...] = (
         "high",
         _setting("enable-protected-configs", _is("no")),
         "enable-protected-configs no",
-        _UP,
+        _up("enable-protected-configs no"),
         ("redis.io: security",),
     ),
     Check(
@@ -187,7 +193,7 @@ SETTINGS: tuple[Check[RedisFacts], ...] = (
         "medium",
         partial(_with_log, _setting("aof-timestamp-enabled", _is("yes"))),
         "aof-timestamp-enabled yes",
-        _UP,
+        _up("aof-timestamp-enabled yes"),
         ("A10", "redis.io: persistence"),
     ),
     Check(
@@ -196,7 +202,7 @@ SETTINGS: tuple[Check[RedisFacts], ...] = (
         "low",
         partial(_with_log, _setting("aof-use-rdb-preamble", _is("yes"))),
         "aof-use-rdb-preamble yes",
-        _UP,
+        _up("aof-use-rdb-preamble yes"),
         ("redis.io: persistence",),
     ),
     Check(
@@ -214,7 +220,7 @@ SETTINGS: tuple[Check[RedisFacts], ...] = (
         "low",
         partial(_with_snapshots, _setting("rdbcompression", _is("yes"))),
         "rdbcompression yes",
-        _UP,
+        _up("rdbcompression yes"),
         ("B15", "guide: Redis 2"),
     ),
     Check(
@@ -223,7 +229,7 @@ SETTINGS: tuple[Check[RedisFacts], ...] = (
         "medium",
         partial(_with_snapshots, _setting("rdbchecksum", _is("yes"))),
         "rdbchecksum yes",
-        _UP,
+        _up("rdbchecksum yes"),
         ("redis.io: persistence",),
     ),
     Check(
@@ -232,7 +238,7 @@ SETTINGS: tuple[Check[RedisFacts], ...] = (
         "medium",
         partial(_with_snapshots, _setting("stop-writes-on-bgsave-error", _is("yes"))),
         "stop-writes-on-bgsave-error yes",
-        _UP,
+        _up("stop-writes-on-bgsave-error yes"),
         ("redis.io: persistence",),
     ),
     Check(
@@ -323,7 +329,7 @@ SETTINGS: tuple[Check[RedisFacts], ...] = (
         "low",
         _setting("latency-monitor-threshold", _between(1, 1000)),
         "latency-monitor-threshold 1 to 1000 (milliseconds)",
-        _UP,
+        _up("latency-monitor-threshold 100"),
         ("redis.io: latency",),
     ),
     Check(

@@ -147,7 +147,7 @@ def _protocols(facts: RedisFacts) -> Judgement:
     return judged(not old, f"tls-protocols {found or 'TLSv1.2 TLSv1.3 (the default)'}")
 
 
-_UP = "'mngdb up' gives each app its login again"
+_UP = "'mngdb up' gives each app of the file its login again; elsewhere ACL SETUSER NAME "
 
 CHECKS: tuple[Check[RedisFacts], ...] = (
     Check(
@@ -201,7 +201,7 @@ CHECKS: tuple[Check[RedisFacts], ...] = (
         "critical",
         _harmless,
         "FLUSHALL FLUSHDB CONFIG SHUTDOWN KEYS SAVE BGSAVE DEBUG and their like refused",
-        _UP,
+        _UP + "-@admin -@dangerous",
         ("B13", "guide: Redis 1", "redis.io: ACL", "guide: checklist"),
     ),
     Check(
@@ -210,7 +210,7 @@ CHECKS: tuple[Check[RedisFacts], ...] = (
         "high",
         _useful,
         "PING INFO GET SCAN CLIENT SETNAME SUBSCRIBE XRANGE permitted",
-        _UP,
+        _UP + "+COMMAND",
         ("B13", "redis.io: ACL"),
     ),
     Check(
@@ -219,7 +219,7 @@ CHECKS: tuple[Check[RedisFacts], ...] = (
         "high",
         _own_keys,
         "a pattern for each app",
-        "apps: {APP: {redis: \"APP:*\"}}, then 'mngdb up'",
+        "apps: {APP: {redis: 'APP:*'}}, 'mngdb up'; elsewhere ACL SETUSER NAME resetkeys ~NAME:*",
         ("B13", "redis.io: ACL"),
     ),
     Check(
@@ -228,7 +228,7 @@ CHECKS: tuple[Check[RedisFacts], ...] = (
         "medium",
         _own_channels,
         "a pattern for each app",
-        _UP,
+        _UP + "resetchannels &NAME:*",
         ("B13", "redis.io: ACL"),
     ),
     Check(

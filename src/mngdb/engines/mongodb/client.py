@@ -21,6 +21,8 @@ from mngdb.model import Access, socket_file
 
 Document = dict[str, Any]
 
+#: What our connections are called: what they do is not the apps'.
+NAME = "mngdb"
 #: Server error codes: https://www.mongodb.com/docs/manual/reference/error-codes/
 UNAUTHORIZED = 13
 AUTHENTICATION_FAILED = 18
@@ -91,7 +93,7 @@ def connect(access: Access, timeout: float) -> Iterator[Session]:
     with _translated(access):
         client: pymongo.MongoClient[Document] = pymongo.MongoClient(
             at,
-            appname="mngdb",
+            appname=NAME,
             maxPoolSize=2,
             connectTimeoutMS=milliseconds,
             serverSelectionTimeoutMS=milliseconds,

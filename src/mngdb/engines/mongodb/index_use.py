@@ -7,7 +7,8 @@ https://www.mongodb.com/docs/manual/reference/operator/aggregation/indexStats/
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from mngdb.engines.mongodb import indexes
@@ -21,6 +22,8 @@ _RULES = ("unique", "expireAfterSeconds")
 _SAME = ("partialFilterExpression", "sparse", "collation", "unique", "expireAfterSeconds")
 #: Smaller than this an index is not worth a thought, least of all one of an empty collection.
 _SMALL = 64 << 10
+#: Documents that are read as fast as an index.
+_FEW = 1000
 #: Bytes of an entry for each field, about.
 _ENTRY = 24
 
@@ -35,8 +38,9 @@ def look(
     for name in databases:
         database = session.client[name]
         there: dict[str, list[list[str]]] = {}
-        for collection in database.list_collection_names(filter={"type": "collection"}):
-            if collection.startswith("system."):
+        every = {one["name"]: one for one in database.list_collections()}
+        for collection, about in every.items():
+            if about["type"] != "collection" or collection.startswith("system."):
                 continue
             stats = list(database[collection].aggregate([{"$indexStats": {}}]))
             sizes = database.command("collStats", collection)["indexSizes"]
@@ -44,7 +48,7 @@ def look(
             keys = [list(index.keys.items()) for index in named.get((name, collection), ())]
             found += _of_collection(name, collection, stats, sizes, keys)
         proposed: list[Missing] = []
-        for one in wanted:
+        for one in _on_collections(wanted, every):
             known = [
                 *there.get(one.table, []),
                 *(p.columns for p in proposed if p.table == one.table),
@@ -53,6 +57,18 @@ def look(
                 proposed.append(one)
         found += map(_missing, proposed)
     return list(dict.fromkeys(found))
+
+
+def _on_collections(wanted: Iterable[Missing], every: Mapping[str, Any]) -> Iterator[Missing]:
+    """What a view lacks is what its collection lacks, where the view only leaves documents out."""
+    for one in wanted:
+        table = one.table
+        while (about := every.get(table)) and about["type"] == "view":
+            if any("$match" not in stage for stage in about["options"].get("pipeline", ())):
+                break
+            table = about["options"]["viewOn"]
+        if about is not None and about["type"] != "view" and one.rows >= _FEW:
+            yield replace(one, table=table)
 
 
 def _of_collection(
@@ -64,11 +80,12 @@ def _of_collection(
 ) -> list[IndexAdvice]:
     """`named` are the keys of the indexes that the file has."""
     found = []
+    needed = {id(_better(stats, one)) for one in stats if one["name"] != "_id_"}
     for one in stats:
         name, spec = one["name"], one["spec"]
         if name == "_id_":
             continue
-        other = next((o for o in stats if o is not one and _serves(o, one)), None)
+        other = _better(stats, one)
         drop = f"db.getSiblingDB({json.dumps(database)})[{json.dumps(collection)}].dropIndex("
         statement, then = f"{drop}{json.dumps(name)})", ""
         if list(one["key"].items()) in named:
@@ -80,6 +97,8 @@ def _of_collection(
             reason = f"{other['name']} begins with the same fields"
             said = (reason, statement, f"none: the other one serves{then}")
             found.append(IndexAdvice("duplicate", database, collection, name, size, *said))
+        elif id(one) in needed:
+            continue  # it takes over the work of the other one
         elif uses == 0 and size >= _SMALL and not any(rule in spec for rule in _RULES):
             since = f"{one['accesses']['since']:%Y-%m-%d %H:%M}"
             cost = f"none now; hideIndex tries it first{then}"
@@ -88,8 +107,14 @@ def _of_collection(
     return found
 
 
+def _better(stats: list[Document], one: Document) -> Document | None:
+    return next((o for o in stats if o is not one and _serves(o, one)), None)
+
+
 def _serves(other: Document, one: Document) -> bool:
     """Whether `other` makes `one` superfluous: all its fields first, in order and direction."""
+    if other["spec"].get("hidden"):
+        return False
     mine, theirs = list(one["key"].items()), list(other["key"].items())
     if any(other["spec"].get(k) != one["spec"].get(k) for k in _SAME):
         return False

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mngdb.engines.mongodb.client import Document, Session
+from mngdb.engines.mongodb.client import NAME, Document, Session
 from mngdb.facts.slow import Missing, Slow, Statement
 
 #: The newest entries of a database that are looked at: its profile is a capped collection.
@@ -20,7 +20,7 @@ _RANGES = frozenset({"$gt", "$gte", "$lt", "$lte", "$regex", "$ne", "$nin", "$ex
 
 def look(session: Session, databases: Iterable[str], since: float | None) -> Slow:
     """Slow operations by their shape. `since` in seconds before now."""
-    query: Document = {"ns": {"$not": {"$regex": r"\.system\."}}}
+    query: Document = {"ns": {"$not": {"$regex": r"\.system\."}}, "appName": {"$ne": NAME}}
     if since:
         query["ts"] = {"$gte": datetime.now(tz=UTC) - timedelta(seconds=since)}
     found: list[Statement] = []
@@ -83,7 +83,9 @@ def _is_range(value: object) -> bool:
 def _parts(entry: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The condition and the order of an operation."""
     command = entry.get("command", {})
-    condition, order = command.get("filter") or command.get("q") or {}, command.get("sort") or {}
+    words = ("filter", "q", "query")  # the third of findAndModify, distinct and count
+    condition: Document = next((command[one] for one in words if command.get(one)), {})
+    order = command.get("sort") or {}
     if entry.get("op") in {"update", "remove"} and "q" in command:
         condition = command["q"]
     for stage in command.get("pipeline", ()):

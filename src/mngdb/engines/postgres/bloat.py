@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from mngdb.engines.postgres.client import Session, rows
 from mngdb.engines.postgres.databases import inside_each
 from mngdb.facts.bloat import Bloat, Bloated
+from mngdb.words import many
 
 #: Less than this wasted is not worth a lock; less than this share of a table, in space or in rows,
 #: is what autovacuum leaves by its own settings (autovacuum_vacuum_scale_factor).
@@ -116,7 +117,9 @@ def look(session: Session, databases: Iterable[str]) -> Bloated:
             why = (
                 f"no ANALYZE, or no right of {session.access.user} to read them (pg_read_all_data)"
             )
-            notes.append(f"{database}: {unseen} tables without statistics are left out: {why}")
+            notes.append(
+                f"{database}: left out for want of statistics: {many(unseen, 'table')}: {why}"
+            )
         for name, size, wasted, dead in rows(connection, _INDEXES, locked):
             if wasted >= _SMALL and wasted > size // 2:
                 statement = f"REINDEX INDEX CONCURRENTLY {name}"

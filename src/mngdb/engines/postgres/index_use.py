@@ -27,20 +27,29 @@ _HYPOPG = (
 _SMALL = 64 << 10
 #: A b-tree's entry takes about so many bytes beside its columns.
 _ENTRY = 16
-#: The one unique index that a table has is left out: nothing can be said of it.
+#: The one unique index that a table has is left out: nothing can be said of it. Those of partitions
+#: go with that of their table, which is as large and as much used as all of them.
 _INDEXES = """
-SELECT quote_ident(n.nspname) || '.' || quote_ident(t.relname), i.relname, pg_relation_size(i.oid),
-       coalesce(u.idx_scan, 0), x.indisunique, x.indisvalid,
-       EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.oid),
+SELECT quote_ident(n.nspname) || '.' || quote_ident(t.relname), i.relname, u.size, u.scans,
+       x.indisunique, x.indisvalid,
+       x.indisreplident OR EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.oid),
        string_to_array(x.indkey::text, ' '), string_to_array(x.indclass::text, ' '),
        coalesce(pg_get_expr(x.indpred, x.indrelid), ''),
        coalesce(pg_get_expr(x.indexprs, x.indrelid), ''), m.amname, x.indnkeyatts,
-       quote_ident(n.nspname) || '.' || quote_ident(i.relname), x.indcollation::text,
-       x.indoption::text
+       quote_ident(n.nspname) || '.' || quote_ident(i.relname),
+       string_to_array(x.indcollation::text, ' '), string_to_array(x.indoption::text, ' '),
+       i.relkind = 'I'
 FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
      JOIN pg_namespace n ON n.oid = t.relnamespace JOIN pg_am m ON m.oid = i.relam
-     LEFT JOIN pg_stat_all_indexes u ON u.indexrelid = i.oid
-WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast'
+     CROSS JOIN LATERAL (
+       SELECT coalesce(sum(pg_relation_size(p.relid)), 0)::int8 AS size,
+              coalesce(sum(s.idx_scan), 0)::int8 AS scans
+       FROM (SELECT i.oid AS relid WHERE i.relkind = 'i'
+             UNION ALL SELECT relid FROM pg_partition_tree(i.oid) WHERE i.relkind = 'I') p
+            LEFT JOIN pg_stat_all_indexes s ON s.indexrelid = p.relid
+     ) u
+WHERE NOT i.relispartition
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast'
   AND (NOT x.indisunique OR NOT x.indisvalid
        OR EXISTS (SELECT FROM pg_index o
                   WHERE o.indrelid = x.indrelid AND o.indexrelid <> x.indexrelid))
@@ -66,7 +75,7 @@ class _Index:
     def __init__(self, row: tuple[Any, ...]) -> None:
         (self.table, self.name, self.size, self.scans, self.unique, self.valid, self.constraint,
          self.columns, self.classes, self.predicate, self.expressions, self.method, self.keys,
-         self.quoted, self.collations, self.options) = row  # fmt: skip
+         self.quoted, self.collations, self.options, self.parted) = row  # fmt: skip
 
     def same(self, other: _Index) -> bool:
         """Whether the other one of its table finds exactly the same rows the same way."""
@@ -86,7 +95,9 @@ class _Index:
             and not (self.predicate or other.predicate or self.expressions or other.expressions)
             and len(other.columns[: other.keys]) > len(mine) == len(self.columns)
             and other.columns[: len(mine)] == mine
-            and other.classes[: len(mine)] == self.classes[: len(mine)]
+            and other.classes[: len(mine)] == self.classes
+            and other.collations[: len(mine)] == self.collations
+            and other.options[: len(mine)] == self.options
         )
 
 
@@ -107,28 +118,36 @@ def _existing(connection: psycopg.Connection[Any], database: str) -> list[IndexA
     indexes = [_Index(row) for row in rows(connection, _INDEXES)]
     ((since,),) = rows(connection, _SINCE)
     found = []
+    unused: dict[str, IndexAdvice] = {}
     gone: set[str] = set()
     beside: dict[str, list[_Index]] = defaultdict(list)
     for one in indexes:
         beside[one.table].append(one)
-    for one in indexes:
+    needed: set[str] = set()
+    # of two that are alike the one that is used stays
+    for one in sorted(indexes, key=lambda index: (index.table, index.scans)):
         others = (o for o in beside[one.table] if o is not one and o.quoted not in gone)
         other = next((o for o in others if _serves(o, one)), None)
-        drop = f"DROP INDEX CONCURRENTLY {one.quoted}"
+        # PostgreSQL drops that of a partitioned table in one go only
+        drop = f"DROP INDEX {'' if one.parted else 'CONCURRENTLY '}{one.quoted}"
         if not one.valid:
             reason = "its building did not end: it costs on each write and serves nobody"
             said = (reason, f"REINDEX INDEX CONCURRENTLY {one.quoted}", "reads the table twice")
             found.append(IndexAdvice("invalid", database, one.table, one.name, one.size, *said))
         elif other is not None:
             gone.add(one.quoted)
+            needed.add(other.quoted)
             does = "is the same" if one.same(other) else "begins with the same columns"
             said = (f"{other.name} {does}", drop, "none: the other one serves")
             found.append(IndexAdvice("duplicate", database, one.table, one.name, one.size, *said))
         elif not (one.scans or one.unique or one.constraint) and one.size >= _SMALL:
             reason = f"no scan since {since}; also none on a replica?"
             said = (reason, drop, "none now; making it again reads the table twice")
-            found.append(IndexAdvice("unused", database, one.table, one.name, one.size, *said))
-    return found
+            unused[one.quoted] = IndexAdvice(
+                "unused", database, one.table, one.name, one.size, *said
+            )
+    # what takes over another one's work has not shown yet what it is for
+    return [*found, *(one for name, one in unused.items() if name not in needed)]
 
 
 def _serves(other: _Index, one: _Index) -> bool:

@@ -95,7 +95,7 @@ QUESTIONS: dict[str, str] = {
           (SELECT FROM pg_stat_progress_create_index s WHERE s.index_relid = c.oid)""",
     "indexes_twice": f"""
         SELECT min({_NAME}) || ' and ' || max({_NAME}) FROM pg_index i
-        JOIN {_RELATION} ON c.oid = i.indexrelid WHERE {_OURS}
+        JOIN {_RELATION} ON c.oid = i.indexrelid WHERE {_OURS} AND NOT c.relispartition
         GROUP BY i.indrelid, c.relam, i.indkey::text, i.indclass::text, i.indcollation::text,
           i.indoption::text, i.indisunique, pg_get_expr(i.indexprs, i.indrelid),
           pg_get_expr(i.indpred, i.indrelid), c.reloptions HAVING count(*) > 1""",
