@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler.loadfile import LoadFileScheduling
 from xdist.workermanage import WorkerController
@@ -27,14 +28,36 @@ from tests.forks import Forks, forkable
 # a runner that was started in the background ignores it, and so would what the tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# a run is to find what the run before would have found, also in files that chance makes
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.load_profile("same")
+
 ROOT = Path(__file__).parents[1]
 
 
+def _ports() -> Iterator[int]:
+    """Ports of this worker alone, and none of those that the system gives to connections: such a
+    port may be taken again before a server listens there."""
+    share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw3").removeprefix("gw")) % 4
+    first = os.getpid()  # another run may be going on
+    while True:
+        yield 11_000 + 4_000 * share + first % 4_000
+        first += 1
+
+
+_PORTS = _ports()
+
+
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on now, another one each time."""
+    for port in _PORTS:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+    raise AssertionError
 
 
 @dataclass
@@ -46,7 +69,7 @@ class Cli:
     forks: ClassVar[Forks | None] = None
 
     def run(
-        self, *arguments: str, stdin: str | None = None, timeout: float = 120.0, **more: Any
+        self, *arguments: str, stdin: str | None = None, timeout: float = 300.0, **more: Any
     ) -> subprocess.CompletedProcess[str]:
         """Run a command and return what it printed; no check of the exit code."""
         # half of the tests' processor time went into importing the same libraries again
@@ -106,10 +129,8 @@ class Cli:
 
     def port(self, number: int) -> int:
         """The port that `PORT<number>` stands for."""
-        while number not in self._ports:
-            port = free_port()
-            if port not in self._ports.values():
-                self._ports[number] = port
+        if number not in self._ports:
+            self._ports[number] = free_port()
         return self._ports[number]
 
 

@@ -38,7 +38,7 @@ _PACKAGES = (
 )
 _MONGOSH = "mongosh@2.5.0"
 _LEFT_OUT = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info")
-_START_TIMEOUT = 30.0
+_START_TIMEOUT = 120.0
 #: Seconds that images of other inputs stay in the cache.
 _KEEP = 86400
 #: Brings the namespace's loopback up, then becomes the daemon, whose end ends all in it.
@@ -138,7 +138,7 @@ class Engine:
 
     def run(self, *words: str, **more: object) -> subprocess.CompletedProcess[str]:
         """Run `docker`; no check of the exit code."""
-        given: dict[str, object] = {"text": True, "capture_output": True, "timeout": 120}
+        given: dict[str, object] = {"text": True, "capture_output": True, "timeout": 300}
         return subprocess.run(  # type: ignore[call-overload, no-any-return]
             ["docker", *words], env={**os.environ, **self.environ}, **(given | more)
         )
@@ -183,7 +183,7 @@ class Engine:
         pid = self.pid
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM if cleanly else signal.SIGKILL)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while _alive(pid):
             assert time.monotonic() < deadline, "dockerd does not stop"
             time.sleep(0.05)
@@ -294,7 +294,7 @@ def _build(template: Path) -> None:
     (engine.folder / "data").mkdir(parents=True)
     engine.start()
     try:
-        engine.docker("import", str(tar), "mngdb-test-base", timeout=300)
+        engine.docker("import", str(tar), "mngdb-test-base", timeout=900)
         for image, extra in zip(IMAGES, found, strict=True):
             context = fresh / image.folder
             shutil.copytree(_HERE / image.folder, context)
@@ -302,7 +302,7 @@ def _build(template: Path) -> None:
                 # a copy: the program may be on another file system
                 subprocess.run(["cp", "-a", str(path), str(context / name)], check=True)
             tags = [word for tag in image.tags for word in ("-t", tag)]
-            engine.docker("build", "--network", "none", *tags, str(context), timeout=300)
+            engine.docker("build", "--network", "none", *tags, str(context), timeout=900)
     finally:
         engine.stop()
     for old in _folder().glob("images-*"):

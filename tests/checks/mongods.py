@@ -187,7 +187,7 @@ def held(server: Server, count: int) -> Iterator[None]:
         yield
 
 
-def until(true: Callable[[], bool], seconds: float = 20) -> None:
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
     """Wait for something to become true."""
     end = time.monotonic() + seconds
     while not true():

@@ -60,7 +60,7 @@ class Server:
     def tool(self, name: str, *arguments: str) -> None:
         """Run one of the server's programs."""
         argv = [str(self.bin / name), *arguments]
-        run(argv, timeout=60, account=self.account, cwd=self.folder)
+        run(argv, timeout=300, account=self.account, cwd=self.folder)
 
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
@@ -71,7 +71,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 **self.user,
             )
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not self._answers():
             said = (self.folder / "log").read_text()
             assert self.process.poll() is None, said
@@ -90,7 +90,7 @@ class Server:
             self.process.send_signal(signal.SIGCONT)
             self.process.send_signal(signal.SIGINT)
             try:
-                self.process.wait(30)
+                self.process.wait(120)
             finally:
                 self.process.send_signal(signal.SIGQUIT)
 
@@ -114,7 +114,7 @@ class Server:
 
     def until(self, query: str) -> None:
         """Wait until the query's only value is true."""
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while not self.sql(query)[0][0]:
             assert time.monotonic() < end, query
             time.sleep(0.02)

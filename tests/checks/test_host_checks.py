@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -188,10 +189,10 @@ def test_a_program_that_was_replaced(redis: ServerFacts, tmp_path: Path) -> None
 def test_a_socket_that_the_file_does_not_name(redis: ServerFacts) -> None:
     code = "import socket,time; s=socket.socket(); s.bind(('',0)); s.listen(); print(flush=True); time.sleep(60)"  # noqa: E501
     with process(sys.executable, "-c", code, stdout=subprocess.PIPE) as pid:
-        for _ in range(500):
-            facts = of(redis, pid)
-            if facts.process.value.listening:
-                break
+        end = time.monotonic() + 60
+        while not (facts := of(redis, pid)).process.value.listening:
+            assert time.monotonic() < end
+            time.sleep(0.01)
         found = judged("host.listening", facts)
         assert (found.verdict, found.evidence) == ("fail", "0.0.0.0")
         assert judged("host.listening", replace(facts, bind=("0.0.0.0",))).verdict == "pass"

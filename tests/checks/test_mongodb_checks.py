@@ -439,9 +439,11 @@ def test_a_server_that_hangs_or_is_down_is_unknown_in_bounded_time(
 
     monkeypatch.setattr(questions.Questions, "ask", ask)
     begun = time.monotonic()
-    found = findings(stock.cli)
-    process.send_signal(signal.SIGCONT)
-    assert time.monotonic() - begun < 5
+    try:
+        found = findings(stock.cli)
+    finally:
+        process.send_signal(signal.SIGCONT)
+    assert time.monotonic() - begun < 60
     assert {f.verdict for f in found.values()} == {"unknown"}
     assert "does not answer in time" in found["mongodb.bind"].evidence
     stock.server.client.close()

@@ -90,7 +90,7 @@ def started(cli: Cli, *options: str, server: str | None = None) -> Iterator[Serv
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
     try:
         with redis.Redis(port=port) as client:
-            end = time.monotonic() + 10
+            end = time.monotonic() + 60
             while True:
                 try:
                     client.ping()
@@ -295,7 +295,8 @@ def test_full_memory_and_fragmentation(tmp_path: Path) -> None:
         for n in range(220_000):
             pipe.set(f"k{n}", "x" * 700)
         pipe.execute()
-        assert one(server.cli, "redis.fragmentation").verdict == "pass"
+        # Redis measures itself ten times a second
+        _until(lambda: one(server.cli, "redis.fragmentation").verdict == "pass")
         client.config_set("maxmemory", int(client.info("memory")["used_memory"]) + (10 << 20))
         assert one(server.cli, "redis.memory-used").verdict == "fail"
         pipe = client.pipeline(transaction=False)
@@ -303,8 +304,7 @@ def test_full_memory_and_fragmentation(tmp_path: Path) -> None:
             if n % 10:
                 pipe.delete(f"k{n}")
         pipe.execute()
-        found = one(server.cli, "redis.fragmentation")
-    assert found.verdict == "fail", found
+        _until(lambda: one(server.cli, "redis.fragmentation").verdict == "fail")
 
 
 def test_clients_up_to_the_limit(tmp_path: Path) -> None:
@@ -368,14 +368,14 @@ def test_a_server_that_is_down_or_hangs_is_unknown_in_bounded_time(tmp_path: Pat
         server.process.send_signal(signal.SIGSTOP)
         begun = time.monotonic()
         found = findings(server.cli)
-        assert time.monotonic() - begun < 30
+        assert time.monotonic() - begun < 60
         assert {one.verdict for one in found.values()} == {"unknown"}
     done = server.cli.run("check")
     assert done.returncode == 3
     assert "nothing listens" in done.stdout
 
 
-def _until(true: object, seconds: float = 10) -> None:
+def _until(true: object, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not true():  # type: ignore[operator]
         assert time.monotonic() < end

@@ -48,7 +48,7 @@ def test_a_server_that_answers_nonsense_is_unknown(tmp_path: Path) -> None:
     with _listening(lambda client: client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as port:
         begun = time.monotonic()
         found = findings(_external(tmp_path, port))
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 60
     assert {one.verdict for one in found.values()} == {"unknown"}
 
 
@@ -66,7 +66,7 @@ def test_a_server_that_dies_in_the_middle_is_unknown_with_the_reason(
     with _listening(relay) as port:
         begun = time.monotonic()
         found = findings(_external(tmp_path, port))
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 60
     unknown = [one for one in found.values() if one.verdict == "unknown"]
     assert len(unknown) > 20
     assert all(one.evidence for one in unknown)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from tests.compose.stacks import ComposeCli
@@ -90,11 +90,13 @@ def chains(stack: ComposeCli) -> list[dict[str, Any]]:
 
 def locks(stack: ComposeCli) -> None:
     stack.sql("CREATE TABLE stock AS SELECT 1 AS id, 0 AS n", "shop")
-    with (
-        session(stack, "BEGIN;\nUPDATE stock SET n = 1;\n"),
-        session(stack, "SELECT pg_sleep(1);\nUPDATE stock SET n = 2;\n"),
-    ):
-        deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 180
+    with ExitStack() as sessions:
+        sessions.enter_context(session(stack, "BEGIN;\nUPDATE stock SET n = 1;\n"))
+        holds = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
+        while stack.sql(holds) != "1":
+            assert time.monotonic() < deadline, "nobody holds the row"
+        sessions.enter_context(session(stack, "UPDATE stock SET n = 2;\n"))
         while not (found := chains(stack)):
             assert time.monotonic() < deadline, "nobody waits"
         (root,) = found

@@ -59,7 +59,7 @@ class ComposeCli(Cli):
         found: dict[str, Any] = json.loads(self.docker.docker("inspect", self.unit(what)))[0]
         return found
 
-    def health(self, what: str, wanted: str = "healthy", patience: float = 40) -> str:
+    def health(self, what: str, wanted: str = "healthy", patience: float = 180) -> str:
         """Wait until Docker calls a container healthy (or `wanted`); returns its last words."""
         deadline = time.monotonic() + patience
         while True:
@@ -73,7 +73,7 @@ class ComposeCli(Cli):
     def restarted(self, what: str, before: int) -> None:
         """Wait until Docker has started a container that died once more than `before`, and calls
         it healthy."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 180
         while self.inspect(what)["RestartCount"] == before:
             assert time.monotonic() < deadline, f"{what} did not die"
             time.sleep(0.1)

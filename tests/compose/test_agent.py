@@ -15,7 +15,7 @@ import pytest
 
 from tests.compose.stacks import ComposeCli
 from tests.docker import Engine
-from tests.live.scrapes import AGENT, Scrape, fetch, pid_of, read, scrape, until, url
+from tests.live.scrapes import AGENT, UP, fetch, pid_of, read, scrape, until, url, whole
 from tests.unit.receivers import Hook, hook
 
 pytestmark = pytest.mark.docker
@@ -32,7 +32,6 @@ alerts:
   rules: {RedisDown: {for: 0s}, UnitDown: {for: 0s}}
   channels: {hook: webhook}
 """
-UP = {"postgres": "pg_up", "redis": "redis_up", "mongodb": "mongodb_up"}
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +88,9 @@ def test_it_is_a_unit_of_the_stack_because_somebody_has_to_tell_the_channel(stac
     units = {unit["name"]: unit for unit in stack.json("status")["units"]}
     assert units[stack.unit("agent")]["healthy"]
     until(lambda: ups(stack) == {1.0})
-    assert scrape(stack, "postgres").of("pg_database_size_bytes", datname="shop") > 0
-    assert scrape(stack, "mongodb")["mongodb_rs_myState"] == 1
-    until(lambda: {unit_up(stack, what) for what in ("pg", "redis", "mongo")} == {1.0}, 20)
+    assert whole(stack, "postgres").of("pg_database_size_bytes", datname="shop") > 0
+    assert whole(stack, "mongodb")["mongodb_rs_myState"] == 1
+    until(lambda: {unit_up(stack, what) for what in ("pg", "redis", "mongo")} == {1.0})
     own = scrape(stack, "mngdb")
     assert own.of("mngdb_unit_restarts_total", unit=stack.unit("redis")) == 0
     # the engine's own folder is the disk that fills up
@@ -103,10 +102,15 @@ def test_it_is_a_unit_of_the_stack_because_somebody_has_to_tell_the_channel(stac
 
 def test_connections_are_kept_and_show_no_secret(stack: Stack) -> None:
     until(lambda: ups(stack) == {1.0})
-    before = sorted(processes(stack))
-    for _ in range(3):
-        assert ups(stack) == {1.0}
-    assert sorted(processes(stack)) == before
+    before: list[str] = []
+
+    def kept() -> bool:
+        """A look that takes longer than a page may is another matter: it gives its session up."""
+        before[:] = sorted(processes(stack))
+        seen = [ups(stack) for _ in range(3)]
+        return seen == [{1.0}] * 3 and sorted(processes(stack)) == before
+
+    until(kept)
     assert len(before) <= 5
     secrets = [path.read_text() for path in (stack.folder / ".mngdb/secrets").iterdir()]
     assert [secret for secret in secrets for line in before if secret in line] == []
@@ -131,16 +135,20 @@ def test_a_container_that_died_is_started_again_by_docker_and_counted(stack: Sta
         own = scrape(stack, "mngdb")
         return own.of("mngdb_unit_restarts_total", unit=stack.unit("redis")) == before + 1
 
-    until(counted, 20)
+    until(counted)
 
 
-def hanging(stack: Stack, engine: str) -> Scrape:
-    """A scrape of Prometheus that waits for five seconds."""
-    begun = time.monotonic()
-    limit = {"X-Prometheus-Scrape-Timeout-Seconds": "5"}
-    found = read(fetch(url(stack, engine), 20, limit))
-    assert time.monotonic() - begun < 5
-    return found
+def down_in_time(stack: Stack, *engines: str) -> bool:
+    """Whether Prometheus, which waits for five seconds, is told that these are down. On a machine
+    that does much else its own look may take longer than the agent's answer."""
+    with ThreadPoolExecutor(len(engines)) as pool:
+        begun = time.monotonic()
+        limit = {"X-Prometheus-Scrape-Timeout-Seconds": "5"}
+        pages = list(pool.map(lambda engine: fetch(url(stack, engine), 60, limit), engines))
+        took = time.monotonic() - begun
+    found = zip(engines, map(read, pages), strict=True)
+    assert [page[UP[engine]] for engine, page in found] == [0] * len(engines)
+    return took < 5
 
 
 def test_one_that_hangs_is_down_in_time_and_told(stack: Stack, told: Hook) -> None:
@@ -148,19 +156,19 @@ def test_one_that_hangs_is_down_in_time_and_told(stack: Stack, told: Hook) -> No
     stack.docker.docker("pause", stack.unit("redis"))
     try:
         for _ in range(2):
-            assert hanging(stack, "redis")["redis_up"] == 0
-        assert scrape(stack, "postgres")["pg_up"] == 1
-        until(lambda: unit_up(stack, "redis") == 0, 20)
-        until(lambda: ("firing", "RedisDown") in told.alerts(), 20)
+            until(lambda: down_in_time(stack, "redis"))
+        whole(stack, "postgres")
+        until(lambda: unit_up(stack, "redis") == 0)
+        until(lambda: ("firing", "RedisDown") in told.alerts())
     finally:
         stack.docker.docker("unpause", stack.unit("redis"))
-    until(lambda: ("resolved", "RedisDown") in told.alerts(), 30)
+    until(lambda: ("resolved", "RedisDown") in told.alerts())
 
 
 def test_one_that_was_stopped_by_hand_is_down(stack: Stack) -> None:
     stack.docker.docker("stop", stack.unit("pg"))
-    until(lambda: scrape(stack, "postgres")["pg_up"] == 0, 10)
-    until(lambda: unit_up(stack, "pg") == 0, 20)
+    until(lambda: scrape(stack, "postgres")["pg_up"] == 0)
+    until(lambda: unit_up(stack, "pg") == 0)
     stack.docker.docker("start", stack.unit("pg"))
     until(lambda: scrape(stack, "postgres")["pg_up"] == 1)
 
@@ -169,28 +177,26 @@ def test_an_engine_that_hangs_and_one_that_is_gone(stack: Stack, machine: Engine
     until(lambda: ups(stack) == {1.0})
     os.kill(machine.pid, signal.SIGSTOP)
     try:
-        with ThreadPoolExecutor(3) as pool:
-            for _ in range(2):
-                found = list(pool.map(lambda engine: hanging(stack, engine), UP))
-                assert [one[name] for one, name in zip(found, UP.values(), strict=True)] == [0] * 3
+        for _ in range(2):
+            until(lambda: down_in_time(stack, *UP))
         # nobody waits for an answer that nobody wants any more
         assert len(processes(stack)) <= 5
     finally:
         os.kill(machine.pid, signal.SIGCONT)
     until(lambda: ups(stack) == {1.0})
     machine.stop(cleanly=False)
-    until(lambda: ups(stack) == {0.0}, 10)
-    until(lambda: unit_up(stack, "mongo") == 0, 20)
+    until(lambda: ups(stack) == {0.0})
+    until(lambda: unit_up(stack, "mongo") == 0)
     machine.start()
-    until(lambda: ups(stack) == {1.0}, 60)
-    until(lambda: unit_up(stack, "mongo") == 1, 20)
+    until(lambda: ups(stack) == {1.0}, 180)
+    until(lambda: unit_up(stack, "mongo") == 1)
 
 
 def test_its_death_ends_its_connections_and_no_server(stack: Stack) -> None:
     until(lambda: ups(stack) == {1.0})
     begun = stack.inspect("pg")["State"]["StartedAt"]
     os.kill(pid_of(stack, stack.unit("agent")), signal.SIGKILL)
-    until(lambda: processes(stack) == [], 10)
+    until(lambda: processes(stack) == [])
     assert [(s["action"], s["object"]) for s in stack.steps()] == [("start", stack.unit("agent"))]
     for left in Path(tempfile.gettempdir()).glob(f"mngdb-*-{stack.name}-*"):
         for path in (*left.iterdir(), left):

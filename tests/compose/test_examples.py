@@ -33,7 +33,7 @@ def terminal(example: ComposeCli, command: str, cwd: Path) -> str:
         ["-c", command],
         env={**os.environ, **example.docker.environ, "TERM": "dumb", "PAGER": "cat"},
         cwd=str(cwd),
-        timeout=30,
+        timeout=300,
         encoding="utf-8",
         dimensions=(100, 200),  # psql pages what does not fit
     )

@@ -23,6 +23,7 @@ from mngdb.targets.compose.tunnel import Tunnel
 from mngdb.targets.local import tls
 from tests.compose import looks
 from tests.compose.stacks import ComposeCli
+from tests.live.scrapes import until
 from tests.live.test_tls import shortened
 
 pytestmark = pytest.mark.docker
@@ -126,7 +127,7 @@ def test_a_client_without_tls_is_refused(up: ComposeCli) -> None:
     code, said = up.app(REDIS, plain)
     assert code != 0
     assert re.search("closed|reset", said), said
-    script = 'mongosh --quiet "${MONGO_URI%%&tls=*}&serverSelectionTimeoutMS=2000" --eval 1'
+    script = 'mongosh --quiet "${MONGO_URI%%&tls=*}&serverSelectionTimeoutMS=5000" --eval 1'
     code, said = up.app(MONGO, f"HOME=/tmp {script}")
     assert code != 0
     assert "connection" in said
@@ -155,7 +156,7 @@ def values(stack: ComposeCli) -> list[str]:
 
 
 def test_exporters_reach_their_servers(up: ComposeCli) -> None:
-    assert [line.split()[-1] for line in values(up)] == ["1", "1", "1"]
+    until(lambda: [line.split()[-1] for line in values(up)] == ["1", "1", "1"])
 
 
 @pytest.mark.parametrize(("exporter", "port", "metric"), EXPORTERS)
@@ -166,7 +167,7 @@ def test_an_exporter_with_another_ca_refuses_the_server(
     volume = ("-v", f"{other_ca}:/etc/mngdb/ca.crt:ro")
     up.compose("run", "-d", "--no-deps", "--name", aside, *volume, up.unit(exporter))
     try:
-        assert re.search(rf"(?m)^{metric}\b.* 0$", up.page("aside", port))
+        until(lambda: re.search(rf"(?m)^{metric}\b.* 0$", up.page("aside", port)))
     finally:
         up.docker.docker("rm", "-f", aside)
 
@@ -252,7 +253,7 @@ def test_the_tunnels_port_lets_nobody_else_in(up: ComposeCli, tmp_path: Path) ->
         # a server that expects TLS hangs up on this; it has said so first
         ask = (
             "import socket, ssl, sys\n"
-            f"s = socket.create_connection(('127.0.0.1', {port}), 10)\n"
+            f"s = socket.create_connection(('127.0.0.1', {port}), 60)\n"
             "c = ssl._create_unverified_context()\n"
             "print(c.wrap_socket(s).version())\n"
         )
@@ -265,7 +266,7 @@ def test_the_tunnels_port_lets_nobody_else_in(up: ComposeCli, tmp_path: Path) ->
     finally:
         tunnel.close()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), 1)
+        socket.create_connection(("127.0.0.1", port), 60)
 
 
 def why(stack: ComposeCli) -> dict[str, str]:
@@ -315,4 +316,4 @@ def test_tls_is_turned_on_and_a_new_ca_reaches_everybody(up: ComposeCli) -> None
     assert up.redis("get", "shop:kept") == "1"
     assert (up.rendered / "ca.crt").read_text() != before
     apps_connect(up)
-    assert [line.split()[-1] for line in values(up)] == ["1", "1", "1"]
+    until(lambda: [line.split()[-1] for line in values(up)] == ["1", "1", "1"])

@@ -15,7 +15,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg
 import pytest
 
@@ -31,6 +30,8 @@ from mngdb.targets.local import logs
 from tests.conftest import Cli, free_port
 from tests.live import faults
 from tests.live.clients import brought_up, redis_as, set_secret
+from tests.live.postgres import alone, value
+from tests.live.scrapes import until
 
 pytestmark = pytest.mark.live
 
@@ -49,16 +50,6 @@ stack = brought_up(FILE)
 def resources() -> Iterator[ExitStack]:
     with ExitStack() as found:
         yield found
-
-
-def killed(cli: Cli, unit: str) -> None:
-    """Kill a server, and wait until it has let go of its port."""
-    process = psutil.Process(faults.pid(cli, unit))
-    process.kill()
-    end = time.monotonic() + 10
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def ask(cli: Cli, code: int) -> dict[str, Any]:
@@ -87,14 +78,14 @@ def the_cause(cli: Cli, cause: str, *consequences: str) -> dict[str, Any]:
 def test_a_healthy_stack(stack: Cli) -> None:
     begun = time.monotonic()
     found = ask(stack, 0)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
     assert found["cause"] is None
     assert len(found["apps"]) == 4
     assert "nothing is wrong: 3 servers answer, 4 logins" in stack.ok("doctor")
 
 
 def test_a_server_that_was_killed(stack: Cli) -> None:
-    killed(stack, "mng-pg")
+    faults.kill(stack, "mng-pg")
     first = the_cause(stack, "not-running", "login-down")
     assert first["instances"] == ["postgres"]
     assert {one["app"] for one in first["consequences"]} == {"shop", "blog"}
@@ -109,7 +100,7 @@ def test_a_server_that_was_killed(stack: Cli) -> None:
 
 
 def test_a_port_that_another_process_took(stack: Cli, resources: ExitStack) -> None:
-    killed(stack, "mng-redis")
+    faults.kill(stack, "mng-redis")
     thief = resources.enter_context(socket.socket())
     thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     thief.bind(("127.0.0.1", stack.port(2)))
@@ -124,6 +115,7 @@ def test_a_port_that_another_process_took(stack: Cli, resources: ExitStack) -> N
 
 def test_a_leak_of_connections_names_its_app(stack: Cli, resources: ExitStack) -> None:
     url = stack.env_of("shop")["POSTGRES_URL"]
+    alone(stack)
     for _ in range(35):  # the last 5 are the administrator's
         connection = psycopg.connect(url, autocommit=True)
         resources.callback(connection.close)
@@ -138,6 +130,7 @@ def test_a_leak_of_connections_names_its_app(stack: Cli, resources: ExitStack) -
 def test_an_app_that_used_up_its_own_connections(stack: Cli, resources: ExitStack) -> None:
     with psycopg.connect(stack.ok("url", "postgres").strip(), autocommit=True) as admin:
         admin.execute("ALTER ROLE blog CONNECTION LIMIT 2")
+    alone(stack)
     url = stack.env_of("blog")["POSTGRES_URL"]
     for _ in range(2):
         resources.enter_context(psycopg.connect(url, autocommit=True))
@@ -158,12 +151,14 @@ def test_a_chain_of_locks_names_its_root(stack: Cli, resources: ExitStack) -> No
     pid = root.info.backend_pid
     threads = []
     for _ in range(3):
-        waiting = psycopg.connect(url, autocommit=True)
-        resources.callback(waiting.close)
-        threads.append(threading.Thread(target=waiting.execute, args=("UPDATE stock SET id = 1",)))
+        waits = psycopg.connect(url, autocommit=True)
+        resources.callback(waits.close)
+        threads.append(threading.Thread(target=waits.execute, args=("UPDATE stock SET id = 1",)))
         threads[-1].start()
     try:
-        time.sleep(3.2)
+        # a lock is a cause when sessions have waited for three seconds
+        long = "SELECT count(*) FROM pg_locks WHERE NOT granted AND now() - waitstart > '3s'"
+        until(lambda: value(stack, long) == 3)
         first = the_cause(stack, "lock")
         assert f"shop (pid {pid}, idle in transaction)" in first["text"]
         assert "for which 3 others wait" in first["text"]
@@ -218,7 +213,7 @@ def test_a_server_that_was_halted(stack: Cli, instance: str, unit: str) -> None:
     try:
         begun = time.monotonic()
         first = the_cause(stack, "frozen", "login-down")
-        assert time.monotonic() - begun < 15
+        assert time.monotonic() - begun < 60
         assert first["instances"] == [instance]
         assert first["command"] == f"kill -CONT {pid}"
         if instance == "postgres":
@@ -236,7 +231,7 @@ def waiting(cli: Cli) -> str:
         assert process.stderr
         said = process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=300)
     assert process.returncode == 130
     return said
 
@@ -244,7 +239,7 @@ def waiting(cli: Cli) -> str:
 def test_two_troubles_that_have_nothing_to_do_with_each_other(stack: Cli) -> None:
     before = stack.env_of("blog")["POSTGRES_PASSWORD"]
     set_secret(stack, "postgres_blog", "not-the-secret-of-the-role-32-letters")
-    killed(stack, "mng-redis")
+    faults.kill(stack, "mng-redis")
     found = ask(stack, 1)
     assert found["cause"]["cause"] == "not-running"
     assert [one["cause"] for one in found["others"]] == ["login-auth"]
@@ -268,7 +263,7 @@ apps: {{shop: {{postgres: shop}}}}
         set_secret(cli, name, "x" * 40)
     begun = time.monotonic()
     found = ask(cli, 1)
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 60
     every = [found["cause"], *found["others"]]
     assert {one["cause"] for one in every} == {"no-answer"}
     assert {tuple(one["instances"]) for one in every} == {("postgres",), ("redis",)}

@@ -41,6 +41,7 @@ def staged(module_cli: Cli) -> Cli:
             pg.execute('SELECT * FROM "Odd"."Item" WHERE owner = %s AND kind = %s', [owner, 7])
             pg.execute('SELECT count(*), max(note) FROM "Odd"."Item" WHERE kind = %s', [owner])
             pg.execute('SELECT 1 FROM "Odd"."Item" WHERE lower(note) = %s', [str(owner)])
+        pg.execute("SELECT pg_stat_force_next_flush()")
     return module_cli
 
 

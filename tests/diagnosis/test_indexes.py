@@ -63,6 +63,7 @@ def staged(stack: Cli) -> Cli:
             pg.execute("CREATE UNIQUE INDEX CONCURRENTLY broken ON item (kind)")
         for owner in range(20):
             pg.execute("SELECT * FROM item WHERE price = %s", [owner])
+        pg.execute("SELECT pg_stat_force_next_flush()")
     with pymongo.MongoClient[dict[str, Any]](env["MONGO_URI"]) as mongo:
         orders = mongo["shop"]["orders"]
         orders.insert_many({"user": n % 100, "at": n, "until": n} for n in range(ROWS))

@@ -23,7 +23,8 @@ from mngdb.findings import Seen
 from tests.conftest import Cli
 from tests.live import faults
 from tests.live.clients import brought_up, redis_as, set_secret
-from tests.live.postgres import sql
+from tests.live.postgres import alone, sql
+from tests.live.scrapes import until
 
 pytestmark = pytest.mark.live
 
@@ -76,12 +77,12 @@ def test_fragmentation_after_deletes_is_explained_and_its_remedy_works(stack: Cl
             admin.eval(FILL, 0, begin, begin + 99_999)
         full = of(stack, "redis")
         assert part(full, "data: 400000 keys") > 100 * MB
-        assert "free places" not in said(full)
+        until(lambda: "free places" not in said(of(stack, "redis")))
         for begin in range(0, 400_000, 100_000):
             admin.eval(THIN, 0, begin, begin + 99_999)
-        time.sleep(0.3)  # Redis measures itself ten times a second
+        # Redis measures itself ten times a second
+        until(lambda: of(stack, "redis")["figures"]["fragmentation_ratio"] > 1.5)
         one = of(stack, "redis")
-        assert one["figures"]["fragmentation_ratio"] > 1.5
         assert part(one, "fragmentation: free places") > 30 * MB
         text = said(one)
         assert "are free places in pages that still hold a value" in text
@@ -94,7 +95,7 @@ def test_fragmentation_after_deletes_is_explained_and_its_remedy_works(stack: Cl
         before = part(one, "fragmentation: free places")
         stack.write(FILE.replace("noeviction", f"noeviction, {settings}"))
         stack.ok("up")
-        end = time.monotonic() + 20
+        end = time.monotonic() + 200
         while part(of(stack, "redis"), "fragmentation: free places") > before * 0.6:
             assert time.monotonic() < end
             time.sleep(0.5)
@@ -111,7 +112,7 @@ def test_a_client_that_does_not_read_is_named_with_its_app(stack: Cli) -> None:
         lazy.sendall(f"AUTH {env['REDIS_USER']} {env['REDIS_PASSWORD']}\r\n".encode())
         assert lazy.recv(5) == b"+OK\r\n"
         lazy.sendall(b"CLIENT SETNAME reports\r\n" + b"GET shop:large\r\n" * 60)
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while True:
             one = of(stack, "redis")
             holder = one["holders"][0]
@@ -166,6 +167,7 @@ def test_work_mem_that_is_too_large_is_counted_and_its_remedy_works(stack: Cli) 
 
 
 def test_sessions_of_postgres_are_weighed_by_app(stack: Cli, sessions: ExitStack) -> None:
+    alone(stack)
     url = stack.env_of("shop")["POSTGRES_URL"]
     for _ in range(3):
         connection = sessions.enter_context(psycopg.connect(url, autocommit=True))
@@ -294,7 +296,7 @@ def test_a_server_that_hangs_is_said_in_bounded_time_and_the_others_are_shown(st
     try:
         begun = time.monotonic()
         done = stack.run("--json", "memory")
-        assert time.monotonic() - begun < 20
+        assert time.monotonic() - begun < 60
     finally:
         os.kill(pid, signal.SIGCONT)
     assert done.returncode == 3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -15,6 +14,7 @@ import redis
 
 from tests.conftest import Cli
 from tests.live.clients import brought_up, redis_as, set_secret
+from tests.live.scrapes import until
 
 pytestmark = pytest.mark.live
 
@@ -122,9 +122,8 @@ def test_a_name_cannot_command_a_terminal(loaded: Cli) -> None:
 
 
 def test_since_leaves_out_what_is_older(loaded: Cli) -> None:
-    time.sleep(2)
     for engine in ("redis", "mongodb"):
-        assert statements(loaded, engine, "--since", "1s") == []
+        until(lambda engine=engine: statements(loaded, engine, "--since", "1s") == [])
         assert statements(loaded, engine, "--since", "1h") != []
     done = loaded.run("slow", "--since", "soon")
     assert done.returncode == 2

@@ -202,7 +202,7 @@ def test_a_reader_that_stops_early_causes_no_traceback(stack: Cli, command: str)
     process.stdout.close()
     said = process.stderr.read()
     process.stderr.close()
-    process.wait(30)
+    process.wait(300)
     assert said == b""
 
 
@@ -247,7 +247,7 @@ def test_logs_shows_the_last_lines_and_follow_goes_on(stack: Cli) -> None:
     begin = lines.index(shown[0])
     assert shown == lines[begin : begin + 60]
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=10)
+    _, said = process.communicate(timeout=300)
     assert (process.returncode, said) == (0, "")
 
 

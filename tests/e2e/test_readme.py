@@ -35,8 +35,9 @@ def _plain(text: str) -> list[str]:
     for pattern, word in _VARYING:
         text = re.sub(pattern, word, text, flags=re.MULTILINE)
     lines = [line for line in text.splitlines() if line.strip()]
-    # root's stacks have their data elsewhere, and say so
-    return sorted(line for line in lines if not line.startswith("note: the data is in"))
+    # root's stacks have their data elsewhere, and say so; a busy machine has servers that are slow
+    own = r"note: the data is in|\S+  waiting, "
+    return sorted(line for line in lines if not re.match(own, line))
 
 
 @pytest.mark.live

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import resource
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pymongo
@@ -50,6 +52,17 @@ def redis_as(cli: Cli, app: str | None = None, instance: str = "redis") -> Itera
         yield client
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    """The files of a server below 10 MB; it removes and renames some meanwhile."""
+    found = {}
+    for at, _, names in os.walk(folder):
+        for path in (Path(at) / name for name in names):
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_file() and path.stat().st_size < 1e7:
+                    found[path] = path.read_bytes()
+    return found
+
+
 def logs_in(redis_url: str) -> bool:
     """Whether Redis takes this login, tried once."""
     at_once = Retry(NoBackoff(), 0)
@@ -63,7 +76,7 @@ def logs_in(redis_url: str) -> bool:
 @contextlib.contextmanager
 def mongo_as(cli: Cli, app: str | None = None, instance: str = "mongodb") -> Iterator[Any]:
     """pymongo from the URL alone; without an app as the administrator."""
-    client: Any = pymongo.MongoClient(url(cli, instance, app), serverSelectionTimeoutMS=5000)
+    client: Any = pymongo.MongoClient(url(cli, instance, app), serverSelectionTimeoutMS=30_000)
     with contextlib.closing(client):
         yield client
 

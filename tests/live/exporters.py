@@ -29,7 +29,7 @@ def _running(argv: list[str], env: dict[str, str], port: int, log: Path) -> Iter
     with log.open("wb") as sink:
         process = subprocess.Popen(argv, env={**os.environ, **env}, stdout=sink, stderr=sink)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 fetch(f"http://127.0.0.1:{port}/metrics")
@@ -41,7 +41,7 @@ def _running(argv: list[str], env: dict[str, str], port: int, log: Path) -> Iter
         yield Running(port, process.pid)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _secret(cli: Cli, engine: str) -> str:

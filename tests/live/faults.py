@@ -9,6 +9,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -43,6 +44,9 @@ class Data:
             pg.execute("INSERT INTO kept VALUES (%s)", (value,))
         with redis.Redis.from_url(env["REDIS_URL"]) as client:
             client.rpush("shop:kept", value)
+        url = self.cli.ok("url", "redis").strip()
+        with redis.Redis.from_url(url, decode_responses=True) as admin:
+            written(admin)
         with pymongo.MongoClient[dict[str, str]](env["MONGO_URI"]) as mongo:
             mongo.get_default_database()["kept"].insert_one({"value": value})
 
@@ -56,6 +60,27 @@ class Data:
         with pymongo.MongoClient[dict[str, str]](env["MONGO_URI"]) as mongo:
             found = mongo.get_default_database()["kept"].find().sort("_id", 1)
             return [rows, keys, [document["value"] for document in found]]
+
+
+def written(admin: Any) -> None:
+    """Wait until the log of Redis has all that was acknowledged: while an earlier second is being
+    brought to the disk, more waits in its memory."""
+    end = time.monotonic() + 60
+    while (found := admin.info("persistence")).get("aof_buffer_length") or found.get(
+        "aof_pending_bio_fsync"
+    ):
+        assert time.monotonic() < end, found
+        time.sleep(0.01)
+
+
+def kill(cli: Cli, unit: str) -> None:
+    """Kill a server, and wait until it is gone: it has let go of its port."""
+    process = psutil.Process(pid(cli, unit))
+    process.kill()
+    end = time.monotonic() + 60
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def servers(cli: Cli) -> Path:
@@ -90,7 +115,7 @@ def running(cli: Cli) -> set[int]:
     return {one for one, parent in found.items() if parent not in found}
 
 
-def settle(cli: Cli, seconds: float = 5.0) -> set[int]:
+def settle(cli: Cli, seconds: float = 60.0) -> set[int]:
     """`running` once nothing but known servers is left, or after `seconds`."""
     end = time.monotonic() + seconds
     while True:
@@ -139,12 +164,27 @@ def killed_in_initdb(cli: Cli) -> Path:
         shutil.rmtree(copies, ignore_errors=True)
     process = subprocess.Popen(cli.argv("up"), cwd=cli.folder, env=cli.environ())
     unit = cli.folder / ".mngdb" / "servers" / "mng-pg"
-    end = time.monotonic() + 10
-    while not list(unit.glob("data.new-*/base")) and time.monotonic() < end:
-        time.sleep(0.002)
-    process.kill()
-    process.wait()
+    end = time.monotonic() + 60
+    try:
+        while not list(unit.glob("data.new-*/base")):
+            assert process.poll() is None, "initdb was over too soon for this test"
+            assert time.monotonic() < end
+            time.sleep(0.002)
+        # halted, it goes no further while we look
+        os.killpg(int((unit / "run" / "prepare.pid").read_text().split()[0]), signal.SIGSTOP)
+    finally:
+        process.kill()
+        process.wait()
     return unit
+
+
+def children(pid: int) -> list[int]:
+    """The children of a process of one thread; without a look at all other processes, which
+    takes long."""
+    try:
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
 
 
 def workers(group: int) -> list[int]:

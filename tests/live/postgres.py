@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import Cli
 from tests.live.clients import url
+from tests.live.scrapes import until
 
 Connection = psycopg.Connection[Any]
 
@@ -37,6 +38,13 @@ def value(cli: Cli, statement: str, app: str | None = None, database: str = "") 
     """The only value of the only row."""
     ((found,),) = sql(cli, statement, app=app, database=database)
     return found
+
+
+def alone(cli: Cli) -> None:
+    """Wait until no session is left of those that were closed: the server takes its time, and
+    counts them until then."""
+    others = "pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    until(lambda: value(cli, f"SELECT count(*) FROM pg_stat_activity WHERE {others}") == 0)
 
 
 def refused(cli: Cli, app: str, statement: str, database: str = "") -> str:

@@ -19,6 +19,8 @@ mongodb: {port: PORT3, memory: 256mb}
 apps:
   shop: {postgres: shop, redis: "shop:*", mongodb: shop}
 """
+#: What says that a server answers.
+UP = {"postgres": "pg_up", "redis": "redis_up", "mongodb": "mongodb_up"}
 PORTS = {"postgres": 4, "redis": 5, "mongodb": 6, "mngdb": 7}
 
 Labels = frozenset[tuple[str, str]]
@@ -40,10 +42,16 @@ class Scrape:
 
     def of(self, name: str, **labels: str) -> float:
         """The value of the one sample with these labels, among others."""
+        found = self.get(name, **labels)
+        assert found is not None, f"{name} {labels} is not there"
+        return found
+
+    def get(self, name: str, **labels: str) -> float | None:
+        """As `of`; None where there is none: a page of a server that is down has only that."""
         wanted = set(labels.items())
         found = [v for (metric, has), v in self.values.items() if metric == name and wanted <= has]
-        assert len(found) == 1, f"{name} {labels}: {found}"
-        return found[0]
+        assert len(found) < 2, f"{name} {labels}: {found}"
+        return found[0] if found else None
 
     @property
     def names(self) -> set[str]:
@@ -68,7 +76,7 @@ def read(text: str) -> Scrape:
     return found
 
 
-def fetch(url: str, timeout: float = 20.0, headers: Mapping[str, str] | None = None) -> str:
+def fetch(url: str, timeout: float = 60.0, headers: Mapping[str, str] | None = None) -> str:
     """A page as text. Raises urllib.error.HTTPError."""
     request = urllib.request.Request(url, headers=dict(headers or {}))
     with urllib.request.urlopen(request, timeout=timeout) as answer:
@@ -93,14 +101,27 @@ def pid_of(cli: Cli, unit: str) -> int:
     """The process of a unit."""
     where = ".mngdb/agent/agent.pid" if unit.endswith("-agent") else None
     path = cli.folder / (where or f".mngdb/servers/{unit}/run/server.pid")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while not (words := path.read_text().split()):  # it is just being written
         assert time.monotonic() < deadline, path
         time.sleep(0.005)
     return int(words[0])
 
 
-def until(happens: Callable[[], object], seconds: float = 40.0) -> None:
+def whole(cli: Cli, engine: str, path: str = "/metrics") -> Scrape:
+    """A scrape of a server that is up. On a busy machine one may take longer than a page may."""
+    found = Scrape()
+
+    def up() -> bool:
+        nonlocal found
+        found = scrape(cli, engine, path)
+        return found.get(UP[engine]) == 1
+
+    until(up)
+    return found
+
+
+def until(happens: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait until `happens()` is true."""
     deadline = time.monotonic() + seconds
     while not happens():

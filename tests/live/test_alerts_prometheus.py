@@ -85,11 +85,11 @@ def running(name: str, folder: Path, port: int, *arguments: str) -> Iterator[Non
                 return False
             return True
 
-        until(ready, 30)
+        until(ready)
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 @dataclass
@@ -122,9 +122,10 @@ def monitored(module_cli: Cli) -> Iterator[Monitored]:
         at = f"127.0.0.1:{alerting}"
         cli.ok("render", "prometheus", "--output", str(out), "--alertmanager", at)
         cli.ok("render", "alertmanager", "--output", str(out))
-        # a test has no quarter of a minute
+        # a test has no quarter of a minute; a page may take 80 % of the limit
         path = out / "prometheus.yml"
-        path.write_text(re.sub(r"(interval|timeout): \d+s", r"\1: 1s", path.read_text()))
+        text = re.sub(r"(scrape_interval|scrape_timeout): \d+s", r"\1: 3s", path.read_text())
+        path.write_text(re.sub(r"(evaluation_interval): \d+s", r"\1: 1s", text))
         with (
             running(
                 "prometheus-alertmanager",
@@ -149,7 +150,7 @@ def test_every_target_is_up_under_its_own_name(monitored: Monitored) -> None:
         }
 
     wanted = {(name, name, "up") for name in ("postgres", "redis", "mongodb")}
-    until(lambda: targets() == wanted | {("mngdb", "mng", "up")}, 20)
+    until(lambda: targets() == wanted | {("mngdb", "mng", "up")})
 
 
 def rules_of(monitored: Monitored) -> dict[str, Any]:
@@ -160,12 +161,16 @@ def rules_of(monitored: Monitored) -> dict[str, Any]:
 def test_prometheus_judges_every_rule_and_none_fires_on_a_sound_stack(
     monitored: Monitored,
 ) -> None:
-    until(lambda: {r["health"] for r in rules_of(monitored).values()} == {"ok"}, 20)
-    found = rules_of(monitored)
-    assert set(found) == {rule.name for rule in RULES}
-    firing = {name for name, rule in found.items() if rule["state"] == "firing"}
-    # the disk and the processors are the test machine's own
-    assert {name for name in firing if not name.startswith("Host")} == set()
+    until(lambda: {r["health"] for r in rules_of(monitored).values()} == {"ok"})
+    assert set(rules_of(monitored)) == {rule.name for rule in RULES}
+
+    def firing() -> set[str]:
+        found = {name for name, r in rules_of(monitored).items() if r["state"] == "firing"}
+        # the disk and the processors are the test machine's own
+        return {name for name in found if not name.startswith("Host")}
+
+    # a machine that was busy for a moment had a server that did not answer in time
+    until(lambda: firing() == set())
 
 
 def selectors() -> list[Selector]:
@@ -178,13 +183,18 @@ def selectors() -> list[Selector]:
 
 
 def test_every_rule_reads_series_that_the_agent_serves(monitored: Monitored) -> None:
-    until(lambda: monitored.series("mngdb_host_cpu_ratio"), 20)
+    until(lambda: monitored.series("mngdb_host_cpu_ratio"))
     with psycopg.connect(monitored.cli.env_of("shop")["POSTGRES_URL"]) as held:
         held.execute("select 1")  # and the transaction is open
         until(lambda: monitored.series('pg_stat_activity_max_tx_duration{usename="shop"}'))
-        missing = {one.name for one in selectors() if not monitored.series(one.promql())}
-    # the agent asks everything at once: it has no collectors that could fail one by one
-    assert missing == LATER | {"pg_scrape_collector_success"}
+        # the agent asks everything at once: it has no collectors that could fail one by one
+        wanted = LATER | {"pg_scrape_collector_success"}
+
+        def missing() -> set[str]:
+            return {one.name for one in selectors() if not monitored.series(one.promql())}
+
+        until(lambda: missing() <= wanted)
+        assert missing() >= wanted
 
 
 def test_every_panel_shows_something(monitored: Monitored) -> None:
@@ -200,7 +210,7 @@ def test_every_panel_shows_something(monitored: Monitored) -> None:
     def empty() -> set[str]:
         return {one for one in plotted if not monitored.series(one)}
 
-    until(lambda: empty() == set(), 20)
+    until(lambda: empty() == set())
 
 
 def test_the_real_mongodb_exporter_serves_what_the_rules_read(monitored: Monitored) -> None:
@@ -222,11 +232,10 @@ def test_the_real_mongodb_exporter_serves_what_the_rules_read(monitored: Monitor
 
         wanted = {one.name for one in selectors() if one.name.startswith("mongodb_")}
         assert len(wanted) > 8
-        until(served, 20)
-        assert wanted - served() == set()
+        until(lambda: wanted <= served())
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def test_an_alert_goes_all_the_way_through_prometheus_and_alertmanager(
@@ -244,7 +253,7 @@ def test_an_alert_goes_all_the_way_through_prometheus_and_alertmanager(
 
     os.kill(server, signal.SIGSTOP)
     try:
-        until(lambda: ("firing", "RedisDown") in told(), 40)
+        until(lambda: ("firing", "RedisDown") in told())
     finally:
         os.kill(server, signal.SIGCONT)
-    until(lambda: ("resolved", "RedisDown") in told(), 40)
+    until(lambda: ("resolved", "RedisDown") in told())

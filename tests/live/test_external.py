@@ -7,6 +7,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pymongo
 import pytest
@@ -16,7 +17,7 @@ from pymongo.errors import OperationFailure
 from mngdb.targets.local import programs
 from tests.conftest import Cli, free_port
 from tests.live.clients import converge, mongo_as, planned, problems, redis_as, said, set_secret
-from tests.live.scrapes import AGENT, scrape, until
+from tests.live.scrapes import AGENT, until, whole
 
 pytestmark = pytest.mark.live
 
@@ -50,9 +51,20 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str
     program = programs.find("redis", "8", None, None)
     argv = [program.server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir"]
     server = subprocess.Popen([*argv, str(folder), "--aclfile", str(folder / "users.acl")])
-    yield port, secret
-    server.terminate()
-    server.wait(10)
+    try:
+        with redis.Redis(port=port, username="admin", password=secret) as client:
+            until(lambda: answers(client))
+        yield port, secret
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def answers(client: Any) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
 
 
 @pytest.fixture(scope="module")
@@ -159,9 +171,8 @@ def test_the_agent_looks_at_them_on_request(ours: Cli) -> None:
     try:
         ours.ok("up")
         assert planned(ours) == []
-        until(lambda: scrape(ours, "redis")["redis_up"] == 1)
-        until(lambda: scrape(ours, "mongodb")["mongodb_rs_myState"] == 1)
-        assert scrape(ours, "redis")["redis_uptime_in_seconds"] > 0
+        assert whole(ours, "redis")["redis_uptime_in_seconds"] > 0
+        assert whole(ours, "mongodb")["mongodb_rs_myState"] == 1
         rules = {rule["name"] for rule in ours.json("alerts", "rules")["rules"]}
         assert {"RedisDown", "MongodbDown", "HostDiskHigh"} <= rules
         targets = ours.json("render", "prometheus")["files"]["prometheus.yml"]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -120,7 +118,7 @@ def test_a_disk_that_fills_while_running_is_what_doctor_says(cli: Cli, small: Pa
     filler = fill(small)
     done = cli.run("doctor", "shop")
     whole = json.loads(cli.run("--json", "doctor").stdout)
-    os.kill(faults.pid(cli, "mng-pg"), signal.SIGKILL)
+    faults.kill(cli, "mng-pg")
     dead = json.loads(cli.run("--json", "doctor").stdout)
     filler.unlink()
     assert done.returncode == 1

@@ -29,6 +29,12 @@ def bystander() -> Iterator[int]:
     process.wait()
 
 
+def unharmed(pid: int) -> bool:
+    """Whether a process was neither ended nor halted."""
+    halted = {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD, psutil.STATUS_STOPPED}
+    return psutil.Process(pid).status() not in halted
+
+
 def identity(pid: int) -> str:
     """What the launcher would have written for this process."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text()
@@ -46,10 +52,9 @@ def test_killed_servers_are_started_again_and_have_their_data(cli: Cli) -> None:
     cli.ok("up")
     data = faults.Data(cli)
     data.write("before")
-    time.sleep(1.1)  # Redis brings its log to the disk every second
     for unit in UNITS:
         os.kill(faults.pid(cli, unit), 9)
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while faults.running(cli) and time.monotonic() < end:
         time.sleep(0.02)
     looked = cli.run("--json", "status")
@@ -73,7 +78,7 @@ def test_a_server_killed_while_up_runs_comes_back_with_the_next_up(cli: Cli) -> 
         assert process.poll() is None, said
         time.sleep(0.002)
     os.kill(int(path.read_text().split()[0]), 9)
-    code = process.wait(60)
+    code = process.wait(300)
     reader.join()
     assert process.stderr
     process.stderr.close()
@@ -93,7 +98,7 @@ def test_a_server_stopped_by_hand_is_stopped_in_status_and_started_by_up(
     cli.ok("up")
     server = psutil.Process(faults.pid(cli, unit))
     server.terminate()
-    server.wait(10)
+    server.wait(60)
     units = cli.run("--json", "status")
     assert units.returncode == 1
     assert '"state": "stopped"' in units.stdout
@@ -146,7 +151,7 @@ def test_a_pid_file_that_does_not_prove_itself_signals_nobody(
     path.write_text(wrong(name, bystander))
     assert stopped.ok("down") == "nothing runs\n"
     assert state(stopped) == "stopped"
-    assert psutil.Process(bystander).status() == psutil.STATUS_SLEEPING
+    assert unharmed(bystander)
 
 
 @pytest.mark.root
@@ -157,7 +162,7 @@ def test_a_pid_file_that_names_a_process_of_another_account_signals_nobody(
     path = faults.pidfile(stopped, "mng-redis")
     path.write_text(identity(bystander))
     assert stopped.ok("down") == "nothing runs\n"
-    assert psutil.Process(bystander).status() == psutil.STATUS_SLEEPING
+    assert unharmed(bystander)
 
 
 def test_after_a_reboot_up_starts_what_ran(cli: Cli) -> None:
@@ -166,7 +171,7 @@ def test_after_a_reboot_up_starts_what_ran(cli: Cli) -> None:
     path = faults.pidfile(cli, "mng-redis")
     server = psutil.Process(faults.pid(cli, "mng-redis"))
     server.kill()
-    server.wait(10)
+    server.wait(60)
     _, stat, _ = path.read_text().splitlines()
     path.write_text(f"{os.getpid()}\n{stat}\n00000000-0000-0000-0000-000000000000\n")
     assert state(cli) == "stopped"

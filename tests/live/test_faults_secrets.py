@@ -74,7 +74,7 @@ def test_a_bad_secret_file_is_refused_by_name_before_anything_changes(
     try:
         make(path)
         for command in (["up"], ["plan"], ["env", "shop"], ["url", "redis", "shop"]):
-            refused = stack.run(*command, timeout=20)
+            refused = stack.run(*command, timeout=100)
             assert refused.returncode == 2, (command, refused.stderr)
             assert sentence in refused.stderr
             assert str(path) in refused.stderr

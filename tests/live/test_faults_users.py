@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
@@ -23,6 +24,7 @@ import mngdb
 from mngdb.targets.local.programs import find
 from tests.conftest import ROOT, Cli
 from tests.live import faults
+from tests.live.scrapes import until
 
 pytestmark = [pytest.mark.live, pytest.mark.root]
 ACCOUNT = "mngdb-test"
@@ -100,20 +102,41 @@ def user(account: tuple[int, int], python: str) -> Iterator[UserCli]:
         yield found
         if (found.folder / ".mngdb").exists():
             found.ok("destroy", "--yes", "mng")
-        assert not [
-            p
-            for p in psutil.process_iter()
-            if p.uids().real == account[0] and p.status() != psutil.STATUS_ZOMBIE
-        ]
+        until(lambda: not processes(account[0]))
+
+
+def processes(uid: int) -> list[psutil.Process]:
+    """Those of an account."""
+    found = []
+    for one in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if one.uids().real == uid and one.status() != psutil.STATUS_ZOMBIE:
+                found.append(one)
+    return found
+
+
+def everything(folder: Path) -> list[Path]:
+    """All that is in a folder; servers remove files meanwhile."""
+    return [Path(at) / name for at, *names in os.walk(folder) for part in names for name in part]
+
+
+def owners(folder: Path) -> set[int]:
+    """Whose a folder and all in it is."""
+    found = set()
+    for path in (folder, *everything(folder)):
+        with contextlib.suppress(FileNotFoundError):
+            found.add(path.lstat().st_uid)
+    return found
 
 
 def modes(folder: Path) -> dict[str, str]:
     """Mode of every file and folder below, those of the servers' own data apart."""
     found = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(everything(folder)):
         name = str(path.relative_to(folder))
         if not path.is_symlink() and "/data/" not in name and not path.is_socket():
-            found[name] = oct(stat.S_IMODE(path.stat().st_mode))
+            with contextlib.suppress(FileNotFoundError):
+                found[name] = oct(stat.S_IMODE(path.stat().st_mode))
     return found
 
 
@@ -127,7 +150,7 @@ def leaks(cli: Cli) -> list[str]:
     wanted = [one.encode() for one in secrets_of(cli)]
     state = cli.folder / ".mngdb"
     private = (state / "secrets", state / "tls")
-    places = [p for p in [*state.rglob("*"), *faults.servers(cli).rglob("*")] if p.is_file()]
+    places = [p for at in (state, faults.servers(cli)) for p in everything(at) if p.is_file()]
     # the key file is a secret in a form that mongod reads; it is 0600 and the server's
     places = [p for p in places if not any(p.is_relative_to(q) for q in private)]
     for process in psutil.process_iter():
@@ -159,7 +182,7 @@ def test_an_ordinary_users_stack_is_whole_private_and_its_own(user: UserCli) -> 
     faults.sound(user, units)
     faults.Data(user).write("mine")
     state = user.folder / ".mngdb"
-    assert {p.stat().st_uid for p in [state, *state.rglob("*")]} == {user.uid}
+    assert owners(state) == {user.uid}
     assert {psutil.Process(faults.pid(user, u)).uids() for u in units} == {(user.uid,) * 3}
     found = modes(state)
     wrong = {n: m for n, m in found.items() if m not in {"0o700", "0o600"}}
@@ -249,7 +272,7 @@ def test_root_is_told_whose_stack_it_is_and_changes_nothing(user: UserCli) -> No
         assert refused.returncode == 1
         assert f"run as the user id {user.uid}, not as mngdb" in refused.stderr
     state = user.folder / ".mngdb"
-    assert {p.lstat().st_uid for p in [state, *state.rglob("*")]} == {user.uid}
+    assert owners(state) == {user.uid}
     faults.sound(user, {"mng-redis"})
 
 

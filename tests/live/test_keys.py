@@ -187,7 +187,8 @@ def test_a_big_key_stands_for_itself_alone(tmp_path: Path) -> None:
             (one,) = found.patterns
             assert one.forever is not None
             assert one.forever.bytes == pytest.approx(50_000_000, rel=0.2)
-            assert abs(one.forever.count - 1001) <= 1.5 * one.forever.count_error
+            # the error is for 95 %: three times that is not exceeded once in a hundred million
+            assert abs(one.forever.count - 1001) <= 3 * one.forever.count_error
 
 
 def test_a_sample_says_how_sure_it_is_and_is_right(server: Server, truth: Any) -> None:
@@ -230,10 +231,7 @@ def test_a_big_hash_among_small_keys(tmp_path: Path) -> None:
         client.slowlog_reset()
         report = server.cli.json("keys")
         ours = (b"SCAN", b"MEMORY", b"TYPE", b"PTTL", b"OBJECT", b"HLEN")
-        took = sorted(
-            one["duration"] for one in client.slowlog_get(100_000)
-            if one["command"].startswith(ours)
-        )  # fmt: skip
+        calls = [one for one in client.slowlog_get(100_000) if one["command"].startswith(ours)]
     first = report["biggest"][0]
     assert (first["type"], first["key"], first["elements"]) == ("hash", "report:2026", 100_000)
     assert 0 < first["bytes_error"] < true * 0.05
@@ -242,9 +240,14 @@ def test_a_big_hash_among_small_keys(tmp_path: Path) -> None:
     assert top["pattern"] == "report:*"
     assert top["bytes"] == first["bytes"]
     assert top["share"] > 0.99
+    assert len(calls) > 15_000
+    # what a call may cost: a bounded part of the hash, and of the keys
+    words = [one["command"].split() for one in calls]
+    assert 0 < max(int(one[-1]) for one in words if b"SAMPLES" in one) <= 4000
+    assert max(int(one[-1]) for one in words if one[0] == b"SCAN") <= 500
     # µs; a busy machine takes the processor away from one call or the other
-    assert len(took) > 15_000
-    assert took[-len(took) // 1000] < 1000
+    took = sorted(one["duration"] for one in calls)
+    assert took[len(took) // 2] < 1000
 
 
 def test_a_budget_is_kept(server: Server, truth: Any) -> None:
@@ -346,7 +349,7 @@ def _asked(client: Any) -> int:
 def test_ctrl_c_ends_with_what_was_seen(server: Server) -> None:
     process = slow(server)
     os.kill(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     report = json.loads(out)
     assert report["complete"] is False
@@ -362,7 +365,7 @@ def test_a_server_that_dies_in_the_middle(tmp_path: Path) -> None:
         process = slow(server)
         server.process.kill()
         server.process.wait()
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == 3
     assert "hung up, after" in err
     assert "error" in json.loads(out)
@@ -398,8 +401,12 @@ def test_keys_that_go_while_they_are_looked_at(tmp_path: Path) -> None:
 
         def flush(seen: int, whole: int, _: float) -> None:
             if seen < 1000:
-                # the next names are here already
-                time.sleep(0.05)
+                # the next names are here already, and the server has said what it was asked of them
+                end, before = time.monotonic() + 60, -1
+                while (asked := _asked(client)) < seen + 300 or asked != before:
+                    assert time.monotonic() < end
+                    before = asked
+                    time.sleep(0.05)
                 client.flushdb()
 
         found = live_keys(context_of(server), None, Wanted(), flush)

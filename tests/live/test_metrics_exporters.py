@@ -19,7 +19,7 @@ from mngdb.cli.common import Options
 from mngdb.engines.postgres import metrics
 from tests.conftest import ROOT, Cli
 from tests.live import exporters
-from tests.live.scrapes import AGENT, ENGINES, Labels, Scrape, fetch, read, scrape, until
+from tests.live.scrapes import AGENT, ENGINES, Labels, Scrape, fetch, read, scrape, until, whole
 
 pytestmark = pytest.mark.live
 
@@ -39,7 +39,7 @@ _THEIRS = (
 
 
 #: How often each was asked.
-_SCRAPES = "pg_exporter_scrapes_total"
+_SCRAPES = {f"{metric}_exporter_scrapes_total" for metric in ("pg", "redis", "mongodb")}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,8 @@ def _counted(page: Scrape) -> bool:
     """MongoDB's own statistics are of each full second, those of databases rationed."""
     sizes = (value for (name, labels), value in page.values.items()
              if name == "mongodb_dbstats_objects" and ("database", "shop") in labels)  # fmt: skip
-    return 100 in sizes and page.of("mongodb_ss_opcounters", legacy_op_type="insert") >= 100
+    inserts = page.get("mongodb_ss_opcounters", legacy_op_type="insert") or 0
+    return 100 in sizes and inserts >= 100
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ class Sides:
         changes what is seen: label sets are not compared, and values within a factor of two. The
         samples with a label of `skipped` are of the scrapes themselves."""
         ours, theirs, found = self.after, self.theirs, []
-        for name in sorted(ours.names & theirs.names - {_SCRAPES}):
+        for name in sorted(ours.names & theirs.names - _SCRAPES):
             if ours.types[name] != theirs.types[name]:
                 found.append(f"{name}: {ours.types[name]}, theirs {theirs.types[name]}")
             first, mine, other = (_samples(s, name, skipped) for s in (self.before, ours, theirs))
@@ -144,9 +145,24 @@ def _between(one: float, two: float, value: float, near: float) -> bool:
 
 def sides(stack: Cli, engine: str, port: int) -> Sides:
     """Scrapes one right after the other, when sessions are open and connections counted."""
-    scrape(stack, engine)
-    before = scrape(stack, engine)
-    return Sides(before, read(fetch(f"http://127.0.0.1:{port}/metrics")), scrape(stack, engine))
+    whole(stack, engine)
+    before = whole(stack, engine)
+    return Sides(before, read(fetch(f"http://127.0.0.1:{port}/metrics")), whole(stack, engine))
+
+
+def agreeing(
+    stack: Cli, engine: str, port: int, lively: tuple[str, ...], skipped: Labels = frozenset()
+) -> Sides:
+    """Both sides without a difference. On a busy machine much may happen between two scrapes; what
+    always differs does so a minute long."""
+    end = time.monotonic() + 60
+    while True:
+        found = sides(stack, engine, port)
+        differences = found.differences(lively, skipped)
+        if not differences:
+            return found
+        assert time.monotonic() < end, differences
+        time.sleep(0.5)
 
 
 def left_out(found: Sides) -> set[str]:
@@ -174,10 +190,9 @@ _SCRAPING = frozenset(
 
 
 def test_redis(stack: Cli, redis_exporter: int) -> None:
-    found = sides(stack, "redis", redis_exporter)
-    assert left_out(found) == {"redis_db_keys_cached"}  # KeyDB's; see the module
     lively = ("redis_mem", "redis_allocator_", "redis_cpu_", "redis_client_recent", "redis_net_")
-    assert found.differences(lively, _SCRAPING) == []
+    found = agreeing(stack, "redis", redis_exporter, lively, _SCRAPING)
+    assert left_out(found) == {"redis_db_keys_cached"}  # KeyDB's; see the module
     ours = found.after
     assert len(ours.names & found.theirs.names) > 150
     assert ours.of("redis_db_keys", db="db0") == 50
@@ -190,11 +205,10 @@ def test_redis(stack: Cli, redis_exporter: int) -> None:
 
 
 def test_postgres(stack: Cli, postgres_exporter: int) -> None:
-    found = sides(stack, "postgres", postgres_exporter)
-    assert left_out(found) == set()
     # who is connected and locks, and what the driver sets for its sessions
     lively = ("pg_stat_activity", "pg_locks_count", "pg_stat_database_", "pg_settings_extra_float")
-    assert found.differences(lively) == []
+    found = agreeing(stack, "postgres", postgres_exporter, lively)
+    assert left_out(found) == set()
     ours = found.after
     assert len(ours.names & found.theirs.names) > 300
     item = {"datname": "shop", "schemaname": "public", "relname": "item"}
@@ -207,16 +221,15 @@ def test_postgres(stack: Cli, postgres_exporter: int) -> None:
 
 
 def test_mongodb(stack: Cli, mongodb_exporter: int) -> None:
-    found = sides(stack, "mongodb", mongodb_exporter)
-    ours, theirs = found.after, found.theirs
-    apart = ("mongodb_sys_netstat", "mongodb_sys_mounts", "mongodb_sys_vmstat", "mongodb_dbstats_")
-    assert {name for name in left_out(found) if not name.startswith(apart)} == set()
     # its statistics are of a moment, and most of them move: label by label these must be there,
     # with values like ours
     lively = ("mongodb_ss_", "mongodb_sys_", "mongodb_top_", "mongodb_dbstats_fs")
     # what the server itself and the exporter do in the server's own databases is of no interest
     own = frozenset(("database", name) for name in ("admin", "config", "local"))
-    assert found.differences(lively, own) == []
+    found = agreeing(stack, "mongodb", mongodb_exporter, lively, own)
+    ours, theirs = found.after, found.theirs
+    apart = ("mongodb_sys_netstat", "mongodb_sys_mounts", "mongodb_sys_vmstat", "mongodb_dbstats_")
+    assert {name for name in left_out(found) if not name.startswith(apart)} == set()
     assert len(ours.names & theirs.names) > 1500
     for name in ("mongodb_ss_connections", "mongodb_ss_opcounters", "mongodb_rs_members_health"):
         mine = {key[1] for key in ours.values if key[0] == name}
@@ -225,7 +238,7 @@ def test_mongodb(stack: Cli, mongodb_exporter: int) -> None:
     assert ours.of("mongodb_ss_opcounters", legacy_op_type="insert") >= 100
     head = ours["mongodb_mongod_replset_oplog_head_timestamp"]
     assert abs(head - time.time()) < 60
-    assert 0 <= head - ours["mongodb_mongod_replset_oplog_tail_timestamp"] < 300
+    assert 0 <= head - ours["mongodb_mongod_replset_oplog_tail_timestamp"] < 3600
     assert ours["mongodb_up"] == theirs["mongodb_up"] == 1
 
 
@@ -250,7 +263,7 @@ def test_our_names_are_those_of_the_lists(stack: Cli, engine: str) -> None:
     listed = dict(line.split() for line in path.read_text().splitlines())
     prefix = {"postgres": "pg_", "redis": "redis_"}[engine]
     wanted = {name: kind for name, kind in listed.items() if name.startswith(prefix)}
-    ours = scrape(stack, engine)
+    ours = whole(stack, engine)
     missing = wanted.keys() - ours.names
     settings = {name for name in missing if name.startswith("pg_settings_")}
     # the list is of another build: settings that this server does not have cannot be shown
@@ -274,7 +287,7 @@ def test_sizes_of_many_databases_come_a_few_at_a_time(
     with engine.connect(engine.login(asked, context.admin(asked), "monitor")) as session:
         scraper = engine.metrics(session, asked)
         for _ in range(4):
-            families = {family.name: family for family in scraper.scrape(10)}
+            families = {family.name: family for family in scraper.scrape(60)}
             sizes = families["pg_database_size_bytes"].samples
             seen.append({labels[0][1] for _, labels, size in sizes if size > 1_000_000})
     assert [len(names) for names in seen] == [2, 4, 4, 4]

@@ -11,7 +11,7 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from tests.conftest import Cli
-from tests.live.clients import brought_up, mongo_as
+from tests.live.clients import brought_up, contents, mongo_as
 
 pytestmark = pytest.mark.live
 
@@ -110,7 +110,7 @@ def test_secrets_are_strong_and_stand_in_no_file_of_the_server(stack: Cli) -> No
     env = stack.env_of("shop")
     assert len(env["MONGO_PASSWORD"]) >= 32
     servers = (stack.folder / ".mngdb" / "servers").resolve()
-    texts = [p.read_bytes() for p in servers.rglob("*") if p.is_file() and p.stat().st_size < 1e7]
+    texts = contents(servers).values()
     assert len(texts) > 5
     assert not any(env["MONGO_PASSWORD"].encode() in text for text in texts)
 

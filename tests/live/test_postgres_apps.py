@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Cli
-from tests.live.postgres import pg, refused, sql, value
+from tests.live.postgres import alone, pg, refused, sql, value
 
 pytestmark = pytest.mark.live
 
@@ -15,8 +15,8 @@ name: mng
 postgres: {port: PORT1, memory: 128mb}
 apps:
   shop:   {postgres: {database: shop, extensions: [pgcrypto]}}
-  clerk:  {postgres: {database: shop, access: readwrite, connections: 2, statement_timeout: 200ms,
-                      lock_timeout: 1s, idle_in_transaction_timeout: 5s}}
+  clerk:  {postgres: {database: shop, access: readwrite, connections: 2, statement_timeout: 3s,
+                      lock_timeout: 7s, idle_in_transaction_timeout: 55s}}
   report: {postgres: {database: shop, access: readonly}}
   blog:   {postgres: blog}
 """
@@ -174,16 +174,16 @@ def test_the_extension_of_the_file_works_for_every_app_of_the_database(cli: Cli)
 
 
 def test_timeouts_of_the_file_end_the_apps_statements(cli: Cli) -> None:
-    assert refused(cli, "clerk", "SELECT pg_sleep(1)") == "QueryCanceled"
+    assert refused(cli, "clerk", "SELECT pg_sleep(60)") == "QueryCanceled"
     rows = sql(
         cli,
         "SELECT name, setting FROM pg_settings WHERE name LIKE '%\\_timeout' AND source = 'user'",
         app="clerk",
     )
     assert dict(rows) == {
-        "statement_timeout": "200",
-        "lock_timeout": "1000",
-        "idle_in_transaction_session_timeout": "5000",
+        "statement_timeout": "3000",
+        "lock_timeout": "7000",
+        "idle_in_transaction_session_timeout": "55000",
     }
 
 
@@ -195,6 +195,7 @@ def test_a_transaction_left_open_is_ended_after_ten_minutes_unless_the_file_says
 
 
 def test_the_connection_limit_of_the_file_holds(cli: Cli) -> None:
+    alone(cli)
     with pg(cli, "clerk"), pg(cli, "clerk"):
         with (
             pytest.raises(psycopg.OperationalError, match="too many connections"),

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import Cli
 from tests.live.clients import problems, set_secret
-from tests.live.postgres import Connection, pg, sql
+from tests.live.postgres import Connection, alone, pg, sql
 
 pytestmark = pytest.mark.live
 
@@ -103,6 +103,7 @@ def test_no_right_to_connect(cli: Cli) -> None:
 
 
 def test_the_apps_own_connection_limit(cli: Cli) -> None:
+    alone(cli)
     with pg(cli, "shop"), pg(cli, "shop"), pg(cli, "shop"):
         assert says(cli, "shop") == "PostgreSQL has no free connection for shop"
 
@@ -110,6 +111,7 @@ def test_the_apps_own_connection_limit(cli: Cli) -> None:
 def test_the_servers_connection_limit(cli: Cli) -> None:
     held: list[Connection] = []
     sql(cli, "ALTER ROLE shop CONNECTION LIMIT -1")
+    alone(cli)
     contexts = [pg(cli, "clerk") for _ in range(15)]
     try:
         held = [context.__enter__() for context in contexts]

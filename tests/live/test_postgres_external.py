@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import Cli, free_port
 from tests.live.clients import converge, planned, set_secret, url
 from tests.live.postgres import sql, value
-from tests.live.scrapes import AGENT, scrape, until
+from tests.live.scrapes import AGENT, whole
 
 pytestmark = pytest.mark.live
 
@@ -237,8 +237,7 @@ def test_the_agent_looks_at_it_on_request(ours: Cli, theirs: Cli, admin: str) ->
         if admin == "clerk":
             (remark,) = [one["hint"] for one in ours.json("plan")["remarks"]]
             sql(theirs, remark.rpartition(": ")[2])
-        until(lambda: scrape(ours, "postgres")["pg_up"] == 1)
-        assert scrape(ours, "postgres").of("pg_database_size_bytes", datname="shop") > 0
+        assert whole(ours, "postgres").of("pg_database_size_bytes", datname="shop") > 0
         write(ours, theirs, admin)
         assert ("revoke", "role monitor") in planned(ours)
         sql(theirs, "REVOKE CONNECT ON DATABASE postgres FROM monitor")

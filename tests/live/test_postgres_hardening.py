@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import Cli
 from tests.live.postgres import pg, sql, value
+from tests.live.scrapes import until
 
 pytestmark = pytest.mark.live
 
@@ -157,7 +158,7 @@ def test_pg_stat_statements_counts_statements(cli: Cli) -> None:
 
 
 def test_wal_summaries_can_be_asked_for(cli: Cli) -> None:
-    assert value(cli, "SELECT summarizer_pid FROM pg_get_wal_summarizer_state()")
+    until(lambda: value(cli, "SELECT summarizer_pid FROM pg_get_wal_summarizer_state()"))
 
 
 def test_connections_and_slow_statements_stand_in_the_log_without_secrets(cli: Cli) -> None:

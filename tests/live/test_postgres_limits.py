@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Cli
 from tests.live.clients import converge, planned
-from tests.live.postgres import sql, value
+from tests.live.postgres import alone, sql, value
 
 pytestmark = pytest.mark.live
 
@@ -35,6 +35,7 @@ def test_a_leak_of_one_app_leaves_the_others_theirs(cli: Cli) -> None:
         "connections"
     ] == int((25 - 5) * 0.6)
     env = {app: cli.env_of(app)["POSTGRES_URL"] for app in ("shop", "blog")}
+    alone(cli)
     with ExitStack() as held:
         for _ in range(12):
             connection = psycopg.connect(env["shop"], autocommit=True)

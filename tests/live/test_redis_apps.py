@@ -145,9 +145,9 @@ def test_transactions_and_pub_sub_work(shop: Any) -> None:
         assert pipe.execute() == [True, 2]
     with shop.pubsub() as listener:
         listener.psubscribe("shop:*")
-        listener.get_message(timeout=2)
+        listener.get_message(timeout=60)
         assert shop.publish("shop:news", "hello") == 1
-        assert listener.get_message(timeout=2)["data"] == "hello"
+        assert listener.get_message(timeout=60)["data"] == "hello"
 
 
 def test_a_readonly_app_reads_and_listens_but_never_writes(stack: Cli, shop: Any) -> None:
@@ -158,7 +158,7 @@ def test_a_readonly_app_reads_and_listens_but_never_writes(stack: Cli, shop: Any
         assert viewer.eval_ro(SCRIPT, 1, "shop:seen") == "yes"
         with viewer.pubsub() as listener:
             listener.subscribe("shop:news")
-            assert listener.get_message(timeout=2)["type"] == "subscribe"
+            assert listener.get_message(timeout=60)["type"] == "subscribe"
         for command in (
             "SET shop:seen no", "DEL shop:seen", "GETDEL shop:seen", "PUBLISH shop:news x",
             "EXPIRE shop:seen 1", "GETEX shop:seen EX 1", "SORT shop:seen STORE shop:b",

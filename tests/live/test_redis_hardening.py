@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.live.clients import brought_up, redis_as
+from tests.live.clients import brought_up, contents, redis_as
 
 pytestmark = pytest.mark.live
 
@@ -73,7 +73,7 @@ def test_memory_is_a_share_of_what_there_is(stack: Cli, admin: Any) -> None:
 
 @pytest.mark.parametrize("command", ["PING", "INFO", "GET shop:1", "ACL WHOAMI", "CONFIG GET *"])
 def test_without_a_login_nothing_is_answered(stack: Cli, command: str) -> None:
-    with socket.create_connection(("127.0.0.1", stack.port(1)), 5) as plain:
+    with socket.create_connection(("127.0.0.1", stack.port(1)), 60) as plain:
         plain.sendall(f"{command}\r\n".encode())
         assert plain.recv(100).startswith(b"-NOAUTH")
 
@@ -99,8 +99,8 @@ def test_secrets_have_32_characters_or_more(stack: Cli, admin: Any) -> None:
 def test_no_file_of_the_server_holds_a_secret_in_plain_text(stack: Cli) -> None:
     secret = stack.env_of("shop")["REDIS_PASSWORD"].encode()
     servers = (stack.folder / ".mngdb" / "servers").resolve()
-    files = [path for path in servers.rglob("*") if path.is_file()]
+    files = contents(servers)
     assert any(path.name == "users.acl" for path in files)
-    assert [path for path in files if secret in path.read_bytes()] == []
+    assert [path for path, content in files.items() if secret in content] == []
     confs = [path for path in files if path.parent.name == "conf"]
     assert {oct(path.stat().st_mode & 0o777) for path in confs} == {"0o600"}

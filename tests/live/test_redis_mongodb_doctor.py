@@ -10,6 +10,7 @@ import redis
 
 from tests.conftest import Cli
 from tests.live.clients import mongo_as, problems, redis_as, set_secret
+from tests.live.scrapes import until
 
 pytestmark = pytest.mark.live
 
@@ -98,8 +99,7 @@ def test_a_redis_without_memory_or_disk(stack: Cli) -> None:
             with pytest.raises(redis.RedisError):
                 admin.save()
             admin.execute_command("BGSAVE")
-            while admin.info("persistence")["rdb_bgsave_in_progress"]:
-                pass
+            until(lambda: not admin.info("persistence")["rdb_bgsave_in_progress"])
             assert "takes no writes" in problem(stack, "redis")
             blocked.rmdir()
             admin.save()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 
 import pytest
 
 from tests.conftest import Cli
+from tests.live import faults
 from tests.live.clients import converge, redis_as, said
+from tests.live.faults import written
 
 pytestmark = pytest.mark.live
 
@@ -25,6 +26,8 @@ def put(cli: Cli, *keys: str) -> None:
     with redis_as(cli, "shop") as shop:
         for key in keys:
             shop.set(f"shop:{key}", key)
+    with redis_as(cli) as admin:
+        written(admin)
 
 
 def kept(cli: Cli) -> list[str]:
@@ -33,11 +36,7 @@ def kept(cli: Cli) -> list[str]:
 
 
 def kill(cli: Cli) -> None:
-    pidfile = cli.folder / ".mngdb" / "servers" / "mng-redis" / "run" / "server.pid"
-    pid = int(pidfile.read_text().split()[0])
-    os.kill(pid, signal.SIGKILL)
-    while os.path.exists(f"/proc/{pid}/exe"):  # noqa: PTH110 - a zombie has no exe
-        pass
+    faults.kill(cli, "mng-redis")
 
 
 def test_a_cold_setting_restarts_the_server_and_keeps_the_data(cli: Cli) -> None:

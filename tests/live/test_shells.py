@@ -36,7 +36,7 @@ def shell(cli: Cli, *arguments: str) -> Any:
     argv = cli.argv("shell", *arguments)
     env: Any = {**cli.environ(), "PAGER": "cat", "TERM": "dumb"}
     return pexpect.spawn(
-        argv[0], argv[1:], cwd=str(cli.folder), env=env, timeout=20, encoding="utf-8"
+        argv[0], argv[1:], cwd=str(cli.folder), env=env, timeout=120, encoding="utf-8"
     )
 
 

@@ -17,7 +17,7 @@ from pymongo.errors import ServerSelectionTimeoutError
 
 from mngdb.targets.local import tls
 from tests.conftest import Cli
-from tests.live.clients import brought_up, converge, mongo_as, problems, said, url
+from tests.live.clients import brought_up, contents, converge, mongo_as, problems, said, url
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
@@ -45,9 +45,20 @@ def ca_of(cli: Cli) -> str:
     return cli.env_of("shop")["MONGO_TLS_CA_FILE"]
 
 
-def mongo(uri: str) -> Any:
-    with pymongo.MongoClient(uri, serverSelectionTimeoutMS=1500) as client:
+def mongo(uri: str, seconds: float = 60) -> Any:
+    with pymongo.MongoClient(uri, serverSelectionTimeoutMS=int(seconds * 1000)) as client:
         return client["shop"].command("ping")["ok"]
+
+
+def refusal(uri: str, words: str) -> str:
+    """What the driver says of a server that it does not take. On a busy machine it may not have
+    tried yet when its time is over."""
+    for seconds in (1, 5, 60):
+        with pytest.raises(ServerSelectionTimeoutError) as caught:
+            mongo(uri, seconds)
+        if words in str(caught.value):
+            break
+    return str(caught.value)
 
 
 def test_apps_connect_with_what_env_gives_and_verify(stack: Cli) -> None:
@@ -68,8 +79,8 @@ def test_connections_in_plain_text_are_refused(stack: Cli) -> None:
     plain = env["POSTGRES_URL"].partition("?")[0] + "?sslmode=disable"
     with pytest.raises(psycopg.OperationalError, match=r"no encryption|SSL"):
         psycopg.connect(plain)
-    with pytest.raises(ServerSelectionTimeoutError, match="closed"):
-        mongo(env["MONGO_URI"].replace("tls=true", "tls=false").partition("&tlsCAFile")[0])
+    uri = env["MONGO_URI"].replace("tls=true", "tls=false").partition("&tlsCAFile")[0]
+    assert "closed" in refusal(uri, "closed")
 
 
 def test_a_ca_that_did_not_sign_is_refused(stack: Cli, other_ca: str) -> None:
@@ -80,8 +91,8 @@ def test_a_ca_that_did_not_sign_is_refused(stack: Cli, other_ca: str) -> None:
         psycopg.connect(env["POSTGRES_URL"], sslrootcert=other_ca)
     uri = env["MONGO_URI"].replace(quote(ca, safe=""), quote(other_ca, safe=""))
     assert uri != env["MONGO_URI"]
-    with pytest.raises(ServerSelectionTimeoutError, match="certificate verify failed"):
-        mongo(uri)
+    words = "certificate verify failed"
+    assert words in refusal(uri, words)
 
 
 def test_another_host_name_than_the_certificates_is_refused(stack: Cli) -> None:
@@ -97,7 +108,7 @@ def test_mongodb_refuses_versions_before_tls_1_2(stack: Cli, version: ssl.TLSVer
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.minimum_version = context.maximum_version = version
     with (
-        socket.create_connection(("127.0.0.1", stack.port(2)), 5) as plain,
+        socket.create_connection(("127.0.0.1", stack.port(2)), 60) as plain,
         pytest.raises(ssl.SSLError),
     ):
         context.wrap_socket(plain, server_hostname="localhost")
@@ -126,7 +137,7 @@ def test_certificates_name_the_host_and_keys_are_private(stack: Cli, unit: str) 
 def test_the_cas_key_is_never_given_to_a_server(stack: Cli) -> None:
     key = (stack.folder / ".mngdb" / "tls" / "ca.key").read_text()
     servers = (stack.folder / ".mngdb" / "servers").resolve()
-    assert [p for p in servers.rglob("*.*") if p.is_file() and key.encode() in p.read_bytes()] == []
+    assert [path for path, text in contents(servers).items() if key.encode() in text] == []
 
 
 def shortened(path: Path, folder: Path) -> str:

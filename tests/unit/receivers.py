@@ -64,7 +64,7 @@ def mailbox(tls: ssl.SSLContext | None = None, password: str | None = None) -> I
         more = {"tls_context": tls, "require_starttls": True}
     if password is not None:
         more |= {"authenticator": login, "auth_required": True}
-    controller = Controller(box, "127.0.0.1", box.port, ready_timeout=10, **more)
+    controller = Controller(box, "127.0.0.1", box.port, ready_timeout=60, **more)
     controller.start()
     try:
         yield box

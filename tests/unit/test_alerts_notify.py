@@ -51,7 +51,7 @@ class Desk:
         return errors + self.notifier.tick(now, alerts)
 
     def _settled(self) -> None:
-        end = time.monotonic() + 5
+        end = time.monotonic() + 60
         while any(
             memory.sending is not None and not memory.sending[1].done()
             for memory in self.notifier._memory.values()

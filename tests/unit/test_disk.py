@@ -7,6 +7,7 @@ import resource
 import stat
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -107,7 +108,9 @@ def test_files_and_folders_are_given_to_their_owner(tmp_path: Path) -> None:
     assert {(tmp_path / n).stat().st_uid for n in ("file", "run")} == {65534}
 
 
-def test_a_folder_that_is_still_written_to_is_removed_in_the_end(tmp_path: Path) -> None:
+def test_a_folder_that_is_still_written_to_is_removed_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "data.new-1"
     (path / "inner").mkdir(parents=True)
     stop = threading.Event()
@@ -121,9 +124,17 @@ def test_a_folder_that_is_still_written_to_is_removed_in_the_end(tmp_path: Path)
             except OSError:
                 return  # it is gone
 
+    tries: list[float] = []
+
+    def wait(seconds: float) -> None:
+        tries.append(seconds)
+        if len(tries) == 3:
+            stop.set()
+            writer.join()
+
+    monkeypatch.setattr(disk, "time", SimpleNamespace(sleep=wait))
     writer = threading.Thread(target=write)
     writer.start()
-    threading.Timer(0.2, stop.set).start()
     disk.remove(path)
     writer.join()
     assert not path.exists()

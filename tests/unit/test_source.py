@@ -132,9 +132,10 @@ def test_an_empty_file_is_refused_with_the_way_out() -> None:
     ],
 )
 def test_a_hostile_file_is_refused_in_time(text: str) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     assert len(refused(text)) < 10_000
-    assert time.monotonic() - begun < 10  # 0.1 s to 3 s here; before, hours or a dead process
+    # 0.1 s to 3 s here; before, hours or a dead process
+    assert time.process_time() - begun < 30
 
 
 def test_crlf_and_a_byte_order_mark_are_taken(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ def get(
 ) -> tuple[int, dict[str, str], str]:
     """A GET to `host` at a port of loopback, the certificate verified: status, headers, body."""
     context = ssl.create_default_context(cafile=ca)
-    connection = http.client.HTTPSConnection(host, port, timeout=30)
-    plain = socket.create_connection(("127.0.0.1", port), 30)
+    connection = http.client.HTTPSConnection(host, port, timeout=120)
+    plain = socket.create_connection(("127.0.0.1", port), 120)
     try:
         connection.sock = context.wrap_socket(plain, server_hostname=host)
         connection.request("GET", path, headers=dict(headers or {}))

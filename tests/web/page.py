@@ -36,7 +36,8 @@ IMAGES = HERE.parent / "images"
 TRAEFIK = str(Path(sys.executable).parent / "traefik")
 PAGE, REALM = "redisinsight.test", "keycloak.test"
 # the machine may be doing much else
-expect.set_options(timeout=30_000)
+PATIENCE = 120_000
+expect.set_options(timeout=PATIENCE)
 PERSON = {"email": "ada@example.test", "preferred_username": "ada"}
 
 
@@ -89,7 +90,7 @@ class Setup:
         process = self.running.pop(name)
         process.terminate()
         try:
-            process.wait(30)
+            process.wait(120)
         finally:
             process.kill()
 
@@ -113,7 +114,7 @@ class Part:
     command: list[str]
     env: dict[str, str] = field(default_factory=dict)
     stdin: str = ""
-    patience: float = 60.0
+    patience: float = 180.0
     """Seconds that it may take until it listens, on a machine that does much else."""
 
 
@@ -210,7 +211,7 @@ def setup(
 
 def _routed(page: Setup) -> None:
     """Wait until Traefik, which listens before that, has read its routes."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 180
     while True:
         try:
             status = page.get("/")[0]
@@ -246,6 +247,13 @@ def browser(certificate: Path, program: Path | None = None) -> Iterator[Browser]
             yield found
         finally:
             found.close()
+
+
+def stranger(browser: Browser) -> Page:
+    """A tab of somebody who was never here before, and who is patient."""
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE)
+    return context.new_page()
 
 
 def seen(page: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from tests import keycloak
 from tests.conftest import ROOT, Cli, free_port
 from tests.web import page as parts
 
-pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.keycloak, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.keycloak, pytest.mark.timeout(900)]
 ADMIN, PASSWORD = "admin", "a-password-of-a-test"
 
 
@@ -56,7 +56,7 @@ class Keycloak:
                 # small is enough here
                 "JAVA_OPTS_KC_HEAP": "-Xms64m -Xmx400m",
             },
-            patience=300,
+            patience=600,
         )
 
     def add(self, name: str, *roles: str) -> None:
@@ -86,7 +86,7 @@ class Keycloak:
         body: Any = None,
         form: dict[str, str] | None = None,
     ) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         kind = "application/x-www-form-urlencoded" if form else "application/json"
         headers = {"Content-Type": kind} | ({"Authorization": f"Bearer {token}"} if token else {})
         data = urlencode(form) if form else json.dumps(body) if body is not None else None
@@ -141,7 +141,7 @@ def login(tab: Page, url: str, name: str) -> None:
 def test_a_person_of_the_realm_sees_the_page_and_signs_out_of_both(
     setup: parts.Setup, chromium: Browser
 ) -> None:
-    tab = chromium.new_context().new_page()
+    tab = parts.stranger(chromium)
     login(tab, setup.url + "/browser", "ada")
     expect(tab).to_have_title("Redis Insight")
     assert parts.seen(tab)["headers"]["x-auth-request-email"] == "ada@example.test"
@@ -153,12 +153,12 @@ def test_a_person_of_the_realm_sees_the_page_and_signs_out_of_both(
 def test_a_person_without_the_role_and_a_wrong_password_get_nothing(
     setup: parts.Setup, chromium: Browser
 ) -> None:
-    tab = chromium.new_context().new_page()
+    tab = parts.stranger(chromium)
     login(tab, setup.url, "eve")
     expect(tab).to_have_url(re.compile(re.escape(setup.url) + "/oauth2/callback"))
     assert "Redis" not in tab.content()
     tab.context.close()
-    tab = chromium.new_context().new_page()
+    tab = parts.stranger(chromium)
     parts.visit(tab, setup.url)
     tab.locator("#username").fill("ada")
     tab.locator("#password").fill("wrong")

@@ -67,9 +67,9 @@ def chromium(setup: parts.Setup) -> Iterator[Browser]:
 @pytest.fixture
 def tab(chromium: Browser) -> Iterator[Page]:
     """A browser that was never here before."""
-    context = chromium.new_context()
-    yield context.new_page()
-    context.close()
+    found = parts.stranger(chromium)
+    yield found
+    found.context.close()
 
 
 def login(tab: Page, url: str) -> None:

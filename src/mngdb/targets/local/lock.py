@@ -16,8 +16,10 @@ from pathlib import Path
 
 from mngdb.errors import LockedError
 
-#: A predecessor that was just killed may take this long to be gone.
+#: A command may end meanwhile.
 _PATIENCE = 1.0
+#: What a command that was killed had started, and what holds its lock too, ends by itself.
+_PATIENCE_DEAD = 15.0
 _NOTE = 80
 
 
@@ -32,9 +34,9 @@ def held(path: Path) -> int | None:
 
 @contextmanager
 def lock(path: Path, command: str, patience: float = _PATIENCE) -> Iterator[None]:
-    """Hold the stack's lock, after at most `patience` seconds. Raises LockedError naming the
-    command that holds it."""
-    handle = _take(path, time.monotonic() + patience)
+    """Hold the stack's lock, after at most `patience` seconds (longer when its holder is dead, and
+    only its workers still end). Raises LockedError naming the command that holds it."""
+    handle = _take(path, patience)
     try:
         note = json.dumps({"pid": os.getpid(), "command": command})
         # the longest note has this length: the old one is overwritten, on a full disk too
@@ -47,17 +49,19 @@ def lock(path: Path, command: str, patience: float = _PATIENCE) -> Iterator[None
         os.close(handle)
 
 
-def _take(path: Path, deadline: float) -> int:
+def _take(path: Path, patience: float) -> int:
+    begun = time.monotonic()
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = _holder(handle)
+            command, pid = _holder(handle)
             os.close(handle)
-            if time.monotonic() > deadline:
+            dead = patience > 0 and pid is not None and not Path(f"/proc/{pid}").exists()
+            if time.monotonic() - begun > (_PATIENCE_DEAD if dead else patience):
                 raise LockedError(
-                    f"another mngdb works on this stack: {holder}",
+                    f"another mngdb works on this stack: {command}",
                     "wait until it ends, then try again",
                 ) from None
             time.sleep(0.02)
@@ -68,9 +72,10 @@ def _take(path: Path, deadline: float) -> int:
         os.close(handle)
 
 
-def _holder(handle: int) -> str:
+def _holder(handle: int) -> tuple[str, int | None]:
+    """Who holds it, in words, and its pid."""
     try:
         note = json.loads(os.pread(handle, _NOTE, 0))
-        return f"mngdb {note['command']} (pid {note['pid']})"
+        return f"mngdb {note['command']} (pid {note['pid']})", int(note["pid"])
     except (ValueError, KeyError, TypeError):
-        return "it has just begun"
+        return "it has just begun", None
