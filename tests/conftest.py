@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -173,12 +174,11 @@ def _destroy(cli: Cli) -> None:
         return
     servers = cli.folder / ".mngdb" / "servers"
     pids = []
-    for pidfile in servers.glob("*/run/server.pid") if servers.exists() else ():
-        text = pidfile.read_text().split()
-        pids += [int(text[0])] if text else []
-    agent = cli.folder / ".mngdb/agent/agent.pid"
-    if agent.exists():
-        pids.append(int(agent.read_text().split()[0]))
+    files = [*servers.glob("*/run/server.pid")] if servers.exists() else []
+    for pidfile in (*files, cli.folder / ".mngdb/agent/agent.pid"):
+        with suppress(FileNotFoundError):
+            text = pidfile.read_text().split()
+            pids += [int(text[0])] if text else []
     done = cli.run("destroy", "--yes", "mng")
     alive = [pid for pid in pids if _runs_from(pid, servers)]
     for pid in alive:

@@ -76,7 +76,7 @@ class Server:
 
     @contextmanager
     def client(self) -> Iterator[redis.Redis]:
-        with redis.Redis(port=self.port, decode_responses=True) as found:
+        with redis.Redis(port=self.port, decode_responses=True, socket_timeout=60) as found:
             yield found
 
 
@@ -89,7 +89,7 @@ def started(cli: Cli, *options: str, server: str | None = None) -> Iterator[Serv
     argv = [server, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options]
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
     try:
-        with redis.Redis(port=port) as client:
+        with redis.Redis(port=port, socket_timeout=60) as client:
             end = time.monotonic() + 60
             while True:
                 try:

@@ -106,7 +106,7 @@ def test_fragmentation_after_deletes_is_explained_and_its_remedy_works(stack: Cl
 
 def test_a_client_that_does_not_read_is_named_with_its_app(stack: Cli) -> None:
     env = stack.env_of("shop")
-    with redis.Redis.from_url(env["REDIS_URL"]) as client:
+    with redis.Redis.from_url(env["REDIS_URL"], socket_timeout=60) as client:
         client.set("shop:large", "x" * MB)
     with socket.create_connection((env["REDIS_HOST"], int(env["REDIS_PORT"]))) as lazy:
         lazy.sendall(f"AUTH {env['REDIS_USER']} {env['REDIS_PASSWORD']}\r\n".encode())

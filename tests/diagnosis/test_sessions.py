@@ -56,7 +56,9 @@ def leak(cli: Cli, engine: str, resources: ExitStack, count: int) -> None:
             connection: Any = psycopg.connect(env["POSTGRES_URL"], autocommit=True)
             connection.execute("SELECT 'my-secret-value'")
         elif engine == "redis":
-            connection = redis.Redis.from_url(env["REDIS_URL"], single_connection_client=True)
+            connection = redis.Redis.from_url(
+                env["REDIS_URL"], single_connection_client=True, socket_timeout=60
+            )
             connection.ping()
         else:
             connection = pymongo.MongoClient(env["MONGO_URI"], appname="leaky", maxPoolSize=1)

@@ -43,7 +43,7 @@ def loaded(stack: Cli) -> Cli:
             pg.execute("SELECT * FROM item WHERE id = %s", [owner])
         pg.execute("SET work_mem = '64kB'")
         pg.execute("SELECT count(*) FROM (SELECT * FROM item ORDER BY note, owner) x")
-    with redis.Redis.from_url(env["REDIS_URL"]) as client:
+    with redis.Redis.from_url(env["REDIS_URL"], socket_timeout=60) as client:
         client.hset("shop:cart:17", mapping={f"field{n}": "v" * 50 for n in range(40_000)})
         for _ in range(3):
             client.hgetall("shop:cart:17")

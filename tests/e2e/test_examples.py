@@ -67,7 +67,7 @@ def test_grafana_and_keycloak_own_a_database_each_and_see_no_other(mng: Cli) -> 
             connection.rollback()
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(env["POSTGRES_URL"].rpartition("/")[0] + "/" + other)
-        with redis.Redis.from_url(env["REDIS_URL"]) as client:
+        with redis.Redis.from_url(env["REDIS_URL"], socket_timeout=60) as client:
             assert client.set(f"{app}:session", "1", ex=60)
             with pytest.raises(redis.exceptions.NoPermissionError):
                 client.get(f"{other}:session")

@@ -22,7 +22,9 @@ RENAMED = "redis: {port: PORT1, memory: 64mb}\ninstances: {jobs: {engine: redis,
 
 
 def _queue(cli: Cli) -> redis.Redis:
-    return redis.Redis.from_url(cli.env_of("shop")["QUEUE_URL"], decode_responses=True)
+    return redis.Redis.from_url(
+        cli.env_of("shop")["QUEUE_URL"], decode_responses=True, socket_timeout=60
+    )
 
 
 def test_it_is_stopped_and_its_data_comes_back(cli: Cli) -> None:

@@ -47,7 +47,7 @@ def url(cli: Cli, instance: str, app: str | None = None) -> str:
 @contextlib.contextmanager
 def redis_as(cli: Cli, app: str | None = None, instance: str = "redis") -> Iterator[Any]:
     """redis-py from the URL alone; without an app as the administrator."""
-    client = redis.Redis.from_url(url(cli, instance, app), decode_responses=True)
+    client = redis.Redis.from_url(url(cli, instance, app), decode_responses=True, socket_timeout=60)
     with contextlib.closing(client):
         yield client
 
@@ -66,7 +66,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 def logs_in(redis_url: str) -> bool:
     """Whether Redis takes this login, tried once."""
     at_once = Retry(NoBackoff(), 0)
-    with redis.Redis.from_url(redis_url, retry=at_once) as client:
+    with redis.Redis.from_url(redis_url, retry=at_once, socket_timeout=60) as client:
         try:
             return bool(client.ping())
         except redis.AuthenticationError:

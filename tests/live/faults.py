@@ -42,10 +42,10 @@ class Data:
         with psycopg.connect(env["POSTGRES_URL"], autocommit=True) as pg:
             pg.execute("CREATE TABLE IF NOT EXISTS kept (value text)")
             pg.execute("INSERT INTO kept VALUES (%s)", (value,))
-        with redis.Redis.from_url(env["REDIS_URL"]) as client:
+        with redis.Redis.from_url(env["REDIS_URL"], socket_timeout=60) as client:
             client.rpush("shop:kept", value)
         url = self.cli.ok("url", "redis").strip()
-        with redis.Redis.from_url(url, decode_responses=True) as admin:
+        with redis.Redis.from_url(url, decode_responses=True, socket_timeout=60) as admin:
             written(admin)
         with pymongo.MongoClient[dict[str, str]](env["MONGO_URI"]) as mongo:
             mongo.get_default_database()["kept"].insert_one({"value": value})
@@ -55,7 +55,9 @@ class Data:
         env = self.cli.env_of("shop")
         with psycopg.connect(env["POSTGRES_URL"]) as pg:
             rows = [row[0] for row in pg.execute("SELECT value FROM kept ORDER BY ctid")]
-        with redis.Redis.from_url(env["REDIS_URL"], decode_responses=True) as client:
+        with redis.Redis.from_url(
+            env["REDIS_URL"], decode_responses=True, socket_timeout=60
+        ) as client:
             keys = list(client.lrange("shop:kept", 0, -1))  # type: ignore[arg-type]
         with pymongo.MongoClient[dict[str, str]](env["MONGO_URI"]) as mongo:
             found = mongo.get_default_database()["kept"].find().sort("_id", 1)

@@ -52,7 +52,7 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str
     argv = [program.server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir"]
     server = subprocess.Popen([*argv, str(folder), "--aclfile", str(folder / "users.acl")])
     try:
-        with redis.Redis(port=port, username="admin", password=secret) as client:
+        with redis.Redis(port=port, username="admin", password=secret, socket_timeout=60) as client:
             until(lambda: answers(client))
         yield port, secret
     finally:
@@ -83,7 +83,9 @@ def ours(theirs: Cli, foreign: tuple[int, str], tmp_path: Path) -> Iterator[Cli]
     mongo_secret = (theirs.folder / ".mngdb" / "secrets" / "mongodb_admin").read_text()
     set_secret(cli, "mongodb_admin", mongo_secret)
     yield cli
-    with redis.Redis(port=foreign[0], username="admin", password=foreign[1]) as admin:
+    with redis.Redis(
+        port=foreign[0], username="admin", password=foreign[1], socket_timeout=60
+    ) as admin:
         admin.acl_deluser("shop")
     with mongo_as(theirs) as mongo:
         if mongo.admin.command("usersInfo", "shop")["users"]:
@@ -201,7 +203,7 @@ def test_a_login_of_somebody_else_is_taken_over_only_when_the_command_says_so(
             assert done.returncode == 1
             assert "mngdb up --allow 'clerk'" in done.stderr
             assert admin.acl_getuser("clerk") == before
-            with redis.Redis(port=foreign[0], **own) as clerk:
+            with redis.Redis(port=foreign[0], **own, socket_timeout=60) as clerk:
                 assert clerk.ping()
             with pymongo.MongoClient(port=theirs.port(2), **own, directConnection=True) as client:
                 assert client.admin.command("ping")["ok"]

@@ -120,7 +120,10 @@ def test_a_changed_secret_is_brought_to_the_server_and_the_old_one_ends(stack: C
     assert stack.run("plan", "--exit-code").returncode == 1
     stack.ok("up")
     stack.ok("doctor", "shop")
-    with redis.Redis.from_url(old) as client, pytest.raises(redis.AuthenticationError):
+    with (
+        redis.Redis.from_url(old, socket_timeout=60) as client,
+        pytest.raises(redis.AuthenticationError),
+    ):
         client.ping()
     assert stack.run("plan", "--exit-code").returncode == 0
 

@@ -21,6 +21,8 @@ import psutil
 import pytest
 
 import mngdb
+from mngdb.errors import MngdbError
+from mngdb.targets.local import machine
 from mngdb.targets.local.programs import find
 from tests.conftest import ROOT, Cli
 from tests.live import faults
@@ -262,6 +264,25 @@ def test_account_in_the_file_is_who_the_servers_run_as(cli: Cli, account: tuple[
     cli.write("target: {local: {account: root}}\n" + faults.REDIS)
     refused = cli.run("up")
     assert (refused.returncode, "servers do not run as root" in refused.stderr) == (1, True)
+
+
+def test_an_account_that_another_command_makes_at_the_same_moment_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    once = machine.run
+
+    def twice(argv: list[str], **more: Any) -> object:
+        once(argv, **more)
+        return once(argv, **more)
+
+    name = "mngdb-twice"
+    monkeypatch.setattr(machine, "run", twice)
+    try:
+        assert machine._make_account(name).pw_name == name
+    finally:
+        subprocess.run(["userdel", name], check=True)
+    with pytest.raises(MngdbError, match="useradd failed"):
+        machine._make_account("no: name")
 
 
 def test_root_is_told_whose_stack_it_is_and_changes_nothing(user: UserCli) -> None:

@@ -44,7 +44,7 @@ def test_variables_bear_the_instances_names(stack: Cli) -> None:
     assert (env["MONGO_DATABASE"], env["ARCHIVE_DATABASE"]) == ("live", "old")
     secrets = [v for k, v in env.items() if k.endswith("_PASSWORD")]
     assert len(set(secrets)) == 4
-    with redis.Redis.from_url(env["JOB_QUEUE_URL"]) as queue:
+    with redis.Redis.from_url(env["JOB_QUEUE_URL"], socket_timeout=60) as queue:
         assert queue.lpush("jobs:1", "x") >= 1
 
 

@@ -33,7 +33,7 @@ def truth(server: Server) -> dict[tuple[int, bytes], tuple[str, int]]:
     """Database and key to type and bytes, asked one by one."""
     found = {}
     for database in (0, 3):
-        with redis.Redis(port=server.port, db=database) as client:
+        with redis.Redis(port=server.port, db=database, socket_timeout=60) as client:
             for key in client.keys("*"):
                 # all elements; of most collections the command looks at five, hence 5 % below
                 size = client.memory_usage(key, samples=0)
@@ -116,7 +116,7 @@ def test_one_database(server: Server) -> None:
 
 def test_keys_that_nobody_uses(server: Server) -> None:
     week = 7 * 86400
-    with redis.Redis(port=server.port) as client:
+    with redis.Redis(port=server.port, socket_timeout=60) as client:
         for n in range(100):
             name = f"user:{n}:name"
             client.restore(name, 0, client.dump(name), replace=True, idletime=week + n - 10)
@@ -426,7 +426,7 @@ def test_a_server_that_is_written_to(server: Server, truth: Any) -> None:
 
     def write() -> None:
         rnd = random.Random(5)
-        with redis.Redis(port=server.port, db=5) as client:
+        with redis.Redis(port=server.port, db=5, socket_timeout=60) as client:
             while not stop.is_set():
                 pipe = client.pipeline(transaction=False)
                 for _ in range(50):

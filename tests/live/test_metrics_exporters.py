@@ -57,7 +57,7 @@ def stack(module_cli: Cli) -> Cli:
         connection.execute("delete from item where id > 900")
         connection.execute("vacuum analyze item")
         connection.execute("select * from item where id = 7").fetchone()
-    client = redis.Redis.from_url(env["REDIS_URL"])
+    client = redis.Redis.from_url(env["REDIS_URL"], socket_timeout=60)
     for number in range(50):
         client.set(f"shop:{number}", "x" * 100, ex=None if number % 2 else 3600)
         client.get(f"shop:{number + 25}")

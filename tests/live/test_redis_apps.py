@@ -71,7 +71,9 @@ def admin(stack: Cli) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def shop(stack: Cli) -> Iterator[Any]:
-    with redis.Redis.from_url(stack.env_of("shop")["REDIS_URL"], decode_responses=True) as client:
+    with redis.Redis.from_url(
+        stack.env_of("shop")["REDIS_URL"], decode_responses=True, socket_timeout=60
+    ) as client:
         yield client
 
 
@@ -84,13 +86,14 @@ def test_host_port_user_and_password_of_env_log_in_too(stack: Cli) -> None:
         password=env["REDIS_PASSWORD"],
         db=int(env["REDIS_DB"]),
         decode_responses=True,
+        socket_timeout=60,
     ) as client:
         assert client.acl_whoami() == "shop"
         assert client.set(env["REDIS_KEY_PREFIX"] + "k", "v")
 
 
 def test_useful_commands_work(stack: Cli) -> None:
-    with redis.Redis.from_url(stack.env_of("shop")["REDIS_URL"]) as raw:
+    with redis.Redis.from_url(stack.env_of("shop")["REDIS_URL"], socket_timeout=60) as raw:
         raw.response_callbacks.clear()  # the answers as they are, bytes included
         for command in _commands(USEFUL):
             raw.execute_command(*command.split())

@@ -92,7 +92,7 @@ class AgentUnit:
         if self.spec is None:
             return None
         try:
-            with socket.create_connection((self.spec.bind, self.spec.ports.mngdb), 2.0) as wire:
+            with socket.create_connection((self.spec.bind, self.spec.ports.mngdb), 5.0) as wire:
                 wire.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
                 answer = b""
                 while chunk := wire.recv(4096):

@@ -116,20 +116,13 @@ def _make_account(name: str) -> pwd.struct_passwd:
             f"the account {name} is missing and there is no useradd to make it",
             "make it, or name another: target: {local: {account: …}}",
         )
-    run(
-        [
-            tool,
-            "--system",
-            "--user-group",
-            "--no-create-home",
-            "--home-dir",
-            "/nonexistent",
-            "--shell",
-            "/usr/sbin/nologin",
-            name,
-        ],
-        timeout=30,
-    )
+    argv = [tool, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
+    try:
+        run([*argv, "--shell", "/usr/sbin/nologin", name], timeout=60)
+    except MngdbError:
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name)  # another command made it at the same moment
+        raise
     return pwd.getpwnam(name)
 
 
