@@ -255,6 +255,24 @@ def test_a_secret_in_the_history(repository: Cli) -> None:
     assert one(repository, "secrets.committed").verdict == "pass"
 
 
+def test_a_part_of_the_history_proves_nothing(repository: Cli, tmp_path: Path) -> None:
+    git(repository, "config", "uploadpack.allowFilter", "true")
+    shallow = {"secrets.committed": "unknown", "secrets.history": "unknown"}
+    for how, said, verdicts in (
+        ("--depth=1", "shallow", shallow),
+        ("--filter=blob:none", "partial", shallow | {"secrets.committed": "pass"}),
+    ):
+        clone = Cli(tmp_path / said)
+        source = f"file://{repository.folder}"
+        subprocess.run(["git", "clone", "-q", how, source, str(clone.folder)], check=True)
+        clone.write((repository.folder / "mngdb.yaml").read_text())
+        (clone.folder / ".mngdb").symlink_to(repository.folder / ".mngdb")
+        for name, verdict in verdicts.items():
+            found = one(clone, name)
+            assert found.verdict == verdict, found
+            assert (f"the clone is {said}" in found.evidence) == (verdict == "unknown")
+
+
 def test_git_that_is_missing_or_refuses_is_unknown(
     repository: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,26 +66,30 @@ class Repository:
             return []
         return _names(self._git("--literal-pathspecs", "ls-files", "-z", "--", *inside))
 
-    def committed(self, paths: Sequence[str] = ()) -> list[str]:
-        """Files of these names, and of all names that hold secrets, that any commit of any branch
-        added."""
-        told = self._git(
-            *("-c", "core.quotePath=false", "log", "--all", "--no-renames", "--format="),
-            *("--name-only", "--diff-filter=A", "-z", "-m", "--", *SECRET_FILES, *paths),
-        )
-        return sorted(set(_names(told)))
+    def committed(self) -> list[str]:
+        """Files of all names that hold secrets, that any commit of any branch added. Raises
+        UnobservableError when nothing is found in a part of the history."""
+        return self._whole(self._added(*SECRET_FILES))
 
     def committed_as(self, path: Path) -> list[str]:
-        """Under which names a file, or one of its name in its folder, was ever committed."""
+        """The name of a file, if one of that name in its folder was ever committed. Raises
+        UnobservableError as above."""
         inside = path.resolve()
         if not inside.is_relative_to(self.top):
             return []
-        wanted = str(inside.relative_to(self.top))
-        return [name for name in self.committed([f":(top,literal){wanted}"]) if name == wanted]
+        return self._whole(self._added(f":(top,literal){inside.relative_to(self.top)}"))
+
+    def _added(self, *names: str) -> list[str]:
+        told = self._git(
+            *("-c", "core.quotePath=false", "log", "--all", "--no-renames", "--format="),
+            *("--name-only", "--diff-filter=A", "-z", "-m", "--", *names),
+        )
+        return _names(told)
 
     def holding(self, needles: Needles) -> list[str]:
         """`NAME in FILE (COMMIT)` for every object of the repository that holds a secret, whether a
-        branch still leads to it or not. Raises UnobservableError when it takes too long."""
+        branch still leads to it or not. Raises UnobservableError when it takes too long, or when
+        nothing is found in a part of the history."""
         end = time.monotonic() + _TIMEOUT
         found: list[str] = []
         for kind, number, content in self._objects():
@@ -97,6 +101,15 @@ class Repository:
                 raise UnobservableError(
                     f"the history of {self.top} could not be searched in {_TIMEOUT:g} s"
                 )
+        promised = ("config", "--get-regexp", r"^remote\..*\.promisor$")
+        if not found and self._git(*promised, good=(0, 1)):
+            raise UnobservableError("the clone is partial (--filter): look in a whole one")
+        return self._whole(found)
+
+    def _whole(self, found: Sequence[str]) -> list[str]:
+        """What was found; that nothing was says something of a whole history only."""
+        if not found and self._git("rev-parse", "--is-shallow-repository").strip() == "true":
+            raise UnobservableError("the clone is shallow: 'git fetch --unshallow' first")
         return sorted(set(found))
 
     def _objects(self) -> Iterator[tuple[str, str, bytes]]:

@@ -131,7 +131,8 @@ RULES = (
         1.5e9,
         0,
         "{datname} of PostgreSQL {instance} will soon refuse writes",
-        "It stops 3 million transactions before 2^31. VACUUM the oldest tables now.",
+        "It stops 3 million transactions before 2^31. End what holds vacuum back, then run "
+        "VACUUM (FREEZE) in that database.",
         "PostgreSQL 17, 24.1.5",
         covers="PostgresWraparoundNear",
     ),
@@ -175,7 +176,8 @@ RULES = (
         HOUR,
         0,
         "a transaction in {datname} of PostgreSQL {instance} is old",
-        "Nothing that it might see can be cleaned up. 'mngdb sessions {instance}' names it.",
+        "Nothing that it might see can be cleaned up. 'mngdb sessions {instance}' names it, "
+        "'mngdb locks kill PID --terminate' ends it.",
         "A12",
     ),
     Rule(
@@ -189,7 +191,7 @@ RULES = (
         0,
         "an app holds a transaction in {datname} of PostgreSQL {instance} and does nothing",
         "Its locks stay, and others wait. 'mngdb sessions {instance}' names it; "
-        "'idle_in_transaction_session_timeout' ends such ones.",
+        "'mngdb locks kill PID --terminate' ends it, 'idle_in_transaction_timeout' the next ones.",
         "A12",
     ),
 )

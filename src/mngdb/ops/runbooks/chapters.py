@@ -6,6 +6,13 @@ from collections.abc import Mapping
 
 _LOOK = ("mngdb doctor", "mngdb status", "mngdb logs {i}")
 _SPACE = ("mngdb check --only 'host.*'", "mngdb logs {i}")
+#: What keeps vacuum from its work, by name.
+_HELD_BACK = (
+    "mngdb sessions {i}",
+    "mngdb check --only postgres.vacuum-horizon",
+    "mngdb check --only postgres.prepared",
+    "mngdb check --only postgres.slots",
+)
 _LOGIN = ("mngdb status", "mngdb check --only '*password*'")
 #: Alert to the commands of its chapter. What is not here has those of its subject.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
@@ -13,10 +20,14 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "PostgresConnectionsHigh": ("mngdb connections {i}", "mngdb sessions {i} --all"),
     "PostgresConnectionsExhausted": ("mngdb connections {i}", "mngdb sessions {i} --all"),
     "PostgresDeadlocks": ("mngdb locks --instance {i}", "mngdb logs {i}"),
-    "PostgresWraparoundNear": ("mngdb sessions {i}", "mngdb bloat {i}"),
-    "PostgresWraparoundImminent": ("mngdb sessions {i}", "mngdb bloat {i}"),
-    "PostgresArchiveFailing": _SPACE,
-    "PostgresWalPilesUp": _SPACE,
+    "PostgresWraparoundNear": ("mngdb check --only postgres.wraparound", *_HELD_BACK),
+    "PostgresWraparoundImminent": ("mngdb check --only postgres.wraparound", *_HELD_BACK),
+    "PostgresArchiveFailing": ("mngdb check --only postgres.archive-healthy", *_SPACE),
+    "PostgresWalPilesUp": (
+        "mngdb check --only postgres.slots",
+        "mngdb check --only postgres.archive-healthy",
+        *_SPACE,
+    ),
     "PostgresLongTransaction": ("mngdb sessions {i}", "mngdb locks --instance {i}"),
     "PostgresIdleInTransaction": ("mngdb sessions {i}", "mngdb locks --instance {i}"),
     "RedisDown": (*_LOOK, "mngdb up"),
@@ -33,6 +44,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "RedisSlowCommands": ("mngdb slow {i}", "mngdb sessions {i}"),
     "MongodbDown": (*_LOOK, "mngdb up"),
     "MongodbConnectionsHigh": ("mngdb connections {i}", "mngdb sessions {i} --all"),
+    "MongodbOplogShort": ("mngdb check --only 'mongodb.oplog-*'", "mngdb plan"),
     "MongodbQueueLong": ("mngdb slow {i}", "mngdb indexes {i}"),
     "MongodbCacheFull": ("mngdb memory {i}", "mngdb slow {i}", "mngdb indexes {i}"),
     "HostCpuHigh": ("mngdb slow", "mngdb sessions"),
@@ -67,11 +79,11 @@ KOREAN: Mapping[str, str] = {
     "PostgresReplicationLag": "복제본이 뒤처져 있습니다. 지금 원본이 죽으면 그만큼 잃습니다.",
     "PostgresDeadlocks": "트랜잭션이 서로를 막았습니다. 서버 로그에 두 문장이 모두 있습니다.",
     "PostgresWraparoundNear": "autovacuum이 따라가지 못합니다. 오래된 트랜잭션과 잊힌 슬롯을 찾습니다.",
-    "PostgresWraparoundImminent": "곧 쓰기가 거부됩니다. 가장 오래된 테이블을 지금 VACUUM합니다.",
+    "PostgresWraparoundImminent": "곧 쓰기가 거부됩니다. 막고 있는 것을 끝낸 다음 그 데이터베이스에서 `VACUUM (FREEZE)`을 실행합니다.",
     "PostgresArchiveFailing": "WAL을 보관하지 못합니다. 마지막 보관 이후 시점으로는 복구할 수 없고 WAL이 쌓입니다.",
     "PostgresWalPilesUp": "WAL이 한도보다 훨씬 많이 쌓였습니다. 디스크가 차면 서버가 멈춥니다.",
-    "PostgresLongTransaction": "오래된 트랜잭션이 정리를 막습니다. 세션을 찾아 끝냅니다.",
-    "PostgresIdleInTransaction": "앱이 트랜잭션을 열어 둔 채 아무것도 하지 않습니다. 잠금이 남아 다른 세션이 기다립니다.",
+    "PostgresLongTransaction": "오래된 트랜잭션이 정리를 막습니다. 세션을 찾아 `mngdb locks kill PID --terminate`로 끝냅니다.",
+    "PostgresIdleInTransaction": "앱이 트랜잭션을 열어 둔 채 아무것도 하지 않습니다. 잠금이 남아 다른 세션이 기다립니다. `mngdb locks kill PID --terminate`로 끝냅니다.",
     "RedisDown": "Redis가 응답하지 않습니다. 상태와 로그를 보고, 멈춰 있으면 `mngdb up`으로 시작합니다.",
     "RedisExporterGone": "Redis를 측정하는 것이 없습니다. 다른 규칙도 울릴 수 없으니 먼저 고칩니다.",
     "RedisExporterFailing": "일부 지표를 잴 수 없습니다. 로그인에 권한이 없는 경우가 많습니다.",

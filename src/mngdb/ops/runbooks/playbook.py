@@ -25,7 +25,8 @@ def render(context: Context, rules: Sequence[Active], words: Words, program: str
     lines += ["|---|---|---|---|"]
     for one in stack.instances.values():
         lines.append(
-            f"| {one.unit} | {one.engine} {one.spec.version or ''} | {_where(context, one.name)} |"
+            f"| {one.unit} | {' '.join(filter(None, (one.engine, one.spec.version)))} "
+            f"| {_where(context, one.name)} |"
         )
     apps = ", ".join(f"`{app}`" for app in stack.apps) or "–"
     lines += ["", f"{words.apps}: {apps}", "", f"## {words.first_look}", ""]
