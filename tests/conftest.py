@@ -40,7 +40,7 @@ def _ports() -> Iterator[int]:
     """Ports of this worker alone, and none of those that the system gives to connections: such a
     port may be taken again before a server listens there."""
     share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw3").removeprefix("gw")) % 4
-    first = os.getpid()  # another run may be going on
+    first = int.from_bytes(os.urandom(2))  # another run may be going on
     while True:
         yield 11_000 + 4_000 * share + first % 4_000
         first += 1
