@@ -107,6 +107,8 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
         wreck.subtle(server)
         apps = "apps: {auditor: {legacy: {database: subtle, access: readonly}}}"
         reports["subtle"] = findings(external(folder, server, apps=apps))
+        _follow(server, reports["subtle"])
+        reports["followed"] = findings(external(folder, server))
     return reports
 
 
@@ -146,6 +148,19 @@ def _worse(server: Server) -> Iterator[None]:
         yield
     good.write_text(kept[0])
     conf.write_text(kept[1])
+
+
+#: A statement in a remedy, up to the words that go on.
+STATEMENT = re.compile(r"ALTER SYSTEM .+?(?=;|, and| or a |$)")
+
+
+def _follow(server: Server, found: Found) -> None:
+    """What remedies say to do on servers of others, to the letter."""
+    remedies = [one.remedy for one in found.values() if one.verdict == "fail"]
+    server.sql(*(text for one in remedies for text in STATEMENT.findall(one)))
+    server.write("pg_hba.conf", "host all all 127.0.0.1/32 trust\n")
+    server.stop()
+    server.start()
 
 
 def _later(path: Path) -> None:
@@ -291,6 +306,15 @@ def test_what_looks_sound_and_is_not(stages: dict[str, Found], name: str) -> Non
     assert (found.verdict, SUBTLE[name] in found.evidence) == ("fail", True), found
     for sound in ("harmless", "map=some", "hostssl", "sound"):
         assert sound not in found.evidence
+
+
+def test_a_remedy_that_is_followed_turns_the_box(stages: dict[str, Found]) -> None:
+    before, after = stages["subtle"], stages["followed"]
+    told = {id_ for id_, one in before.items() if "ALTER SYSTEM" in one.remedy}
+    failed = {id_ for id_ in told if before[id_].verdict == "fail"}
+    assert len(failed) > 20
+    left = {id_: after[id_].evidence for id_ in failed if after[id_].verdict == "fail"}
+    assert left == {}
 
 
 def test_a_login_without_rights_leaves_reasons(stages: dict[str, Found]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -149,6 +150,22 @@ def test_it_fails_on_a_careless_server(bad: dict[str, Finding], name: str) -> No
     assert bad[name].verdict == "fail", bad[name]
     assert bad[name].evidence
     assert bad[name].remedy
+
+
+def test_a_remedy_that_is_followed_turns_the_box(tmp_path: Path, bad: dict[str, Finding]) -> None:
+    found = {
+        id_: re.findall(r"elsewhere '([^']+)' in redis.conf", one.remedy)
+        for id_, one in bad.items()
+        if one.verdict == "fail"
+    }
+    told = {id_: lines for id_, lines in found.items() if lines}
+    assert len(told) >= 10
+    kept = {name: value for name, value in BAD.items() if value}
+    lines = {**kept, **dict(line.split(" ", 1) for one in told.values() for line in one)}
+    options = [word for name, value in lines.items() for word in (f"--{name}", *value.split())]
+    with started(Cli(tmp_path), *options) as server:
+        after = findings(server.cli, *told)
+    assert {id_: one.evidence for id_, one in after.items() if one.verdict != "pass"} == {}
 
 
 def test_the_exit_code_and_the_summary(hardened: Cli, theirs: Server) -> None:

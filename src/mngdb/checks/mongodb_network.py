@@ -99,7 +99,8 @@ CHECKS: tuple[Check[MongodbFacts], ...] = (
         "critical",
         _bound,
         "bindIp with loopback or private addresses",
-        "mongodb: {bind: [127.0.0.1]}, then 'mngdb up'",
+        "mongodb: {bind: [127.0.0.1]}, then 'mngdb up'; elsewhere net.bindIp in mongod.conf, and a "
+        "restart",
         ("A11", "B4", "guide: MongoDB 1", "mongodb.com: security checklist"),
     ),
     Check(
@@ -108,7 +109,7 @@ CHECKS: tuple[Check[MongodbFacts], ...] = (
         "high",
         _encrypted,
         "plain text refused, where others than this machine can connect",
-        "tls: true, then 'mngdb up'",
+        "tls: true, then 'mngdb up'; elsewhere net.tls.mode: requireTLS in mongod.conf",
         ("A5", "guide: MongoDB 3", _TLS, f"{_CIS}: 4.3"),
     ),
     Check(

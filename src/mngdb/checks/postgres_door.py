@@ -114,7 +114,8 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "high",
         _bound,
         "listen_addresses with loopback or private addresses",
-        "postgres: {bind: [127.0.0.1]}, then 'mngdb up'",
+        "postgres: {bind: [127.0.0.1]}, then 'mngdb up'; elsewhere ALTER SYSTEM SET "
+        "listen_addresses = 'localhost', and a restart",
         ("A11", "postgresql.org: Connections and Authentication", "pgdsat 5.2"),
     ),
     Check(

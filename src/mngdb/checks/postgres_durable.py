@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mngdb.checks.postgres_settings import among, between, key, setting, text, up
+from mngdb.checks.postgres_settings import among, between, key, reset, setting, text, up
 from mngdb.facts.postgres import PostgresFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
 
@@ -131,7 +131,7 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "critical",
         _salvage,
         "all off",
-        "ALTER SYSTEM RESET zero_damaged_pages, and likewise the other",
+        reset(*_SALVAGE),
         ("postgresql.org: Developer Options",),
     ),
     Check(
@@ -158,7 +158,7 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "high",
         setting("wal_level", among("replica", "logical")),
         "wal_level replica",
-        up("wal_level = replica"),
+        up("wal_level = replica", restart=True),
         ("A10", "postgresql.org: Continuous Archiving", "pgdsat 7.4"),
     ),
     Check(
@@ -167,7 +167,7 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "high",
         setting("max_wal_senders", between(2, 1 << 31)),
         "max_wal_senders 2 or more",
-        up("max_wal_senders = 10"),
+        up("max_wal_senders = 10", restart=True),
         ("A10", "postgresql.org: pg_basebackup", "pgdsat 7.5"),
     ),
     Check(
@@ -203,7 +203,7 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "critical",
         _standby,
         "at least one of them connected",
-        "start the standby, or ALTER SYSTEM RESET synchronous_standby_names",
+        "start the standby, or " + reset("synchronous_standby_names"),
         ("postgresql.org: Synchronous Replication", "pgdsat 7.5"),
     ),
     Check(

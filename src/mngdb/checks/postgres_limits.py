@@ -77,7 +77,8 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "medium",
         _buffers,
         "10 to 40 % of the memory, or what the file says; not the package's 128 MB",
-        "postgres: {memory: 25%}, then 'mngdb up'",
+        "postgres: {memory: 25%}, then 'mngdb up'; elsewhere ALTER SYSTEM SET shared_buffers = "
+        "'1GB' or a quarter of the memory, and a restart",
         (_RESOURCES,),
     ),
     Check(
@@ -122,7 +123,7 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "medium",
         _reserved,
         "superuser_reserved_connections 3 or more",
-        up("superuser_reserved_connections = 5"),
+        up("superuser_reserved_connections = 5", restart=True),
         ("A12", "postgresql.org: Connections and Authentication"),
     ),
     Check(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mngdb.checks.postgres_settings import among, between, key, setting, text, up
+from mngdb.checks.postgres_settings import among, between, key, reset, setting, text, up
 from mngdb.facts.postgres import PostgresFacts
 from mngdb.findings import Check, Judgement, judged, no_matter
 
@@ -197,7 +197,7 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "low",
         _debug,
         "debug_print_parse, debug_print_rewritten, debug_print_plan off",
-        "ALTER SYSTEM RESET each",
+        reset(*_DEBUG),
         (_LOGGING, "pgdsat 3.1.16", "pgdsat 3.1.17", "pgdsat 3.1.18"),
     ),
     Check(
@@ -224,7 +224,7 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "high",
         _counts,
         "track_counts and track_activities on",
-        "ALTER SYSTEM RESET track_counts, and likewise track_activities",
+        reset("track_counts", "track_activities"),
         (_STATISTICS,),
     ),
     Check(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mngdb.checks.postgres_inside import nowhere
-from mngdb.checks.postgres_settings import among, key, setting, text
+from mngdb.checks.postgres_settings import RELOAD, among, key, setting, text
 from mngdb.facts.postgres import Base, PostgresFacts
 from mngdb.findings import Check, Judgement, judged, listed
 
@@ -123,7 +123,8 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "medium",
         _idle_limit,
         "idle_in_transaction_session_timeout above 0",
-        "apps: {APP: {postgres: {idle_in_transaction_timeout: 10m}}}, then 'mngdb up'",
+        "apps: {APP: {postgres: {idle_in_transaction_timeout: 10m}}}, then 'mngdb up'; elsewhere "
+        "ALTER SYSTEM SET idle_in_transaction_session_timeout = '10min'" + RELOAD,
         ("A12", "postgresql.org: Client Connection Defaults"),
     ),
     Check(

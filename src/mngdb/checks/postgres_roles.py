@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mngdb.checks.postgres_hba import reachable
-from mngdb.checks.postgres_settings import among, setting
+from mngdb.checks.postgres_settings import RELOAD, among, setting
 from mngdb.errors import UnobservableError
 from mngdb.facts.postgres import Login, PostgresFacts, Role
 from mngdb.findings import Check, Judgement, listed, no_matter
@@ -274,7 +274,7 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "high",
         setting("password_encryption", among("scram-sha-256")),
         "password_encryption scram-sha-256",
-        "'mngdb up'; elsewhere ALTER SYSTEM SET password_encryption = 'scram-sha-256'",
+        "'mngdb up'; elsewhere ALTER SYSTEM SET password_encryption = 'scram-sha-256'" + RELOAD,
         (_PASSWORDS, "pgdsat 5.12"),
     ),
 )

@@ -83,10 +83,16 @@ def key(words: str) -> str:
     return f"postgres: {{settings: {{{words}}}}}, then 'mngdb up'"
 
 
-#: The remedy where `mngdb up` sets it by itself; other servers need it in their own files.
-UP = "'mngdb up' sets it on servers that it runs; elsewhere ALTER SYSTEM SET {}"
+#: After ALTER SYSTEM, what a running server takes.
+RELOAD = "; SELECT pg_reload_conf()"
 
 
-def up(words: str) -> str:
-    """The remedy for what `mngdb up` sets by itself."""
-    return UP.format(words)
+def reset(*names: str) -> str:
+    """The SQL that gives settings back their defaults, or what the server's files say."""
+    return "; ".join(f"ALTER SYSTEM RESET {name}" for name in names) + RELOAD
+
+
+def up(words: str, *, restart: bool = False) -> str:
+    """The remedy for what `mngdb up` sets by itself, with the SQL for other servers."""
+    then = ", and a restart" if restart else RELOAD
+    return f"'mngdb up' sets it on servers that it runs; elsewhere ALTER SYSTEM SET {words}{then}"

@@ -255,7 +255,8 @@ CHECKS: tuple[Check[RedisFacts], ...] = (
         "critical",
         _bound,
         "bind with loopback or private addresses",
-        "redis: {bind: [127.0.0.1]}, then 'mngdb up'",
+        "redis: {bind: [127.0.0.1]}, then 'mngdb up'; elsewhere 'bind 127.0.0.1 -::1' in "
+        "redis.conf, and a restart",
         ("A11", "B14", "guide: Redis 1", "redis.io: security"),
     ),
     Check(
@@ -264,7 +265,7 @@ CHECKS: tuple[Check[RedisFacts], ...] = (
         "high",
         _encrypted,
         "plain text refused, where others than this machine can connect",
-        "tls: true, then 'mngdb up'",
+        "tls: true, then 'mngdb up'; elsewhere tls-port, tls-cert-file, tls-key-file and 'port 0'",
         ("A5", "redis.io: TLS"),
     ),
     Check(
