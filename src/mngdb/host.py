@@ -55,8 +55,9 @@ class Host(Protocol):
         """Take note of all that shall live here. Pure."""
         ...
 
-    def free(self) -> None:
-        """Raise MngdbError where a name that `expect` took note of is somebody else's already."""
+    def free(self, allow: frozenset[str]) -> None:
+        """Raise MngdbError where a name, of those that `expect` took note of, is somebody else's
+        already. `allow` are units whose data is taken over."""
         ...
 
     def begin(self) -> None:

@@ -49,7 +49,8 @@ class Stack(ComposeCli):
 
 @pytest.fixture(scope="module")
 def stack(machine: Engine, told: Hook, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    found = Stack(tmp_path_factory.mktemp("stack"), machine, "watched")
+    # `processes` looks at the whole machine
+    found = Stack(tmp_path_factory.mktemp("stack"), machine, f"watched{os.getpid()}")
     text = AGENT
     for number in range(4, 8):
         text = text.replace(f"PORT{number}", str(found.port(number)))

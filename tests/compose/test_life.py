@@ -42,7 +42,20 @@ def test_a_second_up_changes_nothing(up: ComposeCli) -> None:
     up.ok("doctor", "shop")
 
 
-def test_down_keeps_the_data_and_up_brings_it_back(up: ComposeCli) -> None:
+def another_clone_leaves_it_alone(up: ComposeCli, folder: Path) -> None:
+    """The file of another folder, with a stack of the same name: `mng`, often."""
+    other = ComposeCli(folder, up.docker, up.name)
+    other.write(FILE)
+    for command in (("plan",), ("up",), ("destroy", "--yes", up.name)):
+        done = other.run(*command)
+        assert done.returncode == 1
+        volumes = ", ".join(f"{up.unit(what)}-data" for what in ("pg", "redis"))
+        assert f"was made elsewhere has left its data here: {volumes}\n" in done.stderr
+    allowed = [word for what in ("pg", "redis") for word in ("--allow", up.unit(what))]
+    assert len(other.json("plan", *allowed)["steps"]) > 2
+
+
+def test_down_keeps_the_data_and_up_brings_it_back(up: ComposeCli, tmp_path: Path) -> None:
     up.redis("set", "shop:a", "1")
     up.sql("CREATE TABLE kept AS SELECT 1 AS a", "shop")
     stopped = up.json("down")
@@ -55,6 +68,7 @@ def test_down_keeps_the_data_and_up_brings_it_back(up: ComposeCli) -> None:
         done = up.run(command, "redis")
         assert (done.returncode, done.stdout) == (1, "")
         assert f"error: {up.unit('redis')} {said}\n" in done.stderr
+    another_clone_leaves_it_alone(up, tmp_path)
     up.ok("up")
     assert up.redis("get", "shop:a") == "1"
     assert up.sql("SELECT a FROM kept", "shop") == "1"

@@ -64,6 +64,13 @@ def test_promtool_takes_the_configuration_and_its_rules(rendered: Cli) -> None:
     ]
 
 
+@pytest.mark.parametrize("place", ["alertmanager", "http://127.0.0.1:9093", "a b:1", "::1:9093"])
+def test_where_no_alertmanager_can_be_is_refused(rendered: Cli, place: str) -> None:
+    done = rendered.run("render", "prometheus", "--alertmanager", place)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is no HOST:PORT of an Alertmanager" in done.stderr
+
+
 def test_one_prometheus_takes_two_stacks(rendered: Cli) -> None:
     files = {}
     for name in ("mng", "crm"):

@@ -53,17 +53,20 @@ def test_a_container_of_the_same_folder_by_another_name_is_ours(tmp_path: Path) 
     root.mkdir()
     link.symlink_to(root)
     project = Project(docker.Docker(None, {}), "mng", "mng", root, tmp_path / "state")
-    for folder, ours in ((root, True), (link, True), (tmp_path, False)):
-        labels = {
-            "com.docker.compose.project": "mng",
-            "com.docker.compose.project.working_dir": str(folder),
-        }
-        found = {"Config": {"Labels": labels}}
-        if ours:
-            project._own("mng-pg", found)
-        else:
-            with pytest.raises(MngdbError, match="is taken by a container of the Compose project"):
-                project._own("mng-pg", found)
+
+    def own(name: str, folder: Path) -> None:
+        place = {"": name, ".working_dir": str(folder)}
+        labels = {f"com.docker.compose.project{key}": value for key, value in place.items()}
+        project._own("mng-pg", {"Config": {"Labels": labels}})
+
+    own("mng", root)
+    own("mng", link)
+    with pytest.raises(MngdbError, match="is taken by a container of the Compose project mng in"):
+        own("mng", tmp_path)
+    with pytest.raises(MngdbError, match="as the Compose project shop, not mng") as caught:
+        own("shop", link)
+    down = f"cd '{root}' && docker compose --project-name shop down: volumes stay"
+    assert str(caught.value.hint).startswith(down)
 
 
 def test_containers_read_folders_that_a_careful_account_made(tmp_path: Path) -> None:
@@ -74,3 +77,11 @@ def test_containers_read_folders_that_a_careful_account_made(tmp_path: Path) -> 
         os.umask(before)
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
     assert modes == {"web": 0o755, "routes": 0o755, "page.yml": 0o644}
+
+
+def test_podman_that_calls_itself_docker_is_refused(tmp_path: Path) -> None:
+    program = tmp_path / "docker"
+    program.write_text("#!/bin/sh\necho podman version 5.4.1\n")
+    program.chmod(0o755)
+    with pytest.raises(UsageError, match="docker is Podman here"):
+        docker.Docker(None, {"PATH": f"{tmp_path}:{os.environ['PATH']}"}).need_compose()

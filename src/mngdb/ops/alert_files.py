@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 
 from mngdb.alerts import alertmanager, grafana, prometheus
 from mngdb.alerts.prometheus import Scrape
+from mngdb.errors import UsageError
 from mngdb.ops import alerts
 from mngdb.ops.context import Context
 from mngdb.spec.alerts import secret_of
 
 RULES = "rules/mngdb.yml"
+_HOST_PORT = r"([A-Za-z0-9_.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}"
 
 
 def prometheus_files(context: Context, at: str | None = None) -> dict[str, str]:
-    """prometheus.yml and the rules. `at` is Alertmanager's HOST:PORT."""
+    """prometheus.yml and the rules. `at` is Alertmanager's HOST:PORT. Raises UsageError."""
+    if at is not None and not re.fullmatch(_HOST_PORT, at):
+        raise UsageError(
+            f"{at[:80]!r} is no HOST:PORT of an Alertmanager", "as in --alertmanager 127.0.0.1:9093"
+        )
     found = scrapes(context)
     head = f"# Written by mngdb for a Prometheus {_place(context)}.\n"
     return {

@@ -68,7 +68,8 @@ def _stop_agent(context: Context, on_stop: Callable[[str], None], *, log: bool) 
 def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> None:
     """Stop everything and remove it: data, secrets, logs. `name` has to be the stack's name.
 
-    Servers that somebody else runs are left as they are. Raises UsageError for another name.
+    Servers that somebody else runs are left as they are. Raises UsageError for another name,
+    MngdbError for data that was not made from here.
     """
     if name != context.stack.name:
         raise UsageError(
@@ -77,6 +78,8 @@ def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> None
     if not context.stack.state.is_dir():
         return
     with lock(context.stack.state / "lock", "destroy"):
+        for host in context.hosts():
+            host.free(frozenset())
         # no word in the audit log: it goes too, and a full disk must not keep it from going
         _stop(context, on_stop, log=False)
         for host in context.hosts():

@@ -33,7 +33,7 @@ def _service(context: Context, name: str) -> ComposeHost | None:
     """Who keeps the log of a container beside the servers, which has no instance's name."""
     here = any(one.target.compose for one in context.stack.instances.values())
     named = name in context.stack.instances or not here
-    return None if named or not context.compose.has(name) else context.compose
+    return None if named or name not in context.compose.beside.names else context.compose
 
 
 def tail(context: Context, name: str, lines: int) -> list[str]:

@@ -68,7 +68,7 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
     asked = context.all_asked(allow=allow)
     for host in context.hosts():
         host.expect(context.there(asked, host))
-        host.free()
+        host.free(allow)
 
     def job(instance: Instance, emit: workers.Emit) -> tuple[Survey, int]:
         context.need_admin(instance)
@@ -118,7 +118,7 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
     with lock(state / "lock", "up"):
         for host in context.hosts():
             host.expect(context.there(asked, host))
-            host.free()
+            host.free(allow)
             host.begin()
         for step in leftovers.steps(context):
             # first: another instance may want the port

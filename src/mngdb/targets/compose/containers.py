@@ -6,19 +6,18 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mngdb import disk
 from mngdb.errors import MngdbError, StepError
-from mngdb.facts.doctor import Service
 from mngdb.host import Note
-from mngdb.model import Action
 from mngdb.run import last_line
 from mngdb.spec.compose import Compose
 from mngdb.targets.compose import document
@@ -92,32 +91,6 @@ def _started(found: Mapping[str, Any]) -> datetime:
     return datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", found["State"]["StartedAt"]))
 
 
-#: States in which Docker calls a container running all the same.
-_NOT_RUNNING: Mapping[Literal["restarting", "halted"], str] = {
-    "restarting": "Restarting",
-    "halted": "Paused",
-}
-
-
-def service(
-    name: str, found: Mapping[str, Any] | None, instances: tuple[str, ...], *, page: bool
-) -> Service:
-    """A container beside the servers, from what the engine tells of it; None: there is none."""
-    if found is None:
-        return Service(name, "absent", instances, page)
-    state = found["State"]
-    for kind, holds in _NOT_RUNNING.items():
-        if state[holds]:
-            return Service(name, kind, instances, page)
-    if not state["Running"]:
-        return Service(name, "stopped", instances, page)
-    health = state.get("Health") or {}
-    log = health.get("Log") or []
-    said = last_line(log[-1]["Output"]) if log else ""
-    uptime = max(0.0, (datetime.now(UTC) - _started(found)).total_seconds())
-    return Service(name, "running", instances, page, health.get("Status", ""), said, uptime)
-
-
 @dataclass(frozen=True)
 class Project:
     """One Compose project. `root` is its folder, `state` mngdb's own beside the stack's file."""
@@ -141,7 +114,8 @@ class Project:
         labels = found["Config"]["Labels"] or {}
         folder, project = labels.get(_FOLDER), labels.get(_PROJECT)
         # Compose names the folder as the shell that it was called from does, by a link perhaps
-        if project == self.name and folder and os.path.realpath(folder) == str(self.root):
+        here = folder is not None and os.path.realpath(folder) == str(self.root)
+        if here and project == self.name:
             return
         before = left(self.state)
         if before is not None and (before.project, before.folder) == (project, folder):
@@ -150,7 +124,13 @@ class Project:
                 f"{self.name} in {self.root} now",
                 "write it as it was, 'mngdb down', then write it anew: volumes stay",
             )
-        whose = f"the Compose project in {folder}" if folder else "somebody else"
+        if here:
+            down = f"docker compose --project-name {project} down"
+            raise MngdbError(
+                f"{name} was started as the Compose project {project}, not {self.name}",
+                f"cd {shlex.quote(str(self.root))} && {down}: volumes stay, 'mngdb up' goes on",
+            )
+        whose = f"the Compose project {project} in {folder}" if folder else "somebody else"
         raise MngdbError(
             f"the name {name} is taken by a container of {whose}",
             # RedisInsight is called so in every stack
@@ -176,6 +156,25 @@ class Project:
                         + (f"the Compose project {project}" if project else "somebody else"),
                         f"give the stack another name, or remove that {kind}",
                     )
+
+    def known(self, allow: frozenset[str]) -> None:
+        """Raise MngdbError when there is data of a stack of this name, and neither an `up` from
+        here nor containers of this folder made it: another clone did, and wants it back. `allow`
+        are units whose data is taken over."""
+        if left(self.state) is not None:
+            return
+        strange = sorted({note.unit for note in self.units()} - allow)
+        if not strange:
+            return
+        for one in self.docker.listed("container", f"{_PROJECT}={self.name}"):
+            if os.path.realpath(one["Config"]["Labels"].get(_FOLDER, "")) == str(self.root):
+                return
+        named = " ".join(f"--allow {unit}" for unit in strange)
+        volumes = ", ".join(f"{unit}-data" for unit in strange)
+        raise MngdbError(
+            f"a stack {self.stack} that was made elsewhere has left its data here: {volumes}",
+            f"give this one another 'name'; 'mngdb up {named}' takes the data over",
+        )
 
     def health(self, names: Sequence[str], timeout: float) -> dict[str, Health]:
         """How containers do; one that is not there is down. Raises MngdbError when the engine does
@@ -354,14 +353,9 @@ class Project:
         self.docker.ask("stop", "--time", str(STOP_TIMEOUT), name, timeout=STOP_TIMEOUT + 30)
         return True
 
-    def ender(self, name: str) -> Callable[[Any], None]:
-        """Removes a container that holds no data."""
-
-        def run(_: Any) -> None:
-            self.forget(name)
-            self.docker.ask("rm", "--force", name)
-
-        return run
+    def discard(self, name: str) -> None:
+        """Remove a container that holds no data."""
+        self.docker.ask("rm", "--force", name)
 
     def down(self) -> None:
         """Remove the project's containers and networks."""
@@ -458,19 +452,3 @@ class Project:
         """The digest of what a container was made from."""
         label: str | None = (found["Config"]["Labels"] or {}).get("mngdb.definition")
         return label
-
-    def due(
-        self, name: str, definition: str, digest: str, files: Sequence[Path]
-    ) -> tuple[Action, str] | None:
-        """What a service that is no unit needs, and why; None: it runs as it should. `definition`
-        and `digest` are of what it is made from and of what it reads, `files` are what it reads."""
-        found = self.container(name)
-        if found is None:
-            return "create", "its container"
-        if self.running(name) is None:
-            return "start", "its container"
-        if self.definition(found) != definition:
-            return "restart", "its container is made anew: it is not as described"
-        if self.applied(name) == digest or self.read_since(name, files):
-            return None
-        return "restart", "its files are others"

@@ -158,8 +158,13 @@ class Docker:
         return found
 
     def need_compose(self) -> None:
-        """Raises UsageError without a Compose that is new enough, UnobservableError without an
-        engine."""
+        """Raises UsageError without a Compose that is new enough and where `docker` is Podman,
+        UnobservableError without an engine."""
+        if self.look("--version").stdout.startswith("podman"):
+            raise UsageError(
+                "docker is Podman here, which tells of containers otherwise",
+                "install Docker, or use target: local",
+            )
         said = self.look("compose", "version", "--short").stdout.strip().removeprefix("v")
         found = tuple(int(part) for part in re.findall(r"\d+", said)[:2])
         if found < _COMPOSE:

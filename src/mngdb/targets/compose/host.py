@@ -13,14 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from mngdb.container import CONF
 from mngdb.errors import UsageError
 from mngdb.facts.doctor import Condition, Service
 from mngdb.host import Note, State
 from mngdb.model import (
-    Action,
     Asked,
     Engine,
     File,
@@ -37,14 +36,8 @@ from mngdb.spec.base import EngineName
 from mngdb.spec.compose import Compose
 from mngdb.spec.stack import Instance, Stack
 from mngdb.targets.compose import certificates, page_certificate, services, volume, web
-from mngdb.targets.compose.containers import (
-    NOT_RUN,
-    Project,
-    Ran,
-    RunningContainer,
-    left,
-    service,
-)
+from mngdb.targets.compose.beside import Beside
+from mngdb.targets.compose.containers import NOT_RUN, Project, Ran, RunningContainer, left
 from mngdb.targets.compose.docker import Docker, secrets_of
 from mngdb.targets.compose.folder import Folder
 from mngdb.targets.compose.part import Part
@@ -142,7 +135,7 @@ class ComposeHost:
             more.append(Part(files={certificates.CA: certificates.authority(self.stack)}))
         self.wanted = render(self.stack, self.spec, asked, self.engine, self.image, self.fit, more)
 
-    def free(self) -> None:
+    def free(self, allow: frozenset[str]) -> None:
         """Raise MngdbError where a container, a network or a volume of the name is not ours:
         Compose would use them as they are."""
         if self.wanted is not None:
@@ -153,6 +146,7 @@ class ComposeHost:
                 # a unit's knows its stack
                 volumes=[one["name"] for one in whole.volumes.values() if "labels" in one],
             )
+        self.project.known(allow)
 
     def page_certificate(self) -> Path | None:
         """Where the certificate of the stack's page is, or will be; None: it has no page."""
@@ -416,51 +410,21 @@ class ComposeHost:
         return run
 
     @cached_property
-    def _beside(self) -> dict[str, tuple[str, ...]]:
-        """Services that are no units, to the instances that they are for."""
-        here = [one for one in self.stack.instances.values() if one.target.compose]
-        exporters = {f"{i.unit}-exporter": (i.name,) for i in here if i.monitored}
-        seen = tuple(i.name for i in self.stack.insight)
-        return exporters | dict.fromkeys(web.names(self.stack), seen)
+    def beside(self) -> Beside:
+        """Exporters, and what a page is made of."""
+        return Beside(self.stack, self.project, self.folder)
 
     def services(self) -> list[Service]:
-        """Exporters, and what a page is made of."""
-        found, pages = self.project.inspected([*self._beside]), web.names(self.stack)
-        return [
-            service(name, found.get(name), instances, page=name in pages)
-            for name, instances in self._beside.items()
-        ]
+        """How those beside the units do."""
+        return self.beside.services()
 
     def unproven(self) -> list[str]:
         """Containers whose health check has not passed since they were started."""
         return self.project.starting([*self.wanted.whole.services] if self.wanted else [])
 
-    def has(self, name: str) -> bool:
-        """Whether a container beside the units is called so."""
-        return name in self._beside
-
     def steps(self) -> list[Step]:
-        """What brings the services that are no units as they should be: exporters, pages."""
-        if self.wanted is None:
-            return []
-        found = []
-        for name in self.wanted.others():
-            why = self.project.due(name, *self.wanted.state(self.folder, name))
-            if why is not None:
-                run = self.wanted.starter(self.project, self.folder, name)
-                action, detail = why
-                found.append(self._step(action, name, detail, run))
-        wanted = set(self.wanted.whole.services)
-        for name in self.project.services() - wanted - {note.unit for note in self.units()}:
-            run = self.project.ender(name)
-            detail = "its container: the file asks for it no more"
-            found.append(self._step("stop", name, detail, run))
-        return found
-
-    def _step(self, action: Action, name: str, detail: str, run: Callable[[Any], None]) -> Step:
-        # one that the file asks for no more is nobody's: it stands with the first
-        owner = self._beside.get(name, tuple(self.stack.instances))[0]
-        return Step(owner, self.stack.instances[owner].engine, action, name, detail, run)
+        """What brings those beside the units as they should be."""
+        return [] if self.wanted is None else self.beside.steps(self.wanted)
 
     def remove(self) -> None:
         """Remove everything of the project, the volumes included, and the folder."""

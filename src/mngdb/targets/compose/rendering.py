@@ -3,12 +3,8 @@ is written."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -18,7 +14,6 @@ from mngdb.spec.base import EngineName
 from mngdb.spec.compose import Compose
 from mngdb.spec.stack import Instance, Stack
 from mngdb.targets.compose import certificates, document, services
-from mngdb.targets.compose.containers import Project
 from mngdb.targets.compose.folder import Folder
 from mngdb.targets.compose.part import Part, SecretFile, together
 
@@ -38,51 +33,6 @@ class Rendering:
     def text(self) -> str:
         """docker-compose.yml."""
         return document.compose(self.project, self.stack.name, self.whole)
-
-    def others(self) -> list[str]:
-        """Services that run no instance."""
-        names = {unit.name for unit in self.units.values()}
-        return [service for service in self.whole.services if service not in names]
-
-    def state(self, folder: Folder, name: str) -> tuple[str, str, list[Path]]:
-        """Of a service that is no unit: digests of what it is made from and of what it reads when
-        it starts, and the files that these are."""
-        service = self.whole.services[name]
-        mounted = service.get("secrets", [])
-        used = [one if isinstance(one, str) else one["source"] for one in mounted]
-        read = {f"secrets/{one}": self.whole.secrets[one].content for one in used}
-        places = [
-            one.split(":")[0] if isinstance(one, str) else one["source"]
-            for one in service.get("volumes", [])
-        ]
-        read |= {
-            path: text
-            for path, text in self.whole.files.items()
-            if any(f"./{path}".startswith(place) for place in places)
-        }
-        digest = hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()
-        # a file that is not as it should be was not read as it should be
-        right = all(folder.read(folder.root / path) == text for path, text in read.items())
-        paths = [folder.root / path for path in read] if right else [Path("/nonexistent")]
-        return services.definition(service), digest, paths
-
-    def starter(self, project: Project, folder: Folder, name: str) -> Callable[[Any], None]:
-        """Brings a service that is no unit as it should be."""
-
-        def run(_: Any) -> None:
-            definition, digest, _files = self.state(folder, name)
-            service = self.whole.services[name]
-            if "build" not in service:
-                project.fetch(service["image"])
-            before = project.container(name)
-            runs = project.as_running(name, before) is not None
-            project.forget(name)
-            project.up(name)
-            if runs and before is not None and project.definition(before) == definition:
-                project.restart(name)
-            project.apply(name, digest)
-
-        return run
 
     def differences(self, before_text: str, name: str) -> str:
         """What is another in a service than a docker-compose.yml says, in words."""

@@ -214,7 +214,7 @@ class LocalHost:
             if process is not None:
                 self.leaving.update(process.family())
 
-    def free(self) -> None:
+    def free(self, allow: frozenset[str]) -> None:
         """Units have folders of the stack's own."""
 
     def begin(self) -> None:
