@@ -61,11 +61,16 @@ QUESTIONS: dict[str, str] = {
           translate(substr(o, 13), ' "', ''), ',') path WHERE o LIKE 'search_path=%'
           AND '$user' <> ALL(path) AND 'pg_temp' <> ALL(path[1:cardinality(path) - 1])
           AND ('pg_temp' = ANY(path) OR path <@ '{{pg_catalog}}')
-          AND NOT EXISTS (SELECT FROM pg_namespace s WHERE s.nspname = ANY(path)
-            AND (has_schema_privilege('public', s.oid, 'CREATE') OR EXISTS (
-              SELECT FROM pg_roles r WHERE r.rolcanlogin AND has_schema_privilege(r.oid, s.oid,
-                'CREATE') AND has_function_privilege(r.oid, p.oid, 'EXECUTE')
-                AND NOT pg_has_role(r.oid, p.proowner, 'MEMBER')))))""",
+          AND NOT EXISTS (
+            SELECT FROM pg_namespace s
+            CROSS JOIN aclexplode(coalesce(s.nspacl, acldefault('n', s.nspowner))) a
+            JOIN pg_database d ON d.datname = current_database()
+            LEFT JOIN pg_roles g ON g.oid = a.grantee
+            LEFT JOIN pg_roles w ON w.oid
+              = CASE g.rolname WHEN 'pg_database_owner' THEN d.datdba ELSE a.grantee END
+            WHERE s.nspname = ANY(path) AND a.privilege_type = 'CREATE' AND (a.grantee = 0
+              OR NOT w.rolsuper AND NOT pg_has_role(w.oid, p.proowner, 'MEMBER')
+                AND has_function_privilege(w.oid, p.oid, 'EXECUTE'))))""",
     "definer_super": f"""{_FUNCTION} AND has_function_privilege('public', p.oid, 'EXECUTE')
         AND EXISTS (SELECT FROM pg_roles r WHERE r.oid = p.proowner AND r.rolsuper)""",
     "languages": """
