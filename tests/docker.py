@@ -193,7 +193,11 @@ class Engine:
 
     def remove(self) -> None:
         """Stop the daemon at once and remove what it had."""
-        self.release()
+        with _locked("runs.lock"):
+            self.remove_locked()
+
+    def remove_locked(self) -> None:
+        """The same for who has the lock of all runs: what nobody uses is everybody's to remove."""
         if (self.folder / "init.pid").exists():
             self.stop(cleanly=False)
         for group in Path("/sys/fs/cgroup").glob(f"**/{self.folder.name}"):
@@ -203,6 +207,7 @@ class Engine:
             with contextlib.suppress(OSError):
                 group.rmdir()
         shutil.rmtree(self.folder)
+        self.release()
 
 
 def _alive(pid: int) -> bool:
@@ -219,7 +224,7 @@ def new() -> Engine:
     with _locked("runs.lock"):
         for left in _folder("runs").iterdir():
             if _unused(left):
-                Engine(left).remove()
+                Engine(left).remove_locked()
         folder = _folder("runs") / f"mngdb-test-{os.getpid()}-{time.monotonic_ns()}"
         (folder / "data").mkdir(parents=True)
         engine = Engine(folder)
@@ -245,11 +250,11 @@ def shared(meeting: Path) -> Iterator[Engine]:
     try:
         yield engine
     finally:
-        with _locked(str(meeting / "docker.lock")):
+        with _locked(str(meeting / "docker.lock")), _locked("runs.lock"):
             engine.release()
             if _unused(engine.folder):
                 note.unlink()
-                engine.remove()
+                engine.remove_locked()
             elif engine.process is not None:
                 engine.process.returncode = 0  # whoever is last ends it: nothing to warn of
 
