@@ -142,6 +142,18 @@ def test_a_secret_of_the_stack_wherever_it_stands(project: Cli) -> None:
         assert value not in done.stdout + done.stderr
 
 
+def test_what_gitlabs_file_includes_is_one_of_gitlab(project: Cli) -> None:
+    put(project, "ci/deploy.yml", f"deploy:\n  variables:\n    API_TOKEN: {VALUE}\n")
+    put(project, "ci/build.yaml", f"build: {{variables: {{API_TOKEN: {VALUE}}}}}\n")
+    assert bad(project) == set()
+    for include, name in (
+        ("/ci/deploy.yml", "deploy.yml:3"),
+        ("[{local: ci/*.yaml}]", "build.yaml:1"),
+    ):
+        put(project, ".gitlab-ci.yml", f"include: {include}\n")
+        assert bad(project) == {("scan.ci-plain", f"ci/{name}")}
+
+
 def test_what_git_ignores_is_left_out(project: Cli) -> None:
     put(project, ".env", f"REDIS_URL=redis://shop:{VALUE}@cache\n")
     assert ("scan.connection-string", ".env:1") in bad(project)

@@ -192,6 +192,22 @@ def gitlab(text: str) -> Iterator[Hit]:
     yield from _ci(text, {"variables"}, r"\$\w+|\$\{\w+\}|.*\$\[\[.*")
 
 
+def included(text: str) -> Iterator[str]:
+    """The files of the same project that a .gitlab-ci.yml includes: patterns, from its top."""
+    try:
+        root = yaml.compose(text, Loader=yaml.CSafeLoader)
+    except (yaml.YAMLError, RecursionError):
+        return  # that it cannot be read is told where it is judged
+    for key, value in root.value if isinstance(root, yaml.MappingNode) else ():
+        if key.value != "include":
+            continue
+        for one in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+            local = [one] if isinstance(one, yaml.ScalarNode) else []
+            if isinstance(one, yaml.MappingNode):
+                local = [inner for name, inner in one.value if name.value == "local"]
+            yield from (str(found.value).lstrip("/") for found in local)
+
+
 def _ci(text: str, maps: set[str], referring: str) -> Iterator[Hit]:
     try:
         root = yaml.compose(text, Loader=yaml.CSafeLoader)

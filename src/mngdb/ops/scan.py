@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -47,10 +47,10 @@ def scan(context: Context, paths: Sequence[Path]) -> Report:
     needles = leaks.Needles.of(kept.secrets)
     findings: list[Finding] = []
     with _detectors():
-        suspect = _suspect()
+        suspect, of_gitlab = _suspect(), _of_gitlab(files)
         for file in files:
             shown = str(file.relative_to(folder) if file.is_relative_to(folder) else file)
-            findings += (_finding(hit, shown) for hit in _hits(file, needles, suspect))
+            findings += (_finding(hit, shown) for hit in _hits(file, needles, suspect, of_gitlab))
     found = {one.id for one in findings}
     clean = (rule for rule in rules.RULES.values() if rule.id not in found)
     findings += (_judged(rule, "", "pass", f"{len(files)} files") for rule in clean)
@@ -97,8 +97,19 @@ def _files(path: Path) -> Iterator[Path]:
                 yield file
 
 
+def _of_gitlab(files: Sequence[Path]) -> set[Path]:
+    """GitLab's CI files: by their name, and what these include."""
+    found = {file for file in files if fnmatchcase(file.name, "*.gitlab-ci.y*ml")}
+    for file in list(found):
+        with suppress(OSError):  # that it cannot be read is told where it is judged
+            for pattern in rules.included(file.read_text(errors="replace")[:_MOST]):
+                wanted = str(file.parent / pattern)
+                found |= {one for one in files if fnmatchcase(str(one), wanted)}
+    return found
+
+
 def _hits(
-    file: Path, needles: leaks.Needles, suspect: Callable[[str], bool]
+    file: Path, needles: leaks.Needles, suspect: Callable[[str], bool], of_gitlab: set[Path]
 ) -> Iterator[rules.Hit]:
     try:
         with file.open("rb") as handle:
@@ -117,7 +128,7 @@ def _hits(
         )
     if fnmatchcase(str(file), "*/.github/workflows/*.y*ml"):
         found += rules.github(text)
-    elif fnmatchcase(file.name, "*.gitlab-ci.y*ml"):
+    elif file in of_gitlab:
         found += rules.gitlab(text)
     told = {hit.line for hit in found}
     if suspect(text):
