@@ -139,6 +139,9 @@ def _set_up(servers: list[Server]) -> None:
     root = {"db": "admin", "role": "root"}
     primary.client.shop.command("createUser", "boss", pwd="boss", roles=[root])
     primary.run("createUser", "od\x1b[31m<d>", pwd="Sh0rt-one", roles=[])
+    buckets = {"resource": {"db": "admin", "system_buckets": "x"}, "actions": ["find"]}
+    primary.run("createRole", "buckets", privileges=[buckets], roles=[])
+    primary.run("createUser", "clerk", pwd="Sh0rt-one", roles=["buckets"])
     primary.run("createUser", "archivist", pwd="Sh0rt-one", roles=["restore"])
     config = primary.run("replSetGetConfig")["config"]
     config["version"] += 1

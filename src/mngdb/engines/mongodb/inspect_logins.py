@@ -145,6 +145,6 @@ def _place(resource: dict[str, Any]) -> str:
         return CLUSTER
     if resource.get("anyResource"):
         return EVERYWHERE
-    if resource.get("db") in {"", "admin"} and resource["collection"] in _OF_LOGINS:
+    if resource.get("db") in {"", "admin"} and resource.get("collection") in _OF_LOGINS:
         return LOGINS
     return str(resource.get("db", "")) or EVERYWHERE
