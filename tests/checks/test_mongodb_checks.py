@@ -244,7 +244,11 @@ def test_strangers_are_heard_over_a_socket_too(stock: Stock) -> None:
 
 def test_who_asks_for_no_login_needs_no_secret(stock: Stock) -> None:
     assert "pinger" not in stock.cli.ok("sessions", "--all")
-    assert stock.cli.json("slow")["errors"] == {}
+    slow = stock.cli.json("slow")
+    assert slow["errors"] == {}
+    # where nothing is recorded, that nothing was slow says nothing
+    assert slow["notes"]["mongodb"].startswith("the profiler is off in shop: nothing is recorded")
+    assert "what is missing is not told: the profiler is off" in stock.cli.run("indexes").stderr
 
 
 def test_a_log_that_is_appended_to(stock: Stock) -> None:

@@ -25,8 +25,10 @@ def indexes(context: Context, instance: str | None) -> dict[str, workers.Result[
         notes = []
         missing: list[Missing] = []
         try:
-            slow_ones = slow.of_instance(context, session, asked).statements
-            missing = [lack for one in slow_ones for lack in one.missing]
+            slow_ones = slow.of_instance(context, session, asked)
+            missing = [lack for one in slow_ones.statements for lack in one.missing]
+            if asked.instance.engine == "mongodb" and slow_ones.note:
+                notes.append(f"{_NOT_TOLD}: {slow_ones.note}")
         except ConnectError:
             raise
         except (UnobservableError, StepError) as error:

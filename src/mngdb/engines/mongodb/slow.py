@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mngdb.engines.mongodb.client import NAME, Document, Session
+from mngdb.engines.mongodb.client import NAME, Document, Refused, Session
 from mngdb.facts.slow import Missing, Slow, Statement
 
 #: The newest entries of a database that are looked at: its profile is a capped collection.
@@ -24,14 +24,25 @@ def look(session: Session, databases: Iterable[str], since: float | None) -> Slo
     if since:
         query["ts"] = {"$gte": datetime.now(tz=UTC) - timedelta(seconds=since)}
     found: list[Statement] = []
+    off = []
     for database in databases:
+        off += [database] if _is_off(session, database) else []
         groups: dict[tuple[str, str], list[Document]] = defaultdict(list)
         profile = session.client[database]["system.profile"]
         for entry in profile.find(query).sort("$natural", -1).limit(_ENTRIES):
             app = str(entry.get("user", "")).partition("@")[0]
             groups[app, _text(entry)].append(entry)
         found += [_statement(database, app, text, g) for (app, text), g in groups.items()]
-    return Slow(tuple(found))
+    note = f"the profiler is off in {', '.join(off)}: nothing is recorded there; "
+    note += "'mngdb up', or db.setProfilingLevel(1, {slowms: 100})"
+    return Slow(tuple(found), note * bool(off))
+
+
+def _is_off(session: Session, database: str) -> bool:
+    try:
+        return int(session.command("profile", -1, on=database)["was"]) == 0
+    except Refused:
+        return False  # who may not ask for the level may read what there is
 
 
 def _statement(database: str, app: str, text: str, group: list[Document]) -> Statement:
