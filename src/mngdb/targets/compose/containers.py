@@ -157,18 +157,21 @@ class Project:
                         f"give the stack another name, or remove that {kind}",
                     )
 
-    def known(self, allow: frozenset[str]) -> None:
-        """Raise MngdbError when there is data of a stack of this name, and neither an `up` from
-        here nor containers of this folder made it: another clone did, and wants it back. `allow`
-        are units whose data is taken over."""
+    def known(self, rendered: float | None, allow: frozenset[str]) -> None:
+        """Raise MngdbError when there is data of a stack of this name that another clone made, and
+        wants back. Ours is what `up` was run for from here, what containers of this folder have,
+        and what Compose made after the folder was `rendered` (seconds since the epoch). `allow` are
+        units whose data is taken over."""
         if left(self.state) is not None:
-            return
-        strange = sorted({note.unit for note in self.units()} - allow)
-        if not strange:
             return
         for one in self.docker.listed("container", f"{_PROJECT}={self.name}"):
             if os.path.realpath(one["Config"]["Labels"].get(_FOLDER, "")) == str(self.root):
                 return
+        # to the second: Docker tells no more of volumes
+        before = None if rendered is None else datetime.fromtimestamp(int(rendered), UTC)
+        strange = sorted({note.unit for note in self.units(before)} - allow)
+        if not strange:
+            return
         named = " ".join(f"--allow {unit}" for unit in strange)
         volumes = ", ".join(f"{unit}-data" for unit in strange)
         raise MngdbError(
@@ -239,12 +242,13 @@ class Project:
         """Whether a unit's volume is there."""
         return self.docker.inspect("volume", f"{unit}-data") is not None
 
-    def units(self) -> list[Note]:
-        """Every unit whose volume is there."""
+    def units(self, before: datetime | None = None) -> list[Note]:
+        """Every unit whose volume is there, and was made `before` then."""
         found = []
         for one in self.docker.listed("volume", f"mngdb.stack={self.stack}"):
             labels = one["Labels"]
-            if labels.get(_PROJECT) == self.name and "mngdb.unit" in labels:
+            later = before is not None and datetime.fromisoformat(one["CreatedAt"]) >= before
+            if labels.get(_PROJECT) == self.name and "mngdb.unit" in labels and not later:
                 names = (labels[f"mngdb.{key}"] for key in ("unit", "instance", "engine"))
                 found.append(Note(*names))
         return found

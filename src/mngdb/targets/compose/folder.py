@@ -65,6 +65,13 @@ class Folder:
                     "name another one, or a new one",
                 )
 
+    def since(self) -> float | None:
+        """When the folder was rendered first, in seconds since the epoch; None: it was not."""
+        try:
+            return (self.root / ".gitignore").stat().st_mtime
+        except FileNotFoundError:
+            return None
+
     def prepare(self) -> None:
         """Make the folder and those that keep others out."""
         for path in (self.root, *(self.root / name for name in _OWN)):

@@ -146,7 +146,7 @@ class ComposeHost:
                 # a unit's knows its stack
                 volumes=[one["name"] for one in whole.volumes.values() if "labels" in one],
             )
-        self.project.known(allow)
+        self.project.known(self.folder.since(), allow)
 
     def page_certificate(self) -> Path | None:
         """Where the certificate of the stack's page is, or will be; None: it has no page."""
