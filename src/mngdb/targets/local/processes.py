@@ -21,12 +21,12 @@ class Process:
     def alive(self) -> bool:
         """Whether this very process still runs (a zombie does not)."""
         stat = _stat(self.pid)
-        return stat is not None and stat[19] == self.started and stat[0] not in {"Z", "X"}
+        return stat is not None and stat[19] == self.started and not _ended(stat)
 
     def dead_but_there(self) -> bool:
         """Whether it has ended and its parent has not yet asked how (a zombie)."""
         stat = _stat(self.pid)
-        return stat is not None and stat[19] == self.started and stat[0] in {"Z", "X"}
+        return stat is not None and stat[19] == self.started and _ended(stat)
 
     def family(self) -> list[int]:
         """Its pid and its children's."""
@@ -143,6 +143,12 @@ def _stat(pid: int) -> list[str] | None:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except (OSError, IndexError):
         return None
+
+
+def _ended(stat: list[str]) -> bool:
+    """Whether its last thread has ended: until then its ports and locks are not free."""
+    state, threads = stat[0], int(stat[17])
+    return state == "X" or (state == "Z" and threads <= 1)
 
 
 def _children(pid: int) -> list[int]:
