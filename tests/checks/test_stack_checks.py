@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 import pytest
 
 from mngdb.checks import registry
 from mngdb.findings import Finding
 from tests.checks.judge import findings, one
 from tests.conftest import Cli
+from tests.live import faults
 from tests.live.clients import brought_up, redis_as
 
 pytestmark = pytest.mark.live
@@ -58,7 +56,7 @@ def test_a_channel_without_its_secret(stack: Cli) -> None:
 
 def test_a_dead_agent_measures_judges_and_tells_nobody(stack: Cli) -> None:
     pid = int((stack.folder / ".mngdb/agent/agent.pid").read_text().split()[0])
-    os.kill(pid, signal.SIGKILL)
+    faults.end_of(pid)
     try:
         found = findings(stack, "stack.*")
         for name in ("stack.measured", "stack.alerts"):

@@ -78,7 +78,12 @@ def written(admin: Any) -> None:
 
 def kill(cli: Cli, unit: str) -> None:
     """Kill a server, and wait until it is gone: the last of its threads has let go of its port."""
-    handle = os.pidfd_open(pid(cli, unit))
+    end_of(pid(cli, unit))
+
+
+def end_of(process: int) -> None:
+    """Kill a process, and wait until its last thread has ended."""
+    handle = os.pidfd_open(process)
     try:
         signal.pidfd_send_signal(handle, signal.SIGKILL)
         assert select.select([handle], [], [], 60)[0]

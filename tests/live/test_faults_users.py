@@ -66,7 +66,8 @@ class UserCli(Cli):
 
 @pytest.fixture(scope="module")
 def account() -> Iterator[tuple[int, int]]:
-    """An ordinary account, removed at the end."""
+    """An ordinary account, removed at the end; a killed run has left it perhaps."""
+    subprocess.run(["userdel", ACCOUNT], check=False, capture_output=True)
     subprocess.run(["useradd", "--no-create-home", "--shell", "/bin/sh", ACCOUNT], check=True)
     entry = pwd.getpwnam(ACCOUNT)
     yield entry.pw_uid, entry.pw_gid

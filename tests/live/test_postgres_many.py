@@ -10,7 +10,8 @@ import pytest
 from tests.conftest import Cli
 from tests.live import faults
 from tests.live.clients import planned, work
-from tests.live.postgres import alone, pg, sql, value
+from tests.live.postgres import pg, sql, value
+from tests.live.scrapes import until
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
@@ -21,10 +22,18 @@ def write(cli: Cli, count: int) -> None:
     cli.write(HEAD + "".join(f"  app{n}: {{postgres: db{n}}}\n" for n in range(count)))
 
 
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
 def served(cli: Cli) -> float:
     """Processor seconds of PostgreSQL so far, with those of the sessions that are over."""
-    alone(cli)
     server = psutil.Process(faults.pid(cli, "mng-pg"))
+    # a session counts when the server has taken note of its end
+    until(lambda: not any("127.0.0.1(" in _title(one) for one in server.children()))
     ended, times = server.cpu_times(), []
     for one in (server, *server.children()):
         with suppress(psutil.NoSuchProcess):

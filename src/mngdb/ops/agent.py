@@ -82,7 +82,9 @@ class AgentUnit:
                 return None
             if said is not None:
                 return "the file is another one since it started"
-            if time.monotonic() >= deadline or not process.alive():
+            if not process.alive():
+                return "not running"
+            if time.monotonic() >= deadline:
                 return f"does not answer; its log: {self.log}"
             time.sleep(0.01)
 
