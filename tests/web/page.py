@@ -41,13 +41,17 @@ expect.set_options(timeout=PATIENCE)
 PERSON = {"email": "ada@example.test", "preferred_username": "ada"}
 
 
+#: Where the browser is when it gave up.
+ERROR_PAGE = "chrome-error://"
+
+
 def visit(tab: Page, url: str) -> Response | None:
     """Open a page. A browser gives up when an interface comes or goes, as Docker's do."""
     for _ in range(10):
         try:
             return tab.goto(url)
         except Error as error:
-            if "ERR_NETWORK_CHANGED" not in error.message:
+            if not any(word in error.message for word in ("ERR_NETWORK_CHANGED", ERROR_PAGE)):
                 raise
     return tab.goto(url)
 
