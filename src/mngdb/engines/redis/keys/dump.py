@@ -8,7 +8,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +52,12 @@ def _string(item: Any) -> int:
     value = item["value"]
     length = len(value)
     head = _head(item)
+    if length < 20 and value.isdigit():
+        return _allocated(head)
     # what fits into a cache line or so is kept within the object
     if length <= 44 and head + length + 4 <= 128:
-        return _SMALL[head if length < 20 and value.isdigit() else head + length + 4]
-    return _allocated(head) + (0 if length < 20 and value.isdigit() else _text(length))
+        return _allocated(head + length + 4)
+    return _allocated(head) + _text(length)
 
 
 def _fits(elements: Sequence[bytes], together: int) -> bool:
@@ -134,8 +135,6 @@ _SIZES: dict[str, Callable[[Any], int]] = {
 #: As Redis calls them.
 _NAMES = {**{name: name.encode() for name in _SIZES}, "sorted_set": b"zset"}
 
-_TYPE, _KEY, _EXPIRY = itemgetter("type"), itemgetter("key"), itemgetter("expiry")
-
 Batch = tuple[list[bytes], list[bytes], list[int], list[bool], list[None]]
 """Names, types, bytes, whether they live for ever, and whether they are idle: a file has it not."""
 
@@ -169,8 +168,7 @@ class Dump:
         file."""
         while items := self._some():
             begin = 0
-            kinds = map(_TYPE, items)
-            for at in [n for n, kind in enumerate(kinds) if kind not in _SIZES]:
+            for at in [n for n, item in enumerate(items) if item["type"] not in _SIZES]:
                 if at > begin:
                     yield self._batch(items[begin:at])
                 begin = at + 1
@@ -186,12 +184,11 @@ class Dump:
 
     def _batch(self, items: list[Any]) -> Batch:
         self.read += len(items)
-        kinds = list(map(_TYPE, items))
         return (
-            list(map(_KEY, items)),
-            [_NAMES[kind] for kind in kinds],
-            [_SIZES[kind](item) for kind, item in zip(kinds, items, strict=True)],
-            [expiry is None for expiry in map(_EXPIRY, items)],
+            [item["key"] for item in items],
+            [_NAMES[item["type"]] for item in items],
+            [_SIZES[item["type"]](item) for item in items],
+            [item["expiry"] is None for item in items],
             [None] * len(items),
         )
 
