@@ -27,7 +27,7 @@ from tests.checks.postgres_expected import FAILS, PASSES, STOCK
 from tests.checks.postgres_server import PASSWORD, Server, stock
 from tests.conftest import Cli
 from tests.live.clients import set_secret
-from tests.live.faults import pid
+from tests.live.faults import freeze, pid
 from tests.live.postgres import pg, sql, value
 
 pytestmark = pytest.mark.live
@@ -368,12 +368,7 @@ def test_a_server_that_hangs_after_the_handshake(
     stopped: list[psutil.Process] = []
 
     def hanging(self: PostgresEngine, session: Any, asked: Any) -> Any:
-        server.suspend()  # and it has no more children than these
-        stopped.append(server)
-        for one in server.children():
-            with suppress(psutil.NoSuchProcess):
-                one.suspend()
-                stopped.append(one)
+        freeze(server, stopped)
         return look(self, session, asked)
 
     monkeypatch.setattr(PostgresEngine, "connect", lambda self, at: connect(self, at, 1.0))

@@ -169,12 +169,7 @@ def test_a_postgresql_that_freezes_after_the_login_is_said_in_time(
 
     def freezing(*args: Any, **more: Any) -> Any:
         found = login(*args, **more)
-        server.suspend()  # and it has no more children than these
-        frozen.append(server)
-        for one in server.children():
-            with suppress(psutil.NoSuchProcess):
-                one.suspend()
-                frozen.append(one)
+        faults.freeze(server, frozen)
         return found
 
     monkeypatch.setattr(client.Connection, "connect", freezing)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,17 @@ def end_of(process: int) -> None:
         assert select.select([handle], [], [], 60)[0]
     finally:
         os.close(handle)
+
+
+def freeze(process: psutil.Process, frozen: list[psutil.Process]) -> None:
+    """Suspend a server and its children. `frozen` gets those to resume, one by one: what was
+    suspended is known also when it fails half way."""
+    process.suspend()  # and it has no more children than these
+    frozen.append(process)
+    for one in process.children():
+        with suppress(psutil.NoSuchProcess):
+            one.suspend()
+            frozen.append(one)
 
 
 def servers(cli: Cli) -> Path:

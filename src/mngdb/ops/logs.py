@@ -39,21 +39,23 @@ def _service(context: Context, name: str) -> ComposeHost | None:
 def tail(context: Context, name: str, lines: int) -> list[str]:
     """The last lines of a log: an instance's, the agent's, that of a container beside the servers.
     Raises UsageError for a server that is not ours."""
+    lines = max(0, lines)
     compose = _service(context, name)
     if compose is not None:
-        return compose.log_lines(name, max(0, lines))
+        return compose.log_lines(name, lines)
     if _of_agent(context, name):
         return logs.last(AgentUnit(context).log, lines)
     instance = _managed(context, name)
-    return context.host(instance).log_lines(instance.unit, max(0, lines))
+    return context.host(instance).log_lines(instance.unit, lines)
 
 
 def follow(context: Context, name: str, lines: int) -> Iterator[str]:
     """The last lines of a log, as `tail`, then others as they come, without end."""
+    lines = max(0, lines)
     compose = _service(context, name)
     if compose is not None:
-        return compose.follow(name, max(0, lines))
+        return compose.follow(name, lines)
     if _of_agent(context, name):
         return logs.follow(AgentUnit(context).log, lines)
     instance = _managed(context, name)
-    return context.host(instance).follow(instance.unit, max(0, lines))
+    return context.host(instance).follow(instance.unit, lines)
