@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from mngdb.model import Asked, Remark, ShellCommand, Site, Step, Unit
+from mngdb.model import Asked, Release, Remark, ShellCommand, Site, Step, Unit
 from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Instance
 
@@ -84,8 +84,13 @@ class Host(Protocol):
         """What would keep a unit from starting, itself apart. Raises MngdbError."""
         ...
 
-    def fits(self, unit: Unit, instance: Instance) -> None:
-        """Whether the data that is there is of the version asked for. Raises MngdbError."""
+    def fits(self, unit: Unit, instance: Instance, running: Release | None = None) -> None:
+        """Whether the server can read the data that is there; `running` is on it now. Raises
+        MngdbError."""
+        ...
+
+    def saw(self, unit: Unit, running: Release) -> None:
+        """Note which server was on the unit's data, for `fits` when it does not run."""
         ...
 
     def verify(self, unit: Unit) -> None:
@@ -96,8 +101,9 @@ class Host(Protocol):
         """The unit's files that the server is not known to have read as they should be."""
         ...
 
-    def renewal(self, unit: Unit, instance: Instance) -> list[str]:
-        """Why a running unit has to start anew, its files apart; empty: it has not."""
+    def renewal(self, unit: Unit, instance: Instance, running: Release | None = None) -> list[str]:
+        """Why a running unit has to start anew, its files apart; empty: it has not. `running` is
+        what its server says that it is."""
         ...
 
     def write(self, unit: Unit, asked: Asked) -> None:

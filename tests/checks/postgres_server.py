@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 
 from mngdb.run import Account, run
-from mngdb.targets.local import machine, programs
+from mngdb.targets.local import copied, machine, programs
 from tests.conftest import free_port
 
 PASSWORD = "postgres"
@@ -126,7 +126,7 @@ def stock() -> Iterator[Server]:
     found = programs.find("postgres", "17", None, None)
     account = machine.account(None)
     if account:
-        found = programs.reachable(found, "postgres", account.uid, Path("/var/lib/mngdb/programs"))
+        found = copied.reachable(found, "postgres", account.uid, Path("/var/lib/mngdb/programs"))
     # not pytest's folder: that one the server's account cannot enter
     folder = Path(tempfile.mkdtemp(prefix="mngdb-checks-"))
     server = Server(Path(found.folder), account, folder)

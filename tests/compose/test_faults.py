@@ -151,7 +151,7 @@ def test_an_image_that_is_no_use_stops_no_server(up: ComposeCli) -> None:
     assert "redis  fetching the image redis:8.9.8-bookworm" in said
     assert "the image redis:8.9.8-bookworm cannot be fetched: " in said
     assert yaml.safe_load((up.rendered / "docker-compose.yml").read_text()) == yaml.safe_load(made)
-    assert "is of version 17, the image postgres:18-bookworm is 18" in ask("postgres")
+    assert "was written by PostgreSQL 17, and PostgreSQL 18 cannot read it" in ask("postgres")
     assert begun == {w: up.inspect(w)["State"]["StartedAt"] for w in ("redis", "pg")}
     up.docker.docker("tag", "percona/mongodb_exporter:0.43.1", images["redis"])
     try:
@@ -228,10 +228,25 @@ def test_a_volume_of_another_major_version_is_left_alone(up: ComposeCli) -> None
     for command in ("plan", "up"):
         done = up.run(command)
         assert done.returncode == 1
-        assert "is of version 16" in done.stderr
+        assert "was written by PostgreSQL 16" in done.stderr
         assert "dump and restore" in done.stderr
     assert up.docker.docker("ps", "-q", "--filter", f"name=^{up.unit('pg')}$") == ""
     set_version("17")
+    up.ok("up")
+    up.ok("doctor", "shop")
+
+
+def test_another_major_version_is_refused_when_the_container_is_gone_too(up: ComposeCli) -> None:
+    """Its image may not even be there: nothing is fetched to find out."""
+    up.ok("down")
+    text = "target: {compose: {images: {postgres: 'postgres:18-bookworm'}}}\n"
+    (up.folder / "mngdb.yaml").write_text(f"name: {up.name}\n{text}{BOTH}")
+    for command in ("plan", "up"):
+        done = up.run(command)
+        assert done.returncode == 1
+        assert "was written by PostgreSQL 17" in done.stderr
+        assert "and PostgreSQL 18 cannot read it" in done.stderr
+    up.write(BOTH)
     up.ok("up")
     up.ok("doctor", "shop")
 

@@ -78,7 +78,7 @@ def test_data_of_another_major_version_is_refused_and_untouched(cli: Cli) -> Non
     version.write_text("16\n")
     for command in ("up", "plan"):
         said = failed(cli, command)
-        assert "is of version 16, the server is 17" in said
+        assert "was written by PostgreSQL 16, and PostgreSQL 17" in said
         assert "dump and restore" in said
     version.write_text("17\n")
     cli.ok("up")

@@ -13,7 +13,7 @@ from mngdb import disk
 from mngdb.engines.postgres import identity
 from mngdb.model import Renewal, Unit
 from mngdb.run import spawn
-from mngdb.targets.local import cache, machine, programs
+from mngdb.targets.local import cache, copied, machine, programs
 from mngdb.targets.local.logs import Started
 from mngdb.targets.local.prepare import Preparation
 from tests.conftest import Cli
@@ -51,7 +51,7 @@ class Place:
         found = programs.find("postgres", "17", None, None)
         if self.account is not None:
             path = cache.SYSTEM / "programs"
-            found = programs.reachable(found, "postgres", self.account.uid, path)
+            found = copied.reachable(found, "postgres", self.account.uid, path)
         self.bin = Path(found.folder)
         renewal = Renewal(
             "global/pg_control",

@@ -95,8 +95,10 @@ class Watch:
 
     def _start(self, instance: Instance) -> None:
         context, name = self._context, instance.unit
+        context.local.found.pop(instance.name, None)  # it may have been upgraded since
         asked = context.asked(instance)
         unit = context.engine(instance).render(asked)
+        context.local.fits(unit, instance)
         known = not context.local.stale_files(unit)
         started = context.local.start(unit)
         if known:

@@ -315,7 +315,7 @@ def _units(units: list[UnitStatus], services: Sequence[Service] = ()) -> list[st
     from mngdb.ops.registry import engine
 
     def title(unit: UnitStatus) -> str:
-        return "mngdb" if unit.engine == "agent" else engine(unit.engine).title
+        return unit.product or ("mngdb" if unit.engine == "agent" else engine(unit.engine).title)
 
     rows = [
         (

@@ -64,7 +64,7 @@ class Converger:
                     found = self._look(session)
             except ConnectError as error:
                 return Survey((unit.regain(error),), later)
-            return Survey((*unit.file_steps(found.changes), *found.steps), found.remarks)
+            return Survey((*unit.file_steps(found), *found.steps), found.remarks)
         self._host.preflight(unit.unit, self.asked.instance)
         if state == "stopped":
             return Survey((unit.start(),), later)
@@ -134,6 +134,7 @@ class Converger:
             self.engine.apply(session, seen.changes)
             seen = self._look(session)
         unit.confirm()
+        unit.saw(seen)
         if self.fresh:
             self._tell(seen)
         found = self._converge(session, seen)
@@ -142,7 +143,8 @@ class Converger:
 
     def _running(self, session: Any, unit: ManagedUnit) -> Outcome:
         outcome = self._look(session)
-        steps = unit.file_steps(outcome.changes)
+        steps = unit.file_steps(outcome)
+        unit.saw(outcome)
         if not steps:
             return self._converge(session, outcome)
         for step in steps:

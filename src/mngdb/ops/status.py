@@ -35,6 +35,8 @@ class UnitStatus:
     memory: int | None = None
     uptime: float | None = None
     error: str | None = None
+    product: str = ""
+    """What the server calls itself: Redis, Valkey; empty: it was not asked."""
 
     def as_json(self) -> dict[str, object]:
         """The unit as `status --json` shows it."""
@@ -116,6 +118,7 @@ def look(context: Context, asked: Asked) -> UnitStatus:
         state="running",
         healthy=True,
         version=vitals.version,
+        product=vitals.product,
         uptime=uptime if uptime is not None else vitals.uptime,
     )
 

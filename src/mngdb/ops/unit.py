@@ -14,7 +14,7 @@ from typing import Any
 
 from mngdb.errors import ConnectError, StepError
 from mngdb.host import Host
-from mngdb.model import Action, Asked, Change, Engine, Step, Unit
+from mngdb.model import Action, Asked, Change, Engine, Outcome, Step, Unit
 from mngdb.ops.events import Progress
 
 #: Seconds that a server may take until it answers (it may have to recover after a crash).
@@ -95,6 +95,11 @@ class ManagedUnit:
         """Note that the running server has read the files as they are now."""
         self.host.confirm(self.unit)
 
+    def saw(self, found: Outcome) -> None:
+        """Note which server was on the data: another one may not be able to read it."""
+        if found.release is not None:
+            self.host.saw(self.unit, found.release)
+
     def settle(self) -> None:
         """Wait until a new data folder is on the disk. Raises OSError."""
         if self.syncing is not None:
@@ -116,7 +121,7 @@ class ManagedUnit:
         if self.asked.site is None:
             raise ValueError("an external server has no unit")
         program = self.asked.site.program
-        return f"{self.engine.title} {program.version} from {program.source}"
+        return f"{program.product} {program.version} from {program.source}"
 
     def create(self) -> Step:
         """Make the data folder."""
@@ -221,15 +226,14 @@ class ManagedUnit:
 
         return self._step("restart", unit.name, why, run, restart=True)
 
-    def file_steps(self, changes: tuple[Change, ...]) -> tuple[Step, ...]:
-        """What bring the rendered files to a running server."""
-        host, unit = self.host, self.unit
-        host.fits(unit, self.asked.instance)
+    def file_steps(self, found: Outcome) -> tuple[Step, ...]:
+        """What brings the rendered files, and another program, to a running server."""
+        host, unit, changes = self.host, self.unit, found.changes
+        host.fits(unit, self.asked.instance, found.release)
         host.verify(unit)
         stale = host.stale_files(unit)
-        due = host.renewal(unit, self.asked.instance)
-        said = [f"{c.name} {c.found} → {c.wanted}" for c in changes]
-        said += due
+        due = host.renewal(unit, self.asked.instance, found.release)
+        said = [*due, *(f"{c.name} {c.found} → {c.wanted}" for c in changes)]
         cold = sorted(set(stale) & unit.cold_files)
         if due or cold or any(not change.hot for change in changes):
             hot = tuple(change for change in changes if change.hot)

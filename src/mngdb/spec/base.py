@@ -134,6 +134,11 @@ class BaseInstance(Model):
     #: Settings that mngdb itself sets from other keys, with the key to use instead.
     reserved_settings: ClassVar[dict[str, str]] = {}
 
+    @property
+    def program(self) -> str:
+        """Which server of the engine it is: the key of `binaries`."""
+        return str(getattr(self, "engine"))  # noqa: B009 - every kind of instance has it
+
     target: Target | None = None
     """Where this instance lives. Default: the stack's target."""
     version: Version | None = None

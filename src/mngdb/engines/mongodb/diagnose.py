@@ -30,7 +30,8 @@ def vitals(session: Session) -> Vitals:
         raise UnobservableError(f"{logins.seeds(session.access)} is not primary")
     # serverStatus is for administrators; the process's id in hello holds the time of its start
     started = hello["topologyVersion"]["processId"].generation_time.replace(tzinfo=None)
-    return Vitals(version, max(0.0, (hello["localTime"] - started).total_seconds()))
+    uptime = max(0.0, (hello["localTime"] - started).total_seconds())
+    return Vitals(version, uptime, "MongoDB")
 
 
 def diagnose(access: Access, grant: MongodbGrant) -> str | None:

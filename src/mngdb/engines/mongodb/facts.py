@@ -59,6 +59,8 @@ class Facts:
     """Everything that `reconcile` judges."""
 
     version: str
+    data: str = ""
+    """Its featureCompatibilityVersion; empty: not asked for."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """Option to value; parameters that the server does not know are absent."""
     hot: frozenset[str] = frozenset()

@@ -26,11 +26,12 @@ def observe(session: Session, asked: Asked) -> Facts:
 
 
 def _look(session: Session, asked: Asked) -> Facts:
-    values, hot = _settings(session, asked)
+    values, hot, data = _settings(session, asked)
     users = session.command("usersInfo", showCredentials=True)["users"]
     roles = session.command("rolesInfo", showPrivileges=True)["roles"]
     return Facts(
         version=str(session.command("buildInfo")["version"]),
+        data=data,
         settings=values,
         hot=hot,
         users={user.name: user for user in map(found.user_of, users)},
@@ -55,15 +56,16 @@ def profiled(asked: Asked) -> list[str]:
     return list(dict.fromkeys([*spec_of(asked).databases, *granted]))
 
 
-def _settings(session: Session, asked: Asked) -> tuple[dict[str, str], frozenset[str]]:
-    """Values of options, and which of them the running server takes."""
+def _settings(session: Session, asked: Asked) -> tuple[dict[str, str], frozenset[str], str]:
+    """Values of options, which of them the running server takes, and its
+    featureCompatibilityVersion where parameters are asked for."""
     wanted = settings(asked)
     values: dict[str, str] = {}
     if asked.managed or "net.maxIncomingConnections" in wanted:
         values = flatten(session.command("getCmdLineOpts")["parsed"])
         values.pop("config", None)
     started_with = frozenset(values)
-    hot = {SLOW, OPLOG}
+    hot, data = {SLOW, OPLOG}, ""
     if SLOW in wanted:
         values[SLOW] = text_of(session.command("profile", -1)["slowms"])
     if OPLOG in wanted:
@@ -73,6 +75,7 @@ def _settings(session: Session, asked: Asked) -> tuple[dict[str, str], frozenset
         # one question for all: asked by name, a single unknown one would spoil the answer
         everything = {"showDetails": True, "allParameters": True}
         parameters = session.command("getParameter", everything)
+        data = str(parameters["featureCompatibilityVersion"]["value"]["version"])
         for name in named:
             values.pop(name, None)
             parameter = parameters.get(name.removeprefix(PARAMETER))
@@ -83,7 +86,7 @@ def _settings(session: Session, asked: Asked) -> tuple[dict[str, str], frozenset
             # file could not be seen later: it takes a restart the first time
             if parameter["settableAtRuntime"] and (name in started_with or not asked.managed):
                 hot.add(name)
-    return values, frozenset(hot)
+    return values, frozenset(hot), data
 
 
 def _oplog(session: Session) -> str:

@@ -9,7 +9,7 @@ from mngdb.engines.mongodb import indexes, users
 from mngdb.engines.mongodb.facts import Facts
 from mngdb.engines.mongodb.render import OPLOG, PARAMETER, SLOW, settings, spec_of, typed
 from mngdb.errors import StepError
-from mngdb.model import Action, Asked, Change, Outcome, Remark, Step
+from mngdb.model import Action, Asked, Change, Outcome, Release, Remark, Step
 
 if TYPE_CHECKING:
     from mngdb.engines.mongodb.client import Session
@@ -41,6 +41,7 @@ def reconcile(asked: Asked, facts: Facts) -> Outcome:
             *(_remark(asked, change) for change in cold),
             *users.remarks(asked, facts),
         ),
+        release=Release.of("MongoDB", facts.version, facts.data) if facts.version else None,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from mngdb.engines.mongodb.access import key_text
-from mngdb.model import Asked, File, Site, Unit
+from mngdb.model import Asked, Data, File, Release, Site, Unit, Unreadable, numbers
 from mngdb.spec.mongodb import MongodbInstance
 
 PARAMETER = "setParameter."
@@ -110,6 +110,32 @@ def unit(asked: Asked, site: Site) -> Unit:
         argv=_argv(site),
         files=(File("mongod.conf", text), File("keyfile", key_text(asked))),
         cold_files=frozenset({"keyfile"}),
+        data=Data((), lambda _, last: _unreadable(site.program.version, last)),
+    )
+
+
+def _unreadable(program: str, last: Release | None) -> Unreadable | None:
+    """A server opens data of its own featureCompatibilityVersion and of the major version before.
+
+    https://www.mongodb.com/docs/manual/reference/command/setFeatureCompatibilityVersion/
+    """
+    found, ours = numbers(last.data if last else "")[:2], numbers(program)[:2]
+    if last is None or not found or not ours:
+        return None
+    if found > ours[: len(found)]:
+        return Unreadable(
+            f"{last} at featureCompatibilityVersion {last.data}",
+            f"run MongoDB {last.version} again; there, setFeatureCompatibilityVersion to "
+            f"{ours[0]}.0 as far as its manual allows that",
+        )
+    # 8.0 opens 7.0; the releases after it, as 8.2, open 8.0
+    oldest = (ours[0] - 1, 0) if ours[1:] in {(), (0,)} else (ours[0], 0)
+    if found >= oldest:
+        return None
+    wanted = ".".join(map(str, oldest))
+    return Unreadable(
+        f"{last} at featureCompatibilityVersion {last.data}",
+        f"run MongoDB {wanted} first, with setFeatureCompatibilityVersion {wanted}",
     )
 
 

@@ -147,7 +147,7 @@ class PostgresEngine:
             "SELECT current_setting('server_version'), "
             "extract(epoch FROM now() - pg_postmaster_start_time())::float8"
         )[0]
-        return Vitals(version.split()[0], max(0.0, uptime))
+        return Vitals(version.split()[0], max(0.0, uptime), self.title)
 
     def metrics(self, session: Session, asked: Asked) -> Scraper:
         from mngdb.engines.postgres import monitor

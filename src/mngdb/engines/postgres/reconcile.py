@@ -11,7 +11,7 @@ from mngdb.engines.postgres import changes, handover, monitor, rights, roles
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import MARK, NEW, Database, Facts
 from mngdb.engines.postgres.render import ADMIN, settings
-from mngdb.model import Action, Asked, Change, Outcome, Remark, Step
+from mngdb.model import Action, Asked, Change, Outcome, Release, Remark, Step
 from mngdb.spec.postgres import PostgresGrant
 
 Run = Callable[[Session], None]
@@ -42,7 +42,8 @@ def reconcile(asked: Asked, facts: Facts) -> Outcome:
         )
     planner = _Planner(asked, facts)
     steps = tuple(planner.steps())
-    return Outcome(differing, steps, (*remarks, *planner.remarks))
+    release = Release.of("PostgreSQL", facts.version)
+    return Outcome(differing, steps, (*remarks, *planner.remarks), release)
 
 
 def _differing(asked: Asked, facts: Facts) -> tuple[Change, ...]:

@@ -6,11 +6,12 @@ depend on memory are computed from what there is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import cast
 
 from mngdb.engines.postgres import identity, monitor
-from mngdb.model import Asked, File, Renewal, Site, TlsFiles, Unit
+from mngdb.model import Asked, Data, File, Release, Renewal, Site, TlsFiles, Unit, Unreadable
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import RESERVED, PostgresGrant, PostgresInstance
 
@@ -174,7 +175,20 @@ def unit(asked: Asked) -> Unit:
         )
         if asked.instance.spec.settings
         else (),
-        data_version=("PG_VERSION", str(_major(site))),
+        data=Data(("PG_VERSION",), partial(_unreadable, _major(site))),
+    )
+
+
+def _unreadable(major: int, heads: Sequence[bytes], last: Release | None) -> Unreadable | None:
+    """A major version reads its own files alone; minor ones read each other's."""
+    wrote = heads[0].decode(errors="replace").strip() if heads else ""
+    if not wrote and last is not None:
+        wrote = last.version.split(".")[0]
+    if wrote in {"", str(major)}:
+        return None
+    return Unreadable(
+        f"PostgreSQL {wrote}",
+        "run the version that wrote it, or bring the data over by dump and restore",
     )
 
 

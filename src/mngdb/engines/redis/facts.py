@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mngdb.engines.redis import acl, render
-from mngdb.model import Asked
+from mngdb.model import Asked, Release
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class Facts:
 
     settings: Mapping[str, str]
     users: Mapping[str, acl.User]
+    release: Release
     open_files: int
     """Files that a server started here may have open (hard limit)."""
     unknown: frozenset[str] = frozenset()
@@ -33,6 +34,7 @@ def blank(asked: Asked) -> Facts:
     return Facts(
         settings=render.settings(asked),
         users={name: user for name, user in users.items() if name in {acl.ADMIN, acl.DEFAULT}},
+        release=render.release(asked),
         open_files=open_files(),
     )
 

@@ -9,8 +9,9 @@ from typing import Any
 from mngdb.engines.redis import acl, render
 from mngdb.engines.redis.client import RefusedError, Session, place
 from mngdb.engines.redis.facts import Facts, open_files
+from mngdb.engines.redis.release import release
 from mngdb.errors import UnobservableError, UsageError
-from mngdb.model import Asked, Vitals
+from mngdb.model import Asked, Vitals, numbers
 from mngdb.spec.redis import RedisGrant
 
 #: Selectors, key permissions and `ACL DRYRUN` came with it.
@@ -28,10 +29,11 @@ def observe(session: Session, asked: Asked) -> Facts:
         asking.append(["COMMAND", "INFO", *commands])
     info, users, config, categories, *described = session.ask_all(asking)
     where = f"{asked.instance.name} (Redis at {place(session.access)})"
-    version = str(_info(info, where).get("redis_version", "0"))
-    if int(version.split(".", 1)[0]) < OLDEST:
+    server = release(_info(info, where))
+    version = numbers(server.version)
+    if version < (OLDEST,):
         raise UsageError(
-            f"{where} is version {version}; mngdb needs Redis {OLDEST} or newer",
+            f"{where} is version {server.version}; mngdb needs Redis {OLDEST} or newer",
             "upgrade the server: older ones cannot hold an app to its keys",
         )
     lines = _need(users, f"{where} does not show its logins")
@@ -48,12 +50,13 @@ def observe(session: Session, asked: Asked) -> Facts:
         found = _need(described[0], f"{where} does not show its commands")
         known |= {name for name, entry in zip(commands, found, strict=True) if entry}
     found_users = {user.name: user for user in map(acl.parse, lines)}
-    if tuple(map(int, version.split(".")[:2])) < _KEEPS_RULES:
+    if version < _KEEPS_RULES:
         found_users |= _as_wanted(session, asked, found_users, categories)
     acl_file = bool(settings.get("aclfile"))
     return Facts(
         settings=settings,
         users=found_users,
+        release=server,
         open_files=open_files(),
         unknown=frozenset(rules - known),
         kept=asked.managed or acl_file or not settings,
@@ -79,7 +82,8 @@ def _as_wanted(
 def vitals(session: Session) -> Vitals:
     """Version and uptime. Raises RefusedError when INFO is not permitted."""
     info = parse_info(session.ask("INFO", "server"))
-    return Vitals(version=info["redis_version"], uptime=float(info["uptime_in_seconds"]))
+    found = release(info)
+    return Vitals(found.version, float(info["uptime_in_seconds"]), found.product)
 
 
 def parse_info(text: str) -> dict[str, str]:

@@ -55,7 +55,7 @@ def reconcile(asked: Asked, facts: Facts) -> Outcome:
                 "set `aclfile` on the server, or run `mngdb up` after each of its restarts",
             )
         )
-    return Outcome(changes, steps, tuple(remarks))
+    return Outcome(changes, steps, tuple(remarks), facts.release)
 
 
 def same(name: str, found: str, wanted: str) -> bool:
@@ -111,7 +111,7 @@ def _refuse_unknown(asked: Asked, facts: Facts) -> None:
                     f"app {app}: the server of {name} has no command {rule[1:]!r}",
                     "correct `commands`, or load the module that has it",
                 )
-    if asked.managed:
+    if asked.managed and facts.release.same(render.release(asked)):
         for setting in render.spec_of(asked).settings:
             if setting.lower() not in facts.settings:
                 raise UsageError(f"{name}: Redis has no setting {setting!r}")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from mngdb.engines.redis import acl
-from mngdb.model import Asked, File, Site, Unit
+from mngdb.engines.redis.release import unreadable
+from mngdb.model import Asked, Data, File, Release, Site, Unit
 from mngdb.spec.redis import RedisInstance
 
 #: Settings of several words, which redis.conf takes unquoted.
@@ -70,6 +73,11 @@ def explicit(asked: Asked) -> dict[str, str]:
     return {k: v for k, v in _tunable(asked).items() if k in named} | _own(spec)
 
 
+def release(asked: Asked) -> Release:
+    """Which server it would be."""
+    return asked.site.program.release if asked.site else Release("", "")
+
+
 def unit(asked: Asked) -> Unit:
     """The unit. Its files hold hashes of secrets, never plain text. Pure."""
     site = asked.site
@@ -92,6 +100,9 @@ def unit(asked: Asked) -> Unit:
         files=(
             File("redis.conf", "\n".join(lines) + "\n"),
             File("users.acl", "\n".join(users) + "\n"),
+        ),
+        data=Data(
+            (_RDB, f"{_DIR}/*"), partial(unreadable, release(asked), _mode(values) != "none")
         ),
     )
 
@@ -183,9 +194,12 @@ def _own(spec: RedisInstance) -> dict[str, str]:
 def _disk(values: dict[str, str], site: Site) -> tuple[str, ...]:
     """What `_START` looks at, in its order."""
     names = ("appenddirname", "appendfilename", "dbfilename")
+    return (site.data, *(values[name] for name in names), _mode(values))
+
+
+def _mode(values: dict[str, str]) -> str:
     # without log and snapshots nothing is meant to outlive the server
-    mode = values["appendonly"] if values["appendonly"] == "yes" or values["save"] else "none"
-    return (site.data, *(values[name] for name in names), mode)
+    return values["appendonly"] if values["appendonly"] == "yes" or values["save"] else "none"
 
 
 def _line(name: str, value: str) -> str:

@@ -24,6 +24,7 @@ from mngdb.model import (
     Engine,
     File,
     Program,
+    Release,
     Remark,
     ShellCommand,
     Site,
@@ -108,7 +109,7 @@ class ComposeHost:
             run=place.run,
             log="",
             memory=machine.memory(),
-            program=Program(place.server, "", version, source=source),
+            program=Program(place.server, "", version, self._product(instance), source),
             owners=("postgres",),
             tls=certificates.SEEN if instance.tls else None,
             ca=str(certificates.ca(self.stack)) if instance.tls else "",
@@ -116,6 +117,9 @@ class ComposeHost:
             listen=("0.0.0.0",),  # noqa: S104 - of the container's own networks
             tunnel=str(self._way(instance.unit)),
         )
+
+    def _product(self, instance: Instance) -> str:
+        return self.engine(instance.engine).title
 
     def fit(self, unit: Unit, asked: Asked) -> Unit:
         """The unit with the files that its container reads beside the server's."""
@@ -264,7 +268,7 @@ class ComposeHost:
             return []
         return [file.name for file in unit.files]
 
-    def renewal(self, unit: Unit, instance: Instance) -> list[str]:
+    def renewal(self, unit: Unit, instance: Instance, running: Release | None = None) -> list[str]:
         """What its container is made of, where that is not as asked for; its certificate."""
         found = self.project.container(unit.name)
         if self.wanted is None or found is None:
@@ -297,10 +301,14 @@ class ComposeHost:
         self.verify(unit)
         self.fits(unit, instance)
 
-    def fits(self, unit: Unit, instance: Instance) -> None:
-        """Whether the data in the volume is of the version asked for. Raises MngdbError."""
-        place = self.engine(instance.engine).place
-        volume.fits(self.project, place, self.image(instance), unit)
+    def fits(self, unit: Unit, instance: Instance, running: Release | None = None) -> None:
+        """Whether the image's server can read the data in the volume. Raises MngdbError."""
+        place, image = self.engine(instance.engine).place, self.image(instance)
+        volume.fits(self.project, place, image, unit, running, self.site(instance).program.release)
+
+    def saw(self, unit: Unit, running: Release) -> None:
+        """Note which server was on the unit's volume, and its image."""
+        volume.saw(self.project, unit, running)
 
     def verify(self, unit: Unit) -> None:
         """Ask the image's own program whether it takes the files. Raises UsageError."""

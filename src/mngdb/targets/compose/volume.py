@@ -2,33 +2,68 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import shlex
+
 from mngdb.container import Place
-from mngdb.errors import MngdbError
-from mngdb.model import Unit
+from mngdb.model import HEAD, Release, Unit
+from mngdb.targets import written
 from mngdb.targets.compose.containers import Project
 
+_SEEN = "{}.seen"
 
-def fits(project: Project, place: Place, image: str, unit: Unit) -> None:
-    """Whether the data is of the version that `image` takes. Raises MngdbError."""
-    if unit.data_version is None:
+
+def fits(
+    project: Project,
+    place: Place,
+    image: str,
+    unit: Unit,
+    running: Release | None,
+    program: Release,
+) -> None:
+    """Whether the data can be read by `program`, which `image` has. Raises MngdbError."""
+    if unit.data is None:
         return
     container = project.container(unit.name)
+    seen_image, seen = _seen(project, unit)
     made_of = container["Config"]["Image"] if container else ""
     if made_of == image or not project.volume(unit.name):
         return
-    name, wanted = unit.data_version
-    # by the image that is there: the other one may have to be fetched
-    found = _read(project, place, made_of or image, unit, name)
-    if found and found != wanted:
-        raise MngdbError(
-            f"{unit.name}: the data in the volume {unit.name}-data is of version {found}, "
-            f"the image {image} is {wanted}",
-            "run the version that wrote it, or bring the data over by dump and restore",
-        )
+    # by an image that is there: the other one may have to be fetched
+    by = made_of or seen_image or image
+    # the tag of an image may say less than its server, or something else
+    noted = None if seen_image == image else seen
+    heads = [] if running else _heads(project, place, by, unit, unit.data.heads)
+    where = f"in the volume {unit.name}-data"
+    written.judge(unit, heads, running or noted, program, where)
 
 
-def _read(project: Project, place: Place, image: str, unit: Unit, file: str) -> str:
-    """The content of a file in the volume; empty: there is none."""
+def saw(project: Project, unit: Unit, running: Release) -> None:
+    """Note which server was on the volume, and its image."""
+    container = project.container(unit.name)
+    image = container["Config"]["Image"] if container else ""
+    text = json.dumps([image, written.render(running)])
+    if project.applied(_SEEN.format(unit.name)) != text:
+        project.apply(_SEEN.format(unit.name), text)
+
+
+def _seen(project: Project, unit: Unit) -> tuple[str, Release | None]:
+    try:
+        image, text = json.loads(project.applied(_SEEN.format(unit.name)) or "")
+        return str(image), written.parse(text)
+    except (ValueError, TypeError):
+        return "", None
+
+
+def _heads(
+    project: Project, place: Place, image: str, unit: Unit, patterns: tuple[str, ...]
+) -> list[bytes]:
+    """The beginnings of the files in the volume that tell; none where the image is not there."""
+    if not patterns:
+        return []
     mount = ("--volume", f"{unit.name}-data:{place.data}:ro")
-    done = project.once(image, place.user, ["cat", f"{place.data}/{file}"], mount)
-    return done.stdout.strip() if done.returncode == 0 else ""
+    names = " ".join(f"{shlex.quote(place.data)}/{pattern}" for pattern in patterns)
+    script = f'for f in {names}; do [ -f "$f" ] && head -c {HEAD} "$f" | base64 -w 0 && echo; done'
+    done = project.once(image, place.user, ["sh", "-c", script], mount)
+    return [base64.b64decode(line) for line in done.stdout.split()]

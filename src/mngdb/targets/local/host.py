@@ -15,11 +15,22 @@ from typing import TYPE_CHECKING
 from mngdb import disk
 from mngdb.errors import MngdbError, StepError
 from mngdb.host import Note, State
-from mngdb.model import Asked, Program, Remark, ShellCommand, Site, Step, TlsFiles, Unit
+from mngdb.model import (
+    Asked,
+    Program,
+    Release,
+    Remark,
+    ShellCommand,
+    Site,
+    Step,
+    TlsFiles,
+    Unit,
+)
 from mngdb.run import spawn
 from mngdb.spec.base import Local
 from mngdb.spec.stack import Instance, Stack
-from mngdb.targets.local import cache, logs, machine, processes, programs
+from mngdb.targets import written
+from mngdb.targets.local import cache, copied, logs, machine, processes, programs
 from mngdb.targets.local.layout import SYSTEM, Layout, UnitFolder, layout
 from mngdb.targets.local.lock import held
 from mngdb.targets.local.logs import Started
@@ -129,20 +140,19 @@ class LocalHost:
         return self.found[instance.name]
 
     def _program(self, instance: Instance) -> Program:
-        spec = instance.spec
-        given = getattr(self.stack.source.binaries, instance.engine)
+        name, known = instance.spec.program, cache.versions(self.layout.account)
+        given = getattr(self.stack.source.binaries, name)
         folder = given and str((self.stack.folder / Path(given).expanduser()).resolve())
-        found = programs.find(
-            instance.engine, spec.version, folder, cache.versions(self.layout.account)
-        )
-        if instance.tls and not programs.has_tls(instance.engine, found):
+        found = programs.find(name, instance.spec.version, folder, known)
+        found = programs.with_lacks(name, found, known)
+        if instance.tls and "TLS" in found.lacks:
             raise MngdbError(
                 f"{instance.name}: TLS is asked for, but {found.server} ({found.version}) was "
                 "built without it",
                 "install a build with TLS and name its folder under 'binaries:', or set tls: false",
             )
         if self.layout.account is not None:
-            found = programs.reachable(
+            found = copied.reachable(
                 found, instance.engine, self.layout.account.uid, SYSTEM / "programs"
             )
         return found
@@ -181,18 +191,20 @@ class LocalHost:
                 )
         self.fits(unit, instance)
 
-    def fits(self, unit: Unit, instance: Instance) -> None:
-        """Whether the data that is there is of the version asked for. Raises MngdbError."""
-        if unit.data_version is not None:
-            name, wanted = unit.data_version
-            path = self.layout.unit(unit.name).data / name
-            found = _read(path)
-            if found is not None and found.strip() != wanted:
-                raise MngdbError(
-                    f"{unit.name}: the data in {path.parent} is of version {found.strip()}, the "
-                    f"server is {wanted}",
-                    "run the version that wrote it, or bring the data over by dump and restore",
-                )
+    def fits(self, unit: Unit, instance: Instance, running: Release | None = None) -> None:
+        """Whether the server can read the data that is there. Raises MngdbError."""
+        folder, program = self.layout.unit(unit.name), self.program(instance).release
+        if unit.data is None or not folder.data.exists() or (running and running.same(program)):
+            return
+        heads = written.heads(folder.data, unit.data.heads)
+        last = written.parse(_read(folder.seen) or "") if heads or not unit.data.heads else None
+        written.judge(unit, heads, running or last, program, f"in {folder.data}")
+
+    def saw(self, unit: Unit, running: Release) -> None:
+        """Note which server was on the unit's data."""
+        folder, text = self.layout.unit(unit.name), written.render(running)
+        if _read(folder.seen) != text:
+            disk.write(folder.seen, text)
 
     def _pids(self) -> set[int]:
         """The processes of all units."""
@@ -264,9 +276,18 @@ class LocalHost:
             if _read(path) != file.content:
                 disk.write(path, file.content, owner=self.layout.account, durable=False)
 
-    def renewal(self, unit: Unit, instance: Instance) -> list[str]:
-        """A certificate that has to be made anew."""
-        return ["a new certificate"] if self._certificate_due(instance) else []
+    def renewal(self, unit: Unit, instance: Instance, running: Release | None = None) -> list[str]:
+        """Another program than the one that runs; a certificate that has to be made anew."""
+        said, program = [], self.program(instance).release
+        process = self.process(unit.name)
+        if running is not None and not running.same(program):
+            kept = running.product == program.product
+            said.append(f"{running} → {program.version if kept else program}")
+        elif process is not None and process.replaced():
+            said.append(f"the file of its program, {program}, was replaced")
+        if self._certificate_due(instance):
+            said.append("a new certificate")
+        return said
 
     def _certificate_due(self, instance: Instance) -> bool:
         if not instance.tls:
@@ -304,6 +325,7 @@ class LocalHost:
         folder = self.layout.prepare_unit(unit.name)
         if folder.data.exists():
             return
+        folder.seen.unlink(missing_ok=True)
         self._clear(folder)
         fresh = folder.root / f"data.new-{secrets.token_hex(4)}"
         disk.folder(fresh, owner=self.layout.account)

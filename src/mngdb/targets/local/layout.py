@@ -73,6 +73,11 @@ class UnitFolder:
         return self.root / "unit.json"
 
     @property
+    def seen(self) -> Path:
+        """Says which server was last seen on the data."""
+        return self.root / "seen.json"
+
+    @property
     def applied(self) -> Path:
         """Holds the digest of the files that the running server is known to have read."""
         return self.root / "applied"

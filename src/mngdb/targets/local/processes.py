@@ -51,6 +51,14 @@ class Process:
         running = float(Path("/proc/uptime").read_text().split()[0])
         return max(0.0, running - int(self.started) / os.sysconf("SC_CLK_TCK"))
 
+    def replaced(self) -> bool:
+        """Whether the file that it was started from is another one by now: a package was upgraded,
+        maybe to the same version with a fix."""
+        try:
+            return str(Path(f"/proc/{self.pid}/exe").readlink()).endswith(" (deleted)")
+        except OSError:
+            return False  # ended in between, or not ours to look at
+
     def signal(self, number: int) -> bool:
         """Send a signal to this very process. False if it has ended."""
         try:

