@@ -15,14 +15,15 @@ from mngdb.spec.postgres import PostgresGrant
 # `slow` does not count what begins with plans.MARK as the app's.
 
 #: Privileges on every table that an app needs, and those that it must not have.
-_NEEDS = {"readwrite": "SELECT,INSERT,UPDATE,DELETE", "readonly": "SELECT"}
-_EXCESS = {"readwrite": "TRUNCATE", "readonly": "INSERT,UPDATE,DELETE,TRUNCATE"}
+_WORK = "SELECT,INSERT,UPDATE,DELETE"
+_NEEDS = {"owner": _WORK, "readwrite": _WORK, "readonly": "SELECT"}
+_EXCESS = {"owner": "", "readwrite": "TRUNCATE", "readonly": "INSERT,UPDATE,DELETE,TRUNCATE"}
 _TABLES = """
     SELECT /* mngdb */ n.nspname, format('%%I.%%I', n.nspname, c.relname), n.usable, c.missing,
-           c.excess
+           c.excess, c.owner
     FROM (SELECT oid, nspname, has_schema_privilege(oid, 'USAGE') AS usable FROM pg_namespace
           WHERE nspname !~ '^pg_' AND nspname <> 'information_schema') n
-    JOIN (SELECT relnamespace, relname,
+    JOIN (SELECT relnamespace, relname, pg_get_userbyid(relowner) AS owner,
                  (SELECT min(w) FROM unnest(string_to_array(%s, ',')) w
                   WHERE NOT has_table_privilege(t.oid, w)) AS missing,
                  (SELECT min(w) FROM unnest(string_to_array(%s, ',')) w
@@ -60,7 +61,6 @@ def _work(connection: psycopg.Connection[Any], access: Access, grant: PostgresGr
         with connection.transaction(force_rollback=True):
             connection.execute("CREATE /* mngdb */ TABLE mngdb_doctor (id int)")
             connection.execute("INSERT /* mngdb */ INTO mngdb_doctor VALUES (1)")
-        return None
     if grant.access == "readwrite":
         (stopped,) = connection.execute(
             "SELECT /* mngdb */ current_setting('transaction_read_only') = 'on'"
@@ -70,11 +70,12 @@ def _work(connection: psycopg.Connection[Any], access: Access, grant: PostgresGr
     found = connection.execute(_TABLES, (_NEEDS[grant.access], _EXCESS[grant.access])).fetchone()
     if found is None:
         return None
-    schema, table, usable, missing, excess = found
+    schema, table, usable, missing, excess, owner = found
     if not usable:
         return f"{access.user} may not use the schema {schema}; run 'mngdb up'"
     if missing:
-        return f"{missing} is refused on the table {table}; run 'mngdb up'"
+        whose = f", which belongs to {owner}" if grant.access == "owner" else ""
+        return f"{missing} is refused on the table {table}{whose}; run 'mngdb up'"
     return f"{access.user} is {grant.access}, yet may {excess} on the table {table}; run 'mngdb up'"
 
 

@@ -44,6 +44,35 @@ class Role:
 
 
 @dataclass(frozen=True)
+class Granted:
+    """A right that somebody has beyond what initdb gave: `REVOKE privilege ON on FROM to`."""
+
+    to: str
+    """A role; '' is PUBLIC."""
+    by: str
+    """Who passed it on; '': the object's owner."""
+    privilege: str
+    grantable: bool
+    option: bool
+    """The right itself is in order, to pass it on is not."""
+    on: str
+    """As GRANT names it: `FUNCTION pg_read_file(text)`."""
+
+
+@dataclass(frozen=True)
+class Outsider:
+    """A login that the file does not name, on a server of ours."""
+
+    name: str
+    special: tuple[str, ...]
+    """Attributes beyond LOGIN, as in `Role`."""
+    groups: tuple[str, ...]
+    """Roles whose rights it has, by itself or by others."""
+    owns: tuple[str, ...]
+    """Its databases."""
+
+
+@dataclass(frozen=True)
 class Inside:
     """Rights and objects in one database. Grantee '' is PUBLIC; a privilege that may be passed on
     ends in `*`."""
@@ -57,6 +86,10 @@ class Inside:
     """Default privileges: (for role, in schema or '', kind, grantee, privilege)."""
     owners: Mapping[str, int] = field(default_factory=dict)
     """Owner to the number of tables, sequences, views and schemas that belong to no extension."""
+    system: tuple[Granted, ...] = ()
+    """Rights on the server's own objects."""
+    refused: Mapping[str, int] = field(default_factory=dict)
+    """Owner to the number of its tables that the app which owns the database may not work with."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +128,10 @@ class Facts:
     """The database in which it reads what is the whole server's: the administrator's own."""
     overlaid: tuple[str, ...] = ()
     """Settings that ALTER SYSTEM laid over our files."""
+    system: tuple[Granted, ...] = ()
+    """As `Inside.system`, in the administrator's database and of the whole server."""
+    outsiders: tuple[Outsider, ...] = ()
+    """Looked for on servers of ours alone."""
 
 
 #: What CREATE DATABASE gives; the rest is in `Inside`'s defaults.

@@ -71,11 +71,28 @@ def shut(session: Session, name: str) -> None:
     session.execute(
         SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL").format(Identifier(name)),
     )
+    end_sessions(session, name)
+
+
+def end_sessions(session: Session, name: str) -> None:
+    """End what a login has open."""
     session.execute(
         SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {}").format(
             Literal(name)
         )
     )
+
+
+def own_rights(database: str, owner: str) -> Callable[[Session], None]:
+    """An owner whose own rights on its tables and schemas were revoked has them again."""
+    role = owner.replace("'", "''")
+    again = SQL("DO {}").format(Literal(_OWN_RIGHTS.replace("{owner}", role)))
+
+    def run(session: Session) -> None:
+        with session.inside(database) as connection:
+            client.execute(connection, again)
+
+    return run
 
 
 def _objects(owner: str) -> Composed:
@@ -117,6 +134,21 @@ BEGIN
     WHERE NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = t.class AND d.objid = t.oid
                       AND d.deptype = 'e')
     ORDER BY t.rank
+  LOOP EXECUTE statement; END LOOP;
+END
+"""
+
+_OWN_RIGHTS = """
+DECLARE statement text;
+BEGIN
+  FOR statement IN
+    WITH me AS (SELECT oid, rolname FROM pg_roles WHERE rolname = '{owner}')
+    SELECT format('GRANT ALL ON SCHEMA %I TO %I', n.nspname, me.rolname)
+    FROM pg_namespace n JOIN me ON me.oid = n.nspowner WHERE n.nspacl IS NOT NULL
+    UNION ALL
+    SELECT format('GRANT ALL ON TABLE %I.%I TO %I', n.nspname, c.relname, me.rolname)
+    FROM pg_class c JOIN me ON me.oid = c.relowner JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND c.relacl IS NOT NULL
   LOOP EXECUTE statement; END LOOP;
 END
 """

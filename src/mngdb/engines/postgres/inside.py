@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg import sql
 
-from mngdb.engines.postgres import client
+from mngdb.engines.postgres import client, system_rights
 from mngdb.engines.postgres.facts import Inside
 
 #: One row per count: they stay few however many tables there are. A privilege that its holder may
@@ -18,7 +18,7 @@ WITH member AS MATERIALIZED (
     AND classid IN ('pg_class'::regclass, 'pg_namespace'::regclass)
 ), relation AS MATERIALIZED (
   SELECT c.oid, CASE WHEN c.relkind = 'S' THEN 'sequence' ELSE 'table' END AS kind, c.relacl AS acl,
-         c.relowner AS owner
+         c.relowner AS owner, c.relkind IN ('r', 'p') AS ordinary, n.oid AS place
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f', 'S')
     AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
@@ -43,10 +43,18 @@ UNION ALL
 SELECT 'owner', r.rolname, '', '', '', count(*)
 FROM object o JOIN pg_roles r ON r.oid = o.owner WHERE o.kind <> 'column' GROUP BY r.rolname
 UNION ALL
-SELECT 'granted', o.kind, g.name, a.privilege_type || CASE WHEN a.is_grantable THEN '*' ELSE '' END,
-       '', count(*)
-FROM object o, aclexplode(o.acl) a JOIN grantee g ON g.oid = a.grantee
-WHERE a.grantee <> o.owner GROUP BY 2, 3, 4
+SELECT 'granted', o.kind, coalesce(g.name, r.rolname),
+       a.privilege_type || CASE WHEN a.is_grantable THEN '*' ELSE '' END, '', count(*)
+FROM object o, aclexplode(o.acl) a LEFT JOIN grantee g ON g.oid = a.grantee
+     LEFT JOIN pg_roles r ON a.is_grantable AND r.oid = a.grantee AND NOT r.rolsuper
+WHERE a.grantee <> o.owner AND coalesce(g.oid, r.oid) IS NOT NULL GROUP BY 2, 3, 4
+UNION ALL
+SELECT 'refused', r.rolname, '', '', '', count(*)
+FROM relation o JOIN pg_roles r ON r.oid = o.owner JOIN pg_roles me ON me.rolname = %s
+WHERE o.ordinary AND NOT (
+  has_schema_privilege(me.oid, o.place, 'USAGE') AND has_table_privilege(me.oid, o.oid, 'SELECT')
+  AND has_table_privilege(me.oid, o.oid, 'INSERT') AND has_table_privilege(me.oid, o.oid, 'UPDATE')
+  AND has_table_privilege(me.oid, o.oid, 'DELETE')) GROUP BY r.rolname
 UNION ALL
 SELECT 'default', f.rolname, g.name,
        a.privilege_type || CASE WHEN a.is_grantable THEN '*' ELSE '' END,
@@ -59,13 +67,15 @@ WHERE a.grantee <> d.defaclrole AND d.defaclobjtype IN ('r', 'S', 'n')
 _KINDS = {"r": "table", "S": "sequence", "n": "schema"}
 
 
-def look(connection: Any, grantees: Sequence[str]) -> Inside:
-    """Everything in one round trip. An object without an ACL gives nothing to others."""
-    extensions, totals, owners = set(), {}, {}
+def look(connection: Any, grantees: Sequence[str], owner: str = "") -> Inside:
+    """Everything in two round trips. `owner` is the app whose database the file says it is, if
+    any. An object without an ACL gives nothing to others; a privilege that may be passed on is
+    told of everybody."""
+    extensions, totals, owners, refused = set(), {}, {}, {}
     granted, defaults = {}, set()
     query = sql.SQL(_QUERY).format()
     for what, first, grantee, privilege, more, count in client.rows(
-        connection, query, list(grantees)
+        connection, query, list(grantees), owner
     ):
         if what == "extension":
             extensions.add(first)
@@ -73,8 +83,18 @@ def look(connection: Any, grantees: Sequence[str]) -> Inside:
             totals[first] = count
         elif what == "owner":
             owners[first] = count
+        elif what == "refused":
+            refused[first] = count
         elif what == "granted":
             granted[first, grantee, privilege] = count
         else:
             defaults.add((first, more[1:], _KINDS[more[0]], grantee, privilege))
-    return Inside(frozenset(extensions), totals, granted, frozenset(defaults), owners)
+    return Inside(
+        frozenset(extensions),
+        totals,
+        granted,
+        frozenset(defaults),
+        owners,
+        system_rights.look(connection),
+        refused,
+    )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import cast
 
-from mngdb.engines.postgres import client, inside, render, scram
+from mngdb.engines.postgres import client, inside, render, scram, system_rights
 from mngdb.engines.postgres.client import Session
-from mngdb.engines.postgres.facts import MARK, Database, Facts, Role, Setting
+from mngdb.engines.postgres.facts import MARK, Database, Facts, Outsider, Role, Setting
 from mngdb.errors import ConnectError, UnobservableError
 from mngdb.model import Access, Asked
 from mngdb.spec.agent import MONITOR
@@ -40,6 +40,8 @@ def observe(session: Session, asked: Asked) -> Facts:
         not_ours=frozenset() if superuser else _not_ours(session),
         main=session.access.database,
         overlaid=_overlaid(session, asked),
+        system=system_rights.look(session.main, whole=True) if superuser else (),
+        outsiders=_outsiders(session, asked, roles) if asked.managed and superuser else (),
     )
 
 
@@ -148,6 +150,26 @@ def _roles(session: Session, asked: Asked, superuser: bool) -> dict[str, Role]:
     return found
 
 
+def _outsiders(session: Session, asked: Asked, ours: Collection[str]) -> tuple[Outsider, ...]:
+    """The logins that the file does not name, each with what makes it powerful."""
+    found = session.rows(
+        """
+        SELECT r.rolname,
+               array_remove(ARRAY[CASE WHEN r.rolsuper THEN 'SUPERUSER' END,
+                                  CASE WHEN r.rolcreatedb THEN 'CREATEDB' END,
+                                  CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
+                                  CASE WHEN r.rolreplication THEN 'REPLICATION' END,
+                                  CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END], NULL),
+               ARRAY(SELECT g.rolname::text FROM pg_roles g WHERE g.oid <> r.oid
+                     AND NOT r.rolsuper AND pg_has_role(r.oid, g.oid, 'MEMBER') ORDER BY 1),
+               ARRAY(SELECT d.datname::text FROM pg_database d WHERE d.datdba = r.oid ORDER BY 1)
+        FROM pg_roles r WHERE r.rolcanlogin AND r.rolname <> ALL(%s) ORDER BY 1 LIMIT 100
+        """,
+        [*asked.instance.grants, *ours, MONITOR, render.ADMIN, session.access.user],
+    )
+    return tuple(Outsider(name, *map(tuple, powers)) for name, *powers in found)
+
+
 def _can_log_in(at: Access, asked: Asked, app: str) -> bool | None:
     """Without the right to read verifiers, whether a secret fits shows only at the door."""
     right = asked.instance.grants.get(app)  # the monitor has none, and is let into this database
@@ -194,12 +216,17 @@ def _databases(session: Session, asked: Asked, roles: Mapping[str, Role]) -> dic
         list(roles),
         list(roles),
     )
+    owners = {
+        grant.database: app
+        for app, grant in asked.instance.grants.items()
+        if isinstance(grant, PostgresGrant) and grant.access == "owner"
+    }
     found = {}
     for name, owner, is_open, granted in rows:
         within = None
         if name in named and is_open:
             with session.inside(name) as connection:
-                within = inside.look(connection, list(roles))
+                within = inside.look(connection, list(roles), owners.get(name, ""))
         pairs = (one.split("\n") for one in granted)
         found[name] = Database(
             owner, frozenset((who, what) for who, what in pairs), within, is_open

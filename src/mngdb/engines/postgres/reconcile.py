@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 from psycopg.sql import SQL, Composed, Identifier
 
-from mngdb.engines.postgres import changes, handover, monitor, rights, roles
+from mngdb.engines.postgres import (
+    changes,
+    handover,
+    monitor,
+    outsiders,
+    rights,
+    roles,
+    system_rights,
+)
 from mngdb.engines.postgres.client import Session
-from mngdb.engines.postgres.facts import MARK, NEW, Database, Facts
+from mngdb.engines.postgres.facts import MARK, NEW, Database, Facts, Granted
 from mngdb.engines.postgres.render import ADMIN, settings
 from mngdb.model import Action, Asked, Change, Outcome, Release, Remark, Step
+from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import PostgresGrant
+from mngdb.words import many
 
 Run = Callable[[Session], None]
 
@@ -68,6 +78,9 @@ class _Planner:
         name = self.asked.instance.name
         return Step(name, "postgres", action, what, detail, run, destructive=destructive)
 
+    def destructive(self, action: Action, what: str, detail: str, run: Run) -> Step:
+        return self.step(action, what, detail, run, destructive=True)
+
     def statement(self, action: Action, what: str, detail: str, *statements: Composed) -> Step:
         return self.step(action, what, detail, lambda session: session.execute(*statements))
 
@@ -111,6 +124,28 @@ class _Planner:
             if name not in named:
                 yield from self.left(name, found)
         yield from self.departed()
+        if self.facts.main not in named:
+            yield from self.system(self.facts.main, self.facts.system)
+        yield from outsiders.steps(self.destructive, self.facts, self.asked.allow)
+        if self.asked.managed:
+            for text, hint in outsiders.notices(self.facts, self.ours, self.asked.allow):
+                self.remark(text, hint)
+
+    @property
+    def ours(self) -> frozenset[str]:
+        """Every role of this stack, and '' for PUBLIC on a server of ours."""
+        mine = {self.facts.admin, MONITOR, *self.facts.roles, *self.grants} - self.held
+        return frozenset(mine | ({""} if self.asked.managed else set()))
+
+    def system(self, name: str, found: Sequence[Granted]) -> Iterator[Step]:
+        """Rights on the server's own objects, as seen from the database `name`, are revoked."""
+        if not self.facts.superuser:
+            return
+        for role, words, statements in system_rights.extras(found, self.ours):
+            if statements:
+                detail = f"{role or 'everybody'}: {words}"
+                run = rights.within(name, *statements)
+                yield self.step("revoke", f"database {name}", detail, run)
 
     # --- roles
 
@@ -174,6 +209,9 @@ class _Planner:
             yield from self.closed(name, found)
         ours = [app for app in self.facts.roles if app not in self.held]
         yield from rights.steps(self.step, name, owner, users, found, ours, everybody=bool(mine))
+        if found.inside:
+            also = self.facts.system if name == self.facts.main else ()
+            yield from self.system(name, (*found.inside.system, *also))
 
     def make(self, name: str, owner: str | None) -> Step:
         # template0: nobody is ever connected to it, which would make the copy fail
@@ -198,6 +236,22 @@ class _Planner:
         elif owner is None and found.owner in self.grants:
             back = handover.owned_by(name, self.facts.admin)
             yield self.statement("revoke", what, f"no longer owned by {found.owner}", back)
+        if owner and found.owner != self.facts.admin:
+            yield from self.usable(name, owner, found)
+
+    def usable(self, name: str, owner: str, found: Database) -> Iterator[Step]:
+        """Tables that the app which owns the database may not work with: restored by the
+        administrator, as a rule."""
+        refused, what = found.inside.refused if found.inside else {}, f"database {name}"
+        admin = self.facts.admin
+        if refused.get(admin):
+            text = f"what {admin} made in it → {owner}, who may not work with it"
+            yield self.step("grant", what, text, handover.from_admin(name, owner))
+        if refused.get(owner):
+            text = f"{owner}: its rights on {many(refused[owner], 'table')} of its own"
+            yield self.step("grant", what, text, handover.own_rights(name, owner))
+        for text, hint in outsiders.refused(name, owner, found, self.ours):
+            self.remark(text, hint)
 
     def left(self, name: str, found: Database) -> Iterator[Step]:
         """A database that the file no longer names is closed to the apps that the file has."""

@@ -73,7 +73,7 @@ def steps(
             "SET LOCAL search_path = public; CREATE EXTENSION IF NOT EXISTS {} CASCADE"
         ).format(Identifier(extension))
         yield make(
-            "create", f"extension {extension}", f"in the database {name}", _in(name, install)
+            "create", f"extension {extension}", f"in the database {name}", within(name, install)
         )
     if owner:
         for before in sorted(set(inside.owners) & (set(ours) - {owner})):
@@ -106,7 +106,8 @@ def _for_app(
     if app and app != owner:
         _on_database(differ, name, app, access, found)
     for kind, wanted in _WANTED[access].items():
-        _on_kind(differ, kind, wanted, app, inside)
+        if access != "owner":  # what it had before is merged into what an owner has
+            _on_kind(differ, kind, wanted, app, inside)
         keep = {("", p) for p in wanted}
         standing = {
             (by, schema, p)
@@ -123,10 +124,11 @@ def _for_app(
                 differ.take.append(_default("REVOKE", {privilege}, kind, app, by, schema))
     who = app or "everybody"
     if differ.take:
-        yield make("revoke", what, f"{who}: {_joined(differ.lost)}", _in(name, *differ.take))
+        take = (_passed_on(app), *differ.take)
+        yield make("revoke", what, f"{who}: {_joined(differ.lost)}", within(name, *take))
     if differ.give:
         yield make(
-            "grant", what, f"{who}: {access} ({_joined(differ.gained)})", _in(name, *differ.give)
+            "grant", what, f"{who}: {access} ({_joined(differ.gained)})", within(name, *differ.give)
         )
 
 
@@ -217,6 +219,43 @@ END
 """
 
 
+def _passed_on(app: str) -> sql.Composed:
+    """Revokes what others than an object's owner gave: REVOKE takes what its own role granted."""
+    who = app.replace("'", "''")
+    return SQL("DO {}").format(sql.Literal(_PASSED_ON.replace("{app}", who)))
+
+
+#: First what cannot have been passed on further, so that CASCADE does not take it before its turn.
+_PASSED_ON = """
+DECLARE g record;
+BEGIN
+  FOR g IN
+    SELECT o.target, o.columns, b.rolname AS grantor, a.privilege_type,
+           CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident('{app}') END AS whom
+    FROM (
+      SELECT 'SCHEMA ' || n.oid::regnamespace AS target, '' AS columns, n.nspowner AS owner,
+             n.nspacl AS acl FROM pg_namespace n
+      UNION ALL
+      SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || c.oid::regclass, '',
+             c.relowner, c.relacl FROM pg_class c WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f', 'S')
+      UNION ALL
+      SELECT 'TABLE ' || c.oid::regclass, format(' (%I)', t.attname), c.relowner, t.attacl
+      FROM pg_attribute t JOIN pg_class c ON c.oid = t.attrelid WHERE t.attacl IS NOT NULL
+    ) o, aclexplode(o.acl) a JOIN pg_roles b ON b.oid = a.grantor
+    WHERE a.grantor <> o.owner AND NOT b.rolsuper AND pg_has_role(b.oid, 'MEMBER')
+      AND a.grantee = CASE '{app}' WHEN '' THEN 0
+                      ELSE (SELECT oid FROM pg_roles WHERE rolname = '{app}') END
+    ORDER BY a.is_grantable
+  LOOP
+    EXECUTE format('SET LOCAL ROLE %I', g.grantor);
+    EXECUTE format('REVOKE %s%s ON %s FROM %s CASCADE', g.privilege_type, g.columns, g.target,
+                   g.whom);
+    SET LOCAL ROLE NONE;
+  END LOOP;
+END
+"""
+
+
 def _default(
     verb: str, privileges: set[str], kind: str, app: str, owner: str, schema: str = ""
 ) -> sql.Composed:
@@ -234,7 +273,9 @@ def _main(statements: list[sql.Composed]) -> Callable[[Session], None]:
     return lambda session: session.execute(*statements)
 
 
-def _in(database: str, *statements: sql.Composed) -> Callable[[Session], None]:
+def within(database: str, *statements: sql.Composed) -> Callable[[Session], None]:
+    """Runs statements in a database, all of them or none."""
+
     def run(session: Session) -> None:
         with session.inside(database) as connection:
             client.execute(connection, *statements)

@@ -1,0 +1,92 @@
+"""Logins and rights on a server of ours that the file does not name: told, and closed only when
+the command names them. Pure; the steps run later, on a session."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from psycopg.sql import SQL, Identifier
+
+from mngdb.engines.postgres import handover, system_rights
+from mngdb.engines.postgres.client import Session
+from mngdb.engines.postgres.facts import Database, Facts, Outsider
+from mngdb.engines.postgres.roles import MakeStep
+from mngdb.model import Step
+from mngdb.words import many
+
+#: A notice: what is so, and what can be done about it.
+Notice = tuple[str, str]
+
+
+def steps(make: MakeStep, facts: Facts, allow: Collection[str]) -> Iterator[Step]:
+    """The logins that the command names are closed. Password, rights and data stay as they are."""
+    for one in facts.outsiders:
+        if _what(one.name) in allow:
+            detail = "it is not in the file: it may not log in; what it owns stays"
+
+            def close(session: Session, name: str = one.name) -> None:
+                session.execute(SQL("ALTER ROLE {} NOLOGIN").format(Identifier(name)))
+                handover.end_sessions(session, name)
+
+            yield make("revoke", _what(one.name), detail, close)
+
+
+def notices(facts: Facts, ours: Collection[str], allow: Collection[str]) -> Iterator[Notice]:
+    """What else there is, with what it may do beyond any login."""
+    for one in facts.outsiders:
+        what = _what(one.name)
+        if what not in allow:
+            powers = "; ".join(_powers(one, facts))
+            text = f"the login {one.name} is not in the file" + (f" ({powers})" if powers else "")
+            reopen = f"ALTER ROLE {Identifier(one.name).as_string(None)} LOGIN reopens it"
+            yield text, f"make it an app, or close it: mngdb up --allow '{what}' ({reopen})"
+    for name, found in facts.databases.items():
+        for role, rights in _options(found, ours).items():
+            yield (
+                f"{role} may pass on rights in the database {name}: {rights}",
+                f"there: REVOKE GRANT OPTION FOR PRIVILEGE ON OBJECT FROM {role} CASCADE",
+            )
+
+
+def refused(name: str, owner: str, found: Database, ours: Collection[str]) -> Iterator[Notice]:
+    """Tables in the database of `owner` that it may not work with, and that belong to others."""
+    for other, count in sorted(found.inside.refused.items() if found.inside else ()):
+        if other not in ours:
+            tables = many(count, "table")
+            yield (
+                f"{owner} cannot work with {tables} of {other} in its database {name}",
+                f"in that database: REASSIGN OWNED BY {other} TO {owner}, or GRANT",
+            )
+
+
+def _what(name: str) -> str:
+    return f"role {name}"
+
+
+def _powers(one: Outsider, facts: Facts) -> Iterator[str]:
+    if one.special:
+        yield " ".join(one.special)
+    if one.groups:
+        more = f" and {len(one.groups) - 3} more" if len(one.groups) > 3 else ""
+        yield f"member of {', '.join(one.groups[:3])}{more}"
+    if one.owns:
+        yield f"owns {', '.join(one.owns)}"
+    places = [("", facts.system)]
+    places += [(f" in {n}", d.inside.system) for n, d in facts.databases.items() if d.inside]
+    for where, rights in places:
+        found = [right for right in rights if right.to in {one.name, *one.groups}]
+        if found:
+            yield system_rights.said(found) + where
+
+
+def _options(found: Database, ours: Collection[str]) -> dict[str, str]:
+    """Role to what it may pass on, but for the stack's own, whose options are revoked."""
+    words: dict[str, list[str]] = {}
+    for role, privilege in sorted(found.granted):
+        if privilege.endswith("*"):
+            words.setdefault(role, []).append(f"{privilege[:-1].lower()} on the database")
+    inside = found.inside
+    for (kind, role, privilege), count in sorted(inside.granted.items() if inside else ()):
+        if privilege.endswith("*"):
+            words.setdefault(role, []).append(f"{privilege[:-1].lower()} on {many(count, kind)}")
+    return {role: ", ".join(texts) for role, texts in words.items() if role not in ours}
