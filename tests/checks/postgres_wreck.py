@@ -62,7 +62,9 @@ ROLES = """
     SET password_encryption = 'scram-sha-256';
     SET scram_iterations = 1;
     CREATE ROLE hasty LOGIN PASSWORD 'a-password-that-nobody-has-in-a-list';
-    GRANT pg_read_server_files, pg_read_all_data TO maker;
+    GRANT pg_read_server_files, pg_read_all_data, pg_signal_backend TO maker;
+    GRANT hasty TO through WITH ADMIN OPTION;
+    GRANT ALTER SYSTEM ON PARAMETER log_statement TO reader;
     GRANT hasty TO writer;
     ALTER ROLE reader SET synchronous_commit = off;
     CREATE DATABASE shop;
@@ -78,6 +80,11 @@ SHOP = """
     GRANT INSERT ON item TO reader;
     ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC;
     CREATE FUNCTION loose() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';
+    GRANT SELECT ON pg_catalog.pg_authid TO public;
+    GRANT EXECUTE ON FUNCTION pg_read_file(text) TO writer;
+    GRANT SELECT ON item TO hasty WITH GRANT OPTION;
+    CREATE FUNCTION pg_catalog.upper(int) RETURNS int LANGUAGE sql AS 'SELECT 1';
+    ALTER FUNCTION pg_catalog.upper(int) OWNER TO writer;
     CREATE LANGUAGE wild HANDLER plpgsql_call_handler;
     CREATE EXTENSION dblink;
     CREATE EXTENSION hstore VERSION '1.4';

@@ -203,7 +203,7 @@ def _mended(server: Server) -> Iterator[None]:
 def tampered(hardened: Cli) -> Found:
     """The hardened server, with what only a server of ours can show."""
     clean = findings(hardened)
-    sql(hardened, "CREATE DATABASE rotten")
+    sql(hardened, "CREATE DATABASE rotten", "CREATE ROLE visitor LOGIN")
     try:
         with pg(hardened, database="rotten") as connection:
             connection.execute("CREATE EXTENSION pg_buffercache")
@@ -225,6 +225,7 @@ def tampered(hardened: Cli) -> Found:
             time.sleep(0.02)
         return {**clean, **{k: v for k, v in findings(hardened).items() if v.verdict == "fail"}}
     finally:
+        sql(hardened, "DROP ROLE visitor")
         sql(hardened, "DROP DATABASE rotten", "ALTER SYSTEM RESET ALL", "SELECT pg_reload_conf()")
         while value(hardened, "SHOW work_mem") == "1TB":
             time.sleep(0.02)

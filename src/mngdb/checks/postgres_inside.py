@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mngdb.errors import UnobservableError
 from mngdb.facts.postgres import PostgresFacts
@@ -13,15 +13,19 @@ _MOST = 5
 
 
 def nowhere(
-    question: str, fine: str, *, but_asked_for: bool = False
+    question: str,
+    fine: str,
+    *,
+    but_asked_for: bool = False,
+    nor: Callable[[PostgresFacts], Sequence[str]] = lambda _: (),
 ) -> Callable[[PostgresFacts], Judgement]:
     """Passes when the question finds nothing in any database; with `but_asked_for` nothing but
-    extensions that the file names."""
+    extensions that the file names; and `nor` finds nothing on the server as a whole."""
 
     def judge(facts: PostgresFacts) -> Judgement:
         fine_ones = facts.extensions if but_asked_for else frozenset[str]()
-        bad: list[str] = []
-        count, unseen, asked = 0, [], 0
+        bad = list(nor(facts))
+        count, unseen, asked = len(bad), [], 0
         for database, inside in facts.inside.value.items():
             reason = inside.missing
             answer = None if reason is not None else inside.value.get(question)

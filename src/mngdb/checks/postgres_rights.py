@@ -128,6 +128,43 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         ("A12", "postgresql.org: Client Connection Defaults"),
     ),
     Check(
+        "postgres.system-rights",
+        "nobody has more rights on the server's own objects than PostgreSQL gives",
+        "critical",
+        nowhere(
+            "system_rights",
+            "catalogs, functions, parameters as initdb has them",
+            nor=lambda facts: facts.shared_rights.value,
+        ),
+        "what initdb and extensions grant (pg_init_privs): no verifiers, files or settings more",
+        "'mngdb up' takes it from PUBLIC and apps in the databases of the file; elsewhere, in that "
+        "database: REVOKE PRIVILEGE ON OBJECT FROM NAME",
+        ("A2", _PRIVILEGES, "postgresql.org: pg_init_privs", "pgdsat 4.6"),
+    ),
+    Check(
+        "postgres.grant-option",
+        "nobody passes on rights that are another's",
+        "medium",
+        nowhere(
+            "grant_options",
+            "owners and administrators alone grant",
+            nor=lambda facts: facts.shared_options.value,
+        ),
+        "no WITH GRANT OPTION, no WITH ADMIN OPTION",
+        "'mngdb up' takes it from apps; elsewhere, in that database: REVOKE GRANT OPTION FOR "
+        "PRIVILEGE ON OBJECT FROM NAME CASCADE; of a role: REVOKE ADMIN OPTION FOR GROUP FROM NAME",
+        ("A2", _PRIVILEGES, "pgdsat 4.6"),
+    ),
+    Check(
+        "postgres.traps",
+        "no app's code runs in the sessions of others unasked",
+        "high",
+        nowhere("traps", "pg_catalog, event triggers and casts are superusers'"),
+        "nothing of an app in pg_catalog, on event triggers or on casts of the server's types",
+        "DROP what is named, or ALTER … OWNER TO a superuser after reading it",
+        (_FUNCTION, "postgresql.org: Event Triggers"),
+    ),
+    Check(
         "postgres.definer-path",
         "functions with their owner's rights have a search_path of their own",
         "high",

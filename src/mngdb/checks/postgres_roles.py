@@ -16,6 +16,12 @@ _ITERATIONS = 4096
 _OTHER_PROOFS = {"peer", "cert", "gss", "sspi", "ldap", "radius", "pam", "bsd", "oauth"}
 _FILES = {"pg_read_server_files", "pg_write_server_files", "pg_execute_server_program"}
 _ROWS = {"pg_read_all_data", "pg_write_all_data"}
+_SERVER = {
+    *("pg_maintain", "pg_signal_backend", "pg_signal_autovacuum_worker", "pg_checkpoint"),
+    *("pg_create_subscription", "pg_use_reserved_connections"),
+}
+#: They show everybody's statements: for those who watch the server, not for apps.
+_WATCH = {"pg_monitor", "pg_read_all_stats", "pg_read_all_settings"}
 
 
 def _others(facts: PostgresFacts) -> list[Role]:
@@ -67,6 +73,22 @@ def _groups(groups: set[str]) -> Callable[[PostgresFacts], Judgement]:
         return listed(bad, "nobody but superusers")
 
     return judge
+
+
+def _server(facts: PostgresFacts) -> Judgement:
+    groups = {one.name: one.groups & _SERVER for one in _others(facts)}
+    for one in _others(facts):
+        if one.name in facts.apps:
+            groups[one.name] |= one.groups & _WATCH
+    bad = [f"{name}: {' '.join(sorted(found))}" for name, found in groups.items() if found]
+    return listed(bad, "nobody but superusers; no app watches the server")
+
+
+def _known(facts: PostgresFacts) -> Judgement:
+    if not facts.managed:
+        return no_matter("the server is not the stack's own")
+    bad = [one.name for one in facts.logins.value if one.name not in facts.known]
+    return listed(bad, "every login is in the file")
 
 
 def _members(facts: PostgresFacts) -> Judgement:
@@ -192,6 +214,24 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "no member of " + ", ".join(sorted(_ROWS)),
         _AGAIN + "REVOKE GROUP FROM NAME",
         ("A2", _PREDEFINED, "pgdsat 4.6", "pgdsat 4.9"),
+    ),
+    Check(
+        "postgres.role-server",
+        "nobody reaches into the sessions and the upkeep of others",
+        "medium",
+        _server,
+        "no member of " + ", ".join(sorted(_SERVER)) + "; no app in pg_monitor or what it is of",
+        _AGAIN + "REVOKE GROUP FROM NAME",
+        ("A2", _PREDEFINED, "pgdsat 4.9"),
+    ),
+    Check(
+        "postgres.logins-known",
+        "every login is in the file",
+        "medium",
+        _known,
+        "the administrator, the monitor and the apps",
+        "mngdb up --allow 'role NAME' closes it, or a line under apps: in the file",
+        ("A2", _ROLES, "pgdsat 4.3"),
     ),
     Check(
         "postgres.app-members",

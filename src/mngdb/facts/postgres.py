@@ -164,6 +164,10 @@ class PostgresFacts:
     reach: Seen[Mapping[str, Reach]]
     inside: Seen[Mapping[str, Seen[Inside]]]
     """Database to what is in it."""
+    shared_rights: Seen[tuple[str, ...]]
+    """Who has which rights on parameters and tablespaces, as GRANT writes it."""
+    shared_options: Seen[tuple[str, ...]]
+    """Who may pass on which rights and memberships, likewise."""
     slots: Seen[tuple[str, ...]]
     """Replication slots that nobody uses, with what they hold back."""
     prepared: Seen[tuple[str, ...]]
@@ -182,6 +186,8 @@ class PostgresFacts:
     extensions: frozenset[str]
     """Extensions that the file asks for."""
     admin: str
+    known: frozenset[str]
+    """The stack's logins: the administrator, the monitor, the apps."""
     password_lengths: Mapping[str, int]
     wanted: Mapping[str, str]
     """Settings that follow from the file."""

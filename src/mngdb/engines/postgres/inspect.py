@@ -33,6 +33,7 @@ from mngdb.facts.postgres import (
 )
 from mngdb.findings import Seen, see
 from mngdb.model import Asked
+from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import PostgresGrant
 
 _GUARDS = {
@@ -84,6 +85,8 @@ def inspect(session: Session, asked: Asked) -> PostgresFacts:
         bases=_of(found["bases"], lambda row: Base(**row)),
         reach=see(lambda: {row["app"]: _reach(row) for row in found["reach"].value}),
         inside=inside.result(),
+        shared_rights=_of(found["shared"], lambda row: str(row["one"])),
+        shared_options=_of(found["options"], lambda row: str(row["one"])),
         slots=_of(found["slots"], lambda row: str(row["one"])),
         prepared=_of(found["prepared"], lambda row: str(row["one"])),
         checkpoints=see(lambda: _pair(_one(found["checkpoints"]))),
@@ -94,6 +97,7 @@ def inspect(session: Session, asked: Asked) -> PostgresFacts:
         apps={app: grant.database for app, grant in grants.items()},
         extensions=frozenset(one for grant in grants.values() for one in grant.extensions),
         admin=session.access.user,
+        known=frozenset({session.access.user, render.ADMIN, MONITOR, *grants}),
         password_lengths={
             login: len(secret.reveal())
             for login, secret in asked.secrets.items()

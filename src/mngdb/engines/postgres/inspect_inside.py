@@ -4,11 +4,12 @@ many tables there are."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+from mngdb.engines.postgres import inspect_rights
 from mngdb.engines.postgres.batch import ask_each
 from mngdb.engines.postgres.inspect_queries import may_be
+from mngdb.engines.postgres.system_rights import INITIAL
 from mngdb.facts.postgres import Inside, Some
 from mngdb.findings import Seen
 
@@ -29,10 +30,11 @@ _NAME = "format('%I.%I', n.nspname, c.relname)"
 _FUNCTION = f"""
     SELECT format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid))
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-    WHERE p.prosecdef AND {_OURS} AND {_alone("pg_proc", "p.oid")}
+    JOIN pg_roles o ON o.oid = p.proowner
+    WHERE p.prosecdef AND p.oid >= {INITIAL} AND (NOT o.rolsuper OR {_alone("pg_proc", "p.oid")})
 """
 
-#: Question to a query of names.
+#: Question to a query of names; `{how}` is inspect_queries.may_be.
 QUESTIONS: dict[str, str] = {
     "public_create": f"""
         SELECT n.nspname FROM pg_namespace n
@@ -73,8 +75,12 @@ QUESTIONS: dict[str, str] = {
                 AND has_function_privilege(w.oid, p.oid, 'EXECUTE'))))""",
     "definer_super": f"""{_FUNCTION} AND has_function_privilege('public', p.oid, 'EXECUTE')
         AND EXISTS (SELECT FROM pg_roles r WHERE r.oid = p.proowner AND r.rolsuper)""",
+    # marked as trusted or not, it is its handler that leads out
     "languages": """
-        SELECT lanname FROM pg_language WHERE lanispl AND NOT lanpltrusted""",
+        SELECT l.lanname FROM pg_language l LEFT JOIN pg_proc h ON h.oid = l.lanplcallfoid
+        WHERE l.lanispl AND NOT l.lanpltrusted OR l.lanpltrusted AND (NOT l.lanispl
+          AND l.lanname <> 'sql' OR h.probin ~ 'plpython|plsh' OR h.prosrc ~ '^pl(perl|tcl)u_')""",
+    **inspect_rights.QUESTIONS,
     # they reach files, programs or other servers
     "extensions_reaching": """
         SELECT extname FROM pg_extension e WHERE extname IN
@@ -148,11 +154,11 @@ _TAKES = f"""
 _AS = "CASE WHEN r.oid <> me.oid THEN ' by SET ROLE ' || r.rolname ELSE '' END"
 _TABLES = f"""
     {_RELATION} WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_OURS}
-      AND {_alone("pg_class", "c.oid")} AND x.access <> 'owner'
+      AND {_alone("pg_class", "c.oid")}
 """
 _EXCESS = f"""
     SELECT format('%s on %s', x.app, {_NAME}) || {_AS} {_TAKES}, {_TABLES}
-      AND (has_table_privilege(r.oid, c.oid, CASE x.access WHEN 'readonly'
+      AND x.access <> 'owner' AND (has_table_privilege(r.oid, c.oid, CASE x.access WHEN 'readonly'
             THEN 'INSERT,UPDATE,DELETE,TRUNCATE,TRIGGER' ELSE 'TRUNCATE,TRIGGER' END)
         OR x.access = 'readonly' AND has_any_column_privilege(r.oid, c.oid, 'INSERT,UPDATE'))
     UNION ALL
@@ -175,15 +181,14 @@ _MISSING = f"""
 def look(connection: Any, apps: str, timeout: float) -> Inside:
     """All questions in one round trip. `apps` is SQL: the rows of the file's apps here, each with
     its access; '' where there are none. `timeout` in seconds. Raises ConnectError."""
-    asked: Mapping[str, str] = QUESTIONS
-    if apps:
-        more = {"apps_excess": _EXCESS, "apps_missing": _MISSING}
-        # before the others: of these the last is the slowest
-        how = may_be(connection.info.server_version)
-        for name, text in more.items():
-            more[name] = text.replace("{apps}", apps).replace("{how}", how)
-        asked = {**more, **asked}
-    answers = ask_each(connection, {name: _counted(text) for name, text in asked.items()}, timeout)
+    how = may_be(connection.info.server_version)
+    # before the others: of these the last is the slowest
+    more = {"apps_excess": _EXCESS, "apps_missing": _MISSING} if apps else {}
+    asked = {
+        name: _counted(text.replace("{apps}", apps).replace("{how}", how))
+        for name, text in {**more, **QUESTIONS}.items()
+    }
+    answers = ask_each(connection, asked, timeout)
     found = {name: _some(answer) for name, answer in answers.items()}
     hidden = found.pop("mappings_hidden")
     if hidden.missing is None and hidden.value.count:

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-#: Groups that reach files, programs or everybody's rows.
+from mngdb.engines.postgres import inspect_rights
+
+#: Groups that reach files, programs, everybody's rows, statements or sessions.
 #: https://www.postgresql.org/docs/current/predefined-roles.html
 GROUPS = (
     *("pg_read_server_files", "pg_write_server_files", "pg_execute_server_program"),
-    *("pg_read_all_data", "pg_write_all_data"),
+    *("pg_read_all_data", "pg_write_all_data", "pg_maintain", "pg_create_subscription"),
+    *("pg_signal_backend", "pg_signal_autovacuum_worker", "pg_checkpoint"),
+    *("pg_use_reserved_connections", "pg_monitor", "pg_read_all_stats", "pg_read_all_settings"),
 )
 
 #: First of all: what comes after it changes settings of this session.
@@ -177,6 +181,8 @@ def queries(version: int) -> dict[str, str]:
         "checkpoints": _CHECKPOINTS if version >= 170000 else _CHECKPOINTS_16,
         "archiver": _ARCHIVER,
         "reach": _REACH.replace("{how}", how),
+        "shared": inspect_rights.shared_rights(version).replace("{how}", how),
+        "options": inspect_rights.shared_options(version).replace("{how}", how),
     }
 
 

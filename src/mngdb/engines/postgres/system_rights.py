@@ -62,7 +62,7 @@ _BEYOND = f"""
         WHERE was.privilege_type = a.privilege_type AND was.grantee IN (0, a.grantee)
           AND (was.is_grantable OR NOT a.is_grantable))
       AND NOT (o.place = (SELECT oid FROM pg_namespace WHERE nspname = 'information_schema')
-        AND o.name NOT LIKE '\\_%' AND a.privilege_type IN ('SELECT', 'USAGE')
+        AND left(o.name, 1) <> '_' AND a.privilege_type IN ('SELECT', 'USAGE')
         AND NOT a.is_grantable)
 """
 #: Functions and types of apps: who may pass a right on them on. Tables, sequences and schemas are
