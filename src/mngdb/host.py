@@ -12,7 +12,7 @@ from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Instance
 
 if TYPE_CHECKING:
-    from mngdb.facts.doctor import Service
+    from mngdb.facts.doctor import Condition, Service
 
 #: `absent`: never made; `stopped`: its data is there; `running`.
 State = Literal["absent", "stopped", "running"]
@@ -78,6 +78,22 @@ class Host(Protocol):
 
     def process(self, unit: str) -> Running | None:
         """The unit, if it runs."""
+        ...
+
+    def condition(self, instance: Instance) -> Condition:
+        """A unit, before anybody asks its server. Raises MngdbError."""
+        ...
+
+    def answered(self, unit: str) -> bool:
+        """Whether a running server is known to have answered since it was started."""
+        ...
+
+    def listens(self, unit: str) -> bool:
+        """Whether a running server takes connections anywhere."""
+        ...
+
+    def told(self, unit: str) -> list[str]:
+        """The last lines that a server has logged since it was started."""
         ...
 
     def preflight(self, unit: Unit, instance: Instance) -> None:

@@ -427,6 +427,10 @@ class Engine(Protocol):
         is a reason in them. Raises ConnectError when the connection is lost."""
         ...
 
+    def recovery(self, lines: Sequence[str]) -> str:
+        """What the last lines of a server's log tell of a start that takes long; empty: nothing."""
+        ...
+
     def blank(self, asked: Asked) -> Any:
         """The facts of a server that `render` has just made."""
         ...

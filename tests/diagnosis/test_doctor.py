@@ -216,24 +216,9 @@ def test_a_server_that_was_halted(stack: Cli, instance: str, unit: str) -> None:
         assert time.monotonic() - begun < 60
         assert first["instances"] == [instance]
         assert first["command"] == f"kill -CONT {pid}"
-        if instance == "postgres":
-            assert waiting(stack).startswith("mng-pg     waiting, 120 s at the most: no PostgreSQL")
     finally:
         subprocess.run(["kill", "-CONT", str(pid)], check=True)
     ask(stack, 0)
-
-
-def waiting(cli: Cli) -> str:
-    """What `up` says while it waits for a server; then it is interrupted."""
-    with subprocess.Popen(
-        cli.argv("up"), cwd=cli.folder, env=cli.environ(), text=True, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stderr
-        said = process.stderr.readline()
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=300)
-    assert process.returncode == 130
-    return said
 
 
 def test_two_troubles_that_have_nothing_to_do_with_each_other(stack: Cli) -> None:

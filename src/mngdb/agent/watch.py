@@ -99,10 +99,7 @@ class Watch:
         asked = context.asked(instance)
         unit = context.engine(instance).render(asked)
         context.local.fits(unit, instance)
-        known = not context.local.stale_files(unit)
         started = context.local.start(unit)
-        if known:
-            context.local.confirm(unit)
         self._children[name] = started.process
         self.restarts[name] += 1
         trouble = self._worse(name)

@@ -104,7 +104,11 @@ def up(options: Options, allow: frozenset[str]) -> int:
     names = [i.unit for i in context.stack.instances.values()]
     names += [f"{context.stack.name}-agent"] if context.stack.agent else []
     show = _Progress(max(map(len, names)))
-    report = make(context, allow, show)
+    try:
+        report = make(context, allow, show)
+    except KeyboardInterrupt:
+        show.left_alone()
+        raise
     _errors(report.errors)
     if options.json:
         say_json(_report_json(context.stack.name, report))
@@ -121,10 +125,22 @@ class _Progress:
 
     def __init__(self, width: int) -> None:
         self.width = width
+        self._waiting: dict[str, str] = {}
+
+    def left_alone(self) -> None:
+        """Say of servers that were waited for that they run on, and how they are."""
+        for unit, state in self._waiting.items():
+            tell(f"{unit:<{self.width}}  runs on and is left alone: {state}")
 
     def __call__(self, event: object) -> None:
-        from mngdb.ops.events import Done, Progress
+        from mngdb.ops.events import Done, Progress, Waiting
 
+        if isinstance(event, Waiting):
+            self._waiting[event.unit] = event.state
+            if not event.shown:
+                return
+        elif isinstance(event, Progress):
+            self._waiting.pop(event.unit, None)
         if isinstance(event, Progress):
             tell(f"{event.unit:<{self.width}}  {event.text}")
         elif isinstance(event, Done) and not event.fresh and event.step.action != "start":
@@ -190,7 +206,10 @@ def status(options: Options) -> int:
             say(line)
         for unit in units:
             if unit.error:
-                tell(f"{unit.name}: {unit.error}")
+                named = unit.error.startswith(f"{unit.name} ")
+                tell(unit.error if named else f"{unit.name}: {unit.error}")
+                if unit.hint:
+                    tell(f"  hint: {unit.hint}")
         if any(unit.state in {"stopped", "absent"} for unit in units):
             tell("'mngdb up' starts what does not run")
         for service in services:

@@ -21,6 +21,8 @@ class Condition:
     state: Literal["absent", "stopped", "running", "restarting"]
     frozen: str = ""
     """What wakes it, where it was stopped without being ended (SIGSTOP, docker pause)."""
+    stuck: bool = False
+    """Whether it was waiting for its disk when it was looked at."""
     out_of_memory: bool = False
     """Whether it was killed for taking more than its limit; of processes nobody can tell."""
     blocked: str = ""

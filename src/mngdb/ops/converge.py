@@ -60,7 +60,7 @@ class Converger:
         later = (Remark(self.asked.instance.name, _LATER, "mngdb up"),)
         if state == "running":
             try:
-                with unit.session(_PLAN_TIMEOUT, unit.patience()) as session:
+                with unit.session(_PLAN_TIMEOUT, unit.moved()) as session:
                     found = self._look(session)
             except ConnectError as error:
                 return Survey((unit.regain(error),), later)
@@ -103,7 +103,7 @@ class Converger:
                 self._do(unit.create(), None)
             self._do(unit.start(), None)
         try:
-            with unit.session(moved=unit.patience() if state == "running" else None) as session:
+            with unit.session(moved=unit.moved() if state == "running" else None) as session:
                 if state == "running":
                     return self._running(session, unit)
                 return self._started(session, unit)
@@ -146,6 +146,7 @@ class Converger:
         steps = unit.file_steps(outcome)
         unit.saw(outcome)
         if not steps:
+            unit.confirm()  # it may be the first time that it answers
             return self._converge(session, outcome)
         for step in steps:
             self._do(step, session)

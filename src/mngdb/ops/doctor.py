@@ -28,6 +28,7 @@ from mngdb.findings import Finding, Seen, see
 from mngdb.model import Asked
 from mngdb.ops import access, alerts, status, workers
 from mngdb.ops.context import Context
+from mngdb.ops.waiting import explained
 from mngdb.spec.agent import AGENT
 from mngdb.spec.stack import Instance
 
@@ -100,7 +101,11 @@ def _server(context: Context, instance: Instance, *, missing: bool) -> Server:
         engine, login = context.engine(instance), context.admin(asked)
         with context.reach(instance), engine.connect(login, _PATIENCE) as session:
             seen = replace(seen, **_inside(engine, session, asked))
-    except MngdbError as error:
+    except MngdbError as caught:
+        error = caught
+        if isinstance(error, ConnectError) and what is not None and not what.restarted:
+            host, engine = context.host(instance), context.engine(instance)
+            error = explained(host, engine, instance, what, error)
         kind = error.kind if isinstance(error, ConnectError) else "other"
         kind = "secret" if isinstance(error, SecretError) else kind
         seen = replace(seen, refusal=Refusal(kind, error.message, error.hint or ""))
@@ -116,12 +121,10 @@ def _server(context: Context, instance: Instance, *, missing: bool) -> Server:
 def _condition(context: Context, instance: Instance) -> Condition | None:
     if instance.target.external:
         return None
-    if instance.target.compose:
-        return context.compose.condition(instance)
-    from mngdb.targets.local.condition import condition
-
-    found = condition(context.local, instance)
-    return found if found.state == "running" else _blocked(context, instance, found)
+    found = context.host(instance).condition(instance)
+    if instance.target.compose or found.state == "running":
+        return found
+    return _blocked(context, instance, found)
 
 
 def _blocked(context: Context, instance: Instance, found: Condition) -> Condition:

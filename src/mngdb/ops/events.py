@@ -16,6 +16,16 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Waiting(Progress):
+    """An event: a unit that does not answer yet."""
+
+    shown: bool
+    """Whether it is time to tell people; else it is only for when they end the wait."""
+    state: str
+    """What the server says of itself."""
+
+
+@dataclass(frozen=True)
 class Done:
     """An event: a step was done (or, with `error`, was tried)."""
 

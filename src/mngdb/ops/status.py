@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from mngdb import __version__
-from mngdb.errors import MngdbError
+from mngdb.errors import ConnectError, MngdbError
 from mngdb.model import Asked, Owner
 from mngdb.ops import workers
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.context import Context, secret_name
+from mngdb.ops.waiting import explained
 from mngdb.spec.agent import AGENT
+from mngdb.spec.stack import Instance
 
 if TYPE_CHECKING:
     from mngdb.facts.doctor import Service
@@ -25,7 +27,8 @@ class UnitStatus:
     instance: str
     engine: Owner
     state: str
-    """running, stopped, absent (never made), or unreachable (external)."""
+    """running, starting (it recovers and does not answer yet), halted (SIGSTOP), stopped, absent
+    (never made), or unreachable (external)."""
     healthy: bool
     version: str | None
     host: str
@@ -37,6 +40,8 @@ class UnitStatus:
     error: str | None = None
     product: str = ""
     """What the server calls itself: Redis, Valkey; empty: it was not asked."""
+    hint: str | None = None
+    """What to do about the error."""
 
     def as_json(self) -> dict[str, object]:
         """The unit as `status --json` shows it."""
@@ -110,9 +115,10 @@ def look(context: Context, asked: Asked) -> UnitStatus:
     except MngdbError as error:
         # asked with a made-up secret, the server's answer says nothing
         name = secret_name(instance, next(iter(instance.grants), "admin"))
-        lost = context.vault.get(name) is None
-        text = f"the secret {name} is missing ({context.vault.where(name)})"
-        return _with(found, error=text if lost else error.message)
+        if context.vault.get(name) is None:
+            text = f"the secret {name} is missing ({context.vault.where(name)})"
+            return _with(found, error=text)
+        return _unanswered(context, instance, found, error)
     return _with(
         found,
         state="running",
@@ -121,6 +127,18 @@ def look(context: Context, asked: Asked) -> UnitStatus:
         product=vitals.product,
         uptime=uptime if uptime is not None else vitals.uptime,
     )
+
+
+def _unanswered(
+    context: Context, instance: Instance, found: UnitStatus, error: MngdbError
+) -> UnitStatus:
+    """A unit that runs, with what keeps it from answering and what to do about it."""
+    if instance.target.external or not isinstance(error, ConnectError):
+        return _with(found, error=error.message)
+    host = context.host(instance)
+    told = explained(host, context.engine(instance), instance, host.condition(instance), error)
+    state = {"starting": "starting", "halted": "halted"}.get(told.kind, found.state)
+    return _with(found, state=state, error=told.message, hint=told.hint)
 
 
 def _with(found: UnitStatus, **changes: object) -> UnitStatus:

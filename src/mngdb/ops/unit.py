@@ -16,23 +16,12 @@ from mngdb.errors import ConnectError, StepError
 from mngdb.host import Host
 from mngdb.model import Action, Asked, Change, Engine, Outcome, Step, Unit
 from mngdb.ops.events import Progress
+from mngdb.ops.waiting import MOVED_TIMEOUT, TUNNEL_MOVED, Wait
 
-#: Seconds that a server may take until it answers (it may have to recover after a crash).
-START_TIMEOUT = 120.0
-#: Seconds to look for a running server where the file says, when it was started otherwise.
-_MOVED_TIMEOUT = 1.0
-#: Seconds after which a server that was just started and refuses TLS is one without it, and one
-#: that talks nonsense is no server of ours.
-_TLS_TIMEOUT = 10.0
-#: Seconds between two attempts that end at once.
-_PAUSE = 0.1
-#: Seconds after which people are told what is waited for.
-_SILENCE = 5.0
 #: Seconds after which an attempt is made anew, having looked whether the server still lives.
 _ATTEMPT = 0.5
-#: The same, and _MOVED_TIMEOUT, where each connection has a process of its own to start.
+#: The same where each connection has a process of its own to start.
 _TUNNEL_ATTEMPT = 5.0
-_TUNNEL_MOVED = 20.0
 
 
 @dataclass
@@ -51,44 +40,23 @@ class ManagedUnit:
         self.unit = self.host.fit(self.engine.render(self.asked), self.asked)
 
     @contextmanager
-    def session(self, patience: float = START_TIMEOUT, moved: float | None = None) -> Iterator[Any]:
-        """The administrator's session. A server that was just started is waited for, `patience`
-        seconds in all, and `moved` seconds where nothing listens."""
-        begun = time.monotonic()
-        deadline = begun + patience
+    def session(self, patience: float | None = None, moved: float | None = None) -> Iterator[Any]:
+        """The administrator's session. A server that does not answer yet is waited for, see
+        `Wait`."""
+        wait = Wait(
+            *(self.host, self.engine, self.asked.instance, self.unit, self.child, self.emit),
+            patience,
+            moved,
+        )
         attempt_time = _TUNNEL_ATTEMPT if self.asked.tunnel else _ATTEMPT
-        said = ""
         with ExitStack() as stack:
             while True:
-                attempt = self.engine.bootstrap(
-                    self.asked, min(deadline, time.monotonic() + attempt_time)
-                )
+                attempt = self.engine.bootstrap(self.asked, time.monotonic() + attempt_time)
                 try:
                     session = stack.enter_context(attempt)
                     break
                 except ConnectError as error:
-                    if self.child is not None:
-                        self.host.check(self.unit, self.child)
-                    limit = deadline
-                    if error.kind == "down" and moved is not None:
-                        limit = min(deadline, begun + moved)
-                    elif error.kind in {"tls", "other"} and self.child is not None:
-                        # one that is just starting hangs up on a greeting, as one without TLS does;
-                        # in the way to a container that is just dying it is Docker who speaks
-                        limit = min(deadline, begun + _TLS_TIMEOUT)
-                        time.sleep(_PAUSE)
-                    elif error.kind not in {"down", "starting"}:
-                        raise
-                    if time.monotonic() > limit:
-                        raise
-                    if time.monotonic() > begun + _SILENCE and error.message != said:
-                        said = error.message
-                        self.emit(
-                            Progress(
-                                self.unit.name,
-                                f"waiting, {limit - begun:.0f} s at the most: {said}",
-                            )
-                        )
+                    wait.after(error)
             yield session
 
     def confirm(self) -> None:
@@ -180,10 +148,12 @@ class ManagedUnit:
         host, unit = self.host, self.unit
         return bool(host.stale_files(unit) or host.renewal(unit, self.asked.instance))
 
-    def patience(self) -> float:
-        """Seconds to look for the running server where the file says that it listens."""
-        moved = _TUNNEL_MOVED if self.asked.tunnel else _MOVED_TIMEOUT
-        return moved if self.stale() else START_TIMEOUT
+    def moved(self) -> float | None:
+        """Seconds to look for the running server where the file says that it listens; None: it was
+        started with the files as they are."""
+        if not self.stale():
+            return None
+        return TUNNEL_MOVED if self.asked.tunnel else MOVED_TIMEOUT
 
     def restart(self, why: str, hot: tuple[Change, ...] = ()) -> Step:
         """Stop the server and start it with the files as they should be, after `hot` changes. One

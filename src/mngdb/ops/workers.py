@@ -76,8 +76,15 @@ def _group(instances: Sequence[Instance], job: Job[T], emit: Emit) -> dict[str, 
 
     if len(instances) == 1:
         return {instances[0].name: one(instances[0])}
-    with ThreadPoolExecutor(min(_THREADS, len(instances))) as pool:
-        return {result.instance: result for result in pool.map(one, instances)}
+    pool = ThreadPoolExecutor(min(_THREADS, len(instances)))
+    try:
+        found = {result.instance: result for result in pool.map(one, instances)}
+    except BaseException:
+        # interrupted: a server that recovers would be waited for in its thread without end
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+    return found
 
 
 def _processes(

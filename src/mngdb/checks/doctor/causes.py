@@ -174,6 +174,9 @@ def _silent(facts: StackFacts) -> Iterator[Trouble]:
         if refusal.kind in {"auth", "hba", "tls", "database"}:
             text = f"the administrator does not get into {server.instance}: {refusal.message}"
             yield Trouble("admin-refused", text, refusal.hint or "mngdb up", (server.instance,))
+        elif server.condition and refusal.kind == "starting":
+            text = refusal.message
+            yield Trouble("no-answer", text, refusal.hint, (server.instance,))
         else:
             command = f"mngdb logs {server.instance}" if server.condition else refusal.hint
             text = f"{server.unit if server.condition else server.instance} does not answer"

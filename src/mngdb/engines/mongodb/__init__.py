@@ -112,6 +112,12 @@ class MongodbEngine:
 
         return inspect.inspect(session, asked)
 
+    def recovery(self, lines: Sequence[str]) -> str:
+        """What its log tells of a start that takes long."""
+        from mngdb.engines.mongodb.recovery import recovery
+
+        return recovery(lines)
+
     def blank(self, asked: Asked) -> Facts:
         """The facts of a server that `render` has just made."""
         from mngdb.engines.mongodb import reconcile

@@ -70,11 +70,11 @@ def _login(stack: ExitStack, access: Access, deadline: float) -> Session | None:
 
 def _wait(access: Access, deadline: float, cause: ConnectError | None = None) -> None:
     if time.monotonic() >= deadline:
+        if cause is not None:
+            raise cause
         raise ConnectError(
-            f"{logins.seeds(access)} is not ready yet" + (f": {cause.message}" if cause else ""),
-            "its log says why: mngdb logs",
-            cause.kind if cause else "starting",
-        ) from cause
+            f"{logins.seeds(access)} is not primary yet", "its log says why: mngdb logs", "starting"
+        )
     time.sleep(_PAUSE)
 
 

@@ -124,6 +124,12 @@ class PostgresEngine:
 
         return inspect.inspect(session, asked)
 
+    def recovery(self, lines: Sequence[str]) -> str:
+        """What its log tells of a start that takes long."""
+        from mngdb.engines.postgres.recovery import recovery
+
+        return recovery(lines)
+
     def blank(self, asked: Asked) -> Facts:
         from mngdb.engines.postgres import observe
 

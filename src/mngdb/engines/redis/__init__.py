@@ -125,6 +125,10 @@ class RedisEngine:
 
         return inspect.inspect(session, asked)
 
+    def recovery(self, lines: Sequence[str]) -> str:
+        """It answers from the first moment, and says itself how far it is (`client.connect`)."""
+        return ""
+
     def blank(self, asked: Asked) -> Facts:
         return blank(asked)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import ssl
 import time
@@ -18,6 +19,8 @@ from mngdb.model import Access
 
 #: Seconds between two tries while a server starts.
 _POLL = 0.005
+#: Seconds that a server may take to say that it is loading its data.
+_LOADING = 2.0
 #: Seconds for a question that finds out what a server speaks, at most.
 _PROBE = 2.0
 #: Codes that say nothing to people beyond the words after them.
@@ -105,6 +108,8 @@ def connect(access: Access, timeout: float = 10.0) -> Iterator[Session]:
         except _DRIVER as error:
             raise _connect_error(error, access, 0.0 if access.tls else probe) from error
         for answer in answers:
+            if isinstance(answer, ReplyError) and str(answer).startswith("LOADING"):
+                raise _loading(wire, access)
             # who may not PING is in all the same
             if isinstance(answer, ReplyError) and not str(answer).startswith("NOPERM"):
                 raise _connect_error(answer, access) from None
@@ -122,7 +127,8 @@ def wait(access: Access, deadline: float) -> Iterator[Session]:
     """
     while True:
         left = deadline - time.monotonic()
-        opened = connect(access, timeout=max(0.1, min(10.0, left)))
+        # one that loads looks at its clients once every 2 MB
+        opened = connect(access, timeout=max(_LOADING, min(10.0, left)))
         try:
             session = opened.__enter__()
             break
@@ -130,16 +136,27 @@ def wait(access: Access, deadline: float) -> Iterator[Session]:
             if error.kind not in {"down", "starting"}:
                 raise
             if left <= 0:
-                raise ConnectError(
-                    f"Redis at {place(access)} is not ready yet: {error.message}",
-                    "its log says why; a large data set takes a while to load",
-                    error.kind,
-                ) from error
+                raise
             time.sleep(_POLL)
     try:
         yield session
     finally:
         opened.__exit__(None, None, None)
+
+
+def _loading(wire: Wire, access: Access) -> ConnectError:
+    """How far a server is that reads its data from the disk: INFO answers meanwhile, to logins that
+    may ask."""
+    said = ""
+    with contextlib.suppress(*_DRIVER):
+        answer = wire.ask([["INFO", "persistence"]])[0]
+        found = dict(re.findall(r"^(loading_\w+):(.*?)\r?$", str(answer), re.MULTILINE))
+        if "loading_loaded_perc" in found:
+            eta = found.get("loading_eta_seconds", "-1")
+            left = "" if eta.startswith("-") else f", {eta} s left"
+            said = f": LOADING {found['loading_loaded_perc']} %{left}"
+    text = f"Redis at {place(access)} is loading its data{said}"
+    return ConnectError(text, "it answers when it has read all of it", "starting")
 
 
 def place(access: Access) -> str:

@@ -29,6 +29,9 @@ from mngdb.targets.local.logs import cause
 _MEMORY = "cat /sys/fs/cgroup/memory.stat /sys/fs/cgroup/memory/memory.stat 2>/dev/null"
 _COUNTED = {"anon", "shmem", "total_rss", "total_shmem"}
 _LOG_LINES = 200
+#: proc(5), /proc/net/tcp: the state of a socket that listens; Docker's name server, 127.0.0.11.
+_SOCKETS = "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null"
+_LISTEN, _NAMES = "0A", "0B00007F:"
 #: Compose's labels of what it made.
 _PROJECT = "com.docker.compose.project"
 _FOLDER = f"{_PROJECT}.working_dir"
@@ -267,6 +270,20 @@ class Project:
         done = self.docker.look("logs", "--tail", str(count), unit)
         return [*done.stdout.splitlines(), *done.stderr.splitlines()][-count:]
 
+    def said_since(self, unit: str, start: datetime) -> list[str]:
+        """The last lines that a container said since then."""
+        words = ("logs", "--since", start.isoformat(), "--tail", str(_LOG_LINES), unit)
+        done = self.docker.look(*words, check=False)
+        return [*done.stdout.splitlines(), *done.stderr.splitlines()]
+
+    def listens(self, unit: str) -> bool:
+        """Whether anything but Docker's own name server listens in a container's network."""
+        done = self.docker.look("exec", unit, "sh", "-c", _SOCKETS, check=False)
+        rows = [line.split() for line in done.stdout.splitlines()]
+        return any(
+            len(row) > 3 and row[3] == _LISTEN and not row[1].startswith(_NAMES) for row in rows
+        )
+
     def _says(self, unit: str) -> None:
         if self.container(unit) is None:
             raise MngdbError(f"{unit} has no container, and so no log", "'mngdb up' makes it")
@@ -432,6 +449,13 @@ class Project:
         """The digest of what a container is known to have read."""
         try:
             return (self.state / "compose" / f"{name}.applied").read_text()
+        except FileNotFoundError:
+            return None
+
+    def noted(self, name: str) -> float | None:
+        """When `apply` was called last, in seconds since the epoch."""
+        try:
+            return (self.state / "compose" / f"{name}.applied").stat().st_mtime
         except FileNotFoundError:
             return None
 

@@ -219,6 +219,26 @@ class ComposeHost:
         said = cause("\n".join(self.log_lines(instance.unit, 50)))
         return Condition("running", frozen=wake, restarted=True, said=said)
 
+    def answered(self, unit: str) -> bool:
+        """Whether its files were confirmed since its container was started, by whomever."""
+        found = self.project.container(unit)
+        running = self.project.as_running(unit, found)
+        if found is None or running is None:
+            return True
+        if (found["State"].get("Health") or {}).get("Status") == "healthy":
+            return True
+        noted = self.project.noted(unit)
+        return noted is not None and noted > running.started.timestamp()
+
+    def listens(self, unit: str) -> bool:
+        """Whether a process in its container takes TCP connections."""
+        return self.project.listens(unit)
+
+    def told(self, unit: str) -> list[str]:
+        """The last lines since its container was started."""
+        running = self.project.running(unit)
+        return [] if running is None else self.project.said_since(unit, running.started)
+
     def memory_limit(self, unit: str) -> int:
         """Bytes that the unit's container may take: its own limit, or all that there is."""
         found = self.project.container(unit)

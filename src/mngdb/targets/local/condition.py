@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from mngdb.facts.doctor import Condition
 from mngdb.spec.stack import Instance
 from mngdb.targets.local.host import LocalHost
@@ -20,7 +18,7 @@ def condition(host: LocalHost, instance: Instance) -> Condition:
         state = host.state(instance.unit)
         lines = host.log_lines(instance.unit, _LINES) if state == "stopped" else []
         return Condition(state, in_order=stopped_in_order(lines), said=cause("\n".join(lines)))
-    # proc(5): T is stopped by a signal
-    stat = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    wake = f"kill -CONT {process.pid}" if stat[0] == "T" else ""
-    return Condition("running", frozen=wake)
+    # proc(5): T is stopped by a signal, D waits for a disk
+    letter = process.state()
+    wake = f"kill -CONT {process.pid}" if letter == "T" else ""
+    return Condition("running", frozen=wake, stuck=letter == "D")

@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,7 @@ from mngdb.targets.local.processes import Process
 from mngdb.targets.local.verify import verify
 
 if TYPE_CHECKING:
-    from mngdb.facts.doctor import Service
+    from mngdb.facts.doctor import Condition, Service
 
 #: Seconds that a server may take to stop: it writes what it holds in memory.
 STOP_TIMEOUT = 120.0
@@ -171,9 +171,32 @@ class LocalHost:
         """The unit's files that the server is not known to have read as they should be."""
         folder = self.layout.unit(unit.name)
         differing = [f.name for f in unit.files if _read(folder.conf / f.name) != f.content]
-        if not differing and _read(folder.applied) != _digest(unit):
-            return [file.name for file in unit.files]
-        return differing
+        if differing:
+            return differing
+        known = {_read(folder.applied), _started(folder)[0]}
+        return [] if _digest(unit) in known else [file.name for file in unit.files]
+
+    def condition(self, instance: Instance) -> Condition:
+        """Whether the unit runs, and what its log said last if not."""
+        from mngdb.targets.local.condition import condition
+
+        return condition(self, instance)
+
+    def answered(self, unit: str) -> bool:
+        """Whether its files were confirmed since it was started; of one that an earlier version
+        started nothing else is known than that it was."""
+        folder = self.layout.unit(unit)
+        return folder.applied.exists() or not folder.started.exists()
+
+    def listens(self, unit: str) -> bool:
+        """Whether its process takes TCP connections."""
+        process = self.process(unit)
+        return process is not None and machine.listens(process.pid)
+
+    def told(self, unit: str) -> list[str]:
+        """The end of what its log says since it was started."""
+        folder = self.layout.unit(unit)
+        return logs.tail(folder.log, since=_started(folder)[1]).splitlines()
 
     def preflight(self, unit: Unit, instance: Instance) -> None:
         """What would keep a unit from starting, itself apart. Raises MngdbError."""
@@ -271,10 +294,14 @@ class LocalHost:
             disk.write(folder.note, note, durable=False)
         if asked.instance.tls:
             self._certificate(folder, asked.instance)
-        for file in unit.files:
+        due = [f for f in unit.files if _read(folder.conf / f.name) != f.content]
+        if due:
+            # what a running server has read is not known any more, until `confirm`
+            folder.started.unlink(missing_ok=True)
+            folder.applied.unlink(missing_ok=True)
+        for file in due:
             path = folder.conf / file.name
-            if _read(path) != file.content:
-                disk.write(path, file.content, owner=self.layout.account, durable=False)
+            disk.write(path, file.content, owner=self.layout.account, durable=False)
 
     def renewal(self, unit: Unit, instance: Instance, running: Release | None = None) -> list[str]:
         """Another program than the one that runs; a certificate that has to be made anew."""
@@ -318,7 +345,9 @@ class LocalHost:
 
     def confirm(self, unit: Unit) -> None:
         """Note that the running server has read the files as they are now."""
-        disk.write(self.layout.unit(unit.name).applied, _digest(unit), durable=False)
+        path, digest = self.layout.unit(unit.name).applied, _digest(unit)
+        if _read(path) != digest:
+            disk.write(path, digest, durable=False)
 
     def prepare(self, unit: Unit) -> None:
         """Make the data folder, whole or not at all."""
@@ -389,6 +418,10 @@ class LocalHost:
         if folder.log.exists() and folder.log.stat().st_size > _LOG_MAX:
             folder.log.replace(folder.log.with_suffix(".log.1"))
         folder.applied.unlink(missing_ok=True)
+        offset = folder.log.stat().st_size if folder.log.exists() else 0
+        there = tuple(replace(f, content=_read(folder.conf / f.name) or "") for f in unit.files)
+        note = {"files": _digest(replace(unit, files=there)), "log": offset}
+        disk.write(folder.started, json.dumps(note), durable=False)
         processes.wait_for_init(folder.pidfile, _INIT_TIMEOUT)
         program = self.found.get(unit.instance)
         # redis.io "latency"; the MongoDB manual's "TCMalloc performance": from 8 on it wants them
@@ -441,6 +474,15 @@ class LocalHost:
     def follow(self, unit: str, count: int) -> Iterator[str]:
         """A log that was set aside is followed into the new one."""
         return logs.follow(self.layout.unit(unit).log, count)
+
+
+def _started(folder: UnitFolder) -> tuple[str, int]:
+    """The digest of the files that a server was started with, and where its log began then."""
+    try:
+        found = json.loads(folder.started.read_text())
+        return str(found["files"]), int(found["log"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "", 0  # none was started yet, or by an earlier version
 
 
 def _digest(unit: Unit) -> str:

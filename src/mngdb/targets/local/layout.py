@@ -78,6 +78,12 @@ class UnitFolder:
         return self.root / "seen.json"
 
     @property
+    def started(self) -> Path:
+        """Holds the digest of the files that the running server was started with, and where its log
+        began then: known also before the server answers."""
+        return self.root / "started"
+
+    @property
     def applied(self) -> Path:
         """Holds the digest of the files that the running server is known to have read."""
         return self.root / "applied"

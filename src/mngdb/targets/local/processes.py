@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -22,6 +23,11 @@ class Process:
         """Whether this very process still runs (a zombie does not)."""
         stat = _stat(self.pid)
         return stat is not None and stat[19] == self.started and not _ended(stat)
+
+    def state(self) -> str:
+        """Its state as proc(5) has it: R, S, D, T, …; empty: it has ended."""
+        stat = _stat(self.pid)
+        return stat[0] if stat is not None and stat[19] == self.started else ""
 
     def dead_but_there(self) -> bool:
         """Whether it has ended and its parent has not yet asked how (a zombie)."""
@@ -87,6 +93,10 @@ class Process:
         """Ask it to stop and wait. False if it still runs after `timeout` seconds."""
         if not self.signal(with_signal):
             return True
+        if self.state() == "T":  # a halted one takes no other signal
+            for pid in self.family():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
         deadline = time.monotonic() + timeout
         while self.alive():
             if time.monotonic() > deadline:

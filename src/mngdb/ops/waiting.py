@@ -1,0 +1,154 @@
+"""Waiting for a server whose process runs and which does not answer yet.
+
+A server that recovers is waited for as long as its process lives; it is never restarted because it
+has not answered yet. One that was halted answers nobody however long one waits: that is told.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mngdb.errors import ConnectError
+from mngdb.facts.doctor import Condition
+from mngdb.host import Host
+from mngdb.model import Engine, Unit
+from mngdb.ops.events import Waiting
+from mngdb.spec.stack import Instance
+
+#: Seconds for a server that has answered since it was started, and does not any more.
+START_TIMEOUT = 120.0
+#: Seconds to look for a running server where the file says, when it was started otherwise; and
+#: where each connection has a process of its own to start.
+MOVED_TIMEOUT, TUNNEL_MOVED = 1.0, 20.0
+#: Seconds after which a server that was just started and refuses TLS is one without it, and one
+#: that talks nonsense is no server of ours.
+_TLS_TIMEOUT = 10.0
+#: Seconds between two attempts that end at once.
+_PAUSE = 0.1
+#: Seconds after which people are told what is waited for, and between two such lines.
+_SILENCE = 5.0
+#: Seconds that a process has been waiting for its disk at every look before that is told.
+_STUCK = 10.0
+
+
+@dataclass
+class Wait:
+    """One wait for one unit. `patience` in seconds; None: as long as its process lives. `moved`:
+    seconds for one that was started with other files, which may listen elsewhere."""
+
+    host: Host
+    engine: Engine
+    instance: Instance
+    unit: Unit
+    child: Any
+    emit: Callable[[object], None]
+    patience: float | None = None
+    moved: float | None = None
+    begun: float = field(default_factory=time.monotonic)
+    _told: float = 0.0
+    _moving: float = 0.0
+    """When its process was last seen to do anything but wait for its disk."""
+
+    def __post_init__(self) -> None:
+        self._told = self._moving = self.begun
+
+    def after(self, error: ConnectError) -> None:
+        """Return when another attempt makes sense. Raises `error` or a better account of it, and
+        StepError when the server has ended."""
+        if self.child is not None:
+            self.host.check(self.unit, self.child)
+        found = self.host.condition(self.instance)
+        if found.state != "running" and self.child is None:
+            raise ConnectError(
+                f"{self.unit.name} ended while it was waited for: {found.said}",
+                f"mngdb logs {self.instance.name}",
+            )
+        if found.frozen:
+            raise halted(self.instance, found)
+        if error.kind in {"tls", "other"} and self.child is not None:
+            # one that is just starting hangs up on a greeting, as one without TLS does;
+            # in the way to a container that is just dying it is Docker who speaks
+            time.sleep(_PAUSE)
+        elif error.kind not in {"down", "starting"}:
+            raise error
+        now = time.monotonic()
+        if now > self._limit(error):
+            raise (
+                error
+                if self._elsewhere(error)
+                else explained(self.host, self.engine, self.instance, found, error)
+            )
+        if not found.stuck:
+            self._moving = now
+        self._tell(error, now)
+
+    def _limit(self, error: ConnectError) -> float:
+        """When to give up, in seconds of time.monotonic()."""
+        if error.kind in {"tls", "other"}:
+            return self.begun + min(_TLS_TIMEOUT, self.patience or _TLS_TIMEOUT)
+        if self._elsewhere(error) and self.moved is not None:
+            return self.begun + min(self.moved, self.patience or self.moved)
+        if self.patience is not None:
+            return self.begun + self.patience
+        waits = self.child is not None or error.kind == "starting"
+        if waits or not self.host.answered(self.unit.name):
+            return float("inf")
+        return self.begun + START_TIMEOUT
+
+    def _elsewhere(self, error: ConnectError) -> bool:
+        """Whether it may listen where its earlier files said. One that listens nowhere has not come
+        so far."""
+        if self.moved is None or error.kind != "down":
+            return False
+        return self.host.answered(self.unit.name) or self.host.listens(self.unit.name)
+
+    def _tell(self, error: ConnectError, now: float) -> None:
+        said = progress(self.host, self.engine, self.unit.name) or error.message
+        if now - self._moving > _STUCK:
+            said += "; its process is waiting for its disk"
+        text = f"waiting, {now - self.begun:.0f} s so far: {said}"
+        shown = now - self._told > _SILENCE
+        if shown:
+            self._told = now
+        self.emit(Waiting(self.unit.name, text, shown, said))
+
+
+def progress(host: Host, engine: Engine, unit: str) -> str:
+    """What a server that recovers says in its log; empty: nothing."""
+    return engine.recovery(host.told(unit))
+
+
+def halted(instance: Instance, found: Condition) -> ConnectError:
+    """What is said of a server that was told to stop and wait, and the command that helps."""
+    return ConnectError(
+        f"{instance.unit} is halted (SIGSTOP, or a debugger) and answers nobody",
+        f"'{found.frozen}' lets it go on; 'mngdb restart {instance.name}' restarts it",
+        "halted",
+    )
+
+
+def explained(
+    host: Host, engine: Engine, instance: Instance, found: Condition, error: ConnectError
+) -> ConnectError:
+    """Why a server whose process runs does not answer, where `error` is what a client saw."""
+    if found.state != "running":
+        return error
+    if found.frozen:
+        return halted(instance, found)
+    if error.kind not in {"down", "starting"}:
+        return error
+    said = progress(host, engine, instance.unit) or error.message
+    if error.kind == "starting" or not host.answered(instance.unit):
+        return ConnectError(
+            f"{instance.unit} is still starting: {said}",
+            f"'mngdb up' waits for it, 'mngdb logs {instance.name}' shows what it does",
+            "starting",
+        )
+    return ConnectError(
+        f"{instance.unit} runs and does not answer: {error.message}",
+        f"mngdb logs {instance.name}; 'mngdb restart {instance.name}' restarts it",
+        error.kind,
+    )
