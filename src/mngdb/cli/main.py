@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schema": ("file", "Print the JSON Schema of the file, for editors."),
     "plan": ("stack", "Show the steps that 'up' would take."),
     "up": ("stack", "Make it so: start, harden, and give every app its login."),
+    "restart": ("stack", "Restart servers, or the whole stack."),
     "status": ("stack", "Show what runs where, and whether it answers."),
     "down": ("stack", "Stop the servers cleanly; data stays."),
     "destroy": ("stack", "Stop the servers and remove everything."),

@@ -1,4 +1,4 @@
-"""plan, up, status, down, destroy, logs."""
+"""plan, up, restart, status, down, destroy, logs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mngdb.errors import MngdbError
     from mngdb.facts.doctor import Service
     from mngdb.model import Remark, Step
+    from mngdb.ops.choice import Choice
+    from mngdb.ops.context import Context
     from mngdb.ops.status import UnitStatus
     from mngdb.ops.up import Report
 
@@ -93,19 +95,49 @@ def plan(options: Options, allow: frozenset[str], exit_code: bool) -> int:
 
 
 @click.command()
+@click.argument("instances", metavar="[INSTANCE]...", nargs=-1)
+@click.option("--boot", is_flag=True, help="Leave what 'down INSTANCE' stopped as it is.")
 @_allowing
 @common
-def up(options: Options, allow: frozenset[str]) -> int:
-    """Make it so: start, harden, and give every app its login. Can be run again at any time."""
-    from mngdb.ops.up import up as make
+def up(options: Options, instances: tuple[str, ...], allow: frozenset[str], boot: bool) -> int:
+    """Make it so: start, harden, and give every app its login. Can be run again at any time. With
+    INSTANCE, only these: the others are not even looked at."""
+    from mngdb.errors import UsageError
+    from mngdb.ops.choice import after_boot, choose
+
+    if boot and instances:
+        raise UsageError("--boot is for the whole stack", "leave the names out")
+    context = options.context()
+    choice = after_boot(context) if boot else choose(context, instances)
+    return _make(options, context, allow, choice, restart=False)
+
+
+@click.command()
+@click.argument("instances", metavar="[INSTANCE]...", nargs=-1)
+@common
+def restart(options: Options, instances: tuple[str, ...]) -> int:
+    """Stop servers cleanly and start them again, as the file is now; all of them and the agent, or
+    the ones named. What does not run is started."""
+    from mngdb.ops.choice import choose, refuse_external
 
     context = options.context()
+    choice = choose(context, instances)
+    if instances:
+        refuse_external(choice.of(context), "restart")
+    return _make(options, context, frozenset(), choice, restart=True)
+
+
+def _make(
+    options: Options, context: Context, allow: frozenset[str], choice: Choice, *, restart: bool
+) -> int:
+    from mngdb.ops.up import up as make
+
     begun = time.monotonic()
-    names = [i.unit for i in context.stack.instances.values()]
-    names += [f"{context.stack.name}-agent"] if context.stack.agent else []
-    show = _Progress(max(map(len, names)))
+    names = [one.unit for one in choice.of(context)]
+    names += [f"{context.stack.name}-agent"] if context.stack.agent and choice.agent else []
+    show = _Progress(max(map(len, names), default=0))
     try:
-        report = make(context, allow, show)
+        report = make(context, allow, show, choice, restart=restart)
     except KeyboardInterrupt:
         show.left_alone()
         raise
@@ -220,17 +252,19 @@ def status(options: Options) -> int:
 
 
 @click.command()
+@click.argument("instances", metavar="[INSTANCE]...", nargs=-1)
 @common
-def down(options: Options) -> None:
-    """Stop the servers cleanly. Data, secrets and settings stay; 'up' starts them again."""
+def down(options: Options, instances: tuple[str, ...]) -> None:
+    """Stop the servers cleanly. Data, secrets and settings stay; 'up' starts them again. With
+    INSTANCE, only these: neither the agent nor a reboot starts them before 'up' does."""
     from mngdb.ops.down import down as stop
 
     context = options.context()
-    stopped = stop(context, lambda unit: tell(f"{unit:<16} stopped"))
+    stopped = stop(context, lambda unit: tell(f"{unit:<16} stopped"), instances)
     if options.json:
         say_json({"stack": context.stack.name, "stopped": stopped})
     elif not stopped:
-        say("nothing runs")
+        say(f"{' and '.join(instances)} did not run" if instances else "nothing runs")
 
 
 @click.command()

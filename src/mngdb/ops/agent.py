@@ -106,8 +106,8 @@ class AgentUnit:
 
     # --- steps
 
-    def steps(self) -> Iterator[Step]:
-        """What `up` has to do for the agent now."""
+    def steps(self, *, restart: bool = False) -> Iterator[Step]:
+        """What `up` has to do for the agent now, or `restart`."""
         process = self.process()
         if self.spec is None:
             if process is not None:
@@ -117,7 +117,7 @@ class AgentUnit:
         if process is None:
             yield Step(AGENT, AGENT, "start", self.name, detail, lambda _: self.start())
             return
-        wrong = self.answers()
+        wrong = "asked for" if restart else self.answers()
         if wrong is not None:
             yield Step(AGENT, AGENT, "restart", self.name, wrong, lambda _: self.start())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -99,23 +99,28 @@ class Context:
         admin = [] if _asks_nobody(instance) else ["admin"]
         return [*admin, *self.engine(instance).secrets(instance), *monitor, *instance.grants]
 
-    def missing_secrets(self) -> list[str]:
-        """Names of the secrets that the vault does not have. Raises SecretError for bad ones, and
-        for missing ones that the vault cannot make."""
-        missing = [name for name in self.secret_names() if self.vault.get(name) is None]
+    def missing_secrets(self, only: Collection[str] | None = None) -> list[str]:
+        """Names of the secrets that the vault does not have, of all instances or of `only` some.
+        Raises SecretError for bad ones, and for missing ones that the vault cannot make."""
+        missing = [name for name in self.secret_names(only) if self.vault.get(name) is None]
         if missing:
             self.vault.check(missing)
         return missing
 
-    def secret_names(self) -> list[str]:
-        """The vault's names of every secret of a server or a page."""
+    def secret_names(self, only: Collection[str] | None = None) -> list[str]:
+        """The vault's names of every secret of a server (or of `only` some) or a page."""
         return [
             *(
                 secret_name(instance, login)
                 for instance in self.stack.instances.values()
+                if only is None or instance.name in only
                 for login in self.logins(instance)
             ),
-            *(PAGE_SECRETS if self.stack.insight else ()),
+            *(
+                PAGE_SECRETS
+                if any(only is None or one.name in only for one in self.stack.insight)
+                else ()
+            ),
         ]
 
     def page_secret(self, name: str) -> Secret:
@@ -167,17 +172,23 @@ class Context:
         )
 
     def all_asked(
-        self, *, allow: frozenset[str] = frozenset(), find: bool = True
+        self,
+        *,
+        allow: frozenset[str] = frozenset(),
+        find: bool = True,
+        only: Collection[str] | None = None,
     ) -> dict[str, Asked]:
-        """Every instance as it is asked to be, with random secrets where the vault has none."""
-        here = [i for i in self.stack.instances.values() if i.target.local]
+        """Every instance (or `only` some) as it is asked to be, with random secrets where the vault
+        has none."""
+        chosen = [i for i in self.stack.instances.values() if only is None or i.name in only]
+        here = [i for i in chosen if i.target.local]
         if find and len(here) > 1:
             # each program tells its version once; side by side that is the slowest one's time
             with ThreadPoolExecutor(len(here)) as pool:
                 list(pool.map(self.local.program, here))
         return {
-            name: self.asked(instance, allow=allow, invent=True, find=find)
-            for name, instance in self.stack.instances.items()
+            instance.name: self.asked(instance, allow=allow, invent=True, find=find)
+            for instance in chosen
         }
 
     def as_monitor(self, instance: Instance) -> Asked:

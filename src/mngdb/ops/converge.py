@@ -79,11 +79,17 @@ class Converger:
 
     # --- changing
 
-    def up(self) -> Survey:
-        """Make it so. Returns the destructive steps that nobody allowed, and the remarks."""
+    def up(self, *, restart: bool = False) -> Survey:
+        """Make it so, with `restart` by a start anew. Returns the destructive steps that nobody
+        allowed, and the remarks."""
         begun = time.monotonic()
         with self.context.reach(self.asked.instance):
-            found = self._external() if self.unit is None else self._managed(self.unit)
+            if self.unit is None:
+                found = self._external()
+            elif restart and self._host.state(self.name) == "running":
+                found = self._anew(self.unit)
+            else:
+                found = self._managed(self.unit)
         left = tuple(step.bare() for step in found.steps)
         known = self.engine.unmarked(self.asked)
         kept = {step.object for step in left if step.destructive} & self.asked.known
@@ -92,6 +98,14 @@ class Converger:
     def _external(self) -> Outcome:
         with self.engine.connect(self.context.admin(self.asked)) as session:
             return self._converge(session)
+
+    def _anew(self, unit: ManagedUnit) -> Outcome:
+        """Nobody is asked before: one that hangs is restarted, too."""
+        self._host.fits(unit.unit, self.asked.instance)
+        self._host.verify(unit.unit)
+        self._do(unit.restart("asked for"), None)
+        with unit.session() as session:
+            return self._started(session, unit)
 
     def _managed(self, unit: ManagedUnit) -> Outcome:
         state = self._host.state(self.name)

@@ -2,32 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from mngdb.errors import MngdbError, UsageError
 from mngdb.host import Host, Note
 from mngdb.model import Step
-from mngdb.ops import audit, registry
+from mngdb.ops import audit, registry, wishes
 from mngdb.ops.agent import AgentUnit
+from mngdb.ops.choice import refuse_external, refuse_unknown
 from mngdb.ops.context import Context
 from mngdb.spec.agent import AGENT
+from mngdb.spec.stack import Instance
 from mngdb.targets.local.layout import remove_state
 from mngdb.targets.local.lock import lock
 
 
-def down(context: Context, on_stop: Callable[[str], None]) -> list[str]:
-    """Stop every unit cleanly, side by side. Returns the names of those that ran.
+def down(context: Context, on_stop: Callable[[str], None], words: Sequence[str] = ()) -> list[str]:
+    """Stop every unit cleanly, side by side; or those of the instances that `words` name, which
+    then stay stopped, also after a reboot, until `up`. Returns the names of those that ran.
 
     Data, secrets and settings stay. Raises MngdbError when a unit does not stop in time.
     """
-    if not context.stack.state.is_dir():
+    state = context.stack.state
+    if words:
+        refuse_external(_named(context, words), "stop")
+    if not state.is_dir():
+        refuse_unknown(words, _known(context, []))
         return []
-    with lock(context.stack.state / "lock", "down"):
-        return _stop(context, on_stop, log=True)
+    with lock(state / "lock", "down"):
+        if not words:
+            return _stop(context, on_stop, log=True)
+        notes = [(host, note) for host in context.hosts() for note in host.units()]
+        refuse_unknown(words, _known(context, [note for _, note in notes]))
+        wanted = {*words, *(i.unit for i in _named(context, words))}
+        chosen = [(h, n) for h, n in notes if {n.unit, n.instance} & wanted]
+        wishes.stop(state, [note.unit for _, note in chosen])
+        agent = {AGENT, AgentUnit(context).name} & set(words)
+        stopped = _stop_agent(context, on_stop, log=True) if agent else []
+        return stopped + _stop_units(context, chosen, on_stop, log=True)
+
+
+def _named(context: Context, words: Sequence[str]) -> list[Instance]:
+    """The instances of the file that words mean."""
+    every = context.stack.instances.values()
+    return [one for one in every if {one.name, one.unit} & set(words)]
+
+
+def _known(context: Context, notes: Sequence[Note]) -> list[str]:
+    """What may be named: also what the file no longer has."""
+    every = context.stack.instances.values()
+    found = [*(i.name for i in every), *(i.unit for i in every), *(n.unit for n in notes)]
+    agent = [AGENT, AgentUnit(context).name] if context.stack.agent else []
+    return [*found, *(n.instance for n in notes), *agent]
 
 
 def _stop(context: Context, on_stop: Callable[[str], None], *, log: bool) -> list[str]:
+    stopped = _stop_agent(context, on_stop, log=log)
+    # what was made here, also when the file no longer says so
+    notes = [(host, note) for host in context.hosts() for note in host.units()]
+    stopped += _stop_units(context, notes, on_stop, log=log)
+    for host in context.hosts():
+        host.end()
+    return stopped
+
+
+def _stop_units(
+    context: Context,
+    notes: Sequence[tuple[Host, Note]],
+    on_stop: Callable[[str], None],
+    *,
+    log: bool,
+) -> list[str]:
     def one(found: tuple[Host, Note]) -> str | None:
         host, note = found
         step = Step(note.instance, note.engine, "stop", note.unit, "cleanly", lambda _: None)
@@ -43,14 +89,8 @@ def _stop(context: Context, on_stop: Callable[[str], None], *, log: bool) -> lis
                 audit.note(context.stack.state, "down", step)
         return note.unit if ran else None
 
-    stopped = _stop_agent(context, on_stop, log=log)
-    # what was made here, also when the file no longer says so
-    notes = [(host, note) for host in context.hosts() for note in host.units()]
     with ThreadPoolExecutor(max(1, min(16, len(notes)))) as pool:
-        stopped += [name for name in list(pool.map(one, notes)) if name]
-    for host in context.hosts():
-        host.end()
-    return stopped
+        return [name for name in list(pool.map(one, notes)) if name]
 
 
 def _stop_agent(context: Context, on_stop: Callable[[str], None], *, log: bool) -> list[str]:

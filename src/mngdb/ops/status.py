@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mngdb import __version__
 from mngdb.errors import ConnectError, MngdbError
 from mngdb.model import Asked, Owner
-from mngdb.ops import workers
+from mngdb.ops import wishes, workers
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.context import Context, secret_name
 from mngdb.ops.waiting import explained
@@ -106,6 +106,9 @@ def look(context: Context, asked: Asked) -> UnitStatus:
         process = context.host(instance).process(instance.unit)
         if process is None:
             state = context.host(instance).state(instance.unit)
+            if instance.unit in wishes.stopped(context.stack.state):
+                hint = f"mngdb up {instance.name}"
+                return _with(found, state=state, error="stopped by 'mngdb down'", hint=hint)
             return _with(found, state=state, error="not running")
         memory, uptime = process.memory(), process.uptime()
         found = _with(found, state="running", memory=memory, uptime=uptime)

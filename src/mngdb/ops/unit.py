@@ -51,7 +51,8 @@ class ManagedUnit:
         attempt_time = _TUNNEL_ATTEMPT if self.asked.tunnel else _ATTEMPT
         with ExitStack() as stack:
             while True:
-                attempt = self.engine.bootstrap(self.asked, time.monotonic() + attempt_time)
+                pause = 0.0 if wait.long else attempt_time
+                attempt = self.engine.bootstrap(self.asked, time.monotonic() + pause)
                 try:
                     session = stack.enter_context(attempt)
                     break

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from mngdb.errors import MngdbError, of_system
 from mngdb.model import Asked, Remark, Step
-from mngdb.ops import audit, leftovers, status, workers
+from mngdb.ops import audit, leftovers, status, wishes, workers
 from mngdb.ops.agent import AgentUnit
+from mngdb.ops.choice import Choice, whole
 from mngdb.ops.context import Context, secret_name
 from mngdb.ops.converge import Converger
 from mngdb.ops.events import Done, Progress, Survey
@@ -103,41 +104,54 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
     )
 
 
-def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
-    """Make it so, every instance side by side. `on_event` gets Progress and Done as they come.
+def up(
+    context: Context,
+    allow: frozenset[str],
+    on_event: OnEvent,
+    choice: Choice | None = None,
+    *,
+    restart: bool = False,
+) -> Report:
+    """Make it so, every instance side by side, or those of a `choice`; with `restart` each of them
+    is started anew. `on_event` gets Progress and Done as they come.
 
     Raises MngdbError before anything is touched when a program or a secret is not usable, and
     reports ports that are not; afterwards what fails is in the report.
     """
     report = Report()
     state = context.stack.state
-    context.missing_secrets()  # unusable ones are told before the state folder is made
+    choice = choice or whole(context)
+    needed = _needed(context, choice)
+    context.missing_secrets(needed)  # unusable ones are told before the state folder is made
     context.make_account()
-    asked = context.all_asked(allow=allow)
+    asked = context.all_asked(allow=allow, only=needed)
     prepare_state(state)
-    with lock(state / "lock", "up"):
-        for host in context.hosts():
+    with lock(state / "lock", "restart" if restart else "up"):
+        hosts = [h for h in context.hosts() if choice.whole or context.there(asked, h)]
+        for host in hosts:
             host.expect(context.there(asked, host))
             host.free(allow)
             host.begin()
-        for step in leftovers.steps(context):
+        for step in leftovers.steps(context) if choice.whole else ():
             # first: another instance may want the port
             step.run(None)
             audit.note(state, "up", step)
             report.done.append(step)
             on_event(Done(step.bare()))
         agent = AgentUnit(context)
-        mending = list(agent.steps())
-        report.errors |= _preflights(context, asked, agent if mending else None)
+        mending = list(agent.steps(restart=restart)) if choice.agent else []
+        chosen = {name: one for name, one in asked.items() if name in choice.names}
+        report.errors |= _preflights(context, chosen, agent if mending else None)
         if report.errors:
             return report
-        for name in context.missing_secrets():
+        wishes.start(state, None if choice.whole else [i.unit for i in choice.of(context)])
+        for name in context.missing_secrets(needed):
             step = secret_step(context, name)
             step.run(context)
             audit.note(state, "up", step)
             report.done.append(step)
         asked = {name: context.with_secrets(one) for name, one in asked.items()}
-        for host in context.hosts():
+        for host in hosts:
             host.publish(context.there(asked, host))
 
         def job(instance: Instance, emit: workers.Emit) -> Outcome:
@@ -151,7 +165,7 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
                 emit(event)
 
             try:
-                survey = Converger(context, asked[instance.name], tell).up()
+                survey = Converger(context, asked[instance.name], tell).up(restart=restart)
             except MngdbError as error:
                 # it may run all the same, with all that was asked of it before
                 return error, status.look(context, asked[instance.name])
@@ -170,15 +184,15 @@ def up(context: Context, allow: frozenset[str], on_event: OnEvent) -> Report:
         context.record({n: a.known | _unmarked(context, a) for n, a in asked.items()})
         # the agent starts while the servers do, and touches nothing as long as we hold the lock
         error = _do_agent(context, agent, mending, report, on_event)
-        results = workers.each(context.stack, job, collect)
+        results = workers.each(context.stack, job, collect, choice.names)
         _collect(context, report, results)
         if error is None and mending and agent.spec is not None:
             error = _waited(agent)
         if error is not None:
             report.errors[AGENT] = error
-        report.units += status.agent(context)
+        report.units += status.agent(context) if choice.agent else []
         if not report.errors:
-            _last(context, report, on_event)
+            _last(context, report, on_event, choice)
             report.remarks += _idle(allow, report)
     return report
 
@@ -215,12 +229,21 @@ def _waited(agent: AgentUnit) -> MngdbError | None:
     return None
 
 
-def _last(context: Context, report: Report, on_event: OnEvent) -> None:
+def _needed(context: Context, choice: Choice) -> frozenset[str]:
+    """The instances whose secrets a choice needs: those in containers are described in one file."""
+    together = {i.name for i in context.stack.instances.values() if i.target.compose}
+    return choice.names | (together if together & choice.names else frozenset())
+
+
+def _last(context: Context, report: Report, on_event: OnEvent, choice: Choice) -> None:
     """What hangs on instances and is none: exporters, pages. One that fails keeps none of the
     others from coming up."""
     state = context.stack.state
     for host in context.hosts():
         for step in host.steps():
+            own = step.instance in choice.names and step.action != "stop"
+            if not (choice.whole or own):
+                continue
             try:
                 step.run(None)
             except (MngdbError, OSError) as failure:
@@ -233,7 +256,9 @@ def _last(context: Context, report: Report, on_event: OnEvent) -> None:
             on_event(Done(step.bare()))
     if report.done:
         _proven(context, on_event)
-    report.services += status.services(context)
+    report.services += [
+        one for one in status.services(context) if choice.whole or set(one.instances) & choice.names
+    ]
     for one in report.services:
         if one.state != "running" and one.name not in report.errors:
             error = MngdbError(f"{one.name} {one.problem}", f"mngdb logs {one.name}")

@@ -28,6 +28,8 @@ MOVED_TIMEOUT, TUNNEL_MOVED = 1.0, 20.0
 _TLS_TIMEOUT = 10.0
 #: Seconds between two attempts that end at once.
 _PAUSE = 0.1
+#: Seconds that a start takes as a rule, and between two attempts afterwards.
+_USUAL, _LEISURE = 2.0, 0.25
 #: Seconds after which people are told what is waited for, and between two such lines.
 _SILENCE = 5.0
 #: Seconds that a process has been waiting for its disk at every look before that is told.
@@ -54,6 +56,12 @@ class Wait:
 
     def __post_init__(self) -> None:
         self._told = self._moving = self.begun
+
+    @property
+    def long(self) -> bool:
+        """Whether it is no usual start: attempts are made at leisure then, for each of them is a
+        line in the server's log."""
+        return time.monotonic() - self.begun > _USUAL
 
     def after(self, error: ConnectError) -> None:
         """Return when another attempt makes sense. Raises `error` or a better account of it, and
@@ -84,6 +92,8 @@ class Wait:
         if not found.stuck:
             self._moving = now
         self._tell(error, now)
+        if self.long:
+            time.sleep(_LEISURE)
 
     def _limit(self, error: ConnectError) -> float:
         """When to give up, in seconds of time.monotonic()."""

@@ -14,7 +14,7 @@ import signal
 import struct
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -54,15 +54,22 @@ def apart(results: Mapping[str, Result[T]]) -> tuple[dict[str, T], dict[str, Mng
     return found, errors
 
 
-def each(stack: Stack, job: Job[T], on_event: Callable[[object], None]) -> dict[str, Result[T]]:
-    """Run `job` for every instance of the stack, all at once. `on_event` gets, here and in order,
-    whatever the jobs emit. Errors other than MngdbError are raised here."""
-    groups = list(stack.by_engine.values())
+def each(
+    stack: Stack,
+    job: Job[T],
+    on_event: Callable[[object], None],
+    only: Collection[str] | None = None,
+) -> dict[str, Result[T]]:
+    """Run `job` for every instance of the stack (or for `only` some), all at once. `on_event` gets,
+    here and in order, whatever the jobs emit. Errors other than MngdbError are raised here."""
+    names = [name for name in stack.instances if only is None or name in only]
+    every = ([one for one in group if one.name in names] for group in stack.by_engine.values())
+    groups = [group for group in every if group]
     if len(groups) == 1:
         found = _group(groups[0], job, on_event)
     else:
         found = _processes(groups, job, on_event)
-    return {name: found[name] for name in stack.instances}
+    return {name: found[name] for name in names}
 
 
 def _group(instances: Sequence[Instance], job: Job[T], emit: Emit) -> dict[str, Result[T]]:
