@@ -151,6 +151,12 @@ def _fork(facts: MachineFacts) -> Judgement:
     return judged(most < room, f"{said}, and there is room for {room // _MB} MB")
 
 
+def _boot(facts: MachineFacts) -> Judgement:
+    if not facts.boot and not facts.boots:
+        return no_matter("a container: what starts it has to run 'mngdb up --boot'")
+    return judged(bool(facts.boot), facts.boot or "no enabled unit and no @reboot line names it")
+
+
 _AS_MNGDB = "'mngdb up' as root lets servers run as the account mngdb"
 _RESTART = "mngdb down && mngdb up, from where the limit is higher"
 
@@ -301,6 +307,15 @@ SERVER: tuple[Check[ServerFacts], ...] = (
     ),
 )
 MACHINE: tuple[Check[MachineFacts], ...] = (
+    Check(
+        "host.boot",
+        "the stack comes back when the machine boots",
+        "medium",
+        _boot,
+        "an enabled unit of systemd, or a line @reboot of cron",
+        "'mngdb enable'",
+        ("B17", "PostgreSQL 18.3"),
+    ),
     Check(
         "host.memory-fits",
         "what the servers may take together fits into the memory",

@@ -27,6 +27,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restart": ("stack", "Restart servers, or the whole stack."),
     "status": ("stack", "Show what runs where, and whether it answers."),
     "down": ("stack", "Stop the servers cleanly; data stays."),
+    "enable": ("boot", "Start the stack when the machine boots."),
+    "disable": ("boot", "No longer start it then."),
     "destroy": ("stack", "Stop the servers and remove everything."),
     "logs": ("stack", "Show a server's log."),
     "url": ("use", "Print a connection string."),

@@ -14,6 +14,7 @@ FORMATS: dict[str, tuple[str, str]] = {
     "grafana": ("render_alerts", "Two dashboards."),
     "runbooks": ("render_runbooks", "What to do, alert by alert, and the checklist."),
     "ci": ("render_ci", "An app's variables for GitHub Actions or GitLab CI, secrets by name."),
+    "systemd": ("render_systemd", "The unit that starts the stack at boot."),
     "compose": ("render_compose", "A folder for `docker compose up -d`."),
 }
 

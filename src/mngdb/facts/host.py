@@ -86,3 +86,7 @@ class MachineFacts:
     """Instance to the memory that the file gives it."""
     forking: Mapping[str, int]
     """As `asked`, of those that save by forking: Redis."""
+    boot: str = ""
+    """What starts the stack when the machine boots; empty: nothing."""
+    boots: bool = False
+    """Whether systemd or cron are here, which could."""

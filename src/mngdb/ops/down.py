@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from mngdb.errors import MngdbError, UsageError
 from mngdb.host import Host, Note
 from mngdb.model import Step
-from mngdb.ops import audit, registry, wishes
+from mngdb.ops import audit, boot, registry, wishes
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.choice import refuse_external, refuse_unknown
 from mngdb.ops.context import Context
@@ -117,6 +117,7 @@ def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> None
         )
     if not context.stack.state.is_dir():
         return
+    boot.disable(context)  # at boot, its unit would begin an empty one
     with lock(context.stack.state / "lock", "destroy"):
         for host in context.hosts():
             host.free(frozenset())

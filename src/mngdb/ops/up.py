@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mngdb.errors import MngdbError, of_system
 from mngdb.model import Asked, Remark, Step
-from mngdb.ops import audit, leftovers, status, wishes, workers
+from mngdb.ops import audit, boot, leftovers, status, wishes, workers
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.choice import Choice, whole
 from mngdb.ops.context import Context, secret_name
@@ -194,6 +194,7 @@ def up(
         if not report.errors:
             _last(context, report, on_event, choice)
             report.remarks += _idle(allow, report)
+            report.remarks += boot.remarks(context) if choice.whole else ()
     return report
 
 

@@ -14,7 +14,7 @@ from mngdb.findings import see
 from mngdb.spec.mongodb import MongodbInstance
 from mngdb.spec.redis import RedisInstance
 from mngdb.spec.stack import Instance, Stack
-from mngdb.targets.local import machine
+from mngdb.targets.local import boot, machine
 from mngdb.targets.local.host import LocalHost
 
 _PROC = Path("/proc")
@@ -221,6 +221,8 @@ def machine_facts(stack: Stack, proc: Path = _PROC) -> MachineFacts:
         commit_left=there["CommitLimit"] - there["Committed_AS"],
         asked=asked,
         forking=_forking(stack, asked),
+        boot=boot.comes_back(stack) if boot.needed(stack) else "Docker starts its containers again",
+        boots=boot.can(),
     )
 
 

@@ -1,0 +1,38 @@
+"""render systemd."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mngdb.cli.common import Options, common, say, say_json, tell
+
+
+@click.command()
+@click.option("--output", metavar="DIR", help="Folder to write the unit to. Default: print it.")
+@click.option("--user", "kind", flag_value="user", help="A unit of the user's own systemd.")
+@click.option("--system", "kind", flag_value="system", help="A unit of the system's.")
+@common
+def systemd(options: Options, output: str | None, kind: str | None) -> None:
+    """Write the unit that starts the stack at boot. Default: the system's for root, else the
+    user's."""
+    from typing import cast
+
+    from mngdb.ops import render, service
+    from mngdb.targets.local import boot
+
+    context = options.context()
+    chosen = cast(boot.Kind, kind) if kind else boot.ours()
+    name, text = service.name(context), service.render(context, chosen)
+    if output is not None:
+        render.write(Path(output), {name: text})
+    if options.json:
+        say_json({"unit": name, "kind": chosen, "text": text})
+    elif output is None:
+        say(text.rstrip("\n"))
+    else:
+        say(f"{Path(output) / name} is written")
+        scope = "--user " if chosen == "user" else ""
+        where = boot.folder(chosen)
+        tell(f"next: copy it to {where}, then systemctl {scope}enable --now {name}")

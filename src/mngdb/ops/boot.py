@@ -1,0 +1,179 @@
+"""`enable` and `disable`: a stack that comes back when the machine boots."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mngdb import disk
+from mngdb.errors import MngdbError, UsageError
+from mngdb.model import Remark
+from mngdb.ops import service
+from mngdb.ops.context import Context
+from mngdb.run import run
+from mngdb.targets.local import boot
+from mngdb.targets.local.boot import Kind
+
+#: Seconds for systemctl; its `start` lasts as long as `up` does, recoveries included.
+_TIMEOUT, _START = 60.0, 86_400.0
+#: loginctl(1): the users whose services run without a login.
+_LINGER = Path("/var/lib/systemd/linger")
+
+
+@dataclass(frozen=True)
+class _Note:
+    """What is known of earlier commands. `told`: that nothing comes back after a reboot was said;
+    `linger`: lingering was switched on by us."""
+
+    told: bool = False
+    linger: bool = False
+
+
+def enable(context: Context) -> list[str]:
+    """Install the unit and have it started at boot. Returns what was done; nothing: all was so.
+    Raises UsageError where systemd does not run, or the unit is another stack's."""
+    if not boot.booted():
+        raise UsageError(
+            "systemd does not run here",
+            f"with cron, 'crontab -e' takes this line: {service.cron(context)}",
+        )
+    kind, name = boot.ours(), service.name(context)
+    path = boot.folder(kind) / name
+    _refuse_other(context, path)
+    done = []
+    text = service.render(context, kind)
+    if not path.exists() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.write(path, text, mode=0o644)
+        done.append(f"{path} is written")
+    _systemctl(kind, "daemon-reload")
+    done += _linger(context, kind)
+    if not boot.comes_back(context.stack, cron=False):
+        _systemctl(kind, "enable", "--quiet", name)
+        done.append(f"{name} is enabled")
+    if context.stack.state.is_dir() and not _active(kind, name):
+        # one that was not started would not be stopped in order when the machine goes down
+        _started(kind, name)
+        done.append(f"{name} is started")
+    return done
+
+
+def disable(context: Context) -> list[str]:
+    """Take back what `enable` did. Servers run on. Returns what was done; nothing: there was no
+    unit of this stack."""
+    kind, name = boot.ours(), service.name(context)
+    path = boot.folder(kind) / name
+    if boot.project(path) != str(context.stack.folder):
+        return []
+    link = path.parent / f"{boot.WANTED_BY[kind]}.wants" / name
+    if boot.booted():
+        _systemctl(kind, "disable", "--quiet", name)
+    link.unlink(missing_ok=True)
+    path.unlink()
+    done = [f"{name} is disabled and removed"]
+    if boot.booted():
+        _systemctl(kind, "daemon-reload")
+    note = _read(context)
+    others = list(path.parent.glob("mngdb-*.service"))
+    if note.linger and not others:
+        run(["loginctl", "disable-linger", _user()], timeout=_TIMEOUT)
+        done.append(f"lingering of {_user()} is off again")
+    if note.linger:
+        _write(context, _Note(told=note.told))
+    return done
+
+
+def remarks(context: Context) -> Iterator[Remark]:
+    """That nothing comes back after a reboot: said once."""
+    note = _read(context)
+    if note.told or not boot.needed(context.stack):
+        return
+    if not boot.comes_back(context.stack, cron=False):
+        yield Remark("", "after a reboot this stack stays down: 'mngdb enable' starts it at boot")
+    _write(context, _Note(told=True, linger=note.linger))
+
+
+def _refuse_other(context: Context, path: Path) -> None:
+    """Raise UsageError for a unit of the name that starts another project, which is still there."""
+    owner = boot.project(path)
+    if owner is None or owner == str(context.stack.folder):
+        return
+    if not owner:
+        raise UsageError(
+            f"{path} was not written by mngdb", "rename it, or give the stack a 'name:'"
+        )
+    if any((Path(owner) / file.name).exists() for file in context.stack.files):
+        raise UsageError(
+            f"{path} starts the stack in {owner}",
+            "give this stack another 'name:', or run 'mngdb disable' there",
+        )
+
+
+def _linger(context: Context, kind: Kind) -> list[str]:
+    """A user's services run without a login only with lingering."""
+    if kind == "system" or (_LINGER / _user()).exists():
+        return []
+    done = run(["loginctl", "enable-linger", _user()], timeout=_TIMEOUT, check=False)
+    if done.returncode != 0:
+        raise MngdbError(
+            f"lingering could not be switched on for {_user()}: {done.stderr.strip()}",
+            f"sudo loginctl enable-linger {_user()}, then 'mngdb enable' again",
+        )
+    _write(context, _Note(told=_read(context).told, linger=True))
+    return [f"lingering of {_user()} is on"]
+
+
+def _user() -> str:
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
+def _active(kind: Kind, name: str) -> bool:
+    return _ask(kind, "is-active", "--quiet", name) == ""
+
+
+def _started(kind: Kind, name: str) -> None:
+    said = _ask(kind, "start", name, timeout=_START)
+    if said is not None and said != "":
+        journal = "journalctl --user" if kind == "user" else "journalctl"
+        raise MngdbError(
+            f"{name} is enabled, and did not start now: {said}", f"{journal} --unit {name}"
+        )
+
+
+def _systemctl(kind: Kind, *words: str) -> None:
+    said = _ask(kind, *words)
+    if said:
+        hint = "log in again, or set XDG_RUNTIME_DIR" if kind == "user" else None
+        raise MngdbError(f"systemctl {words[0]} failed: {said}", hint)
+
+
+def _ask(kind: Kind, *words: str, timeout: float = _TIMEOUT) -> str:
+    """What systemctl complained of; empty: nothing."""
+    env = dict(os.environ)
+    if kind == "user":
+        env.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}")  # `su` sets none
+    scope = ["--user"] if kind == "user" else []
+    done = run(["systemctl", *scope, *words], timeout=timeout, env=env, check=False)
+    if done.returncode == 0:
+        return ""
+    return " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+
+
+def _file(context: Context) -> Path:
+    return context.stack.state / "boot.json"
+
+
+def _read(context: Context) -> _Note:
+    try:
+        return _Note(**json.loads(_file(context).read_text()))
+    except (OSError, ValueError, TypeError):
+        return _Note()  # there is none yet, or a damaged one: it is said once more
+
+
+def _write(context: Context, note: _Note) -> None:
+    disk.folder(context.stack.state)
+    disk.write(_file(context), json.dumps(asdict(note)) + "\n", durable=False)

@@ -1,0 +1,160 @@
+"""A stack as a unit of systemd, and as a line for cron.
+
+Servers are daemons of their own, so the unit is one that ran and stays: what ends is `mngdb up`,
+never a server (systemd.service(5), systemd.exec(5), systemd.kill(5)).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from mngdb import __version__
+from mngdb.ops.context import Context
+from mngdb.spec.load import TARGETS
+from mngdb.targets.local import boot, machine
+from mngdb.targets.local.boot import PROJECT, WANTED_BY, Kind
+
+#: Variables that say where things are, and no secrets.
+_PLACES = ("MNGDB_STATE_HOME", "XDG_STATE_HOME")
+_DOCKER = (
+    *("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"),
+    *("DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"),
+)
+#: What neither mngdb nor a server needs. Nothing that makes /tmp another one (sockets may be
+#: there), nor what forbids memory to be both written and run (PostgreSQL's and MongoDB's JIT).
+_HARDENED = (
+    *("NoNewPrivileges=yes", "LockPersonality=yes", "RestrictRealtime=yes"),
+    *("RestrictSUIDSGID=yes", "SystemCallArchitectures=native"),
+)
+#: The same where systemd need not make a user namespace for it.
+_HARDENED_SYSTEM = (
+    *("ProtectSystem=yes", "ProtectKernelTunables=yes", "ProtectKernelModules=yes"),
+    *("ProtectKernelLogs=yes", "ProtectControlGroups=yes", "ProtectClock=yes"),
+    "ProtectHostname=yes",
+)
+_TEXT = """\
+# Written by mngdb {version}: 'mngdb enable' installs it, 'mngdb disable' removes it.
+# Variables that the file uses (${{NAME}}), or secrets by environment, go into {variables}
+
+[Unit]
+Description=Databases of the stack {name} (mngdb)
+{after}
+RequiresMountsFor={mounts}
+{project}={folder}
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+{account}EnvironmentFile=-{variables}
+{environment}
+ExecStart={start} up --boot
+ExecStop={start} down
+# a server that recovers is waited for, and one that stops writes what it holds in memory
+TimeoutStartSec=infinity
+TimeoutStopSec=300
+# what is down for a while (a disk, Docker) is tried again; a wrong file is not
+Restart=on-failure
+RestartSec=30
+RestartPreventExitStatus=2
+# servers outlive a command that fails, and one of them that was killed for its memory
+KillMode=process
+OOMPolicy=continue
+TasksMax=infinity
+{hardened}
+
+[Install]
+WantedBy={wanted}
+"""
+
+
+def render(context: Context, kind: Kind) -> str:
+    """The unit's text."""
+    stack, system = context.stack, kind == "system"
+    docker = any(one.target.compose for one in stack.instances.values())
+    after = ["local-fs.target", *(["docker.service"] if docker else []), "network-online.target"]
+    wants = [one for one in after if one != "local-fs.target"]
+    order = f"After={' '.join(after)}\nWants={' '.join(wants)}" if system else "After=basic.target"
+    lines = (*_HARDENED, *(_HARDENED_SYSTEM if system else ()))
+    others = system and os.geteuid() != 0
+    return _TEXT.format(
+        version=__version__,
+        variables=f"/etc/default/mngdb-{stack.name}"
+        if system
+        else f"%h/.config/mngdb/{stack.name}.env",
+        name=stack.name,
+        after=order,
+        mounts=" ".join(_word(str(path)) for path in _mounts(context)),
+        project=PROJECT,
+        folder=str(stack.folder).replace("%", "%%"),
+        account=f"User={machine.name_of(os.geteuid())}\n" if others else "",
+        environment="\n".join(
+            f"Environment={_word(f'{name}={value}')}" for name, value in _environment(context)
+        ),
+        start=" ".join(_word(word).replace("$", "$$") for word in _command(context)),
+        hardened="\n".join(lines),
+        wanted=WANTED_BY[kind],
+    )
+
+
+def cron(context: Context) -> str:
+    """The line of a crontab that does the same where systemd does not run."""
+    words = ["env", *(f"{name}={value}" for name, value in _environment(context))]
+    command = shlex.join([*words, *_command(context), "up", "--boot"])
+    log = shlex.quote(str(context.stack.state / "boot.log"))
+    return f"@reboot {command} >>{log} 2>&1".replace("%", r"\%")
+
+
+def _command(context: Context) -> list[str]:
+    """How this very mngdb is called for this very stack, from anywhere."""
+    stack = context.stack
+    files = [word for path in stack.files for word in ("-f", str(path.absolute()))]
+    target = stack.source.target.kind
+    more = ["--target", target] if target in TARGETS else []
+    return [sys.executable, "-P", "-m", "mngdb", *files, *more]
+
+
+def _environment(context: Context) -> Iterator[tuple[str, str]]:
+    """What the shell had and a service has not: where programs and state are."""
+    folders = context.environ.get("PATH", "").split(os.pathsep)
+    yield "PATH", os.pathsep.join(dict.fromkeys(one for one in folders if one.startswith("/")))
+    docker = any(one.target.compose for one in context.stack.instances.values())
+    for name in (*_PLACES, *(_DOCKER if docker else ())):
+        if context.environ.get(name):
+            yield name, context.environ[name]
+
+
+def _mounts(context: Context) -> list[Path]:
+    """What has to be mounted before: the project, the state, the data, and Python."""
+    stack = context.stack
+    found = [stack.folder, stack.state.resolve(), Path(sys.prefix)]
+    if any(one.target.local for one in stack.instances.values()):
+        found.append(context.local.layout.servers.resolve())
+    return list(dict.fromkeys(found))
+
+
+def variables(context: Context) -> list[str]:
+    """Variables of the environment that the files name: a service does not have them."""
+    found: dict[str, None] = {}
+    for path in context.stack.files:
+        text = re.sub(r"\$\$|#.*", "", path.read_text())
+        found |= dict.fromkeys(re.findall(r"\$\{([A-Za-z_]\w*)", text))
+    return [name for name in found if name in context.environ]
+
+
+def _word(text: str) -> str:
+    """A word of a unit (systemd.syntax(7)): percent signs are specifiers."""
+    text = text.replace("%", "%%")
+    if re.fullmatch(r"[\w@%+=:,./$~-]+", text, re.ASCII):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def name(context: Context) -> str:
+    """The unit's name."""
+    return boot.unit(context.stack)

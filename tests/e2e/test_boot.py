@@ -1,0 +1,143 @@
+"""After a reboot everything comes back: the unit, what it runs, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests import systemd
+from tests.conftest import Cli
+from tests.live import faults
+from tests.live.clients import redis_as
+from tests.live.postgres import sql, value
+
+pytestmark = pytest.mark.live
+STACK = """
+redis: {port: PORT1}
+postgres: {port: PORT2}
+apps: {shop: {redis: "shop:*", postgres: shop}}
+agent: {alerts: false, ports: {postgres: PORT4, redis: PORT5, mngdb: PORT6}}
+"""
+CONTAINERS = "redis: {port: PORT1}\ntarget: compose\nagent: false\n"
+NOTE = "note: after a reboot this stack stays down: 'mngdb enable' starts it at boot\n"
+
+
+@pytest.mark.parametrize("kind", ["system", "user"])
+@pytest.mark.parametrize("text", [STACK, CONTAINERS], ids=["local", "compose"])
+@pytest.mark.parametrize("name", ["plain", "with space", "100%done", "a$b", "a'b\"c", "사과"])
+def test_systemd_takes_the_rendered_unit(
+    cli: Cli, tmp_path: Path, kind: str, text: str, name: str
+) -> None:
+    cli.folder = tmp_path / name
+    cli.folder.mkdir()
+    cli.write(text)
+    cli.env |= {"XDG_STATE_HOME": str(tmp_path / f"state {name}")}
+    cli.ok("render", "systemd", f"--{kind}", "--output", str(tmp_path / "units"))
+    unit = tmp_path / "units" / "mngdb-mng.service"
+    assert f"state {name}".replace("%", "%%").split()[0] in unit.read_text()
+    done = systemd.verify(unit, kind, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def words(line: str) -> list[str]:
+    """A command line of a unit as systemd takes it apart: no shell, two kinds of escapes."""
+    return [word.replace("%%", "%").replace("$$", "$") for word in shlex.split(line)]
+
+
+def reboot(cli: Cli) -> None:
+    """All of the stack's processes end at once, as with the power."""
+    names = [faults.pid(cli, unit) for unit in ("mng-redis", "mng-pg")]
+    names.append(int((cli.folder / ".mngdb/agent/agent.pid").read_text().split()[0]))
+    for pid in [*names[2:], *names[:2]]:  # the agent first: it would start them again
+        faults.end_of(pid)
+
+
+def test_what_the_unit_runs_brings_everything_back_with_its_rows(cli: Cli) -> None:
+    cli.write(STACK)
+    cli.ok("up")
+    sql(cli, "CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (1)", app="shop")
+    with redis_as(cli, "shop") as shop:
+        shop.set("shop:a", "kept")
+    with redis_as(cli) as admin:
+        faults.written(admin)
+    unit = cli.ok("render", "systemd")
+    reboot(cli)
+    # as systemd calls it: no shell, nothing of our environment, another folder
+    found = dict(re.findall(r"^(ExecStart|ExecStop)=(.*)$", unit, re.M))
+    env = dict(
+        word.split("=", 1)
+        for line in re.findall(r"^Environment=(.*)$", unit, re.M)
+        for word in words(line)
+    )
+    done = subprocess.run(
+        words(found["ExecStart"]), env=env, cwd="/", text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    shown = cli.json("status")["units"]
+    assert {one["name"]: one["healthy"] for one in shown} == {
+        "mng-redis": True,
+        "mng-pg": True,
+        "mng-agent": True,
+    }
+    assert value(cli, "SELECT n FROM kept", app="shop") == 1
+    with redis_as(cli, "shop") as shop:
+        assert shop.get("shop:a") == "kept"
+    servers = {psutil.Process(faults.pid(cli, unit)) for unit in ("mng-redis", "mng-pg")}
+    subprocess.run(words(found["ExecStop"]), env=env, cwd="/", check=True, capture_output=True)
+    ended = {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
+    assert not any(one.is_running() and one.status() not in ended for one in servers)
+
+
+def test_up_says_once_that_nothing_comes_back(cli: Cli) -> None:
+    cli.write(faults.REDIS)
+    assert NOTE in cli.run("up").stderr
+    assert NOTE not in cli.run("up").stderr
+    cli.ok("down")
+    assert NOTE not in cli.run("up").stderr
+
+
+#: systemd is where it says so, in a /run that nobody else sees.
+ELSEWHERE = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh"]
+
+
+@pytest.mark.root
+def test_without_systemd_enable_gives_the_line_for_cron(cli: Cli) -> None:
+    cli.write(STACK)
+    cli.ok("up")
+    done = subprocess.run(
+        [*ELSEWHERE, *cli.argv("enable")],
+        cwd=cli.folder,
+        env=cli.environ(),
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: systemd does not run here\n  hint: with cron, ")
+    line = done.stderr.partition("takes this line: ")[2].rstrip("\n")
+    assert line.startswith("@reboot ")
+    reboot(cli)
+    # as cron does: a shell with hardly any environment, and % that are escaped
+    command = line.removeprefix("@reboot ").replace(r"\%", "%")
+    env = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "HOME": "/"}
+    subprocess.run(["/bin/sh", "-c", command], env=env, cwd="/", check=True)
+    assert all(one["healthy"] for one in cli.json("status")["units"])
+    assert cli.ok("disable") == "mngdb-mng.service is not enabled\n"
+
+
+def test_check_tells_whether_it_comes_back(cli: Cli) -> None:
+    cli.write(faults.REDIS)
+    cli.ok("up")
+    found = cli.run("--json", "check", "--only", "host.boot")
+    verdict = json.loads(found.stdout)["findings"][0]["verdict"]
+    has = Path("/run/systemd/system").is_dir() or any(
+        Path(one, "crontab").exists() for one in os.environ["PATH"].split(":")
+    )
+    assert verdict == ("fail" if has else "not_applicable")

@@ -1,0 +1,48 @@
+"""Debian's systemd-analyze: the machine's, else unpacked and never installed.
+
+`python -m tests.systemd` fetches it, as any user.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.debian import apt, cache
+
+_PACKAGES = ("systemd", "libsystemd-shared")
+
+
+def analyze() -> list[str]:
+    """The command line that begins a call of systemd-analyze."""
+    here = shutil.which("systemd-analyze")
+    if here:
+        return [here]
+    root = cache() / "systemd"
+    program = root / "usr/bin/systemd-analyze"
+    if not program.exists():
+        root.mkdir(parents=True, exist_ok=True)
+        run = lambda *argv: subprocess.run(argv, cwd=root, check=True, capture_output=True)  # noqa: E731
+        run(*apt("apt-get"), "download", *_PACKAGES)
+        for deb in sorted(root.glob("*.deb"), reverse=True):  # the program last
+            run("dpkg", "-x", str(deb), str(root))
+    libraries = next(iter(root.glob("usr/lib/*/systemd")))
+    return ["env", f"LD_LIBRARY_PATH={libraries}", str(program)]
+
+
+def verify(unit: Path, kind: str, runtime: Path) -> subprocess.CompletedProcess[str]:
+    """What systemd itself says of a unit; `runtime` is a folder for a user's manager."""
+    scope = ["--user"] if kind == "user" else []
+    return subprocess.run(
+        [*analyze(), "verify", "--man=no", *scope, str(unit)],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(runtime)},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+
+
+if __name__ == "__main__":
+    print(*analyze())
