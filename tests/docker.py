@@ -76,9 +76,9 @@ class Image:
 
 
 IMAGES = (
-    Image("redis", ("redis:8.4.0-bookworm",)),
-    Image("postgres", ("postgres:17-bookworm",)),
-    Image("mongo", ("mongo:8.0",), _mongo_files),
+    Image("redis", ("redis:8.4.6-bookworm",)),
+    Image("postgres", ("postgres:17.11-bookworm",)),
+    Image("mongo", ("mongo:8.0.37",), _mongo_files),
     Image("redis-exporter", ("oliver006/redis_exporter:v1.80.1",)),
     Image("traefik", ("traefik:v3.7.15",), _traefik_files),
     Image(

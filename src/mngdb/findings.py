@@ -49,6 +49,8 @@ class Judgement:
 
     verdict: Verdict
     evidence: str
+    severity: Severity | None = None
+    """How grave it is here, where that is less than what the check says; None: as it says."""
 
 
 def judged(good: bool, evidence: str) -> Judgement:
@@ -121,6 +123,7 @@ class Check(Generic[F]):
     id: str
     title: str
     severity: Severity
+    """At the worst."""
     judge: Callable[[F], Judgement] = field(compare=False)
     expected: str
     remedy: str
@@ -156,7 +159,7 @@ class Check(Generic[F]):
             instance,
             self.engine,
             self.title,
-            self.severity,
+            found.severity or self.severity,
             found.verdict,
             found.evidence,
             self.expected,

@@ -18,6 +18,7 @@ from mngdb.samples import Family
 from mngdb.secret import Secret
 from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Instance
+from mngdb.words import numbers as numbers
 
 #: Whose unit it is: an engine's, or mngdb's own process.
 Owner = EngineName | Literal["agent"]
@@ -56,11 +57,6 @@ class Release:
 
     def __str__(self) -> str:
         return f"{self.product} {self.version}".rstrip()
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """17.10 as numbers, to be compared; () for no version."""
-    return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
 @dataclass(frozen=True)
@@ -227,6 +223,12 @@ class Asked:
     def managed(self) -> bool:
         """Whether settings, files and restarts are ours."""
         return self.site is not None
+
+    @property
+    def version(self) -> str:
+        """The version that the file asks for; empty: any. A default is about servers of ours."""
+        spec = self.instance.spec
+        return (spec.version if self.managed or "version" in spec.model_fields_set else "") or ""
 
     def access(self, user: str, database: str, **options: str) -> Access:
         """How the login `admin` gets into a managed server, where it is called `user`."""

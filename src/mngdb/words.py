@@ -12,6 +12,13 @@ _COMMANDS = re.compile(rf"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f{_STRAN
 _IN_JSON = re.compile(rf"[{_STRANGE}]")
 
 
+def numbers(version: str) -> tuple[int, ...]:
+    """The numbers that a version begins with, to be compared: 17.10 is later than 17.9, 8.0.5-rc0
+    is 8.0.5; () for no version."""
+    found = re.match(r"\d+(\.\d+)*", version)
+    return tuple(map(int, found[0].split("."))) if found else ()
+
+
 def plain(text: str) -> str:
     """A text of a server's on one line, without what a terminal would take as a command: names and
     statements are what apps make them."""

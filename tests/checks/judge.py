@@ -8,6 +8,9 @@ from mngdb.ops.context import Context
 from mngdb.spec.load import load
 from tests.conftest import Cli
 
+#: What pip brings lacks security fixes; tests/unit/test_patch_levels.py has every verdict.
+BROUGHT = frozenset({"postgres.version", "redis.version", "mongodb.version"})
+
 
 def opened(cli: Cli) -> Context:
     """The stack."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.compose.stacks import ComposeCli
 
-REDIS, POSTGRES, MONGO = "redis:8.4.0-bookworm", "postgres:17-bookworm", "mongo:8.0"
+REDIS, POSTGRES, MONGO = "redis:8.4.6-bookworm", "postgres:17.11-bookworm", "mongo:8.0.37"
 
 
 def redis(stack: ComposeCli, commands: str) -> str:

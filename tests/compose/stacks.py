@@ -109,7 +109,7 @@ class ComposeCli(Cli):
         """A page of an exporter, as Prometheus gets it."""
         ask = f"exec 3<>/dev/tcp/{self.unit(unit)}/{port}"
         ask += "; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
-        return self.app("redis:8.4.0-bookworm", ask, f"{self.name}-metrics")[1]
+        return self.app("redis:8.4.6-bookworm", ask, f"{self.name}-metrics")[1]
 
     def redis(self, *words: str) -> str:
         """Ask Redis as the administrator; the secret goes by the environment."""

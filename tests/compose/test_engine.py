@@ -14,9 +14,9 @@ pytestmark = pytest.mark.docker
 
 def test_the_images_run_as_the_official_ones_do(docker: Engine) -> None:
     for image, command, said in (
-        ("redis:8.4.0-bookworm", "redis-server", "v=8."),
-        ("postgres:17-bookworm", "postgres", "PostgreSQL) 17."),
-        ("mongo:8.0", "mongod", "db version"),
+        ("redis:8.4.6-bookworm", "redis-server", "v=8."),
+        ("postgres:17.11-bookworm", "postgres", "PostgreSQL) 17."),
+        ("mongo:8.0.37", "mongod", "db version"),
     ):
         safe = ("--read-only", "--cap-drop", "ALL", "--user", "999:999", "--network", "none")
         run = ("run", "--rm", *safe, "--entrypoint", command, image, "--version")

@@ -114,7 +114,13 @@ def test_a_first_start_with_a_bad_secret_makes_no_database(
         while stack.inspect(what)["RestartCount"] == 0:
             assert time.monotonic() < deadline, what
             time.sleep(0.1)
-    volume = ("-v", f"{stack.unit('pg-data')}:/v:ro", "--entrypoint", "ls", "postgres:17-bookworm")
+    volume = (
+        "-v",
+        f"{stack.unit('pg-data')}:/v:ro",
+        "--entrypoint",
+        "ls",
+        "postgres:17.11-bookworm",
+    )
     assert "PG_VERSION" not in stack.docker.docker("run", "--rm", *volume, "/v")
     stack.docker.run("compose", "down", cwd=stack.rendered)
     stack.ok("up")
@@ -222,7 +228,7 @@ def test_a_volume_of_another_major_version_is_left_alone(up: ComposeCli) -> None
 
     def set_version(text: str) -> None:
         script = f"echo {text} >/v/PG_VERSION"
-        up.docker.docker("run", *volume, "postgres:17-bookworm", "-c", script)
+        up.docker.docker("run", *volume, "postgres:17.11-bookworm", "-c", script)
 
     set_version("16")
     for command in ("plan", "up"):
@@ -391,7 +397,7 @@ def test_engines_that_are_not_there_are_said_in_a_sentence(
 
 def test_a_name_that_somebody_else_has_is_said_before_anything_starts(stack: ComposeCli) -> None:
     stack.write(BOTH.replace("agent: false\n", ""))
-    other = ("--name", stack.unit("redis"), "--entrypoint", "sleep", "redis:8.4.0-bookworm")
+    other = ("--name", stack.unit("redis"), "--entrypoint", "sleep", "redis:8.4.6-bookworm")
     stack.docker.docker("run", "-d", "--network", "none", *other, "600")
     try:
         for command in ("plan", "up"):
@@ -402,7 +408,7 @@ def test_a_name_that_somebody_else_has_is_said_before_anything_starts(stack: Com
         stack.docker.docker("rm", "-f", stack.unit("redis"))
     exporter, network, volume = (stack.unit(what) for what in ("redis-exporter", "db", "pg-data"))
     taken = {
-        ("container", exporter): ("create", "--name", exporter, "redis:8.4.0-bookworm"),
+        ("container", exporter): ("create", "--name", exporter, "redis:8.4.6-bookworm"),
         ("network", network): ("network", "create", network),
         ("volume", volume): (
             *("volume", "create", "--label", "com.docker.compose.project=another", volume),

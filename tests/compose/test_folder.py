@@ -91,7 +91,7 @@ def test_the_folder_says_what_it_is(started: ComposeCli) -> None:
         assert int(service["pids_limit"]) > 0
         assert not service["user"].startswith("0")
     redis = document["services"][started.unit("redis")]
-    assert redis["image"] == "redis:8.4.0-bookworm"
+    assert redis["image"] == "redis:8.4.6-bookworm"
     assert redis["mem_limit"] == "768mb"  # maxmemory is 512mb
     said = (started.rendered / "README.md").read_text()
     assert said.startswith(f"# {started.name}\n")
@@ -121,7 +121,7 @@ def test_no_listing_shows_a_secret(started: ComposeCli) -> None:
         started.docker.docker("inspect", *started.docker.docker("ps", "-aq").split()),
         started.docker.docker("inspect", *started.docker.docker("volume", "ls", "-q").split()),
         started.compose("config"),
-        started.docker.docker("history", "--no-trunc", "postgres:17-bookworm"),
+        started.docker.docker("history", "--no-trunc", "postgres:17.11-bookworm"),
         started.compose("logs"),
         (started.rendered / "docker-compose.yml").read_text(),
         (started.rendered / "README.md").read_text(),

@@ -27,7 +27,7 @@ from tests.live.scrapes import until
 from tests.live.test_tls import shortened
 
 pytestmark = pytest.mark.docker
-REDIS, POSTGRES, MONGO = "redis:8.4.0-bookworm", "postgres:17-bookworm", "mongo:8.0"
+REDIS, POSTGRES, MONGO = "redis:8.4.6-bookworm", "postgres:17.11-bookworm", "mongo:8.0.37"
 FILE = """\
 tls: true
 postgres: {memory: 64mb}

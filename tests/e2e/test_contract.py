@@ -12,6 +12,7 @@ import subprocess
 import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import dotenv
 import pytest
@@ -74,7 +75,10 @@ def test_several_files_are_merged_in_order(stack: Cli) -> None:
 
 
 def test_plan_json_has_the_contracts_keys_and_exit_code_tells_steps(stack: Cli) -> None:
-    assert stack.json("plan", "--exit-code") == {"stack": "mng", "steps": [], "remarks": []}
+    unpatched = {"instance": "redis", "text": ANY, "hint": ANY}
+    assert stack.json("plan", "--exit-code") in [
+        {"stack": "mng", "steps": [], "remarks": remarks} for remarks in ([], [unpatched])
+    ]
     kept = (stack.folder / "mngdb.yaml").read_text()
     try:
         stack.write(FILE.replace("chat:*", "talk:*"))

@@ -198,7 +198,7 @@ def test_cold_settings_another_port_and_key_are_a_restart_and_keep_the_data(stac
 def test_a_parameter_that_mongod_does_not_take_leaves_the_old_server_running(stack: Cli) -> None:
     stack.write(FILE.replace("PORT1,", "PORT1, settings: {noSuchParameter: 1},"))
     done = stack.run("up")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "noSuchParameter" in done.stderr
     stack.write(FILE)
     assert planned(stack) == []

@@ -31,9 +31,9 @@ def folder(tmp_path: Path) -> Cli:
 @pytest.mark.parametrize(
     ("version", "image"),
     [
-        ("", "redis:8.4.0-bookworm"),
-        ("8", "redis:8.4.0-bookworm"),
-        ("8.4", "redis:8.4.0-bookworm"),
+        ("", "redis:8.4.6-bookworm"),
+        ("8", "redis:8.4.6-bookworm"),
+        ("8.4", "redis:8.4.6-bookworm"),
         ("'8.2'", "redis:8.2-bookworm"),
         ("7", "redis:7-bookworm"),
     ],
@@ -46,7 +46,7 @@ def test_the_version_chooses_the_image(folder: Cli, version: str, image: str) ->
 
 def test_another_image_may_be_named_with_its_digest(folder: Cli) -> None:
     digest = "sha256:" + "0" * 64
-    image = f"registry.example:5000/redis:8.4.0-bookworm@{digest}"
+    image = f"registry.example:5000/redis:8.4.6-bookworm@{digest}"
     text = f"target:\n  compose:\n    images: {{redis: '{image}'}}\n{REDIS}"
     assert rendered(folder, text)["mng-redis"]["image"] == image
 

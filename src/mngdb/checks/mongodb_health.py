@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date
 from itertools import pairwise
 
+from mngdb.checks import patch_level
+from mngdb.checks.mongodb_network import closing, exposure
 from mngdb.facts.mongodb import Collection, Index, MongodbFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
 
 _MB = 1 << 20
-#: The last day of each release line. https://www.mongodb.com/legal/support-policy/lifecycles
-_ENDS = {
-    **{(4, 4): date(2024, 2, 29), (5, 0): date(2024, 10, 31), (6, 0): date(2025, 7, 31)},
-    **{(7, 0): date(2027, 8, 31), (8, 0): date(2029, 10, 31)},
-}
 #: Of the cache: in use, and still to be written.
 FULL, DIRTY = 0.95, 0.2
 #: Operations that may wait at one moment.
@@ -29,16 +25,9 @@ _INDEXES = 50
 
 def _version(facts: MongodbFacts) -> Judgement:
     found = str(facts.status.value["version"])
-    major, minor = (int(part) for part in found.split(".")[:2])
-    if facts.version and not f"{found}.".startswith(f"{facts.version}."):
-        return judged(False, f"MongoDB {found}, the file asks for {facts.version}")
-    ends = _ENDS.get((major, minor))
-    if ends is None and (major, minor) > max(_ENDS):
-        return judged(True, f"MongoDB {found}")
-    if ends is not None and ends >= date.today():  # noqa: DTZ011 - a day does not matter
-        return judged(True, f"MongoDB {found}: fixes until {ends}")
-    said = f"MongoDB {found}: no fixes since {ends}" if ends else f"MongoDB {found}: no fixes"
-    return judged(facts.outdated, said + ("; the file accepts it" if facts.outdated else ""))
+    return patch_level.judge(
+        "MongoDB", found, facts.version, exposure(facts), closing(facts), outdated=facts.outdated
+    )
 
 
 def _cache(facts: MongodbFacts) -> tuple[int, int, int] | None:
@@ -161,13 +150,13 @@ _INDEX_PAGES = "mongodb.com: indexing strategies"
 CHECKS: tuple[Check[MongodbFacts], ...] = (
     Check(
         "mongodb.version",
-        "its version is the file's and still gets fixes, or the file accepts that it gets none",
-        "high",
+        "its version is the file's, has no known security hole, and still gets fixes, or the file "
+        "accepts that it gets none",
+        "critical",
         _version,
-        "the version that the file asks for, before its last day; or 'outdated: true'",
-        "binaries: {mongodb: FOLDER} with 7.0 or newer, or target: compose; mongodb: {outdated: "
-        "true} accepts what pip brings",
-        ("A1", "mongodb.com: software lifecycle schedules"),
+        f"{patch_level.EXPECTED}; 'outdated: true' accepts one after its last day, and no hole",
+        patch_level.REMEDY,
+        ("A1", "mongodb.com: software lifecycle schedules", "mongodb.com: security advisories"),
     ),
     Check(
         "mongodb.cache-share",

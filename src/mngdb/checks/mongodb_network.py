@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from mngdb.checks import patch_level
 from mngdb.dial import listens_widely
+from mngdb.facts import patch_levels
 from mngdb.facts.mongodb import MongodbFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
 
@@ -11,6 +15,8 @@ _DAYS = 14
 #: Connections that a server should take where nobody asks for a number.
 _LEAST = 1000
 _OWNER_ONLY = 0o700
+#: "mongobleed".
+ZLIB_HOLE = "CVE-2025-14847"
 _ENCLOSED = "it is in a network of its own, where only its apps are"
 
 
@@ -32,6 +38,33 @@ def _encrypted(facts: MongodbFacts) -> Judgement:
         return no_matter("it listens to its own machine only")
     plain = facts.plain.value
     return judged(not plain, "it answers without encryption" if plain else "plain text is refused")
+
+
+def exposure(facts: MongodbFacts) -> patch_level.Exposure:
+    """Where it can be reached from."""
+    return patch_level.exposure(
+        enclosed=facts.enclosed, remote=facts.remote, plain=lambda: facts.plain.value
+    )
+
+
+def closing(facts: MongodbFacts) -> Mapping[str, str]:
+    """The settings by which holes are closed, as far as they were seen; zlib by effect."""
+    found = {} if facts.options.missing is not None else dict(facts.options.value)
+    if facts.zlib.missing is None:
+        found["net.compression.compressors"] = "zlib" if facts.zlib.value else ""
+    return found
+
+
+def _zlib(facts: MongodbFacts) -> Judgement:
+    if not facts.zlib.value:
+        return judged(True, "a message that zlib compressed is refused")
+    found = str(facts.status.value["version"])
+    holes = {hole.id for hole in patch_levels.holes("MongoDB", found)}
+    said = f"messages that zlib compressed are read; MongoDB {found}"
+    if ZLIB_HOLE not in holes:
+        return judged(True, f"{said} has the fix of {ZLIB_HOLE}")
+    grave = patch_level.grave(exposure(facts), login=False)
+    return Judgement("fail", f"{said} answers some with its own memory ({ZLIB_HOLE})", grave)
 
 
 def _with_tls(facts: MongodbFacts) -> Judgement | None:
@@ -111,6 +144,16 @@ CHECKS: tuple[Check[MongodbFacts], ...] = (
         "plain text refused, where others than this machine can connect",
         "tls: true, then 'mngdb up'; elsewhere net.tls.mode: requireTLS in mongod.conf",
         ("A5", "guide: MongoDB 3", _TLS, f"{_CIS}: 4.3"),
+    ),
+    Check(
+        "mongodb.zlib",
+        "nobody reads its memory by messages that zlib compressed",
+        "critical",
+        _zlib,
+        "such a message is refused, or the server has the fix; tried without a login",
+        "'mngdb up' leaves zlib out; elsewhere net.compression.compressors: snappy,zstd in "
+        "mongod.conf, and a restart",
+        ("A1", f"mongodb.com: {ZLIB_HOLE}"),
     ),
     Check(
         "mongodb.tls-only",

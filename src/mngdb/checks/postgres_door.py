@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from mngdb.checks import patch_level
 from mngdb.checks.postgres_hba import from_here, reachable, words
 from mngdb.checks.postgres_settings import between, key, look, setting, text
 from mngdb.dial import listens_widely, only_here
+from mngdb.errors import UnobservableError
 from mngdb.facts.postgres import PostgresFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
 
@@ -34,6 +36,17 @@ def _bound(facts: PostgresFacts) -> Judgement:
     return judged(
         not any(map(listens_widely, found)),
         f"listen_addresses {', '.join(found) or 'is empty: the socket only'}",
+    )
+
+
+def exposure(facts: PostgresFacts) -> patch_level.Exposure:
+    """Where it can be reached from."""
+    try:
+        remote = not all(map(only_here, _addresses(facts)))
+    except UnobservableError:
+        remote = True
+    return patch_level.exposure(
+        enclosed=facts.own_network, remote=remote, plain=lambda: facts.plain.value
     )
 
 

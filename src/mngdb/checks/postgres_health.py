@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
-
+from mngdb.checks import patch_level
+from mngdb.checks.postgres_door import exposure
 from mngdb.checks.postgres_settings import text
 from mngdb.facts.postgres import PostgresFacts
 from mngdb.findings import Check, Judgement, judged, listed
 from mngdb.words import many
 
-#: The last day of each major version. https://www.postgresql.org/support/versioning/
-_ENDS = {
-    **{13: date(2025, 11, 13), 14: date(2026, 11, 12), 15: date(2027, 11, 11)},
-    **{16: date(2028, 11, 9), 17: date(2029, 11, 8), 18: date(2030, 11, 14)},
-}
 #: Halfway to the 2^31 ids after which the server stops taking writes.
 _HALF = 1 << 30
 _OLD = 10_000_000
@@ -21,17 +16,7 @@ _OLD = 10_000_000
 
 def _version(facts: PostgresFacts) -> Judgement:
     found = text(facts, "server_version").split()[0]
-    major = int(found.split(".")[0])
-    fits = not facts.version or f"{found}.".startswith(f"{facts.version}.")
-    if not fits:
-        return judged(False, f"PostgreSQL {found}, the file asks for {facts.version}")
-    if major < min(_ENDS):
-        return judged(False, f"PostgreSQL {found}: no fixes any more")
-    ends = _ENDS.get(major)
-    if ends is None:
-        return judged(True, f"PostgreSQL {found}")
-    days = (ends - date.today()).days  # noqa: DTZ011 - a day more or less does not matter
-    return judged(days > 0, f"PostgreSQL {found}: fixes until {ends}")
+    return patch_level.judge("PostgreSQL", found, facts.version, exposure(facts))
 
 
 def _wraparound(facts: PostgresFacts) -> Judgement:
@@ -93,12 +78,12 @@ _VACUUM = "postgresql.org: Routine Vacuuming"
 CHECKS: tuple[Check[PostgresFacts], ...] = (
     Check(
         "postgres.version",
-        "its version is the file's and still gets fixes",
-        "high",
+        "its version is the file's, still gets fixes, and has no known security hole",
+        "critical",
         _version,
-        "the version that the file asks for, before its last day",
-        "postgres: {version: 17}; a new major version is a new server and a dump",
-        ("A1", "postgresql.org: Versioning Policy", "pgdsat 1.5"),
+        patch_level.EXPECTED,
+        f"{patch_level.REMEDY}; a new major version is a new server and a dump",
+        ("A1", "postgresql.org: Versioning Policy", "postgresql.org: Security", "pgdsat 1.5"),
     ),
     Check(
         "postgres.wraparound",

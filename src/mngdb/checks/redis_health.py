@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from mngdb.checks import patch_level
+from mngdb.errors import UnobservableError
 from mngdb.facts.redis import RedisFacts
 from mngdb.findings import Check, Judgement, judged, no_matter
 
 _MB = 1 << 20
-#: Redis 7.2 is the oldest that still gets security fixes.
-_OLDEST = (7, 2)
 #: Of maxmemory; of resident to used memory; and bytes below which that ratio means nothing.
 NEARLY_FULL, FRAGMENTED, SMALL = 0.8, 1.5, 128 * _MB
 
 
 def _version(facts: RedisFacts) -> Judgement:
-    found = facts.info.value["redis_version"]
-    return judged(tuple(map(int, found.split(".")[:2])) >= _OLDEST, f"Redis {found}")
+    info = facts.info.value
+    settings = _closing(facts)
+    at = patch_level.exposure(
+        enclosed=facts.enclosed, remote=facts.remote, plain=lambda: facts.plain.value
+    )
+    if info.get("server_name") == "valkey":  # it also tells which Redis it is compatible with
+        return patch_level.judge("Valkey", info["valkey_version"], facts.version, at, settings)
+    return patch_level.judge("Redis", info["redis_version"], facts.version, at, settings)
+
+
+def _closing(facts: RedisFacts) -> Mapping[str, str]:
+    """The settings by which holes are closed; one that cannot be seen closes none."""
+    try:
+        return {"tls-port": facts.config.value.get("tls-port", "0")}
+    except UnobservableError:
+        return {"tls-port": "unknown"}
 
 
 def _log_written(facts: RedisFacts) -> Judgement:
@@ -71,12 +87,12 @@ def _replication(facts: RedisFacts) -> Judgement:
 CHECKS: tuple[Check[RedisFacts], ...] = (
     Check(
         "redis.version",
-        "its version still gets security fixes",
-        "high",
+        "its version is the file's and has no known security hole",
+        "critical",
         _version,
-        "Redis 7.2 or newer",
-        "redis: {version: 8}, then 'mngdb up'",
-        ("A1", "redis.io: release cycle"),
+        patch_level.EXPECTED,
+        patch_level.REMEDY,
+        ("A1", "redis.io: release cycle", "redis.io: security advisories"),
     ),
     Check(
         "redis.append-healthy",

@@ -242,6 +242,11 @@ def status(options: Options) -> int:
                 tell(unit.error if named else f"{unit.name}: {unit.error}")
                 if unit.hint:
                     tell(f"  hint: {unit.hint}")
+            if unit.advisories:
+                tell(
+                    f"{unit.name}: {unit.version} has known security holes "
+                    f"({', '.join(unit.advisories)}); 'mngdb plan' says which version has none"
+                )
         if any(unit.state in {"stopped", "absent"} for unit in units):
             tell("'mngdb up' starts what does not run")
         for service in services:
@@ -374,7 +379,7 @@ def _units(units: list[UnitStatus], services: Sequence[Service] = ()) -> list[st
         (
             unit.name,
             "healthy" if unit.healthy else unit.state if unit.state != "running" else "unhealthy",
-            f"{title(unit)} {unit.version or '-'}",
+            f"{title(unit)} {unit.version or '-'}{' (unpatched)' if unit.advisories else ''}",
             f"{unit.host}:{unit.port}",
             f"{unit.memory >> 20} MB" if unit.memory else "-",
             "-" if unit.uptime is None else span(unit.uptime),

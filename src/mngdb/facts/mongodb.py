@@ -146,6 +146,8 @@ class MongodbFacts:
     """Whether a connection without any login is told the databases."""
     plain: Seen[bool]
     """Whether the server answers without encryption."""
+    zlib: Seen[bool]
+    """Whether it reads messages that zlib compressed."""
     tls: Seen[Tls]
     modes: Mapping[str, int]
     """Key file, configuration and data folder to their permissions, where they are within reach."""

@@ -53,6 +53,8 @@ class RedisFacts:
     """Whether it listens to others than its own machine."""
     enclosed: bool
     """Whether it has a network of its own, which only containers that were let in can reach."""
+    version: str
+    """The version that the file asks for; empty: any."""
     memory: int
     """Bytes that there are for it: the machine's, or the container's limit; 0: not known."""
     managed: bool

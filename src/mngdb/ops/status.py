@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mngdb import __version__
@@ -11,6 +11,7 @@ from mngdb.model import Asked, Owner
 from mngdb.ops import wishes, workers
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.context import Context, secret_name
+from mngdb.ops.patch_levels import open_holes
 from mngdb.ops.waiting import explained
 from mngdb.spec.agent import AGENT
 from mngdb.spec.stack import Instance
@@ -42,6 +43,8 @@ class UnitStatus:
     """What the server calls itself: Redis, Valkey; empty: it was not asked."""
     hint: str | None = None
     """What to do about the error."""
+    advisories: list[str] = field(default_factory=list)
+    """Known security holes of its version that its settings do not close, by their numbers."""
 
     def as_json(self) -> dict[str, object]:
         """The unit as `status --json` shows it."""
@@ -128,6 +131,7 @@ def look(context: Context, asked: Asked) -> UnitStatus:
         healthy=True,
         version=vitals.version,
         product=vitals.product,
+        advisories=[hole.id for hole in open_holes(context, asked, vitals.version, vitals.product)],
         uptime=uptime if uptime is not None else vitals.uptime,
     )
 

@@ -16,6 +16,7 @@ from mngdb.ops.choice import Choice, whole
 from mngdb.ops.context import Context, secret_name
 from mngdb.ops.converge import Converger
 from mngdb.ops.events import Done, Progress, Survey
+from mngdb.ops.patch_levels import notices
 from mngdb.spec.agent import AGENT
 from mngdb.spec.alerts import secret_of
 from mngdb.spec.stack import Instance
@@ -98,6 +99,7 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
             *(step.bare() for step in agent.steps()),
         ),
         tuple(_unused_remarks(context) + _channel_remarks(context) + leftovers.remarks(context))
+        + tuple(notices(context, asked, asked))
         + tuple(remark for survey in surveys for remark in survey.remarks),
         errors,
         sum(refused for _, refused in found.values()),
@@ -186,6 +188,7 @@ def up(
         error = _do_agent(context, agent, mending, report, on_event)
         results = workers.each(context.stack, job, collect, choice.names)
         _collect(context, report, results)
+        report.remarks += notices(context, asked, _started(context, report))
         if error is None and mending and agent.spec is not None:
             error = _waited(agent)
         if error is not None:
@@ -309,6 +312,12 @@ def _collect(
                 f"mngdb doctor {unit.user}" if unit.user in context.stack.apps else "mngdb doctor",
             )
     context.record(known)
+
+
+def _started(context: Context, report: Report) -> list[str]:
+    """The instances whose servers were started or restarted."""
+    begun = {step.object for step in report.done if step.action in {"start", "restart"}}
+    return [name for name, one in context.stack.instances.items() if one.unit in begun]
 
 
 def _unmarked(context: Context, asked: Asked) -> frozenset[str]:

@@ -131,7 +131,8 @@ class Target(Model):
 class BaseInstance(Model):
     """The keys that instances of every engine have."""
 
-    #: Settings that mngdb itself sets from other keys, with the key to use instead.
+    #: Settings that mngdb itself sets from other keys, with the key to use instead. A name that
+    #: ends with a point stands for all that begin with it.
     reserved_settings: ClassVar[dict[str, str]] = {}
 
     @property
@@ -161,8 +162,9 @@ class BaseInstance(Model):
         for name in self.settings:
             if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", name):
                 raise located(f"{name[:40]!r} is no setting's name", "settings", name)
-            reserved = {key.lower(): why for key, why in self.reserved_settings.items()}
-            if name.lower() in reserved:
-                text = f"the setting {name!r} follows from {reserved[name.lower()]}"
-                raise located(text, "settings", name)
+            for key, why in self.reserved_settings.items():
+                low, begin = name.lower(), key.lower()
+                if low == begin or (begin.endswith(".") and low.startswith(begin)):
+                    text = f"the setting {name!r} follows from {why}"
+                    raise located(text, "settings", name)
         return self

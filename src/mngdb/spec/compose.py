@@ -46,11 +46,11 @@ class Images(Model):
     """Images other than the official ones, with a version's tag and, better, a digest."""
 
     postgres: Image | None = None
-    """Instead of `postgres:17-bookworm`."""
+    """Instead of `postgres:17.11-bookworm`."""
     redis: Image | None = None
-    """Instead of `redis:8.4.0-bookworm`."""
+    """Instead of `redis:8.4.6-bookworm`."""
     mongodb: Image | None = None
-    """Instead of `mongo:8.0`."""
+    """Instead of `mongo:8.0.37`."""
     redis_exporter: Image | None = None
     """Instead of `oliver006/redis_exporter`."""
     postgres_exporter: Image | None = None

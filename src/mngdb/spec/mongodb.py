@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from mngdb.spec.base import BaseInstance, Model, Port, located
+from mngdb.spec.base import BaseInstance, Model, Port, SettingValue, located
 from mngdb.spec.names import MongoCollectionName, MongoDatabaseName, MongoFieldName
 from mngdb.spec.units import Duration, Milliseconds
 
@@ -93,10 +93,26 @@ class Database(Model):
 class MongodbInstance(BaseInstance):
     """A MongoDB server: a replica set of one node."""
 
-    reserved_settings: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("port", "bindIp", "dbpath", "logpath", "keyFile", "auth", "replSet"),
-        "the instance's own keys and from where its files are",
-    )
+    reserved_settings: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("port", "net.port"), "the key 'port'"),
+        **dict.fromkeys(("bindIp", "net.bindIp", "net.bindIpAll", "net.ipv6"), "the key 'bind'"),
+        **dict.fromkeys(("net.tls.", "net.ssl."), "the key 'tls'"),
+        "storage.wiredTiger.engineConfig.cacheSizeGB": "the key 'memory'",
+        "operationProfiling.slowOpThresholdMs": "the key 'slow'",
+        "replication.oplogSizeMB": "the key 'oplog'",
+        "security.javascriptEnabled": "the key 'javascript'",
+        **dict.fromkeys(("replSet", "replication.replSetName"), "the stack's name"),
+        **dict.fromkeys(
+            (
+                *("dbpath", "logpath", "keyFile", "auth", "storage.dbPath", "security.keyFile"),
+                *("security.authorization", "security.transitionToAuth", "net.unixDomainSocket."),
+                *("security.clusterAuthMode", "systemLog.destination", "systemLog.path"),
+                *("systemLog.logAppend", "systemLog.logRotate", "systemLog.syslogFacility"),
+                *("processManagement.", "sharding."),
+            ),
+            "how mngdb runs the server",
+        ),
+    }
 
     engine: Literal["mongodb"] = "mongodb"
     """The engine: needed under `instances`, known elsewhere."""
@@ -108,13 +124,39 @@ class MongodbInstance(BaseInstance):
     oplog: Annotated[int, Field(ge=990, le=1_000_000)] = 990
     """Size of the oplog in MB: how far back a point in time can lie."""
     outdated: bool = False
-    """Accept a version that gets no fixes any more: without it `mngdb check` fails
-    `mongodb.version`. The mongod that pip brings is one (6.0, fixes until July 2025)."""
+    """Accept a release line that gets no fixes any more, of which `mngdb check` fails
+    `mongodb.version` otherwise. Known security holes fail it all the same. The mongod that pip
+    brings is of such a line (6.0, fixes until July 2025) and has holes."""
     javascript: bool = False
     """Let clients' code run inside the server ($where, $function, mapReduce): MongoDB's security
     checklist says to switch it off where no app needs it."""
     databases: dict[MongoDatabaseName, Database] = Field(default_factory=dict)
     """Database to its indexes. A database that only apps name need not stand here."""
+    settings: dict[str, SettingValue] = Field(default_factory=dict)
+    """The server's own settings, over the defaults that `mngdb config` shows: options of its
+    configuration file by their dotted names (`net.maxIncomingConnections`,
+    `storage.journal.commitIntervalMs`), and parameters (setParameter) by their own."""
+
+    @model_validator(mode="after")
+    def _compressors(self) -> MongodbInstance:
+        name = "net.compression.compressors"
+        value = self.settings.get(name, "disabled")
+        found = {one.strip() for one in value.split(",")}
+        if "zlib" in found:
+            text = "zlib is not used: servers answered with their memory by it (CVE-2025-14847)"
+            raise located(text, "settings", name)
+        if found != {"disabled"} and not found <= {"snappy", "zstd"}:
+            text = f"{value[:40]!r} names no compressors; write snappy, zstd or disabled"
+            raise located(text, "settings", name)
+        return self
+
+    @model_validator(mode="after")
+    def _said_once(self) -> MongodbInstance:
+        name = "net.maxIncomingConnections"
+        if "max_connections" in self.model_fields_set and name in self.settings:
+            text = "the key 'max_connections' says it already; leave one of them out"
+            raise located(text, "settings", name)
+        return self
 
 
 class MongodbGrant(Model):

@@ -25,7 +25,7 @@ SRV = "srv"
 
 PLACE = Place(
     image="mongo",
-    tag="8.0",
+    tag="8.0.37",
     variant="",
     server="mongod",
     data="/data/db",

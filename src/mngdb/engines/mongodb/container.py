@@ -90,14 +90,14 @@ if (!connection.getDB('admin').hello().isWritablePrimary) {
 def container(asked: Asked) -> Container:
     """The container of one server. Pure."""
     name = asked.instance.name
-    cache = float(render.settings(asked)["storage.wiredTiger.engineConfig.cacheSizeGB"])
-    spec = render.spec_of(asked)
+    settings = render.settings(asked)
+    cache = float(settings["storage.wiredTiger.engineConfig.cacheSizeGB"])
     everybody = [*([MONITOR] if asked.instance.monitored else []), *asked.instance.grants]
     return Container(
         # connections' stacks, sorts and aggregations are beside the cache; a health check's
         # mongosh takes 150 MB of it
         memory=int(cache * 1.5 * _GB) + _GB,
-        processes=spec.max_connections + 256,
+        processes=int(settings["net.maxIncomingConnections"]) + 256,
         health=read_secret(name, "admin")
         + "HOME=/tmp exec mongosh --nodb --quiet --file /etc/mngdb/ready.js\n",
         logins=("admin", *everybody),

@@ -63,6 +63,7 @@ def _inspect(questions: Questions, asked: Asked) -> MongodbFacts:
         asked_indexes=see(lambda: inspect_data.asked_indexes(questions, asked)),
         open_to_all=see(lambda: probe.answers_strangers(at, session.access.tls)),
         plain=see(lambda: not session.access.tls or probe.answers_plain(at)),
+        zlib=see(lambda: probe.takes_zlib(at, session.access.tls)),
         tls=see(lambda: _tls(at, parameters)),
         modes=dict(_modes(asked)),
         apps={
@@ -74,7 +75,7 @@ def _inspect(questions: Questions, asked: Asked) -> MongodbFacts:
         admin=admin,
         known=mine,
         wanted=settings(asked),
-        version=spec_of(asked).version or "",
+        version=asked.version,
         outdated=spec_of(asked).outdated,
         javascript=spec_of(asked).javascript,
         enclosed=bool(asked.site and asked.site.listen),

@@ -61,7 +61,7 @@ def _settings(session: Session, asked: Asked) -> tuple[dict[str, str], frozenset
     featureCompatibilityVersion where parameters are asked for."""
     wanted = settings(asked)
     values: dict[str, str] = {}
-    if asked.managed or "net.maxIncomingConnections" in wanted:
+    if asked.managed or any(not name.startswith(PARAMETER) for name in wanted):
         values = flatten(session.command("getCmdLineOpts")["parsed"])
         values.pop("config", None)
     started_with = frozenset(values)

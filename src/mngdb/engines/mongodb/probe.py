@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,13 @@ if TYPE_CHECKING:
 
 #: Seconds for each question.
 _PATIENCE = 2.0
-_OP_MSG = 2013
+_OP_MSG, _OP_COMPRESSED = 2013, 2012
+#: zlib's number in an OP_COMPRESSED.
+_ZLIB = 2
 #: Bytes: no reply of the server is larger.
 _MOST = 48_000_000
+#: Bytes before a message's body.
+_HEAD = 16
 _HANDSHAKE = 22
 #: Old versions of TLS by their number on the wire.
 _OLD = {b"\x03\x01": "TLS 1.0", b"\x03\x02": "TLS 1.1"}
@@ -39,6 +44,21 @@ def answers_strangers(at: Address, tls: bool) -> bool:
 def answers_plain(at: Address) -> bool:
     """Whether the server talks without encryption. Raises UnobservableError."""
     return _ask(at, {"hello": 1, "$db": "admin"}, tls=False) is not None
+
+
+def takes_zlib(at: Address, tls: bool) -> bool:
+    """Whether a message that zlib compressed is read: a `hello` as it should be, which no version
+    answers with anything else. Raises UnobservableError."""
+    plain = struct.pack("<IB", 0, 0) + bson.encode({"hello": 1, "$db": "admin"})
+    body = struct.pack("<iiB", _OP_MSG, len(plain), _ZLIB) + zlib.compress(plain)
+    reply = _send(at, _OP_COMPRESSED, body, tls)
+    if reply is None:
+        if _send(at, _OP_MSG, plain, tls) is None:
+            raise UnobservableError(f"{_place(at)} does not answer at all")
+        return False  # it hangs up on this very message
+    if reply[12:_HEAD] not in {struct.pack("<i", code) for code in (_OP_MSG, _OP_COMPRESSED)}:
+        raise UnobservableError(f"{_place(at)} does not speak as MongoDB does")
+    return True
 
 
 def tls(at: Address) -> Tls:
@@ -92,16 +112,26 @@ def _ask(at: Address, command: Mapping[str, Any], tls: bool) -> Mapping[str, Any
     """The reply to one command, or None when the server hangs up. `command` is an OP_MSG's body:
     https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/"""
     body = struct.pack("<IB", 0, 0) + bson.encode(command)
-    message = struct.pack("<iiii", 16 + len(body), 1, 0, _OP_MSG) + body
+    reply = _send(at, _OP_MSG, body, tls)
+    if reply is None:
+        return None
+    try:
+        return bson.decode(reply[_HEAD + 5 :])
+    except (BSONError, IndexError):
+        raise UnobservableError(f"{_place(at)} does not speak as MongoDB does") from None
+
+
+def _send(at: Address, code: int, body: bytes, tls: bool) -> bytes | None:
+    """The message that comes back, or None when the server hangs up."""
+    message = struct.pack("<iiii", _HEAD + len(body), 1, 0, code) + body
     with _connect(at) as plain:
         try:
             line = _open().wrap_socket(plain) if tls else plain
             with line:
                 line.sendall(message)
-                (size,) = struct.unpack("<i", _read(line, 4))
-                return bson.decode(_read(line, min(size, _MOST) - 4)[17:])
-        except (BSONError, IndexError):
-            raise UnobservableError(f"{_place(at)} does not speak as MongoDB does") from None
+                head = _read(line, 4)
+                (size,) = struct.unpack("<i", head)
+                return head + _read(line, min(size, _MOST) - 4)
         except (ssl.SSLError, TimeoutError, ConnectionError):
             return None
 

@@ -15,8 +15,14 @@ from mngdb.model import Asked, Data, File, Release, Site, Unit, Unreadable, numb
 from mngdb.spec.mongodb import MongodbInstance
 
 PARAMETER = "setParameter."
+#: What options of the configuration file begin with; every other name is a parameter's.
+_SECTIONS = (
+    *("net.", "storage.", "operationProfiling.", "replication.", "security.", "sharding."),
+    *("systemLog.", "processManagement.", "auditLog.", PARAMETER),
+)
 SLOW = "operationProfiling.slowOpThresholdMs"
 OPLOG = "replication.oplogSizeMB"
+COMPRESSORS = "net.compression.compressors"
 #: mongod refuses less.
 _LEAST_CACHE = 0.25
 
@@ -34,7 +40,7 @@ def settings(asked: Asked) -> dict[str, str]:
     On a server that is not ours: only what the file names itself.
     """
     spec = spec_of(asked)
-    named = {PARAMETER + name: _switch(value) for name, value in spec.settings.items()}
+    named = {option_of(name): _switch(value) for name, value in spec.settings.items()}
     slow = str(int(spec.slow.total_seconds() * 1000))
     if asked.site is None:
         own = {
@@ -50,6 +56,9 @@ def settings(asked: Asked) -> dict[str, str]:
         "net.ipv6": text_of(any(":" in address for address in asked.listen)),
         "net.port": str(spec.port),
         "net.maxIncomingConnections": str(spec.max_connections),
+        # without zlib: before 8.0.17 and its like anybody reads the server's memory by it
+        # (CVE-2025-14847)
+        COMPRESSORS: "snappy,zstd",
         # its path may be too long for a socket (107 bytes), and TCP on loopback serves as well
         "net.unixDomainSocket.enabled": "false",
         **_tls(asked, asked.site),
@@ -67,6 +76,11 @@ def settings(asked: Asked) -> dict[str, str]:
         PARAMETER + "scramSHA256IterationCount": "5000",
         **named,
     }
+
+
+def option_of(name: str) -> str:
+    """The configuration file's option that a setting of the stack's file is."""
+    return name if name.startswith(_SECTIONS) else PARAMETER + name
 
 
 def _keyfile(site: Site) -> str:
@@ -109,6 +123,7 @@ def unit(asked: Asked, site: Site) -> Unit:
         engine="mongodb",
         argv=_argv(site),
         files=(File("mongod.conf", text), File("keyfile", key_text(asked))),
+        verify=(site.program.server, "--config", "{conf}/mongod.conf", "--outputConfig"),
         cold_files=frozenset({"keyfile"}),
         data=Data((), lambda _, last: _unreadable(site.program.version, last)),
     )

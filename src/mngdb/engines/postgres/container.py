@@ -13,7 +13,7 @@ from mngdb.spec.postgres import PostgresGrant
 
 PLACE = Place(
     image="postgres",
-    tag="17-bookworm",
+    tag="17.11-bookworm",
     variant="-bookworm",
     server="postgres",
     data="/var/lib/postgresql/data",

@@ -104,7 +104,7 @@ def inspect(session: Session, asked: Asked) -> PostgresFacts:
             if login in grants or login == "admin"
         },
         wanted=wanted,
-        version=asked.instance.spec.version or "",
+        version=asked.version,
         memory=asked.site.memory if asked.site else 0,
         own_network=bool(asked.site and asked.site.listen),
         managed=asked.managed,

@@ -12,7 +12,7 @@ from mngdb.spec.agent import MONITOR
 
 PLACE = Place(
     image="redis",
-    tag="8.4.0-bookworm",
+    tag="8.4.6-bookworm",
     variant="-bookworm",
     server="redis-server",
     data="/data",

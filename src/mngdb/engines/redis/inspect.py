@@ -130,6 +130,7 @@ def inspect(session: Session, asked: Asked) -> RedisFacts:
         wanted=render.settings(asked) if asked.managed else render.explicit(asked),
         remote=_remote(settings),
         enclosed=bool(site and site.listen),
+        version=asked.version,
         memory=site.memory if site else 0,
         managed=asked.managed,
     )

@@ -11,10 +11,11 @@ from mngdb import disk
 from mngdb.errors import UsageError
 from mngdb.model import Unit
 from mngdb.run import run
+from mngdb.targets.local.logs import cause
 
 _TIMEOUT = 20.0
 #: Lines that say nothing about the files, and what stands before a line's own words.
-_NOISE = re.compile(r"skipping missing configuration file|contains errors")
+_NOISE = re.compile(r"skipping missing configuration file|contains errors|^try '.* --help' for")
 _PREFIX = re.compile(r"^.*?\b(?:LOG|ERROR|FATAL|WARNING|HINT|DETAIL):\s+")
 
 
@@ -36,6 +37,7 @@ def judge(unit: Unit, done: subprocess.CompletedProcess[str]) -> None:
         return
     lines = [_PREFIX.sub("", line) for line in done.stderr.splitlines() if not _NOISE.search(line)]
     said = re.sub(r' in file "[^"]*" line \d+', "", "; ".join(line for line in lines if line))
+    said = said or cause(done.stdout)  # where mongod has its log
     raise UsageError(
         f"{unit.instance}: the server does not take its settings: {said or 'it says nothing'}",
         f"see settings: of {unit.instance} in the file; 'mngdb config' shows every one",
