@@ -4,19 +4,127 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import shutil
+import stat
 import time
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from mngdb.errors import MngdbError
+from mngdb.errors import MngdbError, UsageError
 from mngdb.run import Account
+
+#: Bytes: none of the notes that we keep is larger.
+NOTE_MAX = 1 << 20
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFBLK: "a device",
+    stat.S_IFCHR: "a device",
+}
+#: What open(2) says of something that is no regular file, before we could look.
+_SPECIAL = {errno.ELOOP, errno.ENXIO, errno.EISDIR}
+
+
+def own(path: Path, flags: int, *, mode: int = 0o600, owners: Collection[int] | None = ()) -> int:
+    """Open a file that mngdb keeps, and return its handle. Whatever else may have been put in its
+    place, a link or a named pipe, neither leads elsewhere nor keeps us waiting. `owners` are user
+    ids that it may belong to besides ours and root's; None: anybody.
+
+    Raises UsageError for what is not a regular file, or another user's; OSError.
+    """
+    try:
+        handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+    except OSError as error:
+        if error.errno not in _SPECIAL:
+            raise
+        raise _not_regular(path, path.lstat().st_mode) from None
+    found = os.fstat(handle)
+    regular = stat.S_ISREG(found.st_mode)
+    if regular and (owners is None or found.st_uid in {0, os.geteuid(), *owners}):
+        return handle
+    os.close(handle)
+    raise _foreign(path, found.st_uid) if regular else _not_regular(path, found.st_mode)
+
+
+def read_own(
+    path: Path, *, limit: int = NOTE_MAX, owners: Collection[int] | None = ()
+) -> str | None:
+    """The text of a file that mngdb keeps, of at most `limit` bytes; None: there is none. Raises
+    as `own`."""
+    try:
+        handle = own(path, os.O_RDONLY, owners=owners)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    with os.fdopen(handle, "rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise UsageError(f"{path} is not one that mngdb wrote: over {limit} bytes", "remove it")
+    return content.decode(errors="surrogateescape")
+
+
+def regular(path: Path) -> Path:
+    """A file of ours that a library will open by its name, or that is not there yet. Raises as
+    `own`."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        os.close(own(path, os.O_RDONLY))
+    return path
+
+
+def read_given(path: Path, limit: int) -> bytes:
+    """At most `limit` + 1 bytes of a file that a person names. It may be a link, or what a shell
+    made of `<(…)`; a named pipe is refused, since nobody may ever write to it. Raises UsageError,
+    OSError."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        kind = os.fstat(handle).st_mode
+        stream = path.is_relative_to("/dev") or path.is_relative_to("/proc")
+        if stat.S_ISDIR(kind) or not (stat.S_ISREG(kind) or stream):
+            raise _not_regular(path, kind, "name another file")
+        os.set_blocking(handle, True)
+        return file.read(limit + 1)
+
+
+def expanded(name: str) -> Path:
+    """A path that a person wrote, `~` filled in. Raises UsageError for a home that is not known."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{name}: no such home directory", "write the whole path") from None
+
+
+def _foreign(path: Path, uid: int) -> UsageError:
+    return UsageError(
+        f"{path} belongs to another user (user id {uid})",
+        "mngdb did not put it there: find out who did, then remove it",
+    )
+
+
+def _not_regular(path: Path, mode: int, hint: str = "remove it") -> UsageError:
+    kind = _KINDS.get(stat.S_IFMT(mode), "something else")
+    return UsageError(f"{path} is {kind}, not a regular file", hint)
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold a file's lock, waiting for whoever holds it."""
+    handle = own(path, os.O_RDWR | os.O_CREAT)
+    try:
+        if stat.S_IMODE(os.fstat(handle).st_mode) != 0o600:
+            os.fchmod(handle, 0o600)  # who may open it may hold it, and for ever
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def write(
     path: Path,
-    content: str,
+    content: str | Iterable[str],
     *,
     mode: int = 0o600,
     owner: Account | None = None,
@@ -35,9 +143,10 @@ def write(
             if owner is not None:
                 os.fchown(handle, owner.uid, owner.gid)
             os.fchmod(handle, mode)
-            data = content.encode()
-            while data:
-                data = data[os.write(handle, data) :]
+            for piece in [content] if isinstance(content, str) else content:
+                data = piece.encode()
+                while data:
+                    data = data[os.write(handle, data) :]
             if durable:
                 os.fsync(handle)
         finally:
@@ -50,26 +159,22 @@ def write(
         raise
 
 
+def replaceable(path: Path) -> Path:
+    """A file that a person wants written: new, or a regular file to be replaced. Raises UsageError
+    for everything else: a link would lead elsewhere, and a pipe keep us waiting."""
+    with contextlib.suppress(FileNotFoundError):
+        kind = path.lstat().st_mode
+        if not stat.S_ISREG(kind):
+            raise _not_regular(path, kind, "name another file, or /dev/stdout")
+    return path
+
+
 def private(path: Path, *, owner: Account | None = None) -> Path:
     """Make a folder that `owner` alone may enter. Raises MngdbError when there is something of
     somebody else's in its place, a link included: in /tmp anybody may have put it there."""
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except NotADirectoryError:
-        raise MngdbError(f"{path} is no folder", "remove it") from None
-    try:
-        found = os.fstat(handle)
-        wanted = owner.uid if owner else os.geteuid()
-        if found.st_uid not in {wanted, os.geteuid()}:
-            raise MngdbError(f"{path} belongs to somebody else", "remove it")
-        if found.st_mode & 0o7777 != 0o700:
-            os.fchmod(handle, 0o700)
-        if owner is not None and found.st_uid != wanted:
-            os.fchown(handle, owner.uid, owner.gid)
-    finally:
-        os.close(handle)
+    _settle(path, 0o700, owner)
     return path
 
 
@@ -114,9 +219,29 @@ def sync_tree(path: Path) -> None:
 
 def folder(path: Path, *, mode: int = 0o700, owner: Account | None = None) -> Path:
     """Make a folder with its parents if it is missing, and set its mode and owner."""
-    path.mkdir(mode=mode, parents=True, exist_ok=True)
-    if path.stat().st_mode & 0o7777 != mode:
-        path.chmod(mode)
-    if owner is not None and path.stat().st_uid != owner.uid:
-        os.chown(path, owner.uid, owner.gid, follow_symlinks=False)
+    if not path.is_symlink():
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=mode, parents=True)
+    _settle(path, mode, owner)
     return path
+
+
+def _settle(path: Path, mode: int, owner: Account | None) -> None:
+    """Give a directory of ours its mode and owner. Raises MngdbError for what is none, or is
+    another user's."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except NotADirectoryError:
+        kind = _KINDS.get(stat.S_IFMT(path.lstat().st_mode), "a file")
+        raise MngdbError(f"{path} is {kind}, not a directory", "remove it") from None
+    try:
+        found = os.fstat(handle)
+        wanted = owner.uid if owner else os.geteuid()
+        if found.st_uid not in {wanted, os.geteuid()}:
+            raise _foreign(path, found.st_uid)
+        if found.st_mode & 0o7777 != mode:
+            os.fchmod(handle, mode)
+        if owner is not None and found.st_uid != wanted:
+            os.fchown(handle, owner.uid, owner.gid)
+    finally:
+        os.close(handle)

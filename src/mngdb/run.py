@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,36 +84,39 @@ def spawn(
     argv: Sequence[str],
     *,
     pidfile: Path,
-    log: Path,
+    log: int,
     env: Mapping[str, str],
     account: Account | None = None,
     cwd: Path | None = None,
     hold: int | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a server in a session of its own; it outlives us.
+    """Start a server in a session of its own; it outlives us. `log` is the handle of a file that
+    is open to append.
 
     The pid is written before the program starts, and `hold`, the handle of a lock, stays open until
     then: no moment exists at which a server runs that the next command would not find.
     """
     launcher = ["/bin/sh", "-c", _LAUNCHER, str(pidfile), *argv]
-    with log.open("ab") as sink:
-        return subprocess.Popen(
-            launcher,
-            stdin=subprocess.DEVNULL if hold is None else hold,
-            stdout=sink,
-            stderr=sink,
-            env=dict(env),
-            cwd=cwd,
-            start_new_session=True,
-            user=account.uid if account else None,
-            group=account.gid if account else None,
-            extra_groups=[] if account else None,
-        )
+    return subprocess.Popen(
+        launcher,
+        stdin=subprocess.DEVNULL if hold is None else hold,
+        stdout=log,
+        stderr=log,
+        env=dict(env),
+        cwd=cwd,
+        start_new_session=True,
+        user=account.uid if account else None,
+        group=account.gid if account else None,
+        extra_groups=[] if account else None,
+    )
 
 
 @contextlib.contextmanager
-def reading(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Iterator[IO[bytes]]:
-    """Standard output of a program, as it comes. Leaving ends the program, also half-way."""
+def reading(
+    argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float
+) -> Iterator[IO[bytes]]:
+    """Standard output of a program, as it comes. Leaving ends the program, also half-way, and so do
+    `timeout` seconds."""
     with subprocess.Popen(
         list(argv),
         stdin=subprocess.DEVNULL,
@@ -121,9 +125,12 @@ def reading(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Iterat
         cwd=cwd,
         env=dict(env),
     ) as child:
+        limit = threading.Timer(timeout, child.kill)
+        limit.start()
         try:
             yield cast(IO[bytes], child.stdout)
         finally:
+            limit.cancel()
             child.kill()
 
 

@@ -147,7 +147,7 @@ def test_a_secret_in_whose_place_is_something_else(stack: Cli) -> None:
     secret(stack).unlink()
     os.mkfifo(secret(stack), 0o600)
     try:
-        assert "is no file" in failed(stack, "secrets.usable")
+        assert "is not a regular file" in failed(stack, "secrets.usable")
     finally:
         secret(stack).unlink()
         secret(stack).write_text(text)

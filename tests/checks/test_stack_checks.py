@@ -8,6 +8,7 @@ from mngdb.checks import registry
 from mngdb.findings import Finding
 from tests.checks.judge import findings, one
 from tests.conftest import Cli
+from tests.docker import Engine
 from tests.live import faults
 from tests.live.clients import brought_up, redis_as
 
@@ -33,7 +34,45 @@ def good(stack: Cli) -> dict[str, Finding]:
 
 @pytest.mark.parametrize("name", [check.id for check in registry.of("stack")])
 def test_it_passes_on_a_stack_of_ours(good: dict[str, Finding], name: str) -> None:
-    assert good[name].verdict == "pass", good[name]
+    expected = "not_applicable" if name == "stack.page-roles" else "pass"
+    assert good[name].verdict == expected, good[name]
+
+
+PAGE = """
+target: compose
+redis: {}
+redisinsight: {url: "https://redisinsight.example", accept_terms: true}
+sso: {issuer: "https://keycloak.example/realms/mng"ROLES}
+agent: false
+"""
+
+
+@pytest.mark.parametrize(
+    ("roles", "verdict", "evidence"),
+    [
+        ("", "fail", "sso names no roles: everybody who can log in to the realm"),
+        (", roles: []", "fail", "sso names no roles: everybody who can log in to the realm"),
+        (", roles: [admin, 'app:ops']", "pass", "who has one of: admin, app:ops"),
+    ],
+)
+def test_everybody_of_the_realm_is_no_administrator(
+    cli: Cli, roles: str, verdict: str, evidence: str
+) -> None:
+    cli.write(PAGE.replace("ROLES", roles))
+    found = one(cli, "stack.page-roles")
+    assert (found.verdict, found.evidence) == (verdict, evidence)
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(("roles", "told"), [("", True), (", roles: [admin]", False)])
+def test_plan_warns_of_a_page_for_everybody(
+    cli: Cli, docker: Engine, roles: str, told: bool
+) -> None:
+    cli.env |= docker.environ
+    cli.write(PAGE.replace("ROLES", roles))
+    said = cli.run("plan").stderr
+    warned = "everybody who can log in to the realm administers Redis" in said
+    assert warned is told, said
 
 
 def test_an_app_whose_secret_is_another_one(stack: Cli) -> None:

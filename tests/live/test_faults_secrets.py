@@ -55,8 +55,8 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
     "far too long": (lambda p: put(p, b"x" * 5000), "is larger than 4096 bytes"),
     "world-readable": (lambda p: put(p, GOOD.encode(), 0o644), "may be read by others"),
     "group-readable": (lambda p: put(p, GOOD.encode(), 0o640), "may be read by others"),
-    "a folder": (lambda p: p.mkdir(mode=0o700), "is no file"),
-    "a pipe": (lambda p: os.mkfifo(p, 0o600), "is no file"),
+    "a folder": (lambda p: p.mkdir(mode=0o700), "is not a regular file"),
+    "a pipe": (lambda p: os.mkfifo(p, 0o600), "is not a regular file"),
     "a link to a readable file": (_link, "may be read by others"),
     "a link in a circle": (lambda p: p.symlink_to(p), "cannot be read"),
 }

@@ -14,7 +14,7 @@ from mngdb.engines.postgres import identity
 from mngdb.model import Renewal, Unit
 from mngdb.run import spawn
 from mngdb.targets.local import cache, copied, machine, programs
-from mngdb.targets.local.logs import Started
+from mngdb.targets.local.logs import Started, appending
 from mngdb.targets.local.prepare import Preparation
 from tests.conftest import Cli
 
@@ -84,7 +84,8 @@ class Place:
         log = self.folder / "log"
         env = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
         pidfile = self.work / "pid"
-        process = spawn(argv, pidfile=pidfile, log=log, env=env, account=self.account)
+        with appending(log) as (sink, _):
+            process = spawn(argv, pidfile=pidfile, log=sink, env=env, account=self.account)
         return Started(process, log, 0)
 
     def control(self, data: Path) -> dict[str, str]:

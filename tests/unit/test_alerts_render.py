@@ -279,7 +279,7 @@ def test_the_files_are_printed_and_a_second_writing_changes_nothing(rendered: Cl
     (rendered.folder / "file").write_text("")
     done = rendered.run("render", "grafana", "--output", "file")
     assert done.returncode == 2
-    assert "file is no folder" in done.stderr
+    assert "file is not a directory" in done.stderr
 
 
 # --- dashboards

@@ -85,7 +85,7 @@ def test_a_link_in_a_private_folders_place_is_refused_and_its_target_untouched(
     victim = tmp_path / "victim"
     victim.mkdir(mode=0o755)
     (tmp_path / "run").symlink_to(victim)
-    with pytest.raises(MngdbError, match="is no folder"):
+    with pytest.raises(MngdbError, match="not a directory"):
         disk.private(tmp_path / "run")
     assert mode(victim) == 0o755
 
@@ -95,7 +95,7 @@ def test_somebody_elses_folder_is_refused_and_untouched(tmp_path: Path) -> None:
     path = tmp_path / "run"
     path.mkdir(mode=0o755)
     os.chown(path, 12345, 12345)
-    with pytest.raises(MngdbError, match="belongs to somebody else"):
+    with pytest.raises(MngdbError, match="belongs to another user"):
         disk.private(path, owner=Account("nobody", 65534, 65534))
     assert (path.stat().st_uid, mode(path)) == (12345, 0o755)
 

@@ -17,6 +17,7 @@ from mngdb import disk
 from mngdb.agent.containers import Containers
 from mngdb.agent.jobs import Job, Jobs, log
 from mngdb.agent.own import Own
+from mngdb.agent.privileges import drop
 from mngdb.agent.scrape import Target
 from mngdb.agent.statements import Statements
 from mngdb.agent.watch import Watch
@@ -99,6 +100,7 @@ def run(context: Context) -> None:
             "'agent: true' in the file looks at servers in containers, too, "
             "'agent: {external: true}' at those of others",
         )
+    drop()
     unit = AgentUnit(context)
     prepare_state(context.stack.state)
     folder = disk.private(unit.folder)

@@ -137,7 +137,9 @@ class Own:
         changed = {}
         for path in files.values():
             with suppress(FileNotFoundError):
-                changed[path] = path.stat().st_mtime_ns
+                # the child below would wait for whoever writes to a pipe
+                if path.is_file():
+                    changed[path] = path.stat().st_mtime_ns
         known = self._certificates
         new = [path for path, at in changed.items() if known.get(path, (0, 0.0))[0] != at]
         if new:

@@ -45,12 +45,11 @@ class Watch:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self.instances = [i for i in context.stack.instances.values() if i.target.local]
         self.restarts = {i.unit: 0 for i in self.instances}
-        if self._file.exists():
-            try:
-                kept: dict[str, int] = json.loads(self._file.read_text())
-                self.restarts |= {unit: int(kept.get(unit, 0)) for unit in self.restarts}
-            except (ValueError, TypeError, AttributeError):
-                log(f"{self._file} is damaged; the restarts are counted anew")
+        try:
+            kept: dict[str, int] = json.loads(disk.read_own(self._file) or "{}")
+            self.restarts |= {unit: int(kept.get(unit, 0)) for unit in self.restarts}
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            log(f"{self._file} is damaged; the restarts are counted anew")
 
     def up(self, unit: str) -> bool:
         """Whether the unit's process runs."""
@@ -135,7 +134,7 @@ def set_aside(path: Path) -> None:
     copy = path.with_name(f"{path.name}.1")
     temporary = path.with_name(f".{path.name}.1")
     temporary.unlink(missing_ok=True)
-    source = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    source = disk.own(path, os.O_RDWR)
     try:
         target = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:

@@ -12,6 +12,8 @@ from mngdb import disk
 from mngdb.alerts.evaluator import Alert, restored
 
 _VERSION = 1
+#: Bytes: every alert of a large stack, and what each channel was told.
+_MOST = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,10 @@ class Memory:
 def load(path: Path) -> Memory:
     """The last round of an earlier process. Raises OSError."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        text = disk.read_own(path, limit=_MOST)
+        if text is None:
+            return Memory()
+        found = json.loads(text)
         if found["version"] != _VERSION:
             return Memory(damaged=True)
         alerts = tuple(restored(one) for one in found["alerts"])
@@ -44,9 +49,7 @@ def load(path: Path) -> Memory:
             for name, channel in found["told"].items()
         }
         return Memory(float(found["at"]), alerts, told, bool(found["running"]))
-    except FileNotFoundError:
-        return Memory()
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Memory(damaged=True)
 
 

@@ -50,6 +50,14 @@ def _channels(around: Around) -> Judgement:
     return listed(bad, ", ".join(around.channels))
 
 
+def _page(around: Around) -> Judgement:
+    if around.page_roles is None:
+        return no_matter("the stack has no page in a browser")
+    if not around.page_roles:
+        return judged(False, "sso names no roles: everybody who can log in to the realm")
+    return judged(True, f"who has one of: {', '.join(around.page_roles)}")
+
+
 LOGINS: Check[Sequence[Diagnosis]] = Check(
     "stack.logins",
     "every app gets in and can do its work with what 'mngdb env' gives it",
@@ -86,6 +94,15 @@ AROUND: tuple[Check[Around], ...] = (
         "a secret for each channel, and no failure lately",
         "mngdb secret set alerts_CHANNEL; 'mngdb alerts test CHANNEL'",
         ("B11", "guide: MongoDB 6", _CHECKLIST),
+    ),
+    Check(
+        "stack.page-roles",
+        "RedisInsight, which administers every Redis, is open to named roles only",
+        "high",
+        _page,
+        "roles of the realm or of a client, of which a person needs one",
+        "sso: {roles: [NAME]}; then give that role in Keycloak to those who need the page",
+        ("A5", "B13"),
     ),
 )
 CHECKS = (LOGINS, *AROUND)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,8 +63,8 @@ def _complete(_: click.Context, __: click.Parameter, begun: str) -> list[Complet
 @click.option("--format", "form", type=click.Choice(_FORMATS), help="Default: table.")
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False, writable=True),
-    help="Write the report into this file; a summary is printed.",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Write the report into this file, '-' for standard output; a summary is printed.",
 )
 @click.option("--fix", is_flag=True, help="First let 'up' mend what the file owns.")
 @click.option("--list", "list_them", is_flag=True, help="List the checks; no server is asked.")
@@ -92,6 +93,8 @@ def check(
         _list(options, only, severity, controls)
         return 0
     accepted = read(baseline) if baseline else []
+    if output is not None:
+        output = _output(output)
     context = options.context()
     if fix:
         _fix(context)
@@ -190,16 +193,38 @@ def _uri(file: Path) -> str:
     )
 
 
+#: Standard output, and what a shell made of `>(…)`: open already, and no file to be replaced.
+_STREAMS = re.compile(r"/dev/(stdout|stderr|null|fd/\d+)")
+
+
+def _output(path: Path) -> Path:
+    """Where the report goes, before the servers are asked. Raises UsageError."""
+    from mngdb import disk
+    from mngdb.errors import UsageError
+
+    if str(path) == "-":
+        return Path("/dev/stdout")
+    if _STREAMS.fullmatch(str(path)):
+        return path
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: there is no directory {path.parent}")
+    return disk.replaceable(path)
+
+
 def _give(pieces: Iterator[str], output: Path | None) -> None:
-    if output is None:
+    from mngdb import disk
+    from mngdb.errors import UsageError
+
+    if output is None or str(output) == "/dev/stdout":
         for piece in pieces:
             click.echo(piece, nl=False)
         return
-    from mngdb.errors import UsageError
-
     try:
-        with output.open("w", encoding="utf-8") as file:
-            file.writelines(pieces)
+        if _STREAMS.fullmatch(str(output)):
+            with output.open("w", encoding="utf-8") as file:
+                file.writelines(pieces)
+        else:
+            disk.write(disk.replaceable(output), pieces, mode=0o644, durable=False)
     except OSError as error:
         raise UsageError(f"{output}: cannot be written: {error.strerror}") from None
 

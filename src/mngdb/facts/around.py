@@ -24,3 +24,6 @@ class Around:
     """How the last round went, in words; empty: none was judged in time."""
     channels: Mapping[str, str]
     """Channel to what keeps it from being told; empty: nothing."""
+    page_roles: tuple[str, ...] | None = None
+    """Roles of which a person needs one to open RedisInsight, who is its administrator then; None:
+    the stack has no such page."""

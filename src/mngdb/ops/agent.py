@@ -14,13 +14,14 @@ from functools import cached_property
 from mngdb import __version__, disk
 from mngdb.errors import MngdbError, StepError
 from mngdb.model import Step
+from mngdb.ops.agent_environ import environment
 from mngdb.ops.context import Context
 from mngdb.run import last_line, spawn
 from mngdb.spec.agent import AGENT, Agent
 from mngdb.spec.load import TARGETS
 from mngdb.targets.local import machine, processes
 from mngdb.targets.local.lock import held
-from mngdb.targets.local.logs import Started
+from mngdb.targets.local.logs import Started, appending, tail
 from mngdb.targets.local.processes import Process
 
 #: Seconds that it may take to start, and to stop.
@@ -35,7 +36,7 @@ class AgentUnit:
 
     def __init__(self, context: Context) -> None:
         self._stack = context.stack
-        self._environ = context.environ
+        self._context = context
         self.name = f"{context.stack.name}-{AGENT}"
         self.folder = context.stack.state / AGENT
         self.pidfile = self.folder / "agent.pid"
@@ -148,19 +149,15 @@ class AgentUnit:
             words += ["--target", target]
         # -P: what lies in the current folder is not imported
         argv = [sys.executable, "-P", "-m", "mngdb", *words, AGENT]
-        handle = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            offset = os.fstat(handle).st_size
-        finally:
-            os.close(handle)
-        process = spawn(
-            argv,
-            pidfile=self.pidfile,
-            log=self.log,
-            env=self._environ,
-            cwd=self.folder,
-            hold=held(self._stack.state / "lock"),
-        )
+        with appending(self.log) as (sink, offset):
+            process = spawn(
+                argv,
+                pidfile=self.pidfile,
+                log=sink,
+                env=environment(self._context),
+                cwd=self.folder,
+                hold=held(self._stack.state / "lock"),
+            )
         self._child = Started(process, self.log, offset)
 
     _child: Started | None = None
@@ -190,8 +187,6 @@ class AgentUnit:
 
 
 def _told(child: Started) -> str:
-    with child.log.open("rb") as handle:
-        handle.seek(child.offset)
-        lines = handle.read().decode(errors="replace").splitlines()
+    lines = tail(child.log, since=child.offset).splitlines()
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return errors[-1] if errors else last_line("\n".join(lines))

@@ -169,8 +169,8 @@ def _file(context: Context) -> Path:
 
 def _read(context: Context) -> _Note:
     try:
-        return _Note(**json.loads(_file(context).read_text()))
-    except (OSError, ValueError, TypeError):
+        return _Note(**json.loads(disk.read_own(_file(context)) or ""))
+    except (ValueError, TypeError, RecursionError):
         return _Note()  # there is none yet, or a damaged one: it is said once more
 
 

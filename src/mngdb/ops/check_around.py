@@ -72,6 +72,7 @@ def _surroundings(context: Context) -> Around:
         rules=len(alerts.rules(context)) if judging else None,
         round=last,
         channels={name: _untold(context, name, wrong) or late for name in asked.channels},
+        page_roles=context.stack.page_roles,
     )
 
 

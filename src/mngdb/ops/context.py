@@ -256,15 +256,13 @@ class Context:
     def applied(self) -> dict[str, list[str]]:
         """Instance to objects, as the last `up` left them."""
         try:
-            found: dict[str, list[str]] = json.loads(self._record.read_text())
-        except FileNotFoundError:
-            return {}
-        except ValueError:
+            found = json.loads(disk.read_own(self._record) or "{}")
+            return {str(name): [*map(str, objects)] for name, objects in found.items()}
+        except (ValueError, TypeError, AttributeError, RecursionError):
             raise UsageError(
                 f"{self._record} is damaged",
                 "remove it; then only indexes that left the file are no longer noticed",
             ) from None
-        return found
 
     def record(self, objects: Mapping[str, Iterable[str]]) -> None:
         """Keep what is there now, by instance."""

@@ -60,6 +60,7 @@ def env_example(context: Context, path: Path | None, apps: Sequence[str], force:
             seen.add(name)
     text = "\n".join(lines) + "\n"
     if path is not None:
+        disk.replaceable(path)
         if path.exists() and not force and path.read_text(errors="replace") != text:
             raise UsageError(
                 f"{path} exists already", "--force replaces it; '--output -' prints the new one"
@@ -74,8 +75,7 @@ def _read(path: Path) -> tuple[dict[str, Secret], tuple[int, ...], tuple[str, ..
     from dotenv.parser import parse_stream
 
     try:
-        with path.open("rb") as handle:
-            raw = handle.read(_MOST + 1)
+        raw = disk.read_given(path, _MOST)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     if len(raw) > _MOST or b"\0" in raw:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mngdb import disk
 from mngdb.errors import MngdbError
 from mngdb.facts.slow import Count, Snapshot
 
@@ -38,8 +39,6 @@ class History:
 
     def keep(self, instance: str, snapshot: Snapshot) -> None:
         """Add one, and thin out the older ones. Raises MngdbError when the file is damaged."""
-        with suppress(FileExistsError):
-            os.close(os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         with self._opened() as db, db:
             cursor = db.execute(
                 "INSERT INTO snapshot (instance, at, reset, dropped, least) VALUES (?, ?, ?, ?, ?)",
@@ -88,6 +87,7 @@ class History:
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
+        os.close(disk.own(self.file, os.O_RDWR | os.O_CREAT))  # SQLite would follow a link
         try:
             with closing(sqlite3.connect(self.file, timeout=_PATIENCE)) as db:
                 db.executescript(_TABLES)

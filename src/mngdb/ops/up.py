@@ -384,6 +384,15 @@ def _unused_remarks(context: Context) -> list[Remark]:
     found = []
     if context.stack.source.redisinsight is not None and not context.stack.insight:
         found.append(Remark("", "redisinsight: is for target compose, and left out here"))
+    if context.stack.page_roles == ():
+        found.append(
+            Remark(
+                "",
+                "sso: names no roles, so everybody who can log in to the realm administers Redis "
+                "in RedisInsight",
+                "sso: {roles: [NAME]}, of the realm or CLIENT:NAME",
+            )
+        )
     if context.stack.backup is None:
         return found
     return [*found, Remark("", "backup: is read, but this version takes no backups yet")]

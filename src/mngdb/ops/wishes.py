@@ -15,9 +15,9 @@ from mngdb import disk
 def stopped(state: Path) -> frozenset[str]:
     """The units. A damaged note is none: everything is started then."""
     try:
-        found = json.loads(_note(state).read_text())
+        found = json.loads(disk.read_own(_note(state)) or "[]")
         return frozenset(str(unit) for unit in found)
-    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return frozenset()
 
 

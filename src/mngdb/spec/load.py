@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -45,14 +46,33 @@ TARGETS = ("local", "compose")
 def load(paths: Sequence[Path], variables: Mapping[str, str], target: str | None = None) -> Stack:
     """The stack that `paths`, merged in order, describe. `target`, one of TARGETS, is meant in
     place of the file's; what the file says of that one stays. Raises SpecError or UsageError."""
-    document = source.read(paths[0], variables)
+    noted = _Noted(variables)
+    document = source.read(paths[0], noted)
     for path in paths[1:]:
-        document = source.merge(document, source.read(path, variables))
+        document = source.merge(document, source.read(path, noted))
     if target is not None:
         said = document.data.get("target")
         given = said if isinstance(said, dict) else {}
         document.data["target"] = {target: given[target]} if target in given else target
-    return build(document, tuple(paths))
+    return replace(build(document, tuple(paths)), variables=frozenset(noted.names))
+
+
+class _Noted(Mapping[str, str]):
+    """Variables, and which of them were asked for."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.names.add(name)
+        return self._variables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
 
 
 def build(document: Document, files: tuple[Path, ...]) -> Stack:

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from mngdb import disk
 from mngdb.errors import SpecError, UsageError
 from mngdb.spec.yaml12 import MAX_DEPTH, MAX_NODES, Written, compose, type_of
 
@@ -62,8 +63,7 @@ def read(path: Path, variables: Mapping[str, str]) -> Document:
     """One file. Raises SpecError with file, line and column, or UsageError if unreadable."""
     name = str(path)
     try:
-        with path.open("rb") as handle:
-            raw = handle.read(MAX_BYTES + 1)
+        raw = disk.read_given(path, MAX_BYTES)
     except FileNotFoundError:
         raise UsageError(
             f"{name}: no such file", "write one with 'mngdb init', or name another with -f"

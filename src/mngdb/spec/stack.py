@@ -49,6 +49,8 @@ class Stack:
     instances: Mapping[str, Instance]
     apps: Mapping[str, Mapping[str, AnyGrant]]
     backup: Backup | None
+    variables: frozenset[str] = frozenset()
+    """Those of the environment that the files name."""
 
     @property
     def state(self) -> Path:
@@ -77,6 +79,12 @@ class Stack:
             return ()
         here = [one for one in self.instances.values() if one.target.compose is not None]
         return tuple(one for one in here if one.engine == "redis")
+
+    @property
+    def page_roles(self) -> tuple[str, ...] | None:
+        """Roles of which a person needs one to open RedisInsight; None: there is no such page."""
+        sso = self.source.sso
+        return tuple(sso.roles) if self.insight and sso is not None else None
 
     @property
     def by_engine(self) -> dict[str, list[Instance]]:

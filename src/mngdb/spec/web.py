@@ -98,7 +98,8 @@ class Sso(Model):
     it."""
     roles: list[Annotated[str, AfterValidator(_word("role"))]] = Field(default_factory=list)
     """Roles of which a person needs one: `NAME` of the realm, `CLIENT:NAME` of a client. Without
-    roles, everybody who can log in to the realm may in."""
+    roles, everybody who can log in to the realm administers Redis in RedisInsight: `plan` warns,
+    and `check` fails."""
     session: Seconds = timedelta(hours=8)
     """How long a login lasts. Every five minutes Keycloak is asked whether it still does."""
 

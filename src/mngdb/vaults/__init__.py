@@ -72,4 +72,4 @@ def open_vault(spec: VaultSpec, folder: Path, environ: dict[str, str]) -> Vault:
     from mngdb.vaults.files import FilesVault
 
     path = Path(spec.path) if spec.path else Path(".mngdb/secrets")
-    return FilesVault(folder / path)
+    return FilesVault(folder / path, named=spec.path is not None)

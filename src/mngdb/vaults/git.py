@@ -14,8 +14,33 @@ from mngdb.run import last_line, reading, run
 from mngdb.vaults.leaks import Needles
 
 _TIMEOUT = 30.0
+#: A repository's own configuration names programs, and it is whoever wrote it that says which. What
+#: we ask needs none of them, so git is told to run none, and to reach nobody (git-config(1)).
+_SAFE = (
+    *("--no-pager", "--no-optional-locks", "--no-replace-objects"),
+    *(
+        word
+        for setting in (
+            "core.fsmonitor=false",
+            "core.hooksPath=/dev/null",
+            "core.sshCommand=false",
+            "core.askPass=false",
+            "diff.external=",
+            "gpg.program=false",
+            "gpg.ssh.program=false",
+            "gpg.x509.program=false",
+            "log.showSignature=false",
+            "protocol.allow=never",
+            "safe.bareRepository=explicit",
+            "submodule.recurse=false",
+        )
+        for word in ("-c", setting)
+    ),
+)
 #: An object larger than this is no text that a person wrote.
 _MOST = 8 << 20
+#: `log` without a program for differences or signatures.
+_PLAIN = ("--no-ext-diff", "--no-textconv", "--no-show-signature")
 #: Names that hold secrets wherever they stand; examples do not.
 SECRET_FILES = (
     *(":(glob)**/.env", ":(glob)**/.env.*", ":(glob)**/*.env", ":(glob)**/.mngdb/**"),
@@ -34,7 +59,7 @@ class Repository:
 
     def _git(self, *words: str, stdin: str | None = None, good: tuple[int, ...] = (0,)) -> str:
         done = run(
-            ["git", "-C", str(self.folder), *words],
+            _argv(self.folder, *words),
             timeout=_TIMEOUT,
             env=_environ(),
             stdin=stdin,
@@ -81,7 +106,7 @@ class Repository:
 
     def _added(self, *names: str) -> list[str]:
         told = self._git(
-            *("-c", "core.quotePath=false", "log", "--all", "--no-renames", "--format="),
+            *("-c", "core.quotePath=false", "log", *_PLAIN, "--all", "--no-renames", "--format="),
             *("--name-only", "--diff-filter=A", "-z", "-m", "--", *names),
         )
         return _names(told)
@@ -98,9 +123,11 @@ class Repository:
                 place = self._place(kind, number)
                 found += (f"{name} in {place}" for name in names)
             if time.monotonic() > end:
-                raise UnobservableError(
-                    f"the history of {self.top} could not be searched in {_TIMEOUT:g} s"
-                )
+                break
+        if time.monotonic() > end:
+            raise UnobservableError(
+                f"the history of {self.top} could not be searched in {_TIMEOUT:g} s"
+            )
         promised = ("config", "--get-regexp", r"^remote\..*\.promisor$")
         if not found and self._git(*promised, good=(0, 1)):
             raise UnobservableError("the clone is partial (--filter): look in a whole one")
@@ -115,10 +142,13 @@ class Repository:
     def _objects(self) -> Iterator[tuple[str, str, bytes]]:
         """Every object's kind, number and content: files, and the messages of commits."""
         every = ("cat-file", "--batch-all-objects", "--batch", "--unordered", "--buffer")
-        argv = ["git", "-C", str(self.folder), *every]
-        with reading(argv, cwd=self.top, env=_environ()) as stream:
+        argv = _argv(self.folder, *every)
+        with reading(argv, cwd=self.top, env=_environ(), timeout=_TIMEOUT) as stream:
             while line := stream.readline():
-                number, kind, size = line.decode().split()
+                number, _, rest = line.decode().partition(" ")
+                kind, _, size = rest.partition(" ")
+                if not line.endswith(b"\n"):
+                    return  # it was ended: `holding` looks at the time
                 left = int(size)
                 content = stream.read(min(left, _MOST))
                 left -= len(content)
@@ -132,8 +162,8 @@ class Repository:
         if kind != "blob":
             return f"the message of {kind} {number[:10]}"
         told = self._git(
-            *("-c", "core.quotePath=false", "log", "--all", "--format=%h", "--name-only", "-1"),
-            *("--no-renames", f"--find-object={number}"),
+            *("-c", "core.quotePath=false", "log", *_PLAIN, "--all", "--format=%h", "--name-only"),
+            *("-1", "--no-renames", f"--find-object={number}"),
         ).split("\n")
         lines = [line for line in told if line]
         return f"{lines[1]} ({lines[0]})" if len(lines) > 1 else f"object {number[:10]}"
@@ -143,10 +173,18 @@ def _names(told: str) -> list[str]:
     return [name for name in told.split("\0") if name.strip("\n")]
 
 
+def _argv(folder: Path, *words: str) -> list[str]:
+    """The one way in which git is called."""
+    return ["git", *_SAFE, "-C", str(folder), *words]
+
+
 def _environ() -> dict[str, str]:
     """Ours without what would lead git elsewhere, in a language that can be read."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    return kept | {"LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+    quiet = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+    # a part of a partial clone that is missing is missing: it is not fetched by a remote's program
+    alone = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": ""}
+    return kept | {"LC_ALL": "C.UTF-8"} | quiet | alone
 
 
 def repository(folder: Path) -> Repository | None:
@@ -158,7 +196,7 @@ def repository(folder: Path) -> Repository | None:
     if shutil.which("git") is None:
         raise UnobservableError(f"{folder} is in a repository, and git is not installed")
     try:
-        argv = ["git", "-C", str(folder), "rev-parse", "--show-toplevel"]
+        argv = _argv(folder, "rev-parse", "--show-toplevel")
         told = run(argv, timeout=_TIMEOUT, env=_environ())
     except MngdbError as error:
         raise UnobservableError(error.message) from None

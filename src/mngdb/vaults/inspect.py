@@ -10,14 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mngdb import disk
 from mngdb.errors import SecretError, UnobservableError
 from mngdb.secret import Secret
-from mngdb.vaults import Vault, usable
+from mngdb.vaults import Vault
 from mngdb.vaults.files import FilesVault
 
 _DAY = 86_400.0
-#: A file of the vault that is larger is no secret.
-_MOST = 4096
 
 
 @dataclass
@@ -35,7 +34,10 @@ def kept(vault: Vault, names: Iterable[str]) -> Kept:
     found = Kept()
     for name in names:
         try:
-            secret = _read(vault, name) if isinstance(vault, FilesVault) else vault.get(name)
+            if isinstance(vault, FilesVault):
+                secret = vault.read(name, private=False)
+            else:
+                secret = vault.get(name)
         except SecretError as error:
             found.unusable.append(error.message)
             continue
@@ -47,19 +49,6 @@ def kept(vault: Vault, names: Iterable[str]) -> Kept:
         if changed is not None:
             found.ages[name] = (time.time() - changed) / _DAY
     return found
-
-
-def _read(vault: FilesVault, name: str) -> Secret | None:
-    path = vault.folder / name
-    try:
-        if not path.is_file():
-            if path.exists():
-                raise SecretError(f"the secret file {path} is no file")
-            return None
-        with path.open("rb") as handle:
-            return usable(str(path), handle.read(_MOST + 1).decode(errors="surrogateescape"))
-    except OSError as error:
-        raise SecretError(f"the secret file {path} cannot be read: {error.strerror}") from None
 
 
 def open_to_others(paths: Iterable[Path], uid: int | None = None) -> Iterator[str]:
@@ -92,7 +81,7 @@ def days_left(files: Iterable[Path]) -> Mapping[str, float]:
     found = {}
     for path in files:
         try:
-            certificate = x509.load_pem_x509_certificate(path.read_bytes())
+            certificate = x509.load_pem_x509_certificate(disk.read_given(path, disk.NOTE_MAX))
         except ValueError:
             raise UnobservableError(f"{path} is no certificate") from None
         found[str(path)] = (certificate.not_valid_after_utc - now).total_seconds() / _DAY

@@ -30,15 +30,12 @@ def wanted(stack: Stack) -> bool:
 
 def ca(stack: Stack) -> Path:
     """Where mngdb itself reads the CA's certificate."""
-    return stack.state / "tls" / CA
+    return disk.regular(stack.state / "tls" / CA)
 
 
 def authority(stack: Stack) -> str:
     """The CA's certificate as PEM text; empty where `ensure` has still to make it."""
-    try:
-        return ca(stack).read_text()
-    except FileNotFoundError:
-        return ""
+    return disk.read_own(ca(stack)) or ""
 
 
 def ensure(stack: Stack) -> Path:

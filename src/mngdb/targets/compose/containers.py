@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -65,9 +64,8 @@ def left(state: Path) -> Compose | None:
     """Where an earlier command has put the project; None: there was none. Raises MngdbError."""
     path = state / "compose" / "project.json"
     try:
-        return Compose.model_validate_json(path.read_text())
-    except FileNotFoundError:
-        return None
+        text = disk.read_own(path)
+        return None if text is None else Compose.model_validate_json(text)
     except ValueError:
         raise MngdbError(f"{path} is damaged", "write 'target: compose' into the file") from None
 
@@ -342,7 +340,7 @@ class Project:
         left as they are."""
         with self._alone():
             path = self.root / "docker-compose.yml"
-            text = document.returned(path.read_text(), before, service)
+            text = document.returned(disk.read_own(path, owners=None) or "", before, service)
             disk.write(path, text, mode=0o644, durable=False)
 
     def restart(self, service: str) -> None:
@@ -421,8 +419,7 @@ class Project:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Two Composes at a time would make a network twice."""
-        with (disk.folder(self.state / "compose") / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with disk.alone(disk.folder(self.state / "compose") / "lock"):
             yield
 
     # --- what an earlier command left here
@@ -442,15 +439,12 @@ class Project:
         """Keep where the stack's project is, also when its file no longer says so."""
         note = self.place.model_dump_json(include={"folder", "project", "docker_host"})
         path = disk.folder(self.state / "compose") / "project.json"
-        if not path.exists() or path.read_text() != note:
+        if disk.read_own(path) != note:
             disk.write(path, note)
 
     def applied(self, name: str) -> str | None:
         """The digest of what a container is known to have read."""
-        try:
-            return (self.state / "compose" / f"{name}.applied").read_text()
-        except FileNotFoundError:
-            return None
+        return disk.read_own(self.state / "compose" / f"{name}.applied")
 
     def noted(self, name: str) -> float | None:
         """When `apply` was called last, in seconds since the epoch."""

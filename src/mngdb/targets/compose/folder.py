@@ -25,6 +25,8 @@ from mngdb.run import Account
 
 _IGNORE = "# passwords, and hashes of passwords\nsecrets/\nconf/\ninit/\n"
 _OWN = ("secrets", "conf", "init")
+#: Bytes: no file that we render is larger.
+_FILE_MAX = 64 << 20
 #: How docker-compose.yml begins, with the stack's name.
 _HEAD = re.compile(r"# (\S+): written by mngdb ")
 
@@ -104,7 +106,7 @@ class Folder:
         if not path.is_file() or path.is_symlink():
             disk.write(path, content, mode=mode, owner=owner)
         elif _read(path) != content or not _readable(path, uid):
-            handle = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            handle = disk.own(path, os.O_WRONLY, owners=None)
             try:
                 if owner is not None:
                     os.fchown(handle, owner.uid, owner.gid)
@@ -142,7 +144,5 @@ def _readable(path: Path, uid: int) -> bool:
 
 
 def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(errors="surrogateescape")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    # a container's account owns what it reads
+    return disk.read_own(path, limit=_FILE_MAX, owners=None)

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from mngdb import disk
 from mngdb.container import CONF
 from mngdb.errors import UsageError
 from mngdb.facts.doctor import Condition, Service
@@ -81,7 +82,7 @@ class ComposeHost:
         """The Docker engine of a stack. Nothing is asked yet."""
         # an instance that moved elsewhere left its container where the file said before
         spec = stack.source.target.compose or left(stack.state) or Compose()
-        root = (stack.folder / Path(spec.folder).expanduser()).resolve()
+        root = (stack.folder / disk.expanded(spec.folder)).resolve()
         docker = Docker(spec.docker_host, environ)
         project = Project(docker, spec.project or stack.name, stack.name, root, stack.state)
         return cls(stack, spec, engine, project, Folder(root), page_secret)

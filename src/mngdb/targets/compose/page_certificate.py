@@ -53,7 +53,7 @@ def issuer_ca(stack: Stack) -> str | None:
     sso = stack.source.sso
     if sso is None or sso.ca is None:
         return None
-    return _pem(stack.folder / Path(sso.ca).expanduser(), "CERTIFICATE")
+    return _pem(stack.folder / disk.expanded(sso.ca), "CERTIFICATE")
 
 
 def _given(stack: Stack) -> tuple[Path, Path] | None:
@@ -61,7 +61,7 @@ def _given(stack: Stack) -> tuple[Path, Path] | None:
     if page is None or page.certificate is None:
         return None
     given = page.certificate
-    return Path(given.certificate).expanduser(), Path(given.key).expanduser()
+    return disk.expanded(given.certificate), disk.expanded(given.key)
 
 
 def _hosts(stack: Stack) -> list[str]:
@@ -79,15 +79,12 @@ def _due(stack: Stack) -> bool:
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        return ""
+    return disk.read_own(path) or ""
 
 
 def _pem(path: Path, kind: str) -> str:
     try:
-        text = path.read_text()
+        text = disk.read_given(path, disk.NOTE_MAX).decode()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "no text"
         raise UsageError(f"{path} cannot be read: {why}", "name a PEM file") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from dataclasses import replace
@@ -23,9 +22,8 @@ def reachable(program: Program, engine: str, uid: int, copies: Path) -> Program:
     parts, inner = _parts(path, whole=engine == "postgres")
     target = copies / f"{program.product.lower()}-{program.version}-{int(path.stat().st_mtime)}"
     disk.folder(copies, mode=0o755)
-    with (copies / "lock").open("w") as guard:
+    with disk.alone(copies / "lock"):
         # other stacks and threads come here too
-        fcntl.flock(guard, fcntl.LOCK_EX)
         if not (target / inner).is_file():
             _copy(parts, target)
     server = target / inner

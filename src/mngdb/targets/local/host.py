@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 STOP_TIMEOUT = 120.0
 #: A log larger than this is set aside when the server starts, one old one is kept.
 _LOG_MAX = 32 << 20
+#: Bytes: no file that we render is larger.
+_FILE_MAX = 64 << 20
 #: Seconds that init may take to reap: most do it at once, some look every second.
 _INIT_TIMEOUT = 5.0
 #: The environment of servers: nothing of ours, a neutral language, UTC.
@@ -142,7 +144,7 @@ class LocalHost:
     def _program(self, instance: Instance) -> Program:
         name, known = instance.spec.program, cache.versions(self.layout.account)
         given = getattr(self.stack.source.binaries, name)
-        folder = given and str((self.stack.folder / Path(given).expanduser()).resolve())
+        folder = given and str((self.stack.folder / disk.expanded(given)).resolve())
         found = programs.find(name, instance.spec.version, folder, known)
         found = programs.with_lacks(name, found, known)
         if instance.tls and "TLS" in found.lacks:
@@ -170,10 +172,10 @@ class LocalHost:
     def stale_files(self, unit: Unit) -> list[str]:
         """The unit's files that the server is not known to have read as they should be."""
         folder = self.layout.unit(unit.name)
-        differing = [f.name for f in unit.files if _read(folder.conf / f.name) != f.content]
+        differing = [f.name for f in unit.files if self._read(folder.conf / f.name) != f.content]
         if differing:
             return differing
-        known = {_read(folder.applied), _started(folder)[0]}
+        known = {self._read(folder.applied), _started(folder)[0]}
         return [] if _digest(unit) in known else [file.name for file in unit.files]
 
     def condition(self, instance: Instance) -> Condition:
@@ -220,13 +222,14 @@ class LocalHost:
         if unit.data is None or not folder.data.exists() or (running and running.same(program)):
             return
         heads = written.heads(folder.data, unit.data.heads)
-        last = written.parse(_read(folder.seen) or "") if heads or not unit.data.heads else None
+        known = self._read(folder.seen) or ""
+        last = written.parse(known) if heads or not unit.data.heads else None
         written.judge(unit, heads, running or last, program, f"in {folder.data}")
 
     def saw(self, unit: Unit, running: Release) -> None:
         """Note which server was on the unit's data."""
         folder, text = self.layout.unit(unit.name), written.render(running)
-        if _read(folder.seen) != text:
+        if self._read(folder.seen) != text:
             disk.write(folder.seen, text)
 
     def _pids(self) -> set[int]:
@@ -238,6 +241,10 @@ class LocalHost:
         """Whether the server would take files that it does not have yet. Raises UsageError."""
         if self.stale_files(unit):
             verify(unit)
+
+    def _read(self, path: Path) -> str | None:
+        """A file of ours or of the servers' account."""
+        return disk.read_own(path, limit=_FILE_MAX, owners=[self.layout.uid])
 
     # --- changes
 
@@ -290,11 +297,11 @@ class LocalHost:
         """Write the unit's files, certificates included, where they differ."""
         folder = self.layout.prepare_unit(unit.name)
         note = json.dumps({"instance": unit.instance, "engine": unit.engine})
-        if _read(folder.note) != note:
+        if self._read(folder.note) != note:
             disk.write(folder.note, note, durable=False)
         if asked.instance.tls:
             self._certificate(folder, asked.instance)
-        due = [f for f in unit.files if _read(folder.conf / f.name) != f.content]
+        due = [f for f in unit.files if self._read(folder.conf / f.name) != f.content]
         if due:
             # what a running server has read is not known any more, until `confirm`
             folder.started.unlink(missing_ok=True)
@@ -329,14 +336,15 @@ class LocalHost:
     def _given_ca(self) -> Path:
         """The CA's certificate where servers and clients read it."""
         private = self.stack.state / "tls"
-        return (private if self.layout.account is None else self.layout.servers) / "ca.crt"
+        folder = private if self.layout.account is None else self.layout.servers
+        return disk.regular(folder / "ca.crt")
 
     def _certificate(self, folder: UnitFolder, instance: Instance) -> None:
         from mngdb.targets.local import tls
 
         private = disk.folder(self.stack.state / "tls")
-        public = tls.ensure_ca(private, self.stack.name).read_text()
-        if self.layout.account is not None and _read(self.layout.servers / "ca.crt") != public:
+        public = disk.read_own(tls.ensure_ca(private, self.stack.name)) or ""
+        if self.layout.account is not None and self._read(self.layout.servers / "ca.crt") != public:
             disk.write(self.layout.servers / "ca.crt", public, mode=0o644)
         if self._certificate_due(instance):
             certificate, key = tls.certificate(private, list(instance.spec.bind))
@@ -346,7 +354,7 @@ class LocalHost:
     def confirm(self, unit: Unit) -> None:
         """Note that the running server has read the files as they are now."""
         path, digest = self.layout.unit(unit.name).applied, _digest(unit)
-        if _read(path) != digest:
+        if self._read(path) != digest:
             disk.write(path, digest, durable=False)
 
     def prepare(self, unit: Unit) -> None:
@@ -389,20 +397,16 @@ class LocalHost:
             disk.remove(path)
 
     def _spawn(self, argv: Sequence[str], folder: UnitFolder, pidfile: Path) -> Started:
-        handle = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            offset = os.fstat(handle).st_size
-        finally:
-            os.close(handle)
-        process = spawn(
-            argv,
-            pidfile=pidfile,
-            log=folder.log,
-            env=_ENV | {"HOME": str(folder.run)},
-            account=self.layout.account,
-            cwd=folder.root,
-            hold=held(self.stack.state / "lock"),
-        )
+        with logs.appending(folder.log) as (sink, offset):
+            process = spawn(
+                argv,
+                pidfile=pidfile,
+                log=sink,
+                env=_ENV | {"HOME": str(folder.run)},
+                account=self.layout.account,
+                cwd=folder.root,
+                hold=held(self.stack.state / "lock"),
+            )
         return Started(process, folder.log, offset)
 
     def lacks(self, unit: Unit) -> str:
@@ -419,10 +423,11 @@ class LocalHost:
             folder.log.replace(folder.log.with_suffix(".log.1"))
         folder.applied.unlink(missing_ok=True)
         offset = folder.log.stat().st_size if folder.log.exists() else 0
-        there = tuple(replace(f, content=_read(folder.conf / f.name) or "") for f in unit.files)
+        read = {file.name: self._read(folder.conf / file.name) or "" for file in unit.files}
+        there = tuple(replace(file, content=read[file.name]) for file in unit.files)
         note = {"files": _digest(replace(unit, files=there)), "log": offset}
         disk.write(folder.started, json.dumps(note), durable=False)
-        processes.wait_for_init(folder.pidfile, _INIT_TIMEOUT)
+        processes.wait_for_init(folder.pidfile, self.layout.uid, _INIT_TIMEOUT)
         program = self.found.get(unit.instance)
         # redis.io "latency"; the MongoDB manual's "TCMalloc performance": from 8 on it wants them
         new = program is not None and int(program.version.split(".")[0]) >= 8
@@ -458,7 +463,7 @@ class LocalHost:
     def snapshot(self, unit: Unit) -> dict[str, str | None]:
         """The unit's files as they are, to go back to when the server refuses new ones."""
         folder = self.layout.unit(unit.name)
-        return {file.name: _read(folder.conf / file.name) for file in unit.files}
+        return {file.name: self._read(folder.conf / file.name) for file in unit.files}
 
     def put_back(self, unit: Unit, files: dict[str, str | None]) -> None:
         """Write the files of a `snapshot` again."""
@@ -479,19 +484,12 @@ class LocalHost:
 def _started(folder: UnitFolder) -> tuple[str, int]:
     """The digest of the files that a server was started with, and where its log began then."""
     try:
-        found = json.loads(folder.started.read_text())
+        found = json.loads(disk.read_own(folder.started) or "")
         return str(found["files"]), int(found["log"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "", 0  # none was started yet, or by an earlier version
 
 
 def _digest(unit: Unit) -> str:
     content = "\0".join(f"{file.name}\0{file.content}" for file in unit.files)
     return hashlib.sha256(("\0".join(unit.argv) + "\0" + content).encode()).hexdigest()
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(errors="surrogateescape")
-    except (FileNotFoundError, NotADirectoryError):
-        return None

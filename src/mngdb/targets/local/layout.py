@@ -26,6 +26,7 @@ from mngdb.errors import MngdbError
 from mngdb.host import Note
 from mngdb.run import Account
 from mngdb.spec.base import Local
+from mngdb.spec.file import ENGINES
 from mngdb.spec.stack import Stack
 
 SYSTEM = Path("/var/lib/mngdb")
@@ -111,11 +112,13 @@ class Layout:
         found = []
         for path in sorted(self.servers.glob("*/unit.json")):
             try:
-                found.append(Note(path.parent.name, **json.loads(path.read_text())))
-            except (ValueError, TypeError):
-                raise MngdbError(
-                    f"{path} is damaged", "remove it; 'mngdb up' writes it anew"
-                ) from None
+                note = Note(path.parent.name, **json.loads(disk.read_own(path) or ""))
+                known = ENGINES.get(note.engine) is not None
+            except (ValueError, TypeError, RecursionError):
+                known = False
+            if not known:
+                raise MngdbError(f"{path} is damaged", "remove it; 'mngdb up' writes it anew")
+            found.append(note)
         return found
 
     @property
@@ -210,7 +213,7 @@ def layout(stack: Stack, local: Local, account: Account | None) -> Layout:
     if link.is_symlink():
         # where the first `up` put it, also after the project moved
         servers = Path(os.path.normpath(stack.state / link.readlink()))
-        wanted = (stack.folder / Path(local.data or "").expanduser()).resolve()
+        wanted = (stack.folder / disk.expanded(local.data or "")).resolve()
         if local.data is not None and not servers.resolve().is_relative_to(wanted):
             raise MngdbError(
                 f"the file says that the data is in {wanted}, and it is in {servers}",
@@ -223,7 +226,7 @@ def layout(stack: Stack, local: Local, account: Account | None) -> Layout:
             "run mngdb as the user that brought it up",
         )
     elif local.data is not None:
-        servers = (stack.folder / Path(local.data).expanduser()).resolve() / own
+        servers = (stack.folder / disk.expanded(local.data)).resolve() / own
     elif account is not None:
         servers = SYSTEM / own
     else:

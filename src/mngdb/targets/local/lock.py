@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mngdb import disk
 from mngdb.errors import LockedError
 
 #: A command may end meanwhile.
@@ -52,7 +53,7 @@ def lock(path: Path, command: str, patience: float = _PATIENCE) -> Iterator[None
 def _take(path: Path, patience: float) -> int:
     begun = time.monotonic()
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = disk.own(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -8,10 +8,12 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from mngdb import disk
 from mngdb.run import last_line
 
 _POLL = 0.2
@@ -36,10 +38,25 @@ class Started:
         return cause(tail(self.log, since=self.offset))
 
 
+@contextmanager
+def appending(path: Path) -> Iterator[tuple[int, int]]:
+    """A log's handle, to write at its end, and where that is."""
+    handle = disk.own(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
+        os.set_blocking(handle, True)  # for the program that gets it
+        yield handle, os.fstat(handle).st_size
+    finally:
+        os.close(handle)
+
+
+def _opened(path: Path) -> BinaryIO:
+    return os.fdopen(disk.own(path, os.O_RDONLY), "rb")
+
+
 def tail(path: Path, size: int = 1 << 16, since: int = 0) -> str:
     """The last `size` bytes of a log, nothing before `since`."""
     try:
-        with path.open("rb") as handle:
+        with _opened(path) as handle:
             end = handle.seek(0, 2)
             handle.seek(max(0, since if since <= end else 0, end - size))
             return handle.read().decode(errors="replace")
@@ -50,7 +67,7 @@ def tail(path: Path, size: int = 1 << 16, since: int = 0) -> str:
 def last(path: Path, count: int) -> list[str]:
     """The last `count` lines of a log, each of them whole."""
     try:
-        with path.open("rb") as handle:
+        with _opened(path) as handle:
             handle.seek(_begin(handle, count))
             return handle.read().decode(errors="replace").splitlines()
     except FileNotFoundError:
@@ -80,7 +97,7 @@ def follow(path: Path, count: int) -> Iterator[str]:
     """The last `count` lines, then others as they come, without end; a log that was set aside is
     followed into the new one."""
     try:
-        with path.open("rb") as handle:
+        with _opened(path) as handle:
             position = _begin(handle, count)
     except FileNotFoundError:
         position = 0
@@ -90,7 +107,7 @@ def follow(path: Path, count: int) -> Iterator[str]:
         if size < position:
             position = 0
         if size > position:
-            with path.open("rb") as handle:
+            with _opened(path) as handle:
                 handle.seek(position)
                 rest += handle.read().decode(errors="replace")
                 position = handle.tell()

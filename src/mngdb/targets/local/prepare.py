@@ -135,7 +135,7 @@ def _copy(source: Path, target: Path, leave: str = "") -> list[str]:
 
 def _rewrite(path: Path, renewal: Renewal) -> None:
     # no link and nothing new: the folder is the servers' account's, and we may be root
-    handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    handle = disk.own(path, os.O_RDWR, owners=[path.parent.stat().st_uid])
     with os.fdopen(handle, "r+b") as file:
         content = renewal.rewrite(file.read())
         file.seek(0)

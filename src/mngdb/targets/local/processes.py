@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from mngdb import disk
+
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -106,13 +108,14 @@ class Process:
 
 
 def find(pidfile: Path, uid: int) -> Process | None:
-    """The process that a pid file names, if it is that very one and runs as `uid`.
+    """The process that a pid file names, if it is that very one and runs as `uid`. Raises as
+    `disk.own` for what is no pid file.
 
     The file holds the pid, its line of /proc/PID/stat and the machine's boot id, written by the
     launcher (`run.spawn`). An account other than root's may have changed it, so it is never
     trusted further than /proc agrees.
     """
-    process = _named(pidfile)
+    process = _named(pidfile, uid)
     if process is None:
         return None
     try:
@@ -128,23 +131,21 @@ def record(pid: int) -> str:
     return f"{pid}\n{stat}\n{_BOOT_ID.read_text()}"
 
 
-def wait_for_init(pidfile: Path, timeout: float) -> None:
+def wait_for_init(pidfile: Path, uid: int, timeout: float) -> None:
     """Wait until init has taken note of the end of a server that was killed. Before that,
     PostgreSQL takes the pid in its lock file for a living one's, and does not start."""
-    process = _named(pidfile)
+    process = _named(pidfile, uid)
     deadline = time.monotonic() + timeout
     while process is not None and process.dead_but_there() and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
-def _named(pidfile: Path) -> Process | None:
+def _named(pidfile: Path, uid: int) -> Process | None:
     """What a pid file says, if it is a whole one of this boot."""
+    lines = (disk.read_own(pidfile, owners=[uid]) or "").splitlines()
     try:
-        lines = pidfile.read_text(errors="replace").splitlines()
         process = Process(int(lines[0]), lines[1].rsplit(")", 1)[1].split()[19])
         same_boot = lines[2].strip() == _BOOT_ID.read_text().strip()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
     except (ValueError, IndexError):
         return None  # half a file, or none of ours
     return process if same_boot else None

@@ -205,10 +205,11 @@ class _Memory:
 
     def _read(self) -> dict[str, str]:
         try:
-            found: dict[str, str] = json.loads(self._path.read_text()) if self._path else {}
-        except (OSError, ValueError):
+            text = disk.read_own(self._path) if self._path else None
+            found = json.loads(text or "{}")
+        except (OSError, MngdbError, ValueError, RecursionError):
             return {}  # a cache: what is missing is asked again
-        return found
+        return found if isinstance(found, dict) else {}
 
     def identity(self, program: Path, title: str) -> tuple[str, str]:
         """Product and version; `title` is the product where the program says none. Raises

@@ -8,7 +8,7 @@ has to hold or the CA change.
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
+from collections.abc import Collection
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -29,8 +29,7 @@ def ensure_ca(folder: Path, stack: str) -> Path:
     """The CA's certificate, made with its key when one of them is missing. Returns its path."""
     certificate, key_path = folder / "ca.crt", folder / "ca.key"
     # the engines' processes come here side by side, and must not make two
-    with (folder / "lock").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
+    with disk.alone(folder / "lock"):
         if not (certificate.exists() and key_path.exists()):
             key = ec.generate_private_key(ec.SECP256R1())
             disk.write(key_path, _key_pem(key))
@@ -51,15 +50,22 @@ def _authority(key: ec.EllipticCurvePrivateKey, stack: str) -> x509.Certificate:
 
 def needs_certificate(path: Path, ca: Path, hosts: list[str]) -> bool:
     """Whether a server's certificate is missing, soon over, made for other names, or not signed
-    by the CA that clients are given."""
+    by the CA that clients are given. Raises UsageError for what is no file."""
     try:
-        found = x509.load_pem_x509_certificate(path.read_bytes())
-        found.verify_directly_issued_by(x509.load_pem_x509_certificate(ca.read_bytes()))
+        # the account's that the server runs as
+        found = x509.load_pem_x509_certificate(_bytes(path, owners=None))
+        found.verify_directly_issued_by(x509.load_pem_x509_certificate(_bytes(ca)))
     except (OSError, ValueError, TypeError, InvalidSignature):
         return True
     left = found.not_valid_after_utc - dt.datetime.now(dt.UTC)
     names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return left < dt.timedelta(days=DAYS / 3) or set(names) != set(_names(hosts))
+
+
+def _bytes(path: Path, owners: Collection[int] | None = ()) -> bytes:
+    """A file's content; nothing where there is none."""
+    text = disk.read_own(path, owners=owners) or ""
+    return text.encode(errors="surrogateescape")
 
 
 def unfit(certificate: str, key: str, host: str) -> str | None:
@@ -87,8 +93,8 @@ def unfit(certificate: str, key: str, host: str) -> str | None:
 def certificate(folder: Path, hosts: list[str]) -> tuple[str, str]:
     """A new server certificate and its key, as PEM texts, signed by the CA in `folder`."""
     try:
-        issuer = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
-        ca_key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+        issuer = x509.load_pem_x509_certificate(_bytes(folder / "ca.crt"))
+        ca_key = serialization.load_pem_private_key(_bytes(folder / "ca.key"), None)
     except (OSError, ValueError) as error:
         raise MngdbError(
             f"the CA in {folder} cannot be used: {error}",

@@ -1,0 +1,30 @@
+"""The environment of the agent: what its work takes, and nothing else that its caller had."""
+
+from __future__ import annotations
+
+import re
+
+from mngdb.ops.context import Context
+from mngdb.ops.secrets import needed
+from mngdb.vaults.environ import EnvironVault
+
+#: Where programs, homes, caches and certificates are; how the interpreter finds its libraries; how
+#: docker finds its engine; by which proxy a channel is reached.
+_KEPT = re.compile(
+    r"PATH|HOME|LANG|LC_[A-Z]+|TZ|TMPDIR|PYTHONPATH|PYTHONHOME|LD_LIBRARY_PATH"
+    r"|XDG_[A-Z_]+|MNGDB_(?!SECRET_)[A-Z_]+|DOCKER_[A-Z_]+|SSH_AUTH_SOCK"
+    r"|SSL_CERT_(?:FILE|DIR)|(?i:(?:https?|no|all)_proxy)"
+)
+
+
+def environment(context: Context) -> dict[str, str]:
+    """Besides the above: the variables that the stack's file names, and where the vault is the
+    environment, the secrets that the stack needs."""
+    named = set(context.stack.variables)
+    if isinstance(context.vault, EnvironVault):
+        named |= {context.vault.where(name) for name in needed(context)}
+    return {
+        name: value
+        for name, value in context.environ.items()
+        if name in named or _KEPT.fullmatch(name)
+    }
