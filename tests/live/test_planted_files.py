@@ -44,7 +44,8 @@ STATE = (
     *("agent/alerts.json", "agent/statements.db"),
 )
 UNIT = (
-    *("unit.json", "applied", "started", "seen", "server.log", "run/server.pid", "run/prepare.pid"),
+    *("unit.json", "applied", "started", "seen.json", "server.log"),
+    *("run/server.pid", "run/prepare.pid"),
     *("conf/redis.conf", "conf/users.acl"),
 )
 OF_TLS = (
