@@ -38,8 +38,8 @@ COMMANDS = (
 #: What the kinds that open(2) itself refuses are tried with.
 FEW = (("status",), ("up",), ("down",))
 STATE = (
-    *("lock", "applied.json", "stopped.json", "boot.json", "audit.log", ".gitignore", "secrets/redis_admin"),
-    *("secrets/redis_shop",),
+    *("lock", "applied.json", "stopped.json", "boot.json", "audit.log", ".gitignore"),
+    *("secrets/redis_admin", "secrets/redis_shop"),
     *("agent/lock", "agent/agent.pid", "agent/agent.log", "agent/restarts.json"),
     *("agent/alerts.json", "agent/statements.db"),
 )
