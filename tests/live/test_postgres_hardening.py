@@ -57,7 +57,9 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_permissions": "0700",
     "max_connections": "50",
-    "superuser_reserved_connections": "5",
+    "superuser_reserved_connections": "3",
+    "reserved_connections": "2",
+    "authentication_timeout": "10s",
     "client_connection_check_interval": "10s",
     "ssl": "off",
     "TimeZone": "UTC",
@@ -107,7 +109,7 @@ def test_pg_hba_has_one_scram_line_for_each_right_and_peer_for_the_owner(cli: Cl
         ("host", "all", "postgres", "127.0.0.1", "scram-sha-256"),
         ("host", "all", "postgres", "::1", "scram-sha-256"),
         *(
-            (kind, "grafana", app, address, "scram-sha-256")
+            (kind, "grafana", "postgres", app, address, "scram-sha-256")
             for app in ("grafana", "report")
             for kind, address in (("local", None), ("host", "127.0.0.1"), ("host", "::1"))
         ),
@@ -128,13 +130,14 @@ def test_a_login_without_a_password_over_tcp_is_refused(cli: Cli) -> None:
         )
 
 
-def test_everybody_may_neither_connect_nor_create_in_public(cli: Cli) -> None:
+def test_everybody_may_connect_to_the_maintenance_database_alone(cli: Cli) -> None:
     rows = sql(
         cli,
-        "SELECT d.datname FROM pg_database d, aclexplode(coalesce(datacl, acldefault('d', datdba)))"
-        " a WHERE a.grantee = 0 AND d.datallowconn",
+        "SELECT d.datname, a.privilege_type FROM pg_database d, "
+        "aclexplode(coalesce(datacl, acldefault('d', datdba))) a "
+        "WHERE a.grantee = 0 AND d.datallowconn",
     )
-    assert rows == []
+    assert rows == [("postgres", "CONNECT")]
     for database in ("postgres", "grafana"):
         assert not value(
             cli, "SELECT has_schema_privilege('report', 'public', 'CREATE')", database=database

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import resource
 import socket
 import subprocess
 import sys
@@ -124,30 +126,92 @@ def test_a_signal_that_another_thread_gets_ends_it_too(
     assert done.returncode == 7
 
 
-def test_more_clients_than_it_takes_are_turned_away_and_later_ones_served(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(web, "_CLIENT", 600.0)  # who is idle is not let go meanwhile
+@pytest.fixture
+def site() -> Iterator[int]:
+    """The port of a site with a small page and a large one."""
     port = free_port()
-    server = web.Web("127.0.0.1", port, {"/page": lambda _: ["x"]})
+    pages = {"/page": lambda _: ["x"], "/large": lambda _: ["y" * 100_000] * 200}
+    server = web.Web("127.0.0.1", port, pages, ["metrics.example"])
     server.start()
+    yield port
+    server.shutdown()
+    server.server_close()
 
-    def served() -> bool:
-        try:
-            return fetch(f"http://127.0.0.1:{port}/page") == "x"
-        except (urllib.error.URLError, ConnectionError):
-            return False
 
-    idle = [socket.create_connection(("127.0.0.1", port), 60) for _ in range(40)]
+def _asked(port: int, request: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), 20) as wire:
+        wire.sendall(request)
+        answer = b""
+        while more := wire.recv(65536):
+            answer += more
+    return answer
+
+
+_NOT_READING = b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("count", "sent"),
+    [
+        *[(32, b""), (32, b"GET /pa"), (32, _NOT_READING), (300, b""), (300, _NOT_READING)],
+        pytest.param(3000, b"GET /pa", marks=pytest.mark.slow),
+    ],
+    ids=["32-silent", "32-half", "32-not-reading", "300-silent", "300-not-reading", "3000-half"],
+)
+def test_clients_that_are_idle_or_slow_keep_nobody_from_the_pages(
+    site: int, count: int, sent: bytes
+) -> None:
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (8192, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    )
+    idle = []
     try:
-        until(lambda: len(server._open) == web._CONNECTIONS)
-        assert not served()
+        for _ in range(count):
+            one = socket.create_connection(("127.0.0.1", site), 20)
+            with contextlib.suppress(OSError):  # let go already
+                one.sendall(sent)
+            idle.append(one)
+        begun = time.monotonic()
+        assert fetch(f"http://127.0.0.1:{site}/page") == "x"
+        assert time.monotonic() - begun < 2
     finally:
         for one in idle:
             one.close()
-        until(served)
-        server.shutdown()
-        server.server_close()
+
+
+def test_a_request_that_comes_byte_by_byte_is_given_up(
+    site: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "_REQUEST", 0.5)
+    with socket.create_connection(("127.0.0.1", site), 20) as wire:
+        begun = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            for byte in b"GET /page HTTP/1.1\r\n" + b"A: b\r\n" * 1000:
+                wire.sendall(bytes([byte]))
+                time.sleep(0.05)
+                if time.monotonic() - begun > 10:
+                    break
+        assert time.monotonic() - begun < 5
+
+
+def test_a_large_request_is_refused_unread(site: int) -> None:
+    line = b"GET /page HTTP/1.1\r\nA: " + b"b" * 9000
+    assert _asked(site, line).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize(
+    ("host", "code"),
+    [
+        *[("localhost:9187", 200), ("127.0.0.1", 200), ("[::1]:9187", 200)],
+        *[("192.0.2.7:1", 200), (socket.gethostname(), 200), ("Metrics.Example:9187", 200)],
+        *[("evil.example", 421), ("localhost.evil.example:9187", 421), ("", 421), ("[", 421)],
+    ],
+)
+def test_a_page_from_elsewhere_cannot_ask_under_its_own_name(
+    site: int, host: str, code: int
+) -> None:
+    answer = _asked(site, f"GET /page HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    assert answer.startswith(f"HTTP/1.1 {code} ".encode())
 
 
 def test_a_job_that_fails_is_told_counted_and_tried_again(

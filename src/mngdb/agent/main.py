@@ -207,7 +207,7 @@ def _page(target: Target) -> Page:
 
 def _listen(spec: Spec, name: str, port: int, pages: dict[str, Page]) -> Web:
     try:
-        return Web(spec.bind, port, pages)
+        return Web(spec.bind, port, pages, spec.names)
     except OSError as error:
         holder = machine.port_holder(spec.bind, port)
         why = f"is taken by {holder}" if holder else f"cannot be listened on: {error.strerror}"

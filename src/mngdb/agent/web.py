@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
+from ipaddress import ip_address
 from typing import Any
 
 #: Makes a page, piece by piece, given the seconds that it may take.
@@ -18,9 +21,13 @@ _TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PLAIN = "text/plain; charset=utf-8"
 #: Seconds for a page when the client does not say how long it waits. Prometheus waits for ten.
 LIMIT = 5.0
-#: A client may take this many seconds for its request and the answer together, beyond the page.
-_CLIENT = 10.0
-_CONNECTIONS = 32
+#: A client may take this many seconds for its answer, beyond the page, and for its request.
+_CLIENT, _REQUEST = 10.0, 5.0
+#: Bytes of a request: a line and a few headers.
+_REQUEST_MAX = 8192
+#: Connections at a time. With one more, the oldest goes: who asks and takes the answer is gone long
+#: before, and nobody keeps others out by doing nothing.
+_CONNECTIONS = 64
 #: Bytes that are sent at a time.
 _CHUNK = 1 << 16
 
@@ -33,10 +40,14 @@ class Web(socketserver.ThreadingMixIn, socketserver.TCPServer):
     block_on_close = False
     request_queue_size = 64
 
-    def __init__(self, host: str, port: int, pages: Mapping[str, Page]) -> None:
-        """Listens at once. Raises OSError."""
+    def __init__(
+        self, host: str, port: int, pages: Mapping[str, Page], names: Iterable[str] = ()
+    ) -> None:
+        """Listens at once; `names` are what it may be called by beside localhost, this machine's
+        name and addresses. Raises OSError."""
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.pages = pages
+        self._names = {"localhost", socket.gethostname().lower(), *map(str.lower, names)}
         self._open: dict[Any, float] = {}
         self._guard = threading.Lock()
         super().__init__((host, port), _Handler)
@@ -46,15 +57,25 @@ class Web(socketserver.ThreadingMixIn, socketserver.TCPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """One more thread, unless there are too many."""
+        """One more thread; the oldest connection makes room where there are too many."""
         with self._guard:
-            full = len(self._open) >= _CONNECTIONS
-            if not full:
-                self._open[request] = time.monotonic() + LIMIT + _CLIENT
-        if full:
-            self.shutdown_request(request)
-        else:
-            super().process_request(request, client_address)
+            self._open[request] = time.monotonic() + _REQUEST + LIMIT + _CLIENT
+            oldest = next(iter(self._open)) if len(self._open) > _CONNECTIONS else None
+            if oldest is not None:
+                del self._open[oldest]
+        if oldest is not None:
+            _hang_up(oldest)
+        super().process_request(request, client_address)
+
+    def known_as(self, host: str) -> bool:
+        """Whether a browser may ask for this host. A name of somebody else that leads here would
+        let his pages read ours (DNS rebinding); an address is nobody's name."""
+        name = (host.rpartition(":")[0] or host) if not host.endswith("]") else host
+        try:
+            ip_address(name.strip("[]"))
+        except ValueError:
+            return name.lower() in self._names
+        return True
 
     def shutdown_request(self, request: Any) -> None:
         """The connection is over."""
@@ -67,13 +88,15 @@ class Web(socketserver.ThreadingMixIn, socketserver.TCPServer):
         with self._guard:
             late = [request for request, limit in self._open.items() if limit < time.monotonic()]
         for request in late:
-            try:
-                request.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue  # it went by itself
+            _hang_up(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hung up is no error; a page that fails has been told by the handler."""
+
+
+def _hang_up(request: Any) -> None:
+    with suppress(OSError):  # it went by itself
+        request.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -83,8 +106,31 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "mngdb"
     sys_version = ""
 
+    def handle(self) -> None:
+        """One request, read as a whole before it is looked at: small, and soon."""
+        self.close_connection = True
+        request, end = b"", time.monotonic() + _REQUEST
+        while b"\r\n\r\n" not in request and b"\n\n" not in request:
+            self.connection.settimeout(max(0.01, end - time.monotonic()))
+            more = self.connection.recv(_REQUEST_MAX + 1 - len(request))
+            if not more:
+                return
+            request += more
+            if len(request) > _REQUEST_MAX:
+                self.requestline, self.request_version, self.command = "", "HTTP/1.0", "GET"
+                self._answer(431, _PLAIN, b"the request is too large\n")
+                return
+        self.connection.settimeout(_CLIENT)
+        self.rfile = io.BytesIO(request)
+        self.handle_one_request()
+
     def do_GET(self) -> None:
         """Answer with a page, or say which there are."""
+        host = self.headers.get("Host")
+        if host is not None and not self.server.known_as(host):
+            text = "not known by this name: agent: {names: [NAME]} makes it so\n"
+            self._answer(421, _PLAIN, text.encode())
+            return
         page = self.server.pages.get(self.path.partition("?")[0])
         if page is None:
             pages = "\n".join(self.server.pages)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from mngdb.checks.postgres_inside import nowhere
 from mngdb.checks.postgres_settings import RELOAD, among, key, setting, text
-from mngdb.facts.postgres import Base, PostgresFacts
+from mngdb.facts.postgres import MAINTENANCE, Base, PostgresFacts
 from mngdb.findings import Check, Judgement, judged, listed
 
 
@@ -49,10 +49,21 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "postgres.public-connect",
         "nobody connects to a database without a grant",
         "high",
-        _bases(lambda one: one.public_connect, "CONNECT is granted by name"),
-        "PUBLIC without CONNECT on any database",
+        _bases(
+            lambda one: one.public_connect and one.name != MAINTENANCE, "CONNECT is granted by name"
+        ),
+        "PUBLIC without CONNECT on any database but postgres",
         _UP + "REVOKE CONNECT ON DATABASE NAME FROM PUBLIC",
         ("A2", _PRIVILEGES, "pgdsat 4.3"),
+    ),
+    Check(
+        "postgres.maintenance",
+        "nobody can do anything in the maintenance database",
+        "medium",
+        nowhere("maintenance", "everybody may connect to postgres and do nothing, or not connect"),
+        "PUBLIC with CONNECT on postgres at most, without a schema and without large objects",
+        "'mngdb up' revokes it; elsewhere REVOKE … FROM PUBLIC in the database postgres",
+        ("A2", _PRIVILEGES),
     ),
     Check(
         "postgres.public-temporary",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from mngdb.checks.postgres_hba import reachable
 from mngdb.checks.postgres_settings import RELOAD, among, setting
 from mngdb.errors import UnobservableError
-from mngdb.facts.postgres import Login, PostgresFacts, Role
+from mngdb.facts.postgres import MAINTENANCE, Login, PostgresFacts, Role
 from mngdb.findings import Check, Judgement, listed, no_matter
 
 _LENGTH = 32
@@ -107,7 +107,7 @@ def _databases(facts: PostgresFacts) -> Judgement:
         return no_matter("the file names no app here")
     bad = []
     for app, found in facts.reach.value.items():
-        others = sorted(found.databases - {facts.apps[app]})
+        others = sorted(found.databases - {facts.apps[app], MAINTENANCE})
         if others:
             bad.append(f"{app}: {' '.join(others[:3])}")
     return listed(bad, "each app connects to its own database")

@@ -12,6 +12,10 @@ from mngdb.findings import Seen
 Demand = Literal["nothing", "cleartext", "md5", "scram", "other", "refused"]
 
 
+#: The database that tools expect on each server: postgres.maintenance judges it.
+MAINTENANCE = "postgres"
+
+
 @dataclass(frozen=True)
 class Setting:
     """A row of pg_settings, as a session sees it."""

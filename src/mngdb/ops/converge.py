@@ -228,7 +228,10 @@ class Converger:
                 self._do(step, session)
             except StepError as error:
                 refused.append(error)
-            except ConnectError:
+            except ConnectError as error:
+                if error.kind == "database":  # the others are not at fault
+                    refused.append(StepError(error.message, error.hint))
+                    continue
                 if not refused:
                     raise
                 break  # what was refused first is the cause

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from mngdb.spec.base import Bind, EngineName, Model, Port
 from mngdb.spec.units import Seconds, format_duration
@@ -16,6 +17,14 @@ MONITOR = "monitor"
 AGENT: Final = "agent"
 #: Databases of an instance whose tables are counted: each look costs a login.
 TABLES_MAX = 10
+
+
+def _host(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", value):
+        raise ValueError(
+            f"{value[:40]!r} is not the name of a host; write it without port and path"
+        )
+    return value
 
 
 class AgentPorts(Model):
@@ -51,6 +60,9 @@ class Agent(Model):
     bind: Bind = "127.0.0.1"
     """Address that metrics are served on. They hold names of databases and tables, no secrets; who
     serves them to a network puts a firewall before them."""
+    names: list[Annotated[str, AfterValidator(_host)]] = Field(default_factory=list)
+    """Names by which Prometheus asks for the metrics, beside localhost, this machine's name and any
+    address: a request for another host is refused, as a page from elsewhere might have sent it."""
     ports: AgentPorts = Field(default_factory=AgentPorts)
     """TCP ports of the metrics."""
     restart: bool = True

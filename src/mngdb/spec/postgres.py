@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mngdb.spec.base import BaseInstance, Model, Port, Version
 from mngdb.spec.names import PostgresName
@@ -14,7 +14,11 @@ from mngdb.spec.units import Milliseconds
 #: Connections that are the administrator's, and of the others the share that one of several apps
 #: may have: a leak leaves room for the rest.
 RESERVED = 5
+#: Those of them that the monitor may take as well, since PostgreSQL 16.
+RESERVED_MONITOR = 2
 _SHARE = 0.6
+#: Databases that each server has: who owned one could keep the administrator out.
+_EVERYBODYS = frozenset({"postgres", "template0", "template1"})
 _HERE = "the instance's own keys (port, bind, tls) and from where its files are"
 
 
@@ -81,6 +85,15 @@ class PostgresGrant(Model):
             return self
         for_apps = instance.max_connections - RESERVED
         return self.model_copy(update={"connections": int(for_apps * _SHARE)})
+
+    @field_validator("database")
+    @classmethod
+    def _not_everybodys(cls, value: str) -> str:
+        if value in _EVERYBODYS:
+            raise ValueError(
+                f"{value} is the server's own database, which every login may enter; name another"
+            )
+        return value
 
     @model_validator(mode="before")
     @classmethod

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import time
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -66,6 +67,9 @@ _DBSTATS = (
     "collections", "views", "objects", "avgObjSize", "dataSize", "storageSize", "indexes",
     "indexSize", "totalSize", "scaleFactor", "fsUsedSize", "fsTotalSize", "ok",
 )  # fmt: skip
+#: Collections of a database that are counted: an app may make as many as it likes.
+_COLLECTIONS = 500
+_LEFT_OUT = "mngdb_mongodb_collections_left_out"
 _HELP = "Of the server's own statistics"
 _OPLOG = "mongodb_mongod_replset_oplog_"
 
@@ -77,6 +81,7 @@ class Metrics:
         self._session = session
         self._cluster = ""
         self._dear = [(ask, Ration(_SHARE)) for ask in (self._ask_top, self._ask_databases)]
+        self._left_out: list[Sample] = []
         self._kept: list[tuple[list[str], Columns]] = [([], Columns()) for _ in self._dear]
 
     def scrape(self, timeout: float) -> Iterable[Family]:
@@ -102,7 +107,11 @@ class Metrics:
                 begun = time.monotonic()
                 self._kept[number] = ask(base, deadline)
                 ration.spend(time.monotonic() - begun)
-        return chain(found.families(), oplog, *(_kept(*one) for one in self._kept))
+        return chain(found.families(), oplog, *(_kept(*one) for one in self._kept), [self._left()])
+
+    def _left(self) -> Family:
+        text = f"Collections that are not counted: the {_COLLECTIONS} busiest of a database are"
+        return Family(_LEFT_OUT, "gauge", text, self._left_out)
 
     def close(self) -> None:
         """There is only the session."""
@@ -140,7 +149,12 @@ class Metrics:
 
     def _ask_top(self, base: Labels, deadline: float) -> tuple[list[str], Columns]:
         totals = self._ask(deadline, "top")["totals"]
-        there = {name: kinds for name, kinds in totals.items() if isinstance(kinds, dict)}
+        every = {name: kinds for name, kinds in totals.items() if isinstance(kinds, dict)}
+        there = _busiest(every)
+        self._left_out = [
+            Sample(_LEFT_OUT, (("database", database),), float(count))
+            for database, count in Counter(_database(name) for name in every.keys() - there).items()
+        ]
         words = dict.fromkeys(
             (kind, word)
             for kinds in there.values()
@@ -167,6 +181,22 @@ class Metrics:
             for name, column in zip(_DBSTATS, columns, strict=True):
                 column.append(float(values.get(name, nan)))
         return [f"mongodb_dbstats_{name}" for name in _DBSTATS], Columns(labels, columns)
+
+
+def _database(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _busiest(every: Mapping[str, Any]) -> dict[str, Any]:
+    """The collections of each database that took the most time."""
+    busy = sorted(every, key=lambda name: -every[name].get("total", {}).get("time", 0))
+    counts: Counter[str] = Counter()
+    found = set()
+    for name in busy:
+        counts[_database(name)] += 1
+        if counts[_database(name)] <= _COLLECTIONS:
+            found.add(name)
+    return {name: kinds for name, kinds in every.items() if name in found}
 
 
 class _Found:

@@ -60,6 +60,8 @@ _MECHANISMS = frozenset({"SCRAM-SHA-256"})
 _MONITOR = frozenset({(USERS_IN, "clusterMonitor"), ("local", "read")})
 #: A role is written before the login that needs it; the login's majority write covers both.
 _QUICK = {"w": 1}
+#: Unauthorized, CommandNotFound, AtlasError: a provider's own administrator.
+_MAY_NOT = frozenset({13, 59, 8000})
 
 Make = Callable[[Action, str, str, Callable[["Session"], None], bool], Step]
 
@@ -156,6 +158,7 @@ def _leave(asked: Asked, facts: Facts, user: User, make: Make) -> Iterator[Step]
     def drop(session: Session) -> None:
         if has_role:
             session.command("dropRole", role)
+        _end(session, user.name)  # while it still has a name
         session.command("dropUser", user.name)
 
     def close(session: Session) -> None:
@@ -169,6 +172,7 @@ def _leave(asked: Asked, facts: Facts, user: User, make: Make) -> Iterator[Step]
         )
         if has_role:
             session.command("dropRole", role)
+        _end(session, user.name)
 
     if "*" in asked.allow:
         yield make("drop", user.name, "the login of an app that left the file", drop, True)
@@ -223,10 +227,12 @@ def _converge(
 
     def narrow(session: Session) -> None:
         _write_role(session, app, has & wanted, exists=True)
+        _end(session, app)
 
     def revoke_roles(session: Session) -> None:
         roles = [{"db": db, "role": name} for db, name in sorted(user.roles - {mine})]
         session.command("revokeRolesFromUser", app, roles=roles)
+        _end(session, app)
 
     if user.roles - {mine}:
         names = ", ".join(f"{name}@{db}" for db, name in sorted(user.roles - {mine}))
@@ -243,6 +249,18 @@ def _converge(
     reasons = list(_outdated(asked, user))
     if reasons:
         yield make("change", app, " and ".join(reasons), _update(asked, user), False)
+
+
+def _end(session: Session, name: str) -> None:
+    """What a login has under way (cursors, transactions, operations) ends. Each command that comes
+    later is judged by the rights of then, so an administrator who may not do this needs not."""
+    from mngdb.engines.mongodb.client import Refused
+
+    try:
+        session.command("killAllSessions", [{"user": name, "db": USERS_IN}])
+    except Refused as error:
+        if error.code not in _MAY_NOT:
+            raise
 
 
 def _words(extra: frozenset[Right], role: Role) -> str:

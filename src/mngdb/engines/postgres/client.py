@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from typing import Any, LiteralString
 
 import psycopg
@@ -14,30 +14,49 @@ from psycopg.abc import RV, PQGen
 
 from mngdb import dial
 from mngdb.engines.postgres import causes, door
+from mngdb.engines.postgres import guards as guarding
 from mngdb.engines.postgres.causes import first_line
+from mngdb.engines.postgres.guards import GUARDS
 from mngdb.errors import ConnectError, StepError, UnobservableError
 from mngdb.model import Access
 
 _NAME = "mngdb"
 
-#: A database's owner may give it settings that every session there begins with. An administrator's
-#: session must not take these over: a search_path with functions of the owner's making would run
-#: them with the administrator's rights, a role or a read-only default would keep it from its work.
-_GUARDS = {
-    "search_path": "pg_catalog,pg_temp",
-    "role": "none",
-    "default_transaction_read_only": "off",
-    "statement_timeout": "60s",
-    "lock_timeout": "15s",
-    "idle_in_transaction_session_timeout": "0",
+#: The database that belongs to nobody but the administrator: nobody else gives it settings.
+_MAINTENANCE = "postgres"
+#: There, the server's own settings are looked at, so that these few alone stand before them.
+_MAIN_GUARDS = {name: GUARDS[name] for name in ("search_path", "role")}
+#: What such a session takes on before it changes something.
+_CHANGES = (
+    "default_transaction_read_only",
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+)
+#: Our statements set passwords: the verifiers go neither into pg_stat_statements, which the monitor
+#: reads, nor into the log, where a statement that waited or failed would stand.
+_DISCREET = {
+    "pg_stat_statements.track_utility": "off",
+    "log_min_error_statement": "panic",
+    "log_min_duration_statement": "-1",
 }
-#: In the administrator's own database the server's settings are looked at, unchanged.
-_MAIN_GUARDS = {"search_path": "pg_catalog,pg_temp", "role": "none"}
+#: Seconds for which what databases carry is taken as known.
+_FRESH = 10.0
 
 
 #: Seconds that an answer is waited for, to what only looks and to what changes something: the
 #: latter longer than the server itself lets such a statement run.
 _LOOKING, _CHANGING = 20.0, 65.0
+
+
+#: Connections that nobody logs in by are closed after authentication_timeout (10 s on a server of
+#: ours): until then they may hold every place. Seconds to wait for one, and between two attempts,
+#: for those who have so much time.
+_FULL, _PAUSE, _UNHURRIED = 12.0, 0.2, 5.0
+
+
+class WaitedError(StepError):
+    """Somebody else held a lock for longer than we wait."""
 
 
 class Connection(psycopg.Connection[Any]):
@@ -67,6 +86,8 @@ class Session:
         self.main.patience = _LOOKING
         self.timeout = timeout
         self._armed = False
+        self._carried: list[tuple[Any, ...]] = []
+        self._carried_until = 0.0
 
     def rows(self, query: LiteralString | sql.Composed, *values: object) -> list[tuple[Any, ...]]:
         """The rows of a query in the administrator's database."""
@@ -74,8 +95,12 @@ class Session:
 
     def execute(self, *statements: sql.Composed) -> None:
         """Run statements in one transaction; all of them or none. Raises StepError."""
+        execute(self.changing(), *statements)
+
+    def changing(self) -> Connection:
+        """The connection into the administrator's database, fit for changes."""
         self._arm()
-        execute(self.main, *statements)
+        return self.main
 
     def alone(self, statement: sql.Composed) -> None:
         """Run a statement that takes no transaction block (CREATE DATABASE). Raises StepError."""
@@ -91,25 +116,59 @@ class Session:
         if self._armed:
             return
         self.main.patience = _CHANGING
-        guards = {name: value for name, value in _GUARDS.items() if name not in _MAIN_GUARDS}
+        wanted = {name: GUARDS[name] for name in _CHANGES}
+        if self.main.info.parameter_status("is_superuser") == "on":
+            wanted |= _DISCREET
         execute(
             self.main,
             *(
-                sql.SQL("SET {} = {}").format(sql.Identifier(name), sql.Literal(value))
-                for name, value in guards.items()
+                sql.SQL("SET {} = {}").format(_setting(name), sql.Literal(value))
+                for name, value in wanted.items()
             ),
         )
         self._armed = True
 
     @contextmanager
-    def inside(self, database: str) -> Iterator[psycopg.Connection[Any]]:
-        """A connection into another database, closed at the end."""
-        if database == self.main.info.dbname:
+    def inside(
+        self, database: str, timeout: float | None = None, **guards: str
+    ) -> Iterator[Connection]:
+        """A connection into another database, closed at the end; it begins with `guards` beside
+        the usual ones. Raises ConnectError, of kind `database` when only this one is at fault."""
+        if database == self.main.info.dbname and not guards:
             self._arm()
             yield self.main
             return
-        with open_connection(self.access, self.timeout, database) as connection:
+        wanted = {**self.carried(database), **GUARDS, **guards}
+        try:
+            entered = _open(self.access, timeout or self.timeout, database, wanted, self._major)
+        except ConnectError as error:
+            if error.kind != "down" or not self._alive():
+                raise
+            said = f"no session begins in the database {database}: {error.message}"
+            raise ConnectError(said, error.hint, "database") from None
+        with closing(entered) as connection:
             yield connection
+
+    def carried(self, database: str) -> dict[str, str]:
+        """What a session there overrides beside the usual guards. Raises UnobservableError."""
+        if time.monotonic() > self._carried_until:
+            self._carried = self.rows(guarding.CARRIED, *guarding.CARRIED_VALUES)
+            self._carried_until = time.monotonic() + _FRESH
+        return guarding.carried(self._carried, database)
+
+    @property
+    def _major(self) -> int:
+        return self.main.info.server_version // 10_000
+
+    def _alive(self) -> bool:
+        try:
+            return bool(self.rows("SELECT 1"))
+        except UnobservableError:
+            return False
+
+
+def _setting(name: str) -> sql.Composable:
+    return sql.SQL(".").join(map(sql.Identifier, name.split(".")))
 
 
 def rows(
@@ -137,9 +196,9 @@ def _step_errors() -> Iterator[None]:
             f"PostgreSQL's disk is full: {first_line(error)}", "free space, then run 'mngdb up'"
         ) from None
     except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:
-        raise StepError(
+        raise WaitedError(
             f"PostgreSQL was kept waiting: {first_line(error)}",
-            "somebody holds a lock: 'select * from pg_stat_activity' shows who",
+            "somebody holds a lock: 'mngdb locks' shows who",
         ) from None
     except psycopg.OperationalError as error:
         raise StepError(
@@ -151,32 +210,45 @@ def _step_errors() -> Iterator[None]:
 
 @contextmanager
 def session(access: Access, timeout: float) -> Iterator[Session]:
-    """An administrator's session. Raises ConnectError."""
-    with open_connection(access, timeout, access.database, guards=_MAIN_GUARDS) as connection:
+    """A session of the administrator, the monitor, or of an app that is looked at from outside.
+    Raises ConnectError."""
+    guards = _MAIN_GUARDS if access.database == _MAINTENANCE else GUARDS
+    with closing(_open(access, timeout, access.database, guards)) as connection:
         yield Session(access, connection, timeout)
 
 
 @contextmanager
-def open_connection(
+def as_app(access: Access, timeout: float, database: str) -> Iterator[Connection]:
+    """A connection as an app has it, with all that its database and login carry. Raises
+    ConnectError."""
+    with closing(_open(access, timeout, database, {})) as connection:
+        yield connection
+
+
+def _open(
     access: Access,
     timeout: float,
     database: str,
-    *,
-    admin: bool = True,
-    guards: Mapping[str, str] = _GUARDS,
-) -> Iterator[Connection]:
-    """A connection in autocommit mode; without `admin` as an app has it. Raises ConnectError."""
-    options = [f"-c {name}={value}" for name, value in guards.items()] if admin else []
-    try:
-        connection = _connect(access, timeout, database, " ".join(options), tls_parameters(access))
-    except psycopg.OperationalError as error:
-        raise causes.connect_error(
-            access, error, database, lambda: _takes_tls(access, database)
-        ) from None
-    try:
-        yield connection
-    finally:
-        connection.close()
+    guards: Mapping[str, str],
+    version: int = guarding.NEWEST,
+) -> Connection:
+    """A connection in autocommit mode that begins with `guards`. `version` is the server's major
+    one, where it is known. Raises ConnectError."""
+    full_until = time.monotonic() + (_FULL if timeout >= _UNHURRIED else 0)
+    while True:
+        options = guarding.options(guarding.known_to(guards, version))
+        try:
+            return _connect(access, timeout, database, options, tls_parameters(access))
+        except psycopg.OperationalError as error:
+            if version and "unrecognized configuration parameter" in str(error):
+                version = guarding.before(version)  # an older server
+                continue
+            if "too many clients already" in str(error) and time.monotonic() < full_until:
+                time.sleep(_PAUSE)
+                continue
+            raise causes.connect_error(
+                access, error, database, lambda: _takes_tls(access, database)
+            ) from None
 
 
 def _connect(

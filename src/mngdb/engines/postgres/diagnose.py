@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
+from psycopg.sql import SQL, Identifier
 
 from mngdb.engines.postgres.causes import first_line
-from mngdb.engines.postgres.client import open_connection
+from mngdb.engines.postgres.client import as_app
 from mngdb.errors import ConnectError
 from mngdb.model import Access
 from mngdb.spec.postgres import PostgresGrant
@@ -39,9 +40,10 @@ _TABLES = """
 def diagnose(access: Access, grant: PostgresGrant) -> str | None:
     """One sentence on what is wrong, or None. Leaves nothing behind: all is rolled back. Raises
     ConnectError when no login succeeds, or when the disk is full (kind `disk`)."""
-    with open_connection(access, 5, access.database, admin=False) as connection:
+    with as_app(access, 5, access.database) as connection:
         try:
-            return _power(connection, access) or _work(connection, access, grant)
+            home = _home(connection)
+            return _power(connection, access) or _work(connection, access, grant, home)
         except psycopg.errors.DiskFull:
             text = "PostgreSQL's disk is full: it reads, but takes no writes"
             raise ConnectError(text, "free space on it", "disk") from None
@@ -56,11 +58,26 @@ def diagnose(access: Access, grant: PostgresGrant) -> str | None:
             return f"PostgreSQL refused the app's work: {first_line(error)}"
 
 
-def _work(connection: psycopg.Connection[Any], access: Access, grant: PostgresGrant) -> str | None:
+def _home(connection: psycopg.Connection[Any]) -> str | None:
+    """The schema in which the app makes its tables. From now on names mean the server's own
+    functions and tables: those of a database's owner could have anything said of other apps."""
+    (home,) = connection.execute("SELECT /* mngdb */ pg_catalog.current_schema()").fetchone() or (
+        None,
+    )
+    connection.execute("SET /* mngdb */ search_path = pg_catalog, pg_temp")
+    return home
+
+
+def _work(
+    connection: psycopg.Connection[Any], access: Access, grant: PostgresGrant, home: str | None
+) -> str | None:
     if grant.access == "owner":
+        if home is None:
+            return "no schema of its search_path is there, so its tables have no place to be made"
+        table = Identifier(home, "mngdb_doctor")
         with connection.transaction(force_rollback=True):
-            connection.execute("CREATE /* mngdb */ TABLE mngdb_doctor (id int)")
-            connection.execute("INSERT /* mngdb */ INTO mngdb_doctor VALUES (1)")
+            connection.execute(SQL("CREATE /* mngdb */ TABLE {} (id int)").format(table))
+            connection.execute(SQL("INSERT /* mngdb */ INTO {} VALUES (1)").format(table))
     if grant.access == "readwrite":
         (stopped,) = connection.execute(
             "SELECT /* mngdb */ current_setting('transaction_read_only') = 'on'"

@@ -101,6 +101,27 @@ class Database:
     inside: Inside | None = None
     open: bool = True
     """Whether it takes connections at all."""
+    unseen: str = ""
+    """Why it could not be looked into, although it is open."""
+
+
+@dataclass(frozen=True)
+class Maintenance:
+    """What everybody may do in the database `postgres` beyond entering it, as SQL names it;
+    `readers`: whether who reads metrics finds pg_stat_statements."""
+
+    reach: tuple[str, ...] = ()
+    readers: bool = True
+
+
+@dataclass(frozen=True)
+class Lockout:
+    """A setting with which no session begins: of a database, a role, or a role in a database."""
+
+    database: str
+    role: str
+    name: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -132,6 +153,8 @@ class Facts:
     """As `Inside.system`, in the administrator's database and of the whole server."""
     outsiders: tuple[Outsider, ...] = ()
     """Looked for on servers of ours alone."""
+    lockouts: tuple[Lockout, ...] = ()
+    maintenance: Maintenance = Maintenance()
 
 
 #: What CREATE DATABASE gives; the rest is in `Inside`'s defaults.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
@@ -23,8 +25,7 @@ def from_role(database: str, before: str, owner: str) -> Callable[[Session], Non
         )
         give_back = [owned_by(name, before) for (name,) in others]
         reassign = SQL("REASSIGN OWNED BY {} TO {}").format(Identifier(before), Identifier(owner))
-        with session.inside(database) as connection:
-            client.execute(connection, reassign, *give_back)
+        take(session, before, reassign, *give_back, database=database, ends=None)
 
     return run
 
@@ -68,17 +69,55 @@ def drop_role(session: Session, name: str) -> None:
 
 def shut(session: Session, name: str) -> None:
     """End a login: no password, no login, no session left."""
-    session.execute(
-        SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL").format(Identifier(name)),
-    )
-    end_sessions(session, name)
+    take(session, name, SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL").format(Identifier(name)))
 
 
-def end_sessions(session: Session, name: str) -> None:
-    """End what a login has open."""
+def take(
+    session: Session,
+    role: str,
+    *statements: Composed,
+    database: str | None = None,
+    ends: str | None = "",
+) -> None:
+    """Take something from a role whatever its sessions hold: one that changed its own role in an
+    open transaction would keep us waiting and work on. They end where they are in the way. Once it
+    is taken, those in the database `ends` end ('' for any, None for none: rights on what is in a
+    database are looked at with each statement). `database` is where the statements are run. Raises
+    StepError."""
+    for _ in range(_TRIES):
+        try:
+            with _at(session, database) as connection:
+                client.execute(connection, SQL(_SOON).format(), *statements)
+            break
+        except client.WaitedError:
+            end_sessions(session, role)  # it may be back at once, until it is shut out
+    else:
+        with _at(session, database) as connection:
+            client.execute(connection, *statements)
+    if ends is not None:
+        end_sessions(session, role, ends)
+
+
+#: Attempts that wait for a lock only briefly, and how long.
+_TRIES = 5
+_SOON = "SET LOCAL lock_timeout = '300ms'"
+_SESSIONS = """
+SELECT pg_terminate_backend(pid{patience}) FROM pg_stat_activity
+WHERE usename = {role} AND pid <> pg_backend_pid() AND {database} IN ('', datname)
+"""
+
+
+def _at(session: Session, database: str | None) -> AbstractContextManager[Any]:
+    return nullcontext(session.changing()) if database is None else session.inside(database)
+
+
+def end_sessions(session: Session, role: str, database: str = "") -> None:
+    """End what a login has open, in one database alone where it is given."""
+    # since 14 it waits until the session is gone
+    patience = ", 5000" if session.main.info.server_version >= 140000 else ""
     session.execute(
-        SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {}").format(
-            Literal(name)
+        SQL(_SESSIONS).format(
+            patience=SQL(patience), role=Literal(role), database=Literal(database)
         )
     )
 

@@ -10,6 +10,8 @@ from psycopg import sql
 from mngdb.engines.postgres import client, system_rights
 from mngdb.engines.postgres.facts import Inside
 
+#: An owner puts what he likes into an extension of his (ALTER EXTENSION … ADD): what extensions
+#: brought is a superuser's.
 #: One row per count: they stay few however many tables there are. A privilege that its holder may
 #: pass on ends in `*`.
 _QUERY = """
@@ -20,15 +22,19 @@ WITH member AS MATERIALIZED (
   SELECT c.oid, CASE WHEN c.relkind = 'S' THEN 'sequence' ELSE 'table' END AS kind, c.relacl AS acl,
          c.relowner AS owner, c.relkind IN ('r', 'p') AS ordinary, n.oid AS place
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+       JOIN pg_roles o ON o.oid = c.relowner
   WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f', 'S')
     AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
-    AND NOT EXISTS (SELECT FROM member e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid)
+    AND NOT EXISTS (SELECT FROM member e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid
+                    AND o.rolsuper)
 ), object AS (
   SELECT kind, acl, owner FROM relation
   UNION ALL
-  SELECT 'schema', n.nspacl, n.nspowner FROM pg_namespace n
+  SELECT 'schema', n.nspacl, n.nspowner
+  FROM pg_namespace n JOIN pg_roles o ON o.oid = n.nspowner
   WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND NOT EXISTS
-    (SELECT FROM member e WHERE e.classid = 'pg_namespace'::regclass AND e.objid = n.oid)
+    (SELECT FROM member e WHERE e.classid = 'pg_namespace'::regclass AND e.objid = n.oid
+     AND o.rolsuper)
   UNION ALL
   SELECT 'column', t.attacl, r.owner FROM pg_attribute t JOIN relation r ON r.oid = t.attrelid
   WHERE t.attacl IS NOT NULL

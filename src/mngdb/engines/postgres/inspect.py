@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 from psycopg.sql import Literal
 
-from mngdb.engines.postgres import changes, client, door, inspect_inside, inspect_passwords, render
+from mngdb.engines.postgres import changes, door, inspect_inside, inspect_passwords, render
 from mngdb.engines.postgres.batch import ask_each
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import Setting as Found
@@ -36,9 +36,8 @@ from mngdb.model import Asked
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import PostgresGrant
 
+#: Looks, and waits for nobody.
 _GUARDS = {
-    "search_path": "pg_catalog,pg_temp",
-    "role": "none",
     "default_transaction_read_only": "on",
     "statement_timeout": "5s",
     "lock_timeout": "2s",
@@ -63,7 +62,8 @@ def inspect(session: Session, asked: Asked) -> PostgresFacts:
     with ThreadPoolExecutor(3) as pool:
         outside = pool.submit(_outside, session, wire.db.decode())
         names = _of(found["bases"], lambda row: str(row["name"]), unless="template")
-        inside = pool.submit(_inside, session, names, grants)
+        closed = _of(found["closed"], lambda row: str(row["name"]))
+        inside = pool.submit(_inside, session, names, closed, grants)
         logins = see(lambda: _logins(found["logins"], asked))
         plain, demand, tls = outside.result()
     server = see(lambda: cast(Mapping[str, Any], _one(found["server"])))
@@ -235,7 +235,10 @@ def _outside(session: Session, database: str) -> tuple[Seen[bool], Seen[Demand],
 
 
 def _inside(
-    session: Session, names: Seen[tuple[str, ...]], grants: Mapping[str, PostgresGrant]
+    session: Session,
+    names: Seen[tuple[str, ...]],
+    closed: Seen[tuple[str, ...]],
+    grants: Mapping[str, PostgresGrant],
 ) -> Seen[Mapping[str, Seen[Inside]]]:
     deadline = time.monotonic() + _SECONDS
 
@@ -250,7 +253,7 @@ def _inside(
             if grant.database == name
         )
         try:
-            with client.open_connection(session.access, left, name, guards=_GUARDS) as connection:
+            with session.inside(name, left, **_GUARDS) as connection:
                 return inspect_inside.look(connection, apps, left)
         except ConnectError as error:
             raise UnobservableError(error.message) from None
@@ -258,6 +261,8 @@ def _inside(
     def all_of() -> Mapping[str, Seen[Inside]]:
         with ThreadPoolExecutor(_THREADS) as pool:
             answers = pool.map(lambda name: see(lambda: look(name)), names.value)
-            return dict(zip(names.value, answers, strict=True))
+            seen = dict(zip(names.value, answers, strict=True))
+        shut = Seen[Inside](missing="it takes no connections (ALLOW_CONNECTIONS false)")
+        return seen | dict.fromkeys(closed.value, shut)
 
     return see(all_of)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mngdb.engines.postgres import inspect_rights
+from mngdb.engines.postgres import inspect_rights, maintenance
 from mngdb.engines.postgres.batch import ask_each
 from mngdb.engines.postgres.inspect_queries import may_be
 from mngdb.engines.postgres.system_rights import INITIAL
@@ -14,15 +14,20 @@ from mngdb.facts.postgres import Inside, Some
 from mngdb.findings import Seen
 
 _OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+#: Owners put what they like into extensions of theirs (ALTER EXTENSION … ADD): what an extension
+#: brought is the superuser's who installed it, or on whose behalf it was.
 _NO_MEMBER = (
     "NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '{table}'::regclass AND e.objid = {oid} "
-    "AND e.deptype = 'e')"
+    "AND e.deptype = 'e' AND EXISTS (SELECT FROM pg_roles o WHERE o.oid = {owner} AND o.rolsuper))"
 )
 
 
 def _alone(table: str, oid: str) -> str:
     """What belongs to no extension."""
-    return _NO_MEMBER.replace("{table}", table).replace("{oid}", oid)
+    alias = oid.partition(".")[0]
+    owner = {"pg_proc": "proowner", "pg_class": "relowner"}[table]
+    text = _NO_MEMBER.replace("{table}", table).replace("{oid}", oid)
+    return text.replace("{owner}", f"{alias}.{owner}")
 
 
 _RELATION = "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -39,6 +44,14 @@ QUESTIONS: dict[str, str] = {
     "public_create": f"""
         SELECT n.nspname FROM pg_namespace n
         WHERE {_OURS} AND has_schema_privilege('public', n.oid, 'CREATE')""",
+    # what everybody may do in the database that everybody may enter
+    "maintenance": f"""
+        SELECT one FROM (
+          SELECT word || ' on the database' FROM unnest('{{CREATE,TEMPORARY}}'::text[]) word
+          WHERE has_database_privilege('public', current_database(), word)
+          UNION ALL {maintenance.REACH}) m (one)
+        WHERE current_database() = '{maintenance.NAME}'
+          AND has_database_privilege('public', current_database(), 'CONNECT')""",
     "schema_owner": """
         SELECT r.rolname FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
         JOIN pg_database d ON d.datname = current_database()

@@ -113,8 +113,14 @@ _LOGINS = """
              extract(epoch FROM rolvaliduntil - now()) / 86400 END AS days
     FROM pg_authid WHERE rolcanlogin ORDER BY rolsuper DESC, 1 LIMIT 10000
 """
+#: Whoever owns a database may call it a template, or have it take no connections, so that nobody
+#: looks into it: the server's own templates are a superuser's.
+_CLOSED = """
+    SELECT d.datname AS name FROM pg_database d JOIN pg_roles o ON o.oid = d.datdba
+    WHERE NOT d.datallowconn AND NOT o.rolsuper ORDER BY 1 LIMIT 10000
+"""
 _BASES = """
-    SELECT d.datname AS name, d.datistemplate AS template,
+    SELECT d.datname AS name, d.datistemplate AND o.rolsuper AS template,
            has_database_privilege('public', d.oid, 'CONNECT') AS public_connect,
            has_database_privilege('public', d.oid, 'TEMPORARY') AS public_temporary,
            age(d.datfrozenxid) AS xid_age, mxid_age(d.datminmxid) AS multixact_age,
@@ -124,6 +130,7 @@ _BASES = """
            extract(epoch FROM now() - coalesce(s.stats_reset, pg_postmaster_start_time())) / 86400
              AS days
     FROM pg_database d JOIN pg_stat_database s ON s.datid = d.oid
+         JOIN pg_roles o ON o.oid = d.datdba
     WHERE d.datallowconn ORDER BY 1 LIMIT 10000
 """
 #: On a replica, those that it copies from its primary are never read: they wait for a failover.
@@ -176,6 +183,7 @@ def queries(version: int) -> dict[str, str]:
         "roles": _ROLES.replace("{how}", how),
         "logins": _LOGINS,
         "bases": bases,
+        "closed": _CLOSED,
         "slots": _SLOTS.replace("{kept}", "AND NOT synced" if version >= 170000 else ""),
         "prepared": _PREPARED,
         "checkpoints": _CHECKPOINTS if version >= 170000 else _CHECKPOINTS_16,

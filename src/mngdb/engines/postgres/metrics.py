@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from math import nan
 
-from mngdb.engines.postgres import client
 from mngdb.engines.postgres.batch import Rows, ask
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.metric_queries import (
@@ -26,6 +25,7 @@ from mngdb.engines.postgres.metric_queries import (
     SIZES_MAX,
     TABLE_COLUMNS,
     TABLES,
+    TABLES_COUNTED,
     Query,
 )
 from mngdb.engines.postgres.metric_settings import settings
@@ -65,6 +65,7 @@ class Metrics:
         self._sizes_whole = False
         self._sizes_ration = Ration(_SHARE)
         self._tables: dict[str, Columns] = {name: Columns() for name in inside}
+        self._left_out: dict[str, int] = {}
         self._tables_ration = {name: Ration(_SHARE / len(inside)) for name in inside}
         self._settings: list[Family] = []
         self._loaded = ""
@@ -94,6 +95,7 @@ class Metrics:
             self._settings,
             _sizes(dict(self._sizes), databases),
             families(TABLE_COLUMNS, there),
+            [_left_out(self._left_out)],
         )
 
     def _answered(
@@ -132,11 +134,13 @@ class Metrics:
         would keep its owner from dropping or renaming the database."""
         left = max(0.1, deadline - time.monotonic())
         try:
-            with client.open_connection(self._session.access, left, name) as inside:
+            with self._session.inside(name, left) as inside:
                 begun, rows, done = ask(inside, [_CLOCK, TABLES, _CLOCK], left)
             self._tables[name] = _columns(rows)
+            self._left_out[name] = _total(rows) - len(rows)
         except (ConnectError, UnobservableError):
             self._tables[name] = Columns()
+            self._left_out.pop(name, None)
             self._tables_ration[name].wait(_LATER)
         else:
             self._tables_ration[name].spend(_between(begun, done) + _LOGIN)
@@ -156,6 +160,17 @@ def _sizes(sizes: dict[str, float], databases: Sequence[str]) -> Iterator[Family
     name = "pg_database_size_bytes"
     samples = [Sample(name, (("datname", one),), sizes[one]) for one in databases if one in sizes]
     yield Family(name, "gauge", "Disk space used by the database", samples)
+
+
+def _left_out(found: dict[str, int]) -> Family:
+    name = "mngdb_postgres_tables_left_out"
+    text = f"Tables that are not counted: the {TABLES_COUNTED} largest of a database are"
+    samples = [Sample(name, (("datname", one),), float(count)) for one, count in found.items()]
+    return Family(name, "gauge", text, samples)
+
+
+def _total(rows: Rows) -> int:
+    return next((int(total or 0) for total in rows.column(3 + len(TABLE_COLUMNS))), 0)
 
 
 def _filled(family: Family, databases: Sequence[str], server: str) -> Family:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: One session, one look at a time into another database, and room for an exporter or a person.
 CONNECTIONS = 10
 _GROUP = "pg_monitor"
+#: Since 16: it gets in when apps have taken all connections.
+_RESERVED = "pg_use_reserved_connections"
 _WHAT = f"role {MONITOR}"
 
 
@@ -56,7 +58,8 @@ def steps(make: MakeStep, asked: Asked, facts: Facts) -> Iterator[Step]:
         yield replace(make("change", _WHAT, text, lambda _: None), destructive=True)
         return
     secret = asked.secrets[MONITOR]
-    grant = SQL("GRANT {} TO {}").format(Identifier(_GROUP), name)
+    groups = _groups(asked, facts)
+    grant = SQL("GRANT {} TO {}").format(SQL(", ").join(map(Identifier, groups)), name)
     comment = SQL("COMMENT ON ROLE {} IS {}").format(name, Literal(mark))
     limit = SQL("CONNECTION LIMIT {}").format(Literal(CONNECTIONS))
     if found is None:
@@ -82,15 +85,20 @@ def steps(make: MakeStep, asked: Asked, facts: Facts) -> Iterator[Step]:
             parts.append(
                 (f"connection limit {CONNECTIONS}", SQL("ALTER ROLE {} {}").format(name, limit))
             )
-        if _GROUP not in {group for group, _ in found.member_of}:
-            parts.append((f"member of {_GROUP}", grant))
+        if missing := [one for one in groups if one not in dict(found.member_of)]:
+            parts.append((f"member of {', '.join(missing)}", grant))
         if parts:
             mend = [statement for _, statement in parts]
             text = ", ".join(text for text, _ in parts)
             yield make("change", _WHAT, text, lambda s: s.execute(*mend))
-        extra = [(group, by) for group, by in found.member_of if group != _GROUP]
+        extra = [(group, by) for group, by in found.member_of if group not in groups]
         yield from roles.excess(make, MONITOR, found.special, extra)
     yield from _doors(make, asked, facts)
+
+
+def _groups(asked: Asked, facts: Facts) -> list[str]:
+    recent = asked.managed and int(facts.version.partition(".")[0]) >= 16
+    return [_GROUP, _RESERVED] if recent else [_GROUP]
 
 
 def _doors(make: MakeStep, asked: Asked, facts: Facts) -> Iterator[Step]:

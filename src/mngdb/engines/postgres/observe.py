@@ -6,13 +6,32 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import cast
 
-from mngdb.engines.postgres import client, inside, render, scram, system_rights
+from mngdb.engines.postgres import client, inside, maintenance, render, scram, system_rights
 from mngdb.engines.postgres.client import Session
-from mngdb.engines.postgres.facts import MARK, Database, Facts, Outsider, Role, Setting
+from mngdb.engines.postgres.facts import (
+    MARK,
+    Database,
+    Facts,
+    Inside,
+    Lockout,
+    Maintenance,
+    Outsider,
+    Role,
+    Setting,
+)
 from mngdb.errors import ConnectError, UnobservableError
 from mngdb.model import Access, Asked
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import PostgresGrant
+
+_PRELOAD = "local_preload_libraries"
+_PRELOADED = """
+SELECT coalesce(d.datname, ''), coalesce(r.rolname, ''), substr(one, 25)
+FROM pg_db_role_setting s LEFT JOIN pg_database d ON d.oid = s.setdatabase
+     LEFT JOIN pg_roles r ON r.oid = s.setrole, unnest(s.setconfig) one
+WHERE one LIKE 'local\\_preload\\_libraries=%%'
+  AND (d.datname = ANY(%s) OR r.rolname = ANY(%s)) AND coalesce(d.datallowconn, true)
+"""
 
 
 def observe(session: Session, asked: Asked) -> Facts:
@@ -42,6 +61,8 @@ def observe(session: Session, asked: Asked) -> Facts:
         overlaid=_overlaid(session, asked),
         system=system_rights.look(session.main, whole=True) if superuser else (),
         outsiders=_outsiders(session, asked, roles) if asked.managed and superuser else (),
+        lockouts=_lockouts(session, asked, roles),
+        maintenance=maintenance.look(session) if asked.managed else Maintenance(),
     )
 
 
@@ -176,7 +197,7 @@ def _can_log_in(at: Access, asked: Asked, app: str) -> bool | None:
     database = cast(PostgresGrant, right).database if right else at.database
     access = replace(at, user=app, password=asked.secrets[app], database=database, socket=None)
     try:
-        with client.open_connection(access, 5, access.database, admin=False):
+        with client.session(access, 5):
             return True
     except ConnectError as error:
         if error.kind == "auth":
@@ -223,15 +244,43 @@ def _databases(session: Session, asked: Asked, roles: Mapping[str, Role]) -> dic
     }
     found = {}
     for name, owner, is_open, granted in rows:
-        within = None
+        within, unseen = None, ""
         if name in named and is_open:
-            with session.inside(name) as connection:
-                within = inside.look(connection, list(roles), owners.get(name, ""))
+            within, unseen = _look_into(session, name, list(roles), owners.get(name, ""))
         pairs = (one.split("\n") for one in granted)
         found[name] = Database(
-            owner, frozenset((who, what) for who, what in pairs), within, is_open
+            owner, frozenset((who, what) for who, what in pairs), within, is_open, unseen
         )
     return found
+
+
+def _look_into(
+    session: Session, name: str, roles: list[str], owner: str
+) -> tuple[Inside | None, str]:
+    """What is in a database, or why that cannot be told: it costs no other database its steps."""
+    try:
+        with session.inside(name) as connection:
+            return inside.look(connection, roles, owner), ""
+    except (ConnectError, UnobservableError) as error:
+        if isinstance(error, ConnectError) and error.kind == "down":
+            raise
+        return None, error.message
+
+
+def _lockouts(session: Session, asked: Asked, roles: Mapping[str, Role]) -> tuple[Lockout, ...]:
+    """Libraries that databases of the file and logins of apps load at the start of each session,
+    and that there are not. Tried out: what loads is nobody's fault."""
+    named = {cast(PostgresGrant, right).database for right in asked.instance.grants.values()}
+    found = []
+    for database, role, value in session.rows(_PRELOADED, list(named), list(roles)):
+        try:
+            with session.inside(database or session.access.database, **{_PRELOAD: value}):
+                pass
+        except ConnectError as error:
+            if error.kind == "down":
+                raise
+            found.append(Lockout(database, role, _PRELOAD, error.message))
+    return tuple(found)
 
 
 def blank(asked: Asked) -> Facts:
@@ -251,4 +300,5 @@ def blank(asked: Asked) -> Facts:
             "template1": Database(render.ADMIN, template, None),
         },
         admin_password=False,
+        maintenance=maintenance.BLANK,
     )

@@ -25,8 +25,7 @@ def steps(make: MakeStep, facts: Facts, allow: Collection[str]) -> Iterator[Step
             detail = "it is not in the file: it may not log in; what it owns stays"
 
             def close(session: Session, name: str = one.name) -> None:
-                session.execute(SQL("ALTER ROLE {} NOLOGIN").format(Identifier(name)))
-                handover.end_sessions(session, name)
+                handover.take(session, name, SQL("ALTER ROLE {} NOLOGIN").format(Identifier(name)))
 
             yield make("revoke", _what(one.name), detail, close)
 

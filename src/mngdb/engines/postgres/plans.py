@@ -27,9 +27,11 @@ _PLANNABLE = re.compile(r"\s*(select|with|insert|update|delete|merge|values)\b",
 _EQUAL = re.compile(r"(?<!\w)\(+\"?(\w+)\"?\)?(?:::[\w ]+)? = (?:\$\d+|ANY|')")
 _RANGE = re.compile(r"(?<!\w)\(+\"?(\w+)\"?\)?(?:::[\w ]+)? (?:[<>]=?|~~) (?:\$\d+|')")
 _TABLE = """
-SELECT /* mngdb */ format('%%I.%%I', n.nspname, c.relname), c.reltuples
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = %s AND c.relname = %s
+SELECT /* mngdb */ pg_catalog.format('%%I.%%I', n.nspname, c.relname), c.reltuples
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+WHERE n.nspname OPERATOR(pg_catalog.=) %s::pg_catalog.text
+  AND c.relname OPERATOR(pg_catalog.=) %s::pg_catalog.text
 """
 
 

@@ -10,6 +10,7 @@ from psycopg.sql import SQL, Composed, Identifier
 from mngdb.engines.postgres import (
     changes,
     handover,
+    maintenance,
     monitor,
     outsiders,
     rights,
@@ -17,8 +18,9 @@ from mngdb.engines.postgres import (
     system_rights,
 )
 from mngdb.engines.postgres.client import Session
-from mngdb.engines.postgres.facts import MARK, NEW, Database, Facts, Granted
+from mngdb.engines.postgres.facts import MARK, NEW, Database, Facts, Granted, Lockout
 from mngdb.engines.postgres.render import ADMIN, settings
+from mngdb.errors import StepError
 from mngdb.model import Action, Asked, Change, Outcome, Release, Remark, Step
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import PostgresGrant
@@ -99,8 +101,10 @@ class _Planner:
         for app in self.grants:
             yield from self.role(app)
         if self.asked.managed:
-            for name in ("postgres", "template1"):
-                yield from self.closed(name, self.facts.databases[name])
+            yield from maintenance.steps(
+                self.step, self.facts.databases[maintenance.NAME], self.facts.maintenance
+            )
+            yield from self.closed("template1", self.facts.databases["template1"])
             if not self.facts.statistics:
                 yield self.statement(
                     "create",
@@ -111,6 +115,8 @@ class _Planner:
                         "CREATE EXTENSION IF NOT EXISTS pg_stat_statements"
                     ).format(),
                 )
+        for lockout in self.facts.lockouts:
+            yield self.let_in(lockout)
         named = sorted({grant.database for grant in self.grants.values()})
         for name in named:
             yield from self.database(name)
@@ -207,11 +213,40 @@ class _Planner:
         mine = self.asked.managed or owner or found.owner in {self.facts.admin, *self.facts.roles}
         if mine:
             yield from self.closed(name, found)
+        if found.unseen:
+            yield self.unseen(what, found.unseen)
+            return
         ours = [app for app in self.facts.roles if app not in self.held]
         yield from rights.steps(self.step, name, owner, users, found, ours, everybody=bool(mine))
         if found.inside:
             also = self.facts.system if name == self.facts.main else ()
             yield from self.system(name, (*found.inside.system, *also))
+
+    def let_in(self, found: Lockout) -> Step:
+        """A setting with which no session begins goes back to the server's own."""
+        role, database = Identifier(found.role), Identifier(found.database)
+        if not found.role:
+            target, what = SQL("DATABASE {}").format(database), f"database {found.database}"
+        elif not found.database:
+            target, what = SQL("ROLE {}").format(role), f"role {found.role}"
+        else:
+            target = SQL("ROLE {} IN DATABASE {}").format(role, database)
+            what = f"role {found.role}"
+        reset = SQL("ALTER {} RESET {}").format(target, Identifier(found.name))
+        return self.statement(
+            "change", what, f"reset {found.name}, which lets nobody in: {found.why}", reset
+        )
+
+    def unseen(self, what: str, why: str) -> Step:
+        """A database that could not be looked into fails by itself, when its turn has come."""
+
+        def fail(_: Session) -> None:
+            raise StepError(
+                f"{what} could not be looked into, so its rights are as they were: {why}",
+                "'mngdb locks' shows who holds what; then run 'mngdb up' again",
+            )
+
+        return self.step("change", what, "its rights, once it can be looked into", fail)
 
     def make(self, name: str, owner: str | None) -> Step:
         # template0: nobody is ever connected to it, which would make the copy fail
@@ -232,10 +267,10 @@ class _Planner:
             yield self.step("grant", what, text, handover.from_admin(name, owner))
         elif owner and found.owner != owner:
             text = f"owner {found.owner} → {owner}"
-            yield self.statement("grant", what, text, handover.owned_by(name, owner))
+            yield self.disowned("grant", name, text, found.owner, owner)
         elif owner is None and found.owner in self.grants:
-            back = handover.owned_by(name, self.facts.admin)
-            yield self.statement("revoke", what, f"no longer owned by {found.owner}", back)
+            text = f"no longer owned by {found.owner}"
+            yield self.disowned("revoke", name, text, found.owner, self.facts.admin)
         if owner and found.owner != self.facts.admin:
             yield from self.usable(name, owner, found)
 
@@ -252,6 +287,13 @@ class _Planner:
             yield self.step("grant", what, text, handover.own_rights(name, owner))
         for text, hint in outsiders.refused(name, owner, found, self.ours):
             self.remark(text, hint)
+
+    def disowned(self, action: Action, name: str, text: str, before: str, owner: str) -> Step:
+        statement = handover.owned_by(name, owner)
+        if before not in self.facts.roles:
+            return self.statement(action, f"database {name}", text, statement)
+        run: Run = lambda session: handover.take(session, before, statement, ends=None)  # noqa: E731
+        return self.step(action, f"database {name}", text, run)
 
     def left(self, name: str, found: Database) -> Iterator[Step]:
         """A database that the file no longer names is closed to the apps that the file has."""

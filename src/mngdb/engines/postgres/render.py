@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import cast
 
-from mngdb.engines.postgres import identity, monitor
+from mngdb.engines.postgres import identity, maintenance, monitor
 from mngdb.model import Asked, Data, File, Release, Renewal, Site, TlsFiles, Unit, Unreadable
 from mngdb.spec.agent import MONITOR
-from mngdb.spec.postgres import RESERVED, PostgresGrant, PostgresInstance
+from mngdb.spec.postgres import RESERVED, RESERVED_MONITOR, PostgresGrant, PostgresInstance
 
 ADMIN = "postgres"
 #: The name in pg_ident.conf of those who may administer over the socket.
@@ -75,6 +75,9 @@ def settings(asked: Asked) -> dict[str, str]:
     major = _major(site)
     if major < 17:
         del wanted["summarize_wal"]
+    if major < 16:
+        del wanted["reserved_connections"]
+        wanted["superuser_reserved_connections"] = str(RESERVED)
     if major < 15:
         wanted["wal_compression"] = "on"  # pglz, when it was the only one
     if major < 14:
@@ -91,7 +94,9 @@ def _network(asked: Asked, site: Site, spec: PostgresInstance) -> dict[str, str]
         "hba_file": f"{site.conf}/pg_hba.conf",
         "ident_file": f"{site.conf}/pg_ident.conf",
         "max_connections": str(spec.max_connections),
-        "superuser_reserved_connections": str(RESERVED),
+        "superuser_reserved_connections": str(RESERVED - RESERVED_MONITOR),
+        "reserved_connections": str(RESERVED_MONITOR),
+        "authentication_timeout": "10s",  # who only opens connections keeps others out so long
         "client_connection_check_interval": "10s",
         "ssl": "on" if asked.instance.tls else "off",
     }
@@ -226,7 +231,8 @@ def hba(asked: Asked) -> str:
             who = f"{_name(database)} {_name(MONITOR)}"
             lines += [f"{kind} {who} {source} scram-sha-256" for source in sources]
     for app, right in sorted(asked.instance.grants.items()):
-        who = f"{_name(cast(PostgresGrant, right).database)} {_name(app)}"
+        # tools look for the maintenance database, where they may do nothing
+        who = f"{_name(cast(PostgresGrant, right).database)},{_name(maintenance.NAME)} {_name(app)}"
         lines.append(f"local {who} scram-sha-256")
         lines += [f"{kind} {who} {source} scram-sha-256" for source in sources]
     return "# written by mngdb: one line for each right\n" + "\n".join(lines) + "\n"

@@ -93,7 +93,11 @@ def left(make: MakeStep, name: str, app: str, found: Database) -> Iterator[Step]
     _on_database(differ, name, app, "none", found)
     if differ.take:
         yield make(
-            "revoke", f"database {name}", f"{app}: {_joined(differ.lost)}", _main(differ.take)
+            "revoke",
+            f"database {name}",
+            f"{app}: {_joined(differ.lost)}",
+            # what it may do in there is not looked at: no session of it is left there
+            lambda session: handover.take(session, app, *differ.take, ends=name),
         )
 
 
@@ -125,7 +129,9 @@ def _for_app(
     who = app or "everybody"
     if differ.take:
         take = (_passed_on(app), *differ.take)
-        yield make("revoke", what, f"{who}: {_joined(differ.lost)}", within(name, *take))
+        ends = name if "connect" in differ.lost else None
+        run = _taking(name, app, ends, *take) if app else within(name, *take)
+        yield make("revoke", what, f"{who}: {_joined(differ.lost)}", run)
     if differ.give:
         yield make(
             "grant", what, f"{who}: {access} ({_joined(differ.gained)})", within(name, *differ.give)
@@ -210,10 +216,10 @@ _LOOP = """
 DECLARE s text;
 BEGIN
   FOR s IN
-    SELECT n.nspname FROM pg_namespace n
+    SELECT n.nspname FROM pg_namespace n JOIN pg_roles o ON o.oid = n.nspowner
     WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass
-                      AND d.objid = n.oid AND d.deptype = 'e')
+                      AND d.objid = n.oid AND d.deptype = 'e' AND o.rolsuper)
   LOOP EXECUTE format('{text}', s); END LOOP;
 END
 """
@@ -269,8 +275,10 @@ def _default(
     return SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {}{} {}").format(Identifier(owner), where, rule)
 
 
-def _main(statements: list[sql.Composed]) -> Callable[[Session], None]:
-    return lambda session: session.execute(*statements)
+def _taking(
+    database: str, app: str, ends: str | None, *statements: sql.Composed
+) -> Callable[[Session], None]:
+    return lambda s: handover.take(s, app, *statements, database=database, ends=ends)
 
 
 def within(database: str, *statements: sql.Composed) -> Callable[[Session], None]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from psycopg import sql
 from psycopg.sql import SQL, Identifier, Literal
 
-from mngdb.engines.postgres import scram
+from mngdb.engines.postgres import handover, scram
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import Role
 from mngdb.model import Action, Step
@@ -83,7 +83,7 @@ def excess(
     if special:
         off = [SQL("NO" + word) for word in special]
         statement = SQL("ALTER ROLE {} {}").format(name, SQL(" ").join(off))
-        yield make("revoke", what, ", ".join(special), lambda s: s.execute(statement))
+        yield make("revoke", what, ", ".join(special), lambda s: handover.take(s, app, statement))
     if member_of:
         leave = [
             SQL("REVOKE {} FROM {} GRANTED BY {} CASCADE").format(
@@ -92,7 +92,10 @@ def excess(
             for group, by in member_of
         ]
         groups = ", ".join(dict.fromkeys(group for group, _ in member_of))
-        yield make("revoke", what, f"membership of {groups}", lambda s: s.execute(*leave))
+        # a session that is somebody else by SET ROLE would stay so
+        yield make(
+            "revoke", what, f"membership of {groups}", lambda s: handover.take(s, app, *leave)
+        )
 
 
 def password(role: str, secret: Secret) -> sql.Composed:

@@ -128,7 +128,7 @@ def _explained(one: Statement, text: str, access: Access | None) -> Statement:
         return one
     at = replace(access, database=one.database)
     try:
-        with client.open_connection(at, 5, one.database, admin=False) as connection:
+        with client.as_app(at, 5, one.database) as connection:
             said, missing = plans.explain(connection, text, one.database)
     except ConnectError as error:
         said, missing = [f"no plan is to be had: {error.message}"], []

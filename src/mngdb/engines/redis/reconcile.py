@@ -174,7 +174,9 @@ def _wanted_users(asked: Asked, facts: Facts) -> Iterator[Step]:
             yield _step(asked, "change", name, text, lambda _: None, destructive=True)
             continue
         action, detail = _said(found, user, right)
-        yield _step(asked, action, name, detail, _set_user(user, facts.acl_file))
+        # sessions that began with more rights may be in the middle of using them
+        kick = found is not None and action != "grant" and _rights(found) != _rights(user)
+        yield _step(asked, action, name, detail, _set_user(user, facts.acl_file, kick=kick))
 
 
 def _said(found: acl.User | None, user: acl.User, right: str) -> tuple[Action, str]:
@@ -191,6 +193,10 @@ def _said(found: acl.User | None, user: acl.User, right: str) -> tuple[Action, s
     if had > has and found.commands == user.commands:
         return "revoke", f"all but {right}"
     return "change", right or "the administrator's rights"
+
+
+def _rights(user: acl.User) -> tuple[object, ...]:
+    return user.on, user.flags, user.commands, user.keys, user.channels, user.selectors
 
 
 def _departed_users(asked: Asked, facts: Facts, remarks: list[Remark]) -> Iterator[Step]:

@@ -161,6 +161,12 @@ def _fixed(asked: Asked) -> dict[str, str]:
     }
 
 
+#: What clients may take together, in bytes: answers that nobody reads count as data, and would push
+#: out everybody's keys. The client that takes most is let go. Less than this is too little for
+#: answers of a few megabytes.
+_CLIENTS_LEAST = 16 << 20
+
+
 def _tunable(asked: Asked) -> dict[str, str]:
     """What follows from keys of the file; the defaults are the guide's."""
     spec, site = spec_of(asked), asked.site
@@ -181,7 +187,10 @@ def _tunable(asked: Asked) -> dict[str, str]:
     }
     if site is not None or memory.bytes is not None:
         # a share of a machine that we do not see is nothing to compare
-        found["maxmemory"] = str(memory.of(site.memory if site else 0))
+        limit = memory.of(site.memory if site else 0)
+        found["maxmemory"] = str(limit)
+        if site is not None and int(site.program.version.partition(".")[0]) >= 7:
+            found["maxmemory-clients"] = str(max(limit // 10, min(limit // 4, _CLIENTS_LEAST)))
     return found
 
 
