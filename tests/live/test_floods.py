@@ -97,13 +97,17 @@ def _pids(found: object) -> object:
     return [(unit["name"], unit["version"]) for unit in found["units"]]  # type: ignore[index]
 
 
+def _take_all(cli: Cli, taken: contextlib.ExitStack) -> None:
+    while True:
+        taken.enter_context(pg(cli, "shop"))
+
+
 def test_the_monitor_and_the_administrator_get_in_when_apps_have_taken_all_connections(
     cli: Cli,
 ) -> None:
     with contextlib.ExitStack() as taken:
         with pytest.raises(psycopg.OperationalError, match="remaining connection slots"):
-            while True:
-                taken.enter_context(pg(cli, "shop"))
+            _take_all(cli, taken)
         assert value(cli, "SELECT 1") == 1
         context = opened(cli)
         asked = context.asked(context.stack.instances["postgres"])
