@@ -78,7 +78,7 @@ def test_no_app_may(cli: Cli, app: str, statement: str) -> None:
 
 
 @pytest.mark.parametrize("app", ["shop", "clerk", "report", "blog"])
-@pytest.mark.parametrize("database", ["shop", "blog", "postgres", "template1"])
+@pytest.mark.parametrize("database", ["shop", "blog", "template0", "template1"])
 def test_an_app_enters_no_other_database(cli: Cli, app: str, database: str) -> None:
     if database == ("blog" if app == "blog" else "shop"):
         with pg(cli, app, database):
