@@ -258,7 +258,7 @@ CHECKS: tuple[Check[MongodbFacts], ...] = (
         "medium",
         _all_known,
         "the administrator, the monitor and the apps",
-        "db.dropUser(NAME), or a line under apps: in the file",
+        "mngdb up --allow NAME takes its roles, or a line under apps: in the file",
         ("B5", "mongodb.com: security checklist", f"{_CIS}: 3.1"),
     ),
     Check(

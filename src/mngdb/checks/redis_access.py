@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from mngdb.dial import listens_widely
 from mngdb.facts.redis import Login, RedisFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
@@ -23,9 +25,9 @@ _LENGTH = 32
 
 
 def _apps(facts: RedisFacts) -> list[Login]:
-    """The logins that the file names; on a server where it names none, all but the admin's."""
-    logins = [one for one in facts.logins.value if one.on and one.name != facts.admin]
-    return [one for one in logins if one.name in facts.apps or not facts.apps]
+    """The logins of apps, whether the file names them or not: all but the stack's own others."""
+    own = facts.known - facts.apps.keys()
+    return [one for one in facts.logins.value if one.on and one.name not in own]
 
 
 def _no_strangers(facts: RedisFacts) -> Judgement:
@@ -80,6 +82,8 @@ def _useful(facts: RedisFacts) -> Judgement:
         return no_matter("the file names no app here")
     bad = []
     for one in _apps(facts):
+        if one.name not in facts.apps:
+            continue
         missing = sorted(_NEEDED - one.rights.value.may)
         if missing:
             bad.append(f"{one.name}: {' '.join(missing)}")
@@ -96,6 +100,33 @@ def _own_channels(facts: RedisFacts) -> Judgement:
     return listed(
         [a.name for a in _apps(facts) if a.rights.value.all_channels], "every app has a pattern"
     )
+
+
+def _all_known(facts: RedisFacts) -> Judgement:
+    """Elsewhere others have logins of theirs, which are told when they reach what is not theirs."""
+    strangers = [one for one in facts.logins.value if one.on and one.name not in facts.known]
+    powers = {one.name: ", ".join(_powers(one)) for one in strangers}
+    bad = [
+        name + (f" ({power})" if power else "")
+        for name, power in powers.items()
+        if facts.managed or power
+    ]
+    fine = "every login is in the file" if facts.managed else "others keep to what is theirs"
+    return listed(bad, fine)
+
+
+def _powers(one: Login) -> Iterator[str]:
+    rights = one.rights.value
+    if rights.all_keys:
+        yield "all keys"
+    elif rights.apps:
+        yield f"keys of {' '.join(sorted(rights.apps)[:3])}"
+    if rights.all_channels:
+        yield "all channels"
+    harmful = sorted(rights.may & _HARMFUL)
+    if harmful:
+        more = f" and {len(harmful) - 3} more" if len(harmful) > 3 else ""
+        yield f"{' '.join(harmful[:3])}{more}"
 
 
 def _rulers(facts: RedisFacts) -> Judgement:
@@ -229,6 +260,16 @@ CHECKS: tuple[Check[RedisFacts], ...] = (
         _own_channels,
         "a pattern for each app",
         _UP + "resetchannels &NAME:*",
+        ("B13", "redis.io: ACL"),
+    ),
+    Check(
+        "redis.logins-known",
+        "every login is in the file",
+        "high",
+        _all_known,
+        "the administrator, the monitor and the apps; elsewhere nobody who reaches into the apps",
+        "mngdb up --allow NAME closes it, or a line under apps: in the file; elsewhere "
+        "ACL SETUSER NAME off",
         ("B13", "redis.io: ACL"),
     ),
     Check(

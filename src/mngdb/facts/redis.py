@@ -16,6 +16,8 @@ class Rights:
     may: frozenset[str]
     all_keys: bool
     all_channels: bool
+    apps: frozenset[str] = frozenset()
+    """Apps of the file whose keys a login that the file does not name may read or write."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class RedisFacts:
     """App to the commands that the file gives it beyond the usual ones."""
     admin: str
     """The login that administers."""
+    known: frozenset[str]
+    """The stack's logins: the administrator, the apps, the monitor, `default` where it is ours."""
     password_lengths: Mapping[str, int]
     """Login to the length of its secret in the vault."""
     wanted: Mapping[str, str]

@@ -66,6 +66,8 @@ class Facts:
     hot: frozenset[str] = frozenset()
     """Options that the running server takes."""
     users: Mapping[str, User] = field(default_factory=dict)
+    elsewhere: tuple[tuple[str, User], ...] = ()
+    """Logins in other databases than admin, with the database; looked for on servers of ours."""
     roles: Mapping[str, Role] = field(default_factory=dict)
     indexes: Mapping[tuple[str, str], tuple[FoundIndex, ...]] = field(default_factory=dict)
     """Database and collection to indexes."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mngdb.engines.mongodb import facts as found
 from mngdb.engines.mongodb import indexes
+from mngdb.engines.mongodb.access import USERS_IN
 from mngdb.engines.mongodb.client import NAMESPACE_NOT_FOUND, UNAUTHORIZED, Refused, Session
 from mngdb.engines.mongodb.facts import Facts, FoundIndex
 from mngdb.engines.mongodb.render import OPLOG, PARAMETER, SLOW, flatten, settings, spec_of, text_of
@@ -27,14 +28,22 @@ def observe(session: Session, asked: Asked) -> Facts:
 
 def _look(session: Session, asked: Asked) -> Facts:
     values, hot, data = _settings(session, asked)
-    users = session.command("usersInfo", showCredentials=True)["users"]
+    # of a provider's administrator not more is asked than what is needed
+    where: object = {"forAllDBs": True} if asked.managed else 1
+    users = session.command("usersInfo", where, showCredentials=True)["users"]
     roles = session.command("rolesInfo", showPrivileges=True)["roles"]
     return Facts(
         version=str(session.command("buildInfo")["version"]),
         data=data,
         settings=values,
         hot=hot,
-        users={user.name: user for user in map(found.user_of, users)},
+        users={
+            user.name: user
+            for user in (found.user_of(one) for one in users if one["db"] == USERS_IN)
+        },
+        elsewhere=tuple(
+            (str(one["db"]), found.user_of(one)) for one in users if one["db"] != USERS_IN
+        ),
         roles={role.name: role for role in map(found.role_of, roles)},
         indexes={
             (database, collection): _indexes(session, database, collection)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mngdb.engines.mongodb import indexes, users
+from mngdb.engines.mongodb import indexes, outsiders, users
 from mngdb.engines.mongodb.facts import Facts
 from mngdb.engines.mongodb.render import OPLOG, PARAMETER, SLOW, settings, spec_of, typed
 from mngdb.errors import StepError
@@ -33,6 +33,7 @@ def reconcile(asked: Asked, facts: Facts) -> Outcome:
         changes=tuple(change for change in changes if change not in cold),
         steps=(
             *users.steps(asked, facts, make),
+            *outsiders.steps(asked, facts, make),
             *indexes.steps(asked, facts, make),
             *_profilers(asked, facts, make),
         ),
@@ -40,6 +41,7 @@ def reconcile(asked: Asked, facts: Facts) -> Outcome:
             *_version(asked, facts),
             *(_remark(asked, change) for change in cold),
             *users.remarks(asked, facts),
+            *outsiders.remarks(asked, facts),
         ),
         release=Release.of("MongoDB", facts.version, facts.data) if facts.version else None,
     )

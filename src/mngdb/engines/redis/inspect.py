@@ -122,6 +122,7 @@ def inspect(session: Session, asked: Asked) -> RedisFacts:
         plain=see(lambda: _plain(session.access, settings)),
         apps=grants,
         admin=session.access.user,
+        known=_known(session, asked),
         password_lengths={
             name: len(secret.reveal())
             for name, secret in asked.secrets.items()
@@ -134,6 +135,10 @@ def inspect(session: Session, asked: Asked) -> RedisFacts:
         memory=site.memory if site else 0,
         managed=asked.managed,
     )
+
+
+def _known(session: Session, asked: Asked) -> frozenset[str]:
+    return frozenset({session.access.user, *acl.wanted(asked)})
 
 
 def _answer(answer: Any, what: str) -> Any:
@@ -188,6 +193,9 @@ def _remote(settings: Seen[Mapping[str, str]]) -> bool:
 def _logins(session: Session, asked: Asked, lines: Iterable[str]) -> tuple[Login, ...]:
     users = [acl.parse(line) for line in lines]
     tries = {user.name: list(_tries(asked, user.name)) for user in users}
+    for user in users:
+        if user.on and user.name not in _known(session, asked):
+            tries[user.name] += _on_apps(asked)
     answers = iter(
         session.ask_all(
             [["ACL", "DRYRUN", name, *one.words] for name, mine in tries.items() for one in mine]
@@ -208,7 +216,8 @@ def _logins(session: Session, asked: Asked, lines: Iterable[str]) -> tuple[Login
 
 @dataclass(frozen=True)
 class _Try:
-    """A call, as what it is tried: a command by its name, or one on a name of `_ANY`."""
+    """A call, as what it is tried: a command by its name, or one on a name of `_ANY` or of an
+    app."""
 
     kind: str
     name: str
@@ -225,9 +234,18 @@ def _tries(asked: Asked, login: str) -> Iterator[_Try]:
                 yield _Try(kind, call, call.format(key=name, channel=name).split())
 
 
+def _on_apps(asked: Asked) -> Iterator[_Try]:
+    """What reads or writes the keys of each app."""
+    for app in asked.instance.grants:
+        key, channel = _own(asked, app)
+        for call in _ON_KEYS:
+            yield _Try("apps", app, call.format(key=key, channel=channel).split())
+
+
 def _rights(answers: Sequence[tuple[_Try, Any]]) -> Rights:
-    granted: dict[str, Counter[str]] = {"command": Counter(), "keys": Counter()}
-    granted["channels"] = Counter()
+    granted: dict[str, Counter[str]] = {
+        kind: Counter() for kind in ("command", "keys", "channels", "apps")
+    }
     for one, answer in answers:
         if isinstance(answer, RefusedError):
             if "not found" in answer.message:
@@ -238,6 +256,7 @@ def _rights(answers: Sequence[tuple[_Try, Any]]) -> Rights:
         frozenset(+granted["command"]),
         len(_ANY) in granted["keys"].values(),
         len(_ANY) in granted["channels"].values(),
+        frozenset(+granted["apps"]),
     )
 
 

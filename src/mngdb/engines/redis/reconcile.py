@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -207,15 +208,8 @@ def _departed_users(asked: Asked, facts: Facts, remarks: list[Remark]) -> Iterat
         if name in kept:
             continue
         if not ours:
-            if asked.managed:
-                remarks.append(
-                    Remark(
-                        asked.instance.name,
-                        f"the login {name!r} is not in the file; it is gone when the server "
-                        "restarts",
-                        f"make it an app, or drop it: ACL DELUSER {name}",
-                    )
-                )
+            if asked.managed and user.on:
+                yield from _outsider(asked, user, remarks)
             continue
         if asked.allow & {"*", name}:
             yield _step(
@@ -233,6 +227,26 @@ def _departed_users(asked: Asked, facts: Facts, remarks: list[Remark]) -> Iterat
                 "mngdb up --prune drops it",
             )
         )
+
+
+def _outsider(asked: Asked, user: acl.User, remarks: list[Remark]) -> Iterator[Step]:
+    """A login of somebody else's is told, and switched off when the command names it."""
+    if user.name in asked.allow:
+        detail = "it is not in the file: it may not log in"
+        yield _step(asked, "revoke", user.name, detail, _switch_off(user.name), destructive=True)
+        return
+    rules = " ".join((*sorted(user.keys), *sorted(user.channels), user.commands))
+    text = f"the login {user.name!r} is not in the file ({rules}); it is gone when the server"
+    hint = f"make it an app, or close it: mngdb up --allow {shlex.quote(user.name)}"
+    remarks.append(Remark(asked.instance.name, f"{text} restarts", hint))
+
+
+def _switch_off(name: str) -> Callable[[Session], None]:
+    def run(session: Session) -> None:
+        session.ask("ACL", "SETUSER", name, "off")
+        session.ask("CLIENT", "KILL", "USER", name)
+
+    return run
 
 
 def _set_user(user: acl.User, save: bool, kick: bool = False) -> Callable[[Session], None]:

@@ -1,0 +1,57 @@
+"""Logins on a server of ours that the file does not name: told, and closed when the command names
+them. Pure; the steps run later, on a session."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from mngdb.engines.mongodb.access import ADMIN, USERS_IN
+from mngdb.engines.mongodb.facts import Facts, User
+from mngdb.engines.mongodb.users import Make, departed
+from mngdb.model import Asked, Remark, Step
+from mngdb.spec.agent import MONITOR
+
+if TYPE_CHECKING:
+    from mngdb.engines.mongodb.client import Session
+
+
+def found(asked: Asked, facts: Facts) -> dict[str, tuple[str, User]]:
+    """Name to database and login, of those that may do something. The same name in another
+    database than `admin` is another login: it is called NAME@DATABASE."""
+    if not asked.managed:
+        return {}
+    known = {ADMIN, MONITOR, *asked.instance.grants, *(one.name for one in departed(asked, facts))}
+    logins = {name: (USERS_IN, user) for name, user in facts.users.items() if name not in known}
+    logins |= {f"{user.name}@{database}": (database, user) for database, user in facts.elsewhere}
+    return {name: logins[name] for name in sorted(logins) if logins[name][1].roles}
+
+
+def steps(asked: Asked, facts: Facts, make: Make) -> Iterator[Step]:
+    """Those that the command names lose their roles, the only way in which the server closes a
+    login; the password and the data stay, and the step says what it had."""
+    for name, (database, user) in found(asked, facts).items():
+        if name in asked.allow:
+            text = f"it is not in the file: its roles {_roles(user)}"
+            yield make("revoke", name, text, _close(database, user.name), True)
+
+
+def remarks(asked: Asked, facts: Facts) -> Iterator[Remark]:
+    """The others, with what they may do."""
+    for name, (_, user) in found(asked, facts).items():
+        if name not in asked.allow:
+            text = f"the login {name} is not in the file ({_roles(user)})"
+            hint = f"make it an app, or close it: mngdb up --allow {shlex.quote(name)}"
+            yield Remark(asked.instance.name, text, hint)
+
+
+def _close(database: str, name: str) -> Callable[[Session], None]:
+    def run(session: Session) -> None:
+        session.command("updateUser", name, on=database, roles=[])
+
+    return run
+
+
+def _roles(user: User) -> str:
+    return ", ".join(f"{name}@{database}" for database, name in sorted(user.roles))
