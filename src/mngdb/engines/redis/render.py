@@ -189,7 +189,8 @@ def _tunable(asked: Asked) -> dict[str, str]:
         # a share of a machine that we do not see is nothing to compare
         limit = memory.of(site.memory if site else 0)
         found["maxmemory"] = str(limit)
-        if site is not None and int(site.program.version.partition(".")[0]) >= 7:
+        # without a version nobody looked for the program: the server runs, so it is none of old
+        if site is not None and int(site.program.version.partition(".")[0] or "7") >= 7:
             found["maxmemory-clients"] = str(max(limit // 10, min(limit // 4, _CLIENTS_LEAST)))
     return found
 
