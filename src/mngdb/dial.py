@@ -4,15 +4,19 @@ container."""
 from __future__ import annotations
 
 import socket
+import time
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
+from mngdb.errors import ConnectError
 from mngdb.model import Access, socket_file
 
 #: The file in a tunnel's folder that holds the port below.
 PORT = "port"
 #: Where a tunnel takes TCP connections: drivers that encrypt do so over TCP alone.
 LOOPBACK = "127.0.0.1"
+#: Seconds between two looks whether a server has taken a connection: doubled each time.
+_FIRST_LOOK, _LAST_LOOK = 0.0002, 0.05
 
 
 def dial(at: Access, timeout: float) -> socket.socket:
@@ -30,6 +34,30 @@ def dial(at: Access, timeout: float) -> socket.socket:
         found.close()
         raise
     return found
+
+
+def prove(at: Access, wire: socket.socket, timeout: float) -> None:
+    """Make sure that a connection of `dial` leads to the server itself, before a secret is said
+    that whoever listens could read. `timeout` in seconds, for the server to take the connection.
+
+    Raises ConnectError (`stranger`) when it is somebody else who listens there, TimeoutError when
+    nobody takes it, ConnectionResetError when the server turned us away (it may have said why).
+    """
+    if at.proof is None or at.proof.holds is None:
+        return
+    deadline, pause = time.monotonic() + timeout, _FIRST_LOOK
+    while (found := at.proof.holds(wire)) is None:
+        if time.monotonic() > deadline:
+            raise TimeoutError("nobody has taken the connection")
+        time.sleep(pause)
+        pause = min(_LAST_LOOK, 2 * pause)
+    if not found:
+        raise ConnectError(
+            f"another process than {at.proof.unit} listens on {at.host}:{at.port}: it was sent no "
+            "password",
+            "stop that process, then 'mngdb up'; or give the server another port in the file",
+            "stranger",
+        )
 
 
 def tcp(at: Access) -> tuple[str, int]:
@@ -52,6 +80,14 @@ def only_here(address: str) -> bool:
     """Whether only the machine itself reaches a server that listens on this address."""
     found = _number(address)
     return address == "localhost" or address.startswith("/") or bool(found and found.is_loopback)
+
+
+def stays_here(at: Access) -> bool:
+    """Whether the way to the server does not leave this machine, as far as its address says."""
+    # several MongoDB hosts stand in one string, each with its port
+    hosts = at.host.split(",")
+    names = hosts if len(hosts) == 1 else [one.rpartition(":")[0] or one for one in hosts]
+    return all(map(only_here, names))
 
 
 def _number(address: str) -> IPv4Address | IPv6Address | None:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mngdb.container import Container, Place
 from mngdb.samples import Family
@@ -19,6 +19,9 @@ from mngdb.secret import Secret
 from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Instance
 from mngdb.words import numbers as numbers
+
+if TYPE_CHECKING:
+    import socket
 
 #: Whose unit it is: an engine's, or mngdb's own process.
 Owner = EngineName | Literal["agent"]
@@ -90,6 +93,19 @@ class TlsFiles:
 
 
 @dataclass(frozen=True)
+class Proof:
+    """How a server of ours is known before a secret is sent to it."""
+
+    unit: str
+    account: str = ""
+    """The operating system account that runs it, where it is a process of this machine."""
+    holds: Callable[[socket.socket], bool | None] | None = None
+    """Whether the server's own process holds the far end of a connection; None: not to be seen yet,
+    nobody has taken the connection. Absent where the way to the server is proof by itself (a
+    container's). Raises ConnectionResetError when the server turned us away, or hung up."""
+
+
+@dataclass(frozen=True)
 class Site:
     """A place for one server, as that server sees it. All paths are absolute."""
 
@@ -112,6 +128,7 @@ class Site:
     tunnel: str = ""
     """A folder with a unix socket that leads to the server, where mngdb itself cannot reach it by
     its address; empty: it can."""
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True)
@@ -197,6 +214,11 @@ class Access:
     ca: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     """Further parameters of the connection string (replicaSet, authSource, sslmode, …)."""
+    proof: Proof | None = None
+    """How the server is known to be ours; None: somebody else runs it."""
+    unasked: bool = False
+    """Go in also where the server lets everybody in: for `check`, which is there to find that. No
+    password is given for it."""
 
 
 def socket_file(engine: EngineName, port: int) -> str:
@@ -244,6 +266,7 @@ class Asked:
             tls=self.instance.tls,
             ca=(self.site.ca or files.ca) if self.site and files else None,
             options=options,
+            proof=self.site.proof if self.site else None,
         )
 
     def given(self, access: Access) -> Access:
@@ -401,6 +424,11 @@ class Engine(Protocol):
 
     def external(self, asked: Asked, url: str) -> Access:
         """The administrator's access to a server that is given by its URL. Raises UsageError."""
+        ...
+
+    def unverified(self, access: Access) -> str:
+        """What whoever sits on the way to somebody else's server can read and do, as `access` goes
+        there: the reason, then what is at stake. Empty: nothing."""
         ...
 
     def login(self, asked: Asked, at: Access, app: str) -> Access:

@@ -22,6 +22,12 @@ def _logins(found: Sequence[Diagnosis]) -> Judgement:
     return listed(bad, f"{', '.join(one.app for one in found[:5])}{' …' * (len(found) > 5)}")
 
 
+def _verified(stake: str | None) -> Judgement:
+    if stake is None:
+        return no_matter("mngdb runs it, or it is on this machine")
+    return judged(not stake, stake or "TLS, and its certificate is verified")
+
+
 def _measured(around: Around) -> Judgement:
     exporters = around.exporters.value
     if around.agent is None and not exporters:
@@ -67,6 +73,18 @@ LOGINS: Check[Sequence[Diagnosis]] = Check(
     "'mngdb doctor APP' says what is wrong and what mends it",
     ("A12", "B22", _CHECKLIST),
 )
+#: Judged of what Engine.unverified says; None: the way to it does not leave this machine.
+VERIFIED: Check[str | None] = Check(
+    "stack.server-verified",
+    "a server that somebody else runs has to show its certificate",
+    "high",
+    _verified,
+    "an external server's url asks for TLS that verifies it: nobody on the way can read or change "
+    "anything",
+    "in the url: postgresql://…?sslmode=verify-full, rediss://…, mongodb://…?tls=true; where its "
+    "operator has TLS off, ask for it",
+    ("A5", "A11"),
+)
 AROUND: tuple[Check[Around], ...] = (
     Check(
         "stack.measured",
@@ -105,4 +123,6 @@ AROUND: tuple[Check[Around], ...] = (
         ("A5", "B13"),
     ),
 )
-CHECKS = (LOGINS, *AROUND)
+#: Judged of each instance, whatever its engine.
+EACH = (LOGINS, VERIFIED)
+CHECKS = (*EACH, *AROUND)

@@ -18,6 +18,8 @@ from mngdb.spec.stack import Instance
 
 #: Apps of one instance that are tried at the same time.
 _THREADS = 8
+#: Seconds for the login that goes before a client's own.
+_LOGIN = 5.0
 #: What the variables of the default instances begin with; others begin with their own name.
 _PREFIXES = {"postgres": "POSTGRES", "redis": "REDIS", "mongodb": "MONGO"}
 
@@ -152,9 +154,20 @@ def shell(context: Context, instance: str, app: str | None, rest: tuple[str, ...
         if inside is not None:
             env = {**os.environ, **context.environ, **command.env}
             os.execvpe(inside[0], [*inside, *rest], env)  # noqa: S606
-    for program, arguments in command.programs:
-        path = shutil.which(program)
+    programs = [(shutil.which(name), name, words) for name, words in command.programs]
+    for path, name, words in programs:
         if path:
-            os.execve(path, [program, *arguments, *rest], {**os.environ, **command.env})  # noqa: S606
+            _known(context, found, asked, app)
+            os.execve(path, [name, *words, *rest], {**os.environ, **command.env})  # noqa: S606
     names = " or ".join(dict.fromkeys(os.path.basename(p) for p, _ in command.programs))  # noqa: PTH119
     raise UsageError(f"no client for {instance} is installed ({names})", command.install)
+
+
+def _known(context: Context, instance: Instance, asked: Asked, app: str | None) -> None:
+    """Log in and out: a client of somebody else's making gives its password to whoever listens.
+    Raises ConnectError."""
+    with (
+        context.reach(instance, admin=app is None),
+        context.engine(instance).connect(context.login(asked, app), _LOGIN),
+    ):
+        pass

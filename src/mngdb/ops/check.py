@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
 from mngdb.checks import registry
-from mngdb.checks.stack import LOGINS
+from mngdb.checks.stack import EACH, LOGINS, VERIFIED
+from mngdb.dial import stays_here
 from mngdb.errors import MngdbError, UsageError
 from mngdb.findings import SEVERITIES, Check, Finding, Judgement, Severity, Verdict
 from mngdb.ops import access, workers
@@ -71,13 +72,13 @@ def check(
         for engine in context.stack.by_engine
     }
 
-    logins = wanted(LOGINS)
+    each = frozenset(one.id for one in EACH if wanted(one))
 
     def job(instance: Instance, _: workers.Emit) -> tuple[Finding, ...]:
-        return _of_instance(context, instance, chosen[instance.engine], logins=logins)
+        return _of_instance(context, instance, chosen[instance.engine], each)
 
     findings: list[Finding] = []
-    if logins or any(chosen.values()):
+    if each or any(chosen.values()):
         results = workers.each(context.stack, job, lambda _: None)
         findings += (one for result in results.values() for one in result.get())
     findings += around(context, wanted)
@@ -171,22 +172,42 @@ def _under(source: str, control: str) -> bool:
 
 
 def _of_instance(
-    context: Context, instance: Instance, checks: Sequence[Check[Any]], *, logins: bool
+    context: Context, instance: Instance, checks: Sequence[Check[Any]], each: Collection[str]
 ) -> tuple[Finding, ...]:
+    """The findings of `checks`, and of those that are judged whatever the engine (`each`)."""
+    way = _way(context, instance) if VERIFIED.id in each else ()
+    logins = [LOGINS] if LOGINS.id in each else []
+    if not checks and not logins:
+        return way
     engine = context.engine(instance)
     try:
         # a secret that cannot be used is a finding of its own, and the rest is judged
         asked = context.asked(instance, invent=True, find=False)
-        admin = context.admin(asked)
+        # a server that lets everybody in is looked at, too, and told
+        admin = replace(context.admin(asked), unasked=True)
         with context.reach(instance), engine.connect(admin) as session:
             facts = engine.inspect(session, asked) if checks else None
     except MngdbError as error:
         lost = Judgement("unknown", error.message)
-        return tuple(
-            replace(one, judge=lambda _: lost).finding(None, instance.name)
-            for one in (*checks, *[LOGINS] * logins)
+        return (
+            *(
+                replace(one, judge=lambda _: lost).finding(None, instance.name)
+                for one in (*checks, *logins)
+            ),
+            *way,
         )
     found = tuple(one.finding(facts, instance.name) for one in checks)
-    if not logins:
-        return found
-    return (*found, LOGINS.finding(access.logins(context, instance), instance.name))
+    tried = [one.finding(access.logins(context, instance), instance.name) for one in logins]
+    return (*found, *tried, *way)
+
+
+def _way(context: Context, instance: Instance) -> tuple[Finding, ...]:
+    """Whether who is on the way to an external server is kept out."""
+    try:
+        at = context.admin(context.asked(instance, invent=True, find=False))
+        away = at.proof is None and not stays_here(at)
+        stake = context.engine(instance).unverified(at) if away else None
+    except MngdbError as error:
+        lost = Judgement("unknown", error.message)
+        return (replace(VERIFIED, judge=lambda _: lost).finding(None, instance.name),)
+    return (VERIFIED.finding(stake, instance.name),)

@@ -22,6 +22,8 @@ _ROUNDS = 3
 #: Seconds that `plan` waits for a running server.
 _PLAN_TIMEOUT = 10.0
 
+#: The check of what `_way` tells.
+_WAY = "stack.server-verified"
 _LATER = "what is in it is compared when it runs as the file says"
 
 
@@ -55,7 +57,8 @@ class Converger:
         if self.unit is None:
             with self.engine.connect(self.context.admin(self.asked)) as session:
                 found = self._look(session)
-            return Survey((*self._foreign(found.changes), *found.steps), found.remarks)
+            steps = (*self._foreign(found.changes), *found.steps)
+            return Survey(steps, (*self._way(), *found.remarks))
         unit, state = self.unit, self._host.state(self.name)
         later = (Remark(self.asked.instance.name, _LATER, "mngdb up"),)
         if state == "running":
@@ -92,8 +95,15 @@ class Converger:
                 found = self._managed(self.unit)
         left = tuple(step.bare() for step in found.steps)
         known = self.engine.unmarked(self.asked)
+        remarks = (*self._way(), *found.remarks)
         kept = {step.object for step in left if step.destructive} & self.asked.known
-        return Survey(left, found.remarks, time.monotonic() - begun, known | kept)
+        return Survey(left, remarks, time.monotonic() - begun, known | kept)
+
+    def _way(self) -> tuple[Remark, ...]:
+        """What is at stake on the way to a server of somebody else."""
+        stake = "" if self.unit else self.engine.unverified(self.context.admin(self.asked))
+        hint = f"mngdb check --only {_WAY} says what helps"
+        return (Remark(self.asked.instance.name, stake, hint),) if stake else ()
 
     def _external(self) -> Outcome:
         with self.engine.connect(self.context.admin(self.asked)) as session:

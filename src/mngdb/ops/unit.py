@@ -130,9 +130,10 @@ class ManagedUnit:
     def regain(self, error: ConnectError) -> Step:
         """The restart after which we reach the server again. Raises `error` where none helps."""
         host, unit, instance = self.host, self.unit, self.asked.instance
-        if error.kind not in {"auth", "down", "tls", "other"}:
+        if error.kind not in {"auth", "down", "tls", "other", "stranger"}:
             raise error
-        rescue = host.rescue(unit, self.asked) if error.kind == "auth" else None
+        refused = error.kind in {"auth", "stranger"}
+        rescue = host.rescue(unit, self.asked) if refused else None
         if rescue is not None:
             text = "the administrator's secret is the vault's again"
             return self._step("change", unit.name, text, lambda _: rescue())

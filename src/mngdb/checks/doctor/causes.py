@@ -171,7 +171,7 @@ def _silent(facts: StackFacts) -> Iterator[Trouble]:
         refusal = server.refusal
         if not runs or refusal is None or refusal.kind in {"limit", "secret"}:
             continue
-        if refusal.kind in {"auth", "hba", "tls", "database"}:
+        if refusal.kind in {"auth", "hba", "tls", "database", "stranger"}:
             text = f"the administrator does not get into {server.instance}: {refusal.message}"
             yield Trouble("admin-refused", text, refusal.hint or "mngdb up", (server.instance,))
         elif server.condition and refusal.kind == "starting":

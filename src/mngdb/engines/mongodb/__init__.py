@@ -80,6 +80,10 @@ class MongodbEngine:
         """The administrator's access to the server at `url`. Raises UsageError."""
         return logins.external(asked, url)
 
+    def unverified(self, access: Access) -> str:
+        """What is at stake on the way to a server of somebody else."""
+        return logins.unverified(access)
+
     def login(self, asked: Asked, at: Access, app: str) -> Access:
         """An app's access to the server that `at` leads to."""
         return logins.of_app(asked, at, app)

@@ -11,12 +11,16 @@ from dataclasses import replace
 from urllib.parse import parse_qsl, quote, unquote
 
 from mngdb.container import Place
+from mngdb.dial import stays_here
 from mngdb.errors import SecretError, UsageError
 from mngdb.model import Access, Asked, ShellCommand
 from mngdb.secret import Secret
 from mngdb.spec.agent import MONITOR
 
 ADMIN = "admin"
+_SCRAM = "SCRAM-SHA-256"
+#: Options of a URL, in lower case, that switch off what TLS is for.
+_TRUSTING = {"tlsinsecure", "tlsallowinvalidcertificates", "tlsallowinvalidhostnames"}
 #: The database that holds every login, as on Atlas.
 USERS_IN = "admin"
 DEFAULT_PORT = 27017
@@ -84,9 +88,10 @@ def system(asked: Asked) -> Access:
         ca=at.ca,
         options={
             "authSource": "local",
-            "authMechanism": "SCRAM-SHA-256",
+            "authMechanism": _SCRAM,
             "directConnection": "true",
         },
+        proof=at.proof,
     )
 
 
@@ -109,6 +114,12 @@ def external(asked: Asked, url: str) -> Access:
     ca = options.pop("tlsCAFile", None)
     if user:
         options.setdefault("authSource", unquote(path) or USERS_IN)
+    mechanism = {k.lower(): v for k, v in options.items()}.get("authmechanism", "")
+    if mechanism.upper() == "PLAIN" and not tls:
+        raise UsageError(
+            f"{where} asks for authMechanism=PLAIN without TLS: it sends the password in clear",
+            "add tls=true, or use SCRAM-SHA-256",
+        )
     host, port = hosts, DEFAULT_PORT
     if srv:
         options[SRV] = "true"
@@ -159,6 +170,34 @@ def of_app(asked: Asked, at: Access, app: str) -> Access:
         tls=at.tls,
         ca=at.ca,
         options=options,
+        proof=at.proof,
+    )
+
+
+def proving(access: Access) -> Access:
+    """The same with the one mechanism that logins of ours have, and in which the server proves that
+    it knows the password, whatever it offers. On servers of others some have SCRAM-SHA-1 alone, as
+    the driver finds out: that proves as much."""
+    if access.proof is None or access.password is None:
+        return access
+    return replace(access, options={"authMechanism": _SCRAM, **access.options})
+
+
+def unverified(access: Access) -> str:
+    """See Engine.unverified."""
+    if access.proof or stays_here(access):
+        return ""
+    off = [
+        f"{name}=true"
+        for name, value in access.options.items()
+        if name.lower() in _TRUSTING and value.lower() == "true"
+    ]
+    if access.tls and not off:
+        return ""
+    how = f"{off[0]} takes any certificate" if access.tls else "the url does not ask for TLS"
+    return (
+        f"{how}: who is on the way can read and change every document (the password stays secret, "
+        "by SCRAM)"
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pymongo
+from bson.errors import BSONError
 from pymongo import errors as driver
 
 from mngdb.dial import dial, tcp
@@ -82,11 +83,11 @@ class Session:
 @contextmanager
 def connect(access: Access, timeout: float) -> Iterator[Session]:
     """A session that has logged in. Raises ConnectError; `timeout` in seconds."""
-    at = logins.url(access)
+    at = logins.url(logins.proving(access))
     if access.socket is not None:
         if access.tls:
             reach(access, timeout)  # the driver will see the tunnel's end for the server
-        at = logins.url(_through(access))
+        at = logins.url(logins.proving(_through(access)))
     elif "," not in access.host and logins.SRV not in access.options:
         reach(access, timeout)  # a driver would try a closed port until its time is over
     milliseconds = max(1, int(timeout * 1000))
@@ -100,11 +101,35 @@ def connect(access: Access, timeout: float) -> Iterator[Session]:
             serverMonitoringMode="poll",  # one thread and one connection less than streaming
         )
     try:
-        with _translated(access), pymongo.timeout(timeout):
+        with _translated(access), _login(access), pymongo.timeout(timeout):
             client.admin.command("ping")
         yield Session(client, access)
     finally:
         client.close()
+
+
+@contextmanager
+def _login(access: Access) -> Iterator[None]:
+    """Where the server did not go through SCRAM to its end, which only one that has the password's
+    verifier can: the driver says so without a code, or falls over what it was told."""
+    try:
+        yield
+    except driver.OperationFailure as error:
+        if error.code is not None:
+            raise
+        raise _unproved(access, " ".join(str(error).split()).rstrip(".")) from None
+    except (LookupError, ValueError, TypeError, AttributeError, BSONError):
+        raise _unproved(access, "it does not speak as MongoDB does") from None
+
+
+def _unproved(access: Access, how: str) -> ConnectError:
+    server = access.proof.unit if access.proof else "the MongoDB of the file"
+    return ConnectError(
+        f"the server at {logins.seeds(access)} did not prove that it is {server}, and was sent no "
+        f"password: {how}",
+        "see what listens there",
+        "stranger",
+    )
 
 
 def _through(access: Access) -> Access:

@@ -10,12 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
-from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from mngdb.container import Container
+from mngdb.engines.postgres import access as logins
 from mngdb.engines.postgres import render
 from mngdb.engines.postgres.container import PLACE, container
-from mngdb.errors import UsageError
 from mngdb.model import Access, Asked, Change, Outcome, Scraper, ShellCommand, Unit, Vitals
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.base import EngineName
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from mngdb.engines.postgres.client import Session
     from mngdb.engines.postgres.facts import Facts
     from mngdb.facts.postgres import PostgresFacts
+
+_REQUIRE_AUTH = "PGREQUIREAUTH"
 
 
 class PostgresEngine:
@@ -57,39 +58,22 @@ class PostgresEngine:
         return lines if asked.managed else []
 
     def admin(self, asked: Asked) -> Access:
-        return asked.access(render.ADMIN, "postgres")
+        require = {logins.REQUIRE_AUTH: logins.REQUIRED}
+        return asked.access(render.ADMIN, "postgres", **require)
 
     def external(self, asked: Asked, url: str) -> Access:
-        try:
-            parts = urlsplit(url)
-            port = parts.port or 5432
-        except ValueError as error:
-            raise UsageError(f"{asked.instance.name}: the url is wrong: {error}") from None
-        if parts.scheme not in {"postgresql", "postgres"} or not parts.hostname:
-            raise UsageError(
-                f"{asked.instance.name}: {url!r} is no PostgreSQL URL",
-                "write postgresql://admin@host:5432/postgres",
-            )
-        # libpq's own default: encrypted where the server can
-        options = {"sslmode": "prefer"}
-        options |= {key: values[-1] for key, values in parse_qs(parts.query).items()}
-        return Access(
-            engine="postgres",
-            host=parts.hostname,
-            port=port,
-            user=unquote(parts.username or "postgres"),
-            password=asked.secrets["admin"],
-            database=unquote(parts.path.lstrip("/")) or "postgres",
-            tls=asked.instance.tls or options.get("sslmode", "").startswith("verify"),
-            ca=options.pop("sslrootcert", None),
-            options=options,
-        )
+        return logins.external(asked, url)
+
+    def unverified(self, access: Access) -> str:
+        return logins.unverified(access)
 
     def login(self, asked: Asked, at: Access, app: str) -> Access:
+        # drivers of apps that are not made of libpq refuse the parameter, or hand it to the server
+        options = {k: v for k, v in at.options.items() if k != logins.REQUIRE_AUTH}
+        at = replace(at, user=app, password=asked.secrets[app], options=options)
         if app == MONITOR:
-            return replace(at, user=app, password=asked.secrets[app])
-        right = cast(PostgresGrant, asked.instance.grants[app])
-        return replace(at, user=app, password=asked.secrets[app], database=right.database)
+            return at
+        return replace(at, database=cast(PostgresGrant, asked.instance.grants[app]).database)
 
     def connect(self, access: Access, timeout: float = 10.0) -> AbstractContextManager[Session]:
         from mngdb.engines.postgres import client
@@ -162,16 +146,7 @@ class PostgresEngine:
         return Metrics(session, monitor.databases(asked))
 
     def url(self, access: Access) -> str:
-        password = quote(access.password.reveal(), safe="") if access.password else ""
-        host = f"[{access.host}]" if ":" in access.host else access.host
-        options = dict(access.options)
-        if access.tls:
-            options = {"sslmode": "verify-full", "sslrootcert": access.ca or "system"}
-        query = "&".join(f"{k}={quote(v, safe='')}" for k, v in options.items())
-        return (
-            f"postgresql://{quote(access.user, safe='')}:{password}@{host}:{access.port}/"
-            f"{quote(access.database, safe='')}" + (f"?{query}" if query else "")
-        )
+        return logins.url(access)
 
     def env(self, access: Access, prefix: str, grant: PostgresGrant) -> Mapping[str, str]:
         found = {
@@ -181,11 +156,13 @@ class PostgresEngine:
             "USER": access.user,
             "PASSWORD": access.password.reveal() if access.password else "",
             "DATABASE": grant.database,
-            "SSLMODE": "verify-full" if access.tls else access.options.get("sslmode", "disable"),
+            "SSLMODE": logins.sslmode(access),
         }
         if access.ca:
             found["SSLROOTCERT"] = access.ca
-        return {f"{prefix}_{name}": value for name, value in found.items()}
+        # libpq's own variable: what is made of libpq gives no password to an impostor
+        require = {_REQUIRE_AUTH: logins.REQUIRED}
+        return {f"{prefix}_{name}": value for name, value in found.items()} | require
 
     def shell(self, access: Access, folder: str | None) -> ShellCommand:
         env = {
@@ -196,9 +173,9 @@ class PostgresEngine:
             "PGAPPNAME": "mngdb shell",
         }
         if access.password:
-            env["PGPASSWORD"] = access.password.reveal()
+            env |= {"PGPASSWORD": access.password.reveal(), _REQUIRE_AUTH: logins.REQUIRED}
         if access.tls:
-            env |= {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": access.ca or "system"}
+            env |= {"PGSSLMODE": logins.sslmode(access), "PGSSLROOTCERT": access.ca or "system"}
         elif "sslmode" in access.options:
             env["PGSSLMODE"] = access.options["sslmode"]  # psql's own default encrypts if it can
         own = ((f"{folder}/psql", ()),) if folder else ()

@@ -83,7 +83,7 @@ def ask_each(
         if not found:
             raise
     else:
-        return found
+        reason = "PostgreSQL did not answer: it said less than it was asked"
     return {name: found.get(name, Seen(missing=reason)) for name in queries}
 
 

@@ -10,8 +10,30 @@ import psycopg
 from mngdb.errors import ConnectError
 from mngdb.model import Access
 
+_UNPROVED = "the server at {where} did not prove that it is {server}, and was sent no password"
+#: What to do about a server of ours, and of others.
+_MEND_OURS = "see what listens there: 'mngdb status'; 'mngdb up' mends pg_hba.conf"
+_MEND_THEIRS = (
+    "there: ALTER SYSTEM SET password_encryption = 'scram-sha-256', set the password of {user} "
+    "again, and write scram-sha-256 in pg_hba.conf"
+)
 #: What the server or libpq says, the kind, our sentence, what to do.
 _CAUSES: tuple[tuple[str, str, str, str], ...] = (
+    *(
+        (pattern, "stranger", f"{_UNPROVED}: {how}", "{mend}")
+        for pattern, how in (
+            (r"server requested a cleartext password", "it asks for {user}'s password in clear"),
+            (r"server requested a hashed password", "it asks for {user}'s password as MD5"),
+            (r"\"scram.* did not complete authentication", "it lets {user} in without a proof"),
+            (r"\"scram.* failed: server requested", "it does not ask {user} for SCRAM-SHA-256"),
+            (
+                r"incorrect server signature|could not verify server signature|malformed SCRAM|"
+                r"invalid SCRAM|invalid server|SCRAM nonce",
+                "it does not know {user}'s password",
+            ),
+            (r"requirepeer", "another account holds its socket"),
+        )
+    ),
     (
         r"starting up|not yet accepting|shutting down|in recovery mode",
         "starting",
@@ -105,6 +127,8 @@ def connect_error(
         "user": access.user,
         "database": database,
         "where": f"{access.host}:{access.port}",
+        "server": access.proof.unit if access.proof else "the PostgreSQL of the file",
+        "mend": _MEND_OURS if access.proof else _MEND_THEIRS.format(user=access.user),
     }
     for pattern, kind, sentence, hint in _CAUSES:
         if re.search(pattern, text, re.IGNORECASE):
@@ -114,7 +138,7 @@ def connect_error(
                     "set 'tls: true', or sslmode in the url of a server that is not ours",
                     "tls",
                 )
-            return ConnectError(sentence.format(**words), hint, kind)
+            return ConnectError(sentence.format(**words), hint.format(**words), kind)
     return ConnectError(f"no login to PostgreSQL as {access.user}: {first_line(error)}")
 
 

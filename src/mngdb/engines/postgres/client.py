@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -15,12 +16,17 @@ from psycopg.abc import RV, PQGen
 from mngdb import dial
 from mngdb.engines.postgres import causes, door
 from mngdb.engines.postgres import guards as guarding
+from mngdb.engines.postgres.access import proof, tls_parameters
 from mngdb.engines.postgres.causes import first_line
 from mngdb.engines.postgres.guards import GUARDS
 from mngdb.errors import ConnectError, StepError, UnobservableError
 from mngdb.model import Access
 
 _NAME = "mngdb"
+#: The first libpq that has require_auth.
+_LIBPQ = 160000
+#: Seconds to find out who listens.
+_PROBE = 2.0
 
 #: The database that belongs to nobody but the administrator: nobody else gives it settings.
 _MAINTENANCE = "postgres"
@@ -212,9 +218,19 @@ def _step_errors() -> Iterator[None]:
 def session(access: Access, timeout: float) -> Iterator[Session]:
     """A session of the administrator, the monitor, or of an app that is looked at from outside.
     Raises ConnectError."""
+    if access.unasked:
+        _known(access)
     guards = _MAIN_GUARDS if access.database == _MAINTENANCE else GUARDS
     with closing(_open(access, timeout, access.database, guards)) as connection:
         yield Session(access, connection, timeout)
+
+
+def _known(access: Access) -> None:
+    """Where the login may be no proof, the process behind the port is. Raises ConnectError."""
+    if access.proof is None or access.proof.holds is None:
+        return
+    with contextlib.suppress(OSError), dial.dial(access, _PROBE) as wire:
+        dial.prove(access, wire, _PROBE)  # who is out of reach is told by the login
 
 
 @contextmanager
@@ -254,8 +270,13 @@ def _open(
 def _connect(
     access: Access, timeout: float, database: str, options: str, tls: Mapping[str, str]
 ) -> Connection:
+    if psycopg.pq.version() < _LIBPQ:
+        raise ConnectError(
+            f"libpq {psycopg.pq.version() // 10_000} would give a password to whoever asks for it",
+            "install psycopg[binary], which brings its own libpq, or libpq 16 or later",
+        )
     host, port = access.socket or access.host, access.port
-    more: dict[str, Any] = {**tls, "options": options}
+    more: dict[str, Any] = {**tls, **proof(access), "options": options}
     if access.socket is not None and access.tls:
         # libpq does not encrypt over a unix socket; it verifies `host`, and calls `hostaddr`
         host = access.host
@@ -285,15 +306,6 @@ def _takes_tls(access: Access, database: str) -> bool:
     except psycopg.OperationalError as error:
         return not re.search(r"does not support SSL|pg_hba\.conf", str(error))
     return True
-
-
-def tls_parameters(access: Access) -> dict[str, str]:
-    """libpq's parameters for encryption; a server with TLS is always verified."""
-    if not access.tls:
-        return {"sslmode": access.options.get("sslmode", "disable")}
-    if access.ca is None:
-        return {"sslmode": access.options.get("sslmode", "verify-full"), "sslrootcert": "system"}
-    return {"sslmode": "verify-full", "sslrootcert": access.ca}
 
 
 def wait(access: Access, deadline: float, timeout: float) -> AbstractContextManager[Session]:

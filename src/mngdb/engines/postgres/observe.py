@@ -204,8 +204,8 @@ def _can_log_in(at: Access, asked: Asked, app: str) -> bool | None:
             return False
         if error.kind in {"database", "limit"}:
             return True  # the server looks at the password before it looks at these
-        if error.kind in {"hba", "tls"}:
-            return None  # nobody asked for the password
+        if error.kind in {"hba", "tls", "stranger"}:
+            return None  # nobody asked for the password, or not as a server that has it by SCRAM
         raise UnobservableError(f"cannot tell whether {app}'s secret fits: {error}") from None
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from mngdb.container import Container
+from mngdb.dial import stays_here
 from mngdb.engines.redis import acl, render
 from mngdb.engines.redis.container import PLACE, container
 from mngdb.engines.redis.facts import Facts, blank
@@ -96,6 +97,14 @@ class RedisEngine:
             database=database,
             tls=parts.scheme == "rediss",
             ca=ca,
+        )
+
+    def unverified(self, access: Access) -> str:
+        if access.proof or access.tls or stays_here(access):
+            return ""
+        return (
+            "redis:// is not encrypted: who is on the way reads the passwords of the administrator "
+            "and of every app, and reads and changes every key"
         )
 
     def login(self, asked: Asked, at: Access, app: str) -> Access:

@@ -104,6 +104,8 @@ def connect(access: Access, timeout: float = 10.0) -> Iterator[Session]:
         if access.database not in {"", "0"}:
             hello.append(["SELECT", access.database])
         try:
+            # the login is the password itself: nobody but the server may have it
+            wire.prove(access, timeout)
             answers = wire.ask([*hello, ["PING"]])
         except _DRIVER as error:
             raise _connect_error(error, access, 0.0 if access.tls else probe) from error

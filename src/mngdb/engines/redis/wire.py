@@ -13,7 +13,7 @@ from typing import Any
 
 import hiredis
 
-from mngdb.dial import dial
+from mngdb.dial import dial, prove
 from mngdb.model import Access
 
 _CHUNK = 1 << 16
@@ -33,6 +33,12 @@ class Wire:
     def __init__(self, access: Access, timeout: float) -> None:
         context = ssl.create_default_context(cafile=access.ca) if access.tls else None
         self._socket = dial(access, timeout)
+        try:
+            if context is not None:
+                self._socket = context.wrap_socket(self._socket, server_hostname=access.host)
+        except BaseException:
+            self._socket.close()
+            raise
         # names on a foreign server may be any bytes
         self._reader = hiredis.Reader(
             encoding="utf-8",
@@ -40,12 +46,16 @@ class Wire:
             replyError=ReplyError,
             notEnoughData=_INCOMPLETE,
         )
-        if context is not None:
-            try:
-                self._socket = context.wrap_socket(self._socket, server_hostname=access.host)
-            except BaseException:
-                self._socket.close()
-                raise
+
+    def prove(self, access: Access, timeout: float) -> None:
+        """Make sure that this is the server, as its certificate has shown where there is TLS.
+        Raises what `dial.prove` does; the words of a server that turned us away as OSError."""
+        if isinstance(self._socket, ssl.SSLSocket):
+            return
+        try:
+            prove(access, self._socket, timeout)
+        except ConnectionResetError:
+            raise OSError(str(self._answer())) from None
 
     def limit(self, timeout: float) -> None:
         """Seconds that the server may be silent from now on."""

@@ -25,6 +25,7 @@ from mngdb.model import (
     Engine,
     File,
     Program,
+    Proof,
     Release,
     Remark,
     ShellCommand,
@@ -117,6 +118,7 @@ class ComposeHost:
             host=instance.unit,
             listen=("0.0.0.0",),  # noqa: S104 - of the container's own networks
             tunnel=str(self._way(instance.unit)),
+            proof=Proof(instance.unit),
         )
 
     def _product(self, instance: Instance) -> str:

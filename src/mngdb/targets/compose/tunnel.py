@@ -13,7 +13,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from typing import Any
 
 from mngdb import disk
 from mngdb.dial import LOOPBACK, PORT
+from mngdb.peer import end
 from mngdb.targets.compose.docker import Docker
 
 #: Whichever side hangs up first, the other one is told at once.
@@ -119,20 +119,6 @@ class Tunnel:
 
 
 def _owner(peer: tuple[str, int], here: tuple[str, int]) -> int | None:
-    """The account that has connected from `peer`, on this machine; None: it has hung up.
-
-    https://docs.kernel.org/networking/proc_net_tcp.html: its end has a line of its own.
-    """
-    theirs, ours = _hexadecimal(peer), _hexadecimal(here)
-    with Path("/proc/net/tcp").open() as table:
-        for line in table:
-            words = line.split()
-            if words[1:3] == [theirs, ours]:
-                return int(words[7])
-    return None
-
-
-def _hexadecimal(address: tuple[str, int]) -> str:
-    # the kernel prints the address as a number of this machine
-    number = int.from_bytes(socket.inet_aton(address[0]), sys.byteorder)
-    return f"{number:08X}:{address[1]:04X}"
+    """The account that has connected from `peer`, on this machine; None: it has hung up."""
+    found = end(peer, here)
+    return found.uid if found and found.inode else None

@@ -7,8 +7,10 @@ import hashlib
 import json
 import os
 import secrets
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ from mngdb.host import Note, State
 from mngdb.model import (
     Asked,
     Program,
+    Proof,
     Release,
     Remark,
     ShellCommand,
@@ -36,6 +39,7 @@ from mngdb.targets.local.lock import held
 from mngdb.targets.local.logs import Started
 from mngdb.targets.local.prepare import Preparation
 from mngdb.targets.local.processes import Process
+from mngdb.targets.local.proof import holds
 from mngdb.targets.local.verify import verify
 
 if TYPE_CHECKING:
@@ -114,6 +118,7 @@ class LocalHost:
         """The instance's place. With `find`, raises UsageError when its program is missing or
         cannot encrypt; without it the place is good for logging in, not for rendering."""
         folder = self.layout.unit(instance.unit)
+        us, account = machine.name_of(os.geteuid()), self.layout.account
         program = self.program(instance) if find else Program("", "", "")
         tls = None
         if instance.tls:
@@ -131,9 +136,16 @@ class LocalHost:
             log=str(folder.log),
             memory=machine.memory(),
             program=program,
-            owners=(machine.name_of(os.geteuid()),),
+            owners=(us,),
             tls=tls,
+            proof=Proof(
+                instance.unit, account.name if account else us, partial(self._holds, instance.unit)
+            ),
         )
+
+    def _holds(self, unit: str, wire: socket.socket) -> bool | None:
+        """Whether the unit's process is at the far end of a connection, see Proof.holds."""
+        return holds(wire, self.process(unit), self.layout.uid)
 
     def program(self, instance: Instance) -> Program:
         """The server's program, within reach of the account that runs it. Looked for once."""

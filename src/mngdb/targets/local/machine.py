@@ -14,6 +14,7 @@ import socket
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from mngdb import peer
 from mngdb.errors import MngdbError
 from mngdb.run import Account, run
 
@@ -23,8 +24,6 @@ OPEN_FILES = 64_000
 _PR_SET_THP_DISABLE = 41
 #: The kernel's own id for whoever is not known.
 _NOBODY = 65534
-#: A socket's state in /proc/net/tcp.
-_LISTENS = "0A"
 
 
 def memory() -> int:
@@ -162,32 +161,22 @@ def port_holder(host: str, port: int, but: Collection[int] = ()) -> str | None:
 
 
 def _listener(host: str, port: int, but: Collection[int]) -> str | None:
-    import psutil  # only where it is needed: it takes 30 ms
-
-    for process in psutil.process_iter(["name"]):
+    found = peer.listener(host, port)
+    if found is None:
+        return "a process of another account"  # of another network than ours, or it just ended
+    holders = []
+    for path in Path("/proc").glob("[0-9]*"):
         try:
-            for connection in process.net_connections("tcp"):
-                if connection.status != psutil.CONN_LISTEN or connection.laddr.port != port:
-                    continue
-                if connection.laddr.ip in {host, "0.0.0.0", "::"}:  # noqa: S104 - compared
-                    if process.pid in but:
-                        return None
-                    return f"{process.info['name']} (pid {process.pid})"
-        except psutil.Error:
+            if peer.holds(int(path.name), found.inode):
+                holders.append((int(path.name), (path / "comm").read_text().strip()))
+        except OSError:
             continue  # gone, or another account's: only root may look into it
-    uid = _owner(port)
-    return "a process of another account" if uid is None else f"a process of {_called(uid)}"
-
-
-def _owner(port: int) -> int | None:
-    """Whose a listening socket is; proc(5) tells everybody."""
-    for name in ("tcp", "tcp6"):
-        with contextlib.suppress(OSError):
-            for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
-                words = line.split()
-                if words[3] == _LISTENS and int(words[1].rpartition(":")[2], 16) == port:
-                    return int(words[7])
-    return None
+    if any(pid in but for pid, _ in holders):
+        return None
+    if not holders:
+        return f"a process of {_called(found.uid)}"
+    pid, name = min(holders)
+    return f"{name} (pid {pid})"
 
 
 def _called(uid: int) -> str:

@@ -1,0 +1,29 @@
+"""Whether who answers at a server's port is that server: the process that the pid file names."""
+
+from __future__ import annotations
+
+import select
+import socket
+
+from mngdb import peer
+from mngdb.targets.local.processes import Process
+
+
+def holds(wire: socket.socket, process: Process | None, uid: int) -> bool | None:
+    """Whether `process`, which runs as `uid`, holds the far end of a connection; None: nobody has
+    accepted it yet. Raises ConnectionResetError when the far end is closed."""
+    end = peer.end(wire.getpeername(), wire.getsockname())
+    if end is None or end.inode == 0:
+        if select.select([wire], [], [], 0)[0]:
+            # Redis turns away whom it has no room for: it says why, and closes its end
+            raise ConnectionResetError("connection closed by server")
+        return None
+    if process is None or end.uid != uid:
+        return False
+    try:
+        # PostgreSQL hands a connection to a child
+        return any(peer.holds(pid, end.inode) for pid in process.family())
+    except PermissionError:
+        # root in a container may lack CAP_SYS_PTRACE: then its account is the proof, which only
+        # servers of ours run as
+        return True
