@@ -128,6 +128,12 @@ def salted(secret: str, login: str = "postgres") -> bytes:
     return b"md5" + hashlib.md5(inner.encode() + _SALT).hexdigest().encode()
 
 
+def silent(wire: Wire) -> None:
+    """Listens, and answers nothing."""
+    while True:
+        wire.some()
+
+
 # --- PostgreSQL: https://www.postgresql.org/docs/current/protocol-message-formats.html
 
 
@@ -278,12 +284,6 @@ def redis_wants_a_login(wire: Wire) -> None:
             wire.say(b"+PONG\r\n")
         else:
             wire.say(b"$21\r\nredis_version:8.2.3\r\n\r\n")
-
-
-def redis_is_silent(wire: Wire) -> None:
-    """Listens, and answers nothing."""
-    while True:
-        wire.some()
 
 
 # --- MongoDB: https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/

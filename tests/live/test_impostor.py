@@ -103,6 +103,7 @@ WORDS: dict[str, tuple[Speak, Speak, Speak]] = {
         impostors.redis_wants_a_login,
         impostors.mongodb_wants_plain,
     ),
+    "none": (impostors.silent, impostors.silent, impostors.silent),
 }
 
 
@@ -196,6 +197,7 @@ def bring(cli: Cli, state: str) -> list[int]:
         ("half", "moved"),
         ("open", "killed"),
         ("open", "moved"),
+        ("none", "killed"),
     ],
 )
 def test_no_command_gives_a_secret_to_a_stranger(up: Cli, words: str, state: str) -> None:
@@ -444,3 +446,38 @@ def test_a_url_that_gives_the_password_away_or_verifies_nothing_is_refused(
     done = cli.run("plan")
     assert done.returncode == 2
     assert said in done.stderr
+
+
+#: In a network of its own: a Redis at an address that is not loopback, then the command.
+_ELSEWHERE = """\
+ip link set lo up && ip addr add 10.77.0.1/32 dev lo || exit 9
+"$0" --bind 10.77.0.1 --port 6379 --save '' --dir "$1" --aclfile "$1/users.acl" >"$1/log" &
+until (exec 3<>/dev/tcp/10.77.0.1/6379) 2>/dev/null; do sleep 0.05; done
+shift
+"$@"
+"""
+
+
+@pytest.mark.root
+def test_plan_says_what_is_at_stake_on_the_way_to_an_external_server(
+    cli: Cli, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("redis")
+    (folder / "users.acl").write_text(f"user default off\nuser admin on >{'a' * 32} ~* &* +@all\n")
+    cli.write('redis: {target: {external: {url: "redis://admin@10.77.0.1:6379"}}}\n')
+    set_secret(cli, "redis_admin", "a" * 32)
+    server = programs.find("redis", "8", None, None).server
+    apart = ["unshare", "--net", "--pid", "--fork", "--kill-child", "bash", "-c", _ELSEWHERE]
+    done = subprocess.run(
+        [*apart, server, str(folder), *cli.argv("plan", "--json")],
+        cwd=cli.folder,
+        env=cli.environ(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (remark,) = json.loads(done.stdout)["remarks"]
+    assert remark["instance"] == "redis"
+    assert "reads the passwords of the administrator and of every app" in remark["text"]
+    assert remark["hint"] == "mngdb check --only stack.server-verified says what helps"
