@@ -156,8 +156,9 @@ def _kept(
 
 def _ours(name: str, needed: Mapping[str, Mapping[str, Secret]]) -> bool:
     """Whether a variable of the process is one of the app's: a shell has many others."""
-    prefixes = {one.split("_")[0] + "_" for names in needed.values() for one in names}
-    return name.startswith((*prefixes, "AWS_SECRET", "USE_AWS_", "AWS_REGION"))
+    every = {one for names in needed.values() for one in names}
+    prefixes = {one.split("_")[0] + "_" for one in every}
+    return name in every or name.startswith((*prefixes, "AWS_SECRET", "USE_AWS_", "AWS_REGION"))
 
 
 def default_file(context: Context) -> Path | None:

@@ -21,8 +21,10 @@ def holds(wire: socket.socket, process: Process | None, uid: int) -> bool | None
     if process is None or end.uid != uid:
         return False
     try:
-        # PostgreSQL hands a connection to a child
-        return any(peer.holds(pid, end.inode) for pid in process.family())
+        # PostgreSQL hands a connection to a child: looked for after it is known not to have it
+        return peer.holds(process.pid, end.inode) or any(
+            peer.holds(pid, end.inode) for pid in process.family()[1:]
+        )
     except PermissionError:
         # root in a container may lack CAP_SYS_PTRACE: then its account is the proof, which only
         # servers of ours run as
