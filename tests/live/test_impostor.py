@@ -70,11 +70,17 @@ COMMANDS: dict[Path_, list[Path_]] = {
     ("render", "runbooks"): [()],
     ("render", "ci"): [("github",)],
     ("render", "compose"): [()],
+    ("render", "systemd"): [()],
 }
 #: What ends the state that the others are tried in, in this order.
-LAST: dict[Path_, list[Path_]] = {("down",): [()], ("destroy",): [("--yes", "mng")]}
-#: Runs until it is stopped: a test of its own.
-APART = {("agent",)}
+LAST: dict[Path_, list[Path_]] = {
+    ("restart",): [(), ("redis",)],
+    ("down",): [()],
+    ("destroy",): [("--yes", "mng")],
+}
+#: Runs until it is stopped, a test of its own; and what leaves the connecting to the `up` of a unit
+#: of this very machine's systemd.
+APART = {("agent",), ("enable",), ("disable",)}
 #: Seconds that a command may take; the machine may be busy.
 _PATIENCE = 20.0
 STACK = faults.STACK
