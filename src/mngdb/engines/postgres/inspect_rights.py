@@ -7,6 +7,8 @@ from __future__ import annotations
 from mngdb.engines.postgres import system_rights
 from mngdb.engines.postgres.system_rights import INITIAL
 
+#: The role that initdb made (BOOTSTRAP_SUPERUSERID): to name each of its functions takes a while.
+BOOTSTRAP = 10
 #: What is called where nobody named it: in pg_catalog, which every session looks through first, by
 #: an event, or to make one of the server's own types into another.
 _TRAPS = f"""
@@ -32,9 +34,10 @@ _TRAPS = f"""
     UNION ALL
     SELECT format('%s of %I', t.what, r.rolname) FROM (
       SELECT c.relowner, 'TABLE ' || c.oid::regclass FROM pg_class c
-      WHERE c.relnamespace = 'pg_catalog'::regnamespace
+      WHERE c.relnamespace = 'pg_catalog'::regnamespace AND c.relowner <> {BOOTSTRAP}
       UNION ALL
-      SELECT p.proowner, 'FUNCTION ' || p.oid::regprocedure FROM pg_proc p WHERE p.oid < {INITIAL}
+      SELECT p.proowner, 'FUNCTION ' || p.oid::regprocedure FROM pg_proc p
+      WHERE p.oid < {INITIAL} AND p.proowner <> {BOOTSTRAP}
       UNION ALL
       SELECT n.nspowner, 'SCHEMA ' || n.oid::regnamespace FROM pg_namespace n
       WHERE n.oid < {INITIAL} AND n.nspname <> 'public'

@@ -40,7 +40,8 @@ _BEYOND = f"""
       UNION ALL
       SELECT 'pg_proc'::regclass, p.oid, 0, p.proowner, p.proacl, 'f', 0, '', '',
              'FUNCTION ' || p.oid::regprocedure
-      FROM pg_proc p WHERE p.oid < {INITIAL}{{members}}
+      FROM pg_proc p WHERE p.oid < {INITIAL} AND (p.proacl IS NOT NULL OR p.oid IN
+        (SELECT objoid FROM pg_init_privs WHERE classoid = 'pg_proc'::regclass)){{members}}
       UNION ALL
       SELECT 'pg_namespace'::regclass, n.oid, 0, n.nspowner, n.nspacl, 'n', n.oid, n.nspname, '',
              'SCHEMA ' || n.oid::regnamespace
