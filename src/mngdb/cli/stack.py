@@ -41,7 +41,7 @@ def _allowing(function: F) -> F:
         "--allow",
         multiple=True,
         metavar="OBJECT",
-        help="Allow a destructive step on OBJECT, as 'plan' names it.",
+        help="Allow a destructive step on OBJECT, or close a login, as 'plan' names it.",
     )
     @click.option("--prune", is_flag=True, help="Drop logins whose app left the file.")
     @functools.wraps(function)
