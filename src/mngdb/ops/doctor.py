@@ -35,7 +35,7 @@ from mngdb.spec.stack import Instance
 #: Seconds for the administrator's login, and for an app's of a server that let him in.
 _PATIENCE = 3.0
 #: Kinds of errors of a server that lets nobody in.
-_OUT = {"down", "starting", "other"}
+_OUT = {"down", "starting", "busy", "other"}
 #: Alerts about what is looked at here anyway.
 _SEEN = {"PostgresDown", "RedisDown", "MongodbDown", "UnitDown"}
 

@@ -203,6 +203,8 @@ def _connect_error(error: Exception, access: Access, probe: float = 0.0) -> Conn
     at = f"Redis at {place(access)}"
     if text.startswith("LOADING"):
         return ConnectError(f"{at} is loading its data", "try again in a moment", "starting")
+    if text.startswith("BUSY"):
+        return _busy(text, at)
     if re.match(r"WRONGPASS|NOAUTH|ERR AUTH|ERR invalid password", text):
         if access.password is None or "Authentication required" in text:
             return ConnectError(
@@ -237,6 +239,20 @@ def _connect_error(error: Exception, access: Access, probe: float = 0.0) -> Conn
             f"{at} has no database number {access.database}", "use database 0", "database"
         )
     return _network_error(error, text, access, at, probe)
+
+
+def _busy(text: str, at: str) -> ConnectError:
+    """A script or function that does not end: until it does, Redis takes no other commands than
+    those that end it. Doctor and status know the name for INSTANCE."""
+    said = re.search(r"only call (\w+ KILL)", text)
+    command = said[1] if said else "SCRIPT KILL"
+    what = "function" if command.startswith("FUNCTION") else "script"
+    return ConnectError(
+        f"{at} runs a {what} that does not end, and answers nobody meanwhile",
+        f"mngdb shell INSTANCE -- {command}; where that says UNKILLABLE, the {what} has written, and "
+        "only 'mngdb shell INSTANCE -- SHUTDOWN NOSAVE' ends it: what is not on the disk is lost",
+        "busy",
+    )
 
 
 def _network_error(
