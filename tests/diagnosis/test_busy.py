@@ -6,7 +6,7 @@ import re
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import redis
@@ -27,13 +27,13 @@ redis.register_function('forever', function() while true do end end)
 
 
 @pytest.fixture
-def stack(cli: Cli) -> Iterator[Cli]:
+def stack(cli: Cli) -> Cli:
     cli.write(_FILE)
     cli.ok("up")
     with redis_as(cli) as admin:
         admin.config_set("busy-reply-threshold", 50)
         admin.function_load(_LIBRARY)
-    yield cli
+    return cli
 
 
 def _ask(cli: Cli, app: str | None, *command: str | int) -> None:

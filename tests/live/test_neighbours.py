@@ -145,6 +145,11 @@ def test_each_setting_of_an_app_alone_keeps_nobody_from_a_new_app(cli: Cli) -> N
                     continue  # refused for everybody, as `session_authorization` is
                 number += 1
                 took = _up_with_new_app(cli, number)
+                if (
+                    took >= 15
+                ):  # the machine may have been busy: it is so again where it is not that
+                    number += 1
+                    took = _up_with_new_app(cli, number)
                 assert took < 15, f"ALTER {place} SET {name} = {worst[-1]}: {took:.1f} s"
                 admin.execute(f"ALTER {place} evil RESET ALL")
     assert number > 350

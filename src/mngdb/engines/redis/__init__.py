@@ -6,6 +6,7 @@ The driver is imported when a session is opened, not when this package is.
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -195,6 +196,8 @@ class RedisEngine:
         return {f"{prefix}_{name}": value for name, value in found.items()}
 
     def shell(self, access: Access, folder: str | None) -> ShellCommand:
+        from mngdb.engines.redis import once
+
         arguments = ["-h", access.host, "-p", str(access.port), "-n", access.database or "0"]
         arguments += ["--user", access.user]
         if access.tls:
@@ -207,10 +210,13 @@ class RedisEngine:
             # iredis reads the whole URL from here; it cannot be told of a CA
             programs.append(("iredis", ()))
             env["IREDIS_URL"] = _plain_url(access)
+        # without any of them, one command at a time
+        programs.append((sys.executable, ("-P", "-m", "mngdb.engines.redis.once")))
+        env |= once.environment(access)
         return ShellCommand(
             programs=tuple(programs),
             env=env,
-            install="redis-cli (Debian: redis-tools) or iredis (pip install iredis)",
+            install=once.INSTALL,
         )
 
     def diagnose(self, access: Access, grant: RedisGrant) -> str | None:

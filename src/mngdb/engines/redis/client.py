@@ -249,8 +249,8 @@ def _busy(text: str, at: str) -> ConnectError:
     what = "function" if command.startswith("FUNCTION") else "script"
     return ConnectError(
         f"{at} runs a {what} that does not end, and answers nobody meanwhile",
-        f"mngdb shell INSTANCE -- {command}; where that says UNKILLABLE, the {what} has written, and "
-        "only 'mngdb shell INSTANCE -- SHUTDOWN NOSAVE' ends it: what is not on the disk is lost",
+        f"mngdb shell INSTANCE -- {command}; where that says UNKILLABLE, the {what} has written, "
+        "and only 'mngdb shell INSTANCE -- SHUTDOWN NOSAVE' ends it: what is not on disk is lost",
         "busy",
     )
 
