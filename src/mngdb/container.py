@@ -79,8 +79,10 @@ class Container:
     shared: int = 64 << 20
     """Bytes of /dev/shm."""
     interval: int = 5
-    patience: int = 60
-    """How long a start may take before a failed health check counts."""
+    patience: int = 1800
+    """Seconds that a start may take before a failed health check counts: a recovery after a crash
+    is one, and what watches over health would end it again and again. The first check that passes
+    ends it."""
     rescue: tuple[tuple[str, ...], str] | None = None
     """A command inside that gives the administrator the vault's secret, and its input."""
     exporter: Exporter | None = None

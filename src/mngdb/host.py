@@ -38,6 +38,17 @@ class Running(Protocol):
         """Seconds since it started."""
         ...
 
+    @property
+    def verdict(self) -> str:
+        """What somebody else who looks after it thinks (Docker): starting, healthy, unhealthy;
+        empty: nobody does."""
+        ...
+
+    @property
+    def said(self) -> str:
+        """The last words of that look."""
+        ...
+
 
 class Host(Protocol):
     """A place for the units of a stack: this machine, a Docker engine."""

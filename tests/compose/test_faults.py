@@ -285,6 +285,8 @@ def test_a_container_over_its_limit_is_killed_alone_and_comes_back(up: ComposeCl
     assert up.redis("config", "get", "maxmemory").split()[-1] == str(32 << 20)
     assert up.inspect("pg")["State"]["StartedAt"] == begun
     assert up.steps() == []
+    told = f"a process of {up.unit('redis')} was killed a moment ago: it took more memory than"
+    assert told in up.run("doctor").stdout
 
 
 def _as_admin(*words: str) -> str:

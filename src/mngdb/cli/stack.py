@@ -237,6 +237,9 @@ def status(options: Options) -> int:
         for line in _units(units, services):
             say(line)
         for unit in units:
+            if unit.warning:
+                tell(unit.warning)
+                tell("  hint: 'mngdb plan' shows what is not as described, 'mngdb up' mends it")
             if unit.error:
                 named = unit.error.startswith(f"{unit.name} ")
                 tell(unit.error if named else f"{unit.name}: {unit.error}")
@@ -252,7 +255,10 @@ def status(options: Options) -> int:
         for service in services:
             if service.problem:
                 tell(f"{service.name} {service.problem}")
-    healthy = [*(one.healthy for one in units), *(one.healthy for one in services)]
+    healthy = [
+        *(one.healthy and not one.warning for one in units),
+        *(one.healthy for one in services),
+    ]
     return 0 if all(healthy) else 1
 
 
@@ -369,6 +375,13 @@ def _errors_json(errors: Mapping[str, MngdbError]) -> list[dict[str, str | None]
     ]
 
 
+def _state(unit: UnitStatus) -> str:
+    """How a unit is, for people: Docker's verdict stands beside ours where it is another."""
+    if not unit.healthy:
+        return unit.state if unit.state != "running" else "unhealthy"
+    return "healthy (Docker: unhealthy)" if unit.docker_health == "unhealthy" else "healthy"
+
+
 def _units(units: list[UnitStatus], services: Sequence[Service] = ()) -> list[str]:
     from mngdb.ops.registry import engine
 
@@ -378,7 +391,7 @@ def _units(units: list[UnitStatus], services: Sequence[Service] = ()) -> list[st
     rows = [
         (
             unit.name,
-            "healthy" if unit.healthy else unit.state if unit.state != "running" else "unhealthy",
+            _state(unit),
             f"{title(unit)} {unit.version or '-'}{' (unpatched)' if unit.advisories else ''}",
             f"{unit.host}:{unit.port}",
             f"{unit.memory >> 20} MB" if unit.memory else "-",

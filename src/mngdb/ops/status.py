@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mngdb import __version__
 from mngdb.errors import ConnectError, MngdbError
+from mngdb.host import Running
 from mngdb.model import Asked, Owner
 from mngdb.ops import wishes, workers
 from mngdb.ops.agent import AgentUnit
@@ -45,6 +46,10 @@ class UnitStatus:
     """What to do about the error."""
     advisories: list[str] = field(default_factory=list)
     """Known security holes of its version that its settings do not close, by their numbers."""
+    docker_health: str | None = None
+    """Docker's own verdict on a container: starting, healthy, unhealthy."""
+    warning: str | None = None
+    """What contradicts `healthy`."""
 
     def as_json(self) -> dict[str, object]:
         """The unit as `status --json` shows it."""
@@ -115,6 +120,7 @@ def look(context: Context, asked: Asked) -> UnitStatus:
             return _with(found, state=state, error="not running")
         memory, uptime = process.memory(), process.uptime()
         found = _with(found, state="running", memory=memory, uptime=uptime)
+        found = _judged(found, process)
     try:
         with context.reach(instance), engine.connect(access, 5.0) as session:
             vitals = engine.vitals(session)
@@ -134,6 +140,16 @@ def look(context: Context, asked: Asked) -> UnitStatus:
         advisories=[hole.id for hole in open_holes(context, asked, vitals.version, vitals.product)],
         uptime=uptime if uptime is not None else vitals.uptime,
     )
+
+
+def _judged(found: UnitStatus, process: Running) -> UnitStatus:
+    """With Docker's own verdict beside ours, explained where it may contradict it."""
+    if not process.verdict:
+        return found
+    changes: dict[str, object] = {"docker_health": process.verdict}
+    if process.verdict == "unhealthy":
+        changes["warning"] = f"Docker calls {found.name} unhealthy: {process.said}"
+    return _with(found, **changes)
 
 
 def _unanswered(

@@ -106,7 +106,11 @@ def _mount(path: str) -> str:
 def _out_of_memory(facts: StackFacts) -> Iterator[Trouble]:
     for server in facts.servers:
         if server.condition and server.condition.out_of_memory:
+            lately = server.condition.state == "running"
             text = f"{server.unit} was killed: it took more memory than its limit"
+            if lately:
+                text = f"a process of {server.unit} was killed a moment ago: it took more memory "
+                text += "than the container's limit"
             command = (
                 f"'mngdb memory {server.instance}' once it runs; {server.instance}: {{memory: …}}"
             )

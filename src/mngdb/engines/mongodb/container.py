@@ -104,7 +104,6 @@ def container(asked: Asked) -> Container:
         files={"ready.js": _ready(asked)},
         tmpfs=("/tmp", _CONFIGDB),  # noqa: S108 - the container's own
         interval=10,
-        patience=120,
         exporter=_exporter(asked) if asked.instance.monitored else None,
     )
 

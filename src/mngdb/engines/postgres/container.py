@@ -66,7 +66,6 @@ def container(asked: Asked, unit: Unit, *, first: bool) -> Container:
         first_at=_FIRST,
         tmpfs=("/tmp", PLACE.run),  # noqa: S108 - the container's own
         shared=max(256 * _MB, buffers * _MB // 8),
-        patience=300,
         rescue=_rescue(asked),
         exporter=_exporter(asked) if asked.instance.monitored else None,
     )

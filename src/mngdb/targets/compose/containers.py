@@ -47,6 +47,10 @@ class RunningContainer:
     docker: Docker
     name: str
     started: datetime
+    verdict: str = ""
+    """Docker's own, by its health check: starting, healthy, unhealthy."""
+    said: str = ""
+    """What the check said last."""
 
     def memory(self) -> int | None:
         """Bytes of processes and shared memory; None where the container does not say."""
@@ -237,7 +241,23 @@ class Project:
         """The same of what `container` found."""
         if found is None or not found["State"]["Running"] or found["State"]["Restarting"]:
             return None
-        return RunningContainer(self.docker, name, _started(found))
+        health = found["State"].get("Health") or {}
+        log = health.get("Log") or []
+        said = last_line(log[-1]["Output"]) if log else ""
+        return RunningContainer(self.docker, name, _started(found), health.get("Status", ""), said)
+
+    def halted(self, name: str) -> bool:
+        """Whether a process of a running container was told to stop and wait (proc(5): T)."""
+        done = self.docker.look("top", name, "-eo", "pid,stat", check=False)
+        rows = [line.split() for line in done.stdout.splitlines()[1:]]
+        return any(len(row) == 2 and row[1].startswith("T") for row in rows)
+
+    def ran_out_of_memory(self, name: str, seconds: int) -> bool:
+        """Whether the kernel ended a process of a container for its limit, so lately. The engine
+        remembers its last 256 events."""
+        window = ("--since", f"{seconds}s", "--until", "0s")
+        which = ("--filter", f"container={name}", "--filter", "event=oom")
+        return bool(self.docker.look("events", *window, *which, check=False).stdout.strip())
 
     def volume(self, unit: str) -> bool:
         """Whether a unit's volume is there."""
@@ -369,6 +389,8 @@ class Project:
         found = self.container(name)
         if found is None or not (found["State"]["Running"] or found["State"]["Restarting"]):
             return False
+        if self.halted(name):  # a halted process takes no other signal
+            self.docker.ask("exec", name, "sh", "-c", "kill -CONT -1", check=False)
         self.docker.ask("stop", "--time", str(STOP_TIMEOUT), name, timeout=STOP_TIMEOUT + 30)
         return True
 

@@ -92,11 +92,23 @@ class Folder:
 
     def mounted(self, path: Path, files: Mapping[str, str], uid: int) -> None:
         """Write the files of a folder that a container's account `uid` reads."""
+        due = {**self.differing(path, files, uid)}
         disk.folder(path, mode=0o755)
+        for name in due:
+            mode, owner = _for(uid)
+            disk.write(path / name, files[name], mode=mode, owner=owner, durable=False)
+
+    def differing(self, path: Path, files: Mapping[str, str], uid: int) -> dict[str, str]:
+        """Which of these files are not in the folder as `mounted` writes them, and how it is said.
+        A container cannot read what is another account's, or below what it cannot pass."""
+        closed = not path.is_dir() or path.stat().st_mode & 0o777 != 0o755
+        found = {}
         for name, content in files.items():
-            if _read(path / name) != content or not _readable(path / name, uid):
-                mode, owner = _for(uid)
-                disk.write(path / name, content, mode=mode, owner=owner, durable=False)
+            if _read(path / name) != content:
+                found[name] = name
+            elif closed or not _readable(path / name, uid):
+                found[name] = f"{name} (its owner or mode)"
+        return found
 
     def secret(self, name: str, content: str, uid: int) -> None:
         """Write a secret. One that is mounted already keeps its place on the disk: a container

@@ -38,6 +38,7 @@ from mngdb.secret import Secret
 from mngdb.spec.base import EngineName
 from mngdb.spec.compose import Compose
 from mngdb.spec.stack import Instance, Stack
+from mngdb.spec.units import format_size, parse_size
 from mngdb.targets.compose import certificates, page_certificate, services, volume, web
 from mngdb.targets.compose.beside import Beside
 from mngdb.targets.compose.containers import NOT_RUN, Project, Ran, RunningContainer, left
@@ -52,6 +53,8 @@ from mngdb.targets.local.verify import judge
 
 #: Seconds after its start in which a container that had died may do so again.
 _FRESH = 60.0
+#: Seconds in which it is told that a container ran out of memory.
+_LATELY = 600
 
 
 @dataclass
@@ -217,6 +220,10 @@ class ComposeHost:
                 said=cause("\n".join(lines)),
             )
         wake = f"docker unpause {instance.unit}" if state["Paused"] else ""
+        if not wake and self.project.halted(instance.unit):
+            wake = f"docker kill --signal CONT {instance.unit}"
+        if self.project.ran_out_of_memory(instance.unit, _LATELY):
+            return Condition("running", frozen=wake, out_of_memory=True)
         if not found["RestartCount"] or running.uptime() > _FRESH:
             return Condition("running", frozen=wake)
         said = cause("\n".join(self.log_lines(instance.unit, 50)))
@@ -283,7 +290,9 @@ class ComposeHost:
     def stale_files(self, unit: Unit) -> list[str]:
         """The unit's files that the server is not known to have read as they should be."""
         conf = self.folder.conf(unit.name)
-        differing = [f.name for f in unit.files if self.folder.read(conf / f.name) != f.content]
+        user = self.engine(unit.engine).place.user
+        files = {file.name: file.content for file in unit.files}
+        differing = [*self.folder.differing(conf, files, user).values()]
         if differing or self.project.applied(unit.name) == _digest(unit):
             return differing
         # `docker compose up` and `restart` tell us nothing, but when they were
@@ -302,6 +311,10 @@ class ComposeHost:
         ):
             differences = self.wanted.differences(self.described, unit.name)
             said.append(f"its container is made anew: {differences}")
+        limit = found["HostConfig"]["Memory"]
+        wanted = parse_size(self.wanted.whole.services[unit.name]["mem_limit"])
+        if limit != wanted:
+            said.append(f"its memory limit is {format_size(limit)}, not {format_size(wanted)}")
         noted, conf = self.project.applied(f"{unit.name}.conf"), self.folder.conf(unit.name)
         moved = noted is not None and noted != _identity(conf)
         files = [conf / file.name for file in unit.files]
@@ -400,6 +413,12 @@ class ComposeHost:
         """Start the container, made anew where it is not as described."""
         self.project.forget(unit.name)
         self.project.forget(f"{unit.name}.conf")
+        found = self.project.container(unit.name)
+        if found is not None and self.wanted is not None:
+            wanted = parse_size(self.wanted.whole.services[unit.name]["mem_limit"])
+            if found["HostConfig"]["Memory"] != wanted:
+                # `docker update` changed it: Compose takes the container for the one described
+                self.project.discard(unit.name)
         return self.project.up(unit.name)
 
     def check(self, unit: Unit, child: Ran) -> None:

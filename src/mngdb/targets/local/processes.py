@@ -8,6 +8,7 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from mngdb import disk
 
@@ -20,6 +21,8 @@ class Process:
 
     pid: int
     started: str
+    verdict: ClassVar[str] = ""
+    said: ClassVar[str] = ""
 
     def alive(self) -> bool:
         """Whether this very process still runs (a zombie does not)."""
