@@ -139,11 +139,7 @@ def _mounts(context: Context) -> list[Path]:
 
 def variables(context: Context) -> list[str]:
     """Variables of the environment that the files name: a service does not have them."""
-    found: dict[str, None] = {}
-    for path in context.stack.files:
-        text = re.sub(r"\$\$|#.*", "", path.read_text())
-        found |= dict.fromkeys(re.findall(r"\$\{([A-Za-z_]\w*)", text))
-    return [name for name in found if name in context.environ]
+    return sorted(name for name in context.stack.variables if name in context.environ)
 
 
 def _word(text: str) -> str:
