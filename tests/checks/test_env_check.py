@@ -362,3 +362,20 @@ def test_what_is_encoded_comes_back(password: str) -> None:
     assert found.encoded
     assert not found.wrong
     assert found.hosts == ("a.example", "b.example")
+
+
+def test_for_docker_there_are_no_quotes(env: Env) -> None:
+    lines = env.cli.ok("env", "shop", "--for", "docker").splitlines()
+    assert dict(line.split("=", 1) for line in lines) == env.cli.env_of("shop")
+    assert not any(line.partition("=")[2].startswith(("'", '"')) for line in lines)
+
+
+@pytest.mark.parametrize("value", ["a'b\"c`$x#y", "#", " a ", "=", ""])
+def test_for_docker_every_character_is_the_values(value: str) -> None:
+    assert access.env_file("NAME", value) == f"NAME={value}"
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\r", "a\0b"])
+def test_for_docker_a_value_that_no_line_holds_is_refused(value: str) -> None:
+    with pytest.raises(UsageError, match="more than one line"):
+        access.env_file("NAME", value)

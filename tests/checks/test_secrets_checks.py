@@ -311,8 +311,20 @@ def test_a_secret_of_signs_is_found_as_urls_hold_it(stack: Cli) -> None:
             path.unlink()
 
 
+def test_an_app_that_has_its_own_secret_from_env_is_not_accused(stack: Cli) -> None:
+    own = stack.env_of("shop")
+    with subprocess.Popen(["sleep", "60"], env=os.environ | own) as child:
+        shown(child)
+        assert one(stack, "secrets.environments").verdict == "pass"
+        child.kill()
+    # nor is who asks: README's own `set -a; . <(mngdb env shop)`, and an administrator's shell
+    admin = {"PGPASSWORD": secret(stack, "postgres_admin").read_text()}
+    asking = Cli(stack.folder, stack.env | own | admin)
+    assert one(asking, "secrets.environments").verdict == "pass"
+
+
 def test_a_secret_in_arguments_and_environments(stack: Cli) -> None:
-    value = secret(stack).read_text()
+    value = secret(stack, "redis_admin").read_text()
     waiting = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
     for argv, env, name in (
         ([*waiting, f"redis://shop:{value}@h"], {}, "secrets.arguments"),
@@ -324,7 +336,7 @@ def test_a_secret_in_arguments_and_environments(stack: Cli) -> None:
             found = failed(stack, name)
             child.kill()
         assert f"(pid {child.pid})" in found
-        assert "redis_shop in python" in found
+        assert "redis_admin in python" in found
 
 
 def test_a_secret_in_a_log(stack: Cli) -> None:

@@ -77,7 +77,7 @@ def test_a_container_of_another_network_reaches_nothing(up: ComposeCli) -> None:
         places = set()
         for what, port in (("pg", 5432), ("redis", 6379), ("mongo", 27017)):
             networks = up.inspect(what)["NetworkSettings"]["Networks"]
-            assert list(networks) == [f"{up.name}-db"]
+            assert set(networks) == {f"{up.name}-db", f"{up.name}-exporters"}
             places |= {
                 f"{up.unit(what)}/{port}",
                 f"{networks[f'{up.name}-db']['IPAddress']}/{port}",
@@ -101,6 +101,31 @@ def test_prometheus_reaches_the_exporters_and_no_database(up: ComposeCli) -> Non
     until(lambda: "\npg_up 1\n" in up.page("pg-exporter", 9187))
     probe = f"timeout 2 bash -c 'exec 3<>/dev/tcp/{up.unit('pg')}/5432'"
     assert up.app(REDIS, probe, f"{up.name}-metrics")[0] != 0
+
+
+def test_an_app_does_not_reach_the_exporters(up: ComposeCli) -> None:
+    probe = "timeout {} bash -c 'exec 3<>/dev/tcp/{}/{}' && echo in"
+    for what, port in (("redis", 9121), ("pg", 9187), ("mongo", 9216)):
+        networks = up.inspect(f"{what}-exporter")["NetworkSettings"]["Networks"]
+        assert set(networks) == {f"{up.name}-exporters", f"{up.name}-metrics"}
+        for place in (up.unit(f"{what}-exporter"), *(n["IPAddress"] for n in networks.values())):
+            assert "in" not in up.app(REDIS, probe.format(3, place, port))[1].split()
+        # the same from Prometheus' network: the probe can tell
+        name = up.unit(f"{what}-exporter")
+        assert up.app(REDIS, probe.format(60, name, port), f"{up.name}-metrics")[1] == "in\n"
+
+
+@pytest.mark.parametrize(("what", "name"), [("pg", "postgres_admin"), ("redis", "redis_admin")])
+def test_a_health_check_puts_no_secret_into_an_environment(
+    up: ComposeCli, what: str, name: str
+) -> None:
+    look = (
+        "(for n in 1 2 3 4 5 6 7 8; do sh /etc/mngdb/health.sh >/dev/null || echo bad; done) & "
+        "while kill -0 $! 2>/dev/null; do cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline "
+        "2>/dev/null | grep -aqF -f /run/secrets/" + name.replace("admin", "password") + " && echo "
+        "shown; done; ls /tmp | grep health; true"
+    )
+    assert up.exec(what, "bash", "-c", look) == ""
 
 
 @pytest.mark.parametrize(
@@ -260,6 +285,28 @@ def test_a_port_is_published_on_request_on_loopback_only(stack: ComposeCli) -> N
         assert done.returncode == 2
         assert "127.0.0.1" in done.stderr
     Path(stack.folder / "mngdb.yaml").write_text(text + "    publish: {}\n")
+    network = f"{stack.name}-published"
+    listing = ("network", "ls", "--format", "{{.Name}}")
+    assert network in stack.docker.docker(*listing).split()
+    stack.ok("up")
+    assert network not in stack.docker.docker(*listing).split()
+    assert stack.steps() == []
+
+
+def test_rendering_again_leaves_a_healthy_server_healthy(stack: ComposeCli) -> None:
+    stack.write("agent: false\npostgres: {memory: 64mb}\napps: {shop: {postgres: shop}}\n")
+    stack.ok("up")
+    stack.health("pg")
+    stack.write(
+        "agent: false\npostgres: {memory: 64mb}\n"
+        "apps: {shop: {postgres: shop}, more: {postgres: more}}\n"
+    )
+    stack.ok("render", "compose")
+    stack.exec("pg", "sh", "/etc/mngdb/health.sh")
+    stack.ok("up")
+    stack.exec("pg", "sh", "/etc/mngdb/health.sh")
+    assert "'more'" in (stack.rendered / "conf" / stack.unit("pg") / "health.sh").read_text()
+    assert stack.steps() == []
 
 
 @pytest.mark.parametrize("look", looks.ALL, ids=lambda look: look.__name__)

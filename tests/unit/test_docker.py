@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,36 @@ def test_an_engine_that_hangs_is_told_soon_and_not_waited_for_twice(
 def test_without_docker_nobody_says_that_it_hangs(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="docker is not installed here"):
         docker.Docker(None, {"PATH": str(tmp_path)}).look("info")
+
+
+class _Page(BaseHTTPRequestHandler):
+    """A web server of another kind: it knows none of an engine's addresses."""
+
+    body = b""
+
+    def do_GET(self) -> None:
+        self.send_response(404)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    do_HEAD = do_GET  # noqa: N815 - http.server's name
+
+    def log_message(self, *_: object) -> None:
+        """No news."""
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("body", ["", "404 page not found\n", "<html>no</html>", '{"message":""}'])
+def test_a_web_server_is_not_taken_for_an_engine_without_containers(body: str) -> None:
+    handler = type("Page", (_Page,), {"body": body.encode()})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        found = docker.Docker(f"tcp://127.0.0.1:{server.server_port}", dict(os.environ))
+        for kind in ("container", "volume", "image"):
+            with pytest.raises(UnobservableError, match=r"not a Docker engine|docker inspect"):
+                found.inspect(kind, "mng-pg")
+        server.shutdown()
 
 
 def test_what_is_set_for_a_project_of_somebodys_own_is_not_for_ours() -> None:

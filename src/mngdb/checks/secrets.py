@@ -278,10 +278,10 @@ CHECKS: tuple[Check[SecretsFacts], ...] = (
     ),
     Check(
         "secrets.environments",
-        "no secret is in a process's environment",
+        "no secret but an app's own is in a process's environment",
         "low",
         _environments,
-        "none; programs read files of mode 0600",
+        "none; programs read files of mode 0600, apps take what 'mngdb env' gives them",
         "NAME_FILE in place of NAME, where the program takes it; or Docker secrets",
         ("A5",),
     ),

@@ -33,7 +33,8 @@ class _Apps(click.Group):
 @click.group(cls=_Apps, subcommand_metavar="APP | check [FILE] | example", no_args_is_help=False)
 @common
 def env(_: Options) -> None:
-    """Print the variables of APP, one NAME=value a line, for a shell or a .env file.
+    """Print the variables of APP, one NAME=value a line, for a shell or a .env file; with '--for
+    docker' for 'docker run --env-file', which takes quotes for a part of the value.
 
     `check` judges a .env file or the environment, `example` writes a .env.example. An app that is
     called as one of them stands behind two dashes: 'mngdb env -- check'.
@@ -42,9 +43,17 @@ def env(_: Options) -> None:
 
 @click.command("APP")
 @click.argument("app")
+@click.option(
+    "--for",
+    "reader",
+    type=click.Choice(["shell", "docker"]),
+    default="shell",
+    help="Who reads them: a shell and dotenv libraries, or 'docker run --env-file'.",
+)
 @common
-def _of_app(options: Options, app: str) -> None:
-    from mngdb.ops.access import dotenv
+def _of_app(options: Options, app: str, reader: str) -> None:
+    """Print the variables of APP."""
+    from mngdb.ops.access import dotenv, env_file
     from mngdb.ops.access import env as make
 
     found = make(options.context(), app)
@@ -53,8 +62,9 @@ def _of_app(options: Options, app: str) -> None:
         return
     if not found:
         tell(f"the file gives {app} no right, so it has no variables")
-    for name, value in found.items():
-        say(dotenv(name, value))
+    form = env_file if reader == "docker" else dotenv
+    for line in [form(name, value) for name, value in found.items()]:
+        say(line)
 
 
 @env.command("check")

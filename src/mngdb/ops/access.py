@@ -72,6 +72,17 @@ def dotenv(name: str, value: str) -> str:
     )
 
 
+def env_file(name: str, value: str) -> str:
+    """`NAME=value` as `docker run --env-file` takes it: every character after the sign is the
+    value's. Raises UsageError for the rare value that such a line cannot hold."""
+    if set(value) & set("\n\r\0"):
+        raise UsageError(
+            f"the value of {name} has more than one line, which --env-file cannot hold",
+            "give the variable to the container by another way: 'mngdb env APP --json'",
+        )
+    return f"{name}={value}"
+
+
 def doctor(context: Context, app: str) -> list[Diagnosis]:
     """Do what the app does, with what `env` gives it, and say what is wrong."""
     return [examine(context, instance, app) for instance in context.app(app)]

@@ -33,7 +33,10 @@ def secrets_facts(context: Context) -> SecretsFacts:
     kept = inspect.kept(vault, names)
     needles = leaks.Needles.of(kept.secrets)
     folder = vault.folder if isinstance(vault, FilesVault) else None
-    running = leaks.in_processes(needles)
+    # 'mngdb env' gives an app its own secret as a variable
+    instances = stack.instances.values()
+    given = {secret_name(one, app) for one in instances for app in one.grants}
+    running = leaks.in_processes(needles, given)
     only = _only_so(context)
     unavoidable = tuple(one for one in running.environments if one.startswith(only))
     return SecretsFacts(

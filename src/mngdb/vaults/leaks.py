@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -76,17 +77,30 @@ class Running:
     looked: int
 
 
-def in_processes(needles: Needles, proc: Path = _PROC) -> Running:
-    """Secrets in the argument lists and environments of all processes that we may read."""
+def in_processes(needles: Needles, given: Container[str] = (), proc: Path = _PROC) -> Running:
+    """Secrets in the argument lists and environments of all processes that we may read. `given` are
+    those that belong into an environment: whoever asks us, and what it was started by, may have
+    any there."""
     arguments: list[str] = []
     environments: list[str] = []
-    looked = 0
+    looked, asking = 0, set(_ancestors(os.getpid(), proc))
     for pid, command, environment in _processes(proc):
         looked += 1
-        found = needles.find(command), needles.find(environment)
+        shown = set() if pid in asking else needles.find(environment)
+        found = needles.find(command), {name for name in shown if name not in given}
         for names, places in zip(found, (arguments, environments), strict=True):
             places += (f"{name} in {_program(needles, command)} (pid {pid})" for name in names)
     return Running(tuple(arguments), tuple(environments), looked)
+
+
+def _ancestors(pid: int, proc: Path) -> Iterator[int]:
+    """A process and those that it was started by."""
+    while pid > 1:
+        yield pid
+        try:
+            pid = int((proc / str(pid) / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, ValueError, IndexError):
+            return
 
 
 def _program(needles: Needles, command: bytes) -> str:

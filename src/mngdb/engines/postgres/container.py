@@ -33,6 +33,13 @@ _START = """\
 if [ -s "$PGDATA/PG_VERSION" ]; then unset POSTGRES_PASSWORD_FILE; fi
 exec docker-entrypoint.sh "$@"
 """
+#: The secret for psql, in memory and gone with the shell: an environment can be looked into.
+_PASSFILE = r"""umask 077
+file=$(mktemp /tmp/health.XXXXXX) || exit 1
+trap 'rm -f "$file"' EXIT
+trap 'exit 1' HUP INT TERM
+printf '*:*:*:*:%s\n' "$(printf %s "$secret" | sed 's/[:\\]/\\&/g')" >"$file"
+"""
 _FORGET = (
     "# The server that starts next has no use for it. Written by mngdb.\nunset POSTGRES_PASSWORD\n"
 )
@@ -99,8 +106,9 @@ def _health(asked: Asked) -> str:
     options = f" PGSSLMODE=verify-full PGSSLROOTCERT={asked.tls.ca}" if asked.tls else ""
     return (
         read_secret(asked.instance.name, "admin")
-        + f"export PGPASSWORD=$secret PGCONNECT_TIMEOUT=3{options}\n"
-        + f"exec psql -XAtq -h 127.0.0.1 -p {port} -U {render.ADMIN} -d postgres -f - "
+        + _PASSFILE
+        + f"export PGPASSFILE=$file PGCONNECT_TIMEOUT=3{options}\n"
+        + f"psql -wXAtq -h 127.0.0.1 -p {port} -U {render.ADMIN} -d postgres -f - "
         + f"<<'EOF'\n\\set ON_ERROR_STOP on\n{query};\nEOF\n"
     )
 

@@ -38,7 +38,8 @@ def container(asked: Asked) -> Container:
         processes=128,
         # PING alone answers while nothing can be read, and redis-cli ends well on most errors
         health=read_secret(asked.instance.name, "admin")
-        + f"REDISCLI_AUTH=$secret exec {login} dbsize\n",
+        # by standard input: an environment can be looked into
+        + f"printf '%s\\n' \"$secret\" | {login} --askpass dbsize\n",
         exporter=_exporter(asked) if asked.instance.monitored else None,
     )
 

@@ -78,12 +78,20 @@ class Beside:
         for name in self.project.services() - set(wanted.whole.services) - data:
             detail = "its container: the file asks for it no more"
             found.append(self._step("stop", detail, name, self._ender(name)))
+        wanted_networks = [one["name"] for one in wanted.whole.networks.values()]
+        found += map(self._forsaken, self.project.networks(wanted_networks))
         return found
 
     def _step(self, action: Action, detail: str, name: str, run: Callable[[Any], None]) -> Step:
         # one that the file asks for no more is nobody's: it stands with the first
         owner = self.names.get(name, tuple(self.stack.instances))[0]
         return Step(owner, self.stack.instances[owner].engine, action, name, detail, run)
+
+    def _forsaken(self, network: str) -> Step:
+        def run(_: Any) -> None:
+            self.project.forsake(network)
+
+        return self._step("drop", "the file asks for it no more", f"network {network}", run)
 
     def _due(self, wanted: Rendering, name: str) -> tuple[Action, str] | None:
         """What a service needs, and why; None: it runs as it should."""

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -278,6 +278,23 @@ class Project:
         """The names of every container of the project."""
         found = self.docker.listed("container", f"{_PROJECT}={self.name}")
         return {one["Name"].removeprefix("/") for one in found}
+
+    def networks(self, but: Collection[str]) -> list[str]:
+        """The project's networks `but` those of these names, as far as no container of somebody
+        else is in them."""
+        label = f"label={_PROJECT}={self.name}"
+        asked = ("network", "ls", "--filter", label, "--format", "{{.Name}}")
+        left = [name for name in self.docker.look(*asked).stdout.split() if name not in but]
+        own = self.services() if left else set()
+        return [
+            one["Name"]
+            for one in self._found("network", left)
+            if {each["Name"] for each in one["Containers"].values()} <= own
+        ]
+
+    def forsake(self, network: str) -> None:
+        """Remove a network that no container is in any more."""
+        self.docker.ask("network", "rm", network)
 
     def log(self, unit: str, count: int) -> list[str]:
         """The last lines that a container said. Raises MngdbError when there is none: what it said

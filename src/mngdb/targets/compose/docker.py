@@ -37,6 +37,14 @@ _CAUSES: tuple[tuple[str, type[MngdbError], str, str], ...] = (
         "start it (systemctl start docker), or name another: DOCKER_HOST or docker_host",
     ),
     (
+        # a page, or nothing, where the engine's API says what there is not
+        r"Error response from daemon: (?:<|(?:404 )?page not found)|for API route and version|"
+        r"malformed HTTP|server gave HTTP response to HTTPS",
+        UnobservableError,
+        "what answers is not a Docker engine ({where})",
+        "name another: DOCKER_HOST or docker_host",
+    ),
+    (
         r"context \"?(?P<at>[^\":]+)\"?: context not found",
         UsageError,
         "docker knows no context {at}",
@@ -138,7 +146,8 @@ class Docker:
         """What the engine knows of a container, volume or image; None: there is none."""
         done = self.look("inspect", "--type", kind, name, check=False)
         if done.returncode != 0:
-            if re.search(r"no such|not found", done.stderr, re.IGNORECASE):
+            absent = rf"no such|{re.escape(name)}\"? not found"
+            if re.search(absent, done.stderr, re.IGNORECASE):
                 return None
             raise UnobservableError(f"docker inspect {name}: {_said(done.stderr)}")
         found: list[dict[str, Any]] = json.loads(done.stdout)

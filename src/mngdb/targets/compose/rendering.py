@@ -3,7 +3,7 @@ is written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import yaml
@@ -68,9 +68,11 @@ class Rendering:
         # last: with it the folder can be started
         folder.public("docker-compose.yml", self.text())
 
-    def write_units(self, folder: Folder) -> None:
-        """Write every unit's own files."""
+    def write_units(self, folder: Folder, but: Collection[str] = ()) -> None:
+        """Write every unit's own files, `but` those of the units of these names."""
         for name, unit in self.units.items():
+            if unit.name in but:
+                continue
             user = self.engine(unit.engine).place.user
             certificates.write(self.stack, folder, self.asked[name].instance, user)
             files = {file.name: file.content for file in unit.files}

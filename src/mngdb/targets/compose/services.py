@@ -154,7 +154,8 @@ def exporter(
                 "mem_limit": format_size(_EXPORTER_MEMORY),
                 "memswap_limit": format_size(_EXPORTER_MEMORY),
                 "pids_limit": _EXPORTER_PROCESSES,
-                "networks": ["db", "metrics"],
+                # apps are in neither, and do not reach it
+                "networks": ["exporters", "metrics"],
                 "expose": [str(found.port)],
                 **({"volumes": volumes} if volumes else {}),
                 "secrets": [{"source": name, "target": f"{SECRETS}/{name}"}],
@@ -162,7 +163,11 @@ def exporter(
                 "labels": {"mngdb.stack": asked.stack},
             }
         },
-        networks={"metrics": {"name": f"{asked.stack}-metrics", "internal": True}},
+        networks={
+            name: {"name": f"{asked.stack}-{name}", "internal": True}
+            for name in ("exporters", "metrics")
+        },
+        joins={unit.name: ("exporters",)},
         secrets={name: SecretFile(found.secret.reveal(), found.user)},
         files=files,
     )
