@@ -99,3 +99,14 @@ def test_what_is_given_there_by_hand_is_found_and_taken_back(cli: Cli) -> None:
 def _verdict(cli: Cli) -> dict[str, str]:
     found = json.loads(cli.run("--json", "check").stdout)["findings"]
     return next(one for one in found if one["id"] == "postgres.maintenance")
+
+
+def test_a_test_runner_finds_the_maintenance_database_and_takes_no_other(cli: Cli) -> None:
+    """As Django 5.2 does it with a pool: `postgres` first, the app's own database only where that
+    is closed; then it looks for its test database, or makes it."""
+    with pg(cli, "shop", "postgres") as connection:
+        assert connection.info.dbname == "postgres"
+        there = "SELECT 1 FROM pg_catalog.pg_database WHERE datname = %s"
+        assert connection.execute(there, ["test_shop"]).fetchone() == (1,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("CREATE DATABASE test_other")
