@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,6 +35,20 @@ settings.register_profile("same", derandomize=True, deadline=None)
 settings.load_profile("same")
 
 ROOT = Path(__file__).parents[1]
+
+
+def _state_home() -> Path:
+    """Where this worker's stacks have their state: none of the machine's own are seen or touched.
+    Root's is a place that servers' accounts can go to."""
+    if os.geteuid() == 0:
+        Path("/var/lib/mngdb").mkdir(mode=0o711, exist_ok=True)
+    found = Path(tempfile.mkdtemp(prefix="t-", dir="/var/lib/mngdb" if os.geteuid() == 0 else None))
+    found.chmod(0o711)
+    return found
+
+
+STATE_HOME = _state_home()
+os.environ["MNGDB_STATE_HOME"] = str(STATE_HOME)
 
 
 def _ports() -> Iterator[int]:
@@ -97,6 +112,13 @@ class Cli:
         """The environment of the command."""
         return {**os.environ, "NO_COLOR": "1", **self.env}
 
+    @property
+    def state(self) -> Path:
+        """The folder of the stack's state; where the pointer would be while there is none."""
+        pointers = self.folder / ".mngdb"
+        links = [path for path in pointers.glob("*") if path.is_symlink()]
+        return links[0].readlink() if len(links) == 1 else pointers / "mng"
+
     def ok(self, *arguments: str, **more: Any) -> str:
         """Run a command that has to succeed; returns its standard output."""
         done = self.run(*arguments, **more)
@@ -136,6 +158,14 @@ class Cli:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _state() -> Iterator[None]:
+    yield
+    for path in STATE_HOME.glob("stacks/*"):  # what a failed test left
+        _kill_all(path)
+    shutil.rmtree(STATE_HOME)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _forks() -> Iterator[None]:
     Cli.forks = Forks()
     yield
@@ -168,32 +198,36 @@ def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 
 def _destroy(cli: Cli) -> None:
-    """Stop and remove what runs; a file that the test left broken is replaced by the last good
-    one that mngdb itself saw, so that nothing stays running."""
-    if not (cli.folder / ".mngdb").exists():
+    """Stop and remove what runs. What a test left broken, so that `destroy` cannot, is ended by its
+    pids and removed."""
+    home = Path(cli.environ()["MNGDB_STATE_HOME"])
+    states = [path for path in home.glob("stacks/*") if _project(path) == cli.folder]
+    if not states and not (cli.folder / ".mngdb").exists():
         return
-    servers = cli.folder / ".mngdb" / "servers"
-    pids = []
-    files = [*servers.glob("*/run/server.pid")] if servers.exists() else []
-    for pidfile in (*files, cli.folder / ".mngdb/agent/agent.pid"):
-        with suppress(FileNotFoundError):
-            text = pidfile.read_text().split()
-            pids += [int(text[0])] if text else []
     done = cli.run("destroy", "--yes", "mng")
-    alive = [pid for pid in pids if _runs_from(pid, servers)]
-    for pid in alive:
-        os.kill(pid, 9)
+    alive = [pid for path in states for pid in _kill_all(path)]
+    for path in states:
+        shutil.rmtree(path, ignore_errors=True)
     assert done.returncode == 0 or alive == [], f"left running: {alive}\n{done.stderr}"
 
 
-def _runs_from(pid: int, servers: Path) -> bool:
+def _project(state: Path) -> Path | None:
     try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-    # a server has its data folder among its arguments, the agent the file
-    folders = (servers.resolve(), servers.parent.parent.resolve())
-    return any(os.fsencode(str(folder)) in command for folder in folders)
+        return Path(json.loads((state / "stack.json").read_text())["project"])
+    except FileNotFoundError:
+        return None
+
+
+def _kill_all(state: Path) -> list[int]:
+    """End the processes that work in a stack's folder; returns their pids."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            where = str((process / "cwd").readlink())
+            if where.startswith(f"{state.resolve()}/"):
+                os.kill(int(process.name), 9)
+                found.append(int(process.name))
+    return found
 
 
 def pytest_report_header() -> list[str]:

@@ -14,8 +14,8 @@ from mngdb.spec.stack import Instance
 if TYPE_CHECKING:
     from mngdb.facts.doctor import Condition, Service
 
-#: `absent`: never made; `stopped`: its data is there; `running`.
-State = Literal["absent", "stopped", "running"]
+#: `absent`: never made; `stopped`: its data is there; `missing`: its data was there; `running`.
+State = Literal["absent", "stopped", "missing", "running"]
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,18 @@ class Host(Protocol):
 
     def write(self, unit: Unit, asked: Asked) -> None:
         """Write the unit's files where they differ."""
+        ...
+
+    def missing(self, unit: str) -> str:
+        """What is missing of the data that was there, for people; empty: nothing is."""
+        ...
+
+    def forget(self, unit: str) -> None:
+        """Data that is missing is not waited for any longer."""
+        ...
+
+    def seen(self, unit: Unit) -> None:
+        """Note that the unit runs, and what data it has."""
         ...
 
     def confirm(self, unit: Unit) -> None:

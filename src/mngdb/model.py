@@ -27,7 +27,17 @@ if TYPE_CHECKING:
 Owner = EngineName | Literal["agent"]
 #: What a step does, as `plan` names it.
 Action = Literal[
-    "create", "change", "grant", "revoke", "drop", "rebuild", "start", "restart", "reload", "stop"
+    "create",
+    "change",
+    "grant",
+    "revoke",
+    "drop",
+    "rebuild",
+    "start",
+    "restart",
+    "reload",
+    "stop",
+    "move",
 ]
 
 
@@ -194,6 +204,9 @@ class Unit:
     that has them. It touches nothing."""
     cold_files: frozenset[str] = frozenset()
     """Files that the server reads only when it starts, and that show in no setting."""
+    holds: tuple[str, ...] = ()
+    """Patterns of files that the data folder has once the server ran; each that was there and is
+    not any more means that data is missing."""
     data: Data | None = None
     """None: it reads whatever is there."""
 

@@ -15,7 +15,7 @@ BROUGHT = frozenset({"postgres.version", "redis.version", "mongodb.version"})
 def opened(cli: Cli) -> Context:
     """The stack."""
     environ = cli.environ()
-    return Context(load([cli.folder / "mngdb.yaml"], environ), environ)
+    return Context.open(load([cli.folder / "mngdb.yaml"], environ), environ)
 
 
 def findings(cli: Cli, *only: str) -> dict[str, Finding]:

@@ -44,7 +44,7 @@ class Env:
         self.cli, self.folder = cli, cli.folder
         cli.write(FILE)
         context = opened(cli)
-        (cli.folder / ".mngdb").mkdir(mode=0o700)
+        context.claim()
         context.make_secrets(context.missing_secrets())
         self.values = access.env(context, "shop")
         self.path = cli.folder / ".env"
@@ -53,7 +53,7 @@ class Env:
         env_example(context, cli.folder / ".env.example", ["shop"], False)
         with (cli.folder / ".env.example").open("a") as example:
             example.write(AWS + "AWS_SECRETS_FAIL_OPEN=false\n")
-        (cli.folder / ".gitignore").write_text(".env\n.mngdb/\n")
+        (cli.folder / ".gitignore").write_text(".env\n")
         git(cli.folder, "init", "-q")
         git(cli.folder, "add", ".env.example", ".gitignore")
         git(cli.folder, "commit", "-qm", "first")
@@ -76,7 +76,7 @@ class Env:
     def failed(self, name: str) -> str:
         found = self.findings()[name]
         assert found.verdict == "fail", found
-        for path in (self.folder / ".mngdb/secrets").iterdir():
+        for path in (self.state / "secrets").iterdir():
             assert path.read_text() not in found.evidence
         return found.evidence
 
@@ -238,7 +238,7 @@ def test_what_is_no_env_file_is_refused(env: Env, content: bytes, said: str) -> 
 
 
 def test_an_old_password_is_told(env: Env) -> None:
-    (env.folder / ".mngdb/secrets/redis_shop").write_text(generate().reveal())
+    (env.state / "secrets/redis_shop").write_text(generate().reveal())
     assert env.failed("env.current") == "REDIS_URL, REDIS_PASSWORD"
 
 
@@ -267,7 +267,7 @@ def test_the_command(env: Env) -> None:
     done = cli.run("env", "check", ".env")
     assert done.returncode == 1
     assert "REDIS_DB (shop)" in done.stdout
-    (env.folder / ".mngdb/secrets/redis_shop").write_text("")
+    (env.state / "secrets/redis_shop").write_text("")
     assert cli.run("env", "check").returncode == 2  # as every command with such a secret
 
 
@@ -285,7 +285,7 @@ def test_the_environment_is_judged_where_there_is_no_file(env: Env) -> None:
 
 
 def test_no_output_holds_a_secret(env: Env) -> None:
-    values = [path.read_text() for path in (env.folder / ".mngdb/secrets").iterdir()]
+    values = [path.read_text() for path in (env.state / "secrets").iterdir()]
     raw = "p@ss?w=rd/zu#viel:Zeug&w=geheim"
     env.change(r"^(MONGO_URI='mongodb://shop:)", rf"\1{raw}")
     env.change(
@@ -301,8 +301,8 @@ def test_no_output_holds_a_secret(env: Env) -> None:
 def test_an_app_that_is_called_as_a_command(tmp_path: Path) -> None:
     cli = Cli(tmp_path)
     cli.write("redis: {port: PORT1}\napps: {check: {redis: 'c:*'}, example: {redis: 'e:*'}}\n")
-    (tmp_path / ".mngdb").mkdir(mode=0o700)
     context = opened(cli)
+    context.claim()
     context.make_secrets(context.missing_secrets())
     for app in ("check", "example"):
         assert cli.json("env", "--", app)["REDIS_USER"] == app
@@ -328,7 +328,7 @@ def test_the_example_is_written_once_and_read_by_others(env: Env) -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert sourced.stdout.strip() == found["REDIS_URL"]
-    for secret in (env.folder / ".mngdb/secrets").iterdir():
+    for secret in (env.state / "secrets").iterdir():
         assert secret.read_text() not in text
 
 

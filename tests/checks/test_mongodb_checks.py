@@ -226,7 +226,7 @@ def test_it_fails_where_others_may_read(hardened: Cli, name: str) -> None:
 
 
 def test_another_secret_in_the_vault(hardened: Cli) -> None:
-    file = hardened.folder / ".mngdb" / "secrets" / "mongodb_reader"
+    file = hardened.state / "secrets" / "mongodb_reader"
     before = file.read_text()
     file.write_text("x" * 40)
     try:
@@ -364,7 +364,7 @@ def test_a_login_without_rights_makes_it_unknown_and_says_why(
 ) -> None:
     guest = Cli(tmp_path)
     at = f"mongodb://reader@127.0.0.1:{hardened.port(1)}/?directConnection=true&tls=true"
-    ca = hardened.folder / ".mngdb" / "tls" / "ca.crt"
+    ca = hardened.state / "tls" / "ca.crt"
     guest.write(f'mongodb: {{target: {{external: {{url: "{at}&tlsCAFile={ca}"}}}}}}\n')
     set_secret(guest, "mongodb_admin", hardened.env_of("reader")["MONGO_PASSWORD"])
     done = guest.run("--json", "check")

@@ -68,7 +68,7 @@ def external(
     cli = Cli(folder, _ports={1: server.port})
     text = THEIRS.replace("LOGIN", login).replace("VERSION", f'"{version}"').replace("APPS", apps)
     cli.write(text.replace("SETTINGS", "    settings: {work_mem: 8MB}" if apps else ""))
-    if not (folder / ".mngdb").exists():
+    if not cli.state.exists():
         set_secret(cli, "legacy_admin", PASSWORD)
     return cli
 
@@ -210,7 +210,7 @@ def tampered(hardened: Cli) -> Found:
             connection.execute("CREATE TABLE page AS SELECT 1 AS id")
             connection.execute("CHECKPOINT")
             ((path,),) = connection.execute("SELECT pg_relation_filepath('page')").fetchall()
-            data = hardened.folder / ".mngdb" / "servers" / "mng-pg" / "data"
+            data = hardened.state / "servers" / "mng-pg" / "data"
             with (data / path).open("r+b") as file:
                 file.seek(4000)
                 file.write(b"rot" * 20)

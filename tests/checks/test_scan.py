@@ -86,8 +86,8 @@ DIRTY = [
 def project(tmp_path: Path) -> Cli:
     cli = Cli(tmp_path)
     cli.write(FILE)
-    (tmp_path / ".mngdb").mkdir(mode=0o700)
     context = opened(cli)
+    context.claim()
     context.make_secrets(context.missing_secrets())
     for name, text in CLEAN.items():
         put(cli, name, text)
@@ -132,7 +132,7 @@ def test_every_rule_is_made_to_fail() -> None:
 
 
 def test_a_secret_of_the_stack_wherever_it_stands(project: Cli) -> None:
-    value = (project.folder / ".mngdb/secrets/redis_shop").read_text()
+    value = (project.state / "secrets/redis_shop").read_text()
     put(project, "docs/notes.txt", f"first\nthe thing is {value} so\n")
     assert bad(project) == {("scan.stack-secret", "docs/notes.txt:2")}
     for form in ([], ["--json"], ["--all"]):
@@ -196,7 +196,7 @@ def test_what_render_ci_writes_is_yaml_that_the_scan_takes(
         wanted = f"${{{{ secrets.{secret} }}}}" if kind == "github" else f"${secret}"
         assert found[secret] == wanted
     assert "secrets." not in str(found["REDIS_PORT"])
-    for value in (project.folder / ".mngdb/secrets").iterdir():
+    for value in (project.state / "secrets").iterdir():
         assert value.read_text() not in text
 
 

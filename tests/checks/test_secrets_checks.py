@@ -31,7 +31,7 @@ pytestmark = pytest.mark.live
 IDS = [check.id for check in registry.of("secrets")]
 FILE = (
     "redis: {port: PORT1}\npostgres: {port: PORT2, tls: true}\n"
-    "apps: {shop: {redis: 'shop:*', postgres: shop}}\n"
+    "apps: {shop: {redis: 'shop:*', postgres: shop}}\nvault: {path: vault}\n"
 )
 stack = brought_up(FILE)
 
@@ -47,7 +47,7 @@ def git(stack: Cli, *words: str) -> str:
 @pytest.fixture
 def repository(stack: Cli) -> Iterator[Cli]:
     """The stack in a new repository, as a team has it: the file and a .gitignore."""
-    (stack.folder / ".gitignore").write_text(".env\n.mngdb/\n")
+    (stack.folder / ".gitignore").write_text(".env\nvault/\n")
     git(stack, "init", "-q")
     git(stack, "add", "mngdb.yaml", ".gitignore")
     git(stack, "commit", "-qm", "the databases")
@@ -58,7 +58,7 @@ def repository(stack: Cli) -> Iterator[Cli]:
 
 
 def secret(stack: Cli, name: str = "redis_shop") -> Path:
-    return stack.folder / ".mngdb/secrets" / name
+    return stack.folder / "vault" / name
 
 
 @contextmanager
@@ -84,7 +84,7 @@ def failed(stack: Cli, name: str) -> str:
 
 @pytest.fixture(scope="module")
 def good(stack: Cli) -> dict[str, Finding]:
-    (stack.folder / ".gitignore").write_text(".env\n")
+    (stack.folder / ".gitignore").write_text(".env\nvault/\n")
     git(stack, "init", "-q")
     git(stack, "add", "mngdb.yaml", ".gitignore")
     git(stack, "commit", "-qm", "the databases")
@@ -107,13 +107,13 @@ def test_there_are_enough_and_none_twice(good: dict[str, Finding]) -> None:
     assert len(IDS) == len(set(IDS)) == len(good) >= 18
 
 
-@pytest.mark.parametrize("path", [".mngdb", ".mngdb/secrets"])
-def test_a_folder_that_others_may_enter(stack: Cli, path: str) -> None:
-    (stack.folder / path).chmod(0o755)
-    try:
-        assert path in failed(stack, "secrets.folder")
-    finally:
-        (stack.folder / path).chmod(0o700)
+def test_a_folder_that_others_may_enter(stack: Cli) -> None:
+    for path in (stack.state / "tls", stack.folder / "vault"):
+        path.chmod(0o755)
+        try:
+            assert str(path) in failed(stack, "secrets.folder")
+        finally:
+            path.chmod(0o700)
 
 
 def test_a_file_that_others_may_read(stack: Cli) -> None:
@@ -209,26 +209,22 @@ def test_no_repository_is_no_matter(stack: Cli) -> None:
 
 def test_what_git_would_take_in(repository: Cli) -> None:
     (repository.folder / ".gitignore").write_text("# nothing\n")
-    (repository.folder / ".mngdb/.gitignore").rename(repository.folder / "aside")
     (repository.folder / ".env").write_text("A=b\n")
-    try:
-        assert set(failed(repository, "secrets.ignored").split(", ")) == {".mngdb/secrets", ".env"}
-        git(repository, "add", ".env")
-        assert ".env" in failed(repository, "secrets.tracked")
-    finally:
-        (repository.folder / "aside").rename(repository.folder / ".mngdb/.gitignore")
+    assert set(failed(repository, "secrets.ignored").split(", ")) == {"vault", ".env"}
+    git(repository, "add", ".env")
+    assert ".env" in failed(repository, "secrets.tracked")
 
 
 def test_what_git_once_took_in(repository: Cli) -> None:
-    git(repository, "add", "-f", ".mngdb/secrets/redis_shop")
+    git(repository, "add", "-f", "vault/redis_shop")
     git(repository, "commit", "-qm", "oops")
-    assert failed(repository, "secrets.tracked") == ".mngdb/secrets/redis_shop"
-    git(repository, "rm", "-q", "--cached", ".mngdb/secrets/redis_shop")
+    assert failed(repository, "secrets.tracked") == "vault/redis_shop"
+    git(repository, "rm", "-q", "--cached", "vault/redis_shop")
     git(repository, "commit", "-qm", "nobody has seen it")
     found = findings(repository, "secrets.*")
     assert found["secrets.tracked"].verdict == "pass"
-    assert failed(repository, "secrets.committed") == ".mngdb/secrets/redis_shop"
-    assert "redis_shop in .mngdb/secrets/redis_shop (" in failed(repository, "secrets.history")
+    assert failed(repository, "secrets.committed") == "vault/redis_shop"
+    assert "redis_shop in vault/redis_shop (" in failed(repository, "secrets.history")
 
 
 def test_an_env_file_on_another_branch(repository: Cli) -> None:
@@ -266,7 +262,7 @@ def test_a_part_of_the_history_proves_nothing(repository: Cli, tmp_path: Path) -
         source = f"file://{repository.folder}"
         subprocess.run(["git", "clone", "-q", how, source, str(clone.folder)], check=True)
         clone.write((repository.folder / "mngdb.yaml").read_text())
-        (clone.folder / ".mngdb").symlink_to(repository.folder / ".mngdb")
+        (clone.folder / "vault").symlink_to(repository.folder / "vault")
         for name, verdict in verdicts.items():
             found = one(clone, name)
             assert found.verdict == verdict, found
@@ -364,7 +360,7 @@ def test_an_env_file_that_others_can_read(stack: Cli) -> None:
 @pytest.mark.parametrize("which", ["server", "authority"])
 def test_a_private_key_that_others_can_read(stack: Cli, which: str) -> None:
     conf = opened(stack).local.layout.unit("mng-pg").conf
-    path = conf / "tls.key" if which == "server" else stack.folder / ".mngdb/tls/ca.key"
+    path = conf / "tls.key" if which == "server" else stack.state / "tls/ca.key"
     path.chmod(0o644)
     try:
         assert str(path) in failed(stack, "secrets.keys")
@@ -421,15 +417,14 @@ def test_no_output_holds_a_secret(repository: Cli) -> None:
 def test_a_stack_in_containers(tmp_path: Path) -> None:
     cli = Cli(tmp_path)
     cli.write(f"target: compose\n{FILE.replace(', tls: true', '')}")
-    (tmp_path / ".mngdb").mkdir(mode=0o700)
     context = opened(cli)
+    context.claim()
     context.make_secrets(context.missing_secrets())
     found = findings(cli, "secrets.*", "host.*")
     assert {found[name].verdict for name in found if name.startswith("host.")} == {"not_applicable"}
     wanted = {"pass", "not_applicable"}
     assert {found[name].verdict for name in found if name.startswith("secrets.")} == wanted
     git(cli, "init", "-q")
-    (tmp_path / ".mngdb/.gitignore").write_text("*\n")
     # until the folder is rendered
     assert failed(cli, "secrets.ignored") == "compose/secrets, compose/conf, compose/init"
     (tmp_path / "compose").mkdir()
@@ -453,8 +448,8 @@ def test_the_key_that_redisinsight_takes_from_its_environment(tmp_path: Path) ->
         "sso: {issuer: https://keycloak.example/realms/mng, roles: [redis-admin]}\n"
         "redisinsight: {url: https://redisinsight.example, accept_terms: true}\n"
     )
-    (tmp_path / ".mngdb").mkdir(mode=0o700)
     context = opened(cli)
+    context.claim()
     context.vault.put("sso_client", generate())
     context.make_secrets(context.missing_secrets())
     for name, verdict in (("redisinsight_key", "pass"), ("sso_cookie", "fail")):

@@ -29,7 +29,7 @@ def good(stack: Cli) -> dict[str, Finding]:
     try:
         return findings(stack, "stack.*")
     finally:
-        (stack.folder / ".mngdb/secrets/alerts_team").unlink()
+        (stack.state / "secrets/alerts_team").unlink()
 
 
 @pytest.mark.parametrize("name", [check.id for check in registry.of("stack")])
@@ -94,7 +94,7 @@ def test_a_channel_without_its_secret(stack: Cli) -> None:
 
 
 def test_a_dead_agent_measures_judges_and_tells_nobody(stack: Cli) -> None:
-    pid = int((stack.folder / ".mngdb/agent/agent.pid").read_text().split()[0])
+    pid = int((stack.state / "agent/agent.pid").read_text().split()[0])
     faults.end_of(pid)
     try:
         found = findings(stack, "stack.*")

@@ -22,7 +22,7 @@ def _stack(docker: Engine, folder: Path) -> Iterator[ComposeCli]:
     try:
         yield found
     finally:
-        if (folder / ".mngdb").exists():
+        if found.state.exists():
             found.ok("destroy", "--yes", found.name)
         names = docker.docker("ps", "-aq", "--filter", f"name=^{found.name}-").split()
         assert not names, "containers are left"

@@ -36,7 +36,7 @@ class ComposeCli(Cli):
 
     def secret(self, name: str) -> str:
         """A secret of the vault."""
-        return (self.folder / ".mngdb/secrets" / name).read_text()
+        return (self.state / "secrets" / name).read_text()
 
     def compose(self, *words: str) -> str:
         """Run `docker compose` in the rendered folder, as a person would."""

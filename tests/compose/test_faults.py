@@ -42,7 +42,7 @@ def closed(stack: ComposeCli) -> None:
 
 def test_another_secret_in_the_vault_reaches_servers_and_folder(up: ComposeCli) -> None:
     for name in ("redis_admin", "redis_shop", "postgres_admin", "postgres_shop"):
-        path = up.folder / ".mngdb/secrets" / name
+        path = up.state / "secrets" / name
         path.write_text(f"another-{name.replace('_', '-')}-12345678901234567890")
     problems = [one["problem"] for one in up.run_json("doctor", "shop")["instances"]]
     assert all("secret" in problem for problem in problems)

@@ -113,7 +113,7 @@ def test_secrets_are_their_containers_alone(started: ComposeCli) -> None:
 
 def plain(folder: Path) -> list[str]:
     """Every secret of a vault."""
-    return [path.read_text() for path in (folder / ".mngdb/secrets").iterdir()]
+    return [path.read_text() for path in (Cli(folder).state / "secrets").iterdir()]
 
 
 def test_no_listing_shows_a_secret(started: ComposeCli) -> None:
@@ -153,7 +153,7 @@ def test_files_of_others_are_not_written_over(tmp_path: Path) -> None:
         assert [path.name for path in given.iterdir()] == ["README.md"]
         assert (given / "README.md").read_text() == "mine"
         assert given.stat().st_mode & 0o777 == 0o755
-        assert not (cli.folder / ".mngdb").exists()
+        assert not (cli.state).exists()
         return done.stderr
 
     said = f"{given} holds files that mngdb did not write: README.md"

@@ -175,7 +175,7 @@ def test_an_exporter_with_another_ca_refuses_the_server(
 def keys(stack: ComposeCli) -> dict[str, str]:
     """Every private key of the stack, by what it is: one line of each, which no other text has."""
     found = {what: stack.rendered / "conf" / stack.unit(what) / "tls.pem" for what in UNITS}
-    found["ca"] = stack.folder / ".mngdb/tls/ca.key"
+    found["ca"] = stack.state / "tls/ca.key"
     return {
         name: path.read_text().partition("PRIVATE KEY-----\n")[2].splitlines()[0]
         for name, path in found.items()
@@ -188,7 +188,7 @@ def test_keys_are_where_they_belong_alone(up: ComposeCli) -> None:
         found = path.stat()
         assert (found.st_mode & 0o777, found.st_uid) == (0o400, 999)
     assert (up.rendered / "conf").stat().st_mode & 0o777 == 0o700
-    assert (up.folder / ".mngdb/tls/ca.key").stat().st_mode & 0o777 == 0o600
+    assert (up.state / "tls/ca.key").stat().st_mode & 0o777 == 0o600
     # PostgreSQL's copy is in memory, and its own
     said = up.exec("pg", "stat", "-c", "%a %u", "/var/run/postgresql/tls.key")
     assert said.strip() == "600 999"
@@ -280,7 +280,7 @@ def test_a_certificate_that_is_due_or_was_not_read_is_a_step(up: ComposeCli) -> 
     due, unread = (conf / up.unit(what) / "tls.pem" for what in ("pg", "redis"))
     kept = due.read_text()
     key = "-----BEGIN PRIVATE" + kept.partition("-----BEGIN PRIVATE")[2]
-    due.write_text(shortened(due, up.folder / ".mngdb/tls") + key)
+    due.write_text(shortened(due, up.state / "tls") + key)
     os.utime(unread)  # as a command that was killed between the file and the restart leaves it
     assert why(up) == {
         up.unit("pg"): "a new certificate",
@@ -308,7 +308,7 @@ def test_tls_is_turned_off_for_a_running_stack(up: ComposeCli) -> None:
 def test_tls_is_turned_on_and_a_new_ca_reaches_everybody(up: ComposeCli) -> None:
     before = (up.rendered / "ca.crt").read_text()
     up.write(FILE)
-    shutil.rmtree(up.folder / ".mngdb/tls")
+    shutil.rmtree(up.state / "tls")
     exporters = [name for name, _, _ in EXPORTERS]
     assert set(why(up)) == {up.unit(what) for what in (*UNITS, *exporters)}
     up.ok("up")

@@ -56,7 +56,7 @@ def ask(cli: Cli, code: int) -> dict[str, Any]:
     """What the doctor says, and that no secret is among it."""
     done = cli.run("--json", "doctor")
     assert done.returncode == code, done.stdout + done.stderr
-    for path in (cli.folder / ".mngdb" / "secrets").iterdir():
+    for path in (cli.state / "secrets").iterdir():
         assert path.read_text().strip() not in done.stdout
     found: dict[str, Any] = json.loads(done.stdout)
     assert found["healthy"] == (code == 0)
@@ -182,7 +182,7 @@ def test_a_wrong_secret_of_an_app(stack: Cli) -> None:
 
 
 def test_a_secret_that_is_missing(stack: Cli) -> None:
-    path = stack.folder / ".mngdb" / "secrets" / "redis_shop"
+    path = stack.state / "secrets" / "redis_shop"
     kept = path.read_text()
     path.unlink()
     first = the_cause(stack, "secret", "login-secret")

@@ -194,7 +194,7 @@ def test_the_root_is_idle_so_only_ending_it_helps(stack: Cli, sessions: Sessions
             break
     remaining = tree(stack)
     assert [node["pid"] for node in remaining] in ([pids[1]], [])
-    log = (stack.folder / ".mngdb" / "audit.log").read_text().splitlines()
+    log = (stack.state / "audit.log").read_text().splitlines()
     assert json.loads(log[-1])["object"] == f"session {pids[0]}"
 
 

@@ -271,7 +271,7 @@ def test_logins_with_few_rights_see_what_they_may_and_hear_what_they_may_not(
         admin.execute_command("ACL", "SETUSER", "looker", "on", ">" + "l" * 40, "+info", "+ping")
     set_secret(theirs, "redis_admin", "l" * 40)
     for engine in ("postgres", "mongodb"):
-        secret = (stack.folder / ".mngdb" / "secrets" / f"{engine}_shop").read_text()
+        secret = (stack.state / "secrets" / f"{engine}_shop").read_text()
         set_secret(theirs, f"{engine}_admin", secret)
     done = theirs.run("--json", "memory")
     assert done.returncode == 3, done.stderr

@@ -44,7 +44,7 @@ def work(cli: Cli, *statements: str) -> None:
 
 
 def history(cli: Cli) -> History:
-    return History(cli.folder / ".mngdb/agent")
+    return History(cli.state / "agent")
 
 
 def kept(cli: Cli) -> int:
@@ -115,7 +115,7 @@ def test_without_a_snapshot_of_then_it_says_so_and_takes_all(stack: Cli, cli: Cl
         f'"postgresql://postgres@127.0.0.1:{stack.port(1)}/postgres"}}}}}}\n'
     )
     assert "agent" not in text
-    secret = (stack.folder / ".mngdb/secrets/postgres_admin").read_text()
+    secret = (stack.state / "secrets/postgres_admin").read_text()
     cli.ok("secret", "set", "far_admin", stdin=secret)
     time.sleep(max(0.0, 2.0 - row[0]))
     done = cli.json("slow", "--since", "1s")

@@ -216,7 +216,7 @@ def test_logs_shows_the_last_lines_and_follow_goes_on(stack: Cli) -> None:
     assert stack.json("logs", "redis", "-n", "3")["lines"] == lines
     assert stack.ok("logs", "redis", "-n", "0") == ""
     assert stack.run("logs", "redis", "--follow", "--json").returncode == 2
-    log = stack.folder / ".mngdb" / "servers" / "mng-redis" / "server.log"
+    log = stack.state / "servers" / "mng-redis" / "server.log"
     long = [f"{number} {'long ' * 500}end" for number in range(5)]
     with log.open("a") as handle:
         handle.writelines(f"{line}\n" for line in long)
@@ -270,7 +270,7 @@ def test_status_exits_1_when_something_does_not_run(tmp_path: Path) -> None:
 def test_destroy_asks_for_the_name_and_removes_all_of_it(cli: Cli) -> None:
     cli.write(FILE)
     cli.ok("up")
-    servers = (cli.folder / ".mngdb" / "servers").resolve()
+    servers = (cli.state / "servers").resolve()
     refused = cli.run("destroy", stdin="wrong\n")
     assert refused.returncode == 2
     assert "removes every database, secret and log of the stack 'mng'" in refused.stderr
@@ -281,7 +281,7 @@ def test_destroy_asks_for_the_name_and_removes_all_of_it(cli: Cli) -> None:
     assert "mngdb destroy --yes mng" in unnamed.stderr
     assert cli.json("status")["units"][0]["healthy"]
     cli.ok("destroy", stdin="mng\n")
-    assert not (cli.folder / ".mngdb").exists()
+    assert not (cli.state).exists()
     assert not servers.exists()
     assert cli.json("destroy", "--yes", "mng") == {"stack": "mng", "destroyed": True}
     assert cli.ok("destroy") == "there is nothing of mng here\n"

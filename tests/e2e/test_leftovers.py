@@ -73,7 +73,7 @@ def test_servers_that_change_ports_are_told_how(cli: Cli) -> None:
 def test_down_and_destroy_stop_it_too(cli: Cli, command: tuple[str, ...]) -> None:
     cli.write(BOTH)
     cli.ok("up")
-    pidfiles = (cli.folder / ".mngdb" / "servers").resolve().glob("*/run/server.pid")
+    pidfiles = (cli.state / "servers").resolve().glob("*/run/server.pid")
     pids = [int(path.read_text().split()[0]) for path in pidfiles]
     assert len(pids) == 2
     cli.write(ONE)

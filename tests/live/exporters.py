@@ -45,7 +45,7 @@ def _running(argv: list[str], env: dict[str, str], port: int, log: Path) -> Iter
 
 
 def _secret(cli: Cli, engine: str) -> str:
-    return (cli.folder / f".mngdb/secrets/{engine}_monitor").read_text().strip()
+    return (cli.state / f"secrets/{engine}_monitor").read_text().strip()
 
 
 def redis(cli: Cli) -> AbstractContextManager[Running]:

@@ -105,7 +105,7 @@ def freeze(process: psutil.Process, frozen: list[psutil.Process]) -> None:
 
 def servers(cli: Cli) -> Path:
     """The folder that the stack's servers live in."""
-    return (cli.folder / ".mngdb" / "servers").resolve()
+    return (cli.state / "servers").resolve()
 
 
 def pidfile(cli: Cli, unit: str) -> Path:
@@ -183,7 +183,7 @@ def killed_in_initdb(cli: Cli) -> Path:
         # with a copy there would be no initdb; another test that wants one makes it anew
         shutil.rmtree(copies, ignore_errors=True)
     process = subprocess.Popen(cli.argv("up"), cwd=cli.folder, env=cli.environ())
-    unit = cli.folder / ".mngdb" / "servers" / "mng-pg"
+    unit = cli.state / "servers" / "mng-pg"
     end = time.monotonic() + 60
     try:
         while not list(unit.glob("data.new-*/base")):

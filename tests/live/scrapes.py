@@ -99,8 +99,8 @@ def scrape(cli: Cli, engine: str, path: str = "/metrics") -> Scrape:
 
 def pid_of(cli: Cli, unit: str) -> int:
     """The process of a unit."""
-    where = ".mngdb/agent/agent.pid" if unit.endswith("-agent") else None
-    path = cli.folder / (where or f".mngdb/servers/{unit}/run/server.pid")
+    where = "agent/agent.pid" if unit.endswith("-agent") else f"servers/{unit}/run/server.pid"
+    path = cli.state / where
     deadline = time.monotonic() + 30
     while not (words := path.read_text().split()):  # it is just being written
         assert time.monotonic() < deadline, path

@@ -127,11 +127,11 @@ def test_own_metrics(stack: Cli) -> None:
     assert own["mngdb_host_memory_total_bytes"] > own["mngdb_host_memory_available_bytes"] > 0
     assert own["mngdb_host_disk_size_bytes"] > own["mngdb_host_disk_free_bytes"] > 0
     assert "mngdb_backup_age_seconds" not in own.names  # nobody knows it yet: absent, not 0
-    os.utime(stack.folder / ".mngdb/secrets/redis_shop", (time.time(), time.time() - 86400 * 100))
+    os.utime(stack.state / "secrets/redis_shop", (time.time(), time.time() - 86400 * 100))
     aged = scrape(stack, "mngdb").of("mngdb_secret_age_seconds", secret="redis_shop")
     assert aged == pytest.approx(86400 * 100, abs=60)
     # what cannot be measured keeps nothing else back
-    vault = stack.folder / ".mngdb/secrets"
+    vault = stack.state / "secrets"
     kept = vault.rename(vault.with_name("kept"))
     vault.touch()
     names = scrape(stack, "mngdb").names
@@ -142,11 +142,11 @@ def test_own_metrics(stack: Cli) -> None:
 
 
 def test_no_page_log_argument_or_environment_has_a_secret(stack: Cli) -> None:
-    secrets = [path.read_text().strip() for path in (stack.folder / ".mngdb/secrets").iterdir()]
+    secrets = [path.read_text().strip() for path in (stack.state / "secrets").iterdir()]
     assert len(secrets) > 8
     pid = pid_of(stack, "mng-agent")
     texts = [fetch(url(stack, engine)) for engine in ("postgres", "redis", "mongodb", "mngdb")]
-    texts.append((stack.folder / ".mngdb/agent/agent.log").read_text())
+    texts.append((stack.state / "agent/agent.log").read_text())
     for name in ("cmdline", "environ"):
         with open(f"/proc/{pid}/{name}") as handle:  # noqa: PTH123
             texts.append(handle.read())
@@ -244,7 +244,7 @@ def test_what_died_is_started_again_and_counted(stack: Cli) -> None:
     own = scrape(stack, "mngdb")
     assert own.of("mngdb_unit_restarts_total", unit="mng-redis") == 0
     until(lambda: steady(stack))  # it runs with the files that it had
-    lines = (stack.folder / ".mngdb/audit.log").read_text().splitlines()
+    lines = (stack.state / "audit.log").read_text().splitlines()
     told = [json.loads(line) for line in lines if '"command": "agent"' in line]
     assert [(one["action"], one["object"]) for one in told] == [("restart", "mng-queue")]
 
@@ -266,7 +266,7 @@ def test_one_that_dies_at_once_again_is_given_more_time_each_time(stack: Cli) ->
 
 def test_it_waits_while_a_command_works_on_the_stack(stack: Cli) -> None:
     pid = pid_of(stack, "mng-redis")
-    with lock(stack.folder / ".mngdb/lock", "up"):
+    with lock(stack.state / "lock", "up"):
         os.kill(pid, signal.SIGKILL)
         until(lambda: gone(pid))
         time.sleep(2.5)
@@ -297,7 +297,7 @@ def test_its_death_stops_nobody_and_up_brings_it_back(stack: Cli) -> None:
 
 def test_damaged_counts_are_begun_anew(stack: Cli) -> None:
     stack.ok("down")
-    (stack.folder / ".mngdb/agent/restarts.json").write_text("{")
+    (stack.state / "agent/restarts.json").write_text("{")
     stack.ok("up")
     assert "counted anew" in stack.ok("logs", "agent")
     assert scrape(stack, "mngdb").of("mngdb_unit_restarts_total", unit="mng-queue") == 0
@@ -311,13 +311,13 @@ def test_a_second_one_says_so(stack: Cli) -> None:
 
 
 def test_a_large_log_is_set_aside_while_the_server_writes_it(stack: Cli) -> None:
-    path = stack.folder / ".mngdb/servers/mng-pg/server.log"
+    path = stack.state / "servers/mng-pg/server.log"
     end = path.stat().st_size
     context = Options([str(stack.folder / "mngdb.yaml")]).context()
     with halted(pid_of(stack, "mng-agent")):  # it does the same every minute
         with path.open("r+b") as handle:
             handle.truncate(33 << 20)
-        Watch(context, stack.folder / ".mngdb/agent").rotate()
+        Watch(context, stack.state / "agent").rotate()
     aside = path.with_name("server.log.1")
     # the server may have written more meanwhile
     assert aside.stat().st_size >= 33 << 20 > end
@@ -440,7 +440,7 @@ def test_a_port_that_is_taken_is_named_with_its_holder_before_anything_starts(st
             assert done.returncode == 1
             assert f"port {stack.port(4)} of 127.0.0.1, for the metrics of postgres" in done.stderr
             assert f"(pid {os.getpid()})" in done.stderr
-        assert not (stack.folder / ".mngdb/servers/mng-redis/run/server.pid").exists()
+        assert not (stack.state / "servers/mng-redis/run/server.pid").exists()
     stack.ok("up")
     assert steady(stack)
 
@@ -459,7 +459,7 @@ def test_without_it_the_logins_are_closed(stack: Cli) -> None:
     assert gone(agent)
     assert stack.run("plan", "--exit-code").returncode == 0
     assert {u["name"] for u in stack.json("status")["units"]}.isdisjoint({"mng-agent"})
-    assert (stack.folder / ".mngdb/secrets" / secret).exists()
+    assert (stack.state / "secrets" / secret).exists()
     stack.ok("up", "--prune")
     stack.write(ENGINES + QUEUE + AGENT)
     stack.ok("up")
@@ -471,7 +471,7 @@ def test_destroy_ends_it_too(stack: Cli) -> None:
     agent = pid_of(stack, "mng-agent")
     stack.ok("destroy", "--yes", "mng")
     assert gone(agent)
-    assert not (stack.folder / ".mngdb").exists()
+    assert not (stack.state).exists()
 
 
 def test_servers_with_tls_are_read_and_their_certificates_counted(cli: Cli) -> None:

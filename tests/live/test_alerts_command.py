@@ -67,13 +67,13 @@ def test_a_channel_without_its_secret_is_remarked_until_it_has_one(stack: Cli) -
     assert remarks() == ["mngdb secret set alerts_team"]
     stack.ok("secret", "set", "alerts_team", stdin="https://hooks.slack.com/services/T/B/x")
     assert remarks() == []
-    path = stack.folder / ".mngdb/secrets/alerts_team"
+    path = stack.state / "secrets/alerts_team"
     assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_round_that_cannot_be_kept_is_judged_and_said_once(stack: Cli) -> None:
     context = Context(load([stack.folder / "mngdb.yaml"], stack.environ()), stack.environ())
-    path = stack.folder / ".mngdb/alerts.json"
+    path = stack.state / "alerts.json"
     path.unlink(missing_ok=True)
     alerts = Alerts(context)
     path.mkdir()

@@ -76,7 +76,7 @@ class Live:
         within(LONG, both, lambda: f"{self.hook.alerts()}\n{self.box.texts()}\n{self.log()}")
 
     def log(self) -> str:
-        return (self.cli.folder / ".mngdb/agent/agent.log").read_text()
+        return (self.cli.state / "agent/agent.log").read_text()
 
     def now(self) -> tuple[int, list[tuple[str, str]]]:
         """What the command says: exit code, state and name. It may still wait for the agent's
@@ -100,7 +100,7 @@ def within(seconds: float, holds: Callable[[], bool], said: Callable[[], str]) -
 
 
 def pid(cli: Cli, unit: str) -> int:
-    path = cli.folder / f".mngdb/servers/{unit}/run/server.pid"
+    path = cli.state / f"servers/{unit}/run/server.pid"
     return int(path.read_text().split()[0])
 
 
@@ -151,7 +151,7 @@ def test_connections_run_out(live: Live) -> None:
 
 def test_archiving_fails(live: Live) -> None:
     # the command runs in the data folder
-    failing = live.cli.folder / ".mngdb/servers/mng-pg/data/archiving-fails"
+    failing = live.cli.state / "servers/mng-pg/data/archiving-fails"
     admin = url(live.cli, "postgres")
 
     def switch() -> None:
@@ -178,9 +178,9 @@ def test_messages_say_where_to_look_and_no_secret(live: Live) -> None:
     assert alert["labels"]["instance"] == "redis"
     assert alert["annotations"]["runbook_url"] == "https://wiki.example/playbook#redisdown"
     texts = [json.dumps(live.hook.bodies), *live.box.texts(), live.log()]
-    secrets = [path.read_text() for path in (live.cli.folder / ".mngdb/secrets").iterdir()]
+    secrets = [path.read_text() for path in (live.cli.state / "secrets").iterdir()]
     assert len(secrets) > 4
-    for text in [*texts, (live.cli.folder / ".mngdb/alerts.json").read_text()]:
+    for text in [*texts, (live.cli.state / "alerts.json").read_text()]:
         assert SECRET_PATH not in text
         assert not [secret for secret in secrets if secret in text]
 
@@ -192,7 +192,7 @@ def test_nothing_is_told_twice(live: Live) -> None:
 
 
 def test_an_agent_that_was_killed_neither_forgets_nor_repeats(live: Live) -> None:
-    state = live.cli.folder / ".mngdb"
+    state = live.cli.state
 
     def count(status: str) -> int:
         return live.hook.alerts().count((status, "RedisDown"))

@@ -80,7 +80,7 @@ def ours(theirs: Cli, foreign: tuple[int, str], tmp_path: Path) -> Iterator[Cli]
     cli = Cli(tmp_path, _ports=theirs._ports)
     cli.write(OURS)
     set_secret(cli, "redis_admin", foreign[1])
-    mongo_secret = (theirs.folder / ".mngdb" / "secrets" / "mongodb_admin").read_text()
+    mongo_secret = (theirs.state / "secrets" / "mongodb_admin").read_text()
     set_secret(cli, "mongodb_admin", mongo_secret)
     yield cli
     with redis.Redis(
@@ -143,7 +143,7 @@ def test_a_wrong_secret_or_a_server_out_of_reach_is_exit_3(ours: Cli, engine: st
 
 
 def test_an_administrators_secret_cannot_be_made_up(ours: Cli) -> None:
-    (ours.folder / ".mngdb" / "secrets" / "redis_admin").unlink()
+    (ours.state / "secrets" / "redis_admin").unlink()
     for command in ("up", "plan"):
         done = ours.run(command, "--json")
         assert done.returncode == 2

@@ -38,7 +38,7 @@ def small(cli: Cli) -> Iterator[Path]:
     yield path
     cli.folder = path.parent
     (path / "filler").unlink(missing_ok=True)
-    if (path.parent / ".mngdb").exists():
+    if (path.parent / ".mngdb").exists() or (path / ".mngdb").exists():
         cli.ok("destroy", "--yes", "mng")
     subprocess.run(["umount", path], check=True)
     shutil.rmtree(path.parent)
@@ -136,10 +136,11 @@ def test_a_full_project_disk_leaves_no_half_secret_and_down_still_works(
     cli: Cli, small: Path
 ) -> None:
     cli.folder = small
+    cli.env["MNGDB_STATE_HOME"] = str(small / "state")
     cli.write(faults.REDIS)
     filler = fill(small)
     assert "No space left on device" in cli.run("up").stderr
-    assert [p.stat().st_size for p in small.glob(".mngdb/secrets/*")] in ([], [40, 40])
+    assert [p.stat().st_size for p in small.glob("state/stacks/*/secrets/*")] in ([], [40, 40])
     filler.unlink()
     cli.ok("up")
     faults.sound(cli, {"mng-redis"})

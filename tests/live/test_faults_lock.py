@@ -36,7 +36,7 @@ def begin(cli: Cli, *command: str) -> subprocess.Popen[str]:
 
 def holds_the_lock(cli: Cli, pid: int) -> None:
     """Wait until this process has written itself into the lock."""
-    path = cli.folder / ".mngdb" / "lock"
+    path = cli.state / "lock"
     end = time.monotonic() + 60
     while time.monotonic() < end:
         if path.exists() and f'"pid": {pid}' in path.read_text():
@@ -138,7 +138,7 @@ def test_a_lock_file_that_a_dead_process_left_is_no_obstacle(cli: Cli) -> None:
     dead = stopped_up(cli)
     dead.kill()
     assert ended(dead) == -9
-    left = json.loads((cli.folder / ".mngdb" / "lock").read_text())
+    left = json.loads((cli.state / "lock").read_text())
     assert left["pid"] == dead.pid
     cli.ok("up")
     faults.sound(cli, {"mng-redis"})
@@ -147,7 +147,7 @@ def test_a_lock_file_that_a_dead_process_left_is_no_obstacle(cli: Cli) -> None:
 @pytest.mark.parametrize("text", ["", "garbage", "[1]", '{"pid": 1}', "9" * 5000])
 def test_a_damaged_lock_file_is_no_obstacle(cli: Cli, text: str) -> None:
     cli.write(faults.REDIS)
-    folder = cli.folder / ".mngdb"
+    folder = cli.state
     folder.mkdir(mode=0o700)
     (folder / "lock").write_text(text)
     assert cli.ok("down") == "nothing runs\n"
@@ -167,7 +167,7 @@ def test_a_damaged_lock_file_is_no_obstacle(cli: Cli, text: str) -> None:
 def test_looking_needs_no_lock(cli: Cli) -> None:
     cli.write(faults.REDIS)
     cli.ok("up")
-    with lock(cli.folder / ".mngdb" / "lock", "up"):
+    with lock(cli.state / "lock", "up"):
         assert cli.json("status")["units"][0]["healthy"]
         assert cli.run("plan", "--exit-code").returncode == 0
         cli.ok("doctor", "shop")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.checks.judge import opened
 from tests.conftest import Cli
 from tests.live import faults
 
@@ -36,7 +37,7 @@ def test_a_port_in_use_is_named_with_its_holder_and_nothing_is_made(cli: Cli) ->
         assert f"(pid {os.getpid()})" in said
         assert "another port" in said
         assert "nothing was changed" in said
-        assert not (cli.folder / ".mngdb" / "secrets").exists()
+        assert not (cli.state / "secrets").exists()
         assert f"(pid {os.getpid()})" in failed(cli, "plan")
     cli.ok("up")
 
@@ -85,15 +86,16 @@ def test_data_of_another_major_version_is_refused_and_untouched(cli: Cli) -> Non
     faults.sound(cli, {"mng-pg"})
 
 
-@pytest.mark.parametrize("name", [".mngdb", ".mngdb/secrets", ".mngdb/lock/x"])
+@pytest.mark.parametrize("name", ["secrets", "lock/x", "units"])
 def test_something_else_where_a_file_or_folder_should_be_is_named(cli: Cli, name: str) -> None:
     cli.write(faults.REDIS)
-    path = cli.folder / name
+    opened(cli).claim()
+    path = cli.state / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("")
     done = cli.run("up")
     assert done.returncode in {1, 2}, done.stderr
-    assert str(cli.folder / ".mngdb") in done.stderr
+    assert str(cli.state) in done.stderr
     assert "Traceback" not in done.stderr
     path.unlink()
     if path.parent.name == "lock":
@@ -119,7 +121,7 @@ def test_files_from_the_future_are_no_reason_to_change_anything(cli: Cli) -> Non
     cli.write(faults.STACK)
     cli.ok("up")
     for when in (time.time() + 10**8, 1.0):
-        for path in [*faults.servers(cli).glob("*/conf/*"), *cli.folder.glob(".mngdb/secrets/*")]:
+        for path in [*faults.servers(cli).glob("*/conf/*"), *cli.state.glob("secrets/*")]:
             os.utime(path, (when, when))
         faults.sound(cli, {"mng-pg", "mng-redis", "mng-mongo"})
         assert cli.json("up")["steps"] == []

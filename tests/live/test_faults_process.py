@@ -73,7 +73,7 @@ def test_a_server_killed_while_up_runs_comes_back_with_the_next_up(cli: Cli) -> 
     said: list[str] = []
     reader = threading.Thread(target=lambda: said.extend(process.stderr or ()))
     reader.start()
-    path = cli.folder / ".mngdb" / "servers" / "mng-pg" / "run" / "server.pid"
+    path = cli.state / "servers" / "mng-pg" / "run" / "server.pid"
     while not (path.exists() and len(path.read_text().splitlines()) == 3):
         assert process.poll() is None, said
         time.sleep(0.002)

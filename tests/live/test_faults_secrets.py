@@ -27,7 +27,7 @@ def stack(module_cli: Cli) -> Cli:
 
 def secret(cli: Cli) -> Path:
     """The file of the app's secret."""
-    return cli.folder / ".mngdb" / "secrets" / "redis_shop"
+    return cli.state / "secrets" / "redis_shop"
 
 
 def put(path: Path, content: bytes, mode: int = 0o600) -> None:
@@ -134,7 +134,7 @@ def test_a_missing_secret_of_a_running_server_is_made_anew_and_brought_to_it(cli
     data = faults.Data(cli)
     data.write("kept")
     old = cli.env_of("shop")
-    for path in (cli.folder / ".mngdb" / "secrets").iterdir():
+    for path in (cli.state / "secrets").iterdir():
         path.unlink()
     assert cli.run("url", "redis", "shop").returncode == 2
     steps = [step["object"] for step in cli.json("plan")["steps"]]
@@ -153,7 +153,7 @@ def test_the_environ_vault_names_every_variable_and_keeps_nothing_on_disk(cli: C
         assert refused.returncode == 2
         every = "the variables MNGDB_SECRET_REDIS_ADMIN, MNGDB_SECRET_REDIS_SHOP are not set"
         assert every in refused.stderr
-    assert not (cli.folder / ".mngdb").exists()
+    assert not (cli.state).exists()
     assert "set it, or use 'vault: files'" in cli.run("env", "shop").stderr
     cli.env["MNGDB_SECRET_REDIS_ADMIN"] = GOOD
     assert "the variable MNGDB_SECRET_REDIS_SHOP is not set" in cli.run("up").stderr
@@ -163,7 +163,7 @@ def test_the_environ_vault_names_every_variable_and_keeps_nothing_on_disk(cli: C
     cli.env["MNGDB_SECRET_REDIS_SHOP"] = GOOD[::-1]
     cli.ok("up")
     cli.ok("doctor", "shop")
-    assert not (cli.folder / ".mngdb" / "secrets").exists()
+    assert not (cli.state / "secrets").exists()
     found = subprocess.run(["grep", "-rlF", GOOD, str(cli.folder), str(faults.servers(cli))])
     assert found.returncode == 1, "the administrator's secret is in a file"
     environ = Path(f"/proc/{faults.pid(cli, 'mng-redis')}/environ").read_bytes()

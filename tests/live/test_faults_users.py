@@ -110,7 +110,7 @@ def user(account: tuple[int, int], python: str) -> Iterator[UserCli]:
             os.chown(path, *account)
         found = UserCli(project, uid=account[0], gid=account[1], python=python)
         yield found
-        if (found.folder / ".mngdb").exists():
+        if (found.state).exists():
             found.ok("destroy", "--yes", "mng")
         until(lambda: not processes(account[0]))
 
@@ -152,13 +152,13 @@ def modes(folder: Path) -> dict[str, str]:
 
 def secrets_of(cli: Cli) -> list[str]:
     """Every secret in plain text."""
-    return [p.read_text() for p in (cli.folder / ".mngdb" / "secrets").iterdir()]
+    return [p.read_text() for p in (cli.state / "secrets").iterdir()]
 
 
 def leaks(cli: Cli) -> list[str]:
     """Files outside secrets/ and tls/, command lines and environments that hold a secret."""
     wanted = [one.encode() for one in secrets_of(cli)]
-    state = cli.folder / ".mngdb"
+    state = cli.state
     private = (state / "secrets", state / "tls")
     places = [p for at in (state, faults.servers(cli)) for p in everything(at) if p.is_file()]
     # the key file is a secret in a form that mongod reads; it is 0600 and the server's
@@ -191,7 +191,7 @@ def test_an_ordinary_users_stack_is_whole_private_and_its_own(user: UserCli) -> 
     user.ok("up")
     faults.sound(user, units)
     faults.Data(user).write("mine")
-    state = user.folder / ".mngdb"
+    state = user.state
     assert owners(state) == {user.uid}
     assert {psutil.Process(faults.pid(user, u)).uids() for u in units} == {(user.uid,) * 3}
     found = modes(state)
@@ -224,7 +224,7 @@ def test_roots_servers_run_as_mngdb_and_reach_nothing_of_roots(cli: Cli) -> None
         assert "CapEff:\t0000000000000000" in status
     servers = faults.servers(cli)
     assert servers.parent == Path("/var/lib/mngdb")
-    state = cli.folder / ".mngdb"
+    state = cli.state
     assert modes(state).items() >= {("secrets", "0o700"), ("audit.log", "0o600")}
     assert {oct(stat.S_IMODE(p.stat().st_mode)) for p in state.rglob("secrets/*")} == {"0o600"}
     found = modes(servers)
@@ -298,9 +298,9 @@ def test_root_is_told_whose_stack_it_is_and_changes_nothing(user: UserCli) -> No
     user.ok("up")
     for command in ("up", "status", "down", "plan"):
         refused = Cli(user.folder).run(command)
-        assert refused.returncode in {1, 2}
-        assert f"user id {user.uid}" in refused.stderr
-    state = user.folder / ".mngdb"
+        assert refused.returncode == 1
+        assert f"run as the user id {user.uid}, not as mngdb" in refused.stderr
+    state = user.state
     assert owners(state) == {user.uid}
     faults.sound(user, {"mng-redis"})
 
@@ -322,7 +322,7 @@ def test_an_ordinary_user_is_told_what_it_may_not_do(user: UserCli) -> None:
     with socket.create_server(("127.0.0.1", user.port(2))):
         assert "is taken by a process of the account root" in user.run("up").stderr
     user.ok("up")
-    secret = user.folder / ".mngdb" / "secrets" / "redis_shop"
+    secret = user.state / "secrets" / "redis_shop"
     os.chown(secret, 0, 0)
     refused = user.run("up")
     os.chown(secret, user.uid, user.gid)
@@ -350,8 +350,8 @@ def test_a_project_that_took_a_moved_ones_place_does_not_take_its_servers(cli: C
     home.mkdir()
     cli.write(faults.REDIS)
     refused = cli.run("up")
-    assert refused.returncode == 1
-    assert "the project that they belong to was moved away" in refused.stderr
+    assert refused.returncode == 2
+    assert "is not the directory that the stack 'mng' was made in" in refused.stderr
     shutil.rmtree(home)
     cli.folder = moved
     faults.sound(cli, {"mng-redis"})

@@ -288,7 +288,7 @@ def test_a_login_without_the_rights(server: Server, size: str) -> None:
                                "+ping", "+scan", "+type", "+select", size)  # fmt: skip
     cli = server.cli
     before = (cli.folder / "mngdb.yaml").read_text()
-    secret = cli.folder / ".mngdb/secrets/redis_admin"
+    secret = cli.state / "secrets/redis_admin"
     kept = secret.read_text()
     cli.write(before.replace("default@", "guest@"))
     cli.ok("secret", "set", "redis_admin", stdin="guest-secret")

@@ -109,7 +109,7 @@ def test_without_a_login_nothing_is_told(stack: Cli, command: str) -> None:
 def test_secrets_are_strong_and_stand_in_no_file_of_the_server(stack: Cli) -> None:
     env = stack.env_of("shop")
     assert len(env["MONGO_PASSWORD"]) >= 32
-    servers = (stack.folder / ".mngdb" / "servers").resolve()
+    servers = (stack.state / "servers").resolve()
     texts = contents(servers).values()
     assert len(texts) > 5
     assert not any(env["MONGO_PASSWORD"].encode() in text for text in texts)

@@ -41,7 +41,7 @@ def cli(stack: Cli) -> Iterator[Cli]:
 def says(cli: Cli, app: str) -> str:
     """What is wrong; nothing that is told holds a secret."""
     done = cli.run("doctor", app)
-    secret = (cli.folder / ".mngdb" / "secrets" / f"postgres_{app}").read_text().strip()
+    secret = (cli.state / "secrets" / f"postgres_{app}").read_text().strip()
     assert secret not in done.stdout + done.stderr
     found = problems(cli, app)["postgres"]
     assert (done.returncode == 0) == (found is None)
@@ -77,7 +77,7 @@ def test_a_role_that_may_not_log_in(cli: Cli) -> None:
 
 
 def test_blocked_by_hba(cli: Cli) -> None:
-    conf = cli.folder / ".mngdb" / "servers" / "mng-pg" / "conf" / "pg_hba.conf"
+    conf = cli.state / "servers" / "mng-pg" / "conf" / "pg_hba.conf"
     lines = conf.read_text().splitlines(keepends=True)
     conf.write_text("".join(line for line in lines if '"report"' not in line))
     sql(cli, "SELECT pg_reload_conf()")

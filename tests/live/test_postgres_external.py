@@ -39,7 +39,7 @@ def theirs(module_cli: Cli) -> Cli:
     """Somebody else's server: another stack's, whose hba file lets everybody in by password."""
     module_cli.write(THEIRS)
     module_cli.ok("up")
-    hba = module_cli.folder / ".mngdb" / "servers" / "mng-pg" / "conf" / "pg_hba.conf"
+    hba = module_cli.state / "servers" / "mng-pg" / "conf" / "pg_hba.conf"
     hba.write_text(hba.read_text() + "host all all 127.0.0.1/32 scram-sha-256\n")
     sql(
         module_cli,
@@ -102,7 +102,7 @@ def test_apps_converge_and_all_else_stays(ours: Cli, theirs: Cli) -> None:
     assert ours.env_of("shop")["LEGACY_DATABASE"] == "shop"
     assert planned(ours) == []
     assert theirs_as_it_was(theirs) == before
-    assert not (ours.folder / ".mngdb" / "servers").exists()
+    assert not (ours.state / "servers").exists()
 
 
 def test_tampering_is_mended_and_a_secret_changed_by_hand_too(ours: Cli, theirs: Cli) -> None:
@@ -214,12 +214,12 @@ def test_a_server_that_does_not_answer_cannot_be_observed(ours: Cli) -> None:
         done = ours.run(command)
         assert done.returncode == 3
         assert f"no PostgreSQL answers at 127.0.0.1:{port}" in done.stderr
-    assert not (ours.folder / ".mngdb" / "servers").exists()
+    assert not (ours.state / "servers").exists()
 
 
 @pytest.mark.parametrize("admin", ["boss"], indirect=True)
 def test_a_missing_administrators_secret_is_asked_for(ours: Cli) -> None:
-    (ours.folder / ".mngdb" / "secrets" / "legacy_admin").unlink()
+    (ours.state / "secrets" / "legacy_admin").unlink()
     done = ours.run("up")
     assert done.returncode == 2
     assert "mngdb secret set legacy_admin" in done.stderr

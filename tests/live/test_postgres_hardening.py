@@ -178,7 +178,7 @@ def test_connections_and_slow_statements_stand_in_the_log_without_secrets(cli: C
 
 
 def _socket(cli: Cli) -> str:
-    return str((cli.folder / ".mngdb" / "servers" / "mng-pg" / "run").resolve())
+    return str((cli.state / "servers" / "mng-pg" / "run").resolve())
 
 
 def test_the_owner_administers_over_the_socket_without_a_password(cli: Cli) -> None:

@@ -122,4 +122,4 @@ def test_a_name_that_cannot_be_kept_apart_is_refused(
     assert done.returncode == 2
     assert REFUSED[name] in done.stderr
     assert "Traceback" not in done.stderr
-    assert not (fresh.folder / ".mngdb").exists()
+    assert not (fresh.state).exists()

@@ -46,7 +46,7 @@ def started(cli: Cli) -> object:
 
 def conf(cli: Cli, name: str) -> Path:
     """One of the server's files."""
-    return cli.folder / ".mngdb" / "servers" / "mng-pg" / "conf" / name
+    return cli.state / "servers" / "mng-pg" / "conf" / name
 
 
 def test_a_hot_setting_comes_and_goes_by_reload(cli: Cli) -> None:
@@ -109,7 +109,7 @@ def test_alter_system_is_undone(cli: Cli, statement: str, restart: bool) -> None
 def test_alter_system_that_a_restart_made_live_is_undone_by_another(cli: Cli) -> None:
     sql(cli, "ALTER SYSTEM SET max_connections = 30", "ALTER SYSTEM SET fsync = off")
     cli.ok("down")
-    pidfile = cli.folder / ".mngdb" / "servers" / "mng-pg" / "run" / "server.pid"
+    pidfile = cli.state / "servers" / "mng-pg" / "run" / "server.pid"
     assert not pidfile.exists()
     cli.ok("up")
     assert value(cli, "SHOW max_connections") == "60"
@@ -166,7 +166,7 @@ def test_a_wrong_setting_of_a_new_stack_is_refused_before_a_folder_is_made(tmp_p
     done = fresh.run("up")
     assert done.returncode == 2
     assert "unrecognized configuration parameter" in done.stderr
-    assert not (tmp_path / ".mngdb" / "servers" / "mng-pg").exists()
+    assert not (Cli(tmp_path).state / "servers" / "mng-pg").exists()
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_secrets_have_32_characters_or_more(stack: Cli, admin: Any) -> None:
 
 def test_no_file_of_the_server_holds_a_secret_in_plain_text(stack: Cli) -> None:
     secret = stack.env_of("shop")["REDIS_PASSWORD"].encode()
-    servers = (stack.folder / ".mngdb" / "servers").resolve()
+    servers = (stack.state / "servers").resolve()
     files = contents(servers)
     assert any(path.name == "users.acl" for path in files)
     assert [path for path, content in files.items() if secret in content] == []

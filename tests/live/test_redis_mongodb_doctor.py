@@ -90,7 +90,7 @@ def test_a_redis_without_memory_or_disk(stack: Cli) -> None:
         admin.config_set("maxmemory", 1)
         assert "no memory left" in problem(stack, "redis")
     stack.ok("up")
-    folder = (stack.folder / ".mngdb" / "servers" / "mng-redis" / "data").resolve()
+    folder = (stack.state / "servers" / "mng-redis" / "data").resolve()
     blocked = folder / "dump.rdb"
     blocked.unlink(missing_ok=True)
     blocked.mkdir()  # no snapshot can take that name

@@ -56,9 +56,7 @@ def test_the_shell_is_logged_in_and_shows_no_secret(
     try:
         child.expect(prompt)
         argv = Path(f"/proc/{child.pid}/cmdline").read_text()
-        secrets = [
-            p.read_text() for p in (stack.folder / ".mngdb/secrets").iterdir() if p.is_file()
-        ]
+        secrets = [p.read_text() for p in (stack.state / "secrets").iterdir() if p.is_file()]
         assert secrets != []
         assert [secret for secret in secrets if secret in argv] == []
         child.sendline(question)

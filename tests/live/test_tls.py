@@ -38,7 +38,7 @@ def other_ca(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def conf(cli: Cli, unit: str) -> Path:
-    return cli.folder / ".mngdb" / "servers" / unit / "conf"
+    return cli.state / "servers" / unit / "conf"
 
 
 def ca_of(cli: Cli) -> str:
@@ -129,14 +129,14 @@ def test_certificates_name_the_host_and_keys_are_private(stack: Cli, unit: str) 
     assert [str(ip) for ip in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1"]
     for name in ("tls.key", "tls.pem"):
         assert (conf(stack, unit) / name).stat().st_mode & 0o777 == 0o600
-    private = stack.folder / ".mngdb" / "tls"
+    private = stack.state / "tls"
     assert private.stat().st_mode & 0o777 == 0o700
     assert (private / "ca.key").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_cas_key_is_never_given_to_a_server(stack: Cli) -> None:
-    key = (stack.folder / ".mngdb" / "tls" / "ca.key").read_text()
-    servers = (stack.folder / ".mngdb" / "servers").resolve()
+    key = (stack.state / "tls" / "ca.key").read_text()
+    servers = (stack.state / "servers").resolve()
     assert [path for path, text in contents(servers).items() if key.encode() in text] == []
 
 
@@ -158,7 +158,7 @@ def shortened(path: Path, folder: Path) -> str:
 
 def test_a_certificate_that_is_soon_over_is_renewed(stack: Cli) -> None:
     path = conf(stack, "mng-mongo") / "tls.crt"
-    path.write_text(shortened(path, stack.folder / ".mngdb" / "tls"))
+    path.write_text(shortened(path, stack.state / "tls"))
     steps = converge(stack)
     assert [(s["object"], s["restart"]) for s in steps] == [("mng-mongo", True)]
     assert "a new certificate" in steps[0]["detail"]
@@ -169,7 +169,7 @@ def test_a_certificate_that_is_soon_over_is_renewed(stack: Cli) -> None:
 
 def test_a_new_ca_gives_every_server_a_new_certificate(stack: Cli) -> None:
     before = Path(ca_of(stack)).read_text()
-    for path in (stack.folder / ".mngdb" / "tls").iterdir():
+    for path in (stack.state / "tls").iterdir():
         path.unlink()
     Path(ca_of(stack)).unlink(missing_ok=True)
     steps = converge(stack)

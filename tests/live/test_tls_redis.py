@@ -29,7 +29,7 @@ def test_a_build_without_tls_is_told_and_nothing_is_made(cli: Cli) -> None:
         assert done.returncode in {1, 2}
         assert "TLS is asked for" in done.stderr
         assert "built without it" in done.stderr
-        assert not (cli.folder / ".mngdb").exists()
+        assert not (cli.state).exists()
 
 
 def test_a_build_with_tls_encrypts_and_clients_verify(

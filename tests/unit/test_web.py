@@ -38,7 +38,13 @@ INSIGHT = RedisInsight(url="https://redisinsight.example:8443", accept_terms=Tru
 def stack(folder: Path, text: str) -> Stack:
     path = folder / "mngdb.yaml"
     path.write_text(text)
-    return load([path], {"DEFAULT_URL": "example.test"})
+    return _opened(folder, load([path], {"DEFAULT_URL": "example.test"})).stack
+
+
+def _opened(folder: Path, found: Stack) -> Context:
+    context = Context.open(found, {"MNGDB_STATE_HOME": str(folder / "home")})
+    context.claim()
+    return context
 
 
 def test_the_address_is_filled_in_from_the_environment(tmp_path: Path) -> None:
@@ -183,7 +189,7 @@ def test_the_pages_certificate_is_made_once_and_anew_for_another_name(tmp_path: 
     names = _names(first[0])
     assert "redisinsight.example.test" in names
     assert "keycloak.example.test" not in names
-    assert (tmp_path / ".mngdb/tls/page.key").stat().st_mode & 0o777 == 0o600
+    assert (found.state / "tls/page.key").stat().st_mode & 0o777 == 0o600
 
     realm = PAGE.replace('/realms/mng"', '/realms/mng", inside: "http://k:8080", route: true')
     other = stack(tmp_path, realm)
@@ -197,7 +203,7 @@ def test_a_certificate_of_ones_own_is_taken_as_it_is_and_a_wrong_one_refused(
     tmp_path: Path,
 ) -> None:
     page_certificate.ensure(stack(tmp_path, PAGE))
-    made = tmp_path / ".mngdb/tls"
+    made = stack(tmp_path, PAGE).state / "tls"
     given = PAGE.replace(
         "terms: true", "terms: true, certificate: {certificate: a.crt, key: a.key}"
     )
@@ -234,7 +240,7 @@ def test_the_agent_counts_the_pages_certificate_also_where_it_is_ones_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def left(found: Stack) -> list[float]:
-        context = Context(found, {})
+        context = _opened(tmp_path, found)
         own = Own(context, Watch(context, tmp_path), Containers(context))
         (family,) = [f for f in own.families() if f.name == "mngdb_certificate_expiry_seconds"]
         return [s.value for s in family.samples if s.labels == (("instance", "redisinsight"),)]

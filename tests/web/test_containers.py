@@ -58,7 +58,7 @@ class Page:
         self, path: str, headers: dict[str, str] | None = None, host: str = parts.PAGE
     ) -> tuple[int, dict[str, str], str]:
         """A request from the machine that the containers run on."""
-        ca = str(self.cli.folder / ".mngdb/tls/ca.crt")
+        ca = str(self.cli.state / "tls/ca.crt")
         asked = {"ca": ca, "port": 443, "path": path, "host": host, "headers": headers}
         argv = [sys.executable, str(parts.HERE / "ask.py"), json.dumps(asked)]
         done = subprocess.run(
@@ -115,7 +115,7 @@ def browser(page: Page) -> Iterator[Browser]:
     words = " ".join(page.docker.inside(str(chromium.program())))
     program.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
     program.chmod(0o755)
-    with parts.browser(page.cli.folder / ".mngdb/tls/page.crt", program) as found:
+    with parts.browser(page.cli.state / "tls/page.crt", program) as found:
         yield found
 
 
@@ -190,11 +190,11 @@ def test_no_listing_shows_a_secret(page: Page) -> None:
     listings += [page.docker.docker("top", name, "-eo", "pid,args") for name in page.services]
     listings += [page.docker.docker("logs", name) for name in page.services]
     shown = "".join(listings)
-    for path in (page.cli.folder / ".mngdb/secrets").iterdir():
+    for path in (page.cli.state / "secrets").iterdir():
         assert path.read_text() not in shown
     for name in ("sso_cookie", "redisinsight_connections"):
         assert (page.cli.rendered / "secrets" / name).read_text().strip() not in shown
-    key = (page.cli.folder / ".mngdb/tls/page.key").read_text().splitlines()[1]
+    key = (page.cli.state / "tls/page.key").read_text().splitlines()[1]
     assert key not in shown
 
 

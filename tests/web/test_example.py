@@ -57,5 +57,5 @@ def test_keycloak_finds_its_database_its_secrets_and_traefik(rendered: Path, cli
     (server,) = routes["services"]["realm"]["loadBalancer"]["servers"]
     assert server["url"] == f"http://{keycloak['container_name']}:8080"
     # whoever follows the README brings this very secret to the realm
-    secret = (cli.folder / ".mngdb/secrets" / CLIENT_SECRET).read_text()
+    secret = (cli.state / "secrets" / CLIENT_SECRET).read_text()
     assert (rendered / "secrets" / CLIENT_SECRET).read_text() == secret

@@ -114,7 +114,7 @@ def realm(module_cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Keycloak
 def setup(
     realm: Keycloak, module_cli: Cli, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[parts.Setup]:
-    secret = Secret((module_cli.folder / ".mngdb/secrets/redis_admin").read_text())
+    secret = Secret((module_cli.state / "secrets/redis_admin").read_text())
     redis = Access("redis", "127.0.0.1", module_cli.port(2), "admin", secret)
     with parts.setup(
         tmp_path_factory.mktemp("page"), redis, realm, roles=("redis-admin",)

@@ -48,7 +48,7 @@ FORGED = {
 def redis(module_cli: Cli) -> Access:
     module_cli.write("redis: {port: PORT1}\n")
     module_cli.ok("up")
-    secret = (module_cli.folder / ".mngdb/secrets/redis_admin").read_text()
+    secret = (module_cli.state / "secrets/redis_admin").read_text()
     return Access("redis", "127.0.0.1", module_cli.port(1), "admin", Secret(secret))
 
 

@@ -29,7 +29,6 @@ from mngdb.ops.context import Context
 from mngdb.samples import Family, exposition, labelled
 from mngdb.spec.agent import Agent as Spec
 from mngdb.targets.local import machine
-from mngdb.targets.local.layout import prepare_state
 from mngdb.targets.local.lock import lock
 from mngdb.targets.local.processes import record
 
@@ -102,7 +101,7 @@ def run(context: Context) -> None:
         )
     drop()
     unit = AgentUnit(context)
-    prepare_state(context.stack.state)
+    context.claim()
     folder = disk.private(unit.folder)
     try:
         with lock(folder / "lock", "agent"):
@@ -142,6 +141,7 @@ def _give_back() -> None:
 
 def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     _frugal()
+    os.chdir(folder)  # by which commands know it again
     watch = Watch(context, folder)
     containers = Containers(context)
     targets = [Target(context, instance) for instance in context.stack.monitored]

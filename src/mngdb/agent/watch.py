@@ -66,8 +66,8 @@ class Watch:
 
     def _died(self, instance: Instance) -> bool:
         folder = self._context.local.layout.unit(instance.unit)
-        if not folder.pidfile.exists() or not folder.data.exists():
-            return False
+        if not folder.pidfile.exists() or self._context.local.missing(instance.unit):
+            return False  # stopped in order; or a server that would begin empty
         process = self._context.local.process(instance.unit)
         if process is not None:
             if process.uptime() > _SOUND:

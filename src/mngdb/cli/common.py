@@ -41,12 +41,20 @@ class Options:
         """`mngdb` with what was said, for a hint that is to be pasted."""
         return program(self.files or [DEFAULT_FILE], self.target)
 
-    def context(self) -> Context:
-        """The stack that the files describe. Raises SpecError, UsageError."""
+    def context(self, *, anywhere: bool = False, fresh: bool = False) -> Context:
+        """The stack that the files describe; with `anywhere` also in a folder that may not be used
+        for it, for commands that only read the file; `fresh`: one that begins empty, whatever there
+        was. Raises SpecError, UsageError."""
         from mngdb.ops.context import Context
         from mngdb.spec.load import load
 
-        return Context(load(self.paths, os.environ, self.target), os.environ)
+        stack = load(self.paths, os.environ, self.target)
+        found = Context.open(stack, os.environ, fresh=fresh)
+        if found.located.trouble is not None and not anywhere:
+            raise found.located.trouble
+        if found.located.notice:
+            tell(f"note: {found.located.notice}")
+        return found
 
 
 def program(files: Sequence[str], target: str | None) -> str:

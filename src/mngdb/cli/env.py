@@ -89,7 +89,7 @@ def check(
 
     if file and environment:
         raise UsageError("a file and --environment: name one of them")
-    context = options.context()
+    context = options.context(anywhere=True)
     if file is None and not environment:
         file = default_file(context)
     report = env_check(context, file, apps)
@@ -115,7 +115,7 @@ def example(options: Options, apps: Sequence[str], output: Path | None, force: b
     """Write a .env.example: the variables that apps need, without a secret."""
     from mngdb.ops.env_check import EXAMPLE, env_example
 
-    context = options.context()
+    context = options.context(anywhere=True)
     path = context.stack.folder / EXAMPLE if output is None else output
     text = env_example(context, None if str(path) == "-" else path, apps, force)
     if options.json:

@@ -40,7 +40,7 @@ def config(options: Options) -> None:
     """Print the file with every default filled in, and the servers' settings that follow."""
     from mngdb.ops.config import as_json, as_yaml
 
-    context = options.context()
+    context = options.context(anywhere=True)
     if options.json:
         say_json(as_json(context))
     else:

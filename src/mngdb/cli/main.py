@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "enable": ("boot", "Start the stack when the machine boots."),
     "disable": ("boot", "No longer start it then."),
     "destroy": ("stack", "Stop the servers and remove everything."),
+    "stacks": ("stacks", "List the stacks of this account."),
     "logs": ("stack", "Show a server's log."),
     "url": ("use", "Print a connection string."),
     "env": ("env", "Print an app's variables, or judge a .env file."),

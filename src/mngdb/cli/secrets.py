@@ -33,7 +33,7 @@ def scan(options: Options, paths: Sequence[Path], everything: bool) -> int:
     from mngdb.cli.check import show_table, summary
     from mngdb.ops.scan import scan as search
 
-    report = search(options.context(), paths)
+    report = search(options.context(anywhere=True), paths)
     if options.json:
         say_json(report.as_json())
         return report.exit_code

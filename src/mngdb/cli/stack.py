@@ -96,10 +96,13 @@ def plan(options: Options, allow: frozenset[str], exit_code: bool) -> int:
 
 @click.command()
 @click.argument("instances", metavar="[INSTANCE]...", nargs=-1)
+@click.option("--new", "fresh", is_flag=True, help="Start an empty stack, whatever there was.")
 @click.option("--boot", is_flag=True, help="Leave what 'down INSTANCE' stopped as it is.")
 @_allowing
 @common
-def up(options: Options, instances: tuple[str, ...], allow: frozenset[str], boot: bool) -> int:
+def up(
+    options: Options, instances: tuple[str, ...], allow: frozenset[str], boot: bool, fresh: bool
+) -> int:
     """Make it so: start, harden, and give every app its login. Can be run again at any time. With
     INSTANCE, only these: the others are not even looked at."""
     from mngdb.errors import UsageError
@@ -107,7 +110,7 @@ def up(options: Options, instances: tuple[str, ...], allow: frozenset[str], boot
 
     if boot and instances:
         raise UsageError("--boot is for the whole stack", "leave the names out")
-    context = options.context()
+    context = options.context(fresh=fresh)
     choice = after_boot(context) if boot else choose(context, instances)
     return _make(options, context, allow, choice, restart=False)
 

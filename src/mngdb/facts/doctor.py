@@ -18,7 +18,7 @@ from mngdb.findings import Finding, Seen
 class Condition:
     """A unit of ours, before anybody asks its server."""
 
-    state: Literal["absent", "stopped", "running", "restarting"]
+    state: Literal["absent", "stopped", "missing", "running", "restarting"]
     frozen: str = ""
     """What wakes it, where it was stopped without being ended (SIGSTOP, docker pause)."""
     stuck: bool = False

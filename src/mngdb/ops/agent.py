@@ -18,6 +18,7 @@ from mngdb.ops.agent_environ import environment
 from mngdb.ops.context import Context
 from mngdb.run import last_line, spawn
 from mngdb.spec.agent import AGENT, Agent
+from mngdb.spec.file import Binaries
 from mngdb.spec.load import TARGETS
 from mngdb.targets.local import machine, processes
 from mngdb.targets.local.lock import held
@@ -51,13 +52,16 @@ class AgentUnit:
     def digest(self) -> str:
         """Of all that the agent goes by: another one needs another agent."""
         stack = self._stack
-        # not the files' names as they were typed, nor which of its names Python was called by
-        parts = (__version__, sys.prefix, stack.folder, stack.source, stack.instances)
+        # not the files' names as they were typed, nor which of its names Python was called by; and
+        # a project that was moved is the same, but where the file names folders beside it
+        source = stack.source
+        near = stack.folder if source.vault.path or source.binaries != Binaries() else ""
+        parts = (__version__, sys.prefix, near, source, stack.instances)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def process(self) -> Process | None:
         """The running agent."""
-        return processes.find(self.pidfile, os.geteuid())
+        return processes.find(self.pidfile, os.geteuid(), self.folder)
 
     def ports(self) -> dict[str, int]:
         """What is served to the port that it is served on."""

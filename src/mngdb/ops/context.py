@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from mngdb import disk
 from mngdb.errors import SecretError, UsageError
 from mngdb.host import Host
+from mngdb.identity.home import require_trusted
+from mngdb.identity.locate import Located, locate
 from mngdb.model import Access, Asked, Engine
 from mngdb.ops import registry
 from mngdb.ops.foreign import advice
@@ -34,10 +36,24 @@ class Context:
 
     stack: Stack
     environ: Mapping[str, str]
+    located: Located
+
+    @classmethod
+    def open(cls, stack: Stack, environ: Mapping[str, str], *, fresh: bool = False) -> Context:
+        """The stack with the place of its state; `fresh`: one that begins empty, whatever there
+        was. Raises UsageError for files of somebody else's."""
+        require_trusted(stack.files, environ)
+        located = locate(stack.name, stack.files, environ, fresh=fresh)
+        return cls(replace(stack, state=located.state), environ, located)
+
+    def claim(self) -> None:
+        """Make the stack's own folder, where it is missing. Raises UsageError, OSError."""
+        self.located.claim()
 
     @cached_property
     def vault(self) -> Vault:
-        return open_vault(self.stack.source.vault, self.stack.folder, dict(self.environ))
+        stack = self.stack
+        return open_vault(stack.source.vault, stack.folder, stack.state, dict(self.environ))
 
     @cached_property
     def local(self) -> LocalHost:

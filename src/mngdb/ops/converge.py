@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mngdb.errors import ConnectError, MngdbError, StepError
-from mngdb.host import Host
+from mngdb.host import Host, State
 from mngdb.model import Asked, Change, Engine, Outcome, Remark, Step
 from mngdb.ops.context import Context
 from mngdb.ops.events import Done, Survey
-from mngdb.ops.unit import ManagedUnit
+from mngdb.ops.unit import ManagedUnit, data_missing
 
 #: Rounds of looking and changing before we say that it does not converge.
 _ROUNDS = 3
@@ -59,7 +59,7 @@ class Converger:
                 found = self._look(session)
             steps = (*self._foreign(found.changes), *found.steps)
             return Survey(steps, (*self._way(), *found.remarks))
-        unit, state = self.unit, self._host.state(self.name)
+        unit, state = self.unit, self._state()
         later = (Remark(self.asked.instance.name, _LATER, "mngdb up"),)
         if state == "running":
             try:
@@ -69,10 +69,19 @@ class Converger:
                 return Survey((unit.regain(error),), later)
             return Survey((*unit.file_steps(found), *found.steps), found.remarks)
         self._host.preflight(unit.unit, self.asked.instance)
-        if state == "stopped":
+        if state != "absent":
             return Survey((unit.start(),), later)
         found = self._blank()
         return Survey((unit.create(), unit.start(), *found.steps), found.remarks)
+
+    def _state(self) -> State:
+        """What there is of the unit. Raises MngdbError where its data is missing, and the command
+        does not say that it may begin without."""
+        state = self._host.state(self.name)
+        lost = state == "running" and self._host.missing(self.name)
+        if lost or (state == "missing" and self.name not in self.asked.allow):
+            raise data_missing(self._host, self.name)
+        return state
 
     def _blank(self) -> Outcome:
         return self.engine.reconcile(self.asked, self.engine.blank(self.asked))
@@ -118,7 +127,10 @@ class Converger:
             return self._started(session, unit)
 
     def _managed(self, unit: ManagedUnit) -> Outcome:
-        state = self._host.state(self.name)
+        state = self._state()
+        if state == "missing":
+            self._host.forget(self.name)
+            state = self._host.state(self.name)
         if state != "running":
             # the driver is imported while the server is made and starts
             threading.Thread(target=self._warm, daemon=True).start()

@@ -28,6 +28,7 @@ from mngdb.findings import Finding, Seen, see
 from mngdb.model import Asked
 from mngdb.ops import access, alerts, status, workers
 from mngdb.ops.context import Context
+from mngdb.ops.unit import data_missing
 from mngdb.ops.waiting import explained
 from mngdb.spec.agent import AGENT
 from mngdb.spec.stack import Instance
@@ -122,6 +123,9 @@ def _condition(context: Context, instance: Instance) -> Condition | None:
     if instance.target.external:
         return None
     found = context.host(instance).condition(instance)
+    if context.host(instance).missing(instance.unit):
+        error = data_missing(context.host(instance), instance.unit)
+        return replace(found, blocked=error.message, remedy=error.hint or "")
     if instance.target.compose or found.state == "running":
         return found
     return _blocked(context, instance, found)

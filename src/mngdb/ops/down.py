@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from mngdb.errors import MngdbError, UsageError
 from mngdb.host import Host, Note
+from mngdb.identity import pointer
 from mngdb.model import Step
 from mngdb.ops import audit, boot, registry, wishes
 from mngdb.ops.agent import AgentUnit
@@ -55,6 +57,13 @@ def _known(context: Context, notes: Sequence[Note]) -> list[str]:
     found = [*(i.name for i in every), *(i.unit for i in every), *(n.unit for n in notes)]
     agent = [AGENT, AgentUnit(context).name] if context.stack.agent else []
     return [*found, *(n.instance for n in notes), *agent]
+
+
+def stop_here(context: Context, on_stop: Callable[[str], None]) -> None:
+    """Stop the agent and the servers of this machine; containers run on."""
+    _stop_agent(context, on_stop, log=True)
+    notes: list[tuple[Host, Note]] = [(context.local, note) for note in context.local.units()]
+    _stop_units(context, notes, on_stop, log=True)
 
 
 def _stop(context: Context, on_stop: Callable[[str], None], *, log: bool) -> list[str]:
@@ -125,4 +134,9 @@ def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> None
         _stop(context, on_stop, log=False)
         for host in context.hosts():
             host.remove()
-        remove_state(context.stack.state)
+        remove_state(context.stack.state, partial(_forget, context))
+
+
+def _forget(context: Context) -> None:
+    found = context.located
+    pointer.remove(found.project, found.record.name, found.state)

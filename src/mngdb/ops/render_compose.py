@@ -10,7 +10,6 @@ from mngdb.ops.context import Context
 from mngdb.ops.up import secret_step
 from mngdb.targets.compose import certificates, page_certificate
 from mngdb.targets.compose.folder import Folder
-from mngdb.targets.local.layout import prepare_state
 from mngdb.targets.local.lock import lock
 
 
@@ -23,7 +22,7 @@ def render(context: Context, output: Path | None) -> Path:
     folder = host.folder if output is None else Folder(output.resolve())
     folder.claim(context.stack.name)
     context.missing_secrets()
-    prepare_state(context.stack.state)
+    context.claim()
     with lock(context.stack.state / "lock", "render compose"):
         for name in context.missing_secrets():
             step = secret_step(context, name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from mngdb.errors import UsageError
 from mngdb.ops.context import Context
 from mngdb.spec.alerts import secret_of
-from mngdb.targets.local.layout import prepare_state
 from mngdb.vaults import usable
 
 
@@ -21,6 +20,6 @@ def put(context: Context, name: str, value: str) -> str:
     known = needed(context)
     if name not in known:
         raise UsageError(f"the stack needs no secret {name!r}", f"it needs: {', '.join(known)}")
-    prepare_state(context.stack.state)
+    context.claim()
     context.vault.put(name, usable(name, value))
     return context.vault.where(name)

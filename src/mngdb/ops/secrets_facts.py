@@ -46,7 +46,7 @@ def secrets_facts(context: Context) -> SecretsFacts:
         unusable=tuple(kept.unusable),
         ages=kept.ages,
         open_folders=tuple(
-            inspect.open_to_others([*filter(None, [stack.state, folder]), *_rendered(context)])
+            inspect.open_to_others([*_private(stack.state, folder), *_rendered(context)])
         ),
         open_files=tuple(
             inspect.open_to_others(folder / name for name in names) if folder else ()
@@ -63,6 +63,11 @@ def secrets_facts(context: Context) -> SecretsFacts:
         certificates=see(lambda: _certificates(context)),
         programs=running.looked,
     )  # fmt: skip
+
+
+def _private(state: Path, vault: Path | None) -> list[Path]:
+    """Folders of secrets: the stack's own, which others may pass through, has them."""
+    return [*(state / name for name in ("secrets", "tls", "agent")), *([vault] if vault else [])]
 
 
 def _only_so(context: Context) -> tuple[str, ...]:
@@ -99,8 +104,7 @@ def _git(context: Context, folder: Path | None, needles: leaks.Needles) -> Git |
     found = repository(context.stack.folder)
     if found is None:
         return None
-    private = [context.stack.state / "secrets", *([folder] if folder else [])]
-    private += _rendered(context)
+    private = [*_private(context.stack.state, folder), *_rendered(context)]
     dotenv = [context.stack.folder / one.name for one in _dotenv(context.stack.folder)]
     # a pattern may ignore a folder's files and not the folder
     probes = [*(path / "x" for path in dict.fromkeys(private)), *dotenv]

@@ -113,11 +113,15 @@ def look(context: Context, asked: Asked) -> UnitStatus:
     if asked.managed:
         process = context.host(instance).process(instance.unit)
         if process is None:
-            state = context.host(instance).state(instance.unit)
-            if instance.unit in wishes.stopped(context.stack.state):
+            host = context.host(instance)
+            state, missing = host.state(instance.unit), host.missing(instance.unit)
+            if not missing and instance.unit in wishes.stopped(context.stack.state):
                 hint = f"mngdb up {instance.name}"
                 return _with(found, state=state, error="stopped by 'mngdb down'", hint=hint)
-            return _with(found, state=state, error="not running")
+            return _with(found, state=state, error=missing or "not running")
+        missing = context.host(instance).missing(instance.unit)
+        if missing:
+            return _with(found, state="running", error=missing)
         memory, uptime = process.memory(), process.uptime()
         found = _with(found, state="running", memory=memory, uptime=uptime)
         found = _judged(found, process)

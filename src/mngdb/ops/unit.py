@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mngdb.errors import ConnectError, StepError
+from mngdb.errors import ConnectError, MngdbError, StepError
 from mngdb.host import Host
 from mngdb.model import Action, Asked, Change, Engine, Outcome, Step, Unit
 from mngdb.ops.events import Progress
@@ -22,6 +22,21 @@ from mngdb.ops.waiting import MOVED_TIMEOUT, TUNNEL_MOVED, Wait
 _ATTEMPT = 0.5
 #: The same where each connection has a process of its own to start.
 _TUNNEL_ATTEMPT = 5.0
+
+
+def data_missing(host: Host, unit: str) -> MngdbError:
+    """Why a unit is not started, or touched, whose data was there and is not any more."""
+    if host.process(unit) is not None:
+        return MngdbError(
+            f"{unit}: {host.missing(unit)}; the server still runs, and what it holds is lost when "
+            "it ends",
+            "copy what it holds first (pg_dump, redis-cli --rdb, mongodump); then 'mngdb down' "
+            f"and 'mngdb up --allow {unit}' start it empty",
+        )
+    return MngdbError(
+        f"{unit}: {host.missing(unit)}",
+        f"bring it back; to start {unit} without it: mngdb up --allow {unit}",
+    )
 
 
 @dataclass

@@ -17,11 +17,12 @@ from mngdb.ops.context import Context, secret_name
 from mngdb.ops.converge import Converger
 from mngdb.ops.events import Done, Progress, Survey
 from mngdb.ops.patch_levels import notices
+from mngdb.ops.relocate import due as relocate_due
+from mngdb.ops.relocate import relocated
 from mngdb.spec.agent import AGENT
 from mngdb.spec.alerts import secret_of
 from mngdb.spec.stack import Instance
 from mngdb.spec.web import CLIENT_SECRET
-from mngdb.targets.local.layout import prepare_state
 from mngdb.targets.local.lock import lock
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
     given = {secret_name(instance, "admin") for instance in foreign}
     steps = [secret_step(context, one) for one in context.missing_secrets() if one not in given]
     asked = context.all_asked(allow=allow)
+    move = relocate_due(context)
+    steps += [move.bare()] if move else []
     for host in context.hosts():
         host.expect(context.there(asked, host))
         host.free(allow)
@@ -127,7 +130,15 @@ def up(
     context.missing_secrets(needed)  # unusable ones are told before the state folder is made
     context.make_account()
     asked = context.all_asked(allow=allow, only=needed)
-    prepare_state(state)
+    context, moved = relocated(context, lambda unit: on_event(Progress(unit, "stopped")))
+    if moved is not None:
+        report.done.append(moved)
+        on_event(Done(moved.bare()))
+        # all were stopped for it
+        choice, state = whole(context), context.stack.state
+        needed = _needed(context, choice)
+        asked = context.all_asked(allow=allow, only=needed)
+    context.claim()
     with lock(state / "lock", "restart" if restart else "up"):
         hosts = [h for h in context.hosts() if choice.whole or context.there(asked, h)]
         for host in hosts:

@@ -40,7 +40,8 @@ class Instance:
 
 @dataclass(frozen=True)
 class Stack:
-    """Everything that one file describes. `folder` is where the file is."""
+    """Everything that one file describes. `folder` is where the file is, `state` the stack's own
+    folder: known once it was looked for (mngdb.identity)."""
 
     name: str
     folder: Path
@@ -51,11 +52,7 @@ class Stack:
     backup: Backup | None
     variables: frozenset[str] = frozenset()
     """Those of the environment that the files name."""
-
-    @property
-    def state(self) -> Path:
-        """The folder of mngdb's own state, beside the file."""
-        return self.folder / ".mngdb"
+    state: Path = Path("/nonexistent")
 
     @property
     def agent(self) -> Agent | None:

@@ -63,13 +63,13 @@ def usable(name: str, value: str) -> Secret:
     return Secret(value)
 
 
-def open_vault(spec: VaultSpec, folder: Path, environ: dict[str, str]) -> Vault:
-    """The vault that the file names. `folder` is the one of the file."""
+def open_vault(spec: VaultSpec, folder: Path, state: Path, environ: dict[str, str]) -> Vault:
+    """The vault that the file names. `folder` is the one of the file, `state` the stack's own."""
     if spec.kind == "environ":
         from mngdb.vaults.environ import EnvironVault
 
         return EnvironVault(environ)
     from mngdb.vaults.files import FilesVault
 
-    path = Path(spec.path) if spec.path else Path(".mngdb/secrets")
-    return FilesVault(folder / path, named=spec.path is not None)
+    path = folder / spec.path if spec.path else state / "secrets"
+    return FilesVault(path, named=spec.path is not None)

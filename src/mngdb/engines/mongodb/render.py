@@ -125,6 +125,7 @@ def unit(asked: Asked, site: Site) -> Unit:
         files=(File("mongod.conf", text), File("keyfile", key_text(asked))),
         verify=(site.program.server, "--config", "{conf}/mongod.conf", "--outputConfig"),
         cold_files=frozenset({"keyfile"}),
+        holds=("WiredTiger",),
         data=Data((), lambda _, last: _unreadable(site.program.version, last)),
     )
 

@@ -180,6 +180,7 @@ def unit(asked: Asked) -> Unit:
         )
         if asked.instance.spec.settings
         else (),
+        holds=("PG_VERSION",),
         data=Data(("PG_VERSION",), partial(_unreadable, _major(site))),
     )
 

@@ -101,6 +101,7 @@ def unit(asked: Asked) -> Unit:
             File("redis.conf", "\n".join(lines) + "\n"),
             File("users.acl", "\n".join(users) + "\n"),
         ),
+        holds=(f"{_DIR}/*", _AOF, _RDB),
         data=Data(
             (_RDB, f"{_DIR}/*"), partial(unreadable, release(asked), _mode(values) != "none")
         ),

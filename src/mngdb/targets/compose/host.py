@@ -20,6 +20,7 @@ from mngdb.container import CONF
 from mngdb.errors import UsageError
 from mngdb.facts.doctor import Condition, Service
 from mngdb.host import Note, State
+from mngdb.identity import holdings
 from mngdb.model import (
     Asked,
     Engine,
@@ -259,9 +260,26 @@ class ComposeHost:
         """What there is of a unit."""
         return "running" if self.project.running(unit) is not None else self._left(unit)
 
-    def _left(self, unit: str) -> Literal["stopped", "absent"]:
+    def _left(self, unit: str) -> Literal["stopped", "missing", "absent"]:
         """What there is of a unit that does not run."""
-        return "stopped" if self.project.volume(unit) else "absent"
+        if self.project.volume(unit):
+            return "stopped"
+        return "missing" if holdings.read(self.stack.state, unit) else "absent"
+
+    def missing(self, unit: str) -> str:
+        """What is missing of the data that was there, for people; empty: nothing is."""
+        found = holdings.read(self.stack.state, unit)
+        if found is None or self.project.volume(unit):
+            return ""
+        return found.told(f"the volume {unit}-data does not exist")
+
+    def forget(self, unit: str) -> None:
+        """Data that is missing is not waited for any longer."""
+        holdings.forget(self.stack.state, unit)
+
+    def seen(self, unit: Unit) -> None:
+        """Note that the unit runs, and so has its volume."""
+        holdings.seen(self.stack.state, unit.name)
 
     def units(self) -> list[Note]:
         """Every unit whose volume is there."""
@@ -378,7 +396,8 @@ class ComposeHost:
         assert self.wanted is not None  # noqa: S101 - just made
         for name, unit in self.wanted.units.items():
             self.fits(unit, asked[name].instance)
-        fresh = {name for name, one in asked.items() if self.state(one.instance.unit) == "absent"}
+        new = {"absent", "missing"}
+        fresh = {name for name, one in asked.items() if self.state(one.instance.unit) in new}
         self.wanted.write(self.folder, fresh)
 
     def write(self, unit: Unit, asked: Asked) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from mngdb import disk
 from mngdb.errors import MngdbError
+from mngdb.identity.home import SYSTEM
 from mngdb.run import Account
-from mngdb.targets.local.layout import SYSTEM
 
 
 def versions(account: Account | None) -> Path | None:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from mngdb import disk
 from mngdb.errors import MngdbError, StepError
 from mngdb.host import Note, State
+from mngdb.identity import holdings
+from mngdb.identity.home import SYSTEM
 from mngdb.model import (
     Asked,
     Program,
@@ -34,7 +36,7 @@ from mngdb.spec.base import Local
 from mngdb.spec.stack import Instance, Stack
 from mngdb.targets import written
 from mngdb.targets.local import cache, copied, logs, machine, processes, programs
-from mngdb.targets.local.layout import SYSTEM, Layout, UnitFolder, layout
+from mngdb.targets.local.layout import Layout, UnitFolder, layout
 from mngdb.targets.local.lock import held
 from mngdb.targets.local.logs import Started
 from mngdb.targets.local.prepare import Preparation
@@ -173,13 +175,29 @@ class LocalHost:
 
     def process(self, unit: str) -> Process | None:
         """The unit's running process."""
-        return processes.find(self.layout.unit(unit).pidfile, self.layout.uid)
+        folder = self.layout.unit(unit)
+        return processes.find(folder.pidfile, self.layout.uid, folder.data, folder.root)
 
     def state(self, unit: str) -> State:
         """What there is of a unit."""
         if self.process(unit) is not None:
             return "running"
+        if self.missing(unit):
+            return "missing"
         return "stopped" if self.layout.unit(unit).data.exists() else "absent"
+
+    def seen(self, unit: Unit) -> None:
+        """Note that the unit runs, and what data it has."""
+        data = self.layout.unit(unit.name).data
+        holdings.seen(self.stack.state, unit.name, holdings.held(data, unit.holds))
+
+    def forget(self, unit: str) -> None:
+        """Data that is missing is not waited for any longer."""
+        holdings.forget(self.stack.state, unit)
+
+    def missing(self, unit: str) -> str:
+        """What is missing of the data that was there, for people; empty: nothing is."""
+        return holdings.missing(self.stack.state, unit, self.layout.unit(unit).data)
 
     def stale_files(self, unit: Unit) -> list[str]:
         """The unit's files that the server is not known to have read as they should be."""
@@ -365,6 +383,7 @@ class LocalHost:
 
     def confirm(self, unit: Unit) -> None:
         """Note that the running server has read the files as they are now."""
+        self.seen(unit)
         path, digest = self.layout.unit(unit.name).applied, _digest(unit)
         if self._read(path) != digest:
             disk.write(path, digest, durable=False)
@@ -382,6 +401,7 @@ class LocalHost:
             self._preparation(unit).make(fresh)
             fresh.rename(folder.data)
             disk.sync(folder.root)
+            holdings.made(self.stack.state, unit.name)
         finally:
             self._clear(folder)
 
@@ -401,7 +421,7 @@ class LocalHost:
 
     def _clear(self, folder: UnitFolder) -> None:
         """End what a command that was killed left running, and remove what it began."""
-        left = processes.find(folder.preparing, self.layout.uid)
+        left = processes.find(folder.preparing, self.layout.uid, folder.root)
         if left is not None:
             left.kill_group()
         folder.preparing.unlink(missing_ok=True)

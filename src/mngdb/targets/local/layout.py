@@ -1,10 +1,9 @@
-"""Where everything of a local stack lies.
+"""Where everything of a local stack lies, in the stack's own folder (see mngdb.identity).
 
-.mngdb/            0700, beside the file
+STATE/             0700, for root 0711: the servers' accounts pass through
   secrets/ tls/    0700, ours alone
   audit.log lock
-  servers/         one folder a unit; for root a link to /var/lib/mngdb/NAME-HASH, because the
-                   servers' account cannot reach into our 0700 folder
+  servers/         one folder a unit; a link where the file names a folder for data
     mng-pg/        ours, so that a server cannot move what we will write
       conf/        rendered files, each 0600 and the server's
       data/ run/   the server's
@@ -13,23 +12,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mngdb import disk
 from mngdb.errors import MngdbError
 from mngdb.host import Note
+from mngdb.identity.home import called
+from mngdb.identity.record import FILE
 from mngdb.run import Account
 from mngdb.spec.base import Local
 from mngdb.spec.file import ENGINES
 from mngdb.spec.stack import Stack
 
-SYSTEM = Path("/var/lib/mngdb")
+#: What a folder of a unit has, one of them at the least.
+_OF_UNIT = ("unit.json", "conf", "data", "run")
 #: A unix socket's path has at most 107 bytes; the name in the folder takes up to 20.
 _SOCKET_FOLDER_MAX = 85
 
@@ -127,39 +131,19 @@ class Layout:
         return self.account.uid if self.account else os.geteuid()
 
     def prepare(self) -> None:
-        """Make the stack's folders. Can be run at any time."""
-        prepare_state(self.state)
-        if self.account is None and self.servers == self.state / "servers":
-            disk.folder(self.servers)
-            return
+        """Make the folder of the servers. Can be run at any time."""
         link = self.state / "servers"
         if link.is_symlink() and not self.servers.is_dir():
             raise MngdbError(
-                f"the servers' data was in {self.servers}, which is not there",
-                f"mount it or bring it back; where it is now: ln -sfn FOLDER {link}",
+                f"the servers' data was in {self.servers}, which does not exist",
+                f"mount it or bring it back; where it is now: ln -sfn DIRECTORY {link}",
             )
         # others may pass through, so that the servers' account reaches its own folders
-        mode = 0o711 if self.account else 0o700
-        if self.servers.is_relative_to(SYSTEM):
-            disk.folder(SYSTEM, mode=0o755)
-        disk.folder(self.servers, mode=mode)
+        disk.folder(self.servers, mode=0o711 if self.account else 0o700)
         if self.account is not None:
             _reach(self.servers, self.account)
-        if not link.is_symlink():
-            self._claim(link)
-
-    def _claim(self, link: Path) -> None:
-        if any(self.servers.iterdir()):
-            raise MngdbError(
-                f"{self.servers} holds servers, and this folder does not know them: the project "
-                "that they belong to was moved away, or lost its .mngdb",
-                f"to take them over: ln -s {self.servers} {link}; or call this stack otherwise",
-            )
-        inside = self.servers.is_relative_to(self.state.parent)
-        # a link inside the project moves with it
-        link.symlink_to(
-            os.path.relpath(self.servers, self.state) if inside else self.servers,
-        )
+        if self.servers != link and not link.is_symlink():
+            link.symlink_to(self.servers)
 
     def prepare_unit(self, name: str) -> UnitFolder:
         """Make a unit's folders."""
@@ -177,26 +161,29 @@ class Layout:
             run = self.unit(unit.name).sockets
             if run.is_dir():
                 shutil.rmtree(run)
-        if self.servers.is_dir():
-            shutil.rmtree(self.servers)
+        for unit in self.servers.iterdir() if self.servers.is_dir() else ():
+            if any((unit / name).exists() for name in _OF_UNIT):
+                shutil.rmtree(unit)
+        (self.servers / "ca.crt").unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                self.servers.rmdir()
+            except OSError as error:
+                if error.errno not in {errno.ENOTEMPTY, errno.ENOTDIR}:
+                    raise  # else what somebody else put there stays
 
 
-def prepare_state(state: Path) -> None:
-    """Make the folder of mngdb's own state, ignored by git."""
-    disk.folder(state)
-    ignore = state / ".gitignore"
-    if not ignore.exists():
-        disk.write(ignore, "*\n")
-
-
-def remove_state(state: Path) -> None:
-    """Remove it. Killed, it can be run again: the lock goes last."""
+def remove_state(state: Path, forget: Callable[[], None]) -> None:
+    """Remove the stack's own folder, after which `forget` removes the way to it. Killed, it can be
+    run again: who it is and the lock go last."""
     for path in state.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        elif path.name != "lock":
+        elif path.name not in {"lock", FILE}:
             path.unlink()
-    (state / "lock").unlink(missing_ok=True)
+    forget()
+    for name in (FILE, "lock"):
+        (state / name).unlink(missing_ok=True)
     try:
         state.rmdir()
     except OSError as error:
@@ -206,32 +193,42 @@ def remove_state(state: Path) -> None:
 
 
 def layout(stack: Stack, local: Local, account: Account | None) -> Layout:
-    """Where this stack's folders are; nothing is made."""
-    link = stack.state / "servers"
-    # of this stack alone: `data` may be a folder, or a mounted disk, that holds other things
-    own = f"{stack.name}-{hashlib.sha256(os.fsencode(stack.folder)).hexdigest()[:8]}"
+    """Where this stack's folders are; nothing is made. Raises MngdbError where the data is not
+    where the file says, or not this account's."""
+    state, link = stack.state, stack.state / "servers"
+    given = local.data and (stack.folder / disk.expanded(local.data)).resolve()
     if link.is_symlink():
-        # where the first `up` put it, also after the project moved
-        servers = Path(os.path.normpath(stack.state / link.readlink()))
-        wanted = (stack.folder / disk.expanded(local.data or "")).resolve()
-        if local.data is not None and not servers.resolve().is_relative_to(wanted):
+        # where the first `up` put it
+        servers = Path(os.path.normpath(state / link.readlink()))
+        if given and not servers.resolve().is_relative_to(given):
             raise MngdbError(
-                f"the file says that the data is in {wanted}, and it is in {servers}",
-                f"mngdb down; move {servers} there; ln -sfn {wanted}/{servers.name} {link}",
+                f"the file says that the data is in {given}, and it is in {servers}",
+                f"mngdb down; move {servers} there; ln -sfn {given}/{servers.name} {link}",
             )
-    elif account is not None and link.is_dir():
-        owner = link.stat().st_uid
+        _own(servers)
+    elif account is not None and link.is_dir() and link.stat().st_uid != os.geteuid():
         raise MngdbError(
-            f"this stack's servers run as the user id {owner}, not as {account.name}",
+            f"this stack's servers run as the user id {link.stat().st_uid}, not as {account.name}",
             "run mngdb as the user that brought it up",
         )
-    elif local.data is not None:
-        servers = (stack.folder / disk.expanded(local.data)).resolve() / own
-    elif account is not None:
-        servers = SYSTEM / own
+    elif given:
+        # of this stack alone: the folder, or a mounted disk, may hold other things
+        servers = given / state.name
     else:
         servers = link
-    return Layout(stack.state, servers, account)
+    return Layout(state, servers, account)
+
+
+def _own(servers: Path) -> None:
+    """Raise MngdbError for a folder of somebody else's: as root, everything in it would be ours to
+    change and remove."""
+    with contextlib.suppress(FileNotFoundError):
+        owner = servers.lstat().st_uid
+        if owner not in {os.geteuid(), 0}:
+            raise MngdbError(
+                f"the servers' data is in {servers}, which belongs to {called(owner)}",
+                "bring this stack up as that account, or give the directory back to yours",
+            )
 
 
 def _reach(folder: Path, account: Account) -> None:

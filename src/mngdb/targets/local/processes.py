@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -110,9 +111,10 @@ class Process:
         return True
 
 
-def find(pidfile: Path, uid: int) -> Process | None:
-    """The process that a pid file names, if it is that very one and runs as `uid`. Raises as
-    `disk.own` for what is no pid file.
+def find(pidfile: Path, uid: int, *folders: Path) -> Process | None:
+    """The process that a pid file names, if it is that very one, runs as `uid`, and works in one of
+    `folders`: a copied pid file names a process of another stack. Raises as `disk.own` for what is
+    no pid file.
 
     The file holds the pid, its line of /proc/PID/stat and the machine's boot id, written by the
     launcher (`run.spawn`). An account other than root's may have changed it, so it is never
@@ -122,10 +124,10 @@ def find(pidfile: Path, uid: int) -> Process | None:
     if process is None:
         return None
     try:
-        owner = _owner(process.pid)
+        ours = _owner(process.pid) == uid and _works_in(process.pid, folders)
     except (FileNotFoundError, ProcessLookupError):
         return None  # no such process
-    return process if owner == uid and process.alive() else None
+    return process if ours and process.alive() else None
 
 
 def record(pid: int) -> str:
@@ -157,6 +159,24 @@ def _named(pidfile: Path, uid: int) -> Process | None:
 def _owner(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("\nUid:", 1)[1].split()[0])
+
+
+def _works_in(pid: int, folders: Sequence[Path]) -> bool:
+    """Whether a process's working directory is one of `folders`, by inode: a folder that was moved
+    is the same, one that was made again is not. One that was removed has its name alone."""
+    cwd = Path(f"/proc/{pid}/cwd")
+    try:
+        found, named = cwd.stat(), str(cwd.readlink())
+    except PermissionError:
+        return False  # another account's
+    if any(named == f"{folder} (deleted)" for folder in folders):
+        return True
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            there = folder.stat()
+            if (found.st_dev, found.st_ino) == (there.st_dev, there.st_ino):
+                return True
+    return False
 
 
 def _stat(pid: int) -> list[str] | None:

@@ -1,0 +1,55 @@
+"""stacks and stacks attach."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from mngdb.cli.common import Options, common, say, say_json, size, table
+
+
+@click.group(invoke_without_command=True)
+@common
+@click.pass_context
+def stacks(ctx: click.Context, options: Options) -> None:
+    """List the stacks of this account, for root of the whole machine: project, units, size."""
+    from mngdb.ops.stacks import stacks as look
+
+    if ctx.invoked_subcommand:
+        return
+    found = look(os.environ)
+    if options.json:
+        say_json({"stacks": [one.as_json() for one in found]})
+        return
+    if not found:
+        say("no stacks")
+        return
+    rows = [
+        (
+            one.id,
+            one.name,
+            ", ".join(one.units) or "-",
+            size(one.bytes),
+            one.project if one.there else f"{one.project} (not there)",
+        )
+        for one in found
+    ]
+    for line in table(("ID", "NAME", "UNITS", "SIZE", "PROJECT"), rows):
+        say(line)
+
+
+@stacks.command()
+@click.argument("stack")
+@common
+def attach(options: Options, stack: str) -> None:
+    """Make the folder of the file the project of STACK, an id or a name that 'stacks' lists: after
+    a move, or to go on in a copy. Its servers, data and secrets stay as they are."""
+    from mngdb.ops.stacks import attach as make
+
+    context = options.context(anywhere=True)
+    found = make(context.stack, context.located, stack, os.environ)
+    if options.json:
+        say_json({"stack": found.name, "project": found.project})
+    else:
+        say(f"{found.name} belongs to {found.project} now; next: {options.command} up")

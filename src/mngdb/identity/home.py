@@ -1,0 +1,94 @@
+"""Where the state of an account's stacks is, and whose files may be trusted."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from mngdb.errors import UsageError
+
+#: Root's state; servers do not run as root, so it is where their accounts can go.
+SYSTEM = Path("/var/lib/mngdb")
+#: Names another folder for the state of all stacks.
+VARIABLE = "MNGDB_STATE_HOME"
+#: Folders, separated by colons, whose files are read whoever owns them; `*` is every folder.
+SAFE = "MNGDB_SAFE_DIRECTORY"
+_STACKS = "stacks"
+
+
+def home(environ: Mapping[str, str]) -> Path:
+    """The folder of this account's stacks. Raises UsageError where there is none."""
+    return _base(environ) / _STACKS
+
+
+def _base(environ: Mapping[str, str]) -> Path:
+    given = environ.get(VARIABLE)
+    if given:
+        if not Path(given).is_absolute():
+            raise UsageError(f"{VARIABLE} is not an absolute path: {given!r}")
+        return Path(given)
+    if os.geteuid() == 0:
+        return SYSTEM
+    # the XDG Base Directory Specification: a relative path is ignored
+    state = environ.get("XDG_STATE_HOME", "")
+    if state.startswith("/"):
+        return Path(state) / "mngdb"
+    return Path(_home_of_account(environ)) / ".local/state/mngdb"
+
+
+def _home_of_account(environ: Mapping[str, str]) -> str:
+    given = environ.get("HOME", "")
+    if given.startswith("/"):
+        return given
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        raise UsageError(
+            f"the user id {os.geteuid()} has no home directory to keep a stack's state in",
+            f"set HOME, or {VARIABLE}",
+        ) from None
+
+
+def homes(environ: Mapping[str, str]) -> Iterator[Path]:
+    """The folders of all stacks that this account may see: its own, for root everybody's."""
+    own = home(environ)
+    yield own
+    if os.geteuid() == 0:
+        accounts = {Path(one.pw_dir) / ".local/state/mngdb" / _STACKS for one in pwd.getpwall()}
+        yield from sorted(path for path in accounts if path != own and path.is_dir())
+
+
+def require_trusted(files: Iterable[Path], environ: Mapping[str, str]) -> None:
+    """Raise UsageError for a file of another account, or in another account's folder, as git does:
+    whoever owns it decides what runs and what is removed."""
+    safe = [one for one in environ.get(SAFE, "").split(":") if one]
+    for file in files:
+        folder = file.resolve().parent
+        if "*" in safe or any(folder.is_relative_to(os.path.realpath(one)) for one in safe):
+            continue
+        for path in (file.resolve(), folder):
+            owner = path.stat().st_uid
+            if path.exists() and owner not in _trusted(environ):
+                raise UsageError(
+                    f"{path} belongs to {called(owner)}",
+                    f"run mngdb as that account, or trust the folder: export {SAFE}={folder}",
+                )
+
+
+def _trusted(environ: Mapping[str, str]) -> set[int]:
+    """Accounts that may say what we do: ourselves, root, and who called root by sudo."""
+    found = {os.geteuid(), 0}
+    caller = environ.get("SUDO_UID", "")
+    if os.geteuid() == 0 and caller.isdigit():
+        found.add(int(caller))
+    return found
+
+
+def called(uid: int) -> str:
+    """An account's name, for people."""
+    try:
+        return f"the account {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"the user id {uid}"

@@ -1,0 +1,112 @@
+"""stack.json: who a stack is. Written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mngdb import disk
+from mngdb.errors import MngdbError
+from mngdb.identity.home import called
+
+FILE = "stack.json"
+#: The folder of a stack: its name when it was made, and the first digits of its id.
+_FOLDER = re.compile(r"[a-z0-9][^/]*-[0-9a-f]{8}")
+#: Bytes. Larger is none of ours.
+_LIMIT = 1 << 16
+
+
+@dataclass(frozen=True)
+class Record:
+    """One stack. `project` is the folder of its file as it was named last, `file` the name of the
+    first file there, `inode` that folder's device and inode: a moved folder keeps them, a copy
+    does not. `created` is UTC, in ISO 8601."""
+
+    id: str
+    name: str
+    project: str
+    file: str
+    inode: str
+    created: str
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder when it is made."""
+        return f"{self.name}-{self.id[:8]}"
+
+    def write(self, state: Path) -> None:
+        """Keep it in the stack's folder. Raises OSError."""
+        disk.write(state / FILE, json.dumps(asdict(self), indent=1) + "\n")
+
+    @property
+    def linked(self) -> bool:
+        """Whether the project is named by a link: the name counts then, not what it leads to."""
+        return os.path.realpath(self.project) != self.project
+
+    def there(self) -> bool:
+        """Whether the project is still where it was."""
+        return (Path(self.project) / self.file).exists()
+
+
+def make(state: Path) -> None:
+    """Make the folder of a stack. Root's is one that servers' accounts pass through."""
+    base, mode = state.parent.parent, 0o711 if os.geteuid() == 0 else 0o700
+    if not base.exists():
+        disk.folder(base, mode=mode)
+    disk.folder(state.parent, mode=mode)
+    disk.folder(state, mode=mode)
+
+
+def inode(folder: Path) -> str:
+    """A folder's device and inode."""
+    found = folder.stat()
+    return f"{found.st_dev}:{found.st_ino}"
+
+
+def now() -> str:
+    """This moment, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def read(state: Path) -> Record:
+    """The record of a stack's folder. Raises FileNotFoundError where there is none, MngdbError for
+    one that is damaged or somebody else's."""
+    path = state / FILE
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        owner = os.fstat(handle).st_uid
+        if owner not in {os.geteuid(), 0} and os.geteuid() != 0:
+            raise MngdbError(f"{path} belongs to {called(owner)}", "run mngdb as that account")
+        text = os.read(handle, _LIMIT)
+    finally:
+        os.close(handle)
+    try:
+        found = json.loads(text)
+        return Record(**{one.name: str(found[one.name]) for one in fields(Record)})
+    except (ValueError, TypeError, KeyError):
+        raise MngdbError(f"{path} is damaged", "restore it from a backup of this folder") from None
+
+
+def records(home: Path) -> Iterator[tuple[Path, Record]]:
+    """Every stack in a folder of stacks, with its folder. A damaged one is not found by its
+    project's path; what names it says so."""
+    try:
+        names = sorted(path.name for path in home.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in names:
+        if is_folder(name):
+            try:
+                yield home / name, read(home / name)
+            except (MngdbError, OSError):
+                continue
+
+
+def is_folder(name: str) -> bool:
+    """Whether a folder's name is one of a stack."""
+    return _FOLDER.fullmatch(name) is not None

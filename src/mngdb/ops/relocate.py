@@ -1,0 +1,38 @@
+"""Moves a stack whose state is still in the project, where the version before kept it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from mngdb.identity import before
+from mngdb.model import Step
+from mngdb.ops import audit
+from mngdb.ops.context import Context
+from mngdb.ops.down import stop_here
+from mngdb.spec.agent import AGENT
+from mngdb.targets.local.lock import lock
+
+
+def due(context: Context) -> Step | None:
+    """The step that `relocated` takes; None: the state is where it belongs."""
+    found = context.located
+    if found.kind != "before":
+        return None
+    detail = f"out of the project, to {found.home / found.record.folder}; its servers are restarted"
+    return Step(AGENT, AGENT, "move", "state", detail, lambda _: None, restart=True)
+
+
+def relocated(context: Context, on_stop: Callable[[str], None]) -> tuple[Context, Step | None]:
+    """The stack with its state where it belongs, and the step that was taken for it. Servers of
+    this machine are stopped for it. Raises MngdbError, OSError; nothing is moved then."""
+    step = due(context)
+    if step is None:
+        return context, None
+    found = context.located
+    with lock(found.state / "lock", "up"):
+        stop_here(context, on_stop)
+        state = before.move(found.state, found.record, found.home)
+    audit.note(state, "up", step)
+    stack = replace(context.stack, state=state)
+    return Context(stack, context.environ, replace(found, kind="known", state=state)), step
