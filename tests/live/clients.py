@@ -40,7 +40,7 @@ def brought_up(text: str) -> Any:
 def url(cli: Cli, instance: str, app: str | None = None) -> str:
     """What `mngdb url` prints, without a process for it."""
     environ = cli.environ()
-    found = Context(load([cli.folder / "mngdb.yaml"], environ), environ)
+    found = Context.open(load([cli.folder / "mngdb.yaml"], environ), environ)
     return access.url(found, instance, app)
 
 

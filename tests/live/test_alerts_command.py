@@ -72,7 +72,7 @@ def test_a_channel_without_its_secret_is_remarked_until_it_has_one(stack: Cli) -
 
 
 def test_a_round_that_cannot_be_kept_is_judged_and_said_once(stack: Cli) -> None:
-    context = Context(load([stack.folder / "mngdb.yaml"], stack.environ()), stack.environ())
+    context = Context.open(load([stack.folder / "mngdb.yaml"], stack.environ()), stack.environ())
     path = stack.state / "alerts.json"
     path.unlink(missing_ok=True)
     alerts = Alerts(context)
@@ -93,7 +93,7 @@ def test_a_round_that_cannot_be_kept_is_judged_and_said_once(stack: Cli) -> None
 
 def test_doctor_takes_what_fires_and_not_what_may_come(stack: Cli) -> None:
     """Right after a first `up` the agent's only round saw servers that still started."""
-    context = Context(load([stack.folder / "mngdb.yaml"], stack.environ()), stack.environ())
+    context = Context.open(load([stack.folder / "mngdb.yaml"], stack.environ()), stack.environ())
     alerts = Alerts(context)
     redis = (("instance", "redis"),)
     families = [

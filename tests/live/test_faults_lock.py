@@ -16,6 +16,7 @@ import pytest
 from mngdb.errors import LockedError
 from mngdb.targets.local import lock as locks
 from mngdb.targets.local.lock import lock
+from tests.checks.judge import opened
 from tests.conftest import Cli
 from tests.live import faults
 
@@ -147,8 +148,8 @@ def test_a_lock_file_that_a_dead_process_left_is_no_obstacle(cli: Cli) -> None:
 @pytest.mark.parametrize("text", ["", "garbage", "[1]", '{"pid": 1}', "9" * 5000])
 def test_a_damaged_lock_file_is_no_obstacle(cli: Cli, text: str) -> None:
     cli.write(faults.REDIS)
+    opened(cli).claim()
     folder = cli.state
-    folder.mkdir(mode=0o700)
     (folder / "lock").write_text(text)
     assert cli.ok("down") == "nothing runs\n"
     holder = os.open(folder / "lock", os.O_RDWR)

@@ -58,7 +58,7 @@ class UserCli(Cli):
         library = str(Path(self.python).parents[1] / "lib")
         return {
             "PATH": os.environ["PATH"],
-            "HOME": str(self.folder),
+            "HOME": str(self.folder.parent),
             "PYTHONPATH": path,
             "LD_LIBRARY_PATH": library,
         }
@@ -223,8 +223,8 @@ def test_roots_servers_run_as_mngdb_and_reach_nothing_of_roots(cli: Cli) -> None
         assert "Groups:\t \n" in status or "Groups:\t\n" in status
         assert "CapEff:\t0000000000000000" in status
     servers = faults.servers(cli)
-    assert servers.parent == Path("/var/lib/mngdb")
     state = cli.state
+    assert stat.S_IMODE(state.stat().st_mode) == 0o711
     assert modes(state).items() >= {("secrets", "0o700"), ("audit.log", "0o600")}
     assert {oct(stat.S_IMODE(p.stat().st_mode)) for p in state.rglob("secrets/*")} == {"0o600"}
     found = modes(servers)
@@ -298,8 +298,8 @@ def test_root_is_told_whose_stack_it_is_and_changes_nothing(user: UserCli) -> No
     user.ok("up")
     for command in ("up", "status", "down", "plan"):
         refused = Cli(user.folder).run(command)
-        assert refused.returncode == 1
-        assert f"run as the user id {user.uid}, not as mngdb" in refused.stderr
+        assert refused.returncode == 2
+        assert f"mngdb.yaml belongs to the account {ACCOUNT}" in refused.stderr
     state = user.state
     assert owners(state) == {user.uid}
     faults.sound(user, {"mng-redis"})
@@ -307,11 +307,11 @@ def test_root_is_told_whose_stack_it_is_and_changes_nothing(user: UserCli) -> No
 
 def test_an_ordinary_user_is_told_what_it_may_not_do(user: UserCli) -> None:
     user.write(faults.REDIS)
-    user.folder.chmod(0o500)
+    (user.folder.parent / ".local").mkdir(mode=0o500)
     refused = user.run("up")
-    user.folder.chmod(0o700)
+    (user.folder.parent / ".local").rmdir()
     assert refused.returncode == 1
-    assert f"{user.folder / '.mngdb'}: Permission denied" in refused.stderr
+    assert f"{user.folder.parent / '.local/state'}: Permission denied" in refused.stderr
     user.write("target: {local: {account: mngdb}}\n" + faults.REDIS)
     assert "only root may change the account" in user.run("up").stderr
     user.write(faults.REDIS.replace("PORT2", "79"))
@@ -328,12 +328,12 @@ def test_an_ordinary_user_is_told_what_it_may_not_do(user: UserCli) -> None:
     os.chown(secret, user.uid, user.gid)
     assert refused.returncode == 2
     assert f"{secret} cannot be read: Permission denied" in refused.stderr
-    for name in (".mngdb", ".mngdb/servers/mng-redis/data"):
+    for path in (user.state, user.state / "servers/mng-redis/data"):
         user.ok("down")
-        os.chown(user.folder / name, 0, 0)
+        os.chown(path, 0, 0)
         refused = user.run("up")
-        os.chown(user.folder / name, user.uid, user.gid)
-        assert refused.returncode in {1, 2}, (name, refused.stderr)
+        os.chown(path, user.uid, user.gid)
+        assert refused.returncode in {1, 2}, (path, refused.stderr)
         assert "Permission denied" in refused.stderr or "not permitted" in refused.stderr
         assert "Traceback" not in refused.stderr
         user.ok("up")

@@ -141,7 +141,7 @@ def context_of(server: Server) -> Any:
     from mngdb.spec.load import load
 
     environ = server.cli.environ()
-    return Context(load([server.cli.folder / "mngdb.yaml"], environ), environ)
+    return Context.open(load([server.cli.folder / "mngdb.yaml"], environ), environ)
 
 
 def test_expiry_of_some_keys_says_how_sure_it_is_and_is_right(server: Server, truth: Any) -> None:
