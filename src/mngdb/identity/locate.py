@@ -5,16 +5,18 @@ Only `moved` changes anything: the record says from then on where the project is
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from mngdb.errors import UsageError
+from mngdb.errors import LockedError, UsageError
 from mngdb.identity import before, holdings, pointer, record
 from mngdb.identity.home import called, home
 from mngdb.identity.record import Record
@@ -41,21 +43,46 @@ class Located:
 
     def claim(self) -> Located:
         """Make the stack's folder, its record and the project's pointer where they are missing.
-        Can be run at any time. Raises OSError, UsageError."""
+        Can be run at any time. Raises OSError, UsageError, and LockedError when another command made
+        the stack meanwhile."""
         if self.trouble is not None:
             raise self.trouble
         if self.kind == "before":
             return self
-        record.make(self.state)
         if self.kind == "new":
-            self.record.write(self.state)
+            self._make()
+        record.make(self.state)  # its mode
         pointer.write(self.project, self.record.name, self.state)
         return replace(self, kind="known")
+
+    def _make(self) -> None:
+        mine = self.record
+        record.make(self.home)
+        with alone(self.home):
+            found = _Search(mine.name, self.project, mine.file, self.home).run()
+            if found.kind == "known" and found.state != self.state:
+                raise LockedError(
+                    "another mngdb works on this stack: it has just begun",
+                    "wait until it ends, then try again",
+                )
+            record.make(self.state)
+            mine.write(self.state)
 
     @property
     def project(self) -> Path:
         """The folder of the stack's file."""
         return Path(self.record.project)
+
+
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """No stack is made by two commands at the same moment."""
+    handle = os.open(home / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def folder_of(file: Path, environ: Mapping[str, str]) -> Path:

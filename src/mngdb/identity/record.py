@@ -54,11 +54,12 @@ class Record:
 
 
 def make(state: Path) -> None:
-    """Make the folder of a stack. Root's is one that servers' accounts pass through."""
-    base, mode = state.parent.parent, 0o711 if os.geteuid() == 0 else 0o700
-    if not base.exists():
-        disk.folder(base, mode=mode)
-    disk.folder(state.parent, mode=mode)
+    """Make the folder of a stack, or the one of all stacks. Root's are such that servers' accounts
+    pass through."""
+    mode = 0o711 if os.geteuid() == 0 else 0o700
+    for path in (state.parent.parent, state.parent):
+        if not path.exists():
+            disk.folder(path, mode=mode)
     disk.folder(state, mode=mode)
 
 
