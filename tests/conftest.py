@@ -214,7 +214,7 @@ def _destroy(cli: Cli) -> None:
 def _project(state: Path) -> Path | None:
     try:
         return Path(json.loads((state / "stack.json").read_text())["project"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

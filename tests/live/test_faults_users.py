@@ -29,7 +29,8 @@ from tests.live import faults
 from tests.live.scrapes import until
 
 pytestmark = [pytest.mark.live, pytest.mark.root]
-ACCOUNT = "mngdb-test"
+#: Of this run alone: another one may be going on.
+ACCOUNT = f"mngdb-t{os.getpid()}"
 
 
 @dataclass

@@ -167,7 +167,7 @@ def test_the_agent_does_not_start_a_program_that_cannot_read_the_data(
     put(cli, "a")
     replace(folder / "redis-server", redis_folder() / "redis-server")
     faults.kill(cli, "mng-redis")
-    log = cli.folder / ".mngdb/agent/agent.log"
+    log = cli.state / "agent/agent.log"
     until(lambda: "cannot read it" in log.read_text())
     assert version_of_nothing(cli)
     replace(folder / "redis-server", Path(brought.server))
