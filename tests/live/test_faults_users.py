@@ -300,7 +300,7 @@ def test_root_is_told_whose_stack_it_is_and_changes_nothing(user: UserCli) -> No
     for command in ("up", "status", "down", "plan"):
         refused = Cli(user.folder).run(command)
         assert refused.returncode == 2
-        assert f"mngdb.yaml belongs to the account {ACCOUNT}" in refused.stderr
+        assert f"project belongs to the account {ACCOUNT}" in refused.stderr
     state = user.state
     assert owners(state) == {user.uid}
     faults.sound(user, {"mng-redis"})
@@ -312,7 +312,9 @@ def test_an_ordinary_user_is_told_what_it_may_not_do(user: UserCli) -> None:
     refused = user.run("up")
     (user.folder.parent / ".local").rmdir()
     assert refused.returncode == 1
-    assert f"{user.folder.parent / '.local/state'}: Permission denied" in refused.stderr
+    assert (
+        f"{user.folder.parent / '.local/state/mngdb/stacks'}: Permission denied" in refused.stderr
+    )
     user.write("target: {local: {account: mngdb}}\n" + faults.REDIS)
     assert "only root may change the account" in user.run("up").stderr
     user.write(faults.REDIS.replace("PORT2", "79"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mngdb.errors import UsageError
 from mngdb.host import Host, Note
 from mngdb.model import Remark, Step
 from mngdb.ops import registry
@@ -25,26 +24,9 @@ def leftovers(context: Context) -> list[tuple[Host, Note]]:
 
 
 def steps(context: Context) -> list[Step]:
-    """A stop for each of them that runs. Raises UsageError where the stack was renamed."""
+    """A stop for each of them that runs."""
     found = leftovers(context)
-    for host, note in found:
-        _refuse_another_name(context, host, note)
     return [_stop(context, host, note) for host, note in found if host.process(note.unit)]
-
-
-def _refuse_another_name(context: Context, host: Host, note: Note) -> None:
-    """Units are called after the stack: under another name every one of them would begin empty."""
-    instance = context.stack.instances.get(note.instance)
-    if instance is None or instance.target.external or context.host(instance) is not host:
-        return
-    if host.state(instance.unit) != "absent":
-        return
-    before = note.unit.removesuffix(instance.unit.removeprefix(context.stack.name))
-    raise UsageError(
-        f"this stack was called {before!r}: the data of {note.instance} is in {note.unit}, and "
-        f"{instance.unit} would begin empty",
-        f"write 'name: {before}' again; 'mngdb destroy' removes what there was, data included",
-    )
 
 
 def _stop(context: Context, host: Host, note: Note) -> Step:
