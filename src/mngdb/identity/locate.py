@@ -43,8 +43,8 @@ class Located:
 
     def claim(self) -> Located:
         """Make the stack's folder, its record and the project's pointer where they are missing.
-        Can be run at any time. Raises OSError, UsageError, and LockedError when another command made
-        the stack meanwhile."""
+        Can be run at any time. Raises OSError, UsageError, and LockedError when another command
+        made the stack meanwhile."""
         if self.trouble is not None:
             raise self.trouble
         if self.kind == "before":

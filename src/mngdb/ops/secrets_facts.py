@@ -111,7 +111,7 @@ def _git(context: Context, folder: Path | None, needles: leaks.Needles) -> Git |
     return Git(
         open=tuple(_short(path, context) for path in found.not_ignored(probes)),
         tracked=tuple(found.tracked([context.stack.state, *private, *dotenv])),
-        committed=see(lambda: tuple(found.committed())),
+        committed=see(lambda: tuple(found.committed([folder] if folder else []))),
         values=see(lambda: tuple(found.holding(needles))),
     )
 

@@ -91,10 +91,12 @@ class Repository:
             return []
         return _names(self._git("--literal-pathspecs", "ls-files", "-z", "--", *inside))
 
-    def committed(self) -> list[str]:
-        """Files of all names that hold secrets, that any commit of any branch added. Raises
-        UnobservableError when nothing is found in a part of the history."""
-        return self._whole(self._added(*SECRET_FILES))
+    def committed(self, folders: Sequence[Path] = ()) -> list[str]:
+        """Files of all names that hold secrets, or in `folders` of secrets, that any commit of any
+        branch added. Raises UnobservableError when nothing is found in a part of the history."""
+        inside = [path.resolve() for path in folders if path.resolve().is_relative_to(self.top)]
+        named = (f":(top,literal){path.relative_to(self.top)}" for path in inside)
+        return self._whole(self._added(*SECRET_FILES, *named))
 
     def committed_as(self, path: Path) -> list[str]:
         """The name of a file, if one of that name in its folder was ever committed. Raises
