@@ -54,7 +54,7 @@ def words(line: str) -> list[str]:
 def reboot(cli: Cli) -> None:
     """All of the stack's processes end at once, as with the power."""
     names = [faults.pid(cli, unit) for unit in ("mng-redis", "mng-pg")]
-    names.append(int((cli.folder / ".mngdb/agent/agent.pid").read_text().split()[0]))
+    names.append(int((cli.state / "agent/agent.pid").read_text().split()[0]))
     for pid in [*names[2:], *names[:2]]:  # the agent first: it would start them again
         faults.end_of(pid)
 

@@ -63,7 +63,7 @@ def test_restart_starts_what_does_not_run_and_wakes_what_was_halted(cli: Cli) ->
 def test_restart_of_the_whole_stack_restarts_the_agent_too(cli: Cli) -> None:
     cli.write(TWO + AGENT)
     cli.ok("up")
-    agent = cli.folder / ".mngdb/agent/agent.pid"
+    agent = cli.state / "agent/agent.pid"
     before = agent.read_text()
     steps = cli.json("restart")["steps"]
     assert sorted((s["action"], s["object"]) for s in steps) == [
@@ -78,7 +78,7 @@ def test_restart_of_the_whole_stack_restarts_the_agent_too(cli: Cli) -> None:
 def test_up_of_one_instance_makes_its_secrets_and_nothing_of_the_others(cli: Cli) -> None:
     cli.write(TWO)
     cli.ok("up", "redis")
-    assert sorted(one.name for one in (cli.folder / ".mngdb/secrets").iterdir()) == [
+    assert sorted(one.name for one in (cli.state / "secrets").iterdir()) == [
         "redis_admin",
         "redis_shop",
     ]
