@@ -175,5 +175,4 @@ def _read(context: Context) -> _Note:
 
 
 def _write(context: Context, note: _Note) -> None:
-    disk.folder(context.stack.state)
     disk.write(_file(context), json.dumps(asdict(note)) + "\n", durable=False)
