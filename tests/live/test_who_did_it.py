@@ -56,7 +56,7 @@ def test_the_audit_log_does_not_believe_the_environment(cli: Cli) -> None:
     assert "mallory" not in json.dumps(found)
     for wrong in ("mallory", "-1", "99999999999999999999", str(NAMELESS), "０"):
         cli.env["SUDO_UID"] = wrong
-        (cli.folder / ".mngdb/secrets/redis_shop").unlink()
+        (cli.state / "secrets/redis_shop").unlink()
         assert "sudo_user" not in rendered(cli)
 
 

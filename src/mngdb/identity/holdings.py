@@ -73,11 +73,12 @@ def units(state: Path) -> list[str]:
 def read(state: Path, unit: str) -> Holding | None:
     """What a unit had. Raises MngdbError for a note that is damaged."""
     path = state / _FOLDER / f"{unit}.json"
-    try:
-        found = json.loads(path.read_text())
-        return Holding(found["since"], found["seen"], tuple(found["holds"]))
-    except FileNotFoundError:
+    text = disk.read_own(path)
+    if text is None:
         return None
+    try:
+        found = json.loads(text)
+        return Holding(found["since"], found["seen"], tuple(found["holds"]))
     except (ValueError, TypeError, KeyError):
         raise MngdbError(
             f"{path} is damaged", "remove it; 'mngdb up' writes it anew while the server runs"
