@@ -38,7 +38,8 @@ COMMANDS = (
 #: What the kinds that open(2) itself refuses are tried with.
 FEW = (("status",), ("up",), ("down",))
 STATE = (
-    *("lock", "applied.json", "stopped.json", "boot.json", "audit.log", ".gitignore"),
+    *("lock", "applied.json", "stopped.json", "boot.json", "audit.log"),
+    *("stack.json", "units/mng-redis.json"),
     *("secrets/redis_admin", "secrets/redis_shop"),
     *("agent/lock", "agent/agent.pid", "agent/agent.log", "agent/restarts.json"),
     *("agent/alerts.json", "agent/statements.db"),
@@ -60,7 +61,7 @@ LIMIT = 30.0
 
 def state(cli: Cli) -> Path:
     """Where mngdb keeps what it knows of the stack."""
-    return cli.folder / ".mngdb"
+    return cli.state
 
 
 def unit(cli: Cli, name: str = "mng-redis") -> Path:
