@@ -133,7 +133,7 @@ def test_the_table_has_every_command() -> None:
 
 def secrets_of(cli: Cli) -> list[bytes]:
     """Every form of every secret of the vault."""
-    files = [one for one in (cli.folder / ".mngdb/secrets").iterdir() if one.is_file()]
+    files = [one for one in (cli.state / "secrets").iterdir() if one.is_file()]
     assert len(files) > 5
     logins = ("postgres", "admin", "shop", "monitor", "__system")
     return [
@@ -228,7 +228,7 @@ def test_the_agent_gives_no_secret_to_who_takes_the_port_after_a_crash(cli: Cli)
     for engine in ("postgres", "redis", "mongodb"):
         whole(cli, engine)
     secrets = secrets_of(cli)
-    agent = int((cli.folder / ".mngdb/agent/agent.pid").read_text().split()[0])
+    agent = int((cli.state / "agent/agent.pid").read_text().split()[0])
     os.kill(agent, signal.SIGSTOP)  # or it would start them again first
     try:
         ports = bring(cli, "killed")
@@ -300,7 +300,7 @@ def test_a_postgres_that_proves_nothing_is_told_in_one_sentence(
         )
         assert f"{sentence}: {how}" in done.stderr
         nothing_is_said([stranger], secrets_of(stack))
-        salted = impostors.salted((stack.folder / ".mngdb/secrets/postgres_admin").read_text())
+        salted = impostors.salted((stack.state / "secrets/postgres_admin").read_text())
         assert salted not in stranger.heard
 
 
