@@ -110,8 +110,10 @@ def test_every_command_that_is_named_exists() -> None:
         command = group.get_command(click.Context(group), name)
         assert command is not None
         known = {option for parameter in command.params for option in parameter.opts}
-        if isinstance(command, click.Group) and words[1:] and name != "env":  # `env APP` too
-            below = command.get_command(click.Context(command), words[1])
+        if isinstance(command, click.Group) and words[1:]:
+            context = click.Context(command)
+            context.meta["app"] = False
+            _, below, _ = command.resolve_command(context, words[1:])  # `env APP` is one, too
             assert below is not None, text
             known |= {option for parameter in below.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= known, text
