@@ -83,6 +83,8 @@ class Cli:
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
     forks: ClassVar[Forks | None] = None
+    #: What the file calls Redis' server: see `each_server`. Set, all tests run on Valkey.
+    server: ClassVar[str] = os.environ.get("MNGDB_TEST_SERVER", "redis")
 
     def run(
         self, *arguments: str, stdin: str | None = None, timeout: float = 300.0, **more: Any
@@ -143,6 +145,8 @@ class Cli:
             word = f"PORT{number}"
             if word in text:
                 text = text.replace(word, str(self.port(number)))
+        if self.server != "redis" and "server: " not in text:
+            text = re.sub(r"(?m)^redis: \{", f"redis: {{server: {self.server}, ", text)
         if not re.search(r"^(agent|\{)", text, re.MULTILINE):
             # its ports are the same in every stack; tests of the agent give it others
             text += "\nagent: false\n"
@@ -155,6 +159,18 @@ class Cli:
         if number not in self._ports:
             self._ports[number] = free_port()
         return self._ports[number]
+
+
+def each_server() -> Any:
+    """A fixture for one module, whose tests then run on Redis and on Valkey."""
+
+    @pytest.fixture(scope="module", autouse=True, params=["redis", "valkey"])
+    def server(request: pytest.FixtureRequest) -> Iterator[str]:
+        usual, Cli.server = Cli.server, request.param
+        yield request.param
+        Cli.server = usual
+
+    return server
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,12 +20,12 @@ import redis
 from mngdb.checks import registry
 from mngdb.findings import Finding
 from mngdb.targets.local import programs
-from tests import debian
 from tests.checks.judge import BROUGHT, findings, one
-from tests.conftest import Cli, free_port
+from tests.conftest import Cli, each_server, free_port
 from tests.live.clients import redis_as, set_secret
 
 pytestmark = pytest.mark.live
+server = each_server()
 
 IDS = [check.id for check in registry.of("redis")]
 #: Passing, or failing, only in a state of its own: the tests below make it.
@@ -87,7 +87,8 @@ def started(cli: Cli, *options: str, server: str | None = None) -> Iterator[Serv
     """A server with these options, which lets anybody in."""
     port, folder = free_port(), cli.folder / f"redis-{random.randrange(1 << 30)}"
     folder.mkdir()
-    server = server or programs.find("redis", "8", None, None).server
+    version = {"redis": "8"}.get(Cli.server)
+    server = server or programs.find(Cli.server, version, None, None).server
     argv = [server, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options]
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
     try:
@@ -245,35 +246,6 @@ def test_snapshots_oftener_than_asked_for(theirs: Server) -> None:
             client.config_set("save", points)
             assert one(theirs.cli, "redis.save-points").verdict == verdict
         client.config_set("save", BAD["save"])
-
-
-def test_encryption(cli: Cli) -> None:
-    cli.write(HARDENED.replace("PORT1", "PORT1, version: 7, tls: true") +
-              f"binaries: {{redis: {debian.redis_folder()}}}\n")  # fmt: skip
-    cli.ok("up")
-    assert one(cli, "redis.tls-version").verdict == "pass"
-    with redis_as(cli) as admin:
-        admin.config_set("bind", "127.0.0.1 -::1 127.0.0.2")
-        assert one(cli, "redis.encryption").verdict == "not_applicable"
-        admin.config_set("bind", "* -::*")
-        assert one(cli, "redis.encryption").verdict == "pass"
-        admin.config_set("port", free_port())  # beside the one with TLS
-        assert one(cli, "redis.encryption").verdict == "fail"
-        admin.config_set("port", 0)
-        admin.config_set("bind", "127.0.0.1")
-        assert one(cli, "redis.login-required").verdict == "pass"
-        admin.execute_command("ACL", "SETUSER", "default", "on", "nopass", "+ping")
-        assert one(cli, "redis.login-required").verdict == "fail"
-        admin.config_set("tls-protocols", "TLSv1.1 TLSv1.2")
-        found = one(cli, "redis.tls-version")
-        assert (found.verdict, found.evidence) == ("fail", "tls-protocols TLSv1.1 TLSv1.2")
-
-
-def test_an_old_version(tmp_path: Path) -> None:
-    with started(Cli(tmp_path), server=str(debian.redis_folder() / "redis-server")) as server:
-        found = one(server.cli, "redis.version")
-    assert found.verdict == "fail"
-    assert "Redis 7.0.15 lacks security fixes that the line 7.0 never got; " in found.evidence
 
 
 def test_no_log_at_all_and_a_cache_that_wants_none(tmp_path: Path, cli: Cli) -> None:

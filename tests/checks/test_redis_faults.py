@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.checks.judge import findings
-from tests.checks.test_redis_checks import Server, started
-from tests.conftest import Cli
+from tests import debian
+from tests.checks.judge import findings, one
+from tests.checks.test_redis_checks import HARDENED, Server, started
+from tests.conftest import Cli, free_port
+from tests.live.clients import redis_as
 
 pytestmark = pytest.mark.live
 
@@ -106,3 +108,32 @@ def _copy(source: socket.socket, target: socket.socket, most: int) -> None:
         while most > 0 and (data := source.recv(min(65_536, most))):
             target.sendall(data)
             most -= len(data)
+
+
+def test_encryption(cli: Cli) -> None:
+    cli.write(HARDENED.replace("PORT1", "PORT1, version: 7, tls: true") +
+              f"binaries: {{redis: {debian.redis_folder()}}}\n")  # fmt: skip
+    cli.ok("up")
+    assert one(cli, "redis.tls-version").verdict == "pass"
+    with redis_as(cli) as admin:
+        admin.config_set("bind", "127.0.0.1 -::1 127.0.0.2")
+        assert one(cli, "redis.encryption").verdict == "not_applicable"
+        admin.config_set("bind", "* -::*")
+        assert one(cli, "redis.encryption").verdict == "pass"
+        admin.config_set("port", free_port())  # beside the one with TLS
+        assert one(cli, "redis.encryption").verdict == "fail"
+        admin.config_set("port", 0)
+        admin.config_set("bind", "127.0.0.1")
+        assert one(cli, "redis.login-required").verdict == "pass"
+        admin.execute_command("ACL", "SETUSER", "default", "on", "nopass", "+ping")
+        assert one(cli, "redis.login-required").verdict == "fail"
+        admin.config_set("tls-protocols", "TLSv1.1 TLSv1.2")
+        found = one(cli, "redis.tls-version")
+        assert (found.verdict, found.evidence) == ("fail", "tls-protocols TLSv1.1 TLSv1.2")
+
+
+def test_an_old_version(tmp_path: Path) -> None:
+    with started(Cli(tmp_path), server=str(debian.redis_folder() / "redis-server")) as server:
+        found = one(server.cli, "redis.version")
+    assert found.verdict == "fail"
+    assert "Redis 7.0.15 lacks security fixes that the line 7.0 never got; " in found.evidence

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import redis
 
-from tests.conftest import Cli
+from tests.conftest import Cli, each_server
 from tests.live.clients import converge, logs_in, planned, redis_as, said, set_secret
 
 pytestmark = pytest.mark.live
+server = each_server()
 
 FILE = """
 redis: {port: PORT1}

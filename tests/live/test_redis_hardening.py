@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
+from tests.conftest import Cli, each_server
 from tests.live.clients import brought_up, contents, redis_as
 
 pytestmark = pytest.mark.live
+server = each_server()
 
 FILE = """
 redis: {port: PORT1}

@@ -7,12 +7,13 @@ import socket
 
 import pytest
 
-from tests.conftest import Cli
+from tests.conftest import Cli, each_server
 from tests.live import faults
 from tests.live.clients import converge, redis_as, said
 from tests.live.faults import written
 
 pytestmark = pytest.mark.live
+server = each_server()
 
 FILE = """
 redis: {port: PORT1}

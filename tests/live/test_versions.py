@@ -131,6 +131,34 @@ def test_a_downgrade_of_redis_is_refused_before_anything_stops(cli: Cli, saved: 
     assert kept(cli) == ["a"]
 
 
+def test_data_goes_from_redis_to_valkey_only_while_they_share_a_format(cli: Cli) -> None:
+    valkey = EIGHT.replace("version: 8", "server: valkey")
+    cli.write(SEVEN)
+    cli.ok("up")
+    put(cli, "a")
+    cli.write(valkey)
+    (step,) = converge(cli)
+    assert "→ Valkey 9" in step["detail"]
+    assert kept(cli) == ["a"]
+    cli.write(EIGHT)
+    refused(cli, "was written by Valkey 9", "and Redis 8", "cannot read it")
+    cli.ok("down")
+    refused(cli, "was written by Valkey 9", "and Redis 8", "cannot read it")
+    cli.write(valkey)
+    cli.ok("up")
+    assert kept(cli) == ["a"]
+
+
+@pytest.mark.parametrize("saved", ["", ", appendonly: false"])
+def test_data_of_redis_8_is_nothing_for_valkey(cli: Cli, saved: str) -> None:
+    cli.write(EIGHT.replace("version: 8", f"version: 8{saved}"))
+    cli.ok("up")
+    put(cli, "a")
+    cli.write(EIGHT.replace("version: 8", f"server: valkey{saved}"))
+    refused(cli, "was written by Redis 8", "and Valkey 9", "cannot read it")
+    assert kept(cli) == ["a"]
+
+
 def test_a_cache_that_keeps_nothing_may_go_back(cli: Cli) -> None:
     nothing = ", appendonly: false, save: []"
     cli.write(EIGHT.replace("version: 8", f"version: 8{nothing}"))

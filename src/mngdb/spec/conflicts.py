@@ -107,6 +107,13 @@ def _compose(trail: Trail, spec: AnyInstance) -> Iterator[Problem]:
     if "bind" in spec.model_fields_set:
         text = "a container listens on its own networks, which 'bind' cannot name"
         yield (*trail, "bind"), text, "see 'publish' of the target"
+    if spec.program != spec.engine:
+        text = f"target compose does not run {spec.program}"
+        yield (
+            (*trail, "server"),
+            text,
+            f"leave 'server' out to run {spec.engine}, or use target local",
+        )
 
 
 def _external(trail: Trail, spec: AnyInstance, url: str) -> Iterator[Problem]:

@@ -54,6 +54,8 @@ class Binaries(Model):
     """Folder with `postgres`, `initdb` and `pg_ctl`."""
     redis: str | None = None
     """Folder with `redis-server`."""
+    valkey: str | None = None
+    """Folder with `valkey-server`."""
     mongodb: str | None = None
     """Folder with `mongod`."""
 

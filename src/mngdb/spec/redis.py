@@ -93,7 +93,12 @@ class RedisInstance(BaseInstance):
 
     engine: Literal["redis"] = "redis"
     """The engine: needed under `instances`, known elsewhere."""
+    server: Literal["redis", "valkey"] = "redis"
+    """Which server it is. Valkey comes from this machine or with pip; with target compose there is
+    Redis alone."""
     version: Version | None = "8"
+    """Version that is needed, as far as it is written (8, or 8.2); the version found is compared
+    with it. Default: 8, for Valkey 9."""
     port: Port = 6379
     eviction: Eviction = "allkeys-lru"
     """What goes when memory is full; queues need `noeviction`."""
@@ -125,6 +130,18 @@ class RedisInstance(BaseInstance):
     """Commands that take longer stand in the slow log."""
     slow_entries: int = Field(default=128, ge=1, le=100_000)
     """Entries that the slow log keeps."""
+
+    @property
+    def program(self) -> str:
+        """Redis, or Valkey in its place."""
+        return self.server
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_version(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("server") == "valkey":
+            return {"version": "9"} | value
+        return value
 
     def save_points(self) -> str:
         """The save points as Redis writes them: "900 1 300 10"."""

@@ -202,8 +202,9 @@ class RedisEngine:
         arguments += ["--user", access.user]
         if access.tls:
             arguments += ["--tls", *(["--cacert", access.ca] if access.ca else [])]
-        names = [f"{folder}/redis-cli"] if folder else []
-        programs = [(name, tuple(arguments)) for name in (*names, "redis-cli")]
+        clients = ("redis-cli", "valkey-cli")
+        names = [*(f"{folder}/{name}" for name in clients if folder), *clients]
+        programs = [(name, tuple(arguments)) for name in names]
         secret = access.password.reveal() if access.password else ""
         env = {"REDISCLI_AUTH": secret} if secret else {}
         if not access.tls:

@@ -158,6 +158,12 @@ class Dump:
         except OSError as error:
             raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
         except ValueError as error:
+            with Path(path).open("rb") as file:
+                if file.read(6) == b"VALKEY":
+                    raise UsageError(
+                        f"{path} is in Valkey's own format, which cannot be read here",
+                        "'mngdb keys' without --rdb asks the server",
+                    ) from None
             raise UsageError(
                 f"{path}: is no RDB file that can be read: {error}",
                 "give the file that BGSAVE writes (dump.rdb); an AOF is none",
