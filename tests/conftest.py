@@ -86,6 +86,9 @@ class Cli:
     #: What the file calls Redis' server: see `each_server`. Set, all tests run on Valkey.
     server: ClassVar[str] = os.environ.get("MNGDB_TEST_SERVER", "redis")
 
+    #: PostgreSQL's version, where a text says none; empty: the default.
+    postgres: ClassVar[str] = os.environ.get("MNGDB_TEST_POSTGRES", "")
+
     def run(
         self, *arguments: str, stdin: str | None = None, timeout: float = 300.0, **more: Any
     ) -> subprocess.CompletedProcess[str]:
@@ -147,6 +150,8 @@ class Cli:
                 text = text.replace(word, str(self.port(number)))
         if self.server != "redis" and "server: " not in text:
             text = re.sub(r"(?m)^redis: \{", f"redis: {{server: {self.server}, ", text)
+        if self.postgres and "version: " not in text:
+            text = re.sub(r"(?m)^postgres: \{", f"postgres: {{version: {self.postgres}, ", text)
         if not re.search(r"^(agent|\{)", text, re.MULTILINE):
             # its ports are the same in every stack; tests of the agent give it others
             text += "\nagent: false\n"

@@ -18,7 +18,7 @@ import psycopg
 
 from mngdb.run import Account, run
 from mngdb.targets.local import copied, machine, programs
-from tests.conftest import free_port
+from tests.conftest import Cli, free_port
 
 PASSWORD = "postgres"
 
@@ -123,7 +123,7 @@ class Server:
 @contextmanager
 def stock() -> Iterator[Server]:
     """A server with its package's defaults, started."""
-    found = programs.find("postgres", "17", None, None)
+    found = programs.find("postgres", Cli.postgres or "17", None, None)
     account = machine.account(None)
     if account:
         found = copied.reachable(found, "postgres", account.uid, Path("/var/lib/mngdb/programs"))

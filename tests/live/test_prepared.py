@@ -48,7 +48,7 @@ class Place:
         self.folder = disk.folder(folder / "all", mode=0o711)
         self.kept = disk.private(self.folder / "kept", owner=self.account)
         self.work = disk.private(self.folder / "work", owner=self.account)
-        found = programs.find("postgres", "17", None, None)
+        found = programs.find("postgres", Cli.postgres or "17", None, None)
         if self.account is not None:
             path = cache.SYSTEM / "programs"
             found = copied.reachable(found, "postgres", self.account.uid, path)

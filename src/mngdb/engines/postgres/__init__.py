@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 from mngdb.container import Container
 from mngdb.engines.postgres import access as logins
 from mngdb.engines.postgres import render
+from mngdb.engines.postgres.available import need_extensions
 from mngdb.engines.postgres.container import PLACE, container
 from mngdb.model import Access, Asked, Change, Outcome, Scraper, ShellCommand, Unit, Vitals
 from mngdb.spec.agent import MONITOR
@@ -41,6 +42,7 @@ class PostgresEngine:
         return ()
 
     def render(self, asked: Asked) -> Unit:
+        need_extensions(asked)
         return render.unit(asked)
 
     def settings(self, asked: Asked) -> Mapping[str, str]:

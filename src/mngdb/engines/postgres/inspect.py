@@ -67,7 +67,7 @@ def inspect(session: Session, asked: Asked) -> PostgresFacts:
         logins = see(lambda: _logins(found["logins"], asked))
         plain, demand, tls = outside.result()
     server = see(lambda: cast(Mapping[str, Any], _one(found["server"])))
-    asked = _versioned(asked, wire.server_version)
+    asked = _as_runs(asked, wire.server_version, found["settings"])
     wanted = render.settings(asked)
     return PostgresFacts(
         settings=see(lambda: {row["name"]: _setting(row) for row in found["settings"].value}),
@@ -120,14 +120,16 @@ def _text(value: str) -> str:
     return Literal(value).as_string(None)
 
 
-def _versioned(asked: Asked, number: int) -> Asked:
-    """With the version that runs: to log in, nobody has looked for the program."""
+def _as_runs(asked: Asked, number: int, answer: Answer) -> Asked:
+    """With the program that runs: to log in, nobody has looked for it."""
     if asked.site is None:
         return asked
     version = f"{number // 10000}.{number % 10000}"
-    return replace(
-        asked, site=replace(asked.site, program=replace(asked.site.program, version=version))
-    )
+    rows = [] if answer.missing else answer.value
+    choices = next((row["choices"] for row in rows if row["name"] == "wal_compression"), None)
+    lacks = frozenset[str]() if choices is None or "lz4" in choices else frozenset({"lz4"})
+    program = replace(asked.site.program, version=version, lacks=lacks)
+    return replace(asked, site=replace(asked.site, program=program))
 
 
 def _one(answer: Answer) -> dict[str, Any]:

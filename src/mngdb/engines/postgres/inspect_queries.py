@@ -23,7 +23,7 @@ GROUPS = (
 #: First of all: what comes after it changes settings of this session.
 SETTINGS = """
     SELECT name, setting AS value, coalesce(unit, '') AS unit, vartype AS kind, context, source,
-           pending_restart AS pending FROM pg_settings
+           pending_restart AS pending, enumvals AS choices FROM pg_settings
 """
 _STATS = "pg_has_role('pg_read_all_stats', 'USAGE')"
 _SERVER = f"""
