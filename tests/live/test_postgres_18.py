@@ -1,0 +1,138 @@
+"""PostgreSQL 18 beside 17: found by version, as hardened, as seen."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import psycopg
+import pytest
+
+from mngdb.targets.local import programs
+from tests.conftest import Cli
+from tests.live import faults
+from tests.live.clients import brought_up, converge
+from tests.live.scrapes import AGENT, until, whole
+
+pytestmark = pytest.mark.live
+
+FILE = (
+    AGENT
+    + """
+postgres: {version: 18, port: PORT1, memory: 64mb}
+instances:
+  old: {engine: postgres, version: 17, port: PORT2, memory: 64mb}
+apps:
+  shop: {postgres: {database: shop, extensions: [pg_trgm]}, old: shop}
+  report: {postgres: {database: shop, access: readonly}}
+"""
+)
+stack = brought_up(FILE)
+ALONE = "postgres: {version: 18, port: PORT1, memory: 64mb}\napps: {shop: {postgres: shop}}\n"
+
+
+def test_both_run_side_by_side_and_nothing_is_left_to_do(stack: Cli) -> None:
+    units = {unit["instance"]: unit["version"] for unit in stack.json("status")["units"]}
+    assert units["postgres"].startswith("18.")
+    assert units["old"].startswith("17.")
+    assert stack.json("plan")["steps"] == []
+
+
+def test_the_settings_are_those_that_are_shown(stack: Cli) -> None:
+    """Read back from the server; what it was not built with is not asked for."""
+    with psycopg.connect(stack.ok("url", "postgres").strip()) as admin:
+        rows: list[Any] = admin.execute("SELECT name, setting FROM pg_settings").fetchall()
+        errors = admin.execute("SELECT * FROM pg_file_settings WHERE error IS NOT NULL").fetchall()
+        sums = admin.execute("SHOW data_checksums").fetchone()
+    found = dict(rows)
+    assert errors == []
+    assert sums == ("on",)
+    assert found["wal_compression"] == "pglz"
+    assert found["password_encryption"] == "scram-sha-256"
+
+
+def test_an_app_works_with_its_rights_alone(stack: Cli) -> None:
+    with psycopg.connect(stack.env_of("shop")["POSTGRES_URL"], autocommit=True) as shop:
+        shop.execute("CREATE TABLE item (id bigint PRIMARY KEY)")
+        shop.execute("INSERT INTO item VALUES (1)")
+    with psycopg.connect(stack.env_of("report")["POSTGRES_URL"], autocommit=True) as report:
+        assert report.execute("SELECT id FROM item").fetchall() == [(1,)]
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            report.execute("DELETE FROM item")
+    for app in ("shop", "report"):
+        assert "problem" not in stack.ok("doctor", app)
+
+
+def test_every_check_can_be_judged_as_on_17(stack: Cli) -> None:
+    report = json.loads(stack.run("--json", "check", "--only", "postgres.*").stdout)
+    assert report["summary"]["unknown"] == 0
+    verdicts: dict[str, dict[str, str]] = {}
+    for one in report["findings"]:
+        verdicts.setdefault(one["id"], {})[one["instance"]] = one["verdict"]
+    differ = {
+        name: both for name, both in verdicts.items() if both.get("postgres") != both.get("old")
+    }
+    assert set(differ) <= {"postgres.version"}, differ
+
+
+def test_the_metrics_are_those_of_17(stack: Cli) -> None:
+    def names(instance: str) -> set[str]:
+        return whole(stack, "postgres", f"/metrics/{instance}").names
+
+    assert len(names("postgres")) > 100
+    # what only 17 has are settings of things that 18 was not built with
+    until(lambda: all(one.startswith("pg_settings_") for one in names("old") - names("postgres")))
+
+
+@pytest.mark.parametrize("command", ["locks", "sessions", "slow", "memory", "indexes", "bloat"])
+def test_the_looks_work(stack: Cli, command: str) -> None:
+    done = stack.run("--json", command)
+    assert done.returncode in {0, 1}, done.stderr
+    assert json.loads(done.stdout)
+
+
+def test_what_its_build_lacks_is_told_before_anything_starts(cli: Cli) -> None:
+    for text, said in (
+        (ALONE.replace("18, ", "18, tls: true, "), "built without it"),
+        (ALONE.replace("18, ", "18, settings: {wal_compression: zstd}, "), "wal_compression"),
+        (
+            ALONE.replace("postgres: shop}", "postgres: {database: shop, extensions: [pgcrypto]}}"),
+            "has no extension 'pgcrypto'",
+        ),
+    ):
+        cli.write(text)
+        for command in ("plan", "up"):
+            done = cli.run(command)
+            assert done.returncode in {1, 2}
+            assert said in done.stderr
+        assert faults.running(cli) == set()
+
+
+def test_the_data_of_the_other_major_version_is_refused_either_way(cli: Cli) -> None:
+    for wrote, other in ((18, 17), (17, 18)):
+        cli.write(ALONE.replace("18", str(wrote)))
+        cli.ok("up")
+        cli.write(ALONE.replace("18", str(other)))
+        before = faults.running(cli)
+        assert before
+        for command in ("plan", "up"):
+            done = cli.run(command)
+            assert done.returncode == 1
+            assert f"was written by PostgreSQL {wrote}, and PostgreSQL {other}" in done.stderr
+            assert "dump and restore" in done.stderr
+        assert faults.running(cli) == before
+        cli.ok("destroy", "--yes", "mng")
+
+
+def test_a_change_converges(cli: Cli) -> None:
+    cli.write(ALONE)
+    cli.ok("up")
+    cli.write(ALONE.replace("memory: 64mb", "memory: 96mb, max_connections: 50, slow: 1s"))
+    assert any(step["restart"] for step in converge(cli))
+    cli.write(ALONE)
+    converge(cli)
+
+
+def test_both_are_found_by_their_version() -> None:
+    found = {v: programs.find("postgres", v, None, None).version for v in ("17", "18")}
+    assert {v: version.split(".")[0] for v, version in found.items()} == {"17": "17", "18": "18"}
