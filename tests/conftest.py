@@ -203,7 +203,13 @@ def cli(tmp_path: Path) -> Iterator[Cli]:
 
 
 @pytest.fixture(scope="module")
-def module_cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+def server() -> str:
+    """What the file calls Redis' server; a module may have another fixture: `each_server`."""
+    return Cli.server
+
+
+@pytest.fixture(scope="module")
+def module_cli(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     """As `cli`, for the tests of one module that only look, or that tidy up after themselves."""
     found = Cli(tmp_path_factory.mktemp("stack"))
     yield found

@@ -124,12 +124,13 @@ def good(hardened: Cli) -> dict[str, Finding]:
 
 
 @pytest.fixture(scope="module")
-def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def theirs(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     options = [word for name, value in BAD.items() for word in (f"--{name}", *value.split())]
-    with started(Cli(tmp_path_factory.mktemp("bad")), *options) as server:
-        with server.client() as client:
+    with started(Cli(tmp_path_factory.mktemp("bad")), *options) as found:
+        with found.client() as client:
             client.execute_command("ACL", "SETUSER", *GUIDE_ACL)
-        yield server
+            assert client.info("server").get("server_name", "redis") == server
+        yield found
 
 
 @pytest.fixture(scope="module")

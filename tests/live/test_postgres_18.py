@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from mngdb.targets.local import programs
+from mngdb.targets.local import copied, programs
 from tests.conftest import Cli
 from tests.live import faults
 from tests.live.clients import brought_up, converge
@@ -131,6 +136,27 @@ def test_a_change_converges(cli: Cli) -> None:
     assert any(step["restart"] for step in converge(cli))
     cli.write(ALONE)
     converge(cli)
+
+
+def test_its_libraries_come_with_it_to_where_the_servers_account_can_go(tmp_path: Path) -> None:
+    """Its programs look for them in a folder beside its package."""
+    found = programs.find("postgres", "18", None, None)
+    package = Path(found.folder).parents[1]
+    private = tmp_path / "venv"
+    private.mkdir(mode=0o700)
+    shutil.copytree(package, private / package.name, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    shutil.copytree(libraries, private / libraries.name)
+    folder = private / Path(found.folder).relative_to(package.parent)
+    hidden = replace(found, server=str(folder / "postgres"), folder=str(folder))
+    copy = copied.reachable(hidden, "postgres", os.geteuid() + 4242, tmp_path / "copies")
+    assert Path(copy.server).is_relative_to(tmp_path / "copies")
+    shutil.rmtree(private)
+    for name in ("postgres", "initdb", "psql", "pg_resetwal"):
+        done = subprocess.run(
+            [f"{copy.folder}/{name}", "--version"], capture_output=True, text=True
+        )
+        assert "18." in done.stdout, done.stderr
 
 
 def test_both_are_found_by_their_version() -> None:

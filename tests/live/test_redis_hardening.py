@@ -53,6 +53,10 @@ def admin(stack: Cli) -> Iterator[Any]:
         yield client
 
 
+def test_it_is_the_server_that_the_file_asks_for(admin: Any, server: str) -> None:
+    assert admin.info("server").get("server_name", "redis") == server
+
+
 @pytest.mark.parametrize("name", GUIDE)
 def test_the_server_runs_with_the_guides_value(admin: Any, name: str) -> None:
     assert admin.config_get(name) == {name: GUIDE[name]}

@@ -41,11 +41,11 @@ def fits(
 
 def saw(project: Project, unit: Unit, running: Release) -> None:
     """Note which server was on the volume, and its image."""
+    if _seen(project, unit)[1] == running:
+        return
     container = project.container(unit.name)
     image = container["Config"]["Image"] if container else ""
-    text = json.dumps([image, written.render(running)])
-    if project.applied(_SEEN.format(unit.name)) != text:
-        project.apply(_SEEN.format(unit.name), text)
+    project.apply(_SEEN.format(unit.name), json.dumps([image, written.render(running)]))
 
 
 def _seen(project: Project, unit: Unit) -> tuple[str, Release | None]:

@@ -160,7 +160,7 @@ class LocalHost:
         given = getattr(self.stack.source.binaries, name)
         folder = given and str((self.stack.folder / disk.expanded(given)).resolve())
         found = programs.find(name, instance.spec.version, folder, known)
-        found = programs.with_lacks(name, found, known)
+        found = programs.with_lacks(name, found, known, tls=instance.tls)
         if instance.tls and "TLS" in found.lacks:
             raise MngdbError(
                 f"{instance.name}: TLS is asked for, but {found.server} ({found.version}) was "

@@ -166,11 +166,12 @@ def _not_there(
     return UsageError(f"{wanted} is needed and not there{where}{listing}", hint)
 
 
-def with_lacks(name: str, program: Program, cache: Path | None) -> Program:
-    """The program with what its build cannot do, of those things that not every build can."""
-    memory = _Memory(cache)
-    questions = _KNOWN[name].questions.items()
-    lacks = {what for what, one in questions if memory.lacks(Path(program.server), what, one)}
+def with_lacks(name: str, program: Program, cache: Path | None, *, tls: bool) -> Program:
+    """The program with what its build cannot do, of those things that not every build can; `tls`:
+    whether that counts. Raises MngdbError when it does not answer."""
+    memory, path = _Memory(cache), Path(program.server)
+    questions = {k: q for k, q in _KNOWN[name].questions.items() if tls or k != "TLS"}
+    lacks = {what for what, question in questions.items() if memory.lacks(path, what, question)}
     memory.save()
     return replace(program, lacks=frozenset(lacks))
 
