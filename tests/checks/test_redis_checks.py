@@ -149,7 +149,11 @@ def test_it_passes_on_a_stack_of_ours(good: dict[str, Finding], name: str) -> No
 
 
 @pytest.mark.parametrize("name", [one for one in IDS if one not in FAIL_APART])
-def test_it_fails_on_a_careless_server(bad: dict[str, Finding], name: str) -> None:
+def test_it_fails_on_a_careless_server(bad: dict[str, Finding], server: str, name: str) -> None:
+    if (server, name) == ("valkey", "redis.version"):
+        # the Valkey that pip brings has no known holes, however it is set up
+        assert bad[name].verdict == "pass", bad[name]
+        return
     assert bad[name].verdict == "fail", bad[name]
     assert bad[name].evidence
     assert bad[name].remedy
