@@ -133,6 +133,11 @@ class Host(Protocol):
         what its server says that it is."""
         ...
 
+    def handover(self, unit: Unit) -> str:
+        """From which account to which other the unit's files go when it starts; empty: they stay
+        whose they are."""
+        ...
+
     def write(self, unit: Unit, asked: Asked) -> None:
         """Write the unit's files where they differ."""
         ...

@@ -107,8 +107,9 @@ class Proof:
     """How a server of ours is known before a secret is sent to it."""
 
     unit: str
-    account: str = ""
-    """The operating system account that runs it, where it is a process of this machine."""
+    account: Callable[[], str] = str
+    """The operating system account that runs it by now, where it is a process of this machine; it
+    may be given to another one when it is restarted."""
     holds: Callable[[socket.socket], bool | None] | None = None
     """Whether the server's own process holds the far end of a connection; None: not to be seen yet,
     nobody has taken the connection. Absent where the way to the server is proof by itself (a

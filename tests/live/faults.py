@@ -178,7 +178,7 @@ def killed_after(cli: Cli, seconds: float, *command: str, group: bool) -> bool:
 def killed_in_initdb(cli: Cli) -> Path:
     """Kill a first `up` of PostgreSQL, and it alone, while initdb runs. The unit's folder."""
     cli.write(POSTGRES)
-    copies = cache.copies(machine.account(None))
+    copies = cache.copies((machine.accounts(None, ["postgres"]) or {}).get("postgres"))
     if copies is not None:
         # with a copy there would be no initdb; another test that wants one makes it anew
         shutil.rmtree(copies, ignore_errors=True)

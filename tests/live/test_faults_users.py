@@ -213,12 +213,12 @@ def test_an_ordinary_users_stack_is_whole_private_and_its_own(user: UserCli) -> 
     assert faults.Data(user).read() == [["mine"]] * 3
 
 
-def test_roots_servers_run_as_mngdb_and_reach_nothing_of_roots(cli: Cli) -> None:
+def test_roots_servers_run_as_accounts_of_their_own_and_reach_nothing_of_roots(cli: Cli) -> None:
     units = {"mng-pg", "mng-redis", "mng-mongo"}
     cli.write(faults.STACK)
     cli.ok("up")
     names = {psutil.Process(faults.pid(cli, unit)).username() for unit in units}
-    assert names == {"mngdb"}
+    assert names == {"mngdb-postgres", "mngdb-redis", "mngdb-mongodb"}
     for unit in units:
         status = Path(f"/proc/{faults.pid(cli, unit)}/status").read_text()
         assert "Groups:\t \n" in status or "Groups:\t\n" in status

@@ -59,10 +59,10 @@ class Context:
     def local(self) -> LocalHost:
         return LocalHost.of(self.stack)
 
-    def make_account(self) -> None:
-        """As root, make the account that servers of this machine run as, when it is missing."""
+    def make_accounts(self) -> None:
+        """As root, make the missing ones of the accounts that servers of this machine run as."""
         if any(instance.target.local for instance in self.stack.instances.values()):
-            LocalHost.make_account(self.stack)
+            LocalHost.make_accounts(self.stack)
             self.__dict__.pop("local", None)  # who has only looked so far, did without it
 
     @cached_property

@@ -149,8 +149,9 @@ def _keys(context: Context) -> tuple[str, ...] | None:
     files = [*_tls(context, ".key"), *_tls(context, ".pem")]
     if not files:
         return None
-    uid = context.local.layout.uid if _here(context) else None
-    return tuple(inspect.open_to_others(files, uid))
+    layout = context.local.layout
+    here = [i.unit for i in context.stack.instances.values() if i.tls and i.target.local]
+    return tuple(inspect.open_to_others(files, {layout.uid(unit) for unit in here}))
 
 
 def _certificates(context: Context) -> dict[str, float]:

@@ -134,7 +134,9 @@ class ManagedUnit:
             self.host.prepare(unit)
             self.child = self.host.start(unit)
 
-        return self._step("start", unit.name, f"{self._title()} on {where}", run)
+        whose = self.host.handover(unit)
+        detail = f"{self._title()} on {where}" + (f", {whose}" if whose else "")
+        return self._step("start", unit.name, detail, run)
 
     def _fetch(self) -> None:
         lacking = self.host.lacks(self.unit)

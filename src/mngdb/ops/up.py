@@ -128,7 +128,7 @@ def up(
     choice = choice or whole(context)
     needed = _needed(context, choice)
     context.missing_secrets(needed)  # unusable ones are told before the state folder is made
-    context.make_account()
+    context.make_accounts()
     asked = context.all_asked(allow=allow, only=needed)
     context, moved = relocated(context, lambda unit: on_event(Progress(unit, "stopped")))
     if moved is not None:

@@ -88,8 +88,9 @@ class Local(Model):
     """Folder for the servers' data. Default: `.mngdb/servers` beside the file; for root
     `/var/lib/mngdb/…`, because the servers do not run as root."""
     account: str | None = None
-    """Account that the servers run as when root starts them. Default: `mngdb`, made when it is
-    missing."""
+    """Account that all servers run as when root starts them. Default: one for each engine
+    (`mngdb-postgres`, `mngdb-redis`, `mngdb-mongodb`), made when it is missing, so that a hole in
+    one server opens no files of the others."""
 
 
 class Target(Model):

@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,9 +51,9 @@ def kept(vault: Vault, names: Iterable[str]) -> Kept:
     return found
 
 
-def open_to_others(paths: Iterable[Path], uid: int | None = None) -> Iterator[str]:
-    """Those of the files or folders that others than their owner may get into, or that are not
-    ours."""
+def open_to_others(paths: Iterable[Path], uids: Collection[int] = ()) -> Iterator[str]:
+    """Those of the files or folders that others than their owner may get into, or that are neither
+    ours nor of the accounts `uids`."""
     for path in paths:
         try:
             found = path.stat()
@@ -61,7 +61,7 @@ def open_to_others(paths: Iterable[Path], uid: int | None = None) -> Iterator[st
             continue
         if found.st_mode & 0o077:
             yield f"{path} ({stat.S_IMODE(found.st_mode):o})"
-        elif found.st_uid not in {os.geteuid(), 0, uid}:
+        elif found.st_uid not in {os.geteuid(), 0, *uids}:
             yield f"{path} (of user id {found.st_uid})"
 
 

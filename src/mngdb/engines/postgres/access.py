@@ -74,7 +74,7 @@ def proof(access: Access) -> dict[str, str]:
     if access.password is None:
         # over the socket, where the kernel vouches for both sides. Said, for a shell may have
         # PGREQUIREAUTH from 'mngdb env'
-        account = access.proof.account if access.proof else ""
+        account = access.proof.account() if access.proof else ""
         return {REQUIRE_AUTH: "none"} | ({"requirepeer": account} if account else {})
     return {REQUIRE_AUTH: f"{REQUIRED},none" if access.unasked else REQUIRED}
 

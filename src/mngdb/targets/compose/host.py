@@ -305,6 +305,10 @@ class ComposeHost:
             found.append(Remark("", f"RedisInsight is at {page.url}, for people of the realm"))
         return found
 
+    def handover(self, unit: Unit) -> str:
+        """Whose the files are follows from the image."""
+        return ""
+
     def stale_files(self, unit: Unit) -> list[str]:
         """The unit's files that the server is not known to have read as they should be."""
         conf = self.folder.conf(unit.name)

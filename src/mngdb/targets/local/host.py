@@ -31,8 +31,8 @@ from mngdb.model import (
     TlsFiles,
     Unit,
 )
-from mngdb.run import spawn
-from mngdb.spec.base import Local
+from mngdb.run import Account, spawn
+from mngdb.spec.base import EngineName, Local
 from mngdb.spec.stack import Instance, Stack
 from mngdb.targets import written
 from mngdb.targets.local import cache, copied, logs, machine, processes, programs
@@ -73,13 +73,13 @@ class LocalHost:
     def of(cls, stack: Stack) -> LocalHost:
         """The host of a stack."""
         local = stack.source.target.local or Local()
-        account = machine.account(local.account, make=False)
-        return cls(stack, layout(stack, local, account))
+        accounts = machine.accounts(local.account, _engines(stack), make=False)
+        return cls(stack, layout(stack, local, accounts))
 
     @staticmethod
-    def make_account(stack: Stack) -> None:
-        """As root, make the servers' account when it is missing."""
-        machine.account((stack.source.target.local or Local()).account)
+    def make_accounts(stack: Stack) -> None:
+        """As root, make the servers' accounts that are missing."""
+        machine.accounts((stack.source.target.local or Local()).account, _engines(stack))
 
     # --- what there is
 
@@ -110,17 +110,23 @@ class LocalHost:
 
     def remarks(self) -> list[Remark]:
         """Data that is not beside the file is where nobody looks first."""
-        account = self.layout.account
-        if account is None:
+        accounts = self.layout.accounts
+        if accounts is None:
             return []
-        where = f"the data is in {self.layout.servers}"
-        return [Remark("", f"{where}, where the servers' account {account.name} can go")]
+        names = sorted({one.name for one in accounts.values()})
+        whose = f"account {names[0]} can" if len(names) == 1 else f"accounts {', '.join(names)} can"
+        return [Remark("", f"the data is in {self.layout.servers}, where the servers' {whose} go")]
 
     def site(self, instance: Instance, *, find: bool = True) -> Site:
         """The instance's place. With `find`, raises UsageError when its program is missing or
         cannot encrypt; without it the place is good for logging in, not for rendering."""
         folder = self.layout.unit(instance.unit)
-        us, account = machine.name_of(os.geteuid()), self.layout.account
+        us = machine.name_of(os.geteuid())
+
+        def runs_as() -> str:
+            account = self.layout.account(instance.unit, instance.engine)
+            return account.name if account else us
+
         program = self.program(instance) if find else Program("", "", "")
         tls = None
         if instance.tls:
@@ -140,14 +146,12 @@ class LocalHost:
             program=program,
             owners=(us,),
             tls=tls,
-            proof=Proof(
-                instance.unit, account.name if account else us, partial(self._holds, instance.unit)
-            ),
+            proof=Proof(instance.unit, runs_as, partial(self._holds, instance.unit)),
         )
 
     def _holds(self, unit: str, wire: socket.socket) -> bool | None:
         """Whether the unit's process is at the far end of a connection, see Proof.holds."""
-        return holds(wire, self.process(unit), self.layout.uid)
+        return holds(wire, self.process(unit), self.layout.uid(unit))
 
     def program(self, instance: Instance) -> Program:
         """The server's program, within reach of the account that runs it. Looked for once."""
@@ -156,7 +160,7 @@ class LocalHost:
         return self.found[instance.name]
 
     def _program(self, instance: Instance) -> Program:
-        name, known = instance.spec.program, cache.versions(self.layout.account)
+        name, known = instance.spec.program, cache.versions(others=self._others)
         given = getattr(self.stack.source.binaries, name)
         folder = given and str((self.stack.folder / disk.expanded(given)).resolve())
         found = programs.find(name, instance.spec.version, folder, known)
@@ -167,16 +171,20 @@ class LocalHost:
                 "built without it",
                 "install a build with TLS and name its folder under 'binaries:', or set tls: false",
             )
-        if self.layout.account is not None:
-            found = copied.reachable(
-                found, instance.engine, self.layout.account.uid, SYSTEM / "programs"
-            )
+        account = (self.layout.accounts or {}).get(instance.engine)
+        if account is not None:
+            found = copied.reachable(found, instance.engine, account.uid, SYSTEM / "programs")
         return found
+
+    @property
+    def _others(self) -> bool:
+        """Whether servers run as other accounts than ours."""
+        return self.layout.accounts is not None
 
     def process(self, unit: str) -> Process | None:
         """The unit's running process."""
         folder = self.layout.unit(unit)
-        return processes.find(folder.pidfile, self.layout.uid, folder.data, folder.root)
+        return processes.find(folder.pidfile, self.layout.uid(unit), folder.data, folder.root)
 
     def state(self, unit: str) -> State:
         """What there is of a unit."""
@@ -273,8 +281,9 @@ class LocalHost:
             verify(unit)
 
     def _read(self, path: Path) -> str | None:
-        """A file of ours or of the servers' account."""
-        return disk.read_own(path, limit=_FILE_MAX, owners=[self.layout.uid])
+        """A file of ours or of the servers' accounts."""
+        unit = path.relative_to(self.layout.servers).parts[0]
+        return disk.read_own(path, limit=_FILE_MAX, owners=self.layout.uids(unit))
 
     # --- changes
 
@@ -325,7 +334,7 @@ class LocalHost:
 
     def write(self, unit: Unit, asked: Asked) -> None:
         """Write the unit's files, certificates included, where they differ."""
-        folder = self.layout.prepare_unit(unit.name)
+        folder = self.layout.prepare_unit(unit.name, unit.engine)
         note = json.dumps({"instance": unit.instance, "engine": unit.engine})
         if self._read(folder.note) != note:
             disk.write(folder.note, note, durable=False)
@@ -336,9 +345,19 @@ class LocalHost:
             # what a running server has read is not known any more, until `confirm`
             folder.started.unlink(missing_ok=True)
             folder.applied.unlink(missing_ok=True)
+        account = self._account(unit)
         for file in due:
             path = folder.conf / file.name
-            disk.write(path, file.content, owner=self.layout.account, durable=False)
+            disk.write(path, file.content, owner=account, durable=False)
+
+    def _account(self, unit: Unit) -> Account | None:
+        """Who runs a unit; None: we do."""
+        return self.layout.account(unit.name, unit.engine)
+
+    def handover(self, unit: Unit) -> str:
+        """From which account to which other the unit's files go when it starts."""
+        between = self.layout.handover(unit.name, unit.engine)
+        return f"its account {between[0].name} → {between[1].name}" if between else ""
 
     def renewal(self, unit: Unit, instance: Instance, running: Release | None = None) -> list[str]:
         """Another program than the one that runs; a certificate that has to be made anew."""
@@ -351,6 +370,8 @@ class LocalHost:
             said.append(f"the file of its program, {program}, was replaced")
         if self._certificate_due(instance):
             said.append("a new certificate")
+        if whose := self.handover(unit):
+            said.append(whose)
         return said
 
     def _certificate_due(self, instance: Instance) -> bool:
@@ -366,7 +387,7 @@ class LocalHost:
     def _given_ca(self) -> Path:
         """The CA's certificate where servers and clients read it."""
         private = self.stack.state / "tls"
-        folder = private if self.layout.account is None else self.layout.servers
+        folder = self.layout.servers if self._others else private
         return disk.regular(folder / "ca.crt")
 
     def _certificate(self, folder: UnitFolder, instance: Instance) -> None:
@@ -374,12 +395,13 @@ class LocalHost:
 
         private = disk.folder(self.stack.state / "tls")
         public = disk.read_own(tls.ensure_ca(private, self.stack.name)) or ""
-        if self.layout.account is not None and self._read(self.layout.servers / "ca.crt") != public:
+        if self._others and self._read(self.layout.servers / "ca.crt") != public:
             disk.write(self.layout.servers / "ca.crt", public, mode=0o644)
         if self._certificate_due(instance):
             certificate, key = tls.certificate(private, list(instance.spec.bind))
+            account = self.layout.account(instance.unit, instance.engine)
             for name, text in (("key", key), ("pem", certificate + key), ("crt", certificate)):
-                disk.write(folder.conf / f"tls.{name}", text, owner=self.layout.account)
+                disk.write(folder.conf / f"tls.{name}", text, owner=account)
 
     def confirm(self, unit: Unit) -> None:
         """Note that the running server has read the files as they are now."""
@@ -390,13 +412,13 @@ class LocalHost:
 
     def prepare(self, unit: Unit) -> None:
         """Make the data folder, whole or not at all."""
-        folder = self.layout.prepare_unit(unit.name)
+        folder = self.layout.prepare_unit(unit.name, unit.engine)
         if folder.data.exists():
             return
         folder.seen.unlink(missing_ok=True)
         self._clear(folder)
         fresh = folder.root / f"data.new-{secrets.token_hex(4)}"
-        disk.folder(fresh, owner=self.layout.account)
+        disk.folder(fresh, owner=self._account(unit))
         try:
             self._preparation(unit).make(fresh)
             fresh.rename(folder.data)
@@ -411,31 +433,35 @@ class LocalHost:
         self._preparation(unit).finish()
 
     def _preparation(self, unit: Unit) -> Preparation:
-        folder, account = self.layout.unit(unit.name), self.layout.account
+        folder, account = self.layout.unit(unit.name), self._account(unit)
 
         def begin(argv: Sequence[str]) -> Started:
-            return self._spawn(argv, folder, folder.preparing)
+            return self._spawn(argv, folder, folder.preparing, account)
 
         owner = hashlib.sha256(os.fsencode(folder.root)).hexdigest()[:8]
-        return Preparation(unit, account, begin, cache.copies(account), owner)
+        copies = cache.copies(account) if unit.renewal else None
+        return Preparation(unit, account, begin, copies, owner)
 
     def _clear(self, folder: UnitFolder) -> None:
         """End what a command that was killed left running, and remove what it began."""
-        left = processes.find(folder.preparing, self.layout.uid, folder.root)
+        uid = self.layout.uid(folder.root.name)
+        left = processes.find(folder.preparing, uid, folder.root)
         if left is not None:
             left.kill_group()
         folder.preparing.unlink(missing_ok=True)
         for path in folder.root.glob("data.new-*"):
             disk.remove(path)
 
-    def _spawn(self, argv: Sequence[str], folder: UnitFolder, pidfile: Path) -> Started:
+    def _spawn(
+        self, argv: Sequence[str], folder: UnitFolder, pidfile: Path, account: Account | None
+    ) -> Started:
         with logs.appending(folder.log) as (sink, offset):
             process = spawn(
                 argv,
                 pidfile=pidfile,
                 log=sink,
                 env=_ENV | {"HOME": str(folder.run)},
-                account=self.layout.account,
+                account=account,
                 cwd=folder.root,
                 hold=held(self.stack.state / "lock"),
             )
@@ -450,7 +476,8 @@ class LocalHost:
 
     def start(self, unit: Unit) -> Started:
         """Start the server. It may not be ready yet; `check` tells whether it still lives."""
-        folder = self.layout.prepare_unit(unit.name)
+        self.layout.hand_over(unit.name, unit.engine)
+        folder = self.layout.prepare_unit(unit.name, unit.engine)
         if folder.log.exists() and folder.log.stat().st_size > _LOG_MAX:
             folder.log.replace(folder.log.with_suffix(".log.1"))
         folder.applied.unlink(missing_ok=True)
@@ -459,14 +486,14 @@ class LocalHost:
         there = tuple(replace(file, content=read[file.name]) for file in unit.files)
         note = {"files": _digest(replace(unit, files=there)), "log": offset}
         disk.write(folder.started, json.dumps(note), durable=False)
-        processes.wait_for_init(folder.pidfile, self.layout.uid, _INIT_TIMEOUT)
+        processes.wait_for_init(folder.pidfile, self.layout.uid(unit.name), _INIT_TIMEOUT)
         program = self.found.get(unit.instance)
         # redis.io "latency"; the MongoDB manual's "TCMalloc performance": from 8 on it wants them
         new = program is not None and int(program.version.split(".")[0]) >= 8
         machine.lift_limits(
             huge_pages=unit.engine == "postgres" or (unit.engine == "mongodb" and new)
         )
-        return self._spawn(unit.argv, folder, folder.pidfile)
+        return self._spawn(unit.argv, folder, folder.pidfile, self._account(unit))
 
     def check(self, unit: Unit, child: Started) -> None:
         """Raise StepError with the log's last words if the server that we started has ended."""
@@ -502,7 +529,7 @@ class LocalHost:
         folder = self.layout.unit(unit.name)
         for name, content in files.items():
             if content is not None:
-                disk.write(folder.conf / name, content, owner=self.layout.account)
+                disk.write(folder.conf / name, content, owner=self._account(unit))
 
     def log_lines(self, unit: str, count: int) -> list[str]:
         """The last lines of a unit's log."""
@@ -520,6 +547,11 @@ def _started(folder: UnitFolder) -> tuple[str, int]:
         return str(found["files"]), int(found["log"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return "", 0  # none was started yet, or by an earlier version
+
+
+def _engines(stack: Stack) -> list[EngineName]:
+    """Those of the servers that the file has here."""
+    return list({i.engine: None for i in stack.instances.values() if i.target.local})
 
 
 def _digest(unit: Unit) -> str:

@@ -31,7 +31,7 @@ def server(host: LocalHost, instance: Instance) -> ServerFacts:
     return ServerFacts(
         engine=instance.engine,
         version=instance.spec.version or "",
-        uid=host.layout.uid,
+        uid=host.layout.uid(instance.unit),
         process=see(lambda: process(_pid(host, instance.unit))),
         data=see(lambda: data_folder(folder.data)),
         open_to_others=see(lambda: tuple(open_to_others(folders, [folder.log]))),

@@ -18,7 +18,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +28,11 @@ from mngdb.host import Note
 from mngdb.identity.home import called
 from mngdb.identity.record import FILE
 from mngdb.run import Account
-from mngdb.spec.base import Local
+from mngdb.spec.base import EngineName, Local
 from mngdb.spec.file import ENGINES
 from mngdb.spec.stack import Stack
+from mngdb.targets.local import ownership
+from mngdb.targets.local.machine import NOBODY
 
 #: What a folder of a unit has, one of them at the least.
 _OF_UNIT = ("unit.json", "conf", "data", "run")
@@ -96,11 +98,11 @@ class UnitFolder:
 
 @dataclass(frozen=True)
 class Layout:
-    """The folders of a stack. `account` is who runs the servers; None: we do."""
+    """The folders of a stack. `accounts` has who runs the servers of an engine; None: we do."""
 
     state: Path
     servers: Path
-    account: Account | None
+    accounts: Mapping[EngineName, Account] | None
 
     def unit(self, name: str) -> UnitFolder:
         """The folders of the unit `name`."""
@@ -108,7 +110,8 @@ class Layout:
         sockets = root / "run"
         if len(os.fsencode(sockets)) > _SOCKET_FOLDER_MAX:
             digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
-            sockets = Path("/tmp") / f"mngdb-{self.uid}-{digest}"  # noqa: S108 - made 0700, checked
+            # made 0700, checked
+            sockets = Path("/tmp") / f"mngdb-{os.geteuid()}-{digest}"  # noqa: S108
         return UnitFolder(root, sockets)
 
     def units(self) -> list[Note]:
@@ -125,10 +128,40 @@ class Layout:
             found.append(note)
         return found
 
-    @property
-    def uid(self) -> int:
-        """The user id that the servers run as."""
-        return self.account.uid if self.account else os.geteuid()
+    def account(self, name: str, engine: EngineName | None = None) -> Account | None:
+        """Who runs the unit `name`: the account that its folders were given to, else the one that
+        is meant for its engine. None: we do."""
+        if self.accounts is None:
+            return None
+        meant = self.accounts.get(engine) if engine else None
+        return ownership.owner(self.servers / name / "run") or meant
+
+    def uid(self, name: str) -> int:
+        """The user id that the unit `name` runs as."""
+        account = self.account(name)
+        return account.uid if account else os.geteuid()
+
+    def uids(self, name: str) -> list[int]:
+        """Whose the files of the unit `name` may be: a command may have been killed while it handed
+        them over."""
+        return [self.uid(name), *(one.uid for one in (self.accounts or {}).values())]
+
+    def handover(self, name: str, engine: EngineName) -> tuple[Account, Account] | None:
+        """The account that has the unit's files, and the other one that shall have them."""
+        now, meant = self.account(name, engine), (self.accounts or {}).get(engine)
+        if now is None or meant is None or now.uid == meant.uid:
+            return None
+        return None if ownership.leads_out(self.unit(name).data) else (now, meant)
+
+    def hand_over(self, name: str, engine: EngineName) -> None:
+        """Give a unit's files to the account that is meant for its engine, where another one has
+        them. It does not run. Killed, it can be run again."""
+        between = self.handover(name, engine)
+        # one that is missing is made by `up`; until then things stay as they are
+        if between is not None and between[1].uid != NOBODY:
+            folder = self.unit(name)
+            tops = [folder.conf, folder.data, folder.sockets, folder.run]
+            ownership.hand_over(dict.fromkeys(tops), *between)
 
     def prepare(self) -> None:
         """Make the folder of the servers. Can be run at any time."""
@@ -139,20 +172,20 @@ class Layout:
                 f"mount it or bring it back; where it is now: ln -sfn DIRECTORY {link}",
             )
         # others may pass through, so that the servers' account reaches its own folders
-        disk.folder(self.servers, mode=0o711 if self.account else 0o700)
-        if self.account is not None:
-            _reach(self.servers, self.account)
+        disk.folder(self.servers, mode=0o700 if self.accounts is None else 0o711)
+        for account in (self.accounts or {}).values():
+            _reach(self.servers, account)
         if self.servers != link and not link.is_symlink():
             link.symlink_to(self.servers)
 
-    def prepare_unit(self, name: str) -> UnitFolder:
+    def prepare_unit(self, name: str, engine: EngineName) -> UnitFolder:
         """Make a unit's folders."""
-        folder = self.unit(name)
-        outer = 0o711 if self.account else 0o700
+        folder, account = self.unit(name), self.account(name, engine)
+        outer = 0o711 if account else 0o700
         disk.folder(folder.root, mode=outer)
         disk.folder(folder.conf, mode=outer)
         for path in {folder.run, folder.sockets}:
-            disk.private(path, owner=self.account)
+            disk.private(path, owner=account)
         return folder
 
     def remove(self) -> None:
@@ -192,7 +225,7 @@ def remove_state(state: Path, forget: Callable[[], None]) -> None:
         # a command that waited for the lock has begun a new stack here
 
 
-def layout(stack: Stack, local: Local, account: Account | None) -> Layout:
+def layout(stack: Stack, local: Local, accounts: Mapping[EngineName, Account] | None) -> Layout:
     """Where this stack's folders are; nothing is made. Raises MngdbError where the data is not
     where the file says, or not this account's."""
     state, link = stack.state, stack.state / "servers"
@@ -206,9 +239,9 @@ def layout(stack: Stack, local: Local, account: Account | None) -> Layout:
                 f"mngdb down; move {servers} there; ln -sfn {given}/{servers.name} {link}",
             )
         _own(servers)
-    elif account is not None and link.is_dir() and link.stat().st_uid != os.geteuid():
+    elif accounts is not None and link.is_dir() and link.stat().st_uid != os.geteuid():
         raise MngdbError(
-            f"this stack's servers run as the user id {link.stat().st_uid}, not as {account.name}",
+            f"this stack's servers run as the user id {link.stat().st_uid}",
             "run mngdb as the user that brought it up",
         )
     elif given:
@@ -216,7 +249,7 @@ def layout(stack: Stack, local: Local, account: Account | None) -> Layout:
         servers = given / state.name
     else:
         servers = link
-    return Layout(state, servers, account)
+    return Layout(state, servers, accounts)
 
 
 def _own(servers: Path) -> None:

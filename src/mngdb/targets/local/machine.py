@@ -11,19 +11,22 @@ import re
 import resource
 import shutil
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from mngdb import peer
 from mngdb.errors import MngdbError
 from mngdb.run import Account, run
+from mngdb.spec.base import EngineName
 
 #: Limits above this mean "none" (cgroup v1 writes a number near 2^63).
 _NO_LIMIT = 1 << 60
 OPEN_FILES = 64_000
 _PR_SET_THP_DISABLE = 41
+#: What the names of the servers' accounts begin with.
+_BASE = "mngdb"
 #: The kernel's own id for whoever is not known.
-_NOBODY = 65534
+NOBODY = 65534
 
 
 def memory() -> int:
@@ -87,6 +90,18 @@ def lift_limits(*, huge_pages: bool) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_THP_DISABLE, int(not huge_pages), 0, 0, 0)
 
 
+def accounts(
+    wanted: str | None, engines: Iterable[EngineName], *, make: bool = True
+) -> dict[EngineName, Account] | None:
+    """Who the servers of each engine run as; None: as ourselves. `wanted`: the file's, for all;
+    else each engine has its own, so that a hole in one server opens no files of the others."""
+    if os.geteuid() != 0:
+        account(wanted)  # refuses one that only root could use
+        return None
+    found = {one: account(wanted or f"{_BASE}-{one}", make=make) for one in engines}
+    return {engine: one for engine, one in found.items() if one is not None}
+
+
 def account(wanted: str | None, *, make: bool = True) -> Account | None:
     """The account that servers run as: None for ourselves, another one when we are root. One that
     is missing is made, or else, where there is only looking to be done, stood for by nobody's."""
@@ -97,12 +112,12 @@ def account(wanted: str | None, *, make: bool = True) -> Account | None:
                 "run mngdb as that account or as root",
             )
         return None
-    name = wanted or "mngdb"
+    name = wanted or _BASE
     try:
         entry = pwd.getpwnam(name)
     except KeyError:
         if not make:
-            return Account(name, _NOBODY, _NOBODY)
+            return Account(name, NOBODY, NOBODY)
         entry = _make_account(name)
     if entry.pw_uid == 0:
         raise MngdbError("servers do not run as root", "name another account")

@@ -1,0 +1,56 @@
+"""Whose a unit's files are, where root starts servers: each engine's servers have an account of
+their own, so that a hole in one opens no files of the others."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterable
+from pathlib import Path
+
+from mngdb.run import Account
+
+
+def owner(folder: Path) -> Account | None:
+    """The account that a folder of root's making was given to; None: there is none, or it was not
+    given away."""
+    try:
+        found = folder.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if found.st_uid == 0:
+        return None
+    try:
+        name = pwd.getpwuid(found.st_uid).pw_name
+    except KeyError:
+        name = f"the user id {found.st_uid}"
+    return Account(name, found.st_uid, found.st_gid)
+
+
+def leads_out(data: Path) -> bool:
+    """Whether data lies elsewhere by links that a server made (tablespaces): root does not follow
+    them, so those files cannot be given to another account."""
+    if data.is_symlink():
+        return True
+    if not data.is_dir():
+        return False
+    tops = list(os.scandir(data))
+    below = [Path(entry.path) for entry in tops if entry.is_dir(follow_symlinks=False)]
+    found = [*tops, *(entry for folder in below for entry in os.scandir(folder))]
+    return any(entry.is_symlink() for entry in found)
+
+
+def hand_over(folders: Iterable[Path], before: Account, account: Account) -> None:
+    """Give what is in the folders, and is of the account `before`, to another. Of a server that
+    does not run. The last folder's own change comes last of all: until then it can be done again.
+    Links are not followed, and what belongs to anybody else stays so."""
+    for top in folders:
+        if not top.is_dir() or top.is_symlink():
+            continue
+        for _, names, files, handle in os.fwalk(top, topdown=False):
+            for name in (*names, *files):
+                found = os.stat(name, dir_fd=handle, follow_symlinks=False)
+                if found.st_uid == before.uid:
+                    os.chown(name, account.uid, account.gid, dir_fd=handle, follow_symlinks=False)
+        if top.lstat().st_uid == before.uid:
+            os.chown(top, account.uid, account.gid, follow_symlinks=False)
