@@ -186,6 +186,10 @@ class Host(Protocol):
         """Stop a unit cleanly. False if it did not run. Raises StepError when it takes too long."""
         ...
 
+    def kill(self, unit: str) -> None:
+        """End a unit at once, with what it holds: for what is removed altogether."""
+        ...
+
     def end(self) -> None:
         """Remove what is left when every unit is stopped; data stays."""
         ...

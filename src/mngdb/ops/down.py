@@ -130,6 +130,9 @@ def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> None
     with lock(context.stack.state / "lock", "destroy"):
         for host in context.hosts():
             host.free(frozenset())
+            for note in host.units():
+                if host.missing(note.unit):
+                    host.kill(note.unit)  # it cannot end cleanly
         # no word in the audit log: it goes too, and a full disk must not keep it from going
         _stop(context, on_stop, log=False)
         for host in context.hosts():

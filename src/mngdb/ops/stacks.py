@@ -87,7 +87,6 @@ def attach(stack: Stack, located: Located, wanted: str, environ: Mapping[str, st
     mine = located.record
     attached = replace(found, project=str(project), file=mine.file, inode=mine.inode)
     attached.write(state)
-    pointer.remove(Path(found.project), found.name, state)
     pointer.write(project, found.name, state)
     return attached
 

@@ -30,8 +30,8 @@ def data_missing(host: Host, unit: str) -> MngdbError:
         return MngdbError(
             f"{unit}: {host.missing(unit)}; the server still runs, and what it holds is lost when "
             "it ends",
-            "copy what it holds first (pg_dump, redis-cli --rdb, mongodump); then 'mngdb down' "
-            f"and 'mngdb up --allow {unit}' start it empty",
+            "copy what it holds first (pg_dump, redis-cli --rdb, mongodump); then end it with "
+            f"'kill -9', and 'mngdb up --allow {unit}' starts it empty",
         )
     return MngdbError(
         f"{unit}: {host.missing(unit)}",

@@ -453,6 +453,11 @@ class ComposeHost:
         """Stop the container; it has its own signal from the image."""
         return self.project.stop(unit)
 
+    def kill(self, unit: str) -> None:
+        """Remove the container; a volume cannot be removed under it."""
+        if self.project.container(unit) is not None:
+            self.project.discard(unit)
+
     def end(self) -> None:
         """Remove what is left of containers and networks; volumes stay."""
         self.project.down()

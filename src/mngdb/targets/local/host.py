@@ -506,11 +506,19 @@ class LocalHost:
         )
 
     def stop(self, unit: str, with_signal: int) -> bool:
-        """Stop a unit cleanly. False if it did not run. Raises StepError when it takes too long."""
+        """Stop a unit cleanly. False if it did not run. Raises StepError when it takes too long, or
+        when its data folder was removed: what it holds is the only copy."""
         process = self.process(unit)
         self._clear(self.layout.unit(unit))
         if process is None:
             return False
+        missing = self.missing(unit)
+        if missing:
+            raise StepError(
+                f"{unit}: {missing}; the server still runs, and what it holds is lost when it ends",
+                "copy what it holds (pg_dump, redis-cli --rdb, mongodump); then end it: "
+                f"kill -9 {process.pid}",
+            )
         if not process.stop(with_signal, STOP_TIMEOUT):
             raise StepError(
                 f"{unit} (pid {process.pid}) did not stop within {STOP_TIMEOUT:g} s; it still runs",
@@ -518,6 +526,12 @@ class LocalHost:
             )
         self.layout.unit(unit).pidfile.unlink(missing_ok=True)
         return True
+
+    def kill(self, unit: str) -> None:
+        """End a unit at once, with what it holds."""
+        process = self.process(unit)
+        if process is not None:
+            process.kill_group()
 
     def snapshot(self, unit: Unit) -> dict[str, str | None]:
         """The unit's files as they are, to go back to when the server refuses new ones."""
