@@ -142,8 +142,8 @@ class _Search:
             state = self.folder / pointer.FOLDER
             trouble = before.trouble(self.name, self.folder)
             return Located("before", state, self._fresh(), self.home, trouble=trouble)
-        for _, other in every:
-            if other.name != self.name and other.file == self.file and self._here(other):
+        for state, other in every:
+            if other.name != self.name and other.file == self.file and self._mine(state, other):
                 return self._renamed(other)
         for state, other in every:
             if other.name == self.name and not other.there() and holdings.units(state):
@@ -183,6 +183,17 @@ class _Search:
         fresh = self._fresh()
         return Located("new", self.home / fresh.folder, fresh, self.home, trouble=trouble)
 
+    def _mine(self, state: Path, found: Record) -> bool:
+        """Whether a stack of another name is the one of this folder: also when it was moved."""
+        if self._here(found):
+            return True
+        pointed = pointer.read(self.folder, found.name) == state
+        return pointed and (self._same(found) or not self._still(state, found))
+
+    def _same(self, found: Record) -> bool:
+        """Whether this is the very folder, moved: it has its inode."""
+        return found.inode == self.inode and not found.linked
+
     # --- answers
 
     def _known(self, state: Path, found: Record) -> Located:
@@ -203,8 +214,7 @@ class _Search:
 
     def _elsewhere(self, state: Path, found: Record) -> Located:
         """The pointer came with a folder that was moved, or copied."""
-        the_same = found.inode == self.inode and not found.linked
-        if the_same or not self._still(state, found):
+        if self._same(found) or not self._still(state, found):
             moved = replace(found, project=str(self.folder), file=self.file, inode=self.inode)
             moved.write(state)
             notice = f"the project was moved from {found.project} to {self.folder}"
