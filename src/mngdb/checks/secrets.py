@@ -138,7 +138,7 @@ CHECKS: tuple[Check[SecretsFacts], ...] = (
         "critical",
         _folder,
         "mode 0700, ours",
-        "chmod 700 .mngdb .mngdb/secrets",
+        "chmod 700 FOLDER",
         ("A5", _GUIDE),
     ),
     Check(
@@ -147,7 +147,7 @@ CHECKS: tuple[Check[SecretsFacts], ...] = (
         "critical",
         _files,
         "mode 0600, ours",
-        "chmod 600 .mngdb/secrets/*",
+        "chmod 600 FILE",
         ("A5", _GUIDE),
     ),
     Check(
@@ -227,8 +227,8 @@ CHECKS: tuple[Check[SecretsFacts], ...] = (
         "git ignores the vault and .env",
         "critical",
         _in_git(lambda git: listed(git.open, "ignored")),
-        ".mngdb, the vault and .env in .gitignore",
-        "echo .env >> .gitignore; echo .mngdb/ >> .gitignore",
+        "a vault inside of the repository, and .env, in .gitignore",
+        "echo .env >> .gitignore",
         ("B19", _GUIDE, "guide: checklist"),
     ),
     Check(
@@ -236,7 +236,7 @@ CHECKS: tuple[Check[SecretsFacts], ...] = (
         "the repository has no file of secrets",
         "critical",
         _in_git(lambda git: listed(git.tracked, "none")),
-        "none of the vault, of .mngdb, no .env",
+        "no file of the vault, no .env",
         "git rm --cached FILE, then a new secret",
         ("B19", _GUIDE),
     ),
@@ -309,7 +309,7 @@ CHECKS: tuple[Check[SecretsFacts], ...] = (
         "critical",
         _keys,
         "mode 0600",
-        "chmod 600 FILE; if others have read it: remove .mngdb/tls, 'mngdb up'",
+        "chmod 600 FILE; if others have read it: remove the stack's tls/, 'mngdb up'",
         ("A5", "PostgreSQL 18.9"),
     ),
     Check(

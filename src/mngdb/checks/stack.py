@@ -101,7 +101,7 @@ AROUND: tuple[Check[Around], ...] = (
         "high",
         _alerts,
         "a round in the last minute, by the agent",
-        "'mngdb up' starts the agent; its log is .mngdb/agent/agent.log",
+        "'mngdb up' starts the agent; 'mngdb logs agent' shows its log",
         ("B11", "B18", "guide: MongoDB 6", "guide: Redis 5", _CHECKLIST),
     ),
     Check(

@@ -85,8 +85,8 @@ class Local(Model):
     """Processes on this machine."""
 
     data: str | None = None
-    """Folder for the servers' data. Default: `.mngdb/servers` beside the file; for root
-    `/var/lib/mngdb/…`, because the servers do not run as root."""
+    """Folder for the servers' data. Default: `servers` in the stack's own directory, which is
+    outside of the project (docs/state.md)."""
     account: str | None = None
     """Account that all servers run as when root starts them. Default: one for each engine
     (`mngdb-postgres`, `mngdb-redis`, `mngdb-mongodb`), made when it is missing, so that a hole in

@@ -67,7 +67,8 @@ class Vault(Model):
     """`files`: one file a secret, readable by its owner only. `environ`: variables called
     MNGDB_SECRET_INSTANCE_LOGIN, which somebody else sets."""
     path: str | None = None
-    """Folder of the secret files. Default: `.mngdb/secrets` beside the file."""
+    """Folder of the secret files. Default: `secrets` in the stack's own directory
+    (docs/state.md)."""
 
     @model_validator(mode="before")
     @classmethod

@@ -95,7 +95,11 @@ class Metrics:
             self._settings,
             _sizes(dict(self._sizes), databases),
             families(TABLE_COLUMNS, there),
-            [_left_out(self._left_out)],
+            [
+                _left_out(
+                    {name: self._left_out[name] for name in databases if name in self._left_out}
+                )
+            ],
         )
 
     def _answered(
