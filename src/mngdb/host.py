@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from mngdb.model import Asked, Release, Remark, ShellCommand, Site, Step, Unit
+from mngdb.model import Asked, Remark, ShellCommand, Site, Step, Unit
+from mngdb.release import Release
 from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Instance
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from mngdb import disk
 from mngdb.errors import MngdbError
-from mngdb.model import HEAD, Release, Unit
+from mngdb.model import Unit
+from mngdb.release import HEAD, Release
 
 
 def heads(folder: Path, patterns: Sequence[str]) -> list[bytes]:

@@ -9,7 +9,8 @@ from mngdb.engines.mongodb import indexes, outsiders, users
 from mngdb.engines.mongodb.facts import Facts
 from mngdb.engines.mongodb.render import OPLOG, PARAMETER, SLOW, settings, spec_of, typed
 from mngdb.errors import StepError
-from mngdb.model import Action, Asked, Change, Outcome, Release, Remark, Step
+from mngdb.model import Action, Asked, Change, Outcome, Remark, Step
+from mngdb.release import Release
 
 if TYPE_CHECKING:
     from mngdb.engines.mongodb.client import Session

@@ -11,8 +11,10 @@ from typing import Any
 import yaml
 
 from mngdb.engines.mongodb.access import key_text
-from mngdb.model import Asked, Data, File, Release, Site, Unit, Unreadable, numbers
+from mngdb.model import Asked, File, Site, Unit
+from mngdb.release import Data, Release, Unreadable
 from mngdb.spec.mongodb import MongodbInstance
+from mngdb.words import numbers
 
 PARAMETER = "setParameter."
 #: What options of the configuration file begin with; every other name is a parameter's.

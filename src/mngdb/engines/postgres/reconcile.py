@@ -21,7 +21,8 @@ from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import MARK, NEW, Database, Facts, Granted, Lockout
 from mngdb.engines.postgres.render import ADMIN, settings
 from mngdb.errors import StepError
-from mngdb.model import Action, Asked, Change, Outcome, Release, Remark, Step
+from mngdb.model import Action, Asked, Change, Outcome, Remark, Step
+from mngdb.release import Release
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import PostgresGrant
 from mngdb.words import many

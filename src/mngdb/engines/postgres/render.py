@@ -11,7 +11,8 @@ from functools import partial
 from typing import cast
 
 from mngdb.engines.postgres import identity, maintenance, monitor
-from mngdb.model import Asked, Data, File, Release, Renewal, Site, TlsFiles, Unit, Unreadable
+from mngdb.model import Asked, File, Renewal, Site, TlsFiles, Unit
+from mngdb.release import Data, Release, Unreadable
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import RESERVED, RESERVED_MONITOR, PostgresGrant, PostgresInstance
 

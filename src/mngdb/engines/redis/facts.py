@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mngdb.engines.redis import acl, render
-from mngdb.model import Asked, Release
+from mngdb.model import Asked
+from mngdb.release import Release
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from mngdb.engines.redis.client import RefusedError, Session, place
 from mngdb.engines.redis.facts import Facts, open_files
 from mngdb.engines.redis.release import release
 from mngdb.errors import UnobservableError, UsageError
-from mngdb.model import Asked, Vitals, numbers
+from mngdb.model import Asked, Vitals
 from mngdb.spec.redis import RedisGrant
+from mngdb.words import numbers
 
 #: Selectors, key permissions and `ACL DRYRUN` came with it.
 OLDEST = 7

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from mngdb.model import Release, Unreadable, numbers
+from mngdb.release import Release, Unreadable
+from mngdb.words import numbers
 
 REDIS, VALKEY = "Redis", "Valkey"
 _OTHER = "'instances:' can have a second server, which apps or a copying tool fill"

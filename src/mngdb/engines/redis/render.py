@@ -6,7 +6,8 @@ from functools import partial
 
 from mngdb.engines.redis import acl
 from mngdb.engines.redis.release import unreadable
-from mngdb.model import Asked, Data, File, Release, Site, Unit
+from mngdb.model import Asked, File, Site, Unit
+from mngdb.release import Data, Release
 from mngdb.spec.redis import RedisInstance
 
 #: Settings of several words, which redis.conf takes unquoted.

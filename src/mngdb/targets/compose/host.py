@@ -27,7 +27,6 @@ from mngdb.model import (
     File,
     Program,
     Proof,
-    Release,
     Remark,
     ShellCommand,
     Site,
@@ -35,6 +34,7 @@ from mngdb.model import (
     Unit,
     socket_file,
 )
+from mngdb.release import Release
 from mngdb.secret import Secret
 from mngdb.spec.base import EngineName
 from mngdb.spec.compose import Compose

@@ -7,7 +7,8 @@ import json
 import shlex
 
 from mngdb.container import Place
-from mngdb.model import HEAD, Release, Unit
+from mngdb.model import Unit
+from mngdb.release import HEAD, Release
 from mngdb.targets import written
 from mngdb.targets.compose.containers import Project
 

@@ -19,18 +19,8 @@ from mngdb.errors import MngdbError, StepError
 from mngdb.host import Note, State
 from mngdb.identity import holdings
 from mngdb.identity.home import SYSTEM
-from mngdb.model import (
-    Asked,
-    Program,
-    Proof,
-    Release,
-    Remark,
-    ShellCommand,
-    Site,
-    Step,
-    TlsFiles,
-    Unit,
-)
+from mngdb.model import Asked, Program, Proof, Remark, ShellCommand, Site, Step, TlsFiles, Unit
+from mngdb.release import Release
 from mngdb.run import Account, spawn
 from mngdb.spec.base import EngineName, Local
 from mngdb.spec.stack import Instance, Stack
