@@ -7,6 +7,10 @@ default: lint test
 test *arguments:
     scripts/test {{arguments}}
 
+# the same with every table whole: hours
+test-all *arguments:
+    MNGDB_TESTS=all scripts/test {{arguments}}
+
 # style, types, direction of imports, generated docs
 lint:
     .venv/bin/ruff format --check src tests benchmarks scripts

@@ -47,6 +47,10 @@ def _state_home() -> Path:
     return found
 
 
+#: `just test-all`: tables whole, random tests long. Otherwise CI takes a part of them that differs
+#: from nothing but its size: it has half an hour.
+EVERYTHING = os.environ.get("MNGDB_TESTS") == "all"
+
 STATE_HOME = _state_home()
 os.environ["MNGDB_STATE_HOME"] = str(STATE_HOME)
 

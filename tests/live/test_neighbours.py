@@ -3,6 +3,7 @@ from changing the server."""
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator
 
@@ -10,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier, Literal
 
-from tests.conftest import Cli
+from tests.conftest import EVERYTHING, Cli
 from tests.live.postgres import pg, sql, value
 
 pytestmark = pytest.mark.live
@@ -137,8 +138,11 @@ def test_a_library_that_is_not_there_lets_nobody_in_until_up_takes_it_back(cli: 
 @pytest.mark.slow
 def test_each_setting_of_an_app_alone_keeps_nobody_from_a_new_app(cli: Cli) -> None:
     number = 100
+    hostile = _hostile(cli)
+    if not EVERYTHING:  # each of them takes two 'up's
+        hostile = dict(random.Random(9).sample(sorted(hostile.items()), 25))
     with pg(cli, "evil", options=_OUT) as connection, pg(cli) as admin:
-        for name, values in _hostile(cli).items():
+        for name, values in hostile.items():
             for place in ("DATABASE", "ROLE"):
                 worst = [text for text in values if _set(connection, place, name, text)]
                 if not worst:
@@ -152,7 +156,7 @@ def test_each_setting_of_an_app_alone_keeps_nobody_from_a_new_app(cli: Cli) -> N
                     took = _up_with_new_app(cli, number)
                 assert took < 15, f"ALTER {place} SET {name} = {worst[-1]}: {took:.1f} s"
                 admin.execute(f"ALTER {place} evil RESET ALL")
-    assert number > 350
+    assert number > (350 if EVERYTHING else 130)
 
 
 def test_doctor_says_of_a_reader_what_is_true_whatever_the_owner_puts_into_the_path(

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.conftest import Cli, free_port
+from tests.conftest import EVERYTHING, Cli, free_port
 from tests.live import faults
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 #: How many sequences, and how long each is.
-COUNT = int(os.environ.get("MNGDB_SEQUENCES", "10"))
+COUNT = int(os.environ.get("MNGDB_SEQUENCES", "200" if EVERYTHING else "6"))
 STEPS = 9
 STRANGER = 54321
 
