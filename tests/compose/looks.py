@@ -89,7 +89,7 @@ def chains(stack: ComposeCli) -> list[dict[str, Any]]:
 
 
 def locks(stack: ComposeCli) -> None:
-    stack.sql("CREATE TABLE stock AS SELECT 1 AS id, 0 AS n", "shop")
+    stack.sql("CREATE TABLE stock AS SELECT 1 AS id, 0 AS n", "shop", "shop")
     deadline = time.monotonic() + 180
     with ExitStack() as sessions:
         sessions.enter_context(session(stack, "BEGIN;\nUPDATE stock SET n = 1;\n"))
@@ -109,7 +109,9 @@ def locks(stack: ComposeCli) -> None:
 
 
 def indexes(stack: ComposeCli) -> None:
-    stack.sql("CREATE TABLE item (id int PRIMARY KEY); CREATE INDEX twin ON item (id)", "shop")
+    stack.sql(
+        "CREATE TABLE item (id int PRIMARY KEY); CREATE INDEX twin ON item (id)", "shop", "shop"
+    )
     mongo(stack, "db.b.insertOne({at: 1}); db.b.createIndexes([{at: 1}, {at: 1, user: -1}])")
     found = {
         one["instance"]: {(index["kind"], index["index"]) for index in one["indexes"]}
@@ -121,7 +123,7 @@ def indexes(stack: ComposeCli) -> None:
 
 def bloat(stack: ComposeCli) -> None:
     rows = "SELECT g AS id, repeat('x', 100) AS note FROM generate_series(1, 40000) g"
-    stack.sql(f"CREATE TABLE held WITH (autovacuum_enabled = off) AS {rows}", "shop")
+    stack.sql(f"CREATE TABLE held WITH (autovacuum_enabled = off) AS {rows}", "shop", "shop")
     stack.sql("DELETE FROM held WHERE id % 10 > 0", "shop")
     stack.sql("ANALYZE held", "shop")
     (one,) = stack.json("bloat", "postgres")["instances"]

@@ -119,6 +119,8 @@ class ComposeCli(Cli):
         script = f"REDISCLI_AUTH=$(cat /run/secrets/redis_password) exec {script}"
         return self.exec("redis", "sh", "-c", script, "-", *words).strip()
 
-    def sql(self, query: str, database: str = "postgres") -> str:
-        """Ask PostgreSQL as its owner, over the socket inside."""
-        return self.exec("pg", "psql", "-XAtU", "postgres", "-d", database, "-c", query).strip()
+    def sql(self, query: str, database: str = "postgres", role: str = "postgres") -> str:
+        """Ask PostgreSQL over the socket inside, as its owner or with the role of an app: what the
+        owner makes in an app's database, `up` hands over to the app."""
+        words = ("psql", "-XqAtU", "postgres", "-d", database, "-c", f"SET ROLE {role}")
+        return self.exec("pg", *words, "-c", query).strip()

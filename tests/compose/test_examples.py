@@ -125,6 +125,7 @@ def test_an_ordinary_user_who_may_use_docker_gets_the_same(machine: Engine, tmp_
         "mongodb: {memory: 256mb}\napps: {shop: {redis: 'shop:*', postgres: shop}}\n"
     )
     stack.env["HOME"] = str(folder)
+    stack.env["MNGDB_STATE_HOME"] = str(folder / "state")  # the tests' own is root's
     # the interpreter may lie where only root can go: that right alone the user keeps
     user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     read = ("--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search")

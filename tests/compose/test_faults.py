@@ -332,7 +332,7 @@ def test_a_full_volume_stops_writes_keeps_data_and_is_named(stack: ComposeCli) -
     small_volume(stack, "pg", "150m")
     stack.ok("up")
     stack.redis("set", "shop:kept", "1")
-    stack.sql("CREATE TABLE kept AS SELECT 1 AS a", "shop")
+    stack.sql("CREATE TABLE kept AS SELECT 1 AS a", "shop", "shop")
     fill = "for i=1,80 do redis.call('set', 'shop:' .. i, string.rep(i, 500000)) end"
     stack.exec("redis", "sh", "-c", _as_admin("eval", fill, "0"), check=False)
     # the log is written before the answer: what comes next is refused
@@ -346,7 +346,7 @@ def test_a_full_volume_stops_writes_keeps_data_and_is_named(stack: ComposeCli) -
         pytest.fail("Redis goes on writing")
     insert = "INSERT INTO big SELECT repeat(md5(i::text), 100) FROM generate_series(1, 200000) i"
     # unlogged: a full disk under the log would end the whole server, and start it again
-    stack.sql("CREATE UNLOGGED TABLE big (t text STORAGE PLAIN)", "shop")
+    stack.sql("CREATE UNLOGGED TABLE big (t text STORAGE PLAIN)", "shop", "shop")
     done = stack.docker.run(
         *("exec", stack.unit("pg"), "psql", "-XU", "postgres", "-d", "shop", "-c", insert)
     )

@@ -57,7 +57,7 @@ def another_clone_leaves_it_alone(up: ComposeCli, folder: Path) -> None:
 
 def test_down_keeps_the_data_and_up_brings_it_back(up: ComposeCli, tmp_path: Path) -> None:
     up.redis("set", "shop:a", "1")
-    up.sql("CREATE TABLE kept AS SELECT 1 AS a", "shop")
+    up.sql("CREATE TABLE kept AS SELECT 1 AS a", "shop", "shop")
     stopped = up.json("down")
     assert sorted(stopped["stopped"]) == [up.unit("pg"), up.unit("redis")]
     assert up.docker.docker("ps", "-aq", "--filter", f"name=^{up.name}-") == ""
@@ -190,7 +190,7 @@ def test_killed_while_writing_redis_has_what_it_acknowledged(up: ComposeCli) -> 
 
 
 def test_killed_while_writing_postgresql_has_what_it_committed(up: ComposeCli) -> None:
-    up.sql("CREATE TABLE n (i serial)", "shop")
+    up.sql("CREATE TABLE n (i serial)", "shop", "shop")
     line = "INSERT INTO n DEFAULT VALUES RETURNING i;\n"
     restarts = up.inspect("pg")["RestartCount"]
     (last,) = write_until_killed(up, "pg", line, "psql", "-XAtqU", "postgres", "-d", "shop")
@@ -256,7 +256,7 @@ def test_after_a_reboot_everything_comes_back(
     stack.write(FILE)
     stack.ok("up")
     stack.redis("set", "shop:a", "1")
-    stack.sql("CREATE TABLE kept AS SELECT 1 AS a", "shop")
+    stack.sql("CREATE TABLE kept AS SELECT 1 AS a", "shop", "shop")
     time.sleep(1.1)  # everysec: a power loss may take the last second, and this is none of it
     machine.stop(cleanly=cleanly)
     machine.start()

@@ -63,9 +63,21 @@ def test_keys_are_read_through_the_tunnel(up: ComposeCli) -> None:
 def test_an_app_gets_no_further_than_its_own(up: ComposeCli) -> None:
     code, _ = up.app(REDIS, 'redis-cli --no-auth-warning -u "$REDIS_URL" -e get other:a')
     assert code != 0
-    code, said = up.app(POSTGRES, 'psql -c "select 1" "${POSTGRES_URL%/*}/postgres"')
+    code, said = up.app(POSTGRES, 'psql -c "select 1" "${POSTGRES_URL%/*}/template1"')
     assert code != 0
     assert "pg_hba.conf" in said
+    # tools look for the maintenance database; nothing can be done there
+    enter = 'psql -XAtc "{}" "${{POSTGRES_URL%/*}}/postgres"'
+    code, said = up.app(POSTGRES, enter.format("select current_database()"))
+    assert (code, said.strip()) == (0, "postgres")
+    for statement in (
+        "create table public.t(a int)",
+        "create temp table t(a int)",
+        "create schema s",
+    ):
+        code, said = up.app(POSTGRES, enter.format(statement))
+        assert code != 0
+        assert "permission denied" in said
     code, said = up.app(REDIS, f"redis-cli -e -h {up.unit('redis')} ping")
     assert code != 0
     assert "NOAUTH" in said

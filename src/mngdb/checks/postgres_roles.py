@@ -16,9 +16,10 @@ _ITERATIONS = 4096
 _OTHER_PROOFS = {"peer", "cert", "gss", "sspi", "ldap", "radius", "pam", "bsd", "oauth"}
 _FILES = {"pg_read_server_files", "pg_write_server_files", "pg_execute_server_program"}
 _ROWS = {"pg_read_all_data", "pg_write_all_data"}
+_RESERVED = "pg_use_reserved_connections"
 _SERVER = {
     *("pg_maintain", "pg_signal_backend", "pg_signal_autovacuum_worker", "pg_checkpoint"),
-    *("pg_create_subscription", "pg_use_reserved_connections"),
+    *("pg_create_subscription", _RESERVED),
 }
 #: They show everybody's statements: for those who watch the server, not for apps.
 _WATCH = {"pg_monitor", "pg_read_all_stats", "pg_read_all_settings"}
@@ -80,8 +81,10 @@ def _server(facts: PostgresFacts) -> Judgement:
     for one in _others(facts):
         if one.name in facts.apps:
             groups[one.name] |= one.groups & _WATCH
+        elif one.name == facts.monitor:
+            groups[one.name] -= {_RESERVED}  # it gets in when apps have taken every connection
     bad = [f"{name}: {' '.join(sorted(found))}" for name, found in groups.items() if found]
-    return listed(bad, "nobody but superusers; no app watches the server")
+    return listed(bad, "no login but superusers; no app watches the server")
 
 
 def _known(facts: PostgresFacts) -> Judgement:
@@ -220,7 +223,8 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "nobody reaches into the sessions and the upkeep of others",
         "medium",
         _server,
-        "no member of " + ", ".join(sorted(_SERVER)) + "; no app in pg_monitor or what it is of",
+        f"no member of {', '.join(sorted(_SERVER))}; no app in pg_monitor or what it is of; the "
+        f"stack's monitor may have {_RESERVED}",
         _AGAIN + "REVOKE GROUP FROM NAME",
         ("A2", _PREDEFINED, "pgdsat 4.9"),
     ),

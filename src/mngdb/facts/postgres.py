@@ -192,6 +192,8 @@ class PostgresFacts:
     admin: str
     known: frozenset[str]
     """The stack's logins: the administrator, the monitor, the apps."""
+    monitor: str
+    """The stack's login that reads metrics; empty: nobody reads them."""
     password_lengths: Mapping[str, int]
     wanted: Mapping[str, str]
     """Settings that follow from the file."""

@@ -98,6 +98,7 @@ def inspect(session: Session, asked: Asked) -> PostgresFacts:
         extensions=frozenset(one for grant in grants.values() for one in grant.extensions),
         admin=session.access.user,
         known=frozenset({session.access.user, render.ADMIN, MONITOR, *grants}),
+        monitor=MONITOR if asked.instance.monitored else "",
         password_lengths={
             login: len(secret.reveal())
             for login, secret in asked.secrets.items()
