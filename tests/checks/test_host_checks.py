@@ -24,7 +24,7 @@ from mngdb.facts.host import MachineFacts, Process, ServerFacts
 from mngdb.findings import Finding, Seen, see
 from mngdb.spec.load import load
 from mngdb.spec.stack import Stack
-from mngdb.targets.local import inspect
+from mngdb.targets.local import boot, inspect
 from tests.checks.judge import opened
 from tests.conftest import Cli
 from tests.live.clients import brought_up
@@ -80,6 +80,9 @@ def test_it_passes_on_a_stack_of_ours(good: dict[tuple[str, str], Any], instance
     wanted = set(IDS) - of_servers if instance == "" else of_servers
     found = {name: one for (name, where), one in good.items() if where == instance}
     assert set(found) == wanted
+    if instance == "":  # nobody enabled it, and what would start it is the machine's own business
+        boots = found.pop("host.boot")["verdict"]
+        assert boots == ("fail" if boot.can() else "not_applicable")
     bad = {n: one for n, one in found.items() if one["verdict"] not in {"pass", "not_applicable"}}
     assert not bad
     apart = {name for name, one in found.items() if one["verdict"] == "not_applicable"}

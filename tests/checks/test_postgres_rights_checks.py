@@ -19,6 +19,7 @@ postgres: {port: PORT1, memory: 128mb}
 apps:
   shop: {postgres: shop}
   report: {postgres: {database: shop, access: readonly}}
+agent: {ports: {postgres: PORT2, mngdb: PORT3}}
 """
 CHECKS = ("system-rights", "grant-option", "traps", "definer-path", "role-server", "app-useful")
 
@@ -213,6 +214,20 @@ def test_a_predefined_role(clean: Cli, group: str, login: str) -> None:
     assert f"{login}: {group}" in found.evidence
     sql(clean, f"REVOKE {group} FROM inner_group")
     converge(clean)
+
+
+def test_the_monitor_has_a_reserved_connection_and_nobody_has_it_by_the_monitor(
+    clean: Cli,
+) -> None:
+    reserved = (
+        "SELECT pg_has_role('monitor', 'pg_use_reserved_connections', 'USAGE')::text AS found"
+    )
+    assert sql(clean, reserved) == [("true",)]
+    sql(clean, "GRANT monitor TO guest", "GRANT pg_signal_backend TO monitor")
+    found = one(clean, "postgres.role-server")
+    by_both = "pg_signal_backend pg_use_reserved_connections"
+    assert found.evidence == f"guest: {by_both}, monitor: pg_signal_backend"
+    sql(clean, "REVOKE monitor FROM guest", "REVOKE pg_signal_backend FROM monitor")
 
 
 def test_an_owner_that_cannot_read_what_a_superuser_restored(clean: Cli) -> None:

@@ -193,14 +193,17 @@ def test_a_server_that_no_pid_file_names_is_named_as_the_ports_holder(cli: Cli) 
 
 
 def test_a_setting_that_keeps_a_server_from_starting_is_named(cli: Cli) -> None:
-    cli.write(
-        "redis: {port: PORT1, settings: {io-threads: 9999}}\n"
-        "mongodb: {port: PORT2, settings: {nosuch: 1}}\n"
-    )
+    # mongod can be asked about its settings, Redis only be started with them
+    cli.write("mongodb: {port: PORT2, settings: {nosuch: 1}}\n")
+    done = cli.run("up")
+    assert done.returncode == 2
+    assert "Unknown --setParameter 'nosuch'\n" in done.stderr
+    assert "nothing was changed" in done.stderr
+    assert done.stdout == ""
+    cli.write("redis: {port: PORT1, settings: {io-threads: 9999}}\n")
     done = cli.run("up")
     assert done.returncode == 1
     assert "(exit code 1): 'io-threads 9999': argument must be between" in done.stderr
-    assert "Unknown --setParameter 'nosuch'\n" in done.stderr
     assert "mng-redis  stopped" in done.stdout
     cli.write("redis: {port: PORT1}\n")
     cli.ok("up")

@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from mngdb.engines.postgres import PostgresEngine
+from mngdb.engines.redis import RedisEngine
 from mngdb.spec.agent import MONITOR
 from tests.checks.judge import opened
 from tests.conftest import Cli
@@ -115,6 +116,16 @@ def test_the_monitor_and_the_administrator_get_in_when_apps_have_taken_all_conne
         for _ in range(3):
             with PostgresEngine().connect(monitor) as session:
                 assert session.rows("SELECT current_user::text") == [(MONITOR,)]
+
+
+def test_the_administrator_stays_when_others_have_taken_all_memory_of_clients(cli: Cli) -> None:
+    context, engine = opened(cli), RedisEngine()
+    admin = engine.admin(context.asked(context.stack.instances["redis"]))
+    with _held(cli.port(2), b"*2\r\n$4\r\nAUTH\r\n", 1500), engine.connect(admin) as session:
+        stats = str(session.ask("INFO", "stats"))
+        assert "evicted_clients:0\r\n" not in stats
+        # an answer that makes this client the largest
+        assert len(str(session.ask("CLIENT", "LIST"))) > 32 << 10
 
 
 def test_a_reader_that_asks_for_large_values_and_does_not_read_pushes_no_key_out(

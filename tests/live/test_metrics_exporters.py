@@ -176,6 +176,7 @@ _SCRAPING = frozenset(
     ("cmd", name)
     for name in (
         "auth",
+        "client|no-evict",
         "client|setname",
         "config|get",
         "hello",

@@ -231,6 +231,8 @@ def test_the_agent_looks_at_it_on_request(ours: Cli, theirs: Cli, admin: str) ->
         sql(theirs, "GRANT pg_monitor TO clerk WITH ADMIN OPTION")
     write(ours, theirs, admin, more=agent)
     try:
+        assert ours.json("plan")["remarks"] == []  # everybody may enter postgres
+        sql(theirs, "REVOKE CONNECT ON DATABASE postgres FROM PUBLIC")
         assert ("create", "role monitor") in planned(ours)
         ours.ok("up")
         assert planned(ours) == []
@@ -246,4 +248,8 @@ def test_the_agent_looks_at_it_on_request(ours: Cli, theirs: Cli, admin: str) ->
     finally:
         write(ours, theirs, admin)
         ours.run("up", "--prune")
-        sql(theirs, "REVOKE pg_monitor FROM clerk CASCADE")
+        sql(
+            theirs,
+            "REVOKE pg_monitor FROM clerk CASCADE",
+            "GRANT CONNECT ON DATABASE postgres TO PUBLIC",
+        )

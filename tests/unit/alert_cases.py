@@ -55,13 +55,15 @@ _QUEUE = 'mongodb_ss_globalLock_currentQueue{instance="mongodb",job="mongodb",co
 _HEAD, _TAIL = "mongod_replset_oplog_head_timestamp", "mongod_replset_oplog_tail_timestamp"
 
 
-def _backends(count: int) -> Series:
-    """`count` connections in two databases, of 100 that apps may have."""
+def _backends(count: int, *, monitors: int | None = 2) -> Series:
+    """`count` connections in two databases, of 100 that apps may have; `monitors` are reserved
+    besides, which PostgreSQL 15 does not know."""
     return {
         **pg('datid="1",datname="shop"', stat_database_numbackends=f"{count - 3}x40"),
         **pg('datid="2",datname="postgres"', stat_database_numbackends="3x40"),
-        **pg(settings_max_connections="103x40"),
+        **pg(settings_max_connections=f"{103 + (monitors or 0)}x40"),
         **pg(settings_superuser_reserved_connections="3x40"),
+        **({} if monitors is None else pg(settings_reserved_connections=f"{monitors}x40")),
     }
 
 

@@ -13,9 +13,9 @@ from mngdb.findings import Check, Judgement, judged, listed, no_matter
 _MB = 1 << 20
 #: Gone after a restart, or able to forget a write that was synced.
 _UNSAFE = {"tmpfs", "ramfs", "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "vboxsf"}
-#: MongoDB's manual asks for 64000 where clients have no limit; the file gives them one, and nine of
-#: ten files are then left for the data.
-_MONGODB_FILES, _MONGODB_FILES_PER_CLIENT = 64_000, 10
+#: MongoDB's manual asks for 64000 where clients have no limit; the file gives them one, and this
+#: many are then left for the data.
+_MONGODB_FILES, _MONGODB_FILES_OF_DATA = 64_000, 16_000
 #: PostgreSQL opens up to max_files_per_process (1000) in each of its processes.
 _POSTGRES_FILES = 1024
 #: Files that Redis keeps for itself beside one for each client.
@@ -64,7 +64,7 @@ def _open_files(facts: ServerFacts) -> Judgement:
     needed = {
         "redis": facts.clients + _REDIS_FILES,
         "postgres": _POSTGRES_FILES,
-        "mongodb": min(_MONGODB_FILES, _MONGODB_FILES_PER_CLIENT * facts.clients),
+        "mongodb": min(_MONGODB_FILES, facts.clients + _MONGODB_FILES_OF_DATA),
     }[facts.engine]
     found = facts.process.value.open_files
     return judged(found >= needed, f"{found} may be open, {needed} are needed")
@@ -220,7 +220,7 @@ SERVER: tuple[Check[ServerFacts], ...] = (
         "it may open as many files as its clients need",
         "high",
         _open_files,
-        "Redis: clients + 32; MongoDB: clients x 10, at most 64000; PostgreSQL: 1024",
+        "Redis: clients + 32; MongoDB: clients + 16000, at most 64000; PostgreSQL: 1024",
         f"ulimit -n 64000, then {_RESTART}",
         ("B17", "MongoDB: UNIX ulimit Settings", "redis.io: clients", "PostgreSQL 18.4"),
     ),

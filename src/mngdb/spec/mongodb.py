@@ -117,8 +117,8 @@ class MongodbInstance(BaseInstance):
     engine: Literal["mongodb"] = "mongodb"
     """The engine: needed under `instances`, known elsewhere."""
     port: Port = 27017
-    max_connections: int = Field(default=2000, ge=10, le=100_000)
-    """Connections at the most."""
+    max_connections: int = Field(default=4000, ge=10, le=100_000)
+    """Connections at the most, those that never log in included: mongod ends none of them."""
     slow: Milliseconds = timedelta(milliseconds=100)
     """Operations that take longer are profiled (slowms)."""
     oplog: Annotated[int, Field(ge=990, le=1_000_000)] = 990

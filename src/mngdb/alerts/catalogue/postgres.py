@@ -5,9 +5,13 @@ from __future__ import annotations
 from mngdb.alerts.expr import Expr, highest, increase, lowest, metric, total
 from mngdb.alerts.rules import HOUR, MINUTE, Rule
 
-#: What apps can have: the last ones are the administrator's.
+_NOT_SUPERUSERS = metric("pg_settings_max_connections") - metric(
+    "pg_settings_superuser_reserved_connections"
+)
+#: What apps can have: the last ones are the administrator's and, from PostgreSQL 16 on, the
+#: monitor's.
 _LIMIT = highest(
-    metric("pg_settings_max_connections") - metric("pg_settings_superuser_reserved_connections"),
+    (_NOT_SUPERUSERS - metric("pg_settings_reserved_connections")).otherwise(_NOT_SUPERUSERS),
     "instance",
 )
 _IN_USE = total(metric("pg_stat_database_numbackends"), "instance")

@@ -55,7 +55,7 @@ def observe(session: Session, asked: Asked) -> Facts:
         admin_password=_admin_password(session, asked, superuser),
         statistics=statistics,
         monitor=monitor,
-        monitored=_monitored(session, asked) if monitor else frozenset(),
+        monitored=_monitored(session, asked, MONITOR if monitor else "public"),
         not_ours=frozenset() if superuser else _not_ours(session),
         main=session.access.database,
         overlaid=_overlaid(session, asked),
@@ -66,15 +66,15 @@ def observe(session: Session, asked: Asked) -> Facts:
     )
 
 
-def _monitored(session: Session, asked: Asked) -> frozenset[str]:
+def _monitored(session: Session, asked: Asked, role: str) -> frozenset[str]:
     """Databases in which the monitor was given the right to connect; on a server that is not ours
-    also those that let everybody in."""
+    also those that let everybody in. `role`: the monitor, `public` before it is made."""
     if not asked.managed:
         return frozenset(
             name
             for (name,) in session.rows(
                 "SELECT datname FROM pg_database WHERE has_database_privilege(%s, oid, 'CONNECT')",
-                MONITOR,
+                role,
             )
         )
     found = session.rows(

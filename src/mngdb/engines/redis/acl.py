@@ -50,7 +50,8 @@ _BACK_WRITE = ("+sort", "+eval", "+eval_ro", "+evalsha", "+evalsha_ro", "+fcall"
 #: What metrics are made of, and no key. CONFIG GET shows no secret: mngdb keeps logins in the ACL
 #: file, and the settings that hold passwords are reserved.
 _MONITOR = ("-@all", "+info", "+ping", "+config|get", "+slowlog|get", "+slowlog|len",
-            "+latency|latest", "+latency|histogram", "+client|setname")  # fmt: skip
+            "+latency|latest", "+latency|histogram", "+client|setname",
+            "+client|no-evict")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,11 @@ from typing import Any
 import hiredis
 
 from mngdb.dial import dial
+from mngdb.engines.redis.acl import ADMIN
 from mngdb.engines.redis.wire import ReplyError, Wire
 from mngdb.errors import ConnectError, StepError
 from mngdb.model import Access
+from mngdb.spec.agent import MONITOR
 
 #: Seconds between two tries while a server starts.
 _POLL = 0.005
@@ -25,6 +27,9 @@ _LOADING = 2.0
 _PROBE = 2.0
 #: Codes that say nothing to people beyond the words after them.
 _SILENT = frozenset({"NOPERM", "OOM", "READONLY"})
+#: Logins of ours that may ask not to be let go when others have taken all memory of
+#: `maxmemory-clients`: the administrator and the monitor.
+_STAY = frozenset({ADMIN, MONITOR})
 _DRIVER = (OSError, hiredis.ProtocolError)
 
 
@@ -103,12 +108,15 @@ def connect(access: Access, timeout: float = 10.0) -> Iterator[Session]:
         hello = [["AUTH", access.user, access.password.reveal()]] if access.password else []
         if access.database not in {"", "0"}:
             hello.append(["SELECT", access.database])
+        stay = [["CLIENT", "NO-EVICT", "ON"]] if access.user in _STAY else []
         try:
             # the login is the password itself: nobody but the server may have it
             wire.prove(access, timeout)
-            answers = wire.ask([*hello, ["PING"]])
+            answers = wire.ask([*hello, *stay, ["PING"]])
         except _DRIVER as error:
             raise _connect_error(error, access, 0.0 if access.tls else probe) from error
+        # one before version 7 does not know it, and lets nobody go
+        del answers[len(hello) : len(hello) + len(stay)]
         for answer in answers:
             if isinstance(answer, ReplyError) and str(answer).startswith("LOADING"):
                 raise _loading(wire, access)

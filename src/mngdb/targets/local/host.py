@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import secrets
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,32 +19,19 @@ from mngdb.identity import holdings
 from mngdb.identity.home import SYSTEM
 from mngdb.model import Asked, Program, Proof, Remark, ShellCommand, Site, Step, TlsFiles, Unit
 from mngdb.release import Release
-from mngdb.run import Account, spawn
 from mngdb.spec.base import EngineName, Local
 from mngdb.spec.stack import Instance, Stack
 from mngdb.targets import written
-from mngdb.targets.local import cache, copied, logs, machine, processes, programs
+from mngdb.targets.local import cache, copied, logs, machine, programs
 from mngdb.targets.local.layout import Layout, UnitFolder, layout
-from mngdb.targets.local.lock import held
 from mngdb.targets.local.logs import Started
-from mngdb.targets.local.prepare import Preparation
 from mngdb.targets.local.processes import Process
 from mngdb.targets.local.proof import holds
+from mngdb.targets.local.servers import Servers, digest, started_with
 from mngdb.targets.local.verify import verify
 
 if TYPE_CHECKING:
     from mngdb.facts.doctor import Condition, Service
-
-#: Seconds that a server may take to stop: it writes what it holds in memory.
-STOP_TIMEOUT = 120.0
-#: A log larger than this is set aside when the server starts, one old one is kept.
-_LOG_MAX = 32 << 20
-#: Bytes: no file that we render is larger.
-_FILE_MAX = 64 << 20
-#: Seconds that init may take to reap: most do it at once, some look every second.
-_INIT_TIMEOUT = 5.0
-#: The environment of servers: nothing of ours, a neutral language, UTC.
-_ENV = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
 @dataclass(frozen=True)
@@ -171,10 +156,14 @@ class LocalHost:
         """Whether servers run as other accounts than ours."""
         return self.layout.accounts is not None
 
+    @property
+    def _servers(self) -> Servers:
+        """Its processes."""
+        return Servers(self.stack.state, self.layout)
+
     def process(self, unit: str) -> Process | None:
         """The unit's running process."""
-        folder = self.layout.unit(unit)
-        return processes.find(folder.pidfile, self.layout.uid(unit), folder.data, folder.root)
+        return self._servers.process(unit)
 
     def state(self, unit: str) -> State:
         """What there is of a unit."""
@@ -195,16 +184,18 @@ class LocalHost:
 
     def missing(self, unit: str) -> str:
         """What is missing of the data that was there, for people; empty: nothing is."""
-        return holdings.missing(self.stack.state, unit, self.layout.unit(unit).data)
+        return self._servers.missing(unit)
 
     def stale_files(self, unit: Unit) -> list[str]:
         """The unit's files that the server is not known to have read as they should be."""
         folder = self.layout.unit(unit.name)
-        differing = [f.name for f in unit.files if self._read(folder.conf / f.name) != f.content]
+        differing = [
+            f.name for f in unit.files if self.layout.read(folder.conf / f.name) != f.content
+        ]
         if differing:
             return differing
-        known = {self._read(folder.applied), _started(folder)[0]}
-        return [] if _digest(unit) in known else [file.name for file in unit.files]
+        known = {self.layout.read(folder.applied), started_with(folder)[0]}
+        return [] if digest(unit) in known else [file.name for file in unit.files]
 
     def condition(self, instance: Instance) -> Condition:
         """Whether the unit runs, and what its log said last if not."""
@@ -226,7 +217,7 @@ class LocalHost:
     def told(self, unit: str) -> list[str]:
         """The end of what its log says since it was started."""
         folder = self.layout.unit(unit)
-        return logs.tail(folder.log, since=_started(folder)[1]).splitlines()
+        return logs.tail(folder.log, since=started_with(folder)[1]).splitlines()
 
     def preflight(self, unit: Unit, instance: Instance) -> None:
         """What would keep a unit from starting, itself apart. Raises MngdbError."""
@@ -250,14 +241,14 @@ class LocalHost:
         if unit.data is None or not folder.data.exists() or (running and running.same(program)):
             return
         heads = written.heads(folder.data, unit.data.heads)
-        known = self._read(folder.seen) or ""
+        known = self.layout.read(folder.seen) or ""
         last = written.parse(known) if heads or not unit.data.heads else None
         written.judge(unit, heads, running or last, program, f"in {folder.data}")
 
     def saw(self, unit: Unit, running: Release) -> None:
         """Note which server was on the unit's data."""
         folder, text = self.layout.unit(unit.name), written.render(running)
-        if self._read(folder.seen) != text:
+        if self.layout.read(folder.seen) != text:
             disk.write(folder.seen, text)
 
     def _pids(self) -> set[int]:
@@ -269,11 +260,6 @@ class LocalHost:
         """Whether the server would take files that it does not have yet. Raises UsageError."""
         if self.stale_files(unit):
             verify(unit)
-
-    def _read(self, path: Path) -> str | None:
-        """A file of ours or of the servers' accounts."""
-        unit = path.relative_to(self.layout.servers).parts[0]
-        return disk.read_own(path, limit=_FILE_MAX, owners=self.layout.uids(unit))
 
     # --- changes
 
@@ -326,23 +312,19 @@ class LocalHost:
         """Write the unit's files, certificates included, where they differ."""
         folder = self.layout.prepare_unit(unit.name, unit.engine)
         note = json.dumps({"instance": unit.instance, "engine": unit.engine})
-        if self._read(folder.note) != note:
+        if self.layout.read(folder.note) != note:
             disk.write(folder.note, note, durable=False)
         if asked.instance.tls:
             self._certificate(folder, asked.instance)
-        due = [f for f in unit.files if self._read(folder.conf / f.name) != f.content]
+        due = [f for f in unit.files if self.layout.read(folder.conf / f.name) != f.content]
         if due:
             # what a running server has read is not known any more, until `confirm`
             folder.started.unlink(missing_ok=True)
             folder.applied.unlink(missing_ok=True)
-        account = self._account(unit)
+        account = self.layout.account(unit.name, unit.engine)
         for file in due:
             path = folder.conf / file.name
             disk.write(path, file.content, owner=account, durable=False)
-
-    def _account(self, unit: Unit) -> Account | None:
-        """Who runs a unit; None: we do."""
-        return self.layout.account(unit.name, unit.engine)
 
     def handover(self, unit: Unit) -> str:
         """From which account to which other the unit's files go when it starts."""
@@ -385,7 +367,7 @@ class LocalHost:
 
         private = disk.folder(self.stack.state / "tls")
         public = disk.read_own(tls.ensure_ca(private, self.stack.name)) or ""
-        if self._others and self._read(self.layout.servers / "ca.crt") != public:
+        if self._others and self.layout.read(self.layout.servers / "ca.crt") != public:
             disk.write(self.layout.servers / "ca.crt", public, mode=0o644)
         if self._certificate_due(instance):
             certificate, key = tls.certificate(private, list(instance.spec.bind))
@@ -396,66 +378,17 @@ class LocalHost:
     def confirm(self, unit: Unit) -> None:
         """Note that the running server has read the files as they are now."""
         self.seen(unit)
-        path, digest = self.layout.unit(unit.name).applied, _digest(unit)
-        if self._read(path) != digest:
-            disk.write(path, digest, durable=False)
+        path, now = self.layout.unit(unit.name).applied, digest(unit)
+        if self.layout.read(path) != now:
+            disk.write(path, now, durable=False)
 
     def prepare(self, unit: Unit) -> None:
         """Make the data folder, whole or not at all."""
-        folder = self.layout.prepare_unit(unit.name, unit.engine)
-        if folder.data.exists():
-            return
-        folder.seen.unlink(missing_ok=True)
-        self._clear(folder)
-        fresh = folder.root / f"data.new-{secrets.token_hex(4)}"
-        disk.folder(fresh, owner=self._account(unit))
-        try:
-            self._preparation(unit).make(fresh)
-            fresh.rename(folder.data)
-            disk.sync(folder.root)
-            holdings.made(self.stack.state, unit.name)
-        finally:
-            self._clear(folder)
+        self._servers.prepare(unit)
 
     def sync(self, unit: Unit) -> None:
         """Bring a new data folder to the disk; the server may run in it meanwhile."""
-        disk.sync_tree(self.layout.unit(unit.name).data)
-        self._preparation(unit).finish()
-
-    def _preparation(self, unit: Unit) -> Preparation:
-        folder, account = self.layout.unit(unit.name), self._account(unit)
-
-        def begin(argv: Sequence[str]) -> Started:
-            return self._spawn(argv, folder, folder.preparing, account)
-
-        owner = hashlib.sha256(os.fsencode(folder.root)).hexdigest()[:8]
-        copies = cache.copies(account) if unit.renewal else None
-        return Preparation(unit, account, begin, copies, owner)
-
-    def _clear(self, folder: UnitFolder) -> None:
-        """End what a command that was killed left running, and remove what it began."""
-        uid = self.layout.uid(folder.root.name)
-        left = processes.find(folder.preparing, uid, folder.root)
-        if left is not None:
-            left.kill_group()
-        folder.preparing.unlink(missing_ok=True)
-        for path in folder.root.glob("data.new-*"):
-            disk.remove(path)
-
-    def _spawn(
-        self, argv: Sequence[str], folder: UnitFolder, pidfile: Path, account: Account | None
-    ) -> Started:
-        with logs.appending(folder.log) as (sink, offset):
-            process = spawn(
-                argv,
-                pidfile=pidfile,
-                log=sink,
-                env=_ENV | {"HOME": str(folder.run)},
-                account=account,
-                cwd=folder.root,
-                hold=held(self.stack.state / "lock"),
-            )
-        return Started(process, folder.log, offset)
+        self._servers.sync(unit)
 
     def lacks(self, unit: Unit) -> str:
         """Programs are there, or the unit was refused before."""
@@ -466,24 +399,7 @@ class LocalHost:
 
     def start(self, unit: Unit) -> Started:
         """Start the server. It may not be ready yet; `check` tells whether it still lives."""
-        self.layout.hand_over(unit.name, unit.engine)
-        folder = self.layout.prepare_unit(unit.name, unit.engine)
-        if folder.log.exists() and folder.log.stat().st_size > _LOG_MAX:
-            folder.log.replace(folder.log.with_suffix(".log.1"))
-        folder.applied.unlink(missing_ok=True)
-        offset = folder.log.stat().st_size if folder.log.exists() else 0
-        read = {file.name: self._read(folder.conf / file.name) or "" for file in unit.files}
-        there = tuple(replace(file, content=read[file.name]) for file in unit.files)
-        note = {"files": _digest(replace(unit, files=there)), "log": offset}
-        disk.write(folder.started, json.dumps(note), durable=False)
-        processes.wait_for_init(folder.pidfile, self.layout.uid(unit.name), _INIT_TIMEOUT)
-        program = self.found.get(unit.instance)
-        # redis.io "latency"; the MongoDB manual's "TCMalloc performance": from 8 on it wants them
-        new = program is not None and int(program.version.split(".")[0]) >= 8
-        machine.lift_limits(
-            huge_pages=unit.engine == "postgres" or (unit.engine == "mongodb" and new)
-        )
-        return self._spawn(unit.argv, folder, folder.pidfile, self._account(unit))
+        return self._servers.start(unit, self.found.get(unit.instance))
 
     def check(self, unit: Unit, child: Started) -> None:
         """Raise StepError with the log's last words if the server that we started has ended."""
@@ -498,42 +414,23 @@ class LocalHost:
     def stop(self, unit: str, with_signal: int) -> bool:
         """Stop a unit cleanly. False if it did not run. Raises StepError when it takes too long, or
         when its data folder was removed: what it holds is the only copy."""
-        process = self.process(unit)
-        self._clear(self.layout.unit(unit))
-        if process is None:
-            return False
-        missing = self.missing(unit)
-        if missing:
-            raise StepError(
-                f"{unit}: {missing}; the server still runs, and what it holds is lost when it ends",
-                "copy what it holds (pg_dump, redis-cli --rdb, mongodump); then end it: "
-                f"kill -9 {process.pid}",
-            )
-        if not process.stop(with_signal, STOP_TIMEOUT):
-            raise StepError(
-                f"{unit} (pid {process.pid}) did not stop within {STOP_TIMEOUT:g} s; it still runs",
-                f"its log: {self.layout.unit(unit).log}",
-            )
-        self.layout.unit(unit).pidfile.unlink(missing_ok=True)
-        return True
+        return self._servers.stop(unit, with_signal)
 
     def kill(self, unit: str) -> None:
         """End a unit at once, with what it holds."""
-        process = self.process(unit)
-        if process is not None:
-            process.kill_group()
+        self._servers.kill(unit)
 
     def snapshot(self, unit: Unit) -> dict[str, str | None]:
         """The unit's files as they are, to go back to when the server refuses new ones."""
         folder = self.layout.unit(unit.name)
-        return {file.name: self._read(folder.conf / file.name) for file in unit.files}
+        return {file.name: self.layout.read(folder.conf / file.name) for file in unit.files}
 
     def put_back(self, unit: Unit, files: dict[str, str | None]) -> None:
         """Write the files of a `snapshot` again."""
-        folder = self.layout.unit(unit.name)
+        folder, account = self.layout.unit(unit.name), self.layout.account(unit.name, unit.engine)
         for name, content in files.items():
             if content is not None:
-                disk.write(folder.conf / name, content, owner=self._account(unit))
+                disk.write(folder.conf / name, content, owner=account)
 
     def log_lines(self, unit: str, count: int) -> list[str]:
         """The last lines of a unit's log."""
@@ -544,20 +441,6 @@ class LocalHost:
         return logs.follow(self.layout.unit(unit).log, count)
 
 
-def _started(folder: UnitFolder) -> tuple[str, int]:
-    """The digest of the files that a server was started with, and where its log began then."""
-    try:
-        found = json.loads(disk.read_own(folder.started) or "")
-        return str(found["files"]), int(found["log"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return "", 0  # none was started yet, or by an earlier version
-
-
 def _engines(stack: Stack) -> list[EngineName]:
     """Those of the servers that the file has here."""
     return list({i.engine: None for i in stack.instances.values() if i.target.local})
-
-
-def _digest(unit: Unit) -> str:
-    content = "\0".join(f"{file.name}\0{file.content}" for file in unit.files)
-    return hashlib.sha256(("\0".join(unit.argv) + "\0" + content).encode()).hexdigest()

@@ -38,6 +38,8 @@ from mngdb.targets.local.machine import NOBODY
 _OF_UNIT = ("unit.json", "conf", "data", "run")
 #: A unix socket's path has at most 107 bytes; the name in the folder takes up to 20.
 _SOCKET_FOLDER_MAX = 85
+#: Bytes: no file that we render is larger.
+_FILE_MAX = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,11 @@ class Layout:
         """Whose the files of the unit `name` may be: a command may have been killed while it handed
         them over."""
         return [self.uid(name), *(one.uid for one in (self.accounts or {}).values())]
+
+    def read(self, path: Path) -> str | None:
+        """A file in a unit's folder, of ours or of the servers' accounts."""
+        unit = path.relative_to(self.servers).parts[0]
+        return disk.read_own(path, limit=_FILE_MAX, owners=self.uids(unit))
 
     def handover(self, name: str, engine: EngineName) -> tuple[Account, Account] | None:
         """The account that has the unit's files, and the other one that shall have them."""

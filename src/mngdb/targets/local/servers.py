@@ -1,0 +1,173 @@
+"""Servers of this machine as processes: their data folders are made, they start and stop."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mngdb import disk
+from mngdb.errors import StepError
+from mngdb.identity import holdings
+from mngdb.model import Program, Unit
+from mngdb.run import Account, spawn
+from mngdb.targets.local import cache, logs, machine, processes
+from mngdb.targets.local.layout import Layout, UnitFolder
+from mngdb.targets.local.lock import held
+from mngdb.targets.local.logs import Started
+from mngdb.targets.local.prepare import Preparation
+from mngdb.targets.local.processes import Process
+
+#: Seconds that a server may take to stop: it writes what it holds in memory.
+STOP_TIMEOUT = 120.0
+#: A log larger than this is set aside when the server starts, one old one is kept.
+_LOG_MAX = 32 << 20
+#: Seconds that init may take to reap: most do it at once, some look every second.
+_INIT_TIMEOUT = 5.0
+#: The environment of servers: nothing of ours, a neutral language, UTC.
+_ENV = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+
+
+@dataclass(frozen=True)
+class Servers:
+    """The processes of a stack's units. `state`: the stack's folder."""
+
+    state: Path
+    layout: Layout
+
+    def process(self, unit: str) -> Process | None:
+        """The unit's running process."""
+        folder = self.layout.unit(unit)
+        return processes.find(folder.pidfile, self.layout.uid(unit), folder.data, folder.root)
+
+    def missing(self, unit: str) -> str:
+        """What is missing of the data that was there, for people; empty: nothing is."""
+        return holdings.missing(self.state, unit, self.layout.unit(unit).data)
+
+    def prepare(self, unit: Unit) -> None:
+        """Make the data folder, whole or not at all."""
+        folder = self.layout.prepare_unit(unit.name, unit.engine)
+        if folder.data.exists():
+            return
+        folder.seen.unlink(missing_ok=True)
+        self._clear(folder)
+        fresh = folder.root / f"data.new-{secrets.token_hex(4)}"
+        disk.folder(fresh, owner=self._account(unit))
+        try:
+            self._preparation(unit).make(fresh)
+            fresh.rename(folder.data)
+            disk.sync(folder.root)
+            holdings.made(self.state, unit.name)
+        finally:
+            self._clear(folder)
+
+    def sync(self, unit: Unit) -> None:
+        """Bring a new data folder to the disk; the server may run in it meanwhile."""
+        disk.sync_tree(self.layout.unit(unit.name).data)
+        self._preparation(unit).finish()
+
+    def _preparation(self, unit: Unit) -> Preparation:
+        folder, account = self.layout.unit(unit.name), self._account(unit)
+
+        def begin(argv: Sequence[str]) -> Started:
+            return self._spawn(argv, folder, folder.preparing, account)
+
+        owner = hashlib.sha256(os.fsencode(folder.root)).hexdigest()[:8]
+        copies = cache.copies(account) if unit.renewal else None
+        return Preparation(unit, account, begin, copies, owner)
+
+    def _clear(self, folder: UnitFolder) -> None:
+        """End what a command that was killed left running, and remove what it began."""
+        uid = self.layout.uid(folder.root.name)
+        left = processes.find(folder.preparing, uid, folder.root)
+        if left is not None:
+            left.kill_group()
+        folder.preparing.unlink(missing_ok=True)
+        for path in folder.root.glob("data.new-*"):
+            disk.remove(path)
+
+    def _account(self, unit: Unit) -> Account | None:
+        """Who runs a unit; None: we do."""
+        return self.layout.account(unit.name, unit.engine)
+
+    def _spawn(
+        self, argv: Sequence[str], folder: UnitFolder, pidfile: Path, account: Account | None
+    ) -> Started:
+        with logs.appending(folder.log) as (sink, offset):
+            process = spawn(
+                argv,
+                pidfile=pidfile,
+                log=sink,
+                env=_ENV | {"HOME": str(folder.run)},
+                account=account,
+                cwd=folder.root,
+                hold=held(self.state / "lock"),
+            )
+        return Started(process, folder.log, offset)
+
+    def start(self, unit: Unit, program: Program | None) -> Started:
+        """Start the server. It may not be ready yet; `check` tells whether it still lives."""
+        self.layout.hand_over(unit.name, unit.engine)
+        folder = self.layout.prepare_unit(unit.name, unit.engine)
+        if folder.log.exists() and folder.log.stat().st_size > _LOG_MAX:
+            folder.log.replace(folder.log.with_suffix(".log.1"))
+        folder.applied.unlink(missing_ok=True)
+        offset = folder.log.stat().st_size if folder.log.exists() else 0
+        read = {file.name: self.layout.read(folder.conf / file.name) or "" for file in unit.files}
+        there = tuple(replace(file, content=read[file.name]) for file in unit.files)
+        note = {"files": digest(replace(unit, files=there)), "log": offset}
+        disk.write(folder.started, json.dumps(note), durable=False)
+        processes.wait_for_init(folder.pidfile, self.layout.uid(unit.name), _INIT_TIMEOUT)
+        # redis.io "latency"; the MongoDB manual's "TCMalloc performance": from 8 on it wants them
+        new = program is not None and int(program.version.split(".")[0]) >= 8
+        machine.lift_limits(
+            huge_pages=unit.engine == "postgres" or (unit.engine == "mongodb" and new)
+        )
+        return self._spawn(unit.argv, folder, folder.pidfile, self._account(unit))
+
+    def stop(self, unit: str, with_signal: int) -> bool:
+        """Stop a unit cleanly. False if it did not run. Raises StepError when it takes too long, or
+        when its data folder was removed: what it holds is the only copy."""
+        process = self.process(unit)
+        self._clear(self.layout.unit(unit))
+        if process is None:
+            return False
+        missing = self.missing(unit)
+        if missing:
+            raise StepError(
+                f"{unit}: {missing}; the server still runs, and what it holds is lost when it ends",
+                "copy what it holds (pg_dump, redis-cli --rdb, mongodump); then end it: "
+                f"kill -9 {process.pid}",
+            )
+        if not process.stop(with_signal, STOP_TIMEOUT):
+            raise StepError(
+                f"{unit} (pid {process.pid}) did not stop within {STOP_TIMEOUT:g} s; it still runs",
+                f"its log: {self.layout.unit(unit).log}",
+            )
+        self.layout.unit(unit).pidfile.unlink(missing_ok=True)
+        return True
+
+    def kill(self, unit: str) -> None:
+        """End a unit at once, with what it holds."""
+        process = self.process(unit)
+        if process is not None:
+            process.kill_group()
+
+
+def started_with(folder: UnitFolder) -> tuple[str, int]:
+    """The digest of the files that a server was started with, and where its log began then."""
+    try:
+        found = json.loads(disk.read_own(folder.started) or "")
+        return str(found["files"]), int(found["log"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "", 0  # none was started yet, or by an earlier version
+
+
+def digest(unit: Unit) -> str:
+    """Tells the unit's files and arguments from others."""
+    content = "\0".join(f"{file.name}\0{file.content}" for file in unit.files)
+    return hashlib.sha256(("\0".join(unit.argv) + "\0" + content).encode()).hexdigest()
