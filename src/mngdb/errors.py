@@ -55,6 +55,10 @@ class UnobservableError(MngdbError):
     exit_code = 3
 
 
+class UnreachableError(UnobservableError):
+    """What leads to a server, a Docker engine, is away; whether the server runs is unknown."""
+
+
 class ConnectError(UnobservableError):
     """A login to a server did not succeed. `kind` names the cause for the diagnosis.
 

@@ -102,6 +102,8 @@ class Site:
     """The CA's certificate where mngdb itself reads it; empty: where the server does."""
     host: str = ""
     """The name that apps reach it by; empty: its first address."""
+    port: int = 0
+    """The port that its own is published as, where apps come by that; 0: they come by its own."""
     listen: tuple[str, ...] = ()
     """Addresses to listen on in a network of its own; none: those of the file."""
     tunnel: str = ""
@@ -217,7 +219,7 @@ class Asked:
         return Access(
             engine=self.instance.engine,
             host=self.host,
-            port=spec.port,
+            port=(self.site.port if self.site else 0) or spec.port,
             user=user,
             password=self.secrets["admin"],
             database=database,

@@ -3,6 +3,7 @@ lost, and a sentence says what to do."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -395,6 +396,35 @@ def test_engines_that_are_not_there_are_said_in_a_sentence(
     assert "docker is not installed here" in done.stderr
     stack.env = dict(docker.environ)
     assert docker.docker("volume", "ls", "-q", "--filter", f"name={stack.name}") == ""
+
+
+def test_behind_an_engine_that_does_not_answer_servers_are_unknown_not_down(
+    stack: ComposeCli, docker: Engine
+) -> None:
+    stack.write(BOTH)
+    stack.ok("up")
+    stack.env = {**docker.environ, "DOCKER_HOST": "unix:///nonexistent/docker.sock"}
+    why = "no Docker engine answers (unix:///nonexistent/docker.sock)"
+    found = stack.run("--json", "doctor")
+    assert found.returncode == 1
+    answer = json.loads(found.stdout)
+    assert (answer["cause"]["cause"], answer["others"]) == ("unreachable", [])
+    assert sorted(answer["cause"]["instances"]) == ["postgres", "redis"]
+    for words in (("doctor",), ("doctor", "shop")):
+        done = stack.run(*words)
+        assert (done.returncode, (done.stdout + done.stderr).count(why)) == (1, 1)
+    done = stack.run("alerts")
+    assert (done.returncode, done.stdout) == (3, "nothing that could be judged fires\n")
+    assert done.stderr.count(f"{why}: whether postgres, redis answer is not known") == 1
+    look = stack.run_json("alerts")
+    assert look["unreachable"] == {why: ["postgres", "redis"]}
+    assert {"PostgresDown", "RedisDown"} <= set(look["unknown"])
+    for words in (("keys",), ("locks",), ("check", "--only", "redis.*")):
+        done = stack.run(*words)
+        assert done.returncode == 3
+        assert why in done.stdout + done.stderr
+    stack.env = dict(docker.environ)
+    assert stack.json("doctor")["cause"] is None
 
 
 def test_a_name_that_somebody_else_has_is_said_before_anything_starts(stack: ComposeCli) -> None:

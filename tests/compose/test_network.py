@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -303,6 +305,38 @@ def test_a_port_is_published_on_request_on_loopback_only(stack: ComposeCli) -> N
     stack.ok("up")
     assert network not in stack.docker.docker(*listing).split()
     assert stack.steps() == []
+
+
+def test_programs_beside_the_engine_get_the_published_addresses(stack: ComposeCli) -> None:
+    engines = {"postgres": "127.0.0.1:6391", "redis": "127.0.0.2:6392", "mongodb": "[::1]:6393"}
+    text = (
+        f"name: {stack.name}\nagent: false\ntls: true\npostgres: {{memory: 64mb}}\n"
+        "redis: {memory: 64mb}\nmongodb: {memory: 256mb}\n"
+        "apps: {shop: {postgres: shop, redis: 'shop:*', mongodb: shop}}\ntarget:\n  compose:\n"
+        "    publish: "
+    )
+    (stack.folder / "mngdb.yaml").write_text(text + json.dumps(engines) + "\n")
+    stack.ok("up")
+    found = stack.json("env", "shop", "--published")
+    assert (found["POSTGRES_HOST"], found["POSTGRES_PORT"]) == ("127.0.0.1", "6391")
+    assert (found["REDIS_HOST"], found["REDIS_PORT"]) == ("127.0.0.2", "6392")
+    assert stack.env_of("shop")["REDIS_HOST"] == stack.unit("redis")
+    script = (
+        "import os, psycopg, pymongo, redis; of = os.environ.get;"
+        "print(psycopg.connect(of('POSTGRES_URL')).execute('SELECT 1').fetchone()[0],"
+        " redis.from_url(of('REDIS_URL'), ssl_ca_certs=of('REDIS_CA')).incr('shop:n'),"
+        " pymongo.MongoClient(of('MONGO_URI')).shop.t.insert_one({}).acknowledged)"
+    )
+    done = subprocess.run(
+        stack.docker.inside(sys.executable, "-c", script),
+        env={**os.environ, **found}, text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("1 1 True\n", "")
+    del engines["redis"]
+    (stack.folder / "mngdb.yaml").write_text(text + json.dumps(engines) + "\n")
+    done = stack.run("env", "shop", "--published")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "redis publishes no port" in done.stderr
 
 
 def test_rendering_again_leaves_a_healthy_server_healthy(stack: ComposeCli) -> None:

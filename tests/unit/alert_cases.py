@@ -232,6 +232,8 @@ CASES: dict[str, Case] = {
     "UnitDown": Case(
         own('unit="mng-redis"', unit_up="1x5 0x30"), own('unit="mng-redis"', unit_up="1x40")
     ),
+    # NaN: nobody could look whether it runs
+    "DockerDown": Case(own("", docker_up="1x5 0x30"), own("", docker_up="1x40")),
     "UnitRestarting": Case(
         own('unit="mng-redis"', unit_restarts_total="0+1x40", unit_up="1x40"),
         own('unit="mng-redis"', unit_restarts_total="0x5 1x30", unit_up="1x40"),

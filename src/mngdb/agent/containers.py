@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mngdb.errors import MngdbError
 from mngdb.ops.context import Context
+from mngdb.spec.stack import Instance
 
 if TYPE_CHECKING:
     from mngdb.targets.compose.containers import Health
@@ -27,22 +28,26 @@ class Containers:
         self.root: Path | None = None
         """Where the engine keeps data, where that is on this machine."""
         self.health: dict[str, Health] = {}
-        """By unit; empty until the first look."""
+        """By unit, as long as the engine answers; empty until the first look."""
+        self.lost = ""
+        """Why the engine did not answer the last look; empty: it did."""
 
     def __bool__(self) -> bool:
         return bool(self._units)
 
-    def look(self) -> None:
-        """Ask the engine. Raises MngdbError when it does not answer; every unit is down then."""
-        from mngdb.targets.compose.containers import Health
+    def why(self, instance: Instance) -> Callable[[], str]:
+        """Tells, asked again and again, why the way to a server is closed; empty: it is not."""
+        here = instance.unit in self._units
+        return lambda: self.lost if here else ""
 
+    def look(self) -> None:
+        """Ask the engine. Raises MngdbError when it does not answer; whether a unit runs is then
+        unknown."""
         project = self._context.compose.project
         try:
-            self.health = project.health(self._units, _TIMEOUT)
-        except MngdbError:
-            gone = Health(up=False, restarts=0)
-            last = {unit: self.health.get(unit, gone) for unit in self._units}
-            self.health = {unit: replace(found, up=False) for unit, found in last.items()}
+            self.health, self.lost = project.health(self._units, _TIMEOUT), ""
+        except MngdbError as error:
+            self.lost = error.message
             raise
         if not self._asked_root:
             self.root = project.data_root()

@@ -144,7 +144,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     os.chdir(folder)  # by which commands know it again
     watch = Watch(context, folder)
     containers = Containers(context)
-    targets = [Target(context, instance) for instance in context.stack.monitored]
+    targets = [Target(context, one, containers.why(one)) for one in context.stack.monitored]
     agent = Agent(
         context,
         targets,

@@ -82,15 +82,22 @@ class Own:
 
     def _units(self) -> Iterator[Family]:
         units = [instance.unit for instance in self._watch.instances]
-        up = {unit: self._watch.up(unit) for unit in units}
+        up: dict[str, float] = {unit: self._watch.up(unit) for unit in units}
         restarts = {unit: self._watch.restarts[unit] for unit in units}
+        lost = self._containers.lost
         for unit, health in self._containers.health.items():
-            up[unit], restarts[unit] = health.up, health.restarts
+            up[unit], restarts[unit] = math.nan if lost else health.up, health.restarts
         yield _family(
             "mngdb_unit_up",
-            "Whether the unit's process runs",
+            "Whether the unit's process runs; NaN where the Docker engine does not answer",
             [((("unit", unit),), float(found)) for unit, found in up.items()],
         )
+        if self._containers:
+            yield _family(
+                "mngdb_docker_up",
+                "Whether the Docker engine of the servers answers",
+                [((), 0.0 if lost else 1.0)],
+            )
         yield _family(
             "mngdb_unit_restarts_total",
             "Times that the unit had died and was started again",

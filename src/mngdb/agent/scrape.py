@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from itertools import chain
 
 from mngdb.agent.jobs import log
-from mngdb.errors import MngdbError
+from mngdb.errors import MngdbError, UnreachableError
 from mngdb.model import Scraper
 from mngdb.ops.context import Context
 from mngdb.samples import Family, Sample
@@ -23,8 +24,12 @@ _UP_LABELS = {"mongodb": (("cluster_role", "mongod"),)}
 class Target:
     """A server of the stack. May be used by several threads; they take turns."""
 
-    def __init__(self, context: Context, instance: Instance) -> None:
+    def __init__(
+        self, context: Context, instance: Instance, lost: Callable[[], str] = lambda: ""
+    ) -> None:
+        """`lost` says why the way to it is known to be closed; empty: it is not."""
         self.instance = instance
+        self._lost = lost
         self._context = context
         self._engine = context.engine(instance)
         self._guard = threading.Lock()
@@ -38,7 +43,8 @@ class Target:
         seconds, and a server that is down or hangs is an answer, not an error."""
         begun = time.monotonic()
         if not self._guard.acquire(timeout=timeout):
-            return self._own(time.monotonic() - begun, "another scrape waits for the server")
+            waits = MngdbError("another scrape waits for the server")
+            return self._own(time.monotonic() - begun, self._closed(waits))
         try:
             found, error = self._tried(begun + timeout)
         finally:
@@ -46,23 +52,28 @@ class Target:
         self._note(error)
         return chain(found, self._own(time.monotonic() - begun, error))
 
-    def _tried(self, deadline: float) -> tuple[Iterable[Family], str]:
+    def _closed(self, error: MngdbError) -> MngdbError:
+        """The error of a server that could not be looked at: it may be for want of a way there."""
+        lost = self._lost()
+        return UnreachableError(lost) if lost else error
+
+    def _tried(self, deadline: float) -> tuple[Iterable[Family], MngdbError | None]:
         kept, allowed = self._scraper is not None, deadline - time.monotonic()
         try:
-            return self._scrape(deadline), ""
+            return self._scrape(deadline), None
         except MngdbError as error:
             self.close()
             # a session that was kept may be one of a server that is another by now
             if not kept or deadline - time.monotonic() < allowed / 2:
-                return [], error.message
+                return [], self._closed(error)
         except BaseException:
             self.close()
             raise
         try:
-            return self._scrape(deadline), ""
+            return self._scrape(deadline), None
         except MngdbError as error:
             self.close()
-            return [], error.message
+            return [], self._closed(error)
 
     def _scrape(self, deadline: float) -> Iterable[Family]:
         if self._scraper is None:
@@ -71,12 +82,14 @@ class Target:
 
     def _connect(self, timeout: float) -> Scraper:
         asked = self._context.as_monitor(self.instance)
-        # also the way is opened anew each time: what hangs in it is ended with it
-        self._held.enter_context(self._context.reach(self.instance))
-        access = self._context.login(asked, MONITOR)
-        session = self._held.enter_context(self._engine.connect(access, timeout))
-        scraper = self._engine.metrics(session, asked)
-        self._held.callback(scraper.close)
+        with ExitStack() as held:
+            # also the way is opened anew each time: what hangs in it is ended with it
+            held.enter_context(self._context.reach(self.instance))
+            access = self._context.login(asked, MONITOR)
+            session = held.enter_context(self._engine.connect(access, timeout))
+            scraper = self._engine.metrics(session, asked)
+            held.callback(scraper.close)
+            self._held = held.pop_all()
         return scraper
 
     def end(self, timeout: float) -> None:
@@ -91,26 +104,29 @@ class Target:
         held, self._held = self._held, ExitStack()
         held.close()
 
-    def _note(self, error: str) -> None:
-        up = not error
+    def _note(self, error: MngdbError | None) -> None:
+        up = error is None
         if up != self._up:
-            log(f"{self.instance.name}: {'metrics are read' if up else error}")
+            log(f"{self.instance.name}: {error.message if error else 'metrics are read'}")
         self._up = up
 
-    def _own(self, seconds: float, error: str) -> list[Family]:
-        """Whether the server is up, and what the exporters say of their scrapes."""
+    def _own(self, seconds: float, error: MngdbError | None) -> list[Family]:
+        """Whether the server is up (NaN: there was no way to find out), and what the exporters say
+        of their scrapes."""
+        unknown = isinstance(error, UnreachableError)
+        failed = math.nan if unknown else 0.0 if error is None else 1.0
         self._scrapes += 1
         metric = self._engine.metric
         up, head = f"{metric}_up", f"{metric}_exporter"
         labels = _UP_LABELS.get(metric, ())
-        told = (("err", error),) if metric == "redis" else ()
+        told = (("err", error.message if error else ""),) if metric == "redis" else ()
         return [
-            _one(up, "Whether the server answers", 0.0 if error else 1.0, labels),
+            _one(up, "Whether the server answers", 1.0 - failed, labels),
             _one(f"{head}_last_scrape_duration_seconds", "How long the scrape took", seconds),
             _one(
                 f"{head}_last_scrape_error",
                 "Whether the scrape failed",
-                1.0 if error else 0.0,
+                failed,
                 told,
             ),
             _one(f"{head}_scrapes_total", "Scrapes so far", float(self._scrapes), counter=True),

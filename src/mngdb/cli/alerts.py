@@ -31,6 +31,7 @@ def _now(options: Options) -> int:
                 "agent": found.agent,
                 "alerts": [alert.as_json() for alert in found.alerts],
                 "unknown": list(found.unknown),
+                "unreachable": {why: list(names) for why, names in found.unreachable.items()},
             }
         )
     elif found.alerts:
@@ -48,11 +49,13 @@ def _now(options: Options) -> int:
             severity = line.split(maxsplit=1)[0]
             say(line.replace(severity, click.style(severity, fg=_COLOURS.get(severity)), 1))
     else:
-        say("nothing fires")
+        say("nothing that could be judged fires" if found.unreachable else "nothing fires")
     if not found.agent:
         tell(
             "no agent has judged lately: this is one look, and how long it has been so is not known"
         )
+    for why, names in found.unreachable.items():
+        tell(f"{why}: whether {', '.join(names)} answer{'s' * (len(names) == 1)} is not known")
     if found.unknown:
         tell(f"not judged, because one look cannot: {', '.join(found.unknown)}")
     if any(alert.state == "firing" for alert in found.alerts):

@@ -10,7 +10,9 @@ from mngdb.cli.common import Options, common, say, say_json, tell
 from mngdb.words import many, plain
 
 if TYPE_CHECKING:
-    from mngdb.facts.doctor import Answer, StackFacts, Trouble
+    from collections.abc import Sequence
+
+    from mngdb.facts.doctor import Answer, Diagnosis, StackFacts, Trouble
     from mngdb.ops.context import Context
 
 
@@ -39,13 +41,22 @@ def _of_app(options: Options, context: Context, app: str) -> int:
     else:
         if not found:
             tell(f"the file gives {app} no right, so there is nothing to try")
-        for one in found:
+        for one, names in _together(found):
             good = click.style("ok", fg="green")
             bad = click.style("failed", fg="red")
-            say(f"{one.instance:<16} {good if one.problem is None else f'{bad}: {one.problem}'}")
+            say(f"{names:<16} {good if one.problem is None else f'{bad}: {one.problem}'}")
             if one.hint:
                 tell(f"  hint: {one.hint}")
     return 0 if all(one.problem is None for one in found) else 1
+
+
+def _together(found: Sequence[Diagnosis]) -> list[tuple[Diagnosis, str]]:
+    """Each with the instances that it is about: what leads to several of them is told once."""
+    by: dict[object, list[Diagnosis]] = {}
+    for one in found:
+        key = (one.problem, one.hint) if one.kind == "unreachable" else one.instance
+        by.setdefault(key, []).append(one)
+    return [(same[0], ", ".join(one.instance for one in same)) for same in by.values()]
 
 
 def _of_stack(options: Options, context: Context) -> int:

@@ -50,13 +50,19 @@ def env(_: Options) -> None:
     default="shell",
     help="Who reads them: a shell and dotenv libraries, or 'docker run --env-file'.",
 )
+@click.option(
+    "--published",
+    is_flag=True,
+    help="For programs on the Docker engine's machine that are not in a container of the stack's "
+    "network: the addresses that 'publish' has in the file.",
+)
 @common
-def _of_app(options: Options, app: str, reader: str) -> None:
+def _of_app(options: Options, app: str, reader: str, published: bool) -> None:
     """Print the variables of APP."""
     from mngdb.ops.access import dotenv, env_file
     from mngdb.ops.access import env as make
 
-    found = make(options.context(), app)
+    found = make(options.context(), app, published=published)
     if options.json:
         say_json(found)
         return

@@ -82,7 +82,8 @@ class Service:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why the administrator does not get in. `kind` as of ConnectError."""
+    """Why the administrator does not get in. `kind` as of ConnectError; `unreachable`: what leads
+    to the server does not answer, and nothing is known of the server."""
 
     kind: str
     message: str
@@ -98,7 +99,8 @@ class Diagnosis:
     problem: str | None
     hint: str | None = None
     kind: str = ""
-    """Of a login that did not succeed: as of ConnectError, or `secret`; empty: it did."""
+    """Of a login that did not succeed: as of ConnectError, `secret` or `unreachable`; empty: it
+    did."""
 
     def as_json(self) -> dict[str, object]:
         """As `doctor --json` shows it."""

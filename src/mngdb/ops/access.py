@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
-from mngdb.errors import ConnectError, MngdbError, SecretError, UsageError
+from mngdb.errors import ConnectError, MngdbError, SecretError, UnreachableError, UsageError
 from mngdb.facts.doctor import Diagnosis
 from mngdb.model import Asked
 from mngdb.ops.context import Context
@@ -32,14 +32,17 @@ def url(context: Context, instance: str, app: str | None) -> str:
     return context.engine(found).url(asked.given(context.login(asked, app)))
 
 
-def env(context: Context, app: str) -> dict[str, str]:
-    """Every variable that an app needs, for all the instances that it uses."""
+def env(context: Context, app: str, *, published: bool = False) -> dict[str, str]:
+    """Every variable that an app needs, for all the instances that it uses. `published`: the app is
+    no container, and comes to those in containers by their published ports."""
     for instance in context.app(app):
         context.secret(instance, app)  # missing is an error here
-    return variables(context, app)
+    return variables(context, app, published=published)
 
 
-def variables(context: Context, app: str, instead: Secret | None = None) -> dict[str, str]:
+def variables(
+    context: Context, app: str, instead: Secret | None = None, *, published: bool = False
+) -> dict[str, str]:
     """As `env`; made-up secrets stand where there are none, and `instead` in place of all."""
     found: dict[str, str] = {}
     for instance in context.app(app):
@@ -53,10 +56,30 @@ def variables(context: Context, app: str, instead: Secret | None = None) -> dict
             )
             logins = dict.fromkeys(context.logins(instance), instead)
             asked = Asked(context.stack.name, instance, logins, site)
+        if published:
+            asked = _published(asked)
         prefix = _PREFIXES.get(instance.name, instance.name.upper().replace("-", "_"))
         access = asked.given(context.login(asked, app))
         found |= context.engine(instance).env(access, prefix, instance.grants[app])
     return found
+
+
+def _published(asked: Asked) -> Asked:
+    """An instance by the port that its container publishes, with the CA as this machine has it.
+    Raises UsageError where it publishes none."""
+    instance, site = asked.instance, asked.site
+    if instance.target.compose is None or site is None:
+        return asked
+    where = instance.target.compose.publish.get(instance.name)
+    if where is None:
+        entry = f"{instance.name}: '127.0.0.1:{instance.spec.port}'"
+        raise UsageError(
+            f"{instance.name} publishes no port",
+            f"target: {{compose: {{publish: {{{entry}}}}}}} in the file, then mngdb up",
+        )
+    host, _, port = where.rpartition(":")
+    tls = replace(site.tls, ca=site.ca) if site.tls else None
+    return replace(asked, site=replace(site, host=host.strip("[]"), port=int(port), tls=tls))
 
 
 def dotenv(name: str, value: str) -> str:
@@ -105,6 +128,8 @@ def examine(context: Context, instance: Instance, app: str) -> Diagnosis:
         return Diagnosis(instance.name, app, error.message, error.hint, error.kind)
     except SecretError as error:
         return Diagnosis(instance.name, app, error.message, error.hint, "secret")
+    except UnreachableError as error:
+        return Diagnosis(instance.name, app, error.message, error.hint, "unreachable")
     except MngdbError as error:
         return Diagnosis(instance.name, app, error.message, error.hint)
 

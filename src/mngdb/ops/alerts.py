@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mngdb.alerts import expr, memory
 from mngdb.alerts.catalogue import RULES
 from mngdb.alerts.evaluator import Alert, Evaluator
 from mngdb.alerts.notify import Message, Notifier
 from mngdb.alerts.rules import Active, active
-from mngdb.errors import ConnectError, UnobservableError, UsageError
+from mngdb.errors import ConnectError, UnobservableError, UnreachableError, UsageError
 from mngdb.ops.context import Context
 from mngdb.samples import Family, Sample, labelled
 from mngdb.spec.agent import MONITOR
@@ -165,6 +165,8 @@ class Now:
     """Whether the agent judges round by round; else this was one look, which waits for nothing."""
     unknown: tuple[str, ...] = ()
     """Rules that one look cannot judge, and those whose metrics are missing."""
+    unreachable: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Why servers could not be looked at, to their instances: whether they are up is unknown."""
 
 
 def now(context: Context, at: float | None = None) -> Now:
@@ -191,15 +193,24 @@ def fresh(asked: Asked) -> float:
 
 def look(context: Context, at: float) -> Now:
     """Judge the stack once, without its past: what a rule waits for is not waited for."""
-    instances = context.stack.instances.values()
-    chosen = [replace(rule, wait=0) for rule in rules(context, instances)]
-    families = _measured(context)
+    families, lost = _measured(context)
     there = {sample.name for family in families for sample in family.samples}
-    judged = [rule for rule in chosen if _can_judge(rule, there)]
+    every = context.stack.instances.values()
+    reached = [one for one in every if one.name not in lost]
+    judged = [replace(one, wait=0) for one in rules(context, reached) if _can_judge(one, there)]
     evaluator = Evaluator(judged)
     evaluator.feed(at, families)
-    unknown = tuple(rule.name for rule in chosen if rule not in judged)
-    return Now(tuple(evaluator.alerts), agent=False, unknown=unknown)
+    names = {one.name for one in judged}
+    partly = {context.instance(name).engine for name in lost}
+    unknown = tuple(
+        one.name
+        for one in rules(context, every)
+        if one.name not in names or one.rule.subject in partly
+    )
+    causes: dict[str, tuple[str, ...]] = {}
+    for name, error in lost.items():
+        causes[error.message] = (*causes.get(error.message, ()), name)
+    return Now(tuple(evaluator.alerts), agent=False, unknown=unknown, unreachable=causes)
 
 
 def _can_judge(rule: Active, there: set[str]) -> bool:
@@ -208,15 +219,26 @@ def _can_judge(rule: Active, there: set[str]) -> bool:
     return absent or (not expr.window(rule.expr) and expr.metrics(rule.expr) <= there)
 
 
-def _measured(context: Context) -> list[Family]:
-    """The metrics of every instance, side by side; a server that does not answer is down."""
+def _measured(context: Context) -> tuple[list[Family], dict[str, UnreachableError]]:
+    """The metrics of every instance, side by side; a server that does not answer is down, and of
+    one that there was no way to nothing is known but why."""
     instances = list(context.stack.instances.values())
+    lost: dict[str, UnreachableError] = {}
+
+    def one(instance: Instance) -> list[Family]:
+        try:
+            return _of_instance(context, instance)
+        except UnreachableError as error:
+            lost[instance.name] = error
+            return []
+
     with ThreadPoolExecutor(len(instances)) as pool:
-        found = pool.map(lambda instance: _of_instance(context, instance), instances)
-        return [family for families in found for family in families]
+        found = [family for families in pool.map(one, instances) for family in families]
+    return found, lost
 
 
 def _of_instance(context: Context, instance: Instance) -> list[Family]:
+    """Raises UnreachableError."""
     engine = context.engine(instance)
     asked = context.asked(instance, find=False)
     at = context.admin(asked)
@@ -232,6 +254,8 @@ def _of_instance(context: Context, instance: Instance) -> list[Family]:
         up = 1.0
     except ConnectError:
         up = 0.0
+    except UnreachableError:
+        raise
     except UnobservableError:
         up = 1.0  # it answers; what this login may not see is not judged, and said
     name = f"{engine.metric}_up"

@@ -10,7 +10,14 @@ from typing import Any
 from mngdb.checks import registry
 from mngdb.checks.doctor.causes import INCIDENTS, RULES
 from mngdb.checks.doctor.judge import judge
-from mngdb.errors import ConnectError, MngdbError, SecretError, UnobservableError, of_system
+from mngdb.errors import (
+    ConnectError,
+    MngdbError,
+    SecretError,
+    UnobservableError,
+    UnreachableError,
+    of_system,
+)
 from mngdb.facts.doctor import (
     Answer,
     Condition,
@@ -38,7 +45,7 @@ _PATIENCE = 3.0
 #: Kinds of errors of a server that lets nobody in.
 _OUT = {"down", "starting", "busy", "other"}
 #: Alerts about what is looked at here anyway.
-_SEEN = {"PostgresDown", "RedisDown", "MongodbDown", "UnitDown"}
+_SEEN = {"PostgresDown", "RedisDown", "MongodbDown", "UnitDown", "DockerDown"}
 
 
 def doctor(context: Context) -> tuple[Answer, StackFacts]:
@@ -77,7 +84,7 @@ def _secrets(context: Context) -> tuple[list[str], Refusal | None]:
 def _lost(instance: Instance, error: MngdbError) -> Server:
     """An instance that could not even be looked for: its Docker engine does not answer."""
     nothing: Seen[Folder] = Seen(missing=error.message)
-    refusal = Refusal("other", error.message, error.hint or "")
+    refusal = Refusal(_kind(error), error.message, error.hint or "")
     return Server(instance.name, instance.engine, instance.unit, None, nothing, refusal)
 
 
@@ -107,16 +114,25 @@ def _server(context: Context, instance: Instance, *, missing: bool) -> Server:
         if isinstance(error, ConnectError) and what is not None and not what.restarted:
             host, engine = context.host(instance), context.engine(instance)
             error = explained(host, engine, instance, what, error)
-        kind = error.kind if isinstance(error, ConnectError) else "other"
-        kind = "secret" if isinstance(error, SecretError) else kind
+        kind = _kind(error)
         seen = replace(seen, refusal=Refusal(kind, error.message, error.hint or ""))
         # one that dies may hang up in the middle of a greeting, as one does that wants TLS
         dying = what is not None and what.restarted and kind in {*_OUT, "tls"}
         if what is not None and dying:
             seen = replace(seen, condition=replace(what, state="restarting"))
+        if kind == "unreachable":
+            return seen
         if dying or kind in _OUT:
             return replace(seen, logins=_all_out(instance, error.message))
     return replace(seen, logins=access.logins(context, instance))
+
+
+def _kind(error: MngdbError) -> str:
+    if isinstance(error, ConnectError):
+        return error.kind
+    if isinstance(error, UnreachableError):
+        return "unreachable"
+    return "secret" if isinstance(error, SecretError) else "other"
 
 
 def _condition(context: Context, instance: Instance) -> Condition | None:

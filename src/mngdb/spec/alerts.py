@@ -65,6 +65,7 @@ RULES = [
     "CertificateExpiring",
     "CertificateExpired",
     "UnitDown",
+    "DockerDown",
     "UnitRestarting",
     "AgentGone",
     "ChecksFailing",

@@ -126,6 +126,18 @@ RULES = (
         "A9",
     ),
     Rule(
+        "DockerDown",
+        "mngdb",
+        "critical",
+        lambda _: metric("mngdb_docker_up").equals(0),
+        None,
+        MINUTE,
+        "the Docker engine does not answer",
+        "Whether the servers in its containers run is not known, and their alerts are not judged. "
+        "Start it (systemctl start docker), or look at its log (journalctl -u docker).",
+        "B11",
+    ),
+    Rule(
         "UnitRestarting",
         "mngdb",
         "warning",

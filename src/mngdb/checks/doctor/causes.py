@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from mngdb.facts.doctor import Condition, Server, StackFacts, Trouble
+from mngdb.facts.doctor import Condition, Refusal, Server, StackFacts, Trouble
 from mngdb.facts.locks import Node
 from mngdb.facts.sessions import holders
 from mngdb.run import NOTHING
@@ -52,7 +52,10 @@ INCIDENTS: dict[str, tuple[str, ...]] = {
     "host": ("host.memory-left", "host.swap", "host.disk-free", "host.inodes-free"),
 }
 #: Logins that fail because the server does not work, not because of the app.
-_LOGINS = ("login-down", "login-starting", "login-limit", "login-other", "login-disk")
+_LOGINS = (
+    *("login-down", "login-unreachable", "login-starting", "login-limit", "login-other"),
+    "login-disk",
+)
 
 
 @dataclass(frozen=True)
@@ -167,13 +170,25 @@ def _frozen(facts: StackFacts) -> Iterator[Trouble]:
             yield Trouble("frozen", text, server.condition.frozen, (server.instance,))
 
 
+def _unreachable(facts: StackFacts) -> Iterator[Trouble]:
+    together: dict[Refusal, list[Server]] = {}
+    for server in facts.servers:
+        if server.refusal is not None and server.refusal.kind == "unreachable":
+            together.setdefault(server.refusal, []).append(server)
+    for refusal, servers in together.items():
+        units = ", ".join(one.unit for one in servers)
+        names = tuple(one.instance for one in servers)
+        text = f"{refusal.message}: whether {units} run{'s' * (len(servers) == 1)} is not known"
+        yield Trouble("unreachable", text, refusal.hint, names)
+
+
 def _silent(facts: StackFacts) -> Iterator[Trouble]:
     for server in facts.servers:
         runs = server.condition is None or (
             server.condition.state == "running" and not server.condition.frozen
         )
         refusal = server.refusal
-        if not runs or refusal is None or refusal.kind in {"limit", "secret"}:
+        if not runs or refusal is None or refusal.kind in {"limit", "secret", "unreachable"}:
             continue
         if refusal.kind in {"auth", "hba", "tls", "database", "stranger"}:
             text = f"the administrator does not get into {server.instance}: {refusal.message}"
@@ -358,6 +373,12 @@ CAUSES: tuple[Cause, ...] = (
         "something keeps a server from starting",
         _blocked,
         ("not-running", "alert", "watch", *_LOGINS),
+    ),
+    Cause(
+        "unreachable",
+        "what leads to the servers does not answer",
+        _unreachable,
+        ("page", "alert", "watch", *_LOGINS),
     ),
     Cause("not-running", "a server does not run", _down, ("page", "alert", "watch", *_LOGINS)),
     Cause("frozen", "a server is halted", _frozen, ("page", "alert", "watch", *_LOGINS)),

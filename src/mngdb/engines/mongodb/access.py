@@ -155,7 +155,10 @@ def of_app(asked: Asked, at: Access, app: str) -> Access:
         options = kept | {"authSource": USERS_IN}
         return replace(at, user=app, password=asked.secrets.get(app), options=options)
     options = {"authSource": USERS_IN}
-    if asked.managed:
+    if asked.site is not None and asked.site.port:
+        # the set knows its member by another address, where a driver would look for it
+        options["directConnection"] = "true"
+    elif asked.managed:
         options["replicaSet"] = asked.stack
     options |= {k: v for k, v in at.options.items() if k.lower() not in _NOT_INHERITED}
     options = {"retryWrites": "true", "w": "majority"} | options

@@ -52,21 +52,27 @@ def bundle(folder: Folder, instance: Instance) -> Path:
     return folder.conf(instance.unit) / _BUNDLE
 
 
+def _names(instance: Instance) -> list[str]:
+    """What a server is called: its unit, which is the container, and where it is published."""
+    compose = instance.target.compose
+    where = compose.publish.get(instance.name) if compose else None
+    return [instance.unit, *([where.rpartition(":")[0].strip("[]")] if where else [])]
+
+
 def due(stack: Stack, folder: Folder, instance: Instance) -> bool:
     """Whether a server needs a certificate: it has none, or not this CA's, or it is soon over."""
     if not instance.tls:
         return False
     from mngdb.targets.local import tls
 
-    return tls.needs_certificate(bundle(folder, instance), ca(stack), [instance.unit])
+    return tls.needs_certificate(bundle(folder, instance), ca(stack), _names(instance))
 
 
 def write(stack: Stack, folder: Folder, instance: Instance, uid: int) -> None:
-    """Give a server a certificate where it needs one; `uid` is the account that reads it. Services
-    reach it by the unit's name, which is the container's too."""
+    """Give a server a certificate where it needs one; `uid` is the account that reads it."""
     if not due(stack, folder, instance):
         return
     from mngdb.targets.local import tls
 
-    certificate, key = tls.certificate(ensure(stack), [instance.unit])
+    certificate, key = tls.certificate(ensure(stack), _names(instance))
     folder.mounted(folder.conf(instance.unit), {_BUNDLE: certificate + key}, uid)

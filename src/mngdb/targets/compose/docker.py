@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mngdb.errors import MngdbError, StepError, UnobservableError, UsageError
+from mngdb.errors import MngdbError, StepError, UnobservableError, UnreachableError, UsageError
 from mngdb.run import last_line, run
 
 _TIMEOUT = 60.0
 #: Seconds for what the engine knows at once, and those after which one that hung is asked again.
 _LOOK, _AGAIN = 15.0, 5.0
+#: Seconds for whether there is an engine at all: one that is gone is told at once.
+_GLANCE = 1.0
 #: Seconds for what may have to fetch images.
 PULL_TIMEOUT = 1800.0
 #: Versions before it do not know what the rendered file says.
@@ -25,14 +27,14 @@ _COMPOSE = (2, 20)
 _CAUSES: tuple[tuple[str, type[MngdbError], str, str], ...] = (
     (
         r"permission denied while trying to connect|dial unix \S+: connect: permission denied",
-        UnobservableError,
+        UnreachableError,
         "the Docker engine refuses this account ({where})",
         "run mngdb as root or as a member of the group docker",
     ),
     (
         r"Cannot connect to the Docker daemon|no such file or directory.*docker.sock|"
         r"error during connect|failed to connect to the docker API|connection refused",
-        UnobservableError,
+        UnreachableError,
         "no Docker engine answers ({where})",
         "start it (systemctl start docker), or name another: DOCKER_HOST or docker_host",
     ),
@@ -40,7 +42,7 @@ _CAUSES: tuple[tuple[str, type[MngdbError], str, str], ...] = (
         # a page, or nothing, where the engine's API says what there is not
         r"Error response from daemon: (?:<|(?:404 )?page not found)|for API route and version|"
         r"malformed HTTP|server gave HTTP response to HTTPS",
-        UnobservableError,
+        UnreachableError,
         "what answers is not a Docker engine ({where})",
         "name another: DOCKER_HOST or docker_host",
     ),
@@ -104,7 +106,7 @@ class Docker:
         timeout: float = _TIMEOUT,
         check: bool = True,
     ) -> subprocess.CompletedProcess[str]:
-        """Run `docker WORDS`. Raises UnobservableError when no engine answers, UsageError without
+        """Run `docker WORDS`. Raises UnreachableError when no engine answers, UsageError without
         docker or Compose, and with `check` StepError when it fails otherwise."""
         try:
             done = run(["docker", *words], timeout=timeout, env=self.env, stdin=stdin, check=False)
@@ -128,7 +130,7 @@ class Docker:
         self, *words: str, check: bool = True, timeout: float | None = None
     ) -> subprocess.CompletedProcess[str]:
         """As `ask`, a question. An engine that hangs is told soon, and nobody waits for it again
-        and again. Raises UnobservableError."""
+        and again. Raises UnreachableError."""
         if not self._hung or time.monotonic() - self._hung[0] > _AGAIN:
             try:
                 return self.ask(*words, check=check, timeout=timeout or _LOOK)
@@ -136,11 +138,20 @@ class Docker:
                 if not isinstance(error.__cause__, subprocess.TimeoutExpired):
                     raise
                 self._hung[:] = [time.monotonic()]
-        raise UnobservableError(
+        raise UnreachableError(
             f"the Docker engine hangs: it does not answer ({self.where})",
             "look at its log (journalctl -u docker); restarting it ends no container where its "
             "'live-restore' is on",
         )
+
+    def need_engine(self) -> None:
+        """Raises UnreachableError when no engine answers. One that only takes its time proves
+        nothing here: it may be busy, as the machine may be."""
+        try:
+            self.ask("version", "--format", "{{.Server.Version}}", timeout=_GLANCE)
+        except MngdbError as error:
+            if not isinstance(error.__cause__, subprocess.TimeoutExpired):
+                raise
 
     def inspect(self, kind: str, name: str) -> dict[str, Any] | None:
         """What the engine knows of a container, volume or image; None: there is none."""
@@ -168,7 +179,7 @@ class Docker:
 
     def need_compose(self) -> None:
         """Raises UsageError without a Compose that is new enough and where `docker` is Podman,
-        UnobservableError without an engine."""
+        UnreachableError without an engine."""
         if self.look("--version").stdout.startswith("podman"):
             raise UsageError(
                 "docker is Podman here, which tells of containers otherwise",

@@ -17,7 +17,7 @@ from typing import Literal
 
 from mngdb import disk
 from mngdb.container import CONF
-from mngdb.errors import UsageError
+from mngdb.errors import ConnectError, UsageError
 from mngdb.facts.doctor import Condition, Service
 from mngdb.host import Note, State
 from mngdb.identity import holdings
@@ -174,7 +174,8 @@ class ComposeHost:
 
     @contextmanager
     def reach(self, instance: Instance) -> Iterator[None]:
-        """Connections to the socket become `docker exec`s into the container."""
+        """Connections to the socket become `docker exec`s into the container. A login that fails
+        because no engine answers raises UnreachableError."""
         unit = instance.unit
         with self._guard:
             tunnel, users = self._tunnels.get(unit, (None, 0))
@@ -186,6 +187,9 @@ class ComposeHost:
             self._tunnels[unit] = (tunnel, users + 1)
         try:
             yield
+        except ConnectError:
+            self.project.docker.need_engine()
+            raise
         finally:
             with self._guard:
                 tunnel, users = self._tunnels.pop(unit)
