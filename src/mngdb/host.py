@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: `absent`: never made; `stopped`: its data is there; `missing`: its data was there; `running`.
 State = Literal["absent", "stopped", "missing", "running"]
+#: What `--allow` names to go on in a place that was replaced since the last command.
+ALLOW_ENGINE = "engine"
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,9 @@ class Host(Protocol):
         ...
 
     def free(self, allow: frozenset[str]) -> None:
-        """Raise MngdbError where a name, of those that `expect` took note of, is somebody else's
-        already. `allow` are units whose data is taken over."""
+        """Raise MngdbError where this is not the place from before, or where a name, of those that
+        `expect` took note of, is somebody else's already. `allow` are units whose data is taken
+        over."""
         ...
 
     def begin(self) -> None:

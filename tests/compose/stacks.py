@@ -28,7 +28,7 @@ class ComposeCli(Cli):
     @property
     def rendered(self) -> Path:
         """The rendered folder."""
-        return self.folder / "compose"
+        return self.state / "rendered"
 
     def unit(self, what: str) -> str:
         """The container's name: `pg`, `redis`, `mongo`, …"""

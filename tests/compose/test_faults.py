@@ -210,16 +210,24 @@ def test_a_rendered_folder_that_somebody_removed_is_made_anew(up: ComposeCli) ->
     assert "restart" not in {step["action"] for step in up.steps()}
 
 
-def test_a_place_that_the_file_moves_under_running_containers_is_said(up: ComposeCli) -> None:
-    for word in ("folder: elsewhere", "project: another"):
+def test_a_place_that_the_file_moves_under_running_containers_is_followed(up: ComposeCli) -> None:
+    """Containers are made anew, and the folder that was left goes, with its passwords."""
+    up.redis("set", "shop:moved", "1")
+    left = up.rendered
+    for word in ("folder: elsewhere", "project: another", "folder: compose"):
         text = f"name: {up.name}\ntarget: {{compose: {{{word}}}}}\n{BOTH}"
         (up.folder / "mngdb.yaml").write_text(text)
-        for command in ("up", "down"):
-            done = up.run(command)
-            assert done.returncode == 1
-            assert f"was started as the project {up.name} in {up.rendered}; " in done.stderr
-    assert not (up.folder / "elsewhere").exists()
+        details = {step["object"]: step["detail"] for step in up.steps()}
+        assert "its files are in" in details[up.unit("redis")] or "project" in word
+        up.ok("up")
+        assert up.steps() == []
+        assert not left.exists()
+        left = up.rendered if "project" in word else up.folder / word.removeprefix("folder: ")
+        assert (left / "secrets").is_dir()
+        assert up.redis("get", "shop:moved") == "1"
     up.write(BOTH)
+    up.ok("up")
+    assert not left.exists()
     assert up.steps() == []
 
 
@@ -331,7 +339,7 @@ def test_a_full_volume_stops_writes_keeps_data_and_is_named(stack: ComposeCli) -
     stack.write(text)
     small_volume(stack, "redis", "40m")
     small_volume(stack, "pg", "150m")
-    stack.ok("up")
+    stack.ok("up", "--allow", stack.unit("redis"), "--allow", stack.unit("pg"))
     stack.redis("set", "shop:kept", "1")
     stack.sql("CREATE TABLE kept AS SELECT 1 AS a", "shop", "shop")
     fill = "for i=1,80 do redis.call('set', 'shop:' .. i, string.rep(i, 500000)) end"
@@ -448,10 +456,13 @@ def test_a_name_that_somebody_else_has_is_said_before_anything_starts(stack: Com
     }
     for (kind, name), words in taken.items():
         stack.docker.docker(*words)
+        said = f"the name {name} is taken by a {kind} of "
+        if kind == "volume":
+            said = f"{name} (made by the Compose project another)"
         try:
             done = stack.run("up")
             assert done.returncode == 1
-            assert f"the name {name} is taken by a {kind} of " in done.stderr
+            assert said in done.stderr
         finally:
             stack.docker.docker(kind, "rm", name)
     assert stack.docker.docker("ps", "-aq", "--filter", f"name=^{stack.name}-") == ""

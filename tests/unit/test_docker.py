@@ -13,6 +13,9 @@ from mngdb.errors import MngdbError, UnobservableError, UsageError
 from mngdb.targets.compose import docker
 from mngdb.targets.compose.containers import Project
 from mngdb.targets.compose.folder import Folder
+from mngdb.targets.compose.marks import Marks
+from mngdb.targets.compose.notes import Notes
+from mngdb.targets.compose.ownership import Ownership
 
 
 def test_an_engine_that_hangs_is_told_soon_and_not_waited_for_twice(
@@ -80,31 +83,41 @@ def test_what_is_set_for_a_project_of_somebodys_own_is_not_for_ours() -> None:
     assert docker.Docker("unix:///a", own).where == "unix:///a"  # the stronger one
 
 
-def test_a_container_of_the_same_folder_by_another_name_is_ours(tmp_path: Path) -> None:
+def _project(tmp_path: Path, root: Path) -> Project:
+    engine, notes = docker.Docker(None, {}), Notes(tmp_path / "state")
+    owned = Ownership(engine, "mng", "i" * 32, notes, os.environ, root, Marks(engine))
+    return Project(engine, "mng", "mng", root, notes, owned)
+
+
+def test_a_container_is_ours_by_its_label_alone(tmp_path: Path) -> None:
     root, link = tmp_path / "a b", tmp_path / "link"
     root.mkdir()
     link.symlink_to(root)
-    project = Project(docker.Docker(None, {}), "mng", "mng", root, tmp_path / "state")
+    project = _project(tmp_path, root)
 
-    def own(name: str, folder: Path) -> None:
+    def container(folder: Path, name: str = "mng", **more: str) -> dict[str, object]:
         place = {"": name, ".working_dir": str(folder)}
-        labels = {f"com.docker.compose.project{key}": value for key, value in place.items()}
-        project._own("mng-pg", {"Config": {"Labels": labels}})
+        told = {f"com.docker.compose.project{key}": value for key, value in place.items()}
+        return {"Id": "1", "Name": "/mng-pg", "Config": {"Labels": told | more}}
 
-    own("mng", root)
-    own("mng", link)
+    ours = {"mngdb.id": "i" * 32}
+    for folder in (root, link):
+        found = container(folder, **ours)
+        project.owned.require("container", found)
+        assert project.misplaced(found) == ""
+    assert "its files are in" in project.misplaced(container(tmp_path, **ours))
+    assert "Compose project shop, not mng" in project.misplaced(container(root, "shop", **ours))
+    # the right folder and name prove nothing
     with pytest.raises(MngdbError, match="is taken by a container of the Compose project mng in"):
-        own("mng", tmp_path)
-    with pytest.raises(MngdbError, match="as the Compose project shop, not mng") as caught:
-        own("shop", link)
-    down = f"cd '{root}' && docker compose --project-name shop down: volumes stay"
-    assert str(caught.value.hint).startswith(down)
+        project.owned.require("container", container(root))
+    with pytest.raises(MngdbError, match="is taken by a container of another stack"):
+        project.owned.require("container", container(root, **{"mngdb.id": "j" * 32}))
 
 
 def test_containers_read_folders_that_a_careful_account_made(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        Folder(tmp_path).public("web/routes/page.yml", "{}")
+        Folder(tmp_path, "mng", "i" * 32).public("web/routes/page.yml", "{}")
     finally:
         os.umask(before)
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}

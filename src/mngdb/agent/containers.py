@@ -11,7 +11,7 @@ from mngdb.ops.context import Context
 from mngdb.spec.stack import Instance
 
 if TYPE_CHECKING:
-    from mngdb.targets.compose.containers import Health
+    from mngdb.targets.compose.running import Health
 
 #: Seconds that the Docker engine has for an answer.
 _TIMEOUT = 5.0

@@ -69,7 +69,13 @@ class Context:
     def compose(self) -> ComposeHost:
         from mngdb.targets.compose.host import ComposeHost
 
-        return ComposeHost.of(self.stack, registry.engine, self.environ, self.page_secret)
+        return ComposeHost.of(
+            self.stack,
+            registry.engine,
+            self.environ,
+            self.page_secret,
+            self.located.record.id,
+        )
 
     def host(self, instance: Instance) -> Host:
         """Where a managed instance lives."""

@@ -67,9 +67,9 @@ def stop_here(context: Context, on_stop: Callable[[str], None]) -> None:
 
 
 def _stop(context: Context, on_stop: Callable[[str], None], *, log: bool) -> list[str]:
-    stopped = _stop_agent(context, on_stop, log=log)
-    # what was made here, also when the file no longer says so
+    # what was made here, also when the file no longer says so; raises on an engine of another stack
     notes = [(host, note) for host in context.hosts() for note in host.units()]
+    stopped = _stop_agent(context, on_stop, log=log)
     stopped += _stop_units(context, notes, on_stop, log=log)
     for host in context.hosts():
         host.end()
@@ -126,10 +126,11 @@ def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> None
         )
     if not context.stack.state.is_dir():
         return
+    for host in context.hosts():
+        host.free(frozenset())
     boot.disable(context)  # at boot, its unit would begin an empty one
     with lock(context.stack.state / "lock", "destroy"):
         for host in context.hosts():
-            host.free(frozenset())
             for note in host.units():
                 if host.missing(note.unit):
                     host.kill(note.unit)  # it cannot end cleanly

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from mngdb.errors import UsageError
@@ -9,7 +10,6 @@ from mngdb.ops import audit
 from mngdb.ops.context import Context
 from mngdb.ops.up import secret_step
 from mngdb.targets.compose import certificates, page_certificate
-from mngdb.targets.compose.folder import Folder
 from mngdb.targets.local.lock import lock
 
 
@@ -19,8 +19,8 @@ def render(context: Context, output: Path | None) -> Path:
     here = [i for i in context.stack.instances.values() if i.target.compose is not None]
     if not here:
         raise UsageError("no instance has the target compose", "add --target compose")
-    folder = host.folder if output is None else Folder(output.resolve())
-    folder.claim(context.stack.name)
+    folder = host.folder if output is None else replace(host.folder, root=output.resolve())
+    folder.claim()
     context.missing_secrets()
     context.claim()
     with lock(context.stack.state / "lock", "render compose"):
@@ -37,6 +37,6 @@ def render(context: Context, output: Path | None) -> Path:
         # a server that 'up' has started here reads these files as they are: they are made another
         # with it, by 'up', and its health check asks for no more than it has
         units = [instance.unit for instance in here]
-        used = [] if output else [unit for unit in units if host.project.applied(unit)]
+        used = [] if output else [unit for unit in units if host.project.notes.applied(unit)]
         host.wanted.write_units(folder, but=used)
     return folder.root

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mngdb.errors import MngdbError, of_system
+from mngdb.host import ALLOW_ENGINE
 from mngdb.model import Asked, Remark, Step
 from mngdb.ops import audit, boot, leftovers, status, wishes, workers
 from mngdb.ops.agent import AgentUnit
@@ -214,7 +215,7 @@ def up(
 
 def _idle(allow: frozenset[str], report: Report) -> list[Remark]:
     """What was allowed and did not have to be: a slip of the pen looks the same."""
-    names = sorted(allow - {"*"} - {step.object for step in report.done})
+    names = sorted(allow - {"*", ALLOW_ENGINE} - {step.object for step in report.done})
     text = "there was nothing to do on {}, which --allow names"
     return [Remark("", text.format(repr(name)), "'mngdb plan' shows the names") for name in names]
 

@@ -62,11 +62,13 @@ class Images(Model):
 class Compose(Model):
     """Containers of a Docker engine, as a Compose project in a folder of its own."""
 
-    folder: str = "compose"
+    folder: str | None = None
     """Folder that is rendered, new or empty at first: `docker compose up -d` works in it too,
-    without mngdb. To move it: `mngdb down`, then change the file."""
+    without mngdb. Default: `rendered` in the stack's state, out of reach of `git clean`. Changed,
+    `mngdb up` makes the containers anew and removes the old folder with its passwords."""
     project: Annotated[str, AfterValidator(_project)] | None = None
-    """Name of the Compose project. Default: the stack's name. To change it: as `folder`."""
+    """Name of the Compose project. Default: the stack's name. Changed, `mngdb up` makes the
+    containers anew."""
     docker_host: str | None = None
     """The Docker engine, as DOCKER_HOST says it. Default: what `docker` itself takes. The folder
     has to be on that engine's machine."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from mngdb.errors import StepError
 from mngdb.facts.doctor import Service
 from mngdb.model import Action, Step
 from mngdb.run import last_line
@@ -17,6 +18,8 @@ from mngdb.spec.stack import Stack
 from mngdb.targets.compose import services, web
 from mngdb.targets.compose.containers import Project
 from mngdb.targets.compose.folder import Folder
+from mngdb.targets.compose.ownership import FOLDER, labels
+from mngdb.targets.compose.ownership import name as name_of
 from mngdb.targets.compose.rendering import Rendering
 
 #: States in which Docker calls a container running all the same.
@@ -93,6 +96,19 @@ class Beside:
 
         return self._step("drop", "the file asks for it no more", f"network {network}", run)
 
+    def removal(self, folder: Folder) -> Step:
+        """Remove a rendered folder that the stack has left, with its passwords."""
+
+        def run(_: Any) -> None:
+            every = self.project.owned.listed("container")
+            used = [name_of(one) for one in every if labels(one).get(FOLDER) == str(folder.root)]
+            if used:
+                raise StepError(f"{folder.root} is still read by {', '.join(used)}", "mngdb up")
+            folder.remove()
+
+        detail = f"its files and passwords are in {self.folder.root} now"
+        return self._step("drop", detail, f"folder {folder.root}", run)
+
     def _due(self, wanted: Rendering, name: str) -> tuple[Action, str] | None:
         """What a service needs, and why; None: it runs as it should."""
         project, found = self.project, self.project.container(name)
@@ -102,8 +118,11 @@ class Beside:
             return "start", "its container"
         if project.definition(found) != services.definition(wanted.whole.services[name]):
             return "restart", "its container is made anew: it is not as described"
+        misplaced = project.misplaced(found)
+        if misplaced:
+            return "restart", f"its container is made anew: {misplaced}"
         files = _read(wanted, name)
-        if project.applied(name) == _digest(files):
+        if project.notes.applied(name) == _digest(files):
             return None
         # a file that is not as it should be was not read as it should be
         paths = {self.folder.root / path: text for path, text in files.items()}
@@ -119,18 +138,20 @@ class Beside:
                 project.fetch(service["image"])
             before = project.container(name)
             runs = project.as_running(name, before) is not None
-            project.forget(name)
+            project.notes.forget(name)
+            if before is not None and project.misplaced(before):
+                project.discard(name)  # Compose takes it for the one described
             project.up(name)
             same = before and project.definition(before) == services.definition(service)
             if runs and same:
                 project.restart(name)
-            project.apply(name, _digest(_read(wanted, name)))
+            project.notes.apply(name, _digest(_read(wanted, name)))
 
         return run
 
     def _ender(self, name: str) -> Callable[[Any], None]:
         def run(_: Any) -> None:
-            self.project.forget(name)
+            self.project.notes.forget(name)
             self.project.discard(name)
 
         return run

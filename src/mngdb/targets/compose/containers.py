@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import shlex
 import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mngdb import disk
 from mngdb.errors import MngdbError, StepError
 from mngdb.host import Note
 from mngdb.run import last_line
-from mngdb.spec.compose import Compose
+from mngdb.spec.base import EngineName
 from mngdb.targets.compose import document
 from mngdb.targets.compose.docker import PULL_TIMEOUT, Docker
+from mngdb.targets.compose.notes import Notes
+from mngdb.targets.compose.ownership import FOLDER, PROJECT, Ownership, labels
+from mngdb.targets.compose.ownership import name as name_of
+from mngdb.targets.compose.running import Health, Ran, RunningContainer, as_running
 from mngdb.targets.compose.services import BUILT, STOP_TIMEOUT
 from mngdb.targets.local.logs import cause
 
-#: Both versions of control groups; what a server has in memory, without the files' pages.
-_MEMORY = "cat /sys/fs/cgroup/memory.stat /sys/fs/cgroup/memory/memory.stat 2>/dev/null"
-_COUNTED = {"anon", "shmem", "total_rss", "total_shmem"}
 _LOG_LINES = 200
 #: proc(5), /proc/net/tcp: the state of a socket that listens; Docker's name server, 127.0.0.11.
 _SOCKETS = "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null"
 _LISTEN, _NAMES = "0A", "0B00007F:"
-#: Compose's labels of what it made.
-_PROJECT = "com.docker.compose.project"
-_FOLDER = f"{_PROJECT}.working_dir"
 #: The exit code of `docker run` when nothing ran.
 NOT_RUN = 125
 #: Seconds that a container without data may take to stop.
@@ -41,148 +36,37 @@ _SOON = 10
 
 
 @dataclass(frozen=True)
-class RunningContainer:
-    """A container that runs."""
-
-    docker: Docker
-    name: str
-    started: datetime
-    verdict: str = ""
-    """Docker's own, by its health check: starting, healthy, unhealthy."""
-    said: str = ""
-    """What the check said last."""
-
-    def memory(self) -> int | None:
-        """Bytes of processes and shared memory; None where the container does not say."""
-        done = self.docker.look("exec", self.name, "sh", "-c", _MEMORY, check=False)
-        words = [line.split() for line in done.stdout.splitlines()]
-        sizes = [int(two[1]) for two in words if len(two) == 2 and two[0] in _COUNTED]
-        return sum(sizes) if sizes else None
-
-    def uptime(self) -> float:
-        """Seconds since it started, by this machine's clock."""
-        return max(0.0, (datetime.now(UTC) - self.started).total_seconds())
-
-
-def left(state: Path) -> Compose | None:
-    """Where an earlier command has put the project; None: there was none. Raises MngdbError."""
-    path = state / "compose" / "project.json"
-    try:
-        text = disk.read_own(path)
-        return None if text is None else Compose.model_validate_json(text)
-    except ValueError:
-        raise MngdbError(f"{path} is damaged", "write 'target: compose' into the file") from None
-
-
-@dataclass(frozen=True)
-class Health:
-    """A container at a glance."""
-
-    up: bool
-    """Whether its process runs: it is not paused, and does not end again and again."""
-    restarts: int
-    """How often the engine has started it again since it was made."""
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A container that we started: how often the engine had started it again by then."""
-
-    restarts: int
-
-
-def _started(found: Mapping[str, Any]) -> datetime:
-    # nine digits after the point are too many for Python
-    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", found["State"]["StartedAt"]))
-
-
-@dataclass(frozen=True)
 class Project:
-    """One Compose project. `root` is its folder, `state` mngdb's own beside the stack's file."""
+    """One Compose project. `root` is its folder."""
 
     docker: Docker
     name: str
     stack: str
     root: Path
-    state: Path
+    notes: Notes
+    owned: Ownership
 
     # --- looking
 
     def container(self, name: str) -> dict[str, Any] | None:
         """A container as the engine tells it. Raises MngdbError for one that is not ours."""
+        self.owned.recognize()
         found = self.docker.inspect("container", name)
         if found is not None:
-            self._own(name, found)
+            self.owned.require("container", found)
         return found
 
-    def _own(self, name: str, found: Mapping[str, Any]) -> None:
-        labels = found["Config"]["Labels"] or {}
-        folder, project = labels.get(_FOLDER), labels.get(_PROJECT)
+    def misplaced(self, found: Mapping[str, Any]) -> str:
+        """Why a container of ours has to be made anew: it was started as another Compose project,
+        or in another folder, whose files it reads. Empty: it was not."""
+        told = labels(found)
+        folder, project = told.get(FOLDER, ""), told.get(PROJECT)
+        if project != self.name:
+            return f"it is one of the Compose project {project}, not {self.name}"
         # Compose names the folder as the shell that it was called from does, by a link perhaps
-        here = folder is not None and os.path.realpath(folder) == str(self.root)
-        if here and project == self.name:
-            return
-        before = left(self.state)
-        if before is not None and (before.project, before.folder) == (project, folder):
-            raise MngdbError(
-                f"{name} was started as the project {project} in {folder}; the file says "
-                f"{self.name} in {self.root} now",
-                "write it as it was, 'mngdb down', then write it anew: volumes stay",
-            )
-        if here:
-            down = f"docker compose --project-name {project} down"
-            raise MngdbError(
-                f"{name} was started as the Compose project {project}, not {self.name}",
-                f"cd {shlex.quote(str(self.root))} && {down}: volumes stay, 'mngdb up' goes on",
-            )
-        whose = f"the Compose project {project} in {folder}" if folder else "somebody else"
-        raise MngdbError(
-            f"the name {name} is taken by a container of {whose}",
-            # RedisInsight is called so in every stack
-            "give the stack another name, or remove that container"
-            if name.startswith(f"{self.stack}-")
-            else f"an engine has one {name}: leave it out of this file, or remove that container",
-        )
-
-    def ours(
-        self, containers: Sequence[str], networks: Sequence[str], volumes: Sequence[str]
-    ) -> None:
-        """Raise MngdbError when one of these names is somebody else's. A volume that no Compose
-        made is ours: it was brought here."""
-        for one in self._found("container", containers):
-            self._own(one["Name"].removeprefix("/"), one)
-        for kind, names in (("network", networks), ("volume", volumes)):
-            for one in self._found(kind, names):
-                labels = one["Labels"] or {}
-                project = labels.get(_PROJECT, "" if kind == "network" else self.name)
-                if project != self.name and labels.get("mngdb.stack") != self.stack:
-                    raise MngdbError(
-                        f"the name {one['Name']} is taken by a {kind} of "
-                        + (f"the Compose project {project}" if project else "somebody else"),
-                        f"give the stack another name, or remove that {kind}",
-                    )
-
-    def known(self, rendered: float | None, allow: frozenset[str]) -> None:
-        """Raise MngdbError when there is data of a stack of this name that another clone made, and
-        wants back. Ours is what `up` was run for from here, what containers of this folder have,
-        and what Compose made after the folder was `rendered` (seconds since the epoch). `allow` are
-        units whose data is taken over."""
-        if left(self.state) is not None:
-            return
-        for one in self.docker.listed("container", f"{_PROJECT}={self.name}"):
-            if os.path.realpath(one["Config"]["Labels"].get(_FOLDER, "")) == str(self.root):
-                return
-        # to the second: Docker tells no more of volumes
-        before = None if rendered is None else datetime.fromtimestamp(int(rendered), UTC)
-        strange = sorted({note.unit for note in self.units(before)} - allow)
-        if not strange:
-            return
-        named = " ".join(f"--allow {unit}" for unit in strange)
-        volumes = ", ".join(f"{unit}-data" for unit in strange)
-        raise MngdbError(
-            f"a stack {self.stack} that was made elsewhere has left its data here: {volumes}",
-            f"give this one another 'name'; 'mngdb up {named}' takes the data over",
-        )
+        if os.path.realpath(folder) != os.path.realpath(self.root):
+            return f"its files are in {folder}, not in {self.root}"
+        return ""
 
     def health(self, names: Sequence[str], timeout: float) -> dict[str, Health]:
         """How containers do; one that is not there is down. Raises MngdbError when the engine does
@@ -208,22 +92,9 @@ class Project:
     ) -> dict[str, dict[str, Any]]:
         """Containers of ours as the engine tells them, by name. Raises MngdbError when it does not
         answer within `timeout` seconds (None: some)."""
-        return {
-            one["Name"].removeprefix("/"): one
-            for one in self._found("container", names, timeout)
-            if (one["Config"]["Labels"] or {}).get(_PROJECT) == self.name
-        }
-
-    def _found(
-        self, kind: str, names: Sequence[str], timeout: float | None = None
-    ) -> list[dict[str, Any]]:
-        if not names:
-            return []
-        words = ("inspect", "--type", kind, *names)
-        # those that are not there are told on the other channel
-        said = self.docker.look(*words, check=False, timeout=timeout).stdout or "[]"
-        found: list[dict[str, Any]] = json.loads(said)
-        return found
+        self.owned.recognize()
+        every = self.docker.inspected("container", names, timeout)
+        return {name_of(one): one for one in every if self.owned.owns("container", one)}
 
     def data_root(self) -> Path | None:
         """The engine's own folder, where it is one of this machine."""
@@ -239,12 +110,7 @@ class Project:
 
     def as_running(self, name: str, found: Mapping[str, Any] | None) -> RunningContainer | None:
         """The same of what `container` found."""
-        if found is None or not found["State"]["Running"] or found["State"]["Restarting"]:
-            return None
-        health = found["State"].get("Health") or {}
-        log = health.get("Log") or []
-        said = last_line(log[-1]["Output"]) if log else ""
-        return RunningContainer(self.docker, name, _started(found), health.get("Status", ""), said)
+        return as_running(self.docker, name, found)
 
     def halted(self, name: str) -> bool:
         """Whether a process of a running container was told to stop and wait (proc(5): T)."""
@@ -259,36 +125,31 @@ class Project:
         which = ("--filter", f"container={name}", "--filter", "event=oom")
         return bool(self.docker.look("events", *window, *which, check=False).stdout.strip())
 
-    def volume(self, unit: str) -> bool:
-        """Whether a unit's volume is there."""
-        return self.docker.inspect("volume", f"{unit}-data") is not None
+    def volume(self, unit: str) -> dict[str, Any] | None:
+        """Whatever volume has the name of a unit's; None: there is none."""
+        self.owned.recognize()
+        return self.docker.inspect("volume", f"{unit}-data")
 
-    def units(self, before: datetime | None = None) -> list[Note]:
-        """Every unit whose volume is there, and was made `before` then."""
-        found = []
-        for one in self.docker.listed("volume", f"mngdb.stack={self.stack}"):
-            labels = one["Labels"]
-            later = before is not None and datetime.fromisoformat(one["CreatedAt"]) >= before
-            if labels.get(_PROJECT) == self.name and "mngdb.unit" in labels and not later:
-                names = (labels[f"mngdb.{key}"] for key in ("unit", "instance", "engine"))
-                found.append(Note(*names))
-        return found
+    def units(self) -> list[Note]:
+        """Every unit that has a volume or a container."""
+        every = [*self.owned.listed("volume"), *self.owned.listed("container")]
+        found = [unit for unit in map(self.owned.unit, every) if unit is not None]
+        # an engine's name, as we wrote it there
+        names = ((one.unit, one.instance, cast(EngineName, one.engine)) for one in found)
+        return [Note(*one) for one in dict.fromkeys(names)]
 
     def services(self) -> set[str]:
-        """The names of every container of the project."""
-        found = self.docker.listed("container", f"{_PROJECT}={self.name}")
-        return {one["Name"].removeprefix("/") for one in found}
+        """The names of every container of the stack."""
+        return {name_of(one) for one in self.owned.listed("container")}
 
     def networks(self, but: Collection[str]) -> list[str]:
-        """The project's networks `but` those of these names, as far as no container of somebody
-        else is in them."""
-        label = f"label={_PROJECT}={self.name}"
-        asked = ("network", "ls", "--filter", label, "--format", "{{.Name}}")
-        left = [name for name in self.docker.look(*asked).stdout.split() if name not in but]
+        """The stack's networks `but` those of these names, as far as no container of somebody else
+        is in them."""
+        left = [one for one in self.owned.listed("network") if one["Name"] not in but]
         own = self.services() if left else set()
         return [
             one["Name"]
-            for one in self._found("network", left)
+            for one in left
             if {each["Name"] for each in one["Containers"].values()} <= own
         ]
 
@@ -416,19 +277,25 @@ class Project:
         self.docker.ask("rm", "--force", name)
 
     def down(self) -> None:
-        """Remove the project's containers and networks."""
-        self._compose("down", "--remove-orphans", "--timeout", str(STOP_TIMEOUT))
+        """Remove the stack's containers and networks, also where no file describes them any more.
+        A network that somebody else's container is in stays."""
+        names = sorted(self.services())
+        if names:
+            grace = ("--time", str(STOP_TIMEOUT))
+            self.docker.ask("stop", *grace, *names, timeout=STOP_TIMEOUT + 60)
+            self.docker.ask("rm", "--force", *names, timeout=STOP_TIMEOUT)
+        for network in self.networks(()):
+            self.forsake(network)
 
     def remove(self) -> None:
-        """Remove the project's containers, networks, volumes and images."""
+        """Remove the stack's containers, networks, volumes and images."""
         self.down()
         for one in self.docker.listed("image", f"{BUILT}={self.stack}"):
-            self.docker.ask("image", "rm", one["Id"])
-        # units' volumes have the project's name of the time when they were made
-        labels = (f"{_PROJECT}={self.name}", f"mngdb.stack={self.stack}")
-        volumes = {one["Name"] for label in labels for one in self.docker.listed("volume", label)}
-        for name in sorted(volumes):
-            self.docker.ask("volume", "rm", name)
+            used = ("ps", "--all", "--quiet", "--filter", f"ancestor={one['Id']}")
+            if not self.docker.look(*used).stdout.strip():
+                self.docker.ask("image", "rm", one["Id"])
+        for one in self.owned.listed("volume"):
+            self.docker.ask("volume", "rm", one["Name"])
 
     def once(
         self, image: str, user: int, argv: Sequence[str], options: Sequence[str]
@@ -450,56 +317,15 @@ class Project:
             raise StepError(f"{name}: {argv[0]}: {last_line(done.stderr or done.stdout)}")
 
     def _compose(self, *words: str, timeout: float = STOP_TIMEOUT + 60.0) -> None:
-        file = self.root / "docker-compose.yml"
-        named = ("--file", str(file)) if file.exists() else ()
         where = ("--project-name", self.name, "--project-directory", str(self.root))
-        self.docker.ask("compose", *where, *named, *words, timeout=timeout)
+        file = ("--file", str(self.root / "docker-compose.yml"))
+        self.docker.ask("compose", *where, *file, *words, timeout=timeout)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Two Composes at a time would make a network twice."""
-        with disk.alone(disk.folder(self.state / "compose") / "lock"):
+        with disk.alone(self.notes.lock):
             yield
-
-    # --- what an earlier command left here
-
-    @property
-    def place(self) -> Compose:
-        """Where the project is, as `left` tells it later."""
-        return Compose(folder=str(self.root), project=self.name, docker_host=self.docker.host)
-
-    def settled(self, units: Sequence[str]) -> None:
-        """Raise MngdbError when the file says another place than the one that units run in."""
-        if left(self.state) not in (None, self.place):
-            for unit in units:
-                self.container(unit)
-
-    def remember(self) -> None:
-        """Keep where the stack's project is, also when its file no longer says so."""
-        note = self.place.model_dump_json(include={"folder", "project", "docker_host"})
-        path = disk.folder(self.state / "compose") / "project.json"
-        if disk.read_own(path) != note:
-            disk.write(path, note)
-
-    def applied(self, name: str) -> str | None:
-        """The digest of what a container is known to have read."""
-        return disk.read_own(self.state / "compose" / f"{name}.applied")
-
-    def noted(self, name: str) -> float | None:
-        """When `apply` was called last, in seconds since the epoch."""
-        try:
-            return (self.state / "compose" / f"{name}.applied").stat().st_mtime
-        except FileNotFoundError:
-            return None
-
-    def apply(self, name: str, digest: str) -> None:
-        """Note what a container has read."""
-        path = disk.folder(self.state / "compose") / f"{name}.applied"
-        disk.write(path, digest, durable=False)
-
-    def forget(self, name: str) -> None:
-        """A container that is starting has not read anything yet."""
-        (self.state / "compose" / f"{name}.applied").unlink(missing_ok=True)
 
     def read_since(self, name: str, files: Sequence[Path]) -> bool:
         """Whether a running container started after files were written."""
@@ -511,5 +337,4 @@ class Project:
     @staticmethod
     def definition(found: Mapping[str, Any]) -> str | None:
         """The digest of what a container was made from."""
-        label: str | None = (found["Config"]["Labels"] or {}).get("mngdb.definition")
-        return label
+        return labels(found).get("mngdb.definition")

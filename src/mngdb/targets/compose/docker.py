@@ -165,17 +165,28 @@ class Docker:
         return found[0] if found else None
 
     def listed(self, kind: str, label: str) -> list[dict[str, Any]]:
-        """Containers, volumes or images that carry a label, as `inspect` tells them."""
+        """Containers, volumes, networks or images that carry a label, as `inspect` tells them."""
         every = ("--all",) if kind == "container" else ()
         names = self.look(
             kind, "ls", *every, "--quiet", "--filter", f"label={label}"
         ).stdout.split()
+        return self.inspected(kind, names)
+
+    def inspected(
+        self, kind: str, names: Sequence[str], timeout: float | None = None
+    ) -> list[dict[str, Any]]:
+        """Those of these containers, volumes or networks that there are. Raises MngdbError when
+        the engine does not answer within `timeout` seconds (None: some)."""
         if not names:
             return []
-        done = self.look("inspect", "--type", kind, *names, check=False)
-        # one that went away meanwhile is told on the other channel
+        # those that are not there are told on the other channel
+        done = self.look("inspect", "--type", kind, *names, check=False, timeout=timeout)
         found: list[dict[str, Any]] = json.loads(done.stdout or "[]")
         return found
+
+    def engine_id(self) -> str:
+        """What the engine calls itself, as long as it keeps its data."""
+        return self.look("info", "--format", "{{.ID}}").stdout.strip()
 
     def need_compose(self) -> None:
         """Raises UsageError without a Compose that is new enough and where `docker` is Podman,

@@ -1,6 +1,6 @@
 """The rendered folder: what is in it, who may read it, and how it is written.
 
-compose/              0700
+rendered/             0700
   docker-compose.yml README.md .gitignore
   ca.crt              where servers encrypt: for apps
   secrets/            0700: one file a secret, plain; each readable by its container alone
@@ -22,8 +22,12 @@ from pathlib import Path
 from mngdb import disk
 from mngdb.errors import UsageError
 from mngdb.run import Account
+from mngdb.targets.compose.ownership import ID
 
-_IGNORE = "# passwords, and hashes of passwords\nsecrets/\nconf/\ninit/\n"
+#: It ignores itself: `git clean` leaves it, and the passwords with it.
+_IGNORE = "# passwords, and hashes of passwords\n*\n"
+#: As the version before wrote it.
+_IGNORE_BEFORE = "# passwords, and hashes of passwords\nsecrets/\nconf/\ninit/\n"
 _OWN = ("secrets", "conf", "init")
 #: Bytes: no file that we render is larger.
 _FILE_MAX = 64 << 20
@@ -38,25 +42,35 @@ class Folder:
     file is reached without passing them."""
 
     root: Path
+    stack: str
+    id: str
+    """The stack's."""
 
     def conf(self, unit: str) -> Path:
         """The folder of a unit's files."""
         return self.root / "conf" / unit
 
-    def claim(self, stack: str) -> None:
+    def claim(self) -> None:
         """Raise UsageError for a folder with files that are not ours: some would be written over,
         and `destroy` would remove them."""
         if not self.root.exists():
             return
         if not self.root.is_dir():
-            raise UsageError(f"{self.root} is no folder", "name another one, or a new one")
-        head = _HEAD.match(_read(self.root / "docker-compose.yml") or "")
-        if head and head[1] != stack:
+            raise UsageError(f"{self.root} is not a directory", "name another one, or a new one")
+        if self.ours():
+            return
+        head = _HEAD.match(self.described())
+        if head and head[1] != self.stack:
             raise UsageError(
-                f"{self.root} is the folder of the stack {head[1]}",
-                "name another one, or 'mngdb destroy' that stack first",
+                f"{self.root} is the folder of the stack {head[1]}", "name another folder"
             )
-        if head or _read(self.root / ".gitignore") == _IGNORE:
+        if head:
+            raise UsageError(
+                f"{self.root} was rendered for another stack {self.stack}, or copied from one: it "
+                "holds that one's passwords",
+                "name another folder; a copy can be removed",
+            )
+        if _read(self.root / ".gitignore") in (_IGNORE, _IGNORE_BEFORE):
             return
         for path in self.root.iterdir():
             # a killed command may have come no further than this
@@ -67,12 +81,15 @@ class Folder:
                     "name another one, or a new one",
                 )
 
-    def since(self) -> float | None:
-        """When the folder was rendered first, in seconds since the epoch; None: it was not."""
-        try:
-            return (self.root / ".gitignore").stat().st_mtime
-        except FileNotFoundError:
-            return None
+    def described(self) -> str:
+        """docker-compose.yml as it is; empty: there is none."""
+        return _read(self.root / "docker-compose.yml") or ""
+
+    def ours(self) -> bool:
+        """Whether it was rendered for this stack; the version before wrote no id."""
+        text = self.described()
+        head = _HEAD.match(text)
+        return bool(head and head[1] == self.stack and (self.id in text or f"{ID}:" not in text))
 
     def prepare(self) -> None:
         """Make the folder and those that keep others out."""

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import secrets
 import shlex
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 from mngdb import disk
 from mngdb.container import CONF
-from mngdb.errors import ConnectError, UsageError
+from mngdb.errors import UsageError
 from mngdb.facts.doctor import Condition, Service
 from mngdb.host import Note, State
-from mngdb.identity import holdings
 from mngdb.model import (
     Asked,
     Engine,
@@ -32,30 +27,31 @@ from mngdb.model import (
     Site,
     Step,
     Unit,
-    socket_file,
 )
 from mngdb.release import Release
 from mngdb.secret import Secret
 from mngdb.spec.base import EngineName
 from mngdb.spec.compose import Compose
 from mngdb.spec.stack import Instance, Stack
-from mngdb.spec.units import format_size, parse_size
+from mngdb.spec.units import parse_size
 from mngdb.targets.compose import certificates, page_certificate, services, volume, web
 from mngdb.targets.compose.beside import Beside
-from mngdb.targets.compose.containers import NOT_RUN, Project, Ran, RunningContainer, left
+from mngdb.targets.compose.containers import NOT_RUN, Project
+from mngdb.targets.compose.data import Data
 from mngdb.targets.compose.docker import Docker, secrets_of
 from mngdb.targets.compose.folder import Folder
+from mngdb.targets.compose.looks import Looks
+from mngdb.targets.compose.marks import Marks
+from mngdb.targets.compose.notes import Notes, left
+from mngdb.targets.compose.ownership import Ownership
 from mngdb.targets.compose.part import Part
+from mngdb.targets.compose.places import Places, rendered
+from mngdb.targets.compose.reading import Reading
 from mngdb.targets.compose.rendering import Rendering, render
-from mngdb.targets.compose.tunnel import Tunnel
+from mngdb.targets.compose.running import Ran, RunningContainer
+from mngdb.targets.compose.ways import Ways
 from mngdb.targets.local import machine
-from mngdb.targets.local.logs import cause, stopped_in_order
 from mngdb.targets.local.verify import judge
-
-#: Seconds after its start in which a container that had died may do so again.
-_FRESH = 60.0
-#: Seconds in which it is told that a container ran out of memory.
-_LATELY = 600
 
 
 @dataclass
@@ -69,12 +65,9 @@ class ComposeHost:
     folder: Folder
     page_secret: Callable[[str], Secret]
     """The vault's name of a page's secret to it."""
-    token: str = field(default_factory=lambda: secrets.token_hex(6))
     wanted: Rendering | None = None
     described: str = ""
     """docker-compose.yml as an earlier command left it."""
-    _tunnels: dict[str, tuple[Tunnel, int]] = field(default_factory=dict)
-    _guard: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def of(
@@ -83,14 +76,44 @@ class ComposeHost:
         engine: Callable[[EngineName], Engine],
         environ: Mapping[str, str],
         page_secret: Callable[[str], Secret],
+        identity: str,
     ) -> ComposeHost:
-        """The Docker engine of a stack. Nothing is asked yet."""
+        """The Docker engine of the stack whose id is `identity`. Nothing is asked yet."""
         # an instance that moved elsewhere left its container where the file said before
         spec = stack.source.target.compose or left(stack.state) or Compose()
-        root = (stack.folder / disk.expanded(spec.folder)).resolve()
-        docker = Docker(spec.docker_host, environ)
-        project = Project(docker, spec.project or stack.name, stack.name, root, stack.state)
-        return cls(stack, spec, engine, project, Folder(root), page_secret)
+        given = (stack.folder / disk.expanded(spec.folder)).resolve() if spec.folder else None
+        docker, notes = Docker(spec.docker_host, environ), Notes(stack.state)
+        # where the version before rendered it
+        older = given or (stack.folder / "compose").resolve()
+        owned = Ownership(docker, stack.name, identity, notes, environ, older, Marks(docker))
+        root = given or rendered(stack)
+        project = Project(docker, spec.project or stack.name, stack.name, root, notes, owned)
+        return cls(stack, spec, engine, project, Folder(root, stack.name, identity), page_secret)
+
+    @cached_property
+    def data(self) -> Data:
+        """The units' volumes."""
+        return Data(self.project, self.stack.state)
+
+    @cached_property
+    def looks(self) -> Looks:
+        """How containers do."""
+        return Looks(self.project, self.data)
+
+    @cached_property
+    def reading(self) -> Reading:
+        """What containers have read of their files."""
+        return Reading(self.project, self.folder)
+
+    @cached_property
+    def places(self) -> Places:
+        """Where the stack is rendered, and was before."""
+        return Places(self.stack, self.project, self.folder)
+
+    @cached_property
+    def ways(self) -> Ways:
+        """The ways to the servers."""
+        return Ways(self.project.docker)
 
     # --- what is wanted
 
@@ -121,7 +144,7 @@ class ComposeHost:
             ca=str(certificates.ca(self.stack)) if instance.tls else "",
             host=instance.unit,
             listen=("0.0.0.0",),  # noqa: S104 - of the container's own networks
-            tunnel=str(self._way(instance.unit)),
+            tunnel=str(self.ways.folder(instance.unit)),
             proof=Proof(instance.unit),
         )
 
@@ -140,24 +163,33 @@ class ComposeHost:
 
     def expect(self, asked: Mapping[str, Asked]) -> None:
         """Take note of all that shall live here."""
-        self.described = self.folder.read(self.folder.root / "docker-compose.yml") or ""
+        text = self.folder.described()
+        self.described = text or next(
+            filter(None, (f.described() for f in self.places.older())), ""
+        )
         more = [*web.part(self.stack, asked, self.engine, self.page_secret)]
         if certificates.wanted(self.stack):
             more.append(Part(files={certificates.CA: certificates.authority(self.stack)}))
-        self.wanted = render(self.stack, self.spec, asked, self.engine, self.image, self.fit, more)
+        identity = self.project.owned.id
+        self.wanted = render(
+            *(self.stack, self.spec, identity, asked, self.engine, self.image, self.fit), more
+        )
 
     def free(self, allow: frozenset[str]) -> None:
-        """Raise MngdbError where a container, a network or a volume of the name is not ours:
-        Compose would use them as they are."""
-        if self.wanted is not None:
-            whole = self.wanted.whole
-            self.project.ours(
-                containers=[*whole.services],
-                networks=[network["name"] for network in whole.networks.values()],
-                # a unit's knows its stack
-                volumes=[one["name"] for one in whole.volumes.values() if "labels" in one],
-            )
-        self.project.known(self.folder.since(), allow)
+        """Raise MngdbError where the engine is another one, or where a container, a network or a
+        volume of the name is not ours: Compose would use them as they are."""
+        owned = self.project.owned
+        owned.recognize(allow)
+        self.data.allow = allow
+        if self.wanted is None:
+            return
+        whole, units = self.wanted.whole, self.wanted.units.values()
+        owned.require_names("container", [*whole.services])
+        owned.require_names("network", [one["name"] for one in whole.networks.values()])
+        volumes = {f"{unit.name}-data": unit.name for unit in units}
+        more = [one["name"] for one in whole.volumes.values()]
+        owned.require_names("volume", [name for name in more if name not in volumes])
+        owned.require_volumes(volumes, allow)
 
     def page_certificate(self) -> Path | None:
         """Where the certificate of the stack's page is, or will be; None: it has no page."""
@@ -169,34 +201,10 @@ class ComposeHost:
 
     # --- reaching
 
-    def _way(self, unit: str) -> Path:
-        return Path(tempfile.gettempdir()) / f"mngdb-{self.token}-{unit}"
-
-    @contextmanager
-    def reach(self, instance: Instance) -> Iterator[None]:
+    def reach(self, instance: Instance) -> AbstractContextManager[None]:
         """Connections to the socket become `docker exec`s into the container. A login that fails
         because no engine answers raises UnreachableError."""
-        unit = instance.unit
-        with self._guard:
-            tunnel, users = self._tunnels.get(unit, (None, 0))
-            if tunnel is None:
-                name = socket_file(instance.engine, instance.spec.port)
-                path = self._way(unit) / name
-                tunnel = Tunnel(self.project.docker, unit, instance.spec.port, path, instance.tls)
-                tunnel.open()
-            self._tunnels[unit] = (tunnel, users + 1)
-        try:
-            yield
-        except ConnectError:
-            self.project.docker.need_engine()
-            raise
-        finally:
-            with self._guard:
-                tunnel, users = self._tunnels.pop(unit)
-                if users > 1:
-                    self._tunnels[unit] = (tunnel, users - 1)
-                else:
-                    tunnel.close()
+        return self.ways.reach(instance)
 
     def enter(self, unit: str, command: ShellCommand, *, terminal: bool) -> list[str]:
         """The command line of the interactive client inside the container."""
@@ -213,37 +221,15 @@ class ComposeHost:
 
     def condition(self, instance: Instance) -> Condition:
         """The unit's container, before anybody asks its server. Raises MngdbError."""
-        found = self.project.container(instance.unit)
-        state = found["State"] if found else {}
-        running = self.project.as_running(instance.unit, found)
-        if found is None or running is None:
-            lines = self.log_lines(instance.unit, 50) if found else []
-            return Condition(
-                "restarting" if state.get("Restarting") else self._left(instance.unit),
-                out_of_memory=bool(state.get("OOMKilled")),
-                in_order=stopped_in_order(lines) or found is None,
-                said=cause("\n".join(lines)),
-            )
-        wake = f"docker unpause {instance.unit}" if state["Paused"] else ""
-        if not wake and self.project.halted(instance.unit):
-            wake = f"docker kill --signal CONT {instance.unit}"
-        if self.project.ran_out_of_memory(instance.unit, _LATELY):
-            return Condition("running", frozen=wake, out_of_memory=True)
-        if not found["RestartCount"] or running.uptime() > _FRESH:
-            return Condition("running", frozen=wake)
-        said = cause("\n".join(self.log_lines(instance.unit, 50)))
-        return Condition("running", frozen=wake, restarted=True, said=said)
+        return self.looks.condition(instance.unit)
 
     def answered(self, unit: str) -> bool:
         """Whether its files were confirmed since its container was started, by whomever."""
-        found = self.project.container(unit)
-        running = self.project.as_running(unit, found)
-        if found is None or running is None:
-            return True
-        if (found["State"].get("Health") or {}).get("Status") == "healthy":
-            return True
-        noted = self.project.noted(unit)
-        return noted is not None and noted > running.started.timestamp()
+        return self.looks.answered(unit)
+
+    def memory_limit(self, unit: str) -> int:
+        """Bytes that the unit's container may take: its own limit, or all that there is."""
+        return self.looks.memory_limit(unit)
 
     def listens(self, unit: str) -> bool:
         """Whether a process in its container takes TCP connections."""
@@ -254,40 +240,25 @@ class ComposeHost:
         running = self.project.running(unit)
         return [] if running is None else self.project.said_since(unit, running.started)
 
-    def memory_limit(self, unit: str) -> int:
-        """Bytes that the unit's container may take: its own limit, or all that there is."""
-        found = self.project.container(unit)
-        limit = int(found["HostConfig"]["Memory"]) if found else 0
-        return limit or machine.memory()
-
     def state(self, unit: str) -> State:
         """What there is of a unit."""
-        return "running" if self.project.running(unit) is not None else self._left(unit)
-
-    def _left(self, unit: str) -> Literal["stopped", "missing", "absent"]:
-        """What there is of a unit that does not run."""
-        if self.project.volume(unit):
-            return "stopped"
-        return "missing" if holdings.read(self.stack.state, unit) else "absent"
+        return "running" if self.project.running(unit) is not None else self.data.left(unit)
 
     def missing(self, unit: str) -> str:
         """What is missing of the data that was there, for people; empty: nothing is."""
-        found = holdings.read(self.stack.state, unit)
-        if found is None or self.project.volume(unit):
-            return ""
-        return found.told(f"the volume {unit}-data does not exist")
+        return self.data.missing(unit)
 
     def forget(self, unit: str) -> None:
         """Data that is missing is not waited for any longer."""
-        holdings.forget(self.stack.state, unit)
+        self.data.forget(unit)
 
     def seen(self, unit: Unit) -> None:
-        """Note that the unit runs, and so has its volume."""
-        holdings.seen(self.stack.state, unit.name)
+        """Note that the unit runs, and on which volume."""
+        instance = self.stack.instances[unit.instance]
+        self.data.seen(unit, self.image(instance), self.engine(unit.engine).place)
 
     def units(self) -> list[Note]:
-        """Every unit whose volume is there."""
-        self.project.settled([one.unit for one in self.stack.instances.values()])
+        """Every unit that has a volume or a container."""
         return self.project.units()
 
     def place(self, unit: str) -> str:
@@ -315,49 +286,19 @@ class ComposeHost:
 
     def stale_files(self, unit: Unit) -> list[str]:
         """The unit's files that the server is not known to have read as they should be."""
-        conf = self.folder.conf(unit.name)
-        user = self.engine(unit.engine).place.user
-        files = {file.name: file.content for file in unit.files}
-        differing = [*self.folder.differing(conf, files, user).values()]
-        if differing or self.project.applied(unit.name) == _digest(unit):
-            return differing
-        # `docker compose up` and `restart` tell us nothing, but when they were
-        if self.project.read_since(unit.name, [conf / file.name for file in unit.files]):
-            return []
-        return [file.name for file in unit.files]
+        return self.reading.stale_files(unit, self.engine(unit.engine).place.user)
 
     def renewal(self, unit: Unit, instance: Instance, running: Release | None = None) -> list[str]:
         """What its container is made of, where that is not as asked for; its certificate."""
         found = self.project.container(unit.name)
         if self.wanted is None or found is None:
             return []
-        said = []
-        if self.project.definition(found) != services.definition(
-            self.wanted.whole.services[unit.name]
-        ):
-            differences = self.wanted.differences(self.described, unit.name)
-            said.append(f"its container is made anew: {differences}")
-        limit = found["HostConfig"]["Memory"]
-        wanted = parse_size(self.wanted.whole.services[unit.name]["mem_limit"])
-        if limit != wanted:
-            said.append(f"its memory limit is {format_size(limit)}, not {format_size(wanted)}")
-        noted, conf = self.project.applied(f"{unit.name}.conf"), self.folder.conf(unit.name)
-        moved = noted is not None and noted != _identity(conf)
-        files = [conf / file.name for file in unit.files]
-        if moved and not self.project.read_since(unit.name, files):
-            # it still sees the one that is gone
-            said.append("the folder that it reads was removed")
-        if certificates.due(self.stack, self.folder, instance):
-            said.append("a new certificate")
-        elif instance.tls and not self.project.read_since(
-            unit.name, [certificates.bundle(self.folder, instance)]
-        ):
-            said.append("its certificate is newer than its start")
-        return said
+        made = self.reading.made_otherwise(unit, found, self.wanted, self.described)
+        return made + self.reading.certificate(self.stack, instance)
 
     def preflight(self, unit: Unit, instance: Instance) -> None:
         """What would keep a unit from starting. Raises MngdbError."""
-        self.folder.claim(self.stack.name)
+        self.folder.claim()
         self.project.docker.need_compose()
         self.project.container(unit.name)  # raises for one that is not ours
         self.verify(unit)
@@ -389,11 +330,13 @@ class ComposeHost:
     # --- changes
 
     def begin(self) -> None:
-        """Make the folder. Raises UsageError for one that is somebody else's."""
-        self.folder.claim(self.stack.name)
-        self.project.settled([one.unit for one in self.stack.instances.values()])
+        """Make the folder, and note what is ours. Raises UsageError for a folder that is somebody
+        else's."""
+        self.folder.claim()
+        self.project.owned.settle()
+        self.data.take({} if self.wanted is None else self.wanted.units)
         self.folder.prepare()
-        self.project.remember()
+        self.places.keep()
 
     def publish(self, asked: Mapping[str, Asked]) -> None:
         """Write what describes the stack, and the secrets. Raises OSError."""
@@ -418,8 +361,8 @@ class ComposeHost:
 
     def confirm(self, unit: Unit) -> None:
         """Note that the running server has read the files as they are now, and from where."""
-        self.project.apply(unit.name, _digest(unit))
-        self.project.apply(f"{unit.name}.conf", _identity(self.folder.conf(unit.name)))
+        self.reading.confirm(unit)
+        self.seen(unit)
 
     def prepare(self, unit: Unit) -> None:
         """The image fills an empty volume itself."""
@@ -438,13 +381,13 @@ class ComposeHost:
 
     def start(self, unit: Unit) -> Ran:
         """Start the container, made anew where it is not as described."""
-        self.project.forget(unit.name)
-        self.project.forget(f"{unit.name}.conf")
+        self.project.notes.forget(unit.name)
+        self.project.notes.forget(f"{unit.name}.conf")
         found = self.project.container(unit.name)
         if found is not None and self.wanted is not None:
             wanted = parse_size(self.wanted.whole.services[unit.name]["mem_limit"])
-            if found["HostConfig"]["Memory"] != wanted:
-                # `docker update` changed it: Compose takes the container for the one described
+            if found["HostConfig"]["Memory"] != wanted or self.project.misplaced(found):
+                # Compose would take it for the one described
                 self.project.discard(unit.name)
         return self.project.up(unit.name)
 
@@ -506,12 +449,16 @@ class ComposeHost:
 
     def steps(self) -> list[Step]:
         """What brings those beside the units as they should be."""
-        return [] if self.wanted is None else self.beside.steps(self.wanted)
+        if self.wanted is None:
+            return []
+        older = [self.beside.removal(folder) for folder in self.places.older()]
+        return [*self.beside.steps(self.wanted), *older]
 
     def remove(self) -> None:
         """Remove everything of the project, the volumes included, and the folder."""
         self.project.remove()
-        self.folder.remove()
+        for folder in (self.folder, *self.places.older()):
+            folder.remove()
 
     # --- the log
 
@@ -522,17 +469,3 @@ class ComposeHost:
     def follow(self, unit: str, count: int) -> Iterator[str]:
         """The last lines, and others as they come."""
         return self.project.follow(unit, count)
-
-
-def _identity(folder: Path) -> str:
-    """Which folder it is: another one of the same name is another one."""
-    try:
-        found = folder.stat()
-    except FileNotFoundError:
-        return ""
-    return f"{found.st_dev}:{found.st_ino}"
-
-
-def _digest(unit: Unit) -> str:
-    content = "\0".join(f"{file.name}\0{file.content}" for file in unit.files)
-    return hashlib.sha256(("\0".join(unit.argv) + "\0" + content).encode()).hexdigest()

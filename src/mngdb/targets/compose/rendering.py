@@ -15,6 +15,7 @@ from mngdb.spec.compose import Compose
 from mngdb.spec.stack import Instance, Stack
 from mngdb.targets.compose import certificates, document, services
 from mngdb.targets.compose.folder import Folder
+from mngdb.targets.compose.ownership import ID
 from mngdb.targets.compose.part import Part, SecretFile, together
 
 
@@ -23,6 +24,8 @@ class Rendering:
     """The stack as a Compose project."""
 
     stack: Stack
+    identity: str
+    """The stack's id."""
     project: str
     asked: Mapping[str, Asked]
     units: Mapping[str, Unit]
@@ -39,7 +42,7 @@ class Rendering:
         before = (yaml.safe_load(before_text) or {}).get("services", {}).get(name, {})
         now = services.labelled(self.whole.services)[name]
         keys = {key for key in {*before, *now} - {"labels"} if before.get(key) != now.get(key)}
-        said = []
+        said = [] if ID in before.get("labels", {ID: ""}) else ["it gets the stack's id as a label"]
         for key in sorted(keys):
             old, new = before.get(key), now.get(key)
             plain = not isinstance(old, list | dict) and not isinstance(new, list | dict)
@@ -97,6 +100,7 @@ class Rendering:
 def render(
     stack: Stack,
     spec: Compose,
+    identity: str,
     asked: Mapping[str, Asked],
     engines: Callable[[EngineName], Engine],
     image: Callable[[Instance], str],
@@ -116,4 +120,5 @@ def render(
             given = getattr(spec.images, kind, None)
             parts.append(services.exporter(one, unit, container.exporter, given, source))
     project = spec.project or stack.name
-    return Rendering(stack, project, asked, units, together([*parts, *more]), engines)
+    whole = services.marked(together([*parts, *more]), stack.name, identity)
+    return Rendering(stack, identity, project, asked, units, whole, engines)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from mngdb.container import CONF, SECRETS, Container, Exporter, Place, secret_name
@@ -15,6 +16,7 @@ from mngdb.model import Asked, Unit
 from mngdb.spec.base import EngineName
 from mngdb.spec.compose import Compose
 from mngdb.spec.units import format_size
+from mngdb.targets.compose.ownership import ENGINE, ID, INSTANCE, STACK, UNIT
 from mngdb.targets.compose.part import Part, SecretFile
 
 _MB = 1 << 20
@@ -108,9 +110,9 @@ def server(
         **({"published": {"name": f"{asked.stack}-published"}} if published else {}),
     }
     return Part(
-        services={name: service | {"labels": _labels(asked, unit)}},
+        services={name: service | {"labels": _labels(unit)}},
         networks=networks,
-        volumes={f"{name}-data": {"name": f"{name}-data", "labels": _labels(asked, unit)}},
+        volumes={f"{name}-data": {"name": f"{name}-data", "labels": _labels(unit)}},
         secrets={key: SecretFile(secret.reveal(), place.user) for key, secret in secrets.items()},
     )
 
@@ -160,7 +162,6 @@ def exporter(
                 **({"volumes": volumes} if volumes else {}),
                 "secrets": [{"source": name, "target": f"{SECRETS}/{name}"}],
                 "depends_on": {unit.name: {"condition": "service_healthy"}},
-                "labels": {"mngdb.stack": asked.stack},
             }
         },
         networks={
@@ -170,6 +171,23 @@ def exporter(
         joins={unit.name: ("exporters",)},
         secrets={name: SecretFile(found.secret.reveal(), found.user)},
         files=files,
+    )
+
+
+def marked(part: Part, stack: str, identity: str) -> Part:
+    """The same with everything that is made on the engine labelled as the stack's."""
+    own = {ID: identity, STACK: stack}
+
+    def mark(found: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        return {
+            key: one | {"labels": {**one.get("labels", {}), **own}} for key, one in found.items()
+        }
+
+    return replace(
+        part,
+        services=mark(part.services),
+        networks=mark(part.networks),
+        volumes=mark(part.volumes),
     )
 
 
@@ -188,13 +206,8 @@ def definition(service: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _labels(asked: Asked, unit: Unit) -> dict[str, str]:
-    return {
-        "mngdb.stack": asked.stack,
-        "mngdb.unit": unit.name,
-        "mngdb.instance": unit.instance,
-        "mngdb.engine": unit.engine,
-    }
+def _labels(unit: Unit) -> dict[str, str]:
+    return {UNIT: unit.name, INSTANCE: unit.instance, ENGINE: unit.engine}
 
 
 def _escaped(word: str) -> str:

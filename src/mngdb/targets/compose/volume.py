@@ -29,7 +29,7 @@ def fits(
     container = project.container(unit.name)
     seen_image, seen = _seen(project, unit)
     made_of = container["Config"]["Image"] if container else ""
-    if made_of == image or not project.volume(unit.name):
+    if made_of == image or project.volume(unit.name) is None:
         return
     # by an image that is there: the other one may have to be fetched
     by = made_of or seen_image or image
@@ -46,12 +46,12 @@ def saw(project: Project, unit: Unit, running: Release) -> None:
         return
     container = project.container(unit.name)
     image = container["Config"]["Image"] if container else ""
-    project.apply(_SEEN.format(unit.name), json.dumps([image, written.render(running)]))
+    project.notes.apply(_SEEN.format(unit.name), json.dumps([image, written.render(running)]))
 
 
 def _seen(project: Project, unit: Unit) -> tuple[str, Release | None]:
     try:
-        image, text = json.loads(project.applied(_SEEN.format(unit.name)) or "")
+        image, text = json.loads(project.notes.applied(_SEEN.format(unit.name)) or "")
         return str(image), written.parse(text)
     except (ValueError, TypeError):
         return "", None

@@ -164,7 +164,6 @@ def _base(stack: str, name: str, user: int, *, memory: str, processes: int) -> d
         "mem_limit": memory,
         "memswap_limit": memory,
         "pids_limit": processes,
-        "labels": {"mngdb.stack": stack},
     }
 
 

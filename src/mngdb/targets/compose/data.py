@@ -1,0 +1,88 @@
+"""What data the units have: their volumes, against what was there the last time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from mngdb.container import Place
+from mngdb.identity import holdings
+from mngdb.identity.holdings import Holding
+from mngdb.model import Unit
+from mngdb.targets.compose.containers import Project
+from mngdb.targets.compose.notes import Volume
+
+
+@dataclass
+class Data:
+    """The volumes of one stack's units. `allow` are units that the command names: a volume of
+    theirs is taken as it is."""
+
+    project: Project
+    state: Path
+    allow: Collection[str] = ()
+
+    def left(self, unit: str) -> Literal["stopped", "missing", "absent"]:
+        """What there is of a unit that does not run."""
+        if self.missing(unit):
+            return "missing"
+        return "stopped" if self.project.volume(unit) is not None else "absent"
+
+    def missing(self, unit: str) -> str:
+        """What is missing of the data that was there, for people; empty: nothing is."""
+        held, volume, owned = self._held(unit), self.project.volume(unit), self.project.owned
+        named = f"the volume {unit}-data"
+        if held is None or (volume is not None and unit in self.allow):
+            return ""
+        if volume is None:
+            return held.told(f"{named} does not exist")
+        if owned.replaced(volume):
+            return held.told(f"{named} is another one now, or what was in it was replaced")
+        if not owned.owns("volume", volume):
+            return held.told(f"{named} is not known to belong to this stack")
+        return ""
+
+    def _held(self, unit: str) -> Holding | None:
+        found = holdings.read(self.state, unit)
+        if found is None and (noted := self.project.notes.noted(f"{unit}.seen")) is not None:
+            # the version before noted no more than which server it saw there
+            at = datetime.fromtimestamp(noted, UTC).isoformat(timespec="seconds")
+            found = Holding(at, at)
+        return found
+
+    def forget(self, unit: str) -> None:
+        """Data that is missing is not waited for any longer."""
+        holdings.forget(self.state, unit)
+        for name in (unit, f"{unit}.conf", f"{unit}.seen"):
+            self.project.notes.forget(name)
+        self.project.notes.keep_volume(f"{unit}-data", None)
+
+    def seen(self, unit: Unit, image: str, place: Place) -> None:
+        """Note that the unit runs, and on which volume. It is marked the first time."""
+        holdings.seen(self.state, unit.name)
+        container = self.project.container(unit.name)
+        if container is None:
+            return
+        notes, name = self.project.notes, f"{unit.name}-data"
+        kept = self.project.owned.known().volumes.get(name)
+        if kept is not None and kept.mark and kept.container == container["Id"]:
+            return
+        mark = kept.mark if kept is not None else ""
+        if not mark:
+            mark = self.project.owned.marks.new(self.project.owned.id)
+            self.project.owned.marks.write(unit.name, place.data, mark)
+        running = replace(_noted(unit), mark=mark, container=container["Id"])
+        notes.keep_volume(name, replace(running, image=image, user=place.user))
+
+    def take(self, units: Mapping[str, Unit]) -> None:
+        """Note the volumes that the command names as the stack's, as they are."""
+        for unit in units.values():
+            if unit.name in self.allow and self.project.volume(unit.name) is not None:
+                self.project.notes.keep_volume(f"{unit.name}-data", _noted(unit))
+
+
+def _noted(unit: Unit) -> Volume:
+    return Volume(unit.name, unit.instance, unit.engine)
