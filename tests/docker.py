@@ -41,12 +41,14 @@ _LEFT_OUT = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/in
 _START_TIMEOUT = 120.0
 #: Seconds that images of other inputs stay in the cache.
 _KEEP = 86400
-#: Brings the namespace's loopback up, then becomes the daemon, whose end ends all in it.
+#: Brings the namespace's loopback up, gives the daemon a configuration of its own (its id is made of
+#: a key there), then becomes the daemon, whose end ends all in it.
 _INIT = """\
-import fcntl, os, socket, struct, sys
+import fcntl, os, socket, struct, subprocess, sys
+subprocess.run(["mount", "--bind", sys.argv[1], "/etc/docker"], check=True)
 with socket.socket() as s:
     fcntl.ioctl(s, 0x8914, struct.pack("16sh14x", b"lo", 0x1 | 0x40))
-os.execvp(sys.argv[1], sys.argv[1:])
+os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
@@ -153,12 +155,15 @@ class Engine:
         for name in ("pid", "docker.sock"):
             (self.folder / name).unlink(missing_ok=True)
         shutil.rmtree(self.folder / "exec", ignore_errors=True)
+        own = self.folder / "etc"
+        for path in (own, Path("/etc/docker")):
+            path.mkdir(exist_ok=True)
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
                     *("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"),
                     *("--mount-proc", "--propagation", "private"),
-                    *(sys.executable, "-I", "-c", _INIT, "dockerd"),
+                    *(sys.executable, "-I", "-c", _INIT, str(own), "dockerd"),
                     *("--data-root", str(self.folder / "data"), "-H", f"unix://{self.socket}"),
                     *("--exec-root", str(self.folder / "exec")),
                     *("--pidfile", str(self.folder / "pid"), "--storage-driver", "overlay2"),

@@ -221,8 +221,11 @@ class Ownership:
         project = place.project or self.stack
         made = f"{PROJECT}={project}"
 
+        taken = self._taken()
+
         def unlabelled(kind: Kind) -> list[dict[str, Any]]:
-            return [one for one in self.docker.listed(kind, made) if ID not in labels(one)]
+            every = self.docker.listed(kind, made)
+            return [one for one in every if ID not in labels(one) and name(one) not in taken]
 
         containers = [
             one
@@ -235,6 +238,17 @@ class Ownership:
             containers={name(one): one["Id"] for one in containers},
             networks={name(one): one["Id"] for one in unlabelled("network")},
         )
+
+    def _taken(self) -> set[str]:
+        """Names that another stack of this machine has in its notes: the project of the version
+        before that it was, and that this one is a copy of."""
+        found = set()
+        for home in homes(self.environ):
+            for state, other in record.records(home):
+                known = Notes(state).known() if other.id != self.id else None
+                if known is not None:
+                    found |= {*known.volumes, *known.networks}
+        return found
 
     def require_names(self, kind: Kind, names: Sequence[str]) -> None:
         """Raise MngdbError when one of these names is somebody else's."""
