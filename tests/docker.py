@@ -41,8 +41,8 @@ _LEFT_OUT = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/in
 _START_TIMEOUT = 120.0
 #: Seconds that images of other inputs stay in the cache.
 _KEEP = 86400
-#: Brings the namespace's loopback up, gives the daemon a configuration of its own (its id is made of
-#: a key there), then becomes the daemon, whose end ends all in it.
+#: Brings the namespace's loopback up, gives the daemon its own configuration (with the key that
+#: makes its id), then becomes the daemon, whose end ends all in it.
 _INIT = """\
 import fcntl, os, socket, struct, subprocess, sys
 subprocess.run(["mount", "--bind", sys.argv[1], "/etc/docker"], check=True)

@@ -254,28 +254,28 @@ def test_after_compose_down_v_nothing_starts_empty_without_a_word(stack: Compose
 def test_another_engine_is_told_before_anything_is_made_or_removed(
     up: ComposeCli, machine: Engine
 ) -> None:
-    first = dict(up.env)
-    up.env = dict(machine.environ)
+    first = up.docker
+
+    def lead(engine: Engine) -> None:
+        up.docker, up.env = engine, dict(engine.environ)
+
+    lead(machine)
     for words in (("plan",), ("up",), ("down",), ("status",), ("destroy", "--yes", up.name)):
         said = refusal(up, *words)
         assert f"is not the one that the stack '{up.name}' was made on" in said, words
-        assert first["DOCKER_HOST"] in said
+        assert first.environ["DOCKER_HOST"] in said
         assert "mngdb up --allow engine" in said
     assert (up.state / "secrets/redis_admin").exists()
     assert machine.docker("ps", "-aq") + machine.docker("volume", "ls", "-q") == ""
-    up.env = first
+    lead(first)
     assert up.steps() == []
     # reinstalled: that the data is not there has to be said, too
-    up.env = dict(machine.environ)
+    lead(machine)
     assert "is missing: the volume" in refusal(up, "up", "--allow", "engine")
     up.ok("up", "--allow", up.unit("redis"))
     assert keys(up) == set()
-    up.env = first
+    lead(first)
     assert "was made on" in refusal(up, "up")
-    up.env = dict(machine.environ)
-    up.ok("down")
-    machine.docker("volume", "rm", up.unit("redis-data"))
-    up.env = first
     up.ok("up", "--allow", "engine")
     assert keys(up) == {"one"}
 
