@@ -418,7 +418,7 @@ def test_no_output_holds_a_secret(repository: Cli) -> None:
 def test_a_stack_in_containers(tmp_path: Path) -> None:
     cli = Cli(tmp_path)
     text = FILE.replace(", tls: true", "").replace("vault: {path: vault}\n", "")
-    cli.write(f"target: compose\n{text}")
+    cli.write(f"target: {{compose: {{folder: compose}}}}\n{text}")
     context = opened(cli)
     context.claim()
     context.make_secrets(context.missing_secrets())

@@ -18,7 +18,7 @@ def rendered(cli: Cli, text: str) -> dict[str, dict[str, object]]:
     (cli.folder / "mngdb.yaml").write_text(text)
     cli.env["DOCKER_HOST"] = "unix:///nonexistent"
     cli.ok("--target", "compose", "render", "compose")
-    document = yaml.safe_load((cli.folder / "compose/docker-compose.yml").read_text())
+    document = yaml.safe_load((cli.state / "rendered/docker-compose.yml").read_text())
     found: dict[str, dict[str, object]] = document["services"]
     return found
 
@@ -76,7 +76,7 @@ def test_what_containers_cannot_do_is_said_before_anything_happens(
     done = folder.run("render", "compose")
     assert done.returncode == 2
     assert said in done.stderr
-    assert not (folder.folder / "compose").exists()
+    assert not folder.state.exists()
 
 
 def test_the_limits_leave_room_beside_what_the_server_takes(folder: Cli) -> None:
