@@ -67,7 +67,9 @@ def forget(state: Path, unit: str) -> None:
 
 def units(state: Path) -> list[str]:
     """The units that have, or had, data."""
-    return sorted(path.stem for path in (state / _FOLDER).glob("*.json"))
+    # those in containers are noted apart: an instance may have data in both places
+    folders = (state / _FOLDER, state / "compose" / _FOLDER)
+    return sorted({path.stem for folder in folders for path in folder.glob("*.json")})
 
 
 def read(state: Path, unit: str) -> Holding | None:

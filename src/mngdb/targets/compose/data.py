@@ -25,6 +25,11 @@ class Data:
     state: Path
     allow: Collection[str] = ()
 
+    @property
+    def noted(self) -> Path:
+        """Where it is noted which units have data: apart from those of this machine."""
+        return self.state / "compose"
+
     def left(self, unit: str) -> Literal["stopped", "missing", "absent"]:
         """What there is of a unit that does not run."""
         if self.missing(unit):
@@ -46,7 +51,7 @@ class Data:
         return ""
 
     def _held(self, unit: str) -> Holding | None:
-        found = holdings.read(self.state, unit)
+        found = holdings.read(self.noted, unit)
         if found is None and (noted := self.project.notes.noted(f"{unit}.seen")) is not None:
             # the version before noted no more than which server it saw there
             at = datetime.fromtimestamp(noted, UTC).isoformat(timespec="seconds")
@@ -55,14 +60,14 @@ class Data:
 
     def forget(self, unit: str) -> None:
         """Data that is missing is not waited for any longer."""
-        holdings.forget(self.state, unit)
+        holdings.forget(self.noted, unit)
         for name in (unit, f"{unit}.conf", f"{unit}.seen"):
             self.project.notes.forget(name)
         self.project.notes.keep_volume(f"{unit}-data", None)
 
     def seen(self, unit: Unit, image: str, place: Place) -> None:
         """Note that the unit runs, and on which volume. It is marked the first time."""
-        holdings.seen(self.state, unit.name)
+        holdings.seen(self.noted, unit.name)
         container = self.project.container(unit.name)
         if container is None:
             return
