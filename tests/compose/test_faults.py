@@ -433,7 +433,7 @@ def test_behind_an_engine_that_does_not_answer_servers_are_unknown_not_down(
         assert done.returncode == 3
         assert why in done.stdout + done.stderr
     stack.env = dict(docker.environ)
-    assert stack.json("doctor")["cause"] is None
+    assert stack.run_json("doctor")["cause"] is None
 
 
 def test_a_name_that_somebody_else_has_is_said_before_anything_starts(stack: ComposeCli) -> None:
