@@ -8,6 +8,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -126,6 +127,25 @@ def test_the_administrator_stays_when_others_have_taken_all_memory_of_clients(cl
         assert "evicted_clients:0\r\n" not in stats
         # an answer that makes this client the largest
         assert len(str(session.ask("CLIENT", "LIST"))) > 32 << 10
+
+
+def test_the_administrator_who_was_let_go_before_the_login_comes_again(cli: Cli) -> None:
+    context, engine = opened(cli), RedisEngine()
+    admin = engine.admin(context.asked(context.stack.instances["redis"]))
+    assert admin.proof is not None
+    let_go = []
+
+    def holds(wire: socket.socket) -> bool:
+        if len(let_go) < 2:
+            with redis_as(cli) as other:
+                host, port = wire.getsockname()
+                let_go.append(other.client_kill(f"{host}:{port}"))
+        return True
+
+    again = replace(admin, proof=replace(admin.proof, holds=holds))
+    with engine.connect(again) as session:
+        assert session.ask("PING") == "PONG"
+    assert len(let_go) == 2
 
 
 def test_a_reader_that_asks_for_large_values_and_does_not_read_pushes_no_key_out(

@@ -29,6 +29,8 @@ _TEXTS = (
     *("", "nonsense", "evil, pg_catalog", '"$user"', "SQL_ASCII", "EUC_JP", "LATIN1", "German"),
     *("C", "Antarctica/Troll", "view, foreign-table", "all", "set, inherit"),
 )
+#: Seconds that an `up` may take on a busy machine.
+_MOST = 15.0
 _OUT = "-c local_preload_libraries= -c transaction_timeout=0 -c statement_timeout=0"
 
 
@@ -105,6 +107,16 @@ def _up_with_new_app(cli: Cli, number: int) -> float:
     return time.monotonic() - begun
 
 
+def _new_app_in_time(cli: Cli, number: int, setting: str) -> int:
+    """The number of the new app. The machine may have been busy: what is not that takes as long the
+    second time."""
+    if _up_with_new_app(cli, number) < _MOST:
+        return number
+    took = _up_with_new_app(cli, number + 1)
+    assert took < _MOST, f"{setting}: {took:.1f} s"
+    return number + 1
+
+
 def test_all_settings_of_an_app_at_once_keep_nobody_from_a_new_app(cli: Cli) -> None:
     hostile = _hostile(cli)
     assert len(hostile) > 130
@@ -113,12 +125,12 @@ def test_all_settings_of_an_app_at_once_keep_nobody_from_a_new_app(cli: Cli) -> 
             for name, values in hostile.items():
                 for place in ("DATABASE", "ROLE"):
                     _set(connection, place, name, values[number % len(values)])
-        assert _up_with_new_app(cli, number) < 15
+        app = _new_app_in_time(cli, 2 * number, f"values number {number}")
         assert cli.run("indexes").returncode == 0
         assert cli.run("bloat").returncode == 0
         assert cli.run("plan").returncode == 0
         sql(cli, "ALTER DATABASE evil RESET ALL", "ALTER ROLE evil RESET ALL")
-        assert value(cli, "SELECT count(*) FROM public.item", f"r{number}") == 1000
+        assert value(cli, "SELECT count(*) FROM public.item", f"r{app}") == 1000
 
 
 def test_a_library_that_is_not_there_lets_nobody_in_until_up_takes_it_back(cli: Cli) -> None:
@@ -147,14 +159,8 @@ def test_each_setting_of_an_app_alone_keeps_nobody_from_a_new_app(cli: Cli) -> N
                 worst = [text for text in values if _set(connection, place, name, text)]
                 if not worst:
                     continue  # refused for everybody, as `session_authorization` is
-                number += 1
-                took = _up_with_new_app(cli, number)
-                if (
-                    took >= 15
-                ):  # the machine may have been busy: it is so again where it is not that
-                    number += 1
-                    took = _up_with_new_app(cli, number)
-                assert took < 15, f"ALTER {place} SET {name} = {worst[-1]}: {took:.1f} s"
+                setting = f"ALTER {place} SET {name} = {worst[-1]}"
+                number = _new_app_in_time(cli, number + 1, setting)
                 admin.execute(f"ALTER {place} evil RESET ALL")
     assert number > (350 if EVERYTHING else 130)
 

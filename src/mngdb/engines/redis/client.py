@@ -30,6 +30,9 @@ _SILENT = frozenset({"NOPERM", "OOM", "READONLY"})
 #: Logins of ours that may ask not to be let go when others have taken all memory of
 #: `maxmemory-clients`: the administrator and the monitor.
 _STAY = frozenset({ADMIN, MONITOR})
+#: Seconds between tries of who was let go before the login, on servers of ours: thousands of new
+#: connections take a tenth of the memory after a moment.
+_PAUSES = (0.1, 0.5, 1.0)
 _DRIVER = (OSError, hiredis.ProtocolError)
 
 
@@ -97,6 +100,25 @@ def connect(access: Access, timeout: float = 10.0) -> Iterator[Session]:
 
     Raises ConnectError with the kind of the cause.
     """
+    deadline = time.monotonic() + timeout
+    pauses = iter(_PAUSES if access.proof is not None else ())
+    while True:
+        try:
+            wire = _login(access, timeout)
+            break
+        except ConnectError as error:
+            pause = next(pauses, timeout) if _hung_up(error.__cause__) else timeout
+            if time.monotonic() + pause >= deadline:
+                raise
+        time.sleep(pause)
+    try:
+        yield Session(wire, access)
+    finally:
+        wire.close()
+
+
+def _login(access: Access, timeout: float) -> Wire:
+    """A connection that is logged in and has answered PING. Raises ConnectError."""
     # part of the time is for asking why nobody answers a greeting of TLS
     probe = min(_PROBE, timeout / 3)
     try:
@@ -104,28 +126,40 @@ def connect(access: Access, timeout: float = 10.0) -> Iterator[Session]:
     except _DRIVER as error:
         raise _connect_error(error, access, probe) from error
     try:
-        wire.limit(timeout)
-        hello = [["AUTH", access.user, access.password.reveal()]] if access.password else []
-        if access.database not in {"", "0"}:
-            hello.append(["SELECT", access.database])
-        stay = [["CLIENT", "NO-EVICT", "ON"]] if access.user in _STAY else []
-        try:
-            # the login is the password itself: nobody but the server may have it
-            wire.prove(access, timeout)
-            answers = wire.ask([*hello, *stay, ["PING"]])
-        except _DRIVER as error:
-            raise _connect_error(error, access, 0.0 if access.tls else probe) from error
-        # one before version 7 does not know it, and lets nobody go
-        del answers[len(hello) : len(hello) + len(stay)]
-        for answer in answers:
-            if isinstance(answer, ReplyError) and str(answer).startswith("LOADING"):
-                raise _loading(wire, access)
-            # who may not PING is in all the same
-            if isinstance(answer, ReplyError) and not str(answer).startswith("NOPERM"):
-                raise _connect_error(answer, access) from None
-        yield Session(wire, access)
-    finally:
+        _greet(wire, access, timeout, 0.0 if access.tls else probe)
+    except BaseException:
         wire.close()
+        raise
+    return wire
+
+
+def _greet(wire: Wire, access: Access, timeout: float, probe: float) -> None:
+    """Log in. Raises ConnectError."""
+    wire.limit(timeout)
+    hello = [["AUTH", access.user, access.password.reveal()]] if access.password else []
+    if access.database not in {"", "0"}:
+        hello.append(["SELECT", access.database])
+    stay = [["CLIENT", "NO-EVICT", "ON"]] if access.user in _STAY else []
+    try:
+        # the login is the password itself: nobody but the server may have it
+        wire.prove(access, timeout)
+        answers = wire.ask([*hello, *stay, ["PING"]])
+    except _DRIVER as error:
+        raise _connect_error(error, access, probe) from error
+    # one before version 7 does not know it, and lets nobody go
+    del answers[len(hello) : len(hello) + len(stay)]
+    for answer in answers:
+        if isinstance(answer, ReplyError) and str(answer).startswith("LOADING"):
+            raise _loading(wire, access)
+        # who may not PING is in all the same
+        if isinstance(answer, ReplyError) and not str(answer).startswith("NOPERM"):
+            raise _connect_error(answer, access) from None
+
+
+def _hung_up(error: BaseException | None) -> bool:
+    """Whether the server closed the connection."""
+    text = str(error)
+    return isinstance(error, OSError) and ("closed by server" in text or "reset by peer" in text)
 
 
 @contextmanager
@@ -295,7 +329,7 @@ def _network_error(
         if access.tls and probe and _speaks_plain(access, probe):
             return ConnectError(f"{at} does not use TLS", "compare `tls` on both sides", "tls")
         return ConnectError(f"{at} does not answer", "is it reachable, is it busy?", "down")
-    if isinstance(error, OSError) and ("closed by server" in text or "reset by peer" in text):
+    if _hung_up(error):
         # a TLS server hangs up on plain text; so does one that stops
         if access.socket is not None:
             if not access.tls and probe and _speaks_tls(access, probe):
