@@ -13,12 +13,12 @@ from types import ModuleType
 
 from tests.conftest import pytest_report_header
 
-from benchmarks import check, cold_up, commands, keys, many_apps, scrape
+from benchmarks import check, cold_up, commands, hardening, keys, many_apps, scrape
 from benchmarks.common import Row, machine
 
 _MODULES = {
     module.__name__.rpartition(".")[2]: module
-    for module in (cold_up, commands, check, many_apps, scrape, keys)
+    for module in (cold_up, commands, hardening, check, many_apps, scrape, keys)
 }
 _ENGINES = ("postgres: ", "redis: ", "mongodb: ")
 _PAGE = Path(__file__).parent / "README.md"

@@ -16,8 +16,9 @@ from pathlib import Path
 from tests.conftest import free_port
 
 from benchmarks.common import Row, median, seconds, stack
+from mngdb.identity.home import SYSTEM
 from mngdb.model import Program
-from mngdb.targets.local import machine, programs
+from mngdb.targets.local import copied, machine, programs
 
 FILE = """
 postgres: {port: PORT1}
@@ -54,7 +55,7 @@ def rows(rounds: int = 5) -> Iterator[Row]:
     """The row of the cold start; the two take turns, so that both meet the same noise."""
     ours, bare = [], []
     found = {
-        engine: _program(engine)  # type: ignore[arg-type]
+        engine: program(engine)  # type: ignore[arg-type]
         for engine in ("postgres", "redis", "mongodb")
     }
     for _ in range(rounds):
@@ -72,7 +73,8 @@ def rows(rounds: int = 5) -> Iterator[Row]:
     )
 
 
-def _program(engine: str) -> Program:
+def program(engine: str) -> Program:
+    """What `up` would start, where the servers' account may go."""
     account = machine.account(None)
     found = programs.find(
         engine,
@@ -82,7 +84,7 @@ def _program(engine: str) -> Program:
     )
     if account is None:
         return found
-    return programs.reachable(found, engine, account.uid, Path("/var/lib/mngdb/programs"))  # type: ignore[arg-type]
+    return copied.reachable(found, engine, account.uid, SYSTEM / "programs")  # type: ignore[arg-type]
 
 
 def _bare(found: dict[str, Program]) -> float:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tests.conftest import Cli
 
@@ -29,14 +30,16 @@ class Row:
     peer_name: str
     asked: str
     met: bool
-    size: bool = False
-    """Whether the figures are bytes."""
+    unit: Literal["seconds", "bytes", "rate"] = "seconds"
+    """What the figures are; a rate is so many a second."""
+    ratio: float | None = None
+    """Of ours to the peer's, where it is not that of the medians."""
 
     def markdown(self) -> str:
         """The row as Markdown."""
-        shown = _megabytes if self.size else _shown
+        shown = {"seconds": _shown, "bytes": _megabytes, "rate": _rate}[self.unit]
         peer = shown(self.peer) if self.peer is not None else "–"
-        ratio = f"{self.ours / self.peer:.2f}×" if self.peer else "–"
+        ratio = f"{self.ratio or self.ours / self.peer:.2f}×" if self.peer else "–"
         sign = "yes" if self.met else "**no**"
         return (
             f"| {self.what} | {shown(self.ours)} | {peer} ({self.peer_name}) | {ratio} "
@@ -50,6 +53,10 @@ def _shown(value: float) -> str:
 
 def _megabytes(value: float) -> str:
     return f"{value / 1e6:.0f} MB"
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}"
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -136,7 +136,7 @@ def _resident(cli: Cli, what: str) -> Row:
             found = max(found, int(line.split()[1]) << 10)
     asked = 80e6
     return Row(
-        f"memory of the agent with {what}", found, None, "", "≤ 80 MB", found <= asked, size=True
+        f"memory of the agent with {what}", found, None, "", "≤ 80 MB", found <= asked, unit="bytes"
     )
 
 

@@ -181,6 +181,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     log(f"{unit.name} runs, on {spec.bind}: {unit.places()}")
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000)  # it is here to stay, and its memory is counted
     os.read(asked, 1)
     log(f"{unit.name} ends; the servers run on")
     running.stop()

@@ -88,16 +88,7 @@ def judge(
 
 def _unsafe(product: str, found: str, at: Exposure, settings: Settings) -> Judgement:
     open_ = patch_levels.reachable(product, found, lambda: settings)
-    said = [f"{product} {found} {newer(product, found)}"]
+    said = [f"{product} {found} {patch_levels.newer(product, found)}"]
     said += [f"{hole.id}: {hole.gives}" for hole in open_]
     said.append(_WHERE[at])
     return Judgement("fail", "; ".join(said), grave(at, login=all(hole.login for hole in open_)))
-
-
-def newer(product: str, found: str) -> str:
-    """What follows from its holes: which version is the first without one, or that none is."""
-    line = patch_levels.line_of(product, found)
-    safe = patch_levels.least_safe(product, line)
-    if safe is None:
-        return f"lacks security fixes that the line {line} never got"
-    return f"lacks the security fixes of {safe}"

@@ -63,7 +63,7 @@ def cli(options: Options) -> None:
 def run() -> None:
     """Entry point: run the command and turn errors into a sentence and an exit code."""
     # imports make tens of thousands of objects that stay; collecting among them takes 20 ms
-    gc.set_threshold(50_000)
+    gc.set_threshold(100_000)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # an old locale lacks a letter: no reason to end, nor is it that this cannot be said

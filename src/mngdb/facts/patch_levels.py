@@ -235,6 +235,15 @@ def least_safe(product: str, line: str) -> str | None:
     return max(found, key=numbers) if found else None
 
 
+def newer(product: str, found: str) -> str:
+    """What follows from its holes: which version is the first without one, or that none is."""
+    line = line_of(product, found)
+    safe = least_safe(product, line)
+    if safe is None:
+        return f"lacks security fixes that the line {line} never got"
+    return f"lacks the security fixes of {safe}"
+
+
 def known(product: str, line: str) -> bool:
     """Whether the table has, or had to have, this release line: it is not newer than the table."""
     lines = {*PRODUCTS[product].ends, *(line for h in PRODUCTS[product].holes for line in h.fixed)}

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from mngdb.checks import patch_level
 from mngdb.facts import patch_levels
 from mngdb.facts.patch_levels import Hole
 from mngdb.model import Asked, Remark
@@ -36,7 +35,7 @@ def notices(context: Context, asked: Mapping[str, Asked], names: Iterable[str]) 
         holes = open_holes(context, asked[name], program.version, program.product)
         if holes:
             product = program.product or context.engine(asked[name].instance).title
-            less = patch_level.newer(product, program.version)
+            less = patch_levels.newer(product, program.version)
             text = f"{product} {program.version} {less}: {_said(holes)}"
             found.append(Remark(name, text))
     return [*found[:-1], replace(found[-1], hint=_HINT)] if found else []

@@ -9,14 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mngdb.errors import ConnectError
-from mngdb.facts.doctor import Condition
 from mngdb.host import Host
 from mngdb.model import Engine, Unit
 from mngdb.ops.events import Waiting
 from mngdb.spec.stack import Instance
+
+if TYPE_CHECKING:
+    from mngdb.facts.doctor import Condition
 
 #: Seconds for a server that has answered since it was started, and does not any more.
 START_TIMEOUT = 120.0

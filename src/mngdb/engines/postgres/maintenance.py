@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mngdb.engines.postgres.facts import Database, Maintenance
-
 if TYPE_CHECKING:
     from psycopg.sql import Composed
 
     from mngdb.engines.postgres.client import Session
+    from mngdb.engines.postgres.facts import Database, Maintenance
     from mngdb.engines.postgres.roles import MakeStep
     from mngdb.model import Step
 
@@ -43,22 +42,28 @@ SELECT ARRAY({REACH}), NOT EXISTS (
     SELECT FROM aclexplode(n.nspacl) a
     WHERE a.grantee = '{_READERS}'::regrole AND a.privilege_type = 'USAGE'))
 """  # noqa: S608 - of constants
-#: As initdb leaves it.
-BLANK = Maintenance(
-    (
-        "SCHEMA public",
-        "FUNCTION lo_creat(integer)",
-        "FUNCTION lo_create(oid)",
-        "FUNCTION lo_from_bytea(oid,bytea)",
-    ),
-    readers=False,
+#: What everybody may do as initdb leaves it.
+_INITIAL = (
+    "SCHEMA public",
+    "FUNCTION lo_creat(integer)",
+    "FUNCTION lo_create(oid)",
+    "FUNCTION lo_from_bytea(oid,bytea)",
 )
 
 
 def look(session: Session) -> Maintenance:
     """What everybody may do there. The session is in it."""
+    from mngdb.engines.postgres.facts import Maintenance
+
     ((reach, readers),) = session.rows(_LOOK)
     return Maintenance(tuple(reach), readers)
+
+
+def blank() -> Maintenance:
+    """As initdb leaves it."""
+    from mngdb.engines.postgres.facts import Maintenance
+
+    return Maintenance(_INITIAL, readers=False)
 
 
 def steps(make: MakeStep, found: Database, inside: Maintenance) -> Iterator[Step]:

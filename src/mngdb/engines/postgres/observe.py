@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import cast
 
@@ -24,6 +25,9 @@ from mngdb.model import Access, Asked
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import PostgresGrant
 
+#: Databases of a server of ours that are looked into at the same time; places are kept free for the
+#: administrator there. A session's own start is most of a look.
+_AT_ONCE = 4
 _PRELOAD = "local_preload_libraries"
 _PRELOADED = """
 SELECT coalesce(d.datname, ''), coalesce(r.rolname, ''), substr(one, 25)
@@ -35,7 +39,8 @@ WHERE one LIKE 'local\\_preload\\_libraries=%%'
 
 
 def observe(session: Session, asked: Asked) -> Facts:
-    """Look at the server; one connection, and one more at a time for the databases inside."""
+    """Look at the server; one connection, and one more at a time for the databases inside (four,
+    on a server of ours)."""
     version, admin, superuser, checksums, statistics = session.rows(
         "SELECT current_setting('server_version'), rolname, rolsuper, "
         "current_setting('data_checksums') = 'on', "
@@ -242,16 +247,35 @@ def _databases(session: Session, asked: Asked, roles: Mapping[str, Role]) -> dic
         for app, grant in asked.instance.grants.items()
         if isinstance(grant, PostgresGrant) and grant.access == "owner"
     }
+    looked = [name for name, _, is_open, _ in rows if name in named and is_open]
+    seen = _look_into_each(session, looked, list(roles), owners, _AT_ONCE if asked.managed else 1)
     found = {}
     for name, owner, is_open, granted in rows:
-        within, unseen = None, ""
-        if name in named and is_open:
-            within, unseen = _look_into(session, name, list(roles), owners.get(name, ""))
+        within, unseen = seen.get(name, (None, ""))
         pairs = (one.split("\n") for one in granted)
         found[name] = Database(
             owner, frozenset((who, what) for who, what in pairs), within, is_open, unseen
         )
     return found
+
+
+def _look_into_each(
+    session: Session,
+    names: Sequence[str],
+    roles: list[str],
+    owners: Mapping[str, str],
+    at_once: int,
+) -> dict[str, tuple[Inside | None, str]]:
+    """What is in each of these databases, or why that cannot be told."""
+    pool = ThreadPoolExecutor(at_once)
+    try:
+        looks = {
+            name: pool.submit(_look_into, session, name, roles, owners.get(name, ""))
+            for name in names
+        }
+        return {name: look.result() for name, look in looks.items()}
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _look_into(
@@ -300,5 +324,5 @@ def blank(asked: Asked) -> Facts:
             "template1": Database(render.ADMIN, template, None),
         },
         admin_password=False,
-        maintenance=maintenance.BLANK,
+        maintenance=maintenance.blank(),
     )

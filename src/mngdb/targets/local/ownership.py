@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from mngdb.run import Account
@@ -20,11 +21,16 @@ def owner(folder: Path) -> Account | None:
         return None
     if found.st_uid == 0:
         return None
+    return Account(_name(found.st_uid), found.st_uid, found.st_gid)
+
+
+@cache
+def _name(uid: int) -> str:
+    """An account's name, looked up once: every look at a unit asks whose it is."""
     try:
-        name = pwd.getpwuid(found.st_uid).pw_name
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        name = f"the user id {found.st_uid}"
-    return Account(name, found.st_uid, found.st_gid)
+        return f"the user id {uid}"
 
 
 def leads_out(data: Path) -> bool:
