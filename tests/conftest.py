@@ -47,8 +47,8 @@ def _state_home() -> Path:
     return found
 
 
-#: `just test-all`: tables whole, random tests long. Otherwise CI takes a part of them that differs
-#: from nothing but its size: it has half an hour.
+#: `just test-all`: long tables whole, and many random sequences. CI, which has half an hour, takes a
+#: part of each.
 EVERYTHING = os.environ.get("MNGDB_TESTS") == "all"
 
 STATE_HOME = _state_home()
