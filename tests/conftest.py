@@ -47,8 +47,8 @@ def _state_home() -> Path:
     return found
 
 
-#: `just test-all`: long tables whole, and many random sequences. CI, which has half an hour, takes a
-#: part of each.
+#: `just test-all`: long tables whole, and many random sequences. CI, which has half an hour, takes
+#: a part of each.
 EVERYTHING = os.environ.get("MNGDB_TESTS") == "all"
 
 STATE_HOME = _state_home()

@@ -77,6 +77,12 @@ def written(admin: Any) -> None:
         time.sleep(0.01)
 
 
+def passable(folder: Path) -> None:
+    """Let the servers' account pass: pytest makes its folders 0700."""
+    for parent in (folder, *folder.parents):
+        parent.chmod(parent.stat().st_mode | 0o011)
+
+
 def kill(cli: Cli, unit: str) -> None:
     """Kill a server, and wait until it is gone: the last of its threads has let go of its port."""
     end_of(pid(cli, unit))

@@ -19,12 +19,6 @@ from tests.live import faults
 pytestmark = [pytest.mark.live, pytest.mark.root]
 
 
-def passable(folder: Path) -> None:
-    """Let the servers' account pass: pytest makes its folders 0700."""
-    for parent in (folder, *folder.parents):
-        parent.chmod(parent.stat().st_mode | 0o011)
-
-
 @pytest.fixture
 def small(cli: Cli) -> Iterator[Path]:
     """A file system of 96 MB, mounted at `small` in the test's folder, which gets a short name: a
@@ -33,7 +27,7 @@ def small(cli: Cli) -> Iterator[Path]:
     cli.folder = Path(tempfile.mkdtemp(prefix="mngdb-", dir="/tmp"))
     path = cli.folder / "small"
     path.mkdir()
-    passable(cli.folder)
+    faults.passable(cli.folder)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m,mode=755", "t", path], check=True)
     yield path
     cli.folder = path.parent
@@ -169,7 +163,7 @@ def test_destroy_leaves_what_else_is_in_the_data_folder(cli: Cli) -> None:
     cli.write("target: {local: {data: mine}}\n" + faults.REDIS)
     (cli.folder / "mine").mkdir(mode=0o755)
     (cli.folder / "mine" / "letter").write_text("dear")
-    passable(cli.folder)
+    faults.passable(cli.folder)
     cli.ok("up")
     cli.ok("destroy", "--yes", "mng")
     assert [p.name for p in (cli.folder / "mine").iterdir()] == ["letter"]

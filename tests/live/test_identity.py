@@ -469,3 +469,57 @@ def test_stacks_lists_what_there_is(stack: Cli) -> None:
     assert row["bytes"] > 0
     assert row["state"] == str(stack.state)
     assert str(stack.folder) in stack.ok("stacks")
+
+
+# --- where the data is, and who serves it
+
+
+def test_a_server_whose_pid_file_was_lost_is_known_by_its_folder(stack: Cli) -> None:
+    pid = faults.pid(stack, "mng-redis")
+    shutil.rmtree(faults.pidfile(stack, "mng-redis").parent)
+    assert stack.json("up")["steps"] == []
+    stack.write(faults.REDIS.replace("PORT2", "PORT5"))
+    stack.ok("up")  # another port is a restart, and no second server on the same data
+    assert faults.running(stack) == {faults.pid(stack, "mng-redis")} != {pid}
+    assert keys(stack) == {"one"}
+    faults.pidfile(stack, "mng-redis").unlink()
+    assert stack.json("down")["stopped"] == ["mng-redis"]
+
+
+def test_data_that_the_file_names_elsewhere_is_where_it_was_until_it_is_moved(stack: Cli) -> None:
+    servers = faults.servers(stack)
+    elsewhere = stack.folder.with_name("big")
+    stack.write(f"target: {{local: {{data: {elsewhere}}}}}\n" + faults.REDIS)
+    for command in ("up", "plan"):
+        done = stack.run(command)
+        assert done.returncode == 1
+        assert f"the file says that the data is in {elsewhere}, and it is in {servers}" in (
+            done.stderr
+        )
+    assert stack.run("status").returncode == 0
+    assert keys(stack) == {"one"}
+    hint = next(line for line in done.stderr.splitlines() if "hint:" in line).partition("hint: ")[2]
+    assert hint.startswith("mngdb down; ")
+    assert stack.json("down")["stopped"] == ["mng-redis"]
+    assert faults.running(stack) == set()
+    subprocess.run(["sh", "-ec", hint.removeprefix("mngdb down; ")], check=True)
+    faults.passable(elsewhere)
+    stack.ok("up")
+    assert keys(stack) == {"one"}
+    stack.ok("destroy", "--yes", "mng")
+    assert faults.running(stack) == set()
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.root
+def test_data_in_a_folder_that_another_account_can_replace_is_refused(
+    cli: Cli, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, 54321, 54321)
+    cli.write(f"target: {{local: {{data: {theirs}/data}}}}\n" + faults.REDIS)
+    done = cli.run("up")
+    assert done.returncode == 1
+    assert f"{theirs} belongs to the user id 54321" in done.stderr
+    os.chown(theirs, 0, 0)

@@ -155,3 +155,39 @@ def test_a_kill_without_warning_keeps_what_the_log_has(cli: Cli) -> None:
     assert said(cli.json("plan")["steps"]) == [("start", "mng-redis")]
     cli.ok("up")
     assert kept(cli) == ["a"]
+
+
+@pytest.mark.parametrize("how", ["restart", "kill"])
+def test_transactions_and_scripts_are_there_after_a_restart(cli: Cli, how: str) -> None:
+    cli.write(FILE)
+    cli.ok("up")
+    put(cli, "one")
+    with redis_as(cli, "shop") as shop:
+        shop.pipeline().set("shop:two", "2").set("shop:three", "3").execute()
+        script = "for i = 1, 5 do redis.call('set', KEYS[1] .. i, i) end"
+        shop.eval(script, 1, "shop:lua")
+    with redis_as(cli) as admin:
+        written(admin)
+    before = kept(cli)
+    assert len(before) == 8
+    if how == "restart":
+        cli.ok("restart", "redis")
+    else:
+        kill(cli)
+        cli.ok("up")
+    assert kept(cli) == before
+    assert "NOPERM" not in cli.ok("logs", "redis", "-n", "9999")
+
+
+def test_a_server_of_before_is_given_the_rights_that_its_log_is_loaded_by(cli: Cli) -> None:
+    cli.write(FILE)
+    cli.ok("up")
+    with redis_as(cli) as admin:
+        # as the version before had it
+        admin.execute_command("ACL", "SETUSER", "default", "reset")
+    assert [s["object"] for s in cli.json("plan")["steps"]] == ["login default"]
+    cli.ok("up")
+    with redis_as(cli, "shop") as shop:
+        shop.pipeline().set("shop:two", "2").set("shop:three", "3").execute()
+    cli.ok("restart", "redis")
+    assert kept(cli) == ["three", "two"]

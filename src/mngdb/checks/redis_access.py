@@ -41,6 +41,8 @@ def _default_user(facts: RedisFacts) -> Judgement:
         return judged(True, "the login 'default' is off")
     if found.no_password:
         return judged(False, "the login 'default' is on, without a password")
+    if found.as_admin:
+        return judged(True, "the login 'default' takes the administrator's password alone")
     rules = bool(found.rights.value.may & _RULING)
     return judged(not rules, "the login 'default' is on" + (" and may do everything" * rules))
 

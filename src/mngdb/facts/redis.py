@@ -30,6 +30,8 @@ class Login:
     well_known: bool
     """One of its passwords is in the list that everybody tries first, or its own name."""
     rights: Seen[Rights]
+    as_admin: bool = False
+    """Whether all its passwords are those of another login that may do everything."""
 
 
 @dataclass(frozen=True)

@@ -171,11 +171,18 @@ def monitor_user(secret: Secret, stack: str) -> User:
     )
 
 
-def _greeter(secret: Secret) -> User:
-    """Who names no login in a container may ask, with the administrator's secret, whether the
-    server lives: `redis-cli -a … ping` is what people know. It can do nothing else."""
+def default_user(secret: Secret | None = None) -> User:
+    """The login of who names none: off, or in a container, where `redis-cli -a … ping` is what
+    people know, the administrator's by the same secret. It has every right also where it is off:
+    a server that loads its append-only file runs MULTI and scripts by these rights, and drops what
+    they do not allow (redis/redis#14541, valkey-io/valkey#3983)."""
     return User(
-        name=DEFAULT, on=True, passwords=frozenset({_sha256(secret)}), commands="-@all +ping"
+        name=DEFAULT,
+        on=secret is not None,
+        passwords=frozenset({_sha256(secret)} if secret else ()),
+        keys=frozenset({"~*"}),
+        channels=frozenset({"&*"}),
+        commands="+@all",
     )
 
 
@@ -229,9 +236,7 @@ def wanted(asked: Asked) -> dict[str, User]:
     users = {}
     if asked.managed:
         users[ADMIN] = admin_user(asked.secrets[ADMIN])
-        users[DEFAULT] = locked_user(DEFAULT)
-        if asked.tunnel:
-            users[DEFAULT] = _greeter(asked.secrets[ADMIN])
+        users[DEFAULT] = default_user(asked.secrets[ADMIN] if asked.tunnel else None)
     if asked.instance.monitored:
         users[MONITOR] = monitor_user(asked.secrets[MONITOR], asked.stack)
     for app, grant in asked.instance.grants.items():

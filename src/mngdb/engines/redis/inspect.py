@@ -209,9 +209,16 @@ def _logins(session: Session, asked: Asked, lines: Iterable[str]) -> tuple[Login
             "nopass" in user.flags,
             bool(user.passwords & (_HASHES | {_hash(user.name), _hash(f"{user.name}123")})),
             see(partial(_rights, found[user.name])),
+            bool(user.passwords) and user.passwords <= _ruling(users, user.name),
         )
         for user in users
     )
+
+
+def _ruling(users: Sequence[acl.User], but: str) -> frozenset[str]:
+    """Hashes of the passwords of the other logins that may do everything."""
+    every = [one for one in users if one.name != but and one.on and one.commands == "+@all"]
+    return frozenset[str]().union(*(one.passwords for one in every if "~*" in one.keys))
 
 
 @dataclass(frozen=True)

@@ -185,6 +185,8 @@ def _said(found: acl.User | None, user: acl.User, right: str) -> tuple[Action, s
     if found is None:
         return "create", f"login, {right}" if right else "login"
     if user.name == acl.DEFAULT:
+        if found.on == user.on:
+            return "change", "every right, by which the append-only file is loaded"
         return "revoke", "switch the login without a password off"
     had, has = found.keys | found.channels, user.keys | user.channels
     if (found.commands, had, found.selectors) == (user.commands, has, user.selectors):

@@ -265,6 +265,7 @@ class LocalHost:
 
     def expect(self, asked: Mapping[str, Asked]) -> None:
         """What left the file is stopped before anything starts: its port is as good as free."""
+        self.layout.require_place()
         kept = {one.instance.unit for one in asked.values()}
         for note in self.units():
             process = None if note.unit in kept else self.process(note.unit)

@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,8 @@ class Layout:
     state: Path
     servers: Path
     accounts: Mapping[EngineName, Account] | None
+    misplaced: str = ""
+    """Where the file says that the data is, where that is not `servers`."""
 
     def unit(self, name: str) -> UnitFolder:
         """The folders of the unit `name`."""
@@ -136,7 +139,9 @@ class Layout:
         if self.accounts is None:
             return None
         meant = self.accounts.get(engine) if engine else None
-        return ownership.owner(self.servers / name / "run") or meant
+        unit = self.servers / name
+        # the run folder changes last; where it was lost, the data tells
+        return ownership.owner(unit / "run") or meant or ownership.owner(unit / "data")
 
     def uid(self, name: str) -> int:
         """The user id that the unit `name` runs as."""
@@ -169,6 +174,16 @@ class Layout:
             folder = self.unit(name)
             tops = [folder.conf, folder.data, folder.sockets, folder.run]
             ownership.hand_over(dict.fromkeys(tops), *between)
+
+    def require_place(self) -> None:
+        """Raise MngdbError where the file says another place for the data than it is in."""
+        if self.misplaced:
+            link, there = self.state / "servers", f"{self.misplaced}/{self.state.name}"
+            raise MngdbError(
+                f"the file says that the data is in {self.misplaced}, and it is in {self.servers}",
+                f"mngdb down; mkdir -p {self.misplaced}; mv {self.servers} {there}; "
+                f"ln -sfn {there} {link}",
+            )
 
     def prepare(self) -> None:
         """Make the folder of the servers. Can be run at any time."""
@@ -240,35 +255,37 @@ def layout(stack: Stack, local: Local, accounts: Mapping[EngineName, Account] | 
     if link.is_symlink():
         # where the first `up` put it
         servers = Path(os.path.normpath(state / link.readlink()))
-        if given and not servers.resolve().is_relative_to(given):
-            raise MngdbError(
-                f"the file says that the data is in {given}, and it is in {servers}",
-                f"mngdb down; move {servers} there; ln -sfn {given}/{servers.name} {link}",
-            )
-        _own(servers)
+        _guarded(servers)
     elif accounts is not None and link.is_dir() and link.stat().st_uid != os.geteuid():
         raise MngdbError(
             f"this stack's servers run as the user id {link.stat().st_uid}",
             "run mngdb as the user that brought it up",
         )
-    elif given:
+    elif given and not any(link.glob("*/unit.json")):
         # of this stack alone: the folder, or a mounted disk, may hold other things
         servers = given / state.name
+        _guarded(servers)
     else:
         servers = link
-    return Layout(state, servers, accounts)
+    elsewhere = given and not servers.resolve().is_relative_to(given)
+    return Layout(state, servers, accounts, str(given) if elsewhere else "")
 
 
-def _own(servers: Path) -> None:
-    """Raise MngdbError for a folder of somebody else's: as root, everything in it would be ours to
-    change and remove."""
-    with contextlib.suppress(FileNotFoundError):
-        owner = servers.lstat().st_uid
-        if owner not in {os.geteuid(), 0}:
-            raise MngdbError(
-                f"the servers' data is in {servers}, which belongs to {called(owner)}",
-                "bring this stack up as that account, or give the directory back to yours",
-            )
+def _guarded(servers: Path) -> None:
+    """Raise MngdbError where another account may put something else in the folder's place: as root,
+    everything in it would be ours to change and remove."""
+    ours = {os.geteuid(), 0}
+    for path in (servers, *servers.parents):
+        with contextlib.suppress(FileNotFoundError):
+            found = path.lstat()
+            open_to_all = found.st_mode & 0o002 and not found.st_mode & stat.S_ISVTX
+            if found.st_uid not in ours or open_to_all:
+                whose = "may be written to by everybody" if open_to_all else "belongs to "
+                raise MngdbError(
+                    f"the servers' data cannot be in {servers}: {path} "
+                    + (whose if open_to_all else whose + called(found.st_uid)),
+                    "name a directory that nobody else can replace, or run mngdb as its owner",
+                )
 
 
 def _reach(folder: Path, account: Account) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -128,6 +128,31 @@ def find(pidfile: Path, uid: int, *folders: Path) -> Process | None:
     except (FileNotFoundError, ProcessLookupError):
         return None  # no such process
     return process if ours and process.alive() else None
+
+
+def working_in(uids: Collection[int], *folders: Path, but: Path) -> Process | None:
+    """The oldest process of one of `uids` that works in one of `folders`, and is not the one that
+    the pid file `but` names: a server whose own pid file was lost."""
+    other = _named(but, min(uids))
+    found = []
+    for place in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, IndexError):
+            # the folder's owner is root for a process that may not be traced
+            if not place.name.isdigit() or _owner(pid := int(place.name)) not in uids:
+                continue
+            mine = other is None or other.pid != pid
+            if mine and _works_in(pid, folders) and _named_as_started(place):
+                stat = _stat(pid)
+                if stat is not None and not _ended(stat):
+                    found.append(Process(pid, stat[19]))
+    return min(found, key=lambda one: (int(one.started), one.pid), default=None)
+
+
+def _named_as_started(place: Path) -> bool:
+    """Whether a process calls itself as its program is called: a server's children say what they
+    do (`postgres: checkpointer`)."""
+    said = (place / "cmdline").read_bytes().replace(b"\0", b" ").split(b" ")[0]
+    return Path(os.fsdecode(said)).name == (place / "exe").readlink().name
 
 
 def record(pid: int) -> str:

@@ -41,8 +41,11 @@ class Servers:
 
     def process(self, unit: str) -> Process | None:
         """The unit's running process."""
-        folder = self.layout.unit(unit)
-        return processes.find(folder.pidfile, self.layout.uid(unit), folder.data, folder.root)
+        folder, uid = self.layout.unit(unit), self.layout.uid(unit)
+        places = (folder.data, folder.root)
+        return processes.find(folder.pidfile, uid, *places) or processes.working_in(
+            self.layout.uids(unit), *places, but=folder.preparing
+        )
 
     def missing(self, unit: str) -> str:
         """What is missing of the data that was there, for people; empty: nothing is."""
