@@ -185,7 +185,7 @@ def test_a_server_of_before_is_given_the_rights_that_its_log_is_loaded_by(cli: C
     with redis_as(cli) as admin:
         # as the version before had it
         admin.execute_command("ACL", "SETUSER", "default", "reset")
-    assert [s["object"] for s in cli.json("plan")["steps"]] == ["login default"]
+    assert [s["object"] for s in cli.json("plan")["steps"]] == ["default"]
     cli.ok("up")
     with redis_as(cli, "shop") as shop:
         shop.pipeline().set("shop:two", "2").set("shop:three", "3").execute()
