@@ -165,7 +165,9 @@ def test_files_of_others_are_not_written_over(tmp_path: Path) -> None:
         (cli.folder / "left" / left).mkdir(parents=True)
     assert cli.ok("render", "compose", "--output", "left").endswith("left is written\n")
     assert cli.ok("render", "compose", "--output", "left").endswith("left is written\n")
-    cli.write("name: other\ntarget: compose\nredis: {}\n")
-    done = cli.run("render", "compose", "--output", "left")
+    another = Cli(tmp_path / "another")
+    another.folder.mkdir()
+    another.write("name: other\ntarget: compose\nredis: {}\n")
+    done = another.run("render", "compose", "--output", str(cli.folder / "left"))
     assert done.returncode == 2
     assert "left is the folder of the stack mng" in done.stderr

@@ -88,7 +88,9 @@ def test_only_the_admin_and_the_apps_can_log_in(admin: Any) -> None:
     assert set(users) == {"default", "admin", "shop"}
     assert "off" in users["default"]["flags"]
     assert users["default"]["passwords"] == []
-    assert users["default"]["categories"] == ["-@all"]
+    # nobody is it, and the append-only file is loaded by its rights
+    assert users["default"]["categories"] == ["+@all"]
+    assert "nopass" not in users["default"]["flags"]
     assert all(len(users[name]["passwords"]) == 1 for name in ("admin", "shop"))
 
 
