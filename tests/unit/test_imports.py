@@ -1,0 +1,23 @@
+"""What the commands that people run all day do not load: each module costs each of them."""
+
+import subprocess
+import sys
+
+import pytest
+
+_CHECKS = ("mngdb.facts.doctor", "mngdb.findings", "mngdb.checks.patch_level")
+
+
+@pytest.mark.parametrize("module", ["mngdb.ops.up", "mngdb.ops.status"])
+def test_up_and_status_load_neither_facts_of_doctor_nor_checks(module: str) -> None:
+    code = f"import sys, {module}; print([one for one in {_CHECKS!r} if one in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_rendering_postgres_loads_no_facts() -> None:
+    code = (
+        "import sys, mngdb.engines.postgres; print('mngdb.engines.postgres.facts' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
