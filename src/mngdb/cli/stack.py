@@ -43,7 +43,11 @@ def _allowing(function: F) -> F:
         metavar="OBJECT",
         help="Allow a destructive step on OBJECT, or close a login, as 'plan' names it.",
     )
-    @click.option("--prune", is_flag=True, help="Drop logins whose app left the file.")
+    @click.option(
+        "--prune",
+        is_flag=True,
+        help="Drop logins whose app left the file; roles that own data stay, without login.",
+    )
     @functools.wraps(function)
     def wrapped(*, allow: tuple[str, ...], prune: bool, **rest: Any) -> Any:
         return function(allow=frozenset(allow) | ({"*"} if prune else set()), **rest)

@@ -101,6 +101,12 @@ _CAUSES: tuple[tuple[str, str, str, str], ...] = (
         "run 'mngdb up'",
     ),
     (
+        r"too many connections for database",
+        "limit",
+        "the database {database} has as many connections as its own limit lets in",
+        "run 'mngdb up', which takes the limit of the database away",
+    ),
+    (
         r"too many (connections|clients)|remaining connection slots|connection limit",
         "limit",
         "PostgreSQL has no free connection for {user}",

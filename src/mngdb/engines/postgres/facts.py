@@ -41,6 +41,9 @@ class Role:
     expires: bool = False
     within_reach: bool = True
     """Whether the administrator may act for it: always so for a superuser."""
+    owns: Mapping[str, int] = field(default_factory=dict)
+    """Database to the number of objects in it that it owns, the database itself included; '' for
+    what is the whole server's."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,9 @@ class Inside:
     """Owner to the number of tables, sequences, views and schemas that belong to no extension."""
     system: tuple[Granted, ...] = ()
     """Rights on the server's own objects."""
+    code: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """(owner, kind) to the number of them, superusers' left out. Kinds: `function`, `definer` (a
+    function that runs with its owner's rights) and `trigger`, whose owner is its table's."""
     refused: Mapping[str, int] = field(default_factory=dict)
     """Owner to the number of its tables that the app which owns the database may not work with."""
 
@@ -101,6 +107,9 @@ class Database:
     inside: Inside | None = None
     open: bool = True
     """Whether it takes connections at all."""
+    limit: int = -1
+    """Its own connection limit; -1 for none, -2 for a database that DROP DATABASE left half."""
+    template: bool = False
     unseen: str = ""
     """Why it could not be looked into, although it is open."""
 

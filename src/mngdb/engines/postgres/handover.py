@@ -14,7 +14,8 @@ from mngdb.engines.postgres.client import Session
 
 def from_role(database: str, before: str, owner: str) -> Callable[[Session], None]:
     """Everything that `before` owns in a database goes to `owner`. REASSIGN OWNED takes the role's
-    other databases along: these are given back in the same transaction."""
+    other databases along: these are given back in the same transaction. A function that ran with
+    the rights of `before` does not run with those of `owner`: it gets its caller's."""
 
     def run(session: Session) -> None:
         others = session.rows(
@@ -25,14 +26,15 @@ def from_role(database: str, before: str, owner: str) -> Callable[[Session], Non
         )
         give_back = [owned_by(name, before) for (name,) in others]
         reassign = SQL("REASSIGN OWNED BY {} TO {}").format(Identifier(before), Identifier(owner))
-        take(session, before, reassign, *give_back, database=database, ends=None)
+        who = before.replace("'", "''")
+        disarm = SQL("DO {}").format(Literal(_INVOKER.replace("{before}", who)))
+        take(session, before, disarm, reassign, *give_back, database=database, ends=None)
 
     return run
 
 
 def from_admin(database: str, owner: str) -> Callable[[Session], None]:
-    """A database of the administrator and what the administrator made in it go to `owner`: that is
-    how an app that was pruned finds its tables again."""
+    """A database of the administrator and what the administrator made in it go to `owner`."""
 
     def run(session: Session) -> None:
         with session.inside(database) as connection:
@@ -47,14 +49,14 @@ def owned_by(database: str, owner: str) -> Composed:
 
 
 def drop_role(session: Session, name: str) -> None:
-    """Drop a login; what it owns goes to the administrator, so that nothing is lost."""
+    """End a login, and drop its role unless it owns something: its functions, views and triggers
+    would run with the rights of whoever got them. Then it stays, and may do nothing else."""
     shut(session, name)
+    if owns(session, [name]):
+        return
     role = Identifier(name)
-    statements = [
-        SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(role),
-        SQL("DROP OWNED BY {}").format(role),
-    ]
-    # whatever the file says: the server knows in which databases the role has a thing
+    # the rights that it has, in whichever database
+    privileges = SQL("DROP OWNED BY {}").format(role)
     databases = session.rows(
         "SELECT DISTINCT d.datname FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid "
         "JOIN pg_roles r ON r.oid = s.refobjid "
@@ -63,8 +65,17 @@ def drop_role(session: Session, name: str) -> None:
     )
     for database in sorted({database for (database,) in databases} - {session.main.info.dbname}):
         with session.inside(database) as connection:
-            client.execute(connection, *statements)
-    session.execute(*statements, SQL("DROP ROLE {}").format(role))
+            client.execute(connection, privileges)
+    session.execute(privileges, SQL("DROP ROLE {}").format(role))
+
+
+def owns(session: Session, names: list[str]) -> dict[str, dict[str, int]]:
+    """Role to database ('' for what is the whole server's) to the number of objects that it owns.
+    Default privileges and user mappings are no data: they go with the role."""
+    found: dict[str, dict[str, int]] = {}
+    for name, database, count in session.rows(_OWNS, names) if names else ():
+        found.setdefault(name, {})[database] = count
+    return found
 
 
 def shut(session: Session, name: str) -> None:
@@ -98,6 +109,15 @@ def take(
         end_sessions(session, role, ends)
 
 
+_OWNS = """
+SELECT r.rolname, coalesce(d.datname, ''), count(*)
+FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
+     LEFT JOIN pg_database d ON d.oid
+       = CASE WHEN s.classid = 'pg_database'::regclass THEN s.objid ELSE s.dbid END
+WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' AND r.rolname = ANY(%s)
+  AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass)
+GROUP BY 1, 2 ORDER BY 1, 2
+"""
 #: Attempts that wait for a lock only briefly, and how long.
 _TRIES = 5
 _SOON = "SET LOCAL lock_timeout = '300ms'"
@@ -173,6 +193,17 @@ BEGIN
     WHERE NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = t.class AND d.objid = t.oid
                       AND d.deptype = 'e')
     ORDER BY t.rank
+  LOOP EXECUTE statement; END LOOP;
+END
+"""
+
+_INVOKER = """
+DECLARE statement text;
+BEGIN
+  FOR statement IN
+    SELECT format('ALTER ROUTINE %s SECURITY INVOKER', p.oid::regprocedure)
+    FROM pg_proc p JOIN pg_roles r ON r.oid = p.proowner
+    WHERE p.prosecdef AND r.rolname = '{before}'
   LOOP EXECUTE statement; END LOOP;
 END
 """

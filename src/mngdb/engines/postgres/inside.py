@@ -49,6 +49,15 @@ UNION ALL
 SELECT 'owner', r.rolname, '', '', '', count(*)
 FROM object o JOIN pg_roles r ON r.oid = o.owner WHERE o.kind <> 'column' GROUP BY r.rolname
 UNION ALL
+SELECT 'code', r.rolname, one, '', '', count(*)
+FROM pg_proc p JOIN pg_roles r ON r.oid = p.proowner,
+     unnest(CASE WHEN p.prosecdef THEN '{{function,definer}}'::text[] ELSE '{{function}}' END) one
+WHERE NOT r.rolsuper GROUP BY r.rolname, one
+UNION ALL
+SELECT 'code', r.rolname, 'trigger', '', '', count(*)
+FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_roles r ON r.oid = c.relowner
+WHERE NOT t.tgisinternal AND NOT r.rolsuper GROUP BY r.rolname
+UNION ALL
 SELECT 'granted', o.kind, coalesce(g.name, r.rolname),
        a.privilege_type || CASE WHEN a.is_grantable THEN '*' ELSE '' END, '', count(*)
 FROM object o, aclexplode(o.acl) a LEFT JOIN grantee g ON g.oid = a.grantee
@@ -77,7 +86,7 @@ def look(connection: Any, grantees: Sequence[str], owner: str = "") -> Inside:
     """Everything in two round trips. `owner` is the app whose database the file says it is, if
     any. An object without an ACL gives nothing to others; a privilege that may be passed on is
     told of everybody."""
-    extensions, totals, owners, refused = set(), {}, {}, {}
+    extensions, totals, owners, refused, code = set(), {}, {}, {}, {}
     granted, defaults = {}, set()
     query = sql.SQL(_QUERY).format()
     for what, first, grantee, privilege, more, count in client.rows(
@@ -89,6 +98,8 @@ def look(connection: Any, grantees: Sequence[str], owner: str = "") -> Inside:
             totals[first] = count
         elif what == "owner":
             owners[first] = count
+        elif what == "code":
+            code[first, grantee] = count
         elif what == "refused":
             refused[first] = count
         elif what == "granted":
@@ -102,5 +113,6 @@ def look(connection: Any, grantees: Sequence[str], owner: str = "") -> Inside:
         frozenset(defaults),
         owners,
         system_rights.look(connection),
+        code,
         refused,
     )

@@ -48,9 +48,10 @@ def steps(make: MakeStep, asked: Asked, facts: Facts) -> Iterator[Step]:
 
     found, mark, name = facts.monitor, MONITOR_MARK + asked.stack, Identifier(MONITOR)
     if not asked.instance.monitored:
-        if found is not None and found.mark == mark and "*" in asked.allow:
+        ours = found is not None and found.mark == mark
+        if found and ours and "*" in asked.allow and (found.login or not found.owns):
             yield make("drop", _WHAT, "no metrics", lambda s: handover.drop_role(s, MONITOR))
-        elif found is not None and found.mark == mark and found.login:
+        elif found and ours and found.login:
             yield make("revoke", _WHAT, "no metrics", lambda s: handover.shut(s, MONITOR))
         return
     if found and found.mark != mark and not asked.managed and _WHAT not in asked.allow:

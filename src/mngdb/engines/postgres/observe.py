@@ -7,7 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import cast
 
-from mngdb.engines.postgres import client, inside, maintenance, render, scram, system_rights
+from mngdb.engines.postgres import (
+    client,
+    handover,
+    inside,
+    maintenance,
+    render,
+    scram,
+    system_rights,
+)
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import (
     MARK,
@@ -154,6 +162,7 @@ def _roles(session: Session, asked: Asked, superuser: bool) -> dict[str, Role]:
                 "SELECT rolname, rolpassword FROM pg_authid WHERE rolname = ANY(%s)", names
             )
         )
+    owns = handover.owns(session, [row[0] for row in rows if row[0] not in asked.instance.grants])
     for name, mark, login, special, connections, settings, groups, expires, reach in rows:
         secret = asked.secrets.get(name)
         same: bool | None = True
@@ -172,6 +181,7 @@ def _roles(session: Session, asked: Asked, superuser: bool) -> dict[str, Role]:
             tuple((group, by) for group, by in groups),
             expires,
             reach,
+            owns.get(name, {}),
         )
     return found
 
@@ -227,7 +237,7 @@ def _databases(session: Session, asked: Asked, roles: Mapping[str, Role]) -> dic
     named = {cast(PostgresGrant, right).database for right in asked.instance.grants.values()}
     rows = session.rows(
         """
-        SELECT d.datname, o.rolname, d.datallowconn,
+        SELECT d.datname, o.rolname, d.datallowconn, d.datconnlimit, d.datistemplate,
                ARRAY(SELECT coalesce(g.rolname, '') || chr(10) || a.privilege_type
                             || CASE WHEN a.is_grantable THEN '*' ELSE '' END
                      FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
@@ -247,14 +257,20 @@ def _databases(session: Session, asked: Asked, roles: Mapping[str, Role]) -> dic
         for app, grant in asked.instance.grants.items()
         if isinstance(grant, PostgresGrant) and grant.access == "owner"
     }
-    looked = [name for name, _, is_open, _ in rows if name in named and is_open]
+    looked = [name for name, _, is_open, *_ in rows if name in named and is_open]
     seen = _look_into_each(session, looked, list(roles), owners, _AT_ONCE if asked.managed else 1)
     found = {}
-    for name, owner, is_open, granted in rows:
+    for name, owner, is_open, limit, template, granted in rows:
         within, unseen = seen.get(name, (None, ""))
         pairs = (one.split("\n") for one in granted)
         found[name] = Database(
-            owner, frozenset((who, what) for who, what in pairs), within, is_open, unseen
+            owner,
+            frozenset((who, what) for who, what in pairs),
+            within,
+            is_open,
+            limit,
+            template,
+            unseen,
         )
     return found
 

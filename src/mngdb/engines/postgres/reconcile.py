@@ -207,21 +207,52 @@ class _Planner:
                 destructive=True,
             )
             return
-        if not found.open:
-            again = SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(Identifier(name))
-            yield self.statement("change", what, "takes connections again", again)
+        mended = tuple(self.reachable(name, found))
+        yield from mended
+        if owner and found.owner != owner:
+            # neither the database nor what is in it changes hands until somebody agreed
+            code = self.code(found, owner)
+            if code and not self.allowed(what):
+                text = f"owner {found.owner} → {owner}{code}"
+                yield self.destructive("grant", what, text, lambda _: None)
+                return
+            if mended and found.inside is None:
+                return  # what is in it shows once it is reachable
         yield from self.owned(name, owner, found)
         mine = self.asked.managed or owner or found.owner in {self.facts.admin, *self.facts.roles}
         if mine:
             yield from self.closed(name, found)
         if found.unseen:
-            yield self.unseen(what, found.unseen)
+            if not mended:
+                yield self.unseen(what, found.unseen)
             return
         ours = [app for app in self.facts.roles if app not in self.held]
         yield from rights.steps(self.step, name, owner, users, found, ours, everybody=bool(mine))
         if found.inside:
             also = self.facts.system if name == self.facts.main else ()
             yield from self.system(name, (*found.inside.system, *also))
+
+    def code(self, found: Database, owner: str) -> str:
+        """What other roles of this stack wrote in a database that `owner` gets, in words."""
+        inside = found.inside
+        writers = sorted(set(inside.owners) & set(self.facts.roles) - {owner}) if inside else ()
+        texts = (rights.foreign_code(inside, writer, owner) for writer in writers)
+        return next(filter(None, texts), "")
+
+    def reachable(self, name: str, found: Database) -> Iterator[Step]:
+        """What the owner of a database may set to keep others out, or to have it passed over."""
+        parts, ours = [], self.asked.managed or found.owner in self.facts.roles
+        if not found.open:
+            parts.append(("takes connections again", SQL("ALLOW_CONNECTIONS true")))
+        if ours and found.limit >= 0:
+            parts.append((f"connection limit {found.limit} → none", SQL("CONNECTION LIMIT -1")))
+        if ours and found.template:
+            parts.append(("is no template", SQL("IS_TEMPLATE false")))
+        if parts:
+            alter = SQL("ALTER DATABASE {} {}").format
+            orders = [alter(Identifier(name), option) for _, option in parts]
+            text = ", ".join(text for text, _ in parts)
+            yield self.statement("change", f"database {name}", text, *orders)
 
     def let_in(self, found: Lockout) -> Step:
         """A setting with which no session begins goes back to the server's own."""
@@ -314,26 +345,27 @@ class _Planner:
         for name, role in self.facts.roles.items():
             if name in self.grants or role.mark != self.mark:
                 continue
-            owned = [d for d, found in self.facts.databases.items() if found.owner == name]
-            what = f"role {name}"
+            what, run = f"role {name}", self.ending(name, handover.shut)
             if "*" in self.asked.allow or self.allowed(what):
-                yield self.step(
-                    "drop",
-                    what,
-                    "its app left the file; its databases stay",
-                    lambda session, name=name: handover.drop_role(session, name),  # type: ignore[misc]
-                    destructive=True,
-                )
-                continue
+                run = self.ending(name, handover.drop_role)
+                if not role.owns:
+                    text = "its app left the file; its databases stay"
+                    yield self.destructive("drop", what, text, run)
+                    continue
+            owns = roles.said_to_own(role)
             if role.login:
-                yield self.step(
-                    "revoke",
-                    what,
-                    "its app left the file: it may not log in",
-                    lambda session, name=name: handover.shut(session, name),  # type: ignore[misc]
-                )
-            kept = f" and owns {', '.join(owned)}" if owned else ""
+                stays = f", and stays as the owner of {owns}" if owns else ""
+                text = f"its app left the file: it may not log in{stays}"
+                yield self.step("revoke", what, text, run)
+            # what it wrote runs with its rights, which are none beyond what it owns
+            yield from roles.excess(self.step, name, role.special, role.member_of)
             self.remark(
-                f"the role {name} has no app in the file{kept}; it cannot log in",
-                "'mngdb up --prune' drops the login, never a database",
+                f"the role {name} has no app in the file{f' and owns {owns}' if owns else ''}; "
+                "it cannot log in",
+                "'mngdb up --prune' drops the login"
+                + (", and the role once it owns nothing" if owns else ", never a database"),
             )
+
+    @staticmethod
+    def ending(name: str, how: Callable[[Session, str], None]) -> Run:
+        return lambda session: how(session, name)

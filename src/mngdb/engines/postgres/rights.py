@@ -7,7 +7,7 @@ owner. Others get rights on what is there and, by default privileges, on what th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from psycopg import sql
 from psycopg.sql import SQL, Identifier
@@ -17,8 +17,12 @@ from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import Database, Inside
 from mngdb.model import Action, Step
 from mngdb.spec.postgres import PostgresGrant
+from mngdb.words import many
 
 MakeStep = Callable[[Action, str, str, Callable[[Session], None]], Step]
+
+#: Its functions are its owner's by what the owner of the database lets it be.
+_OF_THE_OWNER = "pg_database_owner"
 
 #: Access to the privileges on each kind of object.
 _WANTED: dict[str, dict[str, frozenset[str]]] = {
@@ -77,14 +81,33 @@ def steps(
         )
     if owner:
         for before in sorted(set(inside.owners) & (set(ours) - {owner})):
-            text = f"{inside.owners[before]} objects of {before} → {owner}"
-            yield make("grant", what, text, handover.from_role(name, before, owner))
+            code = foreign_code(inside, before, owner)
+            text = f"{inside.owners[before]} objects of {before} → {owner}{code}"
+            step = make("grant", what, text, handover.from_role(name, before, owner))
+            yield replace(step, destructive=bool(code))
     future = owner or found.owner
     for app in sorted({*users, *ours}):
         access = users[app].access if app in users else "none"
         yield from _for_app(make, name, app, access, future, found, inside)
     if everybody:
         yield from _for_app(make, name, "", "none", future, found, inside)
+
+
+def foreign_code(inside: Inside | None, before: str, owner: str) -> str:
+    """What will run with the rights of `owner` although `before` wrote it, in words: a trigger or
+    an index expression calls it when the owner writes, or when the server analyzes its table. ''
+    without functions: what PostgreSQL brings itself does nothing on its own."""
+    code = inside.code if inside else {}
+    functions = sum(code.get((who, "function"), 0) for who in {before, _OF_THE_OWNER} - {owner})
+    if not functions:
+        return ""
+    parts = [many(functions, "function")]
+    if triggers := code.get((before, "trigger"), 0):
+        parts.append(many(triggers, "trigger"))
+    text = f"; code of {before} will run with the rights of {owner}: {', '.join(parts)}"
+    if definers := code.get((before, "definer"), 0):
+        text += f"; SECURITY DEFINER is removed from {many(definers, 'function')}"
+    return text
 
 
 def left(make: MakeStep, name: str, app: str, found: Database) -> Iterator[Step]:

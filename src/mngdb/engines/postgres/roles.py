@@ -13,6 +13,7 @@ from mngdb.engines.postgres.facts import Role
 from mngdb.model import Action, Step
 from mngdb.secret import Secret
 from mngdb.spec.postgres import PostgresGrant
+from mngdb.words import many
 
 MakeStep = Callable[[Action, str, str, Callable[[Session], None]], Step]
 _ME = SQL("CURRENT_USER")
@@ -96,6 +97,16 @@ def excess(
         yield make(
             "revoke", what, f"membership of {groups}", lambda s: handover.take(s, app, *leave)
         )
+
+
+def said_to_own(found: Role) -> str:
+    """`5 objects in shop`; '' for a role that owns nothing."""
+    places = [
+        many(count, "object") + (f" in {database}" if database else "")
+        for database, count in found.owns.items()
+    ]
+    more = f" and {len(places) - 3} more databases" if len(places) > 3 else ""
+    return ", ".join(places[:3]) + more
 
 
 def password(role: str, secret: Secret) -> sql.Composed:

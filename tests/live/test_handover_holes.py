@@ -1,0 +1,166 @@
+"""What an app wrote never runs with more rights than the app had: not when it leaves the file, and
+not when its database becomes another app's. Nor does an owner keep `up` out of its database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.conftest import Cli
+from tests.live.clients import converge, planned
+from tests.live.postgres import pg, refused, sql, value
+
+pytestmark = pytest.mark.live
+
+HEAD = "name: mng\npostgres: {port: PORT1, memory: 128mb}\napps:\n  other: {postgres: mine}\n"
+OWNER = "  evil: {postgres: box}\n"
+READER = "  evil: {postgres: {database: box, access: readwrite}}\n"
+HEIR = "  heir: {postgres: box}\n"
+#: With whose rights a function runs.
+WHO = (
+    "CREATE FUNCTION {name}() RETURNS text LANGUAGE plpgsql {how} AS "
+    "$$BEGIN RETURN current_user; END$$"
+)
+
+
+@pytest.fixture(scope="module")
+def stack(module_cli: Cli) -> Cli:
+    module_cli.write(HEAD + OWNER)
+    module_cli.ok("up")
+    return module_cli
+
+
+@pytest.fixture
+def cli(stack: Cli) -> Iterator[Cli]:
+    """A database `box` of the app `evil`, with code of all kinds in it."""
+    stack.write(HEAD + OWNER)
+    stack.ok("up")
+    sql(
+        stack,
+        "CREATE TABLE item (id int, whose text)",
+        WHO.format(name="borrowed", how="SECURITY DEFINER"),
+        WHO.format(name="written", how=""),
+        "CREATE FUNCTION seal() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$BEGIN NEW.whose := current_user; RETURN NEW; END$$",
+        "CREATE TRIGGER seal BEFORE INSERT ON item FOR EACH ROW EXECUTE FUNCTION seal()",
+        "CREATE FUNCTION quiet(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1'",
+        "CREATE INDEX ON item (quiet(id))",
+        "CREATE VIEW seen AS SELECT rolname FROM pg_authid",
+        "GRANT EXECUTE ON FUNCTION borrowed() TO PUBLIC",
+        app="evil",
+    )
+    yield stack
+    stack.write(HEAD)
+    stack.ok("up")
+    sql(stack, "DROP DATABASE box WITH (FORCE)")
+    stack.ok("up", "--prune")
+    assert value(stack, "SELECT count(*) FROM pg_roles WHERE rolname IN ('evil', 'heir')") == 0
+
+
+def owners(cli: Cli) -> set[str]:
+    """Everybody who owns something in the database, or the database."""
+    query = (
+        "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        " UNION SELECT pg_get_userbyid(proowner) FROM pg_proc"
+        " WHERE pronamespace = 'public'::regnamespace"
+        " UNION SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
+    )
+    return {name for (name,) in sql(cli, query, database="box")}
+
+
+@pytest.mark.parametrize("how", [[], ["--prune"], ["--allow", "role evil"]])
+def test_nothing_of_an_app_becomes_the_superusers(cli: Cli, how: list[str]) -> None:
+    sql(cli, "CREATE ROLE team", "GRANT team, pg_read_all_data TO evil", "ALTER ROLE evil CREATEDB")
+    try:
+        cli.write(HEAD)
+        texts = [one["detail"] for one in cli.json("plan", *how)["steps"]]
+        assert any(
+            text.startswith("its app left the file: it may not log in, and stays as the owner of")
+            and text.endswith(" objects in box")
+            for text in texts
+        )
+        cli.ok("up", *how)
+    finally:
+        sql(cli, "DROP ROLE team")
+    assert owners(cli) == {"evil"}
+    inert = "NOT rolcanlogin AND NOT rolcreatedb AND rolpassword IS NULL"
+    assert value(cli, f"SELECT {inert} FROM pg_authid WHERE rolname = 'evil'")
+    assert value(cli, "SELECT count(*) FROM pg_auth_members WHERE member = 'evil'::regrole") == 0
+    # whoever calls it borrows nobody's rights but those
+    assert value(cli, "SELECT borrowed()", database="box") == "evil"
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        sql(cli, "SELECT * FROM seen", database="box")
+    assert planned(cli) == []
+    assert cli.json("plan", "--prune")["steps"] == []
+    (remark,) = [r for r in cli.json("plan")["remarks"] if "evil" in r["text"]]
+    assert "objects in box; it cannot log in" in remark["text"]
+    # it comes back to what it had
+    cli.write(HEAD + OWNER)
+    converge(cli)
+    sql(cli, "INSERT INTO item VALUES (1)", "DROP FUNCTION borrowed()", app="evil")
+
+
+def test_code_changes_hands_only_when_the_command_says_so(cli: Cli) -> None:
+    cli.write(HEAD + READER + HEIR)
+    report = cli.json("plan")
+    (step,) = [one for one in report["steps"] if one["object"] == "database box"]
+    assert step["destructive"]
+    assert step["detail"] == (
+        "owner evil → heir; code of evil will run with the rights of heir: 4 functions, 1 trigger; "
+        "SECURITY DEFINER is removed from 1 function"
+    )
+    cli.run("up")
+    assert owners(cli) == {"evil"}
+    assert value(cli, "SELECT borrowed()", "evil") == "evil"
+    converge(cli, "--allow", "database box")
+    assert owners(cli) == {"heir"}
+    # called by who may still call it, it is the caller
+    assert value(cli, "SELECT borrowed()", "evil") == "evil"
+    assert value(cli, "SELECT count(*) FROM pg_proc WHERE prosecdef", database="box") == 0
+    assert refused(cli, "evil", "ALTER ROLE heir PASSWORD 'x'") == "InsufficientPrivilege"
+    sql(cli, "DROP TRIGGER seal ON item", "INSERT INTO item VALUES (2)", app="heir")
+
+
+def test_code_that_the_owner_gave_to_the_owners_group_counts(cli: Cli) -> None:
+    with pg(cli, "evil") as connection:
+        for name in ("borrowed()", "written()", "seal()", "quiet(int)"):
+            connection.execute(f"ALTER FUNCTION {name} OWNER TO pg_database_owner")
+    cli.write(HEAD + HEIR)
+    (step,) = [one for one in cli.json("plan")["steps"] if one["object"] == "database box"]
+    assert step["destructive"]
+    assert "4 functions, 1 trigger" in step["detail"]
+    converge(cli, "--allow", "database box")
+
+
+def test_tables_alone_change_hands_by_themselves(cli: Cli) -> None:
+    with pg(cli, "evil") as connection:
+        connection.execute("DROP FUNCTION borrowed, written")
+        connection.execute("DROP FUNCTION seal, quiet CASCADE")
+    cli.write(HEAD + READER + HEIR)
+    assert not any(step["destructive"] for step in converge(cli))
+    assert owners(cli) == {"heir"}
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("CONNECTION LIMIT 0", "connection limit 0 → none"),
+        ("CONNECTION LIMIT 3", "connection limit 3 → none"),
+        ("ALLOW_CONNECTIONS false", "takes connections again"),
+        ("IS_TEMPLATE true", "is no template"),
+    ],
+)
+def test_what_an_owner_sets_on_its_database_is_taken_back(cli: Cli, option: str, text: str) -> None:
+    with pg(cli, "evil", "postgres") as connection:
+        connection.execute(f"ALTER DATABASE box {option}")
+    if option.endswith("0"):
+        assert "its own limit" in cli.run("doctor").stdout
+    steps = converge(cli)
+    assert text in {one["detail"] for one in steps if one["object"] == "database box"}
+    assert value(cli, "SELECT 1", "evil") == 1
+    found = (
+        "SELECT datconnlimit, datallowconn, datistemplate FROM pg_database WHERE datname = 'box'"
+    )
+    assert sql(cli, found) == [(-1, True, False)]
