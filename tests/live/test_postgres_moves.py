@@ -31,7 +31,7 @@ def stack(module_cli: Cli) -> Cli:
 def cli(stack: Cli) -> Cli:
     """The stack with nothing in it but a table of `first`."""
     apps(stack, first="start")
-    stack.ok("up", "--prune")
+    stack.ok("up", "--prune", "--allow", "database start")  # another app may have its code
     for (name,) in sql(
         stack,
         "SELECT datname FROM pg_database WHERE datname NOT IN "
