@@ -3,11 +3,13 @@ not when its database becomes another app's. Nor does an owner keep `up` out of 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 
+from mngdb.engines.postgres import locktable
 from tests.conftest import Cli
 from tests.live.clients import converge, planned
 from tests.live.postgres import pg, refused, sql, value
@@ -164,3 +166,25 @@ def test_what_an_owner_sets_on_its_database_is_taken_back(cli: Cli, option: str,
         "SELECT datconnlimit, datallowconn, datistemplate FROM pg_database WHERE datname = 'box'"
     )
     assert sql(cli, found) == [(-1, True, False)]
+
+
+def test_a_lock_table_that_is_full_is_told(cli: Cli) -> None:
+    with pg(cli) as admin, pg(cli, "evil", "postgres") as connection:
+        ((pid,),) = connection.execute("SELECT pg_backend_pid()").fetchall()
+        with contextlib.suppress(psycopg.errors.OutOfMemory):
+            for number in range(10**6):
+                connection.execute("SELECT pg_advisory_lock(%s)", [number])
+        # who is in finds out who it is; nobody else gets in
+        with pytest.raises(psycopg.errors.OutOfMemory) as error:
+            admin.execute("SELECT * FROM pg_stat_activity")
+        text, hint = locktable.cause(admin, error.value) or ("", "")
+        assert f"lock table is full: the session {pid} " in text
+        assert hint.startswith(f"mngdb locks kill {pid} --terminate")
+        said = cli.run("doctor").stdout
+        assert said.startswith("PostgreSQL's lock table is full, so that nobody gets in")
+        assert "do:       'mngdb restart' ends all sessions" in said
+        done = cli.run("up")
+        assert done.returncode == 3
+        assert "lock table is full" in done.stdout + done.stderr
+        cli.ok("restart", "postgres")
+    assert value(cli, "SELECT 1", "evil") == 1

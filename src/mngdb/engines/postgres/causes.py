@@ -101,6 +101,14 @@ _CAUSES: tuple[tuple[str, str, str, str], ...] = (
         "run 'mngdb up'",
     ),
     (
+        r"FATAL:\s+out of shared memory",
+        "busy",
+        "PostgreSQL's lock table is full, so that nobody gets in: a session holds locks "
+        "without end (pg_advisory_lock in a loop, for instance)",
+        "'mngdb restart' ends all sessions; "
+        "settings: {{max_locks_per_transaction: 256}} makes room",
+    ),
+    (
         r"too many connections for database",
         "limit",
         "the database {database} has as many connections as its own limit lets in",

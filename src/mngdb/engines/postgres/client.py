@@ -14,7 +14,7 @@ from psycopg import sql
 from psycopg.abc import RV, PQGen
 
 from mngdb import dial
-from mngdb.engines.postgres import causes, door
+from mngdb.engines.postgres import causes, door, locktable
 from mngdb.engines.postgres import guards as guarding
 from mngdb.engines.postgres.access import proof, tls_parameters
 from mngdb.engines.postgres.causes import first_line
@@ -183,20 +183,25 @@ def rows(
     """The rows of a query. Raises UnobservableError with the server's own words."""
     try:
         return connection.execute(query, values or None).fetchall()
+    except psycopg.errors.OutOfMemory as error:
+        text, hint = locktable.cause(connection, error) or (first_line(error), None)
+        raise UnobservableError(text, hint) from None
     except psycopg.Error as error:
         raise UnobservableError(f"PostgreSQL did not answer: {first_line(error)}") from None
 
 
 def execute(connection: psycopg.Connection[Any], *statements: sql.Composed) -> None:
     """Run statements in one round trip, which makes them one transaction. Raises StepError."""
-    with _step_errors():
+    with _step_errors(connection):
         connection.execute(sql.SQL("; ").join(statements))
 
 
 @contextmanager
-def _step_errors() -> Iterator[None]:
+def _step_errors(connection: psycopg.Connection[Any]) -> Iterator[None]:
     try:
         yield
+    except psycopg.errors.OutOfMemory as error:
+        raise StepError(*(locktable.cause(connection, error) or (first_line(error),))) from None
     except psycopg.errors.DiskFull as error:
         raise StepError(
             f"PostgreSQL's disk is full: {first_line(error)}", "free space, then run 'mngdb up'"

@@ -194,8 +194,9 @@ def end(session: Session, pid: int, *, terminate: bool, force: bool) -> str:
 
 def _one(session: Session, pid: int) -> tuple[str, str, str, object] | None:
     found = session.rows(
-        "SELECT backend_type, coalesce(state, ''), coalesce(usename, ''), "
-        "(backend_start, query_start)::text FROM pg_stat_activity WHERE pid = %s",
+        # the view has no answer when the lock table is full
+        "SELECT backend_type, coalesce(state, ''), coalesce(pg_get_userbyid(usesysid), ''), "
+        "(backend_start, query_start)::text FROM pg_stat_get_activity(%s) WHERE pid IS NOT NULL",
         pid,
     )
     if not found:

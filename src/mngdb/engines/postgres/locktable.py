@@ -9,15 +9,16 @@ https://www.postgresql.org/docs/current/runtime-config-locks.html
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 
 _HOLDER = """
-SELECT l.pid, l.held, pg_get_userbyid(a.usesysid) FROM (
-  SELECT pid, count(*) AS held FROM pg_lock_status() WHERE pid <> pg_backend_pid()
-  GROUP BY pid ORDER BY held DESC LIMIT 1) l, pg_stat_get_activity(l.pid) a
+SELECT pid, count(*) FROM pg_lock_status() WHERE pid <> pg_backend_pid()
+GROUP BY pid ORDER BY 2 DESC LIMIT 1
 """
+#: The name is in a shared catalog, which takes a lock when it is not cached.
+_LOGIN = "SELECT pg_get_userbyid(usesysid) FROM pg_stat_get_activity(%s)"
 
 
 def cause(connection: psycopg.Connection[Any], error: psycopg.Error) -> tuple[str, str] | None:
@@ -25,14 +26,24 @@ def cause(connection: psycopg.Connection[Any], error: psycopg.Error) -> tuple[st
     if "max_locks_per_transaction" not in (error.diag.message_hint or ""):
         return None
     full = "PostgreSQL's lock table is full"
-    try:
-        found = connection.execute(_HOLDER).fetchone()
-    except psycopg.Error:
-        found = None
+    remedy = "'mngdb restart' ends all sessions"
+    found = _row(connection, _HOLDER)
     if found is None:
-        return full, "'mngdb locks' shows who holds what; 'mngdb restart' empties it"
-    pid, held, login = found
+        return full, remedy
+    pid, held = found
+    login = _row(connection, _LOGIN, pid)
+    whose = f" of {login[0]}" if login else ""
     return (
-        f"{full}: the session {pid} of {login} holds {held} locks",
-        f"mngdb locks kill {pid} --terminate",
+        f"{full}: the session {pid}{whose} holds {held} locks",
+        f"mngdb locks kill {pid} --terminate; where nobody gets in any more, {remedy}",
     )
+
+
+def _row(
+    connection: psycopg.Connection[Any], query: LiteralString, *values: object
+) -> tuple[Any, ...] | None:
+    """The first row; None where even this finds no place."""
+    try:
+        return connection.execute(query, values or None).fetchone()
+    except psycopg.errors.OutOfMemory:
+        return None
