@@ -30,7 +30,9 @@ def of_system(error: OSError) -> MngdbError:
     hint = None
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         hint = "free space, then run the same command again"
-    elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+    elif error.errno == errno.EROFS:
+        hint = "the file system is mounted read-only: remount it to be written to, and try again"
+    elif error.errno in {errno.EACCES, errno.EPERM}:
         hint = "run mngdb as the owner of the stack, in a folder that it may write to"
     return MngdbError(f"{where}{error.strerror or error}", hint)
 

@@ -257,6 +257,25 @@ def test_a_project_whose_state_is_missing_does_not_begin_empty(stack: Cli) -> No
     assert keys(stack) == {"one"}
 
 
+def test_a_stack_whose_record_was_lost_is_written_anew_when_a_command_says_so(stack: Cli) -> None:
+    pid = faults.pid(stack, "mng-redis")
+    (stack.state / "stack.json").unlink()
+    said = refusal(stack, "up")
+    assert f"{stack.state}/stack.json is missing" in said
+    assert "--new" not in said
+    stack.ok("stacks", "attach", stack.state.name)
+    untouched(stack, pid)
+
+
+def test_another_state_directory_is_named_with_its_variable(stack: Cli, tmp_path: Path) -> None:
+    pid = faults.pid(stack, "mng-redis")
+    other = Cli(stack.folder, {**stack.env, "MNGDB_STATE_HOME": str(tmp_path / "other")})
+    said = refusal(other, "up")
+    assert f"is in another state directory: {stack.state}" in said
+    assert f"export MNGDB_STATE_HOME={stack.state.parent.parent}" in said
+    untouched(stack, pid)
+
+
 def test_another_name_is_no_other_stack_in_the_same_folder(stack: Cli) -> None:
     pid = faults.pid(stack, "mng-redis")
     text = (stack.folder / "mngdb.yaml").read_text()

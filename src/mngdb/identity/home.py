@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -73,7 +74,8 @@ def require_trusted(files: Iterable[Path], environ: Mapping[str, str]) -> None:
             if path.exists() and owner not in _trusted(environ):
                 raise UsageError(
                     f"{path} belongs to {called(owner)}",
-                    f"run mngdb as that account, or trust the folder: export {SAFE}={folder}",
+                    "run mngdb as that account, or trust the folder: "
+                    f"export {SAFE}={shlex.quote(str(folder))}",
                 )
 
 

@@ -18,7 +18,7 @@ from typing import Literal
 
 from mngdb.errors import LockedError, UsageError
 from mngdb.identity import before, holdings, pointer, record
-from mngdb.identity.home import called, home
+from mngdb.identity.home import VARIABLE, called, home
 from mngdb.identity.record import Record
 
 #: `before`: its state is in the project's `.mngdb`, where the version before kept it.
@@ -251,14 +251,17 @@ class _Search:
             owner = pointed.lstat().st_uid
         except OSError:
             return self._lost(pointed)
-        whose = f"of {called(owner)}" if owner != os.geteuid() else "of another state folder"
-        return self.new(
-            UsageError(
-                f"the stack {self.name!r} of this folder is one {whose}: {pointed}",
-                f"run mngdb as {called(owner).removeprefix('the ')}, or start an empty stack of "
-                "your own: mngdb up --new",
-            )
-        )
+        name, empty = self.name, "or start an empty stack: mngdb up --new"
+        if owner != os.geteuid():
+            said = f"the stack {name!r} of this folder is one of {called(owner)}: {pointed}"
+            hint = f"run mngdb as {called(owner).removeprefix('the ')}, {empty}"
+        elif pointed.parent == self.home:
+            said = f"the stack {name!r} cannot be identified: {pointed / record.FILE} is missing"
+            hint = f"restore the file from a backup, or write it anew: {attach(pointed)}"
+        else:
+            said = f"the stack {name!r} of this folder is in another state directory: {pointed}"
+            hint = f"export {VARIABLE}={shlex.quote(str(pointed.parent.parent))}, {empty}"
+        return self.new(UsageError(said, hint))
 
     def _renamed(self, found: Record) -> Located:
         return self.new(

@@ -202,8 +202,12 @@ def shell(context: Context, instance: str, app: str | None, rest: tuple[str, ...
 def _known(context: Context, instance: Instance, asked: Asked, app: str | None) -> None:
     """Log in and out: a client of somebody else's making gives its password to whoever listens.
     Raises ConnectError."""
-    with (
-        context.reach(instance, admin=app is None),
-        context.engine(instance).connect(context.login(asked, app), _LOGIN),
-    ):
-        pass
+    try:
+        with (
+            context.reach(instance, admin=app is None),
+            context.engine(instance).connect(context.login(asked, app), _LOGIN),
+        ):
+            pass
+    except ConnectError as error:
+        if error.kind != "busy":  # the login was taken: what ends a script comes next
+            raise

@@ -78,7 +78,7 @@ def attach(stack: Stack, located: Located, wanted: str, environ: Mapping[str, st
         return located.record
     if located.kind != "new":
         raise UsageError(f"this folder has its stack {stack.name!r} already: {located.state}")
-    state, found = _one(wanted, environ)
+    state, found = _one(wanted, located, environ)
     if found.name != stack.name:
         raise UsageError(
             f"the stack {state.name} is called {found.name!r}, and the file says {stack.name!r}",
@@ -91,7 +91,11 @@ def attach(stack: Stack, located: Located, wanted: str, environ: Mapping[str, st
     return attached
 
 
-def _one(wanted: str, environ: Mapping[str, str]) -> tuple[Path, Record]:
+def _one(wanted: str, located: Located, environ: Mapping[str, str]) -> tuple[Path, Record]:
+    lost = located.home / wanted
+    if record.is_folder(wanted) and lost.is_dir() and not (lost / record.FILE).exists():
+        mine = located.record
+        return lost, replace(mine, id=wanted.rpartition("-")[2] + mine.id[8:])
     every = list(record.records(home(environ)))
     found = [one for one in every if wanted in (one[0].name, one[1].name)]
     if len(found) == 1:

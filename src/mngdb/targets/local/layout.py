@@ -124,7 +124,9 @@ class Layout:
         found = []
         for path in sorted(self.servers.glob("*/unit.json")):
             try:
-                note = Note(path.parent.name, **json.loads(disk.read_own(path) or ""))
+                note = Note(
+                    path.parent.name, **json.loads(disk.read_own(path, owners=self._all_uids) or "")
+                )
                 known = ENGINES.get(note.engine) is not None
             except (ValueError, TypeError, RecursionError):
                 known = False
@@ -148,10 +150,15 @@ class Layout:
         account = self.account(name)
         return account.uid if account else os.geteuid()
 
+    @property
+    def _all_uids(self) -> list[int]:
+        """Every account that servers run as: a `chown -R` of a unit's folder is no attack."""
+        return [one.uid for one in (self.accounts or {}).values()]
+
     def uids(self, name: str) -> list[int]:
         """Whose the files of the unit `name` may be: a command may have been killed while it handed
         them over."""
-        return [self.uid(name), *(one.uid for one in (self.accounts or {}).values())]
+        return [self.uid(name), *self._all_uids]
 
     def read(self, path: Path) -> str | None:
         """A file in a unit's folder, of ours or of the servers' accounts."""
