@@ -120,7 +120,7 @@ def find(pidfile: Path, uid: int, *folders: Path) -> Process | None:
     launcher (`run.spawn`). An account other than root's may have changed it, so it is never
     trusted further than /proc agrees.
     """
-    process = _named(pidfile, uid)
+    process = _named(pidfile, [uid])
     if process is None:
         return None
     try:
@@ -133,7 +133,7 @@ def find(pidfile: Path, uid: int, *folders: Path) -> Process | None:
 def working_in(uids: Collection[int], *folders: Path, but: Path) -> Process | None:
     """The oldest process of one of `uids` that works in one of `folders`, and is not the one that
     the pid file `but` names: a server whose own pid file was lost."""
-    other = _named(but, min(uids))
+    other = _named(but, uids)
     found = []
     for place in Path("/proc").iterdir():
         with contextlib.suppress(OSError, IndexError):
@@ -164,15 +164,15 @@ def record(pid: int) -> str:
 def wait_for_init(pidfile: Path, uid: int, timeout: float) -> None:
     """Wait until init has taken note of the end of a server that was killed. Before that,
     PostgreSQL takes the pid in its lock file for a living one's, and does not start."""
-    process = _named(pidfile, uid)
+    process = _named(pidfile, [uid])
     deadline = time.monotonic() + timeout
     while process is not None and process.dead_but_there() and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
-def _named(pidfile: Path, uid: int) -> Process | None:
+def _named(pidfile: Path, owners: Collection[int]) -> Process | None:
     """What a pid file says, if it is a whole one of this boot."""
-    lines = (disk.read_own(pidfile, owners=[uid]) or "").splitlines()
+    lines = (disk.read_own(pidfile, owners=owners) or "").splitlines()
     try:
         process = Process(int(lines[0]), lines[1].rsplit(")", 1)[1].split()[19])
         same_boot = lines[2].strip() == _BOOT_ID.read_text().strip()
