@@ -166,7 +166,7 @@ def _fixed(asked: Asked) -> dict[str, str]:
 #: What clients may take together, in bytes: answers that nobody reads count as data, and would push
 #: out everybody's keys. The client that takes most is let go: a value of up to half of the limit is
 #: read and written as without one.
-_CLIENTS_LEAST = 64 << 20
+_CLIENTS_LEAST = 32 << 20
 
 
 def _tunable(asked: Asked) -> dict[str, str]:
@@ -193,7 +193,7 @@ def _tunable(asked: Asked) -> dict[str, str]:
         found["maxmemory"] = str(limit)
         # without a version nobody looked for the program: the server runs, so it is none of old
         if site is not None and int(site.program.version.partition(".")[0] or "7") >= 7:
-            found["maxmemory-clients"] = str(max(limit // 5, min(limit // 2, _CLIENTS_LEAST)))
+            found["maxmemory-clients"] = str(max(limit // 5, min(limit // 4, _CLIENTS_LEAST)))
     return found
 
 

@@ -131,8 +131,8 @@ def find(pidfile: Path, uid: int, *folders: Path) -> Process | None:
 
 
 def working_in(uids: Collection[int], *folders: Path, but: Path) -> Process | None:
-    """The oldest process of one of `uids` that works in one of `folders`, and is not the one that
-    the pid file `but` names: a server whose own pid file was lost."""
+    """The oldest process of one of `uids` that works in one of `folders`, and is neither the one
+    that the pid file `but` names nor of its session: a server whose own pid file was lost."""
     other = _named(but, uids)
     found = []
     for place in Path("/proc").iterdir():
@@ -140,7 +140,7 @@ def working_in(uids: Collection[int], *folders: Path, but: Path) -> Process | No
             # the folder's owner is root for a process that may not be traced
             if not place.name.isdigit() or _owner(pid := int(place.name)) not in uids:
                 continue
-            mine = other is None or other.pid != pid
+            mine = other is None or os.getsid(pid) != other.pid
             if mine and _works_in(pid, folders) and _named_as_started(place):
                 stat = _stat(pid)
                 if stat is not None and not _ended(stat):

@@ -43,9 +43,11 @@ class Servers:
         """The unit's running process."""
         folder, uid = self.layout.unit(unit), self.layout.uid(unit)
         places = (folder.data, folder.root)
-        return processes.find(folder.pidfile, uid, *places) or processes.working_in(
-            self.layout.uids(unit), *places, but=folder.preparing
-        )
+        found = processes.find(folder.pidfile, uid, *places)
+        if found is None and folder.data.is_dir():
+            uids = self.layout.uids(unit)
+            found = processes.working_in(uids, *places, but=folder.preparing)
+        return found
 
     def missing(self, unit: str) -> str:
         """What is missing of the data that was there, for people; empty: nothing is."""
