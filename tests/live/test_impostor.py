@@ -40,6 +40,8 @@ COMMANDS: dict[Path_, list[Path_]] = {
     ("up",): [(), ("--prune",)],
     ("status",): [()],
     ("logs",): [("redis",)],
+    ("stacks",): [()],
+    ("stacks", "attach"): [("mng",)],
     ("url",): [("redis",), ("postgres", "shop")],
     ("env",): [("shop",)],
     ("env", "check"): [(".env",)],
