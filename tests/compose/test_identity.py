@@ -315,7 +315,7 @@ def as_before(stack: ComposeCli) -> Path:
     file.write_text(f"{head}\n{yaml.safe_dump(document)}")
     moved = stack.state
     shutil.rmtree(state)
-    moved.rename(state)
+    shutil.move(moved, state)
     for name in ("stack.json", "compose/engine.json"):
         (state / name).unlink()
     shutil.rmtree(state / "units")
