@@ -16,12 +16,13 @@ import pytest
 
 from tests.compose.stacks import ComposeCli
 from tests.compose.volumes import keys, put, relabel, volume
+from tests.conftest import EVERYTHING
 from tests.docker import Engine, new
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 #: How many sequences, and how long each is.
-COUNT = int(os.environ.get("MNGDB_SEQUENCES", "6"))
+COUNT = int(os.environ.get("MNGDB_SEQUENCES", "200" if EVERYTHING else "2"))
 STEPS = 8
 FILE = 'agent: false\nredis: {memory: 32mb}\napps: {shop: {redis: "shop:*"}}\n'
 NAMES = ("mng", "other")
