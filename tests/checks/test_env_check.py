@@ -76,7 +76,7 @@ class Env:
     def failed(self, name: str) -> str:
         found = self.findings()[name]
         assert found.verdict == "fail", found
-        for path in (self.state / "secrets").iterdir():
+        for path in (self.cli.state / "secrets").iterdir():
             assert path.read_text() not in found.evidence
         return found.evidence
 
@@ -238,7 +238,7 @@ def test_what_is_no_env_file_is_refused(env: Env, content: bytes, said: str) -> 
 
 
 def test_an_old_password_is_told(env: Env) -> None:
-    (env.state / "secrets/redis_shop").write_text(generate().reveal())
+    (env.cli.state / "secrets/redis_shop").write_text(generate().reveal())
     assert env.failed("env.current") == "REDIS_URL, REDIS_PASSWORD"
 
 
@@ -267,7 +267,7 @@ def test_the_command(env: Env) -> None:
     done = cli.run("env", "check", ".env")
     assert done.returncode == 1
     assert "REDIS_DB (shop)" in done.stdout
-    (env.state / "secrets/redis_shop").write_text("")
+    (env.cli.state / "secrets/redis_shop").write_text("")
     assert cli.run("env", "check").returncode == 2  # as every command with such a secret
 
 
@@ -285,7 +285,7 @@ def test_the_environment_is_judged_where_there_is_no_file(env: Env) -> None:
 
 
 def test_no_output_holds_a_secret(env: Env) -> None:
-    values = [path.read_text() for path in (env.state / "secrets").iterdir()]
+    values = [path.read_text() for path in (env.cli.state / "secrets").iterdir()]
     raw = "p@ss?w=rd/zu#viel:Zeug&w=geheim"
     env.change(r"^(MONGO_URI='mongodb://shop:)", rf"\1{raw}")
     env.change(
@@ -328,7 +328,7 @@ def test_the_example_is_written_once_and_read_by_others(env: Env) -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert sourced.stdout.strip() == found["REDIS_URL"]
-    for secret in (env.state / "secrets").iterdir():
+    for secret in (env.cli.state / "secrets").iterdir():
         assert secret.read_text() not in text
 
 
