@@ -115,7 +115,7 @@ AROUND: tuple[Check[Around], ...] = (
     ),
     Check(
         "stack.page-roles",
-        "RedisInsight, which administers every Redis, is open to named roles only",
+        "the RedisInsight page, which administers every Redis, is open to named roles only",
         "high",
         _page,
         "roles of the realm or of a client, of which a person needs one",

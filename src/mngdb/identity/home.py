@@ -67,11 +67,13 @@ def require_trusted(files: Iterable[Path], environ: Mapping[str, str]) -> None:
     safe = [one for one in environ.get(SAFE, "").split(":") if one]
     for file in files:
         folder = file.resolve().parent
+        if not file.is_file():
+            continue  # a pipe of the shell that called us: `-f <(…)`
         if "*" in safe or any(folder.is_relative_to(os.path.realpath(one)) for one in safe):
             continue
         for path in (file.resolve(), folder):
             owner = path.stat().st_uid
-            if path.exists() and owner not in _trusted(environ):
+            if owner not in _trusted(environ):
                 raise UsageError(
                     f"{path} belongs to {called(owner)}",
                     "run mngdb as that account, or trust the folder: "
