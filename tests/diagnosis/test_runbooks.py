@@ -74,7 +74,9 @@ def test_the_commands_mean_the_stack_that_they_were_written_for(tmp_path: Path) 
     cli.ok(*both, "render", "runbooks", "--output", "pages", "--language", "en")
     book = (tmp_path / "pages/RECOVERY_PLAYBOOK.md").read_text()
     begin = "mngdb -f mngdb.yaml -f more.yaml --target local "
-    assert all(line.startswith(begin) for line in blocks(book))
+    ours = [line for line in blocks(book) if line.startswith("mngdb")]
+    assert ours
+    assert all(line.startswith(begin) for line in ours)
     assert f"{begin}logs redis" in blocks(book)
     assert f"{begin}sessions legacy" in blocks(book)
     assert not [line for line in blocks(book) if "logs legacy" in line]

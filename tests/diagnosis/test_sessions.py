@@ -184,7 +184,7 @@ def test_a_postgresql_that_freezes_after_the_login_is_said_in_time(
 
 def test_an_apps_lost_secret_keeps_nobody_from_looking(stack: Cli) -> None:
     secret = stack.state / "secrets/postgres_shop"
-    aside = secret.rename(stack.folder / "aside")
+    aside = secret.rename(secret.with_name(".aside"))
     try:
         for command in (("sessions", "postgres"), ("locks",), ("indexes", "postgres")):
             stack.ok(*command)

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import subprocess
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -42,7 +43,8 @@ def test_systemd_takes_the_rendered_unit(
     cli.ok("render", "systemd", f"--{kind}", "--output", str(tmp_path / "units"))
     unit = tmp_path / "units" / "mngdb-mng.service"
     assert f"state {name}".replace("%", "%%").split()[0] in unit.read_text()
-    done = systemd.verify(unit, kind, tmp_path)
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:  # other units' sockets lie there, too
+        done = systemd.verify(unit, kind, Path(short))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -103,8 +105,9 @@ def test_up_says_once_that_nothing_comes_back(cli: Cli) -> None:
     assert NOTE not in cli.run("up").stderr
 
 
-#: systemd is where it says so, in a /run that nobody else sees.
-ELSEWHERE = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh"]
+#: systemd is where it says so: in a folder that is empty here, and that nobody else sees so.
+EMPTY = 'mkdir -p /run/systemd && mount -t tmpfs tmpfs /run/systemd && exec "$@"'
+ELSEWHERE = ["unshare", "--mount", "sh", "-c", EMPTY, "sh"]
 
 
 @pytest.mark.root
