@@ -38,8 +38,12 @@ _THEIRS = (
 )
 
 
-#: How often each was asked.
-_SCRAPES = {f"{metric}_exporter_scrapes_total" for metric in ("pg", "redis", "mongodb")}
+#: How often each was asked; and the memory of those who ask, of which ours is not counted (CLIENT
+#: NO-EVICT).
+_SCRAPES = {
+    *(f"{metric}_exporter_scrapes_total" for metric in ("pg", "redis", "mongodb")),
+    "redis_mem_clients_normal",
+}
 
 
 @pytest.fixture(scope="module")
