@@ -5,17 +5,16 @@ Only `moved` changes anything: the record says from then on where the project is
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from mngdb import disk
 from mngdb.errors import LockedError, UsageError
 from mngdb.identity import before, holdings, pointer, record
 from mngdb.identity.home import VARIABLE, called, home
@@ -58,7 +57,8 @@ class Located:
     def _make(self) -> None:
         mine = self.record
         record.make(self.home)
-        with alone(self.home):
+        # no stack is made by two commands at the same moment
+        with disk.alone(self.home / ".lock"):
             found = _Search(mine.name, self.project, mine.file, self.home).run()
             if found.kind == "known" and found.state != self.state:
                 raise LockedError(
@@ -72,17 +72,6 @@ class Located:
     def project(self) -> Path:
         """The folder of the stack's file."""
         return Path(self.record.project)
-
-
-@contextmanager
-def alone(home: Path) -> Iterator[None]:
-    """No stack is made by two commands at the same moment."""
-    handle = os.open(home / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def folder_of(file: Path, environ: Mapping[str, str]) -> Path:
