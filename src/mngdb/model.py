@@ -62,12 +62,11 @@ class Program:
 
 @dataclass(frozen=True)
 class TlsFiles:
-    """Paths of PEM files, as the server sees them. `bundle` is certificate and key in one."""
+    """Paths of PEM files, as the server sees them. `own` is its certificate with the key, in one
+    file: a command that was killed half way leaves no certificate with another's key."""
 
     ca: str
-    certificate: str
-    key: str
-    bundle: str
+    own: str
 
 
 @dataclass(frozen=True)

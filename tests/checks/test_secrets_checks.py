@@ -361,7 +361,7 @@ def test_an_env_file_that_others_can_read(stack: Cli) -> None:
 @pytest.mark.parametrize("which", ["server", "authority"])
 def test_a_private_key_that_others_can_read(stack: Cli, which: str) -> None:
     conf = opened(stack).local.layout.unit("mng-pg").conf
-    path = conf / "tls.key" if which == "server" else stack.state / "tls/ca.key"
+    path = conf / "tls.pem" if which == "server" else stack.state / "tls/ca.key"
     path.chmod(0o644)
     try:
         assert str(path) in failed(stack, "secrets.keys")
@@ -383,7 +383,7 @@ def ending(days: int) -> bytes:
 
 
 def test_a_certificate_that_ends_soon(stack: Cli) -> None:
-    path = opened(stack).local.layout.unit("mng-pg").conf / "tls.crt"
+    path = opened(stack).local.layout.unit("mng-pg").conf / "tls.pem"
     before = path.read_bytes()
     try:
         for days, verdict in ((10, "fail"), (31, "pass"), (-5, "fail")):

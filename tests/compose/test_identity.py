@@ -318,7 +318,7 @@ def as_before(stack: ComposeCli) -> Path:
     shutil.move(moved, state)
     for name in ("stack.json", "compose/engine.json"):
         (state / name).unlink()
-    shutil.rmtree(state / "units")
+    shutil.rmtree(state / "compose/units")
     note = {"folder": str(folder), "project": stack.name, "docker_host": None}
     (state / "compose/project.json").write_text(json.dumps(note))
     stack.docker.docker("compose", "up", "-d", "--wait", cwd=folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -415,23 +416,20 @@ def test_a_folder_of_another_account_is_refused_as_git_does(cli: Cli) -> None:
 # --- stacks of the version before
 
 
-def as_before(stack: Cli, data: Path | None = None) -> None:
+def as_before(stack: Cli) -> None:
     """The stack's state as the version before kept it: in the project itself; for root with the
     servers elsewhere."""
-    import hashlib
-
     stack.ok("down")
     state, project = stack.state, stack.folder
     shutil.rmtree(project / ".mngdb")
+    if os.geteuid() == 0:  # renamed within the state's file system: it keeps its accounts
+        digest = hashlib.sha256(os.fsencode(project)).hexdigest()[:8]
+        servers = (state / "servers").rename(state.parent / f"mng-{digest}")
+        (state / "servers").symlink_to(servers)
     shutil.copytree(state, project / ".mngdb", symlinks=True)
     for path in (project / ".mngdb", *(project / ".mngdb").rglob("*")):
         there = state / path.relative_to(project / ".mngdb")
         os.chown(path, there.lstat().st_uid, there.lstat().st_gid, follow_symlinks=False)
-    if os.geteuid() == 0:
-        digest = hashlib.sha256(os.fsencode(project)).hexdigest()[:8]
-        servers = state.parent / f"mng-{digest}"
-        (project / ".mngdb/servers").rename(servers)
-        (project / ".mngdb/servers").symlink_to(servers)
     shutil.rmtree(state)
     for name in ("stack.json", "units"):
         path = project / ".mngdb" / name

@@ -49,10 +49,7 @@ UNIT = (
     *("run/server.pid", "run/prepare.pid"),
     *("conf/redis.conf", "conf/users.acl"),
 )
-OF_TLS = (
-    *("tls/lock", "tls/ca.crt", "tls/ca.key"),
-    *("mng-mongo/conf/tls.crt", "mng-mongo/conf/tls.pem"),
-)
+OF_TLS = (*("tls/lock", "tls/ca.crt", "tls/ca.key", "mng-mongo/conf/tls.pem"),)
 FOLDERS = ("secrets", "agent")
 STRANGER = 54321
 #: Seconds that a command may take at most, on a machine that does much else: one that hangs, hangs.

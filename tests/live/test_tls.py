@@ -122,13 +122,12 @@ def test_postgres_refuses_versions_before_tls_1_2(stack: Cli) -> None:
 
 @pytest.mark.parametrize("unit", ["mng-pg", "mng-mongo"])
 def test_certificates_name_the_host_and_keys_are_private(stack: Cli, unit: str) -> None:
-    found = x509.load_pem_x509_certificate((conf(stack, unit) / "tls.crt").read_bytes())
+    found = x509.load_pem_x509_certificate((conf(stack, unit) / "tls.pem").read_bytes())
     found.verify_directly_issued_by(x509.load_pem_x509_certificate(Path(ca_of(stack)).read_bytes()))
     names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["localhost"]
     assert [str(ip) for ip in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1"]
-    for name in ("tls.key", "tls.pem"):
-        assert (conf(stack, unit) / name).stat().st_mode & 0o777 == 0o600
+    assert (conf(stack, unit) / "tls.pem").stat().st_mode & 0o777 == 0o600
     private = stack.state / "tls"
     assert private.stat().st_mode & 0o777 == 0o700
     assert (private / "ca.key").stat().st_mode & 0o777 == 0o600
@@ -157,7 +156,7 @@ def shortened(path: Path, folder: Path) -> str:
 
 
 def test_a_certificate_that_is_soon_over_is_renewed(stack: Cli) -> None:
-    path = conf(stack, "mng-mongo") / "tls.crt"
+    path = conf(stack, "mng-mongo") / "tls.pem"
     path.write_text(shortened(path, stack.state / "tls"))
     steps = converge(stack)
     assert [(s["object"], s["restart"]) for s in steps] == [("mng-mongo", True)]

@@ -23,15 +23,12 @@ NAMELESS = 54_321
 CLAIMED = dict.fromkeys(("LOGNAME", "USER", "LNAME", "USERNAME", "SUDO_USER"), "mallory")
 
 
-def audit(folder: Path) -> list[dict[str, Any]]:
-    lines = (folder / ".mngdb/audit.log").read_text().splitlines()
-    return [json.loads(line) for line in lines]
-
-
 def rendered(cli: Cli) -> dict[str, Any]:
     """What the audit log says of a command that changes something and needs no server."""
     cli.ok("render", "compose", "--target", "compose")
-    return audit(cli.folder)[-1]
+    line = (cli.state / "audit.log").read_text().splitlines()[-1]
+    found: dict[str, Any] = json.loads(line)
+    return found
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ class Own:
         for instance in context.stack.instances.values():
             if instance.tls and instance.target.local:
                 unit = context.local.layout.unit(instance.unit)
-                found[instance.name] = unit.conf / "tls.crt"
+                found[instance.name] = unit.certificate
             elif instance.tls and instance.target.compose:
                 found[instance.name] = context.compose.certificate(instance)
         page = context.compose.page_certificate() if context.stack.insight else None

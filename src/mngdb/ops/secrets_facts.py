@@ -136,17 +136,20 @@ def _dotenv(folder: Path) -> Iterator[Dotenv]:
         yield Dotenv(path.name, stat.S_IMODE(path.stat().st_mode))
 
 
-def _tls(context: Context, suffix: str) -> list[Path]:
-    """Files of TLS: the CA's, a page's, and those of the servers here."""
-    found = sorted((context.stack.state / "tls").glob(f"*{suffix}"))
-    for one in context.stack.instances.values():
-        if one.tls and one.target.local:
-            found += sorted(context.local.layout.unit(one.unit).conf.glob(f"tls{suffix}"))
-    return found
+def _authority(context: Context, suffix: str) -> list[Path]:
+    """Files of the stack's CA and of its page."""
+    return sorted((context.stack.state / "tls").glob(f"*{suffix}"))
+
+
+def _of_servers(context: Context) -> list[Path]:
+    """Certificates with their keys, of the servers of this machine."""
+    encrypted = [i for i in context.stack.instances.values() if i.tls and i.target.local]
+    files = [context.local.layout.unit(one.unit).certificate for one in encrypted]
+    return [path for path in files if path.exists()]
 
 
 def _keys(context: Context) -> tuple[str, ...] | None:
-    files = [*_tls(context, ".key"), *_tls(context, ".pem")]
+    files = [*_authority(context, ".key"), *_of_servers(context)]
     if not files:
         return None
     layout = context.local.layout
@@ -155,7 +158,7 @@ def _keys(context: Context) -> tuple[str, ...] | None:
 
 
 def _certificates(context: Context) -> dict[str, float]:
-    files = _tls(context, ".crt")
+    files = [*_authority(context, ".crt"), *_of_servers(context)]
     for one in context.stack.instances.values():
         if one.tls and one.target.compose:
             path = bundle(context.compose.folder, one)

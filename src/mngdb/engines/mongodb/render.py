@@ -96,7 +96,7 @@ def _tls(asked: Asked, site: Site) -> dict[str, str]:
         return {"net.tls.mode": "disabled"}
     return {
         "net.tls.mode": "requireTLS",
-        "net.tls.certificateKeyFile": site.tls.bundle,
+        "net.tls.certificateKeyFile": site.tls.own,
         "net.tls.CAFile": site.tls.ca,
         # apps prove who they are by SCRAM, not by certificates of their own
         "net.tls.allowConnectionsWithoutCertificates": "true",

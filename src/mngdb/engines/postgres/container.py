@@ -82,7 +82,7 @@ def _start(asked: Asked) -> str:
     """The image's start, after what has to be there before it."""
     if asked.site is None or asked.tls is None:
         return _START
-    copy = f"cat {asked.tls.key} >{render.key(asked.site, asked.tls)}"
+    copy = f"cat {asked.tls.own} >{render.key(asked.site, asked.tls)}"
     return f"(umask 077 && {copy}) || exit 1\n{_START}"
 
 

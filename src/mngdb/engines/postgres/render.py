@@ -105,7 +105,7 @@ def _network(asked: Asked, site: Site, spec: PostgresInstance) -> dict[str, str]
     if asked.instance.tls and site.tls is not None:
         network |= {
             "ssl_ca_file": site.tls.ca,
-            "ssl_cert_file": site.tls.certificate,
+            "ssl_cert_file": site.tls.own,
             "ssl_key_file": key(site, site.tls),
             "ssl_min_protocol_version": "TLSv1.2",
         }
@@ -115,7 +115,7 @@ def _network(asked: Asked, site: Site, spec: PostgresInstance) -> dict[str, str]
 def key(site: Site, tls: TlsFiles) -> str:
     """Where the server reads its key. It refuses one of somebody else's, or that others may read,
     as mounted files can be, so in a container it gets a copy."""
-    return f"{site.run}/tls.key" if site.tunnel else tls.key
+    return f"{site.run}/tls.key" if site.tunnel else tls.own
 
 
 def _memory(buffers: int, total: int, connections: int) -> dict[str, str]:

@@ -137,8 +137,8 @@ def _fixed(asked: Asked) -> dict[str, str]:
         found = {
             "port": "0",
             "tls-port": port,
-            "tls-cert-file": site.tls.certificate,
-            "tls-key-file": site.tls.key,
+            "tls-cert-file": site.tls.own,
+            "tls-key-file": site.tls.own,
             "tls-ca-cert-file": site.tls.ca,
             "tls-auth-clients": "no",
         }

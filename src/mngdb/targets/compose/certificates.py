@@ -2,8 +2,7 @@
 its key stays beside the stack's secrets, and no container sees it.
 
 A server finds the CA's certificate, and its own with its key in one file, among its files in
-`conf/UNIT`. One file: a command that was killed half way leaves no certificate with another's key.
-Apps find the CA as `ca.crt` in the rendered folder.
+`conf/UNIT`. Apps find the CA as `ca.crt` in the rendered folder.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from mngdb.targets.compose.folder import Folder
 CA = "ca.crt"
 _BUNDLE = "tls.pem"
 #: As a container sees them: a server's own, and the CA's also where apps are told to mount it.
-SEEN = TlsFiles(f"{CONF}/{CA}", *[f"{CONF}/{_BUNDLE}"] * 3)
+SEEN = TlsFiles(f"{CONF}/{CA}", f"{CONF}/{_BUNDLE}")
 
 
 def wanted(stack: Stack) -> bool:

@@ -105,13 +105,7 @@ class LocalHost:
         program = self.program(instance) if find else Program("", "", "")
         tls = None
         if instance.tls:
-            base = str(folder.conf)
-            tls = TlsFiles(
-                ca=str(self._given_ca),
-                certificate=f"{base}/tls.crt",
-                key=f"{base}/tls.key",
-                bundle=f"{base}/tls.pem",
-            )
+            tls = TlsFiles(str(self._given_ca), str(folder.certificate))
         return Site(
             data=str(folder.data),
             conf=str(folder.conf),
@@ -354,7 +348,7 @@ class LocalHost:
 
         folder = self.layout.unit(instance.unit)
         hosts = list(instance.spec.bind)
-        return tls.needs_certificate(folder.conf / "tls.crt", self._given_ca, hosts)
+        return tls.needs_certificate(folder.certificate, self._given_ca, hosts)
 
     @property
     def _given_ca(self) -> Path:
@@ -373,8 +367,7 @@ class LocalHost:
         if self._certificate_due(instance):
             certificate, key = tls.certificate(private, list(instance.spec.bind))
             account = self.layout.account(instance.unit, instance.engine)
-            for name, text in (("key", key), ("pem", certificate + key), ("crt", certificate)):
-                disk.write(folder.conf / f"tls.{name}", text, owner=account)
+            disk.write(folder.certificate, certificate + key, owner=account)
 
     def confirm(self, unit: Unit) -> None:
         """Note that the running server has read the files as they are now."""

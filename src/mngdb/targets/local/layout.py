@@ -61,6 +61,11 @@ class UnitFolder:
         return self.root / "conf"
 
     @property
+    def certificate(self) -> Path:
+        """The server's certificate and key, in one file."""
+        return self.conf / "tls.pem"
+
+    @property
     def data(self) -> Path:
         return self.root / "data"
 
