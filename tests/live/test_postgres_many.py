@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import Cli
 from tests.live import faults
 from tests.live.clients import planned, work
-from tests.live.postgres import pg, sql, value
+from tests.live.postgres import pg, refused, sql, value
 from tests.live.scrapes import until
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
@@ -79,3 +79,19 @@ def test_databases_are_made_as_fast_as_the_server_alone_makes_them(cli: Cli) -> 
     before = served(cli)
     took = work(cli, "up") - idle + served(cli) - before
     assert took < bare * 3 + 1
+
+
+def test_what_a_changed_template_gave_is_seen_in_each_of_its_copies(cli: Cli) -> None:
+    """One copy made just now is looked into for all of them."""
+    write(cli, 1)
+    cli.ok("up")
+    opened = "ALTER DATABASE template0 ALLOW_CONNECTIONS {}"
+    sql(cli, opened.format("true"))
+    sql(cli, "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO PUBLIC", database="template0")
+    sql(cli, opened.format("false"))
+    write(cli, 5)
+    cli.ok("up")
+    assert planned(cli) == []
+    for number in range(1, 5):
+        said = refused(cli, f"app{number}", "SELECT pg_read_file('postgresql.conf')")
+        assert said == "InsufficientPrivilege"

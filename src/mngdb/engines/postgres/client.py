@@ -91,6 +91,8 @@ class Session:
         self.main = connection
         self.main.patience = _LOOKING
         self.timeout = timeout
+        #: Databases that this session copied from template0, and was not in since.
+        self.copies: set[str] = set()
         self._armed = False
         self._carried: list[tuple[Any, ...]] = []
         self._carried_until = 0.0
@@ -112,6 +114,11 @@ class Session:
         """Run a statement that takes no transaction block (CREATE DATABASE). Raises StepError."""
         self._arm()
         execute(self.main, statement)
+
+    def copy(self, database: str, statement: sql.Composed) -> None:
+        """As `alone`, with a statement that makes a database from template0."""
+        self.alone(statement)
+        self.copies.add(database)
 
     def system(self, statement: sql.Composed) -> None:
         """Run ALTER SYSTEM or the like; this session goes on seeing the server's own settings."""
@@ -144,6 +151,7 @@ class Session:
             self._arm()
             yield self.main
             return
+        self.copies.discard(database)
         wanted = {**self.carried(database), **GUARDS, **guards}
         try:
             entered = _open(self.access, timeout or self.timeout, database, wanted, self._major)

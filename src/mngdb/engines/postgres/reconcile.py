@@ -282,14 +282,15 @@ class _Planner:
 
     def make(self, name: str, owner: str | None) -> Step:
         # template0: nobody is ever connected to it, which would make the copy fail
-        template = SQL(" TEMPLATE template0") if self.asked.managed else SQL("")
+        ours = self.asked.managed
+        template = SQL(" TEMPLATE template0") if ours else SQL("")
         whose = SQL(" OWNER {}").format(Identifier(owner)) if owner else SQL("")
         statement = SQL("CREATE DATABASE {}{}{}").format(Identifier(name), template, whose)
         return self.step(
             "create",
             f"database {name}",
             f"owned by {owner or 'the administrator'}",
-            lambda session: session.alone(statement),
+            lambda session: session.copy(name, statement) if ours else session.alone(statement),
         )
 
     def owned(self, name: str, owner: str | None, found: Database) -> Iterator[Step]:
