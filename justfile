@@ -31,4 +31,4 @@ docs:
 
 # side by side with what a user would do instead; writes benchmarks/README.md
 bench:
-    {{python}} -m benchmarks
+    scripts/in-memory {{python}} -m benchmarks
