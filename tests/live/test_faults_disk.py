@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+import redis
 
 from tests.conftest import Cli
 from tests.live import faults
@@ -145,6 +148,27 @@ def test_a_full_project_disk_leaves_no_half_secret_and_down_still_works(
     assert cli.run("down").returncode in {0, 1}
     assert faults.running(cli) == set()
     assert cli.ok("destroy", "--yes", "mng") == "mng is gone\n"
+
+
+def test_a_server_that_cannot_stop_on_a_full_disk_is_told_and_stops_once_there_is_space(
+    cli: Cli, small: Path
+) -> None:
+    cli.write("target: {local: {data: small}}\n" + faults.REDIS)
+    cli.ok("up")
+    with redis.Redis.from_url(cli.env_of("shop")["REDIS_URL"]) as client:
+        for number in range(20):
+            client.set(f"shop:{number}", os.urandom(1 << 20))
+    filler = fill(small)
+    begun = time.monotonic()
+    said = one_sentence(cli.run("down"))
+    assert time.monotonic() - begun < 60
+    assert "mng-redis" in said
+    assert "is full" in said
+    filler.unlink()
+    cli.ok("down")
+    cli.ok("up")
+    with redis.Redis.from_url(cli.env_of("shop")["REDIS_URL"]) as client:
+        assert len(list(client.scan_iter("shop:*"))) == 20
 
 
 def test_data_whose_disk_is_not_mounted_is_not_made_anew(cli: Cli, small: Path) -> None:

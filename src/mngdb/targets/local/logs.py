@@ -133,6 +133,15 @@ _FAREWELL = re.compile(
 )
 
 
+#: A server that was asked to stop and runs on, because it could not write what it holds.
+_STAYS = re.compile(r"Errors trying to shut down the server")
+
+
+def stays(text: str) -> str:
+    """Why a server has given up stopping, as its log says; empty: it does not say that."""
+    return cause(text) if _STAYS.search(text) else ""
+
+
 def stopped_in_order(lines: Sequence[str]) -> bool:
     """Whether the last lines of a log say that the server was asked to stop, and did."""
     return _FAREWELL.search("\n".join(lines[-5:]).rstrip()) is not None

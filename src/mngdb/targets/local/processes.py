@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -14,6 +14,8 @@ from typing import ClassVar
 from mngdb import disk
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+#: Seconds between two looks at whether a server has given up stopping.
+_LOOK = 0.5
 
 
 @dataclass(frozen=True)
@@ -95,18 +97,27 @@ class Process:
         while self.alive():
             time.sleep(0.005)
 
-    def stop(self, with_signal: int, timeout: float) -> bool:
-        """Ask it to stop and wait. False if it still runs after `timeout` seconds."""
+    def stop(
+        self, with_signal: int, timeout: float, stays: Callable[[], bool] = lambda: False
+    ) -> bool:
+        """Ask it to stop and wait. False if it still runs after `timeout` seconds, or as soon as
+        it `stays`."""
         if not self.signal(with_signal):
             return True
         if self.state() == "T":  # a halted one takes no other signal
             for pid in self.family():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
-        deadline = time.monotonic() + timeout
+        begun = time.monotonic()
+        look = begun + _LOOK
         while self.alive():
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now > begun + timeout:
                 return False
+            if now > look:
+                if stays():
+                    return False
+                look = now + _LOOK
             time.sleep(0.01)
         return True
 

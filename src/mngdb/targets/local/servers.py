@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +26,8 @@ from mngdb.targets.local.processes import Process
 
 #: Seconds that a server may take to stop: it writes what it holds in memory.
 STOP_TIMEOUT = 120.0
+#: Seconds after which a server on a full disk is not waited for: it cannot write what it holds.
+_FULL = 10.0
 #: A log larger than this is set aside when the server starts, one old one is kept.
 _LOG_MAX = 32 << 20
 #: Seconds that init may take to reap: most do it at once, some look every second.
@@ -148,10 +152,23 @@ class Servers:
                 "copy what it holds (pg_dump, redis-cli --rdb, mongodump); then end it: "
                 f"kill -9 {process.pid}",
             )
-        if not process.stop(with_signal, STOP_TIMEOUT):
+        log = self.layout.unit(unit).log
+        begin = log.stat().st_size if log.exists() else 0
+
+        def stays() -> str:
+            """Why it has given up stopping; on a full disk not even its log has a word of it."""
+            said = logs.stays(logs.tail(log, since=begin))
+            if said or time.monotonic() > asked + _FULL:
+                full = not shutil.disk_usage(log.parent).free
+                return f"the disk under {log.parent} is full" if full else said
+            return ""
+
+        asked = time.monotonic()
+        if not process.stop(with_signal, STOP_TIMEOUT, lambda: bool(stays())):
+            why = stays() or logs.cause(logs.tail(log, since=begin))
             raise StepError(
-                f"{unit} (pid {process.pid}) did not stop within {STOP_TIMEOUT:g} s; it still runs",
-                f"its log: {self.layout.unit(unit).log}",
+                f"{unit} (pid {process.pid}) did not stop; it still runs{why and f': {why}'}",
+                f"its log: {log}",
             )
         self.layout.unit(unit).pidfile.unlink(missing_ok=True)
         return True
