@@ -67,6 +67,16 @@ def _backends(count: int, *, monitors: int | None = 2) -> Series:
     }
 
 
+def _locks(count: int) -> Series:
+    """`count` locks in two databases, in a table with room for 6,400."""
+    return {
+        **pg('datname="shop",mode="exclusivelock"', locks_count=f"{count - 9}x40"),
+        **pg('datname="postgres",mode="accesssharelock"', locks_count="9x40"),
+        **pg(settings_max_locks_per_transaction="64x40", settings_max_connections="90x40"),
+        **pg(settings_max_prepared_transactions="10x40"),
+    }
+
+
 def _transaction(state: str, seconds: int, user: str = "shop") -> Series:
     labels = f'{_DB},state="{state}",usename="{user}"'
     return pg(labels, stat_activity_max_tx_duration=f"{seconds}x40")
@@ -116,6 +126,7 @@ CASES: dict[str, Case] = {
     "PostgresDeadlocks": Case(
         pg(_DB, stat_database_deadlocks="7x5 8x30"), pg(_DB, stat_database_deadlocks="7x40")
     ),
+    "PostgresLocksNearLimit": Case(_locks(4501), _locks(4400)),
     "PostgresWraparoundNear": Case(
         pg(_DB, database_wraparound_age_datfrozenxid_seconds="490000000+1000000x40"),
         pg(_DB, database_wraparound_age_datfrozenxid_seconds="200000000x40"),

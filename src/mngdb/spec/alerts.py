@@ -26,6 +26,7 @@ RULES = [
     "PostgresConnectionsExhausted",
     "PostgresReplicationLag",
     "PostgresDeadlocks",
+    "PostgresLocksNearLimit",
     "PostgresWraparoundNear",
     "PostgresWraparoundImminent",
     "PostgresArchiveFailing",

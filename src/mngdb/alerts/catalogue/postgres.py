@@ -15,6 +15,11 @@ _LIMIT = highest(
     "instance",
 )
 _IN_USE = total(metric("pg_stat_database_numbackends"), "instance")
+#: Places in the table of locks that all sessions share (PostgreSQL 17, 19.12).
+_LOCKS = highest(metric("pg_settings_max_locks_per_transaction"), "instance") * highest(
+    metric("pg_settings_max_connections") + metric("pg_settings_max_prepared_transactions"),
+    "instance",
+)
 _FROZEN = metric("pg_database_wraparound_age_datfrozenxid_seconds")
 
 
@@ -114,6 +119,19 @@ RULES = (
         "transactions in {datname} of PostgreSQL {instance} lock each other",
         "One of them was cancelled. 'mngdb logs {instance}' names both statements.",
         "PostgreSQL 17, 13.3.4",
+    ),
+    Rule(
+        "PostgresLocksNearLimit",
+        "postgres",
+        "critical",
+        lambda share: total(metric("pg_locks_count"), "instance") / _LOCKS > share,
+        0.7,
+        0,
+        "the lock table of PostgreSQL {instance} is nearly full",
+        "Once it is, nobody can log in. Look for a transaction on thousands of tables, or an app "
+        "that keeps advisory locks: 'mngdb sessions {instance}' names it, 'mngdb locks kill PID "
+        "--terminate' ends it. If it needs so many, raise 'max_locks_per_transaction'.",
+        "PostgreSQL 17, 19.12",
     ),
     Rule(
         "PostgresWraparoundNear",
