@@ -96,10 +96,14 @@ class World:
             return
         state, found = (folder / ".mngdb" / cli.name).readlink(), self.stack(folder)
         if found is None:
-            # a stack of its own, and no other one's
-            assert state not in [one.state for one in self.stacks], (self.done, done.stderr)
+            found = next((one for one in self.stacks if one.state == state), None)
+        if found is None:
             found = Kept(state, folder, cli.name, self.engine)
             self.stacks.append(found)
+        elif found.folder != folder:
+            # a copy whose original was removed is the project; nobody else is
+            assert not found.folder.exists(), (self.done, done.stderr)
+            found.folder = folder
         assert (state, self.engine) == (found.state, found.engine), self.done
         assert found.rows <= keys(cli), (self.done, found)
         row = str(len(self.done))
@@ -116,9 +120,10 @@ class World:
         source.rename(target)
         found = self.stack(source)
         if found is not None:
-            found.folder = target
             # until a command is run there, a copy in its place would be taken for it
-            self.cli(target).run("status")
+            known = self.cli(target).run("status").returncode != 2
+            # moved without its pointer: nobody can tell whose it is
+            found.folder = target if known else Path("/nonexistent")
         self.note("move", source.name, target.name)
 
     def clean(self) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -476,6 +477,22 @@ def test_a_moved_project_of_the_version_before_goes_on_when_a_command_says_so(
     moved.ok("up")
     assert keys(moved) == {"one"}
     moved.ok("destroy", "--yes", "mng")
+
+
+def test_a_first_up_that_was_refused_leaves_no_stack_behind(cli: Cli) -> None:
+    """The next `up` in a copy would have begun an empty one, without a word."""
+    cli.write(faults.REDIS)
+    with socket.create_server(("127.0.0.1", cli.port(2))):
+        assert "is taken by" in cli.run("up").stderr
+    assert not (cli.folder / ".mngdb").exists()
+    every = [one["project"] for one in cli.json("stacks")["stacks"]]
+    assert str(cli.folder) not in every
+    cli.ok("up")
+    copy = copied(cli)
+    refused = copy.run("up", "--new")
+    assert refused.returncode == 1
+    assert "nothing was changed" in refused.stderr
+    assert "is a copy of" in refusal(copy, "up")
 
 
 def test_stacks_lists_what_there_is(stack: Cli) -> None:

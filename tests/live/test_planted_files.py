@@ -53,7 +53,7 @@ OF_TLS = (*("tls/lock", "tls/ca.crt", "tls/ca.key", "mng-mongo/conf/tls.pem"),)
 FOLDERS = ("secrets", "agent")
 STRANGER = 54321
 #: Seconds that a command may take at most, on a machine that does much else: one that hangs, hangs.
-LIMIT = 30.0
+LIMIT = 15.0
 
 
 def state(cli: Cli) -> Path:

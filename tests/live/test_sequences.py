@@ -87,10 +87,14 @@ class World:
         name = cli.json("status")["stack"]
         state = (folder / ".mngdb" / name).readlink()
         if found is None:
-            # a stack of its own, and no other one's
-            assert state not in [one.state for one in self.stacks], done.stderr
+            found = next((one for one in self.stacks if one.state == state), None)
+        if found is None:
             found = Kept(state, folder, name)
             self.stacks.append(found)
+        elif found.folder != folder:
+            # a copy whose original was removed is the project; nobody else is
+            assert not found.folder.exists(), (self.done, done.stderr)
+            found.folder = folder
         assert state == found.state
         row = str(len(self.done))
         with redis.Redis.from_url(cli.env_of("shop")["REDIS_URL"], socket_timeout=60) as client:
@@ -110,9 +114,10 @@ class World:
         source.rename(target)
         found = self.stack(source)
         if found is not None:
-            found.folder = target
             # until a command is run there, a copy in its place would be taken for it
-            self.cli(target).run("status")
+            known = self.cli(target).run("status").returncode != 2
+            # moved without its pointer: nobody can tell whose it is
+            found.folder = target if known else Path("/nonexistent")
         self.done.append(f"move {source.name} {target.name}")
 
     def clean(self) -> None:

@@ -54,6 +54,17 @@ class Located:
         pointer.write(self.project, self.record.name, self.state)
         return replace(self, kind="known")
 
+    def pointed(self) -> Path | None:
+        """The state that the project's pointer names now."""
+        return pointer.read(self.project, self.record.name)
+
+    def forget(self, before: Path | None = None) -> None:
+        """Remove the project's pointer, where it is this stack's; `before` is what it named then,
+        and names again."""
+        pointer.remove(self.project, self.record.name, self.state)
+        if before is not None:
+            pointer.write(self.project, self.record.name, before)
+
     def _make(self) -> None:
         mine = self.record
         record.make(self.home)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from pathlib import Path
 
 from mngdb.errors import MngdbError, UsageError
 from mngdb.host import Host, Note
-from mngdb.identity import pointer
 from mngdb.model import Step
 from mngdb.ops import audit, boot, registry, wishes
 from mngdb.ops.agent import AgentUnit
@@ -136,11 +135,12 @@ def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> None
                     host.kill(note.unit)  # it cannot end cleanly
         # no word in the audit log: it goes too, and a full disk must not keep it from going
         _stop(context, on_stop, log=False)
-        for host in context.hosts():
-            host.remove()
-        remove_state(context.stack.state, partial(_forget, context))
+        unmake(context)
 
 
-def _forget(context: Context) -> None:
-    found = context.located
-    pointer.remove(found.project, found.record.name, found.state)
+def unmake(context: Context, pointed: Path | None = None) -> None:
+    """Remove all that is kept of a stack of which nothing runs, and the way to it. `pointed` is the
+    state to which the project led before."""
+    for host in context.hosts():
+        host.remove()
+    remove_state(context.stack.state, lambda: context.located.forget(pointed))

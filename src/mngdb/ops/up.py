@@ -16,6 +16,7 @@ from mngdb.ops.agent import AgentUnit
 from mngdb.ops.choice import Choice, whole
 from mngdb.ops.context import Context, secret_name
 from mngdb.ops.converge import Converger
+from mngdb.ops.down import unmake
 from mngdb.ops.events import Done, Progress, Survey
 from mngdb.ops.patch_levels import notices
 from mngdb.ops.relocate import due as relocate_due
@@ -139,6 +140,7 @@ def up(
         choice, state = whole(context), context.stack.state
         needed = _needed(context, choice)
         asked = context.all_asked(allow=allow, only=needed)
+    pointed = context.located.pointed()
     context.claim()
     with lock(state / "lock", "restart" if restart else "up"):
         hosts = [h for h in context.hosts() if choice.whole or context.there(asked, h)]
@@ -157,6 +159,8 @@ def up(
         chosen = {name: one for name, one in asked.items() if name in choice.names}
         report.errors |= _preflights(context, chosen, agent if mending else None)
         if report.errors:
+            if context.located.kind == "new":
+                unmake(context, pointed)  # nothing was changed, as it says: it is no stack yet
             return report
         wishes.start(state, None if choice.whole else [i.unit for i in choice.of(context)])
         for name in context.missing_secrets(needed):
