@@ -110,8 +110,8 @@ def test_code_changes_hands_only_when_the_command_says_so(cli: Cli) -> None:
     (step,) = [one for one in report["steps"] if one["object"] == "database box"]
     assert step["destructive"]
     assert step["detail"] == (
-        "owner evil → heir; code of evil will run with the rights of heir: 4 functions, 1 trigger; "
-        "SECURITY DEFINER is removed from 1 function"
+        "owner evil → heir; code of evil will run with the rights of heir: 4 functions, 1 view, "
+        "1 trigger; SECURITY DEFINER is removed from 1 function"
     )
     cli.run("up")
     assert owners(cli) == {"evil"}
@@ -125,6 +125,42 @@ def test_code_changes_hands_only_when_the_command_says_so(cli: Cli) -> None:
     sql(cli, "DROP TRIGGER seal ON item", "INSERT INTO item VALUES (2)", app="heir")
 
 
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        (
+            "ALTER TABLE item ADD seen text DEFAULT set_config('application_name', "
+            "query_to_xml('SELECT 1', false, true, '')::text, false)",
+            "1 SQL-running expression",
+        ),
+        (
+            "CREATE DOMAIN d AS int CHECK (query_to_xml('SELECT 1', false, true, '') IS NOT NULL)",
+            "1 SQL-running expression",
+        ),
+        ("CREATE RULE r AS ON INSERT TO item DO ALSO NOTIFY x", "1 rule"),
+        ("CREATE POLICY p ON item USING (true)", "1 row-level security check"),
+        ("CREATE VIEW v AS SELECT 1", "1 view"),
+        ("ALTER TABLE item ADD number serial CHECK (number > 0)", ""),
+    ],
+)
+def test_what_runs_by_itself_without_a_function_of_the_owners_counts(
+    cli: Cli, statement: str, told: str
+) -> None:
+    sql(
+        cli,
+        *("DROP VIEW seen", "DROP TABLE item"),
+        *(f"DROP FUNCTION {name}" for name in ("borrowed()", "written()", "seal()", "quiet(int)")),
+        *("CREATE TABLE item (id int)", statement),
+        app="evil",
+    )
+    cli.write(HEAD + READER + HEIR)
+    steps = [one for one in cli.json("plan")["steps"] if one["object"] == "database box"]
+    assert any(step["destructive"] for step in steps) == bool(told)
+    details = " ".join(step["detail"] for step in steps)
+    assert told in details
+    assert ("will run with the rights of heir" in details) == bool(told)
+
+
 def test_code_that_the_owner_gave_to_the_owners_group_counts(cli: Cli) -> None:
     with pg(cli, "evil") as connection:
         for name in ("borrowed()", "written()", "seal()", "quiet(int)"):
@@ -132,7 +168,7 @@ def test_code_that_the_owner_gave_to_the_owners_group_counts(cli: Cli) -> None:
     cli.write(HEAD + HEIR)
     (step,) = [one for one in cli.json("plan")["steps"] if one["object"] == "database box"]
     assert step["destructive"]
-    assert "4 functions, 1 trigger" in step["detail"]
+    assert "4 functions, 1 view, 1 trigger" in step["detail"]
     converge(cli, "--allow", "database box")
 
 
@@ -140,6 +176,7 @@ def test_tables_alone_change_hands_by_themselves(cli: Cli) -> None:
     with pg(cli, "evil") as connection:
         connection.execute("DROP FUNCTION borrowed, written")
         connection.execute("DROP FUNCTION seal, quiet CASCADE")
+        connection.execute("DROP VIEW seen")
     cli.write(HEAD + READER + HEIR)
     assert not any(step["destructive"] for step in converge(cli))
     assert owners(cli) == {"heir"}

@@ -147,6 +147,24 @@ def test_a_library_that_is_not_there_lets_nobody_in_until_up_takes_it_back(cli: 
             pass
 
 
+def test_a_preload_setting_of_an_apps_adds_no_other_to_a_session_of_the_administrators(
+    cli: Cli,
+) -> None:
+    """The server splits a session's options at every kind of space: an app's library would have
+    been loaded with the administrator's rights."""
+    library = "session_preload_libraries=/nonsense/of/evil"
+    values = [f"x{space}-c{space}{library}" for space in "\t\n\v\f\r\x85\xa0"]
+    for number, text in enumerate([*values, f"x\\\t-c\t{library}", f"x\\ -c {library}"]):
+        place = SQL("DATABASE" if number % 2 else "ROLE")
+        setting = SQL("ALTER {} evil SET local_preload_libraries = {}").format(place, Literal(text))
+        with pg(cli, "evil", options=_OUT) as connection:
+            connection.execute(setting)
+        assert "reset local_preload_libraries" in cli.run("plan").stdout, text
+        cli.ok("up")
+    log = "\n".join(cli.json("logs", "postgres", "-n", "9999")["lines"])
+    assert 'could not access file "/nonsense/of/evil"' not in log
+
+
 @pytest.mark.slow
 def test_each_setting_of_an_app_alone_keeps_nobody_from_a_new_app(cli: Cli) -> None:
     number = 100

@@ -93,7 +93,8 @@ class Inside:
     """Rights on the server's own objects."""
     code: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """(owner, kind) to the number of them, superusers' left out. Kinds: `function`, `definer` (a
-    function that runs with its owner's rights) and `trigger`, whose owner is its table's."""
+    function that runs with its owner's rights), `view`; `trigger`, `rule`, `policy`, whose owner is
+    their table's; `expression`: a default, a check or an index that runs SQL given as text."""
     refused: Mapping[str, int] = field(default_factory=dict)
     """Owner to the number of its tables that the app which owns the database may not work with."""
 

@@ -10,6 +10,7 @@ https://www.postgresql.org/docs/current/config-setting.html#CONFIG-SETTING-SQL
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -91,5 +92,11 @@ def before(version: int) -> int:
 NEWEST = _VERSIONS[-1]
 
 
+def plain(value: str) -> bool:
+    """Whether a value that others wrote may stand in `options`: the server splits them at what its
+    locale takes for a space, byte by byte."""
+    return re.fullmatch(r"[!-~ ]*", value) is not None
+
+
 def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace(" ", "\\ ")
+    return re.sub(r"([\\\s])", r"\\\1", value)

@@ -14,7 +14,7 @@ from mngdb.engines.postgres.facts import Inside
 #: brought is a superuser's.
 #: One row per count: they stay few however many tables there are. A privilege that its holder may
 #: pass on ends in `*`.
-_QUERY = """
+_QUERY = r"""
 WITH member AS MATERIALIZED (
   SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
     AND classid IN ('pg_class'::regclass, 'pg_namespace'::regclass)
@@ -58,6 +58,30 @@ SELECT 'code', r.rolname, 'trigger', '', '', count(*)
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_roles r ON r.oid = c.relowner
 WHERE NOT t.tgisinternal AND NOT r.rolsuper GROUP BY r.rolname
 UNION ALL
+SELECT 'code', r.rolname, CASE WHEN c.relkind IN ('v', 'm') THEN 'view' ELSE 'rule' END,
+       '', '', count(*)
+FROM pg_rewrite w JOIN pg_class c ON c.oid = w.ev_class JOIN pg_roles r ON r.oid = c.relowner
+WHERE NOT r.rolsuper GROUP BY 2, 3
+UNION ALL
+SELECT 'code', r.rolname, 'policy', '', '', count(*)
+FROM pg_policy y JOIN pg_class c ON c.oid = y.polrelid JOIN pg_roles r ON r.oid = c.relowner
+WHERE NOT r.rolsuper GROUP BY 2
+UNION ALL
+SELECT 'code', r.rolname, 'expression', '', '', count(*)
+FROM (SELECT c.relowner, d.adbin::text FROM pg_attrdef d JOIN pg_class c ON c.oid = d.adrelid
+      UNION ALL
+      SELECT coalesce(c.relowner, t.typowner), k.conbin::text FROM pg_constraint k
+      LEFT JOIN pg_class c ON c.oid = k.conrelid LEFT JOIN pg_type t ON t.oid = k.contypid
+      UNION ALL
+      SELECT c.relowner, concat(i.indexprs::text, i.indpred::text)
+      FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+      UNION ALL
+      SELECT typowner, typdefaultbin::text FROM pg_type) e (owner, tree)
+     JOIN pg_roles r ON r.oid = e.owner
+WHERE NOT r.rolsuper AND e.tree ~ (
+  SELECT format(':funcid (%%s)\M', string_agg(oid::text, '|')) FROM pg_proc WHERE proname = ANY(%s))
+GROUP BY 2
+UNION ALL
 SELECT 'granted', o.kind, coalesce(g.name, r.rolname),
        a.privilege_type || CASE WHEN a.is_grantable THEN '*' ELSE '' END, '', count(*)
 FROM object o, aclexplode(o.acl) a LEFT JOIN grantee g ON g.oid = a.grantee
@@ -79,6 +103,14 @@ FROM pg_default_acl d JOIN pg_roles f ON f.oid = d.defaclrole
      aclexplode(d.defaclacl) a JOIN grantee g ON g.oid = a.grantee
 WHERE a.grantee <> d.defaclrole AND d.defaclobjtype IN ('r', 'S', 'n')
 """
+#: Functions of PostgreSQL and of its extensions that run SQL which they are given as text.
+_RUN_SQL = (
+    *(f"{what}_to_xml{end}" for what in ("query", "cursor", "table", "schema", "database")
+      for end in ("", "schema", "_and_xmlschema")),
+    *("ts_stat", "ts_rewrite", "xpath_table", "connectby"),
+    *("crosstab", "crosstab2", "crosstab3", "crosstab4"),
+    *("dblink", "dblink_exec", "dblink_open", "dblink_send_query", "dblink_connect"),
+)  # fmt: skip
 _KINDS = {"r": "table", "S": "sequence", "n": "schema"}
 
 
@@ -90,7 +122,7 @@ def look(connection: Any, grantees: Sequence[str], owner: str = "") -> Inside:
     granted, defaults = {}, set()
     query = sql.SQL(_QUERY).format()
     for what, first, grantee, privilege, more, count in client.rows(
-        connection, query, list(grantees), owner
+        connection, query, list(grantees), list(_RUN_SQL), owner
     ):
         if what == "extension":
             extensions.add(first)

@@ -9,6 +9,7 @@ from typing import cast
 
 from mngdb.engines.postgres import (
     client,
+    guards,
     handover,
     inside,
     maintenance,
@@ -318,6 +319,9 @@ def _lockouts(session: Session, asked: Asked, roles: Mapping[str, Role]) -> tupl
     named = {cast(PostgresGrant, right).database for right in asked.instance.grants.values()}
     found = []
     for database, role, value in session.rows(_PRELOADED, list(named), list(roles)):
+        if not guards.plain(value):
+            found.append(Lockout(database, role, _PRELOAD, "no library has such a name"))
+            continue
         try:
             with session.inside(database or session.access.database, **{_PRELOAD: value}):
                 pass

@@ -23,6 +23,14 @@ MakeStep = Callable[[Action, str, str, Callable[[Session], None]], Step]
 
 #: Its functions are its owner's by what the owner of the database lets it be.
 _OF_THE_OWNER = "pg_database_owner"
+#: What runs by itself with the rights of whoever owns or uses it, in words.
+_CODE = {
+    "function": "function",
+    "view": "view",
+    "rule": "rule",
+    "policy": "row-level security check",
+    "expression": "SQL-running expression",
+}
 
 #: Access to the privileges on each kind of object.
 _WANTED: dict[str, dict[str, frozenset[str]]] = {
@@ -94,15 +102,20 @@ def steps(
 
 
 def foreign_code(inside: Inside | None, before: str, owner: str) -> str:
-    """What will run with the rights of `owner` although `before` wrote it, in words: a trigger or
-    an index expression calls it when the owner writes, or when the server analyzes its table. ''
-    without functions: what PostgreSQL brings itself does nothing on its own."""
+    """What will run with the rights of `owner` although `before` wrote it, in words: a trigger, a
+    rule or an expression when the owner writes, a view when it reads, an index expression when the
+    server analyzes its table. '' where nothing does: what PostgreSQL brings itself does nothing on
+    its own, but for the functions that run SQL given as text."""
     code = inside.code if inside else {}
-    functions = sum(code.get((who, "function"), 0) for who in {before, _OF_THE_OWNER} - {owner})
-    if not functions:
+
+    def count(kind: str) -> int:
+        return sum(code.get((who, kind), 0) for who in {before, _OF_THE_OWNER} - {owner})
+
+    parts = [many(count(kind), word) for kind, word in _CODE.items() if count(kind)]
+    if not parts:
         return ""
-    parts = [many(functions, "function")]
-    if triggers := code.get((before, "trigger"), 0):
+    triggers = code.get((before, "trigger"), 0)
+    if triggers and count("function"):
         parts.append(many(triggers, "trigger"))
     text = f"; code of {before} will run with the rights of {owner}: {', '.join(parts)}"
     if definers := code.get((before, "definer"), 0):
