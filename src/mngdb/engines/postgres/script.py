@@ -32,6 +32,10 @@ class Script:
         self._into("postgres")
         self._lines.append(statement.as_string(None) + ";")
 
+    def copy(self, _: str, statement: sql.Composed) -> None:
+        """A statement that makes a database from template0."""
+        self.alone(statement)
+
     @contextmanager
     def inside(self, database: str) -> Iterator[Any]:
         """What is written meanwhile is for another database."""
