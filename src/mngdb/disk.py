@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import secrets
+import shlex
 import shutil
 import stat
 import time
@@ -100,7 +101,8 @@ def expanded(name: str) -> Path:
 def _foreign(path: Path, uid: int) -> UsageError:
     return UsageError(
         f"{path} belongs to another user (user id {uid})",
-        "mngdb did not put it there: find out who did, then remove it",
+        f"where it was copied or restored by you: chown {os.geteuid()}: {shlex.quote(str(path))}; "
+        "if not, find out who did that before anything else",
     )
 
 

@@ -276,6 +276,21 @@ def test_it_waits_while_a_command_works_on_the_stack(stack: Cli) -> None:
     until(lambda: steady(stack))
 
 
+def test_what_died_and_was_then_stopped_by_name_stays_so(stack: Cli) -> None:
+    agent, before = psutil.Process(pid_of(stack, "mng-agent")), pid_of(stack, "mng-queue")
+    agent.suspend()
+    try:
+        os.kill(before, signal.SIGKILL)
+        until(lambda: gone(before))
+        stack.ok("down", "queue")
+    finally:
+        agent.resume()
+    time.sleep(2.5)
+    assert not (stack.state / "servers/mng-queue/run/server.pid").exists()
+    stack.ok("up", "queue")
+    until(lambda: steady(stack))
+
+
 def test_its_death_stops_nobody_and_up_brings_it_back(stack: Cli) -> None:
     units = ("mng-pg", "mng-redis", "mng-mongo", "mng-queue")
     before = {unit: pid_of(stack, unit) for unit in units}
@@ -433,7 +448,9 @@ def test_down_stops_it_first_and_nothing_comes_back(stack: Cli) -> None:
     assert set(states.values()) == {"stopped"}
 
 
-def test_a_port_that_is_taken_is_named_with_its_holder_before_anything_starts(stack: Cli) -> None:
+def test_a_port_of_the_agents_that_is_taken_is_named_and_keeps_no_server_down(stack: Cli) -> None:
+    """Anybody on the machine may listen there before a reboot is over."""
+    stack.ok("down")
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.bind(("127.0.0.1", stack.port(4)))
@@ -443,7 +460,8 @@ def test_a_port_that_is_taken_is_named_with_its_holder_before_anything_starts(st
             assert done.returncode == 1
             assert f"port {stack.port(4)} of 127.0.0.1, for the metrics of postgres" in done.stderr
             assert f"(pid {os.getpid()})" in done.stderr
-        assert not (stack.state / "servers/mng-redis/run/server.pid").exists()
+        units = json.loads(stack.run("--json", "status").stdout)["units"]
+        assert {one["name"] for one in units if not one["healthy"]} == {"mng-agent"}
     stack.ok("up")
     assert steady(stack)
 

@@ -14,6 +14,7 @@ import psutil
 import pytest
 import redis
 
+from mngdb.identity import locate
 from tests.conftest import Cli
 from tests.live import faults
 
@@ -493,6 +494,54 @@ def test_a_first_up_that_was_refused_leaves_no_stack_behind(cli: Cli) -> None:
     assert refused.returncode == 1
     assert "nothing was changed" in refused.stderr
     assert "is a copy of" in refusal(copy, "up")
+
+
+def test_a_running_server_whose_folder_was_removed_is_found(stack: Cli) -> None:
+    """What it holds is the only copy: nobody ends it, and nobody says that it does not run."""
+    pid = faults.pid(stack, "mng-redis")
+    shutil.rmtree((stack.state / "servers").resolve() / "mng-redis")
+    unit = json.loads(stack.run("--json", "status").stdout)["units"][0]
+    assert (unit["state"], unit["healthy"]) == ("running", False)
+    assert "is missing" in unit["error"]
+    for command in (("up",), ("down",), ("down", "redis"), ("restart",)):
+        done = stack.run(*command)
+        assert done.returncode == 1
+        assert "is missing" in done.stderr
+        assert psutil.pid_exists(pid)
+    stack.ok("destroy", "--yes", "mng")
+    assert not psutil.pid_exists(pid)
+
+
+def test_a_snapshot_beside_a_whole_log_is_not_missed(stack: Cli) -> None:
+    data = (stack.state / "servers").resolve() / "mng-redis/data"
+    (data / "dump.rdb").write_bytes(b"")  # as after a BGSAVE
+    stack.ok("up")
+    (data / "dump.rdb").unlink()
+    stack.ok("down")
+    stack.ok("up")
+    assert keys(stack) == {"one"}
+    stack.ok("down")
+    shutil.rmtree(data / "appendonlydir")
+    assert "is missing" in stack.run("up").stderr
+
+
+def test_root_does_not_begin_an_empty_stack_beside_the_users(
+    stack: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = stack.state
+    monkeypatch.setattr(locate, "homes", lambda _: iter([tmp_path / "stacks", state.parent]))
+    shutil.rmtree(stack.folder / ".mngdb")
+    if os.geteuid() != 0:
+        return  # nobody else sees stacks of others
+    for path in (stack.folder, state):
+        os.chown(path, 54321, 54321)
+    try:
+        found = locate.locate("mng", [stack.folder / "mngdb.yaml"], {})
+        assert found.trouble is not None
+        assert "is one of the user id 54321" in found.trouble.message
+    finally:
+        for path in (stack.folder, state):
+            os.chown(path, 0, 0)
 
 
 def test_stacks_lists_what_there_is(stack: Cli) -> None:

@@ -3,6 +3,7 @@ from changing the server."""
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Iterator
@@ -163,6 +164,18 @@ def test_a_preload_setting_of_an_apps_adds_no_other_to_a_session_of_the_administ
         cli.ok("up")
     log = "\n".join(cli.json("logs", "postgres", "-n", "9999")["lines"])
     assert 'could not access file "/nonsense/of/evil"' not in log
+
+
+def test_an_app_that_uses_up_its_connections_makes_no_server_unhealthy(cli: Cli) -> None:
+    sql(cli, "ALTER ROLE evil CONNECTION LIMIT 1")
+    try:
+        with pg(cli, "evil"):
+            (unit, *_) = json.loads(cli.run("--json", "status").stdout)["units"]
+        assert unit["healthy"]
+        assert unit["user"] == "good"
+        assert "no free connection for evil" in unit["warning"]
+    finally:
+        sql(cli, "ALTER ROLE evil CONNECTION LIMIT -1")
 
 
 @pytest.mark.slow

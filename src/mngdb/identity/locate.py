@@ -17,7 +17,7 @@ from typing import Literal
 from mngdb import disk
 from mngdb.errors import LockedError, UsageError
 from mngdb.identity import before, holdings, pointer, record
-from mngdb.identity.home import VARIABLE, called, home
+from mngdb.identity.home import VARIABLE, called, homes
 from mngdb.identity.record import Record
 
 #: `before`: its state is in the project's `.mngdb`, where the version before kept it.
@@ -103,7 +103,8 @@ def locate(
 ) -> Located:
     """The stack called `name` of the files' folder; with `fresh` one that begins empty whatever
     there was. Raises UsageError where no state can be, or where `fresh` has no meaning."""
-    search = _Search(name, folder_of(files[0], environ), files[0].name, home(environ))
+    own, *others = homes(environ)
+    search = _Search(name, folder_of(files[0], environ), files[0].name, own, others)
     found = search.run()
     if not fresh:
         return found
@@ -121,6 +122,8 @@ class _Search:
     folder: Path
     file: str
     home: Path
+    others: Sequence[Path] = ()
+    """Where other accounts have their stacks, as far as this one may see them."""
 
     @cached_property
     def inode(self) -> str:
@@ -148,7 +151,20 @@ class _Search:
         for state, other in every:
             if other.name == self.name and not other.there() and holdings.units(state):
                 return self._orphan(state, other)
-        return self.new()
+        theirs = self._of_another_account()
+        return self.new() if theirs is None else self._strange(theirs)
+
+    def _of_another_account(self) -> Path | None:
+        """As root: the stack of this folder and name that the folder's own account has."""
+        owner = self.folder.stat().st_uid
+        if os.geteuid() == owner:
+            return None
+        for place in self.others:
+            for state, other in record.records(place):
+                mine = other.name == self.name and self._here(other)
+                if mine and state.lstat().st_uid == owner:
+                    return state
+        return None
 
     def _record(self, pointed: Path | None) -> Record | None:
         """The record of the stack that the pointer names, where it is one of this account's."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mngdb import __version__
 from mngdb.errors import ConnectError, MngdbError
 from mngdb.host import Running
-from mngdb.model import Asked, Owner
+from mngdb.model import Asked, Owner, Vitals
 from mngdb.ops import wishes, workers
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.context import Context, secret_name
@@ -96,7 +96,7 @@ def agent(context: Context) -> list[UnitStatus]:
 
 def look(context: Context, asked: Asked) -> UnitStatus:
     """One unit: its process, then a real query over TCP as a real user."""
-    instance, engine = asked.instance, context.engine(asked.instance)
+    instance = asked.instance
     access = context.login(asked, next(iter(instance.grants), None))
     found = UnitStatus(
         instance.unit,
@@ -126,8 +126,7 @@ def look(context: Context, asked: Asked) -> UnitStatus:
         found = _with(found, state="running", memory=memory, uptime=uptime)
         found = _judged(found, process)
     try:
-        with context.reach(instance), engine.connect(access, 5.0) as session:
-            vitals = engine.vitals(session)
+        found, vitals = _asked(context, asked, found)
     except MngdbError as error:
         # asked with a made-up secret, the server's answer says nothing
         name = secret_name(instance, next(iter(instance.grants), "admin"))
@@ -144,6 +143,22 @@ def look(context: Context, asked: Asked) -> UnitStatus:
         advisories=[hole.id for hole in open_holes(context, asked, vitals.version, vitals.product)],
         uptime=uptime if uptime is not None else vitals.uptime,
     )
+
+
+def _asked(context: Context, asked: Asked, found: UnitStatus) -> tuple[UnitStatus, Vitals]:
+    """What the server says to the first app; where that one has used up its connections, to the
+    next."""
+    engine, apps = context.engine(asked.instance), list(asked.instance.grants)
+    while True:
+        access = context.login(asked, next(iter(apps), None))
+        try:
+            with context.reach(asked.instance), engine.connect(access, 5.0) as session:
+                return _with(found, user=access.user), engine.vitals(session)
+        except ConnectError as error:
+            if error.kind != "limit" or not apps[1:]:
+                raise
+            apps = apps[1:]
+            found = _with(found, warning=found.warning or f"{found.name}: {error.message}")
 
 
 def _judged(found: UnitStatus, process: Running) -> UnitStatus:

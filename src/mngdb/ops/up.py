@@ -157,8 +157,9 @@ def up(
         agent = AgentUnit(context)
         mending = list(agent.steps(restart=restart)) if choice.agent else []
         chosen = {name: one for name, one in asked.items() if name in choice.names}
-        report.errors |= _preflights(context, chosen, agent if mending else None)
-        if report.errors:
+        troubles = _preflights(context, chosen, agent if mending else None)
+        if troubles.keys() - {AGENT}:
+            report.errors |= troubles
             if context.located.kind == "new":
                 unmake(context, pointed)  # nothing was changed, as it says: it is no stack yet
             return report
@@ -201,7 +202,7 @@ def up(
         # before anything is made: what a killed command made is known to the next one
         context.record({n: a.known | _unmarked(context, a) for n, a in asked.items()})
         # the agent starts while the servers do, and touches nothing as long as we hold the lock
-        error = _do_agent(context, agent, mending, report, on_event)
+        error = troubles.get(AGENT) or _do_agent(context, agent, mending, report, on_event)
         results = workers.each(context.stack, job, collect, choice.names)
         _collect(context, report, results)
         report.remarks += notices(context, asked, _started(context, report))

@@ -102,7 +102,8 @@ def unit(asked: Asked) -> Unit:
             File("redis.conf", "\n".join(lines) + "\n"),
             File("users.acl", "\n".join(users) + "\n"),
         ),
-        holds=(f"{_DIR}/*", _AOF, _RDB),
+        # beside the log a snapshot is one more copy
+        holds=(f"{_DIR}/*", _AOF) if values["appendonly"] == "yes" else (_RDB,),
         data=Data(
             (_RDB, f"{_DIR}/*"), partial(unreadable, release(asked), _mode(values) != "none")
         ),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from mngdb.facts.doctor import Condition
 from mngdb.spec.stack import Instance
 from mngdb.targets.local.host import LocalHost
-from mngdb.targets.local.logs import cause, stopped_in_order
+from mngdb.targets.local.layout import UnitFolder
+from mngdb.targets.local.logs import cause, stopped_in_order, tail
+from mngdb.targets.local.servers import started_with
 
 #: Lines of the log in which the cause is looked for.
 _LINES = 50
@@ -16,9 +18,15 @@ def condition(host: LocalHost, instance: Instance) -> Condition:
     process = host.process(instance.unit)
     if process is None:
         state = host.state(instance.unit)
-        lines = host.log_lines(instance.unit, _LINES) if state == "stopped" else []
+        lines = _last_words(host.layout.unit(instance.unit)) if state == "stopped" else []
         return Condition(state, in_order=stopped_in_order(lines), said=cause("\n".join(lines)))
     # proc(5): T is stopped by a signal, D waits for a disk
     letter = process.state()
     wake = f"kill -CONT {process.pid}" if letter == "T" else ""
     return Condition("running", frozen=wake, stuck=letter == "D")
+
+
+def _last_words(folder: UnitFolder) -> list[str]:
+    """The end of its log, nothing of an earlier run."""
+    _, begin = started_with(folder)
+    return tail(folder.log, since=begin).splitlines()[-_LINES:]

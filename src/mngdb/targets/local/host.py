@@ -70,13 +70,13 @@ class LocalHost:
         """Every unit that was ever made here, also one that lost its note, as far as the file names
         it. Raises MngdbError for a damaged note."""
         notes = self.layout.units()
-        known = {note.unit for note in notes}
+        known, noted = {note.unit for note in notes}, holdings.units(self.stack.state)
         return notes + [
             Note(one.unit, one.name, one.engine)
             for one in self.stack.instances.values()
             if one.target.local
             and one.unit not in known
-            and self.layout.unit(one.unit).root.is_dir()
+            and (self.layout.unit(one.unit).root.is_dir() or one.unit in noted)
         ]
 
     def place(self, unit: str) -> str:

@@ -48,7 +48,8 @@ class Servers:
         folder, uid = self.layout.unit(unit), self.layout.uid(unit)
         places = (folder.data, folder.root)
         found = processes.find(folder.pidfile, uid, *places)
-        if found is None and folder.data.is_dir():
+        # also one whose folder was removed: it may hold the only copy
+        if found is None and (folder.data.is_dir() or holdings.read(self.state, unit)):
             uids = self.layout.uids(unit)
             found = processes.working_in(uids, *places, but=folder.preparing)
         return found
@@ -144,6 +145,8 @@ class Servers:
         process = self.process(unit)
         self._clear(self.layout.unit(unit))
         if process is None:
+            # it died: the agent does not start again what was asked to stop
+            self.layout.unit(unit).pidfile.unlink(missing_ok=True)
             return False
         missing = self.missing(unit)
         if missing:
@@ -168,7 +171,7 @@ class Servers:
             why = stays() or logs.cause(logs.tail(log, since=begin))
             raise StepError(
                 f"{unit} (pid {process.pid}) did not stop; it still runs{why and f': {why}'}",
-                f"its log: {log}",
+                f"'mngdb doctor' says what it does; its log: {log}",
             )
         self.layout.unit(unit).pidfile.unlink(missing_ok=True)
         return True
