@@ -62,6 +62,27 @@ def test_owner_and_mode_of_the_mounted_files_are_seen_and_mended(up: ComposeCli)
     up.ok("status")
 
 
+def test_what_docker_calls_unhealthy_is_a_cause_for_doctor_when_nothing_else_is(
+    up: ComposeCli,
+) -> None:
+    up.ok("up")
+    up.health("redis")
+    assert up.json("doctor")["cause"] is None
+    health = up.rendered / "conf" / up.unit("redis") / "health.sh"
+    health.chmod(0)
+    os.chown(health, 0, 0)
+    up.health("redis", "unhealthy")
+    done = up.run("--json", "doctor")
+    cause = json.loads(done.stdout)["cause"]
+    assert (done.returncode, cause["cause"], cause["instances"]) == (1, "unhealthy", ["redis"])
+    assert f"{up.unit('redis')} answers, but Docker calls it unhealthy: " in cause["text"]
+    assert "ermission denied" in cause["text"]
+    assert cause["command"].startswith("mngdb up")
+    up.ok("up")
+    up.health("redis")
+    assert up.json("doctor")["cause"] is None
+
+
 def test_a_server_that_was_halted_is_told_and_restart_helps(up: ComposeCli) -> None:
     unit = up.unit("redis")
     begun = up.inspect("redis")["State"]["StartedAt"]

@@ -34,6 +34,8 @@ class Condition:
     """Whether it was asked to stop, and did."""
     said: str = ""
     """The line of its log that tells why it ended, where it does not run or was `restarted`."""
+    unhealthy: str = ""
+    """What Docker's health check said, where it fails while the container runs."""
 
 
 @dataclass(frozen=True)

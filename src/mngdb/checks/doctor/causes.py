@@ -279,6 +279,17 @@ def _logins(facts: StackFacts) -> Iterator[Trouble]:
                 yield Trouble(cause, text, command, (server.instance,), one.app)
 
 
+def _unhealthy(facts: StackFacts) -> Iterator[Trouble]:
+    """One that does not answer has a trouble of its own."""
+    for server in facts.servers:
+        if server.condition and server.condition.unhealthy and server.refusal is None:
+            text = f"{server.unit} answers, but Docker calls it unhealthy: "
+            command = f"mngdb up; if that changes nothing: mngdb restart {server.instance}"
+            yield Trouble(
+                "unhealthy", text + server.condition.unhealthy, command, (server.instance,)
+            )
+
+
 def _checks(facts: StackFacts) -> Iterator[Trouble]:
     every = [one for server in facts.servers for one in server.findings]
     for finding in [*every, *facts.machine]:
@@ -356,6 +367,7 @@ CAUSES: tuple[Cause, ...] = (
             "not-running",
             "no-answer",
             "check",
+            "unhealthy",
             "alert",
             "machine",
             "watch",
@@ -366,13 +378,13 @@ CAUSES: tuple[Cause, ...] = (
         "out-of-memory",
         "memory ran out",
         _out_of_memory,
-        ("not-running", "no-answer", "alert", "machine", "watch", *_LOGINS),
+        ("not-running", "no-answer", "unhealthy", "alert", "machine", "watch", *_LOGINS),
     ),
     Cause(
         "cannot-start",
         "something keeps a server from starting",
         _blocked,
-        ("not-running", "alert", "watch", *_LOGINS),
+        ("not-running", "unhealthy", "alert", "watch", *_LOGINS),
     ),
     Cause(
         "unreachable",
@@ -381,25 +393,38 @@ CAUSES: tuple[Cause, ...] = (
         ("page", "alert", "watch", *_LOGINS),
     ),
     Cause("not-running", "a server does not run", _down, ("page", "alert", "watch", *_LOGINS)),
-    Cause("frozen", "a server is halted", _frozen, ("page", "alert", "watch", *_LOGINS)),
+    Cause(
+        "frozen", "a server is halted", _frozen, ("unhealthy", "page", "alert", "watch", *_LOGINS)
+    ),
     Cause("no-answer", "a server runs and does not answer", _silent, ("alert", "watch", *_LOGINS)),
     Cause(
         "lock",
         "a lock is held too long",
         _locks,
-        ("connections", "app-limit", "login-limit", "watch"),
+        ("connections", "app-limit", "login-limit", "unhealthy", "watch"),
     ),
     Cause(
         "connections",
         "all connections are in use",
         _connections,
-        ("app-limit", "login-limit", "alert", "watch"),
+        ("app-limit", "login-limit", "unhealthy", "alert", "watch"),
     ),
     # found with the connections
     Cause("app-limit", "an app has all of its connections in use", lambda _: (), ("login-limit",)),
-    Cause("memory-full", "Redis may take no more", _memory, ("login-memory", "alert", "watch")),
-    Cause("check", "a check fails that tells of a trouble now", _checks, ("login-disk", "alert")),
+    Cause(
+        "memory-full",
+        "Redis may take no more",
+        _memory,
+        ("login-memory", "unhealthy", "alert", "watch"),
+    ),
+    Cause(
+        "check",
+        "a check fails that tells of a trouble now",
+        _checks,
+        ("login-disk", "unhealthy", "alert"),
+    ),
     Cause("login", "an app cannot work", _logins),
+    Cause("unhealthy", "a container's health check fails", _unhealthy, ("alert", "watch")),
     Cause("page", "a page, or what measures, does not run", _services),
     Cause("watch", "a transaction is open and forgotten", _forgotten),
     Cause("alert", "an alert fires", _alerts),

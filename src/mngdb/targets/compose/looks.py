@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mngdb.facts.doctor import Condition
 from mngdb.targets.compose.containers import Project
@@ -39,12 +39,16 @@ class Looks:
         wake = f"docker unpause {unit}" if state["Paused"] else ""
         if not wake and self.project.halted(unit):
             wake = f"docker kill --signal CONT {unit}"
-        if self.project.ran_out_of_memory(unit, _LATELY):
-            return Condition("running", frozen=wake, out_of_memory=True)
-        if not found["RestartCount"] or running.uptime() > _FRESH:
-            return Condition("running", frozen=wake)
-        said = cause("\n".join(self.project.log(unit, 50)))
-        return Condition("running", frozen=wake, restarted=True, said=said)
+        failed = running.said or "it does not say why"
+        seen = Condition(
+            "running",
+            frozen=wake,
+            out_of_memory=self.project.ran_out_of_memory(unit, _LATELY),
+            unhealthy=failed if running.verdict == "unhealthy" else "",
+        )
+        if seen.out_of_memory or not found["RestartCount"] or running.uptime() > _FRESH:
+            return seen
+        return replace(seen, restarted=True, said=cause("\n".join(self.project.log(unit, 50))))
 
     def answered(self, unit: str) -> bool:
         """Whether its files were confirmed since its container was started, by whomever."""
