@@ -79,6 +79,11 @@ class Host(Protocol):
         """Make the folders that units share."""
         ...
 
+    def repairs(self, asked: Mapping[str, Asked]) -> list[Step]:
+        """What mends the files that units share, before `publish`. Raises MngdbError where that
+        cannot be done."""
+        ...
+
     def publish(self, asked: Mapping[str, Asked]) -> None:
         """Write what describes all that live here, before any of them is changed."""
         ...

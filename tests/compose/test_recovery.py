@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -81,6 +83,80 @@ def test_what_docker_calls_unhealthy_is_a_cause_for_doctor_when_nothing_else_is(
     up.ok("up")
     up.health("redis")
     assert up.json("doctor")["cause"] is None
+
+
+def give(folder: Path, uid: int) -> None:
+    """As `chown -R` does."""
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, uid, uid)
+
+
+def test_a_folder_that_was_given_to_another_account_is_taken_back_as_plan_says(
+    up: ComposeCli,
+) -> None:
+    up.ok("up")
+    begun = up.inspect("pg")["State"]["StartedAt"]
+    for given in ("conf", "secrets", "."):
+        give(up.rendered / given, 1000)
+        steps = up.steps()
+        assert steps[0]["object"] == f"folder {up.rendered}"
+        named = {
+            "conf": f"conf/{up.unit('pg')}",
+            "secrets": "secrets/redis_password",
+            ".": "itself",
+        }
+        assert named[given] in steps[0]["detail"]
+        done = up.json("up")["steps"]
+        assert {(one["object"], one["action"]) for one in steps} == {
+            (one["object"], one["action"]) for one in done
+        }
+        assert up.steps() == []
+        owners = {path.stat().st_uid for path in up.rendered.rglob("*") if path.is_dir()}
+        assert owners == {0}
+        for what in ("pg", "redis"):
+            up.exec(what, "sh", "/etc/mngdb/health.sh")
+    assert up.inspect("pg")["State"]["StartedAt"] == begun
+
+
+def test_a_secret_that_its_container_cannot_read_is_a_step_of_the_plan(up: ComposeCli) -> None:
+    up.ok("up")
+    for path in (up.rendered / "secrets").iterdir():
+        os.chown(path, 0, 0)
+    (step,) = up.steps()
+    assert step["object"] == f"folder {up.rendered}"
+    assert "secrets/postgres_password, secrets/redis_password" in step["detail"]
+    assert up.json("up")["steps"] == [step]
+    assert up.steps() == []
+    for what in ("pg", "redis"):
+        up.exec(what, "sh", "/etc/mngdb/health.sh")
+
+
+def test_a_folder_of_another_account_without_the_stacks_mark_is_refused_by_plan_and_up(
+    up: ComposeCli,
+) -> None:
+    up.ok("up")
+    file, conf = up.rendered / "docker-compose.yml", up.rendered / "conf"
+    text = file.read_text()
+    # as the version before wrote it: anybody could
+    file.write_text(re.sub(r".*mngdb\.id.*\n", "", text))
+    give(conf, 1000)
+    for command in ("plan", "up"):
+        done = up.run(command)
+        assert done.returncode == 2
+        assert f"{conf} belongs to another user (user id 1000)" in done.stderr
+        assert f"chown -R 0 {up.rendered}" in done.stderr
+    file.write_text(text)
+    elsewhere = conf.rename(up.state / "aside")
+    conf.symlink_to(elsewhere)
+    for command in ("plan", "up"):
+        done = up.run(command)
+        assert done.returncode == 2
+        assert f"{conf} is a symbolic link, not a directory" in done.stderr
+    assert elsewhere.stat().st_uid == 1000
+    conf.unlink()
+    elsewhere.rename(conf)
+    up.ok("up")
+    assert up.steps() == []
 
 
 def test_a_server_that_was_halted_is_told_and_restart_helps(up: ComposeCli) -> None:

@@ -76,6 +76,7 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
     for host in context.hosts():
         host.expect(context.there(asked, host))
         host.free(allow)
+        steps += [step.bare() for step in host.repairs(context.there(asked, host))]
 
     def job(instance: Instance, emit: workers.Emit) -> tuple[Survey, int]:
         context.need_admin(instance)
@@ -171,6 +172,11 @@ def up(
             report.done.append(step)
         asked = {name: context.with_secrets(one) for name, one in asked.items()}
         for host in hosts:
+            for step in host.repairs(context.there(asked, host)):
+                step.run(None)
+                audit.note(state, "up", step)
+                report.done.append(step)
+                on_event(Done(step.bare()))
             host.publish(context.there(asked, host))
 
         def job(instance: Instance, emit: workers.Emit) -> Outcome:

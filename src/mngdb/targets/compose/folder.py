@@ -14,8 +14,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,8 @@ _IGNORE = "# passwords, and hashes of passwords\n*\n"
 #: As the version before wrote it.
 _IGNORE_BEFORE = "# passwords, and hashes of passwords\nsecrets/\nconf/\ninit/\n"
 _OWN = ("secrets", "conf", "init")
+#: All directories that we make in it; below them everything is ours.
+_MADE = (*_OWN, "web", "build")
 #: Bytes: no file that we render is larger.
 _FILE_MAX = 64 << 20
 #: How docker-compose.yml begins, with the stack's name.
@@ -52,9 +55,12 @@ class Folder:
 
     def claim(self) -> None:
         """Raise UsageError for a folder with files that are not ours: some would be written over,
-        and `destroy` would remove them."""
-        if not self.root.exists():
-            return
+        and `destroy` would remove them. Likewise where `mend` cannot take a directory back."""
+        if self.root.exists():
+            self._require_files()
+            self._require_directories()
+
+    def _require_files(self) -> None:
         if not self.root.is_dir():
             raise UsageError(f"{self.root} is not a directory", "name another one, or a new one")
         if self.ours():
@@ -91,6 +97,52 @@ class Folder:
         head = _HEAD.match(text)
         return bool(head and head[1] == self.stack and (self.id in text or f"{ID}:" not in text))
 
+    def _require_directories(self) -> None:
+        me = os.geteuid()
+        for path in self._made():
+            owner = path.lstat().st_uid
+            if owner == me or (me == 0 and self.id in self.described()):
+                continue
+            raise UsageError(
+                f"{path} belongs to another user (user id {owner})",
+                f"if it is this stack's: {'sudo ' * (me != 0)}chown -R {me} "
+                f"{shlex.quote(str(self.root))}; else name another folder",
+            )
+
+    def _made(self) -> Iterator[Path]:
+        """The directories that we make, as far as they are there, from the top. Raises UsageError
+        for a link: what it leads to is not ours."""
+        left = [self.root]
+        while left:
+            path = left.pop(0)
+            if path.is_symlink():
+                raise UsageError(f"{path} is a symbolic link, not a directory", "remove it")
+            yield path
+            top = path == self.root
+            below = [path / name for name in _MADE] if top else sorted(path.iterdir())
+            left += [one for one in below if one.is_dir()]
+
+    def strange(self) -> list[str]:
+        """The directories that are not as we made them: another account's, or open to others."""
+        private = {self.root, *(self.root / name for name in _OWN)}
+        found = []
+        for path in self._made():
+            told = path.lstat()
+            closed = path not in private or told.st_mode & 0o777 == 0o700
+            if told.st_uid != os.geteuid() or not closed:
+                found.append("the folder itself" if path == self.root else self._name(path))
+        return found
+
+    def mend(self) -> None:
+        """Take back what `strange` tells of. Raises UsageError, OSError."""
+        for path in self._made():
+            if path.lstat().st_uid != os.geteuid():
+                disk.take(path)
+        self.prepare()
+
+    def _name(self, path: Path) -> str:
+        return str(path.relative_to(self.root))
+
     def prepare(self) -> None:
         """Make the folder and those that keep others out."""
         for path in (self.root, *(self.root / name for name in _OWN)):
@@ -100,12 +152,13 @@ class Folder:
     def public(self, name: str, content: str) -> bool:
         """Write a file that holds no secret. Whether it was another one before."""
         path = self.root / name
-        if _read(path) == content:
+        same = _read(path) == content
+        if same and path.stat().st_uid == os.geteuid() and path.stat().st_mode & 0o777 == 0o644:
             return False
         for parent in reversed(path.relative_to(self.root).parents[:-1]):
             disk.folder(self.root / parent, mode=0o755)
         disk.write(path, content, mode=0o644, durable=False)
-        return True
+        return not same
 
     def mounted(self, path: Path, files: Mapping[str, str], uid: int) -> None:
         """Write the files of a folder that a container's account `uid` reads."""
@@ -132,7 +185,8 @@ class Folder:
         holds on to that, not to the name."""
         path = self.root / "secrets" / name
         mode, owner = _for(uid)
-        if not path.is_file() or path.is_symlink():
+        # a second name of a file may be one that is not ours to write to
+        if not path.is_file() or path.is_symlink() or path.stat().st_nlink > 1:
             disk.write(path, content, mode=mode, owner=owner)
         elif _read(path) != content or not _readable(path, uid):
             handle = disk.own(path, os.O_WRONLY, owners=None)
@@ -146,9 +200,14 @@ class Folder:
             finally:
                 os.close(handle)
 
+    def closed(self, name: str, uid: int) -> bool:
+        """Whether a secret is there and not as the account `uid` may read it."""
+        path = self.root / "secrets" / name
+        return path.is_file() and not _readable(path, uid)
+
     def remove(self) -> None:
         """Remove what we wrote; what somebody else put there stays."""
-        for name in ("secrets", "conf", "init", "web", "build"):
+        for name in _MADE:
             shutil.rmtree(self.root / name, ignore_errors=not (self.root / name).exists())
         for name in ("docker-compose.yml", "README.md", ".gitignore", "ca.crt"):
             (self.root / name).unlink(missing_ok=True)

@@ -330,13 +330,30 @@ class ComposeHost:
     # --- changes
 
     def begin(self) -> None:
-        """Make the folder, and note what is ours. Raises UsageError for a folder that is somebody
-        else's."""
+        """Note what is ours. Raises UsageError for a folder that is somebody else's."""
         self.folder.claim()
         self.project.owned.settle()
         self.data.take({} if self.wanted is None else self.wanted.units)
-        self.folder.prepare()
         self.places.keep()
+
+    def repairs(self, asked: Mapping[str, Asked]) -> list[Step]:
+        """What takes the folder and its secrets back from accounts that they were given to."""
+        self.folder.claim()
+        if not asked or not self.folder.described():
+            return []
+        self.expect(asked)
+        assert self.wanted is not None  # noqa: S101 - just made
+        wanted = self.wanted
+        found = [*self.folder.strange(), *wanted.closed_secrets(self.folder)]
+
+        def run(_: object) -> None:
+            self.folder.mend()
+            wanted.write_secrets(self.folder)
+
+        one = next(iter(asked.values())).instance
+        detail = f"owner or mode of {', '.join(found)}"
+        step = Step(one.name, one.engine, "change", f"folder {self.folder.root}", detail, run)
+        return [step] if found else []
 
     def publish(self, asked: Mapping[str, Asked]) -> None:
         """Write what describes the stack, and the secrets. Raises OSError."""

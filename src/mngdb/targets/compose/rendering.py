@@ -53,8 +53,7 @@ class Rendering:
         """Write what describes the stack, and the secrets; units' own files are written with their
         steps. `fresh`: instances that start for the first time."""
         folder.prepare()
-        for name, secret in self._every_secret().items():
-            folder.secret(name, secret.content, secret.uid)
+        self.write_secrets(folder)
         for name, one in self.asked.items():
             place = self.engine(one.instance.engine).place
             init = folder.root / "init" / self.units[name].name
@@ -70,6 +69,16 @@ class Rendering:
         folder.public("README.md", document.readme(self.stack, instances, exporters))
         # last: with it the folder can be started
         folder.public("docker-compose.yml", self.text())
+
+    def write_secrets(self, folder: Folder) -> None:
+        """Write the secrets where they differ."""
+        for name, secret in self._every_secret().items():
+            folder.secret(name, secret.content, secret.uid)
+
+    def closed_secrets(self, folder: Folder) -> list[str]:
+        """The secrets' files whose owner or mode is not as `write_secrets` leaves them."""
+        every = self._every_secret().items()
+        return [f"secrets/{name}" for name, one in every if folder.closed(name, one.uid)]
 
     def write_units(self, folder: Folder, but: Collection[str] = ()) -> None:
         """Write every unit's own files, `but` those of the units of these names."""

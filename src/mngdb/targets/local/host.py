@@ -273,6 +273,10 @@ class LocalHost:
         """Make the stack's folders."""
         self.layout.prepare()
 
+    def repairs(self, asked: Mapping[str, Asked]) -> list[Step]:
+        """Each unit's own steps tell of its files."""
+        return []
+
     def publish(self, asked: Mapping[str, Asked]) -> None:
         """A unit's own folder says everything."""
 
