@@ -252,6 +252,10 @@ class Host(Protocol):
         """What a person should know of a stack that was just made here."""
         ...
 
+    def staying(self) -> list[Remark]:
+        """What has a name of the stack's, or its secrets, and `remove` leaves."""
+        ...
+
     def remove(self) -> None:
         """Remove everything of the stack that is here, the data included."""
         ...

@@ -196,8 +196,7 @@ def test_a_volume_without_labels_is_told_refused_and_taken_when_it_is_named(
         said = refusal(up, *words)
         assert f"not known to belong to the stack '{up.name}': {unit}-data" in said
         assert f"mngdb up --allow {unit}" in said
-    up.ok("destroy", "--yes", up.name)
-    assert volume(up) == {}
+    assert_told_that_it_stays(up)
     up.ok("up", "--allow", unit)
     assert keys(up) == {"one"}
     assert up.steps() == []
@@ -206,6 +205,59 @@ def test_a_volume_without_labels_is_told_refused_and_taken_when_it_is_named(
     up.ok("up")
     assert keys(up) == {"one"}
     up.ok("destroy", "--yes", up.name)
+    assert volume(up) is None
+
+
+def assert_told_that_it_stays(stack: ComposeCli) -> None:
+    """What `destroy` says of a volume that nothing tells to be the stack's."""
+    done, name = stack.run("destroy", "--yes", stack.name), stack.unit("redis-data")
+    assert done.returncode == 0
+    assert f"the volume {name} is not known to belong to this stack" in done.stderr
+    assert f"docker volume rm {name}" in done.stderr
+    assert volume(stack) == {}
+
+
+def test_destroy_names_a_volume_whose_labels_and_mark_are_gone(up: ComposeCli) -> None:
+    up.ok("down")
+    relabel(up)
+    unmark(up)
+    assert_told_that_it_stays(up)
+    assert not up.state.exists()
+    up.docker.docker("volume", "rm", up.unit("redis-data"))
+    assert "volume" not in up.run("destroy", "--yes", up.name).stderr
+
+
+def test_destroy_removes_a_folder_that_was_only_rendered_and_names_one_of_the_command_line(
+    up: ComposeCli,
+) -> None:
+    one, out = up.folder / "one", up.folder / "out"
+    for folder in ("one", "two"):
+        (up.folder / "mngdb.yaml").write_text(
+            f"name: {up.name}\ntarget: {{compose: {{folder: {folder}}}}}\n{REDIS}"
+        )
+        up.ok("render", "compose")
+    up.ok("render", "compose", "--output", str(out))
+    (up.folder / "two/mine.txt").write_text("mine")
+    assert any((one / "secrets").iterdir())
+    done = up.run("destroy", "--yes", up.name)
+    assert (done.returncode, volume(up)) == (0, None)
+    assert not one.exists()
+    assert [path.name for path in (up.folder / "two").iterdir()] == ["mine.txt"]
+    assert (out / "docker-compose.yml").exists()
+    assert f"the folder {out}, which 'render compose --output' wrote, stays" in done.stderr
+    assert f"rm -r {out}" in done.stderr
+
+
+def test_destroy_leaves_a_folder_that_holds_files_of_others(up: ComposeCli) -> None:
+    theirs = up.folder / "theirs"
+    (theirs / "conf").mkdir(parents=True)
+    (theirs / "conf/app.ini").write_text("theirs")
+    (up.folder / "mngdb.yaml").write_text(
+        f"name: {up.name}\ntarget: {{compose: {{folder: theirs}}}}\n{REDIS}"
+    )
+    assert "holds files that mngdb did not write" in refusal(up, "up")
+    up.ok("destroy", "--yes", up.name)
+    assert (theirs / "conf/app.ini").read_text() == "theirs"
     assert volume(up) is None
 
 

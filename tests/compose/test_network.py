@@ -355,6 +355,24 @@ def test_rendering_again_leaves_a_healthy_server_healthy(stack: ComposeCli) -> N
     assert stack.steps() == []
 
 
+def test_rendering_into_the_stacks_own_folder_by_its_name_leaves_a_healthy_server_healthy(
+    stack: ComposeCli,
+) -> None:
+    stack.write('agent: false\nredis: {memory: 32mb}\napps: {shop: {redis: "shop:*"}}\n')
+    stack.ok("up")
+    conf = stack.rendered / "conf" / stack.unit("redis")
+    before = {path.name: path.read_text() for path in conf.iterdir()}
+    stack.write(
+        'agent: false\nredis: {memory: 32mb}\napps: {shop: {redis: "shop:*"}, '
+        'more: {redis: "more:*"}}\n'
+    )
+    stack.ok("render", "compose", "--output", str(stack.rendered))
+    assert {path.name: path.read_text() for path in conf.iterdir()} == before
+    stack.exec("redis", "sh", "/etc/mngdb/health.sh")
+    stack.ok("up")
+    assert stack.steps() == []
+
+
 @pytest.mark.parametrize("look", looks.ALL, ids=lambda look: look.__name__)
 def test_what_is_wrong_inside_is_found(up: ComposeCli, look: Callable[[ComposeCli], None]) -> None:
     look(up)

@@ -303,13 +303,16 @@ def destroy(options: Options, yes: str | None) -> None:
             tell("")
             hint = f"mngdb destroy --yes {name}"
             raise UsageError("its name was not given; nothing was removed", hint) from None
-    remove(context, name if yes is None else yes, lambda unit: tell(f"{unit:<16} stopped"))
+    chosen = name if yes is None else yes
+    staying = remove(context, chosen, lambda unit: tell(f"{unit:<16} stopped"))
     others = [one.name for one in context.stack.instances.values() if one.target.external]
     if there and others:
         tell(f"what it made on servers that somebody else runs stays there: {', '.join(others)}")
     if options.json:
-        say_json({"stack": name, "destroyed": True})
+        left = [_remark_json(remark) for remark in staying]
+        say_json({"stack": name, "destroyed": True, **({"remarks": left} if left else {})})
     else:
+        _remarks(staying)
         say(f"{name} is gone" if there else f"there is nothing of {name} here")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mngdb.errors import MngdbError, UsageError
 from mngdb.host import Host, Note
-from mngdb.model import Step
+from mngdb.model import Remark, Step
 from mngdb.ops import audit, boot, registry, wishes
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.choice import refuse_external, refuse_unknown
@@ -113,8 +113,9 @@ def _stop_agent(context: Context, on_stop: Callable[[str], None], *, log: bool) 
     return [agent.name]
 
 
-def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> None:
+def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> list[Remark]:
     """Stop everything and remove it: data, secrets, logs. `name` has to be the stack's name.
+    Returns what stays.
 
     Servers that somebody else runs are left as they are. Raises UsageError for another name,
     MngdbError for data that was not made from here.
@@ -123,10 +124,12 @@ def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> None
         raise UsageError(
             f"the stack is called {context.stack.name!r}, not {name!r}; nothing was removed"
         )
-    if not context.stack.state.is_dir():
-        return
-    for host in context.hosts():
+    there = context.stack.state.is_dir()
+    for host in context.hosts() if there else ():
         host.free(frozenset())
+    staying = [remark for host in context.hosts() for remark in host.staying()]
+    if not there:
+        return staying
     boot.disable(context)  # at boot, its unit would begin an empty one
     with lock(context.stack.state / "lock", "destroy"):
         for host in context.hosts():
@@ -136,6 +139,7 @@ def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> None
         # no word in the audit log: it goes too, and a full disk must not keep it from going
         _stop(context, on_stop, log=False)
         unmake(context)
+    return staying
 
 
 def unmake(context: Context, pointed: Path | None = None) -> None:

@@ -33,10 +33,12 @@ def render(context: Context, output: Path | None) -> Path:
             certificates.ensure(context.stack)
         host.expect({instance.name: context.asked(instance) for instance in here})
         assert host.wanted is not None  # noqa: S101 - just made
+        host.places.wrote(folder.root)
         host.wanted.write(folder, {instance.name for instance in here})
         # a server that 'up' has started here reads these files as they are: they are made another
         # with it, by 'up', and its health check asks for no more than it has
         units = [instance.unit for instance in here]
-        used = [] if output else [unit for unit in units if host.project.notes.applied(unit)]
+        own = host.places.own(folder.root)
+        used = [unit for unit in units if own and host.project.notes.applied(unit)]
         host.wanted.write_units(folder, but=used)
     return folder.root

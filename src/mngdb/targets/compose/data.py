@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +11,10 @@ from typing import Literal
 from mngdb.container import Place
 from mngdb.identity import holdings
 from mngdb.identity.holdings import Holding
-from mngdb.model import Unit
+from mngdb.model import Remark, Unit
 from mngdb.targets.compose.containers import Project
 from mngdb.targets.compose.notes import Volume
+from mngdb.targets.compose.ownership import ID, labels
 
 
 @dataclass
@@ -57,6 +58,23 @@ class Data:
             at = datetime.fromtimestamp(noted, UTC).isoformat(timespec="seconds")
             found = Holding(at, at)
         return found
+
+    def strange(self, units: Iterable[str]) -> list[Remark]:
+        """The volumes of `units`, and of earlier ones, that are not known to be the stack's. What
+        another stack has made is that one's alone."""
+        docker, owned = self.project.docker, self.project.owned
+        names = {*(f"{unit}-data" for unit in units), *owned.known().volumes}
+        found = docker.inspected("volume", sorted(names))
+        return [
+            Remark(
+                "",
+                f"the volume {one['Name']} is not known to belong to this stack "
+                f"({owned.origin(one)}): it stays, with its data",
+                f"to remove it: docker volume rm {one['Name']}",
+            )
+            for one in found
+            if ID not in labels(one) and not owned.owns("volume", one)
+        ]
 
     def forget(self, unit: str) -> None:
         """Data that is missing is not waited for any longer."""

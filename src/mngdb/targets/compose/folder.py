@@ -56,11 +56,12 @@ class Folder:
     def claim(self) -> None:
         """Raise UsageError for a folder with files that are not ours: some would be written over,
         and `destroy` would remove them. Likewise where `mend` cannot take a directory back."""
-        if self.root.exists():
-            self._require_files()
-            self._require_directories()
+        self._require_files()
+        self._require_directories()
 
     def _require_files(self) -> None:
+        if not self.root.exists():
+            return
         if not self.root.is_dir():
             raise UsageError(f"{self.root} is not a directory", "name another one, or a new one")
         if self.ours():
@@ -113,7 +114,7 @@ class Folder:
         """The directories that we make, as far as they are there, from the top. Raises UsageError
         for a link: what it leads to is not ours."""
         left = [self.root]
-        while left:
+        while left and self.root.exists():
             path = left.pop(0)
             if path.is_symlink():
                 raise UsageError(f"{path} is a symbolic link, not a directory", "remove it")
@@ -206,7 +207,11 @@ class Folder:
         return path.is_file() and not _readable(path, uid)
 
     def remove(self) -> None:
-        """Remove what we wrote; what somebody else put there stays."""
+        """Remove what we wrote; what somebody else put there stays, and what another stack did."""
+        try:
+            self._require_files()
+        except UsageError:
+            return
         for name in _MADE:
             shutil.rmtree(self.root / name, ignore_errors=not (self.root / name).exists())
         for name in ("docker-compose.yml", "README.md", ".gitignore", "ca.crt"):

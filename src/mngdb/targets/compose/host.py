@@ -471,6 +471,11 @@ class ComposeHost:
         older = [self.beside.removal(folder) for folder in self.places.older()]
         return [*self.beside.steps(self.wanted), *older]
 
+    def staying(self) -> list[Remark]:
+        """What `remove` leaves: volumes and folders."""
+        units = [one.unit for one in self.stack.instances.values() if one.target.compose]
+        return [*self.data.strange(units), *self.places.given()]
+
     def remove(self) -> None:
         """Remove everything of the project, the volumes included, and the folder."""
         self.project.remove()

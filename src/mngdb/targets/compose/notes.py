@@ -4,6 +4,7 @@ container has read, and what of an engine is the stack's.
 project.json    the folder, the Compose project's name and the engine's address
 engine.json     the engine's own id, and the volumes that were seen there
 NAME.applied    the digest of the files that a container has read
+rendered.json   the folders that `render compose` has written
 """
 
 from __future__ import annotations
@@ -33,6 +34,16 @@ class Volume:
     image: str = ""
     user: int = 0
     """What to look at the mark with."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The folders that `render compose` has written, with passwords."""
+
+    own: tuple[str, ...] = ()
+    """Where the file had the stack."""
+    given: tuple[str, ...] = ()
+    """Where the command line said."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +133,19 @@ class Notes:
             known = self.known() or Known()
             volumes = {one: kept for one, kept in known.volumes.items() if one != name}
             self.keep(replace(known, volumes=volumes | ({name: volume} if volume else {})))
+
+    def rendered(self) -> Rendered:
+        """The folders that `render compose` has written. Raises MngdbError."""
+        path = self._path("rendered.json")
+        text = disk.read_own(path)
+        try:
+            return Rendered(**{k: tuple(v) for k, v in json.loads(text or "{}").items()})
+        except (ValueError, TypeError, AttributeError):
+            raise MngdbError(f"{path} is damaged", "remove it") from None
+
+    def keep_rendered(self, rendered: Rendered) -> None:
+        """Keep them."""
+        self._keep("rendered.json", json.dumps(asdict(rendered)) + "\n")
 
     # --- what containers have read
 

@@ -186,13 +186,14 @@ class Ownership:
         if strange:
             named = " ".join(f"--allow {units[name(one)]}" for one in strange)
             volumes = ", ".join(map(name, strange))
-            whose = ", ".join(dict.fromkeys(map(self._origin, strange)))
+            whose = ", ".join(dict.fromkeys(map(self.origin, strange)))
             raise MngdbError(
                 f"not known to belong to the stack {self.stack!r}: {volumes} ({whose})",
                 f"give this stack another 'name', or take the data over: mngdb up {named}",
             )
 
-    def _origin(self, volume: Mapping[str, Any]) -> str:
+    def origin(self, volume: Mapping[str, Any]) -> str:
+        """Where a volume that is not the stack's came from, for people."""
         if ID in labels(volume) or PROJECT in labels(volume):
             return f"made by {self.owner(volume)}"
         return "made by hand, restored, or brought from another machine"

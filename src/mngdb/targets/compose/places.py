@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mngdb.model import Remark
 from mngdb.spec.compose import Compose
 from mngdb.spec.stack import Stack
 from mngdb.targets.compose.containers import Project
@@ -31,6 +33,7 @@ class Places:
         paths = [Path(path) for path in known.folders] if known else []
         if place is not None and place.folder:
             paths.append(Path(place.folder))
+        paths += [Path(path) for path in self.project.notes.rendered().own]
         paths.append(rendered(self.stack))
         found = [Folder(path, self.stack.name, owned.id) for path in dict.fromkeys(paths)]
         # without an id only where the version before had it: its notes may be a copy, and name the
@@ -39,6 +42,37 @@ class Places:
         before = Folder(owned.before, self.stack.name, owned.id)
         more = [before] if place is not None and before.ours() and before not in marked else []
         return [one for one in (*marked, *more) if one.root != self.folder.root]
+
+    def own(self, folder: Path) -> bool:
+        """Whether the stack's containers read, or may read, their files in a folder."""
+        return folder.resolve() in {one.root.resolve() for one in (self.folder, *self.older())}
+
+    def wrote(self, folder: Path) -> None:
+        """Note that `render` writes a folder."""
+        found = self.project.notes.rendered()
+        if str(folder) in (*found.own, *found.given):
+            return
+        if folder == self.folder.root:
+            found = replace(found, own=(*found.own, str(folder)))
+        else:
+            found = replace(found, given=(*found.given, str(folder)))
+        self.project.notes.keep_rendered(found)
+
+    def given(self) -> list[Remark]:
+        """The folders that `render` has written elsewhere: they are whoever's who asked for it."""
+        identity = self.project.owned.id
+        paths = [Path(path) for path in self.project.notes.rendered().given]
+        return [
+            Remark(
+                "",
+                f"the folder {path}, which 'render compose --output' wrote, stays: it holds the "
+                "passwords",
+                f"to remove it: rm -r {shlex.quote(str(path))}",
+            )
+            for path in paths
+            if not self.own(path)
+            and identity in Folder(path, self.stack.name, identity).described()
+        ]
 
     def keep(self) -> None:
         """Note where the stack is rendered from now on, and which folders it has left."""

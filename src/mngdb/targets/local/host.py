@@ -303,6 +303,10 @@ class LocalHost:
         """There are instances alone."""
         return []
 
+    def staying(self) -> list[Remark]:
+        """Nothing."""
+        return []
+
     def remove(self) -> None:
         """Remove the servers' folders, the data included."""
         self.layout.remove()
