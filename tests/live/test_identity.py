@@ -592,17 +592,3 @@ def test_data_that_the_file_names_elsewhere_is_where_it_was_until_it_is_moved(st
     stack.ok("destroy", "--yes", "mng")
     assert faults.running(stack) == set()
     assert list(elsewhere.iterdir()) == []
-
-
-@pytest.mark.root
-def test_data_in_a_folder_that_another_account_can_replace_is_refused(
-    cli: Cli, tmp_path: Path
-) -> None:
-    theirs = tmp_path / "theirs"
-    theirs.mkdir()
-    os.chown(theirs, 54321, 54321)
-    cli.write(f"target: {{local: {{data: {theirs}/data}}}}\n" + faults.REDIS)
-    done = cli.run("up")
-    assert done.returncode == 1
-    assert f"{theirs} belongs to the user id 54321" in done.stderr
-    os.chown(theirs, 0, 0)

@@ -17,6 +17,7 @@ import errno
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import stat
 from collections.abc import Callable, Mapping
@@ -32,7 +33,7 @@ from mngdb.run import Account
 from mngdb.spec.base import EngineName, Local
 from mngdb.spec.file import ENGINES
 from mngdb.spec.stack import Stack
-from mngdb.targets.local import ownership
+from mngdb.targets.local import machine, ownership
 from mngdb.targets.local.machine import NOBODY
 
 #: What a folder of a unit has, one of them at the least.
@@ -290,14 +291,27 @@ def _guarded(servers: Path) -> None:
     for path in (servers, *servers.parents):
         with contextlib.suppress(FileNotFoundError):
             found = path.lstat()
-            open_to_all = found.st_mode & 0o002 and not found.st_mode & stat.S_ISVTX
-            if found.st_uid not in ours or open_to_all:
-                whose = "may be written to by everybody" if open_to_all else "belongs to "
+            writers = "" if found.st_mode & stat.S_ISVTX else _others_who_write(found)
+            refusal = f"the servers' data cannot be in {servers}: {path}"
+            if writers:
                 raise MngdbError(
-                    f"the servers' data cannot be in {servers}: {path} "
-                    + (whose if open_to_all else whose + called(found.st_uid)),
+                    f"{refusal} may be written to by {writers}",
+                    f"chmod go-w {shlex.quote(str(path))}, or name another directory",
+                )
+            if found.st_uid not in ours:
+                raise MngdbError(
+                    f"{refusal} belongs to {called(found.st_uid)}",
                     "name a directory that nobody else can replace, or run mngdb as its owner",
                 )
+
+
+def _others_who_write(found: os.stat_result) -> str:
+    """Who may write to a folder besides its owner, in words; empty: nobody."""
+    if found.st_mode & 0o002:
+        return "everybody"
+    if found.st_mode & 0o020 and not machine.alone_in(found.st_uid, found.st_gid):
+        return machine.group_called(found.st_gid)
+    return ""
 
 
 def _reach(folder: Path, account: Account) -> None:

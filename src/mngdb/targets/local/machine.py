@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import grp
 import os
 import pwd
 import re
@@ -132,6 +133,24 @@ def name_of(uid: int) -> str:
         raise MngdbError(
             f"the user id {uid} has no account", "PostgreSQL needs one: add it to /etc/passwd"
         ) from None
+
+
+def alone_in(uid: int, gid: int) -> bool:
+    """Whether a group is an account's private one: its own, with nobody else in it."""
+    try:
+        owner, members = pwd.getpwuid(uid), grp.getgrgid(gid).gr_mem
+    except KeyError:
+        return False
+    others = any(one.pw_gid == gid and one.pw_uid != uid for one in pwd.getpwall())
+    return owner.pw_gid == gid and set(members) <= {owner.pw_name} and not others
+
+
+def group_called(gid: int) -> str:
+    """A group's name, for people."""
+    try:
+        return f"the group {grp.getgrgid(gid).gr_name}"
+    except KeyError:
+        return f"the group id {gid}"
 
 
 def _make_account(name: str) -> pwd.struct_passwd:
