@@ -1,4 +1,6 @@
-"""Debian's systemd-analyze: the machine's, else unpacked and never installed.
+"""What systemd and cron make of what we give them.
+
+Debian's systemd-analyze: the machine's, else unpacked and never installed.
 
 `python -m tests.systemd` fetches it, as any user.
 """
@@ -6,6 +8,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -30,6 +34,32 @@ def analyze() -> list[str]:
             run("dpkg", "-x", str(deb), str(root))
     libraries = next(iter(root.glob("usr/lib/*/systemd")))
     return ["env", f"LD_LIBRARY_PATH={libraries}", str(program)]
+
+
+def words(line: str) -> list[str]:
+    """A line of a unit as systemd takes it apart: no shell, two kinds of escapes."""
+    return [word.replace("%%", "%").replace("$$", "$") for word in shlex.split(line)]
+
+
+def run(unit: str, key: str) -> subprocess.CompletedProcess[str]:
+    """Run what a unit has under `key` as systemd does: no shell, nothing of our environment, in
+    another folder."""
+    lines = re.findall(r"^Environment=(.*)$", unit, re.M)
+    env = dict(word.split("=", 1) for line in lines for word in words(line))
+    (command,) = re.findall(rf"^{key}=(.*)$", unit, re.M)
+    return subprocess.run(
+        words(command), env=env, cwd="/", text=True, capture_output=True, check=False
+    )
+
+
+def cron(line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of a crontab as cron does: a shell with hardly any environment, and % that are
+    escaped."""
+    command = line.removeprefix("@reboot ").replace(r"\%", "%")
+    env = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "HOME": "/"}
+    return subprocess.run(
+        ["/bin/sh", "-c", command], env=env, cwd="/", text=True, capture_output=True, check=False
+    )
 
 
 def verify(unit: Path, kind: str, runtime: Path) -> subprocess.CompletedProcess[str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shlex
 import subprocess
 import tempfile
 from pathlib import Path
@@ -48,11 +46,6 @@ def test_systemd_takes_the_rendered_unit(
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def words(line: str) -> list[str]:
-    """A command line of a unit as systemd takes it apart: no shell, two kinds of escapes."""
-    return [word.replace("%%", "%").replace("$$", "$") for word in shlex.split(line)]
-
-
 def reboot(cli: Cli) -> None:
     """All of the stack's processes end at once, as with the power."""
     names = [faults.pid(cli, unit) for unit in ("mng-redis", "mng-pg")]
@@ -71,16 +64,7 @@ def test_what_the_unit_runs_brings_everything_back_with_its_rows(cli: Cli) -> No
         faults.written(admin)
     unit = cli.ok("render", "systemd")
     reboot(cli)
-    # as systemd calls it: no shell, nothing of our environment, another folder
-    found = dict(re.findall(r"^(ExecStart|ExecStop)=(.*)$", unit, re.M))
-    env = dict(
-        word.split("=", 1)
-        for line in re.findall(r"^Environment=(.*)$", unit, re.M)
-        for word in words(line)
-    )
-    done = subprocess.run(
-        words(found["ExecStart"]), env=env, cwd="/", text=True, capture_output=True, check=False
-    )
+    done = systemd.run(unit, "ExecStart")
     assert done.returncode == 0, done.stderr
     shown = cli.json("status")["units"]
     assert {one["name"]: one["healthy"] for one in shown} == {
@@ -92,7 +76,7 @@ def test_what_the_unit_runs_brings_everything_back_with_its_rows(cli: Cli) -> No
     with redis_as(cli, "shop") as shop:
         assert shop.get("shop:a") == "kept"
     servers = {psutil.Process(faults.pid(cli, unit)) for unit in ("mng-redis", "mng-pg")}
-    subprocess.run(words(found["ExecStop"]), env=env, cwd="/", check=True, capture_output=True)
+    assert systemd.run(unit, "ExecStop").returncode == 0
     ended = {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
     assert not any(one.is_running() and one.status() not in ended for one in servers)
 
@@ -110,10 +94,8 @@ EMPTY = 'mkdir -p /run/systemd && mount -t tmpfs tmpfs /run/systemd && exec "$@"
 ELSEWHERE = ["unshare", "--mount", "sh", "-c", EMPTY, "sh"]
 
 
-@pytest.mark.root
-def test_without_systemd_enable_gives_the_line_for_cron(cli: Cli) -> None:
-    cli.write(STACK)
-    cli.ok("up")
+def line_for_cron(cli: Cli) -> str:
+    """What `enable` gives where systemd does not run."""
     done = subprocess.run(
         [*ELSEWHERE, *cli.argv("enable")],
         cwd=cli.folder,
@@ -126,11 +108,16 @@ def test_without_systemd_enable_gives_the_line_for_cron(cli: Cli) -> None:
     assert done.stderr.startswith("error: systemd does not run here\n  hint: with cron, ")
     line = done.stderr.partition("takes this line: ")[2].rstrip("\n")
     assert line.startswith("@reboot ")
+    return line
+
+
+@pytest.mark.root
+def test_without_systemd_enable_gives_the_line_for_cron(cli: Cli) -> None:
+    cli.write(STACK)
+    cli.ok("up")
+    line = line_for_cron(cli)
     reboot(cli)
-    # as cron does: a shell with hardly any environment, and % that are escaped
-    command = line.removeprefix("@reboot ").replace(r"\%", "%")
-    env = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "HOME": "/"}
-    subprocess.run(["/bin/sh", "-c", command], env=env, cwd="/", check=True)
+    assert systemd.cron(line).returncode == 0
     assert all(one["healthy"] for one in cli.json("status")["units"])
     assert cli.ok("disable") == "mngdb-mng.service is not enabled\n"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from mngdb.errors import UsageError
@@ -65,20 +65,40 @@ def require_trusted(files: Iterable[Path], environ: Mapping[str, str]) -> None:
     """Raise UsageError for a file of another account, or in another account's folder, as git does:
     whoever owns it decides what runs and what is removed."""
     safe = [one for one in environ.get(SAFE, "").split(":") if one]
-    for file in files:
-        folder = file.resolve().parent
-        if not file.is_file():
-            continue  # a pipe of the shell that called us: `-f <(…)`
+    for path, owner in _strange(files, _trusted(environ)):
+        folder = path if path.is_dir() else path.parent
         if "*" in safe or any(folder.is_relative_to(os.path.realpath(one)) for one in safe):
             continue
-        for path in (file.resolve(), folder):
+        raise UsageError(
+            f"{path} belongs to {called(owner)}",
+            "run mngdb as that account, or trust the folder: "
+            f"export {SAFE}={shlex.quote(str(folder))}",
+        )
+
+
+def lent_trust(files: Iterable[Path]) -> dict[str, str]:
+    """The variable that a process without our environment needs to trust the same files; none where
+    they are this account's own, or root's. Raises UsageError for a folder it cannot name."""
+    found = _strange(files, {os.geteuid(), 0})
+    folders = dict.fromkeys(str(path if path.is_dir() else path.parent) for path, _ in found)
+    for folder in folders:
+        if ":" in folder:
+            raise UsageError(
+                f"{folder} has a colon in its name, so {SAFE} cannot name it to a service",
+                "rename it, or give the project to the account that runs mngdb",
+            )
+    return {SAFE: ":".join(folders)} if folders else {}
+
+
+def _strange(files: Iterable[Path], owners: Collection[int]) -> Iterator[tuple[Path, int]]:
+    """The files and their folders that belong to nobody of `owners`, and to whom they do."""
+    for file in files:
+        if not file.is_file():
+            continue  # a pipe of the shell that called us: `-f <(…)`
+        for path in (file.resolve(), file.resolve().parent):
             owner = path.stat().st_uid
-            if owner not in _trusted(environ):
-                raise UsageError(
-                    f"{path} belongs to {called(owner)}",
-                    "run mngdb as that account, or trust the folder: "
-                    f"export {SAFE}={shlex.quote(str(folder))}",
-                )
+            if owner not in owners:
+                yield path, owner
 
 
 def _trusted(environ: Mapping[str, str]) -> set[int]:

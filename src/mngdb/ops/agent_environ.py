@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from mngdb.identity.home import lent_trust
 from mngdb.ops.context import Context
 from mngdb.ops.secrets import needed
 from mngdb.vaults.environ import EnvironVault
@@ -18,13 +19,14 @@ _KEPT = re.compile(
 
 
 def environment(context: Context) -> dict[str, str]:
-    """Besides the above: the variables that the stack's file names, and where the vault is the
-    environment, the secrets that the stack needs."""
+    """Besides the above: the variables that the stack's file names, where the vault is the
+    environment, the secrets that the stack needs, and the trust that its caller lent us."""
     named = set(context.stack.variables)
     if isinstance(context.vault, EnvironVault):
         named |= {context.vault.where(name) for name in needed(context)}
-    return {
+    kept = {
         name: value
         for name, value in context.environ.items()
         if name in named or _KEPT.fullmatch(name)
     }
+    return kept | lent_trust(context.stack.files)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mngdb import __version__
+from mngdb.identity.home import lent_trust
 from mngdb.ops.context import Context
 from mngdb.spec.load import TARGETS
 from mngdb.targets.local import boot, machine
@@ -119,13 +120,15 @@ def _command(context: Context) -> list[str]:
 
 
 def _environment(context: Context) -> Iterator[tuple[str, str]]:
-    """What the shell had and a service has not: where programs and state are."""
+    """What the shell had and a service has not: where programs and state are, and that the files of
+    who called `sudo` are trusted."""
     folders = context.environ.get("PATH", "").split(os.pathsep)
     yield "PATH", os.pathsep.join(dict.fromkeys(one for one in folders if one.startswith("/")))
     docker = any(one.target.compose for one in context.stack.instances.values())
     for name in (*_PLACES, *(_DOCKER if docker else ())):
         if context.environ.get(name):
             yield name, context.environ[name]
+    yield from lent_trust(context.stack.files).items()
 
 
 def _mounts(context: Context) -> list[Path]:
