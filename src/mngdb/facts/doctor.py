@@ -143,6 +143,15 @@ class Fired:
 
 
 @dataclass(frozen=True)
+class AgentProblem:
+    """What is wrong with the agent, and whether it does its work all the same."""
+
+    unit: str
+    text: str
+    works: bool
+
+
+@dataclass(frozen=True)
 class StackFacts:
     """The whole stack."""
 
@@ -154,8 +163,8 @@ class StackFacts:
     thresholds: Mapping[str, float]
     """Alert to its threshold, as the file has it."""
     alerts: tuple[Fired, ...] = ()
-    agent: str = ""
-    """What is wrong with the agent."""
+    agent: AgentProblem | None = None
+    """What is wrong with the agent; None: nothing, or the file wants none."""
     services: tuple[Service, ...] = ()
     """Containers beside the servers; none where nobody could be asked for them."""
 

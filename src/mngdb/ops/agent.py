@@ -25,6 +25,8 @@ from mngdb.targets.local.lock import held
 from mngdb.targets.local.logs import Started, appending, tail
 from mngdb.targets.local.processes import Process
 
+#: What is wrong with one that works by what the file said before.
+STALE = "the file is another one since it started"
 #: Seconds that it may take to start, and to stop.
 _START, _STOP = 60.0, 15.0
 #: One that runs for less than this may still be importing.
@@ -86,7 +88,7 @@ class AgentUnit:
             if said == self.digest:
                 return None
             if said is not None:
-                return "the file is another one since it started"
+                return STALE
             if not process.alive():
                 return "not running"
             if time.monotonic() >= deadline:

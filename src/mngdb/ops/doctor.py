@@ -19,6 +19,7 @@ from mngdb.errors import (
     of_system,
 )
 from mngdb.facts.doctor import (
+    AgentProblem,
     Answer,
     Condition,
     Diagnosis,
@@ -34,10 +35,10 @@ from mngdb.facts.sessions import Sessions
 from mngdb.findings import Finding, Seen, see
 from mngdb.model import Asked
 from mngdb.ops import access, alerts, status, workers
+from mngdb.ops.agent import STALE
 from mngdb.ops.context import Context
 from mngdb.ops.unit import data_missing
 from mngdb.ops.waiting import explained
-from mngdb.spec.agent import AGENT
 from mngdb.spec.stack import Instance
 
 #: Seconds for the administrator's login, and for an app's of a server that let him in.
@@ -249,6 +250,9 @@ def _services(context: Context) -> tuple[Service, ...]:
         return ()  # an engine that does not answer is said of each server
 
 
-def _agent(context: Context) -> str:
-    found = status.agent(context)
-    return "" if not found or found[0].healthy else found[0].error or f"{AGENT} does not run"
+def _agent(context: Context) -> AgentProblem | None:
+    for found in status.agent(context):
+        if found.error is not None:
+            works = context.stack.agent is None or found.error == STALE
+            return AgentProblem(found.name, found.error, works)
+    return None

@@ -347,8 +347,19 @@ def _alerts(facts: StackFacts) -> Iterator[Trouble]:
             where,
             watch=watch,
         )
-    if facts.agent:
-        yield Trouble("watch", f"the agent: {facts.agent}", "mngdb up", watch=True)
+
+
+def _agent(facts: StackFacts) -> Iterator[Trouble]:
+    """What explains that no server runs explains the agent, too."""
+    found = facts.agent
+    if found is None:
+        return
+    if found.works:
+        yield Trouble("watch", f"the agent: {found.text}", "mngdb up", watch=True)
+        return
+    text = f"{found.unit}: {found.text}: nobody judges alerts, serves metrics, restarts servers"
+    command = "mngdb up; where that does not last: mngdb logs agent"
+    yield Trouble("agent", text, command, tuple(one.instance for one in facts.servers))
 
 
 CAUSES: tuple[Cause, ...] = (
@@ -367,6 +378,7 @@ CAUSES: tuple[Cause, ...] = (
             "not-running",
             "no-answer",
             "check",
+            "agent",
             "unhealthy",
             "alert",
             "machine",
@@ -378,13 +390,13 @@ CAUSES: tuple[Cause, ...] = (
         "out-of-memory",
         "memory ran out",
         _out_of_memory,
-        ("not-running", "no-answer", "unhealthy", "alert", "machine", "watch", *_LOGINS),
+        ("not-running", "no-answer", "agent", "unhealthy", "alert", "machine", "watch", *_LOGINS),
     ),
     Cause(
         "cannot-start",
         "something keeps a server from starting",
         _blocked,
-        ("not-running", "unhealthy", "alert", "watch", *_LOGINS),
+        ("not-running", "agent", "unhealthy", "alert", "watch", *_LOGINS),
     ),
     Cause(
         "unreachable",
@@ -392,7 +404,9 @@ CAUSES: tuple[Cause, ...] = (
         _unreachable,
         ("page", "alert", "watch", *_LOGINS),
     ),
-    Cause("not-running", "a server does not run", _down, ("page", "alert", "watch", *_LOGINS)),
+    Cause(
+        "not-running", "a server does not run", _down, ("agent", "page", "alert", "watch", *_LOGINS)
+    ),
     Cause(
         "frozen", "a server is halted", _frozen, ("unhealthy", "page", "alert", "watch", *_LOGINS)
     ),
@@ -424,6 +438,7 @@ CAUSES: tuple[Cause, ...] = (
         ("login-disk", "unhealthy", "alert"),
     ),
     Cause("login", "an app cannot work", _logins),
+    Cause("agent", "the agent does not run, or does not answer", _agent),
     Cause("unhealthy", "a container's health check fails", _unhealthy, ("alert", "watch")),
     Cause("page", "a page, or what measures, does not run", _services),
     Cause("watch", "a transaction is open and forgotten", _forgotten),
