@@ -30,7 +30,9 @@ NOTE = "note: after a reboot this stack stays down: 'mngdb enable' starts it at 
 
 @pytest.mark.parametrize("kind", ["system", "user"])
 @pytest.mark.parametrize("text", [STACK, CONTAINERS], ids=["local", "compose"])
-@pytest.mark.parametrize("name", ["plain", "with space", "100%done", "a$b", "a'b\"c", "사과"])
+@pytest.mark.parametrize(
+    "name", ["plain", "with space", "100%done", "a$b", "a'b\"c", "사과", "a\\"]
+)
 def test_systemd_takes_the_rendered_unit(
     cli: Cli, tmp_path: Path, kind: str, text: str, name: str
 ) -> None:
@@ -44,6 +46,27 @@ def test_systemd_takes_the_rendered_unit(
     with tempfile.TemporaryDirectory(dir="/tmp") as short:  # other units' sockets lie there, too
         done = systemd.verify(unit, kind, Path(short))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("where", ["project", "state", "PATH"])
+@pytest.mark.parametrize("character", ["\n", "\r", "\x1b", "\x7f", "\x85", "\udcff"])
+def test_a_path_that_would_end_a_line_of_the_unit_is_refused(
+    cli: Cli, tmp_path: Path, character: str, where: str
+) -> None:
+    bad = tmp_path / f"a{character}[Service]"
+    bad.mkdir()
+    if where == "project":
+        cli.folder = bad
+    elif where == "state":
+        cli.env["MNGDB_STATE_HOME"] = str(bad)
+    else:
+        cli.env["PATH"] = f"{os.environ['PATH']}:{bad}"
+    cli.write(faults.REDIS)
+    for words in (("render", "systemd"), ("enable",)):
+        done = cli.run(*words)
+        assert (done.returncode, done.stdout) == (2, ""), done.stdout
+        assert "has a control character, or one that is not UTF-8" in done.stderr
+        assert len(done.stderr.splitlines()) == 2
 
 
 def reboot(cli: Cli) -> None:

@@ -10,10 +10,12 @@ import os
 import re
 import shlex
 import sys
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
 from mngdb import __version__
+from mngdb.errors import UsageError
 from mngdb.identity.home import lent_trust
 from mngdb.ops.context import Context
 from mngdb.spec.load import TARGETS
@@ -74,7 +76,8 @@ WantedBy={wanted}
 
 
 def render(context: Context, kind: Kind) -> str:
-    """The unit's text."""
+    """The unit's text. Raises UsageError where a unit cannot hold a path."""
+    _require_plain(context)
     stack, system = context.stack, kind == "system"
     docker = any(one.target.compose for one in stack.instances.values())
     after = ["local-fs.target", *(["docker.service"] if docker else []), "network-online.target"]
@@ -103,7 +106,8 @@ def render(context: Context, kind: Kind) -> str:
 
 
 def cron(context: Context) -> str:
-    """The line of a crontab that does the same where systemd does not run."""
+    """The line of a crontab that does the same where systemd does not run. Raises as `render`."""
+    _require_plain(context)
     words = ["env", *(f"{name}={value}" for name, value in _environment(context))]
     command = shlex.join([*words, *_command(context), "up", "--boot"])
     log = shlex.quote(str(context.stack.state / "boot.log"))
@@ -131,6 +135,18 @@ def _environment(context: Context) -> Iterator[tuple[str, str]]:
     yield from lent_trust(context.stack.files).items()
 
 
+def _require_plain(context: Context) -> None:
+    """Raise UsageError for a path or a variable that would end its line, or that is no text."""
+    variables = [f"{name}={value}" for name, value in _environment(context)]
+    for text in (*map(str, _mounts(context)), *_command(context), *variables):
+        if any(unicodedata.category(one) in {"Cc", "Cs"} for one in text):
+            raise UsageError(
+                f"{text!r} has a control character, or one that is not UTF-8: neither a unit of "
+                "systemd nor a crontab can hold it",
+                "rename it",
+            )
+
+
 def _mounts(context: Context) -> list[Path]:
     """What has to be mounted before: the project, the state, the data, and Python."""
     stack = context.stack
@@ -150,7 +166,7 @@ def _word(text: str) -> str:
     text = text.replace("%", "%%")
     if re.fullmatch(r"[\w@%+=:,./$~-]+", text, re.ASCII):
         return text
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
