@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from tests.debian import apt, cache
 
@@ -41,14 +42,14 @@ def words(line: str) -> list[str]:
     return [word.replace("%%", "%").replace("$$", "$") for word in shlex.split(line)]
 
 
-def run(unit: str, key: str) -> subprocess.CompletedProcess[str]:
+def run(unit: str, key: str, **more: Any) -> subprocess.CompletedProcess[str]:
     """Run what a unit has under `key` as systemd does: no shell, nothing of our environment, in
-    another folder."""
+    another folder; `more` is for subprocess."""
     lines = re.findall(r"^Environment=(.*)$", unit, re.M)
     env = dict(word.split("=", 1) for line in lines for word in words(line))
     (command,) = re.findall(rf"^{key}=(.*)$", unit, re.M)
     return subprocess.run(
-        words(command), env=env, cwd="/", text=True, capture_output=True, check=False
+        words(command), env=env, cwd="/", text=True, capture_output=True, check=False, **more
     )
 
 

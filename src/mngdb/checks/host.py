@@ -152,9 +152,10 @@ def _fork(facts: MachineFacts) -> Judgement:
 
 
 def _boot(facts: MachineFacts) -> Judgement:
-    if not facts.boot and not facts.boots:
+    if not (facts.boot or facts.boot_lost or facts.boots):
         return no_matter("a container: what starts it has to run 'mngdb up --boot'")
-    return judged(bool(facts.boot), facts.boot or "no enabled unit and no @reboot line names it")
+    nothing = facts.boot_lost or "no enabled unit and no @reboot line names it"
+    return judged(bool(facts.boot), facts.boot or nothing)
 
 
 _AS_MNGDB = "'mngdb up' as root lets servers run as the account mngdb"

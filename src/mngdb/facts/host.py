@@ -88,5 +88,7 @@ class MachineFacts:
     """As `asked`, of those that save by forking: Redis."""
     boot: str = ""
     """What starts the stack when the machine boots; empty: nothing."""
+    boot_lost: str = ""
+    """What was to start it, and does so no longer."""
     boots: bool = False
     """Whether systemd or cron are here, which could."""

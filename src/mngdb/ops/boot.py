@@ -6,15 +6,16 @@ import json
 import os
 import pwd
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from mngdb import disk
 from mngdb.errors import MngdbError, UsageError
-from mngdb.model import Remark
+from mngdb.model import Remark, Step
 from mngdb.ops import service
 from mngdb.ops.context import Context
 from mngdb.run import run
+from mngdb.spec.agent import AGENT
 from mngdb.targets.local import boot
 from mngdb.targets.local.boot import Kind
 
@@ -26,11 +27,12 @@ _LINGER = Path("/var/lib/systemd/linger")
 
 @dataclass(frozen=True)
 class _Note:
-    """What is known of earlier commands. `told`: that nothing comes back after a reboot was said;
-    `linger`: lingering was switched on by us."""
+    """What is known of earlier commands. `told`: that nothing comes back after a reboot was said
+    while the stack was in `project`; `linger`: lingering was switched on by us."""
 
     told: bool = False
     linger: bool = False
+    project: str = ""
 
 
 def enable(context: Context) -> list[str]:
@@ -55,6 +57,7 @@ def enable(context: Context) -> list[str]:
     if not boot.comes_back(context.stack, cron=False):
         _systemctl(kind, "enable", "--quiet", name)
         done.append(f"{name} is enabled")
+    _tell_again(context)
     if context.stack.state.is_dir() and not _active(kind, name):
         # one that was not started would not be stopped in order when the machine goes down
         _started(kind, name)
@@ -67,7 +70,7 @@ def disable(context: Context) -> list[str]:
     unit of this stack."""
     kind, name = boot.ours(), service.name(context)
     path = boot.folder(kind) / name
-    if boot.project(path) != str(context.stack.folder):
+    if not boot.owned(path, context.stack):
         return []
     link = path.parent / f"{boot.WANTED_BY[kind]}.wants" / name
     if boot.booted():
@@ -82,33 +85,67 @@ def disable(context: Context) -> list[str]:
     if note.linger and not others:
         run(["loginctl", "disable-linger", _user()], timeout=_TIMEOUT)
         done.append(f"lingering of {_user()} is off again")
-    if note.linger:
-        _write(context, _Note(told=note.told))
+    if context.stack.state.is_dir():
+        # who disables it knows
+        _write(context, _Note(told=True, project=str(context.located.project)))
     return done
 
 
-def remarks(context: Context) -> Iterator[Remark]:
-    """That nothing comes back after a reboot: said once."""
-    note = _read(context)
-    if note.told or not boot.needed(context.stack):
+def steps(context: Context) -> Iterator[Step]:
+    """What `up` has to do for a unit of this stack's that is installed: it starts the stack as it
+    was when the unit was written, perhaps in a folder that is not there any more. Raises UsageError
+    where a unit cannot hold a path."""
+    kind, name = boot.ours(), service.name(context)
+    path = boot.folder(kind) / name
+    if not boot.owned(path, context.stack):
         return
-    if not boot.comes_back(context.stack, cron=False):
-        yield Remark("", "after a reboot this stack stays down: 'mngdb enable' starts it at boot")
-    _write(context, _Note(told=True, linger=note.linger))
+    installed = path.read_text(errors="replace")
+    text = service.render(context, kind, installed)
+    if text == installed:
+        return
+
+    def write(_: object) -> None:
+        disk.write(path, text, mode=0o644)
+        if boot.booted():
+            _systemctl(kind, "daemon-reload")
+
+    detail = f"written anew: it starts the stack in {context.located.project}"
+    yield Step(AGENT, AGENT, "change", name, detail, write)
+
+
+def remarks(context: Context) -> Iterator[Remark]:
+    """That nothing comes back after a reboot: said once, and again once that has become so."""
+    if not boot.needed(context.stack):
+        return
+    note, project = _read(context), str(context.located.project)
+    if boot.comes_back(context.stack, cron=False):
+        _tell_again(context)
+    elif not note.told or note.project not in {"", project}:
+        if not boot.comes_back(context.stack):
+            text = "after a reboot this stack stays down: 'mngdb enable' starts it at boot"
+            yield Remark("", text)
+        _write(context, replace(note, told=True, project=project))
+
+
+def _tell_again(context: Context) -> None:
+    """Something starts the stack now: it is news should that be lost."""
+    note = _read(context)
+    if note.told:
+        _write(context, replace(note, told=False))
 
 
 def _refuse_other(context: Context, path: Path) -> None:
     """Raise UsageError for a unit of the name that starts another project, which is still there."""
-    owner = boot.project(path)
-    if owner is None or owner == str(context.stack.folder):
+    owner = boot.owner(path)
+    if owner is None or boot.owned(path, context.stack):
         return
-    if not owner:
+    if not owner.project:
         raise UsageError(
             f"{path} was not written by mngdb", "rename it, or give the stack a 'name:'"
         )
-    if any((Path(owner) / file.name).exists() for file in context.stack.files):
+    if boot.there(owner, context.stack):
         raise UsageError(
-            f"{path} starts the stack in {owner}",
+            f"{path} starts the stack in {owner.project}",
             "give this stack another 'name:', or run 'mngdb disable' there",
         )
 
@@ -123,7 +160,7 @@ def _linger(context: Context, kind: Kind) -> list[str]:
             f"lingering could not be switched on for {_user()}: {done.stderr.strip()}",
             f"sudo loginctl enable-linger {_user()}, then 'mngdb enable' again",
         )
-    _write(context, _Note(told=_read(context).told, linger=True))
+    _write(context, replace(_read(context), linger=True))
     return [f"lingering of {_user()} is on"]
 
 

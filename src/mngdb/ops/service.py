@@ -16,11 +16,11 @@ from pathlib import Path
 
 from mngdb import __version__
 from mngdb.errors import UsageError
-from mngdb.identity.home import lent_trust
+from mngdb.identity.home import SAFE, lent_trust
 from mngdb.ops.context import Context
 from mngdb.spec.load import TARGETS
 from mngdb.targets.local import boot, machine
-from mngdb.targets.local.boot import PROJECT, WANTED_BY, Kind
+from mngdb.targets.local.boot import PROJECT, STACK, WANTED_BY, Kind
 
 #: Variables that say where things are, and no secrets.
 _PLACES = ("MNGDB_STATE_HOME", "XDG_STATE_HOME")
@@ -48,7 +48,7 @@ _TEXT = """\
 Description=Databases of the stack {name} (mngdb)
 {after}
 RequiresMountsFor={mounts}
-{project}={folder}
+{owner}
 
 [Service]
 Type=oneshot
@@ -75,8 +75,10 @@ WantedBy={wanted}
 """
 
 
-def render(context: Context, kind: Kind) -> str:
-    """The unit's text. Raises UsageError where a unit cannot hold a path."""
+def render(context: Context, kind: Kind, installed: str = "") -> str:
+    """The unit's text; where one is `installed`, with its variables: where programs are is what
+    'enable' was told, and not what the next command's caller has. Raises UsageError where a unit
+    cannot hold a path."""
     _require_plain(context)
     stack, system = context.stack, kind == "system"
     docker = any(one.target.compose for one in stack.instances.values())
@@ -93,16 +95,31 @@ def render(context: Context, kind: Kind) -> str:
         name=stack.name,
         after=order,
         mounts=" ".join(_word(str(path)) for path in _mounts(context)),
-        project=PROJECT,
-        folder=str(stack.folder).replace("%", "%%"),
+        owner="\n".join(_owner(context)),
         account=f"User={machine.name_of(os.geteuid())}\n" if others else "",
-        environment="\n".join(
-            f"Environment={_word(f'{name}={value}')}" for name, value in _environment(context)
-        ),
+        environment="\n".join(_variables(context, installed)),
         start=" ".join(_word(word).replace("$", "$$") for word in _command(context)),
         hardened="\n".join(lines),
         wanted=WANTED_BY[kind],
     )
+
+
+def _owner(context: Context) -> Iterator[str]:
+    """Whose the unit is."""
+    stack = boot.identity(context.stack)
+    if stack:
+        yield f"{STACK}={stack}"
+    yield f"{PROJECT}={context.located.project}".replace("%", "%%")
+
+
+def _variables(context: Context, installed: str) -> Iterator[str]:
+    """The lines with variables."""
+    kept = re.findall(r"^Environment=.*$", installed, re.MULTILINE)
+    if kept:
+        yield from (line for line in kept if f"{SAFE}=" not in line)
+    for name, value in _environment(context):
+        if not kept or name == SAFE:
+            yield f"Environment={_word(f'{name}={value}')}"
 
 
 def cron(context: Context) -> str:
@@ -117,10 +134,18 @@ def cron(context: Context) -> str:
 def _command(context: Context) -> list[str]:
     """How this very mngdb is called for this very stack, from anywhere."""
     stack = context.stack
-    files = [word for path in stack.files for word in ("-f", str(path.absolute()))]
+    files = [word for path in _files(context) for word in ("-f", str(path))]
     target = stack.source.target.kind
     more = ["--target", target] if target in TARGETS else []
     return [sys.executable, "-P", "-m", "mngdb", *files, *more]
+
+
+def _files(context: Context) -> Iterator[Path]:
+    """The stack's files; those in the project by its name, which may be a link that is moved to
+    another release."""
+    for path in context.stack.files:
+        ours = not path.is_symlink() and path.resolve().parent == context.stack.folder
+        yield context.located.project / path.name if ours else path.absolute()
 
 
 def _environment(context: Context) -> Iterator[tuple[str, str]]:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 #: Seconds that health checks may take to come round, and between two looks.
 _PROVEN, _PAUSE = 15.0, 0.3
 
+#: What a unit of systemd's that could not be written is called among the errors.
+AT_BOOT = "after a reboot"
+
 OnEvent = Callable[[object], None]
 #: What became of an instance, and how it is now.
 Outcome = tuple[Survey | MngdbError, status.UnitStatus]
@@ -97,12 +100,17 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
         except MngdbError as error:
             errors[AGENT] = error
     last = [step.bare() for host in context.hosts() for step in host.steps()]
+    try:
+        unit = [step.bare() for step in boot.steps(context)]
+    except MngdbError as error:
+        unit, errors[AT_BOOT] = [], error
     return Plan(
         (
             *steps,
             *(step for survey in surveys for step in survey.steps),
             *last,
             *(step.bare() for step in agent.steps()),
+            *unit,
         ),
         tuple(_unused_remarks(context) + _channel_remarks(context) + leftovers.remarks(context))
         + tuple(notices(context, asked, asked))
@@ -220,6 +228,9 @@ def up(
         if not report.errors:
             _last(context, report, on_event, choice)
             report.remarks += _idle(allow, report)
+        if choice.whole:
+            _at_boot(context, report, on_event)
+        if not report.errors:
             report.remarks += boot.remarks(context) if choice.whole else ()
     return report
 
@@ -246,6 +257,20 @@ def _do_agent(
         audit.note(context.stack.state, "up", step)
         report.done.append(step)
     return None
+
+
+def _at_boot(context: Context, report: Report, on_event: OnEvent) -> None:
+    """See that an installed unit still starts the stack. Its troubles keep no server from coming
+    up."""
+    try:
+        for step in boot.steps(context):
+            step.run(None)
+            audit.note(context.stack.state, "up", step)
+            report.done.append(step)
+            on_event(Done(step.bare()))
+    except (MngdbError, OSError) as failure:
+        error = failure if isinstance(failure, MngdbError) else of_system(failure)
+        report.errors[AT_BOOT] = error
 
 
 def _waited(agent: AgentUnit) -> MngdbError | None:

@@ -6,10 +6,12 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from mngdb.errors import MngdbError
+from mngdb.identity import record
 from mngdb.run import run
 from mngdb.spec.stack import Stack
 
@@ -20,8 +22,8 @@ _BOOTED = Path("/run/systemd/system")
 _SYSTEM = Path("/etc/systemd/system")
 #: What a unit that starts at boot is wanted by.
 WANTED_BY: dict[Kind, str] = {"system": "multi-user.target", "user": "default.target"}
-#: The line of a unit that says whose it is; systemd ignores names that begin so.
-PROJECT = "X-Mngdb-Project"
+#: The lines of a unit that say whose it is; systemd ignores names that begin so.
+STACK, PROJECT = "X-Mngdb-Stack", "X-Mngdb-Project"
 _CRONTABS = ("/etc/crontab", "/etc/cron.d/*")
 
 
@@ -48,13 +50,56 @@ def unit(stack: Stack) -> str:
     return f"mngdb-{stack.name}.service"
 
 
-def project(path: Path) -> str | None:
-    """The project's folder that an installed unit starts; None: there is no such unit."""
+@dataclass(frozen=True)
+class Owner:
+    """Whose an installed unit is: a stack's id, empty in a unit that was written before it had one
+    or by the version before; and the project's folder, empty in a unit that we did not write."""
+
+    stack: str
+    project: str
+
+
+def owner(path: Path) -> Owner | None:
+    """Whose an installed unit is; None: there is no such unit."""
     try:
-        found = re.search(rf"^{PROJECT}=(.*)$", path.read_text(), re.MULTILINE)
+        text = path.read_text(errors="replace")
     except OSError:
         return None
-    return found[1] if found else ""
+    lines = dict(re.findall(rf"^({STACK}|{PROJECT})=(.*)$", text, re.MULTILINE))
+    return Owner(lines.get(STACK, ""), lines.get(PROJECT, "").replace("%%", "%"))
+
+
+def identity(stack: Stack) -> str:
+    """The stack's id; empty: it has none yet."""
+    try:
+        return record.read(stack.state).id
+    except (MngdbError, OSError):
+        return ""
+
+
+def starts(path: Path, stack: Stack) -> bool:
+    """Whether an installed unit starts what is in the stack's folder."""
+    found = owner(path)
+    return found is not None and _leads_to(found, stack)
+
+
+def owned(path: Path, stack: Stack) -> bool:
+    """Whether an installed unit is this stack's, also where the project was moved since. One that
+    has no id goes with its name when its project is gone."""
+    found = owner(path)
+    if found is None or not found.project:
+        return False
+    mine = found.stack == identity(stack) if found.stack else not there(found, stack)
+    return mine or _leads_to(found, stack)
+
+
+def there(found: Owner, stack: Stack) -> bool:
+    """Whether a unit's project still has a file that is called like the stack's."""
+    return any((Path(found.project) / file.name).exists() for file in stack.files)
+
+
+def _leads_to(found: Owner, stack: Stack) -> bool:
+    return bool(found.project) and os.path.realpath(found.project) == str(stack.folder)
 
 
 def needed(stack: Stack) -> bool:
@@ -70,13 +115,24 @@ def comes_back(stack: Stack, *, cron: bool = True) -> str:
     for kind in ("system", "user"):
         where = folder(kind)
         link = where / f"{WANTED_BY[kind]}.wants" / name
-        if link.is_symlink() and project(where / name) == str(stack.folder):
+        if link.is_symlink() and starts(where / name, stack):
             return f"{name} is enabled"
     lines = _crontabs() if cron else iter(())
     files = {str(one) for path in stack.files for one in (path.resolve(), path.absolute())}
     for line in lines:
         if line.startswith("@reboot") and "mngdb" in line and any(one in line for one in files):
             return "a crontab has its @reboot line"
+    return ""
+
+
+def lost(stack: Stack) -> str:
+    """An installed unit of the stack's that no longer starts it, in words; empty: there is none."""
+    name = unit(stack)
+    for kind in ("system", "user"):
+        path = folder(kind) / name
+        found = owner(path)
+        if found is not None and owned(path, stack) and not starts(path, stack):
+            return f"{name} starts it in {found.project}, where it is not any more"
     return ""
 
 

@@ -222,6 +222,7 @@ def machine_facts(stack: Stack, proc: Path = _PROC) -> MachineFacts:
         asked=asked,
         forking=_forking(stack, asked),
         boot=boot.comes_back(stack) if boot.needed(stack) else "Docker starts its containers again",
+        boot_lost=boot.lost(stack),
         boots=boot.can(),
     )
 
