@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests import systemd
+from tests.conftest import Cli
 from tests.e2e.test_boot import NOTE
 from tests.live import faults
 from tests.live.test_faults_users import UserCli, account, python, user
@@ -153,3 +155,50 @@ def test_a_unit_that_cannot_name_the_new_folder_is_said_and_the_servers_run(
     assert enabled.run("status").returncode == 0
     move(enabled)
     enabled.ok("up")
+
+
+#: Where systemd seems to run, and has no units but those in the folder $1.
+SYSTEMD = """
+mkdir -p /run/systemd /etc/systemd/system && mount -t tmpfs tmpfs /run/systemd &&
+mkdir /run/systemd/system && mount --bind "$1" /etc/systemd/system && shift && exec "$@"
+"""
+#: Notes what it is told, and enables.
+SYSTEMCTL = """#!/bin/sh
+echo "$*" >> TOLD
+[ "$1" != enable ] || ln -s "/etc/systemd/system/$3" /etc/systemd/system/multi-user.target.wants
+"""
+
+
+def test_systemd_is_told_of_a_unit_that_up_wrote_anew(cli: Cli, tmp_path: Path) -> None:
+    told, units = tmp_path / "told", tmp_path / "units"
+    (units / "multi-user.target.wants").mkdir(parents=True)
+    (tmp_path / "systemctl").write_text(SYSTEMCTL.replace("TOLD", str(told)))
+    (tmp_path / "systemctl").chmod(0o755)
+    cli.env["PATH"] = f"{tmp_path}:{os.environ['PATH']}"
+    cli.folder = tmp_path / "project"
+    cli.folder.mkdir()
+    cli.write(faults.REDIS)
+    cli.ok("up")
+
+    def booted(*words: str) -> str:
+        told.write_text("")
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", SYSTEMD, "sh", str(units), *cli.argv(*words)],
+            cwd=cli.folder,
+            env=cli.environ(),
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    assert f"{NAME} is enabled\n" in booted("enable")
+    assert f"enable --quiet {NAME}" in told.read_text()
+    assert RENEWED not in booted("up")
+    assert told.read_text() == ""
+    cli.folder = cli.folder.rename(tmp_path / "played")
+    assert RENEWED in booted("up")
+    assert told.read_text() == "daemon-reload\n"
+    assert f"Project={cli.folder}\n" in (units / NAME).read_text()
+    assert booted("disable") == f"{NAME} is disabled and removed\n"
