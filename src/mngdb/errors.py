@@ -61,6 +61,13 @@ class UnreachableError(UnobservableError):
     """What leads to a server, a Docker engine, is away; whether the server runs is unknown."""
 
 
+class OtherEngineError(UnreachableError):
+    """The Docker engine is not the one that the stack was made on: of its servers nothing is known
+    there, and nothing may be done."""
+
+    exit_code = 1
+
+
 class ConnectError(UnobservableError):
     """A login to a server did not succeed. `kind` names the cause for the diagnosis.
 

@@ -4,7 +4,9 @@ engine's own id. A name, a folder or an age proves nothing."""
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -279,6 +281,12 @@ def test_after_compose_down_v_nothing_starts_empty_without_a_word(stack: Compose
     stack.ok("up")
     stack.sql("CREATE TABLE kept AS SELECT 1 AS a", "shop")
     stack.compose("down", "-v")
+    told = stack.run_json("doctor")
+    troubles = [told["cause"], *told["others"]]
+    assert {one["cause"] for one in troubles} == {"cannot-start"}
+    for what, one in zip(("pg", "redis"), troubles, strict=True):
+        assert one["command"].endswith(f"mngdb up --allow {stack.unit(what)}")
+    assert "was asked to stop" not in json.dumps(told)
     allow = [word for what in ("redis", "pg") for word in ("--allow", stack.unit(what))]
     for words in (("plan",), ("up",)):
         said = refusal(stack, *words)
@@ -330,6 +338,39 @@ def test_another_engine_is_told_before_anything_is_made_or_removed(
     assert "was made on" in refusal(up, "up")
     up.ok("up", "--allow", "engine")
     assert keys(up) == {"one"}
+
+
+def assert_unknown(stack: ComposeCli, why: str) -> None:
+    """What `alerts` and `doctor` say of servers that cannot be looked at for one reason."""
+    done = stack.run("alerts")
+    assert (done.returncode, done.stdout) == (3, "nothing that could be judged fires\n")
+    assert done.stderr.count("whether postgres, redis answer is not known") == 1
+    look = stack.run_json("alerts")
+    ((said, instances),) = look["unreachable"].items()
+    assert (why in said, instances, look["alerts"]) == (True, ["postgres", "redis"], [])
+    assert {"PostgresDown", "RedisDown"} <= set(look["unknown"])
+    found = stack.run_json("doctor")
+    assert (found["cause"]["cause"], found["others"]) == ("unreachable", [])
+    assert why in found["cause"]["text"]
+    assert sorted(found["cause"]["instances"]) == ["postgres", "redis"]
+
+
+def test_on_another_engine_or_behind_one_that_hangs_servers_are_unknown_not_down(
+    stack: ComposeCli, docker: Engine, machine: Engine
+) -> None:
+    stack.docker, stack.env = machine, dict(machine.environ)
+    stack.write(BOTH)
+    stack.ok("up")
+    stack.env = dict(docker.environ)
+    assert_unknown(stack, "the Docker engine is not the one")
+    stack.env = dict(machine.environ)
+    os.kill(machine.pid, signal.SIGSTOP)
+    try:
+        assert_unknown(stack, "the Docker engine hangs")
+    finally:
+        os.kill(machine.pid, signal.SIGCONT)
+    stack.ok("doctor")
+    stack.ok("destroy", "--yes", stack.name)
 
 
 def test_an_engine_whose_id_changed_is_known_by_the_stacks_volumes(up: ComposeCli) -> None:

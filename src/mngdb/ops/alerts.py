@@ -12,7 +12,7 @@ from mngdb.alerts.catalogue import RULES
 from mngdb.alerts.evaluator import Alert, Evaluator
 from mngdb.alerts.notify import Message, Notifier
 from mngdb.alerts.rules import Active, active
-from mngdb.errors import ConnectError, UnobservableError, UnreachableError, UsageError
+from mngdb.errors import ConnectError, MngdbError, UnobservableError, UnreachableError, UsageError
 from mngdb.ops.context import Context
 from mngdb.samples import Family, Sample, labelled
 from mngdb.spec.agent import MONITOR
@@ -234,7 +234,7 @@ def _measured(context: Context) -> tuple[list[Family], dict[str, UnreachableErro
 
     with ThreadPoolExecutor(len(instances)) as pool:
         found = [family for families in pool.map(one, instances) for family in families]
-    return found, lost
+    return found, {one.name: lost[one.name] for one in instances if one.name in lost}
 
 
 def _of_instance(context: Context, instance: Instance) -> list[Family]:
@@ -253,6 +253,7 @@ def _of_instance(context: Context, instance: Instance) -> list[Family]:
                 scraper.close()
         up = 1.0
     except ConnectError:
+        _require_host(context, instance)
         up = 0.0
     except UnreachableError:
         raise
@@ -261,6 +262,18 @@ def _of_instance(context: Context, instance: Instance) -> list[Family]:
     name = f"{engine.metric}_up"
     families.append(Family(name, "gauge", "Whether it answered", [Sample(name, (), up)]))
     return list(labelled(families, job=instance.engine, instance=instance.name))
+
+
+def _require_host(context: Context, instance: Instance) -> None:
+    """Raise UnreachableError where nobody can tell whether an instance runs: it is not down."""
+    if instance.target.external:
+        return
+    try:
+        context.host(instance).process(instance.unit)
+    except UnobservableError as error:
+        raise UnreachableError(error.message, error.hint) from None
+    except MngdbError:
+        return  # what has its name is not it
 
 
 def test(context: Context, name: str) -> None:

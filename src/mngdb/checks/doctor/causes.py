@@ -135,22 +135,26 @@ def _blocked(facts: StackFacts) -> Iterator[Trouble]:
 
 def _down(facts: StackFacts) -> Iterator[Trouble]:
     dying = {one.instance for one in facts.alerts if one.name == "UnitRestarting"}
-    together: dict[str, list[Server]] = {}
+    together: dict[tuple[str, str], list[Server]] = {}
     for server in facts.servers:
         what = server.condition
         if what is None or (what.state == "running" and server.instance not in dying):
             continue
+        if what.state == "missing":
+            continue  # that its data is missing says all
+        alone = server.instance if what.blocked else ""
         if what.state in {"running", "restarting"}:
             text = f"{server.unit} dies and is started again, over and over"
             yield Trouble("not-running", _with_log(text, what), "mngdb up", (server.instance,))
         elif what.state == "absent":
-            together.setdefault("was never made", []).append(server)
+            together.setdefault(("was never made", alone), []).append(server)
         elif what.in_order:
-            together.setdefault("does not run: it was asked to stop, and did", []).append(server)
+            stopped = "does not run: it was asked to stop, and did"
+            together.setdefault((stopped, alone), []).append(server)
         else:
             text = _with_log(f"{server.unit} does not run", what)
             yield Trouble("not-running", text, "mngdb up", (server.instance,))
-    for what_of_them, servers in together.items():
+    for (what_of_them, _), servers in together.items():
         units = ", ".join(one.unit for one in servers)
         names = tuple(one.instance for one in servers)
         each = "each of them " * (len(servers) > 1)

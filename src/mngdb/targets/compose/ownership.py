@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from mngdb.errors import MngdbError
+from mngdb.errors import MngdbError, OtherEngineError
 from mngdb.host import ALLOW_ENGINE
 from mngdb.identity import record
 from mngdb.identity.home import homes
@@ -64,13 +64,13 @@ class Ownership:
     # --- the engine
 
     def recognize(self, allow: Collection[str] = ()) -> None:
-        """Raise MngdbError where the engine is not the one that the stack was made on: nothing may
-        be made or removed there."""
+        """Raise OtherEngineError where the engine is not the one that the stack was made on:
+        nothing may be made or removed there."""
         known = None if self._recognized else self.notes.known()
         if known is not None and known.engine and not self._runs(known):
             found = self.docker.engine_id()
             if found != known.engine and not self._there(known) and ALLOW_ENGINE not in allow:
-                raise MngdbError(
+                raise OtherEngineError(
                     f"the Docker engine is not the one that the stack {self.stack!r} was made on: "
                     f"its id is {found[:_SHOWN]} ({self.docker.where}), expected "
                     f"{known.engine[:_SHOWN]} ({known.where})",
