@@ -146,7 +146,7 @@ def write(
                 os.fchown(handle, owner.uid, owner.gid)
             os.fchmod(handle, mode)
             for piece in [content] if isinstance(content, str) else content:
-                data = piece.encode()
+                data = piece.encode(errors="surrogateescape")  # as `read_own` had it
                 while data:
                     data = data[os.write(handle, data) :]
             if durable:

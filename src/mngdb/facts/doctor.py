@@ -85,7 +85,8 @@ class Service:
 @dataclass(frozen=True)
 class Refusal:
     """Why the administrator does not get in. `kind` as of ConnectError; `unreachable`: what leads
-    to the server does not answer, and nothing is known of the server."""
+    to the server does not answer, and nothing is known of the server; `damaged`: what mngdb noted
+    of it is."""
 
     kind: str
     message: str

@@ -81,7 +81,7 @@ def read(state: Path, unit: str) -> Holding | None:
     try:
         found = json.loads(text)
         return Holding(found["since"], found["seen"], tuple(found["holds"]))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise MngdbError(
             f"{path} is damaged", "remove it; 'mngdb up' writes it anew while the server runs"
         ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -18,6 +19,10 @@ FILE = "stack.json"
 _FOLDER = re.compile(r"[a-z0-9][^/]*-[0-9a-f]{8}")
 #: Bytes. Larger is none of ours.
 _LIMIT = 1 << 16
+
+
+class DamagedError(MngdbError):
+    """A stack's record is there and says nothing: who the stack is has to be told anew."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,8 @@ def now() -> str:
 
 
 def read(state: Path) -> Record:
-    """The record of a stack's folder. Raises FileNotFoundError where there is none, MngdbError for
-    one that is damaged or somebody else's."""
+    """The record of a stack's folder. Raises FileNotFoundError where there is none, DamagedError,
+    and UsageError for one that is somebody else's."""
     path = state / FILE
     # root lists the stacks of all accounts
     text = disk.read_own(path, limit=_LIMIT, owners=None if os.geteuid() == 0 else ())
@@ -84,23 +89,37 @@ def read(state: Path) -> Record:
     try:
         found = json.loads(text)
         return Record(**{one.name: str(found[one.name]) for one in fields(Record)})
-    except (ValueError, TypeError, KeyError):
-        raise MngdbError(f"{path} is damaged", "restore it from a backup of this folder") from None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise DamagedError(
+            f"{path} is damaged",
+            f"restore it from a backup, or write it anew: mngdb stacks attach {state.name}",
+        ) from None
 
 
 def records(home: Path) -> Iterator[tuple[Path, Record]]:
     """Every stack in a folder of stacks, with its folder. A damaged one is not found by its
     project's path; what names it says so."""
+    for state in _folders(home):
+        with contextlib.suppress(MngdbError, OSError):
+            yield state, read(state)
+
+
+def damaged(home: Path) -> Iterator[Path]:
+    """The folders of those stacks whose record says nothing, or is missing."""
+    for state in _folders(home):
+        try:
+            read(state)
+        except (DamagedError, FileNotFoundError):
+            yield state
+        except (MngdbError, OSError):
+            continue
+
+
+def _folders(home: Path) -> list[Path]:
     try:
-        names = sorted(path.name for path in home.iterdir())
+        return sorted(path for path in home.iterdir() if is_folder(path.name))
     except (FileNotFoundError, NotADirectoryError):
-        return
-    for name in names:
-        if is_folder(name):
-            try:
-                yield home / name, read(home / name)
-            except (MngdbError, OSError):
-                continue
+        return []
 
 
 def is_folder(name: str) -> bool:

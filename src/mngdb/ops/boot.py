@@ -48,7 +48,7 @@ def enable(context: Context) -> list[str]:
     _refuse_other(context, path)
     done = []
     text = service.render(context, kind)
-    if not path.exists() or path.read_text() != text:
+    if not path.exists() or path.read_text(errors="replace") != text:
         path.parent.mkdir(parents=True, exist_ok=True)
         disk.write(path, text, mode=0o644)
         done.append(f"{path} is written")

@@ -83,9 +83,11 @@ def _secrets(context: Context) -> tuple[list[str], Refusal | None]:
 
 
 def _lost(instance: Instance, error: MngdbError) -> Server:
-    """An instance that could not even be looked for: its Docker engine does not answer."""
+    """An instance that could not even be looked for: its Docker engine does not answer, or a note
+    of its own is damaged."""
     nothing: Seen[Folder] = Seen(missing=error.message)
-    refusal = Refusal(_kind(error), error.message, error.hint or "")
+    kind = "unreachable" if isinstance(error, UnreachableError) else "damaged"
+    refusal = Refusal(kind, error.message, error.hint or "")
     return Server(instance.name, instance.engine, instance.unit, None, nothing, refusal)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ class UnitStatus:
     engine: Owner
     state: str
     """running, starting (it recovers and does not answer yet), halted (SIGSTOP), stopped, absent
-    (never made), or unreachable (external)."""
+    (never made), unreachable (external), or unknown (a note of its own is damaged)."""
     healthy: bool
     version: str | None
     host: str
@@ -57,12 +58,21 @@ class UnitStatus:
 
 
 def status(context: Context) -> list[UnitStatus]:
-    """Every unit of the stack, asked side by side."""
-    asked = context.all_asked(find=False)
-    found = workers.each(
-        context.stack, lambda instance, _: look(context, asked[instance.name]), lambda _: None
-    )
-    return [*(result.get() for result in found.values()), *agent(context)]
+    """Every unit of the stack, asked side by side. What keeps one from being asked is told in its
+    row; raised as MngdbError where none could be."""
+
+    def job(instance: Instance, _: workers.Emit) -> UnitStatus:
+        return look(context, context.asked(instance, invent=True, find=False))
+
+    results = workers.each(context.stack, job, lambda _: None)
+    found, errors = workers.apart(results)
+    if errors and not found:
+        raise next(iter(errors.values()))
+    units = [
+        found[name] if name in found else _unasked(context, context.instance(name), errors[name])
+        for name in results
+    ]
+    return [*units, *agent(context)]
 
 
 def services(context: Context) -> list[Service]:
@@ -159,6 +169,29 @@ def _asked(context: Context, asked: Asked, found: UnitStatus) -> tuple[UnitStatu
                 raise
             apps = apps[1:]
             found = _with(found, warning=found.warning or f"{found.name}: {error.message}")
+
+
+def _unasked(context: Context, instance: Instance, error: MngdbError) -> UnitStatus:
+    """A unit that could not be asked: a secret or a note of its own is damaged."""
+    state, host, port = "unreachable", "", 0
+    if not instance.target.external:
+        host, port = instance.spec.bind[0], instance.spec.port
+        with contextlib.suppress(MngdbError):
+            state = "unknown"
+            running = context.host(instance).process(instance.unit) is not None
+            state = "running" if running else context.host(instance).state(instance.unit)
+    return UnitStatus(
+        instance.unit,
+        instance.name,
+        instance.engine,
+        state,
+        False,
+        None,
+        host,
+        port,
+        error=error.message,
+        hint=error.hint,
+    )
 
 
 def _judged(found: UnitStatus, process: Running) -> UnitStatus:

@@ -47,5 +47,5 @@ def parse(text: str) -> Release | None:
     """What `render` wrote; None for anything else: then the data alone tells."""
     try:
         return Release(**json.loads(text))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None

@@ -98,7 +98,9 @@ def _ancestors(pid: int, proc: Path) -> Iterator[int]:
     while pid > 1:
         yield pid
         try:
-            pid = int((proc / str(pid) / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            pid = int(
+                (proc / str(pid) / "stat").read_text(errors="replace").rsplit(")", 1)[1].split()[1]
+            )
         except (OSError, ValueError, IndexError):
             return
 

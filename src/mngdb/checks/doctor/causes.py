@@ -197,7 +197,9 @@ def _silent(facts: StackFacts) -> Iterator[Trouble]:
         if refusal.kind in {"auth", "hba", "tls", "database", "stranger"}:
             text = f"the administrator does not get into {server.instance}: {refusal.message}"
             yield Trouble("admin-refused", text, refusal.hint or "mngdb up", (server.instance,))
-        elif refusal.kind == "busy" or (server.condition and refusal.kind == "starting"):
+        elif refusal.kind in {"busy", "damaged"} or (
+            server.condition and refusal.kind == "starting"
+        ):
             text = refusal.message
             yield Trouble("no-answer", text, refusal.hint, (server.instance,))
         else:

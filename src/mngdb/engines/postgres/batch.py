@@ -107,7 +107,9 @@ def _ask_each(
         if result is None or result.status == pq.ExecStatus.FATAL_ERROR:
             found[name] = Seen(missing=_refusal(result))
         elif result.status == pq.ExecStatus.TUPLES_OK:
-            found[name] = Seen(json.loads(result.get_value(0, 0) or b"[]"))
+            # the server hands on what its files have, also what is no text
+            said = (result.get_value(0, 0) or b"[]").decode(errors="replace")
+            found[name] = Seen(json.loads(said))
         _drain(wire, deadline)
         _next(wire, deadline)  # the end of this query's part
     wire.exit_pipeline_mode()

@@ -11,7 +11,8 @@ from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
-from psycopg.abc import RV, PQGen
+from psycopg.abc import RV, Buffer, PQGen
+from psycopg.adapt import Loader
 
 from mngdb import dial
 from mngdb.engines.postgres import causes, door, locktable
@@ -63,6 +64,13 @@ _FULL, _PAUSE, _UNHURRIED = 12.0, 0.2, 5.0
 
 class WaitedError(StepError):
     """Somebody else held a lock for longer than we wait."""
+
+
+class _Text(Loader):
+    """Text as the server hands it on from its files, where any byte may stand."""
+
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode(errors="replace")
 
 
 class Connection(psycopg.Connection[Any]):
@@ -294,7 +302,7 @@ def _connect(
         # libpq does not encrypt over a unix socket; it verifies `host`, and calls `hostaddr`
         host = access.host
         more["hostaddr"], port = dial.tcp(access)
-    return Connection.connect(
+    connection = Connection.connect(
         host=host,
         port=port,
         user=access.user,
@@ -305,6 +313,8 @@ def _connect(
         autocommit=True,
         **more,
     )
+    connection.adapters.register_loader("text", _Text)
+    return connection
 
 
 def _takes_tls(access: Access, database: str) -> bool:

@@ -28,7 +28,9 @@ def settings(rows: list[Row], server: str) -> list[Family]:
     """A family for each row of name, setting, unit, type. -1 is a word, not an amount."""
     found = []
     for row in rows:
-        setting, value, unit, kind = (one.decode() if one is not None else "" for one in row)
+        setting, value, unit, kind = (
+            one.decode(errors="replace") if one is not None else "" for one in row
+        )
         number = float(value == "on") if kind == "bool" else float(value)
         name, text = "pg_settings_" + setting.replace(".", "_"), f"Server Parameter: {setting}"
         if unit in _UNITS:

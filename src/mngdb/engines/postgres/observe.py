@@ -124,7 +124,7 @@ def _overlaid(session: Session, asked: Asked) -> tuple[str, ...]:
     if not asked.managed:
         return ()
     found = session.rows(
-        "SELECT DISTINCT name FROM pg_file_settings "
+        "SELECT DISTINCT coalesce(name, 'an unreadable line') FROM pg_file_settings "
         "WHERE sourcefile LIKE '%/postgresql.auto.conf' ORDER BY 1"
     )
     return tuple(name for (name,) in found)

@@ -68,15 +68,18 @@ class LocalHost:
 
     def units(self) -> list[Note]:
         """Every unit that was ever made here, also one that lost its note, as far as the file names
-        it. Raises MngdbError for a damaged note."""
-        notes = self.layout.units()
-        known, noted = {note.unit for note in notes}, holdings.units(self.stack.state)
-        return notes + [
-            Note(one.unit, one.name, one.engine)
+        it. Raises MngdbError for the damaged note of one that it does not name."""
+        named = {
+            one.unit: Note(one.unit, one.name, one.engine)
             for one in self.stack.instances.values()
             if one.target.local
-            and one.unit not in known
-            and (self.layout.unit(one.unit).root.is_dir() or one.unit in noted)
+        }
+        notes = self.layout.units(named)
+        known, noted = {note.unit for note in notes}, holdings.units(self.stack.state)
+        return notes + [
+            note
+            for unit, note in named.items()
+            if unit not in known and (self.layout.unit(unit).root.is_dir() or unit in noted)
         ]
 
     def place(self, unit: str) -> str:
@@ -314,9 +317,7 @@ class LocalHost:
     def write(self, unit: Unit, asked: Asked) -> None:
         """Write the unit's files, certificates included, where they differ."""
         folder = self.layout.prepare_unit(unit.name, unit.engine)
-        note = json.dumps({"instance": unit.instance, "engine": unit.engine})
-        if self.layout.read(folder.note) != note:
-            disk.write(folder.note, note, durable=False)
+        self._noted(unit)
         if asked.instance.tls:
             self._certificate(folder, asked.instance)
         due = [f for f in unit.files if self.layout.read(folder.conf / f.name) != f.content]
@@ -328,6 +329,13 @@ class LocalHost:
         for file in due:
             path = folder.conf / file.name
             disk.write(path, file.content, owner=account, durable=False)
+
+    def _noted(self, unit: Unit) -> None:
+        """Say in the unit's folder whose it is, where that is not said."""
+        path = self.layout.unit(unit.name).note
+        note = json.dumps({"instance": unit.instance, "engine": unit.engine})
+        if self.layout.read(path) != note:
+            disk.write(path, note, durable=False)
 
     def handover(self, unit: Unit) -> str:
         """From which account to which other the unit's files go when it starts."""
@@ -380,6 +388,7 @@ class LocalHost:
     def confirm(self, unit: Unit) -> None:
         """Note that the running server has read the files as they are now."""
         self.seen(unit)
+        self._noted(unit)
         path, now = self.layout.unit(unit.name).applied, digest(unit)
         if self.layout.read(path) != now:
             disk.write(path, now, durable=False)

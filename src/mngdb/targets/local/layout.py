@@ -125,21 +125,27 @@ class Layout:
             sockets = Path("/tmp") / f"mngdb-{os.geteuid()}-{digest}"  # noqa: S108
         return UnitFolder(root, sockets)
 
-    def units(self) -> list[Note]:
-        """Every unit that was ever made here. Raises MngdbError for a damaged note."""
-        found = []
-        for path in sorted(self.servers.glob("*/unit.json")):
-            try:
-                note = Note(
-                    path.parent.name, **json.loads(disk.read_own(path, owners=self._all_uids) or "")
-                )
-                known = ENGINES.get(note.engine) is not None
-            except (ValueError, TypeError, RecursionError):
-                known = False
-            if not known:
-                raise MngdbError(f"{path} is damaged", "remove it; 'mngdb up' writes it anew")
-            found.append(note)
-        return found
+    def units(self, named: Mapping[str, Note]) -> list[Note]:
+        """Every unit that was ever made here. `named`: those of the file, by unit; it also tells
+        whose they are where their note is damaged. Raises MngdbError for such a note of another."""
+        return [
+            self._note(path, named.get(path.parent.name))
+            for path in sorted(self.servers.glob("*/unit.json"))
+        ]
+
+    def _note(self, path: Path, named: Note | None) -> Note:
+        with contextlib.suppress(ValueError, TypeError, RecursionError):
+            text = disk.read_own(path, owners=self._all_uids) or ""
+            note = Note(path.parent.name, **json.loads(text))
+            if note.engine in ENGINES:
+                return note
+        if named is not None:
+            return named
+        raise MngdbError(
+            f"{path}, which says whose data that is, is damaged",
+            f"put the instance of {path.parent.name} back into the file: 'mngdb up' then writes it "
+            f"anew; or move {path.parent} away",
+        )
 
     def account(self, name: str, engine: EngineName | None = None) -> Account | None:
         """Who runs the unit `name`: the account that its folders were given to, else the one that

@@ -202,7 +202,9 @@ def _listener(host: str, port: int, but: Collection[int]) -> str | None:
     for path in Path("/proc").glob("[0-9]*"):
         try:
             if peer.holds(int(path.name), found.inode):
-                holders.append((int(path.name), (path / "comm").read_text().strip()))
+                holders.append(
+                    (int(path.name), (path / "comm").read_text(errors="replace").strip())
+                )
         except OSError:
             continue  # gone, or another account's: only root may look into it
     if any(pid in but for pid, _ in holders):

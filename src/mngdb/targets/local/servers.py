@@ -195,4 +195,5 @@ def started_with(folder: UnitFolder) -> tuple[str, int]:
 def digest(unit: Unit) -> str:
     """Tells the unit's files and arguments from others."""
     content = "\0".join(f"{file.name}\0{file.content}" for file in unit.files)
-    return hashlib.sha256(("\0".join(unit.argv) + "\0" + content).encode()).hexdigest()
+    whole = "\0".join(unit.argv) + "\0" + content
+    return hashlib.sha256(whole.encode(errors="surrogateescape")).hexdigest()

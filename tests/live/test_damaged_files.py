@@ -1,0 +1,140 @@
+"""Files that mngdb or a server keeps, emptied or overwritten while the stack runs: no command ends
+in a traceback, and what is damaged costs its own server alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.conftest import Cli
+from tests.live import faults
+
+pytestmark = [pytest.mark.live]
+
+GARBAGE = b"\xff\xfe\x80gar\x00bage\n"
+#: Deeper than a parser goes.
+DEEP = b"[" * 100_000
+COMMANDS = (("status",), ("doctor",), ("doctor", "--json"), ("check",), ("plan",))
+
+
+def _servers(cli: Cli) -> Path:
+    return cli.state.joinpath("servers").resolve()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["conf/pg_hba.conf", "conf/postgresql.conf", "data/postgresql.auto.conf", "seen.json"],
+)
+def test_bytes_that_are_no_text_in_a_file_of_postgres_end_no_command_in_a_traceback(
+    cli: Cli, name: str
+) -> None:
+    cli.write(faults.POSTGRES)
+    cli.ok("up")
+    path = _servers(cli) / "mng-pg" / name
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"# " + GARBAGE + GARBAGE)
+    for command in COMMANDS:
+        done = cli.run(*command)
+        assert "Traceback" not in done.stderr, done.stderr
+        assert done.returncode in {0, 1, 3}, done.stderr
+    assert "Traceback" not in cli.run("up").stderr
+    path.write_bytes(whole)
+    cli.ok("up")
+    faults.sound(cli, {"mng-pg"})
+
+
+def test_bytes_that_are_no_text_in_pg_hba_are_told_by_doctor_and_mended_by_up(cli: Cli) -> None:
+    cli.write(faults.POSTGRES)
+    cli.ok("up")
+    path = _servers(cli) / "mng-pg/conf/pg_hba.conf"
+    with path.open("ab") as file:
+        file.write(GARBAGE)
+    found = json.loads(cli.run("check", "--json").stdout)["findings"]
+    assert [one for one in found if one["verdict"] == "fail" and "hba" in str(one)]
+    cli.ok("up")
+    assert GARBAGE not in path.read_bytes()
+    cli.ok("doctor")
+
+
+def test_a_setting_that_is_no_text_is_taken_back_by_up(cli: Cli) -> None:
+    cli.write(faults.POSTGRES)
+    cli.ok("up")
+    path = _servers(cli) / "mng-pg/conf/postgresql.conf"
+    with path.open("ab") as file:
+        file.write(b"search_path = '\xff'\n")
+    with psycopg.connect(cli.ok("url", "postgres").strip(), autocommit=True) as admin:
+        admin.execute("SELECT pg_reload_conf()")
+    assert "Traceback" not in cli.run("doctor").stderr
+    cli.ok("up")
+    assert b"\xff" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"", GARBAGE, DEEP])
+def test_a_damaged_note_costs_its_own_row_of_status_alone(cli: Cli, content: bytes) -> None:
+    cli.write(faults.STACK)
+    cli.ok("up")
+    note = cli.state / "units/mng-pg.json"
+    note.write_bytes(content)
+    done = cli.run("status")
+    assert done.returncode == 1
+    rows = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines()[1:]}
+    assert rows == {"mng-pg": "unhealthy", "mng-redis": "healthy", "mng-mongo": "healthy"}
+    assert f"mng-pg: {note} is damaged" in done.stderr
+    seen = cli.run("doctor").stdout
+    assert seen.startswith(f"{note} is damaged")
+    note.unlink()
+    cli.ok("up")
+    cli.ok("status")
+
+
+@pytest.mark.parametrize("name", ["redis_admin", "redis_shop"])
+def test_an_empty_secret_costs_its_own_row_of_status_alone(cli: Cli, name: str) -> None:
+    cli.write(faults.STACK)
+    cli.ok("up")
+    secret = cli.state / "secrets" / name
+    whole = secret.read_bytes()
+    secret.write_bytes(b"")
+    done = cli.run("status", "--json")
+    assert done.returncode == 1
+    units = {one["name"]: one for one in json.loads(done.stdout)["units"]}
+    assert {name: one["healthy"] for name, one in units.items()} == {
+        "mng-pg": True,
+        "mng-redis": False,
+        "mng-mongo": True,
+    }
+    assert units["mng-redis"]["state"] == "running"
+    assert units["mng-redis"]["error"] == f"the secret {secret} is empty"
+    secret.write_bytes(whole)
+    cli.ok("status")
+
+
+@pytest.mark.parametrize("content", [b"", GARBAGE, DEEP])
+def test_a_damaged_note_of_whose_data_it_is_is_written_anew_by_up(cli: Cli, content: bytes) -> None:
+    cli.write(faults.STACK)
+    cli.ok("up")
+    note = _servers(cli) / "mng-pg/unit.json"
+    note.write_bytes(content)
+    for command in (("status",), ("plan",), ("up",)):
+        cli.ok(*command)
+    assert json.loads(note.read_text()) == {"instance": "postgres", "engine": "postgres"}
+    note.write_bytes(content)
+    assert "mng-pg" in cli.run("down").stderr
+
+
+def test_the_remedy_for_a_damaged_note_of_a_server_that_left_the_file_works(cli: Cli) -> None:
+    both = "postgres: {port: PORT1}\nredis: {port: PORT2}\n"
+    cli.write(both)
+    cli.ok("up")
+    note = _servers(cli) / "mng-pg/unit.json"
+    note.write_bytes(b"")
+    cli.write("redis: {port: PORT2}\n")
+    refused = cli.run("up")
+    assert refused.returncode == 1
+    assert "put the instance of mng-pg back into the file" in refused.stderr
+    cli.write(both)
+    cli.ok("up")
+    cli.write("redis: {port: PORT2}\n")
+    cli.ok("up")
