@@ -270,6 +270,26 @@ def test_a_stack_whose_record_was_lost_is_written_anew_when_a_command_says_so(st
     untouched(stack, pid)
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x80", b"[]", b"[" * 60_000, b'{"id": 1}'])
+def test_a_stack_whose_record_is_damaged_is_listed_and_written_anew_when_a_command_says_so(
+    stack: Cli, content: bytes
+) -> None:
+    pid = faults.pid(stack, "mng-redis")
+    record = stack.state / "stack.json"
+    record.write_bytes(content)
+    for command in ("status", "up", "doctor"):
+        said = refusal(stack, command)
+        assert f"{record} is damaged" in said
+        assert f"mngdb stacks attach {stack.state.name}" in said
+    (row,) = [one for one in stack.json("stacks")["stacks"] if one["state"] == str(stack.state)]
+    assert (row["name"], row["project"], row["units"]) == ("mng", "", ["mng-redis"])
+    assert "unknown: its stack.json is damaged" in stack.ok("stacks")
+    stack.ok("stacks", "attach", stack.state.name)
+    untouched(stack, pid)
+    (row,) = [one for one in stack.json("stacks")["stacks"] if one["state"] == str(stack.state)]
+    assert row["project"] == str(stack.folder)
+
+
 def test_another_state_directory_is_named_with_its_variable(stack: Cli, tmp_path: Path) -> None:
     pid = faults.pid(stack, "mng-redis")
     other = Cli(stack.folder, {**stack.env, "MNGDB_STATE_HOME": str(tmp_path / "other")})

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, size, table
+from mngdb.cli.common import Options, common, say, say_json, size, table, tell
+
+if TYPE_CHECKING:
+    from mngdb.ops.stacks import StackRow
 
 
 @click.group(invoke_without_command=True)
@@ -31,12 +35,20 @@ def stacks(ctx: click.Context, options: Options) -> None:
             one.name,
             ", ".join(one.units) or "-",
             size(one.bytes),
-            one.project if one.there else f"{one.project} (not there)",
+            _project(one),
         )
         for one in found
     ]
     for line in table(("ID", "NAME", "UNITS", "SIZE", "PROJECT"), rows):
         say(line)
+    if any(not one.project for one in found):
+        tell("'mngdb stacks attach ID', in the folder of the stack's file, writes stack.json anew")
+
+
+def _project(row: StackRow) -> str:
+    if not row.project:
+        return "unknown: its stack.json is damaged or missing"
+    return row.project if row.there else f"{row.project} (not there)"
 
 
 @stacks.command()

@@ -18,7 +18,7 @@ from mngdb import disk
 from mngdb.errors import LockedError, UsageError
 from mngdb.identity import before, holdings, pointer, record
 from mngdb.identity.home import VARIABLE, called, homes
-from mngdb.identity.record import Record
+from mngdb.identity.record import DamagedError, Record
 
 #: `before`: its state is in the project's `.mngdb`, where the version before kept it.
 Kind = Literal["new", "known", "before"]
@@ -172,7 +172,7 @@ class _Search:
             return None
         try:
             found = record.read(pointed)
-        except FileNotFoundError:
+        except (FileNotFoundError, DamagedError):
             return None
         return found if found.name == self.name else None
 
@@ -272,7 +272,9 @@ class _Search:
             said = f"the stack {name!r} of this folder is one of {called(owner)}: {pointed}"
             hint = f"run mngdb as {called(owner).removeprefix('the ')}, {empty}"
         elif pointed.parent == self.home:
-            said = f"the stack {name!r} cannot be identified: {pointed / record.FILE} is missing"
+            file = pointed / record.FILE
+            why = "damaged" if file.exists() else "missing"
+            said = f"the stack {name!r} cannot be identified: {file} is {why}"
             hint = f"restore the file from a backup, or write it anew: {attach(pointed)}"
         else:
             said = f"the stack {name!r} of this folder is in another state directory: {pointed}"

@@ -24,6 +24,7 @@ class StackRow:
     id: str
     name: str
     project: str
+    """Empty: its stack.json, which says so, is damaged or missing."""
     there: bool
     """Whether the project is still where it was."""
     units: tuple[str, ...]
@@ -37,6 +38,7 @@ class StackRow:
 
 def stacks(environ: Mapping[str, str]) -> list[StackRow]:
     """Every stack of this account; for root of every account of the machine."""
+    every = [*homes(environ)]
     return [
         StackRow(
             id=state.name,
@@ -47,8 +49,20 @@ def stacks(environ: Mapping[str, str]) -> list[StackRow]:
             bytes=_size(state),
             state=str(state),
         )
-        for folder in homes(environ)
+        for folder in every
         for state, found in record.records(folder)
+    ] + [
+        StackRow(
+            id=state.name,
+            name=state.name.rpartition("-")[0],
+            project="",
+            there=False,
+            units=tuple(holdings.units(state)),
+            bytes=_size(state),
+            state=str(state),
+        )
+        for folder in every
+        for state in record.damaged(folder)
     ]
 
 
@@ -93,7 +107,7 @@ def attach(stack: Stack, located: Located, wanted: str, environ: Mapping[str, st
 
 def _one(wanted: str, located: Located, environ: Mapping[str, str]) -> tuple[Path, Record]:
     lost = located.home / wanted
-    if record.is_folder(wanted) and lost.is_dir() and not (lost / record.FILE).exists():
+    if lost in record.damaged(located.home):
         mine = located.record
         return lost, replace(mine, id=wanted.rpartition("-")[2] + mine.id[8:])
     every = list(record.records(home(environ)))
