@@ -54,7 +54,7 @@ INCIDENTS: dict[str, tuple[str, ...]] = {
 #: Logins that fail because the server does not work, not because of the app.
 _LOGINS = (
     *("login-down", "login-unreachable", "login-starting", "login-limit", "login-other"),
-    "login-disk",
+    *("login-disk", "login-primary"),
 )
 
 
@@ -441,7 +441,7 @@ CAUSES: tuple[Cause, ...] = (
         "check",
         "a check fails that tells of a trouble now",
         _checks,
-        ("login-disk", "unhealthy", "alert"),
+        ("login-disk", "login-primary", "unhealthy", "alert"),
     ),
     Cause("login", "an app cannot work", _logins),
     Cause("agent", "the agent does not run, or does not answer", _agent),

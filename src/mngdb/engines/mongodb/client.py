@@ -17,7 +17,7 @@ from pymongo import errors as driver
 from mngdb.dial import dial, tcp
 from mngdb.engines.mongodb import access as logins
 from mngdb.engines.mongodb import probe
-from mngdb.errors import ConnectError, MngdbError
+from mngdb.errors import ConnectError, MngdbError, UnobservableError
 from mngdb.model import Access, socket_file
 
 Document = dict[str, Any]
@@ -201,6 +201,8 @@ def _refusal(error: driver.OperationFailure, access: Access, where: str) -> Mngd
         r" to execute command \{ (\w+):.*", r" to run \1", str(details.get("errmsg") or error)
     )
     if error.code in (AUTHENTICATION_FAILED, ATLAS_AUTH):
+        if not _initiated(access):
+            return _uninitiated(where, "auth")
         return ConnectError(
             f"{where} refuses the login {access.user}: it does not exist there, or its secret is "
             "another one",
@@ -222,8 +224,7 @@ _CAUSES = (
     ("SSL", "tls", "{where} does not speak TLS as the client does"),
     ("Connection refused", "down", "nothing answers at {where}"),
     ("Name or service not known", "down", "the host of {where} is not known"),
-    ("No replica set members", "other", "{where} belongs to another replica set"),
-    ("No primary", "starting", "{where} has no primary: it is starting or has lost its members"),
+    ("No replica set members available", "other", "{where} belongs to another replica set"),
     ("timed out", "down", "{where} does not answer in time"),
 )
 
@@ -241,10 +242,40 @@ def _failure(text: str, access: Access, where: str) -> ConnectError:
             "raise max_connections, or find who holds them",
             "limit",
         )
+    if "No primary" in text or "No replica set members match" in text:
+        return no_primary(access) if _initiated(access) else _uninitiated(where, "primary")
     for part, kind, sentence in _CAUSES:
         if part in text:
             return ConnectError(sentence.format(where=where), "see 'mngdb logs'", kind)
     return ConnectError(f"{where}: {text.partition(', Timeout:')[0]}", kind="down")
+
+
+def no_primary(access: Access) -> ConnectError:
+    """What is said of a replica set of which no member takes writes."""
+    return ConnectError(
+        f"{logins.seeds(access)} has no primary: it stepped down, holds an election, or has lost "
+        "members of its replica set",
+        "a single server is primary again when the time of its step-down is over, 60 s by default; "
+        "else 'mngdb logs' tells why",
+        "primary",
+    )
+
+
+def _uninitiated(where: str, kind: str) -> ConnectError:
+    return ConnectError(
+        f"the replica set of {where} is not initiated yet", "'mngdb up' goes on with it", kind
+    )
+
+
+def _initiated(access: Access) -> bool:
+    """Whether the server has its replica set; so also where it cannot be asked."""
+    if access.socket is None and ("," in access.host or logins.SRV in access.options):
+        return True
+    at = (access.host, access.port) if access.socket is None else (_socket(access), None)
+    try:
+        return probe.initiated(at, access.tls)
+    except UnobservableError:
+        return True
 
 
 def _speaks_tls(access: Access) -> bool:

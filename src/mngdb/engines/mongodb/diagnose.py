@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mngdb.engines.mongodb import access as logins
 from mngdb.engines.mongodb import facts, users
-from mngdb.engines.mongodb.client import Refused, Session, connect
+from mngdb.engines.mongodb.client import Refused, Session, connect, no_primary
 from mngdb.errors import ConnectError, UnobservableError
 from mngdb.model import Access, Vitals
 from mngdb.spec.mongodb import MongodbGrant
@@ -16,7 +16,8 @@ _PATIENCE = 5.0
 
 
 def vitals(session: Session) -> Vitals:
-    """Version and uptime, of any login. Raises UnobservableError."""
+    """Version and uptime, of any login. Raises UnobservableError, and ConnectError where the set has
+    no primary."""
     try:
         # reads the catalogue: a server whose storage hangs does not pass
         session.command(
@@ -27,7 +28,7 @@ def vitals(session: Session) -> Vitals:
     except Refused as error:
         raise UnobservableError(error.message) from None
     if not hello.get("isWritablePrimary"):
-        raise UnobservableError(f"{logins.seeds(session.access)} is not primary")
+        raise no_primary(session.access)
     # serverStatus is for administrators; the process's id in hello holds the time of its start
     started = hello["topologyVersion"]["processId"].generation_time.replace(tzinfo=None)
     uptime = max(0.0, (hello["localTime"] - started).total_seconds())

@@ -46,6 +46,13 @@ def answers_plain(at: Address) -> bool:
     return _ask(at, {"hello": 1, "$db": "admin"}, tls=False) is not None
 
 
+def initiated(at: Address, tls: bool) -> bool:
+    """Whether it is a member of a replica set, or needs none: one that was started with the name of
+    a set and has no configuration waits for it. Raises UnobservableError."""
+    reply = _ask(at, {"hello": 1, "$db": "admin"}, tls) or {}
+    return not reply.get("isreplicaset") or "setName" in reply
+
+
 def takes_zlib(at: Address, tls: bool) -> bool:
     """Whether a message that zlib compressed is read: a `hello` as it should be, which no version
     answers with anything else. Raises UnobservableError."""
