@@ -16,8 +16,8 @@ _PATIENCE = 5.0
 
 
 def vitals(session: Session) -> Vitals:
-    """Version and uptime, of any login. Raises UnobservableError, and ConnectError where the set has
-    no primary."""
+    """Version and uptime, of any login. Raises UnobservableError, and ConnectError where
+    the set has no primary."""
     try:
         # reads the catalogue: a server whose storage hangs does not pass
         session.command(
