@@ -72,8 +72,9 @@ class ConnectError(UnobservableError):
     """A login to a server did not succeed. `kind` names the cause for the diagnosis.
 
     Kinds: down, auth, hba, database, tls, disk, limit, memory, starting, halted, busy, other,
-    primary: the server answers and no member of its set takes writes, and stranger: who answers
-    did not prove to be the server, and was given no secret.
+    library: a setting has every session load one that is not there, primary: the server answers
+    and no member of its set takes writes, and stranger: who answers did not prove to be the
+    server, and was given no secret.
     """
 
     def __init__(self, message: str, hint: str | None = None, kind: str = "other") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -177,3 +178,43 @@ def test_the_owner_may_not_make_tables(cli: Cli) -> None:
         assert "shop lacks a right in shop: permission denied for schema" in says(cli, "shop")
     finally:
         sql(cli, "GRANT CREATE ON SCHEMA public TO pg_database_owner", database="shop")
+
+
+#: An administrator's session that the settings below do not reach.
+UNTOUCHED = "-c local_preload_libraries= -c statement_timeout=0"
+PLACES = ("ROLE shop", "DATABASE shop", "ROLE shop IN DATABASE shop")
+
+
+SETTINGS = [
+    ("local_preload_libraries", "nope", "nope cannot be loaded"),
+    ("statement_timeout", "1ms", "due to statement timeout"),
+    ("default_transaction_read_only", "on", "in a read-only transaction"),
+]
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "value", "said"),
+    [(place, *setting) for place in PLACES for setting in SETTINGS] + [("ROLE ALL", *SETTINGS[0])],
+)
+def test_a_setting_in_the_way_is_named_with_the_statement_that_helps(
+    cli: Cli, place: str, name: str, value: str, said: str
+) -> None:
+    sql(cli, f"ALTER {place} SET {name} = '{value}'")
+    try:
+        cause = json.loads(cli.run("doctor", "--json").stdout)["cause"]
+        assert f"has the setting {name} = '{value}'" in cause["text"]
+        assert said in cause["text"]
+        whole = place.replace("shop", '"shop"')
+        assert cause["command"] == f"ALTER {whole} RESET {name}"
+    finally:
+        with pg(cli, options=UNTOUCHED) as admin:
+            admin.execute(f"ALTER {place} RESET {name}")
+    assert says(cli, "shop") == ""
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_up_takes_back_a_library_that_lets_nobody_in(cli: Cli, place: str) -> None:
+    sql(cli, f"ALTER {place} SET local_preload_libraries = 'nope'")
+    assert "no PostgreSQL answers" not in cli.run("plan").stdout
+    cli.ok("up")
+    assert says(cli, "shop") == ""

@@ -194,7 +194,7 @@ def _silent(facts: StackFacts) -> Iterator[Trouble]:
         refusal = server.refusal
         if not runs or refusal is None or refusal.kind in {"limit", "secret", "unreachable"}:
             continue
-        if refusal.kind in {"auth", "hba", "tls", "database", "stranger"}:
+        if refusal.kind in {"auth", "hba", "tls", "database", "library", "stranger"}:
             text = f"the administrator does not get into {server.instance}: {refusal.message}"
             yield Trouble("admin-refused", text, refusal.hint or "mngdb up", (server.instance,))
         elif refusal.kind in {"busy", "damaged"} or (

@@ -109,6 +109,12 @@ _CAUSES: tuple[tuple[str, str, str, str], ...] = (
         "settings: {{max_locks_per_transaction: 256}} makes room",
     ),
     (
+        r"FATAL:\s+could not (access|load) (file|library) \"(?P<library>[^\"]*)\"",
+        "library",
+        "no session of {user} begins in {database}: the library {library} cannot be loaded",
+        "ALTER ROLE … RESET, or ALTER DATABASE … RESET, of the setting that names it",
+    ),
+    (
         r"too many connections for database",
         "limit",
         "the database {database} has as many connections as its own limit lets in",
@@ -145,7 +151,9 @@ def connect_error(
         "mend": _MEND_OURS if access.proof else _MEND_THEIRS.format(user=access.user),
     }
     for pattern, kind, sentence, hint in _CAUSES:
-        if re.search(pattern, text, re.IGNORECASE):
+        match = re.search(pattern, text, re.IGNORECASE)
+        if match is not None:
+            words |= match.groupdict()
             if kind == "hba" and not access.tls and "no encryption" in text and takes_tls():
                 return ConnectError(
                     f"PostgreSQL takes {access.user} only over an encrypted connection",

@@ -32,7 +32,7 @@ _PROBE = 2.0
 #: The database that belongs to nobody but the administrator: nobody else gives it settings.
 _MAINTENANCE = "postgres"
 #: There, the server's own settings are looked at, so that these few alone stand before them.
-_MAIN_GUARDS = {name: GUARDS[name] for name in ("search_path", "role")}
+_MAIN_GUARDS = {name: GUARDS[name] for name in ("search_path", "role", "local_preload_libraries")}
 #: What such a session takes on before it changes something.
 _CHANGES = (
     "default_transaction_read_only",

@@ -7,9 +7,10 @@ from typing import Any
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from mngdb.engines.postgres import carried
 from mngdb.engines.postgres.causes import first_line
 from mngdb.engines.postgres.client import as_app
-from mngdb.errors import ConnectError
+from mngdb.errors import ConnectError, StepError
 from mngdb.model import Access
 from mngdb.spec.postgres import PostgresGrant
 
@@ -19,6 +20,7 @@ from mngdb.spec.postgres import PostgresGrant
 _WORK = "SELECT,INSERT,UPDATE,DELETE"
 _NEEDS = {"owner": _WORK, "readwrite": _WORK, "readonly": "SELECT"}
 _EXCESS = {"owner": "", "readwrite": "TRUNCATE", "readonly": "INSERT,UPDATE,DELETE,TRUNCATE"}
+_NO_WRITES = "the server takes no writes: it is a replica, or read-only by its settings"
 _TABLES = """
     SELECT /* mngdb */ n.nspname, format('%%I.%%I', n.nspname, c.relname), n.usable, c.missing,
            c.excess, c.owner
@@ -39,7 +41,18 @@ _TABLES = """
 
 def diagnose(access: Access, grant: PostgresGrant) -> str | None:
     """One sentence on what is wrong, or None. Leaves nothing behind: all is rolled back. Raises
-    ConnectError when no login succeeds, or when the disk is full (kind `disk`)."""
+    ConnectError when no login succeeds, or when the disk is full (kind `disk`), and StepError
+    where a setting is in the way."""
+    try:
+        return _examined(access, grant)
+    except ConnectError as error:
+        found = carried.culprit(access, carried.LIBRARIES) if error.kind == "library" else None
+        if found is None:
+            raise
+        raise ConnectError(f"{found[0]}: {error.message}", found[1], error.kind) from None
+
+
+def _examined(access: Access, grant: PostgresGrant) -> str | None:
     with as_app(access, 5, access.database) as connection:
         try:
             home = _home(connection)
@@ -47,15 +60,26 @@ def diagnose(access: Access, grant: PostgresGrant) -> str | None:
         except psycopg.errors.DiskFull:
             text = "PostgreSQL's disk is full: it reads, but takes no writes"
             raise ConnectError(text, "free space on it", "disk") from None
-        except psycopg.errors.ReadOnlySqlTransaction:
-            return "the server takes no writes: it is a replica, or read-only by its settings"
+        except psycopg.errors.ReadOnlySqlTransaction as error:
+            return _by_setting(access, error, _NO_WRITES)
         except psycopg.errors.InsufficientPrivilege as error:
             return (
                 f"{access.user} lacks a right in {grant.database}: {first_line(error)}; "
                 "run 'mngdb up'"
             )
         except psycopg.Error as error:
-            return f"PostgreSQL refused the app's work: {first_line(error)}"
+            return _by_setting(
+                access, error, f"PostgreSQL refused the app's work: {first_line(error)}"
+            )
+
+
+def _by_setting(access: Access, error: psycopg.Error, said: str) -> str:
+    """What is `said`. Raises StepError where a setting of the app's login or database is behind the
+    error: `up` leaves those of databases to their owners."""
+    found = carried.culprit(access, carried.named_by(error.sqlstate))
+    if found is None:
+        return said
+    raise StepError(f"{found[0]}: {first_line(error)}", found[1]) from None
 
 
 def _home(connection: psycopg.Connection[Any]) -> str | None:
@@ -83,7 +107,7 @@ def _work(
             "SELECT /* mngdb */ current_setting('transaction_read_only') = 'on'"
         ).fetchone() or (False,)
         if stopped:
-            return "the server takes no writes: it is a replica, or read-only by its settings"
+            raise psycopg.errors.ReadOnlySqlTransaction(_NO_WRITES)
     found = connection.execute(_TABLES, (_NEEDS[grant.access], _EXCESS[grant.access])).fetchone()
     if found is None:
         return None
