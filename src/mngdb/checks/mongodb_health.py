@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from mngdb.checks import patch_level
 from mngdb.checks.mongodb_network import closing, exposure
+from mngdb.errors import UnobservableError
 from mngdb.facts.mongodb import Collection, Index, MongodbFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
 
@@ -85,15 +87,20 @@ def _targeting(facts: MongodbFacts) -> Judgement:
 
 
 def _asked(facts: MongodbFacts, bad: bool) -> Judgement:
-    found = facts.asked_indexes.value
-    if not found:
+    if not facts.asked_indexes:
         return no_matter("the file names no index")
-    if not bad:
-        missing = [name for name, state in found.items() if state == "missing"]
-        return listed(missing, f"{len(found)} indexes are there")
+    found = {name: state.found for name, state in facts.asked_indexes.items() if state.found}
     others = {name: state for name, state in found.items() if state != "missing"}
-    wrong = [f"{name}: {state}" for name, state in others.items() if state != "right"]
-    return listed(wrong, f"{len(others)} indexes are as the file says")
+    if bad:
+        wrong = [f"{name}: {state}" for name, state in others.items() if state != "right"]
+        judgement = listed(wrong, f"{len(others)} indexes are as the file says")
+    else:
+        missing = [name for name in found if name not in others]
+        judgement = listed(missing, f"{len(found)} indexes are there")
+    unseen = [f"{n}: {state.missing}" for n, state in facts.asked_indexes.items() if state.missing]
+    if unseen and judgement.verdict == "pass":
+        raise UnobservableError(listed(unseen, "").evidence)
+    return judgement
 
 
 def _indexes_there(facts: MongodbFacts) -> Judgement:
@@ -105,11 +112,18 @@ def _indexes_right(facts: MongodbFacts) -> Judgement:
 
 
 def _within(facts: MongodbFacts) -> tuple[Collection, ...]:
-    return facts.collections.value
+    return facts.collections.value.seen
 
 
-def _looked_at(facts: MongodbFacts) -> str:
-    return f"in the {len(_within(facts))} collections that were looked at"
+def _listed(facts: MongodbFacts, bad: Sequence[str], more: str = "") -> Judgement:
+    """Whether there is nothing bad in the collections that were looked at; what was left out."""
+    none = f"none in the {len(_within(facts))} collections that were looked at{more}"
+    judgement = listed(bad, none)
+    left_out = facts.collections.value.left_out
+    if not left_out:
+        return judgement
+    said = f"{judgement.evidence}; left out: {listed(left_out, '').evidence}"
+    return Judgement(judgement.verdict, said)
 
 
 def _none_unused(facts: MongodbFacts) -> Judgement:
@@ -122,7 +136,7 @@ def _none_unused(facts: MongodbFacts) -> Judgement:
                 for index in one.indexes
                 if index.uses == 0 and _idle(index)
             ]
-    return listed(unused, f"none {_looked_at(facts)}")
+    return _listed(facts, unused)
 
 
 def _idle(index: Index) -> bool:
@@ -137,12 +151,12 @@ def _none_twice(facts: MongodbFacts) -> Judgement:
         for short, long in pairwise(plain):
             if long.keys[: len(short.keys)] == short.keys:
                 twice.append(f"{one.name}.{short.name} begins {long.name}")
-    return listed(twice, f"none {_looked_at(facts)}")
+    return _listed(facts, twice)
 
 
 def _few(facts: MongodbFacts) -> Judgement:
     many = [f"{c.name} ({len(c.indexes)})" for c in _within(facts) if len(c.indexes) > _INDEXES]
-    return listed(many, f"none {_looked_at(facts)} has more than {_INDEXES}")
+    return _listed(facts, many, f" has more than {_INDEXES}")
 
 
 _INDEX_PAGES = "mongodb.com: indexing strategies"

@@ -104,6 +104,14 @@ class Collection:
 
 
 @dataclass(frozen=True)
+class Collections:
+    """Collections that were looked at, and in words what was not."""
+
+    seen: tuple[Collection, ...]
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Tls:
     """How the server answers a TLS handshake."""
 
@@ -138,9 +146,9 @@ class MongodbFacts:
     """Database to the profiler's level; those of the file, or the first of all."""
     slow: Seen[int]
     """Milliseconds from which an operation is slow."""
-    collections: Seen[tuple[Collection, ...]]
-    """Some collections of those databases."""
-    asked_indexes: Seen[Mapping[str, str]]
+    collections: Seen[Collections]
+    """Some collections of each of those databases."""
+    asked_indexes: Mapping[str, Seen[str]]
     """Each index that the file names to `right`, `missing`, or what differs."""
     open_to_all: Seen[bool]
     """Whether a connection without any login is told the databases."""

@@ -45,7 +45,7 @@ def indexes(context: Context, instance: str | None) -> dict[str, workers.Result[
         else:
             from mngdb.engines.mongodb import index_use as mongodb
 
-            found = Advice(tuple(mongodb.look(session, databases, missing, asked)))
+            found = mongodb.look(session, databases, missing, asked)
         order = sorted(found.indexes, key=lambda one: (ORDER.index(one.kind), -one.size))
         note = "; ".join(filter(None, (found.note, *notes)))
         return replace(found, indexes=tuple(order), note=note)

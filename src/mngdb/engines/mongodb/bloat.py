@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from mngdb.engines.mongodb.client import Session
+from mngdb.engines.mongodb.client import Refused, Session
 from mngdb.facts.bloat import Bloat, Bloated
 
 #: Less than this, or than this share of the file, will be used again soon.
@@ -18,14 +18,20 @@ _SMALL, _SHARE = 1 << 20, 0.2
 def look(session: Session, databases: Iterable[str]) -> Bloated:
     """Collections with free space, the most first."""
     found = []
+    notes = []
     for database in databases:
-        there = session.client[database]
-        for name in there.list_collection_names(filter={"type": "collection"}):
-            stats = there.command("collStats", name)
+        for name, about in session.collections(database).items():
+            if about["type"] != "collection":
+                continue
+            try:
+                stats = session.command("collStats", name, on=database)
+            except Refused as error:
+                notes.append(f"{database}.{name} was not looked at: {error.message}")
+                continue
             wasted = int(stats["wiredTiger"]["block-manager"]["file bytes available for reuse"])
             size = int(stats["storageSize"])
             if wasted >= max(_SMALL, _SHARE * size):
                 where = f"db.getSiblingDB({json.dumps(database)})"
                 statement = f"{where}.runCommand({{compact: {json.dumps(name)}}})"
                 found.append(Bloat(database, name, "collection", size, wasted, 0, "", statement))
-    return Bloated(tuple(sorted(found, key=lambda one: -one.wasted)))
+    return Bloated(tuple(sorted(found, key=lambda one: -one.wasted)), "; ".join(notes))

@@ -30,6 +30,7 @@ AUTHENTICATION_FAILED = 18
 ALREADY_INITIALIZED = 23
 NAMESPACE_NOT_FOUND = 26
 NOT_YET_INITIALIZED = 94
+VIEW = 166
 DUPLICATE_KEY = 11000
 OUT_OF_DISK = 14031
 ATLAS_AUTH = 8000
@@ -74,10 +75,10 @@ class Session:
         with _translated(self.access), pymongo.timeout(limit):
             return self.client[on].command({name: value, **rest})
 
-    def collections(self, database: str) -> list[str]:
-        """Names of the database's collections, without its views."""
+    def collections(self, database: str) -> dict[str, Document]:
+        """The database's collections and views, with their types and options."""
         with _translated(self.access), pymongo.timeout(_ANSWER):
-            return self.client[database].list_collection_names(filter={"type": "collection"})
+            return {one["name"]: dict(one) for one in self.client[database].list_collections()}
 
 
 @contextmanager

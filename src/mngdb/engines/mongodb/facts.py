@@ -71,6 +71,8 @@ class Facts:
     roles: Mapping[str, Role] = field(default_factory=dict)
     indexes: Mapping[tuple[str, str], tuple[FoundIndex, ...]] = field(default_factory=dict)
     """Database and collection to indexes."""
+    unseen: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Collections whose indexes the server does not tell, and its reason."""
     profilers: Mapping[str, int] = field(default_factory=dict)
     """Database to profiling level."""
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from mngdb.engines.mongodb import indexes
-from mngdb.engines.mongodb.client import Document, Session
-from mngdb.facts.indexes import IndexAdvice
+from mngdb.engines.mongodb.client import Document, Refused, Session
+from mngdb.facts.indexes import Advice, IndexAdvice
 from mngdb.facts.slow import Missing
 from mngdb.model import Asked
 
@@ -30,20 +30,24 @@ _ENTRY = 24
 
 def look(
     session: Session, databases: Iterable[str], missing: Iterable[Missing], asked: Asked
-) -> list[IndexAdvice]:
+) -> Advice:
     """What to do about the indexes of these databases; `missing` is what slow operations lack."""
     wanted = list(missing)
     named = indexes.wanted(asked)
     found: list[IndexAdvice] = []
+    notes = []
     for name in databases:
-        database = session.client[name]
         there: dict[str, list[list[str]]] = {}
-        every = {one["name"]: one for one in database.list_collections()}
+        every = session.collections(name)
         for collection, about in every.items():
             if about["type"] != "collection" or collection.startswith("system."):
                 continue
-            stats = list(database[collection].aggregate([{"$indexStats": {}}]))
-            sizes = database.command("collStats", collection)["indexSizes"]
+            try:
+                stats = _stats(session, name, collection)
+                sizes = session.command("collStats", collection, on=name)["indexSizes"]
+            except Refused as error:
+                notes.append(f"{name}.{collection} was not looked at: {error.message}")
+                continue
             there[collection] = [list(one["key"]) for one in stats]
             keys = [list(index.keys.items()) for index in named.get((name, collection), ())]
             found += _of_collection(name, collection, stats, sizes, keys)
@@ -56,7 +60,16 @@ def look(
             if one.database == name and not any(map(one.served, known)):
                 proposed.append(one)
         found += map(_missing, proposed)
-    return list(dict.fromkeys(found))
+    return Advice(tuple(dict.fromkeys(found)), "; ".join(notes))
+
+
+def _stats(session: Session, database: str, collection: str) -> list[Document]:
+    stages: list[Document] = [{"$indexStats": {}}]
+    # a collection has at most 64 indexes: they come in the first batch
+    batch = {"batchSize": 1000}
+    reply = session.command("aggregate", collection, on=database, pipeline=stages, cursor=batch)
+    found: list[Document] = reply["cursor"]["firstBatch"]
+    return found
 
 
 def _on_collections(wanted: Iterable[Missing], every: Mapping[str, Any]) -> Iterator[Missing]:

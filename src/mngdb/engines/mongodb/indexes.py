@@ -71,7 +71,11 @@ def labels(asked: Asked) -> frozenset[str]:
 def steps(asked: Asked, facts: Facts, make: Make) -> Iterator[Step]:
     """Create, change, rebuild what the file names; then drop what it named once."""
     used: set[str] = set()
+    for (database, collection), why in facts.unseen.items():
+        yield _unseen(f"{database}.{collection}", why, make)
     for (database, collection), indexes in wanted(asked).items():
+        if (database, collection) in facts.unseen:
+            continue
         found = facts.indexes.get((database, collection), ())
         for index in indexes:
             match = _match(index, found)
@@ -83,6 +87,19 @@ def steps(asked: Asked, facts: Facts, make: Make) -> Iterator[Step]:
             if name in asked.known and name not in used:
                 drop = _drop(database, collection, old.name)
                 yield make("drop", name, "an index that left the file", drop, True)
+
+
+def _unseen(place: str, why: str, make: Make) -> Step:
+    """A collection that could not be looked into fails by itself, when its turn has come."""
+
+    def fail(_: Session) -> None:
+        raise StepError(
+            f"{place} could not be looked into, so its indexes are as they were: {why}",
+            "where a view has that name, drop it or take the name out of 'indexes:' in the file; "
+            "then run 'mngdb up' again",
+        )
+
+    return make("change", place, "its indexes, once it can be looked into", fail, False)
 
 
 def _match(index: Index, found: tuple[FoundIndex, ...]) -> list[FoundIndex]:

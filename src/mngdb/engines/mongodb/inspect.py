@@ -56,11 +56,11 @@ def _inspect(questions: Questions, asked: Asked) -> MongodbFacts:
         logins=see(lambda: inspect_logins.logins(questions, admin, secrets)),
         replica=see(lambda: inspect_data.replica(questions, hello)),
         profilers=see(
-            lambda: {one: int(ask("profile", -1, on=one)["was"]) for one in databases.value}
+            lambda: {one: int(ask("profile", -1, on=one)["was"]) for one in databases.value[0]}
         ),
         slow=see(lambda: int(ask("profile", -1)["slowms"])),
-        collections=see(lambda: tuple(inspect_data.collections(questions, asked, databases.value))),
-        asked_indexes=see(lambda: inspect_data.asked_indexes(questions, asked)),
+        collections=see(lambda: inspect_data.collections(questions, asked, *databases.value)),
+        asked_indexes=inspect_data.asked_indexes(questions, asked),
         open_to_all=see(lambda: probe.answers_strangers(at, session.access.tls)),
         plain=see(lambda: not session.access.tls or probe.answers_plain(at)),
         zlib=see(lambda: probe.takes_zlib(at, session.access.tls)),

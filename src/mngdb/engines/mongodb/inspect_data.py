@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from mngdb.engines.mongodb import indexes
 from mngdb.engines.mongodb.client import Refused
+from mngdb.engines.mongodb.databases import in_turns
 from mngdb.engines.mongodb.facts import Facts, FoundIndex
 from mngdb.engines.mongodb.questions import Questions
 from mngdb.engines.mongodb.render import spec_of
-from mngdb.facts.mongodb import Collection, Document, Index, Member, Oplog, ReplicaSet
-from mngdb.findings import see
+from mngdb.errors import UnobservableError
+from mngdb.facts.mongodb import Collection, Collections, Document, Index, Member, Oplog, ReplicaSet
+from mngdb.findings import Seen, see
 from mngdb.model import Asked, Step
 from mngdb.spec.mongodb import MongodbGrant
+from mngdb.words import many
 
-#: What is looked at where the file names nothing, and at the most.
+#: Databases that are looked at where the file names none; collections that are looked at in all,
+#: and counted in one database.
 _DATABASES = 50
-_COLLECTIONS = 50
+_COLLECTIONS = 200
+_COUNTED = 1000
 _OWN = frozenset({"admin", "local", "config"})
 
 
@@ -74,53 +80,69 @@ def _oplog(questions: Questions, hello: Document) -> Oplog:
     return Oplog(int(size["used"]), int(size["most"]), (newest - begun).total_seconds())
 
 
-def databases(questions: Questions, asked: Asked) -> list[str]:
-    """Those of the file; where it names none, the first of all."""
+def databases(questions: Questions, asked: Asked) -> tuple[list[str], int]:
+    """Those of the file; where it names none, the first of all, and how many more there are."""
     granted = [
         one.database for one in asked.instance.grants.values() if isinstance(one, MongodbGrant)
     ]
     named = list(dict.fromkeys([*spec_of(asked).databases, *granted]))
     if named:
-        return named
+        return named, 0
     found = questions.ask("listDatabases", nameOnly=True)["databases"]
-    return [str(one["name"]) for one in found if one["name"] not in _OWN][:_DATABASES]
+    every = [str(one["name"]) for one in found if one["name"] not in _OWN]
+    return every[:_DATABASES], len(every[_DATABASES:])
 
 
-def collections(questions: Questions, asked: Asked, among: list[str]) -> Iterator[Collection]:
-    """At most so many; those that the file names come first."""
-    named = [one for one in indexes.wanted(asked) if one[0] in among]
-    found = dict.fromkeys(named)
+def collections(
+    questions: Questions, asked: Asked, among: Sequence[str], beside: int
+) -> Collections:
+    """So many in all, as many of each database; those that the file names come first. `beside`
+    databases are not among these."""
+    left_out = [many(beside, "other database")] if beside else []
+    names: dict[str, list[str]] = {}
     for database in among:
-        if len(found) >= _COLLECTIONS:
-            break
-        found |= dict.fromkeys((database, one) for one in _names(questions, database))
-    for database, collection in list(found)[:_COLLECTIONS]:
         try:
-            reply = questions.ask(
-                "aggregate",
-                collection,
-                on=database,
-                pipeline=[{"$indexStats": {}}],
-                cursor={"batchSize": 1000},
-            )
+            names[database] = _names(questions, asked, database)
+        except UnobservableError as error:
+            left_out.append(f"{database} ({error.message})")
+    chosen = in_turns(names)[:_COLLECTIONS]
+    taken = Counter(database for database, _ in chosen)
+    for database, found in names.items():
+        if more := len(found) - taken[database]:
+            left_out.append(f"{many(more, 'collection')} of {database}")
+    seen = []
+    for database, name in chosen:
+        try:
+            seen.append(_collection(questions, database, name))
         except Refused:
             continue  # it is not there
-        stats = [_index(one) for one in reply["cursor"]["firstBatch"]]
-        yield Collection(f"{database}.{collection}", tuple(stats))
+        except UnobservableError as error:
+            left_out.append(f"{database}.{name} ({error.message})")
+    return Collections(tuple(seen), tuple(left_out))
 
 
-def _names(questions: Questions, database: str) -> list[str]:
+def _names(questions: Questions, asked: Asked, database: str) -> list[str]:
+    """The names of the file first; no more than are counted."""
     reply = questions.ask(
         "listCollections",
         on=database,
         filter={"type": "collection", "name": {"$not": {"$regex": "^system\\."}}},
         nameOnly=True,
         authorizedCollections=True,
-        cursor={"batchSize": _COLLECTIONS},
+        cursor={"batchSize": _COUNTED},
     )["cursor"]
     if reply["id"]:
         questions.ask("killCursors", "$cmd.listCollections", on=database, cursors=[reply["id"]])
-    return [str(one["name"]) for one in reply["firstBatch"]]
+    named = [name for where, name in indexes.wanted(asked) if where == database]
+    return list(dict.fromkeys([*named, *(str(one["name"]) for one in reply["firstBatch"])]))
+
+
+def _collection(questions: Questions, database: str, name: str) -> Collection:
+    stages: list[Document] = [{"$indexStats": {}}]
+    batch = {"batchSize": 1000}
+    reply = questions.ask("aggregate", name, on=database, pipeline=stages, cursor=batch)
+    stats = tuple(_index(one) for one in reply["cursor"]["firstBatch"])
+    return Collection(f"{database}.{name}", stats)
 
 
 def _index(found: Document) -> Index:
@@ -139,27 +161,32 @@ def _index(found: Document) -> Index:
     )
 
 
-def asked_indexes(questions: Questions, asked: Asked) -> Mapping[str, str]:
+def asked_indexes(questions: Questions, asked: Asked) -> Mapping[str, Seen[str]]:
     """By the very comparison that `up` makes."""
     there: dict[tuple[str, str], tuple[FoundIndex, ...]] = {}
-    for database, collection in indexes.wanted(asked):
+    found = dict.fromkeys(indexes.labels(asked), Seen("right"))
+    unseen: dict[str, Seen[str]] = {}
+    for (database, collection), named in indexes.wanted(asked).items():
         try:
             batch = {"batchSize": 1000}
             reply = questions.ask("listIndexes", collection, on=database, cursor=batch)
+            documents = reply["cursor"]["firstBatch"]
         except Refused:
-            continue  # the collection is not there
-        documents = reply["cursor"]["firstBatch"]
+            continue  # there is no such collection
+        except UnobservableError as error:
+            labels = (indexes.label(database, collection, one.label) for one in named)
+            unseen |= dict.fromkeys(labels, Seen[str](missing=error.message))
+            continue
         there[database, collection] = tuple(FoundIndex(str(d["name"]), d) for d in documents)
-    found = dict.fromkeys(indexes.labels(asked), "right")
 
     def note(action: str, name: str, detail: str, *_: object) -> Step:
         if action != "drop":
-            found[name] = "missing" if action == "create" else detail
+            found[name] = Seen("missing" if action == "create" else detail)
         return Step(asked.instance.name, "mongodb", "create", name, detail, _never)
 
     for _ in indexes.steps(asked, Facts(version="", indexes=there), note):
         pass
-    return found
+    return found | unseen
 
 
 def _never(_: object) -> None:

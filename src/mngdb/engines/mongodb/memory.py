@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from mngdb.engines.mongodb import sessions
 from mngdb.engines.mongodb.client import Refused, Session
+from mngdb.engines.mongodb.databases import in_turns
 from mngdb.engines.mongodb.questions import ConnectionLost, Questions
 from mngdb.errors import ConnectError, UnobservableError
 from mngdb.facts.memory import Content, MongodbMemory
@@ -49,8 +50,8 @@ def _cached(questions: Questions, databases: Iterable[str]) -> tuple[Content, ..
     for database, name in _collections(questions, databases):
         try:
             stats = questions.ask("collStats", name, on=database, indexDetails=True)
-        except Refused:
-            continue  # dropped in between
+        except (Refused, UnobservableError):
+            continue  # dropped in between, or somebody holds it: the others are told
         inside = [stats.get("wiredTiger", {}), *stats.get("indexDetails", {}).values()]
         used = [one.get("cache", {}).get("bytes currently in the cache", 0) for one in inside]
         dirty = [one.get("cache", {}).get("tracked dirty bytes in the cache", 0) for one in inside]
@@ -65,7 +66,7 @@ def _cached(questions: Questions, databases: Iterable[str]) -> tuple[Content, ..
 
 
 def _collections(questions: Questions, databases: Iterable[str]) -> list[tuple[str, str]]:
-    found = []
+    found = {}
     for database in databases:
         listed = questions.ask(
             "listCollections",
@@ -74,5 +75,5 @@ def _collections(questions: Questions, databases: Iterable[str]) -> list[tuple[s
             filter={"type": "collection"},
             cursor={"batchSize": _MOST},
         )
-        found += [(database, str(one["name"])) for one in listed["cursor"]["firstBatch"]]
-    return found[:_MOST]
+        found[database] = [str(one["name"]) for one in listed["cursor"]["firstBatch"]]
+    return in_turns(found)[:_MOST]

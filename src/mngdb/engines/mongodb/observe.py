@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mngdb.engines.mongodb import facts as found
 from mngdb.engines.mongodb import indexes
@@ -13,6 +13,9 @@ from mngdb.engines.mongodb.render import OPLOG, PARAMETER, SLOW, flatten, settin
 from mngdb.errors import UnobservableError
 from mngdb.model import Asked
 from mngdb.spec.mongodb import MongodbGrant
+
+#: Database and collection.
+Place = tuple[str, str]
 
 
 def observe(session: Session, asked: Asked) -> Facts:
@@ -32,6 +35,7 @@ def _look(session: Session, asked: Asked) -> Facts:
     where: object = {"forAllDBs": True} if asked.managed else 1
     users = session.command("usersInfo", where, showCredentials=True)["users"]
     roles = session.command("rolesInfo", showPrivileges=True)["roles"]
+    there, unseen = _indexes(session, dict.fromkeys(_collections(session, asked)))
     return Facts(
         version=str(session.command("buildInfo")["version"]),
         data=data,
@@ -45,10 +49,8 @@ def _look(session: Session, asked: Asked) -> Facts:
             (str(one["db"]), found.user_of(one)) for one in users if one["db"] != USERS_IN
         ),
         roles={role.name: role for role in map(found.role_of, roles)},
-        indexes={
-            (database, collection): _indexes(session, database, collection)
-            for database, collection in dict.fromkeys(_collections(session, asked))
-        },
+        indexes=there,
+        unseen=unseen,
         profilers={
             database: int(session.command("profile", -1, on=database)["was"])
             for database in profiled(asked)
@@ -110,18 +112,30 @@ def _collections(session: Session, asked: Asked) -> Iterator[tuple[str, str]]:
     yield from indexes.wanted(asked)
     gone = asked.known - indexes.labels(asked)
     for database in sorted({label.partition(".")[0] for label in gone}):
-        for collection in session.collections(database):
-            if any(label.startswith(f"{database}.{collection}.") for label in gone):
+        for collection, about in session.collections(database).items():
+            named = any(label.startswith(f"{database}.{collection}.") for label in gone)
+            if named and about["type"] == "collection":
                 yield database, collection
 
 
-def _indexes(session: Session, database: str, collection: str) -> tuple[FoundIndex, ...]:
-    try:
-        # a collection has at most 64 indexes: they come in the first batch
-        batch = {"batchSize": 1000}
-        reply = session.command("listIndexes", collection, on=database, cursor=batch)
-    except Refused as error:
-        if error.code == NAMESPACE_NOT_FOUND:
-            return ()
-        raise
-    return tuple(FoundIndex(str(d["name"]), d) for d in reply["cursor"]["firstBatch"])
+def _indexes(
+    session: Session, collections: Iterable[Place]
+) -> tuple[dict[Place, tuple[FoundIndex, ...]], dict[Place, str]]:
+    """Each collection's indexes; and those that have a view's name, or that the server tells
+    nothing of, with its reason."""
+    there: dict[Place, tuple[FoundIndex, ...]] = {}
+    unseen = {}
+    for database, collection in collections:
+        try:
+            # a collection has at most 64 indexes: they come in the first batch
+            batch = {"batchSize": 1000}
+            reply = session.command("listIndexes", collection, on=database, cursor=batch)
+        except Refused as error:
+            if error.code == NAMESPACE_NOT_FOUND:
+                there[database, collection] = ()
+            else:
+                unseen[database, collection] = error.message
+            continue
+        found = reply["cursor"]["firstBatch"]
+        there[database, collection] = tuple(FoundIndex(str(d["name"]), d) for d in found)
+    return there, unseen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from mngdb.engines.mongodb.client import NAMESPACE_NOT_FOUND, Refused, Session
+from mngdb.engines.mongodb.client import NAMESPACE_NOT_FOUND, VIEW, Refused, Session
 from mngdb.errors import ConnectError, UnobservableError
 from mngdb.facts.mongodb import Document
 
@@ -42,7 +42,7 @@ class Questions:
         try:
             return Reply(self.session.command(name, value, on=on, limit=left, **rest))
         except Refused as error:
-            if error.code == NAMESPACE_NOT_FOUND:
+            if error.code in {NAMESPACE_NOT_FOUND, VIEW}:
                 raise
             raise UnobservableError(f"{name} is refused: {error.message}") from None
         except ConnectError as error:

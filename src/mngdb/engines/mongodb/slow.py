@@ -82,8 +82,8 @@ def wanted(entry: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
     """The fields of the index that would serve it: equality, then sort, then range; and how many
     are compared for equality."""
     condition, order = _parts(entry)
-    equal = [f for f, v in condition.items() if f[0] != "$" and not _is_range(v)]
-    ranges = [f for f, v in condition.items() if f[0] != "$" and _is_range(v)]
+    equal = [f for f, v in condition.items() if f[:1] != "$" and not _is_range(v)]
+    ranges = [f for f, v in condition.items() if f[:1] != "$" and _is_range(v)]
     return tuple(dict.fromkeys([*equal, *order, *ranges])), len(equal)
 
 
