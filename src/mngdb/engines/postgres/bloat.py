@@ -5,10 +5,13 @@ https://www.postgresql.org/docs/current/routine-vacuuming.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import psycopg
 
 from mngdb.engines.postgres.client import Session, rows
-from mngdb.engines.postgres.databases import inside_each
+from mngdb.engines.postgres.databases import locked, look_into
 from mngdb.facts.bloat import Bloat, Bloated
 from mngdb.words import many
 
@@ -38,11 +41,6 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
   AND n.nspname !~ '^pg_toast' AND c.oid <> ALL(%s::oid[])
 ORDER BY 3 DESC LIMIT 1000
-"""
-#: To ask for its size would wait for whoever holds such a lock.
-_LOCKED = """
-SELECT relation::int8 FROM pg_locks WHERE granted AND mode = 'AccessExclusiveLock'
-  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 #: The same of b-trees: 8 bytes of header and 4 of line pointer for each entry, on pages that are
 #: filled to 90 %. Half of that is usual where entries come in any order: only more is told. Entries
@@ -97,21 +95,11 @@ def look(session: Session, databases: Iterable[str]) -> Bloated:
     """Tables and indexes with wasted space or dead rows, the most first."""
     held = session.rows(_HOLD)
     holder = f"{held[0][0]} holds them" if held else ""
-    found: list[Bloat] = []
     notes: list[str] = []
-    for database, connection in inside_each(session, databases, notes):
-        locked = [oid for (oid,) in rows(connection, _LOCKED)]
-        if locked:
-            several = len(locked) > 1
-            what = f"{len(locked)} locked tables are" if several else "a locked table is"
-            notes.append(f"{database}: {what} left out, see 'mngdb locks'")
-        for name, size, wasted, dead, live, never, off in rows(connection, _TABLES, locked):
-            empty = wasted >= max(_SMALL, _SHARE * size)
-            if not empty and dead < max(_DEAD, _SHARE * (live + dead)):
-                continue
-            reason = _reason(dead, never, off, holder)
-            statement = _statement(name, size, wasted, dead)
-            found.append(Bloat(database, name, "table", size, wasted, dead, reason, statement))
+
+    def inside(database: str, connection: psycopg.Connection[Any]) -> list[Bloat]:
+        out = locked(connection, database, notes)
+        tables = list(_tables(connection, database, out, holder))
         ((unseen,),) = rows(connection, _UNSEEN)
         if unseen:
             why = (
@@ -120,12 +108,32 @@ def look(session: Session, databases: Iterable[str]) -> Bloated:
             notes.append(
                 f"{database}: left out for want of statistics: {many(unseen, 'table')}: {why}"
             )
-        for name, size, wasted, dead in rows(connection, _INDEXES, locked):
-            if wasted >= _SMALL and wasted > size // 2:
-                statement = f"REINDEX INDEX CONCURRENTLY {name}"
-                reason = _reason(dead, False, False, holder) or "vacuum frees entries, not pages"
-                found.append(Bloat(database, name, "index", size, wasted, 0, reason, statement))
+        return [*tables, *_indexes(connection, database, out, holder)]
+
+    found = look_into(session, databases, inside, notes)
     return Bloated(tuple(sorted(found, key=lambda one: -one.wasted)), "; ".join(notes))
+
+
+def _tables(
+    connection: psycopg.Connection[Any], database: str, out: list[int], holder: str
+) -> Iterator[Bloat]:
+    for name, size, wasted, dead, live, never, off in rows(connection, _TABLES, out):
+        empty = wasted >= max(_SMALL, _SHARE * size)
+        if not empty and dead < max(_DEAD, _SHARE * (live + dead)):
+            continue
+        reason = _reason(dead, never, off, holder)
+        statement = _statement(name, size, wasted, dead)
+        yield Bloat(database, name, "table", size, wasted, dead, reason, statement)
+
+
+def _indexes(
+    connection: psycopg.Connection[Any], database: str, out: list[int], holder: str
+) -> Iterator[Bloat]:
+    for name, size, wasted, dead in rows(connection, _INDEXES, out):
+        if wasted >= _SMALL and wasted > size // 2:
+            statement = f"REINDEX INDEX CONCURRENTLY {name}"
+            reason = _reason(dead, False, False, holder) or "vacuum frees entries, not pages"
+            yield Bloat(database, name, "index", size, wasted, 0, reason, statement)
 
 
 def _reason(dead: int, never: bool, off: bool, holder: str) -> str:

@@ -62,6 +62,9 @@ _LOOKING, _CHANGING = 20.0, 65.0
 _FULL, _PAUSE, _UNHURRIED = 12.0, 0.2, 5.0
 
 
+_WAITED = "somebody holds a lock: 'mngdb locks' shows who"
+
+
 class WaitedError(StepError):
     """Somebody else held a lock for longer than we wait."""
 
@@ -203,7 +206,9 @@ def rows(
         text, hint = locktable.cause(connection, error) or (first_line(error), None)
         raise UnobservableError(text, hint) from None
     except psycopg.Error as error:
-        raise UnobservableError(f"PostgreSQL did not answer: {first_line(error)}") from None
+        text = f"PostgreSQL did not answer: {first_line(error)}"
+        waited = isinstance(error, psycopg.errors.LockNotAvailable)
+        raise UnobservableError(text, _WAITED if waited else None) from None
 
 
 def execute(connection: psycopg.Connection[Any], *statements: sql.Composed) -> None:
@@ -225,7 +230,7 @@ def _step_errors(connection: psycopg.Connection[Any]) -> Iterator[None]:
     except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:
         raise WaitedError(
             f"PostgreSQL was kept waiting: {first_line(error)}",
-            "somebody holds a lock: 'mngdb locks' shows who",
+            _WAITED,
         ) from None
     except psycopg.OperationalError as error:
         raise StepError(

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from mngdb.engines.postgres.client import Session, rows
-from mngdb.engines.postgres.databases import inside_each
+from mngdb.engines.postgres.databases import locked, look_into
 from mngdb.facts.indexes import Advice, IndexAdvice
 from mngdb.facts.slow import Missing
 
@@ -53,6 +53,7 @@ WHERE NOT i.relispartition
   AND (NOT x.indisunique OR NOT x.indisvalid
        OR EXISTS (SELECT FROM pg_index o
                   WHERE o.indrelid = x.indrelid AND o.indexrelid <> x.indexrelid))
+  AND NOT ARRAY[x.indrelid, i.oid] && %s::oid[]
 ORDER BY 1, 2
 """
 _SINCE = """
@@ -104,18 +105,23 @@ class _Index:
 def look(session: Session, databases: Iterable[str], missing: Iterable[Missing]) -> Advice:
     """What to do about the indexes of these databases; `missing` is what slow statements lack."""
     wanted = list(missing)
-    found: list[IndexAdvice] = []
     notes: list[str] = []
-    for database, connection in inside_each(session, databases, notes):
-        found += _existing(connection, database)
-        found += _missing(connection, [one for one in wanted if one.database == database])
+
+    def inside(database: str, connection: psycopg.Connection[Any]) -> list[IndexAdvice]:
+        here = [one for one in wanted if one.database == database]
+        existing = _existing(connection, database, locked(connection, database, notes))
+        return [*existing, *_missing(connection, here)]
+
+    found = look_into(session, databases, inside, notes)
     if any(one.kind == "missing" and one.planner_before is None for one in found):
         notes.append(_HYPOPG.replace("{major}", str(session.main.info.server_version // 10_000)))
     return Advice(tuple(found), "; ".join(notes))
 
 
-def _existing(connection: psycopg.Connection[Any], database: str) -> list[IndexAdvice]:
-    indexes = [_Index(row) for row in rows(connection, _INDEXES)]
+def _existing(
+    connection: psycopg.Connection[Any], database: str, out: list[int]
+) -> list[IndexAdvice]:
+    indexes = [_Index(row) for row in rows(connection, _INDEXES, out)]
     ((since,),) = rows(connection, _SINCE)
     found = []
     unused: dict[str, IndexAdvice] = {}

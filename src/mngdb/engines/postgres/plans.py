@@ -19,8 +19,8 @@ from mngdb.facts.slow import Missing
 MARK = "/* mngdb */"
 #: Reading fewer rows than this one by one is what the planner does on purpose.
 _MANY = 10_000
-#: Milliseconds that planning may take.
-_PATIENCE = 5000
+#: Milliseconds that planning may take, and wait for a lock: it is done for many statements.
+_PATIENCE, _LOCKED = 5000, 500
 _PLANNABLE = re.compile(r"\s*(select|with|insert|update|delete|merge|values)\b", re.IGNORECASE)
 #: `(n = $1)` and `(n > $1)`, as a plan shows its filters; a cast may stand around the column, a
 #: function may not.
@@ -46,6 +46,7 @@ def explain(
         return [], []
     try:
         connection.execute(f"SET /* mngdb */ statement_timeout = {_PATIENCE}")
+        connection.execute(f"SET /* mngdb */ lock_timeout = {_LOCKED}")
         return _explain(connection, text, database)
     except psycopg.Error as error:
         return [f"no plan is to be had: {str(error).splitlines()[0]}"], []
