@@ -51,6 +51,8 @@ class Judgement:
     evidence: str
     severity: Severity | None = None
     """How grave it is here, where that is less than what the check says; None: as it says."""
+    remedy: str = ""
+    """What mends it here; empty: what the check says."""
 
 
 def judged(good: bool, evidence: str) -> Judgement:
@@ -163,6 +165,6 @@ class Check(Generic[F]):
             found.verdict,
             found.evidence,
             self.expected,
-            self.remedy,
+            (found.remedy or self.remedy).replace("INSTANCE", instance or "INSTANCE"),
             self.sources,
         )

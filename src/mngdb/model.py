@@ -179,6 +179,8 @@ class Access:
     unasked: bool = False
     """Go in also where the server lets everybody in: for `check`, which is there to find that. No
     password is given for it."""
+    instance: str = "INSTANCE"
+    """Its name in the file, for commands that help."""
 
 
 def socket_file(engine: EngineName, port: int) -> str:
@@ -227,6 +229,7 @@ class Asked:
             ca=(self.site.ca or files.ca) if self.site and files else None,
             options=options,
             proof=self.site.proof if self.site else None,
+            instance=self.instance.name,
         )
 
     def given(self, access: Access) -> Access:

@@ -212,7 +212,7 @@ CHECKS: tuple[Check[PostgresFacts], ...] = (
         "critical",
         _archive,
         "the last attempt succeeded",
-        "'mngdb logs' has the command's error; pg_stat_archiver has the file",
+        "'mngdb logs INSTANCE' has the command's error; pg_stat_archiver has the file",
         ("A10", "postgresql.org: Continuous Archiving", "pgdsat 7.4"),
     ),
     Check(

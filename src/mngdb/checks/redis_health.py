@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from mngdb.checks import patch_level
 from mngdb.errors import UnobservableError
 from mngdb.facts.redis import RedisFacts
+from mngdb.facts.redis_memory import beside_keys
 from mngdb.findings import Check, Judgement, judged, no_matter
 
 _MB = 1 << 20
@@ -54,7 +55,10 @@ def _memory_used(facts: RedisFacts) -> Judgement:
     if limit == 0:
         return judged(False, "there is no limit to compare with")
     share = int(info["used_memory"]) / limit
-    return judged(share <= NEARLY_FULL, f"{share:.0%} of {limit // _MB} MB")
+    evidence, other = f"{share:.0%} of {limit // _MB} MB", beside_keys(info, "INSTANCE")
+    if other and share > NEARLY_FULL:
+        return Judgement("fail", f"{evidence}; {other.text}", remedy=other.command)
+    return judged(share <= NEARLY_FULL, evidence)
 
 
 def _fragmentation(facts: RedisFacts) -> Judgement:
@@ -100,7 +104,7 @@ CHECKS: tuple[Check[RedisFacts], ...] = (
         "critical",
         _log_written,
         "ok",
-        "free space on its disk; 'mngdb logs' names the error",
+        "free space on its disk; 'mngdb logs INSTANCE' names the error",
         ("B15", "redis.io: persistence"),
     ),
     Check(
@@ -109,7 +113,7 @@ CHECKS: tuple[Check[RedisFacts], ...] = (
         "critical",
         _snapshot_saved,
         "ok",
-        "free space or memory; 'mngdb logs' names the error",
+        "free space or memory; 'mngdb logs INSTANCE' names the error",
         ("B15", "redis.io: persistence"),
     ),
     Check(
@@ -118,7 +122,7 @@ CHECKS: tuple[Check[RedisFacts], ...] = (
         "high",
         _memory_used,
         "at most 80 % of maxmemory in use",
-        "redis: {memory: …}; 'mngdb keys' shows what takes it",
+        "redis: {memory: …}; 'mngdb keys INSTANCE' shows what takes it",
         ("B16", "B18", "guide: Redis 5"),
     ),
     Check(

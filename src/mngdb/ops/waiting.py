@@ -151,8 +151,7 @@ def explained(
     if found.frozen:
         return halted(instance, found)
     if error.kind not in {"down", "starting"}:
-        hint = (error.hint or "").replace("INSTANCE", instance.name) or None
-        return ConnectError(error.message, hint, error.kind)
+        return error
     said = progress(host, engine, instance.unit) or error.message
     if error.kind == "starting" or not host.answered(instance.unit):
         return ConnectError(

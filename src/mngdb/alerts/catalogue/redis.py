@@ -56,8 +56,8 @@ RULES = (
         0.8,
         5 * MINUTE,
         "Redis {instance} uses more of its maxmemory than it should",
-        "At the limit it evicts keys or refuses writes. Raise 'memory', or look for what takes it "
-        "('mngdb keys {instance}').",
+        "At the limit it evicts keys or refuses writes. Raise 'memory', or look for what takes it: "
+        "'mngdb keys {instance}'; scripts, functions and clients: 'mngdb memory {instance}'.",
         "B18",
     ),
     Rule(

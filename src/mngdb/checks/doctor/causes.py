@@ -271,8 +271,7 @@ def _memory(facts: StackFacts) -> Iterator[Trouble]:
         refused = [one for one in server.logins if one.kind == "memory"]
         if refused:
             text = f"{server.instance} takes no writes: {refused[0].problem}"
-            command = f"{server.instance}: {{memory: …}}; 'mngdb keys' shows what takes it"
-            yield Trouble("memory-full", text, command, (server.instance,))
+            yield Trouble("memory-full", text, refused[0].hint or "mngdb up", (server.instance,))
 
 
 def _logins(facts: StackFacts) -> Iterator[Trouble]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from mngdb.checks.memory.common import MB, key, ladder, shown, size, unseen, whole
 from mngdb.checks.redis_health import FRAGMENTED, NEARLY_FULL, SMALL
 from mngdb.facts.memory import Advice, Around, Holder, Memory, Part, RedisClient, RedisMemory
+from mngdb.facts.redis_memory import beside_keys
 from mngdb.words import many
 
 #: Figures of MEMORY STATS that are parts of the overhead, and what they are.
@@ -157,7 +158,9 @@ def _limit(facts: RedisMemory, used: int, limit: int, name: str) -> list[Advice]
         then = f"keys are thrown out at the limit ({policy})"
     evicted = int(facts.info.get("evicted_keys", 0))
     so_far = f"; {evicted:,} so far" if evicted else ""
-    return [Advice(f"{share}: {then}{so_far}", f"{more}; 'mngdb keys' shows what takes it")]
+    if other := beside_keys(facts.info, name):
+        return [Advice(f"{share}, {other.text}: {then}{so_far}", other.command)]
+    return [Advice(f"{share}: {then}{so_far}", f"{more}; 'mngdb keys {name}' shows what takes it")]
 
 
 def _large(one: RedisClient, used: int) -> bool:

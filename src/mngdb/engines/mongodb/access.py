@@ -92,6 +92,7 @@ def system(asked: Asked) -> Access:
             "directConnection": "true",
         },
         proof=at.proof,
+        instance=at.instance,
     )
 
 
@@ -135,6 +136,7 @@ def external(asked: Asked, url: str) -> Access:
         tls=tls,
         ca=ca,
         options=options,
+        instance=asked.instance.name,
     )
 
 
@@ -174,6 +176,7 @@ def of_app(asked: Asked, at: Access, app: str) -> Access:
         ca=at.ca,
         options=options,
         proof=at.proof,
+        instance=at.instance,
     )
 
 

@@ -161,7 +161,9 @@ def reach(access: Access, timeout: float) -> None:
     except (ssl.SSLError, ConnectionResetError):
         if access.socket is not None and not probe.answers_plain((_socket(access), None)):
             # the tunnel is there before the server is
-            raise ConnectError(f"nothing answers at {where}", "see 'mngdb logs'", "down") from None
+            raise ConnectError(
+                f"nothing answers at {where}", f"see 'mngdb logs {access.instance}'", "down"
+            ) from None
         raise ConnectError(
             f"{where} does not speak TLS", "compare 'tls' on both sides", "tls"
         ) from None
@@ -170,7 +172,7 @@ def reach(access: Access, timeout: float) -> None:
     except OSError as error:
         raise ConnectError(
             f"nothing answers at {where}: {error.strerror or error}",
-            "start it with 'mngdb up', or see 'mngdb logs'",
+            f"start it with 'mngdb up', or see 'mngdb logs {access.instance}'",
             "down",
         ) from None
 
@@ -237,7 +239,9 @@ def _failure(text: str, access: Access, where: str) -> ConnectError:
                 f"{where} expects TLS, and this connection has none", "add 'tls: true'", "tls"
             )
         if access.socket is not None:
-            return ConnectError(f"nothing answers at {where}", "see 'mngdb logs'", "down")
+            return ConnectError(
+                f"nothing answers at {where}", f"see 'mngdb logs {access.instance}'", "down"
+            )
         return ConnectError(
             f"{where} closes new connections at once; all it allows may be in use",
             "raise max_connections, or find who holds them",
@@ -247,7 +251,9 @@ def _failure(text: str, access: Access, where: str) -> ConnectError:
         return no_primary(access) if _initiated(access) else _uninitiated(where, "primary")
     for part, kind, sentence in _CAUSES:
         if part in text:
-            return ConnectError(sentence.format(where=where), "see 'mngdb logs'", kind)
+            return ConnectError(
+                sentence.format(where=where), f"see 'mngdb logs {access.instance}'", kind
+            )
     return ConnectError(f"{where}: {text.partition(', Timeout:')[0]}", kind="down")
 
 

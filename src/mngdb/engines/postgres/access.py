@@ -52,6 +52,7 @@ def external(asked: Asked, url: str) -> Access:
         tls=asked.instance.tls or options["sslmode"].startswith("verify"),
         ca=ca,
         options=options | {REQUIRE_AUTH: REQUIRED},
+        instance=name,
     )
 
 

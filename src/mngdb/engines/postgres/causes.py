@@ -105,7 +105,7 @@ _CAUSES: tuple[tuple[str, str, str, str], ...] = (
         "busy",
         "PostgreSQL's lock table is full, so that nobody gets in: a session holds locks "
         "without end (pg_advisory_lock in a loop, for instance)",
-        "'mngdb restart' ends all sessions; "
+        "'mngdb restart {instance}' ends all sessions; "
         "settings: {{max_locks_per_transaction: 256}} makes room",
     ),
     (
@@ -145,6 +145,7 @@ def connect_error(
     text = str(error)
     words = {
         "user": access.user,
+        "instance": access.instance,
         "database": database,
         "where": f"{access.host}:{access.port}",
         "server": access.proof.unit if access.proof else "the PostgreSQL of the file",

@@ -98,6 +98,7 @@ class RedisEngine:
             database=database,
             tls=parts.scheme == "rediss",
             ca=ca,
+            instance=name,
         )
 
     def unverified(self, access: Access) -> str:

@@ -246,7 +246,7 @@ def _connect_error(error: Exception, access: Access, probe: float = 0.0) -> Conn
     if text.startswith("LOADING"):
         return ConnectError(f"{at} is loading its data", "try again in a moment", "starting")
     if text.startswith("BUSY"):
-        return _busy(text, at)
+        return _busy(text, access)
     if re.match(r"WRONGPASS|NOAUTH|ERR AUTH|ERR invalid password", text):
         if access.password is None or "Authentication required" in text:
             return ConnectError(
@@ -283,16 +283,17 @@ def _connect_error(error: Exception, access: Access, probe: float = 0.0) -> Conn
     return _network_error(error, text, access, at, probe)
 
 
-def _busy(text: str, at: str) -> ConnectError:
+def _busy(text: str, access: Access) -> ConnectError:
     """A script or function that does not end: until it does, Redis takes no other commands than
-    those that end it. Doctor and status know the name for INSTANCE."""
+    those that end it."""
     said = re.search(r"only call (\w+ KILL)", text)
     command = said[1] if said else "SCRIPT KILL"
     what = "function" if command.startswith("FUNCTION") else "script"
+    shell = f"mngdb shell {access.instance} --"
     return ConnectError(
-        f"{at} runs a {what} that does not end, and answers nobody meanwhile",
-        f"mngdb shell INSTANCE -- {command}; where that says UNKILLABLE, the {what} has written, "
-        "and only 'mngdb shell INSTANCE -- SHUTDOWN NOSAVE' ends it: what is not on disk is lost",
+        f"Redis at {place(access)} runs a {what} that does not end, and answers nobody meanwhile",
+        f"{shell} {command}; where that says UNKILLABLE, the {what} has written, and only "
+        f"'{shell} SHUTDOWN NOSAVE' ends it: what is not on disk is lost",
         "busy",
     )
 
@@ -314,7 +315,9 @@ def _network_error(
         )
     if access.socket is not None and any(isinstance(c, ssl.SSLEOFError) for c in causes):
         # the tunnel is there before the server is
-        return ConnectError(f"nothing listens on {place(access)}", "mngdb logs", "down")
+        return ConnectError(
+            f"nothing listens on {place(access)}", f"mngdb logs {access.instance}", "down"
+        )
     if any(isinstance(c, ssl.SSLError) for c in causes) or "SSL" in text:
         return ConnectError(
             f"{at} does not speak TLS as the client does", "compare `tls` on both sides", "tls"
@@ -334,7 +337,9 @@ def _network_error(
         if access.socket is not None:
             if not access.tls and probe and _speaks_tls(access, probe):
                 return ConnectError(f"{at} expects TLS", "compare `tls` on both sides", "tls")
-            return ConnectError(f"nothing listens on {place(access)}", "mngdb logs", "down")
+            return ConnectError(
+                f"nothing listens on {place(access)}", f"mngdb logs {access.instance}", "down"
+            )
         hint = "is it stopping?" if access.tls else "is it stopping, or does it expect TLS?"
         return ConnectError(f"{at} hung up", hint, "down" if access.tls else "tls")
     if isinstance(error, OSError):

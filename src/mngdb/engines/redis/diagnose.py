@@ -9,7 +9,9 @@ import secrets
 from fnmatch import fnmatchcase
 
 from mngdb.engines.redis.client import RefusedError, Session, connect
+from mngdb.engines.redis.observe import parse_info
 from mngdb.errors import ConnectError
+from mngdb.facts.redis_memory import Beside, beside_keys
 from mngdb.model import Access
 from mngdb.spec.redis import RedisGrant
 
@@ -44,7 +46,7 @@ def _missing(session: Session, user: str, grant: RedisGrant) -> str | None:
         for command, answer in zip(tries, session.ask_all(tries), strict=True):
             if not isinstance(answer, RefusedError):
                 continue
-            _raise_if_no_writes(answer)
+            _raise_if_no_writes(session, answer)
             name = command[0].lower()
             if answer.code == "NOPERM" and f"-{name}" not in grant.commands:
                 what = "the key" if "access" in answer.message else "the command"
@@ -96,7 +98,7 @@ def _example(pattern: str) -> str:
     return pattern.replace("*", f"mngdb-probe-{secrets.token_hex(8)}").replace("?", "x")
 
 
-def _raise_if_no_writes(answer: RefusedError) -> None:
+def _raise_if_no_writes(session: Session, answer: RefusedError) -> None:
     if answer.code == "MISCONF":
         raise ConnectError(
             "Redis cannot write to its disk and takes no writes",
@@ -104,8 +106,16 @@ def _raise_if_no_writes(answer: RefusedError) -> None:
             "disk",
         ) from answer
     if answer.code == "OOM":
-        raise ConnectError(
-            "Redis has no memory left and its eviction policy lets nothing go",
-            "raise `memory`, delete keys, or choose another `eviction`",
-            "memory",
-        ) from answer
+        text = "Redis has no memory left and its eviction policy lets nothing go"
+        name, other = session.access.instance, _beside_keys(session)
+        hint = f"{name}: {{memory: …}}; 'mngdb keys {name}' shows what takes it"
+        if other:
+            text, hint = f"{text}: {other.text}", other.command
+        raise ConnectError(text, hint, "memory") from answer
+
+
+def _beside_keys(session: Session) -> Beside | None:
+    try:
+        return beside_keys(parse_info(session.ask("INFO", "memory")), session.access.instance)
+    except RefusedError:
+        return None  # the file takes INFO from this app
