@@ -42,7 +42,7 @@ def apply(session: Session, changes: Sequence[Change]) -> None:
         if time.monotonic() > deadline:
             raise StepError(
                 f"PostgreSQL did not read its files again within {_PATIENCE:g} s",
-                "see 'mngdb logs'",
+                f"see 'mngdb logs {session.access.instance}'",
             )
         time.sleep(0.01)
     wrong = (
