@@ -13,6 +13,7 @@ pytestmark = pytest.mark.live
 FILE = """
 mongodb:
   port: PORT1
+  slow: 1ms
   databases:
     ea: {indexes: {users: [{keys: {email: 1}}], points: [{keys: {at: 1}, unique: true}]}}
     eb: {indexes: {orders: [{keys: {at: 1}}]}}
@@ -92,3 +93,15 @@ def test_many_collections_of_one_app_do_not_hide_those_of_another(stack: Cli) ->
         for number in range(220):
             admin.ea.drop_collection(f"c{number}")
         admin.eb.late.drop()
+
+
+def test_a_field_without_a_name_does_not_end_slow_and_indexes(stack: Cli) -> None:
+    stack.write(FILE)
+    stack.ok("up")
+    with mongo_as(stack, "ea") as client:
+        client.ea.odd.insert_many({"n": number} for number in range(20_000))
+        assert list(client.ea.odd.find({"": 1})) == []
+        shown = [one["text"] for one in stack.json("slow", "--most", "500")["statements"]]
+        assert "odd.find({: ?})" in shown
+        stack.ok("indexes")
+        client.ea.odd.drop()
