@@ -124,11 +124,28 @@ def test_a_secret_that_its_container_cannot_read_is_a_step_of_the_plan(up: Compo
         os.chown(path, 0, 0)
     (step,) = up.steps()
     assert step["object"] == f"folder {up.rendered}"
-    assert "secrets/postgres_password, secrets/redis_password" in step["detail"]
+    assert {"secrets/postgres_password", "secrets/redis_password"} <= {
+        *step["detail"].removeprefix("owner, mode or content of ").split(", ")
+    }
     assert up.json("up")["steps"] == [step]
     assert up.steps() == []
     for what in ("pg", "redis"):
         up.exec(what, "sh", "/etc/mngdb/health.sh")
+
+
+def test_a_secret_that_was_edited_or_removed_is_a_step_of_the_plan(up: ComposeCli) -> None:
+    up.ok("up")
+    secrets = up.rendered / "secrets"
+    (secrets / "redis_password").write_text("another one")
+    (secrets / "postgres_password").unlink()
+    (step,) = up.steps()
+    listed = "secrets/postgres_password, secrets/redis_password"
+    assert step["detail"] == f"owner, mode or content of {listed}"
+    assert up.json("up")["steps"] == [step]
+    assert up.steps() == []
+    up.docker.docker("restart", up.unit("pg"))
+    for what in ("pg", "redis"):
+        up.health(what)
 
 
 def test_a_folder_of_another_account_without_the_stacks_mark_is_refused_by_plan_and_up(

@@ -201,10 +201,12 @@ class Folder:
             finally:
                 os.close(handle)
 
-    def closed(self, name: str, uid: int) -> bool:
-        """Whether a secret is there and not as the account `uid` may read it."""
+    def strange_secret(self, name: str, content: str, uid: int) -> bool:
+        """Whether a secret is not as `secret` leaves it. One that nothing mounts may be missing."""
         path = self.root / "secrets" / name
-        return path.is_file() and not _readable(path, uid)
+        if not path.is_file():
+            return f"./secrets/{name}" in self.described()
+        return _read(path) != content or not _readable(path, uid)
 
     def remove(self) -> None:
         """Remove what we wrote; what somebody else put there stays, and what another stack did."""

@@ -337,21 +337,21 @@ class ComposeHost:
         self.places.keep()
 
     def repairs(self, asked: Mapping[str, Asked]) -> list[Step]:
-        """What takes the folder and its secrets back from accounts that they were given to."""
+        """What brings the folder's directories and secrets back, whoever changed them."""
         self.folder.claim()
         if not asked or not self.folder.described():
             return []
         self.expect(asked)
         assert self.wanted is not None  # noqa: S101 - just made
         wanted = self.wanted
-        found = [*self.folder.strange(), *wanted.closed_secrets(self.folder)]
+        found = [*self.folder.strange(), *wanted.strange_secrets(self.folder)]
 
         def run(_: object) -> None:
             self.folder.mend()
             wanted.write_secrets(self.folder)
 
         one = next(iter(asked.values())).instance
-        detail = f"owner or mode of {', '.join(found)}"
+        detail = f"owner, mode or content of {', '.join(found)}"
         step = Step(one.name, one.engine, "change", f"folder {self.folder.root}", detail, run)
         return [step] if found else []
 

@@ -75,10 +75,13 @@ class Rendering:
         for name, secret in self._every_secret().items():
             folder.secret(name, secret.content, secret.uid)
 
-    def closed_secrets(self, folder: Folder) -> list[str]:
-        """The secrets' files whose owner or mode is not as `write_secrets` leaves them."""
-        every = self._every_secret().items()
-        return [f"secrets/{name}" for name, one in every if folder.closed(name, one.uid)]
+    def strange_secrets(self, folder: Folder) -> list[str]:
+        """The secrets' files that are not as `write_secrets` leaves them."""
+        return [
+            f"secrets/{name}"
+            for name, one in self._every_secret().items()
+            if folder.strange_secret(name, one.content, one.uid)
+        ]
 
     def write_units(self, folder: Folder, but: Collection[str] = ()) -> None:
         """Write every unit's own files, `but` those of the units of these names."""
