@@ -201,12 +201,13 @@ class Folder:
             finally:
                 os.close(handle)
 
-    def strange_secret(self, name: str, content: str, uid: int) -> bool:
-        """Whether a secret is not as `secret` leaves it. One that nothing mounts may be missing."""
+    def strange_secret(self, name: str, content: str | None, uid: int) -> bool:
+        """Whether a secret is not as `secret` leaves it; None: with whatever content. One that
+        nothing mounts may be missing."""
         path = self.root / "secrets" / name
         if not path.is_file():
             return f"./secrets/{name}" in self.described()
-        return _read(path) != content or not _readable(path, uid)
+        return content not in (None, _read(path)) or not _readable(path, uid)
 
     def remove(self) -> None:
         """Remove what we wrote; what somebody else put there stays, and what another stack did."""

@@ -53,6 +53,9 @@ from mngdb.targets.compose.ways import Ways
 from mngdb.targets.local import machine
 from mngdb.targets.local.verify import judge
 
+#: Under which the digest of the secrets that were written is noted.
+_SECRETS = "secrets"
+
 
 @dataclass
 class ComposeHost:
@@ -344,7 +347,8 @@ class ComposeHost:
         self.expect(asked)
         assert self.wanted is not None  # noqa: S101 - just made
         wanted = self.wanted
-        found = [*self.folder.strange(), *wanted.strange_secrets(self.folder)]
+        written = self.project.notes.applied(_SECRETS)
+        found = [*self.folder.strange(), *wanted.strange_secrets(self.folder, written)]
 
         def run(_: object) -> None:
             self.folder.mend()
@@ -367,6 +371,7 @@ class ComposeHost:
         new = {"absent", "missing"}
         fresh = {name for name, one in asked.items() if self.state(one.instance.unit) in new}
         self.wanted.write(self.folder, fresh)
+        self.project.notes.apply(_SECRETS, self.wanted.secrets_digest())
 
     def write(self, unit: Unit, asked: Asked) -> None:
         """Write the unit's files where they differ, its certificate where it is due."""

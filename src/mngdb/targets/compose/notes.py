@@ -3,7 +3,7 @@ container has read, and what of an engine is the stack's.
 
 project.json    the folder, the Compose project's name and the engine's address
 engine.json     the engine's own id, and the volumes that were seen there
-NAME.applied    the digest of the files that a container has read
+NAME.applied    the digest of the files that a container has read; secrets: of those written
 rendered.json   the folders that `render compose` has written
 """
 

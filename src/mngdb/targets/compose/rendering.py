@@ -3,6 +3,8 @@ is written."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -75,12 +77,19 @@ class Rendering:
         for name, secret in self._every_secret().items():
             folder.secret(name, secret.content, secret.uid)
 
-    def strange_secrets(self, folder: Folder) -> list[str]:
-        """The secrets' files that are not as `write_secrets` leaves them."""
+    def secrets_digest(self) -> str:
+        """The digest of all secrets."""
+        every = {name: one.content for name, one in self._every_secret().items()}
+        return hashlib.sha256(json.dumps(every, sort_keys=True).encode()).hexdigest()
+
+    def strange_secrets(self, folder: Folder, written: str | None) -> list[str]:
+        """The secrets' files that are not as `write_secrets` has left them. Where secrets of
+        another digest were `written`, files differ because the vault changed: other steps tell."""
+        same = written == self.secrets_digest()
         return [
             f"secrets/{name}"
             for name, one in self._every_secret().items()
-            if folder.strange_secret(name, one.content, one.uid)
+            if folder.strange_secret(name, one.content if same else None, one.uid)
         ]
 
     def write_units(self, folder: Folder, but: Collection[str] = ()) -> None:
