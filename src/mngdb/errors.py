@@ -7,6 +7,9 @@ Exit codes are part of the command line's contract:
 from __future__ import annotations
 
 import errno
+import os
+
+from mngdb.room import NO_INODES, lacking
 
 
 class MngdbError(Exception):
@@ -30,6 +33,9 @@ def of_system(error: OSError) -> MngdbError:
     hint = None
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         hint = "free space, then run the same command again"
+        why = lacking(os.path.dirname(error.filename)) if error.filename else ""  # noqa: PTH120
+        if why.endswith(NO_INODES):
+            hint = f"{why}: remove files there ('df -i' shows how many), then run it again"
     elif error.errno == errno.EROFS:
         hint = "the file system is mounted read-only: remount it to be written to, and try again"
     elif error.errno in {errno.EACCES, errno.EPERM}:

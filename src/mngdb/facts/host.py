@@ -46,6 +46,8 @@ class Folder:
     free_bytes: int
     inodes_free: float | None
     """None: this file system makes inodes as they are needed."""
+    closed: str = ""
+    """Why it takes no new file, after its name."""
 
 
 @dataclass(frozen=True)

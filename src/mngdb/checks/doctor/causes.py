@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from mngdb.facts.doctor import Condition, Refusal, Server, StackFacts, Trouble
 from mngdb.facts.locks import Node
 from mngdb.facts.sessions import holders
+from mngdb.room import NO_INODES, READ_ONLY
 from mngdb.run import NOTHING
 from mngdb.spec.postgres import RESERVED
 from mngdb.words import many
@@ -83,15 +84,22 @@ def _secrets(facts: StackFacts) -> Iterator[Trouble]:
 def _disks(facts: StackFacts) -> Iterator[Trouble]:
     full = 1 - facts.thresholds[_DISK_FULL]
     by_path: dict[tuple[str, int], list[Server]] = {}
+    closed: dict[tuple[str, str], list[Server]] = {}
     for server in facts.servers:
         seen = server.disk.found
         refused = [one for one in server.logins if one.kind == "disk"]
-        if seen is not None and seen.free <= full:
+        if seen is not None and seen.closed:
+            closed.setdefault((_mount(seen.path), seen.closed), []).append(server)
+        elif seen is not None and seen.free <= full:
             by_path.setdefault((_mount(seen.path), seen.free_bytes), []).append(server)
         elif refused:
             text = f"{refused[0].problem}"
             where = f"make room on the disk of {server.unit}, then 'mngdb up'"
             yield Trouble("disk-full", text, where, (server.instance,))
+    for (path, what), servers in closed.items():
+        names = tuple(one.instance for one in servers)
+        text = f"the file system of {path} {what}: nothing can be written"
+        yield Trouble("disk-closed", text, _OPENS[what].format(path=path), names)
     for (_, free), servers in by_path.items():
         path = servers[0].disk.value.path
         text = f"the disk under {path} is full: {free // _MB} MB are left"
@@ -99,6 +107,14 @@ def _disks(facts: StackFacts) -> Iterator[Trouble]:
         yield Trouble(
             "disk-full", text, f"make room on it ('du -x {path}'), then 'mngdb up'", names
         )
+
+
+#: What a file system lacks, to what helps.
+_OPENS = {
+    READ_ONLY: "'dmesg' tells why, often a failing disk; then mount it again to be written to "
+    "('mount -o remount,rw'), and 'mngdb up'",
+    NO_INODES: "remove files there ('df -i {path}' shows how many), then 'mngdb up'",
+}
 
 
 def _mount(path: str) -> str:
@@ -367,6 +383,12 @@ def _agent(facts: StackFacts) -> Iterator[Trouble]:
     yield Trouble("agent", text, command, tuple(one.instance for one in facts.servers))
 
 
+#: What follows where nothing can be written.
+_OF_DISK = (
+    *("cannot-start", "not-running", "no-answer", "check", "agent", "unhealthy", "alert"),
+    *("machine", "watch", *_LOGINS),
+)
+
 CAUSES: tuple[Cause, ...] = (
     Cause(
         "secret",
@@ -374,23 +396,9 @@ CAUSES: tuple[Cause, ...] = (
         _secrets,
         ("admin-refused", "login-auth", "login-secret"),
     ),
-    Cause(
-        "disk-full",
-        "a disk is full",
-        _disks,
-        (
-            "cannot-start",
-            "not-running",
-            "no-answer",
-            "check",
-            "agent",
-            "unhealthy",
-            "alert",
-            "machine",
-            "watch",
-            *_LOGINS,
-        ),
-    ),
+    Cause("disk-full", "a disk is full", _disks, _OF_DISK),
+    # found with the disks
+    Cause("disk-closed", "nothing can be written to a disk", lambda _: (), _OF_DISK),
     Cause(
         "out-of-memory",
         "memory ran out",

@@ -11,6 +11,7 @@ from pathlib import Path
 from mngdb.errors import UnobservableError
 from mngdb.facts.host import Folder, MachineFacts, Process, ServerFacts
 from mngdb.findings import see
+from mngdb.room import closed
 from mngdb.spec.mongodb import MongodbInstance
 from mngdb.spec.redis import RedisInstance
 from mngdb.spec.stack import Instance, Stack
@@ -172,6 +173,7 @@ def data_folder(path: Path) -> Folder:
         free=room.f_bavail / max(1, room.f_blocks - room.f_bfree + room.f_bavail),
         free_bytes=room.f_bavail * room.f_frsize,
         inodes_free=room.f_favail / room.f_files if room.f_files else None,
+        closed=closed(room),
     )
 
 

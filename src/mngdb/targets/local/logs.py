@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from mngdb import disk
-from mngdb.run import last_line
+from mngdb import disk, room
+from mngdb.run import NOTHING, last_line
 
 _POLL = 0.2
 _BLOCK = 1 << 16
@@ -34,8 +34,9 @@ class Started:
     offset: int
 
     def said(self) -> str:
-        """Why it ended, in its own words."""
-        return cause(tail(self.log, since=self.offset))
+        """Why it ended, in its own words; where it could not write them, in ours."""
+        found, why = cause(tail(self.log, since=self.offset)), room.lacking(self.log.parent)
+        return f"{found}; {why}" if why and found != NOTHING else why or found
 
 
 @contextmanager
