@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from mngdb.release import Release
 from mngdb.spec.base import EngineName, Local
 from mngdb.spec.stack import Instance, Stack
 from mngdb.targets import written
-from mngdb.targets.local import cache, copied, logs, machine, programs
+from mngdb.targets.local import cache, copied, logs, machine, ownership, programs
 from mngdb.targets.local.layout import Layout, UnitFolder, layout
 from mngdb.targets.local.logs import Started
 from mngdb.targets.local.processes import Process
@@ -417,10 +418,13 @@ class LocalHost:
         code = child.process.poll()
         if code is None:
             return
-        raise StepError(
-            f"{unit.name} ended while it started (exit code {code}): {child.said()}",
-            f"its log: {child.log}",
-        )
+        said, hint = child.said(), f"its log: {child.log}"
+        account = self.layout.account(unit.name, unit.engine)
+        if account is not None and re.search(r"denied|owner", said, re.IGNORECASE):
+            data = self.layout.unit(unit.name).data
+            if whose := ownership.stranger(data, account):
+                said, hint = f"{said}; {whose}", f"chown -R {account.name}: {data}; then 'mngdb up'"
+        raise StepError(f"{unit.name} ended while it started (exit code {code}): {said}", hint)
 
     def stop(self, unit: str, with_signal: int) -> bool:
         """Stop a unit cleanly. False if it did not run. Raises StepError when it takes too long, or

@@ -185,14 +185,18 @@ class Layout:
         return None if ownership.leads_out(self.unit(name).data) else (now, meant)
 
     def hand_over(self, name: str, engine: EngineName) -> None:
-        """Give a unit's files to the account that is meant for its engine, where another one has
-        them. It does not run. Killed, it can be run again."""
-        between = self.handover(name, engine)
+        """Give a unit's files to the account that is meant for its engine, where another one, or
+        root, has them. It does not run. Killed, it can be run again."""
+        between, folder = self.handover(name, engine), self.unit(name)
         # one that is missing is made by `up`; until then things stay as they are
         if between is not None and between[1].uid != NOBODY:
-            folder = self.unit(name)
             tops = [folder.conf, folder.data, folder.sockets, folder.run]
             ownership.hand_over(dict.fromkeys(tops), *between)
+        account = self.account(name, engine)
+        if account is not None and account.uid != NOBODY:
+            ownership.reclaim(dict.fromkeys([folder.data, folder.sockets, folder.run]), account)
+            # the folder itself stays ours, so that a server cannot move what we will write
+            ownership.reclaim([folder.conf], account, folders_too=False)
 
     def require_place(self) -> None:
         """Raise MngdbError where the file says another place for the data than it is in."""
