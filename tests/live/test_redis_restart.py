@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.conftest import Cli, each_server
 from tests.live import faults
 from tests.live.clients import converge, redis_as, said
 from tests.live.faults import written
+from tests.live.scrapes import until
 
 pytestmark = pytest.mark.live
 server = each_server()
@@ -83,9 +85,9 @@ def test_the_log_switched_on_and_off_while_it_runs_loses_nothing(cli: Cli) -> No
     cli.write(NOTHING)
     cli.ok("up")
     put(cli, "a", "b")
-    for text in (FILE, NO_LOG):
+    for text, action in ((FILE, "reload"), (NO_LOG, "restart")):
         cli.write(text)
-        assert said(converge(cli)) == [("reload", "mng-redis")]
+        assert said(converge(cli)) == [(action, "mng-redis")]
         cli.ok("down")
         cli.ok("up")
         assert kept(cli) == ["a", "b"]
@@ -145,6 +147,66 @@ def test_a_log_that_was_read_to_be_switched_off_never_comes_back(cli: Cli) -> No
     cli.write(FILE)
     cli.ok("up")
     assert kept(cli) == ["new"]
+
+
+@pytest.mark.parametrize("how", ["down", "restart", "kill", "up"])
+def test_a_log_that_was_switched_off_while_it_ran_never_comes_back(cli: Cli, how: str) -> None:
+    cli.write(FILE)
+    cli.ok("up")
+    put(cli, "old")
+    cli.write(NO_LOG)
+    cli.ok("up")
+    with redis_as(cli, "shop") as shop:
+        shop.delete("shop:old")
+    put(cli, "new")
+    with redis_as(cli) as admin:
+        admin.save()
+    if how == "kill":
+        kill(cli)
+    elif how == "down":
+        cli.ok("down")
+    cli.write(FILE)
+    cli.ok("restart" if how == "restart" else "up")
+    assert kept(cli) == ["new"]
+    put(cli, "newer")
+    kill(cli)
+    cli.ok("up")
+    assert kept(cli) == ["new", "newer"]
+
+
+def test_a_log_that_was_off_once_counts_when_it_is_on_again(cli: Cli) -> None:
+    cli.write(FILE)
+    cli.ok("up")
+    for text in (NO_LOG, FILE):
+        cli.write(text)
+        cli.ok("up")
+    put(cli, "early")
+    with redis_as(cli) as admin:
+        admin.save()
+    put(cli, "late")
+    kill(cli)
+    cli.ok("up")
+    assert kept(cli) == ["early", "late"]
+
+
+def test_a_kill_while_the_log_is_switched_on_keeps_what_the_snapshot_has(cli: Cli) -> None:
+    cli.write(FILE)
+    cli.ok("up")
+    put(cli, "old")
+    cli.write(NO_LOG)
+    cli.ok("up")
+    put(cli, "new")
+    with redis_as(cli) as admin:
+        admin.save()
+        admin.config_set("rdb-key-save-delay", 10_000_000)  # microseconds a key: it takes seconds
+    cli.write(FILE)
+    command = subprocess.Popen(cli.argv("up"), cwd=cli.folder, env=cli.environ())
+    with redis_as(cli) as admin:
+        until(lambda: admin.info("persistence")["aof_rewrite_in_progress"] == 1)
+    kill(cli)
+    command.wait(120)
+    cli.ok("up")
+    assert kept(cli) == ["new", "old"]
 
 
 def test_a_kill_without_warning_keeps_what_the_log_has(cli: Cli) -> None:

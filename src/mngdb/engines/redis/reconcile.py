@@ -129,6 +129,9 @@ def _changes(asked: Asked, facts: Facts, remarks: list[Remark]) -> Iterator[Chan
         if same(setting, found, value):
             continue
         hot = setting not in _COLD
+        if setting == "appendonly" and value == "no" and asked.managed:
+            # the log that a running server leaves behind would bring the past back
+            hot = facts.settings.get(render.READING[0]) == render.READING[1]
         if setting == "maxclients" and asked.managed and int(value) > int(found):
             room = facts.open_files - _RESERVED_FILES
             if room < int(value):
