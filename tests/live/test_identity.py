@@ -2,78 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import socket
 import subprocess
 from pathlib import Path
 
-import psutil
 import pytest
-import redis
 
 from mngdb.identity import locate
 from tests.conftest import Cli
 from tests.live import faults
+from tests.live.projects import begun, beside, copied, keys, put, refusal, untouched
 
 pytestmark = pytest.mark.live
 
 
-def put(cli: Cli, key: str) -> None:
-    """Write a key as the app, and wait until it is in the server's log."""
-    with redis.Redis.from_url(cli.env_of("shop")["REDIS_URL"], socket_timeout=60) as client:
-        client.set(f"shop:{key}", key)
-    url = cli.ok("url", "redis").strip()
-    with redis.Redis.from_url(url, decode_responses=True, socket_timeout=60) as admin:
-        faults.written(admin)
-
-
-def keys(cli: Cli) -> set[str]:
-    """The keys that the stack of a folder has."""
-    with redis.Redis.from_url(cli.env_of("shop")["REDIS_URL"], socket_timeout=60) as client:
-        return {key.decode().removeprefix("shop:") for key in client.scan_iter("shop:*")}
-
-
 @pytest.fixture
 def stack(cli: Cli) -> Cli:
-    """A Redis with a key, in a folder below the test's own."""
-    cli.folder = cli.folder / "a"
-    cli.folder.mkdir()
-    cli.write(faults.REDIS)
-    cli.ok("up")
-    put(cli, "one")
-    return cli
-
-
-def beside(stack: Cli, name: str = "b") -> Cli:
-    """The same command line in another folder beside the stack's."""
-    found = Cli(stack.folder.with_name(name), stack.env)
-    found._ports = stack._ports
-    return found
-
-
-def copied(stack: Cli, name: str = "b") -> Cli:
-    found = beside(stack, name)
-    subprocess.run(["cp", "-a", stack.folder, found.folder], check=True)
-    return found
-
-
-def refusal(cli: Cli, *words: str) -> str:
-    """What is said by a command that is refused as wrong usage."""
-    done = cli.run(*words)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert len(done.stderr.strip().splitlines()) == 2, done.stderr
-    return done.stderr
-
-
-def untouched(stack: Cli, pid: int) -> None:
-    """The stack runs as before, by the same process, with its key."""
-    assert faults.pid(stack, "mng-redis") == pid
-    assert psutil.pid_exists(pid)
-    assert keys(stack) == {"one"}
-    assert stack.run("plan", "--exit-code").returncode == 0
+    return begun(cli)
 
 
 # --- copied
@@ -320,186 +267,6 @@ def test_a_second_file_is_a_second_stack(stack: Cli) -> None:
     untouched(stack, pid)
 
 
-# --- data that is not there
-
-
-def test_data_that_was_there_is_not_made_anew(stack: Cli) -> None:
-    stack.ok("down")
-    data = faults.servers(stack) / "mng-redis/data"
-    aside = data.with_name("aside")
-    for lose in (
-        lambda: data.rename(aside),
-        lambda: (aside.mkdir(), (data / "appendonlydir").rename(aside / "appendonlydir")),
-    ):
-        lose()
-        done = stack.run("up")
-        assert done.returncode == 1
-        assert "mng-redis: its data of 20" in done.stderr
-        assert "is missing" in done.stderr
-        assert "mngdb up --allow mng-redis" in done.stderr
-        assert "is missing" in stack.run("status").stderr
-        assert "is missing" in stack.run("doctor").stdout
-        assert stack.run("plan").returncode == 1
-        if data.exists():
-            (aside / "appendonlydir").rename(data / "appendonlydir")
-            aside.rmdir()
-        else:
-            aside.rename(data)
-    stack.ok("up")
-    assert keys(stack) == {"one"}
-
-
-def test_data_that_is_lost_is_given_up_by_name_alone(stack: Cli) -> None:
-    stack.ok("down")
-    shutil.rmtree(faults.servers(stack) / "mng-redis/data")
-    assert stack.run("up").returncode == 1
-    stack.ok("up", "--allow", "mng-redis")
-    assert keys(stack) == set()
-    faults.sound(stack, {"mng-redis"})
-
-
-def test_data_that_is_removed_under_a_running_server_is_told_and_its_process_known(
-    stack: Cli,
-) -> None:
-    pid = faults.pid(stack, "mng-redis")
-    shutil.rmtree(faults.servers(stack) / "mng-redis/data")
-    done = stack.run("up")
-    assert done.returncode == 1
-    assert "the server still runs, and what it holds is lost when it ends" in done.stderr
-    assert keys(stack) == {"one"}
-    done = stack.run("down")
-    assert done.returncode == 1
-    assert f"kill -9 {pid}" in done.stderr
-    faults.end_of(pid)
-    stack.ok("up", "--allow", "mng-redis")
-    shutil.rmtree(faults.servers(stack) / "mng-redis/data")
-    stack.ok("destroy", "--yes", "mng")
-
-
-def test_the_agent_starts_no_server_without_its_data(cli: Cli) -> None:
-    cli.write(faults.REDIS + "agent: {ports: {mngdb: PORT3, redis: PORT4}}\n")
-    cli.ok("up")
-    data = faults.servers(cli) / "mng-redis/data"
-    data.rename(data.with_name("aside"))
-    faults.kill(cli, "mng-redis")
-    subprocess.run(["sleep", "4"], check=True)
-    assert faults.running(cli) == set()
-    assert not data.exists()
-    data.with_name("aside").rename(data)
-    cli.ok("up")
-
-
-# --- whose process, whose folder
-
-
-def test_a_pid_file_of_another_stack_names_no_server_of_ours(stack: Cli) -> None:
-    other = beside(stack)
-    other.folder.mkdir()
-    other.write(faults.REDIS.replace("PORT2", "PORT5"))
-    other.ok("up")
-    other.ok("down")
-    pid = faults.pid(stack, "mng-redis")
-    shutil.copy2(faults.pidfile(stack, "mng-redis"), faults.pidfile(other, "mng-redis"))
-    assert other.json("down")["stopped"] == []
-    other.ok("destroy", "--yes", "mng")
-    untouched(stack, pid)
-
-
-@pytest.mark.root
-def test_a_planted_pointer_opens_no_folder_of_roots(cli: Cli, tmp_path: Path) -> None:
-    valuable = tmp_path / "valuable"
-    (valuable / "servers").mkdir(parents=True)
-    (valuable / "servers/file").write_text("dear")
-    (cli.folder / ".mngdb").mkdir()
-    (cli.folder / ".mngdb/mng").symlink_to(valuable)
-    cli.write(faults.REDIS)
-    for words in (("up",), ("down",), ("destroy", "--yes", "mng")):
-        refusal(cli, *words)
-    assert (valuable / "servers/file").read_text() == "dear"
-    assert not (valuable / "secrets").exists()
-    shutil.rmtree(cli.folder / ".mngdb")
-
-
-@pytest.mark.root
-def test_a_folder_of_another_account_is_refused_as_git_does(cli: Cli) -> None:
-    cli.write(faults.REDIS)
-    os.chown(cli.folder, 54321, 54321)
-    os.chown(cli.folder / "mngdb.yaml", 54321, 54321)
-    try:
-        assert "belongs to the user id 54321" in refusal(cli, "up")
-        for extra in ({"MNGDB_SAFE_DIRECTORY": str(cli.folder)}, {"SUDO_UID": "54321"}):
-            trusting = Cli(cli.folder, {**cli.env, **extra})
-            assert trusting.run("plan").returncode == 0
-    finally:
-        os.chown(cli.folder, 0, 0)
-        os.chown(cli.folder / "mngdb.yaml", 0, 0)
-
-
-# --- stacks of the version before
-
-
-def as_before(stack: Cli) -> None:
-    """The stack's state as the version before kept it: in the project itself; for root with the
-    servers elsewhere."""
-    stack.ok("down")
-    state, project = stack.state, stack.folder
-    shutil.rmtree(project / ".mngdb")
-    if os.geteuid() == 0:  # renamed within the state's file system: it keeps its accounts
-        digest = hashlib.sha256(os.fsencode(project)).hexdigest()[:8]
-        servers = (state / "servers").rename(state.parent / f"mng-{digest}")
-        (state / "servers").symlink_to(servers)
-    shutil.copytree(state, project / ".mngdb", symlinks=True)
-    for path in (project / ".mngdb", *(project / ".mngdb").rglob("*")):
-        there = state / path.relative_to(project / ".mngdb")
-        os.chown(path, there.lstat().st_uid, there.lstat().st_gid, follow_symlinks=False)
-    shutil.rmtree(state)
-    for name in ("stack.json", "units"):
-        path = project / ".mngdb" / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    (project / ".mngdb").chmod(0o700)
-
-
-def test_a_stack_of_the_version_before_is_moved_whole_and_told(stack: Cli) -> None:
-    secret = (stack.state / "secrets/redis_shop").read_text()
-    as_before(stack)
-    assert stack.run("status").returncode == 1
-    assert "move     state: out of the project" in stack.ok("plan")
-    done = stack.run("up")
-    assert done.returncode == 0, done.stderr
-    assert "move     state: out of the project" in done.stderr
-    assert (stack.folder / ".mngdb/mng").is_symlink()
-    assert (stack.state / "secrets/redis_shop").read_text() == secret
-    assert keys(stack) == {"one"}
-    faults.sound(stack, {"mng-redis"})
-    audit = [json.loads(line) for line in (stack.state / "audit.log").read_text().splitlines()]
-    assert ("move", "state") in [(one["action"], one["object"]) for one in audit]
-
-
-@pytest.mark.root
-def test_a_copied_project_of_the_version_before_takes_no_data(stack: Cli) -> None:
-    as_before(stack)
-    copy = copied(stack)
-    for words in (("up",), ("destroy", "--yes", "mng"), ("down",)):
-        assert "is a copy of the project that the data in" in refusal(copy, *words)
-    stack.ok("up")
-    assert keys(stack) == {"one"}
-
-
-@pytest.mark.root
-def test_a_moved_project_of_the_version_before_goes_on_when_a_command_says_so(
-    stack: Cli,
-) -> None:
-    as_before(stack)
-    moved = beside(stack)
-    stack.folder.rename(moved.folder)
-    servers = (moved.folder / ".mngdb/servers").readlink()
-    assert f"mngdb stacks attach {servers}" in refusal(moved, "up")
-    moved.ok("stacks", "attach", str(servers))
-    moved.ok("up")
-    assert keys(moved) == {"one"}
-    moved.ok("destroy", "--yes", "mng")
-
-
 def test_a_first_up_that_was_refused_leaves_no_stack_behind(cli: Cli) -> None:
     """The next `up` in a copy would have begun an empty one, without a word."""
     cli.write(faults.REDIS)
@@ -514,35 +281,6 @@ def test_a_first_up_that_was_refused_leaves_no_stack_behind(cli: Cli) -> None:
     assert refused.returncode == 1
     assert "nothing was changed" in refused.stderr
     assert "is a copy of" in refusal(copy, "up")
-
-
-def test_a_running_server_whose_folder_was_removed_is_found(stack: Cli) -> None:
-    """What it holds is the only copy: nobody ends it, and nobody says that it does not run."""
-    pid = faults.pid(stack, "mng-redis")
-    shutil.rmtree((stack.state / "servers").resolve() / "mng-redis")
-    unit = json.loads(stack.run("--json", "status").stdout)["units"][0]
-    assert (unit["state"], unit["healthy"]) == ("running", False)
-    assert "is missing" in unit["error"]
-    for command in (("up",), ("down",), ("down", "redis"), ("restart",)):
-        done = stack.run(*command)
-        assert done.returncode == 1
-        assert "is missing" in done.stderr
-        assert psutil.pid_exists(pid)
-    stack.ok("destroy", "--yes", "mng")
-    assert not psutil.pid_exists(pid)
-
-
-def test_a_snapshot_beside_a_whole_log_is_not_missed(stack: Cli) -> None:
-    data = (stack.state / "servers").resolve() / "mng-redis/data"
-    (data / "dump.rdb").write_bytes(b"")  # as after a BGSAVE
-    stack.ok("up")
-    (data / "dump.rdb").unlink()
-    stack.ok("down")
-    stack.ok("up")
-    assert keys(stack) == {"one"}
-    stack.ok("down")
-    shutil.rmtree(data / "appendonlydir")
-    assert "is missing" in stack.run("up").stderr
 
 
 def test_root_does_not_begin_an_empty_stack_beside_the_users(
@@ -572,43 +310,3 @@ def test_stacks_lists_what_there_is(stack: Cli) -> None:
     assert row["bytes"] > 0
     assert row["state"] == str(stack.state)
     assert str(stack.folder) in stack.ok("stacks")
-
-
-# --- where the data is, and who serves it
-
-
-def test_a_server_whose_pid_file_was_lost_is_known_by_its_folder(stack: Cli) -> None:
-    pid = faults.pid(stack, "mng-redis")
-    shutil.rmtree(faults.pidfile(stack, "mng-redis").parent)
-    assert stack.json("up")["steps"] == []
-    stack.write(faults.REDIS.replace("PORT2", "PORT5"))
-    stack.ok("up")  # another port is a restart, and no second server on the same data
-    assert faults.running(stack) == {faults.pid(stack, "mng-redis")} != {pid}
-    assert keys(stack) == {"one"}
-    faults.pidfile(stack, "mng-redis").unlink()
-    assert stack.json("down")["stopped"] == ["mng-redis"]
-
-
-def test_data_that_the_file_names_elsewhere_is_where_it_was_until_it_is_moved(stack: Cli) -> None:
-    servers = faults.servers(stack)
-    elsewhere = stack.folder.with_name("big")
-    stack.write(f"target: {{local: {{data: {elsewhere}}}}}\n" + faults.REDIS)
-    for command in ("up", "plan"):
-        done = stack.run(command)
-        assert done.returncode == 1
-        assert f"the file says that the data is in {elsewhere}, and it is in {servers}" in (
-            done.stderr
-        )
-    assert stack.run("status").returncode == 0
-    assert keys(stack) == {"one"}
-    hint = next(line for line in done.stderr.splitlines() if "hint:" in line).partition("hint: ")[2]
-    assert hint.startswith("mngdb down; ")
-    assert stack.json("down")["stopped"] == ["mng-redis"]
-    assert faults.running(stack) == set()
-    subprocess.run(["sh", "-ec", hint.removeprefix("mngdb down; ")], check=True)
-    faults.passable(elsewhere)
-    stack.ok("up")
-    assert keys(stack) == {"one"}
-    stack.ok("destroy", "--yes", "mng")
-    assert faults.running(stack) == set()
-    assert list(elsewhere.iterdir()) == []
