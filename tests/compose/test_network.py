@@ -245,7 +245,9 @@ def test_doctor_looks_at_the_whole_stack_and_sees_a_container_that_is_halted(
         up.docker.docker("unpause", up.unit("redis"))
     assert found["cause"]["cause"] == "frozen"
     assert found["cause"]["command"] == f"docker unpause {up.unit('redis')}"
-    assert {one["cause"] for one in found["cause"]["consequences"]} == {"login-down"}
+    # Docker's own look may have failed by then
+    consequences = {one["cause"] for one in found["cause"]["consequences"]}
+    assert consequences - {"unhealthy"} == {"login-down"}
     assert found["others"] == []
 
 

@@ -40,7 +40,9 @@ class Slow:
 
     def make(self, engine: EngineName, name: str) -> None:
         """Write the script."""
-        found = programs.find(engine, None, None, None)
+        # the machine may have an older one
+        version = {"redis": "8", "postgres": "17"}.get(engine)
+        found = programs.find(engine, version, None, None)
         for other in Path(found.server).parent.iterdir():
             if other.name != name:
                 (self.folder / other.name).symlink_to(other)

@@ -87,9 +87,16 @@ class Context:
         managed = [i for i in self.stack.instances.values() if not i.target.external]
         if any(i.target.local for i in managed) or (self.stack.state / "servers").exists():
             found.append(self.local)
-        if any(i.target.compose for i in managed) or (self.stack.state / "compose").exists():
+        if any(i.target.compose for i in managed) or self._had_containers():
             found.append(self.compose)
         return found
+
+    def _had_containers(self) -> bool:
+        if not (self.stack.state / "compose").exists():
+            return False
+        from mngdb.targets.compose.notes import made
+
+        return made(self.stack.state)
 
     def there(self, asked: Mapping[str, Asked], host: Host) -> dict[str, Asked]:
         """Those instances that live in a place."""

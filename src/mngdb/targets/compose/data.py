@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from mngdb.container import Place
+from mngdb.errors import UnreachableError
 from mngdb.identity import holdings
 from mngdb.identity.holdings import Holding
 from mngdb.model import Remark, Unit
@@ -64,7 +65,12 @@ class Data:
         another stack has made is that one's alone."""
         docker, owned = self.project.docker, self.project.owned
         names = {*(f"{unit}-data" for unit in units), *owned.known().volumes}
-        found = docker.inspected("volume", sorted(names))
+        try:
+            found = docker.inspected("volume", sorted(names))
+        except UnreachableError as error:
+            # servers of this machine are none of the engine's business
+            told = f"whether a volume is left is not known: {error.message}"
+            return [Remark("", told, "docker volume ls, once it answers")]
         return [
             Remark(
                 "",

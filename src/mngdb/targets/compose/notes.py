@@ -19,6 +19,11 @@ from mngdb.errors import MngdbError
 from mngdb.spec.compose import Compose
 
 
+def made(state: Path) -> bool:
+    """Whether anything of a stack was ever made on an engine: to render it makes nothing there."""
+    return any(path.name != "rendered.json" for path in (state / "compose").glob("*"))
+
+
 @dataclass(frozen=True)
 class Volume:
     """A volume as it was seen last. Its labels may say nothing: it was restored, or taken over."""
