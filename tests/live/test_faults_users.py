@@ -244,7 +244,7 @@ def test_a_project_and_programs_under_a_private_home_are_no_obstacle(
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     programs = home / "bin"
-    source = find("redis", None, None, Path("/nonexistent/cache")).server
+    source = find("redis", "8", None, Path("/nonexistent/cache")).server
     programs.mkdir(mode=0o700)
     shutil.copy2(source, programs / "redis-server")
     os.utime(programs / "redis-server", (1e9, 1e9))
