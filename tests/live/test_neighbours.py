@@ -178,6 +178,14 @@ def test_an_app_that_uses_up_its_connections_makes_no_server_unhealthy(cli: Cli)
         sql(cli, "ALTER ROLE evil CONNECTION LIMIT -1")
 
 
+def test_an_app_that_ends_its_own_sessions_makes_no_server_unhealthy(cli: Cli) -> None:
+    sql(cli, "ALTER ROLE evil SET statement_timeout = 1", "ALTER ROLE evil SET jit_above_cost = 0")
+    sql(cli, "ALTER ROLE evil SET transaction_timeout = 1")
+    for _ in range(3):  # now and then a millisecond is enough
+        (unit, *_) = json.loads(cli.run("--json", "status").stdout)["units"]
+        assert unit["healthy"], unit
+
+
 @pytest.mark.slow
 def test_each_setting_of_an_app_alone_keeps_nobody_from_a_new_app(cli: Cli) -> None:
     number = 100

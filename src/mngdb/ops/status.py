@@ -156,16 +156,17 @@ def look(context: Context, asked: Asked) -> UnitStatus:
 
 
 def _asked(context: Context, asked: Asked, found: UnitStatus) -> tuple[UnitStatus, Vitals]:
-    """What the server says to the first app; where that one has used up its connections, to the
-    next."""
+    """What the server says to the first app; to the next, where that one has used up its
+    connections, or set itself what ends its sessions."""
     engine, apps = context.engine(asked.instance), list(asked.instance.grants)
     while True:
         access = context.login(asked, next(iter(apps), None))
         try:
             with context.reach(asked.instance), engine.connect(access, 5.0) as session:
                 return _with(found, user=access.user), engine.vitals(session)
-        except ConnectError as error:
-            if error.kind != "limit" or not apps[1:]:
+        except MngdbError as error:
+            of_server = isinstance(error, ConnectError) and error.kind != "limit"
+            if of_server or not apps[1:]:
                 raise
             apps = apps[1:]
             found = _with(found, warning=found.warning or f"{found.name}: {error.message}")
