@@ -42,6 +42,15 @@ def kill(cli: Cli) -> None:
     faults.kill(cli, "mng-redis")
 
 
+def switched_off(cli: Cli) -> None:
+    """A log with the key `old`, switched off by `up` while the server ran."""
+    cli.write(FILE)
+    cli.ok("up")
+    put(cli, "old")
+    cli.write(NO_LOG)
+    cli.ok("up")
+
+
 def test_a_cold_setting_restarts_the_server_and_keeps_the_data(cli: Cli) -> None:
     cli.write(FILE)
     cli.ok("up")
@@ -151,11 +160,7 @@ def test_a_log_that_was_read_to_be_switched_off_never_comes_back(cli: Cli) -> No
 
 @pytest.mark.parametrize("how", ["down", "restart", "kill", "up"])
 def test_a_log_that_was_switched_off_while_it_ran_never_comes_back(cli: Cli, how: str) -> None:
-    cli.write(FILE)
-    cli.ok("up")
-    put(cli, "old")
-    cli.write(NO_LOG)
-    cli.ok("up")
+    switched_off(cli)
     with redis_as(cli, "shop") as shop:
         shop.delete("shop:old")
     put(cli, "new")
@@ -190,11 +195,7 @@ def test_a_log_that_was_off_once_counts_when_it_is_on_again(cli: Cli) -> None:
 
 
 def test_a_kill_while_the_log_is_switched_on_keeps_what_the_snapshot_has(cli: Cli) -> None:
-    cli.write(FILE)
-    cli.ok("up")
-    put(cli, "old")
-    cli.write(NO_LOG)
-    cli.ok("up")
+    switched_off(cli)
     put(cli, "new")
     with redis_as(cli) as admin:
         admin.save()

@@ -21,6 +21,8 @@ from mngdb.errors import ConnectError, MngdbError, UnobservableError
 from mngdb.model import Access, socket_file
 
 Document = dict[str, Any]
+#: A cursor whose first batch has all indexes: a collection has at most 64.
+EVERY_INDEX: Document = {"batchSize": 1000}
 
 #: What our connections are called: what they do is not the apps'.
 NAME = "mngdb"

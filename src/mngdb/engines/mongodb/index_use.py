@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from mngdb.engines.mongodb import indexes
-from mngdb.engines.mongodb.client import Document, Refused, Session
+from mngdb.engines.mongodb.client import EVERY_INDEX, Document, Refused, Session
 from mngdb.facts.indexes import Advice, IndexAdvice
 from mngdb.facts.slow import Missing
 from mngdb.model import Asked
@@ -65,9 +65,9 @@ def look(
 
 def _stats(session: Session, database: str, collection: str) -> list[Document]:
     stages: list[Document] = [{"$indexStats": {}}]
-    # a collection has at most 64 indexes: they come in the first batch
-    batch = {"batchSize": 1000}
-    reply = session.command("aggregate", collection, on=database, pipeline=stages, cursor=batch)
+    reply = session.command(
+        "aggregate", collection, on=database, pipeline=stages, cursor=EVERY_INDEX
+    )
     found: list[Document] = reply["cursor"]["firstBatch"]
     return found
 

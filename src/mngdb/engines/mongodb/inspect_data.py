@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from mngdb.engines.mongodb import indexes
-from mngdb.engines.mongodb.client import Refused
+from mngdb.engines.mongodb.client import EVERY_INDEX, Refused
 from mngdb.engines.mongodb.databases import in_turns
 from mngdb.engines.mongodb.facts import Facts, FoundIndex
 from mngdb.engines.mongodb.questions import Questions
@@ -139,8 +139,7 @@ def _names(questions: Questions, asked: Asked, database: str) -> list[str]:
 
 def _collection(questions: Questions, database: str, name: str) -> Collection:
     stages: list[Document] = [{"$indexStats": {}}]
-    batch = {"batchSize": 1000}
-    reply = questions.ask("aggregate", name, on=database, pipeline=stages, cursor=batch)
+    reply = questions.ask("aggregate", name, on=database, pipeline=stages, cursor=EVERY_INDEX)
     stats = tuple(_index(one) for one in reply["cursor"]["firstBatch"])
     return Collection(f"{database}.{name}", stats)
 
@@ -168,8 +167,7 @@ def asked_indexes(questions: Questions, asked: Asked) -> Mapping[str, Seen[str]]
     unseen: dict[str, Seen[str]] = {}
     for (database, collection), named in indexes.wanted(asked).items():
         try:
-            batch = {"batchSize": 1000}
-            reply = questions.ask("listIndexes", collection, on=database, cursor=batch)
+            reply = questions.ask("listIndexes", collection, on=database, cursor=EVERY_INDEX)
             documents = reply["cursor"]["firstBatch"]
         except Refused:
             continue  # there is no such collection

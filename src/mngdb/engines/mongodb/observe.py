@@ -7,7 +7,13 @@ from collections.abc import Iterable, Iterator
 from mngdb.engines.mongodb import facts as found
 from mngdb.engines.mongodb import indexes
 from mngdb.engines.mongodb.access import USERS_IN
-from mngdb.engines.mongodb.client import NAMESPACE_NOT_FOUND, UNAUTHORIZED, Refused, Session
+from mngdb.engines.mongodb.client import (
+    EVERY_INDEX,
+    NAMESPACE_NOT_FOUND,
+    UNAUTHORIZED,
+    Refused,
+    Session,
+)
 from mngdb.engines.mongodb.facts import Facts, FoundIndex
 from mngdb.engines.mongodb.render import OPLOG, PARAMETER, SLOW, flatten, settings, spec_of, text_of
 from mngdb.errors import UnobservableError
@@ -127,9 +133,7 @@ def _indexes(
     unseen = {}
     for database, collection in collections:
         try:
-            # a collection has at most 64 indexes: they come in the first batch
-            batch = {"batchSize": 1000}
-            reply = session.command("listIndexes", collection, on=database, cursor=batch)
+            reply = session.command("listIndexes", collection, on=database, cursor=EVERY_INDEX)
         except Refused as error:
             if error.code == NAMESPACE_NOT_FOUND:
                 there[database, collection] = ()

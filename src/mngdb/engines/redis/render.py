@@ -20,6 +20,9 @@ _LISTS = frozenset(
         "latency-tracking-info-percentiles",
     }
 )
+#: A setting, and the value by which a server is known that reads its log only to switch it off: it
+#: does not rewrite the log before.
+READING = ("auto-aof-rewrite-percentage", "1999999999")
 #: Redis ignores the RDB file when the AOF is on and has no files yet, and the AOF when it is off:
 #: switched on or off while the server was stopped, it would start empty. So it starts with the
 #: newer of what is on disk, and the switch is made live, where Redis carries the data over. A log
@@ -28,7 +31,6 @@ _LISTS = frozenset(
 #: alone, whatever the times of the two files say; until the log is switched on again, which gives
 #: it another base, then a manifest with it. Nothing else does: before it is off, it is not
 #: rewritten. It is switched off in no other way: a running Redis leaves it as it was.
-READING = ("auto-aof-rewrite-percentage", "1999999999")
 _START = """\
 log="$2/$3"; rdb="$2/$5"; mark="$2/.log-was-switched-off"; newer= again=
 if [ "$6" = yes ] && [ -e "$mark" ]; then
