@@ -150,6 +150,12 @@ class Engine:
         and published ports are."""
         return ["nsenter", f"--net=/proc/{self.pid}/ns/net", *argv]
 
+    def beside(self, container: str, *argv: str) -> list[str]:
+        """The command line that runs `argv` in the network of a container."""
+        pid = self.docker("inspect", "--format", "{{.State.Pid}}", container).strip()
+        # a pid as the daemon counts, in the /proc that the daemon sees
+        return ["nsenter", f"--net=/proc/{self.pid}/root/proc/{pid}/ns/net", *argv]
+
     def start(self) -> None:
         """Start the daemon and wait until it answers."""
         for name in ("pid", "docker.sock"):

@@ -3,6 +3,7 @@ container."""
 
 from __future__ import annotations
 
+import selectors
 import socket
 import time
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -34,6 +35,14 @@ def dial(at: Access, timeout: float) -> socket.socket:
         found.close()
         raise
     return found
+
+
+def ready(wire: socket.socket | int, timeout: float, *, write: bool = False) -> bool:
+    """Whether a connection has something to read, or takes what is written, within `timeout`
+    seconds. Unlike select() it knows more than 1024 open files."""
+    with selectors.PollSelector() as selector:
+        selector.register(wire, selectors.EVENT_WRITE if write else selectors.EVENT_READ)
+        return bool(selector.select(timeout))
 
 
 def prove(at: Access, wire: socket.socket, timeout: float) -> None:

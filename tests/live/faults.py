@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import shutil
 import signal
 import subprocess
@@ -18,6 +17,7 @@ import psycopg
 import pymongo
 import redis
 
+from mngdb.dial import ready
 from mngdb.targets.local import cache, machine
 from tests.conftest import Cli
 
@@ -93,7 +93,7 @@ def end_of(process: int) -> None:
     handle = os.pidfd_open(process)
     try:
         signal.pidfd_send_signal(handle, signal.SIGKILL)
-        assert select.select([handle], [], [], 60)[0]
+        assert ready(handle, 60)
     finally:
         os.close(handle)
 

@@ -22,18 +22,22 @@ def write(cli: Cli, count: int) -> None:
     cli.write(HEAD + "".join(f"  app{n}: {{postgres: db{n}}}\n" for n in range(count)))
 
 
-def _title(process: psutil.Process) -> str:
+def _in_session(process: psutil.Process) -> bool:
+    """Whether a child of the server is a session, or is about to end: then it has no title."""
     try:
-        return " ".join(process.cmdline())
+        title = " ".join(process.cmdline())
+    except psutil.ZombieProcess:
+        return True
     except psutil.NoSuchProcess:
-        return ""
+        return False
+    return not title.strip() or "127.0.0.1(" in title
 
 
 def served(cli: Cli) -> float:
     """Processor seconds of PostgreSQL so far, with those of the sessions that are over."""
     server = psutil.Process(faults.pid(cli, "mng-pg"))
     # a session counts when the server has taken note of its end
-    until(lambda: not any("127.0.0.1(" in _title(one) for one in server.children()))
+    until(lambda: not any(map(_in_session, server.children())))
     ended, times = server.cpu_times(), []
     for one in (server, *server.children()):
         with suppress(psutil.NoSuchProcess):

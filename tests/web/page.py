@@ -228,8 +228,10 @@ def _routed(page: Setup) -> None:
 
 
 @contextmanager
-def browser(certificate: Path, program: Path | None = None) -> Iterator[Browser]:
-    """Chromium, which takes the page's very certificate and finds its names on loopback. `program`
+def browser(
+    certificate: Path, program: Path | None = None, host: str = "127.0.0.1"
+) -> Iterator[Browser]:
+    """Chromium, which takes the page's very certificate and finds its names at `host`. `program`
     starts it where it is to run elsewhere."""
     key = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
     pin = hashlib.sha256(
@@ -242,7 +244,7 @@ def browser(certificate: Path, program: Path | None = None) -> Iterator[Browser]
             executable_path=program or chromium.program(),
             args=[
                 "--no-sandbox",
-                "--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+                f"--host-resolver-rules=MAP *.test {host}, MAP * ~NOTFOUND, EXCLUDE {host}",
                 f"--ignore-certificate-errors-spki-list={base64.b64encode(pin.digest()).decode()}",
             ],
             env={"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": chromium.libraries()},

@@ -111,11 +111,15 @@ def page(module_stack: ComposeCli) -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def browser(page: Page) -> Iterator[Browser]:
+    """In the network of a container, whose interfaces stay: the daemon's come and go with other
+    tests' containers, and Chromium then gives up what it is about."""
     program = page.cli.folder / "chromium"
-    words = " ".join(page.docker.inside(str(chromium.program())))
+    words = " ".join(page.docker.beside("keycloak", str(chromium.program())))
     program.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
     program.chmod(0o755)
-    with parts.browser(page.cli.state / "tls/page.crt", program) as found:
+    networks = page.inspect("keycloak")["NetworkSettings"]["Networks"]
+    gateway = networks[page.cli.unit("web")]["Gateway"]
+    with parts.browser(page.cli.state / "tls/page.crt", program, gateway) as found:
         yield found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import select
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import psycopg
 from psycopg import pq
 
+from mngdb.dial import ready
 from mngdb.engines.postgres.causes import first_line
 from mngdb.errors import ConnectError, UnobservableError
 from mngdb.findings import Seen
@@ -100,7 +100,7 @@ def _ask_each(
         wire.send_query_params(asked.encode(), None)
         wire.pipeline_sync()
     while wire.flush():
-        if not select.select([], [wire.socket], [], max(0.0, deadline - time.monotonic()))[1]:
+        if not ready(wire.socket, max(0.0, deadline - time.monotonic()), write=True):
             raise ConnectError("PostgreSQL does not answer in time", "is it busy?", "down")
     for name in queries:
         result = _next(wire, deadline)
@@ -123,7 +123,7 @@ def _refusal(result: pq.abc.PGresult | None) -> str:
 def _next(wire: pq.abc.PGconn, deadline: float) -> pq.abc.PGresult | None:
     while wire.is_busy():
         left = deadline - time.monotonic()
-        if left <= 0 or not select.select([wire.socket], [], [], left)[0]:
+        if left <= 0 or not ready(wire.socket, left):
             raise ConnectError("PostgreSQL does not answer in time", "is it busy?", "down")
         wire.consume_input()
     return wire.get_result()

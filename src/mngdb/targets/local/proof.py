@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import select
 import socket
 
 from mngdb import peer
+from mngdb.dial import ready
 from mngdb.targets.local.processes import Process
 
 
@@ -14,7 +14,7 @@ def holds(wire: socket.socket, process: Process | None, uid: int) -> bool | None
     accepted it yet. Raises ConnectionResetError when the far end is closed."""
     end = peer.end(wire.getpeername(), wire.getsockname())
     if end is None or end.inode == 0:
-        if select.select([wire], [], [], 0)[0]:
+        if ready(wire, 0):
             # Redis turns away whom it has no room for: it says why, and closes its end
             raise ConnectionResetError("connection closed by server")
         return None
