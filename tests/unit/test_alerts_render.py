@@ -15,7 +15,7 @@ from mngdb.alerts import expr, panels
 from mngdb.alerts.catalogue import RULES
 from mngdb.alerts.rules import active
 from mngdb.spec.alerts import Alerts
-from tests.conftest import Cli
+from tests.conftest import ROOT, Cli
 from tests.trixie import program
 
 ENGINES = "redis: {}\npostgres: {}\nmongodb: {}\ninstances: {queue: {engine: redis, port: 6380}}\n"
@@ -373,13 +373,10 @@ def used() -> set[str]:
 def test_the_real_exporters_serve_what_is_read_of_redis_and_postgres() -> None:
     """Names as scraped from redis_exporter 1.69 and postgres_exporter 0.17.1; what that one serves
     on request only is named here, and `test_metrics_…` compares it."""
-    shared = Path(__file__).parents[3] / "shared" / "metrics"
-    if not shared.is_dir():
-        pytest.skip("needs ../shared/metrics")
     served = {
         line.split()[0]
-        for name in ("metrics-redis.txt", "metrics-postgres.txt")
-        for line in (shared / name).read_text().splitlines()
+        for name in ("redis", "postgres")
+        for line in (ROOT / f"tests/data/metrics/{name}.txt").read_text().splitlines()
     }
     on_request = {"pg_database_wraparound_age_datfrozenxid_seconds"}
     read = {name for name in used() if name.startswith(("redis_", "pg_"))}
