@@ -15,6 +15,8 @@ from mngdb.errors import UnobservableError
 Verdict = Literal["pass", "fail", "unknown", "not_applicable"]
 Severity = Literal["critical", "high", "medium", "low"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low")
+#: Where reports send their readers for the meaning of a check's sources.
+CONTROLS = "explained in docs/controls.md of mngdb"
 
 T = TypeVar("T")
 F = TypeVar("F")

@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from mngdb.alerts.catalogue import RULES
+from mngdb.checks import registry, scan
 from mngdb.cli.main import COMMANDS
 from mngdb.spec.file import ENGINES, StackFile
 from mngdb.spec.load import members
@@ -37,6 +38,11 @@ def models() -> list[type[BaseModel]]:
 def keys(model: type[BaseModel]) -> list[str]:
     """A model's keys as they stand in the file."""
     return [info.alias or key for key, info in model.model_fields.items()]
+
+
+def slug(head: str) -> str:
+    """GitHub's anchor of a heading."""
+    return re.sub(r"[^a-z0-9_-]", "", head.lower().replace(" ", "-"))
 
 
 def generate(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -105,13 +111,60 @@ def test_every_rule_stands_on_the_page_under_the_anchor_that_alerts_link_to() ->
 def test_every_link_of_a_page_has_its_heading() -> None:
     for name in ("file.md", "commands.md"):
         page = (PAGES / name).read_text()
-        heads = {
-            re.sub(r"[^a-z0-9_-]", "", head.lower().replace(" ", "-"))
-            for head in re.findall(r"^#+ (.*)$", page, re.MULTILINE)
-        }
+        heads = set(map(slug, re.findall(r"^#+ (.*)$", page, re.MULTILINE)))
         links = re.findall(r"\]\(#([^)]*)\)", page)
         assert links
         assert set(links) <= heads
+
+
+def test_every_source_of_a_check_leads_to_a_control_and_no_control_is_orphaned() -> None:
+    page = (PAGES / "controls.md").read_text()
+    entries = re.findall(r"^### (.*?)\n\n(.*?)(?=\n\n#|\Z)", page, re.MULTILINE | re.DOTALL)
+    said = dict(entries)
+    assert len(said) == len(entries) == page.count("\n### ")
+    assert {f"A{n}" for n in range(1, 13)} | {f"B{n}" for n in range(1, 24)} <= said.keys()
+    checks = [*registry.every(), *registry.of("env"), *scan.RULES.values()]
+    linked = set()
+    for row in re.findall(r"^\| `\S+` \|.*\| (.*) \|$", (PAGES / "checks.md").read_text(), re.M):
+        sources = row.split("; ")
+        links = [re.match(r"\[(.*?)\]\(controls\.md#(.*?)\)", one) for one in sources]
+        assert all(links), row
+        assert [one[2] for one in links if one] == [slug(one[1]) for one in links if one]
+        linked |= {one[1] for one in links if one}
+    assert len(re.findall(r"^\| `", (PAGES / "checks.md").read_text(), re.M)) == len(checks)
+    assert linked <= said.keys()
+    assert said.keys() - linked == {head for head, text in said.items() if "*No check*" in text}
+
+
+def test_a_source_without_a_control_stops_the_docs(tmp_path: Path) -> None:
+    tree = tmp_path / "project"
+    (tree / "scripts").mkdir(parents=True)
+    (tree / "docs").mkdir()
+    script = (ROOT / "scripts" / "generate-docs").read_text()
+    (tree / "scripts" / "generate-docs").write_text(script)
+    page = (PAGES / "controls.md").read_text()
+    (tree / "docs" / "controls.md").write_text(page.replace("### B13\n", "### B130\n"))
+    done = subprocess.run(
+        [sys.executable, tree / "scripts" / "generate-docs"],
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "'B13'" in done.stderr
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in (ROOT / "README.md", *PAGES.rglob("*.md"), *ROOT.glob("[A-Z]*.md")):
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            path, _, fragment = link.partition("#")
+            if "://" in path:
+                continue
+            to = page.parent / path if path else page
+            assert to.exists(), f"{page.name}: {link}"
+            if fragment and to.suffix == ".md":
+                heads = re.findall(r"^#+ (.*)$", to.read_text(), re.MULTILINE)
+                assert fragment in map(slug, heads), f"{page.name}: {link}"
 
 
 def test_the_tutorial_names_commands_that_exist() -> None:

@@ -58,7 +58,7 @@ RULES: dict[str, Rule] = {
             "no client is given its password as an argument, which everybody can list",
             "high",
             "REDISCLI_AUTH, PGPASSFILE, or a prompt; 'mngdb shell INSTANCE'",
-            ("B19", "requirements: redis-cli -a"),
+            ("B19", "guide: Redis 1"),
         ),
         Rule(
             "scan.written",

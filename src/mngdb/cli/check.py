@@ -11,7 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from mngdb.cli.common import Options, common, say, say_json, table, tell
-from mngdb.findings import SEVERITIES, Finding, Severity
+from mngdb.findings import CONTROLS, SEVERITIES, Finding, Severity
 from mngdb.words import harmless_json, plain
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def check(
     """Judge every line of the production guide on the live servers.
 
     Exits 0 only if nothing failed and nothing is unknown; 1: something failed; 3: something could
-    not be observed.
+    not be observed. The controls are explained in docs/controls.md.
     """
     from mngdb.ops.check import check as judge
     from mngdb.spec.baseline import read
@@ -129,6 +129,7 @@ def _list(
     rows = [(one.severity, one.id, one.title, "; ".join(one.sources)) for one in found]
     for line in table(("SEVERITY", "CHECK", "WHAT IS TRUE WHEN IT PASSES", "CONTROLS"), rows):
         say(line)
+    tell(f"controls are {CONTROLS}")
 
 
 def _fix(context: Context) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape as _escape
 
-from mngdb.findings import SEVERITIES, Finding, Verdict
+from mngdb.findings import CONTROLS, SEVERITIES, Finding, Verdict
 from mngdb.words import plain
 
 _ORDER: tuple[Verdict, ...] = ("fail", "unknown", "pass", "not_applicable")
@@ -89,7 +89,7 @@ def _headline(counts: dict[Verdict, int]) -> str:
 
 def _card(one: Finding) -> str:
     rows = [("Found", one.evidence), ("Expected", one.expected), ("To do", one.remedy)]
-    rows += [("Source", "; ".join(one.sources))]
+    rows += [("Sources", f"{'; '.join(one.sources)} ({CONTROLS})")]
     listed = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in rows)
     kind = " class='unknown-card'" if one.verdict == "unknown" else ""
     return (

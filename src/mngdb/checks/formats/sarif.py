@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from mngdb.findings import Finding
+from mngdb.findings import CONTROLS, Finding
 
 _LEVELS = {"critical": "error", "high": "error", "medium": "warning", "low": "note"}
 _KINDS = {"pass": "pass", "fail": "fail", "unknown": "review", "not_applicable": "notApplicable"}
@@ -36,7 +36,7 @@ def _rule(one: Finding) -> dict[str, Any]:
         "id": one.id,
         "shortDescription": {"text": one.title},
         "fullDescription": {"text": f"Expected: {one.expected}"},
-        "help": {"text": f"{one.remedy}\nSources: {'; '.join(one.sources)}"},
+        "help": {"text": f"{one.remedy}\nSources: {'; '.join(one.sources)} ({CONTROLS})"},
         "defaultConfiguration": {"level": _LEVELS[one.severity]},
         "properties": {
             "tags": ["security", one.engine],
