@@ -7,14 +7,11 @@ other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
-from mngdb.container import Container, Place
 from mngdb.release import Data, Release
-from mngdb.samples import Family
 from mngdb.secret import Secret
 from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Instance
@@ -331,139 +328,6 @@ class Vitals:
     uptime: float
     product: str
     """What people call it: Redis, Valkey."""
-
-
-class Scraper(Protocol):
-    """Reads a server's metrics over one session, again and again. Not for several threads."""
-
-    def scrape(self, timeout: float) -> Iterable[Family]:
-        """Every family, to be gone through once. Holds to `timeout` (seconds) also when the server
-        hangs. Raises ConnectError, after which the session is of no more use, or another
-        MngdbError."""
-        ...
-
-    def close(self) -> None:
-        """Give up what it opened beside the session."""
-        ...
-
-
-class Engine(Protocol):
-    """What an engine can do. `session` is what `connect` gives, `facts` what `observe` gives."""
-
-    name: EngineName
-    title: str
-    """What people call it: PostgreSQL."""
-    stop_signal: int
-    """What asks the server to stop cleanly and at once."""
-    metric: str
-    """What the names of its metrics begin with, as those of the usual exporter do: `redis`."""
-
-    def secrets(self, asked: Instance) -> Iterable[str]:
-        """Names of the secrets that the engine needs besides `admin` and the apps'."""
-        ...
-
-    def render(self, asked: Asked) -> Unit:
-        """The unit that runs the server. Pure."""
-        ...
-
-    def settings(self, asked: Asked) -> Mapping[str, str]:
-        """Every server setting that mngdb wants, as the server takes it. Pure."""
-        ...
-
-    place: Place
-    """Its official image."""
-
-    def container(self, asked: Asked, unit: Unit, *, first: bool = False) -> Container:
-        """How the official image runs `unit`; `first`: with what is read at a first start."""
-        ...
-
-    def rights(self, asked: Asked) -> list[str]:
-        """What each login may do, line by line as the server is told, without secrets. Pure."""
-        ...
-
-    def admin(self, asked: Asked) -> Access:
-        """The administrator's access to a managed server."""
-        ...
-
-    def external(self, asked: Asked, url: str) -> Access:
-        """The administrator's access to a server that is given by its URL. Raises UsageError."""
-        ...
-
-    def unverified(self, access: Access) -> str:
-        """What whoever sits on the way to somebody else's server can read and do, as `access` goes
-        there: the reason, then what is at stake. Empty: nothing."""
-        ...
-
-    def login(self, asked: Asked, at: Access, app: str) -> Access:
-        """The access of an app, or of the monitor, to the server that `at` leads to."""
-        ...
-
-    def connect(self, access: Access, timeout: float = 10.0) -> AbstractContextManager[Any]:
-        """A session. Raises ConnectError with the kind of the cause."""
-        ...
-
-    def warm(self) -> None:
-        """Import what `connect` needs, which takes as long as many a query."""
-        ...
-
-    def bootstrap(self, asked: Asked, deadline: float) -> AbstractContextManager[Any]:
-        """Wait for a server that was just started and give the administrator's session, having
-        made the administrator where there is none. `deadline` is a time.monotonic() value."""
-        ...
-
-    def observe(self, session: Any, asked: Asked) -> Any:
-        """Look at everything that `reconcile` judges. Raises UnobservableError."""
-        ...
-
-    def inspect(self, session: Any, asked: Asked) -> Any:
-        """The facts that the engine's checks judge (`mngdb.facts`). What the server does not tell
-        is a reason in them. Raises ConnectError when the connection is lost."""
-        ...
-
-    def recovery(self, lines: Sequence[str]) -> str:
-        """What the last lines of a server's log tell of a start that takes long; empty: nothing."""
-        ...
-
-    def blank(self, asked: Asked) -> Any:
-        """The facts of a server that `render` has just made."""
-        ...
-
-    def reconcile(self, asked: Asked, facts: Any) -> Outcome:
-        """What differs between asked and found. Pure: the steps run later, on a session."""
-        ...
-
-    def unmarked(self, asked: Asked) -> frozenset[str]:
-        """Objects of the file that cannot carry a mark on the server (`Asked.known` next time)."""
-        ...
-
-    def apply(self, session: Any, changes: Sequence[Change]) -> None:
-        """Make a running server take hot changes (its files are written already)."""
-        ...
-
-    def vitals(self, session: Any) -> Vitals:
-        """Version and uptime, asked with a real query."""
-        ...
-
-    def metrics(self, session: Any, asked: Asked) -> Scraper:
-        """Reads metrics over the monitor's session, under the names of the usual exporter."""
-        ...
-
-    def url(self, access: Access) -> str:
-        """The connection string, percent-encoded."""
-        ...
-
-    def env(self, access: Access, prefix: str, grant: Any) -> Mapping[str, str]:
-        """Variables for an app. `prefix` is the instance's, in upper case."""
-        ...
-
-    def shell(self, access: Access, folder: str | None) -> ShellCommand:
-        """The interactive client. `folder` holds the server's own programs."""
-        ...
-
-    def diagnose(self, access: Access, grant: Any) -> str | None:
-        """What an app cannot do that it should, or could do that it should not; None: all is
-        well. Raises ConnectError when the login itself does not succeed."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from itertools import chain
 
 from mngdb.agent.jobs import log
+from mngdb.engines.protocol import Scraper
 from mngdb.errors import MngdbError, UnreachableError
-from mngdb.model import Scraper
 from mngdb.ops.context import Context
 from mngdb.samples import Family, Sample
 from mngdb.spec.agent import MONITOR

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mngdb import disk
+from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import SecretError, UsageError
 from mngdb.host import Host
 from mngdb.identity.home import require_trusted
 from mngdb.identity.locate import Located, locate
-from mngdb.model import Access, Asked, Engine
+from mngdb.model import Access, Asked
 from mngdb.ops import registry
 from mngdb.ops.foreign import advice
 from mngdb.secret import Secret, generate
@@ -109,7 +110,7 @@ class Context:
             return advice(instance.name, admin=admin)
         return self.host(instance).reach(instance)
 
-    def engine(self, instance: Instance) -> Engine:
+    def engine(self, instance: Instance) -> AnyEngine:
         return registry.engine(instance.engine)
 
     def instance(self, name: str) -> Instance:

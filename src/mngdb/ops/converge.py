@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import ConnectError, MngdbError, StepError
 from mngdb.host import Host, State
-from mngdb.model import Asked, Change, Engine, Outcome, Remark, Step
+from mngdb.model import Asked, Change, Outcome, Remark, Step
 from mngdb.ops.context import Context
 from mngdb.ops.events import Done, Survey
 from mngdb.ops.unit import ManagedUnit, data_missing
@@ -34,7 +35,7 @@ class Converger:
     context: Context
     asked: Asked
     emit: Callable[[object], None]
-    engine: Engine = field(init=False)
+    engine: AnyEngine = field(init=False)
     unit: ManagedUnit | None = field(init=False, default=None)
     _host: Host = field(init=False)
     fresh: bool = field(init=False, default=False)

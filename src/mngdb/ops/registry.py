@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from mngdb.model import Engine
+from mngdb.engines.protocol import AnyEngine
 from mngdb.spec.base import EngineName
 
-_CLASSES = {
-    "postgres": ("mngdb.engines.postgres", "PostgresEngine"),
-    "redis": ("mngdb.engines.redis", "RedisEngine"),
-    "mongodb": ("mngdb.engines.mongodb", "MongodbEngine"),
+#: Each of these has an `ENGINE`.
+_PACKAGES: dict[EngineName, str] = {
+    "postgres": "mngdb.engines.postgres",
+    "redis": "mngdb.engines.redis",
+    "mongodb": "mngdb.engines.mongodb",
 }
 
 
-def engine(name: EngineName) -> Engine:
+def engine(name: EngineName) -> AnyEngine:
     """The engine called `name`."""
-    module, attribute = _CLASSES[name]
-    found: Engine = getattr(import_module(module), attribute)()
+    found: AnyEngine = import_module(_PACKAGES[name]).ENGINE
     return found

@@ -12,9 +12,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import ConnectError, MngdbError, StepError
 from mngdb.host import Host
-from mngdb.model import Action, Asked, Change, Engine, Outcome, Step, Unit
+from mngdb.model import Action, Asked, Change, Outcome, Step, Unit
 from mngdb.ops.events import Progress
 from mngdb.ops.waiting import MOVED_TIMEOUT, TUNNEL_MOVED, Wait
 
@@ -44,7 +45,7 @@ class ManagedUnit:
     """One server that is ours. `emit` takes Progress."""
 
     host: Host
-    engine: Engine
+    engine: AnyEngine
     asked: Asked
     emit: Callable[[object], None]
     unit: Unit = field(init=False)

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import ConnectError
 from mngdb.host import Host
-from mngdb.model import Engine, Unit
+from mngdb.model import Unit
 from mngdb.ops.events import Waiting
 from mngdb.spec.stack import Instance
 
@@ -44,7 +45,7 @@ class Wait:
     seconds for one that was started with other files, which may listen elsewhere."""
 
     host: Host
-    engine: Engine
+    engine: AnyEngine
     instance: Instance
     unit: Unit
     child: Any
@@ -128,7 +129,7 @@ class Wait:
         self.emit(Waiting(self.unit.name, text, shown, said))
 
 
-def progress(host: Host, engine: Engine, unit: str) -> str:
+def progress(host: Host, engine: AnyEngine, unit: str) -> str:
     """What a server that recovers says in its log; empty: nothing."""
     return engine.recovery(host.told(unit))
 
@@ -143,7 +144,7 @@ def halted(instance: Instance, found: Condition) -> ConnectError:
 
 
 def explained(
-    host: Host, engine: Engine, instance: Instance, found: Condition, error: ConnectError
+    host: Host, engine: AnyEngine, instance: Instance, found: Condition, error: ConnectError
 ) -> ConnectError:
     """Why a server whose process runs does not answer, where `error` is what a client saw."""
     if found.state != "running":

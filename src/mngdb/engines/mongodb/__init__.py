@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from mngdb.container import Container
 from mngdb.engines.mongodb import access as logins
+from mngdb.engines.protocol import Engine, Scraper
 from mngdb.errors import MngdbError
-from mngdb.model import Access, Asked, Change, Outcome, Scraper, ShellCommand, Unit, Vitals
+from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
 from mngdb.spec.base import EngineName
 
 if TYPE_CHECKING:
@@ -29,8 +31,8 @@ class MongodbEngine:
 
     name: EngineName = "mongodb"
     title = "MongoDB"
-    #: SIGTERM: mongod steps down, writes a checkpoint and ends.
-    stop_signal: int = 15
+    #: mongod steps down, writes a checkpoint and ends.
+    stop_signal: int = signal.SIGTERM
     metric = "mongodb"
 
     def secrets(self, asked: Instance) -> Iterable[str]:
@@ -175,3 +177,6 @@ class MongodbEngine:
         from mngdb.engines.mongodb import diagnose
 
         return diagnose.diagnose(access, grant)
+
+
+ENGINE: Engine[Session, Facts] = MongodbEngine()

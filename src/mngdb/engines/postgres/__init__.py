@@ -16,7 +16,8 @@ from mngdb.engines.postgres import access as logins
 from mngdb.engines.postgres import render
 from mngdb.engines.postgres.available import need_extensions
 from mngdb.engines.postgres.container import PLACE, container
-from mngdb.model import Access, Asked, Change, Outcome, Scraper, ShellCommand, Unit, Vitals
+from mngdb.engines.protocol import Engine, Scraper
+from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.base import EngineName
 from mngdb.spec.postgres import PostgresGrant
@@ -35,7 +36,7 @@ class PostgresEngine:
 
     name: EngineName = "postgres"
     title = "PostgreSQL"
-    stop_signal = signal.SIGINT  # "fast": sessions are ended, a checkpoint is written
+    stop_signal: int = signal.SIGINT  # "fast": sessions are ended, a checkpoint is written
     metric = "pg"
 
     def secrets(self, asked: Instance) -> Iterable[str]:
@@ -189,3 +190,6 @@ class PostgresEngine:
         from mngdb.engines.postgres import diagnose
 
         return diagnose.diagnose(access, grant)
+
+
+ENGINE: Engine[Session, Facts] = PostgresEngine()

@@ -16,12 +16,13 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from mngdb.container import Container
 from mngdb.dial import stays_here
+from mngdb.engines.protocol import Engine, Scraper
 from mngdb.engines.redis import acl, render
 from mngdb.engines.redis.container import PLACE, container
 from mngdb.engines.redis.facts import Facts, blank
 from mngdb.engines.redis.reconcile import reconcile
 from mngdb.errors import StepError, UsageError
-from mngdb.model import Access, Asked, Change, Outcome, Scraper, ShellCommand, Unit, Vitals
+from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
 from mngdb.spec.base import EngineName
 from mngdb.spec.redis import RedisGrant
 from mngdb.spec.stack import Instance
@@ -39,7 +40,7 @@ class RedisEngine:
 
     name: EngineName = "redis"
     title = "Redis"
-    stop_signal = signal.SIGTERM
+    stop_signal: int = signal.SIGTERM
     metric = "redis"
 
     def secrets(self, asked: Instance) -> Iterable[str]:
@@ -249,3 +250,6 @@ def _wait_for_log(session: Session) -> None:
         raise StepError(
             "Redis could not write its log (AOF)", "is the disk full? its log names the error"
         )
+
+
+ENGINE: Engine[Session, Facts] = RedisEngine()

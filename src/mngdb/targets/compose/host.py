@@ -13,12 +13,12 @@ from pathlib import Path
 
 from mngdb import disk
 from mngdb.container import CONF
+from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import UsageError
 from mngdb.facts.doctor import Condition, Service
 from mngdb.host import Note, State
 from mngdb.model import (
     Asked,
-    Engine,
     File,
     Program,
     Proof,
@@ -63,7 +63,7 @@ class ComposeHost:
 
     stack: Stack
     spec: Compose
-    engine: Callable[[EngineName], Engine]
+    engine: Callable[[EngineName], AnyEngine]
     project: Project
     folder: Folder
     page_secret: Callable[[str], Secret]
@@ -76,7 +76,7 @@ class ComposeHost:
     def of(
         cls,
         stack: Stack,
-        engine: Callable[[EngineName], Engine],
+        engine: Callable[[EngineName], AnyEngine],
         environ: Mapping[str, str],
         page_secret: Callable[[str], Secret],
         identity: str,

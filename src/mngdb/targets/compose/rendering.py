@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import yaml
 
 from mngdb.container import Container
-from mngdb.model import Asked, Engine, Unit
+from mngdb.engines.protocol import AnyEngine
+from mngdb.model import Asked, Unit
 from mngdb.spec.base import EngineName
 from mngdb.spec.compose import Compose
 from mngdb.spec.stack import Instance, Stack
@@ -33,7 +34,7 @@ class Rendering:
     units: Mapping[str, Unit]
     """By the name of the instance."""
     whole: Part
-    engine: Callable[[EngineName], Engine]
+    engine: Callable[[EngineName], AnyEngine]
 
     def text(self) -> str:
         """docker-compose.yml."""
@@ -123,7 +124,7 @@ def render(
     spec: Compose,
     identity: str,
     asked: Mapping[str, Asked],
-    engines: Callable[[EngineName], Engine],
+    engines: Callable[[EngineName], AnyEngine],
     image: Callable[[Instance], str],
     fit: Callable[[Unit, Asked], Unit],
     more: Sequence[Part] = (),

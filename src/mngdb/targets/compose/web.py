@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from mngdb.model import Access, Asked, Engine
+from mngdb.engines.protocol import AnyEngine
+from mngdb.model import Access, Asked
 from mngdb.secret import Secret
 from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Stack
@@ -55,7 +56,7 @@ def names(stack: Stack) -> tuple[str, ...]:
 def part(
     stack: Stack,
     asked: Mapping[str, Asked],
-    engine: Callable[[EngineName], Engine],
+    engine: Callable[[EngineName], AnyEngine],
     secret: Callable[[str], Secret],
 ) -> tuple[Part, ...]:
     """RedisInsight's part of a stack, where it has one. `secret` gives the vault's. Raises

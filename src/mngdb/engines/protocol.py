@@ -1,0 +1,189 @@
+"""What an engine provides, in parts; `Engine` is all of them.
+
+Each engine is a package with the same file names as the others, whose `ENGINE` is registered in
+`mngdb.ops.registry`. The type parameters are its own: the session that it opens, and the facts that
+it reconciles. This module imports no engine: targets and ops name by it what they are given.
+
+A method imports what it needs when it is called: to import an engine's package costs no driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from mngdb.container import Container, Place
+from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
+from mngdb.samples import Family
+from mngdb.spec.base import EngineName
+from mngdb.spec.stack import Instance
+
+S = TypeVar("S")
+S_contra = TypeVar("S_contra", contravariant=True)
+F = TypeVar("F")
+F_co = TypeVar("F_co", covariant=True)
+
+
+class Provision(Protocol):
+    """What a server needs in order to run. Pure: nothing here talks to one."""
+
+    name: EngineName
+    title: str
+    """What people call it: PostgreSQL."""
+    stop_signal: int
+    """What asks the server to stop cleanly and at once."""
+    place: Place
+    """Its official image."""
+
+    def secrets(self, asked: Instance) -> Iterable[str]:
+        """Names of the secrets that the engine needs besides `admin` and the apps'."""
+        ...
+
+    def render(self, asked: Asked) -> Unit:
+        """The unit that runs the server."""
+        ...
+
+    def settings(self, asked: Asked) -> Mapping[str, str]:
+        """Every server setting that mngdb wants, as the server takes it."""
+        ...
+
+    def container(self, asked: Asked, unit: Unit, *, first: bool = False) -> Container:
+        """How the official image runs `unit`; `first`: with what is read at a first start."""
+        ...
+
+    def rights(self, asked: Asked) -> list[str]:
+        """What each login may do, line by line as the server is told, without secrets."""
+        ...
+
+    def recovery(self, lines: Sequence[str]) -> str:
+        """What the last lines of a server's log tell of a start that takes long; empty: nothing."""
+        ...
+
+
+class Clients(Protocol):
+    """How mngdb, apps and people come to a server. Pure."""
+
+    def admin(self, asked: Asked) -> Access:
+        """The administrator's access to a managed server."""
+        ...
+
+    def external(self, asked: Asked, url: str) -> Access:
+        """The administrator's access to a server that is given by its URL. Raises UsageError."""
+        ...
+
+    def unverified(self, access: Access) -> str:
+        """What whoever sits on the way to somebody else's server can read and do, as `access` goes
+        there: the reason, then what is at stake. Empty: nothing."""
+        ...
+
+    def login(self, asked: Asked, at: Access, app: str) -> Access:
+        """The access of an app, or of the monitor, to the server that `at` leads to."""
+        ...
+
+    def url(self, access: Access) -> str:
+        """The connection string, percent-encoded."""
+        ...
+
+    def env(self, access: Access, prefix: str, grant: Any) -> Mapping[str, str]:
+        """Variables for an app. `prefix` is the instance's, in upper case."""
+        ...
+
+    def shell(self, access: Access, folder: str | None) -> ShellCommand:
+        """The interactive client. `folder` holds the server's own programs."""
+        ...
+
+
+class Observe(Protocol[S, F_co]):
+    """A session, and what is seen through it."""
+
+    def connect(self, access: Access, timeout: float = 10.0) -> AbstractContextManager[S]:
+        """A session; `timeout` in seconds. Raises ConnectError with the kind of the cause."""
+        ...
+
+    def warm(self) -> None:
+        """Import what `connect` needs, which takes as long as many a query."""
+        ...
+
+    def vitals(self, session: S) -> Vitals:
+        """Version and uptime, asked with a real query."""
+        ...
+
+    def observe(self, session: S, asked: Asked) -> F_co:
+        """Look at everything that `reconcile` judges. Raises UnobservableError."""
+        ...
+
+    def inspect(self, session: S, asked: Asked) -> object:
+        """The facts that the engine's checks judge (`mngdb.facts`). What the server does not tell
+        is a reason in them. Raises ConnectError when the connection is lost."""
+        ...
+
+
+class Reconcile(Protocol[S, F]):
+    """From what was observed to what the file asks for."""
+
+    def bootstrap(self, asked: Asked, deadline: float) -> AbstractContextManager[S]:
+        """Wait for a server that was just started and give the administrator's session, having
+        made the administrator where there is none. `deadline` is a time.monotonic() value."""
+        ...
+
+    def blank(self, asked: Asked) -> F:
+        """The facts of a server that `render` has just made."""
+        ...
+
+    def reconcile(self, asked: Asked, facts: F) -> Outcome:
+        """What differs between asked and found. Pure: the steps run later, on a session."""
+        ...
+
+    def unmarked(self, asked: Asked) -> frozenset[str]:
+        """Objects of the file that cannot carry a mark on the server (`Asked.known` next time)."""
+        ...
+
+    def apply(self, session: S, changes: Sequence[Change]) -> None:
+        """Make a running server take hot changes (its files are written already). Raises
+        StepError."""
+        ...
+
+
+class Scraper(Protocol):
+    """Reads a server's metrics over one session, again and again. Not for several threads."""
+
+    def scrape(self, timeout: float) -> Iterable[Family]:
+        """Every family, to be gone through once. Holds to `timeout` (seconds) also when the server
+        hangs. Raises ConnectError, after which the session is of no more use, or another
+        MngdbError."""
+        ...
+
+    def close(self) -> None:
+        """Give up what it opened beside the session."""
+        ...
+
+
+class Metrics(Protocol[S_contra]):
+    """What the monitor's login reads, again and again."""
+
+    metric: str
+    """What the names of its metrics begin with, as those of the usual exporter do: `redis`."""
+
+    def metrics(self, session: S_contra, asked: Asked) -> Scraper:
+        """Reads metrics over the monitor's session, under the names of the usual exporter."""
+        ...
+
+
+class Diagnose(Protocol):
+    """What is wrong, asked of a live server."""
+
+    def diagnose(self, access: Access, grant: Any) -> str | None:
+        """What an app cannot do that it should, or could do that it should not; None: all is
+        well. Raises ConnectError when the login itself does not succeed."""
+        ...
+
+
+class Engine(
+    Provision, Clients, Observe[S, F], Reconcile[S, F], Metrics[S], Diagnose, Protocol[S, F]
+):
+    """All that one engine provides."""
+
+
+#: An engine by its name: which session and which facts are its own is known to it alone.
+AnyEngine: TypeAlias = Engine[Any, Any]
