@@ -21,3 +21,12 @@ def test_rendering_postgres_loads_no_facts() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_help_loads_no_library_for_tables() -> None:
+    code = (
+        "import sys; from mngdb.cli.main import cli; cli(['--help'], standalone_mode=False); "
+        "print([one for one in ('rich', 'wcwidth', 'psycopg', 'yaml') if one in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("\n[]\n")

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from mngdb.ops.context import Context
 
 DEFAULT_FILE = "mngdb.yaml"
+#: Letters and signs that may take other than one column: none of Latin, no dash, quote or ellipsis.
+_WIDE = re.compile(r"[^\x00-\u02ff\u2010-\u2027]")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -113,12 +116,33 @@ def say_json(document: object) -> None:
     click.echo(harmless_json(json.dumps(document, indent=2, ensure_ascii=False)))
 
 
+def columns(text: str) -> int:
+    """The columns that a text takes on a terminal: two for Hangul, none for a combining mark."""
+    if not _WIDE.search(text):
+        return len(text)
+    from wcwidth import wcswidth  # here: it takes 20 ms, and most output is Latin
+
+    return wcswidth(text)
+
+
+def shortened(text: str, most: int) -> str:
+    """A text on one line of at most so many columns."""
+    text = plain(text)
+    if columns(text) <= most:
+        return text
+    from wcwidth import clip
+
+    return clip(text, 0, most - 1, fillchar="") + "…"
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Aligned columns; the head is dim where colours are shown."""
     rows = [[plain(cell) for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    widths = [max(columns(row[i]) for row in [head, *rows]) for i in range(len(head))]
     lines = [
-        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
+        "  ".join(
+            cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
         for row in [head, *rows]
     ]
     return [click.style(lines[0], dim=True), *lines[1:]]

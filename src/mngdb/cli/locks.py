@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, span, tell
+from mngdb.cli.common import Options, common, say, say_json, shortened, span, tell
 from mngdb.words import many, plain
 
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ def _lines(node: Node, first: str, rest: str) -> list[str]:
     if one.by_hand:
         lines.append(f"{rest}│  {plain(one.by_hand)}")
     elif one.query:
-        query = plain(one.query if len(one.query) <= _WIDTH else one.query[: _WIDTH - 1] + "…")
-        lines.append(rest + ("│  " if node.blocked else "   ") + click.style(query, dim=True))
+        query = click.style(shortened(one.query, _WIDTH), dim=True)
+        lines.append(rest + ("│  " if node.blocked else "   ") + query)
     for number, child in enumerate(node.blocked):
         last = number == len(node.blocked) - 1
         lines += _lines(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))

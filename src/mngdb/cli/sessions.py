@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, span, table, tell
+from mngdb.cli.common import Options, common, say, say_json, shortened, span, table, tell
 
 if TYPE_CHECKING:
     from mngdb.facts.sessions import Sessions
@@ -30,7 +30,7 @@ def sessions(options: Options, instance: str | None, everything: bool) -> int:
             if s.state == "idle" and not everything:
                 idle += 1
                 continue
-            doing = s.doing if len(s.doing) <= _WIDTH else s.doing[: _WIDTH - 1] + "…"
+            doing = shortened(s.doing, _WIDTH)
             rows.append((name, s.id, s.app, s.database, s.client, s.state, span(s.seconds), doing))
     if rows:
         head = ("INSTANCE", "ID", "APP", "DATABASE", "CLIENT", "STATE", "FOR", "WHAT")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, table, tell
+from mngdb.cli.common import Options, common, say, say_json, shortened, table, tell
 from mngdb.words import plain
 
 _WIDTH = 70
@@ -51,9 +51,8 @@ def slow(options: Options, instance: str | None, most: int, since: float | None)
     else:
         rows = []
         for name, one in found.statements:
-            text = one.text if len(one.text) <= _WIDTH else one.text[: _WIDTH - 1] + "…"
             times = (_ms(one.total_ms), _ms(one.mean_ms), f"{one.calls:,}")
-            rows.append((name, one.app or "-", *times, text))
+            rows.append((name, one.app or "-", *times, shortened(one.text, _WIDTH)))
         if rows:
             head = ("INSTANCE", "APP", "TOTAL", "MEAN", "CALLS", "WHAT")
             first, *lines = table(head, rows)
