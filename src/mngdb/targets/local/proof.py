@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 from mngdb import peer
@@ -20,12 +21,16 @@ def holds(wire: socket.socket, process: Process | None, uid: int) -> bool | None
         return None
     if process is None or end.uid != uid:
         return False
+    if _held(process.pid, end):
+        return True
+    # PostgreSQL hands a connection to a child: looked for after it is known not to have it
+    return any(_held(pid, end) for pid in process.family()[1:])
+
+
+def _held(pid: int, end: peer.End) -> bool:
     try:
-        # PostgreSQL hands a connection to a child: looked for after it is known not to have it
-        return peer.holds(process.pid, end.inode) or any(
-            peer.holds(pid, end.inode) for pid in process.family()[1:]
-        )
+        return peer.holds(pid, end.inode)
     except PermissionError:
         # root in a container may lack CAP_SYS_PTRACE: then its account is the proof, which only
-        # servers of ours run as
-        return True
+        # servers of ours run as; a process of our own account is just ending, and holds nothing
+        return end.uid != os.geteuid()
