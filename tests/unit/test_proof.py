@@ -32,11 +32,10 @@ def _trusted(pid: int) -> bool | None:
     while not children.read_text().split():
         time.sleep(0.01)
     started = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[19]
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with socket.socket() as wire:
-            wire.connect(server.getsockname())
-            with server.accept()[0]:
-                return holds(wire, Process(pid, started), os.geteuid())
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as wire:
+        wire.connect(server.getsockname())
+        with server.accept()[0]:
+            return holds(wire, Process(pid, started), os.geteuid())
 
 
 def test_a_server_whose_child_has_just_ended_is_told_from_a_stranger() -> None:
