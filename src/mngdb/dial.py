@@ -10,7 +10,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from mngdb.errors import ConnectError
-from mngdb.model import Access, socket_file
+from mngdb.model import Access
+from mngdb.spec.engine_info import ENGINE_INFO
 
 #: The file in a tunnel's folder that holds the port below.
 PORT = "port"
@@ -30,7 +31,7 @@ def dial(at: Access, timeout: float) -> socket.socket:
     found = socket.socket(socket.AF_UNIX)
     try:
         found.settimeout(timeout)
-        found.connect(f"{at.socket}/{socket_file(at.engine, at.port)}")
+        found.connect(f"{at.socket}/{ENGINE_INFO[at.engine].socket_file(at.port)}")
     except BaseException:
         found.close()
         raise

@@ -157,8 +157,8 @@ class Unit:
 
 @dataclass(frozen=True)
 class Access:
-    """How to log in. `socket` is a folder with the socket that `socket_file` names; with it host
-    and port still name the server."""
+    """How to log in. `socket` is a folder with the socket that `EngineInfo.socket_file` names; with
+    it host and port still name the server."""
 
     engine: EngineName
     host: str
@@ -178,11 +178,6 @@ class Access:
     password is given for it."""
     instance: str = "INSTANCE"
     """Its name in the file, for commands that help."""
-
-
-def socket_file(engine: EngineName, port: int) -> str:
-    """The name of a server's unix socket in its folder, as the drivers want it."""
-    return f".s.PGSQL.{port}" if engine == "postgres" else f"{engine}-{port}.sock"
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ def stock() -> Iterator[Server]:
     found = programs.find("postgres", Cli.postgres or "17", None, None)
     account = machine.account(None)
     if account:
-        found = copied.reachable(found, "postgres", account.uid, Path("/var/lib/mngdb/programs"))
+        found = copied.reachable(found, account.uid, Path("/var/lib/mngdb/programs"), alone=False)
     # not pytest's folder: that one the server's account cannot enter
     folder = Path(tempfile.mkdtemp(prefix="mngdb-checks-"))
     server = Server(Path(found.folder), account, folder)

@@ -149,7 +149,7 @@ def test_its_libraries_come_with_it_to_where_the_servers_account_can_go(tmp_path
     shutil.copytree(libraries, private / libraries.name)
     folder = private / Path(found.folder).relative_to(package.parent)
     hidden = replace(found, server=str(folder / "postgres"), folder=str(folder))
-    copy = copied.reachable(hidden, "postgres", os.geteuid() + 4242, tmp_path / "copies")
+    copy = copied.reachable(hidden, os.geteuid() + 4242, tmp_path / "copies", alone=False)
     assert Path(copy.server).is_relative_to(tmp_path / "copies")
     shutil.rmtree(private)
     for name in ("postgres", "initdb", "psql", "pg_resetwal"):

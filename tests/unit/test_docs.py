@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from mngdb.alerts.catalogue import RULES
 from mngdb.checks import registry, scan
 from mngdb.cli.main import COMMANDS
-from mngdb.spec.file import ENGINES, StackFile
+from mngdb.spec.file import MODELS, StackFile
 from mngdb.spec.load import members
 from mngdb.spec.schema import descriptions
 from tests.unit.spec import stack
@@ -25,7 +25,7 @@ PAGES = ROOT / "docs"
 def models() -> list[type[BaseModel]]:
     """Every model of the file."""
     found: list[type[BaseModel]] = []
-    waiting = [StackFile, *(grant for _, _, grant in ENGINES.values())]
+    waiting = [StackFile, *(grant for _, grant in MODELS.values())]
     while waiting:
         model = waiting.pop()
         if model not in found:

@@ -107,7 +107,7 @@ def test_an_unknown_key_near_nothing_lists_what_there_is() -> None:
         ("apps: {a: {redis: {keys: [x], commands: ['+@all']}}}\nredis:", "1:42: apps.a.redis.c"),
         ("instances: {q: {engine: redos}}", "1:25: instances.q.engine: unknown engine 'redos'"),
         ("instances: {q: {engine: [1]}}", "1:25: instances.q.engine: name its engine: postgres"),
-        ("instances: {q: {}}", "1:16: instances.q: name its engine: postgres, redis or mongodb"),
+        ("instances: {q: {}}", "1:16: instances.q: name its engine: postgres, redis, mongodb"),
         ("instances: {redis: {engine: redis}}", "1:20: instances.redis: 'redis' is the default"),
         ("postgres:\nbackup: {at: 3}", "2:14: backup.at: has to be a text, not 3"),
         ("postgres:\nbackup: {at: 24:00}", "2:14: backup.at: '24:00' is not a time of day"),

@@ -13,7 +13,7 @@ from mngdb.facts import patch_levels
 from mngdb.facts.patch_levels import PRODUCTS
 from mngdb.findings import SEVERITIES
 from mngdb.ops import registry
-from mngdb.spec.file import ENGINES
+from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.words import numbers
 
 DAY = date(2026, 11, 28)
@@ -188,7 +188,7 @@ def test_what_cannot_be_seen_of_its_network_is_taken_for_the_worst() -> None:
 
 
 def test_the_default_images_have_no_known_hole() -> None:
-    for name in ENGINES:
+    for name in ENGINE_INFO:
         engine = registry.engine(name)
         version, _, variant = engine.place.tag.partition("-")
         assert variant == engine.place.variant.removeprefix("-")

@@ -15,10 +15,8 @@ from mngdb.errors import MngdbError, UnreachableError
 from mngdb.ops.context import Context
 from mngdb.samples import Family, Sample
 from mngdb.spec.agent import MONITOR
+from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance
-
-#: What the exporters say of themselves by labels of their own: `mongodb_up{cluster_role=…}`.
-_UP_LABELS = {"mongodb": (("cluster_role", "mongod"),)}
 
 
 class Target:
@@ -116,12 +114,11 @@ class Target:
         unknown = isinstance(error, UnreachableError)
         failed = math.nan if unknown else 0.0 if error is None else 1.0
         self._scrapes += 1
-        metric = self._engine.metric
-        up, head = f"{metric}_up", f"{metric}_exporter"
-        labels = _UP_LABELS.get(metric, ())
-        told = (("err", error.message if error else ""),) if metric == "redis" else ()
+        metrics = ENGINE_INFO[self.instance.engine].metrics
+        up, head, label = f"{metrics.prefix}_up", f"{metrics.prefix}_exporter", metrics.error_label
+        told = ((label, error.message if error else ""),) if label else ()
         return [
-            _one(up, "Whether the server answers", 1.0 - failed, labels),
+            _one(up, "Whether the server answers", 1.0 - failed, metrics.up_labels),
             _one(f"{head}_last_scrape_duration_seconds", "How long the scrape took", seconds),
             _one(
                 f"{head}_last_scrape_error",

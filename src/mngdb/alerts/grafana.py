@@ -11,23 +11,24 @@ from typing import Any
 from mngdb.alerts.expr import narrowed
 from mngdb.alerts.panels import ENGINES, OVERVIEW, Panel
 from mngdb.alerts.prometheus import STACK
+from mngdb.spec.engine_info import ENGINE_INFO
 
 _WIDTH, _HEIGHT = 24, 8
-_TITLES = {"postgres": "PostgreSQL", "redis": "Redis", "mongodb": "MongoDB"}
-_UP = {"postgres": "pg_up", "redis": "redis_up", "mongodb": "mongodb_up"}
 
 
 def dashboards(stack: str, engines: Collection[str], *, agent: bool) -> dict[str, str]:
     """File name to content, for the engines that are measured; `agent`: and the machine. Each asks
     for its data source when it is imported."""
     overview = [
-        panel for subject, panel in OVERVIEW if subject in engines or (agent and subject not in _UP)
+        panel
+        for subject, panel in OVERVIEW
+        if subject in engines or (agent and subject not in ENGINE_INFO)
     ]
     near: list[Panel | str] = []
-    for engine in _UP:
-        if engine in engines:
-            near += [_TITLES[engine], *ENGINES[engine]]
-    names = "|".join(_UP[engine] for engine in _UP if engine in engines)
+    chosen = [info for info in ENGINE_INFO.values() if info.name in engines]
+    for info in chosen:
+        near += [info.title, *ENGINES.get(info.name, ())]
+    names = "|".join(f"{info.metrics.prefix}_up" for info in chosen)
     return {
         "mngdb-overview.json": _dashboard(stack, "overview", overview),
         "mngdb-engines.json": _dashboard(

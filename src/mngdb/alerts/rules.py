@@ -10,10 +10,10 @@ from typing import Literal
 from mngdb.alerts.expr import Absent, Expr, duration, metric
 from mngdb.errors import UsageError
 from mngdb.spec.alerts import AlertRule, Alerts, Severity
-from mngdb.spec.file import ENGINES
+from mngdb.spec.engine_info import ENGINE_INFO, EngineName
 
 #: What a rule is about. The rules of an engine belong to stacks that have it.
-Subject = Literal["postgres", "redis", "mongodb", "host", "backup", "secrets", "mngdb"]
+Subject = EngineName | Literal["host", "backup", "secrets", "mngdb"]
 
 #: From the least to the worst.
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
@@ -45,6 +45,8 @@ class Rule:
     """The requirement or the manual that it comes from."""
     down: bool = False
     """Whether it says that a whole server is away: its instance's warnings are then not told."""
+    agreed: str = ""
+    """The promise of `backup:` that its threshold follows from: `rto`, `point_in_time`."""
     covers: str = ""
     """The milder rule that need not be told while this one fires for the same thing."""
 
@@ -98,12 +100,12 @@ def active(
     agreed: Mapping[str, float] | None = None,
 ) -> list[Active]:
     """The rules of a stack, as its file adjusts them. `instances` are the names by engine,
-    `agreed` thresholds that follow from other keys of the file.
+    `agreed` has what the file promises, by name (`Rule.agreed`).
 
     Raises UsageError when a threshold is set where there is none."""
     found = []
     for rule in rules:
-        own = rule.subject not in ENGINES
+        own = rule.subject not in ENGINE_INFO
         change = asked.rules.get(rule.name, AlertRule())
         if change.threshold is not None and rule.threshold is None:
             raise UsageError(
@@ -113,7 +115,7 @@ def active(
             continue
         threshold = change.threshold
         if threshold is None:
-            threshold = (agreed or {}).get(rule.name, rule.threshold)
+            threshold = (agreed or {}).get(rule.agreed, rule.threshold)
         wait = rule.wait if change.for_ is None else int(change.for_.total_seconds())
         names = instances.get(rule.subject, ())
         found.append(

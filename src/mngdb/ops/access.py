@@ -14,14 +14,13 @@ from mngdb.facts.doctor import Diagnosis
 from mngdb.model import Asked
 from mngdb.ops.context import Context
 from mngdb.secret import Secret
+from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance
 
 #: Apps of one instance that are tried at the same time.
 _THREADS = 8
 #: Seconds for the login that goes before a client's own.
 _LOGIN = 5.0
-#: What the variables of the default instances begin with; others begin with their own name.
-_PREFIXES = {"postgres": "POSTGRES", "redis": "REDIS", "mongodb": "MONGO"}
 
 
 def url(context: Context, instance: str, app: str | None) -> str:
@@ -58,10 +57,17 @@ def variables(
             asked = Asked(context.stack.name, instance, logins, site)
         if published:
             asked = _published(asked)
-        prefix = _PREFIXES.get(instance.name, instance.name.upper().replace("-", "_"))
+        prefix = _prefix(instance.name)
         access = asked.given(context.login(asked, app))
         found |= context.engine(instance).env(access, prefix, instance.grants[app])
     return found
+
+
+def _prefix(instance: str) -> str:
+    """What an instance's variables begin with."""
+    if instance in ENGINE_INFO:
+        return ENGINE_INFO[instance].variables
+    return instance.upper().replace("-", "_")
 
 
 def _published(asked: Asked) -> Asked:

@@ -11,6 +11,7 @@ from mngdb.errors import UsageError
 from mngdb.ops import alerts
 from mngdb.ops.context import Context
 from mngdb.spec.alerts import secret_of
+from mngdb.spec.engine_info import ENGINE_INFO
 
 RULES = "rules/mngdb.yml"
 _HOST_PORT = r"([A-Za-z0-9_.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}"
@@ -64,7 +65,7 @@ def scrapes(context: Context) -> list[Scrape]:
     for instance in alerts.measured(context):
         name, engine = instance.name, instance.engine
         if instance.target.compose and instance.monitored and not near:
-            address = f"{instance.unit}-exporter:{alerts.EXPORTERS[engine]}"
+            address = f"{instance.unit}-exporter:{ENGINE_INFO[engine].metrics.port}"
             found.append(Scrape(engine, name, address))
         elif agent is not None and instance.monitored:
             path = "/metrics" if first[engine] == name else f"/metrics/{name}"

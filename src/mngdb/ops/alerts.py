@@ -18,12 +18,10 @@ from mngdb.samples import Family, Sample, labelled
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.alerts import Alerts as Asked
 from mngdb.spec.alerts import Channel, secret_of
-from mngdb.spec.file import ENGINES
+from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance
 
 _FILE = "alerts.json"
-#: The port of the exporter beside an engine's container.
-EXPORTERS = {"postgres": 9187, "redis": 9121, "mongodb": 9216}
 #: Seconds that a server has for one look.
 _LOOK_TIMEOUT = 5.0
 #: A round is fresh for so many intervals, and some seconds for a machine that is busy.
@@ -54,14 +52,14 @@ def rules(context: Context, instances: Iterable[Instance] | None = None) -> list
     agreed = {}
     if backup is not None:
         agreed = {
-            "DrillSlow": backup.drill.rto.total_seconds(),
-            "MongodbOplogShort": backup.keep.point_in_time.total_seconds(),
+            "rto": backup.drill.rto.total_seconds(),
+            "point_in_time": backup.keep.point_in_time.total_seconds(),
         }
     found = active(RULES, names, context.stack.source.alerts, agreed)
     if context.stack.agent is not None:
         return found
     # nobody measures the machine, the units and the secrets: a rule that cannot fire is no comfort
-    return [rule for rule in found if rule.rule.subject in ENGINES]
+    return [rule for rule in found if rule.rule.subject in ENGINE_INFO]
 
 
 def thresholds(context: Context, names: Iterable[str]) -> dict[str, float]:
@@ -259,7 +257,7 @@ def _of_instance(context: Context, instance: Instance) -> list[Family]:
         raise
     except UnobservableError:
         up = 1.0  # it answers; what this login may not see is not judged, and said
-    name = f"{engine.metric}_up"
+    name = f"{ENGINE_INFO[instance.engine].metrics.prefix}_up"
     families.append(Family(name, "gauge", "Whether it answered", [Sample(name, (), up)]))
     return list(labelled(families, job=instance.engine, instance=instance.name))
 

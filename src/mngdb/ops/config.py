@@ -7,7 +7,7 @@ from typing import Any
 
 from mngdb.errors import MngdbError
 from mngdb.ops.context import Context
-from mngdb.spec.file import ENGINES
+from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance
 from mngdb.spec.yaml12 import dump
 
@@ -65,7 +65,7 @@ def _file(context: Context) -> dict[str, Any]:
         for app, rights in stack.apps.items()
     }
     for name, instance in stack.instances.items():
-        place = found if name in ENGINES else found["instances"]
+        place = found if name in ENGINE_INFO else found["instances"]
         external = instance.target.external
         keys = place[name] | {
             # where local servers keep their data is said once, at the top
@@ -74,7 +74,7 @@ def _file(context: Context) -> dict[str, Any]:
             "tls": instance.tls,
         }
         order = ["engine", *type(instance.spec).model_fields]
-        left_out = {"engine"} if name in ENGINES else set()
+        left_out = {"engine"} if name in ENGINE_INFO else set()
         left_out |= {"port"} if external else set()
         place[name] = {k: keys[k] for k in dict.fromkeys(order) if k in keys and k not in left_out}
     return found

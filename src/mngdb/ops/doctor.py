@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
+from mngdb.alerts import catalogue
 from mngdb.checks import registry
 from mngdb.checks.doctor.causes import INCIDENTS, RULES
 from mngdb.checks.doctor.judge import judge
@@ -46,7 +47,7 @@ _PATIENCE = 3.0
 #: Kinds of errors of a server that lets nobody in.
 _OUT = {"down", "starting", "busy", "other"}
 #: Alerts about what is looked at here anyway.
-_SEEN = {"PostgresDown", "RedisDown", "MongodbDown", "UnitDown", "DockerDown"}
+_SEEN = {rule.name for rule in catalogue.RULES if rule.down} | {"UnitDown", "DockerDown"}
 
 
 def doctor(context: Context) -> tuple[Answer, StackFacts]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from mngdb import __version__
 from mngdb.errors import MngdbError, UsageError
 from mngdb.spec import source
-from mngdb.spec.file import ENGINES
+from mngdb.spec.engine_info import ENGINE_INFO, EngineInfo
 from mngdb.spec.load import build
 from mngdb.spec.names import check_app, check_plain
 from mngdb.spec.yaml12 import type_of
@@ -24,22 +25,6 @@ _TARGETS = {
     "local": "target: local                  # processes on this machine, on loopback only",
     "compose": "target: compose                # containers of a Docker engine, no port published",
 }
-_ENGINES = {
-    "postgres": "postgres:\n  version: 17\n",
-    "redis": (
-        "redis:\n  version: 8\n  # eviction: noeviction     # for queues: never throw a key away\n"
-    ),
-    "mongodb": (
-        "mongodb:\n{outdated}"
-        "  # databases:\n"
-        "  #   shop:\n"
-        "  #     indexes:\n"
-        "  #       users: [{keys: {email: 1}, unique: true}]\n"
-    ),
-}
-_OUTDATED = (
-    "  outdated: true       # pip's is 6.0, without fixes since July 2025; newer: 'binaries:'\n"
-)
 _APPS = """\
 # One line an app: everything that it needs follows (database, login, secret, rights).
 """
@@ -47,20 +32,23 @@ _APPS = """\
 
 def write(path: Path, name: str, engines: list[str], apps: list[str], target: str) -> None:
     """Write the file. Raises UsageError if it exists or a name cannot be used."""
-    unknown = [engine for engine in engines if engine not in ENGINES]
+    unknown = [engine for engine in engines if engine not in ENGINE_INFO]
     if unknown or not engines:
         raise UsageError(
             f"unknown engine {unknown[0]!r}" if unknown else "name at least one engine",
-            f"known are: {', '.join(ENGINES)}",
+            f"known are: {', '.join(ENGINE_INFO)}",
         )
     apps = list(dict.fromkeys(apps))
     _check_names(name, apps)
     text = _HEAD.format(version=__version__, name=_word(name), target=_TARGETS[target]) + "\n"
-    text += "\n".join(_ENGINES[engine] for engine in ENGINES if engine in engines)
-    text = text.replace("{outdated}", _OUTDATED if target == "local" else "")
+    chosen = [info for info in ENGINE_INFO.values() if info.name in engines]
+    text += "\n".join(
+        info.example.replace("{pip}", info.example_pip if target == "local" else "")
+        for info in chosen
+    )
     text += "\n" + _APPS + ("apps:\n" if apps else "# apps:\n")
     for app in apps or ["my-app"]:
-        rights = ", ".join(f"{e}: {_right(e, app)}" for e in ENGINES if e in engines)
+        rights = ", ".join(f"{info.name}: {_right(info, app)}" for info in chosen)
         text += f"{'' if apps else '# '}  {app}: {{{rights}}}\n"
     build(source.parse(text, str(path), {}), (path,))
     try:
@@ -73,13 +61,14 @@ def write(path: Path, name: str, engines: list[str], apps: list[str], target: st
         file.write(text)
 
 
-def _right(engine: str, app: str) -> str:
-    return f'"{app}:*"' if engine == "redis" else _word(app.replace("-", "_"))
+def _right(info: EngineInfo, app: str) -> str:
+    return _word(info.example_right.format(app=app, name=app.replace("-", "_")))
 
 
 def _word(text: str) -> str:
-    """A name as YAML takes it: `null` and `true` are names only in quotes."""
-    return text if type_of(text) == "str" else f'"{text}"'
+    """A text as YAML takes it: `null` and `true` are names only in quotes."""
+    plain = re.fullmatch(r"[\w-]+", text) and type_of(text) == "str"
+    return text if plain else f'"{text}"'
 
 
 def _check_names(name: str, apps: list[str]) -> None:

@@ -12,6 +12,7 @@ from mngdb.findings import Seen, see
 from mngdb.ops.context import Context, secret_name
 from mngdb.ops.secrets import needed
 from mngdb.spec.agent import MONITOR
+from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.web import INSIGHT_SECRET
 from mngdb.targets.compose.certificates import bundle
 from mngdb.vaults import inspect, leaks
@@ -72,10 +73,10 @@ def _private(state: Path, vault: Path | None) -> list[Path]:
 
 def _only_so(context: Context) -> tuple[str, ...]:
     """Secret and program that take it from their environment alone: RedisInsight's key, and what
-    MongoDB's exporter logs in with."""
-    instances = context.stack.instances.values()
-    mongodb = [one for one in instances if one.target.compose and one.engine == "mongodb"]
-    exporters = (f"{secret_name(one, MONITOR)} in mongodb_exporter " for one in mongodb)
+    some exporters log in with."""
+    instances = [one for one in context.stack.instances.values() if one.target.compose]
+    programs = [(one, ENGINE_INFO[one.engine].metrics.bare_login) for one in instances]
+    exporters = (f"{secret_name(one, MONITOR)} in {name} " for one, name in programs if name)
     return (f"{INSIGHT_SECRET} ", *exporters)
 
 

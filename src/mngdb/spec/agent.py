@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field, model_validator
 
 from mngdb.spec.base import Bind, EngineName, Model, Port
+from mngdb.spec.engine_info import ENGINE_INFO, MONGODB, POSTGRES, REDIS
 from mngdb.spec.units import Seconds, format_duration
 
 #: The login that looks at a server for its metrics; no app may be called so.
@@ -31,11 +32,11 @@ class AgentPorts(Model):
     """TCP ports of the agent. The engines' are those of the exporters that people know; `/metrics`
     is the first instance of an engine, `/metrics/NAME` each one by its name."""
 
-    postgres: Port = 9187
+    postgres: Port = POSTGRES.metrics.port
     """PostgreSQL's metrics."""
-    redis: Port = 9121
+    redis: Port = REDIS.metrics.port
     """Redis' metrics."""
-    mongodb: Port = 9216
+    mongodb: Port = MONGODB.metrics.port
     """MongoDB's metrics."""
     mngdb: Port = 9321
     """mngdb's own metrics: units, restarts, secrets, certificates, this machine."""
@@ -50,7 +51,8 @@ class AgentPorts(Model):
 
     def of(self, engine: EngineName) -> int:
         """The port of an engine's metrics."""
-        return {"postgres": self.postgres, "redis": self.redis, "mongodb": self.mongodb}[engine]
+        found: int | None = getattr(self, engine, None)
+        return found or ENGINE_INFO[engine].metrics.port
 
 
 class Agent(Model):

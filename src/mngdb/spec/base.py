@@ -10,10 +10,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from mngdb.spec.compose import Compose
+from mngdb.spec.engine_info import EngineName as EngineName
 from mngdb.spec.strict import Model as Model
 from mngdb.spec.units import Memory
 
-EngineName = Literal["postgres", "redis", "mongodb"]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -140,6 +140,16 @@ class BaseInstance(Model):
     def program(self) -> str:
         """Which server of the engine it is: the key of `binaries`."""
         return str(getattr(self, "engine"))  # noqa: B009 - every kind of instance has it
+
+    @property
+    def clients(self) -> int:
+        """Connections at the most."""
+        return int(getattr(self, "max_connections"))  # noqa: B009 - most kinds have the key
+
+    @property
+    def backlog(self) -> int:
+        """Connections that wait to be taken, at the most; as glibc's SOMAXCONN, if nothing says."""
+        return 4096
 
     target: Target | None = None
     """Where this instance lives. Default: the stack's target."""

@@ -7,19 +7,14 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from mngdb.spec.agent import AGENT, MONITOR, Agent
-from mngdb.spec.file import ENGINES, AnyGrant, AnyInstance, StackFile
+from mngdb.spec.engine_info import ENGINE_INFO, unit_suffix
+from mngdb.spec.file import AnyGrant, AnyInstance, StackFile
 from mngdb.spec.mongodb import MongodbInstance
 from mngdb.spec.problems import Problem
 from mngdb.spec.source import Trail
 
 Specs = Mapping[str, AnyInstance]
 Grants = Mapping[str, Mapping[str, AnyGrant]]
-
-_SCHEMES = {
-    "postgres": ("postgresql", "postgres"),
-    "redis": ("redis", "rediss"),
-    "mongodb": ("mongodb", "mongodb+srv"),
-}
 
 
 def conflicts(parsed: StackFile, specs: Specs, grants: Grants) -> list[Problem]:
@@ -44,7 +39,7 @@ def conflicts(parsed: StackFile, specs: Specs, grants: Grants) -> list[Problem]:
 
 def trail_of(name: str) -> Trail:
     """Where an instance stands in the file."""
-    return (name,) if name in ENGINES else ("instances", name)
+    return (name,) if name in ENGINE_INFO else ("instances", name)
 
 
 def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
@@ -52,7 +47,7 @@ def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
     units: dict[str, str] = {AGENT: "the agent"} if parsed.agent else {}
     for name, spec in specs.items():
         trail = trail_of(name)
-        unit = ENGINES[name][0] if name in ENGINES else name
+        unit = unit_suffix(name)
         if units.setdefault(unit, name) != name:
             text = f"{name} and {units[unit]} would both be called {parsed.name}-{unit}"
             yield trail, text, "choose another name for the instance"
@@ -119,7 +114,7 @@ def _compose(trail: Trail, spec: AnyInstance) -> Iterator[Problem]:
 def _external(trail: Trail, spec: AnyInstance, url: str) -> Iterator[Problem]:
     if "port" in spec.model_fields_set:
         yield (*trail, "port"), "the port of an external server is in its url", None
-    schemes = _SCHEMES[spec.engine]
+    schemes = ENGINE_INFO[spec.engine].schemes
     try:
         parts = urlsplit(url)
         fits = parts.scheme in schemes and bool(parts.netloc.rpartition("@")[2])

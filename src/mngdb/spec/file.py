@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from mngdb.spec.agent import Agent
 from mngdb.spec.alerts import Alerts
 from mngdb.spec.base import Model, Target, located
+from mngdb.spec.engine_info import ENGINE_INFO, MONGODB, POSTGRES, REDIS, EngineName
 from mngdb.spec.mongodb import MongodbGrant, MongodbInstance
 from mngdb.spec.names import InstanceName, PlainName, check_app
 from mngdb.spec.postgres import PostgresGrant, PostgresInstance
@@ -21,11 +22,19 @@ from mngdb.spec.web import RedisInsight, Sso
 AnyInstance = PostgresInstance | RedisInstance | MongodbInstance
 AnyGrant = PostgresGrant | RedisGrant | MongodbGrant
 
-#: One line an engine: what the default instance's unit is called, and its models.
-ENGINES: dict[str, tuple[str, type[AnyInstance], type[AnyGrant]]] = {
-    "postgres": ("pg", PostgresInstance, PostgresGrant),
-    "redis": ("redis", RedisInstance, RedisGrant),
-    "mongodb": ("mongo", MongodbInstance, MongodbGrant),
+
+class Models(NamedTuple):
+    """What the file says of an instance of an engine, and of an app's right in it."""
+
+    instance: type[AnyInstance]
+    grant: type[AnyGrant]
+
+
+#: One line an engine.
+MODELS: dict[EngineName, Models] = {
+    POSTGRES.name: Models(PostgresInstance, PostgresGrant),
+    REDIS.name: Models(RedisInstance, RedisGrant),
+    MONGODB.name: Models(MongodbInstance, MongodbGrant),
 }
 
 
@@ -41,7 +50,7 @@ NamedInstance = Annotated[
     Discriminator(
         _engine_of,
         custom_error_type="engine",
-        custom_error_message="name its engine: postgres, redis or mongodb",
+        custom_error_message=f"name its engine: {', '.join(ENGINE_INFO)}",
     ),
 ]
 
@@ -205,7 +214,7 @@ class StackFile(Model):
     @model_validator(mode="after")
     def _names_are_free(self) -> StackFile:
         for name in self.instances:
-            if name in ENGINES:
+            if name in ENGINE_INFO:
                 raise located(f"{name!r} is the default instance's own key", "instances", name)
             if name == "alerts":
                 raise located("'alerts' is taken: channels' secrets begin so", "instances", name)

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from mngdb.spec import source
 from mngdb.spec.conflicts import conflicts
-from mngdb.spec.file import ENGINES, AnyGrant, StackFile
+from mngdb.spec.engine_info import ENGINE_INFO
+from mngdb.spec.file import MODELS, AnyGrant, StackFile
 from mngdb.spec.problems import KEY, Problem, near, spec_error
 from mngdb.spec.source import Document, Trail
 from mngdb.spec.stack import Stack, declared, resolve
@@ -92,7 +93,7 @@ def build(document: Document, files: tuple[Path, ...]) -> Stack:
             if name not in specs:
                 problems.append(_no_instance(app, name, list(specs)))
                 continue
-            model = ENGINES[specs[name].engine][2]
+            model = MODELS[specs[name].engine].grant
             try:
                 grants[app][name] = model.model_validate(value)
             except ValidationError as error:
@@ -121,13 +122,13 @@ def _literal_secrets(data: Any, trail: Trail) -> Iterator[Problem]:
 
 def _no_instance(app: str, name: str, known: list[str]) -> Problem:
     trail = ("apps", app, name)
-    if name in ENGINES:
+    if name in ENGINE_INFO:
         return (
             trail,
             f"the app {app} uses {name}, which this file does not have",
             (f"add '{name}: {{}}' to the file"),
         )
-    return trail, f"unknown instance {name!r}{near(name, [*known, *ENGINES])}", None
+    return trail, f"unknown instance {name!r}{near(name, [*known, *ENGINE_INFO])}", None
 
 
 #: Pydantic's words, in ours.
@@ -175,8 +176,8 @@ def _problem(
 
 def _no_engine(value: object) -> str:
     if isinstance(value, str):
-        return f"unknown engine {_shown(value)}{near(value, list(ENGINES))}"
-    return f"name its engine: {', '.join(ENGINES)}"
+        return f"unknown engine {_shown(value)}{near(value, list(ENGINE_INFO))}"
+    return f"name its engine: {', '.join(ENGINE_INFO)}"
 
 
 def _shown(value: object) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mngdb.spec.base import BaseInstance, Model, Port, SettingValue, located
+from mngdb.spec.engine_info import MONGODB
 from mngdb.spec.names import MongoCollectionName, MongoDatabaseName, MongoFieldName
 from mngdb.spec.units import Duration, Milliseconds
 
@@ -116,7 +117,7 @@ class MongodbInstance(BaseInstance):
 
     engine: Literal["mongodb"] = "mongodb"
     """The engine: needed under `instances`, known elsewhere."""
-    port: Port = 27017
+    port: Port = MONGODB.port
     max_connections: int = Field(default=4000, ge=10, le=100_000)
     """Connections at the most, those that never log in included: mongod ends none of them."""
     slow: Milliseconds = timedelta(milliseconds=100)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from mngdb.spec.base import BaseInstance, Model, Port, Version
+from mngdb.spec.engine_info import POSTGRES
 from mngdb.spec.names import PostgresName
 from mngdb.spec.units import Milliseconds
 
@@ -47,11 +48,16 @@ class PostgresInstance(BaseInstance):
     engine: Literal["postgres"] = "postgres"
     """The engine: needed under `instances`, known elsewhere."""
     version: Version | None = "17"
-    port: Port = 5432
+    port: Port = POSTGRES.port
     max_connections: int = Field(default=200, ge=10, le=10_000)
     """Connections at the most, apps and administrators together."""
     slow: Milliseconds = timedelta(milliseconds=500)
     """Statements that take longer are logged."""
+
+    @property
+    def backlog(self) -> int:
+        """Its manual, "listen_backlog": twice its connections."""
+        return 2 * self.max_connections
 
 
 class PostgresGrant(Model):

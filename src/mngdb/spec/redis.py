@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from mngdb.spec.base import BaseInstance, Model, Port, Version, located
+from mngdb.spec.engine_info import REDIS
 from mngdb.spec.names import RedisPattern
 from mngdb.spec.units import Duration, Seconds, Size, parse_size
 
@@ -22,6 +23,10 @@ Eviction = Literal[
     "volatile-random",
     "volatile-ttl",
 ]
+
+
+#: What it lets wait when the file says nothing.
+_BACKLOG = 511
 
 
 class SavePoint(Model):
@@ -99,7 +104,7 @@ class RedisInstance(BaseInstance):
     version: Version | None = "8"
     """Version that is needed, as far as it is written (8, or 8.2); the version found is compared
     with it. Default: 8, for Valkey 9."""
-    port: Port = 6379
+    port: Port = REDIS.port
     eviction: Eviction = "allkeys-lru"
     """What goes when memory is full; queues need `noeviction`."""
     samples: int = Field(default=5, ge=1, le=64)
@@ -135,6 +140,16 @@ class RedisInstance(BaseInstance):
     def program(self) -> str:
         """Redis, or Valkey in its place."""
         return self.server
+
+    @property
+    def clients(self) -> int:
+        """`maxclients`."""
+        return self.max_clients
+
+    @property
+    def backlog(self) -> int:
+        """`tcp-backlog`."""
+        return int(self.settings.get("tcp-backlog", _BACKLOG))
 
     @model_validator(mode="before")
     @classmethod

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from mngdb.spec.alerts import KINDS, RULES
-from mngdb.spec.file import ENGINES, StackFile
+from mngdb.spec.file import MODELS, StackFile
 
 #: What JSON Schema says of a list.
 _LIST = ("type", "items", "minItems")
@@ -24,7 +24,7 @@ _LIST = ("type", "items", "minItems")
 
 def schema() -> dict[str, Any]:
     """A JSON Schema (2020-12) that also takes the short forms."""
-    models = [StackFile, *(grant for _, _, grant in ENGINES.values())]
+    models = [StackFile, *(models.grant for models in MODELS.values())]
     _, document = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/$defs/{model}"
     )
@@ -34,7 +34,7 @@ def schema() -> dict[str, Any]:
         for name, key in definitions.get(found.__name__, {}).get("properties", {}).items():
             if name in described:
                 key["description"] = described[name]
-    for engine, (_, instance, grant) in ENGINES.items():
+    for engine, (instance, grant) in MODELS.items():
         _nullable(definitions["StackFile"]["properties"], engine)
         short: list[dict[str, Any]] = [{"type": "string"}]
         if engine == "redis":
@@ -76,11 +76,11 @@ def schema() -> dict[str, Any]:
     ((pattern, channel),) = channels.pop("patternProperties").items()
     channels |= {"additionalProperties": channel, "propertyNames": {"pattern": pattern}}
     definitions["Alerts"]["properties"]["rules"]["propertyNames"] = {"enum": RULES}
-    rights = [{"$ref": f"#/$defs/{grant.__name__}"} for _, _, grant in ENGINES.values()]
+    rights = [{"$ref": f"#/$defs/{grant.__name__}"} for _, grant in MODELS.values()]
     definitions["StackFile"]["properties"]["apps"]["additionalProperties"] = {
         "type": ["object", "null"],
         "additionalProperties": {"anyOf": rights},
-        "properties": {e: {"$ref": f"#/$defs/{g.__name__}"} for e, (_, _, g) in ENGINES.items()},
+        "properties": {e: {"$ref": f"#/$defs/{g.__name__}"} for e, (_, g) in MODELS.items()},
     }
     for definition in definitions.values():
         _with_variables(definition)

@@ -9,16 +9,10 @@ from pathlib import Path
 
 from mngdb.spec.agent import Agent
 from mngdb.spec.base import EngineName, Target
-from mngdb.spec.file import ENGINES, AnyGrant, AnyInstance, Backup, StackFile
+from mngdb.spec.engine_info import ENGINE_INFO, unit_suffix
+from mngdb.spec.file import AnyGrant, AnyInstance, Backup, StackFile
 from mngdb.spec.postgres import PostgresGrant, PostgresInstance
 from mngdb.spec.units import Amount
-
-#: Share of the machine that a server's cache takes when the file says nothing. PostgreSQL and
-#: MongoDB would have to restart for another value, so theirs do not depend on the neighbours: less
-#: than each one's manual gives to a machine of its own. Redis takes another value while it runs:
-#: the guide's 70 % of what the others leave.
-_SHARES = {"postgres": 0.15, "mongodb": 0.25}
-_REDIS_SHARE = 0.70
 
 
 @dataclass(frozen=True)
@@ -95,7 +89,7 @@ class Stack:
 def declared(source: StackFile) -> dict[str, AnyInstance]:
     """Instance name to what the file says of it; default instances first."""
     found: dict[str, AnyInstance] = {}
-    for engine in ENGINES:
+    for engine in ENGINE_INFO:
         spec = getattr(source, engine)
         if spec is not None:
             found[engine] = spec
@@ -113,7 +107,7 @@ def resolve(
         name: Instance(
             name=name,
             engine=spec.engine,
-            unit=f"{source.name}-{ENGINES[name][0] if name in ENGINES else name}",
+            unit=f"{source.name}-{unit_suffix(name)}",
             spec=spec,
             target=spec.target or source.target,
             tls=source.tls if spec.tls is None else spec.tls,
@@ -165,12 +159,15 @@ def _limited(
 def _memory(source: StackFile, specs: Mapping[str, AnyInstance]) -> dict[str, Amount]:
     """Memory of each instance: what the file says, else the engine's share."""
     here = {n: s for n, s in specs.items() if (s.target or source.target).external is None}
+    infos = {name: ENGINE_INFO[spec.engine] for name, spec in specs.items()}
     found = {
-        name: spec.memory or Amount(share=_SHARES[spec.engine])
+        name: spec.memory or Amount(share=infos[name].memory)
         for name, spec in specs.items()
-        if spec.memory or spec.engine != "redis"
+        if spec.memory or not infos[name].adapts
     }
     left = max(0.1, 1 - sum(found[name].share or 0.0 for name in here if name in found))
     silent = max(1, sum(name not in found for name in here))
-    rest = Amount(share=round(_REDIS_SHARE * left / silent, 4))
-    return {name: found.get(name, rest) for name in specs}
+    return {
+        name: found.get(name) or Amount(share=round(infos[name].memory * left / silent, 4))
+        for name in specs
+    }

@@ -106,6 +106,7 @@ RULES = (
         "A member that is away longer has to be copied anew, and no point in time before it can "
         "be restored. Raise 'oplog'.",
         "B7",
+        agreed="point_in_time",
     ),
     Rule(
         "MongodbQueueLong",

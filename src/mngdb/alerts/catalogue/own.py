@@ -78,6 +78,7 @@ RULES = (
         "restoring {instance} takes longer than it may",
         "The last drill took longer than the recovery time that was agreed.",
         "B8",
+        agreed="rto",
     ),
     Rule(
         "SecretOld",

@@ -18,7 +18,8 @@ from mngdb.dial import dial, tcp
 from mngdb.engines.mongodb import access as logins
 from mngdb.engines.mongodb import probe
 from mngdb.errors import ConnectError, MngdbError, UnobservableError
-from mngdb.model import Access, socket_file
+from mngdb.model import Access
+from mngdb.spec.engine_info import MONGODB
 
 Document = dict[str, Any]
 #: A cursor whose first batch has all indexes: a collection has at most 64.
@@ -147,7 +148,7 @@ def _through(access: Access) -> Access:
 
 
 def _socket(access: Access) -> str:
-    return f"{access.socket}/{socket_file('mongodb', access.port)}"
+    return f"{access.socket}/{MONGODB.socket_file(access.port)}"
 
 
 def reach(access: Access, timeout: float) -> None:

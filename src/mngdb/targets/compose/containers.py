@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from mngdb import disk
 from mngdb.errors import MngdbError, StepError
 from mngdb.host import Note
 from mngdb.run import last_line
-from mngdb.spec.base import EngineName
 from mngdb.targets.compose import document
 from mngdb.targets.compose.docker import PULL_TIMEOUT, Docker
 from mngdb.targets.compose.notes import Notes
@@ -134,8 +133,7 @@ class Project:
         """Every unit that has a volume or a container."""
         every = [*self.owned.listed("volume"), *self.owned.listed("container")]
         found = [unit for unit in map(self.owned.unit, every) if unit is not None]
-        # an engine's name, as we wrote it there
-        names = ((one.unit, one.instance, cast(EngineName, one.engine)) for one in found)
+        names = ((one.unit, one.instance, one.engine) for one in found)
         return [Note(*one) for one in dict.fromkeys(names)]
 
     def services(self) -> set[str]:

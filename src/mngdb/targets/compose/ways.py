@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mngdb.errors import ConnectError
-from mngdb.model import socket_file
+from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance
 from mngdb.targets.compose.docker import Docker
 from mngdb.targets.compose.tunnel import Tunnel
@@ -38,7 +38,7 @@ class Ways:
         with self._guard:
             tunnel, users = self._tunnels.get(unit, (None, 0))
             if tunnel is None:
-                name = socket_file(instance.engine, instance.spec.port)
+                name = ENGINE_INFO[instance.engine].socket_file(instance.spec.port)
                 path = self.folder(unit) / name
                 tunnel = Tunnel(self.docker, unit, instance.spec.port, path, instance.tls)
                 tunnel.open()

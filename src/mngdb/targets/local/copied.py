@@ -11,15 +11,16 @@ from mngdb import disk
 from mngdb.model import Program
 
 
-def reachable(program: Program, engine: str, uid: int, copies: Path) -> Program:
+def reachable(program: Program, uid: int, copies: Path, *, alone: bool) -> Program:
     """The program, or a copy of it in `copies` where another account can run it.
 
-    A virtual environment under a home of mode 0700 is out of that account's reach.
+    A virtual environment under a home of mode 0700 is out of that account's reach. `alone`: the
+    program works without the rest of its installation.
     """
     path = Path(program.server)
     if all(_open_to(one, uid) for one in (path, *path.parents)):
         return program
-    parts, inner = _parts(path, whole=engine == "postgres")
+    parts, inner = _parts(path, whole=not alone)
     target = copies / f"{program.product.lower()}-{program.version}-{int(path.stat().st_mtime)}"
     disk.folder(copies, mode=0o755)
     with disk.alone(copies / "lock"):

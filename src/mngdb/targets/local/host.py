@@ -21,6 +21,7 @@ from mngdb.identity.home import SYSTEM
 from mngdb.model import Asked, Program, Proof, Remark, ShellCommand, Site, Step, TlsFiles, Unit
 from mngdb.release import Release
 from mngdb.spec.base import EngineName, Local
+from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance, Stack
 from mngdb.targets import written
 from mngdb.targets.local import cache, copied, logs, machine, ownership, programs
@@ -134,7 +135,7 @@ class LocalHost:
 
     def _program(self, instance: Instance) -> Program:
         name, known = instance.spec.program, cache.versions(others=self._others)
-        given = getattr(self.stack.source.binaries, name)
+        given = getattr(self.stack.source.binaries, name, None)
         folder = given and str((self.stack.folder / disk.expanded(given)).resolve())
         found = programs.find(name, instance.spec.version, folder, known)
         found = programs.with_lacks(name, found, known, tls=instance.tls)
@@ -146,7 +147,8 @@ class LocalHost:
             )
         account = (self.layout.accounts or {}).get(instance.engine)
         if account is not None:
-            found = copied.reachable(found, instance.engine, account.uid, SYSTEM / "programs")
+            alone = ENGINE_INFO[instance.engine].servers[name].alone
+            found = copied.reachable(found, account.uid, SYSTEM / "programs", alone=alone)
         return found
 
     @property

@@ -12,8 +12,7 @@ from mngdb.errors import UnobservableError
 from mngdb.facts.host import Folder, MachineFacts, Process, ServerFacts
 from mngdb.findings import see
 from mngdb.room import closed
-from mngdb.spec.mongodb import MongodbInstance
-from mngdb.spec.redis import RedisInstance
+from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance, Stack
 from mngdb.targets.local import boot, machine
 from mngdb.targets.local.host import LocalHost
@@ -21,8 +20,6 @@ from mngdb.targets.local.host import LocalHost
 _PROC = Path("/proc")
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 _NO_LIMIT = 1 << 62
-#: What each server lets wait when the file says nothing (MongoDB: glibc's SOMAXCONN).
-_REDIS_BACKLOG, _MONGODB_BACKLOG = 511, 4096
 
 
 def server(host: LocalHost, instance: Instance) -> ServerFacts:
@@ -37,8 +34,8 @@ def server(host: LocalHost, instance: Instance) -> ServerFacts:
         data=see(lambda: data_folder(folder.data)),
         open_to_others=see(lambda: tuple(open_to_others(folders, [folder.log]))),
         bind=tuple(instance.spec.bind),
-        clients=_clients(instance),
-        backlog=_backlog(instance),
+        clients=instance.spec.clients,
+        backlog=instance.spec.backlog,
         somaxconn=int((_PROC / "sys/net/core/somaxconn").read_text()),
     )
 
@@ -48,20 +45,6 @@ def _pid(host: LocalHost, unit: str) -> int:
     if found is None:
         raise UnobservableError(f"{unit} does not run")
     return found.pid
-
-
-def _clients(instance: Instance) -> int:
-    spec = instance.spec
-    if isinstance(spec, RedisInstance):
-        return spec.max_clients
-    return spec.max_connections
-
-
-def _backlog(instance: Instance) -> int:
-    spec = instance.spec
-    if isinstance(spec, RedisInstance):
-        return int(spec.settings.get("tcp-backlog", _REDIS_BACKLOG))
-    return _MONGODB_BACKLOG if isinstance(spec, MongodbInstance) else 2 * spec.max_connections
 
 
 def process(pid: int, proc: Path = _PROC) -> Process:
@@ -230,4 +213,4 @@ def machine_facts(stack: Stack, proc: Path = _PROC) -> MachineFacts:
 
 
 def _forking(stack: Stack, asked: Mapping[str, int]) -> dict[str, int]:
-    return {n: size for n, size in asked.items() if stack.instances[n].engine == "redis"}
+    return {n: size for n, size in asked.items() if ENGINE_INFO[stack.instances[n].engine].forks}

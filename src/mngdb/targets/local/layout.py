@@ -31,7 +31,7 @@ from mngdb.identity.home import called
 from mngdb.identity.record import FILE
 from mngdb.run import Account
 from mngdb.spec.base import EngineName, Local
-from mngdb.spec.file import ENGINES
+from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Stack
 from mngdb.targets.local import machine, ownership
 from mngdb.targets.local.machine import NOBODY
@@ -137,7 +137,7 @@ class Layout:
         with contextlib.suppress(ValueError, TypeError, RecursionError):
             text = disk.read_own(path, owners=self._all_uids) or ""
             note = Note(path.parent.name, **json.loads(text))
-            if note.engine in ENGINES:
+            if note.engine in ENGINE_INFO:
                 return note
         if named is not None:
             return named

