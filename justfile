@@ -1,5 +1,7 @@
 # The whole contributor interface. `just` alone is test and lint.
 python := ".venv/bin/python"
+parallel := "-n 3 --dist loadfile --no-loadscope-reorder"
+light := "not docker and not browser and not keycloak"
 
 default: lint test
 
@@ -10,6 +12,22 @@ test *arguments:
 # the same with every table whole: hours
 test-all *arguments:
     MNGDB_TESTS=all scripts/test {{arguments}}
+
+# no servers, Docker or browser: under three minutes
+test-fast *arguments:
+    scripts/test {{parallel}} -m 'not live and not slow and {{light}}' {{arguments}}
+
+# the tests of PostgreSQL alone, without Docker and browser
+test-postgres *arguments: (_test-engine "postgres" arguments)
+
+# the tests of Redis and Valkey alone, likewise
+test-redis *arguments: (_test-engine "redis" arguments)
+
+# the tests of MongoDB alone, likewise
+test-mongodb *arguments: (_test-engine "mongodb" arguments)
+
+_test-engine engine arguments:
+    scripts/test {{parallel}} -m '{{engine}} and {{light}}' {{arguments}}
 
 # style, types, direction of imports, generated docs
 lint:
@@ -25,7 +43,7 @@ fix:
     .venv/bin/ruff format src tests benchmarks scripts
     {{python}} scripts/generate-docs
 
-# docs/file.md and docs/commands.md from the code
+# the pages of docs/ that are made from the code
 docs:
     {{python}} scripts/generate-docs
 

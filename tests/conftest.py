@@ -267,8 +267,7 @@ def pytest_report_header() -> list[str]:
 
     lines = [f"user: uid {os.geteuid()}"]
     if os.geteuid() == 0:
-        said = subprocess.run(["dockerd", "--version"], capture_output=True, text=True, check=False)
-        lines.append(f"docker: {said.stdout.strip()}, images built here (tests/docker.py)")
+        lines.append(f"docker: {_docker()}, images built here (tests/docker.py)")
     else:
         lines.append("left out: tests marked root or docker; only root may run them")
     if _browser():
@@ -283,13 +282,31 @@ def pytest_report_header() -> list[str]:
     return lines
 
 
+def _docker() -> str:
+    """The engine's version; where there is none, the first test that wants one installs it."""
+    if shutil.which("dockerd") is None:
+        return "not installed yet"
+    said = subprocess.run(["dockerd", "--version"], capture_output=True, text=True, check=False)
+    return said.stdout.strip()
+
+
 def _browser() -> bool:
     return all(shutil.which(tool) for tool in ("npm", "apt-get"))
 
 
+#: What the name of a test or of its file has to say for it to be an engine's; a file whose name
+#: says nothing is marked in the file.
+_ENGINES = {"postgres": "postgres", "redis": "redis|valkey", "mongodb": "mongo"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests of what this user or machine cannot have are left out, and the header says so. Those
     that take long come first, so that no worker is left alone with them at the end."""
+    for item in items:
+        for engine, names in _ENGINES.items():
+            if re.search(names, item.nodeid):
+                item.add_marker(engine)
     marks = set() if os.geteuid() == 0 else {"root", "docker"}
     if not _browser():
         marks |= {"browser", "keycloak"}

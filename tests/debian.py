@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _PACKAGES = ("redis-server", "redis-tools")
@@ -20,22 +23,27 @@ LD_LIBRARY_PATH={libraries} exec {program} "$@"
 def redis_folder() -> Path:
     """A folder with `redis-server` (7, with TLS) and `redis-cli`, downloaded when it is missing."""
     folder = cache() / "redis"
-    if not (folder / "redis-server").exists():
-        root = folder / "root"
-        root.mkdir(parents=True, exist_ok=True)
-        for package in (*_PACKAGES, *_libraries()):
-            if not list(root.glob(f"{package}_*.deb")):
-                _run(*apt("apt-get"), "download", package, cwd=root)
-        for deb in root.glob("*.deb"):
-            _run("dpkg", "-x", str(deb), str(root))
-        libraries = next(iter(root.glob("usr/lib/*/libjemalloc.so.*"))).parent
-        for name in ("redis-cli", "redis-server"):  # the server last: with it all is there
-            program = root / "usr/bin" / name
-            wrapper = folder / f".{name}"
-            wrapper.write_text(_WRAPPER.format(libraries=libraries, program=program))
-            wrapper.chmod(0o755)
-            wrapper.rename(folder / name)
+    with alone("redis"):
+        if not (folder / "redis-server").exists():
+            _fetch(folder)
     return folder
+
+
+def _fetch(folder: Path) -> None:
+    root = folder / "root"
+    root.mkdir(parents=True, exist_ok=True)
+    for package in (*_PACKAGES, *_libraries()):
+        if not list(root.glob(f"{package}_*.deb")):
+            _run(*apt("apt-get"), "download", package, cwd=root)
+    for deb in root.glob("*.deb"):
+        _run("dpkg", "-x", str(deb), str(root))
+    libraries = next(iter(root.glob("usr/lib/*/libjemalloc.so.*"))).parent
+    for name in ("redis-cli", "redis-server"):  # the server last: with it all is there
+        program = root / "usr/bin" / name
+        wrapper = folder / f".{name}"
+        wrapper.write_text(_WRAPPER.format(libraries=libraries, program=program))
+        wrapper.chmod(0o755)
+        wrapper.rename(folder / name)
 
 
 def cache() -> Path:
@@ -44,6 +52,15 @@ def cache() -> Path:
         return Path("/var/cache/mngdb-tests")
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "mngdb-tests"
+
+
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """While it lasts, no other worker fetches the same."""
+    cache().mkdir(parents=True, exist_ok=True)
+    with (cache() / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _libraries() -> list[str]:
@@ -60,10 +77,11 @@ def apt(program: str) -> list[str]:
         *("-o", f"Dir::State::lists={folder}/lists", "-o", f"Dir::Cache={folder}/cache"),
         *("-o", "APT::Sandbox::User=", "-o", "Debug::NoLocking=1", "-qq"),
     ]
-    if not list((folder / "lists").glob("*Packages*")):
-        for name in ("lists/partial", "cache/archives/partial"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        _run("apt-get", *options, "update")
+    with alone("apt"):
+        if not list((folder / "lists").glob("*Packages*")):
+            for name in ("lists/partial", "cache/archives/partial"):
+                (folder / name).mkdir(parents=True, exist_ok=True)
+            _run("apt-get", *options, "update")
     return [program, *options]
 
 

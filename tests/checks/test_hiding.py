@@ -9,7 +9,7 @@ from tests.checks.judge import findings
 from tests.conftest import Cli
 from tests.live.postgres import sql
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.postgres]
 
 _FILE = """
 name: mng

@@ -14,7 +14,7 @@ import redis
 from tests.conftest import Cli
 from tests.live.clients import redis_as
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.redis]
 
 _FILE = """
 name: mng

@@ -10,7 +10,7 @@ import pytest
 from tests import hypopg
 from tests.conftest import Cli
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.postgres]
 ROWS = 40_000
 _RIGHT = "{database: shop, extensions: [hypopg]}"
 

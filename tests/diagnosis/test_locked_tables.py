@@ -11,7 +11,7 @@ from tests.checks.mongods import until
 from tests.conftest import Cli
 from tests.live.clients import brought_up
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.postgres]
 
 FILE = """
 postgres: {port: PORT1}

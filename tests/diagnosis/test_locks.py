@@ -17,7 +17,7 @@ from mngdb.facts.locks import Backend, chains
 from tests.conftest import Cli
 from tests.live.clients import brought_up
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.postgres]
 
 FILE = """
 postgres: {port: PORT1, settings: {max_prepared_transactions: 2}}

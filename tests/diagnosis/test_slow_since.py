@@ -20,7 +20,7 @@ from tests.conftest import Cli
 from tests.live.scrapes import PORTS, pid_of, until
 from tests.live.test_agent import gone
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.postgres]
 _AGENT = ", ".join(f"{engine}: PORT{n}" for engine, n in PORTS.items())
 FILE = f"""
 postgres: {{port: PORT1, memory: 64mb}}

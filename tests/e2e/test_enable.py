@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import systemd
 from tests.conftest import ROOT
 from tests.live.test_faults_users import UserCli, account, python, user
 
@@ -42,6 +43,7 @@ class Machine:
 
     def __init__(self, cli: UserCli, name: str, folder: Path) -> None:
         self.cli, self.name, self.folder = cli, name, folder
+        systemd.install()
         for unit in UNITS.split():
             shutil.copy(Path("/usr/lib/systemd/user") / unit, folder)
         # what a copied interpreter needs is what a file with variables is for

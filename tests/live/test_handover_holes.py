@@ -14,7 +14,7 @@ from tests.conftest import Cli
 from tests.live.clients import converge, planned
 from tests.live.postgres import pg, refused, sql, value
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.postgres]
 
 HEAD = "name: mng\npostgres: {port: PORT1, memory: 128mb}\napps:\n  other: {postgres: mine}\n"
 OWNER = "  evil: {postgres: box}\n"

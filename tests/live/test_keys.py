@@ -23,7 +23,7 @@ from tests.debian import redis_folder
 from tests.live.clients import redis_as
 from tests.live.redis_keys import SESSIONS, USERS, fill, filled, patterns
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.redis]
 
 server = filled()
 

@@ -17,7 +17,7 @@ from tests.conftest import Cli
 from tests.live.redis_keys import fill, filled, patterns
 from tests.live.scrapes import until
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.redis]
 
 
 server = filled()

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Cli
 from tests.live.postgres import pg, refused, sql
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.postgres]
 
 FILE = """
 name: mng

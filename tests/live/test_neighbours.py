@@ -15,7 +15,7 @@ from psycopg.sql import SQL, Identifier, Literal
 from tests.conftest import EVERYTHING, Cli
 from tests.live.postgres import pg, sql, value
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.postgres]
 
 _FILE = """
 name: mng

@@ -18,7 +18,7 @@ from mngdb.targets.local.logs import Started, appending
 from mngdb.targets.local.prepare import Preparation
 from tests.conftest import Cli
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.postgres]
 
 _IDENTIFIER = "SELECT system_identifier FROM pg_control_system()"
 
