@@ -36,6 +36,7 @@ lint:
     .venv/bin/mypy
     .venv/bin/lint-imports --no-logo
     {{python}} scripts/generate-docs --check
+    {{python}} scripts/korean --brief
 
 # write style and generated docs anew
 fix:

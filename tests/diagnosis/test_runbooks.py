@@ -10,7 +10,7 @@ import pytest
 
 from mngdb.alerts.catalogue import RULES
 from mngdb.checks import registry
-from mngdb.ops.runbooks.chapters import BY_SUBJECT, COMMANDS, KOREAN
+from mngdb.ops.runbooks.chapters import BY_SUBJECT, COMMANDS
 from tests.conftest import Cli
 from tests.live.clients import brought_up
 
@@ -48,7 +48,33 @@ def test_there_are_two_pages_in_two_languages_with_the_same_commands(pages: dict
     for name in ("RECOVERY_PLAYBOOK", "OPERATIONAL_CHECKLIST"):
         english, korean = pages[f"{name}.md"], pages[f"{name}.ko.md"]
         assert blocks(english) == blocks(korean)
-        assert re.findall(r"^### .*", english, re.M) == re.findall(r"^### .*", korean, re.M)
+        assert english.count("\n## ") == korean.count("\n## ")
+        assert english.count("\n### ") == korean.count("\n### ")
+        assert re.findall(r"^- .* — (`.*`)$", english, re.M) == re.findall(
+            r"^- .*[가-힣].* — (`.*`)$", korean, re.M
+        )
+
+
+def test_each_page_leads_to_those_of_its_own_language(pages: dict[str, str]) -> None:
+    for name, text in pages.items():
+        links = re.findall(r"\]\((.*?)\)", text)
+        assert links
+        assert set(links) <= set(pages) - {name}
+        assert all(link.endswith(".ko.md") == name.endswith(".ko.md") for link in links)
+
+
+def test_a_page_says_how_alerts_lead_to_it(stack: Cli, pages: dict[str, str]) -> None:
+    assert "```yaml" not in pages["RECOVERY_PLAYBOOK.md"]
+    (change,) = re.findall(
+        r"^```yaml\n(.*?)^```", pages["RECOVERY_PLAYBOOK.ko.md"], re.MULTILINE | re.DOTALL
+    )
+    (stack.folder / "korean.yaml").write_text(change)
+    both = ("-f", "mngdb.yaml", "-f", "korean.yaml")
+    rules = stack.json(*both, "alerts", "rules")["rules"]
+    assert {rule["runbook"].partition("#")[0] for rule in rules} == {"RECOVERY_PLAYBOOK.ko.md"}
+    page = stack.ok(*both, "render", "runbooks", "--language", "ko")
+    assert "```yaml" not in page
+    assert rules[0]["runbook"] in page
 
 
 def test_every_command_of_both_pages_runs(stack: Cli, pages: dict[str, str]) -> None:
@@ -92,17 +118,15 @@ def test_every_box_names_a_check(pages: dict[str, str]) -> None:
 
 
 def test_every_alerts_link_leads_to_its_chapter(stack: Cli, pages: dict[str, str]) -> None:
-    anchors = {
-        heading.lower()
-        for heading in re.findall(r"^### (\w+)$", pages["RECOVERY_PLAYBOOK.md"], re.M)
-    }
-    for rule in stack.json("alerts", "rules")["rules"]:
-        assert rule["name"].lower() in anchors
+    for name in ("RECOVERY_PLAYBOOK.md", "RECOVERY_PLAYBOOK.ko.md"):
+        heads = re.findall(r"^### (\w+)$", pages[name], re.M)
+        anchors = {head.lower() for head in heads}
+        for rule in stack.json("alerts", "rules")["rules"]:
+            assert rule["name"].lower() in anchors
 
 
-def test_every_rule_has_its_words() -> None:
+def test_every_rule_has_its_commands() -> None:
     names = {rule.name for rule in RULES}
-    assert set(KOREAN) == names
     assert set(COMMANDS) <= names
     assert {rule.subject for rule in RULES} == set(BY_SUBJECT)
 

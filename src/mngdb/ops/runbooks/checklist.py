@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from mngdb.checks import registry
+from mngdb.findings import Check
 from mngdb.ops.context import Context
-from mngdb.ops.runbooks.words import Words
+from mngdb.ops.runbooks.words import PLAYBOOK, Words
 
 
-def render(context: Context, words: Words, program: str) -> str:
-    """The page for this stack in one language; its commands begin with `program`."""
+def render(context: Context, title: Callable[[Check[Any]], str], words: Words, program: str) -> str:
+    """The page for this stack in one language, with the checks' titles in it; its commands begin
+    with `program`."""
 
     def part(title: str, commands: Sequence[str]) -> list[str]:
         shown = [one.replace("mngdb", program, 1) for one in commands]
@@ -18,6 +21,7 @@ def render(context: Context, words: Words, program: str) -> str:
 
     engines = list(dict.fromkeys(i.engine for i in context.stack.instances.values()))
     lines = [f"# {words.checklist}: {context.stack.name}", "", words.made, ""]
+    lines += [f"{words.see_also}: [{words.playbook}]({words.file(PLAYBOOK)})", ""]
     lines += part(words.daily, ["mngdb status", "mngdb alerts"])
     weekly = ["mngdb check", "mngdb slow", "mngdb connections"]
     if {"postgres", "mongodb"} & set(engines):
@@ -26,10 +30,10 @@ def render(context: Context, words: Words, program: str) -> str:
     lines += part(words.deploying, ["mngdb plan", "mngdb up", "mngdb check"])
     lines += part(words.quarterly, ["mngdb check --only '*.backup-proved'"])
     lines += [f"## {words.boxes}", "", words.boxes_text, ""]
-    for engine in [*engines, "stack", "secrets", "host"]:
-        lines += [f"### {engine}", ""]
+    for engine in [*engines, *words.around]:
+        lines += [f"### {words.around.get(engine, engine)}", ""]
         lines += [
-            f"- [ ] {one.title} — `{program} check --only {one.id}`"
+            f"- [ ] {title(one)} — `{program} check --only {one.id}`"
             for one in registry.of(engine)
             if one.severity in {"critical", "high"}
         ]

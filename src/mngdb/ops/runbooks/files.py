@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
+from mngdb.alerts.rules import Rule
+from mngdb.findings import Check
 from mngdb.ops import alerts
 from mngdb.ops.context import Context
-from mngdb.ops.runbooks import checklist, playbook
-from mngdb.ops.runbooks.words import ENGLISH, KOREAN
+from mngdb.ops.runbooks import checklist, korean, playbook
+from mngdb.ops.runbooks.words import CHECKLIST, ENGLISH, KOREAN, PLAYBOOK, Words
+
+#: Language to its words, and to an alert's rule and a check's title in it.
+_LANGUAGES: Mapping[str, tuple[Words, Callable[[Rule], Rule], Callable[[Check[Any]], str]]] = {
+    "en": (ENGLISH, lambda rule: rule, lambda check: check.title),
+    "ko": (KOREAN, korean.rule, korean.title),
+}
 
 
 def runbooks(context: Context, languages: Sequence[str], program: str = "mngdb") -> dict[str, str]:
     """File name to content. `program` is what the commands begin with, in the folder of the
     stack's file. Raises SecretError, UsageError."""
     rules = alerts.rules(context)
-    found = {}
+    found: dict[str, str] = {}
     for language in languages:
-        words, ending = (KOREAN, ".ko.md") if language == "ko" else (ENGLISH, ".md")
-        found[f"RECOVERY_PLAYBOOK{ending}"] = playbook.render(context, rules, words, program)
-        found[f"OPERATIONAL_CHECKLIST{ending}"] = checklist.render(context, words, program)
+        words, rule, title = _LANGUAGES[language]
+        translated = [replace(one, rule=rule(one.rule)) for one in rules]
+        found |= {
+            words.file(PLAYBOOK): playbook.render(context, translated, words, program),
+            words.file(CHECKLIST): checklist.render(context, title, words, program),
+        }
     return found

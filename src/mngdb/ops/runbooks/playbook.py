@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 
 from mngdb.alerts.rules import Active
 from mngdb.ops.context import Context
-from mngdb.ops.runbooks.chapters import BY_SUBJECT, COMMANDS, KOREAN
-from mngdb.ops.runbooks.words import Words
+from mngdb.ops.runbooks.chapters import BY_SUBJECT, COMMANDS
+from mngdb.ops.runbooks.words import CHECKLIST, PLAYBOOK, Words
 from mngdb.spec.stack import Instance
 
 
@@ -20,13 +21,15 @@ def render(context: Context, rules: Sequence[Active], words: Words, program: str
         return ["```sh", *shown, "```", ""] if shown else []
 
     stack = context.stack
-    lines = [f"# {words.playbook}: {stack.name}", "", words.made, "", f"## {words.what_runs}", ""]
+    lines = [f"# {words.playbook}: {stack.name}", "", words.made, ""]
+    lines += [f"{words.see_also}: [{words.checklist}]({words.file(CHECKLIST)})", ""]
+    lines += [f"## {words.what_runs}", ""]
     lines += [f"| {words.unit} | {words.engine} | {words.address} | {words.data} |"]
     lines += ["|---|---|---|---|"]
     for one in stack.instances.values():
         lines.append(
             f"| {one.unit} | {' '.join(filter(None, (one.engine, one.spec.version)))} "
-            f"| {_where(context, one.name)} |"
+            f"| {_where(context, one.name, words)} |"
         )
     apps = ", ".join(f"`{app}`" for app in stack.apps) or "–"
     lines += ["", f"{words.apps}: {apps}", "", f"## {words.first_look}", ""]
@@ -41,14 +44,14 @@ def render(context: Context, rules: Sequence[Active], words: Words, program: str
     lines += block(["mngdb up", *(f"mngdb doctor {app}" for app in stack.apps)])
     lines += [f"## {words.restoring}", "", words.restoring_text, ""]
     lines += block(["mngdb check --only '*.backup-proved'"])
-    lines += [f"## {words.alerts}", ""]
+    lines += [f"## {words.alerts}", "", *_link(rules, words)]
     for rule in rules:
         head, commands = _chapter(context, rule, words)
         lines += [*head, *block(commands)]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _where(context: Context, name: str) -> str:
+def _where(context: Context, name: str, words: Words) -> str:
     instance = context.stack.instances[name]
     if instance.target.external:
         return f"{instance.target.external.url} | –"
@@ -56,17 +59,30 @@ def _where(context: Context, name: str) -> str:
     access = context.admin(asked)
     data = f"`{asked.site.data}`" if asked.site else "–"
     if instance.target.compose:
-        data = f"volume `{instance.unit}-data`"
+        data = f"{words.volume} `{instance.unit}-data`"
     return f"{access.host}:{access.port} | {data}"
+
+
+def _link(rules: Sequence[Active], words: Words) -> list[str]:
+    """Where the alerts' links lead: to this page, or to that of another language."""
+    if not rules:
+        return []
+    link = rules[0].runbook
+    page, _, _ = link.partition("#")
+    folder, slash, name = page.rpartition("/")
+    own = words.file(PLAYBOOK)
+    if name == own or not name.startswith(PLAYBOOK):
+        return [words.linked.format(link=link), ""]
+    change = f"alerts: {{runbook: {json.dumps(folder + slash + own)}}}"
+    return [words.linked_elsewhere.format(link=link), "", "```yaml", change, "```", ""]
 
 
 def _chapter(context: Context, rule: Active, words: Words) -> tuple[list[str], list[str]]:
     """The lines of an alert's chapter before its commands, and these."""
     subject = rule.rule.subject
-    korean = KOREAN[rule.name] if words.korean else ""
     summary = re.sub(r"\{(\w+)\}", r"`\1`", rule.rule.summary)
     advice = re.sub(r"\{(\w+)\}", lambda match: match[1].upper(), rule.rule.description)
-    text = korean or f"{summary[0].upper()}{summary[1:]}. {advice}"
+    text = f"{summary[0].upper()}{summary[1:]}. {advice}"
     instances = [i for i in context.stack.instances.values() if i.engine == subject]
     commands = COMMANDS.get(rule.name, BY_SUBJECT[subject])
     if instances:
