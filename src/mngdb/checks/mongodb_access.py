@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from mngdb.checks.catalogue import checks
 from mngdb.errors import UnobservableError
 from mngdb.facts.mongodb import CLUSTER, EVERYWHERE, LOGINS, Login, MongodbFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
@@ -168,142 +169,22 @@ def _agreed(facts: MongodbFacts) -> Judgement:
     return listed(bad, f"{tried} secrets of the vault open their logins")
 
 
-_UP = "'mngdb up' gives each app of the file its rights again; elsewhere "
-_LESS = _UP + "db.revokeRolesFromUser(NAME, [ROLE])"
-_CIS = "CIS MongoDB 7 v1.2.0"
-_ROLES = "mongodb.com: built-in roles"
-
-CHECKS: tuple[Check[MongodbFacts], ...] = (
-    Check(
-        "mongodb.login-required",
-        "nobody is answered without a login",
-        "critical",
-        _no_strangers,
-        "refused",
-        "'mngdb up'; elsewhere: security.authorization: enabled in mongod.conf, and a restart",
-        ("B5", "guide: MongoDB 2", "mongodb.com: security checklist", f"{_CIS}: 2.1"),
-    ),
-    Check(
-        "mongodb.localhost-exception",
-        "nobody makes the first login from the server's own machine",
-        "high",
-        _exception_closed,
-        "enableLocalhostAuthBypass false, or a login that is there already",
-        "'mngdb up'; elsewhere: setParameter: {enableLocalhostAuthBypass: false}, and a restart",
-        ("mongodb.com: localhost exception", f"{_CIS}: 2.2"),
-    ),
-    Check(
-        "mongodb.admins",
-        "only one login administers",
-        "high",
-        _admins,
-        "nobody else may make logins, shut the server down or set its parameters",
-        "db.revokeRolesFromUser(NAME, [ROLE])",
-        ("B5", _ROLES, f"{_CIS}: 3.1"),
-    ),
-    Check(
-        "mongodb.superuser",
-        "no login may do everything",
-        "critical",
-        _no_superuser,
-        "nobody has __system: it is for the members of a set among themselves",
-        "db.revokeRolesFromUser(NAME, ['__system'])",
-        (_ROLES, f"{_CIS}: 3.4"),
-    ),
-    Check(
-        "mongodb.app-own-database",
-        "each app acts in its own database only",
-        "critical",
-        _own_database,
-        "no other database, and nothing of the server",
-        _LESS,
-        (
-            "B5",
-            "guide: MongoDB 2",
-            "mongodb.com: role-based access control",
-            f"{_CIS}: 3.1",
-            "guide: checklist",
-        ),
-    ),
-    Check(
-        "mongodb.app-harmless",
-        "apps do not administer their database",
-        "high",
-        _harmless,
-        "no dropDatabase, createUser, grantRole, enableProfiler and their like",
-        _LESS,
-        ("B5", "guide: MongoDB 2", _ROLES, f"{_CIS}: 3.4", "guide: checklist"),
-    ),
-    Check(
-        "mongodb.app-useful",
-        "apps can do what they need",
-        "high",
-        _useful,
-        "find, and where they write: insert update remove createCollection createIndex",
-        _UP + "db.grantRolesToUser(NAME, [ROLE])",
-        ("B5", _ROLES),
-    ),
-    Check(
-        "mongodb.app-readonly",
-        "apps that only read cannot write",
-        "high",
-        _readers_only_read,
-        "no insert, update, remove, createCollection, createIndex",
-        _LESS,
-        ("B5", _ROLES, f"{_CIS}: 3.1"),
-    ),
-    Check(
-        "mongodb.logins-known",
-        "every login is in the file",
-        "medium",
-        _all_known,
-        "the administrator, the monitor and the apps",
-        "mngdb up --allow NAME takes its roles, or a line under apps: in the file",
-        ("B5", "mongodb.com: security checklist", f"{_CIS}: 3.1"),
-    ),
-    Check(
-        "mongodb.scram-sha-1",
-        "nobody can log in by SCRAM-SHA-1",
-        "medium",
-        _modern,
-        "SCRAM-SHA-256 only",
-        "db.updateUser(NAME, {pwd: passwordPrompt(), mechanisms: ['SCRAM-SHA-256']})",
-        ("mongodb.com: SCRAM",),
-    ),
-    Check(
-        "mongodb.scram-rounds",
-        "a stolen verifier does not give the password away",
-        "medium",
-        _stretched,
-        "15000 rounds (the default) or more; random passwords of 32 characters need no stretching",
-        "setParameter: {scramSHA256IterationCount: 15000}, then a new password for the login",
-        ("mongodb.com: parameters",),
-    ),
-    Check(
-        "mongodb.password-known",
-        "no password is one that everybody tries",
-        "critical",
-        _not_guessed,
-        "none of the usual list, the guide's examples included, nor the login's name",
-        "mngdb secret set NAME (or remove it: 'mngdb up' makes a random one)",
-        ("B5", "guide: MongoDB 2"),
-    ),
-    Check(
-        "mongodb.password-strength",
-        "passwords are long, or of all kinds of characters",
-        "high",
-        _strong,
-        "16 characters with both cases, digits and signs; or 32",
-        "remove the secret from the vault: 'mngdb up' makes one of 40",
-        ("B5", "guide: MongoDB 2"),
-    ),
-    Check(
-        "mongodb.secrets-agree",
-        "the vault's secrets open their logins",
-        "high",
-        _agreed,
-        "the server's verifier is that of the secret",
-        "'mngdb up' gives the server the vault's secrets",
-        ("A12",),
-    ),
+CHECKS: tuple[Check[MongodbFacts], ...] = checks(
+    __file__,
+    {
+        "mongodb.login-required": _no_strangers,
+        "mongodb.localhost-exception": _exception_closed,
+        "mongodb.admins": _admins,
+        "mongodb.superuser": _no_superuser,
+        "mongodb.app-own-database": _own_database,
+        "mongodb.app-harmless": _harmless,
+        "mongodb.app-useful": _useful,
+        "mongodb.app-readonly": _readers_only_read,
+        "mongodb.logins-known": _all_known,
+        "mongodb.scram-sha-1": _modern,
+        "mongodb.scram-rounds": _stretched,
+        "mongodb.password-known": _not_guessed,
+        "mongodb.password-strength": _strong,
+        "mongodb.secrets-agree": _agreed,
+    },
 )

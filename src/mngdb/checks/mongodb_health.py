@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from mngdb.checks import patch_level
+from mngdb.checks.catalogue import checks
 from mngdb.checks.mongodb_network import closing, exposure
 from mngdb.errors import UnobservableError
 from mngdb.facts.mongodb import Collection, Index, MongodbFacts
@@ -159,116 +160,20 @@ def _few(facts: MongodbFacts) -> Judgement:
     return _listed(facts, many, f" has more than {_INDEXES}")
 
 
-_INDEX_PAGES = "mongodb.com: indexing strategies"
-
-CHECKS: tuple[Check[MongodbFacts], ...] = (
-    Check(
-        "mongodb.version",
-        "its version is the file's, has no known security hole, and still gets fixes, or the file "
-        "accepts that it gets none",
-        "critical",
-        _version,
-        f"{patch_level.EXPECTED}; 'outdated: true' accepts one after its last day, and no hole",
-        patch_level.REMEDY,
-        ("A1", "mongodb.com: software lifecycle schedules", "mongodb.com: security advisories"),
-    ),
-    Check(
-        "mongodb.cache-share",
-        "the cache leaves room for connections and for others",
-        "high",
-        _cache_fits,
-        "at most 80 % of the memory there is; MongoDB's own choice is half",
-        "mongodb: {memory: 25%}, then 'mngdb up'",
-        ("B11", "mongodb.com: production notes"),
-    ),
-    Check(
-        "mongodb.cache-pressure",
-        "operations do not have to make room in the cache themselves",
-        "high",
-        _cache_calm,
-        "at most 95 % in use, and at most 20 % to be written",
-        "mongodb: {memory: …}; 'mngdb memory' shows what takes it",
-        ("B11", "mongodb.com: FAQ: storage"),
-    ),
-    Check(
-        "mongodb.queue",
-        "operations do not wait for locks",
-        "high",
-        _not_waiting,
-        f"at most {_QUEUE} at one moment",
-        "'mngdb sessions' shows who holds the lock",
-        ("B11", "mongodb.com: locking performance"),
-    ),
-    Check(
-        "mongodb.fsync-lock",
-        "no backup has left the server locked",
-        "critical",
-        _not_locked,
-        "no fsyncLock",
-        "db.fsyncUnlock()",
-        ("mongodb.com: backup methods",),
-    ),
-    Check(
-        "mongodb.cursors",
-        "no cursor stays open for ever",
-        "medium",
-        _cursors,
-        "no open cursor with noCursorTimeout",
-        "apps that close their cursors; db.aggregate([{$currentOp: {idleCursors: true}}])",
-        ("mongodb.com: cursors",),
-    ),
-    Check(
-        "mongodb.query-targeting",
-        "queries find what they look for by indexes",
-        "medium",
-        _targeting,
-        f"at most {_TARGETING} documents looked at for each one found",
-        "'mngdb indexes' names the index that is missing",
-        ("B9", "B10", "guide: MongoDB 6", "mongodb.com: analyze query performance"),
-    ),
-    Check(
-        "mongodb.indexes",
-        "the indexes of the file are there",
-        "high",
-        _indexes_there,
-        "each one",
-        "'mngdb up' makes them",
-        ("B9", "B22", "guide: MongoDB 5", "guide: checklist"),
-    ),
-    Check(
-        "mongodb.index-options",
-        "the indexes of the file are unique, TTL or partial as it says",
-        "high",
-        _indexes_right,
-        "keys and options as in the file",
-        "'mngdb up' rebuilds them",
-        ("B9", "guide: MongoDB 5"),
-    ),
-    Check(
-        "mongodb.index-unused",
-        "every index is used",
-        "low",
-        _none_unused,
-        f"no index without a use, where its collection had {_USES} or more",
-        "db.COLLECTION.hideIndex(NAME) first, and dropIndex(NAME) when nothing got slower",
-        ("B9", "guide: MongoDB 5", _INDEX_PAGES),
-    ),
-    Check(
-        "mongodb.index-twice",
-        "no index is the beginning of another",
-        "low",
-        _none_twice,
-        "the longer one serves the queries of both",
-        "db.COLLECTION.dropIndex(NAME)",
-        ("B9", _INDEX_PAGES),
-    ),
-    Check(
-        "mongodb.index-count",
-        "no collection has too many indexes",
-        "medium",
-        _few,
-        f"at most {_INDEXES}: each one makes every write slower",
-        "'mngdb indexes' names those that nobody uses",
-        ("B9", "mongodb.com: unnecessary indexes"),
-    ),
+CHECKS: tuple[Check[MongodbFacts], ...] = checks(
+    __file__,
+    {
+        "mongodb.version": _version,
+        "mongodb.cache-share": _cache_fits,
+        "mongodb.cache-pressure": _cache_calm,
+        "mongodb.queue": _not_waiting,
+        "mongodb.fsync-lock": _not_locked,
+        "mongodb.cursors": _cursors,
+        "mongodb.query-targeting": _targeting,
+        "mongodb.indexes": _indexes_there,
+        "mongodb.index-options": _indexes_right,
+        "mongodb.index-unused": _none_unused,
+        "mongodb.index-twice": _none_twice,
+        "mongodb.index-count": _few,
+    },
 )

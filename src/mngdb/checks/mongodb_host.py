@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mngdb.checks.catalogue import checks
 from mngdb.facts.mongodb import MongodbFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
 
@@ -52,52 +53,13 @@ def _data_folder(facts: MongodbFacts) -> Judgement:
     return _private(facts, "data folder")
 
 
-_CIS = "CIS MongoDB 7 v1.2.0"
-
-CHECKS: tuple[Check[MongodbFacts], ...] = (
-    Check(
-        "mongodb.log-append",
-        "a restart keeps the log",
-        "low",
-        _appended,
-        "systemLog.logAppend true",
-        "systemLog.logAppend: true in mongod.conf",
-        ("mongodb.com: configuration file options", f"{_CIS}: 5.4"),
-    ),
-    Check(
-        "mongodb.startup-warnings",
-        "it started without a warning of its own",
-        "low",
-        _no_warnings,
-        "none but those of the machine, which are judged apart",
-        "as each warning says; db.adminCommand({getLog: 'startupWarnings'})",
-        ("mongodb.com: operations checklist",),
-    ),
-    Check(
-        "mongodb.root",
-        "it does not run as root",
-        "high",
-        _no_root,
-        "an account of its own",
-        "'mngdb up' drops to one; elsewhere: processManagement and the service's User=",
-        ("mongodb.com: security checklist", f"{_CIS}: 3.3"),
-    ),
-    Check(
-        "mongodb.secret-files",
-        "nobody else reads its key file and configuration",
-        "critical",
-        _secret_files,
-        "0600",
-        "chmod 600; 'mngdb up' writes them anew",
-        ("mongodb.com: internal authentication", f"{_CIS}: 7.1"),
-    ),
-    Check(
-        "mongodb.data-folder",
-        "nobody else reads its data folder",
-        "high",
-        _data_folder,
-        "0700",
-        "chmod 700",
-        ("mongodb.com: security checklist", f"{_CIS}: 7.2"),
-    ),
+CHECKS: tuple[Check[MongodbFacts], ...] = checks(
+    __file__,
+    {
+        "mongodb.log-append": _appended,
+        "mongodb.startup-warnings": _no_warnings,
+        "mongodb.root": _no_root,
+        "mongodb.secret-files": _secret_files,
+        "mongodb.data-folder": _data_folder,
+    },
 )

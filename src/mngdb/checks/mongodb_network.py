@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mngdb.checks import patch_level
+from mngdb.checks.catalogue import checks
 from mngdb.dial import listens_widely
 from mngdb.facts import patch_levels
 from mngdb.facts.mongodb import MongodbFacts
@@ -122,100 +123,18 @@ def _used(facts: MongodbFacts) -> Judgement:
     return judged(current <= 0.8 * limit, f"{current} of {limit}")
 
 
-_CIS = "CIS MongoDB 7 v1.2.0"
-_TLS = "mongodb.com: TLS"
-
-CHECKS: tuple[Check[MongodbFacts], ...] = (
-    Check(
-        "mongodb.bind",
-        "it listens on chosen addresses only",
-        "critical",
-        _bound,
-        "bindIp with loopback or private addresses",
-        "mongodb: {bind: [127.0.0.1]}, then 'mngdb up'; elsewhere net.bindIp in mongod.conf, and a "
-        "restart",
-        ("A11", "B4", "guide: MongoDB 1", "mongodb.com: security checklist"),
-    ),
-    Check(
-        "mongodb.encryption",
-        "what leaves the machine is encrypted",
-        "high",
-        _encrypted,
-        "plain text refused, where others than this machine can connect",
-        "tls: true, then 'mngdb up'; elsewhere net.tls.mode: requireTLS in mongod.conf",
-        ("A5", "guide: MongoDB 3", _TLS, f"{_CIS}: 4.3"),
-    ),
-    Check(
-        "mongodb.zlib",
-        "nobody reads its memory by messages that zlib compressed",
-        "critical",
-        _zlib,
-        "such a message is refused, or the server has the fix; tried without a login",
-        "'mngdb up' leaves zlib out; elsewhere net.compression.compressors: snappy,zstd in "
-        "mongod.conf, and a restart",
-        ("A1", f"mongodb.com: {ZLIB_HOLE}"),
-    ),
-    Check(
-        "mongodb.tls-only",
-        "with TLS on, plain text is refused",
-        "high",
-        _only_tls,
-        "net.tls.mode requireTLS",
-        "tls: true, then 'mngdb up'; elsewhere: net.tls.mode: requireTLS",
-        ("A5", "guide: MongoDB 3", _TLS, f"{_CIS}: 4.3"),
-    ),
-    Check(
-        "mongodb.tls-version",
-        "old versions of TLS are refused",
-        "medium",
-        _new_tls,
-        "TLS 1.2 or 1.3, tried by a handshake",
-        "net.tls.disabledProtocols: TLS1_0,TLS1_1 in mongod.conf",
-        ("A5", _TLS, f"{_CIS}: 4.1"),
-    ),
-    Check(
-        "mongodb.tls-certificate",
-        "the certificate is valid for two more weeks",
-        "high",
-        _certificate,
-        f"{_DAYS} days or more",
-        "'mngdb up' makes a new one; elsewhere: your CA, then db.rotateCertificates()",
-        ("A5", _TLS),
-    ),
-    Check(
-        "mongodb.tls-verified",
-        "certificates of others are checked",
-        "high",
-        _verified,
-        "a CA, and neither allowInvalidCertificates nor allowInvalidHostnames",
-        "net.tls.CAFile in mongod.conf, without the options that allow invalid ones",
-        ("A5", _TLS, f"{_CIS}: 4.2"),
-    ),
-    Check(
-        "mongodb.unix-socket",
-        "no other account of the machine reaches its unix socket",
-        "medium",
-        _socket,
-        "0700, or no socket",
-        "net.unixDomainSocket.filePermissions: 0700 in mongod.conf",
-        ("A11", "mongodb.com: configuration file options"),
-    ),
-    Check(
-        "mongodb.connections-limit",
-        "as many connections fit as are asked for",
-        "medium",
-        _limit,
-        "max_connections of the file; elsewhere maxIncomingConnections, or 1000",
-        "mongodb: {max_connections: …}, and 'ulimit -n' twice as high where the server starts",
-        ("B6", "mongodb.com: ulimit settings", f"{_CIS}: 6.2"),
-    ),
-    Check(
-        "mongodb.connections-used",
-        "there is room for more connections",
-        "high",
-        _used,
-        "at most 80 % of those that are possible",
-        "'mngdb connections' shows who holds them; mongodb: {max_connections: …}",
-        ("B11", "guide: MongoDB 6"),
-    ),
+CHECKS: tuple[Check[MongodbFacts], ...] = checks(
+    __file__,
+    {
+        "mongodb.bind": _bound,
+        "mongodb.encryption": _encrypted,
+        "mongodb.zlib": _zlib,
+        "mongodb.tls-only": _only_tls,
+        "mongodb.tls-version": _new_tls,
+        "mongodb.tls-certificate": _certificate,
+        "mongodb.tls-verified": _verified,
+        "mongodb.unix-socket": _socket,
+        "mongodb.connections-limit": _limit,
+        "mongodb.connections-used": _used,
+    },
 )

@@ -31,11 +31,6 @@ _WHERE: dict[Exposure, str] = {
     "encrypted": "reached over the network, by TLS",
     "plain": "reached over the network without TLS",
 }
-EXPECTED = f"the version of the file, with every security fix known by {AS_OF}, before its last day"
-REMEDY = (
-    "a newer program under 'binaries:' or a newer image (docs/servers.md); a distribution that "
-    "fixes holes under the old number is a case for --baseline"
-)
 
 
 def exposure(*, enclosed: bool, remote: bool, plain: Callable[[], bool]) -> Exposure:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from mngdb.checks import patch_level
+from mngdb.checks.catalogue import checks
 from mngdb.checks.postgres_hba import from_here, reachable, words
-from mngdb.checks.postgres_settings import between, key, look, setting, text
+from mngdb.checks.postgres_settings import SETTINGS, text
 from mngdb.dial import listens_widely, only_here
 from mngdb.errors import UnobservableError
 from mngdb.facts.postgres import PostgresFacts
@@ -105,129 +106,24 @@ def _drift(facts: PostgresFacts) -> Judgement:
     return listed(facts.drift.value, f"{len(facts.wanted)} settings as in the file", most=3)
 
 
-def _data_mode(facts: PostgresFacts) -> Judgement:
-    found = look(facts, "data_directory_mode")
-    value = found.value if found else ""
-    return judged(value == "0700", f"data_directory_mode {value}")
-
-
-CHECKS: tuple[Check[PostgresFacts], ...] = (
-    Check(
-        "postgres.login-required",
-        "the administrator is not let in without a proof",
-        "critical",
-        _login_required,
-        "a question for the password",
-        "'mngdb up'; elsewhere scram-sha-256 in pg_hba.conf",
-        ("A11", "postgresql.org: Client Authentication", "pgdsat 5.4"),
-    ),
-    Check(
-        "postgres.bind",
-        "it listens on chosen addresses only",
-        "high",
-        _bound,
-        "listen_addresses with loopback or private addresses",
-        "postgres: {bind: [127.0.0.1]}, then 'mngdb up'; elsewhere ALTER SYSTEM SET "
-        "listen_addresses = 'localhost', and a restart",
-        ("A11", "postgresql.org: Connections and Authentication", "pgdsat 5.2"),
-    ),
-    Check(
-        "postgres.encryption",
-        "what leaves the machine is encrypted",
-        "high",
-        _encrypted,
-        "no way in without TLS, where others than this machine can connect",
-        "tls: true, then 'mngdb up'; elsewhere hostssl in place of host in pg_hba.conf",
-        ("A5", "postgresql.org: Secure TCP/IP Connections with SSL", "pgdsat 5.8", "pgdsat 6.8"),
-    ),
-    Check(
-        "postgres.tls-version",
-        "old versions of TLS are refused",
-        "medium",
-        _version,
-        "TLS 1.2 or 1.3",
-        key("ssl_min_protocol_version: TLSv1.2"),
-        ("A5", "postgresql.org: Secure TCP/IP Connections with SSL", "pgdsat 6.8"),
-    ),
-    Check(
-        "postgres.tls-ciphers",
-        "weak ciphers are refused",
-        "medium",
-        _ciphers,
-        "no cipher without encryption or certificate, no RC4, no triple DES",
-        key("ssl_ciphers: 'HIGH:!aNULL'"),
-        ("A5", "postgresql.org: Secure TCP/IP Connections with SSL", "pgdsat 6.10"),
-    ),
-    Check(
-        "postgres.certificate",
-        "the certificate lasts",
-        "high",
-        _certificate,
-        "more than 14 days left",
-        "'mngdb up' renews it; elsewhere put a new one in ssl_cert_file and reload",
-        ("A5", "postgresql.org: Secure TCP/IP Connections with SSL"),
-    ),
-    Check(
-        "postgres.socket",
-        "the unix socket is not open to every account",
-        "low",
-        _socket,
-        "unix_socket_permissions 0700 or 0770",
-        "'mngdb up'; elsewhere unix_socket_permissions = 0770 and a restart",
-        ("A11", "postgresql.org: Connections and Authentication", "pgdsat 2.6"),
-    ),
-    Check(
-        "postgres.authentication-timeout",
-        "who does not log in is shown out",
-        "low",
-        setting("authentication_timeout", between(1, 60)),
-        "authentication_timeout 1 to 60 seconds",
-        key("authentication_timeout: 60s"),
-        ("postgresql.org: Connections and Authentication", "pgdsat 5.7"),
-    ),
-    Check(
-        "postgres.data-mode",
-        "only the server's account reads the data",
-        "low",
-        _data_mode,
-        "data_directory_mode 0700",
-        "chmod 0700 on the data folder, then a restart",
-        ("postgresql.org: Creating a Database Cluster", "pgdsat 2.7"),
-    ),
-    Check(
-        "postgres.settings-drift",
-        "settings in force are those of the file",
-        "high",
-        _drift,
-        "no difference",
-        "'mngdb plan' shows it, 'mngdb up' mends it",
-        ("A1", "A10"),
-    ),
-    Check(
-        "postgres.restart-pending",
-        "no setting waits for a restart",
-        "medium",
-        _pending,
-        "pg_settings.pending_restart is false throughout",
-        "'mngdb up' restarts servers that it runs",
-        ("postgresql.org: pg_settings",),
-    ),
-    Check(
-        "postgres.files-loaded",
-        "the server runs with its files as they are",
-        "medium",
-        lambda facts: listed(facts.stale_files.value, "none changed since they were read", most=2),
-        "no file younger than pg_conf_load_time()",
-        "SELECT pg_reload_conf()",
-        ("postgresql.org: Setting Parameters",),
-    ),
-    Check(
-        "postgres.files-valid",
-        "the server can take every line of its files",
-        "high",
-        lambda facts: listed(facts.wrong_settings.value, "no line with an error", most=3),
-        "no error in pg_file_settings: with one, a restart fails",
-        "mend the line; 'mngdb up' writes the file anew",
-        ("postgresql.org: pg_file_settings",),
-    ),
+CHECKS: tuple[Check[PostgresFacts], ...] = checks(
+    __file__,
+    {
+        "postgres.login-required": _login_required,
+        "postgres.bind": _bound,
+        "postgres.encryption": _encrypted,
+        "postgres.tls-version": _version,
+        "postgres.tls-ciphers": _ciphers,
+        "postgres.certificate": _certificate,
+        "postgres.socket": _socket,
+        "postgres.settings-drift": _drift,
+        "postgres.restart-pending": _pending,
+        "postgres.files-loaded": lambda facts: listed(
+            facts.stale_files.value, "none changed since they were read", most=2
+        ),
+        "postgres.files-valid": lambda facts: listed(
+            facts.wrong_settings.value, "no line with an error", most=3
+        ),
+    },
+    SETTINGS,
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mngdb.checks.postgres_settings import among, between, key, reset, setting, text, up
+from mngdb.checks.catalogue import checks
+from mngdb.checks.postgres_settings import SETTINGS, text
 from mngdb.facts.postgres import PostgresFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
 
@@ -79,149 +80,15 @@ def _proved(facts: PostgresFacts) -> Judgement:
     return judged(False, f"no backup was ever restored; archive_mode {archive}")
 
 
-CHECKS: tuple[Check[PostgresFacts], ...] = (
-    Check(
-        "postgres.fsync",
-        "what is committed reaches the disk",
-        "critical",
-        setting("fsync", among("on")),
-        "fsync on",
-        up("fsync = on"),
-        ("A10", "postgresql.org: Write Ahead Log"),
-    ),
-    Check(
-        "postgres.full-page-writes",
-        "a page that was half written is mended after a power cut",
-        "critical",
-        setting("full_page_writes", among("on")),
-        "full_page_writes on",
-        up("full_page_writes = on"),
-        ("A10", "postgresql.org: Write Ahead Log"),
-    ),
-    Check(
-        "postgres.synchronous-commit",
-        "an app that was told of a commit keeps it",
-        "high",
-        _commits,
-        "synchronous_commit on",
-        up("synchronous_commit = on"),
-        ("A10", "postgresql.org: Asynchronous Commit"),
-    ),
-    Check(
-        "postgres.setting-overrides",
-        "no role and no database undoes a safeguard of the server",
-        "high",
-        _overrides,
-        "none of " + ", ".join(sorted(_LOOSE)),
-        "ALTER ROLE NAME RESET setting, ALTER DATABASE NAME RESET setting",
-        ("A10", "postgresql.org: ALTER ROLE", "pgdsat 6.6"),
-    ),
-    Check(
-        "postgres.checksums",
-        "a page that rots on the disk is noticed",
-        "high",
-        setting("data_checksums", among("on")),
-        "data_checksums on",
-        "pg_checksums --enable on the stopped server; 'mngdb up' makes new ones with checksums",
-        ("A10", "postgresql.org: Data Checksums", "pgdsat 1.4.3"),
-    ),
-    Check(
-        "postgres.salvage-off",
-        "damaged pages are not passed over",
-        "critical",
-        _salvage,
-        "all off",
-        reset(*_SALVAGE),
-        ("postgresql.org: Developer Options",),
-    ),
-    Check(
-        "postgres.data-sync-retry",
-        "after a failed fsync the server recovers instead of trusting its luck",
-        "medium",
-        setting("data_sync_retry", among("off")),
-        "data_sync_retry off",
-        key("data_sync_retry: 'off'"),
-        ("postgresql.org: Error Handling",),
-    ),
-    Check(
-        "postgres.restart-after-crash",
-        "a crash of one session does not leave the server down",
-        "high",
-        setting("restart_after_crash", among("on")),
-        "restart_after_crash on",
-        key("restart_after_crash: 'on'"),
-        ("postgresql.org: Error Handling",),
-    ),
-    Check(
-        "postgres.wal-level",
-        "the log is good for backups and replicas",
-        "high",
-        setting("wal_level", among("replica", "logical")),
-        "wal_level replica",
-        up("wal_level = replica", restart=True),
-        ("A10", "postgresql.org: Continuous Archiving", "pgdsat 7.4"),
-    ),
-    Check(
-        "postgres.wal-senders",
-        "a base backup finds a free connection",
-        "high",
-        setting("max_wal_senders", between(2, 1 << 31)),
-        "max_wal_senders 2 or more",
-        up("max_wal_senders = 10", restart=True),
-        ("A10", "postgresql.org: pg_basebackup", "pgdsat 7.5"),
-    ),
-    Check(
-        "postgres.wal-summaries",
-        "incremental backups are possible",
-        "low",
-        setting("summarize_wal", among("on")),
-        "summarize_wal on",
-        up("summarize_wal = on"),
-        ("A10", "postgresql.org: pg_basebackup"),
-    ),
-    Check(
-        "postgres.slot-limit",
-        "a replica that is gone cannot fill the disk with log",
-        "high",
-        setting("max_slot_wal_keep_size", between(0, 1 << 40)),
-        "max_slot_wal_keep_size with a limit",
-        up("max_slot_wal_keep_size = '10GB'"),
-        ("A10", "postgresql.org: Replication Slots"),
-    ),
-    Check(
-        "postgres.wal-size",
-        "checkpoints are not forced by a small log",
-        "low",
-        setting("max_wal_size", between(1024, 1 << 31)),
-        "max_wal_size 1 GB or more",
-        up("max_wal_size = '4GB'"),
-        ("postgresql.org: WAL Configuration",),
-    ),
-    Check(
-        "postgres.synchronous-standby",
-        "a standby that commits wait for is there",
-        "critical",
-        _standby,
-        "at least one of them connected",
-        "start the standby, or " + reset("synchronous_standby_names"),
-        ("postgresql.org: Synchronous Replication", "pgdsat 7.5"),
-    ),
-    Check(
-        "postgres.archive-healthy",
-        "the log is archived without failures",
-        "critical",
-        _archive,
-        "the last attempt succeeded",
-        "'mngdb logs INSTANCE' has the command's error; pg_stat_archiver has the file",
-        ("A10", "postgresql.org: Continuous Archiving", "pgdsat 7.4"),
-    ),
-    Check(
-        "postgres.backup-proved",
-        "a backup was restored within 90 days",
-        "critical",
-        _proved,
-        "a restore drill every 90 days",
-        "none yet: backups and drills come with a later version",
-        ("A10", "B7", "B8", "guide: MongoDB 4", "pgdsat 7.3", "guide: checklist"),
-    ),
+CHECKS: tuple[Check[PostgresFacts], ...] = checks(
+    __file__,
+    {
+        "postgres.synchronous-commit": _commits,
+        "postgres.setting-overrides": _overrides,
+        "postgres.salvage-off": _salvage,
+        "postgres.synchronous-standby": _standby,
+        "postgres.archive-healthy": _archive,
+        "postgres.backup-proved": _proved,
+    },
+    SETTINGS,
 )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
+from mngdb.checks.catalogue import checks
 from mngdb.facts.postgres import PostgresFacts, Rule
 from mngdb.findings import Check, Judgement, listed
 
@@ -134,73 +135,20 @@ def _errors(facts: PostgresFacts) -> Judgement:
     return listed(bad, f"{len(facts.hba.value)} lines without an error", most=3)
 
 
-_EDIT = "'mngdb up' writes one line for each right; elsewhere edit it, then SELECT pg_reload_conf()"
-
-CHECKS: tuple[Check[PostgresFacts], ...] = (
-    Check(
-        "postgres.hba-trust",
-        "pg_hba.conf believes nobody without a proof",
-        "critical",
-        _believed,
-        "no trust, no ident, the socket included; no map by which any account may be a role",
-        _EDIT,
-        ("A11", "postgresql.org: Trust Authentication", "pgdsat 5.3", "pgdsat 5.4"),
-    ),
-    Check(
-        "postgres.hba-cleartext",
-        "pg_hba.conf asks for no password in clear",
-        "critical",
-        _none(
+CHECKS: tuple[Check[PostgresFacts], ...] = checks(
+    __file__,
+    {
+        "postgres.hba-trust": _believed,
+        "postgres.hba-cleartext": _none(
             lambda rule: rule.method in _CLEAR and rule.kind in {"host", "hostnossl"},
             "no line lets a password cross the network readable",
         ),
-        "scram-sha-256, or hostssl",
-        _EDIT,
-        ("A5", "postgresql.org: Password Authentication", "pgdsat 5.4"),
-    ),
-    Check(
-        "postgres.hba-md5",
-        "pg_hba.conf asks for SCRAM, not for MD5",
-        "medium",
-        _none(lambda rule: rule.method == "md5", "no line with md5"),
-        "scram-sha-256",
-        _EDIT,
-        ("postgresql.org: Password Authentication", "pgdsat 5.4"),
-    ),
-    Check(
-        "postgres.hba-everywhere",
-        "pg_hba.conf has no line for the whole world",
-        "high",
-        _none(_everywhere, "every line names the networks that it is for"),
-        "no 0.0.0.0/0, ::/0 or all as an address",
-        _EDIT,
-        ("A11", "postgresql.org: The pg_hba.conf File", "pgdsat 5.9"),
-    ),
-    Check(
-        "postgres.hba-everybody",
-        "pg_hba.conf has no line for everybody in every database",
-        "medium",
-        _none(_everybody, "every line names its databases or its logins"),
-        "no 'all all'",
-        _EDIT,
-        ("A11", "postgresql.org: The pg_hba.conf File", "pgdsat 5.10"),
-    ),
-    Check(
-        "postgres.hba-superuser",
-        "superusers cannot log in from other machines",
-        "high",
-        _superusers,
-        "loopback, samehost or the socket for them",
-        _EDIT,
-        ("A11", "postgresql.org: The pg_hba.conf File", "pgdsat 5.11"),
-    ),
-    Check(
-        "postgres.hba-errors",
-        "every line of pg_hba.conf can be read",
-        "high",
-        _errors,
-        "no line with an error: with one, the server takes no change of the file",
-        "pg_hba_file_rules has the error; 'mngdb up' writes the file anew",
-        ("postgresql.org: pg_hba_file_rules",),
-    ),
+        "postgres.hba-md5": _none(lambda rule: rule.method == "md5", "no line with md5"),
+        "postgres.hba-everywhere": _none(
+            _everywhere, "every line names the networks that it is for"
+        ),
+        "postgres.hba-everybody": _none(_everybody, "every line names its databases or its logins"),
+        "postgres.hba-superuser": _superusers,
+        "postgres.hba-errors": _errors,
+    },
 )

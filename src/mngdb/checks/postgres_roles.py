@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mngdb.checks.catalogue import checks
 from mngdb.checks.postgres_hba import reachable
-from mngdb.checks.postgres_settings import RELOAD, among, setting
+from mngdb.checks.postgres_settings import SETTINGS
 from mngdb.errors import UnobservableError
 from mngdb.facts.postgres import MAINTENANCE, Login, PostgresFacts, Role
 from mngdb.findings import Check, Judgement, listed, no_matter
@@ -158,167 +159,30 @@ def _expiring(facts: PostgresFacts) -> Judgement:
     return listed(bad, "none within 14 days")
 
 
-_AGAIN = "'mngdb up' sets apps' logins as the file has them; elsewhere "
-_ROLES = "postgresql.org: Role Attributes"
-_PREDEFINED = "postgresql.org: Predefined Roles"
-_PASSWORDS = "postgresql.org: Password Authentication"
-
-CHECKS: tuple[Check[PostgresFacts], ...] = (
-    Check(
-        "postgres.role-superuser",
-        "only the administrator is a superuser",
-        "critical",
-        _superusers,
-        "the server's first role, and the one that looks; no member of theirs",
-        "ALTER ROLE NAME NOSUPERUSER, or REVOKE SUPERUSER FROM NAME",
-        ("A2", _ROLES, "pgdsat 4.3"),
-    ),
-    Check(
-        "postgres.role-create",
-        "only administrators make roles and databases",
-        "high",
-        _special("CREATEROLE", "CREATEDB"),
-        "nobody else with CREATEROLE or CREATEDB",
-        _AGAIN + "ALTER ROLE NAME NOCREATEROLE NOCREATEDB",
-        ("A2", _ROLES, "pgdsat 4.3"),
-    ),
-    Check(
-        "postgres.role-bypass",
-        "row security holds for everybody",
-        "high",
-        _special("BYPASSRLS"),
-        "nobody else with BYPASSRLS",
-        _AGAIN + "ALTER ROLE NAME NOBYPASSRLS",
-        ("A2", _ROLES, "pgdsat 4.3", "pgdsat 4.7"),
-    ),
-    Check(
-        "postgres.role-replication",
-        "who may copy the whole server does nothing else",
-        "high",
-        _replication,
-        "REPLICATION only for roles of its own",
-        _AGAIN + "ALTER ROLE NAME NOREPLICATION",
-        ("A2", _ROLES, "pgdsat 7.1"),
-    ),
-    Check(
-        "postgres.role-files",
-        "nobody reads files or runs programs on the server's machine",
-        "critical",
-        _groups(_FILES),
-        "no member of " + ", ".join(sorted(_FILES)),
-        _AGAIN + "REVOKE GROUP FROM NAME",
-        ("A2", _PREDEFINED, "pgdsat 4.9"),
-    ),
-    Check(
-        "postgres.role-all-data",
-        "nobody reads or writes everybody's tables",
-        "high",
-        _groups(_ROWS),
-        "no member of " + ", ".join(sorted(_ROWS)),
-        _AGAIN + "REVOKE GROUP FROM NAME",
-        ("A2", _PREDEFINED, "pgdsat 4.6", "pgdsat 4.9"),
-    ),
-    Check(
-        "postgres.role-server",
-        "nobody reaches into the sessions and the upkeep of others",
-        "medium",
-        _server,
-        f"no member of {', '.join(sorted(_SERVER))}; no app in pg_monitor or what it is of; the "
-        f"stack's monitor may have {_RESERVED}",
-        _AGAIN + "REVOKE GROUP FROM NAME",
-        ("A2", _PREDEFINED, "pgdsat 4.9"),
-    ),
-    Check(
-        "postgres.logins-known",
-        "every login is in the file",
-        "medium",
-        _known,
-        "the administrator, the monitor and the apps",
-        "mngdb up --allow 'role NAME' closes it, or a line under apps: in the file",
-        ("A2", _ROLES, "pgdsat 4.3"),
-    ),
-    Check(
-        "postgres.app-members",
-        "no app can become another login",
-        "high",
-        _members,
-        "no membership of a login or of a superuser",
-        "'mngdb up' revokes it",
-        ("A2", "postgresql.org: Role Membership"),
-    ),
-    Check(
-        "postgres.app-databases",
-        "each app connects to its own database only",
-        "high",
-        _databases,
-        "CONNECT on its own database, and no other",
-        "'mngdb up' revokes the rest",
-        ("A2", "postgresql.org: Privileges"),
-    ),
-    Check(
-        "postgres.password-set",
-        "every login has a password, or another proof",
-        "medium",
-        _with_password,
-        "a password, or a line of pg_hba.conf that asks the login for peer, cert, ldap or the like",
-        "mngdb secret set NAME, or ALTER ROLE NAME NOLOGIN",
-        ("A2", _PASSWORDS),
-    ),
-    Check(
-        "postgres.password-hash",
-        "passwords are kept as SCRAM verifiers",
-        "high",
-        _every_login(lambda one: one.kind in {"md5", "other"}, "SCRAM-SHA-256 throughout"),
-        "no MD5: who steals such a hash is in",
-        "set the password again with password_encryption = scram-sha-256",
-        (_PASSWORDS, "pgdsat 5.12"),
-    ),
-    Check(
-        "postgres.password-iterations",
-        "a stolen verifier is slow to guess from",
-        "medium",
-        _every_login(
+CHECKS: tuple[Check[PostgresFacts], ...] = checks(
+    __file__,
+    {
+        "postgres.role-superuser": _superusers,
+        "postgres.role-create": _special("CREATEROLE", "CREATEDB"),
+        "postgres.role-bypass": _special("BYPASSRLS"),
+        "postgres.role-replication": _replication,
+        "postgres.role-files": _groups(_FILES),
+        "postgres.role-all-data": _groups(_ROWS),
+        "postgres.role-server": _server,
+        "postgres.logins-known": _known,
+        "postgres.app-members": _members,
+        "postgres.app-databases": _databases,
+        "postgres.password-set": _with_password,
+        "postgres.password-hash": _every_login(
+            lambda one: one.kind in {"md5", "other"}, "SCRAM-SHA-256 throughout"
+        ),
+        "postgres.password-iterations": _every_login(
             lambda one: one.kind == "scram" and one.iterations < _ITERATIONS,
             f"{_ITERATIONS} iterations or more",
         ),
-        f"{_ITERATIONS} iterations or more",
-        "set the password again with scram_iterations = 4096",
-        (_PASSWORDS,),
-    ),
-    Check(
-        "postgres.password-known",
-        "no password is one that everybody tries",
-        "critical",
-        _well_known,
-        "none of the usual list, the login's own name included",
-        "mngdb secret set NAME (or remove it: 'mngdb up' makes a random one)",
-        ("B12", "guide: Redis 1", "pgdsat 5.6"),
-    ),
-    Check(
-        "postgres.password-length",
-        "passwords have 32 characters or more",
-        "high",
-        _long,
-        "32 or more",
-        "remove the secret from the vault: 'mngdb up' makes one of 40",
-        ("B5", "B12", "pgdsat 5.6"),
-    ),
-    Check(
-        "postgres.password-expiry",
-        "no password is about to expire",
-        "high",
-        _expiring,
-        "VALID UNTIL more than 14 days away, or none",
-        "ALTER ROLE NAME VALID UNTIL 'infinity', or a new password",
-        ("A12", _ROLES),
-    ),
-    Check(
-        "postgres.password-encryption",
-        "new passwords become SCRAM verifiers",
-        "high",
-        setting("password_encryption", among("scram-sha-256")),
-        "password_encryption scram-sha-256",
-        "'mngdb up'; elsewhere ALTER SYSTEM SET password_encryption = 'scram-sha-256'" + RELOAD,
-        (_PASSWORDS, "pgdsat 5.12"),
-    ),
+        "postgres.password-known": _well_known,
+        "postgres.password-length": _long,
+        "postgres.password-expiry": _expiring,
+    },
+    SETTINGS,
 )

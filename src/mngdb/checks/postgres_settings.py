@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mngdb.checks.catalogue import Judge, Settings
 from mngdb.errors import UnobservableError
 from mngdb.facts.postgres import PostgresFacts, Setting
 from mngdb.findings import Judgement, judged, no_matter
 
-Judge = Callable[[PostgresFacts], Judgement]
 #: Where a value comes from when it is this session's alone.
 _MASKED = frozenset({"client", "session", "user", "database", "database user"})
 #: Units as pg_settings has them, in bytes.
@@ -43,7 +43,7 @@ def size(facts: PostgresFacts, name: str) -> int:
     return number if number < 0 else number * _BYTES[found.unit or "B"]
 
 
-def setting(name: str, good: Callable[[str], bool]) -> Judge:
+def setting(name: str, good: Callable[[str], bool]) -> Judge[PostgresFacts]:
     """Judges one setting in force."""
 
     def judge(facts: PostgresFacts) -> Judgement:
@@ -68,31 +68,18 @@ def _shown(found: Setting) -> str:
     return f"{number}{words[0]}"
 
 
-def among(*wanted: str) -> Callable[[str], bool]:
-    """One of these values."""
-    return lambda value: value in wanted
+_UP = "'mngdb up' sets it on servers that it runs; elsewhere ALTER SYSTEM SET %s"
+_RELOAD = "; SELECT pg_reload_conf()"
 
-
-def between(low: float, high: float) -> Callable[[str], bool]:
-    """A number from `low` to `high`, in the setting's own unit."""
-    return lambda value: low <= float(value) <= high
-
-
-def key(words: str) -> str:
-    """The remedy that is a setting of the file."""
-    return f"postgres: {{settings: {{{words}}}}}, then 'mngdb up'"
-
-
-#: After ALTER SYSTEM, what a running server takes.
-RELOAD = "; SELECT pg_reload_conf()"
-
-
-def reset(*names: str) -> str:
-    """The SQL that gives settings back their defaults, or what the server's files say."""
-    return "; ".join(f"ALTER SYSTEM RESET {name}" for name in names) + RELOAD
-
-
-def up(words: str, *, restart: bool = False) -> str:
-    """The remedy for what `mngdb up` sets by itself, with the SQL for other servers."""
-    then = ", and a restart" if restart else RELOAD
-    return f"'mngdb up' sets it on servers that it runs; elsewhere ALTER SYSTEM SET {words}{then}"
+SETTINGS = Settings(
+    setting,
+    {
+        "setting": _UP.replace("%s", "%s = %s") + _RELOAD,
+        "up": _UP + _RELOAD,
+        "up-restart": _UP + ", and a restart",
+        "key": "postgres: {settings: {%s}}, then 'mngdb up'",
+        "reset": "ALTER SYSTEM RESET %s" + _RELOAD,
+        "apps": "'mngdb up' sets apps' logins as the file has them; elsewhere %s",
+        "databases": "'mngdb up' revokes it in the databases of the file; elsewhere %s",
+    },
+)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mngdb.checks.catalogue import checks
+from mngdb.checks.redis_settings import SETTINGS
 from mngdb.dial import listens_widely
 from mngdb.facts.redis import Login, RedisFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
@@ -182,144 +184,24 @@ def _protocols(facts: RedisFacts) -> Judgement:
     return judged(not old, f"tls-protocols {found or 'TLSv1.2 TLSv1.3 (the default)'}")
 
 
-_UP = "'mngdb up' gives each app of the file its login again; elsewhere ACL SETUSER NAME "
-
-CHECKS: tuple[Check[RedisFacts], ...] = (
-    Check(
-        "redis.login-required",
-        "nobody is answered without a login",
-        "critical",
-        _no_strangers,
-        "NOAUTH",
-        "'mngdb up'; elsewhere: ACL SETUSER default off, or requirepass",
-        ("B12", "guide: Redis 1", "redis.io: security", "guide: checklist"),
-    ),
-    Check(
-        "redis.default-user",
-        "the login 'default' is off, or at least no administrator",
-        "high",
-        _default_user,
-        "off",
-        "ACL SETUSER default off",
-        ("B13", "redis.io: ACL"),
-    ),
-    Check(
-        "redis.password-set",
-        "every login has a password",
-        "critical",
-        _passwords,
-        "no login with nopass",
-        "ACL SETUSER NAME resetpass >SECRET, or NAME off",
-        ("B12", "redis.io: ACL"),
-    ),
-    Check(
-        "redis.password-known",
-        "no password is one that everybody tries",
-        "critical",
-        _well_known,
-        "none of the usual list, the guide's examples and the login's name included",
-        "mngdb secret set NAME (or remove it: 'mngdb up' makes a random one)",
-        ("B12", "guide: Redis 1"),
-    ),
-    Check(
-        "redis.password-length",
-        "passwords have 32 characters or more",
-        "high",
-        _long,
-        "32 or more",
-        "remove the secret from the vault: 'mngdb up' makes one of 40",
-        ("B12", "guide: Redis 1", "guide: checklist"),
-    ),
-    Check(
-        "redis.acl-dangerous",
-        "apps cannot run the dangerous commands",
-        "critical",
-        _harmless,
-        "FLUSHALL FLUSHDB CONFIG SHUTDOWN KEYS SAVE BGSAVE DEBUG and their like refused",
-        _UP + "-@admin -@dangerous",
-        ("B13", "guide: Redis 1", "redis.io: ACL", "guide: checklist"),
-    ),
-    Check(
-        "redis.acl-useful",
-        "apps can run what they need",
-        "high",
-        _useful,
-        "PING INFO GET SCAN CLIENT SETNAME SUBSCRIBE XRANGE permitted",
-        _UP + "+COMMAND",
-        ("B13", "redis.io: ACL"),
-    ),
-    Check(
-        "redis.acl-keys",
-        "no app reads all keys",
-        "high",
-        _own_keys,
-        "a pattern for each app",
-        "apps: {APP: {redis: 'APP:*'}}, 'mngdb up'; elsewhere ACL SETUSER NAME resetkeys ~NAME:*",
-        ("B13", "redis.io: ACL"),
-    ),
-    Check(
-        "redis.acl-channels",
-        "no app hears all channels",
-        "medium",
-        _own_channels,
-        "a pattern for each app",
-        _UP + "resetchannels &NAME:*",
-        ("B13", "redis.io: ACL"),
-    ),
-    Check(
-        "redis.logins-known",
-        "every login is in the file",
-        "high",
-        _all_known,
-        "the administrator, the monitor and the apps; elsewhere nobody who reaches into the apps",
-        "mngdb up --allow NAME closes it, or a line under apps: in the file; elsewhere "
-        "ACL SETUSER NAME off",
-        ("B13", "redis.io: ACL"),
-    ),
-    Check(
-        "redis.acl-admins",
-        "only one login administers",
-        "high",
-        _rulers,
-        "nobody else may ACL SETUSER, CONFIG SET, SHUTDOWN, MODULE LOAD, SLAVEOF",
-        "ACL SETUSER NAME -@admin -@dangerous, or ACL DELUSER NAME",
-        ("B13", "redis.io: ACL"),
-    ),
-    Check(
-        "redis.acl-file",
-        "logins outlive a restart",
-        "medium",
-        _kept,
-        "aclfile is set",
-        "'mngdb up'; elsewhere: aclfile in redis.conf, then ACL SAVE",
-        ("redis.io: ACL",),
-    ),
-    Check(
-        "redis.bind",
-        "it listens on chosen addresses only",
-        "critical",
-        _bound,
-        "bind with loopback or private addresses",
-        "redis: {bind: [127.0.0.1]}, then 'mngdb up'; elsewhere 'bind 127.0.0.1 -::1' in "
-        "redis.conf, and a restart",
-        ("A11", "B14", "guide: Redis 1", "redis.io: security"),
-    ),
-    Check(
-        "redis.encryption",
-        "what leaves the machine is encrypted",
-        "high",
-        _encrypted,
-        "plain text refused, where others than this machine can connect",
-        "tls: true, then 'mngdb up'; elsewhere tls-port, tls-cert-file, tls-key-file and 'port 0'",
-        ("A5", "redis.io: TLS"),
-    ),
-    Check(
-        "redis.tls-version",
-        "old versions of TLS are refused",
-        "medium",
-        _protocols,
-        "TLSv1.2 or TLSv1.3",
-        "redis: {settings: {tls-protocols: TLSv1.2 TLSv1.3}}",
-        ("A5", "redis.io: TLS"),
-    ),
+CHECKS: tuple[Check[RedisFacts], ...] = checks(
+    __file__,
+    {
+        "redis.login-required": _no_strangers,
+        "redis.default-user": _default_user,
+        "redis.password-set": _passwords,
+        "redis.password-known": _well_known,
+        "redis.password-length": _long,
+        "redis.acl-dangerous": _harmless,
+        "redis.acl-useful": _useful,
+        "redis.acl-keys": _own_keys,
+        "redis.acl-channels": _own_channels,
+        "redis.logins-known": _all_known,
+        "redis.acl-admins": _rulers,
+        "redis.acl-file": _kept,
+        "redis.bind": _bound,
+        "redis.encryption": _encrypted,
+        "redis.tls-version": _protocols,
+    },
+    SETTINGS,
 )

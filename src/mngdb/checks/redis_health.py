@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mngdb.checks import patch_level
+from mngdb.checks.catalogue import checks
 from mngdb.errors import UnobservableError
 from mngdb.facts.redis import RedisFacts
 from mngdb.facts.redis_memory import beside_keys
@@ -88,77 +89,16 @@ def _replication(facts: RedisFacts) -> Judgement:
     return judged(found == "up", f"the link to its primary is {found}")
 
 
-CHECKS: tuple[Check[RedisFacts], ...] = (
-    Check(
-        "redis.version",
-        "its version is the file's and has no known security hole",
-        "critical",
-        _version,
-        patch_level.EXPECTED,
-        patch_level.REMEDY,
-        ("A1", "redis.io: release cycle", "redis.io: security advisories"),
-    ),
-    Check(
-        "redis.append-healthy",
-        "the append-only file is written and rewritten",
-        "critical",
-        _log_written,
-        "ok",
-        "free space on its disk; 'mngdb logs INSTANCE' names the error",
-        ("B15", "redis.io: persistence"),
-    ),
-    Check(
-        "redis.snapshot-healthy",
-        "the last snapshot succeeded",
-        "critical",
-        _snapshot_saved,
-        "ok",
-        "free space or memory; 'mngdb logs INSTANCE' names the error",
-        ("B15", "redis.io: persistence"),
-    ),
-    Check(
-        "redis.memory-used",
-        "there is room below the memory limit",
-        "high",
-        _memory_used,
-        "at most 80 % of maxmemory in use",
-        "redis: {memory: …}; 'mngdb keys INSTANCE' shows what takes it",
-        ("B16", "B18", "guide: Redis 5"),
-    ),
-    Check(
-        "redis.fragmentation",
-        "memory is not fragmented",
-        "medium",
-        _fragmentation,
-        "a ratio of at most 1.5, above 128 MB",
-        "redis: {settings: {activedefrag: 'yes'}}, or a restart",
-        ("B16", "guide: Redis 3"),
-    ),
-    Check(
-        "redis.clients-used",
-        "there is room for more clients",
-        "high",
-        _clients,
-        "at most 80 % of maxclients",
-        "'mngdb connections' shows who holds them",
-        ("B18", "guide: Redis 5"),
-    ),
-    Check(
-        "redis.clients-rejected",
-        "no client was turned away",
-        "medium",
-        _rejected,
-        "0",
-        "redis: {max_clients: …}, or apps that close what they opened",
-        ("B18",),
-    ),
-    Check(
-        "redis.replication",
-        "a replica is connected to its primary",
-        "high",
-        _replication,
-        "up",
-        "the log of both servers; the login that masteruser names",
-        ("redis.io: replication",),
-    ),
+CHECKS: tuple[Check[RedisFacts], ...] = checks(
+    __file__,
+    {
+        "redis.version": _version,
+        "redis.append-healthy": _log_written,
+        "redis.snapshot-healthy": _snapshot_saved,
+        "redis.memory-used": _memory_used,
+        "redis.fragmentation": _fragmentation,
+        "redis.clients-used": _clients,
+        "redis.clients-rejected": _rejected,
+        "redis.replication": _replication,
+    },
 )

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mngdb.checks.catalogue import checks
 from mngdb.facts.around import Around
 from mngdb.facts.doctor import Diagnosis
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
-
-_CHECKLIST = "guide: checklist"
 
 
 def _logins(found: Sequence[Diagnosis]) -> Judgement:
@@ -64,64 +63,19 @@ def _page(around: Around) -> Judgement:
     return judged(True, f"who has one of: {', '.join(around.page_roles)}")
 
 
-LOGINS: Check[Sequence[Diagnosis]] = Check(
-    "stack.logins",
-    "every app gets in and can do its work with what 'mngdb env' gives it",
-    "high",
-    _logins,
-    "its own login, tried; rights as in the file",
-    "'mngdb doctor APP' says what is wrong and what mends it",
-    ("A12", "B22", _CHECKLIST),
-)
+LOGINS: Check[Sequence[Diagnosis]]
+(LOGINS,) = checks(__file__, {"stack.logins": _logins})
 #: Judged of what Engine.unverified says; None: the way to it does not leave this machine.
-VERIFIED: Check[str | None] = Check(
-    "stack.server-verified",
-    "a server that somebody else runs has to show its certificate",
-    "high",
-    _verified,
-    "an external server's url asks for TLS that verifies it: nobody on the way can read or change "
-    "anything",
-    "in the url: postgresql://…?sslmode=verify-full, rediss://…, mongodb://…?tls=true; where its "
-    "operator has TLS off, ask for it",
-    ("A5", "A11"),
-)
-AROUND: tuple[Check[Around], ...] = (
-    Check(
-        "stack.measured",
-        "every server of ours is measured, for Prometheus",
-        "high",
-        _measured,
-        "the agent, or the exporter beside each container, answers",
-        "'mngdb up' starts it; agent: true",
-        ("A3", "B18", "guide: Redis 5", _CHECKLIST),
-    ),
-    Check(
-        "stack.alerts",
-        "alerts are judged",
-        "high",
-        _alerts,
-        "a round in the last minute, by the agent",
-        "'mngdb up' starts the agent; 'mngdb logs agent' shows its log",
-        ("B11", "B18", "guide: MongoDB 6", "guide: Redis 5", _CHECKLIST),
-    ),
-    Check(
-        "stack.channels",
-        "who is to be told of alerts can be told",
-        "high",
-        _channels,
-        "a secret for each channel, and no failure lately",
-        "mngdb secret set alerts_CHANNEL; 'mngdb alerts test CHANNEL'",
-        ("B11", "guide: MongoDB 6", _CHECKLIST),
-    ),
-    Check(
-        "stack.page-roles",
-        "the RedisInsight page, which administers every Redis, is open to named roles only",
-        "high",
-        _page,
-        "roles of the realm or of a client, of which a person needs one",
-        "sso: {roles: [NAME]}; then give that role in Keycloak to those who need the page",
-        ("A5", "B13"),
-    ),
+VERIFIED: Check[str | None]
+(VERIFIED,) = checks(__file__, {"stack.server-verified": _verified})
+AROUND: tuple[Check[Around], ...] = checks(
+    __file__,
+    {
+        "stack.measured": _measured,
+        "stack.alerts": _alerts,
+        "stack.channels": _channels,
+        "stack.page-roles": _page,
+    },
 )
 #: Judged of each instance, whatever its engine.
 EACH = (LOGINS, VERIFIED)

@@ -1,0 +1,99 @@
+"""Checks from their two halves: what is asked stands in a YAML file, how it is judged in the module
+of the same name beside it.
+
+An entry of the file, by the check's id:
+
+    postgres.log-locks:
+      title: long waits for locks are logged      # true when the check passes
+      severity: medium                            # at the worst
+      setting: log_lock_waits                     # judged by its value, without a function
+      wanted: on                                  # a value, a list, or {from: 1, to: 60}
+      expected: log_lock_waits on                 # of a setting with one value: not needed
+      remedy: {reset: log_lock_waits}             # a text, or a template of the engine and its word
+      sources: [A12, "postgresql.org: Error Reporting and Logging"]
+
+All values are texts: YAML 1.1 would take `on` for a boolean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import yaml
+
+from mngdb.findings import Check, Judgement
+
+F = TypeVar("F")
+Judge = Callable[[F], Judgement]
+Good = Callable[[str], bool]
+_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+
+
+@dataclass(frozen=True)
+class Settings(Generic[F]):
+    """How an engine's settings are judged, and what mends them."""
+
+    judge: Callable[[str, Good], Judge[F]]
+    """From the setting's name, and whether a value is good."""
+    remedies: Mapping[str, str]
+    """Templates by name, each with one `%s`. `setting`, for an entry without a remedy, has two: for
+    the setting's name and for its value."""
+
+
+@cache
+def entries(file: Path) -> dict[str, dict[str, Any]]:
+    """The entries of a YAML file by id, in its order."""
+    found: dict[str, dict[str, Any]] = yaml.load(file.read_text("utf-8"), _LOADER)  # noqa: S506
+    return found
+
+
+def checks(
+    module: str,
+    judges: Mapping[str, Judge[F]],
+    settings: Settings[F] | None = None,
+) -> tuple[Check[F], ...]:
+    """The checks that `judges` has by id and, given `settings`, those of a setting, in the order of
+    the YAML file beside `module`, a module's `__file__`.
+
+    Raises KeyError when an id has no entry."""
+    texts = entries(Path(module).with_suffix(".yaml"))
+    if missing := judges.keys() - texts.keys():
+        raise KeyError(*missing)
+    return tuple(_built(texts, judges, settings))
+
+
+def _built(
+    texts: Mapping[str, dict[str, Any]],
+    judges: Mapping[str, Judge[F]],
+    settings: Settings[F] | None,
+) -> Iterator[Check[F]]:
+    templates = settings.remedies if settings else {}
+    for name, text in texts.items():
+        expected, remedy = text.get("expected", ""), text.get("remedy", "")
+        judge = judges.get(name)
+        if judge is None:
+            if settings is None or "setting" not in text:
+                continue
+            setting, wanted = text["setting"], text["wanted"]
+            judge = settings.judge(setting, good(wanted))
+            expected = expected or f"{setting} {wanted}"
+            remedy = remedy or templates["setting"] % (setting, wanted)
+        if isinstance(remedy, dict):
+            ((template, words),) = remedy.items()
+            remedy = templates[template] % words
+        sources = tuple(text["sources"])
+        yield Check(name, text["title"], text["severity"], judge, expected, remedy, sources)
+
+
+def good(wanted: str | list[str] | dict[str, str]) -> Good:
+    """Whether a value is the one that is wanted, one of several, or a number of a range."""
+    if isinstance(wanted, str):
+        return lambda value: value == wanted
+    if isinstance(wanted, list):
+        return lambda value: value in wanted
+    low, high = float(wanted.get("from", "-inf")), float(wanted.get("to", "inf"))
+    return lambda value: low <= float(value) <= high

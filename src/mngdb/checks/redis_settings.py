@@ -1,0 +1,35 @@
+"""How a Redis server's settings in force are judged: what the checks of settings share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mngdb.checks.catalogue import Judge, Settings
+from mngdb.facts.redis import RedisFacts
+from mngdb.findings import Judgement, judged, no_matter
+
+
+def setting(name: str, good: Callable[[str], bool]) -> Judge[RedisFacts]:
+    """Judges one value of CONFIG GET."""
+
+    def judge(facts: RedisFacts) -> Judgement:
+        value = facts.config.value.get(name)
+        if value is None:
+            return no_matter(f"this version has no {name}")
+        return judged(good(value), f"{name} {value or 'is empty'}")
+
+    return judge
+
+
+_UP = "'mngdb up' sets it on servers that it runs; elsewhere '%s' in redis.conf, and a restart"
+
+SETTINGS = Settings(
+    setting,
+    {
+        "setting": _UP.replace("%s", "%s %s"),
+        "up": _UP,
+        "key": "redis: {%s}, then 'mngdb up'",
+        "apps": "'mngdb up' gives each app of the file its login again; elsewhere ACL SETUSER NAME "
+        "%s",
+    },
+)
