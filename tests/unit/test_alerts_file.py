@@ -9,7 +9,8 @@ from apprise.utils.parse import is_email
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mngdb.alerts.catalogue import RULES
+from mngdb.alerts.catalogue import RULES, redis
+from mngdb.alerts.rules import described
 from mngdb.spec import alerts as spec
 from mngdb.spec.alerts import Alerts
 from tests.unit.spec import refused, stack
@@ -23,6 +24,11 @@ def read(text: str) -> Alerts:
 
 def test_the_file_knows_the_rules_that_there_are() -> None:
     assert [rule.name for rule in RULES] == spec.RULES
+
+
+def test_a_condition_without_a_description_is_an_error() -> None:
+    with pytest.raises(KeyError, match="Redis"):
+        described(redis.__file__, {"RedisSilent": "redis_up"})
 
 
 def test_without_the_key_nobody_is_told_and_every_rule_is_as_it_is() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mngdb.alerts import expr, panels
+from mngdb.alerts import expr, grafana
 from mngdb.alerts.catalogue import RULES
 from mngdb.alerts.rules import active
 from mngdb.spec.alerts import Alerts
@@ -365,9 +365,12 @@ def used() -> set[str]:
     """Every metric that a rule or a panel reads."""
     asked = {"postgres": ["p"], "redis": ["r"], "mongodb": ["m"]}
     exprs = [rule.expr for rule in active(RULES, asked, Alerts())]
-    exprs += [one for _, panel in panels.OVERVIEW for one in panel.exprs]
-    exprs += [one for found in panels.ENGINES.values() for panel in found for one in panel.exprs]
-    return {name for one in exprs for name in expr.metrics(one)}
+    read = {name for one in exprs for name in expr.metrics(one)}
+    for panel in (panel for found in grafana.panels().values() for panel in found):
+        for query in panel["queries"].values():
+            assert query.count("{") == query.count('stack="$stack"}'), query
+            read |= set(re.findall(r"(\w+)\{", query))
+    return read
 
 
 def test_the_real_exporters_serve_what_is_read_of_redis_and_postgres() -> None:

@@ -1,33 +1,59 @@
-"""Two dashboards for Grafana: the whole stack, and each engine from near."""
+"""Two dashboards for Grafana: the whole stack, and each engine from near. What they show stands in
+`dashboards.yaml`; here panels are chosen, placed and written as Grafana imports them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict
 
-from mngdb.alerts.expr import narrowed
-from mngdb.alerts.panels import ENGINES, OVERVIEW, Panel
+import yaml
+
 from mngdb.alerts.prometheus import STACK
 from mngdb.spec.engine_info import ENGINE_INFO
 
+
+class Panel(TypedDict, total=False):
+    """One chart, as the file has it. `unit` is Grafana's name of it."""
+
+    title: str
+    needs: str
+    """The subject of rules that the stack has to have."""
+    type: str
+    """`stat`; else a time series."""
+    width: int
+    unit: str
+    colours: dict[str, float | None]
+    """Of a stat: from which value on. Without, Grafana's own: red from 80."""
+    queries: dict[str, str]
+    """Legend to PromQL."""
+
+
 _WIDTH, _HEIGHT = 24, 8
+
+
+def panels() -> dict[str, list[Panel]]:
+    """The panels of the overview, and of each engine by its name."""
+    text = Path(__file__).with_name("dashboards.yaml").read_text("utf-8")
+    found: dict[str, list[Panel]] = yaml.safe_load(text)
+    return found
 
 
 def dashboards(stack: str, engines: Collection[str], *, agent: bool) -> dict[str, str]:
     """File name to content, for the engines that are measured; `agent`: and the machine. Each asks
     for its data source when it is imported."""
+    shown = panels()
     overview = [
         panel
-        for subject, panel in OVERVIEW
-        if subject in engines or (agent and subject not in ENGINE_INFO)
+        for panel in shown["overview"]
+        if panel["needs"] in engines or (agent and panel["needs"] not in ENGINE_INFO)
     ]
     near: list[Panel | str] = []
     chosen = [info for info in ENGINE_INFO.values() if info.name in engines]
     for info in chosen:
-        near += [info.title, *ENGINES.get(info.name, ())]
+        near += [info.title, *shown.get(info.name, ())]
     names = "|".join(f"{info.metrics.prefix}_up" for info in chosen)
     return {
         "mngdb-overview.json": _dashboard(stack, "overview", overview),
@@ -81,35 +107,35 @@ def _placed(panels: Iterable[Panel | str], stack: str) -> Iterator[dict[str, Any
             yield {"id": number, "type": "row", "title": panel, "gridPos": place, "panels": []}
             y += 1
             continue
-        stat = panel.kind == "stat"
-        tall = _HEIGHT // 2 if stat else _HEIGHT
-        if x + panel.width > _WIDTH:
+        stat = panel.get("type") == "stat"
+        wide, tall = panel.get("width", 8), _HEIGHT // 2 if stat else _HEIGHT
+        if x + wide > _WIDTH:
             x, y, height = 0, y + height, 0
-        place = {"x": x, "y": y, "w": panel.width, "h": tall}
-        x, height = x + panel.width, max(height, tall)
+        place = {"x": x, "y": y, "w": wide, "h": tall}
+        x, height = x + wide, max(height, tall)
         yield {
             "id": number,
-            "type": panel.kind,
-            "title": panel.title,
+            "type": panel.get("type", "timeseries"),
+            "title": panel["title"],
             "gridPos": place,
             "datasource": {"type": "prometheus", "uid": "${datasource}"},
             "fieldConfig": {"defaults": _shown(panel), "overrides": []},
             "targets": [
                 {
                     "refId": chr(ord("A") + index),
-                    "expr": narrowed(expr, STACK, stack).promql(),
+                    "expr": query.replace("$stack", stack),
                     "legendFormat": legend,
                     # the last value of a range may be one of hours ago
                     **({"instant": True, "range": False} if stat else {}),
                 }
-                for index, (expr, legend) in enumerate(panel.lines)
+                for index, (legend, query) in enumerate(panel["queries"].items())
             ],
         }
 
 
 def _shown(panel: Panel) -> dict[str, Any]:
     """How values are written, and in which colours."""
-    # JSON has no infinity: where the first colour begins is null
-    steps = [{"color": c, "value": None if math.isinf(at) else at} for c, at in panel.colours]
+    colours = panel.get("colours", {})
+    steps = [{"color": colour, "value": at} for colour, at in colours.items()]
     coloured = {"thresholds": {"mode": "absolute", "steps": steps}} if steps else {}
-    return {"unit": panel.unit, "min": 0, **coloured}
+    return {"unit": panel["unit"], "min": 0, **coloured}

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
 
 from mngdb.alerts.expr import Absent, Expr, duration, metric
 from mngdb.errors import UsageError
 from mngdb.spec.alerts import AlertRule, Alerts, Severity
 from mngdb.spec.engine_info import ENGINE_INFO, EngineName
+from mngdb.spec.units import parse_duration
 
 #: What a rule is about. The rules of an engine belong to stacks that have it.
 Subject = EngineName | Literal["host", "backup", "secrets", "mngdb"]
@@ -19,7 +23,9 @@ Subject = EngineName | Literal["host", "backup", "secrets", "mngdb"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 #: Labels that name the thing that a rule is about: what is worse there hides what is less bad.
 SAME = ("instance", "datname", "path")
-MINUTE, HOUR, DAY = 60, 3600, 86_400
+MINUTE = 60
+#: Given the threshold; or a metric that has to be there for each instance.
+Condition = Callable[[float], Expr] | str
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,7 @@ class Rule:
     name: str
     subject: Subject
     severity: Severity
-    when: Callable[[float], Expr] | str
-    """The condition, given the threshold; or a metric that has to be there for each instance."""
+    when: Condition
     threshold: float | None
     """What the file may change; None where there is nothing to change."""
     wait: int
@@ -54,6 +59,42 @@ class Rule:
     def anchor(self) -> str:
         """Where the playbook tells of it."""
         return self.name.lower()
+
+
+def described(module: str, conditions: Mapping[str, Condition]) -> tuple[Rule, ...]:
+    """The rules of the YAML file beside `module`, a module's `__file__`, with their conditions by
+    name. A rule is about the engine that the file is named after, unless it has a `subject`.
+
+    Raises KeyError when one of both is missing."""
+    file = Path(module).with_suffix(".yaml")
+    texts: dict[str, dict[str, Any]] = yaml.safe_load(file.read_text("utf-8"))
+    if alone := texts.keys() ^ conditions.keys():
+        raise KeyError(*alone)
+    return tuple(
+        Rule(
+            name,
+            text.get("subject", file.stem),
+            text["severity"],
+            conditions[name],
+            _number(text.get("threshold")),
+            _seconds(text.get("for", 0)),
+            text["summary"],
+            text["description"],
+            text["source"],
+            text.get("down", False),
+            text.get("agreed", ""),
+            text.get("covers", ""),
+        )
+        for name, text in texts.items()
+    )
+
+
+def _number(threshold: float | str | None) -> float | None:
+    return _seconds(threshold) if isinstance(threshold, str) else threshold
+
+
+def _seconds(text: object) -> int:
+    return int(parse_duration(text).total_seconds())
 
 
 @dataclass(frozen=True)
