@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from mngdb.checks.doctor.causes import CAUSES, INCIDENTS
+from mngdb.checks.doctor.causes import CONSEQUENCES, INCIDENTS
 from mngdb.checks.doctor.judge import judge
 from mngdb.facts.doctor import Condition, Diagnosis, Server, StackFacts
 from mngdb.facts.host import Folder
@@ -347,10 +347,10 @@ def test_what_is_judged_is_known_to_the_checks_and_in_the_order_of_the_table() -
 
     known = {one.id for one in registry.every()}
     assert {one for ids in INCIDENTS.values() for one in ids} <= known
-    order = [cause.id for cause in CAUSES]
-    for cause in CAUSES:
-        later = [one for one in cause.leads_to if one in order]
-        assert all(order.index(one) > order.index(cause.id) for one in later), cause.id
+    order = list(CONSEQUENCES)
+    for cause, explained in CONSEQUENCES.items():
+        later = [one for one in explained if one in order]
+        assert all(order.index(one) > order.index(cause) for one in later), cause
 
 
 def test_servers_that_were_stopped_in_order_are_one_trouble(stack: Cli) -> None:

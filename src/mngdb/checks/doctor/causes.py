@@ -7,7 +7,6 @@ locks, of which neither tells.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 from mngdb.facts.doctor import Condition, Refusal, Server, StackFacts, Trouble
 from mngdb.facts.locks import Node
@@ -57,17 +56,6 @@ _LOGINS = (
     *("login-down", "login-unreachable", "login-starting", "login-limit", "login-other"),
     *("login-disk", "login-primary"),
 )
-
-
-@dataclass(frozen=True)
-class Cause:
-    """One cause. `find` is pure; `leads_to` are causes further down that it explains where they
-    are about the same instances."""
-
-    id: str
-    title: str
-    find: Callable[[StackFacts], Iterable[Trouble]]
-    leads_to: tuple[str, ...] = ()
 
 
 def _secrets(facts: StackFacts) -> Iterator[Trouble]:
@@ -383,77 +371,49 @@ def _agent(facts: StackFacts) -> Iterator[Trouble]:
     yield Trouble("agent", text, command, tuple(one.instance for one in facts.servers))
 
 
-#: What follows where nothing can be written.
-_OF_DISK = (
-    *("cannot-start", "not-running", "no-answer", "check", "agent", "unhealthy", "alert"),
-    *("machine", "watch", *_LOGINS),
+#: In the order in which a person would look.
+FINDERS: tuple[Callable[[StackFacts], Iterable[Trouble]], ...] = (
+    _secrets,
+    _disks,
+    _out_of_memory,
+    _blocked,
+    _unreachable,
+    _down,
+    _frozen,
+    _silent,
+    _locks,
+    _connections,
+    _memory,
+    _checks,
+    _logins,
+    _agent,
+    _unhealthy,
+    _services,
+    _forgotten,
+    _alerts,
 )
-
-CAUSES: tuple[Cause, ...] = (
-    Cause(
-        "secret",
-        "a secret is missing or unusable",
-        _secrets,
-        ("admin-refused", "login-auth", "login-secret"),
-    ),
-    Cause("disk-full", "a disk is full", _disks, _OF_DISK),
-    # found with the disks
-    Cause("disk-closed", "nothing can be written to a disk", lambda _: (), _OF_DISK),
-    Cause(
-        "out-of-memory",
-        "memory ran out",
-        _out_of_memory,
-        ("not-running", "no-answer", "agent", "unhealthy", "alert", "machine", "watch", *_LOGINS),
-    ),
-    Cause(
-        "cannot-start",
-        "something keeps a server from starting",
-        _blocked,
-        ("not-running", "agent", "unhealthy", "alert", "watch", *_LOGINS),
-    ),
-    Cause(
-        "unreachable",
-        "what leads to the servers does not answer",
-        _unreachable,
-        ("page", "alert", "watch", *_LOGINS),
-    ),
-    Cause(
-        "not-running", "a server does not run", _down, ("agent", "page", "alert", "watch", *_LOGINS)
-    ),
-    Cause(
-        "frozen", "a server is halted", _frozen, ("unhealthy", "page", "alert", "watch", *_LOGINS)
-    ),
-    Cause("no-answer", "a server runs and does not answer", _silent, ("alert", "watch", *_LOGINS)),
-    Cause(
-        "lock",
-        "a lock is held too long",
-        _locks,
-        ("connections", "app-limit", "login-limit", "unhealthy", "watch"),
-    ),
-    Cause(
-        "connections",
-        "all connections are in use",
-        _connections,
-        ("app-limit", "login-limit", "unhealthy", "alert", "watch"),
-    ),
-    # found with the connections
-    Cause("app-limit", "an app has all of its connections in use", lambda _: (), ("login-limit",)),
-    Cause(
-        "memory-full",
-        "Redis may take no more",
-        _memory,
-        ("login-memory", "unhealthy", "alert", "watch"),
-    ),
-    Cause(
-        "check",
-        "a check fails that tells of a trouble now",
-        _checks,
-        ("login-disk", "login-primary", "unhealthy", "alert"),
-    ),
-    Cause("login", "an app cannot work", _logins),
-    Cause("agent", "the agent does not run, or does not answer", _agent),
-    Cause("unhealthy", "a container's health check fails", _unhealthy, ("alert", "watch")),
-    Cause("page", "a page, or what measures, does not run", _services),
-    Cause("watch", "a transaction is open and forgotten", _forgotten),
-    Cause("alert", "an alert fires", _alerts),
-)
+_ALARMS = ("alert", "watch")
+#: Of a server that apps cannot use.
+_UNUSABLE = (*_LOGINS, *_ALARMS)
+#: Of a server that cannot run.
+_STOPPED = ("not-running", "agent", "unhealthy", *_UNUSABLE)
+#: Of a disk that nothing can be written to.
+_UNWRITABLE = ("cannot-start", "no-answer", "check", "machine", *_STOPPED)
+#: A cause to what it explains where both are about the same instances.
+CONSEQUENCES: dict[str, tuple[str, ...]] = {
+    "secret": ("admin-refused", "login-auth", "login-secret"),
+    "disk-full": _UNWRITABLE,
+    "disk-closed": _UNWRITABLE,
+    "out-of-memory": ("no-answer", "machine", *_STOPPED),
+    "cannot-start": _STOPPED,
+    "unreachable": ("page", *_UNUSABLE),
+    "not-running": ("agent", "page", *_UNUSABLE),
+    "frozen": ("unhealthy", "page", *_UNUSABLE),
+    "no-answer": _UNUSABLE,
+    "lock": ("connections", "app-limit", "login-limit", "unhealthy", "watch"),
+    "connections": ("app-limit", "login-limit", "unhealthy", *_ALARMS),
+    "app-limit": ("login-limit",),
+    "memory-full": ("login-memory", "unhealthy", *_ALARMS),
+    "check": ("login-disk", "login-primary", "unhealthy", "alert"),
+    "unhealthy": _ALARMS,
+}

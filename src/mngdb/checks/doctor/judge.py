@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mngdb.checks.doctor.causes import CAUSES
+from mngdb.checks.doctor.causes import CONSEQUENCES, FINDERS
 from mngdb.facts.doctor import Answer, Explained, StackFacts, Trouble
-
-_LEADS_TO = {cause.id: cause.leads_to for cause in CAUSES}
 
 
 def judge(facts: StackFacts) -> Answer:
     """The answer."""
-    found = list(dict.fromkeys(trouble for cause in CAUSES for trouble in cause.find(facts)))
+    found = list(dict.fromkeys(trouble for find in FINDERS for trouble in find(facts)))
     parents = {one: _parent(one, found) for one in found}
     wrong = []
     for one in found:
@@ -32,7 +30,7 @@ def _parent(one: Trouble, found: Sequence[Trouble]) -> Trouble | None:
             one.instances and set(one.instances) <= set(other.instances)
         )
         own = other.cause != "app-limit" or other.app == one.app
-        if same and own and one.cause in _LEADS_TO.get(other.cause, ()):
+        if same and own and one.cause in CONSEQUENCES.get(other.cause, ()):
             return other
     return None
 
