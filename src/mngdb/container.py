@@ -86,6 +86,9 @@ class Container:
     rescue: tuple[tuple[str, ...], str] | None = None
     """A command inside that gives the administrator the vault's secret, and its input."""
     exporter: Exporter | None = None
+    prompts: tuple[tuple[str, str], ...] = ()
+    """What people ask of it, and the command inside; `{secret}` is a file with the administrator's
+    password, outside."""
 
 
 def secret_name(instance: str, login: str) -> str:

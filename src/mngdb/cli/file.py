@@ -7,16 +7,17 @@ from pathlib import Path
 import click
 
 from mngdb.cli.common import DEFAULT_FILE, Options, common, say, say_json
+from mngdb.spec.engine_info import ENGINE_INFO, FIRST
 
 
 @click.command()
 @click.option(
     "--with",
     "engines",
-    default="postgres,redis",
+    default=",".join(FIRST),
     show_default=True,
     metavar="ENGINE,…",
-    help="Engines: postgres, redis, mongodb.",
+    help=f"Engines: {', '.join(ENGINE_INFO)}.",
 )
 @click.option("--app", "apps", multiple=True, metavar="NAME", help="An app that uses them.")
 @click.option("--name", default="mng", show_default=True, help="The stack's name.")

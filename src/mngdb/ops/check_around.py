@@ -14,6 +14,7 @@ from mngdb.facts.around import Around
 from mngdb.findings import Check, Finding, Judgement, no_matter, see
 from mngdb.ops.context import Context
 from mngdb.spec.alerts import secret_of
+from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.words import many
 
 F = TypeVar("F")
@@ -21,12 +22,12 @@ Wanted = Callable[[Check[Any]], bool]
 
 
 def around(context: Context, wanted: Wanted) -> list[Finding]:
-    """The findings of `atlas.*` and `stack.*` (but for the logins, tried beside each server); of
-    `host.*`, for servers that are processes of this machine; of `secrets.*`, for stacks of which
-    not all servers are somebody else's."""
+    """The findings of services that run an engine for others (`atlas.*`), and of `stack.*` (but for
+    the logins, tried beside each server); of `host.*`, for servers that are processes of this
+    machine; of `secrets.*`, for stacks of which not all servers are somebody else's."""
     host, secrets = ([one for one in registry.of(n) if wanted(one)] for n in registry.AROUND)
     targets = [one.target for one in context.stack.instances.values()]
-    found = _atlas(context, wanted) + _stack(context, [one for one in AROUND if wanted(one)])
+    found = _elsewhere(context, wanted) + _stack(context, [one for one in AROUND if wanted(one)])
     if any(target.local for target in targets):
         found += _host(context, host)
     else:
@@ -40,10 +41,10 @@ def around(context: Context, wanted: Wanted) -> list[Finding]:
     return found
 
 
-def _atlas(context: Context, wanted: Wanted) -> list[Finding]:
-    if "mongodb" not in context.stack.by_engine:
-        return []
-    return [one.finding(None, "") for one in registry.of("atlas") if wanted(one)]
+def _elsewhere(context: Context, wanted: Wanted) -> list[Finding]:
+    areas = filter(None, (ENGINE_INFO[engine].elsewhere for engine in context.stack.by_engine))
+    checks = (one for area in areas for one in registry.of(area))
+    return [one.finding(None, "") for one in checks if wanted(one)]
 
 
 def _stack(context: Context, checks: Sequence[Check[Around]]) -> list[Finding]:

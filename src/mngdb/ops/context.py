@@ -22,6 +22,7 @@ from mngdb.ops import registry
 from mngdb.ops.foreign import advice
 from mngdb.secret import Secret, generate
 from mngdb.spec.agent import MONITOR
+from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance, Stack
 from mngdb.spec.web import SECRETS as PAGE_SECRETS
 from mngdb.targets.local.host import LocalHost
@@ -303,9 +304,9 @@ class Context:
 
 
 def _asks_nobody(instance: Instance) -> bool:
-    """Whether it is a MongoDB of somebody else that asks for no login: its URL names no user."""
+    """Whether it is a server of somebody else that asks for no login: its URL names no user."""
     external = instance.target.external
-    return bool(external and instance.engine == "mongodb" and "@" not in external.url)
+    return bool(external and ENGINE_INFO[instance.engine].anonymous and "@" not in external.url)
 
 
 def secret_name(instance: Instance, login: str) -> str:

@@ -128,6 +128,11 @@ class EngineInfo:
     """Whether it saves by forking: pages that apps write meanwhile stand in memory twice."""
     huge_pages: int | None = None
     """The major version from which transparent huge pages do it no harm; None: they always do."""
+    anonymous: bool = False
+    """Whether the URL of a server that somebody else runs means, without a user, that it asks for
+    no login; else it means the usual administrator."""
+    elsewhere: str = ""
+    """The area of the checks of a service that runs it for others (`mngdb.checks.registry`)."""
     example: str = ""
     """What stands in a first file; `{pip}` is where `example_pip` goes."""
     example_pip: str = ""
@@ -275,6 +280,8 @@ MONGODB = EngineInfo(
         )
     },
     memory=0.25,
+    anonymous=True,
+    elsewhere="atlas",
     huge_pages=8,  # the manual's "TCMalloc performance": from 8 on it wants them
     example=(
         "mongodb:\n{pip}"

@@ -11,6 +11,7 @@ from mngdb.engines.mongodb import reconcile, render
 from mngdb.model import Asked
 from mngdb.secret import Secret
 from mngdb.spec.agent import MONITOR
+from mngdb.spec.engine_info import MONGODB
 
 _EXPORTER = "percona/mongodb_exporter:0.43.1"
 _EXPORTER_USER = 65535
@@ -93,6 +94,9 @@ def container(asked: Asked) -> Container:
     settings = render.settings(asked)
     cache = float(settings["storage.wiredTiger.engineConfig.cacheSizeGB"])
     everybody = [*([MONITOR] if asked.instance.monitored else []), *asked.instance.grants]
+    at = asked.instance.spec.port
+    options = "" if at == MONGODB.port else f" --port {at}"
+    options += f" --tls --tlsCAFile {asked.tls.ca}" if asked.tls else ""
     return Container(
         # connections' stacks, sorts and aggregations are beside the cache; a health check's
         # mongosh takes 150 MB of it
@@ -105,6 +109,7 @@ def container(asked: Asked) -> Container:
         tmpfs=("/tmp", _CONFIGDB),  # noqa: S108 - the container's own
         interval=10,
         exporter=_exporter(asked) if asked.instance.monitored else None,
+        prompts=((f"a prompt of {asked.instance.unit}", f"mongosh{options} -u {logins.ADMIN}"),),
     )
 
 

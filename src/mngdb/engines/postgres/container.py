@@ -9,6 +9,7 @@ from mngdb.container import SECRETS, Container, Exporter, Place, read_secret, se
 from mngdb.engines.postgres import render
 from mngdb.model import Asked, Unit
 from mngdb.spec.agent import MONITOR
+from mngdb.spec.engine_info import POSTGRES
 from mngdb.spec.postgres import PostgresGrant
 
 PLACE = Place(
@@ -55,6 +56,8 @@ def container(asked: Asked, unit: Unit, *, first: bool) -> Container:
     connections = int(wanted["max_connections"])
     maintenance = 4 * _mb(wanted["maintenance_work_mem"])
     initdb = [word for word in unit.prepare[1:] if not word.startswith(_NOT_FOR_IMAGE)]
+    at = asked.instance.spec.port
+    port = "" if at == POSTGRES.port else f" -p {at}"
     return Container(
         # shared memory, three autovacuum workers and an index build, sessions, and as much again
         # as shared memory for the files' pages, which are given back under pressure
@@ -75,6 +78,7 @@ def container(asked: Asked, unit: Unit, *, first: bool) -> Container:
         shared=max(256 * _MB, buffers * _MB // 8),
         rescue=_rescue(asked),
         exporter=_exporter(asked) if asked.instance.monitored else None,
+        prompts=((f"a prompt of {asked.instance.unit}", f"psql{port} -U {render.ADMIN}"),),
     )
 
 

@@ -9,6 +9,7 @@ from mngdb.engines.redis import acl, render
 from mngdb.model import Asked
 from mngdb.secret import Secret
 from mngdb.spec.agent import MONITOR
+from mngdb.spec.engine_info import REDIS
 
 PLACE = Place(
     image="redis",
@@ -31,8 +32,9 @@ def container(asked: Asked) -> Container:
     spec = render.spec_of(asked)
     limit = int(render.settings(asked)["maxmemory"])
     login = f"redis-cli -e --no-auth-warning -h 127.0.0.1 -p {spec.port} --user {acl.ADMIN}"
-    if asked.tls:
-        login += f" --tls --cacert {asked.tls.ca}"
+    tls = f" --tls --cacert {asked.tls.ca}" if asked.tls else ""
+    login += tls
+    client = f"redis-cli{'' if spec.port == REDIS.port else f' -p {spec.port}'}{tls}"
     return Container(
         memory=max(int(limit * _HEAD_ROOM), limit + _LEAST_ROOM),
         processes=128,
@@ -41,6 +43,10 @@ def container(asked: Asked) -> Container:
         # by standard input: an environment can be looked into
         + f"printf '%s\\n' \"$secret\" | {login} --askpass dbsize\n",
         exporter=_exporter(asked) if asked.instance.monitored else None,
+        prompts=(
+            (f"a prompt of {asked.instance.unit}", f"{client} --user {acl.ADMIN} --askpass"),
+            ("does it live", f'{client} -a "$(cat {{secret}})" ping'),
+        ),
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mngdb.spec.engine_info import ENGINE_INFO
+
 _LOOK = ("mngdb doctor", "mngdb status", "mngdb logs {i}")
 _SPACE = ("mngdb check --only 'host.*'", "mngdb logs {i}")
 #: What keeps vacuum from its work, by name.
@@ -63,9 +65,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "NotificationsFailing": ("mngdb alerts",),
 }
 BY_SUBJECT: Mapping[str, tuple[str, ...]] = {
-    "postgres": _LOOK,
-    "redis": _LOOK,
-    "mongodb": _LOOK,
+    **dict.fromkeys(ENGINE_INFO, _LOOK),
     "host": ("mngdb status", "mngdb check --only 'host.*'"),
     "backup": ("mngdb check --only '*.backup-proved'",),
     "secrets": ("mngdb check --only 'secrets.*'",),

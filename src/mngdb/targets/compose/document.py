@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from mngdb.container import secret_name
+from mngdb.container import Container, secret_name
 from mngdb.spec.stack import Instance, Stack
 from mngdb.targets.compose import certificates
 from mngdb.targets.compose.part import Part
@@ -63,25 +63,6 @@ RedisInsight is at {url}, for people of the realm
 closed.
 """
 
-#: Engine to what is asked of it in its container; `{secret}` is a file here.
-_PROMPTS: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "postgres": (("a prompt of {unit}", "docker exec -it {unit} psql{port} -U postgres"),),
-    "redis": (
-        (
-            "a prompt of {unit}",
-            "docker exec -it {unit} redis-cli{port}{tls} --user admin --askpass",
-        ),
-        ("does it live", 'docker exec -it {unit} redis-cli{port}{tls} -a "$(cat {secret})" ping'),
-    ),
-    "mongodb": (("a prompt of {unit}", "docker exec -it {unit} mongosh{port}{tls} -u admin"),),
-}
-#: What a client takes by itself, and the option for another one.
-_PORTS = {"postgres": (5432, "-p"), "redis": (6379, "-p"), "mongodb": (27017, "--port")}
-_TLS = {
-    "redis": f" --tls --cacert {certificates.SEEN.ca}",
-    "mongodb": f" --tls --tlsCAFile {certificates.SEEN.ca}",
-}
-
 _ENCRYPTED = """
 Servers encrypt, and refuse who does not. `ca.crt` is what they are verified by: an app mounts it
 where the connection strings of `mngdb env APP` look for it.
@@ -130,22 +111,19 @@ def _text(document: Mapping[str, Any]) -> str:
     )
 
 
-def readme(stack: Stack, instances: Sequence[Instance], exporters: Sequence[str]) -> str:
-    """README.md of the instances that live here; `exporters` are HOST:PORT."""
-
-    def port(one: Instance) -> str:
-        usual, option = _PORTS[one.engine]
-        return "" if one.spec.port == usual else f" {option} {one.spec.port}"
-
+def readme(
+    stack: Stack,
+    instances: Sequence[Instance],
+    containers: Sequence[Container],
+    exporters: Sequence[str],
+) -> str:
+    """README.md of the instances that live here, in `containers`; `exporters` are HOST:PORT."""
     rows = [
-        f"| {what} | `{command}` |".format(
-            unit=one.unit,
-            port=port(one),
-            tls=_TLS.get(one.engine, "") if one.tls else "",
-            secret=f"secrets/{secret_name(one.name, 'admin')}",
+        f"| {what} | `docker exec -it {one.unit} {command}` |".replace(
+            "{secret}", f"secrets/{secret_name(one.name, 'admin')}"
         )
-        for one in instances
-        for what, command in _PROMPTS[one.engine]
+        for one, container in zip(instances, containers, strict=True)
+        for what, command in container.prompts
     ]
     places = ", ".join(f"`{place}`" for place in exporters)
     page, sso = stack.source.redisinsight, stack.source.sso

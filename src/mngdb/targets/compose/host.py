@@ -32,6 +32,7 @@ from mngdb.release import Release
 from mngdb.secret import Secret
 from mngdb.spec.base import EngineName
 from mngdb.spec.compose import Compose
+from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance, Stack
 from mngdb.spec.units import parse_size
 from mngdb.targets.compose import certificates, page_certificate, services, volume, web
@@ -142,7 +143,7 @@ class ComposeHost:
             log="",
             memory=machine.memory(),
             program=Program(place.server, "", version, self._product(instance), source),
-            owners=("postgres",),
+            owners=(ENGINE_INFO[instance.engine].image.account,),
             tls=certificates.SEEN if instance.tls else None,
             ca=str(certificates.ca(self.stack)) if instance.tls else "",
             host=instance.unit,

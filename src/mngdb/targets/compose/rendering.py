@@ -67,9 +67,10 @@ class Rendering:
         for path, content in self.whole.files.items():
             folder.public(path, content)
         instances = [one.instance for one in self.asked.values()]
+        containers = [self._container(name, first=False) for name in self.asked]
         beside = self.whole.services.items()
         exporters = [f"{n}:{port}" for n, one in beside for port in one.get("expose", ())]
-        folder.public("README.md", document.readme(self.stack, instances, exporters))
+        folder.public("README.md", document.readme(self.stack, instances, containers, exporters))
         # last: with it the folder can be started
         folder.public("docker-compose.yml", self.text())
 
