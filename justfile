@@ -29,19 +29,21 @@ test-mongodb *arguments: (_test-engine "mongodb" arguments)
 _test-engine engine arguments:
     scripts/test {{parallel}} -m '{{engine}} and {{light}}' {{arguments}}
 
-# style, types, direction of imports, generated docs
+# style, types, direction of imports, names of engines and targets in their rooms, generated docs
 lint:
     .venv/bin/ruff format --check src tests benchmarks scripts
     .venv/bin/ruff check src tests benchmarks scripts
     .venv/bin/mypy
     .venv/bin/lint-imports --no-logo
+    {{python}} scripts/seams
     {{python}} scripts/generate-docs --check
     {{python}} scripts/korean --brief
 
-# write style and generated docs anew
+# write style, generated docs and the numbers of scripts/seams.toml that fell anew
 fix:
     .venv/bin/ruff check --fix src tests benchmarks scripts
     .venv/bin/ruff format src tests benchmarks scripts
+    {{python}} scripts/seams --lower
     {{python}} scripts/generate-docs
 
 # the pages of docs/ that are made from the code
