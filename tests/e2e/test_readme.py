@@ -53,9 +53,11 @@ def test_the_output_that_is_shown_is_the_output(cli: Cli) -> None:
     cli.folder = example
     usual_ports = ("5432", "6379", "9187", "9121", "9216", "9321")
     ports = {port: str(cli.port(number)) for number, port in enumerate(usual_ports, start=1)}
-    shown = [block for block in _blocks(README, "console") if "mng-db/mngdb.yaml up" in block]
+    # of both pages: what the Korean one shows is the same, or is looked at, too
+    blocks = dict.fromkeys(_blocks(README, "console") + _blocks(KOREAN, "console"))
+    shown = [block for block in blocks if "mng-db/mngdb.yaml up" in block]
     assert len(shown) == 2
-    proof = [block for block in _blocks(README, "console") if "mngdb.yaml check" in block]
+    proof = [block for block in blocks if "mngdb.yaml check" in block]
     assert len(proof) == 1
     for block in shown:
         command, _, output = block.partition("\n")
@@ -75,15 +77,33 @@ def test_the_output_that_is_shown_is_the_output(cli: Cli) -> None:
     cli.ok("-f", "mngdb.yaml", "-f", "../../mngdb.yaml", "down")
 
 
+def _sections(path: Path) -> list[str]:
+    """The prose under each heading; the heading itself stays with what is above."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return re.split(r"^#+ ", text, flags=re.MULTILINE)
+
+
+def _named(text: str) -> set[str]:
+    """Commands, keys, values and pages: what stays as it is in any language."""
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    return {
+        *re.findall(r"`([^`]+)`", text),
+        *(link.replace("README.ko.", "README.") for link in links),
+    }
+
+
 def test_the_korean_page_shows_the_same() -> None:
     for language in ("console", "yaml"):
         assert _blocks(KOREAN, language) == _blocks(README, language)
-    headings = [
-        len(re.findall(r"^#+ ", path.read_text(), re.MULTILINE)) for path in (README, KOREAN)
-    ]
-    assert headings[0] == headings[1]
-    spans = [sorted(re.findall(r"`(mngdb [^`]*)`", path.read_text())) for path in (README, KOREAN)]
-    assert spans[0] == spans[1]
+
+
+def test_the_korean_page_has_every_section_with_all_that_is_named_in_it() -> None:
+    english, korean = _sections(README), _sections(KOREAN)
+    assert len(korean) == len(english)
+    for said, meant in zip(korean, english, strict=True):
+        assert _named(said) == _named(meant), meant.partition("\n")[0]
+    assert "](README.md)" in korean[-1]
+    assert "](README.ko.md)" in english[-1]
 
 
 def test_the_file_that_is_shown_is_the_example() -> None:

@@ -78,7 +78,7 @@ def test_every_sentence_of_the_pages_is_there_in_korean() -> None:
 
 
 def test_the_words_are_those_of_korean_documents() -> None:
-    texts = [str(asdict(KOREAN))]
+    texts = [(ROOT / "README.ko.md").read_text(), str(asdict(KOREAN))]
     texts += [str(korean.texts(of)) for of in ("alerts", "checks")]
     assert [found for text in texts for found in ODD.findall(text)] == []
 
