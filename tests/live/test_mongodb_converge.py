@@ -153,7 +153,8 @@ def test_an_app_that_left_the_file_is_closed_and_kept_until_pruned(stack: Cli) -
     assert may_read(stack, "blog", "blog")
     stack.write(without)
     stack.ok("up")
-    assert ("drop", "blog") in said(converge(stack, "--prune"))
+    assert said(stack.json("plan", "--prune")["steps"]) == [("drop", "blog")]
+    assert ("drop", "blog") in said(converge(stack, "--allow", "blog"))
     with mongo_as(stack) as admin:
         users = admin.admin.command("usersInfo")["users"]
         assert {user["user"] for user in users} == {"admin", "shop"}

@@ -137,7 +137,7 @@ def test_a_login_that_the_file_does_not_name_is_told_with_its_powers(guest: Cli)
     said = notices(guest)
     assert "the login guest is not in the file (CREATEDB; member of pg_read_all_data; execute on "
     assert "function pg_read_file(text) in shop)" in said
-    assert "mngdb up --allow 'role guest'" in said
+    assert "mngdb up --allow guest" in said
     assert guest.json("plan")["steps"] == []
 
 
@@ -148,7 +148,7 @@ def test_a_login_of_nobodys_is_closed_only_when_the_command_names_it(guest: Cli)
     guest.ok("up")
     guest.ok("up", "--prune")
     assert value(guest, "SELECT rolcanlogin FROM pg_roles WHERE rolname = 'guest'")
-    (step,) = converge(guest, "--allow", "role guest")
+    (step,) = converge(guest, "--allow", "guest")
     assert (step["action"], step["object"], step["destructive"]) == ("revoke", "role guest", True)
     assert not value(guest, "SELECT rolcanlogin FROM pg_roles WHERE rolname = 'guest'")
     assert value(guest, "SELECT rolpassword FROM pg_authid WHERE rolname = 'guest'") == before

@@ -221,5 +221,7 @@ def test_a_role_without_our_mark_is_taken_over_only_when_the_command_names_it(cl
     assert done.returncode == 1
     assert "mngdb up --allow 'role clerk'" in done.stderr
     assert cli.json("plan")["steps"] == [step]
+    allowed = cli.json("plan", "--allow", "clerk")  # by its name alone, as in every engine
+    assert allowed["steps"] != [step]
     cli.ok("up", "--allow", "role clerk")
     assert cli.json("plan")["steps"] == []

@@ -199,7 +199,7 @@ class Context:
             if instance.target.external
             else self.host(instance).site(instance, find=find),
             known=frozenset(self.applied().get(instance.name, ())),
-            allow=allow,
+            allow=allow | {ENGINE_INFO[instance.engine].login + name for name in allow - {"*"}},
         )
 
     def all_asked(

@@ -23,6 +23,7 @@ from mngdb.ops.relocate import due as relocate_due
 from mngdb.ops.relocate import relocated
 from mngdb.spec.agent import AGENT
 from mngdb.spec.alerts import secret_of
+from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance
 from mngdb.spec.web import CLIENT_SECRET
 from mngdb.targets.local.lock import lock
@@ -237,7 +238,10 @@ def up(
 
 def _idle(allow: frozenset[str], report: Report) -> list[Remark]:
     """What was allowed and did not have to be: a slip of the pen looks the same."""
-    names = sorted(allow - {"*", ALLOW_ENGINE} - {step.object for step in report.done})
+    done = {step.object for step in report.done}
+    # a login may be named without the word that its engine has for one
+    done |= {one.removeprefix(info.login) for one in done for info in ENGINE_INFO.values()}
+    names = sorted(allow - {"*", ALLOW_ENGINE} - done)
     text = "there was nothing to do on {}, which --allow names"
     return [Remark("", text.format(repr(name)), "'mngdb plan' shows the names") for name in names]
 

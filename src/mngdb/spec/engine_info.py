@@ -128,6 +128,8 @@ class EngineInfo:
     """Whether it saves by forking: pages that apps write meanwhile stand in memory twice."""
     huge_pages: int | None = None
     """The major version from which transparent huge pages do it no harm; None: they always do."""
+    login: str = ""
+    """What stands before a login's name where a plan names one: `role `."""
     anonymous: bool = False
     """Whether the URL of a server that somebody else runs means, without a user, that it asks for
     no login; else it means the usual administrator."""
@@ -200,6 +202,7 @@ POSTGRES = EngineInfo(
         )
     },
     memory=0.15,
+    login="role ",
     huge_pages=0,
     example="postgres:\n  version: 17\n",
 )

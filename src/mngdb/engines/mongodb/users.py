@@ -110,8 +110,8 @@ def steps(asked: Asked, facts: Facts, make: Make) -> Iterator[Step]:
 
 def remarks(asked: Asked, facts: Facts) -> Iterator[Remark]:
     """Closed logins that are still there."""
-    if "*" not in asked.allow:
-        for user in departed(asked, facts):
+    for user in departed(asked, facts):
+        if not asked.allow & {"*", user.name}:
             text = f"{user.name} is not in the file any more; its login is closed"
             yield Remark(asked.instance.name, text, "mngdb up --prune drops it")
 
@@ -174,7 +174,7 @@ def _leave(asked: Asked, facts: Facts, user: User, make: Make) -> Iterator[Step]
             session.command("dropRole", role)
         _end(session, user.name)
 
-    if "*" in asked.allow:
+    if asked.allow & {"*", user.name}:
         yield make("drop", user.name, "the login of an app that left the file", drop, True)
     elif user.roles or has_role or not user.closed:
         yield make("revoke", user.name, "every right, and the login is closed", close, False)

@@ -3,6 +3,7 @@ the command names them. Pure; the steps run later, on a session."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterator
 
 from psycopg.sql import SQL, Identifier
@@ -38,7 +39,8 @@ def notices(facts: Facts, ours: Collection[str], allow: Collection[str]) -> Iter
             powers = "; ".join(_powers(one, facts))
             text = f"the login {one.name} is not in the file" + (f" ({powers})" if powers else "")
             reopen = f"ALTER ROLE {Identifier(one.name).as_string(None)} LOGIN reopens it"
-            yield text, f"make it an app, or close it: mngdb up --allow '{what}' ({reopen})"
+            close = f"mngdb up --allow {shlex.quote(one.name)}"
+            yield text, f"make it an app, or close it: {close} ({reopen})"
     for name, found in facts.databases.items():
         for role, rights in _options(found, ours).items():
             yield (
