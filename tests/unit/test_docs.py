@@ -167,6 +167,16 @@ def test_links_between_pages_lead_somewhere() -> None:
                 assert fragment in map(slug, heads), f"{page.name}: {link}"
 
 
+def test_paths_that_guides_name_exist() -> None:
+    for page in (PAGES / "architecture.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"):
+        named = re.findall(r"`([\w./-]+(?:\.(?:py|yaml|md|toml)|/))`", page.read_text())
+        assert named or page.name == "SECURITY.md"
+        paths = {one for one in named if "ENGINE" not in one and one != "mngdb.yaml"}
+        places = (ROOT, ROOT / "src/mngdb", ROOT / "src/mngdb/engines/redis")
+        lost = {one for one in paths if not any((place / one).exists() for place in places)}
+        assert lost == set(), page.name
+
+
 def test_the_tutorial_names_commands_that_exist() -> None:
     page = (PAGES / "tutorial.md").read_text()
     named = re.findall(r"^\$ mngdb (\S+)", page, re.MULTILINE)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import ROOT
 
@@ -17,8 +21,8 @@ _STUB = '#!/bin/sh\necho "$(basename "$0") $*" >>"$STUBS"\n'
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """`scripts/test` among programs that only note their calls."""
-    for name in (".venv/bin/python", "scripts/setup-test-machine", "scripts/in-memory", "python"):
-        path = tmp_path / name
+    for name in ("setup-venv", "setup-test-machine", "in-memory"):
+        path = tmp_path / "scripts" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(_STUB)
         path.chmod(0o755)
@@ -29,7 +33,7 @@ def clone(tmp_path: Path) -> Path:
 def called(clone: Path, *arguments: str) -> list[str]:
     notes = clone / "notes"
     notes.unlink(missing_ok=True)
-    env = {"PATH": "/usr/bin:/bin", "STUBS": str(notes), "PYTHON": str(clone / "python")}
+    env = {"PATH": "/usr/bin:/bin", "STUBS": str(notes)}
     subprocess.run([clone / "scripts/test", *arguments], env=env, check=True)
     return notes.read_text().splitlines()
 
@@ -59,3 +63,37 @@ def test_an_engine_is_chosen_by_the_name_of_file_or_test(engine: str) -> None:
     assert not files & {
         f"tests/live/test_{name}.py" for name in whole.values() if name != whole[engine]
     }
+
+
+CI = [".github/workflows/ci.yml", ".gitlab-ci.yml", ".pre-commit-config.yaml", "CONTRIBUTING.md"]
+
+
+@pytest.mark.parametrize("file", CI)
+def test_what_ci_hooks_and_the_guide_call_is_there(file: str) -> None:
+    just = Path(sys.executable).with_name("just")
+    summary = subprocess.run([just, "--summary"], cwd=ROOT, text=True, capture_output=True)
+    text = (ROOT / file).read_text()
+    recipes = set(re.findall(r"\bjust ([a-z][\w-]*)", text)) - {"is"}
+    scripts = set(re.findall(r"(?:^|[ `])((?:scripts|\.ci)/[\w-]+)", text, re.MULTILINE))
+    assert recipes <= set(summary.stdout.split())
+    assert recipes | scripts
+    assert all(os.access(ROOT / script, os.X_OK) for script in scripts)
+
+
+@pytest.mark.parametrize("file", CI[:3])
+def test_ci_runs_nothing_else(file: str) -> None:
+    def commands(node: object) -> Iterator[str]:
+        if isinstance(node, dict):
+            for key, value in node.items():
+                if key in {"run", "script", "entry"}:
+                    yield from [value] if isinstance(value, str) else value
+                else:
+                    yield from commands(value)
+        elif isinstance(node, list):
+            for one in node:
+                yield from commands(one)
+
+    found = list(commands(yaml.safe_load((ROOT / file).read_text())))
+    assert found
+    for command in found:
+        assert re.fullmatch(r"(\.venv/bin/just|scripts/|\.ci/)[\w -]*", command), command
