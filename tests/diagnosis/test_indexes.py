@@ -196,4 +196,4 @@ def test_redis_has_none(staged: Cli, cli: Cli) -> None:
     cli.write("redis: {port: PORT1}\n")
     done = cli.run("indexes")
     assert done.returncode == 2
-    assert "no instance of postgres, mongodb" in done.stderr
+    assert "PostgreSQL, MongoDB" in done.stderr

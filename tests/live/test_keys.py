@@ -145,7 +145,8 @@ def context_of(server: Server) -> Any:
 
 
 def test_expiry_of_some_keys_says_how_sure_it_is_and_is_right(server: Server, truth: Any) -> None:
-    from mngdb.ops.keys import Wanted, live_keys
+    from mngdb.facts.keys import Wanted
+    from mngdb.ops.keys import live_keys
 
     lasting = {one: size for one, (_, size) in truth.items() if not one[1].startswith(b"session:")}
     names = sum(key.endswith(b":name") for _, key in truth)
@@ -174,7 +175,8 @@ def test_expiry_of_some_keys_says_how_sure_it_is_and_is_right(server: Server, tr
 
 def test_a_big_key_stands_for_itself_alone(tmp_path: Path) -> None:
     """Asked or not, it is not taken for one of many like it."""
-    from mngdb.ops.keys import Wanted, live_keys
+    from mngdb.facts.keys import Wanted
+    from mngdb.ops.keys import live_keys
 
     with started(Cli(tmp_path), "--save", "") as server, server.client() as client:
         pipe = client.pipeline(transaction=False)
@@ -193,7 +195,8 @@ def test_a_big_key_stands_for_itself_alone(tmp_path: Path) -> None:
 
 def test_a_sample_says_how_sure_it_is_and_is_right(server: Server, truth: Any) -> None:
     """Of forty samples, 95 % of what they say holds: well over half of all must."""
-    from mngdb.ops.keys import Wanted, live_keys
+    from mngdb.facts.keys import Wanted
+    from mngdb.ops.keys import live_keys
 
     context = context_of(server)
     true_bytes = sum(size for _, size in truth.values())
@@ -276,7 +279,7 @@ def test_an_empty_server_and_one_without_any(tmp_path: Path) -> None:
         server.cli.write(before + "postgres: {port: PORT2}\n")
         done = server.cli.run("keys", "postgres")
         assert done.returncode == 2
-        assert "is no Redis" in done.stderr
+        assert "does not support PostgreSQL" in done.stderr
     server.cli.write("postgres: {port: PORT2}\n")
     assert server.cli.run("keys").returncode == 2
 
@@ -391,7 +394,8 @@ def test_the_same_figures_as_memkeys(server: Server) -> None:
 
 
 def test_keys_that_go_while_they_are_looked_at(tmp_path: Path) -> None:
-    from mngdb.ops.keys import Wanted, live_keys
+    from mngdb.facts.keys import Wanted
+    from mngdb.ops.keys import live_keys
 
     with started(Cli(tmp_path), "--save", "") as server, server.client() as client:
         pipe = client.pipeline(transaction=False)
@@ -420,7 +424,8 @@ def test_keys_that_go_while_they_are_looked_at(tmp_path: Path) -> None:
 
 def test_a_server_that_is_written_to(server: Server, truth: Any) -> None:
     """Keys that stay are all counted, once or (SCAN says so) more often while the table grows."""
-    from mngdb.ops.keys import Wanted, live_keys
+    from mngdb.facts.keys import Wanted
+    from mngdb.ops.keys import live_keys
 
     stop = threading.Event()
 

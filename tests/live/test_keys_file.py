@@ -104,8 +104,8 @@ def test_a_file_in_parts_is_the_same_file(
     dumps: dict[str, Path], name: str, only: int | None, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mngdb.engines.redis.keys import parts
+    from mngdb.facts.keys import Wanted
     from mngdb.ops import keys_file
-    from mngdb.ops.keys import Wanted
 
     dump = dumps[name]
 

@@ -1,4 +1,4 @@
-"""Keeps what PostgreSQL's statements have cost so far, again and again, for `slow --since`."""
+"""Keeps what the statements of a server have cost so far, again and again, for `slow --since`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _PATIENCE = 10.0
 
 
 class Statements:
-    """The snapshots of these servers; those that are no PostgreSQL have none."""
+    """The snapshots of those servers that tell only sums."""
 
     def __init__(self, context: Context, instances: Sequence[Instance], folder: Path) -> None:
         self._context = context
-        self._instances = [one for one in instances if one.engine == "postgres"]
+        self._instances = [one for one in instances if context.engine(one).statements]
         self._history = History(folder)
         self._troubles = Troubles()
 
@@ -36,11 +36,9 @@ class Statements:
             self._troubles.tell(instance.name, wrong, "sums of its statements are kept again")
 
     def _keep(self, instance: Instance) -> None:
-        from mngdb.engines.postgres.statements import snapshot
-
         context, engine = self._context, self._context.engine(instance)
         asked = context.as_monitor(instance)
         access = context.login(asked, MONITOR)
         with context.reach(instance), engine.connect(access, _PATIENCE) as session:
-            found = snapshot(session)
-        self._history.keep(instance.name, found)
+            if engine.statements:
+                self._history.keep(instance.name, engine.statements(session, asked))

@@ -101,7 +101,8 @@ def keys(
 
     INSTANCE may be left out where the file has one Redis. Ctrl-C ends with what was seen so far.
     """
-    from mngdb.ops.keys import Wanted, live_keys
+    from mngdb.facts.keys import Wanted
+    from mngdb.ops.keys import live_keys
 
     wanted = Wanted(
         database=database, sample=sample, budget=budget, idle_after=idle, top=top, patterns=patterns

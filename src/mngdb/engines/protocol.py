@@ -4,14 +4,15 @@ Each engine is a package with the same file names as the others, whose `ENGINE` 
 `mngdb.ops.registry`. The type parameters are its own: the session that it opens, and the facts that
 it reconciles. This module imports no engine: targets and ops name by it what they are given.
 
-A method imports what it needs when it is called: to import an engine's package costs no driver.
+A method imports what it needs when it is called: to import an engine's package costs no driver. A
+verb that not every engine has is None where it is missing, which is known without an import.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from mngdb.container import Container, Place
 from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
@@ -19,10 +20,23 @@ from mngdb.samples import Family
 from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Instance
 
+if TYPE_CHECKING:
+    from mngdb.facts.bloat import Bloated
+    from mngdb.facts.indexes import Advice
+    from mngdb.facts.keys import Interruptible, KeysReport, Progress, Wanted
+    from mngdb.facts.locks import Backend
+    from mngdb.facts.memory import MemoryFacts
+    from mngdb.facts.sessions import Sessions
+    from mngdb.facts.slow import Slow, Snapshot, Span
+
+T = TypeVar("T")
 S = TypeVar("S")
 S_contra = TypeVar("S_contra", contravariant=True)
 F = TypeVar("F")
 F_co = TypeVar("F_co", covariant=True)
+
+#: A question to one server, on a session of its engine's.
+Verb: TypeAlias = Callable[[S, Asked], T]
 
 
 class Provision(Protocol):
@@ -169,18 +183,76 @@ class Metrics(Protocol[S_contra]):
         """Reads metrics over the monitor's session, under the names of the usual exporter."""
         ...
 
+    @property
+    def statements(self) -> Verb[S_contra, Snapshot] | None:
+        """What each statement has cost so far, where the server tells only sums. Raises
+        UnobservableError."""
+        ...
 
-class Diagnose(Protocol):
-    """What is wrong, asked of a live server."""
+
+class EndSession(Protocol[S_contra]):
+    """Cancels the statement of a session, or ends the session."""
+
+    def __call__(self, session: S_contra, pid: int, *, terminate: bool, force: bool) -> str:
+        """What was done, in words. Raises UsageError for a session that there is not, or that is
+        not an app's, StepError when it goes on all the same."""
+        ...
+
+
+class Diagnose(Protocol[S_contra]):
+    """What is wrong, asked of a live server: the commands of diagnosis. All raise ConnectError when
+    the connection is lost, and UnobservableError or StepError where the login may not ask."""
 
     def diagnose(self, access: Access, grant: Any) -> str | None:
         """What an app cannot do that it should, or could do that it should not; None: all is
         well. Raises ConnectError when the login itself does not succeed."""
         ...
 
+    def sessions(self, session: S_contra, asked: Asked) -> Sessions:
+        """Every client's connection but our own."""
+        ...
+
+    @property
+    def memory(self) -> Verb[S_contra, MemoryFacts] | None:
+        """What the server tells of its memory."""
+        ...
+
+    @property
+    def slow(self) -> Callable[[S_contra, Asked, Span], Slow] | None:
+        """What takes its time."""
+        ...
+
+    @property
+    def bloat(self) -> Verb[S_contra, Bloated] | None:
+        """Space that is taken and holds nothing, the most first."""
+        ...
+
+    @property
+    def indexes(self) -> Callable[[S_contra, Asked, Slow | None], Advice] | None:
+        """What to do about its indexes, and what slow statements lack; None: those are not
+        known."""
+        ...
+
+    @property
+    def locks(self) -> Verb[S_contra, tuple[Backend, ...]] | None:
+        """Every session that waits for a lock or that another one waits for."""
+        ...
+
+    @property
+    def end_session(self) -> EndSession[S_contra] | None:
+        """Ends what `locks` shows."""
+        ...
+
+    @property
+    def keys(
+        self,
+    ) -> Callable[[S_contra, Asked, Wanted, Progress, Interruptible], KeysReport] | None:
+        """Where the memory of its keys goes. An interruption ends it with what was seen so far."""
+        ...
+
 
 class Engine(
-    Provision, Clients, Observe[S, F], Reconcile[S, F], Metrics[S], Diagnose, Protocol[S, F]
+    Provision, Clients, Observe[S, F], Reconcile[S, F], Metrics[S], Diagnose[S], Protocol[S, F]
 ):
     """All that one engine provides."""
 

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Kind = Literal["unused", "duplicate", "invalid", "missing"]
+#: Begins the note of an answer without missing indexes; the reason follows.
+NOT_TOLD = "what is missing is not told"
 ORDER: tuple[Kind, ...] = ("missing", "invalid", "duplicate", "unused")
 
 

@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was asked for."""
+
+    database: int | None = None
+    sample: int | float | None = None
+    """Keys, or (a float) a share of them; None: all."""
+    budget: float | None = None
+    """Share of the server's time, 0 to 1; None: as fast as can be."""
+    lives: int | None = 200_000
+    """Of how many keys expiry and idle time are asked, where all are read; None: of each."""
+    idle_after: float = 7 * 86400.0
+    """Seconds."""
+    top: int = 5
+    patterns: int = 40
+
+
+#: Told now and then: keys seen, keys there are, seconds since the beginning.
+Progress = Callable[[int, int, float], None]
+
+#: While it is open, an interruption is noted, and the function given says whether there was one.
+Interruptible = Callable[[], AbstractContextManager[Callable[[], bool]]]
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,10 @@ class Around:
     """What is wrong with the machine for this server, and what mends it."""
 
 
+class MemoryFacts:
+    """What a server tells of its memory, as its engine does; `checks.memory` judges it."""
+
+
 @dataclass(frozen=True)
 class RedisClient:
     """A connection. `output` waits for it to be read; `total` has all that it holds."""
@@ -48,7 +52,7 @@ class RedisClient:
 
 
 @dataclass(frozen=True)
-class RedisMemory:
+class RedisMemory(MemoryFacts):
     """A Redis server as observed. `info` is INFO, `stats` MEMORY STATS, by its names."""
 
     info: Mapping[str, str]
@@ -72,7 +76,7 @@ class Backend:
 
 
 @dataclass(frozen=True)
-class PostgresMemory:
+class PostgresMemory(MemoryFacts):
     """A PostgreSQL server as observed. `settings` in bytes or plain numbers."""
 
     settings: Seen[Mapping[str, float]]
@@ -87,7 +91,7 @@ class PostgresMemory:
 
 
 @dataclass(frozen=True)
-class MongodbMemory:
+class MongodbMemory(MemoryFacts):
     """A MongoDB server as observed. `status` is serverStatus."""
 
     status: Mapping[str, Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -34,6 +34,26 @@ class Snapshot:
     counts: tuple[Count, ...]
     least_ms: float = 0.0
     """Statements that are not among `counts` had cost at most so much."""
+
+
+#: The last snapshot that is not younger than a moment (seconds since 1970); None with the reason.
+Before = Callable[[float], tuple[Snapshot | None, str]]
+
+
+def _nothing(_: float) -> tuple[Snapshot | None, str]:
+    return None, "no sums of its statements are kept"
+
+
+@dataclass(frozen=True)
+class Span:
+    """Which statements are asked for."""
+
+    since: float | None = None
+    """Seconds before now; None: as far back as the server tells."""
+    most: int = 20
+    """So many, where the server ranks them itself."""
+    before: Before = _nothing
+    """What an agent keeps of a server that tells only sums."""
 
 
 @dataclass(frozen=True)

@@ -2,68 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from importlib import import_module
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar
 
+from mngdb.engines.protocol import AnyEngine, Engine, F, S, Verb
 from mngdb.errors import UsageError
-from mngdb.model import Asked
-from mngdb.ops import workers
+from mngdb.ops import registry, workers
 from mngdb.ops.context import Context
-from mngdb.spec.base import EngineName
-from mngdb.spec.stack import Instance, Stack
+from mngdb.spec.stack import Instance
 
 T = TypeVar("T")
 
-
-def chosen(context: Context, name: str | None, engines: Sequence[EngineName]) -> list[Instance]:
-    """The instance called `name`, or all of these engines. Raises UsageError."""
-    if name is not None:
-        found = context.instance(name)
-        if found.engine not in engines:
-            raise UsageError(
-                f"{name} is a {found.engine} instance", f"this is asked of {', '.join(engines)}"
-            )
-        return [found]
-    all_of_them = [i for i in context.stack.instances.values() if i.engine in engines]
-    if not all_of_them:
-        raise UsageError(f"the stack has no instance of {', '.join(engines)}")
-    return all_of_them
-
-
-def databases(asked: Asked, session: Any) -> list[str]:
-    """The databases that the file names in an instance of PostgreSQL or MongoDB; where it names
-    none, as of a server that somebody else runs, all of the server's."""
-    instance = asked.instance
-    named = {grant.database for grant in instance.grants.values()}  # type: ignore[union-attr]
-    named |= set(getattr(instance.spec, "databases", ()))
-    if named:
-        return sorted(named)
-    every = import_module(f"mngdb.engines.{instance.engine}.databases").every
-    found: list[str] = every(session)
-    return found
+#: An engine's question for a command; None: it has none.
+Find: TypeAlias = Callable[[AnyEngine], Verb[Any, T] | None]
 
 
 def each(
-    context: Context,
-    instances: Sequence[Instance],
-    question: Callable[[Any, Asked], T],
+    context: Context, name: str | None, command: str, find: Find[T]
 ) -> dict[str, workers.Result[T]]:
-    """Instance to the answer of `question(session, asked)`, asked as the administrator: it takes
-    that secret, and no app's."""
+    """Instance to its answer: of the one called `name`, or of all whose engine has the question of
+    `command`. Raises UsageError."""
+    questions = _questions(context, name, command, find)
 
     def job(instance: Instance, _: workers.Emit) -> T:
-        context.secret(instance, "admin")  # missing is an error here
-        one = context.asked(instance, find=False, invent=True)
-        access = context.admin(one)
-        with context.reach(instance), context.engine(instance).connect(access) as session:
-            return question(session, one)
+        return _answer(context, instance, context.engine(instance), questions[instance.name])
 
-    part = _part(context.stack, instances)
-    return workers.each(part, job, lambda _: None)
+    return workers.each(context.stack, job, lambda _: None, only=questions)
 
 
-def _part(stack: Stack, instances: Sequence[Instance]) -> Stack:
-    from dataclasses import replace
+def one(context: Context, name: str | None, command: str, find: Find[T], how: str) -> T:
+    """The answer of one instance, of which the name may be left out where no other can be asked.
+    `how` the command takes that name. Raises UsageError, and what the question raises."""
+    questions = _questions(context, name, command, find)
+    if len(questions) > 1:
+        names = ", ".join(questions)
+        raise UsageError(
+            f"'mngdb {command}' needs the name of an instance", f"{how}: one of {names}"
+        )
+    ((found, question),) = questions.items()
+    instance = context.instance(found)
+    return _answer(context, instance, context.engine(instance), question)
 
-    return replace(stack, instances={one.name: one for one in instances})
+
+def _answer(context: Context, instance: Instance, engine: Engine[S, F], question: Verb[S, T]) -> T:
+    """Asked as the administrator: it takes that secret, and no app's."""
+    context.secret(instance, "admin")  # missing is an error here
+    asked = context.asked(instance, find=False, invent=True)
+    with context.reach(instance), engine.connect(context.admin(asked)) as session:
+        return question(session, asked)
+
+
+def _questions(
+    context: Context, name: str | None, command: str, find: Find[T]
+) -> dict[str, Verb[Any, T]]:
+    """Instance to question. Raises UsageError that lists the instances, or the engines, that have
+    it."""
+    every = {one.name: find(context.engine(one)) for one in context.stack.instances.values()}
+    found = {one: question for one, question in every.items() if question is not None}
+    if name is None and not found:
+        titles = ", ".join(one.title for one in registry.every() if find(one) is not None)
+        raise UsageError(
+            f"no instance of the stack supports 'mngdb {command}'", f"supported engines: {titles}"
+        )
+    if name is None:
+        return found
+    instance = context.instance(name)
+    if instance.name not in found:
+        title, names = context.engine(instance).title, ", ".join(found) or "none"
+        raise UsageError(
+            f"'mngdb {command}' does not support {title} ({instance.name})",
+            f"supported instances: {names}",
+        )
+    return {instance.name: found[instance.name]}

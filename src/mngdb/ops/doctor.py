@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from mngdb.alerts import catalogue
 from mngdb.checks import registry
 from mngdb.checks.doctor.causes import INCIDENTS, RULES
 from mngdb.checks.doctor.judge import judge
+from mngdb.engines.protocol import Engine, F, S
 from mngdb.errors import (
     ConnectError,
     MngdbError,
@@ -31,8 +31,7 @@ from mngdb.facts.doctor import (
     StackFacts,
 )
 from mngdb.facts.host import Folder
-from mngdb.facts.locks import Node, chains
-from mngdb.facts.sessions import Sessions
+from mngdb.facts.locks import chains
 from mngdb.findings import Finding, Seen, see
 from mngdb.model import Asked
 from mngdb.ops import access, alerts, status, workers
@@ -41,6 +40,8 @@ from mngdb.ops.context import Context
 from mngdb.ops.unit import data_missing
 from mngdb.ops.waiting import explained
 from mngdb.spec.stack import Instance
+
+T = TypeVar("T")
 
 #: Seconds for the administrator's login, and for an app's of a server that let him in.
 _PATIENCE = 3.0
@@ -172,25 +173,20 @@ def _disk(context: Context, instance: Instance) -> Folder:
     return data_folder(context.local.layout.unit(instance.unit).data)
 
 
-def _inside(engine: Any, session: Any, asked: Asked) -> dict[str, Any]:
+def _inside(engine: Engine[S, F], session: S, asked: Asked) -> dict[str, Any]:
     """What the server tells on one session."""
-    name = asked.instance.engine
-    look = import_module(f"mngdb.engines.{name}.sessions").look
-    sessions: Seen[Sessions] = _see(lambda: look(session))
-    locks: tuple[Node, ...] = ()
-    if name == "postgres":
-        from mngdb.engines.postgres.locks import look as look_at_locks
-
-        locks = chains(_see(lambda: look_at_locks(session)).found or ())
+    sessions = _see(lambda: engine.sessions(session, asked))
+    look = engine.locks
+    waiting = _see(lambda: look(session, asked)).found if look else None
     facts = engine.inspect(session, asked)
     return {
         "sessions": sessions,
-        "locks": locks,
-        "findings": tuple(_judged(name, facts, asked.instance.name)),
+        "locks": chains(waiting or ()),
+        "findings": tuple(_judged(engine.name, facts, asked.instance.name)),
     }
 
 
-def _see(look: Callable[[], Any]) -> Seen[Any]:
+def _see(look: Callable[[], T]) -> Seen[T]:
     """As `see`, of a question that this login may be refused."""
     try:
         return Seen(look())

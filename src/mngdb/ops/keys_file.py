@@ -13,14 +13,14 @@ from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
-from mngdb.engines.redis.keys import parts
+from mngdb.engines.redis.keys import parts, report
 from mngdb.engines.redis.keys.dump import Batch, Dump
 from mngdb.engines.redis.keys.names import shown
 from mngdb.engines.redis.keys.scale import Scale
 from mngdb.engines.redis.keys.tally import Tally
 from mngdb.errors import UsageError
-from mngdb.facts.keys import BigKey, KeysReport
-from mngdb.ops.keys import Progress, Wanted, interruptible, report
+from mngdb.facts.keys import BigKey, KeysReport, Progress, Wanted
+from mngdb.ops.keys import interruptible
 from mngdb.ops.workers import die_with
 
 #: Bytes of a part: a second's work or so. Each processor gets several, so that none ends late.
@@ -95,7 +95,7 @@ def file_keys(path: Path, wanted: Wanted, progress: Progress) -> KeysReport:
     ]
     big.sort(key=lambda one: -one.bytes)
     scale = Scale(tally.seen, tally.seen, True, False)
-    return report(
+    return report.report(
         path.name, wanted, tally, scale, big,
         expected=sum(databases.values()), sampled=False, complete=complete, databases=databases,
         used_memory=None, seconds=time.perf_counter() - begun, server_seconds=None,

@@ -1,40 +1,43 @@
-"""`locks`: who blocks whom in PostgreSQL, and ending a session."""
+"""`locks`: who blocks whom, and ending a session."""
 
 from __future__ import annotations
 
-from mngdb.errors import UsageError
+from mngdb.engines.protocol import Engine, F, S, Verb
 from mngdb.facts.locks import Node, chains
-from mngdb.model import Step
+from mngdb.model import Asked, Step
 from mngdb.ops import ask, audit, workers
 from mngdb.ops.context import Context
+from mngdb.spec.base import EngineName
 
 
 def locks(context: Context, instance: str | None) -> dict[str, workers.Result[tuple[Node, ...]]]:
     """Instance to its chains of waiting sessions, or why it could not be asked."""
-    from mngdb.engines.postgres.locks import look
 
-    chosen = ask.chosen(context, instance, ["postgres"])
-    return ask.each(context, chosen, lambda session, _: chains(look(session)))
+    def verb(engine: Engine[S, F]) -> Verb[S, tuple[Node, ...]] | None:
+        look = engine.locks
+        return look and (lambda session, asked: chains(look(session, asked)))
+
+    return ask.each(context, instance, "locks", verb)
 
 
 def kill(context: Context, instance: str | None, pid: int, terminate: bool, force: bool) -> str:
     """End a statement or a session; what was done. Written into the audit log. Raises UsageError
-    where the file has several PostgreSQL and none is named: the same pid may be in each."""
-    from mngdb.engines.postgres.locks import end
+    where several instances could be meant and none is named: the same pid may be in each."""
 
-    one, *others = ask.chosen(context, instance, ["postgres"])
-    if others:
-        names = ", ".join(found.name for found in (one, *others))
-        raise UsageError("in which PostgreSQL?", f"--instance NAME, one of: {names}")
+    def verb(engine: Engine[S, F]) -> Verb[S, tuple[str, EngineName, str]] | None:
+        end = engine.end_session
+        if end is None:
+            return None
 
-    def run(session: object) -> str:
-        return end(session, pid, terminate=terminate, force=force)  # type: ignore[arg-type]
+        def question(session: S, asked: Asked) -> tuple[str, EngineName, str]:
+            done = end(session, pid, terminate=terminate, force=force)
+            return asked.instance.name, engine.name, done
 
-    found = ask.each(context, [one], lambda session, _: run(session))[one.name].get()
+        return question
+
+    name, engine, found = ask.one(context, instance, "locks kill", verb, "--instance")
     action = "terminate" if terminate else "cancel"
-    step = Step(
-        one.name, one.engine, "stop", f"session {pid}", f"{action}: {found}", lambda _: None
-    )
+    step = Step(name, engine, "stop", f"session {pid}", f"{action}: {found}", lambda _: None)
     if context.stack.state.is_dir():
         audit.note(context.stack.state, "locks kill", step)
     return found

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
+from mngdb.checks.memory import judge
+from mngdb.engines.protocol import Engine, F, S, Verb
 from mngdb.errors import MngdbError, UnobservableError
 from mngdb.facts.memory import Around, Footprint, Memory
 from mngdb.findings import Seen, see
 from mngdb.model import Asked
 from mngdb.ops import ask, workers
 from mngdb.ops.context import Context
-from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Instance
 
-_ALL: tuple[EngineName, ...] = ("postgres", "redis", "mongodb")
 #: What may be wrong with the machine for its servers' memory.
 _MACHINE = ("host.memory-fits", "host.memory-left", "host.fork")
 
@@ -22,16 +21,18 @@ _MACHINE = ("host.memory-fits", "host.memory-left", "host.fork")
 def memory(context: Context, instance: str | None) -> dict[str, workers.Result[Memory]]:
     """Instance to the answer, or why it could not be asked."""
 
-    def question(session: Any, asked: Asked) -> Memory:
-        name, engine = asked.instance.name, asked.instance.engine
-        look = import_module(f"mngdb.engines.{engine}.memory").look
-        databases = (ask.databases(asked, session),) if engine == "mongodb" else ()
-        facts = look(session, *databases)
-        judge = import_module(f"mngdb.checks.memory.{engine}").judge
-        found: Memory = judge(facts, _around(context, asked.instance), name)
-        return found
+    def verb(engine: Engine[S, F]) -> Verb[S, Memory] | None:
+        look = engine.memory
+        if look is None:
+            return None
 
-    return ask.each(context, ask.chosen(context, instance, _ALL), question)
+        def question(session: S, asked: Asked) -> Memory:
+            facts = look(session, asked)
+            return judge(facts, _around(context, asked.instance), asked.instance.name)
+
+        return question
+
+    return ask.each(context, instance, "memory", verb)
 
 
 def _around(context: Context, instance: Instance) -> Around:

@@ -19,3 +19,8 @@ def engine(name: EngineName) -> AnyEngine:
     """The engine called `name`."""
     found: AnyEngine = import_module(_PACKAGES[name]).ENGINE
     return found
+
+
+def every() -> list[AnyEngine]:
+    """All engines."""
+    return [engine(name) for name in _PACKAGES]

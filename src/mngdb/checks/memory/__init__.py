@@ -1,1 +1,26 @@
 """Judges where a server's memory goes. Pure; the facts are `mngdb.facts.memory`."""
+
+from __future__ import annotations
+
+from mngdb.checks.memory import mongodb, postgres, redis
+from mngdb.facts.memory import (
+    Around,
+    Memory,
+    MemoryFacts,
+    MongodbMemory,
+    PostgresMemory,
+    RedisMemory,
+)
+
+
+def judge(facts: MemoryFacts, around: Around, name: str) -> Memory:
+    """The answer for the instance `name`."""
+    match facts:
+        case PostgresMemory():
+            return postgres.judge(facts, around, name)
+        case RedisMemory():
+            return redis.judge(facts, around, name)
+        case MongodbMemory():
+            return mongodb.judge(facts, around, name)
+        case _:
+            raise TypeError(f"nobody judges {type(facts).__name__}")

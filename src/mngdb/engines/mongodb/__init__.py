@@ -1,4 +1,7 @@
-"""The engine `mongodb`. The driver is imported only when a session is opened."""
+"""MongoDB: what it needs, how it is looked at, how it is changed.
+
+The driver is imported when a session is opened, not when this package is.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from mngdb.container import Container
-from mngdb.engines.mongodb import access as logins
+from mngdb.engines.mongodb import access as clients
 from mngdb.engines.protocol import Engine, Scraper
 from mngdb.errors import MngdbError
 from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
@@ -18,7 +21,12 @@ from mngdb.spec.base import EngineName
 if TYPE_CHECKING:
     from mngdb.engines.mongodb.client import Session
     from mngdb.engines.mongodb.facts import Facts
+    from mngdb.facts.bloat import Bloated
+    from mngdb.facts.indexes import Advice
+    from mngdb.facts.memory import MongodbMemory
     from mngdb.facts.mongodb import MongodbFacts
+    from mngdb.facts.sessions import Sessions
+    from mngdb.facts.slow import Slow, Span
     from mngdb.spec.mongodb import MongodbGrant
     from mngdb.spec.stack import Instance
 
@@ -31,21 +39,21 @@ class MongodbEngine:
 
     name: EngineName = "mongodb"
     title = "MongoDB"
-    #: mongod steps down, writes a checkpoint and ends.
-    stop_signal: int = signal.SIGTERM
+    stop_signal: int = signal.SIGTERM  # it steps down, writes a checkpoint and ends
     metric = "mongodb"
+    place = clients.PLACE
+
+    # it has no such thing
+    statements = None
+    locks = None
+    end_session = None
+    keys = None
+
+    # --- provision
 
     def secrets(self, asked: Instance) -> Iterable[str]:
         """The key file's secret, where the server is ours."""
         return ("keyfile",) if asked.target.external is None else ()
-
-    place = logins.PLACE
-
-    def container(self, asked: Asked, unit: Unit, *, first: bool = False) -> Container:
-        """How the official image runs it."""
-        from mngdb.engines.mongodb.container import container
-
-        return container(asked)
 
     def render(self, asked: Asked) -> Unit:
         """The unit that runs mongod. Raises SecretError without the secret `keyfile`."""
@@ -61,6 +69,11 @@ class MongodbEngine:
 
         return render.settings(asked)
 
+    def container(self, asked: Asked, unit: Unit, *, first: bool = False) -> Container:
+        from mngdb.engines.mongodb.container import container
+
+        return container(asked)
+
     def rights(self, asked: Asked) -> list[str]:
         """The custom role of each app."""
         from mngdb.engines.mongodb import users
@@ -74,37 +87,48 @@ class MongodbEngine:
             if isinstance(right, MongodbGrant)
         ]
 
+    def recovery(self, lines: Sequence[str]) -> str:
+        from mngdb.engines.mongodb import recovery
+
+        return recovery.recovery(lines)
+
+    # --- clients
+
     def admin(self, asked: Asked) -> Access:
-        """The administrator's access to a managed server."""
-        return logins.managed(asked)
+        return clients.admin(asked)
 
     def external(self, asked: Asked, url: str) -> Access:
-        """The administrator's access to the server at `url`. Raises UsageError."""
-        return logins.external(asked, url)
+        return clients.external(asked, url)
 
     def unverified(self, access: Access) -> str:
-        """What is at stake on the way to a server of somebody else."""
-        return logins.unverified(access)
+        return clients.unverified(access)
 
     def login(self, asked: Asked, at: Access, app: str) -> Access:
-        """An app's access to the server that `at` leads to."""
-        return logins.of_app(asked, at, app)
+        return clients.login(asked, at, app)
+
+    def url(self, access: Access) -> str:
+        return clients.url(access)
+
+    def env(self, access: Access, prefix: str, grant: MongodbGrant) -> Mapping[str, str]:
+        return clients.env(access, prefix)
+
+    def shell(self, access: Access, folder: str | None) -> ShellCommand:
+        return clients.shell(access)
+
+    # --- observe
 
     def connect(self, access: Access, timeout: float = 10.0) -> AbstractContextManager[Session]:
-        """A session. Raises ConnectError; `timeout` in seconds."""
         from mngdb.engines.mongodb import client
 
         return client.connect(access, timeout)
 
     def warm(self) -> None:
-        """Import the driver."""
         from mngdb.engines.mongodb import client  # noqa: F401
 
-    def bootstrap(self, asked: Asked, deadline: float) -> AbstractContextManager[Session]:
-        """Wait for a server that was just started, make its replica set and administrator."""
-        from mngdb.engines.mongodb import bootstrap
+    def vitals(self, session: Session) -> Vitals:
+        from mngdb.engines.mongodb import observe
 
-        return bootstrap.bootstrap(asked, deadline)
+        return observe.vitals(session)
 
     def observe(self, session: Session, asked: Asked) -> Facts:
         """Settings, logins, roles, indexes and profilers. Raises UnobservableError."""
@@ -113,25 +137,24 @@ class MongodbEngine:
         return observe.observe(session, asked)
 
     def inspect(self, session: Session, asked: Asked) -> MongodbFacts:
-        """What the checks judge. Raises ConnectError when the connection is lost."""
         from mngdb.engines.mongodb import inspect
 
         return inspect.inspect(session, asked)
 
-    def recovery(self, lines: Sequence[str]) -> str:
-        """What its log tells of a start that takes long."""
-        from mngdb.engines.mongodb.recovery import recovery
+    # --- reconcile
 
-        return recovery(lines)
+    def bootstrap(self, asked: Asked, deadline: float) -> AbstractContextManager[Session]:
+        """Wait for a server that was just started, make its replica set and administrator."""
+        from mngdb.engines.mongodb import bootstrap
+
+        return bootstrap.bootstrap(asked, deadline)
 
     def blank(self, asked: Asked) -> Facts:
-        """The facts of a server that `render` has just made."""
-        from mngdb.engines.mongodb import reconcile
+        from mngdb.engines.mongodb import facts
 
-        return reconcile.blank(asked)
+        return facts.blank(asked)
 
     def reconcile(self, asked: Asked, facts: Facts) -> Outcome:
-        """What differs between asked and found."""
         from mngdb.engines.mongodb import reconcile
 
         return reconcile.reconcile(asked, facts)
@@ -143,40 +166,48 @@ class MongodbEngine:
         return indexes.labels(asked)
 
     def apply(self, session: Session, changes: Sequence[Change]) -> None:
-        """Make a running server take hot changes. Raises StepError."""
-        from mngdb.engines.mongodb import reconcile
+        from mngdb.engines.mongodb import apply
 
-        reconcile.apply(session, changes)
+        apply.apply(session, changes)
 
-    def vitals(self, session: Session) -> Vitals:
-        """Version and uptime, asked with a real query."""
-        from mngdb.engines.mongodb import diagnose
-
-        return diagnose.vitals(session)
+    # --- metrics
 
     def metrics(self, session: Session, asked: Asked) -> Scraper:
-        """Reads the server's own statistics."""
         from mngdb.engines.mongodb.metrics import Metrics
 
         return Metrics(session)
 
-    def url(self, access: Access) -> str:
-        """The connection string, percent-encoded."""
-        return logins.url(access)
-
-    def env(self, access: Access, prefix: str, grant: MongodbGrant) -> Mapping[str, str]:
-        """The guide's variables; `grant` says nothing that `access` does not."""
-        return logins.env(access, prefix)
-
-    def shell(self, access: Access, folder: str | None) -> ShellCommand:
-        """mongosh; the server's own programs hold no client."""
-        return logins.shell(access)
+    # --- diagnose
 
     def diagnose(self, access: Access, grant: MongodbGrant) -> str | None:
-        """What is wrong for an app, in one sentence. Raises ConnectError."""
         from mngdb.engines.mongodb import diagnose
 
         return diagnose.diagnose(access, grant)
+
+    def sessions(self, session: Session, asked: Asked) -> Sessions:
+        from mngdb.engines.mongodb import sessions
+
+        return sessions.look(session)
+
+    def memory(self, session: Session, asked: Asked) -> MongodbMemory:
+        from mngdb.engines.mongodb import memory
+
+        return memory.look(session, asked)
+
+    def slow(self, session: Session, asked: Asked, span: Span) -> Slow:
+        from mngdb.engines.mongodb import slow
+
+        return slow.look(session, asked, span)
+
+    def bloat(self, session: Session, asked: Asked) -> Bloated:
+        from mngdb.engines.mongodb import bloat
+
+        return bloat.look(session, asked)
+
+    def indexes(self, session: Session, asked: Asked, slow: Slow | None) -> Advice:
+        from mngdb.engines.mongodb import index_use
+
+        return index_use.look(session, asked, slow)
 
 
 ENGINE: Engine[Session, Facts] = MongodbEngine()

@@ -64,7 +64,7 @@ def home(asked: Asked) -> tuple[str, int]:
     return asked.host, asked.instance.spec.port
 
 
-def managed(asked: Asked) -> Access:
+def admin(asked: Asked) -> Access:
     """The administrator of a server that is ours.
 
     Directly, without asking the replica set who is primary: it has one node, and a server that
@@ -75,7 +75,7 @@ def managed(asked: Asked) -> Access:
 
 def system(asked: Asked) -> Access:
     """The member's own account, which the key file opens even where no user exists yet."""
-    at = managed(asked)
+    at = admin(asked)
     return Access(
         engine="mongodb",
         host=at.host,
@@ -147,7 +147,7 @@ def _host_and_port(text: str, where: str) -> tuple[str, int]:
     return match[1].strip("[]"), int(match[2] or DEFAULT_PORT)
 
 
-def of_app(asked: Asked, at: Access, app: str) -> Access:
+def login(asked: Asked, at: Access, app: str) -> Access:
     """The access of an app, or of the monitor, to the server that `at` leads to."""
     if app == MONITOR:
         # the server itself, not whoever is primary; the login is where ours are

@@ -6,20 +6,21 @@ https://www.mongodb.com/docs/manual/reference/command/compact/
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 
 from mngdb.engines.mongodb.client import Refused, Session
+from mngdb.engines.mongodb.databases import of_apps
 from mngdb.facts.bloat import Bloat, Bloated
+from mngdb.model import Asked
 
 #: Less than this, or than this share of the file, will be used again soon.
 _SMALL, _SHARE = 1 << 20, 0.2
 
 
-def look(session: Session, databases: Iterable[str]) -> Bloated:
+def look(session: Session, asked: Asked) -> Bloated:
     """Collections with free space, the most first."""
     found = []
     notes = []
-    for database in databases:
+    for database in of_apps(session, asked):
         for name, about in session.collections(database).items():
             if about["type"] != "collection":
                 continue

@@ -37,7 +37,7 @@ def bootstrap(asked: Asked, deadline: float) -> Iterator[Session]:
     `deadline` is a time.monotonic() value; past it: ConnectError, `down` or `starting`.
     """
     logins.secret_of(asked, logins.ADMIN)
-    access = logins.managed(asked)
+    access = logins.admin(asked)
     try:
         with ExitStack() as stack:
             session = _login(stack, access, deadline)

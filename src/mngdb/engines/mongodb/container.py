@@ -7,7 +7,7 @@ from typing import Any
 
 from mngdb.container import SECRETS, Container, Exporter, read_secret, secret_path
 from mngdb.engines.mongodb import access as logins
-from mngdb.engines.mongodb import reconcile, render
+from mngdb.engines.mongodb import facts, reconcile, render
 from mngdb.model import Asked
 from mngdb.secret import Secret
 from mngdb.spec.agent import MONITOR
@@ -116,7 +116,7 @@ def container(asked: Asked) -> Container:
 def _exporter(asked: Asked) -> Exporter:
     secret = f"{SECRETS}/{asked.instance.unit}-exporter"
     program = "/mongodb_exporter"
-    at = logins.of_app(asked, logins.managed(asked), MONITOR)
+    at = logins.login(asked, logins.admin(asked), MONITOR)
     return Exporter(
         image=_EXPORTER,
         port=9216,
@@ -143,9 +143,9 @@ def _ready(asked: Asked) -> str:
     )
     files = {login: Secret(_FILE + secret_path(name, login)) for login in asked.secrets}
     told = Asked(asked.stack, asked.instance, files, asked.site)
-    for step in reconcile.reconcile(told, reconcile.blank(told)).steps:
+    for step in reconcile.reconcile(told, facts.blank(told)).steps:
         step.run(commands)
-    member = {"_id": 0, "host": logins.seeds(logins.managed(asked))}
+    member = {"_id": 0, "host": logins.seeds(logins.admin(asked))}
     text = json.dumps(
         {
             "port": asked.instance.spec.port,

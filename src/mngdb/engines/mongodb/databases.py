@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
+from typing import cast
 
 from mngdb.engines.mongodb.client import Session
+from mngdb.engines.mongodb.render import spec_of
+from mngdb.model import Asked
+from mngdb.spec.mongodb import MongodbGrant
 
 #: MongoDB's own.
 _OWN = {"admin", "config", "local"}
 
 
-def every(session: Session) -> list[str]:
-    """Those of apps."""
+def of_apps(session: Session, asked: Asked) -> list[str]:
+    """Those that the file names; where it names none, as of a server that somebody else runs, all
+    but MongoDB's own."""
+    named = {cast(MongodbGrant, grant).database for grant in asked.instance.grants.values()}
+    named |= set(spec_of(asked).databases)
+    if named:
+        return sorted(named)
     found = session.command("listDatabases", nameOnly=True)["databases"]
     return sorted(str(one["name"]) for one in found if one["name"] not in _OWN)
 

@@ -4,35 +4,15 @@ from __future__ import annotations
 
 from mngdb.engines.mongodb import access as logins
 from mngdb.engines.mongodb import facts, users
-from mngdb.engines.mongodb.client import Refused, Session, connect, no_primary
-from mngdb.errors import ConnectError, UnobservableError
-from mngdb.model import Access, Vitals
+from mngdb.engines.mongodb.client import Refused, Session, connect
+from mngdb.errors import ConnectError
+from mngdb.model import Access
 from mngdb.spec.mongodb import MongodbGrant
 
 #: Bytes below which mongod soon stops: one journal file and its spare have 100 MB each.
 _LOW_DISK = 64 << 20
 #: Seconds that an app's login may take before it counts as failed.
 _PATIENCE = 5.0
-
-
-def vitals(session: Session) -> Vitals:
-    """Version and uptime, of any login. Raises UnobservableError, and ConnectError where
-    the set has no primary."""
-    try:
-        # reads the catalogue: a server whose storage hangs does not pass
-        session.command(
-            "listCollections", on=session.database, nameOnly=True, authorizedCollections=True
-        )
-        hello = session.command("hello")
-        version = str(session.command("buildInfo")["version"])
-    except Refused as error:
-        raise UnobservableError(error.message) from None
-    if not hello.get("isWritablePrimary"):
-        raise no_primary(session.access)
-    # serverStatus is for administrators; the process's id in hello holds the time of its start
-    started = hello["topologyVersion"]["processId"].generation_time.replace(tzinfo=None)
-    uptime = max(0.0, (hello["localTime"] - started).total_seconds())
-    return Vitals(version, uptime, "MongoDB")
 
 
 def diagnose(access: Access, grant: MongodbGrant) -> str | None:

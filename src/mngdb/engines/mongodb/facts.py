@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mngdb.engines.mongodb.render import settings
+from mngdb.model import Asked
+
 #: Key of a user's customData that says whose it is (the stack's name).
 MARK = "mngdb"
 #: Beside it: true when the app left the file and its login was closed.
@@ -119,3 +122,8 @@ def _resource(resource: Mapping[str, Any]) -> str:
 
 def _pairs(roles: Iterable[Mapping[str, Any]]) -> frozenset[tuple[str, str]]:
     return frozenset((str(role["db"]), str(role["role"])) for role in roles)
+
+
+def blank(asked: Asked) -> Facts:
+    """The facts of a server that `render` has just made."""
+    return Facts(version="", settings=settings(asked))

@@ -13,8 +13,9 @@ from typing import Any
 
 from mngdb.engines.mongodb import indexes
 from mngdb.engines.mongodb.client import EVERY_INDEX, Document, Refused, Session
-from mngdb.facts.indexes import Advice, IndexAdvice
-from mngdb.facts.slow import Missing
+from mngdb.engines.mongodb.databases import of_apps
+from mngdb.facts.indexes import NOT_TOLD, Advice, IndexAdvice
+from mngdb.facts.slow import Missing, Slow
 from mngdb.model import Asked
 
 #: What makes an index more than a way to find things: it must not go for being unused.
@@ -28,15 +29,13 @@ _FEW = 1000
 _ENTRY = 24
 
 
-def look(
-    session: Session, databases: Iterable[str], missing: Iterable[Missing], asked: Asked
-) -> Advice:
-    """What to do about the indexes of these databases; `missing` is what slow operations lack."""
-    wanted = list(missing)
+def look(session: Session, asked: Asked, slow: Slow | None) -> Advice:
+    """What to do about the indexes, and what slow operations lack (None: they are not known)."""
+    wanted = [lack for one in slow.statements for lack in one.missing] if slow else []
     named = indexes.wanted(asked)
     found: list[IndexAdvice] = []
     notes = []
-    for name in databases:
+    for name in of_apps(session, asked):
         there: dict[str, list[list[str]]] = {}
         every = session.collections(name)
         for collection, about in every.items():
@@ -60,6 +59,8 @@ def look(
             if one.database == name and not any(map(one.served, known)):
                 proposed.append(one)
         found += map(_missing, proposed)
+    if slow is not None and slow.note:
+        notes.append(f"{NOT_TOLD}: {slow.note}")
     return Advice(tuple(dict.fromkeys(found)), "; ".join(notes))
 
 

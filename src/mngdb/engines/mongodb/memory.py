@@ -10,21 +10,23 @@ from collections.abc import Iterable
 
 from mngdb.engines.mongodb import sessions
 from mngdb.engines.mongodb.client import Refused, Session
-from mngdb.engines.mongodb.databases import in_turns
+from mngdb.engines.mongodb.databases import in_turns, of_apps
 from mngdb.engines.mongodb.questions import ConnectionLost, Questions
 from mngdb.errors import ConnectError, UnobservableError
 from mngdb.facts.memory import Content, MongodbMemory
 from mngdb.facts.sessions import Sessions
 from mngdb.findings import see
+from mngdb.model import Asked
 
 #: Collections that are asked for their part of the cache.
 _MOST = 200
 _SHOWN = 12
 
 
-def look(session: Session, databases: Iterable[str]) -> MongodbMemory:
+def look(session: Session, asked: Asked) -> MongodbMemory:
     """The figures; what this login may not see is a reason. Raises UnobservableError without
     serverStatus, ConnectError when the server is gone."""
+    databases = of_apps(session, asked)
     questions = Questions(session)
     try:
         return MongodbMemory(

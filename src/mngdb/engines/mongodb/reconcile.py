@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from mngdb.engines.mongodb import indexes, outsiders, users
 from mngdb.engines.mongodb.facts import Facts
-from mngdb.engines.mongodb.render import OPLOG, PARAMETER, SLOW, settings, spec_of, typed
+from mngdb.engines.mongodb.render import PARAMETER, settings, spec_of
 from mngdb.errors import StepError
 from mngdb.model import Action, Asked, Change, Outcome, Remark, Step
 from mngdb.release import Release
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 _OLDEST = 6
 #: What `Change.wanted` says of an option that left the file.
 DEFAULT = "the default"
-
-
-def blank(asked: Asked) -> Facts:
-    """The facts of a server that has just been made from `render`."""
-    return Facts(version="", settings=settings(asked))
 
 
 def reconcile(asked: Asked, facts: Facts) -> Outcome:
@@ -118,23 +113,3 @@ def _maker(asked: Asked) -> users.Make:
         )
 
     return make
-
-
-def apply(session: Session, changes: Sequence[Change]) -> None:
-    """Make the running server take hot changes. Raises StepError."""
-    from mngdb.engines.mongodb.client import Refused
-
-    for change in changes:
-        try:
-            if change.name == SLOW:
-                # -1 leaves the level alone; the threshold is the whole server's
-                session.command("profile", -1, slowms=int(change.wanted))
-            elif change.name == OPLOG:
-                session.command("replSetResizeOplog", size=float(change.wanted))
-            else:
-                parameter: dict[str, Any] = {
-                    change.name.removeprefix(PARAMETER): typed(change.wanted)
-                }
-                session.command("setParameter", **parameter)
-        except Refused as error:
-            raise StepError(f"{change.name} = {change.wanted}: {error.message}") from None

@@ -6,26 +6,28 @@ https://www.mongodb.com/docs/manual/reference/database-profiler/
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mngdb.engines.mongodb.client import NAME, Document, Refused, Session
-from mngdb.facts.slow import Missing, Slow, Statement
+from mngdb.engines.mongodb.databases import of_apps
+from mngdb.facts.slow import Missing, Slow, Span, Statement
+from mngdb.model import Asked
 
 #: The newest entries of a database that are looked at: its profile is a capped collection.
 _ENTRIES = 5000
 _RANGES = frozenset({"$gt", "$gte", "$lt", "$lte", "$regex", "$ne", "$nin", "$exists"})
 
 
-def look(session: Session, databases: Iterable[str], since: float | None) -> Slow:
-    """Slow operations by their shape. `since` in seconds before now."""
+def look(session: Session, asked: Asked, span: Span) -> Slow:
+    """Slow operations by their shape."""
     query: Document = {"ns": {"$not": {"$regex": r"\.system\."}}, "appName": {"$ne": NAME}}
-    if since:
-        query["ts"] = {"$gte": datetime.now(tz=UTC) - timedelta(seconds=since)}
+    if span.since:
+        query["ts"] = {"$gte": datetime.now(tz=UTC) - timedelta(seconds=span.since)}
     found: list[Statement] = []
     off = []
-    for database in databases:
+    for database in of_apps(session, asked):
         off += [database] if _is_off(session, database) else []
         groups: dict[tuple[str, str], list[Document]] = defaultdict(list)
         profile = session.client[database]["system.profile"]

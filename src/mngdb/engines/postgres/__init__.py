@@ -6,19 +6,17 @@ The driver is imported when a session is opened, not when this package is.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from mngdb.container import Container
-from mngdb.engines.postgres import access as logins
+from mngdb.engines.postgres import access as clients
 from mngdb.engines.postgres import render
 from mngdb.engines.postgres.available import need_extensions
 from mngdb.engines.postgres.container import PLACE, container
 from mngdb.engines.protocol import Engine, Scraper
 from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
-from mngdb.spec.agent import MONITOR
 from mngdb.spec.base import EngineName
 from mngdb.spec.postgres import PostgresGrant
 from mngdb.spec.stack import Instance
@@ -26,9 +24,13 @@ from mngdb.spec.stack import Instance
 if TYPE_CHECKING:
     from mngdb.engines.postgres.client import Session
     from mngdb.engines.postgres.facts import Facts
+    from mngdb.facts.bloat import Bloated
+    from mngdb.facts.indexes import Advice
+    from mngdb.facts.locks import Backend
+    from mngdb.facts.memory import PostgresMemory
     from mngdb.facts.postgres import PostgresFacts
-
-_REQUIRE_AUTH = "PGREQUIREAUTH"
+    from mngdb.facts.sessions import Sessions
+    from mngdb.facts.slow import Slow, Snapshot, Span
 
 
 class PostgresEngine:
@@ -38,6 +40,12 @@ class PostgresEngine:
     title = "PostgreSQL"
     stop_signal: int = signal.SIGINT  # "fast": sessions are ended, a checkpoint is written
     metric = "pg"
+    place = PLACE
+
+    # it has no such thing
+    keys = None
+
+    # --- provision
 
     def secrets(self, asked: Instance) -> Iterable[str]:
         return ()
@@ -49,8 +57,6 @@ class PostgresEngine:
     def settings(self, asked: Asked) -> Mapping[str, str]:
         return render.settings(asked)
 
-    place = PLACE
-
     def container(self, asked: Asked, unit: Unit, *, first: bool = False) -> Container:
         return container(asked, unit, first=first)
 
@@ -60,46 +66,48 @@ class PostgresEngine:
         ]
         return lines if asked.managed else []
 
+    def recovery(self, lines: Sequence[str]) -> str:
+        from mngdb.engines.postgres import recovery
+
+        return recovery.recovery(lines)
+
+    # --- clients
+
     def admin(self, asked: Asked) -> Access:
-        require = {logins.REQUIRE_AUTH: logins.REQUIRED}
-        return asked.access(render.ADMIN, "postgres", **require)
+        return clients.admin(asked)
 
     def external(self, asked: Asked, url: str) -> Access:
-        return logins.external(asked, url)
+        return clients.external(asked, url)
 
     def unverified(self, access: Access) -> str:
-        return logins.unverified(access)
+        return clients.unverified(access)
 
     def login(self, asked: Asked, at: Access, app: str) -> Access:
-        # drivers of apps that are not made of libpq refuse the parameter, or hand it to the server
-        options = {k: v for k, v in at.options.items() if k != logins.REQUIRE_AUTH}
-        at = replace(at, user=app, password=asked.secrets[app], options=options)
-        if app == MONITOR:
-            return at
-        return replace(at, database=cast(PostgresGrant, asked.instance.grants[app]).database)
+        return clients.login(asked, at, app)
+
+    def url(self, access: Access) -> str:
+        return clients.url(access)
+
+    def env(self, access: Access, prefix: str, grant: PostgresGrant) -> Mapping[str, str]:
+        return clients.env(access, prefix, grant)
+
+    def shell(self, access: Access, folder: str | None) -> ShellCommand:
+        return clients.shell(access, folder)
+
+    # --- observe
 
     def connect(self, access: Access, timeout: float = 10.0) -> AbstractContextManager[Session]:
         from mngdb.engines.postgres import client
 
-        return client.session(access, timeout)
+        return client.connect(access, timeout)
 
     def warm(self) -> None:
         from mngdb.engines.postgres import client  # noqa: F401
 
-    @contextmanager
-    def bootstrap(self, asked: Asked, deadline: float) -> Iterator[Session]:
-        """Over the socket: its owner needs no password, so a lost secret can be mended. A tunnel
-        ends at the server's TCP port, where everybody needs one, and TLS where it is on."""
-        from mngdb.engines.postgres import client
+    def vitals(self, session: Session) -> Vitals:
+        from mngdb.engines.postgres import observe
 
-        access = self.admin(asked)
-        if asked.site is None:
-            raise ValueError("a server that somebody else runs is not bootstrapped")
-        inside = access
-        if not asked.tunnel:
-            inside = replace(access, password=None, socket=asked.site.run, tls=False)
-        with client.wait(inside, deadline, 5) as session:
-            yield session
+        return observe.vitals(session)
 
     def observe(self, session: Session, asked: Asked) -> Facts:
         from mngdb.engines.postgres import observe
@@ -111,16 +119,17 @@ class PostgresEngine:
 
         return inspect.inspect(session, asked)
 
-    def recovery(self, lines: Sequence[str]) -> str:
-        """What its log tells of a start that takes long."""
-        from mngdb.engines.postgres.recovery import recovery
+    # --- reconcile
 
-        return recovery(lines)
+    def bootstrap(self, asked: Asked, deadline: float) -> AbstractContextManager[Session]:
+        from mngdb.engines.postgres import bootstrap
+
+        return bootstrap.bootstrap(asked, deadline)
 
     def blank(self, asked: Asked) -> Facts:
-        from mngdb.engines.postgres import observe
+        from mngdb.engines.postgres import facts
 
-        return observe.blank(asked)
+        return facts.blank(asked)
 
     def reconcile(self, asked: Asked, facts: Facts) -> Outcome:
         from mngdb.engines.postgres import reconcile
@@ -135,12 +144,7 @@ class PostgresEngine:
 
         apply.apply(session, changes)
 
-    def vitals(self, session: Session) -> Vitals:
-        version, uptime = session.rows(
-            "SELECT current_setting('server_version'), "
-            "extract(epoch FROM now() - pg_postmaster_start_time())::float8"
-        )[0]
-        return Vitals(version.split()[0], max(0.0, uptime), self.title)
+    # --- metrics
 
     def metrics(self, session: Session, asked: Asked) -> Scraper:
         from mngdb.engines.postgres import monitor
@@ -148,48 +152,52 @@ class PostgresEngine:
 
         return Metrics(session, monitor.databases(asked))
 
-    def url(self, access: Access) -> str:
-        return logins.url(access)
+    def statements(self, session: Session, asked: Asked) -> Snapshot:
+        from mngdb.engines.postgres import statements
 
-    def env(self, access: Access, prefix: str, grant: PostgresGrant) -> Mapping[str, str]:
-        found = {
-            "URL": self.url(access),
-            "HOST": access.host,
-            "PORT": str(access.port),
-            "USER": access.user,
-            "PASSWORD": access.password.reveal() if access.password else "",
-            "DATABASE": grant.database,
-            "SSLMODE": logins.sslmode(access),
-        }
-        if access.ca:
-            found["SSLROOTCERT"] = access.ca
-        # libpq's own variable: what is made of libpq gives no password to an impostor
-        require = {_REQUIRE_AUTH: logins.REQUIRED}
-        return {f"{prefix}_{name}": value for name, value in found.items()} | require
+        return statements.snapshot(session)
 
-    def shell(self, access: Access, folder: str | None) -> ShellCommand:
-        env = {
-            "PGHOST": access.socket or access.host,
-            "PGPORT": str(access.port),
-            "PGUSER": access.user,
-            "PGDATABASE": access.database,
-            "PGAPPNAME": "mngdb shell",
-        }
-        if access.password:
-            env |= {"PGPASSWORD": access.password.reveal(), _REQUIRE_AUTH: logins.REQUIRED}
-        if access.tls:
-            env |= {"PGSSLMODE": logins.sslmode(access), "PGSSLROOTCERT": access.ca or "system"}
-        elif "sslmode" in access.options:
-            env["PGSSLMODE"] = access.options["sslmode"]  # psql's own default encrypts if it can
-        own = ((f"{folder}/psql", ()),) if folder else ()
-        return ShellCommand(
-            (*own, ("psql", ()), ("pgcli", ())), env, "install postgresql-client (it has psql)"
-        )
+    # --- diagnose
 
     def diagnose(self, access: Access, grant: PostgresGrant) -> str | None:
         from mngdb.engines.postgres import diagnose
 
         return diagnose.diagnose(access, grant)
+
+    def sessions(self, session: Session, asked: Asked) -> Sessions:
+        from mngdb.engines.postgres import sessions
+
+        return sessions.look(session)
+
+    def memory(self, session: Session, asked: Asked) -> PostgresMemory:
+        from mngdb.engines.postgres import memory
+
+        return memory.look(session)
+
+    def slow(self, session: Session, asked: Asked, span: Span) -> Slow:
+        from mngdb.engines.postgres import slow
+
+        return slow.look(session, asked, span)
+
+    def bloat(self, session: Session, asked: Asked) -> Bloated:
+        from mngdb.engines.postgres import bloat
+
+        return bloat.look(session, asked)
+
+    def indexes(self, session: Session, asked: Asked, slow: Slow | None) -> Advice:
+        from mngdb.engines.postgres import index_use
+
+        return index_use.look(session, asked, slow)
+
+    def locks(self, session: Session, asked: Asked) -> tuple[Backend, ...]:
+        from mngdb.engines.postgres import locks
+
+        return locks.look(session)
+
+    def end_session(self, session: Session, pid: int, *, terminate: bool, force: bool) -> str:
+        from mngdb.engines.postgres import locks
+
+        return locks.end(session, pid, terminate=terminate, force=force)
 
 
 ENGINE: Engine[Session, Facts] = PostgresEngine()

@@ -5,16 +5,29 @@ https://www.postgresql.org/docs/current/libpq-connect.html
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from mngdb.dial import stays_here
+from mngdb.engines.postgres.render import ADMIN
 from mngdb.errors import UsageError
-from mngdb.model import Access, Asked
+from mngdb.model import Access, Asked, ShellCommand
+from mngdb.spec.agent import MONITOR
+from mngdb.spec.postgres import PostgresGrant
 
 #: The only proof that a server may ask for. In it the server proves itself, too; without the
 #: parameter, libpq gives the password to whoever asks for it in clear.
 REQUIRED = "scram-sha-256"
 REQUIRE_AUTH = "require_auth"
+#: The same as a variable of libpq.
+_REQUIRE_AUTH = "PGREQUIREAUTH"
+
+
+def admin(asked: Asked) -> Access:
+    """The administrator of a managed server."""
+    return asked.access(ADMIN, "postgres", **{REQUIRE_AUTH: REQUIRED})
 
 
 def external(asked: Asked, url: str) -> Access:
@@ -54,6 +67,16 @@ def external(asked: Asked, url: str) -> Access:
         options=options | {REQUIRE_AUTH: REQUIRED},
         instance=name,
     )
+
+
+def login(asked: Asked, at: Access, app: str) -> Access:
+    """The access of an app, or of the monitor, to the server that `at` leads to."""
+    # drivers of apps that are not made of libpq refuse the parameter, or hand it to the server
+    options = {k: v for k, v in at.options.items() if k != REQUIRE_AUTH}
+    at = replace(at, user=app, password=asked.secrets[app], options=options)
+    if app == MONITOR:
+        return at
+    return replace(at, database=cast(PostgresGrant, asked.instance.grants[app]).database)
 
 
 def sslmode(access: Access) -> str:
@@ -103,4 +126,43 @@ def url(access: Access) -> str:
     return (
         f"postgresql://{quote(access.user, safe='')}:{password}@{host}:{access.port}/"
         f"{quote(access.database, safe='')}" + (f"?{query}" if query else "")
+    )
+
+
+def env(access: Access, prefix: str, grant: PostgresGrant) -> Mapping[str, str]:
+    """Variables for an app."""
+    found = {
+        "URL": url(access),
+        "HOST": access.host,
+        "PORT": str(access.port),
+        "USER": access.user,
+        "PASSWORD": access.password.reveal() if access.password else "",
+        "DATABASE": grant.database,
+        "SSLMODE": sslmode(access),
+    }
+    if access.ca:
+        found["SSLROOTCERT"] = access.ca
+    # libpq's own variable: what is made of libpq gives no password to an impostor
+    require = {_REQUIRE_AUTH: REQUIRED}
+    return {f"{prefix}_{name}": value for name, value in found.items()} | require
+
+
+def shell(access: Access, folder: str | None) -> ShellCommand:
+    """psql, the server's own first."""
+    env = {
+        "PGHOST": access.socket or access.host,
+        "PGPORT": str(access.port),
+        "PGUSER": access.user,
+        "PGDATABASE": access.database,
+        "PGAPPNAME": "mngdb shell",
+    }
+    if access.password:
+        env |= {"PGPASSWORD": access.password.reveal(), _REQUIRE_AUTH: REQUIRED}
+    if access.tls:
+        env |= {"PGSSLMODE": sslmode(access), "PGSSLROOTCERT": access.ca or "system"}
+    elif "sslmode" in access.options:
+        env["PGSSLMODE"] = access.options["sslmode"]  # psql's own default encrypts if it can
+    own = ((f"{folder}/psql", ()),) if folder else ()
+    return ShellCommand(
+        (*own, ("psql", ()), ("pgcli", ())), env, "install postgresql-client (it has psql)"
     )

@@ -5,14 +5,15 @@ https://www.postgresql.org/docs/current/routine-vacuuming.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 
 from mngdb.engines.postgres.client import Session, rows
-from mngdb.engines.postgres.databases import locked, look_into
+from mngdb.engines.postgres.databases import locked, look_into, of_apps
 from mngdb.facts.bloat import Bloat, Bloated
+from mngdb.model import Asked
 from mngdb.words import many
 
 #: Less than this wasted is not worth a lock; less than this share of a table, in space or in rows,
@@ -91,7 +92,7 @@ SELECT * FROM (
 """
 
 
-def look(session: Session, databases: Iterable[str]) -> Bloated:
+def look(session: Session, asked: Asked) -> Bloated:
     """Tables and indexes with wasted space or dead rows, the most first."""
     held = session.rows(_HOLD)
     holder = f"{held[0][0]} holds them" if held else ""
@@ -110,7 +111,7 @@ def look(session: Session, databases: Iterable[str]) -> Bloated:
             )
         return [*tables, *_indexes(connection, database, out, holder)]
 
-    found = look_into(session, databases, inside, notes)
+    found = look_into(session, of_apps(session, asked), inside, notes)
     return Bloated(tuple(sorted(found, key=lambda one: -one.wasted)), "; ".join(notes))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from psycopg.sql import Identifier
 
-from mngdb.engines.postgres.client import session
+from mngdb.engines.postgres.client import connect
 from mngdb.errors import ConnectError, UnobservableError
 from mngdb.model import Access
 
@@ -42,7 +42,7 @@ def culprit(access: Access, names: Sequence[str]) -> tuple[str, str] | None:
         return None
     try:
         # begins with settings of our own, which win over it
-        with session(access, _PATIENCE) as found:
+        with connect(access, _PATIENCE) as found:
             rows = found.rows(_CARRIED, list(names))
     except (ConnectError, UnobservableError):
         return None

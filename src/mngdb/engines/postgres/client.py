@@ -241,7 +241,7 @@ def _step_errors(connection: psycopg.Connection[Any]) -> Iterator[None]:
 
 
 @contextmanager
-def session(access: Access, timeout: float) -> Iterator[Session]:
+def connect(access: Access, timeout: float) -> Iterator[Session]:
     """A session of the administrator, the monitor, or of an app that is looked at from outside.
     Raises ConnectError."""
     if access.unasked:
@@ -342,7 +342,7 @@ def wait(access: Access, deadline: float, timeout: float) -> AbstractContextMana
     while True:
         attempt = ExitStack()
         try:
-            found = attempt.enter_context(session(access, timeout))
+            found = attempt.enter_context(connect(access, timeout))
         except ConnectError as error:
             if error.kind not in {"down", "starting"} or time.monotonic() > deadline:
                 raise

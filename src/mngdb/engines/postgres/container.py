@@ -119,11 +119,11 @@ def _health(asked: Asked) -> str:
 
 def _script(asked: Asked) -> str:
     """The very statements that the first `up` would send, as psql takes them."""
-    from mngdb.engines.postgres import observe, reconcile
+    from mngdb.engines.postgres import facts, reconcile
     from mngdb.engines.postgres.script import Script
 
     script = Script()
-    for step in reconcile.reconcile(asked, observe.blank(asked)).steps:
+    for step in reconcile.reconcile(asked, facts.blank(asked)).steps:
         step.run(script)
     return script.text()
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import psycopg
 
 from mngdb.engines.postgres.client import Session, rows
 from mngdb.errors import ConnectError, UnobservableError
+from mngdb.model import Asked
+from mngdb.spec.postgres import PostgresGrant
 
 T = TypeVar("T")
 
@@ -27,9 +29,11 @@ WHERE mode = 'AccessExclusiveLock' AND pid IS DISTINCT FROM pg_backend_pid()
 """
 
 
-def every(session: Session) -> list[str]:
-    """Those that this login may enter."""
-    return [str(name) for (name,) in session.rows(_EVERY)]
+def of_apps(session: Session, asked: Asked) -> list[str]:
+    """Those that the file names; where it names none, as of a server that somebody else runs, all
+    that this login may enter."""
+    named = {cast(PostgresGrant, grant).database for grant in asked.instance.grants.values()}
+    return sorted(named) or [str(name) for (name,) in session.rows(_EVERY)]
 
 
 def look_into(

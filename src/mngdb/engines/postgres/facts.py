@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mngdb.engines.postgres import maintenance, render
+from mngdb.model import Asked
+
 #: Stands in the comment of every role that mngdb makes, before the stack's name.
 MARK = "mngdb: an app of stack "
 
@@ -169,3 +172,24 @@ class Facts:
 
 #: What CREATE DATABASE gives; the rest is in `Inside`'s defaults.
 NEW = Database("", frozenset({("", "CONNECT"), ("", "TEMPORARY")}), Inside(totals={"schema": 1}))
+
+
+def blank(asked: Asked) -> Facts:
+    """A server that `render` has just made: its settings are as wanted, nothing is in it."""
+    site = asked.site
+    default = frozenset({("", "CONNECT"), ("", "TEMPORARY")})
+    template = frozenset({("", "CONNECT")})
+    return Facts(
+        version=site.program.version if site else "",
+        admin=render.ADMIN,
+        superuser=True,
+        checksums=True,
+        settings={},
+        roles={},
+        databases={
+            "postgres": Database(render.ADMIN, default, None),
+            "template1": Database(render.ADMIN, template, None),
+        },
+        admin_password=False,
+        maintenance=maintenance.blank(),
+    )

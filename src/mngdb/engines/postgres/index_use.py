@@ -6,16 +6,17 @@ https://www.postgresql.org/docs/current/monitoring-stats.html (pg_stat_all_index
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from mngdb.engines.postgres.client import Session, rows
-from mngdb.engines.postgres.databases import locked, look_into
-from mngdb.facts.indexes import Advice, IndexAdvice
-from mngdb.facts.slow import Missing
+from mngdb.engines.postgres.databases import locked, look_into, of_apps
+from mngdb.facts.indexes import NOT_TOLD, Advice, IndexAdvice
+from mngdb.facts.slow import Missing, Slow
+from mngdb.model import Asked
 
 #: Without it a missing index is what a statement's conditions suggest.
 _HYPOPG = (
@@ -23,6 +24,7 @@ _HYPOPG = (
     "postgresql-{major}-hypopg beside the server, then 'extensions: [hypopg]' of the app's right "
     "and 'mngdb up', or CREATE EXTENSION hypopg in the database"
 )
+_NO_PLANS = "plans are asked for as the apps of the file, and it has none here"
 #: Smaller than this an index is not worth a thought.
 _SMALL = 64 << 10
 #: A b-tree's entry takes about so many bytes beside its columns.
@@ -102,9 +104,9 @@ class _Index:
         )
 
 
-def look(session: Session, databases: Iterable[str], missing: Iterable[Missing]) -> Advice:
-    """What to do about the indexes of these databases; `missing` is what slow statements lack."""
-    wanted = list(missing)
+def look(session: Session, asked: Asked, slow: Slow | None) -> Advice:
+    """What to do about the indexes, and what slow statements lack (None: they are not known)."""
+    wanted = [lack for one in slow.statements for lack in one.missing] if slow else []
     notes: list[str] = []
 
     def inside(database: str, connection: psycopg.Connection[Any]) -> list[IndexAdvice]:
@@ -112,9 +114,11 @@ def look(session: Session, databases: Iterable[str], missing: Iterable[Missing])
         existing = _existing(connection, database, locked(connection, database, notes))
         return [*existing, *_missing(connection, here)]
 
-    found = look_into(session, databases, inside, notes)
+    found = look_into(session, of_apps(session, asked), inside, notes)
     if any(one.kind == "missing" and one.planner_before is None for one in found):
         notes.append(_HYPOPG.replace("{major}", str(session.main.info.server_version // 10_000)))
+    if slow is not None and not asked.instance.grants:
+        notes.append(f"{NOT_TOLD}: {_NO_PLANS}")
     return Advice(tuple(found), "; ".join(notes))
 
 

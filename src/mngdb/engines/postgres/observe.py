@@ -30,7 +30,7 @@ from mngdb.engines.postgres.facts import (
     Setting,
 )
 from mngdb.errors import ConnectError, UnobservableError
-from mngdb.model import Access, Asked
+from mngdb.model import Access, Asked, Vitals
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import PostgresGrant
 
@@ -213,7 +213,7 @@ def _can_log_in(at: Access, asked: Asked, app: str) -> bool | None:
     database = cast(PostgresGrant, right).database if right else at.database
     access = replace(at, user=app, password=asked.secrets[app], database=database, socket=None)
     try:
-        with client.session(access, 5):
+        with client.connect(access, 5):
             return True
     except ConnectError as error:
         if error.kind == "auth":
@@ -332,22 +332,10 @@ def _lockouts(session: Session, asked: Asked, roles: Mapping[str, Role]) -> tupl
     return tuple(found)
 
 
-def blank(asked: Asked) -> Facts:
-    """A server that `render` has just made: its settings are as wanted, nothing is in it."""
-    site = asked.site
-    default = frozenset({("", "CONNECT"), ("", "TEMPORARY")})
-    template = frozenset({("", "CONNECT")})
-    return Facts(
-        version=site.program.version if site else "",
-        admin=render.ADMIN,
-        superuser=True,
-        checksums=True,
-        settings={},
-        roles={},
-        databases={
-            "postgres": Database(render.ADMIN, default, None),
-            "template1": Database(render.ADMIN, template, None),
-        },
-        admin_password=False,
-        maintenance=maintenance.blank(),
-    )
+def vitals(session: Session) -> Vitals:
+    """Version and uptime, asked with a real query."""
+    version, uptime = session.rows(
+        "SELECT current_setting('server_version'), "
+        "extract(epoch FROM now() - pg_postmaster_start_time())::float8"
+    )[0]
+    return Vitals(version.split()[0], max(0.0, uptime), "PostgreSQL")

@@ -6,20 +6,20 @@ https://www.postgresql.org/docs/current/pgstatstatements.html
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from psycopg import sql
 
 from mngdb.engines.postgres import client, plans, statements
+from mngdb.engines.postgres.access import login
 from mngdb.engines.postgres.client import Session
 from mngdb.errors import ConnectError
-from mngdb.facts.slow import Count, Slow, Snapshot, Statement
-from mngdb.model import Access
+from mngdb.facts.slow import Count, Slow, Snapshot, Span, Statement
+from mngdb.model import Access, Asked
 
-#: Of a snapshot: None when there is none from before this moment, with the reason.
-Before = Callable[[float], tuple[Snapshot | None, str]]
+#: So many are explained: each takes a connection of its app.
+_EXPLAINED = 20
 
 #: What we ask as the apps, for plans, is left out. A statement that was
 #: counted anew since the snapshot is known whole.
@@ -59,19 +59,13 @@ _PARTS = re.compile(
 )
 
 
-def look(
-    session: Session,
-    apps: dict[str, Access],
-    most: tuple[int, int],
-    since: float | None,
-    before: Before,
-) -> Slow:
-    """The most expensive statements: how many, and how many of them are explained. `apps` are the
-    logins that may ask for their plans; `since`, in seconds before now, needs what `before`
-    knows."""
+def look(session: Session, asked: Asked, span: Span) -> Slow:
+    """The most expensive statements. Plans are asked for as their apps; a span that begins later
+    than the server's sums needs what was kept of these."""
+    apps = {app: login(asked, session.access, app) for app in asked.instance.grants}
     place = statements.place(session)
     now = statements.now(session, place)
-    base, note = _base(now, since, before)
+    base, note = _base(now, span)
     rule = sql.Composed([])
     if base is not None and place.since_each:
         rule = sql.SQL("AND s.stats_since <= to_timestamp({})").format(sql.Literal(base.at))
@@ -82,24 +76,24 @@ def look(
     counts = base.counts if base else ()
     columns = ([one[n] for one in counts] for n in range(len(Count._fields)))
     found = []
-    for number, row in enumerate(session.rows(query, *columns, most[0])):
+    for number, row in enumerate(session.rows(query, *columns, span.most)):
         database, app, text, calls, total, mean, worst, rows, temporary = row
         why = (f"spilled {temporary * _BLOCK >> 20} MB to disk: more work_mem",) * (temporary > 0)
         shown = without_values(text)
         one = Statement(database, app, shown, calls, total, mean, worst, rows, why)
-        access = apps.get(app) if number < most[1] else None
+        access = apps.get(app) if number < _EXPLAINED else None
         found.append(_explained(one, text, access))
     return Slow(tuple(found), note)
 
 
-def _base(now: Snapshot, since: float | None, before: Before) -> tuple[Snapshot | None, str]:
+def _base(now: Snapshot, span: Span) -> tuple[Snapshot | None, str]:
     """What to take away from the sums, and the sentence that says since when the rest is."""
-    if since is None:
+    if span.since is None:
         return None, f"since {_clock(now.reset)}"
-    wanted = now.at - since
+    wanted = now.at - span.since
     if now.reset >= wanted:
         return None, f"since {_clock(now.reset)}, when the server began to count anew"
-    found, reason = before(wanted)
+    found, reason = span.before(wanted)
     if found is None:
         return None, f"since {_clock(now.reset)}, not since {_clock(wanted)}: {reason}"
     if found.reset != now.reset:

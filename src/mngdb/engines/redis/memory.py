@@ -6,6 +6,7 @@ from typing import Any
 
 from mngdb.engines.redis.client import RefusedError, Session
 from mngdb.engines.redis.observe import parse_info
+from mngdb.engines.redis.sessions import described, others
 from mngdb.errors import UnobservableError
 from mngdb.facts.memory import RedisClient, RedisMemory
 from mngdb.findings import see
@@ -58,12 +59,8 @@ def _figures(flat: list[Any]) -> dict[str, float]:
 
 def _clients(text: str, own: str) -> tuple[RedisClient, ...]:
     found = []
-    for line in text.splitlines():
-        words = dict(pair.split("=", 1) for pair in line.split(" ") if "=" in pair)
-        if words.get("id") == own:
-            continue
-        client = " ".join(filter(None, (words["addr"].rpartition(":")[0], words.get("name"))))
-        command = words["cmd"].replace("|", " ").upper()
+    for words in others(text, own):
+        client, command = described(words)
         sizes = int(words.get("tot-mem", 0)), int(words["omem"])
         found.append(RedisClient(words["id"], words.get("user", ""), client, *sizes, command))
     return tuple(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from mngdb.engines.redis.client import Session
 from mngdb.engines.redis.observe import parse_info
 from mngdb.facts.sessions import OneSession, Sessions
@@ -11,12 +13,22 @@ def look(session: Session) -> Sessions:
     """Every client but ourselves. Raises RefusedError when CLIENT LIST is not permitted."""
     own = str(session.ask("CLIENT", "ID"))
     limit = int(parse_info(session.ask("INFO", "clients")).get("maxclients", 0))
-    found = []
-    for line in session.ask("CLIENT", "LIST").splitlines():
+    found = others(session.ask("CLIENT", "LIST"), own)
+    return Sessions(limit, tuple(_one(words) for words in found))
+
+
+def others(clients: str, own: str) -> Iterator[dict[str, str]]:
+    """The fields of each line of CLIENT LIST but that of the client `own`."""
+    for line in clients.splitlines():
         words = dict(pair.split("=", 1) for pair in line.split(" ") if "=" in pair)
         if words.get("id") != own:
-            found.append(_one(words))
-    return Sessions(limit, tuple(found))
+            yield words
+
+
+def described(words: dict[str, str]) -> tuple[str, str]:
+    """Where a client comes from with what it calls itself, and its last command."""
+    client = " ".join(filter(None, (words["addr"].rpartition(":")[0], words.get("name"))))
+    return client, words["cmd"].replace("|", " ").upper()
 
 
 def _one(words: dict[str, str]) -> OneSession:
@@ -28,6 +40,5 @@ def _one(words: dict[str, str]) -> OneSession:
         state = "subscribed"
     else:
         state = "idle" if idle >= 1 else "active"
-    client = " ".join(filter(None, (words["addr"].rpartition(":")[0], words.get("name"))))
-    command = words["cmd"].replace("|", " ").upper()
+    client, command = described(words)
     return OneSession(words["id"], words["user"], words["db"], client, state, idle, command)

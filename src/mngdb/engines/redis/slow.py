@@ -7,10 +7,12 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, cast
 
 from mngdb.engines.redis.client import RefusedError, Session
-from mngdb.facts.slow import Slow, Statement
+from mngdb.facts.slow import Slow, Span, Statement
+from mngdb.model import Asked
+from mngdb.spec.redis import RedisGrant
 
 #: Parts of a key that tell one from the next: numbers, hex of six and more, UUIDs.
 _VARYING = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{6,}|\d+", re.I)
@@ -40,11 +42,11 @@ _WHY = {
 }
 
 
-def look(session: Session, patterns: Mapping[str, tuple[str, ...]], since: float | None) -> Slow:
-    """The slow log, by command and kind of key. `patterns`: app to its key patterns; `since` in
-    seconds before now."""
+def look(session: Session, asked: Asked, span: Span) -> Slow:
+    """The slow log, by command and kind of key."""
+    patterns = {a: tuple(cast(RedisGrant, g).keys) for a, g in asked.instance.grants.items()}
     entries = session.ask("SLOWLOG", "GET", "-1")
-    oldest = time.time() - since if since else 0.0
+    oldest = time.time() - span.since if span.since else 0.0
     groups: dict[tuple[str, str], list[float]] = defaultdict(list)
     for _, at, micros, words, *_ in entries:
         if at >= oldest:

@@ -1,0 +1,137 @@
+"""Who logs in where: accesses, connection strings, variables, interactive clients."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from mngdb.dial import stays_here
+from mngdb.engines.redis import acl
+from mngdb.errors import UsageError
+from mngdb.model import Access, Asked, ShellCommand
+from mngdb.spec.redis import RedisGrant
+
+
+def admin(asked: Asked) -> Access:
+    """The administrator of a managed server."""
+    return asked.access(acl.ADMIN, "0")
+
+
+def external(asked: Asked, url: str) -> Access:
+    """The administrator of a server that is given by its URL. Raises UsageError."""
+    name = asked.instance.name
+    hint = "write redis://admin@host:6379 or rediss://admin@host:6379?ssl_ca_certs=/path/ca.pem"
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 6379
+    except ValueError as error:
+        raise UsageError(f"{name}: the url is wrong: {error}", hint) from None
+    if parts.password is not None:
+        raise UsageError(
+            f"{name}: the url holds a password",
+            f"leave it out; the secret {name}_admin is where it belongs",
+        )
+    database = parts.path.strip("/") or "0"
+    query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+    ca = query.pop("ssl_ca_certs", None)
+    if (
+        parts.scheme not in {"redis", "rediss"}
+        or not parts.hostname
+        or not database.isdecimal()
+        or query
+        or (ca and parts.scheme == "redis")
+    ):
+        raise UsageError(f"{name}: {url!r} is no Redis URL that mngdb takes", hint)
+    return Access(
+        engine="redis",
+        host=parts.hostname,
+        port=port,
+        user=unquote(parts.username or acl.DEFAULT),
+        password=asked.secrets.get(acl.ADMIN),
+        database=database,
+        tls=parts.scheme == "rediss",
+        ca=ca,
+        instance=name,
+    )
+
+
+def unverified(access: Access) -> str:
+    """See Engine.unverified."""
+    if access.proof or access.tls or stays_here(access):
+        return ""
+    return (
+        "redis:// is not encrypted: who is on the way reads the passwords of the administrator "
+        "and of every app, and reads and changes every key"
+    )
+
+
+def login(asked: Asked, at: Access, app: str) -> Access:
+    """The access of an app, or of the monitor, to the server that `at` leads to."""
+    return replace(at, user=app, password=asked.secrets[app])
+
+
+def url(access: Access) -> str:
+    """The connection string, percent-encoded."""
+    query = ""
+    if access.tls:
+        # the names are redis-py's; other clients leave them alone
+        ca = f"&ssl_ca_certs={quote(access.ca, safe='')}" if access.ca else ""
+        query = f"?ssl_cert_reqs=required{ca}"
+    return _plain_url(access) + query
+
+
+def env(access: Access, prefix: str, grant: RedisGrant) -> Mapping[str, str]:
+    """Variables for an app."""
+    found = {
+        "URL": url(access),
+        "HOST": access.host,
+        "PORT": str(access.port),
+        "USER": access.user,
+        "PASSWORD": access.password.reveal() if access.password else "",
+        "DB": access.database or "0",
+        "TLS": "true" if access.tls else "false",
+    }
+    if access.ca:
+        found["CA"] = access.ca
+    head = grant.keys[0].removesuffix("*")
+    if head and head != grant.keys[0] and not set(head) & set("*?"):
+        found["KEY_PREFIX"] = head
+    return {f"{prefix}_{name}": value for name, value in found.items()}
+
+
+def shell(access: Access, folder: str | None) -> ShellCommand:
+    """redis-cli, or what comes near it."""
+    from mngdb.engines.redis import once
+
+    arguments = ["-h", access.host, "-p", str(access.port), "-n", access.database or "0"]
+    arguments += ["--user", access.user]
+    if access.tls:
+        arguments += ["--tls", *(["--cacert", access.ca] if access.ca else [])]
+    clients = ("redis-cli", "valkey-cli")
+    names = [*(f"{folder}/{name}" for name in clients if folder), *clients]
+    programs = [(name, tuple(arguments)) for name in names]
+    secret = access.password.reveal() if access.password else ""
+    env = {"REDISCLI_AUTH": secret} if secret else {}
+    if not access.tls:
+        # iredis reads the whole URL from here; it cannot be told of a CA
+        programs.append(("iredis", ()))
+        env["IREDIS_URL"] = _plain_url(access)
+    # without any of them, one command at a time
+    programs.append((sys.executable, ("-P", "-m", "mngdb.engines.redis.once")))
+    env |= once.environment(access)
+    return ShellCommand(
+        programs=tuple(programs),
+        env=env,
+        install=once.INSTALL,
+    )
+
+
+def _plain_url(access: Access) -> str:
+    host = f"[{access.host}]" if ":" in access.host else access.host
+    login = ""
+    if access.password is not None:
+        login = f"{quote(access.user, safe='')}:{quote(access.password.reveal(), safe='')}@"
+    scheme = "rediss" if access.tls else "redis"
+    return f"{scheme}://{login}{host}:{access.port}/{access.database or '0'}"
