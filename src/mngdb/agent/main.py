@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mngdb import disk
@@ -100,6 +100,7 @@ def run(context: Context) -> None:
             "'agent: {external: true}' at those of others",
         )
     drop()
+    context = replace(context, keep_secrets=False)
     unit = AgentUnit(context)
     context.claim()
     folder = disk.private(unit.folder)

@@ -106,14 +106,19 @@ class Own:
         )
 
     def _secrets(self) -> Iterator[Family]:
-        context, now = self._context, time.time()
-        found: list[tuple[Labels, float]] = []
-        for instance in context.stack.instances.values():
-            for login in context.logins(instance):
-                name = secret_name(instance, login)
-                changed = context.vault.changed(name)
-                if changed is not None:
-                    found.append(((("secret", name),), max(0.0, now - changed)))
+        instances = self._context.stack.instances.values()
+        names = [
+            secret_name(one, login) for one in instances for login in self._context.logins(one)
+        ]
+        entries, now = self._context.vault.get_many(names), time.time()
+        found: list[tuple[Labels, float]] = [
+            ((("secret", name),), max(0.0, now - entry.changed))
+            for name, entry in entries.items()
+            if entry.changed is not None
+        ]
+        problems = [entry.problem for entry in entries.values() if entry.problem is not None]
+        if problems and not found:
+            raise problems[0]
         yield _family("mngdb_secret_age_seconds", "Age of the secret in the vault", found)
 
     def _expiry(self) -> Iterator[Family]:

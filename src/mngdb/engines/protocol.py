@@ -18,7 +18,6 @@ from mngdb.container import Container, Place
 from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
 from mngdb.samples import Family
 from mngdb.spec.base import EngineName
-from mngdb.spec.stack import Instance
 
 if TYPE_CHECKING:
     from mngdb.facts.bloat import Bloated
@@ -49,10 +48,6 @@ class Provision(Protocol):
     """What asks the server to stop cleanly and at once."""
     place: Place
     """Its official image."""
-
-    def secrets(self, asked: Instance) -> Iterable[str]:
-        """Names of the secrets that the engine needs besides `admin` and the apps'."""
-        ...
 
     def render(self, asked: Asked) -> Unit:
         """The unit that runs the server."""

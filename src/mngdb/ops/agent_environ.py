@@ -6,8 +6,6 @@ import re
 
 from mngdb.identity.home import lent_trust
 from mngdb.ops.context import Context
-from mngdb.ops.secrets import needed
-from mngdb.vaults.environ import EnvironVault
 
 #: Where programs, homes, caches and certificates are; how the interpreter finds its libraries; how
 #: docker finds its engine; by which proxy a channel is reached.
@@ -19,11 +17,9 @@ _KEPT = re.compile(
 
 
 def environment(context: Context) -> dict[str, str]:
-    """Besides the above: the variables that the stack's file names, where the vault is the
-    environment, the secrets that the stack needs, and the trust that its caller lent us."""
-    named = set(context.stack.variables)
-    if isinstance(context.vault, EnvironVault):
-        named |= {context.vault.where(name) for name in needed(context)}
+    """Besides the above: the variables that the stack's file names and the vault needs, and the
+    trust that its caller lent us."""
+    named = {*context.stack.variables, *context.vault.variables(context.needed_secrets())}
     kept = {
         name: value
         for name, value in context.environ.items()

@@ -38,7 +38,7 @@ def alertmanager_files(context: Context, secrets: str | None = None) -> dict[str
 
     def path(channel: str) -> str:
         name = secret_of(channel)
-        if secrets is not None or context.stack.source.vault.kind != "files":
+        if secrets is not None or context.vault.folder is None:
             return f"{secrets or '/run/secrets'}/{name}"
         return context.vault.where(name)
 

@@ -26,7 +26,8 @@ from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance, Stack
 from mngdb.spec.web import SECRETS as PAGE_SECRETS
 from mngdb.targets.local.host import LocalHost
-from mngdb.vaults import Vault, open_vault
+from mngdb.vaults import open_vault
+from mngdb.vaults.cached import CachedVault
 
 if TYPE_CHECKING:
     from mngdb.targets.compose.host import ComposeHost
@@ -39,6 +40,8 @@ class Context:
     stack: Stack
     environ: Mapping[str, str]
     located: Located
+    keep_secrets: bool = True
+    """Whether secrets are read once: right for a command, not for what runs on."""
 
     @classmethod
     def open(cls, stack: Stack, environ: Mapping[str, str], *, fresh: bool = False) -> Context:
@@ -53,9 +56,10 @@ class Context:
         self.located.claim()
 
     @cached_property
-    def vault(self) -> Vault:
+    def vault(self) -> CachedVault:
         stack = self.stack
-        return open_vault(stack.source.vault, stack.folder, stack.state, dict(self.environ))
+        vault = open_vault(stack.source.vault, stack.folder, stack.state, dict(self.environ))
+        return CachedVault(vault, self.needed_secrets, keep=self.keep_secrets)
 
     @cached_property
     def local(self) -> LocalHost:
@@ -128,14 +132,18 @@ class Context:
         """Everyone whose secret the instance needs."""
         monitor = [MONITOR] if instance.monitored else []
         admin = [] if _asks_nobody(instance) else ["admin"]
-        return [*admin, *self.engine(instance).secrets(instance), *monitor, *instance.grants]
+        return [*admin, *instance.own_secrets, *monitor, *instance.grants]
 
     def missing_secrets(self, only: Collection[str] | None = None) -> list[str]:
         """Names of the secrets that the vault does not have, of all instances or of `only` some.
         Raises SecretError for bad ones, and for missing ones that the vault cannot make."""
-        missing = [name for name in self.secret_names(only) if self.vault.get(name) is None]
+        names = self.secret_names(only)
+        found = self.vault.get_many(names)
+        for entry in found.values():
+            entry.usable()
+        missing = [name for name in names if name not in found]
         if missing:
-            self.vault.check(missing)
+            self.vault.check_writable(missing)
         return missing
 
     def secret_names(self, only: Collection[str] | None = None) -> list[str]:
@@ -153,6 +161,10 @@ class Context:
                 else ()
             ),
         ]
+
+    def needed_secrets(self) -> list[str]:
+        """The same with those of the alerts' channels: everything that the stack needs."""
+        return [*self.secret_names(), *self.stack.source.alerts.secrets]
 
     def page_secret(self, name: str) -> Secret:
         """A page's secret; a random one that is kept nowhere where the vault has none."""
@@ -192,9 +204,7 @@ class Context:
         return Asked(
             stack=self.stack.name,
             instance=instance,
-            secrets={
-                login: self.secret(instance, login, invent) for login in self.logins(instance)
-            },
+            secrets=self._secrets(instance, self.logins(instance), invent),
             site=None
             if instance.target.external
             else self.host(instance).site(instance, find=find),
@@ -236,26 +246,33 @@ class Context:
     def with_secrets(self, asked: Asked) -> Asked:
         """The same with the vault's secrets. Raises SecretError when one is missing."""
         logins = self.logins(asked.instance)
-        return replace(asked, secrets={one: self.secret(asked.instance, one) for one in logins})
+        return replace(asked, secrets=self._secrets(asked.instance, logins))
 
-    def secret(self, instance: Instance, login: str, invent: bool = False) -> Secret:
+    def secret(self, instance: Instance, login: str) -> Secret:
         """A login's secret. Raises SecretError when it is missing."""
         if login not in {"admin", *self.logins(instance)}:
             known = ", ".join(instance.grants) or "none"
             raise UsageError(
                 f"the app {login!r} has no right in {instance.name}", f"apps with one: {known}"
             )
-        name = secret_name(instance, login)
-        found = self.vault.get(name)
-        invent = invent or (login == "admin" and _asks_nobody(instance))
-        if found is None and invent:
-            return generate()
-        if found is None:
-            self.vault.check([name])
-            raise SecretError(
-                f"the secret {name} is missing ({self.vault.where(name)})",
-                f"mngdb secret set {name}" if instance.target.external else "run 'mngdb up'",
-            )
+        return self._secrets(instance, [login])[login]
+
+    def _secrets(
+        self, instance: Instance, logins: Iterable[str], invent: bool = False
+    ) -> dict[str, Secret]:
+        names = {login: secret_name(instance, login) for login in logins}
+        entries = self.vault.get_many(names.values())
+        found = {}
+        for login, name in names.items():
+            entry = entries.get(name)
+            secret = entry.usable() if entry else None
+            if secret is None and not invent and not (login == "admin" and _asks_nobody(instance)):
+                self.vault.check_writable([name])
+                raise SecretError(
+                    f"the secret {name} is missing ({self.vault.where(name)})",
+                    f"mngdb secret set {name}" if instance.target.external else "run 'mngdb up'",
+                )
+            found[login] = secret or generate()
         return found
 
     def admin(self, asked: Asked) -> Access:

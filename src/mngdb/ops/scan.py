@@ -15,7 +15,6 @@ from mngdb.errors import UsageError
 from mngdb.findings import Finding
 from mngdb.ops.check import Report
 from mngdb.ops.context import Context
-from mngdb.ops.secrets import needed
 from mngdb.vaults import inspect, leaks
 from mngdb.vaults.git import repository
 
@@ -43,7 +42,7 @@ def scan(context: Context, paths: Sequence[Path]) -> Report:
         for file in {file for path in paths or [folder] for file in _files(path)}
         if not file.is_relative_to(context.stack.state)
     )
-    kept = inspect.kept(context.vault, needed(context))
+    kept = inspect.kept(context.vault, context.needed_secrets())
     needles = leaks.Needles.of(kept.secrets)
     findings: list[Finding] = []
     with _detectors():

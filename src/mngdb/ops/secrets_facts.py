@@ -10,13 +10,11 @@ from mngdb.errors import UnobservableError
 from mngdb.facts.secrets import Dotenv, Git, SecretsFacts
 from mngdb.findings import Seen, see
 from mngdb.ops.context import Context, secret_name
-from mngdb.ops.secrets import needed
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.web import INSIGHT_SECRET
 from mngdb.targets.compose.certificates import bundle
 from mngdb.vaults import inspect, leaks
-from mngdb.vaults.files import FilesVault
 from mngdb.vaults.git import repository
 
 #: What is written beside the file and read by other tools.
@@ -30,10 +28,10 @@ _BESIDE = (
 def secrets_facts(context: Context) -> SecretsFacts:
     """Everything that the checks of secrets judge."""
     stack, vault = context.stack, context.vault
-    names = needed(context)
+    names = context.needed_secrets()
     kept = inspect.kept(vault, names)
     needles = leaks.Needles.of(kept.secrets)
-    folder = vault.folder if isinstance(vault, FilesVault) else None
+    folder = vault.folder
     # 'mngdb env' gives an app its own secret as a variable
     instances = stack.instances.values()
     given = {secret_name(one, app) for one in instances for app in one.grants}
@@ -49,10 +47,8 @@ def secrets_facts(context: Context) -> SecretsFacts:
         open_folders=tuple(
             inspect.open_to_others([*_private(stack.state, folder), *_rendered(context)])
         ),
-        open_files=tuple(
-            inspect.open_to_others(folder / name for name in names) if folder else ()
-        ),
-        unused=tuple(inspect.strangers(folder, names) if folder else ()),
+        open_files=tuple(inspect.open_to_others(vault.files(names))),
+        unused=tuple(inspect.strangers(folder, vault.files(names)) if folder else ()),
         git=see(lambda: _git(context, folder, needles)),
         beside=see(lambda: _search(needles, _beside(context))),
         arguments=Seen(running.arguments),

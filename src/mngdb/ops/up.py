@@ -174,6 +174,8 @@ def up(
                 unmake(context, pointed)  # nothing was changed, as it says: it is no stack yet
             return report
         wishes.start(state, None if choice.whole else [i.unit for i in choice.of(context)])
+        if context.missing_secrets(needed):
+            context.vault.forget()  # whoever held the lock before may have made them
         for name in context.missing_secrets(needed):
             step = secret_step(context, name)
             step.run(context)

@@ -202,6 +202,11 @@ class Alerts(Model):
             raise located("judging more often than once a second helps nobody", "every")
         return self
 
+    @property
+    def secrets(self) -> list[str]:
+        """The vault's names of the channels' secrets."""
+        return [secret_of(name) for name, one in self.channels.items() if one.needs_secret]
+
 
 def secret_of(channel: str) -> str:
     """The vault's name of a channel's secret."""

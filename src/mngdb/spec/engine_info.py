@@ -126,6 +126,8 @@ class EngineInfo:
     other engines leave."""
     forks: bool = False
     """Whether it saves by forking: pages that apps write meanwhile stand in memory twice."""
+    own_secrets: tuple[str, ...] = ()
+    """Secrets that a server of ours needs besides those of its logins."""
     huge_pages: int | None = None
     """The major version from which transparent huge pages do it no harm; None: they always do."""
     login: str = ""
@@ -283,6 +285,7 @@ MONGODB = EngineInfo(
         )
     },
     memory=0.25,
+    own_secrets=("keyfile",),
     anonymous=True,
     elsewhere="atlas",
     huge_pages=8,  # the manual's "TCMalloc performance": from 8 on it wants them

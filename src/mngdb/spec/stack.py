@@ -31,6 +31,11 @@ class Instance:
     monitored: bool = False
     """Whether the agent or an exporter looks at it, by a login of its own."""
 
+    @property
+    def own_secrets(self) -> tuple[str, ...]:
+        """Secrets that the server needs besides those of its logins, where it is ours."""
+        return () if self.target.external else ENGINE_INFO[self.engine].own_secrets
+
 
 @dataclass(frozen=True)
 class Stack:

@@ -2,40 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 from mngdb.errors import SecretError
 from mngdb.secret import Secret
 from mngdb.spec.file import Vault as VaultSpec
 
+#: While a password is rotated there are two: the one that apps use, and the one that is about to
+#: take its place. AWS Secrets Manager calls them AWSCURRENT, AWSPENDING and AWSPREVIOUS.
+Version = Literal["current", "pending", "previous"]
+VERSIONS: tuple[Version, ...] = get_args(Version)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a vault has under a name: a secret, or why it must not be used."""
+
+    secret: Secret | None
+    """None: there is something, but no secret."""
+    problem: SecretError | None = None
+    """Besides a `secret`: others may know it."""
+    changed: float | None = None
+    """When it was written, in seconds since the epoch, where that can be told."""
+
+    def usable(self) -> Secret | None:
+        """The secret. Raises SecretError for one that must not be used."""
+        if self.problem is not None:
+            raise self.problem
+        return self.secret
+
 
 class Vault(Protocol):
-    """Keeps secrets by name."""
+    """Keeps secrets by name. One suite, tests/conformance/test_vaults.py, holds for all."""
 
-    def get(self, name: str) -> Secret | None:
-        """The secret, or None if there is none. Raises SecretError if it cannot be used."""
+    @property
+    def folder(self) -> Path | None:
+        """The directory with one file a secret; None: it is something else."""
         ...
 
-    def make(self, name: str) -> Secret:
-        """A new random secret, kept before it is returned. Raises SecretError."""
+    def get_many(self, names: Iterable[str], version: Version = "current") -> dict[str, Entry]:
+        """What there is under these names, asked for at once. A secret that cannot be used is an
+        entry that says why, and costs the others nothing. Raises SecretError when nothing can be
+        asked."""
         ...
 
-    def check(self, names: Sequence[str]) -> None:
-        """Raises SecretError where it cannot make secrets of these names."""
+    def put(
+        self, name: str, secret: Secret, version: Literal["current", "pending"] = "current"
+    ) -> None:
+        """Keep a secret, in place of what that version was. Raises SecretError."""
         ...
 
-    def put(self, name: str, secret: Secret) -> None:
-        """Keep a secret that a person gives. Raises SecretError."""
+    def promote(self, name: str) -> None:
+        """Make the pending secret the current one, and the current one the previous. A reader finds
+        one or the other as current at any moment; interrupted, it can be done again. Raises
+        SecretError when nothing is pending."""
         ...
 
-    def changed(self, name: str) -> float | None:
-        """When the secret was changed last, in seconds since the epoch, where that can be told."""
+    def delete(self, name: str, versions: Sequence[Version] = VERSIONS) -> None:
+        """Forget versions of a secret; one that is not there is no error. Raises SecretError."""
+        ...
+
+    def check_writable(self, names: Sequence[str]) -> None:
+        """Raises SecretError where secrets of these names, which are missing, cannot be put."""
         ...
 
     def where(self, name: str) -> str:
         """Where a person finds the secret: a path, a variable's name."""
+        ...
+
+    def files(self, names: Iterable[str]) -> list[Path]:
+        """Files that may hold a version of these secrets."""
+        ...
+
+    def variables(self, names: Iterable[str]) -> list[str]:
+        """Variables of the environment that reading these secrets takes."""
         ...
 
 

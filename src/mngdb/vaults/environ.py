@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NoReturn
 
 from mngdb.errors import SecretError
 from mngdb.secret import Secret
-from mngdb.vaults import usable
+from mngdb.vaults import VERSIONS, Entry, Version, usable
 
 _PREFIX = "MNGDB_SECRET_"
+_HINT = "the vault 'environ' only reads; set it, or use 'vault: files'"
 
 
 class EnvironVault:
-    """`redis_chat-app` is the variable MNGDB_SECRET_REDIS_CHAT_APP."""
+    """`redis_chat-app` is the variable MNGDB_SECRET_REDIS_CHAT_APP. There is a current version
+    alone, and nothing is written."""
+
+    folder = None
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -22,23 +27,37 @@ class EnvironVault:
     def where(self, name: str) -> str:
         return _PREFIX + re.sub(r"[^A-Z0-9]", "_", name.upper())
 
-    def changed(self, name: str) -> float | None:
-        return None  # the environment does not tell
+    def files(self, names: Iterable[str]) -> list[Path]:
+        return []
 
-    def get(self, name: str) -> Secret | None:
-        value = self._environ.get(self.where(name))
-        return None if value is None else usable(self.where(name), value)
+    def variables(self, names: Iterable[str]) -> list[str]:
+        return [self.where(name) for name in names]
 
-    def check(self, names: Sequence[str]) -> NoReturn:
-        variables = ", ".join(self.where(name) for name in names)
-        one = len(names) == 1
-        raise SecretError(
-            f"the variable{'' if one else 's'} {variables} {'is' if one else 'are'} not set",
-            "the vault 'environ' only reads; set it, or use 'vault: files'",
-        )
+    def get_many(self, names: Iterable[str], version: Version = "current") -> dict[str, Entry]:
+        there = [name for name in names if self.where(name) in self._environ]
+        return {name: self._entry(self.where(name)) for name in there if version == "current"}
 
-    def make(self, name: str) -> Secret:
-        self.check([name])
+    def _entry(self, variable: str) -> Entry:
+        try:
+            return Entry(usable(variable, self._environ[variable]))
+        except SecretError as error:
+            return Entry(None, error)
 
-    def put(self, name: str, secret: Secret) -> None:
-        self.check([name])
+    def check_writable(self, names: Sequence[str]) -> NoReturn:
+        variables = ", ".join(self.variables(names))
+        text = "variable {} is" if len(names) == 1 else "variables {} are"
+        raise SecretError(f"the {text.format(variables)} not set", _HINT)
+
+    def put(
+        self, name: str, secret: Secret, version: Literal["current", "pending"] = "current"
+    ) -> None:
+        self._refuse(name)
+
+    def promote(self, name: str) -> None:
+        self._refuse(name)
+
+    def delete(self, name: str, versions: Sequence[Version] = VERSIONS) -> None:
+        self._refuse(name)
+
+    def _refuse(self, name: str) -> NoReturn:
+        raise SecretError(f"the variable {self.where(name)} cannot be changed from here", _HINT)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from mngdb import disk
 from mngdb.errors import MngdbError, SecretError
-from mngdb.secret import Secret, generate
-from mngdb.vaults import LONGEST, usable
+from mngdb.secret import Secret
+from mngdb.vaults import LONGEST, VERSIONS, Entry, Version, usable
 
 #: With the line end that editors add.
 _MAX = LONGEST + 2
 
 
 class FilesVault:
-    """A folder of mode 0700 with files of mode 0600."""
+    """A folder of mode 0700 with files of mode 0600. The current secrets have the names that Docker
+    secrets have; `.NAME.pending` and `.NAME.previous` are the other versions."""
 
     def __init__(self, folder: Path, *, named: bool = False) -> None:
         """`named`: a person chose the folder."""
@@ -25,62 +27,98 @@ class FilesVault:
         self._named = named
 
     def where(self, name: str) -> str:
-        return str(self.folder / name)
+        return str(self._path(name, "current"))
 
-    def changed(self, name: str) -> float | None:
+    def files(self, names: Iterable[str]) -> list[Path]:
+        return [self._path(name, version) for name in names for version in VERSIONS]
+
+    def variables(self, names: Iterable[str]) -> list[str]:
+        return []
+
+    def _path(self, name: str, version: Version) -> Path:
+        return self.folder / (name if version == "current" else f".{name}.{version}")
+
+    def get_many(self, names: Iterable[str], version: Version = "current") -> dict[str, Entry]:
+        found = {name: _entry(self._path(name, version)) for name in names}
+        return {name: entry for name, entry in found.items() if entry is not None}
+
+    def check_writable(self, names: Sequence[str]) -> None:
+        """It takes any."""
+
+    def put(
+        self, name: str, secret: Secret, version: Literal["current", "pending"] = "current"
+    ) -> None:
+        self._write(self._path(name, version), secret)
+
+    def promote(self, name: str) -> None:
+        current, pending = self._path(name, "current"), self._path(name, "pending")
+        if not pending.exists():
+            raise SecretError(f"the secret {name} has no pending version")
+        entry = _entry(current)
+        if entry is not None and entry.secret is not None:
+            # a copy: renamed, the current one would be missing for a moment
+            self._write(self._path(name, "previous"), entry.secret)
         try:
-            return (self.folder / name).stat().st_mtime
-        except FileNotFoundError:
-            return None
-
-    def get(self, name: str) -> Secret | None:
-        return self.read(name)
-
-    def read(self, name: str, *, private: bool = True) -> Secret | None:
-        """As `get`; without `private` also a secret that others may read."""
-        path = self.folder / name
-        try:
-            # without O_NONBLOCK a pipe in the file's place would stop us for ever
-            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except FileNotFoundError:
-            return None
+            pending.replace(current)
         except OSError as error:
-            raise SecretError(
-                f"the secret file {path} cannot be read: {error.strerror}",
-                "run mngdb as its owner",
-            ) from None
-        try:
-            return usable(str(path), _read(handle, path, private))
-        except OSError as error:
-            raise SecretError(f"the secret file {path}: {error.strerror}") from None
-        finally:
-            os.close(handle)
+            raise SecretError(f"the secret {current}: {error.strerror}") from None
 
-    def check(self, names: Sequence[str]) -> None:
-        """It makes any."""
+    def delete(self, name: str, versions: Sequence[Version] = VERSIONS) -> None:
+        for version in versions:
+            path = self._path(name, version)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise SecretError(
+                    f"the secret {path} cannot be removed: {error.strerror}"
+                ) from None
 
-    def make(self, name: str) -> Secret:
-        secret = generate()
-        self.put(name, secret)
-        return secret
-
-    def put(self, name: str, secret: Secret) -> None:
+    def _write(self, path: Path, secret: Secret) -> None:
         try:
             # a folder that the file names may be a link
             disk.folder(self.folder.resolve() if self._named else self.folder)
-            disk.write(self.folder / name, secret.reveal())
+            disk.write(path, secret.reveal())
         except OSError as error:
-            raise SecretError(
-                f"the secret {self.folder / name} cannot be written: {error.strerror}"
-            ) from None
+            raise SecretError(f"the secret {path} cannot be written: {error.strerror}") from None
         except MngdbError as error:
             raise SecretError(
-                f"the secret {name} cannot be written: {error.message}", error.hint
+                f"the secret {path.name} cannot be written: {error.message}", error.hint
             ) from None
 
 
-def _read(handle: int, path: Path, private: bool) -> str:
-    found = os.fstat(handle)
+def _entry(path: Path) -> Entry | None:
+    try:
+        # without O_NONBLOCK a pipe in the file's place would stop us for ever
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        text = f"the secret file {path} cannot be read: {error.strerror}"
+        return Entry(None, SecretError(text, "run mngdb as its owner"))
+    changed = None
+    try:
+        found = os.fstat(handle)
+        changed = found.st_mtime
+        _check_file(found, path)
+        # what is no UTF-8 is refused with the other characters that do not fit
+        text = os.read(handle, _MAX + 1).decode(errors="surrogateescape")
+        return Entry(usable(str(path), text), _exposed(found, path), changed)
+    except SecretError as error:
+        return Entry(None, error, changed)
+    except OSError as error:
+        return Entry(None, SecretError(f"the secret file {path}: {error.strerror}"), changed)
+    finally:
+        os.close(handle)
+
+
+def _exposed(found: os.stat_result, path: Path) -> SecretError | None:
+    if not found.st_mode & 0o077:
+        return None
+    return SecretError(f"the secret file {path} may be read by others", f"chmod 600 {path}")
+
+
+def _check_file(found: os.stat_result, path: Path) -> None:
+    """Raises SecretError for what no secret is taken from, OSError."""
     if not stat.S_ISREG(found.st_mode):
         raise SecretError(
             f"the secret file {path} is not a regular file", "put a file in its place"
@@ -94,9 +132,5 @@ def _read(handle: int, path: Path, private: bool) -> str:
             if whole
             else "find out who put it there; remove it, and 'mngdb up' makes a new one",
         )
-    if private and found.st_mode & 0o077:
-        raise SecretError(f"the secret file {path} may be read by others", f"chmod 600 {path}")
     if found.st_size > _MAX:
         raise SecretError(f"the secret file {path} is larger than {LONGEST} bytes")
-    # what is no UTF-8 is refused with the other characters that do not fit
-    return os.read(handle, _MAX + 1).decode(errors="surrogateescape")

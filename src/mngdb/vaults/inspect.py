@@ -6,15 +6,14 @@ import datetime as dt
 import os
 import stat
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mngdb import disk
-from mngdb.errors import SecretError, UnobservableError
+from mngdb.errors import UnobservableError
 from mngdb.secret import Secret
 from mngdb.vaults import Vault
-from mngdb.vaults.files import FilesVault
 
 _DAY = 86_400.0
 
@@ -29,25 +28,19 @@ class Kept:
     ages: dict[str, float] = field(default_factory=dict)
 
 
-def kept(vault: Vault, names: Iterable[str]) -> Kept:
-    """Every secret that is needed; also one that others may read is read, to look for it."""
-    found = Kept()
+def kept(vault: Vault, names: Sequence[str]) -> Kept:
+    """Every secret that is needed; also one that others may read, to look for it."""
+    found, entries = Kept(), vault.get_many(names)
     for name in names:
-        try:
-            if isinstance(vault, FilesVault):
-                secret = vault.read(name, private=False)
-            else:
-                secret = vault.get(name)
-        except SecretError as error:
-            found.unusable.append(error.message)
-            continue
-        if secret is None:
+        entry = entries.get(name)
+        if entry is None:
             found.missing.append(name)
-            continue
-        found.secrets[name] = secret
-        changed = vault.changed(name)
-        if changed is not None:
-            found.ages[name] = (time.time() - changed) / _DAY
+        elif entry.secret is not None:
+            found.secrets[name] = entry.secret
+            if entry.changed is not None:
+                found.ages[name] = (time.time() - entry.changed) / _DAY
+        elif entry.problem is not None:
+            found.unusable.append(entry.problem.message)
     return found
 
 
@@ -65,12 +58,11 @@ def open_to_others(paths: Iterable[Path], uids: Collection[int] = ()) -> Iterato
             yield f"{path} (of user id {found.st_uid})"
 
 
-def strangers(folder: Path, known: Iterable[str]) -> list[str]:
+def strangers(folder: Path, known: Iterable[Path]) -> list[str]:
     """Files of a vault's folder that no secret of the stack is kept in."""
     if not folder.is_dir():
         return []
-    names = set(known)
-    return sorted(path.name for path in folder.iterdir() if path.name not in names)
+    return sorted(path.name for path in set(folder.iterdir()) - set(known))
 
 
 def days_left(files: Iterable[Path]) -> Mapping[str, float]:

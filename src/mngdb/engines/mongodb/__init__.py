@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from mngdb.facts.sessions import Sessions
     from mngdb.facts.slow import Slow, Span
     from mngdb.spec.mongodb import MongodbGrant
-    from mngdb.spec.stack import Instance
 
 # the driver would look for PyOpenSSL, and on its way load all of cryptography: 8 MB, for nothing
 sys.modules.setdefault("pymongo.pyopenssl_context", None)  # type: ignore[arg-type]
@@ -50,10 +49,6 @@ class MongodbEngine:
     keys = None
 
     # --- provision
-
-    def secrets(self, asked: Instance) -> Iterable[str]:
-        """The key file's secret, where the server is ours."""
-        return ("keyfile",) if asked.target.external is None else ()
 
     def render(self, asked: Asked) -> Unit:
         """The unit that runs mongod. Raises SecretError without the secret `keyfile`."""

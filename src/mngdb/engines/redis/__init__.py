@@ -6,7 +6,7 @@ The driver is imported when a session is opened, not when this package is.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,6 @@ from mngdb.engines.redis.container import PLACE, container
 from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
 from mngdb.spec.base import EngineName
 from mngdb.spec.redis import RedisGrant
-from mngdb.spec.stack import Instance
 
 if TYPE_CHECKING:
     from mngdb.engines.redis.client import Session
@@ -46,9 +45,6 @@ class RedisEngine:
     end_session = None
 
     # --- provision
-
-    def secrets(self, asked: Instance) -> Iterable[str]:
-        return ()
 
     def render(self, asked: Asked) -> Unit:
         return render.unit(asked)

@@ -1,0 +1,86 @@
+"""A vault that is asked once for all that a stack needs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from mngdb.secret import Secret, generate
+from mngdb.vaults import VERSIONS, Entry, Vault, Version
+
+
+class CachedVault:
+    """Passes everything on, but remembers current secrets. May be used by several threads."""
+
+    def __init__(
+        self, vault: Vault, needed: Callable[[], Iterable[str]], *, keep: bool = True
+    ) -> None:
+        """`needed` are the names to ask for together at the first question. Without `keep` it
+        remembers nothing: for what runs on while secrets change."""
+        self._vault = vault
+        self._needed = needed
+        self._keep = keep
+        self._guard = threading.Lock()
+        self._known: dict[str, Entry | None] = {}
+
+    def get(self, name: str) -> Secret | None:
+        """The current secret, or None if there is none. Raises SecretError if it cannot be used."""
+        entry = self.get_many([name]).get(name)
+        return None if entry is None else entry.usable()
+
+    def make(self, name: str) -> None:
+        """Put a new random secret. Raises SecretError."""
+        self.put(name, generate())
+
+    def forget(self) -> None:
+        """Ask again at the next question."""
+        with self._guard:
+            self._known.clear()
+
+    @property
+    def folder(self) -> Path | None:
+        return self._vault.folder
+
+    def get_many(self, names: Iterable[str], version: Version = "current") -> dict[str, Entry]:
+        if version != "current" or not self._keep:
+            return self._vault.get_many(names, version)
+        names = list(names)
+        with self._guard:
+            unknown = [name for name in names if name not in self._known]
+            if unknown:
+                if not self._known:
+                    unknown = [*dict.fromkeys([*unknown, *self._needed()])]
+                found = self._vault.get_many(unknown)
+                self._known |= {name: found.get(name) for name in unknown}
+            return {name: entry for name in names if (entry := self._known[name]) is not None}
+
+    def put(
+        self, name: str, secret: Secret, version: Literal["current", "pending"] = "current"
+    ) -> None:
+        self._vault.put(name, secret, version)
+        with self._guard:
+            if version == "current" and self._known:
+                self._known[name] = Entry(secret, changed=time.time())
+
+    def promote(self, name: str) -> None:
+        self._vault.promote(name)
+        self.forget()
+
+    def delete(self, name: str, versions: Sequence[Version] = VERSIONS) -> None:
+        self._vault.delete(name, versions)
+        self.forget()
+
+    def check_writable(self, names: Sequence[str]) -> None:
+        self._vault.check_writable(names)
+
+    def where(self, name: str) -> str:
+        return self._vault.where(name)
+
+    def files(self, names: Iterable[str]) -> list[Path]:
+        return self._vault.files(names)
+
+    def variables(self, names: Iterable[str]) -> list[str]:
+        return self._vault.variables(names)
