@@ -109,7 +109,7 @@ def _thousand() -> Row:
 def _many(server: Server, cli: Cli) -> Row:
     with server.connect() as connection:
         for n in range(DATABASES):
-            connection.execute(f"CREATE DATABASE bench{n} STRATEGY file_copy")  # type: ignore[call-overload]
+            connection.execute(f"CREATE DATABASE bench{n} STRATEGY file_copy")
     server.sql("CHECKPOINT")
     cli.env["PGPASSWORD"] = PASSWORD
     where = f"-h 127.0.0.1 -p {server.port} -U postgres"

@@ -55,10 +55,7 @@ wait
 def rows(rounds: int = 5) -> Iterator[Row]:
     """The row of the cold start; the two take turns, so that both meet the same noise."""
     ours, bare = [], []
-    found = {
-        engine: program(engine)  # type: ignore[arg-type]
-        for engine in ("postgres", "redis", "mongodb")
-    }
+    found = {engine: program(engine) for engine in ("postgres", "redis", "mongodb")}
     for _ in range(rounds):
         bare.append(_bare(found))
         with stack(FILE) as cli:
@@ -79,13 +76,13 @@ def program(engine: str) -> Program:
     account = machine.account(None)
     found = programs.find(
         engine,
-        None if engine == "mongodb" else {"postgres": "17", "redis": "8"}[engine],  # type: ignore[arg-type]
+        None if engine == "mongodb" else {"postgres": "17", "redis": "8"}[engine],
         None,
         None,
     )
     if account is None:
         return found
-    return copied.reachable(found, engine, account.uid, SYSTEM / "programs")  # type: ignore[arg-type]
+    return copied.reachable(found, account.uid, SYSTEM / "programs", alone=engine != "postgres")
 
 
 def _bare(found: dict[str, Program]) -> float:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import hiredis
 from tests.conftest import free_port
@@ -137,7 +138,8 @@ def _redis() -> Iterator[int]:
 def _wire(port: int, user: str = "", password: str = "") -> Iterator[socket.socket]:
     with socket.create_connection(("127.0.0.1", port)) as wire:
         if user:
-            wire.sendall(hiredis.pack_command(("AUTH", user, password)))
+            login: tuple[Any, ...] = ("AUTH", user, password)
+            wire.sendall(hiredis.pack_command(login))
             if (said := wire.recv(100)) != b"+OK\r\n":
                 raise RuntimeError(f"Redis said {said!r}")
         yield wire

@@ -20,7 +20,9 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import hiredis
 import psutil
@@ -102,7 +104,7 @@ def _turns(
     for _ in range(_TURNS):
         for name, argv in commands.items():
             before = sum(process.cpu_times()[:2])
-            took[name].append(seconds(lambda argv=argv: call(argv, server.cli)))
+            took[name].append(seconds(partial(call, argv, server.cli)))
             work[name].append(sum(process.cpu_times()[:2]) - before)
     return (
         {name: median(times) for name, times in took.items()},
@@ -136,7 +138,7 @@ def _fill(port: int) -> None:
                     count -= 1
 
 
-def _command(n: int, rnd: random.Random) -> tuple[str, ...]:
+def _command(n: int, rnd: random.Random) -> tuple[Any, ...]:
     """What apps keep: half of it strings of several kinds."""
     match n % 10:
         case 0 | 1 | 2:

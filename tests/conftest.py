@@ -277,7 +277,7 @@ def pytest_report_header() -> list[str]:
     if _browser() and not keycloak.there():
         lines.append("left out: tests marked keycloak; they need mvn and Java")
     for engine, version in (("postgres", "17"), ("redis", "8"), ("mongodb", None)):
-        found = programs.find(engine, version, None, None)  # type: ignore[arg-type]
+        found = programs.find(engine, version, None, None)
         lines.append(f"{engine}: {found.version} from {found.source}")
     return lines
 
@@ -319,12 +319,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: not any(map(item.get_closest_marker, ("slow", "docker"))))
 
 
-class _Files(LoadFileScheduling):
+class _Files(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
     """A file at a time to each worker, but all files with containers to two of them: Docker takes
     more processor time than the tests, and three workers with it starve each other."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = super()._split_scope(nodeid)
+        file: str = super()._split_scope(nodeid)
         if not file.startswith(("tests/compose/", "tests/web/test_containers")):
             return file
         return f"containers {Path(file).name in ('test_faults.py', 'test_life.py', 'test_tls.py')}"

@@ -106,7 +106,7 @@ def _read(ends: list[Any], deadline: float) -> tuple[str, ...]:
                 raise TimeoutError
             for key, _ in ready:
                 data = os.read(key.fd, 1 << 16)
-                found[key.fileobj] += data  # type: ignore[index]
+                found[key.fileobj] += data
                 if not data:
                     selector.unregister(key.fileobj)
     return tuple(text.decode().replace("\r\n", "\n") for text in found.values())

@@ -96,11 +96,11 @@ def careless() -> Iterator[tuple[Server, Server, Path]]:
     common = ["--replSet", "theirs", "--oplogSize", "20", "--bind_ip"]
     bad = ["--maxConns", "60", "--filePermissions", "0777", "--tlsMode", "allowTLS"]
     bad += ["--tlsCertificateKeyFile", str(pem), "--tlsDisabledProtocols", "none"]
-    for one in (
+    for parameter in (
         *("enableTestCommands=1", "scramSHA256IterationCount=5000", "quiet=1"),
         "opensslCipherConfig=ALL:@SECLEVEL=0",
     ):
-        bad += ["--setParameter", one]
+        bad += ["--setParameter", parameter]
     servers = [
         start(*common, "0.0.0.0", *bad),
         *(start(*common, "127.0.0.1") for _ in range(2)),

@@ -21,7 +21,7 @@ import pytest
 from mngdb.checks import host
 from mngdb.errors import UnobservableError
 from mngdb.facts.host import MachineFacts, Process, ServerFacts
-from mngdb.findings import Finding, Seen, see
+from mngdb.findings import Check, Finding, Seen, see
 from mngdb.spec.load import load
 from mngdb.spec.stack import Stack
 from mngdb.targets.local import boot, inspect
@@ -31,7 +31,8 @@ from tests.live.clients import brought_up
 
 pytestmark = pytest.mark.live
 
-IDS = [check.id for check in host.CHECKS]
+CHECKS: tuple[Check[Any], ...] = (*host.SERVER, *host.MACHINE)
+IDS = [check.id for check in CHECKS]
 stack = brought_up(
     "redis: {port: PORT1}\npostgres: {port: PORT2}\nmongodb: {port: PORT3, version: 6}\n"
     "apps: {shop: {redis: 'shop:*', postgres: shop, mongodb: shop}}\n"
@@ -51,8 +52,8 @@ def redis(stack: Cli) -> ServerFacts:
 
 
 def judged(name: str, facts: ServerFacts | MachineFacts) -> Finding:
-    (check,) = [one for one in host.CHECKS if one.id == name]
-    return check.finding(facts, "x")  # type: ignore[arg-type]
+    (check,) = [one for one in CHECKS if one.id == name]
+    return check.finding(facts, "x")
 
 
 def asking(folder: Path, text: str) -> Stack:

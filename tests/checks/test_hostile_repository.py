@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -63,7 +62,7 @@ def settings(program: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def hostile(cli: Cli) -> Iterator[tuple[Cli, Path]]:
+def hostile(cli: Cli) -> tuple[Cli, Path]:
     """A stack's file in a repository whose configuration names a program at every place; the
     program leaves a line in the returned file."""
     cli.write(FILE)

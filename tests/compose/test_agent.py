@@ -139,7 +139,7 @@ def test_a_container_that_died_is_started_again_by_docker_and_counted(stack: Sta
 
     def counted() -> bool:
         own = scrape(stack, "mngdb")
-        return own.of("mngdb_unit_restarts_total", unit=stack.unit("redis")) == before + 1
+        return bool(own.of("mngdb_unit_restarts_total", unit=stack.unit("redis")) == before + 1)
 
     until(counted)
 

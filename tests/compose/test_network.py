@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mngdb.alerts import expr, panels
+from mngdb.alerts import expr, grafana
 from mngdb.alerts.catalogue import RULES
 from mngdb.alerts.rules import active
 from mngdb.spec.alerts import Alerts
@@ -155,8 +156,10 @@ def test_exporters_serve_what_the_rules_and_dashboards_read(
 
     own = [rule for rule in RULES if rule.subject == engine]
     exprs = [rule.expr for rule in active(own, {engine: [engine]}, Alerts())]
-    exprs += [one for panel in panels.ENGINES[engine] for one in panel.exprs]
     wanted = {name for one in exprs for name in expr.metrics(one)}
+    for panel in grafana.panels()[engine]:
+        for query in panel["queries"].values():
+            wanted |= set(re.findall(r"(\w+)\{", query))
     assert len(wanted) > 12
     until(lambda: wanted <= served())
 

@@ -33,10 +33,9 @@ def test_postgres(stack: Cli) -> None:
     url = stack.env_of("shop")["POSTGRES_URL"]
     with psycopg.connect(url, autocommit=True) as pg, psycopg.connect(url) as holder:
         for name in ("tidy", "held"):
-            pg.execute(f"CREATE TABLE {name} (id int, note text)")  # type: ignore[arg-type]
+            pg.execute(f"CREATE TABLE {name} (id int, note text)")
             pg.execute(
-                f"INSERT INTO {name} SELECT g, repeat('x', 100) FROM "  # type: ignore[arg-type]
-                f"generate_series(1, {ROWS}) g"
+                f"INSERT INTO {name} SELECT g, repeat('x', 100) FROM generate_series(1, {ROWS}) g"
             )
         pg.execute("ALTER TABLE held SET (autovacuum_enabled = off)")
         pg.execute('CREATE INDEX "held Id" ON held (id)')
@@ -89,7 +88,7 @@ def test_mongodb(stack: Cli) -> None:
     with pymongo.MongoClient[dict[str, Any]](stack.env_of("shop")["MONGO_URI"]) as mongo:
         orders = mongo["shop"]["orders"]
         orders.insert_many({"n": n, "note": os.urandom(200)} for n in range(ROWS))
-        with pymongo.MongoClient(stack.ok("url", "mongodb").strip()) as admin:
+        with pymongo.MongoClient[Any](stack.ok("url", "mongodb").strip()) as admin:
             admin.admin.command("fsync")
             orders.delete_many({"n": {"$mod": [10, 1]}})
             orders.delete_many({"n": {"$gt": 100}})

@@ -29,7 +29,7 @@ def holder(stack: Cli) -> Iterator[psycopg.Connection]:
             pg.execute("CREATE TABLE item (n int)")
             pg.execute(f"INSERT INTO item SELECT generate_series(1, {ROWS})")
             for name in ("one", "two"):
-                pg.execute(f"CREATE INDEX {name} ON item (n) WHERE n > 0")  # type: ignore[arg-type]
+                pg.execute(f"CREATE INDEX {name} ON item (n) WHERE n > 0")
             pg.execute("CREATE TABLE log (at int) PARTITION BY RANGE (at)")
             pg.execute("CREATE TABLE log_1 PARTITION OF log FOR VALUES FROM (0) TO (9)")
             pg.execute("CREATE INDEX log_at ON log (at)")
@@ -70,7 +70,9 @@ def test_who_waits_for_such_a_lock_locks_others_out_as_well(
     with psycopg.connect(stack.env_of("ea")["POSTGRES_URL"]) as waiter:
         waiter.pgconn.send_query(b"BEGIN; LOCK TABLE item IN ACCESS EXCLUSIVE MODE")
         try:
-            until(lambda: holder.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone())
+            until(
+                lambda: bool(holder.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone())
+            )
             duplicate, note = advised(stack)
             assert duplicate == [("eb", "duplicate")]
             assert "ea: a locked table is left out" in note

@@ -45,7 +45,7 @@ class Sessions:
 
         def run() -> None:
             try:
-                connection.execute(statement)  # type: ignore[call-overload]
+                connection.execute(statement)
             except psycopg.Error as error:
                 self.errors.append(error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -122,8 +123,11 @@ def test_a_name_cannot_command_a_terminal(loaded: Cli) -> None:
 
 
 def test_since_leaves_out_what_is_older(loaded: Cli) -> None:
+    def nothing_new(engine: str) -> bool:
+        return statements(loaded, engine, "--since", "1s") == []
+
     for engine in ("redis", "mongodb"):
-        until(lambda engine=engine: statements(loaded, engine, "--since", "1s") == [])
+        until(partial(nothing_new, engine))
         assert statements(loaded, engine, "--since", "1h") != []
     done = loaded.run("slow", "--since", "soon")
     assert done.returncode == 2

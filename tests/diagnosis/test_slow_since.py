@@ -40,7 +40,7 @@ def work(cli: Cli, *statements: str) -> None:
     """Run each as the app."""
     with psycopg.connect(cli.env_of("shop")["POSTGRES_URL"], autocommit=True) as pg:
         for one in statements:
-            pg.execute(one)  # type: ignore[call-overload]
+            pg.execute(one)
 
 
 def history(cli: Cli) -> History:

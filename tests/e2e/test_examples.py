@@ -83,8 +83,7 @@ def test_the_chat_stack_is_healthy_and_as_its_file_says(chat: Cli) -> None:
 def test_the_guides_seven_indexes_are_there(chat: Cli) -> None:
     env = chat.json(*BOTH, "env", "chat-app")
     found = {}
-    client: pymongo.MongoClient[Any]
-    with pymongo.MongoClient(env["MONGO_URI"]) as client:
+    with pymongo.MongoClient[Any](env["MONGO_URI"]) as client:
         database = client["chatdb"]
         for collection in database.list_collection_names():
             for name, index in database[collection].index_information().items():

@@ -60,7 +60,7 @@ class Data:
         with redis.Redis.from_url(
             env["REDIS_URL"], decode_responses=True, socket_timeout=60
         ) as client:
-            keys = list(client.lrange("shop:kept", 0, -1))  # type: ignore[arg-type]
+            keys = list(client.lrange("shop:kept", 0, -1))
         with pymongo.MongoClient[dict[str, str]](env["MONGO_URI"]) as mongo:
             found = mongo.get_default_database()["kept"].find().sort("_id", 1)
             return [rows, keys, [document["value"] for document in found]]

@@ -72,7 +72,7 @@ def program(name: str, folder: Path) -> Path:
 def running(name: str, folder: Path, port: int, *arguments: str) -> Iterator[None]:
     """One of Prometheus' programs, until it is no longer needed."""
     log = folder / f"{name}.log"
-    argv = [program(name, folder), f"--web.listen-address=127.0.0.1:{port}", *arguments]
+    argv = [str(program(name, folder)), f"--web.listen-address=127.0.0.1:{port}", *arguments]
     with log.open("wb") as sink:
         process = subprocess.Popen(argv, cwd=folder, stdout=sink, stderr=sink)
     try:
@@ -216,7 +216,7 @@ def test_every_panel_shows_something(monitored: Monitored) -> None:
 
 def test_the_real_mongodb_exporter_serves_what_the_rules_read(monitored: Monitored) -> None:
     port = free_port()
-    argv = [golang.program("mongodb_exporter"), f"--web.listen-address=127.0.0.1:{port}"]
+    argv = [str(golang.program("mongodb_exporter")), f"--web.listen-address=127.0.0.1:{port}"]
     argv += ["--compatible-mode", "--collector.diagnosticdata", "--collector.replicasetstatus"]
     env = {**os.environ, "MONGODB_URI": monitored.cli.ok("url", "mongodb", "monitor").strip()}
     log = monitored.cli.folder / "exporter.log"

@@ -189,7 +189,7 @@ def test_a_login_of_somebody_else_is_taken_over_only_when_the_command_says_so(
     theirs: Cli, ours: Cli, foreign: tuple[int, str]
 ) -> None:
     ours.write(OURS.partition("apps:")[0] + 'apps: {clerk: {redis: "c:*", mongodb: shop}}\n')
-    own = {"username": "clerk", "password": "clerks-own-secret"}
+    own: dict[str, Any] = {"username": "clerk", "password": "clerks-own-secret"}
     with redis_as(ours) as admin, mongo_as(theirs) as mongo:
         try:
             admin.acl_setuser(
@@ -205,7 +205,9 @@ def test_a_login_of_somebody_else_is_taken_over_only_when_the_command_says_so(
             assert admin.acl_getuser("clerk") == before
             with redis.Redis(port=foreign[0], **own, socket_timeout=60) as clerk:
                 assert clerk.ping()
-            with pymongo.MongoClient(port=theirs.port(2), **own, directConnection=True) as client:
+            with pymongo.MongoClient[Any](
+                port=theirs.port(2), **own, directConnection=True
+            ) as client:
                 assert client.admin.command("ping")["ok"]
             converge(ours, "--allow", "clerk")
             assert problems(ours, "clerk") == {"redis": None, "mongodb": None}

@@ -22,6 +22,7 @@ import pytest
 
 import mngdb
 from mngdb.errors import MngdbError
+from mngdb.run import run
 from mngdb.targets.local import machine
 from mngdb.targets.local.programs import find
 from tests.conftest import ROOT, Cli
@@ -278,7 +279,7 @@ def test_account_in_the_file_is_who_the_servers_run_as(cli: Cli, account: tuple[
 def test_an_account_that_another_command_makes_at_the_same_moment_is_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    once = machine.run
+    once = run
 
     def twice(argv: list[str], **more: Any) -> object:
         once(argv, **more)

@@ -133,7 +133,7 @@ def test_the_administrator_who_was_let_go_before_the_login_comes_again(cli: Cli)
     context, engine = opened(cli), RedisEngine()
     admin = engine.admin(context.asked(context.stack.instances["redis"]))
     assert admin.proof is not None
-    let_go = []
+    let_go: list[object] = []
 
     def holds(wire: socket.socket) -> bool:
         if len(let_go) < 2:

@@ -228,6 +228,7 @@ def test_a_big_hash_among_small_keys(tmp_path: Path) -> None:
                 1, "report:2026", n,
             )  # fmt: skip
         true = client.memory_usage("report:2026", samples=0)
+        assert true is not None
         assert true > 500_000_000
         client.config_set("slowlog-log-slower-than", "0")
         client.config_set("slowlog-max-len", "100000")

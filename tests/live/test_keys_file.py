@@ -117,7 +117,7 @@ def test_a_file_in_parts_is_the_same_file(
         return report
 
     whole = read()
-    monkeypatch.setattr(keys_file.os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
     monkeypatch.setattr(keys_file, "_PART", (size, size))
     cut = list(parts.cut(dump, size))
     assert [one.begin for one in cut] == [0, *(one.end for one in cut[:-1])]

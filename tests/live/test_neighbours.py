@@ -86,7 +86,7 @@ def _set(connection: psycopg.Connection, place: str, name: str, text: str) -> bo
     statement = SQL("ALTER {} evil SET {} = {}").format(
         SQL(place),
         Identifier(name),
-        Literal(text),  # type: ignore[arg-type]
+        Literal(text),
     )
     try:
         connection.execute(statement)

@@ -122,7 +122,7 @@ def test_a_mongodb_login_of_nobodys(cli: Cli, database: str, name: str) -> None:
             assert one(cli, "mongodb.logins-known").evidence == name
             cli.ok("up")
             cli.ok("up", "--prune")
-            with pymongo.MongoClient(
+            with pymongo.MongoClient[Any](
                 port=cli._ports[2], username=user, password=SECRET, authSource=database
             ) as intern:
                 intern.shop.item.insert_one({"a": 1})

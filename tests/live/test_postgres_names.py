@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -53,12 +54,12 @@ REFUSED = {
 
 def write(cli: Cli, names: list[str]) -> None:
     """A stack in which each name is the database of an owner, and of a reader."""
-    apps = {}
+    apps: dict[str, dict[str, Any]] = {}
     for number, name in enumerate(names):
         apps[f"own{number}"] = {"postgres": name}
         apps[f"see{number}"] = {"postgres": {"database": name, "access": "readonly"}}
-    file = {"name": "mng", "postgres": {"port": cli.port(1), "memory": "128mb"}, "apps": apps}
-    file["agent"] = False
+    server = {"port": cli.port(1), "memory": "128mb"}
+    file = {"name": "mng", "postgres": server, "apps": apps, "agent": False}
     # $$ is how the file writes a plain $
     (cli.folder / "mngdb.yaml").write_text(json.dumps(file).replace("$", "$$"))
 

@@ -11,9 +11,10 @@ import pytest
 
 from mngdb import disk
 from mngdb.engines.postgres import identity
+from mngdb.identity.home import SYSTEM
 from mngdb.model import Renewal, Unit
 from mngdb.run import spawn
-from mngdb.targets.local import cache, copied, machine, programs
+from mngdb.targets.local import copied, machine, programs
 from mngdb.targets.local.logs import Started, appending
 from mngdb.targets.local.prepare import Preparation
 from tests.conftest import Cli
@@ -50,8 +51,7 @@ class Place:
         self.work = disk.private(self.folder / "work", owner=self.account)
         found = programs.find("postgres", Cli.postgres or "17", None, None)
         if self.account is not None:
-            path = cache.SYSTEM / "programs"
-            found = copied.reachable(found, "postgres", self.account.uid, path)
+            found = copied.reachable(found, self.account.uid, SYSTEM / "programs", alone=False)
         self.bin = Path(found.folder)
         renewal = Renewal(
             "global/pg_control",

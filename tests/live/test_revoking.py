@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pymongo
@@ -154,7 +155,7 @@ def test_a_redis_session_that_waits_on_a_key_ends_with_its_right(cli: Cli) -> No
 
 
 def test_a_mongodb_cursor_ends_with_its_login(cli: Cli) -> None:
-    with pymongo.MongoClient(url(cli, "mongodb", "evil")) as client:
+    with pymongo.MongoClient[Any](url(cli, "mongodb", "evil")) as client:
         things = client["evil"]["things"]
         things.insert_many({"n": n} for n in range(300))
         cursor = things.find({}, batch_size=2)
@@ -163,6 +164,6 @@ def test_a_mongodb_cursor_ends_with_its_login(cli: Cli) -> None:
         cli.ok("up")
         with pytest.raises(pymongo.errors.PyMongoError):
             list(cursor)
-        with pymongo.MongoClient(url(cli, "mongodb")) as admin:
+        with pymongo.MongoClient[Any](url(cli, "mongodb")) as admin:
             left = admin.admin.aggregate([{"$currentOp": {"allUsers": True, "idleCursors": True}}])
             assert [one for one in left if one.get("ns") == "evil.things"] == []

@@ -46,7 +46,7 @@ def ca_of(cli: Cli) -> str:
 
 
 def mongo(uri: str, seconds: float = 60) -> Any:
-    with pymongo.MongoClient(uri, serverSelectionTimeoutMS=int(seconds * 1000)) as client:
+    with pymongo.MongoClient[Any](uri, serverSelectionTimeoutMS=int(seconds * 1000)) as client:
         return client["shop"].command("ping")["ok"]
 
 

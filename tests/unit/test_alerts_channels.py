@@ -74,7 +74,8 @@ def test_a_mail_arrives_with_everything_that_a_person_needs() -> None:
     with mailbox() as box:
         channels.send("ops", mail(box.port), None, MESSAGE)
     assert {mail["To"] for mail in box.mails} == {"ops@example.com", "b@example.com"}
-    assert box.mails[0]["From"].addresses[0].addr_spec == "mngdb@example.com"
+    sender: Any = box.mails[0]["From"]
+    assert sender.addresses[0].addr_spec == "mngdb@example.com"
     assert box.mails[0]["Subject"] == "[mng] 1 firing, 1 resolved: RedisDown, HostDiskFull"
     text = box.texts()[0]
     assert "CRITICAL RedisDown: Redis redis does not answer" in text

@@ -185,7 +185,8 @@ def test_growth_is_what_prometheus_estimates(tmp_path: Path) -> None:
     chance = random.Random(7)
     series: dict[str, list[float | None]] = {}
     for number in range(40):
-        value, values = float(chance.choice([0, 0, 3, 1000])), []
+        value = float(chance.choice([0, 0, 3, 1000]))
+        values: list[float | None] = []
         for _ in range(40):
             if chance.random() < 0.05:
                 value = 0.0
@@ -195,9 +196,9 @@ def test_growth_is_what_prometheus_estimates(tmp_path: Path) -> None:
     expr, history, expected = increase(metric("c"), 900), History(), []
     for number in range(40):
         samples = [
-            Sample("c", (("n", name),), value)
+            Sample("c", (("n", name),), now)
             for name, values in series.items()
-            if (value := values[number]) is not None
+            if (now := values[number]) is not None
         ]
         history.take(number * 70.0, [Family("c", "counter", "", samples)], {"c"}, {"c": 900})
         found = judge(expr, history)

@@ -75,7 +75,7 @@ def promtool(*arguments: str | Path) -> str:
     return done.stdout
 
 
-def annotations(rule: Active, alert: Alert) -> dict[str, str]:
+def annotated(rule: Active, alert: Alert) -> dict[str, str]:
     return {
         "summary": alert.summary,
         "description": alert.description,
@@ -127,7 +127,7 @@ def test_prometheus_judges_each_round_of_each_case_as_we_do(tmp_path: Path) -> N
                                 "severity": alert.severity,
                                 "stack": "mng",
                             },
-                            "exp_annotations": annotations(rule, alert),
+                            "exp_annotations": annotated(rule, alert),
                         }
                         for alert in alerts
                     ],

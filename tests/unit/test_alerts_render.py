@@ -338,7 +338,10 @@ def test_a_stat_is_of_now_and_of_a_colour_that_means_something(rendered: Cli) ->
 
     def colour(title: str, value: float) -> str:
         steps = found.pop(title)["fieldConfig"]["defaults"]["thresholds"]["steps"]
-        return [s["color"] for s in steps if s["value"] is None or value >= s["value"]][-1]
+        colours: list[str] = [
+            s["color"] for s in steps if s["value"] is None or value >= s["value"]
+        ]
+        return colours[-1]
 
     up = [title for title in ("PostgreSQL", "Redis", "MongoDB") if colour(title, 0) == "red"]
     assert len(up) == 3

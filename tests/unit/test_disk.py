@@ -34,9 +34,12 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
     texts = {letter * 300_000 for letter in "ab"}
     disk.write(path, "a" * 300_000)
     seen = set()
-    writer = threading.Thread(
-        target=lambda: [disk.write(path, t) for _ in range(10) for t in sorted(texts)]
-    )
+
+    def write() -> None:
+        for text in sorted(texts) * 10:
+            disk.write(path, text)
+
+    writer = threading.Thread(target=write)
     writer.start()
     while writer.is_alive():
         seen.add(path.read_text())

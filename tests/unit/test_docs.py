@@ -25,7 +25,7 @@ PAGES = ROOT / "docs"
 def models() -> list[type[BaseModel]]:
     """Every model of the file."""
     found: list[type[BaseModel]] = []
-    waiting = [StackFile, *(grant for _, grant in MODELS.values())]
+    waiting: list[type[BaseModel]] = [StackFile, *(grant for _, grant in MODELS.values())]
     while waiting:
         model = waiting.pop()
         if model not in found:

@@ -48,7 +48,7 @@ def data(text: str) -> object:
 def test_a_scalar_has_its_type_of_yaml_1_2(scalar: str, value: object) -> None:
     found = data(f"a: {scalar}")
     assert found == {"a": value}
-    assert type(found["a"]) is type(value)  # type: ignore[index]
+    assert type(found["a"]) is type(value)
 
 
 def test_a_version_keeps_its_last_zero() -> None:

@@ -205,9 +205,14 @@ def setup(
         "insight": ports["insight"],
         "traefik": page.port,
     }
+
+    def ended(name: str) -> None:
+        if name in page.running:
+            page.stop(name)
+
     with ExitStack() as stack:
         for name in page.parts:
-            stack.callback(lambda name=name: name in page.running and page.stop(name))
+            stack.callback(ended, name)
             page.start(name)
         _routed(page)
         yield page

@@ -206,7 +206,9 @@ def test_where_the_file_asks_for_a_role_a_login_alone_is_not_enough(
         with tab.expect_response(lambda one: "/oauth2/callback" in one.url) as answer:
             tab.locator("button[type=submit]").click()
         assert answer.value.status == (302 if opened else 403)
-        assert (parts.visit(tab, setup.url + "/api/databases").status == 200) is opened
+        page = parts.visit(tab, setup.url + "/api/databases")
+        assert page is not None
+        assert (page.status == 200) is opened
         assert ("Redis Insight" in tab.content()) is opened
 
 
@@ -261,9 +263,9 @@ def test_the_rendered_files_are_taken_by_the_programs_themselves(setup: parts.Se
     lines = re.sub(r"\x1b\[[0-9;]*m", "", log).splitlines()
     assert any(" INF " in line for line in lines)
     # what other tests have stopped does not answer; nothing else is wrong
-    wrong = [line for line in lines if re.search(" (ERR|WRN|FTL) ", line)]
-    assert not [line for line in wrong if "Error calling" not in line]
-    health = [parts.TRAEFIK, "healthcheck", f"--configFile={setup.folder / 'traefik.yml'}"]
+    bad = [line for line in lines if re.search(" (ERR|WRN|FTL) ", line)]
+    assert not [line for line in bad if "Error calling" not in line]
+    health = [str(parts.TRAEFIK), "healthcheck", f"--configFile={setup.folder / 'traefik.yml'}"]
     assert subprocess.run(health, check=False, capture_output=True).returncode == 0
 
 
