@@ -13,25 +13,6 @@ SECRETS = "/run/secrets"
 
 
 @dataclass(frozen=True)
-class Place:
-    """An official image, and where things are in it."""
-
-    image: str
-    """Without the tag."""
-    tag: str
-    """The tag that is meant without a wish; it begins with the server's version."""
-    variant: str
-    """What stands behind the version in tags: `-bookworm`."""
-    server: str
-    """The server's program."""
-    data: str
-    """The folder that the volume is mounted at."""
-    run: str
-    """The folder of sockets."""
-    user: int = 999
-
-
-@dataclass(frozen=True)
 class Exporter:
     """A container beside the server that serves its metrics."""
 

@@ -18,7 +18,8 @@ import pytest
 import redis
 
 from mngdb.checks.memory import mongodb as judge_mongodb
-from mngdb.facts.memory import Around, MongodbMemory
+from mngdb.facts.memory import Around
+from mngdb.facts.mongodb_memory import MongodbMemory
 from mngdb.findings import Seen
 from tests.conftest import Cli
 from tests.live import faults

@@ -393,10 +393,12 @@ def _state(unit: UnitStatus) -> str:
 
 
 def _units(units: list[UnitStatus], services: Sequence[Service] = ()) -> list[str]:
-    from mngdb.ops.registry import engine
+
+    from mngdb.spec.engine_info import ENGINE_INFO
 
     def title(unit: UnitStatus) -> str:
-        return unit.product or ("mngdb" if unit.engine == "agent" else engine(unit.engine).title)
+        own = ENGINE_INFO.get(unit.engine)
+        return unit.product or (own.title if own else "mngdb")
 
     rows = [
         (

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
-from mngdb.container import Container, Place
+from mngdb.container import Container
 from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
 from mngdb.samples import Family
-from mngdb.spec.base import EngineName
+from mngdb.spec.engine_info import EngineInfo
 
 if TYPE_CHECKING:
     from mngdb.facts.bloat import Bloated
@@ -41,13 +41,9 @@ Verb: TypeAlias = Callable[[S, Asked], T]
 class Provision(Protocol):
     """What a server needs in order to run. Pure: nothing here talks to one."""
 
-    name: EngineName
-    title: str
-    """What people call it: PostgreSQL."""
+    info: EngineInfo
     stop_signal: int
     """What asks the server to stop cleanly and at once."""
-    place: Place
-    """Its official image."""
 
     def render(self, asked: Asked) -> Unit:
         """The unit that runs the server."""
@@ -170,9 +166,6 @@ class Scraper(Protocol):
 
 class Metrics(Protocol[S_contra]):
     """What the monitor's login reads, again and again."""
-
-    metric: str
-    """What the names of its metrics begin with, as those of the usual exporter do: `redis`."""
 
     def metrics(self, session: S_contra, asked: Asked) -> Scraper:
         """Reads metrics over the monitor's session, under the names of the usual exporter."""

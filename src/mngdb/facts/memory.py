@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mngdb.facts.sessions import Sessions
 from mngdb.findings import Seen
 
 # --- what was looked at
@@ -37,68 +36,6 @@ class Around:
 
 class MemoryFacts:
     """What a server tells of its memory, as its engine does; `checks.memory` judges it."""
-
-
-@dataclass(frozen=True)
-class RedisClient:
-    """A connection. `output` waits for it to be read; `total` has all that it holds."""
-
-    id: str
-    app: str
-    client: str
-    total: int
-    output: int
-    command: str
-
-
-@dataclass(frozen=True)
-class RedisMemory(MemoryFacts):
-    """A Redis server as observed. `info` is INFO, `stats` MEMORY STATS, by its names."""
-
-    info: Mapping[str, str]
-    stats: Seen[Mapping[str, float]]
-    doctor: Seen[str]
-    clients: Seen[tuple[RedisClient, ...]]
-    settings: Seen[Mapping[str, str]]
-    """Those of the active defragmentation."""
-
-
-@dataclass(frozen=True)
-class Backend:
-    """A process of PostgreSQL. `seconds` since its state began."""
-
-    pid: int
-    kind: str
-    app: str
-    client: str
-    state: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class PostgresMemory(MemoryFacts):
-    """A PostgreSQL server as observed. `settings` in bytes or plain numbers."""
-
-    settings: Seen[Mapping[str, float]]
-    backends: Seen[tuple[Backend, ...]]
-    databases: Seen[tuple[Mapping[str, Any], ...]]
-    """name, hit and read (blocks), temporary (bytes), files; of each database."""
-    cached: Seen[tuple[Content, ...]]
-    """What is in the cache."""
-    filled: Seen[tuple[int, int] | None]
-    """Of the cache what is used and what of that is not written yet; None: nobody can tell."""
-    huge_pages: Seen[str]
-
-
-@dataclass(frozen=True)
-class MongodbMemory(MemoryFacts):
-    """A MongoDB server as observed. `status` is serverStatus."""
-
-    status: Mapping[str, Any]
-    there_is: Seen[int]
-    """Bytes that the server itself believes to have."""
-    sessions: Seen[Sessions]
-    cached: Seen[tuple[Content, ...]]
 
 
 # --- the answer

@@ -1,4 +1,4 @@
-"""What takes a Redis server's memory beside its keys, by INFO memory.
+"""What a Redis server tells of its memory, and what takes it beside keys, by INFO memory.
 
 https://redis.io/docs/latest/commands/info/: used_memory_scripts_eval, used_memory_functions and
 mem_clients_normal count against maxmemory, and nothing of them is ever evicted.
@@ -7,11 +7,39 @@ mem_clients_normal count against maxmemory, and nothing of them is ever evicted.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
+
+from mngdb.facts.memory import MemoryFacts
+from mngdb.findings import Seen
 
 _MB = 1 << 20
 #: A share of the used memory, and bytes, from which it is worth a sentence.
 _SHARE, _LEAST = 0.25, _MB
+
+
+@dataclass(frozen=True)
+class RedisClient:
+    """A connection. `output` waits for it to be read; `total` has all that it holds."""
+
+    id: str
+    app: str
+    client: str
+    total: int
+    output: int
+    command: str
+
+
+@dataclass(frozen=True)
+class RedisMemory(MemoryFacts):
+    """A Redis server as observed. `info` is INFO, `stats` MEMORY STATS, by its names."""
+
+    info: Mapping[str, str]
+    stats: Seen[Mapping[str, float]]
+    doctor: Seen[str]
+    clients: Seen[tuple[RedisClient, ...]]
+    settings: Seen[Mapping[str, str]]
+    """Those of the active defragmentation."""
 
 
 class Beside(NamedTuple):

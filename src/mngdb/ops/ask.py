@@ -60,7 +60,7 @@ def _questions(
     every = {one.name: find(context.engine(one)) for one in context.stack.instances.values()}
     found = {one: question for one, question in every.items() if question is not None}
     if name is None and not found:
-        titles = ", ".join(one.title for one in registry.every() if find(one) is not None)
+        titles = ", ".join(one.info.title for one in registry.every() if find(one) is not None)
         raise UsageError(
             f"no instance of the stack supports 'mngdb {command}'", f"supported engines: {titles}"
         )
@@ -68,7 +68,7 @@ def _questions(
         return found
     instance = context.instance(name)
     if instance.name not in found:
-        title, names = context.engine(instance).title, ", ".join(found) or "none"
+        title, names = context.engine(instance).info.title, ", ".join(found) or "none"
         raise UsageError(
             f"'mngdb {command}' does not support {title} ({instance.name})",
             f"supported instances: {names}",

@@ -182,7 +182,7 @@ def _inside(engine: Engine[S, F], session: S, asked: Asked) -> dict[str, Any]:
     return {
         "sessions": sessions,
         "locks": chains(waiting or ()),
-        "findings": tuple(_judged(engine.name, facts, asked.instance.name)),
+        "findings": tuple(_judged(engine.info.name, facts, asked.instance.name)),
     }
 
 

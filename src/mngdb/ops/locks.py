@@ -31,7 +31,7 @@ def kill(context: Context, instance: str | None, pid: int, terminate: bool, forc
 
         def question(session: S, asked: Asked) -> tuple[str, EngineName, str]:
             done = end(session, pid, terminate=terminate, force=force)
-            return asked.instance.name, engine.name, done
+            return asked.instance.name, engine.info.name, done
 
         return question
 

@@ -12,6 +12,7 @@ from mngdb.findings import Seen, see
 from mngdb.model import Asked
 from mngdb.ops import ask, workers
 from mngdb.ops.context import Context
+from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance
 
 #: What may be wrong with the machine for its servers' memory.
@@ -75,7 +76,7 @@ def _machine(context: Context, instance: Instance) -> tuple[tuple[str, str], ...
 
     facts = inspect.machine_facts(context.stack)
     wanted = [one for one in MACHINE if one.id in _MACHINE]
-    if instance.engine != "redis":
+    if not ENGINE_INFO[instance.engine].forks:
         wanted = [one for one in wanted if one.id != "host.fork"]
     judged = [one.finding(facts, "") for one in wanted]
     return tuple((f"{f.title}: no ({f.evidence})", f.remedy) for f in judged if f.verdict == "fail")

@@ -20,7 +20,9 @@ def open_holes(context: Context, asked: Asked, version: str, product: str = "") 
     """The known holes of a version that the instance's settings do not close. `product`: what
     people call the program; empty: as its engine."""
     engine = context.engine(asked.instance)
-    return patch_levels.reachable(product or engine.title, version, partial(engine.settings, asked))
+    return patch_levels.reachable(
+        product or engine.info.title, version, partial(engine.settings, asked)
+    )
 
 
 def notices(context: Context, asked: Mapping[str, Asked], names: Iterable[str]) -> list[Remark]:
@@ -34,7 +36,7 @@ def notices(context: Context, asked: Mapping[str, Asked], names: Iterable[str]) 
         program = site.program
         holes = open_holes(context, asked[name], program.version, program.product)
         if holes:
-            product = program.product or context.engine(asked[name].instance).title
+            product = program.product or context.engine(asked[name].instance).info.title
             less = patch_levels.newer(product, program.version)
             text = f"{product} {program.version} {less}: {_said(holes)}"
             found.append(Remark(name, text))

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from mngdb.checks.memory import mongodb, postgres, redis
-from mngdb.facts.memory import (
-    Around,
-    Memory,
-    MemoryFacts,
-    MongodbMemory,
-    PostgresMemory,
-    RedisMemory,
-)
+from mngdb.facts.memory import Around, Memory, MemoryFacts
+from mngdb.facts.mongodb_memory import MongodbMemory
+from mngdb.facts.postgres_memory import PostgresMemory
+from mngdb.facts.redis_memory import RedisMemory
 
 
 def judge(facts: MemoryFacts, around: Around, name: str) -> Memory:

@@ -10,16 +10,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from mngdb.checks.memory.common import MB, key, shown, size, unseen, whole
-from mngdb.facts.memory import (
-    Advice,
-    Around,
-    Backend,
-    Footprint,
-    Holder,
-    Memory,
-    Part,
-    PostgresMemory,
-)
+from mngdb.facts.memory import Advice, Around, Footprint, Holder, Memory, Part
+from mngdb.facts.postgres_memory import Backend, PostgresMemory
 from mngdb.words import many
 
 _CLIENT = "client backend"

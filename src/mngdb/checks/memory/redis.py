@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from mngdb.checks.memory.common import MB, key, ladder, shown, size, unseen, whole
 from mngdb.checks.redis_health import FRAGMENTED, NEARLY_FULL, SMALL
-from mngdb.facts.memory import Advice, Around, Holder, Memory, Part, RedisClient, RedisMemory
-from mngdb.facts.redis_memory import beside_keys
+from mngdb.facts.memory import Advice, Around, Holder, Memory, Part
+from mngdb.facts.redis_memory import RedisClient, RedisMemory, beside_keys
 from mngdb.words import many
 
 #: Figures of MEMORY STATS that are parts of the overhead, and what they are.

@@ -16,15 +16,15 @@ from mngdb.engines.mongodb import access as clients
 from mngdb.engines.protocol import Engine, Scraper
 from mngdb.errors import MngdbError
 from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
-from mngdb.spec.base import EngineName
+from mngdb.spec.engine_info import MONGODB, EngineInfo
 
 if TYPE_CHECKING:
     from mngdb.engines.mongodb.client import Session
     from mngdb.engines.mongodb.facts import Facts
     from mngdb.facts.bloat import Bloated
     from mngdb.facts.indexes import Advice
-    from mngdb.facts.memory import MongodbMemory
     from mngdb.facts.mongodb import MongodbFacts
+    from mngdb.facts.mongodb_memory import MongodbMemory
     from mngdb.facts.sessions import Sessions
     from mngdb.facts.slow import Slow, Span
     from mngdb.spec.mongodb import MongodbGrant
@@ -36,11 +36,8 @@ sys.modules.setdefault("pymongo.pyopenssl_context", None)  # type: ignore[arg-ty
 class MongodbEngine:
     """A MongoDB server as a replica set of one node (versions 6 to 8)."""
 
-    name: EngineName = "mongodb"
-    title = "MongoDB"
+    info: EngineInfo = MONGODB
     stop_signal: int = signal.SIGTERM  # it steps down, writes a checkpoint and ends
-    metric = "mongodb"
-    place = clients.PLACE
 
     # it has no such thing
     statements = None

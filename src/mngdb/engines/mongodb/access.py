@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import parse_qsl, quote, unquote
 
-from mngdb.container import Place
 from mngdb.dial import stays_here
 from mngdb.errors import SecretError, UsageError
 from mngdb.model import Access, Asked, ShellCommand
 from mngdb.secret import Secret
 from mngdb.spec.agent import MONITOR
+from mngdb.spec.engine_info import MONGODB
 
 ADMIN = "admin"
 _SCRAM = "SCRAM-SHA-256"
@@ -23,18 +23,9 @@ _SCRAM = "SCRAM-SHA-256"
 _TRUSTING = {"tlsinsecure", "tlsallowinvalidcertificates", "tlsallowinvalidhostnames"}
 #: The database that holds every login, as on Atlas.
 USERS_IN = "admin"
-DEFAULT_PORT = 27017
 #: Key in `Access.options` of a server named by a DNS SRV record; it chooses the URL's scheme.
 SRV = "srv"
 
-PLACE = Place(
-    image="mongo",
-    tag="8.0.37",
-    variant="",
-    server="mongod",
-    data="/data/db",
-    run="/tmp",  # noqa: S108 - the container's own
-)
 _URL = re.compile(
     r"(mongodb(?:\+srv)?)://(?:([^@/]*)@)?([^/?@]+)(?:/([^?]*))?(?:\?(.*))?", re.DOTALL
 )
@@ -121,7 +112,7 @@ def external(asked: Asked, url: str) -> Access:
             f"{where} asks for authMechanism=PLAIN without TLS: it sends the password in clear",
             "add tls=true, or use SCRAM-SHA-256",
         )
-    host, port = hosts, DEFAULT_PORT
+    host, port = hosts, MONGODB.port
     if srv:
         options[SRV] = "true"
     elif "," not in hosts:
@@ -142,9 +133,9 @@ def external(asked: Asked, url: str) -> Access:
 
 def _host_and_port(text: str, where: str) -> tuple[str, int]:
     match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::(\d{1,5}))?", text)
-    if match is None or not 0 < int(match[2] or DEFAULT_PORT) < 65536:
+    if match is None or not 0 < int(match[2] or MONGODB.port) < 65536:
         raise UsageError(f"{where} has no usable host and port: {text!r}")
-    return match[1].strip("[]"), int(match[2] or DEFAULT_PORT)
+    return match[1].strip("[]"), int(match[2] or MONGODB.port)
 
 
 def login(asked: Asked, at: Access, app: str) -> Access:

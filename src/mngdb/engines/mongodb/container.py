@@ -119,14 +119,14 @@ def _exporter(asked: Asked) -> Exporter:
     at = logins.login(asked, logins.admin(asked), MONITOR)
     return Exporter(
         image=_EXPORTER,
-        port=9216,
+        port=MONGODB.metrics.port,
         user=_EXPORTER_USER,
         environment={},
         secret=Secret(logins.url(asked.given(at))),
         ca=asked.tls.ca if asked.tls else "",
         program=program,
         entrypoint=("bash", "-c", _EXPORT, "start", secret, program, *_COLLECTORS),
-        unused=(logins.PLACE.data, _CONFIGDB),
+        unused=(MONGODB.image.data, _CONFIGDB),
     )
 
 

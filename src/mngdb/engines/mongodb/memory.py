@@ -13,7 +13,8 @@ from mngdb.engines.mongodb.client import Refused, Session
 from mngdb.engines.mongodb.databases import in_turns, of_apps
 from mngdb.engines.mongodb.questions import ConnectionLost, Questions
 from mngdb.errors import ConnectError, UnobservableError
-from mngdb.facts.memory import Content, MongodbMemory
+from mngdb.facts.memory import Content
+from mngdb.facts.mongodb_memory import MongodbMemory
 from mngdb.facts.sessions import Sessions
 from mngdb.findings import see
 from mngdb.model import Asked

@@ -14,10 +14,10 @@ from mngdb.container import Container
 from mngdb.engines.postgres import access as clients
 from mngdb.engines.postgres import render
 from mngdb.engines.postgres.available import need_extensions
-from mngdb.engines.postgres.container import PLACE, container
+from mngdb.engines.postgres.container import container
 from mngdb.engines.protocol import Engine, Scraper
 from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
-from mngdb.spec.base import EngineName
+from mngdb.spec.engine_info import POSTGRES, EngineInfo
 from mngdb.spec.postgres import PostgresGrant
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from mngdb.facts.bloat import Bloated
     from mngdb.facts.indexes import Advice
     from mngdb.facts.locks import Backend
-    from mngdb.facts.memory import PostgresMemory
     from mngdb.facts.postgres import PostgresFacts
+    from mngdb.facts.postgres_memory import PostgresMemory
     from mngdb.facts.sessions import Sessions
     from mngdb.facts.slow import Slow, Snapshot, Span
 
@@ -35,11 +35,8 @@ if TYPE_CHECKING:
 class PostgresEngine:
     """The engine `postgres`."""
 
-    name: EngineName = "postgres"
-    title = "PostgreSQL"
+    info: EngineInfo = POSTGRES
     stop_signal: int = signal.SIGINT  # "fast": sessions are ended, a checkpoint is written
-    metric = "pg"
-    place = PLACE
 
     # it has no such thing
     keys = None

@@ -15,6 +15,7 @@ from mngdb.engines.postgres.render import ADMIN
 from mngdb.errors import UsageError
 from mngdb.model import Access, Asked, ShellCommand
 from mngdb.spec.agent import MONITOR
+from mngdb.spec.engine_info import POSTGRES
 from mngdb.spec.postgres import PostgresGrant
 
 #: The only proof that a server may ask for. In it the server proves itself, too; without the
@@ -35,7 +36,7 @@ def external(asked: Asked, url: str) -> Access:
     name = asked.instance.name
     try:
         parts = urlsplit(url)
-        port = parts.port or 5432
+        port = parts.port or POSTGRES.port
     except ValueError as error:
         raise UsageError(f"{name}: the url is wrong: {error}") from None
     if parts.scheme not in {"postgresql", "postgres"} or not parts.hostname:

@@ -5,21 +5,13 @@ from __future__ import annotations
 import re
 from typing import cast
 
-from mngdb.container import SECRETS, Container, Exporter, Place, read_secret, secret_path
+from mngdb.container import SECRETS, Container, Exporter, read_secret, secret_path
 from mngdb.engines.postgres import render
 from mngdb.model import Asked, Unit
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import POSTGRES
 from mngdb.spec.postgres import PostgresGrant
 
-PLACE = Place(
-    image="postgres",
-    tag="17.11-bookworm",
-    variant="-bookworm",
-    server="postgres",
-    data="/var/lib/postgresql/data",
-    run="/var/run/postgresql",
-)
 _EXPORTER = "prometheuscommunity/postgres-exporter:v0.18.1"
 _EXPORTER_USER = 65534
 _MB = 1 << 20
@@ -70,11 +62,11 @@ def container(asked: Asked, unit: Unit, *, first: bool) -> Container:
             "POSTGRES_DB": "postgres",
             "POSTGRES_PASSWORD_FILE": secret_path(name, "admin"),
             "POSTGRES_INITDB_ARGS": " ".join([*initdb, "--auth-host=scram-sha-256"]),
-            "PGDATA": PLACE.data,
+            "PGDATA": POSTGRES.image.data,
         },
         first={"init_users_dbs.sql": _script(asked), "zz_forget.sh": _FORGET} if first else {},
         first_at=_FIRST,
-        tmpfs=("/tmp", PLACE.run),  # noqa: S108 - the container's own
+        tmpfs=("/tmp", POSTGRES.image.run),  # noqa: S108 - the container's own
         shared=max(256 * _MB, buffers * _MB // 8),
         rescue=_rescue(asked),
         exporter=_exporter(asked) if asked.instance.monitored else None,
@@ -134,7 +126,7 @@ def _rescue(asked: Asked) -> tuple[tuple[str, ...], str]:
 
     verifier = scram.verifier(asked.secrets["admin"])
     port = str(asked.instance.spec.port)
-    psql = ("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", PLACE.run, "-p", port)
+    psql = ("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", POSTGRES.image.run, "-p", port)
     argv = (*psql, "-U", render.ADMIN, "-d", "postgres", "-f", "-")
     return argv, f"ALTER ROLE {render.ADMIN} PASSWORD {render.quote(verifier)};\n"
 
@@ -145,7 +137,7 @@ def _exporter(asked: Asked) -> Exporter:
     ssl = f"sslmode=verify-full&sslrootcert={ca}" if ca else "sslmode=disable"
     return Exporter(
         image=_EXPORTER,
-        port=9187,
+        port=POSTGRES.metrics.port,
         user=_EXPORTER_USER,
         # off by default, and two rules read it
         command=("--collector.database_wraparound",),

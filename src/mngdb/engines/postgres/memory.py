@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from mngdb.engines.postgres.batch import ask_each
 from mngdb.engines.postgres.client import Session
 from mngdb.errors import UnobservableError
-from mngdb.facts.memory import Backend, Content, PostgresMemory
+from mngdb.facts.memory import Content
+from mngdb.facts.postgres_memory import Backend, PostgresMemory
 from mngdb.findings import Seen
 
 #: Seconds for all questions. Going through a large cache takes a part of one.

@@ -14,16 +14,16 @@ from mngdb.container import Container
 from mngdb.engines.protocol import Engine, Scraper
 from mngdb.engines.redis import access as clients
 from mngdb.engines.redis import acl, facts, reconcile, render
-from mngdb.engines.redis.container import PLACE, container
+from mngdb.engines.redis.container import container
 from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
-from mngdb.spec.base import EngineName
+from mngdb.spec.engine_info import REDIS, EngineInfo
 from mngdb.spec.redis import RedisGrant
 
 if TYPE_CHECKING:
     from mngdb.engines.redis.client import Session
     from mngdb.facts.keys import Interruptible, KeysReport, Progress, Wanted
-    from mngdb.facts.memory import RedisMemory
     from mngdb.facts.redis import RedisFacts
+    from mngdb.facts.redis_memory import RedisMemory
     from mngdb.facts.sessions import Sessions
     from mngdb.facts.slow import Slow, Span
 
@@ -31,11 +31,8 @@ if TYPE_CHECKING:
 class RedisEngine:
     """The engine `redis`."""
 
-    name: EngineName = "redis"
-    title = "Redis"
+    info: EngineInfo = REDIS
     stop_signal: int = signal.SIGTERM
-    metric = "redis"
-    place = PLACE
 
     # it has no such thing
     statements = None

@@ -11,6 +11,7 @@ from mngdb.dial import stays_here
 from mngdb.engines.redis import acl
 from mngdb.errors import UsageError
 from mngdb.model import Access, Asked, ShellCommand
+from mngdb.spec.engine_info import REDIS
 from mngdb.spec.redis import RedisGrant
 
 
@@ -25,7 +26,7 @@ def external(asked: Asked, url: str) -> Access:
     hint = "write redis://admin@host:6379 or rediss://admin@host:6379?ssl_ca_certs=/path/ca.pem"
     try:
         parts = urlsplit(url)
-        port = parts.port or 6379
+        port = parts.port or REDIS.port
     except ValueError as error:
         raise UsageError(f"{name}: the url is wrong: {error}", hint) from None
     if parts.password is not None:

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import json
 
-from mngdb.container import SECRETS, Container, Exporter, Place, read_secret
+from mngdb.container import SECRETS, Container, Exporter, read_secret
 from mngdb.engines.redis import acl, render
 from mngdb.model import Asked
 from mngdb.secret import Secret
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import REDIS
 
-PLACE = Place(
-    image="redis",
-    tag="8.4.6-bookworm",
-    variant="-bookworm",
-    server="redis-server",
-    data="/data",
-    run="/tmp",  # noqa: S108 - the container's own
-)
 _EXPORTER = "oliver006/redis_exporter:v1.80.1"
 _EXPORTER_USER = 59000
 #: Beside the data there are buffers of clients and of the log, and during a snapshot or a rewrite
@@ -57,7 +49,7 @@ def _exporter(asked: Asked) -> Exporter:
     passwords = {address.replace("//", f"//{MONITOR}@"): secret.reveal()}
     return Exporter(
         image=_EXPORTER,
-        port=9121,
+        port=REDIS.metrics.port,
         user=_EXPORTER_USER,
         environment={
             "REDIS_ADDR": address,

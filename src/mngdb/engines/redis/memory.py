@@ -8,7 +8,7 @@ from mngdb.engines.redis.client import RefusedError, Session
 from mngdb.engines.redis.observe import parse_info
 from mngdb.engines.redis.sessions import described, others
 from mngdb.errors import UnobservableError
-from mngdb.facts.memory import RedisClient, RedisMemory
+from mngdb.facts.redis_memory import RedisClient, RedisMemory
 from mngdb.findings import see
 
 _QUESTIONS = (

@@ -8,6 +8,7 @@ from typing import Any
 from mngdb.checks import registry
 from mngdb.findings import Check
 from mngdb.ops.context import Context
+from mngdb.ops.registry import engine
 from mngdb.ops.runbooks.words import PLAYBOOK, Words
 
 
@@ -24,17 +25,20 @@ def render(context: Context, title: Callable[[Check[Any]], str], words: Words, p
     lines += [f"{words.see_also}: [{words.playbook}]({words.file(PLAYBOOK)})", ""]
     lines += part(words.daily, ["mngdb status", "mngdb alerts"])
     weekly = ["mngdb check", "mngdb slow", "mngdb connections"]
-    if {"postgres", "mongodb"} & set(engines):
-        weekly += ["mngdb indexes", "mngdb bloat"]
+    there = [engine(name) for name in engines]
+    if any(one.indexes for one in there):
+        weekly.append("mngdb indexes")
+    if any(one.bloat for one in there):
+        weekly.append("mngdb bloat")
     lines += part(words.weekly, weekly)
     lines += part(words.deploying, ["mngdb plan", "mngdb up", "mngdb check"])
     lines += part(words.quarterly, ["mngdb check --only '*.backup-proved'"])
     lines += [f"## {words.boxes}", "", words.boxes_text, ""]
-    for engine in [*engines, *words.around]:
-        lines += [f"### {words.around.get(engine, engine)}", ""]
+    for area in [*engines, *words.around]:
+        lines += [f"### {words.around.get(area, area)}", ""]
         lines += [
             f"- [ ] {title(one)} — `{program} check --only {one.id}`"
-            for one in registry.of(engine)
+            for one in registry.of(area)
             if one.severity in {"critical", "high"}
         ]
         lines.append("")

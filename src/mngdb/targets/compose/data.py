@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from mngdb.container import Place
 from mngdb.errors import UnreachableError
 from mngdb.identity import holdings
 from mngdb.identity.holdings import Holding
 from mngdb.model import Remark, Unit
+from mngdb.spec.engine_info import Image
 from mngdb.targets.compose.containers import Project
 from mngdb.targets.compose.notes import Volume
 from mngdb.targets.compose.ownership import ID, labels
@@ -89,7 +89,7 @@ class Data:
             self.project.notes.forget(name)
         self.project.notes.keep_volume(f"{unit}-data", None)
 
-    def seen(self, unit: Unit, image: str, place: Place) -> None:
+    def seen(self, unit: Unit, image: str, place: Image) -> None:
         """Note that the unit runs, and on which volume. It is marked the first time."""
         holdings.seen(self.noted, unit.name)
         container = self.project.container(unit.name)

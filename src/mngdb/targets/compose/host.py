@@ -123,12 +123,12 @@ class ComposeHost:
 
     def image(self, instance: Instance) -> str:
         """The image of an instance."""
-        place = self.engine(instance.engine).place
+        place = self.engine(instance.engine).info.image
         return services.image(self.spec, instance.engine, place, instance.spec.version)
 
     def site(self, instance: Instance, *, find: bool = True) -> Site:
         """The instance's place, as its container sees it. No engine is asked."""
-        place, source = self.engine(instance.engine).place, self.image(instance)
+        place, source = self.engine(instance.engine).info.image, self.image(instance)
         tag = re.search(r":v?(\d+(?:\.\d+)*)", source)
         version = tag[1] if tag else instance.spec.version
         if version is None:
@@ -153,7 +153,7 @@ class ComposeHost:
         )
 
     def _product(self, instance: Instance) -> str:
-        return self.engine(instance.engine).title
+        return self.engine(instance.engine).info.title
 
     def fit(self, unit: Unit, asked: Asked) -> Unit:
         """The unit with the files that its container reads beside the server's."""
@@ -259,7 +259,7 @@ class ComposeHost:
     def seen(self, unit: Unit) -> None:
         """Note that the unit runs, and on which volume."""
         instance = self.stack.instances[unit.instance]
-        self.data.seen(unit, self.image(instance), self.engine(unit.engine).place)
+        self.data.seen(unit, self.image(instance), self.engine(unit.engine).info.image)
 
     def units(self) -> list[Note]:
         """Every unit that has a volume or a container."""
@@ -290,7 +290,7 @@ class ComposeHost:
 
     def stale_files(self, unit: Unit) -> list[str]:
         """The unit's files that the server is not known to have read as they should be."""
-        return self.reading.stale_files(unit, self.engine(unit.engine).place.user)
+        return self.reading.stale_files(unit, self.engine(unit.engine).info.image.user)
 
     def renewal(self, unit: Unit, instance: Instance, running: Release | None = None) -> list[str]:
         """What its container is made of, where that is not as asked for; its certificate."""
@@ -310,7 +310,7 @@ class ComposeHost:
 
     def fits(self, unit: Unit, instance: Instance, running: Release | None = None) -> None:
         """Whether the image's server can read the data in the volume. Raises MngdbError."""
-        place, image = self.engine(instance.engine).place, self.image(instance)
+        place, image = self.engine(instance.engine).info.image, self.image(instance)
         volume.fits(self.project, place, image, unit, running, self.site(instance).program.release)
 
     def saw(self, unit: Unit, running: Release) -> None:
@@ -322,7 +322,7 @@ class ComposeHost:
         if not unit.verify or not self.stale_files(unit):
             return
         instance = self.stack.instances[unit.instance]
-        user = self.engine(unit.engine).place.user
+        user = self.engine(unit.engine).info.image.user
         with tempfile.TemporaryDirectory(prefix="mngdb-") as folder:
             self.folder.mounted(Path(folder), {f.name: f.content for f in unit.files}, user)
             argv = [word.replace("{conf}", "/verify") for word in unit.verify]
@@ -376,7 +376,7 @@ class ComposeHost:
 
     def write(self, unit: Unit, asked: Asked) -> None:
         """Write the unit's files where they differ, its certificate where it is due."""
-        user = self.engine(unit.engine).place.user
+        user = self.engine(unit.engine).info.image.user
         certificates.write(self.stack, self.folder, asked.instance, user)
         self.folder.mounted(
             self.folder.conf(unit.name), {file.name: file.content for file in unit.files}, user
@@ -439,7 +439,7 @@ class ComposeHost:
 
     def put_back(self, unit: Unit, files: dict[str, str | None]) -> None:
         """Write the files of a `snapshot` again, and describe the container as it was before."""
-        user = self.engine(unit.engine).place.user
+        user = self.engine(unit.engine).info.image.user
         kept = {name: text for name, text in files.items() if text is not None}
         self.folder.mounted(self.folder.conf(unit.name), kept, user)
         if self.described:

@@ -58,7 +58,7 @@ class Rendering:
         folder.prepare()
         self.write_secrets(folder)
         for name, one in self.asked.items():
-            place = self.engine(one.instance.engine).place
+            place = self.engine(one.instance.engine).info.image
             init = folder.root / "init" / self.units[name].name
             if name in fresh or not init.exists():
                 first = self._container(name, first=True)
@@ -99,7 +99,7 @@ class Rendering:
         for name, unit in self.units.items():
             if unit.name in but:
                 continue
-            user = self.engine(unit.engine).place.user
+            user = self.engine(unit.engine).info.image.user
             certificates.write(self.stack, folder, self.asked[name].instance, user)
             files = {file.name: file.content for file in unit.files}
             folder.mounted(folder.conf(unit.name), files, user)
@@ -137,7 +137,7 @@ def render(
         unit = units[name] = fit(engine.render(one), one)
         container = engine.container(one, unit)
         source = image(one.instance)
-        parts.append(services.server(one, unit, container, engine.place, spec, source))
+        parts.append(services.server(one, unit, container, engine.info.image, spec, source))
         if container.exporter is not None:
             kind = f"{one.instance.engine}_exporter"
             given = getattr(spec.images, kind, None)

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from mngdb.container import CONF, SECRETS, Container, Exporter, Place, secret_name
+from mngdb.container import CONF, SECRETS, Container, Exporter, secret_name
 from mngdb.model import Asked, Unit
 from mngdb.spec.base import EngineName
 from mngdb.spec.compose import Compose
+from mngdb.spec.engine_info import Image
 from mngdb.spec.units import format_size
 from mngdb.targets.compose.ownership import ENGINE, ID, INSTANCE, STACK, UNIT
 from mngdb.targets.compose.part import Part, SecretFile
@@ -44,18 +45,18 @@ HARDENED: dict[str, Any] = {
 }
 
 
-def image(compose: Compose, engine: EngineName, place: Place, version: str | None) -> str:
+def image(compose: Compose, engine: EngineName, place: Image, version: str | None) -> str:
     """The image of an instance: the file's, else the official one of the version asked for."""
     given: str | None = getattr(compose.images, engine)
     if given is not None:
         return given
     if version is None or f"{place.tag}.".startswith((f"{version}.", f"{version}-")):
-        return f"{place.image}:{place.tag}"
-    return f"{place.image}:{version}{place.variant}"
+        return f"{place.name}:{place.tag}"
+    return f"{place.name}:{version}{place.variant}"
 
 
 def server(
-    asked: Asked, unit: Unit, container: Container, place: Place, compose: Compose, source: str
+    asked: Asked, unit: Unit, container: Container, place: Image, compose: Compose, source: str
 ) -> Part:
     """One server: its service, its volume, its secrets. `source` is its image."""
     name, instance = unit.name, asked.instance.name

@@ -6,9 +6,9 @@ import base64
 import json
 import shlex
 
-from mngdb.container import Place
 from mngdb.model import Unit
 from mngdb.release import HEAD, Release
+from mngdb.spec.engine_info import Image
 from mngdb.targets import written
 from mngdb.targets.compose.containers import Project
 
@@ -17,7 +17,7 @@ _SEEN = "{}.seen"
 
 def fits(
     project: Project,
-    place: Place,
+    place: Image,
     image: str,
     unit: Unit,
     running: Release | None,
@@ -58,7 +58,7 @@ def _seen(project: Project, unit: Unit) -> tuple[str, Release | None]:
 
 
 def _heads(
-    project: Project, place: Place, image: str, unit: Unit, patterns: tuple[str, ...]
+    project: Project, place: Image, image: str, unit: Unit, patterns: tuple[str, ...]
 ) -> list[bytes]:
     """The beginnings of the files in the volume that tell; none where the image is not there."""
     if not patterns:
