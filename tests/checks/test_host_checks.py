@@ -118,7 +118,7 @@ def test_a_limit_that_is_too_low(redis: ServerFacts, name: str, limit: int) -> N
 
 
 def test_more_clients_need_more_files(stack: Cli, redis: ServerFacts) -> None:
-    assert judged("host.open-files", replace(redis, clients=10**6)).verdict == "fail"
+    assert judged("host.open-files", replace(redis, files=10**6)).verdict == "fail"
     context = opened(stack)
     mongodb = inspect.server(context.local, context.instance("mongodb"))
     assert judged("host.open-files", mongodb).verdict == "pass"

@@ -10,17 +10,12 @@ from __future__ import annotations
 from mngdb.checks.catalogue import checks
 from mngdb.facts.host import MachineFacts, ServerFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
+from mngdb.spec.engine_info import ENGINE_INFO
+from mngdb.words import numbers
 
 _MB = 1 << 20
 #: Gone after a restart, or able to forget a write that was synced.
 _UNSAFE = {"tmpfs", "ramfs", "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "vboxsf"}
-#: MongoDB's manual asks for 64000 where clients have no limit; the file gives them one, and this
-#: many are then left for the data.
-_MONGODB_FILES, _MONGODB_FILES_OF_DATA = 64_000, 16_000
-#: PostgreSQL opens up to max_files_per_process (1000) in each of its processes.
-_POSTGRES_FILES = 1024
-#: Files that Redis keeps for itself beside one for each client.
-_REDIS_FILES = 32
 #: Processes and threads of a server beside those for clients.
 _WORKERS = 200
 _LOOPBACK = ("127.", "::1", "::ffff:127.")
@@ -38,8 +33,7 @@ def _capabilities(facts: ServerFacts) -> Judgement:
 
 def _data_private(facts: ServerFacts) -> Judgement:
     found = facts.data.value
-    # PostgreSQL's own group may read, where initdb was told so
-    others = 0o027 if facts.engine == "postgres" else 0o077
+    others = 0o027 if ENGINE_INFO[facts.engine].group_reads else 0o077
     good = found.uid == facts.uid and not found.mode & others
     return judged(good, f"{found.path}: mode {found.mode:o}, of user id {found.uid}")
 
@@ -62,18 +56,12 @@ def _inodes(facts: ServerFacts) -> Judgement:
 
 
 def _open_files(facts: ServerFacts) -> Judgement:
-    needed = {
-        "redis": facts.clients + _REDIS_FILES,
-        "postgres": _POSTGRES_FILES,
-        "mongodb": min(_MONGODB_FILES, facts.clients + _MONGODB_FILES_OF_DATA),
-    }[facts.engine]
     found = facts.process.value.open_files
-    return judged(found >= needed, f"{found} may be open, {needed} are needed")
+    return judged(found >= facts.files, f"{found} may be open, {facts.files} are needed")
 
 
 def _processes(facts: ServerFacts) -> Judgement:
-    # Redis serves all clients in one thread; PostgreSQL has a process, MongoDB a thread for each
-    needed = _WORKERS + (0 if facts.engine == "redis" else facts.clients)
+    needed = _WORKERS + facts.tasks
     found = facts.process.value.processes
     said = "no limit" if found >= 1 << 62 else f"limit {found}"
     return judged(found >= needed, f"{said}, {needed} are needed")
@@ -85,11 +73,13 @@ def _core(facts: ServerFacts) -> Judgement:
 
 
 def _huge_pages(facts: ServerFacts) -> Judgement:
-    if facts.engine == "postgres":
-        return no_matter("PostgreSQL does not suffer from them")
-    if facts.engine == "mongodb" and facts.version.split(".")[0] not in {"4", "5", "6", "7"}:
+    info = ENGINE_INFO[facts.engine]
+    if info.huge_pages == 0:
+        return no_matter(f"{info.title} does not suffer from them")
+    if info.huge_pages and (numbers(facts.version) or (info.huge_pages,)) >= (info.huge_pages,):
         named = facts.version or "none"
-        return no_matter(f"MongoDB wants them from version 8 on; the file names {named}")
+        since = f"from version {info.huge_pages} on"
+        return no_matter(f"{info.title} wants them {since}; the file names {named}")
     found = facts.process.value.huge_pages
     return judged(not found, "given unasked" if found else "off for this process, or on request")
 

@@ -24,7 +24,9 @@ APART = ("env",)
 
 
 def of(engine: str) -> tuple[Check[Any], ...]:
-    """The checks of an engine, in the order in which they are shown."""
+    """The checks of an engine, in the order in which they are shown; none where it has none."""
+    if engine not in _MODULES:
+        return ()
     found: tuple[Check[Any], ...] = import_module(_MODULES[engine]).CHECKS
     return found
 

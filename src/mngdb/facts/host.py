@@ -64,8 +64,10 @@ class ServerFacts:
     """Its files and folders that other accounts may look into."""
     bind: tuple[str, ...]
     """Addresses that the file names."""
-    clients: int
-    """Clients that the file lets in at the same time."""
+    files: int
+    """Open files that it needs for the clients that the file lets in."""
+    tasks: int
+    """Processes and threads that it has for them."""
     backlog: int
     """Connections that it lets wait."""
     somaxconn: int

@@ -252,7 +252,9 @@ def known(product: str, line: str) -> bool:
 
 def holes(product: str, version: str) -> tuple[Hole, ...]:
     """The known holes that a version has, reachable or not. A version that is not written in full
-    (17) tells nothing, and has none."""
+    (17) tells nothing, and has none; nor has a product that is not in the table."""
+    if product not in PRODUCTS:
+        return ()
     line = line_of(product, version)
     if numbers(line) == numbers(version):
         return ()

@@ -197,7 +197,7 @@ def _see(look: Callable[[], T]) -> Seen[T]:
 
 
 def _judged(engine: str, facts: Any, instance: str) -> list[Finding]:
-    wanted = INCIDENTS[engine]
+    wanted = INCIDENTS.get(engine, ())
     return [one.finding(facts, instance) for one in registry.of(engine) if one.id in wanted]
 
 

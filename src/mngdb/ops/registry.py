@@ -8,7 +8,7 @@ from mngdb.engines.protocol import AnyEngine
 from mngdb.spec.base import EngineName
 
 #: Each of these has an `ENGINE`.
-_PACKAGES: dict[EngineName, str] = {
+PACKAGES: dict[EngineName, str] = {
     "postgres": "mngdb.engines.postgres",
     "redis": "mngdb.engines.redis",
     "mongodb": "mngdb.engines.mongodb",
@@ -17,10 +17,10 @@ _PACKAGES: dict[EngineName, str] = {
 
 def engine(name: EngineName) -> AnyEngine:
     """The engine called `name`."""
-    found: AnyEngine = import_module(_PACKAGES[name]).ENGINE
+    found: AnyEngine = import_module(PACKAGES[name]).ENGINE
     return found
 
 
 def every() -> list[AnyEngine]:
     """All engines."""
-    return [engine(name) for name in _PACKAGES]
+    return [engine(name) for name in PACKAGES]

@@ -147,6 +147,16 @@ class BaseInstance(Model):
         return int(getattr(self, "max_connections"))  # noqa: B009 - most kinds have the key
 
     @property
+    def files(self) -> int:
+        """Open files that it needs."""
+        return self.clients + 32
+
+    @property
+    def tasks(self) -> int:
+        """Processes or threads that it has for clients."""
+        return self.clients
+
+    @property
     def backlog(self) -> int:
         """Connections that wait to be taken, at the most; as glibc's SOMAXCONN, if nothing says."""
         return 4096

@@ -137,6 +137,8 @@ class EngineInfo:
     no login; else it means the usual administrator."""
     elsewhere: str = ""
     """The area of the checks of a service that runs it for others (`mngdb.checks.registry`)."""
+    group_reads: bool = False
+    """Whether its data folder may be readable for a group, if the server was told so."""
     example: str = ""
     """What stands in a first file; `{pip}` is where `example_pip` goes."""
     example_pip: str = ""
@@ -205,6 +207,7 @@ POSTGRES = EngineInfo(
     },
     memory=0.15,
     login="role ",
+    group_reads=True,
     huge_pages=0,
     example="postgres:\n  version: 17\n",
 )

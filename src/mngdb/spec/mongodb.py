@@ -138,6 +138,12 @@ class MongodbInstance(BaseInstance):
     configuration file by their dotted names (`net.maxIncomingConnections`,
     `storage.journal.commitIntervalMs`), and parameters (setParameter) by their own."""
 
+    @property
+    def files(self) -> int:
+        """The manual asks for 64000 where clients have no limit; the file gives them one, and 16000
+        are then left for the data."""
+        return min(64_000, self.max_connections + 16_000)
+
     @model_validator(mode="after")
     def _compressors(self) -> MongodbInstance:
         name = "net.compression.compressors"

@@ -55,6 +55,11 @@ class PostgresInstance(BaseInstance):
     """Statements that take longer are logged."""
 
     @property
+    def files(self) -> int:
+        """Up to max_files_per_process (1000) in each of its processes."""
+        return 1024
+
+    @property
     def backlog(self) -> int:
         """Its manual, "listen_backlog": twice its connections."""
         return 2 * self.max_connections

@@ -147,6 +147,16 @@ class RedisInstance(BaseInstance):
         return self.max_clients
 
     @property
+    def files(self) -> int:
+        """One for each client, and 32 that it keeps for itself."""
+        return self.max_clients + 32
+
+    @property
+    def tasks(self) -> int:
+        """One thread serves all clients."""
+        return 0
+
+    @property
     def backlog(self) -> int:
         """`tcp-backlog`."""
         return int(self.settings.get("tcp-backlog", _BACKLOG))

@@ -34,7 +34,8 @@ def server(host: LocalHost, instance: Instance) -> ServerFacts:
         data=see(lambda: data_folder(folder.data)),
         open_to_others=see(lambda: tuple(open_to_others(folders, [folder.log]))),
         bind=tuple(instance.spec.bind),
-        clients=instance.spec.clients,
+        files=instance.spec.files,
+        tasks=instance.spec.tasks,
         backlog=instance.spec.backlog,
         somaxconn=int((_PROC / "sys/net/core/somaxconn").read_text()),
     )
