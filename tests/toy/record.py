@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from mngdb.spec.base import BaseInstance, Model, Port, Version
+from mngdb.spec.base import BaseGrant, BaseInstance, Port, Version
 from mngdb.spec.engine_info import EngineInfo, Image, Metrics, Server
 
 TOY = EngineInfo(
@@ -36,7 +36,7 @@ class ToyInstance(BaseInstance):
     max_connections: int = 20
 
 
-class ToyGrant(Model):
+class ToyGrant(BaseGrant):
     """An app's right: the keys that begin with a prefix."""
 
     prefix: str

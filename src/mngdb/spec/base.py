@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -136,10 +136,13 @@ class BaseInstance(Model):
     #: ends with a point stands for all that begin with it.
     reserved_settings: ClassVar[dict[str, str]] = {}
 
+    if TYPE_CHECKING:
+        engine: EngineName  # every kind of instance has the key, with one value of its own
+
     @property
     def program(self) -> str:
         """Which server of the engine it is: the key of `binaries`."""
-        return str(getattr(self, "engine"))  # noqa: B009 - every kind of instance has it
+        return self.engine
 
     @property
     def clients(self) -> int:
@@ -188,4 +191,12 @@ class BaseInstance(Model):
                 if low == begin or (begin.endswith(".") and low.startswith(begin)):
                     text = f"the setting {name!r} follows from {why}"
                     raise located(text, "settings", name)
+        return self
+
+
+class BaseGrant(Model):
+    """An app's right in an instance."""
+
+    def among(self, instance: Any) -> Self:
+        """The same for one of several apps that share `instance`, a server of ours."""
         return self

@@ -7,14 +7,15 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from mngdb.spec.agent import AGENT, MONITOR, Agent
+from mngdb.spec.base import BaseGrant, BaseInstance
 from mngdb.spec.engine_info import ENGINE_INFO, unit_suffix
-from mngdb.spec.file import AnyGrant, AnyInstance, StackFile
+from mngdb.spec.file import StackFile
 from mngdb.spec.mongodb import MongodbInstance
 from mngdb.spec.problems import Problem
 from mngdb.spec.source import Trail
 
-Specs = Mapping[str, AnyInstance]
-Grants = Mapping[str, Mapping[str, AnyGrant]]
+Specs = Mapping[str, BaseInstance]
+Grants = Mapping[str, Mapping[str, BaseGrant]]
 
 
 def conflicts(parsed: StackFile, specs: Specs, grants: Grants) -> list[Problem]:
@@ -98,7 +99,7 @@ def _pages(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
         yield ("redisinsight",), "the file names no Redis to look into", "add 'redis: {}'"
 
 
-def _compose(trail: Trail, spec: AnyInstance) -> Iterator[Problem]:
+def _compose(trail: Trail, spec: BaseInstance) -> Iterator[Problem]:
     if "bind" in spec.model_fields_set:
         text = "a container listens on its own networks, which 'bind' cannot name"
         yield (*trail, "bind"), text, "see 'publish' of the target"
@@ -111,7 +112,7 @@ def _compose(trail: Trail, spec: AnyInstance) -> Iterator[Problem]:
         )
 
 
-def _external(trail: Trail, spec: AnyInstance, url: str) -> Iterator[Problem]:
+def _external(trail: Trail, spec: BaseInstance, url: str) -> Iterator[Problem]:
     if "port" in spec.model_fields_set:
         yield (*trail, "port"), "the port of an external server is in its url", None
     schemes = ENGINE_INFO[spec.engine].schemes

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator,
 
 from mngdb.spec.agent import Agent
 from mngdb.spec.alerts import Alerts
-from mngdb.spec.base import Model, Target, located
+from mngdb.spec.base import BaseGrant, BaseInstance, Model, Target, located
 from mngdb.spec.engine_info import ENGINE_INFO, MONGODB, POSTGRES, REDIS, EngineName
 from mngdb.spec.mongodb import MongodbGrant, MongodbInstance
 from mngdb.spec.names import InstanceName, PlainName, check_app
@@ -19,15 +19,12 @@ from mngdb.spec.redis import RedisGrant, RedisInstance
 from mngdb.spec.units import Duration
 from mngdb.spec.web import RedisInsight, Sso
 
-AnyInstance = PostgresInstance | RedisInstance | MongodbInstance
-AnyGrant = PostgresGrant | RedisGrant | MongodbGrant
-
 
 class Models(NamedTuple):
     """What the file says of an instance of an engine, and of an app's right in it."""
 
-    instance: type[AnyInstance]
-    grant: type[AnyGrant]
+    instance: type[BaseInstance]
+    grant: type[BaseGrant]
 
 
 #: One line an engine.

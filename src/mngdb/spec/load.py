@@ -13,9 +13,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from mngdb.spec import source
+from mngdb.spec.base import BaseGrant
 from mngdb.spec.conflicts import conflicts
 from mngdb.spec.engine_info import ENGINE_INFO
-from mngdb.spec.file import MODELS, AnyGrant, StackFile
+from mngdb.spec.file import MODELS, StackFile
 from mngdb.spec.problems import KEY, Problem, near, spec_error
 from mngdb.spec.source import Document, Trail
 from mngdb.spec.stack import Stack, declared, resolve
@@ -86,7 +87,7 @@ def build(document: Document, files: tuple[Path, ...]) -> Stack:
         problems += [_problem(document, one, ()) for one in found[:_MOST]]
         raise spec_error(document, problems, files, more=max(0, len(found) - _MOST)) from None
     specs = declared(parsed)
-    grants: dict[str, dict[str, AnyGrant]] = {}
+    grants: dict[str, dict[str, BaseGrant]] = {}
     for app, rights in parsed.apps.items():
         grants[app] = {}
         for name, value in rights.items():

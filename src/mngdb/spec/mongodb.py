@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from mngdb.spec.base import BaseInstance, Model, Port, SettingValue, located
+from mngdb.spec.base import BaseGrant, BaseInstance, Model, Port, SettingValue, located
 from mngdb.spec.engine_info import MONGODB
 from mngdb.spec.names import MongoCollectionName, MongoDatabaseName, MongoFieldName
 from mngdb.spec.units import Duration, Milliseconds
@@ -166,7 +166,7 @@ class MongodbInstance(BaseInstance):
         return self
 
 
-class MongodbGrant(Model):
+class MongodbGrant(BaseGrant):
     """An app's right in a MongoDB instance. Short form: the database's name."""
 
     database: MongoDatabaseName

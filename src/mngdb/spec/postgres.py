@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mngdb.spec.base import BaseInstance, Model, Port, Version
+from mngdb.spec.base import BaseGrant, BaseInstance, Port, Version
 from mngdb.spec.engine_info import POSTGRES
 from mngdb.spec.names import PostgresName
 from mngdb.spec.units import Milliseconds
@@ -65,7 +65,7 @@ class PostgresInstance(BaseInstance):
         return 2 * self.max_connections
 
 
-class PostgresGrant(Model):
+class PostgresGrant(BaseGrant):
     """An app's right in a PostgreSQL instance. Short form: the database's name."""
 
     database: PostgresName
@@ -90,7 +90,7 @@ class PostgresGrant(Model):
         """`connections` as PostgreSQL takes it."""
         return -1 if self.connections is None else self.connections
 
-    def among(self, instance: PostgresInstance) -> PostgresGrant:
+    def among(self, instance: PostgresInstance) -> Self:
         """The same with the limit of one of several apps, where the file says nothing."""
         if self.connections is not None:
             return self

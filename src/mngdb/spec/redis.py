@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from mngdb.spec.base import BaseInstance, Model, Port, Version, located
+from mngdb.spec.base import BaseGrant, BaseInstance, Model, Port, Version, located
 from mngdb.spec.engine_info import REDIS
 from mngdb.spec.names import RedisPattern
 from mngdb.spec.units import Duration, Seconds, Size, parse_size
@@ -203,7 +203,7 @@ def _command_rule(value: str) -> str:
     return value
 
 
-class RedisGrant(Model):
+class RedisGrant(BaseGrant):
     """An app's right in a Redis instance. Short form: a key pattern, or a list of them."""
 
     keys: list[RedisPattern] = Field(min_length=1)

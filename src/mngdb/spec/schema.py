@@ -24,7 +24,7 @@ _LIST = ("type", "items", "minItems")
 
 def schema() -> dict[str, Any]:
     """A JSON Schema (2020-12) that also takes the short forms."""
-    models = [StackFile, *(models.grant for models in MODELS.values())]
+    models: list[type[BaseModel]] = [StackFile, *(one.grant for one in MODELS.values())]
     _, document = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/$defs/{model}"
     )

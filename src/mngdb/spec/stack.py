@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mngdb.spec.agent import Agent
-from mngdb.spec.base import EngineName, Target
+from mngdb.spec.base import BaseGrant, BaseInstance, EngineName, Target
 from mngdb.spec.engine_info import ENGINE_INFO, unit_suffix
-from mngdb.spec.file import AnyGrant, AnyInstance, Backup, StackFile
-from mngdb.spec.postgres import PostgresGrant, PostgresInstance
+from mngdb.spec.file import Backup, StackFile
 from mngdb.spec.units import Amount
 
 
@@ -22,11 +21,11 @@ class Instance:
     name: str
     engine: EngineName
     unit: str
-    spec: AnyInstance
+    spec: BaseInstance
     target: Target
     tls: bool
     memory: Amount
-    grants: Mapping[str, AnyGrant]
+    grants: Mapping[str, BaseGrant]
     """App to right."""
     monitored: bool = False
     """Whether the agent or an exporter looks at it, by a login of its own."""
@@ -47,7 +46,7 @@ class Stack:
     files: tuple[Path, ...]
     source: StackFile
     instances: Mapping[str, Instance]
-    apps: Mapping[str, Mapping[str, AnyGrant]]
+    apps: Mapping[str, Mapping[str, BaseGrant]]
     backup: Backup | None
     variables: frozenset[str] = frozenset()
     """Those of the environment that the files name."""
@@ -91,9 +90,9 @@ class Stack:
         return found
 
 
-def declared(source: StackFile) -> dict[str, AnyInstance]:
+def declared(source: StackFile) -> dict[str, BaseInstance]:
     """Instance name to what the file says of it; default instances first."""
-    found: dict[str, AnyInstance] = {}
+    found: dict[str, BaseInstance] = {}
     for engine in ENGINE_INFO:
         spec = getattr(source, engine)
         if spec is not None:
@@ -102,7 +101,7 @@ def declared(source: StackFile) -> dict[str, AnyInstance]:
 
 
 def resolve(
-    source: StackFile, grants: Mapping[str, Mapping[str, AnyGrant]], files: tuple[Path, ...]
+    source: StackFile, grants: Mapping[str, Mapping[str, BaseGrant]], files: tuple[Path, ...]
 ) -> Stack:
     """The stack that a valid file describes."""
     specs = declared(source)
@@ -141,19 +140,17 @@ def _monitored(agent: Agent | bool, target: Target) -> bool:
 
 
 def _limited(
-    grants: Mapping[str, Mapping[str, AnyGrant]],
+    grants: Mapping[str, Mapping[str, BaseGrant]],
     source: StackFile,
-    specs: Mapping[str, AnyInstance],
-) -> dict[str, dict[str, AnyGrant]]:
-    """The rights with a limit for each of several apps that share a PostgreSQL of ours."""
+    specs: Mapping[str, BaseInstance],
+) -> dict[str, dict[str, BaseGrant]]:
+    """The rights, each with its share where several apps use a server of ours."""
     users = Counter(name for rights in grants.values() for name in rights)
 
-    def one(name: str, right: AnyGrant) -> AnyGrant:
+    def one(name: str, right: BaseGrant) -> BaseGrant:
         spec = specs.get(name)
         ours = spec is not None and not (spec.target or source.target).external
-        if isinstance(right, PostgresGrant) and isinstance(spec, PostgresInstance) and ours:
-            return right.among(spec) if users[name] > 1 else right
-        return right
+        return right.among(spec) if ours and users[name] > 1 else right
 
     return {
         app: {name: one(name, right) for name, right in rights.items()}
@@ -161,7 +158,7 @@ def _limited(
     }
 
 
-def _memory(source: StackFile, specs: Mapping[str, AnyInstance]) -> dict[str, Amount]:
+def _memory(source: StackFile, specs: Mapping[str, BaseInstance]) -> dict[str, Amount]:
     """Memory of each instance: what the file says, else the engine's share."""
     here = {n: s for n, s in specs.items() if (s.target or source.target).external is None}
     infos = {name: ENGINE_INFO[spec.engine] for name, spec in specs.items()}
