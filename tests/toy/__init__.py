@@ -35,7 +35,6 @@ from mngdb.samples import Family, Sample
 from mngdb.secret import Secret
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import EngineInfo
-from mngdb.spec.stack import Instance
 from tests.toy.record import TOY, ToyGrant, ToyInstance
 
 
@@ -110,9 +109,6 @@ class ToyEngine:
     info: EngineInfo = TOY
     stop_signal: int = signal.SIGTERM
     statements = memory = slow = bloat = indexes = locks = end_session = keys = None
-
-    def secrets(self, asked: Instance) -> Iterable[str]:
-        return ()
 
     def render(self, asked: Asked) -> Unit:
         site, spec = asked.site, cast(ToyInstance, asked.instance.spec)

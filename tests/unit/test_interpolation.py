@@ -8,6 +8,7 @@ import pytest
 
 from mngdb.errors import SpecError
 from mngdb.spec.load import load
+from mngdb.spec.postgres import PostgresInstance
 from tests.unit.spec import refused, stack
 
 
@@ -83,6 +84,7 @@ def test_later_files_win_key_by_key(tmp_path: Path) -> None:
     )
     assert (found.name, found.folder) == ("c", tmp_path.resolve())
     postgres = found.instances["postgres"].spec
+    assert isinstance(postgres, PostgresInstance)
     assert (postgres.port, postgres.slow.total_seconds()) == (2222, 1)
     assert found.instances["redis"].spec.bind == ["127.0.0.2"]
     assert list(found.apps) == ["x", "y"]
