@@ -76,6 +76,9 @@ def test_sarif_says_what_failed_and_where_to_mend_it(spoilt: Cli) -> None:
     assert (failed["ruleId"], failed["level"]) == ("redis.timeout", "warning")
     uri = failed["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
     assert uri == "mngdb.yaml"
+    assert all(
+        "docs/controls.md" in rule["help"]["text"] for rule in run["tool"]["driver"]["rules"]
+    )
 
 
 def test_junit_counts_add_up(spoilt: Cli, tmp_path: Path) -> None:
@@ -215,8 +218,9 @@ def test_list_needs_no_file_and_takes_the_same_choice(tmp_path: Path) -> None:
     fewer = cli.json("check", "--list", "--control", "B13", "--severity", "high")["checks"]
     assert "redis.acl-dangerous" in {one["id"] for one in fewer}
     assert all("B13" in one["controls"] and one["severity"] != "medium" for one in fewer)
-    line = cli.ok("check", "--list", "--only", "redis.acl-dangerous").splitlines()[1]
-    assert line.split()[:2] == ["critical", "redis.acl-dangerous"]
+    told = cli.run("check", "--list", "--only", "redis.acl-dangerous")
+    assert told.stdout.splitlines()[1].split()[:2] == ["critical", "redis.acl-dangerous"]
+    assert "docs/controls.md" in told.stderr
     wrong = cli.run("check", "--list", "--only", "redis.acl-dangerou")
     assert wrong.returncode == 2
     assert "redis.acl-dangerous" in wrong.stderr

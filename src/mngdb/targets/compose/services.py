@@ -1,6 +1,6 @@
 """Servers and their exporters as Compose services.
 
-What each line guards against stands in DESIGN.md, "Traps already paid for".
+What each line guards against: docs/decisions/containers.md.
 """
 
 from __future__ import annotations

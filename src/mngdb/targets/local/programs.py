@@ -1,7 +1,7 @@
 """Finds the servers' programs: the file's folder, the machine, then the wheels.
 
-The wheels carry unmodified servers (DESIGN.md, decisions); they are looked up by path and never
-imported.
+The wheels carry unmodified servers (docs/decisions/servers-from-wheels.md); they are looked up by
+path and never imported.
 """
 
 from __future__ import annotations
