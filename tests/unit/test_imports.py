@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+#: Each takes longer to import than most commands take.
+_DRIVERS = ("psycopg", "hiredis", "pymongo")
 _CHECKS = ("mngdb.facts.doctor", "mngdb.findings", "mngdb.checks.patch_level")
 
 
@@ -30,3 +32,17 @@ def test_help_loads_no_library_for_tables() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("\n[]\n")
+
+
+def test_what_an_engine_has_is_known_without_its_driver() -> None:
+    code = (
+        "import sys\n"
+        "from mngdb.ops import registry\n"
+        "optional = ('statements', 'memory', 'slow', 'bloat', 'indexes', 'locks', 'end_session', "
+        "'keys')\n"
+        "have = [(verb, sum(getattr(one, verb) is not None for one in registry.every())) "
+        "for verb in optional]\n"
+        f"print(dict(have)['locks'], [one for one in {_DRIVERS!r} if one in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "1 []\n"

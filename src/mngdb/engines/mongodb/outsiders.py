@@ -3,10 +3,10 @@ them. Pure; the steps run later, on a session."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from mngdb.engines import logins
 from mngdb.engines.mongodb.access import ADMIN, USERS_IN
 from mngdb.engines.mongodb.facts import Facts, User
 from mngdb.engines.mongodb.users import Make, departed
@@ -23,16 +23,16 @@ def found(asked: Asked, facts: Facts) -> dict[str, tuple[str, User]]:
     if not asked.managed:
         return {}
     known = {ADMIN, MONITOR, *asked.instance.grants, *(one.name for one in departed(asked, facts))}
-    logins = {name: (USERS_IN, user) for name, user in facts.users.items() if name not in known}
-    logins |= {f"{user.name}@{database}": (database, user) for database, user in facts.elsewhere}
-    return {name: logins[name] for name in sorted(logins) if logins[name][1].roles}
+    others = {name: (USERS_IN, user) for name, user in facts.users.items() if name not in known}
+    others |= {f"{user.name}@{database}": (database, user) for database, user in facts.elsewhere}
+    return {name: others[name] for name in sorted(others) if others[name][1].roles}
 
 
 def steps(asked: Asked, facts: Facts, make: Make) -> Iterator[Step]:
     """Those that the command names lose their roles, the only way in which the server closes a
     login; the password and the data stay, and the step says what it had."""
     for name, (database, user) in found(asked, facts).items():
-        if name in asked.allow:
+        if logins.unwanted(asked, logins.Login(name)) == "shut":
             text = f"it is not in the file: its roles {_roles(user)}"
             yield make("revoke", name, text, _close(database, user.name), True)
 
@@ -40,10 +40,9 @@ def steps(asked: Asked, facts: Facts, make: Make) -> Iterator[Step]:
 def remarks(asked: Asked, facts: Facts) -> Iterator[Remark]:
     """The others, with what they may do."""
     for name, (_, user) in found(asked, facts).items():
-        if name not in asked.allow:
-            text = f"the login {name} is not in the file ({_roles(user)})"
-            hint = f"make it an app, or close it: mngdb up --allow {shlex.quote(name)}"
-            yield Remark(asked.instance.name, text, hint)
+        login = logins.Login(name)
+        if logins.unwanted(asked, login) == "report":
+            yield logins.reported(asked, login, _roles(user))
 
 
 def _close(database: str, name: str) -> Callable[[Session], None]:

@@ -15,9 +15,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mngdb import secret
+from mngdb.engines import logins
 from mngdb.engines.mongodb.access import USERS_IN, secret_of
 from mngdb.engines.mongodb.facts import CLOSED, MARK, Facts, Right, Role, Scram, User
-from mngdb.errors import SecretError, UsageError
+from mngdb.errors import SecretError
 from mngdb.model import Action, Asked, Remark, Step
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.mongodb import MongodbGrant
@@ -86,41 +87,41 @@ def steps(asked: Asked, facts: Facts, make: Make) -> Iterator[Step]:
     """Logins and rights: what is gone first, then what is there, app by app."""
     for user in departed(asked, facts):
         yield from _leave(asked, facts, user, make)
-    if asked.instance.monitored:
-        login = facts.users.get(MONITOR)
-        if _strange(asked, login):
-            yield _take_over(MONITOR, make)
+    for name in _named(asked):
+        found = facts.users.get(name)
+        login = login_of(facts, found) if found else None
+        if login and logins.needs_consent(asked, login):
+            yield logins.take_over(asked, login)
+        elif name == MONITOR:
+            yield from _monitor(asked, found, make)
         else:
-            yield from _monitor(asked, login, make)
-    for app, grant in asked.instance.grants.items():
-        assert isinstance(grant, MongodbGrant)  # noqa: S101 — for mypy
-        role = facts.roles.get(role_name(app))
-        login = facts.users.get(app)
-        if login is None:
-            yield make(
-                "create", app, f"a login that may {says(grant)}", _create(asked, app, role), False
-            )
-            continue
-        _refuse_foreign(asked, login)
-        if _strange(asked, login):
-            yield _take_over(app, make)
-            continue
-        yield from _converge(asked, login, role, grant, make)
+            yield from _app(asked, name, found, facts.roles.get(role_name(name)), make)
 
 
 def remarks(asked: Asked, facts: Facts) -> Iterator[Remark]:
     """Closed logins that are still there."""
     for user in departed(asked, facts):
-        if not asked.allow & {"*", user.name}:
-            text = f"{user.name} is not in the file any more; its login is closed"
-            yield Remark(asked.instance.name, text, "mngdb up --prune drops it")
+        login = login_of(facts, user)
+        if logins.unwanted(asked, login) != "drop":
+            yield logins.closed(asked, login)
 
 
 def departed(asked: Asked, facts: Facts) -> list[User]:
-    """Logins of this stack whose app left the file."""
-    kept = {*asked.instance.grants, *([MONITOR] if asked.instance.monitored else [])}
-    found = (user for user in facts.users.values() if user.mark == asked.stack)
-    return sorted((user for user in found if user.name not in kept), key=lambda user: user.name)
+    """Logins of ours whose app left the file."""
+    others = (facts.users[name] for name in sorted(facts.users.keys() - set(_named(asked))))
+    ours = {"drop", "close", "closed"}
+    return [user for user in others if logins.unwanted(asked, login_of(facts, user)) in ours]
+
+
+def login_of(facts: Facts, user: User) -> logins.Login:
+    """A user as the policy for logins sees it."""
+    usable = bool(user.roles or role_name(user.name) in facts.roles or not user.closed)
+    return logins.Login(user.name, user.mark, usable)
+
+
+def _named(asked: Asked) -> list[str]:
+    """The logins that the file asks for."""
+    return [*([MONITOR] if asked.instance.monitored else []), *asked.instance.grants]
 
 
 def _monitor(asked: Asked, user: User | None, make: Make) -> Iterator[Step]:
@@ -174,36 +175,16 @@ def _leave(asked: Asked, facts: Facts, user: User, make: Make) -> Iterator[Step]
             session.command("dropRole", role)
         _end(session, user.name)
 
-    if asked.allow & {"*", user.name}:
+    fate = logins.unwanted(asked, login_of(facts, user))
+    if fate == "drop":
         yield make("drop", user.name, "the login of an app that left the file", drop, True)
-    elif user.roles or has_role or not user.closed:
+    if fate == "close":
         yield make("revoke", user.name, "every right, and the login is closed", close, False)
 
 
-def _refuse_foreign(asked: Asked, user: User) -> None:
-    """Two stacks that share a server must not fight for one login."""
-    if not asked.managed and user.mark is not None and user.mark != asked.stack:
-        raise UsageError(
-            f"{asked.instance.name}: the login {user.name} belongs to the stack {user.mark}",
-            "give this app another name",
-        )
-
-
-def _strange(asked: Asked, user: User | None) -> bool:
-    """Whether somebody else, on his own server, uses the login for something of his."""
-    known = user is None or user.mark is not None or user.name in asked.allow
-    return not (asked.managed or known)
-
-
-def _take_over(name: str, make: Make) -> Step:
-    text = "take over a login that this stack did not make"
-    return make("change", name, text, lambda _: None, True)
-
-
-def _create(asked: Asked, app: str, role: Role | None) -> Callable[[Session], None]:
-    grant = asked.instance.grants[app]
-    assert isinstance(grant, MongodbGrant)  # noqa: S101 — for mypy
-
+def _create(
+    asked: Asked, app: str, grant: MongodbGrant, role: Role | None
+) -> Callable[[Session], None]:
     def run(session: Session) -> None:
         _write_role(session, app, rights(grant), role is not None)
         session.command(
@@ -216,6 +197,19 @@ def _create(asked: Asked, app: str, role: Role | None) -> Callable[[Session], No
         )
 
     return run
+
+
+def _app(
+    asked: Asked, app: str, user: User | None, role: Role | None, make: Make
+) -> Iterator[Step]:
+    """The login of an app."""
+    grant = asked.instance.grants[app]
+    assert isinstance(grant, MongodbGrant)  # noqa: S101 — for mypy
+    if user is None:
+        detail = f"a login that may {says(grant)}"
+        yield make("create", app, detail, _create(asked, app, grant, role), False)
+    else:
+        yield from _converge(asked, user, role, grant, make)
 
 
 def _converge(

@@ -48,6 +48,14 @@ class Role:
     """Database to the number of objects in it that it owns, the database itself included; '' for
     what is the whole server's."""
 
+    @property
+    def stack(self) -> str | None:
+        """The stack that made it; None: mngdb did not."""
+        for mark in (MARK, MONITOR_MARK):
+            if self.mark.startswith(mark):
+                return self.mark.removeprefix(mark)
+        return None
+
 
 @dataclass(frozen=True)
 class Granted:

@@ -6,9 +6,9 @@ https://www.postgresql.org/docs/current/predefined-roles.html
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, LiteralString, cast
 
+from mngdb.engines import logins
 from mngdb.model import Asked
 from mngdb.spec.agent import MONITOR, TABLES_MAX
 from mngdb.spec.postgres import PostgresGrant
@@ -47,16 +47,16 @@ def steps(make: MakeStep, asked: Asked, facts: Facts) -> Iterator[Step]:
     from mngdb.engines.postgres.facts import MONITOR_MARK
 
     found, mark, name = facts.monitor, MONITOR_MARK + asked.stack, Identifier(MONITOR)
+    login = roles.login_of(MONITOR, found) if found else None
     if not asked.instance.monitored:
-        ours = found is not None and found.mark == mark
-        if found and ours and "*" in asked.allow and (found.login or not found.owns):
+        fate = logins.unwanted(asked, login) if login else "leave"
+        if fate == "drop" and found and (found.login or not found.owns):
             yield make("drop", _WHAT, "no metrics", lambda s: handover.drop_role(s, MONITOR))
-        elif found and ours and found.login:
+        elif fate == "close":
             yield make("revoke", _WHAT, "no metrics", lambda s: handover.shut(s, MONITOR))
         return
-    if found and found.mark != mark and not asked.managed and _WHAT not in asked.allow:
-        text = "take over a role that this stack did not make"
-        yield replace(make("change", _WHAT, text, lambda _: None), destructive=True)
+    if login and logins.needs_consent(asked, login):
+        yield logins.take_over(asked, login)
         return
     secret = asked.secrets[MONITOR]
     groups = _groups(asked, facts)

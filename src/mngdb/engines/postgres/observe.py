@@ -131,7 +131,7 @@ def _overlaid(session: Session, asked: Asked) -> tuple[str, ...]:
 
 
 def _roles(session: Session, asked: Asked, superuser: bool) -> dict[str, Role]:
-    """The apps' roles and those that carry this stack's mark."""
+    """The apps' roles and those that carry a mark of ours."""
     found = {}
     rows = session.rows(
         """
@@ -150,10 +150,13 @@ def _roles(session: Session, asked: Asked, superuser: bool) -> dict[str, Role]:
         FROM pg_roles r
         LEFT JOIN pg_db_role_setting s ON s.setrole = r.oid AND s.setdatabase = 0
         WHERE r.rolname = ANY(%s) OR shobj_description(r.oid, 'pg_authid') = %s
+              OR %s AND starts_with(shobj_description(r.oid, 'pg_authid'), %s)
         ORDER BY r.rolname
         """,
         [*asked.instance.grants, MONITOR],
         MARK + asked.stack,
+        asked.managed,  # whichever stack made them: it is one of ours
+        MARK,
     )
     verifiers: dict[str, str | None] = {}
     if superuser and rows:

@@ -3,44 +3,46 @@ the command names them. Pure; the steps run later, on a session."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Iterator
 
 from psycopg.sql import SQL, Identifier
 
+from mngdb.engines import logins
 from mngdb.engines.postgres import handover, system_rights
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import Database, Facts, Outsider
 from mngdb.engines.postgres.roles import MakeStep
-from mngdb.model import Step
+from mngdb.model import Asked, Remark, Step
 from mngdb.words import many
 
 #: A notice: what is so, and what can be done about it.
 Notice = tuple[str, str]
 
 
-def steps(make: MakeStep, facts: Facts, allow: Collection[str]) -> Iterator[Step]:
+def steps(make: MakeStep, asked: Asked, facts: Facts) -> Iterator[Step]:
     """The logins that the command names are closed. Password, rights and data stay as they are."""
     for one in facts.outsiders:
-        if _what(one.name) in allow:
+        if logins.unwanted(asked, logins.Login(one.name)) == "shut":
             detail = "it is not in the file: it may not log in; what it owns stays"
 
             def close(session: Session, name: str = one.name) -> None:
                 handover.take(session, name, SQL("ALTER ROLE {} NOLOGIN").format(Identifier(name)))
 
-            yield make("revoke", _what(one.name), detail, close)
+            yield make("revoke", f"role {one.name}", detail, close)
 
 
-def notices(facts: Facts, ours: Collection[str], allow: Collection[str]) -> Iterator[Notice]:
-    """What else there is, with what it may do beyond any login."""
+def remarks(asked: Asked, facts: Facts) -> Iterator[Remark]:
+    """The others, with what they may do beyond any login."""
     for one in facts.outsiders:
-        what = _what(one.name)
-        if what not in allow:
+        login = logins.Login(one.name)
+        if logins.unwanted(asked, login) == "report":
             powers = "; ".join(_powers(one, facts))
-            text = f"the login {one.name} is not in the file" + (f" ({powers})" if powers else "")
             reopen = f"ALTER ROLE {Identifier(one.name).as_string(None)} LOGIN reopens it"
-            close = f"mngdb up --allow {shlex.quote(one.name)}"
-            yield text, f"make it an app, or close it: {close} ({reopen})"
+            yield logins.reported(asked, login, powers, reopen=reopen)
+
+
+def options(facts: Facts, ours: Collection[str]) -> Iterator[Notice]:
+    """What others may pass on."""
     for name, found in facts.databases.items():
         for role, rights in _options(found, ours).items():
             yield (
@@ -58,10 +60,6 @@ def refused(name: str, owner: str, found: Database, ours: Collection[str]) -> It
                 f"{owner} cannot work with {tables} of {other} in its database {name}",
                 f"in that database: REASSIGN OWNED BY {other} TO {owner}, or GRANT",
             )
-
-
-def _what(name: str) -> str:
-    return f"role {name}"
 
 
 def _powers(one: Outsider, facts: Facts) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import cast
 
 from psycopg.sql import SQL, Composed, Identifier
 
+from mngdb.engines import logins
 from mngdb.engines.postgres import (
     changes,
     handover,
@@ -133,9 +134,10 @@ class _Planner:
         yield from self.departed()
         if self.facts.main not in named:
             yield from self.system(self.facts.main, self.facts.system)
-        yield from outsiders.steps(self.destructive, self.facts, self.asked.allow)
+        yield from outsiders.steps(self.destructive, self.asked, self.facts)
+        self.remarks += outsiders.remarks(self.asked, self.facts)
         if self.asked.managed:
-            for text, hint in outsiders.notices(self.facts, self.ours, self.asked.allow):
+            for text, hint in outsiders.options(self.facts, self.ours):
                 self.remark(text, hint)
 
     @property
@@ -158,19 +160,13 @@ class _Planner:
 
     def role(self, app: str) -> Iterator[Step]:
         found, grant, secret = self.facts.roles.get(app), self.grants[app], self.asked.secrets[app]
-        what = f"role {app}"
         if found is None:
             yield roles.create(self.step, app, self.mark, secret, grant, self.facts.superuser)
             return
-        if found.mark != self.mark and not self.allowed(what):
+        login = roles.login_of(app, found)
+        if logins.needs_consent(self.asked, login, owning=True):
             self.held.add(app)
-            yield self.step(
-                "change",
-                what,
-                "take over a role that this stack did not make",
-                lambda _: None,
-                destructive=True,
-            )
+            yield logins.take_over(self.asked, login)
             return
         if found.password is None:
             self.remark(
@@ -344,10 +340,11 @@ class _Planner:
 
     def departed(self) -> Iterator[Step]:
         for name, role in self.facts.roles.items():
-            if name in self.grants or role.mark != self.mark:
+            if name in self.grants:
                 continue
-            what, run = f"role {name}", self.ending(name, handover.shut)
-            if "*" in self.asked.allow or self.allowed(what):
+            login, what = roles.login_of(name, role), f"role {name}"
+            run = self.ending(name, handover.shut)
+            if logins.unwanted(self.asked, login) == "drop":
                 run = self.ending(name, handover.drop_role)
                 if not role.owns:
                     text = "its app left the file; its databases stay"
@@ -360,12 +357,7 @@ class _Planner:
                 yield self.step("revoke", what, text, run)
             # what it wrote runs with its rights, which are none beyond what it owns
             yield from roles.excess(self.step, name, role.special, role.member_of)
-            self.remark(
-                f"the role {name} has no app in the file{f' and owns {owns}' if owns else ''}; "
-                "it cannot log in",
-                "'mngdb up --prune' drops the login"
-                + (", and the role once it owns nothing" if owns else ", never a database"),
-            )
+            self.remarks.append(logins.closed(self.asked, login, owns))
 
     @staticmethod
     def ending(name: str, how: Callable[[Session, str], None]) -> Run:

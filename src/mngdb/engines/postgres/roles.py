@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from psycopg import sql
 from psycopg.sql import SQL, Identifier, Literal
 
+from mngdb.engines import logins
 from mngdb.engines.postgres import handover, scram
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import Role
@@ -17,6 +18,11 @@ from mngdb.words import many
 
 MakeStep = Callable[[Action, str, str, Callable[[Session], None]], Step]
 _ME = SQL("CURRENT_USER")
+
+
+def login_of(name: str, found: Role) -> logins.Login:
+    """A role as the policy for logins sees it."""
+    return logins.Login(name, found.stack, found.login)
 
 
 def create(

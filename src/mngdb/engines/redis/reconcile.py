@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from mngdb.engines import logins
 from mngdb.engines.redis import acl, render
 from mngdb.engines.redis.facts import Facts
 from mngdb.errors import UsageError
@@ -47,7 +47,7 @@ def reconcile(asked: Asked, facts: Facts) -> Outcome:
     remarks: list[Remark] = []
     _refuse_unknown(asked, facts)
     changes = tuple(_changes(asked, facts, remarks))
-    steps = (*_wanted_users(asked, facts), *_departed_users(asked, facts, remarks))
+    steps = (*_wanted_users(asked, facts), *_unwanted_users(asked, facts, remarks))
     if not facts.kept and asked.instance.grants:
         remarks.append(
             Remark(
@@ -168,14 +168,9 @@ def _wanted_users(asked: Asked, facts: Facts) -> Iterator[Step]:
         right = acl.describe(grant) if isinstance(grant, RedisGrant) else ""
         if name == MONITOR:
             right = "read metrics, no keys"
-        if found is not None and found.mark not in {None, asked.stack} and not asked.managed:
-            raise UsageError(
-                f"{asked.instance.name}: the login {name!r} belongs to the stack {found.mark!r}",
-                "give the app another name",
-            )
-        if found is not None and found.mark is None and not asked.managed | (name in asked.allow):
-            text = "take over a login that this stack did not make"
-            yield _step(asked, "change", name, text, lambda _: None, destructive=True)
+        login = _login(found) if found else None
+        if login and logins.needs_consent(asked, login):
+            yield logins.take_over(asked, login)
             continue
         action, detail = _said(found, user, right)
         # sessions that began with more rights may be in the middle of using them
@@ -205,45 +200,34 @@ def _rights(user: acl.User) -> tuple[object, ...]:
     return user.on, user.flags, user.commands, user.keys, user.channels, user.selectors
 
 
-def _departed_users(asked: Asked, facts: Facts, remarks: list[Remark]) -> Iterator[Step]:
+def _login(user: acl.User) -> logins.Login:
+    return logins.Login(user.name, user.mark, user.on if user.mark is None else not user.locked)
+
+
+def _unwanted_users(asked: Asked, facts: Facts, remarks: list[Remark]) -> Iterator[Step]:
     kept = acl.wanted(asked)
     for name, user in facts.users.items():
-        # a server of ours holds one stack, whatever that was called before
-        ours = user.mark is not None if asked.managed else user.mark == asked.stack
         if name in kept:
             continue
-        if not ours:
-            if asked.managed and user.on:
-                yield from _outsider(asked, user, remarks)
-            continue
-        if asked.allow & {"*", name}:
-            yield _step(
-                asked, "drop", name, "its login", _drop_user(name, facts.acl_file), destructive=True
-            )
-            continue
-        if not user.locked:
-            locked = acl.locked_user(name, asked.stack)
-            run = _set_user(locked, facts.acl_file, kick=True)
-            yield _step(asked, "revoke", name, "every right; it cannot log in any more", run)
-        remarks.append(
-            Remark(
-                asked.instance.name,
-                f"the login {name!r} has no app any more and is locked",
-                "mngdb up --prune drops it",
-            )
-        )
-
-
-def _outsider(asked: Asked, user: acl.User, remarks: list[Remark]) -> Iterator[Step]:
-    """A login of somebody else's is told, and switched off when the command names it."""
-    if user.name in asked.allow:
-        detail = "it is not in the file: it may not log in"
-        yield _step(asked, "revoke", user.name, detail, _switch_off(user.name), destructive=True)
-        return
-    rules = " ".join((*sorted(user.keys), *sorted(user.channels), user.commands))
-    text = f"the login {user.name!r} is not in the file ({rules}); it is gone when the server"
-    hint = f"make it an app, or close it: mngdb up --allow {shlex.quote(user.name)}"
-    remarks.append(Remark(asked.instance.name, f"{text} restarts", hint))
+        login = _login(user)
+        match logins.unwanted(asked, login):
+            case "drop":
+                run = _drop_user(name, facts.acl_file)
+                yield _step(asked, "drop", name, "its login", run, destructive=True)
+            case "close":
+                locked = acl.locked_user(name, asked.stack)
+                run = _set_user(locked, facts.acl_file, kick=True)
+                yield _step(asked, "revoke", name, "every right; it cannot log in any more", run)
+                remarks.append(logins.closed(asked, login))
+            case "closed":
+                remarks.append(logins.closed(asked, login))
+            case "shut":
+                detail, run = "it is not in the file: it may not log in", _switch_off(name)
+                yield _step(asked, "revoke", name, detail, run, destructive=True)
+            case "report":
+                rules = " ".join((*sorted(user.keys), *sorted(user.channels), user.commands))
+                more = "; it is gone when the server restarts"
+                remarks.append(logins.reported(asked, login, rules, more=more))
 
 
 def _switch_off(name: str) -> Callable[[Session], None]:

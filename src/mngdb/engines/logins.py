@@ -1,0 +1,102 @@
+"""What becomes of a login: one policy for all engines. Pure.
+
+A login that mngdb makes carries the name of its stack on the server, as its mark.
+
+| the login is            | on a server of ours                  | on somebody else's        |
+|-------------------------|--------------------------------------|---------------------------|
+| in the file alone       | create                               | create                    |
+| in both, marked         | mend, whichever stack's it was       | mend; refuse another's    |
+| in both, unmarked       | mend; take over where it may own data | take over                |
+| on the server, marked   | close, or drop                       | close, or drop; of ours   |
+| on the server, unmarked | report, or shut                      | leave                     |
+
+Taking over, dropping and shutting need consent: `--allow` with the login's name, or `--prune` for
+dropping. To mend includes the secret: that of the vault becomes the login's, and a closed login of
+an app that is back is opened.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Literal
+
+from mngdb.errors import UsageError
+from mngdb.model import Asked, Remark, Step
+from mngdb.spec.agent import MONITOR
+from mngdb.spec.engine_info import ENGINE_INFO
+
+
+@dataclass(frozen=True)
+class Login:
+    """A login as it was found on a server."""
+
+    name: str
+    stack: str | None = None
+    """Whose mark it carries; None: mngdb did not make it."""
+    open: bool = True
+    """Whether anybody can do anything with it."""
+
+
+def needs_consent(asked: Asked, login: Login, *, owning: bool = False) -> bool:
+    """Whether a login that the file has is taken over from somebody: it is mended only when the
+    command names it. `owning`: a login may own data here, so that also on a server of ours this
+    gives away what somebody else made. Raises UsageError where two stacks that share a server would
+    fight for it."""
+    if login.stack not in {None, asked.stack} and not asked.managed:
+        raise UsageError(
+            f"{asked.instance.name}: the login {login.name} belongs to the stack {login.stack}",
+            "one stack alone may monitor it (agent: external)"
+            if login.name == MONITOR
+            else "give this app another name",
+        )
+    if login.stack is not None or _label(asked, login) in asked.allow:
+        return False
+    return owning or not asked.managed
+
+
+def unwanted(
+    asked: Asked, login: Login
+) -> Literal["drop", "close", "closed", "shut", "report", "leave"]:
+    """What becomes of a login that the file does not have: of an app that left it, or of somebody
+    else's."""
+    ours = login.stack is not None if asked.managed else login.stack == asked.stack
+    named = _label(asked, login) in asked.allow
+    if ours and (named or "*" in asked.allow):
+        return "drop"
+    if ours:
+        return "close" if login.open else "closed"
+    if not asked.managed or not login.open:
+        return "leave"
+    return "shut" if named else "report"
+
+
+def take_over(asked: Asked, login: Login) -> Step:
+    """Asks for consent: it does nothing itself, and without it nothing else is done."""
+    text = "take over a login that this stack did not make"
+    instance, run = asked.instance, lambda _: None
+    return Step(
+        instance.name, instance.engine, "change", _label(asked, login), text, run, destructive=True
+    )
+
+
+def closed(asked: Asked, login: Login, owns: str = "") -> Remark:
+    """A login whose app left the file is there yet. `owns`: what keeps it from being dropped."""
+    text = f"the login {login.name} has no app in the file{f' and owns {owns}' if owns else ''}"
+    then = ", and the role once it owns nothing" if owns else ", never data"
+    hint = f"'mngdb up --prune' drops the login{then}"
+    return Remark(asked.instance.name, f"{text}; it cannot log in", hint)
+
+
+def reported(
+    asked: Asked, login: Login, powers: str, *, more: str = "", reopen: str = ""
+) -> Remark:
+    """A login that the file does not name, with what it may do. `reopen`: what opens it again."""
+    text = f"the login {login.name} is not in the file" + (f" ({powers})" if powers else "") + more
+    hint = f"make it an app, or close it: mngdb up --allow {shlex.quote(login.name)}"
+    return Remark(asked.instance.name, text, hint + (f" ({reopen})" if reopen else ""))
+
+
+def _label(asked: Asked, login: Login) -> str:
+    """How plans name it: `role shop`."""
+    return ENGINE_INFO[asked.instance.engine].login + login.name

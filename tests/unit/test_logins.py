@@ -1,0 +1,74 @@
+"""The one policy for logins, case by case: `mngdb.engines.logins`."""
+
+import pytest
+
+from mngdb.engines import logins
+from mngdb.engines.logins import Login
+from mngdb.errors import UsageError
+from mngdb.model import Asked, Program, Site
+from tests.unit.spec import stack
+
+_EXTERNAL = "instances: {kept: {engine: redis, target: {external: {url: 'redis://admin@db'}}}}\n"
+_SITE = Site("", "", "", "", 0, Program("", "", ""), ())
+OURS, OTHERS, NOBODYS = "mine", "another", None
+
+
+def asked(managed: bool, *allow: str, engine: str = "redis") -> Asked:
+    text = f"name: mine\n{engine}: {{}}\n" if managed else f"name: mine\n{_EXTERNAL}"
+    (instance,) = stack(text).instances.values()
+    return Asked(OURS, instance, {}, _SITE if managed else None, allow=frozenset(allow))
+
+
+@pytest.mark.parametrize(
+    ("managed", "mark", "owning", "consent"),
+    [
+        (True, OURS, True, False),
+        (True, OTHERS, True, False),
+        (True, NOBODYS, False, False),
+        (True, NOBODYS, True, True),
+        (False, OURS, True, False),
+        (False, NOBODYS, False, True),
+        (False, NOBODYS, True, True),
+    ],
+)
+def test_what_nobody_of_ours_made_is_taken_over_with_consent(
+    managed: bool, mark: str | None, owning: bool, consent: bool
+) -> None:
+    login = Login("shop", mark)
+    assert logins.needs_consent(asked(managed), login, owning=owning) is consent
+    assert not logins.needs_consent(asked(managed, "shop"), login, owning=owning)
+    assert logins.take_over(asked(managed), login).destructive
+
+
+@pytest.mark.parametrize("allow", [(), ("shop",)])
+def test_two_stacks_do_not_fight_for_a_login(allow: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="another"):
+        logins.needs_consent(asked(False, *allow), Login("shop", OTHERS))
+
+
+@pytest.mark.parametrize(
+    ("managed", "mark", "usable", "fates"),
+    [
+        # without consent, when it is named, with --prune
+        (True, OURS, True, ("close", "drop", "drop")),
+        (True, OURS, False, ("closed", "drop", "drop")),
+        (True, OTHERS, True, ("close", "drop", "drop")),
+        (True, NOBODYS, True, ("report", "shut", "report")),
+        (True, NOBODYS, False, ("leave", "leave", "leave")),
+        (False, OURS, True, ("close", "drop", "drop")),
+        (False, OTHERS, True, ("leave", "leave", "leave")),
+        (False, NOBODYS, True, ("leave", "leave", "leave")),
+    ],
+)
+def test_what_becomes_of_a_login_that_the_file_does_not_have(
+    managed: bool, mark: str | None, usable: bool, fates: tuple[str, str, str]
+) -> None:
+    login = Login("shop", mark, usable)
+    found = [logins.unwanted(asked(managed, *allow), login) for allow in ((), ("shop",), ("*",))]
+    assert tuple(found) == fates
+
+
+def test_consent_names_a_login_as_plans_do() -> None:
+    role = asked(True, "role shop", engine="postgres")
+    assert logins.unwanted(role, Login("shop", OURS)) == "drop"
+    assert logins.take_over(role, Login("shop")).object == "role shop"
