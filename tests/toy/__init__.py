@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from mngdb.container import Container
 from mngdb.dial import dial, prove
+from mngdb.engines import logins
 from mngdb.engines.protocol import Engine
 from mngdb.errors import ConnectError, StepError, UsageError
 from mngdb.facts.sessions import Sessions
@@ -24,7 +25,6 @@ from mngdb.model import (
     Change,
     File,
     Outcome,
-    Remark,
     ShellCommand,
     Step,
     Unit,
@@ -237,14 +237,15 @@ class ToyEngine:
         for name, one in facts.logins.items():
             if name in wanted:
                 continue
-            if asked.allow & {"*", name}:
+            login = logins.Login(name, one.mark, bool(one.hash))
+            fate = logins.unwanted(asked, login)
+            if fate == "drop":
                 steps.append(_step(asked, "drop", name, "its login", _drop(name), gone=True))
                 continue
-            if one.hash:
+            if fate == "close":
                 closed = one._replace(hash="", prefix=None)
                 steps.append(_step(asked, "revoke", name, "its login", _write(name, closed)))
-            text = f"the login {name} has no app any more"
-            remarks.append(Remark(asked.instance.name, text, "mngdb up --prune drops it"))
+            remarks.append(logins.closed(asked, login))
         release = Release.of(TOY.title, facts.version) if facts.version else None
         return Outcome((), tuple(steps), tuple(remarks), release)
 
