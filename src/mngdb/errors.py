@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import Literal
 
 from mngdb.room import NO_INODES, lacking
 
@@ -74,18 +75,40 @@ class OtherEngineError(UnreachableError):
     exit_code = 1
 
 
+#: Why a login did not succeed, the same in every engine.
+#: - down: nobody answers; halted: it was told to wait; starting: it reads its data; busy: it does
+#:   not answer in time; tls: the sides do not agree on encryption, or a certificate is wrong
+#: - stranger: who answers did not prove to be the server, and was given no secret
+#: - auth: the login is not known, or its secret is another; hba: no login may come from here
+#: - database: this one cannot be entered, others can; library: a setting has every session load
+#:   one that is not there; limit: it has all the connections that it takes
+#: - disk, memory: it is full, and nothing can be written; primary: no member of its set takes
+#:   writes
+Kind = Literal[
+    "down",
+    "halted",
+    "starting",
+    "busy",
+    "tls",
+    "stranger",
+    "auth",
+    "hba",
+    "database",
+    "library",
+    "limit",
+    "disk",
+    "memory",
+    "primary",
+    "other",
+]
+
+
 class ConnectError(UnobservableError):
-    """A login to a server did not succeed. `kind` names the cause for the diagnosis.
+    """A login to a server did not succeed. `kind` names the cause for the diagnosis."""
 
-    Kinds: down, auth, hba, database, tls, disk, limit, memory, starting, halted, busy, other,
-    library: a setting has every session load one that is not there, primary: the server answers
-    and no member of its set takes writes, and stranger: who answers did not prove to be the
-    server, and was given no secret.
-    """
-
-    def __init__(self, message: str, hint: str | None = None, kind: str = "other") -> None:
+    def __init__(self, message: str, hint: str | None = None, kind: Kind = "other") -> None:
         super().__init__(message, hint)
-        self.kind = kind
+        self.kind: Kind = kind
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), (self.message, self.hint, self.kind))

@@ -304,7 +304,7 @@ def test_a_chain_of_causes_has_one_root() -> None:
             server(
                 "postgres",
                 locks=chains(backends),
-                sessions=Seen(Sessions(40, sessions)),
+                sessions=Seen(Sessions(40, sessions, reserved=5)),
                 logins=(refused,),
             )
         )
@@ -373,7 +373,7 @@ def test_a_stack_that_was_never_made(tmp_path: Path) -> None:
 
 def test_a_transaction_that_somebody_forgot_is_for_watching() -> None:
     one = OneSession("1", "shop", "shop", "", "idle in transaction", 90, "UPDATE stock")
-    answer = judge(stack_of(server("postgres", sessions=Seen(Sessions(100, (one,))))))
+    answer = judge(stack_of(server("postgres", sessions=Seen(Sessions(100, (one,), reserved=5)))))
     assert (answer.wrong, answer.exit_code) == ((), 0)
     (watched,) = answer.watch
     assert "shop has 1 open transactions in postgres" in watched.text

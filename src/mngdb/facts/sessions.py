@@ -38,6 +38,8 @@ class Sessions:
 
     limit: int
     sessions: tuple[OneSession, ...]
+    reserved: int = 0
+    """Connections that are kept for administrators: apps are refused before the limit."""
 
     def as_json(self) -> dict[str, Any]:
         """As `sessions --json` shows it."""

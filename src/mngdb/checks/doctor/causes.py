@@ -13,7 +13,6 @@ from mngdb.facts.locks import Node
 from mngdb.facts.sessions import holders
 from mngdb.room import NO_INODES, READ_ONLY
 from mngdb.run import NOTHING
-from mngdb.spec.postgres import RESERVED
 from mngdb.words import many
 
 _MB = 1 << 20
@@ -251,10 +250,10 @@ def _connections(facts: StackFacts) -> Iterator[Trouble]:
             continue
         most, total = holders(found), len(found.sessions)
         refused = sorted({one.app for one in server.logins if one.kind == "limit"})
-        # the last ones of PostgreSQL are the administrator's: apps are refused before the limit;
-        # of the others it is refused as they are
-        ours = server.engine == "postgres"
-        room = (found.limit - RESERVED) * facts.thresholds[_EXHAUSTED] if ours else found.limit
+        # where nothing is kept for administrators, they are refused at the limit, as apps are
+        room: float = found.limit
+        if found.reserved:
+            room = (found.limit - found.reserved) * facts.thresholds[_EXHAUSTED]
         if most and total >= room:
             one = most[0]
             text = (

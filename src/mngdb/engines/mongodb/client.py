@@ -17,7 +17,7 @@ from pymongo import errors as driver
 from mngdb.dial import dial, tcp
 from mngdb.engines.mongodb import access as logins
 from mngdb.engines.mongodb import probe
-from mngdb.errors import ConnectError, MngdbError, UnobservableError
+from mngdb.errors import ConnectError, Kind, MngdbError, UnobservableError
 from mngdb.model import Access
 from mngdb.spec.engine_info import MONGODB
 
@@ -221,7 +221,7 @@ def _refusal(error: driver.OperationFailure, access: Access, where: str) -> Mngd
 
 
 #: Part of the driver's text, kind, our sentence. The driver gives no codes for these.
-_CAUSES = (
+_CAUSES: tuple[tuple[str, Kind, str], ...] = (
     (
         "certificate verify failed",
         "tls",
@@ -271,7 +271,7 @@ def no_primary(access: Access) -> ConnectError:
     )
 
 
-def _uninitiated(where: str, kind: str) -> ConnectError:
+def _uninitiated(where: str, kind: Kind) -> ConnectError:
     return ConnectError(
         f"the replica set of {where} is not initiated yet", "'mngdb up' goes on with it", kind
     )

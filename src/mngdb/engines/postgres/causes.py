@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from mngdb.errors import ConnectError
+from mngdb.errors import ConnectError, Kind
 from mngdb.model import Access
 
 _UNPROVED = "the server at {where} did not prove that it is {server}, and was sent no password"
@@ -18,7 +18,7 @@ _MEND_THEIRS = (
     "again, and write scram-sha-256 in pg_hba.conf"
 )
 #: What the server or libpq says, the kind, our sentence, what to do.
-_CAUSES: tuple[tuple[str, str, str, str], ...] = (
+_CAUSES: tuple[tuple[str, Kind, str, str], ...] = (
     *(
         (pattern, "stranger", f"{_UNPROVED}: {how}", "{mend}")
         for pattern, how in (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.locks import hidden, need_sight
 from mngdb.facts.sessions import OneSession, Sessions
+from mngdb.spec.postgres import RESERVED
 
 _QUERY = """
 SELECT pid::text, coalesce(usename, ''), coalesce(datname, ''),
@@ -26,4 +27,5 @@ def look(session: Session) -> Sessions:
             OneSession(pid, app, database, client, state, max(0.0, seconds), hidden(query or ""))
             for pid, app, database, client, state, seconds, query in session.rows(_QUERY)
         ),
+        RESERVED,
     )
