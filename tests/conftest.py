@@ -190,6 +190,12 @@ def _state() -> Iterator[None]:
     shutil.rmtree(STATE_HOME)
 
 
+def pytest_unconfigure() -> None:
+    """Collecting alone, which sets no fixture up, leaves nothing either."""
+    with suppress(OSError):
+        STATE_HOME.rmdir()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _forks() -> Iterator[None]:
     Cli.forks = Forks()
