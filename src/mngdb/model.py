@@ -19,8 +19,8 @@ from mngdb.spec.stack import Instance
 if TYPE_CHECKING:
     import socket
 
-#: Whose unit it is: an engine's, or mngdb's own process.
-Owner = EngineName | Literal["agent"]
+#: Whose unit it is: an engine's, or mngdb's own process (`agent`).
+Owner = str
 #: What a step does, as `plan` names it.
 Action = Literal[
     "create",

@@ -6,18 +6,19 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
 from mngdb.alerts.expr import Absent, Expr, duration, metric
 from mngdb.errors import UsageError
 from mngdb.spec.alerts import AlertRule, Alerts, Severity
-from mngdb.spec.engine_info import ENGINE_INFO, EngineName
+from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.units import parse_duration
 
-#: What a rule is about. The rules of an engine belong to stacks that have it.
-Subject = EngineName | Literal["host", "backup", "secrets", "mngdb"]
+#: What a rule is about: an engine, or host, backup, secrets, mngdb. Those of an engine belong to
+#: stacks that have it.
+Subject = str
 
 #: From the least to the worst.
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")

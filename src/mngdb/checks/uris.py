@@ -6,14 +6,10 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-SCHEMES = {
-    "redis": "redis",
-    "rediss": "redis",
-    "postgres": "postgres",
-    "postgresql": "postgres",
-    "mongodb": "mongodb",
-    "mongodb+srv": "mongodb",
-}
+from mngdb.spec.engine_info import ENGINE_INFO
+
+#: Scheme to engine.
+SCHEMES = {scheme: info.name for info in ENGINE_INFO.values() for scheme in info.schemes}
 _URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(?P<port>\d{1,5}))?")
 #: What RFC 3986 lets stand in user and password, other than by its code.

@@ -47,7 +47,7 @@ HARDENED: dict[str, Any] = {
 
 def image(compose: Compose, engine: EngineName, place: Image, version: str | None) -> str:
     """The image of an instance: the file's, else the official one of the version asked for."""
-    given: str | None = getattr(compose.images, engine)
+    given: str | None = getattr(compose.images, engine, None)
     if given is not None:
         return given
     if version is None or f"{place.tag}.".startswith((f"{version}.", f"{version}-")):
