@@ -8,9 +8,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Generic
 
-from mngdb.engines.protocol import AnyEngine
+from mngdb.engines.protocol import Engine, F, S
 from mngdb.errors import ConnectError, MngdbError, StepError
 from mngdb.host import Host, State
 from mngdb.model import Asked, Change, Outcome, Remark, Step
@@ -29,14 +29,14 @@ _LATER = "what is in it is compared when it runs as the file says"
 
 
 @dataclass
-class Converger:
+class Converger(Generic[S, F]):
     """Works on one instance. `emit` takes Progress and Done."""
 
     context: Context
     asked: Asked
     emit: Callable[[object], None]
-    engine: AnyEngine = field(init=False)
-    unit: ManagedUnit | None = field(init=False, default=None)
+    engine: Engine[S, F] = field(init=False)
+    unit: ManagedUnit[S, F] | None = field(init=False, default=None)
     _host: Host = field(init=False)
     fresh: bool = field(init=False, default=False)
 
@@ -87,7 +87,7 @@ class Converger:
     def _blank(self) -> Outcome:
         return self.engine.reconcile(self.asked, self.engine.blank(self.asked))
 
-    def _look(self, session: Any) -> Outcome:
+    def _look(self, session: S) -> Outcome:
         return self.engine.reconcile(self.asked, self.engine.observe(session, self.asked))
 
     # --- changing
@@ -119,7 +119,7 @@ class Converger:
         with self.engine.connect(self.context.admin(self.asked)) as session:
             return self._converge(session)
 
-    def _anew(self, unit: ManagedUnit) -> Outcome:
+    def _anew(self, unit: ManagedUnit[S, F]) -> Outcome:
         """Nobody is asked before: one that hangs is restarted, too."""
         self._host.fits(unit.unit, self.asked.instance)
         self._host.verify(unit.unit)
@@ -127,7 +127,7 @@ class Converger:
         with unit.session() as session:
             return self._started(session, unit)
 
-    def _managed(self, unit: ManagedUnit) -> Outcome:
+    def _managed(self, unit: ManagedUnit[S, F]) -> Outcome:
         state = self._state()
         if state == "missing":
             self._host.forget(self.name)
@@ -156,7 +156,7 @@ class Converger:
         with contextlib.suppress(ImportError):  # the session that needs it says so
             self.engine.warm()
 
-    def _started(self, session: Any, unit: ManagedUnit, *, again: bool = True) -> Outcome:
+    def _started(self, session: S, unit: ManagedUnit[S, F], *, again: bool = True) -> Outcome:
         """Go on with a server that was started with the files as they are now."""
         seen = self._look(session)
         if again and any(not change.hot for change in seen.changes):
@@ -178,7 +178,7 @@ class Converger:
         unit.settle()
         return found
 
-    def _running(self, session: Any, unit: ManagedUnit) -> Outcome:
+    def _running(self, session: S, unit: ManagedUnit[S, F]) -> Outcome:
         outcome = self._look(session)
         steps = unit.file_steps(outcome)
         unit.saw(outcome)
@@ -200,7 +200,7 @@ class Converger:
             if (step.action, step.object) not in left:
                 self.emit(Done(step.bare(), fresh=self.fresh))
 
-    def _converge(self, session: Any, seen: Outcome | None = None) -> Outcome:
+    def _converge(self, session: S, seen: Outcome | None = None) -> Outcome:
         """Look and change until nothing is left but what nobody allowed."""
         for _ in range(_ROUNDS):
             outcome = seen or self._look(session)
@@ -235,7 +235,7 @@ class Converger:
         # --prune is for logins: what is remembered by name is an index
         return "*" in allow and step.action == "drop" and step.object not in self.asked.known
 
-    def _do(self, step: Step, on: Any) -> None:
+    def _do(self, step: Step, on: S | None) -> None:
         try:
             step.run(on)
         except MngdbError as error:
@@ -243,7 +243,7 @@ class Converger:
             raise
         self.emit(Done(step.bare(), fresh=self.fresh))
 
-    def _do_all(self, steps: list[Step], session: Any) -> None:
+    def _do_all(self, steps: list[Step], session: S) -> None:
         """Every step, also after one that the server refused. Raises the refusals, told as one."""
         refused: list[StepError] = []
         for step in steps:

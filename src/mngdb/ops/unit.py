@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Generic
 
-from mngdb.engines.protocol import AnyEngine
+from mngdb.engines.protocol import Engine, F, S
 from mngdb.errors import ConnectError, MngdbError, StepError
 from mngdb.host import Host
 from mngdb.model import Action, Asked, Change, Outcome, Step, Unit
@@ -41,11 +41,11 @@ def data_missing(host: Host, unit: str) -> MngdbError:
 
 
 @dataclass
-class ManagedUnit:
+class ManagedUnit(Generic[S, F]):
     """One server that is ours. `emit` takes Progress."""
 
     host: Host
-    engine: AnyEngine
+    engine: Engine[S, F]
     asked: Asked
     emit: Callable[[object], None]
     unit: Unit = field(init=False)
@@ -56,7 +56,7 @@ class ManagedUnit:
         self.unit = self.host.fit(self.engine.render(self.asked), self.asked)
 
     @contextmanager
-    def session(self, patience: float | None = None, moved: float | None = None) -> Iterator[Any]:
+    def session(self, patience: float | None = None, moved: float | None = None) -> Iterator[S]:
         """The administrator's session. A server that does not answer yet is waited for, see
         `Wait`."""
         wait = Wait(
@@ -180,7 +180,7 @@ class ManagedUnit:
         that does not start with them runs on with the old ones."""
         unit = self.unit
 
-        def run(session: Any) -> None:
+        def run(session: S | None) -> None:
             host = self.host
             before = host.snapshot(unit)
             try:
@@ -188,7 +188,7 @@ class ManagedUnit:
             except StepError:
                 host.put_back(unit, before)
                 raise
-            if hot:
+            if hot and session is not None:
                 # some settings have to be live before the server stops (Redis: appendonly)
                 self.engine.apply(session, hot)
             self.emit(Progress(unit.name, f"restarting: {why}"))
@@ -231,7 +231,7 @@ class ManagedUnit:
         if not stale and not changes:
             return ()
 
-        def run(session: Any) -> None:
+        def run(session: S) -> None:
             host.write(unit, self.asked)
             self.engine.apply(session, changes)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mngdb.errors import MngdbError, of_system
 from mngdb.host import ALLOW_ENGINE
@@ -84,7 +84,7 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
 
     def job(instance: Instance, emit: workers.Emit) -> tuple[Survey, int]:
         context.need_admin(instance)
-        converger = Converger(context, asked[instance.name], emit)
+        converger: Converger[Any, Any] = Converger(context, asked[instance.name], emit)
         found = converger.survey()
         refused = sum(not converger.may(step) for step in found.steps)
         return Survey(tuple(step.bare() for step in found.steps), found.remarks), refused

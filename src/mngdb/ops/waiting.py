@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mngdb.engines.protocol import AnyEngine
+from mngdb.engines.protocol import Provision
 from mngdb.errors import ConnectError
 from mngdb.host import Host
 from mngdb.model import Unit
@@ -45,7 +45,7 @@ class Wait:
     seconds for one that was started with other files, which may listen elsewhere."""
 
     host: Host
-    engine: AnyEngine
+    engine: Provision
     instance: Instance
     unit: Unit
     child: Any
@@ -129,7 +129,7 @@ class Wait:
         self.emit(Waiting(self.unit.name, text, shown, said))
 
 
-def progress(host: Host, engine: AnyEngine, unit: str) -> str:
+def progress(host: Host, engine: Provision, unit: str) -> str:
     """What a server that recovers says in its log; empty: nothing."""
     return engine.recovery(host.told(unit))
 
@@ -144,7 +144,7 @@ def halted(instance: Instance, found: Condition) -> ConnectError:
 
 
 def explained(
-    host: Host, engine: AnyEngine, instance: Instance, found: Condition, error: ConnectError
+    host: Host, engine: Provision, instance: Instance, found: Condition, error: ConnectError
 ) -> ConnectError:
     """Why a server whose process runs does not answer, where `error` is what a client saw."""
     if found.state != "running":
