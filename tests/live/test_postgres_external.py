@@ -154,6 +154,17 @@ def test_a_foreign_database_or_role_is_taken_over_only_by_name(ours: Cli, theirs
 
 
 @pytest.mark.parametrize("admin", ["boss"], indirect=True)
+def test_a_role_of_another_stack_is_refused_also_by_name(ours: Cli, theirs: Cli) -> None:
+    before = theirs_as_it_was(theirs)
+    write(ours, theirs, "boss", more="  crm: {legacy: crm}\n")
+    for command in (["plan"], ["up"], ["up", "--allow", "crm"]):
+        done = ours.run(*command)
+        assert done.returncode == 2
+        assert "belongs to the stack mng" in done.stderr
+    assert theirs_as_it_was(theirs) == before
+
+
+@pytest.mark.parametrize("admin", ["boss"], indirect=True)
 def test_a_hot_setting_is_set_and_a_cold_one_becomes_a_remark(ours: Cli, theirs: Cli) -> None:
     before = value(theirs, "SELECT pg_postmaster_start_time()")
     write(ours, theirs, "boss", "log_temp_files: 20MB, max_connections: 77")
