@@ -19,7 +19,8 @@ from tests.conftest import free_port
 from benchmarks.common import Row, median, seconds, stack
 from mngdb.identity.home import SYSTEM
 from mngdb.model import Program
-from mngdb.targets.local import copied, machine, programs
+from mngdb.targets.local import copied, programs
+from mngdb.targets.process import machine
 
 FILE = """
 postgres: {port: PORT1}

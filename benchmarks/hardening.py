@@ -27,7 +27,7 @@ from tests.conftest import free_port
 
 from benchmarks.cold_up import program
 from benchmarks.common import Row, median, stack
-from mngdb.targets.local import machine
+from mngdb.targets.process import machine
 
 _FILE = """
 postgres: {port: PORT1}

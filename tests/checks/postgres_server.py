@@ -17,7 +17,8 @@ from typing import Any
 import psycopg
 
 from mngdb.run import Account, run
-from mngdb.targets.local import copied, machine, programs
+from mngdb.targets.local import copied, programs
+from mngdb.targets.process import machine
 from tests.conftest import Cli, free_port
 
 PASSWORD = "postgres"

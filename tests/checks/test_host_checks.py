@@ -22,9 +22,12 @@ from mngdb.checks import host
 from mngdb.errors import UnobservableError
 from mngdb.facts.host import MachineFacts, Process, ServerFacts
 from mngdb.findings import Check, Finding, Seen, see
+from mngdb.ops.context import Context
 from mngdb.spec.load import load
-from mngdb.spec.stack import Stack
-from mngdb.targets.local import boot, inspect
+from mngdb.spec.stack import Instance, Stack
+from mngdb.targets.local import inspect
+from mngdb.targets.local.runner import LocalRunner
+from mngdb.targets.process import boot
 from tests.checks.judge import opened
 from tests.conftest import Cli
 from tests.live.clients import brought_up
@@ -39,6 +42,11 @@ stack = brought_up(
 )
 
 
+def look(context: Context, instance: Instance) -> ServerFacts:
+    """What is judged of a server."""
+    return inspect.server(LocalRunner.of(context.stack), instance)
+
+
 @pytest.fixture(scope="module")
 def good(stack: Cli) -> dict[tuple[str, str], Any]:
     found = stack.json("check", "--only", "host.*")["findings"]
@@ -48,7 +56,7 @@ def good(stack: Cli) -> dict[tuple[str, str], Any]:
 @pytest.fixture(scope="module")
 def redis(stack: Cli) -> ServerFacts:
     context = opened(stack)
-    return inspect.server(context.local, context.instance("redis"))
+    return look(context, context.instance("redis"))
 
 
 def judged(name: str, facts: ServerFacts | MachineFacts) -> Finding:
@@ -120,7 +128,7 @@ def test_a_limit_that_is_too_low(redis: ServerFacts, name: str, limit: int) -> N
 def test_more_clients_need_more_files(stack: Cli, redis: ServerFacts) -> None:
     assert judged("host.open-files", replace(redis, files=10**6)).verdict == "fail"
     context = opened(stack)
-    mongodb = inspect.server(context.local, context.instance("mongodb"))
+    mongodb = look(context, context.instance("mongodb"))
     assert judged("host.open-files", mongodb).verdict == "pass"
     low = replace(mongodb.process.value, open_files=4096)
     assert judged("host.open-files", replace(mongodb, process=Seen(low))).verdict == "fail"
@@ -152,7 +160,7 @@ def test_huge_pages_where_the_machine_gives_them_to_all(
     monkeypatch.setattr(inspect, "_HUGE_PAGES", tmp_path / "enabled")
     context = opened(stack)
     for name in ("redis", "mongodb"):
-        of_ours = inspect.server(context.local, context.instance(name))
+        of_ours = look(context, context.instance(name))
         assert judged("host.huge-pages", of_ours).verdict == "pass", name
     with process() as pid:
         assert judged("host.huge-pages", of(redis, pid)).verdict == "fail"
@@ -205,7 +213,7 @@ def test_a_socket_that_the_file_does_not_name(redis: ServerFacts) -> None:
 def test_a_backlog_that_the_kernel_cuts(redis: ServerFacts, stack: Cli, tmp_path: Path) -> None:
     context = opened(stack)
     wide = asking(tmp_path, "redis: {settings: {tcp-backlog: 2000000}}\n").instances["redis"]
-    assert judged("host.backlog", inspect.server(context.local, wide)).verdict == "fail"
+    assert judged("host.backlog", look(context, wide)).verdict == "fail"
 
 
 def test_data_that_others_can_read(redis: ServerFacts, tmp_path: Path) -> None:
@@ -250,11 +258,11 @@ def test_a_full_disk(redis: ServerFacts, tmp_path: Path) -> None:
 def test_files_that_others_can_read(stack: Cli) -> None:
     context = opened(stack)
     instance = context.instance("redis")
-    folder = context.local.layout.unit(instance.unit)
+    folder = LocalRunner.of(context.stack).layout.unit(instance.unit)
     for path in (folder.log, folder.conf / "redis.conf", folder.run):
         before = path.stat().st_mode & 0o7777
         path.chmod(before | 0o044)
-        found = judged("host.files-private", inspect.server(context.local, instance))
+        found = judged("host.files-private", look(context, instance))
         path.chmod(before)
         assert found.verdict == "fail"
         assert str(path) in found.evidence

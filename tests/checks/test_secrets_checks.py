@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 from mngdb.checks import registry, strength
 from mngdb.findings import Finding
 from mngdb.secret import generate
+from mngdb.targets.local.runner import LocalRunner
 from tests.checks.judge import findings, one, opened
 from tests.conftest import Cli
 from tests.live.clients import brought_up
@@ -338,7 +339,7 @@ def test_a_secret_in_arguments_and_environments(stack: Cli) -> None:
 
 def test_a_secret_in_a_log(stack: Cli) -> None:
     context = opened(stack)
-    log = context.local.layout.unit("mng-redis").log
+    log = LocalRunner.of(context.stack).layout.unit("mng-redis").log
     size = log.stat().st_size
     with log.open("a") as handle:
         handle.write(f"x\nconnect redis://shop:{secret(stack).read_text()}@h\n")
@@ -360,7 +361,7 @@ def test_an_env_file_that_others_can_read(stack: Cli) -> None:
 
 @pytest.mark.parametrize("which", ["server", "authority"])
 def test_a_private_key_that_others_can_read(stack: Cli, which: str) -> None:
-    conf = opened(stack).local.layout.unit("mng-pg").conf
+    conf = LocalRunner.of(opened(stack).stack).layout.unit("mng-pg").conf
     path = conf / "tls.pem" if which == "server" else stack.state / "tls/ca.key"
     path.chmod(0o644)
     try:
@@ -383,7 +384,7 @@ def ending(days: int) -> bytes:
 
 
 def test_a_certificate_that_ends_soon(stack: Cli) -> None:
-    path = opened(stack).local.layout.unit("mng-pg").conf / "tls.pem"
+    path = LocalRunner.of(opened(stack).stack).layout.unit("mng-pg").conf / "tls.pem"
     before = path.read_bytes()
     try:
         for days, verdict in ((10, "fail"), (31, "pass"), (-5, "fail")):

@@ -20,7 +20,7 @@ from cryptography import x509
 
 from mngdb.targets.compose.docker import Docker
 from mngdb.targets.compose.tunnel import Tunnel
-from mngdb.targets.local import tls
+from mngdb.targets.process import tls
 from tests.compose import looks
 from tests.compose.stacks import ComposeCli
 from tests.live.scrapes import until

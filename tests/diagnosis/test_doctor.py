@@ -26,7 +26,7 @@ from mngdb.facts.locks import Backend, chains
 from mngdb.facts.sessions import OneSession, Sessions
 from mngdb.findings import Seen
 from mngdb.run import NOTHING
-from mngdb.targets.local import logs
+from mngdb.targets.process import logs
 from tests.conftest import Cli, free_port
 from tests.live import faults
 from tests.live.clients import brought_up, redis_as, set_secret

@@ -18,7 +18,8 @@ import pymongo
 import redis
 
 from mngdb.dial import ready
-from mngdb.targets.local import cache, machine
+from mngdb.targets.local import cache
+from mngdb.targets.process import machine
 from tests.conftest import Cli
 
 STACK = """
@@ -80,7 +81,9 @@ def written(admin: Any) -> None:
 def passable(folder: Path) -> None:
     """Let the servers' account pass: pytest makes its folders 0700."""
     for parent in (folder, *folder.parents):
-        parent.chmod(parent.stat().st_mode | 0o011)
+        mode = parent.stat().st_mode
+        if mode & 0o011 != 0o011:
+            parent.chmod(mode | 0o011)
 
 
 def kill(cli: Cli, unit: str) -> None:
@@ -96,6 +99,14 @@ def end_of(process: int) -> None:
         assert ready(handle, 60)
     finally:
         os.close(handle)
+
+
+def runs(process: int) -> bool:
+    """Whether a process runs: one that has ended may wait for init to ask how."""
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def freeze(process: psutil.Process, frozen: list[psutil.Process]) -> None:

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from mngdb.run import Account
-from mngdb.targets.local import machine, ownership
+from mngdb.targets.local import ownership
+from mngdb.targets.process import machine
 from tests.conftest import Cli
 from tests.live import faults
 from tests.live.clients import redis_as

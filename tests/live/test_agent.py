@@ -24,7 +24,7 @@ import pytest
 from mngdb.agent.watch import Watch
 from mngdb.cli.common import Options
 from mngdb.engines.postgres.metric_queries import TABLES_COUNTED
-from mngdb.targets.local.lock import lock
+from mngdb.lock import lock
 from tests import trixie
 from tests.conftest import Cli
 from tests.debian import redis_folder

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from mngdb import lock as locks
 from mngdb.errors import LockedError
-from mngdb.targets.local import lock as locks
-from mngdb.targets.local.lock import lock
+from mngdb.lock import lock
 from tests.checks.judge import opened
 from tests.conftest import Cli
 from tests.live import faults

@@ -23,8 +23,8 @@ import pytest
 import mngdb
 from mngdb.errors import MngdbError
 from mngdb.run import run
-from mngdb.targets.local import machine
 from mngdb.targets.local.programs import find
+from mngdb.targets.process import machine
 from tests.conftest import ROOT, Cli
 from tests.live import faults
 from tests.live.scrapes import until

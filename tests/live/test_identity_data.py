@@ -150,7 +150,7 @@ def test_a_running_server_whose_folder_was_removed_is_found(stack: Cli) -> None:
         assert "is missing" in done.stderr
         assert psutil.pid_exists(pid)
     stack.ok("destroy", "--yes", "mng")
-    assert not psutil.pid_exists(pid)
+    assert not faults.runs(pid)
 
 
 def test_a_snapshot_beside_a_whole_log_is_not_missed(stack: Cli) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pymongo
@@ -24,16 +26,22 @@ def test_one_that_stepped_down_is_told_as_such_and_waited_for_by_up(cli: Cli) ->
     cli.write(FILE)
     cli.ok("up")
     with pymongo.MongoClient[dict[str, object]](cli.ok("url", "mongodb").strip()) as admin:
-        admin.admin.command("replSetStepDown", 15, force=True)
-    shown = cli.run("status")
-    assert shown.returncode == 1
-    assert STEPPED_DOWN in shown.stderr
-    assert "another replica set" not in shown.stderr
-    found = json.loads(cli.run("doctor", "--json").stdout)
-    assert found["cause"]["cause"] == "check"
-    assert [STEPPED_DOWN in one["text"] for one in found["cause"]["consequences"]] == [True]
-    assert found["others"] == []
-    cli.ok("up")
+        # until it is told to run for primary again
+        admin.admin.command("replSetStepDown", 600, force=True)
+        shown = cli.run("status")
+        assert shown.returncode == 1
+        assert STEPPED_DOWN in shown.stderr
+        assert "another replica set" not in shown.stderr
+        found = json.loads(cli.run("doctor", "--json").stdout)
+        assert found["cause"]["cause"] == "check"
+        assert [STEPPED_DOWN in one["text"] for one in found["cause"]["consequences"]] == [True]
+        assert found["others"] == []
+        with ThreadPoolExecutor(1) as pool:
+            brought_up = pool.submit(cli.ok, "up")
+            time.sleep(2)
+            assert not brought_up.done()
+            admin.admin.command("replSetFreeze", 0)
+            brought_up.result()
     cli.ok("status")
 
 

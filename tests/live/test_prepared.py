@@ -14,9 +14,10 @@ from mngdb.engines.postgres import identity
 from mngdb.identity.home import SYSTEM
 from mngdb.model import Renewal, Unit
 from mngdb.run import spawn
-from mngdb.targets.local import copied, machine, programs
-from mngdb.targets.local.logs import Started, appending
+from mngdb.targets.local import copied, programs
 from mngdb.targets.local.prepare import Preparation
+from mngdb.targets.process import machine
+from mngdb.targets.process.logs import Started, appending
 from tests.conftest import Cli
 
 pytestmark = [pytest.mark.live, pytest.mark.postgres]

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from pymongo.errors import ServerSelectionTimeoutError
 
-from mngdb.targets.local import tls
+from mngdb.targets.process import tls
 from tests.conftest import Cli
 from tests.live.clients import brought_up, contents, converge, mongo_as, problems, said, url
 

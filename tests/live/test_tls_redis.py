@@ -35,7 +35,7 @@ def test_a_build_without_tls_is_told_and_nothing_is_made(cli: Cli) -> None:
 def test_a_build_with_tls_encrypts_and_clients_verify(
     cli: Cli, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    from mngdb.targets.local import tls
+    from mngdb.targets.process import tls
 
     cli.write(with_debian(FILE))
     cli.ok("up")

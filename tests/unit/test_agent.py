@@ -173,7 +173,7 @@ def test_clients_that_are_idle_or_slow_keep_nobody_from_the_pages(
             idle.append(one)
         begun = time.monotonic()
         assert fetch(f"http://127.0.0.1:{site}/page") == "x"
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 10
     finally:
         for one in idle:
             one.close()

@@ -15,7 +15,7 @@ from mngdb.alerts.notify import Message
 from mngdb.errors import MngdbError
 from mngdb.secret import Secret
 from mngdb.spec.alerts import Channel
-from mngdb.targets.local import tls
+from mngdb.targets.process import tls
 from tests.conftest import Cli, free_port
 from tests.unit.receivers import hook, mailbox
 

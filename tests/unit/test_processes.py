@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from mngdb.targets.local.processes import Process
+from mngdb.targets.process.processes import Process
 
 #: The first thread ends, another one runs on until it is told to stop.
 _LEADER_ENDS = """

@@ -10,8 +10,8 @@ import time
 import traceback
 from pathlib import Path
 
-from mngdb.targets.local.processes import Process
 from mngdb.targets.local.proof import holds
+from mngdb.targets.process.processes import Process
 
 _PR_SET_DUMPABLE = 4
 

@@ -23,7 +23,7 @@ from mngdb.spec.load import load
 from mngdb.spec.stack import Stack
 from mngdb.spec.web import RedisInsight, Sso
 from mngdb.targets.compose import page_certificate, web_config
-from mngdb.targets.local import tls
+from mngdb.targets.process import tls
 from tests.unit.spec import refused
 
 GOOD = """\

@@ -25,7 +25,7 @@ from playwright.sync_api import Browser, Error, Page, Response, expect, sync_pla
 from mngdb.model import Access
 from mngdb.spec.web import RedisInsight, Sso
 from mngdb.targets.compose import web_config
-from mngdb.targets.local import tls
+from mngdb.targets.process import tls
 from tests import chromium, golang
 from tests.conftest import free_port
 from tests.npm import node, packages

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mngdb.errors import MngdbError
 from mngdb.ops.context import Context
 from mngdb.spec.stack import Instance
-
-if TYPE_CHECKING:
-    from mngdb.targets.compose.running import Health
+from mngdb.targets.protocol import Health
 
 #: Seconds that the Docker engine has for an answer.
 _TIMEOUT = 5.0
@@ -21,9 +18,10 @@ class Containers:
     """What the Docker engine says of the stack's servers, as of the last look."""
 
     def __init__(self, context: Context) -> None:
-        self._context = context
-        here = [one for one in context.stack.instances.values() if one.target.compose is not None]
-        self._units = [instance.unit for instance in here]
+        every = context.stack.instances.values()
+        found = [(one.unit, context.target(one).supervisor) for one in every]
+        self._units = [unit for unit, supervisor in found if supervisor is not None]
+        self._supervisor = next((one for _, one in found if one is not None), None)
         self._asked_root = False
         self.root: Path | None = None
         """Where the engine keeps data, where that is on this machine."""
@@ -43,12 +41,14 @@ class Containers:
     def look(self) -> None:
         """Ask the engine. Raises MngdbError when it does not answer; whether a unit runs is then
         unknown."""
-        project = self._context.compose.project
+        supervisor = self._supervisor
+        if supervisor is None:
+            return
         try:
-            self.health, self.lost = project.health(self._units, _TIMEOUT), ""
+            self.health, self.lost = dict(supervisor.health(self._units, _TIMEOUT)), ""
         except MngdbError as error:
             self.lost = error.message
             raise
         if not self._asked_root:
-            self.root = project.data_root()
+            self.root = supervisor.data_root()
             self._asked_root = True

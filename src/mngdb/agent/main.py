@@ -23,14 +23,14 @@ from mngdb.agent.statements import Statements
 from mngdb.agent.watch import Watch
 from mngdb.agent.web import LIMIT, Page, Web
 from mngdb.errors import LockedError, MngdbError, UsageError
+from mngdb.lock import lock
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.alerts import Alerts
 from mngdb.ops.context import Context
 from mngdb.samples import Family, exposition, labelled
 from mngdb.spec.agent import Agent as Spec
-from mngdb.targets.local import machine
-from mngdb.targets.local.lock import lock
-from mngdb.targets.local.processes import record
+from mngdb.targets.process import machine
+from mngdb.targets.process.processes import record
 
 _M_ARENA_MAX = -8
 #: Seconds between two rounds of measuring, and of judging what was measured.

@@ -132,16 +132,8 @@ class Own:
 
     def _certificate_files(self) -> dict[str, Path]:
         """By instance, and that of the page: no instance beside one has its name."""
-        context = self._context
-        found = {}
-        for instance in context.stack.instances.values():
-            if instance.tls and instance.target.local:
-                unit = context.local.layout.unit(instance.unit)
-                found[instance.name] = unit.certificate
-            elif instance.tls and instance.target.compose:
-                found[instance.name] = context.compose.certificate(instance)
-        page = context.compose.page_certificate() if context.stack.insight else None
-        return found | ({"redisinsight": page} if page is not None else {})
+        every = (outside.certificates() for outside in self._context.outside())
+        return {name: path for found in every for name, path in found.items()}
 
     def _until(self, files: dict[str, Path]) -> dict[str, float]:
         """When certificates are over, in seconds since the epoch. A server that was not made yet
@@ -192,9 +184,7 @@ class Own:
     def _disks(self) -> list[Path]:
         """One folder of data for each file system."""
         found: dict[int, Path] = {}
-        layout = self._context.local.layout
-        paths = [layout.unit(instance.unit).data for instance in self._watch.instances]
-        for path in (*paths, *filter(None, [self._containers.root])):
+        for path in (*self._watch.data(), *filter(None, [self._containers.root])):
             if path.exists():
                 found.setdefault(path.stat().st_dev, path)
         return list(found.values())

@@ -7,16 +7,18 @@ import os
 import subprocess
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mngdb import disk
 from mngdb.agent.jobs import log
 from mngdb.errors import LockedError, MngdbError
+from mngdb.lock import lock
 from mngdb.model import Step
 from mngdb.ops import audit
 from mngdb.ops.context import Context
 from mngdb.spec.stack import Instance
-from mngdb.targets.local.lock import lock
+from mngdb.targets.protocol import Running
 
 #: Seconds before a server that died again and again is started once more: doubled each time.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
@@ -43,7 +45,9 @@ class Watch:
         self._file = folder / "restarts.json"
         self._trouble: dict[str, _Trouble] = {}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
-        self.instances = [i for i in context.stack.instances.values() if i.target.local]
+        every = context.stack.instances.values()
+        self._watched = {i.unit: found for i in every if (found := context.target(i).watched)}
+        self.instances = [one for one in every if one.unit in self._watched]
         self.restarts = {i.unit: 0 for i in self.instances}
         try:
             kept: dict[str, int] = json.loads(disk.read_own(self._file) or "{}")
@@ -53,7 +57,11 @@ class Watch:
 
     def up(self, unit: str) -> bool:
         """Whether the unit's process runs."""
-        return self._context.local.process(unit) is not None
+        return self._process(unit) is not None
+
+    def data(self) -> list[Path]:
+        """The servers' data folders."""
+        return [watched.data(unit) for unit, watched in self._watched.items()]
 
     def look(self) -> None:
         """Start again what died. What `mngdb down` stopped has no pid file, and stays so."""
@@ -65,15 +73,14 @@ class Watch:
                 self._again(instance)
 
     def _died(self, instance: Instance) -> bool:
-        folder = self._context.local.layout.unit(instance.unit)
-        if not folder.pidfile.exists() or self._context.local.missing(instance.unit):
-            return False  # stopped in order; or a server that would begin empty
-        process = self._context.local.process(instance.unit)
-        if process is not None:
-            if process.uptime() > _SOUND:
-                self._trouble.pop(instance.unit, None)
-            return False
-        return True
+        process = self._process(instance.unit)
+        if process is not None and process.uptime() > _SOUND:
+            self._trouble.pop(instance.unit, None)
+        return process is None and self._watched[instance.unit].crashed(instance.unit)
+
+    def _process(self, unit: str) -> Running | None:
+        servers = self._context.target(self._context.instance(unit)).servers
+        return servers.process(unit) if servers else None
 
     def _due(self, unit: str) -> float:
         found = self._trouble.get(unit)
@@ -94,12 +101,8 @@ class Watch:
 
     def _start(self, instance: Instance) -> None:
         context, name = self._context, instance.unit
-        context.local.found.pop(instance.name, None)  # it may have been upgraded since
-        asked = context.asked(instance)
-        unit = context.engine(instance).render(asked)
-        context.local.fits(unit, instance)
-        started = context.local.start(unit)
-        self._children[name] = started.process
+        asked = partial(context.asked, instance)
+        self._children[name] = self._watched[name].start_again(instance, asked)
         self.restarts[name] += 1
         trouble = self._worse(name)
         log(f"{name} had died; started again, for the {self.restarts[name]}. time")
@@ -119,8 +122,7 @@ class Watch:
 
     def rotate(self) -> None:
         """Set large logs aside, the agent's own among them."""
-        layout = self._context.local.layout
-        logs = [layout.unit(instance.unit).log for instance in self.instances]
+        logs = [watched.log(unit) for unit, watched in self._watched.items()]
         for path in (*logs, self._file.with_name("agent.log")):
             if path.exists() and path.stat().st_size > LOG_MAX:
                 set_aside(path)

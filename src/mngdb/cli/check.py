@@ -135,7 +135,7 @@ def _list(
 def _fix(context: Context) -> None:
     """What the file owns is mended by the steps of `up`, shown before they are done."""
     from mngdb.errors import MngdbError
-    from mngdb.ops.events import Done
+    from mngdb.events import Done
     from mngdb.ops.up import up
 
     def show(event: object) -> None:

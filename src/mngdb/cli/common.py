@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from mngdb.spec.target_info import TARGET_INFO
 from mngdb.words import harmless, harmless_json, plain
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def common(function: F) -> F:
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
     @click.option(
         "--target",
-        type=click.Choice(["local", "compose"]),
+        type=click.Choice(list(TARGET_INFO)),
         help="Where the stack lives, in place of what the file says.",
     )
     @functools.wraps(function)

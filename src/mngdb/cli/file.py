@@ -8,6 +8,7 @@ import click
 
 from mngdb.cli.common import DEFAULT_FILE, Options, common, say, say_json
 from mngdb.spec.engine_info import ENGINE_INFO, FIRST
+from mngdb.spec.target_info import DEFAULT_TARGET
 
 
 @click.command()
@@ -28,7 +29,7 @@ def init(options: Options, engines: str, apps: tuple[str, ...], name: str) -> No
 
     path = Path(options.files[0] if options.files else DEFAULT_FILE)
     wanted = [one.strip() for one in engines.split(",") if one.strip()]
-    write(path, name, wanted, list(apps), options.target or "local")
+    write(path, name, wanted, list(apps), options.target or DEFAULT_TARGET)
     if options.json:
         say_json({"file": str(path)})
     else:

@@ -20,7 +20,7 @@ def systemd(options: Options, output: str | None, kind: str | None) -> None:
     from typing import cast
 
     from mngdb.ops import render, service
-    from mngdb.targets.local import boot
+    from mngdb.targets.process import boot
 
     context = options.context()
     chosen = cast(boot.Kind, kind) if kind else boot.ours()

@@ -172,7 +172,7 @@ class _Progress:
             tell(f"{unit:<{self.width}}  runs on and is left alone: {state}")
 
     def __call__(self, event: object) -> None:
-        from mngdb.ops.events import Done, Progress, Waiting
+        from mngdb.events import Done, Progress, Waiting
 
         if isinstance(event, Waiting):
             self._waiting[event.unit] = event.state
@@ -305,7 +305,7 @@ def destroy(options: Options, yes: str | None) -> None:
             raise UsageError("its name was not given; nothing was removed", hint) from None
     chosen = name if yes is None else yes
     staying = remove(context, chosen, lambda unit: tell(f"{unit:<16} stopped"))
-    others = [one.name for one in context.stack.instances.values() if one.target.external]
+    others = [one.name for one in context.stack.instances.values() if not one.managed]
     if there and others:
         tell(f"what it made on servers that somebody else runs stays there: {', '.join(others)}")
     if options.json:

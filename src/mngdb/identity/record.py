@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,3 +127,22 @@ def _folders(home: Path) -> list[Path]:
 def is_folder(name: str) -> bool:
     """Whether a folder's name is one of a stack."""
     return _FOLDER.fullmatch(name) is not None
+
+
+def remove(state: Path, forget: Callable[[], None]) -> None:
+    """Remove the stack's own folder, after which `forget` removes the way to it. Killed, it can be
+    run again: who it is and the lock go last."""
+    for path in state.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name not in {"lock", FILE}:
+            path.unlink()
+    forget()
+    for name in (FILE, "lock"):
+        (state / name).unlink(missing_ok=True)
+    try:
+        state.rmdir()
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+        # a command that waited for the lock has begun a new stack here

@@ -48,11 +48,7 @@ def variables(
         if instead is None:
             asked = context.asked(instance, find=False, invent=True)
         else:
-            site = (
-                None
-                if instance.target.external
-                else context.host(instance).site(instance, find=False)
-            )
+            site = context.target(instance).site(instance, find=False)
             logins = dict.fromkeys(context.logins(instance), instead)
             asked = Asked(context.stack.name, instance, logins, site)
         if published:
@@ -74,9 +70,9 @@ def _published(asked: Asked) -> Asked:
     """An instance by the port that its container publishes, with the CA as this machine has it.
     Raises UsageError where it publishes none."""
     instance, site = asked.instance, asked.site
-    if instance.target.compose is None or site is None:
+    if not instance.contained or site is None:
         return asked
-    where = instance.target.compose.publish.get(instance.name)
+    where = instance.published
     if where is None:
         entry = f"{instance.name}: '127.0.0.1:{instance.spec.port}'"
         raise UsageError(
@@ -151,9 +147,10 @@ def _problem(context: Context, instance: Instance, app: str) -> str | None:
     except ConnectError as error:
         if error.kind == "auth":
             raise _refused(context, instance, app, error) from None
-        if error.kind != "down" or not asked.managed:
+        servers = context.target(instance).servers
+        if error.kind != "down" or servers is None:
             raise
-        state = context.host(instance).state(instance.unit)
+        state = servers.state(instance.unit)
         if state == "running":
             raise
         text = f"{instance.unit} does not run ({state})"
@@ -162,11 +159,9 @@ def _problem(context: Context, instance: Instance, app: str) -> str | None:
 
 def _refused(context: Context, instance: Instance, app: str, error: ConnectError) -> ConnectError:
     """A server tells strangers nothing of its roles; the administrator's plan knows the cause."""
-    from mngdb.ops.converge import Converger
-
     asked = context.asked(instance, invent=True)
     try:
-        steps = Converger(context, asked, lambda _: None).survey().steps
+        steps = context.target(instance).converger(asked, lambda _: None).survey().steps
     except MngdbError:
         return error  # what the app was told is all that is known
     actions = {step.action for step in steps if step.object == f"role {app}"}
@@ -188,11 +183,11 @@ def shell(context: Context, instance: str, app: str | None, rest: tuple[str, ...
     if asked.tunnel:
         access = replace(access, host="127.0.0.1", socket=None)
     command = context.engine(found).shell(access, folder)
-    if asked.managed:
-        host = context.host(found)
-        if host.process(found.unit) is None:
+    servers = context.target(found).servers
+    if servers is not None:
+        if servers.process(found.unit) is None:
             raise MngdbError(f"{found.unit} does not run", "'mngdb up' starts it")
-        inside = host.enter(found.unit, command, terminal=sys.stdin.isatty())
+        inside = servers.enter(found.unit, command, terminal=sys.stdin.isatty())
         if inside is not None:
             env = {**os.environ, **context.environ, **command.env}
             os.execvpe(inside[0], [*inside, *rest], env)  # noqa: S606

@@ -13,17 +13,17 @@ from functools import cached_property
 
 from mngdb import __version__, disk
 from mngdb.errors import MngdbError, StepError
+from mngdb.lock import held
 from mngdb.model import Step
 from mngdb.ops.agent_environ import environment
 from mngdb.ops.context import Context
 from mngdb.run import last_line, spawn
 from mngdb.spec.agent import AGENT, Agent
 from mngdb.spec.file import Binaries
-from mngdb.spec.load import TARGETS
-from mngdb.targets.local import machine, processes
-from mngdb.targets.local.lock import held
-from mngdb.targets.local.logs import Started, appending, tail
-from mngdb.targets.local.processes import Process
+from mngdb.spec.target_info import TARGET_INFO
+from mngdb.targets.process import machine, processes
+from mngdb.targets.process.logs import Started, appending, tail
+from mngdb.targets.process.processes import Process
 
 #: What is wrong with one that works by what the file said before.
 STALE = "the file is another one since it started"
@@ -151,7 +151,7 @@ class AgentUnit:
         disk.private(self.folder)
         words = [word for path in self._stack.files for word in ("-f", str(path.resolve()))]
         target = self._stack.source.target.kind
-        if target in TARGETS:  # a command may have said another one than the files
+        if target in TARGET_INFO:  # a command may have said another one than the files
             words += ["--target", target]
         # -P: what lies in the current folder is not imported
         argv = [sys.executable, "-P", "-m", "mngdb", *words, AGENT]

@@ -64,8 +64,9 @@ def scrapes(context: Context) -> list[Scrape]:
         first.setdefault(instance.engine, instance.name)
     for instance in alerts.measured(context):
         name, engine = instance.name, instance.engine
-        if instance.target.compose and instance.monitored and not near:
-            address = f"{instance.unit}-exporter:{ENGINE_INFO[engine].metrics.port}"
+        sidecars = context.target(instance).sidecars
+        if sidecars is not None and instance.monitored and not near:
+            address = sidecars.exporter(instance, ENGINE_INFO[engine].metrics.port)
             found.append(Scrape(engine, name, address))
         elif agent is not None and instance.monitored:
             path = "/metrics" if first[engine] == name else f"/metrics/{name}"
@@ -87,7 +88,7 @@ def _place(context: Context) -> str:
     if agent is not None and _near(context):
         return f"on this machine: the agent listens on {agent.bind}"
     places = []
-    if any(one.target.compose for one in context.stack.monitored):
+    if any(one.contained for one in context.stack.monitored):
         places.append(f"in a container that joins the network {context.stack.name}-metrics")
     if agent is not None:
         places.append(f"that reaches {agent.bind}")

@@ -38,7 +38,7 @@ def measured(context: Context) -> list[Instance]:
     return [
         instance
         for instance in context.stack.instances.values()
-        if instance.monitored or not instance.target.external
+        if instance.monitored or instance.managed
     ]
 
 
@@ -264,10 +264,11 @@ def _of_instance(context: Context, instance: Instance) -> list[Family]:
 
 def _require_host(context: Context, instance: Instance) -> None:
     """Raise UnreachableError where nobody can tell whether an instance runs: it is not down."""
-    if instance.target.external:
+    servers = context.target(instance).servers
+    if servers is None:
         return
     try:
-        context.host(instance).process(instance.unit)
+        servers.process(instance.unit)
     except UnobservableError as error:
         raise UnreachableError(error.message, error.hint) from None
     except MngdbError:

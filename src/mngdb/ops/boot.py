@@ -16,8 +16,8 @@ from mngdb.ops import service
 from mngdb.ops.context import Context
 from mngdb.run import run
 from mngdb.spec.agent import AGENT
-from mngdb.targets.local import boot
-from mngdb.targets.local.boot import Kind
+from mngdb.targets.process import boot
+from mngdb.targets.process.boot import Kind
 
 #: Seconds for systemctl; its `start` lasts as long as `up` does, recoveries included.
 _TIMEOUT, _START = 60.0, 86_400.0

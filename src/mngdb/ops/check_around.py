@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from mngdb.alerts.evaluator import Alert
@@ -26,14 +27,14 @@ def around(context: Context, wanted: Wanted) -> list[Finding]:
     the logins, tried beside each server); of `host.*`, for servers that are processes of this
     machine; of `secrets.*`, for stacks of which not all servers are somebody else's."""
     host, secrets = ([one for one in registry.of(n) if wanted(one)] for n in registry.AROUND)
-    targets = [one.target for one in context.stack.instances.values()]
+    instances = context.stack.instances.values()
     found = _elsewhere(context, wanted) + _stack(context, [one for one in AROUND if wanted(one)])
-    if any(target.local for target in targets):
+    if any(one.here for one in instances):
         found += _host(context, host)
     else:
         apart = no_matter("no server of this stack is a process of this machine")
         found += (_fixed(one, "", apart) for one in host)
-    if any(not target.external for target in targets):
+    if any(one.managed for one in instances):
         found += _secrets(context, secrets)
     else:
         apart = no_matter("all servers are somebody else's")
@@ -106,16 +107,15 @@ def _untold(context: Context, channel: str, agent: str | None) -> str:
 
 def _host(context: Context, checks: Sequence[Check[Any]]) -> list[Finding]:
     from mngdb.checks.host import MACHINE, SERVER
-    from mngdb.targets.local import inspect
 
     found: list[Finding] = []
     of_servers = [one for one in checks if one in SERVER]
     for instance in context.stack.instances.values() if of_servers else ():
-        if instance.target.local:
-            look = lambda instance=instance: inspect.server(context.local, instance)  # noqa: E731
-            found += _judge(of_servers, instance.name, look)
+        outside = context.target(instance).outside
+        if instance.here and outside is not None:
+            found += _judge(of_servers, instance.name, partial(outside.server, instance))
     of_machine = [one for one in checks if one in MACHINE]
-    return found + _judge(of_machine, "", lambda: inspect.machine_facts(context.stack))
+    return found + _judge(of_machine, "", context.machine)
 
 
 def _secrets(context: Context, checks: Sequence[Check[Any]]) -> list[Finding]:

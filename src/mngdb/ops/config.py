@@ -66,15 +66,14 @@ def _file(context: Context) -> dict[str, Any]:
     }
     for name, instance in stack.instances.items():
         place = found if name in ENGINE_INFO else found["instances"]
-        external = instance.target.external
         keys = place[name] | {
             # where local servers keep their data is said once, at the top
-            "target": {"external": {"url": external.url}} if external else instance.target.kind,
+            "target": instance.target.short,
             "memory": str(instance.memory),
             "tls": instance.tls,
         }
         order = ["engine", *type(instance.spec).model_fields]
         left_out = {"engine"} if name in ENGINE_INFO else set()
-        left_out |= {"port"} if external else set()
+        left_out |= set() if instance.managed else {"port"}
         place[name] = {k: keys[k] for k in dict.fromkeys(order) if k in keys and k not in left_out}
     return found

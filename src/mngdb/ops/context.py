@@ -14,23 +14,22 @@ from typing import TYPE_CHECKING
 from mngdb import disk
 from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import SecretError, UsageError
-from mngdb.host import Host
 from mngdb.identity.home import require_trusted
 from mngdb.identity.locate import Located, locate
 from mngdb.model import Access, Asked
 from mngdb.ops import registry
-from mngdb.ops.foreign import advice
 from mngdb.secret import Secret, generate
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance, Stack
 from mngdb.spec.web import SECRETS as PAGE_SECRETS
-from mngdb.targets.local.host import LocalHost
+from mngdb.targets import registry as targets
+from mngdb.targets.protocol import Opened, Outside, Servers, Sidecars, Target
 from mngdb.vaults import open_vault
 from mngdb.vaults.cached import CachedVault
 
 if TYPE_CHECKING:
-    from mngdb.targets.compose.host import ComposeHost
+    from mngdb.facts.host import MachineFacts
 
 
 @dataclass(frozen=True)
@@ -62,58 +61,62 @@ class Context:
         return CachedVault(vault, self.needed_secrets, keep=self.keep_secrets)
 
     @cached_property
-    def local(self) -> LocalHost:
-        return LocalHost.of(self.stack)
+    def _opened(self) -> dict[str, Target]:
+        """Targets by their keys, once they were asked for."""
+        return {}
 
     def make_accounts(self) -> None:
         """As root, make the missing ones of the accounts that servers of this machine run as."""
-        if any(instance.target.local for instance in self.stack.instances.values()):
-            LocalHost.make_accounts(self.stack)
-            self.__dict__.pop("local", None)  # who has only looked so far, did without it
+        for kind in {one.target.kind for one in self.stack.instances.values()}:
+            targets.kind(kind).settle(self.stack)
+        self._opened.clear()  # what has only looked so far, did without them
 
-    @cached_property
-    def compose(self) -> ComposeHost:
-        from mngdb.targets.compose.host import ComposeHost
-
-        return ComposeHost.of(
-            self.stack,
-            registry.engine,
-            self.environ,
-            self.page_secret,
-            self.located.record.id,
-        )
-
-    def host(self, instance: Instance) -> Host:
-        """Where a managed instance lives."""
-        return self.local if instance.target.compose is None else self.compose
-
-    def hosts(self) -> list[Host]:
-        """Every place that has, or had, a managed instance of the stack."""
-        found: list[Host] = []
-        managed = [i for i in self.stack.instances.values() if not i.target.external]
-        if any(i.target.local for i in managed) or (self.stack.state / "servers").exists():
-            found.append(self.local)
-        if any(i.target.compose for i in managed) or self._had_containers():
-            found.append(self.compose)
+    def _open(self, kind: str) -> Target:
+        found = self._opened.get(kind)
+        if found is None:
+            identity = self.located.record.id
+            given = Opened(self.stack, registry.engine, self.environ, self.page_secret, identity)
+            # of several threads, one's is everybody's
+            found = self._opened.setdefault(kind, targets.kind(kind).open(given))
         return found
 
-    def _had_containers(self) -> bool:
-        if not (self.stack.state / "compose").exists():
-            return False
-        from mngdb.targets.compose.notes import made
+    def target(self, instance: Instance) -> Target:
+        """Where an instance lives."""
+        return self._open(instance.target.kind)
 
-        return made(self.stack.state)
+    def targets(self) -> list[Target]:
+        """Every target that has an instance of the stack, or had one."""
+        used = {one.target.kind for one in self.stack.instances.values()}
+        made = (k for k in targets.kinds() if k in used or targets.kind(k).made(self.stack.state))
+        return [self._open(kind) for kind in made]
 
-    def there(self, asked: Mapping[str, Asked], host: Host) -> dict[str, Asked]:
-        """Those instances that live in a place."""
-        return {n: a for n, a in asked.items() if a.managed and self.host(a.instance) is host}
+    def servers(self) -> list[Servers]:
+        """The servers of every target that mngdb starts and stops."""
+        return [one.servers for one in self.targets() if one.servers is not None]
+
+    def sidecars(self) -> list[Sidecars]:
+        """What runs beside the servers, by target."""
+        return [one.sidecars for one in self.targets() if one.sidecars is not None]
+
+    def outside(self) -> list[Outside]:
+        """What is seen of servers without asking them, by target."""
+        return [one.outside for one in self.targets() if one.outside is not None]
+
+    def machine(self) -> MachineFacts | None:
+        """This machine, where servers of the stack are processes of it."""
+        if not any(one.here for one in self.stack.instances.values()):
+            return None
+        found = (one.machine() for one in self.outside())
+        return next((one for one in found if one is not None), None)
+
+    def there(self, asked: Mapping[str, Asked], servers: Servers) -> dict[str, Asked]:
+        """Those instances whose servers are among them."""
+        return {n: a for n, a in asked.items() if self.target(a.instance).servers is servers}
 
     def reach(self, instance: Instance, *, admin: bool = True) -> AbstractContextManager[None]:
         """Hold the way to a server open, where it needs one of its own. `admin`: it is for the
         administrator."""
-        if instance.target.external:
-            return advice(instance.name, admin=admin)
-        return self.host(instance).reach(instance)
+        return self.target(instance).reach(instance, admin=admin)
 
     def engine(self, instance: Instance) -> AnyEngine:
         return registry.engine(instance.engine)
@@ -131,7 +134,7 @@ class Context:
     def logins(self, instance: Instance) -> list[str]:
         """Everyone whose secret the instance needs."""
         monitor = [MONITOR] if instance.monitored else []
-        admin = [] if _asks_nobody(instance) else ["admin"]
+        admin = [] if instance.anonymous else ["admin"]
         return [*admin, *instance.own_secrets, *monitor, *instance.grants]
 
     def missing_secrets(self, only: Collection[str] | None = None) -> list[str]:
@@ -182,7 +185,7 @@ class Context:
         """Raises SecretError where the administrator's secret is missing of a server that somebody
         else runs: nobody can make it up."""
         name = secret_name(instance, "admin")
-        external = instance.target.external and not _asks_nobody(instance)
+        external = not instance.managed and not instance.anonymous
         if external and self.vault.get(name) is None:
             raise SecretError(
                 f"the secret {name} is missing ({self.vault.where(name)}): {instance.name} is run "
@@ -205,9 +208,7 @@ class Context:
             stack=self.stack.name,
             instance=instance,
             secrets=self._secrets(instance, self.logins(instance), invent),
-            site=None
-            if instance.target.external
-            else self.host(instance).site(instance, find=find),
+            site=self.target(instance).site(instance, find=find),
             known=frozenset(self.applied().get(instance.name, ())),
             allow=allow | {ENGINE_INFO[instance.engine].login + name for name in allow - {"*"}},
         )
@@ -222,11 +223,10 @@ class Context:
         """Every instance (or `only` some) as it is asked to be, with random secrets where the vault
         has none."""
         chosen = [i for i in self.stack.instances.values() if only is None or i.name in only]
-        here = [i for i in chosen if i.target.local]
-        if find and len(here) > 1:
+        if find and len(chosen) > 1:
             # each program tells its version once; side by side that is the slowest one's time
-            with ThreadPoolExecutor(len(here)) as pool:
-                list(pool.map(self.local.program, here))
+            with ThreadPoolExecutor(len(chosen)) as pool:
+                list(pool.map(lambda one: self.target(one).site(one), chosen))
         return {
             instance.name: self.asked(instance, allow=allow, invent=True, find=find)
             for instance in chosen
@@ -235,12 +235,11 @@ class Context:
     def as_monitor(self, instance: Instance) -> Asked:
         """The instance with what reading its metrics needs, and no other secret. Raises SecretError
         when that is missing."""
-        external = instance.target.external is not None
         return Asked(
             stack=self.stack.name,
             instance=instance,
             secrets={"admin": Secret("unused"), MONITOR: self.secret(instance, MONITOR)},
-            site=None if external else self.host(instance).site(instance, find=False),
+            site=self.target(instance).site(instance, find=False),
         )
 
     def with_secrets(self, asked: Asked) -> Asked:
@@ -266,20 +265,18 @@ class Context:
         for login, name in names.items():
             entry = entries.get(name)
             secret = entry.usable() if entry else None
-            if secret is None and not invent and not (login == "admin" and _asks_nobody(instance)):
+            if secret is None and not invent and not (login == "admin" and instance.anonymous):
                 self.vault.check_writable([name])
                 raise SecretError(
                     f"the secret {name} is missing ({self.vault.where(name)})",
-                    f"mngdb secret set {name}" if instance.target.external else "run 'mngdb up'",
+                    "run 'mngdb up'" if instance.managed else f"mngdb secret set {name}",
                 )
             found[login] = secret or generate()
         return found
 
     def admin(self, asked: Asked) -> Access:
         """The administrator's access over TCP."""
-        external = asked.instance.target.external
-        engine = self.engine(asked.instance)
-        return engine.external(asked, external.url) if external else engine.admin(asked)
+        return self.target(asked.instance).admin(asked)
 
     def login(self, asked: Asked, app: str | None) -> Access:
         """An app's access; without an app the administrator's."""
@@ -318,12 +315,6 @@ class Context:
         known = {k: v for k, v in known.items() if v}
         if known != self.applied():
             disk.write(self._record, json.dumps(known, indent=1) + "\n")
-
-
-def _asks_nobody(instance: Instance) -> bool:
-    """Whether it is a server of somebody else that asks for no login: its URL names no user."""
-    external = instance.target.external
-    return bool(external and ENGINE_INFO[instance.engine].anonymous and "@" not in external.url)
 
 
 def secret_name(instance: Instance, login: str) -> str:

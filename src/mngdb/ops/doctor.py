@@ -37,8 +37,6 @@ from mngdb.model import Asked
 from mngdb.ops import access, alerts, status, workers
 from mngdb.ops.agent import STALE
 from mngdb.ops.context import Context
-from mngdb.ops.unit import data_missing
-from mngdb.ops.waiting import explained
 from mngdb.spec.stack import Instance
 
 T = TypeVar("T")
@@ -116,9 +114,8 @@ def _server(context: Context, instance: Instance, *, missing: bool) -> Server:
             seen = replace(seen, **_inside(engine, session, asked))
     except MngdbError as caught:
         error = caught
-        if isinstance(error, ConnectError) and what is not None and not what.restarted:
-            host, engine = context.host(instance), context.engine(instance)
-            error = explained(host, engine, instance, what, error)
+        if what is not None and not what.restarted:
+            error = context.target(instance).explained(instance, error, what)
         kind = _kind(error)
         seen = replace(seen, refusal=Refusal(kind, error.message, error.hint or ""))
         # one that dies may hang up in the middle of a greeting, as one does that wants TLS
@@ -141,13 +138,8 @@ def _kind(error: MngdbError) -> str:
 
 
 def _condition(context: Context, instance: Instance) -> Condition | None:
-    if instance.target.external:
-        return None
-    found = context.host(instance).condition(instance)
-    if context.host(instance).missing(instance.unit):
-        error = data_missing(context.host(instance), instance.unit)
-        return replace(found, blocked=error.message, remedy=error.hint or "")
-    if instance.target.compose or found.state == "running":
+    found = context.target(instance).condition(instance)
+    if found is None or found.blocked or found.state == "running" or not instance.here:
         return found
     return _blocked(context, instance, found)
 
@@ -155,9 +147,7 @@ def _condition(context: Context, instance: Instance) -> Condition | None:
 def _blocked(context: Context, instance: Instance, found: Condition) -> Condition:
     """What keeps a server from starting, as `up` would find."""
     try:
-        asked = context.asked(instance, invent=True)
-        unit = context.local.fit(context.engine(instance).render(asked), asked)
-        context.local.preflight(unit, instance)
+        context.target(instance).preflight(context.asked(instance, invent=True))
     except MngdbError as error:
         return replace(found, blocked=error.message, remedy=error.hint or "")
     except OSError as error:
@@ -166,11 +156,10 @@ def _blocked(context: Context, instance: Instance, found: Condition) -> Conditio
 
 
 def _disk(context: Context, instance: Instance) -> Folder:
-    if not instance.target.local:
+    outside = context.target(instance).outside
+    if outside is None:
         raise UnobservableError("its disk is not of this machine")
-    from mngdb.targets.local.inspect import data_folder
-
-    return data_folder(context.local.layout.unit(instance.unit).data)
+    return outside.disk(instance)
 
 
 def _inside(engine: Engine[S, F], session: S, asked: Asked) -> dict[str, Any]:
@@ -210,17 +199,18 @@ def _all_out(instance: Instance, why: str) -> tuple[Diagnosis, ...]:
 
 def _machine(context: Context) -> list[Finding]:
     """What is wrong with this machine and with the processes on it."""
-    here = [one for one in context.stack.instances.values() if one.target.local]
-    if not here:
+    machine = context.machine()
+    if machine is None:
         return []
     from mngdb.checks.host import MACHINE, SERVER
-    from mngdb.targets.local import inspect
 
     wanted = INCIDENTS["host"]
-    machine = inspect.machine_facts(context.stack)
     found = [one.finding(machine, "") for one in MACHINE if one.id in wanted]
-    for instance in here:
-        facts = inspect.server(context.local, instance)
+    for instance in context.stack.instances.values():
+        outside = context.target(instance).outside
+        facts = outside.server(instance) if outside else None
+        if facts is None:
+            continue
         judged = [one.finding(facts, instance.name) for one in SERVER if one.id in wanted]
         found += [one for one in judged if one.verdict != "unknown"]
     return found

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mngdb.errors import MngdbError, UsageError
-from mngdb.host import Host, Note
+from mngdb.identity import record
+from mngdb.lock import lock
 from mngdb.model import Remark, Step
 from mngdb.ops import audit, boot, registry, wishes
 from mngdb.ops.agent import AgentUnit
@@ -15,8 +16,7 @@ from mngdb.ops.choice import refuse_external, refuse_unknown
 from mngdb.ops.context import Context
 from mngdb.spec.agent import AGENT
 from mngdb.spec.stack import Instance
-from mngdb.targets.local.layout import remove_state
-from mngdb.targets.local.lock import lock
+from mngdb.targets.protocol import Note, Servers
 
 
 def down(context: Context, on_stop: Callable[[str], None], words: Sequence[str] = ()) -> list[str]:
@@ -34,7 +34,7 @@ def down(context: Context, on_stop: Callable[[str], None], words: Sequence[str] 
     with lock(state / "lock", "down"):
         if not words:
             return _stop(context, on_stop, log=True)
-        notes = [(host, note) for host in context.hosts() for note in host.units()]
+        notes = [(servers, note) for servers in context.servers() for note in servers.units()]
         refuse_unknown(words, _known(context, [note for _, note in notes]))
         wanted = {*words, *(i.unit for i in _named(context, words))}
         chosen = [(h, n) for h, n in notes if {n.unit, n.instance} & wanted]
@@ -61,32 +61,33 @@ def _known(context: Context, notes: Sequence[Note]) -> list[str]:
 def stop_here(context: Context, on_stop: Callable[[str], None]) -> None:
     """Stop the agent and the servers of this machine; containers run on."""
     _stop_agent(context, on_stop, log=True)
-    notes: list[tuple[Host, Note]] = [(context.local, note) for note in context.local.units()]
+    here = [one.servers for one in context.targets() if one.servers and one.watched]
+    notes = [(servers, note) for servers in here for note in servers.units()]
     _stop_units(context, notes, on_stop, log=True)
 
 
 def _stop(context: Context, on_stop: Callable[[str], None], *, log: bool) -> list[str]:
     # what was made here, also when the file no longer says so; raises on an engine of another stack
-    notes = [(host, note) for host in context.hosts() for note in host.units()]
+    notes = [(servers, note) for servers in context.servers() for note in servers.units()]
     stopped = _stop_agent(context, on_stop, log=log)
     stopped += _stop_units(context, notes, on_stop, log=log)
-    for host in context.hosts():
-        host.end()
+    for servers in context.servers():
+        servers.end()
     return stopped
 
 
 def _stop_units(
     context: Context,
-    notes: Sequence[tuple[Host, Note]],
+    notes: Sequence[tuple[Servers, Note]],
     on_stop: Callable[[str], None],
     *,
     log: bool,
 ) -> list[str]:
-    def one(found: tuple[Host, Note]) -> str | None:
-        host, note = found
+    def one(found: tuple[Servers, Note]) -> str | None:
+        servers, note = found
         step = Step(note.instance, note.engine, "stop", note.unit, "cleanly", lambda _: None)
         try:
-            ran = host.stop(note.unit, registry.engine(note.engine).stop_signal)
+            ran = servers.stop(note.unit, registry.engine(note.engine).stop_signal)
         except MngdbError as error:
             if log:
                 audit.note(context.stack.state, "down", step, error.message)
@@ -125,17 +126,17 @@ def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> list
             f"the stack is called {context.stack.name!r}, not {name!r}; nothing was removed"
         )
     there = context.stack.state.is_dir()
-    for host in context.hosts() if there else ():
-        host.free(frozenset())
-    staying = [remark for host in context.hosts() for remark in host.staying()]
+    for servers in context.servers() if there else ():
+        servers.check_names(frozenset())
+    staying = [remark for servers in context.servers() for remark in servers.staying()]
     if not there:
         return staying
     boot.disable(context)  # at boot, its unit would begin an empty one
     with lock(context.stack.state / "lock", "destroy"):
-        for host in context.hosts():
-            for note in host.units():
-                if host.missing(note.unit):
-                    host.kill(note.unit)  # it cannot end cleanly
+        for servers in context.servers():
+            for note in servers.units():
+                if servers.missing(note.unit):
+                    servers.kill(note.unit)  # it cannot end cleanly
         # no word in the audit log: it goes too, and a full disk must not keep it from going
         _stop(context, on_stop, log=False)
         unmake(context)
@@ -145,6 +146,6 @@ def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> list
 def unmake(context: Context, pointed: Path | None = None) -> None:
     """Remove all that is kept of a stack of which nothing runs, and the way to it. `pointed` is the
     state to which the project led before."""
-    for host in context.hosts():
-        host.remove()
-    remove_state(context.stack.state, lambda: context.located.forget(pointed))
+    for servers in context.servers():
+        servers.remove()
+    record.remove(context.stack.state, lambda: context.located.forget(pointed))

@@ -12,6 +12,7 @@ from mngdb.spec import source
 from mngdb.spec.engine_info import ENGINE_INFO, EngineInfo
 from mngdb.spec.load import build
 from mngdb.spec.names import check_app, check_plain
+from mngdb.spec.target_info import TARGET_INFO
 from mngdb.spec.yaml12 import type_of
 
 _HEAD = """\
@@ -21,10 +22,6 @@ _HEAD = """\
 name: {name}
 {target}
 """
-_TARGETS = {
-    "local": "target: local                  # processes on this machine, on loopback only",
-    "compose": "target: compose                # containers of a Docker engine, no port published",
-}
 _APPS = """\
 # One line an app: everything that it needs follows (database, login, secret, rights).
 """
@@ -40,11 +37,12 @@ def write(path: Path, name: str, engines: list[str], apps: list[str], target: st
         )
     apps = list(dict.fromkeys(apps))
     _check_names(name, apps)
-    text = _HEAD.format(version=__version__, name=_word(name), target=_TARGETS[target]) + "\n"
+    place = TARGET_INFO[target]
+    line = f"target: {place.name:<21}  # {place.what}"
+    text = _HEAD.format(version=__version__, name=_word(name), target=line) + "\n"
     chosen = [info for info in ENGINE_INFO.values() if info.name in engines]
     text += "\n".join(
-        info.example.replace("{pip}", info.example_pip if target == "local" else "")
-        for info in chosen
+        info.example.replace("{pip}", info.example_pip if place.programs else "") for info in chosen
     )
     text += "\n" + _APPS + ("apps:\n" if apps else "# apps:\n")
     for app in apps or ["my-app"]:

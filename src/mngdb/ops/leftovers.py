@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from mngdb.host import Host, Note
 from mngdb.model import Remark, Step
 from mngdb.ops import registry
 from mngdb.ops.context import Context
+from mngdb.targets.protocol import Note, Servers
 
 
-def leftovers(context: Context) -> list[tuple[Host, Note]]:
+def leftovers(context: Context) -> list[tuple[Servers, Note]]:
     """The units that were made and are not in the file, or that live elsewhere now."""
-    here = {
-        (id(context.host(i)), i.unit)
-        for i in context.stack.instances.values()
-        if not i.target.external
-    }
+    every = context.stack.instances.values()
+    here = {(id(context.target(one).servers), one.unit) for one in every}
     return [
-        (host, note)
-        for host in context.hosts()
-        for note in host.units()
-        if (id(host), note.unit) not in here
+        (servers, note)
+        for servers in context.servers()
+        for note in servers.units()
+        if (id(servers), note.unit) not in here
     ]
 
 
 def steps(context: Context) -> list[Step]:
     """A stop for each of them that runs."""
     found = leftovers(context)
-    return [_stop(context, host, note) for host, note in found if host.process(note.unit)]
+    return [_stop(context, servers, note) for servers, note in found if servers.process(note.unit)]
 
 
-def _stop(context: Context, host: Host, note: Note) -> Step:
+def _stop(context: Context, servers: Servers, note: Note) -> Step:
     def run(_: object) -> None:
-        host.stop(note.unit, registry.engine(note.engine).stop_signal)
+        servers.stop(note.unit, registry.engine(note.engine).stop_signal)
 
     moved = note.instance in context.stack.instances
     detail = f"its instance {'lives elsewhere now' if moved else 'left the file'}; its data stays"
@@ -41,9 +38,9 @@ def _stop(context: Context, host: Host, note: Note) -> Step:
 def remarks(context: Context) -> list[Remark]:
     """Where the data of those that are stopped is."""
     return [
-        _remark(context, note, host.place(note.unit))
-        for host, note in leftovers(context)
-        if host.process(note.unit) is None
+        _remark(context, note, servers.place(note.unit))
+        for servers, note in leftovers(context)
+        if servers.process(note.unit) is None
     ]
 
 

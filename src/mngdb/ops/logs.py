@@ -3,59 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from mngdb.errors import UsageError
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.context import Context
 from mngdb.spec.agent import AGENT
-from mngdb.spec.stack import Instance
-from mngdb.targets.local import logs
-
-if TYPE_CHECKING:
-    from mngdb.targets.compose.host import ComposeHost
-
-
-def _managed(context: Context, name: str) -> Instance:
-    instance = context.instance(name)
-    if instance.target.external:
-        raise UsageError(
-            f"{name} is run by somebody else; its log is not here", "ask whoever runs it"
-        )
-    return instance
-
-
-def _of_agent(context: Context, name: str) -> bool:
-    return name == AGENT and context.stack.agent is not None
-
-
-def _service(context: Context, name: str) -> ComposeHost | None:
-    """Who keeps the log of a container beside the servers, which has no instance's name."""
-    here = any(one.target.compose for one in context.stack.instances.values())
-    named = name in context.stack.instances or not here
-    return None if named or name not in context.compose.beside.names else context.compose
+from mngdb.targets.process import logs
+from mngdb.targets.protocol import Servers
 
 
 def tail(context: Context, name: str, lines: int) -> list[str]:
     """The last lines of a log: an instance's, the agent's, that of a container beside the servers.
     Raises UsageError for a server that is not ours."""
-    lines = max(0, lines)
-    compose = _service(context, name)
-    if compose is not None:
-        return compose.log_lines(name, lines)
-    if _of_agent(context, name):
+    lines, found = max(0, lines), _keeper(context, name)
+    if found is None:
         return logs.last(AgentUnit(context).log, lines)
-    instance = _managed(context, name)
-    return context.host(instance).log_lines(instance.unit, lines)
+    servers, unit = found
+    return servers.log_lines(unit, lines)
 
 
 def follow(context: Context, name: str, lines: int) -> Iterator[str]:
     """The last lines of a log, as `tail`, then others as they come, without end."""
-    lines = max(0, lines)
-    compose = _service(context, name)
-    if compose is not None:
-        return compose.follow(name, lines)
-    if _of_agent(context, name):
+    lines, found = max(0, lines), _keeper(context, name)
+    if found is None:
         return logs.follow(AgentUnit(context).log, lines)
-    instance = _managed(context, name)
-    return context.host(instance).follow(instance.unit, lines)
+    servers, unit = found
+    return servers.follow(unit, lines)
+
+
+def _keeper(context: Context, name: str) -> tuple[Servers, str] | None:
+    """Who keeps a log, and of which unit; None: it is the agent's."""
+    if name not in context.stack.instances:
+        for target in context.targets():
+            if target.servers and target.sidecars and name in target.sidecars.names:
+                return target.servers, name
+        if name == AGENT and context.stack.agent is not None:
+            return None
+    instance = context.instance(name)
+    servers = context.target(instance).servers
+    if servers is None:
+        raise UsageError(
+            f"{name} is run by somebody else; its log is not here", "ask whoever runs it"
+        )
+    return servers, instance.unit

@@ -6,8 +6,7 @@ from typing import Any
 
 from mngdb.checks.memory import judge
 from mngdb.engines.protocol import Engine, F, S, Verb
-from mngdb.errors import MngdbError, UnobservableError
-from mngdb.facts.memory import Around, Footprint, Memory
+from mngdb.facts.memory import Around, Memory
 from mngdb.findings import Seen, see
 from mngdb.model import Asked
 from mngdb.ops import ask, workers
@@ -38,43 +37,23 @@ def memory(context: Context, instance: str | None) -> dict[str, workers.Result[M
 
 def _around(context: Context, instance: Instance) -> Around:
     """What is seen from outside: of processes much, of containers little, of others' nothing."""
-    if instance.target.external:
+    outside = context.target(instance).outside
+    if outside is None:
         apart: Seen[Any] = Seen(missing="the server is somebody else's, only it is asked")
         return Around(apart, apart)
-    if instance.target.compose:
-        return Around(
-            see(lambda: _container(context, instance)), see(lambda: _limit(context, instance))
-        )
-    from mngdb.targets.local import machine
-    from mngdb.targets.local.footprint import footprint
-
     return Around(
-        see(lambda: footprint(context.local, instance.unit)),
-        Seen(machine.memory()),
+        see(lambda: outside.footprint(instance)),
+        see(lambda: outside.memory(instance)),
         _machine(context, instance),
     )
 
 
-def _container(context: Context, instance: Instance) -> Footprint:
-    running = context.compose.process(instance.unit)
-    size = running.memory() if running is not None else None
-    if size is None:
-        raise UnobservableError(f"the container {instance.unit} does not tell")
-    return Footprint(size)
-
-
-def _limit(context: Context, instance: Instance) -> int:
-    try:
-        return context.compose.memory_limit(instance.unit)
-    except MngdbError as error:
-        raise UnobservableError(error.message) from None
-
-
 def _machine(context: Context, instance: Instance) -> tuple[tuple[str, str], ...]:
     from mngdb.checks.host import MACHINE
-    from mngdb.targets.local import inspect
 
-    facts = inspect.machine_facts(context.stack)
+    facts = context.machine() if instance.here else None
+    if facts is None:
+        return ()
     wanted = [one for one in MACHINE if one.id in _MACHINE]
     if not ENGINE_INFO[instance.engine].forks:
         wanted = [one for one in wanted if one.id != "host.fork"]

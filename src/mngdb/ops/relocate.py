@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mngdb.identity import before
+from mngdb.lock import lock
 from mngdb.model import Step
 from mngdb.ops import audit
 from mngdb.ops.context import Context
 from mngdb.ops.down import stop_here
 from mngdb.spec.agent import AGENT
-from mngdb.targets.local.lock import lock
 
 
 def due(context: Context) -> Step | None:

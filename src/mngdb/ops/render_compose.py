@@ -6,19 +6,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from mngdb.errors import UsageError
+from mngdb.lock import lock
 from mngdb.ops import audit
 from mngdb.ops.context import Context
 from mngdb.ops.up import secret_step
 from mngdb.targets.compose import certificates, page_certificate
-from mngdb.targets.local.lock import lock
+from mngdb.targets.compose.runner import ComposeRunner
 
 
 def render(context: Context, output: Path | None) -> Path:
     """Write the folder, making secrets that are missing. Returns where. Raises UsageError."""
-    host = context.compose
-    here = [i for i in context.stack.instances.values() if i.target.compose is not None]
+    here = [one for one in context.stack.instances.values() if one.contained]
     if not here:
         raise UsageError("no instance has the target compose", "add --target compose")
+    host = context.target(here[0]).servers
+    assert isinstance(host, ComposeRunner)  # noqa: S101 - no other target is `contained`
     folder = host.folder if output is None else replace(host.folder, root=output.resolve())
     folder.claim()
     context.missing_secrets()

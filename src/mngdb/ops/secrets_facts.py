@@ -10,10 +10,6 @@ from mngdb.errors import UnobservableError
 from mngdb.facts.secrets import Dotenv, Git, SecretsFacts
 from mngdb.findings import Seen, see
 from mngdb.ops.context import Context, secret_name
-from mngdb.spec.agent import MONITOR
-from mngdb.spec.engine_info import ENGINE_INFO
-from mngdb.spec.web import INSIGHT_SECRET
-from mngdb.targets.compose.certificates import bundle
 from mngdb.vaults import inspect, leaks
 from mngdb.vaults.git import repository
 
@@ -68,12 +64,10 @@ def _private(state: Path, vault: Path | None) -> list[Path]:
 
 
 def _only_so(context: Context) -> tuple[str, ...]:
-    """Secret and program that take it from their environment alone: RedisInsight's key, and what
-    some exporters log in with."""
-    instances = [one for one in context.stack.instances.values() if one.target.compose]
-    programs = [(one, ENGINE_INFO[one.engine].metrics.bare_login) for one in instances]
-    exporters = (f"{secret_name(one, MONITOR)} in {name} " for one, name in programs if name)
-    return (f"{INSIGHT_SECRET} ", *exporters)
+    """Secret and program that take it from their environment alone."""
+    return tuple(
+        one for sidecars in context.sidecars() for one in sidecars.environments(secret_name)
+    )
 
 
 def _search(needles: leaks.Needles, files: Iterator[Path]) -> tuple[str, ...]:
@@ -93,8 +87,8 @@ def _beside(context: Context) -> Iterator[Path]:
 def _logs(context: Context) -> Iterator[Path]:
     state = context.stack.state
     yield from sorted([*state.glob("*.log*"), *state.glob("agent/*.log*")])
-    for note in context.local.units() if _here(context) else ():
-        yield from sorted(context.local.layout.unit(note.unit).root.glob("*.log*"))
+    for outside in context.outside():
+        yield from outside.logs()
 
 
 def _git(context: Context, folder: Path | None, needles: leaks.Needles) -> Git | None:
@@ -114,11 +108,8 @@ def _git(context: Context, folder: Path | None, needles: leaks.Needles) -> Git |
 
 
 def _rendered(context: Context) -> list[Path]:
-    """Folders of containers' files that hold secrets, hashes and keys, some of them readable by
-    all who may pass."""
-    if not any(one.target.compose for one in context.stack.instances.values()):
-        return []
-    return [context.compose.folder.root / name for name in ("secrets", "conf", "init")]
+    """Folders beside the stack's own that hold secrets, hashes and keys."""
+    return [path for outside in context.outside() for path in outside.private()]
 
 
 def _short(path: Path, context: Context) -> str:
@@ -138,30 +129,19 @@ def _authority(context: Context, suffix: str) -> list[Path]:
     return sorted((context.stack.state / "tls").glob(f"*{suffix}"))
 
 
-def _of_servers(context: Context) -> list[Path]:
-    """Certificates with their keys, of the servers of this machine."""
-    encrypted = [i for i in context.stack.instances.values() if i.tls and i.target.local]
-    files = [context.local.layout.unit(one.unit).certificate for one in encrypted]
-    return [path for path in files if path.exists()]
-
-
 def _keys(context: Context) -> tuple[str, ...] | None:
-    files = [*_authority(context, ".key"), *_of_servers(context)]
-    if not files:
-        return None
-    layout = context.local.layout
-    here = [i.unit for i in context.stack.instances.values() if i.tls and i.target.local]
-    return tuple(inspect.open_to_others(files, {layout.uid(unit) for unit in here}))
+    """Keys that others may read."""
+    of_servers = {
+        path: uid
+        for outside in context.outside()
+        for path, uid in outside.keys().items()
+        if path.exists()
+    }
+    files = [*_authority(context, ".key"), *of_servers]
+    return tuple(inspect.open_to_others(files, set(of_servers.values()))) if files else None
 
 
 def _certificates(context: Context) -> dict[str, float]:
-    files = [*_authority(context, ".crt"), *_of_servers(context)]
-    for one in context.stack.instances.values():
-        if one.tls and one.target.compose:
-            path = bundle(context.compose.folder, one)
-            files += [path] if path.exists() else []
-    return dict(inspect.days_left(files)) if files else {}
-
-
-def _here(context: Context) -> bool:
-    return any(one.target.local for one in context.stack.instances.values())
+    every = (path for one in context.outside() for path in one.certificates().values())
+    files = dict.fromkeys([*_authority(context, ".crt"), *(p for p in every if p.exists())])
+    return dict(inspect.days_left(list(files))) if files else {}

@@ -18,16 +18,12 @@ from mngdb import __version__
 from mngdb.errors import UsageError
 from mngdb.identity.home import SAFE, lent_trust
 from mngdb.ops.context import Context
-from mngdb.spec.load import TARGETS
-from mngdb.targets.local import boot, machine
-from mngdb.targets.local.boot import PROJECT, STACK, WANTED_BY, Kind
+from mngdb.spec.target_info import TARGET_INFO
+from mngdb.targets.process import boot, machine
+from mngdb.targets.process.boot import PROJECT, STACK, WANTED_BY, Kind
 
 #: Variables that say where things are, and no secrets.
 _PLACES = ("MNGDB_STATE_HOME", "XDG_STATE_HOME")
-_DOCKER = (
-    *("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"),
-    *("DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"),
-)
 #: What neither mngdb nor a server needs. Nothing that makes /tmp another one (sockets may be
 #: there), nor what forbids memory to be both written and run (PostgreSQL's and MongoDB's JIT).
 _HARDENED = (
@@ -81,12 +77,12 @@ def render(context: Context, kind: Kind, installed: str = "") -> str:
     cannot hold a path."""
     _require_plain(context)
     stack, system = context.stack, kind == "system"
-    docker = any(one.target.compose for one in stack.instances.values())
-    after = ["local-fs.target", *(["docker.service"] if docker else []), "network-online.target"]
+    others = [unit for one in context.targets() for unit in one.boot().after]
+    after = ["local-fs.target", *others, "network-online.target"]
     wants = [one for one in after if one != "local-fs.target"]
     order = f"After={' '.join(after)}\nWants={' '.join(wants)}" if system else "After=basic.target"
     lines = (*_HARDENED, *(_HARDENED_SYSTEM if system else ()))
-    others = system and os.geteuid() != 0
+    apart = system and os.geteuid() != 0
     return _TEXT.format(
         version=__version__,
         variables=f"/etc/default/mngdb-{stack.name}"
@@ -96,7 +92,7 @@ def render(context: Context, kind: Kind, installed: str = "") -> str:
         after=order,
         mounts=" ".join(_word(str(path)) for path in _mounts(context)),
         owner="\n".join(_owner(context)),
-        account=f"User={machine.name_of(os.geteuid())}\n" if others else "",
+        account=f"User={machine.name_of(os.geteuid())}\n" if apart else "",
         environment="\n".join(_variables(context, installed)),
         start=" ".join(_word(word).replace("$", "$$") for word in _command(context)),
         hardened="\n".join(lines),
@@ -136,7 +132,7 @@ def _command(context: Context) -> list[str]:
     stack = context.stack
     files = [word for path in _files(context) for word in ("-f", str(path))]
     target = stack.source.target.kind
-    more = ["--target", target] if target in TARGETS else []
+    more = ["--target", target] if target in TARGET_INFO else []
     return [sys.executable, "-P", "-m", "mngdb", *files, *more]
 
 
@@ -153,8 +149,8 @@ def _environment(context: Context) -> Iterator[tuple[str, str]]:
     who called `sudo` are trusted."""
     folders = context.environ.get("PATH", "").split(os.pathsep)
     yield "PATH", os.pathsep.join(dict.fromkeys(one for one in folders if one.startswith("/")))
-    docker = any(one.target.compose for one in context.stack.instances.values())
-    for name in (*_PLACES, *(_DOCKER if docker else ())):
+    more = [name for one in context.targets() for name in one.boot().variables]
+    for name in (*_PLACES, *more):
         if context.environ.get(name):
             yield name, context.environ[name]
     yield from lent_trust(context.stack.files).items()
@@ -176,8 +172,7 @@ def _mounts(context: Context) -> list[Path]:
     """What has to be mounted before: the project, the state, the data, and Python."""
     stack = context.stack
     found = [stack.folder, stack.state.resolve(), Path(sys.prefix)]
-    if any(one.target.local for one in stack.instances.values()):
-        found.append(context.local.layout.servers.resolve())
+    found += [path for one in context.targets() for path in one.boot().mounts]
     return list(dict.fromkeys(found))
 
 

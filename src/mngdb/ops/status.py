@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING
 
 from mngdb import __version__
 from mngdb.errors import ConnectError, MngdbError
-from mngdb.host import Running
 from mngdb.model import Asked, Owner, Vitals
 from mngdb.ops import wishes, workers
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.context import Context, secret_name
 from mngdb.ops.patch_levels import open_holes
-from mngdb.ops.waiting import explained
 from mngdb.spec.agent import AGENT
 from mngdb.spec.stack import Instance
+from mngdb.targets.protocol import Running
 
 if TYPE_CHECKING:
     from mngdb.facts.doctor import Service
+
+
+#: Kinds of a ConnectError that are states, too.
+_STATES = {"starting", "halted"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def status(context: Context) -> list[UnitStatus]:
 
 def services(context: Context) -> list[Service]:
     """The containers beside the servers: exporters, what a page is made of. Raises MngdbError."""
-    return [one for host in context.hosts() for one in host.services()]
+    return [one for sidecars in context.sidecars() for one in sidecars.services()]
 
 
 def agent(context: Context) -> list[UnitStatus]:
@@ -120,16 +123,16 @@ def look(context: Context, asked: Asked) -> UnitStatus:
         access.user,
     )
     memory = uptime = None
-    if asked.managed:
-        process = context.host(instance).process(instance.unit)
+    servers = context.target(instance).servers
+    if servers is not None:
+        process = servers.process(instance.unit)
+        missing = servers.missing(instance.unit)
         if process is None:
-            host = context.host(instance)
-            state, missing = host.state(instance.unit), host.missing(instance.unit)
+            state = servers.state(instance.unit)
             if not missing and instance.unit in wishes.stopped(context.stack.state):
                 hint = f"mngdb up {instance.name}"
                 return _with(found, state=state, error="stopped by 'mngdb down'", hint=hint)
             return _with(found, state=state, error=missing or "not running")
-        missing = context.host(instance).missing(instance.unit)
         if missing:
             return _with(found, state="running", error=missing)
         memory, uptime = process.memory(), process.uptime()
@@ -175,12 +178,13 @@ def _asked(context: Context, asked: Asked, found: UnitStatus) -> tuple[UnitStatu
 def _unasked(context: Context, instance: Instance, error: MngdbError) -> UnitStatus:
     """A unit that could not be asked: a secret or a note of its own is damaged."""
     state, host, port = "unreachable", "", 0
-    if not instance.target.external:
+    servers = context.target(instance).servers
+    if servers is not None:
         host, port = instance.spec.bind[0], instance.spec.port
         with contextlib.suppress(MngdbError):
             state = "unknown"
-            running = context.host(instance).process(instance.unit) is not None
-            state = "running" if running else context.host(instance).state(instance.unit)
+            running = servers.process(instance.unit) is not None
+            state = "running" if running else servers.state(instance.unit)
     return UnitStatus(
         instance.unit,
         instance.name,
@@ -209,11 +213,10 @@ def _unanswered(
     context: Context, instance: Instance, found: UnitStatus, error: MngdbError
 ) -> UnitStatus:
     """A unit that runs, with what keeps it from answering and what to do about it."""
-    if instance.target.external or not isinstance(error, ConnectError):
+    if not instance.managed or not isinstance(error, ConnectError):
         return _with(found, error=error.message)
-    host = context.host(instance)
-    told = explained(host, context.engine(instance), instance, host.condition(instance), error)
-    state = {"starting": "starting", "halted": "halted"}.get(told.kind, found.state)
+    told = context.target(instance).explained(instance, error)
+    state = told.kind if isinstance(told, ConnectError) and told.kind in _STATES else found.state
     return _with(found, state=state, error=told.message, hint=told.hint)
 
 

@@ -6,18 +6,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mngdb.errors import MngdbError, of_system
-from mngdb.host import ALLOW_ENGINE
+from mngdb.events import Done, Progress, Survey
+from mngdb.lock import lock
 from mngdb.model import Asked, Remark, Step
 from mngdb.ops import audit, boot, leftovers, status, wishes, workers
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.choice import Choice, whole
 from mngdb.ops.context import Context, secret_name
-from mngdb.ops.converge import Converger
 from mngdb.ops.down import unmake
-from mngdb.ops.events import Done, Progress, Survey
 from mngdb.ops.patch_levels import notices
 from mngdb.ops.relocate import due as relocate_due
 from mngdb.ops.relocate import relocated
@@ -26,7 +25,7 @@ from mngdb.spec.alerts import secret_of
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance
 from mngdb.spec.web import CLIENT_SECRET
-from mngdb.targets.local.lock import lock
+from mngdb.targets.protocol import ALLOW_ENGINE
 
 if TYPE_CHECKING:
     from mngdb.facts.doctor import Service
@@ -71,20 +70,20 @@ class Report:
 
 def plan(context: Context, allow: frozenset[str]) -> Plan:
     """Look at everything, change nothing. Raises the error of an instance that is the only one."""
-    foreign = [i for i in context.stack.instances.values() if i.target.external]
+    foreign = [i for i in context.stack.instances.values() if not i.managed]
     given = {secret_name(instance, "admin") for instance in foreign}
     steps = [secret_step(context, one) for one in context.missing_secrets() if one not in given]
     asked = context.all_asked(allow=allow)
     move = relocate_due(context)
     steps += [move.bare()] if move else []
-    for host in context.hosts():
-        host.expect(context.there(asked, host))
-        host.free(allow)
-        steps += [step.bare() for step in host.repairs(context.there(asked, host))]
+    for servers in context.servers():
+        servers.expect(context.there(asked, servers))
+        servers.check_names(allow)
+        steps += [step.bare() for step in servers.repairs(context.there(asked, servers))]
 
     def job(instance: Instance, emit: workers.Emit) -> tuple[Survey, int]:
         context.need_admin(instance)
-        converger: Converger[Any, Any] = Converger(context, asked[instance.name], emit)
+        converger = context.target(instance).converger(asked[instance.name], emit)
         found = converger.survey()
         refused = sum(not converger.may(step) for step in found.steps)
         return Survey(tuple(step.bare() for step in found.steps), found.remarks), refused
@@ -100,7 +99,7 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
             agent.preflight()
         except MngdbError as error:
             errors[AGENT] = error
-    last = [step.bare() for host in context.hosts() for step in host.steps()]
+    last = [step.bare() for sidecars in context.sidecars() for step in sidecars.steps()]
     try:
         unit = [step.bare() for step in boot.steps(context)]
     except MngdbError as error:
@@ -153,11 +152,11 @@ def up(
     pointed = context.located.pointed()
     context.claim()
     with lock(state / "lock", "restart" if restart else "up"):
-        hosts = [h for h in context.hosts() if choice.whole or context.there(asked, h)]
-        for host in hosts:
-            host.expect(context.there(asked, host))
-            host.free(allow)
-            host.begin()
+        places = [s for s in context.servers() if choice.whole or context.there(asked, s)]
+        for servers in places:
+            servers.expect(context.there(asked, servers))
+            servers.check_names(allow)
+            servers.begin()
         for step in leftovers.steps(context) if choice.whole else ():
             # first: another instance may want the port
             step.run(None)
@@ -182,13 +181,13 @@ def up(
             audit.note(state, "up", step)
             report.done.append(step)
         asked = {name: context.with_secrets(one) for name, one in asked.items()}
-        for host in hosts:
-            for step in host.repairs(context.there(asked, host)):
+        for servers in places:
+            for step in servers.repairs(context.there(asked, servers)):
                 step.run(None)
                 audit.note(state, "up", step)
                 report.done.append(step)
                 on_event(Done(step.bare()))
-            host.publish(context.there(asked, host))
+            servers.publish(context.there(asked, servers))
 
         def job(instance: Instance, emit: workers.Emit) -> Outcome:
             changes = 0
@@ -201,7 +200,8 @@ def up(
                 emit(event)
 
             try:
-                survey = Converger(context, asked[instance.name], tell).up(restart=restart)
+                converger = context.target(instance).converger(asked[instance.name], tell)
+                survey = converger.up(restart=restart)
             except MngdbError as error:
                 # it may run all the same, with all that was asked of it before
                 return error, status.look(context, asked[instance.name])
@@ -289,7 +289,7 @@ def _waited(agent: AgentUnit) -> MngdbError | None:
 
 def _needed(context: Context, choice: Choice) -> frozenset[str]:
     """The instances whose secrets a choice needs: those in containers are described in one file."""
-    together = {i.name for i in context.stack.instances.values() if i.target.compose}
+    together = {i.name for i in context.stack.instances.values() if i.contained}
     return choice.names | (together if together & choice.names else frozenset())
 
 
@@ -297,8 +297,8 @@ def _last(context: Context, report: Report, on_event: OnEvent, choice: Choice) -
     """What hangs on instances and is none: exporters, pages. One that fails keeps none of the
     others from coming up."""
     state = context.stack.state
-    for host in context.hosts():
-        for step in host.steps():
+    for sidecars in context.sidecars():
+        for step in sidecars.steps():
             own = step.instance in choice.names and step.action != "stop"
             if not (choice.whole or own):
                 continue
@@ -327,9 +327,9 @@ def _proven(context: Context, on_event: OnEvent) -> None:
     """Wait until Docker says of its containers what we have seen: it looks every few seconds, and
     what comes after `up` (`docker compose ps`, a script) asks it and not us."""
     end = time.monotonic() + _PROVEN
-    for host in context.hosts():
+    for sidecars in context.sidecars():
         said = ""
-        while (late := host.unproven()) and time.monotonic() < end:
+        while (late := sidecars.unproven()) and time.monotonic() < end:
             if late[0] != said:
                 said = late[0]
                 on_event(Progress(said, f"waiting, {_PROVEN:.0f} s at the most: its health check"))
@@ -347,7 +347,7 @@ def _collect(
     )
     units = {instance.unit for instance in context.stack.instances.values()}
     if any(step.action == "create" and step.object in units for step in report.done):
-        report.remarks += [remark for host in context.hosts() for remark in host.remarks()]
+        report.remarks += [remark for one in context.servers() for remark in one.remarks()]
     for name, result in results.items():
         if result.error is not None:
             report.errors[name] = result.error
@@ -383,7 +383,7 @@ def _preflights(
 ) -> dict[str, MngdbError]:
     """What would keep units from starting, of all of them at once."""
     looks: dict[str, Callable[[], None]] = {
-        name: partial(_preflight, context, one) for name, one in asked.items()
+        name: partial(context.target(one.instance).preflight, one) for name, one in asked.items()
     }
     if agent is not None:
         looks[AGENT] = agent.preflight
@@ -394,15 +394,6 @@ def _preflights(
         except MngdbError as error:
             found[name] = error
     return found
-
-
-def _preflight(context: Context, asked: Asked) -> None:
-    if not asked.managed:
-        return
-    host = context.host(asked.instance)
-    if host.process(asked.instance.unit) is None:
-        unit = host.fit(context.engine(asked.instance).render(asked), asked)
-        host.preflight(unit, asked.instance)
 
 
 def secret_step(context: Context, name: str) -> Step:

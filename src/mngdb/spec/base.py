@@ -123,6 +123,26 @@ class Target(Model):
         return self
 
     @property
+    def managed(self) -> bool:
+        """Whether the server itself is ours: its settings, its files, its restarts."""
+        return self.external is None
+
+    @property
+    def here(self) -> bool:
+        """Whether servers are processes of this machine."""
+        return self.local is not None
+
+    @property
+    def contained(self) -> bool:
+        """Whether servers are reached by name, in networks of their own."""
+        return self.compose is not None
+
+    @property
+    def short(self) -> str | dict[str, dict[str, str]]:
+        """As the file may say it of an instance."""
+        return self.kind if self.external is None else {"external": {"url": self.external.url}}
+
+    @property
     def kind(self) -> Literal["local", "compose", "external"]:
         if self.compose is not None:
             return "compose"

@@ -41,13 +41,9 @@ _VAULT_HINT = (
 )
 
 
-#: Targets that a whole stack can have.
-TARGETS = ("local", "compose")
-
-
 def load(paths: Sequence[Path], variables: Mapping[str, str], target: str | None = None) -> Stack:
-    """The stack that `paths`, merged in order, describe. `target`, one of TARGETS, is meant in
-    place of the file's; what the file says of that one stays. Raises SpecError or UsageError."""
+    """The stack that `paths`, merged in order, describe. `target`, a key of TARGET_INFO, is meant
+    in place of the file's; what the file says of that one stays. Raises SpecError or UsageError."""
     noted = _Noted(variables)
     document = source.read(paths[0], noted)
     for path in paths[1:]:

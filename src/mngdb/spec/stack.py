@@ -33,7 +33,34 @@ class Instance:
     @property
     def own_secrets(self) -> tuple[str, ...]:
         """Secrets that the server needs besides those of its logins, where it is ours."""
-        return () if self.target.external else ENGINE_INFO[self.engine].own_secrets
+        return ENGINE_INFO[self.engine].own_secrets if self.managed else ()
+
+    @property
+    def managed(self) -> bool:
+        """Whether the server itself is ours: its settings, its files, its restarts."""
+        return self.target.managed
+
+    @property
+    def here(self) -> bool:
+        """Whether it is a process of this machine."""
+        return self.target.here
+
+    @property
+    def contained(self) -> bool:
+        """Whether it is reached by name, in a network of its own."""
+        return self.target.contained
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether it is a server of somebody else that asks for no login: its URL names no user."""
+        external = self.target.external
+        return bool(external and ENGINE_INFO[self.engine].anonymous and "@" not in external.url)
+
+    @property
+    def published(self) -> str | None:
+        """HOST:PORT where one that is `contained` is reached from outside; None: nowhere."""
+        compose = self.target.compose
+        return compose.publish.get(self.name) if compose else None
 
 
 @dataclass(frozen=True)

@@ -53,14 +53,12 @@ def render(context: Context, rules: Sequence[Active], words: Words, program: str
 
 def _where(context: Context, name: str, words: Words) -> str:
     instance = context.stack.instances[name]
-    if instance.target.external:
-        return f"{instance.target.external.url} | –"
     asked = context.asked(instance, find=False, invent=True)
-    access = context.admin(asked)
-    data = f"`{asked.site.data}`" if asked.site else "–"
-    if instance.target.compose:
-        data = f"{words.volume} `{instance.unit}-data`"
-    return f"{access.host}:{access.port} | {data}"
+    address, place = context.target(instance).where(instance, asked)
+    data = f"`{place}`" if place else "–"
+    if instance.contained:
+        data = f"{words.volume} {data}"
+    return f"{address} | {data}"
 
 
 def _link(rules: Sequence[Active], words: Words) -> list[str]:
@@ -96,4 +94,4 @@ def _chapter(context: Context, rule: Active, words: Words) -> tuple[list[str], l
 
 def _elsewhere(instance: Instance, command: str) -> bool:
     """Whether a command is for servers of ours: the log of another's is not at hand."""
-    return instance.target.external is not None and command.startswith("mngdb logs")
+    return not instance.managed and command.startswith("mngdb logs")

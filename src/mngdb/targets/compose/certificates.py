@@ -39,7 +39,7 @@ def authority(stack: Stack) -> str:
 
 def ensure(stack: Stack) -> Path:
     """Make the CA when it is missing. Returns its folder."""
-    from mngdb.targets.local import tls
+    from mngdb.targets.process import tls
 
     folder = disk.folder(stack.state / "tls")
     tls.ensure_ca(folder, stack.name)
@@ -62,7 +62,7 @@ def due(stack: Stack, folder: Folder, instance: Instance) -> bool:
     """Whether a server needs a certificate: it has none, or not this CA's, or it is soon over."""
     if not instance.tls:
         return False
-    from mngdb.targets.local import tls
+    from mngdb.targets.process import tls
 
     return tls.needs_certificate(bundle(folder, instance), ca(stack), _names(instance))
 
@@ -71,7 +71,7 @@ def write(stack: Stack, folder: Folder, instance: Instance, uid: int) -> None:
     """Give a server a certificate where it needs one; `uid` is the account that reads it."""
     if not due(stack, folder, instance):
         return
-    from mngdb.targets.local import tls
+    from mngdb.targets.process import tls
 
     certificate, key = tls.certificate(ensure(stack), _names(instance))
     folder.mounted(folder.conf(instance.unit), {_BUNDLE: certificate + key}, uid)

@@ -13,16 +13,16 @@ from typing import Any
 
 from mngdb import disk
 from mngdb.errors import MngdbError, StepError
-from mngdb.host import Note
 from mngdb.run import last_line
 from mngdb.targets.compose import document
 from mngdb.targets.compose.docker import PULL_TIMEOUT, Docker
 from mngdb.targets.compose.notes import Notes
 from mngdb.targets.compose.ownership import FOLDER, PROJECT, Ownership, labels
 from mngdb.targets.compose.ownership import name as name_of
-from mngdb.targets.compose.running import Health, Ran, RunningContainer, as_running
+from mngdb.targets.compose.running import Ran, RunningContainer, as_running
 from mngdb.targets.compose.services import BUILT, STOP_TIMEOUT
-from mngdb.targets.local.logs import cause
+from mngdb.targets.process.logs import cause
+from mngdb.targets.protocol import Health, Note
 
 _LOG_LINES = 200
 #: proc(5), /proc/net/tcp: the state of a socket that listens; Docker's name server, 127.0.0.11.

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from mngdb.facts.doctor import Condition
 from mngdb.targets.compose.containers import Project
 from mngdb.targets.compose.data import Data
-from mngdb.targets.local import machine
-from mngdb.targets.local.logs import cause, stopped_in_order
+from mngdb.targets.process import machine
+from mngdb.targets.process.logs import cause, stopped_in_order
 
 #: Seconds after its start in which a container that had died may do so again.
 _FRESH = 60.0

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mngdb.errors import MngdbError, OtherEngineError
-from mngdb.host import ALLOW_ENGINE
 from mngdb.identity import record
 from mngdb.identity.home import homes
 from mngdb.identity.locate import attach
@@ -18,6 +17,7 @@ from mngdb.identity.record import Record
 from mngdb.targets.compose.docker import Docker
 from mngdb.targets.compose.marks import Marks
 from mngdb.targets.compose.notes import Known, Notes, Volume
+from mngdb.targets.protocol import ALLOW_ENGINE
 
 Kind = Literal["container", "volume", "network"]
 #: The labels of everything that a stack makes on an engine.

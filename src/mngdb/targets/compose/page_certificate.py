@@ -13,7 +13,7 @@ from mngdb.targets.compose import certificates
 def ensure(stack: Stack) -> None:
     """Make the page's certificate where it is missing, soon over or for another name."""
     if stack.insight and not _given(stack) and _due(stack):
-        from mngdb.targets.local import tls
+        from mngdb.targets.process import tls
 
         folder = certificates.ensure(stack)
         certificate, key = tls.certificate(folder, _hosts(stack))
@@ -32,7 +32,7 @@ def read(stack: Stack) -> tuple[str, str]:
     pair = _pem(paths[0], "CERTIFICATE"), _pem(paths[1], "KEY")
     page = stack.source.redisinsight
     if page is not None:
-        from mngdb.targets.local import tls
+        from mngdb.targets.process import tls
 
         why = tls.unfit(*pair, page.host)
         if why:
@@ -71,7 +71,7 @@ def _hosts(stack: Stack) -> list[str]:
 
 
 def _due(stack: Stack) -> bool:
-    from mngdb.targets.local import tls
+    from mngdb.targets.process import tls
 
     folder = certificates.ensure(stack)
     missing = not (folder / "page.key").is_file()

@@ -41,16 +41,6 @@ class RunningContainer:
 
 
 @dataclass(frozen=True)
-class Health:
-    """A container at a glance."""
-
-    up: bool
-    """Whether its process runs: it is not paused, and does not end again and again."""
-    restarts: int
-    """How often the engine has started it again since it was made."""
-
-
-@dataclass(frozen=True)
 class Ran:
     """A container that we started: how often the engine had started it again by then."""
 

@@ -9,8 +9,8 @@ import shlex
 from mngdb.model import Unit
 from mngdb.release import HEAD, Release
 from mngdb.spec.engine_info import Image
-from mngdb.targets import written
 from mngdb.targets.compose.containers import Project
+from mngdb.targets.process import written
 
 _SEEN = "{}.seen"
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from mngdb.facts.doctor import Condition
 from mngdb.spec.stack import Instance
-from mngdb.targets.local.host import LocalHost
 from mngdb.targets.local.layout import UnitFolder
-from mngdb.targets.local.logs import cause, stopped_in_order, tail
+from mngdb.targets.local.runner import LocalRunner
 from mngdb.targets.local.servers import started_with
+from mngdb.targets.process.logs import cause, stopped_in_order, tail
 
 #: Lines of the log in which the cause is looked for.
 _LINES = 50
 
 
-def condition(host: LocalHost, instance: Instance) -> Condition:
+def condition(host: LocalRunner, instance: Instance) -> Condition:
     """Whether it runs, and what its log said last if not. Raises OSError."""
     process = host.process(instance.unit)
     if process is None:

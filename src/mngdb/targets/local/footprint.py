@@ -6,12 +6,12 @@ from pathlib import Path
 
 from mngdb.errors import UnobservableError
 from mngdb.facts.memory import Footprint
-from mngdb.targets.local.host import LocalHost
+from mngdb.targets.local.runner import LocalRunner
 
 _PROC = Path("/proc")
 
 
-def footprint(host: LocalHost, unit: str) -> Footprint:
+def footprint(host: LocalRunner, unit: str) -> Footprint:
     """The processes of a unit together. Raises UnobservableError when it does not run, or is
     another account's."""
     process = host.process(unit)

@@ -14,15 +14,15 @@ from mngdb.findings import see
 from mngdb.room import closed
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance, Stack
-from mngdb.targets.local import boot, machine
-from mngdb.targets.local.host import LocalHost
+from mngdb.targets.local.runner import LocalRunner
+from mngdb.targets.process import boot, machine
 
 _PROC = Path("/proc")
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 _NO_LIMIT = 1 << 62
 
 
-def server(host: LocalHost, instance: Instance) -> ServerFacts:
+def server(host: LocalRunner, instance: Instance) -> ServerFacts:
     """Everything that is judged of one server. What cannot be seen is a reason, no error."""
     folder = host.layout.unit(instance.unit)
     folders = [folder.conf, folder.run, folder.sockets]
@@ -41,7 +41,7 @@ def server(host: LocalHost, instance: Instance) -> ServerFacts:
     )
 
 
-def _pid(host: LocalHost, unit: str) -> int:
+def _pid(host: LocalRunner, unit: str) -> int:
     found = host.process(unit)
     if found is None:
         raise UnobservableError(f"{unit} does not run")

@@ -20,21 +20,21 @@ import os
 import shlex
 import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mngdb import disk
 from mngdb.errors import MngdbError
-from mngdb.host import Note
 from mngdb.identity.home import called
-from mngdb.identity.record import FILE
 from mngdb.run import Account
 from mngdb.spec.base import EngineName, Local
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Stack
-from mngdb.targets.local import machine, ownership
-from mngdb.targets.local.machine import NOBODY
+from mngdb.targets.local import ownership
+from mngdb.targets.process import machine
+from mngdb.targets.process.machine import NOBODY
+from mngdb.targets.protocol import Note
 
 #: What a folder of a unit has, one of them at the least.
 _OF_UNIT = ("unit.json", "conf", "data", "run")
@@ -249,25 +249,6 @@ class Layout:
             except OSError as error:
                 if error.errno not in {errno.ENOTEMPTY, errno.ENOTDIR}:
                     raise  # else what somebody else put there stays
-
-
-def remove_state(state: Path, forget: Callable[[], None]) -> None:
-    """Remove the stack's own folder, after which `forget` removes the way to it. Killed, it can be
-    run again: who it is and the lock go last."""
-    for path in state.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif path.name not in {"lock", FILE}:
-            path.unlink()
-    forget()
-    for name in (FILE, "lock"):
-        (state / name).unlink(missing_ok=True)
-    try:
-        state.rmdir()
-    except OSError as error:
-        if error.errno != errno.ENOTEMPTY:
-            raise
-        # a command that waited for the lock has begun a new stack here
 
 
 def layout(stack: Stack, local: Local, accounts: Mapping[EngineName, Account] | None) -> Layout:

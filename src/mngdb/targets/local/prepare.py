@@ -20,7 +20,7 @@ from mngdb import disk
 from mngdb.errors import MngdbError, StepError
 from mngdb.model import Renewal, Unit
 from mngdb.run import Account
-from mngdb.targets.local.logs import Started
+from mngdb.targets.process.logs import Started
 
 _TIMEOUT = 300.0
 #: Copies that nobody used for so many seconds are of programs that are gone.

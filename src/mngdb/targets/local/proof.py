@@ -7,7 +7,7 @@ import socket
 
 from mngdb import peer
 from mngdb.dial import ready
-from mngdb.targets.local.processes import Process
+from mngdb.targets.process.processes import Process
 
 
 def holds(wire: socket.socket, process: Process | None, uid: int) -> bool | None:

@@ -15,15 +15,16 @@ from pathlib import Path
 from mngdb import disk
 from mngdb.errors import StepError
 from mngdb.identity import holdings
+from mngdb.lock import held
 from mngdb.model import Program, Unit
 from mngdb.run import Account, spawn
 from mngdb.spec.engine_info import ENGINE_INFO
-from mngdb.targets.local import cache, logs, machine, processes
+from mngdb.targets.local import cache
 from mngdb.targets.local.layout import Layout, UnitFolder
-from mngdb.targets.local.lock import held
-from mngdb.targets.local.logs import Started
 from mngdb.targets.local.prepare import Preparation
-from mngdb.targets.local.processes import Process
+from mngdb.targets.process import logs, machine, processes
+from mngdb.targets.process.logs import Started
+from mngdb.targets.process.processes import Process
 
 #: Seconds that a server may take to stop: it writes what it holds in memory.
 STOP_TIMEOUT = 120.0

@@ -14,10 +14,10 @@ from typing import Any, Generic
 
 from mngdb.engines.protocol import Engine, F, S
 from mngdb.errors import ConnectError, MngdbError, StepError
-from mngdb.host import Host
+from mngdb.events import Progress
 from mngdb.model import Action, Asked, Change, Outcome, Step, Unit
-from mngdb.ops.events import Progress
-from mngdb.ops.waiting import MOVED_TIMEOUT, TUNNEL_MOVED, Wait
+from mngdb.targets.process.runner import Runner
+from mngdb.targets.process.waiting import MOVED_TIMEOUT, TUNNEL_MOVED, Wait
 
 #: Seconds after which an attempt is made anew, having looked whether the server still lives.
 _ATTEMPT = 0.5
@@ -25,17 +25,17 @@ _ATTEMPT = 0.5
 _TUNNEL_ATTEMPT = 5.0
 
 
-def data_missing(host: Host, unit: str) -> MngdbError:
+def data_missing(runner: Runner, unit: str) -> MngdbError:
     """Why a unit is not started, or touched, whose data was there and is not any more."""
-    if host.process(unit) is not None:
+    if runner.process(unit) is not None:
         return MngdbError(
-            f"{unit}: {host.missing(unit)}; the server still runs, and what it holds is lost when "
-            "it ends",
+            f"{unit}: {runner.missing(unit)}; the server still runs, and what it holds is lost "
+            "when it ends",
             "copy what it holds first (pg_dump, redis-cli --rdb, mongodump); then end it with "
             f"'kill -9', and 'mngdb up --allow {unit}' starts it empty",
         )
     return MngdbError(
-        f"{unit}: {host.missing(unit)}",
+        f"{unit}: {runner.missing(unit)}",
         f"bring it back; to start {unit} without it: mngdb up --allow {unit}",
     )
 
@@ -44,7 +44,7 @@ def data_missing(host: Host, unit: str) -> MngdbError:
 class ManagedUnit(Generic[S, F]):
     """One server that is ours. `emit` takes Progress."""
 
-    host: Host
+    runner: Runner
     engine: Engine[S, F]
     asked: Asked
     emit: Callable[[object], None]
@@ -53,14 +53,14 @@ class ManagedUnit(Generic[S, F]):
     syncing: Future[None] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.unit = self.host.fit(self.engine.render(self.asked), self.asked)
+        self.unit = self.runner.adapt(self.engine.render(self.asked), self.asked)
 
     @contextmanager
     def session(self, patience: float | None = None, moved: float | None = None) -> Iterator[S]:
         """The administrator's session. A server that does not answer yet is waited for, see
         `Wait`."""
         wait = Wait(
-            *(self.host, self.engine, self.asked.instance, self.unit, self.child, self.emit),
+            *(self.runner, self.engine, self.asked.instance, self.unit, self.child, self.emit),
             patience,
             moved,
         )
@@ -78,12 +78,12 @@ class ManagedUnit(Generic[S, F]):
 
     def confirm(self) -> None:
         """Note that the running server has read the files as they are now."""
-        self.host.confirm(self.unit)
+        self.runner.confirm(self.unit)
 
     def saw(self, found: Outcome) -> None:
         """Note which server was on the data: another one may not be able to read it."""
         if found.release is not None:
-            self.host.saw(self.unit, found.release)
+            self.runner.saw(self.unit, found.release)
 
     def settle(self) -> None:
         """Wait until a new data folder is on the disk. Raises OSError."""
@@ -114,10 +114,10 @@ class ManagedUnit(Generic[S, F]):
 
         def run(_: Any) -> None:
             self.emit(Progress(unit.name, f"new data folder for {self._title()}"))
-            self.host.write(unit, self.asked)
-            self.host.prepare(unit)
+            self.runner.write(unit, self.asked)
+            self.runner.prepare(unit)
             pool = ThreadPoolExecutor(1)
-            self.syncing = pool.submit(self.host.sync, unit)
+            self.syncing = pool.submit(self.runner.sync, unit)
             pool.shutdown(wait=False)
 
         return self._step("create", unit.name, f"data folder, {self._title()}", run)
@@ -131,42 +131,42 @@ class ManagedUnit(Generic[S, F]):
         def run(_: Any) -> None:
             self._fetch()
             self.emit(Progress(unit.name, f"starting on {where}"))
-            self.host.write(unit, self.asked)
-            self.host.prepare(unit)
-            self.child = self.host.start(unit)
+            self.runner.write(unit, self.asked)
+            self.runner.prepare(unit)
+            self.child = self.runner.start(unit)
 
-        whose = self.host.handover(unit)
+        whose = self.runner.handover(unit)
         detail = f"{self._title()} on {where}" + (f", {whose}" if whose else "")
         return self._step("start", unit.name, detail, run)
 
     def _fetch(self) -> None:
-        lacking = self.host.lacks(self.unit)
+        lacking = self.runner.missing_image(self.unit)
         if lacking:
             self.emit(Progress(self.unit.name, f"fetching {lacking}"))
-            self.host.fetch(self.unit)
+            self.runner.fetch(self.unit)
 
     def regain(self, error: ConnectError) -> Step:
         """The restart after which we reach the server again. Raises `error` where none helps."""
-        host, unit, instance = self.host, self.unit, self.asked.instance
+        runner, unit, instance = self.runner, self.unit, self.asked.instance
         if error.kind not in {"auth", "down", "tls", "other", "stranger"}:
             raise error
         refused = error.kind in {"auth", "stranger"}
-        rescue = host.rescue(unit, self.asked) if refused else None
+        rescue = runner.rescue(unit, self.asked) if refused else None
         if rescue is not None:
             text = "the administrator's secret is the vault's again"
             return self._step("change", unit.name, text, lambda _: rescue())
         if error.kind != "auth" and not self.stale():
             raise error
         # where the file says it listens, it may be somebody else who answers
-        host.preflight(unit, instance)
+        runner.preflight(unit, instance)
         if error.kind == "auth":
             return self.restart("the administrator's secret is another one")
         return self.restart("its port, address or TLS are not as in the file")
 
     def stale(self) -> bool:
         """Whether the running server was started with other files."""
-        host, unit = self.host, self.unit
-        return bool(host.stale_files(unit) or host.renewal(unit, self.asked.instance))
+        runner, unit = self.runner, self.unit
+        return bool(runner.stale_files(unit) or runner.renewal(unit, self.asked.instance))
 
     def moved(self) -> float | None:
         """Seconds to look for the running server where the file says that it listens; None: it was
@@ -181,33 +181,33 @@ class ManagedUnit(Generic[S, F]):
         unit = self.unit
 
         def run(session: S | None) -> None:
-            host = self.host
-            before = host.snapshot(unit)
+            runner = self.runner
+            before = runner.saved_files(unit)
             try:
                 self._fetch()  # before anything is stopped
             except StepError:
-                host.put_back(unit, before)
+                runner.restore_files(unit, before)
                 raise
             if hot and session is not None:
                 # some settings have to be live before the server stops (Redis: appendonly)
                 self.engine.apply(session, hot)
             self.emit(Progress(unit.name, f"restarting: {why}"))
-            host.write(unit, self.asked)
-            host.stop(unit.name, self.engine.stop_signal)
+            runner.write(unit, self.asked)
+            runner.stop(unit.name, self.engine.stop_signal)
             try:
-                self.child = host.start(unit)
+                self.child = runner.start(unit)
                 with self.session():
                     pass
             except (StepError, ConnectError) as error:
                 if isinstance(error, ConnectError) and error.kind != "other":
                     raise
                 # better the old settings than no server
-                host.put_back(unit, before)
-                self.child = host.start(unit)
+                runner.restore_files(unit, before)
+                self.child = runner.start(unit)
                 if session is not None:  # else the old ones are not those that we log in by
                     with self.session():
                         files = tuple(replace(f, content=before[f.name] or "") for f in unit.files)
-                        host.confirm(replace(unit, files=files))
+                        runner.confirm(replace(unit, files=files))
                 raise StepError(
                     f"{unit.name} does not start with the new settings and runs with the old "
                     f"ones: {error.message}",
@@ -218,11 +218,11 @@ class ManagedUnit(Generic[S, F]):
 
     def file_steps(self, found: Outcome) -> tuple[Step, ...]:
         """What brings the rendered files, and another program, to a running server."""
-        host, unit, changes = self.host, self.unit, found.changes
-        host.fits(unit, self.asked.instance, found.release)
-        host.verify(unit)
-        stale = host.stale_files(unit)
-        due = host.renewal(unit, self.asked.instance, found.release)
+        runner, unit, changes = self.runner, self.unit, found.changes
+        runner.fits(unit, self.asked.instance, found.release)
+        runner.verify(unit)
+        stale = runner.stale_files(unit)
+        due = runner.renewal(unit, self.asked.instance, found.release)
         said = [*due, *(f"{c.name} {c.found} → {c.wanted}" for c in changes)]
         cold = sorted(set(stale) & unit.cold_files)
         if due or cold or any(not change.hot for change in changes):
@@ -232,7 +232,7 @@ class ManagedUnit(Generic[S, F]):
             return ()
 
         def run(session: S) -> None:
-            host.write(unit, self.asked)
+            runner.write(unit, self.asked)
             self.engine.apply(session, changes)
 
         detail = ", ".join(said) or ", ".join(stale)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from mngdb.engines.protocol import Provision
 from mngdb.errors import ConnectError
-from mngdb.host import Host
+from mngdb.events import Waiting
 from mngdb.model import Unit
-from mngdb.ops.events import Waiting
 from mngdb.spec.stack import Instance
+from mngdb.targets.process.runner import Runner
 
 if TYPE_CHECKING:
     from mngdb.facts.doctor import Condition
@@ -44,7 +44,7 @@ class Wait:
     """One wait for one unit. `patience` in seconds; None: as long as its process lives. `moved`:
     seconds for one that was started with other files, which may listen elsewhere."""
 
-    host: Host
+    runner: Runner
     engine: Provision
     instance: Instance
     unit: Unit
@@ -70,8 +70,8 @@ class Wait:
         """Return when another attempt makes sense. Raises `error` or a better account of it, and
         StepError when the server has ended."""
         if self.child is not None:
-            self.host.check(self.unit, self.child)
-        found = self.host.condition(self.instance)
+            self.runner.check(self.unit, self.child)
+        found = self.runner.condition(self.instance)
         if found.state != "running" and self.child is None:
             raise ConnectError(
                 f"{self.unit.name} ended while it was waited for: {found.said}",
@@ -90,7 +90,7 @@ class Wait:
             raise (
                 error
                 if self._elsewhere(error)
-                else explained(self.host, self.engine, self.instance, found, error)
+                else explained(self.runner, self.engine, self.instance, found, error)
             )
         if not found.stuck:
             self._moving = now
@@ -107,7 +107,7 @@ class Wait:
         if self.patience is not None:
             return self.begun + self.patience
         waits = self.child is not None or error.kind == "starting"
-        if waits or not self.host.answered(self.unit.name):
+        if waits or not self.runner.answered(self.unit.name):
             return float("inf")
         return self.begun + START_TIMEOUT
 
@@ -116,10 +116,10 @@ class Wait:
         so far."""
         if self.moved is None or error.kind != "down":
             return False
-        return self.host.answered(self.unit.name) or self.host.listens(self.unit.name)
+        return self.runner.answered(self.unit.name) or self.runner.listens(self.unit.name)
 
     def _tell(self, error: ConnectError, now: float) -> None:
-        said = progress(self.host, self.engine, self.unit.name) or error.message
+        said = progress(self.runner, self.engine, self.unit.name) or error.message
         if now - self._moving > _STUCK:
             said += "; its process is waiting for its disk"
         text = f"waiting, {now - self.begun:.0f} s so far: {said}"
@@ -129,9 +129,9 @@ class Wait:
         self.emit(Waiting(self.unit.name, text, shown, said))
 
 
-def progress(host: Host, engine: Provision, unit: str) -> str:
+def progress(runner: Runner, engine: Provision, unit: str) -> str:
     """What a server that recovers says in its log; empty: nothing."""
-    return engine.recovery(host.told(unit))
+    return engine.recovery(runner.told(unit))
 
 
 def halted(instance: Instance, found: Condition) -> ConnectError:
@@ -144,7 +144,7 @@ def halted(instance: Instance, found: Condition) -> ConnectError:
 
 
 def explained(
-    host: Host, engine: Provision, instance: Instance, found: Condition, error: ConnectError
+    runner: Runner, engine: Provision, instance: Instance, found: Condition, error: ConnectError
 ) -> ConnectError:
     """Why a server whose process runs does not answer, where `error` is what a client saw."""
     if found.state != "running":
@@ -153,8 +153,8 @@ def explained(
         return halted(instance, found)
     if error.kind not in {"down", "starting"}:
         return error
-    said = progress(host, engine, instance.unit) or error.message
-    if error.kind == "starting" or not host.answered(instance.unit):
+    said = progress(runner, engine, instance.unit) or error.message
+    if error.kind == "starting" or not runner.answered(instance.unit):
         return ConnectError(
             f"{instance.unit} is still starting: {said}",
             f"'mngdb up' waits for it, 'mngdb logs {instance.name}' shows what it does",

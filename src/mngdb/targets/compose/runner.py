@@ -15,8 +15,7 @@ from mngdb import disk
 from mngdb.container import CONF
 from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import UsageError
-from mngdb.facts.doctor import Condition, Service
-from mngdb.host import Note, State
+from mngdb.facts.doctor import Condition
 from mngdb.model import (
     Asked,
     File,
@@ -51,15 +50,16 @@ from mngdb.targets.compose.reading import Reading
 from mngdb.targets.compose.rendering import Rendering, render
 from mngdb.targets.compose.running import Ran, RunningContainer
 from mngdb.targets.compose.ways import Ways
-from mngdb.targets.local import machine
-from mngdb.targets.local.verify import judge
+from mngdb.targets.process import machine
+from mngdb.targets.process.verify import judge
+from mngdb.targets.protocol import Note, State
 
 #: Under which the digest of the secrets that were written is noted.
 _SECRETS = "secrets"
 
 
 @dataclass
-class ComposeHost:
+class ComposeRunner:
     """The target `compose` for one stack."""
 
     stack: Stack
@@ -81,7 +81,7 @@ class ComposeHost:
         environ: Mapping[str, str],
         page_secret: Callable[[str], Secret],
         identity: str,
-    ) -> ComposeHost:
+    ) -> ComposeRunner:
         """The Docker engine of the stack whose id is `identity`. Nothing is asked yet."""
         # an instance that moved elsewhere left its container where the file said before
         spec = stack.source.target.compose or left(stack.state) or Compose()
@@ -155,7 +155,7 @@ class ComposeHost:
     def _product(self, instance: Instance) -> str:
         return self.engine(instance.engine).info.title
 
-    def fit(self, unit: Unit, asked: Asked) -> Unit:
+    def adapt(self, unit: Unit, asked: Asked) -> Unit:
         """The unit with the files that its container reads beside the server's."""
         container = self.engine(unit.engine).container(asked, unit)
         more = {"health.sh": container.health, **container.files}
@@ -176,10 +176,10 @@ class ComposeHost:
             more.append(Part(files={certificates.CA: certificates.authority(self.stack)}))
         identity = self.project.owned.id
         self.wanted = render(
-            *(self.stack, self.spec, identity, asked, self.engine, self.image, self.fit), more
+            *(self.stack, self.spec, identity, asked, self.engine, self.image, self.adapt), more
         )
 
-    def free(self, allow: frozenset[str]) -> None:
+    def check_names(self, allow: frozenset[str]) -> None:
         """Raise MngdbError where the engine is another one, or where a container, a network or a
         volume of the name is not ours: Compose would use them as they are."""
         owned = self.project.owned
@@ -194,14 +194,6 @@ class ComposeHost:
         more = [one["name"] for one in whole.volumes.values()]
         owned.require_names("volume", [name for name in more if name not in volumes])
         owned.require_volumes(volumes, allow)
-
-    def page_certificate(self) -> Path | None:
-        """Where the certificate of the stack's page is, or will be; None: it has no page."""
-        return page_certificate.path(self.stack)
-
-    def certificate(self, instance: Instance) -> Path:
-        """Where the certificate of an instance that encrypts is, when it was made."""
-        return certificates.bundle(self.folder, instance)
 
     # --- reaching
 
@@ -393,7 +385,7 @@ class ComposeHost:
     def sync(self, unit: Unit) -> None:
         """The image's own program brings what it makes to the disk."""
 
-    def lacks(self, unit: Unit) -> str:
+    def missing_image(self, unit: Unit) -> str:
         """The image, where the engine has not got it."""
         image = self.image(self.stack.instances[unit.instance])
         return "" if self.project.has(image) else f"the image {image}"
@@ -432,13 +424,13 @@ class ComposeHost:
         """Remove what is left of containers and networks; volumes stay."""
         self.project.down()
 
-    def snapshot(self, unit: Unit) -> dict[str, str | None]:
+    def saved_files(self, unit: Unit) -> dict[str, str | None]:
         """The unit's files as they are."""
         conf = self.folder.conf(unit.name)
         return {file.name: self.folder.read(conf / file.name) for file in unit.files}
 
-    def put_back(self, unit: Unit, files: dict[str, str | None]) -> None:
-        """Write the files of a `snapshot` again, and describe the container as it was before."""
+    def restore_files(self, unit: Unit, files: dict[str, str | None]) -> None:
+        """Write the files of `saved_files` again, and describe the container as it was before."""
         user = self.engine(unit.engine).info.image.user
         kept = {name: text for name, text in files.items() if text is not None}
         self.folder.mounted(self.folder.conf(unit.name), kept, user)
@@ -461,10 +453,6 @@ class ComposeHost:
     def beside(self) -> Beside:
         """Exporters, and what a page is made of."""
         return Beside(self.stack, self.project, self.folder)
-
-    def services(self) -> list[Service]:
-        """How those beside the units do."""
-        return self.beside.services()
 
     def unproven(self) -> list[str]:
         """Containers whose health check has not passed since they were started."""

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from mngdb import disk
 from mngdb.errors import MngdbError, StepError
-from mngdb.host import Note, State
 from mngdb.identity import holdings
 from mngdb.identity.home import SYSTEM
 from mngdb.model import Asked, Program, Proof, Remark, ShellCommand, Site, Step, TlsFiles, Unit
@@ -23,21 +22,22 @@ from mngdb.release import Release
 from mngdb.spec.base import EngineName, Local
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance, Stack
-from mngdb.targets import written
-from mngdb.targets.local import cache, copied, logs, machine, ownership, programs
+from mngdb.targets.local import cache, copied, ownership, programs
 from mngdb.targets.local.layout import Layout, UnitFolder, layout
-from mngdb.targets.local.logs import Started
-from mngdb.targets.local.processes import Process
 from mngdb.targets.local.proof import holds
 from mngdb.targets.local.servers import Servers, digest, started_with
-from mngdb.targets.local.verify import verify
+from mngdb.targets.process import logs, machine, written
+from mngdb.targets.process.logs import Started
+from mngdb.targets.process.processes import Process
+from mngdb.targets.process.verify import verify
+from mngdb.targets.protocol import Note, State
 
 if TYPE_CHECKING:
-    from mngdb.facts.doctor import Condition, Service
+    from mngdb.facts.doctor import Condition
 
 
 @dataclass(frozen=True)
-class LocalHost:
+class LocalRunner:
     """The target `local` for one stack."""
 
     stack: Stack
@@ -47,7 +47,7 @@ class LocalHost:
     """Processes that `up` stops before it starts others."""
 
     @classmethod
-    def of(cls, stack: Stack) -> LocalHost:
+    def of(cls, stack: Stack) -> LocalRunner:
         """The host of a stack."""
         local = stack.source.target.local or Local()
         accounts = machine.accounts(local.account, _engines(stack), make=False)
@@ -60,7 +60,7 @@ class LocalHost:
 
     # --- what there is
 
-    def fit(self, unit: Unit, asked: Asked) -> Unit:
+    def adapt(self, unit: Unit, asked: Asked) -> Unit:
         """A process is what engines render."""
         return unit
 
@@ -272,7 +272,7 @@ class LocalHost:
             if process is not None:
                 self.leaving.update(process.family())
 
-    def free(self, allow: frozenset[str]) -> None:
+    def check_names(self, allow: frozenset[str]) -> None:
         """Units have folders of the stack's own."""
 
     def begin(self) -> None:
@@ -286,10 +286,6 @@ class LocalHost:
     def publish(self, asked: Mapping[str, Asked]) -> None:
         """A unit's own folder says everything."""
 
-    def unproven(self) -> list[str]:
-        """Nobody else looks."""
-        return []
-
     def end(self) -> None:
         """Nothing is left of processes that ended."""
 
@@ -300,14 +296,6 @@ class LocalHost:
     def enter(self, unit: str, command: ShellCommand, *, terminal: bool) -> list[str] | None:
         """The client is a program of this machine."""
         return None
-
-    def services(self) -> list[Service]:
-        """There are instances alone."""
-        return []
-
-    def steps(self) -> list[Step]:
-        """There are instances alone."""
-        return []
 
     def staying(self) -> list[Remark]:
         """Nothing."""
@@ -363,7 +351,7 @@ class LocalHost:
     def _certificate_due(self, instance: Instance) -> bool:
         if not instance.tls:
             return False
-        from mngdb.targets.local import tls
+        from mngdb.targets.process import tls
 
         folder = self.layout.unit(instance.unit)
         hosts = list(instance.spec.bind)
@@ -377,7 +365,7 @@ class LocalHost:
         return disk.regular(folder / "ca.crt")
 
     def _certificate(self, folder: UnitFolder, instance: Instance) -> None:
-        from mngdb.targets.local import tls
+        from mngdb.targets.process import tls
 
         private = disk.folder(self.stack.state / "tls")
         public = disk.read_own(tls.ensure_ca(private, self.stack.name)) or ""
@@ -404,12 +392,12 @@ class LocalHost:
         """Bring a new data folder to the disk; the server may run in it meanwhile."""
         self._servers.sync(unit)
 
-    def lacks(self, unit: Unit) -> str:
+    def missing_image(self, unit: Unit) -> str:
         """Programs are there, or the unit was refused before."""
         return ""
 
     def fetch(self, unit: Unit) -> None:
-        """Nothing: see `lacks`."""
+        """Nothing: see `missing_image`."""
 
     def start(self, unit: Unit) -> Started:
         """Start the server. It may not be ready yet; `check` tells whether it still lives."""
@@ -437,13 +425,13 @@ class LocalHost:
         """End a unit at once, with what it holds."""
         self._servers.kill(unit)
 
-    def snapshot(self, unit: Unit) -> dict[str, str | None]:
+    def saved_files(self, unit: Unit) -> dict[str, str | None]:
         """The unit's files as they are, to go back to when the server refuses new ones."""
         folder = self.layout.unit(unit.name)
         return {file.name: self.layout.read(folder.conf / file.name) for file in unit.files}
 
-    def put_back(self, unit: Unit, files: dict[str, str | None]) -> None:
-        """Write the files of a `snapshot` again."""
+    def restore_files(self, unit: Unit, files: dict[str, str | None]) -> None:
+        """Write the files of `saved_files` again."""
         folder, account = self.layout.unit(unit.name), self.layout.account(unit.name, unit.engine)
         for name, content in files.items():
             if content is not None:

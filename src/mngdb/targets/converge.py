@@ -1,0 +1,115 @@
+"""One instance, from what is asked to what is: the same steps for `plan` and for `up`."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic
+
+from mngdb.engines.protocol import Engine, F, S
+from mngdb.errors import ConnectError, MngdbError, StepError
+from mngdb.events import Done, Survey
+from mngdb.model import Asked, Outcome, Step
+
+#: Rounds of looking and changing before we say that it does not converge.
+_ROUNDS = 3
+
+
+@dataclass
+class Converger(ABC, Generic[S, F]):
+    """Works on one instance. `emit` takes Progress and Done."""
+
+    engine: Engine[S, F]
+    asked: Asked
+    emit: Callable[[object], None]
+
+    @property
+    def name(self) -> str:
+        """The unit's name, for people."""
+        return self.asked.instance.unit
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the server was made by this very command."""
+        return False
+
+    @abstractmethod
+    def survey(self) -> Survey:
+        """The steps that `up` would take now. Changes nothing."""
+
+    @abstractmethod
+    def _up(self, *, restart: bool) -> Outcome:
+        """Make it so. Returns what is left."""
+
+    @abstractmethod
+    def _settings(self, outcome: Outcome) -> list[Step]:
+        """Steps for settings that are not as wanted. Raises StepError where there should be none
+        by now."""
+
+    def up(self, *, restart: bool = False) -> Survey:
+        """Make it so, with `restart` by a start anew. Returns the destructive steps that nobody
+        allowed, and the remarks."""
+        begun = time.monotonic()
+        found = self._up(restart=restart)
+        left = tuple(step.bare() for step in found.steps)
+        known = self.engine.unmarked(self.asked)
+        kept = {step.object for step in left if step.destructive} & self.asked.known
+        return Survey(left, found.remarks, time.monotonic() - begun, known | kept)
+
+    def _look(self, session: S) -> Outcome:
+        return self.engine.reconcile(self.asked, self.engine.observe(session, self.asked))
+
+    def _converge(self, session: S, seen: Outcome | None = None) -> Outcome:
+        """Look and change until nothing is left but what nobody allowed."""
+        for _ in range(_ROUNDS):
+            outcome = seen or self._look(session)
+            seen = None
+            todo = [*self._settings(outcome), *filter(self.may, outcome.steps)]
+            if not todo:
+                return outcome
+            self._do_all(todo, session)
+        left = self._look(session)
+        names = ", ".join(f"{s.action} {s.object} ({s.detail})" for s in left.steps if self.may(s))
+        if not names:
+            return left
+        raise StepError(
+            f"{self.name} is not as asked after {_ROUNDS} rounds; what remains: {names}",
+            "something else may be changing this server",
+        )
+
+    def may(self, step: Step) -> bool:
+        """Whether the command may take the step: nobody destroys by accident."""
+        allow = self.asked.allow
+        if not step.destructive or step.object in allow:
+            return True
+        # --prune is for logins: what is remembered by name is an index
+        return "*" in allow and step.action == "drop" and step.object not in self.asked.known
+
+    def _do(self, step: Step, on: S | None) -> None:
+        try:
+            step.run(on)
+        except MngdbError as error:
+            self.emit(Done(step.bare(), error.message, self.fresh))
+            raise
+        self.emit(Done(step.bare(), fresh=self.fresh))
+
+    def _do_all(self, steps: list[Step], session: S) -> None:
+        """Every step, also after one that the server refused. Raises the refusals, told as one."""
+        refused: list[StepError] = []
+        for step in steps:
+            try:
+                self._do(step, session)
+            except StepError as error:
+                refused.append(error)
+            except ConnectError as error:
+                if error.kind == "database":  # the others are not at fault
+                    refused.append(StepError(error.message, error.hint))
+                    continue
+                if not refused:
+                    raise
+                break  # what was refused first is the cause
+        if refused:
+            texts = dict.fromkeys(error.message for error in refused)
+            raise StepError("; ".join(texts), refused[0].hint)

@@ -1,0 +1,1 @@
+"""What targets share that start servers themselves: as processes, in containers."""

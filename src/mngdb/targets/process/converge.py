@@ -1,0 +1,172 @@
+"""An instance whose server we start: its unit first, then what is in it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from dataclasses import dataclass, field
+
+from mngdb.engines.protocol import F, S
+from mngdb.errors import ConnectError, StepError
+from mngdb.events import Done, Survey
+from mngdb.model import Outcome, Remark, Step
+from mngdb.targets.converge import Converger
+from mngdb.targets.process.runner import Runner
+from mngdb.targets.process.unit import ManagedUnit, data_missing
+from mngdb.targets.protocol import State
+
+#: Seconds that `plan` waits for a running server.
+_PLAN_TIMEOUT = 10.0
+_LATER = "what is in it is compared when it runs as the file says"
+
+
+@dataclass
+class ProcessConverger(Converger[S, F]):
+    """Works on one instance in a place of `runner`."""
+
+    runner: Runner
+    unit: ManagedUnit[S, F] = field(init=False)
+    _made: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self.unit = ManagedUnit(self.runner, self.engine, self.asked, self.emit)
+
+    @property
+    def fresh(self) -> bool:
+        return self._made
+
+    # --- looking
+
+    def survey(self) -> Survey:
+        with self.runner.reach(self.asked.instance):
+            return self._survey()
+
+    def _survey(self) -> Survey:
+        unit, state = self.unit, self._state()
+        later = (Remark(self.asked.instance.name, _LATER, "mngdb up"),)
+        if state == "running":
+            try:
+                with unit.session(_PLAN_TIMEOUT, unit.moved()) as session:
+                    found = self._look(session)
+            except ConnectError as error:
+                return Survey((unit.regain(error),), later)
+            return Survey((*unit.file_steps(found), *found.steps), found.remarks)
+        self.runner.preflight(unit.unit, self.asked.instance)
+        if state != "absent":
+            return Survey((unit.start(),), later)
+        found = self._blank()
+        return Survey((unit.create(), unit.start(), *found.steps), found.remarks)
+
+    def _state(self) -> State:
+        """What there is of the unit. Raises MngdbError where its data is missing, and the command
+        does not say that it may begin without."""
+        state = self.runner.state(self.name)
+        lost = state == "running" and self.runner.missing(self.name)
+        if lost or (state == "missing" and self.name not in self.asked.allow):
+            raise data_missing(self.runner, self.name)
+        return state
+
+    def _blank(self) -> Outcome:
+        return self.engine.reconcile(self.asked, self.engine.blank(self.asked))
+
+    # --- changing
+
+    def _up(self, *, restart: bool) -> Outcome:
+        with self.runner.reach(self.asked.instance):
+            if restart and self.runner.state(self.name) == "running":
+                return self._anew()
+            return self._managed()
+
+    def _anew(self) -> Outcome:
+        """Nobody is asked before: one that hangs is restarted, too."""
+        unit = self.unit
+        self.runner.fits(unit.unit, self.asked.instance)
+        self.runner.verify(unit.unit)
+        self._do(unit.restart("asked for"), None)
+        with unit.session() as session:
+            return self._started(session, unit)
+
+    def _managed(self) -> Outcome:
+        unit = self.unit
+        state = self._state()
+        if state == "missing":
+            self.runner.forget(self.name)
+            state = self.runner.state(self.name)
+        if state != "running":
+            # the driver is imported while the server is made and starts
+            threading.Thread(target=self._warm, daemon=True).start()
+            if state == "absent":
+                self._made = True
+                self._do(unit.create(), None)
+            self._do(unit.start(), None)
+        try:
+            with unit.session(moved=unit.moved() if state == "running" else None) as session:
+                if state == "running":
+                    return self._running(session, unit)
+                return self._started(session, unit)
+        except ConnectError as error:
+            regain = unit.regain(error)
+        self._do(regain, None)
+        with unit.session() as session:
+            return self._started(session, unit)
+
+    def _warm(self) -> None:
+        # the servers that start meanwhile come first; this is the thread's own priority
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        with contextlib.suppress(ImportError):  # the session that needs it says so
+            self.engine.warm()
+
+    def _started(self, session: S, unit: ManagedUnit[S, F], *, again: bool = True) -> Outcome:
+        """Go on with a server that was started with the files as they are now."""
+        seen = self._look(session)
+        if again and any(not change.hot for change in seen.changes):
+            # something lay over our files when it started (PostgreSQL: ALTER SYSTEM)
+            hot = tuple(change for change in seen.changes if change.hot)
+            said = ", ".join(f"{c.name} {c.found} → {c.wanted}" for c in seen.changes)
+            self._do(unit.restart(said, hot), session)
+            with unit.session() as fresh:
+                return self._started(fresh, unit, again=False)
+        if seen.changes and all(change.hot for change in seen.changes):
+            # what would lose data at a start waits until the server runs (Redis: appendonly)
+            self.engine.apply(session, seen.changes)
+            seen = self._look(session)
+        unit.confirm()
+        unit.saw(seen)
+        if self.fresh:
+            self._tell(seen)
+        found = self._converge(session, seen)
+        unit.settle()
+        return found
+
+    def _running(self, session: S, unit: ManagedUnit[S, F]) -> Outcome:
+        outcome = self._look(session)
+        steps = unit.file_steps(outcome)
+        unit.saw(outcome)
+        if not steps:
+            unit.confirm()  # it may be the first time that it answers
+            return self._converge(session, outcome)
+        for step in steps:
+            self._do(step, session)
+        if any(step.restart for step in steps):
+            with unit.session() as again:
+                return self._started(again, unit)
+        unit.confirm()
+        return self._converge(session)
+
+    def _tell(self, seen: Outcome) -> None:
+        """Steps of the plan that the rendered files have done already are said, not done twice."""
+        left = {(step.action, step.object) for step in seen.steps}
+        for step in self._blank().steps:
+            if (step.action, step.object) not in left:
+                self.emit(Done(step.bare(), fresh=self.fresh))
+
+    def _settings(self, outcome: Outcome) -> list[Step]:
+        changes = outcome.changes
+        if not changes:
+            return []
+        texts = ", ".join(f"{c.name} is {c.found}, asked for {c.wanted}" for c in changes)
+        raise StepError(
+            f"{self.name} did not take its settings: {texts}",
+            f"mngdb logs {self.asked.instance.name}",
+        )

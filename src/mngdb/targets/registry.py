@@ -1,0 +1,25 @@
+"""The targets, by their keys in the file. A target's code is imported when it is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from mngdb.targets.protocol import TargetKind
+
+#: In the order in which what is left of them is looked for.
+_PACKAGES = {
+    "local": "mngdb.targets.local",
+    "compose": "mngdb.targets.compose",
+    "external": "mngdb.targets.external",
+}
+
+
+def kinds() -> list[str]:
+    """Every key."""
+    return list(_PACKAGES)
+
+
+def kind(name: str) -> TargetKind:
+    """The target called `name`."""
+    found: TargetKind = import_module(_PACKAGES[name]).KIND
+    return found
