@@ -9,6 +9,7 @@ import time
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
+from mngdb import log
 from mngdb.errors import ConnectError
 from mngdb.model import Access
 from mngdb.spec.engine_info import ENGINE_INFO
@@ -24,6 +25,11 @@ _FIRST_LOOK, _LAST_LOOK = 0.0002, 0.05
 def dial(at: Access, timeout: float) -> socket.socket:
     """A connection on which nothing has been said yet. `timeout` in seconds, for each of its
     operations. Raises OSError."""
+    with log.timed(__name__, lambda: f"connect to {at.socket or at.host}:{at.port}"):
+        return _dial(at, timeout)
+
+
+def _dial(at: Access, timeout: float) -> socket.socket:
     if at.socket is None:
         found = socket.create_connection((at.host, at.port), timeout)
         found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

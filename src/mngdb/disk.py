@@ -14,6 +14,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from mngdb import log
 from mngdb.errors import MngdbError, UsageError
 from mngdb.run import Account
 
@@ -138,6 +139,17 @@ def write(
     Raises OSError that names the file; the old one, if any, is then untouched and nothing is left
     beside it.
     """
+    size = 0
+    with log.timed(__name__, lambda: f"write {path}: {size} bytes, mode {mode:04o}"):
+        size = _write(
+            path, [content] if isinstance(content, str) else content, mode, owner, durable
+        )
+
+
+def _write(
+    path: Path, content: Iterable[str], mode: int, owner: Account | None, durable: bool
+) -> int:
+    """As `write`; returns the bytes."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
@@ -145,10 +157,11 @@ def write(
             if owner is not None:
                 os.fchown(handle, owner.uid, owner.gid)
             os.fchmod(handle, mode)
-            for piece in [content] if isinstance(content, str) else content:
+            for piece in content:
                 data = piece.encode(errors="surrogateescape")  # as `read_own` had it
                 while data:
                     data = data[os.write(handle, data) :]
+            size = os.fstat(handle).st_size
             if durable:
                 os.fsync(handle)
         finally:
@@ -159,6 +172,7 @@ def write(
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # a full disk does not say which one
         raise
+    return size
 
 
 def replaceable(path: Path) -> Path:
@@ -182,6 +196,11 @@ def private(path: Path, *, owner: Account | None = None) -> Path:
 
 def remove(path: Path) -> None:
     """Remove a folder that a process which was just killed may still write to."""
+    with log.timed(__name__, lambda: f"remove {path}"):
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
     for _ in range(50):
         try:
             shutil.rmtree(path)

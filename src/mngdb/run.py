@@ -6,6 +6,7 @@ Secrets reach a child by standard input, its environment or a file of mode 0600.
 from __future__ import annotations
 
 import contextlib
+import shlex
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from mngdb.errors import MngdbError
+from mngdb.log import say, timed
 
 #: Writes who it is (pid, start, boot), then becomes the server under the same pid. What it got as
 #: standard input is open until then: the caller's lock, so that nobody looks before the file is
@@ -51,21 +53,22 @@ def run(
     the error carries the last line that the program printed.
     """
     try:
-        done = subprocess.run(
-            list(argv),
-            timeout=timeout,
-            env=None if env is None else dict(env),
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            text=True,
-            errors=errors,
-            cwd=cwd,
-            check=False,
-            user=account.uid if account else None,
-            group=account.gid if account else None,
-            extra_groups=[] if account else None,
-        )
+        with timed(__name__, lambda: shlex.join(argv)):
+            done = subprocess.run(
+                list(argv),
+                timeout=timeout,
+                env=None if env is None else dict(env),
+                input=stdin,
+                stdin=subprocess.DEVNULL if stdin is None else None,
+                capture_output=True,
+                text=True,
+                errors=errors,
+                cwd=cwd,
+                check=False,
+                user=account.uid if account else None,
+                group=account.gid if account else None,
+                extra_groups=[] if account else None,
+            )
     except FileNotFoundError as error:
         raise MngdbError(f"program not found: {argv[0]}") from error
     except PermissionError as error:
@@ -96,6 +99,7 @@ def spawn(
     The pid is written before the program starts, and `hold`, the handle of a lock, stays open until
     then: no moment exists at which a server runs that the next command would not find.
     """
+    say(__name__, f"start {shlex.join(argv)}")
     launcher = ["/bin/sh", "-c", _LAUNCHER, str(pidfile), *argv]
     return subprocess.Popen(
         launcher,
@@ -117,6 +121,7 @@ def reading(
 ) -> Iterator[IO[bytes]]:
     """Standard output of a program, as it comes. Leaving ends the program, also half-way, and so do
     `timeout` seconds."""
+    say(__name__, shlex.join(argv))
     with subprocess.Popen(
         list(argv),
         stdin=subprocess.DEVNULL,

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from mngdb.cli.log import start_log
 from mngdb.spec.target_info import TARGET_INFO
 from mngdb.words import harmless, harmless_json, plain
 
@@ -34,6 +36,7 @@ class Options:
     files: list[str] = field(default_factory=list)
     json: bool = False
     target: str | None = None
+    verbose: bool = False
 
     @property
     def paths(self) -> list[Path]:
@@ -72,7 +75,7 @@ def program(files: Sequence[str], target: str | None) -> str:
 
 
 def common(function: F) -> F:
-    """Add -f, --json and --target to a command; the command gets them as its first argument."""
+    """Add -f, --json, --target and -v to a command; the command gets them as its first argument."""
 
     @click.option(
         "-f",
@@ -88,14 +91,28 @@ def common(function: F) -> F:
         type=click.Choice(list(TARGET_INFO)),
         help="Where the stack lives, in place of what the file says.",
     )
+    @click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        help="Log what is run, asked and written, to standard error; MNGDB_LOG=FILE: to a file.",
+    )
     @functools.wraps(function)
     def wrapped(
-        *args: Any, files: Sequence[str], as_json: bool, target: str | None, **kwargs: Any
+        *args: Any,
+        files: Sequence[str],
+        as_json: bool,
+        target: str | None,
+        verbose: bool,
+        **kwargs: Any,
     ) -> Any:
         options = click.get_current_context().ensure_object(Options)
         options.files += files
         options.json = options.json or as_json
         options.target = target or options.target
+        if verbose and not options.verbose:
+            options.verbose = True
+            start_log(sys.stderr)
         return function(options, *args, **kwargs)
 
     return cast(F, wrapped)

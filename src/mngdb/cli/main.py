@@ -15,6 +15,7 @@ import click
 from mngdb import __version__
 from mngdb.cli.common import Options, common, say_json, tell
 from mngdb.cli.lazy import Lazy
+from mngdb.cli.log import start_log_file
 from mngdb.errors import MngdbError, of_system
 
 #: Command to module and the line that `--help` shows.
@@ -56,8 +57,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 @click.group(cls=Lazy, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mngdb", message="%(prog)s %(version)s")
 @common
-def cli(options: Options) -> None:
+def cli(_: Options) -> None:
     """PostgreSQL, Redis and MongoDB for a team: one file says what is wanted."""
+    start_log_file()
 
 
 def run() -> None:

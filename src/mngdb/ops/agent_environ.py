@@ -11,7 +11,7 @@ from mngdb.ops.context import Context
 #: docker finds its engine; by which proxy a channel is reached.
 _KEPT = re.compile(
     r"PATH|HOME|LANG|LC_[A-Z]+|TZ|TMPDIR|PYTHONPATH|PYTHONHOME|LD_LIBRARY_PATH"
-    r"|XDG_[A-Z_]+|MNGDB_(?!SECRET_)[A-Z_]+|DOCKER_[A-Z_]+|SSH_AUTH_SOCK"
+    r"|XDG_[A-Z_]+|MNGDB_(?!SECRET_|LOG$)[A-Z_]+|DOCKER_[A-Z_]+|SSH_AUTH_SOCK"
     r"|SSL_CERT_(?:FILE|DIR)|(?i:(?:https?|no|all)_proxy)"
 )
 

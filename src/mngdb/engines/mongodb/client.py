@@ -14,6 +14,7 @@ import pymongo
 from bson.errors import BSONError
 from pymongo import errors as driver
 
+from mngdb import log
 from mngdb.dial import dial, tcp
 from mngdb.engines.mongodb import access as logins
 from mngdb.engines.mongodb import probe
@@ -84,6 +85,15 @@ class Session:
             return {one["name"]: dict(one) for one in self.client[database].list_collections()}
 
 
+def _listeners() -> list[Any]:
+    """Who tells the log of each command."""
+    if not log.on():
+        return []
+    from mngdb.engines.mongodb.listener import Listener
+
+    return [Listener(__name__)]
+
+
 @contextmanager
 def connect(access: Access, timeout: float) -> Iterator[Session]:
     """A session that has logged in. Raises ConnectError; `timeout` in seconds."""
@@ -103,6 +113,7 @@ def connect(access: Access, timeout: float) -> Iterator[Session]:
             connectTimeoutMS=milliseconds,
             serverSelectionTimeoutMS=milliseconds,
             serverMonitoringMode="poll",  # one thread and one connection less than streaming
+            event_listeners=_listeners(),
         )
     try:
         with _translated(access), _login(access), pymongo.timeout(timeout):

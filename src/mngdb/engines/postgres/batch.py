@@ -10,8 +10,10 @@ from typing import Any
 import psycopg
 from psycopg import pq
 
+from mngdb import log
 from mngdb.dial import ready
 from mngdb.engines.postgres.causes import first_line
+from mngdb.engines.postgres.redact import redacted
 from mngdb.errors import ConnectError, UnobservableError
 from mngdb.findings import Seen
 
@@ -44,8 +46,11 @@ def ask(connection: psycopg.Connection[Any], queries: Sequence[str], timeout: fl
     Raises ConnectError when the server is gone or too slow (the connection is then of no more
     use), and UnobservableError when it refuses a query.
     """
-    deadline = time.monotonic() + timeout
-    wire = connection.pgconn
+    with log.timed(__name__, lambda: redacted("; ".join(queries))):
+        return _ask(connection.pgconn, queries, time.monotonic() + timeout)
+
+
+def _ask(wire: pq.abc.PGconn, queries: Sequence[str], deadline: float) -> list[Rows]:
     found: list[Rows] = []
     try:
         # the simple protocol takes several statements at once
@@ -73,7 +78,8 @@ def ask_each(
     """
     found: dict[str, Seen[list[Any]]] = {}
     try:
-        _ask_each(connection.pgconn, queries, time.monotonic() + timeout, found)
+        with log.timed(__name__, lambda: f"{len(queries)} queries: {', '.join(queries)}"):
+            _ask_each(connection.pgconn, queries, time.monotonic() + timeout, found)
     except psycopg.Error as error:
         reason = f"PostgreSQL went away: {first_line(error)}"
         if not found:

@@ -11,15 +11,16 @@ from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
-from psycopg.abc import RV, Buffer, PQGen
+from psycopg.abc import RV, Buffer, PQGen, Query
 from psycopg.adapt import Loader
 
-from mngdb import dial
+from mngdb import dial, log
 from mngdb.engines.postgres import causes, door, locktable
 from mngdb.engines.postgres import guards as guarding
 from mngdb.engines.postgres.access import proof, tls_parameters
 from mngdb.engines.postgres.causes import first_line
 from mngdb.engines.postgres.guards import GUARDS
+from mngdb.engines.postgres.redact import redacted
 from mngdb.errors import ConnectError, StepError, UnobservableError
 from mngdb.model import Access
 
@@ -81,6 +82,10 @@ class Connection(psycopg.Connection[Any]):
 
     patience = _CHANGING
 
+    def execute(self, query: Query, *values: Any, **more: Any) -> psycopg.Cursor[Any]:
+        with log.timed(__name__, lambda: f"{self.info.dbname}: {_text(query)}"):
+            return super().execute(query, *values, **more)
+
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """Raises psycopg.OperationalError after `patience` seconds; the connection is then over."""
         begun = time.monotonic()
@@ -92,6 +97,13 @@ class Connection(psycopg.Connection[Any]):
                 told = f"no answer within {self.patience:g} s"
                 raise psycopg.OperationalError(told) from None
             raise
+
+
+def _text(query: Query) -> str:
+    """A query without its literals and values."""
+    if isinstance(query, sql.Composable):
+        return redacted(query.as_string())
+    return redacted(query if isinstance(query, str) else "a query")
 
 
 class Session:
@@ -307,17 +319,18 @@ def _connect(
         # libpq does not encrypt over a unix socket; it verifies `host`, and calls `hostaddr`
         host = access.host
         more["hostaddr"], port = dial.tcp(access)
-    connection = Connection.connect(
-        host=host,
-        port=port,
-        user=access.user,
-        password=access.password.reveal() if access.password else None,
-        dbname=database,
-        connect_timeout=max(2, round(timeout)),
-        application_name=_NAME,
-        autocommit=True,
-        **more,
-    )
+    with log.timed(__name__, lambda: f"connect to {host}:{port}/{database} as {access.user}"):
+        connection = Connection.connect(
+            host=host,
+            port=port,
+            user=access.user,
+            password=access.password.reveal() if access.password else None,
+            dbname=database,
+            connect_timeout=max(2, round(timeout)),
+            application_name=_NAME,
+            autocommit=True,
+            **more,
+        )
     connection.adapters.register_loader("text", _Text)
     return connection
 

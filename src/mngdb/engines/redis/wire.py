@@ -13,7 +13,9 @@ from typing import Any
 
 import hiredis
 
+from mngdb import log
 from mngdb.dial import dial, prove
+from mngdb.engines.redis.redact import redacted
 from mngdb.model import Access
 
 _CHUNK = 1 << 16
@@ -63,6 +65,10 @@ class Wire:
 
     def ask(self, commands: Sequence[Sequence[str]]) -> list[Any]:
         """Many commands in one round trip; a refused one gives its ReplyError as the answer."""
+        with log.timed(__name__, lambda: redacted(commands)):
+            return self._ask(commands)
+
+    def _ask(self, commands: Sequence[Sequence[str]]) -> list[Any]:
         packed = [pack(command) for command in commands]
         self._socket.sendall(b"".join(packed))
         answers: list[Any] = []
@@ -86,7 +92,8 @@ class Wire:
 
     def send(self, data: bytes) -> None:
         """Commands that are packed already; their answers are taken by `answers`."""
-        self._socket.sendall(data)
+        with log.timed(__name__, lambda: f"{len(data)} bytes of commands"):
+            self._socket.sendall(data)
 
     def answers(self, count: int, reader: hiredis.Reader) -> list[Any]:
         """The next answers to what was sent. `reader` is one of `raw_reader`, always the same: it

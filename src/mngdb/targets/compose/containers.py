@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mngdb import disk
+from mngdb import disk, log
 from mngdb.errors import MngdbError, StepError
 from mngdb.run import last_line
 from mngdb.targets.compose import document
@@ -185,6 +185,7 @@ class Project:
     def follow(self, unit: str, count: int) -> Iterator[str]:
         """The last lines that a container said, and others as they come. Raises as `log`."""
         self._says(unit)
+        log.say(__name__, f"docker logs --follow {unit}")
         with subprocess.Popen(
             ["docker", "logs", "--follow", "--tail", str(count), unit],  # noqa: S607 - as `ask`
             env=self.docker.env,

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mngdb import disk
+from mngdb import disk, log
 from mngdb.dial import LOOPBACK, PORT
 from mngdb.peer import end
 from mngdb.targets.compose.docker import Docker
@@ -106,6 +106,7 @@ class Tunnel:
 
     def _connect(self, handle: int) -> subprocess.Popen[bytes]:
         words = ["docker", "exec", "-i", self.container, "bash", "-c", _INSIDE, str(self.port)]
+        log.say(__name__, f"docker exec -i {self.container}, to port {self.port}")
         return subprocess.Popen(
             words,
             stdin=handle,
