@@ -291,7 +291,7 @@ def test_a_certificate_that_is_due_or_was_not_read_is_a_step(up: ComposeCli) -> 
     assert up.steps() == []
     assert up.inspect("mongo")["State"]["StartedAt"] == before
     (found,) = up.run_json("check", "--only", "postgres.certificate")["findings"]
-    assert found["evidence"] in {"it ends in 825 days", "it ends in 824 days"}
+    assert re.search(r"\b82[45] days", found["evidence"])
 
 
 def test_tls_is_turned_off_for_a_running_stack(up: ComposeCli) -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mngdb.checks import patch_level
+from mngdb.checks import patch_level, tls
 from mngdb.checks.catalogue import checks
 from mngdb.dial import listens_widely
 from mngdb.facts import patch_levels
 from mngdb.facts.mongodb import MongodbFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
 
-#: Days before a certificate ends in which it is to be replaced.
-_DAYS = 14
 #: Connections that a server should take where nobody asks for a number.
 _LEAST = 1000
 _OWNER_ONLY = 0o700
@@ -33,7 +31,7 @@ def _bound(facts: MongodbFacts) -> Judgement:
 
 
 def _encrypted(facts: MongodbFacts) -> Judgement:
-    if facts.enclosed and not facts.tls.value.on:
+    if facts.enclosed and facts.tls.value is None:
         return no_matter(_ENCLOSED)
     if not facts.remote:
         return no_matter("it listens to its own machine only")
@@ -68,27 +66,16 @@ def _zlib(facts: MongodbFacts) -> Judgement:
     return Judgement("fail", f"{said} answers some with its own memory ({ZLIB_HOLE})", grave)
 
 
-def _with_tls(facts: MongodbFacts) -> Judgement | None:
-    return None if facts.tls.value.on else no_matter("TLS is off")
-
-
 def _only_tls(facts: MongodbFacts) -> Judgement:
+    if facts.tls.value is None:
+        return no_matter("TLS is off")
     plain = facts.plain.value
     text = "it also answers without encryption" if plain else "plain text is refused"
-    return _with_tls(facts) or judged(not plain, text)
-
-
-def _new_tls(facts: MongodbFacts) -> Judgement:
-    return _with_tls(facts) or listed(facts.tls.value.old, "TLS 1.0 and 1.1 are refused")
-
-
-def _certificate(facts: MongodbFacts) -> Judgement:
-    days = facts.tls.value.days
-    return _with_tls(facts) or judged(days >= _DAYS, f"it ends in {days:.0f} days")
+    return judged(not plain, text)
 
 
 def _verified(facts: MongodbFacts) -> Judgement:
-    if facts.tls.value.on is False:
+    if facts.tls.value is None:
         return no_matter("TLS is off")
     names = ("net.tls.allowInvalidCertificates", "net.tls.allowInvalidHostnames")
     off = [name for name in names if facts.options.value.get(name) == "true"]
@@ -130,8 +117,8 @@ CHECKS: tuple[Check[MongodbFacts], ...] = checks(
         "mongodb.encryption": _encrypted,
         "mongodb.zlib": _zlib,
         "mongodb.tls-only": _only_tls,
-        "mongodb.tls-version": _new_tls,
-        "mongodb.tls-certificate": _certificate,
+        "mongodb.tls-version": lambda facts: tls.version(facts.tls.value),
+        "mongodb.tls-certificate": lambda facts: tls.certificate(facts.tls.value),
         "mongodb.tls-verified": _verified,
         "mongodb.unix-socket": _socket,
         "mongodb.connections-limit": _limit,

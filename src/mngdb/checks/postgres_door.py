@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mngdb.checks import patch_level
+from mngdb.checks import patch_level, tls
 from mngdb.checks.catalogue import checks
 from mngdb.checks.postgres_hba import from_here, reachable, words
 from mngdb.checks.postgres_settings import SETTINGS, text
@@ -66,28 +66,6 @@ def _encrypted(facts: PostgresFacts) -> Judgement:
     return listed(bad, "every line for other machines asks for encryption", most=3)
 
 
-def _version(facts: PostgresFacts) -> Judgement:
-    found = facts.tls.value
-    if found is None:
-        return no_matter("TLS is off")
-    return judged(not found.old, "TLS 1.1 or older is taken" if found.old else found.version)
-
-
-def _ciphers(facts: PostgresFacts) -> Judgement:
-    found = facts.tls.value
-    if found is None:
-        return no_matter("TLS is off")
-    taken = "a cipher without encryption, certificate or strength is taken"
-    return judged(not found.weak, taken if found.weak else "weak ones are refused")
-
-
-def _certificate(facts: PostgresFacts) -> Judgement:
-    found = facts.tls.value
-    if found is None:
-        return no_matter("TLS is off")
-    return judged(found.days > 14, f"it ends in {found.days:.0f} days")
-
-
 def _socket(facts: PostgresFacts) -> Judgement:
     if not text(facts, "unix_socket_directories"):
         return no_matter("there is no socket")
@@ -112,9 +90,9 @@ CHECKS: tuple[Check[PostgresFacts], ...] = checks(
         "postgres.login-required": _login_required,
         "postgres.bind": _bound,
         "postgres.encryption": _encrypted,
-        "postgres.tls-version": _version,
-        "postgres.tls-ciphers": _ciphers,
-        "postgres.certificate": _certificate,
+        "postgres.tls-version": lambda facts: tls.version(facts.tls.value),
+        "postgres.tls-ciphers": lambda facts: tls.ciphers(facts.tls.value),
+        "postgres.certificate": lambda facts: tls.certificate(facts.tls.value),
         "postgres.socket": _socket,
         "postgres.settings-drift": _drift,
         "postgres.restart-pending": _pending,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mngdb.facts.tls import Tls
 from mngdb.findings import Seen
 
 Document = Mapping[str, Any]
@@ -112,17 +113,6 @@ class Collections:
 
 
 @dataclass(frozen=True)
-class Tls:
-    """How the server answers a TLS handshake."""
-
-    on: bool
-    old: tuple[str, ...] = ()
-    """Of TLS 1.0 and 1.1 those that it takes."""
-    days: float = 0.0
-    """That its certificate is valid for; negative: it has ended."""
-
-
-@dataclass(frozen=True)
 class MongodbFacts:
     """A MongoDB server as observed; `wanted`, `apps`, `version`, `outdated` and
     `javascript` are the file's."""
@@ -156,7 +146,8 @@ class MongodbFacts:
     """Whether the server answers without encryption."""
     zlib: Seen[bool]
     """Whether it reads messages that zlib compressed."""
-    tls: Seen[Tls]
+    tls: Seen[Tls | None]
+    """None: it takes none."""
     modes: Mapping[str, int]
     """Key file, configuration and data folder to their permissions, where they are within reach."""
     apps: Mapping[str, App]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from mngdb.facts.tls import Tls
 from mngdb.findings import Seen
 
 #: What a server asks of a stranger who names a login and nothing else.
@@ -125,19 +126,6 @@ class Some:
 
 #: Question to answer, in one database (engines/postgres/inspect_inside.py has the questions).
 Inside = Mapping[str, Seen[Some]]
-
-
-@dataclass(frozen=True)
-class Tls:
-    """What a handshake over TCP came to."""
-
-    version: str
-    days: float
-    """Days until the server's certificate ends."""
-    old: bool
-    """Whether TLS 1.1 or older is taken."""
-    weak: bool
-    """Whether ciphers that nobody should use are taken."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from mngdb.engines.mongodb import probe
 from mngdb.errors import ConnectError, Kind, MngdbError, UnobservableError
 from mngdb.model import Access
 from mngdb.spec.engine_info import MONGODB
+from mngdb.tls_probe import accepts_tls
 
 Document = dict[str, Any]
 #: A cursor whose first batch has all indexes: a collection has at most 64.
@@ -248,7 +249,7 @@ _CAUSES: tuple[tuple[str, Kind, str], ...] = (
 
 def _failure(text: str, access: Access, where: str) -> ConnectError:
     if "connection closed" in text or "reset by peer" in text:
-        if not access.tls and _speaks_tls(access):
+        if not access.tls and accepts_tls(lambda: dial(access, 2.0)):
             return ConnectError(
                 f"{where} expects TLS, and this connection has none", "add 'tls: true'", "tls"
             )
@@ -297,14 +298,3 @@ def _initiated(access: Access) -> bool:
         return probe.initiated(at, access.tls)
     except UnobservableError:
         return True
-
-
-def _speaks_tls(access: Access) -> bool:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # nothing is said over it: the question is only whether
-    try:
-        with dial(access, 2.0) as plain, context.wrap_socket(plain):
-            return True
-    except OSError:
-        return False

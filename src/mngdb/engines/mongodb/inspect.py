@@ -13,7 +13,8 @@ from mngdb.engines.mongodb.access import ADMIN, USERS_IN
 from mngdb.engines.mongodb.client import Session
 from mngdb.engines.mongodb.questions import ConnectionLost, Questions
 from mngdb.engines.mongodb.render import flatten, settings, spec_of
-from mngdb.facts.mongodb import App, Document, MongodbFacts, Strength, Tls
+from mngdb.facts.mongodb import App, Document, MongodbFacts, Strength
+from mngdb.facts.tls import Tls
 from mngdb.findings import Seen, see
 from mngdb.model import Asked
 from mngdb.spec.agent import MONITOR
@@ -99,9 +100,9 @@ def _remote(options: Seen[Mapping[str, str]]) -> bool:
     return found.get("net.bindIpAll") == "true" or not local
 
 
-def _tls(at: probe.Address, parameters: Seen[Document]) -> Tls:
+def _tls(at: probe.Address, parameters: Seen[Document]) -> Tls | None:
     if parameters.missing is None and parameters.value.get("tlsMode") == "disabled":
-        return Tls(on=False)  # a handshake would only be a line in its log
+        return None  # a handshake would only be a line in its log
     return probe.tls(at)
 
 

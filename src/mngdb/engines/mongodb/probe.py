@@ -7,16 +7,14 @@ import ssl
 import struct
 import zlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bson
 from bson.errors import BSONError
 
 from mngdb.errors import UnobservableError
-
-if TYPE_CHECKING:
-    from mngdb.facts.mongodb import Tls
+from mngdb.facts.tls import Tls
+from mngdb.tls_probe import exactly, handshake, unverified
 
 #: Seconds for each question.
 _PATIENCE = 2.0
@@ -27,9 +25,6 @@ _ZLIB = 2
 _MOST = 48_000_000
 #: Bytes before a message's body.
 _HEAD = 16
-_HANDSHAKE = 22
-#: Old versions of TLS by their number on the wire.
-_OLD = {b"\x03\x01": "TLS 1.0", b"\x03\x02": "TLS 1.1"}
 
 #: Host and port; a unix socket's path, and no port.
 Address = tuple[str, int | None]
@@ -68,26 +63,12 @@ def takes_zlib(at: Address, tls: bool) -> bool:
     return True
 
 
-def tls(at: Address) -> Tls:
-    """How it takes TLS. Raises UnobservableError."""
-    from mngdb.facts.mongodb import Tls  # of `check`; sessions load this module, too
-
+def tls(at: Address) -> Tls | None:
+    """How it takes TLS; None: not at all. Raises UnobservableError."""
     try:
-        with _connect(at) as plain, _open().wrap_socket(plain) as shaken:
-            certificate = shaken.getpeercert(binary_form=True) or b""
-    except (ssl.SSLError, TimeoutError, ConnectionError):
-        return Tls(on=False)
-    try:
-        from cryptography import x509
-
-        ends = x509.load_der_x509_certificate(certificate).not_valid_after_utc
-    except ValueError as error:
-        raise UnobservableError(f"its certificate cannot be read: {error}") from None
-    return Tls(
-        on=True,
-        old=tuple(name for number, name in _OLD.items() if _takes(at, number)),
-        days=(ends - datetime.now(tz=UTC)).total_seconds() / 86400,
-    )
+        return handshake(lambda: _connect(at))
+    except OSError:
+        return None
 
 
 def _connect(at: Address) -> socket.socket:
@@ -105,14 +86,6 @@ def _connect(at: Address) -> socket.socket:
 
 def _place(at: Address) -> str:
     return at[0] if at[1] is None else f"{at[0]}:{at[1]}"
-
-
-def _open() -> ssl.SSLContext:
-    """Takes any certificate: nothing is said over it, the question is only what it is like."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _ask(at: Address, command: Mapping[str, Any], tls: bool) -> Mapping[str, Any] | None:
@@ -133,40 +106,11 @@ def _send(at: Address, code: int, body: bytes, tls: bool) -> bytes | None:
     message = struct.pack("<iiii", _HEAD + len(body), 1, 0, code) + body
     with _connect(at) as plain:
         try:
-            line = _open().wrap_socket(plain) if tls else plain
+            line = unverified().wrap_socket(plain) if tls else plain
             with line:
                 line.sendall(message)
-                head = _read(line, 4)
+                head = exactly(line, 4)
                 (size,) = struct.unpack("<i", head)
-                return head + _read(line, min(size, _MOST) - 4)
+                return head + exactly(line, min(size, _MOST) - 4)
         except (ssl.SSLError, TimeoutError, ConnectionError):
             return None
-
-
-def _read(line: socket.socket, size: int) -> bytes:
-    found = b""
-    while len(found) < size:
-        part = line.recv(size - len(found))
-        if not part:
-            raise ConnectionResetError
-        found += part
-    return found
-
-
-def _takes(at: Address, version: bytes) -> bool:
-    """Whether a handshake of this very version begins. Written by hand: the TLS library of this
-    machine may refuse to speak it at all."""
-    # with the key exchanges and ciphers that servers of that time have: RSA and ECDHE, AES-CBC
-    ciphers = bytes.fromhex("002f0035c013c014c009c00a")
-    groups, points = bytes.fromhex("000a00080006001700180019"), bytes.fromhex("000b00020100")
-    hello = version + bytes(range(32)) + b"\0"
-    hello += struct.pack(">H", len(ciphers)) + ciphers + b"\1\0"
-    hello += struct.pack(">H", len(groups + points)) + groups + points
-    shake = b"\1" + struct.pack(">I", len(hello))[1:] + hello
-    with _connect(at) as line:
-        try:
-            line.sendall(bytes([_HANDSHAKE]) + b"\x03\x01" + struct.pack(">H", len(shake)) + shake)
-            head = _read(line, 5)
-        except (TimeoutError, ConnectionError):
-            return False
-    return head[0] == _HANDSHAKE and head[1:3] == version

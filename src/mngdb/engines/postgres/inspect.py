@@ -29,8 +29,8 @@ from mngdb.facts.postgres import (
     Role,
     Rule,
     Setting,
-    Tls,
 )
+from mngdb.facts.tls import Tls
 from mngdb.findings import Seen, see
 from mngdb.model import Asked
 from mngdb.spec.agent import MONITOR

@@ -18,6 +18,7 @@ from mngdb.engines.redis.wire import ReplyError, Wire
 from mngdb.errors import ConnectError, StepError
 from mngdb.model import Access
 from mngdb.spec.agent import MONITOR
+from mngdb.tls_probe import accepts_tls
 
 #: Seconds between two tries while a server starts.
 _POLL = 0.005
@@ -219,18 +220,6 @@ def _speaks_plain(access: Access, timeout: float) -> bool:
         return False
 
 
-def _speaks_tls(access: Access, timeout: float) -> bool:
-    """Whether the server takes a TLS greeting. Nothing is said over it, so nobody is verified."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    try:
-        with dial(access, timeout) as plain, context.wrap_socket(plain):
-            return True
-    except OSError:
-        return False
-
-
 def _refused(error: ReplyError) -> RefusedError:
     text = str(error)
     first, _, rest = text.partition(" ")
@@ -335,7 +324,7 @@ def _network_error(
     if _hung_up(error):
         # a TLS server hangs up on plain text; so does one that stops
         if access.socket is not None:
-            if not access.tls and probe and _speaks_tls(access, probe):
+            if not access.tls and probe and accepts_tls(lambda: dial(access, probe)):
                 return ConnectError(f"{at} expects TLS", "compare `tls` on both sides", "tls")
             return ConnectError(
                 f"nothing listens on {place(access)}", f"mngdb logs {access.instance}", "down"
