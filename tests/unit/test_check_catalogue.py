@@ -8,6 +8,7 @@ import pytest
 
 import mngdb.checks
 from mngdb.checks import catalogue, registry
+from mngdb.data import texts
 from mngdb.findings import SEVERITIES, no_matter
 
 FILES = sorted(Path(mngdb.checks.__file__).parent.glob("*.yaml"))
@@ -16,7 +17,7 @@ FIELDS = {"title", "severity", "setting", "wanted", "expected", "remedy", "sourc
 
 
 def test_every_entry_is_a_check_and_every_check_has_one_entry() -> None:
-    entries = [name for file in FILES for name in catalogue.entries(file)]
+    entries = [name for file in FILES for name in texts(str(file))]
 
     assert len(entries) == len(set(entries))
     assert set(entries) == set(CHECKS)
@@ -24,7 +25,7 @@ def test_every_entry_is_a_check_and_every_check_has_one_entry() -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_entries_have_the_fields_that_are_read(file: Path) -> None:
-    for name, entry in catalogue.entries(file).items():
+    for name, entry in texts(str(file)).items():
         assert not entry.keys() - FIELDS, name
         assert ("setting" in entry) == ("wanted" in entry), name
         assert entry["severity"] in SEVERITIES, name

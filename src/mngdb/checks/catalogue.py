@@ -11,26 +11,20 @@ An entry of the file, by the check's id:
       expected: log_lock_waits on                 # of a setting with one value: not needed
       remedy: {reset: log_lock_waits}             # a text, or a template of the engine and its word
       sources: [A12, "postgresql.org: Error Reporting and Logging"]
-
-All values are texts: YAML 1.1 would take `on` for a boolean.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import yaml
-
+from mngdb.data import texts
 from mngdb.findings import Check, Judgement
 
 F = TypeVar("F")
 Judge = Callable[[F], Judgement]
 Good = Callable[[str], bool]
-_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
 @dataclass(frozen=True)
@@ -44,13 +38,6 @@ class Settings(Generic[F]):
     the setting's name and for its value."""
 
 
-@cache
-def entries(file: Path) -> dict[str, dict[str, Any]]:
-    """The entries of a YAML file by id, in its order."""
-    found: dict[str, dict[str, Any]] = yaml.load(file.read_text("utf-8"), _LOADER)  # noqa: S506
-    return found
-
-
 def checks(
     module: str,
     judges: Mapping[str, Judge[F]],
@@ -60,19 +47,19 @@ def checks(
     the YAML file beside `module`, a module's `__file__`.
 
     Raises KeyError when an id has no entry."""
-    texts = entries(Path(module).with_suffix(".yaml"))
-    if missing := judges.keys() - texts.keys():
+    entries: dict[str, dict[str, Any]] = texts(module)
+    if missing := judges.keys() - entries.keys():
         raise KeyError(*missing)
-    return tuple(_built(texts, judges, settings))
+    return tuple(_built(entries, judges, settings))
 
 
 def _built(
-    texts: Mapping[str, dict[str, Any]],
+    entries: Mapping[str, dict[str, Any]],
     judges: Mapping[str, Judge[F]],
     settings: Settings[F] | None,
 ) -> Iterator[Check[F]]:
     templates = settings.remedies if settings else {}
-    for name, text in texts.items():
+    for name, text in entries.items():
         expected, remedy = text.get("expected", ""), text.get("remedy", "")
         judge = judges.get(name)
         if judge is None:

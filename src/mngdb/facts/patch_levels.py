@@ -1,10 +1,6 @@
 """The least safe patch level of each release line: which known security holes a version still has.
 
-The table is data of one day (`AS_OF`) and is renewed with each release of mngdb. Sources, by the
-advisory's number: postgresql.org/support/security, the release notes and advisories of Redis and
-Valkey, MongoDB's release notes, and the CVE records of all four. Where a source gives a range, the
-later version stands here. A hole that needs no login, or by which a login becomes the server's own
-account, is listed; crashes that need a login are not.
+The table is data of one day (`AS_OF`): patch_levels.yaml.
 """
 
 from __future__ import annotations
@@ -12,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
+from mngdb.data import texts
 from mngdb.words import numbers
-
-#: The month up to which advisories were read.
-AS_OF = "2026-11"
 
 Settings = Mapping[str, str]
 
@@ -62,165 +57,41 @@ def _without_tls(settings: Settings) -> bool:
     return settings.get("tls-port", "0") == "0"
 
 
-_CODE = "any login can run code as the server's account"
+#: What the file calls a setting that closes a hole.
+_CLOSED = {"zlib": _without_zlib, "javascript": _without_javascript, "tls": _without_tls}
 
+
+def _line(version: str, parts: int) -> str:
+    return ".".join(map(str, numbers(version)[:parts]))
+
+
+def _hole(text: Mapping[str, Any], parts: int) -> Hole:
+    return Hole(
+        text["id"],
+        text["gives"],
+        text["login"] == "true",
+        {_line(version, parts): version for version in text["fixed"]},
+        text.get("since", ""),
+        _CLOSED[text["closed"]] if "closed" in text else None,
+    )
+
+
+def _product(text: Mapping[str, Any]) -> Product:
+    parts = int(text["parts"])
+    ends = {line: date.fromisoformat(day) for line, day in text.get("ends", {}).items()}
+    return Product(parts, ends, tuple(_hole(hole, parts) for hole in text["holes"]))
+
+
+_TABLE = texts(__file__)
+#: The month up to which advisories were read.
+AS_OF: str = _TABLE["as_of"]
 #: By the name that people know the program by.
-PRODUCTS: Mapping[str, Product] = {
-    "PostgreSQL": Product(
-        1,
-        # https://www.postgresql.org/support/versioning/
-        {
-            "13": date(2025, 11, 13),
-            "14": date(2026, 11, 12),
-            "15": date(2027, 11, 11),
-            "16": date(2028, 11, 9),
-            "17": date(2029, 11, 8),
-            "18": date(2030, 11, 14),
-        },
-        (
-            # re-creation of a cursor with other types
-            Hole(
-                "CVE-2026-16239",
-                _CODE,
-                True,
-                {"14": "14.24", "15": "15.19", "16": "16.15", "17": "17.11", "18": "18.6"},
-            ),
-            # length of multibyte characters
-            Hole(
-                "CVE-2026-2006",
-                _CODE,
-                True,
-                {"14": "14.21", "15": "15.16", "16": "16.12", "17": "17.8", "18": "18.2"},
-            ),
-        ),
-    ),
-    "Redis": Product(
-        2,
-        {},
-        (
-            # use after free among connections with pending TLS data
-            Hole(
-                "CVE-2026-81934",
-                "anybody who reaches its TLS port may run code as the server's account",
-                False,
-                {
-                    **{"6.2": "6.2.24", "7.2": "7.2.16", "7.4": "7.4.11", "8.2": "8.2.9"},
-                    **{"8.4": "8.4.6", "8.6": "8.6.6", "8.8": "8.8.2", "8.10": "8.10.1"},
-                },
-                closed=_without_tls,
-            ),
-            # use after free of a client that is unblocked; CVE-2026-25243 and -23631 went with it
-            Hole(
-                "CVE-2026-23479",
-                _CODE,
-                True,
-                {
-                    **{"6.2": "6.2.22", "7.2": "7.2.14", "7.4": "7.4.9", "8.2": "8.2.6"},
-                    **{"8.4": "8.4.3", "8.6": "8.6.3"},
-                },
-            ),
-            Hole(
-                "CVE-2025-67733",
-                "a script can put replies of its own into a connection that others use",
-                True,
-                {
-                    **{"6.2": "6.2.21", "7.2": "7.2.13", "7.4": "7.4.8", "8.0": "8.0.6"},
-                    **{"8.2": "8.2.5", "8.4": "8.4.2"},
-                },
-            ),
-            # use after free in Lua
-            Hole(
-                "CVE-2025-49844",
-                _CODE,
-                True,
-                {
-                    **{"6.2": "6.2.20", "7.2": "7.2.11", "7.4": "7.4.6", "8.0": "8.0.4"},
-                    **{"8.2": "8.2.2"},
-                },
-            ),
-        ),
-    ),
-    "Valkey": Product(
-        2,
-        {},
-        (
-            # use after free of the Lua interpreter, by the script debugger
-            Hole(
-                "GHSA-fq2f-crmw-q97r",
-                "anybody who reaches its port may crash it or worse",
-                False,
-                {"9.1": "9.1.2"},
-                since="9.1",
-            ),
-            # RESTORE of a stream
-            Hole(
-                "CVE-2026-63639",
-                _CODE,
-                True,
-                {
-                    **{"7.2": "7.2.14", "8.0": "8.0.10", "8.1": "8.1.9", "9.0": "9.0.5"},
-                    **{"9.1": "9.1.1"},
-                },
-            ),
-            Hole(
-                "CVE-2025-67733",
-                "a script can put replies of its own into a connection that others use",
-                True,
-                {"7.2": "7.2.12", "8.0": "8.0.7", "8.1": "8.1.6", "9.0": "9.0.3"},
-            ),
-        ),
-    ),
-    "MongoDB": Product(
-        2,
-        # https://www.mongodb.com/legal/support-policy/lifecycles
-        {
-            "4.4": date(2024, 2, 29),
-            "5.0": date(2024, 10, 31),
-            "6.0": date(2025, 7, 31),
-            "7.0": date(2027, 8, 31),
-            "8.0": date(2029, 10, 31),
-        },
-        (
-            # use after free while a primary catches up
-            Hole(
-                "CVE-2026-118383",
-                "anybody who reaches its port may crash it or worse",
-                False,
-                {
-                    **{"4.4": "4.4.32", "5.0": "5.0.35", "6.0": "6.0.30", "7.0": "7.0.48"},
-                    **{"8.0": "8.0.37", "8.3": "8.3.16", "9.0": "9.0.7"},
-                },
-            ),
-            # use after free in server-side JavaScript
-            Hole(
-                "CVE-2026-11933",
-                "a login that may run JavaScript reads the server's memory",
-                True,
-                {
-                    **{"4.4": "4.4.31", "5.0": "5.0.34", "6.0": "6.0.29", "7.0": "7.0.37"},
-                    **{"8.0": "8.0.26", "8.2": "8.2.11", "8.3": "8.3.4"},
-                },
-                closed=_without_javascript,
-            ),
-            # "mongobleed": lengths in messages that zlib compressed
-            Hole(
-                "CVE-2025-14847",
-                "anybody who reaches its port reads the server's memory",
-                False,
-                {
-                    **{"4.4": "4.4.30", "5.0": "5.0.32", "6.0": "6.0.27", "7.0": "7.0.28"},
-                    **{"8.0": "8.0.17", "8.2": "8.2.3"},
-                },
-                closed=_without_zlib,
-            ),
-        ),
-    ),
-}
+PRODUCTS: Mapping[str, Product] = {n: _product(text) for n, text in _TABLE["products"].items()}
 
 
 def line_of(product: str, version: str) -> str:
     """The release line of a version."""
-    return ".".join(map(str, numbers(version)[: PRODUCTS[product].parts]))
+    return _line(version, PRODUCTS[product].parts)
 
 
 def least_safe(product: str, line: str) -> str | None:
