@@ -7,7 +7,7 @@ from __future__ import annotations
 
 FAILS: dict[str, dict[str, str]] = {
     "wrecked": {
-        "postgres.login-required": "postgres over TCP: nothing is asked: it is in",
+        "postgres.login-required": "postgres over TCP: no authentication",
         "postgres.bind": "listen_addresses *",
         "postgres.tls-version": "TLS 1.1",
         "postgres.tls-ciphers": "without encryption",
@@ -123,7 +123,7 @@ FAILS: dict[str, dict[str, str]] = {
         "postgres.hba-everywhere": "line 4: host all all 0.0.0.0/0 scram-sha-256",
         "postgres.hba-superuser": "host all second 0.0.0.0/0 scram-sha-256",
         "postgres.hba-errors": "line 5: end-of-line before authentication method",
-        "postgres.synchronous-standby": "'keeper' asked for, 0 connected",
+        "postgres.synchronous-standby": "0 connected",
         "postgres.archive-healthy": "failures, the last with 0000000",
         "postgres.vacuum-horizon": "209715",
         "postgres.prepared": "forgotten in postgres",

@@ -184,7 +184,7 @@ def test_a_server_in_swap(redis: ServerFacts, tmp_path: Path) -> None:
         assert judged("host.swap", of(redis, pid)).verdict == "pass"
         there: Seen[Process] = see(lambda: inspect.process(pid, swapped_out(pid, tmp_path)))
         found = judged("host.swap", replace(redis, process=there))
-    assert (found.verdict, found.evidence) == ("fail", "5 MB of it in swap")
+    assert (found.verdict, found.evidence) == ("fail", "5 MB in swap")
 
 
 def test_a_program_that_was_replaced(redis: ServerFacts, tmp_path: Path) -> None:

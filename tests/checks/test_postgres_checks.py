@@ -151,7 +151,7 @@ def _worse(server: Server) -> Iterator[None]:
 
 
 #: A statement in a remedy, up to the words that go on.
-STATEMENT = re.compile(r"ALTER SYSTEM .+?(?=;|, and| or a |$)")
+STATEMENT = re.compile(r"ALTER SYSTEM .+?(?=;|, then| or a |$)")
 
 
 def _follow(server: Server, found: Found) -> None:
@@ -291,10 +291,10 @@ SUBTLE = {
     "hba-everybody": "line 4: host all all 0.0.0.0/1 scram-sha-256, line 5: host all all localhost",
     "hba-errors": "line 1 of other.conf: ",
     "encryption": "line 3: host all +dba 10.0.0.0/8 scram-sha-256, line 4: host all all 0.0.0.0/1",
-    "role-superuser": "second, climber (by its membership of second)",
+    "role-superuser": "second, climber",
     "role-files": "maker: pg_read_server_files",
     "setting-overrides": "reader: row_security no",
-    "archive-healthy": "archive_command takes no file (no %p in it): nothing is kept",
+    "archive-healthy": "no %p",
     "public-tables": "subtle: public.part.hint",
     "app-excess": "auditor in schema yard, subtle: auditor on public.kept by SET ROLE keepers, "
     "subtle: auditor on public.part",

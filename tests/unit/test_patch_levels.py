@@ -129,7 +129,7 @@ def test_what_the_settings_close_does_not_count(
 def test_outdated_accepts_the_age_of_a_line_and_no_hole() -> None:
     fixed = judge("MongoDB", "6.0.30", "", "loopback", QUIET, outdated=True, today=DAY)
     assert fixed.verdict == "pass"
-    assert fixed.evidence.endswith("no fixes since 2025-07-31; the file accepts it")
+    assert "2025-07-31; accepted" in fixed.evidence
     assert judge("MongoDB", "6.0.30", "", "loopback", QUIET, today=DAY).verdict == "fail"
     leaks = judge("MongoDB", "6.0.5", "", "plain", {}, outdated=True, today=DAY)
     assert (leaks.verdict, leaks.severity) == ("fail", "critical")

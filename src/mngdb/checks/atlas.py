@@ -8,7 +8,7 @@ from mngdb.findings import Check, Judgement, no_matter
 
 
 def _elsewhere(_: object) -> Judgement:
-    return no_matter("no server of this stack is a cluster of Atlas")
+    return no_matter("the stack has no Atlas cluster")
 
 
 _BOXES = ("tier", "private-network", "access-list", "backup", "alerts")

@@ -42,7 +42,11 @@ def passwords(variables: EnvFacts) -> Iterator[tuple[str, str]]:
 
 def _of_file(judge: Callable[[EnvFile], Judgement]) -> Callable[[EnvFacts], Judgement]:
     def judged(facts: EnvFacts) -> Judgement:
-        return no_matter("it is the process's") if facts.file is None else judge(facts.file)
+        return (
+            no_matter("read from the process's environment")
+            if facts.file is None
+            else judge(facts.file)
+        )
 
     return judged
 
@@ -52,7 +56,7 @@ def _readable(file: EnvFile) -> Judgement:
 
 
 def _duplicates(file: EnvFile) -> Judgement:
-    return listed(file.duplicates, "each stands once")
+    return listed(file.duplicates, "each is set once")
 
 
 def _complete(facts: EnvFacts) -> Judgement:
@@ -79,7 +83,7 @@ def _empty(facts: EnvFacts) -> Judgement:
 def _current(facts: EnvFacts) -> Judgement:
     """Several apps have variables of the same names; what any of them has is right."""
     if not facts.kept.value:
-        return no_matter("the stack has no secret for them yet")
+        return no_matter("the stack has no secrets for them yet")
     right: dict[str, set[str]] = {}
     for needed in facts.needed.values():
         for name, wanted in needed.items():
@@ -99,7 +103,7 @@ def _well_formed(facts: EnvFacts) -> Judgement:
     found = list(_uris(facts))
     bad = [f"{name} {uri.wrong}" for name, uri in found if uri.wrong]
     named = [
-        f"{name} is no connection string"
+        f"{name} is not a connection string"
         for name, secret in facts.variables.items()
         if any(name in needed for needed in facts.needed.values())
         and name.endswith(("_URL", "_URI"))
@@ -111,14 +115,14 @@ def _well_formed(facts: EnvFacts) -> Judgement:
 
 def _encoded(facts: EnvFacts) -> Judgement:
     bad = [name for name, uri in _uris(facts) if not uri.encoded]
-    return listed(bad, "every sign that has to be")
+    return listed(bad, "all special characters are encoded")
 
 
 def _mongodb(option: str, wanted: str) -> Callable[[EnvFacts], Judgement]:
     def judge(facts: EnvFacts) -> Judgement:
         found = {name: uri for name, uri in _uris(facts) if uri.engine == "mongodb"}
         if not found:
-            return no_matter("there is no connection string of MongoDB")
+            return no_matter("no MongoDB connection string")
         bad = [
             f"{name}: {option} {'differs' if option.lower() in uri.options else 'is missing'}"
             for name, uri in found.items()
@@ -136,7 +140,7 @@ def _tls(facts: EnvFacts) -> Judgement:
         if facts.encrypted or not (uri.local or facts.inside.issuperset(uri.hosts))
     ]
     if not found:
-        return no_matter("no server is beyond its machine, and none asks for it")
+        return no_matter("no server is remote, and none requires TLS")
     bad = [name for name, uri in found if not uri.encrypts]
     off = [
         name
@@ -144,7 +148,7 @@ def _tls(facts: EnvFacts) -> Judgement:
         if name.endswith("_USE_TLS") and secret.reveal().lower() not in _SWITCH
     ]
     mixed = off if any(uri.engine == "mongodb" for _, uri in found) else []
-    return listed([*bad, *mixed], "encrypted, and the certificate is looked at")
+    return listed([*bad, *mixed], "encrypted, certificates are verified")
 
 
 def _numbers(facts: EnvFacts, variable: str, option: str) -> Iterator[tuple[str, str]]:
@@ -160,7 +164,7 @@ def _bounded(variable: str, option: str, low: int, high: int) -> Callable[[EnvFa
     def judge(facts: EnvFacts) -> Judgement:
         found = list(_numbers(facts, variable, option))
         if not found:
-            return no_matter(f"nothing names one ({variable.lstrip('_')})")
+            return no_matter(f"not set ({variable.lstrip('_')})")
         bad = [
             name
             for name, value in found
@@ -178,7 +182,7 @@ def _length(facts: EnvFacts) -> Judgement:
 
 def _strength(facts: EnvFacts) -> Judgement:
     bad = [f"{name} {why}" for name, value in passwords(facts) if (why := guessable(value))]
-    return listed(bad, "nothing that repeats or counts")
+    return listed(bad, "no repeated or sequential characters")
 
 
 def _placeholder(facts: EnvFacts) -> Judgement:
@@ -193,7 +197,7 @@ def _login(facts: EnvFacts) -> Judgement:
     }
     owned = facts.needed.keys()  # an app may be called admin
     bad = [n for n, user in users.items() if user.lower() in _ADMINS and user not in owned]
-    return listed(bad, "a login of the app's own")
+    return listed(bad, "the app's own login")
 
 
 def _mode(file: EnvFile) -> Judgement:
@@ -202,19 +206,19 @@ def _mode(file: EnvFile) -> Judgement:
 
 def _ignored(file: EnvFile) -> Judgement:
     if file.ignored.value is None:
-        return no_matter("it lies in no repository")
-    return judged(file.ignored.value, "ignored" if file.ignored.value else "git would take it in")
+        return no_matter("the file is not in a repository")
+    return judged(file.ignored.value, "ignored" if file.ignored.value else "git does not ignore it")
 
 
 def _committed(file: EnvFile) -> Judgement:
     if file.ignored.value is None:
-        return no_matter("it lies in no repository")
+        return no_matter("the file is not in a repository")
     return listed(file.committed.value, "in no commit of any branch")
 
 
 def _example(facts: EnvFacts) -> Judgement:
     if facts.file is None:
-        return no_matter("it is the process's")
+        return no_matter("read from the process's environment")
     if facts.file.example is None:
         return judged(False, "there is none")
     missing = sorted(facts.variables.keys() - facts.file.example.keys())
@@ -244,7 +248,7 @@ def _aws(facts: EnvFacts) -> Judgement:
     bad = [name for name in ("AWS_REGION", "AWS_SECRET_NAME") if not given(name)]
     if given("AWS_SECRETS_FAIL_OPEN").lower() not in {"false", "0", "no", "off"}:
         bad.append("AWS_SECRETS_FAIL_OPEN is not false")
-    return listed(bad, "complete, and a failure stops the start")
+    return listed(bad, "complete, and a failure stops the app")
 
 
 CHECKS: tuple[Check[EnvFacts], ...] = checks(

@@ -51,42 +51,42 @@ def _free(facts: ServerFacts) -> Judgement:
 def _inodes(facts: ServerFacts) -> Judgement:
     found = facts.data.value
     if found.inodes_free is None:
-        return no_matter(f"{found.filesystem} makes inodes as they are needed")
+        return no_matter(f"{found.filesystem} allocates inodes dynamically")
     return judged(found.inodes_free >= 0.2, f"{found.inodes_free:.0%} free")
 
 
 def _open_files(facts: ServerFacts) -> Judgement:
     found = facts.process.value.open_files
-    return judged(found >= facts.files, f"{found} may be open, {facts.files} are needed")
+    return judged(found >= facts.files, f"limit {found}, needed {facts.files}")
 
 
 def _processes(facts: ServerFacts) -> Judgement:
     needed = _WORKERS + facts.tasks
     found = facts.process.value.processes
     said = "no limit" if found >= 1 << 62 else f"limit {found}"
-    return judged(found >= needed, f"{said}, {needed} are needed")
+    return judged(found >= needed, f"{said}, needed {needed}")
 
 
 def _core(facts: ServerFacts) -> Judgement:
     found = facts.process.value.core
-    return judged(found == 0, "none" if found == 0 else "a crash writes its memory to a file")
+    return judged(found == 0, "none" if found == 0 else "core dumps are enabled")
 
 
 def _huge_pages(facts: ServerFacts) -> Judgement:
     info = ENGINE_INFO[facts.engine]
     if info.huge_pages == 0:
-        return no_matter(f"{info.title} does not suffer from them")
+        return no_matter(f"does not apply to {info.title}")
     if info.huge_pages and (numbers(facts.version) or (info.huge_pages,)) >= (info.huge_pages,):
         named = facts.version or "none"
-        since = f"from version {info.huge_pages} on"
-        return no_matter(f"{info.title} wants them {since}; the file names {named}")
+        since = f"from version {info.huge_pages}"
+        return no_matter(f"{info.title} uses them {since}; the file asks for {named}")
     found = facts.process.value.huge_pages
-    return judged(not found, "given unasked" if found else "off for this process, or on request")
+    return judged(not found, "always" if found else "never, or madvise")
 
 
 def _swap(facts: ServerFacts) -> Judgement:
     found = facts.process.value.swapped
-    return judged(found < _MB, f"{found // _MB} MB of it in swap")
+    return judged(found < _MB, f"{found // _MB} MB in swap")
 
 
 def _oom(facts: ServerFacts) -> Judgement:
@@ -96,7 +96,7 @@ def _oom(facts: ServerFacts) -> Judgement:
 
 def _backlog(facts: ServerFacts) -> Judgement:
     good = facts.somaxconn >= facts.backlog
-    return judged(good, f"somaxconn {facts.somaxconn}, the server lets {facts.backlog} wait")
+    return judged(good, f"somaxconn {facts.somaxconn}, the server's backlog is {facts.backlog}")
 
 
 def _listening(facts: ServerFacts) -> Judgement:
@@ -110,12 +110,14 @@ def _listening(facts: ServerFacts) -> Judgement:
 
 
 def _private_files(facts: ServerFacts) -> Judgement:
-    return listed(facts.open_to_others.value, "its files, sockets and log are its own")
+    return listed(facts.open_to_others.value, "configuration, sockets and log are private")
 
 
 def _current(facts: ServerFacts) -> Judgement:
     found = facts.process.value.replaced
-    return judged(not found, f"{found} was replaced" if found else "it is the one on the disk")
+    return judged(
+        not found, f"{found} was replaced" if found else "the program is the installed one"
+    )
 
 
 def _memory_fits(facts: MachineFacts) -> Judgement:
@@ -132,20 +134,20 @@ def _memory_left(facts: MachineFacts) -> Judgement:
 
 def _fork(facts: MachineFacts) -> Judgement:
     if not facts.forking:
-        return no_matter("there is no Redis")
+        return no_matter("the stack has no Redis")
     most = max(facts.forking.values())
-    said = f"vm.overcommit_memory {facts.overcommit}, the largest Redis has {most // _MB} MB"
+    said = f"vm.overcommit_memory {facts.overcommit}, the largest Redis uses {most // _MB} MB"
     if facts.overcommit == 1:
         return judged(True, said)
     # 0 refuses what can never fit; 2 refuses what was not set aside for it
     room = facts.memory + facts.swap if facts.overcommit == 0 else facts.commit_left
-    return judged(most < room, f"{said}, and there is room for {room // _MB} MB")
+    return judged(most < room, f"{said}, available {room // _MB} MB")
 
 
 def _boot(facts: MachineFacts) -> Judgement:
     if not (facts.boot or facts.boot_lost or facts.boots):
-        return no_matter("a container: what starts it has to run 'mngdb up --boot'")
-    nothing = facts.boot_lost or "no enabled unit and no @reboot line names it"
+        return no_matter("in a container: its start command has to run 'mngdb up --boot'")
+    nothing = facts.boot_lost or "no enabled unit and no @reboot line"
     return judged(bool(facts.boot), facts.boot or nothing)
 
 

@@ -24,7 +24,7 @@ from mngdb.findings import Check, Judgement, judged, listed, no_matter
 
 def _no_scripts(facts: MongodbFacts) -> Judgement:
     if facts.javascript:
-        return no_matter("the file asks for it")
+        return no_matter("the file enables it")
     found = facts.options.value.get("security.javascriptEnabled", "true (the default)")
     return judged(found == "false", f"javascriptEnabled {found}")
 
@@ -32,7 +32,7 @@ def _no_scripts(facts: MongodbFacts) -> Judgement:
 def _profiled(facts: MongodbFacts) -> Judgement:
     found = facts.profilers.value
     if not found:
-        return no_matter("there is no database")
+        return no_matter("no database")
     off = [name for name, level in found.items() if level == 0]
     return listed(off, f"on in {len(found)} databases")
 
@@ -40,9 +40,9 @@ def _profiled(facts: MongodbFacts) -> Judgement:
 def _not_all(facts: MongodbFacts) -> Judgement:
     found = facts.profilers.value
     if not found:
-        return no_matter("there is no database")
+        return no_matter("no database")
     full = [f"{name} (level 2)" for name, level in found.items() if level == 2]
-    return listed(full, "no database is profiled whole")
+    return listed(full, "no database has level 2")
 
 
 def _slow(facts: MongodbFacts) -> Judgement:

@@ -52,7 +52,7 @@ def _exception_closed(facts: MongodbFacts) -> Judgement:
     if not facts.parameters.value.get("enableLocalhostAuthBypass", True):
         return judged(True, "enableLocalhostAuthBypass false")
     count = len(facts.logins.value)
-    return judged(count > 0, f"it ended with the first of {count} logins" if count else "no login")
+    return judged(count > 0, f"closed by the first of {count} users" if count else "no login")
 
 
 def _admins(facts: MongodbFacts) -> Judgement:
@@ -76,7 +76,7 @@ def _own_database(facts: MongodbFacts) -> Judgement:
         if places:
             words = {EVERYWHERE: "every database", CLUSTER: "the server", LOGINS: "logins"}
             bad.append(f"{one.name}: {' '.join(sorted(words.get(p, p) for p in places))}")
-    return listed(bad, "every app acts in one database")
+    return listed(bad, "every app is limited to its own database")
 
 
 def _harmless(facts: MongodbFacts) -> Judgement:
@@ -85,40 +85,40 @@ def _harmless(facts: MongodbFacts) -> Judgement:
         found = sorted({action for actions in one.rights.values() for action in actions & _HARMFUL})
         if found:
             bad.append(f"{one.name}: {' '.join(found)}")
-    return listed(bad, "no app may drop its database, make logins or switch the profiler")
+    return listed(bad, "no app can drop its database, create users or change the profiler")
 
 
 def _useful(facts: MongodbFacts) -> Judgement:
     if not facts.apps:
-        return no_matter("the file names no app here")
+        return no_matter("the file has no app here")
     logins = {one.name: one for one in facts.logins.value}
     bad = []
     for name, app in facts.apps.items():
         if name not in logins:
-            bad.append(f"{name}: it has no login")
+            bad.append(f"{name}: no login")
             continue
         needs = _READ if app.readonly else _READ | _WRITE
         missing = sorted(needs - logins[name].rights.get(app.database, frozenset()))
         if missing:
             bad.append(f"{name}: {' '.join(missing)}")
-    return listed(bad, "every app may do what it needs in its database")
+    return listed(bad, "every app has the rights it needs")
 
 
 def _readers_only_read(facts: MongodbFacts) -> Judgement:
     readers = {name for name, app in facts.apps.items() if app.readonly}
     if not readers:
-        return no_matter("the file names no app that only reads")
+        return no_matter("the file has no read-only app")
     bad = []
     for one in facts.logins.value:
         found = sorted({a for actions in one.rights.values() for a in actions & _WRITE})
         if one.name in readers and found:
             bad.append(f"{one.name}: {' '.join(found)}")
-    return listed(bad, f"{', '.join(sorted(readers))} may only read")
+    return listed(bad, f"{', '.join(sorted(readers))} are read-only")
 
 
 def _all_known(facts: MongodbFacts) -> Judgement:
     if not facts.managed:
-        return no_matter("the server is not the stack's own")
+        return no_matter("the server is external")
     found = [a.name for a in facts.logins.value if a.rights and a.name not in facts.known]
     return listed(found, "every login is in the file")
 
@@ -129,7 +129,7 @@ def _with_password(facts: MongodbFacts) -> Iterable[Login]:
 
 def _modern(facts: MongodbFacts) -> Judgement:
     old = [one.name for one in _with_password(facts) if "SCRAM-SHA-1" in one.mechanisms]
-    return listed(old, "every login is SCRAM-SHA-256 only")
+    return listed(old, "all logins use SCRAM-SHA-256 only")
 
 
 def _stretched(facts: MongodbFacts) -> Judgement:
@@ -147,13 +147,13 @@ def _not_guessed(facts: MongodbFacts) -> Judgement:
     untried = [one.name for one in facts.logins.value if one.guessed is None]
     if untried and not weak:
         raise UnobservableError(f"{len(untried)} logins were not tried, {untried[0]} among them")
-    return listed(weak, "no login has its own name, or one of the commonest words, for a password")
+    return listed(weak, "no login has a common password or its own name")
 
 
 def _strong(facts: MongodbFacts) -> Judgement:
     ours = [one.name for one in facts.logins.value if one.agrees]
     if not ours:
-        return no_matter("the vault holds no login's secret")
+        return no_matter("the vault has no secrets of logins")
     short = []
     for name in ours:
         found = facts.strengths.get(name)
@@ -166,7 +166,7 @@ def _strong(facts: MongodbFacts) -> Judgement:
 def _agreed(facts: MongodbFacts) -> Judgement:
     bad = [one.name for one in facts.logins.value if one.agrees is False]
     tried = sum(one.agrees is not None for one in facts.logins.value)
-    return listed(bad, f"{tried} secrets of the vault open their logins")
+    return listed(bad, f"{tried} secrets match the server")
 
 
 CHECKS: tuple[Check[MongodbFacts], ...] = checks(

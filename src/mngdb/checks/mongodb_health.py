@@ -48,7 +48,7 @@ def _cache(facts: MongodbFacts) -> tuple[int, int, int] | None:
 def _cache_fits(facts: MongodbFacts) -> Judgement:
     cache, memory = _cache(facts), facts.memory.value
     if cache is None:
-        return no_matter("it has no WiredTiger cache")
+        return no_matter("the server has no WiredTiger cache")
     share = cache[0] / memory
     return judged(share <= 0.8, f"{share:.0%} of {memory // _MB} MB")
 
@@ -56,20 +56,20 @@ def _cache_fits(facts: MongodbFacts) -> Judgement:
 def _cache_calm(facts: MongodbFacts) -> Judgement:
     cache = _cache(facts)
     if cache is None:
-        return no_matter("it has no WiredTiger cache")
+        return no_matter("the server has no WiredTiger cache")
     most, used, dirty = cache
-    evidence = f"{used / most:.0%} of {most // _MB} MB in use, {dirty / most:.0%} to be written"
+    evidence = f"{used / most:.0%} of {most // _MB} MB used, {dirty / most:.0%} dirty"
     return judged(used <= FULL * most and dirty <= DIRTY * most, evidence)
 
 
 def _not_waiting(facts: MongodbFacts) -> Judgement:
     found = int(facts.status.value["globalLock"]["currentQueue"]["total"])
-    return judged(found <= _QUEUE, f"{found} operations wait")
+    return judged(found <= _QUEUE, f"{found} operations waiting")
 
 
 def _not_locked(facts: MongodbFacts) -> Judgement:
     locked = facts.locked.value
-    return judged(not locked, "fsyncLock holds every write back" if locked else "writes go on")
+    return judged(not locked, "locked by fsyncLock" if locked else "not locked")
 
 
 def _cursors(facts: MongodbFacts) -> Judgement:
@@ -82,22 +82,22 @@ def _targeting(facts: MongodbFacts) -> Judgement:
     looked = int(metrics["queryExecutor"]["scannedObjects"])
     found = int(metrics["document"]["returned"])
     if looked < _ENOUGH:
-        return no_matter(f"too few documents were looked at so far ({looked})")
+        return no_matter(f"too few documents examined so far ({looked})")
     ratio = looked / max(1, found)
-    return judged(ratio <= _TARGETING, f"{ratio:.0f} documents were looked at for each one found")
+    return judged(ratio <= _TARGETING, f"{ratio:.0f} documents examined for each one returned")
 
 
 def _asked(facts: MongodbFacts, bad: bool) -> Judgement:
     if not facts.asked_indexes:
-        return no_matter("the file names no index")
+        return no_matter("the file has no indexes")
     found = {name: state.found for name, state in facts.asked_indexes.items() if state.found}
     others = {name: state for name, state in found.items() if state != "missing"}
     if bad:
         wrong = [f"{name}: {state}" for name, state in others.items() if state != "right"]
-        judgement = listed(wrong, f"{len(others)} indexes are as the file says")
+        judgement = listed(wrong, f"{len(others)} indexes match the file")
     else:
         missing = [name for name in found if name not in others]
-        judgement = listed(missing, f"{len(found)} indexes are there")
+        judgement = listed(missing, f"{len(found)} indexes exist")
     unseen = [f"{n}: {state.missing}" for n, state in facts.asked_indexes.items() if state.missing]
     if unseen and judgement.verdict == "pass":
         raise UnobservableError(listed(unseen, "").evidence)
@@ -117,8 +117,8 @@ def _within(facts: MongodbFacts) -> tuple[Collection, ...]:
 
 
 def _listed(facts: MongodbFacts, bad: Sequence[str], more: str = "") -> Judgement:
-    """Whether there is nothing bad in the collections that were looked at; what was left out."""
-    none = f"none in the {len(_within(facts))} collections that were looked at{more}"
+    """Whether there is nothing bad in the collections examined; what was left out."""
+    none = f"none in the {len(_within(facts))} collections examined{more}"
     judgement = listed(bad, none)
     left_out = facts.collections.value.left_out
     if not left_out:
@@ -151,7 +151,7 @@ def _none_twice(facts: MongodbFacts) -> Judgement:
         plain = sorted((i for i in one.indexes if _idle(i)), key=lambda index: index.keys)
         for short, long in pairwise(plain):
             if long.keys[: len(short.keys)] == short.keys:
-                twice.append(f"{one.name}.{short.name} begins {long.name}")
+                twice.append(f"{one.name}.{short.name} is a prefix of {long.name}")
     return _listed(facts, twice)
 
 

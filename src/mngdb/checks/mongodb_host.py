@@ -18,9 +18,9 @@ _AS_ROOT = "as the root user"
 def _appended(facts: MongodbFacts) -> Judgement:
     options = facts.options.value
     if options.get("systemLog.destination") != "file":
-        return no_matter("it writes no log file of its own")
+        return no_matter("the server writes no log file")
     found = options.get("systemLog.logAppend") == "true"
-    return judged(found, "logAppend " + ("true" if found else "false: a restart begins a new file"))
+    return judged(found, "logAppend " + ("true" if found else "false: a restart replaces the log"))
 
 
 def _no_warnings(facts: MongodbFacts) -> Judgement:
@@ -29,18 +29,18 @@ def _no_warnings(facts: MongodbFacts) -> Judgement:
         for text, details in facts.warnings.value
         if not any(word in text + details for word in _JUDGED_APART)
     ]
-    return listed(left, "none but of the machine", most=3)
+    return listed(left, "none except about the host", most=3)
 
 
 def _no_root(facts: MongodbFacts) -> Judgement:
     root = any(_AS_ROOT in text for text, _ in facts.warnings.value)
-    return judged(not root, "it runs as root" if root else "an account of its own")
+    return judged(not root, "runs as root" if root else "an unprivileged account")
 
 
 def _private(facts: MongodbFacts, *names: str) -> Judgement:
     found = {name: facts.modes[name] for name in names if name in facts.modes}
     if not found:
-        return no_matter("its files are not on this machine")
+        return no_matter("its files are not on this host")
     bad = [f"{name} {mode:04o}" for name, mode in found.items() if mode & 0o077]
     return listed(bad, ", ".join(f"{name} {mode:04o}" for name, mode in found.items()))
 

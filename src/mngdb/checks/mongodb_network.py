@@ -16,7 +16,7 @@ _LEAST = 1000
 _OWNER_ONLY = 0o700
 #: "mongobleed".
 ZLIB_HOLE = "CVE-2025-14847"
-_ENCLOSED = "it is in a network of its own, where only its apps are"
+_ENCLOSED = "the server is in a private network with its apps"
 
 
 def _bound(facts: MongodbFacts) -> Judgement:
@@ -34,9 +34,11 @@ def _encrypted(facts: MongodbFacts) -> Judgement:
     if facts.enclosed and facts.tls.value is None:
         return no_matter(_ENCLOSED)
     if not facts.remote:
-        return no_matter("it listens to its own machine only")
+        return no_matter("the server listens on loopback only")
     plain = facts.plain.value
-    return judged(not plain, "it answers without encryption" if plain else "plain text is refused")
+    return judged(
+        not plain, "unencrypted connections are accepted" if plain else "plain text is refused"
+    )
 
 
 def exposure(facts: MongodbFacts) -> patch_level.Exposure:
@@ -56,21 +58,21 @@ def closing(facts: MongodbFacts) -> Mapping[str, str]:
 
 def _zlib(facts: MongodbFacts) -> Judgement:
     if not facts.zlib.value:
-        return judged(True, "a message that zlib compressed is refused")
+        return judged(True, "zlib messages are refused")
     found = str(facts.status.value["version"])
     holes = {hole.id for hole in patch_levels.holes("MongoDB", found)}
-    said = f"messages that zlib compressed are read; MongoDB {found}"
+    said = f"zlib messages are accepted; MongoDB {found}"
     if ZLIB_HOLE not in holes:
-        return judged(True, f"{said} has the fix of {ZLIB_HOLE}")
+        return judged(True, f"{said} has the fix for {ZLIB_HOLE}")
     grave = patch_level.grave(exposure(facts), login=False)
-    return Judgement("fail", f"{said} answers some with its own memory ({ZLIB_HOLE})", grave)
+    return Judgement("fail", f"{said} discloses memory ({ZLIB_HOLE})", grave)
 
 
 def _only_tls(facts: MongodbFacts) -> Judgement:
     if facts.tls.value is None:
         return no_matter("TLS is off")
     plain = facts.plain.value
-    text = "it also answers without encryption" if plain else "plain text is refused"
+    text = "unencrypted connections are accepted" if plain else "plain text is refused"
     return judged(not plain, text)
 
 
@@ -82,15 +84,15 @@ def _verified(facts: MongodbFacts) -> Judgement:
     system = facts.options.value.get("setParameter.tlsUseSystemCA") == "true"
     if "net.tls.CAFile" not in facts.options.value and not system:
         off.append("no net.tls.CAFile")
-    return listed(off, "certificates are checked against the CA")
+    return listed(off, "certificates are verified against the CA")
 
 
 def _socket(facts: MongodbFacts) -> Judgement:
     options = facts.options.value
     if options.get("net.unixDomainSocket.enabled") == "false":
-        return judged(True, "there is no unix socket")
+        return judged(True, "no unix socket")
     mode = int(options.get("net.unixDomainSocket.filePermissions", str(_OWNER_ONLY)))
-    return judged(mode & 0o077 == 0, f"its socket has {mode:04o}")
+    return judged(mode & 0o077 == 0, f"mode {mode:04o}")
 
 
 def _connections(facts: MongodbFacts) -> tuple[int, int]:
@@ -102,7 +104,7 @@ def _limit(facts: MongodbFacts) -> Judgement:
     name = "net.maxIncomingConnections"
     asked = int(facts.wanted.get(name) or facts.options.value.get(name) or _LEAST)
     limit = _connections(facts)[1]
-    return judged(limit >= asked, f"{limit} are possible, {asked} are asked for")
+    return judged(limit >= asked, f"limit {limit}, configured {asked}")
 
 
 def _used(facts: MongodbFacts) -> Judgement:

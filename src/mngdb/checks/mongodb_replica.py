@@ -12,7 +12,7 @@ _LAG = 10
 #: The guide's point in time, in hours.
 _WINDOW = 24
 _FULL = 0.9
-_STANDALONE = "it is in no replica set"
+_STANDALONE = "not in a replica set"
 
 
 def _set(facts: MongodbFacts) -> ReplicaSet | None:
@@ -27,11 +27,11 @@ def _in_a_set(facts: MongodbFacts) -> Judgement:
 def _three(facts: MongodbFacts) -> Judgement:
     found = _set(facts)
     if facts.managed:
-        return no_matter("mngdb runs sets of one")
+        return no_matter("mngdb runs single-member replica sets")
     if found is None:
         return no_matter(_STANDALONE)
     data = [one.name for one in found.members if not one.arbiter]
-    return judged(len(data) >= 3, f"{len(data)} members hold the data")
+    return judged(len(data) >= 3, f"{len(data)} members hold data")
 
 
 def _healthy(facts: MongodbFacts) -> Judgement:
@@ -40,14 +40,14 @@ def _healthy(facts: MongodbFacts) -> Judgement:
         return no_matter(_STANDALONE)
     bad = [f"{one.name} is {one.state}" for one in found.members if not one.healthy]
     if not any(one.state == "PRIMARY" for one in found.members):
-        bad.append("there is no primary")
-    return listed(bad, "all members are well")
+        bad.append("no primary")
+    return listed(bad, "all members are healthy")
 
 
 def _lag(facts: MongodbFacts) -> Judgement:
     found = _set(facts)
     if found is None or len(found.members) == 1:
-        return no_matter("it has no secondaries")
+        return no_matter("no secondaries")
     most = max(one.lag for one in found.members)
     late = [f"{one.name}: {one.lag:.0f} s" for one in found.members if one.lag > _LAG]
     return listed(late, f"at most {most:.0f} s")
@@ -58,7 +58,7 @@ def _arbiters(facts: MongodbFacts) -> Judgement:
     if found is None:
         return no_matter(_STANDALONE)
     arbiters = [one.name for one in found.members if one.arbiter]
-    return listed(arbiters, "every member holds the data")
+    return listed(arbiters, "every member holds data")
 
 
 def _majority(facts: MongodbFacts) -> Judgement:
@@ -72,8 +72,8 @@ def _majority_journaled(facts: MongodbFacts) -> Judgement:
     found = _set(facts)
     if found is None:
         return no_matter(_STANDALONE)
-    text = "in the journals" if found.journaled else "in memory only"
-    return judged(found.journaled, f"a majority has it {text}")
+    text = "after journaling" if found.journaled else "before journaling"
+    return judged(found.journaled, f"acknowledged {text}")
 
 
 def _window(facts: MongodbFacts) -> Judgement:
@@ -83,7 +83,7 @@ def _window(facts: MongodbFacts) -> Judgement:
     log = found.oplog.value
     hours = log.window / 3600
     if log.used < _FULL * log.most:
-        return judged(True, f"{log.used // _MB} of {log.most // _MB} MB are used so far")
+        return judged(True, f"{log.used // _MB} of {log.most // _MB} MB used so far")
     return judged(hours >= _WINDOW, f"{hours:.1f} hours in {log.most // _MB} MB")
 
 
@@ -110,7 +110,7 @@ def _keeps(facts: MongodbFacts) -> Judgement:
 def _journal(facts: MongodbFacts) -> Judgement:
     log = facts.status.value.get("wiredTiger", {}).get("log", {})
     size = int(log.get("maximum log file size", 0))
-    return judged(size > 0, "the journal is on" if size else "there is no journal")
+    return judged(size > 0, "the journal is enabled" if size else "the journal is disabled")
 
 
 def _checkpoints(facts: MongodbFacts) -> Judgement:

@@ -27,15 +27,15 @@ _BEFORE_LOGIN: dict[Exposure, Severity] = {
     "plain": "critical",
 }
 _WHERE: dict[Exposure, str] = {
-    "loopback": "reached from its own machine or network only",
-    "encrypted": "reached over the network, by TLS",
-    "plain": "reached over the network without TLS",
+    "loopback": "reachable from its host or private network only",
+    "encrypted": "reachable over the network with TLS",
+    "plain": "reachable over the network without TLS",
 }
 
 
 def exposure(*, enclosed: bool, remote: bool, plain: Callable[[], bool]) -> Exposure:
     """Where a server can be reached from; what cannot be seen is taken for the worst. `enclosed`:
-    in a network of its own, `plain`: whether it answers without encryption."""
+    in a network of its own, `plain`: whether unencrypted connections are accepted."""
     if enclosed or not remote:
         return "loopback"
     try:
@@ -64,20 +64,20 @@ def judge(
     accepts a line that gets no fixes any more; it accepts no hole."""
     title = f"{product} {found}"
     if wanted and not f"{found}.".startswith(f"{wanted}."):
-        return Judgement("fail", f"{title}, the file asks for {wanted}", "high")
+        return Judgement("fail", f"{title}, the file has {wanted}", "high")
     line = patch_levels.line_of(product, found)
     if not patch_levels.known(product, line):
-        return judged(True, f"{title} is newer than what mngdb knows of security holes ({AS_OF})")
+        return judged(True, f"{title} is newer than mngdb's list of security holes ({AS_OF})")
     if patch_levels.holes(product, found):
         return _unsafe(product, found, at, settings or {})
     ends = PRODUCTS[product].ends.get(line)
     today = today or datetime.now(tz=UTC).date()
-    safe = f"{title}: no security hole known by {AS_OF}"
+    safe = f"{title}: no known security holes ({AS_OF})"
     if ends is None or ends >= today:
-        return judged(True, safe + (f", fixes until {ends}" if ends else ""))
-    said = f"{title}: no fixes since {ends}"
+        return judged(True, safe + (f", supported until {ends}" if ends else ""))
+    said = f"{title}: unsupported since {ends}"
     if outdated:
-        return judged(True, said + "; the file accepts it")
+        return judged(True, said + "; accepted by the file")
     return Judgement("fail", said, grave(at, login=True))
 
 

@@ -11,19 +11,19 @@ from mngdb.errors import UnobservableError
 from mngdb.facts.postgres import PostgresFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
 
-_ASKED = {
-    "nothing": "nothing is asked: it is in",
-    "cleartext": "the password, readable",
-    "md5": "the password by MD5",
-    "scram": "the password by SCRAM",
-    "other": "a proof",
-    "refused": "refused at the door",
+_DEMANDS = {
+    "nothing": "no authentication",
+    "cleartext": "password in clear text",
+    "md5": "MD5 password",
+    "scram": "SCRAM password",
+    "other": "another method",
+    "refused": "refused by pg_hba.conf",
 }
 
 
 def _login_required(facts: PostgresFacts) -> Judgement:
     asked = facts.demand.value
-    return judged(asked != "nothing", f"{facts.admin} over TCP: {_ASKED[asked]}")
+    return judged(asked != "nothing", f"{facts.admin} over TCP: {_DEMANDS[asked]}")
 
 
 def _addresses(facts: PostgresFacts) -> list[str]:
@@ -32,11 +32,11 @@ def _addresses(facts: PostgresFacts) -> list[str]:
 
 def _bound(facts: PostgresFacts) -> Judgement:
     if facts.own_network:
-        return no_matter("it listens in a network of its own")
+        return no_matter("the server listens in a private network")
     found = _addresses(facts)
     return judged(
         not any(map(listens_widely, found)),
-        f"listen_addresses {', '.join(found) or 'is empty: the socket only'}",
+        f"listen_addresses {', '.join(found) or 'is empty: unix socket only'}",
     )
 
 
@@ -53,35 +53,37 @@ def exposure(facts: PostgresFacts) -> patch_level.Exposure:
 
 def _encrypted(facts: PostgresFacts) -> Judgement:
     if facts.own_network and facts.tls.value is None:
-        return no_matter("it listens in a network of its own")
+        return no_matter("the server listens in a private network")
     if all(map(only_here, _addresses(facts))):
-        return no_matter("it listens to its own machine only")
+        return no_matter("the server listens on loopback only")
     if facts.hba.missing is not None:  # then by how it meets this machine, its own or another
         plain = facts.plain.value
-        return judged(not plain, "it goes on without encryption" if plain else "TLS or nothing")
+        return judged(
+            not plain, "unencrypted connections are accepted" if plain else "TLS is required"
+        )
     others = [rule for rule in reachable(facts.hba.value) if not from_here(rule)]
     if not others:
-        return no_matter("pg_hba.conf lets nobody in from other machines")
+        return no_matter("pg_hba.conf has no entries for other hosts")
     bad = [words(rule) for rule in others if rule.kind in {"host", "hostnossl"}]
-    return listed(bad, "every line for other machines asks for encryption", most=3)
+    return listed(bad, "all entries for other hosts require TLS", most=3)
 
 
 def _socket(facts: PostgresFacts) -> Judgement:
     if not text(facts, "unix_socket_directories"):
-        return no_matter("there is no socket")
+        return no_matter("no unix socket")
     found = text(facts, "unix_socket_permissions")
     return judged(int(found, 8) & 0o007 == 0, f"unix_socket_permissions {found}")
 
 
 def _pending(facts: PostgresFacts) -> Judgement:
     waiting = [name for name, one in facts.settings.value.items() if one.pending]
-    return listed(waiting, "nothing waits for a restart")
+    return listed(waiting, "none")
 
 
 def _drift(facts: PostgresFacts) -> Judgement:
     if not facts.wanted:
-        return no_matter("the file sets nothing here")
-    return listed(facts.drift.value, f"{len(facts.wanted)} settings as in the file", most=3)
+        return no_matter("the file has no settings for it")
+    return listed(facts.drift.value, f"{len(facts.wanted)} settings match the file", most=3)
 
 
 CHECKS: tuple[Check[PostgresFacts], ...] = checks(
@@ -97,10 +99,10 @@ CHECKS: tuple[Check[PostgresFacts], ...] = checks(
         "postgres.settings-drift": _drift,
         "postgres.restart-pending": _pending,
         "postgres.files-loaded": lambda facts: listed(
-            facts.stale_files.value, "none changed since they were read", most=2
+            facts.stale_files.value, "no file changed since it was loaded", most=2
         ),
         "postgres.files-valid": lambda facts: listed(
-            facts.wrong_settings.value, "no line with an error", most=3
+            facts.wrong_settings.value, "no errors", most=3
         ),
     },
     SETTINGS,

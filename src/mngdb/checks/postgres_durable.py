@@ -25,12 +25,12 @@ _SALVAGE = ("zero_damaged_pages", "ignore_checksum_failure", "ignore_invalid_pag
 
 def _overrides(facts: PostgresFacts) -> Judgement:
     bad = [
-        f"{one.role or 'everybody'}{f' in {one.database}' * bool(one.database)}: "
+        f"{one.role or 'all roles'}{f' in {one.database}' * bool(one.database)}: "
         f"{one.name} {one.value}"
         for one in facts.overrides.value
         if _word(one.value) in _LOOSE.get(one.name, ())
     ]
-    return listed(bad, "no role and no database has a looser setting than the server")
+    return listed(bad, "no weaker setting for a role or database")
 
 
 def _word(value: str) -> str:
@@ -48,29 +48,29 @@ def _commits(facts: PostgresFacts) -> Judgement:
 
 def _salvage(facts: PostgresFacts) -> Judgement:
     bad = [name for name in _SALVAGE if text(facts, name) == "on"]
-    return listed(bad, "damaged pages are errors")
+    return listed(bad, "all off")
 
 
 def _standby(facts: PostgresFacts) -> Judgement:
     asked = text(facts, "synchronous_standby_names")
     if not asked:
-        return no_matter("no standby is waited for")
+        return no_matter("no synchronous standby is configured")
     there = facts.server.value["synchronous"]
-    return judged(there > 0, f"{asked!r} asked for, {there} connected")
+    return judged(there > 0, f"{asked!r} configured, {there} connected")
 
 
 def _archive(facts: PostgresFacts) -> Judgement:
     if text(facts, "archive_mode") == "off":
-        return no_matter("nothing is archived")
+        return no_matter("archive_mode off")
     command, library = text(facts, "archive_command"), text(facts, "archive_library")
     if not command and not library:
-        return judged(False, "archive_mode is on, with no command: the log piles up")
+        return judged(False, "archive_mode on without a command: WAL accumulates")
     if not library and "%p" not in command:
-        return judged(False, "archive_command takes no file (no %p in it): nothing is kept")
+        return judged(False, "archive_command has no %p: nothing is archived")
     found = facts.archiver.value
     if found["failing"]:
         return judged(False, f"{found['failed']} failures, the last with {found['wal']}")
-    return judged(True, f"{found['archived']} files archived, {found['failed']} failures before")
+    return judged(True, f"{found['archived']} files archived, {found['failed']} earlier failures")
 
 
 def _proved(facts: PostgresFacts) -> Judgement:

@@ -99,7 +99,7 @@ def _believed(facts: PostgresFacts) -> Judgement:
     def bad(rule: Rule) -> bool:
         return rule.method in _BELIEVED or bool(rule.map and rule.map in facts.maps.value)
 
-    return _none(bad, "no line with trust or ident, no map that fits every account")(facts)
+    return _none(bad, "no trust or ident, no map for all accounts")(facts)
 
 
 def _none(bad: Callable[[Rule], bool], fine: str) -> Callable[[PostgresFacts], Judgement]:
@@ -127,12 +127,12 @@ def _superusers(facts: PostgresFacts) -> Judgement:
             if role.name in rule.superusers and set(rule.databases) != {"replication"}
         ]
         bad += [words(rule) for rule in reachable(named) if not from_here(rule)]
-    return listed(bad, "superusers come from the server's own machine only", most=3)
+    return listed(bad, "superusers connect locally only", most=3)
 
 
 def _errors(facts: PostgresFacts) -> Judgement:
     bad = [f"{_line(rule)}: {rule.error}" for rule in facts.hba.value if rule.error]
-    return listed(bad, f"{len(facts.hba.value)} lines without an error", most=3)
+    return listed(bad, f"{len(facts.hba.value)} entries without errors", most=3)
 
 
 CHECKS: tuple[Check[PostgresFacts], ...] = checks(
@@ -141,13 +141,11 @@ CHECKS: tuple[Check[PostgresFacts], ...] = checks(
         "postgres.hba-trust": _believed,
         "postgres.hba-cleartext": _none(
             lambda rule: rule.method in _CLEAR and rule.kind in {"host", "hostnossl"},
-            "no line lets a password cross the network readable",
+            "no password method in clear text without TLS",
         ),
-        "postgres.hba-md5": _none(lambda rule: rule.method == "md5", "no line with md5"),
-        "postgres.hba-everywhere": _none(
-            _everywhere, "every line names the networks that it is for"
-        ),
-        "postgres.hba-everybody": _none(_everybody, "every line names its databases or its logins"),
+        "postgres.hba-md5": _none(lambda rule: rule.method == "md5", "no md5"),
+        "postgres.hba-everywhere": _none(_everywhere, "every entry has a limited address range"),
+        "postgres.hba-everybody": _none(_everybody, "every entry has databases or roles"),
         "postgres.hba-superuser": _superusers,
         "postgres.hba-errors": _errors,
     },

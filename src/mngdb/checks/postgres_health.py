@@ -24,12 +24,12 @@ def _wraparound(facts: PostgresFacts) -> Judgement:
     ages = {one.name: max(one.xid_age, one.multixact_age) for one in facts.bases.value}
     oldest = max(ages, key=lambda name: ages[name])
     share = ages[oldest] / (1 << 31)
-    return judged(ages[oldest] < _HALF, f"{oldest} has used {share:.0%} of the ids there are")
+    return judged(ages[oldest] < _HALF, f"{oldest}: {share:.0%} of the IDs used")
 
 
 def _horizon(facts: PostgresFacts) -> Judgement:
     age = facts.activity.value["horizon"]
-    return judged(age < _OLD, f"the oldest snapshot is {age} transactions old")
+    return judged(age < _OLD, f"oldest snapshot: {age} transactions")
 
 
 def _collations(facts: PostgresFacts) -> Judgement:
@@ -38,12 +38,12 @@ def _collations(facts: PostgresFacts) -> Judgement:
         for one in facts.bases.value
         if one.collation_mismatch
     ]
-    return listed(bad, "every database sorts as when its indexes were built")
+    return listed(bad, "all databases match")
 
 
 def _rotten(facts: PostgresFacts) -> Judgement:
     bad = [f"{b.name}: {b.checksum_failures}" for b in facts.bases.value if b.checksum_failures]
-    return listed(bad, "no page failed")
+    return listed(bad, "none")
 
 
 def _deadlocks(facts: PostgresFacts) -> Judgement:
@@ -69,7 +69,7 @@ def _idle(facts: PostgresFacts) -> Judgement:
 def _checkpoints(facts: PostgresFacts) -> Judgement:
     timed, asked = facts.checkpoints.value
     # the first ones come from the first hours' imports
-    words = f"{timed} by time, {asked} by the amount of log or by command"
+    words = f"{timed} timed, {asked} requested"
     return judged(asked <= max(timed, 10), words)
 
 
@@ -82,7 +82,7 @@ CHECKS: tuple[Check[PostgresFacts], ...] = checks(
         "postgres.prepared": lambda facts: listed(
             facts.prepared.value, "none older than 10 minutes"
         ),
-        "postgres.slots": lambda facts: listed(facts.slots.value, "none without a reader"),
+        "postgres.slots": lambda facts: listed(facts.slots.value, "all active"),
         "postgres.collation-version": _collations,
         "postgres.checksum-failures": _rotten,
         "postgres.deadlocks": _deadlocks,

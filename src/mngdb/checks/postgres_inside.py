@@ -42,9 +42,11 @@ def nowhere(
             return judged(False, ", ".join(bad[:_MOST]) + (f" and {more} more" if more else ""))
         if unseen:
             more = len(unseen) - 1
-            raise UnobservableError(unseen[0] + (f" (and {more} databases more)" if more else ""))
+            raise UnobservableError(
+                unseen[0] + (f" (and in {more} more databases)" if more else "")
+            )
         if not asked:
-            return no_matter("the file names no app here")
+            return no_matter("the file has no app here")
         return judged(True, f"{fine} ({many(asked, 'database')})")
 
     return judge

@@ -23,10 +23,10 @@ def _buffers(facts: PostgresFacts) -> Judgement:
 
 def _sorts(facts: PostgresFacts) -> Judgement:
     if not facts.memory:
-        return no_matter("how much memory there is for it is not known")
+        return no_matter("the available memory is not known")
     work, connections = size(facts, "work_mem"), int(text(facts, "max_connections"))
     most = work * connections
-    words = f"{work // _MB} MB for each of {connections} connections, of {facts.memory // _MB} MB"
+    words = f"{work // _MB} MB × {connections} connections, of {facts.memory // _MB} MB"
     return judged(most <= facts.memory, words)
 
 

@@ -48,7 +48,7 @@ def _collector(facts: PostgresFacts) -> bool:
 
 def _file_mode(facts: PostgresFacts) -> Judgement:
     if not _collector(facts):
-        return no_matter("the server keeps no log files by itself")
+        return no_matter("the server does not write log files itself")
     found = text(facts, "log_file_mode")
     return judged(int(found, 8) & 0o007 == 0, f"log_file_mode {found}")
 

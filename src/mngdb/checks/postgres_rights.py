@@ -32,7 +32,7 @@ def _idle_limit(facts: PostgresFacts) -> Judgement:
         # "0", "0ms", "0min": nothing is left
         if not (text(facts, name) if value is None else value).strip("0msinhd "):
             bad.append(app)
-    return listed(bad, "a limit for every app")
+    return listed(bad, "every app has a limit")
 
 
 def _strings(facts: PostgresFacts) -> Judgement:
@@ -47,9 +47,7 @@ CHECKS: tuple[Check[PostgresFacts], ...] = checks(
         "postgres.public-connect": _bases(
             lambda one: one.public_connect and one.name != MAINTENANCE, "CONNECT is granted by name"
         ),
-        "postgres.maintenance": nowhere(
-            "maintenance", "everybody may connect to postgres and do nothing, or not connect"
-        ),
+        "postgres.maintenance": nowhere("maintenance", "PUBLIC may connect at most"),
         "postgres.public-temporary": _bases(
             lambda one: one.public_temporary, "TEMPORARY is granted by name"
         ),
@@ -59,31 +57,31 @@ CHECKS: tuple[Check[PostgresFacts], ...] = checks(
         "postgres.schema-owner": nowhere(
             "schema_owner", "pg_database_owner, the owner or a superuser"
         ),
-        "postgres.app-excess": nowhere(
-            "apps_excess", "readonly reads, readwrite keeps the tables as they are"
-        ),
-        "postgres.app-useful": nowhere("apps_missing", "every table within its access"),
+        "postgres.app-excess": nowhere("apps_excess", "no rights beyond the file"),
+        "postgres.app-useful": nowhere("apps_missing", "all rights are granted"),
         "postgres.app-idle-limit": _idle_limit,
         "postgres.system-rights": nowhere(
             "system_rights",
-            "catalogs, functions, parameters as initdb has them",
+            "catalogs, functions and parameters have default privileges",
             nor=lambda facts: facts.shared_rights.value,
         ),
         "postgres.grant-option": nowhere(
             "grant_options",
-            "owners and administrators alone grant",
+            "only owners and administrators",
             nor=lambda facts: facts.shared_options.value,
         ),
-        "postgres.traps": nowhere("traps", "pg_catalog, event triggers and casts are superusers'"),
-        "postgres.definer-path": nowhere("definer_path", "none without a safe one"),
-        "postgres.definer-superuser": nowhere("definer_super", "none that PUBLIC may call"),
+        "postgres.traps": nowhere(
+            "traps", "pg_catalog, event triggers and casts belong to superusers"
+        ),
+        "postgres.definer-path": nowhere("definer_path", "all have a safe one"),
+        "postgres.definer-superuser": nowhere("definer_super", "none that PUBLIC can execute"),
         "postgres.languages": nowhere("languages", "trusted languages only"),
         "postgres.extension-reach": nowhere(
-            "extensions_reaching", "none but those of the file", but_asked_for=True
+            "extensions_reaching", "only those in the file", but_asked_for=True
         ),
-        "postgres.extension-version": nowhere("extensions_old", "every one as new as its files"),
-        "postgres.row-security": nowhere("policies_off", "every table with policies applies them"),
-        "postgres.stored-passwords": nowhere("stored_passwords", "no user mapping has one"),
+        "postgres.extension-version": nowhere("extensions_old", "all are current"),
+        "postgres.row-security": nowhere("policies_off", "all policies are applied"),
+        "postgres.stored-passwords": nowhere("stored_passwords", "no password in user mappings"),
         "postgres.strings": _strings,
     },
     SETTINGS,

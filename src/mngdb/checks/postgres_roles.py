@@ -36,7 +36,7 @@ def _superusers(facts: PostgresFacts) -> Judgement:
     known = [one.name for one in found if one.bootstrap or one.name == facts.admin]
     bad = [one.name for one in found if one.name not in known]
     bad += [
-        f"{one.name} (by its membership of {one.becomes[0]})"
+        f"{one.name} (member of {one.becomes[0]})"
         for one in facts.roles.value
         if one.becomes and one.name != facts.admin
     ]
@@ -62,7 +62,7 @@ def _replication(facts: PostgresFacts) -> Judgement:
         if "REPLICATION" in one.special
         and (one.owns or one.name in facts.apps or one.special != {"REPLICATION"} or one.groups)
     ]
-    return listed(bad, "no app and no owner of a database replicates")
+    return listed(bad, "no app or database owner has REPLICATION")
 
 
 def _groups(groups: set[str]) -> Callable[[PostgresFacts], Judgement]:
@@ -72,7 +72,7 @@ def _groups(groups: set[str]) -> Callable[[PostgresFacts], Judgement]:
             for one in _others(facts)
             if one.groups & groups
         ]
-        return listed(bad, "nobody but superusers")
+        return listed(bad, "only superusers")
 
     return judge
 
@@ -85,36 +85,36 @@ def _server(facts: PostgresFacts) -> Judgement:
         elif one.name == facts.monitor:
             groups[one.name] -= {_RESERVED}  # it gets in when apps have taken every connection
     bad = [f"{name}: {' '.join(sorted(found))}" for name, found in groups.items() if found]
-    return listed(bad, "no login but superusers; no app watches the server")
+    return listed(bad, "only superusers; no app has monitoring roles")
 
 
 def _known(facts: PostgresFacts) -> Judgement:
     if not facts.managed:
-        return no_matter("the server is not the stack's own")
+        return no_matter("the server is external")
     bad = [one.name for one in facts.logins.value if one.name not in facts.known]
     return listed(bad, "every login is in the file")
 
 
 def _members(facts: PostgresFacts) -> Judgement:
     if not facts.apps:
-        return no_matter("the file names no app here")
+        return no_matter("the file has no app here")
     bad = [
         f"{app}: {' '.join(sorted(found.logins)[:3])}"
         for app, found in facts.reach.value.items()
         if found.logins
     ]
-    return listed(bad, "SET ROLE leads no app to another login")
+    return listed(bad, "no app can SET ROLE to another login")
 
 
 def _databases(facts: PostgresFacts) -> Judgement:
     if not facts.apps:
-        return no_matter("the file names no app here")
+        return no_matter("the file has no app here")
     bad = []
     for app, found in facts.reach.value.items():
         others = sorted(found.databases - {facts.apps[app], MAINTENANCE})
         if others:
             bad.append(f"{app}: {' '.join(others[:3])}")
-    return listed(bad, "each app connects to its own database")
+    return listed(bad, "each app can connect to its own database only")
 
 
 def _with_password(facts: PostgresFacts) -> Judgement:
@@ -126,7 +126,7 @@ def _with_password(facts: PostgresFacts) -> Judgement:
         if one.kind == "none"
         and not any({"all", one.name} & set(users) or users[0][0] in "+/" for users in doors)
     ]
-    return listed(bad, "every login has one, or another proof")
+    return listed(bad, "every login has one, or another method")
 
 
 def _every_login(bad: Callable[[Login], bool], fine: str) -> Callable[[PostgresFacts], Judgement]:
@@ -140,8 +140,8 @@ def _well_known(facts: PostgresFacts) -> Judgement:
     weak = [one.name for one in facts.logins.value if one.well_known]
     untried = sum(one.well_known is None for one in facts.logins.value)
     if not weak and untried:
-        raise UnobservableError(f"there was no time to try {untried} logins")
-    return listed(weak, "no login has a password of the usual list, or its own name")
+        raise UnobservableError(f"{untried} logins were not tested in time")
+    return listed(weak, "no common password, and no login's own name")
 
 
 def _long(facts: PostgresFacts) -> Judgement:

@@ -22,9 +22,11 @@ def look(facts: PostgresFacts, name: str) -> Setting | None:
     login does not see the server's own value."""
     found = facts.settings.value.get(name)
     if found is None and not facts.sees_all:
-        raise UnobservableError(f"{name} is not shown to us (GRANT pg_read_all_settings)")
+        raise UnobservableError(f"{name} is not visible to our login (GRANT pg_read_all_settings)")
     if found is not None and found.source in _MASKED:
-        raise UnobservableError(f"{name} is set for our login: the server's own is not seen")
+        raise UnobservableError(
+            f"{name} is overridden for our login: the server's value is not visible"
+        )
     return found
 
 
@@ -68,7 +70,7 @@ def _shown(found: Setting) -> str:
     return f"{number}{words[0]}"
 
 
-_UP = "'mngdb up' sets it on servers that it runs; elsewhere ALTER SYSTEM SET %s"
+_UP = "'mngdb up' sets it on managed servers; elsewhere ALTER SYSTEM SET %s"
 _RELOAD = "; SELECT pg_reload_conf()"
 
 SETTINGS = Settings(
@@ -76,10 +78,10 @@ SETTINGS = Settings(
     {
         "setting": _UP.replace("%s", "%s = %s") + _RELOAD,
         "up": _UP + _RELOAD,
-        "up-restart": _UP + ", and a restart",
+        "up-restart": _UP + ", then restart",
         "key": "postgres: {settings: {%s}}, then 'mngdb up'",
         "reset": "ALTER SYSTEM RESET %s" + _RELOAD,
-        "apps": "'mngdb up' sets apps' logins as the file has them; elsewhere %s",
-        "databases": "'mngdb up' revokes it in the databases of the file; elsewhere %s",
+        "apps": "'mngdb up' restores the app's login; elsewhere %s",
+        "databases": "'mngdb up' revokes it in the file's databases; elsewhere %s",
     },
 )

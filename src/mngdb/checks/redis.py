@@ -28,24 +28,24 @@ def _with(name: str, off: str, judge: Judge[RedisFacts]) -> Judge[RedisFacts]:
 
 
 def _with_log(judge: Judge[RedisFacts]) -> Judge[RedisFacts]:
-    return _with("appendonly", "the append-only file is off", judge)
+    return _with("appendonly", "the append-only file is disabled", judge)
 
 
 def _with_snapshots(judge: Judge[RedisFacts]) -> Judge[RedisFacts]:
-    return _with("save", "there are no snapshots", judge)
+    return _with("save", "snapshots are disabled", judge)
 
 
 def _log_on(facts: RedisFacts) -> Judgement:
     found = facts.config.value["appendonly"]
     if found == "no" and facts.wanted.get("appendonly") == "no" and not facts.wanted.get("save"):
-        return no_matter("the file asks for a cache that keeps nothing")
+        return no_matter("the file configures a cache without persistence")
     return judged(found == "yes", f"appendonly {found}")
 
 
 def _save_points(facts: RedisFacts) -> Judgement:
     found = facts.config.value["save"]
     if not found and facts.wanted.get("save") == "":
-        return no_matter("the file asks for no snapshots")
+        return no_matter("the file disables snapshots")
     words = found.split()
     points = {(int(a), int(b)) for a, b in zip(words[::2], words[1::2], strict=True)}
     # one that comes as soon, after as few changes, does as well
@@ -57,7 +57,7 @@ def _rewrite(facts: RedisFacts) -> Judgement:
     config = facts.config.value
     share, size = config["auto-aof-rewrite-percentage"], config["auto-aof-rewrite-min-size"]
     good = 0 < int(share) <= 100 and int(size) <= 64 * _MB
-    return judged(good, f"rewritten after {share} % of growth, from {int(size) // _MB} MB on")
+    return judged(good, f"rewritten after {share} % of growth, from {int(size) // _MB} MB")
 
 
 def _limit_set(facts: RedisFacts) -> Judgement:
@@ -69,7 +69,7 @@ def _limit_fits(facts: RedisFacts) -> Judgement:
     limit = int(facts.config.value["maxmemory"])
     there_is = facts.memory or int(facts.info.value["total_system_memory"])
     if limit == 0:
-        return judged(False, "no limit: all of the machine's memory")
+        return judged(False, "no limit")
     share = limit / there_is
     return judged(share <= 0.8, f"{share:.0%} of {there_is // _MB} MB")
 

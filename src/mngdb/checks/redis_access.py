@@ -40,23 +40,25 @@ def _no_strangers(facts: RedisFacts) -> Judgement:
 def _default_user(facts: RedisFacts) -> Judgement:
     found = next((one for one in facts.logins.value if one.name == "default"), None)
     if found is None or not found.on:
-        return judged(True, "the login 'default' is off")
+        return judged(True, "the user 'default' is disabled")
     if found.no_password:
-        return judged(False, "the login 'default' is on, without a password")
+        return judged(False, "the user 'default' is enabled without a password")
     if found.as_admin:
-        return judged(True, "the login 'default' takes the administrator's password alone")
+        return judged(True, "the user 'default' has the admin password")
     rules = bool(found.rights.value.may & _RULING)
-    return judged(not rules, "the login 'default' is on" + (" and may do everything" * rules))
+    return judged(
+        not rules, "the user 'default' is enabled" + (" with administrative rights" * rules)
+    )
 
 
 def _passwords(facts: RedisFacts) -> Judgement:
     open_ones = [one.name for one in facts.logins.value if one.on and one.no_password]
-    return listed([f"{name} has none" for name in open_ones], "every login that is on has one")
+    return listed([f"{name} has none" for name in open_ones], "every enabled login has one")
 
 
 def _well_known(facts: RedisFacts) -> Judgement:
     weak = [one.name for one in facts.logins.value if one.on and one.well_known]
-    return listed(weak, "no login has a password of the usual list")
+    return listed(weak, "no login has a common password")
 
 
 def _long(facts: RedisFacts) -> Judgement:
@@ -74,7 +76,7 @@ def _harmless(facts: RedisFacts) -> Judgement:
         )
         if found:
             bad.append(f"{one.name}: {' '.join(found)}")
-    return listed(bad, "ACL DRYRUN refuses each of them")
+    return listed(bad, "ACL DRYRUN denies each of them")
 
 
 def _head(command: str) -> str:
@@ -83,7 +85,7 @@ def _head(command: str) -> str:
 
 def _useful(facts: RedisFacts) -> Judgement:
     if not facts.apps:
-        return no_matter("the file names no app here")
+        return no_matter("the file has no app here")
     bad = []
     for one in _apps(facts):
         if one.name not in facts.apps:
@@ -91,7 +93,7 @@ def _useful(facts: RedisFacts) -> Judgement:
         missing = sorted(_NEEDED - one.rights.value.may)
         if missing:
             bad.append(f"{one.name}: {' '.join(missing)}")
-    return listed(bad, "ACL DRYRUN permits each of them")
+    return listed(bad, "ACL DRYRUN allows each of them")
 
 
 def _own_keys(facts: RedisFacts) -> Judgement:
@@ -115,7 +117,9 @@ def _all_known(facts: RedisFacts) -> Judgement:
         for name, power in powers.items()
         if facts.managed or power
     ]
-    fine = "every login is in the file" if facts.managed else "others keep to what is theirs"
+    fine = (
+        "every login is in the file" if facts.managed else "other logins have no access to the apps"
+    )
     return listed(bad, fine)
 
 
@@ -143,17 +147,19 @@ def _rulers(facts: RedisFacts) -> Judgement:
 
 def _kept(facts: RedisFacts) -> Judgement:
     path = facts.config.value.get("aclfile", "")
-    return judged(bool(path), f"aclfile {path or 'is not set: ACL SETUSER is lost at a restart'}")
+    return judged(
+        bool(path), f"aclfile {path or 'is not set: ACL SETUSER does not survive a restart'}"
+    )
 
 
 def _bound(facts: RedisFacts) -> Judgement:
     if facts.enclosed:
-        return no_matter("it listens inside a network of its own, and no port is published")
+        return no_matter("the server listens in a private network, no port is published")
     found = facts.config.value.get("bind", "")
     if not found and not _old(facts):
-        return no_matter("it listens to no address, only to its socket")
+        return no_matter("the server listens on its unix socket only")
     wide = not found or any(listens_widely(one.removeprefix("-")) for one in found.split())
-    return judged(not wide, f"bind {found or 'is empty: every address'}")
+    return judged(not wide, f"bind {found or 'is empty: all addresses'}")
 
 
 def _old(facts: RedisFacts) -> bool:
@@ -164,11 +170,13 @@ def _old(facts: RedisFacts) -> bool:
 
 def _encrypted(facts: RedisFacts) -> Judgement:
     if facts.enclosed and not _takes_tls(facts):
-        return no_matter("it is reached inside a network of its own only")
+        return no_matter("the server is reachable in a private network only")
     if not facts.remote:
-        return no_matter("it listens to its own machine only")
+        return no_matter("the server listens on loopback only")
     plain = facts.plain.value
-    return judged(not plain, "it answers without encryption" if plain else "plain text is refused")
+    return judged(
+        not plain, "unencrypted connections are accepted" if plain else "plain text is refused"
+    )
 
 
 def _takes_tls(facts: RedisFacts) -> bool:

@@ -38,14 +38,14 @@ def _closing(facts: RedisFacts) -> Mapping[str, str]:
 def _log_written(facts: RedisFacts) -> Judgement:
     info = facts.info.value
     if info["aof_enabled"] != "1":
-        return no_matter("the append-only file is off")
+        return no_matter("the append-only file is disabled")
     write, rewrite = info["aof_last_write_status"], info["aof_last_bgrewrite_status"]
     return judged(write == rewrite == "ok", f"last write {write}, last rewrite {rewrite}")
 
 
 def _snapshot_saved(facts: RedisFacts) -> Judgement:
     if not facts.config.value.get("save"):
-        return no_matter("there are no snapshots")
+        return no_matter("snapshots are disabled")
     found = facts.info.value["rdb_last_bgsave_status"]
     return judged(found == "ok", f"last snapshot {found}")
 
@@ -54,7 +54,7 @@ def _memory_used(facts: RedisFacts) -> Judgement:
     info = facts.info.value
     limit = int(info["maxmemory"])
     if limit == 0:
-        return judged(False, "there is no limit to compare with")
+        return judged(False, "maxmemory is not set")
     share = int(info["used_memory"]) / limit
     evidence, other = f"{share:.0%} of {limit // _MB} MB", beside_keys(info, "INSTANCE")
     if other and share > NEARLY_FULL:
@@ -65,7 +65,7 @@ def _memory_used(facts: RedisFacts) -> Judgement:
 def _fragmentation(facts: RedisFacts) -> Judgement:
     info = facts.info.value
     if int(info["used_memory_rss"]) < SMALL:
-        return no_matter("it is too small for the ratio to mean anything")
+        return no_matter("too small for the ratio to be meaningful")
     ratio = float(info["mem_fragmentation_ratio"])
     return judged(ratio <= FRAGMENTED, f"mem_fragmentation_ratio {ratio:g}")
 
@@ -84,9 +84,9 @@ def _rejected(facts: RedisFacts) -> Judgement:
 def _replication(facts: RedisFacts) -> Judgement:
     info = facts.info.value
     if info["role"] == "master":
-        return no_matter("it is no replica")
+        return no_matter("the server is not a replica")
     found = info["master_link_status"]
-    return judged(found == "up", f"the link to its primary is {found}")
+    return judged(found == "up", f"master_link_status {found}")
 
 
 CHECKS: tuple[Check[RedisFacts], ...] = checks(

@@ -21,7 +21,7 @@ def setting(name: str, good: Callable[[str], bool]) -> Judge[RedisFacts]:
     return judge
 
 
-_UP = "'mngdb up' sets it on servers that it runs; elsewhere '%s' in redis.conf, and a restart"
+_UP = "'mngdb up' sets it on managed servers; elsewhere '%s' in redis.conf, then restart"
 
 SETTINGS = Settings(
     setting,
@@ -29,7 +29,6 @@ SETTINGS = Settings(
         "setting": _UP.replace("%s", "%s %s"),
         "up": _UP,
         "key": "redis: {%s}, then 'mngdb up'",
-        "apps": "'mngdb up' gives each app of the file its login again; elsewhere ACL SETUSER NAME "
-        "%s",
+        "apps": "'mngdb up' restores the app's login; elsewhere ACL SETUSER NAME %s",
     },
 )

@@ -41,35 +41,35 @@ RULES: dict[str, Rule] = {
     for rule in (
         Rule(
             "scan.stack-secret",
-            "no secret of the stack stands in the project",
+            "no secret of the stack is in the project",
             "critical",
-            "out of it, then a new one: remove it from the vault, 'mngdb up'",
+            "remove it there, then rotate it: delete it from the vault, 'mngdb up'",
             ("B19", _GUIDE),
         ),
         Rule(
             "scan.connection-string",
-            "no connection string holds a password",
+            "no connection string has a password",
             "critical",
             _VARIABLE,
             ("B19", _GUIDE),
         ),
         Rule(
             "scan.argument",
-            "no client is given its password as an argument, which everybody can list",
+            "no client gets its password as an argument",
             "high",
             "REDISCLI_AUTH, PGPASSFILE, or a prompt; 'mngdb shell INSTANCE'",
             ("B19", "guide: Redis 1"),
         ),
         Rule(
             "scan.written",
-            "no script writes a password into a file or a log",
+            "no script writes a password to a file or a log",
             "high",
             "let the program read a file of mode 0600: 'mngdb secret set', Docker secrets",
             ("B19", _GUIDE),
         ),
         Rule(
             "scan.assigned",
-            "no variable gets a secret as a plain value",
+            "no variable has a secret as a plain value",
             "critical",
             "a file of mode 0600 or a secret of the CI's; 'mngdb env APP', Docker secrets",
             ("A5", "B19", "B20", _GUIDE),
@@ -78,35 +78,35 @@ RULES: dict[str, Rule] = {
             "scan.printed",
             "no code prints its environment",
             "high",
-            "log that a variable is there, not what is in it",
+            "log that a variable is set, not its value",
             ("B19", _GUIDE),
         ),
         Rule(
             "scan.ci-plain",
-            "CI files name secret variables, and hold none",
+            "CI files refer to secrets and contain none",
             "critical",
             "'mngdb render ci github' and 'mngdb render ci gitlab' write the right form",
             ("B20", _GUIDE),
         ),
         Rule(
             "scan.ci-file",
-            "CI files can be read",
+            "CI files are valid YAML",
             "medium",
-            "mend the YAML: what cannot be read is not judged",
+            "fix the YAML; an invalid file is not checked",
             ("B20",),
         ),
         Rule(
             "scan.readable",
             "every file can be read",
             "medium",
-            "run it as somebody who may read the file, or let git ignore it",
+            "run it with an account that can read the file, or let git ignore it",
             ("B19",),
         ),
         Rule(
             "scan.detected",
             "detect-secrets finds nothing: no key, no token, no password",
             "high",
-            "out of it, and a new one; what is none: '# pragma: allowlist secret' behind it",
+            "remove and rotate it; a false positive: append '# pragma: allowlist secret'",
             ("B19", _GUIDE),
         ),
     )
@@ -159,9 +159,9 @@ def lines(text: str) -> Iterator[Hit]:
         if any(given(match["password"]) for match in _URI.finditer(line)):
             yield Hit("scan.connection-string", number, "a connection string with a password")
         if _ARGUMENT.search(line):
-            yield Hit("scan.argument", number, "a password among the arguments")
+            yield Hit("scan.argument", number, "a password in the arguments")
         if _WRITTEN.search(line):
-            yield Hit("scan.written", number, "a password that is written out")
+            yield Hit("scan.written", number, "a password is written out")
         if any(_secret(match["name"]) for match in _PRINTED.finditer(line)):
             yield Hit("scan.printed", number, "the environment is printed")
         for match in _ASSIGNED.finditer(line):
@@ -213,7 +213,7 @@ def _ci(text: str, maps: set[str], referring: str) -> Iterator[Hit]:
         root = yaml.compose(text, Loader=yaml.CSafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
         mark: Any = getattr(error, "problem_mark", None)
-        yield Hit("scan.ci-file", mark.line + 1 if mark else 1, "no YAML")
+        yield Hit("scan.ci-file", mark.line + 1 if mark else 1, "not valid YAML")
         return
     for name, node, passing in _variables(root, maps):
         value = node.value

@@ -18,13 +18,13 @@ _NOTICE = 30
 
 
 def _folder(facts: SecretsFacts) -> Judgement:
-    return listed(facts.open_folders, "ours alone")
+    return listed(facts.open_folders, "private")
 
 
 def _files(facts: SecretsFacts) -> Judgement:
     if not facts.in_files:
-        return no_matter("the vault is the environment")
-    return listed(facts.open_files, f"{len(facts.secrets)} files, each ours alone")
+        return no_matter("the vault is 'environ'")
+    return listed(facts.open_files, f"{len(facts.secrets)} files, all private")
 
 
 def _present(facts: SecretsFacts) -> Judgement:
@@ -46,7 +46,7 @@ def _length(facts: SecretsFacts) -> Judgement:
 
 def _placeholder(facts: SecretsFacts) -> Judgement:
     bad = [name for name, secret in facts.secrets.items() if placeholder(secret.reveal())]
-    return listed(bad, "none of the usual words")
+    return listed(bad, "no placeholder or common password")
 
 
 def _strength(facts: SecretsFacts) -> Judgement:
@@ -55,33 +55,33 @@ def _strength(facts: SecretsFacts) -> Judgement:
         for name, secret in facts.secrets.items()
         if (why := guessable(secret.reveal()))
     ]
-    return listed(bad, "nothing that repeats or counts")
+    return listed(bad, "no repeated or sequential characters")
 
 
 def _shared(facts: SecretsFacts) -> Judgement:
     owners: dict[str, list[str]] = defaultdict(list)
     for name, secret in facts.secrets.items():
         owners[secret.reveal()].append(name)
-    return listed([" = ".join(o) for o in owners.values() if len(o) > 1], "each has its own")
+    return listed([" = ".join(o) for o in owners.values() if len(o) > 1], "no shared secrets")
 
 
 def _age(facts: SecretsFacts) -> Judgement:
     if not facts.ages:
-        return no_matter("the vault does not tell when a secret was made")
+        return no_matter("the vault does not record when a secret was created")
     old = [f"{name} ({days:.0f} days)" for name, days in facts.ages.items() if days > _YEAR]
-    return listed(old, f"the oldest has {max(facts.ages.values()):.0f} days")
+    return listed(old, f"the oldest is {max(facts.ages.values()):.0f} days old")
 
 
 def _unused(facts: SecretsFacts) -> Judgement:
     if not facts.in_files:
-        return no_matter("the vault is the environment")
-    return listed(facts.unused, "each belongs to a login of the file")
+        return no_matter("the vault is 'environ'")
+    return listed(facts.unused, "all belong to logins in the file")
 
 
 def _in_git(judge: Callable[[Git], Judgement]) -> Callable[[SecretsFacts], Judgement]:
     def judged(facts: SecretsFacts) -> Judgement:
         git = facts.git.value
-        return no_matter("the file lies in no repository") if git is None else judge(git)
+        return no_matter("the file is not in a repository") if git is None else judge(git)
 
     return judged
 
@@ -96,9 +96,9 @@ def _logs(facts: SecretsFacts) -> Judgement:
 
 def _environments(facts: SecretsFacts) -> Judgement:
     if not facts.in_files:
-        return no_matter("the vault is the environment")
+        return no_matter("the vault is 'environ'")
     but = ", ".join(facts.unavoidable)
-    but = f", but for {but}: these programs take it from nowhere else" if but else ""
+    but = f", except {but}, which cannot read it from elsewhere" if but else ""
     return listed(facts.environments.value, f"in none of {facts.programs} processes{but}")
 
 
@@ -108,24 +108,24 @@ def _arguments(facts: SecretsFacts) -> Judgement:
 
 def _dotenv(facts: SecretsFacts) -> Judgement:
     if not facts.dotenv:
-        return no_matter("there is no .env beside the file")
+        return no_matter("there is no .env next to the file")
     bad = [f"{one.name} ({one.mode:o})" for one in facts.dotenv if one.mode & 0o077]
     return listed(bad, ", ".join(one.name for one in facts.dotenv))
 
 
 def _keys(facts: SecretsFacts) -> Judgement:
     if facts.keys is None:
-        return no_matter("there are no keys of TLS")
-    return listed(facts.keys, "nobody else may read them")
+        return no_matter("there are no TLS keys")
+    return listed(facts.keys, "mode 0600")
 
 
 def _certificates(facts: SecretsFacts) -> Judgement:
     if facts.keys is None:
-        return no_matter("there are no keys of TLS")
+        return no_matter("there are no TLS keys")
     found = facts.certificates.value
     ending = [f"{file} ({days:.0f} days)" for file, days in found.items() if days < _NOTICE]
     left = min(found.values(), default=0)
-    return listed(ending, f"the first ends in {left:.0f} days")
+    return listed(ending, f"the first expires in {left:.0f} days")
 
 
 CHECKS: tuple[Check[SecretsFacts], ...] = checks(

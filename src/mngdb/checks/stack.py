@@ -23,14 +23,14 @@ def _logins(found: Sequence[Diagnosis]) -> Judgement:
 
 def _verified(stake: str | None) -> Judgement:
     if stake is None:
-        return no_matter("mngdb runs it, or it is on this machine")
-    return judged(not stake, stake or "TLS, and its certificate is verified")
+        return no_matter("managed by mngdb, or on this host")
+    return judged(not stake, stake or "TLS with verification")
 
 
 def _measured(around: Around) -> Judgement:
     exporters = around.exporters.value
     if around.agent is None and not exporters:
-        return no_matter("the file has no agent, and no container: others measure, or nobody")
+        return no_matter("the file has no agent and no containers")
     bad = [f"{name} {problem}" for name, problem in exporters.items() if problem]
     if around.agent:
         bad.insert(0, f"the agent: {around.agent}")
@@ -40,27 +40,27 @@ def _measured(around: Around) -> Judgement:
 
 def _alerts(around: Around) -> Judgement:
     if around.rules is None:
-        return no_matter("the file leaves them to Prometheus: 'mngdb render prometheus'")
+        return no_matter("the file leaves alerts to Prometheus: 'mngdb render prometheus'")
     if around.agent:
         return judged(False, f"the agent: {around.agent}")
     if not around.round:
-        return judged(False, f"nobody judged the {around.rules} rules in time")
+        return judged(False, f"{around.rules} rules were not evaluated in time")
     return judged(True, f"{around.rules} rules; {around.round}")
 
 
 def _channels(around: Around) -> Judgement:
     if not around.channels:
-        return no_matter("the file names no channel: 'mngdb alerts' shows what fires")
+        return no_matter("the file has no channels: 'mngdb alerts' shows what fires")
     bad = [f"{name}: {why}" for name, why in around.channels.items() if why]
     return listed(bad, ", ".join(around.channels))
 
 
 def _page(around: Around) -> Judgement:
     if around.page_roles is None:
-        return no_matter("the stack has no page in a browser")
+        return no_matter("the stack has no web page")
     if not around.page_roles:
-        return judged(False, "sso names no roles: everybody who can log in to the realm")
-    return judged(True, f"who has one of: {', '.join(around.page_roles)}")
+        return judged(False, "sso has no roles: all users of the realm have access")
+    return judged(True, f"requires one of: {', '.join(around.page_roles)}")
 
 
 LOGINS: Check[Sequence[Diagnosis]]

@@ -41,5 +41,5 @@ def guessable(value: str) -> str | None:
         return f"has {kinds} different characters"
     steps = {ord(b) - ord(a) for a, b in pairwise(value)}
     if len(value) > 2 and len(steps) == 1:
-        return "is a row of the alphabet"
+        return "is a sequence"
     return None

@@ -62,7 +62,7 @@ def read(value: str) -> Uri:
     """A connection string (`is_uri`), however wrong."""
     match = _URI.fullmatch(value)
     if match is None:
-        raise ValueError("no connection string")
+        raise ValueError("not a connection string")
     scheme = match["scheme"].lower()
     # with signs that are not encoded, the last @ is the one that people mean
     login, at, place = match["rest"].rpartition("@")
@@ -92,11 +92,11 @@ def _wrong(scheme: str, hosts: list[str], value: str) -> str:
     for host in hosts:
         found = _HOST.fullmatch(host)
         if found is None:
-            return "has no host" if not host.split(":")[0] else "has a host that is none"
+            return "has no host" if not host.split(":")[0] else "has an invalid host"
         if found["port"] and not 0 < int(found["port"]) < 65536:
-            return "has a port that is none"
+            return "has an invalid port"
         if found["port"] and scheme == "mongodb+srv":
-            return "has a port, which +srv forbids"
+            return "has a port, which +srv does not allow"
     if scheme == "mongodb+srv" and (len(hosts) > 1 or hosts[0].count(".") < 2):
-        return "has to name one host with a domain, for +srv"
+        return "must have one host with a domain for +srv"
     return ""
