@@ -182,7 +182,7 @@ def test_a_server_that_dies_again_and_again_is_what_doctor_says(up: ComposeCli) 
         time.sleep(0.2)
     cause = up.run_json("doctor")["cause"]
     assert cause["cause"] == "not-running"
-    assert f"{up.unit('redis')} dies and is started again, over and over" in cause["text"]
+    assert f"{up.unit('redis')} keeps crashing" in cause["text"]
     assert "argument couldn't be parsed into an integer" in cause["text"]
     assert {one["cause"] for one in cause["consequences"]} == {"login-down"}
     up.ok("up")
@@ -295,7 +295,7 @@ def test_a_container_over_its_limit_is_killed_alone_and_comes_back(up: ComposeCl
     assert up.redis("config", "get", "maxmemory").split()[-1] == str(32 << 20)
     assert up.inspect("pg")["State"]["StartedAt"] == begun
     assert up.steps() == []
-    told = f"a process of {up.unit('redis')} was killed a moment ago: it took more memory than"
+    told = f"a process of {up.unit('redis')} was killed recently: "
     assert told in up.run("doctor").stdout
 
 

@@ -286,7 +286,7 @@ def test_after_compose_down_v_nothing_starts_empty_without_a_word(stack: Compose
     assert {one["cause"] for one in troubles} == {"cannot-start"}
     for what, one in zip(("pg", "redis"), troubles, strict=True):
         assert one["command"].endswith(f"mngdb up --allow {stack.unit(what)}")
-    assert "was asked to stop" not in json.dumps(told)
+    assert "stopped on request" not in json.dumps(told)
     allow = [word for what in ("redis", "pg") for word in ("--allow", stack.unit(what))]
     for words in (("plan",), ("up",)):
         said = refusal(stack, *words)

@@ -77,7 +77,7 @@ def test_what_docker_calls_unhealthy_is_a_cause_for_doctor_when_nothing_else_is(
     done = up.run("--json", "doctor")
     cause = json.loads(done.stdout)["cause"]
     assert (done.returncode, cause["cause"], cause["instances"]) == (1, "unhealthy", ["redis"])
-    assert f"{up.unit('redis')} answers, but Docker calls it unhealthy: " in cause["text"]
+    assert f"{up.unit('redis')} responds, but its health check fails: " in cause["text"]
     assert "ermission denied" in cause["text"]
     assert cause["command"].startswith("mngdb up")
     up.ok("up")

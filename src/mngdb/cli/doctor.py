@@ -40,7 +40,7 @@ def _of_app(options: Options, context: Context, app: str) -> int:
         )
     else:
         if not found:
-            tell(f"the file gives {app} no right, so there is nothing to try")
+            tell(f"the file gives {app} no right, so there is nothing to test")
         for one, names in _together(found):
             good = click.style("ok", fg="green")
             bad = click.style("failed", fg="red")
@@ -74,18 +74,18 @@ def _of_stack(options: Options, context: Context) -> int:
 def _show(answer: Answer, facts: StackFacts) -> None:
     for number, one in enumerate(answer.wrong):
         if number == 1:
-            say("\nbeside that:")
+            say("\nother problems:")
         say(click.style(plain(one.trouble.text), fg="red", bold=number == 0))
-        say(f"  do:       {plain(one.trouble.command)}")
+        say(f"  fix:      {plain(one.trouble.command)}")
         for trouble in one.consequences:
-            say(f"  so:       {plain(trouble.text)}")
+            say(f"  causes:   {plain(trouble.text)}")
     if not answer.wrong:
         apps = sum(len(server.logins) for server in facts.servers)
         count = len(facts.servers)
         servers, logins = many(count, "server"), many(apps, "login")
         say(
-            f"{click.style('nothing is wrong', fg='green')}: {servers} "
-            f"answer{'s' * (count == 1)}, {logins} of apps can work"
+            f"{click.style('no problems found', fg='green')}: {servers} "
+            f"respond{'s' * (count == 1)}, {logins} of apps work"
         )
     if answer.watch:
         say("\nto watch:")

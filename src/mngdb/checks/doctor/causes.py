@@ -64,8 +64,12 @@ def _secrets(facts: StackFacts) -> Iterator[Trouble]:
     new = all(one.condition and one.condition.state == "absent" for one in facts.servers)
     if facts.missing_secrets and not new:
         names, count = ", ".join(facts.missing_secrets[:5]), len(facts.missing_secrets)
-        text = f"the vault lacks {many(count, 'secret')}: {names}"
-        yield Trouble("secret", text, "'mngdb up' makes them, or puts 'mngdb secret set' to use")
+        text = f"{many(count, 'secret')} missing from the vault: {names}"
+        yield Trouble(
+            "secret",
+            text,
+            "'mngdb up' generates them; 'mngdb secret set NAME' stores existing ones",
+        )
 
 
 def _disks(facts: StackFacts) -> Iterator[Trouble]:
@@ -81,7 +85,7 @@ def _disks(facts: StackFacts) -> Iterator[Trouble]:
             by_path.setdefault((_mount(seen.path), seen.free_bytes), []).append(server)
         elif refused:
             text = f"{refused[0].problem}"
-            where = f"make room on the disk of {server.unit}, then 'mngdb up'"
+            where = f"free space on the disk of {server.unit}, then 'mngdb up'"
             yield Trouble("disk-full", text, where, (server.instance,))
     for (path, what), servers in closed.items():
         names = tuple(one.instance for one in servers)
@@ -89,18 +93,18 @@ def _disks(facts: StackFacts) -> Iterator[Trouble]:
         yield Trouble("disk-closed", text, _OPENS[what].format(path=path), names)
     for (_, free), servers in by_path.items():
         path = servers[0].disk.value.path
-        text = f"the disk under {path} is full: {free // _MB} MB are left"
+        text = f"the disk under {path} is full: {free // _MB} MB left"
         names = tuple(one.instance for one in servers)
         yield Trouble(
-            "disk-full", text, f"make room on it ('du -x {path}'), then 'mngdb up'", names
+            "disk-full", text, f"free space on it ('du -x {path}'), then 'mngdb up'", names
         )
 
 
 #: What a file system lacks, to what helps.
 _OPENS = {
-    READ_ONLY: "'dmesg' tells why, often a failing disk; then mount it again to be written to "
-    "('mount -o remount,rw'), and 'mngdb up'",
-    NO_INODES: "remove files there ('df -i {path}' shows how many), then 'mngdb up'",
+    READ_ONLY: "'dmesg' shows the cause, often a failing disk; then remount it "
+    "('mount -o remount,rw') and run 'mngdb up'",
+    NO_INODES: "remove small files ('df -i {path}' shows the usage), then 'mngdb up'",
 }
 
 
@@ -113,18 +117,18 @@ def _out_of_memory(facts: StackFacts) -> Iterator[Trouble]:
     for server in facts.servers:
         if server.condition and server.condition.out_of_memory:
             lately = server.condition.state == "running"
-            text = f"{server.unit} was killed: it took more memory than its limit"
+            text = f"{server.unit} was killed: it exceeded its memory limit"
             if lately:
-                text = f"a process of {server.unit} was killed a moment ago: it took more memory "
-                text += "than the container's limit"
+                text = f"a process of {server.unit} was killed recently: the container exceeded "
+                text += "its memory limit"
             command = (
                 f"'mngdb memory {server.instance}' once it runs; {server.instance}: {{memory: …}}"
             )
             yield Trouble("out-of-memory", text, command, (server.instance,))
     for finding in facts.machine:
         if finding.id == "host.memory-left" and finding.verdict == "fail":
-            text = f"the machine has no memory left: {finding.evidence}"
-            yield Trouble("out-of-memory", text, "'mngdb memory' shows where the servers' goes")
+            text = f"the host is out of memory: {finding.evidence}"
+            yield Trouble("out-of-memory", text, "'mngdb memory' shows what the servers use")
 
 
 def _blocked(facts: StackFacts) -> Iterator[Trouble]:
@@ -147,33 +151,31 @@ def _down(facts: StackFacts) -> Iterator[Trouble]:
             continue  # that its data is missing says all
         alone = server.instance if what.blocked else ""
         if what.state in {"running", "restarting"}:
-            text = f"{server.unit} dies and is started again, over and over"
+            text = f"{server.unit} keeps crashing"
             yield Trouble("not-running", _with_log(text, what), "mngdb up", (server.instance,))
         elif what.state == "absent":
-            together.setdefault(("was never made", alone), []).append(server)
+            together.setdefault(("not created yet", alone), []).append(server)
         elif what.in_order:
-            stopped = "does not run: it was asked to stop, and did"
-            together.setdefault((stopped, alone), []).append(server)
+            together.setdefault(("stopped on request", alone), []).append(server)
         else:
-            text = _with_log(f"{server.unit} does not run", what)
+            text = _with_log(f"{server.unit} is not running", what)
             yield Trouble("not-running", text, "mngdb up", (server.instance,))
     for (what_of_them, _), servers in together.items():
         units = ", ".join(one.unit for one in servers)
         names = tuple(one.instance for one in servers)
-        each = "each of them " * (len(servers) > 1)
-        yield Trouble("not-running", f"{units}: {each}{what_of_them}", "mngdb up", names)
+        yield Trouble("not-running", f"{units}: {what_of_them}", "mngdb up", names)
 
 
 def _with_log(text: str, what: Condition) -> str:
     if not what.said or what.said == NOTHING:
-        return f"{text}; its log does not tell why, as of one that was killed"
+        return f"{text}; its log shows no cause: it was probably killed"
     return f"{text}; its log ends with: {what.said}"
 
 
 def _frozen(facts: StackFacts) -> Iterator[Trouble]:
     for server in facts.servers:
         if server.condition and server.condition.frozen:
-            text = f"{server.unit} is halted: it was told to stop and wait, and nobody woke it"
+            text = f"{server.unit} is paused: it was stopped by a signal or by docker pause"
             yield Trouble("frozen", text, server.condition.frozen, (server.instance,))
 
 
@@ -185,7 +187,7 @@ def _unreachable(facts: StackFacts) -> Iterator[Trouble]:
     for refusal, servers in together.items():
         units = ", ".join(one.unit for one in servers)
         names = tuple(one.instance for one in servers)
-        text = f"{refusal.message}: whether {units} run{'s' * (len(servers) == 1)} is not known"
+        text = f"{refusal.message}: the state of {units} is unknown"
         yield Trouble("unreachable", text, refusal.hint, names)
 
 
@@ -198,7 +200,7 @@ def _silent(facts: StackFacts) -> Iterator[Trouble]:
         if not runs or refusal is None or refusal.kind in {"limit", "secret", "unreachable"}:
             continue
         if refusal.kind in {"auth", "hba", "tls", "database", "library", "stranger"}:
-            text = f"the administrator does not get into {server.instance}: {refusal.message}"
+            text = f"the admin login to {server.instance} fails: {refusal.message}"
             yield Trouble("admin-refused", text, refusal.hint or "mngdb up", (server.instance,))
         elif refusal.kind in {"busy", "damaged"} or (
             server.condition and refusal.kind == "starting"
@@ -207,7 +209,7 @@ def _silent(facts: StackFacts) -> Iterator[Trouble]:
             yield Trouble("no-answer", text, refusal.hint, (server.instance,))
         else:
             command = f"mngdb logs {server.instance}" if server.condition else refusal.hint
-            text = f"{server.unit if server.condition else server.instance} does not answer"
+            text = f"{server.unit if server.condition else server.instance} does not respond"
             yield Trouble("no-answer", f"{text}: {refusal.message}", command, (server.instance,))
 
 
@@ -221,10 +223,9 @@ def _locks(facts: StackFacts) -> Iterator[Trouble]:
             pid = "" if one.by_hand else f"pid {one.pid}, "
             who = f"{one.app or one.kind} ({pid}{one.state or 'working'})"
             text = (
-                f"{who} holds a lock in {one.database} of {server.instance} for which "
-                f"{root.frees} other{'s wait' if root.frees != 1 else ' waits'}, the longest for "
-                f"{waited:.0f} s; "
-                f"it ran: {one.query[:80]}"
+                f"{who} holds a lock in {one.database} of {server.instance} and blocks "
+                f"{many(root.frees, 'session')}, the longest for {waited:.0f} s; "
+                f"last statement: {one.query[:80]}"
             )
             idle = " --terminate" if one.state.startswith("idle") else ""
             kill = f"mngdb locks kill {one.pid}{idle} --instance {server.instance}"
@@ -240,9 +241,9 @@ def _connections(facts: StackFacts) -> Iterator[Trouble]:
     for server in facts.servers:
         name = (server.instance,)
         if server.refusal is not None and server.refusal.kind == "limit":
-            text = f"{server.refusal.message}: nobody gets in to see who holds them"
+            text = f"{server.refusal.message}: nobody can log in to see who holds them"
             yield Trouble(
-                "connections", text, "end the app that holds them, or raise the limit", name
+                "connections", text, "stop the app that holds them, or raise the limit", name
             )
             continue
         found = server.sessions.found if server.sessions else None
@@ -264,7 +265,7 @@ def _connections(facts: StackFacts) -> Iterator[Trouble]:
             yield Trouble("connections", text, command, name, one.app)
         for app in refused:
             held = next((one.count for one in most if one.app == app), 0)
-            text = f"{app} has as many connections to {server.instance} as it may have: {held}"
+            text = f"{app} has reached its connection limit on {server.instance}: {held}"
             command = f"mngdb connections {server.instance}; apps: {{{app}: {{… connections: …}}}}"
             yield Trouble("app-limit", text, command, name, app)
 
@@ -273,7 +274,7 @@ def _memory(facts: StackFacts) -> Iterator[Trouble]:
     for server in facts.servers:
         refused = [one for one in server.logins if one.kind == "memory"]
         if refused:
-            text = f"{server.instance} takes no writes: {refused[0].problem}"
+            text = f"{server.instance} refuses writes: {refused[0].problem}"
             yield Trouble("memory-full", text, refused[0].hint or "mngdb up", (server.instance,))
 
 
@@ -281,7 +282,7 @@ def _logins(facts: StackFacts) -> Iterator[Trouble]:
     for server in facts.servers:
         for one in server.logins:
             if one.problem is not None:
-                text = f"{one.app} cannot work with {server.instance}: {one.problem}"
+                text = f"{one.app} cannot use {server.instance}: {one.problem}"
                 command = one.hint or "mngdb up"
                 cause = f"login-{one.kind or 'rights'}"
                 yield Trouble(cause, text, command, (server.instance,), one.app)
@@ -291,8 +292,8 @@ def _unhealthy(facts: StackFacts) -> Iterator[Trouble]:
     """One that does not answer has a trouble of its own."""
     for server in facts.servers:
         if server.condition and server.condition.unhealthy and server.refusal is None:
-            text = f"{server.unit} answers, but Docker calls it unhealthy: "
-            command = f"mngdb up; if that changes nothing: mngdb restart {server.instance}"
+            text = f"{server.unit} responds, but its health check fails: "
+            command = f"mngdb up; if that does not help: mngdb restart {server.instance}"
             yield Trouble(
                 "unhealthy", text + server.condition.unhealthy, command, (server.instance,)
             )
@@ -305,7 +306,7 @@ def _checks(facts: StackFacts) -> Iterator[Trouble]:
             milder = "machine" if finding.engine == "host" else "watch"
             yield Trouble(
                 "check" if finding.id in _WRONG else milder,
-                f"{finding.instance or 'the machine'}: not true that {finding.title} "
+                f"{finding.instance or 'the host'}: check failed: {finding.title} "
                 f"({finding.evidence})",
                 finding.remedy,
                 (finding.instance,) if finding.instance else (),
@@ -319,8 +320,8 @@ def _forgotten(facts: StackFacts) -> Iterator[Trouble]:
         for one in holders(found) if found else ():
             if one.forgotten:
                 text = (
-                    f"{one.app} has {one.forgotten} open transactions in {server.instance} that do "
-                    "nothing for a minute or more: they hold locks and keep vacuum from cleaning"
+                    f"{one.app} has {many(one.forgotten, 'session')} idle in transaction in "
+                    f"{server.instance} for over a minute: they hold locks and hold back vacuum"
                 )
                 command = f"mngdb sessions {server.instance}"
                 yield Trouble("watch", text, command, (server.instance,), one.app, watch=True)
@@ -336,7 +337,7 @@ def _services(facts: StackFacts) -> Iterator[Trouble]:
         if one.problem is None or (one.state == "running" and one.health == "starting"):
             continue
         text = f"{one.name} {one.problem}"
-        text += ": the page is closed" if one.page else ": Prometheus learns nothing from it"
+        text += ": the page is unavailable" if one.page else ": its metrics are missing"
         command = _MENDS.get(one.state, f"mngdb logs {one.name}").format(name=one.name)
         cause = "page" if one.page else "watch"
         yield Trouble(cause, text, command, one.instances, watch=not one.page)
@@ -350,8 +351,8 @@ def _alerts(facts: StackFacts) -> Iterator[Trouble]:
         watch = one.severity != "critical"
         yield Trouble(
             "watch" if watch else "alert",
-            f"the alert {one.name} fires: {one.summary}",
-            "'mngdb render runbooks' has its chapter",
+            f"alert {one.name} is firing: {one.summary}",
+            "see its chapter in 'mngdb render runbooks'",
             where,
             watch=watch,
         )
@@ -365,8 +366,8 @@ def _agent(facts: StackFacts) -> Iterator[Trouble]:
     if found.works:
         yield Trouble("watch", f"the agent: {found.text}", "mngdb up", watch=True)
         return
-    text = f"{found.unit}: {found.text}: nobody judges alerts, serves metrics, restarts servers"
-    command = "mngdb up; where that does not last: mngdb logs agent"
+    text = f"{found.unit}: {found.text}: no alerts, no metrics, no automatic restarts"
+    command = "mngdb up; if it stops again: mngdb logs agent"
     yield Trouble("agent", text, command, tuple(one.instance for one in facts.servers))
 
 

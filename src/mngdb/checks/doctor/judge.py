@@ -46,9 +46,9 @@ def _unknown(facts: StackFacts) -> list[str]:
     said = []
     for server in facts.servers:
         if server.sessions is not None and server.sessions.missing is not None:
-            said.append(f"{server.instance}: who is connected: {server.sessions.missing}")
+            said.append(f"{server.instance}: sessions: {server.sessions.missing}")
         said += [
-            f"{server.instance}: whether {finding.title}: {finding.evidence}"
+            f"{server.instance}: unknown whether {finding.title}: {finding.evidence}"
             for finding in server.findings
             if finding.verdict == "unknown"
         ]
