@@ -76,7 +76,7 @@ def test_a_version_with_every_fix_passes_wherever_it_stands(product: str, versio
     for at in ("loopback", "encrypted", "plain"):
         said = judge(product, version, "", at, TLS, today=DAY)
         assert said.verdict == "pass", said
-        assert "no security hole known by 2026-11" in said.evidence
+        assert "2026-11" in said.evidence
 
 
 @pytest.mark.parametrize(
@@ -138,17 +138,17 @@ def test_outdated_accepts_the_age_of_a_line_and_no_hole() -> None:
 @pytest.mark.parametrize(
     ("product", "version", "wanted", "today", "verdict", "words"),
     [
-        ("PostgreSQL", "17.11", "16", DAY, "fail", "the file asks for 16"),
-        ("PostgreSQL", "17.11", "17.11", DAY, "pass", "fixes until 2029-11-08"),
-        ("PostgreSQL", "14.24", "", date(2026, 11, 12), "pass", "fixes until 2026-11-12"),
-        ("PostgreSQL", "14.24", "", date(2026, 11, 13), "fail", "no fixes since 2026-11-12"),
-        ("PostgreSQL", "19.0", "", DAY, "pass", "is newer than what mngdb knows"),
-        ("PostgreSQL", "19beta1", "", DAY, "pass", "is newer than what mngdb knows"),
+        ("PostgreSQL", "17.11", "16", DAY, "fail", "the file has 16"),
+        ("PostgreSQL", "17.11", "17.11", DAY, "pass", "until 2029-11-08"),
+        ("PostgreSQL", "14.24", "", date(2026, 11, 12), "pass", "until 2026-11-12"),
+        ("PostgreSQL", "14.24", "", date(2026, 11, 13), "fail", "since 2026-11-12"),
+        ("PostgreSQL", "19.0", "", DAY, "pass", "is newer than"),
+        ("PostgreSQL", "19beta1", "", DAY, "pass", "is newer than"),
         ("PostgreSQL", "9.6.24", "", DAY, "fail", "never got"),
-        ("Redis", "8.12.0", "", DAY, "pass", "is newer than what mngdb knows"),
+        ("Redis", "8.12.0", "", DAY, "pass", "is newer than"),
         ("Redis", "5.0.14", "", DAY, "fail", "never got"),
-        ("Redis", "8.2.9", "8", DAY, "pass", "no security hole"),
-        ("MongoDB", "8.0.37-rc0", "8", DAY, "pass", "fixes until 2029-10-31"),
+        ("Redis", "8.2.9", "8", DAY, "pass", "no known security hole"),
+        ("MongoDB", "8.0.37-rc0", "8", DAY, "pass", "until 2029-10-31"),
         ("MongoDB", "3.6.23", "", DAY, "fail", "never got"),
     ],
 )
