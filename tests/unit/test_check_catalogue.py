@@ -11,7 +11,11 @@ from mngdb.checks import catalogue, registry
 from mngdb.data import texts
 from mngdb.findings import SEVERITIES, no_matter
 
-FILES = sorted(Path(mngdb.checks.__file__).parent.glob("*.yaml"))
+FILES = sorted(
+    file
+    for file in Path(mngdb.checks.__file__).parent.glob("*.yaml")
+    if file.stem != "scan"  # rules for files of a project, not checks
+)
 CHECKS = {one.id: one for one in (*registry.every(), *registry.of("env"))}
 FIELDS = {"title", "severity", "setting", "wanted", "expected", "remedy", "sources"}
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from mngdb.checks import uris
 from mngdb.checks.catalogue import checks
-from mngdb.checks.strength import LENGTH, guessable, placeholder
+from mngdb.checks.strength import long_enough, no_placeholder, placeholder, random_enough
 from mngdb.facts.environment import EnvFacts, EnvFile
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
 
@@ -175,20 +175,6 @@ def _bounded(variable: str, option: str, low: int, high: int) -> Callable[[EnvFa
     return judge
 
 
-def _length(facts: EnvFacts) -> Judgement:
-    short = [f"{n} ({len(value)})" for n, value in passwords(facts) if len(value) < LENGTH]
-    return listed(short, f"all have {LENGTH} or more")
-
-
-def _strength(facts: EnvFacts) -> Judgement:
-    bad = [f"{name} {why}" for name, value in passwords(facts) if (why := guessable(value))]
-    return listed(bad, "no repeated or sequential characters")
-
-
-def _placeholder(facts: EnvFacts) -> Judgement:
-    return listed([n for n, value in passwords(facts) if placeholder(value)], "none")
-
-
 def _login(facts: EnvFacts) -> Judgement:
     users = {
         **{n: s.reveal() for n, s in facts.variables.items() if re.search(r"_USER(?:NAME)?$", n)},
@@ -267,9 +253,9 @@ CHECKS: tuple[Check[EnvFacts], ...] = checks(
         "env.pool": _bounded("_POOL_SIZE", "maxpoolsize", 1, 100),
         "env.connect-timeout": _bounded("_CONNECT_TIMEOUT_MS", "connecttimeoutms", 1000, 30_000),
         "env.socket-timeout": _bounded("_SOCKET_TIMEOUT_MS", "sockettimeoutms", 1000, 300_000),
-        "env.password-length": _length,
-        "env.password-strength": _strength,
-        "env.placeholder": _placeholder,
+        "env.password-length": lambda facts: long_enough((n, len(v)) for n, v in passwords(facts)),
+        "env.password-strength": lambda facts: random_enough(passwords(facts)),
+        "env.placeholder": lambda facts: no_placeholder(passwords(facts)),
         "env.login": _login,
         "env.file-mode": _of_file(_mode),
         "env.ignored": _of_file(_ignored),

@@ -35,10 +35,7 @@ def _encrypted(facts: MongodbFacts) -> Judgement:
         return no_matter(_ENCLOSED)
     if not facts.remote:
         return no_matter("the server listens on loopback only")
-    plain = facts.plain.value
-    return judged(
-        not plain, "unencrypted connections are accepted" if plain else "plain text is refused"
-    )
+    return tls.required(facts.plain.value)
 
 
 def exposure(facts: MongodbFacts) -> patch_level.Exposure:
@@ -71,9 +68,7 @@ def _zlib(facts: MongodbFacts) -> Judgement:
 def _only_tls(facts: MongodbFacts) -> Judgement:
     if facts.tls.value is None:
         return no_matter("TLS is off")
-    plain = facts.plain.value
-    text = "unencrypted connections are accepted" if plain else "plain text is refused"
-    return judged(not plain, text)
+    return tls.required(facts.plain.value)
 
 
 def _verified(facts: MongodbFacts) -> Judgement:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mngdb.checks.catalogue import checks
+from mngdb.checks.catalogue import Judge, checks
 from mngdb.facts.mongodb import MongodbFacts, ReplicaSet
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
 
@@ -15,17 +15,23 @@ _FULL = 0.9
 _STANDALONE = "not in a replica set"
 
 
-def _set(facts: MongodbFacts) -> ReplicaSet | None:
-    return facts.replica.value
+def _of_set(judge: Judge[ReplicaSet]) -> Judge[MongodbFacts]:
+    """Judges the replica set, where the server is in one."""
+
+    def judge_set(facts: MongodbFacts) -> Judgement:
+        found = facts.replica.value
+        return no_matter(_STANDALONE) if found is None else judge(found)
+
+    return judge_set
 
 
 def _in_a_set(facts: MongodbFacts) -> Judgement:
-    found = _set(facts)
+    found = facts.replica.value
     return judged(found is not None, f"{len(found.members)} members" if found else _STANDALONE)
 
 
 def _three(facts: MongodbFacts) -> Judgement:
-    found = _set(facts)
+    found = facts.replica.value
     if facts.managed:
         return no_matter("mngdb runs single-member replica sets")
     if found is None:
@@ -34,10 +40,7 @@ def _three(facts: MongodbFacts) -> Judgement:
     return judged(len(data) >= 3, f"{len(data)} members hold data")
 
 
-def _healthy(facts: MongodbFacts) -> Judgement:
-    found = _set(facts)
-    if found is None:
-        return no_matter(_STANDALONE)
+def _healthy(found: ReplicaSet) -> Judgement:
     bad = [f"{one.name} is {one.state}" for one in found.members if not one.healthy]
     if not any(one.state == "PRIMARY" for one in found.members):
         bad.append("no primary")
@@ -45,7 +48,7 @@ def _healthy(facts: MongodbFacts) -> Judgement:
 
 
 def _lag(facts: MongodbFacts) -> Judgement:
-    found = _set(facts)
+    found = facts.replica.value
     if found is None or len(found.members) == 1:
         return no_matter("no secondaries")
     most = max(one.lag for one in found.members)
@@ -53,33 +56,21 @@ def _lag(facts: MongodbFacts) -> Judgement:
     return listed(late, f"at most {most:.0f} s")
 
 
-def _arbiters(facts: MongodbFacts) -> Judgement:
-    found = _set(facts)
-    if found is None:
-        return no_matter(_STANDALONE)
+def _arbiters(found: ReplicaSet) -> Judgement:
     arbiters = [one.name for one in found.members if one.arbiter]
     return listed(arbiters, "every member holds data")
 
 
-def _majority(facts: MongodbFacts) -> Judgement:
-    found = _set(facts)
-    if found is None:
-        return no_matter(_STANDALONE)
+def _majority(found: ReplicaSet) -> Judgement:
     return judged(found.write_concern == "majority", f"w: {found.write_concern}")
 
 
-def _majority_journaled(facts: MongodbFacts) -> Judgement:
-    found = _set(facts)
-    if found is None:
-        return no_matter(_STANDALONE)
+def _majority_journaled(found: ReplicaSet) -> Judgement:
     text = "after journaling" if found.journaled else "before journaling"
     return judged(found.journaled, f"acknowledged {text}")
 
 
-def _window(facts: MongodbFacts) -> Judgement:
-    found = _set(facts)
-    if found is None:
-        return no_matter(_STANDALONE)
+def _window(found: ReplicaSet) -> Judgement:
     log = found.oplog.value
     hours = log.window / 3600
     if log.used < _FULL * log.most:
@@ -87,16 +78,13 @@ def _window(facts: MongodbFacts) -> Judgement:
     return judged(hours >= _WINDOW, f"{hours:.1f} hours in {log.most // _MB} MB")
 
 
-def _oplog_size(facts: MongodbFacts) -> Judgement:
-    found = _set(facts)
-    if found is None:
-        return no_matter(_STANDALONE)
+def _oplog_size(found: ReplicaSet) -> Judgement:
     most = found.oplog.value.most // _MB
     return judged(most >= 990, f"{most} MB")
 
 
 def _internal(facts: MongodbFacts) -> Judgement:
-    if _set(facts) is None:
+    if facts.replica.value is None:
         return no_matter(_STANDALONE)
     mode = str(facts.parameters.value.get("clusterAuthMode", "undefined"))
     return judged(mode in {"keyFile", "sendKeyFile", "sendX509", "x509"}, f"clusterAuthMode {mode}")
@@ -133,13 +121,13 @@ CHECKS: tuple[Check[MongodbFacts], ...] = checks(
     {
         "mongodb.replica-set": _in_a_set,
         "mongodb.members": _three,
-        "mongodb.members-healthy": _healthy,
+        "mongodb.members-healthy": _of_set(_healthy),
         "mongodb.replication-lag": _lag,
-        "mongodb.arbiters": _arbiters,
-        "mongodb.write-concern": _majority,
-        "mongodb.write-journaled": _majority_journaled,
-        "mongodb.oplog-window": _window,
-        "mongodb.oplog-size": _oplog_size,
+        "mongodb.arbiters": _of_set(_arbiters),
+        "mongodb.write-concern": _of_set(_majority),
+        "mongodb.write-journaled": _of_set(_majority_journaled),
+        "mongodb.oplog-window": _of_set(_window),
+        "mongodb.oplog-size": _of_set(_oplog_size),
         "mongodb.internal-login": _internal,
         "mongodb.storage-engine": _keeps,
         "mongodb.journal": _journal,

@@ -57,10 +57,7 @@ def _encrypted(facts: PostgresFacts) -> Judgement:
     if all(map(only_here, _addresses(facts))):
         return no_matter("the server listens on loopback only")
     if facts.hba.missing is not None:  # then by how it meets this machine, its own or another
-        plain = facts.plain.value
-        return judged(
-            not plain, "unencrypted connections are accepted" if plain else "TLS is required"
-        )
+        return tls.required(facts.plain.value)
     others = [rule for rule in reachable(facts.hba.value) if not from_here(rule)]
     if not others:
         return no_matter("pg_hba.conf has no entries for other hosts")

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from mngdb.checks.catalogue import checks
 from mngdb.checks.postgres_hba import reachable
 from mngdb.checks.postgres_settings import SETTINGS
+from mngdb.checks.strength import long_enough
 from mngdb.errors import UnobservableError
 from mngdb.facts.postgres import MAINTENANCE, Login, PostgresFacts, Role
 from mngdb.findings import Check, Judgement, listed, no_matter
 
-_LENGTH = 32
 _ITERATIONS = 4096
 #: Methods that do not ask for the password that the server keeps.
 _OTHER_PROOFS = {"peer", "cert", "gss", "sspi", "ldap", "radius", "pam", "bsd", "oauth"}
@@ -144,12 +144,6 @@ def _well_known(facts: PostgresFacts) -> Judgement:
     return listed(weak, "no common password, and no login's own name")
 
 
-def _long(facts: PostgresFacts) -> Judgement:
-    short = [f"{n} ({size})" for n, size in facts.password_lengths.items() if size < _LENGTH]
-    shortest = min(facts.password_lengths.values(), default=0)
-    return listed(short, f"the shortest has {shortest} characters")
-
-
 def _expiring(facts: PostgresFacts) -> Judgement:
     bad = [
         f"{one.name} ({'expired' if one.days < 0 else f'{one.days:.0f} days'})"
@@ -181,7 +175,7 @@ CHECKS: tuple[Check[PostgresFacts], ...] = checks(
             f"{_ITERATIONS} iterations or more",
         ),
         "postgres.password-known": _well_known,
-        "postgres.password-length": _long,
+        "postgres.password-length": lambda facts: long_enough(facts.password_lengths.items()),
         "postgres.password-expiry": _expiring,
     },
     SETTINGS,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mngdb.checks import tls
 from mngdb.checks.catalogue import checks
 from mngdb.checks.redis_settings import SETTINGS
+from mngdb.checks.strength import long_enough
 from mngdb.dial import listens_widely
 from mngdb.facts.redis import Login, RedisFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
@@ -23,7 +25,6 @@ _HARMFUL = frozenset(
 _NEEDED = frozenset({"ping", "info", "get", "scan", "client|setname", "subscribe", "xrange"})
 #: Who may do one of these is an administrator.
 _RULING = frozenset({"acl|setuser", "config|set", "shutdown", "module|load", "slaveof"})
-_LENGTH = 32
 
 
 def _apps(facts: RedisFacts) -> list[Login]:
@@ -59,12 +60,6 @@ def _passwords(facts: RedisFacts) -> Judgement:
 def _well_known(facts: RedisFacts) -> Judgement:
     weak = [one.name for one in facts.logins.value if one.on and one.well_known]
     return listed(weak, "no login has a common password")
-
-
-def _long(facts: RedisFacts) -> Judgement:
-    short = [f"{n} ({size})" for n, size in facts.password_lengths.items() if size < _LENGTH]
-    shortest = min(facts.password_lengths.values(), default=0)
-    return listed(short, f"the shortest has {shortest} characters")
 
 
 def _harmless(facts: RedisFacts) -> Judgement:
@@ -173,10 +168,7 @@ def _encrypted(facts: RedisFacts) -> Judgement:
         return no_matter("the server is reachable in a private network only")
     if not facts.remote:
         return no_matter("the server listens on loopback only")
-    plain = facts.plain.value
-    return judged(
-        not plain, "unencrypted connections are accepted" if plain else "plain text is refused"
-    )
+    return tls.required(facts.plain.value)
 
 
 def _takes_tls(facts: RedisFacts) -> bool:
@@ -199,7 +191,7 @@ CHECKS: tuple[Check[RedisFacts], ...] = checks(
         "redis.default-user": _default_user,
         "redis.password-set": _passwords,
         "redis.password-known": _well_known,
-        "redis.password-length": _long,
+        "redis.password-length": lambda facts: long_enough(facts.password_lengths.items()),
         "redis.acl-dangerous": _harmless,
         "redis.acl-useful": _useful,
         "redis.acl-keys": _own_keys,

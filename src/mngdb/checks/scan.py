@@ -11,6 +11,7 @@ import yaml
 
 from mngdb.checks.environment import SECRET_NAME
 from mngdb.checks.strength import placeholder
+from mngdb.data import texts
 from mngdb.findings import Severity
 
 
@@ -34,82 +35,9 @@ class Hit:
     what: str
 
 
-_VARIABLE = "a variable, filled in where it runs: $REDIS_URL, ${{ secrets.REDIS_URL }}"
-_GUIDE = "guide: secrets 1"
 RULES: dict[str, Rule] = {
-    rule.id: rule
-    for rule in (
-        Rule(
-            "scan.stack-secret",
-            "no secret of the stack is in the project",
-            "critical",
-            "remove it there, then rotate it: delete it from the vault, 'mngdb up'",
-            ("B19", _GUIDE),
-        ),
-        Rule(
-            "scan.connection-string",
-            "no connection string has a password",
-            "critical",
-            _VARIABLE,
-            ("B19", _GUIDE),
-        ),
-        Rule(
-            "scan.argument",
-            "no client gets its password as an argument",
-            "high",
-            "REDISCLI_AUTH, PGPASSFILE, or a prompt; 'mngdb shell INSTANCE'",
-            ("B19", "guide: Redis 1"),
-        ),
-        Rule(
-            "scan.written",
-            "no script writes a password to a file or a log",
-            "high",
-            "let the program read a file of mode 0600: 'mngdb secret set', Docker secrets",
-            ("B19", _GUIDE),
-        ),
-        Rule(
-            "scan.assigned",
-            "no variable has a secret as a plain value",
-            "critical",
-            "a file of mode 0600 or a secret of the CI's; 'mngdb env APP', Docker secrets",
-            ("A5", "B19", "B20", _GUIDE),
-        ),
-        Rule(
-            "scan.printed",
-            "no code prints its environment",
-            "high",
-            "log that a variable is set, not its value",
-            ("B19", _GUIDE),
-        ),
-        Rule(
-            "scan.ci-plain",
-            "CI files refer to secrets and contain none",
-            "critical",
-            "'mngdb render ci github' and 'mngdb render ci gitlab' write the right form",
-            ("B20", _GUIDE),
-        ),
-        Rule(
-            "scan.ci-file",
-            "CI files are valid YAML",
-            "medium",
-            "fix the YAML; an invalid file is not checked",
-            ("B20",),
-        ),
-        Rule(
-            "scan.readable",
-            "every file can be read",
-            "medium",
-            "run it with an account that can read the file, or let git ignore it",
-            ("B19",),
-        ),
-        Rule(
-            "scan.detected",
-            "detect-secrets finds nothing: no key, no token, no password",
-            "high",
-            "remove and rotate it; a false positive: append '# pragma: allowlist secret'",
-            ("B19", _GUIDE),
-        ),
-    )
+    name: Rule(name, text["title"], text["severity"], text["remedy"], tuple(text["sources"]))
+    for name, text in texts(__file__).items()
 }
 #: As detect-secrets has it, in any comment.
 ALLOWED = re.compile(r"pragma: ?allowlist[ -]secret")

@@ -6,10 +6,10 @@ Sources: the requirements (A5, B5, B12, B19); the guide's chapters "secrets" and
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from mngdb.checks.catalogue import checks
-from mngdb.checks.strength import LENGTH, guessable, placeholder
+from mngdb.checks.strength import long_enough, no_placeholder, random_enough
 from mngdb.facts.secrets import Git, SecretsFacts
 from mngdb.findings import Check, Judgement, listed, no_matter
 
@@ -35,33 +35,14 @@ def _usable(facts: SecretsFacts) -> Judgement:
     return listed(facts.unusable, f"{len(facts.secrets)} secrets, one line each")
 
 
-def _length(facts: SecretsFacts) -> Judgement:
-    short = [
-        f"{name} ({len(secret.reveal())})"
-        for name, secret in facts.secrets.items()
-        if len(secret.reveal()) < LENGTH
-    ]
-    return listed(short, f"all have {LENGTH} or more")
-
-
-def _placeholder(facts: SecretsFacts) -> Judgement:
-    bad = [name for name, secret in facts.secrets.items() if placeholder(secret.reveal())]
-    return listed(bad, "no placeholder or common password")
-
-
-def _strength(facts: SecretsFacts) -> Judgement:
-    bad = [
-        f"{name} {why}"
-        for name, secret in facts.secrets.items()
-        if (why := guessable(secret.reveal()))
-    ]
-    return listed(bad, "no repeated or sequential characters")
+def _values(facts: SecretsFacts) -> Iterator[tuple[str, str]]:
+    return ((name, secret.reveal()) for name, secret in facts.secrets.items())
 
 
 def _shared(facts: SecretsFacts) -> Judgement:
     owners: dict[str, list[str]] = defaultdict(list)
-    for name, secret in facts.secrets.items():
-        owners[secret.reveal()].append(name)
+    for name, value in _values(facts):
+        owners[value].append(name)
     return listed([" = ".join(o) for o in owners.values() if len(o) > 1], "no shared secrets")
 
 
@@ -135,9 +116,9 @@ CHECKS: tuple[Check[SecretsFacts], ...] = checks(
         "secrets.files": _files,
         "secrets.present": _present,
         "secrets.usable": _usable,
-        "secrets.length": _length,
-        "secrets.placeholder": _placeholder,
-        "secrets.strength": _strength,
+        "secrets.length": lambda facts: long_enough((n, len(v)) for n, v in _values(facts)),
+        "secrets.placeholder": lambda facts: no_placeholder(_values(facts)),
+        "secrets.strength": lambda facts: random_enough(_values(facts)),
         "secrets.shared": _shared,
         "secrets.age": _age,
         "secrets.unused": _unused,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from itertools import pairwise
+
+from mngdb.findings import Judgement, listed
 
 #: Requirement B12.
 LENGTH = 32
@@ -43,3 +46,21 @@ def guessable(value: str) -> str | None:
     if len(value) > 2 and len(steps) == 1:
         return "is a sequence"
     return None
+
+
+def long_enough(lengths: Iterable[tuple[str, int]]) -> Judgement:
+    """Secrets by name and length."""
+    short = [f"{name} ({length})" for name, length in lengths if length < LENGTH]
+    return listed(short, f"all have {LENGTH} or more")
+
+
+def no_placeholder(values: Iterable[tuple[str, str]]) -> Judgement:
+    """Secrets by name and value."""
+    bad = [name for name, value in values if placeholder(value)]
+    return listed(bad, "no placeholder or common password")
+
+
+def random_enough(values: Iterable[tuple[str, str]]) -> Judgement:
+    """Secrets by name and value."""
+    bad = [f"{name} {why}" for name, value in values if (why := guessable(value))]
+    return listed(bad, "no repeated or sequential characters")

@@ -1,4 +1,4 @@
-"""What every engine's TLS is judged by."""
+"""What every engine's encryption is judged by."""
 
 from __future__ import annotations
 
@@ -28,3 +28,9 @@ def ciphers(found: Tls | None) -> Judgement:
         return no_matter(_OFF)
     accepted = "a cipher without encryption, certificate or strength is accepted"
     return judged(not found.weak, accepted if found.weak else "weak ciphers are refused")
+
+
+def required(plain: bool) -> Judgement:
+    """Plain text is refused; `plain`: whether it is accepted."""
+    accepted = "unencrypted connections are accepted"
+    return judged(not plain, accepted if plain else "TLS is required")
