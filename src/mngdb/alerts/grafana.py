@@ -1,17 +1,15 @@
 """Two dashboards for Grafana: the whole stack, and each engine from near. What they show stands in
-`dashboards.yaml`; here panels are chosen, placed and written as Grafana imports them."""
+`grafana.yaml`; here panels are chosen, placed and written as Grafana imports them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, TypedDict
 
-import yaml
-
 from mngdb.alerts.prometheus import STACK
+from mngdb.data import values
 from mngdb.spec.engine_info import ENGINE_INFO
 
 
@@ -36,8 +34,7 @@ _WIDTH, _HEIGHT = 24, 8
 
 def panels() -> dict[str, list[Panel]]:
     """The panels of the overview, and of each engine by its name."""
-    text = Path(__file__).with_name("dashboards.yaml").read_text("utf-8")
-    found: dict[str, list[Panel]] = yaml.safe_load(text)
+    found: dict[str, list[Panel]] = values(__file__)
     return found
 
 

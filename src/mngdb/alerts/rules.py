@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mngdb.alerts.expr import Absent, Expr, duration, metric
+from mngdb.data import values
 from mngdb.errors import UsageError
 from mngdb.spec.alerts import AlertRule, Alerts, Severity
 from mngdb.spec.engine_info import ENGINE_INFO
@@ -67,14 +66,13 @@ def described(module: str, conditions: Mapping[str, Condition]) -> tuple[Rule, .
     name. A rule is about the engine that the file is named after, unless it has a `subject`.
 
     Raises KeyError when one of both is missing."""
-    file = Path(module).with_suffix(".yaml")
-    texts: dict[str, dict[str, Any]] = yaml.safe_load(file.read_text("utf-8"))
+    texts: dict[str, dict[str, Any]] = values(module)
     if alone := texts.keys() ^ conditions.keys():
         raise KeyError(*alone)
     return tuple(
         Rule(
             name,
-            text.get("subject", file.stem),
+            text.get("subject", Path(module).stem),
             text["severity"],
             conditions[name],
             _number(text.get("threshold")),

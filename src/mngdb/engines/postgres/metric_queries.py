@@ -6,9 +6,11 @@ with the exporter itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from mngdb.data import values
 from mngdb.engines.postgres.batch import Rows
 from mngdb.samples import Family, Kind, Sample
 
@@ -17,8 +19,7 @@ Column = tuple[str, Kind, str]
 
 @dataclass(frozen=True)
 class Query:
-    """A query whose first columns are labels and whose others are values, in order. NULL is no
-    sample."""
+    """A query of metric_queries.yaml."""
 
     sql: str
     labels: tuple[str, ...]
@@ -59,273 +60,19 @@ def _columns(prefix: str, kind: Kind, names: str, text: str) -> tuple[Column, ..
     return tuple((prefix + name, kind, f"{text}: {name}") for name in names.split())
 
 
-_DATABASE = "pg_stat_database_"
-_CONFLICTS = "pg_stat_database_conflicts_"
+def _query(text: Mapping[str, Any]) -> Query:
+    columns = ((name, *column) for name, kind in text["metrics"].items() for column in kind.items())
+    return Query(
+        text["sql"],
+        tuple(text.get("labels", ())),
+        tuple(columns),
+        text.get("server", False),
+        text.get("since", 14),
+    )
 
-CHEAP: tuple[Query, ...] = (
-    Query(
-        "SELECT datname, datconnlimit, age(datfrozenxid), mxid_age(datminmxid) FROM pg_database",
-        ("datname",),
-        (
-            ("pg_database_connection_limit", "gauge", "Connection limit set for the database"),
-            (
-                "pg_database_wraparound_age_datfrozenxid_seconds",
-                "gauge",
-                "Age of the oldest transaction ID that is not frozen, in transactions",
-            ),
-            (
-                "pg_database_wraparound_age_datminmxid_seconds",
-                "gauge",
-                "Age of the oldest multi-transaction ID that is not replaced, in transactions",
-            ),
-        ),
-    ),
-    Query(
-        """
-        SELECT datid, datname, extract(epoch FROM coalesce(stats_reset, 'epoch'::timestamptz)),
-               numbackends, xact_commit, xact_rollback, blks_read, blks_hit, tup_returned,
-               tup_fetched, tup_inserted, tup_updated, tup_deleted, conflicts, temp_files,
-               temp_bytes, deadlocks, blk_read_time, blk_write_time, active_time / 1000
-        FROM pg_stat_database WHERE datname IS NOT NULL
-        """,
-        ("datid", "datname"),
-        (
-            (_DATABASE + "stats_reset", "counter", "When these statistics were last reset"),
-            (_DATABASE + "numbackends", "gauge", "Backends connected to this database"),
-            *_columns(
-                _DATABASE,
-                "counter",
-                "xact_commit xact_rollback blks_read blks_hit tup_returned tup_fetched "
-                "tup_inserted tup_updated tup_deleted conflicts temp_files temp_bytes deadlocks "
-                "blk_read_time blk_write_time",
-                "Of this database",
-            ),
-            (
-                _DATABASE + "active_time_seconds_total",
-                "counter",
-                "Time spent executing SQL statements in this database, in seconds",
-            ),
-        ),
-    ),
-    Query(
-        """
-        SELECT datid, datname, confl_tablespace, confl_lock, confl_snapshot, confl_bufferpin,
-               confl_deadlock FROM pg_stat_database_conflicts
-        """,
-        ("datid", "datname"),
-        _columns(
-            _CONFLICTS,
-            "counter",
-            "confl_tablespace confl_lock confl_snapshot confl_bufferpin confl_deadlock",
-            "Queries of a standby that were cancelled",
-        ),
-        server=True,
-    ),
-    Query(
-        "SELECT datid, datname, confl_active_logicalslot FROM pg_stat_database_conflicts",
-        ("datid", "datname"),
-        _columns(
-            _CONFLICTS,
-            "untyped",
-            "confl_active_logicalslot",
-            "Logical slots of a standby that were invalidated",
-        ),
-        server=True,
-        since=16,
-    ),
-    Query(
-        """
-        SELECT datname, state, coalesce(usename, ''), application_name, backend_type,
-               coalesce(wait_event_type, ''), coalesce(wait_event, ''), count(*),
-               coalesce(max(extract(epoch FROM now() - xact_start)), 0)
-        FROM pg_stat_activity WHERE datname IS NOT NULL AND state IS NOT NULL
-        GROUP BY 1, 2, 3, 4, 5, 6, 7
-        """,
-        (
-            "datname",
-            "state",
-            "usename",
-            "application_name",
-            "backend_type",
-            "wait_event_type",
-            "wait_event",
-        ),
-        (
-            ("pg_stat_activity_count", "gauge", "number of connections in this state"),
-            (
-                "pg_stat_activity_max_tx_duration",
-                "gauge",
-                "max duration in seconds any active transaction has been running",
-            ),
-        ),
-        server=True,
-    ),
-    Query(
-        """
-        SELECT d.datname, lower(l.mode), count(*) FROM pg_locks l
-        JOIN pg_database d ON d.oid = l.database GROUP BY 1, 2
-        """,
-        ("datname", "mode"),
-        (("pg_locks_count", "gauge", "Number of locks"),),
-    ),
-    Query(
-        """
-        SELECT archived_count, failed_count,
-               coalesce(extract(epoch FROM now() - last_archived_time), 'NaN')
-        FROM pg_stat_archiver
-        """,
-        (),
-        (
-            (
-                "pg_stat_archiver_archived_count",
-                "counter",
-                "Number of WAL files that have been successfully archived",
-            ),
-            (
-                "pg_stat_archiver_failed_count",
-                "counter",
-                "Number of failed attempts for archiving WAL files",
-            ),
-            (
-                "pg_stat_archiver_last_archive_age",
-                "gauge",
-                "Time in seconds since last WAL segment was successfully archived",
-            ),
-        ),
-        server=True,
-    ),
-    Query(
-        """
-        SELECT buffers_clean, maxwritten_clean, buffers_alloc,
-               trunc(extract(epoch FROM stats_reset)) FROM pg_stat_bgwriter
-        """,
-        (),
-        _columns(
-            "pg_stat_bgwriter_",
-            "counter",
-            "buffers_clean_total maxwritten_clean_total buffers_alloc_total stats_reset_total",
-            "Of the background writer",
-        ),
-    ),
-    Query(
-        """
-        SELECT num_timed, num_requested, restartpoints_timed, restartpoints_req,
-               restartpoints_done, write_time, sync_time, buffers_written,
-               trunc(extract(epoch FROM stats_reset)) FROM pg_stat_checkpointer
-        """,
-        (),
-        _columns(
-            "pg_stat_checkpointer_",
-            "counter",
-            "num_timed_total num_requested_total restartpoints_timed_total "
-            "restartpoints_req_total restartpoints_done_total write_time_total sync_time_total "
-            "buffers_written_total stats_reset_total",
-            "Of the checkpointer",
-        ),
-        since=17,
-    ),
-    Query(
-        """
-        SELECT CASE WHEN NOT pg_is_in_recovery() THEN 0
-                    WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
-                    ELSE greatest(0, extract(epoch FROM now() - pg_last_xact_replay_timestamp()))
-               END,
-               pg_is_in_recovery()::int,
-               greatest(0, coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0))
-        """,
-        (),
-        (
-            ("pg_replication_lag_seconds", "gauge", "Replication lag behind master in seconds"),
-            ("pg_replication_is_replica", "gauge", "Indicates if the server is a replica"),
-            ("pg_replication_last_replay_seconds", "gauge", "Age of last replay in seconds"),
-        ),
-    ),
-    Query(
-        """
-        SELECT application_name, client_addr, state,
-               pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn()
-                                    ELSE pg_current_wal_lsn() END, replay_lsn)
-        FROM pg_stat_replication
-        """,
-        ("application_name", "client_addr", "state"),
-        (
-            (
-                "pg_stat_replication_pg_wal_lsn_diff",
-                "gauge",
-                "Lag in bytes between master and slave",
-            ),
-        ),
-        server=True,
-    ),
-    Query(
-        """
-        SELECT slot_name, slot_type, active::int, safe_wal_size,
-               pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn()
-                                    ELSE pg_current_wal_lsn() END, restart_lsn)
-        FROM pg_replication_slots
-        """,
-        ("slot_name", "slot_type"),
-        (
-            (
-                "pg_replication_slot_slot_is_active",
-                "gauge",
-                "whether the replication slot is active or not",
-            ),
-            (
-                "pg_replication_slot_safe_wal_size_bytes",
-                "gauge",
-                "number of bytes that can be written to WAL before the slot is lost",
-            ),
-            (
-                "pg_replication_slots_pg_wal_lsn_diff",
-                "gauge",
-                "WAL in bytes that the slot keeps",
-            ),
-        ),
-    ),
-    Query(
-        """
-        SELECT count(*), min(extract(epoch FROM xact_start)) FROM pg_stat_activity
-        WHERE state IS DISTINCT FROM 'idle' AND backend_type = 'client backend'
-          AND now() - xact_start > interval '5 minutes'
-        """,
-        (),
-        (
-            (
-                "pg_long_running_transactions",
-                "gauge",
-                "Transactions that run for longer than five minutes",
-            ),
-            (
-                "pg_long_running_transactions_oldest_timestamp_seconds",
-                "gauge",
-                "When the oldest of them began",
-            ),
-        ),
-    ),
-    Query(
-        "SELECT rolname, rolconnlimit FROM pg_roles",
-        ("rolname",),
-        (("pg_roles_connection_limit", "gauge", "Connection limit set for the role"),),
-    ),
-    Query(
-        "SELECT count(*), sum(size) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'",
-        (),
-        (
-            ("pg_wal_segments", "gauge", "Number of WAL segments"),
-            ("pg_wal_size_bytes", "gauge", "Total size of WAL segments"),
-        ),
-    ),
-    Query(
-        """
-        SELECT version(), regexp_replace(current_setting('server_version'),
-                                         '^(\\d+)\\.(\\d+).*$', '\\1.\\2.0'), 1
-        """,
-        ("version", "short_version"),
-        (("pg_static", "untyped", "Version string as reported by postgres"),),
-        server=True,
-    ),
-)
+
+#: Those that cost next to nothing.
+CHEAP: tuple[Query, ...] = tuple(map(_query, values(__file__)))
 
 #: Only when the server has read its files since. The cost of the view is saved as well.
 SETTINGS = """
