@@ -13,7 +13,7 @@ from mngdb.findings import SEVERITIES, no_matter
 
 FILES = sorted(
     file
-    for file in Path(mngdb.checks.__file__).parent.glob("*.yaml")
+    for file in Path(mngdb.checks.__file__).parent.rglob("*.yaml")
     if file.stem != "scan"  # rules for files of a project, not checks
 )
 CHECKS = {one.id: one for one in (*registry.every(), *registry.of("env"))}

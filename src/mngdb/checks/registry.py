@@ -8,9 +8,9 @@ from typing import Any
 from mngdb.findings import Check
 
 _MODULES = {
-    "postgres": "mngdb.checks.postgres",
-    "redis": "mngdb.checks.redis",
-    "mongodb": "mngdb.checks.mongodb",
+    "postgres": "mngdb.checks.postgres.all",
+    "redis": "mngdb.checks.redis.all",
+    "mongodb": "mngdb.checks.mongodb.all",
     "atlas": "mngdb.checks.atlas",
     "stack": "mngdb.checks.stack",
     "host": "mngdb.checks.host",

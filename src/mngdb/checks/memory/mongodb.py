@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mngdb.checks.memory.common import MB, key, ladder, shown, size, unseen, whole
-from mngdb.checks.mongodb_health import DIRTY, FULL
+from mngdb.checks.mongodb.health import DIRTY, FULL
 from mngdb.facts.memory import Advice, Around, Holder, Memory
 from mngdb.facts.mongodb_memory import MongodbMemory
 from mngdb.facts.sessions import Sessions

@@ -7,7 +7,7 @@ https://redis.io/docs/latest/commands/memory-stats/, …/commands/info/ (section
 from __future__ import annotations
 
 from mngdb.checks.memory.common import MB, key, ladder, shown, size, unseen, whole
-from mngdb.checks.redis_health import FRAGMENTED, NEARLY_FULL, SMALL
+from mngdb.checks.redis.health import FRAGMENTED, NEARLY_FULL, SMALL
 from mngdb.facts.memory import Advice, Around, Holder, Memory, Part
 from mngdb.facts.redis_memory import RedisClient, RedisMemory, beside_keys
 from mngdb.words import many

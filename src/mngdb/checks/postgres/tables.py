@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mngdb.checks.catalogue import checks
-from mngdb.checks.postgres_inside import nowhere
+from mngdb.checks.postgres.inside import nowhere
 from mngdb.facts.postgres import PostgresFacts
 from mngdb.findings import Check
 

@@ -1,23 +1,11 @@
-"""What has to be true of a MongoDB server in production.
-
-Sources: the requirements (B4 to B11, B22), the guide's chapters, the manual's pages (mongodb.com:
-"security checklist", "production notes", "operations checklist" and those named below), and the
-titles of the CIS MongoDB 7 Benchmark v1.2.0 as Tenable's public list of its audit items gives them.
-"""
+"""What a MongoDB server runs with: parameters, profiler, log."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from mngdb.checks import (
-    mongodb_access,
-    mongodb_health,
-    mongodb_host,
-    mongodb_network,
-    mongodb_replica,
-)
 from mngdb.checks.catalogue import checks
-from mngdb.checks.mongodb_settings import SETTINGS
+from mngdb.checks.mongodb.settings import SETTINGS
 from mngdb.facts.mongodb import MongodbFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
 
@@ -72,7 +60,7 @@ def _levels(tree: dict[str, Any], head: str) -> list[tuple[str, int]]:
     return found
 
 
-_SETTINGS: tuple[Check[MongodbFacts], ...] = checks(
+CHECKS: tuple[Check[MongodbFacts], ...] = checks(
     __file__,
     {
         "mongodb.javascript": _no_scripts,
@@ -83,13 +71,4 @@ _SETTINGS: tuple[Check[MongodbFacts], ...] = checks(
         "mongodb.log-verbosity": _quiet_log,
     },
     SETTINGS,
-)
-
-CHECKS = (
-    *mongodb_access.CHECKS,
-    *mongodb_network.CHECKS,
-    *mongodb_host.CHECKS,
-    *_SETTINGS,
-    *mongodb_replica.CHECKS,
-    *mongodb_health.CHECKS,
 )

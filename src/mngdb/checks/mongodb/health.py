@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from mngdb.checks import patch_level
 from mngdb.checks.catalogue import checks
-from mngdb.checks.mongodb_network import closing, exposure
+from mngdb.checks.mongodb.network import closing, exposure
 from mngdb.errors import UnobservableError
 from mngdb.facts.mongodb import Collection, Index, MongodbFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter

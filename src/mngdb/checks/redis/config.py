@@ -1,14 +1,9 @@
-"""What has to be true of a Redis server in production.
-
-Sources: the requirements (B12 to B17), the guide's chapters, and redis.io's pages: "security",
-"ACL", "persistence", "administration", "latency", "clients", "TLS".
-"""
+"""How a Redis server keeps its data, what memory it may use, and what its clients may."""
 
 from __future__ import annotations
 
-from mngdb.checks import redis_access, redis_health
 from mngdb.checks.catalogue import Judge, checks, good
-from mngdb.checks.redis_settings import SETTINGS, setting
+from mngdb.checks.redis.settings import SETTINGS, setting
 from mngdb.facts.redis import RedisFacts
 from mngdb.findings import Check, Judgement, judged, no_matter
 
@@ -88,7 +83,7 @@ def _pubsub_limit(facts: RedisFacts) -> Judgement:
     return judged(bounded, f"pubsub {' '.join(found)}")
 
 
-_SETTINGS: tuple[Check[RedisFacts], ...] = checks(
+CHECKS: tuple[Check[RedisFacts], ...] = checks(
     __file__,
     {
         "redis.append-only-file": _log_on,
@@ -108,5 +103,3 @@ _SETTINGS: tuple[Check[RedisFacts], ...] = checks(
     },
     SETTINGS,
 )
-
-CHECKS = (*redis_access.CHECKS, *_SETTINGS, *redis_health.CHECKS)

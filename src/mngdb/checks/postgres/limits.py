@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mngdb.checks.catalogue import checks
-from mngdb.checks.postgres_settings import SETTINGS, size, text
+from mngdb.checks.postgres.settings import SETTINGS, size, text
 from mngdb.facts.postgres import PostgresFacts
 from mngdb.findings import Check, Judgement, judged, no_matter
 

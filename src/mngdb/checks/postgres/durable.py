@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mngdb.checks.catalogue import checks
-from mngdb.checks.postgres_settings import SETTINGS, text
+from mngdb.checks.postgres.settings import SETTINGS, text
 from mngdb.facts.postgres import PostgresFacts
 from mngdb.findings import Check, Judgement, judged, listed, no_matter
 

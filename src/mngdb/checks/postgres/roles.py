@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mngdb.checks.catalogue import checks
-from mngdb.checks.postgres_hba import reachable
-from mngdb.checks.postgres_settings import SETTINGS
+from mngdb.checks.postgres.hba import reachable
+from mngdb.checks.postgres.settings import SETTINGS
 from mngdb.checks.strength import long_enough
 from mngdb.errors import UnobservableError
 from mngdb.facts.postgres import MAINTENANCE, Login, PostgresFacts, Role

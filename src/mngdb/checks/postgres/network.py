@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mngdb.checks import patch_level, tls
 from mngdb.checks.catalogue import checks
-from mngdb.checks.postgres_hba import from_here, reachable, words
-from mngdb.checks.postgres_settings import SETTINGS, text
+from mngdb.checks.postgres.hba import from_here, reachable, words
+from mngdb.checks.postgres.settings import SETTINGS, text
 from mngdb.dial import listens_widely, only_here
 from mngdb.errors import UnobservableError
 from mngdb.facts.postgres import PostgresFacts

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mngdb.checks.catalogue import checks
-from mngdb.checks.postgres_inside import nowhere
-from mngdb.checks.postgres_settings import SETTINGS, text
+from mngdb.checks.postgres.inside import nowhere
+from mngdb.checks.postgres.settings import SETTINGS, text
 from mngdb.facts.postgres import MAINTENANCE, Base, PostgresFacts
 from mngdb.findings import Check, Judgement, judged, listed
 

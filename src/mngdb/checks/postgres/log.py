@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mngdb.checks.catalogue import checks
-from mngdb.checks.postgres_settings import SETTINGS, setting, text
+from mngdb.checks.postgres.settings import SETTINGS, setting, text
 from mngdb.facts.postgres import PostgresFacts
 from mngdb.findings import Check, Judgement, judged, no_matter
 

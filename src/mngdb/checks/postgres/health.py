@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mngdb.checks import patch_level
 from mngdb.checks.catalogue import checks
-from mngdb.checks.postgres_door import exposure
-from mngdb.checks.postgres_settings import text
+from mngdb.checks.postgres.network import exposure
+from mngdb.checks.postgres.settings import text
 from mngdb.facts.postgres import PostgresFacts
 from mngdb.findings import Check, Judgement, judged, listed
 from mngdb.words import many

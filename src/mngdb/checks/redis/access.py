@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from mngdb.checks import tls
 from mngdb.checks.catalogue import checks
-from mngdb.checks.redis_settings import SETTINGS
+from mngdb.checks.redis.settings import SETTINGS
 from mngdb.checks.strength import long_enough
 from mngdb.dial import listens_widely
 from mngdb.facts.redis import Login, RedisFacts

@@ -1,0 +1,1 @@
+"""What has to be true of a Redis server: questions (YAML) and judgements, by area."""
