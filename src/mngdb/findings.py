@@ -62,7 +62,7 @@ def judged(good: bool, evidence: str) -> Judgement:
     return Judgement("pass" if good else "fail", evidence)
 
 
-def no_matter(why: str) -> Judgement:
+def not_applicable(why: str) -> Judgement:
     """The check does not apply here."""
     return Judgement("not_applicable", why)
 

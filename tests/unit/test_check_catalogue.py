@@ -9,7 +9,7 @@ import pytest
 import mngdb.checks
 from mngdb.checks import catalogue, registry
 from mngdb.data import texts
-from mngdb.findings import SEVERITIES, no_matter
+from mngdb.findings import SEVERITIES, not_applicable
 
 FILES = sorted(
     file
@@ -50,7 +50,7 @@ def test_a_check_says_what_it_expects_and_what_mends_it(name: str) -> None:
 
 def test_an_id_without_an_entry_is_an_error() -> None:
     with pytest.raises(KeyError, match="redis\\.nothing"):
-        catalogue.checks(str(FILES[0]), {"redis.nothing": lambda _: no_matter("")})
+        catalogue.checks(str(FILES[0]), {"redis.nothing": lambda _: not_applicable("")})
 
 
 @pytest.mark.parametrize(

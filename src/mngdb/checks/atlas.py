@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from mngdb.checks.catalogue import checks
-from mngdb.findings import Check, Judgement, no_matter
+from mngdb.findings import Check, Judgement, not_applicable
 
 
 def _elsewhere(_: object) -> Judgement:
-    return no_matter("the stack has no Atlas cluster")
+    return not_applicable("the stack has no Atlas cluster")
 
 
 _BOXES = ("tier", "private-network", "access-list", "backup", "alerts")

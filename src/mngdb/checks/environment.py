@@ -13,7 +13,7 @@ from mngdb.checks import uris
 from mngdb.checks.catalogue import checks
 from mngdb.checks.strength import long_enough, no_placeholder, placeholder, random_enough
 from mngdb.facts.environment import EnvFacts, EnvFile
-from mngdb.findings import Check, Judgement, judged, listed, no_matter
+from mngdb.findings import Check, Judgement, judged, listed, not_applicable
 
 #: Variables whose value is a secret, whoever gives it that name.
 SECRET_NAME = re.compile(
@@ -43,7 +43,7 @@ def passwords(variables: EnvFacts) -> Iterator[tuple[str, str]]:
 def _of_file(judge: Callable[[EnvFile], Judgement]) -> Callable[[EnvFacts], Judgement]:
     def judged(facts: EnvFacts) -> Judgement:
         return (
-            no_matter("read from the process's environment")
+            not_applicable("read from the process's environment")
             if facts.file is None
             else judge(facts.file)
         )
@@ -83,7 +83,7 @@ def _empty(facts: EnvFacts) -> Judgement:
 def _current(facts: EnvFacts) -> Judgement:
     """Several apps have variables of the same names; what any of them has is right."""
     if not facts.kept.value:
-        return no_matter("the stack has no secrets for them yet")
+        return not_applicable("the stack has no secrets for them yet")
     right: dict[str, set[str]] = {}
     for needed in facts.needed.values():
         for name, wanted in needed.items():
@@ -122,7 +122,7 @@ def _mongodb(option: str, wanted: str) -> Callable[[EnvFacts], Judgement]:
     def judge(facts: EnvFacts) -> Judgement:
         found = {name: uri for name, uri in _uris(facts) if uri.engine == "mongodb"}
         if not found:
-            return no_matter("no MongoDB connection string")
+            return not_applicable("no MongoDB connection string")
         bad = [
             f"{name}: {option} {'differs' if option.lower() in uri.options else 'is missing'}"
             for name, uri in found.items()
@@ -140,7 +140,7 @@ def _tls(facts: EnvFacts) -> Judgement:
         if facts.encrypted or not (uri.local or facts.inside.issuperset(uri.hosts))
     ]
     if not found:
-        return no_matter("no server is remote, and none requires TLS")
+        return not_applicable("no server is remote, and none requires TLS")
     bad = [name for name, uri in found if not uri.encrypts]
     off = [
         name
@@ -164,7 +164,7 @@ def _bounded(variable: str, option: str, low: int, high: int) -> Callable[[EnvFa
     def judge(facts: EnvFacts) -> Judgement:
         found = list(_numbers(facts, variable, option))
         if not found:
-            return no_matter(f"not set ({variable.lstrip('_')})")
+            return not_applicable(f"not set ({variable.lstrip('_')})")
         bad = [
             name
             for name, value in found
@@ -192,19 +192,19 @@ def _mode(file: EnvFile) -> Judgement:
 
 def _ignored(file: EnvFile) -> Judgement:
     if file.ignored.value is None:
-        return no_matter("the file is not in a repository")
+        return not_applicable("the file is not in a repository")
     return judged(file.ignored.value, "ignored" if file.ignored.value else "git does not ignore it")
 
 
 def _committed(file: EnvFile) -> Judgement:
     if file.ignored.value is None:
-        return no_matter("the file is not in a repository")
+        return not_applicable("the file is not in a repository")
     return listed(file.committed.value, "in no commit of any branch")
 
 
 def _example(facts: EnvFacts) -> Judgement:
     if facts.file is None:
-        return no_matter("read from the process's environment")
+        return not_applicable("read from the process's environment")
     if facts.file.example is None:
         return judged(False, "there is none")
     missing = sorted(facts.variables.keys() - facts.file.example.keys())
@@ -213,7 +213,7 @@ def _example(facts: EnvFacts) -> Judgement:
 
 def _example_clean(facts: EnvFacts) -> Judgement:
     if facts.file is None or facts.file.example is None:
-        return no_matter("there is none")
+        return not_applicable("there is none")
     example = EnvFacts(facts.file.example, None, {}, facts.kept, False)
     real = {value for _, value in passwords(facts)}
     real |= {secret.reveal() for secret in (facts.kept.found or {}).values()}
@@ -230,7 +230,7 @@ def _aws(facts: EnvFacts) -> Judgement:
         return facts.variables[name].reveal() if name in facts.variables else ""
 
     if given("USE_AWS_SECRETS").lower() not in _SWITCH:
-        return no_matter("USE_AWS_SECRETS is not true")
+        return not_applicable("USE_AWS_SECRETS is not true")
     bad = [name for name in ("AWS_REGION", "AWS_SECRET_NAME") if not given(name)]
     if given("AWS_SECRETS_FAIL_OPEN").lower() not in {"false", "0", "no", "off"}:
         bad.append("AWS_SECRETS_FAIL_OPEN is not false")

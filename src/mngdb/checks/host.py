@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from mngdb.checks.catalogue import checks
 from mngdb.facts.host import MachineFacts, ServerFacts
-from mngdb.findings import Check, Judgement, judged, listed, no_matter
+from mngdb.findings import Check, Judgement, judged, listed, not_applicable
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.words import numbers
 
@@ -51,7 +51,7 @@ def _free(facts: ServerFacts) -> Judgement:
 def _inodes(facts: ServerFacts) -> Judgement:
     found = facts.data.value
     if found.inodes_free is None:
-        return no_matter(f"{found.filesystem} allocates inodes dynamically")
+        return not_applicable(f"{found.filesystem} allocates inodes dynamically")
     return judged(found.inodes_free >= 0.2, f"{found.inodes_free:.0%} free")
 
 
@@ -75,11 +75,11 @@ def _core(facts: ServerFacts) -> Judgement:
 def _huge_pages(facts: ServerFacts) -> Judgement:
     info = ENGINE_INFO[facts.engine]
     if info.huge_pages == 0:
-        return no_matter(f"does not apply to {info.title}")
+        return not_applicable(f"does not apply to {info.title}")
     if info.huge_pages and (numbers(facts.version) or (info.huge_pages,)) >= (info.huge_pages,):
         named = facts.version or "none"
         since = f"from version {info.huge_pages}"
-        return no_matter(f"{info.title} uses them {since}; the file asks for {named}")
+        return not_applicable(f"{info.title} uses them {since}; the file asks for {named}")
     found = facts.process.value.huge_pages
     return judged(not found, "always" if found else "never, or madvise")
 
@@ -134,7 +134,7 @@ def _memory_left(facts: MachineFacts) -> Judgement:
 
 def _fork(facts: MachineFacts) -> Judgement:
     if not facts.forking:
-        return no_matter("the stack has no Redis")
+        return not_applicable("the stack has no Redis")
     most = max(facts.forking.values())
     said = f"vm.overcommit_memory {facts.overcommit}, the largest Redis uses {most // _MB} MB"
     if facts.overcommit == 1:
@@ -146,7 +146,7 @@ def _fork(facts: MachineFacts) -> Judgement:
 
 def _boot(facts: MachineFacts) -> Judgement:
     if not (facts.boot or facts.boot_lost or facts.boots):
-        return no_matter("in a container: its start command has to run 'mngdb up --boot'")
+        return not_applicable("in a container: its start command has to run 'mngdb up --boot'")
     nothing = facts.boot_lost or "no enabled unit and no @reboot line"
     return judged(bool(facts.boot), facts.boot or nothing)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from mngdb.checks.catalogue import checks
 from mngdb.checks.strength import long_enough, no_placeholder, random_enough
 from mngdb.facts.secrets import Git, SecretsFacts
-from mngdb.findings import Check, Judgement, listed, no_matter
+from mngdb.findings import Check, Judgement, listed, not_applicable
 
 _YEAR = 366
 _NOTICE = 30
@@ -23,7 +23,7 @@ def _folder(facts: SecretsFacts) -> Judgement:
 
 def _files(facts: SecretsFacts) -> Judgement:
     if not facts.in_files:
-        return no_matter("the vault is 'environ'")
+        return not_applicable("the vault is 'environ'")
     return listed(facts.open_files, f"{len(facts.secrets)} files, all private")
 
 
@@ -48,21 +48,21 @@ def _shared(facts: SecretsFacts) -> Judgement:
 
 def _age(facts: SecretsFacts) -> Judgement:
     if not facts.ages:
-        return no_matter("the vault does not record when a secret was created")
+        return not_applicable("the vault does not record when a secret was created")
     old = [f"{name} ({days:.0f} days)" for name, days in facts.ages.items() if days > _YEAR]
     return listed(old, f"the oldest is {max(facts.ages.values()):.0f} days old")
 
 
 def _unused(facts: SecretsFacts) -> Judgement:
     if not facts.in_files:
-        return no_matter("the vault is 'environ'")
+        return not_applicable("the vault is 'environ'")
     return listed(facts.unused, "all belong to logins in the file")
 
 
 def _in_git(judge: Callable[[Git], Judgement]) -> Callable[[SecretsFacts], Judgement]:
     def judged(facts: SecretsFacts) -> Judgement:
         git = facts.git.value
-        return no_matter("the file is not in a repository") if git is None else judge(git)
+        return not_applicable("the file is not in a repository") if git is None else judge(git)
 
     return judged
 
@@ -77,7 +77,7 @@ def _logs(facts: SecretsFacts) -> Judgement:
 
 def _environments(facts: SecretsFacts) -> Judgement:
     if not facts.in_files:
-        return no_matter("the vault is 'environ'")
+        return not_applicable("the vault is 'environ'")
     but = ", ".join(facts.unavoidable)
     but = f", except {but}, which cannot read it from elsewhere" if but else ""
     return listed(facts.environments.value, f"in none of {facts.programs} processes{but}")
@@ -89,20 +89,20 @@ def _arguments(facts: SecretsFacts) -> Judgement:
 
 def _dotenv(facts: SecretsFacts) -> Judgement:
     if not facts.dotenv:
-        return no_matter("there is no .env next to the file")
+        return not_applicable("there is no .env next to the file")
     bad = [f"{one.name} ({one.mode:o})" for one in facts.dotenv if one.mode & 0o077]
     return listed(bad, ", ".join(one.name for one in facts.dotenv))
 
 
 def _keys(facts: SecretsFacts) -> Judgement:
     if facts.keys is None:
-        return no_matter("there are no TLS keys")
+        return not_applicable("there are no TLS keys")
     return listed(facts.keys, "mode 0600")
 
 
 def _certificates(facts: SecretsFacts) -> Judgement:
     if facts.keys is None:
-        return no_matter("there are no TLS keys")
+        return not_applicable("there are no TLS keys")
     found = facts.certificates.value
     ending = [f"{file} ({days:.0f} days)" for file, days in found.items() if days < _NOTICE]
     left = min(found.values(), default=0)

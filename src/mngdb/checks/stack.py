@@ -11,26 +11,26 @@ from collections.abc import Sequence
 from mngdb.checks.catalogue import checks
 from mngdb.facts.around import Around
 from mngdb.facts.doctor import Diagnosis
-from mngdb.findings import Check, Judgement, judged, listed, no_matter
+from mngdb.findings import Check, Judgement, judged, listed, not_applicable
 
 
 def _logins(found: Sequence[Diagnosis]) -> Judgement:
     if not found:
-        return no_matter("the file has no app here")
+        return not_applicable("the file has no app here")
     bad = [f"{one.app}: {one.problem}" for one in found if one.problem is not None]
     return listed(bad, f"{', '.join(one.app for one in found[:5])}{' …' * (len(found) > 5)}")
 
 
 def _verified(stake: str | None) -> Judgement:
     if stake is None:
-        return no_matter("managed by mngdb, or on this host")
+        return not_applicable("managed by mngdb, or on this host")
     return judged(not stake, stake or "TLS with verification")
 
 
 def _measured(around: Around) -> Judgement:
     exporters = around.exporters.value
     if around.agent is None and not exporters:
-        return no_matter("the file has no agent and no containers")
+        return not_applicable("the file has no agent and no containers")
     bad = [f"{name} {problem}" for name, problem in exporters.items() if problem]
     if around.agent:
         bad.insert(0, f"the agent: {around.agent}")
@@ -40,7 +40,7 @@ def _measured(around: Around) -> Judgement:
 
 def _alerts(around: Around) -> Judgement:
     if around.rules is None:
-        return no_matter("the file leaves alerts to Prometheus: 'mngdb render prometheus'")
+        return not_applicable("the file leaves alerts to Prometheus: 'mngdb render prometheus'")
     if around.agent:
         return judged(False, f"the agent: {around.agent}")
     if not around.round:
@@ -50,14 +50,14 @@ def _alerts(around: Around) -> Judgement:
 
 def _channels(around: Around) -> Judgement:
     if not around.channels:
-        return no_matter("the file has no channels: 'mngdb alerts' shows what fires")
+        return not_applicable("the file has no channels: 'mngdb alerts' shows what fires")
     bad = [f"{name}: {why}" for name, why in around.channels.items() if why]
     return listed(bad, ", ".join(around.channels))
 
 
 def _page(around: Around) -> Judgement:
     if around.page_roles is None:
-        return no_matter("the stack has no web page")
+        return not_applicable("the stack has no web page")
     if not around.page_roles:
         return judged(False, "sso has no roles: all users of the realm have access")
     return judged(True, f"requires one of: {', '.join(around.page_roles)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mngdb.facts.tls import Tls
-from mngdb.findings import Judgement, judged, listed, no_matter
+from mngdb.findings import Judgement, judged, listed, not_applicable
 
 #: Days that a certificate has left at least.
 _DAYS = 14
@@ -12,20 +12,24 @@ _OFF = "TLS is off"
 
 def version(found: Tls | None) -> Judgement:
     """Old versions are refused."""
-    return no_matter(_OFF) if found is None else listed(found.old, f"{found.version}, no older one")
+    return (
+        not_applicable(_OFF)
+        if found is None
+        else listed(found.old, f"{found.version}, no older one")
+    )
 
 
 def certificate(found: Tls | None) -> Judgement:
     """The certificate lasts."""
     if found is None:
-        return no_matter(_OFF)
+        return not_applicable(_OFF)
     return judged(found.days >= _DAYS, f"it expires in {found.days:.0f} days")
 
 
 def ciphers(found: Tls | None) -> Judgement:
     """Weak ciphers are refused."""
     if found is None:
-        return no_matter(_OFF)
+        return not_applicable(_OFF)
     accepted = "a cipher without encryption, certificate or strength is accepted"
     return judged(not found.weak, accepted if found.weak else "weak ciphers are refused")
 

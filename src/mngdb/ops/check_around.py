@@ -12,7 +12,7 @@ from mngdb.checks import registry
 from mngdb.checks.stack import AROUND
 from mngdb.errors import MngdbError, UnobservableError, of_system
 from mngdb.facts.around import Around
-from mngdb.findings import Check, Finding, Judgement, no_matter, see
+from mngdb.findings import Check, Finding, Judgement, not_applicable, see
 from mngdb.ops.context import Context
 from mngdb.spec.alerts import secret_of
 from mngdb.spec.engine_info import ENGINE_INFO
@@ -32,12 +32,12 @@ def around(context: Context, wanted: Wanted) -> list[Finding]:
     if any(one.here for one in instances):
         found += _host(context, host)
     else:
-        apart = no_matter("no server of this stack is a process of this machine")
+        apart = not_applicable("no server of this stack is a process of this machine")
         found += (_fixed(one, "", apart) for one in host)
     if any(one.managed for one in instances):
         found += _secrets(context, secrets)
     else:
-        apart = no_matter("all servers are somebody else's")
+        apart = not_applicable("all servers are somebody else's")
         found += (_fixed(one, "", apart) for one in secrets)
     return found
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from mngdb.checks.catalogue import checks
 from mngdb.errors import UnobservableError
 from mngdb.facts.mongodb import CLUSTER, EVERYWHERE, LOGINS, Login, MongodbFacts
-from mngdb.findings import Check, Judgement, judged, listed, no_matter
+from mngdb.findings import Check, Judgement, judged, listed, not_applicable
 
 #: Who may do one of these everywhere, or in the database of the logins, is an administrator.
 _RULING = frozenset({"createUser", "grantRole", "changePassword", "createRole", "anyAction"})
@@ -90,7 +90,7 @@ def _harmless(facts: MongodbFacts) -> Judgement:
 
 def _useful(facts: MongodbFacts) -> Judgement:
     if not facts.apps:
-        return no_matter("the file has no app here")
+        return not_applicable("the file has no app here")
     logins = {one.name: one for one in facts.logins.value}
     bad = []
     for name, app in facts.apps.items():
@@ -107,7 +107,7 @@ def _useful(facts: MongodbFacts) -> Judgement:
 def _readers_only_read(facts: MongodbFacts) -> Judgement:
     readers = {name for name, app in facts.apps.items() if app.readonly}
     if not readers:
-        return no_matter("the file has no read-only app")
+        return not_applicable("the file has no read-only app")
     bad = []
     for one in facts.logins.value:
         found = sorted({a for actions in one.rights.values() for a in actions & _WRITE})
@@ -118,7 +118,7 @@ def _readers_only_read(facts: MongodbFacts) -> Judgement:
 
 def _all_known(facts: MongodbFacts) -> Judgement:
     if not facts.managed:
-        return no_matter("the server is external")
+        return not_applicable("the server is external")
     found = [a.name for a in facts.logins.value if a.rights and a.name not in facts.known]
     return listed(found, "every login is in the file")
 
@@ -153,7 +153,7 @@ def _not_guessed(facts: MongodbFacts) -> Judgement:
 def _strong(facts: MongodbFacts) -> Judgement:
     ours = [one.name for one in facts.logins.value if one.agrees]
     if not ours:
-        return no_matter("the vault has no secrets of logins")
+        return not_applicable("the vault has no secrets of logins")
     short = []
     for name in ours:
         found = facts.strengths.get(name)

@@ -10,7 +10,7 @@ from mngdb.checks.catalogue import checks
 from mngdb.checks.mongodb.network import closing, exposure
 from mngdb.errors import UnobservableError
 from mngdb.facts.mongodb import Collection, Index, MongodbFacts
-from mngdb.findings import Check, Judgement, judged, listed, no_matter
+from mngdb.findings import Check, Judgement, judged, listed, not_applicable
 
 _MB = 1 << 20
 #: Of the cache: in use, and still to be written.
@@ -48,7 +48,7 @@ def _cache(facts: MongodbFacts) -> tuple[int, int, int] | None:
 def _cache_fits(facts: MongodbFacts) -> Judgement:
     cache, memory = _cache(facts), facts.memory.value
     if cache is None:
-        return no_matter("the server has no WiredTiger cache")
+        return not_applicable("the server has no WiredTiger cache")
     share = cache[0] / memory
     return judged(share <= 0.8, f"{share:.0%} of {memory // _MB} MB")
 
@@ -56,7 +56,7 @@ def _cache_fits(facts: MongodbFacts) -> Judgement:
 def _cache_calm(facts: MongodbFacts) -> Judgement:
     cache = _cache(facts)
     if cache is None:
-        return no_matter("the server has no WiredTiger cache")
+        return not_applicable("the server has no WiredTiger cache")
     most, used, dirty = cache
     evidence = f"{used / most:.0%} of {most // _MB} MB used, {dirty / most:.0%} dirty"
     return judged(used <= FULL * most and dirty <= DIRTY * most, evidence)
@@ -82,14 +82,14 @@ def _targeting(facts: MongodbFacts) -> Judgement:
     looked = int(metrics["queryExecutor"]["scannedObjects"])
     found = int(metrics["document"]["returned"])
     if looked < _ENOUGH:
-        return no_matter(f"too few documents examined so far ({looked})")
+        return not_applicable(f"too few documents examined so far ({looked})")
     ratio = looked / max(1, found)
     return judged(ratio <= _TARGETING, f"{ratio:.0f} documents examined for each one returned")
 
 
 def _asked(facts: MongodbFacts, bad: bool) -> Judgement:
     if not facts.asked_indexes:
-        return no_matter("the file has no indexes")
+        return not_applicable("the file has no indexes")
     found = {name: state.found for name, state in facts.asked_indexes.items() if state.found}
     others = {name: state for name, state in found.items() if state != "missing"}
     if bad:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mngdb.checks.catalogue import checks
 from mngdb.facts.mongodb import MongodbFacts
-from mngdb.findings import Check, Judgement, judged, listed, no_matter
+from mngdb.findings import Check, Judgement, judged, listed, not_applicable
 
 #: Startup warnings that are the machine's, or that another check judges, by a word of theirs.
 _JUDGED_APART = (
@@ -18,7 +18,7 @@ _AS_ROOT = "as the root user"
 def _appended(facts: MongodbFacts) -> Judgement:
     options = facts.options.value
     if options.get("systemLog.destination") != "file":
-        return no_matter("the server writes no log file")
+        return not_applicable("the server writes no log file")
     found = options.get("systemLog.logAppend") == "true"
     return judged(found, "logAppend " + ("true" if found else "false: a restart replaces the log"))
 
@@ -40,7 +40,7 @@ def _no_root(facts: MongodbFacts) -> Judgement:
 def _private(facts: MongodbFacts, *names: str) -> Judgement:
     found = {name: facts.modes[name] for name in names if name in facts.modes}
     if not found:
-        return no_matter("its files are not on this host")
+        return not_applicable("its files are not on this host")
     bad = [f"{name} {mode:04o}" for name, mode in found.items() if mode & 0o077]
     return listed(bad, ", ".join(f"{name} {mode:04o}" for name, mode in found.items()))
 

@@ -9,7 +9,7 @@ from mngdb.checks.catalogue import checks
 from mngdb.dial import listens_widely
 from mngdb.facts import patch_levels
 from mngdb.facts.mongodb import MongodbFacts
-from mngdb.findings import Check, Judgement, judged, listed, no_matter
+from mngdb.findings import Check, Judgement, judged, listed, not_applicable
 
 #: Connections that a server should take where nobody asks for a number.
 _LEAST = 1000
@@ -21,7 +21,7 @@ _ENCLOSED = "the server is in a private network with its apps"
 
 def _bound(facts: MongodbFacts) -> Judgement:
     if facts.enclosed:
-        return no_matter(_ENCLOSED)
+        return not_applicable(_ENCLOSED)
     options = facts.options.value
     found = options.get("net.bindIp", "localhost (the default)")
     if options.get("net.bindIpAll") == "true":
@@ -32,9 +32,9 @@ def _bound(facts: MongodbFacts) -> Judgement:
 
 def _encrypted(facts: MongodbFacts) -> Judgement:
     if facts.enclosed and facts.tls.value is None:
-        return no_matter(_ENCLOSED)
+        return not_applicable(_ENCLOSED)
     if not facts.remote:
-        return no_matter("the server listens on loopback only")
+        return not_applicable("the server listens on loopback only")
     return tls.required(facts.plain.value)
 
 
@@ -67,13 +67,13 @@ def _zlib(facts: MongodbFacts) -> Judgement:
 
 def _only_tls(facts: MongodbFacts) -> Judgement:
     if facts.tls.value is None:
-        return no_matter("TLS is off")
+        return not_applicable("TLS is off")
     return tls.required(facts.plain.value)
 
 
 def _verified(facts: MongodbFacts) -> Judgement:
     if facts.tls.value is None:
-        return no_matter("TLS is off")
+        return not_applicable("TLS is off")
     names = ("net.tls.allowInvalidCertificates", "net.tls.allowInvalidHostnames")
     off = [name for name in names if facts.options.value.get(name) == "true"]
     system = facts.options.value.get("setParameter.tlsUseSystemCA") == "true"

@@ -7,12 +7,12 @@ from typing import Any
 from mngdb.checks.catalogue import checks
 from mngdb.checks.mongodb.settings import SETTINGS
 from mngdb.facts.mongodb import MongodbFacts
-from mngdb.findings import Check, Judgement, judged, listed, no_matter
+from mngdb.findings import Check, Judgement, judged, listed, not_applicable
 
 
 def _no_scripts(facts: MongodbFacts) -> Judgement:
     if facts.javascript:
-        return no_matter("the file enables it")
+        return not_applicable("the file enables it")
     found = facts.options.value.get("security.javascriptEnabled", "true (the default)")
     return judged(found == "false", f"javascriptEnabled {found}")
 
@@ -20,7 +20,7 @@ def _no_scripts(facts: MongodbFacts) -> Judgement:
 def _profiled(facts: MongodbFacts) -> Judgement:
     found = facts.profilers.value
     if not found:
-        return no_matter("no database")
+        return not_applicable("no database")
     off = [name for name, level in found.items() if level == 0]
     return listed(off, f"on in {len(found)} databases")
 
@@ -28,7 +28,7 @@ def _profiled(facts: MongodbFacts) -> Judgement:
 def _not_all(facts: MongodbFacts) -> Judgement:
     found = facts.profilers.value
     if not found:
-        return no_matter("no database")
+        return not_applicable("no database")
     full = [f"{name} (level 2)" for name, level in found.items() if level == 2]
     return listed(full, "no database has level 2")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mngdb.checks.catalogue import Judge, checks
 from mngdb.facts.mongodb import MongodbFacts, ReplicaSet
-from mngdb.findings import Check, Judgement, judged, listed, no_matter
+from mngdb.findings import Check, Judgement, judged, listed, not_applicable
 
 _MB = 1 << 20
 #: The guide's alert, in seconds.
@@ -20,7 +20,7 @@ def _of_set(judge: Judge[ReplicaSet]) -> Judge[MongodbFacts]:
 
     def judge_set(facts: MongodbFacts) -> Judgement:
         found = facts.replica.value
-        return no_matter(_STANDALONE) if found is None else judge(found)
+        return not_applicable(_STANDALONE) if found is None else judge(found)
 
     return judge_set
 
@@ -33,9 +33,9 @@ def _in_a_set(facts: MongodbFacts) -> Judgement:
 def _three(facts: MongodbFacts) -> Judgement:
     found = facts.replica.value
     if facts.managed:
-        return no_matter("mngdb runs single-member replica sets")
+        return not_applicable("mngdb runs single-member replica sets")
     if found is None:
-        return no_matter(_STANDALONE)
+        return not_applicable(_STANDALONE)
     data = [one.name for one in found.members if not one.arbiter]
     return judged(len(data) >= 3, f"{len(data)} members hold data")
 
@@ -50,7 +50,7 @@ def _healthy(found: ReplicaSet) -> Judgement:
 def _lag(facts: MongodbFacts) -> Judgement:
     found = facts.replica.value
     if found is None or len(found.members) == 1:
-        return no_matter("no secondaries")
+        return not_applicable("no secondaries")
     most = max(one.lag for one in found.members)
     late = [f"{one.name}: {one.lag:.0f} s" for one in found.members if one.lag > _LAG]
     return listed(late, f"at most {most:.0f} s")
@@ -85,7 +85,7 @@ def _oplog_size(found: ReplicaSet) -> Judgement:
 
 def _internal(facts: MongodbFacts) -> Judgement:
     if facts.replica.value is None:
-        return no_matter(_STANDALONE)
+        return not_applicable(_STANDALONE)
     mode = str(facts.parameters.value.get("clusterAuthMode", "undefined"))
     return judged(mode in {"keyFile", "sendKeyFile", "sendX509", "x509"}, f"clusterAuthMode {mode}")
 

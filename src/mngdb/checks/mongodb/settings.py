@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from mngdb.checks.catalogue import Judge, Settings
 from mngdb.facts.mongodb import MongodbFacts
-from mngdb.findings import Judgement, judged, no_matter
+from mngdb.findings import Judgement, judged, not_applicable
 
 
 def parameter(name: str, good: Callable[[str], bool]) -> Judge[MongodbFacts]:
@@ -15,7 +15,7 @@ def parameter(name: str, good: Callable[[str], bool]) -> Judge[MongodbFacts]:
     def judge(facts: MongodbFacts) -> Judgement:
         value = facts.parameters.value.get(name)
         if value is None:
-            return no_matter(f"this version has no {name}")
+            return not_applicable(f"this version has no {name}")
         shown = str(value).lower() if isinstance(value, bool) else str(value)
         return judged(good(shown), f"{name} {shown}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mngdb.checks.catalogue import checks
 from mngdb.checks.postgres.settings import SETTINGS, text
 from mngdb.facts.postgres import PostgresFacts
-from mngdb.findings import Check, Judgement, judged, listed, no_matter
+from mngdb.findings import Check, Judgement, judged, listed, not_applicable
 
 #: Settings of a role or a database that undo what the server promises, by the values that do.
 _LOOSE = {
@@ -54,14 +54,14 @@ def _salvage(facts: PostgresFacts) -> Judgement:
 def _standby(facts: PostgresFacts) -> Judgement:
     asked = text(facts, "synchronous_standby_names")
     if not asked:
-        return no_matter("no synchronous standby is configured")
+        return not_applicable("no synchronous standby is configured")
     there = facts.server.value["synchronous"]
     return judged(there > 0, f"{asked!r} configured, {there} connected")
 
 
 def _archive(facts: PostgresFacts) -> Judgement:
     if text(facts, "archive_mode") == "off":
-        return no_matter("archive_mode off")
+        return not_applicable("archive_mode off")
     command, library = text(facts, "archive_command"), text(facts, "archive_library")
     if not command and not library:
         return judged(False, "archive_mode on without a command: WAL accumulates")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from mngdb.errors import UnobservableError
 from mngdb.facts.postgres import PostgresFacts
-from mngdb.findings import Judgement, judged, no_matter
+from mngdb.findings import Judgement, judged, not_applicable
 from mngdb.words import many
 
 _MOST = 5
@@ -46,7 +46,7 @@ def nowhere(
                 unseen[0] + (f" (and in {more} more databases)" if more else "")
             )
         if not asked:
-            return no_matter("the file has no app here")
+            return not_applicable("the file has no app here")
         return judged(True, f"{fine} ({many(asked, 'database')})")
 
     return judge

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mngdb.checks.catalogue import checks
 from mngdb.checks.postgres.settings import SETTINGS, size, text
 from mngdb.facts.postgres import PostgresFacts
-from mngdb.findings import Check, Judgement, judged, no_matter
+from mngdb.findings import Check, Judgement, judged, not_applicable
 
 _MB = 1 << 20
 
@@ -23,7 +23,7 @@ def _buffers(facts: PostgresFacts) -> Judgement:
 
 def _sorts(facts: PostgresFacts) -> Judgement:
     if not facts.memory:
-        return no_matter("the available memory is not known")
+        return not_applicable("the available memory is not known")
     work, connections = size(facts, "work_mem"), int(text(facts, "max_connections"))
     most = work * connections
     words = f"{work // _MB} MB × {connections} connections, of {facts.memory // _MB} MB"

@@ -7,7 +7,7 @@ import re
 from mngdb.checks.catalogue import checks
 from mngdb.checks.postgres.settings import SETTINGS, setting, text
 from mngdb.facts.postgres import PostgresFacts
-from mngdb.findings import Check, Judgement, judged, no_matter
+from mngdb.findings import Check, Judgement, judged, not_applicable
 
 _DEBUG = ("debug_print_parse", "debug_print_rewritten", "debug_print_plan")
 #: Levels of messages that hide none of an error's.
@@ -48,7 +48,7 @@ def _collector(facts: PostgresFacts) -> bool:
 
 def _file_mode(facts: PostgresFacts) -> Judgement:
     if not _collector(facts):
-        return no_matter("the server does not write log files itself")
+        return not_applicable("the server does not write log files itself")
     found = text(facts, "log_file_mode")
     return judged(int(found, 8) & 0o007 == 0, f"log_file_mode {found}")
 

@@ -9,7 +9,7 @@ from mngdb.checks.postgres.settings import SETTINGS, text
 from mngdb.dial import listens_widely, only_here
 from mngdb.errors import UnobservableError
 from mngdb.facts.postgres import PostgresFacts
-from mngdb.findings import Check, Judgement, judged, listed, no_matter
+from mngdb.findings import Check, Judgement, judged, listed, not_applicable
 
 _DEMANDS = {
     "nothing": "no authentication",
@@ -32,7 +32,7 @@ def _addresses(facts: PostgresFacts) -> list[str]:
 
 def _bound(facts: PostgresFacts) -> Judgement:
     if facts.own_network:
-        return no_matter("the server listens in a private network")
+        return not_applicable("the server listens in a private network")
     found = _addresses(facts)
     return judged(
         not any(map(listens_widely, found)),
@@ -53,21 +53,21 @@ def exposure(facts: PostgresFacts) -> patch_level.Exposure:
 
 def _encrypted(facts: PostgresFacts) -> Judgement:
     if facts.own_network and facts.tls.value is None:
-        return no_matter("the server listens in a private network")
+        return not_applicable("the server listens in a private network")
     if all(map(only_here, _addresses(facts))):
-        return no_matter("the server listens on loopback only")
+        return not_applicable("the server listens on loopback only")
     if facts.hba.missing is not None:  # then by how it meets this machine, its own or another
         return tls.required(facts.plain.value)
     others = [rule for rule in reachable(facts.hba.value) if not from_here(rule)]
     if not others:
-        return no_matter("pg_hba.conf has no entries for other hosts")
+        return not_applicable("pg_hba.conf has no entries for other hosts")
     bad = [words(rule) for rule in others if rule.kind in {"host", "hostnossl"}]
     return listed(bad, "all entries for other hosts require TLS", most=3)
 
 
 def _socket(facts: PostgresFacts) -> Judgement:
     if not text(facts, "unix_socket_directories"):
-        return no_matter("no unix socket")
+        return not_applicable("no unix socket")
     found = text(facts, "unix_socket_permissions")
     return judged(int(found, 8) & 0o007 == 0, f"unix_socket_permissions {found}")
 
@@ -79,7 +79,7 @@ def _pending(facts: PostgresFacts) -> Judgement:
 
 def _drift(facts: PostgresFacts) -> Judgement:
     if not facts.wanted:
-        return no_matter("the file has no settings for it")
+        return not_applicable("the file has no settings for it")
     return listed(facts.drift.value, f"{len(facts.wanted)} settings match the file", most=3)
 
 

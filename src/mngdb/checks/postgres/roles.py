@@ -10,7 +10,7 @@ from mngdb.checks.postgres.settings import SETTINGS
 from mngdb.checks.strength import long_enough
 from mngdb.errors import UnobservableError
 from mngdb.facts.postgres import MAINTENANCE, Login, PostgresFacts, Role
-from mngdb.findings import Check, Judgement, listed, no_matter
+from mngdb.findings import Check, Judgement, listed, not_applicable
 
 _ITERATIONS = 4096
 #: Methods that do not ask for the password that the server keeps.
@@ -90,14 +90,14 @@ def _server(facts: PostgresFacts) -> Judgement:
 
 def _known(facts: PostgresFacts) -> Judgement:
     if not facts.managed:
-        return no_matter("the server is external")
+        return not_applicable("the server is external")
     bad = [one.name for one in facts.logins.value if one.name not in facts.known]
     return listed(bad, "every login is in the file")
 
 
 def _members(facts: PostgresFacts) -> Judgement:
     if not facts.apps:
-        return no_matter("the file has no app here")
+        return not_applicable("the file has no app here")
     bad = [
         f"{app}: {' '.join(sorted(found.logins)[:3])}"
         for app, found in facts.reach.value.items()
@@ -108,7 +108,7 @@ def _members(facts: PostgresFacts) -> Judgement:
 
 def _databases(facts: PostgresFacts) -> Judgement:
     if not facts.apps:
-        return no_matter("the file has no app here")
+        return not_applicable("the file has no app here")
     bad = []
     for app, found in facts.reach.value.items():
         others = sorted(found.databases - {facts.apps[app], MAINTENANCE})

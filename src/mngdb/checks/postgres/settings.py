@@ -7,7 +7,7 @@ from collections.abc import Callable
 from mngdb.checks.catalogue import Judge, Settings
 from mngdb.errors import UnobservableError
 from mngdb.facts.postgres import PostgresFacts, Setting
-from mngdb.findings import Judgement, judged, no_matter
+from mngdb.findings import Judgement, judged, not_applicable
 
 #: Where a value comes from when it is this session's alone.
 _MASKED = frozenset({"client", "session", "user", "database", "database user"})
@@ -51,7 +51,7 @@ def setting(name: str, good: Callable[[str], bool]) -> Judge[PostgresFacts]:
     def judge(facts: PostgresFacts) -> Judgement:
         found = look(facts, name)
         if found is None:
-            return no_matter(f"this version has no {name}")
+            return not_applicable(f"this version has no {name}")
         return judged(good(found.value), f"{name} {_shown(found)}")
 
     return judge

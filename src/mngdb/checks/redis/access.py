@@ -10,7 +10,7 @@ from mngdb.checks.redis.settings import SETTINGS
 from mngdb.checks.strength import long_enough
 from mngdb.dial import listens_widely
 from mngdb.facts.redis import Login, RedisFacts
-from mngdb.findings import Check, Judgement, judged, listed, no_matter
+from mngdb.findings import Check, Judgement, judged, listed, not_applicable
 
 #: Of the commands that were tried: B13's list of what no app may run, with what does the same harm,
 #: and of what it needs.
@@ -80,7 +80,7 @@ def _head(command: str) -> str:
 
 def _useful(facts: RedisFacts) -> Judgement:
     if not facts.apps:
-        return no_matter("the file has no app here")
+        return not_applicable("the file has no app here")
     bad = []
     for one in _apps(facts):
         if one.name not in facts.apps:
@@ -149,10 +149,10 @@ def _kept(facts: RedisFacts) -> Judgement:
 
 def _bound(facts: RedisFacts) -> Judgement:
     if facts.enclosed:
-        return no_matter("the server listens in a private network, no port is published")
+        return not_applicable("the server listens in a private network, no port is published")
     found = facts.config.value.get("bind", "")
     if not found and not _old(facts):
-        return no_matter("the server listens on its unix socket only")
+        return not_applicable("the server listens on its unix socket only")
     wide = not found or any(listens_widely(one.removeprefix("-")) for one in found.split())
     return judged(not wide, f"bind {found or 'is empty: all addresses'}")
 
@@ -165,9 +165,9 @@ def _old(facts: RedisFacts) -> bool:
 
 def _encrypted(facts: RedisFacts) -> Judgement:
     if facts.enclosed and not _takes_tls(facts):
-        return no_matter("the server is reachable in a private network only")
+        return not_applicable("the server is reachable in a private network only")
     if not facts.remote:
-        return no_matter("the server listens on loopback only")
+        return not_applicable("the server listens on loopback only")
     return tls.required(facts.plain.value)
 
 
@@ -177,7 +177,7 @@ def _takes_tls(facts: RedisFacts) -> bool:
 
 def _protocols(facts: RedisFacts) -> Judgement:
     if not _takes_tls(facts):
-        return no_matter("TLS is off")
+        return not_applicable("TLS is off")
     found = facts.config.value.get("tls-protocols", "")
     # empty: TLS 1.2 and 1.3
     old = [one for one in found.split() if one in {"TLSv1", "TLSv1.1"}]

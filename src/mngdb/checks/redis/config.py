@@ -5,7 +5,7 @@ from __future__ import annotations
 from mngdb.checks.catalogue import Judge, checks, good
 from mngdb.checks.redis.settings import SETTINGS, setting
 from mngdb.facts.redis import RedisFacts
-from mngdb.findings import Check, Judgement, judged, no_matter
+from mngdb.findings import Check, Judgement, judged, not_applicable
 
 _MB = 1 << 20
 _SAVE = {(900, 1), (300, 10), (60, 10000)}
@@ -16,7 +16,7 @@ def _with(name: str, off: str, judge: Judge[RedisFacts]) -> Judge[RedisFacts]:
 
     def judged_if_on(facts: RedisFacts) -> Judgement:
         if facts.config.value.get(name, "") in {"", "no"}:
-            return no_matter(off)
+            return not_applicable(off)
         return judge(facts)
 
     return judged_if_on
@@ -33,14 +33,14 @@ def _with_snapshots(judge: Judge[RedisFacts]) -> Judge[RedisFacts]:
 def _log_on(facts: RedisFacts) -> Judgement:
     found = facts.config.value["appendonly"]
     if found == "no" and facts.wanted.get("appendonly") == "no" and not facts.wanted.get("save"):
-        return no_matter("the file configures a cache without persistence")
+        return not_applicable("the file configures a cache without persistence")
     return judged(found == "yes", f"appendonly {found}")
 
 
 def _save_points(facts: RedisFacts) -> Judgement:
     found = facts.config.value["save"]
     if not found and facts.wanted.get("save") == "":
-        return no_matter("the file disables snapshots")
+        return not_applicable("the file disables snapshots")
     words = found.split()
     points = {(int(a), int(b)) for a, b in zip(words[::2], words[1::2], strict=True)}
     # one that comes as soon, after as few changes, does as well

@@ -9,7 +9,7 @@ from mngdb.checks.catalogue import checks
 from mngdb.errors import UnobservableError
 from mngdb.facts.redis import RedisFacts
 from mngdb.facts.redis_memory import beside_keys
-from mngdb.findings import Check, Judgement, judged, no_matter
+from mngdb.findings import Check, Judgement, judged, not_applicable
 
 _MB = 1 << 20
 #: Of maxmemory; of resident to used memory; and bytes below which that ratio means nothing.
@@ -38,14 +38,14 @@ def _closing(facts: RedisFacts) -> Mapping[str, str]:
 def _log_written(facts: RedisFacts) -> Judgement:
     info = facts.info.value
     if info["aof_enabled"] != "1":
-        return no_matter("the append-only file is disabled")
+        return not_applicable("the append-only file is disabled")
     write, rewrite = info["aof_last_write_status"], info["aof_last_bgrewrite_status"]
     return judged(write == rewrite == "ok", f"last write {write}, last rewrite {rewrite}")
 
 
 def _snapshot_saved(facts: RedisFacts) -> Judgement:
     if not facts.config.value.get("save"):
-        return no_matter("snapshots are disabled")
+        return not_applicable("snapshots are disabled")
     found = facts.info.value["rdb_last_bgsave_status"]
     return judged(found == "ok", f"last snapshot {found}")
 
@@ -65,7 +65,7 @@ def _memory_used(facts: RedisFacts) -> Judgement:
 def _fragmentation(facts: RedisFacts) -> Judgement:
     info = facts.info.value
     if int(info["used_memory_rss"]) < SMALL:
-        return no_matter("too small for the ratio to be meaningful")
+        return not_applicable("too small for the ratio to be meaningful")
     ratio = float(info["mem_fragmentation_ratio"])
     return judged(ratio <= FRAGMENTED, f"mem_fragmentation_ratio {ratio:g}")
 
@@ -84,7 +84,7 @@ def _rejected(facts: RedisFacts) -> Judgement:
 def _replication(facts: RedisFacts) -> Judgement:
     info = facts.info.value
     if info["role"] == "master":
-        return no_matter("the server is not a replica")
+        return not_applicable("the server is not a replica")
     found = info["master_link_status"]
     return judged(found == "up", f"master_link_status {found}")
 

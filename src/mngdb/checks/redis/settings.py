@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from mngdb.checks.catalogue import Judge, Settings
 from mngdb.facts.redis import RedisFacts
-from mngdb.findings import Judgement, judged, no_matter
+from mngdb.findings import Judgement, judged, not_applicable
 
 
 def setting(name: str, good: Callable[[str], bool]) -> Judge[RedisFacts]:
@@ -15,7 +15,7 @@ def setting(name: str, good: Callable[[str], bool]) -> Judge[RedisFacts]:
     def judge(facts: RedisFacts) -> Judgement:
         value = facts.config.value.get(name)
         if value is None:
-            return no_matter(f"this version has no {name}")
+            return not_applicable(f"this version has no {name}")
         return judged(good(value), f"{name} {value or 'is empty'}")
 
     return judge

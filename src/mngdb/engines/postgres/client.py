@@ -15,7 +15,7 @@ from psycopg.abc import RV, Buffer, PQGen, Query
 from psycopg.adapt import Loader
 
 from mngdb import dial, log
-from mngdb.engines.postgres import causes, door, locktable
+from mngdb.engines.postgres import auth_probe, causes, locktable
 from mngdb.engines.postgres import guards as guarding
 from mngdb.engines.postgres.access import proof, tls_parameters
 from mngdb.engines.postgres.causes import first_line
@@ -339,7 +339,7 @@ def _takes_tls(access: Access, database: str) -> bool:
     """Whether the login that was refused without encryption gets further with it."""
     if access.socket is not None:
         try:
-            return door.offers_tls(access)
+            return auth_probe.offers_tls(access)
         except UnobservableError:
             return False  # what it said before it hung up is all that is known
     try:

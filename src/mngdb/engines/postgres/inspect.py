@@ -1,5 +1,5 @@
 """Fills in `facts.postgres`: one round trip for the server, one more for each database, side by
-side, and a look at the door from outside."""
+side, and what it asks of a login from outside."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 from psycopg.sql import Literal
 
-from mngdb.engines.postgres import changes, door, inspect_inside, inspect_passwords, render
+from mngdb.engines.postgres import auth_probe, changes, inspect_inside, inspect_passwords, render
 from mngdb.engines.postgres.batch import ask_each
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import Setting as Found
@@ -220,13 +220,13 @@ def _outside(session: Session, database: str) -> tuple[Seen[bool], Seen[Demand],
 
     def ask(encrypted: bool) -> Demand:
         try:
-            return door.demand(at, database, encrypted=encrypted)
+            return auth_probe.demand(at, database, encrypted=encrypted)
         except OSError as error:
             raise UnobservableError(f"{at.host}:{at.port} did not answer: {error}") from None
 
     def shake() -> Tls | None:
         try:
-            return door.tls(at)
+            return auth_probe.tls(at)
         except OSError as error:
             raise UnobservableError(f"the handshake with TLS failed: {error}") from None
 

@@ -211,7 +211,7 @@ def _outsiders(session: Session, asked: Asked, ours: Collection[str]) -> tuple[O
 
 
 def _can_log_in(at: Access, asked: Asked, app: str) -> bool | None:
-    """Without the right to read verifiers, whether a secret fits shows only at the door."""
+    """Without the right to read verifiers, whether a secret fits shows only at a login."""
     right = asked.instance.grants.get(app)  # the monitor has none, and is let into this database
     database = cast(PostgresGrant, right).database if right else at.database
     access = replace(at, user=app, password=asked.secrets[app], database=database, socket=None)
