@@ -267,7 +267,7 @@ redis: {target: {external: {url: "redis://looker@127.0.0.1:PORT2"}}}
     set_secret(theirs, "redis_admin", "l" * 40)
     found = ask(theirs, 3)
     assert found["cause"] is None
-    assert any("who is connected" in text for text in found["unknown"])
+    assert any("sessions: " in text for text in found["unknown"])
     with redis_as(stack) as admin:
         admin.acl_deluser("looker")
 
@@ -376,4 +376,4 @@ def test_a_transaction_that_somebody_forgot_is_for_watching() -> None:
     answer = judge(stack_of(server("postgres", sessions=Seen(Sessions(100, (one,), reserved=5)))))
     assert (answer.wrong, answer.exit_code) == ((), 0)
     (watched,) = answer.watch
-    assert "shop has 1 open transactions in postgres" in watched.text
+    assert "shop has 1 session idle" in watched.text
