@@ -40,7 +40,7 @@ def _of_app(options: Options, context: Context, app: str) -> int:
         )
     else:
         if not found:
-            tell(f"the file grants {app} nothing, so there is nothing to test")
+            tell(f"the file gives {app} no right, so there is nothing to test")
         for one, names in _together(found):
             good = click.style("ok", fg="green")
             bad = click.style("failed", fg="red")
