@@ -17,7 +17,7 @@ FILES = sorted(
     if file.stem != "scan"  # rules for files of a project, not checks
 )
 CHECKS = {one.id: one for one in (*registry.every(), *registry.of("env"))}
-FIELDS = {"title", "severity", "setting", "wanted", "expected", "remedy", "sources"}
+FIELDS = {"title", "severity", "setting", "expected", "remedy", "sources"}
 
 
 def test_every_entry_is_a_check_and_every_check_has_one_entry() -> None:
@@ -31,7 +31,6 @@ def test_every_entry_is_a_check_and_every_check_has_one_entry() -> None:
 def test_entries_have_the_fields_that_are_read(file: Path) -> None:
     for name, entry in texts(str(file)).items():
         assert not entry.keys() - FIELDS, name
-        assert ("setting" in entry) == ("wanted" in entry), name
         assert entry["severity"] in SEVERITIES, name
         assert isinstance(entry["sources"], list), name
         assert all(len(line) <= 100 for line in file.read_text("utf-8").splitlines()), file

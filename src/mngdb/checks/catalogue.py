@@ -1,13 +1,12 @@
 """Checks from their two halves: what is asked stands in a YAML file, how it is judged in the module
-of the same name beside it.
+of the same name beside it. A setting is judged by its entry alone.
 
 An entry of the file, by the check's id:
 
     postgres.log-locks:
       title: long waits for locks are logged      # true when the check passes
       severity: medium                            # at the worst
-      setting: log_lock_waits                     # judged by its value, without a function
-      wanted: on                                  # a value, a list, or {from: 1, to: 60}
+      setting: {log_lock_waits: on}               # a value, a list, or {from: 1, to: 60}
       expected: log_lock_waits on                 # of a setting with one value: not needed
       remedy: {reset: log_lock_waits}             # a text, or a template of the engine and its word
       sources: [A12, "postgresql.org: Error Reporting and Logging"]
@@ -65,7 +64,7 @@ def _built(
         if judge is None:
             if settings is None or "setting" not in text:
                 continue
-            setting, wanted = text["setting"], text["wanted"]
+            ((setting, wanted),) = text["setting"].items()
             judge = settings.judge(setting, good(wanted))
             expected = expected or f"{setting} {wanted}"
             remedy = remedy or templates["setting"] % (setting, wanted)
