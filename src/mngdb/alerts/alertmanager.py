@@ -83,7 +83,7 @@ def _receiver(name: str, channel: Channel, secret: str) -> dict[str, Any]:
     host, port = channel.host or "", channel.smtp_port
     if channel.encryption == "tls" and port != 465:
         raise UsageError(
-            f"the channel {name}: Alertmanager speaks TLS from the start on port 465 alone",
+            f"the channel {name}: Alertmanager supports implicit TLS on port 465 only",
             "use port 465, or encryption: starttls",
         )
     mail: dict[str, Any] = {

@@ -32,10 +32,13 @@ _MODES = {None: "starttls", "starttls": "starttls", "tls": "ssl", "none": "insec
 #: What a library's words mean, where its own sentence would quote an address.
 _REASONS = (
     (r"certificate verify failed|CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted"),
-    (r"timed out|Read timeout", "it did not answer in time"),
-    (r"Name or service not known|name resolution|getaddrinfo|No address", "its name is unknown"),
+    (r"timed out|Read timeout", "it timed out"),
+    (
+        r"Name or service not known|name resolution|getaddrinfo|No address",
+        "its name cannot be resolved",
+    ),
     (r"Connection refused", "the connection was refused"),
-    (r"No route to host|Network is unreachable", "there is no way to it"),
+    (r"No route to host|Network is unreachable", "it is unreachable"),
 )
 
 
@@ -58,7 +61,7 @@ def send(name: str, channel: Channel, secret: Secret | None, message: Message) -
     except AppriseException:
         # its text quotes what it was given
         raise UsageError(
-            f"the channel {name} cannot be used with these addresses or this secret",
+            f"the channel {name} does not accept these addresses or this secret",
             f"mngdb secret set {secret_of(name)}",
         ) from None
 
@@ -115,7 +118,7 @@ def _slack(name: str, url: str, message: Message) -> None:
     found = NotifySlack.parse_native_url(url)  # type: ignore[no-untyped-call]
     if found is None:
         raise UsageError(
-            f"the secret {secret_of(name)} is no address of a Slack webhook "
+            f"the secret {secret_of(name)} is not a Slack webhook URL "
             "(https://hooks.slack.com/services/…)",
             f"mngdb secret set {secret_of(name)}",
         )
@@ -147,7 +150,7 @@ def _webhook(name: str, url: str, message: Message) -> None:
     """https://prometheus.io/docs/alerting/latest/configuration/#webhook_config"""
     if not re.match(r"https?://[^/]", url):
         raise UsageError(
-            f"the secret {secret_of(name)} is no http address",
+            f"the secret {secret_of(name)} is not an HTTP URL",
             f"mngdb secret set {secret_of(name)}",
         )
     document = {
@@ -162,7 +165,7 @@ def _webhook(name: str, url: str, message: Message) -> None:
     except requests.RequestException as error:
         raise MngdbError(f"the webhook cannot be reached: {_reason(str(error))}") from None
     if not 200 <= answer.status_code < 300:
-        raise MngdbError(f"the webhook answered {answer.status_code}")
+        raise MngdbError(f"the webhook returned HTTP status {answer.status_code}")
 
 
 def _json(stack: str, alert: Alert) -> dict[str, Any]:
@@ -198,7 +201,7 @@ def _tell(plugin: NotifyBase, title: str, body: str, kind: NotifyType, whom: str
     with _Listener() as heard:
         done = plugin.notify(body=body, title=title, notify_type=kind)
     if not done:
-        raise MngdbError(f"{whom} was not told: {heard.reason()}")
+        raise MngdbError(f"could not notify {whom}: {heard.reason()}")
 
 
 class _Listener(logging.Handler):
@@ -230,8 +233,8 @@ class _Listener(logging.Handler):
                 return _reason(said)
             code = re.search(r"error=(\d{3})", said)
             if code:
-                return f"it answered {code[1]}"
-        return "it did not say why"
+                return f"HTTP status {code[1]}"
+        return "no reason given"
 
 
 def _reason(said: str) -> str:
@@ -240,5 +243,5 @@ def _reason(said: str) -> str:
             return words
     smtp = re.search(r"\((\d{3}), b?['\"]", said)
     if smtp:
-        return f"it answered {smtp[1]}" + (", the login is wrong" if smtp[1] == "535" else "")
+        return f"SMTP status {smtp[1]}" + (", the login is wrong" if smtp[1] == "535" else "")
     return "the connection failed"

@@ -151,7 +151,7 @@ class Notifier:
             pause = min(_RETRY * 2 ** min(memory.failures - 1, 16), _RETRY_MOST)
             memory.not_before = now + pause
             memory.error = error.message
-            return f"{error.message}; next try in {pause:.0f} s"
+            return f"{error.message}; retrying in {pause:.0f} s"
         memory.failures, memory.sent, memory.error = 0, memory.sent + 1, ""
         memory.differs_since = None
         for alert in message.resolved:
