@@ -35,10 +35,8 @@ def end(local: tuple[Any, ...], remote: tuple[Any, ...]) -> End | None:
         # a server that listens to both families has the other one's addresses like this
         tables = [("tcp", ends), ("tcp6", [(f"::ffff:{host}", port) for host, port in ends])]
     for name, pair in tables:
-        wanted = [_hexadecimal(*one) for one in pair]
-        for words in _lines(name):
-            if words[1:3] == wanted:
-                return End(int(words[7]), int(words[9]))
+        for words in _lines(name, " ".join(_hexadecimal(*one) for one in pair)):
+            return End(int(words[7]), int(words[9]))
     return None
 
 
@@ -50,7 +48,7 @@ def listener(host: str, port: int) -> End | None:
         tables = {"tcp": (host, "0.0.0.0"), "tcp6": ("::", mapped)}  # noqa: S104 - compared
     for table, hosts in tables.items():
         wanted = {_hexadecimal(one, port) for one in hosts}
-        for words in _lines(table):
+        for words in _lines(table, f":{port:04X} "):
             if words[3] == _LISTENS and words[1] in wanted:
                 return End(int(words[7]), int(words[9]))
     return None
@@ -73,12 +71,13 @@ def _link(path: str) -> str:
         return ""  # closed meanwhile
 
 
-def _lines(table: str) -> Iterator[list[str]]:
+def _lines(table: str, part: str) -> Iterator[list[str]]:
+    """The lines that contain `part`, in words; a busy machine has thousands of others."""
     path = Path(f"/proc/net/{table}")
     if path.exists():  # a kernel may be without IPv6
         with path.open() as lines:
             next(lines)
-            yield from (line.split() for line in lines)
+            yield from (line.split() for line in lines if part in line)
 
 
 def _hexadecimal(host: str, port: int) -> str:

@@ -62,7 +62,7 @@ class Agent(Model):
     bind: Bind = "127.0.0.1"
     """Address that metrics are served on. They hold names of databases and tables, no secrets; who
     serves them to a network puts a firewall before them."""
-    names: list[Annotated[str, AfterValidator(_host)]] = Field(default_factory=list)
+    names: list[Annotated[str, AfterValidator(_host)]] = Field(default_factory=lambda: [])
     """Names by which Prometheus asks for the metrics, beside localhost, this machine's name and any
     address: a request for another host is refused, as a page from elsewhere might have sent it."""
     ports: AgentPorts = Field(default_factory=AgentPorts)

@@ -38,7 +38,7 @@ class Accepted(Model):
 class Baseline(Model):
     """A baseline file."""
 
-    accept: list[Accepted] = Field(default_factory=list)
+    accept: list[Accepted] = Field(default_factory=lambda: [])
     """What is accepted."""
 
 

@@ -82,7 +82,7 @@ class PostgresGrant(BaseGrant):
     """A statement that waits longer for a lock is cancelled; 0s: never."""
     idle_in_transaction_timeout: Milliseconds = timedelta(minutes=10)
     """A session that idles longer inside a transaction is ended; 0s: never."""
-    extensions: list[PostgresName] = Field(default_factory=list)
+    extensions: list[PostgresName] = Field(default_factory=lambda: [])
     """Extensions to create in the database."""
 
     @property

@@ -212,7 +212,9 @@ class RedisGrant(BaseGrant):
     """Patterns of its pub/sub channels. Default: the same as `keys`."""
     access: Literal["readwrite", "readonly"] = "readwrite"
     """`readonly` may read its keys and change none."""
-    commands: list[Annotated[str, AfterValidator(_command_rule)]] = Field(default_factory=list)
+    commands: list[Annotated[str, AfterValidator(_command_rule)]] = Field(
+        default_factory=lambda: []
+    )
     """Further ACL rules for commands, after mngdb's own: `+keys`, `-eval`."""
 
     @model_validator(mode="before")

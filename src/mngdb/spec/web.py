@@ -96,7 +96,7 @@ class Sso(Model):
     ca: str | None = None
     """File with the CA of the issuer's certificate, when browsers and containers would not know
     it."""
-    roles: list[Annotated[str, AfterValidator(_word("role"))]] = Field(default_factory=list)
+    roles: list[Annotated[str, AfterValidator(_word("role"))]] = Field(default_factory=lambda: [])
     """Roles of which a person needs one: `NAME` of the realm, `CLIENT:NAME` of a client. Without
     roles, everybody who can log in to the realm administers Redis in RedisInsight: `plan` warns,
     and `check` fails."""

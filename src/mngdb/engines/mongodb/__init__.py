@@ -118,9 +118,9 @@ class MongodbEngine:
         from mngdb.engines.mongodb import client  # noqa: F401
 
     def vitals(self, session: Session) -> Vitals:
-        from mngdb.engines.mongodb import observe
+        from mngdb.engines.mongodb import vitals
 
-        return observe.vitals(session)
+        return vitals.vitals(session)
 
     def observe(self, session: Session, asked: Asked) -> Facts:
         """Settings, logins, roles, indexes and profilers. Raises UnobservableError."""

@@ -13,12 +13,11 @@ from mngdb.engines.mongodb.client import (
     UNAUTHORIZED,
     Refused,
     Session,
-    no_primary,
 )
 from mngdb.engines.mongodb.facts import Facts, FoundIndex
 from mngdb.engines.mongodb.render import OPLOG, PARAMETER, SLOW, flatten, settings, spec_of, text_of
 from mngdb.errors import UnobservableError
-from mngdb.model import Asked, Vitals
+from mngdb.model import Asked
 from mngdb.spec.mongodb import MongodbGrant
 
 #: Database and collection.
@@ -144,23 +143,3 @@ def _indexes(
         found = reply["cursor"]["firstBatch"]
         there[database, collection] = tuple(FoundIndex(str(d["name"]), d) for d in found)
     return there, unseen
-
-
-def vitals(session: Session) -> Vitals:
-    """Version and uptime, of any login. Raises UnobservableError, and ConnectError where
-    the set has no primary."""
-    try:
-        # reads the catalogue: a server whose storage hangs does not pass
-        session.command(
-            "listCollections", on=session.database, nameOnly=True, authorizedCollections=True
-        )
-        hello = session.command("hello")
-        version = str(session.command("buildInfo")["version"])
-    except Refused as error:
-        raise UnobservableError(error.message) from None
-    if not hello.get("isWritablePrimary"):
-        raise no_primary(session.access)
-    # serverStatus is for administrators; the process's id in hello holds the time of its start
-    started = hello["topologyVersion"]["processId"].generation_time.replace(tzinfo=None)
-    uptime = max(0.0, (hello["localTime"] - started).total_seconds())
-    return Vitals(version, uptime, "MongoDB")

@@ -98,9 +98,9 @@ class PostgresEngine:
         from mngdb.engines.postgres import client  # noqa: F401
 
     def vitals(self, session: Session) -> Vitals:
-        from mngdb.engines.postgres import observe
+        from mngdb.engines.postgres import vitals
 
-        return observe.vitals(session)
+        return vitals.vitals(session)
 
     def observe(self, session: Session, asked: Asked) -> Facts:
         from mngdb.engines.postgres import observe

@@ -30,7 +30,7 @@ from mngdb.engines.postgres.facts import (
     Setting,
 )
 from mngdb.errors import ConnectError, UnobservableError
-from mngdb.model import Access, Asked, Vitals
+from mngdb.model import Access, Asked
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import PostgresGrant
 
@@ -333,12 +333,3 @@ def _lockouts(session: Session, asked: Asked, roles: Mapping[str, Role]) -> tupl
                 raise
             found.append(Lockout(database, role, _PRELOAD, error.message))
     return tuple(found)
-
-
-def vitals(session: Session) -> Vitals:
-    """Version and uptime, asked with a real query."""
-    version, uptime = session.rows(
-        "SELECT current_setting('server_version'), "
-        "extract(epoch FROM now() - pg_postmaster_start_time())::float8"
-    )[0]
-    return Vitals(version.split()[0], max(0.0, uptime), "PostgreSQL")

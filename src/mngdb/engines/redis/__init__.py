@@ -96,9 +96,9 @@ class RedisEngine:
         from mngdb.engines.redis import client  # noqa: F401
 
     def vitals(self, session: Session) -> Vitals:
-        from mngdb.engines.redis import observe
+        from mngdb.engines.redis import vitals
 
-        return observe.vitals(session)
+        return vitals.vitals(session)
 
     def observe(self, session: Session, asked: Asked) -> facts.Facts:
         from mngdb.engines.redis import observe

@@ -11,7 +11,7 @@ from mngdb.engines.redis.client import RefusedError, Session, place
 from mngdb.engines.redis.facts import Facts, open_files
 from mngdb.engines.redis.release import release
 from mngdb.errors import UnobservableError, UsageError
-from mngdb.model import Asked, Vitals
+from mngdb.model import Asked
 from mngdb.spec.redis import RedisGrant
 from mngdb.words import numbers
 
@@ -78,13 +78,6 @@ def _as_wanted(
         and acl.permitted(users[name].commands, categories)
         == acl.permitted(user.commands, categories)
     }
-
-
-def vitals(session: Session) -> Vitals:
-    """Version and uptime. Raises RefusedError when INFO is not permitted."""
-    info = parse_info(session.ask("INFO", "server"))
-    found = release(info)
-    return Vitals(found.version, float(info["uptime_in_seconds"]), found.product)
 
 
 def parse_info(text: str) -> dict[str, str]:
