@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape as _escape
+from pathlib import Path
 
 from mngdb.findings import CONTROLS, SEVERITIES, Finding, Verdict
 from mngdb.words import plain
@@ -15,27 +16,7 @@ _WORDS = {
     "pass": "passed",
     "not_applicable": "does not apply",
 }
-_STYLE = """
-:root { color-scheme: light dark; --line: #8883; --dim: #777; --fail: #c0271b; --unknown: #a66a00;
-  --pass: #1a7f37; --card: #8881; }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 62rem; padding: 2rem 1rem; }
-h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
-.dim { color: var(--dim); } .verdict { font-weight: 600; white-space: nowrap; }
-.fail { color: var(--fail); } .unknown { color: var(--unknown); } .pass { color: var(--pass); }
-.cards { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.25rem 0; padding: 0; }
-.cards li { list-style: none; background: var(--card); border-radius: .5rem; padding: .6rem 1rem;
-  min-width: 7rem; } .cards b { display: block; font-size: 1.7rem; line-height: 1.2; }
-article { border: 1px solid var(--line); border-left: .3rem solid var(--fail);
-  border-radius: .4rem; margin: .6rem 0; padding: .6rem 1rem; }
-article.unknown-card { border-left-color: var(--unknown); }
-article h3 { font-size: 1rem; margin: 0; }
-dl { display: grid; grid-template-columns: 6rem 1fr; gap: .1rem .75rem; margin: .4rem 0 0; }
-dt { color: var(--dim); } dd { margin: 0; overflow-wrap: anywhere; }
-table { border-collapse: collapse; width: 100%; } td, th { border-bottom: 1px solid var(--line);
-  padding: .3rem .5rem; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
-th { color: var(--dim); font-weight: 500; } code { font-size: .85em; }
-summary { cursor: pointer; margin: .6rem 0; }
-"""
+_STYLE = Path(__file__).with_suffix(".css").read_text("utf-8")
 
 
 def escape(text: str) -> str:
