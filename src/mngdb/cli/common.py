@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from mngdb.cli.log import start_log
-from mngdb.spec.target_info import TARGET_INFO
+from mngdb.spec.target_info import for_stacks
 from mngdb.words import harmless, harmless_json, plain
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def common(function: F) -> F:
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
     @click.option(
         "--target",
-        type=click.Choice(list(TARGET_INFO)),
+        type=click.Choice(for_stacks()),
         help="Where the stack lives, in place of what the file says.",
     )
     @click.option(

@@ -151,7 +151,7 @@ class AgentUnit:
         disk.private(self.folder)
         words = [word for path in self._stack.files for word in ("-f", str(path.resolve()))]
         target = self._stack.source.target.kind
-        if target in TARGET_INFO:  # a command may have said another one than the files
+        if TARGET_INFO[target].managed:  # a command may have said another one than the files
             words += ["--target", target]
         # -P: what lies in the current folder is not imported
         argv = [sys.executable, "-P", "-m", "mngdb", *words, AGENT]

@@ -42,7 +42,7 @@ def write(path: Path, name: str, engines: list[str], apps: list[str], target: st
     text = _HEAD.format(version=__version__, name=_word(name), target=line) + "\n"
     chosen = [info for info in ENGINE_INFO.values() if info.name in engines]
     text += "\n".join(
-        info.example.replace("{pip}", info.example_pip if place.programs else "") for info in chosen
+        info.example.replace("{pip}", info.example_pip if place.here else "") for info in chosen
     )
     text += "\n" + _APPS + ("apps:\n" if apps else "# apps:\n")
     for app in apps or ["my-app"]:

@@ -132,7 +132,7 @@ def _command(context: Context) -> list[str]:
     stack = context.stack
     files = [word for path in _files(context) for word in ("-f", str(path))]
     target = stack.source.target.kind
-    more = ["--target", target] if target in TARGET_INFO else []
+    more = ["--target", target] if TARGET_INFO[target].managed else []
     return [sys.executable, "-P", "-m", "mngdb", *files, *more]
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from mngdb.spec.compose import Compose
 from mngdb.spec.engine_info import EngineName as EngineName
 from mngdb.spec.strict import Model as Model
+from mngdb.spec.target import Target
 from mngdb.spec.units import Memory
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -71,82 +71,6 @@ def _setting(value: object) -> object:
     if isinstance(value, str) and not value.isprintable():
         raise ValueError("a setting's value is one line of printable text")
     return value
-
-
-class External(Model):
-    """A server that somebody else runs."""
-
-    url: str
-    """Where it is and who the administrator is, without the password:
-    `postgresql://admin@db.example:5432/postgres`. The password is the secret `NAME_admin`."""
-
-
-class Local(Model):
-    """Processes on this machine."""
-
-    data: str | None = None
-    """Folder for the servers' data. Default: `servers` in the stack's own directory, which is
-    outside of the project (docs/state.md)."""
-    account: str | None = None
-    """Account that all servers run as when root starts them. Default: one for each engine
-    (`mngdb-postgres`, `mngdb-redis`, `mngdb-mongodb`), made when it is missing, so that a hole in
-    one server opens no files of the others."""
-
-
-class Target(Model):
-    """Where an instance lives: `local`, `compose`, or `{external: {url: …}}`."""
-
-    local: Local | None = None
-    """Processes on this machine."""
-    compose: Compose | None = None
-    """Containers of a Docker engine."""
-    external: External | None = None
-    """A server that somebody else runs: nothing is started or restarted there."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, value: Any) -> Any:
-        if value in ("local", "compose"):
-            return {value: {}}
-        if value in ({"local": None}, {"compose": None}):
-            return {key: {} for key in value}
-        if isinstance(value, str):
-            raise ValueError(  # noqa: TRY004 - pydantic turns only ValueError into its own
-                f"unknown target {value!r}; known are: local, compose, external: {{url: …}}"
-            )
-        return value
-
-    @model_validator(mode="after")
-    def _one(self) -> Target:
-        if [self.local, self.compose, self.external].count(None) != 2:
-            raise ValueError("name exactly one of local, compose and external")
-        return self
-
-    @property
-    def managed(self) -> bool:
-        """Whether the server itself is ours: its settings, its files, its restarts."""
-        return self.external is None
-
-    @property
-    def here(self) -> bool:
-        """Whether servers are processes of this machine."""
-        return self.local is not None
-
-    @property
-    def contained(self) -> bool:
-        """Whether servers are reached by name, in networks of their own."""
-        return self.compose is not None
-
-    @property
-    def short(self) -> str | dict[str, dict[str, str]]:
-        """As the file may say it of an instance."""
-        return self.kind if self.external is None else {"external": {"url": self.external.url}}
-
-    @property
-    def kind(self) -> Literal["local", "compose", "external"]:
-        if self.compose is not None:
-            return "compose"
-        return "local" if self.external is None else "external"
 
 
 class BaseInstance(Model):

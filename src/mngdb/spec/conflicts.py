@@ -8,11 +8,13 @@ from urllib.parse import urlsplit
 
 from mngdb.spec.agent import AGENT, MONITOR, Agent
 from mngdb.spec.base import BaseGrant, BaseInstance
+from mngdb.spec.compose import Compose
 from mngdb.spec.engine_info import ENGINE_INFO, unit_suffix
 from mngdb.spec.file import StackFile
 from mngdb.spec.mongodb import MongodbInstance
 from mngdb.spec.problems import Problem
 from mngdb.spec.source import Trail
+from mngdb.spec.target_models import External
 
 Specs = Mapping[str, BaseInstance]
 Grants = Mapping[str, Mapping[str, BaseGrant]]
@@ -25,11 +27,11 @@ def conflicts(parsed: StackFile, specs: Specs, grants: Grants) -> list[Problem]:
         hint = "add 'postgres: {}' or another engine"
         problems.append(((), "the file names no database", hint))
     problems += _instances(parsed, specs)
-    if parsed.target.compose is not None:
-        for name in parsed.target.compose.publish:
-            if name not in specs:
-                at = ("target", "compose", "publish", name)
-                problems.append((at, f"no instance is called {name!r}", None))
+    compose = parsed.target.of(Compose)
+    for name in compose.publish if compose else ():
+        if name not in specs:
+            at = ("target", "compose", "publish", name)
+            problems.append((at, f"no instance is called {name!r}", None))
     problems += _owners(grants)
     problems += _cases(specs, grants)
     problems += _pages(parsed, specs)
@@ -52,15 +54,14 @@ def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
         if units.setdefault(unit, name) != name:
             text = f"{name} and {units[unit]} would both be called {parsed.name}-{unit}"
             yield trail, text, "choose another name for the instance"
-        external = (spec.target or parsed.target).external
+        external = (spec.target or parsed.target).of(External)
         if external is not None:
             yield from _external(trail, spec, external.url)
             continue
-        own = spec.target and (spec.target.local or spec.target.compose)
-        if own and own.model_fields_set:
+        if spec.target and spec.target.settings.model_fields_set:
             text = "what a target needs is said once, for the stack"
             yield (*trail, "target"), text, "move it to the top level's 'target'"
-        if (spec.target or parsed.target).compose is not None:
+        if (spec.target or parsed.target).contained:
             yield from _compose(trail, spec)
             continue
         if ports.setdefault(spec.port, name) != name:

@@ -10,12 +10,13 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator,
 
 from mngdb.spec.agent import Agent
 from mngdb.spec.alerts import Alerts
-from mngdb.spec.base import BaseGrant, BaseInstance, Model, Target, located
+from mngdb.spec.base import BaseGrant, BaseInstance, Model, located
 from mngdb.spec.engine_info import ENGINE_INFO, MONGODB, POSTGRES, REDIS, EngineName
 from mngdb.spec.mongodb import MongodbGrant, MongodbInstance
 from mngdb.spec.names import InstanceName, PlainName, check_app
 from mngdb.spec.postgres import PostgresGrant, PostgresInstance
 from mngdb.spec.redis import RedisGrant, RedisInstance
+from mngdb.spec.target import Target
 from mngdb.spec.units import Duration
 from mngdb.spec.web import RedisInsight, Sso
 

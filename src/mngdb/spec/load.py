@@ -42,7 +42,7 @@ _VAULT_HINT = (
 
 
 def load(paths: Sequence[Path], variables: Mapping[str, str], target: str | None = None) -> Stack:
-    """The stack that `paths`, merged in order, describe. `target`, a key of TARGET_INFO, is meant
+    """The stack that `paths`, merged in order, describe. `target`, one of `for_stacks`, is meant
     in place of the file's; what the file says of that one stays. Raises SpecError or UsageError."""
     noted = _Noted(variables)
     document = source.read(paths[0], noted)

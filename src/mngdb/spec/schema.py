@@ -17,6 +17,7 @@ from pydantic.json_schema import models_json_schema
 
 from mngdb.spec.alerts import KINDS, RULES
 from mngdb.spec.file import MODELS, StackFile
+from mngdb.spec.target import SHORT, TargetKeys
 
 #: What JSON Schema says of a list.
 _LIST = ("type", "items", "minItems")
@@ -51,7 +52,7 @@ def schema() -> dict[str, Any]:
     for name, form in (("AlertRule", {"type": "boolean"}), ("Channel", {"enum": KINDS})):
         definitions[name] = {"anyOf": [form, definitions[name]]}
     definitions["Target"] |= {"minProperties": 1, "maxProperties": 1}
-    definitions["Target"] = {"anyOf": [{"const": "local"}, definitions["Target"]]}
+    definitions["Target"] = {"anyOf": [{"enum": SHORT}, definitions["Target"]]}
     # the file's reader says why it is needed; an editor needs to know only that it is
     definitions["RedisInsight"]["required"].append("accept_terms")
     path = {"type": "object", "properties": {"path": {"type": ["string", "null"]}}}
@@ -124,10 +125,11 @@ def _nullable(properties: dict[str, Any], name: str) -> None:
 
 @cache
 def descriptions(model: type[BaseModel]) -> dict[str, str]:
-    """Key to the text under it in the source, parents' keys included."""
-    found: dict[str, str] = {}
+    """Key to the text under it in the source, or that it was made with; parents' keys included."""
+    keys = model.model_fields.items()
+    found = {info.alias or key: info.description for key, info in keys if info.description}
     for one in reversed(model.__mro__):
-        if not (issubclass(one, BaseModel) and one is not BaseModel):
+        if not issubclass(one, BaseModel) or one in {BaseModel, TargetKeys}:
             continue
         tree = ast.parse(inspect.getsource(one))
         body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []

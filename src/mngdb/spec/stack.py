@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mngdb.spec.agent import Agent
-from mngdb.spec.base import BaseGrant, BaseInstance, EngineName, Target
+from mngdb.spec.base import BaseGrant, BaseInstance, EngineName
+from mngdb.spec.compose import Compose
 from mngdb.spec.engine_info import ENGINE_INFO, unit_suffix
 from mngdb.spec.file import Backup, StackFile
+from mngdb.spec.target import Target
+from mngdb.spec.target_models import External
 from mngdb.spec.units import Amount
 
 
@@ -53,13 +56,13 @@ class Instance:
     @property
     def anonymous(self) -> bool:
         """Whether it is a server of somebody else that asks for no login: its URL names no user."""
-        external = self.target.external
+        external = self.target.of(External)
         return bool(external and ENGINE_INFO[self.engine].anonymous and "@" not in external.url)
 
     @property
     def published(self) -> str | None:
         """HOST:PORT where one that is `contained` is reached from outside; None: nowhere."""
-        compose = self.target.compose
+        compose = self.target.of(Compose)
         return compose.publish.get(self.name) if compose else None
 
 
@@ -84,7 +87,7 @@ class Stack:
         """The agent, where the stack has one: it looks after servers on this machine; elsewhere it
         runs where the file asks for it, or for somebody who tells the channels."""
         found = self.source.agent
-        here = any(instance.target.local for instance in self.instances.values())
+        here = any(instance.here for instance in self.instances.values())
         asked = "agent" in self.source.model_fields_set or bool(self.source.alerts.channels)
         wanted = here or (asked and bool(self.monitored))
         return found if wanted and isinstance(found, Agent) else None
@@ -99,7 +102,7 @@ class Stack:
         """The Redis servers that RedisInsight is for, where there is one: those in containers."""
         if self.source.redisinsight is None:
             return ()
-        here = [one for one in self.instances.values() if one.target.compose is not None]
+        here = [one for one in self.instances.values() if one.contained]
         return tuple(one for one in here if one.engine == "redis")
 
     @property
@@ -163,7 +166,7 @@ def _monitored(agent: Agent | bool, target: Target) -> bool:
     """Servers of others only on request: they get a login."""
     if not isinstance(agent, Agent):
         return False
-    return target.external is None or agent.external
+    return target.managed or agent.external
 
 
 def _limited(
@@ -176,7 +179,7 @@ def _limited(
 
     def one(name: str, right: BaseGrant) -> BaseGrant:
         spec = specs.get(name)
-        ours = spec is not None and not (spec.target or source.target).external
+        ours = spec is not None and (spec.target or source.target).managed
         return right.among(spec) if ours and users[name] > 1 else right
 
     return {
@@ -187,7 +190,7 @@ def _limited(
 
 def _memory(source: StackFile, specs: Mapping[str, BaseInstance]) -> dict[str, Amount]:
     """Memory of each instance: what the file says, else the engine's share."""
-    here = {n: s for n, s in specs.items() if (s.target or source.target).external is None}
+    here = {n: s for n, s in specs.items() if (s.target or source.target).managed}
     infos = {name: ENGINE_INFO[spec.engine] for name, spec in specs.items()}
     found = {
         name: spec.memory or Amount(share=infos[name].memory)

@@ -1,28 +1,38 @@
-"""One record per target that a whole stack can have. Nothing is imported here."""
+"""One record per target. Nothing is imported here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class TargetInfo:
-    """A target, as a file may name it for the stack."""
+    """A target, as far as it is known without opening it."""
 
     name: str
+    """Its key in the file."""
     what: str
     """What it is, for a comment in the file."""
-    programs: bool
-    """Whether servers are programs of this machine, which pip can bring."""
+    here: bool = False
+    """Whether servers are processes of this machine: programs that pip can bring."""
+    contained: bool = False
+    """Whether servers are reached by name, in networks of their own."""
+    managed: bool = True
+    """Whether servers are ours: a whole stack can live there."""
 
 
-TARGET_INFO: Mapping[str, TargetInfo] = {
+TARGET_INFO: dict[str, TargetInfo] = {
     info.name: info
     for info in (
-        TargetInfo("local", "processes on this machine, on loopback only", programs=True),
-        TargetInfo("compose", "containers of a Docker engine, no port published", programs=False),
+        TargetInfo("local", "processes on this machine, on loopback only", here=True),
+        TargetInfo("compose", "containers of a Docker engine, no port published", contained=True),
+        TargetInfo("external", "a server that somebody else runs", managed=False),
     )
 }
 #: Where a stack lives when nobody says.
 DEFAULT_TARGET = "local"
+
+
+def for_stacks() -> list[str]:
+    """Those that a command may name for the whole stack."""
+    return [info.name for info in TARGET_INFO.values() if info.managed]

@@ -7,7 +7,7 @@ from importlib import import_module
 from mngdb.targets.protocol import TargetKind
 
 #: In the order in which what is left of them is looked for.
-_PACKAGES = {
+PACKAGES = {
     "local": "mngdb.targets.local",
     "compose": "mngdb.targets.compose",
     "external": "mngdb.targets.external",
@@ -16,10 +16,10 @@ _PACKAGES = {
 
 def kinds() -> list[str]:
     """Every key."""
-    return list(_PACKAGES)
+    return list(PACKAGES)
 
 
 def kind(name: str) -> TargetKind:
     """The target called `name`."""
-    found: TargetKind = import_module(_PACKAGES[name]).KIND
+    found: TargetKind = import_module(PACKAGES[name]).KIND
     return found

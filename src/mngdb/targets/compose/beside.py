@@ -40,7 +40,7 @@ class Beside:
     @cached_property
     def names(self) -> dict[str, tuple[str, ...]]:
         """Each service to the instances that it is for."""
-        here = [one for one in self.stack.instances.values() if one.target.compose]
+        here = [one for one in self.stack.instances.values() if one.contained]
         exporters = {f"{i.unit}-exporter": (i.name,) for i in here if i.monitored}
         seen = tuple(i.name for i in self.stack.insight)
         return exporters | dict.fromkeys(web.names(self.stack), seen)

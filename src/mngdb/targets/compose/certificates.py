@@ -24,7 +24,7 @@ SEEN = TlsFiles(f"{CONF}/{CA}", f"{CONF}/{_BUNDLE}")
 
 def wanted(stack: Stack) -> bool:
     """Whether any server in a container encrypts."""
-    return any(one.tls and one.target.compose is not None for one in stack.instances.values())
+    return any(one.tls and one.contained for one in stack.instances.values())
 
 
 def ca(stack: Stack) -> Path:
@@ -53,8 +53,7 @@ def bundle(folder: Folder, instance: Instance) -> Path:
 
 def _names(instance: Instance) -> list[str]:
     """What a server is called: its unit, which is the container, and where it is published."""
-    compose = instance.target.compose
-    where = compose.publish.get(instance.name) if compose else None
+    where = instance.published
     return [instance.unit, *([where.rpartition(":")[0].strip("[]")] if where else [])]
 
 

@@ -84,7 +84,7 @@ class ComposeRunner:
     ) -> ComposeRunner:
         """The Docker engine of the stack whose id is `identity`. Nothing is asked yet."""
         # an instance that moved elsewhere left its container where the file said before
-        spec = stack.source.target.compose or left(stack.state) or Compose()
+        spec = stack.source.target.of(Compose) or left(stack.state) or Compose()
         given = (stack.folder / disk.expanded(spec.folder)).resolve() if spec.folder else None
         docker, notes = Docker(spec.docker_host, environ), Notes(stack.state)
         # where the version before rendered it
@@ -467,7 +467,7 @@ class ComposeRunner:
 
     def staying(self) -> list[Remark]:
         """What `remove` leaves: volumes and folders."""
-        units = [one.unit for one in self.stack.instances.values() if one.target.compose]
+        units = [one.unit for one in self.stack.instances.values() if one.contained]
         return [*self.data.strange(units), *self.places.given()]
 
     def remove(self) -> None:

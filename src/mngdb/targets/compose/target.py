@@ -100,7 +100,7 @@ class ComposeSidecars:
 
     def environments(self, secret: Callable[[Instance, str], str]) -> tuple[str, ...]:
         """RedisInsight's key, and what some exporters log in with."""
-        here = [one for one in self.runner.stack.instances.values() if one.target.compose]
+        here = [one for one in self.runner.stack.instances.values() if one.contained]
         programs = [(one, ENGINE_INFO[one.engine].metrics.bare_login) for one in here]
         exporters = (f"{secret(one, MONITOR)} in {name} " for one, name in programs if name)
         return (f"{INSIGHT_SECRET} ", *exporters)
@@ -143,7 +143,7 @@ class ComposeOutside:
         found = {
             one.name: certificates.bundle(self.runner.folder, one)
             for one in stack.instances.values()
-            if one.tls and one.target.compose
+            if one.tls and one.contained
         }
         page = page_certificate.path(stack)
         return found | ({"redisinsight": page} if page is not None else {})

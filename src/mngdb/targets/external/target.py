@@ -9,8 +9,8 @@ from typing import Any
 
 from mngdb.errors import MngdbError
 from mngdb.model import Access, Asked
-from mngdb.spec.base import External
 from mngdb.spec.stack import Instance
+from mngdb.spec.target_models import External
 from mngdb.targets.external.advice import advice
 from mngdb.targets.external.converge import ExternalConverger
 from mngdb.targets.protocol import Boot, Opened
@@ -66,7 +66,7 @@ class ExternalTarget:
 
 
 def _external(instance: Instance) -> External:
-    found = instance.target.external
+    found = instance.target.of(External)
     if found is None:
         raise ValueError(f"{instance.name} is not external")
     return found

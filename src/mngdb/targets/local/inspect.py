@@ -14,6 +14,7 @@ from mngdb.findings import see
 from mngdb.room import closed
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance, Stack
+from mngdb.spec.target_models import Local
 from mngdb.targets.local.runner import LocalRunner
 from mngdb.targets.process import boot, machine
 
@@ -197,7 +198,7 @@ def machine_facts(stack: Stack, proc: Path = _PROC) -> MachineFacts:
     there = {k: int(v) << 10 for k, v in re.findall(r"^(\w+):\s+(\d+) kB", text, re.MULTILINE)}
     memory = machine.memory()
     asked = {
-        name: one.memory.of(memory) for name, one in stack.instances.items() if one.target.local
+        name: one.memory.of(memory) for name, one in stack.instances.items() if one.target.of(Local)
     }
     return MachineFacts(
         memory=memory,

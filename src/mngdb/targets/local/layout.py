@@ -28,9 +28,10 @@ from mngdb import disk
 from mngdb.errors import MngdbError
 from mngdb.identity.home import called
 from mngdb.run import Account
-from mngdb.spec.base import EngineName, Local
+from mngdb.spec.base import EngineName
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Stack
+from mngdb.spec.target_models import Local
 from mngdb.targets.local import ownership
 from mngdb.targets.process import machine
 from mngdb.targets.process.machine import NOBODY

@@ -19,9 +19,10 @@ from mngdb.identity import holdings
 from mngdb.identity.home import SYSTEM
 from mngdb.model import Asked, Program, Proof, Remark, ShellCommand, Site, Step, TlsFiles, Unit
 from mngdb.release import Release
-from mngdb.spec.base import EngineName, Local
+from mngdb.spec.base import EngineName
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance, Stack
+from mngdb.spec.target_models import Local
 from mngdb.targets.local import cache, copied, ownership, programs
 from mngdb.targets.local.layout import Layout, UnitFolder, layout
 from mngdb.targets.local.proof import holds
@@ -49,14 +50,14 @@ class LocalRunner:
     @classmethod
     def of(cls, stack: Stack) -> LocalRunner:
         """The host of a stack."""
-        local = stack.source.target.local or Local()
+        local = stack.source.target.of(Local) or Local()
         accounts = machine.accounts(local.account, _engines(stack), make=False)
         return cls(stack, layout(stack, local, accounts))
 
     @staticmethod
     def make_accounts(stack: Stack) -> None:
         """As root, make the servers' accounts that are missing."""
-        machine.accounts((stack.source.target.local or Local()).account, _engines(stack))
+        machine.accounts((stack.source.target.of(Local) or Local()).account, _engines(stack))
 
     # --- what there is
 
@@ -74,7 +75,7 @@ class LocalRunner:
         named = {
             one.unit: Note(one.unit, one.name, one.engine)
             for one in self.stack.instances.values()
-            if one.target.local
+            if one.target.of(Local)
         }
         notes = self.layout.units(named)
         known, noted = {note.unit for note in notes}, holdings.units(self.stack.state)
@@ -448,4 +449,4 @@ class LocalRunner:
 
 def _engines(stack: Stack) -> list[EngineName]:
     """Those of the servers that the file has here."""
-    return list({i.engine: None for i in stack.instances.values() if i.target.local})
+    return list({i.engine: None for i in stack.instances.values() if i.target.of(Local)})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mngdb.model import Asked
 from mngdb.spec.stack import Instance
+from mngdb.spec.target_models import Local
 from mngdb.targets.local.runner import LocalRunner
 from mngdb.targets.process import machine
 from mngdb.targets.process.target import ProcessTarget
@@ -132,7 +133,7 @@ class LocalOutside:
 
     @property
     def _encrypted(self) -> list[Instance]:
-        return [one for one in self.instances.values() if one.tls and one.target.local]
+        return [one for one in self.instances.values() if one.tls and one.target.of(Local)]
 
     def private(self) -> list[Path]:
         """None but the stack's own."""

@@ -104,7 +104,7 @@ def _leads_to(found: Owner, stack: Stack) -> bool:
 
 def needed(stack: Stack) -> bool:
     """Whether the stack has a process that nobody else starts: Docker starts its containers."""
-    here = any(one.target.local for one in stack.instances.values())
+    here = any(one.here for one in stack.instances.values())
     return here or stack.agent is not None
 
 

@@ -1,0 +1,30 @@
+"""What the file says of each target, by its key."""
+
+from __future__ import annotations
+
+from mngdb.spec.compose import Compose
+from mngdb.spec.strict import Model
+
+
+class External(Model):
+    """A server that somebody else runs: nothing is started or restarted there."""
+
+    url: str
+    """Where it is and who the administrator is, without the password:
+    `postgresql://admin@db.example:5432/postgres`. The password is the secret `NAME_admin`."""
+
+
+class Local(Model):
+    """Processes on this machine."""
+
+    data: str | None = None
+    """Folder for the servers' data. Default: `servers` in the stack's own directory, which is
+    outside of the project (docs/state.md)."""
+    account: str | None = None
+    """Account that all servers run as when root starts them. Default: one for each engine
+    (`mngdb-postgres`, `mngdb-redis`, `mngdb-mongodb`), made when it is missing, so that a hole in
+    one server opens no files of the others."""
+
+
+#: One line a target. The file takes those that are here when `mngdb.spec.target` is imported.
+TARGETS: dict[str, type[Model]] = {"local": Local, "compose": Compose, "external": External}
