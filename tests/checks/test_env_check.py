@@ -229,7 +229,11 @@ def test_a_value_of_many_lines(env: Env) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"\xff\xfeA\0", "no .env file"), (b"A=\xff\n", "not UTF-8"), (b"A=1\n" * 400_000, "no .env")],
+    [
+        (b"\xff\xfeA\0", "not a .env file"),
+        (b"A=\xff\n", "not UTF-8"),
+        (b"A=1\n" * 400_000, "no .env"),
+    ],
 )
 def test_what_is_no_env_file_is_refused(env: Env, content: bytes, said: str) -> None:
     env.path.write_bytes(content)
@@ -249,7 +253,7 @@ def test_whose_variables_they_are(env: Env) -> None:
     env.write("X=1\n")
     assert "REDIS_URL (mail)" in env.findings("mail")["env.complete"].evidence
     assert {one.instance for one in env.findings().values()} == {"shop, mail"}
-    with pytest.raises(UsageError, match="no app is called"):
+    with pytest.raises(UsageError, match="no app named"):
         env.findings("nobody")
 
 
@@ -308,7 +312,7 @@ def test_an_app_that_is_called_as_a_command(tmp_path: Path) -> None:
         assert cli.json("env", "--", app)["REDIS_USER"] == app
         assert f"REDIS_USER='{app}'" in cli.ok("-f", "mngdb.yaml", "env", "--", app)
     assert cli.run("env").returncode == 2
-    assert "no app is called 'chek'" in cli.run("env", "chek").stderr
+    assert "no app named 'chek'" in cli.run("env", "chek").stderr
 
 
 def test_the_example_is_written_once_and_read_by_others(env: Env) -> None:

@@ -70,7 +70,7 @@ def test_rendered_files_are_not_written_through_links(project: Cli, command: str
         folder.symlink_to(project.folder / "elsewhere")
         refused = project.run("render", command, "--output", "made")
         assert refused.returncode == 2
-        assert "leads out of made" in refused.stderr
+        assert "points outside of made" in refused.stderr
         folder.unlink()
         (project.folder / "elsewhere").rename(folder)
 

@@ -49,7 +49,7 @@ def test_owner_and_mode_of_the_mounted_files_are_seen_and_mended(up: ComposeCli)
     shown = up.run("status")
     assert shown.returncode == 1
     assert shown.stdout.count("healthy (Docker: unhealthy)") == 2
-    assert f"Docker calls {up.unit('pg')} unhealthy: " in shown.stderr
+    assert f"Docker reports {up.unit('pg')} as unhealthy: " in shown.stderr
     steps = up.json("plan")["steps"]
     assert {(s["instance"], s["action"]) for s in steps} == {
         ("postgres", "reload"),

@@ -34,4 +34,4 @@ def test_an_agent_that_is_wanted_and_does_not_run_is_what_is_wrong(cli: Cli) -> 
     cli.write(STACK.replace("shop:*", "stall:*"))
     answer = json.loads(cli.run("--json", "doctor").stdout)
     assert "agent" not in {one["cause"] for one in answer["others"]}
-    assert any("the file is another one" in one["text"] for one in answer["watch"])
+    assert any("the file has changed" in one["text"] for one in answer["watch"])

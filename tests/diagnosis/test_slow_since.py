@@ -120,7 +120,7 @@ def test_without_a_snapshot_of_then_it_says_so_and_takes_all(stack: Cli, cli: Cl
     time.sleep(max(0.0, 2.0 - row[0]))
     done = cli.json("slow", "--since", "1s")
     assert "not since" in done["notes"]["far"]
-    assert "no agent has kept sums" in done["notes"]["far"]
+    assert "no agent has recorded" in done["notes"]["far"]
     assert done["statements"]
 
 

@@ -19,7 +19,7 @@ from tests.live.test_faults_users import UserCli, account, python, user
 __all__ = ["account", "python", "user"]
 pytestmark = [pytest.mark.live, pytest.mark.root]
 NAME = "mngdb-mng.service"
-RENEWED = f"change   {NAME}: written anew"
+RENEWED = f"change   {NAME}: rewritten"
 
 
 def unit(cli: UserCli) -> Path:
@@ -74,7 +74,7 @@ def test_the_unit_of_a_moved_project_is_written_anew_and_starts_it(enabled: User
     old = enabled.folder
     move(enabled)
     assert at_boot(enabled) == ("fail", f"{NAME} starts it in {old}, where it is not any more")
-    assert f"{NAME}: written anew" in enabled.ok("plan")
+    assert f"{NAME}: rewritten" in enabled.ok("plan")
     assert unit(enabled).read_text() == before
     done = enabled.run("up")
     assert (done.returncode, NOTE in done.stderr) == (0, False)
@@ -91,7 +91,7 @@ def test_the_unit_of_a_moved_project_is_written_anew_and_starts_it(enabled: User
 
 def test_a_moved_projects_unit_is_disabled_and_not_spoken_of_again(enabled: UserCli) -> None:
     move(enabled)
-    assert enabled.ok("disable") == f"{NAME} is disabled and removed\n"
+    assert enabled.ok("disable") == f"{NAME} disabled and removed\n"
     assert [*unit(enabled).parent.rglob("*.service")] == []
     assert enabled.ok("disable") == f"{NAME} is not enabled\n"
     assert NOTE not in enabled.run("up").stderr
@@ -193,7 +193,7 @@ def test_systemd_is_told_of_a_unit_that_up_wrote_anew(cli: Cli, tmp_path: Path) 
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
-    assert f"{NAME} is enabled\n" in booted("enable")
+    assert f"{NAME} enabled\n" in booted("enable")
     assert f"enable --quiet {NAME}" in told.read_text()
     assert RENEWED not in booted("up")
     assert told.read_text() == ""
@@ -201,4 +201,4 @@ def test_systemd_is_told_of_a_unit_that_up_wrote_anew(cli: Cli, tmp_path: Path) 
     assert RENEWED in booted("up")
     assert told.read_text() == "daemon-reload\n"
     assert f"Project={cli.folder}\n" in (units / NAME).read_text()
-    assert booted("disable") == f"{NAME} is disabled and removed\n"
+    assert booted("disable") == f"{NAME} disabled and removed\n"

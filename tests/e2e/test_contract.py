@@ -103,12 +103,12 @@ def test_plan_json_has_the_contracts_keys_and_exit_code_tells_steps(stack: Cli) 
         (["frobnicate"], "no such command 'frobnicate'"),
         (["status", "--nope"], "--nope"),
         (["url"], "INSTANCE"),
-        (["url", "rediss"], "no instance is called 'rediss'"),
+        (["url", "rediss"], "no instance named 'rediss'"),
         (["url", "redis", "nobody"], "chat-app"),
-        (["env", "nobody"], "no app is called 'nobody'"),
-        (["logs", "postgres"], "no instance is called 'postgres'"),
+        (["env", "nobody"], "no app named 'nobody'"),
+        (["logs", "postgres"], "no instance named 'postgres'"),
         (["-f", "missing.yaml", "plan"], "missing.yaml"),
-        (["destroy", "--yes", "other"], "called 'mng', not 'other'; nothing was removed"),
+        (["destroy", "--yes", "other"], "named 'mng', not 'other'; nothing was removed"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -127,8 +127,8 @@ def test_an_error_with_json_is_one_document_with_message_hint_and_code(stack: Cl
     done = stack.run("url", "nope", "--json")
     error = json.loads(done.stdout)["error"]
     assert (done.returncode, error["exit_code"]) == (2, 2)
-    assert error["message"] == "no instance is called 'nope'"
-    assert error["hint"] == "the file has: redis"
+    assert error["message"] == "no instance named 'nope'"
+    assert error["hint"] == "in the file: redis"
 
 
 def test_results_go_to_standard_output_and_progress_to_standard_error(stack: Cli) -> None:

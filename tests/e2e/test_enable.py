@@ -100,12 +100,12 @@ def test_enabled_it_comes_back_and_disable_takes_back_just_that(machine: Machine
     assert first.returncode == 0, first.stdout + first.stderr
     unit = machine.cli.folder / ".config/systemd/user/mngdb-mng.service"
     assert (machine.cli.folder / "first").read_text() == (
-        f"{unit} is written\nmngdb-mng.service is enabled\nmngdb-mng.service is started\n"
+        f"{unit} written\nmngdb-mng.service enabled\nmngdb-mng.service started\n"
     )
     assert (machine.cli.folder / "second").read_text() == "mngdb-mng.service is enabled already\n"
     assert "pass" in first.stdout
     second = machine.boot(AFTER)
     assert second.returncode == 0, second.stdout + second.stderr
     assert "b'kept'" in second.stdout
-    assert "mngdb-mng.service is disabled and removed" in second.stdout
+    assert "mngdb-mng.service disabled and removed" in second.stdout
     assert "mngdb-mng.service is not enabled" in second.stdout

@@ -110,7 +110,7 @@ def test_an_index_that_left_the_file_is_dropped_only_when_the_command_says_so(
         assert planned(module_cli) == [("drop", "shop.users.nick_1")]
     typo = module_cli.run("up", "--allow", "shop.users.nik_1")
     assert typo.returncode == 1
-    assert "nothing to do on 'shop.users.nik_1'" in typo.stderr
+    assert "--allow names 'shop.users.nik_1'" in typo.stderr
     converge(module_cli, "--allow", "shop.users.nick_1")
     assert set(shop.users.index_information()) == {"_id_", "email_1", "by_hand_1"}
 

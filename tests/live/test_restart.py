@@ -38,7 +38,7 @@ def test_restart_of_one_instance_leaves_the_others_alone(cli: Cli) -> None:
     before = {unit: faults.pid(cli, unit) for unit in ("mng-redis", "mng-pg")}
     done = cli.run("restart", "mng-redis")
     assert done.returncode == 0, done.stderr
-    assert "restarting: asked for" in done.stderr
+    assert "restarting: requested" in done.stderr
     assert "mng-pg" not in done.stdout + done.stderr
     assert faults.pid(cli, "mng-redis") != before["mng-redis"]
     assert faults.pid(cli, "mng-pg") == before["mng-pg"]
@@ -115,11 +115,11 @@ def test_a_name_that_is_none_is_refused_with_the_nearest(cli: Cli, command: str)
     )
     done = cli.run(command, "postgers")
     assert done.returncode == 2
-    assert "no instance is called 'postgers' (did you mean 'postgres'?)" in done.stderr
+    assert "no instance named 'postgers' (did you mean 'postgres'?)" in done.stderr
     assert not (cli.folder / ".mngdb").exists()
     done = cli.run(command, "agent")
     assert done.returncode == 2
-    assert "no instance is called 'agent'" in done.stderr
+    assert "no instance named 'agent'" in done.stderr
     if command != "up":
         done = cli.run(command, "legacy")
         assert done.returncode == 2

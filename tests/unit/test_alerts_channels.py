@@ -204,7 +204,7 @@ def test_the_command_sends_a_test(tmp_path: Path) -> None:
             "from: a@example.com, to: [b@example.com]}\n"
         )
         assert cli.ok("alerts", "test", "ops") == "ops took the message\n"
-        assert "this is a test of the channel, nothing is wrong" in box.texts()[0]
+        assert "this is a test of the channel" in box.texts()[0]
         done = cli.run("alerts", "test", "hook")
         assert done.returncode == 2
         assert "the secret alerts_hook is missing" in done.stderr
@@ -217,4 +217,4 @@ def test_the_command_sends_a_test(tmp_path: Path) -> None:
     assert SECRET not in done.stderr
     done = cli.run("alerts", "test", "nobody")
     assert done.returncode == 2
-    assert "the file has: hook, ops" in done.stderr
+    assert "in the file: hook, ops" in done.stderr

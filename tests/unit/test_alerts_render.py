@@ -68,7 +68,7 @@ def test_promtool_takes_the_configuration_and_its_rules(rendered: Cli) -> None:
 def test_where_no_alertmanager_can_be_is_refused(rendered: Cli, place: str) -> None:
     done = rendered.run("render", "prometheus", "--alertmanager", place)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "is no HOST:PORT of an Alertmanager" in done.stderr
+    assert "is not the HOST:PORT of an Alertmanager" in done.stderr
 
 
 def test_one_prometheus_takes_two_stacks(rendered: Cli) -> None:

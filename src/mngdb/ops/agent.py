@@ -26,7 +26,7 @@ from mngdb.targets.process.logs import Started, appending, tail
 from mngdb.targets.process.processes import Process
 
 #: What is wrong with one that works by what the file said before.
-STALE = "the file is another one since it started"
+STALE = "the file has changed since it started"
 #: Seconds that it may take to start, and to stop.
 _START, _STOP = 60.0, 15.0
 #: One that runs for less than this may still be importing.
@@ -118,13 +118,13 @@ class AgentUnit:
         process = self.process()
         if self.spec is None:
             if process is not None:
-                yield Step(AGENT, AGENT, "stop", self.name, "not asked for", self._ended)
+                yield Step(AGENT, AGENT, "stop", self.name, "disabled in the file", self._ended)
             return
         detail = f"metrics on {self.spec.bind}: {self.places()}"
         if process is None:
             yield Step(AGENT, AGENT, "start", self.name, detail, lambda _: self.start())
             return
-        wrong = "asked for" if restart else self.answers()
+        wrong = "requested" if restart else self.answers()
         if wrong is not None:
             yield Step(AGENT, AGENT, "restart", self.name, wrong, lambda _: self.start())
 
@@ -175,7 +175,7 @@ class AgentUnit:
             child = self._child
             if child is not None and child.process.poll() is not None:
                 raise StepError(
-                    f"{self.name} ended while it started: {_told(child)}", f"its log: {self.log}"
+                    f"{self.name} exited during startup: {_told(child)}", f"its log: {self.log}"
                 )
             if time.monotonic() > deadline:
                 raise StepError(f"{self.name} does not answer", f"its log: {self.log}")

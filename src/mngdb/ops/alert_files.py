@@ -21,7 +21,8 @@ def prometheus_files(context: Context, at: str | None = None) -> dict[str, str]:
     """prometheus.yml and the rules. `at` is Alertmanager's HOST:PORT. Raises UsageError."""
     if at is not None and not re.fullmatch(_HOST_PORT, at):
         raise UsageError(
-            f"{at[:80]!r} is no HOST:PORT of an Alertmanager", "as in --alertmanager 127.0.0.1:9093"
+            f"{at[:80]!r} is not the HOST:PORT of an Alertmanager",
+            "for example: --alertmanager 127.0.0.1:9093",
         )
     found = scrapes(context)
     head = f"# Written by mngdb for a Prometheus {_place(context)}.\n"
@@ -93,7 +94,7 @@ def _place(context: Context) -> str:
     if agent is not None:
         places.append(f"that reaches {agent.bind}")
     return " and ".join(places) or (
-        "that knows your own exporters: by the labels 'stack' and 'instance', as in the rules"
+        "that scrapes your own exporters, with the labels 'stack' and 'instance' that the rules use"
     )
 
 

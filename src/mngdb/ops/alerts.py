@@ -109,9 +109,13 @@ class Alerts:
         said = [_line(event) for event in events if event.state != "pending"] + errors
         if self._damaged:
             self._damaged = False
-            said.insert(0, f"{self._path} was damaged: alerts begin anew, and are told again")
+            said.insert(
+                0,
+                f"{self._path} was damaged: the state of the alerts is reset, and "
+                "notifications may repeat",
+            )
         if jump:
-            said.insert(0, f"the clock jumped by {jump:+.0f} s: what was waited for begins anew")
+            said.insert(0, f"the clock jumped by {jump:+.0f} s: pending alerts are reset")
         return said
 
     def _jump(self, now: float) -> float:
@@ -128,7 +132,7 @@ class Alerts:
             memory.save(self._path, now, alerts, self._notifier.as_json(), running=True)
         except OSError as error:
             told, self._unkept = self._unkept, True
-            said = f"{self._path}: {error.strerror}; after a restart alerts are told again"
+            said = f"{self._path}: {error.strerror}; after a restart, notifications may repeat"
             return [] if told else [said]
         self._unkept = False
         return []
@@ -282,7 +286,7 @@ def test(context: Context, name: str) -> None:
     channels = context.stack.source.alerts.channels
     if name not in channels:
         known = ", ".join(channels) or "none"
-        raise UsageError(f"no channel is called {name!r}", f"the file has: {known}")
+        raise UsageError(f"no channel named {name!r}", f"channels in the file: {known}")
     channel = channels[name]
     alert = Alert(
         name="Test",
@@ -291,7 +295,7 @@ def test(context: Context, name: str) -> None:
         labels=(),
         since=time.time(),
         value=1.0,
-        summary="this is a test of the channel, nothing is wrong",
+        summary="this is a test of the channel; no alert is firing",
         description="Somebody ran 'mngdb alerts test'.",
         runbook=context.stack.source.alerts.runbook,
     )

@@ -36,9 +36,7 @@ def one(context: Context, name: str | None, command: str, find: Find[T], how: st
     questions = _questions(context, name, command, find)
     if len(questions) > 1:
         names = ", ".join(questions)
-        raise UsageError(
-            f"'mngdb {command}' needs the name of an instance", f"{how}: one of {names}"
-        )
+        raise UsageError(f"'mngdb {command}' needs an instance", f"{how}: one of {names}")
     ((found, question),) = questions.items()
     instance = context.instance(found)
     return _answer(context, instance, context.engine(instance), question)

@@ -51,17 +51,17 @@ def enable(context: Context) -> list[str]:
     if not path.exists() or path.read_text(errors="replace") != text:
         path.parent.mkdir(parents=True, exist_ok=True)
         disk.write(path, text, mode=0o644)
-        done.append(f"{path} is written")
+        done.append(f"{path} written")
     _systemctl(kind, "daemon-reload")
     done += _linger(context, kind)
     if not boot.comes_back(context.stack, cron=False):
         _systemctl(kind, "enable", "--quiet", name)
-        done.append(f"{name} is enabled")
+        done.append(f"{name} enabled")
     _tell_again(context)
     if context.stack.state.is_dir() and not _active(kind, name):
         # one that was not started would not be stopped in order when the machine goes down
         _started(kind, name)
-        done.append(f"{name} is started")
+        done.append(f"{name} started")
     return done
 
 
@@ -77,14 +77,14 @@ def disable(context: Context) -> list[str]:
         _systemctl(kind, "disable", "--quiet", name)
     link.unlink(missing_ok=True)
     path.unlink()
-    done = [f"{name} is disabled and removed"]
+    done = [f"{name} disabled and removed"]
     if boot.booted():
         _systemctl(kind, "daemon-reload")
     note = _read(context)
     others = list(path.parent.glob("mngdb-*.service"))
     if note.linger and not others:
         run(["loginctl", "disable-linger", _user()], timeout=_TIMEOUT)
-        done.append(f"lingering of {_user()} is off again")
+        done.append(f"lingering disabled for {_user()}")
     if context.stack.state.is_dir():
         # who disables it knows
         _write(context, _Note(told=True, project=str(context.located.project)))
@@ -109,7 +109,7 @@ def steps(context: Context) -> Iterator[Step]:
         if boot.booted():
             _systemctl(kind, "daemon-reload")
 
-    detail = f"written anew: it starts the stack in {context.located.project}"
+    detail = f"rewritten to start the stack in {context.located.project}"
     yield Step(AGENT, AGENT, "change", name, detail, write)
 
 
@@ -122,7 +122,7 @@ def remarks(context: Context) -> Iterator[Remark]:
         _tell_again(context)
     elif not note.told or note.project not in {"", project}:
         if not boot.comes_back(context.stack):
-            text = "after a reboot this stack stays down: 'mngdb enable' starts it at boot"
+            text = "this stack does not start at boot: run 'mngdb enable'"
             yield Remark("", text)
         _write(context, replace(note, told=True, project=project))
 
@@ -157,11 +157,11 @@ def _linger(context: Context, kind: Kind) -> list[str]:
     done = run(["loginctl", "enable-linger", _user()], timeout=_TIMEOUT, check=False)
     if done.returncode != 0:
         raise MngdbError(
-            f"lingering could not be switched on for {_user()}: {done.stderr.strip()}",
+            f"could not enable lingering for {_user()}: {done.stderr.strip()}",
             f"sudo loginctl enable-linger {_user()}, then 'mngdb enable' again",
         )
     _write(context, replace(_read(context), linger=True))
-    return [f"lingering of {_user()} is on"]
+    return [f"lingering enabled for {_user()}"]
 
 
 def _user() -> str:
@@ -177,7 +177,7 @@ def _started(kind: Kind, name: str) -> None:
     if said is not None and said != "":
         journal = "journalctl --user" if kind == "user" else "journalctl"
         raise MngdbError(
-            f"{name} is enabled, and did not start now: {said}", f"{journal} --unit {name}"
+            f"{name} is enabled, but failed to start now: {said}", f"{journal} --unit {name}"
         )
 
 

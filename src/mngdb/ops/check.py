@@ -105,13 +105,13 @@ def _with_baseline(
         if entry.id not in known:
             raise UsageError(f"the baseline accepts {entry.id!r}{near(entry.id, sorted(known))}")
         if entry.until < today:
-            remarks.append(f"{entry.id} was accepted until {entry.until}: it counts again")
+            remarks.append(f"{entry.id}: the acceptance expired on {entry.until}; it counts again")
         elif entry.instance and entry.instance not in context.stack.instances:
             names = near(entry.instance, list(context.stack.instances))
             remarks.append(f"the baseline accepts {entry.id} of {entry.instance!r}: no such{names}")
         elif not _needed(entry, findings):
             of = f" of {entry.instance}" if entry.instance else ""
-            remarks.append(f"the baseline accepts {entry.id}{of}, which does not fail any more")
+            remarks.append(f"the baseline accepts {entry.id}{of}, which no longer fails")
     valid = [entry for entry in accepted if entry.until >= today]
 
     def judged(one: Finding) -> Finding:
@@ -121,7 +121,7 @@ def _with_baseline(
         return one
 
     if not findings:
-        remarks.append("no check of these is about this stack: nothing was judged")
+        remarks.append("none of these checks applies to this stack: nothing was checked")
     return Report(
         tuple(judged(one) if one.verdict == "fail" else one for one in findings), tuple(remarks)
     )
@@ -144,11 +144,11 @@ def _chooser(
     for pattern in only:
         if not any(fnmatchcase(one.id, pattern) for one in checks):
             ids = [one.id for one in checks]
-            raise UsageError(f"no check is called {pattern!r}{_close(pattern, ids)}", _LIST)
+            raise UsageError(f"no check named {pattern!r}{_close(pattern, ids)}", _LIST)
     sources = sorted({source for one in checks for source in one.sources})
     for control in controls:
         if not any(_under(source, control) for source in sources):
-            text = f"no check answers the control {control!r}{_close(control, sources)}"
+            text = f"no check covers the control {control!r}{_close(control, sources)}"
             raise UsageError(text, _LIST)
     count = SEVERITIES.index(least)
 

@@ -25,19 +25,19 @@ Wanted = Callable[[Check[Any]], bool]
 def around(context: Context, wanted: Wanted) -> list[Finding]:
     """The findings of services that run an engine for others (`atlas.*`), and of `stack.*` (but for
     the logins, tried beside each server); of `host.*`, for servers that are processes of this
-    machine; of `secrets.*`, for stacks of which not all servers are somebody else's."""
+    machine; of `secrets.*`, for stacks of which not all servers are external."""
     host, secrets = ([one for one in registry.of(n) if wanted(one)] for n in registry.AROUND)
     instances = context.stack.instances.values()
     found = _elsewhere(context, wanted) + _stack(context, [one for one in AROUND if wanted(one)])
     if any(one.here for one in instances):
         found += _host(context, host)
     else:
-        apart = not_applicable("no server of this stack is a process of this machine")
+        apart = not_applicable("no server of this stack runs as a process on this machine")
         found += (_fixed(one, "", apart) for one in host)
     if any(one.managed for one in instances):
         found += _secrets(context, secrets)
     else:
-        apart = not_applicable("all servers are somebody else's")
+        apart = not_applicable("all servers are external")
         found += (_fixed(one, "", apart) for one in secrets)
     return found
 
@@ -61,12 +61,12 @@ def _surroundings(context: Context) -> Around:
     wrong = None if unit.spec is None else unit.answers() or ""
     judging = unit.spec is not None and unit.spec.alerts
     firing = alerts.judged(context) if judging else None
-    last = "" if firing is None else f"the last round is fresh, {_firing(firing)}"
+    last = "" if firing is None else f"the last evaluation is recent, {_firing(firing)}"
     process = unit.process()
     if judging and not last and wrong == "" and process and process.uptime() < alerts.fresh(asked):
-        last = "the agent has just begun"
+        last = "the agent has just started"
     failing = {one.name for one in firing or () if one.state == "firing"}
-    late = "the last messages did not arrive" if "NotificationsFailing" in failing else ""
+    late = "the last notifications were not delivered" if "NotificationsFailing" in failing else ""
     return Around(
         agent=wrong,
         places=unit.places(),
@@ -80,7 +80,7 @@ def _surroundings(context: Context) -> Around:
 
 def _firing(alerts: Sequence[Alert]) -> str:
     count = sum(one.state == "firing" for one in alerts)
-    return f"{many(count, 'alert')} firing" if count else "nothing fires"
+    return f"{many(count, 'alert')} firing" if count else "no alerts firing"
 
 
 def _exporters(context: Context) -> dict[str, str]:

@@ -58,7 +58,7 @@ def refuse_unknown(words: Iterable[str], known: Sequence[str]) -> None:
     """Raise UsageError for the first word that is not known, with the nearest one that is."""
     for word in words:
         if word not in known:
-            raise UsageError(f"no instance is called {word!r}{near(word, known)}")
+            raise UsageError(f"no instance named {word!r}{near(word, known)}")
 
 
 def refuse_external(chosen: Iterable[Instance], verb: str) -> None:

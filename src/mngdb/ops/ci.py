@@ -17,7 +17,7 @@ def render(context: Context, kind: str, app: str | None) -> str:
     apps = list(context.stack.apps)
     if app is None and len(apps) != 1:
         hint = f"--app APP, one of: {', '.join(apps)}" if apps else "apps: {my-app: {…}}"
-        raise UsageError("whose variables? The file does not have one app", hint)
+        raise UsageError("which app? The file does not have exactly one", hint)
     name = app or apps[0]
     found = variables(context, name, Secret(PLACEHOLDER))
     secret = [one for one, value in found.items() if _secret(one, value)]

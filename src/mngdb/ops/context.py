@@ -128,7 +128,7 @@ class Context:
         found = self.stack.instances.get(name) or units.get(name)
         if found is None:
             known = ", ".join(self.stack.instances)
-            raise UsageError(f"no instance is called {name!r}", f"the file has: {known}")
+            raise UsageError(f"no instance named {name!r}", f"in the file: {known}")
         return found
 
     def logins(self, instance: Instance) -> list[str]:
@@ -188,8 +188,8 @@ class Context:
         external = not instance.managed and not instance.anonymous
         if external and self.vault.get(name) is None:
             raise SecretError(
-                f"the secret {name} is missing ({self.vault.where(name)}): {instance.name} is run "
-                "by somebody else, who knows it",
+                f"the secret {name} is missing ({self.vault.where(name)}): {instance.name} is "
+                "external: ask its operator",
                 f"mngdb secret set {name}",
             )
 
@@ -252,7 +252,7 @@ class Context:
         if login not in {"admin", *self.logins(instance)}:
             known = ", ".join(instance.grants) or "none"
             raise UsageError(
-                f"the app {login!r} has no right in {instance.name}", f"apps with one: {known}"
+                f"the app {login!r} has no rights on {instance.name}", f"apps with rights: {known}"
             )
         return self._secrets(instance, [login])[login]
 
@@ -289,7 +289,7 @@ class Context:
         """The instances that an app uses. Raises UsageError that lists the apps there are."""
         if name not in self.stack.apps:
             known = ", ".join(self.stack.apps) or "none"
-            raise UsageError(f"no app is called {name!r}", f"the file has: {known}")
+            raise UsageError(f"no app named {name!r}", f"in the file: {known}")
         return [i for i in self.stack.instances.values() if name in i.grants]
 
     # --- what an earlier `up` made and could not mark on the server
@@ -306,7 +306,7 @@ class Context:
         except (ValueError, TypeError, AttributeError, RecursionError):
             raise UsageError(
                 f"{self._record} is damaged",
-                "remove it; then only indexes that left the file are no longer noticed",
+                "remove it; indexes that were removed from the file are then no longer reported",
             ) from None
 
     def record(self, objects: Mapping[str, Iterable[str]]) -> None:

@@ -158,7 +158,7 @@ def _blocked(context: Context, instance: Instance, found: Condition) -> Conditio
 def _disk(context: Context, instance: Instance) -> Folder:
     outside = context.target(instance).outside
     if outside is None:
-        raise UnobservableError("its disk is not of this machine")
+        raise UnobservableError("its disk is not on this machine")
     return outside.disk(instance)
 
 

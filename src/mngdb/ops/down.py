@@ -123,7 +123,7 @@ def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> list
     """
     if name != context.stack.name:
         raise UsageError(
-            f"the stack is called {context.stack.name!r}, not {name!r}; nothing was removed"
+            f"the stack is named {context.stack.name!r}, not {name!r}; nothing was removed"
         )
     there = context.stack.state.is_dir()
     for servers in context.servers() if there else ():

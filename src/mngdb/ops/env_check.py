@@ -49,7 +49,7 @@ def env_check(context: Context, file: Path | None, apps: Sequence[str]) -> Repor
 def env_example(context: Context, path: Path | None, apps: Sequence[str], force: bool) -> str:
     """The variables of the apps without secrets; with a path they are written there, and its text
     is returned all the same. Raises UsageError when there is such a file with other content."""
-    lines = ["# What the app needs; 'mngdb env APP' has the values. No secret belongs in here."]
+    lines = ["# What the app needs; 'mngdb env APP' has the values. Put no secrets in here."]
     seen: set[str] = set()
     for app in apps or list(context.stack.apps):
         lines += ["", f"# {app}"]
@@ -61,7 +61,8 @@ def env_example(context: Context, path: Path | None, apps: Sequence[str], force:
         disk.replaceable(path)
         if path.exists() and not force and path.read_text(errors="replace") != text:
             raise UsageError(
-                f"{path} exists already", "--force replaces it; '--output -' prints the new one"
+                f"{path} exists already",
+                "--force replaces it; '--output -' prints to standard output instead",
             )
         disk.write(path, text, mode=0o644)
     return text
@@ -77,7 +78,7 @@ def _read(path: Path) -> tuple[dict[str, Secret], tuple[int, ...], tuple[str, ..
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     if len(raw) > _MOST or b"\0" in raw:
-        raise UsageError(f"{path}: this is no .env file")
+        raise UsageError(f"{path}: not a .env file")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -128,7 +129,7 @@ def _whose(context: Context, given: Mapping[str, Secret]) -> list[str]:
 
 def _needed(context: Context, apps: Sequence[str]) -> dict[str, Mapping[str, Secret]]:
     if not apps:
-        raise UsageError("the file has no app, so nothing is needed", "apps: {my-app: {…}}")
+        raise UsageError("the file has no apps, so no variables are needed", "apps: {my-app: {…}}")
     return {
         app: {name: Secret(value) for name, value in variables(context, app).items()}
         for app in apps

@@ -58,7 +58,7 @@ class History:
         """The last one that is not younger than `moment` (seconds since 1970), else why there is
         none. Raises MngdbError when the file is damaged."""
         if not self.file.exists():
-            return None, "no agent has kept sums of its statements"
+            return None, "no agent has recorded its statements"
         with self._opened() as db:
             row = db.execute(
                 "SELECT id, at, reset, dropped, least FROM snapshot "
@@ -81,9 +81,9 @@ class History:
         query = "SELECT min(at) FROM snapshot WHERE instance = ?"
         ((first,),) = db.execute(query, (instance,)).fetchall()
         if first is None:
-            return "no agent has kept sums of its statements"
+            return "no agent has recorded its statements"
         shown = f"{datetime.fromtimestamp(first, UTC):%Y-%m-%d %H:%M:%S} UTC"
-        return f"the agent keeps sums of its statements since {shown}"
+        return f"the agent has recorded its statements only since {shown}"
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -95,7 +95,7 @@ class History:
         except sqlite3.DatabaseError as error:
             raise MngdbError(
                 f"{self.file} cannot be used: {error}",
-                "if it is damaged, remove it; the agent begins a new one",
+                "if it is damaged, remove it; the agent creates a new one",
             ) from None
 
 

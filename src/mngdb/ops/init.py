@@ -18,12 +18,12 @@ from mngdb.spec.yaml12 import type_of
 _HEAD = """\
 # What this team's databases are and who uses them (mngdb {version}).
 #   mngdb plan     shows what would change          mngdb status   shows what runs
-#   mngdb up       makes it so, again and again     mngdb config   shows every default
+#   mngdb up       makes it so (repeatable)       mngdb config   shows every default
 name: {name}
 {target}
 """
 _APPS = """\
-# One line an app: everything that it needs follows (database, login, secret, rights).
+# One line per app creates all that it needs (database, login, secret, rights).
 """
 
 

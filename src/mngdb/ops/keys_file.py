@@ -85,9 +85,11 @@ def file_keys(path: Path, wanted: Wanted, progress: Progress) -> KeysReport:
         complete = not stopped()
     tally, databases = found.tally, found.databases
     left = sum(databases.values()) - tally.seen
-    remarks = ["bytes are what Redis 8 would take, by its layouts; a live server measures them"]
+    remarks = ["sizes are estimates for the encodings of Redis 8; a live server reports its own"]
     if complete and left > 0:
-        remarks.append(f"{left:,} keys are streams or of modules, which are not read from a file")
+        remarks.append(
+            f"{left:,} keys are streams or module types, which cannot be read from a file"
+        )
     big = [
         BigKey(kind, one.database, shown(one.key), one.size, 0, None)
         for kind, candidates in tally.candidates().items()

@@ -31,7 +31,9 @@ def _stop(context: Context, servers: Servers, note: Note) -> Step:
         servers.stop(note.unit, registry.engine(note.engine).stop_signal)
 
     moved = note.instance in context.stack.instances
-    detail = f"its instance {'lives elsewhere now' if moved else 'left the file'}; its data stays"
+    detail = (
+        f"its instance {'moved to another target' if moved else 'left the file'}; its data is kept"
+    )
     return Step(note.instance, note.engine, "stop", note.unit, detail, run)
 
 
@@ -46,7 +48,7 @@ def remarks(context: Context) -> list[Remark]:
 
 def _remark(context: Context, note: Note, place: str) -> Remark:
     if note.instance in context.stack.instances:
-        text = f"{note.instance} lived elsewhere before; what it had there is in {place}"
-        return Remark("", text, "bring it over by dump and restore, or remove it")
+        text = f"{note.instance} ran on another target before; its data there is in {place}"
+        return Remark("", text, "migrate it by dump and restore, or remove it")
     text = f"{note.unit} is not in the file; its data is in {place}"
     return Remark("", text, f"put {note.instance} back into the file, or remove its data")

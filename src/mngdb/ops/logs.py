@@ -42,7 +42,5 @@ def _keeper(context: Context, name: str) -> tuple[Servers, str] | None:
     instance = context.instance(name)
     servers = context.target(instance).servers
     if servers is None:
-        raise UsageError(
-            f"{name} is run by somebody else; its log is not here", "ask whoever runs it"
-        )
+        raise UsageError(f"{name} is external; its log is not on this machine", "ask its operator")
     return servers, instance.unit

@@ -12,7 +12,7 @@ from mngdb.model import Asked, Remark
 from mngdb.ops.context import Context
 
 _HINT = (
-    "name a newer program under 'binaries:', or run containers (target: compose): docs/servers.md"
+    "set a newer program under 'binaries:', or run containers (target: compose): docs/servers.md"
 )
 
 

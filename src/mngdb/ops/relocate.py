@@ -19,7 +19,10 @@ def due(context: Context) -> Step | None:
     found = context.located
     if found.kind != "before":
         return None
-    detail = f"out of the project, to {found.home / found.record.folder}; its servers are restarted"
+    detail = (
+        f"moved out of the project, to {found.home / found.record.folder}; its servers are "
+        "restarted"
+    )
     return Step(AGENT, AGENT, "move", "state", detail, lambda _: None, restart=True)
 
 

@@ -32,5 +32,5 @@ def _inside(folder: Path, name: str) -> None:
     a file stands in a file's place."""
     path = folder / name
     if not path.parent.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(f"{path.parent} leads out of {folder}", "remove the link")
+        raise UsageError(f"{path.parent} points outside of {folder}", "remove the link")
     disk.replaceable(path)

@@ -18,7 +18,7 @@ def render(context: Context, output: Path | None) -> Path:
     """Write the folder, making secrets that are missing. Returns where. Raises UsageError."""
     here = [one for one in context.stack.instances.values() if one.contained]
     if not here:
-        raise UsageError("no instance has the target compose", "add --target compose")
+        raise UsageError("no instance uses the target compose", "add --target compose")
     host = context.target(here[0]).servers
     assert isinstance(host, ComposeRunner)  # noqa: S101 - no other target is `contained`
     folder = host.folder if output is None else replace(host.folder, root=output.resolve())

@@ -80,7 +80,7 @@ def _judged(rule: rules.Rule, place: str, verdict: str, evidence: str) -> Findin
 def _files(path: Path) -> Iterator[Path]:
     path = path.resolve()
     if not path.exists():
-        raise UsageError(f"{path}: no such file or folder")
+        raise UsageError(f"{path}: no such file or directory")
     if not path.is_dir():
         yield path
         return

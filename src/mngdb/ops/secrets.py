@@ -11,7 +11,9 @@ def put(context: Context, name: str, value: str) -> str:
     """Keep a secret that the stack needs; returns where. Raises UsageError, SecretError."""
     known = context.needed_secrets()
     if name not in known:
-        raise UsageError(f"the stack needs no secret {name!r}", f"it needs: {', '.join(known)}")
+        raise UsageError(
+            f"this stack does not use the secret {name!r}", f"secrets in use: {', '.join(known)}"
+        )
     context.claim()
     context.vault.put(name, usable(name, value))
     return context.vault.where(name)

@@ -53,14 +53,14 @@ RemainAfterExit=yes
 {environment}
 ExecStart={start} up --boot
 ExecStop={start} down
-# a server that recovers is waited for, and one that stops writes what it holds in memory
+# crash recovery may take long, and a server that stops writes its memory to disk
 TimeoutStartSec=infinity
 TimeoutStopSec=300
-# what is down for a while (a disk, Docker) is tried again; a wrong file is not
+# temporary failures (a disk, Docker) are retried; an invalid file is not
 Restart=on-failure
 RestartSec=30
 RestartPreventExitStatus=2
-# servers outlive a command that fails, and one of them that was killed for its memory
+# servers survive a command that fails, and the OOM kill of one of them
 KillMode=process
 OOMPolicy=continue
 TasksMax=infinity
@@ -162,8 +162,8 @@ def _require_plain(context: Context) -> None:
     for text in (*map(str, _mounts(context)), *_command(context), *variables):
         if any(unicodedata.category(one) in {"Cc", "Cs"} for one in text):
             raise UsageError(
-                f"{text!r} has a control character, or one that is not UTF-8: neither a unit of "
-                "systemd nor a crontab can hold it",
+                f"{text!r} has a control character or invalid UTF-8, which neither a systemd "
+                "unit nor a crontab can contain",
                 "rename it",
             )
 

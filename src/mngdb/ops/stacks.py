@@ -91,11 +91,11 @@ def attach(stack: Stack, located: Located, wanted: str, environ: Mapping[str, st
         before.attach(stack.name, project, Path(wanted))
         return located.record
     if located.kind != "new":
-        raise UsageError(f"this folder has its stack {stack.name!r} already: {located.state}")
+        raise UsageError(f"this folder already has the stack {stack.name!r}: {located.state}")
     state, found = _one(wanted, located, environ)
     if found.name != stack.name:
         raise UsageError(
-            f"the stack {state.name} is called {found.name!r}, and the file says {stack.name!r}",
+            f"the stack {state.name} is named {found.name!r}, but the file says {stack.name!r}",
             f"write 'name: {found.name}' into the file",
         )
     mine = located.record
@@ -116,4 +116,4 @@ def _one(wanted: str, located: Located, environ: Mapping[str, str]) -> tuple[Pat
         return found[0]
     known = ", ".join(state.name for state, _ in (found or every)) or "none"
     what = "several stacks are" if found else "no stack of this account is"
-    raise UsageError(f"{what} called {wanted!r}", f"there are: {known}")
+    raise UsageError(f"{what} called {wanted!r}", f"existing stacks: {known}")

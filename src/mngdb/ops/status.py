@@ -89,7 +89,7 @@ def agent(context: Context) -> list[UnitStatus]:
     process = unit.process()
     if unit.spec is None and process is None:
         return []
-    wrong = unit.answers() if unit.spec else "the file wants no agent; 'mngdb up' stops it"
+    wrong = unit.answers() if unit.spec else "the file disables the agent; 'mngdb up' stops it"
     return [
         UnitStatus(
             name=unit.name,
@@ -205,7 +205,7 @@ def _judged(found: UnitStatus, process: Running) -> UnitStatus:
         return found
     changes: dict[str, object] = {"docker_health": process.verdict}
     if process.verdict == "unhealthy":
-        changes["warning"] = f"Docker calls {found.name} unhealthy: {process.said}"
+        changes["warning"] = f"Docker reports {found.name} as unhealthy: {process.said}"
     return _with(found, **changes)
 
 

@@ -244,7 +244,7 @@ def _idle(allow: frozenset[str], report: Report) -> list[Remark]:
     # a login may be named without the word that its engine has for one
     done |= {one.removeprefix(info.login) for one in done for info in ENGINE_INFO.values()}
     names = sorted(allow - {"*", ALLOW_ENGINE} - done)
-    text = "there was nothing to do on {}, which --allow names"
+    text = "--allow names {}, but nothing had to be done there"
     return [Remark("", text.format(repr(name)), "'mngdb plan' shows the names") for name in names]
 
 
@@ -332,7 +332,7 @@ def _proven(context: Context, on_event: OnEvent) -> None:
         while (late := sidecars.unproven()) and time.monotonic() < end:
             if late[0] != said:
                 said = late[0]
-                on_event(Progress(said, f"waiting, {_PROVEN:.0f} s at the most: its health check"))
+                on_event(Progress(said, f"waiting up to {_PROVEN:.0f} s for its health check"))
             time.sleep(_PAUSE)
 
 
@@ -362,7 +362,7 @@ def _collect(
         known[name] = survey.unmarked
         if not unit.healthy:
             report.errors[name] = MngdbError(
-                f"{unit.name} runs, but does not answer {unit.user}: {unit.error}",
+                f"{unit.name} is running, but does not answer {unit.user}: {unit.error}",
                 f"mngdb doctor {unit.user}" if unit.user in context.stack.apps else "mngdb doctor",
             )
     context.record(known)
@@ -401,7 +401,7 @@ def secret_step(context: Context, name: str) -> Step:
     every = context.stack.instances.values()
     owners = [i for i in every if name.startswith(f"{i.name}_")] or context.stack.insight
     instance = next(iter(owners))
-    more = "; the realm's client has to have it" if name == CLIENT_SECRET else ""
+    more = "; set it on the realm's client, too" if name == CLIENT_SECRET else ""
     return Step(
         instance.name,
         instance.engine,
@@ -417,7 +417,7 @@ def _channel_remarks(context: Context) -> list[Remark]:
     return [
         Remark(
             "",
-            f"the channel {name} has no secret yet: nobody is told there",
+            f"the channel {name} has no secret yet: its notifications are disabled",
             f"mngdb secret set {secret_of(name)}",
         )
         for name, channel in context.stack.source.alerts.channels.items()
@@ -428,16 +428,16 @@ def _channel_remarks(context: Context) -> list[Remark]:
 def _unused_remarks(context: Context) -> list[Remark]:
     found = []
     if context.stack.source.redisinsight is not None and not context.stack.insight:
-        found.append(Remark("", "redisinsight: is for target compose, and left out here"))
+        found.append(Remark("", "redisinsight: needs target compose and is ignored here"))
     if context.stack.page_roles == ():
         found.append(
             Remark(
                 "",
-                "sso: names no roles, so everybody who can log in to the realm administers Redis "
-                "in RedisInsight",
+                "sso: has no roles: everybody who can log in to the realm has full access to "
+                "Redis in RedisInsight",
                 "sso: {roles: [NAME]}, of the realm or CLIENT:NAME",
             )
         )
     if context.stack.backup is None:
         return found
-    return [*found, Remark("", "backup: is read, but this version takes no backups yet")]
+    return [*found, Remark("", "backup: is accepted, but this version does not take backups yet")]
