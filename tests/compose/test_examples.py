@@ -89,7 +89,7 @@ def test_the_folder_goes_to_a_machine_without_mngdb(example: ComposeCli, tmp_pat
     shutil.copy(ROOT / "examples/mng-db/mngdb.yaml", example.folder)
     output = tmp_path / "rendered"
     said = example.ok("render", "compose", "--output", str(output))
-    assert said == f"{output} is written\n"
+    assert said == f"wrote {output}\n"
     there = tmp_path / "there"
     subprocess.run(["cp", "-a", str(output), str(there)], check=True)
     shutil.rmtree(output)

@@ -343,8 +343,11 @@ def test_another_engine_is_told_before_anything_is_made_or_removed(
 def assert_unknown(stack: ComposeCli, why: str) -> None:
     """What `alerts` and `doctor` say of servers that cannot be looked at for one reason."""
     done = stack.run("alerts")
-    assert (done.returncode, done.stdout) == (3, "nothing that could be judged fires\n")
-    assert done.stderr.count("whether postgres, redis answer is not known") == 1
+    assert (done.returncode, done.stdout) == (
+        3,
+        "no active alerts among the rules that could be evaluated\n",
+    )
+    assert done.stderr.count("the state of postgres, redis is unknown") == 1
     look = stack.run_json("alerts")
     ((said, instances),) = look["unreachable"].items()
     assert (why in said, instances, look["alerts"]) == (True, ["postgres", "redis"], [])

@@ -106,7 +106,7 @@ def tree(cli: Cli) -> list[dict[str, Any]]:
 
 def test_nobody_waits(stack: Cli) -> None:
     assert tree(stack) == []
-    assert "nobody waits" in stack.ok("locks")
+    assert "no session waits" in stack.ok("locks")
 
 
 def test_a_chain_of_four_is_one_tree(stack: Cli, sessions: Sessions) -> None:
@@ -258,7 +258,7 @@ def test_watch_looks_again_until_it_is_interrupted(stack: Cli) -> None:
     ) as process:
         assert process.stdout is not None
         for _ in range(3):
-            assert "nobody waits" in process.stdout.readline()
+            assert "no session waits" in process.stdout.readline()
             assert process.stdout.readline().startswith("—")
         process.send_signal(2)
         process.stdout.read()

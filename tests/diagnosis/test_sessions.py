@@ -211,11 +211,11 @@ def test_a_login_that_sees_little_is_told_so_and_nothing_is_claimed(stack: Cli, 
             done = cli.run(command, "--json")
             assert done.returncode == 3
             assert "GRANT pg_monitor TO shop" in done.stdout
-            assert "nobody waits" not in cli.run(command).stdout
+            assert "no session waits" not in cli.run(command).stdout
         assert of(cli, "sessions", "redis")["limit"] == 40
         one_look = cli.run("alerts")
         assert one_look.returncode in {1, 3}
-        assert "PostgresLongTransaction" in one_look.stderr.partition("not judged")[2]
+        assert "PostgresLongTransaction" in one_look.stderr.partition("not evaluated")[2]
         assert cli.json("bloat")["errors"] == {}
         found = cli.json("indexes")
         assert found["errors"] == {}

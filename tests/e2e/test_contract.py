@@ -172,7 +172,7 @@ def test_an_app_without_a_right_is_told_so(stack: Cli) -> None:
     for command in ("env", "doctor"):
         done = stack.run(command, "idle")
         assert (done.returncode, done.stdout) == (0, "")
-        assert "the file gives idle no right" in done.stderr
+        assert "the file grants idle no access" in done.stderr
 
 
 def test_version_and_help_are_said_without_a_file(tmp_path: Path) -> None:
@@ -284,5 +284,5 @@ def test_destroy_asks_for_the_name_and_removes_all_of_it(cli: Cli) -> None:
     assert not (cli.state).exists()
     assert not servers.exists()
     assert cli.json("destroy", "--yes", "mng") == {"stack": "mng", "destroyed": True}
-    assert cli.ok("destroy") == "there is nothing of mng here\n"
-    assert cli.ok("down") == "nothing runs\n"
+    assert cli.ok("destroy") == "nothing to remove: mng does not exist here\n"
+    assert cli.ok("down") == "nothing is running\n"

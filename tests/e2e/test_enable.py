@@ -102,7 +102,7 @@ def test_enabled_it_comes_back_and_disable_takes_back_just_that(machine: Machine
     assert (machine.cli.folder / "first").read_text() == (
         f"{unit} written\nmngdb-mng.service enabled\nmngdb-mng.service started\n"
     )
-    assert (machine.cli.folder / "second").read_text() == "mngdb-mng.service is enabled already\n"
+    assert (machine.cli.folder / "second").read_text() == "mngdb-mng.service is already enabled\n"
     assert "pass" in first.stdout
     second = machine.boot(AFTER)
     assert second.returncode == 0, second.stdout + second.stderr

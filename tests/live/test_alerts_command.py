@@ -35,7 +35,7 @@ def test_one_look_waits_for_nothing_and_says_what_it_cannot_judge(stack: Cli) ->
     head, alert = done.stdout.splitlines()
     assert head.split() == ["SEVERITY", "STATE", "ALERT", "FOR", "WHAT"]
     assert alert.split()[:4] == ["warning", "firing", "RedisMemoryHigh", "-"]
-    assert "no agent has judged lately: this is one look" in done.stderr
+    assert "no recent evaluation by the agent" in done.stderr
     assert "RedisEvicting" in done.stderr
     assert "RedisDown" not in done.stderr
 
@@ -56,7 +56,7 @@ def test_quiet_but_not_all_judged_is_unknown(stack: Cli) -> None:
     file.write_text(text.replace("threshold: 0.000001", "threshold: 0.9"))
     done = stack.run("alerts")
     file.write_text(text)
-    assert (done.returncode, done.stdout) == (3, "nothing fires\n")
+    assert (done.returncode, done.stdout) == (3, "no active alerts\n")
 
 
 def test_a_channel_without_its_secret_is_remarked_until_it_has_one(stack: Cli) -> None:

@@ -117,7 +117,7 @@ def live(module_cli: Cli) -> Iterator[Live]:
 def test_a_quiet_stack_is_quiet(live: Live) -> None:
     # the agent looks from its first second on, when a server still starts
     within(LONG, lambda: live.now() == (0, []), live.log)
-    assert live.cli.ok("alerts") == "nothing fires\n"
+    assert live.cli.ok("alerts") == "no active alerts\n"
 
 
 def test_redis_stops(live: Live) -> None:
@@ -233,7 +233,7 @@ def test_an_agent_that_was_killed_neither_forgets_nor_repeats(live: Live) -> Non
     done = live.cli.run("alerts")
     assert done.returncode == 1
     assert "AgentGone" in done.stdout
-    assert "no agent has judged lately: this is one look" in done.stderr
+    assert "no recent evaluation by the agent" in done.stderr
     assert "RedisEvicting" in done.stderr
 
 

@@ -152,7 +152,7 @@ def test_an_administrators_secret_cannot_be_made_up(ours: Cli) -> None:
     assert "redis_admin" not in str(document["steps"]), "nobody could make it"
     assert {step["instance"] for step in document["steps"]} == {"redis", "mongodb"}
     gone = ours.run("destroy", "--yes", "ours")
-    assert "on servers that somebody else runs stays there: redis, mongodb" in gone.stderr
+    assert "on external servers are kept: redis, mongodb" in gone.stderr
 
 
 def test_a_setting_that_needs_a_restart_is_told_not_done(ours: Cli) -> None:

@@ -147,7 +147,7 @@ def test_a_full_project_disk_leaves_no_half_secret_and_down_still_works(
     fill(small)
     assert cli.run("down").returncode in {0, 1}
     assert faults.running(cli) == set()
-    assert cli.ok("destroy", "--yes", "mng") == "mng is gone\n"
+    assert cli.ok("destroy", "--yes", "mng") == "removed mng\n"
 
 
 def test_a_server_that_cannot_stop_on_a_full_disk_is_told_and_stops_once_there_is_space(

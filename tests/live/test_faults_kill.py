@@ -142,7 +142,7 @@ def test_ctrl_c_exits_130_with_a_sentence_and_the_next_up_finishes(cli: Cli, mom
                 os.killpg(process.pid, signal.SIGINT)
             said += line
     assert process.returncode == 130, said
-    assert "interrupted; what is done stays" in said
+    assert "interrupted; completed steps are kept" in said
     assert "Traceback" not in said
     assert faults.workers(process.pid) == []
     cli.ok("up")

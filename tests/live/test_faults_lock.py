@@ -151,7 +151,7 @@ def test_a_damaged_lock_file_is_no_obstacle(cli: Cli, text: str) -> None:
     opened(cli).claim()
     folder = cli.state
     (folder / "lock").write_text(text)
-    assert cli.ok("down") == "nothing runs\n"
+    assert cli.ok("down") == "nothing is running\n"
     holder = os.open(folder / "lock", os.O_RDWR)
     try:
         import fcntl

@@ -149,7 +149,7 @@ def test_a_pid_file_that_does_not_prove_itself_signals_nobody(
 ) -> None:
     path = faults.pidfile(stopped, "mng-redis")
     path.write_text(wrong(name, bystander))
-    assert stopped.ok("down") == "nothing runs\n"
+    assert stopped.ok("down") == "nothing is running\n"
     assert state(stopped) == "stopped"
     assert unharmed(bystander)
 
@@ -161,7 +161,7 @@ def test_a_pid_file_that_names_a_process_of_another_account_signals_nobody(
     # all of it is true, but the servers' account may write this file, and root reads it
     path = faults.pidfile(stopped, "mng-redis")
     path.write_text(identity(bystander))
-    assert stopped.ok("down") == "nothing runs\n"
+    assert stopped.ok("down") == "nothing is running\n"
     assert unharmed(bystander)
 
 

@@ -359,7 +359,7 @@ def test_ctrl_c_ends_with_what_was_seen(server: Server) -> None:
     assert report["complete"] is False
     assert 0 < report["seen"] < report["expected"]
     assert report["total"]["count"] == report["seen"]
-    assert "interrupted: this is what" in err
+    assert "interrupted: results are for" in err
 
 
 def test_a_server_that_dies_in_the_middle(tmp_path: Path) -> None:

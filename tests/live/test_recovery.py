@@ -116,7 +116,9 @@ def test_a_redis_that_loads_is_waited_for_and_never_restarted(cli: Cli, slow: Sl
         first.send_signal(signal.SIGINT)
         _, rest = first.communicate(timeout=60)
     assert first.returncode == 130
-    assert re.search(rf"^mng-redis  runs on and is left alone: Redis at \S+ {LOADING}$", rest, re.M)
+    assert re.search(
+        rf"^mng-redis  keeps running, not interrupted: Redis at \S+ {LOADING}$", rest, re.M
+    )
     # what others say meanwhile
     shown = cli.run("status")
     assert shown.returncode == 1
@@ -158,7 +160,7 @@ def test_a_mongod_that_does_not_listen_for_more_than_two_minutes_is_waited_for(
         first.send_signal(signal.SIGINT)
         _, rest = first.communicate(timeout=60)
     assert first.returncode == 130
-    assert "mng-mongo  runs on and is left alone: nothing answers at" in rest
+    assert "mng-mongo  keeps running, not interrupted: nothing answers at" in rest
     pid = faults.pid(cli, "mng-mongo")
     # a change of the file that needs no restart, and one that does, while nobody can be asked
     cli.write(
@@ -230,7 +232,9 @@ def test_a_postgres_that_replays_its_log_is_waited_for_and_never_restarted(cli: 
             first.send_signal(signal.SIGINT)
             _, rest = first.communicate(timeout=60)
             assert first.returncode == 130
-            assert "mng-pg  runs on and is left alone: redo in progress, elapsed time: " in rest
+            assert (
+                "mng-pg  keeps running, not interrupted: redo in progress, elapsed time: " in rest
+            )
             assert faults.killed_after(cli, 2, "up", group=True)
             shown = cli.run("status")
             assert "mng-pg is still starting: redo in progress, elapsed time: " in shown.stderr

@@ -203,7 +203,7 @@ def test_the_command_sends_a_test(tmp_path: Path) -> None:
             f"    ops: {{kind: email, host: localhost, port: {box.port}, encryption: none, "
             "from: a@example.com, to: [b@example.com]}\n"
         )
-        assert cli.ok("alerts", "test", "ops") == "ops took the message\n"
+        assert cli.ok("alerts", "test", "ops") == "ops accepted the test message\n"
         assert "this is a test of the channel" in box.texts()[0]
         done = cli.run("alerts", "test", "hook")
         assert done.returncode == 2

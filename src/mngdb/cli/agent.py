@@ -10,8 +10,8 @@ from mngdb.cli.common import Options, common
 @click.command()
 @common
 def agent(options: Options) -> None:
-    """Serve metrics and start servers again that died, until SIGTERM. 'up' starts it as a unit of
-    the stack; a service manager may as well."""
+    """Serve metrics and restart crashed servers, until SIGTERM. 'up' starts the agent as a unit of
+    the stack; a service manager can run it, too."""
     from mngdb.agent.main import run
 
     run(options.context())

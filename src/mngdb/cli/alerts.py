@@ -1,4 +1,4 @@
-"""alerts: what fires now, which rules there are, and a test of a channel."""
+"""alerts: active alerts, the rules, and a test of a channel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COLOURS = {"critical": "red", "warning": "yellow", "info": "cyan"}
 @common
 @click.pass_context
 def alerts(ctx: click.Context, options: Options) -> int | None:
-    """Show what fires now. Exits 1 when something does, 3 when not everything could be judged."""
+    """Show active alerts. Exits 1 if one is firing, 3 if some rules could not be evaluated."""
     return None if ctx.invoked_subcommand else _now(options)
 
 
@@ -49,15 +49,17 @@ def _now(options: Options) -> int:
             severity = line.split(maxsplit=1)[0]
             say(line.replace(severity, click.style(severity, fg=_COLOURS.get(severity)), 1))
     else:
-        say("nothing that could be judged fires" if found.unreachable else "nothing fires")
-    if not found.agent:
-        tell(
-            "no agent has judged lately: this is one look, and how long it has been so is not known"
+        say(
+            "no active alerts among the rules that could be evaluated"
+            if found.unreachable
+            else "no active alerts"
         )
+    if not found.agent:
+        tell("no recent evaluation by the agent: evaluated once, just now; durations are unknown")
     for why, names in found.unreachable.items():
-        tell(f"{why}: whether {', '.join(names)} answer{'s' * (len(names) == 1)} is not known")
+        tell(f"{why}: the state of {', '.join(names)} is unknown")
     if found.unknown:
-        tell(f"not judged, because one look cannot: {', '.join(found.unknown)}")
+        tell(f"not evaluated, more than one measurement needed: {', '.join(found.unknown)}")
     if any(alert.state == "firing" for alert in found.alerts):
         return 1
     return 3 if found.unknown else 0
@@ -66,7 +68,7 @@ def _now(options: Options) -> int:
 @alerts.command("rules")
 @common
 def rules_command(options: Options) -> None:
-    """List the rules of the stack, with what the file changes of them."""
+    """List the alert rules of the stack, with the changes that the file makes."""
     from mngdb.ops.alerts import rules
 
     context = options.context()
@@ -85,7 +87,7 @@ def rules_command(options: Options) -> None:
 @click.argument("channel")
 @common
 def test_command(options: Options, channel: str) -> None:
-    """Tell CHANNEL that this is a test, and say what failed if it does not arrive."""
+    """Send a test message to CHANNEL, and report why if it cannot be delivered."""
     from mngdb.ops.alerts import test
 
     context = options.context()
@@ -93,4 +95,4 @@ def test_command(options: Options, channel: str) -> None:
     if options.json:
         say_json({"stack": context.stack.name, "channel": channel, "sent": True})
     else:
-        say(f"{channel} took the message")
+        say(f"{channel} accepted the test message")

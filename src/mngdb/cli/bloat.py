@@ -1,4 +1,4 @@
-"""bloat: space that is taken and holds nothing."""
+"""bloat: wasted space."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mngdb.words import plain
 @click.argument("instance", required=False)
 @common
 def bloat(options: Options, instance: str | None) -> int:
-    """Show tables, indexes and collections with wasted space, why it is not cleaned, what to run.
+    """Show tables, indexes and collections with wasted space, the cause, and what to run.
 
-    Changes nothing. The wasted space of PostgreSQL is estimated from its statistics.
+    Changes nothing. In PostgreSQL, wasted space is estimated from statistics.
     """
     from mngdb.ops.bloat import bloat as look
     from mngdb.ops.workers import apart
@@ -48,7 +48,7 @@ def bloat(options: Options, instance: str | None) -> int:
             why = f"{one.reason}: " if one.reason else ""
             say(click.style(f"    {plain(why + one.statement)}", dim=True))
     elif found:
-        say("nothing is bloated")
+        say("no bloat found")
     for name, server in found.items():
         if server.note:
             tell(f"{name}: {server.note}")

@@ -10,24 +10,24 @@ from mngdb.cli.common import Options, common, say, say_json, tell
 @click.command()
 @common
 def enable(options: Options) -> None:
-    """Start the stack when the machine boots: a unit of systemd, for root one of the system, else
-    one of the user's, with lingering. Can be run again at any time."""
+    """Start the stack at boot, with a systemd unit: a system unit for root, otherwise a user unit
+    with lingering. Can be run again at any time."""
     from mngdb.ops.boot import enable as install
     from mngdb.ops.service import name, variables
 
     context = options.context()
     done = install(context)
-    _say(options, name(context), done, "is enabled already")
+    _say(options, name(context), done, "is already enabled")
     missing = variables(context)
     if missing and done:
-        tell(f"note: the file takes {', '.join(missing)} from the environment; the unit's second")
-        tell("      line says which file it reads them from")
+        tell(f"note: the file uses {', '.join(missing)} from the environment; the second line of")
+        tell("      the unit names the file that they are read from")
 
 
 @click.command()
 @common
 def disable(options: Options) -> None:
-    """Take back what 'enable' did. What runs goes on running."""
+    """Undo 'enable'. Running servers keep running."""
     from mngdb.ops.boot import disable as remove
     from mngdb.ops.service import name
 

@@ -1,4 +1,4 @@
-"""check: the production guide, judged line by line on the live servers."""
+"""check: the live servers against the production guide."""
 
 from __future__ import annotations
 
@@ -39,35 +39,37 @@ def _complete(_: click.Context, __: click.Parameter, begun: str) -> list[Complet
     multiple=True,
     metavar="ID",
     shell_complete=_complete,
-    help="These checks; patterns too: 'redis.*'.",
+    help="Run only these checks; patterns are allowed: 'redis.*'.",
 )
 @click.option(
     "--severity",
     type=click.Choice(SEVERITIES),
     default="low",
-    help="This severity and worse. Default: all.",
+    help="Run only checks of this severity and higher. Default: all.",
 )
 @click.option(
     "--control",
     "controls",
     multiple=True,
     metavar="NAME",
-    help="Checks that answer this source: a requirement (B13), 'guide: Redis 1', 'guide'.",
+    help="Run only checks of this control: a requirement (B13), 'guide: Redis 1', 'guide'.",
 )
 @click.option(
     "--baseline",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A file of findings that are accepted, each with a reason and an end.",
+    help="File of accepted findings, each with a reason and an expiry date.",
 )
-@click.option("--all", "everything", is_flag=True, help="Show also what passes.")
-@click.option("--format", "form", type=click.Choice(_FORMATS), help="Default: table.")
+@click.option("--all", "everything", is_flag=True, help="Also show checks that pass.")
+@click.option(
+    "--format", "form", type=click.Choice(_FORMATS), help="Output format. Default: table."
+)
 @click.option(
     "--output",
     type=click.Path(path_type=Path, allow_dash=True),
-    help="Write the report into this file, '-' for standard output; a summary is printed.",
+    help="Write the report to this file ('-': standard output), and print a summary.",
 )
-@click.option("--fix", is_flag=True, help="First let 'up' mend what the file owns.")
-@click.option("--list", "list_them", is_flag=True, help="List the checks; no server is asked.")
+@click.option("--fix", is_flag=True, help="First run 'up', to fix what the file controls.")
+@click.option("--list", "list_them", is_flag=True, help="List the checks without running them.")
 @common
 def check(
     options: Options,
@@ -81,10 +83,10 @@ def check(
     fix: bool,
     list_them: bool,
 ) -> int:
-    """Judge every line of the production guide on the live servers.
+    """Check the live servers against the production guide, line by line.
 
-    Exits 0 only if nothing failed and nothing is unknown; 1: something failed; 3: something could
-    not be observed. The controls are explained in docs/controls.md.
+    Exits 0 only if nothing failed and nothing is unknown, 1 if a check failed, 3 if something could
+    not be observed. docs/controls.md explains the controls.
     """
     from mngdb.ops.check import check as judge
     from mngdb.spec.baseline import read
@@ -112,7 +114,7 @@ def check(
         shown = {one.counts for one in report.findings} - {"fail", "unknown"}
         (say if form == "table" and output is None else tell)(summary(report))
         if shown and not everything and form == "table":
-            tell("--all shows also what passes")
+            tell("--all also shows checks that pass")
     return report.exit_code
 
 
@@ -127,13 +129,13 @@ def _list(
         say_json({"checks": [one.as_json() for one in found]})
         return
     rows = [(one.severity, one.id, one.title, "; ".join(one.sources)) for one in found]
-    for line in table(("SEVERITY", "CHECK", "WHAT IS TRUE WHEN IT PASSES", "CONTROLS"), rows):
+    for line in table(("SEVERITY", "CHECK", "PASSES WHEN", "CONTROLS"), rows):
         say(line)
     tell(f"controls are {CONTROLS}")
 
 
 def _fix(context: Context) -> None:
-    """What the file owns is mended by the steps of `up`, shown before they are done."""
+    """Fix what the file controls by the steps of `up`, each shown when it is done."""
     from mngdb.errors import MngdbError
     from mngdb.events import Done
     from mngdb.ops.up import up
@@ -145,9 +147,9 @@ def _fix(context: Context) -> None:
 
     report = up(context, frozenset(), show)
     for step in report.refused:
-        tell(f"left as it is: {step.action} {step.object}; 'mngdb up --allow' names it")
+        tell(f"not done, destructive: {step.action} {step.object}; 'mngdb up --allow' allows it")
     if not report.done and not report.errors:
-        tell("nothing to fix: all that the file owns is as it says")
+        tell("nothing to fix: the servers match the file")
     for error in report.errors.values():
         raise MngdbError(error.message, error.hint)
 
@@ -208,7 +210,7 @@ def _output(path: Path) -> Path:
     if _STREAMS.fullmatch(str(path)):
         return path
     if not path.parent.is_dir():
-        raise UsageError(f"{path}: there is no directory {path.parent}")
+        raise UsageError(f"{path}: no directory {path.parent}")
     return disk.replaceable(path)
 
 
@@ -227,7 +229,7 @@ def _give(pieces: Iterator[str], output: Path | None) -> None:
         else:
             disk.write(disk.replaceable(output), pieces, mode=0o644, durable=False)
     except OSError as error:
-        raise UsageError(f"{output}: cannot be written: {error.strerror}") from None
+        raise UsageError(f"cannot write {output}: {error.strerror}") from None
 
 
 def summary(report: Report) -> str:

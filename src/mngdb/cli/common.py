@@ -83,19 +83,19 @@ def common(function: F) -> F:
         "files",
         multiple=True,
         metavar="FILE",
-        help="The stack's file; several are merged in order. Default: mngdb.yaml.",
+        help="The stack's file. Repeatable: files are merged in order. Default: mngdb.yaml.",
     )
-    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+    @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
     @click.option(
         "--target",
         type=click.Choice(for_stacks()),
-        help="Where the stack lives, in place of what the file says.",
+        help="Where the stack runs. Overrides the file.",
     )
     @click.option(
         "-v",
         "--verbose",
         is_flag=True,
-        help="Log what is run, asked and written, to standard error; MNGDB_LOG=FILE: to a file.",
+        help="Log programs, queries and file writes to standard error; MNGDB_LOG=FILE: to a file.",
     )
     @functools.wraps(function)
     def wrapped(

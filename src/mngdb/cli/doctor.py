@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 @click.argument("app", required=False)
 @common
 def doctor(options: Options, app: str | None) -> int:
-    """Look at the whole stack as a person would, and name the one most likely cause.
+    """Examine the whole stack, and name the most likely cause of a problem.
 
-    Secrets, disks, processes, answers, locks, connections, memory, and the login of every app with
-    what 'env' gives it; beneath the cause stands what follows from it. With APP: do what it does,
-    and say what is wrong. Changes nothing.
+    Looks at secrets, disks, processes, connectivity, locks, connections, memory, and the login of
+    every app with the settings that 'env' prints. Consequences are listed under their cause. With
+    APP: connects and works as the app does, and reports what fails. Changes nothing.
     """
     context = options.context()
     return _of_stack(options, context) if app is None else _of_app(options, context, app)
@@ -40,7 +40,7 @@ def _of_app(options: Options, context: Context, app: str) -> int:
         )
     else:
         if not found:
-            tell(f"the file gives {app} no right, so there is nothing to test")
+            tell(f"the file grants {app} no access: there is nothing to test")
         for one, names in _together(found):
             good = click.style("ok", fg="green")
             bad = click.style("failed", fg="red")
@@ -88,7 +88,7 @@ def _show(answer: Answer, facts: StackFacts) -> None:
             f"respond{'s' * (count == 1)}, {logins} of apps work"
         )
     if answer.watch:
-        say("\nto watch:")
+        say("\nwarnings:")
         for trouble in answer.watch:
             _watch(trouble)
     for text in answer.unknown:

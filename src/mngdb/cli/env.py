@@ -1,4 +1,4 @@
-"""env: an app's variables, printed, judged, and as an example without secrets."""
+"""env: an app's variables, printed, checked, and as an example without secrets."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class _Apps(click.Group):
 @click.group(cls=_Apps, subcommand_metavar="APP | check [FILE] | example", no_args_is_help=False)
 @common
 def env(_: Options) -> None:
-    """Print the variables of APP, one NAME=value a line, for a shell or a .env file; with '--for
-    docker' for 'docker run --env-file', which takes quotes for a part of the value.
+    """Print the variables of APP, one NAME=value per line, for a shell or a .env file; with '--for
+    docker', for 'docker run --env-file', which takes quotes as part of the value.
 
-    `check` judges a .env file or the environment, `example` writes a .env.example. An app that is
-    called as one of them stands behind two dashes: 'mngdb env -- check'.
+    `check` checks a .env file or the environment, `example` writes a .env.example. Put two dashes
+    before an app that has one of these names: 'mngdb env -- check'.
     """
 
 
@@ -48,13 +48,13 @@ def env(_: Options) -> None:
     "reader",
     type=click.Choice(["shell", "docker"]),
     default="shell",
-    help="Who reads them: a shell and dotenv libraries, or 'docker run --env-file'.",
+    help="Format: for a shell and dotenv libraries, or for 'docker run --env-file'.",
 )
 @click.option(
     "--published",
     is_flag=True,
-    help="For programs on the Docker engine's machine that are not in a container of the stack's "
-    "network: the addresses that 'publish' has in the file.",
+    help="Print the addresses that 'publish' in the file opens, for programs on the Docker host "
+    "that are not on the stack's network.",
 )
 @common
 def _of_app(options: Options, app: str, reader: str, published: bool) -> None:
@@ -67,7 +67,7 @@ def _of_app(options: Options, app: str, reader: str, published: bool) -> None:
         say_json(found)
         return
     if not found:
-        tell(f"the file gives {app} no right, so it has no variables")
+        tell(f"the file grants {app} no access, so it has no variables")
     form = env_file if reader == "docker" else dotenv
     for line in [form(name, value) for name, value in found.items()]:
         say(line)
@@ -76,17 +76,20 @@ def _of_app(options: Options, app: str, reader: str, published: bool) -> None:
 @env.command("check")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--app", "apps", multiple=True, help="Whose they are. Default: as the logins in them say."
+    "--app",
+    "apps",
+    multiple=True,
+    help="App that the variables are for. Default: by the logins in them.",
 )
-@click.option("--environment", is_flag=True, help="Judge the environment, also beside a .env.")
-@click.option("--all", "everything", is_flag=True, help="Show also what passes.")
+@click.option("--environment", is_flag=True, help="Check the environment, even if there is a .env.")
+@click.option("--all", "everything", is_flag=True, help="Also show checks that pass.")
 @common
 def check(
     options: Options, file: Path | None, apps: Sequence[str], environment: bool, everything: bool
 ) -> int:
-    """Judge FILE, else the .env beside mngdb.yaml, else the environment; no secret is shown.
+    """Check FILE. Default: the .env next to mngdb.yaml, else the environment. No secret is shown.
 
-    Exits 0 only if nothing failed and nothing is unknown; 1: something failed; 3: something could
+    Exits 0 only if nothing failed and nothing is unknown, 1 if a check failed, 3 if something could
     not be observed.
     """
     from mngdb.cli.check import show_table, summary
@@ -94,7 +97,7 @@ def check(
     from mngdb.ops.env_check import default_file, env_check
 
     if file and environment:
-        raise UsageError("a file and --environment: name one of them")
+        raise UsageError("FILE and --environment cannot be used together")
     context = options.context(anywhere=True)
     if file is None and not environment:
         file = default_file(context)
@@ -102,23 +105,28 @@ def check(
     if options.json:
         say_json(report.as_json())
         return report.exit_code
-    tell(f"judging {file or 'the environment'}")
+    tell(f"checking {file or 'the environment'}")
     show_table([one for one in report.findings if everything or one.counts in {"fail", "unknown"}])
     say(summary(report))
     return report.exit_code
 
 
 @env.command("example")
-@click.option("--app", "apps", multiple=True, help="Of these apps. Default: of all.")
+@click.option(
+    "--app",
+    "apps",
+    multiple=True,
+    help="Only the variables of this app; repeatable. Default: all apps.",
+)
 @click.option(
     "--output",
     type=click.Path(path_type=Path, allow_dash=True),
-    help="Default: .env.example beside mngdb.yaml; '-' prints it.",
+    help="File to write ('-': standard output). Default: .env.example next to mngdb.yaml.",
 )
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @common
 def example(options: Options, apps: Sequence[str], output: Path | None, force: bool) -> None:
-    """Write a .env.example: the variables that apps need, without a secret."""
+    """Write a .env.example: the variables that apps need, without secrets."""
     from mngdb.ops.env_check import EXAMPLE, env_example
 
     context = options.context(anywhere=True)
@@ -127,4 +135,4 @@ def example(options: Options, apps: Sequence[str], output: Path | None, force: b
     if options.json:
         say_json({"stack": context.stack.name, "file": str(path), "text": text})
     else:
-        say(text.rstrip("\n") if str(path) == "-" else f"written: {path}")
+        say(text.rstrip("\n") if str(path) == "-" else f"wrote {path}")

@@ -20,11 +20,13 @@ from mngdb.spec.target_info import DEFAULT_TARGET
     metavar="ENGINE,…",
     help=f"Engines: {', '.join(ENGINE_INFO)}.",
 )
-@click.option("--app", "apps", multiple=True, metavar="NAME", help="An app that uses them.")
+@click.option(
+    "--app", "apps", multiple=True, metavar="NAME", help="App that uses them; repeatable."
+)
 @click.option("--name", default="mng", show_default=True, help="The stack's name.")
 @common
 def init(options: Options, engines: str, apps: tuple[str, ...], name: str) -> None:
-    """Write a commented file. Asks nothing, and never writes over a file."""
+    """Write a commented mngdb.yaml. Never prompts, and never overwrites a file."""
     from mngdb.ops.init import write
 
     path = Path(options.files[0] if options.files else DEFAULT_FILE)
@@ -33,13 +35,13 @@ def init(options: Options, engines: str, apps: tuple[str, ...], name: str) -> No
     if options.json:
         say_json({"file": str(path)})
     else:
-        say(f"{path} is written; next: {options.command} up")
+        say(f"wrote {path}; next: {options.command} up")
 
 
 @click.command()
 @common
 def config(options: Options) -> None:
-    """Print the file with every default filled in, and the servers' settings that follow."""
+    """Print the file with all defaults filled in, and the resulting server settings."""
     from mngdb.ops.config import as_json, as_yaml
 
     context = options.context(anywhere=True)
@@ -52,7 +54,7 @@ def config(options: Options) -> None:
 @click.command()
 @common
 def schema(_: Options) -> None:
-    """Print the JSON Schema of the file; editors complete and check with it."""
+    """Print the JSON Schema of the file, for completion and validation in editors."""
     from mngdb.spec.schema import schema as make
 
     say_json(make())

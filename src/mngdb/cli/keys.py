@@ -28,7 +28,9 @@ def _share(_: click.Context, __: click.Parameter, value: str | None) -> float | 
     except ValueError:
         share = 0.0
     if not value.endswith("%") or not 0 < share <= 1:
-        raise click.BadParameter(f"{value!r} is no share: write 10%, above 0% and at most 100%")
+        raise click.BadParameter(
+            f"{value!r} is not a percentage from above 0% to 100%, such as 10%"
+        )
     return share
 
 
@@ -39,7 +41,7 @@ def _sample(
     if value is None or value.endswith("%"):
         return _share(context, option, value)
     if not value.isdecimal() or int(value) == 0:
-        raise click.BadParameter(f"{value!r} is no sample: write a number of keys, or 5% of them")
+        raise click.BadParameter(f"{value!r} is not a number of keys, or a percentage such as 5%")
     return int(value)
 
 
@@ -60,25 +62,30 @@ def _duration(_: click.Context, __: click.Parameter, value: str) -> float:
     "--sample",
     callback=_sample,
     metavar="N|P%",
-    help="Look at so many keys only, and say how sure it is.",
+    help="Look at this many keys only, and show the margin of error.",
 )
 @click.option(
-    "--budget", callback=_share, metavar="P%", help="Take at most this share of the server's time."
+    "--budget", callback=_share, metavar="P%", help="Use at most this share of the server's time."
 )
 @click.option(
     "--exact",
     is_flag=True,
-    help="Ask each key for its expiry and idle time, not 200,000 of them.",
+    help="Read expiry and idle time of every key, not of 200,000 only.",
 )
 @click.option(
     "--idle",
     callback=_duration,
     metavar="DURATION",
     default="7d",
-    help="Unused this long is idle. Default: 7d.",
+    help="Time after which an unused key is idle. Default: 7d.",
 )
-@click.option("--top", type=click.IntRange(1, 16), default=5, help="Biggest keys of each type.")
-@click.option("--patterns", type=click.IntRange(1), default=40, help="Patterns to list.")
+@click.option(
+    "--top",
+    type=click.IntRange(1, 16),
+    default=5,
+    help="Number of biggest keys to list for each type.",
+)
+@click.option("--patterns", type=click.IntRange(1), default=40, help="Number of patterns to list.")
 @click.option(
     "--rdb",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -97,9 +104,9 @@ def keys(
     patterns: int,
     rdb: Path | None,
 ) -> int:
-    """Show where the memory of a Redis goes: by pattern of names, and the biggest keys.
+    """Show the memory use of a Redis by key pattern, and its biggest keys.
 
-    INSTANCE may be left out where the file has one Redis. Ctrl-C ends with what was seen so far.
+    INSTANCE can be omitted if the file has one Redis. Ctrl-C shows the results so far.
     """
     from mngdb.facts.keys import Wanted
     from mngdb.ops.keys import live_keys
@@ -110,7 +117,7 @@ def keys(
     if exact:
         wanted = replace(wanted, lives=None)
     if rdb is not None and (instance or sample or budget):
-        raise click.UsageError("--rdb reads a file: no INSTANCE, --sample or --budget with it")
+        raise click.UsageError("--rdb cannot be used with INSTANCE, --sample or --budget")
     progress = _Progress()
     try:
         if rdb is not None:
@@ -126,7 +133,7 @@ def keys(
     else:
         _show(report)
     if not report.complete:
-        tell(f"interrupted: this is what {report.seen:,} of {report.expected:,} keys have")
+        tell(f"interrupted: results are for {report.seen:,} of {report.expected:,} keys")
     return 0 if report.complete else 130
 
 
@@ -215,7 +222,7 @@ def _sentence(report: KeysReport) -> str:
     if report.used_memory:
         text += f" of the {_bytes(report.used_memory)} that the server uses"
     if report.sampled:
-        text += f"; a sample of {report.seen:,} keys, ± is for 95 %"
+        text += f"; a sample of {report.seen:,} keys, ± at 95 % confidence"
     if not report.complete:
         text += f"; partial: {report.seen:,} of {report.expected:,} keys"
     text += f" ({report.seconds:.1f} s"

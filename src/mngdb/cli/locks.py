@@ -19,17 +19,17 @@ _WIDTH = 100
 
 
 @click.group(invoke_without_command=True)
-@click.option("--instance", help="Only this instance.")
+@click.option("--instance", help="Show only this instance.")
 @click.option(
     "--watch",
     type=click.FloatRange(min=0.1),
     metavar="SECONDS",
-    help="Look again and again, until Ctrl-C.",
+    help="Repeat at this interval, until Ctrl-C.",
 )
 @common
 @click.pass_context
 def locks(ctx: click.Context, options: Options, instance: str | None, watch: float | None) -> int:
-    """Show who blocks whom in PostgreSQL, as a tree, and what ending a session would free."""
+    """Show who blocks whom in PostgreSQL, as a tree, and how many sessions each blocks."""
     ctx.ensure_object(Options)
     if ctx.invoked_subcommand:
         return 0
@@ -68,12 +68,14 @@ def _look(options: Options, context: Context, instance: str | None) -> int:
 
 @locks.command("kill")
 @click.argument("pid", type=int)
-@click.option("--instance", help="The instance of the session; needed when there are several.")
-@click.option("--terminate", is_flag=True, help="End the session, not only its statement.")
-@click.option("--force", is_flag=True, help="Also a replication, backup or autovacuum process.")
+@click.option("--instance", help="Instance of the session; required if there are several.")
+@click.option("--terminate", is_flag=True, help="Terminate the session, not only its statement.")
+@click.option(
+    "--force", is_flag=True, help="Also allow replication, backup and autovacuum processes."
+)
 @common
 def kill(options: Options, pid: int, instance: str | None, terminate: bool, force: bool) -> None:
-    """Cancel the statement of session PID, or end the session."""
+    """Cancel the statement of session PID, or terminate the session."""
     from mngdb.ops.locks import kill as end
 
     context = options.context()
@@ -87,7 +89,7 @@ def kill(options: Options, pid: int, instance: str | None, terminate: bool, forc
 def _show(found: Mapping[str, Sequence[Node]]) -> None:
     for name, nodes in found.items():
         if not nodes:
-            say(f"{name}: nobody waits for a lock")
+            say(f"{name}: no session waits for a lock")
         for node in nodes:
             say(f"{name}:")
             for line in _lines(node, "", ""):

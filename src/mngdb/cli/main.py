@@ -21,35 +21,35 @@ from mngdb.errors import MngdbError, of_system
 #: Command to module and the line that `--help` shows.
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("file", "Write a commented mngdb.yaml."),
-    "config": ("file", "Print the file with every default filled in."),
+    "config": ("file", "Print the file with all defaults filled in."),
     "schema": ("file", "Print the JSON Schema of the file, for editors."),
     "plan": ("stack", "Show the steps that 'up' would take."),
-    "up": ("stack", "Make it so: start, harden, and give every app its login."),
+    "up": ("stack", "Apply the file: start and harden servers, give every app a login."),
     "restart": ("stack", "Restart servers, or the whole stack."),
-    "status": ("stack", "Show what runs where, and whether it answers."),
-    "down": ("stack", "Stop the servers cleanly; data stays."),
-    "enable": ("boot", "Start the stack when the machine boots."),
-    "disable": ("boot", "No longer start it then."),
-    "destroy": ("stack", "Stop the servers and remove everything."),
+    "status": ("stack", "Show what is running where, and whether it responds."),
+    "down": ("stack", "Stop the servers cleanly; data is kept."),
+    "enable": ("boot", "Start the stack at boot."),
+    "disable": ("boot", "Do not start the stack at boot."),
+    "destroy": ("stack", "Stop the servers and remove everything, data included."),
     "stacks": ("stacks", "List the stacks of this account."),
     "logs": ("stack", "Show a server's log."),
     "url": ("use", "Print a connection string."),
-    "env": ("env", "Print an app's variables, or judge a .env file."),
+    "env": ("env", "Print an app's variables, or check a .env file."),
     "shell": ("use", "Open psql, redis-cli or mongosh."),
-    "doctor": ("doctor", "Say what is wrong, the most likely cause first."),
-    "check": ("check", "Prove the production guide, line by line, on the live servers."),
-    "sessions": ("sessions", "Show who is connected and what runs now."),
+    "doctor": ("doctor", "Show what is wrong, the most likely cause first."),
+    "check": ("check", "Check the live servers against the production guide."),
+    "sessions": ("sessions", "Show who is connected, and what is running."),
     "connections": ("sessions", "Show who holds how many connections, and what to change."),
-    "slow": ("slow", "Rank what takes the servers' time, and say why."),
+    "slow": ("slow", "Show which statements take the most time, and why."),
     "indexes": ("indexes", "Show unused, duplicate and missing indexes, and what to run."),
-    "bloat": ("bloat", "Show space that is taken and holds nothing."),
-    "memory": ("memory", "Show where each server's memory goes, and what to change."),
-    "locks": ("locks", "Show who blocks whom in PostgreSQL, and end a session."),
-    "keys": ("keys", "Show where the memory of a Redis goes, by pattern of names."),
-    "secret": ("use", "Put a secret into the vault."),
-    "secrets": ("secrets", "Search the project's files for secrets."),
-    "alerts": ("alerts", "Show what is wrong right now, and tell a channel."),
-    "agent": ("agent", "Serve metrics, start servers again that died."),
+    "bloat": ("bloat", "Show wasted space, and what to run."),
+    "memory": ("memory", "Show what uses each server's memory, and what to change."),
+    "locks": ("locks", "Show who blocks whom in PostgreSQL, or end a session."),
+    "keys": ("keys", "Show the memory use of a Redis by key pattern."),
+    "secret": ("use", "Store a secret in the vault."),
+    "secrets": ("secrets", "Scan the project's files for secrets."),
+    "alerts": ("alerts", "Show active alerts and rules, or test a channel."),
+    "agent": ("agent", "Serve metrics and restart crashed servers."),
     "render": ("render", "Write the stack as files for other tools."),
 }
 
@@ -58,7 +58,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 @click.version_option(__version__, prog_name="mngdb", message="%(prog)s %(version)s")
 @common
 def cli(_: Options) -> None:
-    """PostgreSQL, Redis and MongoDB for a team: one file says what is wanted."""
+    """PostgreSQL, Redis and MongoDB for a team: declared in one file."""
     start_log_file()
 
 
@@ -79,7 +79,7 @@ def run() -> None:
             if stream is not None:
                 stream.flush()
     except BrokenPipeError:
-        pass  # whoever read our output has enough
+        pass  # the reader closed the pipe
     # tearing the interpreter down takes 40 ms, and frees what the kernel frees anyway
     os._exit(code)
 
@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> int:
         return _fail(error.format_message(), hint, 2, arguments)
     except (click.Abort, KeyboardInterrupt):
         return _fail(
-            "interrupted; what is done stays",
+            "interrupted; completed steps are kept",
             "run the same command again to finish",
             130,
             arguments,
@@ -108,7 +108,7 @@ def main(arguments: list[str]) -> int:
     except MngdbError as error:
         return _fail(error.message, error.hint, error.exit_code, arguments)
     except BrokenPipeError:
-        # whoever read our output has enough; leave no traceback at exit
+        # the reader closed the pipe; leave no traceback at exit
         sys.stdout = None
         return 0
     except OSError as error:

@@ -1,4 +1,4 @@
-"""memory: where it goes, who holds it, what to change."""
+"""memory: what uses it, and what to change."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _BAR = 20
 @click.argument("instance", required=False)
 @common
 def memory(options: Options, instance: str | None) -> int:
-    """Show where the memory of each server, or of INSTANCE, goes, who holds it, what to change.
+    """Show what uses the memory of each server, or of INSTANCE, who holds it, what to change.
 
-    Changes nothing. What cannot be seen is said: single processes of a container, everything
-    around a server that somebody else runs.
+    Changes nothing. What cannot be seen is named: single processes of a container, everything
+    around an external server.
     """
     from mngdb.ops.memory import memory as look
     from mngdb.ops.workers import apart

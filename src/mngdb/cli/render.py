@@ -9,10 +9,10 @@ from mngdb.cli.lazy import Lazy
 
 #: What can be rendered to the module that does it and the line that `--help` shows.
 FORMATS: dict[str, tuple[str, str]] = {
-    "prometheus": ("render_alerts", "What Prometheus scrapes, and the rules of the alerts."),
-    "alertmanager": ("render_alerts", "Who is told of an alert."),
+    "prometheus": ("render_alerts", "Scrape configuration and alert rules."),
+    "alertmanager": ("render_alerts", "Routes and receivers of alerts."),
     "grafana": ("render_alerts", "Two dashboards."),
-    "runbooks": ("render_runbooks", "What to do, alert by alert, and the checklist."),
+    "runbooks": ("render_runbooks", "Recovery playbook and operational checklist."),
     "ci": ("render_ci", "An app's variables for GitHub Actions or GitLab CI, secrets by name."),
     "systemd": ("render_systemd", "The unit that starts the stack at boot."),
     "compose": ("render_compose", "A folder for `docker compose up -d`."),

@@ -17,16 +17,18 @@ def output_option(function: Callable[..., Any]) -> Callable[..., Any]:
         "--output",
         type=click.Path(path_type=Path),
         metavar="DIR",
-        help="Write the files into DIR, made when it is missing. Without it they are printed.",
+        help="Write the files to DIR, created if missing. Default: print them.",
     )(function)
 
 
 @click.command()
 @output_option
-@click.option("--alertmanager", metavar="HOST:PORT", help="Where Prometheus sends its alerts.")
+@click.option(
+    "--alertmanager", metavar="HOST:PORT", help="Alertmanager that Prometheus sends alerts to."
+)
 @common
 def prometheus(options: Options, output: Path | None, alertmanager: str | None) -> None:
-    """Write prometheus.yml, which scrapes the stack, and the rules of its alerts."""
+    """Write prometheus.yml with the stack's scrape configuration, and the alert rules."""
     from mngdb.ops.alert_files import prometheus_files
 
     give(options, prometheus_files(options.context(), alertmanager), output)
@@ -37,11 +39,11 @@ def prometheus(options: Options, output: Path | None, alertmanager: str | None) 
 @click.option(
     "--secrets",
     metavar="DIR",
-    help="Where Alertmanager finds the channels' secrets, alerts_NAME. Default: the vault.",
+    help="Directory where Alertmanager finds secrets (alerts_NAME). Default: the vault.",
 )
 @common
 def alertmanager(options: Options, output: Path | None, secrets: str | None) -> None:
-    """Write alertmanager.yml: who is told, with secrets in files of their own."""
+    """Write alertmanager.yml: routes and receivers, with secrets in separate files."""
     from mngdb.ops.alert_files import alertmanager_files
 
     give(options, alertmanager_files(options.context(), secrets), output)
@@ -51,7 +53,7 @@ def alertmanager(options: Options, output: Path | None, secrets: str | None) -> 
 @output_option
 @common
 def grafana(options: Options, output: Path | None) -> None:
-    """Write two dashboards for Grafana: the stack, and each of its engines."""
+    """Write two Grafana dashboards: the stack, and its engines."""
     from mngdb.ops.alert_files import grafana_files
 
     give(options, grafana_files(options.context()), output)

@@ -9,10 +9,10 @@ from mngdb.cli.common import Options, common, say, say_json
 
 @click.command()
 @click.argument("kind", type=click.Choice(["github", "gitlab"]))
-@click.option("--app", help="Whose variables; not needed where the file has one app.")
+@click.option("--app", help="App to print variables of; optional if the file has one app.")
 @common
 def ci(options: Options, kind: str, app: str | None) -> None:
-    """Print the variables of an app as a CI file names them: secrets by name, never by value."""
+    """Print an app's variables for a CI configuration: secrets by name, never by value."""
     from mngdb.ops.ci import render
 
     context = options.context()

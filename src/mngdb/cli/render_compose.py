@@ -11,10 +11,10 @@ from mngdb.cli.common import Options, common, say, say_json, tell
 
 
 @click.command()
-@click.option("--output", metavar="DIR", help="Folder, new or empty. Default: the target's folder.")
+@click.option("--output", metavar="DIR", help="New or empty folder. Default: the target's folder.")
 @common
 def compose(options: Options, output: str | None) -> None:
-    """Write a folder that `docker compose up -d` starts, also without mngdb. Holds secrets."""
+    """Write a folder that `docker compose up -d` starts without mngdb. Contains secrets."""
     from mngdb.ops.render_compose import render
 
     options.target = options.target or "compose"
@@ -22,5 +22,5 @@ def compose(options: Options, output: str | None) -> None:
     if options.json:
         say_json({"folder": str(folder)})
     else:
-        say(f"{folder} is written")
+        say(f"wrote {folder}")
         tell(f"next: cd {shlex.quote(str(folder))} && docker compose up -d")

@@ -19,7 +19,7 @@ from mngdb.cli.render_alerts import give, output_option
     "languages",
     type=click.Choice(("en", "ko")),
     multiple=True,
-    help="Default: both.",
+    help="Language; repeatable. Default: both.",
 )
 @common
 def runbooks(options: Options, output: Path | None, languages: Sequence[str]) -> None:

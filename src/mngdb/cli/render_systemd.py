@@ -11,12 +11,12 @@ from mngdb.cli.common import Options, common, say, say_json, tell
 
 @click.command()
 @click.option("--output", metavar="DIR", help="Folder to write the unit to. Default: print it.")
-@click.option("--user", "kind", flag_value="user", help="A unit of the user's own systemd.")
-@click.option("--system", "kind", flag_value="system", help="A unit of the system's.")
+@click.option("--user", "kind", flag_value="user", help="Write a user unit.")
+@click.option("--system", "kind", flag_value="system", help="Write a system unit.")
 @common
 def systemd(options: Options, output: str | None, kind: str | None) -> None:
-    """Write the unit that starts the stack at boot. Default: the system's for root, else the
-    user's."""
+    """Write the unit that starts the stack at boot. Default: a system unit for root, otherwise a
+    user unit."""
     from typing import cast
 
     from mngdb.ops import render, service
@@ -32,7 +32,7 @@ def systemd(options: Options, output: str | None, kind: str | None) -> None:
     elif output is None:
         say(text.rstrip("\n"))
     else:
-        say(f"{Path(output) / name} is written")
+        say(f"wrote {Path(output) / name}")
         scope = "--user " if chosen == "user" else ""
         where = boot.folder(chosen)
         tell(f"next: copy it to {where}, then systemctl {scope}enable --now {name}")

@@ -1,4 +1,4 @@
-"""secrets: the project's files searched for secrets."""
+"""secrets: scan the project's files for secrets."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from mngdb.cli.common import Options, common, say, say_json
 @click.group()
 @common
 def secrets(_: Options) -> None:
-    """Look for secrets where they should not be."""
+    """Find secrets where they should not be."""
 
 
 @secrets.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
-@click.option("--all", "everything", is_flag=True, help="Show also what passes.")
+@click.option("--all", "everything", is_flag=True, help="Also show rules that pass.")
 @common
 def scan(options: Options, paths: Sequence[Path], everything: bool) -> int:
-    """Search PATHs, else the folder of mngdb.yaml, for secrets; none is shown.
+    """Scan PATHs (default: the folder of mngdb.yaml) for secrets. No secret is shown.
 
-    Finds the stack's own secrets, connection strings with passwords, passwords that are given as
-    arguments or written out, plain values in GitHub's and GitLab's CI files, and what
-    detect-secrets finds. What git ignores is left out. A line with 'pragma: allowlist secret' is
-    not judged.
+    Finds the stack's own secrets, connection strings with passwords, passwords in arguments or
+    literals, plain values in GitHub and GitLab CI files, and what detect-secrets finds. Skips files
+    that git ignores, and lines with 'pragma: allowlist secret'.
 
     Exits 0 if nothing was found, 1 if something was, 3 if a CI file could not be read.
     """

@@ -16,10 +16,10 @@ _WIDTH = 60
 
 @click.command()
 @click.argument("instance", required=False)
-@click.option("--all", "everything", is_flag=True, help="Also the idle ones.")
+@click.option("--all", "everything", is_flag=True, help="Also show idle sessions.")
 @common
 def sessions(options: Options, instance: str | None, everything: bool) -> int:
-    """Show who is connected and what runs now, on every server or on INSTANCE."""
+    """Show who is connected, and what is running, on every server or on INSTANCE."""
     found, code = _ask(options, instance)
     if options.json:
         return code
@@ -36,8 +36,8 @@ def sessions(options: Options, instance: str | None, everything: bool) -> int:
         head = ("INSTANCE", "ID", "APP", "DATABASE", "CLIENT", "STATE", "FOR", "WHAT")
         for line in table(head, rows):
             say(line)
-    elif found:  # where nobody answered, nobody knows
-        say("nothing runs")
+    elif found:  # where no server answered, it is unknown
+        say("no active sessions")
     if idle:
         tell(f"{idle} idle; --all shows them")
     return code

@@ -1,4 +1,4 @@
-"""slow: what takes the servers' time."""
+"""slow: the slowest statements."""
 
 from __future__ import annotations
 
@@ -23,16 +23,21 @@ def _duration(_: click.Context, __: click.Parameter, value: str | None) -> float
 
 @click.command()
 @click.argument("instance", required=False)
-@click.option("--most", default=20, type=click.IntRange(1, 500), help="How many. Default: 20.")
+@click.option(
+    "--most",
+    default=20,
+    type=click.IntRange(1, 500),
+    help="Number of statements to show. Default: 20.",
+)
 @click.option(
     "--since",
     callback=_duration,
     metavar="DURATION",
-    help="Only what was in the last 10m, 2h, …; of PostgreSQL, from sums that the agent keeps.",
+    help="Only the last 10m, 2h, …; for PostgreSQL, from totals that the agent records.",
 )
 @common
 def slow(options: Options, instance: str | None, most: int, since: float | None) -> int:
-    """Rank what takes the servers' time, with the reason where a plan tells it."""
+    """Rank statements by total time, with the reason where the query plan shows it."""
     from mngdb.ops.slow import slow as look
 
     context = options.context()
@@ -62,7 +67,7 @@ def slow(options: Options, instance: str | None, most: int, since: float | None)
                 for why in one.why:
                     say(click.style(f"    {plain(why)}", fg="yellow"))
         elif not found.errors:
-            say("nothing was slow")
+            say("no slow statements found")
         for name, note in found.notes.items():
             tell(f"{name}: {note}")
         for name, error in found.errors.items():

@@ -41,12 +41,12 @@ def _allowing(function: F) -> F:
         "--allow",
         multiple=True,
         metavar="OBJECT",
-        help="Allow a destructive step on OBJECT, or close a login, as 'plan' names it.",
+        help="Allow a destructive step on OBJECT, or disable a login, as named by 'plan'.",
     )
     @click.option(
         "--prune",
         is_flag=True,
-        help="Drop logins whose app left the file; roles that own data stay, without login.",
+        help="Drop logins of apps removed from the file; roles that own data stay, without login.",
     )
     @functools.wraps(function)
     def wrapped(*, allow: tuple[str, ...], prune: bool, **rest: Any) -> Any:
@@ -56,11 +56,11 @@ def _allowing(function: F) -> F:
 
 
 @click.command()
-@click.option("--exit-code", is_flag=True, help="Exit 1 when there are steps.")
+@click.option("--exit-code", is_flag=True, help="Exit 1 if there are steps.")
 @_allowing
 @common
 def plan(options: Options, allow: frozenset[str], exit_code: bool) -> int:
-    """Show the steps that 'up' would take, with the same options. Changes nothing."""
+    """Show the steps that 'up' would take with the same options. Changes nothing."""
     from mngdb.ops.up import plan as make
 
     context = options.context()
@@ -82,17 +82,17 @@ def plan(options: Options, allow: frozenset[str], exit_code: bool) -> int:
         if found.errors:
             tell(
                 f"{many(len(found.steps), 'step')} known; "
-                f"{many(len(found.errors), 'instance')} could not be looked at"
+                f"{many(len(found.errors), 'instance')} could not be inspected"
             )
         elif not found.steps:
             say("nothing to change")
         elif found.refused:
             tell(
-                f"{many(len(found.steps), 'step')}; 'up' leaves out the {found.refused} "
-                "destructive unless --allow names them"
+                f"{many(len(found.steps), 'step')}; 'up' skips "
+                f"{many(found.refused, 'destructive step')} not named by --allow"
             )
         else:
-            tell(f"{many(len(found.steps), 'step')}; 'mngdb up' takes them")
+            tell(f"{many(len(found.steps), 'step')}; run 'mngdb up' to apply")
     if found.errors:
         return max(error.exit_code for error in found.errors.values())
     return 1 if exit_code and found.steps else 0
@@ -100,20 +100,22 @@ def plan(options: Options, allow: frozenset[str], exit_code: bool) -> int:
 
 @click.command()
 @click.argument("instances", metavar="[INSTANCE]...", nargs=-1)
-@click.option("--new", "fresh", is_flag=True, help="Start an empty stack, whatever there was.")
-@click.option("--boot", is_flag=True, help="Leave what 'down INSTANCE' stopped as it is.")
+@click.option(
+    "--new", "fresh", is_flag=True, help="Start an empty stack, even if one existed before."
+)
+@click.option("--boot", is_flag=True, help="Do not start what 'down INSTANCE' stopped.")
 @_allowing
 @common
 def up(
     options: Options, instances: tuple[str, ...], allow: frozenset[str], boot: bool, fresh: bool
 ) -> int:
-    """Make it so: start, harden, and give every app its login. Can be run again at any time. With
-    INSTANCE, only these: the others are not even looked at."""
+    """Apply the file: start and harden servers, give every app a login. Can be run again at any
+    time. With INSTANCE, only these; the others are not even inspected."""
     from mngdb.errors import UsageError
     from mngdb.ops.choice import after_boot, choose
 
     if boot and instances:
-        raise UsageError("--boot is for the whole stack", "leave the names out")
+        raise UsageError("--boot applies to the whole stack", "omit the instances")
     context = options.context(fresh=fresh)
     choice = after_boot(context) if boot else choose(context, instances)
     return _make(options, context, allow, choice, restart=False)
@@ -123,8 +125,8 @@ def up(
 @click.argument("instances", metavar="[INSTANCE]...", nargs=-1)
 @common
 def restart(options: Options, instances: tuple[str, ...]) -> int:
-    """Stop servers cleanly and start them again, as the file is now; all of them and the agent, or
-    the ones named. What does not run is started."""
+    """Stop servers cleanly and start them with the current file: all servers and the agent, or
+    INSTANCE only. Stopped servers are started."""
     from mngdb.ops.choice import choose, refuse_external
 
     context = options.context()
@@ -169,7 +171,7 @@ class _Progress:
     def left_alone(self) -> None:
         """Say of servers that were waited for that they run on, and how they are."""
         for unit, state in self._waiting.items():
-            tell(f"{unit:<{self.width}}  runs on and is left alone: {state}")
+            tell(f"{unit:<{self.width}}  keeps running, not interrupted: {state}")
 
     def __call__(self, event: object) -> None:
         from mngdb.events import Done, Progress, Waiting
@@ -200,8 +202,8 @@ def _report(report: Report, seconds: float, command: str, app: str | None) -> No
         tell("nothing was changed")
     elif report.errors:
         tell(
-            f"{many(len(report.errors), 'unit')} not as asked; what is done stays, "
-            f"'{command} up' goes on from here"
+            f"{many(len(report.errors), 'unit')} failed; completed steps are kept, "
+            f"'{command} up' continues from here"
         )
     elif not report.done and not report.refused:
         tell("nothing to change")
@@ -226,8 +228,8 @@ def _report_json(stack: str, report: Report) -> dict[str, object]:
 @click.command()
 @common
 def status(options: Options) -> int:
-    """Show what runs where, and whether it answers a query of a real user. Of containers also the
-    exporters, and what a page is made of."""
+    """Show what is running where, and whether it answers a query of a real user. For containers,
+    also exporters and the services behind RedisInsight."""
     from mngdb.ops import status as ops
 
     context = options.context()
@@ -246,7 +248,7 @@ def status(options: Options) -> int:
         for unit in units:
             if unit.warning:
                 tell(unit.warning)
-                tell("  hint: 'mngdb plan' shows what is not as described, 'mngdb up' mends it")
+                tell("  hint: 'mngdb plan' shows the differences, 'mngdb up' fixes them")
             if unit.error:
                 named = unit.error.startswith(f"{unit.name} ")
                 tell(unit.error if named else f"{unit.name}: {unit.error}")
@@ -254,11 +256,11 @@ def status(options: Options) -> int:
                     tell(f"  hint: {unit.hint}")
             if unit.advisories:
                 tell(
-                    f"{unit.name}: {unit.version} has known security holes "
-                    f"({', '.join(unit.advisories)}); 'mngdb plan' says which version has none"
+                    f"{unit.name}: {unit.version} has known vulnerabilities "
+                    f"({', '.join(unit.advisories)}); 'mngdb plan' names a fixed version"
                 )
         if any(unit.state in {"stopped", "absent"} for unit in units):
-            tell("'mngdb up' starts what does not run")
+            tell("'mngdb up' starts stopped units")
         for service in services:
             if service.problem:
                 tell(f"{service.name} {service.problem}")
@@ -273,7 +275,7 @@ def status(options: Options) -> int:
 @click.argument("instances", metavar="[INSTANCE]...", nargs=-1)
 @common
 def down(options: Options, instances: tuple[str, ...]) -> None:
-    """Stop the servers cleanly. Data, secrets and settings stay; 'up' starts them again. With
+    """Stop the servers cleanly. Data, secrets and settings are kept; 'up' starts them again. With
     INSTANCE, only these: neither the agent nor a reboot starts them before 'up' does."""
     from mngdb.ops.down import down as stop
 
@@ -282,14 +284,14 @@ def down(options: Options, instances: tuple[str, ...]) -> None:
     if options.json:
         say_json({"stack": context.stack.name, "stopped": stopped})
     elif not stopped:
-        say(f"{' and '.join(instances)} did not run" if instances else "nothing runs")
+        say(f"{' and '.join(instances)}: not running" if instances else "nothing is running")
 
 
 @click.command()
-@click.option("--yes", metavar="NAME", help="The stack's name, instead of being asked for it.")
+@click.option("--yes", metavar="NAME", help="The stack's name; skips the prompt.")
 @common
 def destroy(options: Options, yes: str | None) -> None:
-    """Stop the servers and remove everything: data, secrets, logs. Asks for the stack's name."""
+    """Stop the servers and remove everything: data, secrets, logs. Prompts for the stack's name."""
     from mngdb.errors import UsageError
     from mngdb.ops.down import destroy as remove
 
@@ -298,37 +300,39 @@ def destroy(options: Options, yes: str | None) -> None:
     if yes is None and there:
         tell(f"This removes every database, secret and log of the stack {name!r}.")
         try:
-            yes = click.prompt("Its name, to go on", err=True)
+            yes = click.prompt("Enter its name to continue", err=True)
         except click.Abort:
             tell("")
             hint = f"mngdb destroy --yes {name}"
-            raise UsageError("its name was not given; nothing was removed", hint) from None
+            raise UsageError(
+                "the stack's name was not entered; nothing was removed", hint
+            ) from None
     chosen = name if yes is None else yes
     staying = remove(context, chosen, lambda unit: tell(f"{unit:<16} stopped"))
     others = [one.name for one in context.stack.instances.values() if not one.managed]
     if there and others:
-        tell(f"what it made on servers that somebody else runs stays there: {', '.join(others)}")
+        tell(f"logins and data on external servers are kept: {', '.join(others)}")
     if options.json:
         left = [_remark_json(remark) for remark in staying]
         say_json({"stack": name, "destroyed": True, **({"remarks": left} if left else {})})
     else:
         _remarks(staying)
-        say(f"{name} is gone" if there else f"there is nothing of {name} here")
+        say(f"removed {name}" if there else f"nothing to remove: {name} does not exist here")
 
 
 @click.command()
 @click.argument("instance")
-@click.option("--follow", is_flag=True, help="Go on as the log grows; Ctrl-C ends it.")
-@click.option("-n", "--lines", default=50, show_default=True, help="Lines to begin with.")
+@click.option("--follow", is_flag=True, help="Print new lines as they are written, until Ctrl-C.")
+@click.option("-n", "--lines", default=50, show_default=True, help="Number of lines to start with.")
 @common
 def logs(options: Options, instance: str, follow: bool, lines: int) -> None:
-    """Show the log of the server of INSTANCE; of `agent`; of a container that 'status' names."""
+    """Show the log of INSTANCE, of the `agent`, or of a container that 'status' lists."""
     from mngdb.errors import UsageError
     from mngdb.ops.logs import follow as watch
     from mngdb.ops.logs import tail
 
     if options.json and follow:
-        raise UsageError("--json is one document, and --follow has no end", "leave one of them out")
+        raise UsageError("--json and --follow cannot be used together", "omit one of them")
     context = options.context()
     if options.json:
         found = tail(context, instance, lines)
@@ -386,7 +390,7 @@ def _errors_json(errors: Mapping[str, MngdbError]) -> list[dict[str, str | None]
 
 
 def _state(unit: UnitStatus) -> str:
-    """How a unit is, for people: Docker's verdict stands beside ours where it is another."""
+    """How a unit is, for people: with Docker's verdict where it differs from ours."""
     if not unit.healthy:
         return unit.state if unit.state != "running" else "unhealthy"
     return "healthy (Docker: unhealthy)" if unit.docker_health == "unhealthy" else "healthy"

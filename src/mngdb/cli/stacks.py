@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @common
 @click.pass_context
 def stacks(ctx: click.Context, options: Options) -> None:
-    """List the stacks of this account, for root of the whole machine: project, units, size."""
+    """List the stacks of this account (for root: of the machine) with project, units and size."""
     from mngdb.ops.stacks import stacks as look
 
     if ctx.invoked_subcommand:
@@ -42,21 +42,23 @@ def stacks(ctx: click.Context, options: Options) -> None:
     for line in table(("ID", "NAME", "UNITS", "SIZE", "PROJECT"), rows):
         say(line)
     if any(not one.project for one in found):
-        tell("'mngdb stacks attach ID', in the folder of the stack's file, writes stack.json anew")
+        tell(
+            "run 'mngdb stacks attach ID' in the folder of the stack's file to recreate stack.json"
+        )
 
 
 def _project(row: StackRow) -> str:
     if not row.project:
         return "unknown: its stack.json is damaged or missing"
-    return row.project if row.there else f"{row.project} (not there)"
+    return row.project if row.there else f"{row.project} (missing)"
 
 
 @stacks.command()
 @click.argument("stack")
 @common
 def attach(options: Options, stack: str) -> None:
-    """Make the folder of the file the project of STACK, an id or a name that 'stacks' lists: after
-    a move, or to go on in a copy. Its servers, data and secrets stay as they are."""
+    """Attach STACK, an id or a name that 'stacks' lists, to the folder of the file: after a move,
+    or to continue in a copy. Its servers, data and secrets are not changed."""
     from mngdb.ops.stacks import attach as make
 
     context = options.context(anywhere=True)
@@ -64,4 +66,4 @@ def attach(options: Options, stack: str) -> None:
     if options.json:
         say_json({"stack": found.name, "project": found.project})
     else:
-        say(f"{found.name} belongs to {found.project} now; next: {options.command} up")
+        say(f"{found.name} now belongs to {found.project}; next: {options.command} up")

@@ -14,7 +14,7 @@ from mngdb.cli.common import Options, common, say, say_json, tell
 @click.argument("app", required=False)
 @common
 def url(options: Options, instance: str, app: str | None) -> None:
-    """Print the connection string of APP for INSTANCE; without APP the administrator's."""
+    """Print the connection string of APP for INSTANCE. Default: the administrator's."""
     from mngdb.ops.access import url as make
 
     context = options.context()
@@ -27,14 +27,14 @@ def url(options: Options, instance: str, app: str | None) -> None:
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("instance")
-@click.option("--app", help="Log in as this app; without it as the administrator.")
+@click.option("--app", help="Log in as this app. Default: the administrator.")
 @click.argument("rest", nargs=-1, type=click.UNPROCESSED)
 @common
 def shell(options: Options, instance: str, app: str | None, rest: tuple[str, ...]) -> None:
     """Open the client of INSTANCE: psql, redis-cli or mongosh.
 
-    REST goes to the client, best behind two dashes: 'mngdb shell postgres -- -f tables.sql'; before
-    them -f, --json and --target are mngdb's own.
+    REST is passed to the client. Put two dashes before it: 'mngdb shell postgres -- -f tables.sql';
+    otherwise -f, --json and --target are read as mngdb's own options.
     """
     from mngdb.ops.access import shell as become
 
@@ -44,14 +44,14 @@ def shell(options: Options, instance: str, app: str | None, rest: tuple[str, ...
 @click.group()
 @common
 def secret(_: Options) -> None:
-    """Put a secret into the vault."""
+    """Store a secret in the vault."""
 
 
 @secret.command("set")
 @click.argument("name")
 @common
 def secret_set(options: Options, name: str) -> None:
-    """Read the secret NAME (INSTANCE_LOGIN) from standard input and keep it in the vault."""
+    """Read the secret NAME (INSTANCE_LOGIN) from standard input and store it in the vault."""
     from mngdb.checks.strength import LENGTH
     from mngdb.ops.secrets import put
     from mngdb.vaults import LONGEST
@@ -65,8 +65,8 @@ def secret_set(options: Options, name: str) -> None:
     if options.json:
         say_json({"stack": context.stack.name, "secret": name, "where": where})
     else:
-        then = "" if name.startswith("alerts_") else "; 'mngdb up' brings it to the server"
-        say(f"kept in {where}{then}")
+        then = "" if name.startswith("alerts_") else "; 'mngdb up' sets it on the server"
+        say(f"stored in {where}{then}")
         length = len(value.strip())
         if not name.startswith("alerts_") and length < LENGTH:
-            tell(f"note: it has {length} characters; 'mngdb check' asks for {LENGTH} or more")
+            tell(f"note: it has {length} characters; 'mngdb check' requires {LENGTH} or more")
