@@ -87,7 +87,7 @@ def test_a_round_that_cannot_be_kept_is_judged_and_said_once(stack: Cli) -> None
     assert path.is_file()
     # what fires goes on, and is not told again
     (line,) = alerts.round(9180.0, [up])
-    assert line == "the clock jumped by +9000 s"
+    assert line.startswith("the clock jumped by +9000 s")
     alerts.close(9180.0)
 
 
