@@ -18,7 +18,7 @@ from mngdb.spec.yaml12 import type_of
 _HEAD = """\
 # What this team's databases are and who uses them (mngdb {version}).
 #   mngdb plan     shows what would change          mngdb status   shows what runs
-#   mngdb up       makes it so (repeatable)       mngdb config   shows every default
+#   mngdb up       makes it so (repeatable)         mngdb config   shows every default
 name: {name}
 {target}
 """
