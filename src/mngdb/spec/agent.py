@@ -60,23 +60,23 @@ class Agent(Model):
     the file says `agent: true` (or any key of it), or names channels under `alerts:`."""
 
     bind: Bind = "127.0.0.1"
-    """Address that metrics are served on. They hold names of databases and tables, no secrets; who
-    serves them to a network puts a firewall before them."""
+    """Address to serve metrics on. They contain names of databases and tables, but no secrets; use
+    a firewall if you serve them to a network."""
     names: list[Annotated[str, AfterValidator(_host)]] = Field(default_factory=lambda: [])
-    """Names by which Prometheus asks for the metrics, beside localhost, this machine's name and any
-    address: a request for another host is refused, as a page from elsewhere might have sent it."""
+    """Host names for which metrics are served, in addition to localhost, this machine's name and
+    any IP address. Requests for other hosts are refused, as protection against DNS rebinding."""
     ports: AgentPorts = Field(default_factory=AgentPorts)
     """TCP ports of the metrics."""
     restart: bool = True
-    """Start servers again that died; those that `mngdb down` stopped stay so. Containers are
-    started again by Docker, servers of others by them."""
+    """Restart crashed servers, except those stopped by `mngdb down`. Containers are restarted by
+    Docker; external servers are not restarted."""
     alerts: bool = True
-    """Judge the alerts and tell the channels; `false` where Prometheus and Alertmanager do."""
+    """Evaluate the alerts and notify the channels; `false` if Prometheus and Alertmanager do."""
     external: bool = False
-    """Look at servers that somebody else runs, too: each gets the login `monitor`."""
+    """Also monitor external servers: each gets the login `monitor`."""
     statements: Seconds = timedelta(minutes=5)
-    """How often the sums of PostgreSQL's statements are kept, for `mngdb slow --since`: the newest
-    288 of them, then one an hour for a week. Numbers alone, no text."""
+    """How often totals of PostgreSQL statements are recorded for `mngdb slow --since`: the latest
+    288 are kept, then one per hour for a week. Numbers only, no text."""
 
     @model_validator(mode="after")
     def _not_busy(self) -> Agent:

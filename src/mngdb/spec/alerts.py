@@ -90,13 +90,13 @@ class AlertRule(Model):
     model_config = ConfigDict(populate_by_name=True)
 
     enabled: bool = True
-    """Whether it is judged at all."""
+    """Whether the rule is evaluated."""
     threshold: float | None = Field(default=None, allow_inf_nan=False)
-    """The number that its condition compares with, in the unit of its metric."""
+    """Threshold of the condition, in the unit of its metric."""
     for_: Seconds | None = Field(default=None, alias="for")
-    """How long the condition has to hold before anybody is told."""
+    """How long the condition has to be true before the alert fires."""
     severity: Severity | None = None
-    """How bad it is."""
+    """Severity of the alert."""
 
     @model_validator(mode="before")
     @classmethod
@@ -112,21 +112,22 @@ class Channel(Model):
     model_config = ConfigDict(populate_by_name=True)
 
     kind: Kind
-    """What it is."""
+    """Kind of the channel."""
     severity: Severity | None = None
-    """The least severity that is told there. Default: `warning`; PagerDuty: `critical`, always."""
+    """Lowest severity that is sent to the channel. Default: `warning`; PagerDuty: always
+    `critical`."""
     host: str | None = Field(default=None, pattern=r"^[A-Za-z0-9:][A-Za-z0-9.:-]{0,252}$")
-    """Mail: the server that takes it."""
+    """Mail: the SMTP server."""
     port: Port | None = None
-    """Mail: its port. Default: 587, with `encryption: tls` 465."""
+    """Mail: the server's port. Default: 587, with `encryption: tls` 465."""
     from_: str | None = Field(default=None, alias="from", max_length=254, pattern=f"^{_ADDRESS}$")
     """Mail: the sender's address."""
     to: list[str] | None = Field(default=None, min_length=1, max_length=50)
-    """Mail: the receivers' addresses."""
+    """Mail: the recipients' addresses."""
     user: str | None = None
-    """Mail: the login. Without it none is made, and no secret is needed."""
+    """Mail: the login. Default: no authentication, and no secret is needed."""
     encryption: Literal["starttls", "tls", "none"] | None = None
-    """Mail: how the connection is encrypted. Default: `starttls`. A login needs one."""
+    """Mail: encryption of the connection. Default: `starttls`. Required for a login."""
 
     @model_validator(mode="before")
     @classmethod
@@ -181,17 +182,17 @@ class Alerts(Model):
     """Alerts: judged by the agent, or by Prometheus (`mngdb render prometheus`)."""
 
     rules: dict[str, AlertRule] = Field(default_factory=dict)
-    """Rule to what is changed of it; `mngdb alerts rules` lists them all."""
+    """Changes by rule; `mngdb alerts rules` lists all rules."""
     channels: dict[PlainName, Channel] = Field(default_factory=dict)
-    """Name to channel: who is told."""
+    """Notification channels by name."""
     every: Seconds = timedelta(seconds=15)
-    """How often the rules are judged."""
+    """Evaluation interval of the rules."""
     group: Duration = timedelta(seconds=30)
-    """How long alerts are gathered, so that one message tells them together."""
+    """How long alerts are collected, so that one message contains them all."""
     repeat: Duration = timedelta(hours=4)
-    """How often an alert that still fires is told again."""
+    """Interval of repeated notifications while an alert is firing."""
     runbook: str = Field(default="RECOVERY_PLAYBOOK.md", pattern=r"^[!-~]{1,500}$")
-    """The playbook that each alert links to, a path or a URL; `#rule` is added."""
+    """Playbook that each alert links to, a path or a URL; `#rule` is appended."""
 
     @model_validator(mode="after")
     def _rules_exist(self) -> Alerts:

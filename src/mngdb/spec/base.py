@@ -90,7 +90,7 @@ class BaseInstance(Model):
 
     @property
     def clients(self) -> int:
-        """Connections at the most."""
+        """Maximum number of connections."""
         return int(getattr(self, "max_connections"))  # noqa: B009 - most kinds have the key
 
     @property
@@ -109,21 +109,20 @@ class BaseInstance(Model):
         return 4096
 
     target: Target | None = None
-    """Where this instance lives. Default: the stack's target."""
+    """Target of this instance. Default: the stack's target."""
     version: Version | None = None
-    """Version that is needed, as far as it is written (17, or 17.6); the version found is compared
-    with it."""
+    """Required version, major (17) or exact (17.6); the installed version is compared with it."""
     port: Port
     """TCP port to listen on."""
     bind: list[Bind] = Field(default=["127.0.0.1"], min_length=1, max_length=8)
-    """Addresses to listen on. Others than loopback need `tls: true`."""
+    """Addresses to listen on. Addresses other than loopback require `tls: true`."""
     tls: bool | None = None
-    """Encrypt connections, with a CA that mngdb keeps. Default: the stack's `tls`."""
+    """Encrypt connections, with certificates of the stack's CA. Default: the stack's `tls`."""
     memory: Memory | None = None
-    """Memory for the server's cache, as a share of what there is (container limits count) or as a
-    size. Default: 15% for PostgreSQL, 25% for MongoDB, for Redis 70% of what they leave."""
+    """Memory for the server's cache, as a share of the available memory (container limits count) or
+    as a size. Default: 15% for PostgreSQL, 25% for MongoDB, 70% of the rest for Redis."""
     settings: dict[str, SettingValue] = Field(default_factory=dict)
-    """The server's own settings, over the defaults that `mngdb config` shows."""
+    """Settings of the server, overriding the defaults that `mngdb config` shows."""
 
     @model_validator(mode="after")
     def _settings_are_free(self) -> BaseInstance:

@@ -60,20 +60,20 @@ class Images(Model):
 
 
 class Compose(Model):
-    """Containers of a Docker engine, as a Compose project in a folder of its own."""
+    """Containers of a Docker engine, as a Compose project in its own folder."""
 
     folder: str | None = None
-    """Folder that is rendered, new or empty at first: `docker compose up -d` works in it too,
-    without mngdb. Default: `rendered` in the stack's state, out of reach of `git clean`. Changed,
-    `mngdb up` makes the containers anew and removes the old folder with its passwords."""
+    """Folder to render, initially new or empty; `docker compose up -d` works in it without mngdb.
+    Default: `rendered` in the stack's state, which `git clean` does not reach. If it changes,
+    `mngdb up` recreates the containers and removes the old folder with its passwords."""
     project: Annotated[str, AfterValidator(_project)] | None = None
-    """Name of the Compose project. Default: the stack's name. Changed, `mngdb up` makes the
-    containers anew."""
+    """Name of the Compose project. Default: the stack's name. If it changes, `mngdb up` recreates
+    the containers."""
     docker_host: str | None = None
-    """The Docker engine, as DOCKER_HOST says it. Default: what `docker` itself takes. The folder
-    has to be on that engine's machine."""
+    """The Docker engine, in the format of DOCKER_HOST. Default: the one that `docker` uses. The
+    folder has to be on that engine's machine."""
     images: Images = Field(default_factory=Images)
     """Images other than the official ones."""
     publish: dict[str, Annotated[str, AfterValidator(_published)]] = Field(default_factory=dict)
-    """Instance to ADDRESS:PORT of the Docker engine's machine, loopback only. Default: nothing is
-    published; mngdb itself needs no port."""
+    """For each instance, ADDRESS:PORT to publish on the Docker host, loopback only. Default:
+    nothing is published; mngdb itself needs no port."""

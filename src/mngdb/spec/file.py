@@ -54,8 +54,8 @@ NamedInstance = Annotated[
 
 
 class Binaries(Model):
-    """Folders that hold the servers' programs, in place of all others. A relative one lies beside
-    the file."""
+    """Folders of the servers' programs, instead of those found automatically. Relative paths start
+    at the file's folder."""
 
     postgres: str | None = None
     """Folder with `postgres`, `initdb` and `pg_ctl`."""
@@ -71,8 +71,8 @@ class Vault(Model):
     """Where secrets live: `files`, `environ`, or `{files: {path: …}}`."""
 
     kind: Literal["files", "environ"] = "files"
-    """`files`: one file a secret, readable by its owner only. `environ`: variables called
-    MNGDB_SECRET_INSTANCE_LOGIN, which somebody else sets."""
+    """`files`: one file per secret, readable by its owner only. `environ`: variables named
+    MNGDB_SECRET_INSTANCE_LOGIN, set outside of mngdb."""
     path: str | None = None
     """Folder of the secret files. Default: `secrets` in the stack's own directory
     (docs/state.md)."""
@@ -99,20 +99,20 @@ class Vault(Model):
 
 
 class Keep(Model):
-    """How many snapshots stay."""
+    """How many snapshots are kept."""
 
     daily: int = Field(default=7, ge=0)
-    """Daily snapshots that stay."""
+    """Daily snapshots to keep."""
     weekly: int = Field(default=4, ge=0)
-    """Weekly snapshots that stay."""
+    """Weekly snapshots to keep."""
     monthly: int = Field(default=12, ge=0)
-    """Monthly snapshots that stay."""
+    """Monthly snapshots to keep."""
     point_in_time: Duration = timedelta(hours=24)
-    """How far back any moment can be restored."""
+    """How far back a restore to any point in time is possible."""
 
 
 class Drill(Model):
-    """How often a restore is tried, and how long it may take."""
+    """How often a restore is tested, and how long it may take."""
 
     every: Duration = timedelta(days=90)
     """How often."""
@@ -130,12 +130,12 @@ def _time_of_day(value: str) -> str:
 
 
 class Backup(Model):
-    """Backups. This version reads the keys and takes no backups yet."""
+    """Backups. This version accepts the keys, but does not create backups yet."""
 
     store: str = "./backups"
     """Folder, or `s3://bucket/prefix`."""
     keep: Keep = Field(default_factory=Keep)
-    """How many snapshots stay."""
+    """How many snapshots are kept."""
     at: Annotated[
         str,
         AfterValidator(_time_of_day),
@@ -143,7 +143,7 @@ class Backup(Model):
     ] = "03:00"
     """Time of day, UTC."""
     drill: Drill = Field(default_factory=Drill)
-    """How often a restore is tried, and how long it may take."""
+    """How often a restore is tested, and how long it may take."""
 
 
 AppName = Annotated[str, AfterValidator(check_app)]
@@ -155,16 +155,17 @@ class StackFile(Model):
     name: PlainName = "mng"
     """Name of the stack; its units are called NAME-pg, NAME-redis, NAME-mongo, NAME-INSTANCE."""
     target: Target = Field(default_factory=lambda: Target.model_validate("local"))
-    """Where instances live that do not say so themselves."""
+    """Default target of the instances."""
     tls: bool = False
-    """Encrypt connections to every instance that does not say otherwise. Clients verify: the URLs
-    of `mngdb env APP` name the CA's file. With target compose that is `/etc/mngdb/ca.crt` in the
-    app's container, where it has to mount `ca.crt` of the rendered folder (it is no secret)."""
+    """Default of `tls` of the instances: encrypt connections. Clients verify the certificates: the
+    URLs of `mngdb env APP` contain the path of the CA file. With target compose that is
+    `/etc/mngdb/ca.crt` in the app's container: mount `ca.crt` of the rendered folder there (it is
+    not a secret)."""
     vault: Vault = Field(default_factory=Vault)
-    """Where secrets live."""
+    """Where secrets are stored."""
     binaries: Binaries = Field(default_factory=Binaries)
-    """Folders that hold the servers' programs, in place of all others. A relative one lies beside
-    the file."""
+    """Folders of the servers' programs, instead of those found automatically. Relative paths start
+    at the file's folder."""
     postgres: PostgresInstance | None = None
     """The default PostgreSQL instance."""
     redis: RedisInstance | None = None
@@ -172,24 +173,24 @@ class StackFile(Model):
     mongodb: MongodbInstance | None = None
     """The default MongoDB instance."""
     instances: dict[InstanceName, NamedInstance] = Field(default_factory=dict)
-    """More instances, under names of their own."""
+    """Additional instances by name."""
     apps: dict[AppName, dict[str, Any]] = Field(
         default_factory=dict,
         json_schema_extra={"additionalProperties": {"type": "object"}},
     )
-    """App to instance to right: what each app may use."""
+    """For each app, the instances that it uses and its rights there."""
     backup: Backup | None = None
-    """Backups. This version reads the keys and takes no backups yet."""
+    """Backups. This version accepts the keys, but does not create backups yet."""
     sso: Sso | None = None
-    """Single sign-on for pages: a realm of Keycloak."""
+    """Single sign-on for web pages: a Keycloak realm."""
     redisinsight: RedisInsight | None = None
-    """RedisInsight behind the single sign-on."""
+    """RedisInsight behind single sign-on."""
     alerts: Alerts = Field(default_factory=Alerts)
-    """Which alerts there are, and who is told."""
+    """Alert rules and notification channels."""
     agent: Agent | bool = Field(default_factory=Agent)
-    """Metrics for Prometheus, alerts, restarts of servers that died. Where no server is on this
-    machine: if this key or channels of `alerts:` are in the file. `false`: no such process, and
-    no exporters."""
+    """Metrics for Prometheus, alerts, restarts of crashed servers. If no server runs as a process
+    on this machine, the agent runs only if the file has this key or channels under `alerts:`.
+    `false`: no agent and no exporters."""
 
     @field_validator("agent", mode="before")
     @classmethod

@@ -41,18 +41,18 @@ class Index(Model):
     """An index. Fields stand in their order."""
 
     keys: dict[MongoFieldName, Direction] = Field(min_length=1, max_length=32)
-    """Field to 1 (ascending), -1 (descending), text, 2dsphere or hashed."""
+    """For each field: 1 (ascending), -1 (descending), text, 2dsphere or hashed."""
     name: Annotated[str, AfterValidator(_index_name)] | None = None
-    """Default: made of the fields, as MongoDB does (`username_1`)."""
+    """Name of the index. Default: derived from the fields, as MongoDB does (`username_1`)."""
     unique: bool = False
-    """No two documents may have the same values. Duplicates that are there already are reported,
-    with their count and an example, and nothing is changed."""
+    """Reject documents with duplicate values. Existing duplicates are reported, with their count
+    and an example, and nothing is changed."""
     sparse: bool = False
-    """Documents without the field are left out."""
+    """Omit documents without the field."""
     ttl: Duration | None = None
-    """Documents are removed this long after the date in the field; 0s: at that date."""
+    """Remove documents this long after the date in the field; 0s: at that date."""
     partial: Annotated[dict[str, Any], AfterValidator(_plain)] | None = None
-    """Only documents that match this filter are indexed (partialFilterExpression)."""
+    """Index only documents that match this filter (partialFilterExpression)."""
 
     @model_validator(mode="after")
     def _fits(self) -> Index:
@@ -78,7 +78,8 @@ class Database(Model):
     """A database: the indexes of its collections."""
 
     indexes: dict[MongoCollectionName, list[Index]] = Field(default_factory=dict)
-    """Collection to its indexes. One that leaves the file shows in `plan`, and goes on request."""
+    """Indexes by collection. An index that is removed from the file appears in `plan`, and is
+    dropped on request."""
 
     @model_validator(mode="after")
     def _once(self) -> Database:
@@ -116,27 +117,28 @@ class MongodbInstance(BaseInstance):
     }
 
     engine: Literal["mongodb"] = "mongodb"
-    """The engine: needed under `instances`, known elsewhere."""
+    """The engine: required under `instances`, implied elsewhere."""
     port: Port = MONGODB.port
     max_connections: int = Field(default=4000, ge=10, le=100_000)
-    """Connections at the most, those that never log in included: mongod ends none of them."""
+    """Maximum number of connections, including those that never log in: mongod does not close
+    them."""
     slow: Milliseconds = timedelta(milliseconds=100)
-    """Operations that take longer are profiled (slowms)."""
+    """Operations that take longer than this are profiled (slowms)."""
     oplog: Annotated[int, Field(ge=990, le=1_000_000)] = 990
-    """Size of the oplog in MB: how far back a point in time can lie."""
+    """Size of the oplog in MB, which limits how far back a point-in-time restore can go."""
     outdated: bool = False
-    """Accept a release line that gets no fixes any more, of which `mngdb check` fails
-    `mongodb.version` otherwise. Known security holes fail it all the same. The mongod that pip
-    brings is of such a line (6.0, fixes until July 2025) and has holes."""
+    """Accept an end-of-life release line, for which `mngdb check` fails `mongodb.version`
+    otherwise. Known vulnerabilities still fail it. The mongod from pip is of such a line (6.0,
+    end-of-life since July 2025) and has vulnerabilities."""
     javascript: bool = False
-    """Let clients' code run inside the server ($where, $function, mapReduce): MongoDB's security
-    checklist says to switch it off where no app needs it."""
+    """Allow server-side JavaScript from clients ($where, $function, mapReduce): MongoDB's security
+    checklist recommends disabling it if no app needs it."""
     databases: dict[MongoDatabaseName, Database] = Field(default_factory=dict)
-    """Database to its indexes. A database that only apps name need not stand here."""
+    """Indexes by database. A database that is named only under `apps` can be omitted."""
     settings: dict[str, SettingValue] = Field(default_factory=dict)
-    """The server's own settings, over the defaults that `mngdb config` shows: options of its
+    """Settings of the server, overriding the defaults that `mngdb config` shows: options of its
     configuration file by their dotted names (`net.maxIncomingConnections`,
-    `storage.journal.commitIntervalMs`), and parameters (setParameter) by their own."""
+    `storage.journal.commitIntervalMs`), and parameters (setParameter) by name."""
 
     @property
     def files(self) -> int:
@@ -170,9 +172,9 @@ class MongodbGrant(BaseGrant):
     """An app's right in a MongoDB instance. Short form: the database's name."""
 
     database: MongoDatabaseName
-    """The database; it comes to be with its first document or index."""
+    """The database; MongoDB creates it with its first document or index."""
     access: Literal["readwrite", "readonly"] = "readwrite"
-    """`readwrite` also makes collections and indexes of its own; both see this database only."""
+    """`readwrite` can also create collections and indexes; both are limited to this database."""
 
     @model_validator(mode="before")
     @classmethod

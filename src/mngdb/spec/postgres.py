@@ -46,13 +46,13 @@ class PostgresInstance(BaseInstance):
     ) | {"password_encryption": "mngdb: logins are SCRAM only"}
 
     engine: Literal["postgres"] = "postgres"
-    """The engine: needed under `instances`, known elsewhere."""
+    """The engine: required under `instances`, implied elsewhere."""
     version: Version | None = "17"
     port: Port = POSTGRES.port
     max_connections: int = Field(default=200, ge=10, le=10_000)
-    """Connections at the most, apps and administrators together."""
+    """Maximum number of connections, including administrators."""
     slow: Milliseconds = timedelta(milliseconds=500)
-    """Statements that take longer are logged."""
+    """Statements that take longer than this are logged."""
 
     @property
     def files(self) -> int:
@@ -69,19 +69,19 @@ class PostgresGrant(BaseGrant):
     """An app's right in a PostgreSQL instance. Short form: the database's name."""
 
     database: PostgresName
-    """The database; made if it is missing, never dropped by `up`."""
+    """The database; created if missing, never dropped by `up`."""
     access: Literal["owner", "readwrite", "readonly"] = "owner"
-    """`owner` may make and change tables; one app per database owns it."""
+    """`owner` can create and change tables; each database is owned by one app."""
     connections: int | None = Field(default=None, ge=-1, le=10_000)
-    """Connections of this app at the most; -1: only the server's limit. Default: where several apps
-    use a server of ours, 60 % of those that apps can have, so that a leak leaves room for the
-    others; else -1."""
+    """Maximum number of connections of this app; -1: no limit but the server's. Default: if several
+    apps share a server that mngdb runs, 60 % of the connections available to apps, so that a
+    connection leak leaves room for the others; otherwise -1."""
     statement_timeout: Milliseconds = timedelta(0)
-    """A statement that takes longer is cancelled; 0s: never."""
+    """Cancel statements that take longer than this; 0s: never."""
     lock_timeout: Milliseconds = timedelta(0)
-    """A statement that waits longer for a lock is cancelled; 0s: never."""
+    """Cancel statements that wait longer than this for a lock; 0s: never."""
     idle_in_transaction_timeout: Milliseconds = timedelta(minutes=10)
-    """A session that idles longer inside a transaction is ended; 0s: never."""
+    """Terminate sessions that are idle in a transaction for longer than this; 0s: never."""
     extensions: list[PostgresName] = Field(default_factory=lambda: [])
     """Extensions to create in the database."""
 

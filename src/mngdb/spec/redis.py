@@ -33,9 +33,9 @@ class SavePoint(Model):
     """Write an RDB snapshot when, within `after`, at least `changes` keys changed."""
 
     after: Seconds
-    """The time, in whole seconds."""
+    """Interval, in whole seconds."""
     changes: int = Field(ge=1, le=2_147_483_647)
-    """How many keys have to change."""
+    """Minimum number of changed keys."""
 
     @model_validator(mode="after")
     def _not_at_once(self) -> SavePoint:
@@ -97,24 +97,24 @@ class RedisInstance(BaseInstance):
     )
 
     engine: Literal["redis"] = "redis"
-    """The engine: needed under `instances`, known elsewhere."""
+    """The engine: required under `instances`, implied elsewhere."""
     server: Literal["redis", "valkey"] = "redis"
-    """Which server it is. Valkey comes from this machine or with pip; with target compose there is
-    Redis alone."""
+    """Server program. Valkey can come from this machine or from pip; target compose supports only
+    Redis."""
     version: Version | None = "8"
-    """Version that is needed, as far as it is written (8, or 8.2); the version found is compared
-    with it. Default: 8, for Valkey 9."""
+    """Required version, major (8) or more exact (8.2); the installed version is compared with it.
+    Default: 8, for Valkey 9."""
     port: Port = REDIS.port
     eviction: Eviction = "allkeys-lru"
-    """What goes when memory is full; queues need `noeviction`."""
+    """Eviction policy when memory is full; queues need `noeviction`."""
     samples: int = Field(default=5, ge=1, le=64)
-    """Keys looked at for each eviction (maxmemory-samples)."""
+    """Keys sampled for each eviction (maxmemory-samples)."""
     appendonly: bool = True
     """Log every write (AOF)."""
     appendfsync: Literal["always", "everysec", "no"] = "everysec"
-    """How often the log reaches the disk."""
+    """When the log is synced to disk."""
     rewrite_percentage: int = Field(default=100, ge=0, le=10_000)
-    """Rewrite the log when it has grown by this share, in percent."""
+    """Rewrite the log when it has grown by this percentage."""
     rewrite_min_size: Size = parse_size("64mb")
     """Do not rewrite a log smaller than this."""
     save: list[SavePoint] = Field(
@@ -128,11 +128,11 @@ class RedisInstance(BaseInstance):
     timeout: Seconds = timedelta(seconds=300)
     """Idle connections are closed after this."""
     tcp_keepalive: Seconds = timedelta(seconds=300)
-    """How often a silent connection is asked whether it still is there."""
+    """Interval of TCP keepalive probes on idle connections."""
     max_clients: int = Field(default=10_000, ge=10, le=1_000_000)
-    """Connections at the most."""
+    """Maximum number of connections."""
     slow: Duration = timedelta(milliseconds=10)
-    """Commands that take longer stand in the slow log."""
+    """Commands that take longer than this are recorded in the slow log."""
     slow_entries: int = Field(default=128, ge=1, le=100_000)
     """Entries that the slow log keeps."""
 
@@ -207,15 +207,15 @@ class RedisGrant(BaseGrant):
     """An app's right in a Redis instance. Short form: a key pattern, or a list of them."""
 
     keys: list[RedisPattern] = Field(min_length=1)
-    """Patterns of the keys that belong to the app."""
+    """Patterns of the keys that the app can access."""
     channels: list[RedisPattern] | None = None
     """Patterns of its pub/sub channels. Default: the same as `keys`."""
     access: Literal["readwrite", "readonly"] = "readwrite"
-    """`readonly` may read its keys and change none."""
+    """`readonly` can read its keys but not change them."""
     commands: list[Annotated[str, AfterValidator(_command_rule)]] = Field(
         default_factory=lambda: []
     )
-    """Further ACL rules for commands, after mngdb's own: `+keys`, `-eval`."""
+    """Additional ACL rules for commands, applied after mngdb's: `+keys`, `-eval`."""
 
     @model_validator(mode="before")
     @classmethod

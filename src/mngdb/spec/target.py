@@ -35,7 +35,7 @@ SHORT = [name for name in TARGETS if not _needed(name)]
 
 
 class Target(TargetKeys):
-    """Where an instance lives: `local`, `compose`, or `{external: {url: …}}`."""
+    """Where an instance runs: `local`, `compose`, or `{external: {url: …}}`."""
 
     @model_validator(mode="before")
     @classmethod

@@ -7,10 +7,10 @@ from mngdb.spec.strict import Model
 
 
 class External(Model):
-    """A server that somebody else runs: nothing is started or restarted there."""
+    """A server that mngdb does not run: it is never started or restarted."""
 
     url: str
-    """Where it is and who the administrator is, without the password:
+    """Address and administrator of the server, without the password:
     `postgresql://admin@db.example:5432/postgres`. The password is the secret `NAME_admin`."""
 
 
@@ -21,9 +21,9 @@ class Local(Model):
     """Folder for the servers' data. Default: `servers` in the stack's own directory, which is
     outside of the project (docs/state.md)."""
     account: str | None = None
-    """Account that all servers run as when root starts them. Default: one for each engine
-    (`mngdb-postgres`, `mngdb-redis`, `mngdb-mongodb`), made when it is missing, so that a hole in
-    one server opens no files of the others."""
+    """Account that all servers run as if root starts them. Default: one for each engine
+    (`mngdb-postgres`, `mngdb-redis`, `mngdb-mongodb`), created if missing, so that a compromised
+    server cannot read the files of the others."""
 
 
 #: One line a target. The file takes those that are here when `mngdb.spec.target` is imported.

@@ -84,24 +84,23 @@ class Sso(Model):
     secret is `sso_client` in the vault: mngdb makes one, or `mngdb secret set sso_client`."""
 
     issuer: Annotated[str, AfterValidator(_issuer)]
-    """The realm, as browsers and tokens name it: `https://keycloak.example/realms/NAME`."""
+    """The realm's URL in browsers and tokens: `https://keycloak.example/realms/NAME`."""
     client: Annotated[str, AfterValidator(_word("client"))] = "mngdb"
-    """The realm's client that mngdb's pages log in with."""
+    """Client of the realm that mngdb's pages use."""
     inside: Annotated[str, AfterValidator(_inside)] | None = None
-    """Where containers reach that Keycloak, when not by the issuer's own address:
+    """Address of Keycloak for containers, if they cannot use the issuer's:
     `http://keycloak:8080`."""
     route: bool = False
-    """Let the stack's own Traefik hand the realm's address on to `inside`: for a Keycloak that has
-    no way of its own from outside. Its administration stays inside."""
+    """Forward the realm's address to `inside` with the stack's Traefik, for a Keycloak that is not
+    reachable from outside. Its administration is not exposed."""
     ca: str | None = None
-    """File with the CA of the issuer's certificate, when browsers and containers would not know
-    it."""
+    """File with the CA of the issuer's certificate, if it is not a public one."""
     roles: list[Annotated[str, AfterValidator(_word("role"))]] = Field(default_factory=lambda: [])
-    """Roles of which a person needs one: `NAME` of the realm, `CLIENT:NAME` of a client. Without
-    roles, everybody who can log in to the realm administers Redis in RedisInsight: `plan` warns,
-    and `check` fails."""
+    """Roles of which a user needs at least one: `NAME` of the realm, `CLIENT:NAME` of a client.
+    Without roles, every user of the realm can administer Redis in RedisInsight: `plan` warns, and
+    `check` fails."""
     session: Seconds = timedelta(hours=8)
-    """How long a login lasts. Every five minutes Keycloak is asked whether it still does."""
+    """Lifetime of a login. It is revalidated with Keycloak every five minutes."""
 
     @model_validator(mode="after")
     def _lasts(self) -> Sso:
@@ -123,9 +122,9 @@ class Certificate(Model):
     """A certificate for a page, with its chain, and its key. PEM files."""
 
     certificate: str
-    """File with the certificate and the chain after it."""
+    """File with the certificate followed by its chain."""
     key: str
-    """File with its key, not encrypted."""
+    """File with the unencrypted private key."""
 
 
 class RedisInsight(Model):
@@ -133,12 +132,12 @@ class RedisInsight(Model):
     single sign-on. For `target: compose`."""
 
     url: Annotated[str, AfterValidator(_page)]
-    """Where people open it: `https://redisinsight.${DEFAULT_URL}`. The port that is published is
-    this address's, 443 when it names none."""
+    """URL of the page: `https://redisinsight.${DEFAULT_URL}`. Its port is published, by default
+    443."""
     accept_terms: bool | None = None
-    """`true` says that you accept RedisInsight's licence terms; it does not run otherwise."""
+    """`true` accepts RedisInsight's licence terms; it does not start otherwise."""
     certificate: Certificate | None = None
-    """The page's certificate. Default: one of the CA that mngdb keeps for the stack."""
+    """Certificate of the page. Default: issued by the stack's CA."""
 
     @model_validator(mode="after")
     def _accepted(self) -> RedisInsight:
