@@ -29,8 +29,8 @@ def _host(value: str) -> str:
 
 
 class AgentPorts(Model):
-    """TCP ports of the agent. The engines' are those of the exporters that people know; `/metrics`
-    is the first instance of an engine, `/metrics/NAME` each one by its name."""
+    """TCP ports of the agent, for the engines by default those of the common exporters. `/metrics`
+    is the first instance of an engine, `/metrics/NAME` the one of that name."""
 
     postgres: Port = POSTGRES.metrics.port
     """PostgreSQL's metrics."""
@@ -56,8 +56,9 @@ class AgentPorts(Model):
 
 
 class Agent(Model):
-    """The process that runs on beside the servers. Where none of them is on this machine it runs if
-    the file says `agent: true` (or any key of it), or names channels under `alerts:`."""
+    """The process that monitors the servers. If none of them runs as a process on this machine, the
+    agent runs only if the file has `agent: true` (or any key of it), or channels under
+    `alerts:`."""
 
     bind: Bind = "127.0.0.1"
     """Address to serve metrics on. They contain names of databases and tables, but no secrets; use

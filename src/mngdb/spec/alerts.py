@@ -85,7 +85,7 @@ _VAULT = "it lives in the vault: mngdb secret set alerts_NAME, NAME being the ch
 
 
 class AlertRule(Model):
-    """What the file changes of a rule; `false` turns it off."""
+    """Changes to a rule; `false` disables it."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -105,9 +105,9 @@ class AlertRule(Model):
 
 
 class Channel(Model):
-    """Who is told, and how: `slack`, or `{kind: email, host: …}`. Its secret (the password of
-    `user`, Slack's address, PagerDuty's routing key, the webhook's address) is the vault's
-    `alerts_NAME`."""
+    """A notification channel: `slack`, or `{kind: email, host: …}`. Its secret (the password of
+    `user`, Slack's address, PagerDuty's routing key, the webhook's address) is `alerts_NAME` in the
+    vault."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -179,7 +179,7 @@ class Channel(Model):
 
 
 class Alerts(Model):
-    """Alerts: judged by the agent, or by Prometheus (`mngdb render prometheus`)."""
+    """Alerts, evaluated by the agent, or by Prometheus (`mngdb render prometheus`)."""
 
     rules: dict[str, AlertRule] = Field(default_factory=dict)
     """Changes by rule; `mngdb alerts rules` lists all rules."""

@@ -43,7 +43,7 @@ Image = Annotated[str, AfterValidator(_image)]
 
 
 class Images(Model):
-    """Images other than the official ones, with a version's tag and, better, a digest."""
+    """Images to use instead of the official ones, with a version tag and preferably a digest."""
 
     postgres: Image | None = None
     """Instead of `postgres:17.11-bookworm`."""

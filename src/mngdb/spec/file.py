@@ -68,7 +68,7 @@ class Binaries(Model):
 
 
 class Vault(Model):
-    """Where secrets live: `files`, `environ`, or `{files: {path: …}}`."""
+    """Where secrets are stored: `files`, `environ`, or `{files: {path: …}}`."""
 
     kind: Literal["files", "environ"] = "files"
     """`files`: one file per secret, readable by its owner only. `environ`: variables named

@@ -38,7 +38,7 @@ def _index_name(value: str) -> str:
 
 
 class Index(Model):
-    """An index. Fields stand in their order."""
+    """An index. The order of the fields matters."""
 
     keys: dict[MongoFieldName, Direction] = Field(min_length=1, max_length=32)
     """For each field: 1 (ascending), -1 (descending), text, 2dsphere or hashed."""
@@ -169,7 +169,7 @@ class MongodbInstance(BaseInstance):
 
 
 class MongodbGrant(BaseGrant):
-    """An app's right in a MongoDB instance. Short form: the database's name."""
+    """Rights of an app in a MongoDB instance. Short form: the database's name."""
 
     database: MongoDatabaseName
     """The database; MongoDB creates it with its first document or index."""

@@ -66,7 +66,7 @@ class PostgresInstance(BaseInstance):
 
 
 class PostgresGrant(BaseGrant):
-    """An app's right in a PostgreSQL instance. Short form: the database's name."""
+    """Rights of an app in a PostgreSQL instance. Short form: the database's name."""
 
     database: PostgresName
     """The database; created if missing, never dropped by `up`."""

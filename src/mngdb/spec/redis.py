@@ -204,7 +204,7 @@ def _command_rule(value: str) -> str:
 
 
 class RedisGrant(BaseGrant):
-    """An app's right in a Redis instance. Short form: a key pattern, or a list of them."""
+    """Rights of an app in a Redis instance. Short form: a key pattern, or a list of them."""
 
     keys: list[RedisPattern] = Field(min_length=1)
     """Patterns of the keys that the app can access."""

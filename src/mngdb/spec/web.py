@@ -80,8 +80,8 @@ def _word(what: str) -> Callable[[str], str]:
 
 
 class Sso(Model):
-    """Login with a realm of Keycloak, for pages that have no login of their own. The client's
-    secret is `sso_client` in the vault: mngdb makes one, or `mngdb secret set sso_client`."""
+    """Login with a Keycloak realm, for web pages without their own login. The client secret is
+    `sso_client` in the vault: mngdb generates it, or set it with `mngdb secret set sso_client`."""
 
     issuer: Annotated[str, AfterValidator(_issuer)]
     """The realm's URL in browsers and tokens: `https://keycloak.example/realms/NAME`."""
@@ -119,7 +119,7 @@ class Sso(Model):
 
 
 class Certificate(Model):
-    """A certificate for a page, with its chain, and its key. PEM files."""
+    """Certificate of a page, with its chain, and its key. PEM files."""
 
     certificate: str
     """File with the certificate followed by its chain."""
@@ -128,8 +128,8 @@ class Certificate(Model):
 
 
 class RedisInsight(Model):
-    """RedisInsight, the page to look into the stack's Redis, at an address of its own behind the
-    single sign-on. For `target: compose`."""
+    """RedisInsight, a web UI for the stack's Redis, at its own address behind single sign-on. For
+    `target: compose`."""
 
     url: Annotated[str, AfterValidator(_page)]
     """URL of the page: `https://redisinsight.${DEFAULT_URL}`. Its port is published, by default
