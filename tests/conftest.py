@@ -87,6 +87,8 @@ class Cli:
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
     forks: ClassVar[Forks | None] = None
+    #: What is run: another one has more engines and targets.
+    module: ClassVar[str] = "mngdb"
     #: What the file calls Redis' server: see `each_server`. Set, all tests run on Valkey.
     server: ClassVar[str] = os.environ.get("MNGDB_TEST_SERVER", "redis")
 
@@ -100,7 +102,7 @@ class Cli:
         # half of the tests' processor time went into importing the same libraries again
         usual = type(self).argv is Cli.argv and not more
         if self.forks is not None and usual and forkable(env := self.environ()):
-            return self.forks.run([*arguments], self.folder, env, stdin, timeout)
+            return self.forks.run(self.module, [*arguments], self.folder, env, stdin, timeout)
         return subprocess.run(
             self.argv(*arguments),
             cwd=self.folder,
@@ -115,7 +117,7 @@ class Cli:
 
     def argv(self, *arguments: str) -> list[str]:
         """The command line, for tests that start it themselves."""
-        return [sys.executable, "-m", "mngdb", *arguments]
+        return [sys.executable, "-m", self.module, *arguments]
 
     def environ(self) -> dict[str, str]:
         """The environment of the command."""

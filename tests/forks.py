@@ -61,9 +61,15 @@ class Forks:
         shutil.rmtree(self._folder)
 
     def run(
-        self, argv: list[str], cwd: Path, env: Mapping[str, str], stdin: str | None, timeout: float
+        self,
+        module: str,
+        argv: list[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        stdin: str | None,
+        timeout: float,
     ) -> subprocess.CompletedProcess[str]:
-        """As subprocess.run, of `mngdb` with these words. Raises subprocess.TimeoutExpired."""
+        """As subprocess.run, of a module with these words. Raises subprocess.TimeoutExpired."""
         with ExitStack() as held:
             call = held.enter_context(socket.socket(socket.AF_UNIX))
             call.connect(self._path)
@@ -73,7 +79,8 @@ class Forks:
             pipes = [os.pipe(), os.pipe()]
             ends = [held.enter_context(os.fdopen(read, "rb", buffering=0)) for read, _ in pipes]
             given = [source.fileno() if stdin is not None else 0, *(write for _, write in pipes)]
-            asked = json.dumps({"argv": argv, "cwd": str(cwd), "env": dict(env)}).encode()
+            words = [module, *argv]
+            asked = json.dumps({"argv": words, "cwd": str(cwd), "env": dict(env)}).encode()
             assert len(asked) < _LONGEST
             socket.send_fds(call, [len(asked).to_bytes(4, "big")], given)
             for _, write in pipes:
@@ -173,7 +180,7 @@ def _become(asked: dict[str, Any], fds: list[int]) -> None:
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["env"])
-    sys.argv = ["mngdb", *asked["argv"]]
+    sys.argv = asked["argv"]
     sys.path[0] = asked["cwd"]
 
 
@@ -182,7 +189,7 @@ def _main() -> None:
         __import__(name)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _serve(socket.socket(fileno=int(sys.argv[1])))
-    runpy.run_module("mngdb", run_name="__main__", alter_sys=True)
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,26 @@
-"""The command `mngdb`, with a fourth engine: all that registering one takes."""
+"""The command `mngdb` with a fourth engine and a fourth target: all that registering them takes."""
 
 from __future__ import annotations
 
-from pydantic import create_model
+from mngdb.spec.target_info import TARGET_INFO
+from mngdb.spec.target_models import TARGETS
+from tests.yard.record import YARD, Yard
 
-from mngdb.cli.main import run
-from mngdb.ops import registry
-from mngdb.spec import file, load
-from mngdb.spec.engine_info import ENGINE_INFO
-from tests.toy.record import TOY, ToyGrant, ToyInstance
+TARGET_INFO[YARD.name] = YARD
+TARGETS[YARD.name] = Yard
+
+from mngdb.spec.engine_info import ENGINE_INFO  # noqa: E402 - the file's models are built once
+from mngdb.spec.engine_models import MODELS, Models  # noqa: E402
+from tests.toy.record import TOY, ToyGrant, ToyInstance  # noqa: E402
 
 ENGINE_INFO[TOY.name] = TOY
-registry.PACKAGES[TOY.name] = "tests.toy"
-file.MODELS[TOY.name] = file.Models(ToyInstance, ToyGrant)
-# the key of the default instance, which a fourth engine of ours would have in spec/file.py
-load.StackFile = create_model(  # type: ignore[attr-defined]
-    "StackFile", __base__=file.StackFile, toy=(ToyInstance | None, None)
-)
+MODELS[TOY.name] = Models(ToyInstance, ToyGrant)
+
+from mngdb.cli.main import run  # noqa: E402
+from mngdb.ops import registry as engines  # noqa: E402
+from mngdb.targets import registry as targets  # noqa: E402
+
+engines.PACKAGES[TOY.name] = "tests.toy.engine"
+targets.PACKAGES[YARD.name] = "tests.yard"
 
 run()

@@ -1,12 +1,12 @@
 #!/usr/bin/python3
-"""A small server for tests: strings by key, in memory, for logins that each have a prefix.
+"""A small server for tests: strings by key, for logins that each have a prefix.
 
     toy-server --version
     toy-server CONF
 
 CONF is JSON: `host`, `port`, `data` (a folder), `admin` (the hash of that login's password) and
 `limit` (connections). A request is a line of JSON, and so is its answer. Logins are in
-`data/logins.json`, each with hash, prefix and mark.
+`data/logins.json`, each with hash, prefix and mark; values in `data/values.json`.
 """
 
 import hashlib
@@ -27,13 +27,19 @@ class Server(socketserver.ThreadingTCPServer):
 
     def __init__(self, conf: dict[str, Any]) -> None:
         self.conf, self.begun, self.open = conf, time.time(), 0
-        self.values: dict[str, str] = {}
         self.file, self.lock = Path(conf["data"], "logins.json"), threading.Lock()
-        self.logins = json.loads(self.file.read_text()) if self.file.exists() else {}
+        self.values_file = Path(conf["data"], "values.json")
+        self.logins: dict[str, Any] = self.read(self.file)
+        self.values: dict[str, str] = self.read(self.values_file)
         super().__init__((conf["host"], conf["port"]), Handler)
+
+    @staticmethod
+    def read(file: Path) -> Any:
+        return json.loads(file.read_text()) if file.exists() else {}
 
     def keep(self) -> None:
         self.file.write_text(json.dumps(self.logins))
+        self.values_file.write_text(json.dumps(self.values))
 
 
 class Handler(socketserver.StreamRequestHandler):
@@ -75,7 +81,9 @@ class Handler(socketserver.StreamRequestHandler):
             if prefix is None or not given["key"].startswith(prefix):
                 raise PermissionError(f"{self.who} may not {verb} {given['key']}")
             if verb == "put":
-                server.values[given["key"]] = given["value"]
+                with server.lock:
+                    server.values[given["key"]] = given["value"]
+                    server.keep()
             return server.values.get(given["key"])
         if self.who != "admin":
             raise PermissionError(f"{self.who} may not {verb}")
@@ -92,4 +100,10 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["--version"]:
         print(f"Toy {VERSION}")
     else:
-        Server(json.loads(Path(sys.argv[1]).read_text())).serve_forever()
+        server = Server(json.loads(Path(sys.argv[1]).read_text()))
+        host, port = server.server_address[:2]
+        print(
+            f"Toy {VERSION}, {len(server.logins)} logins\nlistening on {host!s}:{port}", flush=True
+        )
+        print("ready", flush=True)
+        server.serve_forever()

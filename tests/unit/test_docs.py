@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from mngdb.alerts.catalogue import RULES
 from mngdb.checks import registry, scan
 from mngdb.cli.main import COMMANDS
-from mngdb.spec.file import MODELS, StackFile
+from mngdb.spec.engine_models import MODELS
+from mngdb.spec.file import StackFile
 from mngdb.spec.load import members
 from mngdb.spec.schema import descriptions
 from tests.unit.spec import stack

@@ -4,36 +4,27 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    Tag,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from mngdb.spec.agent import Agent
 from mngdb.spec.alerts import Alerts
-from mngdb.spec.base import BaseGrant, BaseInstance, Model, located
-from mngdb.spec.engine_info import ENGINE_INFO, MONGODB, POSTGRES, REDIS, EngineName
-from mngdb.spec.mongodb import MongodbGrant, MongodbInstance
+from mngdb.spec.base import BaseInstance, Model, located
+from mngdb.spec.engine_info import ENGINE_INFO, EngineName
+from mngdb.spec.engine_models import MODELS
 from mngdb.spec.names import InstanceName, PlainName, check_app
-from mngdb.spec.postgres import PostgresGrant, PostgresInstance
-from mngdb.spec.redis import RedisGrant, RedisInstance
 from mngdb.spec.target import Target
 from mngdb.spec.units import Duration
 from mngdb.spec.web import RedisInsight, Sso
-
-
-class Models(NamedTuple):
-    """What the file says of an instance of an engine, and of an app's right in it."""
-
-    instance: type[BaseInstance]
-    grant: type[BaseGrant]
-
-
-#: One line an engine.
-MODELS: dict[EngineName, Models] = {
-    POSTGRES.name: Models(PostgresInstance, PostgresGrant),
-    REDIS.name: Models(RedisInstance, RedisGrant),
-    MONGODB.name: Models(MongodbInstance, MongodbGrant),
-}
 
 
 def _engine_of(value: Any) -> str | None:
@@ -41,16 +32,19 @@ def _engine_of(value: Any) -> str | None:
     return engine if isinstance(engine, str) else None
 
 
-NamedInstance = Annotated[
-    Annotated[PostgresInstance, Tag("postgres")]
-    | Annotated[RedisInstance, Tag("redis")]
-    | Annotated[MongodbInstance, Tag("mongodb")],
-    Discriminator(
-        _engine_of,
-        custom_error_type="engine",
-        custom_error_message=f"name its engine: {', '.join(ENGINE_INFO)}",
-    ),
-]
+if TYPE_CHECKING:
+    NamedInstance = BaseInstance
+else:
+    NamedInstance = Annotated[
+        Union[  # noqa: UP007 - of as many as there are
+            tuple(Annotated[one.instance, Tag(name)] for name, one in MODELS.items())
+        ],
+        Discriminator(
+            _engine_of,
+            custom_error_type="engine",
+            custom_error_message=f"name its engine: {', '.join(ENGINE_INFO)}",
+        ),
+    ]
 
 
 class Binaries(Model):
@@ -149,8 +143,8 @@ class Backup(Model):
 AppName = Annotated[str, AfterValidator(check_app)]
 
 
-class StackFile(Model):
-    """A mngdb.yaml."""
+class _Head(Model):
+    """The keys that stand above the engines' own."""
 
     name: PlainName = "mng"
     """Name of the stack; its units are called NAME-pg, NAME-redis, NAME-mongo, NAME-INSTANCE."""
@@ -166,12 +160,25 @@ class StackFile(Model):
     binaries: Binaries = Field(default_factory=Binaries)
     """Folders of the servers' programs, instead of those found automatically. Relative paths start
     at the file's folder."""
-    postgres: PostgresInstance | None = None
-    """The default PostgreSQL instance."""
-    redis: RedisInstance | None = None
-    """The default Redis instance."""
-    mongodb: MongodbInstance | None = None
-    """The default MongoDB instance."""
+
+
+def _default_instance(name: EngineName) -> Any:
+    return Field(None, description=f"The default {ENGINE_INFO[name].title} instance.")
+
+
+if TYPE_CHECKING:
+    EngineKeys = _Head
+else:
+    EngineKeys = create_model(
+        "EngineKeys",
+        __base__=_Head,
+        **{name: (one.instance | None, _default_instance(name)) for name, one in MODELS.items()},
+    )
+
+
+class StackFile(EngineKeys):
+    """A mngdb.yaml."""
+
     instances: dict[InstanceName, NamedInstance] = Field(default_factory=dict)
     """Additional instances by name."""
     apps: dict[AppName, dict[str, Any]] = Field(
@@ -197,7 +204,7 @@ class StackFile(Model):
     def _on_is_default(cls, value: Any) -> Any:
         return {} if value is None or value is True else value
 
-    @field_validator("postgres", "redis", "mongodb", "apps", mode="before")
+    @field_validator(*MODELS, "apps", mode="before")
     @classmethod
     def _empty_is_default(cls, value: Any) -> Any:
         return {} if value is None else value

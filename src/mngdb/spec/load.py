@@ -16,7 +16,8 @@ from mngdb.spec import source
 from mngdb.spec.base import BaseGrant
 from mngdb.spec.conflicts import conflicts
 from mngdb.spec.engine_info import ENGINE_INFO
-from mngdb.spec.file import MODELS, StackFile
+from mngdb.spec.engine_models import MODELS
+from mngdb.spec.file import StackFile
 from mngdb.spec.problems import KEY, Problem, near, spec_error
 from mngdb.spec.source import Document, Trail
 from mngdb.spec.stack import Stack, declared, resolve

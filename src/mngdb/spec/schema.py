@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from mngdb.spec.alerts import KINDS, RULES
-from mngdb.spec.file import MODELS, StackFile
+from mngdb.spec.engine_models import MODELS
+from mngdb.spec.file import EngineKeys, StackFile
 from mngdb.spec.target import SHORT, TargetKeys
 
 #: What JSON Schema says of a list.
@@ -129,7 +130,7 @@ def descriptions(model: type[BaseModel]) -> dict[str, str]:
     keys = model.model_fields.items()
     found = {info.alias or key: info.description for key, info in keys if info.description}
     for one in reversed(model.__mro__):
-        if not issubclass(one, BaseModel) or one in {BaseModel, TargetKeys}:
+        if not issubclass(one, BaseModel) or one in {BaseModel, EngineKeys, TargetKeys}:
             continue
         tree = ast.parse(inspect.getsource(one))
         body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []

@@ -1,0 +1,121 @@
+"""What every engine promises on every target."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from tests.conformance.drivers import Driver
+from tests.conformance.places import Place, actions, place
+
+TARGETS = ("local", "yard", "external")
+
+
+class Promises:
+    """A subclass is the suite for one engine. Each test gets a stack that is up, with the app
+    `shop`, and leaves it so; the last one removes it."""
+
+    driver: ClassVar[Driver]
+
+    @pytest.fixture(scope="class", params=TARGETS)
+    @classmethod
+    def place(
+        cls, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    ) -> Iterator[Place]:
+        folder: Path = tmp_path_factory.mktemp("stack")
+        with place(cls.driver, request.param, folder) as found:
+            yield found
+
+    def test_the_first_plan_shows_what_up_does(self, place: Place) -> None:
+        planned = actions(place.plan)
+        assert ("create", f"secret {place.engine}_shop") in planned
+        assert [action for action, _ in planned].count("start") == place.ours
+        assert any(action == "create" and "shop" in name for action, name in planned)
+        assert actions(place.report) == planned
+
+    def test_the_second_plan_is_empty(self, place: Place) -> None:
+        assert place.steps() == []
+
+    def test_an_app_works_with_its_variables(self, place: Place) -> None:
+        place.driver.put(place.env, "first")
+        assert place.driver.get(place.env) == "first"
+
+    def test_another_password_is_refused(self, place: Place) -> None:
+        env, name = place.env, place.driver.variable
+        secret = (
+            place.cli.ok("url", place.engine, "shop").partition("://shop:")[2].partition("@")[0]
+        )
+        assert secret in env[name]
+        with pytest.raises(place.driver.refusal):
+            place.driver.get({name: env[name].replace(secret, "x" * len(secret))})
+        with pytest.raises(place.driver.refusal):
+            place.driver.get({name: env[name].replace("://shop:", "://stranger:")})
+
+    def test_status_is_what_the_server_says(self, place: Place) -> None:
+        unit = place.unit
+        assert (unit["healthy"], unit["user"]) == (True, "shop")
+        assert unit["version"][0].isdigit()
+        assert unit["uptime"] >= 0
+        assert (unit["memory"] is not None) == place.ours
+
+    def test_doctor_finds_nothing(self, place: Place) -> None:
+        place.cli.ok("doctor", "shop")
+
+    def test_a_secret_that_changed_in_the_vault_is_set(self, place: Place) -> None:
+        before = place.env
+        place.cli.ok("secret", "set", f"{place.engine}_shop", stdin="another-secret-of-the-app" * 2)
+        assert place.steps()
+        place.cli.ok("up")
+        assert place.steps() == []
+        del place.env
+        place.driver.put(place.env, "second")
+        with pytest.raises(place.driver.refusal):
+            place.driver.get(before)
+
+    def test_the_login_of_an_app_that_left_is_closed_and_its_data_stays(self, place: Place) -> None:
+        place.driver.put(place.env, "kept")
+        place.write(app=False)
+        place.cli.ok("up")
+        assert place.steps() == []
+        with pytest.raises(place.driver.refusal):
+            place.driver.get(place.env)
+        place.cli.ok("up", "--prune")
+        assert place.steps("--prune") == []
+        place.write()
+        place.cli.ok("up")
+        assert place.driver.get(place.env) == "kept"
+
+    def test_down_stops_and_up_brings_the_data_back(self, place: Place) -> None:
+        place.driver.put(place.env, "through the night")
+        place.cli.ok("down")
+        assert (place.unit["healthy"], place.unit["state"] == "stopped") == (
+            (False, True) if place.ours else (True, False)
+        )
+        place.cli.ok("up")
+        assert place.driver.get(place.env) == "through the night"
+
+    def test_restart_starts_it_anew(self, place: Place) -> None:
+        before = place.unit["uptime"]
+        report = place.cli.json("restart")
+        assert [action for action, _ in actions(report)] == ["restart"] * place.ours
+        assert not place.ours or place.unit["uptime"] < before + 1
+        assert place.steps() == []
+
+    def test_logs_are_the_servers_own(self, place: Place) -> None:
+        done = place.cli.run("logs", place.engine, "-n", "3")
+        assert done.returncode == (0 if place.ours else 2)
+        assert len(done.stdout.splitlines()) == (3 if place.ours else 0)
+
+    def test_destroy_removes_everything(self, place: Place) -> None:
+        state, unit = place.cli.state, place.unit
+        place.cli.ok("destroy", "--yes", "mng" if place.ours else "ours")
+        assert not state.exists()
+        if place.ours:
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((unit["host"], unit["port"]))
+        else:
+            assert place.driver.get(place.env), "what is somebody else's stays"

@@ -1,0 +1,287 @@
+"""What the toy engine does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, cast
+from urllib.parse import urlsplit
+
+from mngdb.container import Container
+from mngdb.dial import dial, prove
+from mngdb.engines import logins
+from mngdb.engines.protocol import Engine
+from mngdb.errors import ConnectError, StepError, UsageError
+from mngdb.facts.sessions import Sessions
+from mngdb.model import (
+    Access,
+    Action,
+    Asked,
+    Change,
+    File,
+    Outcome,
+    ShellCommand,
+    Step,
+    Unit,
+    Vitals,
+)
+from mngdb.release import Release
+from mngdb.samples import Family, Sample
+from mngdb.secret import Secret
+from mngdb.spec.agent import MONITOR
+from mngdb.spec.engine_info import EngineInfo
+from tests.toy.record import TOY, ToyGrant, ToyInstance
+
+
+class Login(NamedTuple):
+    """A login as the server keeps it."""
+
+    hash: str
+    prefix: str | None
+    mark: str
+
+
+class Facts(NamedTuple):
+    """What is there."""
+
+    logins: dict[str, Login]
+    version: str
+
+
+@dataclass
+class Session:
+    """A connection that is logged in."""
+
+    wire: Any
+
+    def ask(self, verb: str, **given: Any) -> Any:
+        """The answer. Raises StepError, ConnectError."""
+        try:
+            self.wire.write(json.dumps({"do": verb, **given}).encode() + b"\n")
+            self.wire.flush()
+            answer = json.loads(self.wire.readline() or "null")
+        except OSError as error:
+            raise ConnectError(str(error), kind="down") from error
+        if answer is None:
+            raise ConnectError("the server hung up", kind="down")
+        if "error" in answer:
+            raise StepError(answer["error"])
+        return answer["is"]
+
+
+def _hash(secret: Secret) -> str:
+    return hashlib.sha256(secret.reveal().encode()).hexdigest()
+
+
+def _wanted(asked: Asked) -> dict[str, Login]:
+    grants = {app: cast(ToyGrant, one).prefix for app, one in asked.instance.grants.items()}
+    prefixes: dict[str, str | None] = dict(grants)
+    if asked.instance.monitored:
+        prefixes[MONITOR] = None
+    return {
+        name: Login(_hash(asked.secrets[name]), prefix, asked.stack)
+        for name, prefix in prefixes.items()
+    }
+
+
+class Scraper:
+    """Reads `info`."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def scrape(self, timeout: float) -> Iterable[Family]:
+        found = self.session.ask("info")["open"]
+        return [Family("toy_open", "gauge", "Connections", [Sample("toy_open", (), float(found))])]
+
+    def close(self) -> None:
+        pass
+
+
+class ToyEngine:
+    """The engine `toy`."""
+
+    info: EngineInfo = TOY
+    stop_signal: int = signal.SIGTERM
+    statements = memory = slow = bloat = indexes = locks = end_session = keys = None
+
+    def render(self, asked: Asked) -> Unit:
+        site, spec = asked.site, cast(ToyInstance, asked.instance.spec)
+        assert site is not None
+        conf = {
+            "host": asked.listen[0],
+            "port": spec.port,
+            "data": site.data,
+            "admin": _hash(asked.secrets["admin"]),
+            "limit": spec.max_connections,
+        }
+        return Unit(
+            name=asked.instance.unit,
+            instance=asked.instance.name,
+            engine=TOY.name,
+            argv=(site.program.server, f"{site.conf}/toy.json"),
+            files=(File("toy.json", json.dumps(conf, indent=1)),),
+            cold_files=frozenset({"toy.json"}),
+            holds=("logins.json",),
+        )
+
+    def settings(self, asked: Asked) -> Mapping[str, str]:
+        return {"limit": str(cast(ToyInstance, asked.instance.spec).max_connections)}
+
+    def container(self, asked: Asked, unit: Unit, *, first: bool = False) -> Container:
+        return Container(memory=64 << 20, processes=32, health="exit 0\n")
+
+    def rights(self, asked: Asked) -> list[str]:
+        return [f"{name}: {one.prefix}" for name, one in _wanted(asked).items()]
+
+    def recovery(self, lines: Sequence[str]) -> str:
+        return ""
+
+    def admin(self, asked: Asked) -> Access:
+        return asked.access("admin", "")
+
+    def external(self, asked: Asked, url: str) -> Access:
+        parts = urlsplit(url)
+        if parts.scheme not in TOY.schemes or not parts.hostname:
+            raise UsageError(f"{url!r} is not a toy URL")
+        return Access(
+            engine=TOY.name,
+            host=parts.hostname,
+            port=parts.port or TOY.port,
+            user=parts.username or "admin",
+            password=asked.secrets.get("admin"),
+            instance=asked.instance.name,
+        )
+
+    def unverified(self, access: Access) -> str:
+        return ""
+
+    def login(self, asked: Asked, at: Access, app: str) -> Access:
+        return replace(at, user=app, password=asked.secrets[app])
+
+    def url(self, access: Access) -> str:
+        secret = access.password.reveal() if access.password else ""
+        return f"toy://{access.user}:{secret}@{access.host}:{access.port}"
+
+    def env(self, access: Access, prefix: str, grant: ToyGrant) -> Mapping[str, str]:
+        return {f"{prefix}_URL": self.url(access), f"{prefix}_PREFIX": grant.prefix}
+
+    def shell(self, access: Access, folder: str | None) -> ShellCommand:
+        return ShellCommand((("nc", (access.host, str(access.port))),), {}, "install netcat")
+
+    @contextmanager
+    def connect(self, access: Access, timeout: float = 10.0) -> Iterator[Session]:
+        try:
+            found = dial(access, timeout)
+        except OSError as error:
+            raise ConnectError(f"nobody answers: {error}", kind="down") from error
+        with found:
+            try:
+                prove(access, found, timeout)
+            except OSError as error:
+                raise ConnectError(f"it hung up: {error}", kind="down") from error
+            session = Session(found.makefile("rwb"))
+            secret = access.password.reveal() if access.password else ""
+            try:
+                session.ask("login", name=access.user, password=secret)
+            except StepError as error:
+                raise ConnectError(error.message, kind="auth") from error
+            yield session
+
+    def warm(self) -> None:
+        pass
+
+    def vitals(self, session: Session) -> Vitals:
+        found = session.ask("info")
+        return Vitals(found["version"], found["up"], TOY.title)
+
+    def observe(self, session: Session, asked: Asked) -> Facts:
+        logins = {name: Login(**one) for name, one in session.ask("logins").items()}
+        return Facts(logins, session.ask("info")["version"])
+
+    def inspect(self, session: Session, asked: Asked) -> Facts:
+        return self.observe(session, asked)
+
+    @contextmanager
+    def bootstrap(self, asked: Asked, deadline: float) -> Iterator[Session]:
+        while True:
+            try:
+                attempt = self.connect(self.admin(asked))
+                session = attempt.__enter__()
+                break
+            except ConnectError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.02)
+        try:
+            yield session
+        finally:
+            attempt.__exit__(None, None, None)
+
+    def blank(self, asked: Asked) -> Facts:
+        return Facts({}, "")
+
+    def reconcile(self, asked: Asked, facts: Facts) -> Outcome:
+        wanted, steps, remarks = _wanted(asked), [], []
+        for name, one in wanted.items():
+            found = facts.logins.get(name)
+            if found is None:
+                steps.append(_step(asked, "create", name, "login", _write(name, one)))
+            elif found != one:
+                steps.append(_step(asked, "change", name, "its login", _write(name, one)))
+        for name, one in facts.logins.items():
+            if name in wanted:
+                continue
+            login = logins.Login(name, one.mark, bool(one.hash))
+            fate = logins.unwanted(asked, login)
+            if fate == "drop":
+                steps.append(_step(asked, "drop", name, "its login", _drop(name), gone=True))
+                continue
+            if fate == "close":
+                closed = one._replace(hash="", prefix=None)
+                steps.append(_step(asked, "revoke", name, "its login", _write(name, closed)))
+            remarks.append(logins.closed(asked, login))
+        release = Release.of(TOY.title, facts.version) if facts.version else None
+        return Outcome((), tuple(steps), tuple(remarks), release)
+
+    def unmarked(self, asked: Asked) -> frozenset[str]:
+        return frozenset()
+
+    def apply(self, session: Session, changes: Sequence[Change]) -> None:
+        pass
+
+    def metrics(self, session: Session, asked: Asked) -> Scraper:
+        return Scraper(session)
+
+    def diagnose(self, access: Access, grant: ToyGrant) -> str | None:
+        with self.connect(access) as session:
+            try:
+                session.ask("put", key=f"{grant.prefix}mngdb", value="1")
+            except StepError as error:
+                return error.message
+        return None
+
+    def sessions(self, session: Session, asked: Asked) -> Sessions:
+        return Sessions(session.ask("info")["limit"], ())
+
+
+def _step(
+    asked: Asked, action: Action, name: str, detail: str, run: Any, *, gone: bool = False
+) -> Step:
+    return Step(asked.instance.name, TOY.name, action, name, detail, run, destructive=gone)
+
+
+def _write(name: str, login: Login) -> Any:
+    return lambda session: session.ask("write", name=name, **login._asdict())
+
+
+def _drop(name: str) -> Any:
+    return lambda session: session.ask("drop", name=name)
+
+
+ENGINE: Engine[Session, Facts] = ToyEngine()
