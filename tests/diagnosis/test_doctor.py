@@ -81,7 +81,7 @@ def test_a_healthy_stack(stack: Cli) -> None:
     assert time.monotonic() - begun < 60
     assert found["cause"] is None
     assert len(found["apps"]) == 4
-    assert "3 servers respond, 4 logins" in stack.ok("doctor")
+    assert "3 servers respond, 4 app logins" in stack.ok("doctor")
 
 
 def test_a_server_that_was_killed(stack: Cli) -> None:

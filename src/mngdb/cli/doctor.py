@@ -82,10 +82,10 @@ def _show(answer: Answer, facts: StackFacts) -> None:
     if not answer.wrong:
         apps = sum(len(server.logins) for server in facts.servers)
         count = len(facts.servers)
-        servers, logins = many(count, "server"), many(apps, "login")
+        servers, logins = many(count, "server"), many(apps, "app login")
         say(
             f"{click.style('no problems found', fg='green')}: {servers} "
-            f"respond{'s' * (count == 1)}, {logins} of apps work"
+            f"respond{'s' * (count == 1)}, {logins} work{'s' * (apps == 1)}"
         )
     if answer.watch:
         say("\nwarnings:")
