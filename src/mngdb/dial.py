@@ -64,14 +64,14 @@ def prove(at: Access, wire: socket.socket, timeout: float) -> None:
     deadline, pause = time.monotonic() + timeout, _FIRST_LOOK
     while (found := at.proof.holds(wire)) is None:
         if time.monotonic() > deadline:
-            raise TimeoutError("nobody has taken the connection")
+            raise TimeoutError("the connection was not accepted")
         time.sleep(pause)
         pause = min(_LAST_LOOK, 2 * pause)
     if not found:
         raise ConnectError(
-            f"another process than {at.proof.unit} listens on {at.host}:{at.port}: it was sent no "
-            "password",
-            "stop that process, then 'mngdb up'; or give the server another port in the file",
+            f"a process other than {at.proof.unit} listens on {at.host}:{at.port}: no password "
+            "was sent to it",
+            "stop that process, then run 'mngdb up'; or give the server another port in the file",
             "stranger",
         )
 

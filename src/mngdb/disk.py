@@ -65,7 +65,7 @@ def read_own(
     with os.fdopen(handle, "rb") as file:
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise UsageError(f"{path} is not one that mngdb wrote: over {limit} bytes", "remove it")
+        raise UsageError(f"{path} was not written by mngdb: over {limit} bytes", "remove it")
     return content.decode(errors="surrogateescape")
 
 
@@ -86,7 +86,7 @@ def read_given(path: Path, limit: int) -> bytes:
         kind = os.fstat(handle).st_mode
         stream = path.is_relative_to("/dev") or path.is_relative_to("/proc")
         if stat.S_ISDIR(kind) or not (stat.S_ISREG(kind) or stream):
-            raise _not_regular(path, kind, "name another file")
+            raise _not_regular(path, kind, "choose another file")
         os.set_blocking(handle, True)
         return file.read(limit + 1)
 
@@ -96,14 +96,14 @@ def expanded(name: str) -> Path:
     try:
         return Path(name).expanduser()
     except RuntimeError:
-        raise UsageError(f"{name}: no such home directory", "write the whole path") from None
+        raise UsageError(f"{name}: no such home directory", "use the full path") from None
 
 
 def _foreign(path: Path, uid: int) -> UsageError:
     return UsageError(
         f"{path} belongs to another user (user id {uid})",
-        f"where it was copied or restored by you: chown {os.geteuid()}: {shlex.quote(str(path))}; "
-        "if not, find out who did that before anything else",
+        f"if you copied or restored it: chown {os.geteuid()}: {shlex.quote(str(path))}; if not, "
+        "find out who did that first",
     )
 
 
@@ -181,7 +181,7 @@ def replaceable(path: Path) -> Path:
     with contextlib.suppress(FileNotFoundError):
         kind = path.lstat().st_mode
         if not stat.S_ISREG(kind):
-            raise _not_regular(path, kind, "name another file, or /dev/stdout")
+            raise _not_regular(path, kind, "choose another file, or /dev/stdout")
     return path
 
 

@@ -36,11 +36,11 @@ def of_system(error: OSError) -> MngdbError:
         hint = "free space, then run the same command again"
         why = lacking(os.path.dirname(error.filename)) if error.filename else ""  # noqa: PTH120
         if why.endswith(NO_INODES):
-            hint = f"{why}: remove files there ('df -i' shows how many), then run it again"
+            hint = f"{why}: remove files there ('df -i' shows the count), then run it again"
     elif error.errno == errno.EROFS:
-        hint = "the file system is mounted read-only: remount it to be written to, and try again"
+        hint = "the file system is mounted read-only: remount it read-write, then try again"
     elif error.errno in {errno.EACCES, errno.EPERM}:
-        hint = "run mngdb as the owner of the stack, in a folder that it may write to"
+        hint = "run mngdb as the owner of the stack, in a folder that it can write to"
     return MngdbError(f"{where}{error.strerror or error}", hint)
 
 

@@ -62,8 +62,8 @@ def _take(path: Path, patience: float) -> int:
             dead = patience > 0 and pid is not None and not Path(f"/proc/{pid}").exists()
             if time.monotonic() - begun > (_PATIENCE_DEAD if dead else patience):
                 raise LockedError(
-                    f"another mngdb works on this stack: {command}",
-                    "wait until it ends, then try again",
+                    f"another mngdb is working on this stack: {command}",
+                    "wait until it finishes, then try again",
                 ) from None
             time.sleep(0.02)
             continue
@@ -79,4 +79,4 @@ def _holder(handle: int) -> tuple[str, int | None]:
         note = json.loads(os.pread(handle, _NOTE, 0))
         return f"mngdb {note['command']} (pid {note['pid']})", int(note["pid"])
     except (ValueError, KeyError, TypeError):
-        return "it has just begun", None
+        return "it has just started", None

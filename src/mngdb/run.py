@@ -140,7 +140,7 @@ def reading(
 
 
 #: What `last_line` makes of silence.
-NOTHING = "it printed nothing"
+NOTHING = "no output"
 
 
 def last_line(text: str) -> str:

@@ -160,7 +160,7 @@ def test_the_baseline_accepts_until_a_day(spoilt: Cli, tmp_path: Path) -> None:
     [
         ("accept: [{id: redis.timeout, reason: long enough}]", ":1:10: accept.0.until: Field req"),
         ("accept: [{id: redis.timeout, reason: x, until: 2999-01-01}]", "at least 8 characters"),
-        ("accept: [{id: redis.timeout, reason: because of it, until: soon}]", "is no day"),
+        ("accept: [{id: redis.timeout, reason: because of it, until: soon}]", "is not a date"),
         ("accept: [{id: redis.time, reason: because of it, until: 2999-01-01}]", "did you mean"),
         ("- redis.timeout", "has to be a mapping"),
         ("acept: []", "acept"),

@@ -124,7 +124,7 @@ def test_a_file_that_others_may_read(stack: Cli) -> None:
         assert "redis_shop (640)" in failed(stack, "secrets.files")
         done = stack.run("check", "--only", "redis.version", "--only", "secrets.files")
         assert done.returncode == 1  # the server is not asked with it: unknown, not an error
-        assert "may be read by others" in done.stdout
+        assert "is readable by others" in done.stdout
     finally:
         secret(stack).chmod(0o600)
 

@@ -156,13 +156,13 @@ def test_an_image_that_is_no_use_stops_no_server(up: ComposeCli) -> None:
 
     said = ask("redis")
     assert "redis  fetching the image redis:8.9.8-bookworm" in said
-    assert "the image redis:8.9.8-bookworm cannot be fetched: " in said
+    assert "the image redis:8.9.8-bookworm cannot be pulled: " in said
     assert yaml.safe_load((up.rendered / "docker-compose.yml").read_text()) == yaml.safe_load(made)
     assert "was written by PostgreSQL 17, and PostgreSQL 18 cannot read it" in ask("postgres")
     assert begun == {w: up.inspect(w)["State"]["StartedAt"] for w in ("redis", "pg")}
     up.docker.docker("tag", "percona/mongodb_exporter:0.43.1", images["redis"])
     try:
-        assert "does not start with the new settings and runs with the old" in ask("redis")
+        assert "failed to start with the new settings" in ask("redis")
     finally:
         up.docker.docker("rmi", images["redis"])
     assert up.redis("ping") == "PONG"
@@ -198,7 +198,7 @@ def test_a_rendered_folder_that_somebody_removed_is_made_anew(up: ComposeCli) ->
     steps = {step["object"]: step for step in up.steps()}
     for what in ("pg", "redis"):
         assert steps[up.unit(what)]["action"] == "restart"
-        assert "the folder that it reads was removed" in steps[up.unit(what)]["detail"]
+        assert "the folder that it mounts was removed" in steps[up.unit(what)]["detail"]
     up.ok("up")
     assert up.steps() == []
     for what in ("pg", "redis"):
@@ -219,7 +219,7 @@ def test_a_place_that_the_file_moves_under_running_containers_is_followed(up: Co
         (up.folder / "mngdb.yaml").write_text(text)
         details = {step["object"]: step["detail"] for step in up.steps()}
         detail = details[up.unit("redis")]
-        assert "its files are in" in detail or "it is one of the Compose project" in detail
+        assert "its files are in" in detail or "it belongs to the Compose project" in detail
         up.ok("up")
         assert up.steps() == []
         assert not left.exists()
@@ -394,11 +394,11 @@ def test_engines_that_are_not_there_are_said_in_a_sentence(
     for command in ("plan", "up", "status", "down"):
         done = stack.run(command)
         assert done.returncode == 3, command
-        assert "no Docker engine answers (unix:///nonexistent/docker.sock)" in done.stderr
+        assert "the Docker engine does not answer (unix:///nonexistent/docker.sock)" in done.stderr
     stack.env = {**docker.environ, "DOCKER_CONFIG": str(tmp_path / "empty")}
     done = stack.run("up")
     assert done.returncode == 2, done.stderr
-    assert "docker has no Compose here" in done.stderr
+    assert "docker compose is not installed" in done.stderr
     stack.env = {**docker.environ, "PATH": "/nonexistent"}
     done = stack.run("up")
     assert done.returncode == 2
@@ -413,7 +413,7 @@ def test_behind_an_engine_that_does_not_answer_servers_are_unknown_not_down(
     stack.write(BOTH)
     stack.ok("up")
     stack.env = {**docker.environ, "DOCKER_HOST": "unix:///nonexistent/docker.sock"}
-    why = "no Docker engine answers (unix:///nonexistent/docker.sock)"
+    why = "the Docker engine does not answer (unix:///nonexistent/docker.sock)"
     found = stack.run("--json", "doctor")
     assert found.returncode == 1
     answer = json.loads(found.stdout)

@@ -171,7 +171,7 @@ def test_a_given_folder_that_git_cleans_is_written_anew_and_never_staged(up: Com
     subprocess.run([*git, "clean", "-ffdxq"], check=True)
     assert not folder.exists()
     details = [step["detail"] for step in up.steps()]
-    assert any("the folder that it reads was removed" in detail for detail in details)
+    assert any("the folder that it mounts was removed" in detail for detail in details)
     up.ok("up")
     up.health("redis")
     assert up.steps() == []
@@ -271,7 +271,7 @@ def test_a_volume_that_was_restored_is_known_by_its_mark(up: ComposeCli) -> None
     up.ok("down")
     unmark(up)
     said = refusal(up, "up")
-    assert "not known to belong" in said or "is another one now" in said
+    assert "not known to belong" in said or "is a different volume now" in said
     up.ok("up", "--allow", up.unit("redis"))
     assert keys(up) == {"one"}
 
@@ -303,7 +303,7 @@ def test_after_compose_down_v_nothing_starts_empty_without_a_word(stack: Compose
     stack.compose("down", "-v")
     stack.compose("up", "-d", "--wait")
     for words in (("plan",), ("up",), ("status",)):
-        assert f"{stack.unit('pg')}-data is another one now" in refusal(stack, *words)
+        assert f"{stack.unit('pg')}-data is a different volume now" in refusal(stack, *words)
     stack.ok("up", *allow)
     assert stack.steps() == []
 

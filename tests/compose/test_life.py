@@ -64,7 +64,7 @@ def test_down_keeps_the_data_and_up_brings_it_back(up: ComposeCli, tmp_path: Pat
     assert {unit["state"] for unit in up.run_json("status")["units"]} == {"stopped"}
     actions = {(step["action"], step["object"]) for step in up.steps()}
     assert actions == {("start", up.unit("pg")), ("start", up.unit("redis"))}
-    for command, said in (("logs", "has no container, and so no log"), ("shell", "does not run")):
+    for command, said in (("logs", "has no container"), ("shell", "does not run")):
         done = up.run(command, "redis")
         assert (done.returncode, done.stdout) == (1, "")
         assert f"error: {up.unit('redis')} {said}\n" in done.stderr

@@ -184,8 +184,8 @@ def test_a_server_that_was_halted_is_told_and_restart_helps(up: ComposeCli) -> N
         done = up.run(command)
         said = done.stdout + done.stderr
         assert done.returncode != 0, said
-        assert f"{unit} is halted (SIGSTOP, or a debugger) and answers nobody" in said
-        assert f"'docker kill --signal CONT {unit}' lets it go on; 'mngdb restart redis'" in said
+        assert f"{unit} is halted (by SIGSTOP or a debugger)" in said
+        assert f"'docker kill --signal CONT {unit}' resumes it; 'mngdb restart redis'" in said
         assert "'mngdb up' starts" not in said
     assert up.inspect("redis")["State"]["StartedAt"] == begun
     up.docker.docker("kill", "--signal", "CONT", unit)

@@ -284,7 +284,7 @@ def test_a_certificate_that_is_due_or_was_not_read_is_a_step(up: ComposeCli) -> 
     os.utime(unread)  # as a command that was killed between the file and the restart leaves it
     assert why(up) == {
         up.unit("pg"): "a new certificate",
-        up.unit("redis"): "its certificate is newer than its start",
+        up.unit("redis"): "its certificate was renewed after it started",
     }
     before = up.inspect("mongo")["State"]["StartedAt"]
     up.ok("up")

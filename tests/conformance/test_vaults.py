@@ -275,7 +275,7 @@ def test_what_others_may_read_is_known_but_not_used(tmp_path: Path) -> None:
     (tmp_path / "redis_shop").chmod(0o644)
     entry = vault.get_many(["redis_shop"])["redis_shop"]
     assert entry.secret == Secret("exposed")
-    with pytest.raises(SecretError, match="read by others"):
+    with pytest.raises(SecretError, match="readable by others"):
         entry.usable()
 
 

@@ -73,7 +73,7 @@ def test_the_unit_of_a_moved_project_is_written_anew_and_starts_it(enabled: User
     assert at_boot(enabled) == ("pass", f"{NAME} is enabled")
     old = enabled.folder
     move(enabled)
-    assert at_boot(enabled) == ("fail", f"{NAME} starts it in {old}, where it is not any more")
+    assert at_boot(enabled) == ("fail", f"{NAME} starts it in {old}, where it no longer is")
     assert f"{NAME}: rewritten" in enabled.ok("plan")
     assert unit(enabled).read_text() == before
     done = enabled.run("up")

@@ -63,7 +63,7 @@ def test_servers_that_change_ports_are_told_how(cli: Cli) -> None:
     for command in ("plan", "up"):
         done = cli.run(command)
         assert done.returncode == 1
-        assert "hint: it is this stack's own: 'mngdb down', then 'mngdb up'" in done.stderr
+        assert "hint: it belongs to this stack: 'mngdb down', then 'mngdb up'" in done.stderr
     cli.ok("down")
     cli.ok("up")
     assert cli.run("plan", "--exit-code").returncode == 0
@@ -88,7 +88,7 @@ def test_another_name_of_the_stack_is_refused_where_it_would_begin_empty(cli: Cl
     for command in ("plan", "up"):
         done = cli.run(command)
         assert done.returncode == 2
-        assert "the stack of this folder is called 'mng'" in done.stderr
+        assert "the stack of this folder is named 'mng'" in done.stderr
         assert "write 'name: mng' again" in done.stderr
         assert "destroy" not in done.stderr
     assert cli.run("destroy", "--yes", "team").returncode == 2

@@ -53,7 +53,7 @@ def test_data_in_a_folder_that_a_group_can_rename_is_refused(
     os.chown(ours, 0, group)
     ours.chmod(0o2775)
     said = refusal(cli)
-    assert f"{ours} may be written to by the {called}" in said
+    assert f"{ours} is writable by the {called}" in said
     assert f"hint: chmod go-w {ours}" in said
     ours.chmod(0o3775)  # sticky: each member renames what is its own
     cli.ok("plan")
@@ -70,7 +70,7 @@ def test_an_accounts_private_group_may_write_until_somebody_joins_it(user: UserC
     name = grp.getgrgid(user.gid).gr_name
     subprocess.run(["gpasswd", "--add", "daemon", name], check=True, capture_output=True)
     try:
-        assert f"{ours} may be written to by the group {name}" in refusal(user)
+        assert f"{ours} is writable by the group {name}" in refusal(user)
     finally:
         subprocess.run(["gpasswd", "--delete", "daemon", name], check=True, capture_output=True)
     user.ok("plan")

@@ -134,7 +134,7 @@ def test_a_wrong_secret_or_a_server_out_of_reach_is_exit_3(ours: Cli, engine: st
     done = ours.run("plan", "--json")
     assert done.returncode == 3
     assert str(ours.port(7)) in done.stderr
-    assert f"hint: ask those who run it, and compare the url of {engine}" in done.stderr
+    assert f"hint: ask its operator, and check the url of {engine}" in done.stderr
     document = json.loads(done.stdout)
     assert [one["instance"] for one in document["errors"]] == [engine]
     assert {step["instance"] for step in document["steps"] if "secret" not in step["object"]} == {

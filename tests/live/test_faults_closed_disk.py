@@ -73,7 +73,7 @@ def test_a_read_only_file_system_is_the_cause_of_all_that_follows(cli: Cli, smal
     done = cli.run("up")
     assert done.returncode == 1
     assert "Read-only file system" in done.stderr or "is read-only" in done.stderr
-    assert "printed nothing" not in done.stderr
+    assert "no output" not in done.stderr
     remount(small, "rw")
     cli.ok("up")
     faults.sound(cli, UNITS)
@@ -93,7 +93,7 @@ def test_a_file_system_without_inodes_is_the_cause_of_all_that_follows(
     done = cli.run("up")
     assert done.returncode == 1
     assert "has no free inodes" in done.stderr, done.stderr
-    assert "printed nothing" not in done.stderr
+    assert "no output" not in done.stderr
     shutil.rmtree(small / "filler")
     cli.ok("up")
     faults.sound(cli, UNITS)

@@ -68,7 +68,7 @@ def test_the_second_command_names_the_first_and_exits_1(cli: Cli, command: str) 
     first.send_signal(signal.SIGCONT)
     assert second.returncode == 1
     assert f"another mngdb works on this stack: mngdb up (pid {first.pid})" in second.stderr
-    assert "wait until it ends" in second.stderr
+    assert "wait until it finishes" in second.stderr
     out, said = first.communicate(timeout=300)
     assert first.returncode == 0, out + said
     faults.sound(cli, {"mng-redis"})
@@ -80,7 +80,7 @@ def test_two_ups_begun_together_leave_one_server_and_a_stack_as_asked(cli: Cli) 
     said = [process.communicate(timeout=300) for process in pair]
     codes = sorted(process.returncode for process in pair)
     assert codes in ([0, 0], [0, 1]), said
-    assert codes == [0, 0] or any("another mngdb works" in err for _, err in said), said
+    assert codes == [0, 0] or any("another mngdb is working" in err for _, err in said), said
     faults.sound(cli, {"mng-redis"})
 
 
@@ -162,7 +162,7 @@ def test_a_damaged_lock_file_is_no_obstacle(cli: Cli, text: str) -> None:
     finally:
         os.close(holder)
     assert refused.returncode == 1
-    assert "another mngdb works on this stack: it has just begun" in refused.stderr
+    assert "another mngdb is working on this stack: it has just started" in refused.stderr
 
 
 def test_looking_needs_no_lock(cli: Cli) -> None:
@@ -190,7 +190,7 @@ def test_an_up_that_waited_for_destroy_makes_a_whole_new_stack(cli: Cli) -> None
     gone = begin(cli, "destroy", "--yes", "mng")
     holds_the_lock(cli, gone.pid)
     second = cli.run("up")
-    while second.returncode == 1 and "another mngdb works" in second.stderr:
+    while second.returncode == 1 and "another mngdb is working" in second.stderr:
         second = cli.run("up")  # on a busy machine the first needs longer than it is waited for
     assert ended(gone) == 0
     assert second.returncode == 0, second.stderr

@@ -66,9 +66,9 @@ def test_an_address_of_another_machine_is_told_before_anything_is_made(cli: Cli)
     cli.write("tls: true\nredis: {port: PORT2, bind: [127.0.0.1, 203.0.113.9]}\n")
     done = cli.run("up")
     assert done.returncode in {1, 2}
-    assert "203.0.113.9 is no address of this machine" in done.stderr or "TLS" in done.stderr
+    assert "203.0.113.9 is not an address of this machine" in done.stderr or "TLS" in done.stderr
     cli.write("postgres: {port: PORT1, tls: true, bind: [203.0.113.9]}\n")
-    assert "203.0.113.9 is no address of this machine" in failed(cli, "up")
+    assert "203.0.113.9 is not an address of this machine" in failed(cli, "up")
 
 
 def test_data_of_another_major_version_is_refused_and_untouched(cli: Cli) -> None:
@@ -188,8 +188,8 @@ def test_a_version_that_pip_does_not_bring_is_told_how_to_be_had(cli: Cli) -> No
     folder = cli.folder / "empty"
     folder.mkdir()
     for text, said in (
-        ("redis: {version: 5}", "install Redis 5 and name its folder"),
-        ("redis: {version: 8.99}", "install Redis 8.99 and name its folder"),
+        ("redis: {version: 5}", "install Redis 5 and set its folder"),
+        ("redis: {version: 8.99}", "install Redis 8.99 and set its folder"),
         ("redis: {}\nbinaries: {redis: empty}", "correct 'binaries: {redis: …}'"),
     ):
         cli.write(text + "\n")

@@ -44,20 +44,20 @@ def _link(path: Path) -> None:
 BAD: dict[str, tuple[Callable[[Path], None], str]] = {
     "empty": (lambda p: put(p, b""), "is empty"),
     "only a line end": (lambda p: put(p, b"\n"), "is empty"),
-    "space inside": (lambda p: put(p, b"two words-9A"), "has characters that do not fit"),
-    "two lines": (lambda p: put(p, b"one\ntwo\n"), "has characters that do not fit"),
-    "two line ends": (lambda p: put(p, b"one\n\n"), "has characters that do not fit"),
-    "a tab": (lambda p: put(p, b"one\ttwo"), "has characters that do not fit"),
-    "a zero byte": (lambda p: put(p, b"one\0two"), "has characters that do not fit"),
-    "Korean": (lambda p: put(p, "비밀번호".encode()), "has characters that do not fit"),
-    "no UTF-8": (lambda p: put(p, b"\xff\xfe123"), "has characters that do not fit"),
-    "a byte order mark": (lambda p: put(p, b"\xef\xbb\xbfabc"), "has characters that do not fit"),
+    "space inside": (lambda p: put(p, b"two words-9A"), "has characters that are not safe"),
+    "two lines": (lambda p: put(p, b"one\ntwo\n"), "has characters that are not safe"),
+    "two line ends": (lambda p: put(p, b"one\n\n"), "has characters that are not safe"),
+    "a tab": (lambda p: put(p, b"one\ttwo"), "has characters that are not safe"),
+    "a zero byte": (lambda p: put(p, b"one\0two"), "has characters that are not safe"),
+    "Korean": (lambda p: put(p, "비밀번호".encode()), "has characters that are not safe"),
+    "no UTF-8": (lambda p: put(p, b"\xff\xfe123"), "has characters that are not safe"),
+    "a byte order mark": (lambda p: put(p, b"\xef\xbb\xbfabc"), "has characters that are not safe"),
     "far too long": (lambda p: put(p, b"x" * 5000), "is larger than 4096 bytes"),
-    "world-readable": (lambda p: put(p, GOOD.encode(), 0o644), "may be read by others"),
-    "group-readable": (lambda p: put(p, GOOD.encode(), 0o640), "may be read by others"),
+    "world-readable": (lambda p: put(p, GOOD.encode(), 0o644), "is readable by others"),
+    "group-readable": (lambda p: put(p, GOOD.encode(), 0o640), "is readable by others"),
     "a folder": (lambda p: p.mkdir(mode=0o700), "is not a regular file"),
     "a pipe": (lambda p: os.mkfifo(p, 0o600), "is not a regular file"),
-    "a link to a readable file": (_link, "may be read by others"),
+    "a link to a readable file": (_link, "is readable by others"),
     "a link in a circle": (lambda p: p.symlink_to(p), "cannot be read"),
 }
 
@@ -154,7 +154,7 @@ def test_the_environ_vault_names_every_variable_and_keeps_nothing_on_disk(cli: C
         every = "the variables MNGDB_SECRET_REDIS_ADMIN, MNGDB_SECRET_REDIS_SHOP are not set"
         assert every in refused.stderr
     assert not (cli.state).exists()
-    assert "set it, or use 'vault: files'" in cli.run("env", "shop").stderr
+    assert "set it there, or use 'vault: files'" in cli.run("env", "shop").stderr
     cli.env["MNGDB_SECRET_REDIS_ADMIN"] = GOOD
     assert "the variable MNGDB_SECRET_REDIS_SHOP is not set" in cli.run("up").stderr
     cli.env["MNGDB_SECRET_REDIS_SHOP"] = ""

@@ -273,7 +273,7 @@ def test_account_in_the_file_is_who_the_servers_run_as(cli: Cli, account: tuple[
         pwd.getpwnam("nobody-has-it")
     cli.write("target: {local: {account: root}}\n" + faults.REDIS)
     refused = cli.run("up")
-    assert (refused.returncode, "servers do not run as root" in refused.stderr) == (1, True)
+    assert (refused.returncode, "servers must not run as root" in refused.stderr) == (1, True)
 
 
 def test_an_account_that_another_command_makes_at_the_same_moment_is_taken(
@@ -317,7 +317,7 @@ def test_an_ordinary_user_is_told_what_it_may_not_do(user: UserCli) -> None:
         f"{user.folder.parent / '.local/state/mngdb/stacks'}: Permission denied" in refused.stderr
     )
     user.write("target: {local: {account: mngdb}}\n" + faults.REDIS)
-    assert "only root may change the account" in user.run("up").stderr
+    assert "only root can switch accounts" in user.run("up").stderr
     user.write(faults.REDIS.replace("PORT2", "79"))
     refused = user.run("up")
     assert refused.returncode == 1
@@ -355,7 +355,7 @@ def test_a_project_that_took_a_moved_ones_place_does_not_take_its_servers(cli: C
     cli.write(faults.REDIS)
     refused = cli.run("up")
     assert refused.returncode == 2
-    assert "is not the directory that the stack 'mng' was made in" in refused.stderr
+    assert "is not the directory that the stack 'mng' was created in" in refused.stderr
     shutil.rmtree(home)
     cli.folder = moved
     faults.sound(cli, {"mng-redis"})

@@ -33,7 +33,7 @@ def test_a_copied_project_is_refused_and_the_originals_data_stays(stack: Cli) ->
         said = refusal(copy, *words)
         assert f"{copy.folder} is a copy of {stack.folder}" in said
         assert f"mngdb stacks attach {stack.state.name}" in said
-        assert "write a 'name' of its own" in said
+        assert "set another 'name'" in said
     untouched(stack, pid)
 
 
@@ -170,7 +170,7 @@ def test_a_clone_of_a_project_that_is_gone_is_told_of_its_data(stack: Cli) -> No
     clone.folder.mkdir()
     clone.write(faults.REDIS)
     said = refusal(clone, "up")
-    assert f"was made in {stack.folder}, which is not there any more" in said
+    assert f"was created in {stack.folder}, which no longer exists" in said
     (row,) = [one for one in clone.json("stacks")["stacks"] if one["project"] == str(stack.folder)]
     assert (row["there"], row["units"]) == (False, ["mng-redis"])
     clone.ok("stacks", "attach", row["id"])
@@ -186,7 +186,7 @@ def test_a_checkout_made_anew_in_the_same_place_is_asked_whether_it_is_the_same(
     stack.folder.rename(stack.folder.with_name("aside"))
     stack.folder.mkdir()
     stack.write(faults.REDIS)
-    assert "is not the directory that the stack 'mng' was made in" in refusal(stack, "up")
+    assert "is not the directory that the stack 'mng' was created in" in refusal(stack, "up")
     shutil.rmtree(stack.folder.with_name("aside"))
     stack.ok("stacks", "attach", state.name)
     stack.ok("up")
@@ -252,7 +252,7 @@ def test_another_name_is_no_other_stack_in_the_same_folder(stack: Cli) -> None:
     (stack.folder / "mngdb.yaml").write_text("name: dl2\n" + text)
     for words in (("up",), ("plan",), ("destroy", "--yes", "dl2"), ("down",)):
         said = refusal(stack, *words)
-        assert "the stack of this folder is called 'mng', and mngdb.yaml says 'dl2'" in said
+        assert "the stack of this folder is named 'mng', but mngdb.yaml says 'dl2'" in said
         assert "destroy" not in said
     (stack.folder / "mngdb.yaml").write_text(text)
     untouched(stack, pid)

@@ -67,7 +67,7 @@ def test_data_that_is_removed_under_a_running_server_is_told_and_its_process_kno
     shutil.rmtree(faults.servers(stack) / "mng-redis/data")
     done = stack.run("up")
     assert done.returncode == 1
-    assert "the server still runs, and what it holds is lost when it ends" in done.stderr
+    assert "the server is still running, and its data is lost when it exits" in done.stderr
     assert keys(stack) == {"one"}
     done = stack.run("down")
     assert done.returncode == 1
@@ -188,9 +188,7 @@ def test_data_that_the_file_names_elsewhere_is_where_it_was_until_it_is_moved(st
     for command in ("up", "plan"):
         done = stack.run(command)
         assert done.returncode == 1
-        assert f"the file says that the data is in {elsewhere}, and it is in {servers}" in (
-            done.stderr
-        )
+        assert f"the file places the data in {elsewhere}, but it is in {servers}" in (done.stderr)
     assert stack.run("status").returncode == 0
     assert keys(stack) == {"one"}
     hint = next(line for line in done.stderr.splitlines() if "hint:" in line).partition("hint: ")[2]

@@ -318,7 +318,7 @@ def test_another_process_at_redis_port_is_told_in_one_sentence(stack: Cli, speak
     with listening({stack.port(2): speak}) as (stranger,):
         done = stack.run("keys")
         assert done.returncode == 3
-        assert f"another process than mng-redis listens on 127.0.0.1:{stack.port(2)}" in done.stderr
+        assert f"a process other than mng-redis listens on 127.0.0.1:{stack.port(2)}" in done.stderr
         assert stranger.calls > 0
         assert stranger.heard == b"", "it was not even greeted"
 
@@ -484,4 +484,4 @@ def test_plan_says_what_is_at_stake_on_the_way_to_an_external_server(
     (remark,) = json.loads(done.stdout)["remarks"]
     assert remark["instance"] == "redis"
     assert "reads the passwords of the administrator and of every app" in remark["text"]
-    assert remark["hint"] == "mngdb check --only stack.server-verified says what helps"
+    assert remark["hint"] == "mngdb check --only stack.server-verified"

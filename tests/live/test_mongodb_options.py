@@ -77,22 +77,22 @@ def test_an_option_that_changes_or_leaves_the_file_is_a_restart_that_plan_shows(
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("net.port: 1", "the setting 'net.port' follows from the key 'port'"),
-        ("net.bindIp: 0.0.0.0", "follows from the key 'bind'"),
-        ("net.tls.mode: disabled", "follows from the key 'tls'"),
-        ("net.TLS.mode: disabled", "follows from the key 'tls'"),
-        ("storage.wiredTiger.engineConfig.cacheSizeGB: 9", "follows from the key 'memory'"),
-        ("operationProfiling.slowOpThresholdMs: 9", "follows from the key 'slow'"),
-        ("replication.oplogSizeMB: 999", "follows from the key 'oplog'"),
-        ("security.javascriptEnabled: true", "follows from the key 'javascript'"),
-        ("security.authorization: disabled", "follows from how mngdb runs the server"),
-        ("processManagement.fork: true", "follows from how mngdb runs the server"),
-        ("systemLog.path: /tmp/x", "follows from how mngdb runs the server"),
+        ("net.port: 1", "the setting 'net.port' is derived from the key 'port'"),
+        ("net.bindIp: 0.0.0.0", "is derived from the key 'bind'"),
+        ("net.tls.mode: disabled", "is derived from the key 'tls'"),
+        ("net.TLS.mode: disabled", "is derived from the key 'tls'"),
+        ("storage.wiredTiger.engineConfig.cacheSizeGB: 9", "is derived from the key 'memory'"),
+        ("operationProfiling.slowOpThresholdMs: 9", "is derived from the key 'slow'"),
+        ("replication.oplogSizeMB: 999", "is derived from the key 'oplog'"),
+        ("security.javascriptEnabled: true", "is derived from the key 'javascript'"),
+        ("security.authorization: disabled", "is derived from how mngdb runs the server"),
+        ("processManagement.fork: true", "is derived from how mngdb runs the server"),
+        ("systemLog.path: /tmp/x", "is derived from how mngdb runs the server"),
         ("net.compression.compressors: 'snappy, zlib'", "(CVE-2025-14847)"),
-        ("net.compression.compressors: lz4", "'lz4' names no compressors"),
-        ("net.compression.compressors: 'disabled,snappy'", "'disabled,snappy' names no"),
+        ("net.compression.compressors: lz4", "'lz4' is not a list of compressors"),
+        ("net.compression.compressors: 'disabled,snappy'", "'disabled,snappy' is not a list"),
         # what only mongod itself knows
-        ("net.foo: 1", "the server does not take its settings: Unrecognized option: net.foo"),
+        ("net.foo: 1", "the server rejects its settings: Unrecognized option: net.foo"),
         ("net.maxIncomingConnections: many", 'Error parsing option "net.maxIncomingConnections"'),
         ("storage.journal.commitIntervalMs: 9999", "must be less than or equal to 500"),
         ("noSuchParameter: 1", "Unknown --setParameter 'noSuchParameter'"),
@@ -121,7 +121,7 @@ def test_a_limit_of_connections_is_said_once(stack: Cli) -> None:
     stack.write(FILE.replace("port: PORT1", "port: PORT1\n  max_connections: 300"))
     done = stack.run("plan")
     assert done.returncode == 2
-    assert "the key 'max_connections' says it already" in done.stderr
+    assert "the key 'max_connections' sets it already" in done.stderr
 
 
 def test_the_compressors_can_be_others_but_zlib(stack: Cli) -> None:

@@ -180,7 +180,7 @@ def test_settings_that_keep_the_server_from_starting_give_way_to_the_old_ones(
     assert step["restart"]
     done = cli.run("up")
     assert done.returncode == 1
-    assert "mng-pg does not start with the new settings and runs with the old ones" in done.stderr
+    assert "mng-pg failed to start with the new settings" in done.stderr
     assert "(exit code 1): FATAL:  " in done.stderr
     assert value(cli, "SHOW shared_preload_libraries") == "pg_stat_statements"
     assert cli.json("status")["units"][0]["healthy"]

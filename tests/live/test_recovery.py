@@ -267,8 +267,8 @@ def test_a_server_that_was_halted_is_told_with_the_command_that_helps(
             assert time.monotonic() - begun < 30
             assert done.returncode != 0
             said = done.stdout + done.stderr
-            assert f"{unit} is halted (SIGSTOP, or a debugger) and answers nobody" in said
-            assert f"'kill -CONT {pid}' lets it go on; 'mngdb restart {name}' restarts it" in said
+            assert f"{unit} is halted (by SIGSTOP or a debugger)" in said
+            assert f"'kill -CONT {pid}' resumes it; 'mngdb restart {name}' restarts it" in said
             assert "'mngdb up' starts" not in said
             assert faults.pid(cli, unit) == pid
     finally:

@@ -27,7 +27,7 @@ def test_a_build_without_tls_is_told_and_nothing_is_made(cli: Cli) -> None:
     for command in ("plan", "up"):
         done = cli.run(command)
         assert done.returncode in {1, 2}
-        assert "TLS is asked for" in done.stderr
+        assert "TLS is enabled" in done.stderr
         assert "built without it" in done.stderr
         assert not (cli.state).exists()
 

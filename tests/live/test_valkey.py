@@ -42,7 +42,7 @@ def test_what_its_build_lacks_is_told_before_anything_starts(cli: Cli) -> None:
     for command in ("plan", "up"):
         done = cli.run(command)
         assert done.returncode == 1
-        assert "queue: TLS is asked for, but" in done.stderr
+        assert "queue: TLS is enabled, but" in done.stderr
         assert "was built without it" in done.stderr
     assert not (cli.folder / ".mngdb" / "servers").exists()
 
@@ -51,7 +51,7 @@ def test_a_version_that_is_not_there_is_told_with_those_that_are(cli: Cli) -> No
     cli.write(FILE.replace("server: valkey", "server: valkey, version: 8"))
     done = cli.run("plan")
     assert done.returncode == 2
-    assert "Valkey 8 is needed and not there on this machine; found 9" in done.stderr
+    assert "Valkey 8 is required but was not found on this machine; found 9" in done.stderr
     assert "binaries: {valkey: …}" in done.stderr
 
 
@@ -61,7 +61,7 @@ def test_a_valkey_that_is_called_redis_server_is_no_redis(cli: Cli) -> None:
     cli.write(f"redis: {{version: null, port: PORT1}}\nbinaries: {{redis: {cli.folder}}}\n")
     done = cli.run("plan")
     assert done.returncode == 2
-    assert "Redis is needed and not there in" in done.stderr
+    assert "Redis is required but was not found in" in done.stderr
     assert "found Valkey 9" in done.stderr
 
 
@@ -69,7 +69,7 @@ def test_containers_are_redis(cli: Cli) -> None:
     cli.write("target: compose\n" + FILE.replace(", port: PORT1", ""))
     done = cli.run("plan")
     assert done.returncode == 2
-    assert "target compose does not run valkey" in done.stderr
+    assert "target compose does not support valkey" in done.stderr
 
 
 def test_a_file_in_its_own_format_is_told(cli: Cli) -> None:

@@ -275,8 +275,8 @@ def test_servers_of_others_are_looked_at_on_request() -> None:
     [
         ("redis: {port: 9121}", "the metrics of redis"),
         ("redis: {port: 9321}", "the agent"),
-        ("redis: {}\nagent: {ports: {redis: 9321}}", "the port 9321 stands twice"),
-        ("redis: {}\nagent: {bind: 0.0.0.0}", "opens the server to every network"),
+        ("redis: {}\nagent: {ports: {redis: 9321}}", "port 9321 is used twice"),
+        ("redis: {}\nagent: {bind: 0.0.0.0}", "exposes the server to every network"),
         ("redis: {}\nagent: {port: 1}", "ports"),
         ("redis: {}\ninstances: {agent: {engine: redis, port: 7000}}", "mng-agent"),
         ("redis: {}\napps: {monitor: {redis: 'm:*'}}", "reserved"),

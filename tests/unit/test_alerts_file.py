@@ -64,25 +64,25 @@ def test_channels_in_short_and_in_long() -> None:
         ("{rules: {RedisDown: {severity: bad}}}", "'critical', 'warning' or 'info'"),
         ("{rules: {RedisMemoryHigh: {threshold: .inf}}}", "a valid number"),
         ("{channels: {x: sms}}", "'email', 'slack', 'pagerduty' or 'webhook'"),
-        ("{channels: {x: email}}", "mail needs the key 'host'"),
-        ("{channels: {x: {kind: email, host: h, from: a@b.example}}}", "mail needs the key 'to'"),
+        ("{channels: {x: email}}", "needs the key 'host'"),
+        ("{channels: {x: {kind: email, host: h, from: a@b.example}}}", "needs the key 'to'"),
         (
             "{channels: {x: {kind: email, host: h, from: a@b.example, to: [c]}}}",
-            "is no mail address",
+            "is not a mail address",
         ),
         (
             "{channels: {x: {kind: email, host: h, from: root@db-1, to: [a@b.example]}}}",
             "alerts.channels.x.from",
         ),
         ("{channels: {x: {kind: slack, host: h}}}", "'host' is for 'kind: email' only"),
-        ("{channels: {x: {kind: pagerduty, severity: info}}}", "what is critical, nothing else"),
+        ("{channels: {x: {kind: pagerduty, severity: info}}}", "critical alerts only"),
         (
             "{channels: {x: {kind: email, host: h, from: a@b.example, to: [c@d.example], user: u, "
             "encryption: none}}}",
-            "shows its password",
+            "exposes the password",
         ),
         ("{every: 100ms}", "whole seconds"),
-        ("{every: 0s}", "once a second"),
+        ("{every: 0s}", "the shortest interval"),
         ("{runbook: 'two words'}", "pattern"),
     ],
 )

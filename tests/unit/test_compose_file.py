@@ -58,14 +58,14 @@ def test_an_image_without_a_version_is_refused(folder: Cli, image: str) -> None:
     done = folder.run("plan")
     assert done.returncode == 2
     assert "mngdb.yaml:3:21: target.compose.images.redis: " in done.stderr
-    assert "no pinned image" in done.stderr
+    assert "not a pinned image" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("more", "said"),
     [
         ("redis: {bind: [127.0.0.1]}\n", "see 'publish' of the target"),
-        ("redis: {target: {compose: {folder: x}}}\n", "said once, for the stack"),
+        ("redis: {target: {compose: {folder: x}}}\n", "set once, for the whole stack"),
     ],
 )
 def test_what_containers_cannot_do_is_said_before_anything_happens(

@@ -12,18 +12,18 @@ SECRET = "geheim-4711"
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name: x", "1:1: the file names no database\n  hint: add 'postgres: {}'"),
+        ("name: x", "1:1: the file has no databases\n  hint: add 'postgres: {}'"),
         (
             "postgres:\nredis: {port: 5432}",
-            "2:15: redis.port: redis and postgres both want port 5432\n  hint: give redis a port",
+            "2:15: redis.port: redis and postgres both use port 5432\n  hint: give redis another",
         ),
         (
             "postgres:\ninstances: {b: {engine: postgres}}",
-            "2:16: instances.b.port: b and postgres both want port 5432",
+            "2:16: instances.b.port: b and postgres both use port 5432",
         ),
         (
             "postgres:\ninstances: {pg: {engine: redis}}",
-            "2:17: instances.pg: pg and postgres would both be called mng-pg",
+            "2:17: instances.pg: pg and postgres would both be named mng-pg",
         ),
         (
             "postgres:\napps: {a: {postgres: x}, b: {postgres: x}}",
@@ -32,9 +32,12 @@ SECRET = "geheim-4711"
         ),
         (
             "postgres:\napps: {a: {redis: x}}",
-            "2:12: the app a uses redis, which this file does not have\n  hint: add 'redis: {}'",
+            "2:12: the app a uses redis, which is not in this file\n  hint: add 'redis: {}'",
         ),
-        ("postgres:\napps: {a: {legacy: x}}", "2:12: unknown instance 'legacy'; known are: postg"),
+        (
+            "postgres:\napps: {a: {legacy: x}}",
+            "2:12: unknown instance 'legacy'; expected one of: postg",
+        ),
         ("redis: {bind: [10.0.0.1]}", "1:15: redis.bind: redis listens beyond loopback without"),
         ("redis: {bind: [127.0.0.1, '::2']}", "1:15: redis.bind: redis listens beyond loopback"),
         (
@@ -47,11 +50,11 @@ SECRET = "geheim-4711"
         ),
         (
             "redis: {target: {local: {data: x}}}",
-            "1:17: redis.target: what a target needs is said once, for the stack",
+            "1:17: redis.target: the options of a target are set once",
         ),
         (
             "postgres: {target: {external: {url: 'redis://h'}}}",
-            "1:37: postgres.target.external.url: a postgres server is wanted: postgresql://",
+            "1:37: postgres.target.external.url: a postgres url is required: postgresql://",
         ),
         (
             "redis: {target: {external: {url: 'redis://'}}}",

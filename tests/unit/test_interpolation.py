@@ -44,13 +44,13 @@ def test_two_dollars_are_one_and_are_not_filled_in_again() -> None:
     [
         ("name: ${WHO}\npostgres:", "mngdb.yaml:1:7: the variable WHO is not set\n  hint: set it"),
         ("name: ${EMPTY}\npostgres:", "mngdb.yaml:1:7: the variable EMPTY is empty"),
-        ("name: ${WHO\npostgres:", "mngdb.yaml:1:7: a '${' that is no variable"),
-        ("name: ${WHO?no}\npostgres:", "mngdb.yaml:1:7: a '${' that is no variable"),
-        ("name: ${1}\npostgres:", "mngdb.yaml:1:7: a '${' that is no variable"),
-        ("${WHO}: 1\n", "mngdb.yaml:1:1: variables are filled in in values, never in keys"),
-        ("apps:\n  '${A}': {}\n", "mngdb.yaml:2:3: variables are filled in in values"),
+        ("name: ${WHO\npostgres:", "mngdb.yaml:1:7: a '${' that does not start a variable"),
+        ("name: ${WHO?no}\npostgres:", "mngdb.yaml:1:7: a '${' that does not start a variable"),
+        ("name: ${1}\npostgres:", "mngdb.yaml:1:7: a '${' that does not start a variable"),
+        ("${WHO}: 1\n", "mngdb.yaml:1:1: variables are expanded in values"),
+        ("apps:\n  '${A}': {}\n", "mngdb.yaml:2:3: variables are expanded in values"),
         ("postgres: {port: ${P}}", "needs quotes, or a line of its own"),
-        ("name: x${BAD}\npostgres:", "a variable holds what is not UTF-8 text"),
+        ("name: x${BAD}\npostgres:", "a variable is not valid UTF-8"),
     ],
 )
 def test_a_variable_that_cannot_be_filled_in_is_refused(text: str, said: str) -> None:
@@ -58,7 +58,7 @@ def test_a_variable_that_cannot_be_filled_in_is_refused(text: str, said: str) ->
 
 
 def test_a_filled_in_name_is_checked_as_a_written_one() -> None:
-    assert "is not a name here" in refused("name: ${N}\npostgres:", N="a'; drop database x; --")
+    assert "is not a valid name" in refused("name: ${N}\npostgres:", N="a'; drop database x; --")
     assert "'a\\nb'" in refused("postgres:\napps: {a: {postgres: '${N}'}}", N="a\nb")
 
 

@@ -43,7 +43,7 @@ def test_logins_of_the_engines_are_no_names_of_apps(name: str) -> None:
 
 
 def test_the_name_of_an_instance_has_no_underscore() -> None:
-    assert "has no '_'; use '-'" in refused("instances: {a_b: {engine: redis}}")
+    assert "cannot contain '_'; use '-'" in refused("instances: {a_b: {engine: redis}}")
 
 
 @pytest.mark.parametrize(

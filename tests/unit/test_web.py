@@ -65,27 +65,27 @@ def test_the_address_is_filled_in_from_the_environment(tmp_path: Path) -> None:
             "",
             "3:15: redisinsight: RedisInsight runs only where",
         ),
-        ("accept_terms: true", "accept_terms: false", "for you to do: read them"),
+        ("accept_terms: true", "accept_terms: false", "only you can accept them: read them"),
         ("https://redisinsight", "http://redisinsight", "write https://HOST"),
-        ('${DEFAULT_URL}", acc', 'x.test/path", acc', "a page has a host of its own"),
+        ('${DEFAULT_URL}", acc', 'x.test/path", acc', "a page needs its own host"),
         ("https://redisinsight.", "https://me:pw@redisinsight.", "a password does not belong"),
         ("https://redisinsight.", "https://me@redisinsight.", "write https://HOST"),
         ("https://redisinsight.", "https://`) || PathPrefix(`/", "write https://HOST"),
-        ("https://keycloak.", "https://Keycloak.", "write the host's name in small letters"),
-        ("/realms/mng", "", "no realm of Keycloak"),
-        ("https://keycloak.", "http://keycloak.", "has to be https"),
-        ('/realms/mng"', '/realms/mng", session: 1m', "a login lasts 10m at least"),
+        ("https://keycloak.", "https://Keycloak.", "in lower case"),
+        ("/realms/mng", "", "not a Keycloak realm"),
+        ("https://keycloak.", "http://keycloak.", "has to use https"),
+        ('/realms/mng"', '/realms/mng", session: 1m', "a login lasts at least 10m"),
         ('/realms/mng"', '/realms/mng", inside: "http://k:8080/x"', "only a host and a port"),
-        ('/realms/mng"', '/realms/mng", roles: ["a b"]', "no name of a role"),
+        ('/realms/mng"', '/realms/mng", roles: ["a b"]', "not the name of a role"),
         ('/realms/mng"', '/realms/mng", client_secret: hunter2', "a secret does not belong"),
         ('/realms/mng"', '/realms/mng", route: true', "'route' needs 'inside'"),
         (
             '${DEFAULT_URL}/realms/mng"',
             'x.test:444/realms/mng", route: true, inside: "http://k:8080"',
-            "one port for the page and the realm",
+            "the page and the realm on one port",
         ),
         ("sso:", "# sso:", "open to everybody"),
-        ("redis: {}", "postgres: {}", "names no Redis"),
+        ("redis: {}", "postgres: {}", "has no Redis"),
         ("redis: {}", "redis: {}\ninstances: {sso: {engine: redis, port: 1}}", "another name"),
     ],
 )
@@ -224,7 +224,7 @@ def test_a_certificate_of_ones_own_is_taken_as_it_is_and_a_wrong_one_refused(
     assert sorted(path.name for path in made.iterdir()) == before
 
     (tmp_path / "a.key").write_text((made / "ca.key").read_text())
-    with pytest.raises(UsageError, match="the key is another certificate's"):
+    with pytest.raises(UsageError, match="the key does not match"):
         page_certificate.read(found)
     (tmp_path / "a.key").write_text((made / "page.key").read_text())
     for host in ("redis.example.test", "insight.redisinsight.example.test"):

@@ -285,7 +285,7 @@ def test_up_takes_the_folder_over_and_says_what_of_it_does_not_start(page: Page)
         finally:
             taken.kill()
     assert done.returncode == 1
-    assert f"error: {way}: 0.0.0.0:443 is taken already\n" in done.stderr
+    assert f"error: {way}: 0.0.0.0:443 is already in use\n" in done.stderr
     page.cli.ok("up")
     page.wait()
 

@@ -43,7 +43,7 @@ def attach(name: str, project: Path, servers: Path) -> None:
         raise UsageError(f"{state} does not name the data in {servers}")
     there = servers.with_name(_own(name, project))
     if there.exists():
-        raise UsageError(f"{there} exists already", "this folder has data of its own")
+        raise UsageError(f"{there} exists already", "this folder already has data")
     servers.rename(there)
     (state / "servers").unlink()
     (state / "servers").symlink_to(there)

@@ -83,7 +83,7 @@ def read(state: Path, unit: str) -> Holding | None:
         return Holding(found["since"], found["seen"], tuple(found["holds"]))
     except (ValueError, TypeError, KeyError, RecursionError):
         raise MngdbError(
-            f"{path} is damaged", "remove it; 'mngdb up' writes it anew while the server runs"
+            f"{path} is damaged", "remove it; 'mngdb up' rewrites it while the server runs"
         ) from None
 
 

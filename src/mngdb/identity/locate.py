@@ -73,8 +73,8 @@ class Located:
             found = _Search(mine.name, self.project, mine.file, self.home).run()
             if found.kind == "known" and found.state != self.state:
                 raise LockedError(
-                    "another mngdb works on this stack: it has just begun",
-                    "wait until it ends, then try again",
+                    "another mngdb is working on this stack: it has just started",
+                    "wait until it finishes, then try again",
                 )
             record.make(self.state)
             mine.write(self.state)
@@ -110,8 +110,8 @@ def locate(
         return found
     if found.kind != "new":
         raise UsageError(
-            f"this folder has its stack {name!r} already: {found.state}",
-            "leave --new out; 'mngdb destroy' removes the stack",
+            f"this folder already has the stack {name!r}: {found.state}",
+            "omit --new; 'mngdb destroy' removes the stack",
         )
     return replace(found, trouble=None)
 
@@ -221,8 +221,8 @@ class _Search:
     def _replaced(self, state: Path) -> Located:
         return self.new(
             UsageError(
-                f"{self.folder} is not the directory that the stack {self.name!r} was made in: it "
-                "was replaced by another one of the same name",
+                f"{self.folder} is not the directory that the stack {self.name!r} was created "
+                "in: it was replaced by another one with the same name",
                 f"if it is the same project: {attach(state)}; to start an empty stack: "
                 "mngdb up --new",
             )
@@ -239,8 +239,8 @@ class _Search:
             UsageError(
                 f"{self.folder} is a copy of {found.project}, which the stack {self.name!r} "
                 "belongs to",
-                "write a 'name' of its own into the file to start an empty stack here; "
-                f"to go on here with the data: {attach(state)}",
+                "set another 'name' in the file to start an empty stack here; to continue here "
+                f"with the data: {attach(state)}",
             )
         )
 
@@ -256,7 +256,7 @@ class _Search:
         return self.new(
             UsageError(
                 f"the state of the stack {self.name!r} is missing: {state} does not exist",
-                "bring it back (from a backup, or by mounting it), or start an empty stack: "
+                "restore it (from a backup, or by mounting it), or start an empty stack: "
                 "mngdb up --new",
             )
         )
@@ -269,13 +269,13 @@ class _Search:
             return self._lost(pointed)
         name, empty = self.name, "or start an empty stack: mngdb up --new"
         if owner != os.geteuid():
-            said = f"the stack {name!r} of this folder is one of {called(owner)}: {pointed}"
+            said = f"the stack {name!r} of this folder belongs to {called(owner)}: {pointed}"
             hint = f"run mngdb as {called(owner).removeprefix('the ')}, {empty}"
         elif pointed.parent == self.home:
             file = pointed / record.FILE
             why = "damaged" if file.exists() else "missing"
             said = f"the stack {name!r} cannot be identified: {file} is {why}"
-            hint = f"restore the file from a backup, or write it anew: {attach(pointed)}"
+            hint = f"restore the file from a backup, or recreate it: {attach(pointed)}"
         else:
             said = f"the stack {name!r} of this folder is in another state directory: {pointed}"
             hint = f"export {VARIABLE}={shlex.quote(str(pointed.parent.parent))}, {empty}"
@@ -284,9 +284,9 @@ class _Search:
     def _renamed(self, found: Record) -> Located:
         return self.new(
             UsageError(
-                f"the stack of this folder is called {found.name!r}, and {self.file} says "
-                f"{self.name!r}: its servers would begin empty",
-                f"write 'name: {found.name}' again; to start an empty stack beside it: "
+                f"the stack of this folder is named {found.name!r}, but {self.file} says "
+                f"{self.name!r}: its servers would start empty",
+                f"write 'name: {found.name}' again; to start an empty stack in addition: "
                 "mngdb up --new",
             )
         )
@@ -294,9 +294,9 @@ class _Search:
     def _orphan(self, state: Path, found: Record) -> Located:
         return self.new(
             UsageError(
-                f"a stack {self.name!r} was made in {found.project}, which is not there any more; "
+                f"a stack {self.name!r} was created in {found.project}, which no longer exists; "
                 f"its data is in {state}",
-                f"to go on with it here: {attach(state)}; to start an empty one: mngdb up --new",
+                f"to continue with it here: {attach(state)}; to start an empty one: mngdb up --new",
             )
         )
 

@@ -94,7 +94,7 @@ def read(state: Path) -> Record:
     except (ValueError, TypeError, KeyError, RecursionError):
         raise DamagedError(
             f"{path} is damaged",
-            f"restore it from a backup, or write it anew: mngdb stacks attach {state.name}",
+            f"restore it from a backup, or recreate it: mngdb stacks attach {state.name}",
         ) from None
 
 

@@ -33,7 +33,7 @@ def write(path: Path, name: str, engines: list[str], apps: list[str], target: st
     if unknown or not engines:
         raise UsageError(
             f"unknown engine {unknown[0]!r}" if unknown else "name at least one engine",
-            f"known are: {', '.join(ENGINE_INFO)}",
+            f"expected one of: {', '.join(ENGINE_INFO)}",
         )
     apps = list(dict.fromkeys(apps))
     _check_names(name, apps)

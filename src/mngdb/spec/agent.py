@@ -22,9 +22,7 @@ TABLES_MAX = 10
 
 def _host(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", value):
-        raise ValueError(
-            f"{value[:40]!r} is not the name of a host; write it without port and path"
-        )
+        raise ValueError(f"{value[:40]!r} is not a host name; write it without port and path")
     return value
 
 
@@ -46,7 +44,7 @@ class AgentPorts(Model):
         ports = [self.postgres, self.redis, self.mongodb, self.mngdb]
         twice = next((port for port in ports if ports.count(port) > 1), None)
         if twice is not None:
-            raise ValueError(f"the port {twice} stands twice")
+            raise ValueError(f"port {twice} is used twice")
         return self
 
     def of(self, engine: EngineName) -> int:

@@ -81,7 +81,7 @@ _ADDRESS = (
 )
 #: Where people put a channel's secret at first.
 _SECRET_KEYS = {"url", "webhook", "api_url", "routing_key", "integration_key", "key", "service_key"}
-_VAULT = "it lives in the vault: mngdb secret set alerts_NAME, NAME being the channel's"
+_VAULT = "it belongs in the vault: mngdb secret set alerts_NAME (NAME is the channel's)"
 
 
 class AlertRule(Model):
@@ -135,7 +135,7 @@ class Channel(Model):
         kind = value.get("kind") if isinstance(value, dict) else value
         if isinstance(kind, str) and "://" in kind:
             # said without the text itself: it may be the secret
-            raise ValueError(f"a channel's address is a secret; name its kind here, {_VAULT}")
+            raise ValueError(f"a channel's address is a secret; set only its kind here, {_VAULT}")
         if isinstance(value, str):
             return {"kind": value}
         for key in value if isinstance(value, dict) else ():
@@ -150,16 +150,16 @@ class Channel(Model):
                 if getattr(self, name) is not None:
                     raise ValueError(f"the key {name.rstrip('_')!r} is for 'kind: email' only")
             if self.kind == "pagerduty" and self.severity not in (None, "critical"):
-                raise located("PagerDuty is told what is critical, nothing else", "severity")
+                raise located("PagerDuty receives critical alerts only", "severity")
             return self
         for name in ("host", "from_", "to"):
             if getattr(self, name) is None:
-                raise ValueError(f"mail needs the key {name.rstrip('_')!r}")
+                raise ValueError(f"'kind: email' needs the key {name.rstrip('_')!r}")
         for index, one in enumerate(self.to or ()):
             if len(one) > 254 or not re.fullmatch(_ADDRESS, one):
-                raise located("is no mail address", "to", index)
+                raise located("is not a mail address", "to", index)
         if self.user is not None and self.encryption == "none":
-            raise located("a login over an open connection shows its password", "encryption")
+            raise located("a login without TLS exposes the password", "encryption")
         return self
 
     @property
@@ -200,7 +200,7 @@ class Alerts(Model):
             if name not in RULES:
                 raise located(f"unknown rule {name[:60]!r}{near(name, RULES)}", "rules", name)
         if self.every < timedelta(seconds=1):
-            raise located("judging more often than once a second helps nobody", "every")
+            raise located("the shortest interval is 1s", "every")
         return self
 
     @property

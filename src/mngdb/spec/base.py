@@ -38,12 +38,12 @@ def _bind(value: str) -> str:
     try:
         address = ip_address(value)
     except ValueError:
-        raise ValueError(f"{value[:40]!r} is no IP address") from None
+        raise ValueError(f"{value[:40]!r} is not an IP address") from None
     if not re.fullmatch(r"[0-9a-fA-F:.]+(%[A-Za-z0-9_.-]{1,15})?", value):
-        raise ValueError(f"{value[:40]!r} is no IP address")  # a zone may hold anything
+        raise ValueError(f"{value[:40]!r} is not an IP address")  # a zone may hold anything
     if address.is_unspecified:
         raise ValueError(
-            f"{value} opens the server to every network; name the address to listen on"
+            f"{value} exposes the server to every network; set the address to listen on"
         )
     return str(address)
 
@@ -69,7 +69,7 @@ def _setting(value: object) -> object:
         return "on" if value else "off"
     value = _text(value)
     if isinstance(value, str) and not value.isprintable():
-        raise ValueError("a setting's value is one line of printable text")
+        raise ValueError("a setting's value has to be one line of printable text")
     return value
 
 
@@ -128,11 +128,11 @@ class BaseInstance(Model):
     def _settings_are_free(self) -> BaseInstance:
         for name in self.settings:
             if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", name):
-                raise located(f"{name[:40]!r} is no setting's name", "settings", name)
+                raise located(f"{name[:40]!r} is not the name of a setting", "settings", name)
             for key, why in self.reserved_settings.items():
                 low, begin = name.lower(), key.lower()
                 if low == begin or (begin.endswith(".") and low.startswith(begin)):
-                    text = f"the setting {name!r} follows from {why}"
+                    text = f"the setting {name!r} is derived from {why}"
                     raise located(text, "settings", name)
         return self
 

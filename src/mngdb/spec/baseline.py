@@ -19,7 +19,7 @@ def _day(value: object) -> object:
     try:
         return date.fromisoformat(value) if isinstance(value, str) else value
     except ValueError:
-        raise ValueError(f"{value!r} is no day; write 2027-01-31") from None
+        raise ValueError(f"{value!r} is not a date; write 2027-01-31") from None
 
 
 class Accepted(Model):

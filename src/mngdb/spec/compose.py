@@ -16,13 +16,13 @@ _PROJECT = r"[a-z0-9][a-z0-9_-]{0,62}"
 
 def _image(value: str) -> str:
     if not re.fullmatch(_IMAGE, value) or value.partition("@")[0].endswith(":latest"):
-        raise ValueError(f"{value[:60]!r} is no pinned image; write NAME:VERSION, not latest")
+        raise ValueError(f"{value[:60]!r} is not a pinned image; write NAME:VERSION, not latest")
     return value
 
 
 def _project(value: str) -> str:
     if not re.fullmatch(_PROJECT, value):
-        raise ValueError(f"{value[:60]!r} is no project's name; use a-z, 0-9, - and _")
+        raise ValueError(f"{value[:60]!r} is not a project name; use a-z, 0-9, - and _")
     return value
 
 
@@ -31,11 +31,11 @@ def _published(value: str) -> str:
     try:
         loopback = ip_address(host.strip("[]")).is_loopback
     except ValueError:
-        raise ValueError(f"{value[:60]!r} is no ADDRESS:PORT; write 127.0.0.1:5432") from None
+        raise ValueError(f"{value[:60]!r} is not ADDRESS:PORT; write 127.0.0.1:5432") from None
     if not (port.isdigit() and 0 < int(port) < 65536):
-        raise ValueError(f"{value[:60]!r} is no ADDRESS:PORT; write 127.0.0.1:5432")
+        raise ValueError(f"{value[:60]!r} is not ADDRESS:PORT; write 127.0.0.1:5432")
     if not loopback:
-        raise ValueError(f"{value[:60]!r} opens the server to a network; publish on 127.0.0.1")
+        raise ValueError(f"{value[:60]!r} exposes the server to a network; publish on 127.0.0.1")
     return value
 
 

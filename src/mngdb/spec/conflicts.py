@@ -25,13 +25,13 @@ def conflicts(parsed: StackFile, specs: Specs, grants: Grants) -> list[Problem]:
     problems: list[Problem] = []
     if not specs:
         hint = "add 'postgres: {}' or another engine"
-        problems.append(((), "the file names no database", hint))
+        problems.append(((), "the file has no databases", hint))
     problems += _instances(parsed, specs)
     compose = parsed.target.of(Compose)
     for name in compose.publish if compose else ():
         if name not in specs:
             at = ("target", "compose", "publish", name)
-            problems.append((at, f"no instance is called {name!r}", None))
+            problems.append((at, f"no instance named {name!r}", None))
     problems += _owners(grants)
     problems += _cases(specs, grants)
     problems += _pages(parsed, specs)
@@ -52,24 +52,24 @@ def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
         trail = trail_of(name)
         unit = unit_suffix(name)
         if units.setdefault(unit, name) != name:
-            text = f"{name} and {units[unit]} would both be called {parsed.name}-{unit}"
+            text = f"{name} and {units[unit]}  would both be named {parsed.name}-{unit}"
             yield trail, text, "choose another name for the instance"
         external = (spec.target or parsed.target).of(External)
         if external is not None:
             yield from _external(trail, spec, external.url)
             continue
         if spec.target and spec.target.settings.model_fields_set:
-            text = "what a target needs is said once, for the stack"
-            yield (*trail, "target"), text, "move it to the top level's 'target'"
+            text = "the options of a target are set once, for the whole stack"
+            yield (*trail, "target"), text, "move them to 'target' at the top level"
         if (spec.target or parsed.target).contained:
             yield from _compose(trail, spec)
             continue
         if ports.setdefault(spec.port, name) != name:
-            text = f"{name} and {ports[spec.port]} both want port {spec.port}"
-            yield (*trail, "port"), text, f"give {name} a port of its own"
+            text = f"{name} and {ports[spec.port]} both use port {spec.port}"
+            yield (*trail, "port"), text, f"give {name} another port"
         tls = parsed.tls if spec.tls is None else spec.tls
         if not tls and any(not b.startswith("127.") and b != "::1" for b in spec.bind):
-            text = f"{name} listens beyond loopback without encryption"
+            text = f"{name} listens beyond loopback without TLS"
             yield (*trail, "bind"), text, "add 'tls: true'"
 
 
@@ -85,7 +85,7 @@ def _agent_ports(parsed: StackFile, specs: Specs) -> dict[int, str]:
 def _pages(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
     for name in ("sso", "redisinsight"):
         if name in specs and getattr(parsed, name) is not None:
-            text = f"{name!r} is a page's key, and its secrets would be this instance's"
+            text = f"{name!r} is also the key of a page, and the names of their secrets would clash"
             yield trail_of(name), text, "choose another name for the instance"
     page = parsed.redisinsight
     if page is None:
@@ -94,22 +94,22 @@ def _pages(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
         text = "a page without a login would be open to everybody"
         yield ("redisinsight",), text, "add 'sso: {issuer: https://HOST/realms/NAME}'"
     elif parsed.sso.route and urlsplit(parsed.sso.issuer).port != urlsplit(page.url).port:
-        text = "Traefik has one port for the page and the realm"
+        text = "Traefik serves the page and the realm on one port"
         yield ("sso", "issuer"), text, f"write the port of {page.url}"
     if not any(spec.engine == "redis" for spec in specs.values()):
-        yield ("redisinsight",), "the file names no Redis to look into", "add 'redis: {}'"
+        yield ("redisinsight",), "the file has no Redis to show", "add 'redis: {}'"
 
 
 def _compose(trail: Trail, spec: BaseInstance) -> Iterator[Problem]:
     if "bind" in spec.model_fields_set:
-        text = "a container listens on its own networks, which 'bind' cannot name"
+        text = "a container listens on its own networks; 'bind' does not apply"
         yield (*trail, "bind"), text, "see 'publish' of the target"
     if spec.program != spec.engine:
-        text = f"target compose does not run {spec.program}"
+        text = f"target compose does not support {spec.program}"
         yield (
             (*trail, "server"),
             text,
-            f"leave 'server' out to run {spec.engine}, or use target local",
+            f"remove 'server' to run {spec.engine}, or use target local",
         )
 
 
@@ -124,7 +124,7 @@ def _external(trail: Trail, spec: BaseInstance, url: str) -> Iterator[Problem]:
         fits = False
     if not fits or not url.isprintable() or " " in url:
         at = (*trail, "target", "external", "url")
-        yield at, f"a {spec.engine} server is wanted: {schemes[0]}://admin@host", None
+        yield at, f"a {spec.engine} url is required: {schemes[0]}://admin@host", None
 
 
 def _owners(grants: Grants) -> Iterator[Problem]:
@@ -137,7 +137,7 @@ def _owners(grants: Grants) -> Iterator[Problem]:
             first = owners.setdefault((name, database), app)
             if first != app:
                 text = f"{first} and {app} both own the database {database!r} of {name}"
-                hint = f"give {app} 'access: readwrite' or a database of its own"
+                hint = f"give {app} 'access: readwrite' or its own database"
                 yield ("apps", app, name), text, hint
 
 
@@ -159,7 +159,7 @@ def _cases(specs: Specs, grants: Grants) -> Iterator[Problem]:
             first = seen.setdefault((name, database.lower()), database)
             if first != database:
                 text = f"MongoDB cannot keep {first!r} and {database!r} apart"
-                yield trail, text, "write the database's name the same everywhere"
+                yield trail, text, "write the database name in the same case everywhere"
 
 
 def _variables(specs: Specs, grants: Grants) -> Iterator[Problem]:

@@ -251,7 +251,7 @@ REDIS = EngineInfo(
     adapts=True,
     forks=True,
     example=(
-        "redis:\n  version: 8\n  # eviction: noeviction     # for queues: never throw a key away\n"
+        "redis:\n  version: 8\n  # eviction: noeviction     # for queues: never evict a key\n"
     ),
     example_right="{app}:*",
 )

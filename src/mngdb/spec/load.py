@@ -123,7 +123,7 @@ def _no_instance(app: str, name: str, known: list[str]) -> Problem:
     if name in ENGINE_INFO:
         return (
             trail,
-            f"the app {app} uses {name}, which this file does not have",
+            f"the app {app} uses {name}, which is not in this file",
             (f"add '{name}: {{}}' to the file"),
         )
     return trail, f"unknown instance {name!r}{near(name, [*known, *ENGINE_INFO])}", None
@@ -133,12 +133,12 @@ def _no_instance(app: str, name: str, known: list[str]) -> Problem:
 _WORDS = {
     "int_type": "has to be a whole number",
     "bool_type": "has to be true or false",
-    "string_type": "has to be a text",
-    "list_type": "a list is wanted here: [a, b]",
-    "dict_type": "a mapping of keys is wanted here",
-    "too_short": "at least one is wanted here",
-    "model_type": "a mapping of keys is wanted here",
-    "model_attributes_type": "a mapping of keys is wanted here",
+    "string_type": "has to be a string",
+    "list_type": "has to be a list: [a, b]",
+    "dict_type": "has to be a mapping of keys",
+    "too_short": "needs at least one entry",
+    "model_type": "has to be a mapping of keys",
+    "model_attributes_type": "has to be a mapping of keys",
 }
 
 

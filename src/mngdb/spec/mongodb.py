@@ -15,7 +15,7 @@ from mngdb.spec.units import Duration, Milliseconds
 
 def _no_bool(value: object) -> object:
     if isinstance(value, bool | float):  # Python takes True and 1.0 for 1; MongoDB does not
-        raise ValueError(f"{str(value).lower()} is no direction; write 1 or -1")  # noqa: TRY004
+        raise ValueError(f"{str(value).lower()} is not a direction; write 1 or -1")  # noqa: TRY004
     return value
 
 
@@ -33,7 +33,7 @@ def _plain(value: Any) -> Any:
 
 def _index_name(value: str) -> str:
     if not value or len(value) > 120 or not value.isprintable() or value == "*" or value == "_id_":
-        raise ValueError(f"{value[:40]!r} is no name for an index")
+        raise ValueError(f"{value[:40]!r} is not a valid index name")
     return value
 
 
@@ -65,7 +65,7 @@ class Index(Model):
         if self.sparse and self.partial is not None:
             raise ValueError("an index is sparse or partial, not both")
         if list(self.keys) == ["_id"]:
-            raise ValueError("MongoDB keeps the index on _id itself")
+            raise ValueError("MongoDB maintains the index on _id itself")
         return self
 
     @property
@@ -88,7 +88,7 @@ class Database(Model):
                 seen = [str(getattr(index, attribute)) for index in indexes]
                 twice = next((one for one in seen if seen.count(one) > 1), None)
                 if twice:
-                    raise located(f"the index {twice} stands twice", "indexes", collection)
+                    raise located(f"the index {twice} is listed twice", "indexes", collection)
         return self
 
 
@@ -152,10 +152,10 @@ class MongodbInstance(BaseInstance):
         value = self.settings.get(name, "disabled")
         found = {one.strip() for one in value.split(",")}
         if "zlib" in found:
-            text = "zlib is not used: servers answered with their memory by it (CVE-2025-14847)"
+            text = "zlib is not allowed: it can leak a server's memory (CVE-2025-14847)"
             raise located(text, "settings", name)
         if found != {"disabled"} and not found <= {"snappy", "zstd"}:
-            text = f"{value[:40]!r} names no compressors; write snappy, zstd or disabled"
+            text = f"{value[:40]!r} is not a list of compressors; write snappy, zstd or disabled"
             raise located(text, "settings", name)
         return self
 
@@ -163,7 +163,7 @@ class MongodbInstance(BaseInstance):
     def _said_once(self) -> MongodbInstance:
         name = "net.maxIncomingConnections"
         if "max_connections" in self.model_fields_set and name in self.settings:
-            text = "the key 'max_connections' says it already; leave one of them out"
+            text = "the key 'max_connections' sets it already; remove one of them"
             raise located(text, "settings", name)
         return self
 

@@ -36,7 +36,7 @@ def check_plain(value: str) -> str:
         raise ValueError(f"{_short(value)} is longer than 40 characters")
     if not re.fullmatch(_PLAIN, value):
         raise ValueError(
-            f"{_short(value)} is not a name here; use a-z, 0-9 and single - or _ between them, "
+            f"{_short(value)} is not a valid name; use a-z, 0-9 and single - or _ between them, "
             "beginning with a letter"
         )
     return value
@@ -56,7 +56,7 @@ def _short(value: str) -> str:
 
 def _no_control(value: str) -> str:
     if not value.isprintable():
-        raise ValueError(f"{_short(value)} has a character that cannot be printed")
+        raise ValueError(f"{_short(value)} has an unprintable character")
     return value
 
 
@@ -68,7 +68,7 @@ def _postgres(value: str) -> str:
     if value in {"template0", "template1"} or value != value.strip():
         raise ValueError(f"{_short(value)} cannot be the name of an app's database")
     if value in {"all", "sameuser", "samerole", "samegroup", "replication"} or value[0] in "@/+":
-        raise ValueError(f"{_short(value)} has a meaning of its own in pg_hba.conf")
+        raise ValueError(f"{_short(value)} has a special meaning in pg_hba.conf")
     return value
 
 
@@ -81,7 +81,7 @@ def _mongo_database(value: str) -> str:
             "and space (MongoDB's limit)"
         )
     if value.lower() in {"admin", "local", "config"}:
-        raise ValueError(f"{value!r} belongs to MongoDB itself")
+        raise ValueError(f"{value!r} is a MongoDB system database")
     return value
 
 
@@ -90,7 +90,8 @@ def _mongo_collection(value: str) -> str:
     wrong = "$" in value or value.startswith(("system.", ".")) or value.endswith(".")
     if not value or len(value.encode()) > 180 or wrong or ".." in value:
         raise ValueError(
-            f"{_short(value)} is no collection name: 1 to 180 bytes, no $, no empty part between "
+            f"{_short(value)} is not a collection name: 1 to 180 bytes, no $, no empty part "
+            "between "
             "dots, not beginning with 'system.'"
         )
     return value
@@ -99,7 +100,7 @@ def _mongo_collection(value: str) -> str:
 def _mongo_field(value: str) -> str:
     _no_control(value)
     if not value or ("$" in value and value != "$**" and not value.endswith(".$**")):
-        raise ValueError(f"{_short(value)} is no field to index")
+        raise ValueError(f"{_short(value)} is not a field that can be indexed")
     if "" in value.split("."):
         raise ValueError(f"{_short(value)} has an empty part between dots")
     return value
@@ -110,7 +111,7 @@ def _redis_pattern(value: str) -> str:
     _no_control(value)
     if not value or len(value) > 256 or re.search(r"[\s()\[\]{}\"'\\]", value):
         raise ValueError(
-            f"{_short(value)} is no key pattern: 1 to 256 characters, without spaces, quotes, "
+            f"{_short(value)} is not a key pattern: 1 to 256 characters, without spaces, quotes, "
             "brackets and backslashes"
         )
     return value
@@ -119,7 +120,7 @@ def _redis_pattern(value: str) -> str:
 def _instance(value: str) -> str:
     """Without `_`, so that the secret INSTANCE_APP names one pair only."""
     if "_" in value:
-        raise ValueError(f"{_short(value)}: the name of an instance has no '_'; use '-'")
+        raise ValueError(f"{_short(value)}: instance names cannot contain '_'; use '-'")
     return check_plain(value)
 
 

@@ -28,7 +28,7 @@ def near(word: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(word[:100], known, n=1, cutoff=0.6)
     if close:
         return f" (did you mean {close[0]!r}?)"
-    return f"; known are: {', '.join(dict.fromkeys(known))}" if known else ""
+    return f"; expected one of: {', '.join(dict.fromkeys(known))}" if known else ""
 
 
 def spec_error(

@@ -197,9 +197,9 @@ _NEVER = {
 
 def _command_rule(value: str) -> str:
     if not re.fullmatch(r"[+-]@?[a-z][a-z0-9_.-]*(\|[a-z0-9_.-]+)?", value):
-        raise ValueError(f"{value!r} is no command rule; write +command, -command, +@category")
+        raise ValueError(f"{value!r} is not a command rule; write +command, -command, +@category")
     if value in _NEVER:
-        raise ValueError(f"{value!r} gives the dangerous commands back; name single commands")
+        raise ValueError(f"{value!r} allows the dangerous commands again; name single commands")
     return value
 
 

@@ -66,7 +66,7 @@ def read(path: Path, variables: Mapping[str, str]) -> Document:
         raw = disk.read_given(path, MAX_BYTES)
     except FileNotFoundError:
         raise UsageError(
-            f"{name}: no such file", "write one with 'mngdb init', or name another with -f"
+            f"{name}: no such file", "create one with 'mngdb init', or choose another with -f"
         ) from None
     except OSError as error:
         raise UsageError(f"{name}: cannot be read: {error.strerror}") from None
@@ -83,7 +83,7 @@ def parse(text: str, name: str, variables: Mapping[str, str]) -> Document:
     """As `read`, from text."""
     root = compose(text, name)
     if root is None:
-        raise SpecError(f"{name}: the file is empty", "write one with 'mngdb init'")
+        raise SpecError(f"{name}: the file is empty", "create one with 'mngdb init'")
     if not isinstance(root, yaml.MappingNode):
         raise SpecError(f"{name}:1:1: the file has to be a mapping of keys, like 'name: mng'")
     document = Document({})
@@ -105,7 +105,7 @@ class _Reader:
     def value(self, node: yaml.Node, trail: Trail) -> Any:
         self.nodes += 1
         if self.nodes > MAX_NODES:
-            raise self.fail(node, f"more than {MAX_NODES} values after aliases are followed")
+            raise self.fail(node, f"more than {MAX_NODES} values after expanding aliases")
         if len(trail) > MAX_DEPTH:
             raise self.fail(node, f"nested deeper than {MAX_DEPTH} levels")
         self.document.values[trail] = self.place(node)
@@ -119,13 +119,13 @@ class _Reader:
         self.document.values[trail] = self.place(node)
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                raise self.fail(key_node, "a key has to be a plain word")
+                raise self.fail(key_node, "a key has to be a plain scalar")
             key = str(key_node.value)
             if key in into:
                 first = self.document.keys[*trail, key]
-                raise self.fail(key_node, f"the key {_cut(key)} stands twice, first at {first}")
+                raise self.fail(key_node, f"the key {_cut(key)} is used twice, first at {first}")
             if "${" in key:
-                raise self.fail(key_node, "variables are filled in in values, never in keys")
+                raise self.fail(key_node, "variables are expanded in values, not in keys")
             self.document.keys[*trail, key] = self.place(key_node)
             into[key] = self.value(value_node, (*trail, key))
         return into
@@ -135,7 +135,7 @@ class _Reader:
         if "$" in text:
             filled = _VARIABLE.sub(lambda match: self.variable(node, match), text)
         if not filled.isascii() and _SURROGATE.search(filled):
-            raise self.fail(node, "a variable holds what is not UTF-8 text")
+            raise self.fail(node, "a variable is not valid UTF-8")
         if filled != text and isinstance(node, yaml.ScalarNode) and not node.style:
             # as Compose does: `port: ${PORT}` is a number when PORT is one
             kind = type_of(filled)
@@ -149,10 +149,10 @@ class _Reader:
             if kind == "float":
                 number = float(filled)
                 if math.isinf(number):
-                    raise self.fail(node, f"{_cut(filled)} is too large a number")
+                    raise self.fail(node, f"{_cut(filled)} is out of range")
                 return number if str(number) == filled else Written.of(filled)
         except ValueError:  # int() takes 4300 digits at the most
-            raise self.fail(node, f"{_cut(filled)} is too large a number") from None
+            raise self.fail(node, f"{_cut(filled)} is out of range") from None
         return filled
 
     def variable(self, node: yaml.Node, match: re.Match[str]) -> str:
@@ -162,8 +162,8 @@ class _Reader:
         if broken:
             raise self.fail(
                 node,
-                "a '${' that is no variable",
-                "write ${NAME} or ${NAME:-default}; $$ is a plain dollar sign",
+                "a '${' that does not start a variable",
+                "write ${NAME} or ${NAME:-default}; $$ is a literal dollar sign",
             )
         value = self.variables.get(name)
         if value:

@@ -51,7 +51,7 @@ class Target(TargetKeys):
                 if name not in SHORT
             )
             raise ValueError(  # noqa: TRY004 - pydantic turns only ValueError into its own
-                f"unknown target {value!r}; known are: {', '.join([*SHORT, *long])}"
+                f"unknown target {value!r}; expected one of: {', '.join([*SHORT, *long])}"
             )
         return value
 

@@ -72,7 +72,7 @@ def parse_size(value: object) -> int:
     unit = match[2].lower()
     size = int(float(match[1]) * _SIZE_UNITS[unit if unit.endswith("b") else unit + "b"])
     if size > 1 << 60:
-        raise ValueError(f"{value!r} is more than any machine has")
+        raise ValueError(f"{value!r} is larger than any machine's memory")
     return size
 
 

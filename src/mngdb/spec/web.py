@@ -23,7 +23,7 @@ _LOOPBACK = {"localhost", "127.0.0.1"}
 
 def _parts(value: str, schemes: tuple[str, ...]) -> SplitResult:
     """A URL's parts, when it is one of a host alone and perhaps a path. Raises ValueError."""
-    wrong = f"{value[:60]!r} is no address here; write {schemes[0]}://HOST"
+    wrong = f"{value[:60]!r} is not a valid address; write {schemes[0]}://HOST"
     try:
         parts = urlsplit(value)
         port = parts.port
@@ -32,7 +32,7 @@ def _parts(value: str, schemes: tuple[str, ...]) -> SplitResult:
     host = parts.hostname or ""
     small = bool(_HOST.fullmatch(host)) and parts.netloc.lower() == host
     if small and parts.netloc != host:
-        raise ValueError(f"{value[:60]!r}: write the host's name in small letters")
+        raise ValueError(f"{value[:60]!r}: write the host name in lower case")
     if parts.scheme not in schemes or not _HOST.fullmatch(host) or port == 0:
         raise ValueError(wrong)
     if parts.netloc != host + (f":{port}" if port else ""):
@@ -45,7 +45,7 @@ def _parts(value: str, schemes: tuple[str, ...]) -> SplitResult:
 def _page(value: str) -> str:
     parts = _parts(value, ("https",))
     if parts.path not in {"", "/"}:
-        raise ValueError(f"{value[:60]!r}: a page has a host of its own and no path")
+        raise ValueError(f"{value[:60]!r}: a page needs its own host, without a path")
     return value.removesuffix("/")
 
 
@@ -55,11 +55,11 @@ def _issuer(value: str) -> str:
     parts = _parts(value, ("https", "http"))
     if not re.fullmatch(r".*/realms/[A-Za-z0-9._~-]+", parts.path):
         raise ValueError(
-            f"{value[:60]!r} is no realm of Keycloak; write https://HOST/realms/NAME "
+            f"{value[:60]!r} is not a Keycloak realm; write https://HOST/realms/NAME "
             "(since Keycloak 17 without /auth)"
         )
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-        raise ValueError(f"{value[:60]!r}: passwords are typed there, so it has to be https")
+        raise ValueError(f"{value[:60]!r}: passwords are entered there, so it has to use https")
     return value
 
 
@@ -73,7 +73,7 @@ def _inside(value: str) -> str:
 def _word(what: str) -> Callable[[str], str]:
     def check(value: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9/_.:@-]{1,128}", value):
-            raise ValueError(f"{value[:60]!r} is no name of a {what}")
+            raise ValueError(f"{value[:60]!r} is not the name of a {what}")
         return value
 
     return check
@@ -105,7 +105,7 @@ class Sso(Model):
     @model_validator(mode="after")
     def _lasts(self) -> Sso:
         if self.session < timedelta(minutes=10):
-            raise located("a login lasts 10m at least", "session")
+            raise located("a login lasts at least 10m", "session")
         if self.route and self.inside is None:
             raise located("'route' needs 'inside': where that Keycloak is", "route")
         if self.route and not self.issuer.startswith("https:"):
@@ -157,6 +157,6 @@ class RedisInsight(Model):
 
 
 _TERMS = (
-    "RedisInsight runs only where its licence terms are accepted, and that is for you to do: "
+    "RedisInsight runs only where its licence terms are accepted, and only you can accept them: "
     "read them (https://redis.io/legal/), then write 'accept_terms: true'"
 )

@@ -94,7 +94,7 @@ def compose(text: str, name: str) -> yaml.Node | None:
     if wrong:
         before = text[: wrong.start()]
         line, column = before.count("\n") + 1, wrong.start() - before.rfind("\n")
-        what = f"the character U+{ord(wrong[0]):04X} cannot stand in the file"
+        what = f"the character U+{ord(wrong[0]):04X} is not allowed in the file"
         raise SpecError(f"{name}:{line}:{column}: {what}")
     loader = _Loader(text)
     try:
@@ -105,7 +105,7 @@ def compose(text: str, name: str) -> yaml.Node | None:
         said = str(error.problem or error.context)
         hint = None
         if "found character that cannot start any token" in said and _at(text, mark) == "\t":
-            said, hint = "a tab cannot indent a line", "indent with spaces"
+            said, hint = "tabs cannot be used for indentation", "indent with spaces"
         elif _inside_braces(text, mark):
             hint = "inside { } and [ ], a value with ${…} needs quotes, or a line of its own"
         raise SpecError(f"{where}: {said}", hint) from None
@@ -145,7 +145,7 @@ class _Composer:
         self.loader.get_event()
         if not self.loader.check_event(yaml.StreamEndEvent):
             mark = self.loader.peek_event().start_mark
-            raise self.fail(mark, "a second document; one file holds one stack")
+            raise self.fail(mark, "a second document; a file has only one stack")
         return root
 
     def fail(self, mark: Any, message: str) -> SpecError:
@@ -162,9 +162,9 @@ class _Composer:
         if isinstance(event, yaml.AliasEvent):
             known = self.anchors.get(event.anchor or "")
             if known is None:
-                raise self.fail(mark, f"the alias *{event.anchor} stands for nothing")
+                raise self.fail(mark, f"the alias *{event.anchor} is not defined")
             if id(known) in self.open:
-                raise self.fail(mark, f"the alias *{event.anchor} stands for what holds it")
+                raise self.fail(mark, f"the alias *{event.anchor} refers to itself")
             return known
         made: yaml.Node
         if isinstance(event, yaml.ScalarEvent):
@@ -202,4 +202,4 @@ class _Composer:
         if written.removeprefix(_CORE) in fits:
             return str(written)
         shown = written.replace(_CORE, "!!")
-        raise self.fail(event.start_mark, f"the tag {shown!r} does not fit here")
+        raise self.fail(event.start_mark, f"the tag {shown!r} is not allowed here")

@@ -75,7 +75,7 @@ class Converger(ABC, Generic[S, F]):
         if not names:
             return left
         raise StepError(
-            f"{self.name} is not as asked after {_ROUNDS} rounds; what remains: {names}",
+            f"{self.name} still differs from the file after {_ROUNDS} rounds; remaining: {names}",
             "something else may be changing this server",
         )
 

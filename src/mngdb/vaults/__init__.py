@@ -94,13 +94,13 @@ def usable(name: str, value: str) -> Secret:
     value = value.removesuffix("\n").removesuffix("\r")
     if not value:
         raise SecretError(
-            f"the secret {name} is empty", "write one into it, or remove it to have one made"
+            f"the secret {name} is empty", "set a value, or remove it to have one generated"
         )
     if len(value) > LONGEST:
         raise SecretError(f"the secret {name} is larger than {LONGEST} characters")
     if not value.isascii() or not value.isprintable() or " " in value:
         raise SecretError(
-            f"the secret {name} has characters that do not fit into every URL and shell",
+            f"the secret {name} has characters that are not safe in every URL and shell",
             "use one line of printable ASCII characters without spaces",
         )
     return Secret(value)

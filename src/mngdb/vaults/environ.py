@@ -12,7 +12,7 @@ from mngdb.secret import Secret
 from mngdb.vaults import VERSIONS, Entry, Version, usable
 
 _PREFIX = "MNGDB_SECRET_"
-_HINT = "the vault 'environ' only reads; set it, or use 'vault: files'"
+_HINT = "the vault 'environ' is read-only; set it there, or use 'vault: files'"
 
 
 class EnvironVault:
@@ -60,4 +60,4 @@ class EnvironVault:
         self._refuse(name)
 
     def _refuse(self, name: str) -> NoReturn:
-        raise SecretError(f"the variable {self.where(name)} cannot be changed from here", _HINT)
+        raise SecretError(f"the variable {self.where(name)} cannot be changed by mngdb", _HINT)

@@ -114,23 +114,21 @@ def _entry(path: Path) -> Entry | None:
 def _exposed(found: os.stat_result, path: Path) -> SecretError | None:
     if not found.st_mode & 0o077:
         return None
-    return SecretError(f"the secret file {path} may be read by others", f"chmod 600 {path}")
+    return SecretError(f"the secret file {path} is readable by others", f"chmod 600 {path}")
 
 
 def _check_file(found: os.stat_result, path: Path) -> None:
     """Raises SecretError for what no secret is taken from, OSError."""
     if not stat.S_ISREG(found.st_mode):
-        raise SecretError(
-            f"the secret file {path} is not a regular file", "put a file in its place"
-        )
+        raise SecretError(f"the secret file {path} is not a regular file", "replace it with a file")
     # a link (Kubernetes makes them) counts as much as what it leads to: who put it there chose it
     for uid in {found.st_uid, path.lstat().st_uid} - {0, os.geteuid()}:
         whole = path.parent.stat().st_uid == uid
         raise SecretError(
-            f"the secret file {path} belongs to another user (user id {uid}), who knows it",
+            f"the secret file {path} belongs to another user (user id {uid}), who can read it",
             "run mngdb as that user"
             if whole
-            else "find out who put it there; remove it, and 'mngdb up' makes a new one",
+            else "find out who put it there; remove it, and 'mngdb up' generates a new one",
         )
     if found.st_size > _MAX:
         raise SecretError(f"the secret file {path} is larger than {LONGEST} bytes")

@@ -132,7 +132,7 @@ class Repository:
             )
         promised = ("config", "--get-regexp", r"^remote\..*\.promisor$")
         if not found and self._git(*promised, good=(0, 1)):
-            raise UnobservableError("the clone is partial (--filter): look in a whole one")
+            raise UnobservableError("the clone is partial (--filter): use a full one")
         return self._whole(found)
 
     def _whole(self, found: Sequence[str]) -> list[str]:

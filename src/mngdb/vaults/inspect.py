@@ -75,6 +75,6 @@ def days_left(files: Iterable[Path]) -> Mapping[str, float]:
         try:
             certificate = x509.load_pem_x509_certificate(disk.read_given(path, disk.NOTE_MAX))
         except ValueError:
-            raise UnobservableError(f"{path} is no certificate") from None
+            raise UnobservableError(f"{path} is not a certificate") from None
         found[str(path)] = (certificate.not_valid_after_utc - now).total_seconds() / _DAY
     return found

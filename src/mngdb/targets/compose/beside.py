@@ -79,7 +79,7 @@ class Beside:
                 found.append(self._step(*due, name, self._starter(wanted, name)))
         data = {note.unit for note in self.project.units()}
         for name in self.project.services() - set(wanted.whole.services) - data:
-            detail = "its container: the file asks for it no more"
+            detail = "its container: no longer in the file"
             found.append(self._step("stop", detail, name, self._ender(name)))
         wanted_networks = [one["name"] for one in wanted.whole.networks.values()]
         found += map(self._forsaken, self.project.networks(wanted_networks))
@@ -94,7 +94,7 @@ class Beside:
         def run(_: Any) -> None:
             self.project.forsake(network)
 
-        return self._step("drop", "the file asks for it no more", f"network {network}", run)
+        return self._step("drop", "no longer in the file", f"network {network}", run)
 
     def removal(self, folder: Folder) -> Step:
         """Remove a rendered folder that the stack has left, with its passwords."""
@@ -103,7 +103,7 @@ class Beside:
             every = self.project.owned.listed("container")
             used = [name_of(one) for one in every if labels(one).get(FOLDER) == str(folder.root)]
             if used:
-                raise StepError(f"{folder.root} is still read by {', '.join(used)}", "mngdb up")
+                raise StepError(f"{folder.root} is still in use by {', '.join(used)}", "mngdb up")
             folder.remove()
 
         detail = f"its files and passwords are in {self.folder.root} now"
@@ -117,10 +117,10 @@ class Beside:
         if project.as_running(name, found) is None:
             return "start", "its container"
         if project.definition(found) != services.definition(wanted.whole.services[name]):
-            return "restart", "its container is made anew: it is not as described"
+            return "restart", "its container is recreated: it differs from its definition"
         misplaced = project.misplaced(found)
         if misplaced:
-            return "restart", f"its container is made anew: {misplaced}"
+            return "restart", f"its container is recreated: {misplaced}"
         files = _read(wanted, name)
         if project.notes.applied(name) == _digest(files):
             return None
@@ -129,7 +129,7 @@ class Beside:
         right = all(self.folder.read(path) == text for path, text in paths.items())
         if right and project.read_since(name, [*paths]):
             return None
-        return "restart", "its files are others"
+        return "restart", "its files have changed"
 
     def _starter(self, wanted: Rendering, name: str) -> Callable[[Any], None]:
         def run(_: Any) -> None:

@@ -61,7 +61,7 @@ class Project:
         told = labels(found)
         folder, project = told.get(FOLDER, ""), told.get(PROJECT)
         if project != self.name:
-            return f"it is one of the Compose project {project}, not {self.name}"
+            return f"it belongs to the Compose project {project}, not {self.name}"
         # Compose names the folder as the shell that it was called from does, by a link perhaps
         if os.path.realpath(folder) != os.path.realpath(self.root):
             return f"its files are in {folder}, not in {self.root}"
@@ -180,7 +180,7 @@ class Project:
 
     def _says(self, unit: str) -> None:
         if self.container(unit) is None:
-            raise MngdbError(f"{unit} has no container, and so no log", "'mngdb up' makes it")
+            raise MngdbError(f"{unit} has no container and no log", "'mngdb up' creates it")
 
     def follow(self, unit: str, count: int) -> Iterator[str]:
         """The last lines that a container said, and others as they come. Raises as `log`."""
@@ -216,8 +216,8 @@ class Project:
         if done.returncode != 0:
             said = last_line(done.stderr).removeprefix("Error response from daemon: ")
             raise StepError(
-                f"the image {image} cannot be fetched: {said}",
-                "bring it to the engine ('docker load'), or name another: "
+                f"the image {image} cannot be pulled: {said}",
+                "load it into the engine ('docker load'), or set another: "
                 "target: {compose: {images: …}}",
             )
 
@@ -248,17 +248,17 @@ class Project:
         """Raise StepError with the log's last words if a container that we started has ended."""
         found = self.container(name)
         if found is None:
-            raise StepError(f"{name} was removed while it started", hint)
+            raise StepError(f"{name} was removed during startup", hint)
         state = found["State"]
         if state["Running"] and not state["Restarting"] and found["RestartCount"] <= ran.restarts:
             return
         said = cause("\n".join(self.log(name, _LOG_LINES)))
         if state.get("OOMKilled"):
-            said = f"it took more than its memory limit; {said}"
+            said = f"it exceeded its memory limit; {said}"
         # what cannot start is not tried for ever
         self.docker.ask("stop", "--time", str(STOP_TIMEOUT), name, timeout=STOP_TIMEOUT + 30)
         raise StepError(
-            f"{name} ended while it started (exit code {state['ExitCode']}): {said}", hint
+            f"{name} exited during startup (exit code {state['ExitCode']}): {said}", hint
         )
 
     def stop(self, name: str) -> bool:

@@ -47,7 +47,7 @@ class Data:
         if volume is None:
             return held.told(f"{named} does not exist")
         if owned.replaced(volume):
-            return held.told(f"{named} is another one now, or what was in it was replaced")
+            return held.told(f"{named} is a different volume now, or its contents were replaced")
         if not owned.owns("volume", volume):
             return held.told(f"{named} is not known to belong to this stack")
         return ""
@@ -69,13 +69,13 @@ class Data:
             found = docker.inspected("volume", sorted(names))
         except UnreachableError as error:
             # servers of this machine are none of the engine's business
-            told = f"whether a volume is left is not known: {error.message}"
-            return [Remark("", told, "docker volume ls, once it answers")]
+            told = f"could not check for remaining volumes: {error.message}"
+            return [Remark("", told, "run 'docker volume ls' once it answers")]
         return [
             Remark(
                 "",
                 f"the volume {one['Name']} is not known to belong to this stack "
-                f"({owned.origin(one)}): it stays, with its data",
+                f"({owned.origin(one)}): it is kept, with its data",
                 f"to remove it: docker volume rm {one['Name']}",
             )
             for one in found

@@ -28,48 +28,48 @@ _CAUSES: tuple[tuple[str, type[MngdbError], str, str], ...] = (
     (
         r"permission denied while trying to connect|dial unix \S+: connect: permission denied",
         UnreachableError,
-        "the Docker engine refuses this account ({where})",
+        "permission denied by the Docker engine ({where})",
         "run mngdb as root or as a member of the group docker",
     ),
     (
         r"Cannot connect to the Docker daemon|no such file or directory.*docker.sock|"
         r"error during connect|failed to connect to the docker API|connection refused",
         UnreachableError,
-        "no Docker engine answers ({where})",
-        "start it (systemctl start docker), or name another: DOCKER_HOST or docker_host",
+        "the Docker engine does not answer ({where})",
+        "start it (systemctl start docker), or set another: DOCKER_HOST or docker_host",
     ),
     (
         # a page, or nothing, where the engine's API says what there is not
         r"Error response from daemon: (?:<|(?:404 )?page not found)|for API route and version|"
         r"malformed HTTP|server gave HTTP response to HTTPS",
         UnreachableError,
-        "what answers is not a Docker engine ({where})",
-        "name another: DOCKER_HOST or docker_host",
+        "this is not a Docker engine ({where})",
+        "set another: DOCKER_HOST or docker_host",
     ),
     (
         r"context \"?(?P<at>[^\":]+)\"?: context not found",
         UsageError,
-        "docker knows no context {at}",
-        "'docker context ls' shows those that there are; DOCKER_CONTEXT names one",
+        "there is no docker context {at}",
+        "'docker context ls' lists them; DOCKER_CONTEXT selects one",
     ),
     (
         r"client version \S+ is too (old|new)",
         UsageError,
-        "the docker client and the engine do not understand each other ({where})",
-        "bring both to the same version",
+        "the docker client and the engine have incompatible versions ({where})",
+        "update the older one",
     ),
     (
         r"listen tcp\d? (?P<at>\S+): bind: address already in use|"
         r"Bind for (?P<to>\S+) failed: port is already allocated",
         StepError,
-        "{at} is taken already",
-        "stop what listens there, or name another port in the file",
+        "{at} is already in use",
+        "stop what listens there, or use another port in the file",
     ),
     (
         r"unknown command: docker compose|'compose' is not a docker command|"
         r"unknown (shorthand )?flag: '?-{0,2}(p|f|short)\b",
         UsageError,
-        "docker has no Compose here ({where})",
+        "docker compose is not installed ({where})",
         "install the plugin: docker-compose-plugin, or Debian's docker-compose 2",
     ),
 )
@@ -139,9 +139,9 @@ class Docker:
                     raise
                 self._hung[:] = [time.monotonic()]
         raise UnreachableError(
-            f"the Docker engine hangs: it does not answer ({self.where})",
-            "look at its log (journalctl -u docker); restarting it ends no container where its "
-            "'live-restore' is on",
+            f"the Docker engine hangs and does not answer ({self.where})",
+            "see its log (journalctl -u docker); with 'live-restore' on, restarting it stops no "
+            "container",
         )
 
     def need_engine(self) -> None:
@@ -193,14 +193,14 @@ class Docker:
         UnreachableError without an engine."""
         if self.look("--version").stdout.startswith("podman"):
             raise UsageError(
-                "docker is Podman here, which tells of containers otherwise",
+                "docker is Podman here, which mngdb does not support",
                 "install Docker, or use target: local",
             )
         said = self.look("compose", "version", "--short").stdout.strip().removeprefix("v")
         found = tuple(int(part) for part in re.findall(r"\d+", said)[:2])
         if found < _COMPOSE:
             wanted = ".".join(map(str, _COMPOSE))
-            raise UsageError(f"Compose is {said}; mngdb needs {wanted} or newer", "update it")
+            raise UsageError(f"Compose is {said}; mngdb needs {wanted} or newer", "update Compose")
         self.look("version", "--format", "{{.Server.Version}}")
 
 

@@ -15,7 +15,7 @@ from mngdb.targets.compose.services import labelled
 
 _HEAD = """\
 # {stack}: written by mngdb from mngdb.yaml. `docker compose up -d` here starts it, also without
-# mngdb; `mngdb up` beside mngdb.yaml writes this file anew and brings the running servers along.
+# mngdb; `mngdb up` beside mngdb.yaml rewrites this file and updates the running servers.
 """
 
 _README = """\
@@ -28,7 +28,7 @@ docker compose up -d
 docker compose ps
 ```
 
-Databases, logins and rights are made at the first start. Later changes are `mngdb up`'s, which
+Databases, logins and rights are created at the first start. `mngdb up` applies later changes; it
 reaches the containers through `docker exec` and needs no published port.
 
 | | |

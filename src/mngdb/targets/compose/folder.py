@@ -63,19 +63,19 @@ class Folder:
         if not self.root.exists():
             return
         if not self.root.is_dir():
-            raise UsageError(f"{self.root} is not a directory", "name another one, or a new one")
+            raise UsageError(f"{self.root} is not a directory", "choose another one, or a new one")
         if self.ours():
             return
         head = _HEAD.match(self.described())
         if head and head[1] != self.stack:
             raise UsageError(
-                f"{self.root} is the folder of the stack {head[1]}", "name another folder"
+                f"{self.root} is the folder of the stack {head[1]}", "choose another folder"
             )
         if head:
             raise UsageError(
-                f"{self.root} was rendered for another stack {self.stack}, or copied from one: it "
-                "holds that one's passwords",
-                "name another folder; a copy can be removed",
+                f"{self.root} was rendered for another stack {self.stack}, or copied from one: "
+                "it holds that stack's passwords",
+                "choose another folder; a copy can be removed",
             )
         if _read(self.root / ".gitignore") in (_IGNORE, _IGNORE_BEFORE):
             return
@@ -85,7 +85,7 @@ class Folder:
             if not empty and not path.name.startswith(".gitignore."):
                 raise UsageError(
                     f"{self.root} holds files that mngdb did not write: {path.name}",
-                    "name another one, or a new one",
+                    "choose another one, or a new one",
                 )
 
     def described(self) -> str:
@@ -107,7 +107,7 @@ class Folder:
             raise UsageError(
                 f"{path} belongs to another user (user id {owner})",
                 f"if it is this stack's: {'sudo ' * (me != 0)}chown -R {me} "
-                f"{shlex.quote(str(self.root))}; else name another folder",
+                f"{shlex.quote(str(self.root))}; else choose another folder",
             )
 
     def _made(self) -> Iterator[Path]:

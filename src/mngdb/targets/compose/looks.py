@@ -39,7 +39,7 @@ class Looks:
         wake = f"docker unpause {unit}" if state["Paused"] else ""
         if not wake and self.project.halted(unit):
             wake = f"docker kill --signal CONT {unit}"
-        failed = running.said or "it does not say why"
+        failed = running.said or "no reason given"
         seen = Condition(
             "running",
             frozen=wake,

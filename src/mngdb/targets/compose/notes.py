@@ -121,8 +121,8 @@ class Notes:
         except (ValueError, TypeError, KeyError, AttributeError):
             raise MngdbError(
                 f"{path} is damaged",
-                "restore it from a backup, or remove it when this is the engine that the stack "
-                "was made on",
+                "restore it from a backup, or remove it if this is the engine that the stack was "
+                "created on",
             ) from None
 
     def keep(self, known: Known) -> None:

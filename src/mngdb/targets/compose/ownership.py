@@ -74,7 +74,7 @@ class Ownership:
                     f"the Docker engine is not the one that the stack {self.stack!r} was made on: "
                     f"its id is {found[:_SHOWN]} ({self.docker.where}), expected "
                     f"{known.engine[:_SHOWN]} ({known.where})",
-                    "set DOCKER_HOST or the context back; if that engine was replaced or "
+                    "restore DOCKER_HOST or the context; if that engine was replaced or "
                     f"reinstalled: mngdb up --allow {ALLOW_ENGINE}",
                 )
         self._recognized = True
@@ -163,7 +163,8 @@ class Ownership:
             # RedisInsight is called so in every stack
             f"give the stack another name, or remove that {kind}"
             if named.startswith(f"{self.stack}-")
-            else f"an engine has one {named}: leave it out of this file, or remove that {kind}",
+            else f"an engine can have only one {named}: remove it from this file, or remove that "
+            f"{kind}",
         )
 
     def require_volumes(self, units: Mapping[str, str], allow: Collection[str]) -> None:
@@ -178,7 +179,7 @@ class Ownership:
             if other is not None:
                 raise MngdbError(
                     f"the name {name(one)} is taken by a volume of {self.owner(one)}",
-                    "give this stack another 'name'; to go on with that one's data here: "
+                    "give this stack another 'name'; to use that volume's data here: "
                     f"{attach(other[0])}",
                 )
             if units[name(one)] not in allow:
@@ -196,7 +197,7 @@ class Ownership:
         """Where a volume that is not the stack's came from, for people."""
         if ID in labels(volume) or PROJECT in labels(volume):
             return f"made by {self.owner(volume)}"
-        return "made by hand, restored, or brought from another machine"
+        return "created by hand, restored, or copied from another machine"
 
     def replaced(self, volume: Mapping[str, Any]) -> bool:
         """Whether a volume is another one than what was seen last under its name."""

@@ -36,7 +36,7 @@ def read(stack: Stack) -> tuple[str, str]:
 
         why = tls.unfit(*pair, page.host)
         if why:
-            raise UsageError(f"{paths[0]} with {paths[1]}: {why}", "Traefik would not take them")
+            raise UsageError(f"{paths[0]} with {paths[1]}: {why}", "Traefik would reject them")
     return pair
 
 
@@ -86,11 +86,11 @@ def _pem(path: Path, kind: str) -> str:
     try:
         text = disk.read_given(path, disk.NOTE_MAX).decode()
     except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "no text"
-        raise UsageError(f"{path} cannot be read: {why}", "name a PEM file") from None
+        why = getattr(error, "strerror", None) or "not a text file"
+        raise UsageError(f"{path} cannot be read: {why}", "use a PEM file") from None
     if f"{kind}-----" not in text or "ENCRYPTED" in text:
         raise UsageError(
-            f"{path} holds no {kind.lower()} in PEM form without a passphrase",
-            "name another file",
+            f"{path} holds no {kind.lower()} in PEM format without a passphrase",
+            "use another file",
         )
     return text

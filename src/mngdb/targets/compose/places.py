@@ -65,8 +65,8 @@ class Places:
         return [
             Remark(
                 "",
-                f"the folder {path}, which 'render compose --output' wrote, stays: it holds the "
-                "passwords",
+                f"the folder {path}, which 'render compose --output' wrote, is kept: it holds "
+                "the passwords",
                 f"to remove it: rm -r {shlex.quote(str(path))}",
             )
             for path in paths

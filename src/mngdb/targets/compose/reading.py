@@ -48,7 +48,7 @@ class Reading:
             said.append(misplaced)
         if self.project.definition(found) != services.definition(wanted.whole.services[unit.name]):
             differences = wanted.differences(described, unit.name)
-            said.append(f"its container is made anew: {differences}")
+            said.append(f"its container is recreated: {differences}")
         limit = found["HostConfig"]["Memory"]
         due = parse_size(wanted.whole.services[unit.name]["mem_limit"])
         if limit != due:
@@ -58,7 +58,7 @@ class Reading:
         files = [conf / file.name for file in unit.files]
         if moved and not self.project.read_since(unit.name, files):
             # it still sees the one that is gone
-            said.append("the folder that it reads was removed")
+            said.append("the folder that it mounts was removed")
         return said
 
     def certificate(self, stack: Stack, instance: Instance) -> list[str]:
@@ -69,7 +69,7 @@ class Reading:
         elif instance.tls and not self.project.read_since(
             instance.unit, [certificates.bundle(self.folder, instance)]
         ):
-            said.append("its certificate is newer than its start")
+            said.append("its certificate was renewed after it started")
         return said
 
     def confirm(self, unit: Unit) -> None:

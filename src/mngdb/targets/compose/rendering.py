@@ -45,12 +45,14 @@ class Rendering:
         before = (yaml.safe_load(before_text) or {}).get("services", {}).get(name, {})
         now = services.labelled(self.whole.services)[name]
         keys = {key for key in {*before, *now} - {"labels"} if before.get(key) != now.get(key)}
-        said = [] if ID in before.get("labels", {ID: ""}) else ["it gets the stack's id as a label"]
+        said = (
+            [] if ID in before.get("labels", {ID: ""}) else ["the stack's id is added as a label"]
+        )
         for key in sorted(keys):
             old, new = before.get(key), now.get(key)
             plain = not isinstance(old, list | dict) and not isinstance(new, list | dict)
             said.append(f"{key} {old} → {new}" if plain else key)
-        return ", ".join(said) or "it is not as described"
+        return ", ".join(said) or "it differs from its definition"
 
     def write(self, folder: Folder, fresh: set[str]) -> None:
         """Write what describes the stack, and the secrets; units' own files are written with their

@@ -133,8 +133,8 @@ class ComposeRunner:
         version = tag[1] if tag else instance.spec.version
         if version is None:
             raise UsageError(
-                f"{instance.name}: the image {source} does not say its version",
-                f"write it: {instance.name}: {{version: …}}",
+                f"{instance.name}: the image {source} does not report its version",
+                f"set it: {instance.name}: {{version: …}}",
             )
         return Site(
             data=place.data,

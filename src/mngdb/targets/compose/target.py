@@ -120,14 +120,14 @@ class ComposeOutside:
 
     def disk(self, instance: Instance) -> Folder:
         """Raises UnobservableError."""
-        raise UnobservableError("its disk is not of this machine")
+        raise UnobservableError("its disk is not on this machine")
 
     def footprint(self, instance: Instance) -> Footprint:
         """What its control group counts."""
         running = self.runner.process(instance.unit)
         size = running.memory() if running is not None else None
         if size is None:
-            raise UnobservableError(f"the container {instance.unit} does not tell")
+            raise UnobservableError(f"the container {instance.unit} does not report it")
         return Footprint(size)
 
     def memory(self, instance: Instance) -> int:

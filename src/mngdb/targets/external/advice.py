@@ -7,18 +7,18 @@ from contextlib import contextmanager
 
 from mngdb.errors import ConnectError
 
-_ASK = "ask those who run it, and compare the url of {name} in the file"
+_ASK = "ask its operator, and check the url of {name} in the file"
 _HINTS = {
     "down": _ASK,
     "starting": _ASK,
     "other": _ASK,
-    "tls": "compare what the url of {name} in the file says of TLS with what the server has",
-    "hba": "those who run {name} have to let this login in",
+    "tls": "compare the TLS options in the url of {name} in the file with the server's",
+    "hba": "ask the operator of {name} to allow this login",
 }
 #: Where it was the administrator who did not get in.
 _OF_ADMIN = {
     "auth": "mngdb secret set {name}_admin; or correct the user in the url of {name}",
-    "database": "name a database that is there in the url of {name}",
+    "database": "set an existing database in the url of {name}",
 }
 
 

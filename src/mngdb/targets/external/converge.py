@@ -36,7 +36,7 @@ class ExternalConverger(Converger[S, F]):
     def _unverified(self) -> tuple[Remark, ...]:
         """What is at stake on the way there."""
         stake = self.engine.unverified(self.admin)
-        hint = f"mngdb check --only {_VERIFIED} says what helps"
+        hint = f"mngdb check --only {_VERIFIED} shows the remedy"
         return (Remark(self.asked.instance.name, stake, hint),) if stake else ()
 
     def _settings(self, outcome: Outcome) -> list[Step]:

@@ -36,6 +36,8 @@ def _sizes(pid: int) -> dict[str, int] | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     except PermissionError:
-        raise UnobservableError(f"process {pid} is another account's: only root may look") from None
+        raise UnobservableError(
+            f"process {pid} belongs to another account: only root can inspect it"
+        ) from None
     pairs = (line.split()[:2] for line in lines)
     return {name.removesuffix(":"): int(kilobytes) << 10 for name, kilobytes in pairs}

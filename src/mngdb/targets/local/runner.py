@@ -142,9 +142,9 @@ class LocalRunner:
         found = programs.with_lacks(name, found, known, tls=instance.tls)
         if instance.tls and "TLS" in found.lacks:
             raise MngdbError(
-                f"{instance.name}: TLS is asked for, but {found.server} ({found.version}) was "
+                f"{instance.name}: TLS is enabled, but {found.server} ({found.version}) was "
                 "built without it",
-                "install a build with TLS and name its folder under 'binaries:', or set tls: false",
+                "install a build with TLS and set its folder under 'binaries:', or set tls: false",
             )
         account = (self.layout.accounts or {}).get(instance.engine)
         if account is not None:
@@ -230,7 +230,7 @@ class LocalRunner:
             if holder is not None:
                 hint = f"stop it, or give {instance.name} another port in the file"
                 if machine.port_holder(host, instance.spec.port, ours | self._pids()) is None:
-                    hint = "it is this stack's own: 'mngdb down', then 'mngdb up'"
+                    hint = "it belongs to this stack: 'mngdb down', then 'mngdb up'"
                 raise MngdbError(
                     f"{unit.name}: port {instance.spec.port} of {host} is taken by {holder}", hint
                 )
@@ -342,7 +342,7 @@ class LocalRunner:
             kept = running.product == program.product
             said.append(f"{running} → {program.version if kept else program}")
         elif process is not None and process.replaced():
-            said.append(f"the file of its program, {program}, was replaced")
+            said.append(f"its executable {program} was replaced")
         if self._certificate_due(instance):
             said.append("a new certificate")
         if whose := self.handover(unit):
@@ -415,7 +415,7 @@ class LocalRunner:
             data = self.layout.unit(unit.name).data
             if whose := ownership.stranger(data, account):
                 said, hint = f"{said}; {whose}", f"chown -R {account.name}: {data}; then 'mngdb up'"
-        raise StepError(f"{unit.name} ended while it started (exit code {code}): {said}", hint)
+        raise StepError(f"{unit.name} exited during startup (exit code {code}): {said}", hint)
 
     def stop(self, unit: str, with_signal: int) -> bool:
         """Stop a unit cleanly. False if it did not run. Raises StepError when it takes too long, or

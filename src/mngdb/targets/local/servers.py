@@ -149,9 +149,10 @@ class Servers:
         missing = self.missing(unit)
         if missing:
             raise StepError(
-                f"{unit}: {missing}; the server still runs, and what it holds is lost when it ends",
-                "copy what it holds (pg_dump, redis-cli --rdb, mongodump); then end it: "
-                f"kill -9 {process.pid}",
+                f"{unit}: {missing}; the server is still running, and its data is lost when it "
+                "exits",
+                "dump its data (pg_dump, redis-cli --rdb, mongodump); then kill it: kill -9 "
+                f"{process.pid}",
             )
         log = self.layout.unit(unit).log
         begin = log.stat().st_size if log.exists() else 0
@@ -168,8 +169,8 @@ class Servers:
         if not process.stop(with_signal, STOP_TIMEOUT, lambda: bool(stays())):
             why = stays() or logs.cause(logs.tail(log, since=begin))
             raise StepError(
-                f"{unit} (pid {process.pid}) did not stop; it still runs{why and f': {why}'}",
-                f"'mngdb doctor' says what it does; its log: {log}",
+                f"{unit} (pid {process.pid}) did not stop; it is still running{why and f': {why}'}",
+                f"'mngdb doctor' shows what it is doing; its log: {log}",
             )
         self.layout.unit(unit).pidfile.unlink(missing_ok=True)
         return True

@@ -132,7 +132,7 @@ def lost(stack: Stack) -> str:
         path = folder(kind) / name
         found = owner(path)
         if found is not None and owned(path, stack) and not starts(path, stack):
-            return f"{name} starts it in {found.project}, where it is not any more"
+            return f"{name} starts it in {found.project}, where it no longer is"
     return ""
 
 

@@ -18,7 +18,7 @@ from mngdb.targets.protocol import State
 
 #: Seconds that `plan` waits for a running server.
 _PLAN_TIMEOUT = 10.0
-_LATER = "what is in it is compared when it runs as the file says"
+_LATER = "its contents are compared once it runs with the settings of the file"
 
 
 @dataclass
@@ -83,7 +83,7 @@ class ProcessConverger(Converger[S, F]):
         unit = self.unit
         self.runner.fits(unit.unit, self.asked.instance)
         self.runner.verify(unit.unit)
-        self._do(unit.restart("asked for"), None)
+        self._do(unit.restart("requested"), None)
         with unit.session() as session:
             return self._started(session, unit)
 
@@ -165,8 +165,8 @@ class ProcessConverger(Converger[S, F]):
         changes = outcome.changes
         if not changes:
             return []
-        texts = ", ".join(f"{c.name} is {c.found}, asked for {c.wanted}" for c in changes)
+        texts = ", ".join(f"{c.name} is {c.found}, not {c.wanted}" for c in changes)
         raise StepError(
-            f"{self.name} did not take its settings: {texts}",
+            f"{self.name} did not apply its settings: {texts}",
             f"mngdb logs {self.asked.instance.name}",
         )

@@ -35,7 +35,7 @@ def memory() -> int:
     text = Path("/proc/meminfo").read_text()
     match = re.search(r"^MemTotal:\s+(\d+) kB", text, re.MULTILINE)
     if match is None:
-        raise MngdbError("/proc/meminfo does not say how much memory there is")
+        raise MngdbError("/proc/meminfo does not show the memory of this machine")
     return min([int(match[1]) << 10, *_limits()])
 
 
@@ -109,7 +109,7 @@ def account(wanted: str | None, *, make: bool = True) -> Account | None:
     if os.geteuid() != 0:
         if wanted is not None and name_of(os.geteuid()) != wanted:
             raise MngdbError(
-                f"servers cannot run as {wanted}: only root may change the account",
+                f"servers cannot run as {wanted}: only root can switch accounts",
                 "run mngdb as that account or as root",
             )
         return None
@@ -121,7 +121,7 @@ def account(wanted: str | None, *, make: bool = True) -> Account | None:
             return Account(name, NOBODY, NOBODY)
         entry = _make_account(name)
     if entry.pw_uid == 0:
-        raise MngdbError("servers do not run as root", "name another account")
+        raise MngdbError("servers must not run as root", "choose another account")
     return Account(name, entry.pw_uid, entry.pw_gid)
 
 
@@ -157,8 +157,8 @@ def _make_account(name: str) -> pwd.struct_passwd:
     tool = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
     if tool is None:
         raise MngdbError(
-            f"the account {name} is missing and there is no useradd to make it",
-            "make it, or name another: target: {local: {account: …}}",
+            f"the account {name} does not exist, and useradd is not installed",
+            "create it, or choose another: target: {local: {account: …}}",
         )
     argv = [tool, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
     try:
@@ -184,11 +184,11 @@ def port_holder(host: str, port: int, but: Collection[int] = ()) -> str | None:
             if error.errno == errno.EACCES:
                 raise MngdbError(
                     f"not allowed to listen on port {port}",
-                    "ports below 1024 are for root; give another one in the file",
+                    "ports below 1024 need root; use another port in the file",
                 ) from None
             if error.errno == errno.EADDRNOTAVAIL:
                 raise MngdbError(
-                    f"{host} is no address of this machine", "'ip address' lists those there are"
+                    f"{host} is not an address of this machine", "'ip address' lists them"
                 ) from None
             raise MngdbError(f"cannot listen on {host}:{port}: {error.strerror}") from None
     return None

@@ -77,13 +77,13 @@ def unfit(certificate: str, key: str, host: str) -> str | None:
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         return f"they cannot be read: {error}"
     if found.public_key() != ours.public_key():
-        return "the key is another certificate's"
+        return "the key does not match the certificate"
     if found.not_valid_after_utc < dt.datetime.now(dt.UTC):
-        return f"the certificate ended at {found.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        return f"the certificate expired at {found.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
     try:
         names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        return "the certificate names no host"
+        return "the certificate has no host names"
     known = [name.lower() for name in names.get_values_for_type(x509.DNSName)]
     if host in known or f"*.{host.partition('.')[2]}" in known:
         return None
@@ -98,7 +98,7 @@ def certificate(folder: Path, hosts: list[str]) -> tuple[str, str]:
     except (OSError, ValueError) as error:
         raise MngdbError(
             f"the CA in {folder} cannot be used: {error}",
-            "remove the folder to have a new CA made; every client then needs the new ca.crt",
+            "remove the folder to create a new CA; every client then needs the new ca.crt",
         ) from None
     if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
         raise MngdbError(f"{folder / 'ca.key'} is not a key that mngdb made")

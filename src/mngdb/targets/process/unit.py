@@ -29,14 +29,14 @@ def data_missing(runner: Runner, unit: str) -> MngdbError:
     """Why a unit is not started, or touched, whose data was there and is not any more."""
     if runner.process(unit) is not None:
         return MngdbError(
-            f"{unit}: {runner.missing(unit)}; the server still runs, and what it holds is lost "
-            "when it ends",
-            "copy what it holds first (pg_dump, redis-cli --rdb, mongodump); then end it with "
-            f"'kill -9', and 'mngdb up --allow {unit}' starts it empty",
+            f"{unit}: {runner.missing(unit)}; the server is still running, and its data is lost "
+            "when it exits",
+            "dump its data first (pg_dump, redis-cli --rdb, mongodump); then 'kill -9' it, and "
+            f"'mngdb up --allow {unit}' starts it empty",
         )
     return MngdbError(
         f"{unit}: {runner.missing(unit)}",
-        f"bring it back; to start {unit} without it: mngdb up --allow {unit}",
+        f"restore it; to start {unit} without it: mngdb up --allow {unit}",
     )
 
 
@@ -153,15 +153,15 @@ class ManagedUnit(Generic[S, F]):
         refused = error.kind in {"auth", "stranger"}
         rescue = runner.rescue(unit, self.asked) if refused else None
         if rescue is not None:
-            text = "the administrator's secret is the vault's again"
+            text = "the admin password is reset to the vault's"
             return self._step("change", unit.name, text, lambda _: rescue())
         if error.kind != "auth" and not self.stale():
             raise error
         # where the file says it listens, it may be somebody else who answers
         runner.preflight(unit, instance)
         if error.kind == "auth":
-            return self.restart("the administrator's secret is another one")
-        return self.restart("its port, address or TLS are not as in the file")
+            return self.restart("the admin password does not match")
+        return self.restart("its port, address or TLS differ from the file")
 
     def stale(self) -> bool:
         """Whether the running server was started with other files."""
@@ -209,8 +209,8 @@ class ManagedUnit(Generic[S, F]):
                         files = tuple(replace(f, content=before[f.name] or "") for f in unit.files)
                         runner.confirm(replace(unit, files=files))
                 raise StepError(
-                    f"{unit.name} does not start with the new settings and runs with the old "
-                    f"ones: {error.message}",
+                    f"{unit.name} failed to start with the new settings and is running with the "
+                    f"old ones: {error.message}",
                     error.hint,
                 ) from None
 

@@ -39,6 +39,6 @@ def judge(unit: Unit, done: subprocess.CompletedProcess[str]) -> None:
     said = re.sub(r' in file "[^"]*" line \d+', "", "; ".join(line for line in lines if line))
     said = said or cause(done.stdout)  # where mongod has its log
     raise UsageError(
-        f"{unit.instance}: the server does not take its settings: {said or 'it says nothing'}",
-        f"see settings: of {unit.instance} in the file; 'mngdb config' shows every one",
+        f"{unit.instance}: the server rejects its settings: {said or 'no message'}",
+        f"see settings: of {unit.instance} in the file; 'mngdb config' lists all of them",
     )

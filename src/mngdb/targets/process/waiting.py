@@ -74,7 +74,7 @@ class Wait:
         found = self.runner.condition(self.instance)
         if found.state != "running" and self.child is None:
             raise ConnectError(
-                f"{self.unit.name} ended while it was waited for: {found.said}",
+                f"{self.unit.name} exited before it answered: {found.said}",
                 f"mngdb logs {self.instance.name}",
             )
         if found.frozen:
@@ -121,7 +121,7 @@ class Wait:
     def _tell(self, error: ConnectError, now: float) -> None:
         said = progress(self.runner, self.engine, self.unit.name) or error.message
         if now - self._moving > _STUCK:
-            said += "; its process is waiting for its disk"
+            said += "; its process is waiting for disk I/O"
         text = f"waiting, {now - self.begun:.0f} s so far: {said}"
         shown = now - self._told > _SILENCE
         if shown:
@@ -137,8 +137,8 @@ def progress(runner: Runner, engine: Provision, unit: str) -> str:
 def halted(instance: Instance, found: Condition) -> ConnectError:
     """What is said of a server that was told to stop and wait, and the command that helps."""
     return ConnectError(
-        f"{instance.unit} is halted (SIGSTOP, or a debugger) and answers nobody",
-        f"'{found.frozen}' lets it go on; 'mngdb restart {instance.name}' restarts it",
+        f"{instance.unit} is halted (by SIGSTOP or a debugger) and does not answer",
+        f"'{found.frozen}' resumes it; 'mngdb restart {instance.name}' restarts it",
         "halted",
     )
 
@@ -157,11 +157,11 @@ def explained(
     if error.kind == "starting" or not runner.answered(instance.unit):
         return ConnectError(
             f"{instance.unit} is still starting: {said}",
-            f"'mngdb up' waits for it, 'mngdb logs {instance.name}' shows what it does",
+            f"'mngdb up' waits for it, 'mngdb logs {instance.name}' shows its progress",
             "starting",
         )
     return ConnectError(
-        f"{instance.unit} runs and does not answer: {error.message}",
+        f"{instance.unit} is running but does not answer: {error.message}",
         f"mngdb logs {instance.name}; 'mngdb restart {instance.name}' restarts it",
         error.kind,
     )
