@@ -257,8 +257,12 @@ def test_who_asks_for_no_login_needs_no_secret(stock: Stock) -> None:
     slow = stock.cli.json("slow")
     assert slow["errors"] == {}
     # where nothing is recorded, that nothing was slow says nothing
-    assert slow["notes"]["mongodb"].startswith("the profiler is off in shop: nothing is recorded")
-    assert "what is missing is not told: the profiler is off" in stock.cli.run("indexes").stderr
+    assert slow["notes"]["mongodb"].startswith(
+        "the profiler is disabled in shop: nothing is recorded"
+    )
+    assert (
+        "missing indexes are unknown: the profiler is disabled" in stock.cli.run("indexes").stderr
+    )
 
 
 def test_a_log_that_is_appended_to(stock: Stock) -> None:
@@ -416,7 +420,7 @@ def test_a_server_that_answers_nonsense_is_unknown(tmp_path: Path) -> None:
     # it does answer without a login and without encryption; who is in no set has no members
     assert "mongodb.login-required" in others
     assert found["mongodb.queue"].verdict == "unknown"
-    assert found["mongodb.queue"].evidence == "the server does not tell 'globalLock'"
+    assert found["mongodb.queue"].evidence == "the server does not report 'globalLock'"
 
 
 def test_a_server_without_apps_and_with_a_monitor(cli: Cli) -> None:

@@ -390,7 +390,7 @@ def test_a_server_that_hangs_after_the_handshake(
 @pytest.mark.parametrize(
     ("last", "reason"),
     [
-        ("SELECT pg_terminate_backend(pg_backend_pid())", "PostgreSQL went away"),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", "PostgreSQL closed the connection"),
         ("SELECT pg_sleep(30)", "does not answer in time"),
     ],
 )

@@ -129,7 +129,7 @@ def bloat(stack: ComposeCli) -> None:
     (one,) = stack.json("bloat", "postgres")["instances"]
     (held,) = [found for found in one["objects"] if found["name"] == "public.held"]
     assert held["dead"] > 30_000
-    assert held["reason"] == "autovacuum is switched off for this table"
+    assert held["reason"] == "autovacuum is disabled for this table"
 
 
 ALL = (keys, slow, locks, indexes, bloat)

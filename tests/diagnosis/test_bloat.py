@@ -53,7 +53,7 @@ def test_postgres(stack: Cli) -> None:
         assert set(found) == names
         held = found["public.held"]
         assert held["dead"] == pytest.approx(ROWS * 0.9, rel=0.05)
-        assert held["reason"] == "autovacuum is switched off for this table"
+        assert held["reason"] == "autovacuum is disabled for this table"
         pg.execute("ALTER TABLE held RESET (autovacuum_enabled)")
         for one in of(stack, "postgres").values():
             assert "the open transaction of shop" in one["reason"]

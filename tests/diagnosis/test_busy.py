@@ -87,8 +87,8 @@ def test_doctor_names_the_command_that_ends_it(
     done = stack.run("doctor")
     text = " ".join((done.stdout + done.stderr).split())
     assert done.returncode == 1
-    assert "that does not end" in text
-    assert "that does not end" in stack.run("status").stderr
+    assert "that does not finish" in text
+    assert "that does not finish" in stack.run("status").stderr
     commands = re.findall(r"mngdb (shell redis -- [A-Z]+ [A-Z]+)", text)
     assert f"shell redis -- {command}" in commands
     for one in dict.fromkeys(commands):

@@ -200,7 +200,7 @@ def test_a_redis_that_may_take_no_more(stack: Cli) -> None:
     with redis_as(stack) as admin:
         admin.config_set("maxmemory", 1)
         first = the_cause(stack, "memory-full", "login-memory")
-        assert "eviction policy lets nothing go" in first["text"]
+        assert "eviction policy evicts no keys" in first["text"]
         assert first["command"].startswith("redis: {memory: …}")
     stack.ok("up")
     ask(stack, 0)
@@ -276,7 +276,7 @@ redis: {target: {external: {url: "redis://looker@127.0.0.1:PORT2"}}}
 
 
 def server(name: str, **more: Any) -> Server:
-    disk: Seen[Folder] = Seen(missing="not looked at")
+    disk: Seen[Folder] = Seen(missing="was skipped")
     return Server(name, name, f"mng-{name}", Condition("running"), more.pop("disk", disk), **more)
 
 
@@ -318,7 +318,7 @@ def test_a_chain_of_causes_has_one_root() -> None:
 def test_a_full_disk_explains_its_servers_and_no_others() -> None:
     full = Folder("/data/mng-postgres/data", 0, 0o700, "ext4", 0.01, 1 << 20, None)
     down = Diagnosis("postgres", "shop", "does not run", None, "down")
-    wrong = Diagnosis("redis", "shop", "its secret is another one", "mngdb up", "auth")
+    wrong = Diagnosis("redis", "shop", "its secret is wrong", "mngdb up", "auth")
     postgres = server("postgres", disk=Seen(full), logins=(down,))
     stopped = Server(**{**vars(postgres), "condition": Condition("stopped", said="No space left")})
     answer = judge(stack_of(stopped, server("redis", logins=(wrong,))))

@@ -139,9 +139,9 @@ def test_a_server_of_others_is_looked_at_whole(staged: Cli, cli: Cli) -> None:
             hba.write_text(before)
             admin.execute("SELECT pg_reload_conf()")
             admin.execute("DROP DATABASE apart")
-    assert "apart was not looked at: " in note
+    assert "apart was skipped: " in note
     assert note in found["notes"]["postgres"]
-    assert "what is missing is not told" in found["notes"]["postgres"]
+    assert "missing indexes are unknown" in found["notes"]["postgres"]
     whole = {one["instance"]: one["indexes"] for one in staged.json("indexes")["instances"]}
     for one in found["instances"]:
         shown = {(a["kind"], a["index"], a["database"]) for a in one["indexes"]}
@@ -180,7 +180,7 @@ def test_mongodb(staged: Cli) -> None:
     assert "until_1" not in {index for _, index in found}
     # the file has it, and would have it made again
     assert found["duplicate", "at_1"]["statement"] == "mngdb up --allow shop.orders.at_1"
-    assert "take it out of the file" in found["duplicate", "at_1"]["cost"]
+    assert "remove it from the file" in found["duplicate", "at_1"]["cost"]
     assert "dropIndex" in found["unused", "never_1"]["statement"]
 
 

@@ -91,7 +91,7 @@ def test_a_lock_that_is_met_all_the_same_costs_that_database_alone(
     try:
         duplicate, note = advised(stack)
         assert duplicate == [("eb", "duplicate")]
-        assert "ea was not looked at: PostgreSQL did not answer: canceling statement" in note
-        assert "'mngdb locks' shows who" in note
+        assert "ea was skipped: PostgreSQL did not answer: canceling statement" in note
+        assert "'mngdb locks' shows which" in note
     finally:
         holder.rollback()

@@ -173,7 +173,7 @@ def test_a_second_server_that_is_down_hides_nothing_of_the_first(
     done = stack.run(*both, "--json", "locks")
     assert done.returncode == 3
     found = json.loads(done.stdout)
-    assert "no PostgreSQL answers" in found["errors"]["legacy"]
+    assert "PostgreSQL does not answer" in found["errors"]["legacy"]
     assert [one["instance"] for one in found["instances"]] == ["postgres"]
     assert [one["pid"] for one in found["instances"][0]["chains"]] == pids[:1]
     # the same pid may be in each: nobody guesses which one is meant

@@ -219,7 +219,7 @@ def test_a_login_that_sees_little_is_told_so_and_nothing_is_claimed(stack: Cli, 
         assert cli.json("bloat")["errors"] == {}
         found = cli.json("indexes")
         assert found["errors"] == {}
-        assert "what is missing is not told: pg_stat_statements" in found["notes"]["postgres"]
+        assert "missing indexes are unknown: pg_stat_statements" in found["notes"]["postgres"]
     finally:
         with redis_as(stack) as admin:
             admin.acl_deluser("watcher")

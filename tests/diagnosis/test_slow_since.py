@@ -101,7 +101,7 @@ def test_before_the_first_snapshot_the_note_says_since_when(stack: Cli) -> None:
     found, note = slow(stack, 86_400)
     assert "SELECT exp($1)" in found
     # the sums began less than a day ago: they are all of it
-    assert f"{row[0]:%H:%M:%S} UTC, when the server began to count anew" in note
+    assert f"{row[0]:%H:%M:%S} UTC, when the server's statistics were reset" in note
 
 
 def test_without_a_snapshot_of_then_it_says_so_and_takes_all(stack: Cli, cli: Cli) -> None:
@@ -143,7 +143,7 @@ def test_a_reset_between_begins_anew(stack: Cli) -> None:
     work(stack, *["SELECT sqrt(1)"] * 2)
     found, note = slow(stack, 3600)
     assert found["SELECT sqrt($1)"]["calls"] == 2
-    assert "when the server began to count anew" in note
+    assert "when the server's statistics were reset" in note
 
 
 def test_a_clean_restart_counts_on_and_a_crash_begins_anew(stack: Cli) -> None:

@@ -316,7 +316,7 @@ def test_damaged_counts_are_begun_anew(stack: Cli) -> None:
     stack.ok("down")
     (stack.state / "agent/restarts.json").write_text("{")
     stack.ok("up")
-    assert "counted anew" in stack.ok("logs", "agent")
+    assert "the restart count is reset" in stack.ok("logs", "agent")
     assert scrape(stack, "mngdb").of("mngdb_unit_restarts_total", unit="mng-queue") == 0
     assert steady(stack)
 
@@ -324,7 +324,7 @@ def test_damaged_counts_are_begun_anew(stack: Cli) -> None:
 def test_a_second_one_says_so(stack: Cli) -> None:
     done = stack.run("agent")
     assert done.returncode == 1
-    assert "mng-agent runs already" in done.stderr
+    assert "mng-agent is already running" in done.stderr
 
 
 def test_a_large_log_is_set_aside_while_the_server_writes_it(stack: Cli) -> None:

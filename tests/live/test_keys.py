@@ -165,7 +165,7 @@ def test_expiry_of_some_keys_says_how_sure_it_is_and_is_right(server: Server, tr
         assert one.all.count == names
         assert one.forever is not None
         hits += abs(one.forever.count - names) <= one.forever.count_error < names
-        assert "--exact asks them all" in found.remarks[-1]
+        assert "--exact reads all keys" in found.remarks[-1]
     assert hits / (2 * tries) >= 0.8
     whole = live_keys(context_of(server), None, Wanted(lives=None), lambda *_: None)
     assert whole.forever is not None
@@ -310,8 +310,8 @@ def test_a_login_without_the_rights(server: Server, size: str) -> None:
     assert report["total"]["count"] > USERS
     assert (report["without_expiry"], report["idle"]) == (None, None)
     assert [one.split(":")[0] for one in report["remarks"]] == [
-        "idle keys are not known",
-        "keys without expiry are not known",
+        "idle keys are unknown",
+        "keys without expiry are unknown",
     ]
 
 
@@ -419,7 +419,7 @@ def test_keys_that_go_while_they_are_looked_at(tmp_path: Path) -> None:
     assert 900 <= found.total.count <= 2000
     gone = found.seen - found.total.count
     assert gone > 300
-    assert found.remarks == (f"{gone:,} keys were gone before they could be looked at",)
+    assert found.remarks == (f"{gone:,} keys disappeared before they could be read",)
     assert sum(one.count for one in found.types.values()) == found.total.count
 
 

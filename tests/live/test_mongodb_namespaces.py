@@ -50,8 +50,8 @@ def test_a_view_or_a_time_series_in_a_collections_place_costs_its_own_step_alone
         users = {one["user"] for one in admin.admin.command("usersInfo")["users"]}
         assert ("new" in users, "old" in users) == (True, False)
         told = stack.run("up").stderr
-        assert "ea.users could not be looked into, so its indexes are as they were" in told
-        assert "where a view has that name, drop it" in told
+        assert "ea.users could not be inspected" in told
+        assert "if a view has that name, drop it" in told
         client.ea.users.drop()
         client.ea.points.drop()
     stack.ok("up")

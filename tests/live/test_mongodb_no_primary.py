@@ -67,7 +67,7 @@ def test_one_whose_first_up_was_interrupted_is_told_as_such_and_up_goes_on(cli: 
     said = "is not initiated yet"
     until(lambda: said in cli.run("status").stderr)
     shown = cli.run("status").stderr
-    assert "'mngdb up' goes on with it" in shown
+    assert "'mngdb up' initiates it" in shown
     assert "another replica set" not in shown
     assert said in cli.run("doctor").stdout
     cli.ok("up")

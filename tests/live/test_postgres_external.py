@@ -186,7 +186,7 @@ def test_settings_without_the_right_to_set_them_are_remarks(ours: Cli, theirs: C
     write(ours, theirs, "clerk", "log_temp_files: 20MB")
     converge(ours)
     (remark,) = [r for r in ours.json("plan")["remarks"] if "log_temp_files" in r["text"]]
-    assert "not ours" in remark["hint"]
+    assert "external" in remark["hint"]
 
 
 @pytest.mark.parametrize("admin", ["clerk"], indirect=True)
@@ -224,7 +224,7 @@ def test_a_server_that_does_not_answer_cannot_be_observed(ours: Cli) -> None:
     for command in ("plan", "up"):
         done = ours.run(command)
         assert done.returncode == 3
-        assert f"no PostgreSQL answers at 127.0.0.1:{port}" in done.stderr
+        assert f"PostgreSQL does not answer at 127.0.0.1:{port}" in done.stderr
     assert not (ours.state / "servers").exists()
 
 

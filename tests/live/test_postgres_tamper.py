@@ -61,16 +61,16 @@ BY_HAND = {
         ("GRANT CONNECT ON DATABASE postgres TO report", "revoke", "database postgres", "connect"),
     ],
     "rights for everybody": [
-        ("GRANT SELECT ON item TO PUBLIC", "revoke", "database shop", "everybody: .*select on tab"),
-        ("GRANT UPDATE (name) ON item TO PUBLIC", "revoke", "database shop", "everybody: .*update"),
-        ("GRANT CREATE ON SCHEMA public TO PUBLIC", "revoke", "database shop", "everybody: create"),
+        ("GRANT SELECT ON item TO PUBLIC", "revoke", "database shop", "PUBLIC: .*select on tab"),
+        ("GRANT UPDATE (name) ON item TO PUBLIC", "revoke", "database shop", "PUBLIC: .*update"),
+        ("GRANT CREATE ON SCHEMA public TO PUBLIC", "revoke", "database shop", "PUBLIC: create"),
         (
             "GRANT CONNECT ON DATABASE shop TO PUBLIC",
             "revoke",
             "database shop",
-            "everybody's right",
+            "PUBLIC's right",
         ),
-        ("GRANT TEMP ON DATABASE postgres TO PUBLIC", "revoke", "database postgres", "everybody"),
+        ("GRANT TEMP ON DATABASE postgres TO PUBLIC", "revoke", "database postgres", "PUBLIC"),
     ],
     "rights on what comes later": [
         (
@@ -79,7 +79,7 @@ BY_HAND = {
         ),
         (
             "ALTER DEFAULT PRIVILEGES IN SCHEMA side GRANT INSERT ON TABLES TO PUBLIC",
-            *("revoke", "database shop", "everybody: new tables"),
+            *("revoke", "database shop", "PUBLIC: new tables"),
         ),
         (
             "ALTER DEFAULT PRIVILEGES FOR ROLE postgres GRANT SELECT ON TABLES TO clerk",
@@ -113,7 +113,7 @@ BY_HAND = {
         ("ALTER DATABASE shop OWNER TO stranger", "grant", "database shop", "stranger → shop"),
         ("ALTER TABLE item OWNER TO clerk", "grant", "database shop", "objects of clerk → shop"),
     ],
-    "more power": [
+    "more rights than an app": [
         ("ALTER ROLE shop SUPERUSER", "revoke", "role shop", "SUPERUSER"),
         (
             "ALTER ROLE report CREATEDB CREATEROLE REPLICATION BYPASSRLS",

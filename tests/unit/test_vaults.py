@@ -33,7 +33,7 @@ def test_any_other_character_inside_is_refused_without_being_repeated(
     with pytest.raises(SecretError) as caught:
         usable("name", before + bad + after)
     assert caught.value.message == (
-        "the secret name has characters that are not safe into every URL and shell"
+        "the secret name has characters that are not safe in every URL and shell"
     )
 
 

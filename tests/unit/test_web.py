@@ -252,7 +252,7 @@ def test_the_agent_counts_the_pages_certificate_also_where_it_is_ones_own(
     given = "terms: true, certificate: {certificate: a.crt, key: a.key}"
     (tmp_path / "a.crt").write_text("no certificate")
     assert left(stack(tmp_path, PAGE.replace("terms: true", given))) == []
-    assert "a.crt holds no certificate that can be read" in capsys.readouterr().err
+    assert "a.crt has no readable certificate" in capsys.readouterr().err
 
 
 def test_a_page_is_made_for_containers_only(tmp_path: Path) -> None:

@@ -95,9 +95,10 @@ def run(context: Context) -> None:
     spec = context.stack.agent
     if spec is None:
         raise UsageError(
-            "this stack has no agent: the file says so, or no server of it is on this machine",
-            "'agent: true' in the file looks at servers in containers, too, "
-            "'agent: {external: true}' at those of others",
+            "this stack has no agent: the file disables it, or no server of the stack is on this "
+            "machine",
+            "'agent: true' in the file includes servers in containers, 'agent: {external: true}' "
+            "external servers",
         )
     drop()
     context = replace(context, keep_secrets=False)
@@ -109,7 +110,7 @@ def run(context: Context) -> None:
             _run(context, spec, unit, folder)
     except LockedError:
         raise MngdbError(
-            f"{unit.name} runs already", "mngdb status shows it, mngdb down stops it"
+            f"{unit.name} is already running", "mngdb status shows it, mngdb down stops it"
         ) from None
 
 
@@ -179,12 +180,12 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     for web in webs:
         web.start()
     running.start()
-    log(f"{unit.name} runs, on {spec.bind}: {unit.places()}")
+    log(f"{unit.name} is running on {spec.bind}: {unit.places()}")
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000)  # it is here to stay, and its memory is counted
     os.read(asked, 1)
-    log(f"{unit.name} ends; the servers run on")
+    log(f"{unit.name} exits; the servers keep running")
     running.stop()
     agent.alerts.close(time.time())
     for target in targets:
@@ -212,7 +213,7 @@ def _listen(spec: Spec, name: str, port: int, pages: dict[str, Page]) -> Web:
         return Web(spec.bind, port, pages, spec.names)
     except OSError as error:
         holder = machine.port_holder(spec.bind, port)
-        why = f"is taken by {holder}" if holder else f"cannot be listened on: {error.strerror}"
+        why = f"is taken by {holder}" if holder else f"cannot be used: {error.strerror}"
         raise MngdbError(
-            f"{name}: port {port} of {spec.bind} {why}", "give it another one: agent: {ports: …}"
+            f"{name}: port {port} of {spec.bind} {why}", "set another one: agent: {ports: …}"
         ) from None

@@ -100,7 +100,7 @@ class Own:
             )
         yield _family(
             "mngdb_unit_restarts_total",
-            "Times that the unit had died and was started again",
+            "Times that the unit crashed and was restarted",
             [((("unit", unit),), float(found)) for unit, found in restarts.items()],
             "counter",
         )
@@ -127,7 +127,7 @@ class Own:
             ((("instance", name),), at - time.time()) for name, at in until.items()
         ]
         yield _family(
-            "mngdb_certificate_expiry_seconds", "Until the server's certificate is over", found
+            "mngdb_certificate_expiry_seconds", "Time until the server's certificate expires", found
         )
 
     def _certificate_files(self) -> dict[str, Path]:
@@ -153,7 +153,7 @@ class Own:
             for path, at in zip(new, map(float, lines), strict=True):
                 known[path] = changed[path], at
                 if math.isnan(at):
-                    log(f"{path} holds no certificate that can be read")
+                    log(f"{path} has no readable certificate")
         until = {name: known[path][1] for name, path in files.items() if path in changed}
         return {name: at for name, at in until.items() if not math.isnan(at)}
 

@@ -41,7 +41,7 @@ class Target:
         seconds, and a server that is down or hangs is an answer, not an error."""
         begun = time.monotonic()
         if not self._guard.acquire(timeout=timeout):
-            waits = MngdbError("another scrape waits for the server")
+            waits = MngdbError("another scrape is waiting for the server")
             return self._own(time.monotonic() - begun, self._closed(waits))
         try:
             found, error = self._tried(begun + timeout)

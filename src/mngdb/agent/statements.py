@@ -32,8 +32,8 @@ class Statements:
             try:
                 self._keep(instance)
             except MngdbError as error:
-                wrong = f"no sums of its statements are kept: {error.message}"
-            self._troubles.tell(instance.name, wrong, "sums of its statements are kept again")
+                wrong = f"its statements are not recorded: {error.message}"
+            self._troubles.tell(instance.name, wrong, "its statements are recorded again")
 
     def _keep(self, instance: Instance) -> None:
         context, engine = self._context, self._context.engine(instance)

@@ -19,6 +19,7 @@ from mngdb.ops import audit
 from mngdb.ops.context import Context
 from mngdb.spec.stack import Instance
 from mngdb.targets.protocol import Running
+from mngdb.words import many
 
 #: Seconds before a server that died again and again is started once more: doubled each time.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
@@ -53,7 +54,7 @@ class Watch:
             kept: dict[str, int] = json.loads(disk.read_own(self._file) or "{}")
             self.restarts |= {unit: int(kept.get(unit, 0)) for unit in self.restarts}
         except (ValueError, TypeError, AttributeError, RecursionError):
-            log(f"{self._file} is damaged; the restarts are counted anew")
+            log(f"{self._file} is damaged; the restart count is reset")
 
     def up(self, unit: str) -> bool:
         """Whether the unit's process runs."""
@@ -97,7 +98,7 @@ class Watch:
             return  # a command works on the stack, and knows what it does
         except (MngdbError, OSError) as error:
             trouble = self._worse(instance.unit)
-            log(f"{instance.unit} did not start: {error}; again in {trouble.pause:g} s")
+            log(f"{instance.unit} did not start: {error}; retrying in {trouble.pause:g} s")
 
     def _start(self, instance: Instance) -> None:
         context, name = self._context, instance.unit
@@ -105,8 +106,8 @@ class Watch:
         self._children[name] = self._watched[name].start_again(instance, asked)
         self.restarts[name] += 1
         trouble = self._worse(name)
-        log(f"{name} had died; started again, for the {self.restarts[name]}. time")
-        step = Step(instance.name, instance.engine, "restart", name, "it had died", lambda _: None)
+        log(f"{name} crashed; restarted ({many(self.restarts[name], 'restart')})")
+        step = Step(instance.name, instance.engine, "restart", name, "it crashed", lambda _: None)
         audit.note(context.stack.state, "agent", step)
         disk.write(self._file, json.dumps(self.restarts), durable=False)
         trouble.not_before = time.monotonic() + trouble.pause

@@ -128,13 +128,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer with a page, or say which there are."""
         host = self.headers.get("Host")
         if host is not None and not self.server.known_as(host):
-            text = "not known by this name: agent: {names: [NAME]} makes it so\n"
+            text = "unknown host name; to allow it: agent: {names: [NAME]}\n"
             self._answer(421, _PLAIN, text.encode())
             return
         page = self.server.pages.get(self.path.partition("?")[0])
         if page is None:
             pages = "\n".join(self.server.pages)
-            self._answer(404, _PLAIN, f"there are:\n{pages}\n".encode())
+            self._answer(404, _PLAIN, f"pages:\n{pages}\n".encode())
             return
         try:
             pieces = page(self._limit())

@@ -46,9 +46,9 @@ def needs_consent(asked: Asked, login: Login, *, owning: bool = False) -> bool:
     if login.stack not in {None, asked.stack} and not asked.managed:
         raise UsageError(
             f"{asked.instance.name}: the login {login.name} belongs to the stack {login.stack}",
-            "one stack alone may monitor it (agent: external)"
+            "only one stack can monitor it (agent: external)"
             if login.name == MONITOR
-            else "give this app another name",
+            else "choose another name for this app",
         )
     if login.stack is not None or _label(asked, login) in asked.allow:
         return False
@@ -73,7 +73,7 @@ def unwanted(
 
 def take_over(asked: Asked, login: Login) -> Step:
     """Asks for consent: it does nothing itself, and without it nothing else is done."""
-    text = "take over a login that this stack did not make"
+    text = "take over a login that this stack did not create"
     instance, run = asked.instance, lambda _: None
     return Step(
         instance.name, instance.engine, "change", _label(asked, login), text, run, destructive=True

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 Kind = Literal["unused", "duplicate", "invalid", "missing"]
 #: Begins the note of an answer without missing indexes; the reason follows.
-NOT_TOLD = "what is missing is not told"
+NOT_TOLD = "missing indexes are unknown"
 ORDER: tuple[Kind, ...] = ("missing", "invalid", "duplicate", "unused")
 
 

@@ -41,7 +41,7 @@ Before = Callable[[float], tuple[Snapshot | None, str]]
 
 
 def _nothing(_: float) -> tuple[Snapshot | None, str]:
-    return None, "no sums of its statements are kept"
+    return None, "its statements are not recorded"
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class MongodbEngine:
         from mngdb.engines.mongodb import render
 
         if asked.site is None:
-            raise MngdbError(f"{asked.instance.name} is run by somebody else")
+            raise MngdbError(f"{asked.instance.name} is external")
         return render.unit(asked, asked.site)
 
     def settings(self, asked: Asked) -> Mapping[str, str]:

@@ -99,7 +99,7 @@ def external(asked: Asked, url: str) -> Access:
     scheme, login, hosts, path, query = match.groups(default="")
     user, colon, _ = login.partition(":")
     if colon:
-        raise UsageError(f"{where} holds a password", "keep it in the vault")
+        raise UsageError(f"{where} contains a password", "keep it in the vault")
     options = dict(parse_qsl(query, keep_blank_values=True))
     srv = scheme == "mongodb+srv"
     tls = options.pop("tls", options.pop("ssl", "true" if srv else "false")).lower() == "true"
@@ -109,7 +109,7 @@ def external(asked: Asked, url: str) -> Access:
     mechanism = {k.lower(): v for k, v in options.items()}.get("authmechanism", "")
     if mechanism.upper() == "PLAIN" and not tls:
         raise UsageError(
-            f"{where} asks for authMechanism=PLAIN without TLS: it sends the password in clear",
+            f"{where} sets authMechanism=PLAIN without TLS: the password is sent in clear text",
             "add tls=true, or use SCRAM-SHA-256",
         )
     host, port = hosts, MONGODB.port
@@ -191,10 +191,10 @@ def unverified(access: Access) -> str:
     ]
     if access.tls and not off:
         return ""
-    how = f"{off[0]} takes any certificate" if access.tls else "the url does not ask for TLS"
+    how = f"{off[0]} accepts any certificate" if access.tls else "the url does not enable TLS"
     return (
-        f"{how}: who is on the way can read and change every document (the password stays secret, "
-        "by SCRAM)"
+        f"{how}: anyone on the network path can read and change every document (not the "
+        "password, which SCRAM protects)"
     )
 
 

@@ -27,7 +27,7 @@ def look(session: Session, asked: Asked) -> Bloated:
             try:
                 stats = session.command("collStats", name, on=database)
             except Refused as error:
-                notes.append(f"{database}.{name} was not looked at: {error.message}")
+                notes.append(f"{database}.{name} was skipped: {error.message}")
                 continue
             wasted = int(stats["wiredTiger"]["block-manager"]["file bytes available for reuse"])
             size = int(stats["storageSize"])

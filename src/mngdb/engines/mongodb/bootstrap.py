@@ -73,15 +73,15 @@ def _wait(access: Access, deadline: float, cause: ConnectError | None = None) ->
         if cause is not None:
             raise cause
         raise ConnectError(
-            f"{logins.seeds(access)} is not primary yet", "its log says why: mngdb logs", "starting"
+            f"{logins.seeds(access)} is not primary yet", "see its log: mngdb logs", "starting"
         )
     time.sleep(_PAUSE)
 
 
 def _wrong_key(access: Access) -> ConnectError:
     return ConnectError(
-        f"{logins.seeds(access)} knows neither the administrator's secret nor the key file's",
-        "it runs with an earlier key file: 'mngdb down', then 'mngdb up'",
+        f"{logins.seeds(access)} accepts neither the admin password nor the key file",
+        "it is running with an earlier key file: 'mngdb down', then 'mngdb up'",
         "auth",
     )
 

@@ -135,14 +135,14 @@ def _login(access: Access) -> Iterator[None]:
             raise
         raise _unproved(access, " ".join(str(error).split()).rstrip(".")) from None
     except (LookupError, ValueError, TypeError, AttributeError, BSONError):
-        raise _unproved(access, "it does not speak as MongoDB does") from None
+        raise _unproved(access, "it does not speak the MongoDB protocol") from None
 
 
 def _unproved(access: Access, how: str) -> ConnectError:
     server = access.proof.unit if access.proof else "the MongoDB of the file"
     return ConnectError(
-        f"the server at {logins.seeds(access)} did not prove that it is {server}, and was sent no "
-        f"password: {how}",
+        f"the server at {logins.seeds(access)} did not prove that it is {server}; no password "
+        f"was sent: {how}",
         "see what listens there",
         "stranger",
     )
@@ -183,7 +183,9 @@ def reach(access: Access, timeout: float) -> None:
             f"{where} does not speak TLS", "compare 'tls' on both sides", "tls"
         ) from None
     except FileNotFoundError:
-        raise ConnectError(f"the CA {access.ca} is not there", "run 'mngdb up'", "tls") from None
+        raise ConnectError(
+            f"the CA file {access.ca} does not exist", "run 'mngdb up'", "tls"
+        ) from None
     except OSError as error:
         raise ConnectError(
             f"nothing answers at {where}: {error.strerror or error}",
@@ -222,13 +224,13 @@ def _refusal(error: driver.OperationFailure, access: Access, where: str) -> Mngd
         if not _initiated(access):
             return _uninitiated(where, "auth")
         return ConnectError(
-            f"{where} refuses the login {access.user}: it does not exist there, or its secret is "
-            "another one",
-            "'mngdb up' makes server and secret agree",
+            f"{where} refuses the login {access.user}: the login does not exist, or its secret "
+            "is wrong",
+            "'mngdb up' sets the login's secret from the vault",
             "auth",
         )
     if error.code == OUT_OF_DISK:
-        return ConnectError(f"the disk of {where} is full: {text}", "make room on it", "disk")
+        return ConnectError(f"the disk of {where} is full: {text}", "free space on it", "disk")
     return Refused(text, error.code or 0, details)
 
 
@@ -239,9 +241,9 @@ _CAUSES: tuple[tuple[str, Kind, str], ...] = (
         "tls",
         "the certificate of {where} is not signed by the CA, has expired, or names another host",
     ),
-    ("SSL", "tls", "{where} does not speak TLS as the client does"),
+    ("SSL", "tls", "{where} failed the TLS handshake"),
     ("Connection refused", "down", "nothing answers at {where}"),
-    ("Name or service not known", "down", "the host of {where} is not known"),
+    ("Name or service not known", "down", "the host name of {where} cannot be resolved"),
     ("No replica set members available", "other", "{where} belongs to another replica set"),
     ("timed out", "down", "{where} does not answer in time"),
 )
@@ -251,14 +253,16 @@ def _failure(text: str, access: Access, where: str) -> ConnectError:
     if "connection closed" in text or "reset by peer" in text:
         if not access.tls and accepts_tls(lambda: dial(access, 2.0)):
             return ConnectError(
-                f"{where} expects TLS, and this connection has none", "add 'tls: true'", "tls"
+                f"{where} requires TLS, but this connection does not use it",
+                "add 'tls: true'",
+                "tls",
             )
         if access.socket is not None:
             return ConnectError(
                 f"nothing answers at {where}", f"see 'mngdb logs {access.instance}'", "down"
             )
         return ConnectError(
-            f"{where} closes new connections at once; all it allows may be in use",
+            f"{where} closes new connections at once; its connection limit may be reached",
             "raise max_connections, or find who holds them",
             "limit",
         )
@@ -277,15 +281,15 @@ def no_primary(access: Access) -> ConnectError:
     return ConnectError(
         f"{logins.seeds(access)} has no primary: it stepped down, holds an election, or has lost "
         "members of its replica set",
-        "a single server is primary again when the time of its step-down is over, 60 s by default; "
-        "else 'mngdb logs' tells why",
+        "a single server becomes primary again when its step-down period ends, 60 s by default; "
+        "otherwise 'mngdb logs' shows why",
         "primary",
     )
 
 
 def _uninitiated(where: str, kind: Kind) -> ConnectError:
     return ConnectError(
-        f"the replica set of {where} is not initiated yet", "'mngdb up' goes on with it", kind
+        f"the replica set of {where} is not initiated yet", "'mngdb up' initiates it", kind
     )
 
 

@@ -40,7 +40,7 @@ def _rights(user: str, grant: MongodbGrant, has: frozenset[facts.Right]) -> str 
         return f"{user} may not {lacking} on {grant.database}; 'mngdb up' grants it"
     if has - wanted:
         where = ", ".join(sorted({r.removesuffix(".") for r, _ in has - wanted}))
-        return f"{user} may do more than the file grants, on {where}; 'mngdb up' takes it back"
+        return f"{user} has more rights than the file grants, on {where}; 'mngdb up' revokes them"
     return None
 
 

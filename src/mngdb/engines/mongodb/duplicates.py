@@ -55,7 +55,7 @@ def require_unique(session: Session, database: str, collection: str, index: Inde
         f"{count} value{'s stand' if count > 1 else ' stands'} more than once in "
         f"{database}.{collection}.{'+'.join(fields)}, for example {shown[:80]} "
         f"({one['first']['n']} documents)",
-        "make them different, then run 'mngdb up' again; the collection is as it was",
+        "make them different, then run 'mngdb up' again; the collection is unchanged",
     )
 
 

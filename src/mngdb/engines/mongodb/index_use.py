@@ -45,7 +45,7 @@ def look(session: Session, asked: Asked, slow: Slow | None) -> Advice:
                 stats = _stats(session, name, collection)
                 sizes = session.command("collStats", collection, on=name)["indexSizes"]
             except Refused as error:
-                notes.append(f"{name}.{collection} was not looked at: {error.message}")
+                notes.append(f"{name}.{collection} was skipped: {error.message}")
                 continue
             there[collection] = [list(one["key"]) for one in stats]
             keys = [list(index.keys.items()) for index in named.get((name, collection), ())]
@@ -104,18 +104,18 @@ def _of_collection(
         statement, then = f"{drop}{json.dumps(name)})", ""
         if list(one["key"].items()) in named:
             statement = f"mngdb up --allow {indexes.label(database, collection, name)}"
-            then = "; first take it out of the file, which has it made again"
+            then = "; first remove it from the file, or it is created again"
         size = int(sizes.get(name, 0))
         uses = int(one["accesses"]["ops"])
         if other is not None:
             reason = f"{other['name']} begins with the same fields"
-            said = (reason, statement, f"none: the other one serves{then}")
+            said = (reason, statement, f"none: the other index is used{then}")
             found.append(IndexAdvice("duplicate", database, collection, name, size, *said))
         elif id(one) in needed:
             continue  # it takes over the work of the other one
         elif uses == 0 and size >= _SMALL and not any(rule in spec for rule in _RULES):
             since = f"{one['accesses']['since']:%Y-%m-%d %H:%M}"
-            cost = f"none now; hideIndex tries it first{then}"
+            cost = f"none now; test with hideIndex first{then}"
             said = (f"not used since {since} UTC", statement, cost)
             found.append(IndexAdvice("unused", database, collection, name, size, *said))
     return found
@@ -147,6 +147,6 @@ def _missing(one: Missing) -> IndexAdvice:
         size,
         f"an operation reads {one.rows:,.0f} documents to find these",
         f"{where}.createIndex({json.dumps(keys)})",
-        f"about {max(1, size >> 20)} MB, and work on each write; better in mngdb.yaml: "
+        f"about {max(1, size >> 20)} MB, and slower writes; better in mngdb.yaml: "
         f"indexes: {{{one.table}: [{{keys: {json.dumps(keys)}}}]}}",
     )

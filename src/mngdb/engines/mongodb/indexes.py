@@ -94,12 +94,12 @@ def _unseen(place: str, why: str, make: Make) -> Step:
 
     def fail(_: Session) -> None:
         raise StepError(
-            f"{place} could not be looked into, so its indexes are as they were: {why}",
-            "where a view has that name, drop it or take the name out of 'indexes:' in the file; "
+            f"{place} could not be inspected, so its indexes were not changed: {why}",
+            "if a view has that name, drop it or remove the name from 'indexes:' in the file; "
             "then run 'mngdb up' again",
         )
 
-    return make("change", place, "its indexes, once it can be looked into", fail, False)
+    return make("change", place, "its indexes, once it can be inspected", fail, False)
 
 
 def _match(index: Index, found: tuple[FoundIndex, ...]) -> list[FoundIndex]:
@@ -131,7 +131,7 @@ def _step(
         yield make("change", name, detail, _expire(database, collection, old, index), False)
         return
     why = ", ".join(differences) or "keys"
-    detail = f"index {describe(index)}; it stands there with other {why}"
+    detail = f"index {describe(index)}; it exists with other {why}"
     yield make("rebuild", name, detail, _rebuild(database, collection, index, match), True)
 
 

@@ -31,7 +31,7 @@ def observe(session: Session, asked: Asked) -> Facts:
     except Refused as error:
         raise UnobservableError(
             f"{asked.instance.name}: {error.message}",
-            "the administrator's login may not ask this" if error.code == UNAUTHORIZED else None,
+            "the admin login is not allowed to read this" if error.code == UNAUTHORIZED else None,
         ) from None
 
 

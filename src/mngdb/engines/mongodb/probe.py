@@ -56,10 +56,10 @@ def takes_zlib(at: Address, tls: bool) -> bool:
     reply = _send(at, _OP_COMPRESSED, body, tls)
     if reply is None:
         if _send(at, _OP_MSG, plain, tls) is None:
-            raise UnobservableError(f"{_place(at)} does not answer at all")
+            raise UnobservableError(f"{_place(at)} does not answer")
         return False  # it hangs up on this very message
     if reply[12:_HEAD] not in {struct.pack("<i", code) for code in (_OP_MSG, _OP_COMPRESSED)}:
-        raise UnobservableError(f"{_place(at)} does not speak as MongoDB does")
+        raise UnobservableError(f"{_place(at)} does not speak the MongoDB protocol")
     return True
 
 
@@ -98,7 +98,7 @@ def _ask(at: Address, command: Mapping[str, Any], tls: bool) -> Mapping[str, Any
     try:
         return bson.decode(reply[_HEAD + 5 :])
     except (BSONError, IndexError):
-        raise UnobservableError(f"{_place(at)} does not speak as MongoDB does") from None
+        raise UnobservableError(f"{_place(at)} does not speak the MongoDB protocol") from None
 
 
 def _send(at: Address, code: int, body: bytes, tls: bool) -> bytes | None:

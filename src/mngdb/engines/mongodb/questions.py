@@ -22,7 +22,7 @@ class Reply(dict[str, Any]):
         try:
             found = super().__getitem__(key)
         except KeyError:
-            raise UnobservableError(f"the server does not tell {key!r}") from None
+            raise UnobservableError(f"the server does not report {key!r}") from None
         return Reply(found) if type(found) is dict else found
 
 
@@ -47,7 +47,7 @@ class Questions:
             raise UnobservableError(f"{name} is refused: {error.message}") from None
         except ConnectError as error:
             self._still_there(error)
-            raise UnobservableError(f"{name} takes longer than {left:.0f} seconds") from None
+            raise UnobservableError(f"{name} took longer than {left:.0f} seconds") from None
 
     def _still_there(self, cause: ConnectError) -> None:
         try:

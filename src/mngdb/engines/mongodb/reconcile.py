@@ -56,9 +56,9 @@ def _changes(asked: Asked, facts: Facts) -> Iterator[Change]:
 
 def _remark(asked: Asked, change: Change) -> Remark:
     name = change.name.removeprefix(PARAMETER)
-    found = change.found or "not known to the server"
+    found = change.found or "unknown to the server"
     text = f"{name} is {found}, the file says {change.wanted}"
-    return Remark(asked.instance.name, text, "whoever runs this server has to set it")
+    return Remark(asked.instance.name, text, "ask its operator to set it")
 
 
 def _version(asked: Asked, facts: Facts) -> Iterator[Remark]:

@@ -35,7 +35,7 @@ def look(session: Session, asked: Asked, span: Span) -> Slow:
             app = str(entry.get("user", "")).partition("@")[0]
             groups[app, _text(entry)].append(entry)
         found += [_statement(database, app, text, g) for (app, text), g in groups.items()]
-    note = f"the profiler is off in {', '.join(off)}: nothing is recorded there; "
+    note = f"the profiler is disabled in {', '.join(off)}: nothing is recorded there; "
     note += "'mngdb up', or db.setProfilingLevel(1, {slowms: 100})"
     return Slow(tuple(found), note * bool(off))
 
@@ -70,11 +70,11 @@ def _why(database: str, entry: Mapping[str, Any]) -> tuple[list[str], list[Missi
         if fields:
             missing.append(Missing(database, collection, fields, examined, equal=equal))
     elif examined > 1000 and examined > 20 * max(1, returned):
-        said.append(f"its index leaves {examined:,} documents to read for {returned}")
+        said.append(f"its index still reads {examined:,} documents for {returned}")
         if fields:
             missing.append(Missing(database, collection, fields, examined, equal=equal))
     if entry.get("hasSortStage"):
-        said.append("sorts in memory: no index has that order")
+        said.append("sorts in memory: no index provides that order")
     if entry.get("usedDisk"):
         said.append("spills to disk")
     return said, missing

@@ -126,7 +126,7 @@ def _named(asked: Asked) -> list[str]:
 
 def _monitor(asked: Asked, user: User | None, make: Make) -> Iterator[Step]:
     """The login that metrics are read by."""
-    detail = "a login that may read metrics"
+    detail = "login, read metrics"
     roles = [{"db": database, "role": name} for database, name in sorted(_MONITOR)]
 
     def create(session: Session) -> None:
@@ -179,7 +179,7 @@ def _leave(asked: Asked, facts: Facts, user: User, make: Make) -> Iterator[Step]
     if fate == "drop":
         yield make("drop", user.name, "the login of an app that left the file", drop, True)
     if fate == "close":
-        yield make("revoke", user.name, "every right, and the login is closed", close, False)
+        yield make("revoke", user.name, "every right; its login is disabled", close, False)
 
 
 def _create(
@@ -206,7 +206,7 @@ def _app(
     grant = asked.instance.grants[app]
     assert isinstance(grant, MongodbGrant)  # noqa: S101 — for mypy
     if user is None:
-        detail = f"a login that may {says(grant)}"
+        detail = f"login, {says(grant)}"
         yield make("create", app, detail, _create(asked, app, grant, role), False)
     else:
         yield from _converge(asked, user, role, grant, make)
@@ -291,9 +291,9 @@ def _outdated(asked: Asked, user: User) -> Iterator[str]:
     if user.mechanisms != _MECHANISMS:
         yield "SCRAM-SHA-256 only"
     if user.mark != asked.stack:
-        yield "the mark of this stack"
+        yield "mark as this stack's"
     elif user.closed:
-        yield "open again"
+        yield "enable the login"
 
 
 def _update(asked: Asked, user: User) -> Callable[[Session], None]:

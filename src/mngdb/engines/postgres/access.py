@@ -38,10 +38,11 @@ def external(asked: Asked, url: str) -> Access:
         parts = urlsplit(url)
         port = parts.port or POSTGRES.port
     except ValueError as error:
-        raise UsageError(f"{name}: the url is wrong: {error}") from None
+        raise UsageError(f"{name}: invalid url: {error}") from None
     if parts.scheme not in {"postgresql", "postgres"} or not parts.hostname:
         raise UsageError(
-            f"{name}: {url!r} is no PostgreSQL URL", "write postgresql://admin@host:5432/postgres"
+            f"{name}: {url!r} is not a PostgreSQL URL",
+            "write postgresql://admin@host:5432/postgres",
         )
     # libpq's own default: encrypted where the server can
     options = {"sslmode": "prefer"}
@@ -53,8 +54,8 @@ def external(asked: Asked, url: str) -> Access:
         options["sslmode"] = "verify-ca"  # as libpq takes the two together
     if options["sslmode"] == "verify-ca" and ca is None:
         raise UsageError(
-            f"{name}: sslmode=verify-ca in the url takes the CA's certificate",
-            "add sslrootcert=/path/ca.pem; or sslmode=verify-full, for a CA that the system knows",
+            f"{name}: sslmode=verify-ca in the url needs the CA's certificate",
+            "add sslrootcert=/path/ca.pem; or sslmode=verify-full, for a CA that the system trusts",
         )
     return Access(
         engine="postgres",
@@ -111,8 +112,8 @@ def unverified(access: Access) -> str:
         return ""
     how = "encrypts for whoever answers" if mode == "require" else "may go without encryption"
     return (
-        f"sslmode={mode} {how}: who is on the way can read and change every query and row (the "
-        "password stays secret, by SCRAM)"
+        f"sslmode={mode} {how}: anyone on the network path can read and change every query and "
+        "row (not the password, which SCRAM protects)"
     )
 
 

@@ -41,7 +41,7 @@ def apply(session: Session, changes: Sequence[Change]) -> None:
     while session.rows("SELECT pg_conf_load_time()")[0][0] == before:
         if time.monotonic() > deadline:
             raise StepError(
-                f"PostgreSQL did not read its files again within {_PATIENCE:g} s",
+                f"PostgreSQL did not reload its files within {_PATIENCE:g} s",
                 f"see 'mngdb logs {session.access.instance}'",
             )
         time.sleep(0.01)
@@ -53,9 +53,7 @@ def apply(session: Session, changes: Sequence[Change]) -> None:
         else []
     )
     if wrong:
-        raise StepError(
-            f"PostgreSQL does not take line {wrong[0][0]} of pg_hba.conf: {wrong[0][1]}"
-        )
+        raise StepError(f"PostgreSQL rejects line {wrong[0][0]} of pg_hba.conf: {wrong[0][1]}")
 
 
 def _value(change: Change) -> sql.Composable:

@@ -22,8 +22,8 @@ def need_extensions(asked: Asked) -> None:
                 raise UsageError(
                     f"app {app}: {asked.instance.name} has no extension {name!r}, which its "
                     "program does not bring",
-                    "install the package that has it, name another program under 'binaries:', or "
-                    "leave it out",
+                    "install the package that has it, set another program under 'binaries:', or "
+                    "remove it",
                 )
 
 

@@ -63,7 +63,9 @@ def _ask(wire: pq.abc.PGconn, queries: Sequence[str], deadline: float) -> list[R
                 _drain(wire, deadline)
                 raise UnobservableError(f"PostgreSQL did not answer: {text}")
     except psycopg.Error as error:
-        raise ConnectError(f"PostgreSQL went away: {first_line(error)}", kind="down") from None
+        raise ConnectError(
+            f"PostgreSQL closed the connection: {first_line(error)}", kind="down"
+        ) from None
     return found
 
 
@@ -81,7 +83,7 @@ def ask_each(
         with log.timed(__name__, lambda: f"{len(queries)} queries: {', '.join(queries)}"):
             _ask_each(connection.pgconn, queries, time.monotonic() + timeout, found)
     except psycopg.Error as error:
-        reason = f"PostgreSQL went away: {first_line(error)}"
+        reason = f"PostgreSQL closed the connection: {first_line(error)}"
         if not found:
             raise ConnectError(reason, kind="down") from None
     except ConnectError as error:
@@ -89,7 +91,7 @@ def ask_each(
         if not found:
             raise
     else:
-        reason = "PostgreSQL did not answer: it said less than it was asked"
+        reason = "PostgreSQL did not answer: the reply is incomplete"
     return {name: found.get(name, Seen(missing=reason)) for name in queries}
 
 
@@ -123,7 +125,7 @@ def _ask_each(
 
 def _refusal(result: pq.abc.PGresult | None) -> str:
     text = result.error_message.decode(errors="replace").strip() if result else ""
-    return f"PostgreSQL did not answer: {text.partition(chr(10))[0] or 'it gave no result'}"
+    return f"PostgreSQL did not answer: {text.partition(chr(10))[0] or 'no result'}"
 
 
 def _next(wire: pq.abc.PGconn, deadline: float) -> pq.abc.PGresult | None:

@@ -103,12 +103,8 @@ def look(session: Session, asked: Asked) -> Bloated:
         tables = list(_tables(connection, database, out, holder))
         ((unseen,),) = rows(connection, _UNSEEN)
         if unseen:
-            why = (
-                f"no ANALYZE, or no right of {session.access.user} to read them (pg_read_all_data)"
-            )
-            notes.append(
-                f"{database}: left out for want of statistics: {many(unseen, 'table')}: {why}"
-            )
+            why = f"no ANALYZE yet, or {session.access.user} cannot read them (pg_read_all_data)"
+            notes.append(f"{database}: skipped without statistics: {many(unseen, 'table')}: {why}")
         return [*tables, *_indexes(connection, database, out, holder)]
 
     found = look_into(session, of_apps(session, asked), inside, notes)
@@ -139,7 +135,7 @@ def _indexes(
 
 def _reason(dead: int, never: bool, off: bool, holder: str) -> str:
     if off:
-        return "autovacuum is switched off for this table"
+        return "autovacuum is disabled for this table"
     if dead >= _DEAD and holder:
         return holder
     return "it was never vacuumed" if never and dead else ""

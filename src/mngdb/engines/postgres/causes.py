@@ -10,9 +10,9 @@ import psycopg
 from mngdb.errors import ConnectError, Kind
 from mngdb.model import Access
 
-_UNPROVED = "the server at {where} did not prove that it is {server}, and was sent no password"
+_UNPROVED = "the server at {where} did not prove that it is {server}; no password was sent"
 #: What to do about a server of ours, and of others.
-_MEND_OURS = "see what listens there: 'mngdb status'; 'mngdb up' mends pg_hba.conf"
+_MEND_OURS = "see what listens there: 'mngdb status'; 'mngdb up' rewrites pg_hba.conf"
 _MEND_THEIRS = (
     "there: ALTER SYSTEM SET password_encryption = 'scram-sha-256', set the password of {user} "
     "again, and write scram-sha-256 in pg_hba.conf"
@@ -22,16 +22,25 @@ _CAUSES: tuple[tuple[str, Kind, str, str], ...] = (
     *(
         (pattern, "stranger", f"{_UNPROVED}: {how}", "{mend}")
         for pattern, how in (
-            (r"server requested a cleartext password", "it asks for {user}'s password in clear"),
-            (r"server requested a hashed password", "it asks for {user}'s password as MD5"),
-            (r"\"scram.* did not complete authentication", "it lets {user} in without a proof"),
-            (r"\"scram.* failed: server requested", "it does not ask {user} for SCRAM-SHA-256"),
+            (
+                r"server requested a cleartext password",
+                "it requests {user}'s password in clear text",
+            ),
+            (r"server requested a hashed password", "it requests {user}'s password as MD5"),
+            (
+                r"\"scram.* did not complete authentication",
+                "it accepts {user} without authentication",
+            ),
+            (
+                r"\"scram.* failed: server requested",
+                "it does not request SCRAM-SHA-256 from {user}",
+            ),
             (
                 r"incorrect server signature|could not verify server signature|malformed SCRAM|"
                 r"invalid SCRAM|invalid server|SCRAM nonce",
-                "it does not know {user}'s password",
+                "it cannot verify {user}'s password",
             ),
-            (r"requirepeer", "another account holds its socket"),
+            (r"requirepeer", "its socket belongs to another account"),
         )
     ),
     (
@@ -43,8 +52,8 @@ _CAUSES: tuple[tuple[str, Kind, str, str], ...] = (
     (
         r"password authentication failed",
         "auth",
-        "PostgreSQL refuses the secret of {user}: it is wrong, or there is no such role",
-        "'mngdb up' makes secret and server agree",
+        "PostgreSQL refuses the secret of {user}: it is wrong, or the role does not exist",
+        "'mngdb up' sets the role's password from the vault",
     ),
     (
         r"FATAL:\s+role \".*\" does not exist",
@@ -61,25 +70,25 @@ _CAUSES: tuple[tuple[str, Kind, str, str], ...] = (
     (
         r"server does not support SSL",
         "tls",
-        "TLS is expected and the server has none",
-        "run 'mngdb up', it restarts with TLS",
+        "TLS is required, but the server does not support it",
+        "run 'mngdb up', which restarts it with TLS",
     ),
     (
         r"certificate verify failed|certificate",
         "tls",
-        "the server's certificate is not one that the CA file knows",
+        "the server's certificate is not signed by the CA in the CA file",
         "run 'mngdb up'",
     ),
     (
         r"no pg_hba.conf entry|pg_hba.conf rejects",
         "hba",
-        "pg_hba.conf has no line that lets {user} into {database}",
+        "pg_hba.conf has no entry for {user} in {database}",
         "run 'mngdb up'",
     ),
     (
         r"Peer authentication failed",
         "hba",
-        "the socket is for the owner of the stack only",
+        "only the owner of the stack can use the socket",
         "run mngdb as the account that ran 'mngdb up'",
     ),
     (
@@ -91,7 +100,7 @@ _CAUSES: tuple[tuple[str, Kind, str, str], ...] = (
     (
         r"not currently accepting connections",
         "database",
-        "the database {database} takes no connections at all (ALLOW_CONNECTIONS false)",
+        "the database {database} accepts no connections (ALLOW_CONNECTIONS false)",
         "run 'mngdb up'",
     ),
     (
@@ -103,22 +112,22 @@ _CAUSES: tuple[tuple[str, Kind, str, str], ...] = (
     (
         r"FATAL:\s+out of shared memory",
         "busy",
-        "PostgreSQL's lock table is full, so that nobody gets in: a session holds locks "
-        "without end (pg_advisory_lock in a loop, for instance)",
-        "'mngdb restart {instance}' ends all sessions; "
-        "settings: {{max_locks_per_transaction: 256}} makes room",
+        "PostgreSQL's lock table is full, so no session can start: a session holds too many "
+        "locks (pg_advisory_lock in a loop, for instance)",
+        "'mngdb restart {instance}' ends all sessions; settings: "
+        "{{max_locks_per_transaction: 256}} enlarges it",
     ),
     (
         r"FATAL:\s+could not (access|load) (file|library) \"(?P<library>[^\"]*)\"",
         "library",
-        "no session of {user} begins in {database}: the library {library} cannot be loaded",
+        "no session of {user} can start in {database}: the library {library} cannot be loaded",
         "ALTER ROLE … RESET, or ALTER DATABASE … RESET, of the setting that names it",
     ),
     (
         r"too many connections for database",
         "limit",
-        "the database {database} has as many connections as its own limit lets in",
-        "run 'mngdb up', which takes the limit of the database away",
+        "the database {database} has reached its own connection limit",
+        "run 'mngdb up', which removes the limit of the database",
     ),
     (
         r"too many (connections|clients)|remaining connection slots|connection limit",
@@ -131,7 +140,7 @@ _CAUSES: tuple[tuple[str, Kind, str, str], ...] = (
         r"Connection refused|No such file or directory|could not connect|Name or service|timeout|"
         r"Connection reset|closed the connection|Network is unreachable|No route",
         "down",
-        "no PostgreSQL answers at {where}",
+        "PostgreSQL does not answer at {where}",
         "'mngdb status' shows what runs, 'mngdb up' starts it",
     ),
 )
@@ -157,12 +166,12 @@ def connect_error(
             words |= match.groupdict()
             if kind == "hba" and not access.tls and "no encryption" in text and takes_tls():
                 return ConnectError(
-                    f"PostgreSQL takes {access.user} only over an encrypted connection",
-                    "set 'tls: true', or sslmode in the url of a server that is not ours",
+                    f"PostgreSQL accepts {access.user} only over TLS",
+                    "set 'tls: true', or sslmode in the url of an external server",
                     "tls",
                 )
             return ConnectError(sentence.format(**words), hint.format(**words), kind)
-    return ConnectError(f"no login to PostgreSQL as {access.user}: {first_line(error)}")
+    return ConnectError(f"cannot log in to PostgreSQL as {access.user}: {first_line(error)}")
 
 
 def first_line(error: BaseException) -> str:

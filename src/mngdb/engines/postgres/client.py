@@ -63,7 +63,7 @@ _LOOKING, _CHANGING = 20.0, 65.0
 _FULL, _PAUSE, _UNHURRIED = 12.0, 0.2, 5.0
 
 
-_WAITED = "somebody holds a lock: 'mngdb locks' shows who"
+_WAITED = "a session holds a lock: 'mngdb locks' shows which"
 
 
 class WaitedError(StepError):
@@ -181,7 +181,7 @@ class Session:
         except ConnectError as error:
             if error.kind != "down" or not self._alive():
                 raise
-            said = f"no session begins in the database {database}: {error.message}"
+            said = f"no session can start in the database {database}: {error.message}"
             raise ConnectError(said, error.hint, "database") from None
         with closing(entered) as connection:
             yield connection
@@ -241,12 +241,12 @@ def _step_errors(connection: psycopg.Connection[Any]) -> Iterator[None]:
         ) from None
     except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:
         raise WaitedError(
-            f"PostgreSQL was kept waiting: {first_line(error)}",
+            f"PostgreSQL timed out: {first_line(error)}",
             _WAITED,
         ) from None
     except psycopg.OperationalError as error:
         raise StepError(
-            f"PostgreSQL went away: {first_line(error)}", "run 'mngdb up' again"
+            f"PostgreSQL closed the connection: {first_line(error)}", "run 'mngdb up' again"
         ) from None
     except psycopg.Error as error:
         raise StepError(f"PostgreSQL refused: {first_line(error)}") from None
@@ -310,8 +310,9 @@ def _connect(
 ) -> Connection:
     if psycopg.pq.version() < _LIBPQ:
         raise ConnectError(
-            f"libpq {psycopg.pq.version() // 10_000} would give a password to whoever asks for it",
-            "install psycopg[binary], which brings its own libpq, or libpq 16 or later",
+            f"libpq {psycopg.pq.version() // 10_000} would send a password to any server that "
+            "requests it",
+            "install psycopg[binary], which includes its own libpq, or libpq 16 or later",
         )
     host, port = access.socket or access.host, access.port
     more: dict[str, Any] = {**tls, **proof(access), "options": options}

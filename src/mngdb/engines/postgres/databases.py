@@ -53,7 +53,7 @@ def look_into(
             if isinstance(error, ConnectError) and error.kind == "down":
                 raise
             hint = f" ({error.hint})" if error.hint else ""
-            left_out.append(f"{name} was not looked at: {error.message}{hint}")
+            left_out.append(f"{name} was skipped: {error.message}{hint}")
     return found
 
 

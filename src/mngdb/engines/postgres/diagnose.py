@@ -20,7 +20,7 @@ from mngdb.spec.postgres import PostgresGrant
 _WORK = "SELECT,INSERT,UPDATE,DELETE"
 _NEEDS = {"owner": _WORK, "readwrite": _WORK, "readonly": "SELECT"}
 _EXCESS = {"owner": "", "readwrite": "TRUNCATE", "readonly": "INSERT,UPDATE,DELETE,TRUNCATE"}
-_NO_WRITES = "the server takes no writes: it is a replica, or read-only by its settings"
+_NO_WRITES = "the server is read-only: it is a replica, or its settings make it so"
 _TABLES = """
     SELECT /* mngdb */ n.nspname, format('%%I.%%I', n.nspname, c.relname), n.usable, c.missing,
            c.excess, c.owner
@@ -58,7 +58,7 @@ def _examined(access: Access, grant: PostgresGrant) -> str | None:
             home = _home(connection)
             return _power(connection, access) or _work(connection, access, grant, home)
         except psycopg.errors.DiskFull:
-            text = "PostgreSQL's disk is full: it reads, but takes no writes"
+            text = "PostgreSQL's disk is full: reads work, writes fail"
             raise ConnectError(text, "free space on it", "disk") from None
         except psycopg.errors.ReadOnlySqlTransaction as error:
             return _by_setting(access, error, _NO_WRITES)
@@ -117,7 +117,7 @@ def _work(
     if missing:
         whose = f", which belongs to {owner}" if grant.access == "owner" else ""
         return f"{missing} is refused on the table {table}{whose}; run 'mngdb up'"
-    return f"{access.user} is {grant.access}, yet may {excess} on the table {table}; run 'mngdb up'"
+    return f"{access.user} is {grant.access}, but may {excess} on the table {table}; run 'mngdb up'"
 
 
 def _power(connection: psycopg.Connection[Any], access: Access) -> str | None:
@@ -129,5 +129,5 @@ def _power(connection: psycopg.Connection[Any], access: Access) -> str | None:
         "CASE WHEN rolbypassrls THEN 'BYPASSRLS' END) FROM pg_roles WHERE rolname = current_user"
     ).fetchone() or ("",)
     return (
-        f"{access.user} has more power than an app: {special}; run 'mngdb up'" if special else None
+        f"{access.user} has more rights than an app: {special}; run 'mngdb up'" if special else None
     )

@@ -141,18 +141,18 @@ def _existing(
         # PostgreSQL drops that of a partitioned table in one go only
         drop = f"DROP INDEX {'' if one.parted else 'CONCURRENTLY '}{one.quoted}"
         if not one.valid:
-            reason = "its building did not end: it costs on each write and serves nobody"
+            reason = "its build did not finish: it slows each write and is never used"
             said = (reason, f"REINDEX INDEX CONCURRENTLY {one.quoted}", "reads the table twice")
             found.append(IndexAdvice("invalid", database, one.table, one.name, one.size, *said))
         elif other is not None:
             gone.add(one.quoted)
             needed.add(other.quoted)
             does = "is the same" if one.same(other) else "begins with the same columns"
-            said = (f"{other.name} {does}", drop, "none: the other one serves")
+            said = (f"{other.name} {does}", drop, "none: the other index is used")
             found.append(IndexAdvice("duplicate", database, one.table, one.name, one.size, *said))
         elif not (one.scans or one.unique or one.constraint) and one.size >= _SMALL:
             reason = f"no scan since {since}; also none on a replica?"
-            said = (reason, drop, "none now; making it again reads the table twice")
+            said = (reason, drop, "none now; rebuilding it reads the table twice")
             unused[one.quoted] = IndexAdvice(
                 "unused", database, one.table, one.name, one.size, *said
             )
@@ -183,7 +183,7 @@ def _missing(connection: psycopg.Connection[Any], wanted: Sequence[Missing]) -> 
             reason += f"; the planner's cost is {one.before:,.0f}, with it {one.after:,.0f}"
         found[one.table, one.columns] = IndexAdvice(
             "missing", one.database, one.table, ", ".join(columns), size, reason, text,
-            f"about {max(1, size >> 20)} MB, and work on each write", one.before, one.after,
+            f"about {max(1, size >> 20)} MB, and slower writes", one.before, one.after,
         )  # fmt: skip
     return list(found.values())
 

@@ -265,7 +265,7 @@ def _inside(
         with ThreadPoolExecutor(_THREADS) as pool:
             answers = pool.map(lambda name: see(lambda: look(name)), names.value)
             seen = dict(zip(names.value, answers, strict=True))
-        shut = Seen[Inside](missing="it takes no connections (ALLOW_CONNECTIONS false)")
+        shut = Seen[Inside](missing="it accepts no connections (ALLOW_CONNECTIONS false)")
         return seen | dict.fromkeys(closed.value, shut)
 
     return see(all_of)

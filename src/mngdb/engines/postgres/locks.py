@@ -166,13 +166,13 @@ def end(session: Session, pid: int, *, terminate: bool, force: bool) -> str:
     kind, state, app, started = row
     if _PROTECTED.search(kind) and not force:
         raise UsageError(
-            f"{pid} is a {kind}: ending it harms replication, backups or vacuum",
-            "--force ends it all the same",
+            f"{pid} is a {kind}: ending it disrupts replication, backups or vacuum",
+            "--force ends it anyway",
         )
     if state.startswith("idle") and not terminate:
         why = ": its transaction is open and idle" if "transaction" in state else ""
         raise UsageError(
-            f"{pid} ({app or kind}) runs no statement that could be cancelled{why}",
+            f"{pid} ({app or kind}) runs no statement to cancel{why}",
             f"mngdb locks kill {pid} --terminate ends the session; its open work is rolled back",
         )
     function = "pg_terminate_backend" if terminate else "pg_cancel_backend"
@@ -185,7 +185,7 @@ def end(session: Session, pid: int, *, terminate: bool, force: bool) -> str:
             return f"{pid} ({app or kind}): {done}"
         time.sleep(0.05)
     raise StepError(
-        f"{pid} was told to stop and goes on",
+        f"{pid} was told to stop but is still running",
         "it may be in a call that cannot be interrupted"
         if terminate
         else f"mngdb locks kill {pid} --terminate",

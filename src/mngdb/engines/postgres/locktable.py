@@ -35,7 +35,7 @@ def cause(connection: psycopg.Connection[Any], error: psycopg.Error) -> tuple[st
     whose = f" of {login[0]}" if login else ""
     return (
         f"{full}: the session {pid}{whose} holds {held} locks",
-        f"mngdb locks kill {pid} --terminate; where nobody gets in any more, {remedy}",
+        f"mngdb locks kill {pid} --terminate; if no session can start any more, {remedy}",
     )
 
 

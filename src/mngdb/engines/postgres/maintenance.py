@@ -84,11 +84,11 @@ def steps(make: MakeStep, found: Database, inside: Maintenance) -> Iterator[Step
         lost.append("large objects" if kind == "FUNCTION" else f"schema {name}")
     if statements:
         statements += [opened, *([] if inside.readers else [use])]
-        text = f"everybody: all but to connect ({', '.join(dict.fromkeys(lost))})"
+        text = f"PUBLIC: all but CONNECT ({', '.join(dict.fromkeys(lost))})"
         yield make("revoke", _WHAT, text, lambda s: s.execute(*statements))
         return
     if "CONNECT" not in everybody:
-        text = "everybody may connect, and do nothing there"
+        text = "PUBLIC: CONNECT, and nothing else"
         yield make("grant", _WHAT, text, lambda s: s.execute(opened))
     if not inside.readers:
         yield make("grant", _WHAT, f"{_READERS}: pg_stat_statements", lambda s: s.execute(use))

@@ -71,7 +71,7 @@ def steps(make: MakeStep, asked: Asked, facts: Facts) -> Iterator[Step]:
         if not facts.superuser:
             # who may make roles is not yet one who may end them
             statements.append(SQL("GRANT {} TO CURRENT_USER").format(name))
-        yield make("create", _WHAT, "login that may read metrics", lambda s: s.execute(*statements))
+        yield make("create", _WHAT, "login, read metrics", lambda s: s.execute(*statements))
     else:
         parts = []
         if found.mark != mark:

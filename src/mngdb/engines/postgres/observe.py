@@ -225,7 +225,7 @@ def _can_log_in(at: Access, asked: Asked, app: str) -> bool | None:
             return True  # the server looks at the password before it looks at these
         if error.kind in {"hba", "tls", "stranger"}:
             return None  # nobody asked for the password, or not as a server that has it by SCRAM
-        raise UnobservableError(f"cannot tell whether {app}'s secret fits: {error}") from None
+        raise UnobservableError(f"cannot check {app}'s secret: {error}") from None
 
 
 def _admin_password(session: Session, asked: Asked, superuser: bool) -> bool:

@@ -49,7 +49,7 @@ def explain(
         connection.execute(f"SET /* mngdb */ lock_timeout = {_LOCKED}")
         return _explain(connection, text, database)
     except psycopg.Error as error:
-        return [f"no plan is to be had: {str(error).splitlines()[0]}"], []
+        return [f"no plan available: {str(error).splitlines()[0]}"], []
 
 
 def _explain(

@@ -39,8 +39,8 @@ def reconcile(asked: Asked, facts: Facts) -> Outcome:
         remarks = [
             Remark(
                 asked.instance.name,
-                f"{change.name} is {change.found}, asked for {change.wanted}",
-                "the server is not ours: whoever runs it has to change it",
+                f"{change.name} is {change.found}, the file asks for {change.wanted}",
+                "the server is external: ask its operator to change it",
             )
             for change in differing
             if not (change.hot and facts.superuser)
@@ -125,7 +125,7 @@ class _Planner:
         yield from monitor.steps(self.step, self.asked, self.facts)
         for name in monitor.shut_out(self.asked, self.facts):
             self.remark(
-                f"the login monitor may not connect to {name}, so its metrics are missing",
+                f"the login monitor cannot connect to {name}, so its metrics are missing",
                 f"those who run the server: GRANT CONNECT ON DATABASE {name} TO monitor",
             )
         for name, found in self.facts.databases.items():
@@ -152,7 +152,7 @@ class _Planner:
             return
         for role, words, statements in system_rights.extras(found, self.ours):
             if statements:
-                detail = f"{role or 'everybody'}: {words}"
+                detail = f"{role or 'PUBLIC'}: {words}"
                 run = rights.within(name, *statements)
                 yield self.step("revoke", f"database {name}", detail, run)
 
@@ -170,8 +170,8 @@ class _Planner:
             return
         if found.password is None:
             self.remark(
-                f"whether the secret of {app} is the role's cannot be told from here",
-                "the server does not let this address in; try with the app itself",
+                f"cannot check whether the secret of {app} matches the role's",
+                "the server does not accept this address; try from the app itself",
             )
         yield from roles.mend(self.step, app, self.mark, secret, grant, found)
 
@@ -182,7 +182,7 @@ class _Planner:
         if any(who == "" for who, _ in found.granted):
             statement = SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(Identifier(name))
             yield self.statement(
-                "revoke", f"database {name}", "everybody's right to connect", statement
+                "revoke", f"database {name}", "PUBLIC's right to connect", statement
             )
 
     def database(self, name: str) -> Iterator[Step]:
@@ -198,7 +198,7 @@ class _Planner:
             yield self.step(
                 "change",
                 what,
-                f"take over a database of {found.owner}, with what {found.owner} made in it",
+                f"take over a database of {found.owner}, with what {found.owner} created in it",
                 lambda _: None,
                 destructive=True,
             )
@@ -262,7 +262,7 @@ class _Planner:
             what = f"role {found.role}"
         reset = SQL("ALTER {} RESET {}").format(target, Identifier(found.name))
         return self.statement(
-            "change", what, f"reset {found.name}, which lets nobody in: {found.why}", reset
+            "change", what, f"reset {found.name}, which blocks all logins: {found.why}", reset
         )
 
     def unseen(self, what: str, why: str) -> Step:
@@ -270,7 +270,7 @@ class _Planner:
 
         def fail(_: Session) -> None:
             raise StepError(
-                f"{what} could not be looked into, so its rights are as they were: {why}",
+                f"{what} could not be inspected, so its rights were not changed: {why}",
                 "'mngdb locks' shows who holds what; then run 'mngdb up' again",
             )
 
@@ -292,7 +292,7 @@ class _Planner:
     def owned(self, name: str, owner: str | None, found: Database) -> Iterator[Step]:
         what = f"database {name}"
         if owner and found.owner == self.facts.admin:
-            text = f"owner {found.owner} → {owner}, with what {found.owner} made in it"
+            text = f"owner {found.owner} → {owner}, with what {found.owner} created in it"
             yield self.step("grant", what, text, handover.from_admin(name, owner))
         elif owner and found.owner != owner:
             text = f"owner {found.owner} → {owner}"
@@ -309,7 +309,7 @@ class _Planner:
         refused, what = found.inside.refused if found.inside else {}, f"database {name}"
         admin = self.facts.admin
         if refused.get(admin):
-            text = f"what {admin} made in it → {owner}, who may not work with it"
+            text = f"what {admin} created in it → {owner}, who has no rights on it"
             yield self.step("grant", what, text, handover.from_admin(name, owner))
         if refused.get(owner):
             text = f"{owner}: its rights on {many(refused[owner], 'table')} of its own"
@@ -347,13 +347,13 @@ class _Planner:
             if logins.unwanted(self.asked, login) == "drop":
                 run = self.ending(name, handover.drop_role)
                 if not role.owns:
-                    text = "its app left the file; its databases stay"
+                    text = "its app left the file; its databases are kept"
                     yield self.destructive("drop", what, text, run)
                     continue
             owns = roles.said_to_own(role)
             if role.login:
-                stays = f", and stays as the owner of {owns}" if owns else ""
-                text = f"its app left the file: it may not log in{stays}"
+                stays = f"; it is kept as the owner of {owns}" if owns else ""
+                text = f"its app left the file: its login is disabled{stays}"
                 yield self.step("revoke", what, text, run)
             # what it wrote runs with its rights, which are none beyond what it owns
             yield from roles.excess(self.step, name, role.special, role.member_of)

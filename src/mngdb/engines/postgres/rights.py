@@ -162,7 +162,7 @@ def _for_app(
             if by != owner or (schema, privilege) not in keep:
                 differ.lost.add(f"new {kind}s")
                 differ.take.append(_default("REVOKE", {privilege}, kind, app, by, schema))
-    who = app or "everybody"
+    who = app or "PUBLIC"
     if differ.take:
         take = (_passed_on(app), *differ.take)
         ends = name if "connect" in differ.lost else None

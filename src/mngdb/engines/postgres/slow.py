@@ -92,16 +92,16 @@ def _base(now: Snapshot, span: Span) -> tuple[Snapshot | None, str]:
         return None, f"since {_clock(now.reset)}"
     wanted = now.at - span.since
     if now.reset >= wanted:
-        return None, f"since {_clock(now.reset)}, when the server began to count anew"
+        return None, f"since {_clock(now.reset)}, when the server's statistics were reset"
     found, reason = span.before(wanted)
     if found is None:
         return None, f"since {_clock(now.reset)}, not since {_clock(wanted)}: {reason}"
     if found.reset != now.reset:
-        return None, f"since {_clock(now.reset)}, when the server began to count anew"
+        return None, f"since {_clock(now.reset)}, when the server's statistics were reset"
     notes = [f"since {_clock(found.at)}"]
     if found.least_ms:
-        few = f"beyond the {len(found.counts):,} dearest of then"
-        notes.append(f"statements {few} show up to {found.least_ms:,.0f} ms too much")
+        few = f"beyond the {len(found.counts):,} most expensive at that time"
+        notes.append(f"statements {few} show up to {found.least_ms:,.0f} ms too high")
     if now.dropped > found.dropped:
         notes.append("the server has dropped statements that were rare (pg_stat_statements.max)")
     return found, "; ".join(notes)
@@ -125,5 +125,5 @@ def _explained(one: Statement, text: str, access: Access | None) -> Statement:
         with client.as_app(at, 5, one.database) as connection:
             said, missing = plans.explain(connection, text, one.database)
     except ConnectError as error:
-        said, missing = [f"no plan is to be had: {error.message}"], []
+        said, missing = [f"no plan available: {error.message}"], []
     return replace(one, why=(*said, *one.why), missing=tuple(missing))

@@ -28,11 +28,11 @@ def external(asked: Asked, url: str) -> Access:
         parts = urlsplit(url)
         port = parts.port or REDIS.port
     except ValueError as error:
-        raise UsageError(f"{name}: the url is wrong: {error}", hint) from None
+        raise UsageError(f"{name}: invalid url: {error}", hint) from None
     if parts.password is not None:
         raise UsageError(
-            f"{name}: the url holds a password",
-            f"leave it out; the secret {name}_admin is where it belongs",
+            f"{name}: the url contains a password",
+            f"remove it; it belongs in the secret {name}_admin",
         )
     database = parts.path.strip("/") or "0"
     query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
@@ -44,7 +44,7 @@ def external(asked: Asked, url: str) -> Access:
         or query
         or (ca and parts.scheme == "redis")
     ):
-        raise UsageError(f"{name}: {url!r} is no Redis URL that mngdb takes", hint)
+        raise UsageError(f"{name}: {url!r} is not a valid Redis URL", hint)
     return Access(
         engine="redis",
         host=parts.hostname,
@@ -63,8 +63,8 @@ def unverified(access: Access) -> str:
     if access.proof or access.tls or stays_here(access):
         return ""
     return (
-        "redis:// is not encrypted: who is on the way reads the passwords of the administrator "
-        "and of every app, and reads and changes every key"
+        "redis:// is not encrypted: anyone on the network path can read the passwords of the "
+        "administrator and of every app, and read and change every key"
     )
 
 

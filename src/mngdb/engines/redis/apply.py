@@ -36,5 +36,5 @@ def _wait_for_log(session: Session) -> None:
         time.sleep(_POLL)
     if info["aof_last_bgrewrite_status"] != "ok":
         raise StepError(
-            "Redis could not write its log (AOF)", "is the disk full? its log names the error"
+            "Redis could not write its log (AOF)", "is the disk full? see the error in its log"
         )

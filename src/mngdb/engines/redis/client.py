@@ -201,7 +201,7 @@ def _loading(wire: Wire, access: Access) -> ConnectError:
             left = "" if eta.startswith("-") else f", {eta} s left"
             said = f": LOADING {found['loading_loaded_perc']} %{left}"
     text = f"Redis at {place(access)} is loading its data{said}"
-    return ConnectError(text, "it answers when it has read all of it", "starting")
+    return ConnectError(text, "it answers once all data is loaded", "starting")
 
 
 def place(access: Access) -> str:
@@ -239,30 +239,30 @@ def _connect_error(error: Exception, access: Access, probe: float = 0.0) -> Conn
     if re.match(r"WRONGPASS|NOAUTH|ERR AUTH|ERR invalid password", text):
         if access.password is None or "Authentication required" in text:
             return ConnectError(
-                f"{at} asks for a login and none was given", "give a user and its secret", "auth"
+                f"{at} requires a login and none was given", "set a user and its secret", "auth"
             )
         return ConnectError(
-            f"{at} refuses the login {access.user!r}: its secret is not the server's, or the "
-            "login is missing or switched off",
-            "`mngdb up` gives the server the login and the secret of the vault",
+            f"{at} refuses the login {access.user!r}: wrong secret, or the login does not exist "
+            "or is disabled",
+            "`mngdb up` sets the login and its secret from the vault",
             "auth",
         )
     if "max number of clients" in text:
         return ConnectError(
-            f"{at} has as many clients as it takes",
+            f"{at} has reached its limit of clients",
             "close idle connections, or raise max_clients",
             "limit",
         )
     if "DENIED" in text:
         return ConnectError(
-            f"{at} is in protected mode and takes connections from its own machine only",
-            "connect from there, or give it a password and switch protected mode off",
+            f"{at} is in protected mode and accepts connections from its own machine only",
+            "connect from there, or set a password and disable protected mode",
             "hba",
         )
     if "MISCONF" in text or "No space left" in text:
         return ConnectError(
-            f"{at} cannot write to its disk and takes no writes",
-            "free space on the disk of its data folder; its log names the error",
+            f"{at} cannot write to its disk and refuses writes",
+            "free space on the disk of its data folder; see the error in its log",
             "disk",
         )
     if "DB index is out of range" in text:
@@ -280,7 +280,7 @@ def _busy(text: str, access: Access) -> ConnectError:
     what = "function" if command.startswith("FUNCTION") else "script"
     shell = f"mngdb shell {access.instance} --"
     return ConnectError(
-        f"Redis at {place(access)} runs a {what} that does not end, and answers nobody meanwhile",
+        f"Redis at {place(access)} runs a {what} that does not finish and blocks all other clients",
         f"{shell} {command}; where that says UNKILLABLE, the {what} has written, and only "
         f"'{shell} SHUTDOWN NOSAVE' ends it: what is not on disk is lost",
         "busy",
@@ -297,8 +297,8 @@ def _network_error(
         cause = cause.__cause__ or cause.__context__
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return ConnectError(
-            f"{at} has a certificate that is not trusted here",
-            f"the CA in use is {access.ca or 'the system’s'}; it has to have signed for "
+            f"{at} has a certificate that is not trusted",
+            f"the CA in use is {access.ca or 'the system’s'}; it has to sign a certificate for "
             f"{access.host}",
             "tls",
         )
@@ -308,19 +308,17 @@ def _network_error(
             f"nothing listens on {place(access)}", f"mngdb logs {access.instance}", "down"
         )
     if any(isinstance(c, ssl.SSLError) for c in causes) or "SSL" in text:
-        return ConnectError(
-            f"{at} does not speak TLS as the client does", "compare `tls` on both sides", "tls"
-        )
+        return ConnectError(f"{at} failed the TLS handshake", "compare `tls` on both sides", "tls")
     if any(isinstance(c, ConnectionRefusedError) for c in causes):
         return ConnectError(
             f"nothing listens on {place(access)}", "start the server: `mngdb up`", "down"
         )
     if any(isinstance(c, FileNotFoundError) for c in causes) and access.ca:
-        return ConnectError(f"the CA file {access.ca} is not there", "run `mngdb up`", "tls")
+        return ConnectError(f"the CA file {access.ca} does not exist", "run `mngdb up`", "tls")
     if isinstance(error, TimeoutError):
         if access.tls and probe and _speaks_plain(access, probe):
             return ConnectError(f"{at} does not use TLS", "compare `tls` on both sides", "tls")
-        return ConnectError(f"{at} does not answer", "is it reachable, is it busy?", "down")
+        return ConnectError(f"{at} does not answer", "is it reachable? is it busy?", "down")
     if _hung_up(error):
         # a TLS server hangs up on plain text; so does one that stops
         if access.socket is not None:
@@ -330,7 +328,7 @@ def _network_error(
                 f"nothing listens on {place(access)}", f"mngdb logs {access.instance}", "down"
             )
         hint = "is it stopping?" if access.tls else "is it stopping, or does it expect TLS?"
-        return ConnectError(f"{at} hung up", hint, "down" if access.tls else "tls")
+        return ConnectError(f"{at} closed the connection", hint, "down" if access.tls else "tls")
     if isinstance(error, OSError):
         return ConnectError(f"{at} cannot be reached: {text}", "check host, port, network", "down")
-    return ConnectError(f"{at} answers with an error: {text}", None, "other")
+    return ConnectError(f"{at} returned an error: {text}", None, "other")

@@ -56,7 +56,7 @@ def _missing(session: Session, user: str, grant: RedisGrant) -> str | None:
                     f"({command[0]} on {key!r}); {_AGAIN}"
                 )
             if answer.code == "READONLY":
-                return "the server is a replica and takes no writes; connect to its primary"
+                return "the server is a read-only replica; connect to its primary"
     return None
 
 
@@ -70,7 +70,7 @@ def _excess(session: Session, user: str, grant: RedisGrant) -> str | None:
         tries.append(["SETRANGE", _example(grant.keys[0]), "0", ""])
     for command, answer in zip(tries, session.ask_all(tries), strict=True):
         if not (isinstance(answer, RefusedError) and answer.code == "NOPERM"):
-            return f"{user!r} may {' '.join(command).strip()} and should not; {_AGAIN}"
+            return f"{user!r} may {' '.join(command).strip()} but should not; {_AGAIN}"
     return None
 
 
@@ -101,14 +101,14 @@ def _example(pattern: str) -> str:
 def _raise_if_no_writes(session: Session, answer: RefusedError) -> None:
     if answer.code == "MISCONF":
         raise ConnectError(
-            "Redis cannot write to its disk and takes no writes",
-            "free space on the disk of its data folder; its log names the error",
+            "Redis cannot write to its disk and refuses writes",
+            "free space on the disk of its data folder; see the error in its log",
             "disk",
         ) from answer
     if answer.code == "OOM":
-        text = "Redis has no memory left and its eviction policy lets nothing go"
+        text = "Redis is out of memory and its eviction policy evicts no keys"
         name, other = session.access.instance, _beside_keys(session)
-        hint = f"{name}: {{memory: …}}; 'mngdb keys {name}' shows what takes it"
+        hint = f"{name}: {{memory: …}}; 'mngdb keys {name}' shows what uses it"
         if other:
             text, hint = f"{text}: {other.text}", other.command
         raise ConnectError(text, hint, "memory") from answer

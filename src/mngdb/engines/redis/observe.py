@@ -35,9 +35,9 @@ def observe(session: Session, asked: Asked) -> Facts:
     if version < (OLDEST,):
         raise UsageError(
             f"{where} is version {server.version}; mngdb needs Redis {OLDEST} or newer",
-            "upgrade the server: older ones cannot hold an app to its keys",
+            "upgrade the server: older versions cannot restrict an app to its keys",
         )
-    lines = _need(users, f"{where} does not show its logins")
+    lines = _need(users, f"{where} does not show its users")
     settings: dict[str, str] = {}
     if isinstance(config, RefusedError):
         # a provider may keep CONFIG for itself; that matters only if the file asks for settings
@@ -87,13 +87,13 @@ def parse_info(text: str) -> dict[str, str]:
 
 
 def _info(answer: Any, where: str) -> dict[str, str]:
-    return parse_info(_need(answer, f"{where} does not tell its version"))
+    return parse_info(_need(answer, f"{where} does not report its version"))
 
 
 def _need(answer: Any, message: str) -> Any:
     if isinstance(answer, RefusedError):
         raise UnobservableError(
-            f"{message}: {answer.message}", "log in as a user that may (all of +@admin)"
+            f"{message}: {answer.message}", "log in as a user with that right (all of +@admin)"
         ) from answer
     return answer
 

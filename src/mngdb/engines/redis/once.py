@@ -57,7 +57,7 @@ def main(command: Sequence[str]) -> int:
         *_, answer = wire.ask([*hello, list(command)])
     except OSError as error:
         # SHUTDOWN answers by hanging up
-        print(f"Redis hung up: {error}", file=sys.stderr)
+        print(f"Redis closed the connection: {error}", file=sys.stderr)
         return 1
     print(_shown(answer))
     return 1 if isinstance(answer, ReplyError) else 0

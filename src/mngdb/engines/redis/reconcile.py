@@ -52,7 +52,7 @@ def reconcile(asked: Asked, facts: Facts) -> Outcome:
         remarks.append(
             Remark(
                 asked.instance.name,
-                "the server keeps no ACL file: its logins are gone when it restarts",
+                "the server has no ACL file: its logins are lost when it restarts",
                 "set `aclfile` on the server, or run `mngdb up` after each of its restarts",
             )
         )
@@ -138,8 +138,8 @@ def _changes(asked: Asked, facts: Facts, remarks: list[Remark]) -> Iterator[Chan
                 remarks.append(
                     Remark(
                         name,
-                        f"the system lets a server open {facts.open_files} files, so it takes "
-                        f"{found} clients instead of {value}",
+                        f"the system limits the server to {facts.open_files} open files, so it "
+                        f"accepts {found} clients instead of {value}",
                         "raise the limit (`ulimit -Hn`, LimitNOFILE) to "
                         f"{int(value) + _RESERVED_FILES} or more, then restart the server",
                     )
@@ -151,8 +151,8 @@ def _changes(asked: Asked, facts: Facts, remarks: list[Remark]) -> Iterator[Chan
             remarks.append(
                 Remark(
                     name,
-                    f"{setting} is {found}, the file asks for {value}; that needs a restart",
-                    "ask those who run the server to change it",
+                    f"{setting} is {found}, the file asks for {value}; that requires a restart",
+                    "ask its operator to change it",
                 )
             )
             continue
@@ -184,11 +184,11 @@ def _said(found: acl.User | None, user: acl.User, right: str) -> tuple[Action, s
         return "create", f"login, {right}" if right else "login"
     if user.name == acl.DEFAULT:
         if found.on == user.on:
-            return "change", "every right, by which the append-only file is loaded"
-        return "revoke", "switch the login without a password off"
+            return "change", "every right, needed to load the append-only file"
+        return "revoke", "disable the login without a password"
     had, has = found.keys | found.channels, user.keys | user.channels
     if (found.commands, had, found.selectors) == (user.commands, has, user.selectors):
-        return "change", "its secret" if found.on == user.on else "switch the login on"
+        return "change", "its secret" if found.on == user.on else "enable the login"
     if had < has and found.commands == user.commands:
         return "grant", right
     if had > has and found.commands == user.commands:
@@ -217,16 +217,16 @@ def _unwanted_users(asked: Asked, facts: Facts, remarks: list[Remark]) -> Iterat
             case "close":
                 locked = acl.locked_user(name, asked.stack)
                 run = _set_user(locked, facts.acl_file, kick=True)
-                yield _step(asked, "revoke", name, "every right; it cannot log in any more", run)
+                yield _step(asked, "revoke", name, "every right; it can no longer log in", run)
                 remarks.append(logins.closed(asked, login))
             case "closed":
                 remarks.append(logins.closed(asked, login))
             case "shut":
-                detail, run = "it is not in the file: it may not log in", _switch_off(name)
+                detail, run = "it is not in the file: its login is disabled", _switch_off(name)
                 yield _step(asked, "revoke", name, detail, run, destructive=True)
             case "report":
                 rules = " ".join((*sorted(user.keys), *sorted(user.channels), user.commands))
-                more = "; it is gone when the server restarts"
+                more = "; it is lost when the server restarts"
                 remarks.append(logins.reported(asked, login, rules, more=more))
 
 

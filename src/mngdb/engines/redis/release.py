@@ -9,7 +9,7 @@ from mngdb.release import Release, Unreadable
 from mngdb.words import numbers
 
 REDIS, VALKEY = "Redis", "Valkey"
-_OTHER = "'instances:' can have a second server, which apps or a copying tool fill"
+_OTHER = "add a second server under 'instances:' and copy the data with an app or a tool"
 #: How an RDB file begins: whose format it is, its version, and who wrote it (src/rdb.c of both).
 _HEAD = re.compile(
     rb"(?:REDIS(\d{4})|VALKEY(\d{3}))(?:\xfa.(redis|valkey)-ver.([0-9.]+))?", re.DOTALL

@@ -22,7 +22,7 @@ _KEYLESS = frozenset(
 )
 #: Why a command takes long, by its documentation's time complexity.
 _WHY = {
-    "KEYS": "walks over every key of the server: SCAN does it piece by piece",
+    "KEYS": "walks over every key of the server: use SCAN",
     "FLUSHALL": "frees everything at once: FLUSHALL ASYNC",
     "FLUSHDB": "frees everything at once: FLUSHDB ASYNC",
     "DEL": "frees a large value at once: UNLINK",
@@ -35,10 +35,10 @@ _WHY = {
     "SDIFF": "reads whole sets",
     "LRANGE": "returns a long part of a list: shorter ranges",
     "ZRANGE": "returns a long part of a sorted set: shorter ranges, LIMIT",
-    "SORT": "sorts on each call: a sorted set keeps order",
-    "EVAL": "a script runs while everybody waits: less work in each call",
-    "EVALSHA": "a script runs while everybody waits: less work in each call",
-    "FCALL": "a function runs while everybody waits: less work in each call",
+    "SORT": "sorts on each call: a sorted set keeps its order",
+    "EVAL": "a script blocks all other clients: do less work in each call",
+    "EVALSHA": "a script blocks all other clients: do less work in each call",
+    "FCALL": "a function blocks all other clients: do less work in each call",
 }
 
 

@@ -152,7 +152,7 @@ class Dump:
         try:
             from rdb import RdbDecoder
         except ImportError:
-            raise UsageError("reading an RDB file takes rdb-py", "pip install rdb-py") from None
+            raise UsageError("reading an RDB file requires rdb-py", "pip install rdb-py") from None
         try:
             self._items: Iterator[Any] = iter(RdbDecoder(copy or path))
         except OSError as error:
@@ -161,12 +161,12 @@ class Dump:
             with Path(path).open("rb") as file:
                 if file.read(6) == b"VALKEY":
                     raise UsageError(
-                        f"{path} is in Valkey's own format, which cannot be read here",
-                        "'mngdb keys' without --rdb asks the server",
+                        f"{path} is in Valkey's own format, which is not supported",
+                        "'mngdb keys' without --rdb reads from the server",
                     ) from None
             raise UsageError(
-                f"{path}: is no RDB file that can be read: {error}",
-                "give the file that BGSAVE writes (dump.rdb); an AOF is none",
+                f"{path}: not a readable RDB file: {error}",
+                "use the file that BGSAVE writes (dump.rdb), not an AOF",
             ) from None
 
     def batches(self) -> Iterator[Batch]:
@@ -203,6 +203,6 @@ class Dump:
             return list(islice(self._items, _BATCH))
         except ValueError as error:
             raise UsageError(
-                f"{self._path}: is damaged after {self.read:,} keys: {error}",
-                "redis-check-rdb says more; was it still being written?",
+                f"{self._path}: damaged after {self.read:,} keys: {error}",
+                "redis-check-rdb shows details; was it still being written?",
             ) from None

@@ -56,10 +56,10 @@ def survey(session: Session, only: int | None) -> Server:
         if isinstance(answer, RefusedError):
             raise UnobservableError(
                 f"{' '.join(question[:-1])} is refused: {answer.message}",
-                "it takes a login with +scan +type +memory|usage on all keys (~*)",
+                "it requires a login with +scan +type +memory|usage on all keys (~*)",
             )
     if isinstance(keyspace, RefusedError):
-        raise UnobservableError(f"INFO is refused: {keyspace.message}", "it takes +info")
+        raise UnobservableError(f"INFO is refused: {keyspace.message}", "it requires +info")
     found = {
         int(name[2:]): dict(pair.split("=", 1) for pair in value.split(","))
         for name, value in parse_info(keyspace).items()
@@ -71,13 +71,13 @@ def survey(session: Session, only: int | None) -> Server:
     unknown = idle.message if isinstance(idle, RefusedError) else ""
     if policy.endswith("lfu"):
         # it is told for each key only
-        unknown = f"with maxmemory-policy {policy} Redis counts uses, not the time since the last"
-    remarks = [f"idle keys are not known: {unknown}"] if unknown else []
+        unknown = f"with maxmemory-policy {policy} Redis tracks use counts, not idle time"
+    remarks = [f"idle keys are unknown: {unknown}"] if unknown else []
     if only is not None and only not in found:
         known = ", ".join(map(str, sorted(found))) or "none"
         remarks.append(f"database {only} has no key; those with keys: {known}")
     if isinstance(life, RefusedError):
-        remarks.append(f"keys without expiry are not known: {life.message}")
+        remarks.append(f"keys without expiry are unknown: {life.message}")
     return Server(
         {n: int(one["keys"]) for n, one in wanted.items()},
         sum(int(one["keys"]) - int(one["expires"]) for one in wanted.values()),

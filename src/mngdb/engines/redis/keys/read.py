@@ -88,8 +88,8 @@ def _goals(databases: dict[int, int], sample: int | float | None) -> dict[int, i
 def _remarks(tally: Tally, every: int) -> Iterator[str]:
     if every > 1 and tally.asked:
         yield (
-            f"expiry and idle time are those of {tally.asked:,} keys and ± is for 95 %: "
-            "--exact asks them all"
+            f"expiry and idle time are from a sample of {tally.asked:,} keys (± at 95 %): "
+            "--exact reads all keys"
         )
     if tally.gone:
-        yield f"{tally.gone:,} keys were gone before they could be looked at"
+        yield f"{tally.gone:,} keys disappeared before they could be read"
