@@ -73,21 +73,17 @@ ENGLISH = Words(
     "else. If it fails, its last line names the server's log.",
     secret_lost="A password does not match, or was lost",
     secret_lost_text="The vault is authoritative: remove the secret's file there (or `mngdb "
-    "secret set "
-    "NAME`), and `up` sets the new one on the server. Then pass the apps their new settings: "
-    "`mngdb env APP`.",
+    "secret set NAME`), and `up` sets the new one on the server. Then pass the apps their new "
+    "settings: `mngdb env APP`.",
     restoring="Restore from a backup",
     restoring_text="This version takes no backups of its own, so there is no measured recovery "
     "time and none can be promised. What you have: the append-only file and the snapshots of "
-    "Redis, the "
-    "write-ahead log of PostgreSQL, the journal of MongoDB, each in its data folder (above). "
-    "Copy a "
-    "data folder only while its server is stopped (`mngdb down`).",
+    "Redis, the write-ahead log of PostgreSQL, the journal of MongoDB, each in its data folder "
+    "(above). Copy a data folder only while its server is stopped (`mngdb down`).",
     alerts="Alert by alert",
     linked="Each alert links to its chapter here, as `{link}`.",
     linked_elsewhere="Alerts link to `{link}`. To have them link to this page, write in the "
-    "stack's "
-    "file:",
+    "stack's file:",
     severity={"critical": "critical", "warning": "warning", "info": "info"},
     daily="Every day",
     weekly="Every week",

@@ -49,9 +49,9 @@ networks:
   db: {{name: {stack}-db, external: true}}
 ```
 {page}{encrypted}
-`secrets/` holds a password a file. Each is readable by the container that mounts it and by root
-alone (mode 0400, owner the container's account). Where root did not write this folder, the files
-are readable by all below a folder that only you can enter: keep it 0700 when you copy it.
+`secrets/` has one file per password. Each is readable by the container that mounts it and by root
+alone (mode 0400, owner the container's account). If root did not write this folder, the files are
+readable by all, below a folder that only you can enter: keep it 0700 when you copy it.
 """
 
 _METRICS = """ Prometheus joins `{stack}-metrics`
@@ -59,13 +59,13 @@ _METRICS = """ Prometheus joins `{stack}-metrics`
 
 _PAGE = """
 RedisInsight is at {url}, for people of the realm
-{issuer}. Its login and the way to it are in `web/`; without them, or without the realm, it is
-closed.
+{issuer}. Its login and its routes are configured in `web/`; without them, or without the realm, it
+is closed.
 """
 
 _ENCRYPTED = """
-Servers encrypt, and refuse who does not. `ca.crt` is what they are verified by: an app mounts it
-where the connection strings of `mngdb env APP` look for it.
+Servers accept TLS connections only. Clients verify them with `ca.crt`: an app mounts it where
+the connection strings of `mngdb env APP` expect it.
 
 ```yaml
 services:
@@ -74,7 +74,7 @@ services:
 ```
 
 It is public. The servers' own keys are in `conf/`, as private as `secrets/`; the CA's key is not
-here. Certificates are made anew by `mngdb up` when a third of their 825 days is left.
+here. `mngdb up` renews certificates when a third of their 825 days is left.
 """
 
 
