@@ -128,7 +128,7 @@ def test_an_error_with_json_is_one_document_with_message_hint_and_code(stack: Cl
     error = json.loads(done.stdout)["error"]
     assert (done.returncode, error["exit_code"]) == (2, 2)
     assert error["message"] == "no instance named 'nope'"
-    assert error["hint"] == "in the file: redis"
+    assert error["hint"] == "instances in the file: redis"
 
 
 def test_results_go_to_standard_output_and_progress_to_standard_error(stack: Cli) -> None:

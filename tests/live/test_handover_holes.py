@@ -79,9 +79,7 @@ def test_nothing_of_an_app_becomes_the_superusers(cli: Cli, how: list[str]) -> N
         cli.write(HEAD)
         texts = [one["detail"] for one in cli.json("plan", *how)["steps"]]
         assert any(
-            text.startswith(
-                "its app left the file: its login is disabled; it is kept as the owner of"
-            )
+            text.startswith("its app left the file; login disabled, kept as the owner of")
             and text.endswith(" objects in box")
             for text in texts
         )

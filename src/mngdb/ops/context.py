@@ -128,7 +128,7 @@ class Context:
         found = self.stack.instances.get(name) or units.get(name)
         if found is None:
             known = ", ".join(self.stack.instances)
-            raise UsageError(f"no instance named {name!r}", f"in the file: {known}")
+            raise UsageError(f"no instance named {name!r}", f"instances in the file: {known}")
         return found
 
     def logins(self, instance: Instance) -> list[str]:
@@ -289,7 +289,7 @@ class Context:
         """The instances that an app uses. Raises UsageError that lists the apps there are."""
         if name not in self.stack.apps:
             known = ", ".join(self.stack.apps) or "none"
-            raise UsageError(f"no app named {name!r}", f"in the file: {known}")
+            raise UsageError(f"no app named {name!r}", f"apps in the file: {known}")
         return [i for i in self.stack.instances.values() if name in i.grants]
 
     # --- what an earlier `up` made and could not mark on the server

@@ -23,7 +23,7 @@ def steps(make: MakeStep, asked: Asked, facts: Facts) -> Iterator[Step]:
     """The logins that the command names are closed. Password, rights and data stay as they are."""
     for one in facts.outsiders:
         if logins.unwanted(asked, logins.Login(one.name)) == "shut":
-            detail = "it is not in the file: its login is disabled; what it owns is kept"
+            detail = "it is not in the file; login disabled, what it owns is kept"
 
             def close(session: Session, name: str = one.name) -> None:
                 handover.take(session, name, SQL("ALTER ROLE {} NOLOGIN").format(Identifier(name)))

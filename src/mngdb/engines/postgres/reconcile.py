@@ -352,8 +352,8 @@ class _Planner:
                     continue
             owns = roles.said_to_own(role)
             if role.login:
-                stays = f"; it is kept as the owner of {owns}" if owns else ""
-                text = f"its app left the file: its login is disabled{stays}"
+                stays = f", kept as the owner of {owns}" if owns else ""
+                text = f"its app left the file; login disabled{stays}"
                 yield self.step("revoke", what, text, run)
             # what it wrote runs with its rights, which are none beyond what it owns
             yield from roles.excess(self.step, name, role.special, role.member_of)

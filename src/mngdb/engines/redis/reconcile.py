@@ -222,7 +222,7 @@ def _unwanted_users(asked: Asked, facts: Facts, remarks: list[Remark]) -> Iterat
             case "closed":
                 remarks.append(logins.closed(asked, login))
             case "shut":
-                detail, run = "it is not in the file: its login is disabled", _switch_off(name)
+                detail, run = "it is not in the file; login disabled", _switch_off(name)
                 yield _step(asked, "revoke", name, detail, run, destructive=True)
             case "report":
                 rules = " ".join((*sorted(user.keys), *sorted(user.channels), user.commands))

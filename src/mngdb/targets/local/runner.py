@@ -96,7 +96,11 @@ class LocalRunner:
             return []
         names = sorted({one.name for one in accounts.values()})
         whose = f"account {names[0]} can" if len(names) == 1 else f"accounts {', '.join(names)} can"
-        return [Remark("", f"the data is in {self.layout.servers}, where the servers' {whose} go")]
+        return [
+            Remark(
+                "", f"the data is in {self.layout.servers}, where the servers' {whose} access it"
+            )
+        ]
 
     def site(self, instance: Instance, *, find: bool = True) -> Site:
         """The instance's place. With `find`, raises UsageError when its program is missing or
