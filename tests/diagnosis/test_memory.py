@@ -285,7 +285,7 @@ def test_logins_with_few_rights_see_what_they_may_and_hear_what_they_may_not(
     assert "CLIENT LIST is refused" in redis_unseen
     assert by_name["redis"]["total"] > 0
     postgres = by_name["postgres"]
-    assert any("no member of pg_read_all_stats" in text for text in postgres["unseen"])
+    assert any("not a member of pg_read_all_stats" in text for text in postgres["unseen"])
     assert part(postgres, "shared_buffers, the cache, as it is set aside") == 128 * MB
     with redis_as(stack) as admin:
         admin.acl_deluser("looker")

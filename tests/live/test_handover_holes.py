@@ -187,8 +187,8 @@ def test_tables_alone_change_hands_by_themselves(cli: Cli) -> None:
     [
         ("CONNECTION LIMIT 0", "connection limit 0 → none"),
         ("CONNECTION LIMIT 3", "connection limit 3 → none"),
-        ("ALLOW_CONNECTIONS false", "takes connections again"),
-        ("IS_TEMPLATE true", "is no template"),
+        ("ALLOW_CONNECTIONS false", "accept connections again"),
+        ("IS_TEMPLATE true", "no longer a template"),
     ],
 )
 def test_what_an_owner_sets_on_its_database_is_taken_back(cli: Cli, option: str, text: str) -> None:

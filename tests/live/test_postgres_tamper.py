@@ -185,7 +185,7 @@ def test_dropped_things_come_back(cli: Cli) -> None:
 def test_a_closed_database_opens_again(cli: Cli) -> None:
     sql(cli, "ALTER DATABASE shop ALLOW_CONNECTIONS false")
     steps = converge(cli)
-    assert (steps[0]["action"], steps[0]["detail"]) == ("change", "takes connections again")
+    assert (steps[0]["action"], steps[0]["detail"]) == ("change", "accept connections again")
     assert value(cli, "SELECT 1", "shop") == 1
 
 

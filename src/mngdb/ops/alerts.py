@@ -296,7 +296,7 @@ def test(context: Context, name: str) -> None:
         since=time.time(),
         value=1.0,
         summary="this is a test of the channel; no alert is firing",
-        description="Somebody ran 'mngdb alerts test'.",
+        description="Sent by 'mngdb alerts test'.",
         runbook=context.stack.source.alerts.runbook,
     )
     message = Message(context.stack.name, (alert,), fresh=frozenset({alert.key}))

@@ -27,13 +27,13 @@ def as_json(context: Context) -> dict[str, Any]:
 
 def as_yaml(context: Context) -> str:
     """A file that means the same, then what the servers are given as comments."""
-    lines = ["", "# what the servers are given:"]
+    lines = ["", "# settings passed to the servers:"]
     for name, instance in context.stack.instances.items():
         found = _given(context, instance)
         lines.append(f"# {name}:")
         lines += [f"#   {key}: {value}" for key, value in found.settings.items()]
         lines += [f"#   {right}" for right in found.rights]
-        lines += [f"#   not known: {found.unknown}"] if found.unknown else []
+        lines += [f"#   unknown: {found.unknown}"] if found.unknown else []
     return dump(_file(context)) + "\n".join(lines)
 
 

@@ -223,5 +223,7 @@ class StackFile(EngineKeys):
             if name in ENGINE_INFO:
                 raise located(f"{name!r} is the default instance's own key", "instances", name)
             if name == "alerts":
-                raise located("'alerts' is taken: channels' secrets begin so", "instances", name)
+                raise located(
+                    "'alerts' is taken: secrets of channels start with it", "instances", name
+                )
         return self

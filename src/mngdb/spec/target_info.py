@@ -26,7 +26,7 @@ TARGET_INFO: dict[str, TargetInfo] = {
     for info in (
         TargetInfo("local", "processes on this machine, on loopback only", here=True),
         TargetInfo("compose", "containers of a Docker engine, no port published", contained=True),
-        TargetInfo("external", "a server that somebody else runs", managed=False),
+        TargetInfo("external", "an existing server that mngdb does not run", managed=False),
     )
 }
 #: Where a stack lives when nobody says.

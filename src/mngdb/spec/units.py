@@ -129,13 +129,13 @@ def _seconds(value: timedelta) -> timedelta:
     if value % timedelta(seconds=1):
         raise ValueError(f"'{format_duration(value)}': the server counts whole seconds here")
     if value.total_seconds() > _INT32:
-        raise ValueError(f"'{format_duration(value)}': the server takes at most {_INT32} seconds")
+        raise ValueError(f"'{format_duration(value)}': the maximum is {_INT32} seconds")
     return value
 
 
 def _milliseconds(value: timedelta) -> timedelta:
     if value / timedelta(milliseconds=1) > _INT32:
-        raise ValueError(f"'{format_duration(value)}': the server takes at most 24 days here")
+        raise ValueError(f"'{format_duration(value)}': the maximum is 24 days here")
     return value
 
 

@@ -52,7 +52,7 @@ def require_unique(session: Session, database: str, collection: str, index: Inde
     )
     count = one["values"]
     raise StepError(
-        f"{count} value{'s stand' if count > 1 else ' stands'} more than once in "
+        f"{count} value{'s occur' if count > 1 else ' occurs'} more than once in "
         f"{database}.{collection}.{'+'.join(fields)}, for example {shown[:80]} "
         f"({one['first']['n']} documents)",
         "make them different, then run 'mngdb up' again; the collection is unchanged",

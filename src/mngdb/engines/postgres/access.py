@@ -110,7 +110,11 @@ def unverified(access: Access) -> str:
     mode = sslmode(access)
     if access.proof or stays_here(access) or mode.startswith("verify"):
         return ""
-    how = "encrypts for whoever answers" if mode == "require" else "may go without encryption"
+    how = (
+        "encrypts without verifying the server"
+        if mode == "require"
+        else "may go without encryption"
+    )
     return (
         f"sslmode={mode} {how}: anyone on the network path can read and change every query and "
         "row (not the password, which SCRAM protects)"

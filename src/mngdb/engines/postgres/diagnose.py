@@ -97,7 +97,7 @@ def _work(
 ) -> str | None:
     if grant.access == "owner":
         if home is None:
-            return "no schema of its search_path is there, so its tables have no place to be made"
+            return "no schema of its search_path exists, so it cannot create tables"
         table = Identifier(home, "mngdb_doctor")
         with connection.transaction(force_rollback=True):
             connection.execute(SQL("CREATE /* mngdb */ TABLE {} (id int)").format(table))

@@ -248,7 +248,7 @@ def _inside(
     def look(name: str) -> Inside:
         left = deadline - time.monotonic()
         if left <= 0:
-            raise UnobservableError("there was no time to look into it")
+            raise UnobservableError("there was no time to inspect it")
         # VALUES: both words of each row are text
         apps = ", ".join(
             f"({_text(app)}, {_text(grant.access)})"

@@ -106,7 +106,7 @@ def _backends(rows: Seen[list[dict[str, object]]]) -> Seen[tuple[Backend, ...]]:
         return Seen(missing=rows.missing)
     # who may not see others' sessions sees them without a state
     if any(row["kind"] is None for row in rows.found):
-        return Seen(missing="this login is no member of pg_read_all_stats")
+        return Seen(missing="this login is not a member of pg_read_all_stats")
     return Seen(tuple(Backend(**row) for row in rows.found))  # type: ignore[arg-type]
 
 
@@ -116,7 +116,7 @@ def _databases(rows: Seen[list[dict[str, object]]]) -> Seen[tuple[Mapping[str, o
 
 def _huge_pages(rows: Seen[list[dict[str, str | None]]]) -> Seen[str]:
     if rows.found is None or rows.found[0]["status"] is None:
-        return Seen(missing=rows.missing or "PostgreSQL tells it from version 17 on")
+        return Seen(missing=rows.missing or "available from PostgreSQL 17 on")
     return Seen(rows.found[0]["status"])
 
 

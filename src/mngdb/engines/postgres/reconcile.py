@@ -239,11 +239,11 @@ class _Planner:
         """What the owner of a database may set to keep others out, or to have it passed over."""
         parts, ours = [], self.asked.managed or found.owner in self.facts.roles
         if not found.open:
-            parts.append(("takes connections again", SQL("ALLOW_CONNECTIONS true")))
+            parts.append(("accept connections again", SQL("ALLOW_CONNECTIONS true")))
         if ours and found.limit >= 0:
             parts.append((f"connection limit {found.limit} → none", SQL("CONNECTION LIMIT -1")))
         if ours and found.template:
-            parts.append(("is no template", SQL("IS_TEMPLATE false")))
+            parts.append(("no longer a template", SQL("IS_TEMPLATE false")))
         if parts:
             alter = SQL("ALTER DATABASE {} {}").format
             orders = [alter(Identifier(name), option) for _, option in parts]
@@ -274,7 +274,7 @@ class _Planner:
                 "'mngdb locks' shows who holds what; then run 'mngdb up' again",
             )
 
-        return self.step("change", what, "its rights, once it can be looked into", fail)
+        return self.step("change", what, "its rights, once it can be inspected", fail)
 
     def make(self, name: str, owner: str | None) -> Step:
         # template0: nobody is ever connected to it, which would make the copy fail

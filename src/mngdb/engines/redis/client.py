@@ -281,8 +281,8 @@ def _busy(text: str, access: Access) -> ConnectError:
     shell = f"mngdb shell {access.instance} --"
     return ConnectError(
         f"Redis at {place(access)} runs a {what} that does not finish and blocks all other clients",
-        f"{shell} {command}; where that says UNKILLABLE, the {what} has written, and only "
-        f"'{shell} SHUTDOWN NOSAVE' ends it: what is not on disk is lost",
+        f"{shell} {command}; if that returns UNKILLABLE, the {what} has written data, and only "
+        f"'{shell} SHUTDOWN NOSAVE' ends it: data not yet on disk is lost",
         "busy",
     )
 

@@ -71,8 +71,8 @@ class Ownership:
             found = self.docker.engine_id()
             if found != known.engine and not self._there(known) and ALLOW_ENGINE not in allow:
                 raise OtherEngineError(
-                    f"the Docker engine is not the one that the stack {self.stack!r} was made on: "
-                    f"its id is {found[:_SHOWN]} ({self.docker.where}), expected "
+                    f"the Docker engine is not the one that the stack {self.stack!r} was created "
+                    f"on: its id is {found[:_SHOWN]} ({self.docker.where}), expected "
                     f"{known.engine[:_SHOWN]} ({known.where})",
                     "restore DOCKER_HOST or the context; if that engine was replaced or "
                     f"reinstalled: mngdb up --allow {ALLOW_ENGINE}",
@@ -144,7 +144,7 @@ class Ownership:
         if PROJECT in told:
             where = f" in {told[FOLDER]}" if FOLDER in told else ""
             return f"the Compose project {told[PROJECT]}{where}"
-        return "somebody else"
+        return "another owner"
 
     def other(self, wanted: str) -> tuple[Path, Record] | None:
         """The stack of this machine that has an id."""
