@@ -322,7 +322,7 @@ def test_another_engine_is_told_before_anything_is_made_or_removed(
     lead(machine)
     for words in (("plan",), ("up",), ("down",), ("status",), ("destroy", "--yes", up.name)):
         said = refusal(up, *words)
-        assert f"is not the one that the stack '{up.name}' was made on" in said, words
+        assert f"is not the one that the stack '{up.name}' was created on" in said, words
         assert first.environ["DOCKER_HOST"] in said
         assert "mngdb up --allow engine" in said
     assert (up.state / "secrets/redis_admin").exists()
@@ -335,7 +335,7 @@ def test_another_engine_is_told_before_anything_is_made_or_removed(
     up.ok("up", "--allow", up.unit("redis"))
     assert keys(up) == set()
     lead(first)
-    assert "was made on" in refusal(up, "up")
+    assert "was created on" in refusal(up, "up")
     up.ok("up", "--allow", "engine")
     assert keys(up) == {"one"}
 
