@@ -67,7 +67,7 @@ def test_the_second_command_names_the_first_and_exits_1(cli: Cli, command: str) 
     second = cli.run(command)
     first.send_signal(signal.SIGCONT)
     assert second.returncode == 1
-    assert f"another mngdb works on this stack: mngdb up (pid {first.pid})" in second.stderr
+    assert f"another mngdb is working on this stack: mngdb up (pid {first.pid})" in second.stderr
     assert "wait until it finishes" in second.stderr
     out, said = first.communicate(timeout=300)
     assert first.returncode == 0, out + said
