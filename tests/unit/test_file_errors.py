@@ -102,7 +102,7 @@ def test_an_unknown_key_near_nothing_lists_what_there_is() -> None:
         ("target: {}\npostgres:", "1:9: target: name exactly one of local, compose and external"),
         ("apps: []\npostgres:", "1:7: apps: has to be a mapping of keys"),
         ("apps: {a: x}\npostgres:", "1:11: apps.a: has to be a mapping of keys"),
-        ("apps: {a: {postgres: 7}}\npostgres:", "1:22: apps.a.postgres: a mapping of keys"),
+        ("apps: {a: {postgres: 7}}\npostgres:", "1:22: apps.a.postgres: has to be a mapping"),
         ("apps: {a: {redis: []}}\nredis:", "1:19: apps.a.redis: needs at least one"),
         ("apps: {a: {redis: {keys: [x], commands: ['+@all']}}}\nredis:", "1:42: apps.a.redis.c"),
         ("instances: {q: {engine: redos}}", "1:25: instances.q.engine: unknown engine 'redos'"),

@@ -52,7 +52,7 @@ def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
         trail = trail_of(name)
         unit = unit_suffix(name)
         if units.setdefault(unit, name) != name:
-            text = f"{name} and {units[unit]}  would both be named {parsed.name}-{unit}"
+            text = f"{name} and {units[unit]} would both be named {parsed.name}-{unit}"
             yield trail, text, "choose another name for the instance"
         external = (spec.target or parsed.target).of(External)
         if external is not None:
