@@ -219,7 +219,7 @@ def test_a_lock_table_that_is_full_is_told(cli: Cli) -> None:
         assert hint.startswith(f"mngdb locks kill {pid} --terminate")
         said = cli.run("doctor").stdout
         assert said.startswith("PostgreSQL's lock table is full")
-        assert "do:       'mngdb restart postgres' ends all sessions" in said
+        assert "'mngdb restart postgres' ends all sessions" in said
         done = cli.run("up")
         assert done.returncode == 3
         assert "lock table is full" in done.stdout + done.stderr
