@@ -107,7 +107,7 @@ BY_HAND = {
             "database shop",
             "owner postgres → shop",
         ),
-        ("CREATE TABLE restored (id int)", "grant", "database shop", "with what postgres made"),
+        ("CREATE TABLE restored (id int)", "grant", "database shop", "with what postgres created"),
     ],
     "a stranger as owner": [
         ("ALTER DATABASE shop OWNER TO stranger", "grant", "database shop", "stranger → shop"),
