@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mngdb.model import Remark, Step
+from mngdb.model import Notice, Step
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Survey:
     """What `plan` shows of one instance, and what `up` could not do."""
 
     steps: tuple[Step, ...] = ()
-    remarks: tuple[Remark, ...] = ()
+    notices: tuple[Notice, ...] = ()
     seconds: float = 0.0
     unmarked: frozenset[str] = frozenset()
     """Objects for `Context.record`."""

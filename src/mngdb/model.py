@@ -181,7 +181,7 @@ class Access:
 
 
 @dataclass(frozen=True)
-class Asked:
+class DesiredInstance:
     """What one instance is asked to be: the engine's whole input."""
 
     stack: str
@@ -251,12 +251,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Change:
-    """A server setting that is not as wanted. `hot`: the server takes it without a restart."""
+    """A server setting that is not as wanted. `reloadable`: it takes effect without a restart."""
 
     name: str
     found: str
     wanted: str
-    hot: bool
+    reloadable: bool
 
 
 @dataclass(frozen=True)
@@ -295,7 +295,7 @@ def _told(_: Any) -> None:
 
 
 @dataclass(frozen=True)
-class Remark:
+class Notice:
     """Something that a person should know and that is no step: a login without an app, a
     setting on a server that is not ours."""
 
@@ -306,11 +306,11 @@ class Remark:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an engine says of a server: settings that differ, steps to take, remarks."""
+    """What an engine says of a server: settings that differ, steps to take, notices."""
 
     changes: tuple[Change, ...] = ()
     steps: tuple[Step, ...] = ()
-    remarks: tuple[Remark, ...] = ()
+    notices: tuple[Notice, ...] = ()
     release: Release | None = None
     """Which server was looked at; None: none yet."""
 

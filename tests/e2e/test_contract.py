@@ -77,7 +77,7 @@ def test_several_files_are_merged_in_order(stack: Cli) -> None:
 def test_plan_json_has_the_contracts_keys_and_exit_code_tells_steps(stack: Cli) -> None:
     unpatched = {"instance": "redis", "text": ANY, "hint": ANY}
     assert stack.json("plan", "--exit-code") in [
-        {"stack": "mng", "steps": [], "remarks": remarks} for remarks in ([], [unpatched])
+        {"stack": "mng", "steps": [], "remarks": notices} for notices in ([], [unpatched])
     ]
     kept = (stack.folder / "mngdb.yaml").read_text()
     try:

@@ -37,7 +37,7 @@ def test_it_is_stopped_and_its_data_comes_back(cli: Cli) -> None:
     assert stops == [("stop", "mng-queue")]
     report = cli.json("up")
     assert [(s["action"], s["object"]) for s in report["steps"]] == stops
-    assert any("mng-queue" in remark["text"] for remark in report["remarks"])
+    assert any("mng-queue" in notice["text"] for notice in report["remarks"])
     assert cli.run("plan", "--exit-code").returncode == 0
     cli.write(BOTH)
     cli.ok("up")

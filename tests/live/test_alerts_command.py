@@ -60,13 +60,13 @@ def test_quiet_but_not_all_judged_is_unknown(stack: Cli) -> None:
 
 
 def test_a_channel_without_its_secret_is_remarked_until_it_has_one(stack: Cli) -> None:
-    def remarks() -> list[str]:
+    def notices() -> list[str]:
         found = [one["hint"] for one in stack.json("plan")["remarks"]]
         return [hint for hint in found if "secret" in hint]
 
-    assert remarks() == ["mngdb secret set alerts_team"]
+    assert notices() == ["mngdb secret set alerts_team"]
     stack.ok("secret", "set", "alerts_team", stdin="https://hooks.slack.com/services/T/B/x")
-    assert remarks() == []
+    assert notices() == []
     path = stack.state / "secrets/alerts_team"
     assert path.stat().st_mode & 0o777 == 0o600
 

@@ -160,7 +160,7 @@ def test_a_setting_that_needs_a_restart_is_told_not_done(ours: Cli) -> None:
     ours.write(OURS.replace("redis: {", "redis: {settings: {databases: 4, hz: 20}, "))
     plan = ours.json("plan")
     assert [(s["action"], s["object"]) for s in plan["steps"]] == [("change", "setting hz")]
-    assert any("databases is 16" in remark["text"] for remark in plan["remarks"])
+    assert any("databases is 16" in notice["text"] for notice in plan["remarks"])
     converge(ours)
     ours.write(OURS)
     assert planned(ours) == []

@@ -96,8 +96,8 @@ def test_nothing_of_an_app_becomes_the_superusers(cli: Cli, how: list[str]) -> N
         sql(cli, "SELECT * FROM seen", database="box")
     assert planned(cli) == []
     assert cli.json("plan", "--prune")["steps"] == []
-    (remark,) = [r for r in cli.json("plan")["remarks"] if "evil" in r["text"]]
-    assert "objects in box; it cannot log in" in remark["text"]
+    (notice,) = [r for r in cli.json("plan")["remarks"] if "evil" in r["text"]]
+    assert "objects in box; it cannot log in" in notice["text"]
     # it comes back to what it had
     cli.write(HEAD + OWNER)
     converge(cli)

@@ -476,7 +476,7 @@ def test_plan_says_what_is_at_stake_on_the_way_to_an_external_server(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    (remark,) = json.loads(done.stdout)["remarks"]
-    assert remark["instance"] == "redis"
-    assert "read the passwords of the administrator and of every app" in remark["text"]
-    assert remark["hint"].startswith("mngdb check --only stack.server-verified ")
+    (notice,) = json.loads(done.stdout)["remarks"]
+    assert notice["instance"] == "redis"
+    assert "read the passwords of the administrator and of every app" in notice["text"]
+    assert notice["hint"].startswith("mngdb check --only stack.server-verified ")

@@ -165,12 +165,12 @@ def test_expiry_of_some_keys_says_how_sure_it_is_and_is_right(server: Server, tr
         assert one.all.count == names
         assert one.forever is not None
         hits += abs(one.forever.count - names) <= one.forever.count_error < names
-        assert "--exact reads all keys" in found.remarks[-1]
+        assert "--exact reads all keys" in found.notices[-1]
     assert hits / (2 * tries) >= 0.8
     whole = live_keys(context_of(server), None, Wanted(lives=None), lambda *_: None)
     assert whole.forever is not None
     assert (whole.forever.count, whole.forever.count_error) == (len(lasting), 0)
-    assert whole.remarks == ()
+    assert whole.notices == ()
 
 
 def test_a_big_key_stands_for_itself_alone(tmp_path: Path) -> None:
@@ -419,7 +419,7 @@ def test_keys_that_go_while_they_are_looked_at(tmp_path: Path) -> None:
     assert 900 <= found.total.count <= 2000
     gone = found.seen - found.total.count
     assert gone > 300
-    assert found.remarks == (f"{gone:,} keys disappeared before they could be read",)
+    assert found.notices == (f"{gone:,} keys disappeared before they could be read",)
     assert sum(one.count for one in found.types.values()) == found.total.count
 
 

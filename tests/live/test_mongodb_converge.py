@@ -147,7 +147,7 @@ def test_an_app_that_left_the_file_is_closed_and_kept_until_pruned(stack: Cli) -
         ("revoke", "blog", False)
     ]
     assert not logs_in(uri)
-    assert any("blog" in remark["text"] for remark in stack.json("plan")["remarks"])
+    assert any("blog" in notice["text"] for notice in stack.json("plan")["remarks"])
     stack.write(FILE)
     converge(stack)
     assert may_read(stack, "blog", "blog")

@@ -174,8 +174,8 @@ def test_a_hot_setting_is_set_and_a_cold_one_becomes_a_remark(ours: Cli, theirs:
             s["object"] for s in steps if s["object"].startswith("setting")
         }
         assert value(theirs, "SHOW log_temp_files") == "20MB"
-        (remark,) = [r["text"] for r in ours.json("plan")["remarks"] if "max_conn" in r["text"]]
-        assert remark == "max_connections is 200, asked for 77"
+        (notice,) = [r["text"] for r in ours.json("plan")["remarks"] if "max_conn" in r["text"]]
+        assert notice == "max_connections is 200, asked for 77"
     finally:
         sql(theirs, "ALTER SYSTEM RESET ALL", "SELECT pg_reload_conf()")
     assert value(theirs, "SELECT pg_postmaster_start_time()") == before
@@ -185,8 +185,8 @@ def test_a_hot_setting_is_set_and_a_cold_one_becomes_a_remark(ours: Cli, theirs:
 def test_settings_without_the_right_to_set_them_are_remarks(ours: Cli, theirs: Cli) -> None:
     write(ours, theirs, "clerk", "log_temp_files: 20MB")
     converge(ours)
-    (remark,) = [r for r in ours.json("plan")["remarks"] if "log_temp_files" in r["text"]]
-    assert "external" in remark["hint"]
+    (notice,) = [r for r in ours.json("plan")["remarks"] if "log_temp_files" in r["text"]]
+    assert "external" in notice["hint"]
 
 
 @pytest.mark.parametrize("admin", ["clerk"], indirect=True)
@@ -248,8 +248,8 @@ def test_the_agent_looks_at_it_on_request(ours: Cli, theirs: Cli, admin: str) ->
         ours.ok("up")
         assert planned(ours) == []
         if admin == "clerk":
-            (remark,) = [one["hint"] for one in ours.json("plan")["remarks"]]
-            sql(theirs, remark.rpartition(": ")[2])
+            (notice,) = [one["hint"] for one in ours.json("plan")["remarks"]]
+            sql(theirs, notice.rpartition(": ")[2])
         assert whole(ours, "postgres").of("pg_database_size_bytes", datname="shop") > 0
         write(ours, theirs, admin)
         assert ("revoke", "role monitor") in planned(ours)

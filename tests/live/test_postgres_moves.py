@@ -116,7 +116,7 @@ def test_an_app_that_left_cannot_log_in_its_sessions_end_and_it_is_listed(cli: C
     with psycopg.connect(secret, autocommit=True) as connection:
         plan = cli.json("plan")
         assert "revoke role first" in {f"{s['action']} {s['object']}" for s in plan["steps"]}
-        assert any("first has no app" in remark["text"] for remark in plan["remarks"])
+        assert any("first has no app" in notice["text"] for notice in plan["remarks"])
         cli.ok("up")
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT 1")
@@ -124,7 +124,7 @@ def test_an_app_that_left_cannot_log_in_its_sessions_end_and_it_is_listed(cli: C
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(secret)
     report = cli.json("up")
-    assert any("in start" in remark["text"] for remark in report["remarks"])
+    assert any("in start" in notice["text"] for notice in report["remarks"])
     assert not value(cli, "SELECT rolcanlogin FROM pg_roles WHERE rolname = 'first'")
 
 

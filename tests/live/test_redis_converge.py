@@ -159,12 +159,12 @@ def test_settings_changed_by_hand_are_put_right_without_a_restart(stack: Cli) ->
 
 def test_settings_changed_in_the_file_apply_while_it_runs(stack: Cli) -> None:
     before = run_id(stack)
-    hot = (
+    reloadable = (
         "memory: 64mb, eviction: noeviction, samples: 7, appendfsync: always, slow: 5ms, "
         "save: [{after: 100s, changes: 2}], timeout: 60s, settings: {hz: 20, "
         "notify-keyspace-events: Ex, client-output-buffer-limit: 'pubsub 64mb 16mb 90'}"
     )
-    stack.write(FILE.replace("PORT1}", f"PORT1, {hot}}}"))
+    stack.write(FILE.replace("PORT1}", f"PORT1, {reloadable}}}"))
     steps = converge(stack)
     assert [(s["action"], s["restart"]) for s in steps] == [("reload", False)]
     with redis_as(stack) as admin:
@@ -205,7 +205,7 @@ def test_a_login_made_by_hand_is_told_and_left_alone(stack: Cli) -> None:
         admin.execute_command("ACL", "SETUSER", "stranger", "on", ">x", "~s:*", "+get")
         plan = stack.json("plan")
         assert plan["steps"] == []
-        assert any("stranger" in remark["text"] for remark in plan["remarks"])
+        assert any("stranger" in notice["text"] for notice in plan["remarks"])
         stack.ok("up", "--prune")
         assert "stranger" in admin.acl_users()
         admin.acl_deluser("stranger")

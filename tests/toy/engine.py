@@ -21,8 +21,8 @@ from mngdb.facts.sessions import Sessions
 from mngdb.model import (
     Access,
     Action,
-    Asked,
     Change,
+    DesiredInstance,
     File,
     Outcome,
     ShellCommand,
@@ -78,7 +78,7 @@ def _hash(secret: Secret) -> str:
     return hashlib.sha256(secret.reveal().encode()).hexdigest()
 
 
-def _wanted(asked: Asked) -> dict[str, Login]:
+def _wanted(asked: DesiredInstance) -> dict[str, Login]:
     grants = {app: cast(ToyGrant, one).prefix for app, one in asked.instance.grants.items()}
     prefixes: dict[str, str | None] = dict(grants)
     if asked.instance.monitored:
@@ -110,7 +110,7 @@ class ToyEngine:
     stop_signal: int = signal.SIGTERM
     statements = memory = slow = bloat = indexes = locks = end_session = keys = None
 
-    def render(self, asked: Asked) -> Unit:
+    def render(self, asked: DesiredInstance) -> Unit:
         site, spec = asked.site, cast(ToyInstance, asked.instance.spec)
         assert site is not None
         conf = {
@@ -130,22 +130,22 @@ class ToyEngine:
             holds=("logins.json",),
         )
 
-    def settings(self, asked: Asked) -> Mapping[str, str]:
+    def settings(self, asked: DesiredInstance) -> Mapping[str, str]:
         return {"limit": str(cast(ToyInstance, asked.instance.spec).max_connections)}
 
-    def container(self, asked: Asked, unit: Unit, *, first: bool = False) -> Container:
+    def container(self, asked: DesiredInstance, unit: Unit, *, first: bool = False) -> Container:
         return Container(memory=64 << 20, processes=32, health="exit 0\n")
 
-    def rights(self, asked: Asked) -> list[str]:
+    def rights(self, asked: DesiredInstance) -> list[str]:
         return [f"{name}: {one.prefix}" for name, one in _wanted(asked).items()]
 
     def recovery(self, lines: Sequence[str]) -> str:
         return ""
 
-    def admin(self, asked: Asked) -> Access:
+    def admin(self, asked: DesiredInstance) -> Access:
         return asked.access("admin", "")
 
-    def external(self, asked: Asked, url: str) -> Access:
+    def external(self, asked: DesiredInstance, url: str) -> Access:
         parts = urlsplit(url)
         if parts.scheme not in TOY.schemes or not parts.hostname:
             raise UsageError(f"{url!r} is not a toy URL")
@@ -161,7 +161,7 @@ class ToyEngine:
     def unverified(self, access: Access) -> str:
         return ""
 
-    def login(self, asked: Asked, at: Access, app: str) -> Access:
+    def login(self, asked: DesiredInstance, at: Access, app: str) -> Access:
         return replace(at, user=app, password=asked.secrets[app])
 
     def url(self, access: Access) -> str:
@@ -200,15 +200,15 @@ class ToyEngine:
         found = session.ask("info")
         return Vitals(found["version"], found["up"], TOY.title)
 
-    def observe(self, session: Session, asked: Asked) -> Facts:
+    def observe(self, session: Session, asked: DesiredInstance) -> Facts:
         logins = {name: Login(**one) for name, one in session.ask("logins").items()}
         return Facts(logins, session.ask("info")["version"])
 
-    def inspect(self, session: Session, asked: Asked) -> Facts:
+    def inspect(self, session: Session, asked: DesiredInstance) -> Facts:
         return self.observe(session, asked)
 
     @contextmanager
-    def bootstrap(self, asked: Asked, deadline: float) -> Iterator[Session]:
+    def bootstrap(self, asked: DesiredInstance, deadline: float) -> Iterator[Session]:
         while True:
             try:
                 attempt = self.connect(self.admin(asked))
@@ -223,11 +223,11 @@ class ToyEngine:
         finally:
             attempt.__exit__(None, None, None)
 
-    def blank(self, asked: Asked) -> Facts:
+    def initial(self, asked: DesiredInstance) -> Facts:
         return Facts({}, "")
 
-    def reconcile(self, asked: Asked, facts: Facts) -> Outcome:
-        wanted, steps, remarks = _wanted(asked), [], []
+    def reconcile(self, asked: DesiredInstance, facts: Facts) -> Outcome:
+        wanted, steps, notices = _wanted(asked), [], []
         for name, one in wanted.items():
             found = facts.logins.get(name)
             if found is None:
@@ -245,17 +245,17 @@ class ToyEngine:
             if fate == "close":
                 closed = one._replace(hash="", prefix=None)
                 steps.append(_step(asked, "revoke", name, "its login", _write(name, closed)))
-            remarks.append(logins.closed(asked, login))
+            notices.append(logins.closed(asked, login))
         release = Release.of(TOY.title, facts.version) if facts.version else None
-        return Outcome((), tuple(steps), tuple(remarks), release)
+        return Outcome((), tuple(steps), tuple(notices), release)
 
-    def unmarked(self, asked: Asked) -> frozenset[str]:
+    def unmarked(self, asked: DesiredInstance) -> frozenset[str]:
         return frozenset()
 
     def apply(self, session: Session, changes: Sequence[Change]) -> None:
         pass
 
-    def metrics(self, session: Session, asked: Asked) -> Scraper:
+    def metrics(self, session: Session, asked: DesiredInstance) -> Scraper:
         return Scraper(session)
 
     def diagnose(self, access: Access, grant: ToyGrant) -> str | None:
@@ -266,12 +266,12 @@ class ToyEngine:
                 return error.message
         return None
 
-    def sessions(self, session: Session, asked: Asked) -> Sessions:
+    def sessions(self, session: Session, asked: DesiredInstance) -> Sessions:
         return Sessions(session.ask("info")["limit"], ())
 
 
 def _step(
-    asked: Asked, action: Action, name: str, detail: str, run: Any, *, gone: bool = False
+    asked: DesiredInstance, action: Action, name: str, detail: str, run: Any, *, gone: bool = False
 ) -> Step:
     return Step(asked.instance.name, TOY.name, action, name, detail, run, destructive=gone)
 

@@ -5,7 +5,7 @@ import pytest
 from mngdb.engines import logins
 from mngdb.engines.logins import Login
 from mngdb.errors import UsageError
-from mngdb.model import Asked, Program, Site
+from mngdb.model import DesiredInstance, Program, Site
 from tests.unit.spec import stack
 
 _EXTERNAL = "instances: {kept: {engine: redis, target: {external: {url: 'redis://admin@db'}}}}\n"
@@ -13,10 +13,10 @@ _SITE = Site("", "", "", "", 0, Program("", "", ""), ())
 OURS, OTHERS, NOBODYS = "mine", "another", None
 
 
-def asked(managed: bool, *allow: str, engine: str = "redis") -> Asked:
+def asked(managed: bool, *allow: str, engine: str = "redis") -> DesiredInstance:
     text = f"name: mine\n{engine}: {{}}\n" if managed else f"name: mine\n{_EXTERNAL}"
     (instance,) = stack(text).instances.values()
-    return Asked(OURS, instance, {}, _SITE if managed else None, allow=frozenset(allow))
+    return DesiredInstance(OURS, instance, {}, _SITE if managed else None, allow=frozenset(allow))
 
 
 @pytest.mark.parametrize(

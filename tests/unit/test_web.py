@@ -13,7 +13,7 @@ import yaml
 from cryptography import x509
 
 from mngdb.agent.containers import Containers
-from mngdb.agent.own import Own
+from mngdb.agent.self_metrics import SelfMetrics
 from mngdb.agent.watch import Watch
 from mngdb.errors import UsageError
 from mngdb.model import Access
@@ -241,7 +241,7 @@ def test_the_agent_counts_the_pages_certificate_also_where_it_is_ones_own(
 ) -> None:
     def left(found: Stack) -> list[float]:
         context = _opened(tmp_path, found)
-        own = Own(context, Watch(context, tmp_path), Containers(context))
+        own = SelfMetrics(context, Watch(context, tmp_path), Containers(context))
         (family,) = [f for f in own.families() if f.name == "mngdb_certificate_expiry_seconds"]
         return [s.value for s in family.samples if s.labels == (("instance", "redisinsight"),)]
 

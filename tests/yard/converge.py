@@ -21,17 +21,17 @@ class YardConverger(Converger[S, F]):
     """Works on one instance."""
 
     servers: YardServers
-    blank: tuple[Step, ...] = ()
+    initial: tuple[Step, ...] = ()
 
     def __post_init__(self) -> None:
-        self.blank = self._blank()
+        self.initial = self._initial()
 
     def survey(self) -> Survey:
         if self.servers.process(self.name) is None:
-            return Survey((self._start(), *self.blank))
+            return Survey((self._start(), *self.initial))
         with self.engine.bootstrap(self.asked, time.monotonic() + _TIMEOUT) as session:
             found = self._look(session)
-        return Survey((*self._settings(found), *found.steps), found.remarks)
+        return Survey((*self._settings(found), *found.steps), found.notices)
 
     def _up(self, *, restart: bool) -> Outcome:
         begun = self.servers.process(self.name) is None
@@ -50,16 +50,16 @@ class YardConverger(Converger[S, F]):
         with self.engine.bootstrap(self.asked, time.monotonic() + _TIMEOUT) as session:
             return self._converge(session)
 
-    def _blank(self) -> tuple[Step, ...]:
+    def _initial(self) -> tuple[Step, ...]:
         """What a server needs that was made by this very command."""
         if self.servers.state(self.name) != "absent":
             return ()
-        return self.engine.reconcile(self.asked, self.engine.blank(self.asked)).steps
+        return self.engine.reconcile(self.asked, self.engine.initial(self.asked)).steps
 
     def _tell(self, seen: Outcome) -> None:
         """Steps of the plan that the server's files have done are said, not done twice."""
         left = {(step.action, step.object) for step in seen.steps}
-        for step in self.blank:
+        for step in self.initial:
             if (step.action, step.object) not in left:
                 self.emit(Done(step.bare()))
 
@@ -68,7 +68,7 @@ class YardConverger(Converger[S, F]):
         unit, changes = self.engine.render(self.asked), outcome.changes
         stale = self.servers.stale(unit)
         said = ", ".join([*stale, *(f"{c.name} {c.found} → {c.wanted}" for c in changes)])
-        if set(stale) & unit.cold_files or not all(change.hot for change in changes):
+        if set(stale) & unit.cold_files or not all(change.reloadable for change in changes):
             return [self._restart(said)]
         if not said:
             return []

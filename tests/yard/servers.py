@@ -11,11 +11,11 @@ from pathlib import Path
 
 from mngdb import disk
 from mngdb.errors import StepError
-from mngdb.model import Asked, Remark, ShellCommand, Step, Unit
+from mngdb.model import DesiredInstance, Notice, ShellCommand, Step, Unit
 from mngdb.run import Account, run, spawn
 from mngdb.targets.process import logs, processes
 from mngdb.targets.process.processes import Process
-from mngdb.targets.protocol import Note, State
+from mngdb.targets.protocol import State, UnitRecord
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class YardServers:
 
     # --- what every target with servers has
 
-    def expect(self, asked: Mapping[str, Asked]) -> None:
+    def expect(self, asked: Mapping[str, DesiredInstance]) -> None:
         """Nothing is shared."""
 
     def check_names(self, allow: frozenset[str]) -> None:
@@ -66,10 +66,10 @@ class YardServers:
     def begin(self) -> None:
         disk.folder(self.root, mode=0o711)
 
-    def repairs(self, asked: Mapping[str, Asked]) -> list[Step]:
+    def repairs(self, asked: Mapping[str, DesiredInstance]) -> list[Step]:
         return []
 
-    def publish(self, asked: Mapping[str, Asked]) -> None:
+    def publish(self, asked: Mapping[str, DesiredInstance]) -> None:
         """Each server has files of its own."""
 
     def process(self, unit: str) -> Process | None:
@@ -84,9 +84,9 @@ class YardServers:
     def missing(self, unit: str) -> str:
         return ""
 
-    def units(self) -> list[Note]:
+    def units(self) -> list[UnitRecord]:
         notes = sorted(self.root.glob("*/unit.json"))
-        return [Note(path.parent.name, **json.loads(path.read_text())) for path in notes]
+        return [UnitRecord(path.parent.name, **json.loads(path.read_text())) for path in notes]
 
     def place(self, unit: str) -> str:
         return str(self.plot(unit).root)
@@ -108,10 +108,10 @@ class YardServers:
     def remove(self) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def staying(self) -> list[Remark]:
+    def staying(self) -> list[Notice]:
         return []
 
-    def remarks(self) -> list[Remark]:
+    def notices(self) -> list[Notice]:
         return []
 
     def enter(self, unit: str, command: ShellCommand, *, terminal: bool) -> list[str] | None:

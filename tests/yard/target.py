@@ -11,7 +11,7 @@ from typing import Any
 from mngdb.errors import MngdbError
 from mngdb.facts.doctor import Condition
 from mngdb.identity.home import SYSTEM
-from mngdb.model import Access, Asked, Program, Proof, Site
+from mngdb.model import Access, DesiredInstance, Program, Proof, Site
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance
 from mngdb.targets.local import copied, programs
@@ -64,14 +64,16 @@ class YardTarget:
     def reach(self, instance: Instance, *, admin: bool = True) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def admin(self, asked: Asked) -> Access:
+    def admin(self, asked: DesiredInstance) -> Access:
         return self.given.engine(asked.instance.engine).admin(asked)
 
-    def converger(self, asked: Asked, emit: Callable[[object], None]) -> YardConverger[Any, Any]:
+    def converger(
+        self, asked: DesiredInstance, emit: Callable[[object], None]
+    ) -> YardConverger[Any, Any]:
         engine = self.given.engine(asked.instance.engine)
         return YardConverger(engine, asked, emit, self.servers)
 
-    def preflight(self, asked: Asked) -> None:
+    def preflight(self, asked: DesiredInstance) -> None:
         """It is told when it starts."""
 
     def condition(self, instance: Instance) -> Condition:
@@ -80,7 +82,7 @@ class YardTarget:
     def explained(self, instance: Instance, error: MngdbError, found: object = None) -> MngdbError:
         return error
 
-    def where(self, instance: Instance, asked: Asked) -> tuple[str, str]:
+    def where(self, instance: Instance, asked: DesiredInstance) -> tuple[str, str]:
         access = self.admin(asked)
         return f"{access.host}:{access.port}", str(self.servers.plot(instance.unit).data)
 

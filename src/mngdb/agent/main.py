@@ -16,9 +16,9 @@ from pathlib import Path
 from mngdb import disk
 from mngdb.agent.containers import Containers
 from mngdb.agent.jobs import Job, Jobs, log
-from mngdb.agent.own import Own
 from mngdb.agent.privileges import drop
 from mngdb.agent.scrape import Target
+from mngdb.agent.self_metrics import SelfMetrics
 from mngdb.agent.statements import Statements
 from mngdb.agent.watch import Watch
 from mngdb.agent.web import LIMIT, Page, Web
@@ -45,7 +45,7 @@ class Agent:
     targets: Sequence[Target]
     watch: Watch
     containers: Containers
-    own: Own
+    self_metrics: SelfMetrics
     alerts: Alerts
     statements: Statements
 
@@ -63,7 +63,7 @@ class Agent:
         for target, read in zip(self.targets, scraped, strict=True):
             instance = target.instance
             yield from labelled(read, job=instance.engine, instance=instance.name)
-        own = [*self.own.families(), *self.alerts.families()]
+        own = [*self.self_metrics.families(), *self.alerts.families()]
         yield from labelled(own, job="mngdb", instance=self.context.stack.name)
 
 
@@ -75,7 +75,7 @@ def _of(target: Target, wanted: set[str]) -> list[Family]:
 def jobs(agent: Agent, spec: Spec) -> list[Job]:
     """What runs again and again: one line a job."""
     found = [
-        Job("machine", INTERVAL, agent.own.measure),
+        Job("machine", INTERVAL, agent.self_metrics.measure),
         Job("logs", 60.0, agent.watch.rotate),
         Job("memory", INTERVAL, _give_back),
         Job("statements", spec.statements.total_seconds(), agent.statements.keep),
@@ -152,7 +152,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
         targets,
         watch,
         containers,
-        Own(context, watch, containers),
+        SelfMetrics(context, watch, containers),
         Alerts(context),
         Statements(context, context.stack.monitored, folder),
     )
@@ -170,7 +170,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
             spec.ports.mngdb,
             {
                 "/metrics": lambda _: exposition(
-                    [*agent.own.families(), *agent.alerts.families(), *running.families()]
+                    [*agent.self_metrics.families(), *agent.alerts.families(), *running.families()]
                 ),
                 "/-/healthy": lambda _: (healthy,),
             },

@@ -108,8 +108,8 @@ def check(
         )
     else:
         _give(_document(context, report, form, everything), output)
-    for remark in report.remarks:
-        tell(remark)
+    for notice in report.notices:
+        tell(notice)
     if form == "table" or output is not None:
         shown = {one.counts for one in report.findings} - {"fail", "unknown"}
         (say if form == "table" and output is None else tell)(summary(report))

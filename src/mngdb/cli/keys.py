@@ -213,8 +213,8 @@ def _show(report: KeysReport) -> None:
         ]
         for line in table(("BIGGEST", "BYTES", "ELEMENTS", "DB", "KEY"), biggest):
             say(line)
-    for remark in report.remarks:
-        tell(remark)
+    for notice in report.notices:
+        tell(notice)
 
 
 def _sentence(report: KeysReport) -> str:

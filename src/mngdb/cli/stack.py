@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mngdb.errors import MngdbError
     from mngdb.facts.doctor import Service
-    from mngdb.model import Remark, Step
+    from mngdb.model import Notice, Step
     from mngdb.ops.choice import Choice
     from mngdb.ops.context import Context
     from mngdb.ops.status import UnitStatus
@@ -71,14 +71,14 @@ def plan(options: Options, allow: frozenset[str], exit_code: bool) -> int:
             {
                 "stack": context.stack.name,
                 "steps": [step.as_json() for step in found.steps],
-                "remarks": [_remark_json(remark) for remark in found.remarks],
+                "remarks": [_notice_json(notice) for notice in found.notices],
                 **({"errors": _errors_json(found.errors)} if found.errors else {}),
             }
         )
     else:
         for line in _steps(found.steps):
             say(line)
-        _remarks(found.remarks)
+        _notices(found.notices)
         if found.errors:
             tell(
                 f"{many(len(found.steps), 'step')} known; "
@@ -192,7 +192,7 @@ def _report(report: Report, seconds: float, command: str, app: str | None) -> No
     for step in report.refused:
         tell(f"not done, destructive: {step.action} {step.object} ({step.detail})")
         tell(f"  hint: {command} up --allow '{step.object}'")
-    _remarks(report.remarks)
+    _notices(report.notices)
     if report.units:
         tell("")
         for line in _units(report.units, report.services):
@@ -218,7 +218,7 @@ def _report_json(stack: str, report: Report) -> dict[str, object]:
         "stack": stack,
         "steps": [step.as_json() for step in report.done],
         "refused": [step.as_json() for step in report.refused],
-        "remarks": [_remark_json(remark) for remark in report.remarks],
+        "remarks": [_notice_json(notice) for notice in report.notices],
         "errors": _errors_json(report.errors),
         "units": [unit.as_json() for unit in report.units],
         "services": [service.as_json() for service in report.services],
@@ -313,10 +313,10 @@ def destroy(options: Options, yes: str | None) -> None:
     if there and others:
         tell(f"logins and data on external servers are kept: {', '.join(others)}")
     if options.json:
-        left = [_remark_json(remark) for remark in staying]
+        left = [_notice_json(notice) for notice in staying]
         say_json({"stack": name, "destroyed": True, **({"remarks": left} if left else {})})
     else:
-        _remarks(staying)
+        _notices(staying)
         say(f"removed {name}" if there else f"nothing to remove: {name} does not exist here")
 
 
@@ -363,15 +363,15 @@ def _steps(steps: tuple[Step, ...]) -> list[str]:
     return [_line(step) for step in steps]
 
 
-def _remarks(remarks: tuple[Remark, ...] | list[Remark]) -> None:
-    for remark in remarks:
-        tell(f"note: {remark.instance + ': ' if remark.instance else ''}{remark.text}")
-        if remark.hint:
-            tell(f"  hint: {remark.hint}")
+def _notices(notices: tuple[Notice, ...] | list[Notice]) -> None:
+    for notice in notices:
+        tell(f"note: {notice.instance + ': ' if notice.instance else ''}{notice.text}")
+        if notice.hint:
+            tell(f"  hint: {notice.hint}")
 
 
-def _remark_json(remark: Remark) -> dict[str, str]:
-    return {"instance": remark.instance, "text": remark.text, "hint": remark.hint}
+def _notice_json(notice: Notice) -> dict[str, str]:
+    return {"instance": notice.instance, "text": notice.text, "hint": notice.hint}
 
 
 def _errors(errors: Mapping[str, MngdbError]) -> None:

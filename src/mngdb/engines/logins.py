@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mngdb.errors import UsageError
-from mngdb.model import Asked, Remark, Step
+from mngdb.model import DesiredInstance, Notice, Step
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import ENGINE_INFO
 
@@ -38,7 +38,7 @@ class Login:
     """Whether anybody can do anything with it."""
 
 
-def needs_consent(asked: Asked, login: Login, *, owning: bool = False) -> bool:
+def needs_consent(asked: DesiredInstance, login: Login, *, owning: bool = False) -> bool:
     """Whether a login that the file has is taken over from somebody: it is mended only when the
     command names it. `owning`: a login may own data here, so that also on a server of ours this
     gives away what somebody else made. Raises UsageError where two stacks that share a server would
@@ -56,7 +56,7 @@ def needs_consent(asked: Asked, login: Login, *, owning: bool = False) -> bool:
 
 
 def unwanted(
-    asked: Asked, login: Login
+    asked: DesiredInstance, login: Login
 ) -> Literal["drop", "close", "closed", "shut", "report", "leave"]:
     """What becomes of a login that the file does not have: of an app that left it, or of somebody
     else's."""
@@ -71,7 +71,7 @@ def unwanted(
     return "shut" if named else "report"
 
 
-def take_over(asked: Asked, login: Login) -> Step:
+def take_over(asked: DesiredInstance, login: Login) -> Step:
     """Asks for consent: it does nothing itself, and without it nothing else is done."""
     text = "take over a login that this stack did not create"
     instance, run = asked.instance, lambda _: None
@@ -80,23 +80,23 @@ def take_over(asked: Asked, login: Login) -> Step:
     )
 
 
-def closed(asked: Asked, login: Login, owns: str = "") -> Remark:
+def closed(asked: DesiredInstance, login: Login, owns: str = "") -> Notice:
     """A login whose app left the file is there yet. `owns`: what keeps it from being dropped."""
     text = f"the login {login.name} has no app in the file{f' and owns {owns}' if owns else ''}"
     then = ", and the role once it owns nothing" if owns else ", never data"
     hint = f"'mngdb up --prune' drops the login{then}"
-    return Remark(asked.instance.name, f"{text}; it cannot log in", hint)
+    return Notice(asked.instance.name, f"{text}; it cannot log in", hint)
 
 
 def reported(
-    asked: Asked, login: Login, powers: str, *, more: str = "", reopen: str = ""
-) -> Remark:
+    asked: DesiredInstance, login: Login, powers: str, *, more: str = "", reopen: str = ""
+) -> Notice:
     """A login that the file does not name, with what it may do. `reopen`: what opens it again."""
     text = f"the login {login.name} is not in the file" + (f" ({powers})" if powers else "") + more
     hint = f"make it an app, or close it: mngdb up --allow {shlex.quote(login.name)}"
-    return Remark(asked.instance.name, text, hint + (f" ({reopen})" if reopen else ""))
+    return Notice(asked.instance.name, text, hint + (f" ({reopen})" if reopen else ""))
 
 
-def _label(asked: Asked, login: Login) -> str:
+def _label(asked: DesiredInstance, login: Login) -> str:
     """How plans name it: `role shop`."""
     return ENGINE_INFO[asked.instance.engine].login + login.name

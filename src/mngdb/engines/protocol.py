@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from mngdb.container import Container
-from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
+from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
 from mngdb.samples import Family
 from mngdb.spec.engine_info import EngineInfo
 
@@ -35,7 +35,7 @@ F = TypeVar("F")
 F_co = TypeVar("F_co", covariant=True)
 
 #: A question to one server, on a session of its engine's.
-Verb: TypeAlias = Callable[[S, Asked], T]
+Verb: TypeAlias = Callable[[S, DesiredInstance], T]
 
 
 class Provision(Protocol):
@@ -45,19 +45,19 @@ class Provision(Protocol):
     stop_signal: int
     """What asks the server to stop cleanly and at once."""
 
-    def render(self, asked: Asked) -> Unit:
+    def render(self, asked: DesiredInstance) -> Unit:
         """The unit that runs the server."""
         ...
 
-    def settings(self, asked: Asked) -> Mapping[str, str]:
+    def settings(self, asked: DesiredInstance) -> Mapping[str, str]:
         """Every server setting that mngdb wants, as the server takes it."""
         ...
 
-    def container(self, asked: Asked, unit: Unit, *, first: bool = False) -> Container:
+    def container(self, asked: DesiredInstance, unit: Unit, *, first: bool = False) -> Container:
         """How the official image runs `unit`; `first`: with what is read at a first start."""
         ...
 
-    def rights(self, asked: Asked) -> list[str]:
+    def rights(self, asked: DesiredInstance) -> list[str]:
         """What each login may do, line by line as the server is told, without secrets."""
         ...
 
@@ -69,11 +69,11 @@ class Provision(Protocol):
 class Clients(Protocol):
     """How mngdb, apps and people come to a server. Pure."""
 
-    def admin(self, asked: Asked) -> Access:
+    def admin(self, asked: DesiredInstance) -> Access:
         """The administrator's access to a managed server."""
         ...
 
-    def external(self, asked: Asked, url: str) -> Access:
+    def external(self, asked: DesiredInstance, url: str) -> Access:
         """The administrator's access to a server that is given by its URL. Raises UsageError."""
         ...
 
@@ -82,7 +82,7 @@ class Clients(Protocol):
         there: the reason, then what is at stake. Empty: nothing."""
         ...
 
-    def login(self, asked: Asked, at: Access, app: str) -> Access:
+    def login(self, asked: DesiredInstance, at: Access, app: str) -> Access:
         """The access of an app, or of the monitor, to the server that `at` leads to."""
         ...
 
@@ -114,11 +114,11 @@ class Observe(Protocol[S, F_co]):
         """Version and uptime, asked with a real query."""
         ...
 
-    def observe(self, session: S, asked: Asked) -> F_co:
+    def observe(self, session: S, asked: DesiredInstance) -> F_co:
         """Look at everything that `reconcile` judges. Raises UnobservableError."""
         ...
 
-    def inspect(self, session: S, asked: Asked) -> object:
+    def inspect(self, session: S, asked: DesiredInstance) -> object:
         """The facts that the engine's checks judge (`mngdb.facts`). What the server does not tell
         is a reason in them. Raises ConnectError when the connection is lost."""
         ...
@@ -127,21 +127,22 @@ class Observe(Protocol[S, F_co]):
 class Reconcile(Protocol[S, F]):
     """From what was observed to what the file asks for."""
 
-    def bootstrap(self, asked: Asked, deadline: float) -> AbstractContextManager[S]:
+    def bootstrap(self, asked: DesiredInstance, deadline: float) -> AbstractContextManager[S]:
         """Wait for a server that was just started and give the administrator's session, having
         made the administrator where there is none. `deadline` is a time.monotonic() value."""
         ...
 
-    def blank(self, asked: Asked) -> F:
+    def initial(self, asked: DesiredInstance) -> F:
         """The facts of a server that `render` has just made."""
         ...
 
-    def reconcile(self, asked: Asked, facts: F) -> Outcome:
+    def reconcile(self, asked: DesiredInstance, facts: F) -> Outcome:
         """What differs between asked and found. Pure: the steps run later, on a session."""
         ...
 
-    def unmarked(self, asked: Asked) -> frozenset[str]:
-        """Objects of the file that cannot carry a mark on the server (`Asked.known` next time)."""
+    def unmarked(self, asked: DesiredInstance) -> frozenset[str]:
+        """Objects of the file that cannot carry a mark on the server: `DesiredInstance.known` next
+        time."""
         ...
 
     def apply(self, session: S, changes: Sequence[Change]) -> None:
@@ -167,7 +168,7 @@ class Scraper(Protocol):
 class Metrics(Protocol[S_contra]):
     """What the monitor's login reads, again and again."""
 
-    def metrics(self, session: S_contra, asked: Asked) -> Scraper:
+    def metrics(self, session: S_contra, asked: DesiredInstance) -> Scraper:
         """Reads metrics over the monitor's session, under the names of the usual exporter."""
         ...
 
@@ -196,7 +197,7 @@ class Diagnose(Protocol[S_contra]):
         well. Raises ConnectError when the login itself does not succeed."""
         ...
 
-    def sessions(self, session: S_contra, asked: Asked) -> Sessions:
+    def sessions(self, session: S_contra, asked: DesiredInstance) -> Sessions:
         """Every client's connection but our own."""
         ...
 
@@ -206,7 +207,7 @@ class Diagnose(Protocol[S_contra]):
         ...
 
     @property
-    def slow(self) -> Callable[[S_contra, Asked, Span], Slow] | None:
+    def slow(self) -> Callable[[S_contra, DesiredInstance, Span], Slow] | None:
         """What takes its time."""
         ...
 
@@ -216,7 +217,7 @@ class Diagnose(Protocol[S_contra]):
         ...
 
     @property
-    def indexes(self) -> Callable[[S_contra, Asked, Slow | None], Advice] | None:
+    def indexes(self) -> Callable[[S_contra, DesiredInstance, Slow | None], Advice] | None:
         """What to do about its indexes, and what slow statements lack; None: those are not
         known."""
         ...
@@ -234,7 +235,7 @@ class Diagnose(Protocol[S_contra]):
     @property
     def keys(
         self,
-    ) -> Callable[[S_contra, Asked, Wanted, Progress, Interruptible], KeysReport] | None:
+    ) -> Callable[[S_contra, DesiredInstance, Wanted, Progress, Interruptible], KeysReport] | None:
         """Where the memory of its keys goes. An interruption ends it with what was seen so far."""
         ...
 

@@ -132,7 +132,7 @@ class KeysReport:
     seconds: float
     server_seconds: float | None
     """Seconds that the server worked for this, at most; None: a file, or no budget was kept."""
-    remarks: tuple[str, ...] = field(default=())
+    notices: tuple[str, ...] = field(default=())
 
     def as_json(self) -> dict[str, Any]:
         """The report as `keys --json` prints it."""
@@ -157,5 +157,5 @@ class KeysReport:
             "server_seconds": None
             if self.server_seconds is None
             else round(self.server_seconds, 3),
-            "remarks": list(self.remarks),
+            "remarks": list(self.notices),
         }

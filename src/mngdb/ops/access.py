@@ -11,7 +11,7 @@ from functools import partial
 
 from mngdb.errors import ConnectError, MngdbError, SecretError, UnreachableError, UsageError
 from mngdb.facts.doctor import Diagnosis
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 from mngdb.ops.context import Context
 from mngdb.secret import Secret
 from mngdb.spec.engine_info import ENGINE_INFO
@@ -50,7 +50,7 @@ def variables(
         else:
             site = context.target(instance).site(instance, find=False)
             logins = dict.fromkeys(context.logins(instance), instead)
-            asked = Asked(context.stack.name, instance, logins, site)
+            asked = DesiredInstance(context.stack.name, instance, logins, site)
         if published:
             asked = _published(asked)
         prefix = _prefix(instance.name)
@@ -66,7 +66,7 @@ def _prefix(instance: str) -> str:
     return instance.upper().replace("-", "_")
 
 
-def _published(asked: Asked) -> Asked:
+def _published(asked: DesiredInstance) -> DesiredInstance:
     """An instance by the port that its container publishes, with the CA as this machine has it.
     Raises UsageError where it publishes none."""
     instance, site = asked.instance, asked.site
@@ -200,7 +200,7 @@ def shell(context: Context, instance: str, app: str | None, rest: tuple[str, ...
     raise UsageError(f"no client for {instance} is installed ({names})", command.install)
 
 
-def _known(context: Context, instance: Instance, asked: Asked, app: str | None) -> None:
+def _known(context: Context, instance: Instance, asked: DesiredInstance, app: str | None) -> None:
     """Log in and out: a client of somebody else's making gives its password to whoever listens.
     Raises ConnectError."""
     try:

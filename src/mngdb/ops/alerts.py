@@ -16,7 +16,7 @@ from mngdb.errors import ConnectError, MngdbError, UnobservableError, Unreachabl
 from mngdb.ops.context import Context
 from mngdb.samples import Family, Sample, labelled
 from mngdb.spec.agent import MONITOR
-from mngdb.spec.alerts import Alerts as Asked
+from mngdb.spec.alerts import Alerts as AlertsSpec
 from mngdb.spec.alerts import Channel, secret_of
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance
@@ -188,7 +188,7 @@ def judged(context: Context, at: float | None = None) -> tuple[Alert, ...] | Non
     return None
 
 
-def fresh(asked: Asked) -> float:
+def fresh(asked: AlertsSpec) -> float:
     """Seconds in which a round, or the first one of an agent that begins, has to be judged."""
     return _FRESH_ROUNDS * asked.every.total_seconds() + _FRESH_SECONDS
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mngdb import disk
 from mngdb.errors import MngdbError, UsageError
-from mngdb.model import Remark, Step
+from mngdb.model import Notice, Step
 from mngdb.ops import service
 from mngdb.ops.context import Context
 from mngdb.run import run
@@ -113,7 +113,7 @@ def steps(context: Context) -> Iterator[Step]:
     yield Step(AGENT, AGENT, "change", name, detail, write)
 
 
-def remarks(context: Context) -> Iterator[Remark]:
+def notices(context: Context) -> Iterator[Notice]:
     """That nothing comes back after a reboot: said once, and again once that has become so."""
     if not boot.needed(context.stack):
         return
@@ -123,7 +123,7 @@ def remarks(context: Context) -> Iterator[Remark]:
     elif not note.told or note.project not in {"", project}:
         if not boot.comes_back(context.stack):
             text = "this stack does not start at boot: run 'mngdb enable'"
-            yield Remark("", text)
+            yield Notice("", text)
         _write(context, replace(note, told=True, project=project))
 
 

@@ -29,7 +29,7 @@ class Report:
     """All findings, instance by instance."""
 
     findings: tuple[Finding, ...]
-    remarks: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
     """What a person should know of the baseline: entries that have ended or match nothing."""
 
     def count(self, verdict: Verdict) -> int:
@@ -100,18 +100,18 @@ def _with_baseline(
 ) -> Report:
     today = datetime.now(tz=UTC).date()
     known = {one.id for one in registry.every()}
-    remarks = []
+    notices = []
     for entry in accepted:
         if entry.id not in known:
             raise UsageError(f"the baseline accepts {entry.id!r}{near(entry.id, sorted(known))}")
         if entry.until < today:
-            remarks.append(f"{entry.id}: the acceptance expired on {entry.until}; it counts again")
+            notices.append(f"{entry.id}: the acceptance expired on {entry.until}; it counts again")
         elif entry.instance and entry.instance not in context.stack.instances:
             names = near(entry.instance, list(context.stack.instances))
-            remarks.append(f"the baseline accepts {entry.id} of {entry.instance!r}: no such{names}")
+            notices.append(f"the baseline accepts {entry.id} of {entry.instance!r}: no such{names}")
         elif not _needed(entry, findings):
             of = f" of {entry.instance}" if entry.instance else ""
-            remarks.append(f"the baseline accepts {entry.id}{of}, which no longer fails")
+            notices.append(f"the baseline accepts {entry.id}{of}, which no longer fails")
     valid = [entry for entry in accepted if entry.until >= today]
 
     def judged(one: Finding) -> Finding:
@@ -121,9 +121,9 @@ def _with_baseline(
         return one
 
     if not findings:
-        remarks.append("none of these checks applies to this stack: nothing was checked")
+        notices.append("none of these checks applies to this stack: nothing was checked")
     return Report(
-        tuple(judged(one) if one.verdict == "fail" else one for one in findings), tuple(remarks)
+        tuple(judged(one) if one.verdict == "fail" else one for one in findings), tuple(notices)
     )
 
 

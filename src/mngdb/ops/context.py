@@ -16,7 +16,7 @@ from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import SecretError, UsageError
 from mngdb.identity.home import require_trusted
 from mngdb.identity.locate import Located, locate
-from mngdb.model import Access, Asked
+from mngdb.model import Access, DesiredInstance
 from mngdb.ops import registry
 from mngdb.secret import Secret, generate
 from mngdb.spec.agent import MONITOR
@@ -109,7 +109,9 @@ class Context:
         found = (one.machine() for one in self.outside())
         return next((one for one in found if one is not None), None)
 
-    def there(self, asked: Mapping[str, Asked], servers: Servers) -> dict[str, Asked]:
+    def there(
+        self, asked: Mapping[str, DesiredInstance], servers: Servers
+    ) -> dict[str, DesiredInstance]:
         """Those instances whose servers are among them."""
         return {n: a for n, a in asked.items() if self.target(a.instance).servers is servers}
 
@@ -200,11 +202,11 @@ class Context:
         allow: frozenset[str] = frozenset(),
         invent: bool = False,
         find: bool = True,
-    ) -> Asked:
+    ) -> DesiredInstance:
         """The instance as it is asked to be. With `invent`, missing secrets are random ones that
         are kept nowhere: enough to plan with. Without `find`, the server's program is not looked
         for: enough to log in with. Raises SecretError, UsageError."""
-        return Asked(
+        return DesiredInstance(
             stack=self.stack.name,
             instance=instance,
             secrets=self._secrets(instance, self.logins(instance), invent),
@@ -219,7 +221,7 @@ class Context:
         allow: frozenset[str] = frozenset(),
         find: bool = True,
         only: Collection[str] | None = None,
-    ) -> dict[str, Asked]:
+    ) -> dict[str, DesiredInstance]:
         """Every instance (or `only` some) as it is asked to be, with random secrets where the vault
         has none."""
         chosen = [i for i in self.stack.instances.values() if only is None or i.name in only]
@@ -232,17 +234,17 @@ class Context:
             for instance in chosen
         }
 
-    def as_monitor(self, instance: Instance) -> Asked:
+    def as_monitor(self, instance: Instance) -> DesiredInstance:
         """The instance with what reading its metrics needs, and no other secret. Raises SecretError
         when that is missing."""
-        return Asked(
+        return DesiredInstance(
             stack=self.stack.name,
             instance=instance,
             secrets={"admin": Secret("unused"), MONITOR: self.secret(instance, MONITOR)},
             site=self.target(instance).site(instance, find=False),
         )
 
-    def with_secrets(self, asked: Asked) -> Asked:
+    def with_secrets(self, asked: DesiredInstance) -> DesiredInstance:
         """The same with the vault's secrets. Raises SecretError when one is missing."""
         logins = self.logins(asked.instance)
         return replace(asked, secrets=self._secrets(asked.instance, logins))
@@ -274,11 +276,11 @@ class Context:
             found[login] = secret or generate()
         return found
 
-    def admin(self, asked: Asked) -> Access:
+    def admin(self, asked: DesiredInstance) -> Access:
         """The administrator's access over TCP."""
         return self.target(asked.instance).admin(asked)
 
-    def login(self, asked: Asked, app: str | None) -> Access:
+    def login(self, asked: DesiredInstance, app: str | None) -> Access:
         """An app's access; without an app the administrator's."""
         at = self.admin(asked)
         if app is None:

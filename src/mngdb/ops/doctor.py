@@ -33,7 +33,7 @@ from mngdb.facts.doctor import (
 from mngdb.facts.host import Folder
 from mngdb.facts.locks import chains
 from mngdb.findings import Finding, Seen, see
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 from mngdb.ops import access, alerts, status, workers
 from mngdb.ops.agent import STALE
 from mngdb.ops.context import Context
@@ -162,7 +162,7 @@ def _disk(context: Context, instance: Instance) -> Folder:
     return outside.disk(instance)
 
 
-def _inside(engine: Engine[S, F], session: S, asked: Asked) -> dict[str, Any]:
+def _inside(engine: Engine[S, F], session: S, asked: DesiredInstance) -> dict[str, Any]:
     """What the server tells on one session."""
     sessions = _see(lambda: engine.sessions(session, asked))
     look = engine.locks

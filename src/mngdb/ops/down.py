@@ -9,14 +9,14 @@ from pathlib import Path
 from mngdb.errors import MngdbError, UsageError
 from mngdb.identity import record
 from mngdb.lock import lock
-from mngdb.model import Remark, Step
+from mngdb.model import Notice, Step
 from mngdb.ops import audit, boot, registry, wishes
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.choice import refuse_external, refuse_unknown
 from mngdb.ops.context import Context
 from mngdb.spec.agent import AGENT
 from mngdb.spec.stack import Instance
-from mngdb.targets.protocol import Note, Servers
+from mngdb.targets.protocol import Servers, UnitRecord
 
 
 def down(context: Context, on_stop: Callable[[str], None], words: Sequence[str] = ()) -> list[str]:
@@ -50,7 +50,7 @@ def _named(context: Context, words: Sequence[str]) -> list[Instance]:
     return [one for one in every if {one.name, one.unit} & set(words)]
 
 
-def _known(context: Context, notes: Sequence[Note]) -> list[str]:
+def _known(context: Context, notes: Sequence[UnitRecord]) -> list[str]:
     """What may be named: also what the file no longer has."""
     every = context.stack.instances.values()
     found = [*(i.name for i in every), *(i.unit for i in every), *(n.unit for n in notes)]
@@ -78,12 +78,12 @@ def _stop(context: Context, on_stop: Callable[[str], None], *, log: bool) -> lis
 
 def _stop_units(
     context: Context,
-    notes: Sequence[tuple[Servers, Note]],
+    notes: Sequence[tuple[Servers, UnitRecord]],
     on_stop: Callable[[str], None],
     *,
     log: bool,
 ) -> list[str]:
-    def one(found: tuple[Servers, Note]) -> str | None:
+    def one(found: tuple[Servers, UnitRecord]) -> str | None:
         servers, note = found
         step = Step(note.instance, note.engine, "stop", note.unit, "cleanly", lambda _: None)
         try:
@@ -114,7 +114,7 @@ def _stop_agent(context: Context, on_stop: Callable[[str], None], *, log: bool) 
     return [agent.name]
 
 
-def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> list[Remark]:
+def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> list[Notice]:
     """Stop everything and remove it: data, secrets, logs. `name` has to be the stack's name.
     Returns what stays.
 
@@ -128,7 +128,7 @@ def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> list
     there = context.stack.state.is_dir()
     for servers in context.servers() if there else ():
         servers.check_names(frozenset())
-    staying = [remark for servers in context.servers() for remark in servers.staying()]
+    staying = [notice for servers in context.servers() for notice in servers.staying()]
     if not there:
         return staying
     boot.disable(context)  # at boot, its unit would begin an empty one

@@ -8,7 +8,7 @@ from mngdb.engines.protocol import Engine, F, S, Verb
 from mngdb.errors import ConnectError, StepError, UnobservableError
 from mngdb.facts.indexes import NOT_TOLD, ORDER, Advice
 from mngdb.facts.slow import Slow, Span
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 from mngdb.ops import ask, workers
 from mngdb.ops.context import Context
 
@@ -23,7 +23,7 @@ def _question(engine: Engine[S, F]) -> Verb[S, Advice] | None:
     if look is None:
         return None
 
-    def question(session: S, asked: Asked) -> Advice:
+    def question(session: S, asked: DesiredInstance) -> Advice:
         slow: Slow | None = None
         notes = []
         try:

@@ -85,9 +85,9 @@ def file_keys(path: Path, wanted: Wanted, progress: Progress) -> KeysReport:
         complete = not stopped()
     tally, databases = found.tally, found.databases
     left = sum(databases.values()) - tally.seen
-    remarks = ["sizes are estimates for the encodings of Redis 8; a live server reports its own"]
+    notices = ["sizes are estimates for the encodings of Redis 8; a live server reports its own"]
     if complete and left > 0:
-        remarks.append(
+        notices.append(
             f"{left:,} keys are streams or module types, which cannot be read from a file"
         )
     big = [
@@ -101,7 +101,7 @@ def file_keys(path: Path, wanted: Wanted, progress: Progress) -> KeysReport:
         path.name, wanted, tally, scale, big,
         expected=sum(databases.values()), sampled=False, complete=complete, databases=databases,
         used_memory=None, seconds=time.perf_counter() - begun, server_seconds=None,
-        remarks=tuple(remarks),
+        notices=tuple(notices),
     )  # fmt: skip
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from mngdb.model import Remark, Step
+from mngdb.model import Notice, Step
 from mngdb.ops import registry
 from mngdb.ops.context import Context
-from mngdb.targets.protocol import Note, Servers
+from mngdb.targets.protocol import Servers, UnitRecord
 
 
-def leftovers(context: Context) -> list[tuple[Servers, Note]]:
+def leftovers(context: Context) -> list[tuple[Servers, UnitRecord]]:
     """The units that were made and are not in the file, or that live elsewhere now."""
     every = context.stack.instances.values()
     here = {(id(context.target(one).servers), one.unit) for one in every}
@@ -26,7 +26,7 @@ def steps(context: Context) -> list[Step]:
     return [_stop(context, servers, note) for servers, note in found if servers.process(note.unit)]
 
 
-def _stop(context: Context, servers: Servers, note: Note) -> Step:
+def _stop(context: Context, servers: Servers, note: UnitRecord) -> Step:
     def run(_: object) -> None:
         servers.stop(note.unit, registry.engine(note.engine).stop_signal)
 
@@ -37,18 +37,18 @@ def _stop(context: Context, servers: Servers, note: Note) -> Step:
     return Step(note.instance, note.engine, "stop", note.unit, detail, run)
 
 
-def remarks(context: Context) -> list[Remark]:
+def notices(context: Context) -> list[Notice]:
     """Where the data of those that are stopped is."""
     return [
-        _remark(context, note, servers.place(note.unit))
+        _notice(context, note, servers.place(note.unit))
         for servers, note in leftovers(context)
         if servers.process(note.unit) is None
     ]
 
 
-def _remark(context: Context, note: Note, place: str) -> Remark:
+def _notice(context: Context, note: UnitRecord, place: str) -> Notice:
     if note.instance in context.stack.instances:
         text = f"{note.instance} ran on another target before; its data there is in {place}"
-        return Remark("", text, "migrate it by dump and restore, or remove it")
+        return Notice("", text, "migrate it by dump and restore, or remove it")
     text = f"{note.unit} is not in the file; its data is in {place}"
-    return Remark("", text, f"put {note.instance} back into the file, or remove its data")
+    return Notice("", text, f"put {note.instance} back into the file, or remove its data")

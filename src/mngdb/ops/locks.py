@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mngdb.engines.protocol import Engine, F, S, Verb
 from mngdb.facts.locks import Node, chains
-from mngdb.model import Asked, Step
+from mngdb.model import DesiredInstance, Step
 from mngdb.ops import ask, audit, workers
 from mngdb.ops.context import Context
 from mngdb.spec.base import EngineName
@@ -29,7 +29,7 @@ def kill(context: Context, instance: str | None, pid: int, terminate: bool, forc
         if end is None:
             return None
 
-        def question(session: S, asked: Asked) -> tuple[str, EngineName, str]:
+        def question(session: S, asked: DesiredInstance) -> tuple[str, EngineName, str]:
             done = end(session, pid, terminate=terminate, force=force)
             return asked.instance.name, engine.info.name, done
 

@@ -8,7 +8,7 @@ from mngdb.checks.memory import judge
 from mngdb.engines.protocol import Engine, F, S, Verb
 from mngdb.facts.memory import Around, Memory
 from mngdb.findings import Seen, see
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 from mngdb.ops import ask, workers
 from mngdb.ops.context import Context
 from mngdb.spec.engine_info import ENGINE_INFO
@@ -26,7 +26,7 @@ def memory(context: Context, instance: str | None) -> dict[str, workers.Result[M
         if look is None:
             return None
 
-        def question(session: S, asked: Asked) -> Memory:
+        def question(session: S, asked: DesiredInstance) -> Memory:
             facts = look(session, asked)
             return judge(facts, _around(context, asked.instance), asked.instance.name)
 

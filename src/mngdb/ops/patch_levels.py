@@ -8,7 +8,7 @@ from functools import partial
 
 from mngdb.facts import patch_levels
 from mngdb.facts.patch_levels import Hole
-from mngdb.model import Asked, Remark
+from mngdb.model import DesiredInstance, Notice
 from mngdb.ops.context import Context
 
 _HINT = (
@@ -16,7 +16,9 @@ _HINT = (
 )
 
 
-def open_holes(context: Context, asked: Asked, version: str, product: str = "") -> tuple[Hole, ...]:
+def open_holes(
+    context: Context, asked: DesiredInstance, version: str, product: str = ""
+) -> tuple[Hole, ...]:
     """The known holes of a version that the instance's settings do not close. `product`: what
     people call the program; empty: as its engine."""
     engine = context.engine(asked.instance)
@@ -25,10 +27,12 @@ def open_holes(context: Context, asked: Asked, version: str, product: str = "") 
     )
 
 
-def notices(context: Context, asked: Mapping[str, Asked], names: Iterable[str]) -> list[Remark]:
-    """One remark for each of these instances whose program has known holes; what to do is said
+def notices(
+    context: Context, asked: Mapping[str, DesiredInstance], names: Iterable[str]
+) -> list[Notice]:
+    """One notice for each of these instances whose program has known holes; what to do is said
     once. Nothing is asked: it is about what would be started."""
-    found: list[Remark] = []
+    found: list[Notice] = []
     for name in names:
         site = asked[name].site
         if site is None:
@@ -39,7 +43,7 @@ def notices(context: Context, asked: Mapping[str, Asked], names: Iterable[str]) 
             product = program.product or context.engine(asked[name].instance).info.title
             less = patch_levels.newer(product, program.version)
             text = f"{product} {program.version} {less}: {_said(holes)}"
-            found.append(Remark(name, text))
+            found.append(Notice(name, text))
     return [*found[:-1], replace(found[-1], hint=_HINT)] if found else []
 
 

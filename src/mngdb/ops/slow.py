@@ -8,7 +8,7 @@ from functools import partial
 from mngdb.engines.protocol import Engine, F, S, Verb
 from mngdb.errors import MngdbError
 from mngdb.facts.slow import Slow, Span, Statement
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 from mngdb.ops import ask, workers
 from mngdb.ops.context import Context
 from mngdb.ops.history import History
@@ -35,7 +35,7 @@ def slow(context: Context, instance: str | None, most: int, since: float | None)
         if look is None:
             return None
 
-        def question(session: S, asked: Asked) -> Slow:
+        def question(session: S, asked: DesiredInstance) -> Slow:
             before = partial(history.before, asked.instance.name)
             return look(session, asked, Span(since, most, before))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mngdb import __version__
 from mngdb.errors import ConnectError, MngdbError
-from mngdb.model import Asked, Owner, Vitals
+from mngdb.model import DesiredInstance, Owner, Vitals
 from mngdb.ops import wishes, workers
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.context import Context, secret_name
@@ -107,7 +107,7 @@ def agent(context: Context) -> list[UnitStatus]:
     ]
 
 
-def look(context: Context, asked: Asked) -> UnitStatus:
+def look(context: Context, asked: DesiredInstance) -> UnitStatus:
     """One unit: its process, then a real query over TCP as a real user."""
     instance = asked.instance
     access = context.login(asked, next(iter(instance.grants), None))
@@ -158,7 +158,9 @@ def look(context: Context, asked: Asked) -> UnitStatus:
     )
 
 
-def _asked(context: Context, asked: Asked, found: UnitStatus) -> tuple[UnitStatus, Vitals]:
+def _asked(
+    context: Context, asked: DesiredInstance, found: UnitStatus
+) -> tuple[UnitStatus, Vitals]:
     """What the server says to the first app; to the next, where that one has used up its
     connections, or set itself what ends its sessions."""
     engine, apps = context.engine(asked.instance), list(asked.instance.grants)

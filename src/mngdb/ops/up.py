@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mngdb.errors import MngdbError, of_system
 from mngdb.events import Done, Progress, Survey
 from mngdb.lock import lock
-from mngdb.model import Asked, Remark, Step
+from mngdb.model import DesiredInstance, Notice, Step
 from mngdb.ops import audit, boot, leftovers, status, wishes, workers
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.choice import Choice, whole
@@ -46,7 +46,7 @@ class Plan:
     """The steps that `up` would take now, in order."""
 
     steps: tuple[Step, ...]
-    remarks: tuple[Remark, ...]
+    notices: tuple[Notice, ...]
     errors: Mapping[str, MngdbError]
     """Instance to why it could not be looked at; the steps are those of the others."""
     refused: int
@@ -60,7 +60,7 @@ class Report:
     done: list[Step] = field(default_factory=list)
     refused: list[Step] = field(default_factory=list)
     """Destructive steps that the command did not name."""
-    remarks: list[Remark] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
     errors: dict[str, MngdbError] = field(default_factory=dict)
     """Instance to what ended its work; the other instances went on."""
     units: list[status.UnitStatus] = field(default_factory=list)
@@ -86,7 +86,7 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
         converger = context.target(instance).converger(asked[instance.name], emit)
         found = converger.survey()
         refused = sum(not converger.may(step) for step in found.steps)
-        return Survey(tuple(step.bare() for step in found.steps), found.remarks), refused
+        return Survey(tuple(step.bare() for step in found.steps), found.notices), refused
 
     agent = AgentUnit(context)
     steps += [step.bare() for step in leftovers.steps(context)]
@@ -112,9 +112,9 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
             *(step.bare() for step in agent.steps()),
             *unit,
         ),
-        tuple(_unused_remarks(context) + _channel_remarks(context) + leftovers.remarks(context))
+        tuple(_unused_notices(context) + _channel_notices(context) + leftovers.notices(context))
         + tuple(notices(context, asked, asked))
-        + tuple(remark for survey in surveys for remark in survey.remarks),
+        + tuple(notice for survey in surveys for notice in survey.notices),
         errors,
         sum(refused for _, refused in found.values()),
     )
@@ -222,7 +222,7 @@ def up(
         error = troubles.get(AGENT) or _do_agent(context, agent, mending, report, on_event)
         results = workers.each(context.stack, job, collect, choice.names)
         _collect(context, report, results)
-        report.remarks += notices(context, asked, _started(context, report))
+        report.notices += notices(context, asked, _started(context, report))
         if error is None and mending and agent.spec is not None:
             error = _waited(agent)
         if error is not None:
@@ -230,22 +230,22 @@ def up(
         report.units += status.agent(context) if choice.agent else []
         if not report.errors:
             _last(context, report, on_event, choice)
-            report.remarks += _idle(allow, report)
+            report.notices += _idle(allow, report)
         if choice.whole:
             _at_boot(context, report, on_event)
         if not report.errors:
-            report.remarks += boot.remarks(context) if choice.whole else ()
+            report.notices += boot.notices(context) if choice.whole else ()
     return report
 
 
-def _idle(allow: frozenset[str], report: Report) -> list[Remark]:
+def _idle(allow: frozenset[str], report: Report) -> list[Notice]:
     """What was allowed and did not have to be: a slip of the pen looks the same."""
     done = {step.object for step in report.done}
     # a login may be named without the word that its engine has for one
     done |= {one.removeprefix(info.login) for one in done for info in ENGINE_INFO.values()}
     names = sorted(allow - {"*", ALLOW_ENGINE} - done)
     text = "--allow names {}, but nothing had to be done there"
-    return [Remark("", text.format(repr(name)), "'mngdb plan' shows the names") for name in names]
+    return [Notice("", text.format(repr(name)), "'mngdb plan' shows the names") for name in names]
 
 
 def _do_agent(
@@ -342,12 +342,12 @@ def _collect(
     results: Mapping[str, workers.Result[Outcome]],
 ) -> None:
     known = {}
-    report.remarks += (
-        _unused_remarks(context) + _channel_remarks(context) + leftovers.remarks(context)
+    report.notices += (
+        _unused_notices(context) + _channel_notices(context) + leftovers.notices(context)
     )
     units = {instance.unit for instance in context.stack.instances.values()}
     if any(step.action == "create" and step.object in units for step in report.done):
-        report.remarks += [remark for one in context.servers() for remark in one.remarks()]
+        report.notices += [notice for one in context.servers() for notice in one.notices()]
     for name, result in results.items():
         if result.error is not None:
             report.errors[name] = result.error
@@ -358,7 +358,7 @@ def _collect(
             report.errors[name] = survey
             continue
         report.refused += survey.steps
-        report.remarks += survey.remarks
+        report.notices += survey.notices
         known[name] = survey.unmarked
         if not unit.healthy:
             report.errors[name] = MngdbError(
@@ -374,12 +374,12 @@ def _started(context: Context, report: Report) -> list[str]:
     return [name for name, one in context.stack.instances.items() if one.unit in begun]
 
 
-def _unmarked(context: Context, asked: Asked) -> frozenset[str]:
+def _unmarked(context: Context, asked: DesiredInstance) -> frozenset[str]:
     return context.engine(asked.instance).unmarked(asked)
 
 
 def _preflights(
-    context: Context, asked: Mapping[str, Asked], agent: AgentUnit | None
+    context: Context, asked: Mapping[str, DesiredInstance], agent: AgentUnit | None
 ) -> dict[str, MngdbError]:
     """What would keep units from starting, of all of them at once."""
     looks: dict[str, Callable[[], None]] = {
@@ -412,10 +412,10 @@ def secret_step(context: Context, name: str) -> Step:
     )
 
 
-def _channel_remarks(context: Context) -> list[Remark]:
+def _channel_notices(context: Context) -> list[Notice]:
     """Channels that cannot be told yet; the databases need not wait for that."""
     return [
-        Remark(
+        Notice(
             "",
             f"the channel {name} has no secret yet: its notifications are disabled",
             f"mngdb secret set {secret_of(name)}",
@@ -425,13 +425,13 @@ def _channel_remarks(context: Context) -> list[Remark]:
     ]
 
 
-def _unused_remarks(context: Context) -> list[Remark]:
+def _unused_notices(context: Context) -> list[Notice]:
     found = []
     if context.stack.source.redisinsight is not None and not context.stack.insight:
-        found.append(Remark("", "redisinsight: needs target compose and is ignored here"))
+        found.append(Notice("", "redisinsight: needs target compose and is ignored here"))
     if context.stack.page_roles == ():
         found.append(
-            Remark(
+            Notice(
                 "",
                 "sso: has no roles: everybody who can log in to the realm has full access to "
                 "Redis in RedisInsight",
@@ -440,4 +440,4 @@ def _unused_remarks(context: Context) -> list[Remark]:
         )
     if context.stack.backup is None:
         return found
-    return [*found, Remark("", "backup: is accepted, but this version does not take backups yet")]
+    return [*found, Notice("", "backup: is accepted, but this version does not take backups yet")]

@@ -11,7 +11,7 @@ from typing import Generic
 from mngdb.engines.protocol import Engine, F, S
 from mngdb.errors import ConnectError, MngdbError, StepError
 from mngdb.events import Done, Survey
-from mngdb.model import Asked, Outcome, Step
+from mngdb.model import DesiredInstance, Outcome, Step
 
 #: Rounds of looking and changing before we say that it does not converge.
 _ROUNDS = 3
@@ -22,7 +22,7 @@ class Converger(ABC, Generic[S, F]):
     """Works on one instance. `emit` takes Progress and Done."""
 
     engine: Engine[S, F]
-    asked: Asked
+    asked: DesiredInstance
     emit: Callable[[object], None]
 
     @property
@@ -56,7 +56,7 @@ class Converger(ABC, Generic[S, F]):
         left = tuple(step.bare() for step in found.steps)
         known = self.engine.unmarked(self.asked)
         kept = {step.object for step in left if step.destructive} & self.asked.known
-        return Survey(left, found.remarks, time.monotonic() - begun, known | kept)
+        return Survey(left, found.notices, time.monotonic() - begun, known | kept)
 
     def _look(self, session: S) -> Outcome:
         return self.engine.reconcile(self.asked, self.engine.observe(session, self.asked))

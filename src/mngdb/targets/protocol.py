@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import MngdbError
-from mngdb.model import Access, Asked, Remark, ShellCommand, Site, Step
+from mngdb.model import Access, DesiredInstance, Notice, ShellCommand, Site, Step
 from mngdb.secret import Secret
 from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Instance, Stack
@@ -34,7 +34,7 @@ ALLOW_ENGINE = "engine"
 
 
 @dataclass(frozen=True)
-class Note:
+class UnitRecord:
     """A unit that was made: also one that the file no longer names."""
 
     unit: str
@@ -125,15 +125,17 @@ class Target(Protocol):
         administrator."""
         ...
 
-    def admin(self, asked: Asked) -> Access:
+    def admin(self, asked: DesiredInstance) -> Access:
         """The administrator's access. Raises UsageError."""
         ...
 
-    def converger(self, asked: Asked, emit: Callable[[object], None]) -> Converger[Any, Any]:
+    def converger(
+        self, asked: DesiredInstance, emit: Callable[[object], None]
+    ) -> Converger[Any, Any]:
         """What brings an instance to what is asked. `emit` takes events (`mngdb.events`)."""
         ...
 
-    def preflight(self, asked: Asked) -> None:
+    def preflight(self, asked: DesiredInstance) -> None:
         """Raise MngdbError for what would keep an instance from being made so."""
         ...
 
@@ -148,7 +150,7 @@ class Target(Protocol):
         client saw and `found` its condition, where that is known."""
         ...
 
-    def where(self, instance: Instance, asked: Asked) -> tuple[str, str]:
+    def where(self, instance: Instance, asked: DesiredInstance) -> tuple[str, str]:
         """Where the server is reached, and the folder or volume that has its data; empty: nobody
         knows."""
         ...
@@ -161,7 +163,7 @@ class Target(Protocol):
 class Servers(Protocol):
     """The servers of a target that mngdb starts and stops, by their units' names."""
 
-    def expect(self, asked: Mapping[str, Asked]) -> None:
+    def expect(self, asked: Mapping[str, DesiredInstance]) -> None:
         """Take note of all that shall live here. Pure."""
         ...
 
@@ -175,12 +177,12 @@ class Servers(Protocol):
         """Make the folders that units share."""
         ...
 
-    def repairs(self, asked: Mapping[str, Asked]) -> list[Step]:
+    def repairs(self, asked: Mapping[str, DesiredInstance]) -> list[Step]:
         """What mends the files that units share, before `publish`. Raises MngdbError where that
         cannot be done."""
         ...
 
-    def publish(self, asked: Mapping[str, Asked]) -> None:
+    def publish(self, asked: Mapping[str, DesiredInstance]) -> None:
         """Write what describes all that live here, before any of them is changed."""
         ...
 
@@ -196,7 +198,7 @@ class Servers(Protocol):
         """What is missing of the data that was there, for people; empty: nothing is."""
         ...
 
-    def units(self) -> list[Note]:
+    def units(self) -> list[UnitRecord]:
         """Every unit that was ever made here and whose data is still here."""
         ...
 
@@ -220,11 +222,11 @@ class Servers(Protocol):
         """Remove everything of the stack that is here, the data included."""
         ...
 
-    def staying(self) -> list[Remark]:
+    def staying(self) -> list[Notice]:
         """What has a name of the stack's, or its secrets, and `remove` leaves."""
         ...
 
-    def remarks(self) -> list[Remark]:
+    def notices(self) -> list[Notice]:
         """What a person should know of a stack that was just made here."""
         ...
 
@@ -279,7 +281,7 @@ class Watched(Protocol):
         ...
 
     def start_again(
-        self, instance: Instance, asked: Callable[[], Asked]
+        self, instance: Instance, asked: Callable[[], DesiredInstance]
     ) -> subprocess.Popen[bytes]:
         """Start a server with the files that it has; `asked` is called once its program is looked
         for anew. Returns the process that was started. Raises MngdbError, OSError."""

@@ -15,7 +15,7 @@ from mngdb.container import Container
 from mngdb.engines.mongodb import access as clients
 from mngdb.engines.protocol import Engine, Scraper
 from mngdb.errors import MngdbError
-from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
+from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
 from mngdb.spec.engine_info import MONGODB, EngineInfo
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class MongodbEngine:
 
     # --- provision
 
-    def render(self, asked: Asked) -> Unit:
+    def render(self, asked: DesiredInstance) -> Unit:
         """The unit that runs mongod. Raises SecretError without the secret `keyfile`."""
         from mngdb.engines.mongodb import render
 
@@ -55,18 +55,18 @@ class MongodbEngine:
             raise MngdbError(f"{asked.instance.name} is external")
         return render.unit(asked, asked.site)
 
-    def settings(self, asked: Asked) -> Mapping[str, str]:
+    def settings(self, asked: DesiredInstance) -> Mapping[str, str]:
         """mongod's options, with the manual's dotted names."""
         from mngdb.engines.mongodb import render
 
         return render.settings(asked)
 
-    def container(self, asked: Asked, unit: Unit, *, first: bool = False) -> Container:
+    def container(self, asked: DesiredInstance, unit: Unit, *, first: bool = False) -> Container:
         from mngdb.engines.mongodb.container import container
 
         return container(asked)
 
-    def rights(self, asked: Asked) -> list[str]:
+    def rights(self, asked: DesiredInstance) -> list[str]:
         """The custom role of each app."""
         from mngdb.engines.mongodb import users
         from mngdb.spec.mongodb import MongodbGrant
@@ -86,16 +86,16 @@ class MongodbEngine:
 
     # --- clients
 
-    def admin(self, asked: Asked) -> Access:
+    def admin(self, asked: DesiredInstance) -> Access:
         return clients.admin(asked)
 
-    def external(self, asked: Asked, url: str) -> Access:
+    def external(self, asked: DesiredInstance, url: str) -> Access:
         return clients.external(asked, url)
 
     def unverified(self, access: Access) -> str:
         return clients.unverified(access)
 
-    def login(self, asked: Asked, at: Access, app: str) -> Access:
+    def login(self, asked: DesiredInstance, at: Access, app: str) -> Access:
         return clients.login(asked, at, app)
 
     def url(self, access: Access) -> str:
@@ -122,36 +122,36 @@ class MongodbEngine:
 
         return vitals.vitals(session)
 
-    def observe(self, session: Session, asked: Asked) -> Facts:
+    def observe(self, session: Session, asked: DesiredInstance) -> Facts:
         """Settings, logins, roles, indexes and profilers. Raises UnobservableError."""
         from mngdb.engines.mongodb import observe
 
         return observe.observe(session, asked)
 
-    def inspect(self, session: Session, asked: Asked) -> MongodbFacts:
+    def inspect(self, session: Session, asked: DesiredInstance) -> MongodbFacts:
         from mngdb.engines.mongodb import inspect
 
         return inspect.inspect(session, asked)
 
     # --- reconcile
 
-    def bootstrap(self, asked: Asked, deadline: float) -> AbstractContextManager[Session]:
+    def bootstrap(self, asked: DesiredInstance, deadline: float) -> AbstractContextManager[Session]:
         """Wait for a server that was just started, make its replica set and administrator."""
         from mngdb.engines.mongodb import bootstrap
 
         return bootstrap.bootstrap(asked, deadline)
 
-    def blank(self, asked: Asked) -> Facts:
+    def initial(self, asked: DesiredInstance) -> Facts:
         from mngdb.engines.mongodb import facts
 
-        return facts.blank(asked)
+        return facts.initial(asked)
 
-    def reconcile(self, asked: Asked, facts: Facts) -> Outcome:
+    def reconcile(self, asked: DesiredInstance, facts: Facts) -> Outcome:
         from mngdb.engines.mongodb import reconcile
 
         return reconcile.reconcile(asked, facts)
 
-    def unmarked(self, asked: Asked) -> frozenset[str]:
+    def unmarked(self, asked: DesiredInstance) -> frozenset[str]:
         """The file's indexes: an index cannot carry a mark."""
         from mngdb.engines.mongodb import indexes
 
@@ -164,7 +164,7 @@ class MongodbEngine:
 
     # --- metrics
 
-    def metrics(self, session: Session, asked: Asked) -> Scraper:
+    def metrics(self, session: Session, asked: DesiredInstance) -> Scraper:
         from mngdb.engines.mongodb.metrics import Metrics
 
         return Metrics(session)
@@ -176,27 +176,27 @@ class MongodbEngine:
 
         return diagnose.diagnose(access, grant)
 
-    def sessions(self, session: Session, asked: Asked) -> Sessions:
+    def sessions(self, session: Session, asked: DesiredInstance) -> Sessions:
         from mngdb.engines.mongodb import sessions
 
         return sessions.look(session)
 
-    def memory(self, session: Session, asked: Asked) -> MongodbMemory:
+    def memory(self, session: Session, asked: DesiredInstance) -> MongodbMemory:
         from mngdb.engines.mongodb import memory
 
         return memory.look(session, asked)
 
-    def slow(self, session: Session, asked: Asked, span: Span) -> Slow:
+    def slow(self, session: Session, asked: DesiredInstance, span: Span) -> Slow:
         from mngdb.engines.mongodb import slow
 
         return slow.look(session, asked, span)
 
-    def bloat(self, session: Session, asked: Asked) -> Bloated:
+    def bloat(self, session: Session, asked: DesiredInstance) -> Bloated:
         from mngdb.engines.mongodb import bloat
 
         return bloat.look(session, asked)
 
-    def indexes(self, session: Session, asked: Asked, slow: Slow | None) -> Advice:
+    def indexes(self, session: Session, asked: DesiredInstance, slow: Slow | None) -> Advice:
         from mngdb.engines.mongodb import index_use
 
         return index_use.look(session, asked, slow)

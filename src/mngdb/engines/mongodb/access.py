@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from mngdb.dial import stays_here
 from mngdb.errors import SecretError, UsageError
-from mngdb.model import Access, Asked, ShellCommand
+from mngdb.model import Access, DesiredInstance, ShellCommand
 from mngdb.secret import Secret
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import MONGODB
@@ -33,7 +33,7 @@ _URL = re.compile(
 _NOT_INHERITED = {"authsource", "authmechanism", "authmechanismproperties", "directconnection"}
 
 
-def secret_of(asked: Asked, name: str) -> Secret:
+def secret_of(asked: DesiredInstance, name: str) -> Secret:
     """The secret `name`. Raises SecretError when the vault gave none."""
     secret = asked.secrets.get(name)
     if secret is None or not secret.reveal():
@@ -41,7 +41,7 @@ def secret_of(asked: Asked, name: str) -> Secret:
     return secret
 
 
-def key_text(asked: Asked) -> str:
+def key_text(asked: DesiredInstance) -> str:
     """The key file's content: the secret `keyfile` in hexadecimal.
 
     mongod takes only characters of base64 there, which a secret of any text need not be. One line
@@ -50,12 +50,12 @@ def key_text(asked: Asked) -> str:
     return secret_of(asked, "keyfile").reveal().encode().hex()
 
 
-def home(asked: Asked) -> tuple[str, int]:
+def home(asked: DesiredInstance) -> tuple[str, int]:
     """Host and port that clients and the replica set name a managed server by."""
     return asked.host, asked.instance.spec.port
 
 
-def admin(asked: Asked) -> Access:
+def admin(asked: DesiredInstance) -> Access:
     """The administrator of a server that is ours.
 
     Directly, without asking the replica set who is primary: it has one node, and a server that
@@ -64,7 +64,7 @@ def admin(asked: Asked) -> Access:
     return asked.access(ADMIN, USERS_IN, authSource=USERS_IN, directConnection="true")
 
 
-def system(asked: Asked) -> Access:
+def system(asked: DesiredInstance) -> Access:
     """The member's own account, which the key file opens even where no user exists yet."""
     at = admin(asked)
     return Access(
@@ -87,7 +87,7 @@ def system(asked: Asked) -> Access:
     )
 
 
-def external(asked: Asked, url: str) -> Access:
+def external(asked: DesiredInstance, url: str) -> Access:
     """The administrator of a server given by its URL; one without a user is for looking at a server
     that asks nobody for a login. Raises UsageError and SecretError."""
     where = f"{asked.instance.name}: the external url"
@@ -138,7 +138,7 @@ def _host_and_port(text: str, where: str) -> tuple[str, int]:
     return match[1].strip("[]"), int(match[2] or MONGODB.port)
 
 
-def login(asked: Asked, at: Access, app: str) -> Access:
+def login(asked: DesiredInstance, at: Access, app: str) -> Access:
     """The access of an app, or of the monitor, to the server that `at` leads to."""
     if app == MONITOR:
         # the server itself, not whoever is primary; the login is where ours are

@@ -10,13 +10,13 @@ import json
 from mngdb.engines.mongodb.client import Refused, Session
 from mngdb.engines.mongodb.databases import of_apps
 from mngdb.facts.bloat import Bloat, Bloated
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 
 #: Less than this, or than this share of the file, will be used again soon.
 _SMALL, _SHARE = 1 << 20, 0.2
 
 
-def look(session: Session, asked: Asked) -> Bloated:
+def look(session: Session, asked: DesiredInstance) -> Bloated:
     """Collections with free space, the most first."""
     found = []
     notes = []

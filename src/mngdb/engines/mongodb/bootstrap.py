@@ -22,7 +22,7 @@ from mngdb.engines.mongodb.client import (
     connect,
 )
 from mngdb.errors import ConnectError, UnobservableError
-from mngdb.model import Access, Asked
+from mngdb.model import Access, DesiredInstance
 
 #: Seconds between two looks. A single node is primary about 30 ms after it was initiated.
 _PAUSE = 0.005
@@ -31,7 +31,7 @@ _LOGIN = 5.0
 
 
 @contextmanager
-def bootstrap(asked: Asked, deadline: float) -> Iterator[Session]:
+def bootstrap(asked: DesiredInstance, deadline: float) -> Iterator[Session]:
     """The administrator's session on a server that is primary and sound.
 
     `deadline` is a time.monotonic() value; past it: ConnectError, `down` or `starting`.
@@ -136,7 +136,7 @@ def _initiate(session: Session, name: str, host: str) -> None:
             raise
 
 
-def _administrator(session: Session, asked: Asked) -> None:
+def _administrator(session: Session, asked: DesiredInstance) -> None:
     exists = session.command("usersInfo", logins.ADMIN)["users"]
     session.command(
         "updateUser" if exists else "createUser",

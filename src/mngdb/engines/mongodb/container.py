@@ -8,7 +8,7 @@ from typing import Any
 from mngdb.container import SECRETS, Container, Exporter, read_secret, secret_path
 from mngdb.engines.mongodb import access as logins
 from mngdb.engines.mongodb import facts, reconcile, render
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 from mngdb.secret import Secret
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import MONGODB
@@ -88,7 +88,7 @@ if (!connection.getDB('admin').hello().isWritablePrimary) {
 """
 
 
-def container(asked: Asked) -> Container:
+def container(asked: DesiredInstance) -> Container:
     """The container of one server. Pure."""
     name = asked.instance.name
     settings = render.settings(asked)
@@ -113,7 +113,7 @@ def container(asked: Asked) -> Container:
     )
 
 
-def _exporter(asked: Asked) -> Exporter:
+def _exporter(asked: DesiredInstance) -> Exporter:
     secret = f"{SECRETS}/{asked.instance.unit}-exporter"
     program = "/mongodb_exporter"
     at = logins.login(asked, logins.admin(asked), MONITOR)
@@ -130,7 +130,7 @@ def _exporter(asked: Asked) -> Exporter:
     )
 
 
-def _ready(asked: Asked) -> str:
+def _ready(asked: DesiredInstance) -> str:
     """The very commands that the first `up` would send, with files' names for secrets."""
     name = asked.instance.name
     commands = _Commands()
@@ -142,8 +142,8 @@ def _ready(asked: Asked) -> str:
         mechanisms=["SCRAM-SHA-256"],
     )
     files = {login: Secret(_FILE + secret_path(name, login)) for login in asked.secrets}
-    told = Asked(asked.stack, asked.instance, files, asked.site)
-    for step in reconcile.reconcile(told, facts.blank(told)).steps:
+    told = DesiredInstance(asked.stack, asked.instance, files, asked.site)
+    for step in reconcile.reconcile(told, facts.initial(told)).steps:
         step.run(commands)
     member = {"_id": 0, "host": logins.seeds(logins.admin(asked))}
     text = json.dumps(

@@ -8,14 +8,14 @@ from typing import cast
 
 from mngdb.engines.mongodb.client import Session
 from mngdb.engines.mongodb.render import spec_of
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 from mngdb.spec.mongodb import MongodbGrant
 
 #: MongoDB's own.
 _OWN = {"admin", "config", "local"}
 
 
-def of_apps(session: Session, asked: Asked) -> list[str]:
+def of_apps(session: Session, asked: DesiredInstance) -> list[str]:
     """Those that the file names; where it names none, as of a server that somebody else runs, all
     but MongoDB's own."""
     named = {cast(MongodbGrant, grant).database for grant in asked.instance.grants.values()}

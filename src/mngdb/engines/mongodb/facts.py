@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mngdb.engines.mongodb.render import settings
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 
 #: Key of a user's customData that says whose it is (the stack's name).
 MARK = "mngdb"
@@ -66,7 +66,7 @@ class Facts:
     """Its featureCompatibilityVersion; empty: not asked for."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """Option to value; parameters that the server does not know are absent."""
-    hot: frozenset[str] = frozenset()
+    reloadable: frozenset[str] = frozenset()
     """Options that the running server takes."""
     users: Mapping[str, User] = field(default_factory=dict)
     elsewhere: tuple[tuple[str, User], ...] = ()
@@ -124,6 +124,6 @@ def _pairs(roles: Iterable[Mapping[str, Any]]) -> frozenset[tuple[str, str]]:
     return frozenset((str(role["db"]), str(role["role"])) for role in roles)
 
 
-def blank(asked: Asked) -> Facts:
+def initial(asked: DesiredInstance) -> Facts:
     """The facts of a server that `render` has just made."""
     return Facts(version="", settings=settings(asked))

@@ -16,7 +16,7 @@ from mngdb.engines.mongodb.client import EVERY_INDEX, Document, Refused, Session
 from mngdb.engines.mongodb.databases import of_apps
 from mngdb.facts.indexes import NOT_TOLD, Advice, IndexAdvice
 from mngdb.facts.slow import Missing, Slow
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 
 #: What makes an index more than a way to find things: it must not go for being unused.
 _RULES = ("unique", "expireAfterSeconds")
@@ -29,7 +29,7 @@ _FEW = 1000
 _ENTRY = 24
 
 
-def look(session: Session, asked: Asked, slow: Slow | None) -> Advice:
+def look(session: Session, asked: DesiredInstance, slow: Slow | None) -> Advice:
     """What to do about the indexes, and what slow operations lack (None: they are not known)."""
     wanted = [lack for one in slow.statements for lack in one.missing] if slow else []
     named = indexes.wanted(asked)

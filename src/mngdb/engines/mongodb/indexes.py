@@ -13,7 +13,7 @@ from mngdb.engines.mongodb.duplicates import explain, require_unique
 from mngdb.engines.mongodb.facts import Facts, FoundIndex
 from mngdb.engines.mongodb.render import spec_of
 from mngdb.errors import StepError
-from mngdb.model import Asked, Step
+from mngdb.model import DesiredInstance, Step
 from mngdb.spec.mongodb import Index
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def label(database: str, collection: str, name: str) -> str:
     return f"{database}.{collection}.{name}"
 
 
-def wanted(asked: Asked) -> dict[tuple[str, str], list[Index]]:
+def wanted(asked: DesiredInstance) -> dict[tuple[str, str], list[Index]]:
     """Database and collection to the indexes that the file names."""
     return {
         (database, collection): indexes
@@ -59,7 +59,7 @@ def wanted(asked: Asked) -> dict[tuple[str, str], list[Index]]:
     }
 
 
-def labels(asked: Asked) -> frozenset[str]:
+def labels(asked: DesiredInstance) -> frozenset[str]:
     """The label of every index in the file: what an `up` that succeeded should remember."""
     return frozenset(
         label(database, collection, index.label)
@@ -68,7 +68,7 @@ def labels(asked: Asked) -> frozenset[str]:
     )
 
 
-def steps(asked: Asked, facts: Facts, make: Make) -> Iterator[Step]:
+def steps(asked: DesiredInstance, facts: Facts, make: Make) -> Iterator[Step]:
     """Create, change, rebuild what the file names; then drop what it named once."""
     used: set[str] = set()
     for (database, collection), why in facts.unseen.items():

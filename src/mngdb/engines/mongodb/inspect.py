@@ -16,12 +16,12 @@ from mngdb.engines.mongodb.render import flatten, settings, spec_of
 from mngdb.facts.mongodb import App, Document, MongodbFacts, Strength
 from mngdb.facts.tls import Tls
 from mngdb.findings import Seen, see
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.mongodb import MongodbGrant
 
 
-def inspect(session: Session, asked: Asked) -> MongodbFacts:
+def inspect(session: Session, asked: DesiredInstance) -> MongodbFacts:
     """Everything that the checks of MongoDB judge. What the server refuses is a reason, no error.
     Raises ConnectError when the connection is lost."""
     try:
@@ -30,7 +30,7 @@ def inspect(session: Session, asked: Asked) -> MongodbFacts:
         raise lost.cause from None
 
 
-def _inspect(questions: Questions, asked: Asked) -> MongodbFacts:
+def _inspect(questions: Questions, asked: DesiredInstance) -> MongodbFacts:
     session, ask = questions.session, questions.ask
     at = session.client.address or (session.access.host, session.access.port)
     hello = ask("hello")
@@ -112,7 +112,7 @@ def _warnings(reply: Document) -> Iterator[tuple[str, str]]:
         yield str(found["msg"]), json.dumps(found.get("attr", {}))
 
 
-def _modes(asked: Asked) -> Iterator[tuple[str, int]]:
+def _modes(asked: DesiredInstance) -> Iterator[tuple[str, int]]:
     """Permissions of what lies on this machine; in a container, nothing does."""
     site = asked.site
     if site is None or site.tunnel or not Path(site.data).is_dir():

@@ -15,7 +15,7 @@ from mngdb.engines.mongodb.render import spec_of
 from mngdb.errors import UnobservableError
 from mngdb.facts.mongodb import Collection, Collections, Document, Index, Member, Oplog, ReplicaSet
 from mngdb.findings import Seen, see
-from mngdb.model import Asked, Step
+from mngdb.model import DesiredInstance, Step
 from mngdb.spec.mongodb import MongodbGrant
 from mngdb.words import many
 
@@ -80,7 +80,7 @@ def _oplog(questions: Questions, hello: Document) -> Oplog:
     return Oplog(int(size["used"]), int(size["most"]), (newest - begun).total_seconds())
 
 
-def databases(questions: Questions, asked: Asked) -> tuple[list[str], int]:
+def databases(questions: Questions, asked: DesiredInstance) -> tuple[list[str], int]:
     """Those of the file; where it names none, the first of all, and how many more there are."""
     granted = [
         one.database for one in asked.instance.grants.values() if isinstance(one, MongodbGrant)
@@ -94,7 +94,7 @@ def databases(questions: Questions, asked: Asked) -> tuple[list[str], int]:
 
 
 def collections(
-    questions: Questions, asked: Asked, among: Sequence[str], beside: int
+    questions: Questions, asked: DesiredInstance, among: Sequence[str], beside: int
 ) -> Collections:
     """So many in all, as many of each database; those that the file names come first. `beside`
     databases are not among these."""
@@ -121,7 +121,7 @@ def collections(
     return Collections(tuple(seen), tuple(left_out))
 
 
-def _names(questions: Questions, asked: Asked, database: str) -> list[str]:
+def _names(questions: Questions, asked: DesiredInstance, database: str) -> list[str]:
     """The names of the file first; no more than are counted."""
     reply = questions.ask(
         "listCollections",
@@ -160,7 +160,7 @@ def _index(found: Document) -> Index:
     )
 
 
-def asked_indexes(questions: Questions, asked: Asked) -> Mapping[str, Seen[str]]:
+def asked_indexes(questions: Questions, asked: DesiredInstance) -> Mapping[str, Seen[str]]:
     """By the very comparison that `up` makes."""
     there: dict[tuple[str, str], tuple[FoundIndex, ...]] = {}
     found = dict.fromkeys(indexes.labels(asked), Seen("right"))

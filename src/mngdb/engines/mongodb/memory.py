@@ -17,14 +17,14 @@ from mngdb.facts.memory import Content
 from mngdb.facts.mongodb_memory import MongodbMemory
 from mngdb.facts.sessions import Sessions
 from mngdb.findings import see
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 
 #: Collections that are asked for their part of the cache.
 _MOST = 200
 _SHOWN = 12
 
 
-def look(session: Session, asked: Asked) -> MongodbMemory:
+def look(session: Session, asked: DesiredInstance) -> MongodbMemory:
     """The figures; what this login may not see is a reason. Raises UnobservableError without
     serverStatus, ConnectError when the server is gone."""
     databases = of_apps(session, asked)

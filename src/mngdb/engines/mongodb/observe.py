@@ -17,14 +17,14 @@ from mngdb.engines.mongodb.client import (
 from mngdb.engines.mongodb.facts import Facts, FoundIndex
 from mngdb.engines.mongodb.render import OPLOG, PARAMETER, SLOW, flatten, settings, spec_of, text_of
 from mngdb.errors import UnobservableError
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 from mngdb.spec.mongodb import MongodbGrant
 
 #: Database and collection.
 Place = tuple[str, str]
 
 
-def observe(session: Session, asked: Asked) -> Facts:
+def observe(session: Session, asked: DesiredInstance) -> Facts:
     """Everything that `reconcile` judges. Raises UnobservableError."""
     try:
         return _look(session, asked)
@@ -35,8 +35,8 @@ def observe(session: Session, asked: Asked) -> Facts:
         ) from None
 
 
-def _look(session: Session, asked: Asked) -> Facts:
-    values, hot, data = _settings(session, asked)
+def _look(session: Session, asked: DesiredInstance) -> Facts:
+    values, reloadable, data = _settings(session, asked)
     # of a provider's administrator not more is asked than what is needed
     where: object = {"forAllDBs": True} if asked.managed else 1
     users = session.command("usersInfo", where, showCredentials=True)["users"]
@@ -46,7 +46,7 @@ def _look(session: Session, asked: Asked) -> Facts:
         version=str(session.command("buildInfo")["version"]),
         data=data,
         settings=values,
-        hot=hot,
+        reloadable=reloadable,
         users={
             user.name: user
             for user in (found.user_of(one) for one in users if one["db"] == USERS_IN)
@@ -64,7 +64,7 @@ def _look(session: Session, asked: Asked) -> Facts:
     )
 
 
-def profiled(asked: Asked) -> list[str]:
+def profiled(asked: DesiredInstance) -> list[str]:
     """Databases whose profiler is ours to set: all that the file names, where `slow` is ours."""
     if SLOW not in settings(asked):
         return []
@@ -73,7 +73,9 @@ def profiled(asked: Asked) -> list[str]:
     return list(dict.fromkeys([*spec_of(asked).databases, *granted]))
 
 
-def _settings(session: Session, asked: Asked) -> tuple[dict[str, str], frozenset[str], str]:
+def _settings(
+    session: Session, asked: DesiredInstance
+) -> tuple[dict[str, str], frozenset[str], str]:
     """Values of options, which of them the running server takes, and its
     featureCompatibilityVersion where parameters are asked for."""
     wanted = settings(asked)
@@ -82,7 +84,7 @@ def _settings(session: Session, asked: Asked) -> tuple[dict[str, str], frozenset
         values = flatten(session.command("getCmdLineOpts")["parsed"])
         values.pop("config", None)
     started_with = frozenset(values)
-    hot, data = {SLOW, OPLOG}, ""
+    reloadable, data = {SLOW, OPLOG}, ""
     if SLOW in wanted:
         values[SLOW] = text_of(session.command("profile", -1)["slowms"])
     if OPLOG in wanted:
@@ -102,8 +104,8 @@ def _settings(session: Session, asked: Asked) -> tuple[dict[str, str], frozenset
             # one that was not there at the start is not in getCmdLineOpts, so its leaving the
             # file could not be seen later: it takes a restart the first time
             if parameter["settableAtRuntime"] and (name in started_with or not asked.managed):
-                hot.add(name)
-    return values, frozenset(hot), data
+                reloadable.add(name)
+    return values, frozenset(reloadable), data
 
 
 def _oplog(session: Session) -> str:
@@ -113,7 +115,7 @@ def _oplog(session: Session) -> str:
     return str(int(size) >> 20)
 
 
-def _collections(session: Session, asked: Asked) -> Iterator[tuple[str, str]]:
+def _collections(session: Session, asked: DesiredInstance) -> Iterator[tuple[str, str]]:
     """Collections that the file names, and those where an index that left it may stand."""
     yield from indexes.wanted(asked)
     gone = asked.known - indexes.labels(asked)

@@ -10,14 +10,14 @@ from mngdb.engines import logins
 from mngdb.engines.mongodb.access import ADMIN, USERS_IN
 from mngdb.engines.mongodb.facts import Facts, User
 from mngdb.engines.mongodb.users import Make, departed
-from mngdb.model import Asked, Remark, Step
+from mngdb.model import DesiredInstance, Notice, Step
 from mngdb.spec.agent import MONITOR
 
 if TYPE_CHECKING:
     from mngdb.engines.mongodb.client import Session
 
 
-def found(asked: Asked, facts: Facts) -> dict[str, tuple[str, User]]:
+def found(asked: DesiredInstance, facts: Facts) -> dict[str, tuple[str, User]]:
     """Name to database and login, of those that may do something. The same name in another
     database than `admin` is another login: it is called NAME@DATABASE."""
     if not asked.managed:
@@ -28,7 +28,7 @@ def found(asked: Asked, facts: Facts) -> dict[str, tuple[str, User]]:
     return {name: others[name] for name in sorted(others) if others[name][1].roles}
 
 
-def steps(asked: Asked, facts: Facts, make: Make) -> Iterator[Step]:
+def steps(asked: DesiredInstance, facts: Facts, make: Make) -> Iterator[Step]:
     """Those that the command names lose their roles, the only way in which the server closes a
     login; the password and the data stay, and the step says what it had."""
     for name, (database, user) in found(asked, facts).items():
@@ -37,7 +37,7 @@ def steps(asked: Asked, facts: Facts, make: Make) -> Iterator[Step]:
             yield make("revoke", name, text, _close(database, user.name), True)
 
 
-def remarks(asked: Asked, facts: Facts) -> Iterator[Remark]:
+def notices(asked: DesiredInstance, facts: Facts) -> Iterator[Notice]:
     """The others, with what they may do."""
     for name, (_, user) in found(asked, facts).items():
         login = logins.Login(name)

@@ -9,7 +9,7 @@ from mngdb.engines.mongodb import indexes, outsiders, users
 from mngdb.engines.mongodb.facts import Facts
 from mngdb.engines.mongodb.render import PARAMETER, settings, spec_of
 from mngdb.errors import StepError
-from mngdb.model import Action, Asked, Change, Outcome, Remark, Step
+from mngdb.model import Action, Change, DesiredInstance, Notice, Outcome, Step
 from mngdb.release import Release
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ _OLDEST = 6
 DEFAULT = "the default"
 
 
-def reconcile(asked: Asked, facts: Facts) -> Outcome:
+def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome:
     """Settings that differ, steps in the order in which they run, and remarks."""
     changes = tuple(_changes(asked, facts))
-    cold = () if asked.managed else tuple(change for change in changes if not change.hot)
+    cold = () if asked.managed else tuple(change for change in changes if not change.reloadable)
     make = _maker(asked)
     return Outcome(
         changes=tuple(change for change in changes if change not in cold),
@@ -33,42 +33,42 @@ def reconcile(asked: Asked, facts: Facts) -> Outcome:
             *indexes.steps(asked, facts, make),
             *_profilers(asked, facts, make),
         ),
-        remarks=(
+        notices=(
             *_version(asked, facts),
-            *(_remark(asked, change) for change in cold),
-            *users.remarks(asked, facts),
-            *outsiders.remarks(asked, facts),
+            *(_notice(asked, change) for change in cold),
+            *users.notices(asked, facts),
+            *outsiders.notices(asked, facts),
         ),
         release=Release.of("MongoDB", facts.version, facts.data) if facts.version else None,
     )
 
 
-def _changes(asked: Asked, facts: Facts) -> Iterator[Change]:
+def _changes(asked: DesiredInstance, facts: Facts) -> Iterator[Change]:
     wanted = settings(asked)
     for name, value in wanted.items():
         found = facts.settings.get(name, "")
         if found != value:
-            yield Change(name, found, value, hot=name in facts.hot)
+            yield Change(name, found, value, reloadable=name in facts.reloadable)
     if asked.managed:
         for name in facts.settings.keys() - wanted.keys():
-            yield Change(name, facts.settings[name], DEFAULT, hot=False)
+            yield Change(name, facts.settings[name], DEFAULT, reloadable=False)
 
 
-def _remark(asked: Asked, change: Change) -> Remark:
+def _notice(asked: DesiredInstance, change: Change) -> Notice:
     name = change.name.removeprefix(PARAMETER)
     found = change.found or "unknown to the server"
     text = f"{name} is {found}, the file says {change.wanted}"
-    return Remark(asked.instance.name, text, "ask its operator to set it")
+    return Notice(asked.instance.name, text, "ask its operator to set it")
 
 
-def _version(asked: Asked, facts: Facts) -> Iterator[Remark]:
+def _version(asked: DesiredInstance, facts: Facts) -> Iterator[Notice]:
     major = facts.version.partition(".")[0]
     if major.isdigit() and int(major) < _OLDEST:
         text = f"MongoDB {facts.version} is older than mngdb supports ({_OLDEST} and later)"
-        yield Remark(asked.instance.name, text, "upgrade the server")
+        yield Notice(asked.instance.name, text, "upgrade the server")
 
 
-def _profilers(asked: Asked, facts: Facts, make: users.Make) -> Iterator[Step]:
+def _profilers(asked: DesiredInstance, facts: Facts, make: users.Make) -> Iterator[Step]:
     slow = int(spec_of(asked).slow.total_seconds() * 1000)
 
     def profile(database: str) -> Callable[[Session], None]:
@@ -83,7 +83,7 @@ def _profilers(asked: Asked, facts: Facts, make: users.Make) -> Iterator[Step]:
             yield make("change", f"{database}.profiler", detail, profile(database), False)
 
 
-def _maker(asked: Asked) -> users.Make:
+def _maker(asked: DesiredInstance) -> users.Make:
     """Steps of this instance; a server's refusal becomes a StepError that names the step."""
 
     def make(

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from mngdb.engines.mongodb.access import key_text
-from mngdb.model import Asked, File, Site, Unit
+from mngdb.model import DesiredInstance, File, Site, Unit
 from mngdb.release import Data, Release, Unreadable
 from mngdb.spec.mongodb import MongodbInstance
 from mngdb.words import numbers
@@ -29,14 +29,14 @@ COMPRESSORS = "net.compression.compressors"
 _LEAST_CACHE = 0.25
 
 
-def spec_of(asked: Asked) -> MongodbInstance:
+def spec_of(asked: DesiredInstance) -> MongodbInstance:
     """The instance's model, which the registry has chosen by the engine's name."""
     spec = asked.instance.spec
     assert isinstance(spec, MongodbInstance)  # noqa: S101 — for mypy; the registry guarantees it
     return spec
 
 
-def settings(asked: Asked) -> dict[str, str]:
+def settings(asked: DesiredInstance) -> dict[str, str]:
     """Configuration option (dotted, as in the manual) to value.
 
     On a server that is not ours: only what the file names itself.
@@ -91,7 +91,7 @@ def _keyfile(site: Site) -> str:
     return f"{site.run if site.tunnel else site.conf}/keyfile"
 
 
-def _tls(asked: Asked, site: Site) -> dict[str, str]:
+def _tls(asked: DesiredInstance, site: Site) -> dict[str, str]:
     if not asked.instance.tls or site.tls is None:
         return {"net.tls.mode": "disabled"}
     return {
@@ -103,12 +103,12 @@ def _tls(asked: Asked, site: Site) -> dict[str, str]:
     }
 
 
-def _cache(asked: Asked, site: Site) -> str:
+def _cache(asked: DesiredInstance, site: Site) -> str:
     """WiredTiger's cache in GB, to 10 MB: a few bytes of memory more are no reason to restart."""
     return text_of(max(_LEAST_CACHE, round(asked.instance.memory.of(site.memory) / 2**30, 2)))
 
 
-def unit(asked: Asked, site: Site) -> Unit:
+def unit(asked: DesiredInstance, site: Site) -> Unit:
     """The process. The target makes the data folder; mongod needs nothing in it."""
     tree: dict[str, Any] = {}
     for name, value in settings(asked).items():

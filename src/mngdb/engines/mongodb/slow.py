@@ -13,14 +13,14 @@ from typing import Any
 from mngdb.engines.mongodb.client import NAME, Document, Refused, Session
 from mngdb.engines.mongodb.databases import of_apps
 from mngdb.facts.slow import Missing, Slow, Span, Statement
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 
 #: The newest entries of a database that are looked at: its profile is a capped collection.
 _ENTRIES = 5000
 _RANGES = frozenset({"$gt", "$gte", "$lt", "$lte", "$regex", "$ne", "$nin", "$exists"})
 
 
-def look(session: Session, asked: Asked, span: Span) -> Slow:
+def look(session: Session, asked: DesiredInstance, span: Span) -> Slow:
     """Slow operations by their shape."""
     query: Document = {"ns": {"$not": {"$regex": r"\.system\."}}, "appName": {"$ne": NAME}}
     if span.since:

@@ -19,7 +19,7 @@ from mngdb.engines import logins
 from mngdb.engines.mongodb.access import USERS_IN, secret_of
 from mngdb.engines.mongodb.facts import CLOSED, MARK, Facts, Right, Role, Scram, User
 from mngdb.errors import SecretError
-from mngdb.model import Action, Asked, Remark, Step
+from mngdb.model import Action, DesiredInstance, Notice, Step
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.mongodb import MongodbGrant
 
@@ -83,7 +83,7 @@ def says(grant: MongodbGrant) -> str:
     return f"{'read' if grant.access == 'readonly' else 'read and write'} on {grant.database}"
 
 
-def steps(asked: Asked, facts: Facts, make: Make) -> Iterator[Step]:
+def steps(asked: DesiredInstance, facts: Facts, make: Make) -> Iterator[Step]:
     """Logins and rights: what is gone first, then what is there, app by app."""
     for user in departed(asked, facts):
         yield from _leave(asked, facts, user, make)
@@ -98,7 +98,7 @@ def steps(asked: Asked, facts: Facts, make: Make) -> Iterator[Step]:
             yield from _app(asked, name, found, facts.roles.get(role_name(name)), make)
 
 
-def remarks(asked: Asked, facts: Facts) -> Iterator[Remark]:
+def notices(asked: DesiredInstance, facts: Facts) -> Iterator[Notice]:
     """Closed logins that are still there."""
     for user in departed(asked, facts):
         login = login_of(facts, user)
@@ -106,7 +106,7 @@ def remarks(asked: Asked, facts: Facts) -> Iterator[Remark]:
             yield logins.closed(asked, login)
 
 
-def departed(asked: Asked, facts: Facts) -> list[User]:
+def departed(asked: DesiredInstance, facts: Facts) -> list[User]:
     """Logins of ours whose app left the file."""
     others = (facts.users[name] for name in sorted(facts.users.keys() - set(_named(asked))))
     ours = {"drop", "close", "closed"}
@@ -119,12 +119,12 @@ def login_of(facts: Facts, user: User) -> logins.Login:
     return logins.Login(user.name, user.mark, usable)
 
 
-def _named(asked: Asked) -> list[str]:
+def _named(asked: DesiredInstance) -> list[str]:
     """The logins that the file asks for."""
     return [*([MONITOR] if asked.instance.monitored else []), *asked.instance.grants]
 
 
-def _monitor(asked: Asked, user: User | None, make: Make) -> Iterator[Step]:
+def _monitor(asked: DesiredInstance, user: User | None, make: Make) -> Iterator[Step]:
     """The login that metrics are read by."""
     detail = "login, read metrics"
     roles = [{"db": database, "role": name} for database, name in sorted(_MONITOR)]
@@ -152,7 +152,7 @@ def _monitor(asked: Asked, user: User | None, make: Make) -> Iterator[Step]:
         yield make("change", MONITOR, " and ".join(reasons), _update(asked, user), False)
 
 
-def _leave(asked: Asked, facts: Facts, user: User, make: Make) -> Iterator[Step]:
+def _leave(asked: DesiredInstance, facts: Facts, user: User, make: Make) -> Iterator[Step]:
     role = role_name(user.name)
     has_role = role in facts.roles
 
@@ -183,7 +183,7 @@ def _leave(asked: Asked, facts: Facts, user: User, make: Make) -> Iterator[Step]
 
 
 def _create(
-    asked: Asked, app: str, grant: MongodbGrant, role: Role | None
+    asked: DesiredInstance, app: str, grant: MongodbGrant, role: Role | None
 ) -> Callable[[Session], None]:
     def run(session: Session) -> None:
         _write_role(session, app, rights(grant), role is not None)
@@ -200,7 +200,7 @@ def _create(
 
 
 def _app(
-    asked: Asked, app: str, user: User | None, role: Role | None, make: Make
+    asked: DesiredInstance, app: str, user: User | None, role: Role | None, make: Make
 ) -> Iterator[Step]:
     """The login of an app."""
     grant = asked.instance.grants[app]
@@ -213,7 +213,7 @@ def _app(
 
 
 def _converge(
-    asked: Asked, user: User, role: Role | None, grant: MongodbGrant, make: Make
+    asked: DesiredInstance, user: User, role: Role | None, grant: MongodbGrant, make: Make
 ) -> Iterator[Step]:
     app, wanted = user.name, rights(grant)
     has = role.rights if role else frozenset()
@@ -285,7 +285,7 @@ def _write_role(session: Session, app: str, allowed: frozenset[Right], exists: b
     )
 
 
-def _outdated(asked: Asked, user: User) -> Iterator[str]:
+def _outdated(asked: DesiredInstance, user: User) -> Iterator[str]:
     if not knows(user, asked.secrets.get(user.name)):
         yield "a new secret"
     if user.mechanisms != _MECHANISMS:
@@ -296,7 +296,7 @@ def _outdated(asked: Asked, user: User) -> Iterator[str]:
         yield "enable the login"
 
 
-def _update(asked: Asked, user: User) -> Callable[[Session], None]:
+def _update(asked: DesiredInstance, user: User) -> Callable[[Session], None]:
     def run(session: Session) -> None:
         custom = {key: value for key, value in user.custom.items() if key != CLOSED}
         session.command(

@@ -16,7 +16,7 @@ from mngdb.engines.postgres import render
 from mngdb.engines.postgres.available import need_extensions
 from mngdb.engines.postgres.container import container
 from mngdb.engines.protocol import Engine, Scraper
-from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
+from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
 from mngdb.spec.engine_info import POSTGRES, EngineInfo
 from mngdb.spec.postgres import PostgresGrant
 
@@ -43,17 +43,17 @@ class PostgresEngine:
 
     # --- provision
 
-    def render(self, asked: Asked) -> Unit:
+    def render(self, asked: DesiredInstance) -> Unit:
         need_extensions(asked)
         return render.unit(asked)
 
-    def settings(self, asked: Asked) -> Mapping[str, str]:
+    def settings(self, asked: DesiredInstance) -> Mapping[str, str]:
         return render.settings(asked)
 
-    def container(self, asked: Asked, unit: Unit, *, first: bool = False) -> Container:
+    def container(self, asked: DesiredInstance, unit: Unit, *, first: bool = False) -> Container:
         return container(asked, unit, first=first)
 
-    def rights(self, asked: Asked) -> list[str]:
+    def rights(self, asked: DesiredInstance) -> list[str]:
         lines = [
             f"pg_hba.conf: {line}" for line in render.hba(asked).splitlines() if line[0] != "#"
         ]
@@ -66,16 +66,16 @@ class PostgresEngine:
 
     # --- clients
 
-    def admin(self, asked: Asked) -> Access:
+    def admin(self, asked: DesiredInstance) -> Access:
         return clients.admin(asked)
 
-    def external(self, asked: Asked, url: str) -> Access:
+    def external(self, asked: DesiredInstance, url: str) -> Access:
         return clients.external(asked, url)
 
     def unverified(self, access: Access) -> str:
         return clients.unverified(access)
 
-    def login(self, asked: Asked, at: Access, app: str) -> Access:
+    def login(self, asked: DesiredInstance, at: Access, app: str) -> Access:
         return clients.login(asked, at, app)
 
     def url(self, access: Access) -> str:
@@ -102,34 +102,34 @@ class PostgresEngine:
 
         return vitals.vitals(session)
 
-    def observe(self, session: Session, asked: Asked) -> Facts:
+    def observe(self, session: Session, asked: DesiredInstance) -> Facts:
         from mngdb.engines.postgres import observe
 
         return observe.observe(session, asked)
 
-    def inspect(self, session: Session, asked: Asked) -> PostgresFacts:
+    def inspect(self, session: Session, asked: DesiredInstance) -> PostgresFacts:
         from mngdb.engines.postgres import inspect
 
         return inspect.inspect(session, asked)
 
     # --- reconcile
 
-    def bootstrap(self, asked: Asked, deadline: float) -> AbstractContextManager[Session]:
+    def bootstrap(self, asked: DesiredInstance, deadline: float) -> AbstractContextManager[Session]:
         from mngdb.engines.postgres import bootstrap
 
         return bootstrap.bootstrap(asked, deadline)
 
-    def blank(self, asked: Asked) -> Facts:
+    def initial(self, asked: DesiredInstance) -> Facts:
         from mngdb.engines.postgres import facts
 
-        return facts.blank(asked)
+        return facts.initial(asked)
 
-    def reconcile(self, asked: Asked, facts: Facts) -> Outcome:
+    def reconcile(self, asked: DesiredInstance, facts: Facts) -> Outcome:
         from mngdb.engines.postgres import reconcile
 
         return reconcile.reconcile(asked, facts)
 
-    def unmarked(self, asked: Asked) -> frozenset[str]:
+    def unmarked(self, asked: DesiredInstance) -> frozenset[str]:
         return frozenset()
 
     def apply(self, session: Session, changes: Sequence[Change]) -> None:
@@ -139,13 +139,13 @@ class PostgresEngine:
 
     # --- metrics
 
-    def metrics(self, session: Session, asked: Asked) -> Scraper:
+    def metrics(self, session: Session, asked: DesiredInstance) -> Scraper:
         from mngdb.engines.postgres import monitor
         from mngdb.engines.postgres.metrics import Metrics
 
         return Metrics(session, monitor.databases(asked))
 
-    def statements(self, session: Session, asked: Asked) -> Snapshot:
+    def statements(self, session: Session, asked: DesiredInstance) -> Snapshot:
         from mngdb.engines.postgres import statements
 
         return statements.snapshot(session)
@@ -157,32 +157,32 @@ class PostgresEngine:
 
         return diagnose.diagnose(access, grant)
 
-    def sessions(self, session: Session, asked: Asked) -> Sessions:
+    def sessions(self, session: Session, asked: DesiredInstance) -> Sessions:
         from mngdb.engines.postgres import sessions
 
         return sessions.look(session)
 
-    def memory(self, session: Session, asked: Asked) -> PostgresMemory:
+    def memory(self, session: Session, asked: DesiredInstance) -> PostgresMemory:
         from mngdb.engines.postgres import memory
 
         return memory.look(session)
 
-    def slow(self, session: Session, asked: Asked, span: Span) -> Slow:
+    def slow(self, session: Session, asked: DesiredInstance, span: Span) -> Slow:
         from mngdb.engines.postgres import slow
 
         return slow.look(session, asked, span)
 
-    def bloat(self, session: Session, asked: Asked) -> Bloated:
+    def bloat(self, session: Session, asked: DesiredInstance) -> Bloated:
         from mngdb.engines.postgres import bloat
 
         return bloat.look(session, asked)
 
-    def indexes(self, session: Session, asked: Asked, slow: Slow | None) -> Advice:
+    def indexes(self, session: Session, asked: DesiredInstance, slow: Slow | None) -> Advice:
         from mngdb.engines.postgres import index_use
 
         return index_use.look(session, asked, slow)
 
-    def locks(self, session: Session, asked: Asked) -> tuple[Backend, ...]:
+    def locks(self, session: Session, asked: DesiredInstance) -> tuple[Backend, ...]:
         from mngdb.engines.postgres import locks
 
         return locks.look(session)

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from mngdb.dial import stays_here
 from mngdb.engines.postgres.render import ADMIN
 from mngdb.errors import UsageError
-from mngdb.model import Access, Asked, ShellCommand
+from mngdb.model import Access, DesiredInstance, ShellCommand
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import POSTGRES
 from mngdb.spec.postgres import PostgresGrant
@@ -26,12 +26,12 @@ REQUIRE_AUTH = "require_auth"
 _REQUIRE_AUTH = "PGREQUIREAUTH"
 
 
-def admin(asked: Asked) -> Access:
+def admin(asked: DesiredInstance) -> Access:
     """The administrator of a managed server."""
     return asked.access(ADMIN, "postgres", **{REQUIRE_AUTH: REQUIRED})
 
 
-def external(asked: Asked, url: str) -> Access:
+def external(asked: DesiredInstance, url: str) -> Access:
     """The administrator's access to a server that is given by its URL. Raises UsageError."""
     name = asked.instance.name
     try:
@@ -71,7 +71,7 @@ def external(asked: Asked, url: str) -> Access:
     )
 
 
-def login(asked: Asked, at: Access, app: str) -> Access:
+def login(asked: DesiredInstance, at: Access, app: str) -> Access:
     """The access of an app, or of the monitor, to the server that `at` leads to."""
     # drivers of apps that are not made of libpq refuse the parameter, or hand it to the server
     options = {k: v for k, v in at.options.items() if k != REQUIRE_AUTH}

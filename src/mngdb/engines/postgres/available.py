@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import cast
 
 from mngdb.errors import UsageError
-from mngdb.model import Asked, Program
+from mngdb.model import DesiredInstance, Program
 from mngdb.spec.postgres import PostgresGrant
 
 
-def need_extensions(asked: Asked) -> None:
+def need_extensions(asked: DesiredInstance) -> None:
     """Raises UsageError for an extension of the file that the program does not have; where its
     files are not found, only the server can tell."""
     there = _extensions(asked.site.program) if asked.site else None

@@ -13,7 +13,7 @@ import psycopg
 from mngdb.engines.postgres.client import Session, rows
 from mngdb.engines.postgres.databases import locked, look_into, of_apps
 from mngdb.facts.bloat import Bloat, Bloated
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 from mngdb.words import many
 
 #: Less than this wasted is not worth a lock; less than this share of a table, in space or in rows,
@@ -92,7 +92,7 @@ SELECT * FROM (
 """
 
 
-def look(session: Session, asked: Asked) -> Bloated:
+def look(session: Session, asked: DesiredInstance) -> Bloated:
     """Tables and indexes with wasted space or dead rows, the most first."""
     held = session.rows(_HOLD)
     holder = f"{held[0][0]} holds them" if held else ""

@@ -9,11 +9,11 @@ from dataclasses import replace
 from mngdb.engines.postgres import client
 from mngdb.engines.postgres.access import admin
 from mngdb.engines.postgres.client import Session
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 
 
 @contextmanager
-def bootstrap(asked: Asked, deadline: float) -> Iterator[Session]:
+def bootstrap(asked: DesiredInstance, deadline: float) -> Iterator[Session]:
     """Over the socket: its owner needs no password, so a lost secret can be mended. A tunnel
     ends at the server's TCP port, where everybody needs one, and TLS where it is on."""
     access = admin(asked)

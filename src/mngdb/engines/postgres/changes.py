@@ -50,20 +50,20 @@ def compare(
             continue  # a session over the socket sees 0 for these, whatever the server has
         setting = lower.get(name.lower())
         if setting is None:
-            changes.append(Change(name, "unset", value, hot=True))
+            changes.append(Change(name, "unset", value, reloadable=True))
         elif setting.source in _MASKED:
             continue
         elif canonical(value, setting) != canonical(setting.value, setting, bare=setting.unit):
-            changes.append(Change(name, _shown(setting), value, setting.hot))
+            changes.append(Change(name, _shown(setting), value, setting.reloadable))
     if ours:
         known = {name.lower() for name in wanted}
         changes += [
-            Change(name, _shown(setting), "its default", setting.hot)
+            Change(name, _shown(setting), "its default", setting.reloadable)
             for name, setting in found.items()
             if setting.source == "configuration file" and name.lower() not in known
         ]
     if overlaid:
-        changes.append(Change(OVERLAY, ", ".join(overlaid), "nothing", hot=True))
+        changes.append(Change(OVERLAY, ", ".join(overlaid), "nothing", reloadable=True))
     return tuple(changes)
 
 

@@ -7,7 +7,7 @@ from typing import cast
 
 from mngdb.container import SECRETS, Container, Exporter, read_secret, secret_path
 from mngdb.engines.postgres import render
-from mngdb.model import Asked, Unit
+from mngdb.model import DesiredInstance, Unit
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import POSTGRES
 from mngdb.spec.postgres import PostgresGrant
@@ -38,7 +38,7 @@ _FORGET = (
 )
 
 
-def container(asked: Asked, unit: Unit, *, first: bool) -> Container:
+def container(asked: DesiredInstance, unit: Unit, *, first: bool) -> Container:
     """The container of one server. With `first`, the script that makes databases and logins at a
     first start without mngdb is written too: it needs the driver, and it is another one each time
     (verifiers are salted)."""
@@ -74,7 +74,7 @@ def container(asked: Asked, unit: Unit, *, first: bool) -> Container:
     )
 
 
-def _start(asked: Asked) -> str:
+def _start(asked: DesiredInstance) -> str:
     """The image's start, after what has to be there before it."""
     if asked.site is None or asked.tls is None:
         return _START
@@ -91,7 +91,7 @@ def _mb(value: str) -> int:
     return max(1, int(int(match[1]) * factors[match[2]]))
 
 
-def _health(asked: Asked) -> str:
+def _health(asked: DesiredInstance) -> str:
     """The image's first server has no TCP, and pg_isready is content without a database."""
     port = asked.instance.spec.port
     grants = asked.instance.grants.values()
@@ -109,18 +109,18 @@ def _health(asked: Asked) -> str:
     )
 
 
-def _script(asked: Asked) -> str:
+def _script(asked: DesiredInstance) -> str:
     """The very statements that the first `up` would send, as psql takes them."""
     from mngdb.engines.postgres import facts, reconcile
     from mngdb.engines.postgres.script import Script
 
     script = Script()
-    for step in reconcile.reconcile(asked, facts.blank(asked)).steps:
+    for step in reconcile.reconcile(asked, facts.initial(asked)).steps:
         step.run(script)
     return script.text()
 
 
-def _rescue(asked: Asked) -> tuple[tuple[str, ...], str]:
+def _rescue(asked: DesiredInstance) -> tuple[tuple[str, ...], str]:
     """The socket inside lets its owner in without a password, so a lost secret can be mended."""
     from mngdb.engines.postgres import scram
 
@@ -131,7 +131,7 @@ def _rescue(asked: Asked) -> tuple[tuple[str, ...], str]:
     return argv, f"ALTER ROLE {render.ADMIN} PASSWORD {render.quote(verifier)};\n"
 
 
-def _exporter(asked: Asked) -> Exporter:
+def _exporter(asked: DesiredInstance) -> Exporter:
     unit, port = asked.instance.unit, asked.instance.spec.port
     ca = asked.tls.ca if asked.tls else ""
     ssl = f"sslmode=verify-full&sslrootcert={ca}" if ca else "sslmode=disable"

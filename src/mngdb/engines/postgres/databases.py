@@ -9,7 +9,7 @@ import psycopg
 
 from mngdb.engines.postgres.client import Session, rows
 from mngdb.errors import ConnectError, UnobservableError
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 from mngdb.spec.postgres import PostgresGrant
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ WHERE mode = 'AccessExclusiveLock' AND pid IS DISTINCT FROM pg_backend_pid()
 """
 
 
-def of_apps(session: Session, asked: Asked) -> list[str]:
+def of_apps(session: Session, asked: DesiredInstance) -> list[str]:
     """Those that the file names; where it names none, as of a server that somebody else runs, all
     that this login may enter."""
     named = {cast(PostgresGrant, grant).database for grant in asked.instance.grants.values()}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mngdb.engines.postgres import maintenance, render
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 
 #: Stands in the comment of every role that mngdb makes, before the stack's name.
 MARK = "mngdb: an app of stack "
@@ -19,12 +19,12 @@ Counts = Mapping[tuple[str, str, str], int]
 
 @dataclass(frozen=True)
 class Setting:
-    """A row of pg_settings. `unit` is PostgreSQL's (8kB, ms, …); `hot`: taken by a reload."""
+    """A row of pg_settings. `unit` is PostgreSQL's (8kB, ms, …); `reloadable`: by a reload."""
 
     value: str
     unit: str
     kind: str
-    hot: bool
+    reloadable: bool
     source: str = "default"
 
 
@@ -182,7 +182,7 @@ class Facts:
 NEW = Database("", frozenset({("", "CONNECT"), ("", "TEMPORARY")}), Inside(totals={"schema": 1}))
 
 
-def blank(asked: Asked) -> Facts:
+def initial(asked: DesiredInstance) -> Facts:
     """A server that `render` has just made: its settings are as wanted, nothing is in it."""
     site = asked.site
     default = frozenset({("", "CONNECT"), ("", "TEMPORARY")})
@@ -199,5 +199,5 @@ def blank(asked: Asked) -> Facts:
             "template1": Database(render.ADMIN, template, None),
         },
         admin_password=False,
-        maintenance=maintenance.blank(),
+        maintenance=maintenance.initial(),
     )

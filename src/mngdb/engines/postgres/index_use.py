@@ -16,7 +16,7 @@ from mngdb.engines.postgres.client import Session, rows
 from mngdb.engines.postgres.databases import locked, look_into, of_apps
 from mngdb.facts.indexes import NOT_TOLD, Advice, IndexAdvice
 from mngdb.facts.slow import Missing, Slow
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 
 #: Without it a missing index is what a statement's conditions suggest.
 _HYPOPG = (
@@ -104,7 +104,7 @@ class _Index:
         )
 
 
-def look(session: Session, asked: Asked, slow: Slow | None) -> Advice:
+def look(session: Session, asked: DesiredInstance, slow: Slow | None) -> Advice:
     """What to do about the indexes, and what slow statements lack (None: they are not known)."""
     wanted = [lack for one in slow.statements for lack in one.missing] if slow else []
     notes: list[str] = []

@@ -32,7 +32,7 @@ from mngdb.facts.postgres import (
 )
 from mngdb.facts.tls import Tls
 from mngdb.findings import Seen, see
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import PostgresGrant
 
@@ -51,7 +51,7 @@ T = TypeVar("T")
 Answer = Seen[list[Any]]
 
 
-def inspect(session: Session, asked: Asked) -> PostgresFacts:
+def inspect(session: Session, asked: DesiredInstance) -> PostgresFacts:
     """Everything that the checks of PostgreSQL judge. What the server refuses is a reason, no
     error. Raises ConnectError when the connection is lost."""
     wire = session.main.pgconn
@@ -121,7 +121,7 @@ def _text(value: str) -> str:
     return Literal(value).as_string(None)
 
 
-def _as_runs(asked: Asked, number: int, answer: Answer) -> Asked:
+def _as_runs(asked: DesiredInstance, number: int, answer: Answer) -> DesiredInstance:
     """With the program that runs: to log in, nobody has looked for it."""
     if asked.site is None:
         return asked
@@ -201,7 +201,7 @@ def _pair(row: Mapping[str, Any]) -> tuple[int, int]:
     return row["timed"], row["asked"]
 
 
-def _logins(answer: Answer, asked: Asked) -> tuple[Login, ...]:
+def _logins(answer: Answer, asked: DesiredInstance) -> tuple[Login, ...]:
     secrets = dict(asked.secrets)
     admin = secrets.pop("admin", None)
     if admin is not None and asked.managed:

@@ -59,7 +59,7 @@ def look(session: Session) -> Maintenance:
     return Maintenance(tuple(reach), readers)
 
 
-def blank() -> Maintenance:
+def initial() -> Maintenance:
     """As initdb leaves it."""
     from mngdb.engines.postgres.facts import Maintenance
 

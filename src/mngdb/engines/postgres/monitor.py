@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, LiteralString, cast
 
 from mngdb.engines import logins
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 from mngdb.spec.agent import MONITOR, TABLES_MAX
 from mngdb.spec.postgres import PostgresGrant
 
@@ -26,20 +26,20 @@ _RESERVED = "pg_use_reserved_connections"
 _WHAT = f"role {MONITOR}"
 
 
-def databases(asked: Asked) -> list[str]:
+def databases(asked: DesiredInstance) -> list[str]:
     """Databases of apps whose tables are counted: the first ones of the file."""
     named = (cast(PostgresGrant, grant).database for grant in asked.instance.grants.values())
     return [name for name in dict.fromkeys(named) if name != "postgres"][:TABLES_MAX]
 
 
-def shut_out(asked: Asked, facts: Facts) -> list[str]:
+def shut_out(asked: DesiredInstance, facts: Facts) -> list[str]:
     """Databases that it cannot be let into: they are neither ours nor the administrator's."""
     if not asked.instance.monitored:
         return []
     return sorted({facts.main, *databases(asked)} & facts.not_ours - facts.monitored)
 
 
-def steps(make: MakeStep, asked: Asked, facts: Facts) -> Iterator[Step]:
+def steps(make: MakeStep, asked: DesiredInstance, facts: Facts) -> Iterator[Step]:
     """What the login needs, or its end where nobody wants it."""
     from psycopg.sql import SQL, Identifier, Literal
 
@@ -97,12 +97,12 @@ def steps(make: MakeStep, asked: Asked, facts: Facts) -> Iterator[Step]:
     yield from _doors(make, asked, facts)
 
 
-def _groups(asked: Asked, facts: Facts) -> list[str]:
+def _groups(asked: DesiredInstance, facts: Facts) -> list[str]:
     recent = asked.managed and int(facts.version.partition(".")[0]) >= 16
     return [_GROUP, _RESERVED] if recent else [_GROUP]
 
 
-def _doors(make: MakeStep, asked: Asked, facts: Facts) -> Iterator[Step]:
+def _doors(make: MakeStep, asked: DesiredInstance, facts: Facts) -> Iterator[Step]:
     """Which databases it may enter."""
     from psycopg.sql import SQL, Identifier
 

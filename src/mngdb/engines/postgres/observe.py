@@ -30,7 +30,7 @@ from mngdb.engines.postgres.facts import (
     Setting,
 )
 from mngdb.errors import ConnectError, UnobservableError
-from mngdb.model import Access, Asked
+from mngdb.model import Access, DesiredInstance
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import PostgresGrant
 
@@ -47,7 +47,7 @@ WHERE one LIKE 'local\\_preload\\_libraries=%%'
 """
 
 
-def observe(session: Session, asked: Asked) -> Facts:
+def observe(session: Session, asked: DesiredInstance) -> Facts:
     """Look at the server; one connection, and one more at a time for the databases inside (four,
     on a server of ours)."""
     version, admin, superuser, checksums, statistics = session.rows(
@@ -80,7 +80,7 @@ def observe(session: Session, asked: Asked) -> Facts:
     )
 
 
-def _monitored(session: Session, asked: Asked, role: str) -> frozenset[str]:
+def _monitored(session: Session, asked: DesiredInstance, role: str) -> frozenset[str]:
     """Databases in which the monitor was given the right to connect; on a server that is not ours
     also those that let everybody in. `role`: the monitor, `public` before it is made."""
     if not asked.managed:
@@ -108,7 +108,7 @@ def _not_ours(session: Session) -> frozenset[str]:
     return frozenset(name for (name,) in found)
 
 
-def _settings(session: Session, asked: Asked) -> dict[str, Setting]:
+def _settings(session: Session, asked: DesiredInstance) -> dict[str, Setting]:
     """The settings that mngdb wants, and those that a configuration file sets."""
     return {
         name: Setting(value, unit or "", kind, context not in {"postmaster", "internal"}, source)
@@ -120,7 +120,7 @@ def _settings(session: Session, asked: Asked) -> dict[str, Setting]:
     }
 
 
-def _overlaid(session: Session, asked: Asked) -> tuple[str, ...]:
+def _overlaid(session: Session, asked: DesiredInstance) -> tuple[str, ...]:
     if not asked.managed:
         return ()
     found = session.rows(
@@ -130,7 +130,7 @@ def _overlaid(session: Session, asked: Asked) -> tuple[str, ...]:
     return tuple(name for (name,) in found)
 
 
-def _roles(session: Session, asked: Asked, superuser: bool) -> dict[str, Role]:
+def _roles(session: Session, asked: DesiredInstance, superuser: bool) -> dict[str, Role]:
     """The apps' roles and those that carry a mark of ours."""
     found = {}
     rows = session.rows(
@@ -190,7 +190,9 @@ def _roles(session: Session, asked: Asked, superuser: bool) -> dict[str, Role]:
     return found
 
 
-def _outsiders(session: Session, asked: Asked, ours: Collection[str]) -> tuple[Outsider, ...]:
+def _outsiders(
+    session: Session, asked: DesiredInstance, ours: Collection[str]
+) -> tuple[Outsider, ...]:
     """The logins that the file does not name, each with what makes it powerful."""
     found = session.rows(
         """
@@ -210,7 +212,7 @@ def _outsiders(session: Session, asked: Asked, ours: Collection[str]) -> tuple[O
     return tuple(Outsider(name, *map(tuple, powers)) for name, *powers in found)
 
 
-def _can_log_in(at: Access, asked: Asked, app: str) -> bool | None:
+def _can_log_in(at: Access, asked: DesiredInstance, app: str) -> bool | None:
     """Without the right to read verifiers, whether a secret fits shows only at a login."""
     right = asked.instance.grants.get(app)  # the monitor has none, and is let into this database
     database = cast(PostgresGrant, right).database if right else at.database
@@ -228,14 +230,16 @@ def _can_log_in(at: Access, asked: Asked, app: str) -> bool | None:
         raise UnobservableError(f"cannot check {app}'s secret: {error}") from None
 
 
-def _admin_password(session: Session, asked: Asked, superuser: bool) -> bool:
+def _admin_password(session: Session, asked: DesiredInstance, superuser: bool) -> bool:
     if not (asked.managed and superuser):
         return True  # we are in with it, or it is not ours to set
     stored = session.rows("SELECT rolpassword FROM pg_authid WHERE rolname = %s", render.ADMIN)
     return bool(stored) and scram.matches(asked.secrets["admin"], stored[0][0])
 
 
-def _databases(session: Session, asked: Asked, roles: Mapping[str, Role]) -> dict[str, Database]:
+def _databases(
+    session: Session, asked: DesiredInstance, roles: Mapping[str, Role]
+) -> dict[str, Database]:
     """The databases that the file names, those in which an app's role has a right, and the
     server's own. Only those that the file names are looked into."""
     named = {cast(PostgresGrant, right).database for right in asked.instance.grants.values()}
@@ -316,7 +320,9 @@ def _look_into(
         return None, error.message
 
 
-def _lockouts(session: Session, asked: Asked, roles: Mapping[str, Role]) -> tuple[Lockout, ...]:
+def _lockouts(
+    session: Session, asked: DesiredInstance, roles: Mapping[str, Role]
+) -> tuple[Lockout, ...]:
     """Libraries that databases of the file and logins of apps load at the start of each session,
     and that there are not. Tried out: what loads is nobody's fault."""
     named = {cast(PostgresGrant, right).database for right in asked.instance.grants.values()}

@@ -12,14 +12,14 @@ from mngdb.engines.postgres import handover, system_rights
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import Database, Facts, Outsider
 from mngdb.engines.postgres.roles import MakeStep
-from mngdb.model import Asked, Remark, Step
+from mngdb.model import DesiredInstance, Notice, Step
 from mngdb.words import many
 
-#: A notice: what is so, and what can be done about it.
-Notice = tuple[str, str]
+#: What is so, and what can be done about it.
+Advice = tuple[str, str]
 
 
-def steps(make: MakeStep, asked: Asked, facts: Facts) -> Iterator[Step]:
+def steps(make: MakeStep, asked: DesiredInstance, facts: Facts) -> Iterator[Step]:
     """The logins that the command names are closed. Password, rights and data stay as they are."""
     for one in facts.outsiders:
         if logins.unwanted(asked, logins.Login(one.name)) == "shut":
@@ -31,7 +31,7 @@ def steps(make: MakeStep, asked: Asked, facts: Facts) -> Iterator[Step]:
             yield make("revoke", f"role {one.name}", detail, close)
 
 
-def remarks(asked: Asked, facts: Facts) -> Iterator[Remark]:
+def notices(asked: DesiredInstance, facts: Facts) -> Iterator[Notice]:
     """The others, with what they may do beyond any login."""
     for one in facts.outsiders:
         login = logins.Login(one.name)
@@ -41,7 +41,7 @@ def remarks(asked: Asked, facts: Facts) -> Iterator[Remark]:
             yield logins.reported(asked, login, powers, reopen=reopen)
 
 
-def options(facts: Facts, ours: Collection[str]) -> Iterator[Notice]:
+def options(facts: Facts, ours: Collection[str]) -> Iterator[Advice]:
     """What others may pass on."""
     for name, found in facts.databases.items():
         for role, rights in _options(found, ours).items():
@@ -51,7 +51,7 @@ def options(facts: Facts, ours: Collection[str]) -> Iterator[Notice]:
             )
 
 
-def refused(name: str, owner: str, found: Database, ours: Collection[str]) -> Iterator[Notice]:
+def refused(name: str, owner: str, found: Database, ours: Collection[str]) -> Iterator[Advice]:
     """Tables in the database of `owner` that it may not work with, and that belong to others."""
     for other, count in sorted(found.inside.refused.items() if found.inside else ()):
         if other not in ours:

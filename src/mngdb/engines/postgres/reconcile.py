@@ -22,7 +22,7 @@ from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import MARK, NEW, Database, Facts, Granted, Lockout
 from mngdb.engines.postgres.render import ADMIN, settings
 from mngdb.errors import StepError
-from mngdb.model import Action, Asked, Change, Outcome, Remark, Step
+from mngdb.model import Action, Change, DesiredInstance, Notice, Outcome, Step
 from mngdb.release import Release
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import PostgresGrant
@@ -31,24 +31,24 @@ from mngdb.words import many
 Run = Callable[[Session], None]
 
 
-def reconcile(asked: Asked, facts: Facts) -> Outcome:
+def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome:
     """What differs, in the order in which it has to be mended."""
     differing = _differing(asked, facts)
-    remarks: list[Remark] = []
+    notices: list[Notice] = []
     if not asked.managed:
-        remarks = [
-            Remark(
+        notices = [
+            Notice(
                 asked.instance.name,
                 f"{change.name} is {change.found}, the file asks for {change.wanted}",
                 "the server is external: ask its operator to change it",
             )
             for change in differing
-            if not (change.hot and facts.superuser)
+            if not (change.reloadable and facts.superuser)
         ]
-        differing = tuple(change for change in differing if change.hot and facts.superuser)
+        differing = tuple(change for change in differing if change.reloadable and facts.superuser)
     if not facts.checksums:
-        remarks.append(
-            Remark(
+        notices.append(
+            Notice(
                 asked.instance.name,
                 "data checksums are off",
                 "stop the server and run pg_checksums --enable",
@@ -57,10 +57,10 @@ def reconcile(asked: Asked, facts: Facts) -> Outcome:
     planner = _Planner(asked, facts)
     steps = tuple(planner.steps())
     release = Release.of("PostgreSQL", facts.version)
-    return Outcome(differing, steps, (*remarks, *planner.remarks), release)
+    return Outcome(differing, steps, (*notices, *planner.notices), release)
 
 
-def _differing(asked: Asked, facts: Facts) -> tuple[Change, ...]:
+def _differing(asked: DesiredInstance, facts: Facts) -> tuple[Change, ...]:
     if not facts.settings:
         return ()
     return changes.compare(
@@ -69,11 +69,11 @@ def _differing(asked: Asked, facts: Facts) -> tuple[Change, ...]:
 
 
 class _Planner:
-    def __init__(self, asked: Asked, facts: Facts) -> None:
+    def __init__(self, asked: DesiredInstance, facts: Facts) -> None:
         self.asked, self.facts = asked, facts
         self.mark = MARK + asked.stack
         self.grants = {a: cast(PostgresGrant, g) for a, g in asked.instance.grants.items()}
-        self.remarks: list[Remark] = []
+        self.notices: list[Notice] = []
         self.held: set[str] = set()  # apps whose role is not ours to change
 
     def step(
@@ -88,8 +88,8 @@ class _Planner:
     def statement(self, action: Action, what: str, detail: str, *statements: Composed) -> Step:
         return self.step(action, what, detail, lambda session: session.execute(*statements))
 
-    def remark(self, text: str, hint: str) -> None:
-        self.remarks.append(Remark(self.asked.instance.name, text, hint))
+    def notice(self, text: str, hint: str) -> None:
+        self.notices.append(Notice(self.asked.instance.name, text, hint))
 
     def allowed(self, what: str) -> bool:
         return what in self.asked.allow
@@ -124,7 +124,7 @@ class _Planner:
             yield from self.database(name)
         yield from monitor.steps(self.step, self.asked, self.facts)
         for name in monitor.shut_out(self.asked, self.facts):
-            self.remark(
+            self.notice(
                 f"the login monitor cannot connect to {name}, so its metrics are missing",
                 f"those who run the server: GRANT CONNECT ON DATABASE {name} TO monitor",
             )
@@ -135,10 +135,10 @@ class _Planner:
         if self.facts.main not in named:
             yield from self.system(self.facts.main, self.facts.system)
         yield from outsiders.steps(self.destructive, self.asked, self.facts)
-        self.remarks += outsiders.remarks(self.asked, self.facts)
+        self.notices += outsiders.notices(self.asked, self.facts)
         if self.asked.managed:
             for text, hint in outsiders.options(self.facts, self.ours):
-                self.remark(text, hint)
+                self.notice(text, hint)
 
     @property
     def ours(self) -> frozenset[str]:
@@ -169,7 +169,7 @@ class _Planner:
             yield logins.take_over(self.asked, login)
             return
         if found.password is None:
-            self.remark(
+            self.notice(
                 f"cannot check whether the secret of {app} matches the role's",
                 "the server does not accept this address; try from the app itself",
             )
@@ -315,7 +315,7 @@ class _Planner:
             text = f"{owner}: its rights on {many(refused[owner], 'table')} of its own"
             yield self.step("grant", what, text, handover.own_rights(name, owner))
         for text, hint in outsiders.refused(name, owner, found, self.ours):
-            self.remark(text, hint)
+            self.notice(text, hint)
 
     def disowned(self, action: Action, name: str, text: str, before: str, owner: str) -> Step:
         statement = handover.owned_by(name, owner)
@@ -357,7 +357,7 @@ class _Planner:
                 yield self.step("revoke", what, text, run)
             # what it wrote runs with its rights, which are none beyond what it owns
             yield from roles.excess(self.step, name, role.special, role.member_of)
-            self.remarks.append(logins.closed(self.asked, login, owns))
+            self.notices.append(logins.closed(self.asked, login, owns))
 
     @staticmethod
     def ending(name: str, how: Callable[[Session, str], None]) -> Run:

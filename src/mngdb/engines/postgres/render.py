@@ -11,7 +11,7 @@ from functools import partial
 from typing import cast
 
 from mngdb.engines.postgres import identity, maintenance, monitor
-from mngdb.model import Asked, File, Renewal, Site, TlsFiles, Unit
+from mngdb.model import DesiredInstance, File, Renewal, Site, TlsFiles, Unit
 from mngdb.release import Data, Release, Unreadable
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import RESERVED, RESERVED_MONITOR, PostgresGrant, PostgresInstance
@@ -22,7 +22,7 @@ _MAP = "mngdb"
 _MB = 1 << 20
 
 
-def settings(asked: Asked) -> dict[str, str]:
+def settings(asked: DesiredInstance) -> dict[str, str]:
     """Name to value for everything that mngdb sets; the file's own settings come last."""
     spec = cast(PostgresInstance, asked.instance.spec)
     if asked.site is None:
@@ -87,7 +87,7 @@ def settings(asked: Asked) -> dict[str, str]:
     return wanted | spec.settings
 
 
-def _network(asked: Asked, site: Site, spec: PostgresInstance) -> dict[str, str]:
+def _network(asked: DesiredInstance, site: Site, spec: PostgresInstance) -> dict[str, str]:
     network = {
         "listen_addresses": ",".join(asked.listen),
         "port": str(spec.port),
@@ -132,7 +132,7 @@ def _memory(buffers: int, total: int, connections: int) -> dict[str, str]:
     }
 
 
-def unit(asked: Asked) -> Unit:
+def unit(asked: DesiredInstance) -> Unit:
     """The server as a unit. Needs a site."""
     if asked.site is None:
         raise ValueError("a server that somebody else runs has no unit")
@@ -221,7 +221,7 @@ def _name(value: str) -> str:
     return '"' + value.replace('"', '""') + '"'
 
 
-def hba(asked: Asked) -> str:
+def hba(asked: DesiredInstance) -> str:
     """One line for each right; whatever has no line is refused."""
     kind = "hostssl" if asked.instance.tls else "host"
     sources = here = ["127.0.0.1/32", "::1/128"]

@@ -16,7 +16,7 @@ from mngdb.engines.postgres.access import login
 from mngdb.engines.postgres.client import Session
 from mngdb.errors import ConnectError
 from mngdb.facts.slow import Count, Slow, Snapshot, Span, Statement
-from mngdb.model import Access, Asked
+from mngdb.model import Access, DesiredInstance
 
 #: So many are explained: each takes a connection of its app.
 _EXPLAINED = 20
@@ -59,7 +59,7 @@ _PARTS = re.compile(
 )
 
 
-def look(session: Session, asked: Asked, span: Span) -> Slow:
+def look(session: Session, asked: DesiredInstance, span: Span) -> Slow:
     """The most expensive statements. Plans are asked for as their apps; a span that begins later
     than the server's sums needs what was kept of these."""
     apps = {app: login(asked, session.access, app) for app in asked.instance.grants}

@@ -15,7 +15,7 @@ from mngdb.engines.protocol import Engine, Scraper
 from mngdb.engines.redis import access as clients
 from mngdb.engines.redis import acl, facts, reconcile, render
 from mngdb.engines.redis.container import container
-from mngdb.model import Access, Asked, Change, Outcome, ShellCommand, Unit, Vitals
+from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
 from mngdb.spec.engine_info import REDIS, EngineInfo
 from mngdb.spec.redis import RedisGrant
 
@@ -43,16 +43,16 @@ class RedisEngine:
 
     # --- provision
 
-    def render(self, asked: Asked) -> Unit:
+    def render(self, asked: DesiredInstance) -> Unit:
         return render.unit(asked)
 
-    def settings(self, asked: Asked) -> Mapping[str, str]:
+    def settings(self, asked: DesiredInstance) -> Mapping[str, str]:
         return render.settings(asked)
 
-    def container(self, asked: Asked, unit: Unit, *, first: bool = False) -> Container:
+    def container(self, asked: DesiredInstance, unit: Unit, *, first: bool = False) -> Container:
         return container(asked)
 
-    def rights(self, asked: Asked) -> list[str]:
+    def rights(self, asked: DesiredInstance) -> list[str]:
         return [
             f"user {user.name}: {' '.join(rule for rule in user.rules() if rule[0] != '#')}"
             for user in acl.wanted(asked).values()
@@ -64,16 +64,16 @@ class RedisEngine:
 
     # --- clients
 
-    def admin(self, asked: Asked) -> Access:
+    def admin(self, asked: DesiredInstance) -> Access:
         return clients.admin(asked)
 
-    def external(self, asked: Asked, url: str) -> Access:
+    def external(self, asked: DesiredInstance, url: str) -> Access:
         return clients.external(asked, url)
 
     def unverified(self, access: Access) -> str:
         return clients.unverified(access)
 
-    def login(self, asked: Asked, at: Access, app: str) -> Access:
+    def login(self, asked: DesiredInstance, at: Access, app: str) -> Access:
         return clients.login(asked, at, app)
 
     def url(self, access: Access) -> str:
@@ -100,31 +100,31 @@ class RedisEngine:
 
         return vitals.vitals(session)
 
-    def observe(self, session: Session, asked: Asked) -> facts.Facts:
+    def observe(self, session: Session, asked: DesiredInstance) -> facts.Facts:
         from mngdb.engines.redis import observe
 
         return observe.observe(session, asked)
 
-    def inspect(self, session: Session, asked: Asked) -> RedisFacts:
+    def inspect(self, session: Session, asked: DesiredInstance) -> RedisFacts:
         from mngdb.engines.redis import inspect
 
         return inspect.inspect(session, asked)
 
     # --- reconcile
 
-    def bootstrap(self, asked: Asked, deadline: float) -> AbstractContextManager[Session]:
+    def bootstrap(self, asked: DesiredInstance, deadline: float) -> AbstractContextManager[Session]:
         from mngdb.engines.redis import client
 
         # the ACL file made the administrator before the server took its first connection
         return client.wait(self.admin(asked), deadline)
 
-    def blank(self, asked: Asked) -> facts.Facts:
-        return facts.blank(asked)
+    def initial(self, asked: DesiredInstance) -> facts.Facts:
+        return facts.initial(asked)
 
-    def reconcile(self, asked: Asked, facts: facts.Facts) -> Outcome:
+    def reconcile(self, asked: DesiredInstance, facts: facts.Facts) -> Outcome:
         return reconcile.reconcile(asked, facts)
 
-    def unmarked(self, asked: Asked) -> frozenset[str]:
+    def unmarked(self, asked: DesiredInstance) -> frozenset[str]:
         return frozenset()
 
     def apply(self, session: Session, changes: Sequence[Change]) -> None:
@@ -134,7 +134,7 @@ class RedisEngine:
 
     # --- metrics
 
-    def metrics(self, session: Session, asked: Asked) -> Scraper:
+    def metrics(self, session: Session, asked: DesiredInstance) -> Scraper:
         from mngdb.engines.redis.metrics import Metrics
 
         return Metrics(session)
@@ -146,17 +146,17 @@ class RedisEngine:
 
         return diagnose.diagnose(access, grant)
 
-    def sessions(self, session: Session, asked: Asked) -> Sessions:
+    def sessions(self, session: Session, asked: DesiredInstance) -> Sessions:
         from mngdb.engines.redis import sessions
 
         return sessions.look(session)
 
-    def memory(self, session: Session, asked: Asked) -> RedisMemory:
+    def memory(self, session: Session, asked: DesiredInstance) -> RedisMemory:
         from mngdb.engines.redis import memory
 
         return memory.look(session)
 
-    def slow(self, session: Session, asked: Asked, span: Span) -> Slow:
+    def slow(self, session: Session, asked: DesiredInstance, span: Span) -> Slow:
         from mngdb.engines.redis import slow
 
         return slow.look(session, asked, span)
@@ -164,7 +164,7 @@ class RedisEngine:
     def keys(
         self,
         session: Session,
-        asked: Asked,
+        asked: DesiredInstance,
         wanted: Wanted,
         progress: Progress,
         interruptible: Interruptible,

@@ -10,17 +10,17 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from mngdb.dial import stays_here
 from mngdb.engines.redis import acl
 from mngdb.errors import UsageError
-from mngdb.model import Access, Asked, ShellCommand
+from mngdb.model import Access, DesiredInstance, ShellCommand
 from mngdb.spec.engine_info import REDIS
 from mngdb.spec.redis import RedisGrant
 
 
-def admin(asked: Asked) -> Access:
+def admin(asked: DesiredInstance) -> Access:
     """The administrator of a managed server."""
     return asked.access(acl.ADMIN, "0")
 
 
-def external(asked: Asked, url: str) -> Access:
+def external(asked: DesiredInstance, url: str) -> Access:
     """The administrator of a server that is given by its URL. Raises UsageError."""
     name = asked.instance.name
     hint = "write redis://admin@host:6379 or rediss://admin@host:6379?ssl_ca_certs=/path/ca.pem"
@@ -68,7 +68,7 @@ def unverified(access: Access) -> str:
     )
 
 
-def login(asked: Asked, at: Access, app: str) -> Access:
+def login(asked: DesiredInstance, at: Access, app: str) -> Access:
     """The access of an app, or of the monitor, to the server that `at` leads to."""
     return replace(at, user=app, password=asked.secrets[app])
 

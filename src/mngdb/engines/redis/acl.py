@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 from mngdb.secret import Secret
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.redis import RedisGrant
@@ -231,7 +231,7 @@ def permitted(rules: str, categories: Mapping[str, frozenset[str]]) -> frozenset
     return found - {command.partition("|")[0] for command in every if "|" in command}
 
 
-def wanted(asked: Asked) -> dict[str, User]:
+def wanted(asked: DesiredInstance) -> dict[str, User]:
     """Every login that the file asks for. The server's own two only where it is ours."""
     users = {}
     if asked.managed:

@@ -6,7 +6,7 @@ import json
 
 from mngdb.container import SECRETS, Container, Exporter, read_secret
 from mngdb.engines.redis import acl, render
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 from mngdb.secret import Secret
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import REDIS
@@ -19,7 +19,7 @@ _HEAD_ROOM = 1.5
 _LEAST_ROOM = 128 << 20
 
 
-def container(asked: Asked) -> Container:
+def container(asked: DesiredInstance) -> Container:
     """The container of one server. Pure."""
     spec = render.spec_of(asked)
     limit = int(render.settings(asked)["maxmemory"])
@@ -42,7 +42,7 @@ def container(asked: Asked) -> Container:
     )
 
 
-def _exporter(asked: Asked) -> Exporter:
+def _exporter(asked: DesiredInstance) -> Exporter:
     unit, secret = asked.instance.unit, asked.secrets[MONITOR]
     ca = asked.tls.ca if asked.tls else ""
     address = f"{'rediss' if ca else 'redis'}://{asked.host}:{asked.instance.spec.port}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mngdb.engines.redis import acl, render
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 from mngdb.release import Release
 
 
@@ -28,7 +28,7 @@ class Facts:
     """Whether the server keeps its logins in a file that `ACL SAVE` writes."""
 
 
-def blank(asked: Asked) -> Facts:
+def initial(asked: DesiredInstance) -> Facts:
     """The facts of a server without apps. `render` puts their users into its first files; a plan
     names them all the same."""
     users = acl.wanted(asked)

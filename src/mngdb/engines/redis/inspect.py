@@ -19,7 +19,7 @@ from mngdb.engines.redis.wire import ReplyError, Wire
 from mngdb.errors import UnobservableError
 from mngdb.facts.redis import Login, RedisFacts, Rights
 from mngdb.findings import Seen, see
-from mngdb.model import Access, Asked
+from mngdb.model import Access, DesiredInstance
 from mngdb.spec.redis import RedisGrant
 
 #: Requirement B13: what the guide blocks, and what does the same harm; one real call each.
@@ -100,7 +100,7 @@ def _hash(word: str) -> str:
 _HASHES = frozenset(map(_hash, WELL_KNOWN))
 
 
-def inspect(session: Session, asked: Asked) -> RedisFacts:
+def inspect(session: Session, asked: DesiredInstance) -> RedisFacts:
     """Everything that the checks of Redis judge. What the server refuses is a reason, no error.
     Raises ConnectError when the connection is lost."""
     config, info, users = session.ask_all(
@@ -137,7 +137,7 @@ def inspect(session: Session, asked: Asked) -> RedisFacts:
     )
 
 
-def _known(session: Session, asked: Asked) -> frozenset[str]:
+def _known(session: Session, asked: DesiredInstance) -> frozenset[str]:
     return frozenset({session.access.user, *acl.wanted(asked)})
 
 
@@ -190,7 +190,7 @@ def _remote(settings: Seen[Mapping[str, str]]) -> bool:
     return not addresses or not all(only_here(one.removeprefix("-")) for one in addresses)
 
 
-def _logins(session: Session, asked: Asked, lines: Iterable[str]) -> tuple[Login, ...]:
+def _logins(session: Session, asked: DesiredInstance, lines: Iterable[str]) -> tuple[Login, ...]:
     users = [acl.parse(line) for line in lines]
     tries = {user.name: list(_tries(asked, user.name)) for user in users}
     for user in users:
@@ -231,7 +231,7 @@ class _Try:
     words: list[str]
 
 
-def _tries(asked: Asked, login: str) -> Iterator[_Try]:
+def _tries(asked: DesiredInstance, login: str) -> Iterator[_Try]:
     key, channel = _own(asked, login)
     for name, command in (DANGEROUS | USEFUL | USEFUL_WRITE).items():
         yield _Try("command", name, [one.format(key=key, channel=channel) for one in command])
@@ -241,7 +241,7 @@ def _tries(asked: Asked, login: str) -> Iterator[_Try]:
                 yield _Try(kind, call, call.format(key=name, channel=name).split())
 
 
-def _on_apps(asked: Asked) -> Iterator[_Try]:
+def _on_apps(asked: DesiredInstance) -> Iterator[_Try]:
     """What reads or writes the keys of each app."""
     for app in asked.instance.grants:
         key, channel = _own(asked, app)
@@ -267,7 +267,7 @@ def _rights(answers: Sequence[tuple[_Try, Any]]) -> Rights:
     )
 
 
-def _own(asked: Asked, name: str) -> tuple[str, str]:
+def _own(asked: DesiredInstance, name: str) -> tuple[str, str]:
     """A key and a channel that the file gives this login."""
     grant = asked.instance.grants.get(name)
     if not isinstance(grant, RedisGrant):

@@ -11,7 +11,7 @@ from mngdb.engines.redis.client import RefusedError, Session, place
 from mngdb.engines.redis.facts import Facts, open_files
 from mngdb.engines.redis.release import release
 from mngdb.errors import UnobservableError, UsageError
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 from mngdb.spec.redis import RedisGrant
 from mngdb.words import numbers
 
@@ -21,7 +21,7 @@ OLDEST = 7
 _KEEPS_RULES = (7, 2)
 
 
-def observe(session: Session, asked: Asked) -> Facts:
+def observe(session: Session, asked: DesiredInstance) -> Facts:
     """Settings, logins and unknown commands. Raises UnobservableError; UsageError if too old."""
     rules = _named_commands(asked)
     commands = [name for name in rules if not name.startswith("@")]
@@ -66,7 +66,7 @@ def observe(session: Session, asked: Asked) -> Facts:
 
 
 def _as_wanted(
-    session: Session, asked: Asked, users: Mapping[str, acl.User], names: Sequence[str]
+    session: Session, asked: DesiredInstance, users: Mapping[str, acl.User], names: Sequence[str]
 ) -> dict[str, acl.User]:
     """The logins that permit what the file asks for, with their rules spelled as we do."""
     answers = session.ask_all([["ACL", "CAT", name] for name in names])
@@ -98,7 +98,7 @@ def _need(answer: Any, message: str) -> Any:
     return answer
 
 
-def _named_commands(asked: Asked) -> set[str]:
+def _named_commands(asked: DesiredInstance) -> set[str]:
     """Commands and categories that the file names, without their sign."""
     grants = (g for g in asked.instance.grants.values() if isinstance(g, RedisGrant))
     return {rule[1:] for grant in grants for rule in grant.commands}

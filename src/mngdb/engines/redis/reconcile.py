@@ -10,7 +10,7 @@ from mngdb.engines import logins
 from mngdb.engines.redis import acl, render
 from mngdb.engines.redis.facts import Facts
 from mngdb.errors import UsageError
-from mngdb.model import Action, Asked, Change, Outcome, Remark, Step
+from mngdb.model import Action, Change, DesiredInstance, Notice, Outcome, Step
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.redis import RedisGrant
 
@@ -38,25 +38,25 @@ _RESERVED_FILES = 32
 _ALL_EVENTS = set("g$lshzxetd")
 
 
-def reconcile(asked: Asked, facts: Facts) -> Outcome:
+def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome:
     """Settings that differ, steps to take, remarks.
 
     Raises UsageError for what no step can cure: an unknown setting or command, a login that
     another stack made.
     """
-    remarks: list[Remark] = []
+    notices: list[Notice] = []
     _refuse_unknown(asked, facts)
-    changes = tuple(_changes(asked, facts, remarks))
-    steps = (*_wanted_users(asked, facts), *_unwanted_users(asked, facts, remarks))
+    changes = tuple(_changes(asked, facts, notices))
+    steps = (*_wanted_users(asked, facts), *_unwanted_users(asked, facts, notices))
     if not facts.kept and asked.instance.grants:
-        remarks.append(
-            Remark(
+        notices.append(
+            Notice(
                 asked.instance.name,
                 "the server has no ACL file: its logins are lost when it restarts",
                 "set `aclfile` on the server, or run `mngdb up` after each of its restarts",
             )
         )
-    return Outcome(changes, steps, tuple(remarks), facts.release)
+    return Outcome(changes, steps, tuple(notices), facts.release)
 
 
 def same(name: str, found: str, wanted: str) -> bool:
@@ -102,7 +102,7 @@ def _limits(value: str) -> dict[str, tuple[float, ...]]:
         return {value: ()}
 
 
-def _refuse_unknown(asked: Asked, facts: Facts) -> None:
+def _refuse_unknown(asked: DesiredInstance, facts: Facts) -> None:
     """Found now, because a server does not start with a word that it does not know."""
     name = asked.instance.name
     for app, grant in asked.instance.grants.items():
@@ -118,25 +118,25 @@ def _refuse_unknown(asked: Asked, facts: Facts) -> None:
                 raise UsageError(f"{name}: Redis has no setting {setting!r}")
 
 
-def _changes(asked: Asked, facts: Facts, remarks: list[Remark]) -> Iterator[Change]:
+def _changes(asked: DesiredInstance, facts: Facts, notices: list[Notice]) -> Iterator[Change]:
     name = asked.instance.name
     for setting, value in (render.settings if asked.managed else render.explicit)(asked).items():
         found = facts.settings.get(setting)
         if found is None:
             if not asked.managed:
-                remarks.append(Remark(name, f"the server does not show the setting {setting}"))
+                notices.append(Notice(name, f"the server does not show the setting {setting}"))
             continue
         if same(setting, found, value):
             continue
-        hot = setting not in _COLD
+        reloadable = setting not in _COLD
         if setting == "appendonly" and value == "no" and asked.managed:
             # the log that a running server leaves behind would bring the past back
-            hot = facts.settings.get(render.READING[0]) == render.READING[1]
+            reloadable = facts.settings.get(render.READING[0]) == render.READING[1]
         if setting == "maxclients" and asked.managed and int(value) > int(found):
             room = facts.open_files - _RESERVED_FILES
             if room < int(value):
-                remarks.append(
-                    Remark(
+                notices.append(
+                    Notice(
                         name,
                         f"the system limits the server to {facts.open_files} open files, so it "
                         f"accepts {found} clients instead of {value}",
@@ -146,20 +146,20 @@ def _changes(asked: Asked, facts: Facts, remarks: list[Remark]) -> Iterator[Chan
                 )
                 continue
             # a process may have been given less than there is now: only a new one is sure
-            hot = False
-        if not hot and not asked.managed:
-            remarks.append(
-                Remark(
+            reloadable = False
+        if not reloadable and not asked.managed:
+            notices.append(
+                Notice(
                     name,
                     f"{setting} is {found}, the file asks for {value}; that requires a restart",
                     "ask its operator to change it",
                 )
             )
             continue
-        yield Change(setting, found, value, hot)
+        yield Change(setting, found, value, reloadable)
 
 
-def _wanted_users(asked: Asked, facts: Facts) -> Iterator[Step]:
+def _wanted_users(asked: DesiredInstance, facts: Facts) -> Iterator[Step]:
     for name, user in acl.wanted(asked).items():
         found = facts.users.get(name)
         if found == user:
@@ -204,7 +204,7 @@ def _login(user: acl.User) -> logins.Login:
     return logins.Login(user.name, user.mark, user.on if user.mark is None else not user.locked)
 
 
-def _unwanted_users(asked: Asked, facts: Facts, remarks: list[Remark]) -> Iterator[Step]:
+def _unwanted_users(asked: DesiredInstance, facts: Facts, notices: list[Notice]) -> Iterator[Step]:
     kept = acl.wanted(asked)
     for name, user in facts.users.items():
         if name in kept:
@@ -218,16 +218,16 @@ def _unwanted_users(asked: Asked, facts: Facts, remarks: list[Remark]) -> Iterat
                 locked = acl.locked_user(name, asked.stack)
                 run = _set_user(locked, facts.acl_file, kick=True)
                 yield _step(asked, "revoke", name, "every right; it can no longer log in", run)
-                remarks.append(logins.closed(asked, login))
+                notices.append(logins.closed(asked, login))
             case "closed":
-                remarks.append(logins.closed(asked, login))
+                notices.append(logins.closed(asked, login))
             case "shut":
                 detail, run = "it is not in the file; login disabled", _switch_off(name)
                 yield _step(asked, "revoke", name, detail, run, destructive=True)
             case "report":
                 rules = " ".join((*sorted(user.keys), *sorted(user.channels), user.commands))
                 more = "; it is lost when the server restarts"
-                remarks.append(logins.reported(asked, login, rules, more=more))
+                notices.append(logins.reported(asked, login, rules, more=more))
 
 
 def _switch_off(name: str) -> Callable[[Session], None]:
@@ -260,7 +260,7 @@ def _drop_user(name: str, save: bool) -> Callable[[Session], None]:
 
 
 def _step(
-    asked: Asked,
+    asked: DesiredInstance,
     action: Action,
     name: str,
     detail: str,

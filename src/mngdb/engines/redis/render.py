@@ -6,7 +6,7 @@ from functools import partial
 
 from mngdb.engines.redis import acl
 from mngdb.engines.redis.release import unreadable
-from mngdb.model import Asked, File, Site, Unit
+from mngdb.model import DesiredInstance, File, Site, Unit
 from mngdb.release import Data, Release
 from mngdb.spec.redis import RedisInstance
 
@@ -56,14 +56,14 @@ exec "$0" "$1"
 _DIR, _AOF, _RDB = "appendonlydir", "appendonly.aof", "dump.rdb"
 
 
-def spec_of(asked: Asked) -> RedisInstance:
+def spec_of(asked: DesiredInstance) -> RedisInstance:
     """The instance's part of the file."""
     spec = asked.instance.spec
     assert isinstance(spec, RedisInstance)  # noqa: S101 - the registry has paired them
     return spec
 
 
-def settings(asked: Asked) -> dict[str, str]:
+def settings(asked: DesiredInstance) -> dict[str, str]:
     """Directive to value, as `CONFIG GET` prints it; the file's own `settings` last.
 
     Durations are in seconds, `slowlog-log-slower-than` is in microseconds, sizes are in bytes.
@@ -72,7 +72,7 @@ def settings(asked: Asked) -> dict[str, str]:
     return _fixed(asked) | _tunable(asked) | _own(spec)
 
 
-def explicit(asked: Asked) -> dict[str, str]:
+def explicit(asked: DesiredInstance) -> dict[str, str]:
     """The part of `settings` that the file names: all that counts on a server not ours."""
     spec = spec_of(asked)
     named = {
@@ -84,12 +84,12 @@ def explicit(asked: Asked) -> dict[str, str]:
     return {k: v for k, v in _tunable(asked).items() if k in named} | _own(spec)
 
 
-def release(asked: Asked) -> Release:
+def release(asked: DesiredInstance) -> Release:
     """Which server it would be."""
     return asked.site.program.release if asked.site else Release("", "")
 
 
-def unit(asked: Asked) -> Unit:
+def unit(asked: DesiredInstance) -> Unit:
     """The unit. Its files hold hashes of secrets, never plain text. Pure."""
     site = asked.site
     assert site is not None  # noqa: S101 - only servers that are ours are rendered
@@ -140,7 +140,7 @@ _DIRECTIVES = {
 }
 
 
-def _fixed(asked: Asked) -> dict[str, str]:
+def _fixed(asked: DesiredInstance) -> dict[str, str]:
     """What only a server of ours has."""
     spec, site = spec_of(asked), asked.site
     port, found = str(spec.port), dict[str, str]()
@@ -180,7 +180,7 @@ def _fixed(asked: Asked) -> dict[str, str]:
 _CLIENTS_LEAST = 32 << 20
 
 
-def _tunable(asked: Asked) -> dict[str, str]:
+def _tunable(asked: DesiredInstance) -> dict[str, str]:
     """What follows from keys of the file; the defaults are the guide's."""
     spec, site = spec_of(asked), asked.site
     memory = asked.instance.memory

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from mngdb.engines.redis.client import RefusedError, Session
 from mngdb.facts.slow import Slow, Span, Statement
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 from mngdb.spec.redis import RedisGrant
 
 #: Parts of a key that tell one from the next: numbers, hex of six and more, UUIDs.
@@ -42,7 +42,7 @@ _WHY = {
 }
 
 
-def look(session: Session, asked: Asked, span: Span) -> Slow:
+def look(session: Session, asked: DesiredInstance, span: Span) -> Slow:
     """The slow log, by command and kind of key."""
     patterns = {a: tuple(cast(RedisGrant, g).keys) for a, g in asked.instance.grants.items()}
     entries = session.ask("SLOWLOG", "GET", "-1")

@@ -22,7 +22,7 @@ from mngdb.targets.compose.ownership import name as name_of
 from mngdb.targets.compose.running import Ran, RunningContainer, as_running
 from mngdb.targets.compose.services import BUILT, STOP_TIMEOUT
 from mngdb.targets.process.logs import cause
-from mngdb.targets.protocol import Health, Note
+from mngdb.targets.protocol import Health, UnitRecord
 
 _LOG_LINES = 200
 #: proc(5), /proc/net/tcp: the state of a socket that listens; Docker's name server, 127.0.0.11.
@@ -129,12 +129,12 @@ class Project:
         self.owned.recognize()
         return self.docker.inspect("volume", f"{unit}-data")
 
-    def units(self) -> list[Note]:
+    def units(self) -> list[UnitRecord]:
         """Every unit that has a volume or a container."""
         every = [*self.owned.listed("volume"), *self.owned.listed("container")]
         found = [unit for unit in map(self.owned.unit, every) if unit is not None]
         names = ((one.unit, one.instance, one.engine) for one in found)
-        return [Note(*one) for one in dict.fromkeys(names)]
+        return [UnitRecord(*one) for one in dict.fromkeys(names)]
 
     def services(self) -> set[str]:
         """The names of every container of the stack."""

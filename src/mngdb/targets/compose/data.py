@@ -11,7 +11,7 @@ from typing import Literal
 from mngdb.errors import UnreachableError
 from mngdb.identity import holdings
 from mngdb.identity.holdings import Holding
-from mngdb.model import Remark, Unit
+from mngdb.model import Notice, Unit
 from mngdb.spec.engine_info import Image
 from mngdb.targets.compose.containers import Project
 from mngdb.targets.compose.notes import Volume
@@ -60,7 +60,7 @@ class Data:
             found = Holding(at, at)
         return found
 
-    def strange(self, units: Iterable[str]) -> list[Remark]:
+    def strange(self, units: Iterable[str]) -> list[Notice]:
         """The volumes of `units`, and of earlier ones, that are not known to be the stack's. What
         another stack has made is that one's alone."""
         docker, owned = self.project.docker, self.project.owned
@@ -70,9 +70,9 @@ class Data:
         except UnreachableError as error:
             # servers of this machine are none of the engine's business
             told = f"could not check for remaining volumes: {error.message}"
-            return [Remark("", told, "run 'docker volume ls' once it answers")]
+            return [Notice("", told, "run 'docker volume ls' once it answers")]
         return [
-            Remark(
+            Notice(
                 "",
                 f"the volume {one['Name']} is not known to belong to this stack "
                 f"({owned.origin(one)}): it is kept, with its data",

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mngdb.model import Remark
+from mngdb.model import Notice
 from mngdb.spec.compose import Compose
 from mngdb.spec.stack import Stack
 from mngdb.targets.compose.containers import Project
@@ -58,12 +58,12 @@ class Places:
             found = replace(found, given=(*found.given, str(folder)))
         self.project.notes.keep_rendered(found)
 
-    def given(self) -> list[Remark]:
+    def given(self) -> list[Notice]:
         """The folders that `render` has written elsewhere: they are whoever's who asked for it."""
         identity = self.project.owned.id
         paths = [Path(path) for path in self.project.notes.rendered().given]
         return [
-            Remark(
+            Notice(
                 "",
                 f"the folder {path}, which 'render compose --output' wrote, is kept: it holds "
                 "the passwords",

@@ -12,7 +12,7 @@ import yaml
 
 from mngdb.container import Container
 from mngdb.engines.protocol import AnyEngine
-from mngdb.model import Asked, Unit
+from mngdb.model import DesiredInstance, Unit
 from mngdb.spec.base import EngineName
 from mngdb.spec.compose import Compose
 from mngdb.spec.stack import Instance, Stack
@@ -30,7 +30,7 @@ class Rendering:
     identity: str
     """The stack's id."""
     project: str
-    asked: Mapping[str, Asked]
+    asked: Mapping[str, DesiredInstance]
     units: Mapping[str, Unit]
     """By the name of the instance."""
     whole: Part
@@ -126,10 +126,10 @@ def render(
     stack: Stack,
     spec: Compose,
     identity: str,
-    asked: Mapping[str, Asked],
+    asked: Mapping[str, DesiredInstance],
     engines: Callable[[EngineName], AnyEngine],
     image: Callable[[Instance], str],
-    fit: Callable[[Unit, Asked], Unit],
+    fit: Callable[[Unit, DesiredInstance], Unit],
     more: Sequence[Part] = (),
 ) -> Rendering:
     """The whole stack, with `more` parts beside the instances'. Pure."""

@@ -17,11 +17,11 @@ from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import UsageError
 from mngdb.facts.doctor import Condition
 from mngdb.model import (
-    Asked,
+    DesiredInstance,
     File,
+    Notice,
     Program,
     Proof,
-    Remark,
     ShellCommand,
     Site,
     Step,
@@ -52,7 +52,7 @@ from mngdb.targets.compose.running import Ran, RunningContainer
 from mngdb.targets.compose.ways import Ways
 from mngdb.targets.process import machine
 from mngdb.targets.process.verify import judge
-from mngdb.targets.protocol import Note, State
+from mngdb.targets.protocol import State, UnitRecord
 
 #: Under which the digest of the secrets that were written is noted.
 _SECRETS = "secrets"
@@ -155,7 +155,7 @@ class ComposeRunner:
     def _product(self, instance: Instance) -> str:
         return self.engine(instance.engine).info.title
 
-    def adapt(self, unit: Unit, asked: Asked) -> Unit:
+    def adapt(self, unit: Unit, asked: DesiredInstance) -> Unit:
         """The unit with the files that its container reads beside the server's."""
         container = self.engine(unit.engine).container(asked, unit)
         more = {"health.sh": container.health, **container.files}
@@ -165,7 +165,7 @@ class ComposeRunner:
             unit, files=(*unit.files, *(File(name, text) for name, text in more.items()))
         )
 
-    def expect(self, asked: Mapping[str, Asked]) -> None:
+    def expect(self, asked: Mapping[str, DesiredInstance]) -> None:
         """Take note of all that shall live here."""
         text = self.folder.described()
         self.described = text or next(
@@ -253,7 +253,7 @@ class ComposeRunner:
         instance = self.stack.instances[unit.instance]
         self.data.seen(unit, self.image(instance), self.engine(unit.engine).info.image)
 
-    def units(self) -> list[Note]:
+    def units(self) -> list[UnitRecord]:
         """Every unit that has a volume or a container."""
         return self.project.units()
 
@@ -261,11 +261,11 @@ class ComposeRunner:
         """The volume."""
         return f"the volume {unit}-data"
 
-    def remarks(self) -> list[Remark]:
+    def notices(self) -> list[Notice]:
         """Where Compose finds its files."""
         where = self.folder.root
         found = [
-            Remark(
+            Notice(
                 "",
                 f"the containers are described in {where}",
                 f"cd {shlex.quote(str(where))} && docker compose ps",
@@ -273,7 +273,7 @@ class ComposeRunner:
         ]
         page = self.stack.source.redisinsight
         if self.stack.insight and page is not None:
-            found.append(Remark("", f"RedisInsight is at {page.url}, for people of the realm"))
+            found.append(Notice("", f"RedisInsight is at {page.url}, for people of the realm"))
         return found
 
     def handover(self, unit: Unit) -> str:
@@ -332,7 +332,7 @@ class ComposeRunner:
         self.data.take({} if self.wanted is None else self.wanted.units)
         self.places.keep()
 
-    def repairs(self, asked: Mapping[str, Asked]) -> list[Step]:
+    def repairs(self, asked: Mapping[str, DesiredInstance]) -> list[Step]:
         """What brings the folder's directories and secrets back, whoever changed them."""
         self.folder.claim()
         if not asked or not self.folder.described():
@@ -352,7 +352,7 @@ class ComposeRunner:
         step = Step(one.name, one.engine, "change", f"folder {self.folder.root}", detail, run)
         return [step] if found else []
 
-    def publish(self, asked: Mapping[str, Asked]) -> None:
+    def publish(self, asked: Mapping[str, DesiredInstance]) -> None:
         """Write what describes the stack, and the secrets. Raises OSError."""
         page_certificate.ensure(self.stack)
         if certificates.wanted(self.stack):
@@ -366,7 +366,7 @@ class ComposeRunner:
         self.wanted.write(self.folder, fresh)
         self.project.notes.apply(_SECRETS, self.wanted.secrets_digest())
 
-    def write(self, unit: Unit, asked: Asked) -> None:
+    def write(self, unit: Unit, asked: DesiredInstance) -> None:
         """Write the unit's files where they differ, its certificate where it is due."""
         user = self.engine(unit.engine).info.image.user
         certificates.write(self.stack, self.folder, asked.instance, user)
@@ -437,7 +437,7 @@ class ComposeRunner:
         if self.described:
             self.project.describe(unit.name, self.described)
 
-    def rescue(self, unit: Unit, asked: Asked) -> Callable[[], None] | None:
+    def rescue(self, unit: Unit, asked: DesiredInstance) -> Callable[[], None] | None:
         """What gives the administrator the vault's secret, from inside; None: nothing does."""
         found = self.engine(unit.engine).container(asked, unit).rescue
         if found is None:
@@ -465,7 +465,7 @@ class ComposeRunner:
         older = [self.beside.removal(folder) for folder in self.places.older()]
         return [*self.beside.steps(self.wanted), *older]
 
-    def staying(self) -> list[Remark]:
+    def staying(self) -> list[Notice]:
         """What `remove` leaves: volumes and folders."""
         units = [one.unit for one in self.stack.instances.values() if one.contained]
         return [*self.data.strange(units), *self.places.given()]

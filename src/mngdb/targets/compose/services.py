@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from mngdb.container import CONF, SECRETS, Container, Exporter, secret_name
-from mngdb.model import Asked, Unit
+from mngdb.model import DesiredInstance, Unit
 from mngdb.spec.base import EngineName
 from mngdb.spec.compose import Compose
 from mngdb.spec.engine_info import Image
@@ -56,7 +56,12 @@ def image(compose: Compose, engine: EngineName, place: Image, version: str | Non
 
 
 def server(
-    asked: Asked, unit: Unit, container: Container, place: Image, compose: Compose, source: str
+    asked: DesiredInstance,
+    unit: Unit,
+    container: Container,
+    place: Image,
+    compose: Compose,
+    source: str,
 ) -> Part:
     """One server: its service, its volume, its secrets. `source` is its image."""
     name, instance = unit.name, asked.instance.name
@@ -125,7 +130,7 @@ def bind(source: str, target: str) -> dict[str, Any]:
 
 
 def exporter(
-    asked: Asked, unit: Unit, found: Exporter, given: str | None, server_image: str
+    asked: DesiredInstance, unit: Unit, found: Exporter, given: str | None, server_image: str
 ) -> Part:
     """The exporter beside a server; `given` is its image where the file names one. Official ones
     have no shell to ask how they are."""

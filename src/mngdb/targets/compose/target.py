@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mngdb.errors import MngdbError, UnobservableError
 from mngdb.facts.memory import Footprint
-from mngdb.model import Asked, Step
+from mngdb.model import DesiredInstance, Step
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance
@@ -61,7 +61,7 @@ class ComposeTarget(ProcessTarget):
         """What the engine tells."""
         return ComposeOutside(self.servers)
 
-    def where(self, instance: Instance, asked: Asked) -> tuple[str, str]:
+    def where(self, instance: Instance, asked: DesiredInstance) -> tuple[str, str]:
         """Its address in its networks, and its volume."""
         access = self.admin(asked)
         return f"{access.host}:{access.port}", f"{instance.unit}-data"

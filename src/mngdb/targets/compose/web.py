@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from mngdb.engines.protocol import AnyEngine
-from mngdb.model import Access, Asked
+from mngdb.model import Access, DesiredInstance
 from mngdb.secret import Secret
 from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Stack
@@ -55,7 +55,7 @@ def names(stack: Stack) -> tuple[str, ...]:
 
 def part(
     stack: Stack,
-    asked: Mapping[str, Asked],
+    asked: Mapping[str, DesiredInstance],
     engine: Callable[[EngineName], AnyEngine],
     secret: Callable[[str], Secret],
 ) -> tuple[Part, ...]:

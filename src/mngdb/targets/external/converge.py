@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from mngdb.engines.protocol import F, S
 from mngdb.events import Survey
-from mngdb.model import Access, Change, Outcome, Remark, Step
+from mngdb.model import Access, Change, Notice, Outcome, Step
 from mngdb.targets.converge import Converger
 from mngdb.targets.external.advice import advice
 
@@ -25,19 +25,19 @@ class ExternalConverger(Converger[S, F]):
         with advice(name, admin=True), self.engine.connect(self.admin) as session:
             found = self._look(session)
         steps = (*self._settings(found), *found.steps)
-        return Survey(steps, (*self._unverified(), *found.remarks))
+        return Survey(steps, (*self._unverified(), *found.notices))
 
     def _up(self, *, restart: bool) -> Outcome:
         name = self.asked.instance.name
         with advice(name, admin=True), self.engine.connect(self.admin) as session:
             found = self._converge(session)
-        return replace(found, remarks=(*self._unverified(), *found.remarks))
+        return replace(found, notices=(*self._unverified(), *found.notices))
 
-    def _unverified(self) -> tuple[Remark, ...]:
+    def _unverified(self) -> tuple[Notice, ...]:
         """What is at stake on the way there."""
         stake = self.engine.unverified(self.admin)
         hint = f"mngdb check --only {_VERIFIED} shows the remedy"
-        return (Remark(self.asked.instance.name, stake, hint),) if stake else ()
+        return (Notice(self.asked.instance.name, stake, hint),) if stake else ()
 
     def _settings(self, outcome: Outcome) -> list[Step]:
         """Those that a running server takes, one step each."""

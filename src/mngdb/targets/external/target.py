@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mngdb.errors import MngdbError
-from mngdb.model import Access, Asked
+from mngdb.model import Access, DesiredInstance
 from mngdb.spec.stack import Instance
 from mngdb.spec.target_models import External
 from mngdb.targets.external.advice import advice
@@ -34,19 +34,19 @@ class ExternalTarget:
         """Errors of the way there get advice that fits."""
         return advice(instance.name, admin=admin)
 
-    def admin(self, asked: Asked) -> Access:
+    def admin(self, asked: DesiredInstance) -> Access:
         """What the URL says. Raises UsageError."""
         url = _external(asked.instance).url
         return self.given.engine(asked.instance.engine).external(asked, url)
 
     def converger(
-        self, asked: Asked, emit: Callable[[object], None]
+        self, asked: DesiredInstance, emit: Callable[[object], None]
     ) -> ExternalConverger[Any, Any]:
         """What brings logins, rights and settings to what is asked."""
         engine = self.given.engine(asked.instance.engine)
         return ExternalConverger(engine, asked, emit, self.admin(asked))
 
-    def preflight(self, asked: Asked) -> None:
+    def preflight(self, asked: DesiredInstance) -> None:
         """Nothing: it is asked when it is worked on."""
 
     def condition(self, instance: Instance) -> None:
@@ -56,7 +56,7 @@ class ExternalTarget:
         """What the client saw is all that is known."""
         return error
 
-    def where(self, instance: Instance, asked: Asked) -> tuple[str, str]:
+    def where(self, instance: Instance, asked: DesiredInstance) -> tuple[str, str]:
         """Its URL, which has no password."""
         return _external(instance).url, ""
 

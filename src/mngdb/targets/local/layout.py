@@ -35,7 +35,7 @@ from mngdb.spec.target_models import Local
 from mngdb.targets.local import ownership
 from mngdb.targets.process import machine
 from mngdb.targets.process.machine import NOBODY
-from mngdb.targets.protocol import Note
+from mngdb.targets.protocol import UnitRecord
 
 #: What a folder of a unit has, one of them at the least.
 _OF_UNIT = ("unit.json", "conf", "data", "run")
@@ -126,7 +126,7 @@ class Layout:
             sockets = Path("/tmp") / f"mngdb-{os.geteuid()}-{digest}"  # noqa: S108
         return UnitFolder(root, sockets)
 
-    def units(self, named: Mapping[str, Note]) -> list[Note]:
+    def units(self, named: Mapping[str, UnitRecord]) -> list[UnitRecord]:
         """Every unit that was ever made here. `named`: those of the file, by unit; it also tells
         whose they are where their note is damaged. Raises MngdbError for such a note of another."""
         return [
@@ -134,10 +134,10 @@ class Layout:
             for path in sorted(self.servers.glob("*/unit.json"))
         ]
 
-    def _note(self, path: Path, named: Note | None) -> Note:
+    def _note(self, path: Path, named: UnitRecord | None) -> UnitRecord:
         with contextlib.suppress(ValueError, TypeError, RecursionError):
             text = disk.read_own(path, owners=self._all_uids) or ""
-            note = Note(path.parent.name, **json.loads(text))
+            note = UnitRecord(path.parent.name, **json.loads(text))
             if note.engine in ENGINE_INFO:
                 return note
         if named is not None:

@@ -17,7 +17,17 @@ from mngdb import disk
 from mngdb.errors import MngdbError, StepError
 from mngdb.identity import holdings
 from mngdb.identity.home import SYSTEM
-from mngdb.model import Asked, Program, Proof, Remark, ShellCommand, Site, Step, TlsFiles, Unit
+from mngdb.model import (
+    DesiredInstance,
+    Notice,
+    Program,
+    Proof,
+    ShellCommand,
+    Site,
+    Step,
+    TlsFiles,
+    Unit,
+)
 from mngdb.release import Release
 from mngdb.spec.base import EngineName
 from mngdb.spec.engine_info import ENGINE_INFO
@@ -31,7 +41,7 @@ from mngdb.targets.process import logs, machine, written
 from mngdb.targets.process.logs import Started
 from mngdb.targets.process.processes import Process
 from mngdb.targets.process.verify import verify
-from mngdb.targets.protocol import Note, State
+from mngdb.targets.protocol import State, UnitRecord
 
 if TYPE_CHECKING:
     from mngdb.facts.doctor import Condition
@@ -61,7 +71,7 @@ class LocalRunner:
 
     # --- what there is
 
-    def adapt(self, unit: Unit, asked: Asked) -> Unit:
+    def adapt(self, unit: Unit, asked: DesiredInstance) -> Unit:
         """A process is what engines render."""
         return unit
 
@@ -69,11 +79,11 @@ class LocalRunner:
         """Servers of this machine are reached by their address."""
         return contextlib.nullcontext()
 
-    def units(self) -> list[Note]:
+    def units(self) -> list[UnitRecord]:
         """Every unit that was ever made here, also one that lost its note, as far as the file names
         it. Raises MngdbError for the damaged note of one that it does not name."""
         named = {
-            one.unit: Note(one.unit, one.name, one.engine)
+            one.unit: UnitRecord(one.unit, one.name, one.engine)
             for one in self.stack.instances.values()
             if one.target.of(Local)
         }
@@ -89,7 +99,7 @@ class LocalRunner:
         """The unit's folder."""
         return str(self.layout.unit(unit).root)
 
-    def remarks(self) -> list[Remark]:
+    def notices(self) -> list[Notice]:
         """Data that is not beside the file is where nobody looks first."""
         accounts = self.layout.accounts
         if accounts is None:
@@ -97,7 +107,7 @@ class LocalRunner:
         names = sorted({one.name for one in accounts.values()})
         whose = f"account {names[0]} can" if len(names) == 1 else f"accounts {', '.join(names)} can"
         return [
-            Remark(
+            Notice(
                 "", f"the data is in {self.layout.servers}, where the servers' {whose} access it"
             )
         ]
@@ -268,7 +278,7 @@ class LocalRunner:
 
     # --- changes
 
-    def expect(self, asked: Mapping[str, Asked]) -> None:
+    def expect(self, asked: Mapping[str, DesiredInstance]) -> None:
         """What left the file is stopped before anything starts: its port is as good as free."""
         self.layout.require_place()
         kept = {one.instance.unit for one in asked.values()}
@@ -284,17 +294,17 @@ class LocalRunner:
         """Make the stack's folders."""
         self.layout.prepare()
 
-    def repairs(self, asked: Mapping[str, Asked]) -> list[Step]:
+    def repairs(self, asked: Mapping[str, DesiredInstance]) -> list[Step]:
         """Each unit's own steps tell of its files."""
         return []
 
-    def publish(self, asked: Mapping[str, Asked]) -> None:
+    def publish(self, asked: Mapping[str, DesiredInstance]) -> None:
         """A unit's own folder says everything."""
 
     def end(self) -> None:
         """Nothing is left of processes that ended."""
 
-    def rescue(self, unit: Unit, asked: Asked) -> Callable[[], None] | None:
+    def rescue(self, unit: Unit, asked: DesiredInstance) -> Callable[[], None] | None:
         """A restart does, where the socket does not."""
         return None
 
@@ -302,7 +312,7 @@ class LocalRunner:
         """The client is a program of this machine."""
         return None
 
-    def staying(self) -> list[Remark]:
+    def staying(self) -> list[Notice]:
         """Nothing."""
         return []
 
@@ -310,7 +320,7 @@ class LocalRunner:
         """Remove the servers' folders, the data included."""
         self.layout.remove()
 
-    def write(self, unit: Unit, asked: Asked) -> None:
+    def write(self, unit: Unit, asked: DesiredInstance) -> None:
         """Write the unit's files, certificates included, where they differ."""
         folder = self.layout.prepare_unit(unit.name, unit.engine)
         self._noted(unit)

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 from mngdb.spec.stack import Instance
 from mngdb.spec.target_models import Local
 from mngdb.targets.local.runner import LocalRunner
@@ -44,7 +44,7 @@ class LocalTarget(ProcessTarget):
         """What the kernel tells."""
         return LocalOutside(self.given.stack.instances, self.servers)
 
-    def where(self, instance: Instance, asked: Asked) -> tuple[str, str]:
+    def where(self, instance: Instance, asked: DesiredInstance) -> tuple[str, str]:
         """Its address, and its data folder."""
         access = self.admin(asked)
         return f"{access.host}:{access.port}", asked.site.data if asked.site else ""
@@ -68,7 +68,7 @@ class LocalWatched:
         return runner.process(unit) is None
 
     def start_again(
-        self, instance: Instance, asked: Callable[[], Asked]
+        self, instance: Instance, asked: Callable[[], DesiredInstance]
     ) -> subprocess.Popen[bytes]:
         """Start a server with the files that it has."""
         runner = self.target.servers

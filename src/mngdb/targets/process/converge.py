@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from mngdb.engines.protocol import F, S
 from mngdb.errors import ConnectError, StepError
 from mngdb.events import Done, Survey
-from mngdb.model import Outcome, Remark, Step
+from mngdb.model import Notice, Outcome, Step
 from mngdb.targets.converge import Converger
 from mngdb.targets.process.runner import Runner
 from mngdb.targets.process.unit import ManagedUnit, data_missing
@@ -44,19 +44,19 @@ class ProcessConverger(Converger[S, F]):
 
     def _survey(self) -> Survey:
         unit, state = self.unit, self._state()
-        later = (Remark(self.asked.instance.name, _LATER, "mngdb up"),)
+        later = (Notice(self.asked.instance.name, _LATER, "mngdb up"),)
         if state == "running":
             try:
                 with unit.session(_PLAN_TIMEOUT, unit.moved()) as session:
                     found = self._look(session)
             except ConnectError as error:
                 return Survey((unit.regain(error),), later)
-            return Survey((*unit.file_steps(found), *found.steps), found.remarks)
+            return Survey((*unit.file_steps(found), *found.steps), found.notices)
         self.runner.preflight(unit.unit, self.asked.instance)
         if state != "absent":
             return Survey((unit.start(),), later)
-        found = self._blank()
-        return Survey((unit.create(), unit.start(), *found.steps), found.remarks)
+        found = self._initial()
+        return Survey((unit.create(), unit.start(), *found.steps), found.notices)
 
     def _state(self) -> State:
         """What there is of the unit. Raises MngdbError where its data is missing, and the command
@@ -67,8 +67,8 @@ class ProcessConverger(Converger[S, F]):
             raise data_missing(self.runner, self.name)
         return state
 
-    def _blank(self) -> Outcome:
-        return self.engine.reconcile(self.asked, self.engine.blank(self.asked))
+    def _initial(self) -> Outcome:
+        return self.engine.reconcile(self.asked, self.engine.initial(self.asked))
 
     # --- changing
 
@@ -120,14 +120,14 @@ class ProcessConverger(Converger[S, F]):
     def _started(self, session: S, unit: ManagedUnit[S, F], *, again: bool = True) -> Outcome:
         """Go on with a server that was started with the files as they are now."""
         seen = self._look(session)
-        if again and any(not change.hot for change in seen.changes):
+        if again and any(not change.reloadable for change in seen.changes):
             # something lay over our files when it started (PostgreSQL: ALTER SYSTEM)
-            hot = tuple(change for change in seen.changes if change.hot)
+            reloadable = tuple(change for change in seen.changes if change.reloadable)
             said = ", ".join(f"{c.name} {c.found} → {c.wanted}" for c in seen.changes)
-            self._do(unit.restart(said, hot), session)
+            self._do(unit.restart(said, reloadable), session)
             with unit.session() as fresh:
                 return self._started(fresh, unit, again=False)
-        if seen.changes and all(change.hot for change in seen.changes):
+        if seen.changes and all(change.reloadable for change in seen.changes):
             # what would lose data at a start waits until the server runs (Redis: appendonly)
             self.engine.apply(session, seen.changes)
             seen = self._look(session)
@@ -157,7 +157,7 @@ class ProcessConverger(Converger[S, F]):
     def _tell(self, seen: Outcome) -> None:
         """Steps of the plan that the rendered files have done already are said, not done twice."""
         left = {(step.action, step.object) for step in seen.steps}
-        for step in self._blank().steps:
+        for step in self._initial().steps:
             if (step.action, step.object) not in left:
                 self.emit(Done(step.bare(), fresh=self.fresh))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mngdb.model import Asked, Site, Unit
+from mngdb.model import DesiredInstance, Site, Unit
 from mngdb.release import Release
 from mngdb.spec.stack import Instance
 from mngdb.targets.protocol import Servers
@@ -23,7 +23,7 @@ class Runner(Servers, Protocol):
         Raises UsageError."""
         ...
 
-    def adapt(self, unit: Unit, asked: Asked) -> Unit:
+    def adapt(self, unit: Unit, asked: DesiredInstance) -> Unit:
         """The unit as it runs here. Pure."""
         ...
 
@@ -78,7 +78,7 @@ class Runner(Servers, Protocol):
         whose they are."""
         ...
 
-    def write(self, unit: Unit, asked: Asked) -> None:
+    def write(self, unit: Unit, asked: DesiredInstance) -> None:
         """Write the unit's files where they differ."""
         ...
 
@@ -118,7 +118,7 @@ class Runner(Servers, Protocol):
         """Raise StepError with the server's last words if the one that we started has ended."""
         ...
 
-    def rescue(self, unit: Unit, asked: Asked) -> Callable[[], None] | None:
+    def rescue(self, unit: Unit, asked: DesiredInstance) -> Callable[[], None] | None:
         """What gives a running server's administrator the vault's secret without the old one;
         None: nothing does."""
         ...

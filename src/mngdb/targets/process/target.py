@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mngdb.errors import ConnectError, MngdbError
-from mngdb.model import Access, Asked, Site
+from mngdb.model import Access, DesiredInstance, Site
 from mngdb.spec.stack import Instance
 from mngdb.targets.process.converge import ProcessConverger
 from mngdb.targets.process.runner import Runner
@@ -40,16 +40,18 @@ class ProcessTarget(ABC):
         """Hold the way to a server open, where it needs one of its own."""
         return self.servers.reach(instance)
 
-    def admin(self, asked: Asked) -> Access:
+    def admin(self, asked: DesiredInstance) -> Access:
         """The administrator's access."""
         return self.given.engine(asked.instance.engine).admin(asked)
 
-    def converger(self, asked: Asked, emit: Callable[[object], None]) -> ProcessConverger[Any, Any]:
+    def converger(
+        self, asked: DesiredInstance, emit: Callable[[object], None]
+    ) -> ProcessConverger[Any, Any]:
         """What brings an instance to what is asked."""
         engine = self.given.engine(asked.instance.engine)
         return ProcessConverger(engine, asked, emit, self.servers)
 
-    def preflight(self, asked: Asked) -> None:
+    def preflight(self, asked: DesiredInstance) -> None:
         """Raise MngdbError for what would keep a unit that does not run from starting."""
         servers, instance = self.servers, asked.instance
         if servers.process(instance.unit) is None:

@@ -15,7 +15,7 @@ from typing import Any, Generic
 from mngdb.engines.protocol import Engine, F, S
 from mngdb.errors import ConnectError, MngdbError, StepError
 from mngdb.events import Progress
-from mngdb.model import Action, Asked, Change, Outcome, Step, Unit
+from mngdb.model import Action, Change, DesiredInstance, Outcome, Step, Unit
 from mngdb.targets.process.runner import Runner
 from mngdb.targets.process.waiting import MOVED_TIMEOUT, TUNNEL_MOVED, Wait
 
@@ -46,7 +46,7 @@ class ManagedUnit(Generic[S, F]):
 
     runner: Runner
     engine: Engine[S, F]
-    asked: Asked
+    asked: DesiredInstance
     emit: Callable[[object], None]
     unit: Unit = field(init=False)
     child: Any = field(init=False, default=None)
@@ -175,9 +175,9 @@ class ManagedUnit(Generic[S, F]):
             return None
         return TUNNEL_MOVED if self.asked.tunnel else MOVED_TIMEOUT
 
-    def restart(self, why: str, hot: tuple[Change, ...] = ()) -> Step:
-        """Stop the server and start it with the files as they should be, after `hot` changes. One
-        that does not start with them runs on with the old ones."""
+    def restart(self, why: str, reloadable: tuple[Change, ...] = ()) -> Step:
+        """Stop the server and start it with the files as they should be, after `reloadable`
+        changes. One that does not start with them runs on with the old ones."""
         unit = self.unit
 
         def run(session: S | None) -> None:
@@ -188,9 +188,9 @@ class ManagedUnit(Generic[S, F]):
             except StepError:
                 runner.restore_files(unit, before)
                 raise
-            if hot and session is not None:
+            if reloadable and session is not None:
                 # some settings have to be live before the server stops (Redis: appendonly)
-                self.engine.apply(session, hot)
+                self.engine.apply(session, reloadable)
             self.emit(Progress(unit.name, f"restarting: {why}"))
             runner.write(unit, self.asked)
             runner.stop(unit.name, self.engine.stop_signal)
@@ -225,9 +225,9 @@ class ManagedUnit(Generic[S, F]):
         due = runner.renewal(unit, self.asked.instance, found.release)
         said = [*due, *(f"{c.name} {c.found} → {c.wanted}" for c in changes)]
         cold = sorted(set(stale) & unit.cold_files)
-        if due or cold or any(not change.hot for change in changes):
-            hot = tuple(change for change in changes if change.hot)
-            return (self.restart(", ".join(said + cold), hot),)
+        if due or cold or any(not change.reloadable for change in changes):
+            reloadable = tuple(change for change in changes if change.reloadable)
+            return (self.restart(", ".join(said + cold), reloadable),)
         if not stale and not changes:
             return ()
 

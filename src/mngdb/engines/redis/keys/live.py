@@ -41,7 +41,7 @@ class Server:
     life: bool
     idle: bool
     used_memory: int | None
-    remarks: tuple[str, ...]
+    notices: tuple[str, ...]
 
 
 def survey(session: Session, only: int | None) -> Server:
@@ -72,19 +72,19 @@ def survey(session: Session, only: int | None) -> Server:
     if policy.endswith("lfu"):
         # it is told for each key only
         unknown = f"with maxmemory-policy {policy} Redis tracks use counts, not idle time"
-    remarks = [f"idle keys are unknown: {unknown}"] if unknown else []
+    notices = [f"idle keys are unknown: {unknown}"] if unknown else []
     if only is not None and only not in found:
         known = ", ".join(map(str, sorted(found))) or "none"
-        remarks.append(f"database {only} has no key; those with keys: {known}")
+        notices.append(f"database {only} has no key; those with keys: {known}")
     if isinstance(life, RefusedError):
-        remarks.append(f"keys without expiry are unknown: {life.message}")
+        notices.append(f"keys without expiry are unknown: {life.message}")
     return Server(
         {n: int(one["keys"]) for n, one in wanted.items()},
         sum(int(one["keys"]) - int(one["expires"]) for one in wanted.values()),
         not isinstance(life, RefusedError),
         not unknown,
         int(facts["used_memory"]) if facts else None,
-        tuple(remarks),
+        tuple(notices),
     )
 
 

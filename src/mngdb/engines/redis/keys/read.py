@@ -16,12 +16,12 @@ from mngdb.engines.redis.keys.scale import Scale
 from mngdb.engines.redis.keys.tally import Tally
 from mngdb.errors import ConnectError
 from mngdb.facts.keys import Interruptible, KeysReport, Progress, Wanted
-from mngdb.model import Asked
+from mngdb.model import DesiredInstance
 
 
 def look(
     session: Session,
-    asked: Asked,
+    asked: DesiredInstance,
     wanted: Wanted,
     progress: Progress,
     interruptible: Interruptible,
@@ -67,7 +67,7 @@ def look(
         expected=whole, sampled=sampled, complete=complete, databases=server.databases,
         used_memory=server.used_memory, seconds=time.perf_counter() - begun,
         server_seconds=pace.used if pace else None,
-        remarks=(*server.remarks, *_remarks(tally, every)),
+        notices=(*server.notices, *_notices(tally, every)),
     )  # fmt: skip
     if complete and found.forever and found.forever.count_error:
         # the server counts these itself
@@ -85,7 +85,7 @@ def _goals(databases: dict[int, int], sample: int | float | None) -> dict[int, i
     return {n: min(keys, max(1, round(keys * share))) for n, keys in databases.items()}
 
 
-def _remarks(tally: Tally, every: int) -> Iterator[str]:
+def _notices(tally: Tally, every: int) -> Iterator[str]:
     if every > 1 and tally.asked:
         yield (
             f"expiry and idle time are from a sample of {tally.asked:,} keys (± at 95 %): "

@@ -42,7 +42,7 @@ for path in sys.argv[1:]:
 """
 
 
-class Own:
+class SelfMetrics:
     """What the agent knows itself."""
 
     def __init__(self, context: Context, watch: Watch, containers: Containers) -> None:
