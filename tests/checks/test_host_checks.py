@@ -315,7 +315,7 @@ def test_a_server_that_does_not_run_is_unknown(cli: Cli) -> None:
     cli.write("redis: {port: PORT1}\n")
     done = cli.run("check", "--only", "host.*")
     assert done.returncode == 3
-    assert "mng-redis does not run" in done.stdout
+    assert "mng-redis is not running" in done.stdout
     with pytest.raises(UnobservableError):
         inspect.process(2**22 + 1)
 

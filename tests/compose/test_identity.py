@@ -98,7 +98,7 @@ def test_a_renamed_stack_is_refused_and_no_hint_recommends_destroy(up: ComposeCl
     file = up.folder / "mngdb.yaml"
     file.write_text(file.read_text().replace(f"name: {up.name}", f"name: {up.name}2"))
     said = refusal(up, "up")
-    assert f"the stack of this folder is called '{up.name}'" in said
+    assert f"the stack of this folder is named '{up.name}'" in said
     assert "destroy" not in said
     up.write(REDIS)
     assert up.steps() == []
@@ -246,7 +246,7 @@ def test_destroy_removes_a_folder_that_was_only_rendered_and_names_one_of_the_co
     assert not one.exists()
     assert [path.name for path in (up.folder / "two").iterdir()] == ["mine.txt"]
     assert (out / "docker-compose.yml").exists()
-    assert f"the folder {out}, which 'render compose --output' wrote, stays" in done.stderr
+    assert f"the folder {out}, which 'render compose --output' wrote, is kept" in done.stderr
     assert f"rm -r {out}" in done.stderr
 
 

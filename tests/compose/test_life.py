@@ -64,10 +64,10 @@ def test_down_keeps_the_data_and_up_brings_it_back(up: ComposeCli, tmp_path: Pat
     assert {unit["state"] for unit in up.run_json("status")["units"]} == {"stopped"}
     actions = {(step["action"], step["object"]) for step in up.steps()}
     assert actions == {("start", up.unit("pg")), ("start", up.unit("redis"))}
-    for command, said in (("logs", "has no container"), ("shell", "does not run")):
+    for command, said in (("logs", "has no container"), ("shell", "is not running")):
         done = up.run(command, "redis")
         assert (done.returncode, done.stdout) == (1, "")
-        assert f"error: {up.unit('redis')} {said}\n" in done.stderr
+        assert f"error: {up.unit('redis')} {said}" in done.stderr
     another_clone_leaves_it_alone(up, tmp_path)
     up.ok("up")
     assert up.redis("get", "shop:a") == "1"

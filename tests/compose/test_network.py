@@ -212,7 +212,7 @@ def test_doctor_status_url_logs_and_shell_work_from_outside(up: ComposeCli) -> N
     (measured,) = up.run_json("check", "--only", "stack.measured")["findings"]
     assert (measured["verdict"], measured["evidence"]) == (
         "fail",
-        f"{exporter} does not run (stopped)",
+        f"{exporter} is not running (stopped)",
     )
     up.docker.docker("start", exporter)
     assert f"{exporter}  running " in up.ok("status")

@@ -128,7 +128,7 @@ def line_for_cron(cli: Cli) -> str:
         check=False,
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("error: systemd does not run here\n  hint: with cron, ")
+    assert done.stderr.startswith("error: systemd is not running here\n  hint: with cron, ")
     line = done.stderr.partition("takes this line: ")[2].rstrip("\n")
     assert line.startswith("@reboot ")
     return line

@@ -78,7 +78,7 @@ def test_it_is_a_unit_of_the_stack_and_a_second_up_has_nothing_to_do(stack: Cli)
     pid = pid_of(stack, "mng-agent")
     assert stack.json("up")["steps"] == []
     assert pid_of(stack, "mng-agent") == pid
-    assert "mng-agent runs" in stack.ok("logs", "agent")
+    assert "mng-agent is running" in stack.ok("logs", "agent")
 
 
 def test_each_page_is_what_prometheus_reads(stack: Cli) -> None:

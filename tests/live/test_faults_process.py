@@ -103,7 +103,7 @@ def test_a_server_stopped_by_hand_is_stopped_in_status_and_started_by_up(
     assert units.returncode == 1
     assert '"state": "stopped"' in units.stdout
     said = cli.run("doctor", "shop")
-    assert (said.returncode, "does not run (stopped)" in said.stdout) == (1, True)
+    assert (said.returncode, "is not running (stopped)" in said.stdout) == (1, True)
     steps = cli.json("plan")["steps"]
     assert [(s["action"], s["object"]) for s in steps] == [("start", unit)]
     cli.ok("up")

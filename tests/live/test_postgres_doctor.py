@@ -95,7 +95,7 @@ def test_the_database_is_missing(cli: Cli) -> None:
 
 def test_the_database_takes_no_connections(cli: Cli) -> None:
     sql(cli, "ALTER DATABASE shop ALLOW_CONNECTIONS false")
-    assert "takes no connections at all" in says(cli, "shop")
+    assert "accepts no connections" in says(cli, "shop")
 
 
 def test_no_right_to_connect(cli: Cli) -> None:
@@ -124,7 +124,7 @@ def test_the_servers_connection_limit(cli: Cli) -> None:
 
 def test_the_server_is_down(cli: Cli) -> None:
     cli.ok("down")
-    assert says(cli, "shop") == "mng-pg does not run (stopped)"
+    assert says(cli, "shop") == "mng-pg is not running (stopped)"
 
 
 @pytest.mark.parametrize("app", ["shop", "clerk"])

@@ -119,4 +119,4 @@ def test_a_server_that_expects_tls_when_the_file_has_none(stack: Cli) -> None:
 def test_a_server_that_does_not_run(stack: Cli, instance: str, unit: str) -> None:
     stack.ok("down")
     found = problems(stack, "shop")
-    assert found[instance] == f"{unit} does not run (stopped)"
+    assert found[instance] == f"{unit} is not running (stopped)"

@@ -259,7 +259,7 @@ def test_with_a_container_dead_the_page_is_closed(page: Page, name: str) -> None
         assert "Redis" not in body
         if name != "keycloak":
             told = page.cli.run_json("doctor")["cause"]
-            assert told["text"].startswith(f"{container} does not run (stopped): the page ")
+            assert told["text"].startswith(f"{container} is not running (stopped): the page ")
             assert (told["cause"], told["command"]) == ("page", "mngdb up")
     finally:
         page.docker.docker("start", container)

@@ -68,7 +68,7 @@ class Service:
         if self.state == "running":
             return "is starting" if self.health == "starting" else f"is unhealthy: {self.said}"
         over = "dies and is started again, over and over"
-        return over if self.state == "restarting" else f"does not run ({self.state})"
+        return over if self.state == "restarting" else f"is not running ({self.state})"
 
     def as_json(self) -> dict[str, object]:
         """As `status --json` shows it."""

@@ -153,7 +153,7 @@ def _problem(context: Context, instance: Instance, app: str) -> str | None:
         state = servers.state(instance.unit)
         if state == "running":
             raise
-        text = f"{instance.unit} does not run ({state})"
+        text = f"{instance.unit} is not running ({state})"
         raise ConnectError(text, "mngdb up", "down") from None
 
 
@@ -186,7 +186,7 @@ def shell(context: Context, instance: str, app: str | None, rest: tuple[str, ...
     servers = context.target(found).servers
     if servers is not None:
         if servers.process(found.unit) is None:
-            raise MngdbError(f"{found.unit} does not run", "'mngdb up' starts it")
+            raise MngdbError(f"{found.unit} is not running", "'mngdb up' starts it")
         inside = servers.enter(found.unit, command, terminal=sys.stdin.isatty())
         if inside is not None:
             env = {**os.environ, **context.environ, **command.env}

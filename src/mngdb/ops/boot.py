@@ -40,7 +40,7 @@ def enable(context: Context) -> list[str]:
     Raises UsageError where systemd does not run, or the unit is another stack's."""
     if not boot.booted():
         raise UsageError(
-            "systemd does not run here",
+            "systemd is not running here",
             f"with cron, 'crontab -e' takes this line: {service.cron(context)}",
         )
     kind, name = boot.ours(), service.name(context)

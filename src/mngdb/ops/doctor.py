@@ -104,7 +104,7 @@ def _server(context: Context, instance: Instance, *, missing: bool) -> Server:
     )
     what = seen.condition
     if what is not None and (what.state != "running" or what.frozen):
-        why = "is halted" if what.frozen else f"does not run ({what.state})"
+        why = "is halted" if what.frozen else f"is not running ({what.state})"
         return replace(seen, logins=_all_out(instance, f"{instance.unit} {why}"))
     try:
         # a secret that cannot be used is a trouble of its own, and the rest is looked at

@@ -45,7 +45,7 @@ def server(host: LocalRunner, instance: Instance) -> ServerFacts:
 def _pid(host: LocalRunner, unit: str) -> int:
     found = host.process(unit)
     if found is None:
-        raise UnobservableError(f"{unit} does not run")
+        raise UnobservableError(f"{unit} is not running")
     return found.pid
 
 
