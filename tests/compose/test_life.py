@@ -213,7 +213,7 @@ def test_each_instance_lives_where_it_says_and_may_move(stack: ComposeCli) -> No
     assert (env["POSTGRES_HOST"], env["REDIS_HOST"]) == ("127.0.0.1", stack.unit("redis"))
     file.write_text(text.replace("TARGET", f"port: {stack.port(2)}"))
     (stop,) = [step for step in stack.steps() if step["action"] == "stop"]
-    assert stop["detail"] == "its instance moved to another target"
+    assert "moved to another target" in stop["detail"]
     stack.ok("up")
     assert stack.env_of("shop")["REDIS_HOST"] == "127.0.0.1"
     stack.ok("doctor", "shop")
