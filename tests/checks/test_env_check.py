@@ -232,7 +232,7 @@ def test_a_value_of_many_lines(env: Env) -> None:
     [
         (b"\xff\xfeA\0", "not a .env file"),
         (b"A=\xff\n", "not UTF-8"),
-        (b"A=1\n" * 400_000, "no .env"),
+        (b"A=1\n" * 400_000, "not a .env file"),
     ],
 )
 def test_what_is_no_env_file_is_refused(env: Env, content: bytes, said: str) -> None:

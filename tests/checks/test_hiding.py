@@ -46,7 +46,7 @@ def test_a_database_that_its_owner_closed_is_unknown_and_not_fine(cli: Cli) -> N
     try:
         found = _path(cli)
         assert found.verdict == "unknown"
-        assert "evil: it takes no connections (ALLOW_CONNECTIONS false)" in found.evidence
+        assert "evil: it accepts no connections (ALLOW_CONNECTIONS false)" in found.evidence
     finally:
         cli.ok("up")
     assert "evil: public.loose()" in _path(cli).evidence
