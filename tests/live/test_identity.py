@@ -296,7 +296,7 @@ def test_root_does_not_begin_an_empty_stack_beside_the_users(
     try:
         found = locate.locate("mng", [stack.folder / "mngdb.yaml"], {})
         assert found.trouble is not None
-        assert "is one of the user id 54321" in found.trouble.message
+        assert "belongs to the user id 54321" in found.trouble.message
     finally:
         for path in (stack.folder, state):
             os.chown(path, 0, 0)

@@ -371,7 +371,7 @@ def test_a_server_that_dies_in_the_middle(tmp_path: Path) -> None:
         server.process.wait()
         out, err = process.communicate(timeout=300)
     assert process.returncode == 3
-    assert "hung up, after" in err
+    assert "closed the connection, after" in err
     assert "error" in json.loads(out)
 
 
