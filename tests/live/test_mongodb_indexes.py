@@ -136,7 +136,7 @@ def test_unique_over_duplicates_says_how_many_and_changes_nothing(
     write(module_cli, "users: [{keys: {email: 1}, unique: true}], orders: [{keys: {n: 1}}]")
     done = module_cli.run("up", *allow)
     assert done.returncode == 1
-    assert "2 values stand more than once in shop.users.email" in done.stderr
+    assert "2 values occur more than once in shop.users.email" in done.stderr
     assert "'a@x' (3 documents)" in done.stderr
     assert "mng-mongo  healthy" in done.stdout
     assert shop.users.index_information() == before

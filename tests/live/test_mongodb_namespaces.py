@@ -72,7 +72,7 @@ def test_checks_and_advice_leave_out_a_view_and_tell_of_the_rest(stack: Cli) -> 
             "index-twice": "fail",
         }
         assert found["mongodb.indexes"].evidence == "ea.users.email_1"
-        assert found["mongodb.index-twice"].evidence == "eb.orders.n_1 begins n_1_m_1"
+        assert found["mongodb.index-twice"].evidence == "eb.orders.n_1 is a prefix of n_1_m_1"
         (advice,) = stack.json("indexes")["instances"]
         assert [one["index"] for one in advice["indexes"]] == ["n_1"]
         stack.ok("bloat")
@@ -88,7 +88,7 @@ def test_many_collections_of_one_app_do_not_hide_those_of_another(stack: Cli) ->
         for keys in ("n", [("n", 1), ("m", 1)]):
             admin.eb.late.create_index(keys)
         found = findings(stack, "mongodb.index-twice")["mongodb.index-twice"]
-        assert "eb.late.n_1 begins n_1_m_1" in found.evidence
+        assert "eb.late.n_1 is a prefix of n_1_m_1" in found.evidence
         assert "left out: 24 collections of ea" in found.evidence
         for number in range(220):
             admin.ea.drop_collection(f"c{number}")
