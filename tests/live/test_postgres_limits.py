@@ -47,7 +47,7 @@ def test_a_leak_of_one_app_leaves_the_others_theirs(cli: Cli) -> None:
         found = json.loads(cli.run("--json", "doctor").stdout)
         assert found["cause"]["cause"] == "app-limit"
         assert (
-            "shop has as many connections to postgres as it may have: 12"
+            "shop has reached its connection limit on postgres: 12"
             in (found["cause"]["text"])
         )
         assert "shop holds 12 connections, 12 of them idle" in cli.ok("connections")
