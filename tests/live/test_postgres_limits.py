@@ -46,10 +46,7 @@ def test_a_leak_of_one_app_leaves_the_others_theirs(cli: Cli) -> None:
             assert other.execute("SELECT 1").fetchone() == (1,)
         found = json.loads(cli.run("--json", "doctor").stdout)
         assert found["cause"]["cause"] == "app-limit"
-        assert (
-            "shop has reached its connection limit on postgres: 12"
-            in (found["cause"]["text"])
-        )
+        assert "shop has reached its connection limit on postgres: 12" in (found["cause"]["text"])
         assert "shop holds 12 connections, 12 of them idle" in cli.ok("connections")
     # what the file says counts
     cli.write(
