@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from mngdb.checks import registry
 from mngdb.findings import Finding
+from tests import docker
 from tests.checks.judge import findings, one
 from tests.conftest import Cli
 from tests.docker import Engine
@@ -64,12 +67,20 @@ def test_everybody_of_the_realm_is_no_administrator(
     assert (found.verdict, evidence in found.evidence) == (verdict, True)
 
 
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    """One of its own: an engine has room for one page, and other tests have theirs."""
+    found = docker.new()
+    yield found
+    found.remove()
+
+
 @pytest.mark.docker
 @pytest.mark.parametrize(("roles", "told"), [("", True), (", roles: [admin]", False)])
 def test_plan_warns_of_a_page_for_everybody(
-    cli: Cli, docker: Engine, roles: str, told: bool
+    cli: Cli, engine: Engine, roles: str, told: bool
 ) -> None:
-    cli.env |= docker.environ
+    cli.env |= engine.environ
     cli.write(PAGE.replace("ROLES", roles))
     said = cli.run("plan").stderr
     warned = "everybody who can log in to the realm" in said
