@@ -175,7 +175,8 @@ def test_a_hot_setting_is_set_and_a_cold_one_becomes_a_remark(ours: Cli, theirs:
         }
         assert value(theirs, "SHOW log_temp_files") == "20MB"
         (notice,) = [r["text"] for r in ours.json("plan")["remarks"] if "max_conn" in r["text"]]
-        assert notice.startswith("max_connections is 200") and notice.endswith("77")
+        assert notice.startswith("max_connections is 200")
+        assert notice.endswith("77")
     finally:
         sql(theirs, "ALTER SYSTEM RESET ALL", "SELECT pg_reload_conf()")
     assert value(theirs, "SELECT pg_postmaster_start_time()") == before
