@@ -398,6 +398,19 @@ def test_a_certificate_that_ends_soon(stack: Cli) -> None:
         path.write_bytes(before)
 
 
+def test_a_certificate_of_the_users_own_is_not_for_up_to_renew(cli: Cli) -> None:
+    cli.write("target: compose\nredis: {tls: true}\nagent: false\n")
+    cli.ok("render", "compose")
+    cli.write(
+        "target: compose\nredis: {tls: true}\nagent: false\n"
+        "sso: {issuer: 'https://keycloak.example/realms/x'}\n"
+        "redisinsight: {url: 'https://page.example', accept_terms: true,"
+        " certificate: {certificate: page.pem, key: page.pem}}\n"
+    )
+    (cli.folder / "page.pem").write_bytes(ending(-5))
+    assert one(cli, "secrets.certificates").verdict == "pass"
+
+
 def test_no_output_holds_a_secret(repository: Cli) -> None:
     value = secret(repository).read_text()
     (repository.folder / "deploy.sh").write_text(f"redis-cli -a {value}\n")

@@ -142,6 +142,8 @@ def _keys(context: Context) -> tuple[str, ...] | None:
 
 
 def _certificates(context: Context) -> dict[str, float]:
-    every = (path for one in context.outside() for path in one.certificates().values())
-    files = dict.fromkeys([*_authority(context, ".crt"), *(p for p in every if p.exists())])
-    return dict(inspect.days_left(list(files))) if files else {}
+    shown = {name: path for one in context.outside() for name, path in one.certificates().items()}
+    # the page's is among the first, or the user's own
+    of_servers = (shown[name] for name in context.stack.instances if name in shown)
+    files = [*_authority(context, ".crt"), *(path for path in of_servers if path.exists())]
+    return dict(inspect.days_left(files)) if files else {}
