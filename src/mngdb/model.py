@@ -179,6 +179,15 @@ class Access:
     instance: str = "INSTANCE"
     """Its name in the file, for commands that help."""
 
+    def variables(self) -> dict[str, str]:
+        """What an app is told of every engine's server, the password in clear."""
+        return {
+            "HOST": self.host,
+            "PORT": str(self.port),
+            "USER": self.user,
+            "PASSWORD": self.password.reveal() if self.password else "",
+        }
+
 
 @dataclass(frozen=True)
 class DesiredInstance:

@@ -232,10 +232,7 @@ def env(access: Access, prefix: str) -> Mapping[str, str]:
     """The guide's variables (MongoDB 3): the whole URL, its parts, and the driver's options."""
     values = {
         "URI": url(access),
-        "HOST": access.host,
-        "PORT": str(access.port),
-        "USER": access.user,
-        "PASSWORD": access.password.reveal() if access.password else "",
+        **access.variables(),
         "DATABASE": access.database,
         "AUTH_SOURCE": access.options.get("authSource", USERS_IN),
         "REPLICA_SET": access.options.get("replicaSet", ""),

@@ -139,10 +139,7 @@ def env(access: Access, prefix: str, grant: PostgresGrant) -> Mapping[str, str]:
     """Variables for an app."""
     found = {
         "URL": url(access),
-        "HOST": access.host,
-        "PORT": str(access.port),
-        "USER": access.user,
-        "PASSWORD": access.password.reveal() if access.password else "",
+        **access.variables(),
         "DATABASE": grant.database,
         "SSLMODE": sslmode(access),
     }

@@ -87,10 +87,7 @@ def env(access: Access, prefix: str, grant: RedisGrant) -> Mapping[str, str]:
     """Variables for an app."""
     found = {
         "URL": url(access),
-        "HOST": access.host,
-        "PORT": str(access.port),
-        "USER": access.user,
-        "PASSWORD": access.password.reveal() if access.password else "",
+        **access.variables(),
         "DB": access.database or "0",
         "TLS": "true" if access.tls else "false",
     }
