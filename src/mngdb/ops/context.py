@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -225,14 +225,12 @@ class Context:
         """Every instance (or `only` some) as it is asked to be, with random secrets where the vault
         has none."""
         chosen = [i for i in self.stack.instances.values() if only is None or i.name in only]
-        if find and len(chosen) > 1:
-            # each program tells its version once; side by side that is the slowest one's time
-            with ThreadPoolExecutor(len(chosen)) as pool:
-                list(pool.map(lambda one: self.target(one).site(one), chosen))
-        return {
-            instance.name: self.asked(instance, allow=allow, invent=True, find=find)
-            for instance in chosen
-        }
+        ask = partial(self.asked, allow=allow, invent=True, find=find)
+        if not find or len(chosen) < 2:
+            return {one.name: ask(one) for one in chosen}
+        # each program tells its version once; side by side that is the slowest one's time
+        with ThreadPoolExecutor(len(chosen)) as pool:
+            return {one.instance.name: one for one in pool.map(ask, chosen)}
 
     def as_monitor(self, instance: Instance) -> DesiredInstance:
         """The instance with what reading its metrics needs, and no other secret. Raises SecretError
