@@ -35,7 +35,6 @@ from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance, Stack
 from mngdb.spec.units import parse_size
 from mngdb.targets.compose import certificates, page_certificate, services, volume, web
-from mngdb.targets.compose.beside import Beside
 from mngdb.targets.compose.containers import NOT_RUN, Project
 from mngdb.targets.compose.data import Data
 from mngdb.targets.compose.docker import Docker, secrets_of
@@ -448,22 +447,6 @@ class ComposeRunner:
             self.project.inside(unit.name, argv, text)
 
         return run
-
-    @cached_property
-    def beside(self) -> Beside:
-        """Exporters, and what a page is made of."""
-        return Beside(self.stack, self.project, self.folder)
-
-    def unproven(self) -> list[str]:
-        """Containers whose health check has not passed since they were started."""
-        return self.project.starting([*self.wanted.whole.services] if self.wanted else [])
-
-    def steps(self) -> list[Step]:
-        """What brings those beside the units as they should be."""
-        if self.wanted is None:
-            return []
-        older = [self.beside.removal(folder) for folder in self.places.older()]
-        return [*self.beside.steps(self.wanted), *older]
 
     def staying(self) -> list[Notice]:
         """What `remove` leaves: volumes and folders."""

@@ -16,6 +16,7 @@ from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance
 from mngdb.spec.web import INSIGHT_SECRET
 from mngdb.targets.compose import certificates, page_certificate
+from mngdb.targets.compose.beside import Beside
 from mngdb.targets.compose.containers import Project
 from mngdb.targets.compose.runner import ComposeRunner
 from mngdb.targets.process.target import ProcessTarget
@@ -77,22 +78,31 @@ class ComposeSidecars:
 
     runner: ComposeRunner
 
+    @cached_property
+    def _beside(self) -> Beside:
+        return Beside(self.runner.stack, self.runner.project, self.runner.folder)
+
     @property
     def names(self) -> dict[str, tuple[str, ...]]:
         """Each to the instances that it is for."""
-        return self.runner.beside.names
+        return self._beside.names
 
     def services(self) -> list[Service]:
         """How they do."""
-        return self.runner.beside.services()
+        return self._beside.services()
 
     def unproven(self) -> list[str]:
-        """Those whose health check has not passed since they were started."""
-        return self.runner.unproven()
+        """Containers whose health check has not passed since they were started."""
+        wanted = self.runner.wanted
+        return self.runner.project.starting([*wanted.whole.services] if wanted else [])
 
     def steps(self) -> list[Step]:
         """What brings them as they should be."""
-        return self.runner.steps()
+        wanted = self.runner.wanted
+        if wanted is None:
+            return []
+        older = [self._beside.removal(folder) for folder in self.runner.places.older()]
+        return [*self._beside.steps(wanted), *older]
 
     def exporter(self, instance: Instance, port: int) -> str:
         """The exporter's container."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,7 +42,7 @@ class LocalTarget(ProcessTarget):
     @cached_property
     def outside(self) -> LocalOutside:
         """What the kernel tells."""
-        return LocalOutside(self.given.stack.instances, self.servers)
+        return LocalOutside(self.servers)
 
     def where(self, instance: Instance, asked: DesiredInstance) -> tuple[str, str]:
         """Its address, and its data folder."""
@@ -90,7 +90,6 @@ class LocalWatched:
 class LocalOutside:
     """What is seen of the servers from outside."""
 
-    instances: Mapping[str, Instance]
     runner: LocalRunner
 
     def machine(self) -> MachineFacts:
@@ -133,7 +132,8 @@ class LocalOutside:
 
     @property
     def _encrypted(self) -> list[Instance]:
-        return [one for one in self.instances.values() if one.tls and one.target.of(Local)]
+        every = self.runner.stack.instances.values()
+        return [one for one in every if one.tls and one.target.of(Local)]
 
     def private(self) -> list[Path]:
         """None but the stack's own."""
