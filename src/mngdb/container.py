@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from mngdb.secret import Secret
 
@@ -12,8 +13,7 @@ CONF = "/etc/mngdb"
 SECRETS = "/run/secrets"
 
 
-@dataclass(frozen=True)
-class Exporter:
+class Exporter(Struct, frozen=True):
     """A container beside the server that serves its metrics."""
 
     image: str
@@ -36,8 +36,7 @@ class Exporter:
     """Where it reads the CA's certificate; empty: it needs none."""
 
 
-@dataclass(frozen=True)
-class Container:
+class Container(Struct, frozen=True):
     """How the official image runs one server. `memory` in bytes, times in seconds."""
 
     memory: int

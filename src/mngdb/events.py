@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from mngdb.model import Notice, Step
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """An event: what a unit is doing, for people."""
 
     unit: str
     text: str
 
 
-@dataclass(frozen=True)
-class Waiting(Progress):
+class Waiting(Progress, frozen=True):
     """An event: a unit that does not answer yet."""
 
     shown: bool
@@ -25,8 +23,7 @@ class Waiting(Progress):
     """What the server says of itself."""
 
 
-@dataclass(frozen=True)
-class Done:
+class Done(Struct, frozen=True):
     """An event: a step was done (or, with `error`, was tried)."""
 
     step: Step
@@ -35,8 +32,7 @@ class Done:
     """Whether the unit was made by this very command."""
 
 
-@dataclass(frozen=True)
-class Survey:
+class Survey(Struct, frozen=True):
     """What `plan` shows of one instance, and what `up` could not do."""
 
     steps: tuple[Step, ...] = ()

@@ -7,8 +7,9 @@ never left out, and never passes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
+
+from msgspec import Struct
 
 from mngdb.errors import UnobservableError
 
@@ -22,8 +23,7 @@ T = TypeVar("T")
 F = TypeVar("F")
 
 
-@dataclass(frozen=True)
-class Seen(Generic[T]):
+class Seen(Struct, Generic[T], frozen=True):
     """Something that was looked for on a server: what was seen, or why it could not be."""
 
     found: T | None = None
@@ -45,8 +45,7 @@ def see(look: Callable[[], T]) -> Seen[T]:
         return Seen(missing=error.message)
 
 
-@dataclass(frozen=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """A verdict and the observed value that it rests on, in words; never a secret."""
 
     verdict: Verdict
@@ -75,8 +74,7 @@ def listed(bad: Sequence[str], none: str, most: int = 5) -> Judgement:
     return judged(False, ", ".join(bad[:most]) + more)
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """The verdict on one check for one instance."""
 
     id: str
@@ -120,15 +118,14 @@ class Finding:
         return shown | ({"accepted": self.accepted} if self.accepted else {})
 
 
-@dataclass(frozen=True)
-class Check(Generic[F]):
+class Check(Struct, Generic[F], frozen=True):
     """One question. `title` says what is true when it passes; `judge` is pure."""
 
     id: str
     title: str
     severity: Severity
     """At the worst."""
-    judge: Callable[[F], Judgement] = field(compare=False)
+    judge: Callable[[F], Judgement]
     expected: str
     remedy: str
     """The key of the file, or the command, that mends it."""

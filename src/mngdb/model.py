@@ -8,8 +8,10 @@ other.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from mngdb.release import Data, Release
 from mngdb.secret import Secret
@@ -37,8 +39,7 @@ Action = Literal[
 ]
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(Struct, frozen=True):
     """A server's programs as found: the server itself, its folder, its version, what it can."""
 
     server: str
@@ -57,8 +58,7 @@ class Program:
         return Release(self.product, self.version)
 
 
-@dataclass(frozen=True)
-class TlsFiles:
+class TlsFiles(Struct, frozen=True):
     """Paths of PEM files, as the server sees them. `own` is its certificate with the key, in one
     file: a command that was killed half way leaves no certificate with another's key."""
 
@@ -66,8 +66,7 @@ class TlsFiles:
     own: str
 
 
-@dataclass(frozen=True)
-class Proof:
+class Proof(Struct, frozen=True):
     """How a server of ours is known before a secret is sent to it."""
 
     unit: str
@@ -80,8 +79,7 @@ class Proof:
     container's). Raises ConnectionResetError when the server turned us away, or hung up."""
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(Struct, frozen=True):
     """A place for one server, as that server sees it. All paths are absolute."""
 
     data: str
@@ -108,16 +106,14 @@ class Site:
     proof: Proof | None = None
 
 
-@dataclass(frozen=True)
-class File:
+class File(Struct, frozen=True):
     """A file in the unit's `conf` folder. Always 0600: several hold hashes of passwords."""
 
     name: str
     content: str
 
 
-@dataclass(frozen=True)
-class Renewal:
+class Renewal(Struct, frozen=True):
     """What makes a copy of a prepared data folder a data folder of its own."""
 
     file: str
@@ -130,8 +126,7 @@ class Renewal:
     """A pattern of files that the command makes anew: they need not be copied."""
 
 
-@dataclass(frozen=True)
-class Unit:
+class Unit(Struct, frozen=True):
     """One process to run. `prepare` makes the data folder, once; `{data}` stands for its path. It
     need not bring it to the disk: that is done while the server starts."""
 
@@ -155,8 +150,7 @@ class Unit:
     """None: it reads whatever is there."""
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(Struct, frozen=True):
     """How to log in. `socket` is a folder with the socket that `EngineInfo.socket_file` names; with
     it host and port still name the server."""
 
@@ -189,8 +183,7 @@ class Access:
         }
 
 
-@dataclass(frozen=True)
-class DesiredInstance:
+class DesiredInstance(Struct, frozen=True):
     """What one instance is asked to be: the engine's whole input."""
 
     stack: str
@@ -258,8 +251,7 @@ class DesiredInstance:
         return (self.site.tunnel if self.site else "") or None
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(Struct, frozen=True):
     """A server setting that is not as wanted. `reloadable`: it takes effect without a restart."""
 
     name: str
@@ -268,8 +260,7 @@ class Change:
     reloadable: bool
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Struct, frozen=True):
     """One change of a server: how to say it and how to do it."""
 
     instance: str
@@ -277,7 +268,7 @@ class Step:
     action: Action
     object: str
     detail: str
-    run: Callable[[Any], None] = field(compare=False)
+    run: Callable[[Any], None]
     """Does it, given what it works on: a session, or the target's host."""
     restart: bool = False
     destructive: bool = False
@@ -303,8 +294,7 @@ def _told(_: Any) -> None:
     raise TypeError("a step that came over a pipe is for showing only")
 
 
-@dataclass(frozen=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """Something that a person should know and that is no step: a login without an app, a
     setting on a server that is not ours."""
 
@@ -313,8 +303,7 @@ class Notice:
     hint: str = ""
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What an engine says of a server: settings that differ, steps to take, notices."""
 
     changes: tuple[Change, ...] = ()
@@ -324,8 +313,7 @@ class Outcome:
     """Which server was looked at; None: none yet."""
 
 
-@dataclass(frozen=True)
-class Vitals:
+class Vitals(Struct, frozen=True):
     """What `status` shows of a live server, asked with a real query. `uptime` in seconds."""
 
     version: str
@@ -334,8 +322,7 @@ class Vitals:
     """What people call it: Redis, Valkey."""
 
 
-@dataclass(frozen=True)
-class ShellCommand:
+class ShellCommand(Struct, frozen=True):
     """An interactive client: programs to look for in order, arguments, secrets by environment."""
 
     programs: tuple[tuple[str, tuple[str, ...]], ...]

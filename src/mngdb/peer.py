@@ -10,15 +10,15 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 _LISTENS = "0A"
 
 
-@dataclass(frozen=True)
-class End:
+class End(Struct, frozen=True):
     """A socket. `inode` is 0 until a process has accepted its connection, and after the last one
     has closed it; `uid` says nothing then."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mngdb.words import numbers
 
 
-@dataclass(frozen=True)
-class Release:
+class Release(Struct, frozen=True):
     """Which server it is: `Redis 8.2.3`."""
 
     product: str
@@ -40,16 +40,14 @@ class Release:
         return f"{self.product} {self.version}".rstrip()
 
 
-@dataclass(frozen=True)
-class Unreadable:
+class Unreadable(Struct, frozen=True):
     """Why a server cannot read the data that is there: who wrote it, and what helps."""
 
     wrote: str
     hint: str
 
 
-@dataclass(frozen=True)
-class Data:
+class Data(Struct, frozen=True):
     """What tells whether a server reads the data that is there."""
 
     heads: tuple[str, ...]

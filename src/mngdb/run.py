@@ -10,9 +10,10 @@ import shlex
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
+
+from msgspec import Struct
 
 from mngdb.errors import MngdbError
 from mngdb.log import say, timed
@@ -26,8 +27,7 @@ _LAUNCHER = (
 )
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(Struct, frozen=True):
     """An operating system account that a child runs as."""
 
     name: str

@@ -8,11 +8,11 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import psycopg
 import pytest
 import redis
+from msgspec.structs import replace
 
 from mngdb.engines.postgres import PostgresEngine
 from mngdb.engines.redis import RedisEngine

@@ -6,12 +6,12 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from mngdb.targets.local import copied, programs
 from tests.conftest import Cli

@@ -8,9 +8,11 @@ import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from mngdb.container import Container
 from mngdb.dial import dial, prove

@@ -6,10 +6,10 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict
 
 from mngdb.alerts.catalogue import RULES
 from mngdb.alerts.rules import Rule

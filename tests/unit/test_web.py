@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 from cryptography import x509
+from msgspec.structs import replace
 
 from mngdb.agent.containers import Containers
 from mngdb.agent.self_metrics import SelfMetrics

@@ -7,14 +7,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mngdb.errors import MngdbError
 from mngdb.samples import Family, Sample
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Struct, frozen=True):
     """`run` is called every `interval` seconds. What it raises is logged (once, while it is the
     same) and counted, and the next round comes all the same."""
 

@@ -10,8 +10,10 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb import disk
 from mngdb.agent.containers import Containers
@@ -37,8 +39,7 @@ _M_ARENA_MAX = -8
 INTERVAL = 15.0
 
 
-@dataclass(frozen=True)
-class Agent:
+class Agent(Struct, frozen=True):
     """The parts of the agent, for jobs."""
 
     context: Context

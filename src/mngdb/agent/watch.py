@@ -6,9 +6,10 @@ import json
 import os
 import subprocess
 import time
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct
 
 from mngdb import disk
 from mngdb.agent.jobs import log
@@ -30,8 +31,7 @@ LOG_MAX = 32 << 20
 _CHUNK = 1 << 20
 
 
-@dataclass
-class _Trouble:
+class _Trouble(Struct):
     """A server that died lately."""
 
     pause: float = _FIRST_PAUSE

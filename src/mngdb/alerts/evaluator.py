@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb.alerts import expr
 from mngdb.alerts.judge import History, Labels, judge
@@ -20,8 +22,7 @@ Key = tuple[str, Labels]
 _FORGET_PENDING = 300.0
 
 
-@dataclass(frozen=True)
-class Alert:
+class Alert(Struct, frozen=True):
     """One thing that is wrong: a rule, and the series that it fires for."""
 
     name: str

@@ -8,15 +8,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 Arithmetic = Literal["+", "-", "*", "/"]
 Comparison = Literal[">", "<", ">=", "<=", "==", "!="]
 SetOperation = Literal["and", "or", "unless"]
 
 
-class Expr:
+class Expr(Struct, frozen=True):
     """A vector or a number. Operators make trees, as in PromQL; `equals` is its `==`."""
 
     def promql(self) -> str:
@@ -25,8 +27,8 @@ class Expr:
 
     def _parts(self) -> Iterator[Expr]:
         """The expressions directly below."""
-        for one in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, one.name)
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
             if isinstance(value, Expr):
                 yield value
 
@@ -78,8 +80,7 @@ class Expr:
         return Combined("or", self, other, ())
 
 
-@dataclass(frozen=True)
-class Number(Expr):
+class Number(Expr, frozen=True):
     """A constant."""
 
     value: float
@@ -88,8 +89,7 @@ class Number(Expr):
         return f"{self.value:.15g}"
 
 
-@dataclass(frozen=True)
-class Matcher:
+class Matcher(Struct, frozen=True):
     """A condition on a label. `=~` and `!~` take words with `|` between them, nothing more."""
 
     label: str
@@ -108,8 +108,7 @@ class Matcher:
         return f"{self.label}{self.operator}{json.dumps(value, ensure_ascii=False)}"
 
 
-@dataclass(frozen=True)
-class Selector(Expr):
+class Selector(Expr, frozen=True):
     """The newest value of each series of one metric."""
 
     name: str
@@ -120,8 +119,7 @@ class Selector(Expr):
         return f"{self.name}{{{inside}}}" if inside else self.name
 
 
-@dataclass(frozen=True)
-class Change(Expr):
+class Change(Expr, frozen=True):
     """How a counter grew in the last `window` seconds: per second (`rate`) or in all."""
 
     function: Literal["rate", "increase"]
@@ -132,8 +130,7 @@ class Change(Expr):
         return f"{self.function}({self.of.promql()}[{duration(self.window)}])"
 
 
-@dataclass(frozen=True)
-class Absent(Expr):
+class Absent(Expr, frozen=True):
     """1, with the labels asked for, where there is no such series."""
 
     of: Selector
@@ -142,8 +139,7 @@ class Absent(Expr):
         return f"absent({self.of.promql()})"
 
 
-@dataclass(frozen=True)
-class Aggregate(Expr):
+class Aggregate(Expr, frozen=True):
     """One value for each combination of the labels `by`."""
 
     function: Literal["sum", "max", "min"]
@@ -154,8 +150,7 @@ class Aggregate(Expr):
         return f"{self.function} by ({', '.join(self.by)}) ({self.of.promql()})"
 
 
-@dataclass(frozen=True)
-class Binary(Expr):
+class Binary(Expr, frozen=True):
     """Arithmetic or a comparison, between series with the same labels or with a number."""
 
     operator: Arithmetic | Comparison
@@ -166,8 +161,7 @@ class Binary(Expr):
         return f"{_inner(self.left)} {self.operator} {_inner(self.right)}"
 
 
-@dataclass(frozen=True)
-class Combined(Expr):
+class Combined(Expr, frozen=True):
     """Series of the left, chosen by whether the right has such labels; `or` adds the right's."""
 
     operator: SetOperation
@@ -215,9 +209,9 @@ def narrowed(expr: Expr, label: str, value: str) -> Expr:
     """The same of series with this label alone."""
     if isinstance(expr, Selector):
         return replace(expr, matchers=(*expr.matchers, Matcher(label, "=", value)))
-    parts = {one.name: getattr(expr, one.name) for one in fields(expr)}  # type: ignore[arg-type]
+    parts = {name: getattr(expr, name) for name in expr.__struct_fields__}
     found = {n: narrowed(p, label, value) for n, p in parts.items() if isinstance(p, Expr)}
-    return replace(expr, **found)  # type: ignore[type-var]
+    return replace(expr, **found)
 
 
 def metrics(expr: Expr) -> set[str]:

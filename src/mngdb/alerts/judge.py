@@ -11,7 +11,8 @@ import math
 import operator
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from mngdb.alerts.expr import (
     Absent,
@@ -52,8 +53,7 @@ _COMPARISON: dict[str, Callable[[float, float], bool]] = {
 }
 
 
-@dataclass
-class History:
+class History(Struct):
     """The newest round of the metrics that are read, and of counters what windows need."""
 
     now: float = 0.0

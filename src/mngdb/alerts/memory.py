@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from mngdb import disk
 from mngdb.alerts.evaluator import Alert, restored
@@ -16,8 +17,7 @@ _VERSION = 1
 _MOST = 64 << 20
 
 
-@dataclass(frozen=True)
-class Memory:
+class Memory(Struct, frozen=True):
     """The last round. Nothing is kept that is secret."""
 
     at: float = 0.0

@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from mngdb.alerts.evaluator import Alert, Key, restored
 from mngdb.alerts.rules import SAME, SEVERITIES, Active
@@ -23,8 +25,7 @@ from mngdb.spec.alerts import Alerts, Channel
 _RETRY, _RETRY_MOST = 10.0, 600.0
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(Struct, frozen=True):
     """What a channel is told at once."""
 
     stack: str
@@ -38,8 +39,7 @@ class Message:
 Send = Callable[[str, Channel, Message], None]
 
 
-@dataclass
-class _Memory:
+class _Memory(Struct):
     """What a channel was told, and how that went."""
 
     told: dict[Key, tuple[Alert, float]] = field(default_factory=dict)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from msgspec import Struct
 
 from mngdb.alerts.expr import duration, narrowed
 from mngdb.alerts.rules import Active
@@ -22,8 +22,7 @@ INTERVAL = 15
 STACK = "stack"
 
 
-@dataclass(frozen=True)
-class Scrape:
+class Scrape(Struct, frozen=True):
     """An exporter: whom it measures and where it is."""
 
     job: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from mngdb.alerts.expr import Absent, Expr, duration, metric
 from mngdb.data import values
@@ -28,8 +29,7 @@ MINUTE = 60
 Condition = Callable[[float], Expr] | str
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One rule, before the file adjusts it.
 
     `{instance}` and other labels in `summary` are filled in from the series that fires.
@@ -96,8 +96,7 @@ def _seconds(text: object) -> int:
     return int(parse_duration(text).total_seconds())
 
 
-@dataclass(frozen=True)
-class Active:
+class Active(Struct, frozen=True):
     """A rule as a stack has it: threshold, `for` and severity may be the file's."""
 
     rule: Rule

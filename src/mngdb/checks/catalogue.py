@@ -15,8 +15,9 @@ An entry of the file, by the check's id:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
 
 from mngdb.data import texts
 from mngdb.findings import Check, Judgement
@@ -26,8 +27,7 @@ Judge = Callable[[F], Judgement]
 Good = Callable[[str], bool]
 
 
-@dataclass(frozen=True)
-class Settings(Generic[F]):
+class Settings(Struct, Generic[F], frozen=True):
     """How an engine's settings are judged, and what mends them."""
 
     judge: Callable[[str, Good], Judge[F]]

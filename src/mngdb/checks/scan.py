@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from msgspec import Struct
 
 from mngdb.checks.environment import SECRET_NAME
 from mngdb.checks.strength import placeholder
@@ -15,8 +15,7 @@ from mngdb.data import texts
 from mngdb.findings import Severity
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """What is looked for. `title` says what is true where nothing is found."""
 
     id: str
@@ -26,8 +25,7 @@ class Rule:
     sources: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Hit:
+class Hit(Struct, frozen=True):
     """A place where a rule found something; no value."""
 
     rule: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from urllib.parse import unquote
+
+from msgspec import Struct
 
 from mngdb.spec.engine_info import ENGINE_INFO
 
@@ -16,8 +17,7 @@ _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(?P<port>\d{1,5})
 _PLAIN = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*")
 
 
-@dataclass(frozen=True)
-class Uri:
+class Uri(Struct, frozen=True):
     """A connection string, taken apart. `password` is decoded; None: there is none."""
 
     engine: str

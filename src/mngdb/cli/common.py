@@ -10,11 +10,11 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
+from msgspec import Struct, field
 
 from mngdb.cli.log import start_log
 from mngdb.spec.target_info import for_stacks
@@ -29,8 +29,7 @@ _WIDE = re.compile(r"[^\x00-\u02ff\u2010-\u2027]")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass
-class Options:
+class Options(Struct):
     """What -f, --json and --target said, wherever they stood."""
 
     files: list[str] = field(default_factory=list)

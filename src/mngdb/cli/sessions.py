@@ -79,7 +79,7 @@ def _ask(
     options: Options, instance: str | None, summary: bool = False
 ) -> tuple[dict[str, Sessions], int]:
     """The sessions by instance, and the exit code: 3 when a server could not be asked."""
-    from dataclasses import asdict
+    from msgspec import to_builtins
 
     from mngdb.facts.sessions import advice, holders
     from mngdb.ops.sessions import sessions as look
@@ -95,7 +95,7 @@ def _ask(
                 {
                     "limit": one.limit,
                     "in_use": len(one.sessions),
-                    "holders": [asdict(holder) for holder in holders(one)],
+                    "holders": [to_builtins(holder) for holder in holders(one)],
                     "advice": advice(one),
                 }
                 if summary

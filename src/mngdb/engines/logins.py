@@ -18,8 +18,9 @@ an app that is back is opened.
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from mngdb.errors import UsageError
 from mngdb.model import DesiredInstance, Notice, Step
@@ -27,8 +28,7 @@ from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import ENGINE_INFO
 
 
-@dataclass(frozen=True)
-class Login:
+class Login(Struct, frozen=True):
     """A login as it was found on a server."""
 
     name: str

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mngdb.findings import Seen
 
 
-@dataclass(frozen=True)
-class Around:
+class Around(Struct, frozen=True):
     """Who measures the servers, who judges the alerts, who is told."""
 
     agent: str | None

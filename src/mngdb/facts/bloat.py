@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import asdict
 
-@dataclass(frozen=True)
-class Bloat:
+
+class Bloat(Struct, frozen=True):
     """A table, an index or a collection. Sizes in bytes; `wasted` is an estimate."""
 
     database: str
@@ -28,8 +29,7 @@ class Bloat:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Bloated:
+class Bloated(Struct, frozen=True):
     """All of one server, the worst first, and what has to be known to read it."""
 
     objects: tuple[Bloat, ...]

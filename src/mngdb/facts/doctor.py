@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from mngdb.facts.host import Folder
 from mngdb.facts.locks import Node
@@ -14,8 +15,7 @@ from mngdb.findings import Finding, Seen
 # --- what was looked at
 
 
-@dataclass(frozen=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """A unit of ours, before anybody asks its server."""
 
     state: Literal["absent", "stopped", "missing", "running", "restarting"]
@@ -38,8 +38,7 @@ class Condition:
     """What Docker's health check said, where it fails while the container runs."""
 
 
-@dataclass(frozen=True)
-class Service:
+class Service(Struct, frozen=True):
     """A container beside the servers: an exporter, a part of a page."""
 
     name: str
@@ -82,8 +81,7 @@ class Service:
         }
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why the administrator does not get in. `kind` as of ConnectError; `unreachable`: what leads
     to the server does not answer, and nothing is known of the server; `damaged`: what mngdb noted
     of it is."""
@@ -93,8 +91,7 @@ class Refusal:
     hint: str
 
 
-@dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(Struct, frozen=True):
     """What doing an app's work came to. `problem` is None when all is well."""
 
     instance: str
@@ -115,8 +112,7 @@ class Diagnosis:
         }
 
 
-@dataclass(frozen=True)
-class Server:
+class Server(Struct, frozen=True):
     """One instance. What was not asked, since it did not run or answer, is empty."""
 
     instance: str
@@ -133,8 +129,7 @@ class Server:
     logins: tuple[Diagnosis, ...] = ()
 
 
-@dataclass(frozen=True)
-class Fired:
+class Fired(Struct, frozen=True):
     """An alert that the agent judged. `instance` is empty where it is about none."""
 
     name: str
@@ -143,8 +138,7 @@ class Fired:
     summary: str
 
 
-@dataclass(frozen=True)
-class AgentProblem:
+class AgentProblem(Struct, frozen=True):
     """What is wrong with the agent, and whether it does its work all the same."""
 
     unit: str
@@ -152,8 +146,7 @@ class AgentProblem:
     works: bool
 
 
-@dataclass(frozen=True)
-class StackFacts:
+class StackFacts(Struct, frozen=True):
     """The whole stack."""
 
     servers: tuple[Server, ...]
@@ -173,8 +166,7 @@ class StackFacts:
 # --- the answer
 
 
-@dataclass(frozen=True)
-class Trouble:
+class Trouble(Struct, frozen=True):
     """Something that is wrong. No `instances`: it is about all of them."""
 
     cause: str
@@ -197,8 +189,7 @@ class Trouble:
         }
 
 
-@dataclass(frozen=True)
-class Explained:
+class Explained(Struct, frozen=True):
     """A trouble that no other explains, and those that it explains."""
 
     trouble: Trouble
@@ -210,8 +201,7 @@ class Explained:
         return shown | {"consequences": [one.as_json() for one in self.consequences]}
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What is wrong, the most likely cause first; what to watch; what could not be told."""
 
     wrong: tuple[Explained, ...]

@@ -4,14 +4,14 @@ Secret."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mngdb.findings import Seen
 from mngdb.secret import Secret
 
 
-@dataclass(frozen=True)
-class EnvFile:
+class EnvFile(Struct, frozen=True):
     """The file that the variables come from."""
 
     name: str
@@ -27,8 +27,7 @@ class EnvFile:
     """What the .env.example beside it has; None: there is none."""
 
 
-@dataclass(frozen=True)
-class EnvFacts:
+class EnvFacts(Struct, frozen=True):
     """Variables as an app gets them, and what the stack says that it needs."""
 
     variables: Mapping[str, Secret]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mngdb.findings import Seen
 from mngdb.spec.base import EngineName
 
 
-@dataclass(frozen=True)
-class Process:
+class Process(Struct, frozen=True):
     """A server's process, as the kernel has it."""
 
     uid: int
@@ -34,8 +34,7 @@ class Process:
     """The program that it runs, if that is no longer the file of its name; else empty."""
 
 
-@dataclass(frozen=True)
-class Folder:
+class Folder(Struct, frozen=True):
     """A data folder and the file system that it lies on. Shares are of 0 to 1."""
 
     path: str
@@ -50,8 +49,7 @@ class Folder:
     """Why it takes no new file, after its name."""
 
 
-@dataclass(frozen=True)
-class ServerFacts:
+class ServerFacts(Struct, frozen=True):
     """One server of ours."""
 
     engine: EngineName
@@ -73,8 +71,7 @@ class ServerFacts:
     somaxconn: int
 
 
-@dataclass(frozen=True)
-class MachineFacts:
+class MachineFacts(Struct, frozen=True):
     """The machine, and what the stack's servers ask of it. Bytes."""
 
     memory: int

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+from msgspec import Struct, to_builtins
 
 Kind = Literal["unused", "duplicate", "invalid", "missing"]
 #: Begins the note of an answer without missing indexes; the reason follows.
@@ -11,8 +12,7 @@ NOT_TOLD = "missing indexes are unknown"
 ORDER: tuple[Kind, ...] = ("missing", "invalid", "duplicate", "unused")
 
 
-@dataclass(frozen=True)
-class IndexAdvice:
+class IndexAdvice(Struct, frozen=True):
     """One thing to do about one index. `size` in bytes: what it takes, or would take."""
 
     kind: Kind
@@ -33,11 +33,11 @@ class IndexAdvice:
 
     def as_json(self) -> dict[str, Any]:
         """As `indexes --json` shows it."""
-        return asdict(self)
+        shown: dict[str, Any] = to_builtins(self)
+        return shown
 
 
-@dataclass(frozen=True)
-class Advice:
+class Advice(Struct, frozen=True):
     """All of one server, and what has to be known to read it."""
 
     indexes: tuple[IndexAdvice, ...]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True)
-class Wanted:
+
+class Wanted(Struct, frozen=True):
     """What was asked for."""
 
     database: int | None = None
@@ -32,8 +32,7 @@ Progress = Callable[[int, int, float], None]
 Interruptible = Callable[[], AbstractContextManager[Callable[[], bool]]]
 
 
-@dataclass(frozen=True)
-class Amount:
+class Amount(Struct, frozen=True):
     """Keys and the bytes of memory that they take. Of a sample: estimates of the whole, with the
     half width of their 95 % interval."""
 
@@ -51,8 +50,7 @@ class Amount:
         }
 
 
-@dataclass(frozen=True)
-class KeyPattern:
+class KeyPattern(Struct, frozen=True):
     """All keys whose names differ in what stands for `*` only."""
 
     pattern: str
@@ -78,8 +76,7 @@ class KeyPattern:
         }
 
 
-@dataclass(frozen=True)
-class BigKey:
+class BigKey(Struct, frozen=True):
     """One of the biggest of its type. `bytes_error` is 0 when all its elements were counted."""
 
     type: str
@@ -101,8 +98,7 @@ class BigKey:
         }
 
 
-@dataclass(frozen=True)
-class KeysReport:
+class KeysReport(Struct, frozen=True):
     """Where the memory of a server's keys goes."""
 
     source: str

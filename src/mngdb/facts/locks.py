@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 #: The kind of a transaction that waits for COMMIT PREPARED; no process has it.
 PREPARED = "prepared transaction"
 
 
-@dataclass(frozen=True)
-class Backend:
+class Backend(Struct, frozen=True):
     """A session that waits for a lock, or that others wait for. Times in seconds."""
 
     pid: int
@@ -41,8 +41,7 @@ class Backend:
         return f"COMMIT PREPARED {gid} or ROLLBACK PREPARED {gid}, in {self.database}"
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(Struct, frozen=True):
     """A session and those that wait for it."""
 
     backend: Backend

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
+
+from msgspec import Struct, to_builtins
 
 from mngdb.findings import Seen
 
 # --- what was looked at
 
 
-@dataclass(frozen=True)
-class Footprint:
+class Footprint(Struct, frozen=True):
     """What the kernel says of a server's processes; memory that they share is counted once."""
 
     total: int
@@ -23,8 +23,7 @@ class Footprint:
     """What they made and share; in `total`, as are their programs' files."""
 
 
-@dataclass(frozen=True)
-class Around:
+class Around(Struct, frozen=True):
     """What is seen from outside the server."""
 
     footprint: Seen[Footprint]
@@ -41,16 +40,14 @@ class MemoryFacts:
 # --- the answer
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Struct, frozen=True):
     """A part of the whole. Below 0: so much of the others is not in memory."""
 
     name: str
     size: int
 
 
-@dataclass(frozen=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """Somebody who holds memory. `size` is None where the server does not tell."""
 
     app: str
@@ -58,8 +55,7 @@ class Holder:
     size: int | None
 
 
-@dataclass(frozen=True)
-class Content:
+class Content(Struct, frozen=True):
     """Something in a cache. `size` is None where only its share of the use is known (0 to 1)."""
 
     name: str
@@ -68,16 +64,14 @@ class Content:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Advice:
+class Advice(Struct, frozen=True):
     """What was found, in a sentence, and what to change."""
 
     text: str
     change: str = ""
 
 
-@dataclass(frozen=True)
-class Memory:
+class Memory(Struct, frozen=True):
     """The answer for one server. The parts add up to `total`."""
 
     total: int
@@ -95,4 +89,5 @@ class Memory:
 
     def as_json(self) -> dict[str, Any]:
         """As `memory --json` shows it."""
-        return asdict(self)
+        shown: dict[str, Any] = to_builtins(self)
+        return shown

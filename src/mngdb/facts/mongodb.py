@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from mngdb.facts.tls import Tls
 from mngdb.findings import Seen
@@ -17,8 +18,7 @@ CLUSTER = "cluster"
 LOGINS = "admin.system.users"
 
 
-@dataclass(frozen=True)
-class Login:
+class Login(Struct, frozen=True):
     """One login, by effect: what all of its roles together let it do."""
 
     name: str
@@ -35,16 +35,14 @@ class Login:
     """Database, EVERYWHERE, CLUSTER or LOGINS to actions."""
 
 
-@dataclass(frozen=True)
-class App:
+class App(Struct, frozen=True):
     """What the file gives an app."""
 
     database: str
     readonly: bool
 
 
-@dataclass(frozen=True)
-class Strength:
+class Strength(Struct, frozen=True):
     """Of a secret in the vault: its length, and whether it has letters of both cases, digits and
     others."""
 
@@ -52,8 +50,7 @@ class Strength:
     mixed: bool
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(Struct, frozen=True):
     """A member of a replica set. `lag` in seconds behind the primary."""
 
     name: str
@@ -63,8 +60,7 @@ class Member:
     lag: float
 
 
-@dataclass(frozen=True)
-class Oplog:
+class Oplog(Struct, frozen=True):
     """Sizes in bytes; `window` in seconds between its first and its last entry."""
 
     used: int
@@ -72,8 +68,7 @@ class Oplog:
     window: float
 
 
-@dataclass(frozen=True)
-class ReplicaSet:
+class ReplicaSet(Struct, frozen=True):
     """A replica set as this member sees it."""
 
     members: tuple[Member, ...]
@@ -84,8 +79,7 @@ class ReplicaSet:
     oplog: Seen[Oplog]
 
 
-@dataclass(frozen=True)
-class Index:
+class Index(Struct, frozen=True):
     """An index and how often it was used since the server started. `plain`: neither unique, TTL,
     sparse, partial nor hidden, and only ascending or descending fields."""
 
@@ -96,24 +90,21 @@ class Index:
     uses: int
 
 
-@dataclass(frozen=True)
-class Collection:
+class Collection(Struct, frozen=True):
     """A collection that was looked at. Its `indexes` include that of _id."""
 
     name: str
     indexes: tuple[Index, ...]
 
 
-@dataclass(frozen=True)
-class Collections:
+class Collections(Struct, frozen=True):
     """Collections that were looked at, and in words what was not."""
 
     seen: tuple[Collection, ...]
     left_out: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class MongodbFacts:
+class MongodbFacts(Struct, frozen=True):
     """A MongoDB server as observed; `wanted`, `apps`, `version`, `outdated` and
     `javascript` are the file's."""
 

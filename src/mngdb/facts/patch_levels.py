@@ -6,9 +6,10 @@ The table is data of one day (`AS_OF`): patch_levels.yaml.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
+
+from msgspec import Struct
 
 from mngdb.data import texts
 from mngdb.words import numbers
@@ -16,8 +17,7 @@ from mngdb.words import numbers
 Settings = Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Hole:
+class Hole(Struct, frozen=True):
     """A known security hole. `gives` completes the sentence "by it, …"."""
 
     id: str
@@ -33,8 +33,7 @@ class Hole:
     """Whether these settings of the server keep everybody from reaching it; None: none do."""
 
 
-@dataclass(frozen=True)
-class Product:
+class Product(Struct, frozen=True):
     """A server program, its release lines and its holes."""
 
     parts: int

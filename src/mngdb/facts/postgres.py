@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from mngdb.facts.tls import Tls
 from mngdb.findings import Seen
@@ -17,8 +18,7 @@ Demand = Literal["nothing", "cleartext", "md5", "scram", "other", "refused"]
 MAINTENANCE = "postgres"
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """A row of pg_settings, as a session sees it."""
 
     value: str
@@ -28,8 +28,7 @@ class Setting:
     """Whether a restart would change it."""
 
 
-@dataclass(frozen=True)
-class Override:
+class Override(Struct, frozen=True):
     """A setting that sessions of a role, in a database, begin with; '' is any."""
 
     database: str
@@ -38,8 +37,7 @@ class Override:
     value: str
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """A line of pg_hba.conf."""
 
     line: int
@@ -59,8 +57,7 @@ class Rule:
     """Those among the superusers whom its users mean, by name, group or pattern."""
 
 
-@dataclass(frozen=True)
-class Role:
+class Role(Struct, frozen=True):
     """A role with more rights than a plain login has."""
 
     name: str
@@ -76,8 +73,7 @@ class Role:
     """Whether it is the one that initdb made."""
 
 
-@dataclass(frozen=True)
-class Login:
+class Login(Struct, frozen=True):
     """A role that may log in, by what the server keeps of its password."""
 
     name: str
@@ -90,8 +86,7 @@ class Login:
     """Days until the password expires; None: never."""
 
 
-@dataclass(frozen=True)
-class Base:
+class Base(Struct, frozen=True):
     """A database that takes connections, with the figures of pg_stat_database."""
 
     name: str
@@ -108,16 +103,14 @@ class Base:
     """Days since its figures began."""
 
 
-@dataclass(frozen=True)
-class Reach:
+class Reach(Struct, frozen=True):
     """Where an app comes in, and whose rights it can take."""
 
     databases: frozenset[str]
     logins: frozenset[str]
 
 
-@dataclass(frozen=True)
-class Some:
+class Some(Struct, frozen=True):
     """How many objects a question found, and the first of them by name."""
 
     count: int
@@ -128,8 +121,7 @@ class Some:
 Inside = Mapping[str, Seen[Some]]
 
 
-@dataclass(frozen=True)
-class PostgresFacts:
+class PostgresFacts(Struct, frozen=True):
     """A PostgreSQL server as observed; `wanted`, `apps` and the like are the file's."""
 
     settings: Seen[Mapping[str, Setting]]

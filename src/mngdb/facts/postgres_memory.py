@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
+
 from mngdb.facts.memory import Content, MemoryFacts
 from mngdb.findings import Seen
 
 
-@dataclass(frozen=True)
-class Backend:
+class Backend(Struct, frozen=True):
     """A process of PostgreSQL. `seconds` since its state began."""
 
     pid: int

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mngdb.findings import Seen
 
 
-@dataclass(frozen=True)
-class Rights:
+class Rights(Struct, frozen=True):
     """What a login may do, by ACL DRYRUN. `may` holds of the commands tried those that it may run;
     `all_keys` and `all_channels`: names that nobody can have meant are as good as any."""
 
@@ -20,8 +20,7 @@ class Rights:
     """Apps of the file whose keys a login that the file does not name may read or write."""
 
 
-@dataclass(frozen=True)
-class Login:
+class Login(Struct, frozen=True):
     """One ACL user."""
 
     name: str
@@ -34,8 +33,7 @@ class Login:
     """Whether all its passwords are those of another login that may do everything."""
 
 
-@dataclass(frozen=True)
-class RedisFacts:
+class RedisFacts(Struct, frozen=True):
     """A Redis server as observed; `wanted` and `apps` are the file's."""
 
     config: Seen[Mapping[str, str]]

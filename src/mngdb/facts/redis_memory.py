@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from mngdb.facts.memory import MemoryFacts
 from mngdb.findings import Seen
 
@@ -18,8 +20,7 @@ _MB = 1 << 20
 _SHARE, _LEAST = 0.25, _MB
 
 
-@dataclass(frozen=True)
-class RedisClient:
+class RedisClient(Struct, frozen=True):
     """A connection. `output` waits for it to be read; `total` has all that it holds."""
 
     id: str

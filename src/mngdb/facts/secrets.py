@@ -4,14 +4,14 @@ Secret."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mngdb.findings import Seen
 from mngdb.secret import Secret
 
 
-@dataclass(frozen=True)
-class Git:
+class Git(Struct, frozen=True):
     """The repository that the stack's file lies in."""
 
     open: tuple[str, ...]
@@ -24,16 +24,14 @@ class Git:
     """`NAME in FILE`: secrets that stand in an object of the repository, old ones included."""
 
 
-@dataclass(frozen=True)
-class Dotenv:
+class Dotenv(Struct, frozen=True):
     """A .env file beside the stack's file."""
 
     name: str
     mode: int
 
 
-@dataclass(frozen=True)
-class SecretsFacts:
+class SecretsFacts(Struct, frozen=True):
     """A stack's secrets: those that there are, and the places where they should not be."""
 
     in_files: bool

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
+
+from msgspec import Struct, to_builtins
 
 #: A login holds too much from here on: of the limit, and how many of its sessions are idle.
 _NEAR = 0.8
@@ -15,8 +16,7 @@ _IDLE_MANY = 10
 _FORGOTTEN = 60.0
 
 
-@dataclass(frozen=True)
-class OneSession:
+class OneSession(Struct, frozen=True):
     """A connection. `seconds`: since its state began."""
 
     id: str
@@ -32,8 +32,7 @@ class OneSession:
     """What it runs, or ran last, without values that could be secret."""
 
 
-@dataclass(frozen=True)
-class Sessions:
+class Sessions(Struct, frozen=True):
     """All connections to one server, and how many it takes."""
 
     limit: int
@@ -43,11 +42,10 @@ class Sessions:
 
     def as_json(self) -> dict[str, Any]:
         """As `sessions --json` shows it."""
-        return {"limit": self.limit, "sessions": [asdict(one) for one in self.sessions]}
+        return {"limit": self.limit, "sessions": [to_builtins(one) for one in self.sessions]}
 
 
-@dataclass(frozen=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """The connections of one login."""
 
     app: str

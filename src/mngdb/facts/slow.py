@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
+
+from msgspec import Struct, to_builtins
 
 
 class Count(NamedTuple):
@@ -21,8 +22,7 @@ class Count(NamedTuple):
     """Blocks written to temporary files."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """The sums of a server's statements at one moment. Numbers alone: no text, no value."""
 
     at: float
@@ -44,8 +44,7 @@ def _nothing(_: float) -> tuple[Snapshot | None, str]:
     return None, "its statements are not recorded"
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(Struct, frozen=True):
     """Which statements are asked for."""
 
     since: float | None = None
@@ -56,8 +55,7 @@ class Span:
     """What an agent keeps of a server that tells only sums."""
 
 
-@dataclass(frozen=True)
-class Missing:
+class Missing(Struct, frozen=True):
     """Columns that a statement looks for without an index. `rows` is what it reads instead;
     `table` is quoted where it must be."""
 
@@ -81,8 +79,7 @@ class Missing:
         return same and tuple(keys[equal:length]) == self.columns[equal:]
 
 
-@dataclass(frozen=True)
-class Statement:
+class Statement(Struct, frozen=True):
     """One normalised statement with what it cost. Times in milliseconds."""
 
     database: str
@@ -102,15 +99,14 @@ class Statement:
 
     def as_json(self) -> dict[str, Any]:
         """As `slow --json` shows it."""
-        shown = asdict(self)
+        shown = to_builtins(self)
         del shown["missing"]
         for key in ("total_ms", "mean_ms", "max_ms", "rows"):
             shown[key] = None if shown[key] is None else round(shown[key], 3)
         return {**shown, "why": list(self.why)}
 
 
-@dataclass(frozen=True)
-class Slow:
+class Slow(Struct, frozen=True):
     """Statements of one server, and what has to be known to read them."""
 
     statements: tuple[Statement, ...]

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from mngdb import disk
 from mngdb.errors import MngdbError
@@ -18,8 +19,7 @@ _FOLDER = "units"
 _HOUR = 13
 
 
-@dataclass(frozen=True)
-class Holding:
+class Holding(Struct, frozen=True):
     """A unit's data: when it was made and seen last (UTC, ISO 8601), and the patterns of files that
     it had then."""
 

@@ -9,10 +9,13 @@ import os
 import secrets
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb import disk
 from mngdb.errors import LockedError, UsageError
@@ -24,8 +27,7 @@ from mngdb.identity.record import DamagedError, Record
 Kind = Literal["new", "known", "before"]
 
 
-@dataclass(frozen=True)
-class Located:
+class Located(Struct, frozen=True):
     """The stack of a folder: what a command has to know before it does anything."""
 
     kind: Kind

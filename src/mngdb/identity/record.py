@@ -9,9 +9,10 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
+
+from msgspec import Struct, to_builtins
 
 from mngdb import disk
 from mngdb.errors import MngdbError
@@ -27,8 +28,7 @@ class DamagedError(MngdbError):
     """A stack's record is there and says nothing: who the stack is has to be told anew."""
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(Struct, frozen=True):
     """One stack. `project` is the folder of its file as it was named last, `file` the name of the
     first file there, `inode` that folder's device and inode: a moved folder keeps them, a copy
     does not. `created` is UTC, in ISO 8601."""
@@ -47,7 +47,7 @@ class Record:
 
     def write(self, state: Path) -> None:
         """Keep it in the stack's folder. Raises OSError."""
-        disk.write(state / FILE, json.dumps(asdict(self), indent=1) + "\n")
+        disk.write(state / FILE, json.dumps(to_builtins(self), indent=1) + "\n")
 
     @property
     def linked(self) -> bool:
@@ -90,7 +90,7 @@ def read(state: Path) -> Record:
         raise FileNotFoundError(path)
     try:
         found = json.loads(text)
-        return Record(**{one.name: str(found[one.name]) for one in fields(Record)})
+        return Record(**{name: str(found[name]) for name in Record.__struct_fields__})
     except (ValueError, TypeError, KeyError, RecursionError):
         raise DamagedError(
             f"{path} is damaged",

@@ -6,8 +6,9 @@ import os
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from mngdb.errors import ConnectError, MngdbError, SecretError, UnreachableError, UsageError
 from mngdb.facts.doctor import Diagnosis

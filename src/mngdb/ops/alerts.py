@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from mngdb.alerts import expr, memory
 from mngdb.alerts.catalogue import RULES
@@ -158,8 +160,7 @@ def _line(alert: Alert) -> str:
     return f"{alert.state} {alert.severity} {alert.name}: {alert.summary}"
 
 
-@dataclass(frozen=True)
-class Now:
+class Now(Struct, frozen=True):
     """What fires now."""
 
     alerts: tuple[Alert, ...]

@@ -6,8 +6,10 @@ import json
 import os
 import pwd
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 from mngdb import disk
 from mngdb.errors import MngdbError, UsageError
@@ -25,8 +27,7 @@ _TIMEOUT, _START = 60.0, 86_400.0
 _LINGER = Path("/var/lib/systemd/linger")
 
 
-@dataclass(frozen=True)
-class _Note:
+class _Note(Struct, frozen=True):
     """What is known of earlier commands. `told`: that nothing comes back after a reboot was said
     while the stack was in `project`; `linger`: lingering was switched on by us."""
 
@@ -212,4 +213,4 @@ def _read(context: Context) -> _Note:
 
 
 def _write(context: Context, note: _Note) -> None:
-    disk.write(_file(context), json.dumps(asdict(note)) + "\n", durable=False)
+    disk.write(_file(context), json.dumps(to_builtins(note)) + "\n", durable=False)

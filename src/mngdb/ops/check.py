@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb.checks import registry
 from mngdb.checks.stack import EACH, LOGINS, VERIFIED
@@ -24,8 +26,7 @@ from mngdb.spec.stack import Instance
 _LIST = "'mngdb check --list' shows checks and controls"
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(Struct, frozen=True):
     """All findings, instance by instance."""
 
     findings: tuple[Finding, ...]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mngdb.errors import UsageError
 from mngdb.ops import wishes
@@ -13,8 +14,7 @@ from mngdb.spec.problems import near
 from mngdb.spec.stack import Instance
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """The instances that a command names, and whether it names the agent. `whole`: it names
     nothing, and is about the stack with all that hangs on it."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from mngdb.errors import MngdbError
 from mngdb.ops.context import Context
@@ -37,8 +38,7 @@ def as_yaml(context: Context) -> str:
     return dump(_file(context)) + "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class _Given:
+class _Given(Struct, frozen=True):
     settings: dict[str, str]
     rights: list[str]
     unknown: str | None = None

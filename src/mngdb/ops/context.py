@@ -6,10 +6,12 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb import disk
 from mngdb.engines.protocol import AnyEngine
@@ -32,8 +34,7 @@ if TYPE_CHECKING:
     from mngdb.facts.host import MachineFacts
 
 
-@dataclass(frozen=True)
-class Context:
+class Context(Struct, frozen=True, dict=True):
     """A stack, opened. Nothing on disk or on a server changes by making one."""
 
     stack: Stack

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from mngdb.engines.protocol import Engine, F, S, Verb
 from mngdb.errors import ConnectError, StepError, UnobservableError

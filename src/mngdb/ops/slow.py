@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from mngdb.engines.protocol import Engine, F, S, Verb
 from mngdb.errors import MngdbError
@@ -15,8 +16,7 @@ from mngdb.ops.history import History
 from mngdb.spec.agent import AGENT
 
 
-@dataclass(frozen=True)
-class Ranked:
+class Ranked(Struct, frozen=True):
     """The most expensive statements with their instances, notes on how to read them, and the
     instances that could not be asked."""
 

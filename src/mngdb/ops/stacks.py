@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from mngdb.errors import UsageError
 from mngdb.identity import before, holdings, pointer, record
@@ -17,8 +19,7 @@ from mngdb.spec.stack import Stack
 _BLOCK = 512
 
 
-@dataclass(frozen=True)
-class StackRow:
+class StackRow(Struct, frozen=True):
     """One stack. `bytes` is what its folder takes on the disk, without volumes of containers."""
 
     id: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
 
 from mngdb import __version__
 from mngdb.errors import ConnectError, MngdbError
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
 _STATES = {"starting", "halted"}
 
 
-@dataclass(frozen=True)
-class UnitStatus:
+class UnitStatus(Struct, frozen=True):
     """One unit. `memory` in bytes, `uptime` in seconds, None where they cannot be known."""
 
     name: str
@@ -223,4 +224,4 @@ def _unanswered(
 
 
 def _with(found: UnitStatus, **changes: object) -> UnitStatus:
-    return replace(found, **changes)  # type: ignore[arg-type]
+    return replace(found, **changes)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from mngdb.errors import MngdbError, of_system
 from mngdb.events import Done, Progress, Survey
@@ -41,8 +42,7 @@ OnEvent = Callable[[object], None]
 Outcome = tuple[Survey | MngdbError, status.UnitStatus]
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """The steps that `up` would take now, in order."""
 
     steps: tuple[Step, ...]
@@ -53,8 +53,7 @@ class Plan:
     """How many of the steps are destructive and not named by the command."""
 
 
-@dataclass
-class Report:
+class Report(Struct):
     """What `up` did."""
 
     done: list[Step] = field(default_factory=list)

@@ -17,8 +17,9 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
 
 from mngdb.errors import MngdbError, of_system
 from mngdb.spec.stack import Instance, Stack
@@ -33,8 +34,7 @@ _HEADER = struct.Struct("!I")
 _PR_SET_PDEATHSIG = 1
 
 
-@dataclass(frozen=True)
-class Result(Generic[T]):
+class Result(Struct, Generic[T], frozen=True):
     """What became of one instance: a value, or the error that ended its job."""
 
     instance: str

@@ -7,14 +7,14 @@ Nothing is imported here, so everybody may import it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 #: A key of `ENGINE_INFO`.
 EngineName = str
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(Struct, frozen=True):
     """The official image, and where things are in it."""
 
     name: str
@@ -35,8 +35,7 @@ class Image:
     """Its number."""
 
 
-@dataclass(frozen=True)
-class Metrics:
+class Metrics(Struct, frozen=True):
     """What the usual exporter calls things, so that ours are called the same."""
 
     prefix: str
@@ -52,8 +51,7 @@ class Metrics:
     file; empty: it reads a file."""
 
 
-@dataclass(frozen=True)
-class Wheel:
+class Wheel(Struct, frozen=True):
     """A Python package that brings a server, from pip."""
 
     distribution: str
@@ -71,8 +69,7 @@ class Wheel:
         return self.distribution.split("=")[0]
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(Struct, frozen=True):
     """Whether a build can do something: a command that touches nothing, and what it says if not."""
 
     arguments: tuple[str, ...]
@@ -80,8 +77,7 @@ class Question:
     """A regular expression."""
 
 
-@dataclass(frozen=True)
-class Server:
+class Server(Struct, frozen=True):
     """A server's program, and where a machine has it."""
 
     title: str
@@ -98,8 +94,7 @@ class Server:
     """Whether the program works without the rest of its installation."""
 
 
-@dataclass(frozen=True)
-class EngineInfo:
+class EngineInfo(Struct, frozen=True):
     """An engine, as far as it is known without asking it."""
 
     name: EngineName

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from msgspec import Struct, field
 
 from mngdb import disk
 from mngdb.errors import SpecError, UsageError
@@ -29,8 +29,7 @@ _VARIABLE = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|(\
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where something stands: file, line and column, both from 1."""
 
     file: str
@@ -41,8 +40,7 @@ class Place:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass
-class Document:
+class Document(Struct):
     """Plain data, and the place of the key (`keys`) and the value (`values`) at each path."""
 
     data: dict[str, Any]

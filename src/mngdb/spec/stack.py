@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from mngdb.spec.agent import Agent
 from mngdb.spec.base import BaseGrant, BaseInstance, EngineName
@@ -17,8 +18,7 @@ from mngdb.spec.target_models import External
 from mngdb.spec.units import Amount
 
 
-@dataclass(frozen=True)
-class Instance:
+class Instance(Struct, frozen=True):
     """One server of the stack and who may use it."""
 
     name: str
@@ -66,8 +66,7 @@ class Instance:
         return compose.publish.get(self.name) if compose else None
 
 
-@dataclass(frozen=True)
-class Stack:
+class Stack(Struct, frozen=True):
     """Everything that one file describes. `folder` is where the file is, `state` the stack's own
     folder: known once it was looked for (mngdb.identity)."""
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True)
-class TargetInfo:
+class TargetInfo(Struct, frozen=True):
     """A target, as far as it is known without opening it."""
 
     name: str

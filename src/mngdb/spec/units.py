@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any
 
+from msgspec import Struct
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -84,8 +84,7 @@ def format_size(size: int) -> str:
     return f"{size}b"
 
 
-@dataclass(frozen=True)
-class Amount:
+class Amount(Struct, frozen=True):
     """Memory as bytes, or as a share (0 < share <= 1) of the memory that there is."""
 
     bytes: int | None = None

@@ -10,9 +10,10 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from msgspec import Struct
 
 from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import MngdbError
@@ -33,8 +34,7 @@ State = Literal["absent", "stopped", "missing", "running"]
 ALLOW_ENGINE = "engine"
 
 
-@dataclass(frozen=True)
-class UnitRecord:
+class UnitRecord(Struct, frozen=True):
     """A unit that was made: also one that the file no longer names."""
 
     unit: str
@@ -65,8 +65,7 @@ class Running(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Health:
+class Health(Struct, frozen=True):
     """A server at a glance, as its supervisor has it."""
 
     up: bool
@@ -75,8 +74,7 @@ class Health:
     """How often it was started again since it was made."""
 
 
-@dataclass(frozen=True)
-class Boot:
+class Boot(Struct, frozen=True):
     """What a stack needs of a machine that boots, to be started then."""
 
     after: tuple[str, ...] = ()
@@ -349,8 +347,7 @@ class Outside(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """What a target is given of the stack that it is opened for."""
 
     stack: Stack

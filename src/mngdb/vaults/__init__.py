@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, get_args
+
+from msgspec import Struct
 
 from mngdb.errors import SecretError
 from mngdb.secret import Secret
@@ -17,8 +18,7 @@ Version = Literal["current", "pending", "previous"]
 VERSIONS: tuple[Version, ...] = get_args(Version)
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """What a vault has under a name: a secret, or why it must not be used."""
 
     secret: Secret | None

@@ -6,8 +6,9 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from mngdb.errors import MngdbError, UnobservableError
 from mngdb.run import last_line, reading, run
@@ -50,8 +51,7 @@ SECRET_FILES = (
 )
 
 
-@dataclass(frozen=True)
-class Repository:
+class Repository(Struct, frozen=True):
     """A repository, and the folder in it that is looked at."""
 
     top: Path

@@ -7,8 +7,9 @@ import os
 import stat
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from mngdb import disk
 from mngdb.errors import UnobservableError
@@ -18,8 +19,7 @@ from mngdb.vaults import Vault
 _DAY = 86_400.0
 
 
-@dataclass
-class Kept:
+class Kept(Struct):
     """What a vault has of the secrets that a stack needs."""
 
     secrets: dict[str, Secret] = field(default_factory=dict)

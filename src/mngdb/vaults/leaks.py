@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from mngdb.secret import Secret
 
@@ -17,8 +18,7 @@ _CHUNK = 1 << 22
 _SHORTEST = 8
 
 
-@dataclass(frozen=True)
-class Needles:
+class Needles(Struct, frozen=True):
     """Secrets to look for, as they are and as URLs hold them."""
 
     names: Mapping[bytes, str]
@@ -68,8 +68,7 @@ def _in_file(needles: Needles, path: Path) -> set[str]:
     return found
 
 
-@dataclass(frozen=True)
-class Running:
+class Running(Struct, frozen=True):
     """What processes show to whoever may look."""
 
     arguments: tuple[str, ...]

@@ -7,8 +7,9 @@ https://www.postgresql.org/docs/current/auth-pg-hba-conf.html
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from msgspec.structs import replace
 
 from mngdb.checks.catalogue import checks
 from mngdb.facts.postgres import PostgresFacts, Rule

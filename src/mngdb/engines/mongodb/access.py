@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from urllib.parse import parse_qsl, quote, unquote
+
+from msgspec.structs import replace
 
 from mngdb.dial import stays_here
 from mngdb.errors import SecretError, UsageError

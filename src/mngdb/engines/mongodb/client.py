@@ -6,12 +6,13 @@ import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
 import pymongo
 from bson.errors import BSONError
+from msgspec import Struct
+from msgspec.structs import replace
 from pymongo import errors as driver
 
 from mngdb import log
@@ -56,8 +57,7 @@ class Refused(MngdbError):  # noqa: N818 — it is the answer, not a fault
         return (type(self), (self.message, self.code))
 
 
-@dataclass(frozen=True)
-class Session:
+class Session(Struct, frozen=True):
     """A login. `database` is the one that its access names."""
 
     client: pymongo.MongoClient[Document]

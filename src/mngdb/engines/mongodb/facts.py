@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from mngdb.engines.mongodb.render import settings
 from mngdb.model import DesiredInstance
@@ -18,8 +19,7 @@ CLOSED = "mngdb_closed"
 Right = tuple[str, str]
 
 
-@dataclass(frozen=True)
-class Scram:
+class Scram(Struct, frozen=True):
     """A login's SCRAM-SHA-256 verifier, as usersInfo shows it to an administrator."""
 
     salt: str
@@ -27,8 +27,7 @@ class Scram:
     stored_key: str
 
 
-@dataclass(frozen=True)
-class User:
+class User(Struct, frozen=True):
     """A login in the database admin. `roles` as (database, role)."""
 
     name: str
@@ -40,8 +39,7 @@ class User:
     custom: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Role:
+class Role(Struct, frozen=True):
     """A role of the database admin: its own rights, and the roles that it inherits."""
 
     name: str
@@ -49,16 +47,14 @@ class Role:
     inherits: frozenset[tuple[str, str]]
 
 
-@dataclass(frozen=True)
-class FoundIndex:
+class FoundIndex(Struct, frozen=True):
     """An index as listIndexes gives it."""
 
     name: str
     document: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """Everything that `reconcile` judges."""
 
     version: str

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from mngdb.engines.mongodb import indexes
 from mngdb.engines.mongodb.client import EVERY_INDEX, Document, Refused, Session

@@ -6,9 +6,10 @@ https://www.postgresql.org/docs/current/libpq-connect.html
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import cast
 from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from msgspec.structs import replace
 
 from mngdb.dial import stays_here
 from mngdb.engines.postgres.render import ADMIN

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from mngdb.engines.postgres import maintenance, render
 from mngdb.model import DesiredInstance
@@ -17,8 +18,7 @@ MONITOR_MARK = "mngdb: reads metrics for stack "
 Counts = Mapping[tuple[str, str, str], int]
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """A row of pg_settings. `unit` is PostgreSQL's (8kB, ms, …); `reloadable`: by a reload."""
 
     value: str
@@ -28,8 +28,7 @@ class Setting:
     source: str = "default"
 
 
-@dataclass(frozen=True)
-class Role:
+class Role(Struct, frozen=True):
     """A login role. `password` says whether the vault's secret is the role's, None: no telling."""
 
     mark: str
@@ -57,8 +56,7 @@ class Role:
         return None
 
 
-@dataclass(frozen=True)
-class Granted:
+class Granted(Struct, frozen=True):
     """A right that somebody has beyond what initdb gave: `REVOKE privilege ON on FROM to`."""
 
     to: str
@@ -73,8 +71,7 @@ class Granted:
     """As GRANT names it: `FUNCTION pg_read_file(text)`."""
 
 
-@dataclass(frozen=True)
-class Outsider:
+class Outsider(Struct, frozen=True):
     """A login that the file does not name, on a server of ours."""
 
     name: str
@@ -86,8 +83,7 @@ class Outsider:
     """Its databases."""
 
 
-@dataclass(frozen=True)
-class Inside:
+class Inside(Struct, frozen=True):
     """Rights and objects in one database. Grantee '' is PUBLIC; a privilege that may be passed on
     ends in `*`."""
 
@@ -110,8 +106,7 @@ class Inside:
     """Owner to the number of its tables that the app which owns the database may not work with."""
 
 
-@dataclass(frozen=True)
-class Database:
+class Database(Struct, frozen=True):
     """A database: its owner, and who may do what with it (grantee '' is PUBLIC)."""
 
     owner: str
@@ -126,8 +121,7 @@ class Database:
     """Why it could not be looked into, although it is open."""
 
 
-@dataclass(frozen=True)
-class Maintenance:
+class Maintenance(Struct, frozen=True):
     """What everybody may do in the database `postgres` beyond entering it, as SQL names it;
     `readers`: whether who reads metrics finds pg_stat_statements."""
 
@@ -135,8 +129,7 @@ class Maintenance:
     readers: bool = True
 
 
-@dataclass(frozen=True)
-class Lockout:
+class Lockout(Struct, frozen=True):
     """A setting with which no session begins: of a database, a role, or a role in a database."""
 
     database: str
@@ -145,8 +138,7 @@ class Lockout:
     why: str
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """Everything that `reconcile` judges."""
 
     version: str

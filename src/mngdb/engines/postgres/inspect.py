@@ -6,10 +6,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from msgspec.structs import replace
 from psycopg.sql import Literal
 
 from mngdb.engines.postgres import auth_probe, changes, inspect_inside, inspect_passwords, render

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import replace
 
+from msgspec.structs import replace
 from psycopg import sql
 
 from mngdb.engines.postgres.client import Session, rows

@@ -7,8 +7,9 @@ with the exporter itself.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from mngdb.data import values
 from mngdb.engines.postgres.batch import Rows
@@ -17,8 +18,7 @@ from mngdb.samples import Family, Kind, Sample
 Column = tuple[str, Kind, str]
 
 
-@dataclass(frozen=True)
-class Query:
+class Query(Struct, frozen=True):
     """A query of metric_queries.yaml."""
 
     sql: str

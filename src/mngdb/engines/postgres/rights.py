@@ -7,8 +7,9 @@ owner. Others get rights on what is there and, by default privileges, on what th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from psycopg import sql
 from psycopg.sql import SQL, Identifier
 
@@ -55,8 +56,7 @@ _ON_DATABASE = {
 }
 
 
-@dataclass
-class _Differences:
+class _Differences(Struct):
     """What to grant and to revoke, as statements and as words."""
 
     give: list[sql.Composed] = field(default_factory=list)

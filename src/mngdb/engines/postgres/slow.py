@@ -6,9 +6,9 @@ https://www.postgresql.org/docs/current/pgstatstatements.html
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
 from psycopg import sql
 
 from mngdb.engines.postgres import client, plans, statements

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from msgspec.structs import replace
 
 from mngdb.dial import stays_here
 from mngdb.engines.redis import acl

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mngdb.model import DesiredInstance
 from mngdb.secret import Secret
@@ -54,8 +55,7 @@ _MONITOR = ("-@all", "+info", "+ping", "+config|get", "+slowlog|get", "+slowlog|
             "+client|no-evict")  # fmt: skip
 
 
-@dataclass(frozen=True)
-class User:
+class User(Struct, frozen=True):
     """A login. `commands` is in Redis' own order and spelling; `flags` without the defaults."""
 
     name: str

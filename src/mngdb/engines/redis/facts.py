@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mngdb.engines.redis import acl, render
 from mngdb.model import DesiredInstance
 from mngdb.release import Release
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """A Redis server as found."""
 
     settings: Mapping[str, str]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import hiredis
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb.dial import only_here
 from mngdb.engines.redis import acl, render
@@ -221,8 +222,7 @@ def _ruling(users: Sequence[acl.User], but: str) -> frozenset[str]:
     return frozenset[str]().union(*(one.passwords for one in every if "~*" in one.keys))
 
 
-@dataclass(frozen=True)
-class _Try:
+class _Try(Struct, frozen=True):
     """A call, as what it is tried: a command by its name, or one on a name of `_ANY` or of an
     app."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import yaml
+from msgspec.structs import replace
 
 from mngdb.alerts.rules import Rule
 from mngdb.findings import Check

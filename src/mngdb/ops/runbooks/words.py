@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 #: The names of the pages, without the ending of their language.
 PLAYBOOK, CHECKLIST = "RECOVERY_PLAYBOOK", "OPERATIONAL_CHECKLIST"
 
 
-@dataclass(frozen=True)
-class Words:
+class Words(Struct, frozen=True):
     """One language. `{…}` in a text is filled in."""
 
     ending: str

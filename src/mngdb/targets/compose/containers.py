@@ -6,10 +6,11 @@ import os
 import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from mngdb import disk, log
 from mngdb.errors import MngdbError, StepError
@@ -34,8 +35,7 @@ NOT_RUN = 125
 _SOON = 10
 
 
-@dataclass(frozen=True)
-class Project:
+class Project(Struct, frozen=True):
     """One Compose project. `root` is its folder."""
 
     docker: Docker

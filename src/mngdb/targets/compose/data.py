@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb.errors import UnreachableError
 from mngdb.identity import holdings
@@ -18,8 +20,7 @@ from mngdb.targets.compose.notes import Volume
 from mngdb.targets.compose.ownership import ID, labels
 
 
-@dataclass
-class Data:
+class Data(Struct):
     """The volumes of one stack's units. `allow` are units that the command names: a volume of
     theirs is taken as it is."""
 

@@ -17,8 +17,9 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from mngdb import disk
 from mngdb.errors import UsageError
@@ -38,8 +39,7 @@ _FILE_MAX = 64 << 20
 _HEAD = re.compile(r"# (\S+): written by mngdb ")
 
 
-@dataclass(frozen=True)
-class Folder:
+class Folder(Struct, frozen=True):
     """The rendered folder at `root`. Containers' accounts read files as their owner where we are
     root. Elsewhere the files are readable by all, below folders that only we can pass: a mounted
     file is reached without passing them."""

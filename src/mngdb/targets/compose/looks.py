@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb.facts.doctor import Condition
 from mngdb.targets.compose.containers import Project
@@ -16,8 +17,7 @@ _FRESH = 60.0
 _LATELY = 600
 
 
-@dataclass(frozen=True)
-class Looks:
+class Looks(Struct, frozen=True):
     """Looks at them."""
 
     project: Project

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from mngdb.errors import StepError
 from mngdb.run import last_line
@@ -21,8 +22,7 @@ cd "$1" && printf %s "$2" >"$3.new" && { sync "$3.new" 2>/dev/null || sync; } &&
 _NOT_RUN = 125
 
 
-@dataclass
-class Marks:
+class Marks(Struct):
     """The marks on one engine, each read once."""
 
     docker: Docker

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct, field, to_builtins
+from msgspec.structs import replace
 
 from mngdb import disk
 from mngdb.errors import MngdbError
@@ -24,8 +26,7 @@ def made(state: Path) -> bool:
     return any(path.name != "rendered.json" for path in (state / "compose").glob("*"))
 
 
-@dataclass(frozen=True)
-class Volume:
+class Volume(Struct, frozen=True):
     """A volume as it was seen last. Its labels may say nothing: it was restored, or taken over."""
 
     unit: str = ""
@@ -41,8 +42,7 @@ class Volume:
     """What to look at the mark with."""
 
 
-@dataclass(frozen=True)
-class Rendered:
+class Rendered(Struct, frozen=True):
     """The folders that `render compose` has written, with passwords."""
 
     own: tuple[str, ...] = ()
@@ -51,8 +51,7 @@ class Rendered:
     """Where the command line said."""
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(Struct, frozen=True):
     """What of an engine is the stack's, labels apart."""
 
     engine: str = ""
@@ -78,8 +77,7 @@ def left(state: Path) -> Compose | None:
         raise MngdbError(f"{path} is damaged", "write 'target: compose' into the file") from None
 
 
-@dataclass(frozen=True)
-class Notes:
+class Notes(Struct, frozen=True):
     """The notes of the stack whose state is in `state`."""
 
     state: Path
@@ -127,7 +125,7 @@ class Notes:
 
     def keep(self, known: Known) -> None:
         """Keep what of an engine is the stack's."""
-        text = json.dumps(asdict(known), indent=1) + "\n"
+        text = json.dumps(to_builtins(known), indent=1) + "\n"
         if disk.read_own(self._path("engine.json")) != text:
             self._keep("engine.json", text)
 
@@ -150,7 +148,7 @@ class Notes:
 
     def keep_rendered(self, rendered: Rendered) -> None:
         """Keep them."""
-        self._keep("rendered.json", json.dumps(asdict(rendered)) + "\n")
+        self._keep("rendered.json", json.dumps(to_builtins(rendered)) + "\n")
 
     # --- what containers have read
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True)
-class SecretFile:
+
+class SecretFile(Struct, frozen=True):
     """A secret of the rendered folder. `uid` is the account in the container that reads it."""
 
-    content: str = field(repr=False)
+    content: str
     uid: int
 
+    def __repr__(self) -> str:
+        return f"SecretFile(uid={self.uid})"
 
-@dataclass(frozen=True)
-class Part:
+
+class Part(Struct, frozen=True):
     """Services and what they need. Names of services, networks, volumes and secrets are Compose's.
 
     Services are complete but for the labels. A secret has the name of its file in `secrets/`.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb.model import Notice
 from mngdb.spec.compose import Compose
@@ -18,8 +20,7 @@ def rendered(stack: Stack) -> Path:
     return stack.state / "rendered"
 
 
-@dataclass(frozen=True)
-class Places:
+class Places(Struct, frozen=True):
     """The rendered folders of one stack; `folder` is the one of now."""
 
     stack: Stack

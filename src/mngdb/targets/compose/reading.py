@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from mngdb.model import Unit
 from mngdb.spec.stack import Instance, Stack
@@ -17,8 +18,7 @@ from mngdb.targets.compose.folder import Folder
 from mngdb.targets.compose.rendering import Rendering
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """Compares the rendered folder with what the containers know of it."""
 
     project: Project

@@ -6,9 +6,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 import yaml
+from msgspec import Struct
 
 from mngdb.container import Container
 from mngdb.engines.protocol import AnyEngine
@@ -22,8 +22,7 @@ from mngdb.targets.compose.ownership import ID
 from mngdb.targets.compose.part import Part, SecretFile, together
 
 
-@dataclass(frozen=True)
-class Rendering:
+class Rendering(Struct, frozen=True):
     """The stack as a Compose project."""
 
     stack: Stack

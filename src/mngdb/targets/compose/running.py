@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import Struct
 
 from mngdb.run import last_line
 from mngdb.targets.compose.docker import Docker
@@ -16,8 +17,7 @@ _MEMORY = "cat /sys/fs/cgroup/memory.stat /sys/fs/cgroup/memory/memory.stat 2>/d
 _COUNTED = {"anon", "shmem", "total_rss", "total_shmem"}
 
 
-@dataclass(frozen=True)
-class RunningContainer:
+class RunningContainer(Struct, frozen=True):
     """A container that runs."""
 
     docker: Docker
@@ -40,8 +40,7 @@ class RunningContainer:
         return max(0.0, (datetime.now(UTC) - self.started).total_seconds())
 
 
-@dataclass(frozen=True)
-class Ran:
+class Ran(Struct, frozen=True):
     """A container that we started: how often the engine had started it again by then."""
 
     restarts: int

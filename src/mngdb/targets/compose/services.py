@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from mngdb.container import CONF, SECRETS, Container, Exporter, secret_name
 from mngdb.model import DesiredInstance, Unit

@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from mngdb.errors import MngdbError, UnobservableError
 from mngdb.facts.memory import Footprint
 from mngdb.model import DesiredInstance, Step
@@ -116,8 +118,7 @@ class ComposeSidecars:
         return (f"{INSIGHT_SECRET} ", *exporters)
 
 
-@dataclass(frozen=True)
-class ComposeOutside:
+class ComposeOutside(Struct, frozen=True):
     """What is seen of containers from outside."""
 
     runner: ComposeRunner

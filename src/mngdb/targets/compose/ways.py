@@ -7,8 +7,9 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from mngdb.errors import ConnectError
 from mngdb.spec.engine_info import ENGINE_INFO
@@ -17,8 +18,7 @@ from mngdb.targets.compose.docker import Docker
 from mngdb.targets.compose.tunnel import Tunnel
 
 
-@dataclass
-class Ways:
+class Ways(Struct):
     """The ways of one command."""
 
     docker: Docker

@@ -8,8 +8,9 @@ the Redis servers; both are internal, and no app is in any of them: nobody gets 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from mngdb.engines.protocol import AnyEngine
 from mngdb.model import Access, DesiredInstance

@@ -12,11 +12,11 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+from msgspec import Struct
 
 from mngdb.model import Access
 from mngdb.spec.web import CLIENT_SECRET, COOKIE_SECRET, RedisInsight, Sso
@@ -52,8 +52,7 @@ _REFRESH = "5m"
 _HEAD = "# Made by mngdb from the stack's file; `mngdb up` writes it anew.\n"
 
 
-@dataclass(frozen=True)
-class Places:
+class Places(Struct, frozen=True):
     """Where the parts find each other. The defaults are the containers'."""
 
     page: str = "http://redisinsight:5540"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from mngdb.errors import MngdbError
 from mngdb.model import Access, DesiredInstance
@@ -16,8 +17,7 @@ from mngdb.targets.external.converge import ExternalConverger
 from mngdb.targets.protocol import Boot, Opened
 
 
-@dataclass(frozen=True)
-class ExternalTarget:
+class ExternalTarget(Struct, frozen=True):
     """The target `external`. Nothing runs here, and nothing is seen but what a server says."""
 
     given: Opened

@@ -21,8 +21,9 @@ import shlex
 import shutil
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from mngdb import disk
 from mngdb.errors import MngdbError
@@ -45,8 +46,7 @@ _SOCKET_FOLDER_MAX = 85
 _FILE_MAX = 64 << 20
 
 
-@dataclass(frozen=True)
-class UnitFolder:
+class UnitFolder(Struct, frozen=True):
     """The folders of one unit."""
 
     root: Path
@@ -106,8 +106,7 @@ class UnitFolder:
         return self.root / "applied"
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """The folders of a stack. `accounts` has who runs the servers of an engine; None: we do."""
 
     state: Path

@@ -13,8 +13,9 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from mngdb import disk
 from mngdb.errors import MngdbError, StepError
@@ -27,8 +28,7 @@ _TIMEOUT = 300.0
 _UNUSED = 30 * 86400.0
 
 
-@dataclass(frozen=True)
-class Preparation:
+class Preparation(Struct, frozen=True):
     """Makes the data folder of one unit. `begin` runs a program as the servers' account; `kept` is
     that account's folder of copies, None where there can be none."""
 

@@ -12,8 +12,9 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from mngdb import disk
 from mngdb.errors import MngdbError, UsageError

@@ -8,10 +8,11 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from mngdb import disk
 from mngdb.errors import MngdbError, StepError
@@ -47,8 +48,7 @@ if TYPE_CHECKING:
     from mngdb.facts.doctor import Condition
 
 
-@dataclass(frozen=True)
-class LocalRunner:
+class LocalRunner(Struct, frozen=True):
     """The target `local` for one stack."""
 
     stack: Stack

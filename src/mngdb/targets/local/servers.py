@@ -9,8 +9,10 @@ import secrets
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb import disk
 from mngdb.errors import StepError
@@ -38,8 +40,7 @@ _INIT_TIMEOUT = 5.0
 _ENV = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
-@dataclass(frozen=True)
-class Servers:
+class Servers(Struct, frozen=True):
     """The processes of a stack's units. `state`: the stack's folder."""
 
     state: Path

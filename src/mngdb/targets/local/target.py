@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from mngdb.model import DesiredInstance
 from mngdb.spec.stack import Instance
 from mngdb.spec.target_models import Local
@@ -54,8 +56,7 @@ class LocalTarget(ProcessTarget):
         return Boot(mounts=(self.servers.layout.servers.resolve(),))
 
 
-@dataclass(frozen=True)
-class LocalWatched:
+class LocalWatched(Struct, frozen=True):
     """Servers that the agent starts again."""
 
     target: LocalTarget
@@ -86,8 +87,7 @@ class LocalWatched:
         return self.target.servers.layout.unit(unit).data
 
 
-@dataclass(frozen=True)
-class LocalOutside:
+class LocalOutside(Struct, frozen=True):
     """What is seen of the servers from outside."""
 
     runner: LocalRunner

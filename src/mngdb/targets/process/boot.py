@@ -6,9 +6,10 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from mngdb.errors import MngdbError
 from mngdb.identity import record
@@ -50,8 +51,7 @@ def unit(stack: Stack) -> str:
     return f"mngdb-{stack.name}.service"
 
 
-@dataclass(frozen=True)
-class Owner:
+class Owner(Struct, frozen=True):
     """Whose an installed unit is: a stack's id, empty in a unit that was written before it had one
     or by the version before; and the project's folder, empty in a unit that we did not write."""
 

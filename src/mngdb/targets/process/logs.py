@@ -9,9 +9,10 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from msgspec import Struct
 
 from mngdb import disk, room
 from mngdb.run import NOTHING, last_line
@@ -25,8 +26,7 @@ _CAUSE = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Started:
+class Started(Struct, frozen=True):
     """A program that we started, and where in the log it began to speak."""
 
     process: subprocess.Popen[bytes]

@@ -7,9 +7,10 @@ import os
 import signal
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
+
+from msgspec import Struct
 
 from mngdb import disk
 
@@ -18,8 +19,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LOOK = 0.5
 
 
-@dataclass(frozen=True)
-class Process:
+class Process(Struct, frozen=True):
     """A running process, told apart from a later one with the same pid by its start."""
 
     pid: int

@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Generic
+
+from msgspec.structs import replace
 
 from mngdb.engines.protocol import Engine, F, S
 from mngdb.errors import ConnectError, MngdbError, StepError

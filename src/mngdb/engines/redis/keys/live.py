@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import cast
+
+from msgspec import Struct
 
 from mngdb.engines.redis.client import RefusedError, Session
 from mngdb.engines.redis.keys.pace import Pace
@@ -30,8 +31,7 @@ Batch = tuple[list[bytes], list[bytes], list[int | None], list[bool | None], lis
 it is idle (None: not asked, or not to be known)."""
 
 
-@dataclass(frozen=True)
-class Server:
+class Server(Struct, frozen=True):
     """What there is to read, and what may be asked."""
 
     databases: dict[int, int]
@@ -217,8 +217,7 @@ class Reader:
         return keys, flat[::2], flat[1::2], forever, idle
 
 
-@dataclass(frozen=True)
-class _Asked:
+class _Asked(Struct, frozen=True):
     keys: list[bytes]
     more: slice
     """Those that are asked for expiry and idle time."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from mngdb.engines.redis.keys.dump import Dump
 from mngdb.engines.redis.keys.tally import Tally
@@ -31,8 +32,7 @@ _SEARCH, _TRY, _TRIES = 1 << 16, 1 << 18, 300
 _KEYS, _ASTRAY = 64, 48
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Struct, frozen=True):
     """Bytes of a file. `last`: they go to its end."""
 
     begin: int
@@ -40,8 +40,7 @@ class Part:
     last: bool
 
 
-@dataclass(frozen=True)
-class Read:
+class Read(Struct, frozen=True):
     """What a part has. Database None: that of the last key of the part before."""
 
     tallies: dict[int | None, Tally]

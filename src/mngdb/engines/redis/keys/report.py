@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from mngdb.engines.redis.keys.scale import Scale
 from mngdb.engines.redis.keys.tally import Tally

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mngdb.engines.redis.keys.row import Part, Row
 from mngdb.facts.keys import Amount
@@ -13,8 +14,7 @@ from mngdb.facts.keys import Amount
 _Z = 1.96
 
 
-@dataclass(frozen=True)
-class Scale:
+class Scale(Struct, frozen=True):
     """From what was seen to the whole. With all keys seen, there is nothing to estimate but what
     some of them only were asked for."""
 
