@@ -9,7 +9,7 @@ import time
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
-from mngdb import log
+from mngdb import log, stopping
 from mngdb.errors import ConnectError
 from mngdb.model import Access
 from mngdb.spec.engine_info import ENGINE_INFO
@@ -65,7 +65,7 @@ def prove(at: Access, wire: socket.socket, timeout: float) -> None:
     while (found := at.proof.holds(wire)) is None:
         if time.monotonic() > deadline:
             raise TimeoutError("the connection was not accepted")
-        time.sleep(pause)
+        stopping.sleep(pause)
         pause = min(_LAST_LOOK, 2 * pause)
     if not found:
         raise ConnectError(

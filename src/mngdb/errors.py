@@ -23,10 +23,6 @@ class MngdbError(Exception):
         self.message = message
         self.hint = hint
 
-    def __reduce__(self) -> tuple[object, ...]:
-        # errors cross a pipe from the engines' worker processes
-        return (type(self), (self.message, self.hint))
-
 
 def of_system(error: OSError) -> MngdbError:
     """What the operating system refused, as a sentence."""
@@ -110,12 +106,14 @@ class ConnectError(UnobservableError):
         super().__init__(message, hint)
         self.kind: Kind = kind
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return (type(self), (self.message, self.hint, self.kind))
-
 
 class StepError(MngdbError):
     """A step could not be done; the server is as it was before that step."""
+
+
+class OvertakenError(StepError):
+    """Somebody else did it at the same moment, as a rule a command that was killed whose statement
+    went on: the server has to be looked at again."""
 
 
 class LockedError(MngdbError):

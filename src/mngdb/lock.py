@@ -24,19 +24,19 @@ _PATIENCE_DEAD = 15.0
 _NOTE = 80
 
 
-#: Locks that this process holds; forked workers inherit them.
+#: Locks that this process holds.
 _held: dict[Path, int] = {}
 
 
 def held(path: Path) -> int | None:
-    """The handle of a lock that this process or its parent holds."""
+    """The handle of a lock that this process holds."""
     return _held.get(path)
 
 
 @contextmanager
 def lock(path: Path, command: str, patience: float = _PATIENCE) -> Iterator[None]:
     """Hold the stack's lock, after at most `patience` seconds (longer when its holder is dead, and
-    only its workers still end). Raises LockedError naming the command that holds it."""
+    only what it started still ends). Raises LockedError naming the command that holds it."""
     handle = _take(path, patience)
     try:
         note = json.dumps({"pid": os.getpid(), "command": command})

@@ -273,10 +273,6 @@ class Step(Struct, frozen=True):
     restart: bool = False
     destructive: bool = False
 
-    def bare(self) -> Step:
-        """The step as text only: what crosses a pipe from a worker."""
-        return replace(self, run=_told)
-
     def as_json(self) -> dict[str, Any]:
         """The step as `plan --json` shows it."""
         return {
@@ -288,10 +284,6 @@ class Step(Struct, frozen=True):
             "restart": self.restart,
             "destructive": self.destructive,
         }
-
-
-def _told(_: Any) -> None:
-    raise TypeError("a step that came over a pipe is for showing only")
 
 
 class Notice(Struct, frozen=True):

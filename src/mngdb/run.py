@@ -15,6 +15,7 @@ from typing import IO, cast
 
 from msgspec import Struct
 
+from mngdb import stopping
 from mngdb.errors import MngdbError
 from mngdb.log import say, timed
 
@@ -53,22 +54,23 @@ def run(
     the error carries the last line that the program printed.
     """
     try:
-        with timed(__name__, lambda: shlex.join(argv)):
-            done = subprocess.run(
+        with (
+            timed(__name__, lambda: shlex.join(argv)),
+            subprocess.Popen(
                 list(argv),
-                timeout=timeout,
                 env=None if env is None else dict(env),
-                input=stdin,
-                stdin=subprocess.DEVNULL if stdin is None else None,
-                capture_output=True,
+                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 text=True,
                 errors=errors,
                 cwd=cwd,
-                check=False,
                 user=account.uid if account else None,
                 group=account.gid if account else None,
                 extra_groups=[] if account else None,
-            )
+            ) as child,
+        ):
+            done = _ended(child, stdin, timeout)
     except FileNotFoundError as error:
         raise MngdbError(f"program not found: {argv[0]}") from error
     except PermissionError as error:
@@ -81,6 +83,20 @@ def run(
             + last_line(done.stderr or done.stdout)
         )
     return done
+
+
+def _ended(
+    child: subprocess.Popen[str], stdin: str | None, timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """What the child printed. Raises subprocess.TimeoutExpired."""
+    try:
+        with stopping.ended_by(child.kill):
+            out, err = child.communicate(stdin, timeout)
+    except BaseException:
+        child.kill()
+        raise
+    stopping.check()
+    return subprocess.CompletedProcess(child.args, child.returncode, out, err)
 
 
 def spawn(
@@ -99,6 +115,7 @@ def spawn(
     The pid is written before the program starts, and `hold`, the handle of a lock, stays open until
     then: no moment exists at which a server runs that the next command would not find.
     """
+    stopping.check()
     say(__name__, f"start {shlex.join(argv)}")
     launcher = ["/bin/sh", "-c", _LAUNCHER, str(pidfile), *argv]
     return subprocess.Popen(

@@ -108,11 +108,11 @@ class Promises:
         assert len(done.stdout.splitlines()) == (3 if place.ours else 0)
 
     def test_destroy_removes_everything(self, place: Place) -> None:
-        state, (unit,) = place.cli.state, place.report["units"]
+        state, (unit,), env = place.cli.state, place.report["units"], place.env
         place.cli.ok("destroy", "--yes", "mng" if place.ours else "ours")
         assert not state.exists()
         if place.ours:
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection((unit["host"], unit["port"]))
         else:
-            assert place.driver.get(place.env), "what is somebody else's stays"
+            assert place.driver.get(env), "what is somebody else's stays"

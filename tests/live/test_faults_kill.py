@@ -90,25 +90,6 @@ def test_killed_restarts_and_stops_lose_no_data(cli: Cli, dice: random.Random) -
     assert hit >= 6, "most commands ended before they were killed: the test shows little"
 
 
-def test_workers_die_with_a_killed_parent(cli: Cli) -> None:
-    cli.write(faults.STACK)
-    process = subprocess.Popen(
-        cli.argv("up"), cwd=cli.folder, env=cli.environ(), start_new_session=True
-    )
-    end = time.monotonic() + 60
-    # those of PostgreSQL and MongoDB; that of Redis is soon done
-    while len(seen := faults.children(process.pid)) < 2 and time.monotonic() < end:
-        time.sleep(0.002)
-    process.kill()
-    process.wait()
-    assert len(seen) >= 2, "workers of a parent"
-    while left := faults.workers(process.pid):
-        assert time.monotonic() < end, left
-        time.sleep(0.01)
-    cli.ok("up")
-    faults.sound(cli, UNITS)
-
-
 def test_an_initdb_that_outlives_its_command_is_ended_by_the_next(cli: Cli) -> None:
     faults.killed_in_initdb(cli)
     assert faults.running(cli), "initdb was over too soon for this test"
@@ -145,5 +126,6 @@ def test_ctrl_c_exits_130_with_a_sentence_and_the_next_up_finishes(cli: Cli, mom
     assert "interrupted; completed steps are kept" in said
     assert "Traceback" not in said
     assert faults.workers(process.pid) == []
+    assert list(faults.servers(cli).glob("*/data.new-*")) == []
     cli.ok("up")
     faults.sound(cli, UNITS)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,8 @@ from mngdb.lock import lock
 from tests.checks.judge import opened
 from tests.conftest import Cli
 from tests.live import faults
+from tests.live.postgres import pg, value
+from tests.live.scrapes import until
 
 pytestmark = pytest.mark.live
 
@@ -111,7 +114,7 @@ def test_a_command_waits_for_one_that_is_about_to_end(
 def test_a_lock_that_a_dead_commands_children_hold_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A command was killed; its workers, which have the lock as well, take their time to end."""
+    """A command was killed; what it had started has the lock as well, and takes its time."""
     path = tmp_path / "lock"
     child = subprocess.Popen(["true"])
     child.wait()
@@ -196,3 +199,29 @@ def test_an_up_that_waited_for_destroy_makes_a_whole_new_stack(cli: Cli) -> None
     assert second.returncode == 0, second.stderr
     faults.sound(cli, {"mng-redis"})
     assert cli.ok("url", "redis") != old
+
+
+def test_a_database_that_a_killed_command_still_makes_is_taken_over(cli: Cli) -> None:
+    """CREATE DATABASE goes on in the server when the command that sent it is killed."""
+    cli.write("name: mng\npostgres: {port: PORT1}\n")
+    cli.ok("up")
+    assert any(overtaken(cli, name) for name in "abcdef"), "ours was always the first"
+
+
+def overtaken(cli: Cli, name: str) -> bool:
+    """Whether the other's database was there first: both wait for the same lock."""
+    cli.write(f"name: mng\npostgres: {{port: PORT1}}\napps: {{{name}: {{postgres: {name}}}}}\n")
+    waiting = (
+        "SELECT count(*) FROM pg_locks WHERE relation = 'pg_database'::regclass AND NOT granted"
+    )
+    with pg(cli) as guard, pg(cli) as left, ThreadPoolExecutor(1) as pool:
+        with guard.transaction():
+            guard.execute("LOCK TABLE pg_database IN SHARE MODE")
+            made = pool.submit(left.execute, f"CREATE DATABASE {name} TEMPLATE template0")
+            until(lambda: value(cli, waiting) == 1)
+            command = begin(cli, "up")
+            until(lambda: value(cli, waiting) == 2)
+        said, problems = command.communicate(timeout=60)
+    assert command.returncode == 0, said + problems
+    assert value(cli, "SELECT current_database()", app=name) == name
+    return made.exception() is None

@@ -61,7 +61,7 @@ class YardConverger(Converger[S, F]):
         left = {(step.action, step.object) for step in seen.steps}
         for step in self.initial:
             if (step.action, step.object) not in left:
-                self.emit(Done(step.bare()))
+                self.emit(Done(step))
 
     def _settings(self, outcome: Outcome) -> list[Step]:
         """A restart where a file or a setting needs one, else a reload where one differs."""

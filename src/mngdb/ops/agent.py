@@ -25,8 +25,9 @@ from mngdb.targets.process import machine, processes
 from mngdb.targets.process.logs import Started, appending, tail
 from mngdb.targets.process.processes import Process
 
-#: What is wrong with one that works by what the file said before.
+#: What is wrong with one that works by what the file said before, or as another mngdb does.
 STALE = "the file has changed since it started"
+OUTDATED = "mngdb was upgraded since it started"
 #: Seconds that it may take to start, and to stop.
 _START, _STOP = 60.0, 15.0
 #: One that runs for less than this may still be importing.
@@ -58,8 +59,8 @@ class AgentUnit:
         # a project that was moved is the same, but where the file names folders beside it
         source = stack.source
         near = stack.folder if source.vault.path or source.binaries != Binaries() else ""
-        parts = (__version__, sys.prefix, near, source, stack.instances)
-        return hashlib.sha256(repr(parts).encode()).hexdigest()
+        parts = (sys.prefix, near, source, stack.instances)
+        return f"{__version__} {hashlib.sha256(repr(parts).encode()).hexdigest()}"
 
     def process(self) -> Process | None:
         """The running agent."""
@@ -88,7 +89,7 @@ class AgentUnit:
             if said == self.digest:
                 return None
             if said is not None:
-                return STALE
+                return STALE if said.startswith(f"{__version__} ") else OUTDATED
             if not process.alive():
                 return "not running"
             if time.monotonic() >= deadline:

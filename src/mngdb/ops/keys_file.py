@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import time
@@ -21,12 +22,12 @@ from mngdb.engines.redis.keys.tally import Tally
 from mngdb.errors import UsageError
 from mngdb.facts.keys import BigKey, KeysReport, Progress, Wanted
 from mngdb.ops.keys import interruptible
-from mngdb.ops.workers import die_with
 
 #: Bytes of a part: a second's work or so. Each processor gets several, so that none ends late.
 _PART, _EACH = (8 << 20, 32 << 20), 8
 #: Processors to use at most: each has a part in memory.
 _PROCESSORS = 16
+_PR_SET_PDEATHSIG = 1
 
 Stopped = Callable[[], bool]
 
@@ -158,4 +159,6 @@ def _taken(
 def _alone(parent: int) -> None:
     """A terminal's Ctrl-C is for the parent; without it there is nothing to do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    die_with(parent)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)

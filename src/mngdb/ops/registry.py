@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from mngdb.engines.loading import TURN
 from mngdb.engines.protocol import AnyEngine
 from mngdb.spec.base import EngineName
 
@@ -17,7 +18,8 @@ PACKAGES: dict[EngineName, str] = {
 
 def engine(name: EngineName) -> AnyEngine:
     """The engine called `name`."""
-    found: AnyEngine = import_module(PACKAGES[name]).ENGINE
+    with TURN:
+        found: AnyEngine = import_module(PACKAGES[name]).ENGINE
     return found
 
 

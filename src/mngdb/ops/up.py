@@ -74,21 +74,21 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
     steps = [secret_step(context, one) for one in context.missing_secrets() if one not in given]
     asked = context.all_asked(allow=allow)
     move = relocate_due(context)
-    steps += [move.bare()] if move else []
+    steps += [move] if move else []
     for servers in context.servers():
         servers.expect(context.there(asked, servers))
         servers.check_names(allow)
-        steps += [step.bare() for step in servers.repairs(context.there(asked, servers))]
+        steps += servers.repairs(context.there(asked, servers))
 
     def job(instance: Instance, emit: workers.Emit) -> tuple[Survey, int]:
         context.need_admin(instance)
         converger = context.target(instance).converger(asked[instance.name], emit)
         found = converger.survey()
         refused = sum(not converger.may(step) for step in found.steps)
-        return Survey(tuple(step.bare() for step in found.steps), found.notices), refused
+        return found, refused
 
     agent = AgentUnit(context)
-    steps += [step.bare() for step in leftovers.steps(context)]
+    steps += leftovers.steps(context)
     found, errors = workers.apart(workers.each(context.stack, job, lambda _: None))
     if len(errors) == 1 and not found:
         raise next(iter(errors.values()))
@@ -98,9 +98,9 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
             agent.preflight()
         except MngdbError as error:
             errors[AGENT] = error
-    last = [step.bare() for sidecars in context.sidecars() for step in sidecars.steps()]
+    last = [step for sidecars in context.sidecars() for step in sidecars.steps()]
     try:
-        unit = [step.bare() for step in boot.steps(context)]
+        unit = list(boot.steps(context))
     except MngdbError as error:
         unit, errors[AT_BOOT] = [], error
     return Plan(
@@ -108,7 +108,7 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
             *steps,
             *(step for survey in surveys for step in survey.steps),
             *last,
-            *(step.bare() for step in agent.steps()),
+            *agent.steps(),
             *unit,
         ),
         tuple(_unused_notices(context) + _channel_notices(context) + leftovers.notices(context))
@@ -143,7 +143,7 @@ def up(
     context, moved = relocated(context, lambda unit: on_event(Progress(unit, "stopped")))
     if moved is not None:
         report.done.append(moved)
-        on_event(Done(moved.bare()))
+        on_event(Done(moved))
         # all were stopped for it
         choice, state = whole(context), context.stack.state
         needed = _needed(context, choice)
@@ -161,7 +161,7 @@ def up(
             step.run(None)
             audit.note(state, "up", step)
             report.done.append(step)
-            on_event(Done(step.bare()))
+            on_event(Done(step))
         agent = AgentUnit(context)
         mending = list(agent.steps(restart=restart)) if choice.agent else []
         chosen = {name: one for name, one in asked.items() if name in choice.names}
@@ -185,7 +185,7 @@ def up(
                 step.run(None)
                 audit.note(state, "up", step)
                 report.done.append(step)
-                on_event(Done(step.bare()))
+                on_event(Done(step))
             servers.publish(context.there(asked, servers))
 
         def job(instance: Instance, emit: workers.Emit) -> Outcome:
@@ -272,7 +272,7 @@ def _at_boot(context: Context, report: Report, on_event: OnEvent) -> None:
             step.run(None)
             audit.note(context.stack.state, "up", step)
             report.done.append(step)
-            on_event(Done(step.bare()))
+            on_event(Done(step))
     except (MngdbError, OSError) as failure:
         error = failure if isinstance(failure, MngdbError) else of_system(failure)
         report.errors[AT_BOOT] = error
@@ -310,7 +310,7 @@ def _last(context: Context, report: Report, on_event: OnEvent, choice: Choice) -
                 continue
             audit.note(state, "up", step)
             report.done.append(step)
-            on_event(Done(step.bare()))
+            on_event(Done(step))
     if report.done:
         _proven(context, on_event)
     report.services += [

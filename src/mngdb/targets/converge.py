@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic
 
+from mngdb import stopping
 from mngdb.engines.protocol import Engine, F, S
-from mngdb.errors import ConnectError, MngdbError, StepError
+from mngdb.errors import ConnectError, MngdbError, OvertakenError, StepError
 from mngdb.events import Done, Survey
 from mngdb.model import DesiredInstance, Outcome, Step
 
@@ -53,7 +54,7 @@ class Converger(ABC, Generic[S, F]):
         allowed, and the remarks."""
         begun = time.monotonic()
         found = self._up(restart=restart)
-        left = tuple(step.bare() for step in found.steps)
+        left = found.steps
         known = self.engine.unmarked(self.asked)
         kept = {step.object for step in left if step.destructive} & self.asked.known
         return Survey(left, found.notices, time.monotonic() - begun, known | kept)
@@ -88,12 +89,15 @@ class Converger(ABC, Generic[S, F]):
         return "*" in allow and step.action == "drop" and step.object not in self.asked.known
 
     def _do(self, step: Step, on: S | None) -> None:
+        stopping.check()
         try:
             step.run(on)
-        except MngdbError as error:
-            self.emit(Done(step.bare(), error.message, self.fresh))
+        except OvertakenError:
             raise
-        self.emit(Done(step.bare(), fresh=self.fresh))
+        except MngdbError as error:
+            self.emit(Done(step, error.message, self.fresh))
+            raise
+        self.emit(Done(step, fresh=self.fresh))
 
     def _do_all(self, steps: list[Step], session: S) -> None:
         """Every step, also after one that the server refused. Raises the refusals, told as one."""
@@ -101,6 +105,8 @@ class Converger(ABC, Generic[S, F]):
         for step in steps:
             try:
                 self._do(step, session)
+            except OvertakenError:
+                continue  # the next round sees what is there
             except StepError as error:
                 refused.append(error)
             except ConnectError as error:

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from mngdb.container import Container
+from mngdb.engines.loading import TURN
 from mngdb.engines.mongodb import access as clients
 from mngdb.engines.protocol import Engine, Scraper
 from mngdb.errors import MngdbError
@@ -110,12 +111,14 @@ class MongodbEngine:
     # --- observe
 
     def connect(self, access: Access, timeout: float = 10.0) -> AbstractContextManager[Session]:
-        from mngdb.engines.mongodb import client
+        with TURN:
+            from mngdb.engines.mongodb import client
 
         return client.connect(access, timeout)
 
     def warm(self) -> None:
-        from mngdb.engines.mongodb import client  # noqa: F401
+        with TURN:
+            from mngdb.engines.mongodb import client  # noqa: F401
 
     def vitals(self, session: Session) -> Vitals:
         from mngdb.engines.mongodb import vitals
@@ -137,7 +140,8 @@ class MongodbEngine:
 
     def bootstrap(self, asked: DesiredInstance, deadline: float) -> AbstractContextManager[Session]:
         """Wait for a server that was just started, make its replica set and administrator."""
-        from mngdb.engines.mongodb import bootstrap
+        with TURN:
+            from mngdb.engines.mongodb import bootstrap
 
         return bootstrap.bootstrap(asked, deadline)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from mngdb import stopping
 from mngdb.engines.mongodb import access as logins
 from mngdb.engines.mongodb.client import (
     ALREADY_INITIALIZED,
@@ -75,7 +76,7 @@ def _wait(access: Access, deadline: float, cause: ConnectError | None = None) ->
         raise ConnectError(
             f"{logins.seeds(access)} is not primary yet", "see its log: mngdb logs", "starting"
         )
-    time.sleep(_PAUSE)
+    stopping.sleep(_PAUSE)
 
 
 def _wrong_key(access: Access) -> ConnectError:

@@ -53,9 +53,6 @@ class Refused(MngdbError):  # noqa: N818 — it is the answer, not a fault
         self.code = code
         self.details = details or {}
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return (type(self), (self.message, self.code))
-
 
 class Session(Struct, frozen=True):
     """A login. `database` is the one that its access names."""

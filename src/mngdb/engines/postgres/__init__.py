@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from mngdb.container import Container
+from mngdb.engines.loading import TURN
 from mngdb.engines.postgres import access as clients
 from mngdb.engines.postgres import render
 from mngdb.engines.postgres.available import need_extensions
@@ -90,12 +91,14 @@ class PostgresEngine:
     # --- observe
 
     def connect(self, access: Access, timeout: float = 10.0) -> AbstractContextManager[Session]:
-        from mngdb.engines.postgres import client
+        with TURN:
+            from mngdb.engines.postgres import client
 
         return client.connect(access, timeout)
 
     def warm(self) -> None:
-        from mngdb.engines.postgres import client  # noqa: F401
+        with TURN:
+            from mngdb.engines.postgres import client  # noqa: F401
 
     def vitals(self, session: Session) -> Vitals:
         from mngdb.engines.postgres import vitals
@@ -115,7 +118,8 @@ class PostgresEngine:
     # --- reconcile
 
     def bootstrap(self, asked: DesiredInstance, deadline: float) -> AbstractContextManager[Session]:
-        from mngdb.engines.postgres import bootstrap
+        with TURN:
+            from mngdb.engines.postgres import bootstrap
 
         return bootstrap.bootstrap(asked, deadline)
 

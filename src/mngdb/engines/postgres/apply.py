@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from psycopg import sql
 from psycopg.sql import SQL, Identifier, Literal
 
+from mngdb import stopping
 from mngdb.engines.postgres.changes import OVERLAY
 from mngdb.engines.postgres.client import Session
 from mngdb.errors import StepError
@@ -44,7 +45,7 @@ def apply(session: Session, changes: Sequence[Change]) -> None:
                 f"PostgreSQL did not reload its files within {_PATIENCE:g} s",
                 f"see 'mngdb logs {session.access.instance}'",
             )
-        time.sleep(0.01)
+        stopping.sleep(0.01)
     wrong = (
         session.rows(
             "SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL LIMIT 1"

@@ -14,14 +14,14 @@ from psycopg import sql
 from psycopg.abc import RV, Buffer, PQGen, Query
 from psycopg.adapt import Loader
 
-from mngdb import dial, log
+from mngdb import dial, log, stopping
 from mngdb.engines.postgres import auth_probe, causes, locktable
 from mngdb.engines.postgres import guards as guarding
 from mngdb.engines.postgres.access import proof, tls_parameters
 from mngdb.engines.postgres.causes import first_line
 from mngdb.engines.postgres.guards import GUARDS
 from mngdb.engines.postgres.redact import redacted
-from mngdb.errors import ConnectError, StepError, UnobservableError
+from mngdb.errors import ConnectError, OvertakenError, StepError, UnobservableError
 from mngdb.model import Access
 
 _NAME = "mngdb"
@@ -63,6 +63,14 @@ _LOOKING, _CHANGING = 20.0, 65.0
 _FULL, _PAUSE, _UNHURRIED = 12.0, 0.2, 5.0
 
 
+#: A database or a role of that name is there by now.
+_EXISTS = (
+    psycopg.errors.DuplicateDatabase,
+    psycopg.errors.DuplicateObject,
+    psycopg.errors.UniqueViolation,
+)
+#: Seconds to wait for a statement to be canceled.
+_CANCEL = 1.0
 _WAITED = "a session holds a lock: 'mngdb locks' shows which"
 
 
@@ -183,7 +191,7 @@ class Session:
                 raise
             said = f"no session can start in the database {database}: {error.message}"
             raise ConnectError(said, error.hint, "database") from None
-        with closing(entered) as connection:
+        with _ended(entered) as connection:
             yield connection
 
     def carried(self, database: str) -> dict[str, str]:
@@ -244,6 +252,10 @@ def _step_errors(connection: psycopg.Connection[Any]) -> Iterator[None]:
             f"PostgreSQL timed out: {first_line(error)}",
             _WAITED,
         ) from None
+    except _EXISTS as error:
+        text = f"PostgreSQL refused: {first_line(error)}"
+        told = OvertakenError if error.diag.schema_name in {None, "pg_catalog"} else StepError
+        raise told(text) from None
     except psycopg.OperationalError as error:
         raise StepError(
             f"PostgreSQL closed the connection: {first_line(error)}", "run 'mngdb up' again"
@@ -259,7 +271,7 @@ def connect(access: Access, timeout: float) -> Iterator[Session]:
     if access.unasked:
         _known(access)
     guards = _MAIN_GUARDS if access.database == _MAINTENANCE else GUARDS
-    with closing(_open(access, timeout, access.database, guards)) as connection:
+    with _ended(_open(access, timeout, access.database, guards)) as connection:
         yield Session(access, connection, timeout)
 
 
@@ -275,7 +287,20 @@ def _known(access: Access) -> None:
 def as_app(access: Access, timeout: float, database: str) -> Iterator[Connection]:
     """A connection as an app has it, with all that its database and login carry. Raises
     ConnectError."""
-    with closing(_open(access, timeout, database, {})) as connection:
+    with _ended(_open(access, timeout, database, {})) as connection:
+        yield connection
+
+
+@contextmanager
+def _ended(connection: Connection) -> Iterator[Connection]:
+    """Closed at the end. What it waits for is canceled when the command stops: the server would
+    go on with it."""
+
+    def cancel() -> None:
+        with contextlib.suppress(psycopg.Error):  # it has ended, or nobody is there to end it
+            connection.cancel_safe(timeout=_CANCEL)
+
+    with closing(connection), stopping.ended_by(cancel):
         yield connection
 
 
@@ -298,7 +323,7 @@ def _open(
                 version = guarding.before(version)  # an older server
                 continue
             if "too many clients already" in str(error) and time.monotonic() < full_until:
-                time.sleep(_PAUSE)
+                stopping.sleep(_PAUSE)
                 continue
             raise causes.connect_error(
                 access, error, database, lambda: _takes_tls(access, database)
@@ -362,7 +387,7 @@ def wait(access: Access, deadline: float, timeout: float) -> AbstractContextMana
                 raise
         else:
             return _held(attempt, found)
-        time.sleep(0.01)
+        stopping.sleep(0.01)
 
 
 @contextmanager

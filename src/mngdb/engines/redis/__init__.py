@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from mngdb.container import Container
+from mngdb.engines.loading import TURN
 from mngdb.engines.protocol import Engine, Scraper
 from mngdb.engines.redis import access as clients
 from mngdb.engines.redis import acl, facts, reconcile, render
@@ -88,12 +89,14 @@ class RedisEngine:
     # --- observe
 
     def connect(self, access: Access, timeout: float = 10.0) -> AbstractContextManager[Session]:
-        from mngdb.engines.redis import client
+        with TURN:
+            from mngdb.engines.redis import client
 
         return client.connect(access, timeout)
 
     def warm(self) -> None:
-        from mngdb.engines.redis import client  # noqa: F401
+        with TURN:
+            from mngdb.engines.redis import client  # noqa: F401
 
     def vitals(self, session: Session) -> Vitals:
         from mngdb.engines.redis import vitals
@@ -113,7 +116,8 @@ class RedisEngine:
     # --- reconcile
 
     def bootstrap(self, asked: DesiredInstance, deadline: float) -> AbstractContextManager[Session]:
-        from mngdb.engines.redis import client
+        with TURN:
+            from mngdb.engines.redis import client
 
         # the ACL file made the administrator before the server took its first connection
         return client.wait(self.admin(asked), deadline)

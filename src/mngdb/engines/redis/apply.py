@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
+from mngdb import stopping
 from mngdb.engines.redis.client import Session
 from mngdb.engines.redis.observe import parse_info
 from mngdb.errors import StepError
@@ -33,7 +33,7 @@ def _wait_for_log(session: Session) -> None:
         busy = info["aof_rewrite_in_progress"] == "1" or info["aof_rewrite_scheduled"] == "1"
         if not busy:
             break
-        time.sleep(_POLL)
+        stopping.sleep(_POLL)
     if info["aof_last_bgrewrite_status"] != "ok":
         raise StepError(
             "Redis could not write its log (AOF)", "is the disk full? see the error in its log"

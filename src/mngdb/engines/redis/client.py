@@ -12,6 +12,7 @@ from typing import Any
 
 import hiredis
 
+from mngdb import stopping
 from mngdb.dial import dial
 from mngdb.engines.redis.acl import ADMIN
 from mngdb.engines.redis.wire import ReplyError, Wire
@@ -43,9 +44,6 @@ class RefusedError(StepError):
     def __init__(self, message: str, hint: str | None = None, code: str = "ERR") -> None:
         super().__init__(message, hint)
         self.code = code
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (type(self), (self.message, self.hint, self.code))
 
 
 class Session:
@@ -111,7 +109,7 @@ def connect(access: Access, timeout: float = 10.0) -> Iterator[Session]:
             pause = next(pauses, timeout) if _hung_up(error.__cause__) else timeout
             if time.monotonic() + pause >= deadline:
                 raise
-        time.sleep(pause)
+        stopping.sleep(pause)
     try:
         yield Session(wire, access)
     finally:
@@ -182,7 +180,7 @@ def wait(access: Access, deadline: float) -> Iterator[Session]:
                 raise
             if left <= 0:
                 raise
-            time.sleep(_POLL)
+            stopping.sleep(_POLL)
     try:
         yield session
     finally:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from mngdb import disk
+from mngdb import disk, stopping
 from mngdb.errors import MngdbError, StepError
 from mngdb.model import Renewal, Unit
 from mngdb.run import Account
@@ -68,7 +68,9 @@ class Preparation(Struct, frozen=True):
     def _run(self, argv: Sequence[str]) -> None:
         begun = self.begin(argv)
         try:
-            code = begun.process.wait(_TIMEOUT)
+            with stopping.ended_by(begun.process.kill):
+                code = begun.process.wait(_TIMEOUT)
+            stopping.check()
         except subprocess.TimeoutExpired:
             raise StepError(
                 f"{self.unit.name}: its data folder was not created within {_TIMEOUT:g} s"

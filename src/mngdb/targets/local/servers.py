@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -36,6 +37,8 @@ _FULL = 10.0
 _LOG_MAX = 32 << 20
 #: Seconds that init may take to reap: most do it at once, some look every second.
 _INIT_TIMEOUT = 5.0
+#: Held while a server gets its limits: they are our own until its process has begun.
+_LIMITS = Lock()
 #: The environment of servers: nothing of ours, a neutral language, UTC.
 _ENV = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
@@ -135,8 +138,9 @@ class Servers(Struct, frozen=True):
         note = {"files": digest(replace(unit, files=there)), "log": offset}
         disk.write(folder.started, json.dumps(note), durable=False)
         processes.wait_for_init(folder.pidfile, self.layout.uid(unit.name), _INIT_TIMEOUT)
-        machine.lift_limits(huge_pages=_huge_pages(unit, program))
-        return self._spawn(unit.argv, folder, folder.pidfile, self._account(unit))
+        with _LIMITS:
+            machine.lift_limits(huge_pages=_huge_pages(unit, program))
+            return self._spawn(unit.argv, folder, folder.pidfile, self._account(unit))
 
     def stop(self, unit: str, with_signal: int) -> bool:
         """Stop a unit cleanly. False if it did not run. Raises StepError when it takes too long, or

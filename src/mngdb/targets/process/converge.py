@@ -159,7 +159,7 @@ class ProcessConverger(Converger[S, F]):
         left = {(step.action, step.object) for step in seen.steps}
         for step in self._initial().steps:
             if (step.action, step.object) not in left:
-                self.emit(Done(step.bare(), fresh=self.fresh))
+                self.emit(Done(step, fresh=self.fresh))
 
     def _settings(self, outcome: Outcome) -> list[Step]:
         changes = outcome.changes

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from mngdb import disk
+from mngdb import disk, stopping
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 #: Seconds between two looks at whether a server has given up stopping.
@@ -95,7 +95,7 @@ class Process(Struct, frozen=True):
         if self.alive():
             os.killpg(self.pid, signal.SIGKILL)
         while self.alive():
-            time.sleep(0.005)
+            time.sleep(0.005)  # it is part of cleaning up: not for Ctrl-C
 
     def stop(
         self, with_signal: int, timeout: float, stays: Callable[[], bool] = lambda: False
@@ -118,7 +118,7 @@ class Process(Struct, frozen=True):
                 if stays():
                     return False
                 look = now + _LOOK
-            time.sleep(0.01)
+            stopping.sleep(0.01)
         return True
 
 
@@ -178,7 +178,7 @@ def wait_for_init(pidfile: Path, uid: int, timeout: float) -> None:
     process = _named(pidfile, [uid])
     deadline = time.monotonic() + timeout
     while process is not None and process.dead_but_there() and time.monotonic() < deadline:
-        time.sleep(0.01)
+        stopping.sleep(0.01)
 
 
 def _named(pidfile: Path, owners: Collection[int]) -> Process | None:

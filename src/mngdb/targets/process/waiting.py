@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mngdb import stopping
 from mngdb.engines.protocol import Provision
 from mngdb.errors import ConnectError
 from mngdb.events import Waiting
@@ -82,7 +83,7 @@ class Wait:
         if error.kind in {"tls", "other"} and self.child is not None:
             # one that is just starting hangs up on a greeting, as one without TLS does;
             # in the way to a container that is just dying it is Docker who speaks
-            time.sleep(_PAUSE)
+            stopping.sleep(_PAUSE)
         elif error.kind not in {"down", "starting"}:
             raise error
         now = time.monotonic()
@@ -96,7 +97,7 @@ class Wait:
             self._moving = now
         self._tell(error, now)
         if self.long:
-            time.sleep(_LEISURE)
+            stopping.sleep(_LEISURE)
 
     def _limit(self, error: ConnectError) -> float:
         """When to give up, in seconds of time.monotonic()."""

@@ -1,0 +1,46 @@
+"""Ctrl-C for work that is done in threads: nothing new begins, and what is waited for ends.
+
+A thread that has to stop meets KeyboardInterrupt, as the main one did.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+
+_asked = threading.Event()
+_ends: dict[object, Callable[[], None]] = {}
+
+
+def stop() -> None:
+    """Let every thread stop before the next thing that it would do."""
+    _asked.set()
+    for end in list(_ends.values()):
+        # a server that does not answer keeps the others waiting no longer
+        threading.Thread(target=end, daemon=True).start()
+
+
+def check() -> None:
+    """Called before anything is changed. Raises KeyboardInterrupt where the command stops."""
+    if _asked.is_set():
+        raise KeyboardInterrupt
+
+
+def sleep(seconds: float) -> None:
+    """As time.sleep. Raises KeyboardInterrupt as soon as the command stops."""
+    if _asked.wait(seconds):
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def ended_by(end: Callable[[], None]) -> Iterator[None]:
+    """What the block waits for is ended by `end`, called in another thread, when the command
+    stops."""
+    key = object()
+    _ends[key] = end
+    try:
+        check()
+        yield
+    finally:
+        del _ends[key]
