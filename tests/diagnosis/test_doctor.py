@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from mngdb.checks.doctor.causes import CONSEQUENCES, INCIDENTS
 from mngdb.checks.doctor.judge import judge
@@ -320,7 +321,7 @@ def test_a_full_disk_explains_its_servers_and_no_others() -> None:
     down = Diagnosis("postgres", "shop", "does not run", None, "down")
     wrong = Diagnosis("redis", "shop", "its secret is wrong", "mngdb up", "auth")
     postgres = server("postgres", disk=Seen(full), logins=(down,))
-    stopped = Server(**{**vars(postgres), "condition": Condition("stopped", said="No space left")})
+    stopped = replace(postgres, condition=Condition("stopped", said="No space left"))
     answer = judge(stack_of(stopped, server("redis", logins=(wrong,))))
     assert [one.trouble.cause for one in answer.wrong] == ["disk-full", "login-auth"]
     assert [t.cause for t in answer.wrong[0].consequences] == ["not-running", "login-down"]
