@@ -54,6 +54,8 @@ class Rule(Struct, frozen=True):
     """The promise of `backup:` that its threshold follows from: `rto`, `point_in_time`."""
     covers: str = ""
     """The milder rule that need not be told while this one fires for the same thing."""
+    commands: tuple[str, ...] = ()
+    """What to run, in order; `{i}` is the instance. Empty: what its subject has in common."""
 
     @property
     def anchor(self) -> str:
@@ -83,6 +85,7 @@ def described(module: str, conditions: Mapping[str, Condition]) -> tuple[Rule, .
             text.get("down", False),
             text.get("agreed", ""),
             text.get("covers", ""),
+            tuple(text.get("commands", ())),
         )
         for name, text in texts.items()
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import cache
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, model_validator
 
+from mngdb.data import texts
 from mngdb.spec.base import Model, Port, located
 from mngdb.spec.names import PlainName
 from mngdb.spec.problems import near
@@ -17,61 +20,8 @@ Severity = Literal["critical", "warning", "info"]
 Kind = Literal["email", "slack", "pagerduty", "webhook"]
 KINDS = list(get_args(Kind))
 
-#: Every rule there is; `mngdb.alerts.catalogue` says what they are.
-RULES = [
-    "PostgresDown",
-    "PostgresExporterGone",
-    "PostgresExporterFailing",
-    "PostgresConnectionsHigh",
-    "PostgresConnectionsExhausted",
-    "PostgresReplicationLag",
-    "PostgresDeadlocks",
-    "PostgresLocksNearLimit",
-    "PostgresWraparoundNear",
-    "PostgresWraparoundImminent",
-    "PostgresArchiveFailing",
-    "PostgresWalPilesUp",
-    "PostgresLongTransaction",
-    "PostgresIdleInTransaction",
-    "RedisDown",
-    "RedisExporterGone",
-    "RedisExporterFailing",
-    "RedisMemoryHigh",
-    "RedisNoMemoryLimit",
-    "RedisConnectionsHigh",
-    "RedisConnectionsRejected",
-    "RedisEvicting",
-    "RedisFragmented",
-    "RedisLogRewriteFailing",
-    "RedisLogWriteFailing",
-    "RedisSnapshotFailing",
-    "RedisLoginsRefused",
-    "RedisSlowCommands",
-    "MongodbDown",
-    "MongodbExporterGone",
-    "MongodbConnectionsHigh",
-    "MongodbReplicationLag",
-    "MongodbMemberUnhealthy",
-    "MongodbNotServing",
-    "MongodbOplogShort",
-    "MongodbQueueLong",
-    "MongodbCacheFull",
-    "HostCpuHigh",
-    "HostMemoryLow",
-    "HostDiskHigh",
-    "HostDiskFull",
-    "BackupOld",
-    "DrillSlow",
-    "SecretOld",
-    "CertificateExpiring",
-    "CertificateExpired",
-    "UnitDown",
-    "DockerDown",
-    "UnitRestarting",
-    "AgentGone",
-    "ChecksFailing",
-    "NotificationsFailing",
-]
+#: Has a file of rules for each subject, by name.
+_CATALOGUE = Path(__file__).parents[1] / "alerts" / "catalogue"
 _EMAIL_ONLY = ("host", "port", "from_", "to", "user", "encryption")
 #: What apprise sends to; it leaves out any other receiver and says so in its log alone.
 _ADDRESS = (
@@ -82,6 +32,12 @@ _ADDRESS = (
 #: Where people put a channel's secret at first.
 _SECRET_KEYS = {"url", "webhook", "api_url", "routing_key", "integration_key", "key", "service_key"}
 _VAULT = "it belongs in the vault: mngdb secret set alerts_NAME (NAME is the channel's)"
+
+
+@cache
+def rule_names() -> list[str]:
+    """Every rule there is; `mngdb.alerts.catalogue` says what they are."""
+    return [name for file in sorted(_CATALOGUE.glob("*.yaml")) for name in texts(str(file))]
 
 
 class AlertRule(Model):
@@ -197,8 +153,8 @@ class Alerts(Model):
     @model_validator(mode="after")
     def _rules_exist(self) -> Alerts:
         for name in self.rules:
-            if name not in RULES:
-                raise located(f"unknown rule {name[:60]!r}{near(name, RULES)}", "rules", name)
+            if name not in (known := rule_names()):
+                raise located(f"unknown rule {name[:60]!r}{near(name, known)}", "rules", name)
         if self.every < timedelta(seconds=1):
             raise located("the shortest interval is 1s", "every")
         return self

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from mngdb.spec.alerts import KINDS, RULES
+from mngdb.spec.alerts import KINDS, rule_names
 from mngdb.spec.engine_models import MODELS
 from mngdb.spec.file import EngineKeys, StackFile
 from mngdb.spec.target import SHORT, TargetKeys
@@ -77,7 +77,7 @@ def schema() -> dict[str, Any]:
     channels = definitions["Alerts"]["properties"]["channels"]
     ((pattern, channel),) = channels.pop("patternProperties").items()
     channels |= {"additionalProperties": channel, "propertyNames": {"pattern": pattern}}
-    definitions["Alerts"]["properties"]["rules"]["propertyNames"] = {"enum": RULES}
+    definitions["Alerts"]["properties"]["rules"]["propertyNames"] = {"enum": rule_names()}
     rights = [{"$ref": f"#/$defs/{grant.__name__}"} for _, grant in MODELS.values()]
     definitions["StackFile"]["properties"]["apps"]["additionalProperties"] = {
         "type": ["object", "null"],

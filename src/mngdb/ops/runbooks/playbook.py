@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mngdb.alerts.rules import Active
 from mngdb.ops.context import Context
-from mngdb.ops.runbooks.chapters import BY_SUBJECT, COMMANDS
 from mngdb.ops.runbooks.words import CHECKLIST, PLAYBOOK, Words
+from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance
+
+#: What to run for an alert without commands of its own, by its subject.
+BY_SUBJECT: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(ENGINE_INFO, ("mngdb doctor", "mngdb status", "mngdb logs {i}")),
+    "host": ("mngdb status", "mngdb check --only 'host.*'"),
+    "backup": ("mngdb check --only '*.backup-proved'",),
+    "secrets": ("mngdb check --only 'secrets.*'",),
+    "mngdb": ("mngdb status",),
+}
 
 
 def render(context: Context, rules: Sequence[Active], words: Words, program: str) -> str:
@@ -82,7 +91,7 @@ def _chapter(context: Context, rule: Active, words: Words) -> tuple[list[str], l
     advice = re.sub(r"\{(\w+)\}", lambda match: match[1].upper(), rule.rule.description)
     text = f"{summary[0].upper()}{summary[1:]}. {advice}"
     instances = [i for i in context.stack.instances.values() if i.engine == subject]
-    commands = COMMANDS.get(rule.name, BY_SUBJECT[subject])
+    commands = rule.rule.commands or BY_SUBJECT[subject]
     if instances:
         asked = [c.format(i=i.name) for i in instances for c in commands if not _elsewhere(i, c)]
     else:
