@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mngdb.data import texts
 from mngdb.errors import MngdbError, StepError, UnobservableError, UnreachableError, UsageError
 from mngdb.run import last_line, run
 
@@ -24,55 +25,12 @@ PULL_TIMEOUT = 1800.0
 #: Versions before it do not know what the rendered file says.
 _COMPOSE = (2, 20)
 
-_CAUSES: tuple[tuple[str, type[MngdbError], str, str], ...] = (
-    (
-        r"permission denied while trying to connect|dial unix \S+: connect: permission denied",
-        UnreachableError,
-        "permission denied by the Docker engine ({where})",
-        "run mngdb as root or as a member of the group docker",
-    ),
-    (
-        r"Cannot connect to the Docker daemon|no such file or directory.*docker.sock|"
-        r"error during connect|failed to connect to the docker API|connection refused",
-        UnreachableError,
-        "the Docker engine does not answer ({where})",
-        "start it (systemctl start docker), or set another: DOCKER_HOST or docker_host",
-    ),
-    (
-        # a page, or nothing, where the engine's API says what there is not
-        r"Error response from daemon: (?:<|(?:404 )?page not found)|for API route and version|"
-        r"malformed HTTP|server gave HTTP response to HTTPS",
-        UnreachableError,
-        "this is not a Docker engine ({where})",
-        "set another: DOCKER_HOST or docker_host",
-    ),
-    (
-        r"context \"?(?P<at>[^\":]+)\"?: context not found",
-        UsageError,
-        "there is no docker context {at}",
-        "'docker context ls' lists them; DOCKER_CONTEXT selects one",
-    ),
-    (
-        r"client version \S+ is too (old|new)",
-        UsageError,
-        "the docker client and the engine have incompatible versions ({where})",
-        "update the older one",
-    ),
-    (
-        r"listen tcp\d? (?P<at>\S+): bind: address already in use|"
-        r"Bind for (?P<to>\S+) failed: port is already allocated",
-        StepError,
-        "{at} is already in use",
-        "stop what listens there, or use another port in the file",
-    ),
-    (
-        r"unknown command: docker compose|'compose' is not a docker command|"
-        r"unknown (shorthand )?flag: '?-{0,2}(p|f|short)\b",
-        UsageError,
-        "docker compose is not installed ({where})",
-        "install the plugin: docker-compose-plugin, or Debian's docker-compose 2",
-    ),
-)
+#: What the errors of docker.yaml are called there.
+_ERRORS: dict[str, type[MngdbError]] = {
+    "unreachable": UnreachableError,
+    "usage": UsageError,
+    "step": StepError,
+}
 
 
 @dataclass(frozen=True)
@@ -117,11 +75,12 @@ class Docker:
                 "docker is not installed here", "install Docker, or use target: local"
             ) from None
         if done.returncode != 0:
-            for pattern, kind, sentence, hint in _CAUSES:
-                match = re.search(pattern, done.stderr)
+            for cause in texts(__file__):
+                match = re.search("|".join(cause["says"]), done.stderr)
                 if match:
                     at = next(filter(None, match.groups()), "")
-                    raise kind(sentence.format(where=self.where, at=at), hint)
+                    told = cause["message"].format(where=self.where, at=at)
+                    raise _ERRORS[cause["error"]](told, cause["hint"])
             if check:
                 raise StepError(f"docker {words[0]}: {_said(done.stderr or done.stdout)}")
         return done
