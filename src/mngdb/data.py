@@ -1,4 +1,4 @@
-"""Data files of the package: YAML beside the module that reads it."""
+"""Data files of the package, beside the module that reads them: YAML, scripts, templates."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ def texts(module: str) -> Any:
 def values(module: str) -> Any:
     """The same file with numbers and booleans."""
     return yaml.load(_beside(module), _VALUES)  # noqa: S506 - a safe loader
+
+
+def text(module: str, name: str) -> str:
+    """The file `name` beside `module`."""
+    return Path(module).with_name(name).read_text("utf-8")
 
 
 def _beside(module: str) -> bytes:

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from mngdb import __version__
+from mngdb import __version__, data
 from mngdb.errors import UsageError
 from mngdb.identity.home import SAFE, lent_trust
 from mngdb.ops.context import Context
@@ -36,39 +36,6 @@ _HARDENED_SYSTEM = (
     *("ProtectKernelLogs=yes", "ProtectControlGroups=yes", "ProtectClock=yes"),
     "ProtectHostname=yes",
 )
-_TEXT = """\
-# Written by mngdb {version}: 'mngdb enable' installs it, 'mngdb disable' removes it.
-# Variables that the file uses (${{NAME}}), or secrets by environment, go into {variables}
-
-[Unit]
-Description=Databases of the stack {name} (mngdb)
-{after}
-RequiresMountsFor={mounts}
-{owner}
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-{account}EnvironmentFile=-{variables}
-{environment}
-ExecStart={start} up --boot
-ExecStop={start} down
-# crash recovery may take long, and a server that stops writes its memory to disk
-TimeoutStartSec=infinity
-TimeoutStopSec=300
-# temporary failures (a disk, Docker) are retried; an invalid file is not
-Restart=on-failure
-RestartSec=30
-RestartPreventExitStatus=2
-# servers survive a command that fails, and the OOM kill of one of them
-KillMode=process
-OOMPolicy=continue
-TasksMax=infinity
-{hardened}
-
-[Install]
-WantedBy={wanted}
-"""
 
 
 def render(context: Context, kind: Kind, installed: str = "") -> str:
@@ -83,7 +50,7 @@ def render(context: Context, kind: Kind, installed: str = "") -> str:
     order = f"After={' '.join(after)}\nWants={' '.join(wants)}" if system else "After=basic.target"
     lines = (*_HARDENED, *(_HARDENED_SYSTEM if system else ()))
     apart = system and os.geteuid() != 0
-    return _TEXT.format(
+    return data.text(__file__, "service.service").format(
         version=__version__,
         variables=f"/etc/default/mngdb-{stack.name}"
         if system

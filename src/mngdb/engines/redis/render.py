@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from mngdb.data import text
 from mngdb.engines.redis import acl
 from mngdb.engines.redis.release import unreadable
 from mngdb.model import DesiredInstance, File, Site, Unit
@@ -31,28 +32,7 @@ READING = ("auto-aof-rewrite-percentage", "1999999999")
 #: alone, whatever the times of the two files say; until the log is switched on again, which gives
 #: it another base, then a manifest with it. Nothing else does: before it is off, it is not
 #: rewritten. It is switched off in no other way: a running Redis leaves it as it was.
-_START = """\
-log="$2/$3"; rdb="$2/$5"; mark="$2/.log-was-switched-off"; newer= again=
-if [ "$6" = yes ] && [ -e "$mark" ]; then
-  for file in "$log"/*.base.*; do
-    [ "$file" -nt "$mark" ] && ! [ "$file" -nt "$log/$4.manifest" ] && again=1
-  done
-  if [ "$rdb" -nt "$mark" ] && [ -e "$log" ] && [ -z "$again" ]; then
-    mv "$log" "$log.off.$$" || exit
-  fi
-  rm "$mark" || exit
-fi
-[ -e "$rdb" ] || newer=1
-for file in "$log"/*; do [ "$file" -nt "$rdb" ] && newer=1; done
-if [ "$6" = yes ] && [ ! -e "$log/$4.manifest" ] && [ -e "$rdb" ]; then
-  exec "$0" "$1" --appendonly no
-elif [ "$6" = no ] && [ -e "$log/$4.manifest" ]; then
-  [ -n "$newer" ] && : >"$mark" && exec "$0" "$1" --appendonly yes --READING
-  mv "$log" "$log.off.$$" || exit
-  rm -f "$mark"
-fi
-exec "$0" "$1"
-""".replace("READING", " ".join(READING))
+_START = text(__file__, "start.sh").replace("READING", " ".join(READING))
 _DIR, _AOF, _RDB = "appendonlydir", "appendonly.aof", "dump.rdb"
 
 

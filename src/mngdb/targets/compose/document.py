@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from mngdb.container import Container, secret_name
+from mngdb.data import text
 from mngdb.spec.stack import Instance, Stack
 from mngdb.targets.compose import certificates
 from mngdb.targets.compose.part import Part
@@ -18,42 +19,6 @@ _HEAD = """\
 # mngdb; `mngdb up` beside mngdb.yaml rewrites this file and updates the running servers.
 """
 
-_README = """\
-# {stack}
-
-Written by mngdb. To start it, here:
-
-```sh
-docker compose up -d
-docker compose ps
-```
-
-Databases, logins and rights are created at the first start. `mngdb up` applies later changes; it
-reaches the containers through `docker exec` and needs no published port.
-
-| | |
-|---|---|
-{rows}
-| logs | `docker compose logs -f` |
-| stop, keep the data | `docker compose down` |
-
-An app joins the network `{stack}-db` and uses the service's name as the host; its password for an
-instance is in `secrets/INSTANCE_APP`.{metrics}
-From any other network nothing is reachable:
-
-```yaml
-services:
-  grafana:
-    networks: [db]
-networks:
-  db: {{name: {stack}-db, external: true}}
-```
-{page}{encrypted}
-`secrets/` has one file per password. Each is readable by the container that mounts it and by root
-alone (mode 0400, owner the container's account). If root did not write this folder, the files are
-readable by all, below a folder that only you can enter: keep it 0700 when you copy it.
-"""
-
 _METRICS = """ Prometheus joins `{stack}-metrics`
 ({places}); `mngdb render prometheus` has its configuration."""
 
@@ -61,20 +26,6 @@ _PAGE = """
 RedisInsight is at {url}, for people of the realm
 {issuer}. Its login and its routes are configured in `web/`; without them, or without the realm, it
 is closed.
-"""
-
-_ENCRYPTED = """
-Servers accept TLS connections only. Clients verify them with `ca.crt`: an app mounts it where
-the connection strings of `mngdb env APP` expect it.
-
-```yaml
-services:
-  grafana:
-    volumes: ["/this/folder/ca.crt:{ca}:ro"]
-```
-
-It is public. The servers' own keys are in `conf/`, as private as `secrets/`; the CA's key is not
-here. `mngdb up` renews certificates when a third of their 825 days is left.
 """
 
 
@@ -131,12 +82,14 @@ def readme(
     if stack.insight and page is not None and sso is not None:
         said = _PAGE.format(url=page.url, issuer=sso.issuer)
     encrypted = any(one.tls for one in instances)
-    return _README.format(
+    return text(__file__, "readme.md").format(
         stack=stack.name,
         rows="\n".join(rows),
         metrics=_METRICS.format(stack=stack.name, places=places) if places else "",
         page=said,
-        encrypted=_ENCRYPTED.format(ca=certificates.SEEN.ca) if encrypted else "",
+        encrypted=text(__file__, "readme_encrypted.md").format(ca=certificates.SEEN.ca)
+        if encrypted
+        else "",
     )
 
 
