@@ -17,6 +17,7 @@ from mngdb.spec.stack import Instance, Stack
 from mngdb.spec.target_models import Local
 from mngdb.targets.local.runner import LocalRunner
 from mngdb.targets.process import boot, machine
+from mngdb.targets.process.processes import children
 
 _PROC = Path("/proc")
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -58,12 +59,17 @@ def process(pid: int, proc: Path = _PROC) -> Process:
             uid=int(status["Uid"].split()[1]),
             capabilities=int(status["CapEff"], 16),
             open_files=limits["Max open files"],
-            processes=min(limits["Max processes"], *_pid_limits(own)),
+            processes=min(
+                [
+                    limits["Max processes"],
+                    *machine.group_limits(own, "pids", "pids.max", "pids.max"),
+                ]
+            ),
             core=limits["Max core file size"],
             huge_pages=status.get("THP_enabled", "1") == "1" and _huge_pages_for_all(),
-            swapped=sum(_swapped(proc / str(one)) for one in [pid, *_children(own)]),
+            swapped=sum(_swapped(proc / str(one)) for one in [pid, *children(own)]),
             oom_adjustment=int((own / "oom_score_adj").read_text()),
-            listening=_listening(pid),
+            listening=machine.listening(pid),
             replaced=_replaced(own),
         )
     except (FileNotFoundError, ProcessLookupError):
@@ -89,27 +95,6 @@ def _limits(own: Path) -> dict[str, int]:
     }
 
 
-def _pid_limits(own: Path) -> Iterator[int]:
-    """Limits of the control groups that it is in; those of a container's host are out of sight."""
-    yield _NO_LIMIT
-    root = Path("/sys/fs/cgroup")
-    for line in (own / "cgroup").read_text().splitlines():
-        number, controllers, path = line.split(":", 2)
-        if number != "0" and "pids" not in controllers.split(","):
-            continue
-        base = root if number == "0" else root / "pids"
-        folder = base / path.lstrip("/")
-        for group in [folder, *folder.parents]:
-            try:
-                limit = (group / "pids.max").read_text().strip()
-            except OSError:
-                limit = "max"
-            if limit.isdigit():
-                yield int(limit)
-            if group == base:
-                break
-
-
 def _huge_pages_for_all() -> bool:
     try:
         text = _HUGE_PAGES.read_text()
@@ -118,27 +103,11 @@ def _huge_pages_for_all() -> bool:
     return "[always]" in text
 
 
-def _children(own: Path) -> list[int]:
-    return [int(pid) for tasks in own.glob("task/*/children") for pid in tasks.read_text().split()]
-
-
 def _swapped(own: Path) -> int:
     try:
         return int(_status(own).get("VmSwap", "0").split()[0]) << 10
     except (FileNotFoundError, ProcessLookupError):
         return 0  # a child that has just ended
-
-
-def _listening(pid: int) -> tuple[str, ...]:
-    import psutil  # only where it is needed: it takes 30 ms
-
-    try:
-        found = psutil.Process(pid).net_connections("tcp")
-    except psutil.NoSuchProcess:
-        raise ProcessLookupError from None
-    except psutil.AccessDenied:
-        raise PermissionError from None
-    return tuple(sorted({one.laddr.ip for one in found if one.status == psutil.CONN_LISTEN}))
 
 
 def _replaced(own: Path) -> str:

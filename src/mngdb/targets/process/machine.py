@@ -36,28 +36,31 @@ def memory() -> int:
     match = re.search(r"^MemTotal:\s+(\d+) kB", text, re.MULTILINE)
     if match is None:
         raise MngdbError("/proc/meminfo does not show the memory of this machine")
-    return min([int(match[1]) << 10, *_limits()])
+    found = [int(match[1]) << 10]
+    with contextlib.suppress(OSError):  # no control groups here, so no limits
+        own = Path("/proc/self")
+        found += group_limits(own, "memory", "memory.max", "memory.limit_in_bytes")
+    return min(found)
 
 
-def _limits() -> Iterator[int]:
+def group_limits(own: Path, controller: str, name: str, before: str) -> Iterator[int]:
+    """The limits of the control groups that a process is in, given its folder in /proc; those of a
+    container's host are out of sight. `name` is the limit's file, `before` the one of cgroup v1.
+    Raises OSError."""
     root = Path("/sys/fs/cgroup")
-    try:
-        groups = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return  # no control groups here, so no limits
-    for line in groups:
+    for line in (own / "cgroup").read_text().splitlines():
         number, controllers, path = line.split(":", 2)
         if number == "0":
-            base, name = root, "memory.max"
-        elif "memory" in controllers.split(","):
-            base, name = root / "memory", "memory.limit_in_bytes"
+            base, file = root, name
+        elif controller in controllers.split(","):
+            base, file = root / controller, before
         else:
             continue
         folder = base / path.lstrip("/")
         # inside a container the path is the host's: what is not there is skipped, the root is read
         for group in [folder, *folder.parents]:
             try:
-                limit = (group / name).read_text().strip()
+                limit = (group / file).read_text().strip()
             except OSError:
                 limit = "max"
             if limit.isdigit() and int(limit) < _NO_LIMIT:
@@ -66,15 +69,26 @@ def _limits() -> Iterator[int]:
                 break
 
 
-def listens(pid: int) -> bool:
-    """Whether a process takes TCP connections at any address."""
+def listening(pid: int) -> tuple[str, ...]:
+    """The addresses at which a process takes TCP connections. Raises ProcessLookupError,
+    PermissionError."""
     import psutil  # only where it is needed: it takes 30 ms
 
     try:
         found = psutil.Process(pid).net_connections("tcp")
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
+    except psutil.NoSuchProcess:
+        raise ProcessLookupError from None
+    except psutil.AccessDenied:
+        raise PermissionError from None
+    return tuple(sorted({one.laddr.ip for one in found if one.status == psutil.CONN_LISTEN}))
+
+
+def listens(pid: int) -> bool:
+    """Whether a process takes TCP connections at any address."""
+    try:
+        return bool(listening(pid))
+    except OSError:
         return False
-    return any(one.status == psutil.CONN_LISTEN for one in found)
 
 
 def lift_limits(*, huge_pages: bool) -> None:

@@ -44,7 +44,7 @@ class Process(Struct, frozen=True):
 
     def family(self) -> list[int]:
         """Its pid and its children's."""
-        return [self.pid, *_children(self.pid)]
+        return [self.pid, *children(Path(f"/proc/{self.pid}"))]
 
     def memory(self) -> int:
         """Resident memory in bytes of it and its children (PostgreSQL has many), shared memory
@@ -229,9 +229,10 @@ def _ended(stat: list[str]) -> bool:
     return state == "X" or (state == "Z" and threads <= 1)
 
 
-def _children(pid: int) -> list[int]:
+def children(own: Path) -> list[int]:
+    """The pids of a process's children, given its folder in /proc."""
     found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+    for task in own.glob("task/*/children"):
         try:
             found += [int(child) for child in task.read_text().split()]
         except OSError:
