@@ -103,14 +103,14 @@ def dumps(server: Server) -> dict[str, Path]:
 def test_a_file_in_parts_is_the_same_file(
     dumps: dict[str, Path], name: str, only: int | None, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mngdb.engines.redis.keys import parts
+    from mngdb.engines.redis.keys import file, parts
     from mngdb.facts.keys import Wanted
-    from mngdb.ops import keys_file
+    from mngdb.ops.keys import file_keys
 
     dump = dumps[name]
 
     def read() -> Any:
-        report = keys_file.file_keys(dump, Wanted(database=only), lambda *_: None).as_json()
+        report = file_keys(dump, Wanted(database=only), lambda *_: None).as_json()
         del report["seconds"]
         for one in report["biggest"]:
             del one["key"]  # of many that are as big
@@ -118,7 +118,7 @@ def test_a_file_in_parts_is_the_same_file(
 
     whole = read()
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
-    monkeypatch.setattr(keys_file, "_PART", (size, size))
+    monkeypatch.setattr(file, "_PART", (size, size))
     cut = list(parts.cut(dump, size))
     assert [one.begin for one in cut] == [0, *(one.end for one in cut[:-1])]
     assert all(one.begin < one.end for one in cut)
@@ -130,7 +130,7 @@ def test_a_file_in_parts_is_the_same_file(
     else:
         assert all(tried)
         # so it need not be read in one
-        monkeypatch.delattr(keys_file, "_in_one")
+        monkeypatch.delattr(file, "_in_one")
     assert read() == whole
 
 

@@ -109,7 +109,7 @@ def keys(
     INSTANCE can be omitted if the file has one Redis. Ctrl-C shows the results so far.
     """
     from mngdb.facts.keys import Wanted
-    from mngdb.ops.keys import live_keys
+    from mngdb.ops.keys import file_keys, live_keys
 
     wanted = Wanted(
         database=database, sample=sample, budget=budget, idle_after=idle, top=top, patterns=patterns
@@ -121,8 +121,6 @@ def keys(
     progress = _Progress()
     try:
         if rdb is not None:
-            from mngdb.ops.keys_file import file_keys
-
             report = file_keys(rdb, wanted, progress)
         else:
             report = live_keys(options.context(), instance, wanted, progress)

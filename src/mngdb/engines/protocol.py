@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from mngdb.container import Container
@@ -237,6 +238,11 @@ class Diagnose(Protocol[S_contra]):
         self,
     ) -> Callable[[S_contra, DesiredInstance, Wanted, Progress, Interruptible], KeysReport] | None:
         """Where the memory of its keys goes. An interruption ends it with what was seen so far."""
+        ...
+
+    @property
+    def keys_file(self) -> Callable[[Path, Wanted, Progress, Interruptible], KeysReport] | None:
+        """The same from a file that a server wrote. Raises UsageError."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""`keys`: where the memory of a server's keys goes. From an RDB file: `keys_file`."""
+"""`keys`: where the memory of keys goes, of a server or in a file that one wrote."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from mngdb.engines.protocol import Engine, F, S, Verb
 from mngdb.facts.keys import KeysReport, Progress, Wanted
-from mngdb.ops import ask
+from mngdb.ops import ask, registry
 from mngdb.ops.context import Context
 
 
@@ -23,6 +24,12 @@ def live_keys(context: Context, name: str | None, wanted: Wanted, progress: Prog
         return look and (lambda s, asked: look(s, asked, wanted, progress, interruptible))
 
     return ask.one(context, name, "keys", verb, "INSTANCE")
+
+
+def file_keys(path: Path, wanted: Wanted, progress: Progress) -> KeysReport:
+    """Read a file, by the engine that reads its own. Likewise. Raises UsageError."""
+    look = next(one.keys_file for one in registry.every() if one.keys_file is not None)
+    return look(path, wanted, progress, interruptible)
 
 
 @contextmanager

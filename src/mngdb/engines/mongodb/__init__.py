@@ -45,6 +45,7 @@ class MongodbEngine:
     locks = None
     end_session = None
     keys = None
+    keys_file = None
 
     # --- provision
 

@@ -41,6 +41,7 @@ class PostgresEngine:
 
     # it has no such thing
     keys = None
+    keys_file = None
 
     # --- provision
 

@@ -1,6 +1,7 @@
 """Redis: what it needs, how it is looked at, how it is changed.
 
-The driver is imported when a session is opened, not when this package is.
+What a method needs is imported when it is called: the driver, and the file's models, which would
+take longest of what each process that reads a part of an RDB file has to import.
 """
 
 from __future__ import annotations
@@ -10,23 +11,23 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from mngdb.container import Container
 from mngdb.engines.loading import TURN
-from mngdb.engines.protocol import Engine, Scraper
-from mngdb.engines.redis import access as clients
-from mngdb.engines.redis import acl, facts, reconcile, render
-from mngdb.engines.redis.container import container
-from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
 from mngdb.spec.engine_info import REDIS, EngineInfo
-from mngdb.spec.redis import RedisGrant
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mngdb.container import Container
+    from mngdb.engines.protocol import Engine, Scraper
     from mngdb.engines.redis.client import Session
+    from mngdb.engines.redis.facts import Facts
     from mngdb.facts.keys import Interruptible, KeysReport, Progress, Wanted
     from mngdb.facts.redis import RedisFacts
     from mngdb.facts.redis_memory import RedisMemory
     from mngdb.facts.sessions import Sessions
     from mngdb.facts.slow import Slow, Span
+    from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
+    from mngdb.spec.redis import RedisGrant
 
 
 class RedisEngine:
@@ -45,15 +46,23 @@ class RedisEngine:
     # --- provision
 
     def render(self, asked: DesiredInstance) -> Unit:
+        from mngdb.engines.redis import render
+
         return render.unit(asked)
 
     def settings(self, asked: DesiredInstance) -> Mapping[str, str]:
+        from mngdb.engines.redis import render
+
         return render.settings(asked)
 
     def container(self, asked: DesiredInstance, unit: Unit, *, first: bool = False) -> Container:
+        from mngdb.engines.redis.container import container
+
         return container(asked)
 
     def rights(self, asked: DesiredInstance) -> list[str]:
+        from mngdb.engines.redis import acl
+
         return [
             f"user {user.name}: {' '.join(rule for rule in user.rules() if rule[0] != '#')}"
             for user in acl.wanted(asked).values()
@@ -66,24 +75,38 @@ class RedisEngine:
     # --- clients
 
     def admin(self, asked: DesiredInstance) -> Access:
+        from mngdb.engines.redis import access as clients
+
         return clients.admin(asked)
 
     def external(self, asked: DesiredInstance, url: str) -> Access:
+        from mngdb.engines.redis import access as clients
+
         return clients.external(asked, url)
 
     def unverified(self, access: Access) -> str:
+        from mngdb.engines.redis import access as clients
+
         return clients.unverified(access)
 
     def login(self, asked: DesiredInstance, at: Access, app: str) -> Access:
+        from mngdb.engines.redis import access as clients
+
         return clients.login(asked, at, app)
 
     def url(self, access: Access) -> str:
+        from mngdb.engines.redis import access as clients
+
         return clients.url(access)
 
     def env(self, access: Access, prefix: str, grant: RedisGrant) -> Mapping[str, str]:
+        from mngdb.engines.redis import access as clients
+
         return clients.env(access, prefix, grant)
 
     def shell(self, access: Access, folder: str | None) -> ShellCommand:
+        from mngdb.engines.redis import access as clients
+
         return clients.shell(access, folder)
 
     # --- observe
@@ -103,7 +126,7 @@ class RedisEngine:
 
         return vitals.vitals(session)
 
-    def observe(self, session: Session, asked: DesiredInstance) -> facts.Facts:
+    def observe(self, session: Session, asked: DesiredInstance) -> Facts:
         from mngdb.engines.redis import observe
 
         return observe.observe(session, asked)
@@ -122,10 +145,14 @@ class RedisEngine:
         # the ACL file made the administrator before the server took its first connection
         return client.wait(self.admin(asked), deadline)
 
-    def initial(self, asked: DesiredInstance) -> facts.Facts:
+    def initial(self, asked: DesiredInstance) -> Facts:
+        from mngdb.engines.redis import facts
+
         return facts.initial(asked)
 
-    def reconcile(self, asked: DesiredInstance, facts: facts.Facts) -> Outcome:
+    def reconcile(self, asked: DesiredInstance, facts: Facts) -> Outcome:
+        from mngdb.engines.redis import reconcile
+
         return reconcile.reconcile(asked, facts)
 
     def unmarked(self, asked: DesiredInstance) -> frozenset[str]:
@@ -177,5 +204,12 @@ class RedisEngine:
 
         return read.look(session, asked, wanted, progress, interruptible)
 
+    def keys_file(
+        self, path: Path, wanted: Wanted, progress: Progress, interruptible: Interruptible
+    ) -> KeysReport:
+        from mngdb.engines.redis.keys import file
 
-ENGINE: Engine[Session, facts.Facts] = RedisEngine()
+        return file.look(path, wanted, progress, interruptible)
+
+
+ENGINE: Engine[Session, Facts] = RedisEngine()

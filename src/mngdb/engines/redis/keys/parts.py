@@ -7,7 +7,10 @@ https://github.com/redis/redis: rdb.h, rdb.c; https://rdb.fnordig.de/file_format
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -30,6 +33,7 @@ _BEGINS = frozenset({0xFC, 0xFD, 0xF8, 0xF9, *range(32)})
 _SEARCH, _TRY, _TRIES = 1 << 16, 1 << 18, 300
 #: Keys to read for that, and how many of them may be none.
 _KEYS, _ASTRAY = 64, 48
+_PR_SET_PDEATHSIG = 1
 
 
 class Part(Struct, frozen=True):
@@ -49,6 +53,15 @@ class Read(Struct, frozen=True):
     """The database that it ends in."""
     proved: bool
     """Whether the next part begins where a key does."""
+
+
+def alone(parent: int) -> None:
+    """A terminal's Ctrl-C is for the parent; without it there is nothing to do."""
+    gc.set_threshold(500_000)  # nothing here is a cycle, and looking for one takes long
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def cut(path: Path, size: int) -> Iterator[Part]:

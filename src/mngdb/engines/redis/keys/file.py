@@ -1,10 +1,8 @@
-"""`keys --rdb`: the same from an RDB file, read in parts by all processors."""
+"""Reads the keys of an RDB file, in parts by all processors."""
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -20,14 +18,12 @@ from mngdb.engines.redis.keys.names import shown
 from mngdb.engines.redis.keys.scale import Scale
 from mngdb.engines.redis.keys.tally import Tally
 from mngdb.errors import UsageError
-from mngdb.facts.keys import BigKey, KeysReport, Progress, Wanted
-from mngdb.ops.keys import interruptible
+from mngdb.facts.keys import BigKey, Interruptible, KeysReport, Progress, Wanted
 
 #: Bytes of a part: a second's work or so. Each processor gets several, so that none ends late.
 _PART, _EACH = (8 << 20, 32 << 20), 8
 #: Processors to use at most: each has a part in memory.
 _PROCESSORS = 16
-_PR_SET_PDEATHSIG = 1
 
 Stopped = Callable[[], bool]
 
@@ -76,8 +72,10 @@ class _Found:
         return {n: keys for n, keys in self._announced.items() if self._only in {None, n}}
 
 
-def file_keys(path: Path, wanted: Wanted, progress: Progress) -> KeysReport:
-    """Read an RDB file. Ctrl-C ends it with what was seen so far. Raises UsageError."""
+def look(
+    path: Path, wanted: Wanted, progress: Progress, interruptible: Interruptible
+) -> KeysReport:
+    """The report. An interruption ends it with what was seen so far. Raises UsageError."""
     begun = time.perf_counter()
     with interruptible() as stopped:
         found = _side_by_side(path, _Found(wanted.database, progress), stopped)
@@ -126,9 +124,11 @@ def _side_by_side(path: Path, found: _Found, stopped: Stopped) -> _Found | None:
     if processors < 2 or size < 2 * least:
         return None
     each = max(least, min(most, size // (_EACH * processors)))
+    # where this process is killed, nothing is left over that anybody has to hear of
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
     try:
         with ProcessPoolExecutor(
-            processors, get_context("fork"), initializer=_alone, initargs=(os.getpid(),)
+            processors, get_context("spawn"), initializer=parts.alone, initargs=(os.getpid(),)
         ) as pool:
             try:
                 return _taken(path, pool, parts.cut(path, each), 2 * processors, found, stopped)
@@ -154,11 +154,3 @@ def _taken(
         found.take(read)
         if not read.proved:
             return None
-
-
-def _alone(parent: int) -> None:
-    """A terminal's Ctrl-C is for the parent; without it there is nothing to do."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
