@@ -103,7 +103,8 @@ def _value(expr: Expr, history: History) -> Vector | float:
         case Number():
             return expr.value
         case Selector():
-            return _chosen(expr, history.newest.get(expr.name, {}).items())
+            series = history.newest.get(expr.name, {})
+            return {labels: value for labels, value in series.items() if _fits(expr, labels)}
         case Change():
             return _grown(expr, history)
         case Absent():
@@ -121,10 +122,6 @@ def _value(expr: Expr, history: History) -> Vector | float:
 def _fits(selector: Selector, labels: Labels) -> bool:
     found = dict(labels)
     return all(matcher.takes(found.get(matcher.label, "")) for matcher in selector.matchers)
-
-
-def _chosen(selector: Selector, series: Iterable[tuple[Labels, float]]) -> Vector:
-    return {labels: value for labels, value in series if _fits(selector, labels)}
 
 
 def _grown(expr: Change, history: History) -> Vector:

@@ -51,14 +51,6 @@ def _of_file(judge: Callable[[EnvFile], Judgement]) -> Callable[[EnvFacts], Judg
     return judged
 
 
-def _readable(file: EnvFile) -> Judgement:
-    return listed([f"line {number}" for number in file.unreadable], "every line")
-
-
-def _duplicates(file: EnvFile) -> Judgement:
-    return listed(file.duplicates, "each is set once")
-
-
 def _complete(facts: EnvFacts) -> Judgement:
     missing = [
         f"{name} ({app})"
@@ -186,10 +178,6 @@ def _login(facts: EnvFacts) -> Judgement:
     return listed(bad, "the app's own login")
 
 
-def _mode(file: EnvFile) -> Judgement:
-    return judged(not file.mode & 0o077, f"{file.name}: mode {file.mode:o}")
-
-
 def _ignored(file: EnvFile) -> Judgement:
     if file.ignored.value is None:
         return not_applicable("the file is not in a repository")
@@ -240,8 +228,10 @@ def _aws(facts: EnvFacts) -> Judgement:
 CHECKS: tuple[Check[EnvFacts], ...] = checks(
     __file__,
     {
-        "env.readable": _of_file(_readable),
-        "env.duplicates": _of_file(_duplicates),
+        "env.readable": _of_file(
+            lambda file: listed([f"line {number}" for number in file.unreadable], "every line")
+        ),
+        "env.duplicates": _of_file(lambda file: listed(file.duplicates, "each is set once")),
         "env.complete": _complete,
         "env.empty": _empty,
         "env.current": _current,
@@ -257,7 +247,9 @@ CHECKS: tuple[Check[EnvFacts], ...] = checks(
         "env.password-strength": lambda facts: random_enough(passwords(facts)),
         "env.placeholder": lambda facts: no_placeholder(passwords(facts)),
         "env.login": _login,
-        "env.file-mode": _of_file(_mode),
+        "env.file-mode": _of_file(
+            lambda file: judged(not file.mode & 0o077, f"{file.name}: mode {file.mode:o}")
+        ),
         "env.ignored": _of_file(_ignored),
         "env.committed": _of_file(_committed),
         "env.example": _example,

@@ -109,10 +109,6 @@ def _listening(facts: ServerFacts) -> Judgement:
     return listed(strangers, f"at {', '.join(found) or 'no address'} only")
 
 
-def _private_files(facts: ServerFacts) -> Judgement:
-    return listed(facts.open_to_others.value, "configuration, sockets and log are private")
-
-
 def _current(facts: ServerFacts) -> Judgement:
     found = facts.process.value.replaced
     return judged(
@@ -168,7 +164,9 @@ SERVER: tuple[Check[ServerFacts], ...] = checks(
         "host.oom-victim": _oom,
         "host.backlog": _backlog,
         "host.listening": _listening,
-        "host.files-private": _private_files,
+        "host.files-private": lambda facts: listed(
+            facts.open_to_others.value, "configuration, sockets and log are private"
+        ),
         "host.program-current": _current,
     },
 )

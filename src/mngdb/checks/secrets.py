@@ -17,22 +17,10 @@ _YEAR = 366
 _NOTICE = 30
 
 
-def _folder(facts: SecretsFacts) -> Judgement:
-    return listed(facts.open_folders, "private")
-
-
 def _files(facts: SecretsFacts) -> Judgement:
     if not facts.in_files:
         return not_applicable("the vault is 'environ'")
     return listed(facts.open_files, f"{len(facts.secrets)} files, all private")
-
-
-def _present(facts: SecretsFacts) -> Judgement:
-    return listed(facts.missing, f"{len(facts.secrets)} secrets")
-
-
-def _usable(facts: SecretsFacts) -> Judgement:
-    return listed(facts.unusable, f"{len(facts.secrets)} secrets, one line each")
 
 
 def _values(facts: SecretsFacts) -> Iterator[tuple[str, str]]:
@@ -67,24 +55,12 @@ def _in_git(judge: Callable[[Git], Judgement]) -> Callable[[SecretsFacts], Judge
     return judged
 
 
-def _beside(facts: SecretsFacts) -> Judgement:
-    return listed(facts.beside.value, "in none")
-
-
-def _logs(facts: SecretsFacts) -> Judgement:
-    return listed(facts.logs.value, "in none")
-
-
 def _environments(facts: SecretsFacts) -> Judgement:
     if not facts.in_files:
         return not_applicable("the vault is 'environ'")
     but = ", ".join(facts.unavoidable)
     but = f", except {but}, which cannot read it from elsewhere" if but else ""
     return listed(facts.environments.value, f"in none of {facts.programs} processes{but}")
-
-
-def _arguments(facts: SecretsFacts) -> Judgement:
-    return listed(facts.arguments.value, f"in none of {facts.programs} processes")
 
 
 def _dotenv(facts: SecretsFacts) -> Judgement:
@@ -112,10 +88,12 @@ def _certificates(facts: SecretsFacts) -> Judgement:
 CHECKS: tuple[Check[SecretsFacts], ...] = checks(
     __file__,
     {
-        "secrets.folder": _folder,
+        "secrets.folder": lambda facts: listed(facts.open_folders, "private"),
         "secrets.files": _files,
-        "secrets.present": _present,
-        "secrets.usable": _usable,
+        "secrets.present": lambda facts: listed(facts.missing, f"{len(facts.secrets)} secrets"),
+        "secrets.usable": lambda facts: listed(
+            facts.unusable, f"{len(facts.secrets)} secrets, one line each"
+        ),
         "secrets.length": lambda facts: long_enough((n, len(v)) for n, v in _values(facts)),
         "secrets.placeholder": lambda facts: no_placeholder(_values(facts)),
         "secrets.strength": lambda facts: random_enough(_values(facts)),
@@ -130,10 +108,12 @@ CHECKS: tuple[Check[SecretsFacts], ...] = checks(
         "secrets.history": _in_git(
             lambda git: listed(git.values.value, "in no object of the repository")
         ),
-        "secrets.beside": _beside,
-        "secrets.arguments": _arguments,
+        "secrets.beside": lambda facts: listed(facts.beside.value, "in none"),
+        "secrets.arguments": lambda facts: listed(
+            facts.arguments.value, f"in none of {facts.programs} processes"
+        ),
         "secrets.environments": _environments,
-        "secrets.logs": _logs,
+        "secrets.logs": lambda facts: listed(facts.logs.value, "in none"),
         "secrets.dotenv": _dotenv,
         "secrets.keys": _keys,
         "secrets.certificates": _certificates,

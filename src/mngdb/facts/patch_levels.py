@@ -43,21 +43,13 @@ class Product(Struct, frozen=True):
     holes: tuple[Hole, ...]
 
 
-def _without_zlib(settings: Settings) -> bool:
-    # mongod's default: snappy,zstd,zlib
-    return "zlib" not in settings.get("net.compression.compressors", "zlib")
-
-
-def _without_javascript(settings: Settings) -> bool:
-    return settings.get("security.javascriptEnabled") == "false"
-
-
-def _without_tls(settings: Settings) -> bool:
-    return settings.get("tls-port", "0") == "0"
-
-
 #: What the file calls a setting that closes a hole.
-_CLOSED = {"zlib": _without_zlib, "javascript": _without_javascript, "tls": _without_tls}
+_CLOSED: Mapping[str, Callable[[Settings], bool]] = {
+    # mongod's default: snappy,zstd,zlib
+    "zlib": lambda found: "zlib" not in found.get("net.compression.compressors", "zlib"),
+    "javascript": lambda found: found.get("security.javascriptEnabled") == "false",
+    "tls": lambda found: found.get("tls-port", "0") == "0",
+}
 
 
 def _line(version: str, parts: int) -> str:

@@ -104,14 +104,6 @@ def _asked(facts: MongodbFacts, bad: bool) -> Judgement:
     return judgement
 
 
-def _indexes_there(facts: MongodbFacts) -> Judgement:
-    return _asked(facts, bad=False)
-
-
-def _indexes_right(facts: MongodbFacts) -> Judgement:
-    return _asked(facts, bad=True)
-
-
 def _within(facts: MongodbFacts) -> tuple[Collection, ...]:
     return facts.collections.value.seen
 
@@ -170,8 +162,8 @@ CHECKS: tuple[Check[MongodbFacts], ...] = checks(
         "mongodb.fsync-lock": _not_locked,
         "mongodb.cursors": _cursors,
         "mongodb.query-targeting": _targeting,
-        "mongodb.indexes": _indexes_there,
-        "mongodb.index-options": _indexes_right,
+        "mongodb.indexes": lambda facts: _asked(facts, bad=False),
+        "mongodb.index-options": lambda facts: _asked(facts, bad=True),
         "mongodb.index-unused": _none_unused,
         "mongodb.index-twice": _none_twice,
         "mongodb.index-count": _few,

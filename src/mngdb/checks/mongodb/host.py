@@ -45,21 +45,13 @@ def _private(facts: MongodbFacts, *names: str) -> Judgement:
     return listed(bad, ", ".join(f"{name} {mode:04o}" for name, mode in found.items()))
 
 
-def _secret_files(facts: MongodbFacts) -> Judgement:
-    return _private(facts, "key file", "configuration")
-
-
-def _data_folder(facts: MongodbFacts) -> Judgement:
-    return _private(facts, "data folder")
-
-
 CHECKS: tuple[Check[MongodbFacts], ...] = checks(
     __file__,
     {
         "mongodb.log-append": _appended,
         "mongodb.startup-warnings": _no_warnings,
         "mongodb.root": _no_root,
-        "mongodb.secret-files": _secret_files,
-        "mongodb.data-folder": _data_folder,
+        "mongodb.secret-files": lambda facts: _private(facts, "key file", "configuration"),
+        "mongodb.data-folder": lambda facts: _private(facts, "data folder"),
     },
 )

@@ -61,10 +61,6 @@ def _arbiters(found: ReplicaSet) -> Judgement:
     return listed(arbiters, "every member holds data")
 
 
-def _majority(found: ReplicaSet) -> Judgement:
-    return judged(found.write_concern == "majority", f"w: {found.write_concern}")
-
-
 def _majority_journaled(found: ReplicaSet) -> Judgement:
     text = "after journaling" if found.journaled else "before journaling"
     return judged(found.journaled, f"acknowledged {text}")
@@ -111,11 +107,6 @@ def _commits(facts: MongodbFacts) -> Judgement:
     return judged(found <= 100, f"journalCommitInterval {found} ms")
 
 
-def _never_restored(_: MongodbFacts) -> Judgement:
-    # nothing records a restore yet: until backups are mngdb's, none is proved
-    return judged(False, "no backup was ever restored")
-
-
 CHECKS: tuple[Check[MongodbFacts], ...] = checks(
     __file__,
     {
@@ -124,7 +115,9 @@ CHECKS: tuple[Check[MongodbFacts], ...] = checks(
         "mongodb.members-healthy": _of_set(_healthy),
         "mongodb.replication-lag": _lag,
         "mongodb.arbiters": _of_set(_arbiters),
-        "mongodb.write-concern": _of_set(_majority),
+        "mongodb.write-concern": _of_set(
+            lambda found: judged(found.write_concern == "majority", f"w: {found.write_concern}")
+        ),
         "mongodb.write-journaled": _of_set(_majority_journaled),
         "mongodb.oplog-window": _of_set(_window),
         "mongodb.oplog-size": _of_set(_oplog_size),
@@ -133,6 +126,7 @@ CHECKS: tuple[Check[MongodbFacts], ...] = checks(
         "mongodb.journal": _journal,
         "mongodb.checkpoints": _checkpoints,
         "mongodb.journal-interval": _commits,
-        "mongodb.backup-proved": _never_restored,
+        # nothing records a restore yet: until backups are mngdb's, none is proved
+        "mongodb.backup-proved": lambda _: judged(False, "no backup was ever restored"),
     },
 )

@@ -42,12 +42,8 @@ def _debug(facts: PostgresFacts) -> Judgement:
     return judged(not bad, f"{', '.join(bad) or 'none'} on")
 
 
-def _collector(facts: PostgresFacts) -> bool:
-    return text(facts, "logging_collector") == "on"
-
-
 def _file_mode(facts: PostgresFacts) -> Judgement:
-    if not _collector(facts):
+    if text(facts, "logging_collector") != "on":
         return not_applicable("the server does not write log files itself")
     found = text(facts, "log_file_mode")
     return judged(int(found, 8) & 0o007 == 0, f"log_file_mode {found}")

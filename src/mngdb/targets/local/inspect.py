@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from mngdb.errors import UnobservableError
@@ -178,12 +178,12 @@ def machine_facts(stack: Stack, proc: Path = _PROC) -> MachineFacts:
         overcommit=int((proc / "sys/vm/overcommit_memory").read_text()),
         commit_left=there["CommitLimit"] - there["Committed_AS"],
         asked=asked,
-        forking=_forking(stack, asked),
+        forking={
+            name: size
+            for name, size in asked.items()
+            if ENGINE_INFO[stack.instances[name].engine].forks
+        },
         boot=boot.comes_back(stack) if boot.needed(stack) else "Docker starts its containers again",
         boot_lost=boot.lost(stack),
         boots=boot.can(),
     )
-
-
-def _forking(stack: Stack, asked: Mapping[str, int]) -> dict[str, int]:
-    return {n: size for n, size in asked.items() if ENGINE_INFO[stack.instances[n].engine].forks}
