@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from mngdb.facts.memory import Advice, Around, Part
@@ -68,8 +68,3 @@ def size(count: float) -> str:
 def key(instance: str, text: str) -> str:
     """A key of the file: `redis: {memory: 2gb}`."""
     return f"{instance}: {{{text}}}, then 'mngdb up'"
-
-
-def largest(parts: Sequence[Part]) -> Part | None:
-    """The largest part."""
-    return max(parts, key=lambda part: part.size, default=None)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mngdb.checks.memory.common import MB, key, ladder, shown, size, unseen, whole
-from mngdb.checks.mongodb.health import DIRTY, FULL
+from mngdb.checks.mongodb.health import DIRTY, FULL, cache_filled
 from mngdb.facts.memory import Advice, Around, Holder, Memory
 from mngdb.facts.mongodb_memory import MongodbMemory
 from mngdb.facts.sessions import Sessions
@@ -65,17 +65,9 @@ def judge(facts: MongodbMemory, around: Around, name: str) -> Memory:
 def _figures(cache: Mapping[str, Any] | None, free: int, heap: int) -> dict[str, float]:
     found = {"heap": float(heap), "heap_free": float(free)} if heap else {}
     if cache:
-        most, used, dirty = _filled(cache)
+        most, used, dirty = cache_filled(cache)
         found |= {"cache_limit": most, "cache_used": used, "cache_dirty": dirty}
     return found
-
-
-def _filled(cache: Mapping[str, Any]) -> tuple[int, int, int]:
-    return (
-        int(cache["maximum bytes configured"]),
-        int(cache["bytes currently in the cache"]),
-        int(cache["tracked dirty bytes in the cache"]),
-    )
 
 
 def _heap(status: Mapping[str, Any]) -> tuple[int, int]:
@@ -93,7 +85,7 @@ def _parts(status: Mapping[str, Any], cache: Mapping[str, Any] | None, total: in
     levels = []
     reached = 0
     if cache:
-        most, used, dirty = _filled(cache)
+        most, used, dirty = cache_filled(cache)
         levels = [
             ("the cache: not yet written", dirty),
             (f"the cache: as on disk (at most {size(most)} in all)", used),
@@ -117,7 +109,7 @@ def _holders(found: Sessions | None) -> tuple[Holder, ...]:
 
 
 def _cache(cache: Mapping[str, Any], name: str) -> list[Advice]:
-    most, used, dirty = _filled(cache)
+    most, used, dirty = cache_filled(cache)
     more = key(name, f"memory: {round(most * 1.5 / MB)}mb")
     said = []
     if used > FULL * most:

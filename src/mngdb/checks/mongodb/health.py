@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 from mngdb.checks import patch_level
 from mngdb.checks.catalogue import checks
@@ -33,11 +34,9 @@ def _version(facts: MongodbFacts) -> Judgement:
     )
 
 
-def _cache(facts: MongodbFacts) -> tuple[int, int, int] | None:
-    """Its size, what is in it, and what of that is not written yet; in bytes."""
-    cache = facts.status.value.get("wiredTiger", {}).get("cache")
-    if cache is None:
-        return None
+def cache_filled(cache: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Of WiredTiger's statistics: its size, what is in it, and what of that is not written yet; in
+    bytes."""
     return (
         int(cache["maximum bytes configured"]),
         int(cache["bytes currently in the cache"]),
@@ -46,18 +45,18 @@ def _cache(facts: MongodbFacts) -> tuple[int, int, int] | None:
 
 
 def _cache_fits(facts: MongodbFacts) -> Judgement:
-    cache, memory = _cache(facts), facts.memory.value
+    cache, memory = facts.status.value.get("wiredTiger", {}).get("cache"), facts.memory.value
     if cache is None:
         return not_applicable("the server has no WiredTiger cache")
-    share = cache[0] / memory
+    share = cache_filled(cache)[0] / memory
     return judged(share <= 0.8, f"{share:.0%} of {memory // _MB} MB")
 
 
 def _cache_calm(facts: MongodbFacts) -> Judgement:
-    cache = _cache(facts)
+    cache = facts.status.value.get("wiredTiger", {}).get("cache")
     if cache is None:
         return not_applicable("the server has no WiredTiger cache")
-    most, used, dirty = cache
+    most, used, dirty = cache_filled(cache)
     evidence = f"{used / most:.0%} of {most // _MB} MB used, {dirty / most:.0%} dirty"
     return judged(used <= FULL * most and dirty <= DIRTY * most, evidence)
 

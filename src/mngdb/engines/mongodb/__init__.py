@@ -88,20 +88,11 @@ class MongodbEngine:
 
     # --- clients
 
-    def admin(self, asked: DesiredInstance) -> Access:
-        return clients.admin(asked)
-
-    def external(self, asked: DesiredInstance, url: str) -> Access:
-        return clients.external(asked, url)
-
-    def unverified(self, access: Access) -> str:
-        return clients.unverified(access)
-
-    def login(self, asked: DesiredInstance, at: Access, app: str) -> Access:
-        return clients.login(asked, at, app)
-
-    def url(self, access: Access) -> str:
-        return clients.url(access)
+    admin = staticmethod(clients.admin)
+    external = staticmethod(clients.external)
+    unverified = staticmethod(clients.unverified)
+    login = staticmethod(clients.login)
+    url = staticmethod(clients.url)
 
     def env(self, access: Access, prefix: str, grant: MongodbGrant) -> Mapping[str, str]:
         return clients.env(access, prefix)

@@ -17,7 +17,7 @@ from mngdb.engines.postgres import render
 from mngdb.engines.postgres.available import need_extensions
 from mngdb.engines.postgres.container import container
 from mngdb.engines.protocol import Engine, Scraper
-from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
+from mngdb.model import Access, Change, DesiredInstance, Outcome, Unit, Vitals
 from mngdb.spec.engine_info import POSTGRES, EngineInfo
 from mngdb.spec.postgres import PostgresGrant
 
@@ -68,26 +68,13 @@ class PostgresEngine:
 
     # --- clients
 
-    def admin(self, asked: DesiredInstance) -> Access:
-        return clients.admin(asked)
-
-    def external(self, asked: DesiredInstance, url: str) -> Access:
-        return clients.external(asked, url)
-
-    def unverified(self, access: Access) -> str:
-        return clients.unverified(access)
-
-    def login(self, asked: DesiredInstance, at: Access, app: str) -> Access:
-        return clients.login(asked, at, app)
-
-    def url(self, access: Access) -> str:
-        return clients.url(access)
-
-    def env(self, access: Access, prefix: str, grant: PostgresGrant) -> Mapping[str, str]:
-        return clients.env(access, prefix, grant)
-
-    def shell(self, access: Access, folder: str | None) -> ShellCommand:
-        return clients.shell(access, folder)
+    admin = staticmethod(clients.admin)
+    external = staticmethod(clients.external)
+    unverified = staticmethod(clients.unverified)
+    login = staticmethod(clients.login)
+    url = staticmethod(clients.url)
+    env = staticmethod(clients.env)
+    shell = staticmethod(clients.shell)
 
     # --- observe
 
