@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, size, table, tell
+from mngdb.cli.common import Options, common, say, say_answers, size, table, tell_errors
 from mngdb.words import plain
 
 
@@ -21,19 +21,13 @@ def bloat(options: Options, instance: str | None) -> int:
 
     context = options.context()
     found, errors = apart(look(context, instance))
+    notes = {name: server.note for name, server in found.items() if server.note}
     if options.json:
-        say_json(
-            {
-                "stack": context.stack.name,
-                "instances": [
-                    {"instance": name, "objects": [one.as_json() for one in server.objects]}
-                    for name, server in found.items()
-                ],
-                "notes": {name: server.note for name, server in found.items() if server.note},
-                "errors": {name: error.message for name, error in errors.items()},
-            }
-        )
-        return 3 if errors else 0
+        shown = [
+            {"instance": name, "objects": [one.as_json() for one in server.objects]}
+            for name, server in found.items()
+        ]
+        return say_answers(context.stack.name, shown, errors, notes=notes)
     pairs = [(name, one) for name, server in found.items() for one in server.objects]
     if pairs:
         head = ("INSTANCE", "DATABASE", "NAME", "SIZE", "WASTED", "DEAD ROWS")
@@ -49,9 +43,4 @@ def bloat(options: Options, instance: str | None) -> int:
             say(click.style(f"    {plain(why + one.statement)}", dim=True))
     elif found:
         say("no bloat found")
-    for name, server in found.items():
-        if server.note:
-            tell(f"{name}: {server.note}")
-    for name, error in errors.items():
-        tell(f"{name}: {error.message}")
-    return 3 if errors else 0
+    return tell_errors(errors, notes)

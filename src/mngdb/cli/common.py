@@ -9,7 +9,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -21,6 +21,7 @@ from mngdb.spec.target_info import for_stacks
 from mngdb.words import harmless, harmless_json, plain
 
 if TYPE_CHECKING:
+    from mngdb.errors import MngdbError
     from mngdb.ops.context import Context
 
 DEFAULT_FILE = "mngdb.yaml"
@@ -117,6 +118,16 @@ def common(function: F) -> F:
     return cast(F, wrapped)
 
 
+def seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    """The callback of an option that takes a duration."""
+    from mngdb.spec.units import parse_duration
+
+    try:
+        return None if value is None else parse_duration(value).total_seconds()
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 def say(text: str = "") -> None:
     """A result, on standard output."""
     click.echo(harmless(text))
@@ -131,6 +142,29 @@ def tell(text: str) -> None:
 def say_json(document: object) -> None:
     """The one JSON document of a command."""
     click.echo(harmless_json(json.dumps(document, indent=2, ensure_ascii=False)))
+
+
+def say_answers(
+    stack: str,
+    instances: Sequence[Mapping[str, Any]],
+    errors: Mapping[str, MngdbError],
+    **more: Mapping[str, str],
+) -> int:
+    """The one JSON document of a command that asks servers; `errors` of those that gave no answer.
+    Returns the exit code."""
+    failed = {name: error.message for name, error in errors.items()}
+    say_json({"stack": stack, "instances": instances, **more, "errors": failed})
+    return 3 if errors else 0
+
+
+def tell_errors(errors: Mapping[str, MngdbError], notes: Mapping[str, str] | None = None) -> int:
+    """What has to be known to read the answers of servers, and why some gave none. Returns the
+    exit code."""
+    for name, note in (notes or {}).items():
+        tell(f"{name}: {note}")
+    for name, error in errors.items():
+        tell(f"{name}: {error.message}")
+    return 3 if errors else 0
 
 
 def columns(text: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, size, tell
+from mngdb.cli.common import Options, common, say, say_answers, size, tell_errors
 from mngdb.words import plain
 
 _COLOURS = {"missing": "yellow", "invalid": "red", "duplicate": "cyan", "unused": "cyan"}
@@ -23,19 +23,13 @@ def indexes(options: Options, instance: str | None) -> int:
 
     context = options.context()
     found, errors = apart(look(context, instance))
+    notes = {name: advice.note for name, advice in found.items() if advice.note}
     if options.json:
-        say_json(
-            {
-                "stack": context.stack.name,
-                "instances": [
-                    {"instance": name, "indexes": [one.as_json() for one in advice.indexes]}
-                    for name, advice in found.items()
-                ],
-                "notes": {name: advice.note for name, advice in found.items() if advice.note},
-                "errors": {name: error.message for name, error in errors.items()},
-            }
-        )
-        return 3 if errors else 0
+        shown = [
+            {"instance": name, "indexes": [one.as_json() for one in advice.indexes]}
+            for name, advice in found.items()
+        ]
+        return say_answers(context.stack.name, shown, errors, notes=notes)
     for name, advice in found.items():
         if not advice.indexes:
             say(f"{name}: every index is used" + ("" if advice.note else ", none is missing"))
@@ -45,9 +39,4 @@ def indexes(options: Options, instance: str | None) -> int:
             say(f"{name}: {kind} {plain(f'{where}: {one.reason}')}")
             say(f"    {plain(one.statement)}")
             say(click.style(f"    cost: {plain(one.cost)}", dim=True))
-    for name, advice in found.items():
-        if advice.note:
-            tell(f"{name}: {advice.note}")
-    for name, error in errors.items():
-        tell(f"{name}: {error.message}")
-    return 3 if errors else 0
+    return tell_errors(errors, notes)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
-from mngdb.cli.common import Options, common, say, say_json, table, tell
+from mngdb.cli.common import Options, common, say, say_json, seconds, table, tell
 
 if TYPE_CHECKING:
     from mngdb.facts.keys import Amount, KeysReport
@@ -45,16 +45,6 @@ def _sample(
     return int(value)
 
 
-def _duration(_: click.Context, __: click.Parameter, value: str) -> float:
-    """Seconds."""
-    from mngdb.spec.units import parse_duration
-
-    try:
-        return parse_duration(value).total_seconds()
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
 @click.command()
 @click.argument("instance", required=False)
 @click.option("--db", "database", type=click.IntRange(0), help="Only this database. Default: all.")
@@ -74,7 +64,7 @@ def _duration(_: click.Context, __: click.Parameter, value: str) -> float:
 )
 @click.option(
     "--idle",
-    callback=_duration,
+    callback=seconds,
     metavar="DURATION",
     default="7d",
     help="Time after which an unused key is idle. Default: 7d.",

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, shortened, span, tell
+from mngdb.cli.common import (
+    Options,
+    common,
+    say,
+    say_answers,
+    say_json,
+    shortened,
+    span,
+    tell_errors,
+)
 from mngdb.words import many, plain
 
 if TYPE_CHECKING:
@@ -57,13 +66,9 @@ def _look(options: Options, context: Context, instance: str | None) -> int:
             {"instance": name, "chains": [node.as_json() for node in nodes]}
             for name, nodes in found.items()
         ]
-        failed = {name: error.message for name, error in errors.items()}
-        say_json({"stack": context.stack.name, "instances": instances, "errors": failed})
-    else:
-        _show(found)
-        for name, error in errors.items():
-            tell(f"{name}: {error.message}")
-    return 3 if errors else 0
+        return say_answers(context.stack.name, instances, errors)
+    _show(found)
+    return tell_errors(errors)
 
 
 @locks.command("kill")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, size, table, tell
+from mngdb.cli.common import Options, common, say, say_answers, size, table, tell_errors
 
 if TYPE_CHECKING:
     from mngdb.facts.memory import Memory
@@ -30,16 +30,12 @@ def memory(options: Options, instance: str | None) -> int:
     found, errors = apart(look(context, instance))
     if options.json:
         shown = [{"instance": name, **one.as_json()} for name, one in found.items()]
-        failed = {name: error.message for name, error in errors.items()}
-        say_json({"stack": context.stack.name, "instances": shown, "errors": failed})
-        return 3 if errors else 0
+        return say_answers(context.stack.name, shown, errors)
     for number, (name, one) in enumerate(found.items()):
         if number:
             say()
         _show(name, one)
-    for name, error in errors.items():
-        tell(f"{name}: {error.message}")
-    return 3 if errors else 0
+    return tell_errors(errors)
 
 
 def _show(name: str, one: Memory) -> None:

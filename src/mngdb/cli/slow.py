@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, shortened, table, tell
+from mngdb.cli.common import Options, common, say, say_json, seconds, shortened, table, tell
 from mngdb.words import plain
 
 _WIDTH = 70
-
-
-def _duration(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
-    from mngdb.spec.units import parse_duration
-
-    if value is None:
-        return None
-    try:
-        return parse_duration(value).total_seconds()
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
 
 
 @click.command()
@@ -31,7 +20,7 @@ def _duration(_: click.Context, __: click.Parameter, value: str | None) -> float
 )
 @click.option(
     "--since",
-    callback=_duration,
+    callback=seconds,
     metavar="DURATION",
     help="Only the last 10m, 2h, …; for PostgreSQL, from totals that the agent records.",
 )

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from mngdb import peer
 from mngdb.errors import MngdbError
+from mngdb.identity.home import called
 from mngdb.run import Account, run
 from mngdb.spec.base import EngineName
 
@@ -224,13 +225,6 @@ def _listener(host: str, port: int, but: Collection[int]) -> str | None:
     if any(pid in but for pid, _ in holders):
         return None
     if not holders:
-        return f"a process of {_called(found.uid)}"
+        return f"a process of {called(found.uid)}"
     pid, name = min(holders)
     return f"{name} (pid {pid})"
-
-
-def _called(uid: int) -> str:
-    try:
-        return f"the account {pwd.getpwuid(uid).pw_name}"
-    except KeyError:
-        return f"the user id {uid}"
