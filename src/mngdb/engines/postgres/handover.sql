@@ -1,0 +1,34 @@
+DECLARE statement text;
+BEGIN
+  FOR statement IN
+    WITH mine AS (SELECT oid FROM pg_roles WHERE rolname = current_user),
+    place AS (SELECT oid, nspname, nspowner FROM pg_namespace
+              WHERE nspname <> 'information_schema' AND nspname !~ '^pg_'),
+    thing AS (
+      SELECT 'pg_namespace'::regclass AS class, p.oid, p.nspowner AS owner, 1 AS rank,
+             format('SCHEMA %I', p.nspname) AS name FROM place p
+      UNION ALL
+      SELECT 'pg_class'::regclass, c.oid, c.relowner, 2,
+             format('%s %I.%I', CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'S' THEN 'SEQUENCE'
+                                WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'f' THEN 'FOREIGN TABLE'
+                                WHEN 'c' THEN 'TYPE' ELSE 'TABLE' END, p.nspname, c.relname)
+      FROM pg_class c JOIN place p ON p.oid = c.relnamespace
+      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c', 'S')
+        AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                        AND d.objid = c.oid AND c.relkind = 'S' AND d.deptype IN ('a', 'i'))
+      UNION ALL
+      SELECT 'pg_proc'::regclass, f.oid, f.proowner, 3, 'ROUTINE ' || f.oid::regprocedure
+      FROM pg_proc f JOIN place p ON p.oid = f.pronamespace
+      WHERE f.prokind <> 'a'
+      UNION ALL
+      SELECT 'pg_type'::regclass, t.oid, t.typowner, 3, format('TYPE %I.%I', p.nspname, t.typname)
+      FROM pg_type t JOIN place p ON p.oid = t.typnamespace
+      WHERE t.typtype IN ('d', 'e', 'r')
+    )
+    SELECT format('ALTER %s OWNER TO %I', t.name, '{owner}')
+    FROM thing t JOIN mine ON mine.oid = t.owner
+    WHERE NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = t.class AND d.objid = t.oid
+                      AND d.deptype = 'e')
+    ORDER BY t.rank
+  LOOP EXECUTE statement; END LOOP;
+END
