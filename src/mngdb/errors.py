@@ -24,8 +24,10 @@ class MngdbError(Exception):
         self.hint = hint
 
 
-def of_system(error: OSError) -> MngdbError:
-    """What the operating system refused, as a sentence."""
+def of_system(error: OSError | MngdbError) -> MngdbError:
+    """What the operating system refused, as a sentence; an error of ours is one already."""
+    if isinstance(error, MngdbError):
+        return error
     where = f"{error.filename}: " if error.filename else ""
     hint = None
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:

@@ -158,10 +158,7 @@ def up(
             servers.begin()
         for step in leftovers.steps(context) if choice.whole else ():
             # first: another instance may want the port
-            step.run(None)
-            audit.note(state, "up", step)
-            report.done.append(step)
-            on_event(Done(step))
+            _take(context, step, report, on_event)
         agent = AgentUnit(context)
         mending = list(agent.steps(restart=restart)) if choice.agent else []
         chosen = {name: one for name, one in asked.items() if name in choice.names}
@@ -175,17 +172,11 @@ def up(
         if context.missing_secrets(needed):
             context.vault.forget()  # whoever held the lock before may have made them
         for name in context.missing_secrets(needed):
-            step = secret_step(context, name)
-            step.run(context)
-            audit.note(state, "up", step)
-            report.done.append(step)
+            _take(context, secret_step(context, name), report)
         asked = {name: context.with_secrets(one) for name, one in asked.items()}
         for servers in places:
             for step in servers.repairs(context.there(asked, servers)):
-                step.run(None)
-                audit.note(state, "up", step)
-                report.done.append(step)
-                on_event(Done(step))
+                _take(context, step, report, on_event)
             servers.publish(context.there(asked, servers))
 
         def job(instance: Instance, emit: workers.Emit) -> Outcome:
@@ -237,6 +228,27 @@ def up(
     return report
 
 
+def _take(context: Context, step: Step, report: Report, on_event: OnEvent = lambda _: None) -> None:
+    """Take a step of the stack as a whole, and keep that it was taken. Raises what it raises."""
+    step.run(context)
+    audit.note(context.stack.state, "up", step)
+    report.done.append(step)
+    on_event(Done(step))
+
+
+def _failed(
+    context: Context, step: Step, report: Report, on_event: OnEvent = lambda _: None
+) -> MngdbError | None:
+    """As `_take`; an error is kept and returned."""
+    try:
+        _take(context, step, report, on_event)
+    except (MngdbError, OSError) as failure:
+        error = of_system(failure)
+        audit.note(context.stack.state, "up", step, error.message)
+        return error
+    return None
+
+
 def _idle(allow: frozenset[str], report: Report) -> list[Notice]:
     """What was allowed and did not have to be: a slip of the pen looks the same."""
     done = {step.object for step in report.done}
@@ -253,14 +265,9 @@ def _do_agent(
     """The agent's steps. Its troubles keep no server from coming up: they are returned."""
     for step in steps:
         on_event(Progress(agent.name, step.detail))
-        try:
-            step.run(None)
-        except (MngdbError, OSError) as failure:
-            error = failure if isinstance(failure, MngdbError) else of_system(failure)
-            audit.note(context.stack.state, "up", step, error.message)
+        error = _failed(context, step, report)
+        if error is not None:
             return error
-        audit.note(context.stack.state, "up", step)
-        report.done.append(step)
     return None
 
 
@@ -269,13 +276,9 @@ def _at_boot(context: Context, report: Report, on_event: OnEvent) -> None:
     up."""
     try:
         for step in boot.steps(context):
-            step.run(None)
-            audit.note(context.stack.state, "up", step)
-            report.done.append(step)
-            on_event(Done(step))
+            _take(context, step, report, on_event)
     except (MngdbError, OSError) as failure:
-        error = failure if isinstance(failure, MngdbError) else of_system(failure)
-        report.errors[AT_BOOT] = error
+        report.errors[AT_BOOT] = of_system(failure)
 
 
 def _waited(agent: AgentUnit) -> MngdbError | None:
@@ -295,22 +298,14 @@ def _needed(context: Context, choice: Choice) -> frozenset[str]:
 def _last(context: Context, report: Report, on_event: OnEvent, choice: Choice) -> None:
     """What hangs on instances and is none: exporters, pages. One that fails keeps none of the
     others from coming up."""
-    state = context.stack.state
     for sidecars in context.sidecars():
         for step in sidecars.steps():
             own = step.instance in choice.names and step.action != "stop"
             if not (choice.whole or own):
                 continue
-            try:
-                step.run(None)
-            except (MngdbError, OSError) as failure:
-                error = failure if isinstance(failure, MngdbError) else of_system(failure)
-                audit.note(state, "up", step, error.message)
+            error = _failed(context, step, report, on_event)
+            if error is not None:
                 report.errors[step.object] = error
-                continue
-            audit.note(state, "up", step)
-            report.done.append(step)
-            on_event(Done(step))
     if report.done:
         _proven(context, on_event)
     report.services += [
