@@ -16,6 +16,9 @@ from mngdb.errors import UnobservableError
 Verdict = Literal["pass", "fail", "unknown", "not_applicable"]
 Severity = Literal["critical", "high", "medium", "low"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low")
+#: What a check is about: one server of an instance, the instance as its clients see it whatever
+#: server answers, the machine, or the stack with its secrets and files.
+About = Literal["member", "instance", "machine", "stack"]
 #: Where reports send their readers for the meaning of a check's sources.
 CONTROLS = "explained in docs/controls.md of mngdb"
 
@@ -90,6 +93,8 @@ class Finding(Struct, frozen=True):
     sources: tuple[str, ...]
     accepted: str = ""
     """Why the baseline accepts it; empty: it does not."""
+    member: str | None = None
+    """The server of the instance that it is about; None: the instance, or no server."""
 
     @property
     def where(self) -> str:
@@ -106,6 +111,7 @@ class Finding(Struct, frozen=True):
         shown = {
             "id": self.id,
             "instance": self.instance,
+            "member": self.member,
             "engine": self.engine,
             "title": self.title,
             "severity": self.severity,
@@ -131,6 +137,7 @@ class Check(Struct, Generic[F], frozen=True):
     """The key of the file, or the command, that mends it."""
     sources: tuple[str, ...]
     """Requirement, chapter of the guide, page of the engine's documentation."""
+    about: About = "stack"
 
     @property
     def engine(self) -> str:
@@ -142,6 +149,7 @@ class Check(Struct, Generic[F], frozen=True):
         return {
             "id": self.id,
             "engine": self.engine,
+            "about": self.about,
             "title": self.title,
             "severity": self.severity,
             "expected": self.expected,
@@ -149,8 +157,8 @@ class Check(Struct, Generic[F], frozen=True):
             "controls": list(self.sources),
         }
 
-    def finding(self, facts: F, instance: str) -> Finding:
-        """The verdict on these facts."""
+    def finding(self, facts: F, instance: str = "", member: str = "") -> Finding:
+        """The verdict on these facts of an instance, seen on one of its members."""
         try:
             found = self.judge(facts)
         except UnobservableError as error:
@@ -166,4 +174,5 @@ class Check(Struct, Generic[F], frozen=True):
             self.expected,
             (found.remedy or self.remedy).replace("INSTANCE", instance or "INSTANCE"),
             self.sources,
+            member=member if member and self.about == "member" else None,
         )

@@ -39,6 +39,12 @@ Action = Literal[
 ]
 
 
+#: What a server is to the others of its instance, in one word for all engines. `primary`: it takes
+#: writes, alone or for others; `replica`: it follows one that does (PostgreSQL: standby, MongoDB:
+#: secondary); `arbiter`: it holds no data, and votes (MongoDB).
+Role = Literal["primary", "replica", "arbiter"]
+
+
 class Program(Struct, frozen=True):
     """A server's programs as found: the server itself, its folder, its version, what it can."""
 
@@ -312,6 +318,10 @@ class Vitals(Struct, frozen=True):
     uptime: float
     product: str
     """What people call it: Redis, Valkey."""
+    role: Role
+    lag: float | None = None
+    """Seconds that a replica is behind its primary, at most: Redis hears of an idle one every ten
+    seconds only. None: it is no replica, or heard nothing of its primary yet."""
 
 
 class ShellCommand(Struct, frozen=True):

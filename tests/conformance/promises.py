@@ -59,6 +59,7 @@ class Promises:
         assert unit["version"][0].isdigit()
         assert unit["uptime"] >= 0
         assert (unit["memory"] is not None) == place.ours
+        assert (unit["member"], unit["role"], unit["lag"]) == (unit["name"], "primary", None)
 
     def test_doctor_finds_nothing(self, place: Place) -> None:
         place.cli.ok("doctor", "shop")

@@ -200,7 +200,7 @@ class ToyEngine:
 
     def vitals(self, session: Session) -> Vitals:
         found = session.ask("info")
-        return Vitals(found["version"], found["up"], TOY.title)
+        return Vitals(found["version"], found["up"], TOY.title, "primary")
 
     def observe(self, session: Session, asked: DesiredInstance) -> Facts:
         logins = {name: Login(**one) for name, one in session.ask("logins").items()}

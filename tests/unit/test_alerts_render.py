@@ -56,9 +56,10 @@ def test_promtool_takes_the_configuration_and_its_rules(rendered: Cli) -> None:
         job["job_name"]: [(target["targets"], target["labels"]) for target in job["static_configs"]]
         for job in yaml.safe_load((out / "prometheus.yml").read_text())["scrape_configs"]
     }
-    labels = {"stack": "mng", "job": "postgres", "instance": "postgres"}
+    labels = {"stack": "mng", "job": "postgres", "instance": "postgres", "member": "mng-pg"}
     assert jobs["mng-postgres"] == [(["127.0.0.1:9187"], labels)]
     assert [labels["instance"] for _, labels in jobs["mng-redis"]] == ["redis", "queue"]
+    assert [labels["member"] for _, labels in jobs["mng-redis"]] == ["mng-redis", "mng-queue"]
     assert jobs["mng-mngdb"] == [
         (["127.0.0.1:9321"], {"stack": "mng", "job": "mngdb", "instance": "mng"})
     ]

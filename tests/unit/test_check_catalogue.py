@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from msgspec.structs import replace
 
 import mngdb.checks
 from mngdb.checks import catalogue, registry
 from mngdb.data import texts
-from mngdb.findings import SEVERITIES, not_applicable
+from mngdb.findings import SEVERITIES, About, not_applicable
+from mngdb.spec.engine_info import ENGINE_INFO
 
 FILES = sorted(
     file
@@ -17,11 +20,11 @@ FILES = sorted(
     if file.stem != "scan"  # rules for files of a project, not checks
 )
 CHECKS = {one.id: one for one in (*registry.every(), *registry.of("env"))}
-FIELDS = {"title", "severity", "setting", "expected", "remedy", "sources"}
+FIELDS = {"title", "severity", "setting", "expected", "remedy", "sources", "about"}
 
 
 def test_every_entry_is_a_check_and_every_check_has_one_entry() -> None:
-    entries = [name for file in FILES for name in texts(str(file))]
+    entries = [name for file in FILES for name in texts(str(file)) if name != "about"]
 
     assert len(entries) == len(set(entries))
     assert set(entries) == set(CHECKS)
@@ -29,7 +32,10 @@ def test_every_entry_is_a_check_and_every_check_has_one_entry() -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_entries_have_the_fields_that_are_read(file: Path) -> None:
-    for name, entry in texts(str(file)).items():
+    entries = texts(str(file))
+    assert entries.pop("about", "stack") in get_args(About)
+    for name, entry in entries.items():
+        assert entry.get("about", "stack") in get_args(About), name
         assert not entry.keys() - FIELDS, name
         assert entry["severity"] in SEVERITIES, name
         assert isinstance(entry["sources"], list), name
@@ -45,6 +51,27 @@ def test_a_check_says_what_it_expects_and_what_mends_it(name: str) -> None:
     assert check.remedy
     assert "%s" not in check.remedy
     assert check.sources
+    assert check.engine not in ENGINE_INFO or check.about in {"member", "instance"}
+
+
+@pytest.mark.parametrize(
+    ("name", "about"),
+    [
+        *(("redis.timeout", "member"), ("redis.version", "member"), ("redis.acl-keys", "instance")),
+        *(("postgres.log-slow", "member"), ("postgres.password-encryption", "member")),
+        *(("postgres.logins-known", "instance"), ("postgres.index-twice", "instance")),
+        *(("mongodb.replication-lag", "member"), ("mongodb.indexes", "instance")),
+        *(("mongodb.tls-version", "member"), ("mongodb.backup-proved", "instance")),
+        *(("host.account", "member"), ("host.boot", "machine"), ("secrets.present", "stack")),
+        *(("stack.logins", "instance"), ("stack.alerts", "stack")),
+    ],
+)
+def test_a_check_is_about_a_member_the_instance_or_what_is_around(name: str, about: str) -> None:
+    check = replace(CHECKS[name], judge=lambda _: not_applicable(""))
+    found = check.finding(None, "queue", "mng-queue")
+
+    assert check.about == about
+    assert found.member == found.as_json()["member"] == ("mng-queue" if about == "member" else None)
 
 
 def test_an_id_without_an_entry_is_an_error() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mngdb.errors import MngdbError
 from mngdb.ops.context import Context
-from mngdb.spec.stack import Instance
+from mngdb.spec.stack import Member
 from mngdb.targets.protocol import Health
 
 #: Seconds that the Docker engine has for an answer.
@@ -18,8 +18,8 @@ class Containers:
     """What the Docker engine says of the stack's servers, as of the last look."""
 
     def __init__(self, context: Context) -> None:
-        every = context.stack.instances.values()
-        found = [(one.unit, context.target(one).supervisor) for one in every]
+        every = context.stack.members.values()
+        found = [(one.name, context.target(one.instance).supervisor) for one in every]
         self._units = [unit for unit, supervisor in found if supervisor is not None]
         self._supervisor = next((one for _, one in found if one is not None), None)
         self._asked_root = False
@@ -33,9 +33,9 @@ class Containers:
     def __bool__(self) -> bool:
         return bool(self._units)
 
-    def why(self, instance: Instance) -> Callable[[], str]:
+    def why(self, member: Member) -> Callable[[], str]:
         """Tells, asked again and again, why the way to a server is closed; empty: it is not."""
-        here = instance.unit in self._units
+        here = member.name in self._units
         return lambda: self.lost if here else ""
 
     def look(self) -> None:

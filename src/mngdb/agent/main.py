@@ -62,8 +62,8 @@ class Agent(Struct, frozen=True):
         with ThreadPoolExecutor(max(1, len(self.targets))) as pool:
             scraped = list(pool.map(lambda target: _of(target, wanted), self.targets))
         for target, read in zip(self.targets, scraped, strict=True):
-            instance = target.instance
-            yield from labelled(read, job=instance.engine, instance=instance.name)
+            instance, member = target.instance, target.member.name
+            yield from labelled(read, job=instance.engine, instance=instance.name, member=member)
         own = [*self.self_metrics.families(), *self.alerts.families()]
         yield from labelled(own, job="mngdb", instance=self.context.stack.name)
 
@@ -147,7 +147,8 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     os.chdir(folder)  # by which commands know it again
     watch = Watch(context, folder)
     containers = Containers(context)
-    targets = [Target(context, one, containers.why(one)) for one in context.stack.monitored]
+    members = [one for instance in context.stack.monitored for one in instance.members]
+    targets = [Target(context, one, containers.why(one)) for one in members]
     agent = Agent(
         context,
         targets,

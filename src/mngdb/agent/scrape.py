@@ -16,17 +16,18 @@ from mngdb.ops.context import Context
 from mngdb.samples import Family, Sample
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import ENGINE_INFO
-from mngdb.spec.stack import Instance
+from mngdb.spec.stack import Member
 
 
 class Target:
     """A server of the stack. May be used by several threads; they take turns."""
 
     def __init__(
-        self, context: Context, instance: Instance, lost: Callable[[], str] = lambda: ""
+        self, context: Context, member: Member, lost: Callable[[], str] = lambda: ""
     ) -> None:
         """`lost` says why the way to it is known to be closed; empty: it is not."""
-        self.instance = instance
+        self.member = member
+        self.instance = instance = member.instance
         self._lost = lost
         self._context = context
         self._engine = context.engine(instance)

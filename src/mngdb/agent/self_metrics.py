@@ -81,16 +81,15 @@ class SelfMetrics:
         return [*found, *LATER]
 
     def _units(self) -> Iterator[Family]:
-        units = [instance.unit for instance in self._watch.instances]
-        up: dict[str, float] = {unit: self._watch.up(unit) for unit in units}
-        restarts = {unit: self._watch.restarts[unit] for unit in units}
+        up: dict[str, float] = {unit: self._watch.up(unit) for unit in self._watch.units}
+        restarts = dict(self._watch.restarts)
         lost = self._containers.lost
         for unit, health in self._containers.health.items():
             up[unit], restarts[unit] = math.nan if lost else health.up, health.restarts
         yield _family(
             "mngdb_unit_up",
             "Whether the unit's process runs; NaN where the Docker engine does not answer",
-            [((("unit", unit),), float(found)) for unit, found in up.items()],
+            [(_server(unit), float(found)) for unit, found in up.items()],
         )
         if self._containers:
             yield _family(
@@ -101,7 +100,7 @@ class SelfMetrics:
         yield _family(
             "mngdb_unit_restarts_total",
             "Times that the unit crashed and was restarted",
-            [((("unit", unit),), float(found)) for unit, found in restarts.items()],
+            [(_server(unit), float(found)) for unit, found in restarts.items()],
             "counter",
         )
 
@@ -123,8 +122,11 @@ class SelfMetrics:
 
     def _expiry(self) -> Iterator[Family]:
         until = self._until(self._certificate_files())
+        every = self._context.stack.members.values()
+        of_server = {one.instance.name: (("member", one.name),) for one in every}
         found: list[tuple[Labels, float]] = [
-            ((("instance", name),), at - time.time()) for name, at in until.items()
+            ((("instance", name), *of_server.get(name, ())), at - time.time())
+            for name, at in until.items()
         ]
         yield _family(
             "mngdb_certificate_expiry_seconds", "Time until the server's certificate expires", found
@@ -198,6 +200,11 @@ class SelfMetrics:
             ("start_time_seconds", "gauge", self._begun),
         ):
             yield _family(f"process_{name}", "Of the agent", [((), value)], kind)  # type: ignore[arg-type]
+
+
+def _server(unit: str) -> Labels:
+    """Those of a server: `member` is what every metric of a server has."""
+    return (("unit", unit), ("member", unit))
 
 
 def _family(

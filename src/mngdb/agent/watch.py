@@ -18,7 +18,6 @@ from mngdb.lock import lock
 from mngdb.model import Step
 from mngdb.ops import audit
 from mngdb.ops.context import Context
-from mngdb.spec.stack import Instance
 from mngdb.targets.protocol import Running
 from mngdb.words import many
 
@@ -46,10 +45,9 @@ class Watch:
         self._file = folder / "restarts.json"
         self._trouble: dict[str, _Trouble] = {}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
-        every = context.stack.instances.values()
-        self._watched = {i.unit: found for i in every if (found := context.target(i).watched)}
-        self.instances = [one for one in every if one.unit in self._watched]
-        self.restarts = {i.unit: 0 for i in self.instances}
+        found = {n: context.target(m.instance).watched for n, m in context.stack.members.items()}
+        self._watched = {name: watched for name, watched in found.items() if watched}
+        self.restarts = dict.fromkeys(self._watched, 0)
         try:
             kept: dict[str, int] = json.loads(disk.read_own(self._file) or "{}")
             self.restarts |= {unit: int(kept.get(unit, 0)) for unit in self.restarts}
@@ -60,24 +58,29 @@ class Watch:
         """Whether the unit's process runs."""
         return self._process(unit) is not None
 
+    @property
+    def units(self) -> list[str]:
+        """The servers' units."""
+        return list(self._watched)
+
     def data(self) -> list[Path]:
         """The servers' data folders."""
         return [watched.data(unit) for unit, watched in self._watched.items()]
 
     def look(self) -> None:
         """Start again what died. What `mngdb down` stopped has no pid file, and stays so."""
-        for instance in self.instances:
-            child = self._children.get(instance.unit)
+        for unit in self._watched:
+            child = self._children.get(unit)
             if child is not None and child.poll() is not None:
-                del self._children[instance.unit]  # init is not its parent: we were
-            if self._died(instance) and time.monotonic() >= self._due(instance.unit):
-                self._again(instance)
+                del self._children[unit]  # init is not its parent: we were
+            if self._died(unit) and time.monotonic() >= self._due(unit):
+                self._again(unit)
 
-    def _died(self, instance: Instance) -> bool:
-        process = self._process(instance.unit)
+    def _died(self, unit: str) -> bool:
+        process = self._process(unit)
         if process is not None and process.uptime() > _SOUND:
-            self._trouble.pop(instance.unit, None)
-        return process is None and self._watched[instance.unit].crashed(instance.unit)
+            self._trouble.pop(unit, None)
+        return process is None and self._watched[unit].crashed(unit)
 
     def _process(self, unit: str) -> Running | None:
         servers = self._context.target(self._context.instance(unit)).servers
@@ -87,21 +90,21 @@ class Watch:
         found = self._trouble.get(unit)
         return found.not_before if found else 0.0
 
-    def _again(self, instance: Instance) -> None:
+    def _again(self, unit: str) -> None:
         state = self._context.stack.state
         try:
             with lock(state / "lock", "agent", patience=0.0):
                 # while we waited for nobody: `up` or `down` may just have been at it
-                if self._died(instance):
-                    self._start(instance)
+                if self._died(unit):
+                    self._start(unit)
         except LockedError:
             return  # a command works on the stack, and knows what it does
         except (MngdbError, OSError) as error:
-            trouble = self._worse(instance.unit)
-            log(f"{instance.unit} did not start: {error}; retrying in {trouble.pause:g} s")
+            trouble = self._worse(unit)
+            log(f"{unit} did not start: {error}; retrying in {trouble.pause:g} s")
 
-    def _start(self, instance: Instance) -> None:
-        context, name = self._context, instance.unit
+    def _start(self, name: str) -> None:
+        context, instance = self._context, self._context.instance(name)
         asked = partial(context.asked, instance)
         self._children[name] = self._watched[name].start_again(instance, asked)
         self.restarts[name] += 1

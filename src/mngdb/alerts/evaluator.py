@@ -81,7 +81,8 @@ def restored(found: Mapping[str, Any]) -> Alert:
 class Evaluator:
     """Judges `rules` on one round of samples after the other, as Prometheus would.
 
-    Samples carry the labels `job` (the engine, or `mngdb`) and `instance`, as a scrape adds them.
+    Samples carry the labels `job` (the engine, or `mngdb`), `instance` and, of a server, `member`,
+    as a scrape adds them.
     """
 
     def __init__(self, rules: Sequence[Active], known: Iterable[Alert] = (), at: float = 0) -> None:

@@ -31,6 +31,8 @@ class Scrape(Struct, frozen=True):
     address: str
     """HOST:PORT as Prometheus reaches it."""
     path: str = "/metrics"
+    member: str = ""
+    """The server of the instance; empty: the agent."""
 
 
 def rules(active: Iterable[Active], stack: str) -> str:
@@ -60,6 +62,8 @@ def configuration(
     jobs: dict[str, list[dict[str, Any]]] = {}
     for scrape in scrapes:
         labels = {STACK: stack, "job": scrape.job, "instance": scrape.instance}
+        if scrape.member:
+            labels["member"] = scrape.member
         if scrape.path != "/metrics":
             labels["__metrics_path__"] = scrape.path
         jobs.setdefault(scrape.job, []).append({"targets": [scrape.address], "labels": labels})

@@ -1,8 +1,9 @@
 """Checks from their two halves: what is asked stands in a YAML file, how it is judged in the module
 of the same name beside it. A setting is judged by its entry alone.
 
-An entry of the file, by the check's id:
+The file says what its checks are about, then has an entry for each, by the check's id:
 
+    about: member                                 # findings.About; left out: the stack
     postgres.log-locks:
       title: long waits for locks are logged      # true when the check passes
       severity: medium                            # at the worst
@@ -10,6 +11,7 @@ An entry of the file, by the check's id:
       expected: log_lock_waits on                 # of a setting with one value: not needed
       remedy: {reset: log_lock_waits}             # a text, or a template of the engine and its word
       sources: [A12, "postgresql.org: Error Reporting and Logging"]
+      about: instance                             # where it is not what the file says
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from mngdb.data import texts
-from mngdb.findings import Check, Judgement
+from mngdb.findings import About, Check, Judgement
 
 F = TypeVar("F")
 Judge = Callable[[F], Judgement]
@@ -46,16 +48,18 @@ def checks(
     the YAML file beside `module`, a module's `__file__`.
 
     Raises KeyError when an id has no entry."""
-    entries: dict[str, dict[str, Any]] = texts(module)
+    entries = texts(module)
+    about = entries.pop("about", "stack")
     if missing := judges.keys() - entries.keys():
         raise KeyError(*missing)
-    return tuple(_built(entries, judges, settings))
+    return tuple(_built(entries, judges, settings, about))
 
 
 def _built(
     entries: Mapping[str, dict[str, Any]],
     judges: Mapping[str, Judge[F]],
     settings: Settings[F] | None,
+    about: About,
 ) -> Iterator[Check[F]]:
     templates = settings.remedies if settings else {}
     for name, text in entries.items():
@@ -72,7 +76,8 @@ def _built(
             ((template, words),) = remedy.items()
             remedy = templates[template] % words
         sources = tuple(text["sources"])
-        yield Check(name, text["title"], text["severity"], judge, expected, remedy, sources)
+        severity, of = text["severity"], text.get("about", about)
+        yield Check(name, text["title"], severity, judge, expected, remedy, sources, of)
 
 
 def good(wanted: str | list[str] | dict[str, str]) -> Good:

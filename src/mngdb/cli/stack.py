@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mngdb.ops.status import UnitStatus
     from mngdb.ops.up import Report
 
+#: Seconds of lag that say nothing (model.Vitals).
+_USUAL_LAG = 15.0
 _COLOURS = {
     "create": "green",
     "grant": "green",
@@ -390,10 +392,14 @@ def _errors_json(errors: Mapping[str, MngdbError]) -> list[dict[str, str | None]
 
 
 def _state(unit: UnitStatus) -> str:
-    """How a unit is, for people: with Docker's verdict where it differs from ours."""
+    """How a unit is, for people: with its role where it is no primary, and Docker's verdict where
+    it differs from ours."""
     if not unit.healthy:
         return unit.state if unit.state != "running" else "unhealthy"
-    return "healthy (Docker: unhealthy)" if unit.docker_health == "unhealthy" else "healthy"
+    more = [str(unit.role)] if unit.role != "primary" and unit.role else []
+    more += [f"{span(unit.lag)} behind"] if unit.lag and unit.lag > _USUAL_LAG else []
+    more += ["Docker: unhealthy"] if unit.docker_health == "unhealthy" else []
+    return f"healthy ({', '.join(more)})" if more else "healthy"
 
 
 def _units(units: list[UnitStatus], services: Sequence[Service] = ()) -> list[str]:

@@ -112,7 +112,7 @@ class Observe(Protocol[S, F_co]):
         ...
 
     def vitals(self, session: S) -> Vitals:
-        """Version and uptime, asked with a real query."""
+        """Version, uptime, role and lag, asked with a real query."""
         ...
 
     def observe(self, session: S, asked: DesiredInstance) -> F_co:

@@ -68,10 +68,11 @@ def scrapes(context: Context) -> list[Scrape]:
         sidecars = context.target(instance).sidecars
         if sidecars is not None and instance.monitored and not near:
             address = sidecars.exporter(instance, ENGINE_INFO[engine].metrics.port)
-            found.append(Scrape(engine, name, address))
+            found.append(Scrape(engine, name, address, member=instance.unit))
         elif agent is not None and instance.monitored:
             path = "/metrics" if first[engine] == name else f"/metrics/{name}"
-            found.append(Scrape(engine, name, _at(agent.bind, agent.ports.of(engine)), path))
+            address = _at(agent.bind, agent.ports.of(engine))
+            found.append(Scrape(engine, name, address, path, instance.unit))
     if agent is not None:
         found.append(Scrape("mngdb", context.stack.name, _at(agent.bind, agent.ports.mngdb)))
     return found

@@ -99,8 +99,8 @@ class Alerts:
         return self._evaluator.metrics
 
     def round(self, now: float, families: Iterable[Family]) -> list[str]:
-        """Judge a round; `now` in seconds since the epoch. Samples have the labels `job` and
-        `instance`. Returns what is worth a line in the log."""
+        """Judge a round; `now` in seconds since the epoch. Samples have the labels `job`,
+        `instance` and, of a server, `member`. Returns what is worth a line in the log."""
         jump = self._jump(now)
         if jump:
             self._evaluator.anew()
@@ -264,7 +264,8 @@ def _of_instance(context: Context, instance: Instance) -> list[Family]:
         up = 1.0  # it answers; what this login may not see is not judged, and said
     name = f"{ENGINE_INFO[instance.engine].metrics.prefix}_up"
     families.append(Family(name, "gauge", "Whether it answered", [Sample(name, (), up)]))
-    return list(labelled(families, job=instance.engine, instance=instance.name))
+    where = {"instance": instance.name, "member": instance.unit}
+    return list(labelled(families, job=instance.engine, **where))
 
 
 def _require_host(context: Context, instance: Instance) -> None:

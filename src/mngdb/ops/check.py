@@ -180,7 +180,7 @@ def _of_instance(
     logins = [LOGINS] if LOGINS.id in each else []
     if not checks and not logins:
         return way
-    engine = context.engine(instance)
+    engine, where = context.engine(instance), (instance.name, instance.unit)
     try:
         # a secret that cannot be used is a finding of its own, and the rest is judged
         asked = context.asked(instance, invent=True, find=False)
@@ -192,23 +192,24 @@ def _of_instance(
         lost = Judgement("unknown", error.message)
         return (
             *(
-                replace(one, judge=lambda _: lost).finding(None, instance.name)
+                replace(one, judge=lambda _: lost).finding(None, *where)
                 for one in (*checks, *logins)
             ),
             *way,
         )
-    found = tuple(one.finding(facts, instance.name) for one in checks)
-    tried = [one.finding(access.logins(context, instance), instance.name) for one in logins]
+    found = tuple(one.finding(facts, *where) for one in checks)
+    tried = [one.finding(access.logins(context, instance), *where) for one in logins]
     return (*found, *tried, *way)
 
 
 def _way(context: Context, instance: Instance) -> tuple[Finding, ...]:
     """Whether who is on the way to an external server is kept out."""
+    where = instance.name, instance.unit
     try:
         at = context.admin(context.asked(instance, invent=True, find=False))
         away = at.proof is None and not stays_here(at)
         stake = context.engine(instance).unverified(at) if away else None
     except MngdbError as error:
         lost = Judgement("unknown", error.message)
-        return (replace(VERIFIED, judge=lambda _: lost).finding(None, instance.name),)
-    return (VERIFIED.finding(stake, instance.name),)
+        return (replace(VERIFIED, judge=lambda _: lost).finding(None, *where),)
+    return (VERIFIED.finding(stake, *where),)

@@ -34,23 +34,23 @@ def around(context: Context, wanted: Wanted) -> list[Finding]:
         found += _host(context, host)
     else:
         apart = not_applicable("no server of this stack runs as a process on this machine")
-        found += (_fixed(one, "", apart) for one in host)
+        found += (_fixed(one, apart) for one in host)
     if any(one.managed for one in instances):
         found += _secrets(context, secrets)
     else:
         apart = not_applicable("all servers are external")
-        found += (_fixed(one, "", apart) for one in secrets)
+        found += (_fixed(one, apart) for one in secrets)
     return found
 
 
 def _elsewhere(context: Context, wanted: Wanted) -> list[Finding]:
     areas = filter(None, (ENGINE_INFO[engine].elsewhere for engine in context.stack.by_engine))
     checks = (one for area in areas for one in registry.of(area))
-    return [one.finding(None, "") for one in checks if wanted(one)]
+    return [one.finding(None) for one in checks if wanted(one)]
 
 
 def _stack(context: Context, checks: Sequence[Check[Around]]) -> list[Finding]:
-    return _judge(checks, "", lambda: _surroundings(context))
+    return _judge(checks, lambda: _surroundings(context))
 
 
 def _surroundings(context: Context) -> Around:
@@ -114,32 +114,34 @@ def _host(context: Context, checks: Sequence[Check[Any]]) -> list[Finding]:
     for instance in context.stack.instances.values() if of_servers else ():
         outside = context.target(instance).outside
         if instance.here and outside is not None:
-            found += _judge(of_servers, instance.name, partial(outside.server, instance))
+            look = partial(outside.server, instance)
+            found += _judge(of_servers, look, instance.name, instance.unit)
     of_machine = [one for one in checks if one in MACHINE]
-    return found + _judge(of_machine, "", context.machine)
+    return found + _judge(of_machine, context.machine)
 
 
 def _secrets(context: Context, checks: Sequence[Check[Any]]) -> list[Finding]:
     from mngdb.ops.secrets_facts import secrets_facts
 
-    return _judge(checks, "", lambda: secrets_facts(context))
+    return _judge(checks, lambda: secrets_facts(context))
 
 
-def _judge(checks: Sequence[Check[F]], instance: str, look: Callable[[], F]) -> list[Finding]:
+def _judge(checks: Sequence[Check[F]], look: Callable[[], F], *where: str) -> list[Finding]:
+    """`where` are the instance and its member, of checks that are about one."""
     if not checks:
         return []
     try:
         facts = look()
     except OSError as error:
-        return [_fixed(one, instance, _lost(of_system(error))) for one in checks]
+        return [_fixed(one, _lost(of_system(error)), *where) for one in checks]
     except MngdbError as error:
-        return [_fixed(one, instance, _lost(error)) for one in checks]
-    return [one.finding(facts, instance) for one in checks]
+        return [_fixed(one, _lost(error), *where) for one in checks]
+    return [one.finding(facts, *where) for one in checks]
 
 
 def _lost(error: MngdbError) -> Judgement:
     return Judgement("unknown", error.message)
 
 
-def _fixed(check: Check[Any], instance: str, judgement: Judgement) -> Finding:
-    return replace(check, judge=lambda _: judgement).finding(None, instance)
+def _fixed(check: Check[Any], judgement: Judgement, *where: str) -> Finding:
+    return replace(check, judge=lambda _: judgement).finding(None, *where)

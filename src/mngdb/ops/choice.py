@@ -33,9 +33,9 @@ def choose(context: Context, words: Sequence[str]) -> Choice:
     if not words:
         return whole(context)
     agents = {AGENT, f"{context.stack.name}-{AGENT}"}
-    units = {one.unit: one.name for one in context.stack.instances.values()}
-    found = [units.get(word, word) for word in words if word not in agents]
-    known = [*context.stack.instances, *units, *([AGENT] if context.stack.agent else [])]
+    members = {name: one.instance.name for name, one in context.stack.members.items()}
+    found = [members.get(word, word) for word in words if word not in agents]
+    known = [*context.stack.instances, *members, *([AGENT] if context.stack.agent else [])]
     refuse_unknown(found if context.stack.agent else words, known)
     return Choice(frozenset(found), any(word in agents for word in words), whole=False)
 
@@ -50,8 +50,8 @@ def after_boot(context: Context) -> Choice:
     down = wishes.stopped(context.stack.state)
     if not down:
         return whole(context)
-    names = [one.name for one in context.stack.instances.values() if one.unit not in down]
-    return Choice(frozenset(names), agent=True, whole=False)
+    up = (one for name, one in context.stack.members.items() if name not in down)
+    return Choice(frozenset(one.instance.name for one in up), agent=True, whole=False)
 
 
 def refuse_unknown(words: Iterable[str], known: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ from mngdb.ops import registry
 from mngdb.secret import Secret, generate
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import ENGINE_INFO
-from mngdb.spec.stack import Instance, Stack
+from mngdb.spec.stack import Instance, Member, Stack
 from mngdb.spec.web import SECRETS as PAGE_SECRETS
 from mngdb.targets import registry as targets
 from mngdb.targets.protocol import Opened, Outside, Servers, Sidecars, Target
@@ -125,10 +125,14 @@ class Context(Struct, frozen=True, dict=True):
         return registry.engine(instance.engine)
 
     def instance(self, name: str) -> Instance:
-        """The instance called `name`, or whose unit is. Raises UsageError that lists those there
-        are."""
-        units = {one.unit: one for one in self.stack.instances.values()}
-        found = self.stack.instances.get(name) or units.get(name)
+        """The instance called `name`, or that has a server of this name. Raises UsageError that
+        lists those there are."""
+        return self.stack.instances.get(name) or self.member(name).instance
+
+    def member(self, name: str) -> Member:
+        """The server called `name`, or that of the instance. Raises UsageError likewise."""
+        instance = self.stack.instances.get(name)
+        found = instance.members[0] if instance else self.stack.members.get(name)
         if found is None:
             known = ", ".join(self.stack.instances)
             raise UsageError(f"no instance named {name!r}", f"instances in the file: {known}")

@@ -172,7 +172,7 @@ def _inside(engine: Engine[S, F], session: S, asked: DesiredInstance) -> dict[st
     return {
         "sessions": sessions,
         "locks": chains(waiting or ()),
-        "findings": tuple(_judged(engine.info.name, facts, asked.instance.name)),
+        "findings": tuple(_judged(asked.instance, facts)),
     }
 
 
@@ -186,9 +186,10 @@ def _see(look: Callable[[], T]) -> Seen[T]:
         return Seen(missing=error.message)
 
 
-def _judged(engine: str, facts: Any, instance: str) -> list[Finding]:
-    wanted = INCIDENTS.get(engine, ())
-    return [one.finding(facts, instance) for one in registry.of(engine) if one.id in wanted]
+def _judged(instance: Instance, facts: Any) -> list[Finding]:
+    wanted = INCIDENTS.get(instance.engine, ())
+    known = registry.of(instance.engine)
+    return [one.finding(facts, instance.name, instance.unit) for one in known if one.id in wanted]
 
 
 def _all_out(instance: Instance, why: str) -> tuple[Diagnosis, ...]:
@@ -206,13 +207,14 @@ def _machine(context: Context) -> list[Finding]:
     from mngdb.checks.host import MACHINE, SERVER
 
     wanted = INCIDENTS["host"]
-    found = [one.finding(machine, "") for one in MACHINE if one.id in wanted]
+    found = [one.finding(machine) for one in MACHINE if one.id in wanted]
     for instance in context.stack.instances.values():
         outside = context.target(instance).outside
         facts = outside.server(instance) if outside else None
         if facts is None:
             continue
-        judged = [one.finding(facts, instance.name) for one in SERVER if one.id in wanted]
+        where = instance.name, instance.unit
+        judged = [one.finding(facts, *where) for one in SERVER if one.id in wanted]
         found += [one for one in judged if one.verdict != "unknown"]
     return found
 
@@ -222,13 +224,14 @@ def _fired(context: Context) -> list[Fired]:
     found = alerts.judged(context)
     if found is None:
         return []
-    units = {one.unit: one.name for one in context.stack.instances.values()}
+    members = context.stack.members
     shown = []
     for one in found:
         if one.state != "firing" or one.name in _SEEN:
             continue
         labels = dict(one.labels)
-        instance = labels.get("instance", "") or units.get(labels.get("unit", ""), "")
+        member = members.get(labels.get("member", ""))
+        instance = member.instance.name if member else labels.get("instance", "")
         shown.append(Fired(one.name, one.severity, instance, one.summary))
     return [one for one in shown if one.severity != "info"]
 

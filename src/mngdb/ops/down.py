@@ -15,7 +15,7 @@ from mngdb.ops.agent import AgentUnit
 from mngdb.ops.choice import refuse_external, refuse_unknown
 from mngdb.ops.context import Context
 from mngdb.spec.agent import AGENT
-from mngdb.spec.stack import Instance
+from mngdb.spec.stack import Member
 from mngdb.targets.protocol import Servers, UnitRecord
 
 
@@ -27,7 +27,7 @@ def down(context: Context, on_stop: Callable[[str], None], words: Sequence[str] 
     """
     state = context.stack.state
     if words:
-        refuse_external(_named(context, words), "stop")
+        refuse_external((one.instance for one in _named(context, words)), "stop")
     if not state.is_dir():
         refuse_unknown(words, _known(context, []))
         return []
@@ -36,7 +36,7 @@ def down(context: Context, on_stop: Callable[[str], None], words: Sequence[str] 
             return _stop(context, on_stop, log=True)
         notes = [(servers, note) for servers in context.servers() for note in servers.units()]
         refuse_unknown(words, _known(context, [note for _, note in notes]))
-        wanted = {*words, *(i.unit for i in _named(context, words))}
+        wanted = {*words, *(one.name for one in _named(context, words))}
         chosen = [(h, n) for h, n in notes if {n.unit, n.instance} & wanted]
         wishes.stop(state, [note.unit for _, note in chosen])
         agent = {AGENT, AgentUnit(context).name} & set(words)
@@ -44,17 +44,17 @@ def down(context: Context, on_stop: Callable[[str], None], words: Sequence[str] 
         return stopped + _stop_units(context, chosen, on_stop, log=True)
 
 
-def _named(context: Context, words: Sequence[str]) -> list[Instance]:
-    """The instances of the file that words mean."""
-    every = context.stack.instances.values()
-    return [one for one in every if {one.name, one.unit} & set(words)]
+def _named(context: Context, words: Sequence[str]) -> list[Member]:
+    """The servers of the file that words mean: all of an instance, or one."""
+    every = context.stack.members.values()
+    return [one for one in every if {one.name, one.instance.name} & set(words)]
 
 
 def _known(context: Context, notes: Sequence[UnitRecord]) -> list[str]:
     """What may be named: also what the file no longer has."""
-    every = context.stack.instances.values()
-    found = [*(i.name for i in every), *(i.unit for i in every), *(n.unit for n in notes)]
-    agent = [AGENT, AgentUnit(context).name] if context.stack.agent else []
+    stack = context.stack
+    found = [*stack.instances, *stack.members, *(n.unit for n in notes)]
+    agent = [AGENT, AgentUnit(context).name] if stack.agent else []
     return [*found, *(n.instance for n in notes), *agent]
 
 

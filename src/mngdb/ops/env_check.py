@@ -40,7 +40,7 @@ def env_check(context: Context, file: Path | None, apps: Sequence[str]) -> Repor
         needed=needed,
         kept=_kept(context, needed),
         encrypted=any(one.tls for app in needed for one in context.app(app)),
-        inside=frozenset(one.unit for one in context.stack.instances.values() if one.contained),
+        inside=frozenset(n for n, one in context.stack.members.items() if one.instance.contained),
     )
     whose = ", ".join(needed)
     return Report(tuple(check.finding(facts, whose) for check in registry.of("env")))

@@ -10,8 +10,8 @@ from mngdb.targets.protocol import Servers, UnitRecord
 
 def leftovers(context: Context) -> list[tuple[Servers, UnitRecord]]:
     """The units that were made and are not in the file, or that live elsewhere now."""
-    every = context.stack.instances.values()
-    here = {(id(context.target(one).servers), one.unit) for one in every}
+    every = context.stack.members.values()
+    here = {(id(context.target(one.instance).servers), one.name) for one in every}
     return [
         (servers, note)
         for servers in context.servers()

@@ -39,8 +39,8 @@ def _keeper(context: Context, name: str) -> tuple[Servers, str] | None:
                 return target.servers, name
         if name == AGENT and context.stack.agent is not None:
             return None
-    instance = context.instance(name)
-    servers = context.target(instance).servers
+    member = context.member(name)
+    servers = context.target(member.instance).servers
     if servers is None:
         raise UsageError(f"{name} is external; its log is not on this machine", "ask its operator")
-    return servers, instance.unit
+    return servers, member.name

@@ -57,5 +57,5 @@ def _machine(context: Context, instance: Instance) -> tuple[tuple[str, str], ...
     wanted = [one for one in MACHINE if one.id in _MACHINE]
     if not ENGINE_INFO[instance.engine].forks:
         wanted = [one for one in wanted if one.id != "host.fork"]
-    judged = [one.finding(facts, "") for one in wanted]
+    judged = [one.finding(facts) for one in wanted]
     return tuple((f"{f.title}: no ({f.evidence})", f.remedy) for f in judged if f.verdict == "fail")

@@ -10,13 +10,13 @@ from msgspec.structs import asdict, replace
 
 from mngdb import __version__
 from mngdb.errors import ConnectError, MngdbError
-from mngdb.model import DesiredInstance, Owner, Vitals
+from mngdb.model import DesiredInstance, Owner, Role, Vitals
 from mngdb.ops import wishes, workers
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.context import Context, secret_name
 from mngdb.ops.patch_levels import open_holes
 from mngdb.spec.agent import AGENT
-from mngdb.spec.stack import Instance
+from mngdb.spec.stack import Instance, Member
 from mngdb.targets.protocol import Running
 
 if TYPE_CHECKING:
@@ -55,6 +55,12 @@ class UnitStatus(Struct, frozen=True):
     """Docker's own verdict on a container: starting, healthy, unhealthy."""
     warning: str | None = None
     """What contradicts `healthy`."""
+    member: str | None = None
+    """The server of the instance, by its name; None: the agent is none."""
+    role: Role | None = None
+    """None: it did not say."""
+    lag: float | None = None
+    """As in Vitals."""
 
     def as_json(self) -> dict[str, object]:
         """The unit as `status --json` shows it."""
@@ -65,7 +71,7 @@ def status(context: Context) -> list[UnitStatus]:
     """Every unit of the stack, asked side by side. What keeps one from being asked is told in its
     row; raised as MngdbError where none could be."""
 
-    def job(instance: Instance, _: workers.Emit) -> UnitStatus:
+    def job(instance: Instance, _: workers.Emit) -> list[UnitStatus]:
         return look(context, context.asked(instance, invent=True, find=False))
 
     results = workers.each(context.stack, job, lambda _: None)
@@ -73,8 +79,9 @@ def status(context: Context) -> list[UnitStatus]:
     if errors and not found:
         raise next(iter(errors.values()))
     units = [
-        found[name] if name in found else _unasked(context, context.instance(name), errors[name])
+        unit
         for name in results
+        for unit in found.get(name) or _unasked(context, context.instance(name), errors[name])
     ]
     return [*units, *agent(context)]
 
@@ -108,29 +115,23 @@ def agent(context: Context) -> list[UnitStatus]:
     ]
 
 
-def look(context: Context, asked: DesiredInstance) -> UnitStatus:
-    """One unit: its process, then a real query over TCP as a real user."""
-    instance = asked.instance
+def look(context: Context, asked: DesiredInstance) -> list[UnitStatus]:
+    """The units of an instance: each one's process, then a real query over TCP as a real user."""
+    return [_look(context, asked, member) for member in asked.instance.members]
+
+
+def _look(context: Context, asked: DesiredInstance, member: Member) -> UnitStatus:
+    instance, name = asked.instance, member.name
     access = context.login(asked, next(iter(instance.grants), None))
-    found = UnitStatus(
-        instance.unit,
-        instance.name,
-        instance.engine,
-        "unreachable",
-        False,
-        None,
-        access.host,
-        access.port,
-        access.user,
-    )
+    found = _with(_unit(member, access.host, access.port), user=access.user)
     memory = uptime = None
     servers = context.target(instance).servers
     if servers is not None:
-        process = servers.process(instance.unit)
-        missing = servers.missing(instance.unit)
+        process = servers.process(name)
+        missing = servers.missing(name)
         if process is None:
-            state = servers.state(instance.unit)
-            if not missing and instance.unit in wishes.stopped(context.stack.state):
+            state = servers.state(name)
+            if not missing and name in wishes.stopped(context.stack.state):
                 hint = f"mngdb up {instance.name}"
                 return _with(found, state=state, error="stopped by 'mngdb down'", hint=hint)
             return _with(found, state=state, error=missing or "not running")
@@ -143,9 +144,10 @@ def look(context: Context, asked: DesiredInstance) -> UnitStatus:
         found, vitals = _asked(context, asked, found)
     except MngdbError as error:
         # asked with a made-up secret, the server's answer says nothing
-        name = secret_name(instance, next(iter(instance.grants), "admin"))
-        if context.vault.get(name) is None:
-            text = f"the secret {name} is missing ({context.vault.where(name)})"
+        login = next(iter(instance.grants), "admin")
+        secret = secret_name(instance, login)
+        if login in context.logins(instance) and context.vault.get(secret) is None:
+            text = f"the secret {secret} is missing ({context.vault.where(secret)})"
             return _with(found, error=text)
         return _unanswered(context, instance, found, error)
     return _with(
@@ -156,6 +158,8 @@ def look(context: Context, asked: DesiredInstance) -> UnitStatus:
         product=vitals.product,
         advisories=[hole.id for hole in open_holes(context, asked, vitals.version, vitals.product)],
         uptime=uptime if uptime is not None else vitals.uptime,
+        role=vitals.role,
+        lag=vitals.lag,
     )
 
 
@@ -178,27 +182,27 @@ def _asked(
             found = _with(found, warning=found.warning or f"{found.name}: {error.message}")
 
 
-def _unasked(context: Context, instance: Instance, error: MngdbError) -> UnitStatus:
-    """A unit that could not be asked: a secret or a note of its own is damaged."""
-    state, host, port = "unreachable", "", 0
-    servers = context.target(instance).servers
-    if servers is not None:
-        host, port = instance.spec.bind[0], instance.spec.port
-        with contextlib.suppress(MngdbError):
+def _unasked(context: Context, instance: Instance, error: MngdbError) -> list[UnitStatus]:
+    """Units that could not be asked: a secret or a note of their own is damaged."""
+    servers, found = context.target(instance).servers, []
+    for member in instance.members:
+        unit = _unit(member, "", 0)
+        if servers is not None:
             state = "unknown"
-            running = servers.process(instance.unit) is not None
-            state = "running" if running else servers.state(instance.unit)
+            with contextlib.suppress(MngdbError):
+                running = servers.process(member.name) is not None
+                state = "running" if running else servers.state(member.name)
+            spec = instance.spec
+            unit = _with(unit, state=state, host=spec.bind[0], port=spec.port)
+        found.append(_with(unit, error=error.message, hint=error.hint))
+    return found
+
+
+def _unit(member: Member, host: str, port: int) -> UnitStatus:
+    """Before anything is known of it."""
+    name, instance = member.name, member.instance
     return UnitStatus(
-        instance.unit,
-        instance.name,
-        instance.engine,
-        state,
-        False,
-        None,
-        host,
-        port,
-        error=error.message,
-        hint=error.hint,
+        name, instance.name, instance.engine, "unreachable", False, None, host, port, member=name
     )
 
 

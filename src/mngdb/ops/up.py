@@ -27,6 +27,7 @@ from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance
 from mngdb.spec.web import CLIENT_SECRET
 from mngdb.targets.protocol import ALLOW_ENGINE
+from mngdb.words import many
 
 if TYPE_CHECKING:
     from mngdb.facts.doctor import Service
@@ -39,7 +40,7 @@ AT_BOOT = "after a reboot"
 
 OnEvent = Callable[[object], None]
 #: What became of an instance, and how it is now.
-Outcome = tuple[Survey | MngdbError, status.UnitStatus]
+Outcome = tuple[Survey | MngdbError, list[status.UnitStatus]]
 
 
 class Plan(Struct, frozen=True):
@@ -195,11 +196,12 @@ def up(
             except MngdbError as error:
                 # it may run all the same, with all that was asked of it before
                 return error, status.look(context, asked[instance.name])
-            unit = status.look(context, asked[instance.name])
-            if unit.healthy and changes:
-                text = f"healthy after {survey.seconds:.1f} s, {changes} changes"
-                emit(Progress(unit.name, text.removesuffix("s") if changes == 1 else text))
-            return survey, unit
+            units = status.look(context, asked[instance.name])
+            for unit in units if changes else ():
+                if unit.healthy:
+                    text = f"healthy after {survey.seconds:.1f} s, {many(changes, 'change')}"
+                    emit(Progress(unit.name, text))
+            return survey, units
 
         def collect(event: object) -> None:
             if isinstance(event, Done) and not event.error:
@@ -339,22 +341,22 @@ def _collect(
     report.notices += (
         _unused_notices(context) + _channel_notices(context) + leftovers.notices(context)
     )
-    units = {instance.unit for instance in context.stack.instances.values()}
-    if any(step.action == "create" and step.object in units for step in report.done):
+    members = context.stack.members
+    if any(step.action == "create" and step.object in members for step in report.done):
         report.notices += [notice for one in context.servers() for notice in one.notices()]
     for name, result in results.items():
         if result.error is not None:
             report.errors[name] = result.error
             continue
-        survey, unit = result.get()
-        report.units.append(unit)
+        survey, units = result.get()
+        report.units += units
         if isinstance(survey, MngdbError):
             report.errors[name] = survey
             continue
         report.refused += survey.steps
         report.notices += survey.notices
         known[name] = survey.unmarked
-        if not unit.healthy:
+        for unit in (one for one in units if not one.healthy):
             report.errors[name] = MngdbError(
                 f"{unit.name} is running, but does not answer {unit.user}: {unit.error}",
                 f"mngdb doctor {unit.user}" if unit.user in context.stack.apps else "mngdb doctor",
@@ -365,7 +367,8 @@ def _collect(
 def _started(context: Context, report: Report) -> list[str]:
     """The instances whose servers were started or restarted."""
     begun = {step.object for step in report.done if step.action in {"start", "restart"}}
-    return [name for name, one in context.stack.instances.items() if one.unit in begun]
+    every = context.stack.members.values()
+    return list(dict.fromkeys(one.instance.name for one in every if one.name in begun))
 
 
 def _unmarked(context: Context, asked: DesiredInstance) -> frozenset[str]:

@@ -19,11 +19,12 @@ from mngdb.spec.units import Amount
 
 
 class Instance(Struct, frozen=True):
-    """One server of the stack and who may use it."""
+    """A server of the stack, later a replicated set of them, and who may use it."""
 
     name: str
     engine: EngineName
     unit: str
+    """What the server is called, of which there is one today."""
     spec: BaseInstance
     target: Target
     tls: bool
@@ -32,6 +33,11 @@ class Instance(Struct, frozen=True):
     """App to right."""
     monitored: bool = False
     """Whether the agent or an exporter looks at it, by a login of its own."""
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Its servers."""
+        return (Member(self.unit, self),)
 
     @property
     def own_secrets(self) -> tuple[str, ...]:
@@ -66,6 +72,15 @@ class Instance(Struct, frozen=True):
         return compose.publish.get(self.name) if compose else None
 
 
+class Member(Struct, frozen=True):
+    """One server of an instance. What is true of a server (address, version, role, lag) is a
+    member's; what is true of the database (logins, rights, indexes, backups) is the instance's."""
+
+    name: str
+    """Its unit's; also a server that somebody else runs has one."""
+    instance: Instance
+
+
 class Stack(Struct, frozen=True):
     """Everything that one file describes. `folder` is where the file is, `state` the stack's own
     folder: known once it was looked for (mngdb.identity)."""
@@ -90,6 +105,11 @@ class Stack(Struct, frozen=True):
         asked = "agent" in self.source.model_fields_set or bool(self.source.alerts.channels)
         wanted = here or (asked and bool(self.monitored))
         return found if wanted and isinstance(found, Agent) else None
+
+    @property
+    def members(self) -> dict[str, Member]:
+        """The servers of all instances, by their names."""
+        return {one.name: one for found in self.instances.values() for one in found.members}
 
     @property
     def monitored(self) -> list[Instance]:

@@ -9,7 +9,13 @@ from mngdb.model import Vitals
 
 
 def vitals(session: Session) -> Vitals:
-    """Version and uptime. Raises RefusedError when INFO is not permitted."""
-    info = parse_info(session.ask("INFO", "server"))
+    """Version, uptime and role. Raises RefusedError when INFO is not permitted."""
+    info = parse_info(session.ask("INFO"))
     found = release(info)
-    return Vitals(found.version, float(info["uptime_in_seconds"]), found.product)
+    up, replica = float(info["uptime_in_seconds"]), info.get("role") == "slave"
+    if not replica:
+        return Vitals(found.version, up, found.product, "primary")
+    linked = info.get("master_link_status") == "up"
+    heard = "master_last_io_seconds_ago" if linked else "master_link_down_since_seconds"
+    silent = float(info.get(heard, -1))  # -1: there was no link yet
+    return Vitals(found.version, up, found.product, "replica", silent if silent >= 0 else None)
