@@ -58,7 +58,7 @@ def test_json_has_stable_keys(spoilt: Cli) -> None:
     (failed,) = of_the_file(report["findings"])
     assert set(failed) == {
         *("id", "instance", "engine", "title", "severity", "verdict", "evidence", "expected"),
-        *("remedy", "sources"),
+        *("remedy", "sources", "member"),
     }
     assert failed["id"] == "redis.timeout"
 
