@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
+
+#: Seconds between two looks whether to go on.
+_LOOK = 0.1
 
 _asked = threading.Event()
 _ends: dict[object, Callable[[], None]] = {}
@@ -28,9 +32,12 @@ def check() -> None:
 
 
 def sleep(seconds: float) -> None:
-    """As time.sleep. Raises KeyboardInterrupt as soon as the command stops."""
-    if _asked.wait(seconds):
-        raise KeyboardInterrupt
+    """As time.sleep. Raises KeyboardInterrupt when the command stops."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        check()
+        time.sleep(min(left, _LOOK))  # an event's wait goes by a clock that may be set
+    check()
 
 
 @contextlib.contextmanager

@@ -20,8 +20,9 @@ Job = Callable[[Instance, Emit], T]
 
 #: Instances worked on at the same time.
 _THREADS = 32
-#: Seconds that threads have to stop and clean up; one that hangs then ends with the process.
-_GRACE = 1.0
+#: Seconds that threads have to stop and clean up, on a busy machine too; one that hangs then ends
+#: with the process, and so does all at a second Ctrl-C.
+_GRACE = 5.0
 
 
 class Result(Struct, Generic[T], frozen=True):
