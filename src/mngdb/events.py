@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Never
+
 from msgspec import Struct
 
 from mngdb.model import Notice, Step
@@ -26,7 +28,7 @@ class Waiting(Progress, frozen=True):
 class Done(Struct, frozen=True):
     """An event: a step was done (or, with `error`, was tried)."""
 
-    step: Step
+    step: Step[Never]
     error: str = ""
     fresh: bool = False
     """Whether the unit was made by this very command."""
@@ -35,7 +37,7 @@ class Done(Struct, frozen=True):
 class Survey(Struct, frozen=True):
     """What `plan` shows of one instance, and what `up` could not do."""
 
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Step[Never], ...] = ()
     notices: tuple[Notice, ...] = ()
     seconds: float = 0.0
     unmarked: frozenset[str] = frozenset()

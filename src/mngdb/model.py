@@ -8,7 +8,7 @@ other.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -20,6 +20,8 @@ from mngdb.spec.stack import Instance
 
 if TYPE_CHECKING:
     import socket
+
+T_contra = TypeVar("T_contra", contravariant=True)
 
 #: Whose unit it is: an engine's, or mngdb's own process (`agent`).
 Owner = str
@@ -266,16 +268,16 @@ class Change(Struct, frozen=True):
     reloadable: bool
 
 
-class Step(Struct, frozen=True):
-    """One change of a server: how to say it and how to do it."""
+class Step(Struct, Generic[T_contra], frozen=True):
+    """One change of a server: how to say it and how to do it. It is given what it works on: a
+    session, or nothing (None) where it knows that itself. `Step[Never]` is for showing alone."""
 
     instance: str
     engine: Owner
     action: Action
     object: str
     detail: str
-    run: Callable[[Any], None]
-    """Does it, given what it works on: a session, or the target's host."""
+    run: Callable[[T_contra], None]
     restart: bool = False
     destructive: bool = False
 
@@ -301,11 +303,11 @@ class Notice(Struct, frozen=True):
     hint: str = ""
 
 
-class Outcome(Struct, frozen=True):
+class Outcome(Struct, Generic[T_contra], frozen=True):
     """What an engine says of a server: settings that differ, steps to take, notices."""
 
     changes: tuple[Change, ...] = ()
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Step[T_contra], ...] = ()
     notices: tuple[Notice, ...] = ()
     release: Release | None = None
     """Which server was looked at; None: none yet."""

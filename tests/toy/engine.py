@@ -81,7 +81,7 @@ def _hash(secret: Secret) -> str:
 
 
 def _wanted(asked: DesiredInstance) -> dict[str, Login]:
-    grants = {app: cast(ToyGrant, one).prefix for app, one in asked.instance.grants.items()}
+    grants = {app: one.prefix for app, one in asked.instance.granted(ToyGrant).items()}
     prefixes: dict[str, str | None] = dict(grants)
     if asked.instance.monitored:
         prefixes[MONITOR] = None
@@ -170,7 +170,10 @@ class ToyEngine:
         secret = access.password.reveal() if access.password else ""
         return f"toy://{access.user}:{secret}@{access.host}:{access.port}"
 
-    def env(self, access: Access, prefix: str, grant: ToyGrant) -> Mapping[str, str]:
+    def env(
+        self, access: Access, prefix: str, asked: DesiredInstance, app: str
+    ) -> Mapping[str, str]:
+        grant = asked.instance.granted(ToyGrant)[app]
         return {f"{prefix}_URL": self.url(access), f"{prefix}_PREFIX": grant.prefix}
 
     def shell(self, access: Access, folder: str | None) -> ShellCommand:
@@ -228,7 +231,7 @@ class ToyEngine:
     def initial(self, asked: DesiredInstance) -> Facts:
         return Facts({}, "")
 
-    def reconcile(self, asked: DesiredInstance, facts: Facts) -> Outcome:
+    def reconcile(self, asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
         wanted, steps, notices = _wanted(asked), [], []
         for name, one in wanted.items():
             found = facts.logins.get(name)
@@ -260,10 +263,11 @@ class ToyEngine:
     def metrics(self, session: Session, asked: DesiredInstance) -> Scraper:
         return Scraper(session)
 
-    def diagnose(self, access: Access, grant: ToyGrant) -> str | None:
+    def diagnose(self, access: Access, asked: DesiredInstance, app: str) -> str | None:
+        prefix = asked.instance.granted(ToyGrant)[app].prefix
         with self.connect(access) as session:
             try:
-                session.ask("put", key=f"{grant.prefix}mngdb", value="1")
+                session.ask("put", key=f"{prefix}mngdb", value="1")
             except StepError as error:
                 return error.message
         return None
@@ -274,7 +278,7 @@ class ToyEngine:
 
 def _step(
     asked: DesiredInstance, action: Action, name: str, detail: str, run: Any, *, gone: bool = False
-) -> Step:
+) -> Step[Session]:
     return Step(asked.instance.name, TOY.name, action, name, detail, run, destructive=gone)
 
 
@@ -286,4 +290,4 @@ def _drop(name: str) -> Any:
     return lambda session: session.ask("drop", name=name)
 
 
-ENGINE: Engine[Session, Facts] = ToyEngine()
+ENGINE: Engine[Session, Facts, Facts] = ToyEngine()

@@ -21,7 +21,7 @@ class YardConverger(Converger[S, F]):
     """Works on one instance."""
 
     servers: YardServers
-    initial: tuple[Step, ...] = ()
+    initial: tuple[Step[S], ...] = ()
 
     def __post_init__(self) -> None:
         self.initial = self._initial()
@@ -33,7 +33,7 @@ class YardConverger(Converger[S, F]):
             found = self._look(session)
         return Survey((*self._settings(found), *found.steps), found.notices)
 
-    def _up(self, *, restart: bool) -> Outcome:
+    def _up(self, *, restart: bool) -> Outcome[S]:
         begun = self.servers.process(self.name) is None
         if begun:
             self._do(self._start(), None)
@@ -46,24 +46,24 @@ class YardConverger(Converger[S, F]):
                 self._tell(found)
             if not any(step.restart for step in steps):
                 return self._converge(session, found)
-        self._do(steps[0], None)
+            self._do(steps[0], session)
         with self.engine.bootstrap(self.asked, time.monotonic() + _TIMEOUT) as session:
             return self._converge(session)
 
-    def _initial(self) -> tuple[Step, ...]:
+    def _initial(self) -> tuple[Step[S], ...]:
         """What a server needs that was made by this very command."""
         if self.servers.state(self.name) != "absent":
             return ()
         return self.engine.reconcile(self.asked, self.engine.initial(self.asked)).steps
 
-    def _tell(self, seen: Outcome) -> None:
+    def _tell(self, seen: Outcome[S]) -> None:
         """Steps of the plan that the server's files have done are said, not done twice."""
         left = {(step.action, step.object) for step in seen.steps}
         for step in self.initial:
             if (step.action, step.object) not in left:
                 self.emit(Done(step))
 
-    def _settings(self, outcome: Outcome) -> list[Step]:
+    def _settings(self, outcome: Outcome[S]) -> list[Step[S]]:
         """A restart where a file or a setting needs one, else a reload where one differs."""
         unit, changes = self.engine.render(self.asked), outcome.changes
         stale = self.servers.stale(unit)
@@ -79,13 +79,13 @@ class YardConverger(Converger[S, F]):
 
         return [self._step("reload", said, run)]
 
-    def _start(self) -> Step:
+    def _start(self) -> Step[S | None]:
         unit = self.engine.render(self.asked)
         return self._step(
             "start", self.servers.place(self.name), lambda _: self.servers.start(unit)
         )
 
-    def _restart(self, why: str) -> Step:
+    def _restart(self, why: str) -> Step[S | None]:
         unit = self.engine.render(self.asked)
 
         def run(_: object) -> None:
@@ -95,7 +95,7 @@ class YardConverger(Converger[S, F]):
 
         return self._step("restart", why, run)
 
-    def _step(self, action: Action, detail: str, run: object) -> Step:
+    def _step(self, action: Action, detail: str, run: object) -> Step[S | None]:
         instance = self.asked.instance
         restart = action == "restart"
         return Step(instance.name, instance.engine, action, self.name, detail, run, restart)  # type: ignore[arg-type]

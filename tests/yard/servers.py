@@ -66,7 +66,7 @@ class YardServers:
     def begin(self) -> None:
         disk.folder(self.root, mode=0o711)
 
-    def repairs(self, asked: Mapping[str, DesiredInstance]) -> list[Step]:
+    def repairs(self, asked: Mapping[str, DesiredInstance]) -> list[Step[None]]:
         return []
 
     def publish(self, asked: Mapping[str, DesiredInstance]) -> None:

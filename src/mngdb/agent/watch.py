@@ -110,7 +110,9 @@ class Watch:
         self.restarts[name] += 1
         trouble = self._worse(name)
         log(f"{name} crashed; restarted ({many(self.restarts[name], 'restart')})")
-        step = Step(instance.name, instance.engine, "restart", name, "it crashed", lambda _: None)
+        step: Step[None] = Step(
+            instance.name, instance.engine, "restart", name, "it crashed", lambda _: None
+        )
         audit.note(context.stack.state, "agent", step)
         disk.write(self._file, json.dumps(self.restarts), durable=False)
         trouble.not_before = time.monotonic() + trouble.pause

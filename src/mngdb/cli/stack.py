@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Never, cast
 
 import click
 
@@ -350,7 +350,7 @@ def logs(options: Options, instance: str, follow: bool, lines: int) -> None:
 # --- how it looks
 
 
-def _line(step: Step) -> str:
+def _line(step: Step[Never]) -> str:
     verb = click.style(f"{step.action:<8}", fg=_COLOURS.get(step.action, "cyan"))
     marks = [
         mark
@@ -361,7 +361,7 @@ def _line(step: Step) -> str:
     return f"{step.instance:<16} {verb} {step.object}: {step.detail}{end}"
 
 
-def _steps(steps: tuple[Step, ...]) -> list[str]:
+def _steps(steps: tuple[Step[Never], ...]) -> list[str]:
     return [_line(step) for step in steps]
 
 

@@ -71,7 +71,7 @@ def unwanted(
     return "shut" if named else "report"
 
 
-def take_over(asked: DesiredInstance, login: Login) -> Step:
+def take_over(asked: DesiredInstance, login: Login) -> Step[object]:
     """Asks for consent: it does nothing itself, and without it nothing else is done."""
     text = "take over a login that this stack did not create"
     instance, run = asked.instance, lambda _: None

@@ -1,8 +1,9 @@
 """What an engine provides, in parts; `Engine` is all of them.
 
 Each engine is a package with the same file names as the others, whose `ENGINE` is registered in
-`mngdb.ops.registry`. The type parameters are its own: the session that it opens, and the facts that
-it reconciles. This module imports no engine: targets and ops name by it what they are given.
+`mngdb.ops.registry`. The type parameters are its own: the session that it opens, the facts that it
+reconciles, and those that its checks judge. This module imports no engine: targets and ops name by
+it what they are given.
 
 A method imports what it needs when it is called: to import an engine's package costs no driver. A
 verb that not every engine has is None where it is missing, which is known without an import.
@@ -34,6 +35,8 @@ S = TypeVar("S")
 S_contra = TypeVar("S_contra", contravariant=True)
 F = TypeVar("F")
 F_co = TypeVar("F_co", covariant=True)
+C = TypeVar("C")
+C_co = TypeVar("C_co", covariant=True)
 
 #: A question to one server, on a session of its engine's.
 Verb: TypeAlias = Callable[[S, DesiredInstance], T]
@@ -91,7 +94,9 @@ class Clients(Protocol):
         """The connection string, percent-encoded."""
         ...
 
-    def env(self, access: Access, prefix: str, grant: Any) -> Mapping[str, str]:
+    def env(
+        self, access: Access, prefix: str, asked: DesiredInstance, app: str
+    ) -> Mapping[str, str]:
         """Variables for an app. `prefix` is the instance's, in upper case."""
         ...
 
@@ -100,7 +105,7 @@ class Clients(Protocol):
         ...
 
 
-class Observe(Protocol[S, F_co]):
+class Observe(Protocol[S, F_co, C_co]):
     """A session, and what is seen through it."""
 
     def connect(self, access: Access, timeout: float = 10.0) -> AbstractContextManager[S]:
@@ -119,7 +124,7 @@ class Observe(Protocol[S, F_co]):
         """Look at everything that `reconcile` judges. Raises UnobservableError."""
         ...
 
-    def inspect(self, session: S, asked: DesiredInstance) -> object:
+    def inspect(self, session: S, asked: DesiredInstance) -> C_co:
         """The facts that the engine's checks judge (`mngdb.facts`). What the server does not tell
         is a reason in them. Raises ConnectError when the connection is lost."""
         ...
@@ -137,7 +142,7 @@ class Reconcile(Protocol[S, F]):
         """The facts of a server that `render` has just made."""
         ...
 
-    def reconcile(self, asked: DesiredInstance, facts: F) -> Outcome:
+    def reconcile(self, asked: DesiredInstance, facts: F) -> Outcome[S]:
         """What differs between asked and found. Pure: the steps run later, on a session."""
         ...
 
@@ -193,7 +198,7 @@ class Diagnose(Protocol[S_contra]):
     """What is wrong, asked of a live server: the commands of diagnosis. All raise ConnectError when
     the connection is lost, and UnobservableError or StepError where the login may not ask."""
 
-    def diagnose(self, access: Access, grant: Any) -> str | None:
+    def diagnose(self, access: Access, asked: DesiredInstance, app: str) -> str | None:
         """What an app cannot do that it should, or could do that it should not; None: all is
         well. Raises ConnectError when the login itself does not succeed."""
         ...
@@ -247,10 +252,17 @@ class Diagnose(Protocol[S_contra]):
 
 
 class Engine(
-    Provision, Clients, Observe[S, F], Reconcile[S, F], Metrics[S], Diagnose[S], Protocol[S, F]
+    Provision,
+    Clients,
+    Observe[S, F, C_co],
+    Reconcile[S, F],
+    Metrics[S],
+    Diagnose[S],
+    Protocol[S, F, C_co],
 ):
     """All that one engine provides."""
 
 
-#: An engine by its name: which session and which facts are its own is known to it alone.
-AnyEngine: TypeAlias = Engine[Any, Any]
+#: An engine by its name: "some session and some facts, the same in all its methods" is no type that
+#: there is. Whoever uses more than one method takes an `Engine[S, F, C]`, and is checked.
+AnyEngine: TypeAlias = Engine[Any, Any, Any]

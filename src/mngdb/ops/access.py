@@ -56,7 +56,7 @@ def variables(
             asked = _published(asked)
         prefix = _prefix(instance.name)
         access = asked.given(context.login(asked, app))
-        found |= context.engine(instance).env(access, prefix, instance.grants[app])
+        found |= context.engine(instance).env(access, prefix, asked, app)
     return found
 
 
@@ -144,7 +144,7 @@ def _problem(context: Context, instance: Instance, app: str) -> str | None:
     engine = context.engine(instance)
     try:
         with context.reach(instance, admin=False):
-            return engine.diagnose(context.login(asked, app), instance.grants[app])
+            return engine.diagnose(context.login(asked, app), asked, app)
     except ConnectError as error:
         if error.kind == "auth":
             raise _refused(context, instance, app, error) from None

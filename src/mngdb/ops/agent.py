@@ -114,7 +114,7 @@ class AgentUnit:
 
     # --- steps
 
-    def steps(self, *, restart: bool = False) -> Iterator[Step]:
+    def steps(self, *, restart: bool = False) -> Iterator[Step[None]]:
         """What `up` has to do for the agent now, or `restart`."""
         process = self.process()
         if self.spec is None:

@@ -7,6 +7,7 @@ import os
 import pwd
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Never
 
 from mngdb import disk
 from mngdb.model import Step
@@ -38,7 +39,7 @@ def _name(uid: int) -> str:
         return str(uid)
 
 
-def note(state: Path, command: str, step: Step, error: str = "") -> None:
+def note(state: Path, command: str, step: Step[Never], error: str = "") -> None:
     """Append a line to the stack's audit log. One write, so lines of several workers stay whole."""
     line = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),

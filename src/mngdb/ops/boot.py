@@ -92,7 +92,7 @@ def disable(context: Context) -> list[str]:
     return done
 
 
-def steps(context: Context) -> Iterator[Step]:
+def steps(context: Context) -> Iterator[Step[None]]:
     """What `up` has to do for a unit of this stack's that is installed: it starts the stack as it
     was when the unit was written, perhaps in a folder that is not there any more. Raises UsageError
     where a unit cannot hold a path."""

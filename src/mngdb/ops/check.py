@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from mngdb.checks import registry
 from mngdb.checks.stack import EACH, LOGINS, VERIFIED
 from mngdb.dial import stays_here
+from mngdb.engines.protocol import C, Engine, F, S
 from mngdb.errors import MngdbError, UsageError
 from mngdb.findings import SEVERITIES, Check, Finding, Judgement, Severity, Verdict
 from mngdb.ops import access, workers
@@ -180,14 +181,9 @@ def _of_instance(
     logins = [LOGINS] if LOGINS.id in each else []
     if not checks and not logins:
         return way
-    engine, where = context.engine(instance), (instance.name, instance.unit)
+    where = instance.name, instance.unit
     try:
-        # a secret that cannot be used is a finding of its own, and the rest is judged
-        asked = context.asked(instance, invent=True, find=False)
-        # a server that lets everybody in is looked at, too, and told
-        admin = replace(context.admin(asked), unasked=True)
-        with context.reach(instance), engine.connect(admin) as session:
-            facts = engine.inspect(session, asked) if checks else None
+        found = _inside(context, instance, context.engine(instance), checks)
     except MngdbError as error:
         lost = Judgement("unknown", error.message)
         return (
@@ -197,9 +193,23 @@ def _of_instance(
             ),
             *way,
         )
-    found = tuple(one.finding(facts, *where) for one in checks)
     tried = [one.finding(access.logins(context, instance), *where) for one in logins]
     return (*found, *tried, *way)
+
+
+def _inside(
+    context: Context, instance: Instance, engine: Engine[S, F, C], checks: Sequence[Check[C]]
+) -> tuple[Finding, ...]:
+    """The findings of `checks`. Raises MngdbError where the server cannot be asked."""
+    # a secret that cannot be used is a finding of its own, and the rest is judged
+    asked = context.asked(instance, invent=True, find=False)
+    # a server that lets everybody in is looked at, too, and told
+    admin = replace(context.admin(asked), unasked=True)
+    with context.reach(instance), engine.connect(admin) as session:
+        facts = engine.inspect(session, asked) if checks else None
+    if facts is None:
+        return ()
+    return tuple(one.finding(facts, instance.name, instance.unit) for one in checks)
 
 
 def _way(context: Context, instance: Instance) -> tuple[Finding, ...]:

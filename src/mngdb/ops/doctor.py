@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -11,7 +11,7 @@ from mngdb.alerts import catalogue
 from mngdb.checks import registry
 from mngdb.checks.doctor.causes import INCIDENTS, RULES
 from mngdb.checks.doctor.judge import judge
-from mngdb.engines.protocol import Engine, F, S
+from mngdb.engines.protocol import C, Engine, F, S
 from mngdb.errors import (
     ConnectError,
     MngdbError,
@@ -33,7 +33,7 @@ from mngdb.facts.doctor import (
 )
 from mngdb.facts.host import Folder
 from mngdb.facts.locks import chains
-from mngdb.findings import Finding, Seen, see
+from mngdb.findings import Check, Finding, Seen, see
 from mngdb.model import DesiredInstance
 from mngdb.ops import access, alerts, status, workers
 from mngdb.ops.agent import OUTDATED, STALE
@@ -163,16 +163,20 @@ def _disk(context: Context, instance: Instance) -> Folder:
     return outside.disk(instance)
 
 
-def _inside(engine: Engine[S, F], session: S, asked: DesiredInstance) -> dict[str, Any]:
+def _inside(engine: Engine[S, F, C], session: S, asked: DesiredInstance) -> dict[str, Any]:
     """What the server tells on one session."""
     sessions = _see(lambda: engine.sessions(session, asked))
     look = engine.locks
     waiting = _see(lambda: look(session, asked)).found if look else None
-    facts = engine.inspect(session, asked)
+    facts, name = engine.inspect(session, asked), engine.info.name
+    checks: Iterable[Check[C]] = registry.of(name)
+    wanted = [one for one in checks if one.id in INCIDENTS.get(name, ())]
     return {
         "sessions": sessions,
         "locks": chains(waiting or ()),
-        "findings": tuple(_judged(asked.instance, facts)),
+        "findings": tuple(
+            one.finding(facts, asked.instance.name, asked.instance.unit) for one in wanted
+        ),
     }
 
 
@@ -184,12 +188,6 @@ def _see(look: Callable[[], T]) -> Seen[T]:
         raise
     except MngdbError as error:
         return Seen(missing=error.message)
-
-
-def _judged(instance: Instance, facts: Any) -> list[Finding]:
-    wanted = INCIDENTS.get(instance.engine, ())
-    known = registry.of(instance.engine)
-    return [one.finding(facts, instance.name, instance.unit) for one in known if one.id in wanted]
 
 
 def _all_out(instance: Instance, why: str) -> tuple[Diagnosis, ...]:

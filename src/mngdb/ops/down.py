@@ -85,7 +85,9 @@ def _stop_units(
 ) -> list[str]:
     def one(found: tuple[Servers, UnitRecord]) -> str | None:
         servers, note = found
-        step = Step(note.instance, note.engine, "stop", note.unit, "cleanly", lambda _: None)
+        step: Step[None] = Step(
+            note.instance, note.engine, "stop", note.unit, "cleanly", lambda _: None
+        )
         try:
             ran = servers.stop(note.unit, registry.engine(note.engine).stop_signal)
         except MngdbError as error:
@@ -109,7 +111,7 @@ def _stop_agent(context: Context, on_stop: Callable[[str], None], *, log: bool) 
         return []
     on_stop(agent.name)
     if log:
-        step = Step(AGENT, AGENT, "stop", agent.name, "cleanly", lambda _: None)
+        step: Step[None] = Step(AGENT, AGENT, "stop", agent.name, "cleanly", lambda _: None)
         audit.note(context.stack.state, "down", step)
     return [agent.name]
 

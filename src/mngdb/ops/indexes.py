@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from mngdb.engines.protocol import Engine, F, S, Verb
+from mngdb.engines.protocol import Diagnose, S, Verb
 from mngdb.errors import ConnectError, StepError, UnobservableError
 from mngdb.facts.indexes import NOT_TOLD, ORDER, Advice
 from mngdb.facts.slow import Slow, Span
@@ -18,7 +18,7 @@ def indexes(context: Context, instance: str | None) -> dict[str, workers.Result[
     return ask.each(context, instance, "indexes", _question)
 
 
-def _question(engine: Engine[S, F]) -> Verb[S, Advice] | None:
+def _question(engine: Diagnose[S]) -> Verb[S, Advice] | None:
     look, look_for_slow = engine.indexes, engine.slow
     if look is None:
         return None

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mngdb.engines.protocol import Engine, F, S, Verb
+from mngdb.engines.protocol import Diagnose, S, Verb
 from mngdb.facts.keys import KeysReport, Progress, Wanted
 from mngdb.ops import ask, registry
 from mngdb.ops.context import Context
@@ -19,7 +19,7 @@ def live_keys(context: Context, name: str | None, wanted: Wanted, progress: Prog
     """Read a server. Ctrl-C ends it with what was seen so far. Raises UsageError,
     UnobservableError."""
 
-    def verb(engine: Engine[S, F]) -> Verb[S, KeysReport] | None:
+    def verb(engine: Diagnose[S]) -> Verb[S, KeysReport] | None:
         look = engine.keys
         return look and (lambda s, asked: look(s, asked, wanted, progress, interruptible))
 

@@ -20,13 +20,13 @@ def leftovers(context: Context) -> list[tuple[Servers, UnitRecord]]:
     ]
 
 
-def steps(context: Context) -> list[Step]:
+def steps(context: Context) -> list[Step[None]]:
     """A stop for each of them that runs."""
     found = leftovers(context)
     return [_stop(context, servers, note) for servers, note in found if servers.process(note.unit)]
 
 
-def _stop(context: Context, servers: Servers, note: UnitRecord) -> Step:
+def _stop(context: Context, servers: Servers, note: UnitRecord) -> Step[None]:
     def run(_: object) -> None:
         servers.stop(note.unit, registry.engine(note.engine).stop_signal)
 

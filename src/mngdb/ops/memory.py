@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mngdb.checks.memory import judge
-from mngdb.engines.protocol import Engine, F, S, Verb
+from mngdb.engines.protocol import Diagnose, S, Verb
 from mngdb.facts.memory import Around, Memory
 from mngdb.findings import Seen, see
 from mngdb.model import DesiredInstance
@@ -21,7 +21,7 @@ _MACHINE = ("host.memory-fits", "host.memory-left", "host.fork")
 def memory(context: Context, instance: str | None) -> dict[str, workers.Result[Memory]]:
     """Instance to the answer, or why it could not be asked."""
 
-    def verb(engine: Engine[S, F]) -> Verb[S, Memory] | None:
+    def verb(engine: Diagnose[S]) -> Verb[S, Memory] | None:
         look = engine.memory
         if look is None:
             return None

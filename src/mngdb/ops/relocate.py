@@ -15,7 +15,7 @@ from mngdb.ops.down import stop_here
 from mngdb.spec.agent import AGENT
 
 
-def due(context: Context) -> Step | None:
+def due(context: Context) -> Step[None] | None:
     """The step that `relocated` takes; None: the state is where it belongs."""
     found = context.located
     if found.kind != "before":
@@ -27,7 +27,9 @@ def due(context: Context) -> Step | None:
     return Step(AGENT, AGENT, "move", "state", detail, lambda _: None, restart=True)
 
 
-def relocated(context: Context, on_stop: Callable[[str], None]) -> tuple[Context, Step | None]:
+def relocated(
+    context: Context, on_stop: Callable[[str], None]
+) -> tuple[Context, Step[None] | None]:
     """The stack with its state where it belongs, and the step that was taken for it. Servers of
     this machine are stopped for it. Raises MngdbError, OSError; nothing is moved then."""
     step = due(context)

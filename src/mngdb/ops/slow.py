@@ -6,7 +6,7 @@ from functools import partial
 
 from msgspec import Struct
 
-from mngdb.engines.protocol import Engine, F, S, Verb
+from mngdb.engines.protocol import Diagnose, S, Verb
 from mngdb.errors import MngdbError
 from mngdb.facts.slow import Slow, Span, Statement
 from mngdb.model import DesiredInstance
@@ -30,7 +30,7 @@ def slow(context: Context, instance: str | None, most: int, since: float | None)
     Redis and MongoDB tell when each was; of PostgreSQL the agent knows earlier sums."""
     history = History(context.stack.state / AGENT)
 
-    def verb(engine: Engine[S, F]) -> Verb[S, Slow] | None:
+    def verb(engine: Diagnose[S]) -> Verb[S, Slow] | None:
         look = engine.slow
         if look is None:
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Never
 
 from msgspec import Struct, field
 
@@ -46,7 +46,7 @@ Outcome = tuple[Survey | MngdbError, list[status.UnitStatus]]
 class Plan(Struct, frozen=True):
     """The steps that `up` would take now, in order."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[Step[Never], ...]
     notices: tuple[Notice, ...]
     errors: Mapping[str, MngdbError]
     """Instance to why it could not be looked at; the steps are those of the others."""
@@ -57,8 +57,8 @@ class Plan(Struct, frozen=True):
 class Report(Struct):
     """What `up` did."""
 
-    done: list[Step] = field(default_factory=list)
-    refused: list[Step] = field(default_factory=list)
+    done: list[Step[Never]] = field(default_factory=list)
+    refused: list[Step[Never]] = field(default_factory=list)
     """Destructive steps that the command did not name."""
     notices: list[Notice] = field(default_factory=list)
     errors: dict[str, MngdbError] = field(default_factory=dict)
@@ -230,16 +230,18 @@ def up(
     return report
 
 
-def _take(context: Context, step: Step, report: Report, on_event: OnEvent = lambda _: None) -> None:
+def _take(
+    context: Context, step: Step[None], report: Report, on_event: OnEvent = lambda _: None
+) -> None:
     """Take a step of the stack as a whole, and keep that it was taken. Raises what it raises."""
-    step.run(context)
+    step.run(None)
     audit.note(context.stack.state, "up", step)
     report.done.append(step)
     on_event(Done(step))
 
 
 def _failed(
-    context: Context, step: Step, report: Report, on_event: OnEvent = lambda _: None
+    context: Context, step: Step[None], report: Report, on_event: OnEvent = lambda _: None
 ) -> MngdbError | None:
     """As `_take`; an error is kept and returned."""
     try:
@@ -262,7 +264,7 @@ def _idle(allow: frozenset[str], report: Report) -> list[Notice]:
 
 
 def _do_agent(
-    context: Context, agent: AgentUnit, steps: list[Step], report: Report, on_event: OnEvent
+    context: Context, agent: AgentUnit, steps: list[Step[None]], report: Report, on_event: OnEvent
 ) -> MngdbError | None:
     """The agent's steps. Its troubles keep no server from coming up: they are returned."""
     for step in steps:
@@ -393,8 +395,8 @@ def _preflights(
     return found
 
 
-def secret_step(context: Context, name: str) -> Step:
-    """The step that makes a missing secret; it is run on the context."""
+def secret_step(context: Context, name: str) -> Step[None]:
+    """The step that makes a missing secret."""
     every = context.stack.instances.values()
     owners = [i for i in every if name.startswith(f"{i.name}_")] or context.stack.insight
     instance = next(iter(owners))
@@ -405,7 +407,7 @@ def secret_step(context: Context, name: str) -> Step:
         "create",
         f"secret {name}",
         f"40 random characters in {context.vault.where(name)}{more}",
-        lambda on: on.make_secrets([name]),
+        lambda _: context.make_secrets([name]),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -16,6 +17,8 @@ from mngdb.spec.file import Backup, StackFile
 from mngdb.spec.target import Target
 from mngdb.spec.target_models import External
 from mngdb.spec.units import Amount
+
+G = TypeVar("G", bound=BaseGrant)
 
 
 class Instance(Struct, frozen=True):
@@ -43,6 +46,10 @@ class Instance(Struct, frozen=True):
     def own_secrets(self) -> tuple[str, ...]:
         """Secrets that the server needs besides those of its logins, where it is ours."""
         return ENGINE_INFO[self.engine].own_secrets if self.managed else ()
+
+    def granted(self, kind: type[G]) -> dict[str, G]:
+        """App to right, given what those of its engine are: the file lets in no others."""
+        return {app: one for app, one in self.grants.items() if isinstance(one, kind)}
 
     @property
     def managed(self) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from mngdb import stopping
-from mngdb.engines.protocol import Engine, F, S
+from mngdb.engines.protocol import Engine, F, S, T
 from mngdb.errors import ConnectError, MngdbError, OvertakenError, StepError
 from mngdb.events import Done, Survey
 from mngdb.model import DesiredInstance, Outcome, Step
@@ -22,7 +22,7 @@ _ROUNDS = 3
 class Converger(ABC, Generic[S, F]):
     """Works on one instance. `emit` takes Progress and Done."""
 
-    engine: Engine[S, F]
+    engine: Engine[S, F, object]
     asked: DesiredInstance
     emit: Callable[[object], None]
 
@@ -41,11 +41,11 @@ class Converger(ABC, Generic[S, F]):
         """The steps that `up` would take now. Changes nothing."""
 
     @abstractmethod
-    def _up(self, *, restart: bool) -> Outcome:
+    def _up(self, *, restart: bool) -> Outcome[S]:
         """Make it so. Returns what is left."""
 
     @abstractmethod
-    def _settings(self, outcome: Outcome) -> list[Step]:
+    def _settings(self, outcome: Outcome[S]) -> list[Step[S]]:
         """Steps for settings that are not as wanted. Raises StepError where there should be none
         by now."""
 
@@ -59,10 +59,10 @@ class Converger(ABC, Generic[S, F]):
         kept = {step.object for step in left if step.destructive} & self.asked.known
         return Survey(left, found.notices, time.monotonic() - begun, known | kept)
 
-    def _look(self, session: S) -> Outcome:
+    def _look(self, session: S) -> Outcome[S]:
         return self.engine.reconcile(self.asked, self.engine.observe(session, self.asked))
 
-    def _converge(self, session: S, seen: Outcome | None = None) -> Outcome:
+    def _converge(self, session: S, seen: Outcome[S] | None = None) -> Outcome[S]:
         """Look and change until nothing is left but what nobody allowed."""
         for _ in range(_ROUNDS):
             outcome = seen or self._look(session)
@@ -80,7 +80,7 @@ class Converger(ABC, Generic[S, F]):
             "something else may be changing this server",
         )
 
-    def may(self, step: Step) -> bool:
+    def may(self, step: Step[S]) -> bool:
         """Whether the command may take the step: nobody destroys by accident."""
         allow = self.asked.allow
         if not step.destructive or step.object in allow:
@@ -88,7 +88,7 @@ class Converger(ABC, Generic[S, F]):
         # --prune is for logins: what is remembered by name is an index
         return "*" in allow and step.action == "drop" and step.object not in self.asked.known
 
-    def _do(self, step: Step, on: S | None) -> None:
+    def _do(self, step: Step[T], on: T) -> None:
         stopping.check()
         try:
             step.run(on)
@@ -99,7 +99,7 @@ class Converger(ABC, Generic[S, F]):
             raise
         self.emit(Done(step, fresh=self.fresh))
 
-    def _do_all(self, steps: list[Step], session: S) -> None:
+    def _do_all(self, steps: list[Step[S]], session: S) -> None:
         """Every step, also after one that the server refused. Raises the refusals, told as one."""
         refused: list[StepError] = []
         for step in steps:

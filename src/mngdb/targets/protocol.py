@@ -175,7 +175,7 @@ class Servers(Protocol):
         """Make the folders that units share."""
         ...
 
-    def repairs(self, asked: Mapping[str, DesiredInstance]) -> list[Step]:
+    def repairs(self, asked: Mapping[str, DesiredInstance]) -> list[Step[None]]:
         """What mends the files that units share, before `publish`. Raises MngdbError where that
         cannot be done."""
         ...
@@ -257,7 +257,7 @@ class Sidecars(Protocol):
         """Those that somebody else judges by looks of his own, and has not looked at yet."""
         ...
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[Step[None]]:
         """What brings them as they should be."""
         ...
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from mngdb.facts.mongodb_memory import MongodbMemory
     from mngdb.facts.sessions import Sessions
     from mngdb.facts.slow import Slow, Span
-    from mngdb.spec.mongodb import MongodbGrant
 
 # the driver would look for PyOpenSSL, and on its way load all of cryptography: 8 MB, for nothing
 sys.modules.setdefault("pymongo.pyopenssl_context", None)  # type: ignore[arg-type]
@@ -77,8 +76,7 @@ class MongodbEngine:
         return (monitor if asked.instance.monitored else []) + [
             f"role {users.role_name(app)} on {right.database}: "
             + ", ".join(sorted(action for _, action in users.rights(right)))
-            for app, right in asked.instance.grants.items()
-            if isinstance(right, MongodbGrant)
+            for app, right in asked.instance.granted(MongodbGrant).items()
         ]
 
     def recovery(self, lines: Sequence[str]) -> str:
@@ -94,7 +92,9 @@ class MongodbEngine:
     login = staticmethod(clients.login)
     url = staticmethod(clients.url)
 
-    def env(self, access: Access, prefix: str, grant: MongodbGrant) -> Mapping[str, str]:
+    def env(
+        self, access: Access, prefix: str, asked: DesiredInstance, app: str
+    ) -> Mapping[str, str]:
         return clients.env(access, prefix)
 
     def shell(self, access: Access, folder: str | None) -> ShellCommand:
@@ -142,7 +142,7 @@ class MongodbEngine:
 
         return facts.initial(asked)
 
-    def reconcile(self, asked: DesiredInstance, facts: Facts) -> Outcome:
+    def reconcile(self, asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
         from mngdb.engines.mongodb import reconcile
 
         return reconcile.reconcile(asked, facts)
@@ -167,10 +167,10 @@ class MongodbEngine:
 
     # --- diagnose
 
-    def diagnose(self, access: Access, grant: MongodbGrant) -> str | None:
+    def diagnose(self, access: Access, asked: DesiredInstance, app: str) -> str | None:
         from mngdb.engines.mongodb import diagnose
 
-        return diagnose.diagnose(access, grant)
+        return diagnose.diagnose(access, asked, app)
 
     def sessions(self, session: Session, asked: DesiredInstance) -> Sessions:
         from mngdb.engines.mongodb import sessions
@@ -198,4 +198,4 @@ class MongodbEngine:
         return index_use.look(session, asked, slow)
 
 
-ENGINE: Engine[Session, Facts] = MongodbEngine()
+ENGINE: Engine[Session, Facts, MongodbFacts] = MongodbEngine()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mngdb import data
 from mngdb.container import SECRETS, Container, Exporter, read_secret, secret_path
@@ -13,6 +13,9 @@ from mngdb.model import DesiredInstance
 from mngdb.secret import Secret
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import MONGODB
+
+if TYPE_CHECKING:
+    from mngdb.engines.mongodb.client import Session
 
 _EXPORTER = "percona/mongodb_exporter:0.43.1"
 _EXPORTER_USER = 65535
@@ -93,7 +96,7 @@ def _ready(asked: DesiredInstance) -> str:
     files = {login: Secret(_FILE + secret_path(name, login)) for login in asked.secrets}
     told = DesiredInstance(asked.stack, asked.instance, files, asked.site)
     for step in reconcile.reconcile(told, facts.initial(told)).steps:
-        step.run(commands)
+        step.run(cast("Session", commands))  # at a first start they only write
     member = {"_id": 0, "host": logins.seeds(logins.admin(asked))}
     text = json.dumps(
         {

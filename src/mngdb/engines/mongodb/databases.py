@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from typing import cast
 
 from mngdb.engines.mongodb.client import Session
 from mngdb.engines.mongodb.render import spec_of
@@ -18,7 +17,7 @@ _OWN = {"admin", "config", "local"}
 def of_apps(session: Session, asked: DesiredInstance) -> list[str]:
     """Those that the file names; where it names none, as of a server that somebody else runs, all
     but MongoDB's own."""
-    named = {cast(MongodbGrant, grant).database for grant in asked.instance.grants.values()}
+    named = {grant.database for grant in asked.instance.granted(MongodbGrant).values()}
     named |= set(spec_of(asked).databases)
     if named:
         return sorted(named)

@@ -6,7 +6,7 @@ from mngdb.engines.mongodb import access as logins
 from mngdb.engines.mongodb import facts, users
 from mngdb.engines.mongodb.client import Refused, Session, connect
 from mngdb.errors import ConnectError
-from mngdb.model import Access
+from mngdb.model import Access, DesiredInstance
 from mngdb.spec.mongodb import MongodbGrant
 
 #: Bytes below which mongod soon stops: one journal file and its spare have 100 MB each.
@@ -15,9 +15,10 @@ _LOW_DISK = 64 << 20
 _PATIENCE = 5.0
 
 
-def diagnose(access: Access, grant: MongodbGrant) -> str | None:
+def diagnose(access: Access, asked: DesiredInstance, app: str) -> str | None:
     """One sentence on what is wrong for an app; None: all is well. Raises ConnectError, of kind
     `disk` where that is full."""
+    grant = asked.instance.granted(MongodbGrant)[app]
     with connect(access, _PATIENCE) as session:
         try:
             info = session.command("connectionStatus", showPrivileges=True)["authInfo"]

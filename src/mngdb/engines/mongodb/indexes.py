@@ -68,7 +68,7 @@ def labels(asked: DesiredInstance) -> frozenset[str]:
     )
 
 
-def steps(asked: DesiredInstance, facts: Facts, make: Make) -> Iterator[Step]:
+def steps(asked: DesiredInstance, facts: Facts, make: Make) -> Iterator[Step[Session]]:
     """Create, change, rebuild what the file names; then drop what it named once."""
     used: set[str] = set()
     for (database, collection), why in facts.unseen.items():
@@ -89,7 +89,7 @@ def steps(asked: DesiredInstance, facts: Facts, make: Make) -> Iterator[Step]:
                 yield make("drop", name, "an index that left the file", drop, True)
 
 
-def _unseen(place: str, why: str, make: Make) -> Step:
+def _unseen(place: str, why: str, make: Make) -> Step[Session]:
     """A collection that could not be looked into fails by itself, when its turn has come."""
 
     def fail(_: Session) -> None:
@@ -115,7 +115,7 @@ def _match(index: Index, found: tuple[FoundIndex, ...]) -> list[FoundIndex]:
 
 def _step(
     database: str, collection: str, index: Index, match: list[FoundIndex], make: Make
-) -> Iterator[Step]:
+) -> Iterator[Step[Session]]:
     name = label(database, collection, index.label)
     if not match:
         create = _create(database, collection, index)

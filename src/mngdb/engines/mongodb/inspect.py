@@ -69,8 +69,7 @@ def _inspect(questions: Questions, asked: DesiredInstance) -> MongodbFacts:
         modes=dict(_modes(asked)),
         apps={
             name: App(grant.database, grant.access == "readonly")
-            for name, grant in asked.instance.grants.items()
-            if isinstance(grant, MongodbGrant)
+            for name, grant in asked.instance.granted(MongodbGrant).items()
         },
         strengths={name: _strength(secret.reveal()) for name, secret in secrets.items()},
         admin=admin,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from mngdb.engines.mongodb import indexes
-from mngdb.engines.mongodb.client import EVERY_INDEX, Refused
+from mngdb.engines.mongodb.client import EVERY_INDEX, Refused, Session
 from mngdb.engines.mongodb.databases import in_turns
 from mngdb.engines.mongodb.facts import Facts, FoundIndex
 from mngdb.engines.mongodb.questions import Questions
@@ -82,9 +82,7 @@ def _oplog(questions: Questions, hello: Document) -> Oplog:
 
 def databases(questions: Questions, asked: DesiredInstance) -> tuple[list[str], int]:
     """Those of the file; where it names none, the first of all, and how many more there are."""
-    granted = [
-        one.database for one in asked.instance.grants.values() if isinstance(one, MongodbGrant)
-    ]
+    granted = [one.database for one in asked.instance.granted(MongodbGrant).values()]
     named = list(dict.fromkeys([*spec_of(asked).databases, *granted]))
     if named:
         return named, 0
@@ -177,7 +175,7 @@ def asked_indexes(questions: Questions, asked: DesiredInstance) -> Mapping[str, 
             continue
         there[database, collection] = tuple(FoundIndex(str(d["name"]), d) for d in documents)
 
-    def note(action: str, name: str, detail: str, *_: object) -> Step:
+    def note(action: str, name: str, detail: str, *_: object) -> Step[Session]:
         if action != "drop":
             found[name] = Seen("missing" if action == "create" else detail)
         return Step(asked.instance.name, "mongodb", "create", name, detail, _never)

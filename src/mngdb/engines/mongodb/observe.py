@@ -68,8 +68,7 @@ def profiled(asked: DesiredInstance) -> list[str]:
     """Databases whose profiler is ours to set: all that the file names, where `slow` is ours."""
     if SLOW not in settings(asked):
         return []
-    grants = asked.instance.grants.values()
-    granted = [grant.database for grant in grants if isinstance(grant, MongodbGrant)]
+    granted = [grant.database for grant in asked.instance.granted(MongodbGrant).values()]
     return list(dict.fromkeys([*spec_of(asked).databases, *granted]))
 
 

@@ -28,7 +28,7 @@ def found(asked: DesiredInstance, facts: Facts) -> dict[str, tuple[str, User]]:
     return {name: others[name] for name in sorted(others) if others[name][1].roles}
 
 
-def steps(asked: DesiredInstance, facts: Facts, make: Make) -> Iterator[Step]:
+def steps(asked: DesiredInstance, facts: Facts, make: Make) -> Iterator[Step[Session]]:
     """Those that the command names lose their roles, the only way in which the server closes a
     login; the password and the data stay, and the step says what it had."""
     for name, (database, user) in found(asked, facts).items():

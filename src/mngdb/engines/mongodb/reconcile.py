@@ -20,7 +20,7 @@ _OLDEST = 6
 DEFAULT = "the default"
 
 
-def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome:
+def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
     """Settings that differ, steps in the order in which they run, and remarks."""
     changes = tuple(_changes(asked, facts))
     cold = () if asked.managed else tuple(change for change in changes if not change.reloadable)
@@ -68,7 +68,7 @@ def _version(asked: DesiredInstance, facts: Facts) -> Iterator[Notice]:
         yield Notice(asked.instance.name, text, "upgrade the server")
 
 
-def _profilers(asked: DesiredInstance, facts: Facts, make: users.Make) -> Iterator[Step]:
+def _profilers(asked: DesiredInstance, facts: Facts, make: users.Make) -> Iterator[Step[Session]]:
     slow = int(spec_of(asked).slow.total_seconds() * 1000)
 
     def profile(database: str) -> Callable[[Session], None]:
@@ -92,7 +92,7 @@ def _maker(asked: DesiredInstance) -> users.Make:
         detail: str,
         run: Callable[[Session], None],
         destructive: bool,
-    ) -> Step:
+    ) -> Step[Session]:
         def guarded(session: Session) -> None:
             from mngdb.engines.mongodb.client import Refused
 

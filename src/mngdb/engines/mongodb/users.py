@@ -64,7 +64,7 @@ _QUICK = {"w": 1}
 #: Unauthorized, CommandNotFound, AtlasError: a provider's own administrator.
 _MAY_NOT = frozenset({13, 59, 8000})
 
-Make = Callable[[Action, str, str, Callable[["Session"], None], bool], Step]
+Make = Callable[[Action, str, str, Callable[["Session"], None], bool], "Step[Session]"]
 
 
 def role_name(app: str) -> str:
@@ -83,7 +83,7 @@ def says(grant: MongodbGrant) -> str:
     return f"{'read' if grant.access == 'readonly' else 'read and write'} on {grant.database}"
 
 
-def steps(asked: DesiredInstance, facts: Facts, make: Make) -> Iterator[Step]:
+def steps(asked: DesiredInstance, facts: Facts, make: Make) -> Iterator[Step[Session]]:
     """Logins and rights: what is gone first, then what is there, app by app."""
     for user in departed(asked, facts):
         yield from _leave(asked, facts, user, make)
@@ -124,7 +124,7 @@ def _named(asked: DesiredInstance) -> list[str]:
     return [*([MONITOR] if asked.instance.monitored else []), *asked.instance.grants]
 
 
-def _monitor(asked: DesiredInstance, user: User | None, make: Make) -> Iterator[Step]:
+def _monitor(asked: DesiredInstance, user: User | None, make: Make) -> Iterator[Step[Session]]:
     """The login that metrics are read by."""
     detail = "login, read metrics"
     roles = [{"db": database, "role": name} for database, name in sorted(_MONITOR)]
@@ -152,7 +152,7 @@ def _monitor(asked: DesiredInstance, user: User | None, make: Make) -> Iterator[
         yield make("change", MONITOR, " and ".join(reasons), _update(asked, user), False)
 
 
-def _leave(asked: DesiredInstance, facts: Facts, user: User, make: Make) -> Iterator[Step]:
+def _leave(asked: DesiredInstance, facts: Facts, user: User, make: Make) -> Iterator[Step[Session]]:
     role = role_name(user.name)
     has_role = role in facts.roles
 
@@ -201,10 +201,9 @@ def _create(
 
 def _app(
     asked: DesiredInstance, app: str, user: User | None, role: Role | None, make: Make
-) -> Iterator[Step]:
+) -> Iterator[Step[Session]]:
     """The login of an app."""
-    grant = asked.instance.grants[app]
-    assert isinstance(grant, MongodbGrant)  # noqa: S101 — for mypy
+    grant = asked.instance.granted(MongodbGrant)[app]
     if user is None:
         detail = f"login, {says(grant)}"
         yield make("create", app, detail, _create(asked, app, grant, role), False)
@@ -214,7 +213,7 @@ def _app(
 
 def _converge(
     asked: DesiredInstance, user: User, role: Role | None, grant: MongodbGrant, make: Make
-) -> Iterator[Step]:
+) -> Iterator[Step[Session]]:
     app, wanted = user.name, rights(grant)
     has = role.rights if role else frozenset()
     mine = (USERS_IN, role_name(app))

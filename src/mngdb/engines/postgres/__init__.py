@@ -19,7 +19,6 @@ from mngdb.engines.postgres.container import container
 from mngdb.engines.protocol import Engine, Scraper
 from mngdb.model import Access, Change, DesiredInstance, Outcome, Unit, Vitals
 from mngdb.spec.engine_info import POSTGRES, EngineInfo
-from mngdb.spec.postgres import PostgresGrant
 
 if TYPE_CHECKING:
     from mngdb.engines.postgres.client import Session
@@ -116,7 +115,7 @@ class PostgresEngine:
 
         return facts.initial(asked)
 
-    def reconcile(self, asked: DesiredInstance, facts: Facts) -> Outcome:
+    def reconcile(self, asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
         from mngdb.engines.postgres import reconcile
 
         return reconcile.reconcile(asked, facts)
@@ -144,10 +143,10 @@ class PostgresEngine:
 
     # --- diagnose
 
-    def diagnose(self, access: Access, grant: PostgresGrant) -> str | None:
+    def diagnose(self, access: Access, asked: DesiredInstance, app: str) -> str | None:
         from mngdb.engines.postgres import diagnose
 
-        return diagnose.diagnose(access, grant)
+        return diagnose.diagnose(access, asked, app)
 
     def sessions(self, session: Session, asked: DesiredInstance) -> Sessions:
         from mngdb.engines.postgres import sessions
@@ -185,4 +184,4 @@ class PostgresEngine:
         return locks.end(session, pid, terminate=terminate, force=force)
 
 
-ENGINE: Engine[Session, Facts] = PostgresEngine()
+ENGINE: Engine[Session, Facts, PostgresFacts] = PostgresEngine()

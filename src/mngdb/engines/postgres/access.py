@@ -6,7 +6,6 @@ https://www.postgresql.org/docs/current/libpq-connect.html
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from msgspec.structs import replace
@@ -79,7 +78,7 @@ def login(asked: DesiredInstance, at: Access, app: str) -> Access:
     at = replace(at, user=app, password=asked.secrets[app], options=options)
     if app == MONITOR:
         return at
-    return replace(at, database=cast(PostgresGrant, asked.instance.grants[app]).database)
+    return replace(at, database=asked.instance.granted(PostgresGrant)[app].database)
 
 
 def sslmode(access: Access) -> str:
@@ -136,8 +135,9 @@ def url(access: Access) -> str:
     )
 
 
-def env(access: Access, prefix: str, grant: PostgresGrant) -> Mapping[str, str]:
+def env(access: Access, prefix: str, asked: DesiredInstance, app: str) -> Mapping[str, str]:
     """Variables for an app."""
+    grant = asked.instance.granted(PostgresGrant)[app]
     found = {
         "URL": url(access),
         **access.variables(),

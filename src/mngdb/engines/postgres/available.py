@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 from mngdb.errors import UsageError
 from mngdb.model import DesiredInstance, Program
@@ -16,8 +15,8 @@ def need_extensions(asked: DesiredInstance) -> None:
     there = _extensions(asked.site.program) if asked.site else None
     if there is None:
         return
-    for app, grant in asked.instance.grants.items():
-        for name in cast(PostgresGrant, grant).extensions:
+    for app, grant in asked.instance.granted(PostgresGrant).items():
+        for name in grant.extensions:
             if name not in there:
                 raise UsageError(
                     f"app {app}: {asked.instance.name} has no extension {name!r}, which its "

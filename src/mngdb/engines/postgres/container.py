@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from mngdb.container import SECRETS, Container, Exporter, read_secret, secret_path
 from mngdb.engines.postgres import render
@@ -11,6 +11,9 @@ from mngdb.model import DesiredInstance, Unit
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import POSTGRES
 from mngdb.spec.postgres import PostgresGrant
+
+if TYPE_CHECKING:
+    from mngdb.engines.postgres.client import Session
 
 _EXPORTER = "prometheuscommunity/postgres-exporter:v0.18.1"
 _EXPORTER_USER = 65534
@@ -94,8 +97,8 @@ def _mb(value: str) -> int:
 def _health(asked: DesiredInstance) -> str:
     """The image's first server has no TCP, and pg_isready is content without a database."""
     port = asked.instance.spec.port
-    grants = asked.instance.grants.values()
-    named = sorted({cast(PostgresGrant, grant).database for grant in grants} | {"postgres"})
+    grants = asked.instance.granted(PostgresGrant).values()
+    named = sorted({grant.database for grant in grants} | {"postgres"})
     names = ", ".join(render.quote(name) for name in named)
     there = f"FROM pg_database WHERE datname IN ({names})"
     query = f"SELECT 1 / (count(*) = {len(named)})::int {there}"
@@ -116,7 +119,7 @@ def _script(asked: DesiredInstance) -> str:
 
     script = Script()
     for step in reconcile.reconcile(asked, facts.initial(asked)).steps:
-        step.run(script)
+        step.run(cast("Session", script))  # at a first start they only write
     return script.text()
 
 

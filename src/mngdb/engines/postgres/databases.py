@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -32,7 +32,7 @@ WHERE mode = 'AccessExclusiveLock' AND pid IS DISTINCT FROM pg_backend_pid()
 def of_apps(session: Session, asked: DesiredInstance) -> list[str]:
     """Those that the file names; where it names none, as of a server that somebody else runs, all
     that this login may enter."""
-    named = {cast(PostgresGrant, grant).database for grant in asked.instance.grants.values()}
+    named = {grant.database for grant in asked.instance.granted(PostgresGrant).values()}
     return sorted(named) or [str(name) for (name,) in session.rows(_EVERY)]
 
 

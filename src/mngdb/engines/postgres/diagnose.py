@@ -11,7 +11,7 @@ from mngdb.engines.postgres import carried
 from mngdb.engines.postgres.causes import first_line
 from mngdb.engines.postgres.client import as_app
 from mngdb.errors import ConnectError, StepError
-from mngdb.model import Access
+from mngdb.model import Access, DesiredInstance
 from mngdb.spec.postgres import PostgresGrant
 
 # `slow` does not count what begins with plans.MARK as the app's.
@@ -39,10 +39,11 @@ _TABLES = """
 """
 
 
-def diagnose(access: Access, grant: PostgresGrant) -> str | None:
+def diagnose(access: Access, asked: DesiredInstance, app: str) -> str | None:
     """One sentence on what is wrong, or None. Leaves nothing behind: all is rolled back. Raises
     ConnectError when no login succeeds, or when the disk is full (kind `disk`), and StepError
     where a setting is in the way."""
+    grant = asked.instance.granted(PostgresGrant)[app]
     try:
         return _examined(access, grant)
     except ConnectError as error:

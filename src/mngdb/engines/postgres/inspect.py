@@ -55,7 +55,7 @@ def inspect(session: Session, asked: DesiredInstance) -> PostgresFacts:
     """Everything that the checks of PostgreSQL judge. What the server refuses is a reason, no
     error. Raises ConnectError when the connection is lost."""
     wire = session.main.pgconn
-    grants = {app: cast(PostgresGrant, one) for app, one in asked.instance.grants.items()}
+    grants = asked.instance.granted(PostgresGrant)
     query = queries(wire.server_version)
     query["reach"] = query["reach"].replace("{apps}", _array(grants))
     found = ask_each(session.main, query, session.timeout)

@@ -66,7 +66,7 @@ def initial() -> Maintenance:
     return Maintenance(_INITIAL, readers=False)
 
 
-def steps(make: MakeStep, found: Database, inside: Maintenance) -> Iterator[Step]:
+def steps(make: MakeStep, found: Database, inside: Maintenance) -> Iterator[Step[Session]]:
     """Open it to everybody, and take from everybody all else."""
     from psycopg.sql import SQL, Identifier
 

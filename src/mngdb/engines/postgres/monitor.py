@@ -6,7 +6,7 @@ https://www.postgresql.org/docs/current/predefined-roles.html
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, LiteralString, cast
+from typing import TYPE_CHECKING, LiteralString
 
 from mngdb.engines import logins
 from mngdb.model import DesiredInstance
@@ -14,6 +14,7 @@ from mngdb.spec.agent import MONITOR, TABLES_MAX
 from mngdb.spec.postgres import PostgresGrant
 
 if TYPE_CHECKING:
+    from mngdb.engines.postgres.client import Session
     from mngdb.engines.postgres.facts import Facts
     from mngdb.engines.postgres.roles import MakeStep
     from mngdb.model import Action, Step
@@ -28,7 +29,7 @@ _WHAT = f"role {MONITOR}"
 
 def databases(asked: DesiredInstance) -> list[str]:
     """Databases of apps whose tables are counted: the first ones of the file."""
-    named = (cast(PostgresGrant, grant).database for grant in asked.instance.grants.values())
+    named = (grant.database for grant in asked.instance.granted(PostgresGrant).values())
     return [name for name in dict.fromkeys(named) if name != "postgres"][:TABLES_MAX]
 
 
@@ -39,7 +40,7 @@ def shut_out(asked: DesiredInstance, facts: Facts) -> list[str]:
     return sorted({facts.main, *databases(asked)} & facts.not_ours - facts.monitored)
 
 
-def steps(make: MakeStep, asked: DesiredInstance, facts: Facts) -> Iterator[Step]:
+def steps(make: MakeStep, asked: DesiredInstance, facts: Facts) -> Iterator[Step[Session]]:
     """What the login needs, or its end where nobody wants it."""
     from psycopg.sql import SQL, Identifier, Literal
 
@@ -102,7 +103,7 @@ def _groups(asked: DesiredInstance, facts: Facts) -> list[str]:
     return [_GROUP, _RESERVED] if recent else [_GROUP]
 
 
-def _doors(make: MakeStep, asked: DesiredInstance, facts: Facts) -> Iterator[Step]:
+def _doors(make: MakeStep, asked: DesiredInstance, facts: Facts) -> Iterator[Step[Session]]:
     """Which databases it may enter."""
     from psycopg.sql import SQL, Identifier
 
@@ -111,7 +112,7 @@ def _doors(make: MakeStep, asked: DesiredInstance, facts: Facts) -> Iterator[Ste
     left = sorted(facts.monitored - wanted.keys()) if asked.managed else []
     missing = [one for one in wanted if one not in facts.monitored | facts.not_ours]
 
-    def change(action: Action, text: LiteralString, names: list[str]) -> Iterator[Step]:
+    def change(action: Action, text: LiteralString, names: list[str]) -> Iterator[Step[Session]]:
         if names:
             orders = [SQL(text).format(Identifier(one), Identifier(MONITOR)) for one in names]
             detail = f"connect to {', '.join(names)}"

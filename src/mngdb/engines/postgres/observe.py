@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import cast
 
 from msgspec.structs import replace
 
@@ -215,8 +214,9 @@ def _outsiders(
 
 def _can_log_in(at: Access, asked: DesiredInstance, app: str) -> bool | None:
     """Without the right to read verifiers, whether a secret fits shows only at a login."""
-    right = asked.instance.grants.get(app)  # the monitor has none, and is let into this database
-    database = cast(PostgresGrant, right).database if right else at.database
+    # the monitor has none, and is let into this database
+    right = asked.instance.granted(PostgresGrant).get(app)
+    database = right.database if right else at.database
     access = replace(at, user=app, password=asked.secrets[app], database=database, socket=None)
     try:
         with client.connect(access, 5):
@@ -243,7 +243,7 @@ def _databases(
 ) -> dict[str, Database]:
     """The databases that the file names, those in which an app's role has a right, and the
     server's own. Only those that the file names are looked into."""
-    named = {cast(PostgresGrant, right).database for right in asked.instance.grants.values()}
+    named = {right.database for right in asked.instance.granted(PostgresGrant).values()}
     rows = session.rows(
         """
         SELECT d.datname, o.rolname, d.datallowconn, d.datconnlimit, d.datistemplate,
@@ -263,8 +263,8 @@ def _databases(
     )
     owners = {
         grant.database: app
-        for app, grant in asked.instance.grants.items()
-        if isinstance(grant, PostgresGrant) and grant.access == "owner"
+        for app, grant in asked.instance.granted(PostgresGrant).items()
+        if grant.access == "owner"
     }
     looked = [name for name, _, is_open, *_ in rows if name in named and is_open]
     seen = _look_into_each(session, looked, list(roles), owners, _AT_ONCE if asked.managed else 1)
@@ -326,7 +326,7 @@ def _lockouts(
 ) -> tuple[Lockout, ...]:
     """Libraries that databases of the file and logins of apps load at the start of each session,
     and that there are not. Tried out: what loads is nobody's fault."""
-    named = {cast(PostgresGrant, right).database for right in asked.instance.grants.values()}
+    named = {right.database for right in asked.instance.granted(PostgresGrant).values()}
     found = []
     for database, role, value in session.rows(_PRELOADED, list(named), list(roles)):
         if not guards.plain(value):

@@ -19,7 +19,7 @@ from mngdb.words import many
 Advice = tuple[str, str]
 
 
-def steps(make: MakeStep, asked: DesiredInstance, facts: Facts) -> Iterator[Step]:
+def steps(make: MakeStep, asked: DesiredInstance, facts: Facts) -> Iterator[Step[Session]]:
     """The logins that the command names are closed. Password, rights and data stay as they are."""
     for one in facts.outsiders:
         if logins.unwanted(asked, logins.Login(one.name)) == "shut":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import cast
 
 from psycopg.sql import SQL, Composed, Identifier
 
@@ -31,7 +30,7 @@ from mngdb.words import many
 Run = Callable[[Session], None]
 
 
-def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome:
+def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
     """What differs, in the order in which it has to be mended."""
     differing = _differing(asked, facts)
     notices: list[Notice] = []
@@ -72,20 +71,22 @@ class _Planner:
     def __init__(self, asked: DesiredInstance, facts: Facts) -> None:
         self.asked, self.facts = asked, facts
         self.mark = MARK + asked.stack
-        self.grants = {a: cast(PostgresGrant, g) for a, g in asked.instance.grants.items()}
+        self.grants = asked.instance.granted(PostgresGrant)
         self.notices: list[Notice] = []
         self.held: set[str] = set()  # apps whose role is not ours to change
 
     def step(
         self, action: Action, what: str, detail: str, run: Run, destructive: bool = False
-    ) -> Step:
+    ) -> Step[Session]:
         name = self.asked.instance.name
         return Step(name, "postgres", action, what, detail, run, destructive=destructive)
 
-    def destructive(self, action: Action, what: str, detail: str, run: Run) -> Step:
+    def destructive(self, action: Action, what: str, detail: str, run: Run) -> Step[Session]:
         return self.step(action, what, detail, run, destructive=True)
 
-    def statement(self, action: Action, what: str, detail: str, *statements: Composed) -> Step:
+    def statement(
+        self, action: Action, what: str, detail: str, *statements: Composed
+    ) -> Step[Session]:
         return self.step(action, what, detail, lambda session: session.execute(*statements))
 
     def notice(self, text: str, hint: str) -> None:
@@ -94,7 +95,7 @@ class _Planner:
     def allowed(self, what: str) -> bool:
         return what in self.asked.allow
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[Step[Session]]:
         if self.asked.managed and not self.facts.admin_password:
             password = roles.password(ADMIN, self.asked.secrets["admin"])
             yield self.statement(
@@ -146,7 +147,7 @@ class _Planner:
         mine = {self.facts.admin, MONITOR, *self.facts.roles, *self.grants} - self.held
         return frozenset(mine | ({""} if self.asked.managed else set()))
 
-    def system(self, name: str, found: Sequence[Granted]) -> Iterator[Step]:
+    def system(self, name: str, found: Sequence[Granted]) -> Iterator[Step[Session]]:
         """Rights on the server's own objects, as seen from the database `name`, are revoked."""
         if not self.facts.superuser:
             return
@@ -158,7 +159,7 @@ class _Planner:
 
     # --- roles
 
-    def role(self, app: str) -> Iterator[Step]:
+    def role(self, app: str) -> Iterator[Step[Session]]:
         found, grant, secret = self.facts.roles.get(app), self.grants[app], self.asked.secrets[app]
         if found is None:
             yield roles.create(self.step, app, self.mark, secret, grant, self.facts.superuser)
@@ -177,7 +178,7 @@ class _Planner:
 
     # --- databases
 
-    def closed(self, name: str, found: Database) -> Iterator[Step]:
+    def closed(self, name: str, found: Database) -> Iterator[Step[Session]]:
         """CONNECT and TEMPORARY for everybody are taken away."""
         if any(who == "" for who, _ in found.granted):
             statement = SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(Identifier(name))
@@ -185,7 +186,7 @@ class _Planner:
                 "revoke", f"database {name}", "PUBLIC's right to connect", statement
             )
 
-    def database(self, name: str) -> Iterator[Step]:
+    def database(self, name: str) -> Iterator[Step[Session]]:
         users = {a: g for a, g in self.grants.items() if g.database == name and a not in self.held}
         if not users:
             return
@@ -235,7 +236,7 @@ class _Planner:
         texts = (rights.foreign_code(inside, writer, owner) for writer in writers)
         return next(filter(None, texts), "")
 
-    def reachable(self, name: str, found: Database) -> Iterator[Step]:
+    def reachable(self, name: str, found: Database) -> Iterator[Step[Session]]:
         """What the owner of a database may set to keep others out, or to have it passed over."""
         parts, ours = [], self.asked.managed or found.owner in self.facts.roles
         if not found.open:
@@ -250,7 +251,7 @@ class _Planner:
             text = ", ".join(text for text, _ in parts)
             yield self.statement("change", f"database {name}", text, *orders)
 
-    def let_in(self, found: Lockout) -> Step:
+    def let_in(self, found: Lockout) -> Step[Session]:
         """A setting with which no session begins goes back to the server's own."""
         role, database = Identifier(found.role), Identifier(found.database)
         if not found.role:
@@ -265,7 +266,7 @@ class _Planner:
             "change", what, f"reset {found.name}, which blocks all logins: {found.why}", reset
         )
 
-    def unseen(self, what: str, why: str) -> Step:
+    def unseen(self, what: str, why: str) -> Step[Session]:
         """A database that could not be looked into fails by itself, when its turn has come."""
 
         def fail(_: Session) -> None:
@@ -276,7 +277,7 @@ class _Planner:
 
         return self.step("change", what, "its rights, once it can be inspected", fail)
 
-    def make(self, name: str, owner: str | None) -> Step:
+    def make(self, name: str, owner: str | None) -> Step[Session]:
         # template0: nobody is ever connected to it, which would make the copy fail
         ours = self.asked.managed
         template = SQL(" TEMPLATE template0") if ours else SQL("")
@@ -289,7 +290,7 @@ class _Planner:
             lambda session: session.copy(name, statement) if ours else session.alone(statement),
         )
 
-    def owned(self, name: str, owner: str | None, found: Database) -> Iterator[Step]:
+    def owned(self, name: str, owner: str | None, found: Database) -> Iterator[Step[Session]]:
         what = f"database {name}"
         if owner and found.owner == self.facts.admin:
             text = f"owner {found.owner} → {owner}, with what {found.owner} created in it"
@@ -303,7 +304,7 @@ class _Planner:
         if owner and found.owner != self.facts.admin:
             yield from self.usable(name, owner, found)
 
-    def usable(self, name: str, owner: str, found: Database) -> Iterator[Step]:
+    def usable(self, name: str, owner: str, found: Database) -> Iterator[Step[Session]]:
         """Tables that the app which owns the database may not work with: restored by the
         administrator, as a rule."""
         refused, what = found.inside.refused if found.inside else {}, f"database {name}"
@@ -317,14 +318,16 @@ class _Planner:
         for text, hint in outsiders.refused(name, owner, found, self.ours):
             self.notice(text, hint)
 
-    def disowned(self, action: Action, name: str, text: str, before: str, owner: str) -> Step:
+    def disowned(
+        self, action: Action, name: str, text: str, before: str, owner: str
+    ) -> Step[Session]:
         statement = handover.owned_by(name, owner)
         if before not in self.facts.roles:
             return self.statement(action, f"database {name}", text, statement)
         run: Run = lambda session: handover.take(session, before, statement, ends=None)  # noqa: E731
         return self.step(action, f"database {name}", text, run)
 
-    def left(self, name: str, found: Database) -> Iterator[Step]:
+    def left(self, name: str, found: Database) -> Iterator[Step[Session]]:
         """A database that the file no longer names is closed to the apps that the file has."""
         apps = [app for app in self.facts.roles if app in self.grants and app not in self.held]
         if found.owner in apps:
@@ -338,7 +341,7 @@ class _Planner:
 
     # --- logins whose app left the file
 
-    def departed(self) -> Iterator[Step]:
+    def departed(self) -> Iterator[Step[Session]]:
         for name, role in self.facts.roles.items():
             if name in self.grants:
                 continue

@@ -233,9 +233,9 @@ def hba(asked: DesiredInstance) -> str:
         for database in ["postgres", *monitor.databases(asked)]:
             who = f"{_name(database)} {_name(MONITOR)}"
             lines += [f"{kind} {who} {source} scram-sha-256" for source in sources]
-    for app, right in sorted(asked.instance.grants.items()):
+    for app, right in sorted(asked.instance.granted(PostgresGrant).items()):
         # tools look for the maintenance database, where they may do nothing
-        who = f"{_name(cast(PostgresGrant, right).database)},{_name(maintenance.NAME)} {_name(app)}"
+        who = f"{_name(right.database)},{_name(maintenance.NAME)} {_name(app)}"
         lines.append(f"local {who} scram-sha-256")
         lines += [f"{kind} {who} {source} scram-sha-256" for source in sources]
     return "# written by mngdb: one line for each right\n" + "\n".join(lines) + "\n"

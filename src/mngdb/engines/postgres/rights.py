@@ -17,11 +17,10 @@ from mngdb import data
 from mngdb.engines.postgres import client, handover
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import Database, Inside
-from mngdb.model import Action, Step
+from mngdb.engines.postgres.roles import MakeStep
+from mngdb.model import Step
 from mngdb.spec.postgres import PostgresGrant
 from mngdb.words import many
-
-MakeStep = Callable[[Action, str, str, Callable[[Session], None]], Step]
 
 #: Its functions are its owner's by what the owner of the database lets it be.
 _OF_THE_OWNER = "pg_database_owner"
@@ -75,7 +74,7 @@ def steps(
     ours: Collection[str],
     *,
     everybody: bool,
-) -> Iterator[Step]:
+) -> Iterator[Step[Session]]:
     """Grants and revokes in the database `name`. `ours`: every role that this stack made;
     `everybody`: whether PUBLIC's rights are ours to take."""
     inside = found.inside or Inside(totals={"schema": 1})
@@ -124,7 +123,7 @@ def foreign_code(inside: Inside | None, before: str, owner: str) -> str:
     return text
 
 
-def left(make: MakeStep, name: str, app: str, found: Database) -> Iterator[Step]:
+def left(make: MakeStep, name: str, app: str, found: Database) -> Iterator[Step[Session]]:
     """An app that uses another database now: this one is closed to it, what is in it stays."""
     differ = _Differences()
     _on_database(differ, name, app, "none", found)
@@ -140,7 +139,7 @@ def left(make: MakeStep, name: str, app: str, found: Database) -> Iterator[Step]
 
 def _for_app(
     make: MakeStep, name: str, app: str, access: str, owner: str, found: Database, inside: Inside
-) -> Iterator[Step]:
+) -> Iterator[Step[Session]]:
     """`app` '' is everybody: CONNECT is looked at elsewhere, and USAGE of a schema lets nobody
     do a thing."""
     what, differ = f"database {name}", _Differences()

@@ -16,7 +16,7 @@ from mngdb.secret import Secret
 from mngdb.spec.postgres import PostgresGrant
 from mngdb.words import many
 
-MakeStep = Callable[[Action, str, str, Callable[[Session], None]], Step]
+MakeStep = Callable[[Action, str, str, Callable[[Session], None]], Step[Session]]
 _ME = SQL("CURRENT_USER")
 
 
@@ -27,7 +27,7 @@ def login_of(name: str, found: Role) -> logins.Login:
 
 def create(
     make: MakeStep, app: str, mark: str, secret: Secret, grant: PostgresGrant, superuser: bool
-) -> Step:
+) -> Step[Session]:
     """A new login with nothing but its secret, its limits and its mark."""
     name = Identifier(app)
     statements = [
@@ -50,7 +50,7 @@ def create(
 
 def mend(
     make: MakeStep, app: str, mark: str, secret: Secret, grant: PostgresGrant, found: Role
-) -> Iterator[Step]:
+) -> Iterator[Step[Session]]:
     """What differs in a role that there is."""
     name, what = Identifier(app), f"role {app}"
     alter = SQL("ALTER ROLE {} {}").format
@@ -84,7 +84,7 @@ def mend(
 
 def excess(
     make: MakeStep, app: str, special: Sequence[str], member_of: Sequence[tuple[str, str]]
-) -> Iterator[Step]:
+) -> Iterator[Step[Session]]:
     """Attributes and memberships that a role must not have."""
     name, what = Identifier(app), f"role {app}"
     if special:

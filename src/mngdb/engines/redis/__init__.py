@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from mngdb.facts.sessions import Sessions
     from mngdb.facts.slow import Slow, Span
     from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
-    from mngdb.spec.redis import RedisGrant
 
 
 class RedisEngine:
@@ -99,10 +98,12 @@ class RedisEngine:
 
         return clients.url(access)
 
-    def env(self, access: Access, prefix: str, grant: RedisGrant) -> Mapping[str, str]:
+    def env(
+        self, access: Access, prefix: str, asked: DesiredInstance, app: str
+    ) -> Mapping[str, str]:
         from mngdb.engines.redis import access as clients
 
-        return clients.env(access, prefix, grant)
+        return clients.env(access, prefix, asked, app)
 
     def shell(self, access: Access, folder: str | None) -> ShellCommand:
         from mngdb.engines.redis import access as clients
@@ -150,7 +151,7 @@ class RedisEngine:
 
         return facts.initial(asked)
 
-    def reconcile(self, asked: DesiredInstance, facts: Facts) -> Outcome:
+    def reconcile(self, asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
         from mngdb.engines.redis import reconcile
 
         return reconcile.reconcile(asked, facts)
@@ -172,10 +173,10 @@ class RedisEngine:
 
     # --- diagnose
 
-    def diagnose(self, access: Access, grant: RedisGrant) -> str | None:
+    def diagnose(self, access: Access, asked: DesiredInstance, app: str) -> str | None:
         from mngdb.engines.redis import diagnose
 
-        return diagnose.diagnose(access, grant)
+        return diagnose.diagnose(access, asked, app)
 
     def sessions(self, session: Session, asked: DesiredInstance) -> Sessions:
         from mngdb.engines.redis import sessions
@@ -212,4 +213,4 @@ class RedisEngine:
         return file.look(path, wanted, progress, interruptible)
 
 
-ENGINE: Engine[Session, Facts] = RedisEngine()
+ENGINE: Engine[Session, Facts, RedisFacts] = RedisEngine()

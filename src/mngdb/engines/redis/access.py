@@ -84,8 +84,9 @@ def url(access: Access) -> str:
     return _plain_url(access) + query
 
 
-def env(access: Access, prefix: str, grant: RedisGrant) -> Mapping[str, str]:
+def env(access: Access, prefix: str, asked: DesiredInstance, app: str) -> Mapping[str, str]:
     """Variables for an app."""
+    grant = asked.instance.granted(RedisGrant)[app]
     found = {
         "URL": url(access),
         **access.variables(),

@@ -239,8 +239,7 @@ def wanted(asked: DesiredInstance) -> dict[str, User]:
         users[DEFAULT] = default_user(asked.secrets[ADMIN] if asked.tunnel else None)
     if asked.instance.monitored:
         users[MONITOR] = monitor_user(asked.secrets[MONITOR], asked.stack)
-    for app, grant in asked.instance.grants.items():
-        assert isinstance(grant, RedisGrant)  # noqa: S101 - the spec has paired them
+    for app, grant in asked.instance.granted(RedisGrant).items():
         users[app] = app_user(app, grant, asked.secrets[app], asked.stack)
     return users
 

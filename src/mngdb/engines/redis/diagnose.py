@@ -12,7 +12,7 @@ from mngdb.engines.redis.client import RefusedError, Session, connect
 from mngdb.engines.redis.observe import parse_info
 from mngdb.errors import ConnectError
 from mngdb.facts.redis_memory import Beside, beside_keys
-from mngdb.model import Access
+from mngdb.model import Access, DesiredInstance
 from mngdb.spec.redis import RedisGrant
 
 #: What no app may do unless the file names it; each of these only reads.
@@ -24,9 +24,10 @@ _FORBIDDEN = (
 _AGAIN = "`mngdb up` sets the login's rights"
 
 
-def diagnose(access: Access, grant: RedisGrant) -> str | None:
+def diagnose(access: Access, asked: DesiredInstance, app: str) -> str | None:
     """One sentence, or None when all is well. Raises ConnectError when no login succeeds,
     or when the server takes no writes (kinds `disk` and `memory`)."""
+    grant = asked.instance.granted(RedisGrant)[app]
     with connect(access) as session:
         return (
             _missing(session, access.user, grant)

@@ -110,8 +110,7 @@ def inspect(session: Session, asked: DesiredInstance) -> RedisFacts:
     site = asked.site
     grants = {
         name: frozenset(rule.lstrip("+") for rule in grant.commands if rule[0] == "+")
-        for name, grant in asked.instance.grants.items()
-        if isinstance(grant, RedisGrant)
+        for name, grant in asked.instance.granted(RedisGrant).items()
     }
     told: Seen[Mapping[str, str]] = see(lambda: parse_info(_answer(info, "INFO")))
     settings = see(lambda: _settings(config, told))
@@ -269,8 +268,8 @@ def _rights(answers: Sequence[tuple[_Try, Any]]) -> Rights:
 
 def _own(asked: DesiredInstance, name: str) -> tuple[str, str]:
     """A key and a channel that the file gives this login."""
-    grant = asked.instance.grants.get(name)
-    if not isinstance(grant, RedisGrant):
+    grant = asked.instance.granted(RedisGrant).get(name)
+    if grant is None:
         return "k", "c"
     channels = grant.keys if grant.channels is None else grant.channels
     first = channels[0] if channels else "c"

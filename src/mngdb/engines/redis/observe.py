@@ -101,5 +101,5 @@ def _need(answer: Any, message: str) -> Any:
 
 def _named_commands(asked: DesiredInstance) -> set[str]:
     """Commands and categories that the file names, without their sign."""
-    grants = (g for g in asked.instance.grants.values() if isinstance(g, RedisGrant))
-    return {rule[1:] for grant in grants for rule in grant.commands}
+    grants = asked.instance.granted(RedisGrant)
+    return {rule[1:] for grant in grants.values() for rule in grant.commands}

@@ -38,7 +38,7 @@ _RESERVED_FILES = 32
 _ALL_EVENTS = set("g$lshzxetd")
 
 
-def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome:
+def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
     """Settings that differ, steps to take, remarks.
 
     Raises UsageError for what no step can cure: an unknown setting or command, a login that
@@ -105,8 +105,8 @@ def _limits(value: str) -> dict[str, tuple[float, ...]]:
 def _refuse_unknown(asked: DesiredInstance, facts: Facts) -> None:
     """Found now, because a server does not start with a word that it does not know."""
     name = asked.instance.name
-    for app, grant in asked.instance.grants.items():
-        for rule in grant.commands if isinstance(grant, RedisGrant) else ():
+    for app, grant in asked.instance.granted(RedisGrant).items():
+        for rule in grant.commands:
             if rule[1:] in facts.unknown:
                 raise UsageError(
                     f"app {app}: the server of {name} has no command {rule[1:]!r}",
@@ -159,13 +159,14 @@ def _changes(asked: DesiredInstance, facts: Facts, notices: list[Notice]) -> Ite
         yield Change(setting, found, value, reloadable)
 
 
-def _wanted_users(asked: DesiredInstance, facts: Facts) -> Iterator[Step]:
+def _wanted_users(asked: DesiredInstance, facts: Facts) -> Iterator[Step[Session]]:
+    grants = asked.instance.granted(RedisGrant)
     for name, user in acl.wanted(asked).items():
         found = facts.users.get(name)
         if found == user:
             continue
-        grant = asked.instance.grants.get(name)
-        right = acl.describe(grant) if isinstance(grant, RedisGrant) else ""
+        grant = grants.get(name)
+        right = acl.describe(grant) if grant else ""
         if name == MONITOR:
             right = "read metrics, no keys"
         login = _login(found) if found else None
@@ -204,7 +205,9 @@ def _login(user: acl.User) -> logins.Login:
     return logins.Login(user.name, user.mark, user.on if user.mark is None else not user.locked)
 
 
-def _unwanted_users(asked: DesiredInstance, facts: Facts, notices: list[Notice]) -> Iterator[Step]:
+def _unwanted_users(
+    asked: DesiredInstance, facts: Facts, notices: list[Notice]
+) -> Iterator[Step[Session]]:
     kept = acl.wanted(asked)
     for name, user in facts.users.items():
         if name in kept:
@@ -266,5 +269,5 @@ def _step(
     detail: str,
     run: Callable[[Session], None],
     destructive: bool = False,
-) -> Step:
+) -> Step[Session]:
     return Step(asked.instance.name, "redis", action, name, detail, run, destructive=destructive)

@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Any, cast
+from typing import Any
 
 from mngdb.engines.redis.client import RefusedError, Session
 from mngdb.facts.slow import Slow, Span, Statement
@@ -44,7 +44,7 @@ _WHY = {
 
 def look(session: Session, asked: DesiredInstance, span: Span) -> Slow:
     """The slow log, by command and kind of key."""
-    patterns = {a: tuple(cast(RedisGrant, g).keys) for a, g in asked.instance.grants.items()}
+    patterns = {a: tuple(g.keys) for a, g in asked.instance.granted(RedisGrant).items()}
     entries = session.ask("SLOWLOG", "GET", "-1")
     oldest = time.time() - span.since if span.since else 0.0
     groups: dict[tuple[str, str], list[float]] = defaultdict(list)

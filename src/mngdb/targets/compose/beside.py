@@ -69,7 +69,7 @@ class Beside:
 
     # --- changes
 
-    def steps(self, wanted: Rendering) -> list[Step]:
+    def steps(self, wanted: Rendering) -> list[Step[None]]:
         """What brings them as they should be."""
         found = []
         units = {unit.name for unit in wanted.units.values()}
@@ -85,21 +85,23 @@ class Beside:
         found += map(self._forsaken, self.project.networks(wanted_networks))
         return found
 
-    def _step(self, action: Action, detail: str, name: str, run: Callable[[Any], None]) -> Step:
+    def _step(
+        self, action: Action, detail: str, name: str, run: Callable[[None], None]
+    ) -> Step[None]:
         # one that the file asks for no more is nobody's: it stands with the first
         owner = self.names.get(name, tuple(self.stack.instances))[0]
         return Step(owner, self.stack.instances[owner].engine, action, name, detail, run)
 
-    def _forsaken(self, network: str) -> Step:
-        def run(_: Any) -> None:
+    def _forsaken(self, network: str) -> Step[None]:
+        def run(_: None) -> None:
             self.project.forsake(network)
 
         return self._step("drop", "no longer in the file", f"network {network}", run)
 
-    def removal(self, folder: Folder) -> Step:
+    def removal(self, folder: Folder) -> Step[None]:
         """Remove a rendered folder that the stack has left, with its passwords."""
 
-        def run(_: Any) -> None:
+        def run(_: None) -> None:
             every = self.project.owned.listed("container")
             used = [name_of(one) for one in every if labels(one).get(FOLDER) == str(folder.root)]
             if used:
@@ -132,7 +134,7 @@ class Beside:
         return "restart", "its files have changed"
 
     def _starter(self, wanted: Rendering, name: str) -> Callable[[Any], None]:
-        def run(_: Any) -> None:
+        def run(_: None) -> None:
             project, service = self.project, wanted.whole.services[name]
             if "build" not in service:
                 project.fetch(service["image"])
@@ -150,7 +152,7 @@ class Beside:
         return run
 
     def _ender(self, name: str) -> Callable[[Any], None]:
-        def run(_: Any) -> None:
+        def run(_: None) -> None:
             self.project.notes.forget(name)
             self.project.discard(name)
 

@@ -333,7 +333,7 @@ class ComposeRunner:
         self.data.take({} if self.wanted is None else self.wanted.units)
         self.places.keep()
 
-    def repairs(self, asked: Mapping[str, DesiredInstance]) -> list[Step]:
+    def repairs(self, asked: Mapping[str, DesiredInstance]) -> list[Step[None]]:
         """What brings the folder's directories and secrets back, whoever changed them."""
         self.folder.claim()
         if not asked or not self.folder.described():

@@ -98,7 +98,7 @@ class ComposeSidecars:
         wanted = self.runner.wanted
         return self.runner.project.starting([*wanted.whole.services] if wanted else [])
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[Step[None]]:
         """What brings them as they should be."""
         wanted = self.runner.wanted
         if wanted is None:

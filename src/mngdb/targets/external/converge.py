@@ -29,7 +29,7 @@ class ExternalConverger(Converger[S, F]):
         steps = (*self._settings(found), *found.steps)
         return Survey(steps, (*self._unverified(), *found.notices))
 
-    def _up(self, *, restart: bool) -> Outcome:
+    def _up(self, *, restart: bool) -> Outcome[S]:
         name = self.asked.instance.name
         with advice(name, admin=True), self.engine.connect(self.admin) as session:
             found = self._converge(session)
@@ -41,11 +41,11 @@ class ExternalConverger(Converger[S, F]):
         hint = f"mngdb check --only {_VERIFIED} shows the remedy"
         return (Notice(self.asked.instance.name, stake, hint),) if stake else ()
 
-    def _settings(self, outcome: Outcome) -> list[Step]:
+    def _settings(self, outcome: Outcome[S]) -> list[Step[S]]:
         """Those that a running server takes, one step each."""
         instance = self.asked.instance
 
-        def step(change: Change) -> Step:
+        def step(change: Change) -> Step[S]:
             return Step(
                 instance.name,
                 instance.engine,

@@ -294,7 +294,7 @@ class LocalRunner(Struct, frozen=True):
         """Make the stack's folders."""
         self.layout.prepare()
 
-    def repairs(self, asked: Mapping[str, DesiredInstance]) -> list[Step]:
+    def repairs(self, asked: Mapping[str, DesiredInstance]) -> list[Step[None]]:
         """Each unit's own steps tell of its files."""
         return []
 

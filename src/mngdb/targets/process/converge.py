@@ -67,18 +67,18 @@ class ProcessConverger(Converger[S, F]):
             raise data_missing(self.runner, self.name)
         return state
 
-    def _initial(self) -> Outcome:
+    def _initial(self) -> Outcome[S]:
         return self.engine.reconcile(self.asked, self.engine.initial(self.asked))
 
     # --- changing
 
-    def _up(self, *, restart: bool) -> Outcome:
+    def _up(self, *, restart: bool) -> Outcome[S]:
         with self.runner.reach(self.asked.instance):
             if restart and self.runner.state(self.name) == "running":
                 return self._anew()
             return self._managed()
 
-    def _anew(self) -> Outcome:
+    def _anew(self) -> Outcome[S]:
         """Nobody is asked before: one that hangs is restarted, too."""
         unit = self.unit
         self.runner.fits(unit.unit, self.asked.instance)
@@ -87,7 +87,7 @@ class ProcessConverger(Converger[S, F]):
         with unit.session() as session:
             return self._started(session, unit)
 
-    def _managed(self) -> Outcome:
+    def _managed(self) -> Outcome[S]:
         unit = self.unit
         state = self._state()
         if state == "missing":
@@ -117,7 +117,7 @@ class ProcessConverger(Converger[S, F]):
         with contextlib.suppress(ImportError):  # the session that needs it says so
             self.engine.warm()
 
-    def _started(self, session: S, unit: ManagedUnit[S, F], *, again: bool = True) -> Outcome:
+    def _started(self, session: S, unit: ManagedUnit[S, F], *, again: bool = True) -> Outcome[S]:
         """Go on with a server that was started with the files as they are now."""
         seen = self._look(session)
         if again and any(not change.reloadable for change in seen.changes):
@@ -139,7 +139,7 @@ class ProcessConverger(Converger[S, F]):
         unit.settle()
         return found
 
-    def _running(self, session: S, unit: ManagedUnit[S, F]) -> Outcome:
+    def _running(self, session: S, unit: ManagedUnit[S, F]) -> Outcome[S]:
         outcome = self._look(session)
         steps = unit.file_steps(outcome)
         unit.saw(outcome)
@@ -154,14 +154,14 @@ class ProcessConverger(Converger[S, F]):
         unit.confirm()
         return self._converge(session)
 
-    def _tell(self, seen: Outcome) -> None:
+    def _tell(self, seen: Outcome[S]) -> None:
         """Steps of the plan that the rendered files have done already are said, not done twice."""
         left = {(step.action, step.object) for step in seen.steps}
         for step in self._initial().steps:
             if (step.action, step.object) not in left:
                 self.emit(Done(step, fresh=self.fresh))
 
-    def _settings(self, outcome: Outcome) -> list[Step]:
+    def _settings(self, outcome: Outcome[S]) -> list[Step[S]]:
         changes = outcome.changes
         if not changes:
             return []

@@ -14,7 +14,7 @@ from typing import Any, Generic
 
 from msgspec.structs import replace
 
-from mngdb.engines.protocol import Engine, F, S
+from mngdb.engines.protocol import Engine, F, S, T
 from mngdb.errors import ConnectError, MngdbError, StepError
 from mngdb.events import Progress
 from mngdb.model import Action, Change, DesiredInstance, Outcome, Step, Unit
@@ -47,7 +47,7 @@ class ManagedUnit(Generic[S, F]):
     """One server that is ours. `emit` takes Progress."""
 
     runner: Runner
-    engine: Engine[S, F]
+    engine: Engine[S, F, object]
     asked: DesiredInstance
     emit: Callable[[object], None]
     unit: Unit = field(init=False)
@@ -82,7 +82,7 @@ class ManagedUnit(Generic[S, F]):
         """Note that the running server has read the files as they are now."""
         self.runner.confirm(self.unit)
 
-    def saw(self, found: Outcome) -> None:
+    def saw(self, found: Outcome[S]) -> None:
         """Note which server was on the data: another one may not be able to read it."""
         if found.release is not None:
             self.runner.saw(self.unit, found.release)
@@ -97,10 +97,10 @@ class ManagedUnit(Generic[S, F]):
         action: Action,
         what: str,
         detail: str,
-        run: Callable[[Any], None],
+        run: Callable[[T], None],
         *,
         restart: bool = False,
-    ) -> Step:
+    ) -> Step[T]:
         instance = self.asked.instance
         return Step(instance.name, instance.engine, action, what, detail, run, restart)
 
@@ -110,11 +110,11 @@ class ManagedUnit(Generic[S, F]):
         program = self.asked.site.program
         return f"{program.product} {program.version} from {program.source}"
 
-    def create(self) -> Step:
+    def create(self) -> Step[None]:
         """Make the data folder."""
         unit = self.unit
 
-        def run(_: Any) -> None:
+        def run(_: None) -> None:
             self.emit(Progress(unit.name, f"new data folder for {self._title()}"))
             self.runner.write(unit, self.asked)
             self.runner.prepare(unit)
@@ -124,13 +124,13 @@ class ManagedUnit(Generic[S, F]):
 
         return self._step("create", unit.name, f"data folder, {self._title()}", run)
 
-    def start(self) -> Step:
+    def start(self) -> Step[None]:
         """Start the server."""
         unit, spec = self.unit, self.asked.instance.spec
         hosts = [self.asked.host] if self.asked.tunnel else spec.bind
         where = ", ".join(f"{host}:{spec.port}" for host in hosts)
 
-        def run(_: Any) -> None:
+        def run(_: None) -> None:
             self._fetch()
             self.emit(Progress(unit.name, f"starting on {where}"))
             self.runner.write(unit, self.asked)
@@ -147,7 +147,7 @@ class ManagedUnit(Generic[S, F]):
             self.emit(Progress(self.unit.name, f"fetching {lacking}"))
             self.runner.fetch(self.unit)
 
-    def regain(self, error: ConnectError) -> Step:
+    def regain(self, error: ConnectError) -> Step[S | None]:
         """The restart after which we reach the server again. Raises `error` where none helps."""
         runner, unit, instance = self.runner, self.unit, self.asked.instance
         if error.kind not in {"auth", "down", "tls", "other", "stranger"}:
@@ -177,7 +177,7 @@ class ManagedUnit(Generic[S, F]):
             return None
         return TUNNEL_MOVED if self.asked.tunnel else MOVED_TIMEOUT
 
-    def restart(self, why: str, reloadable: tuple[Change, ...] = ()) -> Step:
+    def restart(self, why: str, reloadable: tuple[Change, ...] = ()) -> Step[S | None]:
         """Stop the server and start it with the files as they should be, after `reloadable`
         changes. One that does not start with them runs on with the old ones."""
         unit = self.unit
@@ -218,7 +218,7 @@ class ManagedUnit(Generic[S, F]):
 
         return self._step("restart", unit.name, why, run, restart=True)
 
-    def file_steps(self, found: Outcome) -> tuple[Step, ...]:
+    def file_steps(self, found: Outcome[S]) -> tuple[Step[S], ...]:
         """What brings the rendered files, and another program, to a running server."""
         runner, unit, changes = self.runner, self.unit, found.changes
         runner.fits(unit, self.asked.instance, found.release)
