@@ -92,7 +92,5 @@ def test_command(options: Options, channel: str) -> None:
 
     context = options.context()
     test(context, channel)
-    if options.json:
-        say_json({"stack": context.stack.name, "channel": channel, "sent": True})
-    else:
-        say(f"{channel} accepted the test message")
+    done = {"stack": context.stack.name, "channel": channel, "sent": True}
+    options.say(done, f"{channel} accepted the test message")

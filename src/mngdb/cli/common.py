@@ -63,6 +63,13 @@ class Options(Struct):
             tell(f"note: {found.located.notice}")
         return found
 
+    def say(self, document: object, text: str) -> None:
+        """The result: the document with --json, else the text."""
+        if self.json:
+            say_json(document)
+        else:
+            say(text)
+
 
 def program(files: Sequence[str], target: str | None) -> str:
     """How commands begin: with what it takes to mean the stack of these files and no other."""

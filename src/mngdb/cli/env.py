@@ -132,7 +132,5 @@ def example(options: Options, apps: Sequence[str], output: Path | None, force: b
     context = options.context(anywhere=True)
     path = context.stack.folder / EXAMPLE if output is None else output
     text = env_example(context, None if str(path) == "-" else path, apps, force)
-    if options.json:
-        say_json({"stack": context.stack.name, "file": str(path), "text": text})
-    else:
-        say(text.rstrip("\n") if str(path) == "-" else f"wrote {path}")
+    document = {"stack": context.stack.name, "file": str(path), "text": text}
+    options.say(document, text.rstrip("\n") if str(path) == "-" else f"wrote {path}")

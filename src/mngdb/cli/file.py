@@ -32,10 +32,7 @@ def init(options: Options, engines: str, apps: tuple[str, ...], name: str) -> No
     path = Path(options.files[0] if options.files else DEFAULT_FILE)
     wanted = [one.strip() for one in engines.split(",") if one.strip()]
     write(path, name, wanted, list(apps), options.target or DEFAULT_TARGET)
-    if options.json:
-        say_json({"file": str(path)})
-    else:
-        say(f"wrote {path}; next: {options.command} up")
+    options.say({"file": str(path)}, f"wrote {path}; next: {options.command} up")
 
 
 @click.command()

@@ -13,7 +13,6 @@ from mngdb.cli.common import (
     common,
     say,
     say_answers,
-    say_json,
     shortened,
     span,
     tell_errors,
@@ -85,10 +84,7 @@ def kill(options: Options, pid: int, instance: str | None, terminate: bool, forc
 
     context = options.context()
     done = end(context, instance, pid, terminate, force)
-    if options.json:
-        say_json({"stack": context.stack.name, "pid": pid, "done": done})
-    else:
-        say(done)
+    options.say({"stack": context.stack.name, "pid": pid, "done": done}, done)
 
 
 def _show(found: Mapping[str, Sequence[Node]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json
+from mngdb.cli.common import Options, common
 
 
 @click.command()
@@ -17,7 +17,5 @@ def ci(options: Options, kind: str, app: str | None) -> None:
 
     context = options.context()
     text = render(context, kind, app)
-    if options.json:
-        say_json({"stack": context.stack.name, "kind": kind, "text": text})
-    else:
-        say(text.rstrip("\n"))
+    document = {"stack": context.stack.name, "kind": kind, "text": text}
+    options.say(document, text.rstrip("\n"))

@@ -63,7 +63,5 @@ def attach(options: Options, stack: str) -> None:
 
     context = options.context(anywhere=True)
     found = make(context.stack, context.located, stack, os.environ)
-    if options.json:
-        say_json({"stack": found.name, "project": found.project})
-    else:
-        say(f"{found.name} now belongs to {found.project}; next: {options.command} up")
+    text = f"{found.name} now belongs to {found.project}; next: {options.command} up"
+    options.say({"stack": found.name, "project": found.project}, text)

@@ -19,10 +19,8 @@ def url(options: Options, instance: str, app: str | None) -> None:
 
     context = options.context()
     found = make(context, instance, app)
-    if options.json:
-        say_json({"stack": context.stack.name, "instance": instance, "app": app, "url": found})
-    else:
-        say(found)
+    document = {"stack": context.stack.name, "instance": instance, "app": app, "url": found}
+    options.say(document, found)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
