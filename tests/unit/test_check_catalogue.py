@@ -20,7 +20,7 @@ FILES = sorted(
     if file.stem != "scan"  # rules for files of a project, not checks
 )
 CHECKS = {one.id: one for one in (*registry.every(), *registry.of("env"))}
-FIELDS = {"title", "severity", "setting", "expected", "remedy", "sources", "about"}
+FIELDS = {"title", "severity", "setting", "nowhere", "expected", "remedy", "sources", "about"}
 
 
 def test_every_entry_is_a_check_and_every_check_has_one_entry() -> None:

@@ -8,6 +8,7 @@ The file says what its checks are about, then has an entry for each, by the chec
       title: long waits for locks are logged      # true when the check passes
       severity: medium                            # at the worst
       setting: {log_lock_waits: on}               # a value, a list, or {from: 1, to: 60}
+      nowhere: {unlogged: no unlogged table}      # or another of the engine's `Settings.shared`
       expected: log_lock_waits on                 # of a setting with one value: not needed
       remedy: {reset: log_lock_waits}             # a text, or a template of the engine and its word
       sources: [A12, "postgresql.org: Error Reporting and Logging"]
@@ -37,6 +38,8 @@ class Settings(Struct, Generic[F], frozen=True):
     remedies: Mapping[str, str]
     """Templates by name, each with one `%s`. `setting`, for an entry without a remedy, has two: for
     the setting's name and for its value."""
+    shared: Mapping[str, Callable[[str, str], Judge[F]]] = {}
+    """Judges that several checks share, by the key of an entry; made from the one pair below it."""
 
 
 def checks(
@@ -61,17 +64,20 @@ def _built(
     settings: Settings[F] | None,
     about: About,
 ) -> Iterator[Check[F]]:
-    templates = settings.remedies if settings else {}
+    templates, shared = (settings.remedies, settings.shared) if settings else ({}, {})
     for name, text in entries.items():
         expected, remedy = text.get("expected", ""), text.get("remedy", "")
         judge = judges.get(name)
-        if judge is None:
-            if settings is None or "setting" not in text:
-                continue
+        for kind in shared.keys() & text.keys():
+            (pair,) = text[kind].items()
+            judge = shared[kind](*pair)
+        if judge is None and settings is not None and "setting" in text:
             ((setting, wanted),) = text["setting"].items()
             judge = settings.judge(setting, good(wanted))
             expected = expected or f"{setting} {wanted}"
             remedy = remedy or templates["setting"] % (setting, wanted)
+        if judge is None:
+            continue
         if isinstance(remedy, dict):
             ((template, words),) = remedy.items()
             remedy = templates[template] % words

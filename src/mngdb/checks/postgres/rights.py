@@ -47,18 +47,9 @@ CHECKS: tuple[Check[PostgresFacts], ...] = checks(
         "postgres.public-connect": _bases(
             lambda one: one.public_connect and one.name != MAINTENANCE, "CONNECT is granted by name"
         ),
-        "postgres.maintenance": nowhere("maintenance", "PUBLIC may connect at most"),
         "postgres.public-temporary": _bases(
             lambda one: one.public_temporary, "TEMPORARY is granted by name"
         ),
-        "postgres.public-create": nowhere("public_create", "CREATE is granted by name"),
-        "postgres.public-tables": nowhere("public_tables", "rights on tables are granted by name"),
-        "postgres.public-defaults": nowhere("public_defaults", "no default privilege for PUBLIC"),
-        "postgres.schema-owner": nowhere(
-            "schema_owner", "pg_database_owner, the owner or a superuser"
-        ),
-        "postgres.app-excess": nowhere("apps_excess", "no rights beyond the file"),
-        "postgres.app-useful": nowhere("apps_missing", "all rights are granted"),
         "postgres.app-idle-limit": _idle_limit,
         "postgres.system-rights": nowhere(
             "system_rights",
@@ -70,18 +61,9 @@ CHECKS: tuple[Check[PostgresFacts], ...] = checks(
             "only owners and administrators",
             nor=lambda facts: facts.shared_options.value,
         ),
-        "postgres.traps": nowhere(
-            "traps", "pg_catalog, event triggers and casts belong to superusers"
-        ),
-        "postgres.definer-path": nowhere("definer_path", "all have a safe one"),
-        "postgres.definer-superuser": nowhere("definer_super", "none that PUBLIC can execute"),
-        "postgres.languages": nowhere("languages", "trusted languages only"),
         "postgres.extension-reach": nowhere(
             "extensions_reaching", "only those in the file", but_asked_for=True
         ),
-        "postgres.extension-version": nowhere("extensions_old", "all are current"),
-        "postgres.row-security": nowhere("policies_off", "all policies are applied"),
-        "postgres.stored-passwords": nowhere("stored_passwords", "no password in user mappings"),
         "postgres.strings": _strings,
     },
     SETTINGS,

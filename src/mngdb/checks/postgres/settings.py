@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mngdb.checks.catalogue import Judge, Settings
+from mngdb.checks.postgres.inside import nowhere
 from mngdb.errors import UnobservableError
 from mngdb.facts.postgres import PostgresFacts, Setting
 from mngdb.findings import Judgement, judged, not_applicable
@@ -84,4 +85,5 @@ SETTINGS = Settings(
         "apps": "'mngdb up' restores the app's login; elsewhere %s",
         "databases": "'mngdb up' revokes it in the file's databases; elsewhere %s",
     },
+    {"nowhere": nowhere},
 )
