@@ -45,7 +45,8 @@ class Watch:
         self._file = folder / "restarts.json"
         self._trouble: dict[str, _Trouble] = {}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
-        found = {n: context.target(m.instance).watched for n, m in context.stack.members.items()}
+        self._members = context.stack.members
+        found = {n: context.target(one.instance).watched for n, one in self._members.items()}
         self._watched = {name: watched for name, watched in found.items() if watched}
         self.restarts = dict.fromkeys(self._watched, 0)
         try:
@@ -83,7 +84,7 @@ class Watch:
         return process is None and self._watched[unit].crashed(unit)
 
     def _process(self, unit: str) -> Running | None:
-        servers = self._context.target(self._context.instance(unit)).servers
+        servers = self._context.target(self._members[unit].instance).servers
         return servers.process(unit) if servers else None
 
     def _due(self, unit: str) -> float:
@@ -104,7 +105,7 @@ class Watch:
             log(f"{unit} did not start: {error}; retrying in {trouble.pause:g} s")
 
     def _start(self, name: str) -> None:
-        context, instance = self._context, self._context.instance(name)
+        context, instance = self._context, self._members[name].instance
         asked = partial(context.asked, instance)
         self._children[name] = self._watched[name].start_again(instance, asked)
         self.restarts[name] += 1
