@@ -263,7 +263,7 @@ def test_the_command(env: Env) -> None:
     assert report["summary"]["fail"] == 0
     assert set(report["findings"][0]) == {
         *("id", "instance", "engine", "title", "severity", "verdict", "evidence", "expected"),
-        *("remedy", "sources"),
+        *("remedy", "sources", "member"),
     }
     assert cli.run("env", "check", "nowhere").returncode == 2
     assert cli.run("env", "check", ".env", "--environment").returncode == 2
