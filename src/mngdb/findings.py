@@ -40,8 +40,10 @@ class Seen(Struct, Generic[T], frozen=True):
         return self.found  # type: ignore[return-value]
 
 
-def see(look: Callable[[], T]) -> Seen[T]:
-    """What `look` returns, or the reason why the server did not tell."""
+def see(look: Callable[[], T], wanted: bool = True) -> Seen[T]:
+    """What `look` returns, or the reason why the server did not tell. Not `wanted`: that is one."""
+    if not wanted:
+        return Seen(missing="not asked")
     try:
         return Seen(look())
     except UnobservableError as error:

@@ -369,9 +369,9 @@ def test_a_server_that_hangs_after_the_handshake(
     look, connect = PostgresEngine.inspect, PostgresEngine.connect
     stopped: list[psutil.Process] = []
 
-    def hanging(self: PostgresEngine, session: Any, asked: Any) -> Any:
+    def hanging(self: PostgresEngine, session: Any, asked: Any, health: bool) -> Any:
         freeze(server, stopped)
-        return look(self, session, asked)
+        return look(self, session, asked, health)
 
     monkeypatch.setattr(PostgresEngine, "connect", lambda self, at: connect(self, at, 1.0))
     monkeypatch.setattr(PostgresEngine, "inspect", hanging)

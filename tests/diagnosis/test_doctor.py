@@ -19,6 +19,7 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
+from mngdb.checks import registry
 from mngdb.checks.doctor.causes import CONSEQUENCES, INCIDENTS
 from mngdb.checks.doctor.judge import judge
 from mngdb.facts.doctor import Condition, Diagnosis, Server, StackFacts
@@ -28,6 +29,7 @@ from mngdb.facts.sessions import OneSession, Sessions
 from mngdb.findings import Seen
 from mngdb.run import NOTHING
 from mngdb.targets.process import logs
+from tests.checks.judge import opened
 from tests.conftest import Cli, free_port
 from tests.live import faults
 from tests.live.clients import brought_up, redis_as, set_secret
@@ -83,6 +85,20 @@ def test_a_healthy_stack(stack: Cli) -> None:
     assert found["cause"] is None
     assert len(found["apps"]) == 4
     assert "3 servers respond, 4 app logins" in stack.ok("doctor")
+
+
+def test_what_the_doctor_judges_is_asked(stack: Cli) -> None:
+    context = opened(stack)
+    for instance in context.stack.instances.values():
+        engine, asked = context.engine(instance), context.asked(instance)
+        with engine.connect(context.admin(asked)) as session:
+            looks = [engine.inspect(session, asked, health=only) for only in (False, True)]
+        checks = [one for one in registry.of(instance.engine) if one.id in INCIDENTS[one.engine]]
+        whole, less = ([one.finding(seen, "", "").verdict for one in checks] for seen in looks)
+        assert less == whole
+        assert "unknown" not in less
+        judged = registry.of(instance.engine)
+        assert "not asked" in {one.finding(looks[1], "", "").evidence for one in judged}
 
 
 def test_a_server_that_was_killed(stack: Cli) -> None:
@@ -344,8 +360,6 @@ def test_a_servers_everyday_work_is_not_why_it_ended(last: str, said: str) -> No
 
 
 def test_what_is_judged_is_known_to_the_checks_and_in_the_order_of_the_table() -> None:
-    from mngdb.checks import registry
-
     known = {one.id for one in registry.every()}
     assert {one for ids in INCIDENTS.values() for one in ids} <= known
     order = list(CONSEQUENCES)

@@ -209,7 +209,7 @@ class ToyEngine:
         logins = {name: Login(**one) for name, one in session.ask("logins").items()}
         return Facts(logins, session.ask("info")["version"])
 
-    def inspect(self, session: Session, asked: DesiredInstance) -> Facts:
+    def inspect(self, session: Session, asked: DesiredInstance, health: bool) -> Facts:
         return self.observe(session, asked)
 
     @contextmanager

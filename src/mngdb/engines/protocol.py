@@ -124,9 +124,10 @@ class Observe(Protocol[S, F_co, C_co]):
         """Look at everything that `reconcile` judges. Raises UnobservableError."""
         ...
 
-    def inspect(self, session: S, asked: DesiredInstance) -> C_co:
+    def inspect(self, session: S, asked: DesiredInstance, health: bool) -> C_co:
         """The facts that the engine's checks judge (`mngdb.facts`). What the server does not tell
-        is a reason in them. Raises ConnectError when the connection is lost."""
+        is a reason in them. `health`: nothing has to be asked but what `doctor` judges
+        (`checks.doctor.causes.INCIDENTS`). Raises ConnectError when the connection is lost."""
         ...
 
 

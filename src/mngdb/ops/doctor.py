@@ -168,7 +168,7 @@ def _inside(engine: Engine[S, F, C], session: S, asked: DesiredInstance) -> dict
     sessions = _see(lambda: engine.sessions(session, asked))
     look = engine.locks
     waiting = _see(lambda: look(session, asked)).found if look else None
-    facts, name = engine.inspect(session, asked), engine.info.name
+    facts, name = engine.inspect(session, asked, health=True), engine.info.name
     checks: Iterable[Check[C]] = registry.of(name)
     wanted = [one for one in checks if one.id in INCIDENTS.get(name, ())]
     return {

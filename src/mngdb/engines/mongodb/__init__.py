@@ -123,10 +123,10 @@ class MongodbEngine:
 
         return observe.observe(session, asked)
 
-    def inspect(self, session: Session, asked: DesiredInstance) -> MongodbFacts:
+    def inspect(self, session: Session, asked: DesiredInstance, health: bool) -> MongodbFacts:
         from mngdb.engines.mongodb import inspect
 
-        return inspect.inspect(session, asked)
+        return inspect.inspect(session, asked, health)
 
     # --- reconcile
 

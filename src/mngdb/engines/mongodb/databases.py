@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
 from mngdb.engines.mongodb.client import Session
+from mngdb.engines.mongodb.look import Ask
 from mngdb.engines.mongodb.render import spec_of
 from mngdb.model import DesiredInstance
 from mngdb.spec.mongodb import MongodbGrant
@@ -17,12 +18,19 @@ _OWN = {"admin", "config", "local"}
 def of_apps(session: Session, asked: DesiredInstance) -> list[str]:
     """Those that the file names; where it names none, as of a server that somebody else runs, all
     but MongoDB's own."""
-    named = {grant.database for grant in asked.instance.granted(MongodbGrant).values()}
-    named |= set(spec_of(asked).databases)
-    if named:
-        return sorted(named)
-    found = session.command("listDatabases", nameOnly=True)["databases"]
-    return sorted(str(one["name"]) for one in found if one["name"] not in _OWN)
+    return sorted(of_file(asked) or every(session.command))
+
+
+def of_file(asked: DesiredInstance) -> list[str]:
+    """Those that the file names."""
+    granted = (grant.database for grant in asked.instance.granted(MongodbGrant).values())
+    return list(dict.fromkeys([*spec_of(asked).databases, *granted]))
+
+
+def every(ask: Ask) -> list[str]:
+    """All but MongoDB's own."""
+    found = ask("listDatabases", nameOnly=True)["databases"]
+    return [str(one["name"]) for one in found if one["name"] not in _OWN]
 
 
 def in_turns(names: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:

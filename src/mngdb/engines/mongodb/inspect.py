@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from mngdb.dial import only_here
-from mngdb.engines.mongodb import inspect_data, inspect_logins, probe
+from mngdb.engines.mongodb import inspect_data, inspect_logins, look, probe
 from mngdb.engines.mongodb.access import ADMIN, USERS_IN
 from mngdb.engines.mongodb.client import Session
 from mngdb.engines.mongodb.questions import ConnectionLost, Questions
-from mngdb.engines.mongodb.render import flatten, settings, spec_of
+from mngdb.engines.mongodb.render import settings, spec_of
 from mngdb.facts.mongodb import App, Document, MongodbFacts, Strength
 from mngdb.facts.tls import Tls
 from mngdb.findings import Seen, see
@@ -21,23 +21,23 @@ from mngdb.spec.agent import MONITOR
 from mngdb.spec.mongodb import MongodbGrant
 
 
-def inspect(session: Session, asked: DesiredInstance) -> MongodbFacts:
+def inspect(session: Session, asked: DesiredInstance, health: bool) -> MongodbFacts:
     """Everything that the checks of MongoDB judge. What the server refuses is a reason, no error.
     Raises ConnectError when the connection is lost."""
     try:
-        return _inspect(Questions(session), asked)
+        return _inspect(Questions(session), asked, health)
     except ConnectionLost as lost:
         raise lost.cause from None
 
 
-def _inspect(questions: Questions, asked: DesiredInstance) -> MongodbFacts:
+def _inspect(questions: Questions, asked: DesiredInstance, health: bool) -> MongodbFacts:
     session, ask = questions.session, questions.ask
     at = session.client.address or (session.access.host, session.access.port)
     hello = ask("hello")
     parameters = see(lambda: ask("getParameter", "*"))
-    options: Seen[Mapping[str, str]] = see(lambda: flatten(dict(ask("getCmdLineOpts")["parsed"])))
+    options: Seen[Mapping[str, str]] = see(lambda: look.options(ask))
     own: dict[str, Any] = {"$ownOps": True}
-    databases = see(lambda: inspect_data.databases(questions, asked))
+    databases = see(lambda: inspect_data.databases(questions, asked), not health)
     admin = session.access.user
     if admin:
         admin = inspect_logins.login_name(admin, session.access.options.get("authSource", USERS_IN))
@@ -52,19 +52,17 @@ def _inspect(questions: Questions, asked: DesiredInstance) -> MongodbFacts:
         parameters=parameters,
         options=options,
         memory=see(lambda: int(ask("hostInfo")["system"]["memLimitMB"]) << 20),
-        warnings=see(lambda: tuple(_warnings(ask("getLog", "startupWarnings")))),
+        warnings=see(lambda: tuple(_warnings(ask("getLog", "startupWarnings"))), not health),
         locked=see(lambda: bool(ask("currentOp", **own).get("fsyncLock"))),
-        logins=see(lambda: inspect_logins.logins(questions, admin, secrets)),
+        logins=see(lambda: inspect_logins.logins(questions, admin, secrets), not health),
         replica=see(lambda: inspect_data.replica(questions, hello)),
-        profilers=see(
-            lambda: {one: int(ask("profile", -1, on=one)["was"]) for one in databases.value[0]}
-        ),
-        slow=see(lambda: int(ask("profile", -1)["slowms"])),
+        profilers=see(lambda: look.profilers(ask, databases.value[0])),
+        slow=see(lambda: look.slow(ask), not health),
         collections=see(lambda: inspect_data.collections(questions, asked, *databases.value)),
-        asked_indexes=inspect_data.asked_indexes(questions, asked),
-        open_to_all=see(lambda: probe.answers_strangers(at, session.access.tls)),
-        plain=see(lambda: not session.access.tls or probe.answers_plain(at)),
-        zlib=see(lambda: probe.takes_zlib(at, session.access.tls)),
+        asked_indexes={} if health else inspect_data.asked_indexes(questions, asked),
+        open_to_all=see(lambda: probe.answers_strangers(at, session.access.tls), not health),
+        plain=see(lambda: not session.access.tls or probe.answers_plain(at), not health),
+        zlib=see(lambda: probe.takes_zlib(at, session.access.tls), not health),
         tls=see(lambda: _tls(at, parameters)),
         modes=dict(_modes(asked)),
         apps={

@@ -6,17 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from mngdb.engines.mongodb import indexes
+from mngdb.engines.mongodb import indexes, look
 from mngdb.engines.mongodb.client import EVERY_INDEX, Refused, Session
-from mngdb.engines.mongodb.databases import in_turns
+from mngdb.engines.mongodb.databases import every, in_turns, of_file
 from mngdb.engines.mongodb.facts import Facts, FoundIndex
 from mngdb.engines.mongodb.questions import Questions
-from mngdb.engines.mongodb.render import spec_of
 from mngdb.errors import UnobservableError
 from mngdb.facts.mongodb import Collection, Collections, Document, Index, Member, Oplog, ReplicaSet
 from mngdb.findings import Seen, see
 from mngdb.model import DesiredInstance, Step
-from mngdb.spec.mongodb import MongodbGrant
 from mngdb.words import many
 
 #: Databases that are looked at where the file names none; collections that are looked at in all,
@@ -24,7 +22,6 @@ from mngdb.words import many
 _DATABASES = 50
 _COLLECTIONS = 200
 _COUNTED = 1000
-_OWN = frozenset({"admin", "local", "config"})
 
 
 def replica(questions: Questions, hello: Document) -> ReplicaSet | None:
@@ -82,13 +79,11 @@ def _oplog(questions: Questions, hello: Document) -> Oplog:
 
 def databases(questions: Questions, asked: DesiredInstance) -> tuple[list[str], int]:
     """Those of the file; where it names none, the first of all, and how many more there are."""
-    granted = [one.database for one in asked.instance.granted(MongodbGrant).values()]
-    named = list(dict.fromkeys([*spec_of(asked).databases, *granted]))
-    if named:
-        return named, 0
-    found = questions.ask("listDatabases", nameOnly=True)["databases"]
-    every = [str(one["name"]) for one in found if one["name"] not in _OWN]
-    return every[:_DATABASES], len(every[_DATABASES:])
+    found = of_file(asked)
+    if found:
+        return found, 0
+    found = every(questions.ask)
+    return found[:_DATABASES], len(found[_DATABASES:])
 
 
 def collections(
@@ -165,15 +160,12 @@ def asked_indexes(questions: Questions, asked: DesiredInstance) -> Mapping[str, 
     unseen: dict[str, Seen[str]] = {}
     for (database, collection), named in indexes.wanted(asked).items():
         try:
-            reply = questions.ask("listIndexes", collection, on=database, cursor=EVERY_INDEX)
-            documents = reply["cursor"]["firstBatch"]
+            there[database, collection] = look.indexes(questions.ask, database, collection)
         except Refused:
             continue  # there is no such collection
         except UnobservableError as error:
             labels = (indexes.label(database, collection, one.label) for one in named)
             unseen |= dict.fromkeys(labels, Seen[str](missing=error.message))
-            continue
-        there[database, collection] = tuple(FoundIndex(str(d["name"]), d) for d in documents)
 
     def note(action: str, name: str, detail: str, *_: object) -> Step[Session]:
         if action != "drop":

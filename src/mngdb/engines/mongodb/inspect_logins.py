@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from mngdb.engines.mongodb import look
 from mngdb.engines.mongodb.access import USERS_IN
 from mngdb.engines.mongodb.facts import User, user_of
 from mngdb.engines.mongodb.users import knows
@@ -42,8 +43,7 @@ _BATCH = 200
 def logins(questions: Questions, admin: str, secrets: Mapping[str, Secret]) -> tuple[Login, ...]:
     """Every login of the server; `secrets` are the vault's, by login, `admin` is the one that asks.
     Raises UnobservableError."""
-    everybody = {"forAllDBs": True}
-    found = questions.ask("usersInfo", everybody, showCredentials=True)["users"]
+    found = look.users(questions.ask)
     rights: dict[str, dict[str, frozenset[str]]] = {}
     for start in range(0, len(found), _BATCH):
         named = [{"user": one["user"], "db": one["db"]} for one in found[start : start + _BATCH]]

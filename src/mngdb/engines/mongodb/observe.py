@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from mngdb.engines.mongodb import facts as found
-from mngdb.engines.mongodb import indexes
+from mngdb.engines.mongodb import indexes, look
 from mngdb.engines.mongodb.access import USERS_IN
 from mngdb.engines.mongodb.client import (
-    EVERY_INDEX,
     NAMESPACE_NOT_FOUND,
     UNAUTHORIZED,
     Refused,
     Session,
 )
+from mngdb.engines.mongodb.databases import of_file
 from mngdb.engines.mongodb.facts import Facts, FoundIndex
-from mngdb.engines.mongodb.render import OPLOG, PARAMETER, SLOW, flatten, settings, spec_of, text_of
+from mngdb.engines.mongodb.render import OPLOG, PARAMETER, SLOW, settings, text_of
 from mngdb.errors import UnobservableError
 from mngdb.model import DesiredInstance
-from mngdb.spec.mongodb import MongodbGrant
 
 #: Database and collection.
 Place = tuple[str, str]
@@ -27,7 +26,7 @@ Place = tuple[str, str]
 def observe(session: Session, asked: DesiredInstance) -> Facts:
     """Everything that `reconcile` judges. Raises UnobservableError."""
     try:
-        return _look(session, asked)
+        return _facts(session, asked)
     except Refused as error:
         raise UnobservableError(
             f"{asked.instance.name}: {error.message}",
@@ -35,11 +34,10 @@ def observe(session: Session, asked: DesiredInstance) -> Facts:
         ) from None
 
 
-def _look(session: Session, asked: DesiredInstance) -> Facts:
+def _facts(session: Session, asked: DesiredInstance) -> Facts:
     values, reloadable, data = _settings(session, asked)
     # of a provider's administrator not more is asked than what is needed
-    where: object = {"forAllDBs": True} if asked.managed else 1
-    users = session.command("usersInfo", where, showCredentials=True)["users"]
+    users = look.users(session.command, everywhere=asked.managed)
     roles = session.command("rolesInfo", showPrivileges=True)["roles"]
     there, unseen = _indexes(session, dict.fromkeys(_collections(session, asked)))
     return Facts(
@@ -57,19 +55,11 @@ def _look(session: Session, asked: DesiredInstance) -> Facts:
         roles={role.name: role for role in map(found.role_of, roles)},
         indexes=there,
         unseen=unseen,
-        profilers={
-            database: int(session.command("profile", -1, on=database)["was"])
-            for database in profiled(asked)
-        },
+        # ours to set where `slow` is ours
+        profilers=look.profilers(
+            session.command, of_file(asked) if SLOW in settings(asked) else ()
+        ),
     )
-
-
-def profiled(asked: DesiredInstance) -> list[str]:
-    """Databases whose profiler is ours to set: all that the file names, where `slow` is ours."""
-    if SLOW not in settings(asked):
-        return []
-    granted = [grant.database for grant in asked.instance.granted(MongodbGrant).values()]
-    return list(dict.fromkeys([*spec_of(asked).databases, *granted]))
 
 
 def _settings(
@@ -80,12 +70,12 @@ def _settings(
     wanted = settings(asked)
     values: dict[str, str] = {}
     if asked.managed or any(not name.startswith(PARAMETER) for name in wanted):
-        values = flatten(session.command("getCmdLineOpts")["parsed"])
+        values = look.options(session.command)
         values.pop("config", None)
     started_with = frozenset(values)
     reloadable, data = {SLOW, OPLOG}, ""
     if SLOW in wanted:
-        values[SLOW] = text_of(session.command("profile", -1)["slowms"])
+        values[SLOW] = text_of(look.slow(session.command))
     if OPLOG in wanted:
         values[OPLOG] = _oplog(session)
     named = [name for name in wanted if name.startswith(PARAMETER)]
@@ -134,13 +124,10 @@ def _indexes(
     unseen = {}
     for database, collection in collections:
         try:
-            reply = session.command("listIndexes", collection, on=database, cursor=EVERY_INDEX)
+            there[database, collection] = look.indexes(session.command, database, collection)
         except Refused as error:
             if error.code == NAMESPACE_NOT_FOUND:
                 there[database, collection] = ()
             else:
                 unseen[database, collection] = error.message
-            continue
-        found = reply["cursor"]["firstBatch"]
-        there[database, collection] = tuple(FoundIndex(str(d["name"]), d) for d in found)
     return there, unseen

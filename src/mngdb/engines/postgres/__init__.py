@@ -97,10 +97,10 @@ class PostgresEngine:
 
         return observe.observe(session, asked)
 
-    def inspect(self, session: Session, asked: DesiredInstance) -> PostgresFacts:
+    def inspect(self, session: Session, asked: DesiredInstance, health: bool) -> PostgresFacts:
         from mngdb.engines.postgres import inspect
 
-        return inspect.inspect(session, asked)
+        return inspect.inspect(session, asked, health)
 
     # --- reconcile
 

@@ -4,7 +4,7 @@ side, and what it asks of a login from outside."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -47,23 +47,31 @@ _THREADS = 4
 #: All databases together, in seconds.
 _SECONDS = 8.0
 
+#: Queries of who may do what.
+_OF_RIGHTS = ("overrides", "maps", "roles", "logins", "closed", "reach", "shared", "options")
+
 T = TypeVar("T")
 Answer = Seen[list[Any]]
 
 
-def inspect(session: Session, asked: DesiredInstance) -> PostgresFacts:
+def inspect(session: Session, asked: DesiredInstance, health: bool) -> PostgresFacts:
     """Everything that the checks of PostgreSQL judge. What the server refuses is a reason, no
     error. Raises ConnectError when the connection is lost."""
     wire = session.main.pgconn
     grants = asked.instance.granted(PostgresGrant)
     query = queries(wire.server_version)
     query["reach"] = query["reach"].replace("{apps}", _array(grants))
-    found = ask_each(session.main, query, session.timeout)
+    if health:
+        query = {name: text for name, text in query.items() if name not in _OF_RIGHTS}
+    found = dict.fromkeys(_OF_RIGHTS, Answer(missing="not asked"))
+    found |= ask_each(session.main, query, session.timeout)
     with ThreadPoolExecutor(3) as pool:
         outside = pool.submit(_outside, session, wire.db.decode())
         names = _of(found["bases"], lambda row: str(row["name"]), unless="template")
         closed = _of(found["closed"], lambda row: str(row["name"]))
-        inside = pool.submit(_inside, session, names, closed, grants)
+        inside = pool.submit(
+            lambda: see(lambda: _inside(session, names.value, closed.value, grants), not health)
+        )
         logins = see(lambda: _logins(found["logins"], asked))
         plain, demand, tls = outside.result()
     server = see(lambda: cast(Mapping[str, Any], _one(found["server"])))
@@ -239,10 +247,10 @@ def _outside(session: Session, database: str) -> tuple[Seen[bool], Seen[Demand],
 
 def _inside(
     session: Session,
-    names: Seen[tuple[str, ...]],
-    closed: Seen[tuple[str, ...]],
+    names: Sequence[str],
+    closed: Sequence[str],
     grants: Mapping[str, PostgresGrant],
-) -> Seen[Mapping[str, Seen[Inside]]]:
+) -> Mapping[str, Seen[Inside]]:
     deadline = time.monotonic() + _SECONDS
 
     def look(name: str) -> Inside:
@@ -261,11 +269,8 @@ def _inside(
         except ConnectError as error:
             raise UnobservableError(error.message) from None
 
-    def all_of() -> Mapping[str, Seen[Inside]]:
-        with ThreadPoolExecutor(_THREADS) as pool:
-            answers = pool.map(lambda name: see(lambda: look(name)), names.value)
-            seen = dict(zip(names.value, answers, strict=True))
-        shut = Seen[Inside](missing="it accepts no connections (ALLOW_CONNECTIONS false)")
-        return seen | dict.fromkeys(closed.value, shut)
-
-    return see(all_of)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        answers = pool.map(lambda name: see(lambda: look(name)), names)
+        seen = dict(zip(names, answers, strict=True))
+    shut = Seen[Inside](missing="it accepts no connections (ALLOW_CONNECTIONS false)")
+    return seen | dict.fromkeys(closed, shut)

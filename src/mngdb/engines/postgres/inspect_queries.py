@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mngdb.engines.postgres import inspect_rights
+from mngdb.engines.postgres.look import SETTINGS, SPECIAL
 
 #: Groups that reach files, programs, everybody's rows, statements or sessions.
 #: https://www.postgresql.org/docs/current/predefined-roles.html
@@ -20,11 +21,6 @@ GROUPS = (
     *("pg_use_reserved_connections", "pg_monitor", "pg_read_all_stats", "pg_read_all_settings"),
 )
 
-#: First of all: what comes after it changes settings of this session.
-SETTINGS = """
-    SELECT name, setting AS value, coalesce(unit, '') AS unit, vartype AS kind, context, source,
-           pending_restart AS pending, enumvals AS choices FROM pg_settings
-"""
 _STATS = "pg_has_role('pg_read_all_stats', 'USAGE')"
 _SERVER = f"""
     SELECT current_user AS login, pg_is_in_recovery() AS replica,
@@ -90,11 +86,7 @@ _WRONG = """
         OR f.setting ~ '^-?[0-9.]+ *(B|kB|MB|GB|TB|us|ms|s|min|h|d)?$')) LIMIT 20
 """
 _ROLES = f"""
-    SELECT r.rolname AS name, r.oid = 10 AS bootstrap, array_remove(ARRAY[
-             CASE WHEN r.rolsuper THEN 'SUPERUSER' END, CASE WHEN r.rolcreatedb THEN 'CREATEDB' END,
-             CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
-             CASE WHEN r.rolreplication THEN 'REPLICATION' END,
-             CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END], NULL) AS special,
+    SELECT r.rolname AS name, r.oid = 10 AS bootstrap, {SPECIAL} AS special,
            EXISTS (SELECT FROM pg_database d WHERE d.datdba = r.oid) AS owns,
            m.groups, m.becomes
     FROM pg_roles r, LATERAL (
@@ -170,7 +162,7 @@ def queries(version: int) -> dict[str, str]:
         hba["{fits}"] = _FITS.replace("{who}", "s.rolname")
     how = may_be(version)
     return {
-        "settings": SETTINGS,
+        "settings": SETTINGS,  # first of all: what comes next changes some of this session
         "first guard": "SET default_transaction_read_only = on",
         "second guard": "SET statement_timeout = '5s'",
         "server": _SERVER,

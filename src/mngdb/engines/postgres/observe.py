@@ -29,6 +29,7 @@ from mngdb.engines.postgres.facts import (
     Role,
     Setting,
 )
+from mngdb.engines.postgres.look import SETTINGS, SPECIAL
 from mngdb.errors import ConnectError, UnobservableError
 from mngdb.model import Access, DesiredInstance
 from mngdb.spec.agent import MONITOR
@@ -111,10 +112,9 @@ def _not_ours(session: Session) -> frozenset[str]:
 def _settings(session: Session, asked: DesiredInstance) -> dict[str, Setting]:
     """The settings that mngdb wants, and those that a configuration file sets."""
     return {
-        name: Setting(value, unit or "", kind, context not in {"postmaster", "internal"}, source)
-        for name, value, unit, kind, context, source in session.rows(
-            "SELECT name, setting, unit, vartype, context, source FROM pg_settings "
-            "WHERE lower(name) = ANY(%s) OR source = 'configuration file'",
+        name: Setting(value, unit, kind, context not in {"postmaster", "internal"}, source)
+        for name, value, unit, kind, context, source, *_ in session.rows(
+            f"{SETTINGS} WHERE lower(name) = ANY(%s) OR source = 'configuration file'",
             [name.lower() for name in render.settings(asked)],
         )
     }
@@ -134,14 +134,9 @@ def _roles(session: Session, asked: DesiredInstance, superuser: bool) -> dict[st
     """The apps' roles and those that carry a mark of ours."""
     found = {}
     rows = session.rows(
-        """
+        f"""
         SELECT r.rolname, coalesce(shobj_description(r.oid, 'pg_authid'), ''), r.rolcanlogin,
-               array_remove(ARRAY[CASE WHEN r.rolsuper THEN 'SUPERUSER' END,
-                                  CASE WHEN r.rolcreatedb THEN 'CREATEDB' END,
-                                  CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
-                                  CASE WHEN r.rolreplication THEN 'REPLICATION' END,
-                                  CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END], NULL),
-               r.rolconnlimit, coalesce(s.setconfig, '{}'),
+               {SPECIAL}, r.rolconnlimit, coalesce(s.setconfig, '{{}}'),
                ARRAY(SELECT ARRAY[g.rolname::text, by.rolname::text] FROM pg_auth_members m
                      JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles by ON by.oid = m.grantor
                      WHERE m.member = r.oid ORDER BY 1),
@@ -152,7 +147,7 @@ def _roles(session: Session, asked: DesiredInstance, superuser: bool) -> dict[st
         WHERE r.rolname = ANY(%s) OR shobj_description(r.oid, 'pg_authid') = %s
               OR %s AND starts_with(shobj_description(r.oid, 'pg_authid'), %s)
         ORDER BY r.rolname
-        """,
+        """,  # noqa: S608 - a constant
         [*asked.instance.grants, MONITOR],
         MARK + asked.stack,
         asked.managed,  # whichever stack made them: it is one of ours
@@ -195,18 +190,13 @@ def _outsiders(
 ) -> tuple[Outsider, ...]:
     """The logins that the file does not name, each with what makes it powerful."""
     found = session.rows(
-        """
-        SELECT r.rolname,
-               array_remove(ARRAY[CASE WHEN r.rolsuper THEN 'SUPERUSER' END,
-                                  CASE WHEN r.rolcreatedb THEN 'CREATEDB' END,
-                                  CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
-                                  CASE WHEN r.rolreplication THEN 'REPLICATION' END,
-                                  CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END], NULL),
+        f"""
+        SELECT r.rolname, {SPECIAL},
                ARRAY(SELECT g.rolname::text FROM pg_roles g WHERE g.oid <> r.oid
                      AND NOT r.rolsuper AND pg_has_role(r.oid, g.oid, 'MEMBER') ORDER BY 1),
                ARRAY(SELECT d.datname::text FROM pg_database d WHERE d.datdba = r.oid ORDER BY 1)
         FROM pg_roles r WHERE r.rolcanlogin AND r.rolname <> ALL(%s) ORDER BY 1 LIMIT 100
-        """,
+        """,  # noqa: S608 - a constant
         [*asked.instance.grants, *ours, MONITOR, render.ADMIN, session.access.user],
     )
     return tuple(Outsider(name, *map(tuple, powers)) for name, *powers in found)

@@ -132,10 +132,10 @@ class RedisEngine:
 
         return observe.observe(session, asked)
 
-    def inspect(self, session: Session, asked: DesiredInstance) -> RedisFacts:
+    def inspect(self, session: Session, asked: DesiredInstance, health: bool) -> RedisFacts:
         from mngdb.engines.redis import inspect
 
-        return inspect.inspect(session, asked)
+        return inspect.inspect(session, asked, health)
 
     # --- reconcile
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mngdb import stopping
 from mngdb.engines.redis.client import Session
-from mngdb.engines.redis.observe import parse_info
+from mngdb.engines.redis.look import parse_info
 from mngdb.errors import StepError
 from mngdb.model import Change
 

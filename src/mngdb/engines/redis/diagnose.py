@@ -9,7 +9,7 @@ import secrets
 from fnmatch import fnmatchcase
 
 from mngdb.engines.redis.client import RefusedError, Session, connect
-from mngdb.engines.redis.observe import parse_info
+from mngdb.engines.redis.look import parse_info
 from mngdb.errors import ConnectError
 from mngdb.facts.redis_memory import Beside, beside_keys
 from mngdb.model import Access, DesiredInstance

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from mngdb.dial import only_here
 from mngdb.engines.redis import acl, render
 from mngdb.engines.redis.client import RefusedError, Session
-from mngdb.engines.redis.observe import parse_info
+from mngdb.engines.redis.look import Look, look
 from mngdb.engines.redis.wire import ReplyError, Wire
 from mngdb.errors import UnobservableError
 from mngdb.facts.redis import Login, RedisFacts, Rights
@@ -101,25 +101,22 @@ def _hash(word: str) -> str:
 _HASHES = frozenset(map(_hash, WELL_KNOWN))
 
 
-def inspect(session: Session, asked: DesiredInstance) -> RedisFacts:
+def inspect(session: Session, asked: DesiredInstance, health: bool) -> RedisFacts:
     """Everything that the checks of Redis judge. What the server refuses is a reason, no error.
     Raises ConnectError when the connection is lost."""
-    config, info, users = session.ask_all(
-        [["CONFIG", "GET", "*"], ["INFO", "everything"], ["ACL", "LIST"]]
-    )
+    seen = look(session, "everything")
     site = asked.site
     grants = {
         name: frozenset(rule.lstrip("+") for rule in grant.commands if rule[0] == "+")
         for name, grant in asked.instance.granted(RedisGrant).items()
     }
-    told: Seen[Mapping[str, str]] = see(lambda: parse_info(_answer(info, "INFO")))
-    settings = see(lambda: _settings(config, told))
+    settings = see(lambda: _settings(seen))
     return RedisFacts(
         config=settings,
-        info=told,
-        logins=see(lambda: _logins(session, asked, _answer(users, "ACL LIST"))),
-        open_to_all=see(lambda: _stranger(session.access) is True),
-        plain=see(lambda: _plain(session.access, settings)),
+        info=seen.info,
+        logins=see(lambda: _logins(session, asked, seen.users.value), not health),
+        open_to_all=see(lambda: _stranger(session.access) is True, not health),
+        plain=see(lambda: _plain(session.access, settings), not health),
         apps=grants,
         admin=session.access.user,
         known=_known(session, asked),
@@ -141,22 +138,16 @@ def _known(session: Session, asked: DesiredInstance) -> frozenset[str]:
     return frozenset({session.access.user, *acl.wanted(asked)})
 
 
-def _answer(answer: Any, what: str) -> Any:
-    if isinstance(answer, RefusedError):
-        raise UnobservableError(f"{what} is refused: {answer.message}")
-    return answer
-
-
-def _settings(config: Any, told: Seen[Mapping[str, str]]) -> Mapping[str, str]:
+def _settings(seen: Look) -> Mapping[str, str]:
     """The settings in force: all of them, or what INFO has of them where CONFIG is not to be had,
     as with those who rent out servers. Raises UnobservableError where both are refused."""
-    if not isinstance(config, RefusedError) or told.missing is not None:
-        return _pairs(_answer(config, "CONFIG GET"))
-    info = told.value
+    refusal, info = seen.settings.missing, seen.info.found
+    if refusal is None or info is None:
+        return seen.settings.value
     found = {name: info[field] for field, name in _TOLD.items() if field in info}
     if "aof_enabled" in info:
         found["appendonly"] = "yes" if info["aof_enabled"] == "1" else "no"
-    return Some(found, f"CONFIG GET is refused: {config.message}")
+    return Some(found, refusal)
 
 
 class Some(Mapping[str, str]):
@@ -177,10 +168,6 @@ class Some(Mapping[str, str]):
         return len(self._known)
 
 
-def _pairs(flat: Sequence[str]) -> Mapping[str, str]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
 def _remote(settings: Seen[Mapping[str, str]]) -> bool:
     """Whether others than this machine can reach it; where nobody tells, they can."""
     try:
@@ -190,8 +177,9 @@ def _remote(settings: Seen[Mapping[str, str]]) -> bool:
     return not addresses or not all(only_here(one.removeprefix("-")) for one in addresses)
 
 
-def _logins(session: Session, asked: DesiredInstance, lines: Iterable[str]) -> tuple[Login, ...]:
-    users = [acl.parse(line) for line in lines]
+def _logins(
+    session: Session, asked: DesiredInstance, users: Sequence[acl.User]
+) -> tuple[Login, ...]:
     tries = {user.name: list(_tries(asked, user.name)) for user in users}
     for user in users:
         if user.on and user.name not in _known(session, asked):

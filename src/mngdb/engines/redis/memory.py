@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mngdb.engines.redis.client import RefusedError, Session
-from mngdb.engines.redis.observe import parse_info
+from mngdb.engines.redis.client import Session
+from mngdb.engines.redis.look import pairs, parse_info, told
 from mngdb.engines.redis.sessions import described, others
-from mngdb.errors import UnobservableError
 from mngdb.facts.redis_memory import RedisClient, RedisMemory
 from mngdb.findings import see
 
@@ -26,22 +25,12 @@ def look(session: Session) -> RedisMemory:
     ConnectError when the server is gone."""
     info, stats, doctor, clients, own, settings = session.ask_all(_QUESTIONS)
     return RedisMemory(
-        info=parse_info(_told(info, "INFO")),
-        stats=see(lambda: _figures(_told(stats, "MEMORY STATS"))),
-        doctor=see(lambda: str(_told(doctor, "MEMORY DOCTOR"))),
-        clients=see(lambda: _clients(_told(clients, "CLIENT LIST"), str(own))),
-        settings=see(lambda: _pairs(_told(settings, "CONFIG GET"))),
+        info=parse_info(told(info, "INFO")),
+        stats=see(lambda: _figures(told(stats, "MEMORY STATS"))),
+        doctor=see(lambda: str(told(doctor, "MEMORY DOCTOR"))),
+        clients=see(lambda: _clients(told(clients, "CLIENT LIST"), str(own))),
+        settings=see(lambda: pairs(told(settings, "CONFIG GET"))),
     )
-
-
-def _told(answer: Any, what: str) -> Any:
-    if isinstance(answer, RefusedError):
-        raise UnobservableError(f"{what} is refused: {answer.message}")
-    return answer
-
-
-def _pairs(flat: list[str]) -> dict[str, str]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _figures(flat: list[Any]) -> dict[str, float]:

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mngdb.engines.redis.client import RefusedError, Session
+from mngdb.engines.redis.look import parse_info
 from mngdb.engines.redis.metric_names import FIELDS
-from mngdb.engines.redis.observe import parse_info
 from mngdb.samples import Family, Kind, Sample
 
 _SETTINGS = ("maxclients", "maxmemory", "io-threads", "databases", "client-output-buffer-limit")

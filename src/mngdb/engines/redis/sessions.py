@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mngdb.engines.redis.client import Session
-from mngdb.engines.redis.observe import parse_info
+from mngdb.engines.redis.look import parse_info
 from mngdb.facts.sessions import OneSession, Sessions
 
 

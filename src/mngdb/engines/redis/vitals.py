@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mngdb.engines.redis.client import Session
-from mngdb.engines.redis.observe import parse_info
+from mngdb.engines.redis.look import parse_info
 from mngdb.engines.redis.release import release
 from mngdb.model import Vitals
 

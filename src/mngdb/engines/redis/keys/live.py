@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from mngdb.engines.redis.client import RefusedError, Session
 from mngdb.engines.redis.keys.pace import Pace
-from mngdb.engines.redis.observe import parse_info
+from mngdb.engines.redis.look import parse_info
 from mngdb.engines.redis.wire import pack, raw_reader
 from mngdb.errors import UnobservableError
 
