@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from mngdb.engines.mongodb import indexes, look
-from mngdb.engines.mongodb.client import EVERY_INDEX, Refused, Session
+from mngdb.engines.mongodb import indexes, look, reconcile
+from mngdb.engines.mongodb.client import EVERY_INDEX, Refused
 from mngdb.engines.mongodb.databases import every, in_turns, of_file
 from mngdb.engines.mongodb.facts import Facts, FoundIndex
 from mngdb.engines.mongodb.questions import Questions
 from mngdb.errors import UnobservableError
 from mngdb.facts.mongodb import Collection, Collections, Document, Index, Member, Oplog, ReplicaSet
 from mngdb.findings import Seen, see
-from mngdb.model import DesiredInstance, Step
+from mngdb.model import DesiredInstance
 from mngdb.words import many
 
 #: Databases that are looked at where the file names none; collections that are looked at in all,
@@ -167,15 +167,8 @@ def asked_indexes(questions: Questions, asked: DesiredInstance) -> Mapping[str, 
             labels = (indexes.label(database, collection, one.label) for one in named)
             unseen |= dict.fromkeys(labels, Seen[str](missing=error.message))
 
-    def note(action: str, name: str, detail: str, *_: object) -> Step[Session]:
-        if action != "drop":
-            found[name] = Seen("missing" if action == "create" else detail)
-        return Step(asked.instance.name, "mongodb", "create", name, detail, _never)
-
-    for _ in indexes.steps(asked, Facts(version="", indexes=there), note):
-        pass
+    make = reconcile.maker(asked)
+    for step in indexes.steps(asked, Facts(version="", indexes=there), make):
+        if step.action != "drop":
+            found[step.object] = Seen("missing" if step.action == "create" else step.detail)
     return found | unseen
-
-
-def _never(_: object) -> None:
-    raise TypeError("a check runs no step")

@@ -24,7 +24,7 @@ def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
     """Settings that differ, steps in the order in which they run, and remarks."""
     changes = tuple(_changes(asked, facts))
     cold = () if asked.managed else tuple(change for change in changes if not change.reloadable)
-    make = _maker(asked)
+    make = maker(asked)
     return Outcome(
         changes=tuple(change for change in changes if change not in cold),
         steps=(
@@ -83,7 +83,7 @@ def _profilers(asked: DesiredInstance, facts: Facts, make: users.Make) -> Iterat
             yield make("change", f"{database}.profiler", detail, profile(database), False)
 
 
-def _maker(asked: DesiredInstance) -> users.Make:
+def maker(asked: DesiredInstance) -> users.Make:
     """Steps of this instance; a server's refusal becomes a StepError that names the step."""
 
     def make(

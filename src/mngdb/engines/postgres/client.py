@@ -132,6 +132,10 @@ class Session:
         """The rows of a query in the administrator's database."""
         return rows(self.main, query, *values)
 
+    def names(self, query: LiteralString, *values: object) -> list[str]:
+        """The only column of a query's rows."""
+        return [name for (name,) in self.rows(query, *values)]
+
     def execute(self, *statements: sql.Composed) -> None:
         """Run statements in one transaction; all of them or none. Raises StepError."""
         execute(self.changing(), *statements)

@@ -33,7 +33,7 @@ def of_apps(session: Session, asked: DesiredInstance) -> list[str]:
     """Those that the file names; where it names none, as of a server that somebody else runs, all
     that this login may enter."""
     named = {grant.database for grant in asked.instance.granted(PostgresGrant).values()}
-    return sorted(named) or [str(name) for (name,) in session.rows(_EVERY)]
+    return sorted(named) or session.names(_EVERY)
 
 
 def look_into(

@@ -85,28 +85,22 @@ def _monitored(session: Session, asked: DesiredInstance, role: str) -> frozenset
     """Databases in which the monitor was given the right to connect; on a server that is not ours
     also those that let everybody in. `role`: the monitor, `public` before it is made."""
     if not asked.managed:
-        return frozenset(
-            name
-            for (name,) in session.rows(
-                "SELECT datname FROM pg_database WHERE has_database_privilege(%s, oid, 'CONNECT')",
-                role,
-            )
-        )
-    found = session.rows(
+        query = "SELECT datname FROM pg_database WHERE has_database_privilege(%s, oid, 'CONNECT')"
+        return frozenset(session.names(query, role))
+    query = (
         "SELECT d.datname FROM pg_database d, aclexplode(d.datacl) a "
         "JOIN pg_roles g ON g.oid = a.grantee "
-        "WHERE g.rolname = %s AND a.privilege_type = 'CONNECT'",
-        MONITOR,
+        "WHERE g.rolname = %s AND a.privilege_type = 'CONNECT'"
     )
-    return frozenset(name for (name,) in found)
+    return frozenset(session.names(query, MONITOR))
 
 
 def _not_ours(session: Session) -> frozenset[str]:
-    found = session.rows(
+    query = (
         "SELECT datname FROM pg_database "
         "WHERE NOT has_database_privilege(oid, 'CONNECT WITH GRANT OPTION')"
     )
-    return frozenset(name for (name,) in found)
+    return frozenset(session.names(query))
 
 
 def _settings(session: Session, asked: DesiredInstance) -> dict[str, Setting]:
@@ -123,11 +117,11 @@ def _settings(session: Session, asked: DesiredInstance) -> dict[str, Setting]:
 def _overlaid(session: Session, asked: DesiredInstance) -> tuple[str, ...]:
     if not asked.managed:
         return ()
-    found = session.rows(
+    query = (
         "SELECT DISTINCT coalesce(name, 'an unreadable line') FROM pg_file_settings "
         "WHERE sourcefile LIKE '%/postgresql.auto.conf' ORDER BY 1"
     )
-    return tuple(name for (name,) in found)
+    return tuple(session.names(query))
 
 
 def _roles(session: Session, asked: DesiredInstance, superuser: bool) -> dict[str, Role]:
