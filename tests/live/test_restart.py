@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 
 import psutil
@@ -12,6 +13,7 @@ import pytest
 from tests.conftest import Cli
 from tests.live import faults
 from tests.live.clients import redis_as
+from tests.live.impostors import Stranger, silent
 
 pytestmark = pytest.mark.live
 TWO = """
@@ -124,3 +126,31 @@ def test_a_name_that_is_none_is_refused_with_the_nearest(cli: Cli, command: str)
         done = cli.run(command, "legacy")
         assert done.returncode == 2
         assert "legacy is external: mngdb does not" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "number"), [("redis", "mng-redis", 1), ("postgres", "mng-pg", 2)]
+)
+def test_a_port_that_is_taken_during_a_restart_is_told_as_it_is(
+    cli: Cli, name: str, unit: str, number: int
+) -> None:
+    cli.write(TWO)
+    cli.ok("up")
+    taker = Stranger(cli.port(number), silent)
+    waiting = threading.Thread(target=taker.listen)
+    waiting.start()
+    try:
+        done = cli.run("restart", name)
+        assert done.returncode == 1
+        assert f"{unit} was stopped for the restart and did not start again" in done.stderr
+        assert f"port {cli.port(number)} of 127.0.0.1 is taken by" in done.stderr
+        assert f"(pid {os.getpid()})" in done.stderr
+        assert "mngdb up" in done.stderr
+        assert "nothing was changed" not in done.stderr
+        assert "old ones" not in done.stderr
+        assert units(cli)[unit] == "stopped"
+    finally:
+        waiting.join()
+        taker.close()
+    cli.ok("up")
+    faults.sound(cli, {"mng-redis", "mng-pg"})

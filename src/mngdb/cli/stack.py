@@ -200,7 +200,7 @@ def _report(report: Report, seconds: float, command: str, app: str | None) -> No
         for line in _units(report.units, report.services):
             say(line)
     tell("")
-    if report.errors and not report.done:
+    if report.errors and not report.done and not report.failed:
         tell("nothing was changed")
     elif report.errors:
         tell(

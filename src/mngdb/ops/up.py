@@ -58,6 +58,8 @@ class Report(Struct):
     """What `up` did."""
 
     done: list[Step[Never]] = field(default_factory=list)
+    failed: list[Step[Never]] = field(default_factory=list)
+    """Steps that were begun: a restart that fails has stopped its server."""
     refused: list[Step[Never]] = field(default_factory=list)
     """Destructive steps that the command did not name."""
     notices: list[Notice] = field(default_factory=list)
@@ -204,8 +206,8 @@ def up(
             return survey, units
 
         def collect(event: object) -> None:
-            if isinstance(event, Done) and not event.error:
-                report.done.append(event.step)
+            if isinstance(event, Done):
+                (report.failed if event.error else report.done).append(event.step)
             on_event(event)
 
         # before anything is made: what a killed command made is known to the next one

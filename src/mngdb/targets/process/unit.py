@@ -14,6 +14,7 @@ from typing import Any, Generic
 
 from msgspec.structs import replace
 
+from mngdb import stopping
 from mngdb.engines.protocol import Engine, F, S, T
 from mngdb.errors import ConnectError, MngdbError, StepError
 from mngdb.events import Progress
@@ -25,6 +26,8 @@ from mngdb.targets.process.waiting import MOVED_TIMEOUT, TUNNEL_MOVED, Wait
 _ATTEMPT = 0.5
 #: The same where each connection has a process of its own to start.
 _TUNNEL_ATTEMPT = 5.0
+#: Seconds after which a server that cannot be asked is taken to have started; between two looks.
+_LIVES, _LOOK = 10.0, 0.05
 
 
 def data_missing(runner: Runner, unit: str) -> MngdbError:
@@ -184,7 +187,7 @@ class ManagedUnit(Generic[S, F]):
 
         def run(session: S | None) -> None:
             runner = self.runner
-            before = runner.saved_files(unit)
+            before, changed = runner.saved_files(unit), self.stale()
             try:
                 self._fetch()  # before anything is stopped
             except StepError:
@@ -203,20 +206,51 @@ class ManagedUnit(Generic[S, F]):
             except (StepError, ConnectError) as error:
                 if isinstance(error, ConnectError) and error.kind != "other":
                     raise
-                # better the old settings than no server
-                runner.restore_files(unit, before)
-                self.child = runner.start(unit)
-                if session is not None:  # else the old ones are not those that we log in by
-                    with self.session():
-                        files = tuple(replace(f, content=before[f.name] or "") for f in unit.files)
-                        runner.confirm(replace(unit, files=files))
-                raise StepError(
-                    f"{unit.name} failed to start with the new settings and is running with the "
-                    f"old ones: {error.message}",
-                    error.hint,
-                ) from None
+                known = session is not None
+                raise self._go_back(before, error, changed=changed, logged_in=known) from None
 
         return self._step("restart", unit.name, why, run, restart=True)
+
+    def _go_back(
+        self, before: dict[str, str | None], error: MngdbError, *, changed: bool, logged_in: bool
+    ) -> StepError:
+        """Better the old settings than no server: start it with the files of `before`, where what
+        it starts with has `changed`. Returns why it did not start, and whether it runs now."""
+        runner, unit = self.runner, self.unit
+        try:
+            runner.preflight(unit, self.asked.instance)
+        except MngdbError as found:
+            error = found  # somebody has taken its port meanwhile: of that its log says less
+        why = error.message.removeprefix(f"{unit.name}: ")
+        if changed:
+            runner.restore_files(unit, before)
+            self.child = runner.start(unit)
+            if self._lives(before, logged_in=logged_in):
+                return StepError(
+                    f"{unit.name} failed to start with the new settings and is running with the "
+                    f"old ones: {why}",
+                    error.hint,
+                )
+        hint = f"{error.hint}; then 'mngdb up' starts it" if error.hint else "mngdb up"
+        return StepError(
+            f"{unit.name} was stopped for the restart and did not start again: {why}", hint
+        )
+
+    def _lives(self, before: dict[str, str | None], *, logged_in: bool) -> bool:
+        """Whether a server that was started with the files of `before` takes connections."""
+        runner, unit = self.runner, self.unit
+        try:
+            if logged_in:
+                with self.session():
+                    files = tuple(replace(f, content=before[f.name] or "") for f in unit.files)
+                    runner.confirm(replace(unit, files=files))
+            end = time.monotonic() + _LIVES  # the old files may not be those that we log in by
+            while not runner.listens(unit.name) and time.monotonic() < end:
+                runner.check(unit, self.child)
+                stopping.sleep(_LOOK)
+        except StepError:
+            return False
+        return True
 
     def file_steps(self, found: Outcome[S]) -> tuple[Step[S], ...]:
         """What brings the rendered files, and another program, to a running server."""
