@@ -334,3 +334,8 @@ class ShellCommand(Struct, frozen=True):
     env: Mapping[str, str]
     install: str
     """What to install when none is there."""
+    batch: tuple[str, ...] = ()
+    """Command line that runs one command, its words added, or the lines of standard input, and
+    exits with 1 if one was refused. Empty: the interactive client does so itself."""
+    inside: tuple[str, ...] = ()
+    """Arguments by which the first program does, in a container whose version is known."""

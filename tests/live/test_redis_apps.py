@@ -193,3 +193,21 @@ def test_up_repairs_the_guides_own_faulty_acl_line(stack: Cli, admin: Any) -> No
     assert not logs_in(f"redis://shop:pw@127.0.0.1:{port}")
     with redis_as(stack, "shop") as client:
         assert client.set("shop:after", 1)
+
+
+def test_patterns_that_are_probably_a_slip_are_noticed(cli: Cli) -> None:
+    cli.write(
+        """
+redis: {port: PORT1}
+apps:
+  shop: {redis: "shop:*"}
+  cart: {redis: ["cart:*", "shop:*"]}
+  mail: {redis: mail}
+"""
+    )
+    for command in ("plan", "up", "plan"):
+        texts = [one["text"] for one in cli.json(command)["remarks"]]
+        assert [text for text in texts if "cart and shop (shop:*)" in text] != []
+        assert [text for text in texts if "'mail'" in text] != []
+    findings = cli.json("check", "--only", "redis.acl-keys", "--all")["findings"]
+    assert ["cart and shop" in one["evidence"] for one in findings] == [True]

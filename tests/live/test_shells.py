@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,45 @@ def test_the_shell_is_logged_in_and_shows_no_secret(
 def test_arguments_after_two_dashes_go_to_the_client(stack: Cli) -> None:
     done = stack.run("shell", "redis", "--app", "shop", "--", "SET", "shop:1", "x")
     assert (done.returncode, done.stdout.strip()) == (0, "OK"), done.stderr
+
+
+@pytest.fixture
+def silent_clients(stack: Cli, tmp_path: Path) -> Cli:
+    """The stack where redis-cli and iredis are installed, and do nothing without a terminal."""
+    for name in ("redis-cli", "iredis"):
+        (tmp_path / name).write_text("#!/bin/sh\nexit 0\n")
+        (tmp_path / name).chmod(0o755)
+    return Cli(stack.folder, {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+
+
+def test_a_command_is_run_whatever_client_is_installed(silent_clients: Cli) -> None:
+    asked = ("shell", "redis", "--app", "shop")
+    done = silent_clients.run(*asked, "SET", "shop:2", "x y", stdin="")
+    assert (done.returncode, done.stdout.strip()) == (0, "OK"), done.stderr
+    done = silent_clients.run(*asked, stdin="APPEND shop:2 z\n\nGET 'shop:2'\n")
+    assert (done.returncode, done.stdout.split("\n")) == (0, ["4", "x yz", ""]), done.stderr
+
+
+def test_a_refused_command_exits_with_1(silent_clients: Cli) -> None:
+    asked = ("shell", "redis", "--app", "shop")
+    for words, lines in ((("SET", "other", "x"), ""), ((), "SET other x\nGET shop:1\n")):
+        done = silent_clients.run(*asked, *words, stdin=lines)
+        assert done.returncode == 1
+        assert "NOPERM" in done.stdout
+
+
+def test_a_subscription_prints_until_it_is_interrupted(stack: Cli) -> None:
+    argv = stack.argv("shell", "redis", "--app", "shop", "SUBSCRIBE", "shop:news")
+    with subprocess.Popen(
+        argv, cwd=stack.folder, env=stack.environ(), stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        lines = [child.stdout.readline() for _ in range(3)]
+        stack.ok("shell", "redis", "--app", "shop", "PUBLISH", "shop:news", "hello")
+        lines += [child.stdout.readline() for _ in range(3)]
+        assert lines[-1] == "hello\n"
+        child.send_signal(signal.SIGINT)
+        assert child.wait(60) == 130
 
 
 def test_a_client_that_is_missing_is_named_with_what_to_install(stack: Cli) -> None:

@@ -32,7 +32,9 @@ def shell(options: Options, instance: str, app: str | None, rest: tuple[str, ...
     """Open the client of INSTANCE: psql, redis-cli or mongosh.
 
     REST is passed to the client. Put two dashes before it: 'mngdb shell postgres -- -f tables.sql';
-    otherwise -f, --json and --target are read as mngdb's own options.
+    otherwise -f, --json and --target are read as mngdb's own options. For Redis, a command ('mngdb
+    shell redis GET key') or a list of them on standard input needs no client; it exits with 1 if
+    Redis refused one.
     """
     from mngdb.ops.access import shell as become
 

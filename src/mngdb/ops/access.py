@@ -192,7 +192,11 @@ def shell(context: Context, instance: str, app: str | None, rest: tuple[str, ...
         if inside is not None:
             env = {**os.environ, **context.environ, **command.env}
             os.execvpe(inside[0], [*inside, *rest], env)  # noqa: S606
-    programs = [(shutil.which(name), name, words) for name, words in command.programs]
+    client = command.programs
+    # a client's own options begin with a dash: those are for the client
+    if command.batch and not (rest[0].startswith("-") if rest else sys.stdin.isatty()):
+        client = ((command.batch[0], command.batch[1:]),)
+    programs = [(shutil.which(name), name, words) for name, words in client]
     for path, name, words in programs:
         if path:
             _known(context, found, asked, app)

@@ -102,8 +102,9 @@ def env(access: Access, prefix: str, asked: DesiredInstance, app: str) -> Mappin
 
 
 def shell(access: Access, folder: str | None) -> ShellCommand:
-    """redis-cli, or what comes near it."""
-    from mngdb.engines.redis import once
+    """redis-cli or iredis for a terminal; neither says by its exit code that a command was refused,
+    and iredis without a terminal runs nothing."""
+    from mngdb.engines.redis import batch
 
     arguments = ["-h", access.host, "-p", str(access.port), "-n", access.database or "0"]
     arguments += ["--user", access.user]
@@ -118,13 +119,12 @@ def shell(access: Access, folder: str | None) -> ShellCommand:
         # iredis reads the whole URL from here; it cannot be told of a CA
         programs.append(("iredis", ()))
         env["IREDIS_URL"] = _plain_url(access)
-    # without any of them, one command at a time
-    programs.append((sys.executable, ("-P", "-m", "mngdb.engines.redis.once")))
-    env |= once.environment(access)
     return ShellCommand(
         programs=tuple(programs),
-        env=env,
-        install=once.INSTALL,
+        env=env | batch.environment(access),
+        install="redis-cli (Debian: redis-tools) or iredis (pip install iredis)",
+        batch=(sys.executable, "-P", "-m", batch.__name__),
+        inside=("-e",),
     )
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb.dial import only_here
-from mngdb.engines.redis import acl, render
+from mngdb.engines.redis import acl, patterns, render
 from mngdb.engines.redis.client import RefusedError, Session
 from mngdb.engines.redis.look import Look, look
 from mngdb.engines.redis.wire import ReplyError, Wire
@@ -120,6 +120,7 @@ def inspect(session: Session, asked: DesiredInstance, health: bool) -> RedisFact
         apps=grants,
         admin=session.access.user,
         known=_known(session, asked),
+        shared=tuple(patterns.shared(asked.instance.granted(RedisGrant))),
         password_lengths={
             name: len(secret.reveal())
             for name, secret in asked.secrets.items()

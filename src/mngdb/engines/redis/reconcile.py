@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from mngdb.engines import logins
-from mngdb.engines.redis import acl, render
+from mngdb.engines.redis import acl, patterns, render
 from mngdb.engines.redis.facts import Facts
 from mngdb.errors import UsageError
 from mngdb.model import Action, Change, DesiredInstance, Notice, Outcome, Step
@@ -44,7 +44,7 @@ def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
     Raises UsageError for what no step can cure: an unknown setting or command, a login that
     another stack made.
     """
-    notices: list[Notice] = []
+    notices = [*patterns.notices(asked)]
     _refuse_unknown(asked, facts)
     changes = tuple(_changes(asked, facts, notices))
     steps = (*_wanted_users(asked, facts), *_unwanted_users(asked, facts, notices))

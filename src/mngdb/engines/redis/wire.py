@@ -59,8 +59,8 @@ class Wire:
         except ConnectionResetError:
             raise OSError(str(self._answer())) from None
 
-    def limit(self, timeout: float) -> None:
-        """Seconds that the server may be silent from now on."""
+    def limit(self, timeout: float | None) -> None:
+        """Seconds that the server may be silent from now on; None: any time."""
         self._socket.settimeout(timeout)
 
     def ask(self, commands: Sequence[Sequence[str]]) -> list[Any]:

@@ -208,7 +208,8 @@ class ComposeRunner:
         program, arguments = command.programs[0]
         flags = ["--interactive", *(["--tty"] if terminal else [])]
         names = secrets_of(list(command.env))
-        return ["docker", "exec", *flags, *names, unit, Path(program).name, *arguments]
+        client = [Path(program).name, *command.inside, *arguments]
+        return ["docker", "exec", *flags, *names, unit, *client]
 
     # --- what there is
 

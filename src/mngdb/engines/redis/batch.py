@@ -1,0 +1,100 @@
+"""Commands for a Redis server without a terminal: the arguments are one, or each line of standard
+input is. The login is in the environment. It asks nothing else, so that it gets through to a server
+that is BUSY.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import hiredis
+
+from mngdb.engines.redis.wire import Wire, pack, raw_reader
+from mngdb.model import Access
+from mngdb.secret import Secret
+
+#: Seconds that a connection may take. An answer may take as long as it likes: BLPOP waits.
+_TIMEOUT = 30.0
+#: Commands with answers that do not end.
+_STREAMS = {"monitor", "subscribe", "psubscribe", "ssubscribe"}
+
+
+def access() -> Access:
+    """The login, as `RedisEngine.shell` hands it over."""
+    at = os.environ
+    secret = at.get("REDISCLI_AUTH")
+    return Access(
+        engine="redis",
+        host=at["MNGDB_REDIS_HOST"],
+        port=int(at["MNGDB_REDIS_PORT"]),
+        user=at["MNGDB_REDIS_USER"],
+        password=Secret(secret) if secret else None,
+        database=at["MNGDB_REDIS_DATABASE"],
+        tls=bool(at["MNGDB_REDIS_TLS"]),
+        ca=at["MNGDB_REDIS_CA"] or None,
+    )
+
+
+def environment(at: Access) -> dict[str, str]:
+    """What `access` reads, but for the secret."""
+    found = {"HOST": at.host, "PORT": str(at.port), "USER": at.user, "DATABASE": at.database}
+    found |= {"TLS": "yes" * at.tls, "CA": at.ca or ""}
+    return {f"MNGDB_REDIS_{name}": value for name, value in found.items()}
+
+
+def main(words: Sequence[str]) -> int:
+    """Ask, print, and say by the exit code whether Redis refused a command."""
+    try:
+        return _run([words] if words else filter(None, map(shlex.split, sys.stdin)))
+    except ValueError as error:
+        print(f"error: standard input: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 0  # the reader closed the pipe
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        # SHUTDOWN answers by hanging up
+        print(f"Redis closed the connection: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(commands: Iterable[Sequence[str]]) -> int:
+    at, code, reader = access(), 0, raw_reader()
+    wire = Wire(at, _TIMEOUT)
+    hello = [["AUTH", at.user, at.password.reveal()]] if at.password else []
+    hello += [["SELECT", at.database]] if at.database not in {"", "0"} else []
+    wire.ask(hello)
+    wire.limit(None)
+    for command in commands:
+        wire.send(pack(command))
+        while True:
+            (answer,) = wire.answers(1, reader)
+            sys.stdout.buffer.write(_shown(answer) + b"\n")
+            sys.stdout.buffer.flush()
+            if isinstance(answer, hiredis.ReplyError):
+                code = 1
+                break
+            if command[0].lower() not in _STREAMS:
+                break
+    return code
+
+
+def _shown(answer: Any) -> bytes:
+    if isinstance(answer, hiredis.ReplyError):
+        return f"(error) {answer}".encode()
+    if isinstance(answer, bytes):
+        return answer
+    if isinstance(answer, list | tuple):
+        return b"\n".join(map(_shown, answer))
+    return b"" if answer is None else str(answer).encode()
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    # what a closed pipe left unwritten is not tried again
+    os._exit(code)
