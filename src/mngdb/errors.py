@@ -48,6 +48,17 @@ class UsageError(MngdbError):
     exit_code = 2
 
 
+class InterruptError(MngdbError):
+    """Ctrl-C ended a command that changes things."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__(
+            "interrupted; completed steps are kept", "run the same command again to finish"
+        )
+
+
 class SpecError(UsageError):
     """The file is wrong. `message` holds one line per problem: file:line:column: what."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, tell
+from mngdb.cli.common import Options, common, repeatable, say, say_json, tell
 
 
 @click.command()
 @common
+@repeatable
 def enable(options: Options) -> None:
     """Start the stack at boot, with a systemd unit: a system unit for root, otherwise a user unit
     with lingering. Can be run again at any time."""
@@ -26,6 +27,7 @@ def enable(options: Options) -> None:
 
 @click.command()
 @common
+@repeatable
 def disable(options: Options) -> None:
     """Undo 'enable'. Running servers keep running."""
     from mngdb.ops.boot import disable as remove

@@ -125,6 +125,21 @@ def common(function: F) -> F:
     return cast(F, wrapped)
 
 
+def repeatable(function: F) -> F:
+    """A command that changes things: interrupted, it says what became of them."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        from mngdb.errors import InterruptError
+
+        try:
+            return function(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise InterruptError from None
+
+    return cast(F, wrapped)
+
+
 def seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
     """The callback of an option that takes a duration."""
     from mngdb.spec.units import parse_duration
@@ -141,8 +156,9 @@ def say(text: str = "") -> None:
 
 
 def tell(text: str) -> None:
-    """Progress and remarks, on standard error. Nobody reading it is no reason to stop working."""
-    with contextlib.suppress(BrokenPipeError):
+    """Progress and remarks, on standard error. Nobody reading it, or a full disk below it, is no
+    reason to stop working."""
+    with contextlib.suppress(OSError):
         click.echo(harmless(text), err=True)
 
 

@@ -74,12 +74,14 @@ def run() -> None:
             with contextlib.suppress(OSError):
                 stream.reconfigure(errors="backslashreplace")
     code = main(sys.argv[1:])
-    try:
-        for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stdout, sys.stderr):
+        try:
             if stream is not None:
                 stream.flush()
-    except BrokenPipeError:
-        pass  # the reader closed the pipe
+        except BrokenPipeError:
+            pass  # the reader closed the pipe
+        except OSError:
+            code = code or 1  # what could not be written was told by then
     # tearing the interpreter down takes 40 ms, and frees what the kernel frees anyway
     os._exit(code)
 
@@ -99,12 +101,7 @@ def main(arguments: list[str]) -> int:
             hint = f"{error.ctx.command_path} --help"
         return _fail(error.format_message(), hint, 2, arguments)
     except (click.Abort, KeyboardInterrupt):
-        return _fail(
-            "interrupted; completed steps are kept",
-            "run the same command again to finish",
-            130,
-            arguments,
-        )
+        return _fail("interrupted", None, 130, arguments)
     except MngdbError as error:
         return _fail(error.message, error.hint, error.exit_code, arguments)
     except BrokenPipeError:
@@ -120,7 +117,8 @@ def main(arguments: list[str]) -> int:
 def _fail(message: str, hint: str | None, code: int, arguments: list[str]) -> int:
     if "--json" in arguments:
         document: dict[str, Any] = {"error": {"message": message, "hint": hint, "exit_code": code}}
-        say_json(document)
+        with contextlib.suppress(OSError):  # it may be what failed
+            say_json(document)
     prefix = click.style("error:", fg="red")
     # a file's errors begin with file:line:column, which editors and people look for first
     located = re.match(r"[^:\n]+:\d+:\d+: |[^:\n]+\.ya?ml: ", message) is not None

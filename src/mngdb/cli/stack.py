@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Never, cast
 
 import click
 
-from mngdb.cli.common import F, Options, common, say, say_json, span, table, tell
+from mngdb.cli.common import F, Options, common, repeatable, say, say_json, span, table, tell
 from mngdb.words import many
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ def plan(options: Options, allow: frozenset[str], exit_code: bool) -> int:
 @click.option("--boot", is_flag=True, help="Do not start what 'down INSTANCE' stopped.")
 @_allowing
 @common
+@repeatable
 def up(
     options: Options, instances: tuple[str, ...], allow: frozenset[str], boot: bool, fresh: bool
 ) -> int:
@@ -126,6 +127,7 @@ def up(
 @click.command()
 @click.argument("instances", metavar="[INSTANCE]...", nargs=-1)
 @common
+@repeatable
 def restart(options: Options, instances: tuple[str, ...]) -> int:
     """Stop servers cleanly and start them with the current file: all servers and the agent, or
     INSTANCE only. Stopped servers are started."""
@@ -276,6 +278,7 @@ def status(options: Options) -> int:
 @click.command()
 @click.argument("instances", metavar="[INSTANCE]...", nargs=-1)
 @common
+@repeatable
 def down(options: Options, instances: tuple[str, ...]) -> None:
     """Stop the servers cleanly. Data, secrets and settings are kept; 'up' starts them again. With
     INSTANCE, only these: neither the agent nor a reboot starts them before 'up' does."""
@@ -292,6 +295,7 @@ def down(options: Options, instances: tuple[str, ...]) -> None:
 @click.command()
 @click.option("--yes", metavar="NAME", help="The stack's name; skips the prompt.")
 @common
+@repeatable
 def destroy(options: Options, yes: str | None) -> None:
     """Stop the servers and remove everything: data, secrets, logs. Prompts for the stack's name."""
     from mngdb.errors import UsageError
