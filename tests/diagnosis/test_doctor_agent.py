@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -35,3 +39,42 @@ def test_an_agent_that_is_wanted_and_does_not_run_is_what_is_wrong(cli: Cli) -> 
     answer = json.loads(cli.run("--json", "doctor").stdout)
     assert "agent" not in {one["cause"] for one in answer["others"]}
     assert any("the file has changed" in one["text"] for one in answer["watch"])
+
+
+def test_taken_ports_of_the_agents_are_named_with_who_has_them(cli: Cli) -> None:
+    cli.write(STACK)
+    cli.ok("up")
+    faults.end_of(int((cli.state / "agent/agent.pid").read_text().split()[0]))
+    ports = [f"port {cli.port(number)}" for number in (5, 6)]
+    with ExitStack() as held:
+        for number in (5, 6):
+            held.enter_context(socket.create_server(("127.0.0.1", cli.port(number))))
+        answer = json.loads(cli.run("--json", "doctor").stdout)
+        assert answer["cause"]["cause"] == "agent"
+        (unit,) = [
+            u
+            for u in json.loads(cli.run("--json", "status").stdout)["units"]
+            if u["engine"] == "agent"
+        ]
+        for text in (answer["cause"]["text"], unit["error"], cli.run("plan").stderr):
+            assert [port for port in ports if port not in text] == []
+            assert f"(pid {os.getpid()})" in text
+        assert "redis: …, mngdb: …" in answer["cause"]["command"]
+
+
+def test_an_agent_that_works_by_the_old_file_is_a_warning_everywhere(cli: Cli) -> None:
+    cli.write(STACK)
+    cli.ok("up")
+    time.sleep(10.5)  # a younger one may still be importing
+    for number in (5, 6):
+        cli.write(STACK.replace(f"PORT{number}", "PORT7"))
+        answer = json.loads(cli.run("--json", "doctor").stdout)
+        assert answer["healthy"]
+        assert any("the file has changed" in one["text"] for one in answer["watch"])
+        (unit,) = [
+            u
+            for u in json.loads(cli.run("--json", "status").stdout)["units"]
+            if u["engine"] == "agent"
+        ]
+        assert unit["healthy"]
+        assert "the file has changed" in unit["warning"]

@@ -82,10 +82,7 @@ def plan(options: Options, allow: frozenset[str], exit_code: bool) -> int:
             say(line)
         _notices(found.notices)
         if found.errors:
-            tell(
-                f"{many(len(found.steps), 'step')} known; "
-                f"{many(len(found.errors), 'instance')} could not be inspected"
-            )
+            tell(f"{many(len(found.steps), 'step')} known, {many(len(found.errors), 'error')}")
         elif not found.steps:
             say("nothing to change")
         elif found.refused:

@@ -139,10 +139,12 @@ class Fired(Struct, frozen=True):
 
 
 class AgentProblem(Struct, frozen=True):
-    """What is wrong with the agent, and whether it does its work all the same."""
+    """What is wrong with the agent, and whether it does its work all the same. `remedy` is empty
+    where `up` is one."""
 
     unit: str
     text: str
+    remedy: str
     works: bool
 
 

@@ -93,8 +93,33 @@ class AgentUnit:
             if not process.alive():
                 return "not running"
             if time.monotonic() >= deadline:
+                if not self._listens(process):
+                    return STALE  # it serves its metrics elsewhere
                 return f"does not answer; its log: {self.log}"
             time.sleep(0.01)
+
+    def _listens(self, process: Process) -> bool:
+        """Whether it listens where the file says; no other process can at the same time."""
+        spec = self._stack.agent
+        if spec is None:
+            return False
+        holders = (
+            machine.port_holder(spec.bind, spec.ports.mngdb, but) for but in ([], [process.pid])
+        )
+        return next(holders) is not None and next(holders) is None
+
+    def problem(self) -> MngdbError | None:
+        """What is wrong with it, and what keeps `up` from mending that."""
+        wrong = self.answers()
+        if wrong is None:
+            return None
+        try:
+            self.preflight()
+        except MngdbError as error:
+            return MngdbError(
+                f"{wrong}; {error.message.removeprefix(f'{self.name}: ')}", error.hint
+            )
+        return MngdbError(wrong)
 
     def _ask(self) -> str | None:
         """The digest that it goes by. Asked by hand: http.client takes longer to import than all
@@ -133,18 +158,24 @@ class AgentUnit:
         self.stop()
 
     def preflight(self) -> None:
-        """Raises MngdbError when a port that it needs is taken by another process."""
+        """Raises MngdbError when ports that it needs are taken by other processes: all of them."""
         if self.spec is None:
             return
-        process = self.process()
+        process, taken = self.process(), {}
         for name, port in self.ports().items():
             holder = machine.port_holder(self.spec.bind, port, [process.pid] if process else [])
             if holder is not None:
-                raise MngdbError(
-                    f"{self.name}: port {port} of {self.spec.bind}, for the metrics of {name}, is "
-                    f"taken by {holder}",
-                    f"stop it, or write agent: {{ports: {{{name}: …}}}} or agent: false",
+                taken[name] = (
+                    f"port {port} of {self.spec.bind}, for the metrics of {name}, is taken by "
+                    f"{holder}"
                 )
+        if taken:
+            others = ", ".join(f"{name}: …" for name in taken)
+            raise MngdbError(
+                f"{self.name}: {'; '.join(taken.values())}",
+                f"free {'it' if len(taken) == 1 else 'them'}, or write agent: {{ports: "
+                f"{{{others}}}}} or agent: false",
+            )
 
     def start(self) -> None:
         """Start it, after the one that runs has ended. It need not answer yet: see `wait`."""

@@ -36,7 +36,6 @@ from mngdb.facts.locks import chains
 from mngdb.findings import Check, Finding, Seen, see
 from mngdb.model import DesiredInstance
 from mngdb.ops import access, alerts, status, workers
-from mngdb.ops.agent import OUTDATED, STALE
 from mngdb.ops.context import Context
 from mngdb.spec.stack import Instance
 
@@ -243,7 +242,8 @@ def _services(context: Context) -> tuple[Service, ...]:
 
 def _agent(context: Context) -> AgentProblem | None:
     for found in status.agent(context):
-        if found.error is not None:
-            works = context.stack.agent is None or found.error in {STALE, OUTDATED}
-            return AgentProblem(found.name, found.error, works)
+        text = found.error or found.warning
+        if text is not None:
+            works = found.error is None or context.stack.agent is None
+            return AgentProblem(found.name, text, found.hint or "", works)
     return None

@@ -12,7 +12,7 @@ from mngdb import __version__
 from mngdb.errors import ConnectError, MngdbError
 from mngdb.model import DesiredInstance, Owner, Role, Vitals
 from mngdb.ops import wishes, workers
-from mngdb.ops.agent import AgentUnit
+from mngdb.ops.agent import OUTDATED, STALE, AgentUnit
 from mngdb.ops.context import Context, secret_name
 from mngdb.ops.patch_levels import open_holes
 from mngdb.spec.agent import AGENT
@@ -97,20 +97,25 @@ def agent(context: Context) -> list[UnitStatus]:
     process = unit.process()
     if unit.spec is None and process is None:
         return []
-    wrong = unit.answers() if unit.spec else "the file disables the agent; 'mngdb up' stops it"
+    disabled = MngdbError("the file disables the agent; 'mngdb up' stops it")
+    wrong = unit.problem() if unit.spec else disabled
+    # by what the file said before it works all the same
+    works = unit.spec is not None and wrong is not None and wrong.message in {STALE, OUTDATED}
     return [
         UnitStatus(
             name=unit.name,
             instance=AGENT,
             engine=AGENT,
             state="running" if process else "stopped" if unit.folder.exists() else "absent",
-            healthy=wrong is None,
+            healthy=wrong is None or works,
             version=__version__,
             host=unit.spec.bind if unit.spec else "",
             port=unit.spec.ports.mngdb if unit.spec else 0,
             memory=process.memory() if process else None,
             uptime=process.uptime() if process else None,
-            error=wrong,
+            warning=f"{unit.name}: {wrong.message}" if wrong and works else None,
+            error=wrong.message if wrong and not works else None,
+            hint=wrong.hint if wrong else None,
         )
     ]
 

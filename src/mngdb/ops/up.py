@@ -96,7 +96,8 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
     if len(errors) == 1 and not found:
         raise next(iter(errors.values()))
     surveys = [survey for survey, _ in found.values()]
-    if agent.process() is None:
+    mending = list(agent.steps())
+    if mending:
         try:
             agent.preflight()
         except MngdbError as error:
@@ -111,7 +112,7 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
             *steps,
             *(step for survey in surveys for step in survey.steps),
             *last,
-            *agent.steps(),
+            *mending,
             *unit,
         ),
         tuple(_unused_notices(context) + _channel_notices(context) + leftovers.notices(context))

@@ -364,10 +364,11 @@ def _agent(facts: StackFacts) -> Iterator[Trouble]:
     if found is None:
         return
     if found.works:
-        yield Trouble("watch", f"the agent: {found.text}", "mngdb up", watch=True)
+        yield Trouble("watch", found.text, "mngdb up", watch=True)
         return
     text = f"{found.unit}: {found.text}: no alerts, no metrics, no automatic restarts"
-    command = "mngdb up; if it stops again: mngdb logs agent"
+    again = "mngdb up; if it stops again: mngdb logs agent"
+    command = f"{found.remedy}; then mngdb up" if found.remedy else again
     yield Trouble("agent", text, command, tuple(one.instance for one in facts.servers))
 
 
