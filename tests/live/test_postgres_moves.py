@@ -178,3 +178,16 @@ def test_a_right_that_the_file_no_longer_grants_ends_open_doors(cli: Cli) -> Non
         pg(cli, "second", "start"),
     ):
         pass
+
+
+def test_a_database_that_no_app_uses_any_more_is_named_with_its_size(cli: Cli) -> None:
+    apps(cli, first="other")
+    for command in ("plan", "up", "plan"):
+        (notice,) = [
+            n for n in cli.json(command)["remarks"] if "no app in the file uses" in n["text"]
+        ]
+        assert "start (" in notice["text"]
+        assert " kB" in notice["text"] or " MB" in notice["text"]
+        assert 'DROP DATABASE "start"' in notice["hint"]
+    apps(cli, first="other", second="{database: start, access: readonly}")
+    assert not [n for n in cli.json("plan")["remarks"] if "no app in the file uses" in n["text"]]

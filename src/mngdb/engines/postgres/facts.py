@@ -167,6 +167,8 @@ class Facts(Struct, frozen=True):
     outsiders: tuple[Outsider, ...] = ()
     """Looked for on servers of ours alone."""
     lockouts: tuple[Lockout, ...] = ()
+    unnamed: Mapping[str, str] = field(default_factory=dict)
+    """Databases that the file does not name to their sizes, for people; on servers of ours."""
     maintenance: Maintenance = Maintenance()
 
 

@@ -77,8 +77,19 @@ def observe(session: Session, asked: DesiredInstance) -> Facts:
         system=system_rights.look(session.main, whole=True) if superuser else (),
         outsiders=_outsiders(session, asked, roles) if asked.managed and superuser else (),
         lockouts=_lockouts(session, asked, roles),
+        unnamed=_unnamed(session, asked) if asked.managed and superuser else {},
         maintenance=maintenance.look(session) if asked.managed else Maintenance(),
     )
+
+
+def _unnamed(session: Session, asked: DesiredInstance) -> dict[str, str]:
+    named = [right.database for right in asked.instance.granted(PostgresGrant).values()]
+    rows = session.rows(
+        "SELECT datname, pg_size_pretty(pg_database_size(oid)) FROM pg_database "
+        "WHERE NOT datistemplate AND datname <> ALL(%s) ORDER BY 1",
+        [*named, session.access.database],
+    )
+    return dict(rows)
 
 
 def _monitored(session: Session, asked: DesiredInstance, role: str) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 
 from psycopg.sql import SQL, Composed, Identifier
@@ -137,9 +138,29 @@ class _Planner:
             yield from self.system(self.facts.main, self.facts.system)
         yield from outsiders.steps(self.destructive, self.asked, self.facts)
         self.notices += outsiders.notices(self.asked, self.facts)
+        self.unnamed()
         if self.asked.managed:
             for text, hint in outsiders.options(self.facts, self.ours):
                 self.notice(text, hint)
+
+    def unnamed(self) -> None:
+        """Databases of apps that were given another one, or that were removed and pruned."""
+        closed = self.facts.roles.keys() - self.grants.keys()  # told with what they own
+        every = self.facts.databases
+        found = [
+            (name, size)
+            for name, size in self.facts.unnamed.items()
+            if name not in every or every[name].owner not in closed
+        ]
+        if found:
+            names = ", ".join(f"{name} ({size})" for name, size in found)
+            drop = f'DROP DATABASE "{found[0][0]}"'
+            self.notice(
+                f"no app in the file uses the database {names}: the data is kept, metrics of its "
+                "tables are not collected",
+                f"to remove it with its data: mngdb shell {self.asked.instance.name} -- -c "
+                f"{shlex.quote(drop)}",
+            )
 
     @property
     def ours(self) -> frozenset[str]:
@@ -299,7 +320,7 @@ class _Planner:
             text = f"owner {found.owner} → {owner}"
             yield self.disowned("grant", name, text, found.owner, owner)
         elif owner is None and found.owner in self.grants:
-            text = f"no longer owned by {found.owner}"
+            text = f"no longer owned by {found.owner}; its data is kept"
             yield self.disowned("revoke", name, text, found.owner, self.facts.admin)
         if owner and found.owner != self.facts.admin:
             yield from self.usable(name, owner, found)
