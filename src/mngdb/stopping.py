@@ -41,6 +41,18 @@ def sleep(seconds: float) -> None:
 
 
 @contextlib.contextmanager
+def late(seconds: float, do: Callable[[], None]) -> Iterator[None]:
+    """When the block takes longer than that many seconds, `do` in another thread."""
+    timer = threading.Timer(seconds, do)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextlib.contextmanager
 def ended_by(end: Callable[[], None]) -> Iterator[None]:
     """What the block waits for is ended by `end`, called in another thread, when the command
     stops."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Seconds of lag that say nothing (model.Vitals).
 _USUAL_LAG = 15.0
+#: Letters of the column that has a unit's name, where units are not known before.
+_UNIT = 15
 _COLOURS = {
     "create": "green",
     "grant": "green",
@@ -282,7 +284,7 @@ def down(options: Options, instances: tuple[str, ...]) -> None:
     from mngdb.ops.down import down as stop
 
     context = options.context()
-    stopped = stop(context, lambda unit: tell(f"{unit:<16} stopped"), instances)
+    stopped = stop(context, _Progress(_UNIT), instances)
     if options.json:
         say_json({"stack": context.stack.name, "stopped": stopped})
     elif not stopped:
@@ -311,7 +313,7 @@ def destroy(options: Options, yes: str | None) -> None:
                 "the stack's name was not entered; nothing was removed", hint
             ) from None
     chosen = name if yes is None else yes
-    staying = remove(context, chosen, lambda unit: tell(f"{unit:<16} stopped"))
+    staying = remove(context, chosen, _Progress(_UNIT))
     others = [one.name for one in context.stack.instances.values() if not one.managed]
     if there and others:
         tell(f"logins and data on external servers are kept: {', '.join(others)}")

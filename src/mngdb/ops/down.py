@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
+from mngdb import stopping
 from mngdb.errors import MngdbError, UsageError
+from mngdb.events import Progress
 from mngdb.identity import record
 from mngdb.lock import lock
 from mngdb.model import Notice, Step
-from mngdb.ops import audit, boot, registry, wishes
+from mngdb.ops import audit, boot, registry, wishes, workers
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.choice import refuse_external, refuse_unknown
 from mngdb.ops.context import Context
 from mngdb.spec.agent import AGENT
 from mngdb.spec.stack import Member
+from mngdb.targets.process import waiting
 from mngdb.targets.protocol import Servers, UnitRecord
 
+#: Takes Progress.
+OnEvent = Callable[[object], None]
 
-def down(context: Context, on_stop: Callable[[str], None], words: Sequence[str] = ()) -> list[str]:
+
+def down(context: Context, on_event: OnEvent, words: Sequence[str] = ()) -> list[str]:
     """Stop every unit cleanly, side by side; or those of the instances that `words` name, which
     then stay stopped, also after a reboot, until `up`. Returns the names of those that ran.
 
@@ -33,15 +39,15 @@ def down(context: Context, on_stop: Callable[[str], None], words: Sequence[str] 
         return []
     with lock(state / "lock", "down"):
         if not words:
-            return _stop(context, on_stop, log=True)
+            return _stop(context, on_event)
         notes = [(servers, note) for servers in context.servers() for note in servers.units()]
         refuse_unknown(words, _known(context, [note for _, note in notes]))
         wanted = {*words, *(one.name for one in _named(context, words))}
         chosen = [(h, n) for h, n in notes if {n.unit, n.instance} & wanted]
         wishes.stop(state, [note.unit for _, note in chosen])
         agent = {AGENT, AgentUnit(context).name} & set(words)
-        stopped = _stop_agent(context, on_stop, log=True) if agent else []
-        return stopped + _stop_units(context, chosen, on_stop, log=True)
+        stopped = _stop_agent(context, on_event) if agent else []
+        return stopped + _stop_units(context, chosen, on_event)
 
 
 def _named(context: Context, words: Sequence[str]) -> list[Member]:
@@ -58,19 +64,19 @@ def _known(context: Context, notes: Sequence[UnitRecord]) -> list[str]:
     return [*found, *(n.instance for n in notes), *agent]
 
 
-def stop_here(context: Context, on_stop: Callable[[str], None]) -> None:
+def stop_here(context: Context, on_event: OnEvent) -> None:
     """Stop the agent and the servers of this machine; containers run on."""
-    _stop_agent(context, on_stop, log=True)
+    _stop_agent(context, on_event)
     here = [one.servers for one in context.targets() if one.servers and one.watched]
     notes = [(servers, note) for servers in here for note in servers.units()]
-    _stop_units(context, notes, on_stop, log=True)
+    _stop_units(context, notes, on_event)
 
 
-def _stop(context: Context, on_stop: Callable[[str], None], *, log: bool) -> list[str]:
+def _stop(context: Context, on_event: OnEvent, *, removing: bool = False) -> list[str]:
     # what was made here, also when the file no longer says so; raises on an engine of another stack
     notes = [(servers, note) for servers in context.servers() for note in servers.units()]
-    stopped = _stop_agent(context, on_stop, log=log)
-    stopped += _stop_units(context, notes, on_stop, log=log)
+    stopped = _stop_agent(context, on_event, removing=removing)
+    stopped += _stop_units(context, notes, on_event, removing=removing)
     for servers in context.servers():
         servers.end()
     return stopped
@@ -79,44 +85,84 @@ def _stop(context: Context, on_stop: Callable[[str], None], *, log: bool) -> lis
 def _stop_units(
     context: Context,
     notes: Sequence[tuple[Servers, UnitRecord]],
-    on_stop: Callable[[str], None],
+    on_event: OnEvent,
     *,
-    log: bool,
+    removing: bool = False,
 ) -> list[str]:
-    def one(found: tuple[Servers, UnitRecord]) -> str | None:
+    """Stop units side by side; when `removing`, kill those that do not stop."""
+
+    def one(found: tuple[Servers, UnitRecord], emit: workers.Emit) -> bool:
         servers, note = found
         step: Step[None] = Step(
             note.instance, note.engine, "stop", note.unit, "cleanly", lambda _: None
         )
+
+        def tell(text: str) -> None:
+            emit(Progress(note.unit, text))
+
+        def stays() -> None:
+            if not removing:
+                waiting.tell_stays(servers, note.unit, _login(context, note), tell)
+                return
+            tell("does not stop: killed")
+            with suppress(MngdbError, OSError):  # then its stop fails, too, and says why
+                servers.kill(note.unit)
+
         try:
-            ran = servers.stop(note.unit, registry.engine(note.engine).stop_signal)
+            with stopping.late(waiting.STAYS, stays):
+                ran = servers.stop(note.unit, registry.engine(note.engine).stop_signal)
         except MngdbError as error:
-            if log:
+            if not removing:
                 audit.note(context.stack.state, "down", step, error.message)
-            raise
+                raise
+            servers.kill(note.unit)
+            ran = True
         if ran:
-            on_stop(note.unit)
-            if log:
+            tell("stopped")
+            if not removing:
                 audit.note(context.stack.state, "down", step)
-        return note.unit if ran else None
+        return ran
 
-    with ThreadPoolExecutor(max(1, min(16, len(notes)))) as pool:
-        return [name for name in list(pool.map(one, notes)) if name]
+    # a unit that moved to another target has its name in both
+    named = {
+        f"{note.unit} {number}": (servers, note) for number, (servers, note) in enumerate(notes)
+    }
+    results = workers.together(named, one, on_event)
+    return [note.unit for (_, note), ran in zip(notes, results.values(), strict=True) if ran.get()]
 
 
-def _stop_agent(context: Context, on_stop: Callable[[str], None], *, log: bool) -> list[str]:
+def _login(
+    context: Context, note: UnitRecord
+) -> Callable[[], AbstractContextManager[object]] | None:
+    """What asks a unit's server; None: the file does not know it."""
+    member = context.stack.members.get(note.unit)
+    if member is None:
+        return None
+    instance = member.instance
+
+    @contextmanager
+    def login() -> Iterator[None]:
+        asked = context.asked(instance, find=False)
+        engine, admin = context.engine(instance), context.admin(asked)
+        with context.reach(instance), engine.connect(admin, waiting.STAYS_LOGIN):
+            yield
+
+    return login
+
+
+def _stop_agent(context: Context, on_event: OnEvent, *, removing: bool = False) -> list[str]:
     """First: it would take a server that is stopped for one that died."""
     agent = AgentUnit(context)
     if not agent.stop():
         return []
-    on_stop(agent.name)
-    if log:
+    on_event(Progress(agent.name, "stopped"))
+    if not removing:
         step: Step[None] = Step(AGENT, AGENT, "stop", agent.name, "cleanly", lambda _: None)
         audit.note(context.stack.state, "down", step)
     return [agent.name]
 
 
-def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> list[Notice]:
+def destroy(context: Context, name: str, on_event: OnEvent) -> list[Notice]:
     """Stop everything and remove it: data, secrets, logs. `name` has to be the stack's name.
     Returns what stays.
 
@@ -140,7 +186,7 @@ def destroy(context: Context, name: str, on_stop: Callable[[str], None]) -> list
                 if servers.missing(note.unit):
                     servers.kill(note.unit)  # it cannot end cleanly
         # no word in the audit log: it goes too, and a full disk must not keep it from going
-        _stop(context, on_stop, log=False)
+        _stop(context, on_event, removing=True)
         unmake(context)
     return staying
 

@@ -28,7 +28,7 @@ def due(context: Context) -> Step[None] | None:
 
 
 def relocated(
-    context: Context, on_stop: Callable[[str], None]
+    context: Context, on_event: Callable[[object], None]
 ) -> tuple[Context, Step[None] | None]:
     """The stack with its state where it belongs, and the step that was taken for it. Servers of
     this machine are stopped for it. Raises MngdbError, OSError; nothing is moved then."""
@@ -37,7 +37,7 @@ def relocated(
         return context, None
     found = context.located
     with lock(found.state / "lock", "up"):
-        stop_here(context, on_stop)
+        stop_here(context, on_event)
         state = before.move(found.state, found.record, found.home)
     audit.note(state, "up", step)
     stack = replace(context.stack, state=state)

@@ -144,7 +144,7 @@ def up(
     context.missing_secrets(needed)  # unusable ones are told before the state folder is made
     context.make_accounts()
     asked = context.all_asked(allow=allow, only=needed)
-    context, moved = relocated(context, lambda unit: on_event(Progress(unit, "stopped")))
+    context, moved = relocated(context, on_event)
     if moved is not None:
         report.done.append(moved)
         on_event(Done(moved))

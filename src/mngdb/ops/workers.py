@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
 from typing import Generic, TypeVar
@@ -14,6 +15,7 @@ from mngdb import stopping
 from mngdb.errors import MngdbError, of_system
 from mngdb.spec.stack import Instance, Stack
 
+N = TypeVar("N")
 T = TypeVar("T")
 Emit = Callable[[object], None]
 Job = Callable[[Instance, Emit], T]
@@ -62,17 +64,24 @@ def each(
     in this thread and in order, whatever the jobs emit. Errors other than MngdbError are raised
     here, and Ctrl-C is; either way no job begins anything new."""
     chosen = [one for one in stack.instances.values() if only is None or one.name in only]
-    todo = iter(chosen)  # of all threads: each takes the next one
+    return together({one.name: one for one in chosen}, job, on_event)
+
+
+def together(
+    chosen: Mapping[str, N], job: Callable[[N, Emit], T], on_event: Callable[[object], None]
+) -> dict[str, Result[T]]:
+    """As `each`, for other things than instances, by their names."""
+    todo = iter(chosen.items())  # of all threads: each takes the next one
     said: SimpleQueue[object] = SimpleQueue()
 
     def work() -> None:
         try:
-            for instance in todo:
-                said.put(_result(instance, job, said.put))
+            for name, one in todo:
+                said.put(_result(name, partial(job, one, said.put)))
         except BaseException as error:  # noqa: BLE001 - raised below
             said.put(_Bug(error))
 
-    threads = [Thread(target=work, daemon=True) for _ in chosen[:_THREADS]]
+    threads = [Thread(target=work, daemon=True) for _ in range(min(_THREADS, len(chosen)))]
     found: dict[str, Result[T]] = {}
     try:
         for thread in threads:
@@ -88,16 +97,16 @@ def each(
     except BaseException:
         _end(threads)
         raise
-    return {one.name: found[one.name] for one in chosen}
+    return {name: found[name] for name in chosen}
 
 
-def _result(instance: Instance, job: Job[T], emit: Emit) -> Result[T]:
+def _result(name: str, job: Callable[[], T]) -> Result[T]:
     try:
-        return Result(instance.name, job(instance, emit))
+        return Result(name, job())
     except MngdbError as error:
-        return Result(instance.name, error=error)
+        return Result(name, error=error)
     except OSError as error:
-        return Result(instance.name, error=of_system(error))
+        return Result(name, error=of_system(error))
 
 
 def _end(threads: Iterable[Thread]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -19,6 +20,8 @@ from mngdb.run import NOTHING, last_line
 
 _POLL = 0.2
 _BLOCK = 1 << 16
+#: Letters of a line that is quoted in a sentence.
+_WIDE = 200
 #: What marks the line that tells the cause; servers say more on their way out.
 _CAUSE = re.compile(
     r"FATAL|PANIC|\berror\b|could not|can.t|cannot|failed|no space left|bad directive|denied",
@@ -166,6 +169,14 @@ def cause(text: str) -> str:
     before = lines[at - 1] if at else ""
     said = f"{before.removeprefix('>>> ')}: {found}" if before.startswith(">>> ") else found
     return _STAMP.sub("", said)
+
+
+def spoken(lines: Sequence[str]) -> str:
+    """The last line of a log, for people."""
+    line = last_line("\n".join(lines))
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        line = str(json.loads(line)["msg"])  # mongod's
+    return _STAMP.sub("", line)[:_WIDE]
 
 
 def _plain(line: str) -> str:

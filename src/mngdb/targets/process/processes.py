@@ -93,6 +93,9 @@ class Process(Struct, frozen=True):
     def kill_group(self) -> None:
         """End it at once, with what it started (it leads a session), and wait until it is gone."""
         if self.alive():
+            for child in children(Path(f"/proc/{self.pid}")):  # some lead sessions of their own
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
             os.killpg(self.pid, signal.SIGKILL)
         while self.alive():
             time.sleep(0.005)  # it is part of cleaning up: not for Ctrl-C

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
@@ -19,6 +19,7 @@ from mngdb.engines.protocol import Engine, F, S, T
 from mngdb.errors import ConnectError, MngdbError, StepError
 from mngdb.events import Progress
 from mngdb.model import Action, Change, DesiredInstance, Outcome, Step, Unit
+from mngdb.targets.process import waiting
 from mngdb.targets.process.runner import Runner
 from mngdb.targets.process.waiting import MOVED_TIMEOUT, TUNNEL_MOVED, Wait
 
@@ -198,7 +199,8 @@ class ManagedUnit(Generic[S, F]):
                 self.engine.apply(session, reloadable)
             self.emit(Progress(unit.name, f"restarting: {why}"))
             runner.write(unit, self.asked)
-            runner.stop(unit.name, self.engine.stop_signal)
+            with stopping.late(waiting.STAYS, self._tell_stays):
+                runner.stop(unit.name, self.engine.stop_signal)
             try:
                 self.child = runner.start(unit)
                 with self.session():
@@ -210,6 +212,14 @@ class ManagedUnit(Generic[S, F]):
                 raise self._go_back(before, error, changed=changed, logged_in=known) from None
 
         return self._step("restart", unit.name, why, run, restart=True)
+
+    def _tell_stays(self) -> None:
+        engine, name = self.engine, self.unit.name
+
+        def login() -> AbstractContextManager[S]:
+            return engine.connect(engine.admin(self.asked), waiting.STAYS_LOGIN)
+
+        waiting.tell_stays(self.runner, name, login, lambda text: self.emit(Progress(name, text)))
 
     def _go_back(
         self, before: dict[str, str | None], error: MngdbError, *, changed: bool, logged_in: bool

@@ -6,18 +6,22 @@ has not answered yet. One that was halted answers nobody however long one waits:
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mngdb import stopping
 from mngdb.engines.protocol import Provision
-from mngdb.errors import ConnectError
+from mngdb.errors import ConnectError, MngdbError
 from mngdb.events import Waiting
 from mngdb.model import Unit
 from mngdb.spec.stack import Instance
+from mngdb.targets.process import logs
 from mngdb.targets.process.runner import Runner
+from mngdb.targets.protocol import Servers
 
 if TYPE_CHECKING:
     from mngdb.facts.doctor import Condition
@@ -38,6 +42,10 @@ _USUAL, _LEISURE = 2.0, 0.25
 _SILENCE = 5.0
 #: Seconds that a process has been waiting for its disk at every look before that is told.
 _STUCK = 10.0
+#: Seconds after which people are told why a server that was asked to stop still runs; to ask it.
+STAYS, STAYS_LOGIN = 3.0, 1.5
+#: Lines of a log among which one is for people.
+_LINES = 5
 
 
 @dataclass
@@ -166,3 +174,26 @@ def explained(
         f"mngdb logs {instance.name}; 'mngdb restart {instance.name}' restarts it",
         error.kind,
     )
+
+
+def tell_stays(
+    servers: Servers,
+    unit: str,
+    login: Callable[[], AbstractContextManager[object]] | None,
+    tell: Callable[[str], None],
+) -> None:
+    """`tell` people why a server that was asked to stop still runs. `login` asks it; None: it
+    cannot be asked."""
+    with contextlib.suppress(MngdbError, OSError):
+        why = f"its log ends with: {logs.spoken(servers.log_lines(unit, _LINES))}"
+        try:
+            if login is not None:
+                with login():
+                    pass
+        except ConnectError as error:
+            if error.kind == "busy":
+                why = f"{error.message}; {error.hint}"
+        except MngdbError:
+            pass  # a secret is missing: its log is what there is
+        if servers.process(unit) is not None:
+            tell(f"waiting for it to stop: {why}")

@@ -1,0 +1,112 @@
+"""Servers that do not stop: it is told why within seconds, and Ctrl-C ends the wait."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+
+import psutil
+import psycopg
+import pytest
+import redis
+
+from tests.conftest import Cli
+from tests.live import faults
+
+pytestmark = pytest.mark.live
+
+_FILE = """
+redis: {port: PORT1, settings: {busy-reply-threshold: 100}}
+postgres: {port: PORT2}
+apps: {shop: {redis: "shop:*", postgres: shop}}
+"""
+_ENDLESS = "redis.call('set', KEYS[1], 1) while true do end"
+_UNITS = {"redis": "mng-redis", "postgres": "mng-pg"}
+
+
+@pytest.fixture
+def stack(cli: Cli) -> Cli:
+    cli.write(_FILE)
+    cli.ok("up")
+    return cli
+
+
+def _busy(cli: Cli) -> None:
+    """An app's script that has written, and does not end."""
+    url = cli.env_of("shop")["REDIS_URL"]
+    with (
+        redis.Redis.from_url(url, socket_timeout=1) as shop,
+        contextlib.suppress(redis.TimeoutError),
+    ):
+        shop.eval(_ENDLESS, 1, "shop:x")
+
+
+@contextlib.contextmanager
+def _kept_back(cli: Cli, name: str) -> Iterator[None]:
+    """A server that does not stop when it is asked to."""
+    if name == "redis":
+        _busy(cli)
+        yield
+    else:
+        with psycopg.connect(cli.env_of("shop")["POSTGRES_URL"]) as shop:
+            halted = shop.info.backend_pid
+            os.kill(halted, signal.SIGSTOP)
+            try:
+                yield
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(halted, signal.SIGCONT)
+
+
+def _interrupted(cli: Cli, *words: str) -> tuple[str, float]:
+    """What a command tells in its first five seconds and when it is interrupted then, and how long
+    it takes to end."""
+    process = subprocess.Popen(
+        cli.argv(*words), cwd=cli.folder, env=cli.environ(), stderr=subprocess.PIPE, text=True
+    )
+    try:
+        time.sleep(6.5)
+        assert process.poll() is None
+        asked = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 130, told
+        return told, time.monotonic() - asked
+    finally:
+        process.kill()
+
+
+@pytest.mark.parametrize("command", ["down", "restart"])
+@pytest.mark.parametrize("name", ["redis", "postgres"])
+def test_a_server_that_does_not_stop_is_explained_and_ctrl_c_ends_the_wait(
+    stack: Cli, name: str, command: str
+) -> None:
+    unit = _UNITS[name]
+    pid = faults.pid(stack, unit)
+    with _kept_back(stack, name):
+        told, seconds = _interrupted(stack, command, name)
+        assert seconds < 3, told
+        line = next(one for one in told.splitlines() if "waiting for it to stop" in one)
+        assert line.startswith(unit)
+        assert ("SHUTDOWN NOSAVE" if name == "redis" else "its log ends with: LOG:") in line
+        if name == "redis":
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_destroy_kills_a_server_that_does_not_stop(stack: Cli) -> None:
+    with _kept_back(stack, "redis"), _kept_back(stack, "postgres"):
+        every = psutil.Process(faults.pid(stack, "mng-pg")).children()
+        begun = time.monotonic()
+        done = stack.run("destroy", "--yes", "mng", timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert time.monotonic() - begun < 20
+        for unit in ("mng-redis", "mng-pg"):
+            assert any(
+                line.startswith(unit) and "killed" in line for line in done.stderr.splitlines()
+            ), done.stderr
+        assert not stack.state.exists()
+        assert not any(faults.runs(one.pid) for one in every)
