@@ -71,3 +71,28 @@ def test_names_with_any_letter_in_a_locale_without_them(cli: Cli) -> None:
     cli.env |= {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     details = [step["detail"] for step in cli.json("plan")["steps"]]
     assert [text for text in details if "한국/비밀" in text] != []
+
+
+def test_a_name_that_is_nearly_an_apps_is_told_as_such(cli: Cli) -> None:
+    cli.write(FILE)
+    for words in (("url", "redis", "shpo"), ("env", "shpo"), ("shell", "redis", "--app", "shpo")):
+        done = cli.run(*words)
+        assert done.returncode == 2
+        assert "no app named 'shpo' (did you mean 'shop'?)" in done.stderr
+    assert "(did you mean 'redis'?)" in cli.run("url", "rediss").stderr
+
+
+def test_before_the_first_up_no_command_names_a_folder_that_will_never_exist(cli: Cli) -> None:
+    cli.write(FILE)
+    home = cli.environ()["MNGDB_STATE_HOME"]
+    for words in (("plan",), ("env", "shop"), ("url", "redis"), ("status",), ("sessions",)):
+        done = cli.run("--json", *words)
+        assert home not in done.stdout + done.stderr
+
+
+def test_restart_does_not_start_a_stack_that_never_was(cli: Cli) -> None:
+    cli.write(FILE)
+    done = cli.run("restart")
+    assert done.returncode == 2
+    assert "mngdb up" in done.stderr
+    assert [path.name for path in cli.folder.iterdir()] == ["mngdb.yaml"]

@@ -5,8 +5,12 @@ Sources: the requirements (A5, B5, B12, B19); the guide's chapters "secrets" and
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from pathlib import PurePath
+
+from msgspec.structs import replace
 
 from mngdb.checks.catalogue import checks
 from mngdb.checks.strength import long_enough, no_placeholder, random_enough
@@ -44,7 +48,9 @@ def _age(facts: SecretsFacts) -> Judgement:
 def _unused(facts: SecretsFacts) -> Judgement:
     if not facts.in_files:
         return not_applicable("the vault is 'environ'")
-    return listed(facts.unused, "all belong to logins in the file")
+    found = listed([PurePath(one).name for one in facts.unused], "all belong to logins in the file")
+    remedy = f"mngdb up --prune && rm -- {shlex.join(facts.unused)}"
+    return replace(found, remedy=remedy if facts.unused else "")
 
 
 def _in_git(judge: Callable[[Git], Judgement]) -> Callable[[SecretsFacts], Judgement]:

@@ -130,9 +130,12 @@ def up(
 def restart(options: Options, instances: tuple[str, ...]) -> int:
     """Stop servers cleanly and start them with the current file: all servers and the agent, or
     INSTANCE only. Stopped servers are started."""
+    from mngdb.errors import UsageError
     from mngdb.ops.choice import choose, refuse_external
 
     context = options.context()
+    if context.located.kind == "new":
+        raise UsageError("this stack was never started", "mngdb up")
     choice = choose(context, instances)
     if instances:
         refuse_external(choice.of(context), "restart")

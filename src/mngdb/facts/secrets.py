@@ -48,7 +48,7 @@ class SecretsFacts(Struct, frozen=True):
     open_files: tuple[str, ...]
     """Files of secrets that others may read, or that are not ours."""
     unused: tuple[str, ...]
-    """Secrets that nobody of the file has."""
+    """Files of secrets that nobody of the file has."""
     git: Seen[Git | None]
     """None: no repository."""
     beside: Seen[tuple[str, ...]]

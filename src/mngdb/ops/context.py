@@ -23,6 +23,7 @@ from mngdb.ops import registry
 from mngdb.secret import Secret, generate
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import ENGINE_INFO
+from mngdb.spec.problems import did_you_mean
 from mngdb.spec.stack import Instance, Member, Stack
 from mngdb.spec.web import SECRETS as PAGE_SECRETS
 from mngdb.targets import registry as targets
@@ -135,7 +136,8 @@ class Context(Struct, frozen=True, dict=True):
         found = instance.members[0] if instance else self.stack.members.get(name)
         if found is None:
             known = ", ".join(self.stack.instances)
-            raise UsageError(f"no instance named {name!r}", f"instances in the file: {known}")
+            near = did_you_mean(name, self.stack.instances)
+            raise UsageError(f"no instance named {name!r}{near}", f"instances in the file: {known}")
         return found
 
     def logins(self, instance: Instance) -> list[str]:
@@ -176,6 +178,18 @@ class Context(Struct, frozen=True, dict=True):
         """The same with those of the alerts' channels: everything that the stack needs."""
         return [*self.secret_names(), *self.stack.source.alerts.secrets]
 
+    def missing(self, name: str) -> str:
+        """That a secret is missing, with where it is looked for."""
+        place = self.place(name)
+        return f"the secret {name} is missing{f' ({place})' if place else ''}"
+
+    def place(self, name: str) -> str:
+        """Where the vault keeps a secret; empty in the folder of a stack that was never started,
+        which each command would call by another name."""
+        place = self.vault.where(name)
+        new = self.located.kind == "new" and place.startswith(f"{self.stack.state}/")
+        return "" if new else place
+
     def page_secret(self, name: str) -> Secret:
         """A page's secret; a random one that is kept nowhere where the vault has none."""
         return self.vault.get(name) or generate()
@@ -195,8 +209,7 @@ class Context(Struct, frozen=True, dict=True):
         external = not instance.managed and not instance.anonymous
         if external and self.vault.get(name) is None:
             raise SecretError(
-                f"the secret {name} is missing ({self.vault.where(name)}): {instance.name} is "
-                "external: ask its operator",
+                f"{self.missing(name)}: {instance.name} is external: ask its operator",
                 f"mngdb secret set {name}",
             )
 
@@ -255,6 +268,7 @@ class Context(Struct, frozen=True, dict=True):
     def secret(self, instance: Instance, login: str) -> Secret:
         """A login's secret. Raises SecretError when it is missing."""
         if login not in {"admin", *self.logins(instance)}:
+            self.app(login)  # one that there is not is told as such
             known = ", ".join(instance.grants) or "none"
             raise UsageError(
                 f"the app {login!r} has no rights on {instance.name}", f"apps with rights: {known}"
@@ -273,7 +287,7 @@ class Context(Struct, frozen=True, dict=True):
             if secret is None and not invent and not (login == "admin" and instance.anonymous):
                 self.vault.check_writable([name])
                 raise SecretError(
-                    f"the secret {name} is missing ({self.vault.where(name)})",
+                    self.missing(name),
                     "run 'mngdb up'" if instance.managed else f"mngdb secret set {name}",
                 )
             found[login] = secret or generate()
@@ -294,7 +308,8 @@ class Context(Struct, frozen=True, dict=True):
         """The instances that an app uses. Raises UsageError that lists the apps there are."""
         if name not in self.stack.apps:
             known = ", ".join(self.stack.apps) or "none"
-            raise UsageError(f"no app named {name!r}", f"apps in the file: {known}")
+            near = did_you_mean(name, self.stack.apps)
+            raise UsageError(f"no app named {name!r}{near}", f"apps in the file: {known}")
         return [i for i in self.stack.instances.values() if name in i.grants]
 
     # --- what an earlier `up` made and could not mark on the server

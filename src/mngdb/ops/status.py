@@ -152,8 +152,7 @@ def _look(context: Context, asked: DesiredInstance, member: Member) -> UnitStatu
         login = next(iter(instance.grants), "admin")
         secret = secret_name(instance, login)
         if login in context.logins(instance) and context.vault.get(secret) is None:
-            text = f"the secret {secret} is missing ({context.vault.where(secret)})"
-            return _with(found, error=text)
+            return _with(found, error=context.missing(secret))
         return _unanswered(context, instance, found, error)
     return _with(
         found,

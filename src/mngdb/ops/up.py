@@ -409,7 +409,7 @@ def secret_step(context: Context, name: str) -> Step[None]:
         instance.engine,
         "create",
         f"secret {name}",
-        f"40 random characters in {context.vault.where(name)}{more}",
+        f"40 random characters in {context.place(name) or 'the vault'}{more}",
         lambda _: context.make_secrets([name]),
     )
 

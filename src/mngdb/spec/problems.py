@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from mngdb.errors import SpecError
@@ -25,10 +25,14 @@ Problem = tuple[Trail, str, str | None]
 
 def near(word: str, known: Sequence[str]) -> str:
     """The end of a sentence on an unknown word: the nearest known one, or all of them."""
+    every = f"; expected one of: {', '.join(dict.fromkeys(known))}" if known else ""
+    return did_you_mean(word, known) or every
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """The nearest known word as the end of a sentence; empty: none is near."""
     close = difflib.get_close_matches(word[:100], known, n=1, cutoff=0.6)
-    if close:
-        return f" (did you mean {close[0]!r}?)"
-    return f"; expected one of: {', '.join(dict.fromkeys(known))}" if known else ""
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def spec_error(

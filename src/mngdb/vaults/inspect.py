@@ -62,7 +62,7 @@ def strangers(folder: Path, known: Iterable[Path]) -> list[str]:
     """Files of a vault's folder that no secret of the stack is kept in."""
     if not folder.is_dir():
         return []
-    return sorted(path.name for path in set(folder.iterdir()) - set(known))
+    return sorted(map(str, set(folder.iterdir()) - set(known)))
 
 
 def days_left(files: Iterable[Path]) -> Mapping[str, float]:
