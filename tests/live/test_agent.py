@@ -331,7 +331,7 @@ def test_a_large_log_is_set_aside_while_the_server_writes_it(stack: Cli) -> None
     path = stack.state / "servers/mng-pg/server.log"
     end = path.stat().st_size
     context = Options([str(stack.folder / "mngdb.yaml")]).context()
-    with halted(pid_of(stack, "mng-agent")):  # it does the same every minute
+    with halted(pid_of(stack, "mng-agent")):  # it does the same
         with path.open("r+b") as handle:
             handle.truncate(33 << 20)
         Watch(context, stack.state / "agent").rotate()
@@ -345,6 +345,21 @@ def test_a_large_log_is_set_aside_while_the_server_writes_it(stack: Cli) -> None
     until(lambda: "received SIGHUP" in path.read_text())
     assert path.stat().st_size < 1 << 20
     assert "received SIGHUP" in stack.ok("logs", "postgres")
+
+
+def test_a_flood_of_the_log_is_told_and_its_end_kept(stack: Cli) -> None:
+    folder = stack.state / "servers/mng-pg"
+    path, aside = folder / "server.log", folder / "server.log.1"
+    told = stack.state / "agent/agent.log"
+    with psycopg.connect(stack.env_of("shop")["POSTGRES_URL"], autocommit=True) as shop:
+        shop.execute(
+            "DO $$ BEGIN FOR n IN 1..10000 LOOP RAISE LOG '%', repeat('x', 10000); END LOOP; END $$"
+        )
+        shop.execute("DO $$ BEGIN RAISE LOG 'the last one'; END $$")
+    until(lambda: "mng-pg floods its log" in told.read_text(), 12)
+    until(lambda: path.stat().st_size < 32 << 20, 12)
+    assert "the last one" in path.read_text()[-1000:] or "the last one" in aside.read_text()
+    assert aside.stat().st_size + path.stat().st_size <= 70 << 20
 
 
 def test_a_line_that_is_written_meanwhile_is_not_lost(

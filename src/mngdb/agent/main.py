@@ -22,7 +22,7 @@ from mngdb.agent.privileges import drop
 from mngdb.agent.scrape import Target
 from mngdb.agent.self_metrics import SelfMetrics
 from mngdb.agent.statements import Statements
-from mngdb.agent.watch import Watch
+from mngdb.agent.watch import LOGS_EVERY, Watch
 from mngdb.agent.web import LIMIT, Page, Web
 from mngdb.errors import LockedError, MngdbError, UsageError
 from mngdb.lock import lock
@@ -77,7 +77,7 @@ def jobs(agent: Agent, spec: Spec) -> list[Job]:
     """What runs again and again: one line a job."""
     found = [
         Job("machine", INTERVAL, agent.self_metrics.measure),
-        Job("logs", 60.0, agent.watch.rotate),
+        Job("logs", LOGS_EVERY, agent.watch.rotate),
         Job("memory", INTERVAL, _give_back),
         Job("statements", spec.statements.total_seconds(), agent.statements.keep),
     ]

@@ -25,8 +25,11 @@ from mngdb.words import many
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
 #: A server that has run for so many seconds is sound: the next pause is the first one again.
 _SOUND = 60.0
-#: A log larger than this many bytes is set aside; one old one is kept.
+#: A log larger than this many bytes is set aside: as many of its last ones are kept in one old log.
 LOG_MAX = 32 << 20
+#: Seconds between two looks at the logs: an app can have a server write 100 MB in one.
+LOGS_EVERY = 5.0
+_MB = 1 << 20
 _CHUNK = 1 << 20
 
 
@@ -48,6 +51,7 @@ class Watch:
         self._members = context.stack.members
         found = {n: context.target(one.instance).watched for n, one in self._members.items()}
         self._watched = {name: watched for name, watched in found.items() if watched}
+        self._sizes: dict[str, int] = {}
         self.restarts = dict.fromkeys(self._watched, 0)
         try:
             kept: dict[str, int] = json.loads(disk.read_own(self._file) or "{}")
@@ -129,24 +133,37 @@ class Watch:
 
     def rotate(self) -> None:
         """Set large logs aside, the agent's own among them."""
-        logs = [watched.log(unit) for unit, watched in self._watched.items()]
-        for path in (*logs, self._file.with_name("agent.log")):
-            if path.exists() and path.stat().st_size > LOG_MAX:
+        logs = {unit: watched.log(unit) for unit, watched in self._watched.items()}
+        for name, path in {**logs, "the agent": self._file.with_name("agent.log")}.items():
+            size = path.stat().st_size if path.exists() else 0
+            grown = size - self._sizes.get(name, size)
+            if size > LOG_MAX:
                 set_aside(path)
-                log(f"{path} was large; it is {path.name}.1 now")
+                text = f"{path} was large; it is {path.name}.1 now"
+                if size > 2 * LOG_MAX:
+                    text += f", without the first {(size - LOG_MAX) // _MB} MB"
+                if grown > LOG_MAX:
+                    text = f"{name} floods its log: {grown // _MB} MB since the last look; {text}"
+                log(text)
+                size = 0
+            self._sizes[name] = size
 
 
 def set_aside(path: Path) -> None:
-    """Copy a log and empty it. Whoever writes it has it open to append, so it goes on at the new
-    end; what it writes between the last byte copied and the emptying (microseconds) is lost, as
-    with logrotate's copytruncate. A crash before the end leaves the log as it was."""
+    """Copy a log, of a very large one the end, and empty it. Whoever writes it has it open to
+    append, so it goes on at the new end; what it writes between the last byte copied and the
+    emptying (microseconds) is lost, as with logrotate's copytruncate. A crash before the end leaves
+    the log as it was."""
     copy = path.with_name(f"{path.name}.1")
     temporary = path.with_name(f".{path.name}.1")
     temporary.unlink(missing_ok=True)
     source = disk.own(path, os.O_RDWR)
     try:
         target = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        size = os.fstat(source).st_size
         try:
+            if size > 2 * LOG_MAX:
+                os.lseek(source, size - LOG_MAX, os.SEEK_SET)
             while chunk := os.read(source, _CHUNK):
                 view = memoryview(chunk)
                 while view:
