@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import secrets
 import shlex
 import shutil
@@ -20,6 +21,8 @@ from mngdb.run import Account
 
 #: Bytes: none of the notes that we keep is larger.
 NOTE_MAX = 1 << 20
+#: The name that a file has while it is written, see `_write`; seconds after which none is any more.
+_TEMPORARY, _SWEPT = re.compile(r"\..+\.[0-9a-f]{8}"), 60.0
 _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFLNK: "a symbolic link",
@@ -173,6 +176,18 @@ def _write(
             error.filename = str(path)  # a full disk does not say which one
         raise
     return size
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a `write` that was killed has left in a folder of ours. One that is being written
+    now is younger."""
+    for path in folder.iterdir():
+        if not _TEMPORARY.fullmatch(path.name):
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            found = path.lstat()
+            if stat.S_ISREG(found.st_mode) and time.time() - found.st_mtime > _SWEPT:
+                path.unlink()
 
 
 def replaceable(path: Path) -> Path:

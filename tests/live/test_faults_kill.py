@@ -129,3 +129,19 @@ def test_ctrl_c_exits_130_with_a_sentence_and_the_next_up_finishes(cli: Cli, mom
     assert list(faults.servers(cli).glob("*/data.new-*")) == []
     cli.ok("up")
     faults.sound(cli, UNITS)
+
+
+def test_files_that_a_killed_command_was_writing_are_removed_by_the_next(cli: Cli) -> None:
+    cli.write(faults.REDIS)
+    cli.ok("up")
+    places = [cli.state, cli.state / "secrets", cli.state / "agent"]
+    unit = faults.servers(cli) / "mng-redis"
+    left = [place / ".one.75ad960d" for place in (*places, unit, unit / "conf")]
+    kept = unit / "data" / ".one.75ad960d"
+    for path in (*left, kept):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half")
+        os.utime(path, (0, 0))
+    cli.ok("up")
+    assert [path for path in left if path.exists()] == []
+    assert kept.exists()

@@ -141,3 +141,19 @@ def test_a_folder_that_is_still_written_to_is_removed_in_the_end(
     disk.remove(path)
     writer.join()
     assert not path.exists()
+
+
+def test_what_a_killed_write_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    killed, own, young = ".shop.75ad960d", ".shop.previous", ".shop.01234567"
+    for name in (killed, own, "shop", "shop.75ad960d", young):
+        (tmp_path / name).write_text("x")
+        if name != young:
+            os.utime(tmp_path / name, (0, 0))
+    (tmp_path / ".link.75ad960d").symlink_to("shop")
+    (tmp_path / ".folder.75ad960d").mkdir()
+    os.utime(tmp_path / ".link.75ad960d", (0, 0), follow_symlinks=False)
+    os.utime(tmp_path / ".folder.75ad960d", (0, 0))
+    disk.sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *(own, "shop", "shop.75ad960d", young, ".link.75ad960d", ".folder.75ad960d")
+    }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Never
 
 from msgspec import Struct, field
 
+from mngdb import disk
 from mngdb.errors import MngdbError, of_system
 from mngdb.events import Done, Progress, Survey
 from mngdb.lock import lock
@@ -155,6 +158,7 @@ def up(
     pointed = context.located.pointed()
     context.claim()
     with lock(state / "lock", "restart" if restart else "up"):
+        _sweep(state)
         places = [s for s in context.servers() if choice.whole or context.there(asked, s)]
         for servers in places:
             servers.expect(context.there(asked, servers))
@@ -231,6 +235,13 @@ def up(
         if not report.errors:
             report.notices += boot.notices(context) if choice.whole else ()
     return report
+
+
+def _sweep(state: Path) -> None:
+    """Remove what killed commands left half written. The servers' folders are their target's."""
+    for folder, below, _ in os.walk(state):
+        below[:] = set(below) - {"servers"}
+        disk.sweep(Path(folder))
 
 
 def _take(

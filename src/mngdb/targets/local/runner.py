@@ -291,8 +291,13 @@ class LocalRunner(Struct, frozen=True):
         """Units have folders of the stack's own."""
 
     def begin(self) -> None:
-        """Make the stack's folders."""
+        """Make the stack's folders, and remove from those of units what killed commands left."""
         self.layout.prepare()
+        for note in self.units():
+            folder = self.layout.unit(note.unit)
+            for place in (folder.root, folder.conf):
+                if place.is_dir():
+                    disk.sweep(place)
 
     def repairs(self, asked: Mapping[str, DesiredInstance]) -> list[Step[None]]:
         """Each unit's own steps tell of its files."""
