@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from mngdb.cli.main import COMMANDS
+from mngdb.cli.commands import COMMANDS
 from mngdb.cli.main import cli as group
 from tests.conftest import ROOT, Cli
 

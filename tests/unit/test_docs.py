@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from mngdb.alerts.catalogue import RULES
 from mngdb.checks import registry, scan
-from mngdb.cli.main import COMMANDS
+from mngdb.cli.commands import COMMANDS
 from mngdb.spec.engine_models import MODELS
 from mngdb.spec.file import StackFile
 from mngdb.spec.load import members

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from mngdb.cli.common import Options, common, say, say_json, table, tell
+from mngdb.cli.common import Options, common, in_full, say, say_json, table, tell
 from mngdb.findings import CONTROLS, SEVERITIES, Finding, Severity
 from mngdb.words import harmless_json, plain
 
@@ -243,7 +243,7 @@ def summary(report: Report) -> str:
 def show_table(findings: Sequence[Finding]) -> None:
     """Findings for people."""
     for line in _lines(findings):
-        say(line)
+        say(in_full(line))
     if findings:
         say()
 

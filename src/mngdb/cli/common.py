@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 from msgspec import Struct, field
 
+from mngdb.cli.commands import COMMANDS
 from mngdb.cli.log import start_log
 from mngdb.spec.target_info import for_stacks
 from mngdb.words import harmless, harmless_json, plain
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 DEFAULT_FILE = "mngdb.yaml"
 #: Letters and signs that may take other than one column: none of Latin, no dash, quote or ellipsis.
 _WIDE = re.compile(r"[^\x00-\u02ff\u2010-\u2027]")
+#: A command that people may paste.
+_PASTED = re.compile(rf"(?<![\w./-])mngdb (?=(?:{'|'.join(COMMANDS)})\b)")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -79,6 +82,15 @@ def program(files: Sequence[str], target: str | None) -> str:
     if target is not None:
         words += ["--target", target]
     return shlex.join(words)
+
+
+def in_full(text: str, options: Options | None = None) -> str:
+    """A text whose commands can be pasted: they name the files and the target that the command was
+    given which shows them. `options` are its own; None: those of the one that runs."""
+    if options is None:
+        context = click.get_current_context(silent=True)
+        options = context.find_object(Options) if context else None
+    return _PASTED.sub(lambda _: f"{options.command} ", text) if options else text
 
 
 def common(function: F) -> F:
@@ -159,7 +171,7 @@ def tell(text: str) -> None:
     """Progress and remarks, on standard error. Nobody reading it, or a full disk below it, is no
     reason to stop working."""
     with contextlib.suppress(OSError):
-        click.echo(harmless(text), err=True)
+        click.echo(harmless(in_full(text)), err=True)
 
 
 def say_json(document: object) -> None:
@@ -187,6 +199,8 @@ def tell_errors(errors: Mapping[str, MngdbError], notes: Mapping[str, str] | Non
         tell(f"{name}: {note}")
     for name, error in errors.items():
         tell(f"{name}: {error.message}")
+        if error.hint:
+            tell(f"  hint: {error.hint}")
     return 3 if errors else 0
 
 

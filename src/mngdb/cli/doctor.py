@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, tell
+from mngdb.cli.common import Options, common, in_full, say, say_json, tell
 from mngdb.words import many, plain
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def _of_app(options: Options, context: Context, app: str) -> int:
         for one, names in _together(found):
             good = click.style("ok", fg="green")
             bad = click.style("failed", fg="red")
-            say(f"{names:<16} {good if one.problem is None else f'{bad}: {one.problem}'}")
+            shown = good if one.problem is None else in_full(f"{bad}: {one.problem}")
+            say(f"{names:<16} {shown}")
             if one.hint:
                 tell(f"  hint: {one.hint}")
     return 0 if all(one.problem is None for one in found) else 1
@@ -75,10 +76,10 @@ def _show(answer: Answer, facts: StackFacts) -> None:
     for number, one in enumerate(answer.wrong):
         if number == 1:
             say("\nother problems:")
-        say(click.style(plain(one.trouble.text), fg="red", bold=number == 0))
-        say(f"  fix:      {plain(one.trouble.command)}")
+        say(click.style(in_full(plain(one.trouble.text)), fg="red", bold=number == 0))
+        say(in_full(f"  fix:      {plain(one.trouble.command)}"))
         for trouble in one.consequences:
-            say(f"  causes:   {plain(trouble.text)}")
+            say(in_full(f"  causes:   {plain(trouble.text)}"))
     if not answer.wrong:
         apps = sum(len(server.logins) for server in facts.servers)
         count = len(facts.servers)
@@ -97,4 +98,4 @@ def _show(answer: Answer, facts: StackFacts) -> None:
 
 def _watch(trouble: Trouble) -> None:
     say(f"  {plain(trouble.text)}")
-    say(click.style(f"    {trouble.command}", dim=True))
+    say(click.style(in_full(f"    {trouble.command}"), dim=True))

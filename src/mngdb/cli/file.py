@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mngdb.cli.common import DEFAULT_FILE, Options, common, say, say_json
+from mngdb.cli.common import DEFAULT_FILE, Options, common, in_full, say, say_json
 from mngdb.spec.engine_info import ENGINE_INFO, FIRST
 from mngdb.spec.target_info import DEFAULT_TARGET
 
@@ -32,7 +32,7 @@ def init(options: Options, engines: str, apps: tuple[str, ...], name: str) -> No
     path = Path(options.files[0] if options.files else DEFAULT_FILE)
     wanted = [one.strip() for one in engines.split(",") if one.strip()]
     write(path, name, wanted, list(apps), options.target or DEFAULT_TARGET)
-    options.say({"file": str(path)}, f"wrote {path}; next: {options.command} up")
+    options.say({"file": str(path)}, in_full(f"wrote {path}; next: mngdb up"))
 
 
 @click.command()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_answers, size, table, tell_errors
+from mngdb.cli.common import Options, common, in_full, say, say_answers, size, table, tell_errors
 
 if TYPE_CHECKING:
     from mngdb.facts.memory import Memory
@@ -62,7 +62,7 @@ def _show(name: str, one: Memory) -> None:
     for advice in one.advice:
         say(click.style(f"  {advice.text}", fg="yellow"))
         if advice.change:
-            say(f"    {advice.change}")
+            say(in_full(f"    {advice.change}"))
     for text in one.unseen:
         say(click.style(f"  not seen: {text}", dim=True))
 

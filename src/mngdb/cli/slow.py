@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, seconds, shortened, table, tell
+from mngdb.cli.common import (
+    Options,
+    common,
+    in_full,
+    say,
+    say_json,
+    seconds,
+    shortened,
+    table,
+    tell,
+)
 from mngdb.words import plain
 
 _WIDTH = 70
@@ -54,7 +64,7 @@ def slow(options: Options, instance: str | None, most: int, since: float | None)
             for line, (_, one) in zip(lines, found.statements, strict=True):
                 say(line)
                 for why in one.why:
-                    say(click.style(f"    {plain(why)}", fg="yellow"))
+                    say(click.style(in_full(f"    {plain(why)}"), fg="yellow"))
         elif not found.errors:
             say("no slow statements found")
         for name, note in found.notes.items():

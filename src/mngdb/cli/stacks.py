@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, size, table, tell
+from mngdb.cli.common import Options, common, in_full, say, say_json, size, table, tell
 
 if TYPE_CHECKING:
     from mngdb.ops.stacks import StackRow
@@ -63,5 +63,5 @@ def attach(options: Options, stack: str) -> None:
 
     context = options.context(anywhere=True)
     found = make(context.stack, context.located, stack, os.environ)
-    text = f"{found.name} now belongs to {found.project}; next: {options.command} up"
+    text = in_full(f"{found.name} now belongs to {found.project}; next: mngdb up")
     options.say({"stack": found.name, "project": found.project}, text)
