@@ -90,7 +90,8 @@ class OtherEngineError(UnreachableError):
 #: - stranger: who answers did not prove to be the server, and was given no secret
 #: - auth: the login is not known, or its secret is another; hba: no login may come from here
 #: - database: this one cannot be entered, others can; library: a setting has every session load
-#:   one that is not there; limit: it has all the connections that it takes
+#:   one that is not there; limit: it has all the connections that it takes; quota: the login or the
+#:   database has all that it may have, others get in
 #: - disk, memory: it is full, and nothing can be written; primary: no member of its set takes
 #:   writes
 Kind = Literal[
@@ -105,6 +106,7 @@ Kind = Literal[
     "database",
     "library",
     "limit",
+    "quota",
     "disk",
     "memory",
     "primary",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -138,7 +139,7 @@ def test_a_leak_of_connections_names_its_app(stack: Cli, resources: ExitStack) -
         resources.callback(connection.close)
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(url)
-    first = the_cause(stack, "connections", "app-limit", "login-limit")
+    first = the_cause(stack, "connections", "login-limit")
     assert first["app"] == "shop"
     assert "of them by shop" in first["text"]
     assert "blog" in {one["app"] for one in first["consequences"]}
@@ -151,8 +152,12 @@ def test_an_app_that_used_up_its_own_connections(stack: Cli, resources: ExitStac
     url = stack.env_of("blog")["POSTGRES_URL"]
     for _ in range(2):
         resources.enter_context(psycopg.connect(url, autocommit=True))
-    first = the_cause(stack, "app-limit", "login-limit")
+    first = the_cause(stack, "app-limit", "login-quota")
     assert "blog has reached its connection limit on postgres: 2" in first["text"]
+    (found,) = stack.json("connections", "postgres")["instances"]
+    (blog,) = [one for one in found["holders"] if one["app"] == "blog"]
+    assert (blog["count"], blog["limit"]) == (2, 2)
+    assert any(text.startswith("blog has all the 2 connections") for text in found["advice"])
     resources.close()
     stack.ok("up")
 
@@ -180,6 +185,10 @@ def test_a_chain_of_locks_names_its_root(stack: Cli, resources: ExitStack) -> No
         assert f"shop (pid {pid}, idle in transaction)" in first["text"]
         assert "3 sessions" in first["text"]
         assert first["command"] == f"mngdb locks kill {pid} --terminate --instance postgres"
+        of_app = stack.run("doctor", "shop")
+        assert of_app.returncode == 1
+        assert re.search(r"postgres +failed: 3 sessions of shop", of_app.stdout)
+        assert "'mngdb locks'" in of_app.stderr
         stack.ok(*shlex.split(first["command"])[1:])  # what it says mends it
     finally:
         root.close()  # never one that a thread still uses: that ends the process
@@ -223,11 +232,30 @@ def test_a_redis_that_may_take_no_more(stack: Cli) -> None:
     ask(stack, 0)
 
 
-@pytest.mark.parametrize(("instance", "unit"), [("postgres", "mng-pg"), ("mongodb", "mng-mongo")])
+#: Seconds of a command that waits for no answer: any login has more to wait.
+_AT_ONCE = 3.0
+
+
+@pytest.mark.parametrize(
+    ("instance", "unit"), [("postgres", "mng-pg"), ("redis", "mng-redis"), ("mongodb", "mng-mongo")]
+)
 def test_a_server_that_was_halted(stack: Cli, instance: str, unit: str) -> None:
     pid = faults.pid(stack, unit)
     os.kill(pid, signal.SIGSTOP)
     try:
+        for command in (
+            "status",
+            "up",
+            "doctor shop",
+            f"sessions {instance}",
+            f"memory {instance}",
+        ):
+            begun = time.monotonic()
+            done = stack.run(*command.split())
+            assert time.monotonic() - begun < _AT_ONCE, command
+            assert done.returncode in {1, 3}
+            assert f"{unit} is halted" in done.stdout + done.stderr, command
+            assert f"kill -CONT {pid}" in done.stderr, command
         begun = time.monotonic()
         first = the_cause(stack, "frozen", "login-down")
         assert time.monotonic() - begun < 60
@@ -315,7 +343,7 @@ def test_a_chain_of_causes_has_one_root() -> None:
         ),
     ]
     sessions = tuple(OneSession(str(n), "shop", "shop", "", "waiting", 9, "") for n in range(39))
-    refused = Diagnosis("postgres", "blog", "no free connection", "see who", "limit")
+    refused = Diagnosis("postgres", "blog", "no free connection", "see who", "quota")
     answer = judge(
         stack_of(
             server(
@@ -329,7 +357,7 @@ def test_a_chain_of_causes_has_one_root() -> None:
     (only,) = answer.wrong
     assert only.trouble.cause == "lock"
     causes = [one.cause for one in only.consequences]
-    assert causes == ["connections", "app-limit", "login-limit"]
+    assert causes == ["connections", "app-limit", "login-quota"]
 
 
 def test_a_full_disk_explains_its_servers_and_no_others() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -34,7 +36,7 @@ redis: {port: PORT2, max_clients: 40}
 mongodb: {port: PORT3, max_connections: 60}
 apps:
   shop: {postgres: {database: shop, connections: -1}, redis: "shop:*", mongodb: shop}
-  other: {postgres: other}
+  other: {postgres: other, mongodb: other}
 """
 ENGINES = ("postgres", "redis", "mongodb")
 stack = brought_up(FILE)
@@ -110,6 +112,19 @@ def test_a_leak_of_mongodb_is_named_with_its_app(stack: Cli, resources: ExitStac
     assert shop["count"] >= 16
     assert any("shop holds" in text for text in found["advice"])
     assert "leaky" in " ".join(shop["clients"])
+
+
+def test_a_server_without_a_free_connection_is_asked_by_one_app_alone(
+    stack: Cli, resources: ExitStack
+) -> None:
+    """The others would be told the same, each after as long a wait."""
+    for _ in range(of(stack, "sessions", "mongodb")["limit"] + 10):
+        resources.enter_context(socket.create_connection(("127.0.0.1", stack.port(3))))
+    begun = time.monotonic()
+    units = json.loads(stack.run("--json", "status").stdout)["units"]
+    assert time.monotonic() - begun < 9.0  # two waits of five seconds are more
+    (mongod,) = [one for one in units if one["instance"] == "mongodb"]
+    assert "connection limit" in mongod["error"]
 
 
 def test_what_runs_is_shown_without_its_values(stack: Cli, resources: ExitStack) -> None:

@@ -106,7 +106,12 @@ def test_no_right_to_connect(cli: Cli) -> None:
 def test_the_apps_own_connection_limit(cli: Cli) -> None:
     alone(cli)
     with pg(cli, "shop"), pg(cli, "shop"), pg(cli, "shop"):
-        assert says(cli, "shop") == "PostgreSQL has no free connection for shop"
+        assert says(cli, "shop").startswith("PostgreSQL has no free connection for shop, which")
+        done = cli.run("status")
+        assert "no free connection for shop" in done.stderr
+        assert "hint: 'mngdb connections postgres' shows who holds them" in done.stderr
+        assert "'mngdb plan' shows" not in done.stderr
+        assert "3 of 3" in cli.ok("connections", "postgres")
 
 
 def test_the_servers_connection_limit(cli: Cli) -> None:

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, shortened, span, table, tell
+from mngdb.cli.common import (
+    Options,
+    common,
+    say,
+    say_json,
+    shortened,
+    span,
+    table,
+    tell,
+    tell_errors,
+)
 
 if TYPE_CHECKING:
     from mngdb.facts.sessions import Sessions
@@ -59,7 +69,7 @@ def connections(options: Options, instance: str | None) -> int:
             (
                 name,
                 holder.app or "-",
-                f"{holder.count} of {one.limit}",
+                f"{holder.count} of {holder.limit}",
                 str(holder.idle),
                 span(holder.longest) if holder.idle else "-",
                 ", ".join(holder.clients[:3]) + (" …" if len(holder.clients) > 3 else ""),
@@ -87,7 +97,6 @@ def _ask(
 
     context = options.context()
     found, refused = apart(look(context, instance))
-    errors = {name: error.message for name, error in refused.items()}
     if options.json:
         shown: list[dict[str, Any]] = []
         for name, one in found.items():
@@ -102,8 +111,6 @@ def _ask(
                 else one.as_json()
             )
             shown.append({"instance": name, **more})
-        shown += [{"instance": name, "error": message} for name, message in errors.items()]
+        shown += [{"instance": name, "error": e.message} for name, e in refused.items()]
         say_json({"stack": context.stack.name, "instances": shown})
-    for name, message in errors.items():
-        tell(f"{name}: {message}")
-    return found, 3 if errors else 0
+    return found, tell_errors(refused)

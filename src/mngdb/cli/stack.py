@@ -161,7 +161,7 @@ def _make(
         say_json(_report_json(context.stack.name, report))
     else:
         users = (app for app, rights in context.stack.apps.items() if rights)
-        _report(report, time.monotonic() - begun, options.command, next(users, None))
+        _report(report, time.monotonic() - begun, next(users, None))
     if report.errors:
         return max(error.exit_code for error in report.errors.values())
     return 1 if report.refused else 0
@@ -194,10 +194,10 @@ class _Progress:
             tell(_line(event.step) + (": failed" if event.error else ""))
 
 
-def _report(report: Report, seconds: float, command: str, app: str | None) -> None:
+def _report(report: Report, seconds: float, app: str | None) -> None:
     for step in report.refused:
         tell(f"not done, destructive: {step.action} {step.object} ({step.detail})")
-        tell(f"  hint: {command} up --allow '{step.object}'")
+        tell(f"  hint: mngdb up --allow '{step.object}'")
     _notices(report.notices)
     if report.units:
         tell("")
@@ -209,14 +209,14 @@ def _report(report: Report, seconds: float, command: str, app: str | None) -> No
     elif report.errors:
         tell(
             f"{many(len(report.errors), 'unit')} failed; completed steps are kept, "
-            f"'{command} up' continues from here"
+            "'mngdb up' continues from here"
         )
     elif not report.done and not report.refused:
         tell("nothing to change")
     else:
         tell(f"{many(len(report.done), 'step')} in {seconds:.1f} s")
     if app and not report.errors:
-        tell(f"next: {command} env {app}")
+        tell(f"next: mngdb env {app}")
 
 
 def _report_json(stack: str, report: Report) -> dict[str, object]:
@@ -254,7 +254,8 @@ def status(options: Options) -> int:
         for unit in units:
             if unit.warning:
                 tell(unit.warning)
-                tell("  hint: 'mngdb plan' shows the differences, 'mngdb up' fixes them")
+                if unit.warning_hint:
+                    tell(f"  hint: {unit.warning_hint}")
             if unit.error:
                 named = unit.error.startswith(f"{unit.name} ")
                 tell(unit.error if named else f"{unit.name}: {unit.error}")

@@ -7,6 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
+#: Seconds that somebody has waited for a lock: below it is traffic.
+WAITED = 3.0
 #: The kind of a transaction that waits for COMMIT PREPARED; no process has it.
 PREPARED = "prepared transaction"
 

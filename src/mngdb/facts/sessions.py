@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct, field, to_builtins
 
 #: A login holds too much from here on: of the limit, and how many of its sessions are idle.
 _NEAR = 0.8
@@ -39,6 +39,8 @@ class Sessions(Struct, frozen=True):
     sessions: tuple[OneSession, ...]
     reserved: int = 0
     """Connections that are kept for administrators: apps are refused before the limit."""
+    own_limits: Mapping[str, int] = field(default_factory=dict)
+    """Login to how many it may have, of those that have a limit of their own."""
 
     def as_json(self) -> dict[str, Any]:
         """As `sessions --json` shows it."""
@@ -50,6 +52,8 @@ class Holder(Struct, frozen=True):
 
     app: str
     count: int
+    limit: int
+    """How many it may have: its own limit, or the server's."""
     idle: int
     forgotten: int
     """Idle in an open transaction for a minute or more."""
@@ -63,15 +67,18 @@ def holders(found: Sessions) -> list[Holder]:
     groups: dict[str, list[OneSession]] = defaultdict(list)
     for one in found.sessions:
         groups[one.app].append(one)
-    made = [_holder(app, group) for app, group in groups.items()]
+    made = [
+        _holder(app, group, found.own_limits.get(app, found.limit)) for app, group in groups.items()
+    ]
     return sorted(made, key=lambda holder: -holder.count)
 
 
-def _holder(app: str, group: Sequence[OneSession]) -> Holder:
+def _holder(app: str, group: Sequence[OneSession], limit: int) -> Holder:
     idle = [one.seconds for one in group if one.state.startswith("idle")]
     forgotten = [s for s in group if "transaction" in s.state and s.seconds >= _FORGOTTEN]
     clients = sorted({one.client for one in group if one.client})
-    return Holder(app, len(group), len(idle), len(forgotten), max(idle, default=0), tuple(clients))
+    longest = max(idle, default=0)
+    return Holder(app, len(group), limit, len(idle), len(forgotten), longest, tuple(clients))
 
 
 def advice(found: Sessions) -> list[str]:
@@ -86,6 +93,11 @@ def advice(found: Sessions) -> list[str]:
             f"{most.app or 'clients that did not log in'}: new ones will be refused"
         )
     for one in everyone:
+        if one.app in found.own_limits and one.count >= one.limit:
+            said.append(
+                f"{one.app} has all the {one.limit} connections that it may have: new ones of its "
+                "own are refused"
+            )
         mostly_idle = one.idle >= _IDLE_MANY and one.idle >= _IDLE_SHARE * one.count
         if mostly_idle and one.count >= 0.25 * found.limit:
             said.append(

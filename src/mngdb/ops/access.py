@@ -12,11 +12,13 @@ from msgspec.structs import replace
 
 from mngdb.errors import ConnectError, MngdbError, SecretError, UnreachableError, UsageError
 from mngdb.facts.doctor import Diagnosis
+from mngdb.facts.locks import WAITED
 from mngdb.model import DesiredInstance
 from mngdb.ops.context import Context
 from mngdb.secret import Secret
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance
+from mngdb.words import many
 
 #: Apps of one instance that are tried at the same time.
 _THREADS = 8
@@ -111,7 +113,31 @@ def env_file(name: str, value: str) -> str:
 
 def doctor(context: Context, app: str) -> list[Diagnosis]:
     """Do what the app does, with what `env` gives it, and say what is wrong."""
-    return [examine(context, instance, app) for instance in context.app(app)]
+    return [_beyond(context, examine(context, one, app), one) for one in context.app(app)]
+
+
+def _beyond(context: Context, found: Diagnosis, instance: Instance) -> Diagnosis:
+    """With what the app's own work did not meet, since it touches nothing of the app's: its
+    sessions wait for a lock."""
+    engine = context.engine(instance)
+    look = engine.locks
+    if found.problem is not None or look is None:
+        return found
+    asked = context.asked(instance, find=False, invent=True)
+    login = context.login(asked, found.app).user
+    try:
+        context.secret(instance, "admin")
+        with context.reach(instance), engine.connect(context.admin(asked), _LOGIN) as session:
+            waits = [
+                one.waiting for one in look(session, asked) if one.app == login and one.waiting
+            ]
+    except MngdbError:
+        return found  # what the app sees itself is all that is known
+    longest = max(waits, default=0.0)
+    if longest < WAITED:
+        return found
+    text = f"{many(len(waits), 'session')} of {login} waiting for a lock for up to {longest:.0f} s"
+    return Diagnosis(instance.name, found.app, text, "'mngdb locks' shows who holds it")
 
 
 def logins(context: Context, instance: Instance) -> tuple[Diagnosis, ...]:
@@ -148,12 +174,10 @@ def _problem(context: Context, instance: Instance, app: str) -> str | None:
     except ConnectError as error:
         if error.kind == "auth":
             raise _refused(context, instance, app, error) from None
-        servers = context.target(instance).servers
-        if error.kind != "down" or servers is None:
-            raise
-        state = servers.state(instance.unit)
-        if state == "running":
-            raise
+        target = context.target(instance)
+        state = target.servers.state(instance.unit) if target.servers else "running"
+        if error.kind != "down" or state == "running":
+            raise target.explained(instance, error) from None
         text = f"{instance.unit} is not running ({state})"
         raise ConnectError(text, "mngdb up", "down") from None
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from mngdb.engines.protocol import C, Diagnose, Engine, F, S, Verb
-from mngdb.errors import UsageError
+from mngdb.errors import ConnectError, UsageError
 from mngdb.ops import registry, workers
 from mngdb.ops.context import Context
 from mngdb.spec.stack import Instance
@@ -51,8 +51,11 @@ def _answer(context: Context, instance: Instance, engine: Engine[S, F, C], find:
     asked = context.asked(instance, find=False, invent=True)
     question = find(engine)
     assert question is not None  # noqa: S101 - it is of those that were chosen by it
-    with context.reach(instance), engine.connect(context.admin(asked)) as session:
-        return question(session, asked)
+    try:
+        with context.reach(instance), engine.connect(context.admin(asked)) as session:
+            return question(session, asked)
+    except ConnectError as error:
+        raise context.target(instance).explained(instance, error) from None
 
 
 def _chosen(context: Context, name: str | None, command: str, find: Find[object]) -> Sequence[str]:

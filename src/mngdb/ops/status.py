@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mngdb.facts.doctor import Service
 
 
+#: What to do about a unit that may not be as the file says.
+_DIFFERS = "'mngdb plan' shows the differences, 'mngdb up' fixes them"
 #: Kinds of a ConnectError that are states, too.
 _STATES = {"starting", "halted"}
 
@@ -55,6 +57,8 @@ class UnitStatus(Struct, frozen=True):
     """Docker's own verdict on a container: starting, healthy, unhealthy."""
     warning: str | None = None
     """What contradicts `healthy`."""
+    warning_hint: str | None = None
+    """What to do about the warning."""
     member: str | None = None
     """The server of the instance, by its name; None: the agent is none."""
     role: Role | None = None
@@ -114,6 +118,7 @@ def agent(context: Context) -> list[UnitStatus]:
             memory=process.memory() if process else None,
             uptime=process.uptime() if process else None,
             warning=f"{unit.name}: {wrong.message}" if wrong and works else None,
+            warning_hint=_DIFFERS if works else None,
             error=wrong.message if wrong and not works else None,
             hint=wrong.hint if wrong else None,
         )
@@ -179,11 +184,13 @@ def _asked(
             with context.reach(asked.instance), engine.connect(access, 5.0) as session:
                 return _with(found, user=access.user), engine.vitals(session)
         except MngdbError as error:
-            of_server = isinstance(error, ConnectError) and error.kind != "limit"
+            of_server = isinstance(error, ConnectError) and error.kind != "quota"
             if of_server or not apps[1:]:
                 raise
             apps = apps[1:]
-            found = _with(found, warning=found.warning or f"{found.name}: {error.message}")
+            if found.warning is None:
+                warning = f"{found.name}: {error.message}"
+                found = _with(found, warning=warning, warning_hint=error.hint)
 
 
 def _unasked(context: Context, instance: Instance, error: MngdbError) -> list[UnitStatus]:
@@ -217,6 +224,7 @@ def _judged(found: UnitStatus, process: Running) -> UnitStatus:
     changes: dict[str, object] = {"docker_health": process.verdict}
     if process.verdict == "unhealthy":
         changes["warning"] = f"Docker reports {found.name} as unhealthy: {process.said}"
+        changes["warning_hint"] = _DIFFERS
     return _with(found, **changes)
 
 

@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from mngdb.facts.doctor import Condition, Refusal, Server, StackFacts, Trouble
-from mngdb.facts.locks import Node
+from mngdb.facts.locks import WAITED, Node
 from mngdb.facts.sessions import holders
 from mngdb.room import NO_INODES, READ_ONLY
 from mngdb.run import NOTHING
 from mngdb.words import many
 
 _MB = 1 << 20
-#: Seconds that somebody has waited for a lock: below it is traffic.
-_WAITED = 3.0
 #: The alerts' rules whose thresholds count here too.
 RULES = _DISK_FULL, _EXHAUSTED = "HostDiskFull", "PostgresConnectionsExhausted"
 #: Checks that tell of a trouble now; the others of `INCIDENTS` are for watching.
@@ -52,8 +50,8 @@ INCIDENTS: dict[str, tuple[str, ...]] = {
 }
 #: Logins that fail because the server does not work, not because of the app.
 _LOGINS = (
-    *("login-down", "login-unreachable", "login-starting", "login-limit", "login-other"),
-    *("login-disk", "login-primary"),
+    *("login-down", "login-unreachable", "login-starting", "login-limit", "login-quota"),
+    *("login-other", "login-disk", "login-primary"),
 )
 
 
@@ -199,7 +197,7 @@ def _silent(facts: StackFacts) -> Iterator[Trouble]:
         refusal = server.refusal
         if not runs or refusal is None or refusal.kind in {"limit", "secret", "unreachable"}:
             continue
-        if refusal.kind in {"auth", "hba", "tls", "database", "library", "stranger"}:
+        if refusal.kind in {"auth", "hba", "tls", "database", "library", "stranger", "quota"}:
             text = f"the admin login to {server.instance} fails: {refusal.message}"
             yield Trouble("admin-refused", text, refusal.hint or "mngdb up", (server.instance,))
         elif refusal.kind in {"busy", "damaged"} or (
@@ -217,7 +215,7 @@ def _locks(facts: StackFacts) -> Iterator[Trouble]:
     for server in facts.servers:
         for root in server.locks:
             waited = _waited(root)
-            if waited < _WAITED:
+            if waited < WAITED:
                 continue
             one = root.backend
             pid = "" if one.by_hand else f"pid {one.pid}, "
@@ -250,7 +248,7 @@ def _connections(facts: StackFacts) -> Iterator[Trouble]:
         if found is None or not found.limit:
             continue
         most, total = holders(found), len(found.sessions)
-        refused = sorted({one.app for one in server.logins if one.kind == "limit"})
+        refused = sorted({one.app for one in server.logins if one.kind == "quota"})
         # where nothing is kept for administrators, they are refused at the limit, as apps are
         room: float = found.limit
         if found.reserved:
@@ -411,9 +409,9 @@ CONSEQUENCES: dict[str, tuple[str, ...]] = {
     "not-running": ("agent", "page", *_UNUSABLE),
     "frozen": ("unhealthy", "page", *_UNUSABLE),
     "no-answer": _UNUSABLE,
-    "lock": ("connections", "app-limit", "login-limit", "unhealthy", "watch"),
-    "connections": ("app-limit", "login-limit", "unhealthy", *_ALARMS),
-    "app-limit": ("login-limit",),
+    "lock": ("connections", "app-limit", "login-limit", "login-quota", "unhealthy", "watch"),
+    "connections": ("app-limit", "login-limit", "login-quota", "unhealthy", *_ALARMS),
+    "app-limit": ("login-quota",),
     "memory-full": ("login-memory", "unhealthy", *_ALARMS),
     "check": ("login-disk", "login-primary", "unhealthy", "alert"),
     "unhealthy": _ALARMS,

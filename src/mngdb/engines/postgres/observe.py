@@ -219,7 +219,7 @@ def _can_log_in(at: Access, asked: DesiredInstance, app: str) -> bool | None:
     except ConnectError as error:
         if error.kind == "auth":
             return False
-        if error.kind in {"database", "limit"}:
+        if error.kind in {"database", "limit", "quota"}:
             return True  # the server looks at the password before it looks at these
         if error.kind in {"hba", "tls", "stranger"}:
             return None  # nobody asked for the password, or not as a server that has it by SCRAM

@@ -15,6 +15,7 @@ SELECT pid::text, coalesce(usename, ''), coalesce(datname, ''),
 FROM pg_stat_activity
 WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY state_change
 """
+_OWN = "SELECT rolname, rolconnlimit FROM pg_roles WHERE rolconnlimit >= 0"
 
 
 def look(session: Session) -> Sessions:
@@ -28,4 +29,5 @@ def look(session: Session) -> Sessions:
             for pid, app, database, client, state, seconds, query in session.rows(_QUERY)
         ),
         RESERVED,
+        dict(session.rows(_OWN)),
     )

@@ -217,6 +217,10 @@ class ComposeRunner:
         """The unit's container, if it runs."""
         return self.project.running(unit)
 
+    def frozen(self, unit: str) -> str:
+        """Empty: the engine would have to be asked, before each login."""
+        return ""
+
     def condition(self, instance: Instance) -> Condition:
         """The unit's container, before anybody asks its server. Raises MngdbError."""
         return self.looks.condition(instance.unit)

@@ -20,10 +20,8 @@ def condition(host: LocalRunner, instance: Instance) -> Condition:
         state = host.state(instance.unit)
         lines = _last_words(host.layout.unit(instance.unit)) if state == "stopped" else []
         return Condition(state, in_order=stopped_in_order(lines), said=cause("\n".join(lines)))
-    # proc(5): T is stopped by a signal, D waits for a disk
-    letter = process.state()
-    wake = f"kill -CONT {process.pid}" if letter == "T" else ""
-    return Condition("running", frozen=wake, stuck=letter == "D")
+    # proc(5): D waits for a disk
+    return Condition("running", frozen=host.frozen(instance.unit), stuck=process.state() == "D")
 
 
 def _last_words(folder: UnitFolder) -> list[str]:

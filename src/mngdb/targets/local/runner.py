@@ -212,6 +212,11 @@ class LocalRunner(Struct, frozen=True):
         known = {self.layout.read(folder.applied), started_with(folder)[0]}
         return [] if digest(unit) in known else [file.name for file in unit.files]
 
+    def frozen(self, unit: str) -> str:
+        """What wakes a process that was stopped by a signal (proc(5): T)."""
+        process = self.process(unit)
+        return f"kill -CONT {process.pid}" if process and process.state() == "T" else ""
+
     def condition(self, instance: Instance) -> Condition:
         """Whether the unit runs, and what its log said last if not."""
         from mngdb.targets.local.condition import condition

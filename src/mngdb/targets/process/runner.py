@@ -31,6 +31,11 @@ class Runner(Servers, Protocol):
         """Hold the way to the server open that `Site.tunnel` names."""
         ...
 
+    def frozen(self, unit: str) -> str:
+        """What wakes a server that was halted, where that is seen at no cost. Empty: it was not, or
+        `condition` alone can tell."""
+        ...
+
     def condition(self, instance: Instance) -> Condition:
         """A unit, before anybody asks its server. Raises MngdbError."""
         ...

@@ -16,7 +16,7 @@ from mngdb.spec.stack import Instance
 from mngdb.targets.process.converge import ProcessConverger
 from mngdb.targets.process.runner import Runner
 from mngdb.targets.process.unit import data_missing
-from mngdb.targets.process.waiting import explained
+from mngdb.targets.process.waiting import explained, need_awake
 from mngdb.targets.protocol import Opened
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ class ProcessTarget(ABC):
         return self.servers.site(instance, find=find)
 
     def reach(self, instance: Instance, *, admin: bool = True) -> AbstractContextManager[None]:
-        """Hold the way to a server open, where it needs one of its own."""
+        """Hold the way to a server open, where it needs one of its own. Raises ConnectError for one
+        that is halted."""
+        need_awake(self.servers, instance)
         return self.servers.reach(instance)
 
     def admin(self, asked: DesiredInstance) -> Access:

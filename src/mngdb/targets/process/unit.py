@@ -21,7 +21,7 @@ from mngdb.events import Progress
 from mngdb.model import Action, Change, DesiredInstance, Outcome, Step, Unit
 from mngdb.targets.process import waiting
 from mngdb.targets.process.runner import Runner
-from mngdb.targets.process.waiting import MOVED_TIMEOUT, TUNNEL_MOVED, Wait
+from mngdb.targets.process.waiting import MOVED_TIMEOUT, TUNNEL_MOVED, Wait, need_awake
 
 #: Seconds after which an attempt is made anew, having looked whether the server still lives.
 _ATTEMPT = 0.5
@@ -70,6 +70,7 @@ class ManagedUnit(Generic[S, F]):
             patience,
             moved,
         )
+        need_awake(self.runner, self.asked.instance)
         attempt_time = _TUNNEL_ATTEMPT if self.asked.tunnel else _ATTEMPT
         with ExitStack() as stack:
             while True:

@@ -87,7 +87,7 @@ class Wait:
                 f"mngdb logs {self.instance.name}",
             )
         if found.frozen:
-            raise halted(self.instance, found)
+            raise halted(self.instance, found.frozen)
         if error.kind in {"tls", "other"} and self.child is not None:
             # one that is just starting hangs up on a greeting, as one without TLS does;
             # in the way to a container that is just dying it is Docker who speaks
@@ -138,16 +138,24 @@ class Wait:
         self.emit(Waiting(self.unit.name, text, shown, said))
 
 
+def need_awake(runner: Runner, instance: Instance) -> None:
+    """Raises ConnectError for a server that is seen to be halted: to ask it would take as long as
+    anybody waits."""
+    wake = runner.frozen(instance.unit)
+    if wake:
+        raise halted(instance, wake)
+
+
 def progress(runner: Runner, engine: Provision, unit: str) -> str:
     """What a server that recovers says in its log; empty: nothing."""
     return engine.recovery(runner.told(unit))
 
 
-def halted(instance: Instance, found: Condition) -> ConnectError:
+def halted(instance: Instance, wake: str) -> ConnectError:
     """What is said of a server that was told to stop and wait, and the command that helps."""
     return ConnectError(
         f"{instance.unit} is halted (by SIGSTOP or a debugger) and does not answer",
-        f"'{found.frozen}' resumes it; 'mngdb restart {instance.name}' restarts it",
+        f"'{wake}' resumes it; 'mngdb restart {instance.name}' restarts it",
         "halted",
     )
 
@@ -159,7 +167,7 @@ def explained(
     if found.state != "running":
         return error
     if found.frozen:
-        return halted(instance, found)
+        return halted(instance, found.frozen)
     if error.kind not in {"down", "starting"}:
         return error
     said = progress(runner, engine, instance.unit) or error.message
