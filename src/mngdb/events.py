@@ -25,6 +25,12 @@ class Waiting(Progress, frozen=True):
     """What the server says of itself."""
 
 
+class Stopped(Struct, frozen=True):
+    """An event: Ctrl-C came between a unit's stop and its new start."""
+
+    unit: str
+
+
 class Done(Struct, frozen=True):
     """An event: a step was done (or, with `error`, was tried)."""
 

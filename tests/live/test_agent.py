@@ -321,6 +321,41 @@ def test_damaged_counts_are_begun_anew(stack: Cli) -> None:
     assert steady(stack)
 
 
+@pytest.mark.parametrize("lost", ["", None])
+def test_one_whose_pid_file_was_lost_is_known_by_its_lock(stack: Cli, lost: str | None) -> None:
+    path = stack.state / "agent/agent.pid"
+    kept = path.read_text()
+    if lost is None:
+        path.unlink()
+    else:
+        path.write_text(lost)
+    assert steady(stack)
+    assert stack.json("up")["steps"] == []
+    path.write_text(kept)
+
+
+def test_its_size_in_status_is_its_own(stack: Cli) -> None:
+    before = pid_of(stack, "mng-mongo")
+    os.kill(before, signal.SIGKILL)
+    until(lambda: pid_of(stack, "mng-mongo") != before)
+    until(lambda: steady(stack))
+    agent = psutil.Process(pid_of(stack, "mng-agent"))
+    assert before not in [one.pid for one in agent.children()]
+    assert pid_of(stack, "mng-mongo") in [one.pid for one in agent.children()]
+    units = {one["name"]: one for one in stack.json("status")["units"]}
+    assert abs(units["mng-agent"]["memory"] - agent.memory_info().rss) < 8 << 20
+
+
+def test_alerts_of_one_that_is_halted_are_not_its_last_rounds(stack: Cli) -> None:
+    agent = pid_of(stack, "mng-agent")
+    until(lambda: json.loads(stack.run("--json", "alerts").stdout)["agent"])
+    os.kill(agent, signal.SIGSTOP)
+    try:
+        assert not json.loads(stack.run("--json", "alerts").stdout)["agent"]
+    finally:
+        os.kill(agent, signal.SIGCONT)
+
+
 def test_a_second_one_says_so(stack: Cli) -> None:
     done = stack.run("agent")
     assert done.returncode == 1

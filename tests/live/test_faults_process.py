@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import threading
 import time
@@ -188,6 +189,55 @@ def test_a_server_that_no_pid_file_names_is_known_by_its_folder(cli: Cli) -> Non
     assert cli.json("up")["steps"] == []
     path.write_text(kept)
     faults.sound(cli, {"mng-redis"})
+
+
+def test_a_server_whose_data_was_moved_away_is_known_and_not_taken_for_stopped(cli: Cli) -> None:
+    cli.write(faults.REDIS)
+    cli.ok("up")
+    pid, data = faults.pid(cli, "mng-redis"), faults.servers(cli) / "mng-redis/data"
+    moved = data.rename(data.with_name("data.moved"))
+    shown = cli.run("status")
+    assert "running without its data" in shown.stderr
+    assert f"its server (pid {pid}) works in {moved}" in shown.stderr
+    assert json.loads(cli.run("--json", "doctor").stdout)["cause"]["cause"] == "cannot-start"
+    for command in ("down", "up", "restart"):
+        done = cli.run(command)
+        assert done.returncode == 1, command
+        assert "mng-redis: its data of" in done.stderr
+        assert "is taken by" not in done.stderr
+    assert unharmed(pid)
+    moved.rename(data)
+    cli.ok("restart")
+    faults.sound(cli, {"mng-redis"})
+    cli.ok("down")
+
+
+def test_a_stopped_server_whose_port_was_taken_says_by_whom(cli: Cli) -> None:
+    cli.write(faults.STACK)
+    cli.ok("up")
+    faults.kill(cli, "mng-redis")
+    with socket.create_server(("127.0.0.1", cli.port(2))):
+        said = f"port {cli.port(2)} of 127.0.0.1 is taken by"
+        lines = cli.run("status").stderr.splitlines()
+        assert said in "\n".join(lines)
+        # what is known of the versions comes after what is wrong now
+        kinds = ["known vulnerabilities" in line for line in lines]
+        assert kinds == sorted(kinds)
+        assert said in cli.run("doctor", "shop").stdout
+    assert "is taken by" not in cli.run("status").stderr
+    cli.ok("up")
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o000])
+def test_a_data_folder_of_another_mode_is_mended(cli: Cli, mode: int) -> None:
+    cli.write(faults.POSTGRES)
+    cli.ok("up")
+    data = faults.servers(cli) / "mng-pg/data"
+    data.chmod(mode)
+    faults.kill(cli, "mng-pg")
+    cli.ok("up")
+    assert data.stat().st_mode & 0o777 == (mode & 0o750 | 0o700)
+    faults.sound(cli, {"mng-pg"})
 
 
 def test_a_setting_that_keeps_a_server_from_starting_is_named(cli: Cli) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
 import threading
 import time
 
 import psutil
 import pytest
+import redis
 
 from tests.conftest import Cli
 from tests.live import faults
 from tests.live.clients import redis_as
 from tests.live.impostors import Stranger, silent
+from tests.live.scrapes import until
 
 pytestmark = pytest.mark.live
 TWO = """
@@ -21,6 +25,8 @@ redis: {port: PORT1}
 postgres: {port: PORT2}
 apps: {shop: {redis: "shop:*", postgres: shop}}
 """
+#: Four seconds of work.
+SCRIPT = "local t = redis.call('TIME')[1] while redis.call('TIME')[1] - t < 4 do end"
 AGENT = "agent: {alerts: false, ports: {postgres: PORT4, redis: PORT5, mngdb: PORT6}}\n"
 
 
@@ -75,6 +81,47 @@ def test_restart_of_the_whole_stack_restarts_the_agent_too(cli: Cli) -> None:
     ]
     assert agent.read_text() != before
     assert cli.json("plan")["steps"] == []
+
+
+def test_an_interrupted_restart_says_what_is_stopped_and_the_agent_leaves_it_so(cli: Cli) -> None:
+    cli.write(TWO + AGENT)
+    cli.ok("up")
+    pid = faults.pid(cli, "mng-redis")
+    # it takes no signal while a script runs
+    admin = redis.Redis.from_url(cli.ok("url", "redis").strip(), socket_timeout=60)
+
+    def work() -> None:
+        with contextlib.suppress(redis.RedisError):  # it stops as soon as the script ends
+            admin.eval(SCRIPT, 0)
+
+    busy = threading.Thread(target=work)
+    busy.start()
+    with subprocess.Popen(
+        cli.argv("restart", "redis"),
+        cwd=cli.folder,
+        env=cli.environ(),
+        text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        assert process.stderr is not None
+        said = ""
+        for line in process.stderr:
+            if "restarting" in line:
+                time.sleep(0.5)
+                os.killpg(process.pid, signal.SIGINT)
+            said += line
+    assert process.returncode == 130, said
+    assert "mng-redis  stopped by the interrupted restart" in said
+    assert "mng-pg" not in said
+    busy.join()
+    until(lambda: not faults.runs(pid))
+    time.sleep(3)  # the agent looks each second
+    assert units(cli)["mng-redis"] == "stopped"
+    assert "crashed" not in cli.ok("logs", "agent")
+    cli.ok("up")
+    faults.sound(cli, {"mng-redis", "mng-pg"})
 
 
 def test_up_of_one_instance_makes_its_secrets_and_nothing_of_the_others(cli: Cli) -> None:

@@ -154,7 +154,7 @@ def _make(
     try:
         report = make(context, allow, show, choice, restart=restart)
     except KeyboardInterrupt:
-        show.left_alone()
+        show.left_alone(options.command)
         raise
     _errors(report.errors)
     if options.json:
@@ -173,16 +173,22 @@ class _Progress:
     def __init__(self, width: int) -> None:
         self.width = width
         self._waiting: dict[str, str] = {}
+        self._stopped: list[str] = []
 
-    def left_alone(self) -> None:
-        """Say of servers that were waited for that they run on, and how they are."""
+    def left_alone(self, command: str) -> None:
+        """Say of servers that were waited for that they run on, and how they are; and of those that
+        were stopped to be started again, that they are."""
+        for unit in self._stopped:
+            tell(f"{unit:<{self.width}}  stopped by the interrupted restart: run '{command} up'")
         for unit, state in self._waiting.items():
             tell(f"{unit:<{self.width}}  keeps running, not interrupted: {state}")
 
     def __call__(self, event: object) -> None:
-        from mngdb.events import Done, Progress, Waiting
+        from mngdb.events import Done, Progress, Stopped, Waiting
 
-        if isinstance(event, Waiting):
+        if isinstance(event, Stopped):
+            self._stopped.append(event.unit)
+        elif isinstance(event, Waiting):
             self._waiting[event.unit] = event.state
             if not event.shown:
                 return
@@ -261,16 +267,17 @@ def status(options: Options) -> int:
                 tell(unit.error if named else f"{unit.name}: {unit.error}")
                 if unit.hint:
                     tell(f"  hint: {unit.hint}")
-            if unit.advisories:
-                tell(
-                    f"{unit.name}: {unit.version} has known vulnerabilities "
-                    f"({', '.join(unit.advisories)}); 'mngdb plan' names a fixed version"
-                )
         if any(unit.state in {"stopped", "absent"} for unit in units):
             tell("'mngdb up' starts stopped units")
         for service in services:
             if service.problem:
                 tell(f"{service.name} {service.problem}")
+        for unit in units:
+            if unit.advisories:
+                tell(
+                    f"{unit.name}: {unit.version} has known vulnerabilities "
+                    f"({', '.join(unit.advisories)}); 'mngdb plan' names a fixed version"
+                )
     healthy = [
         *(one.healthy and not one.warning for one in units),
         *(one.healthy for one in services),

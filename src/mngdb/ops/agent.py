@@ -64,7 +64,10 @@ class AgentUnit:
 
     def process(self) -> Process | None:
         """The running agent."""
-        return processes.find(self.pidfile, os.geteuid(), self.folder)
+        found = processes.find(self.pidfile, os.geteuid(), self.folder)
+        if found is None and self._stack.state.is_dir():
+            return processes.holding(os.geteuid(), self.folder / "lock")
+        return found
 
     def ports(self) -> dict[str, int]:
         """What is served to the port that it is served on."""

@@ -15,6 +15,7 @@ from mngdb.alerts.evaluator import Alert, Evaluator
 from mngdb.alerts.notify import Message, Notifier
 from mngdb.alerts.rules import Active, active
 from mngdb.errors import ConnectError, MngdbError, UnobservableError, UnreachableError, UsageError
+from mngdb.ops.agent import AgentUnit
 from mngdb.ops.context import Context
 from mngdb.samples import Family, Sample, labelled
 from mngdb.spec.agent import MONITOR
@@ -181,6 +182,11 @@ def now(context: Context, at: float | None = None) -> Now:
 
 def judged(context: Context, at: float | None = None) -> tuple[Alert, ...] | None:
     """What was pending or fired in the agent's last round; None: nobody judges. Raises OSError."""
+    unit = AgentUnit(context)
+    process = unit.process()
+    killed = process is None and unit.pidfile.exists()
+    if killed or (process is not None and process.state() == "T"):
+        return None
     at = time.time() if at is None else at
     found = memory.load(context.stack.state / _FILE)
     # one of a time to come was before the clock was set

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from mngdb import disk
 from mngdb.engines.protocol import AnyEngine
-from mngdb.errors import SecretError, UsageError
+from mngdb.errors import MngdbError, SecretError, UsageError, of_system
 from mngdb.identity.home import require_trusted
 from mngdb.identity.locate import Located, locate
 from mngdb.model import Access, DesiredInstance
@@ -232,6 +232,19 @@ class Context(Struct, frozen=True, dict=True):
             known=frozenset(self.applied().get(instance.name, ())),
             allow=allow | {ENGINE_INFO[instance.engine].login + name for name in allow - {"*"}},
         )
+
+    def obstacle(self, instance: Instance) -> MngdbError | None:
+        """What keeps a server of this machine from starting, as `up` would find; None: nothing
+        that is known before."""
+        if not instance.here:
+            return None
+        try:
+            self.target(instance).preflight(self.asked(instance, invent=True))
+        except MngdbError as error:
+            return error
+        except OSError as error:
+            return of_system(error)
+        return None
 
     def all_asked(
         self,

@@ -115,7 +115,7 @@ def agent(context: Context) -> list[UnitStatus]:
             version=__version__,
             host=unit.spec.bind if unit.spec else "",
             port=unit.spec.ports.mngdb if unit.spec else 0,
-            memory=process.memory() if process else None,
+            memory=process.memory(alone=True) if process else None,  # its children are servers
             uptime=process.uptime() if process else None,
             warning=f"{unit.name}: {wrong.message}" if wrong and works else None,
             warning_hint=_DIFFERS if works else None,
@@ -144,9 +144,14 @@ def _look(context: Context, asked: DesiredInstance, member: Member) -> UnitStatu
             if not missing and name in wishes.stopped(context.stack.state):
                 hint = f"mngdb up {instance.name}"
                 return _with(found, state=state, error="stopped by 'mngdb down'", hint=hint)
+            obstacle = context.obstacle(instance) if state == "stopped" else None
+            if obstacle is not None:
+                text = f"not running: {obstacle.message}"
+                return _with(found, state=state, error=text, hint=obstacle.hint)
             return _with(found, state=state, error=missing or "not running")
         if missing:
-            return _with(found, state="running", error=missing)
+            error = f"running without its data: {missing}"
+            return _with(found, state="running", error=error)
         memory, uptime = process.memory(), process.uptime()
         found = _with(found, state="running", memory=memory, uptime=uptime)
         found = _judged(found, process)

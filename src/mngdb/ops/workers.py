@@ -96,6 +96,10 @@ def together(
                 on_event(message)
     except BaseException:
         _end(threads)
+        while not said.empty():  # how they ended
+            message = said.get()
+            if not isinstance(message, Result | _Bug):
+                on_event(message)
         raise
     return {name: found[name] for name in chosen}
 

@@ -22,7 +22,7 @@ from mngdb.lock import held
 from mngdb.model import Program, Unit
 from mngdb.run import Account, spawn
 from mngdb.spec.engine_info import ENGINE_INFO
-from mngdb.targets.local import cache
+from mngdb.targets.local import cache, ownership
 from mngdb.targets.local.layout import Layout, UnitFolder
 from mngdb.targets.local.prepare import Preparation
 from mngdb.targets.process import logs, machine, processes
@@ -53,7 +53,7 @@ class Servers(Struct, frozen=True):
         """The unit's running process."""
         folder, uid = self.layout.unit(unit), self.layout.uid(unit)
         places = (folder.data, folder.root)
-        found = processes.find(folder.pidfile, uid, *places)
+        found = processes.find(folder.pidfile, uid, *places, log=folder.log)
         # also one whose folder was removed: it may hold the only copy
         if found is None and (folder.data.is_dir() or holdings.read(self.state, unit)):
             uids = self.layout.uids(unit)
@@ -62,7 +62,13 @@ class Servers(Struct, frozen=True):
 
     def missing(self, unit: str) -> str:
         """What is missing of the data that was there, for people; empty: nothing is."""
-        return holdings.missing(self.state, unit, self.layout.unit(unit).data)
+        folder = self.layout.unit(unit)
+        missing = holdings.missing(self.state, unit, folder.data)
+        process = self.process(unit) if missing and not folder.data.exists() else None
+        moved = process.folder() if process else None
+        if process is None or moved is None or moved == folder.root:
+            return missing
+        return f"{missing}; its server (pid {process.pid}) works in {moved}: move that back"
 
     def prepare(self, unit: Unit) -> None:
         """Make the data folder, whole or not at all."""
@@ -129,6 +135,7 @@ class Servers(Struct, frozen=True):
         """Start the server. It may not be ready yet; `check` tells whether it still lives."""
         self.layout.hand_over(unit.name, unit.engine)
         folder = self.layout.prepare_unit(unit.name, unit.engine)
+        ownership.close(folder.data)
         if folder.log.exists() and folder.log.stat().st_size > _LOG_MAX:
             folder.log.replace(folder.log.with_suffix(".log.1"))
         folder.applied.unlink(missing_ok=True)
@@ -171,7 +178,13 @@ class Servers(Struct, frozen=True):
             return ""
 
         asked = time.monotonic()
-        if not process.stop(with_signal, STOP_TIMEOUT, lambda: bool(stays())):
+        try:
+            ended = process.stop(with_signal, STOP_TIMEOUT, lambda: bool(stays()))
+        except KeyboardInterrupt:
+            # it still stops: the agent does not take it for one that crashed
+            self.layout.unit(unit).pidfile.unlink(missing_ok=True)
+            raise
+        if not ended:
             why = stays() or logs.cause(logs.tail(log, since=begin))
             raise StepError(
                 f"{unit} (pid {process.pid}) did not stop; it is still running{why and f': {why}'}",

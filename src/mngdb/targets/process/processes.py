@@ -42,15 +42,24 @@ class Process(Struct, frozen=True):
         stat = _stat(self.pid)
         return stat is not None and stat[19] == self.started and _ended(stat)
 
+    def folder(self) -> Path | None:
+        """The folder that it works in, where that is now; None: it was removed, or the process is
+        not ours to look at."""
+        try:
+            found = Path(f"/proc/{self.pid}/cwd").readlink()
+        except OSError:
+            return None
+        return found if found.is_dir() else None
+
     def family(self) -> list[int]:
         """Its pid and its children's."""
         return [self.pid, *children(Path(f"/proc/{self.pid}"))]
 
-    def memory(self) -> int:
+    def memory(self, *, alone: bool = False) -> int:
         """Resident memory in bytes of it and its children (PostgreSQL has many), shared memory
-        counted once per process that touched it."""
+        counted once per process that touched it; `alone`: its own."""
         total = 0
-        for pid in self.family():
+        for pid in [self.pid] if alone else self.family():
             try:
                 fields = Path(f"/proc/{pid}/statm").read_text().split()
             except OSError:
@@ -125,10 +134,10 @@ class Process(Struct, frozen=True):
         return True
 
 
-def find(pidfile: Path, uid: int, *folders: Path) -> Process | None:
+def find(pidfile: Path, uid: int, *folders: Path, log: Path | None = None) -> Process | None:
     """The process that a pid file names, if it is that very one, runs as `uid`, and works in one of
-    `folders`: a copied pid file names a process of another stack. Raises as `disk.own` for what is
-    no pid file.
+    `folders` or, after its folder was moved, still writes to `log`: a copied pid file names a
+    process of another stack. Raises as `disk.own` for what is no pid file.
 
     The file holds the pid, its line of /proc/PID/stat and the machine's boot id, written by the
     launcher (`run.spawn`). An account other than root's may have changed it, so it is never
@@ -138,7 +147,9 @@ def find(pidfile: Path, uid: int, *folders: Path) -> Process | None:
     if process is None:
         return None
     try:
-        ours = _owner(process.pid) == uid and _works_in(process.pid, folders)
+        ours = _owner(process.pid) == uid and (
+            _works_in(process.pid, folders) or (log is not None and _writes_to(process.pid, log))
+        )
     except (FileNotFoundError, ProcessLookupError):
         return None  # no such process
     return process if ours and process.alive() else None
@@ -160,6 +171,23 @@ def working_in(uids: Collection[int], *folders: Path, but: Path) -> Process | No
                 if stat is not None and not _ended(stat):
                     found.append(Process(pid, stat[19]))
     return min(found, key=lambda one: (int(one.started), one.pid), default=None)
+
+
+def holding(uid: int, path: Path) -> Process | None:
+    """The process of `uid` that works in the folder of `path` and has that file open, also where
+    either was removed: the holder of a lock, when its pid file was lost."""
+    real = path.parent.resolve() / path.name
+    names = {str(real), f"{real} (deleted)"}
+    for place in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if not place.name.isdigit() or _owner(pid := int(place.name)) != uid:
+                continue
+            if pid != os.getpid() and _works_in(pid, [path.parent]):
+                opened = {str(one.readlink()) for one in (place / "fd").iterdir()}
+                stat = _stat(pid)
+                if opened & names and stat is not None and not _ended(stat):
+                    return Process(pid, stat[19])
+    return None
 
 
 def _named_as_started(place: Path) -> bool:
@@ -216,6 +244,14 @@ def _works_in(pid: int, folders: Sequence[Path]) -> bool:
             if (found.st_dev, found.st_ino) == (there.st_dev, there.st_ino):
                 return True
     return False
+
+
+def _writes_to(pid: int, log: Path) -> bool:
+    """Whether a process's standard error is a file, by inode."""
+    try:
+        return Path(f"/proc/{pid}/fd/2").samefile(log)
+    except (PermissionError, FileNotFoundError):
+        return False
 
 
 def _stat(pid: int) -> list[str] | None:

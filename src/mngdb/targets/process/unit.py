@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from mngdb import stopping
 from mngdb.engines.protocol import Engine, F, S, T
 from mngdb.errors import ConnectError, MngdbError, StepError
-from mngdb.events import Progress
+from mngdb.events import Progress, Stopped
 from mngdb.model import Action, Change, DesiredInstance, Outcome, Step, Unit
 from mngdb.targets.process import waiting
 from mngdb.targets.process.runner import Runner
@@ -200,10 +200,12 @@ class ManagedUnit(Generic[S, F]):
                 self.engine.apply(session, reloadable)
             self.emit(Progress(unit.name, f"restarting: {why}"))
             runner.write(unit, self.asked)
-            with stopping.late(waiting.STAYS, self._tell_stays):
+            stopping.check()
+            with stopping.late(waiting.STAYS, self._tell_stays), self._told_if_stopped():
                 runner.stop(unit.name, self.engine.stop_signal)
             try:
-                self.child = runner.start(unit)
+                with self._told_if_stopped():
+                    self.child = runner.start(unit)
                 with self.session():
                     pass
             except (StepError, ConnectError) as error:
@@ -262,6 +264,14 @@ class ManagedUnit(Generic[S, F]):
         except StepError:
             return False
         return True
+
+    @contextmanager
+    def _told_if_stopped(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.emit(Stopped(self.unit.name))
+            raise
 
     def file_steps(self, found: Outcome[S]) -> tuple[Step[S], ...]:
         """What brings the rendered files, and another program, to a running server."""
