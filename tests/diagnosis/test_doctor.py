@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from mngdb.checks import registry
 from mngdb.checks.doctor.causes import CONSEQUENCES, INCIDENTS
 from mngdb.checks.doctor.judge import judge
-from mngdb.facts.doctor import Condition, Diagnosis, Server, StackFacts
+from mngdb.facts.doctor import Condition, Diagnosis, Fired, Refusal, Server, StackFacts
 from mngdb.facts.host import Folder
 from mngdb.facts.locks import Backend, chains
 from mngdb.facts.sessions import OneSession, Sessions
@@ -326,9 +326,8 @@ def server(name: str, **more: Any) -> Server:
 
 
 def stack_of(*servers: Server) -> StackFacts:
-    return StackFacts(
-        servers, (), None, (), {"HostDiskFull": 0.95, "PostgresConnectionsExhausted": 0.95}
-    )
+    shares = {"HostDiskFull": 0.95, "PostgresConnectionsExhausted": 0.95}
+    return StackFacts(servers, (), None, (), shares | {"UnitRestarting": 2})
 
 
 def test_a_chain_of_causes_has_one_root() -> None:
@@ -361,14 +360,34 @@ def test_a_chain_of_causes_has_one_root() -> None:
 
 
 def test_a_full_disk_explains_its_servers_and_no_others() -> None:
-    full = Folder("/data/mng-postgres/data", 0, 0o700, "ext4", 0.01, 1 << 20, None)
+    full = Folder("/data/mng-postgres/data", 0, 0o700, "ext4", 0.01, 1 << 20, None, mount="/data")
     down = Diagnosis("postgres", "shop", "does not run", None, "down")
     wrong = Diagnosis("redis", "shop", "its secret is wrong", "mngdb up", "auth")
     postgres = server("postgres", disk=Seen(full), logins=(down,))
     stopped = replace(postgres, condition=Condition("stopped", said="No space left"))
     answer = judge(stack_of(stopped, server("redis", logins=(wrong,))))
     assert [one.trouble.cause for one in answer.wrong] == ["disk-full", "login-auth"]
+    assert "'du -x /data'" in answer.wrong[0].trouble.command
     assert [t.cause for t in answer.wrong[0].consequences] == ["not-running", "login-down"]
+
+
+@pytest.mark.parametrize("crashes", [("1", "2", "3"), None])
+def test_a_server_that_crashed_and_works_again_explains_nothing(
+    crashes: tuple[str, ...] | None,
+) -> None:
+    fired = Fired("UnitRestarting", "warning", "redis", "mng-redis keeps crashing")
+    wrong = Diagnosis("redis", "shop", "its secret is wrong", "mngdb up", "auth")
+    redis = replace(
+        server("redis", logins=(wrong,)), condition=Condition("running"), crashes=crashes
+    )
+    answer = judge(replace(stack_of(redis), alerts=(fired,)))
+    assert [one.trouble.cause for one in answer.wrong] == ["login-auth"]
+    assert "was restarted" in answer.watch[-1].text
+    assert judge(replace(stack_of(replace(redis, crashes=())), alerts=(fired,))).watch == ()
+    refused = replace(redis, refusal=Refusal("down", "connection refused", ""))
+    answer = judge(replace(stack_of(refused), alerts=(fired,)))
+    assert "keeps crashing" in answer.wrong[0].trouble.text
+    assert answer.watch == ()
 
 
 @pytest.mark.parametrize(

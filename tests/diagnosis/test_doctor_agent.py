@@ -7,11 +7,13 @@ import os
 import socket
 import time
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
 from tests.conftest import Cli
 from tests.live import faults
+from tests.live.scrapes import pid_of, until
 
 pytestmark = pytest.mark.live
 STACK = """
@@ -19,6 +21,26 @@ redis: {port: PORT1}
 apps: {shop: {redis: "shop:*"}}
 agent: {alerts: false, ports: {redis: PORT5, mngdb: PORT6}}
 """
+
+
+def restarted(cli: Cli, before: int) -> bool:
+    return pid_of(cli, "mng-redis") != before
+
+
+def test_crashes_that_are_over_are_for_watching_until_the_next_up(cli: Cli) -> None:
+    cli.write(STACK)
+    cli.ok("up")
+    for _ in range(3):
+        before = faults.pid(cli, "mng-redis")
+        faults.kill(cli, "mng-redis")
+        until(partial(restarted, cli, before))
+        until(lambda: cli.run("status").returncode == 0)
+    answer = cli.json("doctor")
+    assert answer["cause"] is None
+    (crashed,) = [one for one in answer["watch"] if "was restarted 3 times" in one["text"]]
+    assert crashed["instances"] == ["redis"]
+    assert cli.json("up")["steps"] == []
+    assert not [one for one in cli.json("doctor")["watch"] if "crashed" in one["text"]]
 
 
 def test_an_agent_that_is_wanted_and_does_not_run_is_what_is_wrong(cli: Cli) -> None:

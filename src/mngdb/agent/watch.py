@@ -16,7 +16,7 @@ from mngdb.agent.jobs import log
 from mngdb.errors import LockedError, MngdbError
 from mngdb.lock import lock
 from mngdb.model import Step
-from mngdb.ops import audit
+from mngdb.ops import audit, crashes
 from mngdb.ops.context import Context
 from mngdb.targets.protocol import Running
 from mngdb.words import many
@@ -120,6 +120,7 @@ class Watch:
         )
         audit.note(context.stack.state, "agent", step)
         disk.write(self._file, json.dumps(self.restarts), durable=False)
+        crashes.note(context.stack.state, name)
         trouble.not_before = time.monotonic() + trouble.pause
 
     def _worse(self, unit: str) -> _Trouble:

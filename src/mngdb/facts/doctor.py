@@ -127,6 +127,9 @@ class Server(Struct, frozen=True):
     sessions: Seen[Sessions] | None = None
     locks: tuple[Node, ...] = ()
     logins: tuple[Diagnosis, ...] = ()
+    crashes: tuple[str, ...] | None = None
+    """When the agent restarted it since the last `up` (UTC, ISO 8601); None: it is not the agent
+    who does."""
 
 
 class Fired(Struct, frozen=True):

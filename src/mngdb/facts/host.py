@@ -47,6 +47,8 @@ class Folder(Struct, frozen=True):
     """None: this file system makes inodes as they are needed."""
     closed: str = ""
     """Why it takes no new file, after its name."""
+    mount: str = ""
+    """Where the file system is mounted."""
 
 
 class ServerFacts(Struct, frozen=True):

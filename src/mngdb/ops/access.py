@@ -179,6 +179,9 @@ def _problem(context: Context, instance: Instance, app: str) -> str | None:
         if error.kind != "down" or state == "running":
             raise target.explained(instance, error) from None
         text = f"{instance.unit} is not running ({state})"
+        obstacle = context.obstacle(instance)
+        if obstacle is not None:
+            raise ConnectError(f"{text}: {obstacle.message}", obstacle.hint, "down") from None
         raise ConnectError(text, "mngdb up", "down") from None
 
 

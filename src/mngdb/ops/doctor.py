@@ -18,7 +18,6 @@ from mngdb.errors import (
     SecretError,
     UnobservableError,
     UnreachableError,
-    of_system,
 )
 from mngdb.facts.doctor import (
     AgentProblem,
@@ -35,7 +34,7 @@ from mngdb.facts.host import Folder
 from mngdb.facts.locks import chains
 from mngdb.findings import Check, Finding, Seen, see
 from mngdb.model import DesiredInstance
-from mngdb.ops import access, alerts, status, workers
+from mngdb.ops import access, alerts, crashes, status, workers
 from mngdb.ops.context import Context
 from mngdb.spec.stack import Instance
 
@@ -101,6 +100,7 @@ def _server(context: Context, instance: Instance, *, missing: bool) -> Server:
         instance.unit,
         _condition(context, instance),
         see(lambda: _disk(context, instance)),
+        crashes=_crashes(context, instance),
     )
     what = seen.condition
     if what is not None and (what.state != "running" or what.frozen):
@@ -129,6 +129,12 @@ def _server(context: Context, instance: Instance, *, missing: bool) -> Server:
     return replace(seen, logins=access.logins(context, instance))
 
 
+def _crashes(context: Context, instance: Instance) -> tuple[str, ...] | None:
+    if context.target(instance).watched is None:
+        return None
+    return crashes.since_up(context.stack.state).get(instance.unit, ())
+
+
 def _kind(error: MngdbError) -> str:
     if isinstance(error, ConnectError):
         return error.kind
@@ -139,20 +145,17 @@ def _kind(error: MngdbError) -> str:
 
 def _condition(context: Context, instance: Instance) -> Condition | None:
     found = context.target(instance).condition(instance)
-    if found is None or found.blocked or found.state == "running" or not instance.here:
+    if found is None or found.blocked or found.state == "running":
         return found
     return _blocked(context, instance, found)
 
 
 def _blocked(context: Context, instance: Instance, found: Condition) -> Condition:
     """What keeps a server from starting, as `up` would find."""
-    try:
-        context.target(instance).preflight(context.asked(instance, invent=True))
-    except MngdbError as error:
-        return replace(found, blocked=error.message, remedy=error.hint or "")
-    except OSError as error:
-        return replace(found, blocked=of_system(error).message)
-    return found
+    error = context.obstacle(instance)
+    if error is None:
+        return found
+    return replace(found, blocked=error.message, remedy=error.hint or "")
 
 
 def _disk(context: Context, instance: Instance) -> Folder:

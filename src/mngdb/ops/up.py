@@ -16,7 +16,7 @@ from mngdb.errors import MngdbError, of_system
 from mngdb.events import Done, Progress, Survey
 from mngdb.lock import lock
 from mngdb.model import DesiredInstance, Notice, Step
-from mngdb.ops import audit, boot, leftovers, status, wishes, workers
+from mngdb.ops import audit, boot, crashes, leftovers, status, wishes, workers
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.choice import Choice, whole
 from mngdb.ops.context import Context, secret_name
@@ -176,7 +176,9 @@ def up(
             if context.located.kind == "new":
                 unmake(context, pointed)  # nothing was changed, as it says: it is no stack yet
             return report
-        wishes.start(state, None if choice.whole else [i.unit for i in choice.of(context)])
+        units = None if choice.whole else [one.unit for one in choice.of(context)]
+        wishes.start(state, units)
+        crashes.forget(state, units)
         if context.missing_secrets(needed):
             context.vault.forget()  # whoever held the lock before may have made them
         for name in context.missing_secrets(needed):

@@ -17,7 +17,13 @@ from mngdb.words import many
 
 _MB = 1 << 20
 #: The alerts' rules whose thresholds count here too.
-RULES = _DISK_FULL, _EXHAUSTED = "HostDiskFull", "PostgresConnectionsExhausted"
+RULES = _DISK_FULL, _EXHAUSTED, _RESTARTING = (
+    *("HostDiskFull", "PostgresConnectionsExhausted"),
+    "UnitRestarting",
+)
+#: What the administrator of a server that is crashing is told when he asks: any other refusal came
+#: from a server that works.
+_CRASHING = {"down", "starting", "tls", "other"}
 #: Checks that tell of a trouble now; the others of `INCIDENTS` are for watching.
 _WRONG = {
     "postgres.archive-healthy",
@@ -90,11 +96,11 @@ def _disks(facts: StackFacts) -> Iterator[Trouble]:
         text = f"the file system of {path} {what}: nothing can be written"
         yield Trouble("disk-closed", text, _OPENS[what].format(path=path), names)
     for (_, free), servers in by_path.items():
-        path = servers[0].disk.value.path
-        text = f"the disk under {path} is full: {free // _MB} MB left"
+        seen = servers[0].disk.value
+        text = f"the disk under {seen.path} is full: {free // _MB} MB left"
         names = tuple(one.instance for one in servers)
         yield Trouble(
-            "disk-full", text, f"free space on it ('du -x {path}'), then 'mngdb up'", names
+            "disk-full", text, f"free space on it ('du -x {seen.mount}'), then 'mngdb up'", names
         )
 
 
@@ -139,11 +145,10 @@ def _blocked(facts: StackFacts) -> Iterator[Trouble]:
 
 
 def _down(facts: StackFacts) -> Iterator[Trouble]:
-    dying = {one.instance for one in facts.alerts if one.name == "UnitRestarting"}
     together: dict[tuple[str, str], list[Server]] = {}
     for server in facts.servers:
         what = server.condition
-        if what is None or (what.state == "running" and server.instance not in dying):
+        if what is None or (what.state == "running" and not _dying(server, facts)):
             continue
         if what.state == "missing":
             continue  # that its data is missing says all
@@ -162,6 +167,39 @@ def _down(facts: StackFacts) -> Iterator[Trouble]:
         units = ", ".join(one.unit for one in servers)
         names = tuple(one.instance for one in servers)
         yield Trouble("not-running", f"{units}: {what_of_them}", "mngdb up", names)
+
+
+def _dying(server: Server, facts: StackFacts) -> bool:
+    """Whether a server that was restarted again and again still does not work."""
+    refused = server.refusal is not None and server.refusal.kind in _CRASHING
+    # `up` has seen it work since
+    told = server.crashes == ()
+    return refused and not told and server.instance in _restarting(facts)
+
+
+def _restarting(facts: StackFacts) -> set[str]:
+    return {one.instance for one in facts.alerts if one.name == _RESTARTING}
+
+
+def _crashed(facts: StackFacts) -> Iterator[Trouble]:
+    """A crash that is over explains nothing, and is worth a look."""
+    for server in facts.servers:
+        if server.condition is None or server.condition.state != "running":
+            continue
+        if _dying(server, facts):
+            continue
+        name = server.instance
+        text, command = f"{server.unit} was restarted repeatedly", f"mngdb logs {name}"
+        if server.crashes is None:
+            told = name in _restarting(facts)
+        else:
+            told = len(server.crashes) > facts.thresholds[_RESTARTING]
+            times = many(len(server.crashes), "time")
+            text = f"{server.unit} crashed and was restarted {times}"
+            text += f", last at {server.crashes[-1]}" if told else ""
+            command += f" shows why; 'mngdb up {name}' clears this"
+        if told:
+            yield Trouble("watch", text, command, (name,), watch=True)
 
 
 def _with_log(text: str, what: Condition) -> str:
@@ -343,7 +381,7 @@ def _services(facts: StackFacts) -> Iterator[Trouble]:
 
 def _alerts(facts: StackFacts) -> Iterator[Trouble]:
     for one in facts.alerts:
-        if one.name == "UnitRestarting":
+        if one.name == _RESTARTING:
             continue
         where = (one.instance,) if one.instance else ()
         watch = one.severity != "critical"
@@ -390,6 +428,7 @@ FINDERS: tuple[Callable[[StackFacts], Iterable[Trouble]], ...] = (
     _services,
     _forgotten,
     _alerts,
+    _crashed,
 )
 _ALARMS = ("alert", "watch")
 #: Of a server that apps cannot use.

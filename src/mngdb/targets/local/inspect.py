@@ -121,28 +121,30 @@ def data_folder(path: Path) -> Folder:
         found, room = path.stat(), os.statvfs(path)
     except OSError as error:
         raise UnobservableError(f"{path}: {error.strerror}") from None
+    mount, filesystem = _mounted(path)
     return Folder(
         path=str(path),
         uid=found.st_uid,
         mode=stat.S_IMODE(found.st_mode),
-        filesystem=_filesystem(path),
+        filesystem=filesystem,
         free=room.f_bavail / max(1, room.f_blocks - room.f_bfree + room.f_bavail),
         free_bytes=room.f_bavail * room.f_frsize,
         inodes_free=room.f_favail / room.f_files if room.f_files else None,
         closed=closed(room),
+        mount=str(mount),
     )
 
 
-def _filesystem(path: Path) -> str:
-    """The kind of the mount that a path lies on: the one mounted last at the longest prefix."""
+def _mounted(path: Path) -> tuple[Path, str]:
+    """The mount that a path lies on, and its kind: the one mounted last at the longest prefix."""
     real = path.resolve()
-    best, kind = -1, "unknown"
+    best, kind = Path("/"), "unknown"
     for line in (_PROC / "self/mountinfo").read_text(errors="surrogateescape").splitlines():
         before, _, after = line.partition(" - ")
         mounted = Path(re.sub(r"\\(\d{3})", lambda m: chr(int(m[1], 8)), before.split()[4]))
-        if real.is_relative_to(mounted) and len(mounted.parts) >= best:
-            best, kind = len(mounted.parts), after.split()[0]
-    return kind
+        if real.is_relative_to(mounted) and len(mounted.parts) >= len(best.parts):
+            best, kind = mounted, after.split()[0]
+    return best, kind
 
 
 def open_to_others(folders: list[Path], files: list[Path]) -> Iterator[str]:

@@ -1,0 +1,47 @@
+"""When the agent restarted servers that had crashed, since the last `up` or `restart` of theirs.
+
+Written under the stack's lock alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from mngdb import disk
+from mngdb.identity.record import now
+
+#: Of each server so many times are kept.
+_KEPT = 100
+
+
+def since_up(state: Path) -> dict[str, tuple[str, ...]]:
+    """Unit to times (UTC, ISO 8601), the last one last. A damaged note is none."""
+    try:
+        found = json.loads(disk.read_own(_note(state)) or "{}")
+        return {str(unit): tuple(map(str, times)) for unit, times in found.items()}
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def note(state: Path, unit: str) -> None:
+    """It was restarted just now."""
+    found = since_up(state)
+    _write(state, found | {unit: (*found.get(unit, ()), now())[-_KEPT:]})
+
+
+def forget(state: Path, units: Iterable[str] | None = None) -> None:
+    """`up` looks at them; None: at all of them."""
+    found = since_up(state)
+    gone = set(found) if units is None else set(units) & set(found)
+    if gone:
+        _write(state, {unit: times for unit, times in found.items() if unit not in gone})
+
+
+def _write(state: Path, found: dict[str, tuple[str, ...]]) -> None:
+    disk.write(_note(state), json.dumps(found) + "\n", durable=False)
+
+
+def _note(state: Path) -> Path:
+    return state / "crashes.json"
