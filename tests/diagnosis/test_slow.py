@@ -179,3 +179,17 @@ def test_a_server_without_the_extension_is_said(loaded: Cli) -> None:
         assert {one["instance"] for one in document["statements"]} == {"redis", "mongodb"}
     finally:
         loaded.ok("up")
+
+
+def test_what_the_monitor_asks_is_left_out_and_counted(loaded: Cli) -> None:
+    with psycopg.connect(loaded.ok("url", "postgres").strip(), autocommit=True) as admin:
+        admin.execute("CREATE ROLE monitor")
+        try:
+            admin.execute("SET ROLE monitor")
+            admin.execute("SELECT 1 AS asked_for_metrics, pg_sleep(0.5)")
+            admin.execute("RESET ROLE")
+            said = loaded.json("slow", "postgres", "--most", "500")
+        finally:
+            admin.execute("DROP ROLE monitor")
+    assert [one for one in said["statements"] if "asked_for_metrics" in one["text"]] == []
+    assert "of the login monitor" in said["notes"]["postgres"]

@@ -77,8 +77,10 @@ def connections(options: Options, instance: str | None) -> int:
             for holder in holders(one)
         ]
     head = ("INSTANCE", "APP", "HOLDS", "IDLE", "LONGEST", "FROM")
-    for line in table(head, rows) if found else ():
+    for line in table(head, rows) if rows else ():
         say(line)
+    if found and not rows:
+        say("no app is connected")
     for name, one in found.items():
         for text in advice(one):
             say(click.style(f"{name}: {text}", fg="yellow"))

@@ -354,11 +354,15 @@ def logs(options: Options, instance: str, follow: bool, lines: int) -> None:
         found = tail(context, instance, lines)
         say_json({"stack": context.stack.name, "instance": instance, "lines": found})
         return
+    shown = False
     try:
         for line in (watch if follow else tail)(context, instance, lines):
             say(line)
+            shown = True
     except KeyboardInterrupt:
         return
+    if not shown and lines > 0:
+        tell(f"{instance} has no log yet")
 
 
 # --- how it looks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Never
@@ -119,6 +119,7 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
             *unit,
         ),
         tuple(_unused_notices(context) + _channel_notices(context) + leftovers.notices(context))
+        + tuple(_memory_notices(asked.values()))
         + tuple(notices(context, asked, asked))
         + tuple(notice for survey in surveys for notice in survey.notices),
         errors,
@@ -223,6 +224,7 @@ def up(
         error = troubles.get(AGENT) or _do_agent(context, agent, mending, report, on_event)
         results = workers.each(context.stack, job, collect, choice.names)
         _collect(context, report, results)
+        report.notices += _memory_notices(chosen.values())
         report.notices += notices(context, asked, _started(context, report))
         if error is None and mending and agent.spec is not None:
             error = _waited(agent)
@@ -438,6 +440,21 @@ def _channel_notices(context: Context) -> list[Notice]:
         for name, channel in context.stack.source.alerts.channels.items()
         if channel.needs_secret and context.vault.get(secret_of(name)) is None
     ]
+
+
+def _memory_notices(asked: Iterable[DesiredInstance]) -> list[Notice]:
+    """Instances whose memory in the file is more than there is: they are killed, or do not start,
+    before they have used it."""
+    found = []
+    for one in asked:
+        there_is = one.site.memory if one.site else 0
+        if 0 < there_is < one.instance.memory.of(there_is):
+            text = (
+                f"memory {one.instance.memory} is more than the {there_is >> 20}mb of the machine "
+                "or of its container"
+            )
+            found.append(Notice(one.instance.name, text, "set a smaller one, or a share: 50%"))
+    return found
 
 
 def _unused_notices(context: Context) -> list[Notice]:

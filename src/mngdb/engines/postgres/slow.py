@@ -17,6 +17,8 @@ from mngdb.engines.postgres.client import Session
 from mngdb.errors import ConnectError
 from mngdb.facts.slow import Count, Slow, Snapshot, Span, Statement
 from mngdb.model import Access, DesiredInstance
+from mngdb.spec.agent import MONITOR
+from mngdb.words import many
 
 #: So many are explained: each takes a connection of its app.
 _EXPLAINED = 20
@@ -44,8 +46,14 @@ SELECT coalesce(d.datname, ''), coalesce(r.rolname, ''), p.query, sum(p.calls)::
        sum(p.rows)::float8 / sum(p.calls), sum(p.temporary)::int8
 FROM part p LEFT JOIN pg_roles r ON r.oid = p.userid LEFT JOIN pg_database d ON d.oid = p.dbid
 WHERE p.calls > 0 AND (p.userid <> current_user::regrole{own})
+  AND r.rolname IS DISTINCT FROM {monitor}
   AND position({mark} IN left(p.query, 24)) = 0
 GROUP BY 1, 2, 3 ORDER BY 5 DESC LIMIT %s
+"""
+#: What reading metrics costs is ours.
+_OF_MONITOR = """
+SELECT count(*) FROM {schema}.pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid
+WHERE r.rolname = %s
 """
 #: Where the file names no app, they may all come as the login that we ask as. What looks at the
 #: server itself is ours, or that of somebody like us.
@@ -71,8 +79,16 @@ def look(session: Session, asked: DesiredInstance, span: Span) -> Slow:
         rule = sql.SQL("AND s.stats_since <= to_timestamp({})").format(sql.Literal(base.at))
     own = sql.Composed([]) if apps else sql.SQL(_OWN)
     query = sql.SQL(_QUERY).format(
-        schema=place.schema, since=rule, own=own, mark=sql.Literal(plans.MARK)
+        schema=place.schema,
+        since=rule,
+        own=own,
+        mark=sql.Literal(plans.MARK),
+        monitor=sql.Literal(MONITOR),
     )
+    asked_by_us = sql.SQL(_OF_MONITOR).format(schema=place.schema)
+    ((left_out,),) = session.rows(asked_by_us, MONITOR)
+    if left_out:
+        note += f"; left out: {many(left_out, 'statement')} of the login {MONITOR}"
     counts = base.counts if base else ()
     columns = ([one[n] for one in counts] for n in range(len(Count._fields)))
     found = []
