@@ -101,10 +101,10 @@ def test_variables_ask_for_verification_and_name_the_ca(up: ComposeCli) -> None:
     env = up.env_of("shop")
     ca = "/etc/mngdb/ca.crt"
     assert (env["POSTGRES_SSLMODE"], env["POSTGRES_SSLROOTCERT"]) == ("verify-full", ca)
-    assert env["POSTGRES_URL"].endswith("?sslmode=verify-full&sslrootcert=%2Fetc%2Fmngdb%2Fca.crt")
+    assert env["POSTGRES_URL"].endswith("?sslmode=verify-full&sslrootcert=/etc/mngdb/ca.crt")
     assert env["REDIS_URL"].startswith("rediss://")
     assert (env["REDIS_TLS"], env["REDIS_CA"]) == ("true", ca)
-    assert env["MONGO_URI"].endswith("&tls=true&tlsCAFile=%2Fetc%2Fmngdb%2Fca.crt")
+    assert env["MONGO_URI"].endswith("&tls=true&tlsCAFile=/etc/mngdb/ca.crt")
     assert (env["MONGO_USE_TLS"], env["MONGO_TLS_CA_FILE"]) == ("true", ca)
     assert up.ok("url", "redis", "shop").strip() == env["REDIS_URL"]
 

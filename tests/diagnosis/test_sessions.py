@@ -151,6 +151,25 @@ def test_what_runs_is_shown_without_its_values(stack: Cli, resources: ExitStack)
     assert "my-secret-value" not in stack.ok("sessions", "mongodb", "--all")
 
 
+def test_heartbeats_are_no_work(stack: Cli, resources: ExitStack) -> None:
+    leak(stack, "mongodb", resources, 1)
+    with redis_as(stack) as admin:
+        replica = admin.connection_pool.make_connection()
+        resources.callback(replica.disconnect)
+        replica.connect()
+        replica.send_command("PSYNC", "?", "-1")
+        for engine, beat in (("mongodb", ("hello", "isMaster", "ismaster")), ("redis", ("PSYNC",))):
+
+            def seen(engine: str = engine, beat: tuple[str, ...] = beat) -> bool:
+                found = of(stack, "sessions", engine)["sessions"]
+                beats = [one for one in found if one["doing"].startswith(beat)]
+                return any(one["state"] == "heartbeat" for one in beats)
+
+            until(seen)
+            assert not any(word in stack.ok("sessions", engine) for word in beat)
+            assert any(word in stack.ok("sessions", engine, "--all") for word in beat)
+
+
 def test_a_server_that_is_down_is_said_and_the_others_are_shown(stack: Cli) -> None:
 
     faults.kill(stack, "mng-redis")

@@ -12,9 +12,12 @@ import redis
 
 from tests.conftest import Cli
 from tests.live import faults
+from tests.live.clients import logs_in
 
 pytestmark = pytest.mark.live
 GOOD = "Az-9_" * 8
+#: No form of quotes holds it in a shell and in every dotenv reader.
+QUOTES = 'it\'s-"both"-' + GOOD
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +89,34 @@ def test_a_bad_secret_file_is_refused_by_name_before_anything_changes(
         put(path, kept.encode())
     assert faults.pid(stack, "mng-redis") == server
     assert stack.run("plan", "--exit-code").returncode == 0
+
+
+def test_a_secret_that_env_cannot_print_is_refused_before_it_is_on_the_server(stack: Cli) -> None:
+    path, before = secret(stack), stack.env_of("shop")["REDIS_URL"]
+    kept = path.read_text()
+    put(path, QUOTES.encode())
+    try:
+        for command in ("plan", "up"):
+            refused = stack.run(command)
+            assert refused.returncode == 2
+            assert str(path) in refused.stderr
+            assert "without single quotes" in refused.stderr
+            assert QUOTES not in refused.stderr
+        assert logs_in(before)
+    finally:
+        put(path, kept.encode())
+
+
+def test_an_administrators_secret_may_have_any_quotes(stack: Cli) -> None:
+    """No app is given it: on an external server it is what its operator chose."""
+    admin = stack.state / "secrets" / "redis_admin"
+    kept = admin.read_text()
+    stack.ok("secret", "set", "redis_admin", stdin=QUOTES)
+    try:
+        stack.ok("up")
+    finally:
+        put(admin, kept.encode())
+    stack.ok("up")
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
@@ -160,6 +191,9 @@ def test_the_environ_vault_names_every_variable_and_keeps_nothing_on_disk(cli: C
     cli.env["MNGDB_SECRET_REDIS_SHOP"] = ""
     empty = cli.run("up")
     assert (empty.returncode, "MNGDB_SECRET_REDIS_SHOP is empty" in empty.stderr) == (2, True)
+    cli.env["MNGDB_SECRET_REDIS_SHOP"] = QUOTES
+    unprintable = cli.run("plan")
+    assert (unprintable.returncode, "MNGDB_SECRET_REDIS_SHOP)" in unprintable.stderr) == (2, True)
     cli.env["MNGDB_SECRET_REDIS_SHOP"] = GOOD[::-1]
     cli.ok("up")
     cli.ok("doctor", "shop")
@@ -181,6 +215,10 @@ def test_secret_set_takes_a_secret_from_standard_input_and_refuses_a_bad_one(sta
     unknown = stack.run("secret", "set", "redis_nobody", stdin=GOOD)
     assert unknown.returncode == 2
     assert "redis_shop" in unknown.stderr
+    quotes = stack.run("secret", "set", "redis_shop", stdin=QUOTES)
+    assert (quotes.returncode, secret(stack).read_text()) == (2, kept)
+    assert "without single quotes" in quotes.stderr
+    assert QUOTES not in quotes.stderr
     short = stack.run("secret", "set", "redis_shop", stdin=GOOD[:31])
     assert (short.returncode, "31 characters" in short.stderr) == (0, True)
     good = stack.run("secret", "set", "redis_shop", stdin=GOOD[::-1] + "\n")

@@ -68,6 +68,43 @@ def test_changed_rights_are_given_and_taken_back(stack: Cli) -> None:
     assert run_id(stack) == before
 
 
+#: The same, and what the plan names there and on the way back.
+DETAILS = {
+    "more": ("read and write on n:*, channels n:*", "read and write on n:*, channels n:*"),
+    "other": (
+        "add read and write on p:*, channels p:*; remove read and write on o:*, channels o:*",
+        "add read and write on o:*, channels o:*; remove read and write on p:*, channels p:*",
+    ),
+    "heard": ("add channels n:*; remove channels h:*", "add channels h:*; remove channels n:*"),
+    "all": ("channels *", "channels *"),
+    "told": ("add +keys -eval; remove +eval", "add +eval; remove +keys -eval"),
+}
+
+
+def test_the_plan_names_what_changes(stack: Cli) -> None:
+    changes = {
+        **{app: CHANGES[app][:2] for app in ("more", "other", "heard", "told")},
+        "all": ("['a:*']", "{keys: ['a:*'], channels: ['a:*', '*']}"),
+    }
+    texts = [
+        "redis: {port: PORT1}\napps:\n"
+        + "".join(f"  {app}: {{redis: {right[side]}}}\n" for app, right in changes.items())
+        for side in (0, 1)
+    ]
+    stack.write(texts[0])
+    created = {s["object"]: s["detail"] for s in stack.json("plan")["steps"]}
+    assert "channels" not in created["heard"], "they are those of the keys"
+    stack.ok("up")
+    for side in (1, 0):
+        stack.write(texts[side])
+        details = {s["object"]: s["detail"] for s in converge(stack)}
+        found = {app: details.get(app) for app in DETAILS}
+        assert found == {app: both[side == 0] for app, both in DETAILS.items()}
+    stack.write(texts[1].replace("heard", "ears"))
+    created = {s["object"]: s["detail"] for s in converge(stack)}
+    assert "channels n:*" in created["ears"]
+
+
 def test_rights_widened_by_hand_are_taken_back(stack: Cli) -> None:
     by_hand = ["allkeys", "~b:*", "allchannels", "+@all", "nopass", ">second", "(~* +get)", "+keys"]
     apps = {f"app{number}": rule for number, rule in enumerate(by_hand)}

@@ -42,6 +42,7 @@ def test_a_build_with_tls_encrypts_and_clients_verify(
     env = cli.env_of("shop")
     assert env["REDIS_URL"].startswith("rediss://")
     assert env["REDIS_TLS"] == "true"
+    assert env["REDIS_URL"].endswith(f"&ssl_ca_certs={env['REDIS_CA']}")
     with redis_as(cli, "shop") as shop:
         assert shop.set("shop:1", "x")
     assert problems(cli, "shop") == {"redis": None}

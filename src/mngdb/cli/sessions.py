@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from mngdb.facts.sessions import Sessions
 
 _WIDTH = 60
+#: States of sessions that do nothing: --all shows them.
+_QUIET = ("idle", "heartbeat")
 
 
 @click.command()
 @click.argument("instance", required=False)
-@click.option("--all", "everything", is_flag=True, help="Also show idle sessions.")
+@click.option("--all", "everything", is_flag=True, help="Also show idle sessions and heartbeats.")
 @common
 def sessions(options: Options, instance: str | None, everything: bool) -> int:
     """Show who is connected, and what is running, on every server or on INSTANCE."""
@@ -36,8 +38,8 @@ def sessions(options: Options, instance: str | None, everything: bool) -> int:
     rows = []
     idle = 0
     for name, one in found.items():
-        for s in sorted(one.sessions, key=lambda s: (s.state == "idle", -s.seconds)):
-            if s.state == "idle" and not everything:
+        for s in sorted(one.sessions, key=lambda s: (s.state in _QUIET, -s.seconds)):
+            if s.state in _QUIET and not everything:
                 idle += 1
                 continue
             doing = shortened(s.doing, _WIDTH)

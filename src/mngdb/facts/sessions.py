@@ -26,7 +26,8 @@ class OneSession(Struct, frozen=True):
     client: str
     """Where it comes from, and what it calls itself."""
     state: str
-    """active, idle, idle in transaction, waiting, subscribed."""
+    """active, idle, idle in transaction, waiting, subscribed, heartbeat (of a driver, member or
+    replica: no work)."""
     seconds: float
     doing: str
     """What it runs, or ran last, without values that could be secret."""

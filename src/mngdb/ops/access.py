@@ -10,6 +10,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from mngdb.dotenv import quoted
 from mngdb.errors import ConnectError, MngdbError, SecretError, UnreachableError, UsageError
 from mngdb.facts.doctor import Diagnosis
 from mngdb.facts.locks import WAITED
@@ -90,14 +91,13 @@ def _published(asked: DesiredInstance) -> DesiredInstance:
 def dotenv(name: str, value: str) -> str:
     """`NAME=value` so that a shell and dotenv readers take the same value. Raises UsageError for
     the rare value that no common form holds."""
-    if "'" not in value and "\n" not in value:
-        return f"{name}='{value}'"
-    if not set(value) & set('"$`\\\n!'):
-        return f'{name}="{value}"'
-    raise UsageError(
-        f"the value of {name} has quotes that shells and dotenv readers take differently",
-        "use 'mngdb env APP --json', or another secret",
-    )
+    text = quoted(value)
+    if text is None:
+        raise UsageError(
+            f"the value of {name} has quotes that shells and dotenv readers take differently",
+            "use 'mngdb env APP --json', or another secret",
+        )
+    return f"{name}={text}"
 
 
 def env_file(name: str, value: str) -> str:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb import disk
+from mngdb.dotenv import quoted
 from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import MngdbError, SecretError, UsageError, of_system
 from mngdb.identity.home import require_trusted
@@ -151,12 +152,27 @@ class Context(Struct, frozen=True, dict=True):
         Raises SecretError for bad ones, and for missing ones that the vault cannot make."""
         names = self.secret_names(only)
         found = self.vault.get_many(names)
-        for entry in found.values():
-            entry.usable()
+        for name, entry in found.items():
+            self.check_printable(name, entry.usable())
         missing = [name for name in names if name not in found]
         if missing:
             self.vault.check_writable(missing)
         return missing
+
+    def check_printable(self, name: str, secret: Secret | None) -> None:
+        """Raises SecretError for an app's secret that `env` could not print for it."""
+        if secret and name in self.app_secrets and quoted(secret.reveal()) is None:
+            raise SecretError(
+                f"the secret {name} ({self.vault.where(name)}) cannot be printed by 'mngdb env': "
+                "shells and dotenv readers take its quotes differently",
+                "use one without single quotes",
+            )
+
+    @cached_property
+    def app_secrets(self) -> frozenset[str]:
+        """The vault's names of the secrets that `env` gives to apps."""
+        every = self.stack.instances.values()
+        return frozenset(secret_name(one, app) for one in every for app in one.grants)
 
     def secret_names(self, only: Collection[str] | None = None) -> list[str]:
         """The vault's names of every secret of a server (or of `only` some) or a page."""

@@ -14,6 +14,8 @@ def put(context: Context, name: str, value: str) -> str:
         raise UsageError(
             f"this stack does not use the secret {name!r}", f"secrets in use: {', '.join(known)}"
         )
+    secret = usable(name, value)
+    context.check_printable(name, secret)
     context.claim()
-    context.vault.put(name, usable(name, value))
+    context.vault.put(name, secret)
     return context.vault.where(name)

@@ -29,9 +29,7 @@ def secrets_facts(context: Context) -> SecretsFacts:
     needles = leaks.Needles.of(kept.secrets)
     folder = vault.folder
     # 'mngdb env' gives an app its own secret as a variable
-    instances = stack.instances.values()
-    given = {secret_name(one, app) for one in instances for app in one.grants}
-    running = leaks.in_processes(needles, given)
+    running = leaks.in_processes(needles, context.app_secrets)
     only = _only_so(context)
     unavoidable = tuple(one for one in running.environments if one.startswith(only))
     return SecretsFacts(

@@ -210,7 +210,8 @@ def seeds(access: Access) -> str:
 
 
 def url(access: Access) -> str:
-    """The connection string; everything that RFC 3986 does not call unreserved is encoded."""
+    """The connection string; what RFC 3986 does not call unreserved is encoded, but for slashes of
+    options (the CA's path)."""
     scheme = "mongodb+srv" if SRV in access.options else "mongodb"
     login = quote(access.user, safe="")
     if access.password is not None:
@@ -225,7 +226,7 @@ def url(access: Access) -> str:
         options["tls"] = "false"  # the scheme's own default is true
     order = ("authSource", "replicaSet", "retryWrites", "w")
     names = [k for k in order if k in options] + [k for k in options if k not in order]
-    query = "&".join(f"{quote(k, safe='')}={quote(options[k], safe='')}" for k in names)
+    query = "&".join(f"{quote(k, safe='')}={quote(options[k])}" for k in names)
     return f"{scheme}://{at}{seeds(access)}/{quote(access.database, safe='')}?{query}"
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from mngdb.engines.mongodb.client import Document, Session
 from mngdb.facts.sessions import OneSession, Sessions
 
+#: What drivers and other members keep asking, each for up to ten seconds, until something changes.
+_HEARTBEATS = frozenset({"hello", "isMaster", "ismaster"})
 _STAGE = {"$currentOp": {"allUsers": True, "idleConnections": True, "idleSessions": False}}
 
 
@@ -26,18 +28,22 @@ def look(session: Session) -> Sessions:
 def _one(one: Document) -> OneSession:
     users = one.get("effectiveUsers") or [{"user": ""}]
     host = str(one.get("client") or one.get("client_s", "")).rpartition(":")[0]
-    active = bool(one.get("active"))
     command: Any = one.get("command") or {}
     name = next(iter(command), "")
     # the values stay away: a filter may hold what is secret
     doing = " ".join(filter(None, (name, str(one.get("ns", "")))))
-    waiting = bool(one.get("waitingForLock"))
+    if one.get("waitingForLock"):
+        state = "waiting"
+    elif one.get("active"):
+        state = "heartbeat" if name in _HEARTBEATS else "active"
+    else:
+        state = "idle"
     return OneSession(
         str(one.get("connectionId", "")),
         str(users[0]["user"]),
         str(one.get("ns", "")).partition(".")[0],
         " ".join(filter(None, (host, str(one.get("appName", ""))))),
-        "waiting" if waiting else "active" if active else "idle",
+        state,
         float(one.get("microsecs_running", 0)) / 1e6,
         doing,
     )

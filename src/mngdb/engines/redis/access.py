@@ -75,11 +75,11 @@ def login(asked: DesiredInstance, at: Access, app: str) -> Access:
 
 
 def url(access: Access) -> str:
-    """The connection string, percent-encoded."""
+    """The connection string, percent-encoded but for the slashes of the CA's path."""
     query = ""
     if access.tls:
         # the names are redis-py's; other clients leave them alone
-        ca = f"&ssl_ca_certs={quote(access.ca, safe='')}" if access.ca else ""
+        ca = f"&ssl_ca_certs={quote(access.ca)}" if access.ca else ""
         query = f"?ssl_cert_reqs=required{ca}"
     return _plain_url(access) + query
 

@@ -19,6 +19,10 @@ ADMIN = "admin"
 DEFAULT = "default"
 _MARK = "mngdb:"
 
+#: What the rules of keys and channels begin with, and what that permits.
+_SIGNS = {"~": "read and write on", "%R~": "read on", "%W~": "write on", "&": "channels"}
+#: Rules of commands that are named; a login that somebody else made may differ in all of them.
+_MOST = 5
 #: Everything named here exists in Redis 7.0; commands of later versions come by their category.
 #: Categories first, so that what the next list takes away stays away.
 _READ = ("+@read", "+@connection", "+@transaction")
@@ -245,10 +249,29 @@ def wanted(asked: DesiredInstance) -> dict[str, User]:
 
 
 def describe(grant: RedisGrant) -> str:
-    """The right in plain English."""
+    """The right in plain English; channels where they are not those of the keys."""
     verb = "read and write" if grant.access == "readwrite" else "read"
-    extra = f", {' '.join(grant.commands)}" if grant.commands else ""
-    return f"{verb} on {', '.join(dict.fromkeys(grant.keys))}{extra}"
+    parts = [f"{verb} on {', '.join(dict.fromkeys(grant.keys))}"]
+    if grant.channels is not None:
+        parts.append(f"channels {', '.join(dict.fromkeys(grant.channels)) or 'none'}")
+    return ", ".join([*parts, *([" ".join(grant.commands)] if grant.commands else [])])
+
+
+def excess(user: User, other: User) -> str:
+    """What a login has that another has not: keys and channels in plain English, rules of commands
+    and selectors as Redis spells them. Empty when there is nothing."""
+    had, rules = other.keys | other.channels, user.keys | user.channels
+    parts = []
+    for sign, what in _SIGNS.items():
+        patterns = sorted(r.removeprefix(sign) for r in rules - had if r.startswith(sign))
+        if patterns and f"{sign}*" not in had:
+            parts.append(f"{what} {', '.join(patterns)}")
+    kept = set(other.commands.split(" "))
+    commands = [rule for rule in user.commands.split(" ") if rule not in kept]
+    commands += [f"({selector})" for selector in sorted(user.selectors - other.selectors)]
+    more = f" and {len(commands) - _MOST} more" if len(commands) > _MOST else ""
+    parts += [" ".join(commands[:_MOST]) + more] if commands else []
+    return ", ".join(parts)
 
 
 def _patterns(sign: str, patterns: Iterable[str]) -> frozenset[str]:

@@ -187,14 +187,17 @@ def _said(found: acl.User | None, user: acl.User, right: str) -> tuple[Action, s
         if found.on == user.on:
             return "change", "every right, needed to load the append-only file"
         return "revoke", "disable the login without a password"
-    had, has = found.keys | found.channels, user.keys | user.channels
-    if (found.commands, had, found.selectors) == (user.commands, has, user.selectors):
-        return "change", "its secret" if found.on == user.on else "enable the login"
-    if had < has and found.commands == user.commands:
-        return "grant", right
-    if had > has and found.commands == user.commands:
-        return "revoke", f"all but {right}"
-    return "change", right or "the administrator's rights"
+    if found.locked:
+        return "change", f"enable the login, {right}" if right else "enable the login"
+    gained, lost = acl.excess(user, found), acl.excess(found, user)
+    if found.commands != user.commands:
+        clauses = [*([f"add {gained}"] if gained else []), *([f"remove {lost}"] if lost else [])]
+        return "change", "; ".join(clauses) or "the order of its rules for commands"
+    if gained and lost:
+        return "change", f"add {gained}; remove {lost}"
+    if gained or lost:
+        return ("grant", gained) if gained else ("revoke", lost)
+    return "change", "its secret" if found.on == user.on else "enable the login"
 
 
 def _rights(user: acl.User) -> tuple[object, ...]:

@@ -36,6 +36,8 @@ def _one(words: dict[str, str]) -> OneSession:
     flags = words["flags"]
     if "b" in flags:
         state = "waiting"
+    elif "S" in flags:
+        state = "heartbeat"  # a replica acknowledges once a second
     elif "P" in flags:
         state = "subscribed"
     else:
