@@ -237,6 +237,10 @@ class ComposeRunner:
         """Whether a process in its container takes TCP connections."""
         return self.project.listens(unit)
 
+    def listeners(self, unit: str) -> tuple[()]:
+        """A tunnel leads to the port of the file alone."""
+        return ()
+
     def told(self, unit: str) -> list[str]:
         """The last lines since its container was started."""
         running = self.project.running(unit)

@@ -234,6 +234,14 @@ class LocalRunner(Struct, frozen=True):
         process = self.process(unit)
         return process is not None and machine.listens(process.pid)
 
+    def listeners(self, unit: str) -> list[tuple[str, int]]:
+        """Where its process takes TCP connections."""
+        process = self.process(unit)
+        try:
+            return machine.listeners(process.pid) if process is not None else []
+        except OSError:
+            return []  # it has ended, or only root may look
+
     def told(self, unit: str) -> list[str]:
         """The end of what its log says since it was started."""
         folder = self.layout.unit(unit)

@@ -7,8 +7,10 @@ import os
 import threading
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from mngdb.engines.protocol import F, S
-from mngdb.errors import ConnectError, StepError
+from mngdb.errors import ConnectError, MngdbError, StepError
 from mngdb.events import Done, Survey
 from mngdb.model import Notice, Outcome, Step
 from mngdb.targets.converge import Converger
@@ -18,6 +20,8 @@ from mngdb.targets.protocol import State
 
 #: Seconds that `plan` waits for a running server.
 _PLAN_TIMEOUT = 10.0
+#: The same of one that listens where earlier files said.
+_ELSEWHERE = 3.0
 _LATER = "its contents are compared once it runs with the settings of the file"
 
 
@@ -50,13 +54,32 @@ class ProcessConverger(Converger[S, F]):
                 with unit.session(_PLAN_TIMEOUT, unit.moved()) as session:
                     found = self._look(session)
             except ConnectError as error:
-                return Survey((unit.regain(error),), later)
+                regain = unit.regain(error)
+                seen = self._elsewhere() if regain.restart else None
+                if seen is None:
+                    return Survey((regain,), later)
+                return Survey((regain, *seen.steps), seen.notices)
             return Survey((*unit.file_steps(found), *found.steps), found.notices)
         self.runner.preflight(unit.unit, self.asked.instance)
         if state != "absent":
             return Survey((unit.start(),), later)
         found = self._initial()
         return Survey((unit.create(), unit.start(), *found.steps), found.notices)
+
+    def _elsewhere(self) -> Outcome[S] | None:
+        """What differs on a server that still listens where earlier files said; None: it cannot be
+        asked there."""
+        site = self.asked.site
+        if site is None:
+            return None
+        for host, port in self.runner.listeners(self.name):
+            there = replace(self.asked, site=replace(site, host=host, port=port))
+            with (
+                contextlib.suppress(MngdbError),
+                self.engine.connect(self.engine.admin(there), _ELSEWHERE) as session,
+            ):
+                return self._look(session)
+        return None
 
     def _state(self) -> State:
         """What there is of the unit. Raises MngdbError where its data is missing, and the command

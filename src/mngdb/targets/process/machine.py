@@ -71,7 +71,12 @@ def group_limits(own: Path, controller: str, name: str, before: str) -> Iterator
 
 
 def listening(pid: int) -> tuple[str, ...]:
-    """The addresses at which a process takes TCP connections. Raises ProcessLookupError,
+    """The addresses at which a process takes TCP connections. Raises as `listeners`."""
+    return tuple(sorted({address for address, _ in listeners(pid)}))
+
+
+def listeners(pid: int) -> list[tuple[str, int]]:
+    """The addresses and ports at which a process takes TCP connections. Raises ProcessLookupError,
     PermissionError."""
     import psutil  # only where it is needed: it takes 30 ms
 
@@ -81,7 +86,7 @@ def listening(pid: int) -> tuple[str, ...]:
         raise ProcessLookupError from None
     except psutil.AccessDenied:
         raise PermissionError from None
-    return tuple(sorted({one.laddr.ip for one in found if one.status == psutil.CONN_LISTEN}))
+    return [(one.laddr.ip, one.laddr.port) for one in found if one.status == psutil.CONN_LISTEN]
 
 
 def listens(pid: int) -> bool:

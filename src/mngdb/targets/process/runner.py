@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -46,6 +46,10 @@ class Runner(Servers, Protocol):
 
     def listens(self, unit: str) -> bool:
         """Whether a running server takes connections anywhere."""
+        ...
+
+    def listeners(self, unit: str) -> Sequence[tuple[str, int]]:
+        """The addresses and ports of a running server, where they lead us to it; none: unknown."""
         ...
 
     def told(self, unit: str) -> list[str]:
