@@ -20,6 +20,11 @@ PORT = "port"
 LOOPBACK = "127.0.0.1"
 #: Seconds between two looks whether a server has taken a connection: doubled each time.
 _FIRST_LOOK, _LAST_LOOK = 0.0002, 0.05
+#: Errors that also somebody else causes who listens at a server's port; others are of a server that
+#: ends the connection, and so its proof, at once.
+_DOUBTFUL = {"down", "busy", "tls", "stranger", "auth", "other"}
+#: Seconds for a proof after an error.
+_PROOF = 0.5
 
 
 def dial(at: Access, timeout: float) -> socket.socket:
@@ -74,6 +79,20 @@ def prove(at: Access, wire: socket.socket, timeout: float) -> None:
             "stop that process, then run 'mngdb up'; or give the server another port in the file",
             "stranger",
         )
+
+
+def blamed(at: Access, error: ConnectError) -> ConnectError:
+    """Why a login failed: that somebody else listens there where that is so, else `error`."""
+    if error.kind not in _DOUBTFUL or at.proof is None or at.proof.holds is None:
+        return error
+    try:
+        with dial(at, _PROOF) as wire:
+            prove(at, wire, _PROOF)
+    except ConnectError as found:
+        return found
+    except OSError:
+        pass  # nobody listens, or nobody takes the connection
+    return error
 
 
 def tcp(at: Access) -> tuple[str, int]:

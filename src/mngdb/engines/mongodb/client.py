@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from pymongo import errors as driver
 
 from mngdb import log
-from mngdb.dial import dial, tcp
+from mngdb.dial import blamed, dial, tcp
 from mngdb.engines.mongodb import access as logins
 from mngdb.engines.mongodb import probe
 from mngdb.errors import ConnectError, Kind, MngdbError, UnobservableError
@@ -114,8 +114,11 @@ def connect(access: Access, timeout: float) -> Iterator[Session]:
             event_listeners=_listeners(),
         )
     try:
-        with _translated(access), _login(access), pymongo.timeout(timeout):
-            client.admin.command("ping")
+        try:
+            with _translated(access), _login(access), pymongo.timeout(timeout):
+                client.admin.command("ping")
+        except ConnectError as error:
+            raise blamed(access, error) from None
         yield Session(client, access)
     finally:
         client.close()

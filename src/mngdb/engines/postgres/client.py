@@ -329,9 +329,10 @@ def _open(
             if "too many clients already" in str(error) and time.monotonic() < full_until:
                 stopping.sleep(_PAUSE)
                 continue
-            raise causes.connect_error(
+            cause = causes.connect_error(
                 access, error, database, lambda: _takes_tls(access, database)
-            ) from None
+            )
+            raise dial.blamed(access, cause) from None
 
 
 def _connect(
