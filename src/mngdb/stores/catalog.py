@@ -1,0 +1,153 @@
+"""The snapshots of one stack in a store.
+
+    mngdb-1/STACK/INSTANCE/SNAPSHOT/STREAM.000000.zst.age   parts of a stream
+    mngdb-1/STACK/INSTANCE/SNAPSHOT/manifest.json           written last: now it is a snapshot
+
+A snapshot's id begins with its time and ends with random digits: two that run at the same time, on
+one machine or two, never touch each other's objects.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from mngdb.errors import UsageError
+from mngdb.stores import MissingError, Store
+from mngdb.stores.manifest import Manifest, Stream, decode, encode
+from mngdb.stores.sealing import Opener, Sealer, UnreadableError
+from mngdb.stores.streams import Progress, StreamWriter, fetched, object_key, patiently, read
+
+ROOT = "mngdb-1"
+_MANIFEST = "manifest.json"
+#: Beside all stacks' snapshots: how to restore them without mngdb.
+GUIDE = "RESTORE.md"
+
+
+class Damage(Struct, frozen=True):
+    """Something in the store that is not as it was written."""
+
+    snapshot: str
+    text: str
+
+
+class Snapshot:
+    """One that is being made. Streams are written one after the other; `finish` makes it one."""
+
+    def __init__(self, catalog: Catalog, sealer: Sealer, instance: str, progress: Progress) -> None:
+        moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        self.id = f"{moment}-{secrets.token_hex(3)}"
+        self.recipients = sealer.recipients
+        self._store = catalog.store
+        self._sealer = sealer
+        self._prefix = catalog.prefix(instance, self.id)
+        self._progress = progress
+        self._streams: list[Stream] = []
+
+    @contextlib.contextmanager
+    def stream(self, name: str) -> Iterator[StreamWriter]:
+        """Write a stream in the block; it belongs to the snapshot when the block has ended well."""
+        with StreamWriter(self._store, self._sealer, self._prefix, name, self._progress) as writer:
+            yield writer
+        self._streams.append(writer.done)
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """What was written."""
+        return tuple(self._streams)
+
+    def finish(self, manifest: Manifest) -> None:
+        """Write the manifest: from now on it is a snapshot. Raises StoreError."""
+        guide = (Path(__file__).parent / GUIDE).read_bytes()
+        patiently(lambda: self._store.put(f"{ROOT}/{GUIDE}", guide))
+        data = encode(manifest)
+        patiently(lambda: self._store.put(f"{self._prefix}/{_MANIFEST}", data))
+
+    def discard(self) -> None:
+        """Remove what was written. Raises StoreError."""
+        self._store.delete([one.key for one in self._store.entries(self._prefix)])
+
+
+class Catalog:
+    """All of one stack, in one store. All raise StoreError."""
+
+    def __init__(self, store: Store, stack: str) -> None:
+        self.store = store
+        self._stack = stack
+
+    def prefix(self, instance: str, snapshot: str = "") -> str:
+        """What the keys of an instance, or of one of its snapshots, begin with."""
+        return "/".join(filter(None, (ROOT, self._stack, instance, snapshot)))
+
+    def begin(self, sealer: Sealer, instance: str, progress: Progress) -> Snapshot:
+        """A new snapshot."""
+        return Snapshot(self, sealer, instance, progress)
+
+    def snapshots(self, instance: str) -> tuple[list[Manifest], list[Damage]]:
+        """Those of an instance, the oldest first, and manifests that cannot be read."""
+        found, damages = [], []
+        for entry in self.store.entries(self.prefix(instance)):
+            folder, _, name = entry.key.rpartition("/")
+            if name != _MANIFEST:
+                continue
+            snapshot = folder.rpartition("/")[2]
+            try:
+                found.append(self.manifest(instance, snapshot))
+            except UnreadableError as error:
+                damages.append(Damage(snapshot, error.message))
+        return sorted(found, key=lambda one: (one.finished, one.id)), damages
+
+    def manifest(self, instance: str, snapshot: str) -> Manifest:
+        """The manifest of a snapshot. Raises UsageError for one that there is not,
+        UnreadableError."""
+        key = f"{self.prefix(instance, snapshot)}/{_MANIFEST}"
+        try:
+            data = self.store.get(key)
+        except MissingError:
+            raise UsageError(
+                f"{instance} has no snapshot {snapshot}", "'mngdb backups' lists them"
+            ) from None
+        try:
+            found = decode(data)
+        except UnreadableError as error:
+            raise UnreadableError(f"{self.store.place}/{key} {error.message}") from None
+        if (found.id, found.instance, found.stack) != (snapshot, instance, self._stack):
+            raise UnreadableError(f"{self.store.place}/{key} belongs to another snapshot")
+        return found
+
+    def read(
+        self, opener: Opener, manifest: Manifest, stream: str, progress: Progress
+    ) -> Iterator[bytes]:
+        """The content of one of its streams. Raises UnreadableError as well."""
+        prefix = self.prefix(manifest.instance, manifest.id)
+        return read(self.store, opener, prefix, manifest.stream(stream), progress)
+
+    def verify(self, manifest: Manifest, opener: Opener | None, progress: Progress) -> list[Damage]:
+        """Read all objects of a snapshot and compare them with its manifest; with `opener` what
+        they hold, too."""
+        prefix = self.prefix(manifest.instance, manifest.id)
+        found = []
+        for stream in manifest.streams:
+            for number, part in enumerate(stream.parts):
+                key = object_key(prefix, stream.name, number)
+                try:
+                    data = fetched(self.store, key, part)
+                    if opener is not None:
+                        opener.open(data, part.size)
+                except UnreadableError as error:
+                    text = error.message if key in error.message else f"{key} {error.message}"
+                    found.append(Damage(manifest.id, text))
+                progress(part.size, part.stored)
+        return found
+
+    def remove(self, manifests: Sequence[Manifest]) -> None:
+        """Remove snapshots: the manifest first, so that none is half there."""
+        for one in manifests:
+            prefix = self.prefix(one.instance, one.id)
+            self.store.delete([f"{prefix}/{_MANIFEST}"])
+            self.store.delete([entry.key for entry in self.store.entries(prefix)])

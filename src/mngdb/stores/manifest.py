@@ -1,0 +1,105 @@
+"""What a snapshot is: its manifest, written last. Without one, objects are no snapshot."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from mngdb.snapshot import Taken
+from mngdb.stores.sealing import UnreadableError, digest
+
+FORMAT = 1
+
+
+class Part(Struct, frozen=True):
+    """A piece of a stream, one object: `size` bytes in `stored` bytes, with the SHA-256 of both."""
+
+    size: int
+    stored: int
+    sha256: str
+    stored_sha256: str
+
+
+class Stream(Struct, frozen=True):
+    """A file or an archive. Its parts in their order are its content, whose SHA-256 stands here."""
+
+    name: str
+    size: int
+    sha256: str
+    parts: tuple[Part, ...]
+
+    @property
+    def stored(self) -> int:
+        """Bytes in the store."""
+        return sum(one.stored for one in self.parts)
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    """One snapshot. Moments are UTC, in seconds since the epoch."""
+
+    id: str
+    stack: str
+    """The stack's id."""
+    stack_name: str
+    instance: str
+    engine: str
+    tool: str
+    """What made it: `mngdb 0.1.0`."""
+    started: float
+    finished: float
+    taken: Taken
+    parent: str | None = None
+    """The snapshot that an incremental one builds on."""
+    recipients: tuple[str, ...] = ()
+    """Public keys that it is encrypted for."""
+    streams: tuple[Stream, ...] = ()
+    format: int = FORMAT
+
+    @property
+    def size(self) -> int:
+        """Bytes of what it holds."""
+        return sum(one.size for one in self.streams)
+
+    @property
+    def stored(self) -> int:
+        """Bytes in the store."""
+        return sum(one.stored for one in self.streams)
+
+    def stream(self, name: str) -> Stream:
+        """One of its streams. Raises UnreadableError."""
+        found = next((one for one in self.streams if one.name == name), None)
+        if found is None:
+            raise UnreadableError(f"snapshot {self.id} has no stream {name}")
+        return found
+
+
+class _Signed(Struct):
+    """The manifest as it is stored: a damaged one is known by its digest."""
+
+    sha256: str
+    manifest: msgspec.Raw
+
+
+def encode(manifest: Manifest) -> bytes:
+    """The object that holds it."""
+    text = msgspec.json.encode(manifest)
+    signed = _Signed(digest(text), msgspec.Raw(text))
+    return msgspec.json.encode(signed) + b"\n"
+
+
+def decode(data: bytes) -> Manifest:
+    """The manifest that an object holds. Raises UnreadableError."""
+    try:
+        signed = msgspec.json.decode(data, type=_Signed)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise UnreadableError("is damaged: it is not a manifest") from None
+    text = bytes(signed.manifest)
+    if digest(text) != signed.sha256:
+        raise UnreadableError("is damaged: its SHA-256 does not match")
+    try:
+        found = msgspec.json.decode(text, type=Manifest)
+    except msgspec.DecodeError:
+        raise UnreadableError("was written by a newer version of mngdb") from None
+    if found.format > FORMAT:
+        raise UnreadableError(f"has format {found.format}; this version of mngdb reads {FORMAT}")
+    return found

@@ -1,0 +1,62 @@
+"""Which snapshots are kept. Pure: what is removed follows from the manifests alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from mngdb.stores.manifest import Manifest
+
+
+class Policy(Struct, frozen=True):
+    """How many days, weeks and months with a snapshot keep their newest one, and for how many
+    seconds every snapshot is kept."""
+
+    daily: int
+    weekly: int
+    monthly: int
+    recent: float
+
+
+def expired(
+    snapshots: Sequence[Manifest], policy: Policy, now: float, proved: Collection[str] = ()
+) -> list[Manifest]:
+    """Those of one instance that the policy no longer asks for, the oldest first. The newest one,
+    the newest of those `proved` by a restore, and what a kept one builds on stay in any case.
+
+    It does not matter how often it is applied: the newest of a day, a week or a month is kept from
+    the moment at which it was taken.
+    """
+    ordered = sorted(snapshots, key=lambda one: (one.finished, one.id))
+    kept = {one.id for one in ordered if one.finished > now - policy.recent}
+    kept |= {one.id for one in ordered[-1:]}
+    kept |= {one.id for one in [one for one in ordered if one.id in proved][-1:]}
+    for count, period in ((policy.daily, _day), (policy.weekly, _week), (policy.monthly, _month)):
+        kept |= _newest(ordered, count, period)
+    parents = {one.id: one.parent for one in ordered}
+    for name in list(kept):
+        while (above := parents.get(name)) is not None:
+            kept.add(above)
+            name = above
+    return [one for one in ordered if one.id not in kept]
+
+
+def _newest(
+    ordered: Sequence[Manifest], count: int, period: Callable[[datetime], tuple[int, ...]]
+) -> set[str]:
+    last = {period(datetime.fromtimestamp(one.finished, UTC)): one.id for one in ordered}
+    return {last[key] for key in sorted(last)[-count:]} if count else set()
+
+
+def _day(moment: datetime) -> tuple[int, ...]:
+    return moment.year, moment.month, moment.day
+
+
+def _week(moment: datetime) -> tuple[int, ...]:
+    return tuple(moment.isocalendar()[:2])
+
+
+def _month(moment: datetime) -> tuple[int, ...]:
+    return moment.year, moment.month

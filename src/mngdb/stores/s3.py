@@ -1,0 +1,117 @@
+"""A store in a bucket that speaks S3, at AWS or anywhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from mngdb.stores import Entry, MissingError, StoreError
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+#: Objects to remove with one request: more than 1000 are refused.
+_AT_ONCE = 500
+#: How long one request may take, and how long it is tried again by the library. Who calls goes on
+#: for longer.
+_TIMEOUT, _RETRY = timedelta(seconds=60), timedelta(seconds=30)
+
+#: A part of S3's errors, which are XML.
+_TAG = "<{0}>([^<]+)</{0}>"
+
+
+class BucketStore:
+    """Objects in `bucket` whose keys begin with `prefix`. `options` are obstore's names of S3
+    settings (endpoint, region, access_key_id, …); what is missing comes from the environment or
+    from the machine's own role, as in AWS' tools."""
+
+    def __init__(self, bucket: str, prefix: str, options: Mapping[str, str]) -> None:
+        self._bucket = bucket
+        self._prefix = prefix.strip("/")
+        self._options = dict(options)
+        self._opened: S3Store | None = None
+
+    @property
+    def place(self) -> str:
+        return "s3://" + "/".join(filter(None, (self._bucket, self._prefix)))
+
+    @property
+    def _store(self) -> S3Store:
+        if self._opened is None:
+            from obstore.store import S3Store
+
+            plain = self._options.get("endpoint", "").startswith("http://")
+            # no checksums or conditions in headers: several servers refuse them
+            config: Any = {"virtual_hosted_style_request": False, **self._options}
+            with self._told("open"):
+                self._opened = S3Store(
+                    self._bucket,
+                    prefix=self._prefix or None,
+                    config=config,
+                    client_options={"timeout": _TIMEOUT, "allow_http": plain},
+                    retry_config={"max_retries": 5, "retry_timeout": _RETRY},
+                )
+        return self._opened
+
+    def put(self, key: str, data: bytes) -> None:
+        import obstore
+
+        with self._told("write"):
+            obstore.put(self._store, key, data, use_multipart=False)
+
+    def get(self, key: str) -> bytes:
+        import obstore
+
+        with self._told("read"):
+            return bytes(obstore.get(self._store, key).bytes())
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        import obstore
+
+        with self._told("list"):
+            for page in obstore.list(self._store, prefix):
+                for one in page:
+                    yield Entry(one["path"], one["size"], one["last_modified"].timestamp())
+
+    def delete(self, keys: Iterable[str]) -> None:
+        import obstore
+
+        left = iter(keys)
+        while some := list(islice(left, _AT_ONCE)):
+            with self._told("remove"):
+                obstore.delete(self._store, some)
+
+    @contextlib.contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        from obstore import exceptions
+
+        try:
+            yield
+        except (exceptions.NotFoundError, FileNotFoundError):
+            raise MissingError(f"{self.place}: no such object") from None
+        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+            raise StoreError(
+                f"{self.place} refuses to {what}: {_sentence(error)}",
+                "check the store's key and what its policy permits",
+            ) from None
+        except (exceptions.BaseError, ValueError) as error:
+            passing = isinstance(error, exceptions.GenericError)
+            raise StoreError(
+                f"cannot {what} in {self.place}: {_sentence(error)}", passing=passing
+            ) from None
+
+
+def _sentence(error: BaseException) -> str:
+    """What the server says, without the library's account of where that was found."""
+    text = str(error)
+    said = [found[1] for tag in ("Code", "Message") if (found := re.search(_TAG.format(tag), text))]
+    if said:
+        return ": ".join(said)
+    if status := re.search(r"status code: (\d{3} [A-Za-z ]+)", text):
+        return f"the server answers {status[1]}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

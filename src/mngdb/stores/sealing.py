@@ -1,0 +1,98 @@
+"""How an object's content is kept: compressed with zstd, then encrypted with age.
+
+Both are standard formats: `age --decrypt | zstd --decompress` reads an object without mngdb.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from mngdb.errors import MngdbError, UsageError
+from mngdb.secret import Secret
+
+#: zstd's own scale. The lowest keeps up with a disk on one processor.
+_LEVEL = 1
+
+
+class UnreadableError(MngdbError):
+    """What was read is not what was written."""
+
+
+def digest(data: bytes) -> str:
+    """SHA-256, in hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def make_key() -> Secret:
+    """A new private key (an age identity)."""
+    import pyrage
+
+    return Secret(str(pyrage.x25519.Identity.generate()))
+
+
+def recipient(key: Secret) -> str:
+    """The public key of a private one: who has it can write, and cannot read. Raises UsageError."""
+    import pyrage
+
+    try:
+        return str(pyrage.x25519.Identity.from_str(key.reveal()).to_public())
+    except pyrage.IdentityError:
+        raise UsageError(
+            "the backup key is not an age identity",
+            "it begins with AGE-SECRET-KEY-1; the kit holds it",
+        ) from None
+
+
+class Sealer:
+    """Seals for `recipients`, age's public keys. May be used by several threads."""
+
+    def __init__(self, recipients: Sequence[str]) -> None:
+        """Raises UsageError for what is not a public key."""
+        import pyrage
+
+        try:
+            self._recipients = [pyrage.x25519.Recipient.from_str(one) for one in recipients]
+        except pyrage.RecipientError:
+            raise UsageError(
+                "a recipient of backups is not an age public key", "it begins with age1"
+            ) from None
+        self.recipients = tuple(recipients)
+
+    def seal(self, data: bytes) -> bytes:
+        """The content of an object that holds `data`."""
+        import pyrage
+        import zstandard
+
+        packed = zstandard.ZstdCompressor(_LEVEL).compress(data)
+        sealed: bytes = pyrage.encrypt(packed, self._recipients)
+        return sealed
+
+
+class Opener:
+    """Reads what was sealed for one of `keys`. May be used by several threads."""
+
+    def __init__(self, keys: Sequence[Secret]) -> None:
+        """Raises UsageError for what is not a private key."""
+        import pyrage
+
+        for key in keys:
+            recipient(key)  # says what is wrong with it
+        self._keys = [pyrage.x25519.Identity.from_str(key.reveal()) for key in keys]
+
+    def open(self, sealed: bytes, size: int) -> bytes:
+        """The `size` bytes that were sealed. Raises UnreadableError."""
+        import pyrage
+        import zstandard
+
+        try:
+            packed = pyrage.decrypt(sealed, self._keys)
+        except pyrage.DecryptError as error:
+            raise UnreadableError(f"cannot be decrypted: {error}") from None
+        try:
+            data = zstandard.ZstdDecompressor().decompress(packed, max_output_size=size)
+        except zstandard.ZstdError as error:
+            raise UnreadableError(f"cannot be decompressed: {error}") from None
+        if len(data) != size:
+            raise UnreadableError(f"holds {len(data)} bytes instead of {size}")
+        return data

@@ -1,0 +1,178 @@
+"""Streams in a store: cut into parts, each of them an object that is sealed by itself.
+
+Parts are written and read side by side, so that several processors compress, encrypt and hash; one
+that a busy store refuses is tried again alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self, TypeVar
+
+from mngdb import stopping
+from mngdb.stores import MissingError, Store, StoreError
+from mngdb.stores.manifest import Part, Stream
+from mngdb.stores.sealing import Opener, Sealer, UnreadableError, digest
+
+T = TypeVar("T")
+
+#: Bytes of a part. A few of them are in memory at a time.
+PART = 16 << 20
+#: Threads, and so parts that are worked on at a time.
+_THREADS = max(2, min(4, len(os.sched_getaffinity(0))))
+#: Seconds between two attempts of an object that the store did not take, and how many there are:
+#: ten minutes in all.
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, *(30.0 for _ in range(19)))
+
+#: Told of every part: bytes of the content, and bytes that they take in the store.
+Progress = Callable[[int, int], None]
+
+
+def object_key(snapshot: str, stream: str, number: int) -> str:
+    """The key of a stream's part, in the snapshot whose keys begin with `snapshot`."""
+    return f"{snapshot}/{stream}.{number:06d}.zst.age"
+
+
+def patiently(action: Callable[[], T], pauses: tuple[float, ...] = _PAUSES) -> T:
+    """Do it, again and again while the store is away. Raises StoreError."""
+    for pause in pauses:
+        try:
+            return action()
+        except StoreError as error:
+            if not error.passing:
+                raise
+        stopping.sleep(pause)
+    return action()
+
+
+class StreamWriter:
+    """Writes one stream: a file that only takes bytes. It is whole when the block ends without an
+    error; `done` is then what the manifest says of it."""
+
+    def __init__(
+        self, store: Store, sealer: Sealer, snapshot: str, name: str, progress: Progress
+    ) -> None:
+        self._store = store
+        self._sealer = sealer
+        self._snapshot = snapshot
+        self._name = name
+        self._progress = progress
+        self._buffer = bytearray()
+        self._whole = hashlib.sha256()
+        self._size = 0
+        self._parts: list[Part] = []
+        self._begun = 0
+        self._waiting: deque[Future[Part]] = deque()
+        self._pool = ThreadPoolExecutor(_THREADS, "mngdb-store")
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Take the next bytes. Raises StoreError, also for what was written before."""
+        self._whole.update(data)
+        self._size += len(data)
+        self._buffer += data
+        while len(self._buffer) >= PART:
+            self._begin(bytes(self._buffer[:PART]))
+            del self._buffer[:PART]
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is written before it is a part."""
+
+    @property
+    def done(self) -> Stream:
+        """The stream as it is in the store."""
+        return Stream(self._name, self._size, self._whole.hexdigest(), tuple(self._parts))
+
+    def _begin(self, data: bytes) -> None:
+        while len(self._waiting) > _THREADS:
+            self._take()
+        key = object_key(self._snapshot, self._name, self._begun)
+        self._begun += 1
+        self._waiting.append(self._pool.submit(self._put, key, data))
+
+    def _put(self, key: str, data: bytes) -> Part:
+        sealed = self._sealer.seal(data)
+        patiently(lambda: self._store.put(key, sealed))
+        return Part(len(data), len(sealed), digest(data), digest(sealed))
+
+    def _take(self) -> None:
+        part = self._waiting.popleft().result()
+        self._parts.append(part)
+        self._progress(part.size, part.stored)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                if self._buffer or not self._begun:
+                    self._begin(bytes(self._buffer))
+                while self._waiting:
+                    self._take()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+
+
+def read(
+    store: Store, opener: Opener, snapshot: str, stream: Stream, progress: Progress
+) -> Iterator[bytes]:
+    """The content of a stream, part by part. What is not as the manifest says is told by the key of
+    its object: raises UnreadableError, StoreError."""
+    whole = hashlib.sha256()
+    waiting: deque[Future[bytes]] = deque()
+    todo = iter(range(len(stream.parts)))
+
+    def fetch(number: int) -> bytes:
+        part = stream.parts[number]
+        key = object_key(snapshot, stream.name, number)
+        sealed = fetched(store, key, part)
+        try:
+            data = opener.open(sealed, part.size)
+        except UnreadableError as error:
+            raise UnreadableError(f"{store.place}/{key} {error.message}", error.hint) from None
+        if digest(data) != part.sha256:
+            raise UnreadableError(f"{store.place}/{key}: its content's SHA-256 does not match")
+        return data
+
+    with ThreadPoolExecutor(_THREADS, "mngdb-store") as pool:
+        try:
+            while True:
+                while len(waiting) <= _THREADS and (number := next(todo, None)) is not None:
+                    waiting.append(pool.submit(fetch, number))
+                if not waiting:
+                    break
+                data = waiting.popleft().result()
+                part_size = len(data)
+                whole.update(data)
+                yield data
+                progress(part_size, part_size)
+        finally:
+            pool.shutdown(cancel_futures=True)
+    if whole.hexdigest() != stream.sha256:
+        raise UnreadableError(
+            f"{store.place}/{snapshot}: {stream.name}: its SHA-256 does not match"
+        )
+
+
+def fetched(store: Store, key: str, part: Part) -> bytes:
+    """An object's bytes, which are those that were stored. Raises UnreadableError, StoreError."""
+    try:
+        data = patiently(lambda: store.get(key))
+    except MissingError:
+        raise UnreadableError(f"{store.place}/{key} is missing") from None
+    if len(data) != part.stored:
+        raise UnreadableError(f"{store.place}/{key} has {len(data)} bytes instead of {part.stored}")
+    if digest(data) != part.stored_sha256:
+        raise UnreadableError(f"{store.place}/{key} is damaged: its SHA-256 does not match")
+    return data

@@ -1,0 +1,375 @@
+"""What holds for every store, and for what is kept in it."""
+
+from __future__ import annotations
+
+import random
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from mngdb import stopping
+from mngdb.errors import MngdbError, UsageError
+from mngdb.secret import Secret
+from mngdb.snapshot import Taken
+from mngdb.stores import MissingError, Store, StoreError, streams
+from mngdb.stores.catalog import GUIDE, ROOT, Catalog, Snapshot
+from mngdb.stores.directory import DirectoryStore
+from mngdb.stores.manifest import Manifest, decode, encode
+from mngdb.stores.sealing import Opener, Sealer, UnreadableError, make_key, recipient
+from tests import buckets
+from tests.conftest import free_port
+
+pytestmark = pytest.mark.live
+
+SMALL = 1 << 12
+
+
+@pytest.fixture(scope="module")
+def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
+    """The S3 servers of this file, each started once."""
+    with ExitStack() as running:
+        yield {
+            name: running.enter_context(start(tmp_path_factory.mktemp(name)))
+            for name, start in (("rclone", buckets.rclone), ("seaweed", buckets.seaweed))
+        }
+
+
+@pytest.fixture(params=["directory", "rclone", "seaweed"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, ports: dict[str, int]) -> Store:
+    """An empty store of each kind."""
+    kind = str(request.param)
+    if kind == "directory":
+        return DirectoryStore(tmp_path / "store")
+    return buckets.bucket(ports[kind], f"{tmp_path.name}/store")
+
+
+def test_an_object_is_as_it_was_written(store: Store) -> None:
+    for data in (b"", b"\0\xff" * 1000, b"newer"):
+        store.put("a/b", data)
+        assert store.get("a/b") == data
+
+
+def test_what_is_below_a_prefix_is_listed_and_nothing_else(store: Store) -> None:
+    for key in ("a/b/c", "a/b/d.x", "a/bc/e", "f"):
+        store.put(key, key.encode())
+    found = {one.key: one.size for one in store.entries("a/b")}
+    assert found == {"a/b/c": 5, "a/b/d.x": 7}
+    assert list(store.entries("nothing")) == []
+
+
+def test_more_objects_than_a_page_are_listed_and_removed(store: Store) -> None:
+    keys = [f"many/{number}" for number in range(1100)]
+    for key in keys:
+        store.put(key, b"x")
+    assert {one.key for one in store.entries("many")} == set(keys)
+    store.delete(keys)
+    assert list(store.entries("many")) == []
+
+
+def test_what_is_not_there_is_missing_and_may_be_removed(store: Store) -> None:
+    with pytest.raises(MissingError):
+        store.get("a/nothing")
+    store.put("a/b", b"x")
+    store.delete(["a/b", "a/nothing"])
+    assert list(store.entries("a")) == []
+
+
+def test_several_threads_write_at_a_time(store: Store) -> None:
+    def write(number: int) -> None:
+        for turn in range(5):
+            store.put(f"side/{number}", bytes([number]) * 1000 * turn)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [store.get(f"side/{n}") for n in range(8)] == [bytes([n]) * 4000 for n in range(8)]
+
+
+def test_a_wrong_key_is_refused_in_a_sentence(ports: dict[str, int]) -> None:
+    for port in ports.values():
+        with pytest.raises(StoreError) as caught:
+            buckets.bucket(port, secret_access_key="another").put("a", b"x")
+        assert not caught.value.passing
+        assert "refuse" in caught.value.message
+        assert "another" not in caught.value.message + (caught.value.hint or "")
+
+
+def test_a_server_that_is_away_may_be_back_in_a_moment() -> None:
+    port = free_port()
+    store = buckets.bucket(port, "")
+    with pytest.raises(StoreError) as caught:
+        store.get("a")
+    assert caught.value.passing
+
+
+def test_a_directory_is_its_owners_alone(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    store.put("a/b", b"x")
+    modes = {stat.S_IMODE(one.stat().st_mode) for one in (tmp_path / "store").rglob("*")}
+    assert modes == {0o700, 0o600}
+
+
+def test_a_link_in_a_directory_leads_nowhere(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    store.put("a/b", b"x")
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "store" / "a" / "c").symlink_to(tmp_path / "secret")
+    with pytest.raises(StoreError):
+        store.get("a/c")
+    assert [one.key for one in store.entries("a")] == ["a/b"]
+
+
+# --- streams and snapshots
+
+KEY, OTHER = make_key(), make_key()
+
+
+def nothing(_: int, __: int) -> None:
+    """Takes progress."""
+
+
+def data(size: int, seed: int = 1) -> bytes:
+    """Bytes of which half compress."""
+    return b"".join(random.Random(seed).randbytes(64) + b"." * 64 for _ in range(size // 128))
+
+
+def made(
+    catalog: Catalog, content: dict[str, bytes], instance: str = "pg", key: Secret = KEY
+) -> Manifest:
+    """A snapshot of these streams."""
+    snapshot = catalog.begin(Sealer([recipient(key)]), instance, nothing)
+    for name, one in content.items():
+        with snapshot.stream(name) as stream:
+            for at in range(0, len(one), 1000):
+                stream.write(one[at : at + 1000])
+    found = described(snapshot, instance)
+    snapshot.finish(found)
+    return found
+
+
+def described(snapshot: Snapshot, instance: str = "pg") -> Manifest:
+    """What its manifest says."""
+    return Manifest(
+        id=snapshot.id,
+        stack="stack",
+        stack_name="mng",
+        instance=instance,
+        engine="toy",
+        tool="mngdb",
+        started=1.0,
+        finished=2.0,
+        taken=Taken(kind="full", product="Toy", version="1", source="7", position={"end": "0/1"}),
+        recipients=snapshot.recipients,
+        streams=snapshot.streams,
+    )
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts so small that a stream has many."""
+    monkeypatch.setattr(streams, "PART", SMALL)
+
+
+CONTENT = {"base.tar": data(10 * SMALL), "empty": b"", "one": b"x", "whole": data(SMALL, 2)}
+
+
+@pytest.mark.usefixtures("small")
+def test_a_snapshot_is_as_it_was_written(store: Store) -> None:
+    catalog = Catalog(store, "stack")
+    manifest = made(catalog, CONTENT)
+    ((found,), damages) = catalog.snapshots("pg")
+    assert found == manifest
+    assert not damages
+    for name, content in CONTENT.items():
+        assert b"".join(catalog.read(Opener([OTHER, KEY]), found, name, nothing)) == content
+    assert found.size == sum(map(len, CONTENT.values()))
+    assert catalog.verify(found, Opener([KEY]), nothing) == []
+    assert catalog.verify(found, None, nothing) == []
+
+
+@pytest.mark.usefixtures("small")
+def test_what_has_no_manifest_is_no_snapshot(store: Store) -> None:
+    catalog = Catalog(store, "stack")
+    snapshot = catalog.begin(Sealer([recipient(KEY)]), "pg", nothing)
+
+    def half() -> None:
+        with snapshot.stream("base") as stream:
+            stream.write(data(5 * SMALL))
+            raise RuntimeError("the source ended early")
+
+    with pytest.raises(RuntimeError):
+        half()
+    assert snapshot.streams == ()
+    assert catalog.snapshots("pg") == ([], [])
+    snapshot.discard()
+    assert list(store.entries(ROOT)) == []
+
+
+def test_the_guide_to_a_restore_without_mngdb_is_beside_the_snapshots(store: Store) -> None:
+    made(Catalog(store, "stack"), {})
+    assert b"age --decrypt" in store.get(f"{ROOT}/{GUIDE}")
+
+
+@pytest.mark.usefixtures("small")
+def test_two_stacks_and_two_runs_on_one_prefix_touch_nothing_of_each_other(store: Store) -> None:
+    ours, theirs = Catalog(store, "stack"), Catalog(store, "other")
+    first, second = made(ours, {"base": b"1"}), made(ours, {"base": b"2"})
+    third = replace(made(theirs, {"base": b"3"}), stack="other")
+    ours.remove([first])
+    assert [one.id for one in ours.snapshots("pg")[0]] == [second.id]
+    assert b"".join(theirs.read(Opener([KEY]), third, "base", nothing)) == b"3"
+    assert ours.snapshots("p") == ([], [])
+
+
+@pytest.mark.usefixtures("small")
+def test_another_key_reads_nothing_and_says_so(store: Store) -> None:
+    catalog = Catalog(store, "stack")
+    manifest = made(catalog, {"base": b"secret"}, key=OTHER)
+    with pytest.raises(UnreadableError, match="decrypt"):
+        list(catalog.read(Opener([KEY]), manifest, "base", nothing))
+    found = catalog.verify(manifest, Opener([KEY]), nothing)
+    assert len(found) == 1
+    assert not any(b"secret" in store.get(one.key) for one in store.entries(ROOT))
+
+
+Harm = Callable[[Store, list[str]], None]
+
+
+def _flip(at: float) -> Harm:
+    def harm(store: Store, keys: list[str]) -> None:
+        for key in keys:
+            found = bytearray(store.get(key))
+            found[min(int(len(found) * at), len(found) - 1)] ^= 1
+            store.put(key, bytes(found))
+
+    return harm
+
+
+def _cut(share: float) -> Harm:
+    def harm(store: Store, keys: list[str]) -> None:
+        for key in keys:
+            found = store.get(key)
+            store.put(key, found[: int(len(found) * share)])
+
+    return harm
+
+
+def _remove(store: Store, keys: list[str]) -> None:
+    store.delete(keys)
+
+
+def _swap(store: Store, keys: list[str]) -> None:
+    first, last = store.get(keys[0]), store.get(keys[-1])
+    store.put(keys[0], last)
+    store.put(keys[-1], first)
+
+
+def _append(store: Store, keys: list[str]) -> None:
+    for key in keys:
+        store.put(key, store.get(key) + b"\0")
+
+
+HARMS = {
+    **{f"one bit at {at:.0%}": _flip(at) for at in (0, 0.01, 0.1, 0.5, 0.9, 1)},
+    **{f"cut to {share:.0%}": _cut(share) for share in (0, 0.001, 0.5, 0.99)},
+    "removed": _remove,
+    "swapped": _swap,
+    "longer": _append,
+}
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("harm", HARMS)
+@pytest.mark.parametrize("which", ["first", "middle", "last"])
+def test_damage_of_a_part_is_found_by_verify_and_by_reading(
+    tmp_path: Path, harm: str, which: str
+) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    catalog = Catalog(store, "stack")
+    manifest = made(catalog, {"base": CONTENT["base.tar"]})
+    parts = sorted(one.key for one in store.entries(ROOT) if one.key.endswith(".age"))
+    one = {"first": parts[0], "middle": parts[4], "last": parts[-1]}[which]
+    HARMS[harm](store, [one, parts[2]] if harm == "swapped" else [one])
+    for opener in (None, Opener([KEY])):
+        found = catalog.verify(manifest, opener, nothing)
+        assert any(one in damage.text for damage in found)
+    with pytest.raises(UnreadableError, match="base"):
+        list(catalog.read(Opener([KEY]), manifest, "base", nothing))
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("harm", [name for name in HARMS if name not in {"removed", "swapped"}])
+def test_damage_of_a_manifest_is_told_and_hides_no_other_snapshot(
+    tmp_path: Path, harm: str
+) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    catalog = Catalog(store, "stack")
+    good, bad = made(catalog, {"base": b"1"}), made(catalog, {"base": b"2"})
+    key = f"{catalog.prefix('pg', bad.id)}/manifest.json"
+    HARMS[harm](store, [key])
+    found, damages = catalog.snapshots("pg")
+    assert good in found
+    if harm != "longer":
+        assert [one.snapshot for one in damages] == [bad.id]
+    with pytest.raises(UsageError, match="no snapshot"):
+        catalog.manifest("pg", "20261129T000000Z-000000")
+
+
+def test_a_manifest_of_a_newer_version_is_refused_by_its_number(tmp_path: Path) -> None:
+    manifest = made(Catalog(DirectoryStore(tmp_path / "store"), "stack"), {})
+    with pytest.raises(UnreadableError, match="format 2"):
+        decode(encode(replace(manifest, format=2)))
+
+
+class Away:
+    """A store that is away for the first questions of each key."""
+
+    def __init__(self, store: Store, times: int) -> None:
+        self.store = store
+        self.place = store.place
+        self.entries, self.delete = store.entries, store.delete
+        self._times = times
+        self._asked: dict[str, int] = {}
+
+    def _ask(self, key: str) -> None:
+        self._asked[key] = self._asked.get(key, 0) + 1
+        if self._asked[key] <= self._times:
+            raise StoreError("nobody answers", passing=True)
+
+    def put(self, key: str, content: bytes) -> None:
+        self._ask(key)
+        self.store.put(key, content)
+
+    def get(self, key: str) -> bytes:
+        self._ask(f"get {key}")
+        return self.store.get(key)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_store_that_is_away_for_a_moment_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopping, "sleep", lambda _: None)
+    store = Away(DirectoryStore(tmp_path / "store"), 3)
+    manifest = made(Catalog(store, "stack"), CONTENT)
+    store = Away(store.store, 3)
+    for name, content in CONTENT.items():
+        read = Catalog(store, "stack").read(Opener([KEY]), manifest, name, nothing)
+        assert b"".join(read) == content
+
+
+def test_a_full_disk_ends_a_stream_with_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "PART", SMALL)
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / ROOT).write_text("in the way")
+    with pytest.raises(MngdbError, match="cannot write in the store"):
+        made(Catalog(DirectoryStore(tmp_path / "store"), "stack"), CONTENT)
