@@ -46,6 +46,18 @@ def _fetch(folder: Path) -> None:
         wrapper.rename(folder / name)
 
 
+def program(package: str) -> Path:
+    """The program that a package of one program has, downloaded when it is missing."""
+    folder = cache() / package
+    with alone(package):
+        if not (found := folder / "usr/bin" / package).exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            _run(*apt("apt-get"), "download", package, cwd=folder)
+            (deb,) = folder.glob("*.deb")
+            _run("dpkg", "-x", str(deb), str(folder))
+    return found
+
+
 def cache() -> Path:
     """Ours; for root a place where the servers' account may go too."""
     if os.geteuid() == 0:

@@ -463,11 +463,11 @@ def test_a_server_that_hangs_or_is_down_is_unknown_in_bounded_time(
     finally:
         process.send_signal(signal.SIGCONT)
     assert time.monotonic() - begun < 60
-    assert {f.verdict for f in found.values()} == {"unknown"}
+    assert {f.verdict for f in found.values() if f.id not in NEVER} == {"unknown"}
     assert "does not answer in time" in found["mongodb.bind"].evidence
     stock.server.client.close()
     process.kill()
     process.wait()
-    done = stock.cli.run("check")
+    done = stock.cli.run("check", "--only", "mongodb.version")
     assert done.returncode == 3
     assert "nothing answers" in done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -37,9 +38,43 @@ def good(stack: Cli) -> dict[str, Finding]:
 
 @pytest.mark.parametrize("name", [check.id for check in registry.of("stack")])
 def test_it_passes_on_a_stack_of_ours(good: dict[str, Finding], name: str) -> None:
-    elsewhere = {"stack.page-roles", "stack.server-verified"}  # of pages, of servers of others
+    elsewhere = {
+        "stack.page-roles",
+        "stack.server-verified",
+        "stack.backup-store",
+    }  # of pages, of servers of others
     expected = "not_applicable" if name in elsewhere else "pass"
     assert good[name].verdict == expected, good[name]
+
+
+@pytest.mark.parametrize(
+    ("store", "evidence"),
+    [
+        ("./kept", "in the project"),
+        ("{data}", "on the disk that has the data"),
+        ("{open}", "other accounts"),
+    ],
+)
+def test_a_store_that_goes_with_the_data_or_that_others_read(
+    cli: Cli, tmp_path: Path, store: str, evidence: str
+) -> None:
+    readable = tmp_path / "readable"
+    readable.mkdir(mode=0o755)
+    path = store.format(data=cli.folder.parent / "beside", open=readable)
+    cli.write(f"redis: {{port: PORT1}}\nbackup: {{store: {path}}}\nagent: false\n")
+    cli.ok("up")
+    if "data" in store:
+        path = str(cli.state.parent / "beside")
+        cli.write(f"redis: {{port: PORT1}}\nbackup: {{store: {path}}}\nagent: false\n")
+    found = one(cli, "stack.backup-store")
+    assert (found.verdict, evidence in found.evidence) == ("fail", True), found
+    assert evidence in cli.run("plan").stderr + cli.run("plan").stdout
+
+
+def test_a_bucket_is_apart_from_the_data(cli: Cli) -> None:
+    cli.write("redis: {port: PORT1}\nbackup: {store: 's3://bucket/x'}\nagent: false\n")
+    cli.ok("up")
+    assert one(cli, "stack.backup-store").verdict == "pass"
 
 
 PAGE = """

@@ -42,6 +42,12 @@ class Driver:
     def get(self, env: Mapping[str, str]) -> str | None:
         return self.call(env[self.variable], None)
 
+    def moved(self, env: Mapping[str, str], host: str, port: int) -> dict[str, str]:
+        """The variables of the same app on another server."""
+        url = urlsplit(env[self.variable])
+        login = url.netloc.rpartition("@")[0]
+        return {self.variable: url._replace(netloc=f"{login}@{host}:{port}").geturl()}
+
 
 def _postgres(url: str, value: str | None) -> str | None:
     with psycopg.connect(url, autocommit=True) as connection:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
@@ -33,8 +35,10 @@ from mngdb.model import (
     Vitals,
 )
 from mngdb.release import Release
+from mngdb.run import Account
 from mngdb.samples import Family, Sample
 from mngdb.secret import Secret
+from mngdb.snapshot import Saved, Sink, Taken, Trial
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import EngineInfo
 from tests.toy.record import TOY, ToyGrant, ToyInstance
@@ -259,6 +263,38 @@ class ToyEngine:
 
     def apply(self, session: Session, changes: Sequence[Change]) -> None:
         pass
+
+    def back_up(
+        self, session: Session, asked: DesiredInstance, access: Access, sink: Sink
+    ) -> Taken:
+        found = session.ask("dump")
+        data = json.dumps(found).encode()
+        sink.expect(len(data))
+        with sink.stream("values.json") as stream:
+            stream.write(data)
+        return Taken(
+            kind="full",
+            product=TOY.title,
+            version=session.ask("info")["version"],
+            source="toy",
+            position={},
+            counts={"keys": len(found)},
+        )
+
+    def lay(
+        self, asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None
+    ) -> None:
+        path = folder / "values.json"
+        path.write_bytes(b"".join(saved.read("values.json")))
+        if account is not None:
+            os.chown(path, account.uid, account.gid)
+
+    def load(self, session: Session, asked: DesiredInstance, saved: Saved) -> None:
+        pass
+
+    def prove(self, session: Session, asked: DesiredInstance, taken: Taken) -> tuple[Trial, ...]:
+        found = len(session.ask("dump"))
+        return (Trial("keys", found == taken.counts["keys"], f"{found} keys"),)
 
     def metrics(self, session: Session, asked: DesiredInstance) -> Scraper:
         return Scraper(session)

@@ -88,6 +88,8 @@ class Handler(socketserver.StreamRequestHandler):
         if self.who != "admin":
             raise PermissionError(f"{self.who} may not {verb}")
         with server.lock:
+            if verb == "dump":
+                return server.values
             if verb == "write":
                 server.logins[given.pop("name")] = given
             if verb == "drop":

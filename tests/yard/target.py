@@ -32,6 +32,7 @@ class YardTarget:
     outside: None = None
     watched: None = None
     supervisor: None = None
+    disposable: None = None
 
     @classmethod
     def of(cls, given: Opened) -> YardTarget:

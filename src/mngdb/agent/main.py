@@ -16,6 +16,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb import disk
+from mngdb.agent.backups import INTERVAL as INTERVAL_OF_BACKUPS
+from mngdb.agent.backups import Backups
 from mngdb.agent.containers import Containers
 from mngdb.agent.jobs import Job, Jobs, log
 from mngdb.agent.privileges import drop
@@ -49,6 +51,7 @@ class Agent(Struct, frozen=True):
     self_metrics: SelfMetrics
     alerts: Alerts
     statements: Statements
+    backups: Backups
 
     def judge(self) -> None:
         """A round of the alerts, on what Prometheus would have scraped now."""
@@ -85,6 +88,8 @@ def jobs(agent: Agent, spec: Spec) -> list[Job]:
         found.append(Job("containers", INTERVAL, agent.containers.look))
     if spec.alerts:
         found.append(Job("alerts", agent.alerts.every, agent.judge))
+    if agent.context.stack.backup is not None:
+        found.append(Job("backups", INTERVAL_OF_BACKUPS, agent.backups.look))
     if spec.restart:
         found.append(Job("restarts", 1.0, agent.watch.look))
     return found
@@ -157,6 +162,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
         SelfMetrics(context, watch, containers),
         Alerts(context),
         Statements(context, context.stack.monitored, folder),
+        Backups(context),
     )
     running = Jobs(jobs(agent, spec))
     asked = asked_to_end()

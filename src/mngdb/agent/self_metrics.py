@@ -15,6 +15,8 @@ from mngdb.agent.containers import Containers
 from mngdb.agent.jobs import Troubles, log
 from mngdb.agent.watch import Watch
 from mngdb.errors import MngdbError
+from mngdb.ops.backup import schedule
+from mngdb.ops.backup.history import history
 from mngdb.ops.context import Context, secret_name
 from mngdb.run import run
 from mngdb.samples import Family, Kind, Sample
@@ -23,8 +25,6 @@ Labels = tuple[tuple[str, str], ...]
 
 #: What other parts will fill in, and nobody knows before: absent until then, never 0.
 LATER = (
-    Family("mngdb_backup_age_seconds", "gauge", "Age of the last backup, by instance", ()),
-    Family("mngdb_drill_seconds", "gauge", "How long the last restore drill took", ()),
     Family("mngdb_findings", "gauge", "Findings of the last check, by severity and verdict", ()),
 )
 
@@ -69,6 +69,7 @@ class SelfMetrics:
             ("units", self._units),
             ("secrets", self._secrets),
             ("certificates", self._expiry),
+            ("backups", self._backups),
             ("machine", self._host),
             ("agent", self._process),
         ):
@@ -119,6 +120,34 @@ class SelfMetrics:
         if problems and not found:
             raise problems[0]
         yield _family("mngdb_secret_age_seconds", "Age of the secret in the vault", found)
+
+    def _backups(self) -> Iterator[Family]:
+        """Of instances that the file has backed up, and of others that were."""
+        now, wanted = time.time(), self._context.stack.backup is not None
+        runs = schedule.runs(self._context)
+        runs = {name: one for name, one in runs.items() if one.done or wanted}
+        yield _family(
+            "mngdb_backup_age_seconds",
+            "Age of the last backup, by instance; since 1970 where there is none",
+            [((("instance", name),), now - one.done) for name, one in runs.items()],
+        )
+        yield _family(
+            "mngdb_backup_stored_bytes",
+            "Size of the last backup in the store, by instance",
+            [((("instance", name),), float(one.stored)) for name, one in runs.items() if one.done],
+        )
+        drills = {str(one["instance"]): one for one in history(self._context.stack.state)}
+        passed = {name: one for name, one in drills.items() if one["verdict"] == "pass"}
+        yield _family(
+            "mngdb_drill_seconds",
+            "How long the restore of the last drill took, by instance",
+            [((("instance", name),), float(one["rto"])) for name, one in passed.items()],
+        )
+        yield _family(
+            "mngdb_drill_passed",
+            "Whether the last drill passed, by instance",
+            [((("instance", n),), float(one["verdict"] == "pass")) for n, one in drills.items()],
+        )
 
     def _expiry(self) -> Iterator[Family]:
         until = self._until(self._certificate_files())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from mngdb.checks.backups import PROVED
 from mngdb.findings import Check
 
 _MODULES = {
@@ -28,7 +29,7 @@ def of(engine: str) -> tuple[Check[Any], ...]:
     if engine not in _MODULES:
         return ()
     found: tuple[Check[Any], ...] = import_module(_MODULES[engine]).CHECKS
-    return found
+    return found + ((PROVED[engine],) if engine in PROVED else ())
 
 
 def by_engine() -> dict[str, tuple[Check[Any], ...]]:

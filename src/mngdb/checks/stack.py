@@ -55,6 +55,12 @@ def _channels(around: Around) -> Judgement:
     return listed(bad, ", ".join(around.channels))
 
 
+def _store(around: Around) -> Judgement:
+    if around.store is None:
+        return not_applicable("the file asks for no backups")
+    return listed(list(around.store), "apart from the data, and private")
+
+
 def _page(around: Around) -> Judgement:
     if around.page_roles is None:
         return not_applicable("the stack has no web page")
@@ -74,6 +80,7 @@ AROUND: tuple[Check[Around], ...] = checks(
         "stack.measured": _measured,
         "stack.alerts": _alerts,
         "stack.channels": _channels,
+        "stack.backup-store": _store,
         "stack.page-roles": _page,
     },
 )

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from mngdb.container import Container
 from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
+from mngdb.run import Account
 from mngdb.samples import Family
+from mngdb.snapshot import Saved, Sink, Taken, Trial
 from mngdb.spec.engine_info import EngineInfo
 
 if TYPE_CHECKING:
@@ -252,6 +254,35 @@ class Diagnose(Protocol[S_contra]):
         ...
 
 
+class Backup(Protocol[S_contra]):
+    """Takes a snapshot of a live server, and makes a server of one."""
+
+    def back_up(
+        self, session: S_contra, asked: DesiredInstance, access: Access, sink: Sink
+    ) -> Taken:
+        """Write everything that a restore needs: all databases, and what is common to them.
+        `session` is the administrator's, `access` leads to the same server for connections of its
+        own. Raises StepError in the engine's own words when the server ends it, also early."""
+        ...
+
+    def lay(
+        self, asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None
+    ) -> None:
+        """Fill an empty data folder, from which the server of `asked` then starts; its files are
+        `account`'s (None: ours). Raises MngdbError."""
+        ...
+
+    def load(self, session: S_contra, asked: DesiredInstance, saved: Saved) -> None:
+        """Bring what is not in the data folder into the server that started from it, before any
+        app may log in. Raises StepError."""
+        ...
+
+    def prove(self, session: S_contra, asked: DesiredInstance, taken: Taken) -> tuple[Trial, ...]:
+        """Compare a restored server's content with what `taken` says of it, and have the server
+        check its files as far as it can."""
+        ...
+
+
 class Engine(
     Provision,
     Clients,
@@ -259,6 +290,7 @@ class Engine(
     Reconcile[S, F],
     Metrics[S],
     Diagnose[S],
+    Backup[S],
     Protocol[S, F, C_co],
 ):
     """All that one engine provides."""

@@ -22,6 +22,8 @@ class Around(Struct, frozen=True):
     """How many alerts the agent judges; None: the file leaves that to others."""
     round: str
     """How the last round went, in words; empty: none was judged in time."""
+    store: tuple[str, ...] | None
+    """What may take the backups away together with the data; None: the file asks for none."""
     channels: Mapping[str, str]
     """Channel to what keeps it from being told; empty: nothing."""
     page_roles: tuple[str, ...] | None = None

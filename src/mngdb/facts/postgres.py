@@ -184,5 +184,3 @@ class PostgresFacts(Struct, frozen=True):
     own_network: bool
     """Whether it listens in a network of its own."""
     managed: bool
-    restored: float | None
-    """Days since a backup of it was last restored; None: none ever was."""

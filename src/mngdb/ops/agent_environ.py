@@ -19,7 +19,7 @@ _KEPT = re.compile(
 def environment(context: Context) -> dict[str, str]:
     """Besides the above: the variables that the stack's file names and the vault needs, and the
     trust that its caller lent us."""
-    named = {*context.stack.variables, *context.vault.variables(context.needed_secrets())}
+    named = {*context.stack.variables, *context.vault.variables(context.known_secrets())}
     kept = {
         name: value
         for name, value in context.environ.items()

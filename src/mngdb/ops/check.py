@@ -11,15 +11,19 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb.checks import registry
+from mngdb.checks.backups import PROVED
 from mngdb.checks.stack import EACH, LOGINS, VERIFIED
 from mngdb.dial import stays_here
 from mngdb.engines.protocol import C, Engine, F, S
 from mngdb.errors import MngdbError, UsageError
+from mngdb.facts.backups import Proved
 from mngdb.findings import SEVERITIES, Check, Finding, Judgement, Severity, Verdict
 from mngdb.ops import access, workers
+from mngdb.ops.backup import history
 from mngdb.ops.check_around import around
 from mngdb.ops.context import Context
 from mngdb.spec.baseline import Accepted
+from mngdb.spec.file import Backup
 from mngdb.spec.problems import near
 from mngdb.spec.stack import Instance
 
@@ -178,6 +182,10 @@ def _of_instance(
 ) -> tuple[Finding, ...]:
     """The findings of `checks`, and of those that are judged whatever the engine (`each`)."""
     way = _way(context, instance) if VERIFIED.id in each else ()
+    proof = PROVED.get(instance.engine)
+    if proof is not None and proof in checks:
+        checks = [one for one in checks if one is not proof]
+        way = (*way, proof.finding(_proved(context, instance), instance.name))
     logins = [LOGINS] if LOGINS.id in each else []
     if not checks and not logins:
         return way
@@ -210,6 +218,11 @@ def _inside(
     if facts is None:
         return ()
     return tuple(one.finding(facts, instance.name, instance.unit) for one in checks)
+
+
+def _proved(context: Context, instance: Instance) -> Proved:
+    backup = context.stack.backup or Backup()
+    return history.facts(context.stack.state, backup, instance.name)
 
 
 def _way(context: Context, instance: Instance) -> tuple[Finding, ...]:

@@ -14,6 +14,7 @@ from mngdb.checks.stack import AROUND
 from mngdb.errors import MngdbError, UnobservableError, of_system
 from mngdb.facts.around import Around
 from mngdb.findings import Check, Finding, Judgement, not_applicable, see
+from mngdb.ops.backup import place
 from mngdb.ops.context import Context
 from mngdb.spec.alerts import secret_of
 from mngdb.spec.engine_info import ENGINE_INFO
@@ -53,6 +54,12 @@ def _stack(context: Context, checks: Sequence[Check[Around]]) -> list[Finding]:
     return _judge(checks, lambda: _surroundings(context))
 
 
+def _store(context: Context) -> tuple[str, ...] | None:
+    if context.stack.backup is None:
+        return None
+    return tuple(text for text, _ in place.concerns(context))
+
+
 def _surroundings(context: Context) -> Around:
     """Who measures the servers, who judges the alerts, who is told."""
     from mngdb.ops import alerts
@@ -74,6 +81,7 @@ def _surroundings(context: Context) -> Around:
         exporters=see(lambda: _exporters(context)),
         rules=len(alerts.rules(context)) if judging else None,
         round=last,
+        store=_store(context),
         channels={name: _untold(context, name, wrong) or late for name in asked.channels},
         page_roles=context.stack.page_roles,
     )

@@ -24,6 +24,7 @@ from mngdb.ops import registry
 from mngdb.secret import Secret, generate
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import ENGINE_INFO
+from mngdb.spec.file import BACKUP_SECRETS
 from mngdb.spec.problems import did_you_mean
 from mngdb.spec.stack import Instance, Member, Stack
 from mngdb.spec.web import SECRETS as PAGE_SECRETS
@@ -61,7 +62,7 @@ class Context(Struct, frozen=True, dict=True):
     def vault(self) -> CachedVault:
         stack = self.stack
         vault = open_vault(stack.source.vault, stack.folder, stack.state, dict(self.environ))
-        return CachedVault(vault, self.needed_secrets, keep=self.keep_secrets)
+        return CachedVault(vault, self.known_secrets, keep=self.keep_secrets)
 
     @cached_property
     def _opened(self) -> dict[str, Target]:
@@ -193,6 +194,10 @@ class Context(Struct, frozen=True, dict=True):
     def needed_secrets(self) -> list[str]:
         """The same with those of the alerts' channels: everything that the stack needs."""
         return [*self.secret_names(), *self.stack.source.alerts.secrets]
+
+    def known_secrets(self) -> list[str]:
+        """The same with those that are used where they are there: everything that may be kept."""
+        return [*self.needed_secrets(), *BACKUP_SECRETS]
 
     def missing(self, name: str) -> str:
         """That a secret is missing, with where it is looked for."""

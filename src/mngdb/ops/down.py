@@ -14,6 +14,7 @@ from mngdb.lock import lock
 from mngdb.model import Notice, Step
 from mngdb.ops import audit, boot, registry, wishes, workers
 from mngdb.ops.agent import AgentUnit
+from mngdb.ops.backup import place
 from mngdb.ops.choice import refuse_external, refuse_unknown
 from mngdb.ops.context import Context
 from mngdb.spec.agent import AGENT
@@ -179,16 +180,25 @@ def destroy(context: Context, name: str, on_event: OnEvent) -> list[Notice]:
     staying = [notice for servers in context.servers() for notice in servers.staying()]
     if not there:
         return staying
+    spared = place.spare_key(context)
+    staying += [spared] if spared else []
     boot.disable(context)  # at boot, its unit would begin an empty one
     with lock(context.stack.state / "lock", "destroy"):
         for servers in context.servers():
             for note in servers.units():
                 if servers.missing(note.unit):
                     servers.kill(note.unit)  # it cannot end cleanly
+        _forget_restored(context)
         # no word in the audit log: it goes too, and a full disk must not keep it from going
         _stop(context, on_event, removing=True)
         unmake(context)
     return staying
+
+
+def _forget_restored(context: Context) -> None:
+    from mngdb.ops.backup import restored
+
+    restored.forget(context)
 
 
 def unmake(context: Context, pointed: Path | None = None) -> None:

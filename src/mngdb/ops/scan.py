@@ -42,7 +42,7 @@ def scan(context: Context, paths: Sequence[Path]) -> Report:
         for file in {file for path in paths or [folder] for file in _files(path)}
         if not file.is_relative_to(context.stack.state)
     )
-    kept = inspect.kept(context.vault, context.needed_secrets())
+    kept = inspect.kept(context.vault, context.known_secrets())
     needles = leaks.Needles.of(kept.secrets)
     findings: list[Finding] = []
     with _detectors():

@@ -9,7 +9,7 @@ from mngdb.vaults import usable
 
 def put(context: Context, name: str, value: str) -> str:
     """Keep a secret that the stack needs; returns where. Raises UsageError, SecretError."""
-    known = context.needed_secrets()
+    known = context.known_secrets()
     if name not in known:
         raise UsageError(
             f"this stack does not use the secret {name!r}", f"secrets in use: {', '.join(known)}"

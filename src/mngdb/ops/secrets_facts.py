@@ -24,8 +24,8 @@ _BESIDE = (
 def secrets_facts(context: Context) -> SecretsFacts:
     """Everything that the checks of secrets judge."""
     stack, vault = context.stack, context.vault
-    names = context.needed_secrets()
-    kept = inspect.kept(vault, names)
+    names = context.known_secrets()
+    kept = inspect.kept(vault, context.needed_secrets())
     needles = leaks.Needles.of(kept.secrets)
     folder = vault.folder
     # 'mngdb env' gives an app its own secret as a variable

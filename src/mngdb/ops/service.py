@@ -61,7 +61,7 @@ def render(context: Context, kind: Kind, installed: str = "") -> str:
         owner="\n".join(_owner(context)),
         account=f"User={machine.name_of(os.geteuid())}\n" if apart else "",
         environment="\n".join(_variables(context, installed)),
-        start=" ".join(_word(word).replace("$", "$$") for word in _command(context)),
+        start=" ".join(_word(word).replace("$", "$$") for word in command(context)),
         hardened="\n".join(lines),
         wanted=WANTED_BY[kind],
     )
@@ -89,12 +89,12 @@ def cron(context: Context) -> str:
     """The line of a crontab that does the same where systemd does not run. Raises as `render`."""
     _require_plain(context)
     words = ["env", *(f"{name}={value}" for name, value in _environment(context))]
-    command = shlex.join([*words, *_command(context), "up", "--boot"])
+    line = shlex.join([*words, *command(context), "up", "--boot"])
     log = shlex.quote(str(context.stack.state / "boot.log"))
-    return f"@reboot {command} >>{log} 2>&1".replace("%", r"\%")
+    return f"@reboot {line} >>{log} 2>&1".replace("%", r"\%")
 
 
-def _command(context: Context) -> list[str]:
+def command(context: Context) -> list[str]:
     """How this very mngdb is called for this very stack, from anywhere."""
     stack = context.stack
     files = [word for path in _files(context) for word in ("-f", str(path))]
@@ -126,7 +126,7 @@ def _environment(context: Context) -> Iterator[tuple[str, str]]:
 def _require_plain(context: Context) -> None:
     """Raise UsageError for a path or a variable that would end its line, or that is no text."""
     variables = [f"{name}={value}" for name, value in _environment(context)]
-    for text in (*map(str, _mounts(context)), *_command(context), *variables):
+    for text in (*map(str, _mounts(context)), *command(context), *variables):
         if any(unicodedata.category(one) in {"Cc", "Cs"} for one in text):
             raise UsageError(
                 f"{text!r} has a control character or invalid UTF-8, which neither a systemd "

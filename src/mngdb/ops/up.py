@@ -18,6 +18,7 @@ from mngdb.lock import lock
 from mngdb.model import DesiredInstance, Notice, Step
 from mngdb.ops import audit, boot, crashes, leftovers, status, wishes, workers
 from mngdb.ops.agent import AgentUnit
+from mngdb.ops.backup import place
 from mngdb.ops.choice import Choice, whole
 from mngdb.ops.context import Context, secret_name
 from mngdb.ops.down import unmake
@@ -470,6 +471,6 @@ def _unused_notices(context: Context) -> list[Notice]:
                 "sso: {roles: [NAME]}, of the realm or CLIENT:NAME",
             )
         )
-    if context.stack.backup is None:
-        return found
-    return [*found, Notice("", "backup: is accepted, but this version does not take backups yet")]
+    if context.stack.backup is not None:
+        found += (Notice("", f"backup: {text}", hint) for text, hint in place.concerns(context))
+    return found

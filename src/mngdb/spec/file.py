@@ -123,11 +123,57 @@ def _time_of_day(value: str) -> str:
     return value
 
 
-class Backup(Model):
-    """Backups. This version accepts the keys, but does not create backups yet."""
+#: Names in the vault: the private key of backups that no recipient in the file is for, and the
+#: login to a bucket.
+BACKUP_SECRETS = ("backup_key", "backup_access-key-id", "backup_secret-access-key")
 
-    store: str = "./backups"
-    """Folder, or `s3://bucket/prefix`."""
+
+class BackupStore(Model):
+    """Where backups are kept: a directory, or a bucket that speaks S3."""
+
+    url: str
+    """A directory, relative to the file's folder, or `s3://BUCKET/PREFIX`."""
+    endpoint: str | None = None
+    """URL of a bucket that is not at AWS."""
+    region: str | None = None
+    """Region of the bucket."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"url": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _whole(self) -> BackupStore:
+        scheme, found, rest = self.url.partition("://")
+        if found and scheme != "s3":
+            raise ValueError(f"{scheme}:// is not a store; write a directory or s3://BUCKET/PREFIX")
+        if found and not rest.strip("/"):
+            raise ValueError("the bucket is missing; write s3://BUCKET/PREFIX")
+        if not found and (self.endpoint or self.region):
+            raise ValueError("endpoint and region are for s3:// only")
+        if self.endpoint and not re.match("https?://[^/]", self.endpoint):
+            raise ValueError(f"endpoint {self.endpoint!r} is not a URL; write https://HOST")
+        return self
+
+
+def _recipient(value: str) -> str:
+    if value.upper().startswith("AGE-SECRET-KEY"):
+        raise ValueError("this is a private key; write the public one, which begins with age1")
+    if not re.fullmatch("age1[02-9ac-hj-np-z]{58}", value):
+        raise ValueError(f"{value[:20]!r} is not an age public key; it begins with age1")
+    return value
+
+
+class Backup(Model):
+    """Backups."""
+
+    store: BackupStore | None = None
+    """Where they are kept: a directory, or `s3://BUCKET/PREFIX`. Default: `backups` in mngdb's own
+    directory (docs/state.md)."""
+    recipients: list[Annotated[str, AfterValidator(_recipient)]] = Field(default_factory=list)
+    """Public keys (age) that backups are encrypted for, by people who keep the private ones.
+    Default: a key of mngdb's own, in the vault as `backup_key`."""
     keep: Keep = Field(default_factory=Keep)
     """How many snapshots are kept."""
     at: Annotated[
@@ -176,6 +222,10 @@ else:
     )
 
 
+#: Names that no instance may have, and what their secrets are of.
+_TAKEN = {"alerts": "channels", "backup": "backups"}
+
+
 class StackFile(EngineKeys):
     """A mngdb.yaml."""
 
@@ -187,7 +237,7 @@ class StackFile(EngineKeys):
     )
     """For each app, the instances that it uses and its rights there."""
     backup: Backup | None = None
-    """Backups. This version accepts the keys, but does not create backups yet."""
+    """Backups. `mngdb backup` makes one; this version has no schedule yet."""
     sso: Sso | None = None
     """Single sign-on for web pages: a Keycloak realm."""
     redisinsight: RedisInsight | None = None
@@ -222,8 +272,8 @@ class StackFile(EngineKeys):
         for name in self.instances:
             if name in ENGINE_INFO:
                 raise located(f"{name!r} is the default instance's own key", "instances", name)
-            if name == "alerts":
+            if name in {"alerts", "backup"}:
                 raise located(
-                    "'alerts' is taken: secrets of channels start with it", "instances", name
+                    f"{name!r} is taken: secrets of {_TAKEN[name]} start with it", "instances", name
                 )
         return self

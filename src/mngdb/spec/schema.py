@@ -56,6 +56,7 @@ def schema() -> dict[str, Any]:
     definitions["Target"] = {"anyOf": [{"enum": SHORT}, definitions["Target"]]}
     # the file's reader says why it is needed; an editor needs to know only that it is
     definitions["RedisInsight"]["required"].append("accept_terms")
+    definitions["BackupStore"] = {"anyOf": [{"type": "string"}, definitions["BackupStore"]]}
     path = {"type": "object", "properties": {"path": {"type": ["string", "null"]}}}
     files = {"anyOf": [{"type": "null"}, path | {"additionalProperties": False}]}
     definitions["Vault"] = {

@@ -18,6 +18,7 @@ from msgspec import Struct
 from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import MngdbError
 from mngdb.model import Access, DesiredInstance, Notice, ShellCommand, Site, Step
+from mngdb.run import Account
 from mngdb.secret import Secret
 from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Instance, Stack
@@ -113,6 +114,12 @@ class Target(Protocol):
         """Who starts crashed servers again, where the agent need not."""
         ...
 
+    @property
+    def disposable(self) -> Callable[[Instance, Path], Disposable] | None:
+        """What makes servers of restored data beside those of the file, where that can be done:
+        for an instance with a unit and a port of its own, in a state folder of its own."""
+        ...
+
     def site(self, instance: Instance, *, find: bool = True) -> Site | None:
         """The instance's place; None where it is not for us to render a server. Without `find` it
         is good for logging in, not for rendering. Raises UsageError."""
@@ -155,6 +162,25 @@ class Target(Protocol):
 
     def boot(self) -> Boot:
         """What has to be there before the stack is started after a reboot."""
+        ...
+
+
+class Disposable(Protocol):
+    """A server beside those of the file."""
+
+    @property
+    def target(self) -> Target:
+        """Where it lives, alone."""
+        ...
+
+    @property
+    def servers(self) -> Servers:
+        """The same as those of its target: it alone."""
+        ...
+
+    def fill(self, asked: DesiredInstance, work: Callable[[Path, Account | None], None]) -> None:
+        """Have `work` fill its empty data folder, owned by an account (None: ours). Whole or not at
+        all."""
         ...
 
 

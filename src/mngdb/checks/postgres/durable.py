@@ -73,13 +73,6 @@ def _archive(facts: PostgresFacts) -> Judgement:
     return judged(True, f"{found['archived']} files archived, {found['failed']} earlier failures")
 
 
-def _proved(facts: PostgresFacts) -> Judgement:
-    if facts.restored is not None:
-        return judged(facts.restored <= 90, f"restored {facts.restored:.0f} days ago")
-    archive = text(facts, "archive_mode")
-    return judged(False, f"no backup was ever restored; archive_mode {archive}")
-
-
 CHECKS: tuple[Check[PostgresFacts], ...] = checks(
     __file__,
     {
@@ -88,7 +81,6 @@ CHECKS: tuple[Check[PostgresFacts], ...] = checks(
         "postgres.salvage-off": _salvage,
         "postgres.synchronous-standby": _standby,
         "postgres.archive-healthy": _archive,
-        "postgres.backup-proved": _proved,
     },
     SETTINGS,
 )

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mngdb.container import Container
@@ -17,6 +18,8 @@ from mngdb.engines.mongodb import access as clients
 from mngdb.engines.protocol import Engine, Scraper
 from mngdb.errors import MngdbError
 from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
+from mngdb.run import Account
+from mngdb.snapshot import Saved, Sink, Taken, Trial
 from mngdb.spec.engine_info import MONGODB, EngineInfo
 
 if TYPE_CHECKING:
@@ -196,6 +199,30 @@ class MongodbEngine:
         from mngdb.engines.mongodb import index_use
 
         return index_use.look(session, asked, slow)
+
+    # --- backup
+
+    def back_up(
+        self, session: Session, asked: DesiredInstance, access: Access, sink: Sink
+    ) -> Taken:
+        from mngdb.engines.mongodb import dump
+
+        return dump.back_up(session, asked, sink)
+
+    def lay(
+        self, asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None
+    ) -> None:
+        """Nothing: mongod makes its files, and `load` fills it."""
+
+    def load(self, session: Session, asked: DesiredInstance, saved: Saved) -> None:
+        from mngdb.engines.mongodb import load
+
+        load.load(session, asked, saved)
+
+    def prove(self, session: Session, asked: DesiredInstance, taken: Taken) -> tuple[Trial, ...]:
+        from mngdb.engines.mongodb import prove
+
+        return prove.prove(session, taken)
 
 
 ENGINE: Engine[Session, Facts, MongodbFacts] = MongodbEngine()

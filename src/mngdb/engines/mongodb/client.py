@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import quote
 
 import pymongo
+from bson import Timestamp
 from bson.errors import BSONError
 from msgspec import Struct
 from msgspec.structs import replace
 from pymongo import errors as driver
+from pymongo.read_concern import ReadConcern
 
 from mngdb import log
 from mngdb.dial import blamed, dial, tcp
@@ -81,6 +83,37 @@ class Session(Struct, frozen=True):
         """The database's collections and views, with their types and options."""
         with _translated(self.access), pymongo.timeout(_ANSWER):
             return {one["name"]: dict(one) for one in self.client[database].list_collections()}
+
+    def batches(
+        self, database: str, collection: str, at: Timestamp | None = None
+    ) -> Iterator[bytes]:
+        """The documents of a collection in the order in which they lie on the disk, as BSON, up to
+        16 MB at a time; `at`: as they were at that cluster time. Has no limit of time: a store
+        that takes them may be slow. Raises Refused or ConnectError."""
+        concern = ReadConcern("majority") if at is None else _At(at)
+        source = self.client[database].get_collection(collection, read_concern=concern)
+        with _translated(self.access):
+            cursor: Any = source.find_raw_batches(no_cursor_timeout=True)
+        with closing(cursor):
+            while True:
+                with _translated(self.access):
+                    batch = next(cursor, None)
+                if batch is None:
+                    return
+                yield batch
+
+
+class _At(ReadConcern):
+    """Reads what there was at a cluster time. The driver's own snapshot sessions choose the time
+    themselves, and are for one thread."""
+
+    def __init__(self, moment: Timestamp) -> None:
+        super().__init__("snapshot")
+        self._moment = moment
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return {**super().document, "atClusterTime": self._moment}
 
 
 def _listeners() -> list[Any]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from mngdb import secret
 from mngdb.engines import logins
-from mngdb.engines.mongodb.access import USERS_IN, secret_of
+from mngdb.engines.mongodb.access import ADMIN, USERS_IN, secret_of
 from mngdb.engines.mongodb.facts import CLOSED, MARK, Facts, Right, Role, Scram, User
 from mngdb.errors import SecretError
 from mngdb.model import Action, DesiredInstance, Notice, Step
@@ -70,6 +70,12 @@ Make = Callable[[Action, str, str, Callable[["Session"], None], bool], "Step[Ses
 def role_name(app: str) -> str:
     """The app's role; the prefix keeps it apart from the roles of others."""
     return f"mngdb-{app}"
+
+
+def ids(asked: DesiredInstance) -> frozenset[str]:
+    """What the server calls the file's logins and their roles, and the administrator."""
+    names = {ADMIN, MONITOR, *asked.instance.grants}
+    return frozenset(f"{USERS_IN}.{one}" for name in names for one in (name, role_name(name)))
 
 
 def rights(grant: MongodbGrant) -> frozenset[Right]:

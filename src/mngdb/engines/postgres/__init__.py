@@ -21,6 +21,8 @@ from mngdb.model import Access, Change, DesiredInstance, Outcome, Unit, Vitals
 from mngdb.spec.engine_info import POSTGRES, EngineInfo
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mngdb.engines.postgres.client import Session
     from mngdb.engines.postgres.facts import Facts
     from mngdb.facts.bloat import Bloated
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from mngdb.facts.postgres_memory import PostgresMemory
     from mngdb.facts.sessions import Sessions
     from mngdb.facts.slow import Slow, Snapshot, Span
+    from mngdb.run import Account
+    from mngdb.snapshot import Saved, Sink, Taken, Trial
 
 
 class PostgresEngine:
@@ -101,6 +105,31 @@ class PostgresEngine:
         from mngdb.engines.postgres import inspect
 
         return inspect.inspect(session, asked, health)
+
+    # --- backup
+
+    def back_up(
+        self, session: Session, asked: DesiredInstance, access: Access, sink: Sink
+    ) -> Taken:
+        from mngdb.engines.postgres import base_backup
+
+        return base_backup.back_up(session, access, sink)
+
+    def lay(
+        self, asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None
+    ) -> None:
+        with TURN:
+            from mngdb.engines.postgres import base_backup
+
+        base_backup.lay(saved, folder, account)
+
+    def load(self, session: Session, asked: DesiredInstance, saved: Saved) -> None:
+        """All of it is in the data folder."""
+
+    def prove(self, session: Session, asked: DesiredInstance, taken: Taken) -> tuple[Trial, ...]:
+        from mngdb.engines.postgres import base_backup
+
+        return base_backup.prove(session, taken)
 
     # --- reconcile
 

@@ -296,6 +296,17 @@ def as_app(access: Access, timeout: float, database: str) -> Iterator[Connection
 
 
 @contextmanager
+def replication(access: Access, timeout: float) -> Iterator[psycopg.pq.abc.PGconn]:
+    """A connection that speaks the replication protocol, physically. Raises ConnectError."""
+    try:
+        connection = _connect(access, timeout, "", "", tls_parameters(access), replication="yes")
+    except psycopg.OperationalError as error:
+        raise causes.connect_error(access, error, "", lambda: _takes_tls(access, "")) from None
+    with _ended(connection):
+        yield connection.pgconn
+
+
+@contextmanager
 def _ended(connection: Connection) -> Iterator[Connection]:
     """Closed at the end. What it waits for is canceled when the command stops: the server would
     go on with it."""
@@ -336,7 +347,12 @@ def _open(
 
 
 def _connect(
-    access: Access, timeout: float, database: str, options: str, tls: Mapping[str, str]
+    access: Access,
+    timeout: float,
+    database: str,
+    options: str,
+    tls: Mapping[str, str],
+    **special: str,
 ) -> Connection:
     if psycopg.pq.version() < _LIBPQ:
         raise ConnectError(
@@ -345,7 +361,7 @@ def _connect(
             "install psycopg[binary], which includes its own libpq, or libpq 16 or later",
         )
     host, port = access.socket or access.host, access.port
-    more: dict[str, Any] = {**tls, **proof(access), "options": options}
+    more: dict[str, Any] = {**tls, **proof(access), "options": options, **special}
     if access.socket is not None and access.tls:
         # libpq does not encrypt over a unix socket; it verifies `host`, and calls `hostaddr`
         host = access.host

@@ -117,7 +117,6 @@ def inspect(session: Session, asked: DesiredInstance, health: bool) -> PostgresF
         memory=asked.site.memory if asked.site else 0,
         own_network=bool(asked.site and asked.site.listen),
         managed=asked.managed,
-        restored=None,  # no part of mngdb restores anything yet
     )
 
 

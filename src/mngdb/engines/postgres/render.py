@@ -228,7 +228,10 @@ def hba(asked: DesiredInstance) -> str:
     if any(not b.startswith("127.") and b != "::1" for b in asked.listen):
         sources, here = [*here, "samenet"], [*here, "samehost"]
     lines = [f"local all {_name(ADMIN)} peer map={_MAP}"]
-    lines += [f"{kind} all {_name(ADMIN)} {source} scram-sha-256" for source in here]
+    # backups are streamed by the replication protocol, which `all` does not include
+    lines += [f"local replication {_name(ADMIN)} peer map={_MAP}"]
+    for database in ("all", "replication"):
+        lines += [f"{kind} {database} {_name(ADMIN)} {source} scram-sha-256" for source in here]
     if asked.instance.monitored:
         for database in ["postgres", *monitor.databases(asked)]:
             who = f"{_name(database)} {_name(MONITOR)}"

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from mngdb.facts.sessions import Sessions
     from mngdb.facts.slow import Slow, Span
     from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
+    from mngdb.run import Account
+    from mngdb.snapshot import Saved, Sink, Taken, Trial
 
 
 class RedisEngine:
@@ -136,6 +138,31 @@ class RedisEngine:
         from mngdb.engines.redis import inspect
 
         return inspect.inspect(session, asked, health)
+
+    # --- backup
+
+    def back_up(
+        self, session: Session, asked: DesiredInstance, access: Access, sink: Sink
+    ) -> Taken:
+        from mngdb.engines.redis import backup
+
+        return backup.back_up(session, access, sink)
+
+    def lay(
+        self, asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None
+    ) -> None:
+        with TURN:
+            from mngdb.engines.redis import backup
+
+        backup.lay(asked, saved, folder, account)
+
+    def load(self, session: Session, asked: DesiredInstance, saved: Saved) -> None:
+        """All of it is in the data folder."""
+
+    def prove(self, session: Session, asked: DesiredInstance, taken: Taken) -> tuple[Trial, ...]:
+        from mngdb.engines.redis import backup
+
+        return backup.prove(session, asked, taken)
 
     # --- reconcile
 

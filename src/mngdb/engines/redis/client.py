@@ -8,14 +8,14 @@ import ssl
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
 import hiredis
 
 from mngdb import stopping
 from mngdb.dial import dial
 from mngdb.engines.redis.acl import ADMIN
-from mngdb.engines.redis.wire import ReplyError, Wire
+from mngdb.engines.redis.wire import ReplyError, Wire, pack
 from mngdb.errors import ConnectError, StepError
 from mngdb.model import Access
 from mngdb.spec.agent import MONITOR
@@ -78,6 +78,12 @@ class Session:
             self._wire.send(data)
         except _DRIVER as error:
             raise _connect_error(error, self.access) from error
+
+    def stream(self, *command: str) -> BinaryIO:
+        """One command whose answer is no answer, as the bytes come; the session is of no more use
+        but for this. Raises ConnectError; reading raises OSError."""
+        self.send(pack(command))
+        return self._wire.bytes()
 
     def answers(self, count: int, reader: hiredis.Reader) -> list[Any]:
         """The next answers to what was sent, see Wire.answers. Raises ConnectError, and

@@ -148,6 +148,8 @@ def _fixed(asked: DesiredInstance) -> dict[str, str]:
         "aof-use-rdb-preamble": "yes",
         "rdbcompression": "yes",
         "rdbchecksum": "yes",
+        # a backup's file must not come back as the data of a server that keeps none
+        "rdb-del-sync-files": "yes",
         "stop-writes-on-bgsave-error": "yes",
         # milliseconds: LATENCY then says what the slow log cannot (forks, disk)
         "latency-monitor-threshold": "100",

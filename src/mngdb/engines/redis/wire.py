@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import hiredis
 
@@ -107,6 +107,11 @@ class Wire:
             if not data:
                 raise ConnectionResetError("connection closed by server")
             reader.feed(data)
+
+    def bytes(self) -> BinaryIO:
+        """What comes from now on, as it comes."""
+        # SSLSocket's own type says less
+        return cast(BinaryIO, self._socket.makefile("rb", buffering=_STREAM))
 
     def close(self) -> None:
         """Close the connection."""

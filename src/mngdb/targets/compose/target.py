@@ -40,6 +40,7 @@ class ComposeTarget(ProcessTarget):
     """The target `compose` for one stack."""
 
     watched: None = None
+    disposable: None = None
 
     @cached_property
     def servers(self) -> ComposeRunner:

@@ -25,6 +25,7 @@ class ExternalTarget(Struct, frozen=True):
     sidecars: None = None
     watched: None = None
     supervisor: None = None
+    disposable: None = None
     outside: None = None
 
     def site(self, instance: Instance, *, find: bool = True) -> None:

@@ -30,6 +30,7 @@ from mngdb.model import (
     Unit,
 )
 from mngdb.release import Release
+from mngdb.run import Account
 from mngdb.spec.base import EngineName
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance, Stack
@@ -420,6 +421,10 @@ class LocalRunner(Struct, frozen=True):
     def prepare(self, unit: Unit) -> None:
         """Make the data folder, whole or not at all."""
         self._servers.prepare(unit)
+
+    def fill(self, unit: Unit, work: Callable[[Path, Account | None], None]) -> None:
+        """Have `work` fill the data folder, whole or not at all."""
+        self._servers.fill(unit, work)
 
     def sync(self, unit: Unit) -> None:
         """Bring a new data folder to the disk; the server may run in it meanwhile."""

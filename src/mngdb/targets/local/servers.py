@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -72,15 +72,20 @@ class Servers(Struct, frozen=True):
 
     def prepare(self, unit: Unit) -> None:
         """Make the data folder, whole or not at all."""
-        folder = self.layout.prepare_unit(unit.name, unit.engine)
+        self.fill(unit, lambda fresh, _: self._preparation(unit).make(fresh))
+
+    def fill(self, unit: Unit, work: Callable[[Path, Account | None], None]) -> None:
+        """Have `work` fill an empty data folder for an account, unless there is one already: whole
+        or not at all."""
+        folder, account = self.layout.prepare_unit(unit.name, unit.engine), self._account(unit)
         if folder.data.exists():
             return
         folder.seen.unlink(missing_ok=True)
         self._clear(folder)
         fresh = folder.root / f"data.new-{secrets.token_hex(4)}"
-        disk.folder(fresh, owner=self._account(unit))
+        disk.folder(fresh, owner=account)
         try:
-            self._preparation(unit).make(fresh)
+            work(fresh, account)
             fresh.rename(folder.data)
             disk.sync(folder.root)
             holdings.made(self.state, unit.name)

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb.model import DesiredInstance
+from mngdb.run import Account
 from mngdb.spec.stack import Instance
 from mngdb.spec.target_models import Local
 from mngdb.targets.local.runner import LocalRunner
@@ -30,6 +32,11 @@ class LocalTarget(ProcessTarget):
 
     sidecars: None = None
     supervisor: None = None
+
+    def disposable(self, instance: Instance, state: Path) -> LocalDisposable:
+        """A server of this machine, with its data in `state`."""
+        alone = replace(self.given.stack, state=state, instances={instance.name: instance})
+        return LocalDisposable(LocalTarget(replace(self.given, stack=alone)))
 
     @cached_property
     def servers(self) -> LocalRunner:
@@ -54,6 +61,22 @@ class LocalTarget(ProcessTarget):
     def boot(self) -> Boot:
         """The disk that has the data."""
         return Boot(mounts=(self.servers.layout.servers.resolve(),))
+
+
+class LocalDisposable(Struct, frozen=True):
+    """A server beside those of the file."""
+
+    target: LocalTarget
+
+    @property
+    def servers(self) -> LocalRunner:
+        """It alone."""
+        return self.target.servers
+
+    def fill(self, asked: DesiredInstance, work: Callable[[Path, Account | None], None]) -> None:
+        """Have its data folder filled."""
+        unit = self.target.given.engine(asked.instance.engine).render(asked)
+        self.target.servers.fill(unit, work)
 
 
 class LocalWatched(Struct, frozen=True):

@@ -1,0 +1,47 @@
+"""Backups and drills on the file's schedule, each a command of its own: its memory goes with it."""
+
+from __future__ import annotations
+
+import time
+
+from mngdb.agent.jobs import log
+from mngdb.errors import LockedError, MngdbError
+from mngdb.lock import lock
+from mngdb.ops import service
+from mngdb.ops.backup import schedule
+from mngdb.ops.context import Context
+from mngdb.run import run
+
+#: Seconds between two looks at the clock, and that a command may take.
+INTERVAL, _LIMIT = 30.0, 24 * 3600.0
+
+
+class Backups:
+    """Takes what is due."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def look(self) -> None:
+        """Take the backups that are due, remove those that are no longer kept; else a drill that is
+        due, one at a time. Raises MngdbError with the command's last words."""
+        try:
+            with lock(self._context.stack.state / "lock", "agent", patience=0.0):
+                now = time.time()
+        except LockedError:
+            return  # a command starts or stops servers
+        if names := schedule.backups_due(self._context, now):
+            self._run("backup", "take", *names)
+            self._run("backup", "prune", "--yes")
+        elif names := schedule.drills_due(self._context, now):
+            self._run("drill", names[0])
+
+    def _run(self, *words: str) -> None:
+        begun = time.monotonic()
+        argv = [*service.command(self._context), *words]
+        done = run(argv, timeout=_LIMIT, check=False)
+        if done.returncode != 0:
+            lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
+            said = "; ".join(line.strip() for line in lines if line.strip())[-600:]
+            raise MngdbError(f"mngdb {' '.join(words)} failed: {said}")
+        log(f"mngdb {' '.join(words)}: done in {time.monotonic() - begun:.0f} s")

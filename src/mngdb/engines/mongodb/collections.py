@@ -1,0 +1,239 @@
+"""What a snapshot holds of each collection, and the streams that hold it.
+
+The layout is the one that mongodump writes and `mongorestore --dir` reads.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import struct
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import quote_plus
+
+from bson import json_util
+from msgspec import Struct
+
+from mngdb.engines.mongodb.client import NAMESPACE_NOT_FOUND, VIEW, Document, Refused, Session
+from mngdb.errors import StepError
+
+_BUCKETS = "system.buckets."
+#: What is taken of MongoDB's own, as mongodump does.
+_SYSTEM = frozenset({"system.js"})
+_ADMIN = frozenset({"system.users", "system.roles", "system.version"})
+_CONFIG = frozenset({"chunks", "collections", "databases", "settings", "shards", "tags", "version"})
+#: Longest name of a file without its end, and how much of the collection's is in a shortened one.
+_LONGEST, _SHORTENED = 238, 208
+#: Fields of an index that other versions of the server have, or have not.
+_FLEETING = ("ns", "background")
+_SIZE = struct.Struct("<i")
+_EMPTY = 5
+BSON, METADATA = ".bson", ".metadata.json"
+
+
+class Collection(Struct, frozen=True):
+    """A collection, view or time series. `uuid` in hexadecimal, empty for a view."""
+
+    database: str
+    name: str
+    kind: str
+    uuid: str
+    options: Document
+    indexes: tuple[Document, ...] = ()
+
+    @property
+    def namespace(self) -> str:
+        return f"{self.database}.{self.name}"
+
+    @property
+    def holder(self) -> str | None:
+        """The collection that has its documents; None: a view."""
+        if self.kind == "timeseries":
+            return _BUCKETS + self.name
+        return None if self.kind == "view" else self.name
+
+    @property
+    def held(self) -> str:
+        """The namespace of `holder`."""
+        return f"{self.database}.{self.holder}"
+
+    @property
+    def internal(self) -> bool:
+        """Whether it holds logins, or what a server knows of itself."""
+        return self.database == "config" or (
+            self.database == "admin" and self.name.startswith("system.")
+        )
+
+    @property
+    def expires(self) -> bool:
+        """Whether the server removes documents whose time has come."""
+        return any("expireAfterSeconds" in one for one in (self.options, *self.indexes))
+
+    @property
+    def traits(self) -> frozenset[str]:
+        """Short digests of its kind, its options and each of its indexes."""
+        parts: list[Any] = [[self.kind, self.options], *self.indexes]
+        texts = (
+            json_util.dumps(one, json_options=json_util.CANONICAL_JSON_OPTIONS).encode()
+            for one in parts
+        )
+        return frozenset(hashlib.sha256(text).hexdigest()[:16] for text in texts)
+
+    @property
+    def metadata(self) -> bytes:
+        """The content of its metadata file."""
+        return json_util.dumps(
+            {
+                "options": self.options,
+                "indexes": self.indexes,
+                "uuid": self.uuid,
+                "collectionName": self.name,
+                "type": self.kind,
+            },
+            json_options=json_util.CANONICAL_JSON_OPTIONS,
+        ).encode()
+
+    @property
+    def metadata_stream(self) -> str:
+        return f"{self.database}/{_escaped(self.name)}{METADATA}"
+
+    @property
+    def stream(self) -> str:
+        """The stream of its documents."""
+        return f"{self.database}/{_escaped(self.holder or self.name)}{BSON}"
+
+
+def read(database: str, metadata: bytes) -> Collection:
+    """The collection that a metadata file is of. Raises StepError."""
+    try:
+        found = json_util.loads(metadata.decode(), json_options=json_util.CANONICAL_JSON_OPTIONS)
+        return Collection(
+            database,
+            found["collectionName"],
+            found["type"],
+            found["uuid"],
+            found["options"],
+            tuple(found["indexes"]),
+        )
+    except (ValueError, LookupError, TypeError) as error:
+        raise StepError(f"a metadata file of {database} cannot be read: {error}") from None
+
+
+def _escaped(name: str) -> str:
+    found = quote_plus(name, safe="")
+    if len(found) <= _LONGEST:
+        return found
+    mark = base64.urlsafe_b64encode(hashlib.sha1(name.encode(), usedforsecurity=False).digest())
+    return f"{found[:_SHORTENED]}%24{mark.decode().rstrip('=')}"
+
+
+def every(session: Session) -> list[Collection]:
+    """All collections of all databases that a snapshot holds, with their indexes. One that is
+    dropped meanwhile is left out. Raises Refused, ConnectError."""
+    names = [one["name"] for one in session.command("listDatabases", nameOnly=True)["databases"]]
+    return [one for name in sorted(names) for one in of_database(session, name)]
+
+
+def of_database(session: Session, database: str, uuid: str | None = None) -> Iterator[Collection]:
+    """Those of one database; with `uuid` that one alone, whatever its name is now."""
+    found = session.collections(database)
+    for name, one in sorted(found.items()):
+        if not _taken(database, name):
+            continue
+        holder = found.get(_BUCKETS + name, {}) if one["type"] == "timeseries" else one
+        mark = holder.get("info", {}).get("uuid", b"").hex()
+        if uuid not in (None, mark):
+            continue
+        indexes: tuple[Document, ...] = ()
+        if one["type"] != "view":
+            try:
+                indexes = _indexes(session, database, name)
+            except Refused as error:
+                if error.code in (NAMESPACE_NOT_FOUND, VIEW):
+                    continue
+                raise
+        yield Collection(database, name, one["type"], mark, one.get("options", {}), indexes)
+
+
+def _taken(database: str, name: str) -> bool:
+    if database == "local":
+        return False
+    if database == "config":
+        return name in _CONFIG
+    return not name.startswith("system.") or name in (_ADMIN if database == "admin" else _SYSTEM)
+
+
+def _indexes(session: Session, database: str, name: str) -> tuple[Document, ...]:
+    listed = session.command("listIndexes", name, on=database, cursor={"batchSize": 1000})
+    found = [
+        {k: v for k, v in one.items() if k not in _FLEETING}
+        for one in listed["cursor"]["firstBatch"]
+    ]
+    return tuple(sorted(found, key=lambda one: str(one["name"])))
+
+
+class Digest:
+    """Count and digest of documents: the sum of their SHA-256 modulo 2^256, which does not depend
+    on their order. Documents that are read in the order in which they lie on the disk cost the
+    server the least, and a restored one has them in another. It finds what was lost, changed or
+    written twice; it is no proof against somebody who searches for documents of the same sum."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sum = 0
+
+    def add(self, batch: bytes) -> None:
+        """Take documents, one after the other. Raises StepError where they are cut off."""
+        total = 0
+        for document in documents(batch):
+            total += int.from_bytes(hashlib.sha256(document).digest())
+            self.count += 1
+        self._sum = (self._sum + total) % (1 << 256)
+
+    @property
+    def text(self) -> str:
+        return f"{self._sum:064x}"
+
+
+def documents(batch: bytes) -> Iterator[bytes]:
+    """The documents of BSON that has one after the other. Raises StepError."""
+    at, end = 0, len(batch)
+    while at < end:
+        size = length(batch, at)
+        if size > end - at:
+            raise StepError("the documents of a collection are cut off in the middle of one")
+        yield batch[at : at + size]
+        at += size
+
+
+def length(data: bytes | bytearray, at: int) -> int:
+    """The length of the document that begins there; more than there is where its own is cut off.
+    Raises StepError."""
+    if len(data) - at < _SIZE.size:
+        return len(data) - at + 1
+    (size,) = _SIZE.unpack_from(data, at)
+    if size < _EMPTY:
+        raise StepError(f"this is no BSON document: its length is {size}")
+    return int(size)
+
+
+def groups(pieces: Iterable[bytes], most: int) -> Iterator[list[bytes]]:
+    """The documents of a stream that comes in pieces, in groups of up to `most` bytes, or one
+    document. Raises StepError where the stream ends in the middle of one."""
+    rest = b""
+    group: list[bytes] = []
+    held = 0
+    for piece in pieces:
+        data, at = rest + piece, 0
+        while at < len(data) and (size := length(data, at)) <= len(data) - at:
+            if group and held + size > most:
+                yield group
+                group, held = [], 0
+            group.append(data[at : at + size])
+            at, held = at + size, held + size
+        rest = data[at:]
+    if rest:
+        raise StepError("the documents of a collection are cut off in the middle of one")
+    if group:
+        yield group

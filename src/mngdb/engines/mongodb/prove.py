@@ -1,0 +1,87 @@
+"""Compares a restored server with what its snapshot held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mngdb import stopping
+from mngdb.engines.mongodb import collections
+from mngdb.engines.mongodb.client import Refused, Session
+from mngdb.engines.mongodb.collections import Collection, Digest
+from mngdb.engines.mongodb.load import found
+from mngdb.snapshot import Taken, Trial
+
+
+def prove(session: Session, taken: Taken) -> tuple[Trial, ...]:
+    """A trial for every collection and view: documents, options and indexes, and the server's own
+    check of its files; and one for users and one for roles. Raises ConnectError, Refused."""
+    there = {one.namespace: one for one in collections.every(session)}
+    return (
+        *(
+            _collection(session, name, there.get(name), set(traits), taken)
+            for name, traits in taken.notes["traits"].items()
+        ),
+        *_logins(session, taken),
+    )
+
+
+def _collection(
+    session: Session, name: str, one: Collection | None, traits: set[str], taken: Taken
+) -> Trial:
+    stopping.check()
+    if one is None:
+        return Trial(name, False, "it is missing")
+    try:
+        wrong = [*_traits(one, traits), *_content(session, one, taken), *_files(session, one)]
+    except Refused as error:
+        return Trial(name, False, error.message)
+    return Trial(name, not wrong, "; ".join(wrong) or _good(one, taken))
+
+
+def _good(one: Collection, taken: Taken) -> str:
+    if one.holder is None:
+        return one.kind
+    documents = taken.counts[one.held]
+    return f"{documents:,} documents, {len(one.indexes)} indexes"
+
+
+def _traits(one: Collection, wanted: set[str]) -> Iterator[str]:
+    """Indexes that the file asks for may have been added."""
+    lost = len(wanted - one.traits)
+    if lost:
+        yield f"{lost} of its kind, options and indexes are not as they were"
+
+
+def _content(session: Session, one: Collection, taken: Taken) -> Iterator[str]:
+    if one.holder is None:
+        return
+    digest = Digest()
+    for batch in session.batches(one.database, one.holder):
+        digest.add(batch)
+    wanted = taken.counts[one.held]
+    if digest.count < wanted and one.expires:
+        return  # the time of the others has come since
+    if digest.count < wanted and one.options.get("capped") and one.namespace in taken.notes["late"]:
+        return  # some came and went while it was read, and have no room together
+    if digest.count != wanted:
+        yield f"{digest.count:,} documents instead of {wanted:,}"
+    elif digest.text != taken.content[one.held]:
+        yield "its documents are not those of the snapshot"
+
+
+def _files(session: Session, one: Collection) -> Iterator[str]:
+    if one.holder is None:
+        return
+    said = session.command("validate", one.holder, on=one.database, limit=None)
+    errors = list(map(str, said.get("errors", ())))
+    if said.get("nNonCompliantDocuments") and len(errors) == 1:
+        return  # what breaks the collection's own rules was allowed to be there
+    if not said["valid"]:
+        yield "; ".join(["the server finds it damaged", *errors])
+
+
+def _logins(session: Session, taken: Taken) -> Iterator[Trial]:
+    for kind in ("users", "roles"):
+        wanted = set(taken.notes[kind])
+        lost = sorted(wanted - {str(one["_id"]) for one in found(session, f"system.{kind}")})
+        yield Trial(kind, not lost, f"missing: {', '.join(lost)}" if lost else f"{len(wanted)}")

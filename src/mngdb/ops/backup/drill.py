@@ -1,0 +1,122 @@
+"""`drill`: a snapshot restored into a disposable server, tried, measured and removed."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from msgspec import Struct, to_builtins
+
+from mngdb import __version__
+from mngdb.errors import MngdbError, UsageError
+from mngdb.ops.backup import history, place
+from mngdb.ops.backup.history import iso
+from mngdb.ops.backup.restored import Scratch, Tell, room
+from mngdb.ops.context import Context
+from mngdb.snapshot import Trial
+from mngdb.stores.manifest import Manifest
+
+#: In the stack's own folder: what a drill works in.
+FOLDER = "drills"
+_TIMEOUT = 30.0
+
+Verdict = Literal["pass", "fail"]
+
+
+class Drill(Struct, frozen=True, kw_only=True):
+    """What a drill found. Moments are seconds since the epoch; `rto` seconds until the restored
+    server answered as every app, `rpo` seconds of writes before the drill that it did not have."""
+
+    instance: str
+    engine: str
+    snapshot: str
+    at: float
+    restored_to: float
+    rto: float
+    rpo: float
+    phases: dict[str, float]
+    checks: tuple[Trial, ...]
+    verdict: Verdict
+    tool: str = f"mngdb {__version__}"
+
+    def as_json(self) -> dict[str, Any]:
+        """As `drill --json` shows it."""
+        return {
+            "instance": self.instance,
+            "engine": self.engine,
+            "snapshot": self.snapshot,
+            "at": iso(self.at),
+            "restored_to": iso(self.restored_to),
+            "rto_s": round(self.rto, 3),
+            "rpo_s": round(self.rpo, 3),
+            "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
+            "checks": [
+                {
+                    "name": one.name,
+                    "verdict": "pass" if one.passed else "fail",
+                    "detail": one.detail,
+                }
+                for one in self.checks
+            ],
+            "verdict": self.verdict,
+        }
+
+
+def drill(
+    context: Context, names: Sequence[str], tell: Tell, snapshot: str | None = None
+) -> list[Drill]:
+    """Try the newest snapshot, or `snapshot`, of every instance or of those named, one after the
+    other. Raises UsageError for an instance without one, and MngdbError for what keeps a drill from
+    being made; a snapshot that does not restore is a drill that failed."""
+    chosen = [context.instance(name).name for name in names] or list(context.stack.instances)
+    catalog = place.catalog(context)
+    found = {}
+    for name in chosen:
+        if snapshot is not None:
+            found[name] = catalog.manifest(name, snapshot)
+            continue
+        manifests, _ = catalog.snapshots(name)
+        if not manifests:
+            raise UsageError(f"{name} has no snapshot", f"mngdb backup {name}")
+        found[name] = manifests[-1]
+    for manifest in found.values():
+        place.opener(context, manifest)  # a missing key is no fault of the snapshot's
+    return [_one(context, manifest, tell) for manifest in found.values()]
+
+
+def _one(context: Context, manifest: Manifest, tell: Tell) -> Drill:
+    at, begun = time.time(), time.monotonic()
+    state = context.stack.state / FOLDER / f"{manifest.id}-{secrets.token_hex(2)}"
+    room(context, manifest)
+    scratch = Scratch(context, manifest, state)
+    trials: list[Trial] = []
+    took = 0.0
+    try:
+        asked = scratch.make(tell)
+        trials += [
+            Trial(f"login {app}", why is None, why or "does its work")
+            for app, why in scratch.logins(asked).items()
+        ]
+        took = time.monotonic() - begun
+        trials += scratch.proved(asked)
+    except (MngdbError, OSError) as error:
+        trials.append(Trial("restore", False, str(error)))
+        took = took or time.monotonic() - begun
+    finally:
+        scratch.remove()
+    found = Drill(
+        instance=manifest.instance,
+        engine=manifest.engine,
+        snapshot=manifest.id,
+        at=at,
+        restored_to=manifest.finished,
+        rto=took,
+        rpo=at - manifest.finished,
+        phases=scratch.phases,
+        checks=tuple(trials),
+        verdict="pass" if trials and all(one.passed for one in trials) else "fail",
+    )
+    history.keep(context.stack.state, to_builtins(found))
+    return found

@@ -1,0 +1,78 @@
+"""The drills that were made, and what they say of an instance's backups."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mngdb import disk
+from mngdb.facts.backups import Proved
+from mngdb.spec.file import Backup
+
+#: In the stack's own folder: a line of JSON for each drill that ended.
+_FILE = "drills.jsonl"
+#: Bytes of the history. Where it has grown to so many, its older half goes.
+_MOST = 2 << 20
+
+
+def iso(moment: float) -> str:
+    """A moment in UTC, to the second."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def keep(state: Path, drill: Mapping[str, Any]) -> None:
+    """Append a drill that ended. Raises OSError."""
+    line = json.dumps(drill, ensure_ascii=False) + "\n"
+    handle = disk.own(state / _FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(handle, line.encode(errors="surrogateescape"))
+        os.fsync(handle)
+        size = os.fstat(handle).st_size
+    finally:
+        os.close(handle)
+    if size > _MOST:
+        text = disk.read_own(state / _FILE, limit=2 * _MOST) or ""
+        disk.write(state / _FILE, text[-_MOST // 2 :].partition("\n")[2])
+
+
+def history(state: Path) -> list[dict[str, Any]]:
+    """Drills that ended, the oldest first. A line that was cut short is left out."""
+    text = disk.read_own(state / _FILE, limit=2 * _MOST) or ""
+    found = []
+    for line in text.splitlines():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
+
+
+def proved(state: Path) -> dict[str, str]:
+    """Snapshot to the moment at which a drill of it passed last."""
+    found = (one for one in history(state) if one.get("verdict") == "pass")
+    return {str(one["snapshot"]): iso(float(one["at"])) for one in found}
+
+
+def facts(state: Path, backup: Backup, instance: str) -> Proved:
+    """What the drills of an instance say of its backups. Raises OSError."""
+    asked = backup.drill
+    mine = [one for one in history(state) if one.get("instance") == instance]
+    passed = [one for one in mine if one.get("verdict") == "pass"]
+    last = mine[-1] if mine else None
+    failed = [
+        f"{one['name']}: {one['detail']}"
+        for one in (last or {}).get("checks", ())
+        if not one["passed"]
+    ]
+    return Proved(
+        age=time.time() - float(passed[-1]["at"]) if passed else None,
+        rto=float(passed[-1]["rto"]) if passed else 0.0,
+        failed="; ".join(failed) if last and last.get("verdict") == "fail" else "",
+        every=asked.every.total_seconds(),
+        limit=asked.rto.total_seconds(),
+    )

@@ -1,0 +1,148 @@
+"""Where a stack's backups are, and the keys that they are encrypted with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mngdb import disk
+from mngdb.errors import UsageError
+from mngdb.model import Notice
+from mngdb.ops.context import Context
+from mngdb.secret import Secret
+from mngdb.spec.file import BACKUP_SECRETS, Backup, BackupStore
+
+if TYPE_CHECKING:
+    from mngdb.stores import Store
+    from mngdb.stores.catalog import Catalog
+    from mngdb.stores.manifest import Manifest
+    from mngdb.stores.sealing import Opener, Sealer
+
+KEY, BUCKET_ID, BUCKET_SECRET = BACKUP_SECRETS
+_FOLDER = "backups"
+
+
+def wanted(context: Context) -> Backup:
+    """What the file says, or the defaults."""
+    return context.stack.backup or Backup()
+
+
+def default(context: Context) -> Path:
+    """The directory of those who name none: beside the stacks, so that it is neither in a project
+    nor goes with a stack."""
+    return context.stack.state.parent.parent / _FOLDER
+
+
+def store(context: Context) -> Store:
+    """The store. Nothing is asked or made yet. Raises SecretError, UsageError."""
+    asked = wanted(context).store
+    if asked is None:
+        return _directory(default(context))
+    if asked.url.startswith("s3://"):
+        return _bucket(context, asked)
+    return _directory((context.stack.folder / disk.expanded(asked.url)).resolve())
+
+
+def catalog(context: Context) -> Catalog:
+    """The stack's snapshots."""
+    from mngdb.stores.catalog import Catalog
+
+    return Catalog(store(context), context.located.record.id)
+
+
+def sealer(context: Context) -> Sealer:
+    """Encrypts for the file's recipients, else for the vault's key, which is made where there is
+    none. Raises SecretError, UsageError."""
+    from mngdb.stores.sealing import Sealer, make_key, recipient
+
+    recipients = wanted(context).recipients
+    if recipients:
+        return Sealer(recipients)
+    key = context.vault.get(KEY)
+    if key is None:
+        context.vault.check_writable([KEY])
+        key = make_key()
+        context.vault.put(KEY, key)
+    return Sealer([recipient(key)])
+
+
+def opener(context: Context, manifest: Manifest) -> Opener:
+    """Decrypts a snapshot with the vault's key. Raises SecretError, and UsageError where that is
+    missing or another one."""
+    from mngdb.stores.sealing import Opener
+
+    key = context.vault.get(KEY)
+    if key is None or not _fits(key, manifest):
+        what = "is missing" if key is None else f"does not fit snapshot {manifest.id}"
+        raise UsageError(
+            f"the private key of the backups {what} ({context.vault.where(KEY)})",
+            f"mngdb secret set {KEY}, with the private key of {' or '.join(manifest.recipients)}",
+        )
+    return Opener([key])
+
+
+def _fits(key: Secret, manifest: Manifest) -> bool:
+    from mngdb.stores.sealing import recipient
+
+    return recipient(key) in manifest.recipients
+
+
+def spare_key(context: Context) -> Notice | None:
+    """Before a stack is removed with its vault: keep the private key without which nobody could
+    read its backups, beside the stacks. None: there is no key of mngdb's own. Raises OSError."""
+    if context.vault.folder is None or context.vault.get(KEY) is None:
+        return None
+    key = context.vault.get(KEY)
+    folder = default(context).parent / "backup-keys"
+    disk.folder(folder)
+    path = folder / f"{context.stack.name}-{context.located.record.id}"
+    disk.write(path, (key.reveal() if key else "") + "\n")
+    return Notice("", f"its backups stay in {store(context).place}, their private key in {path}")
+
+
+def concerns(context: Context) -> list[tuple[str, str]]:
+    """What may take the store away together with the data, and what to do about it."""
+    asked = wanted(context).store
+    if asked is not None and asked.url.startswith("s3://"):
+        return []
+    root, data = Path(store(context).place), context.stack.state
+    found = []
+    if root.is_relative_to(context.stack.folder.resolve()):
+        found.append((f"{root} is in the project: 'git clean' removes it", "name another store"))
+    if _disk(root) == _disk(data):
+        text = f"{root} is on the disk that has the data: one fault takes both"
+        found.append((text, "name another disk, or s3://BUCKET/PREFIX"))
+    if root.exists() and root.stat().st_mode & 0o077:
+        found.append((f"{root} can be read by other accounts", f"chmod 700 {root}"))
+    return found
+
+
+def _disk(path: Path) -> int:
+    """The device of a directory, or of the one that it would be made in."""
+    return next(one for one in (path, *path.parents) if one.exists()).stat().st_dev
+
+
+def has_key(context: Context, manifest: Manifest | None = None) -> bool:
+    """Whether there is a private key here, and one that fits a snapshot."""
+    key = context.vault.get(KEY)
+    return key is not None and (manifest is None or _fits(key, manifest))
+
+
+def _directory(root: Path) -> Store:
+    from mngdb.stores.directory import DirectoryStore
+
+    return DirectoryStore(root)
+
+
+def _bucket(context: Context, asked: BackupStore) -> Store:
+    from mngdb.stores.s3 import BucketStore
+
+    bucket, _, prefix = asked.url.removeprefix("s3://").partition("/")
+    options = {"endpoint": asked.endpoint, "region": asked.region}
+    login = [context.vault.get(name) for name in (BUCKET_ID, BUCKET_SECRET)]
+    options |= dict(zip(("access_key_id", "secret_access_key"), map(_shown, login), strict=True))
+    return BucketStore(bucket, prefix, {k: v for k, v in options.items() if v is not None})
+
+
+def _shown(secret: Secret | None) -> str | None:
+    return secret.reveal() if secret else None

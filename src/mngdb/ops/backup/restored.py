@@ -1,0 +1,273 @@
+"""`restore`: a server of a snapshot's data, beside the live one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from mngdb import disk
+from mngdb.engines.protocol import AnyEngine
+from mngdb.errors import MngdbError, UsageError
+from mngdb.events import Progress
+from mngdb.model import Access, DesiredInstance
+from mngdb.ops.backup import place
+from mngdb.ops.context import Context
+from mngdb.snapshot import Taken, Trial
+from mngdb.spec.stack import Instance
+from mngdb.spec.units import Amount
+from mngdb.stores.catalog import Catalog
+from mngdb.stores.manifest import Manifest
+from mngdb.stores.sealing import Opener
+from mngdb.targets.protocol import Disposable, Servers
+
+#: In the stack's own folder: one folder a restored server.
+FOLDER = "restored"
+_TIMEOUT = 30.0
+Tell = Callable[[object], None]
+
+
+class _Saved(Struct, frozen=True):
+    """A snapshot as an engine reads it."""
+
+    catalog: Catalog
+    opener: Opener
+    manifest: Manifest
+    took: Callable[[int, int], None]
+
+    @property
+    def taken(self) -> Taken:
+        return self.manifest.taken
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(one.name for one in self.manifest.streams)
+
+    def read(self, name: str) -> Iterator[bytes]:
+        return self.catalog.read(self.opener, self.manifest, name, self.took)
+
+
+class Restored(Struct, frozen=True):
+    """A server of restored data. `seconds` from the first byte read until it answered as each app;
+    `phases` are parts of it."""
+
+    instance: str
+    engine: str
+    snapshot: str
+    restored_to: float
+    address: str
+    url: str
+    seconds: float
+    phases: dict[str, float]
+
+
+class Scratch:
+    """A server of a snapshot's data that is being made in `state`, a folder of its own."""
+
+    def __init__(
+        self, context: Context, manifest: Manifest, state: Path, *, memory: Amount | None = None
+    ) -> None:
+        """Raises UsageError where the instance's target has no such servers."""
+        self.context = context
+        self.manifest = manifest
+        self.state = state
+        self.phases: dict[str, float] = {}
+        given = context.instance(manifest.instance)
+        make = context.target(given).disposable
+        if make is None:
+            raise UsageError(
+                f"a {given.target.kind} instance cannot be restored yet",
+                "docs/backup.md: how to restore it without mngdb",
+            )
+        self.instance = replace(
+            given,
+            unit=f"{given.unit}-{manifest.id[-6:]}",
+            spec=given.spec.model_copy(update={"port": _free_port(given.spec.bind[0])}),
+            memory=memory or given.memory,
+            monitored=False,
+        )
+        self.place: Disposable = make(self.instance, state)
+        self.engine: AnyEngine = context.engine(given)
+
+    def make(self, tell: Tell) -> DesiredInstance:
+        """Fill its data folder, start it and bring it to what the file says: the vault's secrets,
+        not those of the snapshot. Raises MngdbError; what was begun is then for `remove`."""
+        _folder(self.state)
+        asked = replace(
+            self.context.asked(self.context.instance(self.instance.name)),
+            instance=self.instance,
+            site=self.place.target.site(self.instance),
+        )
+        opener, catalog = place.opener(self.context, self.manifest), place.catalog(self.context)
+        saved = _Saved(catalog, opener, self.manifest, lambda _, __: None)
+        self._note(asked)
+        self.place.servers.expect({self.instance.name: asked})
+        self.place.servers.begin()
+        for step in self.place.servers.repairs({self.instance.name: asked}):
+            step.run(None)
+        self.place.servers.publish({self.instance.name: asked})
+        converger = self.place.target.converger(asked, tell)
+        with _Phase(self.phases, "copy"):
+            tell(Progress(self.instance.unit, f"unpacking snapshot {self.manifest.id}"))
+            self.place.fill(asked, lambda at, who: self.engine.lay(asked, saved, at, who))
+        with _Phase(self.phases, "recovery"):
+            converger.up()
+        with _Phase(self.phases, "load"), self._session(asked) as session:
+            self.engine.load(session, asked, saved)
+        with _Phase(self.phases, "settle"):
+            converger.up()
+        return asked
+
+    def admin(self, asked: DesiredInstance) -> Access:
+        """The administrator's access."""
+        return self.place.target.admin(asked)
+
+    def _session(self, asked: DesiredInstance) -> Any:
+        return self.engine.connect(self.admin(asked), _TIMEOUT)
+
+    def logins(self, asked: DesiredInstance) -> dict[str, str | None]:
+        """Each app to what it cannot do there; None: it can do its work."""
+        found: dict[str, str | None] = {}
+        with _Phase(self.phases, "logins"):
+            for app in self.instance.grants:
+                access = self.engine.login(asked, self.admin(asked), app)
+                try:
+                    found[app] = self.engine.diagnose(access, asked, app)
+                except MngdbError as error:
+                    found[app] = error.message
+        return found
+
+    def proved(self, asked: DesiredInstance) -> tuple[Trial, ...]:
+        """What the engine tries on it. Raises MngdbError."""
+        with _Phase(self.phases, "checks"), self._session(asked) as session:
+            return self.engine.prove(session, asked, self.manifest.taken)
+
+    def _note(self, asked: DesiredInstance) -> None:
+        """Keep what it is, for whoever removes it."""
+        note = {
+            "instance": self.instance.name,
+            "unit": self.instance.unit,
+            "snapshot": self.manifest.id,
+            "port": self.instance.spec.port,
+            "host": asked.host,
+        }
+        disk.write(self.state / "restored.json", json.dumps(note) + "\n")
+
+    def remove(self) -> None:
+        """Stop it and remove its data. Raises MngdbError, OSError."""
+        _ended(self.place.servers, self.instance, self.engine.stop_signal)
+        disk.remove(self.state)
+
+
+class _Phase:
+    """Measures a part of a restore, in seconds."""
+
+    def __init__(self, phases: dict[str, float], name: str) -> None:
+        self._phases = phases
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._begun = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        took = time.monotonic() - self._begun
+        self._phases[self._name] = self._phases.get(self._name, 0.0) + took
+
+
+def beside(context: Context, manifest: Manifest, tell: Tell) -> Restored:
+    """Restore a snapshot into a server beside the live one. Raises MngdbError; nothing of it is
+    left then."""
+    state = context.stack.state / FOLDER / manifest.id
+    if state.exists():
+        raise UsageError(
+            f"snapshot {manifest.id} is restored already",
+            f"'mngdb restore --forget {manifest.instance}' removes restored servers",
+        )
+    begun = time.monotonic()
+    scratch = Scratch(context, manifest, state)
+    try:
+        asked = scratch.make(tell)
+        _usable(scratch.logins(asked))
+    except BaseException:
+        scratch.remove()
+        raise
+    access = scratch.admin(asked)
+    return Restored(
+        instance=manifest.instance,
+        engine=manifest.engine,
+        snapshot=manifest.id,
+        restored_to=manifest.finished,
+        address=f"{access.host}:{access.port}",
+        url=scratch.engine.url(replace(access, password=None)),
+        seconds=time.monotonic() - begun,
+        phases=scratch.phases,
+    )
+
+
+def _usable(logins: Mapping[str, str | None]) -> None:
+    problems = [f"{app}: {why}" for app, why in logins.items() if why]
+    if problems:
+        raise MngdbError(f"apps cannot use the restored server: {'; '.join(problems)}")
+
+
+def forget(context: Context, instance: str | None = None) -> list[str]:
+    """Stop and remove restored servers, of an instance or all. Returns their units. Raises
+    MngdbError for one that does not stop."""
+    gone = []
+    for state in sorted((context.stack.state / FOLDER).glob("*/restored.json")):
+        note = json.loads(disk.read_own(state) or "{}")
+        if instance is not None and note.get("instance") != instance:
+            continue
+        _forgotten(context, state.parent, note)
+        gone.append(str(note.get("unit", state.parent.name)))
+    return gone
+
+
+def _forgotten(context: Context, state: Path, note: dict[str, Any]) -> None:
+    given = context.instance(str(note["instance"]))
+    make = context.target(given).disposable
+    if make is not None:
+        instance = replace(given, unit=str(note["unit"]), monitored=False)
+        _ended(make(instance, state).servers, instance, context.engine(given).stop_signal)
+    disk.remove(state)
+
+
+def _ended(servers: Servers, instance: Instance, with_signal: int) -> None:
+    try:
+        servers.stop(instance.unit, with_signal)
+    except MngdbError:
+        servers.kill(instance.unit)  # nothing of it is needed
+    servers.remove()
+
+
+def _folder(state: Path) -> None:
+    mode = 0o711 if os.geteuid() == 0 else 0o700
+    disk.folder(state.parent, mode=mode)
+    disk.folder(state, mode=mode)
+
+
+def _free_port(host: str) -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def room(context: Context, manifest: Manifest) -> None:
+    """Raise MngdbError where the disk has no room for what is restored."""
+    free = shutil.disk_usage(context.stack.state).free
+    if free < manifest.size * 1.1:
+        raise MngdbError(
+            f"restoring needs {manifest.size:,} bytes, but only {free:,} are free in "
+            f"{context.stack.state}",
+            "free space, then run the same command again",
+        )

@@ -1,0 +1,151 @@
+"""`backup`: a snapshot of every instance, or of some."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+from msgspec import Struct
+
+from mngdb import __version__
+from mngdb.engines.protocol import C, Engine, F, S
+from mngdb.errors import MngdbError, UsageError
+from mngdb.lock import lock
+from mngdb.model import Step
+from mngdb.ops import audit, workers
+from mngdb.ops.backup import place, schedule
+from mngdb.ops.context import Context
+from mngdb.snapshot import Taken, Writer
+from mngdb.spec.stack import Instance
+from mngdb.stores.catalog import Catalog, Snapshot
+from mngdb.stores.manifest import Manifest
+from mngdb.stores.sealing import Sealer
+
+#: Seconds that a server may take to let us in.
+_TIMEOUT = 30.0
+#: Seconds between two events of progress.
+_EVERY = 0.5
+
+
+class Copying(Struct, frozen=True):
+    """An event: how far the snapshot of an instance is, in bytes of the content. `total` is about
+    what there will be; 0: nobody knows. `rate` in bytes per second."""
+
+    instance: str
+    done: int
+    stored: int
+    total: int
+    rate: float
+
+
+class _Sink:
+    """Where the engine writes, and who tells of it."""
+
+    def __init__(self, catalog: Catalog, sealer: Sealer, instance: str, emit: workers.Emit) -> None:
+        self.snapshot = catalog.begin(sealer, instance, self._took)
+        self._instance = instance
+        self._emit = emit
+        self._done = self._stored = self._total = 0
+        self._begun = self._told = time.monotonic()
+
+    def stream(self, name: str) -> AbstractContextManager[Writer]:
+        """A stream of the snapshot."""
+        return self.snapshot.stream(name)
+
+    def expect(self, size: int) -> None:
+        """How much there will be."""
+        self._total += size
+
+    def _took(self, size: int, stored: int) -> None:
+        self._done, self._stored = self._done + size, self._stored + stored
+        now = time.monotonic()
+        if now > self._told + _EVERY:
+            self._told = now
+            rate = self._done / max(now - self._begun, 0.001)
+            self._emit(Copying(self._instance, self._done, self._stored, self._total, rate))
+
+
+def back_up(
+    context: Context, names: Sequence[str], on_event: Callable[[object], None]
+) -> dict[str, workers.Result[Manifest]]:
+    """Take a snapshot of every instance, or of those named, side by side. What one of them cannot
+    do costs the others nothing. Raises UsageError, SecretError before anything is asked."""
+    chosen = {context.instance(name).name for name in names} or set(context.stack.instances)
+    if not chosen:
+        raise UsageError("the file has no instances", "'mngdb init' writes one with all of them")
+    if context.located.kind == "new":
+        raise UsageError("this stack has not been created yet", "run 'mngdb up' first")
+    sealer, catalog = place.sealer(context), place.catalog(context)
+
+    def job(instance: Instance, emit: workers.Emit) -> Manifest:
+        with lock(context.stack.state / f"backup-{instance.name}.lock", "backup", 0.0):
+            sink = _Sink(catalog, sealer, instance.name, emit)
+            started = time.time()
+            try:
+                taken = _taken(context, instance, sink)
+                found = _manifest(context, instance, sink.snapshot, taken, started)
+                sink.snapshot.finish(found)
+            except BaseException as error:
+                _discarded(sink.snapshot, error)
+                told = error.message if isinstance(error, MngdbError) else "interrupted"
+                schedule.note(context, instance.name, None, told)
+                raise
+            schedule.note(context, instance.name, found.stored)
+            detail = f"{found.size} bytes in {found.stored}, {catalog.store.place}"
+            step: Step[None] = Step(
+                *(instance.name, instance.engine, "create", f"snapshot {found.id}", detail),
+                lambda _: None,
+            )
+            audit.note(context.stack.state, "backup", step)
+            return found
+
+    return workers.each(context.stack, job, on_event, chosen)
+
+
+def _taken(context: Context, instance: Instance, sink: _Sink) -> Taken:
+    asked = context.asked(instance, find=False)
+    access = context.admin(asked)
+
+    def work(engine: Engine[S, F, C]) -> Taken:
+        with context.reach(instance), engine.connect(access, _TIMEOUT) as session:
+            return engine.back_up(session, asked, access, sink)
+
+    return work(context.engine(instance))
+
+
+def _manifest(
+    context: Context, instance: Instance, snapshot: Snapshot, taken: Taken, started: float
+) -> Manifest:
+    return Manifest(
+        id=snapshot.id,
+        stack=context.located.record.id,
+        stack_name=context.stack.name,
+        instance=instance.name,
+        engine=instance.engine,
+        tool=f"mngdb {__version__}",
+        started=started,
+        finished=time.time(),
+        taken=taken,
+        recipients=snapshot.recipients,
+        streams=snapshot.streams,
+    )
+
+
+def _discarded(snapshot: Snapshot, error: BaseException) -> None:
+    """Remove what an unfinished one has written; where that fails too, it is said, and the next
+    prune does it."""
+    try:
+        snapshot.discard()
+    except MngdbError as second:
+        error.add_note(f"what it had written is still in the store: {second.message}")
+
+
+def listing(context: Context) -> dict[str, tuple[Catalog, list[Manifest], list[str]]]:
+    """Every instance's snapshots, the oldest first, and what is damaged."""
+    catalog = place.catalog(context)
+    found = {}
+    for name in context.stack.instances:
+        manifests, damages = catalog.snapshots(name)
+        found[name] = (catalog, manifests, [one.text for one in damages])
+    return found

@@ -1,0 +1,95 @@
+"""A snapshot in memory, and an engine that takes and reads it as `backup` and `restore` do."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mngdb.ops.context import Context
+from mngdb.snapshot import Taken, Trial
+from mngdb.spec.load import load
+from tests.conftest import Cli
+
+
+class _Writer:
+    def __init__(self, wrote: Callable[[], None]) -> None:
+        self.data = bytearray()
+        self._wrote = wrote
+
+    def write(self, data: bytes | memoryview) -> int:
+        self.data += data
+        self._wrote()
+        return len(data)
+
+
+class Memory:
+    """A Sink, and then a Saved."""
+
+    def __init__(self) -> None:
+        self.streams: dict[str, bytes] = {}
+        self.expected = 0
+        self.taken: Any = None
+
+    @contextlib.contextmanager
+    def stream(self, name: str) -> Iterator[_Writer]:
+        """A stream, which is there when its block ends well."""
+        writer = _Writer(lambda: self.wrote(name))
+        yield writer
+        assert name not in self.streams, f"{name} was written twice"
+        self.streams[name] = bytes(writer.data)
+
+    def wrote(self, name: str) -> None:
+        """Called after each piece of a stream: what a test does meanwhile."""
+
+    def expect(self, size: int) -> None:
+        self.expected += size
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.streams)
+
+    def read(self, name: str) -> Iterator[bytes]:
+        """In pieces of which no document knows."""
+        data = self.streams[name]
+        for at in range(0, len(data), 1_000_003):
+            yield data[at : at + 1_000_003]
+
+    def unpack(self, folder: Path) -> None:
+        """As files."""
+        for name, data in self.streams.items():
+            at = folder / name
+            at.parent.mkdir(parents=True, exist_ok=True)
+            at.write_bytes(data)
+
+
+@contextlib.contextmanager
+def _session(cli: Cli, instance: str) -> Iterator[tuple[Any, Any, Any, Any]]:
+    environ = cli.environ()
+    context = Context.open(load([cli.folder / "mngdb.yaml"], environ), environ)
+    given = context.instance(instance)
+    asked, engine = context.asked(given), context.engine(given)
+    access = context.admin(asked)
+    with engine.connect(access, 10.0) as session:
+        yield engine, session, asked, access
+
+
+def taken(cli: Cli, instance: str, sink: Any = None) -> Memory:
+    """A snapshot of a running instance."""
+    memory = sink or Memory()
+    with _session(cli, instance) as (engine, session, asked, access):
+        memory.taken = engine.back_up(session, asked, access, memory)
+    return memory
+
+
+def loaded(cli: Cli, instance: str, saved: Memory) -> None:
+    """Bring it into a running instance."""
+    with _session(cli, instance) as (engine, session, asked, _):
+        engine.load(session, asked, saved)
+
+
+def proved(cli: Cli, instance: str, of: Taken) -> dict[str, Trial]:
+    """The trials of an instance, by name."""
+    with _session(cli, instance) as (engine, session, asked, _):
+        return {one.name: one for one in engine.prove(session, asked, of)}
