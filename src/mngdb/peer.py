@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec import Struct
 
-_LISTENS = "0A"
+_LISTENS, _CONNECTED = "0A", "01"
 
 
 class End(Struct, frozen=True):
@@ -52,6 +52,28 @@ def listener(host: str, port: int) -> End | None:
             if words[3] == _LISTENS and words[1] in wanted:
                 return End(int(words[7]), int(words[9]))
     return None
+
+
+def clients(port: int) -> list[End]:
+    """The clients' ends, where they are on this machine, of all connections to a port."""
+    end = f":{port:04X}"
+    return [
+        End(int(words[7]), int(words[9]))
+        for table in ("tcp", "tcp6")
+        for words in _lines(table, f"{end} ")
+        if words[3] == _CONNECTED and words[2].endswith(end)
+    ]
+
+
+def sockets(pid: int) -> set[int]:
+    """The inodes of the sockets that a process has open. Raises PermissionError for one of another
+    account."""
+    try:
+        with os.scandir(f"/proc/{pid}/fd") as handles:
+            links = [_link(handle.path) for handle in handles]
+    except (FileNotFoundError, ProcessLookupError):
+        return set()  # the process has ended
+    return {int(link[8:-1]) for link in links if link.startswith("socket:[")}
 
 
 def holds(pid: int, inode: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import socket
 import struct
@@ -93,6 +94,15 @@ def test_half_open_connections_keep_nobody_out(cli: Cli, door: str, count: int) 
         assert "restart" not in told
         assert time.monotonic() - begun < 30
     assert _pids(before) == _pids(after)
+
+
+def test_who_holds_all_connections_without_a_login_is_named(cli: Cli) -> None:
+    with _held(cli.port(1), _startup(), 300):
+        said = cli.run("doctor", timeout=60).stdout
+        assert f"(pid {os.getpid()}) of the account " in said
+        assert "stop the process" in said
+        assert "stop the app" not in said
+    assert value(cli, "SELECT 1") == 1
 
 
 def _pids(found: object) -> object:

@@ -122,6 +122,8 @@ class Server(Struct, frozen=True):
     """None: somebody else runs it."""
     disk: Seen[Folder]
     refusal: Refusal | None = None
+    callers: tuple[str, ...] = ()
+    """Who on this machine holds its connections, where it takes no more."""
     findings: tuple[Finding, ...] = ()
     """Those of the checks that tell of troubles."""
     sessions: Seen[Sessions] | None = None

@@ -37,6 +37,7 @@ from mngdb.model import DesiredInstance
 from mngdb.ops import access, alerts, crashes, status, workers
 from mngdb.ops.context import Context
 from mngdb.spec.stack import Instance
+from mngdb.targets.process.machine import callers
 
 T = TypeVar("T")
 
@@ -118,6 +119,8 @@ def _server(context: Context, instance: Instance, *, missing: bool) -> Server:
             error = context.target(instance).explained(instance, error, what)
         kind = _kind(error)
         seen = replace(seen, refusal=Refusal(kind, error.message, error.hint or ""))
+        if kind == "limit" and instance.here:
+            seen = replace(seen, callers=tuple(callers(instance.spec.port)))
         # one that dies may hang up in the middle of a greeting, as one does that wants TLS
         dying = what is not None and what.restarted and kind in {*_OUT, "tls"}
         if what is not None and dying:

@@ -16,6 +16,8 @@ from mngdb.run import NOTHING
 from mngdb.words import many
 
 _MB = 1 << 20
+#: Of those who hold connections so many are named.
+_CALLERS = 3
 #: The alerts' rules whose thresholds count here too.
 RULES = _DISK_FULL, _EXHAUSTED, _RESTARTING = (
     *("HostDiskFull", "PostgresConnectionsExhausted"),
@@ -278,9 +280,12 @@ def _connections(facts: StackFacts) -> Iterator[Trouble]:
         name = (server.instance,)
         if server.refusal is not None and server.refusal.kind == "limit":
             text = f"{server.refusal.message}: nobody can log in to see who holds them"
-            yield Trouble(
-                "connections", text, "stop the app that holds them, or raise the limit", name
-            )
+            command = "stop the app that holds them, or raise the limit"
+            if server.callers:
+                # a login is not needed to take a connection
+                text += f"; from this machine: {', '.join(server.callers[:_CALLERS])}"
+                command = "stop the process that holds the most; a higher limit fills up, too"
+            yield Trouble("connections", text, command, name)
             continue
         found = server.sessions.found if server.sessions else None
         if found is None or not found.limit:

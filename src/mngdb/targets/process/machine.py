@@ -12,6 +12,7 @@ import re
 import resource
 import shutil
 import socket
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -212,6 +213,21 @@ def port_holder(host: str, port: int, but: Collection[int] = ()) -> str | None:
                 ) from None
             raise MngdbError(f"cannot listen on {host}:{port}: {error.strerror}") from None
     return None
+
+
+def callers(port: int) -> list[str]:
+    """Who on this machine is connected to a port, for people, the most first: `97 by python
+    (pid 12) of the account shop`. Another account's processes are known to root alone."""
+    accounts = {end.inode: end.uid for end in peer.clients(port)}
+    programs: dict[int, str] = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # gone, or another account's
+            held = peer.sockets(int(path.name)) & accounts.keys()
+            if held:
+                name = (path / "comm").read_text(errors="replace").strip()
+                programs |= dict.fromkeys(held, f"{name} (pid {path.name}) of ")
+    found = Counter(programs.get(inode, "") + called(uid) for inode, uid in accounts.items())
+    return [f"{count} by {who}" for who, count in found.most_common()]
 
 
 def _listener(host: str, port: int, but: Collection[int]) -> str | None:
