@@ -154,7 +154,7 @@ def _make(
     try:
         report = make(context, allow, show, choice, restart=restart)
     except KeyboardInterrupt:
-        show.left_alone(options.command)
+        show.left_alone()
         raise
     _errors(report.errors)
     if options.json:
@@ -175,11 +175,11 @@ class _Progress:
         self._waiting: dict[str, str] = {}
         self._stopped: list[str] = []
 
-    def left_alone(self, command: str) -> None:
+    def left_alone(self) -> None:
         """Say of servers that were waited for that they run on, and how they are; and of those that
         were stopped to be started again, that they are."""
         for unit in self._stopped:
-            tell(f"{unit:<{self.width}}  stopped by the interrupted restart: run '{command} up'")
+            tell(f"{unit:<{self.width}}  stopped by the interrupted restart: run 'mngdb up'")
         for unit, state in self._waiting.items():
             tell(f"{unit:<{self.width}}  keeps running, not interrupted: {state}")
 
