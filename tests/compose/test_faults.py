@@ -431,7 +431,7 @@ def test_behind_an_engine_that_does_not_answer_servers_are_unknown_not_down(
     look = stack.run_json("alerts")
     assert look["unreachable"] == {why: ["postgres", "redis"]}
     assert {"PostgresDown", "RedisDown"} <= set(look["unknown"])
-    for command in ("keys", "locks", "check --only redis.*"):
+    for command in ("keys", "locks", "check --only redis.version"):
         done = stack.run(*command.split())
         assert done.returncode == 3
         assert why in done.stdout + done.stderr
