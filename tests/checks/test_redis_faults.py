@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import debian
-from tests.checks.judge import findings, one
+from tests.checks.judge import PROOFS, findings, one
 from tests.checks.test_redis_checks import HARDENED, Server, started
 from tests.conftest import Cli, free_port
 from tests.live.clients import redis_as
@@ -51,7 +51,7 @@ def test_a_server_that_answers_nonsense_is_unknown(tmp_path: Path) -> None:
         begun = time.monotonic()
         found = findings(_external(tmp_path, port))
     assert time.monotonic() - begun < 60
-    assert {one.verdict for one in found.values()} == {"unknown"}
+    assert {one.verdict for id_, one in found.items() if id_ not in PROOFS} == {"unknown"}
 
 
 @pytest.mark.parametrize("after", [1000, 7000])
