@@ -85,6 +85,8 @@ def blamed(at: Access, error: ConnectError) -> ConnectError:
     """Why a login failed: that somebody else listens there where that is so, else `error`."""
     if error.kind not in _DOUBTFUL or at.proof is None or at.proof.holds is None:
         return error
+    if at.socket is not None:
+        return error  # in a folder of the server's own: nobody else listens there
     try:
         with dial(at, _PROOF) as wire:
             prove(at, wire, _PROOF)
