@@ -105,16 +105,22 @@ def test_pg_hba_has_one_scram_line_for_each_right_and_peer_for_the_owner(cli: Cl
     )
     assert all(error is None for *_, error in rows)
     assert {(kind, *d, *u, address, method) for kind, d, u, address, method, _, _ in rows} == {
-        ("local", "all", "postgres", None, "peer"),
-        ("host", "all", "postgres", "127.0.0.1", "scram-sha-256"),
-        ("host", "all", "postgres", "::1", "scram-sha-256"),
+        *(
+            (kind, database, "postgres", address, method)
+            for database in ("all", "replication")
+            for kind, address, method in (
+                ("local", None, "peer"),
+                ("host", "127.0.0.1", "scram-sha-256"),
+                ("host", "::1", "scram-sha-256"),
+            )
+        ),
         *(
             (kind, "grafana", "postgres", app, address, "scram-sha-256")
             for app in ("grafana", "report")
             for kind, address in (("local", None), ("host", "127.0.0.1"), ("host", "::1"))
         ),
     }
-    assert [o for kind, _, _, _, method, o, _ in rows if method == "peer"] == [["map=mngdb"]]
+    assert [o for kind, _, _, _, method, o, _ in rows if method == "peer"] == [["map=mngdb"]] * 2
 
 
 def test_every_secret_on_the_server_is_a_scram_verifier(cli: Cli) -> None:
