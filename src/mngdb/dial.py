@@ -6,6 +6,7 @@ from __future__ import annotations
 import selectors
 import socket
 import time
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
@@ -64,10 +65,11 @@ def prove(at: Access, wire: socket.socket, timeout: float) -> None:
     Raises ConnectError (`stranger`) when it is somebody else who listens there, TimeoutError when
     nobody takes it, ConnectionResetError when the server turned us away (it may have said why).
     """
-    if at.proof is None or at.proof.holds is None:
+    holds = provable(at)
+    if at.proof is None or holds is None:
         return
     deadline, pause = time.monotonic() + timeout, _FIRST_LOOK
-    while (found := at.proof.holds(wire)) is None:
+    while (found := holds(wire)) is None:
         if time.monotonic() > deadline:
             raise TimeoutError("the connection was not accepted")
         stopping.sleep(pause)
@@ -81,12 +83,16 @@ def prove(at: Access, wire: socket.socket, timeout: float) -> None:
         )
 
 
+def provable(at: Access) -> Callable[[socket.socket], bool | None] | None:
+    """`Proof.holds`, where a server is told from others by its process. Not where it is reached by
+    a socket: that is in a folder of the server's own, nobody else listens there."""
+    return at.proof.holds if at.proof is not None and at.socket is None else None
+
+
 def blamed(at: Access, error: ConnectError) -> ConnectError:
     """Why a login failed: that somebody else listens there where that is so, else `error`."""
-    if error.kind not in _DOUBTFUL or at.proof is None or at.proof.holds is None:
+    if error.kind not in _DOUBTFUL or provable(at) is None:
         return error
-    if at.socket is not None:
-        return error  # in a folder of the server's own: nobody else listens there
     try:
         with dial(at, _PROOF) as wire:
             prove(at, wire, _PROOF)

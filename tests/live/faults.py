@@ -172,6 +172,42 @@ def sound(cli: Cli, units: set[str]) -> None:
     assert list(servers(cli).glob("*/data.new-*")) == []
 
 
+def begin(cli: Cli, *command: str) -> subprocess.Popen[str]:
+    """A command that goes on while the test does other things."""
+    return subprocess.Popen(
+        cli.argv(*command),
+        cwd=cli.folder,
+        env=cli.environ(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def interrupted(
+    cli: Cli, *command: str, moment: str, pause: float = 0.0
+) -> tuple[subprocess.Popen[str], str]:
+    """A command that gets Ctrl-C, with its children, `pause` seconds after it first said `moment`;
+    and what it told in all."""
+    with subprocess.Popen(
+        cli.argv(*command),
+        cwd=cli.folder,
+        env=cli.environ(),
+        text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        assert process.stderr is not None
+        said = ""
+        for line in process.stderr:
+            if moment in line and moment not in said:
+                time.sleep(pause)
+                os.killpg(process.pid, signal.SIGINT)
+            said += line
+    return process, said
+
+
 def killed_after(cli: Cli, seconds: float, *command: str, group: bool) -> bool:
     """Run a command and SIGKILL it after `seconds`: with its children, or itself alone. Whether
     it still ran then."""

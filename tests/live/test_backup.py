@@ -23,6 +23,7 @@ import pytest
 from mngdb.stores.sealing import make_key, recipient
 from tests import buckets, debian
 from tests.conftest import Cli, free_port
+from tests.live import faults
 from tests.live.postgres import pg, sql, value
 from tests.live.scrapes import until
 
@@ -208,14 +209,7 @@ def test_a_server_that_dies_meanwhile_leaves_no_snapshot(stack: Cli, store: Path
     pid = int(
         (stack.state / "servers" / "mng-pg" / "data" / "postmaster.pid").read_text().split()[0]
     )
-    with subprocess.Popen(
-        stack.argv("backup"),
-        cwd=stack.folder,
-        env=stack.environ(),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as command:
+    with faults.begin(stack, "backup") as command:
         until(lambda: bool(objects(store)))
         os.kill(pid, signal.SIGKILL)
         said, problems = command.communicate(timeout=120)
@@ -236,14 +230,7 @@ def test_ctrl_c_leaves_no_snapshot_and_says_so(stack: Cli, store: Path) -> None:
         "CREATE TABLE big AS SELECT g, repeat(md5(g::text), 20) FROM generate_series(1, 400000) g",
         app="shop",
     )
-    with subprocess.Popen(
-        stack.argv("backup"),
-        cwd=stack.folder,
-        env=stack.environ(),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as command:
+    with faults.begin(stack, "backup") as command:
         until(lambda: bool(objects(store)))
         command.send_signal(signal.SIGINT)
         said, problems = command.communicate(timeout=120)

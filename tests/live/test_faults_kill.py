@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
-import subprocess
 import time
 
 import pytest
@@ -107,21 +105,7 @@ def test_down_ends_what_a_killed_up_left_and_removes_half_a_data_folder(cli: Cli
 @pytest.mark.parametrize("moment", ["new data folder", "starting on", "mng-redis  healthy"])
 def test_ctrl_c_exits_130_with_a_sentence_and_the_next_up_finishes(cli: Cli, moment: str) -> None:
     cli.write(faults.STACK)
-    with subprocess.Popen(
-        cli.argv("up"),
-        cwd=cli.folder,
-        env=cli.environ(),
-        text=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        assert process.stderr is not None
-        said = ""
-        for line in process.stderr:
-            if moment in line and moment not in said:
-                os.killpg(process.pid, signal.SIGINT)
-            said += line
+    process, said = faults.interrupted(cli, "up", moment=moment)
     assert process.returncode == 130, said
     assert "interrupted; completed steps are kept" in said
     assert "Traceback" not in said

@@ -26,18 +26,6 @@ from tests.live.scrapes import until
 pytestmark = pytest.mark.live
 
 
-def begin(cli: Cli, *command: str) -> subprocess.Popen[str]:
-    """A command that goes on while the test does other things."""
-    return subprocess.Popen(
-        cli.argv(*command),
-        cwd=cli.folder,
-        env=cli.environ(),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
 def holds_the_lock(cli: Cli, pid: int) -> None:
     """Wait until this process has written itself into the lock."""
     path = cli.state / "lock"
@@ -57,7 +45,7 @@ def ended(process: subprocess.Popen[str]) -> int:
 
 def stopped_up(cli: Cli) -> subprocess.Popen[str]:
     """An `up` that holds the lock and does not go on."""
-    process = begin(cli, "up")
+    process = faults.begin(cli, "up")
     holds_the_lock(cli, process.pid)
     process.send_signal(signal.SIGSTOP)
     return process
@@ -79,7 +67,7 @@ def test_the_second_command_names_the_first_and_exits_1(cli: Cli, command: str) 
 
 def test_two_ups_begun_together_leave_one_server_and_a_stack_as_asked(cli: Cli) -> None:
     cli.write(faults.REDIS)
-    pair = [begin(cli, "up"), begin(cli, "up")]
+    pair = [faults.begin(cli, "up"), faults.begin(cli, "up")]
     said = [process.communicate(timeout=300) for process in pair]
     codes = sorted(process.returncode for process in pair)
     assert codes in ([0, 0], [0, 1]), said
@@ -190,7 +178,7 @@ def test_an_up_that_waited_for_destroy_makes_a_whole_new_stack(cli: Cli) -> None
     cli.write(faults.REDIS)
     cli.ok("up")
     old = cli.ok("url", "redis")
-    gone = begin(cli, "destroy", "--yes", "mng")
+    gone = faults.begin(cli, "destroy", "--yes", "mng")
     holds_the_lock(cli, gone.pid)
     second = cli.run("up")
     while second.returncode == 1 and "another mngdb is working" in second.stderr:
@@ -219,7 +207,7 @@ def overtaken(cli: Cli, name: str) -> bool:
             guard.execute("LOCK TABLE pg_database IN SHARE MODE")
             made = pool.submit(left.execute, f"CREATE DATABASE {name} TEMPLATE template0")
             until(lambda: value(cli, waiting) == 1)
-            command = begin(cli, "up")
+            command = faults.begin(cli, "up")
             until(lambda: value(cli, waiting) == 2)
         said, problems = command.communicate(timeout=60)
     assert command.returncode == 0, said + problems

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import threading
 import time
 
@@ -96,22 +95,7 @@ def test_an_interrupted_restart_says_what_is_stopped_and_the_agent_leaves_it_so(
 
     busy = threading.Thread(target=work)
     busy.start()
-    with subprocess.Popen(
-        cli.argv("restart", "redis"),
-        cwd=cli.folder,
-        env=cli.environ(),
-        text=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        assert process.stderr is not None
-        said = ""
-        for line in process.stderr:
-            if "restarting" in line:
-                time.sleep(0.5)
-                os.killpg(process.pid, signal.SIGINT)
-            said += line
+    process, said = faults.interrupted(cli, "restart", "redis", moment="restarting", pause=0.5)
     assert process.returncode == 130, said
     assert "mng-redis  stopped by the interrupted restart" in said
     assert "mng-pg" not in said

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, size, table, tell
+from mngdb.cli.common import Options, common, say, say_json, size, table, tell, tell_errors
 
 if TYPE_CHECKING:
     from mngdb.ops.backup.drill import Drill
-    from mngdb.ops.context import Context
     from mngdb.stores.manifest import Manifest
 
 #: Seconds between two lines of progress, on a terminal and in a log.
@@ -93,7 +92,7 @@ def take(options: Options, instances: Sequence[str]) -> int:
         for line in table(("INSTANCE", "SNAPSHOT", "SIZE", "STORED", "TOOK"), rows):
             say(line)
         tell(f"stored in {place.store(context).place}")
-    _failed(errors)
+    tell_errors(errors)
     if not errors:
         tell("next: mngdb drill")
     return 1 if errors else 0
@@ -136,13 +135,6 @@ def _took(one: Manifest) -> str:
     return f"{one.finished - one.started:.1f} s"
 
 
-def _failed(errors: dict[str, Any]) -> None:
-    for name, error in errors.items():
-        tell(f"{name}: {error.message}")
-        if error.hint:
-            tell(f"  hint: {error.hint}")
-
-
 def _snapshot(one: Manifest, proved: str | None) -> dict[str, Any]:
     from mngdb.ops.backup.history import iso
 
@@ -170,7 +162,7 @@ def backups(options: Options) -> int:
 
     context = options.context()
     found, tried = listing(context), proved(context.stack.state)
-    damages = [text for _, _, texts in found.values() for text in texts]
+    damages = [text for _, texts in found.values() for text in texts]
     if options.json:
         say_json(
             {
@@ -186,7 +178,7 @@ def backups(options: Options) -> int:
                         "rpo_s": round(time.time() - every[-1].finished) if every else None,
                         "snapshots": [_snapshot(one, tried.get(one.id)) for one in every],
                     }
-                    for name, (_, every, _) in found.items()
+                    for name, (every, _) in found.items()
                 ],
                 "damaged": damages,
             }
@@ -197,7 +189,7 @@ def backups(options: Options) -> int:
             *(name, one.id, one.taken.kind, iso(one.finished), size(one.size), size(one.stored)),
             tried.get(one.id, "no"),
         )
-        for name, (_, every, _) in found.items()
+        for name, (every, _) in found.items()
         for one in every
     ]
     if rows:
@@ -250,7 +242,7 @@ def restore(
     the vault, and a port of its own, which is printed.
     """
     from mngdb.errors import UsageError
-    from mngdb.ops.backup import restored
+    from mngdb.ops.backup import place, restored
 
     context = options.context()
     if forget:
@@ -267,7 +259,10 @@ def restore(
             "say which snapshot to restore",
             "--latest, or --snapshot ID: 'mngdb backups' lists them",
         )
-    manifest = _chosen(context, context.instance(instance).name, snapshot)
+    catalog = place.catalog(context)
+    manifest, damages = catalog.pick(context.instance(instance).name, snapshot)
+    for one in damages:
+        tell(f"damaged: {one.text}")
     found = restored.beside(context, manifest, _Shown())
     if options.json:
         from mngdb.ops.backup.history import iso
@@ -288,21 +283,6 @@ def restore(
     say(f"address: {found.address}")
     tell(f"remove it with: mngdb restore --forget {found.instance}")
     return 0
-
-
-def _chosen(context: Context, instance: str, snapshot: str | None) -> Manifest:
-    from mngdb.errors import UsageError
-    from mngdb.ops.backup import place
-
-    catalog = place.catalog(context)
-    if snapshot is not None:
-        return catalog.manifest(instance, snapshot)
-    found, damages = catalog.snapshots(instance)
-    for one in damages:
-        tell(f"damaged: {one.text}")
-    if not found:
-        raise UsageError(f"{instance} has no snapshot", f"mngdb backup {instance}")
-    return found[-1]
 
 
 @click.command()

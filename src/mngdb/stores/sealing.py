@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 from mngdb.errors import MngdbError, UsageError
 from mngdb.secret import Secret
@@ -33,10 +34,14 @@ def make_key() -> Secret:
 
 def recipient(key: Secret) -> str:
     """The public key of a private one: who has it can write, and cannot read. Raises UsageError."""
+    return str(_identity(key).to_public())
+
+
+def _identity(key: Secret) -> Any:
     import pyrage
 
     try:
-        return str(pyrage.x25519.Identity.from_str(key.reveal()).to_public())
+        return pyrage.x25519.Identity.from_str(key.reveal())
     except pyrage.IdentityError:
         raise UsageError(
             "the backup key is not an age identity",
@@ -74,11 +79,7 @@ class Opener:
 
     def __init__(self, keys: Sequence[Secret]) -> None:
         """Raises UsageError for what is not a private key."""
-        import pyrage
-
-        for key in keys:
-            recipient(key)  # says what is wrong with it
-        self._keys = [pyrage.x25519.Identity.from_str(key.reveal()) for key in keys]
+        self._keys = [_identity(key) for key in keys]
 
     def open(self, sealed: bytes, size: int) -> bytes:
         """The `size` bytes that were sealed. Raises UnreadableError."""

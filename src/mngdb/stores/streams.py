@@ -80,9 +80,6 @@ class StreamWriter:
             del self._buffer[:PART]
         return len(data)
 
-    def flush(self) -> None:
-        """Nothing is written before it is a part."""
-
     @property
     def done(self) -> Stream:
         """The stream as it is in the store."""

@@ -281,7 +281,7 @@ def connect(access: Access, timeout: float) -> Iterator[Session]:
 
 def _known(access: Access) -> None:
     """Where the login may be no proof, the process behind the port is. Raises ConnectError."""
-    if access.proof is None or access.proof.holds is None:
+    if dial.provable(access) is None:
         return
     with contextlib.suppress(OSError), dial.dial(access, _PROBE) as wire:
         dial.prove(access, wire, _PROBE)  # who is out of reach is told by the login

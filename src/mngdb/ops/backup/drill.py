@@ -10,7 +10,7 @@ from typing import Any, Literal
 from msgspec import Struct, to_builtins
 
 from mngdb import __version__
-from mngdb.errors import MngdbError, UsageError
+from mngdb.errors import MngdbError
 from mngdb.ops.backup import history, place
 from mngdb.ops.backup.history import iso
 from mngdb.ops.backup.restored import Scratch, Tell, room
@@ -20,7 +20,6 @@ from mngdb.stores.manifest import Manifest
 
 #: In the stack's own folder: what a drill works in.
 FOLDER = "drills"
-_TIMEOUT = 30.0
 
 Verdict = Literal["pass", "fail"]
 
@@ -72,18 +71,10 @@ def drill(
     being made; a snapshot that does not restore is a drill that failed."""
     chosen = [context.instance(name).name for name in names] or list(context.stack.instances)
     catalog = place.catalog(context)
-    found = {}
-    for name in chosen:
-        if snapshot is not None:
-            found[name] = catalog.manifest(name, snapshot)
-            continue
-        manifests, _ = catalog.snapshots(name)
-        if not manifests:
-            raise UsageError(f"{name} has no snapshot", f"mngdb backup {name}")
-        found[name] = manifests[-1]
-    for manifest in found.values():
+    found = [catalog.pick(name, snapshot)[0] for name in chosen]
+    for manifest in found:
         place.opener(context, manifest)  # a missing key is no fault of the snapshot's
-    return [_one(context, manifest, tell) for manifest in found.values()]
+    return [_one(context, manifest, tell) for manifest in found]
 
 
 def _one(context: Context, manifest: Manifest, tell: Tell) -> Drill:

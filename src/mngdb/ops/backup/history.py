@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,26 @@ def keep(state: Path, drill: Mapping[str, Any]) -> None:
         disk.write(state / _FILE, text[-_MOST // 2 :].partition("\n")[2])
 
 
-def history(state: Path) -> list[dict[str, Any]]:
+def history(state: Path) -> Sequence[dict[str, Any]]:
     """Drills that ended, the oldest first. A line that was cut short is left out."""
-    text = disk.read_own(state / _FILE, limit=2 * _MOST) or ""
+    try:
+        found = (state / _FILE).lstat()
+    except FileNotFoundError:
+        return ()
+    return _read(state / _FILE, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, *_: int) -> tuple[dict[str, Any], ...]:
+    """The drills in a file as it is now: asked for each instance, and at every scrape."""
+    text = disk.read_own(path, limit=2 * _MOST) or ""
     found = []
     for line in text.splitlines():
         try:
             found.append(json.loads(line))
         except ValueError:
             continue
-    return found
+    return tuple(found)
 
 
 def proved(state: Path) -> dict[str, str]:

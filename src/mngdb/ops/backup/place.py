@@ -69,34 +69,41 @@ def sealer(context: Context) -> Sealer:
 def opener(context: Context, manifest: Manifest) -> Opener:
     """Decrypts a snapshot with the vault's key. Raises SecretError, and UsageError where that is
     missing or another one."""
-    from mngdb.stores.sealing import Opener
-
-    key = context.vault.get(KEY)
-    if key is None or not _fits(key, manifest):
-        what = "is missing" if key is None else f"does not fit snapshot {manifest.id}"
+    found = opener_here(context, manifest)
+    if found is None:
+        fits = f"does not fit snapshot {manifest.id}" if has_key(context) else "is missing"
         raise UsageError(
-            f"the private key of the backups {what} ({context.vault.where(KEY)})",
+            f"the private key of the backups {fits} ({context.vault.where(KEY)})",
             f"mngdb secret set {KEY}, with the private key of {' or '.join(manifest.recipients)}",
         )
+    return found
+
+
+def opener_here(context: Context, manifest: Manifest) -> Opener | None:
+    """The same; None where the key is missing or another one."""
+    from mngdb.stores.sealing import Opener, recipient
+
+    key = context.vault.get(KEY)
+    if key is None or recipient(key) not in manifest.recipients:
+        return None
     return Opener([key])
 
 
-def _fits(key: Secret, manifest: Manifest) -> bool:
-    from mngdb.stores.sealing import recipient
-
-    return recipient(key) in manifest.recipients
+def has_key(context: Context) -> bool:
+    """Whether there is a private key here."""
+    return context.vault.get(KEY) is not None
 
 
 def spare_key(context: Context) -> Notice | None:
     """Before a stack is removed with its vault: keep the private key without which nobody could
     read its backups, beside the stacks. None: there is no key of mngdb's own. Raises OSError."""
-    if context.vault.folder is None or context.vault.get(KEY) is None:
-        return None
     key = context.vault.get(KEY)
+    if context.vault.folder is None or key is None:
+        return None
     folder = default(context).parent / "backup-keys"
     disk.folder(folder)
     path = folder / f"{context.stack.name}-{context.located.record.id}"
-    disk.write(path, (key.reveal() if key else "") + "\n")
+    disk.write(path, key.reveal() + "\n")
     return Notice("", f"its backups stay in {store(context).place}, their private key in {path}")
 
 
@@ -120,12 +127,6 @@ def concerns(context: Context) -> list[tuple[str, str]]:
 def _disk(path: Path) -> int:
     """The device of a directory, or of the one that it would be made in."""
     return next(one for one in (path, *path.parents) if one.exists()).stat().st_dev
-
-
-def has_key(context: Context, manifest: Manifest | None = None) -> bool:
-    """Whether there is a private key here, and one that fits a snapshot."""
-    key = context.vault.get(KEY)
-    return key is not None and (manifest is None or _fits(key, manifest))
 
 
 def _directory(root: Path) -> Store:

@@ -141,11 +141,11 @@ def _discarded(snapshot: Snapshot, error: BaseException) -> None:
         error.add_note(f"what it had written is still in the store: {second.message}")
 
 
-def listing(context: Context) -> dict[str, tuple[Catalog, list[Manifest], list[str]]]:
+def listing(context: Context) -> dict[str, tuple[list[Manifest], list[str]]]:
     """Every instance's snapshots, the oldest first, and what is damaged."""
     catalog = place.catalog(context)
     found = {}
     for name in context.stack.instances:
         manifests, damages = catalog.snapshots(name)
-        found[name] = (catalog, manifests, [one.text for one in damages])
+        found[name] = (manifests, [one.text for one in damages])
     return found

@@ -48,9 +48,8 @@ def verify(context: Context, names: Sequence[str]) -> Verified:
         damages += [one.text for one in broken]
         for manifest in manifests:
             snapshots += 1
-            fits = place.has_key(context, manifest)
-            opened = opened and fits
-            opener = place.opener(context, manifest) if fits else None
+            opener = place.opener_here(context, manifest)
+            opened = opened and opener is not None
             found = catalog.verify(manifest, opener, lambda _, stored: read.append(stored))
             damages += [one.text for one in found]
     return Verified(snapshots, len(read), sum(read), opened, tuple(damages))
