@@ -134,11 +134,11 @@ def restart(options: Options, instances: tuple[str, ...]) -> int:
     from mngdb.ops.choice import choose, refuse_external
 
     context = options.context()
-    if context.located.kind == "new":
-        raise UsageError("this stack was never started", "mngdb up")
     choice = choose(context, instances)
     if instances:
         refuse_external(choice.of(context), "restart")
+    if context.located.kind == "new":
+        raise UsageError("this stack was never started", "mngdb up")
     return _make(options, context, frozenset(), choice, restart=True)
 
 
