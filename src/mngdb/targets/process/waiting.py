@@ -34,6 +34,8 @@ MOVED_TIMEOUT, TUNNEL_MOVED = 1.0, 20.0
 #: Seconds after which a server that was just started and refuses TLS is one without it, and one
 #: that talks nonsense is no server of ours.
 _TLS_TIMEOUT = 10.0
+#: What a login that failed may say of a server that is just starting, or just ending.
+_EARLY = {"tls", "other", "stranger"}
 #: Seconds between two attempts that end at once.
 _PAUSE = 0.1
 #: Seconds that a start takes as a rule, and between two attempts afterwards.
@@ -88,9 +90,10 @@ class Wait:
             )
         if found.frozen:
             raise halted(self.instance, found.frozen)
-        if error.kind in {"tls", "other"} and self.child is not None:
+        if error.kind in _EARLY and self.child is not None:
             # one that is just starting hangs up on a greeting, as one without TLS does;
-            # in the way to a container that is just dying it is Docker who speaks
+            # in the way to a container that is just dying it is Docker who speaks;
+            # one whose port somebody else took is about to end, and says why
             stopping.sleep(_PAUSE)
         elif error.kind not in {"down", "starting"}:
             raise error
@@ -109,7 +112,7 @@ class Wait:
 
     def _limit(self, error: ConnectError) -> float:
         """When to give up, in seconds of time.monotonic()."""
-        if error.kind in {"tls", "other"}:
+        if error.kind in _EARLY:
             return self.begun + min(_TLS_TIMEOUT, self.patience or _TLS_TIMEOUT)
         if self._elsewhere(error) and self.moved is not None:
             return self.begun + min(self.moved, self.patience or self.moved)
