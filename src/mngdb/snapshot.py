@@ -13,6 +13,15 @@ from msgspec import Struct
 Kind = Literal["full", "incremental", "logical"]
 
 
+class Point(Struct, frozen=True):
+    """A place in a server's log. `branch` is a name in a store's keys (letters, digits, `-`): where
+    the server begins another history, it is another one. `position` grows with every write, below
+    2**63."""
+
+    branch: str
+    position: int
+
+
 class Taken(Struct, frozen=True, kw_only=True):
     """What an engine says of a snapshot that it took."""
 
@@ -29,6 +38,10 @@ class Taken(Struct, frozen=True, kw_only=True):
     """Digests of what it holds, by name, as a restored server gives them again."""
     notes: dict[str, Any] = {}
     """What the engine needs to know for a restore."""
+    moment: float = 0.0
+    """When it was as the snapshot shows it, by the server's clock; 0: nobody knows."""
+    log: Point | None = None
+    """From where the server's log leads on from it."""
 
 
 class Trial(Struct, frozen=True):
@@ -60,8 +73,65 @@ class Sink(Protocol):
         ...
 
 
+class Feed(Protocol):
+    """Where an engine writes a server's log while it follows it. For one thread."""
+
+    def resume(self, branch: str) -> int | None:
+        """Where the archive of a branch ends: what follows is asked of the server. None: it has
+        none."""
+        ...
+
+    def begin(self, point: Point, since: float | None = None) -> None:
+        """Say from where the log comes, before the first `write`, and again on another branch.
+        Anything but `resume`'s answer leaves a gap: a new snapshot is then taken by itself.
+        `since`: what came before this moment has no time of its own, so that no moment between the
+        archive's last one and this one can be reached; None: the log itself tells times."""
+        ...
+
+    def write(self, data: bytes | memoryview, end: int, moment: float) -> None:
+        """Take what the server wrote up to position `end`, which it was at `moment` (seconds since
+        the epoch, by its clock). Waits where the store does not keep up."""
+        ...
+
+    def beat(self, moment: float) -> None:
+        """Say that nothing more was written until then."""
+        ...
+
+    @property
+    def stored(self) -> int:
+        """The position up to which the store has everything, on its disk."""
+        ...
+
+    @property
+    def over(self) -> bool:
+        """Whether to end."""
+        ...
+
+
+class Piece(Struct, frozen=True):
+    """A part of a server's log as the store has it: what was written after position `begin` up to
+    `end`. `stamps` are (bytes, moment): the first `bytes` of `data` were there at that moment, at
+    least every 0.1 s while something was written."""
+
+    begin: int
+    end: int
+    data: bytes
+    stamps: tuple[tuple[int, float], ...]
+
+
 class Saved(Protocol):
-    """A snapshot as an engine reads it."""
+    """A snapshot as an engine reads it, and the log since then."""
+
+    @property
+    def until(self) -> float | None:
+        """The moment that the server is restored to, by its clock; None: the snapshot's own."""
+        ...
+
+    def log(self) -> Iterator[Piece]:
+        """With `until`: the log from the snapshot's `Taken.log` on, without a gap, as far as that
+        moment needs. The first piece may begin before that position, and the last one goes on after
+        the moment. Raises MngdbError."""
+        ...
 
     @property
     def taken(self) -> Taken:

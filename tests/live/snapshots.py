@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mngdb.ops.context import Context
-from mngdb.snapshot import Taken, Trial
+from mngdb.snapshot import Piece, Point, Taken, Trial
 from mngdb.spec.load import load
 from tests.conftest import Cli
 
@@ -24,13 +24,59 @@ class _Writer:
         return len(data)
 
 
-class Memory:
+class MemoryFeed:
+    """A Feed, whose pieces a test reads: a piece a write, each of them at once in the store."""
+
+    def __init__(self) -> None:
+        self.pieces: list[Piece] = []
+        self.begun: list[Point] = []
+        self.beats: list[float] = []
+        self.over = False
+
+    def resume(self, branch: str) -> int | None:
+        """Where the archive ends."""
+        return self.stored if self.begun and self.begun[-1].branch == branch else None
+
+    def begin(self, point: Point, since: float | None = None) -> None:
+        self.begun.append(point)
+
+    def write(self, data: bytes | memoryview, end: int, moment: float) -> None:
+        data = bytes(data)
+        self.pieces.append(Piece(self.stored, end, data, ((len(data), moment),)))
+
+    def beat(self, moment: float) -> None:
+        self.beats.append(moment)
+
+    @property
+    def stored(self) -> int:
+        return self.pieces[-1].end if self.pieces else self.begun[-1].position
+
+
+class Logged:
+    """What leads on from a snapshot: with `feed` and `until`, to that moment."""
+
+    taken: Any
+    feed: MemoryFeed | None = None
+    until: float | None = None
+
+    def log(self) -> Iterator[Piece]:
+        """The pieces that the moment needs."""
+        assert self.feed is not None
+        assert self.until is not None
+        for piece in self.feed.pieces:
+            if piece.end > self.taken.log.position:
+                yield piece
+                if piece.stamps[-1][1] > self.until:
+                    return
+
+
+class Memory(Logged):
     """A Sink, and then a Saved."""
 
     def __init__(self) -> None:
         self.streams: dict[str, bytes] = {}
         self.expected = 0
-        self.taken: Any = None
+        self.taken = None
 
     @contextlib.contextmanager
     def stream(self, name: str) -> Iterator[_Writer]:

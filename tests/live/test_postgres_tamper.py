@@ -209,7 +209,7 @@ def test_the_administrators_secret_changed_in_the_vault_becomes_the_servers(cli:
 
 def test_a_secret_of_every_punctuation_lets_the_app_in_by_its_url(cli: Cli) -> None:
     # all but the single quote, which 'mngdb env' cannot print beside these
-    set_secret(cli, "postgres_report", "!\"#$%&()*+,-./:;<=>?@[\\]^_`{|}~0aZ")
+    set_secret(cli, "postgres_report", '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~0aZ')
     converge(cli)
     assert value(cli, "SELECT 1", "report") == 1
 

@@ -29,6 +29,7 @@ from mngdb.stores.sealing import Opener, Sealer, make_key, recipient
 from tests.conftest import Cli, each_server
 from tests.live import faults
 from tests.live.clients import url
+from tests.live.snapshots import Logged
 from tests.live.test_tls_redis import with_debian
 
 pytestmark = pytest.mark.live
@@ -42,7 +43,7 @@ NO_LOG = FILE.replace("PORT1}", "PORT1, appendonly: false}")
 LIBRARY = "#!lua name=lib\nredis.register_function('twice', function(k, a) return a[1] * 2 end)"
 
 
-class Memory:
+class Memory(Logged):
     """Takes a snapshot and gives it back; `cut` bytes of its end are lost meanwhile."""
 
     taken: Taken

@@ -115,6 +115,7 @@ class ToyEngine:
     info: EngineInfo = TOY
     stop_signal: int = signal.SIGTERM
     statements = memory = slow = bloat = indexes = locks = end_session = keys = keys_file = None
+    follow = None
 
     def render(self, asked: DesiredInstance) -> Unit:
         site, spec = asked.site, cast(ToyInstance, asked.instance.spec)

@@ -20,7 +20,7 @@ from mngdb.container import Container
 from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
 from mngdb.run import Account
 from mngdb.samples import Family
-from mngdb.snapshot import Saved, Sink, Taken, Trial
+from mngdb.snapshot import Feed, Saved, Sink, Taken, Trial
 from mngdb.spec.engine_info import EngineInfo
 
 if TYPE_CHECKING:
@@ -268,18 +268,25 @@ class Backup(Protocol[S_contra]):
     def lay(
         self, asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None
     ) -> None:
-        """Fill an empty data folder, from which the server of `asked` then starts; its files are
-        `account`'s (None: ours). Raises MngdbError."""
+        """Fill an empty data folder, from which the server of `asked` then starts, with the log up
+        to `Saved.until` where the server itself reads it; its files are `account`'s (None: ours).
+        Raises MngdbError."""
         ...
 
     def load(self, session: S_contra, asked: DesiredInstance, saved: Saved) -> None:
         """Bring what is not in the data folder into the server that started from it, before any
-        app may log in. Raises StepError."""
+        app may log in: also the log up to `Saved.until`, where `lay` did not. Raises StepError."""
         ...
 
     def prove(self, session: S_contra, asked: DesiredInstance, taken: Taken) -> tuple[Trial, ...]:
-        """Compare a restored server's content with what `taken` says of it, and have the server
-        check its files as far as it can."""
+        """Compare a restored server's content with what `taken` says of it (counts and content that
+        it does not name are not compared), and have the server check its files as far as it can."""
+        ...
+
+    @property
+    def follow(self) -> Callable[[Access, DesiredInstance, Feed], None] | None:
+        """Write the server's log to the feed, as it is written, until that is over. `access` is the
+        administrator's. Raises ConnectError and StepError, after which it is begun again."""
         ...
 
 

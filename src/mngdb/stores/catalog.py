@@ -2,6 +2,7 @@
 
     mngdb-1/STACK/INSTANCE/SNAPSHOT/STREAM.000000.zst.age   parts of a stream
     mngdb-1/STACK/INSTANCE/SNAPSHOT/manifest.json           written last: now it is a snapshot
+    mngdb-1/STACK/INSTANCE.log/BRANCH/…                     the log since then (`archive`)
 
 A snapshot's id begins with its time and ends with random digits: two that run at the same time, on
 one machine or two, never touch each other's objects.
@@ -19,6 +20,7 @@ from msgspec import Struct
 
 from mngdb.errors import UsageError
 from mngdb.stores import MissingError, Store
+from mngdb.stores.archive import Archive
 from mngdb.stores.manifest import Manifest, Stream, decode, encode
 from mngdb.stores.sealing import Opener, Sealer, UnreadableError
 from mngdb.stores.streams import Progress, StreamWriter, fetched, object_key, patiently, read
@@ -87,6 +89,10 @@ class Catalog:
     def begin(self, sealer: Sealer, instance: str, progress: Progress) -> Snapshot:
         """A new snapshot."""
         return Snapshot(self, sealer, instance, progress)
+
+    def archive(self, instance: str) -> Archive:
+        """The log of an instance."""
+        return Archive(self.store, self.prefix(f"{instance}.log"))
 
     def snapshots(self, instance: str) -> tuple[list[Manifest], list[Damage]]:
         """Those of an instance, the oldest first, and manifests that cannot be read."""

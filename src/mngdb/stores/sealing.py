@@ -6,7 +6,8 @@ Both are standard formats: `age --decrypt | zstd --decompress` reads an object w
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mngdb.errors import MngdbError, UsageError
@@ -14,6 +15,9 @@ from mngdb.secret import Secret
 
 #: zstd's own scale. The lowest keeps up with a disk on one processor.
 _LEVEL = 1
+#: A frame that zstd's tools skip: this number, its length, its content (RFC 8878, 3.1.2).
+_MAGIC = 0x184D2A50
+_SKIPPED = struct.Struct("<II")
 
 
 class UnreadableError(MngdbError):
@@ -64,12 +68,15 @@ class Sealer:
             ) from None
         self.recipients = tuple(recipients)
 
-    def seal(self, data: bytes) -> bytes:
-        """The content of an object that holds `data`."""
+    def seal(self, data: bytes, head: bytes = b"") -> bytes:
+        """The content of an object that holds `data`. `head` is kept in a frame before it that
+        zstd's tools skip."""
         import pyrage
         import zstandard
 
         packed = zstandard.ZstdCompressor(_LEVEL).compress(data)
+        if head:
+            packed = _SKIPPED.pack(_MAGIC, len(head)) + head + packed
         sealed: bytes = pyrage.encrypt(packed, self._recipients)
         return sealed
 
@@ -83,17 +90,39 @@ class Opener:
 
     def open(self, sealed: bytes, size: int) -> bytes:
         """The `size` bytes that were sealed. Raises UnreadableError."""
+        return _unpacked(self._decrypted(sealed), size)
+
+    def open_headed(self, sealed: bytes, size: Callable[[bytes], int]) -> tuple[bytes, bytes]:
+        """The head and the bytes that were sealed, of which `size` tells by the head how many.
+        Raises UnreadableError."""
+        packed = self._decrypted(sealed)
+        if len(packed) < _SKIPPED.size:
+            raise UnreadableError("has no head")
+        magic, length = _SKIPPED.unpack_from(packed)
+        if magic != _MAGIC:
+            raise UnreadableError("has no head")
+        head = packed[_SKIPPED.size : _SKIPPED.size + length]
+        return head, _unpacked(packed[_SKIPPED.size + length :], size(head))
+
+    def _decrypted(self, sealed: bytes) -> bytes:
         import pyrage
-        import zstandard
 
         try:
-            packed = pyrage.decrypt(sealed, self._keys)
+            packed: bytes = pyrage.decrypt(sealed, self._keys)
         except pyrage.DecryptError as error:
             raise UnreadableError(f"cannot be decrypted: {error}") from None
-        try:
-            data = zstandard.ZstdDecompressor().decompress(packed, max_output_size=size)
-        except zstandard.ZstdError as error:
-            raise UnreadableError(f"cannot be decompressed: {error}") from None
-        if len(data) != size:
-            raise UnreadableError(f"holds {len(data)} bytes instead of {size}")
-        return data
+        return packed
+
+
+def _unpacked(packed: bytes, size: int) -> bytes:
+    import zstandard
+
+    try:
+        if zstandard.get_frame_parameters(packed).content_size > size:
+            raise UnreadableError(f"holds more than {size} bytes")
+        data = zstandard.ZstdDecompressor().decompress(packed, max_output_size=size)
+    except zstandard.ZstdError as error:
+        raise UnreadableError(f"cannot be decompressed: {error}") from None
+    if len(data) != size:
+        raise UnreadableError(f"holds {len(data)} bytes instead of {size}")
+    return data

@@ -48,6 +48,7 @@ class MongodbEngine:
     end_session = None
     keys = None
     keys_file = None
+    follow = None
 
     # --- provision
 

@@ -45,6 +45,7 @@ class PostgresEngine:
     # it has no such thing
     keys = None
     keys_file = None
+    follow = None
 
     # --- provision
 

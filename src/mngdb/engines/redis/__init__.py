@@ -43,6 +43,7 @@ class RedisEngine:
     indexes = None
     locks = None
     end_session = None
+    follow = None
 
     # --- provision
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,10 @@ from mngdb.events import Progress
 from mngdb.model import Access, DesiredInstance
 from mngdb.ops.backup import place
 from mngdb.ops.context import Context
-from mngdb.snapshot import Taken, Trial
+from mngdb.snapshot import Piece, Taken, Trial
 from mngdb.spec.stack import Instance
 from mngdb.spec.units import Amount
+from mngdb.stores.archive import Segment
 from mngdb.stores.catalog import Catalog
 from mngdb.stores.manifest import Manifest
 from mngdb.stores.sealing import Opener
@@ -43,6 +44,13 @@ class _Saved(Struct, frozen=True):
     opener: Opener
     manifest: Manifest
     took: Callable[[int, int], None]
+    until: float | None = None
+    segments: Sequence[Segment] = ()
+
+    def log(self) -> Iterator[Piece]:
+        archive = self.catalog.archive(self.manifest.instance)
+        for one in self.segments:
+            yield archive.read(self.opener, one)
 
     @property
     def taken(self) -> Taken:

@@ -1,0 +1,198 @@
+"""The log of one instance in a store: segments, which follow one another without a gap.
+
+    mngdb-1/STACK/INSTANCE.log/BRANCH/BEGIN-END-SINCE-UNTIL-RUN-DIGEST.zst.age
+
+BEGIN and END are the positions, SINCE and UNTIL the moments in milliseconds, both hexadecimal; RUN
+is who wrote it, DIGEST the first half of the SHA-256 of the object. A list of the keys tells what
+can be reached: no object is read for it. The content begins with a frame that zstd skips: JSON with
+the size, and when how much of it was there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from mngdb.snapshot import Piece, Point
+from mngdb.stores import MissingError, Store
+from mngdb.stores.sealing import Opener, Sealer, UnreadableError, digest
+from mngdb.stores.streams import patiently
+
+#: What a segment's name ends with.
+_END = ".zst.age"
+_NAME = re.compile(
+    r"([0-9a-f]{16})-([0-9a-f]{16})-([0-9a-f]{11})-([0-9a-f]{11})-([0-9a-f]{8})-([0-9a-f]{32})"
+)
+#: Seconds between two segments that are no gap.
+_NEAR = 0.5
+_BRANCH = re.compile(r"[0-9A-Za-z-]+")
+
+
+class Segment(Struct, frozen=True, kw_only=True):
+    """One object: what was written after position `begin` up to `end`, between two moments (seconds
+    since the epoch, by the server's clock). `begin` and `end` are one where nothing was."""
+
+    branch: str
+    begin: int
+    end: int
+    since: float
+    until: float
+    run: str
+    digest: str
+    stored: int = 0
+
+    @property
+    def name(self) -> str:
+        """The last part of its key."""
+        moments = f"{_milli(self.since):011x}-{_milli(self.until):011x}"
+        return f"{self.begin:016x}-{self.end:016x}-{moments}-{self.run}-{self.digest}{_END}"
+
+
+class _Head(Struct, frozen=True):
+    """What a segment says of its content."""
+
+    size: int
+    stamps: tuple[tuple[int, float], ...]
+
+
+def _head(data: bytes) -> _Head:
+    try:
+        return msgspec.json.decode(data, type=_Head)
+    except msgspec.DecodeError:
+        raise UnreadableError("has a damaged head") from None
+
+
+def _milli(moment: float) -> int:
+    return round(moment * 1000)
+
+
+def parse(branch: str, name: str, stored: int) -> Segment | None:
+    """A segment by the last part of its key; None for another object."""
+    found = _NAME.fullmatch(name.removesuffix(_END))
+    if found is None or not name.endswith(_END):
+        return None
+    begin, end, since, until = (int(text, 16) for text in found.groups()[:4])
+    return Segment(
+        branch=branch,
+        begin=begin,
+        end=end,
+        since=since / 1000,
+        until=until / 1000,
+        run=found[5],
+        digest=found[6],
+        stored=stored,
+    )
+
+
+class Archive:
+    """All segments of one instance. All raise StoreError."""
+
+    def __init__(self, store: Store, prefix: str) -> None:
+        self.store = store
+        self._prefix = prefix
+
+    def segments(self) -> list[Segment]:
+        """Every one, in the order of branches and positions."""
+        found = []
+        for entry in self.store.entries(self._prefix):
+            folder, _, name = entry.key.rpartition("/")
+            segment = parse(folder.rpartition("/")[2], name, entry.size)
+            if segment is not None:
+                found.append(segment)
+        return sorted(found, key=lambda one: (one.branch, one.begin, one.end, one.until))
+
+    def put(self, sealer: Sealer, run: str, branch: str, piece: Piece, since: float) -> Segment:
+        """Write a segment once; a store that is away is for the caller. `since`: when its first
+        byte was not there yet."""
+        head = msgspec.json.encode(_Head(len(piece.data), piece.stamps))
+        sealed = sealer.seal(piece.data, head)
+        segment = Segment(
+            branch=_named(branch),
+            begin=piece.begin,
+            end=piece.end,
+            since=since,
+            until=piece.stamps[-1][1],
+            run=run,
+            digest=digest(sealed)[:32],
+            stored=len(sealed),
+        )
+        self.store.put(self.key(segment), sealed)
+        return segment
+
+    def key(self, segment: Segment) -> str:
+        """The key of its object."""
+        return f"{self._prefix}/{segment.branch}/{segment.name}"
+
+    def read(self, opener: Opener, segment: Segment) -> Piece:
+        """What a segment holds. Raises UnreadableError."""
+        data = self._fetched(segment)
+        try:
+            head, content = opener.open_headed(data, lambda found: _head(found).size)
+        except UnreadableError as error:
+            where = f"{self.store.place}/{self.key(segment)}"
+            raise UnreadableError(f"{where} {error.message}") from None
+        return Piece(segment.begin, segment.end, content, _head(head).stamps)
+
+    def check(self, segment: Segment) -> None:
+        """Compare an object with its name. Raises UnreadableError."""
+        self._fetched(segment)
+
+    def _fetched(self, segment: Segment) -> bytes:
+        key = self.key(segment)
+        try:
+            data = patiently(lambda: self.store.get(key))
+        except MissingError:
+            raise UnreadableError(f"{self.store.place}/{key} is missing") from None
+        if digest(data)[:32] != segment.digest:
+            raise UnreadableError(
+                f"{self.store.place}/{key} is damaged: its SHA-256 does not match"
+            )
+        return data
+
+    def remove(self, segments: Iterable[Segment]) -> None:
+        """Remove segments."""
+        self.store.delete([self.key(one) for one in segments])
+
+
+def _named(branch: str) -> str:
+    if not _BRANCH.fullmatch(branch):
+        raise ValueError(f"{branch!r} is no name of a branch")
+    return branch
+
+
+def chain(segments: Sequence[Segment], point: Point) -> list[Segment]:
+    """The segments that lead on from a point, each one where the one before ends: of several, that
+    which goes on for longest. Empty where the next one is missing."""
+    mine = [one for one in segments if one.branch == point.branch]
+    found: list[Segment] = []
+    position, at = point.position, 0
+    reached = float("-inf")
+    while True:
+        best = None
+        while at < len(mine) and mine[at].begin <= position:
+            one = mine[at]
+            ahead = (one.end, one.until)
+            if ahead > (position, reached) and one.end >= position:
+                if best is None or ahead > (best.end, best.until):
+                    best = one
+            at += 1
+        if best is None:
+            return found
+        found.append(best)
+        position, reached = best.end, best.until
+
+
+def spans(moment: float, segments: Iterable[Segment]) -> list[tuple[float, float]]:
+    """The moments that a snapshot of `moment` reaches by the segments that lead on from it. Where
+    nobody knows when something was written, one span ends and the next begins."""
+    found = [(moment, moment)]
+    for one in segments:
+        begin, end = found[-1]
+        if one.since > end + _NEAR:
+            found.append((one.since, one.until))
+        else:
+            found[-1] = (begin, max(end, one.until))
+    return found
