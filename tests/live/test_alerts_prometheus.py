@@ -44,7 +44,13 @@ alerts:
     + AGENT
 )
 #: Metrics that come when backups and checks do.
-LATER = {"mngdb_backup_age_seconds", "mngdb_drill_seconds", "mngdb_findings"}
+LATER = {
+    "mngdb_archive_age_seconds",
+    "mngdb_backup_age_seconds",
+    "mngdb_drill_passed",
+    "mngdb_drill_seconds",
+    "mngdb_findings",
+}
 #: Series that this stack does not have: its MongoDB has one member.
 NOT_HERE = {'mongodb_rs_members_optimeDate{member_state="SECONDARY"}'}
 

@@ -38,7 +38,7 @@ from mngdb.release import Release
 from mngdb.run import Account
 from mngdb.samples import Family, Sample
 from mngdb.secret import Secret
-from mngdb.snapshot import Saved, Sink, Taken, Trial
+from mngdb.snapshot import Feed, Point, Saved, Sink, Taken, Trial
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import EngineInfo
 from tests.toy.record import TOY, ToyGrant, ToyInstance
@@ -115,7 +115,6 @@ class ToyEngine:
     info: EngineInfo = TOY
     stop_signal: int = signal.SIGTERM
     statements = memory = slow = bloat = indexes = locks = end_session = keys = keys_file = None
-    follow = None
 
     def render(self, asked: DesiredInstance) -> Unit:
         site, spec = asked.site, cast(ToyInstance, asked.instance.spec)
@@ -268,7 +267,8 @@ class ToyEngine:
     def back_up(
         self, session: Session, asked: DesiredInstance, access: Access, sink: Sink
     ) -> Taken:
-        found = session.ask("dump")
+        said = session.ask("dump")
+        found = said["values"]
         data = json.dumps(found).encode()
         sink.expect(len(data))
         with sink.stream("values.json") as stream:
@@ -280,13 +280,23 @@ class ToyEngine:
             source="toy",
             position={},
             counts={"keys": len(found)},
+            moment=said["now"],
+            log=Point("toy", said["log"]),
         )
 
     def lay(
         self, asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None
     ) -> None:
         path = folder / "values.json"
-        path.write_bytes(b"".join(saved.read("values.json")))
+        values = json.loads(b"".join(saved.read("values.json")))
+        if saved.until is not None:
+            assert saved.taken.log is not None
+            for piece in saved.log():
+                entries = [json.loads(line) for line in piece.data.splitlines()]
+                for moment, key, value in entries[max(0, saved.taken.log.position - piece.begin) :]:
+                    if moment <= saved.until:
+                        values[key] = value
+        path.write_text(json.dumps(values))
         if account is not None:
             os.chown(path, account.uid, account.gid)
 
@@ -294,8 +304,22 @@ class ToyEngine:
         pass
 
     def prove(self, session: Session, asked: DesiredInstance, taken: Taken) -> tuple[Trial, ...]:
-        found = len(session.ask("dump"))
-        return (Trial("keys", found == taken.counts["keys"], f"{found} keys"),)
+        found = len(session.ask("dump")["values"])
+        return (Trial("keys", found == taken.counts.get("keys", found), f"{found} keys"),)
+
+    def follow(self, access: Access, asked: DesiredInstance, feed: Feed) -> None:
+        with self.connect(access) as session:
+            at = feed.resume("toy")
+            if at is None:
+                at = session.ask("dump")["log"]
+            feed.begin(Point("toy", at))
+            while not feed.over:
+                found = session.ask("log", since=at)
+                for entry in found["entries"]:
+                    at += 1
+                    feed.write(json.dumps(entry).encode() + b"\n", at, entry[0])
+                feed.beat(found["now"])
+                time.sleep(0.05)
 
     def metrics(self, session: Session, asked: DesiredInstance) -> Scraper:
         return Scraper(session)

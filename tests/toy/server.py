@@ -6,7 +6,8 @@
 
 CONF is JSON: `host`, `port`, `data` (a folder), `admin` (the hash of that login's password) and
 `limit` (connections). A request is a line of JSON, and so is its answer. Logins are in
-`data/logins.json`, each with hash, prefix and mark; values in `data/values.json`.
+`data/logins.json`, each with hash, prefix and mark; values in `data/values.json`, and every one
+that was ever put, with its moment, in `data/log.json`.
 """
 
 import hashlib
@@ -31,6 +32,8 @@ class Server(socketserver.ThreadingTCPServer):
         self.values_file = Path(conf["data"], "values.json")
         self.logins: dict[str, Any] = self.read(self.file)
         self.values: dict[str, str] = self.read(self.values_file)
+        self.log_file = Path(conf["data"], "log.json")
+        self.log: list[tuple[float, str, str]] = self.read(self.log_file) or []
         super().__init__((conf["host"], conf["port"]), Handler)
 
     @staticmethod
@@ -40,6 +43,7 @@ class Server(socketserver.ThreadingTCPServer):
     def keep(self) -> None:
         self.file.write_text(json.dumps(self.logins))
         self.values_file.write_text(json.dumps(self.values))
+        self.log_file.write_text(json.dumps(self.log))
 
 
 class Handler(socketserver.StreamRequestHandler):
@@ -61,7 +65,7 @@ class Handler(socketserver.StreamRequestHandler):
             with self.server.lock:
                 self.server.open -= 1
 
-    def answer(self, verb: str, **given: str) -> object:
+    def answer(self, verb: str, **given: Any) -> object:
         server = self.server
         if verb == "login":
             known = server.logins.get(given["name"], {}).get("hash")
@@ -83,13 +87,16 @@ class Handler(socketserver.StreamRequestHandler):
             if verb == "put":
                 with server.lock:
                     server.values[given["key"]] = given["value"]
+                    server.log.append((time.time(), given["key"], given["value"]))
                     server.keep()
             return server.values.get(given["key"])
         if self.who != "admin":
             raise PermissionError(f"{self.who} may not {verb}")
         with server.lock:
             if verb == "dump":
-                return server.values
+                return {"values": server.values, "log": len(server.log), "now": time.time()}
+            if verb == "log":
+                return {"entries": server.log[given["since"] :], "now": time.time()}
             if verb == "write":
                 server.logins[given.pop("name")] = given
             if verb == "drop":

@@ -225,6 +225,13 @@ CASES: dict[str, Case] = {
         about("postgres", backup_age_seconds="93600+60x40"),
         about("postgres", backup_age_seconds="86400+60x40"),
     ),
+    "ArchiveStalled": Case(
+        about("postgres", archive_age_seconds="301+60x40"),
+        about("postgres", archive_age_seconds="299x40"),
+    ),
+    "DrillFailed": Case(
+        about("postgres", drill_passed="0x40"), about("postgres", drill_passed="1x40")
+    ),
     "DrillSlow": Case(
         about("postgres", drill_seconds="1801x40"), about("postgres", drill_seconds="1800x40")
     ),

@@ -8,12 +8,14 @@ from mngdb.agent.jobs import log
 from mngdb.errors import LockedError, MngdbError
 from mngdb.lock import lock
 from mngdb.ops import service
-from mngdb.ops.backup import schedule
+from mngdb.ops.backup import archived, schedule
 from mngdb.ops.context import Context
 from mngdb.run import run
 
 #: Seconds between two looks at the clock, and that a command may take.
 INTERVAL, _LIMIT = 30.0, 24 * 3600.0
+#: Seconds that the first look waits for the archive.
+_FIRST = 10.0
 
 
 class Backups:
@@ -21,10 +23,21 @@ class Backups:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._begun = False
+
+    def begin(self) -> None:
+        """Before the first look: let the archive of the log begin, so that it leads on from the
+        first snapshot."""
+        deadline = time.monotonic() + _FIRST
+        while archived.beginning(self._context) and time.monotonic() < deadline:
+            time.sleep(0.2)
 
     def look(self) -> None:
         """Take the backups that are due, remove those that are no longer kept; else a drill that is
         due, one at a time. Raises MngdbError with the command's last words."""
+        if not self._begun:
+            self._begun = True
+            self.begin()
         try:
             with lock(self._context.stack.state / "lock", "agent", patience=0.0):
                 now = time.time()

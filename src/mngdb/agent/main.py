@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb import disk
+from mngdb.agent.archiver import Archiver
 from mngdb.agent.backups import INTERVAL as INTERVAL_OF_BACKUPS
 from mngdb.agent.backups import Backups
 from mngdb.agent.containers import Containers
@@ -164,7 +165,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
         Statements(context, context.stack.monitored, folder),
         Backups(context),
     )
-    running = Jobs(jobs(agent, spec))
+    running, archiver = Jobs(jobs(agent, spec)), Archiver(context)
     asked = asked_to_end()
     webs = [
         _listen(spec, unit.name, port, _pages(targets, port, spec))
@@ -188,6 +189,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     for web in webs:
         web.start()
     running.start()
+    archiver.start()
     log(f"{unit.name} is running on {spec.bind}: {unit.places()}")
     gc.collect()
     gc.freeze()
@@ -195,6 +197,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     os.read(asked, 1)
     log(f"{unit.name} exits; the servers keep running")
     running.stop()
+    archiver.stop()
     agent.alerts.close(time.time())
     for target in targets:
         target.end(1.0)

@@ -15,7 +15,7 @@ from mngdb.agent.containers import Containers
 from mngdb.agent.jobs import Troubles, log
 from mngdb.agent.watch import Watch
 from mngdb.errors import MngdbError
-from mngdb.ops.backup import schedule
+from mngdb.ops.backup import archived, schedule
 from mngdb.ops.backup.history import history
 from mngdb.ops.context import Context, secret_name
 from mngdb.run import run
@@ -52,6 +52,7 @@ class SelfMetrics:
         self._begun = time.time()
         self._cpu = _cpu_times()
         self._busy: float | None = None
+        self._followed = [one.name for one in archived.followed(context)]
         self._certificates: dict[Path, tuple[int, float]] = {}
         self._troubles = Troubles()
 
@@ -135,6 +136,13 @@ class SelfMetrics:
             "mngdb_backup_stored_bytes",
             "Size of the last backup in the store, by instance",
             [((("instance", name),), float(one.stored)) for name, one in runs.items() if one.done],
+        )
+        logs = {name: archived.read(self._context, name) for name in self._followed}
+        yield _family(
+            "mngdb_archive_age_seconds",
+            "How long ago everything was in the store that the server had written, by instance; "
+            "since 1970 where nothing ever was",
+            [((("instance", name),), max(0.0, now - one.until)) for name, one in logs.items()],
         )
         drills = {str(one["instance"]): one for one in history(self._context.stack.state)}
         passed = {name: one for name, one in drills.items() if one["verdict"] == "pass"}

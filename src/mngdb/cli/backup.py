@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mngdb.cli.common import Options, common, say, say_json, size, table, tell, tell_errors
+from mngdb.words import many
 
 if TYPE_CHECKING:
     from mngdb.ops.backup.drill import Drill
+    from mngdb.ops.backup.prune import Due
+    from mngdb.ops.backup.reach import Aim, Reachable
+    from mngdb.ops.context import Context
     from mngdb.stores.manifest import Manifest
 
 #: Seconds between two lines of progress, on a terminal and in a log.
@@ -115,20 +119,33 @@ def prune(options: Options, dry_run: bool, yes: bool) -> int:
     found = due(context)
     if found and not dry_run:
         if not yes:
-            click.confirm(f"remove {len(found)} snapshots?", abort=True, err=True)
+            click.confirm(f"remove {_many(found)}?", abort=True, err=True)
         remove(context, found)
     if options.json:
-        shown = [_snapshot(one, None) for one in found]
-        say_json({"stack": context.stack.name, "removed": not dry_run, "snapshots": shown})
+        say_json(
+            {
+                "stack": context.stack.name,
+                "removed": not dry_run,
+                "snapshots": [_snapshot(one, None) for one in found.snapshots],
+                "log": {name: len(every) for name, every in found.segments.items()},
+                "log_stored_bytes": found.stored,
+            }
+        )
         return 0
     if not found:
         say("nothing to remove")
         return 0
-    rows = [(one.instance, one.id, iso(one.finished), size(one.stored)) for one in found]
-    for line in table(("INSTANCE", "SNAPSHOT", "FINISHED", "STORED"), rows):
-        say(line)
-    say(f"{'would remove' if dry_run else 'removed'} {len(found)} snapshots")
+    rows = [(one.instance, one.id, iso(one.finished), size(one.stored)) for one in found.snapshots]
+    if rows:
+        for line in table(("INSTANCE", "SNAPSHOT", "FINISHED", "STORED"), rows):
+            say(line)
+    say(f"{'would remove' if dry_run else 'removed'} {_many(found)}")
     return 0
+
+
+def _many(found: Due) -> str:
+    """What is removed, in words."""
+    return f"{many(len(found.snapshots), 'snapshot')} and {size(found.stored)} of the log"
 
 
 def _took(one: Manifest) -> str:
@@ -155,53 +172,77 @@ def _snapshot(one: Manifest, proved: str | None) -> dict[str, Any]:
 @click.command()
 @common
 def backups(options: Options) -> int:
-    """List the snapshots of every instance, and which of them are proved."""
+    """List what can be restored: the moments that can be reached, and the snapshots.
+
+    A moment between two snapshots is reached by a snapshot and the server's log since then.
+    """
     from mngdb.ops.backup import place
-    from mngdb.ops.backup.history import iso, proved
-    from mngdb.ops.backup.take import listing
+    from mngdb.ops.backup.history import proved
+    from mngdb.ops.backup.reach import reachable
 
     context = options.context()
-    found, tried = listing(context), proved(context.stack.state)
-    damages = [text for _, texts in found.values() for text in texts]
+    found = {name: reachable(context, name) for name in context.stack.instances}
+    tried = proved(context.stack.state)
+    damages = [text for one in found.values() for text in one.damages]
     if options.json:
         say_json(
             {
                 "stack": context.stack.name,
                 "store": place.store(context).place,
                 "instances": [
-                    {
-                        "instance": name,
-                        "engine": context.instance(name).engine,
-                        "reachable": [
-                            {"from": iso(one.finished), "to": iso(one.finished)} for one in every
-                        ],
-                        "rpo_s": round(time.time() - every[-1].finished) if every else None,
-                        "snapshots": [_snapshot(one, tried.get(one.id)) for one in every],
-                    }
-                    for name, (every, _) in found.items()
+                    _reachable(name, context.instance(name).engine, one, tried)
+                    for name, one in found.items()
                 ],
                 "damaged": damages,
             }
         )
         return 1 if damages else 0
-    rows = [
-        (
-            *(name, one.id, one.taken.kind, iso(one.finished), size(one.size), size(one.stored)),
-            tried.get(one.id, "no"),
-        )
-        for name, (every, _) in found.items()
-        for one in every
-    ]
-    if rows:
-        head = ("INSTANCE", "SNAPSHOT", "KIND", "FINISHED", "SIZE", "STORED", "PROVED")
-        for line in table(head, rows):
-            say(line)
+    if any(one.reaches for one in found.values()):
+        _list(found, tried)
     else:
         say(f"no snapshots in {place.store(context).place}")
         tell("next: mngdb backup")
     for text in damages:
         tell(f"damaged: {text}")
     return 1 if damages else 0
+
+
+def _list(found: Mapping[str, Reachable], tried: Mapping[str, str]) -> None:
+    from mngdb.ops.backup.history import iso
+
+    spans = [
+        (name if first == 0 else "", iso(begin), iso(end) if end > begin else "the snapshot alone")
+        for name, one in found.items()
+        for first, (begin, end) in enumerate(one.spans)
+    ]
+    for line in table(("INSTANCE", "RESTORABLE FROM", "TO"), spans):
+        say(line)
+    say("")
+    rows = [
+        (
+            *(name, one.id, one.taken.kind, iso(one.finished), size(one.size), size(one.stored)),
+            tried.get(one.id, "no"),
+        )
+        for name, every in found.items()
+        for one in (reach.manifest for reach in every.reaches)
+    ]
+    head = ("INSTANCE", "SNAPSHOT", "KIND", "FINISHED", "SIZE", "STORED", "PROVED")
+    for line in table(head, rows):
+        say(line)
+
+
+def _reachable(
+    name: str, engine: str, found: Reachable, tried: Mapping[str, str]
+) -> dict[str, Any]:
+    from mngdb.ops.backup.history import iso
+
+    return {
+        "instance": name,
+        "engine": engine,
+        "reachable": [{"from": iso(begin), "to": iso(end)} for begin, end in found.spans],
+        "rpo_s": round(max(0.0, time.time() - found.newest), 1) if found.newest else None,
+        "snapshots": [_snapshot(one.manifest, tried.get(one.manifest.id)) for one in found.reaches],
+    }
 
 
 @click.command()
@@ -229,20 +270,26 @@ def verify(options: Options, instances: Sequence[str]) -> int:
 
 @click.command()
 @click.argument("instance", required=False)
-@click.option("--latest", is_flag=True, help="The newest snapshot.")
+@click.option("--to", metavar="TIME", help="This moment: '2026-11-21 14:03:07', '10m ago'.")
+@click.option("--latest", is_flag=True, help="The newest moment that can be reached.")
 @click.option("--snapshot", metavar="ID", help="This snapshot; 'mngdb backups' lists them.")
 @click.option("--forget", is_flag=True, help="Stop and remove restored servers instead.")
 @common
 def restore(
-    options: Options, instance: str | None, latest: bool, snapshot: str | None, forget: bool
+    options: Options,
+    instance: str | None,
+    to: str | None,
+    latest: bool,
+    snapshot: str | None,
+    forget: bool,
 ) -> int:
-    """Restore a snapshot of INSTANCE into a server of its own, beside the live one.
+    """Restore INSTANCE into a server of its own, beside the live one.
 
     The live server is not touched. The restored one has the logins and passwords of the file and
-    the vault, and a port of its own, which is printed.
+    the vault, and a port of its own, which is printed. A TIME without a zone is local time.
     """
     from mngdb.errors import UsageError
-    from mngdb.ops.backup import place, restored
+    from mngdb.ops.backup import restored
 
     context = options.context()
     if forget:
@@ -254,16 +301,13 @@ def restore(
         return 0
     if instance is None:
         raise UsageError("name the instance to restore", "mngdb restore INSTANCE --latest")
-    if latest == (snapshot is not None):
+    if [to is not None, latest, snapshot is not None].count(True) != 1:
         raise UsageError(
-            "say which snapshot to restore",
-            "--latest, or --snapshot ID: 'mngdb backups' lists them",
+            "say what to restore",
+            "--to TIME, --latest, or --snapshot ID: 'mngdb backups' lists what there is",
         )
-    catalog = place.catalog(context)
-    manifest, damages = catalog.pick(context.instance(instance).name, snapshot)
-    for one in damages:
-        tell(f"damaged: {one.text}")
-    found = restored.beside(context, manifest, _Shown())
+    aim = _aim(context, context.instance(instance).name, to, snapshot)
+    found = restored.beside(context, aim, _Shown())
     if options.json:
         from mngdb.ops.backup.history import iso
 
@@ -279,10 +323,30 @@ def restore(
             }
         )
         return 0
-    say(f"{found.instance}  snapshot {found.snapshot} restored in {found.seconds:.1f} s")
+    from mngdb.ops.backup.moments import shown
+
+    say(f"{found.instance}  restored to {shown(found.restored_to)} in {found.seconds:.1f} s")
     say(f"address: {found.address}")
     tell(f"remove it with: mngdb restore --forget {found.instance}")
     return 0
+
+
+def _aim(context: Context, name: str, to: str | None, snapshot: str | None) -> Aim:
+    """What is to be restored. Raises UsageError for what cannot be reached."""
+    from mngdb.ops.backup import moments, place
+    from mngdb.ops.backup.reach import Aim, leading_to, newest_of, reachable
+
+    if snapshot is not None:
+        return Aim(place.catalog(context).manifest(name, snapshot))
+    moment = moments.parse(to, time.time()) if to is not None else None
+    found = reachable(context, name)
+    for text in found.damages:
+        tell(f"damaged: {text}")
+    if moment is None:
+        return newest_of(found, name).to_newest()
+    reach = leading_to(found, name, moment)
+    tell(f"restoring {name} to {moments.shown(moment)}, from snapshot {reach.manifest.id}")
+    return reach.to(moment)
 
 
 @click.command()
@@ -290,10 +354,11 @@ def restore(
 @click.option("--snapshot", metavar="ID", help="This snapshot instead of the newest.")
 @common
 def drill(options: Options, instances: Sequence[str], snapshot: str | None) -> int:
-    """Restore the newest snapshot of every instance, or of INSTANCES, into a disposable server.
+    """Restore every instance, or INSTANCES, to a random moment, in a disposable server.
 
-    The restored data is checked, every app logs in and works, the time is measured, and the server
-    is removed. The live servers are not touched.
+    The moment is one that the newest snapshot and the log since then lead to. The data is checked,
+    every app logs in and works, the time is measured, and the server is removed. The live servers
+    are not touched.
     """
     from mngdb.ops.backup.drill import drill as run
 

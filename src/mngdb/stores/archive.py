@@ -1,9 +1,10 @@
 """The log of one instance in a store: segments, which follow one another without a gap.
 
-    mngdb-1/STACK/INSTANCE.log/BRANCH/BEGIN-END-SINCE-UNTIL-RUN-DIGEST.zst.age
+    mngdb-1/STACK/INSTANCE.log/BRANCH/BEGIN-END-SINCE-UNTIL-HOW-RUN-DIGEST.zst.age
 
-BEGIN and END are the positions, SINCE and UNTIL the moments in milliseconds, both hexadecimal; RUN
-is who wrote it, DIGEST the first half of the SHA-256 of the object. A list of the keys tells what
+BEGIN and END are the positions, SINCE and UNTIL the moments in milliseconds, both hexadecimal; HOW
+is `n` for one that follows another, `b` for one that begins anew; RUN is who wrote it, DIGEST the
+first half of the SHA-256 of the object. A list of the keys tells what
 can be reached: no object is read for it. The content begins with a frame that zstd skips: JSON with
 the size, and when how much of it was there.
 """
@@ -11,7 +12,7 @@ the size, and when how much of it was there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -24,7 +25,7 @@ from mngdb.stores.streams import patiently
 #: What a segment's name ends with.
 _END = ".zst.age"
 _NAME = re.compile(
-    r"([0-9a-f]{16})-([0-9a-f]{16})-([0-9a-f]{11})-([0-9a-f]{11})-([0-9a-f]{8})-([0-9a-f]{32})"
+    r"([0-9a-f]{16})-([0-9a-f]{16})-([0-9a-f]{11})-([0-9a-f]{11})-([nb])-([0-9a-f]{8})-([0-9a-f]{32})"
 )
 #: Seconds between two segments that are no gap.
 _NEAR = 0.5
@@ -40,6 +41,8 @@ class Segment(Struct, frozen=True, kw_only=True):
     end: int
     since: float
     until: float
+    opens: bool
+    """Whether there is nothing before it, for the log could not be followed without a gap."""
     run: str
     digest: str
     stored: int = 0
@@ -48,7 +51,8 @@ class Segment(Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """The last part of its key."""
         moments = f"{_milli(self.since):011x}-{_milli(self.until):011x}"
-        return f"{self.begin:016x}-{self.end:016x}-{moments}-{self.run}-{self.digest}{_END}"
+        how = f"{'b' if self.opens else 'n'}-{self.run}"
+        return f"{self.begin:016x}-{self.end:016x}-{moments}-{how}-{self.digest}{_END}"
 
 
 class _Head(Struct, frozen=True):
@@ -81,8 +85,9 @@ def parse(branch: str, name: str, stored: int) -> Segment | None:
         end=end,
         since=since / 1000,
         until=until / 1000,
-        run=found[5],
-        digest=found[6],
+        opens=found[5] == "b",
+        run=found[6],
+        digest=found[7],
         stored=stored,
     )
 
@@ -104,7 +109,16 @@ class Archive:
                 found.append(segment)
         return sorted(found, key=lambda one: (one.branch, one.begin, one.end, one.until))
 
-    def put(self, sealer: Sealer, run: str, branch: str, piece: Piece, since: float) -> Segment:
+    def put(
+        self,
+        sealer: Sealer,
+        run: str,
+        branch: str,
+        piece: Piece,
+        since: float,
+        *,
+        opens: bool = False,
+    ) -> Segment:
         """Write a segment once; a store that is away is for the caller. `since`: when its first
         byte was not there yet."""
         head = msgspec.json.encode(_Head(len(piece.data), piece.stamps))
@@ -115,6 +129,7 @@ class Archive:
             end=piece.end,
             since=since,
             until=piece.stamps[-1][1],
+            opens=opens,
             run=run,
             digest=digest(sealed)[:32],
             stored=len(sealed),
@@ -163,6 +178,20 @@ def _named(branch: str) -> str:
     return branch
 
 
+def unbroken(segments: Iterable[Segment], branch: str) -> tuple[int, int, float] | None:
+    """Where the last part of a branch that has no gap begins and ends, and the moment that it
+    reaches. `segments` in the order of their positions."""
+    found: tuple[int, int, float] | None = None
+    for one in segments:
+        if one.branch != branch:
+            continue
+        if found is None or one.begin > found[1]:
+            found = one.begin, one.end, one.until
+        else:
+            found = found[0], max(found[1], one.end), max(found[2], one.until)
+    return found
+
+
 def chain(segments: Sequence[Segment], point: Point) -> list[Segment]:
     """The segments that lead on from a point, each one where the one before ends: of several, that
     which goes on for longest. Empty where the next one is missing."""
@@ -175,9 +204,9 @@ def chain(segments: Sequence[Segment], point: Point) -> list[Segment]:
         while at < len(mine) and mine[at].begin <= position:
             one = mine[at]
             ahead = (one.end, one.until)
-            if ahead > (position, reached) and one.end >= position:
-                if best is None or ahead > (best.end, best.until):
-                    best = one
+            best_yet = (best.end, best.until) if best else (position, reached)
+            if ahead > best_yet:
+                best = one
             at += 1
         if best is None:
             return found

@@ -56,6 +56,11 @@ class Manifest(Struct, frozen=True, kw_only=True):
     format: int = FORMAT
 
     @property
+    def moment(self) -> float:
+        """When the server was as it shows."""
+        return self.taken.moment or self.finished
+
+    @property
     def size(self) -> int:
         """Bytes of what it holds."""
         return sum(one.size for one in self.streams)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from mngdb.stores.archive import Segment
 from mngdb.stores.manifest import Manifest
 
 
@@ -33,6 +34,7 @@ def expired(
     kept = {one.id for one in ordered if one.finished > now - policy.recent}
     kept |= {one.id for one in ordered[-1:]}
     kept |= {one.id for one in [one for one in ordered if one.id in proved][-1:]}
+    kept |= {one.id for one in ordered if _leads(one) and one is _before(ordered, policy, now)}
     for count, period in ((policy.daily, _day), (policy.weekly, _week), (policy.monthly, _month)):
         kept |= _newest(ordered, count, period)
     parents = {one.id: one.parent for one in ordered}
@@ -41,6 +43,35 @@ def expired(
             kept.add(above)
             name = above
     return [one for one in ordered if one.id not in kept]
+
+
+def _leads(one: Manifest) -> bool:
+    """Whether the log leads on from it."""
+    return one.taken.log is not None
+
+
+def _before(ordered: Sequence[Manifest], policy: Policy, now: float) -> Manifest | None:
+    """The snapshot from which every promised moment is reached: the newest one before them."""
+    before = [one for one in ordered if _leads(one) and one.moment <= now - policy.recent]
+    return before[-1] if before and policy.recent else None
+
+
+def superfluous(
+    segments: Sequence[Segment], snapshots: Sequence[Manifest], policy: Policy, now: float
+) -> list[Segment]:
+    """Segments of one instance's log that no promised moment needs, where `snapshots` are those
+    that are kept. Without a snapshot that leads to the first of these moments, from the oldest one
+    on all are needed."""
+    leading = sorted(filter(_leads, snapshots), key=lambda one: one.moment)
+    first = _before(leading, policy, now) or next(iter(leading), None)
+    if first is None or first.taken.log is None:
+        return [one for one in segments if one.until < now - policy.recent]
+    point, moment = first.taken.log, first.moment
+    return [
+        one
+        for one in segments
+        if (one.end < point.position if one.branch == point.branch else one.until < moment)
+    ]
 
 
 def _newest(

@@ -18,6 +18,8 @@ RULES = described(
         "HostDiskHigh": lambda share: share < _DISK,
         "HostDiskFull": lambda share: share < _DISK,
         "BackupOld": lambda seconds: metric("mngdb_backup_age_seconds") > seconds,
+        "ArchiveStalled": lambda seconds: metric("mngdb_archive_age_seconds") > seconds,
+        "DrillFailed": lambda _: metric("mngdb_drill_passed").equals(0),
         "DrillSlow": lambda seconds: metric("mngdb_drill_seconds") > seconds,
         "SecretOld": lambda seconds: metric("mngdb_secret_age_seconds") > seconds,
         "CertificateExpiring": lambda seconds: metric("mngdb_certificate_expiry_seconds") < seconds,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 import time
 from collections.abc import Sequence
@@ -13,10 +14,10 @@ from mngdb import __version__
 from mngdb.errors import MngdbError
 from mngdb.ops.backup import history, place
 from mngdb.ops.backup.history import iso
+from mngdb.ops.backup.reach import Aim, newest_of, reachable
 from mngdb.ops.backup.restored import Scratch, Tell, room
 from mngdb.ops.context import Context
 from mngdb.snapshot import Trial
-from mngdb.stores.manifest import Manifest
 
 #: In the stack's own folder: what a drill works in.
 FOLDER = "drills"
@@ -26,7 +27,8 @@ Verdict = Literal["pass", "fail"]
 
 class Drill(Struct, frozen=True, kw_only=True):
     """What a drill found. Moments are seconds since the epoch; `rto` seconds until the restored
-    server answered as every app, `rpo` seconds of writes before the drill that it did not have."""
+    server answered as every app, `rpo` seconds of writes before the drill that no restore could
+    have brought back."""
 
     instance: str
     engine: str
@@ -66,22 +68,34 @@ class Drill(Struct, frozen=True, kw_only=True):
 def drill(
     context: Context, names: Sequence[str], tell: Tell, snapshot: str | None = None
 ) -> list[Drill]:
-    """Try the newest snapshot, or `snapshot`, of every instance or of those named, one after the
-    other. Raises UsageError for an instance without one, and MngdbError for what keeps a drill from
-    being made; a snapshot that does not restore is a drill that failed."""
+    """Try every instance, or those named, one after the other: a random moment that the newest
+    snapshot and the log lead to, or `snapshot` alone. Raises UsageError for an instance without
+    one, and MngdbError for what keeps a drill from being made; what does not restore is a drill
+    that failed."""
     chosen = [context.instance(name).name for name in names] or list(context.stack.instances)
-    catalog = place.catalog(context)
-    found = [catalog.pick(name, snapshot)[0] for name in chosen]
-    for manifest in found:
-        place.opener(context, manifest)  # a missing key is no fault of the snapshot's
-    return [_one(context, manifest, tell) for manifest in found]
+    found = [_aim(context, name, snapshot) for name in chosen]
+    for aim, _ in found:
+        place.opener(context, aim.manifest)  # a missing key is no fault of the snapshot's
+    return [_one(context, aim, newest, tell) for aim, newest in found]
 
 
-def _one(context: Context, manifest: Manifest, tell: Tell) -> Drill:
-    at, begun = time.time(), time.monotonic()
-    state = context.stack.state / FOLDER / f"{manifest.id}-{secrets.token_hex(2)}"
-    room(context, manifest)
-    scratch = Scratch(context, manifest, state)
+def _aim(context: Context, name: str, snapshot: str | None) -> tuple[Aim, float]:
+    """What is restored, and the newest moment that could be."""
+    if snapshot is not None:
+        aim = Aim(place.catalog(context).manifest(name, snapshot))
+        return aim, aim.moment
+    newest = newest_of(reachable(context, name), name)
+    if not newest.segments:
+        return newest.to_newest(), newest.newest
+    begin, end = random.choice(newest.spans)  # noqa: S311 — no secret
+    return newest.to(random.uniform(begin, end)), newest.newest  # noqa: S311
+
+
+def _one(context: Context, aim: Aim, newest: float, tell: Tell) -> Drill:
+    at, begun, manifest = time.time(), time.monotonic(), aim.manifest
+    state = context.stack.state / FOLDER / f"{aim.key}-{secrets.token_hex(2)}"
+    room(context, aim)
+    scratch = Scratch(context, aim, state)
     trials: list[Trial] = []
     took = 0.0
     try:
@@ -102,9 +116,9 @@ def _one(context: Context, manifest: Manifest, tell: Tell) -> Drill:
         engine=manifest.engine,
         snapshot=manifest.id,
         at=at,
-        restored_to=manifest.finished,
+        restored_to=aim.moment,
         rto=took,
-        rpo=at - manifest.finished,
+        rpo=max(0.0, at - newest),
         phases=scratch.phases,
         checks=tuple(trials),
         verdict="pass" if trials and all(one.passed for one in trials) else "fail",

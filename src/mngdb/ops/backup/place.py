@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mngdb import disk
 from mngdb.errors import UsageError
+from mngdb.lock import lock
 from mngdb.model import Notice
 from mngdb.ops.context import Context
 from mngdb.secret import Secret
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 KEY, BUCKET_ID, BUCKET_SECRET = BACKUP_SECRETS
 _FOLDER = "backups"
+#: Seconds that another command may take to make the key.
+_PATIENCE = 30.0
 
 
 def wanted(context: Context) -> Backup:
@@ -60,9 +63,14 @@ def sealer(context: Context) -> Sealer:
         return Sealer(recipients)
     key = context.vault.get(KEY)
     if key is None:
-        context.vault.check_writable([KEY])
-        key = make_key()
-        context.vault.put(KEY, key)
+        # two that each made one would write what only one of the keys reads
+        with lock(context.stack.state / "backup-key.lock", "backup", _PATIENCE):
+            context.vault.forget()
+            key = context.vault.get(KEY)
+            if key is None:
+                context.vault.check_writable([KEY])
+                key = make_key()
+                context.vault.put(KEY, key)
     return Sealer([recipient(key)])
 
 

@@ -1,36 +1,61 @@
-"""`backup prune`: snapshots that the file no longer asks to keep."""
+"""`backup prune`: snapshots that the file no longer asks to keep, and log that no moment needs."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
+
+from msgspec import Struct
 
 from mngdb.model import Step
 from mngdb.ops import audit
 from mngdb.ops.backup import place
 from mngdb.ops.backup.history import proved
 from mngdb.ops.context import Context
+from mngdb.stores.archive import Segment
 from mngdb.stores.manifest import Manifest
-from mngdb.stores.retention import Policy, expired
+from mngdb.stores.retention import Policy, expired, superfluous
 
 
-def due(context: Context) -> list[Manifest]:
+class Due(Struct, frozen=True):
+    """What is to be removed. `segments` by instance."""
+
+    snapshots: tuple[Manifest, ...]
+    segments: Mapping[str, tuple[Segment, ...]]
+
+    def __bool__(self) -> bool:
+        return bool(self.snapshots or self.segments)
+
+    @property
+    def stored(self) -> int:
+        """Bytes of the log in the store."""
+        return sum(one.stored for every in self.segments.values() for one in every)
+
+
+def due(context: Context) -> Due:
     """What would be removed now, of all instances of the file. Raises StoreError."""
     keep = place.wanted(context).keep
     policy = Policy(keep.daily, keep.weekly, keep.monthly, keep.point_in_time.total_seconds())
     catalog, tried, now = place.catalog(context), proved(context.stack.state), time.time()
-    found = []
+    found, log = [], {}
     for name in context.stack.instances:
         snapshots, _ = catalog.snapshots(name)
-        found += expired(snapshots, policy, now, tried)
-    return found
+        gone = expired(snapshots, policy, now, tried)
+        found += gone
+        kept = [one for one in snapshots if one not in gone]
+        segments = superfluous(catalog.archive(name).segments(), kept, policy, now)
+        if segments:
+            log[name] = tuple(segments)
+    return Due(tuple(found), log)
 
 
-def prune(context: Context, snapshots: Iterable[Manifest]) -> None:
-    """Remove snapshots, one after the other. Interrupted, it can be done again. Raises
-    StoreError."""
+def prune(context: Context, due: Due) -> None:
+    """Remove snapshots, one after the other, then the log. Interrupted, it can be done again.
+    Raises StoreError."""
     catalog = place.catalog(context)
-    for one in snapshots:
+    for name, segments in due.segments.items():
+        catalog.archive(name).remove(segments)
+    for one in due.snapshots:
         catalog.remove([one])
         step: Step[None] = Step(
             *(one.instance, one.engine, "drop", f"snapshot {one.id}", "no longer kept"),

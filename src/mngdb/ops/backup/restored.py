@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,12 @@ from mngdb.errors import MngdbError, UsageError
 from mngdb.events import Progress
 from mngdb.model import Access, DesiredInstance
 from mngdb.ops.backup import place
+from mngdb.ops.backup.reach import Aim
 from mngdb.ops.context import Context
 from mngdb.snapshot import Piece, Taken, Trial
 from mngdb.spec.stack import Instance
 from mngdb.spec.units import Amount
-from mngdb.stores.archive import Segment
 from mngdb.stores.catalog import Catalog
-from mngdb.stores.manifest import Manifest
 from mngdb.stores.sealing import Opener
 from mngdb.targets.protocol import Disposable, Servers
 
@@ -42,26 +41,28 @@ class _Saved(Struct, frozen=True):
 
     catalog: Catalog
     opener: Opener
-    manifest: Manifest
+    aim: Aim
     took: Callable[[int, int], None]
-    until: float | None = None
-    segments: Sequence[Segment] = ()
+
+    @property
+    def until(self) -> float | None:
+        return self.aim.until
 
     def log(self) -> Iterator[Piece]:
-        archive = self.catalog.archive(self.manifest.instance)
-        for one in self.segments:
+        archive = self.catalog.archive(self.aim.manifest.instance)
+        for one in self.aim.segments:
             yield archive.read(self.opener, one)
 
     @property
     def taken(self) -> Taken:
-        return self.manifest.taken
+        return self.aim.manifest.taken
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(one.name for one in self.manifest.streams)
+        return tuple(one.name for one in self.aim.manifest.streams)
 
     def read(self, name: str) -> Iterator[bytes]:
-        return self.catalog.read(self.opener, self.manifest, name, self.took)
+        return self.catalog.read(self.opener, self.aim.manifest, name, self.took)
 
 
 class Restored(Struct, frozen=True):
@@ -79,14 +80,15 @@ class Restored(Struct, frozen=True):
 
 
 class Scratch:
-    """A server of a snapshot's data that is being made in `state`, a folder of its own."""
+    """A server of restored data that is being made in `state`, a folder of its own."""
 
     def __init__(
-        self, context: Context, manifest: Manifest, state: Path, *, memory: Amount | None = None
+        self, context: Context, aim: Aim, state: Path, *, memory: Amount | None = None
     ) -> None:
         """Raises UsageError where the instance's target has no such servers."""
         self.context = context
-        self.manifest = manifest
+        self.aim = aim
+        self.manifest = manifest = aim.manifest
         self.state = state
         self.phases: dict[str, float] = {}
         given = context.instance(manifest.instance)
@@ -98,7 +100,7 @@ class Scratch:
             )
         self.instance = replace(
             given,
-            unit=f"{given.unit}-{manifest.id[-6:]}",
+            unit=f"{given.unit}-{aim.key[-6:]}",
             spec=given.spec.model_copy(update={"port": _free_port(given.spec.bind[0])}),
             memory=memory or given.memory,
             monitored=False,
@@ -116,7 +118,7 @@ class Scratch:
             site=self.place.target.site(self.instance),
         )
         opener, catalog = place.opener(self.context, self.manifest), place.catalog(self.context)
-        saved = _Saved(catalog, opener, self.manifest, lambda _, __: None)
+        saved = _Saved(catalog, opener, self.aim, lambda _, __: None)
         self._note(asked)
         self.place.servers.expect({self.instance.name: asked})
         self.place.servers.begin()
@@ -125,7 +127,7 @@ class Scratch:
         self.place.servers.publish({self.instance.name: asked})
         converger = self.place.target.converger(asked, tell)
         with _Phase(self.phases, "copy"):
-            tell(Progress(self.instance.unit, f"unpacking snapshot {self.manifest.id}"))
+            tell(Progress(self.instance.unit, f"unpacking {self.aim.text}"))
             self.place.fill(asked, lambda at, who: self.engine.lay(asked, saved, at, who))
         with _Phase(self.phases, "recovery"):
             converger.up()
@@ -157,7 +159,10 @@ class Scratch:
     def proved(self, asked: DesiredInstance) -> tuple[Trial, ...]:
         """What the engine tries on it. Raises MngdbError."""
         with _Phase(self.phases, "checks"), self._session(asked) as session:
-            return self.engine.prove(session, asked, self.manifest.taken)
+            taken = self.manifest.taken
+            if self.aim.until is not None:  # it has changed since
+                taken = replace(taken, counts={}, content={})
+            return self.engine.prove(session, asked, taken)
 
     def _note(self, asked: DesiredInstance) -> None:
         """Keep what it is, for whoever removes it."""
@@ -191,17 +196,17 @@ class _Phase:
         self._phases[self._name] = self._phases.get(self._name, 0.0) + took
 
 
-def beside(context: Context, manifest: Manifest, tell: Tell) -> Restored:
-    """Restore a snapshot into a server beside the live one. Raises MngdbError; nothing of it is
-    left then."""
-    state = context.stack.state / FOLDER / manifest.id
+def beside(context: Context, aim: Aim, tell: Tell) -> Restored:
+    """Restore into a server beside the live one. Raises MngdbError; nothing of it is left then."""
+    manifest, state = aim.manifest, context.stack.state / FOLDER / aim.key
     if state.exists():
         raise UsageError(
-            f"snapshot {manifest.id} is restored already",
+            f"{aim.text} is restored already",
             f"'mngdb restore --forget {manifest.instance}' removes restored servers",
         )
+    room(context, aim)
     begun = time.monotonic()
-    scratch = Scratch(context, manifest, state)
+    scratch = Scratch(context, aim, state)
     try:
         asked = scratch.make(tell)
         _usable(scratch.logins(asked))
@@ -213,7 +218,7 @@ def beside(context: Context, manifest: Manifest, tell: Tell) -> Restored:
         instance=manifest.instance,
         engine=manifest.engine,
         snapshot=manifest.id,
-        restored_to=manifest.finished,
+        restored_to=aim.moment,
         address=f"{access.host}:{access.port}",
         url=scratch.engine.url(replace(access, password=None)),
         seconds=time.monotonic() - begun,
@@ -270,12 +275,13 @@ def _free_port(host: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def room(context: Context, manifest: Manifest) -> None:
+def room(context: Context, aim: Aim) -> None:
     """Raise MngdbError where the disk has no room for what is restored."""
     free = shutil.disk_usage(context.stack.state).free
-    if free < manifest.size * 1.1:
+    needed = aim.size * 1.1
+    if free < needed:
         raise MngdbError(
-            f"restoring needs {manifest.size:,} bytes, but only {free:,} are free in "
+            f"restoring needs {needed:,.0f} bytes, but only {free:,} are free in "
             f"{context.stack.state}",
             "free space, then run the same command again",
         )

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb import disk
-from mngdb.ops.backup import place
+from mngdb.ops.backup import archived, place
 from mngdb.ops.backup.history import history
 from mngdb.ops.context import Context
+from mngdb.snapshot import Point
+from mngdb.stores.manifest import Manifest
 
 #: In the stack's own folder: how the last backup of each instance went.
 _FOLDER = "backup-runs"
-#: Seconds after which one that failed is tried again: a backup, a drill.
-_AGAIN, _DRILL_AGAIN = 900.0, 86_400.0
+#: Seconds after which one that failed is tried again: a backup, a drill; and after which another
+#: backup may follow one that succeeded, where the log broke off.
+_AGAIN, _DRILL_AGAIN, _SOON = 900.0, 86_400.0, 300.0
 
 
 class Run(Struct, frozen=True):
@@ -30,6 +34,9 @@ class Run(Struct, frozen=True):
     """Why the last one failed; empty: it did not."""
     stored: int = 0
     """Bytes in the store of the last one."""
+    branch: str = ""
+    position: int = 0
+    """From where the log leads on from it."""
 
 
 def runs(context: Context) -> dict[str, Run]:
@@ -39,19 +46,27 @@ def runs(context: Context) -> dict[str, Run]:
 
 def _read(state: Path, instance: str) -> Run:
     try:
-        found = json.loads(disk.read_own(state / _FOLDER / instance) or "{}")
-        return Run(**{name: found[name] for name in Run.__struct_fields__ if name in found})
-    except (ValueError, TypeError):
+        return msgspec.json.decode(disk.read_own(state / _FOLDER / instance) or "{}", type=Run)
+    except msgspec.DecodeError:
         return Run()  # a damaged note: the next backup is early, that is all
 
 
-def note(context: Context, instance: str, stored: int | None, error: str = "") -> None:
-    """Keep how an attempt went: bytes stored, or why it failed. Raises OSError."""
-    before, now = _read(context.stack.state, instance), time.time()
-    done = (before.done, before.stored) if stored is None else (now, stored)
-    found = {"tried": now, "done": done[0], "stored": done[1], "error": error}
+def failed(context: Context, instance: str, error: str) -> None:
+    """Keep why an attempt failed. Raises OSError."""
+    before = _read(context.stack.state, instance)
+    _keep(context, instance, replace(before, tried=time.time(), error=error))
+
+
+def succeeded(context: Context, instance: str, found: Manifest) -> None:
+    """Keep that an attempt has made a snapshot. Raises OSError."""
+    now, point = time.time(), found.taken.log or Point("", 0)
+    run = Run(now, now, "", found.stored, point.branch, point.position)
+    _keep(context, instance, run)
+
+
+def _keep(context: Context, instance: str, run: Run) -> None:
     folder = disk.private(context.stack.state / _FOLDER)
-    disk.write(folder / instance, json.dumps(found) + "\n")
+    disk.write(folder / instance, msgspec.json.encode(run).decode() + "\n")
 
 
 def scheduled(at: str, now: float) -> float:
@@ -64,7 +79,8 @@ def scheduled(at: str, now: float) -> float:
 
 
 def backups_due(context: Context, now: float) -> list[str]:
-    """Instances whose last backup is older than the file wants; none where it has no `backup:`."""
+    """Instances whose last backup is older than the file wants, or from which the log that is
+    archived does not lead on; none where it has no `backup:`."""
     if context.stack.backup is None:
         return []
     last = scheduled(context.stack.backup.at, now)
@@ -72,8 +88,17 @@ def backups_due(context: Context, now: float) -> list[str]:
         name
         for name, run in runs(context).items()
         # a clock that was set back leaves moments in the future
-        if not last <= run.done <= now and not now - _AGAIN < run.tried <= now
+        if not (last <= run.done <= now and _led_on(context, name, run))
+        and not now - (_AGAIN if run.error else _SOON) < run.tried <= now
     ]
+
+
+def _led_on(context: Context, instance: str, run: Run) -> bool:
+    """Whether the log that is archived now, if any, leads on from the last backup."""
+    found = archived.read(context, instance)
+    if not found.branch:
+        return True
+    return found.branch == run.branch and run.position >= found.begin
 
 
 def drills_due(context: Context, now: float) -> list[str]:

@@ -89,9 +89,9 @@ def back_up(
             except BaseException as error:
                 _discarded(sink.snapshot, error)
                 told = error.message if isinstance(error, MngdbError) else "interrupted"
-                schedule.note(context, instance.name, None, told)
+                schedule.failed(context, instance.name, told)
                 raise
-            schedule.note(context, instance.name, found.stored)
+            schedule.succeeded(context, instance.name, found)
             detail = f"{found.size} bytes in {found.stored}, {catalog.store.place}"
             step: Step[None] = Step(
                 *(instance.name, instance.engine, "create", f"snapshot {found.id}", detail),
@@ -139,13 +139,3 @@ def _discarded(snapshot: Snapshot, error: BaseException) -> None:
         snapshot.discard()
     except MngdbError as second:
         error.add_note(f"what it had written is still in the store: {second.message}")
-
-
-def listing(context: Context) -> dict[str, tuple[list[Manifest], list[str]]]:
-    """Every instance's snapshots, the oldest first, and what is damaged."""
-    catalog = place.catalog(context)
-    found = {}
-    for name in context.stack.instances:
-        manifests, damages = catalog.snapshots(name)
-        found[name] = (manifests, [one.text for one in damages])
-    return found

@@ -1,14 +1,18 @@
-"""`verify`: the store against its manifests, without a restore."""
+"""`verify`: what is in the store against its manifests and names, without a restore."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
 
-from mngdb.ops.backup import place
+from mngdb.ops.backup import archived, place
+from mngdb.ops.backup.archived import Archived
 from mngdb.ops.context import Context
+from mngdb.stores.archive import Archive
+from mngdb.stores.manifest import Manifest
+from mngdb.stores.sealing import UnreadableError
 
 
 class Verified(Struct, frozen=True):
@@ -38,7 +42,8 @@ class Verified(Struct, frozen=True):
 
 
 def verify(context: Context, names: Sequence[str]) -> Verified:
-    """Read all snapshots of every instance, or of those named. Raises StoreError, UsageError."""
+    """Read all snapshots and the log of every instance, or of those named. Raises StoreError,
+    UsageError."""
     chosen = [context.instance(name).name for name in names] or list(context.stack.instances)
     catalog = place.catalog(context)
     read: list[int] = []
@@ -52,4 +57,36 @@ def verify(context: Context, names: Sequence[str]) -> Verified:
             opened = opened and opener is not None
             found = catalog.verify(manifest, opener, lambda _, stored: read.append(stored))
             damages += [one.text for one in found]
+        note = archived.read(context, name)
+        damages += _log(catalog.archive(name), manifests, note, read)
     return Verified(snapshots, len(read), sum(read), opened, tuple(damages))
+
+
+def _log(
+    archive: Archive, manifests: Sequence[Manifest], note: Archived, read: list[int]
+) -> Iterator[str]:
+    """What is wrong with a log: damaged segments, and those that are not there."""
+    segments = archive.segments()
+    for one in segments:
+        try:
+            archive.check(one)
+        except UnreadableError as error:
+            yield error.message
+        read.append(one.stored)
+    points = [one.taken.log for one in manifests if one.taken.log is not None]
+    for branch in dict.fromkeys(one.branch for one in segments):
+        mine = [one for one in segments if one.branch == branch]
+        known = [point.position for point in points if point.branch == branch]
+        if any(one.opens for one in mine[:1]) or any(at >= mine[0].begin for at in known):
+            reached = mine[0].end
+        else:
+            reached = max(known, default=mine[0].begin)
+        for one in mine:
+            if one.begin > reached and not one.opens:
+                yield (
+                    f"{archive.store.place}/{archive.key(one)}: what comes before it is missing, "
+                    f"from position {reached} on"
+                )
+            reached = max(reached, one.end)
+        if branch == note.branch and note.stored > reached:
+            yield f"{archive.store.place}: the newest part of the log is missing, from {reached} on"

@@ -1,0 +1,139 @@
+"""A moment that was is brought back: by the agent, the store and the engine together.
+
+The toy's log has a moment for each write, so that every one can be tried; what the engines' logs
+hold is for their own tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conformance import places
+from tests.conformance.drivers import TOY
+from tests.conformance.places import Place
+from tests.live.faults import begin
+from tests.live.scrapes import until
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A toy server whose agent archives its log."""
+    folder = tmp_path_factory.mktemp("stack")
+    with places.place(TOY, "local", folder) as found:
+        ports = "mngdb: PORT2, postgres: PORT3, redis: PORT4, mongodb: PORT5"
+        at = time.strftime("%H:%M", time.gmtime(time.time() - 60))
+        found.head += (
+            f"\nagent: {{ports: {{{ports}}}}}"
+            f"\nbackup: {{store: '{folder}/store', at: '{at}', drill: {{every: 365d}}}}"
+        )
+        found.write()
+        found.cli.env["PYTHONPATH"] = str(Path(__file__).parents[2])
+        with agent(found):
+            until((found.cli.state / "agent" / "agent.pid").exists, 20)
+            found.cli.ok("up")
+            until(lambda: reached(found) > 0, 20)
+            found.cli.ok("backup")
+            yield found
+
+
+@contextmanager
+def agent(place: Place) -> Iterator[None]:
+    """The agent, which knows the toy; that of `up` does not."""
+    with begin(place.cli, "agent") as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
+
+
+def snapshots(place: Place) -> Any:
+    return place.cli.json("backups")["instances"][0]["snapshots"]
+
+
+def reached(place: Place) -> float:
+    """The last moment that the agent has said."""
+    note = place.cli.state / "archive" / "toy"
+    return float(json.loads(note.read_text())["until"]) if note.exists() else 0.0
+
+
+def restored(place: Place, moment: float) -> str | None:
+    """The app's value in a server that is restored to a moment."""
+    text = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(moment))}.{moment % 1:.6f}"[:-1]
+    text = text.replace(".0.", ".") + "Z"
+    found = place.cli.json("restore", "toy", "--to", text)
+    host, _, port = found["address"].rpartition(":")
+    try:
+        return place.driver.get(place.driver.moved(place.env, host, int(port)))
+    finally:
+        place.cli.ok("restore", "--forget", "toy")
+
+
+def test_every_moment_has_what_was_there(place: Place) -> None:
+    history: list[tuple[float, str]] = []
+    for number in range(30):
+        place.driver.put(place.env, f"value {number}")
+        history.append((time.time(), f"value {number}"))
+        time.sleep(0.2)
+    until(lambda: reached(place) > history[-1][0], 20)
+    for number in random.Random(1).sample(range(len(history) - 1), 5):
+        moment, value = history[number]
+        assert restored(place, moment + 0.05) == value, number
+
+
+def test_what_was_written_last_is_there_though_all_is_killed(place: Place) -> None:
+    place.driver.put(place.env, "before the end")
+    moment = time.time()
+    until(lambda: reached(place) > moment, 20)
+    pid = int((place.cli.state / "agent" / "agent.pid").read_text().split()[0])
+    os.kill(pid, signal.SIGKILL)
+    assert restored(place, moment) == "before the end"
+    place.driver.put(place.env, "while nobody looked")
+    later = time.time()
+    with agent(place):
+        until(lambda: reached(place) > later, 30)
+    assert restored(place, later) == "while nobody looked"
+    assert len(snapshots(place)) == 1, "there is no gap"
+
+
+def test_moments_that_cannot_be_reached_are_refused_with_the_nearest(place: Place) -> None:
+    for text, said in (
+        ("2001-02-03 04:05:06", "the first one after it is"),
+        ("400d ago", "the first one after it is"),
+        ("yesterday", "is not a time"),
+        ("2999-01-01", "is in the future"),
+    ):
+        begun = time.monotonic()
+        done = place.cli.run("restore", "toy", "--to", text)
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+        assert time.monotonic() - begun < 5
+    assert not list((place.cli.state / "restored").glob("*"))
+
+
+def test_a_drill_tries_a_moment_and_verify_reads_the_log(place: Place) -> None:
+    (drill,) = place.cli.json("drill")["drills"]
+    assert drill["verdict"] == "pass", drill["checks"]
+    assert drill["rpo_s"] < 60
+    assert place.cli.json("verify")["verdict"] == "pass"
+    segments = sorted(Path(place.cli.folder, "store").rglob("*.log/*/*"))
+    whole = segments[0].read_bytes()
+    segments[0].write_bytes(whole[:-1])
+    done = place.cli.run("--json", "verify")
+    assert segments[0].name in json.loads(done.stdout)["damaged"][0]
+    segments[0].unlink()
+    done = place.cli.run("verify")
+    assert "is missing" in done.stdout
+    segments[0].write_bytes(whole)
+    place.cli.ok("verify")
