@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import os
@@ -21,6 +22,8 @@ from mngdb.run import Account
 
 #: Bytes: none of the notes that we keep is larger.
 NOTE_MAX = 1 << 20
+#: renameat2(2).
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 #: The name that a file has while it is written, see `_write`; seconds after which none is any more.
 _TEMPORARY, _SWEPT = re.compile(r"\..+\.[0-9a-f]{8}"), 60.0
 _KINDS = {
@@ -229,6 +232,19 @@ def _remove(path: Path) -> None:
             return
         time.sleep(0.02)
     shutil.rmtree(path)
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Let two folders have each other's names, at once. Raises OSError, also where they are on
+    different disks."""
+    with log.timed(__name__, lambda: f"exchange {one} and {other}"):
+        libc = ctypes.CDLL(None, use_errno=True)
+        paths = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other))
+        if libc.renameat2(*paths, _RENAME_EXCHANGE) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(one))
+        sync(one.parent)
+        sync(other.parent)
 
 
 def sync(path: Path) -> None:

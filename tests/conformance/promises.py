@@ -108,6 +108,17 @@ class Promises:
         host, _, port = found["address"].rpartition(":")
         assert place.driver.get(place.driver.moved(place.env, host, int(port))) == "in the snapshot"
         assert place.driver.get(place.env) == "after it"
+        # the server that was restored beside it takes its place, and gives it back
+        taken = place.cli.json("restore", place.engine, "--latest", "--replace", "--yes")
+        assert taken["replaced"]
+        assert place.driver.get(place.env) == "in the snapshot"
+        assert place.steps() == []
+        place.driver.put(place.env, "after the restore")
+        place.cli.ok("restart")
+        assert place.driver.get(place.env) == "after the restore"
+        place.cli.ok("restore", place.engine, "--undo", "--yes")
+        assert place.driver.get(place.env) == "after it"
+        assert place.steps() == []
         assert place.cli.json("restore", "--forget", place.engine)["removed"]
 
     def test_down_stops_and_up_brings_the_data_back(self, place: Place) -> None:

@@ -1,4 +1,4 @@
-"""backup, backups, verify, restore, drill: snapshots, and what they are worth."""
+"""backup, backups, verify: snapshots, and what there is of them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,15 @@ from mngdb.cli.common import Options, common, say, say_json, size, table, tell, 
 from mngdb.words import many
 
 if TYPE_CHECKING:
-    from mngdb.ops.backup.drill import Drill
     from mngdb.ops.backup.prune import Due
-    from mngdb.ops.backup.reach import Aim, Reachable
-    from mngdb.ops.context import Context
+    from mngdb.ops.backup.reach import Reachable
     from mngdb.stores.manifest import Manifest
 
 #: Seconds between two lines of progress, on a terminal and in a log.
 _REDRAW, _LINE = 0.5, 10.0
 
 
-class _Shown:
+class Shown:
     """Progress on standard error, as calm as the reader needs it."""
 
     def __init__(self) -> None:
@@ -77,7 +75,7 @@ def take(options: Options, instances: Sequence[str]) -> int:
     from mngdb.ops.workers import apart
 
     context = options.context()
-    found, errors = apart(back_up(context, instances, _Shown()))
+    found, errors = apart(back_up(context, instances, Shown()))
     if options.json:
         say_json(
             {
@@ -266,121 +264,3 @@ def verify(options: Options, instances: Sequence[str]) -> int:
     for text in found.damages:
         say(f"damaged: {text}")
     return 0 if found.sound else 1
-
-
-@click.command()
-@click.argument("instance", required=False)
-@click.option("--to", metavar="TIME", help="This moment: '2026-11-21 14:03:07', '10m ago'.")
-@click.option("--latest", is_flag=True, help="The newest moment that can be reached.")
-@click.option("--snapshot", metavar="ID", help="This snapshot; 'mngdb backups' lists them.")
-@click.option("--forget", is_flag=True, help="Stop and remove restored servers instead.")
-@common
-def restore(
-    options: Options,
-    instance: str | None,
-    to: str | None,
-    latest: bool,
-    snapshot: str | None,
-    forget: bool,
-) -> int:
-    """Restore INSTANCE into a server of its own, beside the live one.
-
-    The live server is not touched. The restored one has the logins and passwords of the file and
-    the vault, and a port of its own, which is printed. A TIME without a zone is local time.
-    """
-    from mngdb.errors import UsageError
-    from mngdb.ops.backup import restored
-
-    context = options.context()
-    if forget:
-        gone = restored.forget(context, context.instance(instance).name if instance else None)
-        if options.json:
-            say_json({"stack": context.stack.name, "removed": gone})
-        else:
-            say(f"removed: {', '.join(gone)}" if gone else "no restored servers")
-        return 0
-    if instance is None:
-        raise UsageError("name the instance to restore", "mngdb restore INSTANCE --latest")
-    if [to is not None, latest, snapshot is not None].count(True) != 1:
-        raise UsageError(
-            "say what to restore",
-            "--to TIME, --latest, or --snapshot ID: 'mngdb backups' lists what there is",
-        )
-    aim = _aim(context, context.instance(instance).name, to, snapshot)
-    found = restored.beside(context, aim, _Shown())
-    if options.json:
-        from mngdb.ops.backup.history import iso
-
-        say_json(
-            {
-                "instance": found.instance,
-                "engine": found.engine,
-                "snapshot": found.snapshot,
-                "restored_to": iso(found.restored_to),
-                "address": found.address,
-                "url": found.url,
-                "seconds": round(found.seconds, 3),
-            }
-        )
-        return 0
-    from mngdb.ops.backup.moments import shown
-
-    say(f"{found.instance}  restored to {shown(found.restored_to)} in {found.seconds:.1f} s")
-    say(f"address: {found.address}")
-    tell(f"remove it with: mngdb restore --forget {found.instance}")
-    return 0
-
-
-def _aim(context: Context, name: str, to: str | None, snapshot: str | None) -> Aim:
-    """What is to be restored. Raises UsageError for what cannot be reached."""
-    from mngdb.ops.backup import moments, place
-    from mngdb.ops.backup.reach import Aim, leading_to, newest_of, reachable
-
-    if snapshot is not None:
-        return Aim(place.catalog(context).manifest(name, snapshot))
-    moment = moments.parse(to, time.time()) if to is not None else None
-    found = reachable(context, name)
-    for text in found.damages:
-        tell(f"damaged: {text}")
-    if moment is None:
-        return newest_of(found, name).to_newest()
-    reach = leading_to(found, name, moment)
-    tell(f"restoring {name} to {moments.shown(moment)}, from snapshot {reach.manifest.id}")
-    return reach.to(moment)
-
-
-@click.command()
-@click.argument("instances", nargs=-1)
-@click.option("--snapshot", metavar="ID", help="This snapshot instead of the newest.")
-@common
-def drill(options: Options, instances: Sequence[str], snapshot: str | None) -> int:
-    """Restore every instance, or INSTANCES, to a random moment, in a disposable server.
-
-    The moment is one that the newest snapshot and the log since then lead to. The data is checked,
-    every app logs in and works, the time is measured, and the server is removed. The live servers
-    are not touched.
-    """
-    from mngdb.ops.backup.drill import drill as run
-
-    context = options.context()
-    found = run(context, instances, _Shown(), snapshot)
-    bad = any(one.verdict == "fail" for one in found)
-    if options.json:
-        say_json({"stack": context.stack.name, "drills": [one.as_json() for one in found]})
-        return 1 if bad else 0
-    for one in found:
-        _drilled(one)
-    return 1 if bad else 0
-
-
-def _drilled(one: Drill) -> None:
-    from mngdb.ops.backup.history import iso
-
-    colour = "green" if one.verdict == "pass" else "red"
-    verdict = click.style(one.verdict, fg=colour)
-    say(f"{one.instance}  {verdict}  restored in {one.rto:.1f} s, to {iso(one.restored_to)}")
-    phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in one.phases.items())
-    say(f"    {phases}")
-    for trial in one.checks:
-        mark = "ok  " if trial.passed else "FAIL"
-        say(f"    {mark}  {trial.name}: {trial.detail}")

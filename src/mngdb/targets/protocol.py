@@ -183,6 +183,11 @@ class Disposable(Protocol):
         all."""
         ...
 
+    def exchange(self, unit: str, servers: Servers, other: str) -> None:
+        """Exchange its data and that of another unit, of `servers`, at once. Both are stopped.
+        Raises OSError, MngdbError."""
+        ...
+
 
 class Servers(Protocol):
     """The servers of a target that mngdb starts and stops, by their units' names."""

@@ -15,7 +15,7 @@ from mngdb.errors import MngdbError
 from mngdb.ops.backup import history, place
 from mngdb.ops.backup.history import iso
 from mngdb.ops.backup.reach import Aim, newest_of, reachable
-from mngdb.ops.backup.restored import Scratch, Tell, room
+from mngdb.ops.backup.scratch import Scratch, Tell, room
 from mngdb.ops.context import Context
 from mngdb.snapshot import Trial
 

@@ -1,68 +1,30 @@
-"""`restore`: a server of a snapshot's data, beside the live one."""
+"""`restore`: a server of restored data beside the live one, or in its place."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
-import shutil
-import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb import disk
-from mngdb.engines.protocol import AnyEngine
-from mngdb.errors import MngdbError, UsageError
-from mngdb.events import Progress
-from mngdb.model import Access, DesiredInstance
-from mngdb.ops.backup import place
+from mngdb.errors import LockedError, MngdbError, UsageError
+from mngdb.lock import lock
+from mngdb.model import Step
+from mngdb.ops import audit
 from mngdb.ops.backup.reach import Aim
+from mngdb.ops.backup.scratch import NOTE, Scratch, Tell, ended, room
 from mngdb.ops.context import Context
-from mngdb.snapshot import Piece, Taken, Trial
 from mngdb.spec.stack import Instance
-from mngdb.spec.units import Amount
-from mngdb.stores.catalog import Catalog
-from mngdb.stores.sealing import Opener
-from mngdb.targets.protocol import Disposable, Servers
+from mngdb.targets.protocol import Disposable
 
 #: In the stack's own folder: one folder a restored server.
 FOLDER = "restored"
-_TIMEOUT = 30.0
-Tell = Callable[[object], None]
-
-
-class _Saved(Struct, frozen=True):
-    """A snapshot as an engine reads it."""
-
-    catalog: Catalog
-    opener: Opener
-    aim: Aim
-    took: Callable[[int, int], None]
-
-    @property
-    def until(self) -> float | None:
-        return self.aim.until
-
-    def log(self) -> Iterator[Piece]:
-        archive = self.catalog.archive(self.aim.manifest.instance)
-        for one in self.aim.segments:
-            yield archive.read(self.opener, one)
-
-    @property
-    def taken(self) -> Taken:
-        return self.aim.manifest.taken
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(one.name for one in self.aim.manifest.streams)
-
-    def read(self, name: str) -> Iterator[bytes]:
-        return self.catalog.read(self.opener, self.aim.manifest, name, self.took)
 
 
 class Restored(Struct, frozen=True):
@@ -79,131 +41,66 @@ class Restored(Struct, frozen=True):
     phases: dict[str, float]
 
 
-class Scratch:
-    """A server of restored data that is being made in `state`, a folder of its own."""
+class Note(Struct, frozen=True, kw_only=True):
+    """What is in the folder of a restored server. `done`: what came of the restore; None: it has
+    not ended. `replaced`: its data was put in the place of the live one's, which is here since."""
 
-    def __init__(
-        self, context: Context, aim: Aim, state: Path, *, memory: Amount | None = None
-    ) -> None:
-        """Raises UsageError where the instance's target has no such servers."""
-        self.context = context
-        self.aim = aim
-        self.manifest = manifest = aim.manifest
-        self.state = state
-        self.phases: dict[str, float] = {}
-        given = context.instance(manifest.instance)
-        make = context.target(given).disposable
-        if make is None:
-            raise UsageError(
-                f"a {given.target.kind} instance cannot be restored yet",
-                "docs/backup.md: how to restore it without mngdb",
-            )
-        self.instance = replace(
-            given,
-            unit=f"{given.unit}-{aim.key[-6:]}",
-            spec=given.spec.model_copy(update={"port": _free_port(given.spec.bind[0])}),
-            memory=memory or given.memory,
-            monitored=False,
-        )
-        self.place: Disposable = make(self.instance, state)
-        self.engine: AnyEngine = context.engine(given)
-
-    def make(self, tell: Tell) -> DesiredInstance:
-        """Fill its data folder, start it and bring it to what the file says: the vault's secrets,
-        not those of the snapshot. Raises MngdbError; what was begun is then for `remove`."""
-        _folder(self.state)
-        asked = replace(
-            self.context.asked(self.context.instance(self.instance.name)),
-            instance=self.instance,
-            site=self.place.target.site(self.instance),
-        )
-        opener, catalog = place.opener(self.context, self.manifest), place.catalog(self.context)
-        saved = _Saved(catalog, opener, self.aim, lambda _, __: None)
-        self._note(asked)
-        self.place.servers.expect({self.instance.name: asked})
-        self.place.servers.begin()
-        for step in self.place.servers.repairs({self.instance.name: asked}):
-            step.run(None)
-        self.place.servers.publish({self.instance.name: asked})
-        converger = self.place.target.converger(asked, tell)
-        with _Phase(self.phases, "copy"):
-            tell(Progress(self.instance.unit, f"unpacking {self.aim.text}"))
-            self.place.fill(asked, lambda at, who: self.engine.lay(asked, saved, at, who))
-        with _Phase(self.phases, "recovery"):
-            converger.up()
-        with _Phase(self.phases, "load"), self._session(asked) as session:
-            self.engine.load(session, asked, saved)
-        with _Phase(self.phases, "settle"):
-            converger.up()
-        return asked
-
-    def admin(self, asked: DesiredInstance) -> Access:
-        """The administrator's access."""
-        return self.place.target.admin(asked)
-
-    def _session(self, asked: DesiredInstance) -> Any:
-        return self.engine.connect(self.admin(asked), _TIMEOUT)
-
-    def logins(self, asked: DesiredInstance) -> dict[str, str | None]:
-        """Each app to what it cannot do there; None: it can do its work."""
-        found: dict[str, str | None] = {}
-        with _Phase(self.phases, "logins"):
-            for app in self.instance.grants:
-                access = self.engine.login(asked, self.admin(asked), app)
-                try:
-                    found[app] = self.engine.diagnose(access, asked, app)
-                except MngdbError as error:
-                    found[app] = error.message
-        return found
-
-    def proved(self, asked: DesiredInstance) -> tuple[Trial, ...]:
-        """What the engine tries on it. Raises MngdbError."""
-        with _Phase(self.phases, "checks"), self._session(asked) as session:
-            taken = self.manifest.taken
-            if self.aim.until is not None:  # it has changed since
-                taken = replace(taken, counts={}, content={})
-            return self.engine.prove(session, asked, taken)
-
-    def _note(self, asked: DesiredInstance) -> None:
-        """Keep what it is, for whoever removes it."""
-        note = {
-            "instance": self.instance.name,
-            "unit": self.instance.unit,
-            "snapshot": self.manifest.id,
-            "port": self.instance.spec.port,
-            "host": asked.host,
-        }
-        disk.write(self.state / "restored.json", json.dumps(note) + "\n")
-
-    def remove(self) -> None:
-        """Stop it and remove its data. Raises MngdbError, OSError."""
-        _ended(self.place.servers, self.instance, self.engine.stop_signal)
-        disk.remove(self.state)
-
-
-class _Phase:
-    """Measures a part of a restore, in seconds."""
-
-    def __init__(self, phases: dict[str, float], name: str) -> None:
-        self._phases = phases
-        self._name = name
-
-    def __enter__(self) -> None:
-        self._begun = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        took = time.monotonic() - self._begun
-        self._phases[self._name] = self._phases.get(self._name, 0.0) + took
+    instance: str
+    unit: str
+    snapshot: str
+    host: str
+    port: int
+    done: Restored | None = None
+    replaced: bool = False
 
 
 def beside(context: Context, aim: Aim, tell: Tell) -> Restored:
-    """Restore into a server beside the live one. Raises MngdbError; nothing of it is left then."""
-    manifest, state = aim.manifest, context.stack.state / FOLDER / aim.key
-    if state.exists():
-        raise UsageError(
-            f"{aim.text} is restored already",
-            f"'mngdb restore --forget {manifest.instance}' removes restored servers",
-        )
+    """Restore into a server beside the live one. What a killed command had begun is done anew.
+    Raises MngdbError; nothing of it is left then."""
+    state = context.stack.state / FOLDER / aim.key
+    with _alone(context, aim):
+        if (note := _read(state)) is not None and note.done is not None:
+            raise UsageError(
+                f"{aim.text} is restored already, at {note.host}:{note.port}",
+                f"'mngdb restore --forget {note.instance}' removes restored servers",
+            )
+        return _made(context, aim, state, tell)
+
+
+def in_place(context: Context, aim: Aim, tell: Tell) -> Restored:
+    """Restore, and put the data in the place of the live one's, whose data is kept until it is
+    forgotten. The live server is stopped then; `up` starts it. A server that was restored beside
+    it is taken as it is. What a killed command had begun is finished. Raises MngdbError."""
+    state = context.stack.state / FOLDER / aim.key
+    with _alone(context, aim):
+        note = _read(state)
+        if note is not None and note.replaced:
+            raise UsageError(
+                f"{aim.text} has replaced the data of {note.instance} already",
+                f"mngdb restore {note.instance} --undo brings the data before that back",
+            )
+        done = note.done if note is not None else None
+        if done is None:
+            done = _made(context, aim, state, tell)
+        _swap(context, state, replaced=True)
+        return done
+
+
+def undo(context: Context, instance: str) -> str:
+    """Bring the data back that a restore in place has replaced last. Returns what it was replaced
+    by. Raises UsageError where there is none."""
+    states = (path.parent for path in (context.stack.state / FOLDER).glob(f"*/{NOTE}"))
+    found = [(one, note) for one in sorted(states) if (note := _read(one)) is not None]
+    mine = [(at, note) for at, note in found if note.instance == instance and note.replaced]
+    if not mine:
+        raise UsageError(f"no restore has replaced the data of {instance}")
+    state, note = max(mine, key=lambda one: (one[0] / NOTE).stat().st_mtime)
+    _swap(context, state, replaced=False)
+    return note.snapshot
+
+
+def _made(context: Context, aim: Aim, state: Path, tell: Tell) -> Restored:
+    _forgotten(context, state, _read(state))
     room(context, aim)
     begun = time.monotonic()
     scratch = Scratch(context, aim, state)
@@ -214,16 +111,50 @@ def beside(context: Context, aim: Aim, tell: Tell) -> Restored:
         scratch.remove()
         raise
     access = scratch.admin(asked)
-    return Restored(
-        instance=manifest.instance,
-        engine=manifest.engine,
-        snapshot=manifest.id,
+    found = Restored(
+        instance=aim.manifest.instance,
+        engine=aim.manifest.engine,
+        snapshot=aim.manifest.id,
         restored_to=aim.moment,
         address=f"{access.host}:{access.port}",
         url=scratch.engine.url(replace(access, password=None)),
         seconds=time.monotonic() - begun,
         phases=scratch.phases,
     )
+    note = _read(state)
+    assert note is not None  # noqa: S101 — for mypy
+    _write(state, replace(note, done=found))
+    return found
+
+
+def _swap(context: Context, state: Path, *, replaced: bool) -> None:
+    """Exchange the data of the restored server and of the live one, both stopped: at once, so that
+    each has one of both whenever this is interrupted."""
+    note = _read(state)
+    assert note is not None  # noqa: S101 — for mypy
+    live = context.instance(note.instance)
+    engine, servers = context.engine(live), context.target(live).servers
+    made = _place(context, state, note)
+    assert servers is not None  # noqa: S101 — for mypy
+    assert made is not None  # noqa: S101 — for mypy
+    with lock(context.stack.state / "lock", "restore"):
+        made[0].servers.stop(note.unit, engine.stop_signal)
+        servers.stop(live.unit, engine.stop_signal)
+        made[0].exchange(note.unit, servers, live.unit)
+        _write(state, replace(note, replaced=replaced))
+        detail = f"its data and that of snapshot {note.snapshot} exchanged"
+        step: Step[None] = Step(live.name, live.engine, "change", live.unit, detail, lambda _: None)
+        audit.note(context.stack.state, "restore", step)
+
+
+@contextlib.contextmanager
+def _alone(context: Context, aim: Aim) -> Iterator[None]:
+    disk.folder(context.stack.state / FOLDER, mode=0o711 if os.geteuid() == 0 else 0o700)
+    try:
+        with lock(context.stack.state / FOLDER / f"{aim.key}.lock", "restore", 0.0):
+            yield
+    except LockedError:
+        raise UsageError(f"{aim.text} is being restored by another command") from None
 
 
 def _usable(logins: Mapping[str, str | None]) -> None:
@@ -233,55 +164,43 @@ def _usable(logins: Mapping[str, str | None]) -> None:
 
 
 def forget(context: Context, instance: str | None = None) -> list[str]:
-    """Stop and remove restored servers, of an instance or all. Returns their units. Raises
-    MngdbError for one that does not stop."""
+    """Stop and remove restored servers, of an instance or all, and data that was replaced. Returns
+    what was removed. Raises MngdbError for a server that does not stop."""
     gone = []
-    for state in sorted((context.stack.state / FOLDER).glob("*/restored.json")):
-        note = json.loads(disk.read_own(state) or "{}")
-        if instance is not None and note.get("instance") != instance:
+    for path in sorted((context.stack.state / FOLDER).glob(f"*/{NOTE}")):
+        note = _read(path.parent)
+        if note is None or (instance is not None and note.instance != instance):
             continue
-        _forgotten(context, state.parent, note)
-        gone.append(str(note.get("unit", state.parent.name)))
+        _forgotten(context, path.parent, note)
+        before = f"the data that {note.instance} had before its restore"
+        gone.append(before if note.replaced else note.unit)
     return gone
 
 
-def _forgotten(context: Context, state: Path, note: dict[str, Any]) -> None:
-    given = context.instance(str(note["instance"]))
-    make = context.target(given).disposable
-    if make is not None:
-        instance = replace(given, unit=str(note["unit"]), monitored=False)
-        _ended(make(instance, state).servers, instance, context.engine(given).stop_signal)
+def _forgotten(context: Context, state: Path, note: Note | None) -> None:
+    made = _place(context, state, note) if note is not None else None
+    if made is not None:
+        found, instance = made
+        ended(found.servers, instance, context.engine(instance).stop_signal)
     disk.remove(state)
 
 
-def _ended(servers: Servers, instance: Instance, with_signal: int) -> None:
+def _place(context: Context, state: Path, note: Note) -> tuple[Disposable, Instance] | None:
+    given = context.instance(note.instance)
+    make = context.target(given).disposable
+    if make is None:
+        return None
+    instance = replace(given, unit=note.unit, monitored=False)
+    return make(instance, state), instance
+
+
+def _read(state: Path) -> Note | None:
+    """What is in a folder; None where nothing was begun there, or nobody can say."""
     try:
-        servers.stop(instance.unit, with_signal)
-    except MngdbError:
-        servers.kill(instance.unit)  # nothing of it is needed
-    servers.remove()
+        return msgspec.json.decode(disk.read_own(state / NOTE) or "null", type=Note | None)
+    except msgspec.DecodeError:
+        return None
 
 
-def _folder(state: Path) -> None:
-    mode = 0o711 if os.geteuid() == 0 else 0o700
-    disk.folder(state.parent, mode=mode)
-    disk.folder(state, mode=mode)
-
-
-def _free_port(host: str) -> int:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
-def room(context: Context, aim: Aim) -> None:
-    """Raise MngdbError where the disk has no room for what is restored."""
-    free = shutil.disk_usage(context.stack.state).free
-    needed = aim.size * 1.1
-    if free < needed:
-        raise MngdbError(
-            f"restoring needs {needed:,.0f} bytes, but only {free:,} are free in "
-            f"{context.stack.state}",
-            "free space, then run the same command again",
-        )
+def _write(state: Path, note: Note) -> None:
+    disk.write(state / NOTE, msgspec.json.encode(note).decode() + "\n")

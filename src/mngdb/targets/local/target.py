@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from mngdb import disk
 from mngdb.model import DesiredInstance
 from mngdb.run import Account
 from mngdb.spec.stack import Instance
@@ -19,7 +20,7 @@ from mngdb.spec.target_models import Local
 from mngdb.targets.local.runner import LocalRunner
 from mngdb.targets.process import machine
 from mngdb.targets.process.target import ProcessTarget
-from mngdb.targets.protocol import Boot
+from mngdb.targets.protocol import Boot, Servers
 
 if TYPE_CHECKING:
     from mngdb.facts.host import Folder, MachineFacts, ServerFacts
@@ -77,6 +78,11 @@ class LocalDisposable(Struct, frozen=True):
         """Have its data folder filled."""
         unit = self.target.given.engine(asked.instance.engine).render(asked)
         self.target.servers.fill(unit, work)
+
+    def exchange(self, unit: str, servers: Servers, other: str) -> None:
+        """Exchange two data folders."""
+        assert isinstance(servers, LocalRunner)  # noqa: S101 — for mypy
+        disk.exchange(self.servers.layout.unit(unit).data, servers.layout.unit(other).data)
 
 
 class LocalWatched(Struct, frozen=True):

@@ -1,0 +1,216 @@
+"""A server of restored data that is made beside those of the file: to use it, or to try it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from mngdb import disk
+from mngdb.engines.protocol import AnyEngine
+from mngdb.errors import MngdbError, UsageError
+from mngdb.events import Progress
+from mngdb.model import Access, DesiredInstance
+from mngdb.ops.backup import place
+from mngdb.ops.backup.reach import Aim
+from mngdb.ops.context import Context
+from mngdb.snapshot import Piece, Taken, Trial
+from mngdb.spec.stack import Instance
+from mngdb.spec.units import Amount
+from mngdb.stores.catalog import Catalog
+from mngdb.stores.sealing import Opener
+from mngdb.targets.protocol import Disposable, Servers
+
+#: In its folder: what it is.
+NOTE = "restored.json"
+_TIMEOUT = 30.0
+Tell = Callable[[object], None]
+
+
+class _Saved(Struct, frozen=True):
+    """A snapshot as an engine reads it."""
+
+    catalog: Catalog
+    opener: Opener
+    aim: Aim
+    took: Callable[[int, int], None]
+
+    @property
+    def until(self) -> float | None:
+        return self.aim.until
+
+    def log(self) -> Iterator[Piece]:
+        archive = self.catalog.archive(self.aim.manifest.instance)
+        for one in self.aim.segments:
+            yield archive.read(self.opener, one)
+
+    @property
+    def taken(self) -> Taken:
+        return self.aim.manifest.taken
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(one.name for one in self.aim.manifest.streams)
+
+    def read(self, name: str) -> Iterator[bytes]:
+        return self.catalog.read(self.opener, self.aim.manifest, name, self.took)
+
+
+class Scratch:
+    """A server of restored data that is being made in `state`, a folder of its own."""
+
+    def __init__(
+        self, context: Context, aim: Aim, state: Path, *, memory: Amount | None = None
+    ) -> None:
+        """Raises UsageError where the instance's target has no such servers."""
+        self.context = context
+        self.aim = aim
+        self.manifest = manifest = aim.manifest
+        self.state = state
+        self.phases: dict[str, float] = {}
+        given = context.instance(manifest.instance)
+        make = context.target(given).disposable
+        if make is None:
+            raise UsageError(
+                f"a {given.target.kind} instance cannot be restored yet",
+                "docs/backup.md: how to restore it without mngdb",
+            )
+        self.instance = replace(
+            given,
+            unit=f"{given.unit}-{aim.key[-6:]}",
+            spec=given.spec.model_copy(update={"port": _free_port(given.spec.bind[0])}),
+            memory=memory or given.memory,
+            monitored=False,
+        )
+        self.place: Disposable = make(self.instance, state)
+        self.engine: AnyEngine = context.engine(given)
+
+    def make(self, tell: Tell) -> DesiredInstance:
+        """Fill its data folder, start it and bring it to what the file says: the vault's secrets,
+        not those of the snapshot. Raises MngdbError; what was begun is then for `remove`."""
+        _folder(self.state)
+        asked = replace(
+            self.context.asked(self.context.instance(self.instance.name)),
+            instance=self.instance,
+            site=self.place.target.site(self.instance),
+        )
+        opener, catalog = place.opener(self.context, self.manifest), place.catalog(self.context)
+        saved = _Saved(catalog, opener, self.aim, lambda _, __: None)
+        self._note(asked)
+        self.place.servers.expect({self.instance.name: asked})
+        self.place.servers.begin()
+        for step in self.place.servers.repairs({self.instance.name: asked}):
+            step.run(None)
+        self.place.servers.publish({self.instance.name: asked})
+        converger = self.place.target.converger(asked, tell)
+        with _Phase(self.phases, "copy"):
+            tell(Progress(self.instance.unit, f"unpacking {self.aim.text}"))
+            self.place.fill(asked, lambda at, who: self.engine.lay(asked, saved, at, who))
+        with _Phase(self.phases, "recovery"):
+            converger.up()
+        with _Phase(self.phases, "load"), self._session(asked) as session:
+            self.engine.load(session, asked, saved)
+        with _Phase(self.phases, "settle"):
+            converger.up()
+        return asked
+
+    def admin(self, asked: DesiredInstance) -> Access:
+        """The administrator's access."""
+        return self.place.target.admin(asked)
+
+    def _session(self, asked: DesiredInstance) -> Any:
+        return self.engine.connect(self.admin(asked), _TIMEOUT)
+
+    def logins(self, asked: DesiredInstance) -> dict[str, str | None]:
+        """Each app to what it cannot do there; None: it can do its work."""
+        found: dict[str, str | None] = {}
+        with _Phase(self.phases, "logins"):
+            for app in self.instance.grants:
+                access = self.engine.login(asked, self.admin(asked), app)
+                try:
+                    found[app] = self.engine.diagnose(access, asked, app)
+                except MngdbError as error:
+                    found[app] = error.message
+        return found
+
+    def proved(self, asked: DesiredInstance) -> tuple[Trial, ...]:
+        """What the engine tries on it. Raises MngdbError."""
+        with _Phase(self.phases, "checks"), self._session(asked) as session:
+            taken = self.manifest.taken
+            if self.aim.until is not None:  # it has changed since
+                taken = replace(taken, counts={}, content={})
+            return self.engine.prove(session, asked, taken)
+
+    def _note(self, asked: DesiredInstance) -> None:
+        """Keep what it is, for whoever removes it."""
+        note = {
+            "instance": self.instance.name,
+            "unit": self.instance.unit,
+            "snapshot": self.manifest.id,
+            "port": self.instance.spec.port,
+            "host": asked.host,
+        }
+        disk.write(self.state / NOTE, json.dumps(note) + "\n")
+
+    def remove(self) -> None:
+        """Stop it and remove its data. Raises MngdbError, OSError."""
+        ended(self.place.servers, self.instance, self.engine.stop_signal)
+        disk.remove(self.state)
+
+
+class _Phase:
+    """Measures a part of a restore, in seconds."""
+
+    def __init__(self, phases: dict[str, float], name: str) -> None:
+        self._phases = phases
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._begun = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        took = time.monotonic() - self._begun
+        self._phases[self._name] = self._phases.get(self._name, 0.0) + took
+
+
+def ended(servers: Servers, instance: Instance, with_signal: int) -> None:
+    """Stop such a server, whatever it takes, and remove it."""
+    try:
+        servers.stop(instance.unit, with_signal)
+    except MngdbError:
+        servers.kill(instance.unit)  # nothing of it is needed
+    servers.remove()
+
+
+def _folder(state: Path) -> None:
+    mode = 0o711 if os.geteuid() == 0 else 0o700
+    disk.folder(state.parent, mode=mode)
+    disk.folder(state, mode=mode)
+
+
+def _free_port(host: str) -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def room(context: Context, aim: Aim) -> None:
+    """Raise MngdbError where the disk has no room for what is restored."""
+    free = shutil.disk_usage(context.stack.state).free
+    needed = aim.size * 1.1
+    if free < needed:
+        raise MngdbError(
+            f"restoring needs {needed:,.0f} bytes, but only {free:,} are free in "
+            f"{context.stack.state}",
+            "free space, then run the same command again",
+        )
