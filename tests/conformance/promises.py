@@ -97,17 +97,18 @@ class Promises:
         (listed,) = place.cli.json("backups")["instances"]
         assert [one["id"] for one in listed["snapshots"]] == [taken["id"]]
         assert place.cli.json("verify")["verdict"] == "pass"
-        done = place.cli.run("--json", "drill")
-        if place.target != "local":
-            assert done.returncode == 2, "it says that it cannot be restored there"
-            return
-        (drill,) = json.loads(done.stdout)["drills"]
+        (drill,) = json.loads(place.cli.run("--json", "drill").stdout)["drills"]
         assert drill["verdict"] == "pass", drill["checks"]
         assert not list((place.cli.state / "drills").glob("*")), "nothing is left of it"
         found = place.cli.json("restore", place.engine, "--latest")
         host, _, port = found["address"].rpartition(":")
         assert place.driver.get(place.driver.moved(place.env, host, int(port))) == "in the snapshot"
         assert place.driver.get(place.env) == "after it"
+        if place.target != "local":
+            refused = place.cli.run("restore", place.engine, "--latest", "--replace", "--yes")
+            assert (refused.returncode, "cannot be replaced" in refused.stderr) == (2, True)
+            assert place.cli.json("restore", "--forget", place.engine)["removed"]
+            return
         # the server that was restored beside it takes its place, and gives it back
         taken = place.cli.json("restore", place.engine, "--latest", "--replace", "--yes")
         assert taken["replaced"]

@@ -72,7 +72,11 @@ class Context(Struct, frozen=True, dict=True):
     def make_accounts(self) -> None:
         """As root, make the missing ones of the accounts that servers of this machine run as."""
         for kind in {one.target.kind for one in self.stack.instances.values()}:
-            targets.kind(kind).settle(self.stack)
+            self.make_accounts_of(kind)
+
+    def make_accounts_of(self, kind: str) -> None:
+        """The same for servers of one target."""
+        targets.kind(kind).settle(self.stack)
         self._opened.clear()  # what has only looked so far, did without them
 
     def _open(self, kind: str) -> Target:

@@ -18,7 +18,7 @@ from mngdb.lock import lock
 from mngdb.model import Step
 from mngdb.ops import audit
 from mngdb.ops.backup.reach import Aim
-from mngdb.ops.backup.scratch import NOTE, Scratch, Tell, ended, room
+from mngdb.ops.backup.scratch import NOTE, Scratch, Tell, disposable, ended, room
 from mngdb.ops.context import Context
 from mngdb.spec.stack import Instance
 from mngdb.targets.protocol import Disposable
@@ -71,7 +71,12 @@ def in_place(context: Context, aim: Aim, tell: Tell) -> Restored:
     """Restore, and put the data in the place of the live one's, whose data is kept until it is
     forgotten. The live server is stopped then; `up` starts it. A server that was restored beside
     it is taken as it is. What a killed command had begun is finished. Raises MngdbError."""
-    state = context.stack.state / FOLDER / aim.key
+    given, state = context.instance(aim.manifest.instance), context.stack.state / FOLDER / aim.key
+    if context.target(given).disposable is None:
+        raise UsageError(
+            f"{given.name} is on {given.target.kind}: its data cannot be replaced by mngdb",
+            f"mngdb restore {given.name} without --replace, then copy what you need",
+        )
     with _alone(context, aim):
         note = _read(state)
         if note is not None and note.replaced:
@@ -136,7 +141,6 @@ def _swap(context: Context, state: Path, *, replaced: bool) -> None:
     engine, servers = context.engine(live), context.target(live).servers
     made = _place(context, state, note)
     assert servers is not None  # noqa: S101 — for mypy
-    assert made is not None  # noqa: S101 — for mypy
     with lock(context.stack.state / "lock", "restore"):
         made[0].servers.stop(note.unit, engine.stop_signal)
         servers.stop(live.unit, engine.stop_signal)
@@ -178,18 +182,14 @@ def forget(context: Context, instance: str | None = None) -> list[str]:
 
 
 def _forgotten(context: Context, state: Path, note: Note | None) -> None:
-    made = _place(context, state, note) if note is not None else None
-    if made is not None:
-        found, instance = made
+    if note is not None:
+        found, instance = _place(context, state, note)
         ended(found.servers, instance, context.engine(instance).stop_signal)
     disk.remove(state)
 
 
-def _place(context: Context, state: Path, note: Note) -> tuple[Disposable, Instance] | None:
-    given = context.instance(note.instance)
-    make = context.target(given).disposable
-    if make is None:
-        return None
+def _place(context: Context, state: Path, note: Note) -> tuple[Disposable, Instance]:
+    given, make = disposable(context, context.instance(note.instance))
     instance = replace(given, unit=note.unit, monitored=False)
     return make(instance, state), instance
 

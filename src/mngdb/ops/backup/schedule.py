@@ -116,7 +116,6 @@ def drills_due(context: Context, now: float) -> list[str]:
         name
         for name, run in runs(context).items()
         if run.done
-        and context.target(context.instance(name)).disposable is not None
         and now - passed.get(name, 0.0) > every
         and now - tried.get(name, 0.0) > _DRILL_AGAIN
     ]

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from mngdb import disk
 from mngdb.engines.protocol import AnyEngine
-from mngdb.errors import MngdbError, UsageError
+from mngdb.errors import MngdbError
 from mngdb.events import Progress
 from mngdb.model import Access, DesiredInstance
 from mngdb.ops.backup import place
@@ -25,6 +25,8 @@ from mngdb.ops.backup.reach import Aim
 from mngdb.ops.context import Context
 from mngdb.snapshot import Piece, Taken, Trial
 from mngdb.spec.stack import Instance
+from mngdb.spec.target_info import TARGET_INFO
+from mngdb.spec.target import Target
 from mngdb.spec.units import Amount
 from mngdb.stores.catalog import Catalog
 from mngdb.stores.sealing import Opener
@@ -33,6 +35,7 @@ from mngdb.targets.protocol import Disposable, Servers
 #: In its folder: what it is.
 NOTE = "restored.json"
 _TIMEOUT = 30.0
+_LOOPBACK = "127.0.0.1"
 Tell = Callable[[object], None]
 
 
@@ -71,19 +74,14 @@ class Scratch:
     def __init__(
         self, context: Context, aim: Aim, state: Path, *, memory: Amount | None = None
     ) -> None:
-        """Raises UsageError where the instance's target has no such servers."""
+        """Raises UsageError where there is no program for it."""
         self.context = context
         self.aim = aim
         self.manifest = manifest = aim.manifest
         self.state = state
         self.phases: dict[str, float] = {}
-        given = context.instance(manifest.instance)
-        make = context.target(given).disposable
-        if make is None:
-            raise UsageError(
-                f"a {given.target.kind} instance cannot be restored yet",
-                "docs/backup.md: how to restore it without mngdb",
-            )
+        self._given, make = disposable(context, context.instance(manifest.instance))
+        given = self._given
         self.instance = replace(
             given,
             unit=f"{given.unit}-{aim.key[-6:]}",
@@ -99,7 +97,7 @@ class Scratch:
         not those of the snapshot. Raises MngdbError; what was begun is then for `remove`."""
         _folder(self.state)
         asked = replace(
-            self.context.asked(self.context.instance(self.instance.name)),
+            self.context.asked(self._given, invent=True),
             instance=self.instance,
             site=self.place.target.site(self.instance),
         )
@@ -165,6 +163,23 @@ class Scratch:
         """Stop it and remove its data. Raises MngdbError, OSError."""
         ended(self.place.servers, self.instance, self.engine.stop_signal)
         disk.remove(self.state)
+
+
+def disposable(
+    context: Context, given: Instance
+) -> tuple[Instance, Callable[[Instance, Path], Disposable]]:
+    """What makes servers of an instance's data, and the instance as it is there: where it lives, or
+    as a process of this machine where that is no place for them."""
+    make = context.target(given).disposable
+    if make is not None:
+        return given, make
+    home = next(info.name for info in TARGET_INFO.values() if info.here)
+    spec = given.spec.model_copy(update={"bind": [_LOOPBACK]})
+    moved = replace(given, target=Target.model_validate(home), spec=spec, tls=False)
+    context.make_accounts_of(home)
+    make = context.target(moved).disposable
+    assert make is not None  # noqa: S101 — for mypy
+    return moved, make
 
 
 class _Phase:
