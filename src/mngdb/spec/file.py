@@ -237,7 +237,7 @@ class StackFile(EngineKeys):
     )
     """For each app, the instances that it uses and its rights there."""
     backup: Backup | None = None
-    """Backups. `mngdb backup` makes one; this version has no schedule yet."""
+    """Backups, point-in-time recovery and restore drills (docs/backup.md)."""
     sso: Sso | None = None
     """Single sign-on for web pages: a Keycloak realm."""
     redisinsight: RedisInsight | None = None
