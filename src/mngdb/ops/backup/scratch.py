@@ -25,8 +25,8 @@ from mngdb.ops.backup.reach import Aim
 from mngdb.ops.context import Context
 from mngdb.snapshot import Piece, Taken, Trial
 from mngdb.spec.stack import Instance
-from mngdb.spec.target_info import TARGET_INFO
 from mngdb.spec.target import Target
+from mngdb.spec.target_info import TARGET_INFO
 from mngdb.spec.units import Amount
 from mngdb.stores.catalog import Catalog
 from mngdb.stores.sealing import Opener
