@@ -36,6 +36,8 @@ class Instance(Struct, frozen=True):
     """App to right."""
     monitored: bool = False
     """Whether the agent or an exporter looks at it, by a login of its own."""
+    archived: bool = False
+    """Whether the agent writes its log to the store."""
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -174,6 +176,7 @@ def resolve(
             memory=shares[name],
             grants={app: rights[name] for app, rights in grants.items() if name in rights},
             monitored=_monitored(source.agent, spec.target or source.target),
+            archived=_archived(source),
         )
         for name, spec in specs.items()
     }
@@ -193,6 +196,11 @@ def _monitored(agent: Agent | bool, target: Target) -> bool:
     if not isinstance(agent, Agent):
         return False
     return target.managed or agent.external
+
+
+def _archived(source: StackFile) -> bool:
+    asked = source.backup is not None and bool(source.backup.keep.point_in_time)
+    return asked and isinstance(source.agent, Agent)
 
 
 def _limited(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mngdb.facts.slow import Slow, Span
     from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
     from mngdb.run import Account
-    from mngdb.snapshot import Saved, Sink, Taken, Trial
+    from mngdb.snapshot import Feed, Saved, Sink, Taken, Trial
 
 
 class RedisEngine:
@@ -43,7 +43,6 @@ class RedisEngine:
     indexes = None
     locks = None
     end_session = None
-    follow = None
 
     # --- provision
 
@@ -153,9 +152,9 @@ class RedisEngine:
         self, asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None
     ) -> None:
         with TURN:
-            from mngdb.engines.redis import backup
+            from mngdb.engines.redis import lay
 
-        backup.lay(asked, saved, folder, account)
+        lay.lay(asked, saved, folder, account)
 
     def load(self, session: Session, asked: DesiredInstance, saved: Saved) -> None:
         """All of it is in the data folder."""
@@ -164,6 +163,12 @@ class RedisEngine:
         from mngdb.engines.redis import backup
 
         return backup.prove(session, asked, taken)
+
+    def follow(self, access: Access, asked: DesiredInstance, feed: Feed) -> None:
+        with TURN:
+            from mngdb.engines.redis import stream
+
+        stream.follow(access, asked, feed)
 
     # --- reconcile
 

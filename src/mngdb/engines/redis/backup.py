@@ -12,14 +12,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from mngdb import disk
 from mngdb.engines.redis import client, render
 from mngdb.engines.redis.look import parse_info
 from mngdb.engines.redis.release import VALKEY, release
-from mngdb.errors import ConnectError, MngdbError, StepError, of_system
+from mngdb.errors import ConnectError, MngdbError, StepError
 from mngdb.model import Access, DesiredInstance, Program
 from mngdb.run import Account, last_line, run
-from mngdb.snapshot import Saved, Sink, Taken, Trial
+from mngdb.snapshot import Point, Sink, Taken, Trial
 
 STREAM = "dump.rdb"
 _TIMEOUT = 30.0
@@ -45,6 +44,7 @@ def back_up(session: client.Session, access: Access, sink: Sink) -> Taken:
         with replica.stream("PSYNC", "?", "-1") as file:
             try:
                 replid, offset = _begun(file)
+                seconds, micro = session.ask("TIME")
                 info = parse_info(session.ask("INFO"))
                 size = _size(file)
                 sink.expect(size)
@@ -73,6 +73,9 @@ def back_up(session: client.Session, access: Access, sink: Sink) -> Taken:
             # every write moves the offset: unmoved, the counts are those of the snapshot
             "exact": info["master_repl_offset"] == offset,
         },
+        moment=int(seconds) + int(micro) / 1e6,
+        # what comes after it selects its database anew
+        log=Point(replid, int(offset)),
     )
 
 
@@ -155,55 +158,14 @@ def _pairs(value: str) -> Iterator[tuple[str, str]]:
         yield name, number
 
 
-def lay(asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None) -> None:
-    """Write the file as the server will look for it. Raises MngdbError."""
-    values = render.settings(asked)
-    try:
-        if values["appendonly"] == "yes":
-            # with the log on Redis reads nothing else, so the file is the log's base
-            log = disk.folder(folder / values["appenddirname"], owner=account)
-            name = f"{values['appendfilename']}.1.base.rdb"
-            _written(log / name, saved, account)
-            entry = f"file {_repr(name)} seq 1 type b\n"
-            disk.write(log / f"{values['appendfilename']}.manifest", entry, owner=account)
-            disk.sync(log)
-        else:
-            _written(folder / values["dbfilename"], saved, account)
-        disk.sync(folder)
-    except OSError as error:
-        raise of_system(error) from None
-
-
-def _repr(name: str) -> str:
-    """A file's name as the manifest has it."""
-    if re.search(r"[\s\"'\\]", name):
-        return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return name
-
-
-def _written(path: Path, saved: Saved, account: Account | None) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(handle, "wb", buffering=0) as target:
-        if account is not None:
-            os.fchown(handle, account.uid, account.gid)
-        for piece in whole(saved.read(STREAM)):
-            left = memoryview(piece)
-            while left:
-                left = left[target.write(left) :]
-        os.fsync(handle)
-
-
 def prove(session: client.Session, asked: DesiredInstance, taken: Taken) -> tuple[Trial, ...]:
     """What the server has loaded, and what Redis' own tool says of its files. Raises
     RefusedError, ConnectError."""
     info = parse_info(session.ask("INFO"))
-    trials = (
-        _loading(info),
-        _loaded(info, taken),
-        *_databases(info, taken),
-        _functions(info, taken),
-    )
-    return (*trials, *_files(asked))
+    counted: tuple[Trial, ...] = ()
+    if taken.counts:
+        counted = (_loaded(info, taken), *_databases(info, taken), _functions(info, taken))
+    return (_loading(info), *counted, *_files(asked))
 
 
 def _loading(info: dict[str, str]) -> Trial:
@@ -248,7 +210,7 @@ def _files(asked: DesiredInstance) -> Iterator[Trial]:
         return
     # not the log's own tool: Valkey's does not know the format that Valkey writes
     log = Path(site.data, values["appenddirname"], f"{values['appendfilename']}.1.base.rdb")
-    path = log if values["appendonly"] == "yes" else Path(site.data, values["dbfilename"])
+    path = log if log.exists() else Path(site.data, values["dbfilename"])
     name = f"{site.program.product.lower()}-check-rdb"
     with tempfile.TemporaryDirectory() as folder:
         tool = _tool(site.program, name, Path(folder))

@@ -85,6 +85,14 @@ class Session:
         self.send(pack(command))
         return self._wire.bytes()
 
+    def receive(self, into: memoryview, timeout: float) -> int:
+        """The next bytes of an answer that is none, as they come: how many; 0: there were none for
+        `timeout` seconds. Raises ConnectError."""
+        try:
+            return self._wire.receive(into, timeout)
+        except _DRIVER as error:
+            raise _connect_error(error, self.access) from error
+
     def answers(self, count: int, reader: hiredis.Reader) -> list[Any]:
         """The next answers to what was sent, see Wire.answers. Raises ConnectError, and
         RefusedError for one that is an error (with such a reader: hiredis.ReplyError)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from mngdb.data import text
@@ -32,7 +33,11 @@ READING = ("auto-aof-rewrite-percentage", "1999999999")
 #: alone, whatever the times of the two files say; until the log is switched on again, which gives
 #: it another base, then a manifest with it. Nothing else does: before it is off, it is not
 #: rewritten. It is switched off in no other way: a running Redis leaves it as it was.
-_START = text(__file__, "start.sh").replace("READING", " ".join(READING))
+#: A log that was restored into a server that keeps nothing on disk is read likewise.
+RESTORED = ".log-was-restored"
+_START = (
+    text(__file__, "start.sh").replace("READING", " ".join(READING)).replace("RESTORED", RESTORED)
+)
 _DIR, _AOF, _RDB = "appendonlydir", "appendonly.aof", "dump.rdb"
 
 
@@ -94,9 +99,7 @@ def unit(asked: DesiredInstance) -> Unit:
         ),
         # beside the log a snapshot is one more copy
         holds=(f"{_DIR}/*", _AOF) if values["appendonly"] == "yes" else (_RDB,),
-        data=Data(
-            (_RDB, f"{_DIR}/*"), partial(unreadable, release(asked), _mode(values) != "none")
-        ),
+        data=Data((_RDB, f"{_DIR}/*"), partial(unreadable, release(asked), mode(values) != "none")),
     )
 
 
@@ -187,7 +190,28 @@ def _tunable(asked: DesiredInstance) -> dict[str, str]:
         # without a version nobody looked for the program: the server runs, so it is none of old
         if site is not None and int(site.program.version.partition(".")[0] or "7") >= 7:
             found["maxmemory-clients"] = str(max(limit // 5, min(limit // 4, _CLIENTS_LEAST)))
+        if asked.instance.archived:
+            found |= _archived(limit)
     return found
+
+
+#: What the server keeps of its log for the archive, in bytes: a share of its memory, the least, the
+#: most. It counts as data.
+_KEPT_SHARE, _KEPT_LEAST, _KEPT_MOST = 16, 1 << 20, 256 << 20
+
+
+def _archived(limit: int) -> dict[str, str]:
+    """What lets the agent be away for a moment, and takes no more memory where its store is away
+    for long: Redis then lets it go."""
+    kept = max(_KEPT_LEAST, min(limit // _KEPT_SHARE, _KEPT_MOST))
+    return {
+        "repl-backlog-size": str(kept),
+        # it would begin another history an hour after the last replica
+        "repl-backlog-ttl": "0",
+        "client-output-buffer-limit": f"replica {kept} 0 0",
+        # seconds: a PING is a part of the log, which is stored
+        "repl-ping-replica-period": "30",
+    }
 
 
 def _own(spec: RedisInstance) -> dict[str, str]:
@@ -199,10 +223,11 @@ def _own(spec: RedisInstance) -> dict[str, str]:
 def _disk(values: dict[str, str], site: Site) -> tuple[str, ...]:
     """What `_START` looks at, in its order."""
     names = ("appenddirname", "appendfilename", "dbfilename")
-    return (site.data, *(values[name] for name in names), _mode(values))
+    return (site.data, *(values[name] for name in names), mode(values))
 
 
-def _mode(values: dict[str, str]) -> str:
+def mode(values: Mapping[str, str]) -> str:
+    """What outlives the server: `yes`: its log, `no`: its snapshots, `none`."""
     # without log and snapshots nothing is meant to outlive the server
     return values["appendonly"] if values["appendonly"] == "yes" or values["save"] else "none"
 

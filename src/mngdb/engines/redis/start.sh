@@ -16,5 +16,7 @@ elif [ "$6" = no ] && [ -e "$log/$4.manifest" ]; then
   [ -n "$newer" ] && : >"$mark" && exec "$0" "$1" --appendonly yes --READING
   mv "$log" "$log.off.$$" || exit
   rm -f "$mark"
+elif [ "$6" = none ] && [ -e "$2/RESTORED" ]; then
+  exec "$0" "$1" --appendonly yes --READING
 fi
 exec "$0" "$1"

@@ -108,6 +108,17 @@ class Wire:
                 raise ConnectionResetError("connection closed by server")
             reader.feed(data)
 
+    def receive(self, into: memoryview, timeout: float) -> int:
+        """What comes next, as it comes: how many bytes; 0: none within `timeout` seconds."""
+        self._socket.settimeout(timeout)
+        try:
+            count = self._socket.recv_into(into)
+        except TimeoutError:
+            return 0
+        if not count:
+            raise ConnectionResetError("connection closed by server")
+        return count
+
     def bytes(self) -> BinaryIO:
         """What comes from now on, as it comes."""
         # SSLSocket's own type says less
