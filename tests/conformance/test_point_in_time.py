@@ -88,6 +88,9 @@ def test_every_moment_has_what_was_there(place: Place) -> None:
         history.append((time.time(), f"value {number}"))
         time.sleep(0.2)
     until(lambda: reached(place) > history[-1][0], 20)
+    (glance,) = place.cli.json("status")["backups"]
+    assert glance["recovery_point_s"] < 20
+    assert glance["error"] is None
     for number in random.Random(1).sample(range(len(history) - 1), 5):
         moment, value = history[number]
         assert restored(place, moment + 0.05) == value, number
@@ -119,7 +122,7 @@ def test_moments_that_cannot_be_reached_are_refused_with_the_nearest(place: Plac
         done = place.cli.run("restore", "toy", "--to", text)
         assert (done.returncode, said in done.stderr) == (2, True), done.stderr
         assert time.monotonic() - begun < 5
-    assert not list((place.cli.state / "restored").glob("*"))
+    assert not list((place.cli.state / "restored").glob("*/"))
 
 
 def test_a_drill_tries_a_moment_and_verify_reads_the_log(place: Place) -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from msgspec.structs import replace
 
-from mngdb.ops.backup.schedule import scheduled
+from mngdb.ops.backup.schedule import scheduled, spread
 from mngdb.snapshot import Taken
 from mngdb.stores.manifest import Manifest
 from mngdb.stores.retention import Policy, expired
@@ -84,6 +84,22 @@ def test_the_clock_says_when_a_backup_was_due() -> None:
         "2026-11-29T12:00:00+00:00",
         "2026-11-28T12:01:00+00:00",
     ]
+    seoul = scheduled("03:00 Asia/Seoul", noon)
+    assert datetime.fromtimestamp(seoul, UTC).isoformat() == "2026-11-28T18:00:00+00:00"
+    assert scheduled("12:00", noon, later=60) == noon - DAY + 60
+    assert 0 <= spread("a") < 300
+    assert spread("a") != spread("b")
     for first, second in pairwise(noon + number * 1000 for number in range(500)):
         assert 0 <= second - scheduled("03:00", second) < DAY
         assert scheduled("03:00", first) <= scheduled("03:00", second)
+
+
+def test_each_day_has_one_backup_also_when_clocks_are_changed() -> None:
+    for month, day in ((3, 27), (10, 23)):
+        begin, at = datetime(2026, month, day, tzinfo=UTC).timestamp(), "02:30"
+        every = {
+            scheduled(f"{at} Europe/Berlin", begin + minutes * 60) for minutes in range(5 * 24 * 60)
+        }
+        gaps = [second - first for first, second in pairwise(sorted(every))]
+        assert len(every) in {5, 6}
+        assert all(22 * 3600 <= gap <= 26 * 3600 for gap in gaps), gaps

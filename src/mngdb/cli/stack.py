@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mngdb.errors import MngdbError
     from mngdb.facts.doctor import Service
     from mngdb.model import Notice, Step
+    from mngdb.ops.backup.glance import Glance
     from mngdb.ops.choice import Choice
     from mngdb.ops.context import Context
     from mngdb.ops.status import UnitStatus
@@ -246,17 +247,20 @@ def status(options: Options) -> int:
 
     context = options.context()
     units, services = ops.status(context), ops.services(context)
+    backups = _backups(context)
     if options.json:
         say_json(
             {
                 "stack": context.stack.name,
                 "units": [unit.as_json() for unit in units],
                 "services": [service.as_json() for service in services],
+                "backups": [one.as_json() for one in backups],
             }
         )
     else:
         for line in _units(units, services):
             say(line)
+        _say_backups(backups)
         for unit in units:
             if unit.warning:
                 tell(unit.warning)
@@ -283,6 +287,37 @@ def status(options: Options) -> int:
         *(one.healthy for one in services),
     ]
     return 0 if all(healthy) else 1
+
+
+def _backups(context: Context) -> list[Glance]:
+    if context.stack.backup is None:
+        return []
+    from mngdb.ops.backup.glance import glance
+
+    return glance(context)
+
+
+def _say_backups(backups: Sequence[Glance]) -> None:
+    """What could be restored now, by instance."""
+    if not backups:
+        return
+
+    def ago(seconds: float | None) -> str:
+        return "never" if seconds is None else f"{span(seconds)} ago"
+
+    rows = [
+        (
+            *(one.instance, ago(one.recovery_point), ago(one.snapshot), ago(one.proved)),
+            "-" if one.rto is None else f"{one.rto:.1f} s",
+        )
+        for one in backups
+    ]
+    say("")
+    for line in table(("BACKUP OF", "RECOVERY POINT", "SNAPSHOT", "PROVED", "RESTORED IN"), rows):
+        say(line)
+    for one in backups:
+        if one.error:
+            tell(f"{one.instance}: {one.error}")
 
 
 @click.command()

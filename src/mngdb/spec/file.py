@@ -118,8 +118,16 @@ _TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
 
 
 def _time_of_day(value: str) -> str:
-    if not re.fullmatch(_TIME, value):
-        raise ValueError(f"{value!r} is not a time of day; write 03:00")
+    time, _, zone = value.partition(" ")
+    if not re.fullmatch(_TIME, time):
+        raise ValueError(f"{value!r} is not a time of day; write 03:00, or 03:00 Asia/Seoul")
+    if zone:
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"{zone!r} is not a time zone; write one as Asia/Seoul") from None
     return value
 
 
@@ -179,9 +187,10 @@ class Backup(Model):
     at: Annotated[
         str,
         AfterValidator(_time_of_day),
-        Field(json_schema_extra={"pattern": f"^{_TIME}$"}),
+        Field(json_schema_extra={"pattern": f"^{_TIME}( [A-Za-z0-9_+/-]+)?$"}),
     ] = "03:00"
-    """Time of day, UTC."""
+    """Time of day: `03:00` (UTC), or with a time zone, `03:00 Asia/Seoul`. Backups begin within
+    five minutes after it, so that several stacks do not begin at once."""
     drill: Drill = Field(default_factory=Drill)
     """How often a restore is tested, and how long it may take."""
 

@@ -58,7 +58,7 @@ def beside(context: Context, aim: Aim, tell: Tell) -> Restored:
     """Restore into a server beside the live one. What a killed command had begun is done anew.
     Raises MngdbError; nothing of it is left then."""
     state = context.stack.state / FOLDER / aim.key
-    with _alone(context, aim):
+    with _alone(context, aim.manifest.instance):
         if (note := _read(state)) is not None and note.done is not None:
             raise UsageError(
                 f"{aim.text} is restored already, at {note.host}:{note.port}",
@@ -77,7 +77,7 @@ def in_place(context: Context, aim: Aim, tell: Tell) -> Restored:
             f"{given.name} is on {given.target.kind}: its data cannot be replaced by mngdb",
             f"mngdb restore {given.name} without --replace, then copy what you need",
         )
-    with _alone(context, aim):
+    with _alone(context, aim.manifest.instance):
         note = _read(state)
         if note is not None and note.replaced:
             raise UsageError(
@@ -152,13 +152,14 @@ def _swap(context: Context, state: Path, *, replaced: bool) -> None:
 
 
 @contextlib.contextmanager
-def _alone(context: Context, aim: Aim) -> Iterator[None]:
+def _alone(context: Context, instance: str) -> Iterator[None]:
+    """One restore of an instance at a time."""
     disk.folder(context.stack.state / FOLDER, mode=0o711 if os.geteuid() == 0 else 0o700)
     try:
-        with lock(context.stack.state / FOLDER / f"{aim.key}.lock", "restore", 0.0):
+        with lock(context.stack.state / FOLDER / f"{instance}.lock", "restore", 0.0):
             yield
     except LockedError:
-        raise UsageError(f"{aim.text} is being restored by another command") from None
+        raise UsageError(f"another command restores {instance} just now") from None
 
 
 def _usable(logins: Mapping[str, str | None]) -> None:

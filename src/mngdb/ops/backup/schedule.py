@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
@@ -22,6 +24,8 @@ _FOLDER = "backup-runs"
 #: Seconds after which one that failed is tried again: a backup, a drill; and after which another
 #: backup may follow one that succeeded, where the log broke off.
 _AGAIN, _DRILL_AGAIN, _SOON = 900.0, 86_400.0, 300.0
+#: Seconds within which the backups of all stacks begin.
+_SPREAD = 300
 
 
 class Run(Struct, frozen=True):
@@ -69,13 +73,23 @@ def _keep(context: Context, instance: str, run: Run) -> None:
     disk.write(folder / instance, msgspec.json.encode(run).decode() + "\n")
 
 
-def scheduled(at: str, now: float) -> float:
-    """The last moment before `now` at which the clock said `at` (UTC)."""
-    hour, minute = map(int, at.split(":"))
-    today = datetime.fromtimestamp(now, UTC).replace(
-        hour=hour, minute=minute, second=0, microsecond=0
+def scheduled(at: str, now: float, later: float = 0.0) -> float:
+    """The last moment before `now` at which the clock said `at` (UTC, or of the zone that it
+    names), and `later` seconds after that. A time that clocks skip is an hour later, one that they
+    have twice is the first."""
+    clock, _, zone = at.partition(" ")
+    hour, minute = map(int, clock.split(":"))
+    today = datetime.fromtimestamp(now, ZoneInfo(zone) if zone else UTC).replace(
+        hour=hour, minute=minute, second=0, microsecond=0, fold=0
     )
-    return (today if today.timestamp() <= now else today - timedelta(days=1)).timestamp()
+    days = (today - timedelta(days=past) for past in range(3))
+    return next(found for day in days if (found := day.timestamp() + later) <= now)
+
+
+def spread(stack: str) -> float:
+    """Seconds after its time at which a stack's backups begin, always the same: several stacks do
+    not begin at once."""
+    return int.from_bytes(hashlib.sha256(stack.encode()).digest()[:4]) % _SPREAD
 
 
 def backups_due(context: Context, now: float) -> list[str]:
@@ -83,7 +97,7 @@ def backups_due(context: Context, now: float) -> list[str]:
     archived does not lead on; none where it has no `backup:`."""
     if context.stack.backup is None:
         return []
-    last = scheduled(context.stack.backup.at, now)
+    last = scheduled(context.stack.backup.at, now, spread(context.located.record.id))
     return [
         name
         for name, run in runs(context).items()

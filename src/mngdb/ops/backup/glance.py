@@ -1,0 +1,73 @@
+"""How an instance's backups are, from what was noted here: the store is not asked."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from msgspec import Struct
+
+from mngdb.ops.backup import archived, schedule
+from mngdb.ops.backup.history import history
+from mngdb.ops.context import Context
+
+
+class Glance(Struct, frozen=True, kw_only=True):
+    """The backups of one instance. In seconds: how long ago the moment is that could be restored
+    now, when the last snapshot was finished, when a drill passed last, and how long that restore
+    took; None: never. `error`: why the log is not archived any further."""
+
+    instance: str
+    recovery_point: float | None
+    snapshot: float | None
+    stored: int
+    proved: float | None
+    rto: float | None
+    error: str
+
+    def as_json(self) -> dict[str, Any]:
+        """As `status --json` shows it."""
+        return {
+            "instance": self.instance,
+            "recovery_point_s": _rounded(self.recovery_point),
+            "snapshot_age_s": _rounded(self.snapshot),
+            "stored_bytes": self.stored,
+            "proved_age_s": _rounded(self.proved),
+            "rto_s": _rounded(self.rto),
+            "error": self.error or None,
+        }
+
+
+def glance(context: Context) -> list[Glance]:
+    """Every instance's; empty where the file has no `backup:`."""
+    if context.stack.backup is None:
+        return []
+    now = time.time()
+    followed = {one.name for one in archived.followed(context)}
+    passed = {
+        str(one["instance"]): one
+        for one in history(context.stack.state)
+        if one.get("verdict") == "pass"
+    }
+    found = []
+    for name, run in schedule.runs(context).items():
+        log = archived.read(context, name) if name in followed else archived.Archived()
+        drill = passed.get(name)
+        led = log.branch == run.branch and log.begin <= run.position
+        reached = log.until if log.branch and led else run.done
+        found.append(
+            Glance(
+                instance=name,
+                recovery_point=max(0.0, now - reached) if run.done else None,
+                snapshot=max(0.0, now - run.done) if run.done else None,
+                stored=run.stored,
+                proved=max(0.0, now - float(drill["at"])) if drill else None,
+                rto=float(drill["rto"]) if drill else None,
+                error=log.error or run.error,
+            )
+        )
+    return found
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
