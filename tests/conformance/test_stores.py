@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -373,3 +374,17 @@ def test_a_full_disk_ends_a_stream_with_its_words(
     (tmp_path / "store" / ROOT).write_text("in the way")
     with pytest.raises(MngdbError, match="cannot write in the store"):
         made(Catalog(DirectoryStore(tmp_path / "store"), "stack"), CONTENT)
+
+
+def test_what_a_killed_backup_left_is_found_and_no_other(store: Store) -> None:
+    catalog = Catalog(store, "stack")
+    sealer = Sealer([recipient(make_key())])
+    whole, killed = (catalog.begin(sealer, "pg", lambda _, __: None) for _ in range(2))
+    for one in (whole, killed):
+        with one.stream("base.tar") as stream:
+            stream.write(b"x" * SMALL)
+    whole.finish(described(whole))
+    assert catalog.unfinished("pg", time.time() - 60) == []
+    left = catalog.unfinished("pg", time.time() + 60)
+    assert left
+    assert all(killed.id in key for key in left)

@@ -127,6 +127,7 @@ def prune(options: Options, dry_run: bool, yes: bool) -> int:
                 "snapshots": [_snapshot(one, None) for one in found.snapshots],
                 "log": {name: len(every) for name, every in found.segments.items()},
                 "log_stored_bytes": found.stored,
+                "unfinished_objects": len(found.unfinished),
             }
         )
         return 0
@@ -143,7 +144,9 @@ def prune(options: Options, dry_run: bool, yes: bool) -> int:
 
 def _many(found: Due) -> str:
     """What is removed, in words."""
-    return f"{many(len(found.snapshots), 'snapshot')} and {size(found.stored)} of the log"
+    text = f"{many(len(found.snapshots), 'snapshot')} and {size(found.stored)} of the log"
+    left = f", {many(len(found.unfinished), 'object')} of backups that were killed"
+    return text + (left if found.unfinished else "")
 
 
 def _took(one: Manifest) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from mngdb.errors import UsageError
-from mngdb.stores import MissingError, Store
+from mngdb.stores import Entry, MissingError, Store
 from mngdb.stores.archive import Archive
 from mngdb.stores.manifest import Manifest, Stream, decode, encode
 from mngdb.stores.sealing import Opener, Sealer, UnreadableError
@@ -107,6 +107,21 @@ class Catalog:
             except UnreadableError as error:
                 damages.append(Damage(snapshot, error.message))
         return sorted(found, key=lambda one: (one.finished, one.id)), damages
+
+    def unfinished(self, instance: str, before: float) -> list[str]:
+        """Keys of objects that no manifest names, where all of their snapshot are older than a
+        moment: what took it was killed. Younger ones may be of a snapshot that is being taken."""
+        found: dict[str, list[Entry]] = {}
+        for entry in self.store.entries(self.prefix(instance)):
+            name = entry.key.removeprefix(f"{self.prefix(instance)}/").partition("/")[0]
+            found.setdefault(name, []).append(entry)
+        return [
+            one.key
+            for name, every in found.items()
+            if f"{self.prefix(instance, name)}/{_MANIFEST}" not in {one.key for one in every}
+            and all(one.modified < before for one in every)
+            for one in every
+        ]
 
     def manifest(self, instance: str, snapshot: str) -> Manifest:
         """The manifest of a snapshot. Raises UsageError for one that there is not,

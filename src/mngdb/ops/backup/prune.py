@@ -17,14 +17,20 @@ from mngdb.stores.manifest import Manifest
 from mngdb.stores.retention import Policy, expired, superfluous
 
 
+#: Seconds after its last object that a snapshot without a manifest is taken for given up.
+_UNFINISHED = 86_400.0
+
+
 class Due(Struct, frozen=True):
     """What is to be removed. `segments` by instance."""
 
     snapshots: tuple[Manifest, ...]
     segments: Mapping[str, tuple[Segment, ...]]
+    unfinished: tuple[str, ...] = ()
+    """Keys of what backups that were killed have left."""
 
     def __bool__(self) -> bool:
-        return bool(self.snapshots or self.segments)
+        return bool(self.snapshots or self.segments or self.unfinished)
 
     @property
     def stored(self) -> int:
@@ -37,7 +43,7 @@ def due(context: Context) -> Due:
     keep = place.wanted(context).keep
     policy = Policy(keep.daily, keep.weekly, keep.monthly, keep.point_in_time.total_seconds())
     catalog, tried, now = place.catalog(context), proved(context.stack.state), time.time()
-    found, log = [], {}
+    found, log, unfinished = [], {}, []
     for name in context.stack.instances:
         snapshots, _ = catalog.snapshots(name)
         gone = expired(snapshots, policy, now, tried)
@@ -46,7 +52,8 @@ def due(context: Context) -> Due:
         segments = superfluous(catalog.archive(name).segments(), kept, policy, now)
         if segments:
             log[name] = tuple(segments)
-    return Due(tuple(found), log)
+        unfinished += catalog.unfinished(name, now - _UNFINISHED)
+    return Due(tuple(found), log, tuple(unfinished))
 
 
 def prune(context: Context, due: Due) -> None:
@@ -55,6 +62,7 @@ def prune(context: Context, due: Due) -> None:
     catalog = place.catalog(context)
     for name, segments in due.segments.items():
         catalog.archive(name).remove(segments)
+    catalog.store.delete(due.unfinished)
     for one in due.snapshots:
         catalog.remove([one])
         step: Step[None] = Step(
