@@ -102,11 +102,13 @@ def test_the_guides_seven_indexes_are_there(chat: Cli) -> None:
 
 
 @pytest.mark.parametrize("example", ["mng", "chat"])
-def test_every_box_is_ticked_once_a_drill_has_passed(
-    example: str, request: pytest.FixtureRequest
+def test_every_box_is_ticked_once_a_drill_has_passed_and_a_kit_was_made(
+    example: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     stack: Cli = request.getfixturevalue(example)
     stack.ok(*BOTH, "backup")
+    kit = str(tmp_path / "kit.age")
+    stack.ok(*BOTH, "backup", "kit", "--output", kit, stdin="five random words of mine")
     drills = stack.json(*BOTH, "drill")["drills"]
     assert [one["verdict"] for one in drills] == ["pass", "pass"], drills
     report = json.loads(stack.run(*BOTH, "--json", "check").stdout)

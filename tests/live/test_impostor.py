@@ -54,6 +54,7 @@ COMMANDS: dict[Path_, list[Path_]] = {
     ("check",): [(), ("--fix",), ("--only", "stack.logins")],
     ("backup", "take"): [()],
     ("backup", "prune"): [("--dry-run",)],
+    ("backup", "kit"): [("--output", "-")],
     ("backups",): [()],
     ("verify",): [()],
     ("restore",): [("redis", "--latest")],

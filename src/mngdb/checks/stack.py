@@ -61,6 +61,13 @@ def _store(around: Around) -> Judgement:
     return listed(list(around.store), "apart from the data, and private")
 
 
+def _kit(around: Around) -> Judgement:
+    if around.kit is None:
+        return not_applicable("the file asks for no backups")
+    lacking, remark = around.kit.value
+    return listed(list(lacking), remark)
+
+
 def _page(around: Around) -> Judgement:
     if around.page_roles is None:
         return not_applicable("the stack has no web page")
@@ -81,6 +88,7 @@ AROUND: tuple[Check[Around], ...] = checks(
         "stack.alerts": _alerts,
         "stack.channels": _channels,
         "stack.backup-store": _store,
+        "stack.backup-kit": _kit,
         "stack.page-roles": _page,
     },
 )

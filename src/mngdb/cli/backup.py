@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mngdb.cli.common import Options, common, say, say_json, size, table, tell, tell_errors
+from mngdb.cli.kit import kit
 from mngdb.words import many
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ def backup() -> None:
 
     Snapshots are compressed (zstd) and encrypted (age). 'mngdb drill' restores one to prove it.
     """
+
+
+backup.add_command(kit)
 
 
 @backup.command()

@@ -24,6 +24,8 @@ class Around(Struct, frozen=True):
     """How the last round went, in words; empty: none was judged in time."""
     store: tuple[str, ...] | None
     """What may take the backups away together with the data; None: the file asks for none."""
+    kit: Seen[tuple[tuple[str, ...], str]] | None
+    """What the last backup kit lacks, and a remark on it; None: the file asks for no backups."""
     channels: Mapping[str, str]
     """Channel to what keeps it from being told; empty: nothing."""
     page_roles: tuple[str, ...] | None = None

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from mngdb.alerts.evaluator import Alert
 from mngdb.checks import registry
 from mngdb.checks.stack import AROUND
-from mngdb.errors import MngdbError, UnobservableError, of_system
+from mngdb.errors import MngdbError, SecretError, UnobservableError, of_system
 from mngdb.facts.around import Around
 from mngdb.findings import Check, Finding, Judgement, not_applicable, see
-from mngdb.ops.backup import place
+from mngdb.ops.backup import kit, place
 from mngdb.ops.context import Context
 from mngdb.spec.alerts import secret_of
 from mngdb.spec.engine_info import ENGINE_INFO
@@ -60,6 +60,13 @@ def _store(context: Context) -> tuple[str, ...] | None:
     return tuple(text for text, _ in place.concerns(context))
 
 
+def _kit(context: Context) -> tuple[tuple[str, ...], str]:
+    try:
+        return kit.lacking(context)
+    except SecretError as error:
+        raise UnobservableError(error.message) from None
+
+
 def _surroundings(context: Context) -> Around:
     """Who measures the servers, who judges the alerts, who is told."""
     from mngdb.ops import alerts
@@ -82,6 +89,7 @@ def _surroundings(context: Context) -> Around:
         rules=len(alerts.rules(context)) if judging else None,
         round=last,
         store=_store(context),
+        kit=None if context.stack.backup is None else see(lambda: _kit(context)),
         channels={name: _untold(context, name, wrong) or late for name in asked.channels},
         page_roles=context.stack.page_roles,
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from mngdb import disk
 from mngdb.errors import UsageError
@@ -11,7 +14,7 @@ from mngdb.lock import lock
 from mngdb.model import Notice
 from mngdb.ops.context import Context
 from mngdb.secret import Secret
-from mngdb.spec.file import BACKUP_SECRETS, Backup, BackupStore
+from mngdb.spec.file import BACKUP_SECRETS, Backup
 
 if TYPE_CHECKING:
     from mngdb.stores import Store
@@ -25,6 +28,31 @@ _FOLDER = "backups"
 _PATIENCE = 30.0
 
 
+class Source(Struct, frozen=True):
+    """The backups of a stack, by its id: `url` is a directory's full path, or s3://BUCKET/PREFIX
+    with its `endpoint` and `region`."""
+
+    stack: str
+    url: str
+    endpoint: str | None = None
+    region: str | None = None
+
+    def opened(self, secret: Callable[[str], Secret | None]) -> Store:
+        """The store, with the login that `secret` gives by its names. Nothing is asked or made
+        yet. Raises SecretError, UsageError."""
+        if self.url.startswith("s3://"):
+            return _bucket(self, secret)
+        from mngdb.stores.directory import DirectoryStore
+
+        return DirectoryStore(Path(self.url))
+
+    def catalog(self, secret: Callable[[str], Secret | None]) -> Catalog:
+        """The snapshots there. Raises as `opened`."""
+        from mngdb.stores.catalog import Catalog
+
+        return Catalog(self.opened(secret), self.stack)
+
+
 def wanted(context: Context) -> Backup:
     """What the file says, or the defaults."""
     return context.stack.backup or Backup()
@@ -36,21 +64,24 @@ def default(context: Context) -> Path:
     return context.stack.state.parent.parent / _FOLDER
 
 
+def source(context: Context) -> Source:
+    """Where the stack's own backups are."""
+    stack, asked = context.located.record.id, wanted(context).store
+    if asked is None:
+        return Source(stack, str(default(context)))
+    if asked.url.startswith("s3://"):
+        return Source(stack, asked.url, asked.endpoint, asked.region)
+    return Source(stack, str((context.stack.folder / disk.expanded(asked.url)).resolve()))
+
+
 def store(context: Context) -> Store:
     """The store. Nothing is asked or made yet. Raises SecretError, UsageError."""
-    asked = wanted(context).store
-    if asked is None:
-        return _directory(default(context))
-    if asked.url.startswith("s3://"):
-        return _bucket(context, asked)
-    return _directory((context.stack.folder / disk.expanded(asked.url)).resolve())
+    return source(context).opened(context.vault.get)
 
 
 def catalog(context: Context) -> Catalog:
     """The stack's snapshots."""
-    from mngdb.stores.catalog import Catalog
-
-    return Catalog(store(context), context.located.record.id)
+    return source(context).catalog(context.vault.get)
 
 
 def sealer(context: Context) -> Sealer:
@@ -137,18 +168,12 @@ def _disk(path: Path) -> int:
     return next(one for one in (path, *path.parents) if one.exists()).stat().st_dev
 
 
-def _directory(root: Path) -> Store:
-    from mngdb.stores.directory import DirectoryStore
-
-    return DirectoryStore(root)
-
-
-def _bucket(context: Context, asked: BackupStore) -> Store:
+def _bucket(asked: Source, get: Callable[[str], Secret | None]) -> Store:
     from mngdb.stores.s3 import BucketStore
 
     bucket, _, prefix = asked.url.removeprefix("s3://").partition("/")
     options = {"endpoint": asked.endpoint, "region": asked.region}
-    login = [context.vault.get(name) for name in (BUCKET_ID, BUCKET_SECRET)]
+    login = [get(name) for name in (BUCKET_ID, BUCKET_SECRET)]
     options |= dict(zip(("access_key_id", "secret_access_key"), map(_shown, login), strict=True))
     return BucketStore(bucket, prefix, {k: v for k, v in options.items() if v is not None})
 

@@ -1,0 +1,104 @@
+"""backup kit: made, and opened."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mngdb.cli.common import Options, common, say, say_json, tell
+
+if TYPE_CHECKING:
+    from mngdb.secret import Secret
+
+#: Characters of standard input that are looked at for a passphrase.
+_MOST = 4096
+
+
+@click.command()
+@click.option(
+    "--output",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    help="Write it there. Default: your home directory. '-' prints the page for paper.",
+)
+@click.option(
+    "--open",
+    "opened",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Print what this kit holds, secrets included.",
+)
+@common
+def kit(options: Options, output: Path | None, opened: Path | None) -> int:
+    """Write what a restore on an empty machine needs besides the store, encrypted.
+
+    The keys, the stack's file, its secrets and the store's address, behind a passphrase that is
+    asked for twice, or read from standard input. 'age -d FILE' opens it, too. Keep it on another
+    machine or on paper: beside FILE there is FILE.txt, a page to be printed.
+    """
+    from mngdb.errors import UsageError
+
+    if opened is not None and output is not None:
+        raise UsageError("--open reads a kit, --output writes one")
+    return _open(options, opened) if opened is not None else _make(options, output)
+
+
+def _make(options: Options, output: Path | None) -> int:
+    from mngdb.ops.backup import kit as kits
+
+    context = options.context()
+    found = kits.collect(context)
+    if output is not None and str(output) == "-":
+        armor = kits.seal(found, passphrase(twice=True))
+        kits.note(context, found)
+        say(kits.page(found, armor))
+        return 0
+    file = (output or kits.default_file(context)).absolute()
+    kits.check_place(file)
+    paths = kits.save(found, passphrase(twice=True), file)
+    kits.note(context, found)
+    if options.json:
+        files = [str(path) for path in paths]
+        say_json({"stack": context.stack.name, "files": files, "made": found.made})
+        return 0
+    say(f"kit: {paths[0]}")
+    say(f"page to be printed: {paths[1]}")
+    if found.keys:
+        tell(found.keys.strip())
+    if file.is_relative_to(context.stack.folder):
+        tell("note: it is in the project's folder, which this machine's loss takes along")
+    tell("copy it to another machine, or print it; then remove it here")
+    return 0
+
+
+def _open(options: Options, file: Path) -> int:
+    from msgspec import to_builtins
+
+    from mngdb.ops.backup import kit as kits
+
+    text = kits.unseal(file, passphrase())
+    if options.json:
+        say_json(to_builtins(kits.decode(text)))
+    else:
+        say(text.rstrip("\n"))
+    return 0
+
+
+def passphrase(*, twice: bool = False) -> Secret:
+    """The passphrase, from the terminal or the first line of standard input. Raises UsageError
+    where there is none."""
+    from mngdb.errors import UsageError
+    from mngdb.secret import Secret
+
+    if sys.stdin.isatty():
+        asked = click.prompt(
+            "passphrase of the kit", hide_input=True, confirmation_prompt=twice, err=True
+        )
+        return Secret(asked)
+    line = sys.stdin.readline(_MOST).rstrip("\r\n")
+    if not line:
+        raise UsageError("there is no passphrase on standard input", "run it on a terminal")
+    return Secret(line)

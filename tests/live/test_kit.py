@@ -1,0 +1,151 @@
+"""The backup kit: made, opened without mngdb, missed by `check`; a stack restored from it alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+import yaml
+
+from mngdb.stores.sealing import make_key, recipient
+from tests import debian
+from tests.checks.judge import one
+from tests.conftest import Cli
+from tests.live.clients import brought_up
+
+pytestmark = [pytest.mark.live, pytest.mark.redis]
+
+PASSPHRASE = "five random words of mine"
+FILE = """
+redis: {port: PORT1}
+apps: {shop: {redis: "shop:*"}}
+backup: {store: STORE}
+agent: false
+"""
+stack = brought_up(FILE.replace("STORE", "/tmp/nowhere-yet"))
+
+
+@pytest.fixture
+def store(stack: Cli, tmp_path: Path) -> Path:
+    """A directory of its own for the backups of a test."""
+    stack.write(FILE.replace("STORE", str(tmp_path / "store")))
+    return tmp_path / "store"
+
+
+def made(cli: Cli, file: Path) -> Path:
+    cli.ok("backup", "kit", "--output", str(file), stdin=PASSPHRASE + "\n")
+    return file
+
+
+def content(cli: Cli, file: Path) -> Any:
+    return cli.json("backup", "kit", "--open", str(file), stdin=PASSPHRASE + "\n")
+
+
+def test_it_holds_what_the_store_does_not(stack: Cli, store: Path, tmp_path: Path) -> None:
+    file = made(stack, tmp_path / "kit.age")
+    found = content(stack, file)
+    assert found["key"] == (stack.state / "secrets" / "backup_key").read_text().strip()
+    assert found["secrets"]["redis_shop"] == stack.env_of("shop")["REDIS_PASSWORD"]
+    assert {"redis_admin", "redis_shop"} <= set(found["secrets"])
+    assert found["files"] == {"mngdb.yaml": (stack.folder / "mngdb.yaml").read_text()}
+    identity = json.loads((stack.state / "stack.json").read_text())["id"]
+    assert found["backups"][0]["stack"] == identity
+    assert found["backups"][0]["url"] == str(store)
+
+
+def test_age_opens_it(stack: Cli, store: Path, tmp_path: Path) -> None:
+    file = made(stack, tmp_path / "kit.age")
+    assert file.stat().st_size < 16_384
+    age = pexpect.spawn(str(debian.program("age")), ["-d", str(file)], encoding="utf-8")
+    age.expect("passphrase")
+    age.sendline(PASSPHRASE)
+    age.expect(pexpect.EOF, timeout=60)
+    text = age.before.replace("\r\n", "\n").partition("#")[2]
+    found = yaml.safe_load("#" + text)
+    assert found["key"].startswith("AGE-SECRET-KEY-1")
+    assert found == content(stack, file)
+
+
+def test_the_terminal_asks_twice(stack: Cli, store: Path, tmp_path: Path) -> None:
+    argv = stack.argv("backup", "kit", "--output", str(tmp_path / "kit.age"))
+    said = pexpect.spawn(
+        argv[0], argv[1:], cwd=stack.folder, env=stack.environ(), encoding="utf-8", timeout=60
+    )
+    for _ in range(2):
+        said.expect("(?i)passphrase[^:]*:|repeat[^:]*:")
+        said.sendline(PASSPHRASE)
+    said.expect(pexpect.EOF)
+    assert PASSPHRASE not in said.before
+    assert content(stack, tmp_path / "kit.age")["name"] == "mng"
+
+
+def test_it_goes_into_no_repository_that_would_take_it_in(
+    stack: Cli, store: Path, tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    subprocess.run(["git", "init", "-q", str(project)], check=True)
+    argv = ["backup", "kit", "--output", str(project / "kit.age")]
+    done = stack.run(*argv, stdin=PASSPHRASE + "\n")
+    assert (done.returncode, ".gitignore" in done.stderr) == (2, True), done.stderr
+    assert not list(project.glob("kit*"))
+    (project / ".gitignore").write_text("kit.age*\n")
+    made(stack, project / "kit.age")
+    again = stack.run(*argv, stdin=PASSPHRASE + "\n")
+    assert (again.returncode, "exists" in again.stderr) == (2, True), again.stderr
+
+
+def test_a_wrong_passphrase_and_none(stack: Cli, store: Path, tmp_path: Path) -> None:
+    file = made(stack, tmp_path / "kit.age")
+    for given, said in (("some other words\n", "does not open it"), ("", "no passphrase")):
+        done = stack.run("backup", "kit", "--open", str(file), stdin=given)
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+        assert "AGE-SECRET-KEY" not in done.stdout + done.stderr
+
+
+def test_check_misses_it_until_it_is_made_and_after_a_change(
+    stack: Cli, store: Path, tmp_path: Path
+) -> None:
+    (stack.state / "backup-kit.json").unlink(missing_ok=True)
+    assert one(stack, "stack.backup-kit").verdict == "fail"
+    made(stack, tmp_path / "1.age")
+    note = (stack.state / "backup-kit.json").read_text()
+    key = stack.state / "secrets" / "backup_key"
+    assert key.read_text().strip() not in note
+    assert one(stack, "stack.backup-kit").verdict == "pass"
+    stack.ok("secret", "set", "redis_shop", stdin="another-password-of-32-characters-or-more")
+    found = one(stack, "stack.backup-kit")
+    assert (found.verdict, "redis_shop" in found.evidence) == ("pass", True), found
+    before = key.read_text()
+    stack.ok("secret", "set", "backup_key", stdin=make_key().reveal())
+    found = one(stack, "stack.backup-kit")
+    assert (found.verdict, "the key was changed" in found.evidence) == ("fail", True), found
+    stack.ok("secret", "set", "backup_key", stdin=before)
+    stack.write(FILE.replace("STORE", str(tmp_path / "elsewhere")))
+    found = one(stack, "stack.backup-kit")
+    assert (found.verdict, "the store was changed" in found.evidence) == ("fail", True), found
+    stack.ok("up")
+
+
+def test_with_recipients_it_says_whose_keys_are_needed(
+    stack: Cli, store: Path, tmp_path: Path
+) -> None:
+    public = recipient(make_key())
+    text = f"{{store: {store}, recipients: [{public}]}}"
+    stack.write(FILE.replace("{store: STORE}", text))
+    key = stack.state / "secrets" / "backup_key"
+    kept = key.read_text()
+    key.unlink()
+    try:
+        done = stack.run(
+            *("backup", "kit", "--output", str(tmp_path / "kit.age")), stdin=PASSPHRASE + "\n"
+        )
+        assert (done.returncode, public in done.stderr) == (0, True), done.stderr
+        assert content(stack, tmp_path / "kit.age")["key"] is None
+        assert one(stack, "stack.backup-kit").verdict == "pass"
+    finally:
+        stack.ok("secret", "set", "backup_key", stdin=kept)
