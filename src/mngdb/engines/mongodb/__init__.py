@@ -19,7 +19,7 @@ from mngdb.engines.protocol import Engine, Scraper
 from mngdb.errors import MngdbError
 from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
 from mngdb.run import Account
-from mngdb.snapshot import Saved, Sink, Taken, Trial
+from mngdb.snapshot import Feed, Saved, Sink, Taken, Trial
 from mngdb.spec.engine_info import MONGODB, EngineInfo
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ class MongodbEngine:
     end_session = None
     keys = None
     keys_file = None
-    follow = None
 
     # --- provision
 
@@ -224,6 +223,11 @@ class MongodbEngine:
         from mngdb.engines.mongodb import prove
 
         return prove.prove(session, taken)
+
+    def follow(self, access: Access, asked: DesiredInstance, feed: Feed) -> None:
+        from mngdb.engines.mongodb import oplog
+
+        oplog.follow(access, feed)
 
 
 ENGINE: Engine[Session, Facts, MongodbFacts] = MongodbEngine()

@@ -102,6 +102,26 @@ class Session(Struct, frozen=True):
                     return
                 yield batch
 
+    def oplog(self, since: Timestamp, most: int, wait: float, limit: float) -> Iterator[bytes]:
+        """The entries from `since` on that a majority has, as `batches`, up to `most` at a time;
+        nothing where there were none for `wait` seconds. Ends when the server's cursor does.
+        `limit`: seconds in which the server has to answer."""
+        concern = ReadConcern("majority")
+        source = self.client["local"].get_collection("oplog.rs", read_concern=concern)
+        with _translated(self.access):
+            cursor: Any = source.find_raw_batches(
+                {"ts": {"$gte": since}},
+                cursor_type=pymongo.CursorType.TAILABLE_AWAIT,
+                batch_size=most,
+            ).max_await_time_ms(int(wait * 1000))
+        with closing(cursor):
+            while True:
+                with _translated(self.access), pymongo.timeout(limit):
+                    batch = next(cursor, b"")
+                if not batch and not cursor.alive:
+                    return
+                yield batch
+
 
 class _At(ReadConcern):
     """Reads what there was at a cluster time. The driver's own snapshot sessions choose the time

@@ -18,7 +18,7 @@ from msgspec import Struct
 from mngdb.engines.mongodb.client import NAMESPACE_NOT_FOUND, VIEW, Document, Refused, Session
 from mngdb.errors import StepError
 
-_BUCKETS = "system.buckets."
+BUCKETS = "system.buckets."
 #: What is taken of MongoDB's own, as mongodump does.
 _SYSTEM = frozenset({"system.js"})
 _ADMIN = frozenset({"system.users", "system.roles", "system.version"})
@@ -50,7 +50,7 @@ class Collection(Struct, frozen=True):
     def holder(self) -> str | None:
         """The collection that has its documents; None: a view."""
         if self.kind == "timeseries":
-            return _BUCKETS + self.name
+            return BUCKETS + self.name
         return None if self.kind == "view" else self.name
 
     @property
@@ -141,7 +141,7 @@ def of_database(session: Session, database: str, uuid: str | None = None) -> Ite
     for name, one in sorted(found.items()):
         if not _taken(database, name):
             continue
-        holder = found.get(_BUCKETS + name, {}) if one["type"] == "timeseries" else one
+        holder = found.get(BUCKETS + name, {}) if one["type"] == "timeseries" else one
         mark = holder.get("info", {}).get("uuid", b"").hex()
         if uuid not in (None, mark):
             continue

@@ -7,7 +7,8 @@ https://www.mongodb.com/docs/manual/reference/read-concern-snapshot/
 
 Lists of collections have no history. What was made or renamed between a list before the snapshot's
 time and one after it, or before it was read, is read as of a later time of its own, and `notes`
-says so; what was dropped is left out, and said too.
+says so; what was dropped is left out, and said too. The log leads on from before the first list, so
+that what happened between the lists is repeated (`replay`).
 """
 
 from __future__ import annotations
@@ -24,16 +25,17 @@ from bson import Timestamp
 from msgspec.structs import replace
 
 from mngdb import log, stopping
-from mngdb.engines.mongodb import collections
+from mngdb.engines.mongodb import collections, oplog
 from mngdb.engines.mongodb.access import USERS_IN
 from mngdb.engines.mongodb.client import UNAUTHORIZED, Document, Refused, Session
 from mngdb.engines.mongodb.collections import Collection, Digest
 from mngdb.engines.mongodb.facts import MARK
+from mngdb.engines.mongodb.oplog import text_of
 from mngdb.engines.mongodb.render import PARAMETER, settings
 from mngdb.engines.mongodb.users import ids, role_name
 from mngdb.errors import ConnectError, MngdbError, StepError
 from mngdb.model import DesiredInstance
-from mngdb.snapshot import Sink, Taken, Writer
+from mngdb.snapshot import Point, Sink, Taken, Writer
 
 _WINDOW = "minSnapshotHistoryWindowInSeconds"
 _USUAL = "300"
@@ -55,24 +57,31 @@ class _MovedError(Exception):
 def back_up(session: Session, asked: DesiredInstance, sink: Sink) -> Taken:
     """Write every collection of every database, users and roles. Raises StepError."""
     try:
-        source = _source(session)
+        source = oplog.source(session)
         version = str(session.command("buildInfo")["version"])
         with _history(session, asked):
+            begin = _now(session)
             before = {_key(one): one for one in collections.every(session)}
             dump = _Dump(session, sink, _now(session))
+            moment = oplog.clock(session)
             after = {_key(one): one for one in collections.every(session)}
             sink.expect(_size(session, after.values()))
             dump.dropped += [one.namespace for key, one in before.items() if key not in after]
             dump.write([_then(before.get(key), one) for key, one in after.items()])
+            notes = dump.notes(ids(asked))
+            if before != after or dump.dropped or notes["late"]:
+                moment = oplog.clock(session)  # before, some of it was not as it shows it
             return Taken(
                 kind="logical",
                 product="MongoDB",
                 version=version,
                 source=source,
-                position={"cluster_time": _text(dump.moment)},
+                position={"cluster_time": text_of(dump.moment)},
                 counts=dict(sorted(dump.counts.items())),
                 content=dict(sorted(dump.content.items())),
-                notes=dump.notes(ids(asked)),
+                notes=notes,
+                moment=moment,
+                log=Point(oplog.branch(source), oplog.position(begin)),
             )
     except (Refused, ConnectError) as error:
         raise StepError(f"MongoDB ended the backup: {error.message}", error.hint) from None
@@ -89,33 +98,6 @@ def _then(before: Collection | None, after: Collection) -> tuple[Collection, boo
 
 def _key(one: Collection) -> str:
     return one.uuid or one.namespace
-
-
-def _text(moment: Timestamp) -> str:
-    return f"{moment.time}.{moment.inc}"
-
-
-def _source(session: Session) -> str:
-    """The replica set's id. Raises StepError for a server that has no such history."""
-    hello = session.command("hello")
-    if hello.get("msg") == "isdbgrid":
-        raise StepError(
-            "a sharded cluster cannot be backed up by mngdb",
-            "use the provider's snapshots, or back up each shard",
-        )
-    if "setName" not in hello:
-        raise StepError(
-            "this MongoDB is a standalone server: it has no oplog and no history, so that no "
-            "consistent snapshot can be read while it is written to",
-            "make it a replica set of one member: start it with --replSet, then rs.initiate()",
-        )
-    try:
-        config = session.command("replSetGetConfig")["config"]
-    except Refused as error:
-        if error.code != UNAUTHORIZED:
-            raise
-        return str(hello["setName"])
-    return str(config["settings"]["replicaSetId"])
 
 
 @contextmanager
@@ -216,6 +198,7 @@ class _Dump:
         return {
             "traits": dict(sorted(self._traits.items())),
             "late": dict(sorted(self._late.items())),
+            "settled": text_of(oplog.newest(self._session)),
             "dropped": sorted(self.dropped),
             # those of the file, of now or of then, come and go with it
             "users": sorted({one["_id"] for one in users if not _marked(one)} - named),
@@ -288,13 +271,14 @@ class _Dump:
             now = next(collections.of_database(self._session, listed.database, listed.uuid), None)
             if now is None:
                 return None
+            moment = _now(self._session)
             # before version 8, a capped collection can be read as it is only, while it goes on
-            moment = None if now.options.get("capped") else _now(self._session)
-            digest = self._documents(now, listed.stream, moment)
+            as_of = None if now.options.get("capped") else moment
+            digest = self._documents(now, listed.stream, as_of)
             if digest is not None:
                 at = replace(now, name=listed.name)
                 self._holds(at, digest)
-                self._late[at.namespace] = _text(moment or _now(self._session))
+                self._late[at.namespace] = text_of(moment)
                 return at
             stopping.sleep(_PAUSE)
         raise StepError(

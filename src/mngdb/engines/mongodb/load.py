@@ -11,14 +11,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
-import bson
 from bson.raw_bson import RawBSONDocument
 
 from mngdb import stopping
-from mngdb.engines.mongodb import collections, users
-from mngdb.engines.mongodb.access import USERS_IN
-from mngdb.engines.mongodb.client import Document, Refused, Session
+from mngdb.engines.mongodb import aside, collections, oplog
+from mngdb.engines.mongodb.client import Refused, Session
 from mngdb.engines.mongodb.collections import METADATA, Collection
+from mngdb.engines.mongodb.replay import Replay
 from mngdb.errors import ConnectError, StepError
 from mngdb.model import DesiredInstance
 from mngdb.snapshot import Saved
@@ -27,41 +26,60 @@ from mngdb.snapshot import Saved
 _GROUP = 8 << 20
 _AT_ONCE = 2
 _DURABLE = {"w": "majority", "j": True}
-#: What logins are kept in: the collection that the server takes them from, as mongorestore has it
-#: do, and the option that names it.
-_LOGINS = {
-    "system.roles": ("temproles", "tempRolesCollection"),
-    "system.users": ("tempusers", "tempUsersCollection"),
-}
 
 
 def load(session: Session, asked: DesiredInstance, saved: Saved) -> None:
-    """Make every collection of the snapshot, users and roles. Raises StepError."""
-    wanted = sorted(_wanted(saved), key=lambda one: (one.kind == "view", one.namespace))
+    """Make every collection of the snapshot, users and roles, as they were at `Saved.until` where
+    that is given. Raises StepError."""
+    every = list(_every(saved))
+    wanted = [one for one in every if not one.internal]
     try:
         present = {one.namespace for one in collections.every(session)}
         with _nothing_expires(session):
-            for one in wanted:
+            held = [one for one in wanted if one.holder is not None]
+            for one in held:
                 _make(session, one, one.namespace in present)
             with ThreadPoolExecutor(_AT_ONCE, "mngdb-load") as pool:
-                for one in wanted:
-                    if one.holder is not None:
-                        _fill(session, pool, one, saved)
+                for one in held:
+                    _fill(session, pool, one, saved)
                     _index(session, one)
-        _logins(session, asked, saved)
+            try:
+                aside.fill(session, saved, (one for one in wanted if one.holder is None))
+                if saved.until is not None:
+                    _replay(session, every, saved, saved.until)
+                aside.settle(session, asked)
+            finally:
+                aside.remove(session)
         # it waits until the disk has all that was written before
         session.command("appendOplogNote", data={"mngdb": "restored"}, writeConcern=_DURABLE)
     except (Refused, ConnectError) as error:
         raise StepError(f"MongoDB refused the restore: {error.message}", error.hint) from None
 
 
-def _wanted(saved: Saved) -> Iterator[Collection]:
+def _every(saved: Saved) -> Iterator[Collection]:
     for name in saved.names:
         if name.endswith(METADATA):
             database = name.partition("/")[0]
-            one = collections.read(database, b"".join(saved.read(name)))
-            if not one.internal:
-                yield one
+            yield collections.read(database, b"".join(saved.read(name)))
+
+
+def _replay(session: Session, every: Sequence[Collection], saved: Saved, until: float) -> None:
+    """Apply the log up to a moment."""
+    taken = saved.taken
+    if taken.log is None:
+        raise StepError("the snapshot does not say where the oplog leads on from it")
+    at = {one: oplog.parsed(text) for one, text in taken.notes["late"].items()}
+    known = [
+        one for one in every if one.uuid and (not one.internal or one.namespace in aside.LOGINS)
+    ]
+    replay = Replay(
+        session,
+        {one.uuid: aside.LOGINS.get(one.namespace, one.held) for one in known},
+        {one.uuid: at[one.namespace] for one in known if one.namespace in at},
+        shown=oplog.parsed(taken.position["cluster_time"]),
+        settled=oplog.parsed(taken.notes["settled"]),
+    )
+    replay.run(saved.log(), taken.log.position, until)
 
 
 @contextmanager
@@ -78,9 +96,10 @@ def _nothing_expires(session: Session) -> Iterator[None]:
 def _make(session: Session, one: Collection, present: bool) -> None:
     """Make a collection. An empty one of that name, which was made for its indexes, is replaced.
     Raises StepError for one that has documents."""
+    assert one.holder is not None  # noqa: S101 — for mypy
     stopping.check()
     if present:
-        if one.holder is not None and next(session.batches(one.database, one.holder), None):
+        if next(session.batches(one.database, one.holder), None):
             raise StepError(f"{one.namespace} has documents already")
         session.command("drop", one.name, on=one.database)
     options = {k: v for k, v in one.options.items() if k != "autoIndexId"}
@@ -120,36 +139,3 @@ def _index(session: Session, one: Collection) -> None:
     specs = [x for x in one.indexes if x["name"] != "_id_" and not x.get("clustered")]
     if specs:
         session.command("createIndexes", one.name, on=one.database, limit=None, indexes=specs)
-
-
-def _logins(session: Session, asked: DesiredInstance, saved: Saved) -> None:
-    """Users and roles that neither the file names nor the server has: those have the vault's
-    secrets and the file's rights."""
-    named = users.ids(asked)
-    merged: Document = {}
-    try:
-        for source, (target, option) in _LOGINS.items():
-            stream = f"{USERS_IN}/{source}.bson"
-            if stream not in saved.names:
-                continue  # a server that never had any
-            there = {str(one["_id"]) for one in found(session, source)}
-            new = [
-                document
-                for group in collections.groups(saved.read(stream), _GROUP)
-                for document in group
-                if bson.decode(document)["_id"] not in named | there
-            ]
-            if new:
-                merged[option] = f"{USERS_IN}.{target}"
-                _insert(session, USERS_IN, target, new)
-        if merged:
-            session.command("_mergeAuthzCollections", db="", drop=False, **merged)
-    finally:
-        for name in merged.values():
-            session.command("drop", name.partition(".")[2])
-
-
-def found(session: Session, collection: str) -> Iterator[Document]:
-    """The documents of a collection of `admin`."""
-    for batch in session.batches(USERS_IN, collection):
-        yield from bson.decode_all(batch)

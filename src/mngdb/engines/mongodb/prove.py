@@ -6,16 +6,19 @@ from collections.abc import Iterator
 
 from mngdb import stopping
 from mngdb.engines.mongodb import collections
+from mngdb.engines.mongodb.aside import found
 from mngdb.engines.mongodb.client import Refused, Session
 from mngdb.engines.mongodb.collections import Collection, Digest
-from mngdb.engines.mongodb.load import found
 from mngdb.snapshot import Taken, Trial
 
 
 def prove(session: Session, taken: Taken) -> tuple[Trial, ...]:
     """A trial for every collection and view: documents, options and indexes, and the server's own
-    check of its files; and one for users and one for roles. Raises ConnectError, Refused."""
+    check of its files; and one for users and one for roles. Where `taken` has no counts, as for a
+    later moment, the check of the files alone. Raises ConnectError, Refused."""
     there = {one.namespace: one for one in collections.every(session)}
+    if not taken.counts:
+        return tuple(_sound(session, one) for one in there.values() if one.holder is not None)
     return (
         *(
             _collection(session, name, there.get(name), set(traits), taken)
@@ -36,6 +39,15 @@ def _collection(
     except Refused as error:
         return Trial(name, False, error.message)
     return Trial(name, not wrong, "; ".join(wrong) or _good(one, taken))
+
+
+def _sound(session: Session, one: Collection) -> Trial:
+    stopping.check()
+    try:
+        wrong = list(_files(session, one))
+    except Refused as error:
+        return Trial(one.namespace, False, error.message)
+    return Trial(one.namespace, not wrong, "; ".join(wrong) or f"{len(one.indexes)} indexes")
 
 
 def _good(one: Collection, taken: Taken) -> str:
