@@ -15,6 +15,7 @@ from mngdb.errors import MngdbError
 from mngdb.ops.backup import history, place
 from mngdb.ops.backup.history import iso
 from mngdb.ops.backup.reach import Aim, newest_of, reachable
+from mngdb.ops.backup.restored import alone, sweep
 from mngdb.ops.backup.scratch import Scratch, Tell, room
 from mngdb.ops.context import Context
 from mngdb.snapshot import Trial
@@ -92,6 +93,12 @@ def _aim(context: Context, name: str, snapshot: str | None) -> tuple[Aim, float]
 
 
 def _one(context: Context, aim: Aim, newest: float, tell: Tell) -> Drill:
+    with alone(context, FOLDER, aim.manifest.instance):
+        sweep(context, FOLDER, aim.manifest.instance)
+        return _tried(context, aim, newest, tell)
+
+
+def _tried(context: Context, aim: Aim, newest: float, tell: Tell) -> Drill:
     at, begun, manifest = time.time(), time.monotonic(), aim.manifest
     state = context.stack.state / FOLDER / f"{aim.key}-{secrets.token_hex(2)}"
     room(context, aim)

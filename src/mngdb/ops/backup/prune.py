@@ -16,7 +16,6 @@ from mngdb.stores.archive import Segment
 from mngdb.stores.manifest import Manifest
 from mngdb.stores.retention import Policy, expired, superfluous
 
-
 #: Seconds after its last object that a snapshot without a manifest is taken for given up.
 _UNFINISHED = 86_400.0
 

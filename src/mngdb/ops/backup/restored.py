@@ -58,7 +58,7 @@ def beside(context: Context, aim: Aim, tell: Tell) -> Restored:
     """Restore into a server beside the live one. What a killed command had begun is done anew.
     Raises MngdbError; nothing of it is left then."""
     state = context.stack.state / FOLDER / aim.key
-    with _alone(context, aim.manifest.instance):
+    with alone(context, FOLDER, aim.manifest.instance):
         if (note := _read(state)) is not None and note.done is not None:
             raise UsageError(
                 f"{aim.text} is restored already, at {note.host}:{note.port}",
@@ -77,7 +77,7 @@ def in_place(context: Context, aim: Aim, tell: Tell) -> Restored:
             f"{given.name} is on {given.target.kind}: its data cannot be replaced by mngdb",
             f"mngdb restore {given.name} without --replace, then copy what you need",
         )
-    with _alone(context, aim.manifest.instance):
+    with alone(context, FOLDER, aim.manifest.instance):
         note = _read(state)
         if note is not None and note.replaced:
             raise UsageError(
@@ -94,9 +94,8 @@ def in_place(context: Context, aim: Aim, tell: Tell) -> Restored:
 def undo(context: Context, instance: str) -> str:
     """Bring the data back that a restore in place has replaced last. Returns what it was replaced
     by. Raises UsageError where there is none."""
-    states = (path.parent for path in (context.stack.state / FOLDER).glob(f"*/{NOTE}"))
-    found = [(one, note) for one in sorted(states) if (note := _read(one)) is not None]
-    mine = [(at, note) for at, note in found if note.instance == instance and note.replaced]
+    every = _all(context, FOLDER)
+    mine = [(at, note) for at, note in every if note.instance == instance and note.replaced]
     if not mine:
         raise UsageError(f"no restore has replaced the data of {instance}")
     state, note = max(mine, key=lambda one: (one[0] / NOTE).stat().st_mtime)
@@ -152,11 +151,12 @@ def _swap(context: Context, state: Path, *, replaced: bool) -> None:
 
 
 @contextlib.contextmanager
-def _alone(context: Context, instance: str) -> Iterator[None]:
-    """One restore of an instance at a time."""
-    disk.folder(context.stack.state / FOLDER, mode=0o711 if os.geteuid() == 0 else 0o700)
+def alone(context: Context, folder: str, instance: str) -> Iterator[None]:
+    """In the block, nobody else makes servers of an instance's data in this folder of the state.
+    Raises UsageError where somebody does."""
+    disk.folder(context.stack.state / folder, mode=0o711 if os.geteuid() == 0 else 0o700)
     try:
-        with lock(context.stack.state / FOLDER / f"{instance}.lock", "restore", 0.0):
+        with lock(context.stack.state / folder / f"{instance}.lock", "restore", 0.0):
             yield
     except LockedError:
         raise UsageError(f"another command restores {instance} just now") from None
@@ -172,14 +172,26 @@ def forget(context: Context, instance: str | None = None) -> list[str]:
     """Stop and remove restored servers, of an instance or all, and data that was replaced. Returns
     what was removed. Raises MngdbError for a server that does not stop."""
     gone = []
-    for path in sorted((context.stack.state / FOLDER).glob(f"*/{NOTE}")):
-        note = _read(path.parent)
-        if note is None or (instance is not None and note.instance != instance):
+    for state, note in _all(context, FOLDER):
+        if instance is not None and note.instance != instance:
             continue
-        _forgotten(context, path.parent, note)
+        _forgotten(context, state, note)
         before = f"the data that {note.instance} had before its restore"
         gone.append(before if note.replaced else note.unit)
     return gone
+
+
+def sweep(context: Context, folder: str, instance: str) -> None:
+    """Stop and remove what killed commands left of an instance's servers, of whom nobody is
+    working any more."""
+    for state, note in _all(context, folder):
+        if note.instance == instance:
+            _forgotten(context, state, note)
+
+
+def _all(context: Context, folder: str) -> list[tuple[Path, Note]]:
+    states = (path.parent for path in (context.stack.state / folder).glob(f"*/{NOTE}"))
+    return [(one, note) for one in sorted(states) if (note := _read(one)) is not None]
 
 
 def _forgotten(context: Context, state: Path, note: Note | None) -> None:

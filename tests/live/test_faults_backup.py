@@ -1,0 +1,152 @@
+"""Commands of backups that are killed: nothing is lost, and the same command finishes.
+
+One Redis, whose restore is quick, and the moments at which the commands say what they do.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from tests.conftest import Cli
+from tests.live import faults
+from tests.live.clients import url
+from tests.live.scrapes import until
+
+pytestmark = pytest.mark.live
+
+FILE = """
+agent: false
+redis: {port: PORT1, memory: 64 MB}
+apps: {shop: {redis: "shop:*"}}
+backup: {store: STORE}
+"""
+
+
+@pytest.fixture(scope="module")
+def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    """A server with a snapshot of `first`, and `second` since."""
+    found = Cli(tmp_path_factory.mktemp("stack"))
+    found.write(FILE.replace("STORE", str(tmp_path_factory.mktemp("store"))))
+    try:
+        found.ok("up")
+        _put(found, "first")
+        found.ok("backup")
+        _put(found, "second")
+        yield found
+    finally:
+        found.run("restore", "--forget")
+        found.ok("destroy", "--yes", "mng")
+
+
+def _redis(cli: Cli) -> Redis:
+    return Redis.from_url(url(cli, "redis", "shop"), decode_responses=True)
+
+
+def _put(cli: Cli, value: str) -> None:
+    with _redis(cli) as redis:
+        redis.set("shop:value", value)
+
+
+def _get(cli: Cli) -> Any:
+    with _redis(cli) as redis:
+        return redis.get("shop:value")
+
+
+def _snapshots(cli: Cli) -> list[str]:
+    (found,) = cli.json("backups")["instances"]
+    return [one["id"] for one in found["snapshots"]]
+
+
+def _killed(cli: Cli, *command: str, after: float) -> None:
+    """Run a command in a process group of its own, and kill all of it."""
+    with subprocess.Popen(
+        cli.argv(*command), cwd=cli.folder, env=cli.environ(), stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, start_new_session=True,
+    ) as process:  # fmt: skip
+        time.sleep(after)
+        process.send_signal(signal.SIGKILL)
+
+
+#: Seconds after which a command is killed: from its imports to its end.
+MOMENTS = [0.3, 0.5, 0.7, 1.1]
+
+
+@pytest.mark.parametrize("after", MOMENTS)
+def test_a_killed_backup_is_no_snapshot_and_hinders_none(cli: Cli, after: float) -> None:
+    before = _snapshots(cli)
+    _killed(cli, "backup", after=after)
+    assert set(before) <= set(_snapshots(cli))
+    assert cli.json("verify")["verdict"] == "pass"
+    taken = cli.json("backup")["instances"][0]["id"]
+    assert taken in _snapshots(cli)
+
+
+@pytest.mark.parametrize("after", MOMENTS)
+def test_a_killed_restore_is_done_by_the_same_command(cli: Cli, after: float) -> None:
+    first = _snapshots(cli)[0]
+    _killed(cli, "restore", "redis", "--snapshot", first, after=after)
+    done = cli.run("--json", "restore", "redis", "--snapshot", first)
+    said = "is restored already" in done.stderr  # it was killed after its work
+    assert said or json.loads(done.stdout)["address"], done.stderr
+    assert _get(cli) == "second"
+    cli.ok("restore", "--forget", "redis")
+    assert not list((cli.state / "restored").glob("*/"))
+    until(lambda: len(_servers(cli)) == 1, 10)
+
+
+@pytest.mark.parametrize("after", [*MOMENTS, 1.6])
+def test_a_killed_replacement_loses_nothing_and_is_finished(cli: Cli, after: float) -> None:
+    first = _snapshots(cli)[0]
+    command = ("restore", "redis", "--snapshot", first, "--replace", "--yes")
+    _killed(cli, *command, after=after)
+    cli.ok("up")
+    assert _get(cli) in {"first", "second"}
+    done = cli.run(*command)
+    assert done.returncode == 0 or "has replaced the data" in done.stderr, done.stderr
+    assert _get(cli) == "first"
+    cli.ok("restore", "redis", "--undo", "--yes")
+    assert _get(cli) == "second"
+    cli.ok("restore", "--forget", "redis")
+    assert _get(cli) == "second"
+
+
+@pytest.mark.parametrize("after", [0.6, 1.2])
+def test_a_killed_drill_leaves_nothing_once_there_was_another(cli: Cli, after: float) -> None:
+    _killed(cli, "drill", after=after)
+    (drill,) = cli.json("drill")["drills"]
+    assert drill["verdict"] == "pass", drill["checks"]
+    assert not list((cli.state / "drills").glob("*/"))
+    until(lambda: len(_servers(cli)) == 1, 10)
+
+
+def _servers(cli: Cli) -> list[str]:
+    """The processes that work in the stack's state folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if (path / "cwd").readlink().is_relative_to(cli.state):
+                found.append((path / "cmdline").read_text())
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def test_one_restore_of_an_instance_at_a_time(cli: Cli) -> None:
+    first = _snapshots(cli)[0]
+    with faults.begin(cli, "restore", "redis", "--snapshot", first) as process:
+        said = process.stderr
+        assert said is not None
+        until(lambda: "unpacking" in said.readline())
+        done = cli.run("restore", "redis", "--latest")
+        process.communicate()
+    assert (done.returncode, "another command" in done.stderr) == (2, True), done.stderr
+    cli.ok("restore", "--forget")
