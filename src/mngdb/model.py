@@ -112,6 +112,8 @@ class Site(Struct, frozen=True):
     """A folder with a unix socket that leads to the server, where mngdb itself cannot reach it by
     its address; empty: it can."""
     proof: Proof | None = None
+    disk: int = 0
+    """Bytes of the disk that holds the data, free or not; 0: nobody can tell."""
 
 
 class File(Struct, frozen=True):

@@ -76,6 +76,9 @@ class Sink(Protocol):
 class Feed(Protocol):
     """Where an engine writes a server's log while it follows it. For one thread."""
 
+    hurry: bool
+    """Whether what is written is stored at once, as somebody waits for it."""
+
     def resume(self, branch: str) -> int | None:
         """Where the archive of a branch ends: what follows is asked of the server. None: it has
         none."""

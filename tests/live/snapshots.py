@@ -32,6 +32,7 @@ class MemoryFeed:
         self.begun: list[Point] = []
         self.beats: list[float] = []
         self.over = False
+        self.hurry = False
 
     def resume(self, branch: str) -> int | None:
         """Where the archive ends."""

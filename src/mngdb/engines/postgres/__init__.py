@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mngdb.facts.sessions import Sessions
     from mngdb.facts.slow import Slow, Snapshot, Span
     from mngdb.run import Account
-    from mngdb.snapshot import Saved, Sink, Taken, Trial
+    from mngdb.snapshot import Feed, Saved, Sink, Taken, Trial
 
 
 class PostgresEngine:
@@ -45,7 +45,6 @@ class PostgresEngine:
     # it has no such thing
     keys = None
     keys_file = None
-    follow = None
 
     # --- provision
 
@@ -122,7 +121,7 @@ class PostgresEngine:
         with TURN:
             from mngdb.engines.postgres import base_backup
 
-        base_backup.lay(saved, folder, account)
+        base_backup.lay(asked, saved, folder, account)
 
     def load(self, session: Session, asked: DesiredInstance, saved: Saved) -> None:
         """All of it is in the data folder."""
@@ -131,6 +130,12 @@ class PostgresEngine:
         from mngdb.engines.postgres import base_backup
 
         return base_backup.prove(session, taken)
+
+    def follow(self, access: Access, asked: DesiredInstance, feed: Feed) -> None:
+        with TURN:
+            from mngdb.engines.postgres import wal
+
+        wal.follow(access, asked, feed)
 
     # --- reconcile
 

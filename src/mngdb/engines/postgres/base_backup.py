@@ -15,12 +15,13 @@ import psycopg
 from psycopg import pq
 from psycopg.sql import SQL, Identifier
 
-from mngdb.engines.postgres import client, unpack
+from mngdb import disk
+from mngdb.engines.postgres import client, replay, replication, unpack
 from mngdb.engines.postgres.causes import first_line
 from mngdb.errors import StepError, UnobservableError
-from mngdb.model import Access
+from mngdb.model import Access, DesiredInstance
 from mngdb.run import Account
-from mngdb.snapshot import Saved, Sink, Taken, Trial, Writer
+from mngdb.snapshot import Point, Saved, Sink, Taken, Trial, Writer
 
 #: What is streamed: the checkpoint at once, and with it the log that makes it consistent.
 _COMMAND = (
@@ -66,14 +67,16 @@ def back_up(session: client.Session, access: Access, sink: Sink) -> Taken:
         "(SELECT sum(pg_database_size(oid))::bigint FROM pg_database)"
     )
     with client.replication(access, _TIMEOUT) as wire, _told():
-        (system, timeline, *_), *_ = _rows(wire, "IDENTIFY_SYSTEM")
+        (system, _, *_), *_ = replication.rows(wire, "IDENTIFY_SYSTEM")
         wire.send_query(_COMMAND.encode())
-        ((begin, _),) = _next(wire)
-        spaces = _next(wire)
+        ((begin, _),) = replication.next_rows(wire)
+        spaces = replication.next_rows(wire)
         sink.expect(sum(int(size) for _, _, size in spaces) * 1024)
         _archives(wire, sink)
-        ((end, _),) = _next(wire)
-        _ended(wire)
+        ((end, timeline),) = replication.next_rows(wire)
+        while replication.result(wire) is not None:
+            pass
+    ((moment,),) = session.rows("SELECT extract(epoch FROM clock_timestamp())::float8")
     return Taken(
         kind="full",
         product="PostgreSQL",
@@ -82,6 +85,8 @@ def back_up(session: client.Session, access: Access, sink: Sink) -> Taken:
         position={"begin": begin, "end": end, "timeline": timeline},
         counts={"databases": databases, "bytes": tables},
         notes={"tablespaces": {oid: path for oid, path, _ in spaces if oid}},
+        moment=moment,
+        log=Point(replication.branch(session, system, timeline), replication.lsn(end)),
     )
 
 
@@ -94,46 +99,9 @@ def _told() -> Iterator[None]:
         raise StepError(f"PostgreSQL ended the backup: {first_line(error)}") from None
 
 
-def _rows(wire: pq.abc.PGconn, command: str) -> list[tuple[str, ...]]:
-    wire.send_query(command.encode())
-    found = _next(wire)
-    _ended(wire)
-    return found
-
-
-def _next(wire: pq.abc.PGconn) -> list[tuple[str, ...]]:
-    """The next result's rows. Raises StepError in the server's words."""
-    result = _result(wire)
-    if result is None or result.status != pq.ExecStatus.TUPLES_OK:
-        raise StepError("PostgreSQL ended the backup before it was complete")
-    return [
-        tuple((result.get_value(row, column) or b"").decode() for column in range(result.nfields))
-        for row in range(result.ntuples)
-    ]
-
-
-def _result(wire: pq.abc.PGconn) -> pq.abc.PGresult | None:
-    result = wire.get_result()
-    if result is not None and result.status == pq.ExecStatus.FATAL_ERROR:
-        raise StepError(f"PostgreSQL refused the backup: {said(result)}")
-    return result
-
-
-def said(result: pq.abc.PGresult) -> str:
-    """An error in the server's words."""
-    return (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b"").decode() or first_line(
-        RuntimeError(result.error_message.decode(errors="replace"))
-    )
-
-
-def _ended(wire: pq.abc.PGconn) -> None:
-    while _result(wire) is not None:
-        pass
-
-
 def _archives(wire: pq.abc.PGconn, sink: Sink) -> None:
     """Every archive that comes, each as a stream; the manifest is the last. Raises StepError."""
-    result = _result(wire)
+    result = replication.result(wire)
     if result is None or result.status != pq.ExecStatus.COPY_OUT:
         raise StepError("PostgreSQL sent no data")
     with ExitStack() as opened:
@@ -159,20 +127,36 @@ def _messages(wire: pq.abc.PGconn) -> Iterator[memoryview]:
             return
 
 
-def lay(saved: Saved, folder: Path, account: Account | None) -> None:
-    """Unpack the archives; tablespaces go beside the data folder. Raises MngdbError."""
+def lay(asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None) -> None:
+    """Unpack the archives, tablespaces beside the data folder, and replay the log. Raises
+    MngdbError."""
+    _unpacked(saved, folder, account)
+    try:
+        replay.recover(asked, saved, folder, account)
+    except replay.OvershotError:
+        disk.remove(folder)
+        disk.remove(_spaces(folder))
+        unpack.folder(folder, account)
+        _unpacked(saved, folder, account)
+        replay.recover(asked, saved, folder, account, exact=True)
+
+
+def _unpacked(saved: Saved, folder: Path, account: Account | None) -> None:
     unpack.tar(saved.read("base.tar"), folder, account)
     unpack.file(saved.read(MANIFEST), folder / MANIFEST, account)
-    spaces = saved.taken.notes.get("tablespaces", {})
     lines = []
-    for oid in spaces:
-        place = folder.with_name("tablespaces") / oid
+    for oid in saved.taken.notes.get("tablespaces", {}):
+        place = _spaces(folder) / oid
         unpack.folder(place.parent, account)
         unpack.folder(place, account)
         unpack.tar(saved.read(f"{oid}.tar"), place, account)
         lines.append(f"{oid} {place}\n")
     if lines:
         (folder / "tablespace_map").write_text("".join(lines))
+
+
+def _spaces(folder: Path) -> Path:
+    return folder.with_name("tablespaces")
 
 
 def prove(session: client.Session, taken: Taken) -> tuple[Trial, ...]:
@@ -182,7 +166,7 @@ def prove(session: client.Session, taken: Taken) -> tuple[Trial, ...]:
         "SELECT (SELECT system_identifier::text FROM pg_control_system()), pg_is_in_recovery()"
     )
     names = [name for (name,) in session.rows(_DATABASES)]
-    wanted = taken.counts["databases"]
+    wanted = taken.counts.get("databases", 0)
     return (
         Trial("identity", found == taken.source, f"system identifier {found}"),
         Trial("recovered", not recovering, "in recovery" if recovering else "out of recovery"),

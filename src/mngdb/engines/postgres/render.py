@@ -42,7 +42,7 @@ def settings(asked: DesiredInstance) -> dict[str, str]:
         "summarize_wal": "on",
         "max_wal_senders": "10",
         "max_replication_slots": "10",
-        "max_slot_wal_keep_size": "10GB",
+        "max_slot_wal_keep_size": _slot_limit(asked, site),
         "min_wal_size": "256MB",
         "max_wal_size": "4GB",
         "checkpoint_timeout": "15min",
@@ -85,6 +85,14 @@ def settings(asked: DesiredInstance) -> dict[str, str]:
     if major < 14:
         del wanted["client_connection_check_interval"]
     return wanted | spec.settings
+
+
+def _slot_limit(asked: DesiredInstance, site: Site) -> str:
+    """WAL that a slot whose reader is away may keep. The archive's reader can be away for days, as
+    its store is: a tenth of the disk then, so that the data stops for want of space in no case."""
+    tenth = site.disk // 10 >> 30
+    limit = min(10, max(1, tenth)) if asked.instance.archived and site.disk else 10
+    return f"{limit}GB"
 
 
 def _network(asked: DesiredInstance, site: Site, spec: PostgresInstance) -> dict[str, str]:

@@ -137,6 +137,7 @@ class LocalRunner(Struct, frozen=True):
             owners=(us,),
             tls=tls,
             proof=Proof(instance.unit, runs_as, partial(self._holds, instance.unit)),
+            disk=machine.disk(folder.data),
         )
 
     def _holds(self, unit: str, wire: socket.socket) -> bool | None:

@@ -45,6 +45,12 @@ def memory() -> int:
     return min(found)
 
 
+def disk(path: Path) -> int:
+    """Bytes of the disk that `path` is on, or will be. Raises OSError."""
+    there = next(one for one in (path, *path.parents) if one.exists())
+    return shutil.disk_usage(there).total
+
+
 def group_limits(own: Path, controller: str, name: str, before: str) -> Iterator[int]:
     """The limits of the control groups that a process is in, given its folder in /proc; those of a
     container's host are out of sight. `name` is the limit's file, `before` the one of cgroup v1.

@@ -1,0 +1,142 @@
+"""Pieces of WAL as files of pg_wal, and whether all of it was replayed.
+
+https://github.com/postgres/postgres/blob/REL_17_STABLE/src/include/access/xlog_internal.h
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from msgspec import Struct
+
+from mngdb.engines.postgres import replication
+from mngdb.errors import MngdbError, of_system
+from mngdb.run import Account
+from mngdb.snapshot import Piece, Saved
+
+_NAME = re.compile("[0-9A-F]{24}")
+#: Bytes of the log's end that are kept, to tell its end from damage.
+_TAIL = 32 << 20
+#: Bytes of a page, of its header, and of the header of a segment's first page.
+_PAGE, _HEADER, _FIRST = 8192, 24, 40
+
+
+class Log(Struct):
+    """The log up to a position: its last bytes, and the size of its segments. `there`: when all of
+    it was there, or earlier where nobody knows (seconds since the epoch)."""
+
+    end: int
+    size: int
+    tail: bytearray
+    there: float = 0.0
+
+    def take(self, data: memoryview) -> None:
+        """Take the next bytes."""
+        self.tail += data
+        if len(self.tail) > 2 * _TAIL:
+            del self.tail[:-_TAIL]
+        self.end += len(data)
+
+    def check(self, replayed: int) -> None:
+        """Raise MngdbError where PostgreSQL ended its replay at `replayed` although more follows.
+        The server may have been in the middle of a record when its log was read for the last
+        time."""
+        begin = self._past_header(replayed)
+        found = bytes(self.tail[len(self.tail) - max(0, self.end - begin) :])
+        if not any(found):
+            return
+        if replayed < self.end - len(self.tail) or self._record(begin, found) <= self.end:
+            raise MngdbError(
+                f"the log is damaged at {replayed >> 32:X}/{replayed & 0xFFFFFFFF:X}: "
+                f"PostgreSQL cannot read the {self.end - replayed:,} bytes from there on"
+            )
+
+    def _past_header(self, position: int) -> int:
+        if position % _PAGE:
+            return position
+        return position + (_HEADER if position % self.size else _FIRST)
+
+    def _record(self, begin: int, found: bytes) -> int:
+        """Where the record that begins there ends."""
+        left, position = int.from_bytes(found[:4], "little"), begin
+        while left > (room := _PAGE - position % _PAGE):
+            left -= room
+            position = self._past_header(position + room)
+        return position + left
+
+
+def lay(saved: Saved, folder: Path, account: Account | None) -> Log:
+    """Write the log that leads on from a snapshot into its pg_wal. Raises MngdbError."""
+    point = saved.taken.log
+    if point is None:
+        raise MngdbError("the snapshot does not say where the log leads on from it")
+    size = next(
+        (one.stat().st_size for one in folder.iterdir() if _NAME.fullmatch(one.name)), 16 << 20
+    )
+    log = Log(point.position, size, bytearray())
+    files = _Files(folder, replication.timeline(point.branch), size, account)
+    try:
+        for piece in saved.log():
+            if piece.begin > log.end:
+                raise MngdbError(f"the log has a gap of {piece.begin - log.end:,} bytes")
+            data = memoryview(piece.data)[log.end - piece.begin :]
+            if data:
+                log.there = _there(piece)
+                files.write(log.end, data)
+                log.take(data)
+        files.end(log.end)
+    except OSError as error:
+        raise of_system(error) from None
+    finally:
+        files.close()
+    return log
+
+
+def _there(piece: Piece) -> float:
+    """When all of a piece was there, or earlier."""
+    return next(moment for size, moment in piece.stamps if size >= len(piece.data))
+
+
+class _Files:
+    """The segments of a timeline, written from one position to the next."""
+
+    def __init__(self, folder: Path, timeline: int, size: int, account: Account | None) -> None:
+        self._folder, self._timeline, self._size = folder, timeline, size
+        self._account = account
+        self._number, self._handle = -1, -1
+
+    def write(self, position: int, data: memoryview) -> None:
+        """Raises OSError."""
+        while data:
+            self._open(position // self._size)
+            at = position % self._size
+            written = os.pwrite(self._handle, data[: self._size - at], at)
+            data, position = data[written:], position + written
+
+    def end(self, position: int) -> None:
+        """Nothing follows: what the segment held there before is no part of the log. Raises
+        OSError."""
+        if position % self._size:
+            self._open(position // self._size)
+            os.ftruncate(self._handle, position % self._size)
+            os.ftruncate(self._handle, self._size)
+
+    def _open(self, number: int) -> None:
+        if number == self._number:
+            return
+        self.close()
+        high, low = divmod(number, (1 << 32) // self._size)
+        path = self._folder / f"{self._timeline:08X}{high:08X}{low:08X}"
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        if self._account is not None:
+            os.fchown(self._handle, self._account.uid, self._account.gid)
+        os.ftruncate(self._handle, self._size)
+        self._number = number
+
+    def close(self) -> None:
+        """Close the file that is open."""
+        if self._handle >= 0:
+            os.close(self._handle)
+        self._number, self._handle = -1, -1
