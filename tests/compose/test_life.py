@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.compose.stacks import ComposeCli
 from tests.docker import Engine, new
@@ -73,6 +74,23 @@ def test_down_keeps_the_data_and_up_brings_it_back(up: ComposeCli, tmp_path: Pat
     assert up.redis("get", "shop:a") == "1"
     assert up.sql("SELECT a FROM kept", "shop") == "1"
     assert up.steps() == []
+
+
+def test_containers_are_backed_up_and_their_data_restored_as_processes(up: ComposeCli) -> None:
+    up.redis("set", "shop:a", "in the snapshot")
+    up.ok("backup")
+    up.redis("set", "shop:a", "1")
+    drills = {one["instance"]: one for one in up.json("drill")["drills"]}
+    assert {one["verdict"] for one in drills.values()} == {"pass"}, drills
+    found = up.json("restore", "redis", "--latest")
+    host, _, port = found["address"].rpartition(":")
+    secret = up.secret("redis_shop")
+    with redis.Redis(host, int(port), username="shop", password=secret) as client:
+        assert client.get("shop:a") == b"in the snapshot"
+    assert up.redis("get", "shop:a") == "1"
+    refused = up.run("restore", "redis", "--latest", "--replace", "--yes")
+    assert (refused.returncode, "cannot be replaced" in refused.stderr) == (2, True)
+    up.ok("restore", "--forget")
 
 
 def test_a_restart_by_hand_needs_nothing(up: ComposeCli) -> None:
