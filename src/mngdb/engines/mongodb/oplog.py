@@ -124,34 +124,42 @@ class _Follower:
         self._session = session
         self._feed = feed
         self._branch = branch(source(session))
-        self._at = feed.resume(self._branch)
+        self._at = 0
         self._moment = 0.0
 
     def run(self) -> None:
         """Follow until the feed is over. A cursor's end is not the oplog's."""
+        resumed = self._feed.resume(self._branch)
+        if resumed is not None and self._there(resumed):
+            self._begin(resumed)
+        else:
+            self._newest()
         while not self._feed.over:
-            if self._at is None or not self._there(self._at):
-                self._at = self._begin()
             try:
                 self._cursor(self._at)
             except Refused as error:
                 if error.code not in _LOST:
                     raise
             time.sleep(_PAUSE)
+            if not self._there(self._at):
+                self._newest()
 
     def _there(self, at: int) -> bool:
         """Whether the server still has the entry that the feed has last."""
         first = self._entry({"ts": {"$gte": timestamp(at)}}, 1, "local")
         return first is not None and position(first["ts"]) == at
 
-    def _begin(self) -> int:
+    def _newest(self) -> None:
         """Begin at the newest entry. Where there was an archive, that leaves a gap."""
         newest = self._entry({}, -1, "majority")
         if newest is None:
             raise StepError("the oplog is empty", "see the server's log: mngdb logs")
-        self._feed.begin(Point(self._branch, position(newest["ts"])))
+        self._begin(position(newest["ts"]))
         self._beat(seconds(newest["wall"]))
-        return position(newest["ts"])
+
+    def _begin(self, at: int) -> None:
+        self._at = at
+        self._feed.begin(Point(self._branch, at))
 
     def _entry(self, wanted: Document, order: int, concern: str) -> Document | None:
         """The first entry, or the last one with the order -1."""
@@ -169,20 +177,22 @@ class _Follower:
         return next(iter(reply["cursor"]["firstBatch"]), None)
 
     def _cursor(self, begin: int) -> None:
-        """Follow one cursor to its end, or the feed's. It gives the entry at `begin` again."""
+        """Follow one cursor to its end, or the feed's. It gives the entry at `begin` again; where
+        it does not, what came after that has just fallen off the oplog."""
+        fresh = True
         for batch in self._session.oplog(timestamp(begin), _BATCH, _WAIT, _ANSWER):
+            if fresh and batch:
+                if _position(batch, 0) != begin:
+                    return
+                batch, fresh = batch[length(batch, 0) :], False
             if batch:
-                self._take(batch, begin)
+                self._take(batch)
             else:
                 self._look()
             if self._feed.over:
                 return
 
-    def _take(self, batch: bytes, begin: int) -> None:
-        if self._at == begin and _position(batch, 0) == begin:
-            batch = batch[length(batch, 0) :]
-            if not batch:
-                return
+    def _take(self, batch: bytes) -> None:
         last = RawBSONDocument(batch[_last(batch) :])
         self._at = position(last["ts"])
         moment = max(self._moment, seconds(last["wall"]))

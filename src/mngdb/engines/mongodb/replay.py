@@ -13,6 +13,7 @@ https://www.mongodb.com/docs/manual/reference/command/applyOps/
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from bson.raw_bson import RawBSONDocument
@@ -56,14 +57,17 @@ class Replay:
         self._open: dict[tuple[bytes, int], list[RawBSONDocument]] = {}
         self._ops: list[Document] = []
         self._size = 0
+        self._pool = ThreadPoolExecutor(1, "mngdb-replay")
+        self._sent: Future[None] | None = None
 
     def run(self, pieces: Iterable[Piece], begin: int, until: float) -> None:
         """Apply what was written after `begin`, up to and at the moment `until`. Raises Refused,
         ConnectError, StepError."""
-        for at, entry in _entries(pieces, begin, until):
-            self._at = at
-            self._apply(entry)
-        self._flush()
+        with self._pool:
+            for at, entry in _entries(pieces, begin, until):
+                self._at = at
+                self._apply(entry)
+            self._flush()
 
     def _apply(self, entry: RawBSONDocument) -> None:
         kind = entry["op"]
@@ -90,16 +94,35 @@ class Replay:
             one["o2"] = entry["o2"]
         size = len(entry.raw)
         if len(self._ops) >= _MOST or self._size + size > _LARGEST:
-            self._flush()
+            self._send()
         self._ops.append(one)
         self._size += size
 
+    def _send(self) -> None:
+        """Have the server apply what was collected, while more is."""
+        self._wait()
+        if self._ops:
+            self._sent = self._pool.submit(self._applied, self._ops)
+            self._ops, self._size = [], 0
+
+    def _wait(self) -> None:
+        if self._sent is not None:
+            sent, self._sent = self._sent, None
+            sent.result()
+
     def _flush(self) -> None:
-        if not self._ops:
-            return
+        self._send()
+        self._wait()
+
+    def _applied(self, ops: list[Document]) -> None:
         stopping.check()
-        self._session.command("applyOps", self._ops, limit=None, bypassDocumentValidation=True)
-        self._ops, self._size = [], 0
+        self._session.command(
+            "applyOps",
+            ops,
+            limit=None,
+            bypassDocumentValidation=True,
+            writeConcern={"w": 1},  # what fails is restored anew
+        )
 
     # --- transactions, the large ones of which are several entries
 
