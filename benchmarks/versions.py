@@ -9,13 +9,11 @@ for.
 
 from __future__ import annotations
 
-import io
 import os
 import shlex
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -59,8 +57,8 @@ def main(commit: str, commands: list[str]) -> None:
     here = Path(__file__).parents[1]
     with tempfile.TemporaryDirectory() as folder, stack(FILE) as cli:
         archive = ["git", "-C", str(here), "archive", commit, "src"]
-        with tarfile.open(fileobj=io.BytesIO(subprocess.check_output(archive))) as tar:
-            tar.extractall(folder, filter="data")
+        before = subprocess.check_output(archive)
+        subprocess.run(["tar", "-x", "-C", folder], input=before, check=True)
         cli.ok("up")
         print(_HEAD, end="", flush=True)
         for command in commands or _COMMANDS:
