@@ -21,6 +21,7 @@ from mngdb import disk, stopping
 from mngdb.errors import MngdbError, StepError
 from mngdb.model import Renewal, Unit
 from mngdb.run import Account
+from mngdb.targets.process import processes
 from mngdb.targets.process.logs import Started
 
 _TIMEOUT = 300.0
@@ -68,9 +69,7 @@ class Preparation(Struct, frozen=True):
     def _run(self, argv: Sequence[str]) -> None:
         begun = self.begin(argv)
         try:
-            with stopping.ended_by(begun.process.kill):
-                code = begun.process.wait(_TIMEOUT)
-            stopping.check()
+            code = _code(begun)
         except subprocess.TimeoutExpired:
             raise StepError(
                 f"{self.unit.name}: its data folder was not created within {_TIMEOUT:g} s"
@@ -120,6 +119,22 @@ class Preparation(Struct, frozen=True):
         parts += [_stamp(Path(one)) for one in (self.unit.prepare[0], self.unit.argv[0])]
         digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
         return f"{self.unit.engine}-{digest}"
+
+
+def _code(begun: Started) -> int:
+    """A program's exit code. When it is not waited for to its end, nothing that it started goes on:
+    what it made is about to be removed. Raises subprocess.TimeoutExpired."""
+    # not by its pid file: the shell that writes it may not have come to that
+    group = processes.child(begun.process.pid)
+    try:
+        with stopping.ended_by(group.kill_group):
+            code = begun.process.wait(_TIMEOUT)
+        stopping.check()
+    except BaseException:
+        group.kill_group()
+        begun.process.wait()
+        raise
+    return code
 
 
 def _stamp(program: Path) -> str:

@@ -100,14 +100,27 @@ class Process(Struct, frozen=True):
         return True
 
     def kill_group(self) -> None:
-        """End it at once, with what it started (it leads a session), and wait until it is gone."""
-        if self.alive():
-            for child in children(Path(f"/proc/{self.pid}")):  # some lead sessions of their own
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child, signal.SIGKILL)
-            os.killpg(self.pid, signal.SIGKILL)
-        while self.alive():
+        """End it at once, with what it started (it leads a session), and wait until all are gone:
+        they write no more. Also what it left when it ended."""
+        left = self._group()
+        while left:
+            for one in left:
+                one.signal(signal.SIGKILL)
             time.sleep(0.005)  # it is part of cleaning up: not for Ctrl-C
+            left = {one for one in left | self._group() if one.alive()}
+
+    def _group(self) -> set[Process]:
+        """It, its session's other processes and, as long as it lives, its children: some lead
+        sessions of their own."""
+        leader, mine = _stat(self.pid), str(self.pid)
+        if leader is not None and leader[19] != self.started:
+            return set()  # a later process has its pid: then none of its session is left
+        found = set()
+        for place in Path("/proc").iterdir():
+            stat = _stat(int(place.name)) if place.name.isdigit() else None
+            if stat is not None and mine in {stat[1], stat[3]} and not _ended(stat):
+                found.add(Process(int(place.name), stat[19]))
+        return found
 
     def stop(
         self, with_signal: int, timeout: float, stays: Callable[[], bool] = lambda: False
@@ -132,6 +145,14 @@ class Process(Struct, frozen=True):
                 look = now + _LOOK
             stopping.sleep(0.01)
         return True
+
+
+def child(pid: int) -> Process:
+    """Our own child, which nobody has waited for yet. Raises ValueError for none."""
+    stat = _stat(pid)
+    if stat is None:
+        raise ValueError(f"{pid} is not a child")
+    return Process(pid, stat[19])
 
 
 def find(pidfile: Path, uid: int, *folders: Path, log: Path | None = None) -> Process | None:
