@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
+import stat
+from pathlib import Path
 from typing import Literal
 
 from mngdb.room import NO_INODES, lacking
@@ -38,8 +41,24 @@ def of_system(error: OSError | MngdbError) -> MngdbError:
     elif error.errno == errno.EROFS:
         hint = "the file system is mounted read-only: remount it read-write, then try again"
     elif error.errno in {errno.EACCES, errno.EPERM}:
+        closed = _closed(Path(error.filename)) if error.filename else None
         hint = "run mngdb as the owner of the stack, in a folder that it can write to"
+        if closed is not None:
+            hint = f"chmod u+rwX {shlex.quote(str(closed))}"
     return MngdbError(f"{where}{error.strerror or error}", hint)
+
+
+def _closed(path: Path) -> Path | None:
+    """The first on the way to a path that is our own, and whose mode keeps us out."""
+    for one in (*reversed(path.parents), path):
+        try:
+            found = one.lstat()
+        except OSError:
+            return None
+        needed = 0o400 if stat.S_ISREG(found.st_mode) else 0o500 if one == path else 0o100
+        if found.st_uid == os.geteuid() and found.st_mode & needed != needed:
+            return one
+    return None
 
 
 class UsageError(MngdbError):

@@ -56,7 +56,7 @@ def missing(state: Path, unit: str, data: Path) -> str:
         return ""
     if not data.is_dir():
         return found.told(f"{data} does not exist")
-    lost = [pattern for pattern in found.holds if not _there(data, pattern)]
+    lost = [pattern for pattern in found.holds if _there(data, pattern) is False]
     return found.told(f"{data} has no {lost[0]}") if lost else ""
 
 
@@ -93,9 +93,13 @@ def _write(state: Path, unit: str, holding: Holding) -> None:
     disk.write(state / _FOLDER / f"{unit}.json", json.dumps(note) + "\n", durable=False)
 
 
-def _there(data: Path, pattern: str) -> bool:
+def _there(data: Path, pattern: str) -> bool | None:
+    """Whether a data folder has a file of that pattern; None: we may not look. A folder whose mode
+    keeps its owner out is not an empty one, and gets its mode back when the server starts."""
     folder, _, name = pattern.rpartition("/")
     try:
         return any(one.match(name) for one in (data / folder).iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except PermissionError:
+        return None
