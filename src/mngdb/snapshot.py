@@ -114,7 +114,7 @@ class Feed(Protocol):
 class Piece(Struct, frozen=True):
     """A part of a server's log as the store has it: what was written after position `begin` up to
     `end`. `stamps` are (bytes, moment): the first `bytes` of `data` were there at that moment, at
-    least every 0.1 s while something was written."""
+    least every 0.02 s while something was written."""
 
     begin: int
     end: int

@@ -13,7 +13,9 @@ from mngdb.ops.context import Context
 from mngdb.run import run
 
 #: Seconds between two looks at the clock, and that a command may take.
-INTERVAL, _LIMIT = 30.0, 24 * 3600.0
+INTERVAL, _LIMIT = 10.0, 24 * 3600.0
+#: Seconds that a command which starts or stops servers is waited for.
+_PATIENCE = 15.0
 #: Seconds that the first look waits for the archive.
 _FIRST = 10.0
 
@@ -39,7 +41,7 @@ class Backups:
             self._begun = True
             self.begin()
         try:
-            with lock(self._context.stack.state / "lock", "agent", patience=0.0):
+            with lock(self._context.stack.state / "lock", "agent", patience=_PATIENCE):
                 now = time.time()
         except LockedError:
             return  # a command starts or stops servers

@@ -31,7 +31,7 @@ _IDLE = 60.0
 #: Bytes, and seconds, after which small segments become one.
 _MERGED, _MERGE = 8 << 20, 300.0
 #: Seconds between two stamps of a segment.
-_STAMP = 0.1
+_STAMP = 0.02
 #: Seconds between two looks whether a segment is due.
 _LOOK = 0.1
 #: Seconds between two attempts to store, and that the last one may take at the end.

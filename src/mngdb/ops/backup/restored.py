@@ -17,6 +17,7 @@ from mngdb.errors import LockedError, MngdbError, UsageError
 from mngdb.lock import lock
 from mngdb.model import Step
 from mngdb.ops import audit
+from mngdb.ops.backup import schedule
 from mngdb.ops.backup.reach import Aim
 from mngdb.ops.backup.scratch import NOTE, Scratch, Tell, disposable, ended, room
 from mngdb.ops.context import Context
@@ -145,6 +146,7 @@ def _swap(context: Context, state: Path, *, replaced: bool) -> None:
         servers.stop(live.unit, engine.stop_signal)
         made[0].exchange(note.unit, servers, live.unit)
         _write(state, replace(note, replaced=replaced))
+        schedule.broken(context, live.name)  # it is another history now
         detail = f"its data and that of snapshot {note.snapshot} exchanged"
         step: Step[None] = Step(live.name, live.engine, "change", live.unit, detail, lambda _: None)
         audit.note(context.stack.state, "restore", step)

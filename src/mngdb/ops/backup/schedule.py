@@ -61,6 +61,13 @@ def failed(context: Context, instance: str, error: str) -> None:
     _keep(context, instance, replace(before, tried=time.time(), error=error))
 
 
+def broken(context: Context, instance: str) -> None:
+    """Note that nothing leads on from the last backup any more: another one is due at once. Raises
+    OSError."""
+    before = _read(context.stack.state, instance)
+    _keep(context, instance, replace(before, tried=0.0, done=0.0))
+
+
 def succeeded(context: Context, instance: str, found: Manifest) -> None:
     """Keep that an attempt has made a snapshot. Raises OSError."""
     now, point = time.time(), found.taken.log or Point("", 0)

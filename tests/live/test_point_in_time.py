@@ -1,0 +1,217 @@
+"""The accident, and the second before it: all three engines at once, with the agent and a store.
+
+Writers go on all the time and note, after each write that was acknowledged, what is there.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pymongo
+import pytest
+from redis import Redis
+
+from tests.conftest import Cli
+from tests.live.clients import url
+from tests.live.scrapes import until
+
+pytestmark = pytest.mark.live
+
+FILE = """
+agent: {ports: {mngdb: PORT4, postgres: PORT5, redis: PORT6, mongodb: PORT7}}
+postgres: {port: PORT1, memory: 128 MB}
+redis: {port: PORT2, memory: 64 MB}
+mongodb: {port: PORT3, memory: 512 MB}
+apps: {shop: {postgres: shop, redis: "shop:*", mongodb: shop}}
+backup: {store: STORE, at: "00:00", drill: {every: 365d}}
+"""
+#: Seconds: a moment is known to so much (Redis' log has no times of its own).
+_NEAR = 0.03
+ENGINES = ("postgres", "redis", "mongodb")
+
+
+class Postgres:
+    """Writes rows, and loses the table."""
+
+    def __init__(self, address: str) -> None:
+        self.client = psycopg.connect(address, autocommit=True)
+        self.client.execute("CREATE TABLE IF NOT EXISTS item (n int PRIMARY KEY, t text)")
+
+    def write(self, number: int) -> None:
+        self.client.execute("INSERT INTO item VALUES (%s, %s)", (number, "x" * 100))
+
+    def count(self) -> int:
+        (found,) = self.client.execute("SELECT count(*) FROM item").fetchone() or (0,)
+        return int(found)
+
+    def accident(self) -> None:
+        self.client.execute("DROP TABLE item")
+
+
+class Rediss:
+    """Writes keys of two databases, and flushes all."""
+
+    def __init__(self, address: str) -> None:
+        self.client = Redis.from_url(address)
+
+    def write(self, number: int) -> None:
+        with self.client.pipeline(transaction=True) as pipe:
+            pipe.set(f"shop:{number}", b"\0\r\n*1\r\n#TS:1\r\n" * 5)
+            pipe.incr("shop:count")
+            pipe.execute()
+
+    def count(self) -> int:
+        found = int(self.client.get("shop:count") or 0)
+        keys = sum(1 for key in self.client.scan_iter("shop:*", count=10_000))
+        assert keys == found + (found > 0)
+        return found
+
+    def accident(self) -> None:
+        keys = list(self.client.scan_iter("shop:*", count=10_000))
+        self.client.delete(*keys)
+
+
+class Mongo:
+    """Writes documents, and drops the collection."""
+
+    def __init__(self, address: str) -> None:
+        self.client: Any = pymongo.MongoClient(address)
+        self.items = self.client.get_default_database()["item"]
+
+    def write(self, number: int) -> None:
+        self.items.insert_one({"_id": number, "t": "x" * 100})
+
+    def count(self) -> int:
+        return int(self.items.count_documents({}))
+
+    def accident(self) -> None:
+        self.items.drop()
+
+
+OPENED: dict[str, Callable[[str], Any]] = {"postgres": Postgres, "redis": Rediss, "mongodb": Mongo}
+
+
+class Writer(threading.Thread):
+    """Writes numbers one after the other, and notes when how many there were."""
+
+    def __init__(self, cli: Cli, engine: str) -> None:
+        super().__init__(daemon=True)
+        self.store = OPENED[engine](url(cli, engine, "shop"))
+        self.engine = engine
+        self.history: list[tuple[float, int]] = []
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        number = 0
+        while not self.over.wait(0.02):
+            self.store.write(number)
+            number += 1
+            self.history.append((time.time(), number))
+
+    def at(self, moment: float) -> int:
+        """How many there were for certain."""
+        return max((count for when, count in self.history if when <= moment), default=0)
+
+
+@pytest.fixture(scope="module")
+def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    """A stack whose agent has taken the first snapshots by itself."""
+    found = Cli(tmp_path_factory.mktemp("stack"))
+    found.write(FILE.replace("STORE", str(tmp_path_factory.mktemp("store"))))
+    try:
+        found.ok("up")
+        until(lambda: all(one["reachable"] for one in listed(found).values()), 90)
+        yield found
+    finally:
+        found.run("restore", "--forget")
+        found.ok("destroy", "--yes", "mng")
+
+
+def listed(cli: Cli) -> dict[str, Any]:
+    return {one["instance"]: one for one in cli.json("backups")["instances"]}
+
+
+def archived(cli: Cli, instance: str) -> float:
+    return float(json.loads((cli.state / "archive" / instance).read_text())["until"])
+
+
+def said(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+
+
+def restored(cli: Cli, engine: str, moment: float) -> int:
+    """How many there are in a server that is restored to a moment."""
+    found = cli.json("restore", engine, "--to", said(moment))
+    live = url(cli, engine, "shop")
+    host = live.rpartition("@")[2].partition("/")[0]
+    store = OPENED[engine](live.replace(host, found["address"]))
+    try:
+        return int(store.count())
+    finally:
+        store.client.close()
+        cli.ok("restore", "--forget", engine)
+
+
+def test_the_second_before_the_accident_is_brought_back(cli: Cli) -> None:
+    writers = [Writer(cli, engine) for engine in ENGINES]
+    for writer in writers:
+        writer.start()
+    time.sleep(3)
+    cli.ok("backup")  # another snapshot, while it is written to
+    time.sleep(3)
+    for writer in writers:
+        writer.over.set()
+        writer.join()
+    accident = time.time()
+    time.sleep(1.1)
+    for writer in writers:
+        writer.store.accident()
+    later = time.time()
+    until(lambda: all(archived(cli, engine) > later for engine in ENGINES), 30)
+    for writer in writers:
+        engine, written = writer.engine, writer.history[-1][1]
+        assert restored(cli, engine, accident + 1) == written, engine
+        for share in (0.3, 0.8):
+            moment, _ = writer.history[int(len(writer.history) * share)]
+            found = restored(cli, engine, moment + _NEAR)
+            # what was acknowledged before is there, and nothing that began later
+            assert writer.at(moment) <= found <= writer.at(moment + 2 * _NEAR) + 1, engine
+        writer.store.client.close()
+    assert cli.json("verify")["verdict"] == "pass"
+
+
+def test_drills_of_random_moments_pass(cli: Cli) -> None:
+    for drill in cli.json("drill")["drills"]:
+        assert drill["verdict"] == "pass", drill["checks"]
+        assert drill["rpo_s"] < 60
+
+
+def test_in_place_the_log_goes_on_with_a_new_snapshot(cli: Cli) -> None:
+    """What comes after a replacement is another history: the agent begins it by itself."""
+    for engine in ENGINES:
+        done = cli.json("restore", engine, "--latest", "--replace", "--yes")
+        assert done["replaced"], engine
+    for engine in ENGINES:
+        store = OPENED[engine](url(cli, engine, "shop"))
+        store.write(1_000_000)
+        store.client.close()
+    moment = time.time()
+
+    def led() -> bool:
+        found = listed(cli)
+        return all(
+            any(
+                datetime.fromisoformat(span["from"]).timestamp() < moment + 600
+                and datetime.fromisoformat(span["to"]).timestamp() > moment
+                for span in found[engine]["reachable"]
+            )
+            for engine in ENGINES
+        )
+
+    until(led, 90)
