@@ -157,6 +157,8 @@ def test_times_that_nobody_knows_are_a_gap() -> None:
     every = [segment(0, 10, 100, 110), segment(10, 20, 110, 120), segment(20, 30, 500, 510)]
     assert spans(105, every) == [(105, 120), (500, 510)]
     assert spans(105, []) == [(105, 105)]
+    late = [segment(30, 40, 700, 700), segment(40, 50, 900, 910)]
+    assert spans(105, [*every, *late]) == [(105, 120), (500, 510), (900, 910)]
 
 
 def test_what_no_promised_moment_needs_goes() -> None:

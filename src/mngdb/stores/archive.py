@@ -224,4 +224,5 @@ def spans(moment: float, segments: Iterable[Segment]) -> list[tuple[float, float
             found.append((one.since, one.until))
         else:
             found[-1] = (begin, max(end, one.until))
-    return found
+    # what came late has one moment for all of it, at which not all of it was there
+    return [found[0], *(one for one in found[1:] if one[0] < one[1])]

@@ -21,14 +21,15 @@ _Content = Iterable[bytes | memoryview]
 def lay(asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None) -> None:
     """Write the files as the server will look for them. Raises MngdbError."""
     values = render.settings(asked)
+    mode = render.mode(values)
     try:
-        if saved.until is not None or values["appendonly"] == "yes":
+        if saved.until is None and mode == "no":
+            _written(folder / values["dbfilename"], whole(saved.read(STREAM)), account)
+        else:
             # with the log on Redis reads nothing else, so the file is the log's base
             _log(values, saved, folder, account)
-            if render.mode(values) == "none":
-                disk.write(folder / render.RESTORED, "", owner=account)
-        else:
-            _written(folder / values["dbfilename"], whole(saved.read(STREAM)), account)
+        if mode == "none":
+            disk.write(folder / render.RESTORED, "", owner=account)
         disk.sync(folder)
     except OSError as error:
         raise of_system(error) from None

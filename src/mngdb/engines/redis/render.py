@@ -33,7 +33,7 @@ READING = ("auto-aof-rewrite-percentage", "1999999999")
 #: alone, whatever the times of the two files say; until the log is switched on again, which gives
 #: it another base, then a manifest with it. Nothing else does: before it is off, it is not
 #: rewritten. It is switched off in no other way: a running Redis leaves it as it was.
-#: A log that was restored into a server that keeps nothing on disk is read likewise.
+#: A log that was restored into a server that keeps nothing on disk is read likewise, once.
 RESTORED = ".log-was-restored"
 _START = (
     text(__file__, "start.sh").replace("READING", " ".join(READING)).replace("RESTORED", RESTORED)
@@ -198,6 +198,9 @@ def _tunable(asked: DesiredInstance) -> dict[str, str]:
 #: What the server keeps of its log for the archive, in bytes: a share of its memory, the least, the
 #: most. It counts as data.
 _KEPT_SHARE, _KEPT_LEAST, _KEPT_MOST = 16, 1 << 20, 256 << 20
+#: What may wait for the archive at least, in bytes: one value has to fit. More than what is kept
+#: does not count as data.
+_WAITING_LEAST = 64 << 20
 
 
 def _archived(limit: int) -> dict[str, str]:
@@ -208,7 +211,7 @@ def _archived(limit: int) -> dict[str, str]:
         "repl-backlog-size": str(kept),
         # it would begin another history an hour after the last replica
         "repl-backlog-ttl": "0",
-        "client-output-buffer-limit": f"replica {kept} 0 0",
+        "client-output-buffer-limit": f"replica {max(2 * kept, _WAITING_LEAST)} 0 0",
         # seconds: a PING is a part of the log, which is stored
         "repl-ping-replica-period": "30",
     }

@@ -17,6 +17,7 @@ elif [ "$6" = no ] && [ -e "$log/$4.manifest" ]; then
   mv "$log" "$log.off.$$" || exit
   rm -f "$mark"
 elif [ "$6" = none ] && [ -e "$2/RESTORED" ]; then
+  rm "$2/RESTORED" || exit
   exec "$0" "$1" --appendonly yes --READING
 fi
 exec "$0" "$1"

@@ -20,6 +20,8 @@ from mngdb.snapshot import Feed, Point
 #: What the server shows as the name of this client, and as the address of this replica: no tool
 #: that looks after replicas can take it for a server.
 _NAME = "mngdb-archive"
+#: To be refused it is no harm.
+_CALLED = ("CLIENT", "SETNAME", _NAME)
 _TIMEOUT = 10.0
 #: Seconds without a byte after which the server is asked whether there is nothing more.
 _TICK = 1.0
@@ -53,6 +55,7 @@ class _State(Struct, frozen=True):
 def follow(access: Access, asked: DesiredInstance, feed: Feed) -> None:
     """Write the log to the feed until that is over. Raises ConnectError, StepError."""
     with client.connect(access, _TIMEOUT) as session:
+        session.ask_all([_CALLED])
         _keep_log(session, access)
         with client.connect(access, _TIMEOUT) as replica:
             _Stream(session, replica, feed, same_clock=asked.managed).run()
@@ -95,16 +98,15 @@ def _keep_log(session: client.Session, access: Access) -> None:
 
 
 def _introduce(replica: client.Session, *words: str) -> None:
-    # to have no name is no harm
-    _, answer = replica.ask_all([["CLIENT", "SETNAME", _NAME], ["REPLCONF", *words]])
+    _, answer = replica.ask_all([_CALLED, ["REPLCONF", *words]])
     if isinstance(answer, client.RefusedError):
         raise StepError(answer.message, _RIGHTS)
 
 
 class _Stream:
     """What a replica receives. The moment of a byte is that of its arrival, as long as it is known
-    to have come at once: twice a second, and before anybody is told that nothing was written, the
-    server is asked how far it is."""
+    to have come at once: the server is asked how far it is, four times a second, and before anybody
+    is told that nothing was written."""
 
     def __init__(
         self, session: client.Session, replica: client.Session, feed: Feed, *, same_clock: bool

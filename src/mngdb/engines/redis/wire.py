@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, BinaryIO, cast
 
@@ -117,6 +118,13 @@ class Wire:
             return 0
         if not count:
             raise ConnectionResetError("connection closed by server")
+        if isinstance(self._socket, ssl.SSLSocket):
+            # it gives 16 kB at a time, also where more has arrived
+            self._socket.settimeout(0.0)
+            with suppress(ssl.SSLWantReadError):
+                while more := self._socket.recv_into(into[count:]):
+                    count += more
+            self._socket.settimeout(timeout)
         return count
 
     def bytes(self) -> BinaryIO:
