@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,8 @@ import yaml
 from mngdb.stores.sealing import make_key, recipient
 from tests import debian
 from tests.checks.judge import one
-from tests.conftest import Cli
-from tests.live.clients import brought_up
+from tests.conftest import STATE_HOME, Cli
+from tests.live.clients import brought_up, redis_as
 
 pytestmark = [pytest.mark.live, pytest.mark.redis]
 
@@ -149,3 +151,114 @@ def test_with_recipients_it_says_whose_keys_are_needed(
         assert one(stack, "stack.backup-kit").verdict == "pass"
     finally:
         stack.ok("secret", "set", "backup_key", stdin=kept)
+
+
+# --- the machine is gone
+
+
+@pytest.fixture
+def lost(cli: Cli, tmp_path: Path) -> Path:
+    """A folder with a kit and a store, whose stack is no more."""
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    cli.write(FILE.replace("STORE", str(kept / "store")))
+    cli.ok("up")
+    with redis_as(cli, "shop") as shop:
+        shop.set("shop:cart", "\0seven\n")
+    cli.ok("backup")
+    with redis_as(cli, "shop") as shop:
+        shop.set("shop:later", "not in it")
+    made(cli, kept / "kit.age")
+    cli.ok("destroy", "--yes", "mng")
+    return kept
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Cli]:
+    """Another machine: no state, no folder, the same programs."""
+    home = STATE_HOME / "elsewhere"
+    home.mkdir(mode=0o711)
+    found = Cli(tmp_path / "other" / "project", {"MNGDB_STATE_HOME": str(home)})
+    found.folder.parent.mkdir()
+    yield found
+    if found.folder.exists():
+        found.ok("destroy", "--yes", "mng")
+    assert not list(home.glob("remote/*"))
+    shutil.rmtree(home)
+
+
+def begin(other: Cli, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command beside the folder that is not there yet."""
+    beside = Cli(other.folder.parent, other.env)
+    return beside.run(*words, stdin=PASSPHRASE + "\n")
+
+
+def set_up(other: Cli, kept: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    words = ("backup", "kit", "--open", str(kept / "kit.age"), "--into", str(other.folder))
+    return begin(other, *words, *more)
+
+
+def test_a_stack_comes_back_from_kit_and_store(lost: Path, other: Cli) -> None:
+    done = set_up(other, lost)
+    assert done.returncode == 0, done.stderr
+    before = snapshots_of(lost / "store")
+    other.ok("restore", "redis", "--latest")
+    (drill,) = other.json("drill")["drills"]
+    assert drill["verdict"] == "pass", drill["checks"]
+    assert other.json("restore", "--forget", "redis")["removed"]
+    commands = done.stdout.partition("next:")[2].split("\n")
+    for line in commands:
+        if line.strip().startswith("mngdb "):
+            other.ok(*line.split()[1:])
+    with redis_as(other, "shop") as shop:
+        assert shop.get("shop:cart") == "\0seven\n"
+        assert shop.get("shop:later") is None
+    assert other.json("status")["units"][0]["healthy"]
+    (taken,) = other.json("backup")["instances"]
+    found = other.json("backups")["instances"][0]["snapshots"]
+    assert [one["id"] for one in found][-1] == taken["id"]
+    assert len(found) == 2
+    assert before < snapshots_of(lost / "store"), "nothing of the old stack is changed"
+    assert len({one.split("/")[1] for one in snapshots_of(lost / "store")}) == 2
+
+
+def snapshots_of(store: Path) -> set[str]:
+    """Where snapshots are."""
+    return {str(one.relative_to(store)) for one in store.rglob("manifest.json")}
+
+
+def test_an_empty_server_never_counts_as_the_newest_backup(lost: Path, other: Cli) -> None:
+    assert set_up(other, lost).returncode == 0
+    other.ok("up")
+    done = other.run("backup")
+    assert (done.returncode, "not restored yet" in done.stderr) == (2, True), done.stderr
+    assert len(snapshots_of(lost / "store")) == 1
+    other.ok("backup", "redis")
+    found = other.json("backups")["instances"][0]["snapshots"]
+    assert len(found) == 2, "who names it means it"
+
+
+def test_a_store_that_was_moved_is_named_and_a_wrong_one_refused(
+    lost: Path, other: Cli, tmp_path: Path
+) -> None:
+    (lost / "store").rename(tmp_path / "moved")
+    done = set_up(other, lost)
+    assert (done.returncode, "--store" in done.stderr) == (2, True), done.stderr
+    assert not other.folder.exists()
+    assert not list(Path(other.env["MNGDB_STATE_HOME"]).glob("stacks/*"))
+    done = set_up(other, lost, "--store", str(tmp_path / "moved"))
+    assert done.returncode == 0, done.stderr
+    assert len(other.json("backups")["instances"][0]["snapshots"]) == 1
+    again = set_up(other, lost, "--store", str(tmp_path / "moved"))
+    assert (again.returncode, "not empty" in again.stderr) == (2, True), again.stderr
+
+
+def test_a_drill_by_kit_and_store_alone_leaves_nothing(lost: Path, other: Cli) -> None:
+    done = begin(other, "--json", "drill", "--remote", "--kit", str(lost / "kit.age"))
+    assert done.returncode == 0, done.stderr
+    (drill,) = json.loads(done.stdout)["drills"]
+    assert (drill["verdict"], drill["instance"]) == ("pass", "redis")
+    home = other.env["MNGDB_STATE_HOME"]
+    assert not subprocess.run(["pgrep", "-f", home], capture_output=True).stdout
+    assert not list(Path(home).glob("stacks/*"))
+    assert not list(Path(home).glob("remote/*"))

@@ -9,10 +9,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mngdb.errors import UsageError
+from mngdb.errors import MngdbError, UsageError
 from mngdb.ops.backup import kit as kits
+from mngdb.ops.backup import place
 from mngdb.ops.backup.kit import Kit
-from mngdb.ops.backup.place import Source
+from mngdb.ops.backup.rebuild import Rebuilt, rebuild
+from mngdb.ops.backup.sources import Origins, Source, origins, settle
 from mngdb.secret import Secret
 
 PASSPHRASE = Secret("five random words of a person")
@@ -85,3 +87,81 @@ def test_a_file_that_is_no_kit_is_refused(tmp_path: Path, content: bytes) -> Non
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(UsageError, match="not a kit"):
         kits.unseal(tmp_path / "x", PASSPHRASE)
+
+
+# --- set up from one
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A store with a snapshot of the stack, as far as its name tells."""
+    folder = tmp_path / "store" / "mngdb-1" / ("a" * 32) / "redis" / "x"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{}")
+    return tmp_path / "store"
+
+
+def set_up(tmp_path: Path, kit: Kit, store: Path) -> Rebuilt:
+    environ = {"MNGDB_STATE_HOME": str(tmp_path / "state"), "HOME": str(tmp_path)}
+    return rebuild(kit, tmp_path / "project", environ, store=str(store))
+
+
+def test_the_new_stack_has_the_secrets_and_an_identity_of_its_own(
+    tmp_path: Path, store: Path
+) -> None:
+    made_ = set_up(tmp_path, made(secrets={"redis_admin": "s3cret", "../../x": "y"}), store)
+    context = made_.context
+    assert context.located.record.id != "a" * 32
+    assert {one.name for one in (context.stack.state / "secrets").iterdir()} == {
+        "redis_admin",
+        "backup_key",
+    }
+    assert origins(context.stack.state) == Origins((Source("a" * 32, str(store)),), ("redis",))
+    assert place.catalog(context).stack != "a" * 32
+    assert [one.stack for one in place.catalogs(context, "redis")] == ["a" * 32]
+    settle(context.stack.state, "redis")
+    assert len(place.catalogs(context, "redis")) == 2
+
+
+def test_what_the_environment_had_is_written_for_a_shell(tmp_path: Path, store: Path) -> None:
+    kit = made(
+        files={"mngdb.yaml": "redis:\n  port: ${PORT}\nvault: environ\n"},
+        variables={"PORT": "7001"},
+    )
+    found = set_up(tmp_path, kit, store)
+    assert found.variables is not None
+    assert found.variables.stat().st_mode & 0o777 == 0o600
+    lines = found.variables.read_text().splitlines()
+    assert {"export PORT=7001", "export MNGDB_SECRET_REDIS_ADMIN=s3cret"} <= set(lines)
+    admin = found.context.vault.get("redis_admin")
+    assert admin is not None
+    assert admin.reveal() == "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"files": {"mngdb.yaml": "nonsense: 1\n"}}, "nonsense"),
+        ({"files": {"../mngdb.yaml": "redis: {}\n"}}, "in a folder's own"),
+        ({"backups": (Source("b" * 32, "/"),)}, "no snapshots"),
+    ],
+)
+def test_what_cannot_be_set_up_leaves_nothing(
+    tmp_path: Path, store: Path, more: dict[str, object], said: str
+) -> None:
+    with pytest.raises(MngdbError, match=said):
+        set_up(tmp_path, made(**more), store)
+    assert {one.name for one in tmp_path.iterdir()} <= {"store", "state"}
+    assert not list(tmp_path.glob("state/stacks/*-*"))
+
+
+def test_another_secret_of_a_vault_is_not_lost(tmp_path: Path, store: Path) -> None:
+    vault = tmp_path / "vault"
+    vault.mkdir(mode=0o700)
+    (vault / "redis_admin").write_text("another")
+    (vault / "redis_admin").chmod(0o600)
+    kit = made(files={"mngdb.yaml": "redis: {}\nvault: {files: {path: ../vault}}\n"})
+    with pytest.raises(UsageError, match="another secret"):
+        set_up(tmp_path, kit, store)
+    assert (vault / "redis_admin").read_text() == "another"
+    assert [one.name for one in vault.iterdir()] == ["redis_admin"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, tell
+from mngdb.cli.common import Options, common, program, say, say_json, tell
 
 if TYPE_CHECKING:
+    from mngdb.ops.backup.kit import Kit
     from mngdb.secret import Secret
 
 #: Characters of standard input that are looked at for a passphrase.
@@ -31,19 +33,40 @@ _MOST = 4096
     type=click.Path(path_type=Path, dir_okay=False),
     help="Print what this kit holds, secrets included.",
 )
+@click.option(
+    "--into",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="With --open: set the stack up there, on a machine that has nothing of it.",
+)
+@click.option("--store", metavar="STORE", help="With --into: where its backups are now.")
 @common
-def kit(options: Options, output: Path | None, opened: Path | None) -> int:
+def kit(
+    options: Options, output: Path | None, opened: Path | None, into: Path | None, store: str | None
+) -> int:
     """Write what a restore on an empty machine needs besides the store, encrypted.
 
     The keys, the stack's file, its secrets and the store's address, behind a passphrase that is
     asked for twice, or read from standard input. 'age -d FILE' opens it, too. Keep it on another
     machine or on paper: beside FILE there is FILE.txt, a page to be printed.
+
+    When the machine is gone: 'mngdb backup kit --open FILE --into FOLDER' writes the stack's files
+    and puts its secrets into a new vault; 'mngdb up' and 'mngdb restore INSTANCE --latest
+    --replace' then bring it back. The new stack never writes to the backups of the old one.
     """
     from mngdb.errors import UsageError
 
+    if opened is None and (into is not None or store is not None):
+        raise UsageError("--into and --store need --open KIT")
     if opened is not None and output is not None:
         raise UsageError("--open reads a kit, --output writes one")
-    return _open(options, opened) if opened is not None else _make(options, output)
+    if opened is None:
+        return _make(options, output)
+    if into is not None:
+        return _set_up(options, opened, into, store)
+    if store is not None:
+        raise UsageError("--store needs --into FOLDER")
+    return _open(options, opened)
 
 
 def _make(options: Options, output: Path | None) -> int:
@@ -85,6 +108,39 @@ def _open(options: Options, file: Path) -> int:
     else:
         say(text.rstrip("\n"))
     return 0
+
+
+def _set_up(options: Options, file: Path, folder: Path, store: str | None) -> int:
+    import shlex
+
+    from mngdb.ops.backup.rebuild import rebuild
+
+    found = read(file)
+    made = rebuild(found, folder.absolute(), os.environ, target=options.target, store=store)
+    instances = list(made.context.stack.instances)
+    command = program([path.name for path in made.files], options.target)
+    then = [f"cd {shlex.quote(str(folder))}"]
+    then += [f". ./{made.variables.name}"] if made.variables else []
+    then += [f"{command} up"]
+    then += [f"{command} restore {name} --latest --replace --yes" for name in instances]
+    if options.json:
+        stack = {"stack": made.context.stack.name, "folder": str(made.folder)}
+        say_json({**stack, "instances": instances, "next": then})
+        return 0
+    say(f"{made.context.stack.name}, as of {found.made}, is set up in {folder}; nothing runs yet")
+    if found.keys:
+        say(f"{found.keys.strip()} Store one first: {command} secret set backup_key")
+    say("next:")
+    for line in then:
+        say(f"  {line}")
+    return 0
+
+
+def read(file: Path) -> Kit:
+    """The kit in a file, whose passphrase is asked for. Raises UsageError, OSError."""
+    from mngdb.ops.backup import kit as kits
+
+    return kits.decode(kits.unseal(file, passphrase()))
 
 
 def passphrase(*, twice: bool = False) -> Secret:

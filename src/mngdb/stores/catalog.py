@@ -80,11 +80,11 @@ class Catalog:
 
     def __init__(self, store: Store, stack: str) -> None:
         self.store = store
-        self._stack = stack
+        self.stack = stack
 
     def prefix(self, instance: str, snapshot: str = "") -> str:
         """What the keys of an instance, or of one of its snapshots, begin with."""
-        return "/".join(filter(None, (ROOT, self._stack, instance, snapshot)))
+        return "/".join(filter(None, (ROOT, self.stack, instance, snapshot)))
 
     def begin(self, sealer: Sealer, instance: str, progress: Progress) -> Snapshot:
         """A new snapshot."""
@@ -123,6 +123,11 @@ class Catalog:
             for one in every
         ]
 
+    def holds_any(self) -> bool:
+        """Whether there is a snapshot of any instance."""
+        end = f"/{_MANIFEST}"
+        return any(entry.key.endswith(end) for entry in self.store.entries(self.prefix("")))
+
     def manifest(self, instance: str, snapshot: str) -> Manifest:
         """The manifest of a snapshot. Raises UsageError for one that there is not,
         UnreadableError."""
@@ -137,7 +142,7 @@ class Catalog:
             found = decode(data)
         except UnreadableError as error:
             raise UnreadableError(f"{self.store.place}/{key} {error.message}") from None
-        if (found.id, found.instance, found.stack) != (snapshot, instance, self._stack):
+        if (found.id, found.instance, found.stack) != (snapshot, instance, self.stack):
             raise UnreadableError(f"{self.store.place}/{key} belongs to another snapshot")
         return found
 

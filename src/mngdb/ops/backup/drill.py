@@ -83,7 +83,7 @@ def drill(
 def _aim(context: Context, name: str, snapshot: str | None) -> tuple[Aim, float]:
     """What is restored, and the newest moment that could be."""
     if snapshot is not None:
-        aim = Aim(place.catalog(context).manifest(name, snapshot))
+        aim = Aim(place.manifest(context, name, snapshot))
         return aim, aim.moment
     newest = newest_of(reachable(context, name), name)
     if not newest.segments:

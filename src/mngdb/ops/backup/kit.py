@@ -23,7 +23,7 @@ from mngdb import __version__, disk
 from mngdb.errors import UsageError
 from mngdb.ops.backup import place
 from mngdb.ops.backup.history import iso
-from mngdb.ops.backup.place import Source
+from mngdb.ops.backup.sources import KEY, Source, origins
 from mngdb.ops.context import Context
 from mngdb.secret import Secret
 from mngdb.spec.source import MAX_BYTES
@@ -108,14 +108,14 @@ def collect(context: Context) -> Kit:
     if context.located.kind == "new":
         raise UsageError("this stack has not been created yet", "run 'mngdb up' first")
     recipients = place.sealer(context).recipients
-    key = context.vault.get(place.KEY)
-    names = [name for name in context.known_secrets() if name != place.KEY]
+    key = context.vault.get(KEY)
+    names = [name for name in context.known_secrets() if name != KEY]
     found = {name: entry.usable() for name, entry in context.vault.get_many(names).items()}
     environ = context.environ
     return Kit(
         made=iso(time.time()),
         name=context.stack.name,
-        backups=(place.source(context),),
+        backups=(place.source(context), *origins(context.stack.state).sources),
         key=key.reveal() if key is not None else None,
         recipients=tuple(recipients),
         secrets={name: secret.reveal() for name, secret in found.items() if secret is not None},
@@ -206,12 +206,17 @@ def check_place(file: Path) -> None:
             raise UsageError(f"{path} exists", "choose another --output")
     if not file.parent.is_dir():
         raise UsageError(f"{file}: no directory {file.parent}")
-    found = repository(file.parent)
-    open_ = found.not_ignored(both) if found is not None else []
+    refuse_git(both)
+
+
+def refuse_git(paths: Sequence[Path]) -> None:
+    """Raise UsageError for files of one folder that git would take in."""
+    found = repository(paths[0].parent)
+    open_ = found.not_ignored(paths) if found is not None else []
     if found is not None and open_:
         raise UsageError(
             f"{open_[0]} is in the git repository {found.top}, and would be committed",
-            "write it elsewhere with --output, or add it to .gitignore",
+            "write it elsewhere, or add it to .gitignore",
         )
 
 
@@ -273,7 +278,7 @@ def lacking(context: Context) -> tuple[tuple[str, ...], str]:
     if made is None:
         return ("no kit was made",), ""
     when = iso(made.at)
-    key = context.vault.get(place.KEY)
+    key = context.vault.get(KEY)
     keys = place.wanted(context).recipients or ([recipient(key)] if key is not None else [])
     bad = []
     if _fingerprints(keys) != made.keys:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from msgspec import Struct
 
 from mngdb import disk
 from mngdb.errors import UsageError
 from mngdb.lock import lock
 from mngdb.model import Notice
+from mngdb.ops.backup.sources import KEY, Source, origins
 from mngdb.ops.context import Context
-from mngdb.secret import Secret
-from mngdb.spec.file import BACKUP_SECRETS, Backup
+from mngdb.spec.file import Backup
 
 if TYPE_CHECKING:
     from mngdb.stores import Store
@@ -22,35 +20,9 @@ if TYPE_CHECKING:
     from mngdb.stores.manifest import Manifest
     from mngdb.stores.sealing import Opener, Sealer
 
-KEY, BUCKET_ID, BUCKET_SECRET = BACKUP_SECRETS
 _FOLDER = "backups"
 #: Seconds that another command may take to make the key.
 _PATIENCE = 30.0
-
-
-class Source(Struct, frozen=True):
-    """The backups of a stack, by its id: `url` is a directory's full path, or s3://BUCKET/PREFIX
-    with its `endpoint` and `region`."""
-
-    stack: str
-    url: str
-    endpoint: str | None = None
-    region: str | None = None
-
-    def opened(self, secret: Callable[[str], Secret | None]) -> Store:
-        """The store, with the login that `secret` gives by its names. Nothing is asked or made
-        yet. Raises SecretError, UsageError."""
-        if self.url.startswith("s3://"):
-            return _bucket(self, secret)
-        from mngdb.stores.directory import DirectoryStore
-
-        return DirectoryStore(Path(self.url))
-
-    def catalog(self, secret: Callable[[str], Secret | None]) -> Catalog:
-        """The snapshots there. Raises as `opened`."""
-        from mngdb.stores.catalog import Catalog
-
-        return Catalog(self.opened(secret), self.stack)
 
 
 def wanted(context: Context) -> Backup:
@@ -80,8 +52,32 @@ def store(context: Context) -> Store:
 
 
 def catalog(context: Context) -> Catalog:
-    """The stack's snapshots."""
+    """The stack's own snapshots, to which it writes."""
     return source(context).catalog(context.vault.get)
+
+
+def catalogs(context: Context, instance: str) -> list[Catalog]:
+    """Those that an instance can be restored from: of the stack that this one was set up after, and
+    its own, unless the instance is still empty."""
+    found = origins(context.stack.state)
+    read = [one.catalog(context.vault.get) for one in found.sources]
+    return read if instance in found.pending else [*read, catalog(context)]
+
+
+def catalog_of(context: Context, manifest: Manifest) -> Catalog:
+    """The one that has a snapshot."""
+    every = catalogs(context, manifest.instance)
+    return next(one for one in every if one.stack == manifest.stack)
+
+
+def manifest(context: Context, instance: str, snapshot: str) -> Manifest:
+    """The manifest of a snapshot. Raises UsageError for one that there is not, UnreadableError,
+    StoreError."""
+    *others, last = catalogs(context, instance)
+    for one in others:
+        with contextlib.suppress(UsageError):
+            return one.manifest(instance, snapshot)
+    return last.manifest(instance, snapshot)
 
 
 def sealer(context: Context) -> Sealer:
@@ -166,17 +162,3 @@ def concerns(context: Context) -> list[tuple[str, str]]:
 def _disk(path: Path) -> int:
     """The device of a directory, or of the one that it would be made in."""
     return next(one for one in (path, *path.parents) if one.exists()).stat().st_dev
-
-
-def _bucket(asked: Source, get: Callable[[str], Secret | None]) -> Store:
-    from mngdb.stores.s3 import BucketStore
-
-    bucket, _, prefix = asked.url.removeprefix("s3://").partition("/")
-    options = {"endpoint": asked.endpoint, "region": asked.region}
-    login = [get(name) for name in (BUCKET_ID, BUCKET_SECRET)]
-    options |= dict(zip(("access_key_id", "secret_access_key"), map(_shown, login), strict=True))
-    return BucketStore(bucket, prefix, {k: v for k, v in options.items() if v is not None})
-
-
-def _shown(secret: Secret | None) -> str | None:
-    return secret.reveal() if secret else None

@@ -107,13 +107,16 @@ class Reachable(Struct, frozen=True):
 
 def reachable(context: Context, instance: str) -> Reachable:
     """What can be restored of an instance; lists and manifests are read. Raises StoreError."""
-    catalog = place.catalog(context)
-    manifests, damages = catalog.snapshots(instance)
-    logged = any(one.taken.log is not None for one in manifests)
-    segments = catalog.archive(instance).segments() if logged else []
     note = archived.read(context, instance)
-    found = tuple(_reach(one, segments, note) for one in manifests)
-    return Reachable(found, tuple(one.text for one in damages))
+    found: list[Reach] = []
+    damages: list[str] = []
+    for catalog in place.catalogs(context, instance):
+        manifests, broken = catalog.snapshots(instance)
+        damages += [one.text for one in broken]
+        logged = any(one.taken.log is not None for one in manifests)
+        segments = catalog.archive(instance).segments() if logged else []
+        found += [_reach(one, segments, note) for one in manifests]
+    return Reachable(tuple(found), tuple(damages))
 
 
 def _reach(manifest: Manifest, segments: Sequence[Segment], note: archived.Archived) -> Reach:

@@ -17,7 +17,7 @@ from mngdb.errors import LockedError, MngdbError, UsageError
 from mngdb.lock import lock
 from mngdb.model import Step
 from mngdb.ops import audit
-from mngdb.ops.backup import schedule
+from mngdb.ops.backup import schedule, sources
 from mngdb.ops.backup.reach import Aim
 from mngdb.ops.backup.scratch import NOTE, Scratch, Tell, disposable, ended, room
 from mngdb.ops.context import Context
@@ -89,6 +89,7 @@ def in_place(context: Context, aim: Aim, tell: Tell) -> Restored:
         if done is None:
             done = _made(context, aim, state, tell)
         _swap(context, state, replaced=True)
+        sources.settle(context.stack.state, given.name)
         return done
 
 

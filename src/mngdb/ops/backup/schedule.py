@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from mngdb import disk
 from mngdb.ops.backup import archived, place
 from mngdb.ops.backup.history import history
+from mngdb.ops.backup.sources import origins
 from mngdb.ops.context import Context
 from mngdb.snapshot import Point
 from mngdb.stores.manifest import Manifest
@@ -101,15 +102,18 @@ def spread(stack: str) -> float:
 
 def backups_due(context: Context, now: float) -> list[str]:
     """Instances whose last backup is older than the file wants, or from which the log that is
-    archived does not lead on; none where it has no `backup:`."""
+    archived does not lead on; none where it has no `backup:`, and none that is still empty after
+    the stack was set up from a kit."""
     if context.stack.backup is None:
         return []
+    pending = origins(context.stack.state).pending
     last = scheduled(context.stack.backup.at, now, spread(context.located.record.id))
     return [
         name
         for name, run in runs(context).items()
+        if name not in pending
         # a clock that was set back leaves moments in the future
-        if not (last <= run.done <= now and _led_on(context, name, run))
+        and not (last <= run.done <= now and _led_on(context, name, run))
         and not now - (_AGAIN if run.error else _SOON) < run.tried <= now
     ]
 

@@ -101,7 +101,8 @@ class Scratch:
             instance=self.instance,
             site=self.place.target.site(self.instance),
         )
-        opener, catalog = place.opener(self.context, self.manifest), place.catalog(self.context)
+        opener = place.opener(self.context, self.manifest)
+        catalog = place.catalog_of(self.context, self.manifest)
         saved = _Saved(catalog, opener, self.aim, lambda _, __: None)
         self._note(asked)
         self.place.servers.expect({self.instance.name: asked})

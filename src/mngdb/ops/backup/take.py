@@ -14,7 +14,7 @@ from mngdb.errors import MngdbError, UsageError
 from mngdb.lock import lock
 from mngdb.model import Step
 from mngdb.ops import audit, workers
-from mngdb.ops.backup import place, schedule
+from mngdb.ops.backup import place, schedule, sources
 from mngdb.ops.context import Context
 from mngdb.snapshot import Taken, Writer
 from mngdb.spec.stack import Instance
@@ -70,8 +70,18 @@ def back_up(
     context: Context, names: Sequence[str], on_event: Callable[[object], None]
 ) -> dict[str, workers.Result[Manifest]]:
     """Take a snapshot of every instance, or of those named, side by side. What one of them cannot
-    do costs the others nothing. Raises UsageError, SecretError before anything is asked."""
-    chosen = {context.instance(name).name for name in names} or set(context.stack.instances)
+    do costs the others nothing. After the stack was set up from a kit, one whose data was not
+    restored is left out, unless it is named. Raises UsageError, SecretError before anything is
+    asked."""
+    pending = sources.origins(context.stack.state).pending
+    named = {context.instance(name).name for name in names}
+    chosen = named or set(context.stack.instances) - set(pending)
+    if not chosen and pending:
+        raise UsageError(
+            f"not restored yet: {', '.join(pending)}",
+            f"mngdb restore {pending[0]} --latest --replace; to begin anew with what is there: "
+            f"mngdb backup {pending[0]}",
+        )
     if not chosen:
         raise UsageError("the file has no instances", "'mngdb init' writes one with all of them")
     if context.located.kind == "new":
@@ -92,6 +102,7 @@ def back_up(
                 schedule.failed(context, instance.name, told)
                 raise
             schedule.succeeded(context, instance.name, found)
+            sources.settle(context.stack.state, instance.name)
             detail = f"{found.size} bytes in {found.stored}, {catalog.store.place}"
             step: Step[None] = Step(
                 *(instance.name, instance.engine, "create", f"snapshot {found.id}", detail),

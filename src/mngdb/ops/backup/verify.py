@@ -45,10 +45,9 @@ def verify(context: Context, names: Sequence[str]) -> Verified:
     """Read all snapshots and the log of every instance, or of those named. Raises StoreError,
     UsageError."""
     chosen = [context.instance(name).name for name in names] or list(context.stack.instances)
-    catalog = place.catalog(context)
     read: list[int] = []
     snapshots, opened, damages = 0, True, []
-    for name in chosen:
+    for name, catalog in ((n, one) for n in chosen for one in place.catalogs(context, n)):
         manifests, broken = catalog.snapshots(name)
         damages += [one.text for one in broken]
         for manifest in manifests:

@@ -1,0 +1,149 @@
+"""A stack set up from a kit, on a machine that has nothing of it but the store."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets as random
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from mngdb import disk
+from mngdb.errors import UsageError
+from mngdb.identity.home import VARIABLE, home
+from mngdb.ops.backup import sources
+from mngdb.ops.backup.kit import Kit, refuse_git
+from mngdb.ops.backup.sources import KEY, Origins, Source
+from mngdb.ops.context import Context
+from mngdb.secret import Secret
+from mngdb.spec.load import load
+from mngdb.stores.catalog import Catalog
+
+#: In the folder: variables of the environment that the stack needs, to be read by a shell.
+VARIABLES = "kit.env"
+#: Beside the stacks: what a drill works in that has the kit alone.
+_FOLDER = "remote"
+
+
+class Rebuilt(Struct, frozen=True):
+    """A stack that was set up. `variables`: the file that has what it needs of the environment."""
+
+    context: Context
+    folder: Path
+    files: tuple[Path, ...]
+    variables: Path | None
+
+
+def rebuild(
+    kit: Kit,
+    folder: Path,
+    environ: Mapping[str, str],
+    *,
+    target: str | None = None,
+    store: str | None = None,
+) -> Rebuilt:
+    """Write the kit's files to a folder that is new or empty, and make the stack: one with an
+    identity of its own, which reads the backups of the kit's. `store` is where those are now, if
+    they were moved. No server is started. Raises UsageError where the store has nothing of the
+    stack, StoreError, SecretError, OSError; nothing is left then."""
+    origin = _moved(kit.backups[0], store)
+    given = _secrets(kit)
+    _require(origin.catalog(given.get), kit)
+    _empty(folder)
+    context = None
+    try:
+        files = tuple(_written(folder, name, text) for name, text in kit.files.items())
+        found = {**environ, **kit.variables}
+        context = Context.open(load(files, found, target), found, fresh=True)
+        context.claim()
+        instances = tuple(context.stack.instances)
+        state = context.stack.state
+        sources.keep(state, Origins((origin, *kit.backups[1:]), instances))
+        needed = _put(context, given)
+        if needed:
+            found |= needed
+            context = Context.open(context.stack, found)
+        kept = _variables(folder, kit.variables | needed)
+    except BaseException:
+        if context is not None and context.stack.state.exists():
+            disk.remove(context.stack.state)
+        disk.remove(folder)
+        raise
+    return Rebuilt(context, folder, files, kept)
+
+
+def _moved(source: Source, store: str | None) -> Source:
+    if store is None:
+        return source
+    if store.startswith("s3://"):
+        return replace(source, url=store)
+    return Source(source.stack, str(disk.expanded(store).resolve()))
+
+
+def _secrets(kit: Kit) -> dict[str, Secret]:
+    key = {KEY: kit.key} if kit.key is not None else {}
+    return {name: Secret(value) for name, value in {**kit.secrets, **key}.items()}
+
+
+def _require(catalog: Catalog, kit: Kit) -> None:
+    if not catalog.holds_any():
+        raise UsageError(
+            f"{catalog.store.place} has no snapshots of the stack {kit.name} ({kit.stack[:8]})",
+            "if its store is elsewhere now: --store DIRECTORY, or s3://BUCKET/PREFIX",
+        )
+
+
+def _empty(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty", "name a new folder with --into")
+
+
+def _written(folder: Path, name: str, text: str) -> Path:
+    if Path(name).name != name:
+        raise UsageError(f"the kit has a file that is not in a folder's own: {name!r}")
+    disk.write(folder / name, text, mode=0o644)
+    return folder / name
+
+
+def _put(context: Context, given: Mapping[str, Secret]) -> dict[str, str]:
+    """Put the secrets into the vault. Returns variables, where that is the environment. Raises
+    SecretError, and UsageError before another secret of a vault would be lost."""
+    known = [name for name in context.known_secrets() if name in given]
+    vault = context.vault
+    if vault.folder is None:
+        return {vault.where(name): given[name].reveal() for name in known}
+    for name, entry in vault.get_many(known).items():
+        if entry.usable() != given[name]:
+            raise UsageError(f"{vault.where(name)} has another secret already")
+    for name in known:
+        vault.put(name, given[name])
+    return {}
+
+
+def _variables(folder: Path, needed: Mapping[str, str]) -> Path | None:
+    if not needed:
+        return None
+    refuse_git([folder / VARIABLES])
+    lines = (f"export {name}={shlex.quote(value)}\n" for name, value in needed.items())
+    disk.write(folder / VARIABLES, "".join(lines))
+    return folder / VARIABLES
+
+
+@contextlib.contextmanager
+def set_up_for_a_while(
+    kit: Kit, environ: Mapping[str, str], *, target: str | None = None, store: str | None = None
+) -> Iterator[Context]:
+    """The same in a place of its own, which is removed at the end of the block."""
+    work = home(environ).parent / _FOLDER / random.token_hex(2)
+    for folder in (work.parent, work):
+        disk.folder(folder, mode=0o711 if os.geteuid() == 0 else 0o700)
+    try:
+        mine = {**environ, VARIABLE: str(work)}
+        yield rebuild(kit, work / "project", mine, target=target, store=store).context
+    finally:
+        disk.remove(work)
