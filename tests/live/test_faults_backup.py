@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from mngdb.lock import lock
 from tests.conftest import Cli
-from tests.live import faults
 from tests.live.clients import url
 from tests.live.scrapes import until
 
@@ -142,11 +142,6 @@ def _servers(cli: Cli) -> list[str]:
 
 def test_one_restore_of_an_instance_at_a_time(cli: Cli) -> None:
     first = _snapshots(cli)[0]
-    with faults.begin(cli, "restore", "redis", "--snapshot", first) as process:
-        said = process.stderr
-        assert said is not None
-        until(lambda: "unpacking" in said.readline())
-        done = cli.run("restore", "redis", "--latest")
-        process.communicate()
+    with lock(cli.state / "restored-redis.lock", "restore"):
+        done = cli.run("restore", "redis", "--snapshot", first)
     assert (done.returncode, "another command" in done.stderr) == (2, True), done.stderr
-    cli.ok("restore", "--forget")

@@ -159,7 +159,7 @@ def alone(context: Context, folder: str, instance: str) -> Iterator[None]:
     Raises UsageError where somebody does."""
     disk.folder(context.stack.state / folder, mode=0o711 if os.geteuid() == 0 else 0o700)
     try:
-        with lock(context.stack.state / folder / f"{instance}.lock", "restore", 0.0):
+        with lock(context.stack.state / f"{folder}-{instance}.lock", "restore", 0.0):
             yield
     except LockedError:
         raise UsageError(f"another command restores {instance} just now") from None
