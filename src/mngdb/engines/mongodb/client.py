@@ -30,6 +30,9 @@ Document = dict[str, Any]
 #: A cursor whose first batch has all indexes: a collection has at most 64.
 EVERY_INDEX: Document = {"batchSize": 1000}
 
+#: For writes in a restore, which is done anew when it fails: its last one waits for the disk.
+QUICK: Document = {"w": 1}
+
 #: What our connections are called: what they do is not the apps'.
 NAME = "mngdb"
 #: Server error codes: https://www.mongodb.com/docs/manual/reference/error-codes/

@@ -48,6 +48,8 @@ _ATTEMPTS, _PAUSE = 40, 0.05
 #: NamespaceNotFound, CappedPositionLost, QueryPlanKilled (dropped or renamed while it was read),
 #: SnapshotUnavailable.
 _MOVED = frozenset({26, 136, 175, 246})
+#: What collMod changes of an index.
+_CHANGING = frozenset({"expireAfterSeconds", "hidden", "prepareUnique", "unique"})
 
 
 class _MovedError(Exception):
@@ -92,8 +94,16 @@ def _then(before: Collection | None, after: Collection) -> tuple[Collection, boo
     index that is in both held then, too: one that came later may refuse the documents of then."""
     if before is None or (before.name, before.kind) != (after.name, after.kind):
         return after, False
-    indexes = tuple(one for one in before.indexes if one in after.indexes)
+    indexes = tuple(
+        one for one in before.indexes if any(_went_on(one, other) for other in after.indexes)
+    )
     return replace(before, indexes=indexes), True
+
+
+def _went_on(before: Document, after: Document) -> bool:
+    """Whether two indexes are one, which collMod may have changed."""
+    held = [{k: v for k, v in one.items() if k not in _CHANGING} for one in (before, after)]
+    return held[0] == held[1] and bool(before.get("unique")) <= bool(after.get("unique"))
 
 
 def _key(one: Collection) -> str:

@@ -15,7 +15,7 @@ from bson.raw_bson import RawBSONDocument
 
 from mngdb import stopping
 from mngdb.engines.mongodb import aside, collections, oplog
-from mngdb.engines.mongodb.client import Refused, Session
+from mngdb.engines.mongodb.client import QUICK, Refused, Session
 from mngdb.engines.mongodb.collections import METADATA, Collection
 from mngdb.engines.mongodb.replay import Replay
 from mngdb.errors import ConnectError, StepError
@@ -101,9 +101,9 @@ def _make(session: Session, one: Collection, present: bool) -> None:
     if present:
         if next(session.batches(one.database, one.holder), None):
             raise StepError(f"{one.namespace} has documents already")
-        session.command("drop", one.name, on=one.database)
+        session.command("drop", one.name, on=one.database, writeConcern=QUICK)
     options = {k: v for k, v in one.options.items() if k != "autoIndexId"}
-    session.command("create", one.name, on=one.database, **options)
+    session.command("create", one.name, on=one.database, writeConcern=QUICK, **options)
 
 
 def _fill(session: Session, pool: ThreadPoolExecutor, one: Collection, saved: Saved) -> None:
@@ -128,7 +128,7 @@ def _insert(session: Session, database: str, collection: str, group: Sequence[by
         limit=None,
         documents=[RawBSONDocument(document) for document in group],
         bypassDocumentValidation=True,
-        writeConcern={"w": 1},  # what fails is restored anew
+        writeConcern=QUICK,
     )
     for error in reply.get("writeErrors", ()):
         raise StepError(f"{database}.{collection} does not take a document: {error['errmsg']}")
@@ -138,4 +138,10 @@ def _index(session: Session, one: Collection) -> None:
     """Build its indexes; those that came with it are there already."""
     specs = [x for x in one.indexes if x["name"] != "_id_" and not x.get("clustered")]
     if specs:
-        session.command("createIndexes", one.name, on=one.database, limit=None, indexes=specs)
+        session.command(
+            *("createIndexes", one.name),
+            on=one.database,
+            limit=None,
+            indexes=specs,
+            writeConcern=QUICK,
+        )

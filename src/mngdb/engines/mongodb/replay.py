@@ -20,7 +20,7 @@ from bson.raw_bson import RawBSONDocument
 
 from mngdb import stopping
 from mngdb.engines.mongodb import aside
-from mngdb.engines.mongodb.client import Document, Refused, Session
+from mngdb.engines.mongodb.client import QUICK, Document, Refused, Session
 from mngdb.engines.mongodb.collections import BUCKETS, documents
 from mngdb.engines.mongodb.oplog import position, seconds
 from mngdb.errors import StepError
@@ -121,7 +121,7 @@ class Replay:
             ops,
             limit=None,
             bypassDocumentValidation=True,
-            writeConcern={"w": 1},  # what fails is restored anew
+            writeConcern=QUICK,
         )
 
     # --- transactions, the large ones of which are several entries
@@ -224,7 +224,7 @@ class Replay:
     def _do(self, command: str, value: str, **rest: Any) -> None:
         stopping.check()
         try:
-            self._session.command(command, value, limit=None, **rest)
+            self._session.command(command, value, limit=None, writeConcern=QUICK, **rest)
         except Refused as error:
             if self._at > self._settled and not (command == "drop" and error.code == 26):
                 raise
