@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -154,6 +155,38 @@ def reading(
         finally:
             limit.cancel()
             child.kill()
+
+
+@contextlib.contextmanager
+def streamed(argv: Sequence[str], *, env: Mapping[str, str]) -> Iterator[IO[bytes]]:
+    """Standard output of a program, to be read to its end, however long that takes. Leaving before
+    ends the program. Raises MngdbError when it is missing, or exits non-zero; the error carries the
+    last line of its standard error."""
+    say(__name__, shlex.join(argv))
+    with tempfile.TemporaryFile() as told:
+        try:
+            child = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=told,
+                env=dict(env),
+            )
+        except FileNotFoundError as error:
+            raise MngdbError(f"program not found: {argv[0]}") from error
+        with child:
+            try:
+                with stopping.ended_by(child.kill):
+                    yield cast(IO[bytes], child.stdout)
+                    code = child.wait()
+            except BaseException:
+                child.kill()
+                raise
+        stopping.check()
+        if code:
+            told.seek(0)
+            text = last_line(told.read().decode(errors="replace"))
+            raise MngdbError(f"{Path(argv[0]).name} failed with exit code {code}: {text}")
 
 
 #: What `last_line` makes of silence.

@@ -34,6 +34,7 @@ from mngdb.model import (
     Unit,
     Vitals,
 )
+from mngdb.part import Agree, Brought, Kind, Part, Took
 from mngdb.release import Release
 from mngdb.run import Account
 from mngdb.samples import Family, Sample
@@ -320,6 +321,22 @@ class ToyEngine:
                     feed.write(json.dumps(entry).encode() + b"\n", at, entry[0])
                 feed.beat(found["now"])
                 time.sleep(0.05)
+
+    parts: frozenset[Kind] = frozenset()
+
+    def named(self, session: Session, asked: DesiredInstance, part: Part) -> str:
+        raise NotImplementedError
+
+    def bring(
+        self,
+        source: Session,
+        target: Session,
+        asked: DesiredInstance,
+        part: Part,
+        agree: Agree,
+        took: Took,
+    ) -> Brought:
+        raise NotImplementedError
 
     def metrics(self, session: Session, asked: DesiredInstance) -> Scraper:
         return Scraper(session)

@@ -16,6 +16,7 @@ from mngdb.words import many
 if TYPE_CHECKING:
     from mngdb.ops.backup.prune import Due
     from mngdb.ops.backup.reach import Reachable
+    from mngdb.ops.backup.take import Copying
     from mngdb.stores.manifest import Manifest
 
 #: Seconds between two lines of progress, on a terminal and in a log.
@@ -39,10 +40,13 @@ class Shown:
             if now < self._last + (_REDRAW if sys.stderr.isatty() else _LINE):
                 return
             self._last = now
-            share = f"{min(event.done / event.total, 1):.0%} of {size(event.total)}"
-            left = max(event.total - event.done, 0) / max(event.rate, 1)
-            known = f"{share}, {left:.0f} s left" if event.total else size(event.done)
+            known = _share(event) if event.total else size(event.done)
             tell(f"{event.instance}  {known}, {size(int(event.rate))}/s")
+
+
+def _share(event: Copying) -> str:
+    left = max(event.total - event.done, 0) / max(event.rate, 1)
+    return f"{min(event.done / event.total, 1):.0%} of {size(event.total)}, {left:.0f} s left"
 
 
 class _WithDefault(click.Group):

@@ -12,6 +12,8 @@ import click
 
 from mngdb.cli.backup import Shown
 from mngdb.cli.common import Options, common, say, say_json, tell, tell_errors
+from mngdb.cli.restore_part import bring_back, with_part
+from mngdb.part import Part
 
 if TYPE_CHECKING:
     from mngdb.ops.backup.drill import Drill
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--replace", is_flag=True, help="In the place of the live server's data.")
 @click.option("--undo", is_flag=True, help="Bring back what the last --replace has replaced.")
 @click.option("--forget", is_flag=True, help="Remove restored servers and replaced data instead.")
+@with_part
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @common
 def restore(
@@ -40,6 +43,7 @@ def restore(
     undo: bool,
     forget: bool,
     yes: bool,
+    part: Part | None,
 ) -> int:
     """Restore INSTANCE into a server of its own, beside the live one.
 
@@ -48,10 +52,16 @@ def restore(
 
     With --replace, the live server is stopped, gets the restored data and is started again. The
     data that it had is kept until --forget.
+
+    With --database, --table, --collection or --keys, that part is brought back into the live
+    server. What is there stays: the part then gets another name, and existing keys are kept.
     """
     from mngdb.errors import UsageError
     from mngdb.ops.backup import restored
+    from mngdb.ops.backup.parts import check
 
+    if part is not None and (replace or undo or forget):
+        raise UsageError("a part of the data goes without --replace, --undo and --forget")
     context = options.context()
     if forget:
         return _forget(options, context, instance)
@@ -69,7 +79,11 @@ def restore(
             "say what to restore",
             "--to TIME, --latest, or --snapshot ID: 'mngdb backups' lists what there is",
         )
+    if part is not None:
+        check(context, context.instance(name), part)
     aim = _aim(context, name, to, snapshot)
+    if part is not None:
+        return bring_back(options, context, aim, part, yes)
     if not replace:
         return _shown(options, restored.beside(context, aim, Shown()), "")
     if not yes:

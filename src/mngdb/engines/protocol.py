@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from mngdb.container import Container
 from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
+from mngdb.part import Agree, Brought, Kind, Part, Took
 from mngdb.run import Account
 from mngdb.samples import Family
 from mngdb.snapshot import Feed, Saved, Sink, Taken, Trial
@@ -287,6 +288,29 @@ class Backup(Protocol[S_contra]):
     def follow(self) -> Callable[[Access, DesiredInstance, Feed], None] | None:
         """Write the server's log to the feed, as it is written, until that is over. `access` is the
         administrator's. Raises ConnectError and StepError, after which it is begun again."""
+        ...
+
+    parts: frozenset[Kind]
+    """What can be brought back alone."""
+
+    def named(self, session: S_contra, asked: DesiredInstance, part: Part) -> str:
+        """What a part will be called in the live server of `session`, where nothing is called so;
+        empty: its keys have their own names. Raises UsageError for what cannot be brought back."""
+        ...
+
+    def bring(
+        self,
+        source: S_contra,
+        target: S_contra,
+        asked: DesiredInstance,
+        part: Part,
+        agree: Agree,
+        took: Took,
+    ) -> Brought:
+        """Bring a part, called `part.renamed` by then, from a restored server, which is `asked` and
+        which nobody else uses, into the live one: whole or not at all, keys by themselves. Nothing
+        that is there is changed but keys that are overwritten. What a killed command left is
+        removed first. Raises UsageError where the restored server has no such part, StepError."""
         ...
 
 

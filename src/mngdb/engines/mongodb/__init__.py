@@ -18,6 +18,7 @@ from mngdb.engines.mongodb import access as clients
 from mngdb.engines.protocol import Engine, Scraper
 from mngdb.errors import MngdbError
 from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
+from mngdb.part import Agree, Brought, Kind, Part, Took
 from mngdb.run import Account
 from mngdb.snapshot import Feed, Saved, Sink, Taken, Trial
 from mngdb.spec.engine_info import MONGODB, EngineInfo
@@ -228,6 +229,26 @@ class MongodbEngine:
         from mngdb.engines.mongodb import oplog
 
         oplog.follow(access, feed)
+
+    parts: frozenset[Kind] = frozenset({"collection"})
+
+    def named(self, session: Session, asked: DesiredInstance, part: Part) -> str:
+        from mngdb.engines.mongodb import parts
+
+        return parts.named(session, part)
+
+    def bring(
+        self,
+        source: Session,
+        target: Session,
+        asked: DesiredInstance,
+        part: Part,
+        agree: Agree,
+        took: Took,
+    ) -> Brought:
+        from mngdb.engines.mongodb import parts
+
+        return parts.bring(source, target, part, agree, took)
 
 
 ENGINE: Engine[Session, Facts, MongodbFacts] = MongodbEngine()

@@ -7,7 +7,7 @@ one that grows, and nothing that was allowed when the documents were written is 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -24,7 +24,7 @@ from mngdb.snapshot import Saved
 
 #: Bytes of one `insert`, and how many go at a time; a message has at most 48 MB.
 _GROUP = 8 << 20
-_AT_ONCE = 2
+AT_ONCE = 2
 _DURABLE = {"w": "majority", "j": True}
 
 
@@ -38,11 +38,11 @@ def load(session: Session, asked: DesiredInstance, saved: Saved) -> None:
         with _nothing_expires(session):
             held = [one for one in wanted if one.holder is not None]
             for one in held:
-                _make(session, one, one.namespace in present)
-            with ThreadPoolExecutor(_AT_ONCE, "mngdb-load") as pool:
+                make(session, one, one.namespace in present)
+            with ThreadPoolExecutor(AT_ONCE, "mngdb-load") as pool:
                 for one in held:
-                    _fill(session, pool, one, saved)
-                    _index(session, one)
+                    fill(session, pool, one, saved.read(one.stream))
+                    index(session, one)
             try:
                 aside.fill(session, saved, (one for one in wanted if one.holder is None))
                 if saved.until is not None:
@@ -93,7 +93,7 @@ def _nothing_expires(session: Session) -> Iterator[None]:
         session.command("setParameter", ttlMonitorEnabled=usual)
 
 
-def _make(session: Session, one: Collection, present: bool) -> None:
+def make(session: Session, one: Collection, present: bool) -> None:
     """Make a collection. An empty one of that name, which was made for its indexes, is replaced.
     Raises StepError for one that has documents."""
     assert one.holder is not None  # noqa: S101 — for mypy
@@ -106,12 +106,14 @@ def _make(session: Session, one: Collection, present: bool) -> None:
     session.command("create", one.name, on=one.database, writeConcern=QUICK, **options)
 
 
-def _fill(session: Session, pool: ThreadPoolExecutor, one: Collection, saved: Saved) -> None:
-    """Insert its documents, a capped collection's in their order."""
+def fill(
+    session: Session, pool: ThreadPoolExecutor, one: Collection, pieces: Iterable[bytes]
+) -> None:
+    """Insert its documents, which come in pieces, a capped collection's in their order."""
     assert one.holder is not None  # noqa: S101 — for mypy
-    at_once = 1 if one.options.get("capped") else _AT_ONCE
+    at_once = 1 if one.options.get("capped") else AT_ONCE
     waiting: deque[Future[None]] = deque()
-    for group in collections.groups(saved.read(one.stream), _GROUP):
+    for group in collections.groups(pieces, _GROUP):
         stopping.check()
         while len(waiting) >= at_once:
             waiting.popleft().result()
@@ -134,7 +136,7 @@ def _insert(session: Session, database: str, collection: str, group: Sequence[by
         raise StepError(f"{database}.{collection} does not take a document: {error['errmsg']}")
 
 
-def _index(session: Session, one: Collection) -> None:
+def index(session: Session, one: Collection) -> None:
     """Build its indexes; those that came with it are there already."""
     specs = [x for x in one.indexes if x["name"] != "_id_" and not x.get("clustered")]
     if specs:

@@ -18,6 +18,7 @@ from mngdb.engines.postgres.available import need_extensions
 from mngdb.engines.postgres.container import container
 from mngdb.engines.protocol import Engine, Scraper
 from mngdb.model import Access, Change, DesiredInstance, Outcome, Unit, Vitals
+from mngdb.part import Agree, Brought, Kind, Part, Took
 from mngdb.spec.engine_info import POSTGRES, EngineInfo
 
 if TYPE_CHECKING:
@@ -136,6 +137,26 @@ class PostgresEngine:
             from mngdb.engines.postgres import wal
 
         wal.follow(access, asked, feed)
+
+    parts: frozenset[Kind] = frozenset({"database", "table"})
+
+    def named(self, session: Session, asked: DesiredInstance, part: Part) -> str:
+        from mngdb.engines.postgres import parts
+
+        return parts.named(session, asked, part)
+
+    def bring(
+        self,
+        source: Session,
+        target: Session,
+        asked: DesiredInstance,
+        part: Part,
+        agree: Agree,
+        took: Took,
+    ) -> Brought:
+        from mngdb.engines.postgres import parts
+
+        return parts.bring(source, target, asked, part, agree, took)
 
     # --- reconcile
 

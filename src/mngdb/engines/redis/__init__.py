@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from mngdb.engines.loading import TURN
+from mngdb.part import Agree, Brought, Kind, Part, Took
 from mngdb.spec.engine_info import REDIS, EngineInfo
 
 if TYPE_CHECKING:
@@ -169,6 +170,26 @@ class RedisEngine:
             from mngdb.engines.redis import stream
 
         stream.follow(access, asked, feed)
+
+    parts: frozenset[Kind] = frozenset({"keys"})
+
+    def named(self, session: Session, asked: DesiredInstance, part: Part) -> str:
+        from mngdb.engines.redis import parts
+
+        return parts.named(part)
+
+    def bring(
+        self,
+        source: Session,
+        target: Session,
+        asked: DesiredInstance,
+        part: Part,
+        agree: Agree,
+        took: Took,
+    ) -> Brought:
+        from mngdb.engines.redis import parts
+
+        return parts.bring(source, target, part, agree, took)
 
     # --- reconcile
 

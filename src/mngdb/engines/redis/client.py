@@ -93,13 +93,17 @@ class Session:
         except _DRIVER as error:
             raise _connect_error(error, self.access) from error
 
-    def answers(self, count: int, reader: hiredis.Reader) -> list[Any]:
-        """The next answers to what was sent, see Wire.answers. Raises ConnectError, and
-        RefusedError for one that is an error (with such a reader: hiredis.ReplyError)."""
+    def replies(self, count: int, reader: hiredis.Reader) -> list[Any]:
+        """The next answers to what was sent, see Wire.answers; one that is an error is a
+        hiredis.ReplyError. Raises ConnectError."""
         try:
-            found = self._wire.answers(count, reader)
+            return self._wire.answers(count, reader)
         except _DRIVER as error:
             raise _connect_error(error, self.access) from error
+
+    def answers(self, count: int, reader: hiredis.Reader) -> list[Any]:
+        """The same. Raises RefusedError for an answer that is an error."""
+        found = self.replies(count, reader)
         if hiredis.ReplyError in map(type, found):
             raise _refused(
                 ReplyError(str(next(one for one in found if type(one) is hiredis.ReplyError)))

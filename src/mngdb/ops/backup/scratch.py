@@ -116,7 +116,7 @@ class Scratch:
             self.place.fill(asked, lambda at, who: self.engine.lay(asked, saved, at, who))
         with _Phase(self.phases, "recovery"):
             converger.up()
-        with _Phase(self.phases, "load"), self._session(asked) as session:
+        with _Phase(self.phases, "load"), self.session(asked) as session:
             self.engine.load(session, asked, saved)
         with _Phase(self.phases, "settle"):
             converger.up()
@@ -126,7 +126,8 @@ class Scratch:
         """The administrator's access."""
         return self.place.target.admin(asked)
 
-    def _session(self, asked: DesiredInstance) -> Any:
+    def session(self, asked: DesiredInstance) -> Any:
+        """The administrator's session."""
         return self.engine.connect(self.admin(asked), _TIMEOUT)
 
     def logins(self, asked: DesiredInstance) -> dict[str, str | None]:
@@ -143,7 +144,7 @@ class Scratch:
 
     def proved(self, asked: DesiredInstance) -> tuple[Trial, ...]:
         """What the engine tries on it. Raises MngdbError."""
-        with _Phase(self.phases, "checks"), self._session(asked) as session:
+        with _Phase(self.phases, "checks"), self.session(asked) as session:
             taken = self.manifest.taken
             if self.aim.until is not None:  # it has changed since
                 taken = replace(taken, counts={}, content={})

@@ -1,0 +1,179 @@
+"""A database or a table, brought from a restored server back into the live one."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from contextlib import suppress
+
+from msgspec import Struct
+from msgspec.structs import replace
+from psycopg import sql
+
+from mngdb.engines.postgres import part_table, transfer
+from mngdb.engines.postgres.client import Connection, Session, execute, rows
+from mngdb.engines.postgres.part_table import Table
+from mngdb.errors import ConnectError, MngdbError, StepError, UsageError
+from mngdb.model import DesiredInstance
+from mngdb.part import Agree, Brought, Part, Took
+from mngdb.spec.postgres import PostgresGrant
+from mngdb.words import many
+
+#: What a database is called until it is whole.
+_BUILDING = "mngdb_restoring_"
+_SERVERS_OWN = frozenset({"postgres", "template0", "template1"})
+_THERE = "SELECT 1 FROM pg_database WHERE datname = %s"
+#: Left by killed commands: nobody is in them.
+_LEFT = """
+SELECT datname FROM pg_database d WHERE starts_with(datname, %s) AND NOT EXISTS (
+    SELECT FROM pg_stat_activity WHERE datid = d.oid AND backend_type = 'client backend')
+"""
+_TABLES = """
+SELECT count(*), pg_database_size(current_database()) FROM pg_class c
+JOIN pg_namespace n ON n.oid = relnamespace
+WHERE relkind = 'r' AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+"""
+_RELATION = """
+SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+WHERE nspname = %s AND relname = %s
+"""
+_WORD = re.compile(r'"((?:[^"]|"")+)"|([^."]+)')
+
+
+class _Address(Struct, frozen=True):
+    """Where a table is."""
+
+    database: str
+    schema: str
+    table: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.database}.{self.schema}.{self.table}"
+
+
+def named(session: Session, asked: DesiredInstance, part: Part) -> str:
+    """See Backup.named."""
+    if part.kind == "database":
+        if part.text in _SERVERS_OWN:
+            raise UsageError(f"{part.text} is the server's own database: restore beside instead")
+        return part_table.name(part, part.text, lambda it: bool(session.rows(_THERE, it)))
+    at = _address(session, asked, part.text)
+    try:
+        with session.inside(at.database) as inside:
+            taken = part_table.name(
+                part, at.table, lambda it: bool(rows(inside, _RELATION, at.schema, it))
+            )
+    except ConnectError as error:
+        if error.kind != "database":
+            raise
+        raise UsageError(
+            f"the live server has no database {at.database} that the table could go into: "
+            f"{error.message}",
+            f"--database {at.database} brings back all of it",
+        ) from None
+    return replace(at, table=taken).text
+
+
+def bring(
+    source: Session,
+    target: Session,
+    asked: DesiredInstance,
+    part: Part,
+    agree: Agree,
+    took: Took,
+) -> Brought:
+    """See Backup.bring."""
+    if part.kind == "database":
+        return _database(source, target, asked, part, agree, took)
+    at = _address(target, asked, part.text)
+    wanted = part.renamed.removeprefix(f"{at.database}.{at.schema}.")
+    with transfer.inside(source, at.database) as inside:
+        table = part_table.find(inside, at.schema, at.table, wanted, part.suffix)
+    plan = Brought(
+        name=part.renamed, counts={"rows": table.rows, "bytes": table.size}, notes=table.notes
+    )
+    agree(plan)
+    dump = transfer.Dump(asked, at.database, table.options)
+    with transfer.inside(target, at.database) as connection, transfer.whole(connection):
+        _filled(connection, dump, table, took)
+    return plan
+
+
+def _filled(connection: Connection, dump: transfer.Dump, table: Table, took: Took) -> None:
+    transfer.execute(connection, dump.script("pre-data"))
+    count = dump.data(connection, took)
+    if count != table.rows:
+        raise StepError(f"{many(table.rows, 'row')} were to be brought, but {count} came")
+    transfer.execute(connection, dump.script("post-data"))
+
+
+def _database(
+    source: Session,
+    target: Session,
+    asked: DesiredInstance,
+    part: Part,
+    agree: Agree,
+    took: Took,
+) -> Brought:
+    if not source.rows(_THERE, part.text):
+        raise UsageError(f"there was no database {part.text} at that moment")
+    with source.inside(part.text) as inside:
+        ((tables, size),) = rows(inside, _TABLES)
+    plan = Brought(name=part.renamed, counts={"tables": tables, "bytes": size})
+    agree(plan)
+    _tidy(target)
+    building = f"{_BUILDING}{secrets.token_hex(4)}"
+    _rename(source, part.text, building)  # pg_dump then writes this name wherever it says its own
+    dump = transfer.Dump(asked, building)
+    made, script = dump.created()
+    try:
+        for statement in made:
+            transfer.execute(target.changing(), statement)
+        with transfer.inside(target, building) as connection, transfer.whole(connection):
+            transfer.execute(connection, script)
+            count = dump.data(connection, took)
+            transfer.execute(connection, dump.script("post-data"))
+        _rename(target, building, part.renamed)
+    except BaseException:
+        with suppress(MngdbError):  # the next command removes it
+            _drop(target, building)
+        raise
+    return replace(plan, counts={**plan.counts, "rows": count})
+
+
+def _tidy(target: Session) -> None:
+    """Remove what killed commands left."""
+    for (name,) in target.rows(_LEFT, _BUILDING):
+        with suppress(StepError):  # somebody went in just now
+            _drop(target, name)
+
+
+def _drop(target: Session, name: str) -> None:
+    execute(target.changing(), sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
+
+
+def _rename(session: Session, old: str, new: str) -> None:
+    names = map(sql.Identifier, (old, new))
+    execute(session.changing(), sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*names))
+
+
+def _address(session: Session, asked: DesiredInstance, text: str) -> _Address:
+    """What [DB.][SCHEMA.]TABLE means: of two names the first is a database where the live server
+    has one called so. Raises UsageError."""
+    words = [one.replace('""', '"') or other for one, other in _WORD.findall(text)]
+    if not 1 <= len(words) <= 3 or not all(words):
+        raise UsageError(f"{text!r} is not a table", "--table [DATABASE.][SCHEMA.]TABLE")
+    *places, table = words
+    if len(places) == 2:
+        return _Address(places[0], places[1], table)
+    if places and session.rows(_THERE, places[0]):
+        return _Address(places[0], "public", table)
+    schema = places[0] if places else "public"
+    known = sorted({one.database for one in asked.instance.granted(PostgresGrant).values()})
+    if len(known) != 1:
+        named = f"; the file names {', '.join(known)}" if known else ""
+        raise UsageError(
+            f"say in which database {text} is{named}", f"--table DATABASE.{schema}.{table}"
+        )
+    return _Address(known[0], schema, table)

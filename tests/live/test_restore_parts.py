@@ -1,0 +1,222 @@
+"""A database, a table, a collection, keys: brought back into the live server."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+
+from tests.conftest import Cli
+from tests.live.clients import mongo_as, url
+from tests.live.postgres import pg, sql, value
+
+pytestmark = pytest.mark.live
+
+FILE = """
+name: mng
+postgres: {port: PORT1, memory: 128mb}
+redis: {port: PORT2, memory: 64mb}
+mongodb: {port: PORT3, memory: 300mb}
+agent: false
+apps:
+  shop: {postgres: shop, redis: "shop:*", mongodb: shop}
+backup: {}
+"""
+TABLES = (
+    "CREATE TABLE kind (id int PRIMARY KEY, name text)",
+    "INSERT INTO kind VALUES (1, 'one'), (2, 'two')",
+    "CREATE SEQUENCE apart",
+    "CREATE TYPE colour AS ENUM ('red', 'blue')",
+    "CREATE TABLE item (id serial PRIMARY KEY, other int GENERATED ALWAYS AS IDENTITY, "
+    "kind int REFERENCES kind, name text NOT NULL CHECK (name <> 'none'), data bytea, c colour)",
+    "INSERT INTO item (kind, name, data, c) SELECT 1 + g % 2, E'a\\tb\\n\\\\.\\n' || g, "
+    "decode(md5(g::text), 'hex'), 'red' FROM generate_series(1, 20000) g",
+    "INSERT INTO item (name) VALUES ('COPY x FROM stdin;\n')",
+    "CREATE INDEX by_name ON item (name)",
+    "COMMENT ON TABLE item IS 'of old'",
+    "GRANT SELECT ON item TO PUBLIC",
+    "CREATE TABLE part (at int, body text) PARTITION BY RANGE (at)",
+    "CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (0) TO (10)",
+    "CREATE INDEX ON part (body)",
+    "INSERT INTO part SELECT g % 10, g::text FROM generate_series(1, 50) g",
+    "CREATE FUNCTION odd() RETURNS text LANGUAGE sql AS $$\nSELECT '\\restrict x'\n$$",
+    "SELECT lo_from_bytea(4711, 'large'::bytea)",
+)
+DIGEST = "SELECT md5(string_agg(i::text, '|' ORDER BY id)) FROM {} i"
+BINARY = b"shop:\x00\xff\r\n"
+
+
+@pytest.fixture(scope="module")
+def stack(module_cli: Cli) -> Cli:
+    """Servers with data, and a snapshot of each."""
+    module_cli.write(FILE)
+    module_cli.ok("up")
+    sql(module_cli, *TABLES, app="shop")
+    with redis.Redis.from_url(url(module_cli, "redis")) as client:
+        client.set("shop:plain", "old")
+        client.set("shop:short", "old", px=3_600_000)
+        client.set(BINARY, bytes(range(256)))
+        client.set("shop:large", b"x" * 9_000_000)
+        client.zadd("shop:set", {f"m{n}": n for n in range(2000)})
+        client.set("other", "old")
+    with mongo_as(module_cli) as client:
+        client.shop.item.insert_many([{"_id": n, "n": n, "b": b"\x00" * n} for n in range(3000)])
+        client.shop.item.create_index([("n", -1)], name="by_n", unique=True)
+        client.shop.command("collMod", "item", validator={"n": {"$gte": 0}})
+        client.shop.create_collection("few", viewOn="item", pipeline=[{"$match": {"n": 1}}])
+    module_cli.ok("backup")
+    return module_cli
+
+
+def brought(cli: Cli, *arguments: str) -> Any:
+    """What `restore` of a part says; nothing of what it took it from is left."""
+    found = cli.json("restore", *arguments)
+    assert not [one for one in (cli.state / "parts").iterdir() if one.is_dir()]
+    return found
+
+
+def refused(cli: Cli, *arguments: str) -> str:
+    done = cli.run("restore", *arguments)
+    assert done.returncode == 2, done.stderr
+    return str(done.stderr)
+
+
+def test_a_table_that_is_there_is_brought_back_beside_it(stack: Cli) -> None:
+    digest = value(stack, DIGEST.format("item"), app="shop")
+    sql(stack, "UPDATE item SET name = 'spoiled' WHERE id = 1", app="shop")
+    spoiled = value(stack, DIGEST.format("item"), app="shop")
+    found = brought(stack, "postgres", "--latest", "--table", "item")
+    name = found["name"].removeprefix("shop.public.")
+    assert name.startswith("item_restored_20")
+    assert found["counts"]["rows"] == 20001
+    assert "item_kind_fkey" in str(found["notes"])
+    assert value(stack, DIGEST.format(name), app="shop") == digest
+    assert value(stack, DIGEST.format("item"), app="shop") == spoiled
+    assert value(stack, "SELECT count(*) FROM pg_constraint WHERE contype = 'f'", app="shop") == 1
+    # it is the app's own, and goes on where it was
+    sql(stack, f"INSERT INTO {name} (name, c) VALUES ('new', 'blue')", app="shop")
+    assert value(stack, f"SELECT max(id) FROM {name}", app="shop") == 20002
+    assert value(stack, f"SELECT max(other) FROM {name}", app="shop") == 20002
+    with pytest.raises(psycopg.errors.CheckViolation):
+        sql(stack, f"INSERT INTO {name} (name) VALUES ('none')", app="shop")
+    indexes = f"SELECT count(*) FROM pg_indexes WHERE tablename = '{name}'"
+    assert value(stack, indexes, app="shop") == 2
+    assert value(stack, f"SELECT obj_description('{name}'::regclass)", app="shop") == "of old"
+    assert "already" in refused(stack, "postgres", "--latest", "--table", "item", "--as", name)
+    sql(stack, f"DROP TABLE {name}", app="shop")
+
+
+def test_a_dropped_table_comes_back_under_its_own_name_with_its_partitions(stack: Cli) -> None:
+    sql(stack, "DROP TABLE part", app="shop")
+    found = brought(stack, "postgres", "--latest", "--table", "shop.public.part")
+    assert found["name"] == "shop.public.part"
+    assert sql(stack, "SELECT count(*), sum(body::int) FROM part_1", app="shop") == [(50, 1275)]
+    sql(stack, "INSERT INTO part VALUES (3, 'new')", app="shop")
+
+
+def test_a_dropped_database_comes_back_as_it_was(stack: Cli) -> None:
+    sql(stack, "UPDATE item SET name = 'spoiled' WHERE id = 2", app="shop")
+    with pg(stack) as admin:
+        admin.execute("ALTER DATABASE shop RENAME TO was")
+        admin.execute("CREATE DATABASE mngdb_restoring_dead")
+        before = admin.execute(
+            "SELECT datacl, datdba, datcollate FROM pg_database WHERE datname = 'was'"
+        ).fetchall()
+    found = brought(stack, "postgres", "--latest", "--database", "shop")
+    assert (found["name"], found["counts"]["rows"]) == ("shop", 20053)
+    assert not [one for one in stack.json("plan")["steps"] if one["object"] != "database was"]
+    assert value(stack, "SELECT count(*) FROM item WHERE name = 'spoiled'", app="shop") == 0
+    sql(stack, "INSERT INTO item (name) VALUES ('new')", app="shop")
+    assert value(stack, "SELECT odd()", app="shop") == "\\restrict x"
+    assert bytes(value(stack, "SELECT lo_get(4711)", app="shop")) == b"large"
+    with pg(stack) as admin:
+        after = admin.execute(
+            "SELECT datacl, datdba, datcollate FROM pg_database WHERE datname = 'shop'"
+        ).fetchall()
+        names = {name for (name,) in admin.execute("SELECT datname FROM pg_database")}
+        admin.execute("DROP DATABASE was")
+    assert after == before
+    assert names == {"postgres", "template0", "template1", "shop", "was"}
+
+
+def test_keys_that_exist_are_kept_until_they_are_to_be_overwritten(stack: Cli) -> None:
+    with redis.Redis.from_url(url(stack, "redis")) as client:
+        value = client.dump("shop:set")
+        client.set("shop:plain", "new")
+        client.delete("shop:short", BINARY, "shop:large", "shop:set", "other")
+        found = brought(stack, "redis", "--latest", "--keys", "shop:*")
+        counts = found["counts"]
+        assert {n: counts[n] for n in ("keys", "existing", "restored", "kept")} == {
+            "keys": 5,
+            "existing": 1,
+            "restored": 4,
+            "kept": 1,
+        }
+        assert client.get("shop:plain") == b"new"
+        assert client.get(BINARY) == bytes(range(256))
+        assert client.strlen("shop:large") == 9_000_000
+        assert client.dump("shop:set") == value
+        assert 0 < client.pttl("shop:short") <= 3_600_000
+        assert client.pttl("shop:set") == -1
+        assert not client.exists("other")
+        asked = stack.run("restore", "redis", "--latest", "--keys", "shop:plain", "--overwrite")
+        assert (asked.returncode, client.get("shop:plain")) == (130, b"new")
+        brought(stack, "redis", "--latest", "--keys", "shop:plain", "--overwrite", "--yes")
+        assert client.get("shop:plain") == b"old"
+
+
+def test_a_collection_is_built_aside_and_put_where_there_is_none(stack: Cli) -> None:
+    with mongo_as(stack) as client:
+        client.shop.item.delete_many({"n": {"$gte": 10}})
+        client.shop.create_collection("mngdb_restoring_item")  # a killed command's
+        found = brought(stack, "mongodb", "--latest", "--collection", "shop.item")
+        name = found["name"].removeprefix("shop.")
+        assert name.startswith("item_restored_20")
+        assert found["counts"]["documents"] == 3000
+        assert client.shop.item.count_documents({}) == 10
+        there = client.shop[name]
+        assert sum(len(one["b"]) for one in there.find()) == sum(range(3000))
+        assert there.index_information()["by_n"]["unique"]
+        assert there.options()["validator"] == {"n": {"$gte": 0}}
+        assert set(client.shop.list_collection_names()) >= {"item", name, "few"}
+        assert not [one for one in client.shop.list_collection_names() if "mngdb" in one]
+        client.shop.item.drop()
+        assert brought(stack, "mongodb", "--latest", "--collection", "shop.item")["name"] == (
+            "shop.item"
+        )
+        assert client.shop.item.count_documents({}) == 3000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("redis", "--latest", "--table", "x"), "--keys"),
+        (("postgres", "--latest", "--keys", "x"), "--database, --table"),
+        (("mongodb", "--latest", "--collection", "x"), "DATABASE.COLLECTION"),
+        (("mongodb", "--latest", "--collection", "admin.x"), "server's own"),
+        (("postgres", "--latest", "--database", "postgres"), "server's own"),
+        (("postgres", "--latest", "--table", "nowhere.public.x"), "nowhere"),
+        (("postgres", "--latest", "--table", "x", "--overwrite"), "--keys"),
+        (("postgres", "--latest", "--table", "x", "--database", "y"), "one part"),
+        (("postgres", "--latest", "--table", "x", "--replace"), "--replace"),
+        (("postgres", "--latest", "--as", "x"), "--as"),
+        (("redis", "--latest", "--keys", "x", "--as", "y"), "--as"),
+    ],
+)
+def test_what_does_not_fit_is_refused_at_once(
+    stack: Cli, arguments: tuple[str, ...], words: str
+) -> None:
+    assert words in refused(stack, *arguments)
+
+
+def test_what_was_not_there_is_said_and_what_was_done_is_noted(stack: Cli) -> None:
+    assert "no key" in refused(stack, "redis", "--latest", "--keys", "nothing:*")
+    lines = [json.loads(one) for one in (stack.state / "audit.log").read_text().splitlines()]
+    noted = [one for one in lines if one["command"] == "restore"]
+    assert {one["engine"] for one in noted} <= {"postgres", "redis", "mongodb"}
+    assert all(one["result"] == "done" for one in noted)
+    assert datetime.fromisoformat(lines[-1]["time"]) <= datetime.now(UTC)
