@@ -145,3 +145,17 @@ def test_one_restore_of_an_instance_at_a_time(cli: Cli) -> None:
     with lock(cli.state / "restored-redis.lock", "restore"):
         done = cli.run("restore", "redis", "--snapshot", first)
     assert (done.returncode, "another command" in done.stderr) == (2, True), done.stderr
+
+
+def test_down_stops_restored_servers_and_the_same_restore_starts_anew(cli: Cli) -> None:
+    first = _snapshots(cli)[0]
+    cli.ok("restore", "redis", "--snapshot", first)
+    assert len(_servers(cli)) == 2
+    (beside,) = cli.json("status")["restored"]
+    assert (beside["instance"], beside["unit"] in cli.ok("status")) == ("redis", True)
+    stopped = cli.json("down")["stopped"]
+    assert (len(stopped), _servers(cli)) == (2, [])
+    cli.ok("up")
+    assert _get(cli) == "second"
+    cli.ok("restore", "redis", "--snapshot", first)
+    cli.ok("restore", "--forget")

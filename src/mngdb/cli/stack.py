@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Never, cast
 
 import click
+from msgspec.structs import asdict
 
 from mngdb.cli.common import F, Options, common, repeatable, say, say_json, span, table, tell
 from mngdb.words import many
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mngdb.facts.doctor import Service
     from mngdb.model import Notice, Step
     from mngdb.ops.backup.glance import Glance
+    from mngdb.ops.backup.restored import Beside
     from mngdb.ops.choice import Choice
     from mngdb.ops.context import Context
     from mngdb.ops.status import UnitStatus
@@ -247,7 +249,7 @@ def status(options: Options) -> int:
 
     context = options.context()
     units, services = ops.status(context), ops.services(context)
-    backups = _backups(context)
+    backups, beside = _backups(context), _beside(context)
     if options.json:
         say_json(
             {
@@ -255,12 +257,17 @@ def status(options: Options) -> int:
                 "units": [unit.as_json() for unit in units],
                 "services": [service.as_json() for service in services],
                 "backups": [one.as_json() for one in backups],
+                "restored": [asdict(one) for one in beside],
             }
         )
     else:
         for line in _units(units, services):
             say(line)
         _say_backups(backups)
+        for one in beside:
+            say(f"{one.unit}  {one.instance} restored to {one.restored_to}, at {one.address}")
+        if beside:
+            tell("'mngdb restore --forget' removes restored servers")
         for unit in units:
             if unit.warning:
                 tell(unit.warning)
@@ -295,6 +302,16 @@ def _backups(context: Context) -> list[Glance]:
     from mngdb.ops.backup.glance import glance
 
     return glance(context)
+
+
+def _beside(context: Context) -> list[Beside]:
+    from mngdb.ops.backup import place
+
+    if not (context.stack.state / place.RESTORED).is_dir():
+        return []
+    from mngdb.ops.backup.restored import listing
+
+    return listing(context)
 
 
 def _say_backups(backups: Sequence[Glance]) -> None:

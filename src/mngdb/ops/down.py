@@ -76,6 +76,10 @@ def stop_here(context: Context, on_event: OnEvent) -> None:
 def _stop(context: Context, on_event: OnEvent, *, removing: bool = False) -> list[str]:
     # what was made here, also when the file no longer says so; raises on an engine of another stack
     notes = [(servers, note) for servers in context.servers() for note in servers.units()]
+    if (context.stack.state / place.RESTORED).is_dir():
+        from mngdb.ops.backup import restored
+
+        notes += [(servers, made) for servers, made, _ in restored.running(context)]
     stopped = _stop_agent(context, on_event, removing=removing)
     stopped += _stop_units(context, notes, on_event, removing=removing)
     for servers in context.servers():

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from mngdb.stores.sealing import Opener, Sealer
 
 _FOLDER = "backups"
+#: In the stack's own folder: one folder for each server of restored data.
+RESTORED = "restored"
 #: Seconds that another command may take to make the key.
 _PATIENCE = 30.0
 

@@ -17,15 +17,15 @@ from mngdb.errors import LockedError, MngdbError, UsageError
 from mngdb.lock import lock
 from mngdb.model import Step
 from mngdb.ops import audit
-from mngdb.ops.backup import schedule, sources
+from mngdb.ops.backup import place, schedule, sources
+from mngdb.ops.backup.history import iso
 from mngdb.ops.backup.reach import Aim
 from mngdb.ops.backup.scratch import NOTE, Scratch, Tell, disposable, ended, room
 from mngdb.ops.context import Context
 from mngdb.spec.stack import Instance
-from mngdb.targets.protocol import Disposable
+from mngdb.targets.protocol import Disposable, Servers, UnitRecord
 
-#: In the stack's own folder: one folder a restored server.
-FOLDER = "restored"
+FOLDER = place.RESTORED
 
 
 class Restored(Struct, frozen=True):
@@ -60,7 +60,10 @@ def beside(context: Context, aim: Aim, tell: Tell) -> Restored:
     Raises MngdbError; nothing of it is left then."""
     state = context.stack.state / FOLDER / aim.key
     with alone(context, FOLDER, aim.manifest.instance):
-        if (note := _read(state)) is not None and note.done is not None:
+        note = _read(state)
+        if note is not None and note.replaced:
+            raise _replaced(aim, note)
+        if note is not None and note.done is not None and _runs(context, state, note):
             raise UsageError(
                 f"{aim.text} is restored already, at {note.host}:{note.port}",
                 f"'mngdb restore --forget {note.instance}' removes restored servers",
@@ -81,16 +84,20 @@ def in_place(context: Context, aim: Aim, tell: Tell) -> Restored:
     with alone(context, FOLDER, aim.manifest.instance):
         note = _read(state)
         if note is not None and note.replaced:
-            raise UsageError(
-                f"{aim.text} has replaced the data of {note.instance} already",
-                f"mngdb restore {note.instance} --undo brings the data before that back",
-            )
+            raise _replaced(aim, note)
         done = note.done if note is not None else None
         if done is None:
             done = _made(context, aim, state, tell)
         _swap(context, state, replaced=True)
         sources.settle(context.stack.state, given.name)
         return done
+
+
+def _replaced(aim: Aim, note: Note) -> UsageError:
+    return UsageError(
+        f"{aim.text} has replaced the data of {note.instance} already",
+        f"mngdb restore {note.instance} --undo brings the data before that back",
+    )
 
 
 def undo(context: Context, instance: str) -> str:
@@ -184,6 +191,36 @@ def forget(context: Context, instance: str | None = None) -> list[str]:
     return gone
 
 
+def running(context: Context) -> list[tuple[Servers, UnitRecord, Note]]:
+    """The servers that run with restored data beside the live ones, of instances of the file."""
+    found = []
+    for state, note in _all(context, FOLDER):
+        if note.instance in context.stack.instances and not note.replaced:
+            servers, engine = _place(context, state, note)[0].servers, context.stack.instances
+            record = UnitRecord(note.unit, note.instance, engine[note.instance].engine)
+            if servers.process(note.unit) is not None:
+                found.append((servers, record, note))
+    return found
+
+
+class Beside(Struct, frozen=True):
+    """A server that runs with restored data beside the live one."""
+
+    instance: str
+    unit: str
+    address: str
+    restored_to: str
+
+
+def listing(context: Context) -> list[Beside]:
+    """Every one of them, whose restore has ended."""
+    return [
+        Beside(note.instance, note.unit, note.done.address, iso(note.done.restored_to))
+        for _, _, note in running(context)
+        if note.done is not None
+    ]
+
+
 def sweep(context: Context, folder: str, instance: str) -> None:
     """Stop and remove what killed commands left of an instance's servers, of whom nobody is
     working any more."""
@@ -195,6 +232,10 @@ def sweep(context: Context, folder: str, instance: str) -> None:
 def _all(context: Context, folder: str) -> list[tuple[Path, Note]]:
     states = (path.parent for path in (context.stack.state / folder).glob(f"*/{NOTE}"))
     return [(one, note) for one in sorted(states) if (note := _read(one)) is not None]
+
+
+def _runs(context: Context, state: Path, note: Note) -> bool:
+    return _place(context, state, note)[0].servers.process(note.unit) is not None
 
 
 def _forgotten(context: Context, state: Path, note: Note | None) -> None:
