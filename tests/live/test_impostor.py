@@ -58,7 +58,7 @@ COMMANDS: dict[Path_, list[Path_]] = {
     ("backups",): [()],
     ("verify",): [()],
     ("restore",): [("redis", "--latest")],
-    ("drill",): [(), ("--remote", "--kit", "/nonexistent")],
+    ("drill",): [(), ("--history",), ("--remote", "--kit", "/nonexistent")],
     ("sessions",): [()],
     ("connections",): [()],
     ("slow",): [()],

@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "backups": ("backup", "List what can be restored, and what is proved."),
     "verify": ("backup", "Read all that is stored, and find what is damaged or missing."),
     "restore": ("restore", "Restore a server to a moment, beside the live one or in its place."),
-    "drill": ("restore", "Prove the backups: restore, check and measure."),
+    "drill": ("drill", "Prove the backups: restore, check and measure."),
     "sessions": ("sessions", "Show who is connected, and what is running."),
     "connections": ("sessions", "Show who holds how many connections, and what to change."),
     "slow": ("slow", "Show which statements take the most time, and why."),

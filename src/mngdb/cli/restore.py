@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +13,6 @@ from mngdb.cli.restore_part import bring_back, with_part
 from mngdb.part import Part
 
 if TYPE_CHECKING:
-    from mngdb.ops.backup.drill import Drill
     from mngdb.ops.backup.reach import Aim
     from mngdb.ops.backup.restored import Restored
     from mngdb.ops.context import Context
@@ -169,82 +165,3 @@ def _aim(context: Context, name: str, to: str | None, snapshot: str | None) -> A
     reach = leading_to(found, name, moment)
     tell(f"restoring {name} to {moments.shown(moment)}, from snapshot {reach.manifest.id}")
     return reach.to(moment)
-
-
-@click.command()
-@click.argument("instances", nargs=-1)
-@click.option("--snapshot", metavar="ID", help="This snapshot instead of the newest.")
-@click.option("--remote", is_flag=True, help="Without the stack: by its kit and its store alone.")
-@click.option(
-    "--kit",
-    metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="With --remote: the kit, whose passphrase is asked for.",
-)
-@click.option("--store", metavar="STORE", help="With --remote: where the backups are now.")
-@common
-def drill(
-    options: Options,
-    instances: Sequence[str],
-    snapshot: str | None,
-    remote: bool,
-    kit: Path | None,
-    store: str | None,
-) -> int:
-    """Restore every instance, or INSTANCES, to a random moment, in a disposable server.
-
-    The moment is one that the newest snapshot and the log since then lead to. The data is checked,
-    every app logs in and works, the time is measured, and the server is removed. The live servers
-    are not touched.
-
-    With --remote, on any machine: nothing of the stack is needed but its kit and its store, and
-    nothing is left of it.
-    """
-    from mngdb.ops.backup.drill import drill as run
-
-    if remote:
-        name, found = _remote(options, instances, snapshot, kit, store)
-    elif kit is not None or store is not None:
-        raise click.UsageError("--kit and --store need --remote")
-    else:
-        context = options.context()
-        name, found = context.stack.name, run(context, instances, Shown(), snapshot)
-    bad = any(one.verdict == "fail" for one in found)
-    if options.json:
-        say_json({"stack": name, "drills": [one.as_json() for one in found]})
-        return 1 if bad else 0
-    for one in found:
-        _drilled(one)
-    return 1 if bad else 0
-
-
-def _remote(
-    options: Options,
-    instances: Sequence[str],
-    snapshot: str | None,
-    kit: Path | None,
-    store: str | None,
-) -> tuple[str, list[Drill]]:
-    """The stack's name, and its drills."""
-    from mngdb.cli.kit import read
-    from mngdb.ops.backup.drill import drill as run
-    from mngdb.ops.backup.rebuild import set_up_for_a_while
-
-    if kit is None:
-        raise click.UsageError("--remote needs --kit FILE")
-    found = read(kit)
-    with set_up_for_a_while(found, os.environ, target=options.target, store=store) as context:
-        return found.name, run(context, instances, Shown(), snapshot)
-
-
-def _drilled(one: Drill) -> None:
-    from mngdb.ops.backup.history import iso
-
-    colour = "green" if one.verdict == "pass" else "red"
-    verdict = click.style(one.verdict, fg=colour)
-    say(f"{one.instance}  {verdict}  restored in {one.rto:.1f} s, to {iso(one.restored_to)}")
-    phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in one.phases.items())
-    say(f"    {phases}")
-    for trial in one.checks:
-        mark = "ok  " if trial.passed else "FAIL"
-        say(f"    {mark}  {trial.name}: {trial.detail}")

@@ -50,10 +50,15 @@ def render(findings: Sequence[Finding], stack: str, when: str) -> str:
         _table(rest),
         "</details>",
     ]
+    return page(f"{stack}: production check", body)
+
+
+def page(title: str, body: Sequence[str]) -> str:
+    """The whole page."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(stack)}: production check</title><style>{_STYLE}</style></head>\n<body>"
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body>"
         + "\n".join(body)
         + "\n</body></html>\n"
     )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import platform
 import random
 import secrets
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct, ValidationError, convert, to_builtins
+from msgspec.structs import replace
 
 from mngdb import __version__
 from mngdb.errors import MngdbError
@@ -19,6 +24,7 @@ from mngdb.ops.backup.restored import alone, sweep
 from mngdb.ops.backup.scratch import Scratch, Tell, room
 from mngdb.ops.context import Context
 from mngdb.snapshot import Trial
+from mngdb.words import many
 
 #: In the stack's own folder: what a drill works in.
 FOLDER = "drills"
@@ -41,7 +47,13 @@ class Drill(Struct, frozen=True, kw_only=True):
     phases: dict[str, float]
     checks: tuple[Trial, ...]
     verdict: Verdict
+    version: str = ""
+    """The server's that the snapshot is of."""
+    machine: str = ""
+    """Where it was restored."""
     tool: str = f"mngdb {__version__}"
+    record: str = ""
+    """Its line in the history."""
 
     def as_json(self) -> dict[str, Any]:
         """As `drill --json` shows it."""
@@ -63,7 +75,19 @@ class Drill(Struct, frozen=True, kw_only=True):
                 for one in self.checks
             ],
             "verdict": self.verdict,
+            "version": self.version,
+            "machine": self.machine,
+            "tool": self.tool,
         }
+
+
+def drills(state: Path) -> list[Drill]:
+    """Those of the history, the oldest first."""
+    found = []
+    for one in history.history(state):
+        with contextlib.suppress(ValidationError):  # of a version before
+            found.append(convert(one, Drill))
+    return found
 
 
 def drill(
@@ -129,6 +153,17 @@ def _tried(context: Context, aim: Aim, newest: float, tell: Tell) -> Drill:
         phases=scratch.phases,
         checks=tuple(trials),
         verdict="pass" if trials and all(one.passed for one in trials) else "fail",
+        version=f"{manifest.taken.product} {manifest.taken.version}",
+        machine=_machine(),
     )
-    history.keep(context.stack.state, to_builtins(found))
-    return found
+    data = to_builtins(found)
+    del data["record"]
+    line = history.keep(context.stack.state, data)
+    return replace(found, record=line.decode(errors="replace"))
+
+
+def _machine() -> str:
+    """This one, in words."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    system = f"{platform.system()} {platform.release()}"
+    return f"{platform.node()}: {system}, {many(os.cpu_count() or 1, 'CPU')}, {memory:.0f} GB"

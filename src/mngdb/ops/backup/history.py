@@ -13,10 +13,12 @@ from typing import Any
 
 from mngdb import disk
 from mngdb.facts.backups import Proved
+from mngdb.ops.backup import chain
 from mngdb.spec.file import Backup
 
 #: In the stack's own folder: a line of JSON for each drill that ended.
 _FILE = "drills.jsonl"
+_LOCK = "drills.lock"
 #: Bytes of the history. Where it has grown to so many, its older half goes.
 _MOST = 2 << 20
 
@@ -26,19 +28,43 @@ def iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def keep(state: Path, drill: Mapping[str, Any]) -> None:
-    """Append a drill that ended. Raises OSError."""
-    line = json.dumps(drill, ensure_ascii=False) + "\n"
-    handle = disk.own(state / _FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    try:
-        os.write(handle, line.encode(errors="surrogateescape"))
-        os.fsync(handle)
-        size = os.fstat(handle).st_size
-    finally:
-        os.close(handle)
-    if size > _MOST:
+def keep(state: Path, drill: Mapping[str, Any]) -> bytes:
+    """Append a drill that ended. Returns the line. Raises OSError, UsageError."""
+    with disk.alone(state / _LOCK):
+        handle = disk.own(state / _FILE, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        try:
+            last, torn = _last(handle)
+            line = chain.link(state, drill, last)
+            os.write(handle, b"\n" * torn + line + b"\n")
+            os.fsync(handle)
+            size = os.fstat(handle).st_size
+        finally:
+            os.close(handle)
+        if size > _MOST:
+            text = disk.read_own(state / _FILE, limit=2 * _MOST) or ""
+            disk.write(state / _FILE, text[-_MOST // 2 :].partition("\n")[2])
+    return line
+
+
+def _last(handle: int) -> tuple[bytes, bool]:
+    """The last line, and whether it was cut short."""
+    size, span = os.fstat(handle).st_size, 1 << 14
+    while True:
+        tail = os.pread(handle, span, max(0, size - span))
+        _, found, line = tail.rstrip(b"\n").rpartition(b"\n")
+        if found or span >= size:
+            return line, bool(tail) and not tail.endswith(b"\n")
+        span *= 2
+
+
+def checked(state: Path) -> chain.Checked:
+    """Whether the history is as it was written. Raises OSError, UsageError."""
+    if not (state / _FILE).exists():
+        return chain.Checked(0, True, ())
+    with disk.alone(state / _LOCK):
         text = disk.read_own(state / _FILE, limit=2 * _MOST) or ""
-        disk.write(state / _FILE, text[-_MOST // 2 :].partition("\n")[2])
+        lines = text.encode(errors="surrogateescape").removesuffix(b"\n").split(b"\n")
+        return chain.check(state, lines if text else [])
 
 
 def history(state: Path) -> Sequence[dict[str, Any]]:
@@ -55,7 +81,7 @@ def _read(path: Path, *_: int) -> tuple[dict[str, Any], ...]:
     """The drills in a file as it is now: asked for each instance, and at every scrape."""
     text = disk.read_own(path, limit=2 * _MOST) or ""
     found = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         try:
             found.append(json.loads(line))
         except ValueError:
