@@ -10,7 +10,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("stack", "Show the steps that 'up' would take."),
     "up": ("stack", "Apply the file: start and harden servers, give every app a login."),
     "restart": ("stack", "Restart servers, or the whole stack."),
-    "status": ("stack", "Show what is running where, and whether it responds."),
+    "status": ("status", "Show what is running where, and whether it responds."),
     "down": ("stack", "Stop the servers cleanly; data is kept."),
     "enable": ("boot", "Start the stack at boot."),
     "disable": ("boot", "Do not start the stack at boot."),

@@ -1,0 +1,114 @@
+"""status: what runs where, and what could be restored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+from msgspec.structs import asdict
+
+from mngdb.cli.common import Options, common, say, say_json, span, table, tell
+from mngdb.cli.stack import unit_table
+
+if TYPE_CHECKING:
+    from mngdb.ops.backup.glance import Glance
+    from mngdb.ops.backup.restored import Beside
+    from mngdb.ops.context import Context
+
+
+@click.command()
+@common
+def status(options: Options) -> int:
+    """Show what is running where, and whether it answers a query of a real user. For containers,
+    also exporters and the services behind RedisInsight."""
+    from mngdb.ops import status as ops
+
+    context = options.context()
+    units, services = ops.status(context), ops.services(context)
+    backups, beside = _backups(context), _beside(context)
+    if options.json:
+        say_json(
+            {
+                "stack": context.stack.name,
+                "units": [unit.as_json() for unit in units],
+                "services": [service.as_json() for service in services],
+                "backups": [one.as_json() for one in backups],
+                "restored": [asdict(one) for one in beside],
+            }
+        )
+    else:
+        for line in unit_table(units, services):
+            say(line)
+        _say_backups(backups)
+        for one in beside:
+            say(f"{one.unit}  {one.instance} restored to {one.restored_to}, at {one.address}")
+        if beside:
+            tell("'mngdb restore --forget' removes restored servers")
+        for unit in units:
+            if unit.warning:
+                tell(unit.warning)
+                if unit.warning_hint:
+                    tell(f"  hint: {unit.warning_hint}")
+            if unit.error:
+                named = unit.error.startswith(f"{unit.name} ")
+                tell(unit.error if named else f"{unit.name}: {unit.error}")
+                if unit.hint:
+                    tell(f"  hint: {unit.hint}")
+        if any(unit.state in {"stopped", "absent"} for unit in units):
+            tell("'mngdb up' starts stopped units")
+        for service in services:
+            if service.problem:
+                tell(f"{service.name} {service.problem}")
+        for unit in units:
+            if unit.advisories:
+                tell(
+                    f"{unit.name}: {unit.version} has known vulnerabilities "
+                    f"({', '.join(unit.advisories)}); 'mngdb plan' names a fixed version"
+                )
+    healthy = [
+        *(one.healthy and not one.warning for one in units),
+        *(one.healthy for one in services),
+    ]
+    return 0 if all(healthy) else 1
+
+
+def _backups(context: Context) -> list[Glance]:
+    if context.stack.backup is None:
+        return []
+    from mngdb.ops.backup.glance import glance
+
+    return glance(context)
+
+
+def _beside(context: Context) -> list[Beside]:
+    from mngdb.ops.backup import place
+
+    if not (context.stack.state / place.RESTORED).is_dir():
+        return []
+    from mngdb.ops.backup.restored import listing
+
+    return listing(context)
+
+
+def _say_backups(backups: Sequence[Glance]) -> None:
+    """What could be restored now, by instance."""
+    if not backups:
+        return
+
+    def ago(seconds: float | None) -> str:
+        return "never" if seconds is None else f"{span(seconds)} ago"
+
+    rows = [
+        (
+            *(one.instance, ago(one.recovery_point), ago(one.snapshot), ago(one.proved)),
+            "-" if one.rto is None else f"{one.rto:.1f} s",
+        )
+        for one in backups
+    ]
+    say("")
+    for line in table(("BACKUP OF", "RECOVERY POINT", "SNAPSHOT", "PROVED", "RESTORED IN"), rows):
+        say(line)
+    for one in backups:
+        if one.error:
+            tell(f"{one.instance}: {one.error}")
