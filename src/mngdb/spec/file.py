@@ -108,8 +108,9 @@ class Keep(Model):
 class Drill(Model):
     """How often a restore is tested, and how long it may take."""
 
-    every: Duration = timedelta(days=90)
-    """How often."""
+    every: Duration = timedelta(days=7)
+    """How often the agent tries one. A `check` fails 90 days after the last that passed, or after
+    `every` where that is longer."""
     rto: Duration = timedelta(minutes=30)
     """How long a restore may take."""
 

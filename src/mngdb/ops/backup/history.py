@@ -19,6 +19,8 @@ from mngdb.spec.file import Backup
 #: In the stack's own folder: a line of JSON for each drill that ended.
 _FILE = "drills.jsonl"
 _LOCK = "drills.lock"
+#: Seconds for which a drill that passed proves the backups (the guide: every quarter).
+_PROVED = 90 * 86_400.0
 #: Bytes of the history. Where it has grown to so many, its older half goes.
 _MOST = 2 << 20
 
@@ -110,6 +112,6 @@ def facts(state: Path, backup: Backup, instance: str) -> Proved:
         age=time.time() - float(passed[-1]["at"]) if passed else None,
         rto=float(passed[-1]["rto"]) if passed else 0.0,
         failed="; ".join(failed) if last and last.get("verdict") == "fail" else "",
-        every=asked.every.total_seconds(),
+        every=max(asked.every.total_seconds(), _PROVED),
         limit=asked.rto.total_seconds(),
     )
