@@ -4,35 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import random
+import signal
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 from msgspec.structs import replace
 
 from mngdb import disk
-from mngdb.engines.postgres import ENGINE, replication
-from mngdb.errors import MngdbError
+from mngdb.engines.postgres import ENGINE, replication, slots
+from mngdb.errors import ConnectError, MngdbError
 from mngdb.model import DesiredInstance
 from mngdb.ops.context import Context
 from mngdb.snapshot import Piece
 from mngdb.spec.load import load
 from tests.conftest import EVERYTHING, Cli, free_port
+from tests.live import faults
 from tests.live.postgres import pg, sql, value
 from tests.live.scrapes import until
 from tests.live.snapshots import Memory, MemoryFeed, taken
 
-pytestmark = pytest.mark.live
+pytestmark = [
+    pytest.mark.live,
+    # servers that this process starts are the targets' own: they are found by their pids
+    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
+]
 
 FILE = """
 name: mng
-postgres: {port: PORT1, memory: 64mb}
+postgres: {port: PORT1, memory: 64mb, settings: {max_prepared_transactions: 4}}
 apps: {shop: {postgres: shop}}
 """
-MOMENTS = 100 if EVERYTHING else 20
+MOMENTS = 100 if EVERYTHING else 10
 #: Everything that an app can see of the table: its columns' names, and what is in it.
 CONTENT = """
     SELECT md5(coalesce(string_agg(t::text, ',' ORDER BY t::text), '')
@@ -63,20 +70,21 @@ class Saved(Memory):
 class Follower:
     """Follows the stack's server in a thread, again after each error, as the agent does."""
 
-    def __init__(self, cli: Cli) -> None:
-        self.feed = MemoryFeed()
+    def __init__(self, cli: Cli, feed: MemoryFeed | None = None) -> None:
+        self.feed = feed or MemoryFeed()
+        self.feed.over = False
         self.errors: list[Exception] = []
         context = context_of(cli)
         instance = context.instance("postgres")
         self.asked = context.asked(instance)
-        self._access = context.admin(self.asked)
-        self._thread = threading.Thread(target=self._run)
+        self.access = context.admin(self.asked)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
         assert ENGINE.follow is not None
         while not self.feed.over:
             try:
-                ENGINE.follow(self._access, self.asked, self.feed)
+                ENGINE.follow(self.access, self.asked, self.feed)
             except (MngdbError, AssertionError) as error:
                 self.errors.append(error)
                 time.sleep(0.2)
@@ -120,7 +128,6 @@ def restored(cli: Cli, saved: Memory, *, up: bool = False) -> Iterator[Any]:
     for step in servers.repairs({"postgres": asked}):
         step.run(None)
     servers.publish({"postgres": asked})
-    child = None
     try:
         place.fill(asked, lambda at, who: ENGINE.lay(asked, saved, at, who))
         if up:
@@ -128,7 +135,7 @@ def restored(cli: Cli, saved: Memory, *, up: bool = False) -> Iterator[Any]:
         else:
             unit = ENGINE.render(asked)
             servers.write(unit, asked)
-            child = servers.start(unit).process
+            servers.start(unit)
         with ENGINE.bootstrap(asked, time.monotonic() + 20) as session:
             assert session.rows("SELECT pg_is_in_recovery()") == [(False,)]
             with session.inside("shop") as connection:
@@ -136,10 +143,19 @@ def restored(cli: Cli, saved: Memory, *, up: bool = False) -> Iterator[Any]:
     finally:
         with contextlib.suppress(MngdbError):
             servers.kill(instance.unit)
-        if child is not None:
-            child.wait()
         servers.remove()
         disk.remove(state)
+
+
+def started(cli: Cli) -> None:
+    """The stack's server runs again, and nothing else was done."""
+    context = context_of(cli)
+    instance = context.instance("postgres")
+    asked = context.asked(instance)
+    servers: Any = context.target(instance)
+    servers.servers.start(ENGINE.render(asked))
+    with ENGINE.bootstrap(asked, time.monotonic() + 20):
+        pass
 
 
 def content(connection: Any) -> str:
@@ -224,3 +240,255 @@ def test_every_moment_is_as_it_was(stack: Cli) -> None:
         saved.until = chance.choice([after, before, (after + before) / 2])
         with restored(stack, saved) as connection:
             assert content(connection) == expected, (number, saved.until, after, before)
+
+
+@pytest.fixture
+def archive(stack: Cli) -> Iterator[Follower]:
+    with Follower(stack) as follower:
+        yield follower
+
+
+def saved_by(cli: Cli, follower: Follower) -> Any:
+    """A snapshot that the follower's log leads on from."""
+    found: Any = taken(cli, "postgres", Saved())
+    found.feed = follower.feed
+    return found
+
+
+def clock(cli: Cli) -> float:
+    return float(value(cli, "SELECT extract(epoch FROM clock_timestamp())::float8"))
+
+
+def gapless(feed: MemoryFeed) -> bool:
+    """Whether each piece begins where the one before ended, and holds as many bytes as it says."""
+    return all(
+        one.end - one.begin == len(one.data)
+        for one in feed.pieces
+        if one.begin not in {point.position for point in feed.begun}
+    ) and all(
+        after.begin == before.end
+        for before, after in zip(feed.pieces, feed.pieces[1:], strict=False)
+    )
+
+
+def test_an_accident_is_undone_and_nothing_of_it_stays(stack: Cli, archive: Follower) -> None:
+    saved = saved_by(stack, archive)
+    sql(stack, "CREATE TABLE precious AS SELECT 1 AS id", "CREATE SCHEMA kept", app="shop")
+    sql(stack, "CREATE DATABASE later")
+    before = clock(stack)
+    sql(stack, "DROP TABLE precious CASCADE", "DROP SCHEMA kept", app="shop")
+    sql(stack, "DROP DATABASE later")
+    archive.has(stack)
+    saved.until = before
+    with restored(stack, saved, up=True) as connection:
+        assert connection.execute("SELECT id FROM public.precious").fetchall() == [(1,)]
+        assert connection.execute("SELECT FROM pg_database WHERE datname = 'later'").fetchall()
+        changed = connection.execute(
+            "SELECT name FROM pg_settings WHERE source <> 'default' AND "
+            "(name LIKE 'recovery%' OR name = 'restore_command') AND setting <> boot_val"
+        )
+        assert changed.fetchall() == []
+        assert connection.execute("SELECT FROM pg_replication_slots").fetchall() == []
+        # its log is another branch: another copy's of the same number is told from it
+        with_session: Any = Reading(connection)
+        (number,) = connection.execute("SELECT timeline_id FROM pg_control_checkpoint()").fetchone()
+        mine = replication.branch(with_session, saved.taken.source, str(number))
+        assert number == 2
+        assert mine.startswith(f"{saved.taken.source}-2-")
+        assert replication.timeline(mine) == 2
+
+
+class Reading:
+    """Just enough of a session."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def rows(self, query: str, *values: object) -> list[Any]:
+        found: list[Any] = self._connection.execute(query, values or None).fetchall()
+        return found
+
+
+def test_a_moment_after_the_last_write_has_all_of_it(stack: Cli, archive: Follower) -> None:
+    saved = saved_by(stack, archive)
+    sql(stack, "CREATE TABLE last AS SELECT 1 AS id", app="shop")
+    with pg(stack, "shop") as connection:
+        connection.execute("BEGIN")
+        connection.execute("INSERT INTO last VALUES (2)")
+        connection.execute("PREPARE TRANSACTION 'second'")
+    sql(stack, "SELECT pg_switch_wal()")
+    archive.has(stack)
+    saved.until = clock(stack)
+    with restored(stack, saved) as connection:
+        assert connection.execute("SELECT id FROM public.last").fetchall() == [(1,)]
+        connection.execute("SET search_path = public")
+        connection.execute("COMMIT PREPARED 'second'")
+        assert connection.execute("SELECT count(*) FROM last").fetchall() == [(2,)]
+    sql(stack, "ROLLBACK PREPARED 'second'", "DROP TABLE last", app="shop")
+
+
+def test_a_log_whose_times_nobody_knows_is_not_replayed_too_far(
+    stack: Cli, archive: Follower
+) -> None:
+    """What was read after an outage may be newer than what it is said to be."""
+    saved = saved_by(stack, archive)
+    sql(stack, "CREATE TABLE unsure AS SELECT 1 AS id", app="shop")
+    saved.until = clock(stack)
+    sql(stack, "INSERT INTO unsure VALUES (2)", app="shop")
+    archive.has(stack)
+    feed = MemoryFeed()
+    feed.pieces = [
+        Piece(one.begin, one.end, one.data, ((len(one.data), 1.0),)) for one in archive.feed.pieces
+    ]
+    saved.feed = feed
+    with restored(stack, saved) as connection:
+        assert connection.execute("SELECT id FROM public.unsure").fetchall() == [(1,)]
+    sql(stack, "DROP TABLE unsure", app="shop")
+
+
+def test_a_damaged_log_is_an_error_and_no_shorter_recovery(stack: Cli, archive: Follower) -> None:
+    saved = saved_by(stack, archive)
+    for number in range(3):
+        sql(stack, f"CREATE TABLE t{number} AS SELECT md5(g::text) FROM generate_series(1, 999) g")
+    archive.has(stack)
+    saved.until = clock(stack)
+    whole = [one for one in archive.feed.pieces if one.end > saved.taken.log.position]
+    feed = MemoryFeed()
+    saved.feed = feed
+
+    # not the end of the segment that the snapshot closed: nothing is there
+    victim = max(whole, key=lambda one: len(one.data) - one.data.count(0))
+    data = bytearray(victim.data)
+    data[len(data) // 2] ^= 1
+    damaged = Piece(victim.begin, victim.end, bytes(data), victim.stamps)
+    feed.pieces = [damaged if one is victim else one for one in whole]
+    with pytest.raises(MngdbError, match="damaged"), restored(stack, saved):
+        pass
+
+    feed.pieces = [one for one in whole if one is not victim]
+    with pytest.raises(MngdbError, match="gap"), restored(stack, saved):
+        pass
+
+    # the server was killed in the middle of a record: all before is there
+    last = whole[-1]
+    cut = len(last.data) - 9
+    feed.pieces = [*whole[:-1], Piece(last.begin, last.begin + cut, last.data[:cut], last.stamps)]
+    with restored(stack, saved) as connection:
+        assert connection.execute("SELECT 1").fetchall() == [(1,)]
+
+
+def test_nothing_is_lost_or_doubled_when_both_are_killed(stack: Cli) -> None:
+    numbers: list[int] = []
+
+    def write(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        with contextlib.suppress(psycopg.OperationalError), pg(stack, "shop") as connection:
+            while time.monotonic() < end:
+                number = len(numbers)
+                connection.execute("INSERT INTO counted VALUES (%s)", (number,))
+                numbers.append(number)
+
+    sql(stack, "CREATE TABLE counted (id int)", app="shop")
+    with Follower(stack) as follower:
+        saved = saved_by(stack, follower)
+        branch = follower.feed.begun[0].branch
+        for _ in range(2):
+            writing = threading.Thread(target=write, args=(3,), daemon=True)
+            writing.start()
+            time.sleep(0.7)
+            # the connection that streams breaks, then the server dies
+            sql(stack, "SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
+            time.sleep(0.5)
+            faults.kill(stack, "mng-pg")
+            writing.join()
+            started(stack)
+        write(0.3)
+        follower.has(stack)
+    feed = follower.feed
+    assert len(feed.begun) >= 4, follower.errors
+    assert {point.branch for point in feed.begun} == {branch}
+    assert gapless(feed)
+    assert len(follower.errors) >= 4
+    saved.until = clock(stack)
+    with restored(stack, saved) as connection:
+        found = [one for (one,) in connection.execute("SELECT id FROM public.counted ORDER BY 1")]
+    # one that the server had no time to answer may be there
+    assert set(numbers) <= set(found)
+    assert len(found) == len(set(found))
+
+
+def slot(cli: Cli) -> list[Any]:
+    return sql(cli, "SELECT slot_name, active, wal_status FROM pg_replication_slots")
+
+
+def test_the_slot_goes_when_the_log_is_no_longer_archived(stack: Cli) -> None:
+    with Follower(stack):
+        until(lambda: slot(stack) == [("mngdb_mng__postgres", True, "reserved")])
+    (step,) = stack.json("plan")["steps"]
+    assert (step["action"], step["object"]) == ("drop", "replication slot mngdb_mng__postgres")
+    stack.ok("up")
+    assert slot(stack) == []
+    assert stack.json("plan")["steps"] == []
+
+
+def test_a_slot_that_was_lost_is_a_gap_and_no_end(stack: Cli) -> None:
+    with Follower(stack) as follower:
+        with ENGINE.connect(follower.access, 10) as session:
+            slots.drop(session, slots.name(follower.asked))  # while it is read from
+        until(lambda: len(follower.feed.begun) == 2)
+    # the store was away for so long that the server let go of its WAL
+    sql(stack, "ALTER SYSTEM SET max_slot_wal_keep_size = '16MB'", "SELECT pg_reload_conf()")
+    for number in range(4):
+        sql(stack, f"CREATE TABLE s{number} ()", "SELECT pg_switch_wal()")
+    sql(stack, "CHECKPOINT")
+    assert slot(stack)[0][2] == "lost"
+    sql(stack, "ALTER SYSTEM RESET ALL", "SELECT pg_reload_conf()")
+    end = replication.lsn(value(stack, "SELECT pg_current_wal_flush_lsn()::text"))
+    with Follower(stack, follower.feed) as again:
+        until(lambda: len(again.feed.begun) == 3)
+        assert again.feed.begun[2].position >= end
+        assert slot(stack)[0][2] == "reserved"
+        sql(stack, "CREATE TABLE after ()")
+        again.has(stack)
+    assert again.errors == []
+
+
+class Away(MemoryFeed):
+    """A store that takes nothing."""
+
+    @property
+    def stored(self) -> int:
+        return self.begun[-1].position
+
+
+@pytest.mark.parametrize(("feed", "seconds"), [(MemoryFeed, 2.0), (Away, 10.0)])
+def test_a_server_that_stops_is_not_kept_by_the_store(
+    stack: Cli, feed: type[MemoryFeed], seconds: float
+) -> None:
+    with Follower(stack, feed()) as follower:
+        sql(stack, f"CREATE TABLE IF NOT EXISTS {feed.__name__} ()")
+        until(lambda: follower.feed.pieces)
+        process = psutil.Process(faults.pid(stack, "mng-pg"))
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        assert time.monotonic() - begun < seconds
+        assert follower.feed.hurry or feed is MemoryFeed
+        started(stack)
+
+
+def test_a_server_that_is_idle_is_heard_of_all_the_time(stack: Cli, archive: Follower) -> None:
+    begun, used = time.time(), psutil.Process().cpu_times()
+    time.sleep(3)
+    now = psutil.Process().cpu_times()
+    assert archive.feed.beats[-1] > begun + 0.5
+    assert archive.feed.beats == sorted(archive.feed.beats)
+    assert now.user + now.system - used.user - used.system < 0.15
+
+
+def test_a_login_without_the_right_is_told_what_it_lacks(stack: Cli, archive: Follower) -> None:
+    weak = ENGINE.login(archive.asked, archive.access, "shop")
+    assert ENGINE.follow is not None
+    with pytest.raises(ConnectError, match="replication") as caught:
+        ENGINE.follow(weak, archive.asked, MemoryFeed())
+    assert "host replication shop" in str(caught.value.hint)

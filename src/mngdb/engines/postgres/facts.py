@@ -170,6 +170,8 @@ class Facts(Struct, frozen=True):
     unnamed: Mapping[str, str] = field(default_factory=dict)
     """Databases that the file does not name to their sizes, for people; on servers of ours."""
     maintenance: Maintenance = Maintenance()
+    slot: bool = False
+    """Whether there is the slot that keeps WAL for the archive."""
 
 
 #: What CREATE DATABASE gives; the rest is in `Inside`'s defaults.

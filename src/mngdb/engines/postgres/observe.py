@@ -15,6 +15,7 @@ from mngdb.engines.postgres import (
     maintenance,
     render,
     scram,
+    slots,
     system_rights,
 )
 from mngdb.engines.postgres.client import Session
@@ -51,11 +52,13 @@ WHERE one LIKE 'local\\_preload\\_libraries=%%'
 def observe(session: Session, asked: DesiredInstance) -> Facts:
     """Look at the server; one connection, and one more at a time for the databases inside (four,
     on a server of ours)."""
-    version, admin, superuser, checksums, statistics = session.rows(
+    version, admin, superuser, checksums, statistics, slot = session.rows(
         "SELECT current_setting('server_version'), rolname, rolsuper, "
         "current_setting('data_checksums') = 'on', "
-        "EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_stat_statements') "
-        "FROM pg_roles WHERE rolname = current_user"
+        "EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_stat_statements'), "
+        "EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s) "
+        "FROM pg_roles WHERE rolname = current_user",
+        slots.name(asked),
     )[0]
     roles = _roles(session, asked, superuser)
     monitor = roles.pop(MONITOR, None)
@@ -79,6 +82,7 @@ def observe(session: Session, asked: DesiredInstance) -> Facts:
         lockouts=_lockouts(session, asked, roles),
         unnamed=_unnamed(session, asked) if asked.managed and superuser else {},
         maintenance=maintenance.look(session) if asked.managed else Maintenance(),
+        slot=slot,
     )
 
 

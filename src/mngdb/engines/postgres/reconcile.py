@@ -16,6 +16,7 @@ from mngdb.engines.postgres import (
     outsiders,
     rights,
     roles,
+    slots,
     system_rights,
 )
 from mngdb.engines.postgres.client import Session
@@ -134,6 +135,10 @@ class _Planner:
             if name not in named:
                 yield from self.left(name, found)
         yield from self.departed()
+        if self.facts.slot and not self.asked.instance.archived:
+            name = slots.name(self.asked)
+            what, text = f"replication slot {name}", "the log is no longer archived"
+            yield self.step("drop", what, text, lambda session: slots.drop(session, name))
         if self.facts.main not in named:
             yield from self.system(self.facts.main, self.facts.system)
         yield from outsiders.steps(self.destructive, self.asked, self.facts)

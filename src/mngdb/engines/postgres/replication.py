@@ -5,7 +5,6 @@ https://www.postgresql.org/docs/current/protocol-replication.html
 
 from __future__ import annotations
 
-import hashlib
 import time
 
 from psycopg import pq
@@ -14,10 +13,7 @@ from mngdb import dial
 from mngdb.engines.postgres.causes import first_line
 from mngdb.engines.postgres.client import Session
 from mngdb.errors import ConnectError, StepError
-from mngdb.model import DesiredInstance
 
-#: The longest name that PostgreSQL takes.
-_NAME = 63
 #: Seconds between two looks whether an answer has come.
 _LOOK = 1.0
 
@@ -103,11 +99,3 @@ def lsn(text: str) -> int:
     """A position as a number."""
     high, low = text.split("/")
     return int(high, 16) << 32 | int(low, 16)
-
-
-def slot(asked: DesiredInstance) -> str:
-    """The name of the slot that keeps WAL until the store has it."""
-    name = f"mngdb_{asked.stack}__{asked.instance.name}".replace("-", "_")
-    if len(name) <= _NAME:
-        return name
-    return f"{name[: _NAME - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"

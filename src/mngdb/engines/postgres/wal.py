@@ -17,7 +17,7 @@ import psycopg
 from psycopg import pq
 
 from mngdb import dial
-from mngdb.engines.postgres import client, replication
+from mngdb.engines.postgres import client, replication, slots
 from mngdb.engines.postgres.causes import first_line
 from mngdb.errors import ConnectError, StepError
 from mngdb.model import Access, DesiredInstance
@@ -45,7 +45,7 @@ _STATUS = struct.Struct("!cqqqq?")
 
 def follow(access: Access, asked: DesiredInstance, feed: Feed) -> None:
     """Write WAL to the feed until that is over. Raises ConnectError, StepError."""
-    name = replication.slot(asked)
+    name = slots.name(asked)
     with client.connect(access, _TIMEOUT) as session:
         ((clock,),) = session.rows("SELECT extract(epoch FROM clock_timestamp())::float8")
         with client.replication(access, _TIMEOUT) as wire, _lost():
