@@ -438,9 +438,9 @@ def test_a_slot_that_was_lost_is_a_gap_and_no_end(stack: Cli) -> None:
         until(lambda: len(follower.feed.begun) == 2)
     # the store was away for so long that the server let go of its WAL
     sql(stack, "ALTER SYSTEM SET max_slot_wal_keep_size = '16MB'", "SELECT pg_reload_conf()")
-    for number in range(4):
-        sql(stack, f"CREATE TABLE s{number} ()", "SELECT pg_switch_wal()")
-    sql(stack, "CHECKPOINT")
+    more = ("CREATE TABLE more ()", "DROP TABLE more", "SELECT pg_switch_wal()", "CHECKPOINT")
+    for _ in range(8):
+        sql(stack, *more)
     assert slot(stack)[0][2] == "lost"
     sql(stack, "ALTER SYSTEM RESET ALL", "SELECT pg_reload_conf()")
     end = replication.lsn(value(stack, "SELECT pg_current_wal_flush_lsn()::text"))
