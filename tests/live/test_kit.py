@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from mngdb.stores.sealing import make_key, recipient
-from tests import debian
+from tests import buckets, debian
 from tests.checks.judge import one
 from tests.conftest import STATE_HOME, Cli
 from tests.live.clients import brought_up, redis_as
@@ -25,6 +26,14 @@ PASSPHRASE = "five random words of mine"
 FILE = """
 redis: {port: PORT1}
 apps: {shop: {redis: "shop:*"}}
+backup: {store: STORE}
+agent: false
+"""
+EVERY = """
+postgres: {port: PORT1, memory: 128mb}
+redis: {port: PORT2}
+mongodb: {port: PORT3}
+apps: {shop: {redis: "shop:*", postgres: shop, mongodb: shop}}
 backup: {store: STORE}
 agent: false
 """
@@ -183,7 +192,7 @@ def other(tmp_path: Path) -> Iterator[Cli]:
     yield found
     if found.folder.exists():
         found.ok("destroy", "--yes", "mng")
-    assert not list(home.glob("remote/*"))
+    assert not list(home.glob("remote/*/*"))
     shutil.rmtree(home)
 
 
@@ -261,4 +270,55 @@ def test_a_drill_by_kit_and_store_alone_leaves_nothing(lost: Path, other: Cli) -
     home = other.env["MNGDB_STATE_HOME"]
     assert not subprocess.run(["pgrep", "-f", home], capture_output=True).stdout
     assert not list(Path(home).glob("stacks/*"))
-    assert not list(Path(home).glob("remote/*"))
+    assert not list(Path(home).glob("remote/*/*"))
+
+
+def test_what_a_killed_drill_left_is_removed_by_the_next(lost: Path, other: Cli) -> None:
+    words = ("--json", "drill", "--remote", "--kit", str(lost / "kit.age"))
+    home = Path(other.env["MNGDB_STATE_HOME"])
+    argv, cwd, env = other.argv(*words), other.folder.parent, other.environ()
+    with subprocess.Popen(argv, cwd=cwd, env=env, stdin=subprocess.PIPE, text=True) as command:
+        assert command.stdin is not None
+        command.stdin.write(PASSPHRASE + "\n")
+        command.stdin.close()
+        while not list(home.glob("remote/*/stacks/*/drills/*/**/*.pid")):
+            assert command.poll() is None
+            time.sleep(0.005)
+        command.kill()
+    assert list(home.glob("remote/*/stacks/*"))
+    done = begin(other, *words)
+    assert done.returncode == 0, done.stderr
+    assert not list(home.glob("remote/*/stacks"))
+    assert not subprocess.run(["pgrep", "-f", str(home)], capture_output=True).stdout
+
+
+def test_a_vault_elsewhere_gets_no_secret_of_a_drill(cli: Cli, other: Cli, tmp_path: Path) -> None:
+    vault = tmp_path / "vault"
+    cli.write(f"{FILE.replace('STORE', str(tmp_path / 'store'))}\nvault: {{path: {vault}}}\n")
+    cli.ok("up")
+    cli.ok("backup")
+    made(cli, tmp_path / "kit.age")
+    vault.rename(tmp_path / "gone")
+    done = begin(other, "--json", "drill", "--remote", "--kit", str(tmp_path / "kit.age"))
+    assert done.returncode == 0, done.stderr
+    assert not vault.exists()
+    (tmp_path / "gone").rename(vault)
+
+
+def test_a_bucket_is_opened_with_the_kits_login(cli: Cli, other: Cli, tmp_path: Path) -> None:
+    with buckets.rclone(tmp_path) as port:
+        store = f"{{url: s3://bucket/team, endpoint: 'http://127.0.0.1:{port}', region: us-east-1}}"
+        cli.write(EVERY.replace("STORE", store))
+        cli.ok("up")
+        cli.ok("secret", "set", "backup_access-key-id", stdin=buckets.ID)
+        cli.ok("secret", "set", "backup_secret-access-key", stdin=buckets.SECRET)
+        cli.ok("backup")
+        made(cli, tmp_path / "kit.age")
+        done = begin(other, "--json", "drill", "--remote", "--kit", str(tmp_path / "kit.age"))
+        assert done.returncode == 0, done.stderr
+        drills = json.loads(done.stdout)["drills"]
+        assert {one["engine"]: one["verdict"] for one in drills} == {
+            "postgres": "pass",
+            "redis": "pass",
+            "mongodb": "pass",
+        }

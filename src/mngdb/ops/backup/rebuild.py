@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets as random
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,18 +14,23 @@ from msgspec.structs import replace
 from mngdb import disk
 from mngdb.errors import UsageError
 from mngdb.identity.home import VARIABLE, home
+from mngdb.lock import lock
 from mngdb.ops.backup import sources
+from mngdb.ops.backup.drill import FOLDER as DRILLS
 from mngdb.ops.backup.kit import Kit, refuse_git
+from mngdb.ops.backup.restored import sweep
 from mngdb.ops.backup.sources import KEY, Origins, Source
 from mngdb.ops.context import Context
 from mngdb.secret import Secret
+from mngdb.spec.file import Vault
 from mngdb.spec.load import load
+from mngdb.spec.stack import Stack
 from mngdb.stores.catalog import Catalog
 
 #: In the folder: variables of the environment that the stack needs, to be read by a shell.
 VARIABLES = "kit.env"
 #: Beside the stacks: what a drill works in that has the kit alone.
-_FOLDER = "remote"
+_FOLDER, _PROJECT = "remote", "project"
 
 
 class Rebuilt(Struct, frozen=True):
@@ -45,11 +49,13 @@ def rebuild(
     *,
     target: str | None = None,
     store: str | None = None,
+    vault: Vault | None = None,
 ) -> Rebuilt:
     """Write the kit's files to a folder that is new or empty, and make the stack: one with an
     identity of its own, which reads the backups of the kit's. `store` is where those are now, if
-    they were moved. No server is started. Raises UsageError where the store has nothing of the
-    stack, StoreError, SecretError, OSError; nothing is left then."""
+    they were moved; `vault` one in place of the file's. No server is started. Raises UsageError
+    where the store has nothing of the stack, StoreError, SecretError, OSError; nothing is left
+    then."""
     origin = _moved(kit.backups[0], store)
     given = _secrets(kit)
     _require(origin.catalog(given.get), kit)
@@ -58,7 +64,10 @@ def rebuild(
     try:
         files = tuple(_written(folder, name, text) for name, text in kit.files.items())
         found = {**environ, **kit.variables}
-        context = Context.open(load(files, found, target), found, fresh=True)
+        stack = load(files, found, target)
+        if vault is not None:
+            stack = _with_vault(stack, vault)
+        context = Context.open(stack, found, fresh=True)
         context.claim()
         instances = tuple(context.stack.instances)
         state = context.stack.state
@@ -66,7 +75,7 @@ def rebuild(
         needed = _put(context, given)
         if needed:
             found |= needed
-            context = Context.open(context.stack, found)
+            context = Context.open(stack, found)
         kept = _variables(folder, kit.variables | needed)
     except BaseException:
         if context is not None and context.stack.state.exists():
@@ -74,6 +83,10 @@ def rebuild(
         disk.remove(folder)
         raise
     return Rebuilt(context, folder, files, kept)
+
+
+def _with_vault(stack: Stack, vault: Vault) -> Stack:
+    return replace(stack, source=stack.source.model_copy(update={"vault": vault}))
 
 
 def _moved(source: Source, store: str | None) -> Source:
@@ -138,12 +151,23 @@ def _variables(folder: Path, needed: Mapping[str, str]) -> Path | None:
 def set_up_for_a_while(
     kit: Kit, environ: Mapping[str, str], *, target: str | None = None, store: str | None = None
 ) -> Iterator[Context]:
-    """The same in a place of its own, which is removed at the end of the block."""
-    work = home(environ).parent / _FOLDER / random.token_hex(2)
-    for folder in (work.parent, work):
-        disk.folder(folder, mode=0o711 if os.geteuid() == 0 else 0o700)
-    try:
-        mine = {**environ, VARIABLE: str(work)}
-        yield rebuild(kit, work / "project", mine, target=target, store=store).context
-    finally:
+    """The same in a place of its own, which is removed at the end of the block, with whatever a
+    killed command had left there."""
+    work = home(environ).parent / _FOLDER / kit.stack[:8]
+    mine = {**environ, **kit.variables, VARIABLE: str(work)}
+    mode = 0o711 if os.geteuid() == 0 else 0o700
+    disk.folder(work.parent, mode=mode)
+    with lock(work.parent / f"{work.name}.lock", "drill", 0.0):
+        if any(work.glob(f"stacks/*/{DRILLS}/*/*")):
+            left = load([work / _PROJECT / name for name in kit.files], mine, target)
+            context = Context.open(_with_vault(left, Vault()), mine)
+            for name in context.stack.instances:
+                sweep(context, DRILLS, name)
         disk.remove(work)
+        disk.folder(work, mode=mode)
+        try:
+            project = work / _PROJECT
+            made = rebuild(kit, project, mine, target=target, store=store, vault=Vault())
+            yield made.context
+        finally:
+            disk.remove(work)
