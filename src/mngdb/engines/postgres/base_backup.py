@@ -18,7 +18,7 @@ from psycopg.sql import SQL, Identifier
 from mngdb import disk
 from mngdb.engines.postgres import client, replay, replication, unpack
 from mngdb.engines.postgres.causes import first_line
-from mngdb.errors import StepError, UnobservableError
+from mngdb.errors import MngdbError, StepError, UnobservableError
 from mngdb.model import Access, DesiredInstance
 from mngdb.run import Account
 from mngdb.snapshot import Point, Saved, Sink, Taken, Trial, Writer
@@ -130,6 +130,7 @@ def _messages(wire: pq.abc.PGconn) -> Iterator[memoryview]:
 def lay(asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None) -> None:
     """Unpack the archives, tablespaces beside the data folder, and replay the log. Raises
     MngdbError."""
+    _need_same_major(asked, saved.taken)
     _unpacked(saved, folder, account)
     try:
         replay.recover(asked, saved, folder, account)
@@ -139,6 +140,21 @@ def lay(asked: DesiredInstance, saved: Saved, folder: Path, account: Account | N
         unpack.folder(folder, account)
         _unpacked(saved, folder, account)
         replay.recover(asked, saved, folder, account, exact=True)
+
+
+def _need_same_major(asked: DesiredInstance, taken: Taken) -> None:
+    program = asked.site.program if asked.site else None
+    if program is not None and _major(program.version) != _major(taken.version):
+        raise MngdbError(
+            f"the snapshot is of PostgreSQL {taken.version}, and the program here, {program.server}"
+            f", is {program.version}: files of another major version cannot be read",
+            f"install PostgreSQL {_major(taken.version)}, and name its folder: binaries: "
+            "{postgres: …} in the file",
+        )
+
+
+def _major(version: str) -> str:
+    return version.partition(".")[0]
 
 
 def _unpacked(saved: Saved, folder: Path, account: Account | None) -> None:
