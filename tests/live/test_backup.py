@@ -21,6 +21,7 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
+from mngdb.stores.manifest import decode, encode
 from mngdb.stores.sealing import make_key, recipient
 from tests import buckets, debian
 from tests.conftest import Cli, free_port
