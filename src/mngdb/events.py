@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Never
 
 from msgspec import Struct
 
 from mngdb.model import Notice, Step
+
+#: Seconds between two events of progress.
+_EVERY = 0.5
 
 
 class Progress(Struct, frozen=True):
@@ -23,6 +28,37 @@ class Waiting(Progress, frozen=True):
     """Whether it is time to tell people; else it is only for when they end the wait."""
     state: str
     """What the server says of itself."""
+
+
+class Copying(Struct, frozen=True):
+    """An event: how far a backup or a restore of an instance is, in bytes of the content. `total`
+    is about what there will be; 0: nobody knows. `rate` in bytes per second."""
+
+    instance: str
+    done: int
+    stored: int
+    total: int
+    rate: float
+
+
+class Meter:
+    """Counts bytes, of several threads, and tells of them twice a second."""
+
+    def __init__(self, instance: str, tell: Callable[[Copying], None], total: int = 0) -> None:
+        self.total = total
+        self._instance = instance
+        self._tell = tell
+        self._done = self._stored = 0
+        self._begun = self._told = time.monotonic()
+
+    def __call__(self, size: int, stored: int) -> None:
+        """So many bytes of the content were done, which take `stored` bytes in the store."""
+        self._done, self._stored = self._done + size, self._stored + stored
+        now = time.monotonic()
+        if now > self._told + _EVERY:
+            self._told = now
+            rate = self._done / max(now - self._begun, 0.001)
+            self._tell(Copying(self._instance, self._done, self._stored, self.total, rate))
 
 
 class Stopped(Struct, frozen=True):

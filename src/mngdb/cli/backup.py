@@ -14,9 +14,9 @@ from mngdb.cli.kit import kit
 from mngdb.words import many
 
 if TYPE_CHECKING:
+    from mngdb.events import Copying
     from mngdb.ops.backup.prune import Due
     from mngdb.ops.backup.reach import Reachable
-    from mngdb.ops.backup.take import Copying
     from mngdb.stores.manifest import Manifest
 
 #: Seconds between two lines of progress, on a terminal and in a log.
@@ -30,8 +30,7 @@ class Shown:
         self._last = 0.0
 
     def __call__(self, event: object) -> None:
-        from mngdb.events import Progress
-        from mngdb.ops.backup.take import Copying
+        from mngdb.events import Copying, Progress
 
         if isinstance(event, Progress):
             tell(f"{event.unit}  {event.text}")

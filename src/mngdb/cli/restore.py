@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mngdb.cli.backup import Shown
-from mngdb.cli.common import Options, common, say, say_json, tell, tell_errors
+from mngdb.cli.common import Options, common, say, say_json, size, tell, tell_errors
 from mngdb.cli.restore_part import bring_back, with_part
 from mngdb.part import Part
 
@@ -78,6 +78,7 @@ def restore(
     if part is not None:
         check(context, context.instance(name), part)
     aim = _aim(context, name, to, snapshot)
+    _tell_cost(context, aim)
     if part is not None:
         return bring_back(options, context, aim, part, yes)
     if not replace:
@@ -86,6 +87,14 @@ def restore(
         click.confirm(_question(name, aim), abort=True, err=True)
     found = restored.in_place(context, aim, Shown())
     return _started(context, name) or _shown(options, found, context.instance(name).unit)
+
+
+def _tell_cost(context: Context, aim: Aim) -> None:
+    from mngdb.ops.backup.history import estimate
+
+    seconds = estimate(context.stack.state, aim.manifest.instance, aim.size)
+    takes = f", about {max(seconds, 1):.0f} s as in the last drill" if seconds else ""
+    tell(f"this takes about {size(aim.size)} of disk{takes}")
 
 
 def _forget(options: Options, context: Context, instance: str | None) -> int:

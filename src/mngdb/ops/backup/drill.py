@@ -45,6 +45,8 @@ class Drill(Struct, frozen=True, kw_only=True):
     rto: float
     rpo: float
     phases: dict[str, float]
+    size: int = 0
+    """Bytes that were restored, about."""
     checks: tuple[Trial, ...]
     verdict: Verdict
     version: str = ""
@@ -148,6 +150,7 @@ def _tried(context: Context, aim: Aim, newest: float, tell: Tell) -> Drill:
         snapshot=manifest.id,
         at=at,
         restored_to=aim.moment,
+        size=aim.size,
         rto=took,
         rpo=max(0.0, at - newest),
         phases=scratch.phases,

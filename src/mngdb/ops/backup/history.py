@@ -97,6 +97,21 @@ def proved(state: Path) -> dict[str, str]:
     return {str(one["snapshot"]): iso(float(one["at"])) for one in found}
 
 
+def estimate(state: Path, instance: str, size: int) -> float | None:
+    """Seconds that a restore of so many bytes takes, by the last drill that passed: what reads and
+    writes takes the longer, the more there is. None: there was none."""
+    passed = [
+        one
+        for one in history(state)
+        if one.get("instance") == instance and one.get("verdict") == "pass" and one.get("size")
+    ]
+    if not passed:
+        return None
+    last = passed[-1]
+    moved = sum(float(last["phases"].get(name, 0.0)) for name in ("copy", "recovery", "load"))
+    return float(last["rto"]) + moved * (size / float(last["size"]) - 1)
+
+
 def facts(state: Path, backup: Backup, instance: str) -> Proved:
     """What the drills of an instance say of its backups. Raises OSError."""
     asked = backup.drill

@@ -13,12 +13,12 @@ from msgspec.structs import replace
 
 from mngdb.engines.protocol import C, Engine, F, S
 from mngdb.errors import MngdbError, UsageError
+from mngdb.events import Copying
 from mngdb.model import Step
 from mngdb.ops import audit
 from mngdb.ops.backup.reach import Aim
 from mngdb.ops.backup.restored import alone, sweep
 from mngdb.ops.backup.scratch import Scratch, Tell, room
-from mngdb.ops.backup.take import Copying
 from mngdb.ops.context import Context
 from mngdb.part import Agree, Brought, Part
 from mngdb.spec.stack import Instance

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from mngdb import disk
 from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import MngdbError
-from mngdb.events import Progress
+from mngdb.events import Meter, Progress
 from mngdb.model import Access, DesiredInstance
 from mngdb.ops.backup import place
 from mngdb.ops.backup.reach import Aim
@@ -103,7 +103,8 @@ class Scratch:
         )
         opener = place.opener(self.context, self.manifest)
         catalog = place.catalog_of(self.context, self.manifest)
-        saved = _Saved(catalog, opener, self.aim, lambda _, __: None)
+        meter = Meter(self.instance.name, tell, self.aim.manifest.size)
+        saved = _Saved(catalog, opener, self.aim, meter)
         self._note(asked)
         self.place.servers.expect({self.instance.name: asked})
         self.place.servers.begin()

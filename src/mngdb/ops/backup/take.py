@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from msgspec import Struct
-
 from mngdb import __version__
 from mngdb.engines.protocol import C, Engine, F, S
 from mngdb.errors import MngdbError, UsageError
+from mngdb.events import Meter
 from mngdb.lock import lock
 from mngdb.model import Step
 from mngdb.ops import audit, workers
@@ -24,30 +23,14 @@ from mngdb.stores.sealing import Sealer
 
 #: Seconds that a server may take to let us in.
 _TIMEOUT = 30.0
-#: Seconds between two events of progress.
-_EVERY = 0.5
-
-
-class Copying(Struct, frozen=True):
-    """An event: how far the snapshot of an instance is, in bytes of the content. `total` is about
-    what there will be; 0: nobody knows. `rate` in bytes per second."""
-
-    instance: str
-    done: int
-    stored: int
-    total: int
-    rate: float
 
 
 class _Sink:
     """Where the engine writes, and who tells of it."""
 
     def __init__(self, catalog: Catalog, sealer: Sealer, instance: str, emit: workers.Emit) -> None:
-        self.snapshot = catalog.begin(sealer, instance, self._took)
-        self._instance = instance
-        self._emit = emit
-        self._done = self._stored = self._total = 0
-        self._begun = self._told = time.monotonic()
+        self._meter = Meter(instance, emit)
+        self.snapshot = catalog.begin(sealer, instance, self._meter)
 
     def stream(self, name: str) -> AbstractContextManager[Writer]:
         """A stream of the snapshot."""
@@ -55,15 +38,7 @@ class _Sink:
 
     def expect(self, size: int) -> None:
         """How much there will be."""
-        self._total += size
-
-    def _took(self, size: int, stored: int) -> None:
-        self._done, self._stored = self._done + size, self._stored + stored
-        now = time.monotonic()
-        if now > self._told + _EVERY:
-            self._told = now
-            rate = self._done / max(now - self._begun, 0.001)
-            self._emit(Copying(self._instance, self._done, self._stored, self._total, rate))
+        self._meter.total += size
 
 
 def back_up(
