@@ -37,6 +37,15 @@ def test_the_last_drill_of_an_instance_counts(tmp_path: Path) -> None:
     assert history.proved(tmp_path) == {f"s{now - 500}": history.iso(now - 500)}
 
 
+def test_the_next_restore_is_estimated_by_the_last_one(tmp_path: Path) -> None:
+    assert history.estimate(tmp_path, "pg", 100) is None
+    phases = {"copy": 1.0, "recovery": 1.0, "logins": 1.0}
+    history.keep(tmp_path, drill("pass", 1.0, phases=phases, size=100))
+    history.keep(tmp_path, drill("fail", 2.0, phases=phases, size=10))
+    assert history.estimate(tmp_path, "pg", 100) == 3.0
+    assert history.estimate(tmp_path, "pg", 300) == 7.0
+
+
 def test_a_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
     history.keep(tmp_path, drill("pass", 1.0))
     with (tmp_path / "drills.jsonl").open("a") as file:
