@@ -46,6 +46,9 @@ DUPLICATE_KEY = 11000
 OUT_OF_DISK = 14031
 ATLAS_AUTH = 8000
 
+#: Bytes of documents that are fetched at a time: the server reads on while they are worked on, and
+#: little memory is taken.
+_BATCH = 2 << 20
 #: Seconds that a question may take; index builds have no limit.
 _ANSWER = 30.0
 
@@ -90,13 +93,14 @@ class Session(Struct, frozen=True):
     def batches(
         self, database: str, collection: str, at: Timestamp | None = None
     ) -> Iterator[bytes]:
-        """The documents of a collection in the order in which they lie on the disk, as BSON, up to
-        16 MB at a time; `at`: as they were at that cluster time. Has no limit of time: a store
+        """The documents of a collection in the order in which they lie on the disk, as BSON, about
+        2 MB at a time; `at`: as they were at that cluster time. Has no limit of time: a store
         that takes them may be slow. Raises Refused or ConnectError."""
         concern = ReadConcern("majority") if at is None else _At(at)
         source = self.client[database].get_collection(collection, read_concern=concern)
+        count = self._about(_BATCH, database, collection)
         with _translated(self.access):
-            cursor: Any = source.find_raw_batches(no_cursor_timeout=True)
+            cursor: Any = source.find_raw_batches(no_cursor_timeout=True, batch_size=count)
         with closing(cursor):
             while True:
                 with _translated(self.access):
@@ -104,6 +108,15 @@ class Session(Struct, frozen=True):
                 if batch is None:
                     return
                 yield batch
+
+    def _about(self, size: int, database: str, collection: str) -> int:
+        """How many documents have about `size` bytes; 0 where the server does not tell: as many as
+        fit into its message."""
+        try:
+            average = self.command("collStats", collection, on=database).get("avgObjSize")
+        except Refused:
+            return 0
+        return max(1, int(size / (average or size)))
 
     def oplog(self, since: Timestamp, most: int, wait: float, limit: float) -> Iterator[bytes]:
         """The entries from `since` on that a majority has, as `batches`, up to `most` at a time;

@@ -16,7 +16,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -41,8 +40,6 @@ _WINDOW = "minSnapshotHistoryWindowInSeconds"
 _USUAL = "300"
 #: Seconds of history beyond what the dump has taken so far, and between two extensions.
 _AHEAD, _EVERY = 900, 60.0
-#: Collections that are read at a time: one is hashed while the server fetches of the other.
-_THREADS = 2
 #: How often a collection that is changed again and again is looked at, and the pause in seconds.
 _ATTEMPTS, _PAUSE = 40, 0.05
 #: NamespaceNotFound, CappedPositionLost, QueryPlanKilled (dropped or renamed while it was read),
@@ -179,21 +176,14 @@ class _Dump:
         self.content: dict[str, str] = {}
         self._traits: dict[str, list[str]] = {}
         self._late: dict[str, str] = {}
-        self._failed = threading.Event()
         self._session = session
         self._sink = sink
 
     def write(self, listed: Sequence[tuple[Collection, bool]]) -> None:
-        """Write collections, as of the moment those that were there all the time."""
-        with ThreadPoolExecutor(_THREADS, "mngdb-dump") as pool:
-            waiting = [pool.submit(self._collection, one, steady) for one, steady in listed]
-            try:
-                wait(waiting, return_when=FIRST_EXCEPTION)
-                for one in waiting:
-                    if one.done():
-                        one.result()
-            finally:
-                pool.shutdown(cancel_futures=True)
+        """Write collections, as of the moment those that were there all the time. One after the
+        other: the parts of a stream, of which several are in memory, keep the processors busy."""
+        for one, steady in listed:
+            self._collection(one, steady)
 
     def notes(self, named: frozenset[str]) -> dict[str, Any]:
         """What `load` and `prove` need beside counts and content."""
@@ -216,15 +206,6 @@ class _Dump:
         }
 
     def _collection(self, one: Collection, steady: bool) -> None:
-        if self._failed.is_set():
-            return  # a server that is gone would keep each of them waiting
-        try:
-            self._whole(one, steady)
-        except BaseException:
-            self._failed.set()
-            raise
-
-    def _whole(self, one: Collection, steady: bool) -> None:
         stopping.check()
         at: Collection | None = one
         if one.holder is not None:

@@ -27,10 +27,11 @@ from mngdb.snapshot import Feed, Point
 _LOGIN, _WAIT, _ANSWER = 10.0, 0.9, 30.0
 #: Entries of a batch, which has 16 MB at most.
 _BATCH = 1000
-#: Batches up to this many bytes may be no-ops alone.
-_FEW = 4096
-#: Seconds before a cursor is opened again.
-_PAUSE = 0.2
+#: Batches up to this many bytes may be no-ops alone; after less than this there is a pause, so that
+#: a server with many small writes is not asked for each of them.
+_FEW, _SMALL = 4096, 64 << 10
+#: Seconds before a cursor is opened again, and after a small batch.
+_PAUSE, _GATHER = 0.2, 0.05
 #: CursorNotFound, CappedPositionLost, QueryPlanKilled: the cursor is gone, the server is not.
 _LOST = frozenset({43, 136, 175})
 
@@ -187,6 +188,8 @@ class _Follower:
                 batch, fresh = batch[length(batch, 0) :], False
             if batch:
                 self._take(batch)
+                if len(batch) < _SMALL:
+                    time.sleep(_GATHER)
             else:
                 self._look()
             if self._feed.over:
