@@ -256,7 +256,7 @@ def test_a_store_that_was_moved_is_named_and_a_wrong_one_refused(
     assert not other.folder.exists()
     assert not list(Path(other.env["MNGDB_STATE_HOME"]).glob("stacks/*"))
     done = set_up(other, lost, "--store", str(tmp_path / "moved"))
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, f"says: {lost / 'store'}" in done.stdout) == (0, True), done.stderr
     assert len(other.json("backups")["instances"][0]["snapshots"]) == 1
     again = set_up(other, lost, "--store", str(tmp_path / "moved"))
     assert (again.returncode, "not empty" in again.stderr) == (2, True), again.stderr

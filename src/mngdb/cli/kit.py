@@ -113,6 +113,7 @@ def _open(options: Options, file: Path) -> int:
 def _set_up(options: Options, file: Path, folder: Path, store: str | None) -> int:
     import shlex
 
+    from mngdb.ops.backup import place
     from mngdb.ops.backup.rebuild import rebuild
 
     found = read(file)
@@ -130,6 +131,8 @@ def _set_up(options: Options, file: Path, folder: Path, store: str | None) -> in
     say(f"{made.context.stack.name}, as of {found.made}, is set up in {folder}; nothing runs yet")
     if found.keys:
         say(f"{found.keys.strip()} Store one first: {command} secret set backup_key")
+    if store is not None:
+        say(f"new backups go where its file says: {place.source(made.context).url}")
     say("next:")
     for line in then:
         say(f"  {line}")
