@@ -38,7 +38,6 @@ TABLES = (
     "INSERT INTO item (name) VALUES ('COPY x FROM stdin;\n')",
     "CREATE INDEX by_name ON item (name)",
     "COMMENT ON TABLE item IS 'of old'",
-    "GRANT SELECT ON item TO PUBLIC",
     "CREATE TABLE part (at int, body text) PARTITION BY RANGE (at)",
     "CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (0) TO (10)",
     "CREATE INDEX ON part (body)",
@@ -107,7 +106,9 @@ def test_a_table_that_is_there_is_brought_back_beside_it(stack: Cli) -> None:
     assert value(stack, indexes, app="shop") == 2
     assert value(stack, f"SELECT obj_description('{name}'::regclass)", app="shop") == "of old"
     assert "already" in refused(stack, "postgres", "--latest", "--table", "item", "--as", name)
-    sql(stack, f"DROP TABLE {name}", app="shop")
+    brought(stack, "postgres", "--latest", "--table", "item", "--as", "again")  # names beside, too
+    assert value(stack, DIGEST.format("again"), app="shop") == digest
+    sql(stack, f"DROP TABLE {name}, again", app="shop")
 
 
 def test_a_dropped_table_comes_back_under_its_own_name_with_its_partitions(stack: Cli) -> None:
@@ -120,7 +121,11 @@ def test_a_dropped_table_comes_back_under_its_own_name_with_its_partitions(stack
 
 def test_a_dropped_database_comes_back_as_it_was(stack: Cli) -> None:
     sql(stack, "UPDATE item SET name = 'spoiled' WHERE id = 2", app="shop")
+    copy = brought(stack, "postgres", "--latest", "--database", "shop", "--as", "copy")
+    assert copy["name"] == "copy"
+    assert [one["detail"] for one in stack.json("plan")["steps"]] == []
     with pg(stack) as admin:
+        admin.execute("DROP DATABASE copy")
         admin.execute("ALTER DATABASE shop RENAME TO was")
         admin.execute("CREATE DATABASE mngdb_restoring_dead")
         before = admin.execute(

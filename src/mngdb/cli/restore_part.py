@@ -76,7 +76,7 @@ def bring_back(options: Options, context: Context, aim: Aim, part: Part, yes: bo
     from mngdb.ops.backup import parts
 
     def agree(plan: Brought) -> None:
-        tell(f"bringing back {_what(part, plan)}: {_counted(plan)}")
+        tell(f"bringing back {_what(part, plan)}{_counted(plan)}")
         for note in plan.notes:
             tell(f"  {note}")
         if plan.overwrites and not yes:
@@ -87,7 +87,7 @@ def bring_back(options: Options, context: Context, aim: Aim, part: Part, yes: bo
         say_json(_document(found))
         return 0
     say(
-        f"{found.instance}  {_what(part, found.brought)}: {_counted(found.brought)}, "
+        f"{found.instance}  {_what(part, found.brought)}{_counted(found.brought)}, "
         f"in {found.seconds:.1f} s"
     )
     return 0
@@ -99,10 +99,8 @@ def _what(part: Part, found: Brought) -> str:
 
 
 def _counted(found: Brought) -> str:
-    return ", ".join(
-        size(count) if name == "bytes" else f"{count:,} {name}"
-        for name, count in found.counts.items()
-    )
+    texts = (size(n) if name == "bytes" else f"{n:,} {name}" for name, n in found.counts.items())
+    return f": {', '.join(texts)}" if found.counts else ""
 
 
 def _document(found: Returned) -> dict[str, Any]:

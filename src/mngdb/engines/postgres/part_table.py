@@ -35,6 +35,14 @@ _NAMES = """
 SELECT nspname::text, relname::text FROM pg_class c
 JOIN pg_namespace n ON n.oid = relnamespace WHERE c.oid = ANY(%s::oid[])
 """
+#: Names of earlier copies.
+_USED = """
+SELECT nspname::text, relname::text FROM pg_class
+  JOIN pg_namespace n ON n.oid = relnamespace WHERE strpos(relname, %(suffix)s) > 0
+UNION ALL
+SELECT nspname::text, stxname::text FROM pg_statistic_ext
+  JOIN pg_namespace n ON n.oid = stxnamespace WHERE strpos(stxname, %(suffix)s) > 0
+"""
 #: What has a name beside theirs: how it is called in ALTER, its schema and its name.
 _BESIDE = """
 SELECT 'INDEX', nspname::text, relname::text FROM pg_index
@@ -97,9 +105,22 @@ def fitted(own: str, suffix: str) -> str:
     return head + suffix
 
 
-def find(inside: Connection, schema: str, own: str, wanted: str, suffix: str) -> Table:
-    """Look for a table, and make it ready to be called `wanted`. Raises UsageError where there is
-    none, StepError."""
+def used(live: Connection, suffix: str) -> set[tuple[str, str]]:
+    """Schemas and names that copies with this suffix have already."""
+    query: LiteralString = _USED.replace("%(suffix)s", "{0}")
+    return set(rows(live, _said(query, sql.Literal(suffix))))
+
+
+def find(
+    inside: Connection,
+    schema: str,
+    own: str,
+    wanted: str,
+    suffix: str,
+    used: set[tuple[str, str]],
+) -> Table:
+    """Look for a table, and make it ready to be called `wanted`, with nothing beside it that has
+    one of the names `used`. Raises UsageError where there is none, StepError."""
     found = rows(inside, _FIND, schema, own)
     if not found or found[0][1] not in {"r", "p"}:
         raise UsageError(*_missing(inside, schema, own, bool(found)))
@@ -120,14 +141,14 @@ def find(inside: Connection, schema: str, own: str, wanted: str, suffix: str) ->
     ((size,),) = rows(inside, _SIZE, family)
     options: list[str] = []
     if wanted != own:
-        notes += _set_apart(inside, family, suffix, (schema, own), wanted)
+        notes += _set_apart(inside, family, suffix, (schema, own), wanted, used)
         options.append("--no-publications")
     else:
         needing = [one for (one,) in _of(inside, _NEEDING, family)]
         if needing:
             notes.append(f"what needs it is not brought back with it: {', '.join(needing)}")
     for place, one in rows(inside, _NAMES, family):
-        options += ["--table", f"{_quoted(place)}.{_quoted(one)}"]
+        options += ["--table", f"{quoted(place)}.{quoted(one)}"]
     return Table(tuple(options), number, size, tuple(notes))
 
 
@@ -140,6 +161,7 @@ def _set_apart(
     suffix: str,
     own: tuple[str, str],
     wanted: str,
+    used: set[tuple[str, str]],
 ) -> list[str]:
     """Give it, its partitions and all that has a name beside them new ones. A foreign key would
     change the live table that it leads to."""
@@ -151,7 +173,6 @@ def _set_apart(
         *_of(inside, _BESIDE, family),
         *(("TABLE", place, one) for place, one in rows(inside, _NAMES, family)),
     ]
-    used: set[tuple[str, str]] = set()
     for kind, place, one in every:
         new = wanted if (place, one) == own else fitted(one, suffix)
         number = 1
@@ -188,6 +209,7 @@ def _plain(text: str) -> sql.Composable:
     return sql.SQL(text)
 
 
-def _quoted(one: str) -> str:
+def quoted(one: str) -> str:
+    """A name as SQL and pg_dump take it, whatever is in it."""
     doubled = one.replace('"', '""')
     return f'"{doubled}"'

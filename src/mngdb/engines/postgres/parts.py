@@ -12,7 +12,7 @@ from psycopg import sql
 
 from mngdb.engines.postgres import part_table, transfer
 from mngdb.engines.postgres.client import Connection, Session, execute, rows
-from mngdb.engines.postgres.part_table import Table
+from mngdb.engines.postgres.part_table import Table, quoted
 from mngdb.errors import ConnectError, MngdbError, StepError, UsageError
 from mngdb.model import DesiredInstance
 from mngdb.part import Agree, Brought, Part, Took
@@ -38,6 +38,7 @@ SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 WHERE nspname = %s AND relname = %s
 """
 _WORD = re.compile(r'"((?:[^"]|"")+)"|([^."]+)')
+_PLAIN = re.compile(r"\w+")
 
 
 class _Address(Struct, frozen=True):
@@ -49,7 +50,9 @@ class _Address(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        return f"{self.database}.{self.schema}.{self.table}"
+        """As people write it."""
+        words = (self.database, self.schema, self.table)
+        return ".".join(one if _PLAIN.fullmatch(one) else quoted(one) for one in words)
 
 
 def named(session: Session, asked: DesiredInstance, part: Part) -> str:
@@ -87,9 +90,11 @@ def bring(
     if part.kind == "database":
         return _database(source, target, asked, part, agree, took)
     at = _address(target, asked, part.text)
-    wanted = part.renamed.removeprefix(f"{at.database}.{at.schema}.")
+    wanted = _words(part.renamed)[-1]
+    with transfer.inside(target, at.database) as live:
+        used = part_table.used(live, part.suffix)
     with transfer.inside(source, at.database) as inside:
-        table = part_table.find(inside, at.schema, at.table, wanted, part.suffix)
+        table = part_table.find(inside, at.schema, at.table, wanted, part.suffix, used)
     plan = Brought(
         name=part.renamed, counts={"rows": table.rows, "bytes": table.size}, notes=table.notes
     )
@@ -120,7 +125,12 @@ def _database(
         raise UsageError(f"there was no database {part.text} at that moment")
     with source.inside(part.text) as inside:
         ((tables, size),) = rows(inside, _TABLES)
-    plan = Brought(name=part.renamed, counts={"tables": tables, "bytes": size})
+    aside = part.renamed != part.text and part.renamed not in _of_apps(asked)
+    plan = Brought(
+        name=part.renamed,
+        counts={"tables": tables, "bytes": size},
+        notes=("the administrator owns it, as no app of the file does",) if aside else (),
+    )
     agree(plan)
     _tidy(target)
     building = f"{_BUILDING}{secrets.token_hex(4)}"
@@ -134,6 +144,8 @@ def _database(
             transfer.execute(connection, script)
             count = dump.data(connection, took)
             transfer.execute(connection, dump.script("post-data"))
+        if aside:
+            _take(target, building)
         _rename(target, building, part.renamed)
     except BaseException:
         with suppress(MngdbError):  # the next command removes it
@@ -153,15 +165,29 @@ def _drop(target: Session, name: str) -> None:
     execute(target.changing(), sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
 
 
+def _take(target: Session, name: str) -> None:
+    """Take a database from its owner, as `up` would."""
+    owner = sql.SQL("ALTER DATABASE {} OWNER TO CURRENT_USER").format(sql.Identifier(name))
+    execute(target.changing(), owner)
+
+
 def _rename(session: Session, old: str, new: str) -> None:
     names = map(sql.Identifier, (old, new))
     execute(session.changing(), sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*names))
 
 
+def _of_apps(asked: DesiredInstance) -> set[str]:
+    return {one.database for one in asked.instance.granted(PostgresGrant).values()}
+
+
+def _words(text: str) -> list[str]:
+    return [one.replace('""', '"') or other for one, other in _WORD.findall(text)]
+
+
 def _address(session: Session, asked: DesiredInstance, text: str) -> _Address:
     """What [DB.][SCHEMA.]TABLE means: of two names the first is a database where the live server
     has one called so. Raises UsageError."""
-    words = [one.replace('""', '"') or other for one, other in _WORD.findall(text)]
+    words = _words(text)
     if not 1 <= len(words) <= 3 or not all(words):
         raise UsageError(f"{text!r} is not a table", "--table [DATABASE.][SCHEMA.]TABLE")
     *places, table = words
@@ -170,7 +196,7 @@ def _address(session: Session, asked: DesiredInstance, text: str) -> _Address:
     if places and session.rows(_THERE, places[0]):
         return _Address(places[0], "public", table)
     schema = places[0] if places else "public"
-    known = sorted({one.database for one in asked.instance.granted(PostgresGrant).values()})
+    known = sorted(_of_apps(asked))
     if len(known) != 1:
         named = f"; the file names {', '.join(known)}" if known else ""
         raise UsageError(

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from mngdb.engines.protocol import C, Engine, F, S
 from mngdb.errors import MngdbError, UsageError
-from mngdb.events import Copying
+from mngdb.events import Meter
 from mngdb.model import Step
 from mngdb.ops import audit
 from mngdb.ops.backup.reach import Aim
@@ -123,30 +123,25 @@ class _Work:
         )
         self._agree = agree
         self._tell = tell
-        self._begun: float | None = None
-        self._done = self._total = 0
+        self._meter: Meter | None = None
 
     def agree(self, plan: Brought) -> None:
         """See `bring_back`."""
         self._agree(plan)
         if plan.overwrites:
             self._step = replace(self._step, action="change")
-        self._total = plan.counts.get("bytes", 0)
-        self._begun = time.monotonic()
+        self._meter = Meter(self._step.instance, self._tell, plan.counts.get("bytes", 0))
 
     def took(self, size: int) -> None:
         """So many bytes more were brought."""
-        assert self._begun is not None  # noqa: S101 — for mypy
-        self._done += size
-        rate = self._done / max(time.monotonic() - self._begun, 0.001)
-        done = Copying(self._step.instance, self._done, self._done, self._total, rate)
-        self._tell(done)
+        assert self._meter is not None  # noqa: S101 — for mypy
+        self._meter(size, size)
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if self._begun is None:
-            return
+        if self._meter is None:
+            return  # nothing was begun
         told = error.message if isinstance(error, MngdbError) else "interrupted"
         audit.note(self._state, "restore", self._step, told if error is not None else "")
