@@ -270,7 +270,7 @@ def busy(cli: Cli) -> Iterator[None]:
         thread.join()
 
 
-def test_every_moment_comes_back(module_cli: Cli, tmp_path: Path) -> None:
+def test_every_moment_comes_back(module_cli: Cli, server: str, tmp_path: Path) -> None:
     """Writes right before and right after it; a snapshot in the middle of them."""
     cli, feed, rnd = module_cli, Feed(), random.Random(11)
     cli.write(FILE)
@@ -284,7 +284,7 @@ def test_every_moment_comes_back(module_cli: Cli, tmp_path: Path) -> None:
             with busy(cli):
                 made = take(cli)
             assert abs(made.taken.moment - time.time()) < 5
-            for _ in range(100 if EVERYTHING else 20):
+            for _ in range(100 if EVERYTHING else 20 if server == "redis" else 8):
                 for _ in range(rnd.randint(1, 6)):
                     write(client, rnd)
                 found = digest(client)
@@ -353,7 +353,9 @@ def test_a_command_and_a_transaction_are_there_whole_or_not_at_all(
 
 
 @pytest.mark.parametrize("text", [FILE, NO_LOG, CACHE], ids=["log", "no-log", "cache"])
-def test_an_accident_is_undone(cli: Cli, text: str) -> None:
+def test_an_accident_is_undone(cli: Cli, server: str, text: str) -> None:
+    if server == "valkey" and text != NO_LOG:
+        return  # it starts as Redis does
     feed = Feed()
     cli.write(text)
     cli.ok("up")

@@ -23,6 +23,8 @@ _NAME = "mngdb-archive"
 #: To be refused it is no harm.
 _CALLED = ("CLIENT", "SETNAME", _NAME)
 _TIMEOUT = 10.0
+#: Seconds for the answer that the log goes on. One that does not would save all data 5 s later.
+_ANSWER = 3.0
 #: Seconds without a byte after which the server is asked whether there is nothing more.
 _TICK = 1.0
 #: Seconds without a byte until the server hears that all has arrived: one that stops waits for it.
@@ -148,10 +150,10 @@ class _Stream:
     def _begun(self, view: memoryview) -> bytes:
         """Ask for the log from where the archive ends, or from now on; what came with the
         answer."""
-        _introduce(self._replica, "capa", "psync2", "ip-address", _NAME)
-        found = self._look()
-        self._replid = found.replid
-        resumed = self._feed.resume(found.replid)
+        _introduce(self._replica, "capa", "eof", "capa", "psync2", "ip-address", _NAME)
+        self._replid = self._look().replid
+        resumed = self._feed.resume(self._replid)
+        found = self._look()  # to ask the store may have taken long
         known = resumed is not None and found.first <= resumed <= found.position
         self._end = self._told = resumed if resumed is not None and known else found.position
         data = self._continued(view)
@@ -169,9 +171,13 @@ class _Stream:
         self._replica.send(pack(("PSYNC", self._replid, str(self._end + 1))))
         data = b""
         while b"\n" not in data:
-            count = self._replica.receive(view, _TIMEOUT)
+            count = self._replica.receive(view, _ANSWER)
             if not count:
-                raise ConnectError("Redis does not answer PSYNC", "is it busy?", "down")
+                raise ConnectError(
+                    "Redis does not continue its log",
+                    "is it busy, or are more changes made at once than repl-backlog-size holds?",
+                    "down",
+                )
             data = (data + view[:count]).lstrip(b"\n")  # empty lines say that it is alive
         line, _, data = data.partition(b"\n")
         words = line.decode(errors="replace").split()
