@@ -492,3 +492,21 @@ def test_a_login_without_the_right_is_told_what_it_lacks(stack: Cli, archive: Fo
     with pytest.raises(ConnectError, match="replication") as caught:
         ENGINE.follow(weak, archive.asked, MemoryFeed())
     assert "host replication shop" in str(caught.value.hint)
+    hba = faults.servers(stack) / "mng-pg/conf/pg_hba.conf"
+    before = hba.read_text()
+    hba.write_text(before + "host replication shop samehost scram-sha-256\n")
+    sql(stack, "SELECT pg_reload_conf()")
+    try:
+        until(lambda: lacking(weak, archive) != caught.value.hint)
+        assert "ALTER ROLE shop REPLICATION" in lacking(weak, archive)
+    finally:
+        hba.write_text(before)
+        sql(stack, "SELECT pg_reload_conf()")
+
+
+def lacking(access: Any, archive: Follower) -> str:
+    """What a login is told to have done."""
+    assert ENGINE.follow is not None
+    with pytest.raises(ConnectError) as caught:
+        ENGINE.follow(access, archive.asked, MemoryFeed())
+    return str(caught.value.hint)

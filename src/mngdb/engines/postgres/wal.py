@@ -138,14 +138,18 @@ class _Follower:
                 self._wire.consume_input()
 
     def _take(self, data: memoryview) -> None:
-        self._heard = time.monotonic()
-        kind = bytes(data[:1])
+        now, kind = time.monotonic(), bytes(data[:1])
         if kind == b"w":
             _, begin, end, clock = _DATA.unpack_from(data)
             self._written(begin, data[_DATA.size :], end, clock / 1e6 + _EPOCH)
         elif kind == b"k":
             _, end, clock, asks = _ALIVE.unpack_from(data)
-            self._alive(end, clock / 1e6 + _EPOCH, asks)
+            self._alive(end, clock / 1e6 + _EPOCH)
+            if asks:
+                if now > self._asked + _REPORT:
+                    self._insists = now
+                self._owed, self._asked = True, now
+        self._heard = time.monotonic()  # the store may have had us wait
 
     def _written(self, begin: int, data: memoryview, reached: int, clock: float) -> None:
         """`reached`: where the server's log ended when it sent this."""
@@ -162,16 +166,12 @@ class _Follower:
         self._feed.write(data, end, self._moment)
         self._position, self._clock = end, clock
 
-    def _alive(self, end: int, clock: float, asks: bool) -> None:
+    def _alive(self, end: int, clock: float) -> None:
         if self._ahead is None and end == self._position:
             # between two messages it looked for something to send, but hardly before this one
             self._moment = max(self._moment, self._clock)
             self._feed.beat(self._moment)
         self._clock, self._waits = clock, False
-        if asks:
-            if self._heard > self._asked + _REPORT:
-                self._insists = self._heard
-            self._owed, self._asked = True, self._heard
 
     def _report(self, now: float) -> None:
         """Tell the server how far the store is: so far its slot lets go of WAL."""
