@@ -111,6 +111,34 @@ def test_what_was_written_last_is_there_though_all_is_killed(place: Place) -> No
     assert len(snapshots(place)) == 1, "there is no gap"
 
 
+def test_an_empty_mount_point_is_not_taken_for_the_store(place: Place) -> None:
+    store, away = place.cli.folder / "store", place.cli.folder / "away"
+    with agent(place):
+        place.driver.put(place.env, "before")
+        begun = time.time()
+        until(lambda: reached(place) > begun, 30)
+        store.rename(away)
+        store.mkdir()
+        place.driver.put(place.env, "while it was away")
+        moment = time.time()
+
+        def noticed() -> bool:
+            (glance,) = place.cli.json("status")["backups"]
+            return glance["error"] is not None
+
+        until(noticed, 20)
+        assert reached(place) < moment
+        for command in ("backup", "backups", "verify", "drill"):
+            done = place.cli.run(command)
+            assert (done.returncode != 0, "mount the disk" in done.stderr) == (True, True), command
+        assert list(store.iterdir()) == []
+        store.rmdir()
+        away.rename(store)
+        until(lambda: reached(place) > moment, 40)
+    assert restored(place, moment) == "while it was away"
+    place.cli.ok("verify")
+
+
 def test_moments_that_cannot_be_reached_are_refused_with_the_nearest(place: Place) -> None:
     for text, said in (
         ("2001-02-03 04:05:06", "the first one after it is"),

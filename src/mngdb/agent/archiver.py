@@ -65,6 +65,7 @@ class Archiver:
         context, name = self._context, instance.name
         engine = context.engine(instance)
         asked = context.asked(instance, find=False)
+        place.claim(context)
         archive, sealer = place.catalog(context).archive(name), place.sealer(context)
 
         def note(found: archived.Archived) -> None:

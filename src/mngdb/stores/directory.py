@@ -14,6 +14,8 @@ from mngdb import disk
 from mngdb.errors import UsageError, of_system
 from mngdb.stores import Entry, MissingError, StoreError
 
+#: What tells it from another directory at its path.
+MARK = "mngdb-1/store-id"
 #: What is being written: no object. Objects' own names never begin with a point.
 _UNFINISHED = "."
 #: What a disk or a network file system says that may be over in a moment.
@@ -24,15 +26,46 @@ class DirectoryStore:
     """Objects are files below `root`, which is made when the first one is written. Its owner alone
     may read it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, mark: str | None = None) -> None:
+        """`mark`: what `marked` gave before. Where it is not there any more, it is another disk, or
+        none: nothing is listed, and nothing is written."""
         self.root = root
+        self._mark = mark
 
     @property
     def place(self) -> str:
         return str(self.root)
 
+    def marked(self) -> str:
+        """What tells this directory from another one at its path, made once. Raises StoreError."""
+        path = self.root / MARK
+        with self._told("read", path):
+            if not path.exists():
+                DirectoryStore(self.root).put(MARK, f"{secrets.token_hex(16)}\n".encode())
+            return path.read_text().strip()
+
+    def _known(self) -> None:
+        """Raise StoreError where it is not the directory from before."""
+        if self._mark is None:
+            return
+        path = self.root / MARK
+        with self._told("read", path):
+            found = path.read_text().strip() if path.exists() else None
+        if found != self._mark:
+            what = "is empty, or another directory" if found is None else "is another store"
+            raise StoreError(
+                f"{self.root} {what}: the backups that were there are not",
+                "mount the disk that has them; if they are gone for good, name another directory "
+                "under 'backup: {store: …}'",
+            )
+
     def put(self, key: str, data: bytes) -> None:
         path = self.root / key
+        self._known()
+        self._put(path, data)
+        self._known()  # it may have been unmounted meanwhile
+
+    def _put(self, path: Path, data: bytes) -> None:
         with self._told("write", path):
             self._folder(path.parent)
             temporary = path.with_name(f"{_UNFINISHED}{path.name}.{secrets.token_hex(4)}")
@@ -61,6 +94,7 @@ class DirectoryStore:
                 return file.read()
 
     def entries(self, prefix: str) -> Iterator[Entry]:
+        self._known()
         with self._told("list", self.root / prefix):
             yield from self._below(self.root / prefix)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from mngdb.stores.sealing import Opener, Sealer
 
 _FOLDER = "backups"
+#: In the stack's own folder: by what the store's directory is known again.
+_MARK = "store.json"
 #: In the stack's own folder: one folder for each server of restored data.
 RESTORED = "restored"
 #: Seconds that another command may take to make the key.
@@ -50,12 +53,32 @@ def source(context: Context) -> Source:
 
 def store(context: Context) -> Store:
     """The store. Nothing is asked or made yet. Raises SecretError, UsageError."""
-    return source(context).opened(context.vault.get)
+    return source(context).opened(context.vault.get, _mark(context))
 
 
 def catalog(context: Context) -> Catalog:
     """The stack's own snapshots, to which it writes."""
-    return source(context).catalog(context.vault.get)
+    return source(context).catalog(context.vault.get, _mark(context))
+
+
+def claim(context: Context) -> None:
+    """Before anything is written: know the store's directory again, so that nothing is written to
+    an empty mount point in its place. Raises StoreError, OSError."""
+    from mngdb.stores.directory import DirectoryStore
+
+    url = source(context).url
+    if not url.startswith("s3://") and _mark(context) is None:
+        mark = DirectoryStore(Path(url)).marked()
+        disk.write(context.stack.state / _MARK, json.dumps({"url": url, "mark": mark}) + "\n")
+
+
+def _mark(context: Context) -> str | None:
+    """What tells the store's directory from another one; None: nothing was written there yet."""
+    try:
+        found = json.loads(disk.read_own(context.stack.state / _MARK) or "{}")
+        return str(found["mark"]) if found["url"] == source(context).url else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def catalogs(context: Context, instance: str) -> list[Catalog]:

@@ -22,8 +22,8 @@ from mngdb.stores.manifest import Manifest
 
 #: In the stack's own folder: how the last backup of each instance went.
 _FOLDER = "backup-runs"
-#: Seconds after which one that failed is tried again: a backup, a drill; and after which another
-#: backup may follow one that succeeded, where the log broke off.
+#: Seconds after which one that failed is tried again: a backup, a drill; and in which there are two
+#: backups at most, where the log broke off.
 _AGAIN, _DRILL_AGAIN, _SOON = 900.0, 86_400.0, 300.0
 #: Seconds within which the backups of all stacks begin.
 _SPREAD = 300
@@ -42,6 +42,8 @@ class Run(Struct, frozen=True):
     branch: str = ""
     position: int = 0
     """From where the log leads on from it."""
+    before: float = 0.0
+    """When the one before it was finished."""
 
 
 def runs(context: Context) -> dict[str, Run]:
@@ -66,13 +68,14 @@ def broken(context: Context, instance: str) -> None:
     """Note that nothing leads on from the last backup any more: another one is due at once. Raises
     OSError."""
     before = _read(context.stack.state, instance)
-    _keep(context, instance, replace(before, tried=0.0, done=0.0))
+    _keep(context, instance, replace(before, tried=0.0, branch="", position=0, before=0.0))
 
 
 def succeeded(context: Context, instance: str, found: Manifest) -> None:
     """Keep that an attempt has made a snapshot. Raises OSError."""
     now, point = time.time(), found.taken.log or Point("", 0)
-    run = Run(now, now, "", found.stored, point.branch, point.position)
+    before = _read(context.stack.state, instance).done
+    run = Run(now, now, "", found.stored, point.branch, point.position, before)
     _keep(context, instance, run)
 
 
@@ -111,11 +114,19 @@ def backups_due(context: Context, now: float) -> list[str]:
     return [
         name
         for name, run in runs(context).items()
-        if name not in pending
-        # a clock that was set back leaves moments in the future
-        and not (last <= run.done <= now and _led_on(context, name, run))
-        and not now - (_AGAIN if run.error else _SOON) < run.tried <= now
+        if name not in pending and _due(context, name, run, last, now)
     ]
+
+
+def _due(context: Context, name: str, run: Run, last: float, now: float) -> bool:
+    """`last`: when a backup was due last. Moments in the future are of a clock that was set back
+    since."""
+    if run.error and now - _AGAIN < run.tried <= now:
+        return False
+    if not last <= run.done <= now:
+        return True
+    # a log that breaks off again and again costs a snapshot every five minutes, no more
+    return not _led_on(context, name, run) and not now - _SOON < run.before <= now
 
 
 def _led_on(context: Context, instance: str, run: Run) -> bool:

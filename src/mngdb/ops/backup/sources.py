@@ -38,20 +38,20 @@ class Source(Struct, frozen=True):
     endpoint: str | None = None
     region: str | None = None
 
-    def opened(self, secret: Secrets) -> Store:
-        """The store, with the login that `secret` gives by its names. Nothing is asked or made
-        yet. Raises SecretError, UsageError."""
+    def opened(self, secret: Secrets, mark: str | None = None) -> Store:
+        """The store, with the login that `secret` gives by its names; of a directory, the one that
+        has this `mark`. Nothing is asked or made yet. Raises SecretError, UsageError."""
         if self.url.startswith("s3://"):
             return _bucket(self, secret)
         from mngdb.stores.directory import DirectoryStore
 
-        return DirectoryStore(Path(self.url))
+        return DirectoryStore(Path(self.url), mark)
 
-    def catalog(self, secret: Secrets) -> Catalog:
+    def catalog(self, secret: Secrets, mark: str | None = None) -> Catalog:
         """The snapshots there. Raises as `opened`."""
         from mngdb.stores.catalog import Catalog
 
-        return Catalog(self.opened(secret), self.stack)
+        return Catalog(self.opened(secret, mark), self.stack)
 
 
 def _bucket(asked: Source, get: Secrets) -> Store:

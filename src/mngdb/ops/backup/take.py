@@ -61,6 +61,7 @@ def back_up(
         raise UsageError("the file has no instances", "'mngdb init' writes one with all of them")
     if context.located.kind == "new":
         raise UsageError("this stack has not been created yet", "run 'mngdb up' first")
+    place.claim(context)
     sealer, catalog = place.sealer(context), place.catalog(context)
 
     def job(instance: Instance, emit: workers.Emit) -> Manifest:
