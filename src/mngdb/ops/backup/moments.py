@@ -2,56 +2,114 @@
 
 from __future__ import annotations
 
+import math
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mngdb.errors import UsageError
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)[a-z]*\s+ago")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DAY = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?!\d)")
 _CLOCK = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?")
-_HINT = "write '2026-11-21 14:03:07' (local time), '2026-11-21T14:03:07Z' or '10m ago'"
+#: A clock and what follows it: an offset, or the name of a zone.
+_ZONED = re.compile(r"(.*\d:\d\d(?::\d\d(?:\.\d+)?)?)\s*([+-]\d\d(?::?\d\d)?|[A-Za-z][\w/+-]*)")
+#: Any of them has a moment in every zone.
+_YEARS = range(1970, 9999)
+#: What `shown` adds in brackets.
+_AGAIN = re.compile(r"\s*\([^()]*Z\)")
+_HINT = (
+    "write '2026-11-21 14:03:07' (local time), '2026-11-21T14:03:07Z', "
+    "'2026-11-21 14:03:07 Asia/Seoul' or '10m ago'"
+)
 
 
 def parse(text: str, now: float) -> float:
     """Seconds since the epoch. Without a time zone it is this machine's local time; a time of day
-    is the last one that was. Raises UsageError for what is no moment, or none that was, and for a
-    local time that there was twice or not at all."""
+    is the last one that was. What `shown` says is understood. Raises UsageError for what is no
+    moment, or none that was, and for a local time that there was twice or not at all."""
     text = text.strip()
+    moment = _parsed(text, now)
+    if moment < 0:
+        raise UsageError(f"{text!r} is not between 1970 and now", _HINT)
+    if moment > now:
+        raise UsageError(f"{shown(moment)} is in the future", _HINT)
+    return moment
+
+
+def _parsed(text: str, now: float) -> float:
     if found := _AGO.fullmatch(text.lower()):
-        return now - float(found[1]) * _UNITS[found[2]]
-    if _CLOCK.fullmatch(text):
-        return _time_of_day(text, now)
+        ago = now - float(found[1]) * _UNITS[found[2]]
+        return ago if "." in found[1] or ago < 0 else float(math.floor(ago))
+    body, zone = _AGAIN.sub("", text), ""
+    if found := _ZONED.fullmatch(body):
+        body, zone = found[1].strip(), found[2]
+    if found := _DAY.match(body):
+        try:
+            date(int(found[1]), int(found[2]), int(found[3]))
+        except ValueError:
+            raise UsageError(f"there is no {found[0]} in the calendar", _HINT) from None
+    if _CLOCK.fullmatch(body):
+        return _time_of_day(body, zone, now)
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(body)
     except ValueError:
         raise UsageError(f"{text!r} is not a time", _HINT) from None
-    if moment.tzinfo is None:
-        moment = _local(moment, text)
-    if moment.timestamp() > now:
-        raise UsageError(f"{shown(moment.timestamp())} is in the future", _HINT)
-    return moment.timestamp()
+    if moment.year not in _YEARS:
+        raise UsageError(f"{text!r} is not between 1970 and now", _HINT)
+    return (moment if moment.tzinfo else _zoned(moment, zone, text)).timestamp()
 
 
-def _time_of_day(text: str, now: float) -> float:
-    today = datetime.fromtimestamp(now).astimezone()
+def _time_of_day(clock: str, zone: str, now: float) -> float:
+    text = f"{clock} {zone}".rstrip()
+    today = datetime.fromtimestamp(now, UTC).astimezone(_zone(zone))
     try:
-        hour, _, rest = text.partition(":")
-        clock = datetime.fromisoformat(f"{today.date()} {hour.zfill(2)}:{rest}")
+        hour, _, rest = clock.partition(":")
+        moment = datetime.fromisoformat(f"{today.date()} {hour.zfill(2)}:{rest}")
     except ValueError:
         raise UsageError(f"{text!r} is not a time of day", _HINT) from None
-    moment = _local(clock, text)
-    if moment.timestamp() > now:
-        moment = _local(clock - timedelta(days=1), text)
-    return moment.timestamp()
+    found = _zoned(moment, zone, text).timestamp()
+    return found if found <= now else _zoned(moment - timedelta(days=1), zone, text).timestamp()
 
 
-def _local(moment: datetime, text: str) -> datetime:
-    """A local time with its zone. Raises UsageError where clocks were changed at that time."""
-    first, second = (moment.replace(fold=fold).astimezone() for fold in (0, 1))
+def _zone(name: str) -> tzinfo | None:
+    """The zone of this name, or offset; None: this machine's, which may be called by the letters
+    that it has in summer or winter. Raises UsageError."""
+    if not name or name in _letters():
+        return None
+    if name.upper() in {"Z", "UTC"}:
+        return UTC
+    if name[0] in "+-":
+        digits = name[1:].replace(":", "").ljust(4, "0")
+        offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+        if offset < timedelta(days=1):
+            return timezone(-offset if name[0] == "-" else offset)
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise UsageError(f"{name!r} is not a time zone", _HINT) from None
+
+
+def _letters() -> set[str]:
+    """What this machine's zone is called in a year."""
+    days = (datetime(2026, month, 1).astimezone() for month in range(1, 13))
+    return {day.strftime("%Z") for day in days} - {"UTC"}
+
+
+def _zoned(moment: datetime, zone: str, text: str) -> datetime:
+    """A time of a zone. Raises UsageError where its clocks were changed then, unless the zone's
+    letters say which of both it is."""
+    place = _zone(zone)
+    first, second = (
+        moment.replace(tzinfo=place, fold=fold).astimezone(UTC).astimezone(place) for fold in (0, 1)
+    )
     if first.utcoffset() != second.utcoffset():
         hint = f"write it with its zone: {first.isoformat(sep=' ')}"
-        if first.replace(tzinfo=None) == second.replace(tzinfo=None) == moment.replace(fold=0):
+        if first.replace(tzinfo=None, fold=0) == second.replace(tzinfo=None, fold=0) == moment:
+            named = [one for one in (first, second) if one.strftime("%Z") == zone]
+            if named:
+                return named[0]
             zones = f"{first.strftime('%Z')} or {second.strftime('%Z')}"
             raise UsageError(f"{text} was twice, for clocks were set back: {zones}?", hint)
         raise UsageError(f"{text} never was, for clocks were set forward", hint)
@@ -59,9 +117,13 @@ def _local(moment: datetime, text: str) -> datetime:
 
 
 def shown(moment: float) -> str:
-    """A moment in local time with its zone, and in UTC where that differs."""
-    local = datetime.fromtimestamp(moment, UTC).astimezone()
-    text = local.strftime("%Y-%m-%d %H:%M:%S %Z")
+    """A moment in local time with its zone, and in UTC where that differs; with milliseconds where
+    it has some."""
+    # of an integer: a float's fraction is cut, so that .924 would be .923
+    whole, part = divmod(round(moment * 1000), 1000)
+    exact = datetime.fromtimestamp(whole, UTC)
+    local, fraction = exact.astimezone(), f".{part:03}" if part else ""
+    text = f"{local:%Y-%m-%d %H:%M:%S}{fraction} {local:%Z}"
     if not local.utcoffset():
         return text
-    return f"{text} ({datetime.fromtimestamp(moment, UTC):%Y-%m-%dT%H:%M:%SZ})"
+    return f"{text} ({exact:%Y-%m-%dT%H:%M:%S}{fraction}Z)"
