@@ -72,10 +72,12 @@ class InterruptError(MngdbError):
 
     exit_code = 130
 
-    def __init__(self) -> None:
-        super().__init__(
-            "interrupted; completed steps are kept", "run the same command again to finish"
-        )
+    def __init__(
+        self,
+        message: str = "interrupted; completed steps are kept",
+        hint: str | None = "run the same command again to finish",
+    ) -> None:
+        super().__init__(message, hint)
 
 
 class SpecError(UsageError):

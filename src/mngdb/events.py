@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from mngdb.model import Notice, Step
 
-#: Seconds between two events of progress.
-_EVERY = 0.5
+#: Seconds between two events of progress, and after which a rate is known.
+_EVERY, _KNOWN = 0.5, 1.0
 
 
 class Progress(Struct, frozen=True):
@@ -32,7 +32,7 @@ class Waiting(Progress, frozen=True):
 
 class Copying(Struct, frozen=True):
     """An event: how far a backup or a restore of an instance is, in bytes of the content. `total`
-    is about what there will be; 0: nobody knows. `rate` in bytes per second."""
+    is about what there will be; 0: nobody knows. `rate` in bytes per second; 0: not known yet."""
 
     instance: str
     done: int
@@ -49,15 +49,19 @@ class Meter:
         self._instance = instance
         self._tell = tell
         self._done = self._stored = 0
-        self._begun = self._told = time.monotonic()
+        self._begun: float | None = None
+        self._told = time.monotonic()
 
     def __call__(self, size: int, stored: int) -> None:
         """So many bytes of the content were done, which take `stored` bytes in the store."""
         self._done, self._stored = self._done + size, self._stored + stored
         now = time.monotonic()
+        if self._begun is None:
+            self._begun = now  # before that, the server was preparing it
         if now > self._told + _EVERY:
             self._told = now
-            rate = self._done / max(now - self._begun, 0.001)
+            passed = now - self._begun
+            rate = self._done / passed if passed >= _KNOWN else 0.0
             self._tell(Copying(self._instance, self._done, self._stored, self.total, rate))
 
 

@@ -6,9 +6,11 @@ A thread that has to stop meets KeyboardInterrupt, as the main one did.
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 #: Seconds between two looks whether to go on.
 _LOOK = 0.1
@@ -63,3 +65,25 @@ def ended_by(end: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         del _ends[key]
+
+
+@contextlib.contextmanager
+def interruptible(told: Callable[[], None] = lambda: None) -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C asks for an end: `told` is called, and the function given says so. The
+    second is an end."""
+    pressed: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+
+    def note(number: int, _: Any) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+        told()
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)

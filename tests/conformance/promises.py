@@ -120,7 +120,9 @@ class Promises:
         place.cli.ok("restore", place.engine, "--undo", "--yes")
         assert place.driver.get(place.env) == "after it"
         assert place.steps() == []
-        assert place.cli.json("restore", "--forget", place.engine)["removed"]
+        words = ("restore", "--forget", place.engine)
+        assert place.cli.json(*words)["removed"] == []
+        assert place.cli.json(*words, "--replaced", "--yes")["removed"]
 
     def test_down_stops_and_up_brings_the_data_back(self, place: Place) -> None:
         place.driver.put(place.env, "through the night")

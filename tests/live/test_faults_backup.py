@@ -115,7 +115,7 @@ def test_a_killed_replacement_loses_nothing_and_is_finished(cli: Cli, after: flo
     assert _get(cli) == "first"
     cli.ok("restore", "redis", "--undo", "--yes")
     assert _get(cli) == "second"
-    cli.ok("restore", "--forget", "redis")
+    cli.ok("restore", "--forget", "redis", "--replaced", "--yes")
     assert _get(cli) == "second"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, size, table, tell, tell_errors
+from mngdb.cli.common import Options, common, confirm, say, say_json, size, table, tell, tell_errors
 from mngdb.cli.kit import kit
 from mngdb.words import many
 
@@ -39,13 +40,18 @@ class Shown:
             if now < self._last + (_REDRAW if sys.stderr.isatty() else _LINE):
                 return
             self._last = now
-            known = _share(event) if event.total else size(event.done)
-            tell(f"{event.instance}  {known}, {size(int(event.rate))}/s")
+            tell(f"{event.instance}  {_copied(event)}")
 
 
-def _share(event: Copying) -> str:
-    left = max(event.total - event.done, 0) / max(event.rate, 1)
-    return f"{min(event.done / event.total, 1):.0%} of {size(event.total)}, {left:.0f} s left"
+def _copied(event: Copying) -> str:
+    texts = [size(event.done)]
+    if event.total:
+        texts = [f"{min(event.done / event.total, 1):.0%} of {size(event.total)}"]
+    if event.rate and event.total:
+        texts.append(f"{max(event.total - event.done, 0) / event.rate:.0f} s left")
+    if event.rate:
+        texts.append(f"{size(int(event.rate))}/s")
+    return ", ".join(texts)
 
 
 class _WithDefault(click.Group):
@@ -114,7 +120,8 @@ def take(options: Options, instances: Sequence[str]) -> int:
 def prune(options: Options, dry_run: bool, yes: bool) -> int:
     """Remove snapshots that 'backup: {keep: …}' no longer asks for.
 
-    The newest snapshot and the last proved one are never removed.
+    The newest snapshot and the last proved one are never removed, nor is anything of an instance
+    that the file no longer has.
     """
     from mngdb.ops.backup.history import iso
     from mngdb.ops.backup.prune import due
@@ -124,7 +131,7 @@ def prune(options: Options, dry_run: bool, yes: bool) -> int:
     found = due(context)
     if found and not dry_run:
         if not yes:
-            click.confirm(f"remove {_many(found)}?", abort=True, err=True)
+            confirm(f"remove {_many(found)}?")
         remove(context, found)
     if options.json:
         say_json(
@@ -189,7 +196,8 @@ def backups(options: Options) -> int:
     from mngdb.ops.backup.reach import reachable
 
     context = options.context()
-    found = {name: reachable(context, name) for name in context.stack.instances}
+    departed = place.departed(context)
+    found = {name: reachable(context, name) for name in (*context.stack.instances, *departed)}
     tried = proved(context.stack.state)
     damages = [text for one in found.values() for text in one.damages]
     if options.json:
@@ -198,8 +206,11 @@ def backups(options: Options) -> int:
                 "stack": context.stack.name,
                 "store": place.store(context).place,
                 "instances": [
-                    _reachable(name, context.instance(name).engine, one, tried)
-                    for name, one in found.items()
+                    _reachable(name, one.engine, found[name], tried)
+                    for name, one in context.stack.instances.items()
+                ],
+                "not_in_file": [
+                    _reachable(name, _engine(found[name]), found[name], tried) for name in departed
                 ],
                 "damaged": damages,
             }
@@ -207,6 +218,9 @@ def backups(options: Options) -> int:
         return 1 if damages else 0
     if any(one.reaches for one in found.values()):
         _list(found, tried)
+        for name in departed:
+            tell(f"{name} is not in the file; into another instance of {_engine(found[name])}:")
+            tell(f"  mngdb restore INSTANCE --latest --from {name}")
     else:
         say(f"no snapshots in {place.store(context).place}")
         tell("next: mngdb backup")
@@ -215,11 +229,16 @@ def backups(options: Options) -> int:
     return 1 if damages else 0
 
 
+def _engine(found: Reachable) -> str:
+    """That of an instance which the file does not have; empty where no manifest can be read."""
+    return found.reaches[-1].manifest.engine if found.reaches else ""
+
+
 def _list(found: Mapping[str, Reachable], tried: Mapping[str, str]) -> None:
     from mngdb.ops.backup.history import iso
 
     spans = [
-        (name if first == 0 else "", iso(begin), iso(end) if end > begin else "the snapshot alone")
+        (name if first == 0 else "", *_span(begin, end))
         for name, one in found.items()
         for first, (begin, end) in enumerate(one.spans)
     ]
@@ -237,6 +256,15 @@ def _list(found: Mapping[str, Reachable], tried: Mapping[str, str]) -> None:
     head = ("INSTANCE", "SNAPSHOT", "KIND", "FINISHED", "SIZE", "STORED", "PROVED")
     for line in table(head, rows):
         say(line)
+
+
+def _span(begin: float, end: float) -> tuple[str, str]:
+    """In seconds that can be reached."""
+    from mngdb.ops.backup.history import iso
+
+    if end == begin:
+        return iso(begin), "the snapshot alone"
+    return iso(min(math.ceil(begin), end)), iso(end)
 
 
 def _reachable(

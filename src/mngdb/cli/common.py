@@ -162,6 +162,21 @@ def seconds(_: click.Context, __: click.Parameter, value: str | None) -> float |
         raise click.BadParameter(str(error)) from None
 
 
+def confirm(question: str) -> None:
+    """Ask whether to go on. Raises UsageError where nobody answers, MngdbError for a no."""
+    from mngdb.errors import MngdbError, UsageError
+
+    try:
+        agreed = click.confirm(question, err=True)
+    except click.Abort as error:
+        if not isinstance(error.__context__, EOFError):
+            raise  # Ctrl-C
+        tell("")
+        raise UsageError("nobody answered the question; nothing was changed", "use --yes") from None
+    if not agreed:
+        raise MngdbError("not confirmed; nothing was changed")
+
+
 def say(text: str = "") -> None:
     """A result, on standard output."""
     click.echo(harmless(text))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mngdb.cli.backup import Shown
-from mngdb.cli.common import Options, common, say, say_json, size, tell, tell_errors
+from mngdb.cli.common import Options, common, confirm, say, say_json, size, tell, tell_errors
 from mngdb.cli.restore_part import bring_back, with_part
 from mngdb.part import Part
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mngdb.ops.backup.reach import Aim
     from mngdb.ops.backup.restored import Restored
     from mngdb.ops.context import Context
+    from mngdb.ops.up import Report
 
 
 @click.command()
@@ -23,9 +24,13 @@ if TYPE_CHECKING:
 @click.option("--to", metavar="TIME", help="This moment: '2026-11-21 14:03:07', '10m ago'.")
 @click.option("--latest", is_flag=True, help="The newest moment that can be reached.")
 @click.option("--snapshot", metavar="ID", help="This snapshot; 'mngdb backups' lists them.")
+@click.option("--from", "source", metavar="NAME", help="Backups of this instance instead.")
 @click.option("--replace", is_flag=True, help="In the place of the live server's data.")
 @click.option("--undo", is_flag=True, help="Bring back what the last --replace has replaced.")
-@click.option("--forget", is_flag=True, help="Remove restored servers and replaced data instead.")
+@click.option("--forget", is_flag=True, help="Remove restored servers instead.")
+@click.option(
+    "--replaced", is_flag=True, help="With --forget: remove the data from before --replace."
+)
 @with_part
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @common
@@ -35,9 +40,11 @@ def restore(
     to: str | None,
     latest: bool,
     snapshot: str | None,
+    source: str | None,
     replace: bool,
     undo: bool,
     forget: bool,
+    replaced: bool,
     yes: bool,
     part: Part | None,
 ) -> int:
@@ -47,7 +54,10 @@ def restore(
     the vault, and a port of its own, which is printed. A TIME without a zone is local time.
 
     With --replace, the live server is stopped, gets the restored data and is started again. The
-    data that it had is kept until --forget.
+    data that it had is kept until --forget --replaced.
+
+    With --from, the backups are those of another instance of the same engine, also of one that the
+    file no longer has.
 
     With --database, --table, --collection or --keys, that part is brought back into the live
     server. What is there stays: the part then gets another name, and existing keys are kept.
@@ -58,35 +68,41 @@ def restore(
 
     if part is not None and (replace or undo or forget):
         raise UsageError("a part of the data goes without --replace, --undo and --forget")
+    if replaced and not forget:
+        raise UsageError("--replaced is for --forget", "mngdb restore --forget --replaced")
     context = options.context()
     if forget:
-        return _forget(options, context, instance)
+        return _forget(options, context, instance, replaced, yes)
     if instance is None:
         raise UsageError("name the instance to restore", "mngdb restore INSTANCE --latest")
     name = context.instance(instance).name
     if undo:
         if not yes:
-            click.confirm(f"bring back the data that {name} had before?", abort=True, err=True)
-        snapshot = restored.undo(context, name)
-        tell(f"{name}: the data of snapshot {snapshot} is set aside; starting")
-        return _started(context, name)
-    if [to is not None, latest, snapshot is not None].count(True) != 1:
+            confirm(f"bring back the data that {name} had before?")
+        snapshot, report = restored.undo(context, name, Shown())
+        tell(f"{name}: the data of snapshot {snapshot}, and what came since, is kept")
+        tell(f"remove it with: mngdb restore --forget {name} --replaced")
+        return _started(report)
+    given = [to is not None, latest, snapshot is not None].count(True)
+    if given > 1:
+        raise UsageError("only one of --to, --latest and --snapshot")
+    if not given:
         raise UsageError(
             "say what to restore",
             "--to TIME, --latest, or --snapshot ID: 'mngdb backups' lists what there is",
         )
     if part is not None:
         check(context, context.instance(name), part)
-    aim = _aim(context, name, to, snapshot)
+    aim = _aim(context, name, source or name, to, snapshot)
     _tell_cost(context, aim)
     if part is not None:
         return bring_back(options, context, aim, part, yes)
     if not replace:
         return _shown(options, restored.beside(context, aim, Shown()), "")
     if not yes:
-        click.confirm(_question(name, aim), abort=True, err=True)
-    found = restored.in_place(context, aim, Shown())
-    return _started(context, name) or _shown(options, found, context.instance(name).unit)
+        confirm(_question(name, aim))
+    found, report = restored.in_place(context, aim, Shown())
+    return _started(report) or _shown(options, found, context.instance(name).unit)
 
 
 def _tell_cost(context: Context, aim: Aim) -> None:
@@ -97,14 +113,25 @@ def _tell_cost(context: Context, aim: Aim) -> None:
     tell(f"this takes about {size(aim.size)} of disk{takes}")
 
 
-def _forget(options: Options, context: Context, instance: str | None) -> int:
+def _forget(
+    options: Options, context: Context, instance: str | None, replaced: bool, yes: bool
+) -> int:
     from mngdb.ops.backup import restored
 
-    gone = restored.forget(context, context.instance(instance).name if instance else None)
+    name = context.instance(instance).name if instance else None
+    found = restored.found(context, name, replaced=replaced)
+    gone = [note.text for _, note in found]
+    if replaced and found and not yes:
+        confirm(f"remove for good: {', '.join(gone)}?")
+    restored.forget(context, found)
     if options.json:
         say_json({"stack": context.stack.name, "removed": gone})
-    else:
-        say(f"removed: {', '.join(gone)}" if gone else "no restored servers")
+        return 0
+    nothing = "no replaced data" if replaced else "no restored servers"
+    say(f"removed: {', '.join(gone)}" if gone else nothing)
+    if not replaced:
+        for _, note in restored.found(context, name, replaced=True):
+            tell(f"kept: {note.text} ('mngdb restore --forget {note.instance} --replaced')")
     return 0
 
 
@@ -114,12 +141,8 @@ def _question(name: str, aim: Aim) -> str:
     return f"stop {name} and give it its data of {shown(aim.moment)}?"
 
 
-def _started(context: Context, name: str) -> int:
-    """Start the live server with the data that it has now."""
-    from mngdb.ops.choice import choose
-    from mngdb.ops.up import up
-
-    report = up(context, frozenset(), Shown(), choose(context, [name]))
+def _started(report: Report) -> int:
+    """What came of the start of the live server. Returns the exit code."""
     tell_errors(report.errors)
     for step in report.refused:
         tell(f"not done, destructive: {step.action} {step.object} ({step.detail})")
@@ -151,18 +174,30 @@ def _shown(options: Options, found: Restored, unit: str) -> int:
     if unit:
         say(f"{unit} has this data now; what it had before is kept")
         tell(f"bring that back with: mngdb restore {found.instance} --undo")
-        tell(f"remove it with: mngdb restore --forget {found.instance}")
+        tell(f"remove it with: mngdb restore --forget {found.instance} --replaced")
         return 0
     say(f"address: {found.address}")
     tell(f"remove it with: mngdb restore --forget {found.instance}")
     return 0
 
 
-def _aim(context: Context, name: str, to: str | None, snapshot: str | None) -> Aim:
-    """What is to be restored. Raises UsageError for what cannot be reached."""
+def _aim(context: Context, name: str, source: str, to: str | None, snapshot: str | None) -> Aim:
+    """What is to be restored into an instance. Raises UsageError for what cannot be reached."""
+    aim = _from(context, source, to, snapshot)
+    if source == name:
+        return aim
+    from mngdb.ops.backup.reach import into
+
+    return into(context, aim, name)
+
+
+def _from(context: Context, name: str, to: str | None, snapshot: str | None) -> Aim:
+    from mngdb.errors import UsageError
     from mngdb.ops.backup import moments, place
     from mngdb.ops.backup.reach import Aim, leading_to, newest_of, reachable
 
+    if name not in context.stack.instances and name not in place.departed(context):
+        raise UsageError(f"there are no backups of {name}", "'mngdb backups' lists what there is")
     if snapshot is not None:
         return Aim(place.manifest(context, name, snapshot))
     moment = moments.parse(to, time.time()) if to is not None else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from mngdb.cli.backup import Shown
-from mngdb.cli.common import Options, say, say_json, size, tell
+from mngdb.cli.common import Options, confirm, repeatable, say, say_json, size, tell
 from mngdb.errors import UsageError
 from mngdb.part import Brought, Kind, Part
 
@@ -71,6 +71,7 @@ def _part(found: dict[Kind, str | None], renamed: str, overwrite: bool) -> Part 
     return Part(kind=kind, text=text, renamed=renamed, overwrite=overwrite)
 
 
+@repeatable
 def bring_back(options: Options, context: Context, aim: Aim, part: Part, yes: bool) -> int:
     """Bring a part back, and show what came of it."""
     from mngdb.ops.backup import parts
@@ -80,7 +81,7 @@ def bring_back(options: Options, context: Context, aim: Aim, part: Part, yes: bo
         for note in plan.notes:
             tell(f"  {note}")
         if plan.overwrites and not yes:
-            click.confirm("overwrite them?", abort=True, err=True)
+            confirm("overwrite them?")
 
     found = parts.bring_back(context, aim, part, agree, Shown())
     if options.json:
@@ -99,8 +100,9 @@ def _what(part: Part, found: Brought) -> str:
 
 
 def _counted(found: Brought) -> str:
-    texts = (size(n) if name == "bytes" else f"{n:,} {name}" for name, n in found.counts.items())
-    return f": {', '.join(texts)}" if found.counts else ""
+    counts = [(name, n) for at, (name, n) in enumerate(found.counts.items()) if n or at == 0]
+    texts = (size(n) if name == "bytes" else f"{n:,} {name}" for name, n in counts)
+    return f": {', '.join(texts)}" if counts else ""
 
 
 def _document(found: Returned) -> dict[str, Any]:

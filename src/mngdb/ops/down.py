@@ -202,7 +202,8 @@ def destroy(context: Context, name: str, on_event: OnEvent) -> list[Notice]:
 def _forget_restored(context: Context) -> None:
     from mngdb.ops.backup import restored
 
-    restored.forget(context)
+    for replaced in (False, True):
+        restored.forget(context, restored.found(context, replaced=replaced))
 
 
 def unmake(context: Context, pointed: Path | None = None) -> None:

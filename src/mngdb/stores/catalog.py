@@ -125,8 +125,17 @@ class Catalog:
 
     def holds_any(self) -> bool:
         """Whether there is a snapshot of any instance."""
-        end = f"/{_MANIFEST}"
-        return any(entry.key.endswith(end) for entry in self.store.entries(self.prefix("")))
+        return next(self._instances(), None) is not None
+
+    def instances(self) -> set[str]:
+        """Every instance that has a snapshot."""
+        return set(self._instances())
+
+    def _instances(self) -> Iterator[str]:
+        for entry in self.store.entries(self.prefix("")):
+            *_, instance, _, name = entry.key.rsplit("/", 3)
+            if name == _MANIFEST:
+                yield instance
 
     def manifest(self, instance: str, snapshot: str) -> Manifest:
         """The manifest of a snapshot. Raises UsageError for one that there is not,

@@ -119,8 +119,8 @@ def _aim(context: Context, name: str, snapshot: str | None) -> tuple[Aim, float]
 
 
 def _one(context: Context, aim: Aim, newest: float, tell: Tell) -> Drill:
-    with alone(context, FOLDER, aim.manifest.instance):
-        sweep(context, FOLDER, aim.manifest.instance)
+    with alone(context, FOLDER, aim.instance):
+        sweep(context, FOLDER, aim.instance)
         return _tried(context, aim, newest, tell)
 
 

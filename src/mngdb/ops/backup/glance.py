@@ -54,7 +54,7 @@ def glance(context: Context) -> list[Glance]:
         log = archived.read(context, name) if name in followed else archived.Archived()
         drill = passed.get(name)
         led = log.branch == run.branch and log.begin <= run.position
-        reached = log.until if log.branch and led else run.done
+        reached = (log.until if log.branch and led else 0.0) or run.done
         found.append(
             Glance(
                 instance=name,

@@ -55,7 +55,7 @@ def check(context: Context, instance: Instance, part: Part) -> None:
 def bring_back(context: Context, aim: Aim, part: Part, agree: Agree, tell: Tell) -> Returned:
     """Bring a part back as it was then. `agree` is told what will be done before the live server is
     changed, and may raise. What a killed command left is removed first. Raises MngdbError."""
-    instance = context.instance(aim.manifest.instance)
+    instance = context.instance(aim.instance)
     check(context, instance, part)
 
     def work(engine: Engine[S, F, C]) -> Returned:
@@ -70,7 +70,7 @@ def _brought(
     engine: Engine[S, F, C], context: Context, aim: Aim, part: Part, agree: Agree, tell: Tell
 ) -> Returned:
     begun = time.monotonic()
-    instance = context.instance(aim.manifest.instance)
+    instance = context.instance(aim.instance)
     live = context.asked(instance, find=False)
     access = context.admin(live)
     part = replace(part, moment=aim.moment)

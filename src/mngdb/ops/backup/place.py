@@ -89,6 +89,14 @@ def catalogs(context: Context, instance: str) -> list[Catalog]:
     return read if instance in found.pending else [*read, catalog(context)]
 
 
+def departed(context: Context) -> list[str]:
+    """Instances that have snapshots, and that the file does not have: they were renamed, or left.
+    Raises StoreError."""
+    read = [one.catalog(context.vault.get) for one in origins(context.stack.state).sources]
+    every = {name for one in (*read, catalog(context)) for name in one.instances()}
+    return sorted(every - set(context.stack.instances))
+
+
 def catalog_of(context: Context, manifest: Manifest) -> Catalog:
     """The one that has a snapshot."""
     every = catalogs(context, manifest.instance)

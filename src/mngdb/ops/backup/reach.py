@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb.errors import UsageError
 from mngdb.ops.backup import archived, place
@@ -19,11 +21,18 @@ _BEYOND = 2.0
 
 
 class Aim(Struct, frozen=True):
-    """What is restored: a snapshot, and with `until` the log as far as that moment."""
+    """What is restored: a snapshot, and with `until` the log as far as that moment. `into`: another
+    instance than the one that it is of."""
 
     manifest: Manifest
     segments: tuple[Segment, ...] = ()
     until: float | None = None
+    into: str = ""
+
+    @property
+    def instance(self) -> str:
+        """The instance that gets it."""
+        return self.into or self.manifest.instance
 
     @property
     def moment(self) -> float:
@@ -105,6 +114,15 @@ class Reachable(Struct, frozen=True):
         return max((one.newest for one in self.reaches), default=None)
 
 
+def into(context: Context, aim: Aim, instance: str) -> Aim:
+    """The same for another instance than the one that it is of. Raises UsageError where that has
+    another engine."""
+    engine, given = aim.manifest.engine, context.instance(instance).engine
+    if engine != given:
+        raise UsageError(f"{aim.manifest.instance} is {engine}, {instance} is {given}")
+    return replace(aim, into=instance)
+
+
 def reachable(context: Context, instance: str) -> Reachable:
     """What can be restored of an instance; lists and manifests are read. Raises StoreError."""
     note = archived.read(context, instance)
@@ -148,8 +166,13 @@ def leading_to(found: Reachable, instance: str, moment: float) -> Reach:
         raise UsageError(f"{instance} has no snapshot", f"mngdb backup {instance}")
     before = [end for _, end in every if end < moment]
     after = [begin for begin, _ in every if begin > moment]
-    near = [f"the last one before it is {shown(max(before))}"] if before else []
-    near += [f"the first one after it is {shown(min(after))}"] if after else []
+    near = []  # in milliseconds that can be reached
+    if before:
+        last = math.floor(max(before) * 1000) / 1000
+        near.append(f"the last one before it is {shown(last)}")
+    if after:
+        first = math.ceil(min(after) * 1000) / 1000
+        near.append(f"the first one after it is {shown(first)}")
     raise UsageError(
         f"{instance} cannot be restored to {shown(moment)}: {', '.join(near)}",
         "'mngdb backups' shows what can be reached",

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mngdb import disk
-from mngdb.errors import LockedError, MngdbError, UsageError
+from mngdb import disk, stopping
+from mngdb.errors import InterruptError, LockedError, MngdbError, UsageError
+from mngdb.events import Progress
 from mngdb.lock import lock
 from mngdb.model import Step
 from mngdb.ops import audit
@@ -24,6 +26,9 @@ from mngdb.ops.backup.scratch import NOTE, Scratch, Tell, disposable, ended, roo
 from mngdb.ops.context import Context
 from mngdb.spec.stack import Instance
 from mngdb.targets.protocol import Disposable, Servers, UnitRecord
+
+if TYPE_CHECKING:
+    from mngdb.ops.up import Report
 
 FOLDER = place.RESTORED
 
@@ -44,7 +49,8 @@ class Restored(Struct, frozen=True):
 
 class Note(Struct, frozen=True, kw_only=True):
     """What is in the folder of a restored server. `done`: what came of the restore; None: it has
-    not ended. `replaced`: its data was put in the place of the live one's, which is here since."""
+    not ended. `replaced`: its data was put in the place of the live one's, which is here since;
+    `undone`: and back, with what was written to it meanwhile."""
 
     instance: str
     unit: str
@@ -53,16 +59,34 @@ class Note(Struct, frozen=True, kw_only=True):
     port: int
     done: Restored | None = None
     replaced: bool = False
+    undone: bool = False
+
+    @property
+    def live(self) -> bool:
+        """Whether its data was the live server's."""
+        return self.replaced or self.undone
+
+    @property
+    def text(self) -> str:
+        """What there is, for people."""
+        if self.replaced:
+            return f"the data that {self.instance} had before its restore"
+        return f"the data that {self.instance} had before --undo" if self.undone else self.unit
 
 
 def beside(context: Context, aim: Aim, tell: Tell) -> Restored:
     """Restore into a server beside the live one. What a killed command had begun is done anew.
     Raises MngdbError; nothing of it is left then."""
     state = context.stack.state / FOLDER / aim.key
-    with alone(context, FOLDER, aim.manifest.instance):
+    with alone(context, FOLDER, aim.instance):
         note = _read(state)
         if note is not None and note.replaced:
             raise _replaced(aim, note)
+        if note is not None and note.undone:
+            raise UsageError(
+                f"{note.text} is kept where {aim.text} would be restored",
+                f"remove it with: mngdb restore --forget {note.instance} --replaced",
+            )
         if note is not None and note.done is not None and _runs(context, state, note):
             raise UsageError(
                 f"{aim.text} is restored already, at {note.host}:{note.port}",
@@ -71,26 +95,26 @@ def beside(context: Context, aim: Aim, tell: Tell) -> Restored:
         return _made(context, aim, state, tell)
 
 
-def in_place(context: Context, aim: Aim, tell: Tell) -> Restored:
-    """Restore, and put the data in the place of the live one's, whose data is kept until it is
-    forgotten. The live server is stopped then; `up` starts it. A server that was restored beside
-    it is taken as it is. What a killed command had begun is finished. Raises MngdbError."""
-    given, state = context.instance(aim.manifest.instance), context.stack.state / FOLDER / aim.key
+def in_place(context: Context, aim: Aim, tell: Tell) -> tuple[Restored, Report]:
+    """Restore, put the data in the place of the live one's, whose data is kept until it is
+    forgotten, and start the live server. A server that was restored beside it is taken as it is.
+    What a killed command had begun is finished. Raises MngdbError."""
+    given, state = context.instance(aim.instance), context.stack.state / FOLDER / aim.key
     if context.target(given).disposable is None:
         raise UsageError(
             f"{given.name} is on {given.target.kind}: its data cannot be replaced by mngdb",
             f"mngdb restore {given.name} without --replace, then copy what you need",
         )
-    with alone(context, FOLDER, aim.manifest.instance):
+    with alone(context, FOLDER, aim.instance):
         note = _read(state)
         if note is not None and note.replaced:
             raise _replaced(aim, note)
         done = note.done if note is not None else None
         if done is None:
             done = _made(context, aim, state, tell)
-        _swap(context, state, replaced=True)
-        sources.settle(context.stack.state, given.name)
-        return done
+        elif note is not None and note.undone:
+            tell(Progress(given.unit, f"gets {note.text}"))
+        return done, _exchanged(context, state, tell, replaced=True)
 
 
 def _replaced(aim: Aim, note: Note) -> UsageError:
@@ -100,16 +124,15 @@ def _replaced(aim: Aim, note: Note) -> UsageError:
     )
 
 
-def undo(context: Context, instance: str) -> str:
-    """Bring the data back that a restore in place has replaced last. Returns what it was replaced
-    by. Raises UsageError where there is none."""
+def undo(context: Context, instance: str, tell: Tell) -> tuple[str, Report]:
+    """Bring the data back that a restore in place has replaced last, and start the live server.
+    Returns what it was replaced by. Raises UsageError where there is none, MngdbError."""
     every = _all(context, FOLDER)
     mine = [(at, note) for at, note in every if note.instance == instance and note.replaced]
     if not mine:
         raise UsageError(f"no restore has replaced the data of {instance}")
     state, note = max(mine, key=lambda one: (one[0] / NOTE).stat().st_mtime)
-    _swap(context, state, replaced=False)
-    return note.snapshot
+    return note.snapshot, _exchanged(context, state, tell, replaced=False)
 
 
 def _made(context: Context, aim: Aim, state: Path, tell: Tell) -> Restored:
@@ -120,12 +143,17 @@ def _made(context: Context, aim: Aim, state: Path, tell: Tell) -> Restored:
     try:
         asked = scratch.make(tell)
         _usable(scratch.logins(asked))
-    except BaseException:
+    except BaseException as error:
         scratch.remove()
+        if isinstance(error, KeyboardInterrupt):
+            raise InterruptError(
+                f"interrupted; {aim.instance} is as it was, and nothing is left of the restore",
+                None,
+            ) from None
         raise
     access = scratch.admin(asked)
     found = Restored(
-        instance=aim.manifest.instance,
+        instance=aim.instance,
         engine=aim.manifest.engine,
         snapshot=aim.manifest.id,
         restored_to=aim.moment,
@@ -138,6 +166,51 @@ def _made(context: Context, aim: Aim, state: Path, tell: Tell) -> Restored:
     assert note is not None  # noqa: S101 — for mypy
     _write(state, replace(note, done=found))
     return found
+
+
+def _exchanged(context: Context, state: Path, tell: Tell, *, replaced: bool) -> Report:
+    """Exchange the data, and start the live server. From its stop on, the first Ctrl-C only waits;
+    after a second one, or an error, it is started with the data that it has. Raises MngdbError."""
+    note = _read(state)
+    assert note is not None  # noqa: S101 — for mypy
+    live = context.instance(note.instance)
+    waits = "is stopped: it is started before this ends; Ctrl-C again ends it at once"
+    with stopping.interruptible(lambda: tell(Progress(live.unit, waits))):
+        try:
+            _swap(context, state, replaced=replaced)
+        except BaseException as error:
+            runs = "runs again"
+            try:
+                if _started(context, live.name, tell).errors:
+                    runs = "does not run"
+            except (MngdbError, OSError):
+                runs = "does not run"
+            if isinstance(error, KeyboardInterrupt):
+                raise InterruptError(
+                    f"interrupted; {live.unit} {runs}, with the data that it had"
+                ) from None
+            tell(Progress(live.unit, f"{runs}, with the data that it had"))
+            raise
+        if replaced:
+            sources.settle(context.stack.state, live.name)
+        has = f"{live.unit} has the {'restored data' if replaced else 'data from before'}"
+        try:
+            return _started(context, live.name, tell)
+        except KeyboardInterrupt:
+            raise InterruptError(
+                f"interrupted; {has}, and may not run yet", f"mngdb up {live.name}"
+            ) from None
+        except MngdbError as error:
+            raise MngdbError(
+                f"{has}, and does not run: {error.message}", f"mngdb up {live.name}"
+            ) from None
+
+
+def _started(context: Context, instance: str, tell: Tell) -> Report:
+    from mngdb.ops.choice import choose
+    from mngdb.ops.up import up
+
+    return up(context, frozenset(), tell, choose(context, [instance]))
 
 
 def _swap(context: Context, state: Path, *, replaced: bool) -> None:
@@ -153,7 +226,7 @@ def _swap(context: Context, state: Path, *, replaced: bool) -> None:
         made[0].servers.stop(note.unit, engine.stop_signal)
         servers.stop(live.unit, engine.stop_signal)
         made[0].exchange(note.unit, servers, live.unit)
-        _write(state, replace(note, replaced=replaced))
+        _write(state, replace(note, replaced=replaced, undone=not replaced))
         schedule.broken(context, live.name)  # it is another history now
         detail = f"its data and that of snapshot {note.snapshot} exchanged"
         step: Step[None] = Step(live.name, live.engine, "change", live.unit, detail, lambda _: None)
@@ -169,7 +242,10 @@ def alone(context: Context, folder: str, instance: str) -> Iterator[None]:
         with lock(context.stack.state / f"{folder}-{instance}.lock", "restore", 0.0):
             yield
     except LockedError:
-        raise UsageError(f"another command restores {instance} just now") from None
+        raise UsageError(
+            f"another command restores {instance} just now",
+            "wait until it finishes, then try again",
+        ) from None
 
 
 def _usable(logins: Mapping[str, str | None]) -> None:
@@ -178,24 +254,29 @@ def _usable(logins: Mapping[str, str | None]) -> None:
         raise MngdbError(f"apps cannot use the restored server: {'; '.join(problems)}")
 
 
-def forget(context: Context, instance: str | None = None) -> list[str]:
-    """Stop and remove restored servers, of an instance or all, and data that was replaced. Returns
-    what was removed. Raises MngdbError for a server that does not stop."""
-    gone = []
-    for state, note in _all(context, FOLDER):
-        if instance is not None and note.instance != instance:
-            continue
+def found(
+    context: Context, instance: str | None = None, *, replaced: bool
+) -> list[tuple[Path, Note]]:
+    """Restored servers, of an instance or all; with `replaced` what the live ones had instead."""
+    every = _all(context, FOLDER)
+    return [
+        (state, note)
+        for state, note in every
+        if note.live == replaced and instance in {None, note.instance}
+    ]
+
+
+def forget(context: Context, every: Sequence[tuple[Path, Note]]) -> None:
+    """Stop and remove them. Raises MngdbError for a server that does not stop."""
+    for state, note in every:
         _forgotten(context, state, note)
-        before = f"the data that {note.instance} had before its restore"
-        gone.append(before if note.replaced else note.unit)
-    return gone
 
 
 def running(context: Context) -> list[tuple[Servers, UnitRecord, Note]]:
     """The servers that run with restored data beside the live ones, of instances of the file."""
     found = []
     for state, note in _all(context, FOLDER):
-        if note.instance in context.stack.instances and not note.replaced:
+        if note.instance in context.stack.instances and not note.live:
             servers, engine = _place(context, state, note)[0].servers, context.stack.instances
             record = UnitRecord(note.unit, note.instance, engine[note.instance].engine)
             if servers.process(note.unit) is not None:
@@ -246,7 +327,9 @@ def _forgotten(context: Context, state: Path, note: Note | None) -> None:
 
 
 def _place(context: Context, state: Path, note: Note) -> tuple[Disposable, Instance]:
-    given, make = disposable(context, context.instance(note.instance))
+    every = context.stack.instances
+    # one that has left the file: any other knows how to stop and to remove it
+    given, make = disposable(context, every.get(note.instance) or next(iter(every.values())))
     instance = replace(given, unit=note.unit, monitored=False)
     return make(instance, state), instance
 

@@ -77,10 +77,10 @@ class Scratch:
         """Raises UsageError where there is no program for it."""
         self.context = context
         self.aim = aim
-        self.manifest = manifest = aim.manifest
+        self.manifest = aim.manifest
         self.state = state
         self.phases: dict[str, float] = {}
-        self._given, make = disposable(context, context.instance(manifest.instance))
+        self._given, make = disposable(context, context.instance(aim.instance))
         given = self._given
         self.instance = replace(
             given,

@@ -1,0 +1,234 @@
+"""`restore` as people use it: what it asks, what it keeps, Ctrl-C, and names that have changed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from tests.conftest import Cli
+from tests.live.clients import url
+
+pytestmark = pytest.mark.live
+
+FILE = """
+agent: false
+redis: {port: PORT1, memory: 64 MB}
+apps: {shop: {redis: "shop:*"}}
+backup: {store: STORE}
+"""
+
+
+@pytest.fixture(scope="module")
+def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    """A server with a snapshot of `first`, and `second` since."""
+    found = Cli(tmp_path_factory.mktemp("stack"))
+    found.write(FILE.replace("STORE", str(tmp_path_factory.mktemp("store"))))
+    try:
+        found.ok("up")
+        _put(found, "first")
+        found.ok("backup")
+        _put(found, "second")
+        yield found
+    finally:
+        found.ok("destroy", "--yes", "mng")
+
+
+@pytest.fixture(autouse=True)
+def _clean(cli: Cli) -> Iterator[None]:
+    yield
+    cli.ok("restore", "--forget")
+    cli.ok("restore", "--forget", "--replaced", "--yes")
+
+
+def _redis(cli: Cli) -> Redis:
+    return Redis.from_url(url(cli, "redis", "shop"), decode_responses=True)
+
+
+def _put(cli: Cli, value: str) -> None:
+    with _redis(cli) as redis:
+        redis.set("shop:value", value)
+
+
+def _get(cli: Cli) -> Any:
+    with _redis(cli) as redis:
+        return redis.get("shop:value")
+
+
+def test_data_from_before_goes_only_when_it_is_asked_for(cli: Cli) -> None:
+    done = cli.run("restore", "redis", "--latest", "--replace", "--yes")
+    assert "--forget redis --replaced" in done.stderr
+    _put(cli, "third")
+    assert cli.json("restore", "--forget")["removed"] == []
+    refused = cli.run("restore", "--forget", "--replaced", stdin="")
+    assert (refused.returncode, "--yes" in refused.stderr) == (2, True), refused.stderr
+    cli.ok("restore", "redis", "--undo", "--yes")
+    assert _get(cli) == "second"
+    # what was written in the meantime was live, too
+    assert cli.json("restore", "--forget", "redis")["removed"] == []
+    beside = cli.run("restore", "redis", "--latest")
+    assert (beside.returncode, "--replaced" in beside.stderr) == (2, True), beside.stderr
+    cli.ok("restore", "redis", "--latest", "--replace", "--yes")
+    assert _get(cli) == "third"
+    cli.ok("restore", "redis", "--undo", "--yes")
+    assert cli.json("restore", "--forget", "redis", "--replaced", "--yes")["removed"]
+    assert _get(cli) == "second"
+    assert cli.run("restore", "redis", "--undo", "--yes").returncode == 2
+
+
+def test_ctrl_c_while_the_live_server_is_stopped_waits_until_it_runs(cli: Cli) -> None:
+    pid = _server(cli)
+    command = _begun(cli, "restore", "redis", "--latest", "--replace", "--yes")
+    _soon(lambda: not _alive(pid))
+    command.send_signal(signal.SIGINT)
+    _, said = command.communicate(timeout=60)
+    assert command.returncode == 0, said
+    assert "is stopped" in said
+    assert "--undo" in said
+    assert _get(cli) == "first"
+    cli.ok("restore", "redis", "--undo", "--yes")
+    assert _get(cli) == "second"
+
+
+def test_a_second_ctrl_c_tells_what_is_there(cli: Cli) -> None:
+    pid = _server(cli)
+    command = _begun(cli, "restore", "redis", "--latest", "--replace", "--yes")
+    _soon(lambda: not _alive(pid))
+    for _ in range(2):
+        command.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    _, said = command.communicate(timeout=60)
+    assert command.returncode in {0, 130}, said
+    if command.returncode:
+        assert "mng-redis" in said.splitlines()[-2], said
+    cli.ok("up")
+    assert _get(cli) in {"first", "second"}
+    if _get(cli) == "first":
+        cli.ok("restore", "redis", "--undo", "--yes")
+
+
+def test_ctrl_c_before_that_says_that_nothing_was_changed(cli: Cli) -> None:
+    pid = _server(cli)
+    command = _begun(cli, "restore", "redis", "--latest", "--replace", "--yes")
+    _soon(lambda: bool(list((cli.state / "restored").glob("*/restored.json"))))
+    command.send_signal(signal.SIGINT)
+    _, said = command.communicate(timeout=60)
+    assert (command.returncode, "as it was" in said) == (130, True), said
+    assert _alive(pid)
+    assert not list((cli.state / "restored").glob("*/"))
+
+
+def _soon(happens: Callable[[], object]) -> None:
+    """Wait for a state that is over in a moment."""
+    deadline = time.monotonic() + 30
+    while not happens():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.002)
+
+
+def _begun(cli: Cli, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        cli.argv(*words), cwd=cli.folder, env=cli.environ(), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def _server(cli: Cli) -> int:
+    with _redis(cli) as redis:
+        port = redis.connection_pool.connection_kwargs["port"]
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (path / "cmdline").read_bytes().decode(errors="replace")
+            if f":{port}" in words and (path / "cwd").readlink().is_relative_to(cli.state):
+                return int(path.name)
+        except OSError:
+            continue
+    raise AssertionError("it does not run")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("redis", "--latest", "--replace"),
+        ("redis", "--latest", "--keys", "shop:*", "--overwrite"),
+    ],
+)
+def test_a_question_that_nobody_answers_is_told_as_such(cli: Cli, words: tuple[str, ...]) -> None:
+    done = cli.run("restore", *words, stdin="")
+    assert (done.returncode, "--yes" in done.stderr) == (2, True), done.stderr
+    assert "interrupted" not in done.stderr
+    done = cli.run("restore", *words, stdin="n\n")
+    assert (done.returncode, "not confirmed" in done.stderr) == (1, True), done.stderr
+    assert _get(cli) == "second"
+
+
+def test_options_that_exclude_each_other_are_told_as_such(cli: Cli) -> None:
+    done = cli.run("restore", "redis", "--latest", "--to", "10m ago")
+    assert (done.returncode, "only one of" in done.stderr) == (2, True), done.stderr
+
+
+def test_keys_that_are_all_there_are_no_bytes(cli: Cli) -> None:
+    done = cli.ok("restore", "redis", "--latest", "--keys", "shop:*")
+    assert "1 existing" in done
+    assert "0 B" not in done
+
+
+def test_an_instance_that_was_renamed_keeps_its_snapshots(cli: Cli) -> None:
+    text = (cli.folder / "mngdb.yaml").read_text()
+    port = f"{cli.port(2)}"
+    renamed = text.replace("redis: {port", "instances: {queue: {engine: redis, port").replace(
+        "64 MB}", "64 MB}}"
+    )
+    renamed = renamed.replace('{redis: "shop:*"}', '{queue: "shop:*"}')
+    (taken,) = cli.json("backups")["instances"][0]["snapshots"]
+    cli.ok("down")
+    try:
+        (cli.folder / "mngdb.yaml").write_text(renamed.replace(_port(text), port))
+        cli.ok("up")
+        found = cli.json("backups")
+        assert [one["snapshots"] for one in found["instances"]] == [[]]
+        (gone,) = found["not_in_file"]
+        assert (gone["instance"], gone["engine"]) == ("redis", "redis")
+        assert [one["id"] for one in gone["snapshots"]] == [taken["id"]]
+        listed = cli.run("backups")
+        assert "not in the file" in listed.stderr, listed.stderr
+        assert "--from redis" in listed.stderr
+        cli.ok("backup", "prune", "--yes")
+        (kept,) = cli.json("backups")["not_in_file"]
+        assert kept["snapshots"] == gone["snapshots"]
+        cli.ok("restore", "queue", "--latest", "--from", "redis", "--keys", "shop:*")
+        done = cli.json("restore", "queue", "--latest", "--from", "redis", "--replace", "--yes")
+        assert (done["instance"], done["snapshot"]) == ("queue", taken["id"])
+        with Redis.from_url(url(cli, "queue", "shop"), decode_responses=True) as redis:
+            assert redis.get("shop:value") == "first"
+        cli.ok("restore", "queue", "--undo", "--yes")
+        for wrong in ("nobody", "../redis"):
+            done = cli.run("restore", "queue", "--latest", "--from", wrong)
+            assert (done.returncode, "no backups" in done.stderr) == (2, True), done.stderr
+        # a restored server of an instance that has left the file can be removed
+        cli.ok("restore", "queue", "--latest", "--from", "redis", "--replace", "--yes")
+    finally:
+        (cli.folder / "mngdb.yaml").write_text(text)
+        cli.run("up", "--prune")
+        cli.ok("up")
+    assert cli.json("restore", "--forget", "--replaced", "--yes")["removed"]
+    assert _get(cli) == "second"
+
+
+def _port(text: str) -> str:
+    return text.split("port: ")[1].split(",")[0]

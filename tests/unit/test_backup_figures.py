@@ -1,0 +1,53 @@
+"""Figures of backups that are shown only once they are known."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from mngdb.cli.backup import Shown
+from mngdb.events import Copying, Meter
+from mngdb.ops.backup import archived, schedule
+from mngdb.ops.backup.archived import Archived
+from mngdb.ops.backup.glance import glance
+from mngdb.ops.backup.schedule import Run
+from mngdb.ops.context import Context
+from mngdb.spec.load import load
+from tests.conftest import Cli
+
+
+def test_no_time_left_before_the_rate_is_known(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    told: list[Copying] = []
+    meter = Meter("pg", told.append, 1 << 30)
+    for now in (130.0, 130.6, 132.0):  # noqa: B007 — the clock; the server prepares it for 30 s
+        meter(100 << 20, 0)
+    assert [one.rate for one in told] == [0.0, 0.0, (300 << 20) / 2]
+    for one in told[1:]:
+        Shown()(one)
+    early, late = capsys.readouterr().err.splitlines()
+    assert "left" not in early
+    assert "/s" not in early
+    assert "5 s left" in late
+
+
+def test_a_log_that_says_nothing_yet_is_not_of_1970(cli: Cli) -> None:
+    cli.write(
+        "redis: {port: PORT1}\napps: {shop: {redis: 'shop:*'}}\nbackup: {}\n"
+        "agent: {ports: {mngdb: PORT2}}\n"
+    )
+    environ = cli.environ()
+    context = Context.open(load([cli.folder / "mngdb.yaml"], environ), environ)
+    context.stack.state.mkdir(parents=True)
+    (before,) = glance(context)
+    assert before.recovery_point is None
+    now = time.time()
+    schedule._keep(context, "redis", Run(now, now, "", 1, "branch", 5))
+    archived.note(context, "redis", Archived(branch="branch", begin=5, stored=5))
+    (after,) = glance(context)
+    assert after.recovery_point is not None
+    assert after.recovery_point < 60
