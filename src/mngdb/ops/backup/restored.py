@@ -225,6 +225,8 @@ def _swap(context: Context, state: Path, *, replaced: bool) -> None:
     with lock(context.stack.state / "lock", "restore"):
         made[0].servers.stop(note.unit, engine.stop_signal)
         servers.stop(live.unit, engine.stop_signal)
+        if not note.live:  # killed after the exchange, nobody takes it for a restored server
+            _write(state, replace(note, undone=True))
         made[0].exchange(note.unit, servers, live.unit)
         _write(state, replace(note, replaced=replaced, undone=not replaced))
         schedule.broken(context, live.name)  # it is another history now
