@@ -21,6 +21,7 @@ import pytest
 from tests.conformance import places
 from tests.conformance.drivers import TOY
 from tests.conformance.places import Place
+from tests.conftest import free_port
 from tests.live.faults import begin
 from tests.live.scrapes import until
 
@@ -40,6 +41,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         )
         found.write()
         found.cli.env["PYTHONPATH"] = str(Path(__file__).parents[2])
+        found.cli.env["TOY_METRICS_PORT"] = str(free_port())
         with agent(found):
             until((found.cli.state / "agent" / "agent.pid").exists, 20)
             found.cli.ok("up")

@@ -3,6 +3,8 @@ package."""
 
 from __future__ import annotations
 
+import os
+
 from typing import Any, Literal
 
 from pydantic import model_validator
@@ -19,7 +21,7 @@ TOY = EngineInfo(
     variables="TOY",
     socket="toy-{port}.sock",
     image=Image("toy", "1.2.3", "", "toy-server", "/data", "/run", "toy"),
-    metrics=Metrics("toy", 9777),
+    metrics=Metrics("toy", int(os.environ.get("TOY_METRICS_PORT", "9777"))),
     servers={"toy": Server("Toy", "toy-server")},
     memory=0.01,
     example="toy: {}\n",
