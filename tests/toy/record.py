@@ -4,7 +4,6 @@ package."""
 from __future__ import annotations
 
 import os
-
 from typing import Any, Literal
 
 from pydantic import model_validator
