@@ -220,13 +220,53 @@ def test_an_instance_that_was_renamed_keeps_its_snapshots(cli: Cli) -> None:
         for wrong in ("nobody", "../redis"):
             done = cli.run("restore", "queue", "--latest", "--from", wrong)
             assert (done.returncode, "no backups" in done.stderr) == (2, True), done.stderr
-        # a restored server of an instance that has left the file can be removed
         cli.ok("restore", "queue", "--latest", "--from", "redis", "--replace", "--yes")
+        cli.ok("restore", "queue", "--snapshot", _taken(cli, "queue"))
     finally:
         (cli.folder / "mngdb.yaml").write_text(text)
         cli.run("up", "--prune")
         cli.ok("up")
-    assert cli.json("restore", "--forget", "--replaced", "--yes")["removed"]
+    # what was restored for an instance that has left the file can be removed
+    assert len(cli.json("restore", "--forget", "queue")["removed"]) == 1
+    assert len(cli.json("restore", "--forget", "queue", "--replaced", "--yes")["removed"]) == 1
+    assert _get(cli) == "second"
+
+
+def _taken(cli: Cli, instance: str) -> str:
+    return str(cli.json("backup", instance)["instances"][0]["id"])
+
+
+def test_each_instance_has_its_own_servers_of_the_same_backup(cli: Cli) -> None:
+    """Another instance's restored server is neither taken for one's own, nor removed."""
+    text = (cli.folder / "mngdb.yaml").read_text()
+    cli.write(f"instances: {{second: {{engine: redis, port: PORT3, memory: 64 MB}}}}\n{text}")
+    try:
+        cli.ok("up")
+        snapshot = cli.json("backups")["instances"][0]["snapshots"][0]["id"]
+        words = ("--snapshot", snapshot, "--replace", "--yes")
+        cli.ok("restore", "redis", *words)
+        cli.ok("restore", "redis", "--undo", "--yes")
+        cli.ok("restore", "second", "--from", "redis", *words)
+        assert _get(cli) == "second"
+        assert len(cli.json("restore", "--forget", "--replaced", "--yes")["removed"]) == 2
+    finally:
+        (cli.folder / "mngdb.yaml").write_text(text)
+        cli.ok("up", "--prune")
+
+
+def test_an_exchange_that_fails_leaves_the_live_server_running(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import mngdb.disk\n"
+        "def exchange(one, other): raise OSError(18, 'Invalid cross-device link', str(one))\n"
+        "mngdb.disk.exchange = exchange\n"
+    )
+    other = Cli(cli.folder, {"PYTHONPATH": str(tmp_path)})
+    done = subprocess.run(
+        other.argv("restore", "redis", "--latest", "--replace", "--yes"), cwd=cli.folder,
+        env=other.environ(), text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, "runs again" in done.stderr) == (1, True), done.stderr
+    assert "cross-device" in done.stderr
     assert _get(cli) == "second"
 
 

@@ -118,7 +118,9 @@ def _forget(
 ) -> int:
     from mngdb.ops.backup import restored
 
-    name = context.instance(instance).name if instance else None
+    name = instance
+    if instance and instance not in restored.owners(context):  # the file may not have it any more
+        name = context.instance(instance).name
     found = restored.found(context, name, replaced=replaced)
     gone = [note.text for _, note in found]
     if replaced and found and not yes:

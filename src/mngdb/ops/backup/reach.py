@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from zlib import crc32
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -48,8 +49,10 @@ class Aim(Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """A name for it, as part of a path."""
-        return self.manifest.id + (f"-{round(self.until * 1000):x}" if self.until else "")
+        """A name for it and the instance that gets it, as part of a path."""
+        whose = f"{crc32(self.into.encode()):08x}-" if self.into else ""
+        moment = f"-{round(self.until * 1000):x}" if self.until else ""
+        return f"{whose}{self.manifest.id}{moment}"
 
     @property
     def text(self) -> str:

@@ -268,6 +268,11 @@ def found(
     ]
 
 
+def owners(context: Context) -> set[str]:
+    """The instances whose data they are of."""
+    return {note.instance for _, note in _all(context, FOLDER)}
+
+
 def forget(context: Context, every: Sequence[tuple[Path, Note]]) -> None:
     """Stop and remove them. Raises MngdbError for a server that does not stop."""
     for state, note in every:
