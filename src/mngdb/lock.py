@@ -19,8 +19,11 @@ from mngdb.errors import LockedError
 
 #: A command may end meanwhile.
 _PATIENCE = 1.0
-#: What a command that was killed had started, and what holds its lock too, ends by itself.
+#: What a command that was killed had started, and what holds its lock too, ends by itself; and the
+#: agent holds it no longer than a server takes to start.
 _PATIENCE_DEAD = 15.0
+#: The command that is the agent's.
+AGENT = "agent"
 _NOTE = 80
 
 
@@ -53,14 +56,22 @@ def lock(path: Path, command: str, patience: float = _PATIENCE) -> Iterator[None
 def _take(path: Path, patience: float) -> int:
     begun = time.monotonic()
     while True:
-        handle = disk.own(path, os.O_RDWR | os.O_CREAT)
+        try:
+            handle = disk.own(path, os.O_RDWR | os.O_CREAT)
+        except FileNotFoundError:
+            if path.parent.exists():
+                continue
+            raise LockedError(
+                "another mngdb is removing this stack", "wait until it finishes, then try again"
+            ) from None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             command, pid = _holder(handle)
             os.close(handle)
-            dead = patience > 0 and pid is not None and not Path(f"/proc/{pid}").exists()
-            if time.monotonic() - begun > (_PATIENCE_DEAD if dead else patience):
+            dead = pid is not None and not Path(f"/proc/{pid}").exists()
+            short = dead or command.startswith(f"mngdb {AGENT} ")
+            if time.monotonic() - begun > (_PATIENCE_DEAD if short and patience > 0 else patience):
                 raise LockedError(
                     f"another mngdb is working on this stack: {command}",
                     "wait until it finishes, then try again",
