@@ -87,7 +87,7 @@ def test_ctrl_c_while_the_live_server_is_stopped_waits_until_it_runs(cli: Cli) -
     pid = _server(cli)
     command = _begun(cli, "restore", "redis", "--latest", "--replace", "--yes")
     _soon(lambda: not _alive(pid))
-    command.send_signal(signal.SIGINT)
+    os.killpg(command.pid, signal.SIGINT)  # as a terminal does
     _, said = command.communicate(timeout=60)
     assert command.returncode == 0, said
     assert "is stopped" in said
@@ -102,7 +102,7 @@ def test_a_second_ctrl_c_tells_what_is_there(cli: Cli) -> None:
     command = _begun(cli, "restore", "redis", "--latest", "--replace", "--yes")
     _soon(lambda: not _alive(pid))
     for _ in range(2):
-        command.send_signal(signal.SIGINT)
+        os.killpg(command.pid, signal.SIGINT)  # as a terminal does
         time.sleep(0.05)
     _, said = command.communicate(timeout=60)
     assert command.returncode in {0, 130}, said
@@ -118,7 +118,7 @@ def test_ctrl_c_before_that_says_that_nothing_was_changed(cli: Cli) -> None:
     pid = _server(cli)
     command = _begun(cli, "restore", "redis", "--latest", "--replace", "--yes")
     _soon(lambda: bool(list((cli.state / "restored").glob("*/restored.json"))))
-    command.send_signal(signal.SIGINT)
+    os.killpg(command.pid, signal.SIGINT)  # as a terminal does
     _, said = command.communicate(timeout=60)
     assert (command.returncode, "as it was" in said) == (130, True), said
     assert _alive(pid)
