@@ -17,6 +17,7 @@ import pytest
 from mngdb.ops.backup import feed as feeding
 from mngdb.ops.backup.archived import Archived
 from mngdb.ops.backup.feed import StoreFeed
+from mngdb.ops.backup.schedule import Run
 from mngdb.secret import Secret
 from mngdb.snapshot import Piece, Point, Taken
 from mngdb.stores import StoreError
@@ -70,7 +71,7 @@ def content(archive: Archive, point: Point) -> bytes:
 def segment(begin: int, end: int, since: float, until: float) -> Segment:
     return Segment(
         branch="a", begin=begin, end=end, since=since, until=until,
-        opens=False, run="0" * 8, digest="0" * 32,
+        opens=False, run="0" * 8, keys="1" * 8, digest="0" * 32,
     )  # fmt: skip
 
 
@@ -118,6 +119,19 @@ def test_every_damage_is_told(archive: Archive) -> None:
     other = Opener([Secret(make_key().reveal())])
     with pytest.raises(UnreadableError, match="decrypted"):
         archive.read(other, one)
+
+
+def test_what_other_keys_open_is_told_by_its_name(archive: Archive) -> None:
+    other = Sealer([recipient(make_key()), recipient(KEY)])
+    same = Sealer([*other.recipients[::-1], other.recipients[0]])
+    assert same.fingerprint == other.fingerprint
+    piece = Piece(0, 3, b"abc", ((3, 1.0),))
+    one, two = (
+        archive.put(sealer, "0" * 8, "a", piece, 1.0)
+        for sealer in (other, Sealer([recipient(KEY)]))
+    )
+    assert archive.segments(same.fingerprint) == [one]
+    assert archive.segments(two.keys) == [two]
 
 
 # --- what leads on
@@ -211,6 +225,31 @@ def test_it_goes_on_where_the_store_has_it(archive: Archive) -> None:
     assert content(archive, Point("a", 0)) == b"abcabcabc"
     assert [one.opens for one in archive.segments()] == [True, False, False]
     assert spans(100.0, chain(archive.segments(), Point("a", 0))) == [(100.0, 102.0)]
+
+
+def test_with_another_key_it_begins_anew(archive: Archive) -> None:
+    with feed(archive) as found:
+        found.begin(Point("a", 0))
+        found.write(b"abc", 3, 100.0)
+    notes: list[Archived] = []
+    sealer = Sealer([recipient(make_key())])
+    with StoreFeed(archive, sealer, notes.append, threading.Event()) as found:
+        assert found.resume("a") is None
+        found.begin(Point("a", 3))
+        found.write(b"def", 6, 101.0)
+    old, new = archive.segments()
+    assert (old.opens, new.opens, old.keys == new.keys) == (True, True, False)
+    assert (notes[-1].begin, notes[-1].keys) == (3, sealer.fingerprint)
+
+
+@pytest.mark.parametrize(
+    ("position", "keys", "leads"), [(7, "k", True), (6, "k", False), (7, "other", False)]
+)
+def test_a_snapshot_of_other_keys_is_led_on_by_nothing(
+    position: int, keys: str, leads: bool
+) -> None:
+    run = Run(branch="a", position=position, keys=keys)
+    assert run.led_on(Archived(branch="a", begin=7, keys="k")) == leads
 
 
 def test_while_the_store_is_away_it_waits_and_loses_nothing(

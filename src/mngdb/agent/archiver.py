@@ -6,18 +6,32 @@ import threading
 import time
 import traceback
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from mngdb.agent.jobs import Troubles
-from mngdb.errors import MngdbError
+from mngdb.errors import MngdbError, UsageError
 from mngdb.ops.backup import archived, place
 from mngdb.ops.backup.feed import StoreFeed
 from mngdb.ops.context import Context
+from mngdb.spec.load import load
 from mngdb.spec.stack import Instance
+from mngdb.stores.sealing import fingerprint
 
+#: Seconds between two looks whether the keys are others now.
+KEYS_EVERY = 20.0
 #: Seconds before a log that broke off is followed again: doubled each time, up to the second.
 _PAUSE, _LONGEST = 0.5, 15.0
 #: Seconds of following after which the next break is the first one again, and that the last
 #: segments may take at the end.
 _SOUND, _END = 30.0, 6.0
+
+
+class _Round(Struct, frozen=True):
+    """A log that is followed, with the fingerprint of its public keys, until `over`."""
+
+    keys: str
+    over: threading.Event
 
 
 class Archiver:
@@ -26,6 +40,7 @@ class Archiver:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._over = threading.Event()
+        self._rounds: dict[str, _Round] = {}
         self._troubles = Troubles()
         self._threads = [
             threading.Thread(target=self._keep, args=(one,), name=f"log-{one.name}", daemon=True)
@@ -40,9 +55,11 @@ class Archiver:
     def stop(self) -> None:
         """Store what was read, and end."""
         self._over.set()
+        for one in list(self._rounds.values()):
+            one.over.set()
         deadline = time.monotonic() + _END
-        for one in self._threads:
-            one.join(max(0.0, deadline - time.monotonic()))
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _keep(self, instance: Instance) -> None:
         pause = _PAUSE
@@ -61,18 +78,44 @@ class Archiver:
             pause = _PAUSE if time.monotonic() > begun + _SOUND else min(_LONGEST, 2 * pause)
             self._over.wait(pause)
 
+    def look(self) -> None:
+        """Have the log begin anew once snapshots are encrypted for others: one key has to open a
+        snapshot and what leads on from it. A key that is gone changes nothing: to encrypt takes the
+        public one, and the private one may come back. Raises SecretError, UsageError."""
+        self._context = _as_the_file_says(self._context)
+        keys = place.recipients(self._context)
+        for one in list(self._rounds.values()):
+            if keys and fingerprint(keys) != one.keys:
+                one.over.set()
+
     def _follow(self, instance: Instance) -> None:
         context, name = self._context, instance.name
         engine = context.engine(instance)
         asked = context.asked(instance, find=False)
         place.claim(context)
         archive, sealer = place.catalog(context).archive(name), place.sealer(context)
+        here = self._rounds[name] = _Round(sealer.fingerprint, threading.Event())
+        if self._over.is_set():
+            return
 
         def note(found: archived.Archived) -> None:
             archived.note(context, name, found)
             self._troubles.tell(f"archive of {name}", found.error, "goes on")
 
         assert engine.follow is not None  # noqa: S101 — for mypy
-        feed = StoreFeed(archive, sealer, note, self._over)
+        feed = StoreFeed(archive, sealer, note, here.over)
         with feed, context.reach(instance):
             engine.follow(context.admin(asked), asked, feed)
+
+
+def _as_the_file_says(context: Context) -> Context:
+    """With the file's recipients of now: scheduled backups go by them before the agent does."""
+    before = context.stack.backup
+    try:
+        found = load(context.stack.files, context.environ).backup
+    except UsageError:
+        return context  # it is wrong just now: no backup is taken by it
+    if found is None or before is None or found.recipients == before.recipients:
+        return context
+    changed = before.model_copy(update={"recipients": found.recipients})
+    return replace(context, stack=replace(context.stack, backup=changed))

@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb import disk
-from mngdb.agent.archiver import Archiver
+from mngdb.agent.archiver import KEYS_EVERY, Archiver
 from mngdb.agent.backups import INTERVAL as INTERVAL_OF_BACKUPS
 from mngdb.agent.backups import Backups
 from mngdb.agent.containers import Containers
@@ -53,6 +53,7 @@ class Agent(Struct, frozen=True):
     alerts: Alerts
     statements: Statements
     backups: Backups
+    archiver: Archiver
 
     def judge(self) -> None:
         """A round of the alerts, on what Prometheus would have scraped now."""
@@ -91,6 +92,7 @@ def jobs(agent: Agent, spec: Spec) -> list[Job]:
         found.append(Job("alerts", agent.alerts.every, agent.judge))
     if agent.context.stack.backup is not None:
         found.append(Job("backups", INTERVAL_OF_BACKUPS, agent.backups.look))
+        found.append(Job("backup keys", KEYS_EVERY, agent.archiver.look))
     if spec.restart:
         found.append(Job("restarts", 1.0, agent.watch.look))
     return found
@@ -108,7 +110,9 @@ def run(context: Context) -> None:
             "external servers",
         )
     drop()
-    context = replace(context, keep_secrets=False)
+    # the agent works in a folder of its own, from where no other file is found
+    files = tuple(path.absolute() for path in context.stack.files)
+    context = replace(context, stack=replace(context.stack, files=files), keep_secrets=False)
     unit = AgentUnit(context)
     context.claim()
     folder = disk.private(unit.folder)
@@ -164,8 +168,9 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
         Alerts(context),
         Statements(context, context.stack.monitored, folder),
         Backups(context),
+        Archiver(context),
     )
-    running, archiver = Jobs(jobs(agent, spec)), Archiver(context)
+    running = Jobs(jobs(agent, spec))
     asked = asked_to_end()
     webs = [
         _listen(spec, unit.name, port, _pages(targets, port, spec))
@@ -189,7 +194,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     for web in webs:
         web.start()
     running.start()
-    archiver.start()
+    agent.archiver.start()
     log(f"{unit.name} is running on {spec.bind}: {unit.places()}")
     gc.collect()
     gc.freeze()
@@ -197,7 +202,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     os.read(asked, 1)
     log(f"{unit.name} exits; the servers keep running")
     running.stop()
-    archiver.stop()
+    agent.archiver.stop()
     agent.alerts.close(time.time())
     for target in targets:
         target.end(1.0)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mngdb.ops.backup.reach import Reachable
     from mngdb.stores.manifest import Manifest
 
+#: Of a snapshot that no key here opens.
+_LOCKED = "key missing"
 #: Seconds between two lines of progress, on a terminal and in a log.
 _REDRAW, _LINE = 0.5, 10.0
 
@@ -77,8 +79,9 @@ backup.add_command(kit)
 
 @backup.command()
 @click.argument("instances", nargs=-1)
+@click.option("--new-key", is_flag=True, help="Make another key, where the one of before is lost.")
 @common
-def take(options: Options, instances: Sequence[str]) -> int:
+def take(options: Options, instances: Sequence[str], new_key: bool) -> int:
     """Take a snapshot of every instance, or of INSTANCES.
 
     Snapshots are compressed (zstd) and encrypted (age). 'mngdb drill' restores one to prove it.
@@ -88,6 +91,8 @@ def take(options: Options, instances: Sequence[str]) -> int:
     from mngdb.ops.workers import apart
 
     context = options.context()
+    if new_key:
+        place.make_key_anew(context)
     found, errors = apart(back_up(context, instances, Shown()))
     if options.json:
         say_json(
@@ -167,7 +172,7 @@ def _took(one: Manifest) -> str:
     return f"{one.finished - one.started:.1f} s"
 
 
-def _snapshot(one: Manifest, proved: str | None) -> dict[str, Any]:
+def _snapshot(one: Manifest, proved: str | None, *, locked: bool = False) -> dict[str, Any]:
     from mngdb.ops.backup.history import iso
 
     return {
@@ -179,7 +184,7 @@ def _snapshot(one: Manifest, proved: str | None) -> dict[str, Any]:
         "finished": iso(one.finished),
         "bytes": one.size,
         "stored_bytes": one.stored,
-        "state": "complete",
+        "state": _LOCKED if locked else "complete",
         "proved": proved,
     }
 
@@ -200,6 +205,7 @@ def backups(options: Options) -> int:
     found = {name: reachable(context, name) for name in (*context.stack.instances, *departed)}
     tried = proved(context.stack.state)
     damages = [text for one in found.values() for text in one.damages]
+    unread = dict.fromkeys(text for one in found.values() for text in one.unread)
     if options.json:
         say_json(
             {
@@ -213,9 +219,10 @@ def backups(options: Options) -> int:
                     _reachable(name, _engine(found[name]), found[name], tried) for name in departed
                 ],
                 "damaged": damages,
+                "unread": list(unread),
             }
         )
-        return 1 if damages else 0
+        return 1 if damages or unread else 0
     if any(one.reaches for one in found.values()):
         _list(found, tried)
         for name in departed:
@@ -226,7 +233,9 @@ def backups(options: Options) -> int:
         tell("next: mngdb backup")
     for text in damages:
         tell(f"damaged: {text}")
-    return 1 if damages else 0
+    for text in unread:
+        tell(f"not read: {text}")
+    return 1 if damages or unread else 0
 
 
 def _engine(found: Reachable) -> str:
@@ -238,20 +247,23 @@ def _list(found: Mapping[str, Reachable], tried: Mapping[str, str]) -> None:
     from mngdb.ops.backup.history import iso
 
     spans = [
-        (name if first == 0 else "", *_span(begin, end))
+        (name if first == 0 else "", *_span(begin, end), said)
         for name, one in found.items()
-        for first, (begin, end) in enumerate(one.spans)
+        for first, (begin, end, said) in enumerate(
+            [(*span, _LOCKED) for span in one.locked] + [(*span, "") for span in one.spans]
+        )
     ]
-    for line in table(("INSTANCE", "RESTORABLE FROM", "TO"), spans):
+    for line in table(("INSTANCE", "RESTORABLE FROM", "TO", ""), spans):
         say(line)
     say("")
     rows = [
         (
             *(name, one.id, one.taken.kind, iso(one.finished), size(one.size), size(one.stored)),
-            tried.get(one.id, "no"),
+            _LOCKED if reach.locked else tried.get(one.id, "no"),
         )
         for name, every in found.items()
-        for one in (reach.manifest for reach in every.reaches)
+        for reach in every.reaches
+        for one in (reach.manifest,)
     ]
     head = ("INSTANCE", "SNAPSHOT", "KIND", "FINISHED", "SIZE", "STORED", "PROVED")
     for line in table(head, rows):
@@ -276,8 +288,12 @@ def _reachable(
         "instance": name,
         "engine": engine,
         "reachable": [{"from": iso(begin), "to": iso(end)} for begin, end in found.spans],
+        "key_missing": [{"from": iso(begin), "to": iso(end)} for begin, end in found.locked],
         "rpo_s": round(max(0.0, time.time() - found.newest), 1) if found.newest else None,
-        "snapshots": [_snapshot(one.manifest, tried.get(one.manifest.id)) for one in found.reaches],
+        "snapshots": [
+            _snapshot(one.manifest, tried.get(one.manifest.id), locked=one.locked)
+            for one in found.reaches
+        ],
     }
 
 

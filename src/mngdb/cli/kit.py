@@ -115,10 +115,13 @@ def _set_up(options: Options, file: Path, folder: Path, store: str | None) -> in
 
     from mngdb.ops.backup import place
     from mngdb.ops.backup.rebuild import rebuild
+    from mngdb.ops.backup.sources import origins
 
     found = read(file)
     made = rebuild(found, folder.absolute(), os.environ, target=options.target, store=store)
     instances = list(made.context.stack.instances)
+    reads = origins(made.context.stack.state).sources[0].url
+    writes = place.source(made.context).url
     command = program([path.name for path in made.files], options.target)
     then = [f"cd {shlex.quote(str(folder))}"]
     then += [f". ./{made.variables.name}"] if made.variables else []
@@ -126,13 +129,16 @@ def _set_up(options: Options, file: Path, folder: Path, store: str | None) -> in
     then += [f"{command} restore {name} --latest --replace --yes" for name in instances]
     if options.json:
         stack = {"stack": made.context.stack.name, "folder": str(made.folder)}
-        say_json({**stack, "instances": instances, "next": then})
+        stores = {"restores_from": reads, "backs_up_to": writes}
+        say_json({**stack, "instances": instances, **stores, "next": then})
         return 0
     say(f"{made.context.stack.name}, as of {found.made}, is set up in {folder}; nothing runs yet")
     if found.keys:
         say(f"{found.keys.strip()} Store one first: {command} secret set backup_key")
-    if store is not None:
-        say(f"new backups go where its file says: {place.source(made.context).url}")
+    if reads != writes:
+        say(f"its data is restored from {reads}")
+        say(f"its file still names the store from before: new backups go to {writes}")
+        say(f"to have them in {reads}, too, change 'backup: {{store: …}}' in it first")
     say("next:")
     for line in then:
         say(f"  {line}")

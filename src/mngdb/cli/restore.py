@@ -63,7 +63,7 @@ def restore(
     server. What is there stays: the part then gets another name, and existing keys are kept.
     """
     from mngdb.errors import UsageError
-    from mngdb.ops.backup import restored
+    from mngdb.ops.backup import place, restored
     from mngdb.ops.backup.parts import check
 
     if part is not None and (replace or undo or forget):
@@ -94,6 +94,7 @@ def restore(
     if part is not None:
         check(context, context.instance(name), part)
     aim = _aim(context, name, source or name, to, snapshot)
+    place.opener(context, aim.manifest)  # before anything is asked or done
     _tell_cost(context, aim)
     if part is not None:
         return bring_back(options, context, aim, part, yes)
@@ -185,12 +186,15 @@ def _shown(options: Options, found: Restored, unit: str) -> int:
 
 def _aim(context: Context, name: str, source: str, to: str | None, snapshot: str | None) -> Aim:
     """What is to be restored into an instance. Raises UsageError for what cannot be reached."""
-    aim = _from(context, source, to, snapshot)
-    if source == name:
-        return aim
-    from mngdb.ops.backup.reach import into
+    from mngdb.ops.backup.reach import into, older
+    from mngdb.stores.sealing import UnreadableError
 
-    return into(context, aim, name)
+    try:
+        aim = _from(context, source, to, snapshot)
+    except UnreadableError as error:
+        error.hint = older(context, source, snapshot or "", name)
+        raise
+    return aim if source == name else into(context, aim, name)
 
 
 def _from(context: Context, name: str, to: str | None, snapshot: str | None) -> Aim:
@@ -206,6 +210,8 @@ def _from(context: Context, name: str, to: str | None, snapshot: str | None) -> 
     found = reachable(context, name)
     for text in found.damages:
         tell(f"damaged: {text}")
+    for text in found.unread:
+        tell(f"not read: {text}")
     if moment is None:
         return newest_of(found, name).to_newest()
     reach = leading_to(found, name, moment)

@@ -1,12 +1,12 @@
 """The log of one instance in a store: segments, which follow one another without a gap.
 
-    mngdb-1/STACK/INSTANCE.log/BRANCH/BEGIN-END-SINCE-UNTIL-HOW-RUN-DIGEST.zst.age
+    mngdb-1/STACK/INSTANCE.log/BRANCH/BEGIN-END-SINCE-UNTIL-HOW-RUN-KEYS-DIGEST.zst.age
 
 BEGIN and END are the positions, SINCE and UNTIL the moments in milliseconds, both hexadecimal; HOW
-is `n` for one that follows another, `b` for one that begins anew; RUN is who wrote it, DIGEST the
-first half of the SHA-256 of the object. A list of the keys tells what
-can be reached: no object is read for it. The content begins with a frame that zstd skips: JSON with
-the size, and when how much of it was there.
+is `n` for one that follows another, `b` for one that begins anew; RUN is who wrote it, KEYS a
+fingerprint of the public keys that it is encrypted for, DIGEST the first half of the SHA-256 of the
+object. A list of the names tells what can be reached: no object is read for it. The content begins
+with a frame that zstd skips: JSON with the size, and when how much of it was there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from mngdb.stores.streams import patiently
 #: What a segment's name ends with.
 _END = ".zst.age"
 _NAME = re.compile(
-    r"([0-9a-f]{16})-([0-9a-f]{16})-([0-9a-f]{11})-([0-9a-f]{11})-([nb])-([0-9a-f]{8})-([0-9a-f]{32})"
+    r"([0-9a-f]{16})-([0-9a-f]{16})-([0-9a-f]{11})-([0-9a-f]{11})-([nb])-([0-9a-f]{8})"
+    r"-([0-9a-f]{8})-([0-9a-f]{32})"
 )
 #: Seconds between two segments that are no gap.
 _NEAR = 0.5
@@ -44,6 +45,8 @@ class Segment(Struct, frozen=True, kw_only=True):
     opens: bool
     """Whether there is nothing before it, for the log could not be followed without a gap."""
     run: str
+    keys: str
+    """Of the public keys that it is encrypted for, the `sealing.fingerprint`."""
     digest: str
     stored: int = 0
 
@@ -51,7 +54,7 @@ class Segment(Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """The last part of its key."""
         moments = f"{_milli(self.since):011x}-{_milli(self.until):011x}"
-        how = f"{'b' if self.opens else 'n'}-{self.run}"
+        how = f"{'b' if self.opens else 'n'}-{self.run}-{self.keys}"
         return f"{self.begin:016x}-{self.end:016x}-{moments}-{how}-{self.digest}{_END}"
 
 
@@ -87,7 +90,8 @@ def parse(branch: str, name: str, stored: int) -> Segment | None:
         until=until / 1000,
         opens=found[5] == "b",
         run=found[6],
-        digest=found[7],
+        keys=found[7],
+        digest=found[8],
         stored=stored,
     )
 
@@ -99,13 +103,14 @@ class Archive:
         self.store = store
         self._prefix = prefix
 
-    def segments(self) -> list[Segment]:
-        """Every one, in the order of branches and positions."""
+    def segments(self, keys: str | None = None) -> list[Segment]:
+        """Every one, or those that are encrypted for the same public keys, in the order of branches
+        and positions."""
         found = []
         for entry in self.store.entries(self._prefix):
             folder, _, name = entry.key.rpartition("/")
             segment = parse(folder.rpartition("/")[2], name, entry.size)
-            if segment is not None:
+            if segment is not None and keys in (None, segment.keys):
                 found.append(segment)
         return sorted(found, key=lambda one: (one.branch, one.begin, one.end, one.until))
 
@@ -131,6 +136,7 @@ class Archive:
             until=piece.stamps[-1][1],
             opens=opens,
             run=run,
+            keys=sealer.fingerprint,
             digest=digest(sealed)[:32],
             stored=len(sealed),
         )

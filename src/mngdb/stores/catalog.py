@@ -137,6 +137,16 @@ class Catalog:
             if name == _MANIFEST:
                 yield instance
 
+    def newest_key(self) -> str | None:
+        """Public keys that the newest snapshot of any instance is encrypted for, in words; None:
+        there is no snapshot."""
+        every = (one.key.split("/") for one in self.store.entries(self.prefix("")))
+        found = [(one[-2], one[-3]) for one in every if one[-1] == _MANIFEST]
+        for snapshot, instance in sorted(found, reverse=True):
+            with contextlib.suppress(UnreadableError):
+                return " or ".join(self.manifest(instance, snapshot).recipients)
+        return "that time" if found else None
+
     def manifest(self, instance: str, snapshot: str) -> Manifest:
         """The manifest of a snapshot. Raises UsageError for one that there is not,
         UnreadableError."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from mngdb.errors import MngdbError, UsageError
@@ -18,6 +18,8 @@ _LEVEL = 1
 #: A frame that zstd's tools skip: this number, its length, its content (RFC 8878, 3.1.2).
 _MAGIC = 0x184D2A50
 _SKIPPED = struct.Struct("<II")
+#: The digits of a fingerprint.
+_DIGITS = 8
 
 
 class UnreadableError(MngdbError):
@@ -27,6 +29,11 @@ class UnreadableError(MngdbError):
 def digest(data: bytes) -> str:
     """SHA-256, in hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
+
+
+def fingerprint(recipients: Iterable[str]) -> str:
+    """Digits that tell one set of public keys from another."""
+    return digest("\n".join(sorted(set(recipients))).encode())[:_DIGITS]
 
 
 def make_key() -> Secret:
@@ -67,6 +74,7 @@ class Sealer:
                 "a recipient of backups is not an age public key", "it begins with age1"
             ) from None
         self.recipients = tuple(recipients)
+        self.fingerprint = fingerprint(recipients)
 
     def seal(self, data: bytes, head: bytes = b"") -> bytes:
         """The content of an object that holds `data`. `head` is kept in a frame before it that

@@ -18,13 +18,15 @@ _FOLDER = "archive"
 
 class Archived(Struct, frozen=True, kw_only=True):
     """How far the log of an instance is in the store. `begin` and `stored` are positions without a
-    gap between them; `until` is the moment that they reach, `error` why it goes no further, `at`
-    when this was so (seconds since the epoch)."""
+    gap between them; `until` is the moment that they reach, `keys` the fingerprint of the public
+    keys that it is encrypted for, `error` why it goes no further, `at` when this was so (seconds
+    since the epoch)."""
 
     branch: str = ""
     begin: int = 0
     stored: int = 0
     until: float = 0.0
+    keys: str = ""
     error: str = ""
     at: float = 0.0
 

@@ -101,8 +101,12 @@ class StoreFeed:
         with self._changed:
             if self._blocks and self._blocks[-1].branch == branch:
                 return self._blocks[-1].end
-        found = unbroken(self._archive.segments(), branch)
+        found = self._unbroken(branch)
         return found[1] if found else None
+
+    def _unbroken(self, branch: str) -> tuple[int, int, float] | None:
+        """What other keys open does not lead on to what these do."""
+        return unbroken(self._archive.segments(self._sealer.fingerprint), branch)
 
     def begin(self, point: Point, since: float | None = None) -> None:
         """Say from where the log comes. Raises StoreError."""
@@ -114,7 +118,7 @@ class StoreFeed:
                 before = last.stamps[-1][1] if last.stamps else last.since
                 stored = self._archived.stored
             else:
-                found = unbroken(self._archive.segments(), point.branch)
+                found = self._unbroken(point.branch)
                 opens = found is None or found[1] != point.position
                 begin = point.position if found is None or opens else found[0]
                 before = None if found is None or opens else found[2]
@@ -122,7 +126,15 @@ class StoreFeed:
             if last is not None:
                 last.closed = True
             until = before or self._archived.until
-            self._tell(Archived(branch=point.branch, begin=begin, stored=stored, until=until))
+            self._tell(
+                Archived(
+                    branch=point.branch,
+                    begin=begin,
+                    stored=stored,
+                    until=until,
+                    keys=self._sealer.fingerprint,
+                )
+            )
             self._blocks.append(self._block(point, since or before, opens=opens))
             self._changed.notify_all()
 

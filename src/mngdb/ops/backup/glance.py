@@ -53,8 +53,7 @@ def glance(context: Context) -> list[Glance]:
     for name, run in schedule.runs(context).items():
         log = archived.read(context, name) if name in followed else archived.Archived()
         drill = passed.get(name)
-        led = log.branch == run.branch and log.begin <= run.position
-        reached = (log.until if log.branch and led else 0.0) or run.done
+        reached = (log.until if log.branch and run.led_on(log) else 0.0) or run.done
         found.append(
             Glance(
                 instance=name,

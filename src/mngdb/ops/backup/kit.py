@@ -272,16 +272,12 @@ def _read(state: Path) -> _Made | None:
 def lacking(context: Context) -> tuple[tuple[str, ...], str]:
     """What the last kit lacks for a restore, and a remark on it: since when it is there, and what
     else has changed since. Raises SecretError."""
-    from mngdb.stores.sealing import recipient
-
     made = _read(context.stack.state)
     if made is None:
         return ("no kit was made",), ""
     when = iso(made.at)
-    key = context.vault.get(KEY)
-    keys = place.wanted(context).recipients or ([recipient(key)] if key is not None else [])
     bad = []
-    if _fingerprints(keys) != made.keys:
+    if _fingerprints(place.recipients(context)) != made.keys:
         bad.append(f"the key was changed after the kit of {when}")
     if place.source(context).url != made.store:
         bad.append(f"the store was changed after the kit of {when}")

@@ -127,3 +127,9 @@ def shown(moment: float) -> str:
     if not local.utcoffset():
         return text
     return f"{text} ({exact:%Y-%m-%dT%H:%M:%S}{fraction}Z)"
+
+
+def exact(moment: float) -> str:
+    """A moment as `parse` reads it, to the millisecond before it."""
+    text = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")

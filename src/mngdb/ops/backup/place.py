@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from mngdb.model import Notice
 from mngdb.ops.backup.sources import KEY, Source, origins
 from mngdb.ops.context import Context
 from mngdb.spec.file import Backup
+from mngdb.stores import StoreError
 
 if TYPE_CHECKING:
     from mngdb.stores import Store
@@ -91,10 +93,13 @@ def catalogs(context: Context, instance: str) -> list[Catalog]:
 
 def departed(context: Context) -> list[str]:
     """Instances that have snapshots, and that the file does not have: they were renamed, or left.
-    Raises StoreError."""
-    read = [one.catalog(context.vault.get) for one in origins(context.stack.state).sources]
-    every = {name for one in (*read, catalog(context)) for name in one.instances()}
-    return sorted(every - set(context.stack.instances))
+    Stores that do not answer count for nothing."""
+    every = [one.catalog(context.vault.get) for one in origins(context.stack.state).sources]
+    found: set[str] = set()
+    for one in (*every, catalog(context)):
+        with contextlib.suppress(StoreError):  # `reachable` tells of it
+            found |= set(one.instances())
+    return sorted(found - set(context.stack.instances))
 
 
 def catalog_of(context: Context, manifest: Manifest) -> Catalog:
@@ -108,30 +113,67 @@ def manifest(context: Context, instance: str, snapshot: str) -> Manifest:
     StoreError."""
     *others, last = catalogs(context, instance)
     for one in others:
-        with contextlib.suppress(UsageError):
+        with contextlib.suppress(UsageError, StoreError):
             return one.manifest(instance, snapshot)
     return last.manifest(instance, snapshot)
 
 
 def sealer(context: Context) -> Sealer:
-    """Encrypts for the file's recipients, else for the vault's key, which is made where there is
-    none. Raises SecretError, UsageError."""
-    from mngdb.stores.sealing import Sealer, make_key, recipient
+    """Encrypts for the file's recipients, else for the vault's key, which is made for the first
+    snapshot. Raises SecretError, StoreError, and UsageError where the key of others is missing."""
+    from mngdb.stores.sealing import Sealer
 
-    recipients = wanted(context).recipients
-    if recipients:
-        return Sealer(recipients)
-    key = context.vault.get(KEY)
-    if key is None:
-        # two that each made one would write what only one of the keys reads
-        with lock(context.stack.state / "backup-key.lock", "backup", _PATIENCE):
-            context.vault.forget()
-            key = context.vault.get(KEY)
-            if key is None:
-                context.vault.check_writable([KEY])
-                key = make_key()
-                context.vault.put(KEY, key)
-    return Sealer([recipient(key)])
+    return Sealer(recipients(context) or _made(context))
+
+
+def recipients(context: Context) -> Sequence[str]:
+    """Public keys that the next snapshot is encrypted for: the file's, or the vault's; none where
+    that has no key. Raises SecretError, UsageError."""
+    from mngdb.stores.sealing import recipient
+
+    key = None if wanted(context).recipients else context.vault.get(KEY)
+    return [recipient(key)] if key is not None else wanted(context).recipients
+
+
+def _made(context: Context, *, anew: bool = False) -> Sequence[str]:
+    """The public key of one that is made now. With `anew`, though there are snapshots already."""
+    from mngdb.stores.sealing import make_key
+
+    # two that each made one would write what only one of the keys reads
+    with lock(context.stack.state / "backup-key.lock", "backup", _PATIENCE):
+        context.vault.forget()
+        if not recipients(context):
+            if not anew:
+                _require_none(context)
+            context.vault.check_writable([KEY])
+            context.vault.put(KEY, make_key())
+        return recipients(context)
+
+
+def _require_none(context: Context) -> None:
+    """Raise UsageError where there are snapshots, which another key opens."""
+    every = [one.catalog(context.vault.get) for one in origins(context.stack.state).sources]
+    for one in (catalog(context), *every):
+        newest = one.newest_key()
+        if newest is not None:
+            raise UsageError(
+                f"the private key of the backups is missing ({context.vault.where(KEY)}), and "
+                f"{one.store.place} has snapshots that only it opens",
+                f"put it back: mngdb secret set {KEY}, with the private key of {newest}, which "
+                "the kit holds (mngdb backup kit --open KIT). If it is lost for good: mngdb backup "
+                "--new-key makes another one, and nobody can read the older snapshots",
+            )
+
+
+def make_key_anew(context: Context) -> None:
+    """Make a key in the place of one that is lost. Raises SecretError, and UsageError where there
+    is one, or the file names others."""
+    if recipients(context):
+        raise UsageError(
+            "there is a key of the backups already",
+            f"--new-key is for one that is lost; 'mngdb secret set {KEY}' changes it",
+        )
+    _made(context, anew=True)
 
 
 def opener(context: Context, manifest: Manifest) -> Opener:
@@ -142,7 +184,8 @@ def opener(context: Context, manifest: Manifest) -> Opener:
         fits = f"does not fit snapshot {manifest.id}" if has_key(context) else "is missing"
         raise UsageError(
             f"the private key of the backups {fits} ({context.vault.where(KEY)})",
-            f"mngdb secret set {KEY}, with the private key of {' or '.join(manifest.recipients)}",
+            f"mngdb secret set {KEY}, with the private key of {' or '.join(manifest.recipients)}; "
+            "a kit of that time holds it",
         )
     return found
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from zlib import crc32
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mngdb.errors import UsageError
+from mngdb.errors import MngdbError, UsageError
 from mngdb.ops.backup import archived, place
-from mngdb.ops.backup.moments import shown
+from mngdb.ops.backup.moments import exact, shown
 from mngdb.ops.context import Context
+from mngdb.stores import StoreError
 from mngdb.stores.archive import Segment, chain, spans
 from mngdb.stores.manifest import Manifest
+from mngdb.stores.sealing import fingerprint
 
 #: Seconds of the log beyond a moment that are taken along: what was written at that moment may have
 #: come a little later. Whoever reads the log stops at the moment itself.
-_BEYOND = 2.0
+BEYOND = 2.0
 
 
 class Aim(Struct, frozen=True):
@@ -54,6 +56,16 @@ class Aim(Struct, frozen=True):
         moment = f"-{round(self.until * 1000):x}" if self.until else ""
         return f"{whose}{self.manifest.id}{moment}"
 
+    def without(self, segment: Segment) -> str:
+        """How to restore what comes before a segment that cannot be read, in words."""
+        before = spans(self.manifest.moment, self.segments[: self.segments.index(segment)])
+        latest = segment.since - BEYOND - 0.001  # it is not even looked at then
+        fits = [min(end, latest) for begin, end in before if begin + 0.001 < latest]
+        command = _command(self.manifest.instance, self.instance)
+        if not fits or max(fits) <= self.manifest.moment + 0.001:
+            return f"the snapshot without the log: {command} --snapshot {self.manifest.id}"
+        return f"the last moment before that: {command} --to {exact(max(fits))}"
+
     @property
     def text(self) -> str:
         """What it is, for people."""
@@ -67,6 +79,8 @@ class Reach(Struct, frozen=True):
     manifest: Manifest
     segments: tuple[Segment, ...]
     spans: tuple[tuple[float, float], ...]
+    locked: bool = False
+    """Whether no key here opens it."""
 
     @property
     def newest(self) -> float:
@@ -88,33 +102,45 @@ class Reach(Struct, frozen=True):
     def _needed(self, moment: float) -> tuple[Segment, ...]:
         found: list[Segment] = []
         for one in self.segments:
-            if one.since > moment + _BEYOND:
+            if one.since > moment + BEYOND:
                 break
             found.append(one)
         return tuple(found)
 
 
 class Reachable(Struct, frozen=True):
-    """Everything that there is of an instance. `damages` are told of manifests."""
+    """Everything that there is of an instance. `damages` are told of manifests, `unread` of stores
+    that did not answer."""
 
     reaches: tuple[Reach, ...]
     damages: tuple[str, ...]
+    unread: tuple[str, ...] = ()
 
     @property
     def spans(self) -> list[tuple[float, float]]:
-        """The moments that can be restored, the oldest first, without overlaps."""
-        found: list[tuple[float, float]] = []
-        for begin, end in sorted(span for one in self.reaches for span in one.spans):
-            if found and begin <= found[-1][1]:
-                found[-1] = (found[-1][0], max(found[-1][1], end))
-            else:
-                found.append((begin, end))
-        return found
+        """The moments that can be restored with the key that is here, the oldest first, without
+        overlaps."""
+        return _merged(one for one in self.reaches if not one.locked)
+
+    @property
+    def locked(self) -> list[tuple[float, float]]:
+        """The moments that take another key."""
+        return _merged(one for one in self.reaches if one.locked)
 
     @property
     def newest(self) -> float | None:
         """The last moment."""
-        return max((one.newest for one in self.reaches), default=None)
+        return max((end for _, end in self.spans), default=None)
+
+
+def _merged(reaches: Iterable[Reach]) -> list[tuple[float, float]]:
+    found: list[tuple[float, float]] = []
+    for begin, end in sorted(span for one in reaches for span in one.spans):
+        if found and begin <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((begin, end))
+    return found
 
 
 def into(context: Context, aim: Aim, instance: str) -> Aim:
@@ -127,28 +153,56 @@ def into(context: Context, aim: Aim, instance: str) -> Aim:
 
 
 def reachable(context: Context, instance: str) -> Reachable:
-    """What can be restored of an instance; lists and manifests are read. Raises StoreError."""
-    note = archived.read(context, instance)
+    """What can be restored of an instance; lists and manifests are read. Of several stores, some
+    may not answer. Raises StoreError, SecretError, UsageError."""
     found: list[Reach] = []
     damages: list[str] = []
+    failed: list[StoreError] = []
     for catalog in place.catalogs(context, instance):
-        manifests, broken = catalog.snapshots(instance)
+        try:
+            manifests, broken = catalog.snapshots(instance)
+            logged = any(one.taken.log is not None for one in manifests)
+            segments = catalog.archive(instance).segments() if logged else []
+        except StoreError as error:
+            failed.append(error)
+            continue
         damages += [one.text for one in broken]
-        logged = any(one.taken.log is not None for one in manifests)
-        segments = catalog.archive(instance).segments() if logged else []
-        found += [_reach(one, segments, note) for one in manifests]
-    return Reachable(tuple(found), tuple(damages))
+        found += [_reach(context, one, segments) for one in manifests]
+    if failed and not found:
+        raise failed[0]
+    return Reachable(tuple(found), tuple(damages), tuple(one.message for one in failed))
 
 
-def _reach(manifest: Manifest, segments: Sequence[Segment], note: archived.Archived) -> Reach:
-    point = manifest.taken.log
-    leads = chain(segments, point) if point is not None else []
+def _reach(context: Context, manifest: Manifest, segments: Sequence[Segment]) -> Reach:
+    point, keys = manifest.taken.log, fingerprint(manifest.recipients)
+    note = archived.read(context, manifest.instance)
+    mine = [one for one in segments if one.keys == keys]  # the others need another key
+    leads = chain(mine, point) if point is not None else []
     found = spans(manifest.moment, leads)
-    if leads and (leads[-1].branch, leads[-1].end) == (note.branch, note.stored):
+    known = (note.branch, note.stored, note.keys)
+    if leads and (leads[-1].branch, leads[-1].end, keys) == known:
         # nothing was written since: the agent knows, and the store will within a minute
         begin, end = found[-1]
         found[-1] = (begin, max(end, note.until))
-    return Reach(manifest, tuple(leads), tuple(found))
+    locked = place.opener_here(context, manifest) is None
+    return Reach(manifest, tuple(leads), tuple(found), locked)
+
+
+def _command(instance: str, into: str) -> str:
+    return f"mngdb restore {into}" + (f" --from {instance}" if into != instance else "")
+
+
+def older(context: Context, instance: str, snapshot: str, into: str) -> str | None:
+    """How to restore the newest snapshot of an instance before one that cannot be read, in words;
+    None: there is none."""
+    try:
+        found = reachable(context, instance).reaches
+    except MngdbError:
+        return None
+    ids = [one.manifest.id for one in found if not one.locked and one.manifest.id < snapshot]
+    if not ids:
+        return None
+    return f"the next older snapshot: {_command(instance, into)} --snapshot {max(ids)}"
 
 
 def newest_of(found: Reachable, instance: str) -> Reach:
@@ -159,12 +213,12 @@ def newest_of(found: Reachable, instance: str) -> Reach:
 
 
 def leading_to(found: Reachable, instance: str, moment: float) -> Reach:
-    """The newest snapshot that leads to a moment. Raises UsageError that names the nearest moments
-    that can be reached."""
+    """The newest snapshot that leads to a moment, of those that a key here opens, if any. Raises
+    UsageError that names the nearest moments that can be reached."""
     fits = [one for one in found.reaches if one.covers(moment)]
     if fits:
-        return max(fits, key=lambda one: one.spans[0][0])
-    every = found.spans
+        return max(fits, key=lambda one: (not one.locked, one.spans[0][0]))
+    every = found.spans or found.locked
     if not every:
         raise UsageError(f"{instance} has no snapshot", f"mngdb backup {instance}")
     before = [end for _, end in every if end < moment]

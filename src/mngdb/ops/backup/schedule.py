@@ -19,6 +19,7 @@ from mngdb.ops.backup.sources import origins
 from mngdb.ops.context import Context
 from mngdb.snapshot import Point
 from mngdb.stores.manifest import Manifest
+from mngdb.stores.sealing import fingerprint
 
 #: In the stack's own folder: how the last backup of each instance went.
 _FOLDER = "backup-runs"
@@ -44,6 +45,14 @@ class Run(Struct, frozen=True):
     """From where the log leads on from it."""
     before: float = 0.0
     """When the one before it was finished."""
+    keys: str = ""
+    """The fingerprint of the public keys that it is encrypted for."""
+
+    def led_on(self, log: archived.Archived) -> bool:
+        """Whether the log that is archived now leads on from the last backup, and one key opens
+        both."""
+        same = (log.branch, log.keys) == (self.branch, self.keys)
+        return same and self.position >= log.begin
 
 
 def runs(context: Context) -> dict[str, Run]:
@@ -74,8 +83,8 @@ def broken(context: Context, instance: str) -> None:
 def succeeded(context: Context, instance: str, found: Manifest) -> None:
     """Keep that an attempt has made a snapshot. Raises OSError."""
     now, point = time.time(), found.taken.log or Point("", 0)
-    before = _read(context.stack.state, instance).done
-    run = Run(now, now, "", found.stored, point.branch, point.position, before)
+    before, keys = _read(context.stack.state, instance).done, fingerprint(found.recipients)
+    run = Run(now, now, "", found.stored, point.branch, point.position, before, keys)
     _keep(context, instance, run)
 
 
@@ -125,16 +134,10 @@ def _due(context: Context, name: str, run: Run, last: float, now: float) -> bool
         return False
     if not last <= run.done <= now:
         return True
+    log = archived.read(context, name)
     # a log that breaks off again and again costs a snapshot every five minutes, no more
-    return not _led_on(context, name, run) and not now - _SOON < run.before <= now
-
-
-def _led_on(context: Context, instance: str, run: Run) -> bool:
-    """Whether the log that is archived now, if any, leads on from the last backup."""
-    found = archived.read(context, instance)
-    if not found.branch:
-        return True
-    return found.branch == run.branch and run.position >= found.begin
+    broke_off = log.branch and not run.led_on(log)
+    return bool(broke_off) and not now - _SOON < run.before <= now
 
 
 def drills_due(context: Context, now: float) -> list[str]:

@@ -21,7 +21,7 @@ from mngdb.errors import MngdbError
 from mngdb.events import Meter, Progress
 from mngdb.model import Access, DesiredInstance
 from mngdb.ops.backup import place
-from mngdb.ops.backup.reach import Aim
+from mngdb.ops.backup.reach import Aim, older
 from mngdb.ops.context import Context
 from mngdb.snapshot import Piece, Taken, Trial
 from mngdb.spec.stack import Instance
@@ -29,7 +29,7 @@ from mngdb.spec.target import Target
 from mngdb.spec.target_info import TARGET_INFO
 from mngdb.spec.units import Amount
 from mngdb.stores.catalog import Catalog
-from mngdb.stores.sealing import Opener
+from mngdb.stores.sealing import Opener, UnreadableError
 from mngdb.targets.protocol import Disposable, Servers
 
 #: In its folder: what it is.
@@ -54,7 +54,12 @@ class _Saved(Struct, frozen=True):
     def log(self) -> Iterator[Piece]:
         archive = self.catalog.archive(self.aim.manifest.instance)
         for one in self.aim.segments:
-            yield archive.read(self.opener, one)
+            try:
+                piece = archive.read(self.opener, one)
+            except UnreadableError as error:
+                error.hint = self.aim.without(one)
+                raise
+            yield piece
 
     @property
     def taken(self) -> Taken:
@@ -95,6 +100,14 @@ class Scratch:
     def make(self, tell: Tell) -> DesiredInstance:
         """Fill its data folder, start it and bring it to what the file says: the vault's secrets,
         not those of the snapshot. Raises MngdbError; what was begun is then for `remove`."""
+        try:
+            return self._made(tell)
+        except UnreadableError as error:
+            source, snapshot = self.manifest.instance, self.manifest.id
+            error.hint = error.hint or older(self.context, source, snapshot, self.aim.instance)
+            raise
+
+    def _made(self, tell: Tell) -> DesiredInstance:
         _folder(self.state)
         asked = replace(
             self.context.asked(self._given, invent=True),
