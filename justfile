@@ -53,3 +53,4 @@ docs:
 # side by side with what a user would do instead; writes benchmarks/README.md
 bench:
     scripts/in-memory {{python}} -m benchmarks
+    {{python}} -m benchmarks backup

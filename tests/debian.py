@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,14 +49,23 @@ def _fetch(folder: Path) -> None:
 
 def program(package: str) -> Path:
     """The program that a package of one program has, downloaded when it is missing."""
+    return unpacked(package) / "usr/bin" / package
+
+
+def unpacked(package: str, *libraries: str) -> Path:
+    """The folder with a package's files and those of libraries that it needs, downloaded when it
+    is missing."""
     folder = cache() / package
     with alone(package):
-        if not (found := folder / "usr/bin" / package).exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            _run(*apt("apt-get"), "download", package, cwd=folder)
-            (deb,) = folder.glob("*.deb")
-            _run("dpkg", "-x", str(deb), str(folder))
-    return found
+        if not folder.exists():
+            work = folder.with_name(f".{package}")
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir()
+            _run(*apt("apt-get"), "download", package, *libraries, cwd=work)
+            for deb in work.glob("*.deb"):
+                _run("dpkg", "-x", str(deb), str(work))
+            work.rename(folder)
+    return folder
 
 
 def cache() -> Path:

@@ -11,15 +11,26 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 from tests import trixie
 from tests.debian import cache
 
-#: Program to its module, its version, and the Go that it wants; a machine whose Go is older
-#: fetches that one as a module, too.
+
+class Module(NamedTuple):
+    """A module, its version, and the Go that it wants; a machine whose Go is older fetches that
+    one as a module, too. `sums` are its lines of a go.sum, where the database of sums does not have
+    them."""
+
+    name: str
+    version: str
+    go: str
+    sums: str = ""
+
+
 MODULES = {
-    "mongodb_exporter": ("github.com/percona/mongodb_exporter", "v0.43.1", "1.23"),
-    "oauth2-proxy": ("github.com/oauth2-proxy/oauth2-proxy/v7", "v7.15.3", "1.26.0"),
+    "mongodb_exporter": Module("github.com/percona/mongodb_exporter", "v0.43.1", "1.23"),
+    "oauth2-proxy": Module("github.com/oauth2-proxy/oauth2-proxy/v7", "v7.15.3", "1.26.0"),
 }
 _GO = ("golang-1.24-go", "golang-1.24-src")
 #: A module of our own that needs the program's: `go install` would ask for all versions there are.
@@ -34,24 +45,31 @@ require {module} {version}
 
 def program(name: str) -> Path:
     """The path of a program of MODULES, built when it is missing."""
-    module, version, wanted = MODULES[name]
-    found = cache() / "go" / f"{name}-{version}"
+    return built(name, MODULES[name])
+
+
+def built(name: str, module: Module, package: str = "") -> Path:
+    """The path of a program of a module, or of its package of this path, built when it is
+    missing."""
+    found = cache() / "go" / f"{name}-{module.version}"
     if not found.exists():
         found.parent.mkdir(parents=True, exist_ok=True)
         with (found.parent / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not found.exists():
-                _build(module, version, wanted, found)
+                _build(module, f"{module.name}/{package}".rstrip("/"), found)
     return found
 
 
-def _build(module: str, version: str, wanted: str, found: Path) -> None:
+def _build(module: Module, package: str, found: Path) -> None:
     work = found.with_name(f".{found.name}")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    (work / "go.mod").write_text(_MODULE.format(module=module, version=version, go=wanted))
+    text = _MODULE.format(go=module.go, module=module.name, version=module.version)
+    (work / "go.mod").write_text(text)
+    (work / "go.sum").write_text(module.sums)
     done = subprocess.run(
-        [go(), "build", "-mod=mod", "-o", str(work / "program"), module],
+        [go(), "build", "-mod=mod", "-o", str(work / "program"), package],
         cwd=work,
         env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOTOOLCHAIN": "auto"},
         check=False,
