@@ -56,6 +56,15 @@ class Located(Struct, frozen=True):
         pointer.write(self.project, self.record.name, self.state)
         return replace(self, kind="known")
 
+    def reclaim(self) -> bool:
+        """Under the stack's lock: make the record and the pointer again, where a `destroy` that was
+        waited for has removed them after `claim`, and say whether it has. Raises OSError."""
+        if (self.state / record.FILE).exists():
+            return False
+        self.record.write(self.state)
+        pointer.write(self.project, self.record.name, self.state)
+        return True
+
     def pointed(self) -> Path | None:
         """The state that the project's pointer names now."""
         return pointer.read(self.project, self.record.name)

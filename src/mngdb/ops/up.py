@@ -160,6 +160,8 @@ def up(
     pointed = context.located.pointed()
     context.claim()
     with lock(state / "lock", "restart" if restart else "up"):
+        if context.located.reclaim():
+            context.vault.forget()  # its secrets are gone, too
         _sweep(state)
         places = [s for s in context.servers() if choice.whole or context.there(asked, s)]
         for servers in places:

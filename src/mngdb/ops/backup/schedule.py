@@ -83,7 +83,8 @@ def broken(context: Context, instance: str) -> None:
 def succeeded(context: Context, instance: str, found: Manifest) -> None:
     """Keep that an attempt has made a snapshot. Raises OSError."""
     now, point = time.time(), found.taken.log or Point("", 0)
-    before, keys = _read(context.stack.state, instance).done, fingerprint(found.recipients)
+    last, keys = _read(context.stack.state, instance), fingerprint(found.recipients)
+    before = last.done if last.tried else 0.0  # after `broken`, this one may precede the log
     run = Run(now, now, "", found.stored, point.branch, point.position, before, keys)
     _keep(context, instance, run)
 
