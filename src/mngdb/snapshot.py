@@ -147,6 +147,6 @@ class Saved(Protocol):
         ...
 
     def read(self, name: str) -> Iterator[bytes]:
-        """The content of a stream, which is as it was written, in pieces of up to 16 MB. Raises
+        """The content of a stream, which is as it was written, in pieces of up to 8 MB. Raises
         MngdbError for one that is damaged, once it is met."""
         ...

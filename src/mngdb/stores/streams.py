@@ -22,7 +22,7 @@ from mngdb.stores.sealing import Opener, Sealer, UnreadableError, digest
 T = TypeVar("T")
 
 #: Bytes of a part. A few of them are in memory at a time.
-PART = 16 << 20
+PART = 8 << 20
 #: Threads, and so parts that are worked on at a time.
 _THREADS = max(2, min(4, len(os.sched_getaffinity(0))))
 #: Seconds between two attempts of an object that the store did not take, and how many there are:
