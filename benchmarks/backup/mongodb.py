@@ -47,7 +47,7 @@ backup: {{store: {store}}}
 _DUMP = """
 import os, sys, bson, pymongo
 client = pymongo.MongoClient(os.environ["URL"])
-for name in client["shop"].list_collection_names():
+for name in client["shop"].list_collection_names(filter={"name": {"$regex": "^bench"}}):
     with open(f"{sys.argv[1]}/{name}.bson", "wb") as file:
         for document in client["shop"][name].find():
             file.write(bson.encode(document))
