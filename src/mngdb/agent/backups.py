@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from mngdb.agent.jobs import log
 from mngdb.errors import LockedError, MngdbError
@@ -16,8 +17,8 @@ from mngdb.run import run
 INTERVAL, _LIMIT = 10.0, 24 * 3600.0
 #: Seconds that a command which starts or stops servers is waited for.
 _PATIENCE = 15.0
-#: Seconds that the first look waits for the archive.
-_FIRST = 10.0
+#: Seconds that a snapshot waits for the archive.
+_FOLLOWED = 10.0
 
 
 class Backups:
@@ -25,27 +26,23 @@ class Backups:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._begun = False
 
-    def begin(self) -> None:
-        """Before the first look: let the archive of the log begin, so that it leads on from the
-        first snapshot."""
-        deadline = time.monotonic() + _FIRST
-        while archived.beginning(self._context) and time.monotonic() < deadline:
+    def _await(self, names: Sequence[str]) -> None:
+        """Before a snapshot, let the log be followed, so that it leads on from there."""
+        deadline = time.monotonic() + _FOLLOWED
+        while archived.behind(self._context, names) and time.monotonic() < deadline:
             time.sleep(0.2)
 
     def look(self) -> None:
         """Take the backups that are due, remove those that are no longer kept; else a drill that is
         due, one at a time. Raises MngdbError with the command's last words."""
-        if not self._begun:
-            self._begun = True
-            self.begin()
         try:
             with lock(self._context.stack.state / "lock", "agent", patience=_PATIENCE):
                 now = time.time()
         except LockedError:
             return  # a command starts or stops servers
         if names := schedule.backups_due(self._context, now):
+            self._await(names)
             self._run("backup", "take", *names)
             self._run("backup", "prune", "--yes")
         elif names := schedule.drills_due(self._context, now):

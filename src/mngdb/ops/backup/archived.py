@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +15,8 @@ from mngdb.spec.stack import Instance
 
 #: In the stack's own folder: a file for each instance.
 _FOLDER = "archive"
+#: Seconds since the moment that it has reached, after which a log is not followed.
+_LATE = 10.0
 
 
 class Archived(Struct, frozen=True, kw_only=True):
@@ -41,10 +44,10 @@ def followed(context: Context) -> list[Instance]:
     return [one for one in every if context.engine(one).follow is not None]
 
 
-def beginning(context: Context) -> bool:
-    """Whether there is an instance of which nobody has said yet how far its log is."""
-    found = (read(context, one.name) for one in followed(context))
-    return any(not one.branch and not one.error for one in found)
+def behind(context: Context, names: Collection[str]) -> bool:
+    """Whether the log of one of these instances is not followed at the moment."""
+    found = [read(context, one.name) for one in followed(context) if one.name in names]
+    return any(not one.branch or one.error or one.until < time.time() - _LATE for one in found)
 
 
 def note(context: Context, instance: str, found: Archived) -> None:
