@@ -7,6 +7,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -388,3 +389,12 @@ def test_what_a_killed_backup_left_is_found_and_no_other(store: Store) -> None:
     left = catalog.unfinished("pg", time.time() + 60)
     assert left
     assert all(killed.id in key for key in left)
+
+
+def test_of_several_marks_at_once_one_counts(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(20):
+            root = tmp_path / str(number)
+            found = set(pool.map(lambda _, root=root: DirectoryStore(root).marked(), range(8)))
+            assert len(found) == 1
+            assert [one.name for one in (root / "mngdb-1").iterdir()] == ["store-id"]
