@@ -1,6 +1,6 @@
 """Commands of backups that are killed: nothing is lost, and the same command finishes.
 
-One Redis, whose restore is quick, and the moments at which the commands say what they do.
+One Redis (`one_redis`), and the moments at which the commands say what they do.
 """
 
 from __future__ import annotations
@@ -11,54 +11,22 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from redis import Redis
 
 from mngdb.lock import lock
 from tests.conftest import Cli
-from tests.live.clients import url
+from tests.live.one_redis import get, one_redis
 from tests.live.scrapes import until
 
 pytestmark = pytest.mark.live
-
-FILE = """
-agent: false
-redis: {port: PORT1, memory: 64 MB}
-apps: {shop: {redis: "shop:*"}}
-backup: {store: STORE}
-"""
 
 
 @pytest.fixture(scope="module")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     """A server with a snapshot of `first`, and `second` since."""
-    found = Cli(tmp_path_factory.mktemp("stack"))
-    found.write(FILE.replace("STORE", str(tmp_path_factory.mktemp("store"))))
-    try:
-        found.ok("up")
-        _put(found, "first")
-        found.ok("backup")
-        _put(found, "second")
+    with one_redis(tmp_path_factory) as found:
         yield found
-    finally:
-        found.run("restore", "--forget")
-        found.ok("destroy", "--yes", "mng")
-
-
-def _redis(cli: Cli) -> Redis:
-    return Redis.from_url(url(cli, "redis", "shop"), decode_responses=True)
-
-
-def _put(cli: Cli, value: str) -> None:
-    with _redis(cli) as redis:
-        redis.set("shop:value", value)
-
-
-def _get(cli: Cli) -> Any:
-    with _redis(cli) as redis:
-        return redis.get("shop:value")
 
 
 def _snapshots(cli: Cli) -> list[str]:
@@ -97,7 +65,7 @@ def test_a_killed_restore_is_done_by_the_same_command(cli: Cli, after: float) ->
     done = cli.run("--json", "restore", "redis", "--snapshot", first)
     said = "is restored already" in done.stderr  # it was killed after its work
     assert said or json.loads(done.stdout)["address"], done.stderr
-    assert _get(cli) == "second"
+    assert get(cli) == "second"
     cli.ok("restore", "--forget", "redis")
     assert not list((cli.state / "restored").glob("*/"))
     until(lambda: len(_servers(cli)) == 1, 10)
@@ -109,14 +77,14 @@ def test_a_killed_replacement_loses_nothing_and_is_finished(cli: Cli, after: flo
     command = ("restore", "redis", "--snapshot", first, "--replace", "--yes")
     _killed(cli, *command, after=after)
     cli.ok("up")
-    assert _get(cli) in {"first", "second"}
+    assert get(cli) in {"first", "second"}
     done = cli.run(*command)
     assert done.returncode == 0 or "has replaced the data" in done.stderr, done.stderr
-    assert _get(cli) == "first"
+    assert get(cli) == "first"
     cli.ok("restore", "redis", "--undo", "--yes")
-    assert _get(cli) == "second"
+    assert get(cli) == "second"
     cli.ok("restore", "--forget", "redis", "--replaced", "--yes")
-    assert _get(cli) == "second"
+    assert get(cli) == "second"
 
 
 @pytest.mark.parametrize("after", [0.6, 1.2])
@@ -156,6 +124,6 @@ def test_down_stops_restored_servers_and_the_same_restore_starts_anew(cli: Cli) 
     stopped = cli.json("down")["stopped"]
     assert (len(stopped), _servers(cli)) == (2, [])
     cli.ok("up")
-    assert _get(cli) == "second"
+    assert get(cli) == "second"
     cli.ok("restore", "redis", "--snapshot", first)
     cli.ok("restore", "--forget")

@@ -8,37 +8,20 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from redis import Redis
 
 from tests.conftest import Cli
-from tests.live.clients import url
+from tests.live.one_redis import client, get, one_redis, put
 
 pytestmark = pytest.mark.live
-
-FILE = """
-agent: false
-redis: {port: PORT1, memory: 64 MB}
-apps: {shop: {redis: "shop:*"}}
-backup: {store: STORE}
-"""
 
 
 @pytest.fixture(scope="module")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     """A server with a snapshot of `first`, and `second` since."""
-    found = Cli(tmp_path_factory.mktemp("stack"))
-    found.write(FILE.replace("STORE", str(tmp_path_factory.mktemp("store"))))
-    try:
-        found.ok("up")
-        _put(found, "first")
-        found.ok("backup")
-        _put(found, "second")
+    with one_redis(tmp_path_factory) as found:
         yield found
-    finally:
-        found.ok("destroy", "--yes", "mng")
 
 
 @pytest.fixture(autouse=True)
@@ -48,38 +31,24 @@ def _clean(cli: Cli) -> Iterator[None]:
     cli.ok("restore", "--forget", "--replaced", "--yes")
 
 
-def _redis(cli: Cli) -> Redis:
-    return Redis.from_url(url(cli, "redis", "shop"), decode_responses=True)
-
-
-def _put(cli: Cli, value: str) -> None:
-    with _redis(cli) as redis:
-        redis.set("shop:value", value)
-
-
-def _get(cli: Cli) -> Any:
-    with _redis(cli) as redis:
-        return redis.get("shop:value")
-
-
 def test_data_from_before_goes_only_when_it_is_asked_for(cli: Cli) -> None:
     done = cli.run("restore", "redis", "--latest", "--replace", "--yes")
     assert "--forget redis --replaced" in done.stderr
-    _put(cli, "third")
+    put(cli, "third")
     assert cli.json("restore", "--forget")["removed"] == []
     refused = cli.run("restore", "--forget", "--replaced", stdin="")
     assert (refused.returncode, "--yes" in refused.stderr) == (2, True), refused.stderr
     cli.ok("restore", "redis", "--undo", "--yes")
-    assert _get(cli) == "second"
+    assert get(cli) == "second"
     # what was written in the meantime was live, too
     assert cli.json("restore", "--forget", "redis")["removed"] == []
     beside = cli.run("restore", "redis", "--latest")
     assert (beside.returncode, "--replaced" in beside.stderr) == (2, True), beside.stderr
     cli.ok("restore", "redis", "--latest", "--replace", "--yes")
-    assert _get(cli) == "third"
+    assert get(cli) == "third"
     cli.ok("restore", "redis", "--undo", "--yes")
     assert cli.json("restore", "--forget", "redis", "--replaced", "--yes")["removed"]
-    assert _get(cli) == "second"
+    assert get(cli) == "second"
     assert cli.run("restore", "redis", "--undo", "--yes").returncode == 2
 
 
@@ -92,9 +61,9 @@ def test_ctrl_c_while_the_live_server_is_stopped_waits_until_it_runs(cli: Cli) -
     assert command.returncode == 0, said
     assert "is stopped" in said
     assert "--undo" in said
-    assert _get(cli) == "first"
+    assert get(cli) == "first"
     cli.ok("restore", "redis", "--undo", "--yes")
-    assert _get(cli) == "second"
+    assert get(cli) == "second"
 
 
 def test_a_second_ctrl_c_tells_what_is_there(cli: Cli) -> None:
@@ -109,8 +78,8 @@ def test_a_second_ctrl_c_tells_what_is_there(cli: Cli) -> None:
     if command.returncode:
         assert "mng-redis" in said.splitlines()[-2], said
     cli.ok("up")
-    assert _get(cli) in {"first", "second"}
-    if _get(cli) == "first":
+    assert get(cli) in {"first", "second"}
+    if get(cli) == "first":
         cli.ok("restore", "redis", "--undo", "--yes")
 
 
@@ -141,7 +110,7 @@ def _begun(cli: Cli, *words: str) -> subprocess.Popen[str]:
 
 
 def _server(cli: Cli) -> int:
-    with _redis(cli) as redis:
+    with client(cli) as redis:
         port = redis.connection_pool.connection_kwargs["port"]
     for path in Path("/proc").glob("[0-9]*"):
         try:
@@ -174,7 +143,7 @@ def test_a_question_that_nobody_answers_is_told_as_such(cli: Cli, words: tuple[s
     assert "interrupted" not in done.stderr
     done = cli.run("restore", *words, stdin="n\n")
     assert (done.returncode, "not confirmed" in done.stderr) == (1, True), done.stderr
-    assert _get(cli) == "second"
+    assert get(cli) == "second"
 
 
 def test_options_that_exclude_each_other_are_told_as_such(cli: Cli) -> None:
@@ -214,7 +183,7 @@ def test_an_instance_that_was_renamed_keeps_its_snapshots(cli: Cli) -> None:
         cli.ok("restore", "queue", "--latest", "--from", "redis", "--keys", "shop:*")
         done = cli.json("restore", "queue", "--latest", "--from", "redis", "--replace", "--yes")
         assert (done["instance"], done["snapshot"]) == ("queue", taken["id"])
-        with Redis.from_url(url(cli, "queue", "shop"), decode_responses=True) as redis:
+        with client(cli, "queue") as redis:
             assert redis.get("shop:value") == "first"
         cli.ok("restore", "queue", "--undo", "--yes")
         for wrong in ("nobody", "../redis"):
@@ -229,7 +198,7 @@ def test_an_instance_that_was_renamed_keeps_its_snapshots(cli: Cli) -> None:
     # what was restored for an instance that has left the file can be removed
     assert len(cli.json("restore", "--forget", "queue")["removed"]) == 1
     assert len(cli.json("restore", "--forget", "queue", "--replaced", "--yes")["removed"]) == 1
-    assert _get(cli) == "second"
+    assert get(cli) == "second"
 
 
 def _taken(cli: Cli, instance: str) -> str:
@@ -247,7 +216,7 @@ def test_each_instance_has_its_own_servers_of_the_same_backup(cli: Cli) -> None:
         cli.ok("restore", "redis", *words)
         cli.ok("restore", "redis", "--undo", "--yes")
         cli.ok("restore", "second", "--from", "redis", *words)
-        assert _get(cli) == "second"
+        assert get(cli) == "second"
         assert len(cli.json("restore", "--forget", "--replaced", "--yes")["removed"]) == 2
     finally:
         (cli.folder / "mngdb.yaml").write_text(text)
@@ -267,7 +236,7 @@ def test_an_exchange_that_fails_leaves_the_live_server_running(cli: Cli, tmp_pat
     )  # fmt: skip
     assert (done.returncode, "runs again" in done.stderr) == (1, True), done.stderr
     assert "cross-device" in done.stderr
-    assert _get(cli) == "second"
+    assert get(cli) == "second"
 
 
 def _port(text: str) -> str:
