@@ -86,17 +86,20 @@ def _mark(context: Context) -> str | None:
 def catalogs(context: Context, instance: str) -> list[Catalog]:
     """Those that an instance can be restored from: of the stack that this one was set up after, and
     its own, unless the instance is still empty."""
-    found = origins(context.stack.state)
-    read = [one.catalog(context.vault.get) for one in found.sources]
-    return read if instance in found.pending else [*read, catalog(context)]
+    read, pending = _inherited(context), origins(context.stack.state).pending
+    return read if instance in pending else [*read, catalog(context)]
+
+
+def _inherited(context: Context) -> list[Catalog]:
+    """Those of the stack that this one was set up after, which it only reads."""
+    return [one.catalog(context.vault.get) for one in origins(context.stack.state).sources]
 
 
 def departed(context: Context) -> list[str]:
     """Instances that have snapshots, and that the file does not have: they were renamed, or left.
     Stores that do not answer count for nothing."""
-    every = [one.catalog(context.vault.get) for one in origins(context.stack.state).sources]
     found: set[str] = set()
-    for one in (*every, catalog(context)):
+    for one in (*_inherited(context), catalog(context)):
         with contextlib.suppress(StoreError):  # `reachable` tells of it
             found |= set(one.instances())
     return sorted(found - set(context.stack.instances))
@@ -152,8 +155,7 @@ def _made(context: Context, *, anew: bool = False) -> Sequence[str]:
 
 def _require_none(context: Context) -> None:
     """Raise UsageError where there are snapshots, which another key opens."""
-    every = [one.catalog(context.vault.get) for one in origins(context.stack.state).sources]
-    for one in (catalog(context), *every):
+    for one in (catalog(context), *_inherited(context)):
         newest = one.newest_key()
         if newest is not None:
             raise UsageError(

@@ -158,6 +158,7 @@ def reachable(context: Context, instance: str) -> Reachable:
     found: list[Reach] = []
     damages: list[str] = []
     failed: list[StoreError] = []
+    note = archived.read(context, instance)
     for catalog in place.catalogs(context, instance):
         try:
             manifests, broken = catalog.snapshots(instance)
@@ -167,15 +168,16 @@ def reachable(context: Context, instance: str) -> Reachable:
             failed.append(error)
             continue
         damages += [one.text for one in broken]
-        found += [_reach(context, one, segments) for one in manifests]
+        found += [_reach(context, one, segments, note) for one in manifests]
     if failed and not found:
         raise failed[0]
     return Reachable(tuple(found), tuple(damages), tuple(one.message for one in failed))
 
 
-def _reach(context: Context, manifest: Manifest, segments: Sequence[Segment]) -> Reach:
+def _reach(
+    context: Context, manifest: Manifest, segments: Sequence[Segment], note: archived.Archived
+) -> Reach:
     point, keys = manifest.taken.log, fingerprint(manifest.recipients)
-    note = archived.read(context, manifest.instance)
     mine = [one for one in segments if one.keys == keys]  # the others need another key
     leads = chain(mine, point) if point is not None else []
     found = spans(manifest.moment, leads)

@@ -281,14 +281,13 @@ def forget(context: Context, every: Sequence[tuple[Path, Note]]) -> None:
 
 def running(context: Context) -> list[tuple[Servers, UnitRecord, Note]]:
     """The servers that run with restored data beside the live ones, of instances of the file."""
-    found = []
-    for state, note in _all(context, FOLDER):
-        if note.instance in context.stack.instances and not note.live:
-            servers, engine = _place(context, state, note)[0].servers, context.stack.instances
-            record = UnitRecord(note.unit, note.instance, engine[note.instance].engine)
-            if servers.process(note.unit) is not None:
-                found.append((servers, record, note))
-    return found
+    running = []
+    for state, note in found(context, replaced=False):
+        if note.instance in context.stack.instances and _runs(context, state, note):
+            made, instance = _place(context, state, note)
+            record = UnitRecord(note.unit, note.instance, instance.engine)
+            running.append((made.servers, record, note))
+    return running
 
 
 class Beside(Struct, frozen=True):
