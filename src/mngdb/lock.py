@@ -24,6 +24,8 @@ _PATIENCE = 1.0
 _PATIENCE_DEAD = 15.0
 #: The command that is the agent's.
 AGENT = "agent"
+#: Of a command that is done: a server that it started has yet to let go of the lock.
+_ENDED = "it has just ended"
 _NOTE = 80
 
 
@@ -70,7 +72,7 @@ def _take(path: Path, patience: float) -> int:
             command, pid = _holder(handle)
             os.close(handle)
             dead = pid is not None and not Path(f"/proc/{pid}").exists()
-            short = dead or command.startswith(f"mngdb {AGENT} ")
+            short = dead or command == _ENDED or command.startswith(f"mngdb {AGENT} ")
             if time.monotonic() - begun > (_PATIENCE_DEAD if short and patience > 0 else patience):
                 raise LockedError(
                     f"another mngdb is working on this stack: {command}",
@@ -86,8 +88,11 @@ def _take(path: Path, patience: float) -> int:
 
 def _holder(handle: int) -> tuple[str, int | None]:
     """Who holds it, in words, and its pid."""
+    text = os.pread(handle, _NOTE, 0)
+    if text and not text.strip():
+        return _ENDED, None
     try:
-        note = json.loads(os.pread(handle, _NOTE, 0))
+        note = json.loads(text)
         return f"mngdb {note['command']} (pid {note['pid']})", int(note["pid"])
     except (ValueError, KeyError, TypeError):
         return "it has just started", None

@@ -99,17 +99,19 @@ def test_a_command_waits_for_one_that_is_about_to_end(
     assert len(looks) == 3
 
 
-def test_a_lock_that_a_dead_commands_children_hold_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("killed", [True, False], ids=["killed", "done"])
+def test_a_lock_that_an_ended_commands_children_hold_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
 ) -> None:
-    """A command was killed; what it had started has the lock as well, and takes its time."""
+    """What a command had started has the lock as well, and takes its time."""
     path = tmp_path / "lock"
     child = subprocess.Popen(["true"])
     child.wait()
     now = [0.0]
     with ExitStack() as held:
         held.enter_context(lock(path, "up"))
-        path.write_text(json.dumps({"pid": child.pid, "command": "up"}).ljust(80))
+        note = json.dumps({"pid": child.pid, "command": "up"}) if killed else ""
+        path.write_text(note.ljust(80))
 
         def wait(seconds: float) -> None:
             now[0] += seconds
