@@ -517,5 +517,5 @@ def test_who_looks_at_the_server_is_not_misled(module_cli: Cli) -> None:
         client.set("last", 1)
         # one that stops waits until its replica has everything
         cli.ok("down")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 9  # and not for its timeout of 10 s
     assert feed.pieces[-1].data.endswith(b"$4\r\nlast\r\n$1\r\n1\r\n")
