@@ -19,6 +19,7 @@ from tests import buckets, debian
 from tests.checks.judge import one
 from tests.conftest import STATE_HOME, Cli, free_port
 from tests.live.clients import brought_up, redis_as
+from tests.live.postgres import pg
 
 pytestmark = [pytest.mark.live, pytest.mark.redis]
 
@@ -328,16 +329,22 @@ def test_a_vault_elsewhere_gets_no_secret_of_a_drill(cli: Cli, other: Cli, tmp_p
     (tmp_path / "gone").rename(vault)
 
 
-def test_a_bucket_is_opened_with_the_kits_login(cli: Cli, other: Cli, tmp_path: Path) -> None:
+def test_a_whole_stack_comes_back_from_a_bucket_by_one_command_though_it_was_killed(
+    cli: Cli, other: Cli, tmp_path: Path
+) -> None:
+    kit = tmp_path / "kit.age"
     with buckets.rclone(tmp_path) as port:
         store = f"{{url: s3://bucket/team, endpoint: 'http://127.0.0.1:{port}', region: us-east-1}}"
         cli.write(EVERY.replace("STORE", store))
         cli.ok("up")
+        with redis_as(cli, "shop") as shop, pg(cli, "shop") as sql:
+            shop.set("shop:cart", "seven")
+            sql.execute("CREATE TABLE cart AS SELECT 7 AS things")
         cli.ok("secret", "set", "backup_access-key-id", stdin=buckets.ID)
         cli.ok("secret", "set", "backup_secret-access-key", stdin=buckets.SECRET)
         cli.ok("backup")
-        made(cli, tmp_path / "kit.age")
-        done = begin(other, "--json", "drill", "--remote", "--kit", str(tmp_path / "kit.age"))
+        made(cli, kit)
+        done = begin(other, "--json", "drill", "--remote", "--kit", str(kit))
         assert done.returncode == 0, done.stderr
         drills = json.loads(done.stdout)["drills"]
         assert {one["engine"]: one["verdict"] for one in drills} == {
@@ -345,3 +352,27 @@ def test_a_bucket_is_opened_with_the_kits_login(cli: Cli, other: Cli, tmp_path: 
             "redis": "pass",
             "mongodb": "pass",
         }
+        cli.ok("down")
+        words = ("backup", "kit", "--open", str(kit), "--into", str(other.folder), "--restore")
+        killed_once_it_restores(other, *words)
+        done = begin(other, *words)
+        assert done.returncode == 0, done.stderr
+        assert begin(other, *words).stdout == "nothing waits for its data\n"
+    with redis_as(other, "shop") as shop, pg(other, "shop") as sql:
+        assert shop.get("shop:cart") == "seven"
+        assert sql.execute("SELECT things FROM cart").fetchall() == [(7,)]
+
+
+def killed_once_it_restores(other: Cli, *words: str) -> None:
+    """Begin a command in the folder above the stack's, and kill it half-way."""
+    argv, env = other.argv(*words), other.environ()
+    with subprocess.Popen(
+        argv, cwd=other.folder.parent, env=env, stdin=subprocess.PIPE, text=True
+    ) as command:
+        assert command.stdin is not None
+        command.stdin.write(PASSPHRASE + "\n")
+        command.stdin.close()
+        while not list(Path(other.env["MNGDB_STATE_HOME"]).glob("stacks/*/restored/*/**/*.pid")):
+            assert command.poll() is None
+            time.sleep(0.005)
+        command.kill()

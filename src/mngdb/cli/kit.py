@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.common import Options, common, program, say, say_json, tell
+from mngdb.cli.common import Options, common, program, say, say_json, tell, tell_errors
 
 if TYPE_CHECKING:
     from mngdb.ops.backup.kit import Kit
+    from mngdb.ops.backup.rebuild import Rebuilt
+    from mngdb.ops.context import Context
     from mngdb.secret import Secret
 
 #: Characters of standard input that are looked at for a passphrase.
@@ -40,9 +43,15 @@ _MOST = 4096
     help="With --open: set the stack up there, on a machine that has nothing of it.",
 )
 @click.option("--store", metavar="STORE", help="With --into: where its backups are now.")
+@click.option("--restore", is_flag=True, help="With --into: start it too, with its newest data.")
 @common
 def kit(
-    options: Options, output: Path | None, opened: Path | None, into: Path | None, store: str | None
+    options: Options,
+    output: Path | None,
+    opened: Path | None,
+    into: Path | None,
+    store: str | None,
+    restore: bool,
 ) -> int:
     """Write what a restore on an empty machine needs besides the store, encrypted.
 
@@ -50,22 +59,23 @@ def kit(
     asked for twice, or read from standard input. 'age -d FILE' opens it, too. Keep it on another
     machine or on paper: beside FILE there is FILE.txt, a page to be printed.
 
-    When the machine is gone: 'mngdb backup kit --open FILE --into FOLDER' writes the stack's files
-    and puts its secrets into a new vault; 'mngdb up' and 'mngdb restore INSTANCE --latest
-    --replace' then bring it back. The new stack never writes to the backups of the old one.
+    When the machine is gone: 'mngdb backup kit --open FILE --into FOLDER --restore' writes the
+    stack's files, puts its secrets into a new vault, starts it and restores every instance to its
+    newest moment. Without --restore nothing is started yet. The new stack never writes to the
+    backups of the old one.
     """
     from mngdb.errors import UsageError
 
-    if opened is None and (into is not None or store is not None):
-        raise UsageError("--into and --store need --open KIT")
+    if opened is None and (into is not None or store is not None or restore):
+        raise UsageError("--into, --store and --restore need --open KIT")
     if opened is not None and output is not None:
         raise UsageError("--open reads a kit, --output writes one")
     if opened is None:
         return _make(options, output)
     if into is not None:
-        return _set_up(options, opened, into, store)
-    if store is not None:
-        raise UsageError("--store needs --into FOLDER")
+        return _set_up(options, opened, into, store, restore)
+    if store is not None or restore:
+        raise UsageError("--store and --restore need --into FOLDER")
     return _open(options, opened)
 
 
@@ -110,39 +120,88 @@ def _open(options: Options, file: Path) -> int:
     return 0
 
 
-def _set_up(options: Options, file: Path, folder: Path, store: str | None) -> int:
-    import shlex
+def _set_up(options: Options, file: Path, folder: Path, store: str | None, restore: bool) -> int:
+    from mngdb.ops.backup.rebuild import begun, rebuild
 
-    from mngdb.ops.backup import place
-    from mngdb.ops.backup.rebuild import rebuild
-    from mngdb.ops.backup.sources import origins
-
-    found = read(file)
-    made = rebuild(found, folder.absolute(), os.environ, target=options.target, store=store)
-    instances = list(made.context.stack.instances)
-    reads = origins(made.context.stack.state).sources[0].url
-    writes = place.source(made.context).url
+    found, into = read(file), folder.absolute()
+    made = begun(found, into, os.environ, target=options.target) if restore else None
+    if made is None:
+        made = rebuild(found, into, os.environ, target=options.target, store=store)
     command = program([path.name for path in made.files], options.target)
-    then = [f"cd {shlex.quote(str(folder))}"]
-    then += [f". ./{made.variables.name}"] if made.variables else []
-    then += [f"{command} up"]
-    then += [f"{command} restore {name} --latest --replace --yes" for name in instances]
+    enter = [f"cd {shlex.quote(str(folder))}"]
+    enter += [f". ./{made.variables.name}"] if made.variables else []
+    if restore:
+        return _restore(options, made.context, command, enter)
+    then = [*enter, f"{command} up"]
+    then += [
+        f"{command} restore {name} --latest --replace --yes"
+        for name in made.context.stack.instances
+    ]
     if options.json:
-        stack = {"stack": made.context.stack.name, "folder": str(made.folder)}
-        stores = {"restores_from": reads, "backs_up_to": writes}
-        say_json({**stack, "instances": instances, **stores, "next": then})
+        say_json({**_facts(made), "next": then})
         return 0
     say(f"{made.context.stack.name}, as of {found.made}, is set up in {folder}; nothing runs yet")
     if found.keys:
         say(f"{found.keys.strip()} Store one first: {command} secret set backup_key")
-    if reads != writes:
-        say(f"its data is restored from {reads}")
-        say(f"its file still names the store from before: new backups go to {writes}")
-        say(f"to have them in {reads}, too, change 'backup: {{store: …}}' in it first")
+    for line in _stores(made.context):
+        say(line)
     say("next:")
     for line in then:
         say(f"  {line}")
     return 0
+
+
+def _facts(made: Rebuilt) -> dict[str, object]:
+    reads, writes = _urls(made.context)
+    stack = made.context.stack
+    return {
+        "stack": stack.name,
+        "folder": str(made.folder),
+        "instances": list(stack.instances),
+        "restores_from": reads,
+        "backs_up_to": writes,
+    }
+
+
+def _urls(context: Context) -> tuple[str, str]:
+    """Where a stack restores from, and where it writes its backups."""
+    from mngdb.ops.backup import place
+    from mngdb.ops.backup.sources import origins
+
+    return origins(context.stack.state).sources[0].url, place.source(context).url
+
+
+def _stores(context: Context) -> list[str]:
+    reads, writes = _urls(context)
+    if reads == writes:
+        return []
+    return [
+        f"its data is restored from {reads}",
+        f"its file still names the store from before: new backups go to {writes}",
+        f"to have them in {reads}, too, change 'backup: {{store: …}}' in it first",
+    ]
+
+
+def _restore(options: Options, context: Context, command: str, enter: list[str]) -> int:
+    from mngdb.cli.backup import Shown
+    from mngdb.cli.restore import as_json
+    from mngdb.ops.backup.comeback import bring_back
+    from mngdb.ops.backup.moments import shown
+
+    back = bring_back(context, Shown())
+    tell_errors(back.errors)
+    restored = [as_json(one, replaced=True) for one in back.restored]
+    if options.json:
+        say_json({"stack": context.stack.name, "restored": restored})
+        return 1 if back.errors else 0
+    for one in back.restored:
+        say(f"{one.instance}  restored to {shown(one.restored_to)} in {one.seconds:.1f} s")
+    if not back.restored and not back.errors:
+        say("nothing waits for its data")
+    for line in _stores(context):
+        tell(line)
+    tell(f"next: {'; '.join([*enter, f'{command} status'])}")
+    return 1 if back.errors else 0
 
 
 def read(file: Path) -> Kit:

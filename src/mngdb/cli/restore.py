@@ -156,20 +156,7 @@ def _started(report: Report) -> int:
 def _shown(options: Options, found: Restored, unit: str) -> int:
     """What came of it; `unit` has the data now, where it was replaced."""
     if options.json:
-        from mngdb.ops.backup.history import iso
-
-        say_json(
-            {
-                "instance": found.instance,
-                "engine": found.engine,
-                "snapshot": found.snapshot,
-                "restored_to": iso(found.restored_to),
-                "replaced": bool(unit),
-                "address": None if unit else found.address,
-                "url": None if unit else found.url,
-                "seconds": round(found.seconds, 3),
-            }
-        )
+        say_json(as_json(found, replaced=bool(unit)))
         return 0
     from mngdb.ops.backup.moments import shown
 
@@ -182,6 +169,22 @@ def _shown(options: Options, found: Restored, unit: str) -> int:
     say(f"address: {found.address}")
     tell(f"remove it with: mngdb restore --forget {found.instance}")
     return 0
+
+
+def as_json(found: Restored, *, replaced: bool) -> dict[str, object]:
+    """What was restored; where it `replaced` the live server's data, that has the address."""
+    from mngdb.ops.backup.history import iso
+
+    return {
+        "instance": found.instance,
+        "engine": found.engine,
+        "snapshot": found.snapshot,
+        "restored_to": iso(found.restored_to),
+        "replaced": replaced,
+        "address": None if replaced else found.address,
+        "url": None if replaced else found.url,
+        "seconds": round(found.seconds, 3),
+    }
 
 
 def _aim(context: Context, name: str, source: str, to: str | None, snapshot: str | None) -> Aim:

@@ -85,6 +85,26 @@ def rebuild(
     return Rebuilt(context, folder, files, kept)
 
 
+def begun(
+    kit: Kit, folder: Path, environ: Mapping[str, str], *, target: str | None = None
+) -> Rebuilt | None:
+    """The stack that was set up there from the kit; None: there is none. Raises UsageError,
+    SecretError, OSError."""
+    files = tuple(folder / name for name in kit.files)
+    if not all(file.exists() for file in files):
+        return None
+    found = {**environ, **kit.variables}
+    context = Context.open(load(files, found, target), found)
+    sources_of = sources.origins(context.stack.state).sources
+    if not sources_of or sources_of[0].stack != kit.backups[0].stack:
+        return None
+    needed = _put(context, _secrets(kit))
+    kept = folder / VARIABLES
+    if needed:
+        context = Context.open(context.stack, found | needed)
+    return Rebuilt(context, folder, files, kept if kept.exists() else None)
+
+
 def _with_vault(stack: Stack, vault: Vault) -> Stack:
     return replace(stack, source=stack.source.model_copy(update={"vault": vault}))
 

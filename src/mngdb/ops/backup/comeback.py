@@ -1,0 +1,44 @@
+"""A stack that was set up from its kit: started, and every instance given the newest data."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from mngdb.errors import InterruptError, MngdbError
+from mngdb.ops.backup import place
+from mngdb.ops.backup.reach import newest_of, reachable
+from mngdb.ops.backup.restored import Restored, in_place
+from mngdb.ops.backup.scratch import Tell
+from mngdb.ops.backup.sources import origins
+from mngdb.ops.context import Context
+from mngdb.ops.up import up
+
+
+class Comeback(Struct, frozen=True):
+    """What came back, and by instance why something did not."""
+
+    restored: tuple[Restored, ...]
+    errors: dict[str, MngdbError]
+
+
+def bring_back(context: Context, tell: Tell) -> Comeback:
+    """Start the stack, and restore each instance that waits for its data to its newest moment. What
+    fails for one of them keeps none of the others. What a killed command had begun is finished.
+    Raises MngdbError where nothing can be started."""
+    errors = dict(up(context, frozenset(), tell).errors)
+    found = []
+    for name in origins(context.stack.state).pending:
+        if name in errors:
+            continue
+        try:
+            aim = newest_of(reachable(context, name), name).to_newest()
+            place.opener(context, aim.manifest)
+            done, report = in_place(context, aim, tell)
+        except InterruptError:
+            raise
+        except MngdbError as error:
+            errors[name] = error
+        else:
+            found.append(done)
+            errors |= report.errors
+    return Comeback(tuple(found), errors)
