@@ -133,6 +133,15 @@ def spawn(
     )
 
 
+def attended(argv: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own that sees by the end of its standard input when we
+    end, and outlives us. Its standard error is ours."""
+    say(__name__, f"start {shlex.join(argv)}")
+    return subprocess.Popen(
+        list(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+
+
 @contextlib.contextmanager
 def reading(
     argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float

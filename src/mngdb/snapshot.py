@@ -79,6 +79,9 @@ class Feed(Protocol):
     hurry: bool
     """Whether what is written is stored at once, as somebody waits for it."""
 
+    moved: int
+    """The handle of an eventfd(2) that counts each time that `stored` has grown."""
+
     def resume(self, branch: str) -> int | None:
         """Where the archive of a branch ends: what follows is asked of the server. None: it has
         none."""
@@ -111,6 +114,21 @@ class Feed(Protocol):
         ...
 
 
+class Held(Struct, frozen=True):
+    """How a server's commits stand to the archive of its log."""
+
+    holds: bool
+    """Whether they wait for it."""
+    other: str
+    """What else they wait for, which is not ours; empty: nothing."""
+    written: int
+    """The position that the log has reached on the server's disk."""
+    stored: int | None
+    """The position up to which the store has it; None: nobody follows it."""
+    waiting: int
+    """Sessions that wait now."""
+
+
 class Piece(Struct, frozen=True):
     """A part of a server's log as the store has it: what was written after position `begin` up to
     `end`. `stamps` are (bytes, moment): the first `bytes` of `data` were there at that moment, at
@@ -128,6 +146,12 @@ class Saved(Protocol):
     @property
     def until(self) -> float | None:
         """The moment that the server is restored to, by its clock; None: the snapshot's own."""
+        ...
+
+    @property
+    def whole(self) -> bool:
+        """With `until`: whether everything counts that the log has, also what it has no moment
+        for."""
         ...
 
     def log(self) -> Iterator[Piece]:

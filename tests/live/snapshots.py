@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ class MemoryFeed:
         self.beats: list[float] = []
         self.over = False
         self.hurry = False
+        self.moved = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def resume(self, branch: str) -> int | None:
         """Where the archive ends."""
@@ -59,6 +61,7 @@ class Logged:
     taken: Any
     feed: MemoryFeed | None = None
     until: float | None = None
+    whole: bool = False
 
     def log(self) -> Iterator[Piece]:
         """The pieces that the moment needs."""

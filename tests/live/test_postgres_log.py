@@ -16,7 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from mngdb import disk
-from mngdb.engines.postgres import ENGINE, replication, slots
+from mngdb.engines.postgres import ENGINE, render, replication, slots
 from mngdb.errors import ConnectError, MngdbError
 from mngdb.model import DesiredInstance
 from mngdb.ops.context import Context
@@ -434,7 +434,7 @@ def test_the_slot_goes_when_the_log_is_no_longer_archived(stack: Cli) -> None:
 def test_a_slot_that_was_lost_is_a_gap_and_no_end(stack: Cli) -> None:
     with Follower(stack) as follower:
         with ENGINE.connect(follower.access, 10) as session:
-            slots.drop(session, slots.name(follower.asked))  # while it is read from
+            slots.drop(session, render.slot(follower.asked))  # while it is read from
         until(lambda: len(follower.feed.begun) == 2)
     # the store was away for so long that the server let go of its WAL
     sql(stack, "ALTER SYSTEM SET max_slot_wal_keep_size = '16MB'", "SELECT pg_reload_conf()")

@@ -115,7 +115,9 @@ class ToyEngine:
 
     info: EngineInfo = TOY
     stop_signal: int = signal.SIGTERM
-    statements = memory = slow = bloat = indexes = locks = end_session = keys = keys_file = None
+    commits = statements = memory = slow = bloat = indexes = locks = end_session = keys = (
+        keys_file
+    ) = None
 
     def render(self, asked: DesiredInstance) -> Unit:
         site, spec = asked.site, cast(ToyInstance, asked.instance.spec)

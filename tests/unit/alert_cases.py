@@ -229,6 +229,13 @@ CASES: dict[str, Case] = {
         about("postgres", archive_age_seconds="301+60x40"),
         about("postgres", archive_age_seconds="299x40"),
     ),
+    "CommitsWaiting": Case(
+        about("postgres", commits_late_seconds="0.7x40"),
+        about("postgres", commits_late_seconds="0x40"),
+    ),
+    "CommitsUnprotected": Case(
+        about("postgres", commits_wait="0x40"), about("postgres", commits_wait="1x40")
+    ),
     "DrillFailed": Case(
         about("postgres", drill_passed="0x40"), about("postgres", drill_passed="1x40")
     ),

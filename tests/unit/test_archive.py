@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import subprocess
@@ -307,6 +308,37 @@ def test_small_segments_become_one(archive: Archive, monkeypatch: pytest.MonkeyP
     (first, *_) = archive.segments()
     piece = archive.read(Opener([KEY]), first)
     assert list(piece.stamps)[:3] == [(1, 100.0), (2, 101.0), (3, 102.0)]
+
+
+def test_while_one_is_stored_the_next_one_gathers_and_many_become_one(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeding, "_MANY", 4)
+    monkeypatch.setattr(feeding, "_LOOK", 60.0)  # nobody waits for that
+    free, put = threading.Event(), archive.store.put
+
+    def slow(key: str, data: bytes) -> None:
+        free.wait(10)
+        put(key, data)
+
+    monkeypatch.setattr(archive.store, "put", slow)
+    with feed(archive) as found:
+        found.hurry = True
+        found.begin(Point("a", 0))
+        found.write(b"x", 1, 100.0)
+        time.sleep(0.1)
+        for number in range(1, 50):
+            found.write(b"x", number + 1, 100.0)
+        assert (found.stored, os.get_blocking(found.moved)) == (0, False)
+        free.set()
+        until(lambda: found.stored == 50, 5)
+        assert 1 <= os.eventfd_read(found.moved) <= 2
+        assert len(archive.segments()) == 2
+        for number in range(50, 56):
+            found.write(b"x", number + 1, 100.0)
+            until(lambda end=number + 1: found.stored == end, 5)  # type: ignore[misc]
+        until(lambda: len(archive.segments()) == 2, 5)
+    assert content(archive, Point("a", 0)) == b"x" * 56
 
 
 def test_another_branch_and_another_place_are_gaps(archive: Archive) -> None:

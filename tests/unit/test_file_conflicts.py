@@ -70,6 +70,33 @@ SECRET = "geheim-4711"
             "3:38: apps.a_b.redis: the secrets redis_a-b and redis_a_b would be the same variable, "
             "REDIS_A_B",
         ),
+        (
+            "postgres: {recovery_point: sync}",
+            "1:28: postgres.recovery_point: 'recovery_point: sync' needs backups\n"
+            "  hint: add 'backup: {}'",
+        ),
+        (
+            "backup: {}\npostgres: {recovery_point: strict}\nagent: false",
+            "2:28: postgres.recovery_point: 'recovery_point: strict' needs the agent",
+        ),
+        (
+            "backup: {keep: {point_in_time: 0s}}\npostgres: {recovery_point: sync}",
+            "2:28: postgres.recovery_point: 'recovery_point: sync' needs the log",
+        ),
+        (
+            "backup: {}\ntarget: compose\npostgres: {recovery_point: sync}",
+            "3:28: postgres.recovery_point: 'recovery_point: sync' needs the agent",
+        ),
+        (
+            "backup: {}\nagent: true\npostgres: {recovery_point: sync, target: "
+            "{external: {url: 'postgresql://a@h'}}}",
+            "3:28: postgres.recovery_point: 'recovery_point: sync' is not possible",
+        ),
+        (
+            "backup: {}\npostgres: {recovery_point: sync, settings: {Synchronous_Commit: off}}",
+            "2:65: postgres.settings.Synchronous_Commit: the setting 'Synchronous_Commit' is der",
+        ),
+        ("redis: {recovery_point: sync}", "1:9: unknown key 'recovery_point'"),
     ],
 )
 def test_a_conflict_is_said_at_its_place(text: str, said: str) -> None:

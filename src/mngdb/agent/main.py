@@ -20,6 +20,7 @@ from mngdb.agent.archiver import KEYS_EVERY, Archiver
 from mngdb.agent.backups import INTERVAL as INTERVAL_OF_BACKUPS
 from mngdb.agent.backups import Backups
 from mngdb.agent.containers import Containers
+from mngdb.agent.guard import Guard
 from mngdb.agent.jobs import Job, Jobs, log
 from mngdb.agent.privileges import drop
 from mngdb.agent.scrape import Target
@@ -40,6 +41,8 @@ from mngdb.targets.process.processes import record
 _M_ARENA_MAX = -8
 #: Seconds between two rounds of measuring, and of judging what was measured.
 INTERVAL = 15.0
+#: The job that judges the alerts.
+ALERTS = "alerts"
 
 
 class Agent(Struct, frozen=True):
@@ -54,6 +57,7 @@ class Agent(Struct, frozen=True):
     statements: Statements
     backups: Backups
     archiver: Archiver
+    guard: Guard
 
     def judge(self) -> None:
         """A round of the alerts, on what Prometheus would have scraped now."""
@@ -89,7 +93,7 @@ def jobs(agent: Agent, spec: Spec) -> list[Job]:
     if agent.containers:
         found.append(Job("containers", INTERVAL, agent.containers.look))
     if spec.alerts:
-        found.append(Job("alerts", agent.alerts.every, agent.judge))
+        found.append(Job(ALERTS, agent.alerts.every, agent.judge))
     if agent.context.stack.backup is not None:
         found.append(Job("backups", INTERVAL_OF_BACKUPS, agent.backups.look))
         found.append(Job("backup keys", KEYS_EVERY, agent.archiver.look))
@@ -169,6 +173,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
         Statements(context, context.stack.monitored, folder),
         Backups(context),
         Archiver(context),
+        Guard(context, lambda: running.hasten(ALERTS)),
     )
     running = Jobs(jobs(agent, spec))
     asked = asked_to_end()
@@ -195,6 +200,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
         web.start()
     running.start()
     agent.archiver.start()
+    agent.guard.start()
     log(f"{unit.name} is running on {spec.bind}: {unit.places()}")
     gc.collect()
     gc.freeze()
@@ -202,6 +208,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     os.read(asked, 1)
     log(f"{unit.name} exits; the servers keep running")
     running.stop()
+    agent.guard.stop()  # first: what waits is set free
     agent.archiver.stop()
     agent.alerts.close(time.time())
     for target in targets:

@@ -15,7 +15,7 @@ from mngdb.agent.containers import Containers
 from mngdb.agent.jobs import Troubles, log
 from mngdb.agent.watch import Watch
 from mngdb.errors import MngdbError
-from mngdb.ops.backup import archived, schedule
+from mngdb.ops.backup import archived, commits, schedule
 from mngdb.ops.backup.history import history
 from mngdb.ops.context import Context, secret_name
 from mngdb.run import run
@@ -53,6 +53,7 @@ class SelfMetrics:
         self._cpu = _cpu_times()
         self._busy: float | None = None
         self._followed = [one.name for one in archived.followed(context)]
+        self._waited = commits.waited(context)
         self._certificates: dict[Path, tuple[int, float]] = {}
         self._troubles = Troubles()
 
@@ -144,6 +145,7 @@ class SelfMetrics:
             "since 1970 where nothing ever was",
             [((("instance", name),), max(0.0, now - one.until)) for name, one in logs.items()],
         )
+        yield from self._commits()
         drills = {str(one["instance"]): one for one in history(self._context.stack.state)}
         passed = {name: one for name, one in drills.items() if one["verdict"] == "pass"}
         yield _family(
@@ -155,6 +157,28 @@ class SelfMetrics:
             "mngdb_drill_passed",
             "Whether the last drill passed, by instance",
             [((("instance", n),), float(one["verdict"] == "pass")) for n, one in drills.items()],
+        )
+
+    def _commits(self) -> Iterator[Family]:
+        """Of instances whose commits are to wait for the store, once that is known."""
+        every = {one.name: commits.read(self._context, one.name) for one in self._waited}
+        waits = {"held": 1.0, "stuck": 1.0, "free": 0.0}
+        yield _family(
+            "mngdb_commits_wait",
+            "Whether commits wait until the store has them, by instance that is to do so",
+            [
+                ((("instance", n),), waits[one.state])
+                for n, one in every.items()
+                if one.state in waits
+            ],
+        )
+        yield _family(
+            "mngdb_commits_late_seconds",
+            "For how long the store has taken nothing while commits wait for it, by instance",
+            [
+                ((("instance", n),), one.late if one.state == "stuck" else 0.0)
+                for n, one in every.items()
+            ],
         )
 
     def _expiry(self) -> Iterator[Family]:

@@ -197,10 +197,12 @@ def backups(options: Options) -> int:
     A moment between two snapshots is reached by a snapshot and the server's log since then.
     """
     from mngdb.ops.backup import place
+    from mngdb.ops.backup.archived import followed
     from mngdb.ops.backup.history import proved
     from mngdb.ops.backup.reach import reachable
 
     context = options.context()
+    modes = {one.name: one.recovery_point for one in followed(context)}
     departed = place.departed(context)
     found = {name: reachable(context, name) for name in (*context.stack.instances, *departed)}
     tried = proved(context.stack.state)
@@ -212,7 +214,10 @@ def backups(options: Options) -> int:
                 "stack": context.stack.name,
                 "store": place.store(context).place,
                 "instances": [
-                    _reachable(name, one.engine, found[name], tried)
+                    {
+                        **_reachable(name, one.engine, found[name], tried),
+                        "recovery_point": modes.get(name),
+                    }
                     for name, one in context.stack.instances.items()
                 ],
                 "not_in_file": [
@@ -224,7 +229,7 @@ def backups(options: Options) -> int:
         )
         return 1 if damages or unread else 0
     if any(one.reaches for one in found.values()):
-        _list(found, tried)
+        _list(found, tried, modes)
         for name in departed:
             tell(f"{name} is not in the file; into another instance of {_engine(found[name])}:")
             tell(f"  mngdb restore INSTANCE --latest --from {name}")
@@ -243,17 +248,19 @@ def _engine(found: Reachable) -> str:
     return found.reaches[-1].manifest.engine if found.reaches else ""
 
 
-def _list(found: Mapping[str, Reachable], tried: Mapping[str, str]) -> None:
+def _list(
+    found: Mapping[str, Reachable], tried: Mapping[str, str], modes: Mapping[str, str]
+) -> None:
     from mngdb.ops.backup.history import iso
 
     spans = [
-        (name if first == 0 else "", *_span(begin, end), said)
+        (*((name, modes.get(name, "-")) if first == 0 else ("", "")), *_span(begin, end), said)
         for name, one in found.items()
         for first, (begin, end, said) in enumerate(
             [(*span, _LOCKED) for span in one.locked] + [(*span, "") for span in one.spans]
         )
     ]
-    for line in table(("INSTANCE", "RESTORABLE FROM", "TO", ""), spans):
+    for line in table(("INSTANCE", "MODE", "RESTORABLE FROM", "TO", ""), spans):
         say(line)
     say("")
     rows = [

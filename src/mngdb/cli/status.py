@@ -101,13 +101,20 @@ def _say_backups(backups: Sequence[Glance]) -> None:
 
     rows = [
         (
-            *(one.instance, ago(one.recovery_point), ago(one.snapshot), ago(one.proved)),
+            *(
+                one.instance,
+                one.mode or "-",
+                ago(one.recovery_point),
+                ago(one.snapshot),
+                ago(one.proved),
+            ),
             "-" if one.rto is None else f"{one.rto:.1f} s",
         )
         for one in backups
     ]
     say("")
-    for line in table(("BACKUP OF", "RECOVERY POINT", "SNAPSHOT", "PROVED", "RESTORED IN"), rows):
+    heads = ("BACKUP OF", "MODE", "RECOVERY POINT", "SNAPSHOT", "PROVED", "RESTORED IN")
+    for line in table(heads, rows):
         say(line)
     for one in backups:
         if one.error:

@@ -21,7 +21,7 @@ from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, 
 from mngdb.part import Agree, Brought, Kind, Part, Took
 from mngdb.run import Account
 from mngdb.samples import Family
-from mngdb.snapshot import Feed, Saved, Sink, Taken, Trial
+from mngdb.snapshot import Feed, Held, Saved, Sink, Taken, Trial
 from mngdb.spec.engine_info import EngineInfo
 
 if TYPE_CHECKING:
@@ -255,6 +255,22 @@ class Diagnose(Protocol[S_contra]):
         ...
 
 
+class Commits(Protocol[S_contra]):
+    """Whether a server's commits wait until the store has its log."""
+
+    def look(self, session: S_contra, asked: DesiredInstance) -> Held:
+        """How they stand to the archive. Raises UnobservableError."""
+        ...
+
+    def hold(self, session: S_contra, asked: DesiredInstance) -> None:
+        """Have them wait for whoever follows the log. Raises StepError."""
+        ...
+
+    def free(self, session: S_contra, asked: DesiredInstance) -> None:
+        """Have none wait, also of those that do. Raises StepError."""
+        ...
+
+
 class Backup(Protocol[S_contra]):
     """Takes a snapshot of a live server, and makes a server of one."""
 
@@ -288,6 +304,11 @@ class Backup(Protocol[S_contra]):
     def follow(self) -> Callable[[Access, DesiredInstance, Feed], None] | None:
         """Write the server's log to the feed, as it is written, until that is over. `access` is the
         administrator's. Raises ConnectError and StepError, after which it is begun again."""
+        ...
+
+    @property
+    def commits(self) -> Commits[S_contra] | None:
+        """What they wait for, where that can be the store (`Instance.recovery_point`)."""
         ...
 
     parts: frozenset[Kind]

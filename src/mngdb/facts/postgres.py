@@ -184,3 +184,7 @@ class PostgresFacts(Struct, frozen=True):
     own_network: bool
     """Whether it listens in a network of its own."""
     managed: bool
+    recovery_point: str
+    """Whether commits are to wait until the store has them."""
+    archive: str
+    """Who writes the log there, by the name that the server knows it by."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -15,6 +15,8 @@ from mngdb.spec.target import Target
 from mngdb.spec.units import Memory
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+#: Whether commits wait until the store has them: not at all, up to a few seconds, or for ever.
+RecoveryPoint = Literal["stream", "sync", "strict"]
 
 
 def located(text: str, *at: str | int) -> PydanticCustomError:
@@ -107,6 +109,11 @@ class BaseInstance(Model):
     def backlog(self) -> int:
         """Connections that wait to be taken, at the most; as glibc's SOMAXCONN, if nothing says."""
         return 4096
+
+    @property
+    def promised(self) -> RecoveryPoint:
+        """Whether commits wait until the store has them."""
+        return cast(RecoveryPoint, getattr(self, "recovery_point", "stream"))
 
     target: Target | None = None
     """Target of this instance. Default: the stack's target."""

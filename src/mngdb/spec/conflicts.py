@@ -14,6 +14,7 @@ from mngdb.spec.file import StackFile
 from mngdb.spec.mongodb import MongodbInstance
 from mngdb.spec.problems import Problem
 from mngdb.spec.source import Trail
+from mngdb.spec.stack import Stack
 from mngdb.spec.target_models import External
 
 Specs = Mapping[str, BaseInstance]
@@ -38,6 +39,28 @@ def conflicts(parsed: StackFile, specs: Specs, grants: Grants) -> list[Problem]:
     if parsed.vault.kind == "environ":
         problems += _variables(specs, grants)
     return problems
+
+
+def unkept(stack: Stack) -> list[Problem]:
+    """Recovery points that nobody would keep: the agent has to write the log to a store."""
+    found: list[Problem] = []
+    for name, instance in stack.instances.items():
+        if instance.recovery_point == "stream":
+            continue
+        asked = f"'recovery_point: {instance.recovery_point}'"
+        at = (*trail_of(name), "recovery_point")
+        if stack.backup is None:
+            found.append((at, f"{asked} needs backups", "add 'backup: {}' to the file"))
+        elif not instance.managed:
+            text = f"{asked} is not possible: what an external server waits for is its operator's"
+            found.append((at, text, "remove it"))
+        elif not instance.archived and stack.agent is not None:
+            text = f"{asked} needs the log, which 'point_in_time: 0s' turns off"
+            found.append((at, text, "give 'backup: {keep: {point_in_time: …}}' a time"))
+        elif stack.agent is None:
+            text = f"{asked} needs the agent, which writes the log to the store"
+            found.append((at, text, "write 'agent: true'"))
+    return found
 
 
 def trail_of(name: str) -> Trail:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from mngdb.spec import source
 from mngdb.spec.base import BaseGrant
-from mngdb.spec.conflicts import conflicts
+from mngdb.spec.conflicts import conflicts, unkept
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.engine_models import MODELS
 from mngdb.spec.file import StackFile
@@ -101,7 +101,10 @@ def build(document: Document, files: tuple[Path, ...]) -> Stack:
     problems += conflicts(parsed, specs, grants)
     if problems:
         raise spec_error(document, problems, files)
-    return resolve(parsed, grants, files)
+    stack = resolve(parsed, grants, files)
+    if problems := unkept(stack):
+        raise spec_error(document, problems, files)
+    return stack
 
 
 def _literal_secrets(data: Any, trail: Trail) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mngdb.spec.base import BaseGrant, BaseInstance, Port, Version
+from mngdb.spec.base import BaseGrant, BaseInstance, Port, RecoveryPoint, Version, located
 from mngdb.spec.engine_info import POSTGRES
 from mngdb.spec.names import PostgresName
 from mngdb.spec.units import Milliseconds
@@ -20,6 +20,8 @@ RESERVED_MONITOR = 2
 _SHARE = 0.6
 #: Databases that each server has: who owned one could keep the administrator out.
 _EVERYBODYS = frozenset({"postgres", "template0", "template1"})
+#: Settings by which commits wait for the store.
+_OF_COMMITS = frozenset({"synchronous_standby_names", "synchronous_commit"})
 _HERE = "the instance's own keys (port, bind, tls) and from where its files are"
 
 
@@ -53,6 +55,22 @@ class PostgresInstance(BaseInstance):
     """Maximum number of connections, including administrators."""
     slow: Milliseconds = timedelta(milliseconds=500)
     """Statements that take longer than this are logged."""
+    recovery_point: RecoveryPoint = "stream"
+    """With `backup:`, what a commit waits for. `stream`: for the server's disk; if the machine is
+    lost, so is the last second. `sync`: until the store has it, so that nothing is lost that was
+    acknowledged; if the store takes nothing for 5 s, commits stop waiting until it does again, and
+    an alert fires. `strict`: as `sync`, but commits wait as long as it takes
+    (docs/backup.md)."""
+
+    @model_validator(mode="after")
+    def _commits_may_wait(self) -> PostgresInstance:
+        if self.recovery_point == "stream":
+            return self
+        for name in self.settings:
+            if name.lower() in _OF_COMMITS:
+                why = f"'recovery_point: {self.recovery_point}'"
+                raise located(f"the setting {name!r} is derived from {why}", "settings", name)
+        return self
 
     @property
     def files(self) -> int:

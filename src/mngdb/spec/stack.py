@@ -10,7 +10,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from mngdb.spec.agent import Agent
-from mngdb.spec.base import BaseGrant, BaseInstance, EngineName
+from mngdb.spec.base import BaseGrant, BaseInstance, EngineName, RecoveryPoint
 from mngdb.spec.compose import Compose
 from mngdb.spec.engine_info import ENGINE_INFO, unit_suffix
 from mngdb.spec.file import Backup, StackFile
@@ -38,6 +38,8 @@ class Instance(Struct, frozen=True):
     """Whether the agent or an exporter looks at it, by a login of its own."""
     archived: bool = False
     """Whether the agent writes its log to the store."""
+    recovery_point: RecoveryPoint = "stream"
+    """Whether commits wait until the store has them."""
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -177,6 +179,7 @@ def resolve(
             grants={app: rights[name] for app, rights in grants.items() if name in rights},
             monitored=_monitored(source.agent, spec.target or source.target),
             archived=_archived(source),
+            recovery_point=spec.promised,
         )
         for name, spec in specs.items()
     }

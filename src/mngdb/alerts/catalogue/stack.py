@@ -19,6 +19,8 @@ RULES = described(
         "HostDiskFull": lambda share: share < _DISK,
         "BackupOld": lambda seconds: metric("mngdb_backup_age_seconds") > seconds,
         "ArchiveStalled": lambda seconds: metric("mngdb_archive_age_seconds") > seconds,
+        "CommitsWaiting": lambda seconds: metric("mngdb_commits_late_seconds") > seconds,
+        "CommitsUnprotected": lambda _: metric("mngdb_commits_wait").equals(0),
         "DrillFailed": lambda _: metric("mngdb_drill_passed").equals(0),
         "DrillSlow": lambda seconds: metric("mngdb_drill_seconds") > seconds,
         "SecretOld": lambda seconds: metric("mngdb_secret_age_seconds") > seconds,

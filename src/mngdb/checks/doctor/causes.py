@@ -31,6 +31,7 @@ _WRONG = {
     "postgres.archive-healthy",
     "postgres.wraparound",
     "postgres.checksum-failures",
+    "postgres.synchronous-standby",
     "redis.append-healthy",
     "redis.snapshot-healthy",
     "redis.replication",
@@ -43,7 +44,7 @@ INCIDENTS: dict[str, tuple[str, ...]] = {
         *("postgres.archive-healthy", "postgres.wraparound", "postgres.checksum-failures"),
         *("postgres.slots", "postgres.prepared", "postgres.vacuum-horizon"),
         *("postgres.connections", "postgres.idle-transactions", "postgres.restart-pending"),
-        *("postgres.files-valid", "postgres.certificate"),
+        *("postgres.files-valid", "postgres.certificate", "postgres.synchronous-standby"),
     ),
     "redis": (
         *("redis.append-healthy", "redis.snapshot-healthy", "redis.replication"),

@@ -20,6 +20,8 @@ _LOOSE = {
 #: What else PostgreSQL takes for `off` and `on`.
 _OFF = {"of", "false", "fals", "fal", "fa", "f", "no", "n", "0"}
 _ON = {"true", "tru", "tr", "t", "yes", "ye", "y", "1"}
+#: Seconds that a statement may wait for the store at its end.
+_STUCK = 10.0
 _SALVAGE = ("zero_damaged_pages", "ignore_checksum_failure", "ignore_invalid_pages")
 
 
@@ -53,10 +55,26 @@ def _salvage(facts: PostgresFacts) -> Judgement:
 
 def _standby(facts: PostgresFacts) -> Judgement:
     asked = text(facts, "synchronous_standby_names")
+    if facts.recovery_point != "stream":
+        return _archived(facts, asked)
     if not asked:
         return not_applicable("no synchronous standby is configured")
     there = facts.server.value["synchronous"]
     return judged(there > 0, f"{asked!r} configured, {there} connected")
+
+
+def _archived(facts: PostgresFacts, asked: str) -> Judgement:
+    """Whether commits wait for the archive of the log, as the file asks, and it stores them."""
+    mode = f"recovery_point {facts.recovery_point}"
+    if asked != facts.archive:
+        told = f"for {asked!r}, not" if asked else "not"
+        return judged(False, f"{mode}: commits do {told} wait for the store of the log")
+    found = facts.server.value
+    if facts.archive not in (found["standbys"] or ()):
+        return judged(False, f"{mode}: commits wait, and nobody writes the log to the store")
+    stuck = found["waited"] or 0.0
+    waits = f"one has waited for {stuck:.0f} s" if stuck > _STUCK else "they are stored"
+    return judged(stuck <= _STUCK, f"{mode}: commits wait for {asked!r}, {waits}")
 
 
 def _archive(facts: PostgresFacts) -> Judgement:

@@ -46,6 +46,7 @@ class MongodbEngine:
     # it has no such thing
     statements = None
     locks = None
+    commits = None
     end_session = None
     keys = None
     keys_file = None

@@ -16,7 +16,7 @@ from mngdb.engines.postgres import access as clients
 from mngdb.engines.postgres import render
 from mngdb.engines.postgres.available import need_extensions
 from mngdb.engines.postgres.container import container
-from mngdb.engines.protocol import Engine, Scraper
+from mngdb.engines.protocol import Commits, Engine, Scraper
 from mngdb.model import Access, Change, DesiredInstance, Outcome, Unit, Vitals
 from mngdb.part import Agree, Brought, Kind, Part, Took
 from mngdb.spec.engine_info import POSTGRES, EngineInfo
@@ -137,6 +137,13 @@ class PostgresEngine:
             from mngdb.engines.postgres import wal
 
         wal.follow(access, asked, feed)
+
+    @property
+    def commits(self) -> Commits[Session]:
+        with TURN:
+            from mngdb.engines.postgres import commits
+
+        return commits.PostgresCommits()
 
     parts: frozenset[Kind] = frozenset({"database", "table"})
 

@@ -41,6 +41,8 @@ _CHANGES = (
     "lock_timeout",
     "idle_in_transaction_session_timeout",
 )
+#: Where commits wait for the store, ours do not: the agent may be what they would wait for.
+_LOCAL = {"synchronous_commit": "local"}
 #: Our statements set passwords: the verifiers go neither into pg_stat_statements, which the monitor
 #: reads, nor into the log, where a statement that waited or failed would stand.
 _DISCREET = {
@@ -164,7 +166,7 @@ class Session:
         if self._armed:
             return
         self.main.patience = _CHANGING
-        wanted = {name: GUARDS[name] for name in _CHANGES}
+        wanted = {name: GUARDS[name] for name in _CHANGES} | _LOCAL
         if self.main.info.parameter_status("is_superuser") == "on":
             wanted |= _DISCREET
         execute(
@@ -187,7 +189,7 @@ class Session:
             yield self.main
             return
         self.copies.discard(database)
-        wanted = {**self.carried(database), **GUARDS, **guards}
+        wanted = {**self.carried(database), **GUARDS, **_LOCAL, **guards}
         try:
             entered = _open(self.access, timeout or self.timeout, database, wanted, self._major)
         except ConnectError as error:
@@ -296,10 +298,14 @@ def as_app(access: Access, timeout: float, database: str) -> Iterator[Connection
 
 
 @contextmanager
-def replication(access: Access, timeout: float) -> Iterator[psycopg.pq.abc.PGconn]:
-    """A connection that speaks the replication protocol, physically. Raises ConnectError."""
+def replication(
+    access: Access, timeout: float, name: str = _NAME
+) -> Iterator[psycopg.pq.abc.PGconn]:
+    """A connection that speaks the replication protocol, physically; `name` is what the server
+    knows it by. Raises ConnectError."""
+    special = {"replication": "yes", "application_name": name}
     try:
-        connection = _connect(access, timeout, "", "", tls_parameters(access), replication="yes")
+        connection = _connect(access, timeout, "", "", tls_parameters(access), **special)
     except psycopg.OperationalError as error:
         raise causes.connect_error(access, error, "", lambda: _takes_tls(access, "")) from None
     with _ended(connection):
@@ -361,7 +367,8 @@ def _connect(
             "install psycopg[binary], which includes its own libpq, or libpq 16 or later",
         )
     host, port = access.socket or access.host, access.port
-    more: dict[str, Any] = {**tls, **proof(access), "options": options, **special}
+    named = {"application_name": _NAME, "options": options}
+    more: dict[str, Any] = {**tls, **proof(access), **named, **special}
     if access.socket is not None and access.tls:
         # libpq does not encrypt over a unix socket; it verifies `host`, and calls `hostaddr`
         host = access.host
@@ -374,7 +381,6 @@ def _connect(
             password=access.password.reveal() if access.password else None,
             dbname=database,
             connect_timeout=max(2, round(timeout)),
-            application_name=_NAME,
             autocommit=True,
             **more,
         )

@@ -172,6 +172,10 @@ class Facts(Struct, frozen=True):
     maintenance: Maintenance = Maintenance()
     slot: bool = False
     """Whether there is the slot that keeps WAL for the archive."""
+    awaited: bool = False
+    """Whether commits wait for whoever follows the log."""
+    followed: bool = False
+    """Whether somebody follows it."""
 
 
 #: What CREATE DATABASE gives; the rest is in `Inside`'s defaults.

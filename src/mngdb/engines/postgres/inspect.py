@@ -117,6 +117,8 @@ def inspect(session: Session, asked: DesiredInstance, health: bool) -> PostgresF
         memory=asked.site.memory if asked.site else 0,
         own_network=bool(asked.site and asked.site.listen),
         managed=asked.managed,
+        recovery_point=asked.instance.recovery_point,
+        archive=render.slot(asked),
     )
 
 

@@ -27,7 +27,11 @@ _SERVER = f"""
            pg_has_role('pg_read_all_settings', 'USAGE') AS sees_settings, {_STATS} AS sees_stats,
            EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_stat_statements') AS statements,
            (SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum'))
-             AS synchronous
+             AS synchronous,
+           (SELECT array_agg(application_name) FROM pg_stat_replication
+            WHERE sync_state IN ('sync', 'quorum')) AS standbys,
+           (SELECT max(extract(epoch FROM now() - query_start)) FROM pg_stat_activity
+            WHERE wait_event = 'SyncRep') AS waited
 """
 _ACTIVITY = """
     SELECT count(*) AS clients,

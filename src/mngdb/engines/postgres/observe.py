@@ -9,13 +9,13 @@ from msgspec.structs import replace
 
 from mngdb.engines.postgres import (
     client,
+    commits,
     guards,
     handover,
     inside,
     maintenance,
     render,
     scram,
-    slots,
     system_rights,
 )
 from mngdb.engines.postgres.client import Session
@@ -52,13 +52,15 @@ WHERE one LIKE 'local\\_preload\\_libraries=%%'
 def observe(session: Session, asked: DesiredInstance) -> Facts:
     """Look at the server; one connection, and one more at a time for the databases inside (four,
     on a server of ours)."""
-    version, admin, superuser, checksums, statistics, slot = session.rows(
+    version, admin, superuser, checksums, statistics, slot, awaited, followed = session.rows(
         "SELECT current_setting('server_version'), rolname, rolsuper, "
         "current_setting('data_checksums') = 'on', "
         "EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_stat_statements'), "
-        "EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s) "
+        "EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s), "
+        "current_setting('synchronous_standby_names') = %s, "
+        "EXISTS (SELECT FROM pg_stat_replication WHERE application_name = %s) "
         "FROM pg_roles WHERE rolname = current_user",
-        slots.name(asked),
+        *[render.slot(asked)] * 3,
     )[0]
     roles = _roles(session, asked, superuser)
     monitor = roles.pop(MONITOR, None)
@@ -83,6 +85,8 @@ def observe(session: Session, asked: DesiredInstance) -> Facts:
         unnamed=_unnamed(session, asked) if asked.managed and superuser else {},
         maintenance=maintenance.look(session) if asked.managed else Maintenance(),
         slot=slot,
+        awaited=awaited,
+        followed=followed,
     )
 
 
@@ -119,13 +123,14 @@ def _not_ours(session: Session) -> frozenset[str]:
 
 
 def _settings(session: Session, asked: DesiredInstance) -> dict[str, Setting]:
-    """The settings that mngdb wants, and those that a configuration file sets."""
+    """The settings that mngdb wants, and those that a configuration file sets but the agent."""
     return {
         name: Setting(value, unit, kind, context not in {"postmaster", "internal"}, source)
         for name, value, unit, kind, context, source, *_ in session.rows(
             f"{SETTINGS} WHERE lower(name) = ANY(%s) OR source = 'configuration file'",
             [name.lower() for name in render.settings(asked)],
         )
+        if not (name == commits.SETTING and commits.laid_over(asked, value))
     }
 
 
@@ -133,10 +138,12 @@ def _overlaid(session: Session, asked: DesiredInstance) -> tuple[str, ...]:
     if not asked.managed:
         return ()
     query = (
-        "SELECT DISTINCT coalesce(name, 'an unreadable line') FROM pg_file_settings "
-        "WHERE sourcefile LIKE '%/postgresql.auto.conf' ORDER BY 1"
+        "SELECT DISTINCT coalesce(name, 'an unreadable line'), "
+        "coalesce(CASE name WHEN %s THEN setting END, '') FROM pg_file_settings "
+        "WHERE sourcefile LIKE '%%/postgresql.auto.conf' ORDER BY 1"
     )
-    return tuple(session.names(query))
+    found = session.rows(query, commits.SETTING)
+    return tuple(name for name, value in found if not commits.laid_over(asked, value))
 
 
 def _roles(session: Session, asked: DesiredInstance, superuser: bool) -> dict[str, Role]:

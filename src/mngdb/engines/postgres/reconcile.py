@@ -10,6 +10,7 @@ from psycopg.sql import SQL, Composed, Identifier
 from mngdb.engines import logins
 from mngdb.engines.postgres import (
     changes,
+    commits,
     handover,
     maintenance,
     monitor,
@@ -21,7 +22,7 @@ from mngdb.engines.postgres import (
 )
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import MARK, NEW, Database, Facts, Granted, Lockout
-from mngdb.engines.postgres.render import ADMIN, settings
+from mngdb.engines.postgres.render import ADMIN, settings, slot
 from mngdb.errors import StepError
 from mngdb.model import Action, Change, DesiredInstance, Notice, Outcome, Step
 from mngdb.release import Release
@@ -98,6 +99,7 @@ class _Planner:
         return what in self.asked.allow
 
     def steps(self) -> Iterator[Step[Session]]:
+        yield from self.commits()
         if self.asked.managed and not self.facts.admin_password:
             password = roles.password(ADMIN, self.asked.secrets["admin"])
             yield self.statement(
@@ -136,7 +138,7 @@ class _Planner:
                 yield from self.left(name, found)
         yield from self.departed()
         if self.facts.slot and not self.asked.instance.archived:
-            name = slots.name(self.asked)
+            name = slot(self.asked)
             what, text = f"replication slot {name}", "the log is no longer archived"
             yield self.step("drop", what, text, lambda session: slots.drop(session, name))
         if self.facts.main not in named:
@@ -147,6 +149,23 @@ class _Planner:
         if self.asked.managed:
             for text, hint in outsiders.options(self.facts, self.ours):
                 self.notice(text, hint)
+
+    def commits(self) -> Iterator[Step[Session]]:
+        """Where they wait for the store, and who has it written has died, they are set free, or
+        people are told."""
+        mode, followed = self.asked.instance.recovery_point, self.facts.followed
+        if mode == "stream" or not self.facts.settings:
+            return
+        why = "the agent does not follow the log"
+        if mode == "sync" and self.facts.awaited and not followed:
+            free = commits.PostgresCommits().free
+            run: Run = lambda session: free(session, self.asked)  # noqa: E731
+            yield self.step("change", "commits", f"no longer wait for the store: {why}", run)
+        elif mode == "sync" and not self.facts.awaited:
+            text = "commits do not wait for the store yet: the agent has them wait"
+            self.notice(f"{text} once it has written the log there", "mngdb status")
+        elif mode == "strict" and not followed:
+            self.notice(f"commits wait for the store, and {why} yet", "mngdb status")
 
     def unnamed(self) -> None:
         """Databases of apps that were given another one, or that were removed and pruned."""

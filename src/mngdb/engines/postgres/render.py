@@ -6,6 +6,7 @@ depend on memory are computed from what there is.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import cast
@@ -20,6 +21,8 @@ ADMIN = "postgres"
 #: The name in pg_ident.conf of those who may administer over the socket.
 _MAP = "mngdb"
 _MB = 1 << 20
+#: The longest name that PostgreSQL takes.
+_LONGEST = 63
 
 
 def settings(asked: DesiredInstance) -> dict[str, str]:
@@ -35,6 +38,7 @@ def settings(asked: DesiredInstance) -> dict[str, str]:
         "fsync": "on",
         "full_page_writes": "on",
         "synchronous_commit": "on",
+        **_awaited(asked),
         # write-ahead log: ready for archiving, incremental backups and replicas
         "wal_level": "replica",
         # lz4 takes a quarter of pglz's time: CREATE DATABASE logs whole pages
@@ -85,6 +89,20 @@ def settings(asked: DesiredInstance) -> dict[str, str]:
     if major < 14:
         del wanted["client_connection_check_interval"]
     return wanted | spec.settings
+
+
+def slot(asked: DesiredInstance) -> str:
+    """What the replication slot is called by which the agent follows the log, and so the agent."""
+    found = f"mngdb_{asked.stack}__{asked.instance.name}".replace("-", "_")
+    if len(found) <= _LONGEST:
+        return found
+    return f"{found[: _LONGEST - 9]}_{hashlib.sha256(found.encode()).hexdigest()[:8]}"
+
+
+def _awaited(asked: DesiredInstance) -> dict[str, str]:
+    """What each commit waits for, whatever becomes of the agent."""
+    strict = asked.instance.recovery_point == "strict"
+    return {"synchronous_standby_names": slot(asked)} if strict else {}
 
 
 def _slot_limit(asked: DesiredInstance, site: Site) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from typing import LiteralString
 
@@ -11,20 +10,9 @@ from psycopg.sql import SQL, Literal
 from mngdb import stopping
 from mngdb.engines.postgres.client import Session
 from mngdb.errors import StepError
-from mngdb.model import DesiredInstance
 
-#: The longest name that PostgreSQL takes.
-_LONGEST = 63
 #: Seconds that its reader may take to end.
 _PATIENCE = 5.0
-
-
-def name(asked: DesiredInstance) -> str:
-    """What it is called."""
-    found = f"mngdb_{asked.stack}__{asked.instance.name}".replace("-", "_")
-    if len(found) <= _LONGEST:
-        return found
-    return f"{found[: _LONGEST - 9]}_{hashlib.sha256(found.encode()).hexdigest()[:8]}"
 
 
 def drop(session: Session, slot: str) -> None:

@@ -9,6 +9,8 @@ https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLI
 from __future__ import annotations
 
 import contextlib
+import os
+import selectors
 import struct
 import time
 from collections.abc import Iterator
@@ -16,8 +18,7 @@ from collections.abc import Iterator
 import psycopg
 from psycopg import pq
 
-from mngdb import dial
-from mngdb.engines.postgres import client, replication, slots
+from mngdb.engines.postgres import client, render, replication
 from mngdb.engines.postgres.causes import first_line
 from mngdb.errors import ConnectError, StepError
 from mngdb.model import Access, DesiredInstance
@@ -45,10 +46,11 @@ _STATUS = struct.Struct("!cqqqq?")
 
 def follow(access: Access, asked: DesiredInstance, feed: Feed) -> None:
     """Write WAL to the feed until that is over. Raises ConnectError, StepError."""
-    name = slots.name(asked)
+    name = render.slot(asked)
     with client.connect(access, _TIMEOUT) as session:
         ((clock,),) = session.rows("SELECT extract(epoch FROM clock_timestamp())::float8")
-        with client.replication(access, _TIMEOUT) as wire, _lost():
+        # its name is what commits wait for, where the file asks for that
+        with client.replication(access, _TIMEOUT, name) as wire, _lost():
             ((system, number, flushed, _),) = replication.rows(wire, "IDENTIFY_SYSTEM", _TIMEOUT)
             branch = replication.branch(session, system, number)
             session.main.close()
@@ -57,7 +59,9 @@ def follow(access: Access, asked: DesiredInstance, feed: Feed) -> None:
             try:
                 _start(wire, name, begin, number)
                 feed.begin(Point(branch, begin))
-                _Follower(wire, feed, begin, clock if resumed is None else 0.0).run()
+                moment = clock if resumed is None else 0.0
+                awaited = asked.instance.recovery_point != "stream"
+                _Follower(wire, feed, begin, moment, awaited=awaited).run()
             except replication.RefusedError as error:
                 if error.code == _REMOVED:  # the next attempt begins anew
                     replication.rows(wire, f"DROP_REPLICATION_SLOT {name}", _TIMEOUT)
@@ -106,11 +110,16 @@ def _start(wire: pq.abc.PGconn, name: str, begin: int, timeline: str) -> None:
 
 class _Follower:
     """Reads one stream. `position`: from where on; `moment`: by the server's clock, when its log
-    went no further than that; 0: nobody knows."""
+    went no further than that; 0: nobody knows; `awaited`: whether commits wait for the store."""
 
-    def __init__(self, wire: pq.abc.PGconn, feed: Feed, position: int, moment: float) -> None:
+    def __init__(
+        self, wire: pq.abc.PGconn, feed: Feed, position: int, moment: float, *, awaited: bool
+    ) -> None:
         self._wire = wire
         self._feed = feed
+        self._awaited = feed.hurry = awaited
+        #: What the server was told last that the store has.
+        self._told = position
         self._position = position
         self._moment = moment
         #: Where the server was at a moment, while what we have does not reach as far.
@@ -125,17 +134,26 @@ class _Follower:
 
     def run(self) -> None:
         """Until the feed is over. Raises ConnectError, StepError, psycopg.OperationalError."""
-        while not self._feed.over:
-            size, data = self._wire.get_copy_data(1)
-            if size > 0:
-                self._take(data)
-            elif size < 0:
-                replication.result(self._wire, _TIMEOUT)
-                raise ConnectError("PostgreSQL ended the stream of its WAL", None, "down")
-            self._report(time.monotonic())
-            if size == 0:
-                dial.ready(self._wire.socket, _AGAIN if self._owed else _LOOK)
-                self._wire.consume_input()
+        with selectors.PollSelector() as selector:
+            selector.register(self._wire.socket, selectors.EVENT_READ)
+            selector.register(self._feed.moved, selectors.EVENT_READ)
+            while not self._feed.over:
+                size, data = self._wire.get_copy_data(1)
+                if size > 0:
+                    self._take(data)
+                elif size < 0:
+                    replication.result(self._wire, _TIMEOUT)
+                    raise ConnectError("PostgreSQL ended the stream of its WAL", None, "down")
+                self._report(time.monotonic())
+                if size == 0:
+                    self._wait(selector)
+
+    def _wait(self, selector: selectors.BaseSelector) -> None:
+        """Until something comes, or the store has more."""
+        for key, _ in selector.select(_AGAIN if self._owed else _LOOK):
+            if key.fd == self._feed.moved:
+                os.eventfd_read(self._feed.moved)
+        self._wire.consume_input()
 
     def _take(self, data: memoryview) -> None:
         now, kind = time.monotonic(), bytes(data[:1])
@@ -177,7 +195,7 @@ class _Follower:
         """Tell the server how far the store is: so far its slot lets go of WAL."""
         stored = self._feed.stored
         behind = stored < self._position
-        self._feed.hurry = self._owed and behind
+        self._feed.hurry = self._awaited or (self._owed and behind)
         if self._owed and behind and now > self._insists + _PATIENCE:
             raise ConnectError("PostgreSQL stops, and the store is behind", None, "down")
         due = now > self._reported + (_AGAIN if self._owed else _REPORT)
@@ -185,6 +203,8 @@ class _Follower:
         if due:
             self._send(stored, asks=not self._waits and not self._owed)
             self._reported, self._owed = now, False
+        elif self._awaited and stored > self._told:
+            self._send(stored, asks=False)
         if now > self._heard + _TIMEOUT:
             raise ConnectError(f"PostgreSQL did not answer within {_TIMEOUT:g} s", None, "busy")
 
@@ -193,4 +213,4 @@ class _Follower:
         report = _STATUS.pack(b"r", self._position, stored, stored, clock, asks)
         self._wire.put_copy_data(report)
         self._wire.flush()
-        self._waits = self._waits or asks
+        self._waits, self._told = self._waits or asks, stored

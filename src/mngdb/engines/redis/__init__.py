@@ -43,6 +43,7 @@ class RedisEngine:
     bloat = None
     indexes = None
     locks = None
+    commits = None
     end_session = None
 
     # --- provision

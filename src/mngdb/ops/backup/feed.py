@@ -1,12 +1,13 @@
 """Where an engine writes the log of its server: cut into segments, sealed and stored as it comes.
 
-A segment is stored a second after its first byte at the latest. Those that are small are written
-once more, as one, and removed: a server that writes a little all day leaves a segment every five
-minutes.
+A segment is stored a second after its first byte at the latest; at once, with what has come while
+the one before was stored, where somebody waits. Those that are small are written once more, as one,
+and removed: a server that writes a little all day leaves a segment every five minutes.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 import time
@@ -30,6 +31,8 @@ _LARGE, _MOST = 8 << 20, 32 << 20
 _IDLE = 60.0
 #: Bytes, and seconds, after which small segments become one.
 _MERGED, _MERGE = 8 << 20, 300.0
+#: Segments in a row, each stored at once as somebody waits, after which they become one.
+_MANY = 128
 #: Seconds between two stamps of a segment.
 _STAMP = 0.02
 #: Seconds between two looks whether a segment is due.
@@ -81,6 +84,7 @@ class StoreFeed:
     ) -> None:
         self.hurry = False
         """Whether every write is stored at once."""
+        self.moved = -1
         self._archive = archive
         self._sealer = sealer
         self._note = note
@@ -91,6 +95,7 @@ class StoreFeed:
         self._changed = threading.Condition()
         self._archived = Archived()
         self._small: list[tuple[Segment, Piece]] = []
+        self._single = 0
         self._merged = time.monotonic()
         self._thread = threading.Thread(target=self._work, name="mngdb-archive", daemon=True)
 
@@ -187,6 +192,7 @@ class StoreFeed:
     # --- for the store
 
     def __enter__(self) -> StoreFeed:
+        self.moved = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread.start()
         return self
 
@@ -195,6 +201,9 @@ class StoreFeed:
         with self._changed:
             self._changed.notify_all()
         self._thread.join(_LAST)
+        with self._changed:
+            moved, self.moved = self.moved, -1
+            os.close(moved)
 
     def _work(self) -> None:
         while True:
@@ -241,7 +250,7 @@ class StoreFeed:
                 break
             except (MngdbError, OSError) as error:
                 self._failed(str(error))
-                pause = _AGAIN[min(attempt, len(_AGAIN) - 1)]
+                pause = _AGAIN[0 if self.hurry else min(attempt, len(_AGAIN) - 1)]
                 attempt += 1
                 if self._closing.wait(pause) and attempt > 1:
                     with self._changed:
@@ -252,6 +261,8 @@ class StoreFeed:
             if block.branch == self._archived.branch:
                 found = replace(self._archived, stored=block.end, until=segment.until, error="")
                 self._tell(found)
+                if self.moved >= 0:  # the last one may come late
+                    os.eventfd_write(self.moved, 1)
             self._changed.notify_all()
         self._collect(segment, piece)
 
@@ -267,34 +278,45 @@ class StoreFeed:
 
     def _collect(self, segment: Segment, piece: Piece) -> None:
         last = self._small[-1][0] if self._small else None
-        if last and ((last.branch, last.end) != (segment.branch, segment.begin)):
-            self._small.clear()
-        if last and segment.since > last.until:
-            self._small.clear()  # in between nobody knows when
+        apart = last is not None and (last.branch, last.end) != (segment.branch, segment.begin)
+        if apart or (last is not None and segment.since > last.until):
+            self._small.clear()  # in between there is a gap, or nobody knows when
+            self._single = 0
         if len(piece.data) > _MERGED // 2:
             self._merge(now=True)
-        else:
-            self._small.append((segment, piece))
+            return
+        self._small.append((segment, piece))
+        self._single += 1
+        if self._single >= _MANY:
+            first = len(self._small) - self._single
+            self._small[first:] = self._joined(self._small[first:])
+            self._single = 0
+        self._merge()
 
     def _merge(self, *, now: bool = False) -> None:
-        """Write small segments once more, as one. What fails leaves them as they are."""
+        """Write small segments once more, as one."""
         size = sum(len(piece.data) for _, piece in self._small)
         due = size >= _MERGED or time.monotonic() >= self._merged + _MERGE
-        if not (now or due):
-            return
-        self._merged = time.monotonic()
-        small, self._small = self._small, []
+        if now or due:
+            small, self._small, self._single = self._small, [], 0
+            self._merged = time.monotonic()
+            self._joined(small)
+
+    def _joined(self, small: list[tuple[Segment, Piece]]) -> list[tuple[Segment, Piece]]:
+        """What there is instead of these. What fails leaves them as they are."""
         if len(small) < 2:
-            return
+            return small
+        first = small[0][0]
+        piece = joined([one for _, one in small])
         try:
-            one = small[0][0]
-            piece = joined([piece for _, piece in small])
-            self._archive.put(
-                *(self._sealer, self._run, one.branch, piece, one.since), opens=one.opens
+            found = self._archive.put(
+                *(self._sealer, self._run, first.branch, piece, first.since), opens=first.opens
             )
             self._archive.remove([segment for segment, _ in small])
         except (MngdbError, OSError) as error:
             self._failed(str(error))
+            return small
+        return [(found, piece)]
 
 
 def joined(pieces: Sequence[Piece]) -> Piece:

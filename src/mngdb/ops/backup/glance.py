@@ -7,17 +7,20 @@ from typing import Any
 
 from msgspec import Struct
 
-from mngdb.ops.backup import archived, schedule
+from mngdb.ops.backup import archived, commits, schedule
 from mngdb.ops.backup.history import history
 from mngdb.ops.context import Context
+from mngdb.spec.base import RecoveryPoint
 
 
 class Glance(Struct, frozen=True, kw_only=True):
     """The backups of one instance. In seconds: how long ago the moment is that could be restored
     now, when the last snapshot was finished, when a drill passed last, and how long that restore
-    took; None: never. `error`: why the log is not archived any further."""
+    took; None: never. `mode`: whether commits wait until the store has them; None: the log is not
+    archived. `error`: why the log is not archived any further, or commits fare otherwise."""
 
     instance: str
+    mode: RecoveryPoint | None
     recovery_point: float | None
     snapshot: float | None
     stored: int
@@ -29,6 +32,7 @@ class Glance(Struct, frozen=True, kw_only=True):
         """As `status --json` shows it."""
         return {
             "instance": self.instance,
+            "recovery_point": self.mode,
             "recovery_point_s": _rounded(self.recovery_point),
             "snapshot_age_s": _rounded(self.snapshot),
             "stored_bytes": self.stored,
@@ -43,7 +47,7 @@ def glance(context: Context) -> list[Glance]:
     if context.stack.backup is None:
         return []
     now = time.time()
-    followed = {one.name for one in archived.followed(context)}
+    followed = {one.name: one.recovery_point for one in archived.followed(context)}
     passed = {
         str(one["instance"]): one
         for one in history(context.stack.state)
@@ -57,15 +61,24 @@ def glance(context: Context) -> list[Glance]:
         found.append(
             Glance(
                 instance=name,
+                mode=followed.get(name),
                 recovery_point=max(0.0, now - reached) if run.done else None,
                 snapshot=max(0.0, now - run.done) if run.done else None,
                 stored=run.stored,
                 proved=max(0.0, now - float(drill["at"])) if drill else None,
                 rto=float(drill["rto"]) if drill else None,
-                error=log.error or run.error,
+                error="; ".join(filter(None, (log.error or run.error, _commits(context, name)))),
             )
         )
     return found
+
+
+def _commits(context: Context, name: str) -> str:
+    """What is wrong with commits that should wait for the store."""
+    instance = context.stack.instances.get(name)
+    if instance is None or instance not in commits.waited(context):
+        return ""
+    return commits.told(instance.recovery_point, commits.read(context, name))
 
 
 def _rounded(seconds: float | None) -> float | None:

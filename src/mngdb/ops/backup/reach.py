@@ -24,13 +24,14 @@ BEYOND = 2.0
 
 
 class Aim(Struct, frozen=True):
-    """What is restored: a snapshot, and with `until` the log as far as that moment. `into`: another
-    instance than the one that it is of."""
+    """What is restored: a snapshot, and with `until` the log as far as that moment, or all of it if
+    `whole`. `into`: another instance than the one that it is of."""
 
     manifest: Manifest
     segments: tuple[Segment, ...] = ()
     until: float | None = None
     into: str = ""
+    whole: bool = False
 
     @property
     def instance(self) -> str:
@@ -97,7 +98,9 @@ class Reach(Struct, frozen=True):
 
     def to_newest(self) -> Aim:
         """The restore of all that there is."""
-        return self.to(self.newest) if self.segments else Aim(self.manifest)
+        if not self.segments:
+            return Aim(self.manifest)
+        return Aim(self.manifest, self.segments, self.newest, whole=True)
 
     def _needed(self, moment: float) -> tuple[Segment, ...]:
         found: list[Segment] = []

@@ -51,6 +51,10 @@ class _Saved(Struct, frozen=True):
     def until(self) -> float | None:
         return self.aim.until
 
+    @property
+    def whole(self) -> bool:
+        return self.aim.whole
+
     def log(self) -> Iterator[Piece]:
         archive = self.catalog.archive(self.aim.manifest.instance)
         for one in self.aim.segments:
@@ -93,6 +97,7 @@ class Scratch:
             spec=given.spec.model_copy(update={"port": _free_port(given.spec.bind[0])}),
             memory=memory or given.memory,
             monitored=False,
+            recovery_point="stream",
         )
         self.place: Disposable = make(self.instance, state)
         self.engine: AnyEngine = context.engine(given)
