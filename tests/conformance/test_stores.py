@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import stat
 import threading
@@ -21,8 +22,15 @@ from mngdb.snapshot import Taken
 from mngdb.stores import MissingError, Store, StoreError, streams
 from mngdb.stores.catalog import GUIDE, ROOT, Catalog, Snapshot
 from mngdb.stores.directory import DirectoryStore
-from mngdb.stores.manifest import Manifest, decode, encode
-from mngdb.stores.sealing import Opener, Sealer, UnreadableError, make_key, recipient
+from mngdb.stores.manifest import FORMAT, Manifest, decode, encode
+from mngdb.stores.sealing import (
+    Opener,
+    Sealer,
+    UnreadableError,
+    digest,
+    make_key,
+    recipient,
+)
 from tests import buckets
 from tests.conftest import free_port
 
@@ -326,8 +334,33 @@ def test_damage_of_a_manifest_is_told_and_hides_no_other_snapshot(
 
 def test_a_manifest_of_a_newer_version_is_refused_by_its_number(tmp_path: Path) -> None:
     manifest = made(Catalog(DirectoryStore(tmp_path / "store"), "stack"), {})
-    with pytest.raises(UnreadableError, match="format 2"):
-        decode(encode(replace(manifest, format=2)))
+    with pytest.raises(UnreadableError, match=f"format {FORMAT + 1}"):
+        decode(encode(replace(manifest, format=FORMAT + 1)))
+
+
+def test_a_snapshot_of_the_first_format_is_read(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    catalog = Catalog(store, "stack")
+    manifest = made(catalog, {"base": b"1"})
+    key = f"{catalog.prefix('pg', manifest.id)}/manifest.json"
+    found = json.loads(store.get(key))["manifest"]
+    found["format"] = 1
+    found["streams"][0]["sha256"] = digest(b"1")  # of the whole
+    text = json.dumps(found, separators=(",", ":"))
+    store.put(key, f'{{"sha256":"{digest(text.encode())}","manifest":{text}}}\n'.encode())
+    ((old,), damages) = catalog.snapshots("pg")
+    assert (old.format, damages) == (1, [])
+    assert b"".join(catalog.read(Opener([KEY]), old, "base", nothing)) == b"1"
+
+
+def test_an_object_that_holds_something_else_is_found_with_the_key(tmp_path: Path) -> None:
+    catalog = Catalog(DirectoryStore(tmp_path / "store"), "stack")
+    manifest = made(catalog, {"base": b"1"})
+    (stream,) = manifest.streams
+    parts = tuple(replace(one, sha256=digest(b"2")) for one in stream.parts)
+    other = replace(manifest, streams=(replace(stream, parts=parts),))
+    assert catalog.verify(other, None, nothing) == []
+    assert len(catalog.verify(other, Opener([KEY]), nothing)) == 1
 
 
 class Away:

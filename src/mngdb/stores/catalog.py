@@ -21,8 +21,8 @@ from msgspec import Struct
 from mngdb.errors import UsageError
 from mngdb.stores import Entry, MissingError, Store
 from mngdb.stores.archive import Archive
-from mngdb.stores.manifest import Manifest, Stream, decode, encode
-from mngdb.stores.sealing import Opener, Sealer, UnreadableError
+from mngdb.stores.manifest import Manifest, Part, Stream, decode, encode
+from mngdb.stores.sealing import Opener, Sealer, UnreadableError, digest
 from mngdb.stores.streams import Progress, StreamWriter, fetched, object_key, patiently, read
 
 ROOT = "mngdb-1"
@@ -191,9 +191,7 @@ class Catalog:
             for number, part in enumerate(stream.parts):
                 key = object_key(prefix, stream.name, number)
                 try:
-                    data = fetched(self.store, key, part)
-                    if opener is not None:
-                        opener.open(data, part.size)
+                    _check(fetched(self.store, key, part), part, opener)
                 except UnreadableError as error:
                     text = error.message if key in error.message else f"{key} {error.message}"
                     found.append(Damage(manifest.id, text))
@@ -206,3 +204,9 @@ class Catalog:
             prefix = self.prefix(one.instance, one.id)
             self.store.delete([f"{prefix}/{_MANIFEST}"])
             self.store.delete([entry.key for entry in self.store.entries(prefix)])
+
+
+def _check(sealed: bytes, part: Part, opener: Opener | None) -> None:
+    """Compare what an object holds with the manifest. Raises UnreadableError."""
+    if opener is not None and digest(opener.open(sealed, part.size)) != part.sha256:
+        raise UnreadableError("holds what has another SHA-256")

@@ -8,7 +8,7 @@ from msgspec import Struct
 from mngdb.snapshot import Taken
 from mngdb.stores.sealing import UnreadableError, digest
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Part(Struct, frozen=True):
@@ -21,11 +21,11 @@ class Part(Struct, frozen=True):
 
 
 class Stream(Struct, frozen=True):
-    """A file or an archive. Its parts in their order are its content, whose SHA-256 stands here."""
+    """A file or an archive. Its parts in their order are its content. (Format 1 had the SHA-256 of
+    the whole beside those of the parts.)"""
 
     name: str
     size: int
-    sha256: str
     parts: tuple[Part, ...]
 
     @property

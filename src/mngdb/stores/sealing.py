@@ -26,7 +26,7 @@ class UnreadableError(MngdbError):
     """What was read is not what was written."""
 
 
-def digest(data: bytes) -> str:
+def digest(data: bytes | memoryview) -> str:
     """SHA-256, in hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
@@ -76,13 +76,13 @@ class Sealer:
         self.recipients = tuple(recipients)
         self.fingerprint = fingerprint(recipients)
 
-    def seal(self, data: bytes, head: bytes = b"") -> bytes:
+    def seal(self, data: bytes | memoryview, head: bytes = b"") -> bytes:
         """The content of an object that holds `data`. `head` is kept in a frame before it that
         zstd's tools skip."""
         import pyrage
         import zstandard
 
-        packed = zstandard.ZstdCompressor(_LEVEL).compress(data)
+        packed = zstandard.ZstdCompressor(_LEVEL, write_checksum=True).compress(data)
         if head:
             packed = _SKIPPED.pack(_MAGIC, len(head)) + head + packed
         sealed: bytes = pyrage.encrypt(packed, self._recipients)

@@ -11,37 +11,42 @@ from typing import BinaryIO
 from mngdb.errors import MngdbError, of_system
 from mngdb.run import Account
 
-#: Bytes that the archive is read by.
-_READ = 1 << 20
+#: An archive's unit: a header, or what a file is filled up to.
+_BLOCK = tarfile.BLOCKSIZE
 
 
-class _File:
-    """Pieces as a file that is read once."""
+class _Source:
+    """Pieces as bytes that are read once. None is copied: tarfile's own stream does so several
+    times, which takes longer than to write them."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
         self._piece = memoryview(b"")
 
-    def read(self, size: int) -> bytes:
-        found = []
-        while size > 0:
-            if not self._piece:
-                self._piece = memoryview(next(self._pieces, b""))
-                if not self._piece:
-                    break
-            found.append(self._piece[:size])
-            self._piece = self._piece[size:]
-            size -= len(found[-1])
-        return b"".join(found)
+    def take(self, most: int) -> memoryview:
+        """The next bytes, up to `most`; none at the end."""
+        if not self._piece:
+            self._piece = memoryview(next(self._pieces, b""))
+        found, self._piece = self._piece[:most], self._piece[most:]
+        return found
+
+    def block(self, size: int = _BLOCK) -> bytes:
+        """The next `size` bytes, fewer at the end."""
+        found = b""
+        while len(found) < size and (more := self.take(size - len(found))):
+            found += more
+        return found
 
 
 def tar(pieces: Iterator[bytes], into: Path, account: Account | None) -> None:
-    """Write an archive's files below `into`, owned by `account`, and bring them to the disk. Raises
-    MngdbError for what does not belong into a data folder, or is no archive."""
+    """Write an archive's files below `into`, owned by `account`. They are brought to the disk by
+    the server: its recovery begins with that. Raises MngdbError for what does not belong into a
+    data folder, or is no archive."""
+    source = _Source(pieces)
     try:
-        with tarfile.open(fileobj=_File(pieces), mode="r|", bufsize=_READ) as archive:  # type: ignore[call-overload]
-            for member in archive:
-                _member(archive, member, into, account)
+        while (head := source.block()).strip(b"\0"):
+            member = tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+            _member(source, member, into, account)
         for _ in pieces:
             pass  # what is damaged after the archive's end is damaged all the same
     except tarfile.TarError as error:
@@ -67,9 +72,7 @@ def folder(path: Path, account: Account | None) -> None:
         os.chown(path, account.uid, account.gid)
 
 
-def _member(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, into: Path, account: Account | None
-) -> None:
+def _member(source: _Source, member: tarfile.TarInfo, into: Path, account: Account | None) -> None:
     if not (member.isreg() or member.isdir()):
         raise MngdbError(f"the archive holds {member.name}, which is neither file nor directory")
     # not tarfile's own filter: Debian 12's Python 3.11.2 has none
@@ -80,16 +83,14 @@ def _member(
     if member.isdir():
         folder(path, account)
         return
-    source = archive.extractfile(member)
-    if source is None:
-        raise MngdbError(f"the archive holds nothing for {member.name}")
     with _made(path, account) as target:
         left = member.size
         while left:
-            data = source.read(min(left, _READ))
+            data = source.take(left)
             if not data:
                 raise MngdbError(f"the archive ends within {member.name}")
             left -= target.write(data)
+    source.block(-member.size % _BLOCK)
 
 
 def _made(path: Path, account: Account | None) -> BinaryIO:
