@@ -35,8 +35,8 @@ def fill(session: Session, saved: Saved, views: Iterable[Collection]) -> None:
     for source, name in LOGINS.items():
         stream = f"{source.replace('.', '/', 1)}.bson"
         if stream in saved.names:  # a server that never had any has none
-            for group in collections.groups(saved.read(stream), _GROUP):
-                _insert(session, name, [RawBSONDocument(one) for one in group])
+            for group, _ in collections.groups(saved.read(stream), _GROUP):
+                _insert(session, name, [RawBSONDocument(x) for x in collections.documents(group)])
     documents = [{"_id": one.namespace, **one.options} for one in views]
     if documents:
         _insert(session, VIEWS, documents)

@@ -100,7 +100,9 @@ class Session(Struct, frozen=True):
         source = self.client[database].get_collection(collection, read_concern=concern)
         count = self._about(_BATCH, database, collection)
         with _translated(self.access):
-            cursor: Any = source.find_raw_batches(no_cursor_timeout=True, batch_size=count)
+            cursor: Any = source.find_raw_batches(
+                no_cursor_timeout=True, batch_size=count, cursor_type=self._ahead
+            )
         with closing(cursor):
             while True:
                 with _translated(self.access):
@@ -108,6 +110,13 @@ class Session(Struct, frozen=True):
                 if batch is None:
                     return
                 yield batch
+
+    @property
+    def _ahead(self) -> int:
+        """The kind of cursor by which a server sends batch after batch, unasked, so that it reads
+        while the one before is worked on. A router has none."""
+        kinds = pymongo.CursorType
+        return kinds.NON_TAILABLE if self.client.is_mongos else kinds.EXHAUST
 
     def _about(self, size: int, database: str, collection: str) -> int:
         """How many documents have about `size` bytes; 0 where the server does not tell: as many as

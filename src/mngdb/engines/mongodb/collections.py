@@ -29,6 +29,8 @@ _LONGEST, _SHORTENED = 238, 208
 _FLEETING = ("ns", "background")
 _SIZE = struct.Struct("<i")
 _EMPTY = 5
+#: Documents of a group: a server takes no more at a time.
+_MOST = 100_000
 BSON, METADATA = ".bson", ".metadata.json"
 
 
@@ -218,22 +220,20 @@ def length(data: bytes | bytearray, at: int) -> int:
     return int(size)
 
 
-def groups(pieces: Iterable[bytes], most: int) -> Iterator[list[bytes]]:
-    """The documents of a stream that comes in pieces, in groups of up to `most` bytes, or one
-    document. Raises StepError where the stream ends in the middle of one."""
+def groups(pieces: Iterable[bytes], most: int) -> Iterator[tuple[bytes, int]]:
+    """The documents of a stream that comes in pieces: up to `most` bytes of them, or one, and how
+    many these are. Raises StepError where the stream ends in the middle of one."""
     rest = b""
-    group: list[bytes] = []
-    held = 0
     for piece in pieces:
-        data, at = rest + piece, 0
-        while at < len(data) and (size := length(data, at)) <= len(data) - at:
-            if group and held + size > most:
-                yield group
-                group, held = [], 0
-            group.append(data[at : at + size])
-            at, held = at + size, held + size
+        data = rest + piece
+        begin = at = count = 0
+        while (size := length(data, at)) <= len(data) - at:
+            if count == _MOST or (count and at + size - begin > most):
+                yield data[begin:at], count
+                begin, count = at, 0
+            at, count = at + size, count + 1
+        if count:
+            yield data[begin:at], count
         rest = data[at:]
     if rest:
         raise StepError("the documents of a collection are cut off in the middle of one")
-    if group:
-        yield group

@@ -23,9 +23,22 @@ from mngdb.model import DesiredInstance
 from mngdb.snapshot import Saved
 
 #: Bytes of one `insert`, and how many go at a time; a message has at most 48 MB.
-_GROUP = 8 << 20
+_GROUP = 4 << 20
 AT_ONCE = 2
 _DURABLE = {"w": "majority", "j": True}
+
+
+class _Documents(RawBSONDocument):
+    """Several documents, one after the other, as a message has them. The driver copies what is
+    `raw` of a document, and so all of them at once instead of each by itself."""
+
+    def __init__(self, raw: bytes) -> None:  # not the parent's, which takes one
+        self._several = raw
+
+    @property
+    def raw(self) -> bytes:
+        """See bson.raw_bson."""
+        return self._several
 
 
 def load(session: Session, asked: DesiredInstance, saved: Saved) -> None:
@@ -113,27 +126,29 @@ def fill(
     assert one.holder is not None  # noqa: S101 — for mypy
     at_once = 1 if one.options.get("capped") else AT_ONCE
     waiting: deque[Future[None]] = deque()
-    for group in collections.groups(pieces, _GROUP):
+    for group, count in collections.groups(pieces, _GROUP):
         stopping.check()
         while len(waiting) >= at_once:
             waiting.popleft().result()
-        waiting.append(pool.submit(_insert, session, one.database, one.holder, group))
+        waiting.append(pool.submit(_insert, session, one.database, one.holder, group, count))
     while waiting:
         waiting.popleft().result()
 
 
-def _insert(session: Session, database: str, collection: str, group: Sequence[bytes]) -> None:
+def _insert(session: Session, database: str, collection: str, group: bytes, count: int) -> None:
     reply = session.command(
         "insert",
         collection,
         on=database,
         limit=None,
-        documents=[RawBSONDocument(document) for document in group],
+        documents=[_Documents(group)],
         bypassDocumentValidation=True,
         writeConcern=QUICK,
     )
     for error in reply.get("writeErrors", ()):
         raise StepError(f"{database}.{collection} does not take a document: {error['errmsg']}")
+    if reply["n"] != count:
+        raise StepError(f"{database}.{collection} has taken {reply['n']} of {count} documents")
 
 
 def index(session: Session, one: Collection) -> None:
