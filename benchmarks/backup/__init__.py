@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks.backup import mongodb, postgres, redis
+from benchmarks.backup import lost, mongodb, postgres, redis
 from benchmarks.common import Row
 
 
 def rows() -> Iterator[Row]:
-    """The rows of each engine."""
+    """The rows of each engine, and of all together."""
     yield from postgres.rows()
     yield from redis.rows()
     yield from mongodb.rows()
+    yield from lost.rows()

@@ -79,7 +79,7 @@ def rows() -> Iterator[Row]:
     with measured.folder() as folder, stack(_FILE.format(store=folder / "store")) as cli:
         cli.ok("up")
         url = cli.ok("url", "mongodb").strip()
-        _fill(url)
+        fill(url)
         peers = _Peers(folder, url)
         what = f"MongoDB with {gigabytes(SIZE)} of documents"
         found = turns({
@@ -194,7 +194,8 @@ def _tool(name: str) -> Path:
     return golang.built(name, _TOOLS, f"{name}/main")
 
 
-def _fill(url: str) -> None:
+def fill(url: str) -> None:
+    """About `SIZE` bytes of documents."""
     made = values(_EACH * len(COLLECTIONS))
     with pymongo.MongoClient[Any](url) as client:
         for name in COLLECTIONS:

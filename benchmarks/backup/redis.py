@@ -114,7 +114,7 @@ def _restore() -> Iterator[Row]:
         stack(_file(folder / "store", "0s", f"{SIZE * 3 >> 20}mb")) as cli,
     ):
         cli.ok("up")
-        _fill(cli)
+        fill(cli)
         found = turns({"mngdb": lambda: mngdb(cli, "backup")}, 1)
         yield memory("mngdb backup", "Redis", found)
         with redis_as(cli) as client:
@@ -151,7 +151,8 @@ def _answers(port: int) -> bool:
     return False
 
 
-def _fill(cli: Cli) -> None:
+def fill(cli: Cli) -> None:
+    """About `SIZE` bytes of values."""
     made = values(SIZE // VALUE)
     with redis_as(cli) as client:
         for begin in range(0, SIZE // VALUE, _BATCH):

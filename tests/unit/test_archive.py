@@ -143,11 +143,22 @@ def test_a_chain_takes_the_longest_way_and_ends_at_a_gap() -> None:
         segment(0, 10, 1, 2), segment(5, 8, 1, 2), segment(10, 10, 2, 9),
         segment(10, 30, 2, 12), segment(10, 20, 2, 11), segment(40, 50, 20, 21),
     ]  # fmt: skip
-    assert [(o.begin, o.end) for o in chain(every, Point("a", 0))] == [(0, 10), (10, 30)]
-    assert [(o.begin, o.end) for o in chain(every, Point("a", 7))] == [(0, 10), (10, 30)]
+    assert [(o.begin, o.end) for o in chain(every, Point("a", 0))] == [(0, 10), (10, 10), (10, 30)]
+    assert [(o.begin, o.end) for o in chain(every, Point("a", 7))] == [(0, 10), (10, 10), (10, 30)]
     assert [(o.begin, o.end) for o in chain(every, Point("a", 45))] == [(40, 50)]
     assert chain(every, Point("a", 35)) == []
     assert chain(every, Point("b", 0)) == []
+
+
+def test_a_server_that_writes_nothing_keeps_every_moment() -> None:
+    still = [segment(10, 10, 60 * n, 60 * (n + 1)) for n in range(1, 9)]
+    every = [segment(0, 10, 0, 60), *still, segment(10, 20, 540, 550)]
+    for since in (0, 10):
+        found = chain(every, Point("a", since))
+        assert spans(60 if since else 0, found) == [(60 if since else 0, 550)]
+    merged = segment(10, 10, 60, 360)
+    every = sorted([*every, merged], key=lambda one: (one.branch, one.begin, one.end, one.until))
+    assert spans(0, chain(every, Point("a", 0))) == [(0, 550)]
 
 
 def test_ten_thousand_ways_to_cut_a_log_lead_to_its_end() -> None:

@@ -51,6 +51,11 @@ class Segment(Struct, frozen=True, kw_only=True):
     stored: int = 0
 
     @property
+    def empty(self) -> bool:
+        """Whether it only says that nothing was written."""
+        return self.begin == self.end
+
+    @property
     def name(self) -> str:
         """The last part of its key."""
         moments = f"{_milli(self.since):011x}-{_milli(self.until):011x}"
@@ -200,7 +205,8 @@ def unbroken(segments: Iterable[Segment], branch: str) -> tuple[int, int, float]
 
 def chain(segments: Sequence[Segment], point: Point) -> list[Segment]:
     """The segments that lead on from a point, each one where the one before ends: of several, that
-    which goes on for longest. Empty where the next one is missing."""
+    which goes on for longest, after those that say of a moment that nothing more was written. Empty
+    where the next one is missing."""
     mine = [one for one in segments if one.branch == point.branch]
     found: list[Segment] = []
     position, at = point.position, 0
@@ -209,15 +215,16 @@ def chain(segments: Sequence[Segment], point: Point) -> list[Segment]:
         best = None
         while at < len(mine) and mine[at].begin <= position:
             one = mine[at]
-            ahead = (one.end, one.until)
-            best_yet = (best.end, best.until) if best else (position, reached)
-            if ahead > best_yet:
-                best = one
             at += 1
+            if one.empty and one.begin == position and one.until > reached:
+                found.append(one)
+                reached = one.until
+            elif one.end > position and (not best or (one.end, one.until) > (best.end, best.until)):
+                best = one
         if best is None:
             return found
         found.append(best)
-        position, reached = best.end, best.until
+        position, reached = best.end, max(reached, best.until)
 
 
 def spans(moment: float, segments: Iterable[Segment]) -> list[tuple[float, float]]:

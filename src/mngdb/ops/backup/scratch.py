@@ -58,6 +58,8 @@ class _Saved(Struct, frozen=True):
     def log(self) -> Iterator[Piece]:
         archive = self.catalog.archive(self.aim.manifest.instance)
         for one in self.aim.segments:
+            if one.empty:
+                continue
             try:
                 piece = archive.read(self.opener, one)
             except UnreadableError as error:
