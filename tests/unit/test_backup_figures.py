@@ -51,3 +51,20 @@ def test_a_log_that_says_nothing_yet_is_not_of_1970(cli: Cli) -> None:
     (after,) = glance(context)
     assert after.recovery_point is not None
     assert after.recovery_point < 60
+
+
+@pytest.mark.parametrize(
+    ("took", "before", "due"),
+    [(0.5, 5, False), (0.5, 11, True), (20, 150, False), (20, 210, True), (3600, 310, True)],
+)
+def test_a_log_that_broke_off_is_soon_led_on_and_not_all_the_time(
+    cli: Cli, took: float, before: float, due: bool
+) -> None:
+    cli.write("redis: {}\nbackup: {store: /nowhere}\n")
+    context = Context.open(load([cli.folder / "mngdb.yaml"], {}), cli.environ())
+    context.claim()
+    now = time.time()
+    run = Run(tried=now, done=now, branch="one", before=now - before, seconds=took)
+    schedule._keep(context, "redis", run)
+    archived.note(context, "redis", Archived(branch="another", begin=5, stored=5))
+    assert schedule.backups_due(context, now) == (["redis"] if due else [])

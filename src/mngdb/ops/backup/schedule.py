@@ -23,9 +23,11 @@ from mngdb.stores.sealing import fingerprint
 
 #: In the stack's own folder: how the last backup of each instance went.
 _FOLDER = "backup-runs"
-#: Seconds after which one that failed is tried again: a backup, a drill; and in which there are two
-#: backups at most, where the log broke off.
-_AGAIN, _DRILL_AGAIN, _SOON = 900.0, 86_400.0, 300.0
+#: Seconds after which one that failed is tried again: a backup, a drill.
+_AGAIN, _DRILL_AGAIN = 900.0, 86_400.0
+#: Where the log broke off: in how many times of what one takes there are two backups at most, in
+#: how many seconds at least, and at most.
+_SHARE, _RARELY, _SOON = 10.0, 10.0, 300.0
 #: Seconds within which the backups of all stacks begin.
 _SPREAD = 300
 
@@ -45,6 +47,8 @@ class Run(Struct, frozen=True):
     """From where the log leads on from it."""
     before: float = 0.0
     """When the one before it was finished."""
+    seconds: float = 0.0
+    """What it took."""
     keys: str = ""
     """The fingerprint of the public keys that it is encrypted for."""
 
@@ -85,7 +89,8 @@ def succeeded(context: Context, instance: str, found: Manifest) -> None:
     now, point = time.time(), found.taken.log or Point("", 0)
     last, keys = _read(context.stack.state, instance), fingerprint(found.recipients)
     before = last.done if last.tried else 0.0  # after `broken`, this one may precede the log
-    run = Run(now, now, "", found.stored, point.branch, point.position, before, keys)
+    took = found.finished - found.started
+    run = Run(now, now, "", found.stored, point.branch, point.position, before, took, keys)
     _keep(context, instance, run)
 
 
@@ -136,9 +141,10 @@ def _due(context: Context, name: str, run: Run, last: float, now: float) -> bool
     if not last <= run.done <= now:
         return True
     log = archived.read(context, name)
-    # a log that breaks off again and again costs a snapshot every five minutes, no more
     broke_off = log.branch and not run.led_on(log)
-    return bool(broke_off) and not now - _SOON < run.before <= now
+    # a log that breaks off again and again does not keep the server busy with snapshots
+    pause = min(_SOON, max(_RARELY, _SHARE * run.seconds))
+    return bool(broke_off) and not now - pause < run.before <= now
 
 
 def drills_due(context: Context, now: float) -> list[str]:
