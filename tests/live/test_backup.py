@@ -178,6 +178,22 @@ def test_a_tablespace_is_restored_elsewhere(stack: Cli, store: Path, tmp_path: P
         space.rmdir()
 
 
+def test_a_key_is_neither_replaced_by_nonsense_nor_lost(stack: Cli, tmp_path: Path) -> None:
+    written(stack, f"{{store: {tmp_path}/store}}")
+    stack.ok("backup")
+    secret = stack.state / "secrets" / "backup_key"
+    before = secret.read_text()
+    done = stack.run("secret", "set", "backup_key", stdin="garbage")
+    assert (done.returncode, "age identity" in done.stderr) == (2, True), done.stderr
+    assert secret.read_text() == before
+    done = stack.run("secret", "set", "backup_key", stdin=make_key().reveal())
+    assert (done.returncode, "on the server" in done.stdout) == (0, False)
+    (kept,) = re.findall(r"kept in (\S+):", done.stderr)
+    assert Path(kept).stat().st_mode & 0o077 == 0
+    stack.ok("secret", "set", "backup_key", stdin=Path(kept).read_text())
+    assert stack.json("verify")["decrypted"]
+
+
 def test_without_the_private_key_there_are_backups_and_no_restore(
     stack: Cli, tmp_path: Path
 ) -> None:

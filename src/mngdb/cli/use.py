@@ -54,6 +54,7 @@ def secret_set(options: Options, name: str) -> None:
     """Read the secret NAME (INSTANCE_LOGIN) from standard input and store it in the vault."""
     from mngdb.checks.strength import LENGTH
     from mngdb.ops.secrets import put
+    from mngdb.spec.file import BACKUP_SECRETS
     from mngdb.vaults import LONGEST
 
     context = options.context()
@@ -61,12 +62,15 @@ def secret_set(options: Options, name: str) -> None:
         value = click.prompt(f"{name}", hide_input=True, err=True)
     else:
         value = sys.stdin.read(2 * LONGEST)  # enough to see that it is too long
-    where = put(context, name, value)
+    where, kept = put(context, name, value)
+    if kept is not None:
+        tell(f"note: the key of before is kept in {kept}: snapshots until now need it")
     if options.json:
         say_json({"stack": context.stack.name, "secret": name, "where": where})
     else:
-        then = "" if name.startswith("alerts_") else "; 'mngdb up' sets it on the server"
+        of_server = not name.startswith("alerts_") and name not in BACKUP_SECRETS
+        then = "; 'mngdb up' sets it on the server" if of_server else ""
         say(f"stored in {where}{then}")
         length = len(value.strip())
-        if not name.startswith("alerts_") and length < LENGTH:
+        if of_server and length < LENGTH:
             tell(f"note: it has {length} characters; 'mngdb check' requires {LENGTH} or more")

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
 from mngdb.errors import UsageError
+from mngdb.ops.backup import place
+from mngdb.ops.backup.sources import KEY
 from mngdb.ops.context import Context
+from mngdb.secret import Secret
 from mngdb.vaults import usable
 
 
-def put(context: Context, name: str, value: str) -> str:
-    """Keep a secret that the stack needs; returns where. Raises UsageError, SecretError."""
+def put(context: Context, name: str, value: str) -> tuple[str, Path | None]:
+    """Keep a secret that the stack needs. Returns where, and where the private key of the backups
+    is kept that it replaces. Raises UsageError, SecretError, OSError."""
     known = context.known_secrets()
     if name not in known:
         raise UsageError(
@@ -17,5 +24,19 @@ def put(context: Context, name: str, value: str) -> str:
     secret = usable(name, value)
     context.check_printable(name, secret)
     context.claim()
+    kept = _spared(context, secret) if name == KEY else None
     context.vault.put(name, secret)
-    return context.vault.where(name)
+    return context.vault.where(name), kept
+
+
+def _spared(context: Context, new: Secret) -> Path | None:
+    """What is encrypted for the key of before is read by that alone: it is kept."""
+    from mngdb.stores.sealing import recipient
+
+    recipient(new)  # or it is none
+    before = context.vault.get(KEY)
+    if before is None or before == new:
+        return None
+    with contextlib.suppress(UsageError):  # it never was one
+        return place.keep_key(context, before)
+    return None

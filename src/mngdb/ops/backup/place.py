@@ -14,6 +14,7 @@ from mngdb.lock import lock
 from mngdb.model import Notice
 from mngdb.ops.backup.sources import KEY, Source, origins
 from mngdb.ops.context import Context
+from mngdb.secret import Secret
 from mngdb.spec.file import Backup
 from mngdb.stores import StoreError
 
@@ -173,7 +174,8 @@ def make_key_anew(context: Context) -> None:
     if recipients(context):
         raise UsageError(
             "there is a key of the backups already",
-            f"--new-key is for one that is lost; 'mngdb secret set {KEY}' changes it",
+            f"--new-key is for one that is lost; 'mngdb secret set {KEY}' sets another one, and "
+            "keeps the one before",
         )
     _made(context, anew=True)
 
@@ -209,15 +211,24 @@ def has_key(context: Context) -> bool:
 
 def spare_key(context: Context) -> Notice | None:
     """Before a stack is removed with its vault: keep the private key without which nobody could
-    read its backups, beside the stacks. None: there is no key of mngdb's own. Raises OSError."""
+    read its backups. None: there is no key of mngdb's own. Raises OSError."""
     key = context.vault.get(KEY)
     if context.vault.folder is None or key is None:
         return None
+    path = keep_key(context, key)
+    return Notice("", f"its backups stay in {store(context).place}, their private key in {path}")
+
+
+def keep_key(context: Context, key: Secret) -> Path:
+    """Keep a private key beside the stacks, where neither a vault nor a stack goes with it. Raises
+    UsageError, OSError."""
+    from mngdb.stores.sealing import recipient
+
     folder = default(context).parent / "backup-keys"
     disk.folder(folder)
-    path = folder / f"{context.stack.name}-{context.located.record.id}"
+    path = folder / f"{context.stack.name}-{context.located.record.id}-{recipient(key)[-8:]}"
     disk.write(path, key.reveal() + "\n")
-    return Notice("", f"its backups stay in {store(context).place}, their private key in {path}")
+    return path
 
 
 def concerns(context: Context) -> list[tuple[str, str]]:
