@@ -168,7 +168,7 @@ def test_what_is_acknowledged_is_in_the_store(stack: Stack) -> None:
     stack.has_wait()
 
 
-@pytest.mark.parametrize("victim", ["agent", "store", *["frozen"] * EVERYTHING])
+@pytest.mark.parametrize("victim", ["agent", *["store", "frozen"] * EVERYTHING])
 def test_writers_are_set_free_and_wait_again(stack: Stack, victim: str) -> None:
     cli, agent, away = stack.cli, stack.agent, stack.store.with_name("away")
     with Writers(cli) as writers:

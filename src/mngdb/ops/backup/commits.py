@@ -130,7 +130,7 @@ def told(mode: RecoveryPoint, found: Note) -> str:
     if mode == "stream" or found.state == "held":
         return ""
     if found.state == "stuck":
-        return f"commits wait for the store ({found.waiting} now): {found.why}"
+        return f"commits wait for the store ({found.waiting or 'none'} now): {found.why}"
     if found.state == "free":
         return f"commits do not wait for the store: {found.why}"
     if mode == "strict" or found.state == "lost":

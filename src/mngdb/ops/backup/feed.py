@@ -35,6 +35,8 @@ _MERGED, _MERGE = 8 << 20, 300.0
 _MANY = 128
 #: Seconds between two stamps of a segment.
 _STAMP = 0.02
+#: Seconds between two notes of what is stored while somebody waits for each segment.
+_NOTED = 0.2
 #: Seconds between two looks whether a segment is due.
 _LOOK = 0.1
 #: Seconds between two attempts to store, and that the last one may take at the end.
@@ -96,6 +98,7 @@ class StoreFeed:
         self._archived = Archived()
         self._small: list[tuple[Segment, Piece]] = []
         self._single = 0
+        self._noted = 0.0
         self._merged = time.monotonic()
         self._thread = threading.Thread(target=self._work, name="mngdb-archive", daemon=True)
 
@@ -204,6 +207,7 @@ class StoreFeed:
         with self._changed:
             moved, self.moved = self.moved, -1
             os.close(moved)
+            self._note(self._archived)
 
     def _work(self) -> None:
         while True:
@@ -271,7 +275,13 @@ class StoreFeed:
             self._tell(replace(self._archived, error=error))
 
     def _tell(self, archived: Archived) -> None:
-        self._archived = archived
+        """Say how far it is; of many segments a second, a few times. The server is at rest, or its
+        feed ends, before anybody would miss the last one."""
+        before, self._archived = self._archived, archived
+        more = replace(before, stored=archived.stored, until=archived.until) == archived
+        if self.hurry and more and time.monotonic() < self._noted + _NOTED:
+            return
+        self._noted = time.monotonic()
         self._note(archived)
 
     # --- small segments
