@@ -402,3 +402,12 @@ def test_the_agent_takes_what_is_due_and_tries_it(cli: Cli, tmp_path: Path) -> N
     assert float(samples['mngdb_drill_passed{instance="postgres"}']) == 1
     assert 0 < float(samples['mngdb_drill_seconds{instance="postgres"}']) < 300
     assert proved(cli)["verdict"] == "pass"
+    # another store has nothing of it: all begins anew there, at once
+    moved = text.format(backup=backup.replace("/store", "/other"))
+    cli.write(moved)
+    said = cli.run("up").stderr
+    assert f"stays in {tmp_path}/store" in said
+    until(lambda: bool(snapshots()) and snapshots()[0]["proved"] is not None, 150)
+    assert "stays in" not in cli.run("up").stderr
+    cli.write(re.sub("(?m)^backup: .*$", "", moved))
+    assert "no backups are taken any more" in cli.run("plan").stderr

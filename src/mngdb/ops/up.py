@@ -473,6 +473,25 @@ def _unused_notices(context: Context) -> list[Notice]:
                 "sso: {roles: [NAME]}, of the realm or CLIENT:NAME",
             )
         )
-    if context.stack.backup is not None:
-        found += (Notice("", f"backup: {text}", hint) for text, hint in place.concerns(context))
-    return found
+    return found + _of_backups(context)
+
+
+def _of_backups(context: Context) -> list[Notice]:
+    from mngdb.ops.backup import schedule
+    from mngdb.ops.backup.history import iso
+
+    if context.stack.backup is None:
+        last = schedule.last_taken(context)
+        text = "no backups are taken any more: the file has no 'backup:'"
+        return [Notice("", f"{text} (the last one: {iso(last)})")] if last else []
+    return [
+        *(Notice("", f"backup: {text}", hint) for text, hint in place.concerns(context)),
+        *(
+            Notice(
+                "",
+                f"backup: what was taken until now stays in {store}, and is not restored from here",
+                f"to restore it, name that store in the file again: {store}",
+            )
+            for store in schedule.left(context)
+        ),
+    ]

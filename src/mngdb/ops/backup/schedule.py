@@ -51,6 +51,10 @@ class Run(Struct, frozen=True):
     """What it took."""
     keys: str = ""
     """The fingerprint of the public keys that it is encrypted for."""
+    store: str = ""
+    """Where they went. What is in another store says nothing of this one."""
+    first: float = 0.0
+    """When the first one there was finished."""
 
     def led_on(self, log: archived.Archived) -> bool:
         """Whether the log that is archived now leads on from the last backup, and one key opens
@@ -60,11 +64,29 @@ class Run(Struct, frozen=True):
 
 
 def runs(context: Context) -> dict[str, Run]:
-    """Every instance's last attempts."""
-    return {name: _read(context.stack.state, name) for name in context.stack.instances}
+    """Every instance's last attempts, to the store that the file names now."""
+    return {name: _read(context, name) for name in context.stack.instances}
 
 
-def _read(state: Path, instance: str) -> Run:
+def left(context: Context) -> list[str]:
+    """Other stores that have the backups of instances which are not in this one yet."""
+    now = place.source(context).url
+    noted = (_noted(context.stack.state, name) for name in context.stack.instances)
+    return sorted({run.store for run in noted if run.done and run.store not in ("", now)})
+
+
+def last_taken(context: Context) -> float | None:
+    """When the last backup of any instance was finished; None: there never was one."""
+    noted = (_noted(context.stack.state, name).done for name in context.stack.instances)
+    return max(noted, default=0.0) or None
+
+
+def _read(context: Context, instance: str) -> Run:
+    found, store = _noted(context.stack.state, instance), place.source(context).url
+    return replace(found, store=store) if found.store in ("", store) else Run(store=store)
+
+
+def _noted(state: Path, instance: str) -> Run:
     try:
         return msgspec.json.decode(disk.read_own(state / _FOLDER / instance) or "{}", type=Run)
     except msgspec.DecodeError:
@@ -73,24 +95,34 @@ def _read(state: Path, instance: str) -> Run:
 
 def failed(context: Context, instance: str, error: str) -> None:
     """Keep why an attempt failed. Raises OSError."""
-    before = _read(context.stack.state, instance)
+    before = _read(context, instance)
     _keep(context, instance, replace(before, tried=time.time(), error=error))
 
 
 def broken(context: Context, instance: str) -> None:
     """Note that nothing leads on from the last backup any more: another one is due at once. Raises
     OSError."""
-    before = _read(context.stack.state, instance)
+    before = _read(context, instance)
     _keep(context, instance, replace(before, tried=0.0, branch="", position=0, before=0.0))
 
 
 def succeeded(context: Context, instance: str, found: Manifest) -> None:
     """Keep that an attempt has made a snapshot. Raises OSError."""
     now, point = time.time(), found.taken.log or Point("", 0)
-    last, keys = _read(context.stack.state, instance), fingerprint(found.recipients)
+    last, keys = _read(context, instance), fingerprint(found.recipients)
     before = last.done if last.tried else 0.0  # after `broken`, this one may precede the log
-    took = found.finished - found.started
-    run = Run(now, now, "", found.stored, point.branch, point.position, before, took, keys)
+    run = Run(
+        tried=now,
+        done=now,
+        stored=found.stored,
+        branch=point.branch,
+        position=point.position,
+        before=before,
+        seconds=found.finished - found.started,
+        keys=keys,
+        store=last.store,
+        first=last.first or now,
+    )
     _keep(context, instance, run)
 
 
@@ -148,7 +180,7 @@ def _due(context: Context, name: str, run: Run, last: float, now: float) -> bool
 
 
 def drills_due(context: Context, now: float) -> list[str]:
-    """Instances with a backup of which no drill has passed for too long."""
+    """Instances with a backup of which no drill has passed for too long, or none of this store."""
     if context.stack.backup is None or not place.has_key(context):
         return []
     every = context.stack.backup.drill.every.total_seconds()
@@ -162,6 +194,6 @@ def drills_due(context: Context, now: float) -> list[str]:
         name
         for name, run in runs(context).items()
         if run.done
-        and now - passed.get(name, 0.0) > every
-        and now - tried.get(name, 0.0) > _DRILL_AGAIN
+        and (now - passed.get(name, 0.0) > every or passed.get(name, 0.0) < run.first)
+        and (now - tried.get(name, 0.0) > _DRILL_AGAIN or tried.get(name, 0.0) < run.first)
     ]
