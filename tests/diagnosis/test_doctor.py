@@ -390,6 +390,20 @@ def test_a_server_that_crashed_and_works_again_explains_nothing(
     assert answer.watch == ()
 
 
+def test_what_is_not_backed_up_is_told_once_and_not_of_a_server_that_is_down() -> None:
+    runs = Condition("running")
+    both = [replace(server(name), condition=runs) for name in ("redis", "postgres")]
+    fired = Fired("BackupOld", "critical", "redis", "redis has no recent backup")
+    lost = dict.fromkeys(("redis", "postgres"), "/mnt/x is not the store any more")
+    facts = replace(stack_of(*both), backups=lost, alerts=(fired,))
+    (found,) = judge(facts).wrong
+    assert (found.trouble.cause, found.trouble.instances) == ("backup", ("redis", "postgres"))
+    assert [one.cause for one in found.consequences] == ["alert"]
+    down = replace(both[0], refusal=Refusal("down", "connection refused", ""))
+    (found,) = judge(replace(stack_of(down), backups={"redis": "connection refused"})).wrong
+    assert found.trouble.cause == "no-answer"
+
+
 @pytest.mark.parametrize(
     ("last", "said"),
     [

@@ -256,6 +256,10 @@ def test_a_store_that_was_moved_is_named_and_a_wrong_one_refused(
     assert (done.returncode, "--store" in done.stderr) == (2, True), done.stderr
     assert not other.folder.exists()
     assert not list(Path(other.env["MNGDB_STATE_HOME"]).glob("stacks/*"))
+    (lost / "store").write_text("somebody's")
+    done = set_up(other, lost)
+    assert (done.returncode, "--store" in done.stderr) == (2, True), done.stderr
+    (lost / "store").unlink()
     done = set_up(other, lost, "--store", str(tmp_path / "moved"))
     assert done.returncode == 0, done.stderr
     assert f"go to {lost / 'store'}" in done.stdout, "the file still names it"

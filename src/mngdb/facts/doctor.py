@@ -168,6 +168,8 @@ class StackFacts(Struct, frozen=True):
     """What is wrong with the agent; None: nothing, or the file wants none."""
     services: tuple[Service, ...] = ()
     """Containers beside the servers; none where nobody could be asked for them."""
+    backups: Mapping[str, str] = {}
+    """Instance to what keeps its backups or its log from the store."""
 
 
 # --- the answer

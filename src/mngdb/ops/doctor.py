@@ -35,6 +35,7 @@ from mngdb.facts.locks import chains
 from mngdb.findings import Check, Finding, Seen, see
 from mngdb.model import DesiredInstance
 from mngdb.ops import access, alerts, crashes, status, workers
+from mngdb.ops.backup.glance import glance
 from mngdb.ops.context import Context
 from mngdb.spec.stack import Instance
 from mngdb.targets.process.machine import callers
@@ -43,6 +44,8 @@ T = TypeVar("T")
 
 #: Seconds for the administrator's login, and for an app's of a server that let him in.
 _PATIENCE = 3.0
+#: Seconds after which it counts that the log is not stored: a server may just have been started.
+_LATE = 30.0
 #: Kinds of errors of a server that lets nobody in.
 _OUT = {"down", "starting", "busy", "other"}
 #: Alerts about what is looked at here anyway.
@@ -71,6 +74,7 @@ def doctor(context: Context) -> tuple[Answer, StackFacts]:
         alerts=tuple(_fired(context)),
         agent=_agent(context),
         services=_services(context),
+        backups=_backups(context),
     )
     return judge(facts), facts
 
@@ -237,6 +241,14 @@ def _fired(context: Context) -> list[Fired]:
         instance = member.instance.name if member else labels.get("instance", "")
         shown.append(Fired(one.name, one.severity, instance, one.summary))
     return [one for one in shown if one.severity != "info"]
+
+
+def _backups(context: Context) -> dict[str, str]:
+    return {
+        one.instance: one.error
+        for one in glance(context)
+        if one.error and (one.recovery_point is None or one.recovery_point > _LATE)
+    }
 
 
 def _services(context: Context) -> tuple[Service, ...]:

@@ -414,6 +414,15 @@ def _agent(facts: StackFacts) -> Iterator[Trouble]:
     yield Trouble("agent", text, command, tuple(one.instance for one in facts.servers))
 
 
+def _backups(facts: StackFacts) -> Iterator[Trouble]:
+    together: dict[str, list[str]] = {}
+    for instance, problem in facts.backups.items():
+        together.setdefault(problem, []).append(instance)
+    for problem, names in together.items():
+        text = f"{', '.join(names)}: what is written is not backed up: {problem}"
+        yield Trouble("backup", text, "mngdb backups", tuple(names))
+
+
 #: In the order in which a person would look.
 FINDERS: tuple[Callable[[StackFacts], Iterable[Trouble]], ...] = (
     _secrets,
@@ -430,6 +439,7 @@ FINDERS: tuple[Callable[[StackFacts], Iterable[Trouble]], ...] = (
     _checks,
     _logins,
     _agent,
+    _backups,
     _unhealthy,
     _services,
     _forgotten,
@@ -438,7 +448,7 @@ FINDERS: tuple[Callable[[StackFacts], Iterable[Trouble]], ...] = (
 )
 _ALARMS = ("alert", "watch")
 #: Of a server that apps cannot use.
-_UNUSABLE = (*_LOGINS, *_ALARMS)
+_UNUSABLE = (*_LOGINS, *_ALARMS, "backup")
 #: Of a server that cannot run.
 _STOPPED = ("not-running", "agent", "unhealthy", *_UNUSABLE)
 #: Of a disk that nothing can be written to.
@@ -459,5 +469,6 @@ CONSEQUENCES: dict[str, tuple[str, ...]] = {
     "app-limit": ("login-quota",),
     "memory-full": ("login-memory", "unhealthy", *_ALARMS),
     "check": ("login-disk", "login-primary", "unhealthy", "alert"),
+    "backup": _ALARMS,
     "unhealthy": _ALARMS,
 }

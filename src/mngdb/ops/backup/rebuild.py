@@ -123,10 +123,14 @@ def _secrets(kit: Kit) -> dict[str, Secret]:
 
 
 def _require(catalog: Catalog, kit: Kit) -> None:
-    if not catalog.holds_any():
+    place, hint = catalog.store.place, "if its store is elsewhere now: --store DIRECTORY, or s3://…"
+    try:
+        there = catalog.holds_any()
+    except OSError as error:
+        raise UsageError(f"{place} cannot be read: {error.strerror}", hint) from None
+    if not there:
         raise UsageError(
-            f"{catalog.store.place} has no snapshots of the stack {kit.name} ({kit.stack[:8]})",
-            "if its store is elsewhere now: --store DIRECTORY, or s3://BUCKET/PREFIX",
+            f"{place} has no snapshots of the stack {kit.name} ({kit.stack[:8]})", hint
         )
 
 
