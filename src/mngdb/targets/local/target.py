@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mngdb import disk
 from mngdb.model import DesiredInstance
 from mngdb.run import Account
 from mngdb.spec.stack import Instance
 from mngdb.spec.target_models import Local
+from mngdb.targets.local import swap
 from mngdb.targets.local.runner import LocalRunner
 from mngdb.targets.process import machine
 from mngdb.targets.process.target import ProcessTarget
@@ -82,7 +82,7 @@ class LocalDisposable(Struct, frozen=True):
     def exchange(self, unit: str, servers: Servers, other: str) -> None:
         """Exchange two data folders."""
         assert isinstance(servers, LocalRunner)  # noqa: S101 — for mypy
-        disk.exchange(self.servers.layout.unit(unit).data, servers.layout.unit(other).data)
+        swap.exchange(self.servers.layout.unit(unit), servers.layout.unit(other))
 
 
 class LocalWatched(Struct, frozen=True):

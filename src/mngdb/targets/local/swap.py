@@ -1,0 +1,39 @@
+"""Two servers' data folders in each other's place, with what a server has linked to beside its own
+(PostgreSQL's tablespaces): those folders go along, or they would go with what was replaced."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mngdb import disk
+from mngdb.targets.local.layout import UnitFolder
+
+
+def exchange(spare: UnitFolder, live: UnitFolder) -> None:
+    """Exchange the data of two stopped servers, of which `live` stays. Interrupted, nothing that
+    its data links to is in the other one's folder, which may be removed. Raises OSError."""
+    _bring(spare.data, spare.root, live.root)
+    disk.exchange(spare.data, live.data)
+    _bring(spare.data, live.root, spare.root)
+
+
+def _bring(data: Path, old: Path, new: Path) -> None:
+    """Move folders of `old` that links in a data folder lead to, into `new`."""
+    links = [path for path in data.glob("*/*") if path.is_symlink()]
+    for link in links:
+        to = link.readlink()
+        if not to.is_relative_to(old) or to.is_relative_to(data):
+            continue
+        inside = to.relative_to(old)
+        top = old / inside.parts[0]
+        if top.exists():  # several links may lead into one
+            top.rename(new / top.name)
+            disk.sync(new)
+        owner = link.lstat()
+        fresh = link.with_name(f".{link.name}")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(new / inside)
+        os.lchown(fresh, owner.st_uid, owner.st_gid)
+        fresh.rename(link)
+        disk.sync(link.parent)
