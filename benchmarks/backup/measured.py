@@ -99,12 +99,15 @@ def peak(pid: int) -> int:
     return 0
 
 
-def turns(works: Mapping[str, Work], count: int = TURNS) -> dict[str, list[Ran]]:
+def turns(
+    works: Mapping[str, Work], count: int = TURNS, before: Callable[[int], None] = lambda _: None
+) -> dict[str, list[Ran]]:
     """Each way, again and again, the first one another each time: what else the machine does falls
-    on all of them."""
+    on all of them. `before` is done at the beginning of each turn."""
     found: dict[str, list[Ran]] = {name: [] for name in works}
     names = list(works)
     for turn in range(count):
+        before(turn)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             found[name].append(works[name]())
     return found

@@ -71,9 +71,9 @@ class PgBackRest:
         self._owner = source.owner
         hand_over(self._folder, self._owner)
 
-    def back_up(self, repository: str) -> Ran:
-        """A full backup."""
-        options = ("--type=full", f"--repo={REPOSITORIES[repository]}")
+    def back_up(self, repository: str, kind: str = "full") -> Ran:
+        """A full backup; `incr`: of the files that have changed since the last one."""
+        options = (f"--type={kind}", f"--repo={REPOSITORIES[repository]}")
         found = timed(lambda: self._run("backup", *options))
         # the server archives as itself, and root has written what that reads
         hand_over(self._folder, self._owner)

@@ -26,7 +26,7 @@ backup: {{store: {store}}}
 
 
 def rows() -> Iterator[Row]:
-    """Rows of the backup, of the restore, and of both together."""
+    """Rows of the backup, of the restore, of both together, and of incremental backups."""
     with measured.folder() as folder:
         pgbackrest = PgBackRest(folder / "pgbackrest")
         text = _FILE.format(command=pgbackrest.archive_command, store=folder / "store")
@@ -50,7 +50,7 @@ def _rows(
     encrypted, plain = f"{name}, AES-256", f"{name}, not encrypted"
     what = f"PostgreSQL with {gigabytes(server.size)}"
     taken = turns({
-        "mngdb": lambda: mngdb(cli, "backup"),
+        "mngdb": lambda: mngdb(cli, "backup", "--full"),
         "encrypted": lambda: pgbackrest.back_up("encrypted"),
         "plain": lambda: pgbackrest.back_up("plain"),
         "barman": barman.back_up,
@@ -79,6 +79,18 @@ def _rows(
     }
     name = f"Barman {VERSION}, zstd 1, 2 threads, not encrypted"
     yield row(f"full backup and restore of {what}", both, "barman", name, 0.6)
+    changed = turns({
+        "mngdb": lambda: mngdb(cli, "backup"),
+        "encrypted": lambda: pgbackrest.back_up("encrypted", "incr"),
+        "plain": lambda: pgbackrest.back_up("plain", "incr"),
+    }, before=server.change)  # fmt: skip
+    kinds = [one["kind"] for one in cli.json("backups")["instances"][0]["snapshots"]]
+    if set(kinds[-len(changed["mngdb"]) :]) != {"incremental"}:
+        raise RuntimeError(f"the snapshots are not incremental: {kinds}")
+    text = f"incremental backup of {what}, 1 % of the rows changed"
+    yield row(text, changed, "encrypted", encrypted, 0.3)
+    yield row("the same", changed, "plain", plain)
+    yield memory("mngdb backup, incremental", "PostgreSQL", changed)
 
 
 def _restored(cli: Cli) -> Ran:

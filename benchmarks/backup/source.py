@@ -56,6 +56,14 @@ class Source:
             connection.execute("VACUUM ANALYZE")
             connection.execute("CHECKPOINT")
 
+    def change(self, number: int) -> None:
+        """Change one row of a hundred, all over the tables, others with each number."""
+        with self.connect() as connection:
+            for table in range(TABLES):
+                connection.execute(
+                    f"UPDATE bench{table} SET text = reverse(text) WHERE id % 100 = %s", (number,)
+                )
+
     @property
     def size(self) -> int:
         """Bytes of all databases."""

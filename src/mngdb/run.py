@@ -170,7 +170,7 @@ def reading(
 def streamed(argv: Sequence[str], *, env: Mapping[str, str]) -> Iterator[IO[bytes]]:
     """Standard output of a program, to be read to its end, however long that takes. Leaving before
     ends the program. Raises MngdbError when it is missing, or exits non-zero; the error carries the
-    last line of its standard error."""
+    last error of its standard error, else the last line."""
     say(__name__, shlex.join(argv))
     with tempfile.TemporaryFile() as told:
         try:
@@ -194,7 +194,9 @@ def streamed(argv: Sequence[str], *, env: Mapping[str, str]) -> Iterator[IO[byte
         stopping.check()
         if code:
             told.seek(0)
-            text = last_line(told.read().decode(errors="replace"))
+            text = told.read().decode(errors="replace")
+            errors = [line for line in text.splitlines() if ": error: " in line]
+            text = last_line(errors[-1] if errors else text)  # hints follow it
             raise MngdbError(f"{Path(argv[0]).name} failed with exit code {code}: {text}")
 
 

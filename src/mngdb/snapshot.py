@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
@@ -42,6 +43,16 @@ class Taken(Struct, frozen=True, kw_only=True):
     """When it was as the snapshot shows it, by the server's clock; 0: nobody knows."""
     log: Point | None = None
     """From where the server's log leads on from it."""
+    size: int = 0
+    """Bytes that it takes on a disk once it is restored, about; 0: as many as its streams have."""
+
+
+class Base(Struct, frozen=True):
+    """The snapshot that an incremental one can build on."""
+
+    taken: Taken
+    kept: Path
+    """A file of this machine: the stream that was kept of it (`Sink.stream`)."""
 
 
 class Trial(Struct, frozen=True):
@@ -63,9 +74,20 @@ class Writer(Protocol):
 class Sink(Protocol):
     """Where an engine writes a snapshot."""
 
-    def stream(self, name: str) -> AbstractContextManager[Writer]:
+    @property
+    def base(self) -> Base | None:
+        """What an incremental snapshot has to build on; None: a full one is wanted."""
+        ...
+
+    def stream(self, name: str, *, keep: bool = False) -> AbstractContextManager[Writer]:
         """A stream: a file of this name, in the end. One at a time, or several threads each their
-        own. It is part of the snapshot when the block ends without an error."""
+        own. It is part of the snapshot when the block ends without an error. With `keep`, it stays
+        on this machine, too, for an incremental one that builds on this one: the store gives
+        nothing back without the private key."""
+        ...
+
+    def tell(self, text: str) -> None:
+        """Tell people of what was done otherwise than they may expect."""
         ...
 
     def expect(self, size: int) -> None:
@@ -163,6 +185,11 @@ class Saved(Protocol):
     @property
     def taken(self) -> Taken:
         """What the engine said of it."""
+        ...
+
+    @property
+    def parents(self) -> Sequence[Saved]:
+        """Those that an incremental one builds on, the full one first."""
         ...
 
     @property

@@ -222,6 +222,29 @@ def test_what_has_no_manifest_is_no_snapshot(store: Store) -> None:
     assert list(store.entries(ROOT)) == []
 
 
+@pytest.mark.usefixtures("small")
+def test_a_chain_is_found_and_what_it_lacks_is_named(store: Store) -> None:
+    catalog = Catalog(store, "stack")
+    chain: list[Manifest] = []
+    for number in range(3):
+        snapshot = catalog.begin(Sealer([recipient(KEY)]), "pg", nothing)
+        with snapshot.stream("base.tar") as stream:
+            stream.write(data(3 * SMALL, number))
+        chain.append(replace(described(snapshot), parent=chain[-1].id if chain else None))
+        snapshot.finish(chain[-1])
+    full, first, second = chain
+    assert catalog.parents(second) == (full, first)
+    assert catalog.parents(full) == ()
+    assert [catalog.lacks(one) for one in chain] == ["", "", ""]
+    key = next(one.key for one in store.entries(catalog.prefix("pg", first.id)) if "tar" in one.key)
+    store.put(key, store.get(key)[:-1])
+    assert catalog.lacks(first) == key
+    catalog.remove([full])
+    for one in (first, second):
+        with pytest.raises(UnreadableError, match=full.id):
+            catalog.parents(one)
+
+
 def test_the_guide_to_a_restore_without_mngdb_is_beside_the_snapshots(store: Store) -> None:
     made(Catalog(store, "stack"), {})
     assert b"age --decrypt" in store.get(f"{ROOT}/{GUIDE}")

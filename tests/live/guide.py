@@ -62,7 +62,9 @@ class Guide:
     def _text(self, block: str) -> str:
         for said, real in zip(_PATHS, (self.key, self.out, self.snapshot), strict=True):
             block = block.replace(said, str(real))
-        return block.replace("STACK/INSTANCE.log/BRANCH", str(self.log))
+        block = block.replace("STACK/INSTANCE.log/BRANCH", str(self.log))
+        block = block.replace("STACK/INSTANCE", str(self.snapshot.parent))
+        return block.replace("=SNAPSHOT", f"={self.snapshot.name}")
 
     def _sh(self, block: str, **more: Any) -> None:
         env = {**self.env, "out": str(self.out)}
@@ -84,6 +86,9 @@ class Guide:
         made = self.blocks[1].partition("postgres -D")[0]
         lay, replay = self.blocks[5].split("\ntouch ")
         timeline = self.log.name.rpartition("-")[2]
+        if '"kind":"incremental"' in (self.snapshot / "manifest.json").read_text():
+            self._sh(self.blocks[-2])
+            made = self.blocks[-1]
         self._sh(made)
         self._sh(self.blocks[4])
         self._sh(f"cd restored\n{lay}".replace("timeline=1", f"timeline={timeline}"))

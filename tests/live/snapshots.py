@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mngdb.ops.backup import place
 from mngdb.ops.context import Context
-from mngdb.snapshot import Piece, Point, Taken, Trial
+from mngdb.snapshot import Base, Piece, Point, Saved, Taken, Trial
 from mngdb.spec.load import load
 from tests.conftest import Cli
 
@@ -62,6 +63,12 @@ class Logged:
     feed: MemoryFeed | None = None
     until: float | None = None
     whole: bool = False
+    base: Base | None = None
+    parents: Sequence[Saved] = ()
+    told: Sequence[str] = ()
+
+    def tell(self, text: str) -> None:
+        self.told = [*self.told, text]
 
     def log(self) -> Iterator[Piece]:
         """The pieces that the moment needs."""
@@ -83,7 +90,7 @@ class Memory(Logged):
         self.taken = None
 
     @contextlib.contextmanager
-    def stream(self, name: str) -> Iterator[_Writer]:
+    def stream(self, name: str, *, keep: bool = False) -> Iterator[_Writer]:
         """A stream, which is there when its block ends well."""
         writer = _Writer(lambda: self.wrote(name))
         yield writer
@@ -130,6 +137,16 @@ def taken(cli: Cli, instance: str, sink: Any = None) -> Memory:
     memory = sink or Memory()
     with _session(cli, instance) as (engine, session, asked, access):
         memory.taken = engine.back_up(session, asked, access, memory)
+    return memory
+
+
+def logically(cli: Cli) -> Memory:
+    """A logical snapshot of a running PostgreSQL."""
+    memory, environ = Memory(), cli.environ()
+    context = Context.open(load([cli.folder / "mngdb.yaml"], environ), environ)
+    program = place.program(context, context.instance("postgres"))
+    with _session(cli, "postgres") as (engine, session, _, access):
+        memory.taken = engine.back_up_logically(session, access, program, memory)
     return memory
 
 

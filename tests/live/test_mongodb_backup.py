@@ -353,11 +353,11 @@ class Meddled(Memory):
         super().__init__()
         self._stream, self._act = stream, act
 
-    def stream(self, name: str) -> Any:
+    def stream(self, name: str, *, keep: bool = False) -> Any:
         if name == self._stream:
             self._stream = ""
             self._act()
-        return super().stream(name)
+        return super().stream(name, keep=keep)
 
 
 def window(client: Any) -> int:
@@ -541,9 +541,9 @@ def test_writes_transactions_and_renames_meanwhile_leave_one_moment(
 class Slowly(Memory):
     """A store that takes its time."""
 
-    def stream(self, name: str) -> Any:
+    def stream(self, name: str, *, keep: bool = False) -> Any:
         time.sleep(0.03)
-        return super().stream(name)
+        return super().stream(name, keep=keep)
 
 
 def test_a_server_that_is_killed_in_the_middle_ends_it_with_an_error(cli: Cli) -> None:

@@ -184,6 +184,8 @@ def test_the_second_before_the_accident_is_brought_back(cli: Cli) -> None:
             # what was acknowledged before is there, and nothing that began later
             assert writer.at(moment) <= found <= writer.at(moment + 2 * _NEAR) + 1, engine
         writer.store.client.close()
+    kinds = [one["kind"] for one in listed(cli)["postgres"]["snapshots"]]
+    assert kinds == ["full", "incremental"]
     assert cli.json("verify")["verdict"] == "pass"
 
 

@@ -56,7 +56,7 @@ class Memory(Logged):
         self._open = bytearray()
 
     @contextmanager
-    def stream(self, name: str) -> Iterator[Writer]:
+    def stream(self, name: str, *, keep: bool = False) -> Iterator[Writer]:
         self._open = bytearray()
         yield self
         self.streams[name] = self._open
@@ -332,7 +332,7 @@ def test_through_a_store(cli: Cli) -> None:
     snapshot = catalog.begin(Sealer([recipient(key)]), "redis", lambda _, __: None)
 
     class Through(Memory):
-        def stream(self, name: str) -> Any:
+        def stream(self, name: str, *, keep: bool = False) -> Any:
             return snapshot.stream(name)
 
         def read(self, name: str) -> Iterator[bytes]:

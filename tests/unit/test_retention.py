@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from mngdb.ops.backup.schedule import scheduled, spread
 from mngdb.snapshot import Taken
-from mngdb.stores.manifest import Manifest
+from mngdb.stores.manifest import Manifest, parents
 from mngdb.stores.retention import Policy, expired
 
 DAY = 86_400.0
@@ -45,15 +45,22 @@ def test_ten_thousand_histories_lose_no_promised_point_and_keep_nothing_else() -
     for number in range(10_000):
         daily, weekly, monthly = (chance.choice((0, 1, 2, 3, 7)) for _ in range(3))
         policy = Policy(daily, weekly, monthly, chance.choice((0, DAY)))
-        now, every = 1.7e9 + chance.random() * 1e7, []
+        chains = chance.choice((0.0, 0.7))  # how often one builds on the one before
+        now, every = 1.7e9 + chance.random() * 1e7, list[Manifest]()
         found: list[Manifest] = []
         for count in range(chance.randint(1, 15)):
             now += chance.choice((60, 3600, DAY / 2, DAY, DAY, 9 * DAY, 40 * DAY))
-            one = taken(now, f"{number}-{count}")
+            above = every[-1].id if every and chance.random() < chains else None
+            one = taken(now, f"{number}-{count}", above)
             every.append(one)
             keep = left([*found, one], policy, now)
             found = [other for other in [*found, one] if other.id in keep]
         assert [one.id for one in found] == left(every, policy, now)
+        known = {one.id: one for one in found}
+        assert all(len(parents(one, known)) <= len(found) for one in found)  # none is missing
+        needed = {above.id for one in found for above in parents(one, known)}
+        alone = set(left([replace(one, parent=None) for one in every], policy, now))
+        assert set(known) == alone | needed
 
 
 def test_the_newest_and_the_last_proved_stay_whatever_the_policy() -> None:
@@ -67,6 +74,24 @@ def test_what_a_kept_one_builds_on_stays() -> None:
     assert expired(every, Policy(1, 0, 0, 0.0), 1e9) == []
     alone = [*every[:2], replace(every[2], parent=None)]
     assert [one.id for one in expired(alone, Policy(1, 0, 0, 0.0), 1e9)] == ["full", "first"]
+
+
+def test_one_that_builds_on_what_is_gone_counts_for_nothing() -> None:
+    whole = taken(0, "whole")
+    broken = [taken(DAY * day, f"broken{day}", "gone" if day == 1 else "broken1") for day in (1, 2)]
+    kept = left([whole, *broken], Policy(1, 0, 0, 0.0), 1e9)
+    assert kept == ["whole", "broken1", "broken2"]
+    after = [whole, *broken, taken(3 * DAY, "next")]
+    assert left(after, Policy(1, 0, 0, 0.0), 1e9) == ["next"]
+
+
+def test_logical_ones_are_counted_apart() -> None:
+    every = [taken(DAY * day, str(day)) for day in range(4)]
+    for one in list(every):
+        logical = replace(one.taken, kind="logical")
+        later = one.finished + 60
+        every.append(replace(one, id=f"{one.id}-logical", finished=later, taken=logical))
+    assert left(every, Policy(2, 0, 0, 0.0), 1e9) == ["2", "3", "2-logical", "3-logical"]
 
 
 def test_nothing_younger_than_the_promised_time_goes() -> None:

@@ -79,13 +79,21 @@ backup.add_command(kit)
 
 @backup.command()
 @click.argument("instances", nargs=-1)
+@click.option("--full", is_flag=True, help="Everything, not only what has changed.")
+@click.option("--logical", is_flag=True, help="What pg_dump writes (PostgreSQL).")
 @click.option("--new-key", is_flag=True, help="Make another key, where the one of before is lost.")
 @common
-def take(options: Options, instances: Sequence[str], new_key: bool) -> int:
+def take(
+    options: Options, instances: Sequence[str], full: bool, logical: bool, new_key: bool
+) -> int:
     """Take a snapshot of every instance, or of INSTANCES.
+
+    Of PostgreSQL 17 and later, most hold what has changed since the one before: see 'full' under
+    'backup:' in the file.
 
     Snapshots are compressed (zstd) and encrypted (age). 'mngdb drill' restores one to prove it.
     """
+    from mngdb.errors import UsageError
     from mngdb.ops.backup import place
     from mngdb.ops.backup.take import back_up
     from mngdb.ops.workers import apart
@@ -93,23 +101,26 @@ def take(options: Options, instances: Sequence[str], new_key: bool) -> int:
     context = options.context()
     if new_key:
         place.make_key_anew(context)
-    found, errors = apart(back_up(context, instances, Shown()))
+    if full and logical:
+        raise UsageError("only one of --full and --logical")
+    taken, errors = apart(back_up(context, instances, Shown(), full=full, logical=logical))
+    found = [one for every in taken.values() for one in every]
     if options.json:
         say_json(
             {
                 "stack": context.stack.name,
                 "store": place.store(context).place,
-                "instances": [_snapshot(one, None) for one in found.values()],
+                "instances": [_snapshot(one, None) for one in found],
                 "errors": {name: error.message for name, error in errors.items()},
             }
         )
         return 1 if errors else 0
     rows = [
-        (one.instance, one.id, size(one.size), size(one.stored), _took(one))
-        for one in found.values()
+        (one.instance, one.id, one.taken.kind, size(one.size), size(one.stored), _took(one))
+        for one in found
     ]
     if rows:
-        for line in table(("INSTANCE", "SNAPSHOT", "SIZE", "STORED", "TOOK"), rows):
+        for line in table(("INSTANCE", "SNAPSHOT", "KIND", "SIZE", "STORED", "TOOK"), rows):
             say(line)
         tell(f"stored in {place.store(context).place}")
     tell_errors(errors)
@@ -180,6 +191,7 @@ def _snapshot(one: Manifest, proved: str | None, *, locked: bool = False) -> dic
         "engine": one.engine,
         "id": one.id,
         "kind": one.taken.kind,
+        "parent": one.parent,
         "started": iso(one.started),
         "finished": iso(one.finished),
         "bytes": one.size,
@@ -267,12 +279,14 @@ def _list(
         (
             *(name, one.id, one.taken.kind, iso(one.finished), size(one.size), size(one.stored)),
             _LOCKED if reach.locked else tried.get(one.id, "no"),
+            one.parent or "",
         )
         for name, every in found.items()
         for reach in every.reaches
         for one in (reach.manifest,)
     ]
-    head = ("INSTANCE", "SNAPSHOT", "KIND", "FINISHED", "SIZE", "STORED", "PROVED")
+    parent = "PARENT" if any(row[-1] for row in rows) else ""
+    head = ("INSTANCE", "SNAPSHOT", "KIND", "FINISHED", "SIZE", "STORED", "PROVED", parent)
     for line in table(head, rows):
         say(line)
 

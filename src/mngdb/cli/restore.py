@@ -203,12 +203,12 @@ def _aim(context: Context, name: str, source: str, to: str | None, snapshot: str
 def _from(context: Context, name: str, to: str | None, snapshot: str | None) -> Aim:
     from mngdb.errors import UsageError
     from mngdb.ops.backup import moments, place
-    from mngdb.ops.backup.reach import Aim, leading_to, newest_of, reachable
+    from mngdb.ops.backup.reach import leading_to, newest_of, of_snapshot, reachable
 
     if name not in context.stack.instances and name not in place.departed(context):
         raise UsageError(f"there are no backups of {name}", "'mngdb backups' lists what there is")
     if snapshot is not None:
-        return Aim(place.manifest(context, name, snapshot))
+        return of_snapshot(context, name, snapshot)
     moment = moments.parse(to, time.time()) if to is not None else None
     found = reachable(context, name)
     for text in found.damages:

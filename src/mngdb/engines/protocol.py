@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from mngdb.container import Container
-from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
+from mngdb.model import (
+    Access,
+    Change,
+    DesiredInstance,
+    Outcome,
+    Program,
+    ShellCommand,
+    Unit,
+    Vitals,
+)
 from mngdb.part import Agree, Brought, Kind, Part, Took
 from mngdb.run import Account
 from mngdb.samples import Family
@@ -282,6 +291,13 @@ class Backup(Protocol[S_contra]):
         own. Raises StepError in the engine's own words when the server ends it, also early."""
         ...
 
+    @property
+    def back_up_logically(self) -> Callable[[S_contra, Access, Program, Sink], Taken] | None:
+        """Write what servers of other versions can read, with the client programs beside a server's
+        own, all of it or nothing. None: `back_up` does, or nobody can. Raises MngdbError in the
+        programs' own words."""
+        ...
+
     def lay(
         self, asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None
     ) -> None:
@@ -298,6 +314,12 @@ class Backup(Protocol[S_contra]):
     def prove(self, session: S_contra, asked: DesiredInstance, taken: Taken) -> tuple[Trial, ...]:
         """Compare a restored server's content with what `taken` says of it (counts and content that
         it does not name are not compared), and have the server check its files as far as it can."""
+        ...
+
+    @property
+    def incremental(self) -> Callable[[Program], str] | None:
+        """Why no server can be made of an incremental snapshot with its programs, in words; empty:
+        one can. None: every snapshot is a full one."""
         ...
 
     @property

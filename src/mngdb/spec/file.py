@@ -192,6 +192,12 @@ class Backup(Model):
     ] = "03:00"
     """Time of day: `03:00` (UTC), or with a time zone, `03:00 Asia/Seoul`. Backups begin within
     five minutes after it, so that several stacks do not begin at once."""
+    full: Duration = timedelta(days=7)
+    """How often a snapshot holds everything. Those between hold what has changed since the one
+    before (PostgreSQL 17 or later; the other engines' always hold everything). `0s`: all do."""
+    logical: bool = False
+    """Whether `pg_dump` writes a logical snapshot of PostgreSQL each time, too: other major
+    versions can read it. MongoDB's snapshots are logical in any case."""
     drill: Drill = Field(default_factory=Drill)
     """How often a restore is tested, and how long it may take."""
 

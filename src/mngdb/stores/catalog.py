@@ -21,7 +21,7 @@ from msgspec import Struct
 from mngdb.errors import UsageError
 from mngdb.stores import Entry, MissingError, Store
 from mngdb.stores.archive import Archive
-from mngdb.stores.manifest import Manifest, Part, Stream, decode, encode
+from mngdb.stores.manifest import Manifest, Part, Stream, decode, encode, parents
 from mngdb.stores.sealing import Opener, Sealer, UnreadableError, digest
 from mngdb.stores.streams import Progress, StreamWriter, fetched, object_key, patiently, read
 
@@ -164,6 +164,29 @@ class Catalog:
         if (found.id, found.instance, found.stack) != (snapshot, instance, self.stack):
             raise UnreadableError(f"{self.store.place}/{key} belongs to another snapshot")
         return found
+
+    def parents(self, manifest: Manifest) -> tuple[Manifest, ...]:
+        """Those that a snapshot builds on, the full one first. Raises UnreadableError where one is
+        missing or cannot be read."""
+        known = dict[str, Manifest]()
+        name = manifest.parent
+        with contextlib.suppress(UsageError):  # one is missing
+            while name is not None and name not in known:
+                known[name] = self.manifest(manifest.instance, name)
+                name = known[name].parent
+        return parents(manifest, known)
+
+    def lacks(self, manifest: Manifest) -> str:
+        """Which object of a snapshot is not there as it was written, by name and size alone; empty:
+        none."""
+        prefix = self.prefix(manifest.instance, manifest.id)
+        sizes = {one.key: one.size for one in self.store.entries(prefix)}
+        every = (
+            (object_key(prefix, stream.name, number), part.stored)
+            for stream in manifest.streams
+            for number, part in enumerate(stream.parts)
+        )
+        return next((key for key, size in every if sizes.get(key) != size), "")
 
     def pick(self, instance: str, snapshot: str | None = None) -> tuple[Manifest, Sequence[Damage]]:
         """The manifest of a snapshot, by default of the newest one, and what was found damaged on

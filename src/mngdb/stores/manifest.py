@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec import Struct
 
@@ -76,6 +78,20 @@ class Manifest(Struct, frozen=True, kw_only=True):
         if found is None:
             raise UnreadableError(f"snapshot {self.id} has no stream {name}")
         return found
+
+
+def parents(of: Manifest, known: Mapping[str, Manifest]) -> tuple[Manifest, ...]:
+    """Those of the snapshots `known` by their ids that a snapshot builds on, the full one first.
+    Raises UnreadableError where one is missing."""
+    found: list[Manifest] = []
+    name = of.parent
+    while name is not None:
+        one = known.get(name)
+        if one is None or one in found:
+            raise UnreadableError(f"snapshot {of.id} builds on {name}, which is missing or damaged")
+        found.append(one)
+        name = one.parent
+    return tuple(reversed(found))
 
 
 class _Signed(Struct):

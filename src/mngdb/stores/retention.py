@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
 from msgspec import Struct
 
 from mngdb.stores.archive import Segment
-from mngdb.stores.manifest import Manifest
+from mngdb.stores.manifest import Manifest, parents
+from mngdb.stores.sealing import UnreadableError
 
 
 class Policy(Struct, frozen=True):
@@ -25,24 +27,48 @@ def expired(
     snapshots: Sequence[Manifest], policy: Policy, now: float, proved: Collection[str] = ()
 ) -> list[Manifest]:
     """Those of one instance that the policy no longer asks for, the oldest first. The newest one,
-    the newest of those `proved` by a restore, and what a kept one builds on stay in any case.
+    the newest of those `proved` by a restore, and what a kept one builds on stay in any case. One
+    that builds on what is not there any more counts for nothing: the policy is kept without it.
+    Logical ones are counted apart.
 
     It does not matter how often it is applied: the newest of a day, a week or a month is kept from
     the moment at which it was taken.
     """
     ordered = sorted(snapshots, key=lambda one: (one.finished, one.id))
+    logical = [one for one in ordered if one.taken.kind == "logical"]
+    others = [one for one in ordered if one.taken.kind != "logical"]
+    kept = set[str]()
+    for every in (logical, others, _whole(others)):
+        kept |= _kept(every, policy, now, proved)
+    above = {one.id: one.parent for one in ordered}
+    for name in list(kept):
+        while (parent := above.get(name)) is not None and parent not in kept:
+            kept.add(parent)
+            name = parent
+    return [one for one in ordered if one.id not in kept]
+
+
+def _whole(snapshots: Sequence[Manifest]) -> list[Manifest]:
+    """Those of which all that they build on is there."""
+    known, found = {one.id: one for one in snapshots}, []
+    for one in snapshots:
+        with contextlib.suppress(UnreadableError):
+            parents(one, known)
+            found.append(one)
+    return found
+
+
+def _kept(
+    ordered: Sequence[Manifest], policy: Policy, now: float, proved: Collection[str]
+) -> set[str]:
+    """Those that the policy asks for by themselves."""
     kept = {one.id for one in ordered if one.finished > now - policy.recent}
     kept |= {one.id for one in ordered[-1:]}
     kept |= {one.id for one in [one for one in ordered if one.id in proved][-1:]}
     kept |= {one.id for one in ordered if _leads(one) and one is _before(ordered, policy, now)}
     for count, period in ((policy.daily, _day), (policy.weekly, _week), (policy.monthly, _month)):
         kept |= _newest(ordered, count, period)
-    parents = {one.id: one.parent for one in ordered}
-    for name in list(kept):
-        while (above := parents.get(name)) is not None:
-            kept.add(above)
-            name = above
-    return [one for one in ordered if one.id not in kept]
+    return kept
 
 
 def _leads(one: Manifest) -> bool:
@@ -62,7 +88,7 @@ def superfluous(
     """Segments of one instance's log that no promised moment needs, where `snapshots` are those
     that are kept. Without a snapshot that leads to the first of these moments, from the oldest one
     on all are needed."""
-    leading = sorted(filter(_leads, snapshots), key=lambda one: one.moment)
+    leading = sorted(filter(_leads, _whole(snapshots)), key=lambda one: one.moment)
     first = _before(leading, policy, now) or next(iter(leading), None)
     if first is None or first.taken.log is None:
         return [one for one in segments if one.until < now - policy.recent]

@@ -50,6 +50,8 @@ class MongodbEngine:
     end_session = None
     keys = None
     keys_file = None
+    incremental = None
+    back_up_logically = None
 
     # --- provision
 

@@ -17,7 +17,7 @@ from mngdb.engines.postgres import render
 from mngdb.engines.postgres.available import need_extensions
 from mngdb.engines.postgres.container import container
 from mngdb.engines.protocol import Commits, Engine, Scraper
-from mngdb.model import Access, Change, DesiredInstance, Outcome, Unit, Vitals
+from mngdb.model import Access, Change, DesiredInstance, Outcome, Program, Unit, Vitals
 from mngdb.part import Agree, Brought, Kind, Part, Took
 from mngdb.spec.engine_info import POSTGRES, EngineInfo
 
@@ -116,21 +116,41 @@ class PostgresEngine:
 
         return base_backup.back_up(session, access, sink)
 
+    def back_up_logically(
+        self, session: Session, access: Access, program: Program, sink: Sink
+    ) -> Taken:
+        from mngdb.engines.postgres import logical
+
+        return logical.back_up(session, access, program, sink)
+
     def lay(
         self, asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None
     ) -> None:
         with TURN:
-            from mngdb.engines.postgres import base_backup
+            from mngdb.engines.postgres import base_backup, logical
 
-        base_backup.lay(asked, saved, folder, account)
+        if saved.taken.kind == "logical":
+            logical.lay(asked, folder, account)
+        else:
+            base_backup.lay(asked, saved, folder, account)
 
     def load(self, session: Session, asked: DesiredInstance, saved: Saved) -> None:
-        """All of it is in the data folder."""
+        """Of the others, all is in the data folder."""
+        if saved.taken.kind == "logical":
+            from mngdb.engines.postgres import logical
+
+            logical.load(session, asked, saved)
 
     def prove(self, session: Session, asked: DesiredInstance, taken: Taken) -> tuple[Trial, ...]:
         from mngdb.engines.postgres import base_backup
 
         return base_backup.prove(session, taken)
+
+    def incremental(self, program: Program) -> str:
+        with TURN:
+            from mngdb.engines.postgres import incremental
+
+        return incremental.obstacle(program)
 
     def follow(self, access: Access, asked: DesiredInstance, feed: Feed) -> None:
         with TURN:

@@ -16,17 +16,17 @@ from psycopg import pq
 from psycopg.sql import SQL, Identifier
 
 from mngdb import disk
-from mngdb.engines.postgres import client, replay, replication, unpack
+from mngdb.engines.postgres import client, incremental, replay, replication, unpack
 from mngdb.engines.postgres.causes import first_line
 from mngdb.errors import MngdbError, StepError, UnobservableError
 from mngdb.model import Access, DesiredInstance
 from mngdb.run import Account
-from mngdb.snapshot import Point, Saved, Sink, Taken, Trial, Writer
+from mngdb.snapshot import Base, Kind, Point, Saved, Sink, Taken, Trial, Writer
 
 #: What is streamed: the checkpoint at once, and with it the log that makes it consistent.
 _COMMAND = (
     "BASE_BACKUP (LABEL 'mngdb', PROGRESS, CHECKPOINT 'fast', WAL, MANIFEST 'yes', "
-    "TABLESPACE_MAP, TARGET 'client')"
+    "TABLESPACE_MAP, TARGET 'client'{more})"
 )
 #: The first major version that speaks so.
 _SINCE = 15
@@ -55,11 +55,12 @@ MANIFEST = "backup_manifest"
 
 
 def back_up(session: client.Session, access: Access, sink: Sink) -> Taken:
-    """Stream every file of the cluster. Raises StepError, ConnectError."""
-    version = session.main.info.server_version
-    if version // 10_000 < _SINCE:
+    """Stream every file of the cluster, or what has changed since the sink's base. Raises
+    StepError, ConnectError, OSError."""
+    version = incremental.major(session)
+    if version < _SINCE:
         raise StepError(
-            f"PostgreSQL {version // 10_000} cannot be backed up by mngdb",
+            f"PostgreSQL {version} cannot be backed up by mngdb",
             f"it has to be {_SINCE} or later; use pg_basebackup",
         )
     ((databases, tables),) = session.rows(
@@ -67,18 +68,20 @@ def back_up(session: client.Session, access: Access, sink: Sink) -> Taken:
         "(SELECT sum(pg_database_size(oid))::bigint FROM pg_database)"
     )
     with client.replication(access, _TIMEOUT) as wire, _told():
-        (system, _, *_), *_ = replication.rows(wire, "IDENTIFY_SYSTEM")
-        wire.send_query(_COMMAND.encode())
-        ((begin, _),) = replication.next_rows(wire)
+        (system, number, *_), *_ = replication.rows(wire, "IDENTIFY_SYSTEM")
+        base = _fitting(session, sink, replication.branch(session, system, number))
+        kind, begin = _begun(wire, base, sink)
         spaces = replication.next_rows(wire)
-        sink.expect(sum(int(size) for _, _, size in spaces) * 1024)
-        _archives(wire, sink)
+        size = sum(int(size) for _, _, size in spaces) * 1024
+        if kind == "full":
+            sink.expect(size)
+        _archives(wire, sink, keep=incremental.possible(session))
         ((end, timeline),) = replication.next_rows(wire)
         while replication.result(wire) is not None:
             pass
     ((moment,),) = session.rows("SELECT extract(epoch FROM clock_timestamp())::float8")
     return Taken(
-        kind="full",
+        kind=kind,
         product="PostgreSQL",
         version=str(session.main.info.parameter_status("server_version")).split(" ")[0],
         source=system,
@@ -87,7 +90,40 @@ def back_up(session: client.Session, access: Access, sink: Sink) -> Taken:
         notes={"tablespaces": {oid: path for oid, path, _ in spaces if oid}},
         moment=moment,
         log=Point(replication.branch(session, system, timeline), replication.lsn(end)),
+        size=size,
     )
+
+
+def _fitting(session: client.Session, sink: Sink, branch: str) -> Base | None:
+    """What the backup builds on; None: a full one is taken, and people are told why."""
+    base = sink.base
+    if base is None:
+        return None
+    why = incremental.changed(base, incremental.major(session), branch)
+    if not why and not incremental.possible(session):
+        why = "summarize_wal is off"
+    if why:
+        sink.tell(f"full snapshot: {why}")
+    return None if why else base
+
+
+def _begun(wire: pq.abc.PGconn, base: Base | None, sink: Sink) -> tuple[Kind, str]:
+    """Have the server begin; of which kind it is, and where it begins. A base that the server
+    refuses costs a full backup. Raises StepError."""
+    if base is not None:
+        try:
+            incremental.upload(wire, base)
+            wire.send_query(_COMMAND.format(more=", INCREMENTAL").encode())
+            ((begin, _),) = replication.next_rows(wire)
+        except replication.RefusedError as error:
+            sink.tell(f"full snapshot: {error.message}")
+            while replication.result(wire) is not None:
+                pass
+        else:
+            return "incremental", begin
+    wire.send_query(_COMMAND.format(more="").encode())
+    ((begin, _),) = replication.next_rows(wire)
+    return "full", begin
 
 
 @contextmanager
@@ -99,8 +135,9 @@ def _told() -> Iterator[None]:
         raise StepError(f"PostgreSQL ended the backup: {first_line(error)}") from None
 
 
-def _archives(wire: pq.abc.PGconn, sink: Sink) -> None:
-    """Every archive that comes, each as a stream; the manifest is the last. Raises StepError."""
+def _archives(wire: pq.abc.PGconn, sink: Sink, *, keep: bool) -> None:
+    """Every archive that comes, each as a stream; the manifest is the last, and stays here with
+    `keep`. Raises StepError."""
     result = replication.result(wire)
     if result is None or result.status != pq.ExecStatus.COPY_OUT:
         raise StepError("PostgreSQL sent no data")
@@ -110,10 +147,13 @@ def _archives(wire: pq.abc.PGconn, sink: Sink) -> None:
             kind, data = bytes(message[:1]), message[1:]
             if kind == b"d" and writer is not None:
                 writer.write(data)
-            elif kind in {b"n", b"m"}:
+            elif kind == b"n":
                 opened.close()
-                name = bytes(data).split(b"\0")[0].decode() if kind == b"n" else MANIFEST
+                name = bytes(data).split(b"\0")[0].decode()
                 writer = opened.enter_context(sink.stream(name))
+            elif kind == b"m":
+                opened.close()
+                writer = opened.enter_context(sink.stream(MANIFEST, keep=keep))
             elif kind != b"p":
                 raise StepError(f"PostgreSQL sent a message of an unknown kind: {kind!r}")
 
@@ -131,14 +171,14 @@ def lay(asked: DesiredInstance, saved: Saved, folder: Path, account: Account | N
     """Unpack the archives, tablespaces beside the data folder, and replay the log. Raises
     MngdbError."""
     _need_same_major(asked, saved.taken)
-    _unpacked(saved, folder, account)
+    _unpacked(asked, saved, folder, account)
     try:
         replay.recover(asked, saved, folder, account)
     except replay.OvershotError:
         disk.remove(folder)
         disk.remove(_spaces(folder))
         unpack.folder(folder, account)
-        _unpacked(saved, folder, account)
+        _unpacked(asked, saved, folder, account)
         replay.recover(asked, saved, folder, account, exact=True)
 
 
@@ -157,22 +197,54 @@ def _major(version: str) -> str:
     return version.partition(".")[0]
 
 
-def _unpacked(saved: Saved, folder: Path, account: Account | None) -> None:
+def _unpacked(asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None) -> None:
+    spaces = _spaces(folder)
+    if saved.parents:
+        _combined(asked, saved, folder, account)
+    else:
+        _extracted(saved, folder, spaces, account)
+    if oids := saved.taken.notes.get("tablespaces", {}):
+        map_of_them = folder / "tablespace_map"
+        map_of_them.unlink(missing_ok=True)  # it says where they were
+        lines = (f"{oid} {spaces / oid}\n".encode() for oid in oids)
+        unpack.file(lines, map_of_them, account)
+
+
+def _extracted(saved: Saved, folder: Path, spaces: Path, account: Account | None) -> None:
+    """The files of one snapshot as they came, its tablespaces' in a folder each in `spaces`."""
     unpack.tar(saved.read("base.tar"), folder, account)
     unpack.file(saved.read(MANIFEST), folder / MANIFEST, account)
-    lines = []
     for oid in saved.taken.notes.get("tablespaces", {}):
-        place = _spaces(folder) / oid
-        unpack.folder(place.parent, account)
-        unpack.folder(place, account)
-        unpack.tar(saved.read(f"{oid}.tar"), place, account)
-        lines.append(f"{oid} {place}\n")
-    if lines:
-        (folder / "tablespace_map").write_text("".join(lines))
+        unpack.folder(spaces, account)
+        unpack.folder(spaces / oid, account)
+        unpack.tar(saved.read(f"{oid}.tar"), spaces / oid, account)
+
+
+def _combined(asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None) -> None:
+    """The files of a snapshot that builds on others, all of which are unpacked beside the data
+    folder, on its disk, for that long. Tablespaces lie within their folders meanwhile."""
+    if asked.site is None:
+        raise ValueError("there is no program to combine with")
+    work, spaces = folder.with_name("chain"), _spaces(folder)
+    unpack.folder(work, account)
+    try:
+        chain = []
+        for number, one in enumerate((*saved.parents, saved)):
+            at = work / str(number)
+            unpack.folder(at, account)
+            _extracted(one, at, at / "pg_tblspc", account)
+            chain.append(at)
+        incremental.combine(asked.site.program, chain, folder, account)
+    finally:
+        disk.remove(work)
+    for oid in saved.taken.notes.get("tablespaces", {}):
+        unpack.folder(spaces, account)
+        (folder / "pg_tblspc" / oid).rename(spaces / oid)
 
 
 def _spaces(folder: Path) -> Path:
-    return folder.with_name("tablespaces")
+    # no two data folders' have one name: they may come to lie beside each other
+    return folder.with_name(f"tablespaces-{folder.name.rpartition('-')[2]}")
 
 
 def prove(session: client.Session, taken: Taken) -> tuple[Trial, ...]:
@@ -183,8 +255,9 @@ def prove(session: client.Session, taken: Taken) -> tuple[Trial, ...]:
     )
     names = [name for (name,) in session.rows(_DATABASES)]
     wanted = taken.counts.get("databases", 0)
+    same = found == taken.source or taken.kind == "logical"  # which another cluster has
     return (
-        Trial("identity", found == taken.source, f"system identifier {found}"),
+        Trial("identity", same, f"system identifier {found}"),
         Trial("recovered", not recovering, "in recovery" if recovering else "out of recovery"),
         Trial("databases", len(names) >= wanted, f"{len(names)} of {wanted}"),
         *(_readable(session, name) for name in names),

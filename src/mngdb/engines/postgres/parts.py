@@ -99,7 +99,7 @@ def bring(
         name=part.renamed, counts={"rows": table.rows, "bytes": table.size}, notes=table.notes
     )
     agree(plan)
-    dump = transfer.Dump(asked, at.database, table.options)
+    dump = transfer.of_server(asked, at.database, table.options)
     with transfer.inside(target, at.database) as connection, transfer.whole(connection):
         _filled(connection, dump, table, took)
     return plan
@@ -135,7 +135,7 @@ def _database(
     _tidy(target)
     building = f"{_BUILDING}{secrets.token_hex(4)}"
     _rename(source, part.text, building)  # pg_dump then writes this name wherever it says its own
-    dump = transfer.Dump(asked, building)
+    dump = transfer.of_server(asked, building)
     made, script = dump.created()
     try:
         for statement in made:

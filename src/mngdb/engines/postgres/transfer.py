@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import IO
 
 import psycopg
@@ -19,7 +20,7 @@ from mngdb.engines.postgres.causes import first_line
 from mngdb.engines.postgres.client import Connection, Session
 from mngdb.engines.postgres.render import ADMIN
 from mngdb.errors import StepError, UsageError
-from mngdb.model import DesiredInstance
+from mngdb.model import DesiredInstance, Program
 from mngdb.part import Took
 from mngdb.run import run, streamed
 
@@ -37,35 +38,55 @@ _CONNECT = re.compile(rb"^(\\connect .*\n)", re.MULTILINE)
 _WAITS = b"SET lock_timeout = 0;\n"
 
 
-class Dump:
-    """What there is of a database of the restored server, or of those parts that `chosen` names
-    with options of pg_dump."""
+def tool(program: Program, name: str) -> str:
+    """The path of one of the server's client programs. Raises UsageError where it is missing."""
+    path = f"{program.folder}/{name}"
+    if not os.access(path, os.X_OK):
+        raise UsageError(
+            f"{name} is missing in {program.folder}",
+            "install the server's client programs (Debian: postgresql-client-MAJOR), or "
+            "pip install 'mngdb[local]'",
+        )
+    run([path, "--version"], timeout=_VERSION)
+    return path
 
-    def __init__(self, asked: DesiredInstance, database: str, chosen: Sequence[str] = ()) -> None:
-        """Raises UsageError where the server's programs do not include pg_dump."""
-        site = asked.site
-        if site is None:
-            raise UsageError(f"{asked.instance.name} is not a server of this machine")
-        self._program = f"{site.program.folder}/pg_dump"
-        if not os.access(self._program, os.X_OK):
-            raise UsageError(
-                f"pg_dump is missing in {site.program.folder}",
-                "install the server's client programs (Debian: postgresql-client-MAJOR), or "
-                "pip install 'mngdb[local]'",
-            )
-        run([self._program, "--version"], timeout=_VERSION)
-        self._chosen = [*chosen, "--no-subscriptions", "--no-password"]
-        port = asked.instance.spec.port
-        # PGDATABASE, not an argument: a name is no connection string
-        self._env = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("PG")},
-            **{"PGHOST": site.run, "PGPORT": str(port), "PGUSER": ADMIN, "PGDATABASE": database},
-            "PGOPTIONS": "-c statement_timeout=0 -c row_security=off",
-        }
+
+def of_server(asked: DesiredInstance, database: str, chosen: Sequence[str] = ()) -> Dump:
+    """What there is of a database of a restored server, or of those parts that `chosen` names with
+    options of pg_dump. Raises UsageError where the server's programs do not include it."""
+    site = asked.site
+    if site is None:
+        raise UsageError(f"{asked.instance.name} is not a server of this machine")
+    port = asked.instance.spec.port
+    # PGDATABASE, not an argument: a name is no connection string
+    env = {
+        **_environ(),
+        **{"PGHOST": site.run, "PGPORT": str(port), "PGUSER": ADMIN, "PGDATABASE": database},
+        "PGOPTIONS": "-c statement_timeout=0 -c row_security=off",
+    }
+    argv = [tool(site.program, "pg_dump"), *chosen, "--no-subscriptions", "--no-password"]
+    return Dump(argv, env)
+
+
+def of_file(program: Program, path: Path) -> Dump:
+    """What an archive of pg_dump has. Raises UsageError where the server's programs do not include
+    pg_restore."""
+    argv = [tool(program, "pg_restore"), "--no-tablespaces", "--file=-"]
+    return Dump(argv, _environ(), str(path))
+
+
+def _environ() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if not k.startswith("PG")}
+
+
+class Dump:
+    """A database as statements, by sections."""
+
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str], *of: str) -> None:
+        self._argv, self._env, self._of = argv, env, of
 
     def _read(self, section: str, *more: str) -> AbstractContextManager[IO[bytes]]:
-        argv = [self._program, f"--section={section}", *self._chosen, *more]
-        return streamed(argv, env=self._env)
+        return streamed([*self._argv, f"--section={section}", *more, *self._of], env=self._env)
 
     def script(self, section: str, *more: str) -> bytes:
         """The statements of a section that has no data. Raises MngdbError."""

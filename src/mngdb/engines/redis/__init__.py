@@ -45,6 +45,8 @@ class RedisEngine:
     locks = None
     commits = None
     end_session = None
+    incremental = None
+    back_up_logically = None
 
     # --- provision
 

@@ -19,7 +19,7 @@ from mngdb import __version__
 from mngdb.errors import MngdbError
 from mngdb.ops.backup import history, place
 from mngdb.ops.backup.history import iso
-from mngdb.ops.backup.reach import Aim, newest_of, reachable
+from mngdb.ops.backup.reach import Aim, newest_of, of_snapshot, reachable
 from mngdb.ops.backup.restored import alone, sweep
 from mngdb.ops.backup.scratch import Scratch, Tell, room
 from mngdb.ops.context import Context
@@ -109,7 +109,7 @@ def drill(
 def _aim(context: Context, name: str, snapshot: str | None) -> tuple[Aim, float]:
     """What is restored, and the newest moment that could be."""
     if snapshot is not None:
-        aim = Aim(place.manifest(context, name, snapshot))
+        aim = of_snapshot(context, name, snapshot)
         return aim, aim.moment
     newest = newest_of(reachable(context, name), name)
     if not newest.segments:

@@ -8,14 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from mngdb import disk
 from mngdb.errors import UsageError
 from mngdb.lock import lock
-from mngdb.model import Notice
+from mngdb.model import Notice, Program
 from mngdb.ops.backup.sources import KEY, Source, origins
 from mngdb.ops.context import Context
 from mngdb.secret import Secret
 from mngdb.spec.file import Backup
+from mngdb.spec.stack import Instance
+from mngdb.spec.target import Target
+from mngdb.spec.target_info import TARGET_INFO
 from mngdb.stores import StoreError
 
 if TYPE_CHECKING:
@@ -29,6 +34,7 @@ _FOLDER = "backups"
 _MARK = "store.json"
 #: In the stack's own folder: one folder for each server of restored data.
 RESTORED = "restored"
+_LOOPBACK = "127.0.0.1"
 #: Seconds that another command may take to make the key.
 _PATIENCE = 30.0
 
@@ -229,6 +235,22 @@ def keep_key(context: Context, key: Secret) -> Path:
     path = folder / f"{context.stack.name}-{context.located.record.id}-{recipient(key)[-8:]}"
     disk.write(path, key.reveal() + "\n")
     return path
+
+
+def home(given: Instance) -> Instance:
+    """An instance as a process of this machine."""
+    kind = next(info.name for info in TARGET_INFO.values() if info.here)
+    spec = given.spec.model_copy(update={"bind": [_LOOPBACK]})
+    return replace(given, target=Target.model_validate(kind), spec=spec, tls=False)
+
+
+def program(context: Context, instance: Instance) -> Program:
+    """The server's program that an instance is restored with. Raises UsageError, MngdbError where
+    there is none."""
+    lives = instance if context.target(instance).disposable else home(instance)
+    site = context.target(lives).site(lives)
+    assert site is not None  # noqa: S101 — for mypy
+    return site.program
 
 
 def concerns(context: Context) -> list[tuple[str, str]]:

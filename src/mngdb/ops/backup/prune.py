@@ -62,7 +62,7 @@ def prune(context: Context, due: Due) -> None:
     for name, segments in due.segments.items():
         catalog.archive(name).remove(segments)
     catalog.store.delete(due.unfinished)
-    for one in due.snapshots:
+    for one in reversed(due.snapshots):  # what builds on another goes first
         catalog.remove([one])
         step: Step[None] = Step(
             *(one.instance, one.engine, "drop", f"snapshot {one.id}", "no longer kept"),

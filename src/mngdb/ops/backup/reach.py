@@ -15,8 +15,8 @@ from mngdb.ops.backup.moments import exact, shown
 from mngdb.ops.context import Context
 from mngdb.stores import StoreError
 from mngdb.stores.archive import Segment, chain, spans
-from mngdb.stores.manifest import Manifest
-from mngdb.stores.sealing import fingerprint
+from mngdb.stores.manifest import Manifest, parents
+from mngdb.stores.sealing import UnreadableError, fingerprint
 
 #: Seconds of the log beyond a moment that are taken along: what was written at that moment may have
 #: come a little later. Whoever reads the log stops at the moment itself.
@@ -32,6 +32,8 @@ class Aim(Struct, frozen=True):
     until: float | None = None
     into: str = ""
     whole: bool = False
+    parents: tuple[Manifest, ...] = ()
+    """Those that an incremental snapshot builds on, the full one first."""
 
     @property
     def instance(self) -> str:
@@ -46,9 +48,14 @@ class Aim(Struct, frozen=True):
     @property
     def size(self) -> int:
         """Bytes that it takes on a disk, about: of the log what its positions tell, at least what
-        is stored."""
+        is stored. A chain of snapshots is there together with what is made of it."""
         stored = sum(one.stored for one in self.segments)
-        return self.manifest.size + 4 * stored
+        return self.read + (self.manifest.taken.size if self.parents else 0) + 4 * stored
+
+    @property
+    def read(self) -> int:
+        """Bytes of the snapshots that are read for it."""
+        return sum(one.size for one in (*self.parents, self.manifest))
 
     @property
     def key(self) -> str:
@@ -78,6 +85,7 @@ class Reach(Struct, frozen=True):
     """What one snapshot and the log since then lead to. `spans` of moments, the oldest first."""
 
     manifest: Manifest
+    parents: tuple[Manifest, ...]
     segments: tuple[Segment, ...]
     spans: tuple[tuple[float, float], ...]
     locked: bool = False
@@ -88,19 +96,24 @@ class Reach(Struct, frozen=True):
         """The last moment."""
         return self.spans[-1][1]
 
+    @property
+    def logical(self) -> bool:
+        """Whether its files are no server's own: it takes longer, and no log leads on from it."""
+        return self.manifest.taken.kind == "logical"
+
     def covers(self, moment: float) -> bool:
         """Whether it can be restored to that moment."""
         return any(begin <= moment <= end for begin, end in self.spans)
 
     def to(self, moment: float) -> Aim:
         """The restore to a moment that it covers."""
-        return Aim(self.manifest, self._needed(moment), moment)
+        return Aim(self.manifest, self._needed(moment), moment, parents=self.parents)
 
     def to_newest(self) -> Aim:
         """The restore of all that there is."""
         if not self.segments:
-            return Aim(self.manifest)
-        return Aim(self.manifest, self.segments, self.newest, whole=True)
+            return Aim(self.manifest, parents=self.parents)
+        return Aim(self.manifest, self.segments, self.newest, whole=True, parents=self.parents)
 
     def _needed(self, moment: float) -> tuple[Segment, ...]:
         found: list[Segment] = []
@@ -155,6 +168,13 @@ def into(context: Context, aim: Aim, instance: str) -> Aim:
     return replace(aim, into=instance)
 
 
+def of_snapshot(context: Context, instance: str, snapshot: str) -> Aim:
+    """The restore of a snapshot alone. Raises UsageError for one that there is not, and
+    UnreadableError, StoreError."""
+    manifest = place.manifest(context, instance, snapshot)
+    return Aim(manifest, parents=place.catalog_of(context, manifest).parents(manifest))
+
+
 def reachable(context: Context, instance: str) -> Reachable:
     """What can be restored of an instance; lists and manifests are read. Of several stores, some
     may not answer. Raises StoreError, SecretError, UsageError."""
@@ -171,14 +191,25 @@ def reachable(context: Context, instance: str) -> Reachable:
             failed.append(error)
             continue
         damages += [one.text for one in broken]
-        found += [_reach(context, one, segments, note) for one in manifests]
+        known = {one.id: one for one in manifests}
+        for one in manifests:
+            try:
+                above = parents(one, known)
+            except UnreadableError as error:
+                damages.append(error.message)
+            else:
+                found.append(_reach(context, one, above, segments, note))
     if failed and not found:
         raise failed[0]
     return Reachable(tuple(found), tuple(damages), tuple(one.message for one in failed))
 
 
 def _reach(
-    context: Context, manifest: Manifest, segments: Sequence[Segment], note: archived.Archived
+    context: Context,
+    manifest: Manifest,
+    above: tuple[Manifest, ...],
+    segments: Sequence[Segment],
+    note: archived.Archived,
 ) -> Reach:
     point, keys = manifest.taken.log, fingerprint(manifest.recipients)
     mine = [one for one in segments if one.keys == keys]  # the others need another key
@@ -189,8 +220,8 @@ def _reach(
         # nothing was written since: the agent knows, and the store will within a minute
         begin, end = found[-1]
         found[-1] = (begin, max(end, note.until))
-    locked = place.opener_here(context, manifest) is None
-    return Reach(manifest, tuple(leads), tuple(found), locked)
+    locked = any(place.opener_here(context, one) is None for one in (*above, manifest))
+    return Reach(manifest, above, tuple(leads), tuple(found), locked)
 
 
 def _command(instance: str, into: str) -> str:
@@ -211,10 +242,11 @@ def older(context: Context, instance: str, snapshot: str, into: str) -> str | No
 
 
 def newest_of(found: Reachable, instance: str) -> Reach:
-    """The newest snapshot with what leads on from it. Raises UsageError where there is none."""
+    """The newest snapshot with what leads on from it, a logical one only where there is no other.
+    Raises UsageError where there is none."""
     if not found.reaches:
         raise UsageError(f"{instance} has no snapshot", f"mngdb backup {instance}")
-    return found.reaches[-1]
+    return max(found.reaches, key=lambda one: (not one.logical, one.manifest.finished))
 
 
 def leading_to(found: Reachable, instance: str, moment: float) -> Reach:
@@ -222,7 +254,7 @@ def leading_to(found: Reachable, instance: str, moment: float) -> Reach:
     UsageError that names the nearest moments that can be reached."""
     fits = [one for one in found.reaches if one.covers(moment)]
     if fits:
-        return max(fits, key=lambda one: (not one.locked, one.spans[0][0]))
+        return max(fits, key=lambda one: (not one.locked, not one.logical, one.spans[0][0]))
     every = found.spans or found.locked
     if not every:
         raise UsageError(f"{instance} has no snapshot", f"mngdb backup {instance}")

@@ -20,13 +20,11 @@ from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import MngdbError
 from mngdb.events import Meter, Progress
 from mngdb.model import Access, DesiredInstance
-from mngdb.ops.backup import place
+from mngdb.ops.backup import bases, place
 from mngdb.ops.backup.reach import Aim, older
 from mngdb.ops.context import Context
 from mngdb.snapshot import Piece, Taken, Trial
 from mngdb.spec.stack import Instance
-from mngdb.spec.target import Target
-from mngdb.spec.target_info import TARGET_INFO
 from mngdb.spec.units import Amount
 from mngdb.stores.catalog import Catalog
 from mngdb.stores.sealing import Opener, UnreadableError
@@ -35,7 +33,6 @@ from mngdb.targets.protocol import Disposable, Servers
 #: In its folder: what it is.
 NOTE = "restored.json"
 _TIMEOUT = 30.0
-_LOOPBACK = "127.0.0.1"
 Tell = Callable[[object], None]
 
 
@@ -45,7 +42,10 @@ class _Saved(Struct, frozen=True):
     catalog: Catalog
     opener: Opener
     aim: Aim
+    parents: tuple[_Saved, ...]
     took: Callable[[int, int], None]
+    broken: Callable[[str], str | None]
+    """Told of a snapshot that cannot be read; how to restore what was taken before, in words."""
 
     @property
     def until(self) -> float | None:
@@ -76,7 +76,12 @@ class _Saved(Struct, frozen=True):
         return tuple(one.name for one in self.aim.manifest.streams)
 
     def read(self, name: str) -> Iterator[bytes]:
-        return self.catalog.read(self.opener, self.aim.manifest, name, self.took)
+        manifest = self.aim.manifest
+        try:
+            yield from self.catalog.read(self.opener, manifest, name, self.took)
+        except UnreadableError as error:
+            error.hint = error.hint or self.broken(manifest.id)
+            raise
 
 
 class Scratch:
@@ -107,24 +112,13 @@ class Scratch:
     def make(self, tell: Tell) -> DesiredInstance:
         """Fill its data folder, start it and bring it to what the file says: the vault's secrets,
         not those of the snapshot. Raises MngdbError; what was begun is then for `remove`."""
-        try:
-            return self._made(tell)
-        except UnreadableError as error:
-            source, snapshot = self.manifest.instance, self.manifest.id
-            error.hint = error.hint or older(self.context, source, snapshot, self.aim.instance)
-            raise
-
-    def _made(self, tell: Tell) -> DesiredInstance:
         _folder(self.state)
         asked = replace(
             self.context.asked(self._given, invent=True),
             instance=self.instance,
             site=self.place.target.site(self.instance),
         )
-        opener = place.opener(self.context, self.manifest)
-        catalog = place.catalog_of(self.context, self.manifest)
-        meter = Meter(self.instance.name, tell, self.aim.manifest.size)
-        saved = _Saved(catalog, opener, self.aim, meter)
+        saved = self._saved(Meter(self.instance.name, tell, self.aim.read))
         self._note(asked)
         self.place.servers.expect({self.instance.name: asked})
         self.place.servers.begin()
@@ -142,6 +136,19 @@ class Scratch:
         with _Phase(self.phases, "settle"):
             converger.up()
         return asked
+
+    def _saved(self, took: Callable[[int, int], None]) -> _Saved:
+        catalog = place.catalog_of(self.context, self.manifest)
+
+        def broken(snapshot: str) -> str | None:
+            bases.forget(self.context.stack.state, self.manifest.instance)
+            return older(self.context, self.manifest.instance, snapshot, self.aim.instance)
+
+        def saved(aim: Aim, parents: tuple[_Saved, ...]) -> _Saved:
+            opener = place.opener(self.context, aim.manifest)
+            return _Saved(catalog, opener, aim, parents, took, broken)
+
+        return saved(self.aim, tuple(saved(Aim(one), ()) for one in self.aim.parents))
 
     def admin(self, asked: DesiredInstance) -> Access:
         """The administrator's access."""
@@ -196,10 +203,8 @@ def disposable(
     make = context.target(given).disposable
     if make is not None:
         return given, make
-    home = next(info.name for info in TARGET_INFO.values() if info.here)
-    spec = given.spec.model_copy(update={"bind": [_LOOPBACK]})
-    moved = replace(given, target=Target.model_validate(home), spec=spec, tls=False)
-    context.make_accounts_of(home)
+    moved = place.home(given)
+    context.make_accounts_of(moved.target.kind)
     make = context.target(moved).disposable
     assert make is not None  # noqa: S101 — for mypy
     return moved, make

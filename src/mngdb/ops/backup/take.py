@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from msgspec import Struct
 
 from mngdb import __version__
 from mngdb.engines.protocol import C, Engine, F, S
 from mngdb.errors import MngdbError, UsageError
-from mngdb.events import Meter
+from mngdb.events import Meter, Progress
 from mngdb.lock import lock
 from mngdb.model import Step
 from mngdb.ops import audit, workers
 from mngdb.ops.backup import place, schedule, sources
+from mngdb.ops.backup.bases import Choice, Keeper, choose
 from mngdb.ops.context import Context
-from mngdb.snapshot import Taken, Writer
+from mngdb.snapshot import Base, Taken, Writer
 from mngdb.spec.stack import Instance
 from mngdb.stores.catalog import Catalog, Snapshot
 from mngdb.stores.manifest import Manifest
@@ -23,18 +27,40 @@ from mngdb.stores.sealing import Sealer
 
 #: Seconds that a server may take to let us in.
 _TIMEOUT = 30.0
+Say = Callable[[str], None]
+
+
+class _Both(Struct, frozen=True):
+    """Writes to the store and to a file of this machine."""
+
+    stored: Writer
+    kept: BinaryIO
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Take the next bytes."""
+        self.kept.write(data)
+        return self.stored.write(data)
 
 
 class _Sink:
     """Where the engine writes, and who tells of it."""
 
-    def __init__(self, catalog: Catalog, sealer: Sealer, instance: str, emit: workers.Emit) -> None:
-        self._meter = Meter(instance, emit)
-        self.snapshot = catalog.begin(sealer, instance, self._meter)
+    def __init__(self, snapshot: Snapshot, meter: Meter, keeper: Keeper | None, say: Say) -> None:
+        self.base: Base | None = None
+        self.tell = say
+        self._snapshot = snapshot
+        self._meter = meter
+        self._keeper = keeper
 
-    def stream(self, name: str) -> AbstractContextManager[Writer]:
+    @contextmanager
+    def stream(self, name: str, *, keep: bool = False) -> Iterator[Writer]:
         """A stream of the snapshot."""
-        return self.snapshot.stream(name)
+        with self._snapshot.stream(name) as writer:
+            if not keep or self._keeper is None:
+                yield writer
+                return
+            with self._keeper.open() as file:
+                yield _Both(writer, file)
 
     def expect(self, size: int) -> None:
         """How much there will be."""
@@ -42,12 +68,37 @@ class _Sink:
 
 
 def back_up(
-    context: Context, names: Sequence[str], on_event: Callable[[object], None]
-) -> dict[str, workers.Result[Manifest]]:
-    """Take a snapshot of every instance, or of those named, side by side. What one of them cannot
-    do costs the others nothing. After the stack was set up from a kit, one whose data was not
-    restored is left out, unless it is named. Raises UsageError, SecretError before anything is
-    asked."""
+    context: Context,
+    names: Sequence[str],
+    on_event: Callable[[object], None],
+    *,
+    full: bool = False,
+    logical: bool = False,
+) -> dict[str, workers.Result[tuple[Manifest, ...]]]:
+    """Take a snapshot of every instance, or of those named, side by side: with `full`, none that
+    builds on another one; with `logical`, logical ones alone. What one of them cannot do costs the
+    others nothing. After the stack was set up from a kit, one whose data was not restored is left
+    out, unless it is named. Raises UsageError, SecretError before anything is asked."""
+    chosen = _chosen(context, names, logical=logical)
+    if context.located.kind == "new":
+        raise UsageError("this stack has not been created yet", "run 'mngdb up' first")
+    place.claim(context)
+    sealer, catalog = place.sealer(context), place.catalog(context)
+    too = place.wanted(context).logical
+
+    def job(instance: Instance, emit: workers.Emit) -> tuple[Manifest, ...]:
+        with lock(context.stack.state / f"backup-{instance.name}.lock", "backup", 0.0):
+            work = _Work(context, catalog, sealer, instance, emit)
+            found = [] if logical else [work.snapshot(full=full)]
+            if logical or (too and context.engine(instance).back_up_logically):
+                found.append(work.logical())
+            return tuple(found)
+
+    return workers.each(context.stack, job, on_event, chosen)
+
+
+def _chosen(context: Context, names: Sequence[str], *, logical: bool) -> set[str]:
+    """The instances that a snapshot is taken of. Raises UsageError where there is none."""
     pending = sources.origins(context.stack.state).pending
     named = {context.instance(name).name for name in names}
     chosen = named or set(context.stack.instances) - set(pending)
@@ -59,50 +110,109 @@ def back_up(
         )
     if not chosen:
         raise UsageError("the file has no instances", "'mngdb init' writes one with all of them")
-    if context.located.kind == "new":
-        raise UsageError("this stack has not been created yet", "run 'mngdb up' first")
-    place.claim(context)
-    sealer, catalog = place.sealer(context), place.catalog(context)
-
-    def job(instance: Instance, emit: workers.Emit) -> Manifest:
-        with lock(context.stack.state / f"backup-{instance.name}.lock", "backup", 0.0):
-            sink = _Sink(catalog, sealer, instance.name, emit)
-            started = time.time()
-            try:
-                taken = _taken(context, instance, sink)
-                found = _manifest(context, instance, sink.snapshot, taken, started)
-                sink.snapshot.finish(found)
-            except BaseException as error:
-                _discarded(sink.snapshot, error)
-                told = error.message if isinstance(error, MngdbError) else "interrupted"
-                schedule.failed(context, instance.name, told)
-                raise
-            schedule.succeeded(context, instance.name, found)
-            sources.settle(context.stack.state, instance.name)
-            detail = f"{found.size} bytes in {found.stored}, {catalog.store.place}"
-            step: Step[None] = Step(
-                *(instance.name, instance.engine, "create", f"snapshot {found.id}", detail),
-                lambda _: None,
-            )
-            audit.note(context.stack.state, "backup", step)
-            return found
-
-    return workers.each(context.stack, job, on_event, chosen)
+    if not logical:
+        return chosen
+    able = {n for n in chosen if context.engine(context.instance(n)).back_up_logically}
+    if named - able or not able:
+        none = ", ".join(sorted((named or chosen) - able))
+        raise UsageError(f"--logical is for PostgreSQL: there is none of {none}")
+    return able
 
 
-def _taken(context: Context, instance: Instance, sink: _Sink) -> Taken:
-    asked = context.asked(instance, find=False)
-    access = context.admin(asked)
+class _Work(Struct, frozen=True):
+    """The backup of one instance."""
 
-    def work(engine: Engine[S, F, C]) -> Taken:
-        with context.reach(instance), engine.connect(access, _TIMEOUT) as session:
-            return engine.back_up(session, asked, access, sink)
+    context: Context
+    catalog: Catalog
+    sealer: Sealer
+    instance: Instance
+    emit: workers.Emit
 
-    return work(context.engine(instance))
+    def snapshot(self, *, full: bool) -> Manifest:
+        """Take the engine's own. Raises MngdbError."""
+        context, instance = self.context, self.instance
+        keeper = Keeper(context.stack.state, instance.name)
+
+        def write(sink: _Sink) -> tuple[Taken, str | None]:
+            choice = Choice() if full else choose(context, instance, self.catalog, self.sealer)
+            if choice.why:
+                sink.tell(f"full snapshot: {choice.why}")
+            sink.base = choice.base
+            return self._taken(sink), choice.parent
+
+        try:
+            found = self._written(keeper, write)
+        except BaseException:
+            keeper.discard()
+            raise
+        keeper.settle(found.id)
+        schedule.succeeded(context, instance.name, found)
+        sources.settle(context.stack.state, instance.name)
+        return found
+
+    def logical(self) -> Manifest:
+        """Take a logical one. Raises MngdbError."""
+        return self._written(None, lambda sink: (self._dumped(sink), None))
+
+    def _written(
+        self, keeper: Keeper | None, write: Callable[[_Sink], tuple[Taken, str | None]]
+    ) -> Manifest:
+        """Have `write` write the streams of a snapshot, and say what it builds on."""
+        context, instance, catalog = self.context, self.instance, self.catalog
+        meter = Meter(instance.name, self.emit)
+        snapshot = catalog.begin(self.sealer, instance.name, meter)
+        started = time.time()
+        try:
+            sink = _Sink(snapshot, meter, keeper, self._say)
+            taken, parent = write(sink)
+            found = _manifest(context, instance, snapshot, taken, started, parent)
+            snapshot.finish(found)
+        except BaseException as error:
+            _discarded(snapshot, error)
+            told = error.message if isinstance(error, MngdbError) else "interrupted"
+            schedule.failed(context, instance.name, told)
+            raise
+        detail = f"{found.size} bytes in {found.stored}, {catalog.store.place}"
+        step: Step[None] = Step(
+            *(instance.name, instance.engine, "create", f"snapshot {found.id}", detail),
+            lambda _: None,
+        )
+        audit.note(context.stack.state, "backup", step)
+        return found
+
+    def _say(self, text: str) -> None:
+        self.emit(Progress(self.instance.unit, text))
+
+    def _taken(self, sink: _Sink) -> Taken:
+        asked = self.context.asked(self.instance, find=False)
+        access = self.context.admin(asked)
+
+        def work(engine: Engine[S, F, C]) -> Taken:
+            with self.context.reach(self.instance), engine.connect(access, _TIMEOUT) as session:
+                return engine.back_up(session, asked, access, sink)
+
+        return work(self.context.engine(self.instance))
+
+    def _dumped(self, sink: _Sink) -> Taken:
+        program = place.program(self.context, self.instance)
+        access = self.context.admin(self.context.asked(self.instance, find=False))
+
+        def work(engine: Engine[S, F, C]) -> Taken:
+            dump = engine.back_up_logically
+            assert dump is not None  # noqa: S101 — for mypy
+            with self.context.reach(self.instance), engine.connect(access, _TIMEOUT) as session:
+                return dump(session, access, program, sink)
+
+        return work(self.context.engine(self.instance))
 
 
 def _manifest(
-    context: Context, instance: Instance, snapshot: Snapshot, taken: Taken, started: float
+    context: Context,
+    instance: Instance,
+    snapshot: Snapshot,
+    taken: Taken,
+    started: float,
+    parent: str | None,
 ) -> Manifest:
     return Manifest(
         id=snapshot.id,
@@ -114,6 +224,7 @@ def _manifest(
         started=started,
         finished=time.time(),
         taken=taken,
+        parent=parent if taken.kind == "incremental" else None,
         recipients=snapshot.recipients,
         streams=snapshot.streams,
     )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
 
-from mngdb.ops.backup import archived, place
+from mngdb.ops.backup import archived, bases, place
 from mngdb.ops.backup.archived import Archived
 from mngdb.ops.context import Context
 from mngdb.stores.archive import Archive
-from mngdb.stores.manifest import Manifest
+from mngdb.stores.manifest import Manifest, parents
 from mngdb.stores.sealing import UnreadableError
 
 
@@ -49,16 +49,34 @@ def verify(context: Context, names: Sequence[str]) -> Verified:
     snapshots, opened, damages = 0, True, []
     for name, catalog in ((n, one) for n in chosen for one in place.catalogs(context, n)):
         manifests, broken = catalog.snapshots(name)
-        damages += [one.text for one in broken]
+        found = list(broken)
         for manifest in manifests:
             snapshots += 1
             opener = place.opener_here(context, manifest)
             opened = opened and opener is not None
-            found = catalog.verify(manifest, opener, lambda _, stored: read.append(stored))
-            damages += [one.text for one in found]
+            found += catalog.verify(manifest, opener, lambda _, stored: read.append(stored))
+        wrong = [one.text for one in found]
+        wrong += _orphans(manifests, {one.snapshot for one in found})
+        if wrong:
+            bases.forget(context.stack.state, name)
+        damages += wrong
         note = archived.read(context, name)
         damages += _log(catalog.archive(name), manifests, note, read)
     return Verified(snapshots, len(read), sum(read), opened, tuple(damages))
+
+
+def _orphans(manifests: Sequence[Manifest], damaged: Collection[str]) -> Iterator[str]:
+    """Snapshots that build on one that is not there, or not as it was written."""
+    known = {one.id: one for one in manifests}
+    for one in manifests:
+        try:
+            above = parents(one, known)
+        except UnreadableError as error:
+            yield error.message
+            continue
+        for parent in above:
+            if parent.id in damaged:
+                yield f"snapshot {one.id} builds on {parent.id}, which is damaged"
 
 
 def _log(
