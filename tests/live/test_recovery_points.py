@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +73,16 @@ class Stack:
 
 
 class Writers:
-    """Write numbers, each one a row; `acknowledged` are (when, number)."""
+    """Write numbers, each one a row; `acknowledged` are (when, number). `bulk`: beside one that
+    writes more than is sent and stored at once."""
 
-    def __init__(self, cli: Cli, count: int = 4) -> None:
+    def __init__(self, cli: Cli, count: int = 4, *, bulk: bool = False) -> None:
         self._address = url(cli, "postgres", "shop")
         self._over = threading.Event()
         self._numbers = itertools.count(time.time_ns())
         self.acknowledged: list[tuple[float, int]] = []
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(count)]
+        works = [self._write] * count + [self._write_much] * bulk
+        self._threads = [threading.Thread(target=self._run, args=(one,)) for one in works]
 
     def __enter__(self) -> Writers:
         for one in self._threads:
@@ -93,15 +95,24 @@ class Writers:
         for one in self._threads:
             one.join(20)
 
-    def _run(self) -> None:
+    def _run(self, work: Callable[[psycopg.Connection[Any]], None]) -> None:
         try:
             with psycopg.connect(self._address, autocommit=True) as client:
                 while not self._over.is_set():
-                    number = next(self._numbers)
-                    client.execute("INSERT INTO item VALUES (%s)", (number,))
-                    self.acknowledged.append((time.monotonic(), number))
+                    work(client)
         except psycopg.OperationalError:
             pass  # the server was killed
+
+    def _write(self, client: psycopg.Connection[Any]) -> None:
+        number = next(self._numbers)
+        client.execute("INSERT INTO item VALUES (%s)", (number,))
+        self.acknowledged.append((time.monotonic(), number))
+
+    def _write_much(self, client: psycopg.Connection[Any]) -> None:
+        client.execute("CREATE TABLE IF NOT EXISTS much (t text)")
+        client.execute(
+            "INSERT INTO much SELECT repeat(n::text, 50) FROM generate_series(1, 9999) n"
+        )
 
     def waits(self, seconds: float) -> bool:
         """Whether nothing is acknowledged for so long."""
@@ -130,6 +141,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield found
     finally:
         cli.run("restore", "--forget")
+        # a drill outlives the agent that was killed beside it
+        until(lambda: not list((cli.state / "drills").glob("*/")), 60)
         cli.ok("destroy", "--yes", "mng")
 
 
@@ -151,7 +164,7 @@ def test_the_mode_is_in_force_and_shown(stack: Stack) -> None:
 
 def test_what_is_acknowledged_is_in_the_store(stack: Stack) -> None:
     cli = stack.cli
-    with Writers(cli) as writers:
+    with Writers(cli, bulk=True) as writers:
         time.sleep(2)
         os.kill(stack.agent, signal.SIGKILL)
         faults.kill(cli, "mng-pg")
