@@ -7,6 +7,7 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ ID, SECRET = "tester", "not-a-secret-of-anybody"
 _PROGRAMS = Path(sys.executable).parent
 #: Seconds that a server may take to answer.
 _START = 60.0
+#: How often a server that dies is started.
+_LIVES = 5
 
 
 def bucket(port: int, prefix: str = "backups", **more: str) -> BucketStore:
@@ -31,60 +34,102 @@ def bucket(port: int, prefix: str = "backups", **more: str) -> BucketStore:
     return BucketStore("bucket", prefix, options | more)
 
 
-@contextlib.contextmanager
-def rclone(folder: Path) -> Iterator[int]:
-    """rclone's S3 server over a directory; gives the port."""
-    (folder / "data" / "bucket").mkdir(parents=True)
-    port = free_port()
+class Server:
+    """A server on a port, over a folder. One that dies by itself is started anew, and what cannot
+    be is told by `problem`."""
+
+    def __init__(self, argv: list[str], port: int, folder: Path) -> None:
+        self.argv, self.port, self.folder = argv, port, folder
+        self.problem = ""
+        self._wanted = False
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; it answers when this returns."""
+        self._wanted = True
+        process = self._begun()
+        self._answers(process)
+        threading.Thread(target=self._keep, args=(process,), daemon=True).start()
+
+    def stop(self) -> None:
+        """End it."""
+        self._wanted = False
+        process = self._process
+        assert process is not None
+        process.kill()  # asked to end, SeaweedFS takes its time
+        process.wait()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Server]:
+        """In the block it runs."""
+        try:
+            self.start()
+            yield self
+        finally:
+            self.stop()
+
+    def _begun(self) -> subprocess.Popen[bytes]:
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(self.argv, cwd=self.folder, stdout=log, stderr=log)
+        return self._process
+
+    def _keep(self, process: subprocess.Popen[bytes]) -> None:
+        for _ in range(_LIVES):
+            process.wait()
+            if not self._wanted:
+                return
+            process = self._begun()
+        self.problem = f"{self.argv[0]} dies again and again: {self._said()}"
+
+    def _answers(self, process: subprocess.Popen[bytes]) -> None:
+        end = time.monotonic() + _START
+        while process.poll() is None and time.monotonic() < end:
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", self.port), 1),
+            ):
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"{self.argv[0]} does not answer: {self._said()}")
+
+    def _said(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")[-2000:]
+
+
+def rclone_server(folder: Path, port: int | None = None, secret: str = SECRET) -> Server:
+    """rclone's S3 server over a directory."""
+    (folder / "data" / "bucket").mkdir(parents=True, exist_ok=True)
+    port = port or free_port()
     argv = [
         *(str(_PROGRAMS / "rclone"), "serve", "s3", str(folder / "data")),
-        *("--addr", f"127.0.0.1:{port}", "--auth-key", f"{ID},{SECRET}"),
+        *("--addr", f"127.0.0.1:{port}", "--auth-key", f"{ID},{secret}"),
         *("--config", str(folder / "rclone.conf"), "--vfs-cache-mode", "off"),
     ]
-    with _running(argv, port, folder):
-        yield port
+    return Server(argv, port, folder)
 
 
-@contextlib.contextmanager
-def seaweed(folder: Path) -> Iterator[int]:
-    """SeaweedFS with its S3 gateway; gives the port."""
+def seaweed_server(folder: Path) -> Server:
+    """SeaweedFS with its S3 gateway."""
     data = folder / "data"
     data.mkdir()
-    port, others = free_port(), [free_port() for _ in range(8)]
+    port = free_port()
     identity = {"name": ID, "credentials": [{"accessKey": ID, "secretKey": SECRET}]}
     config = folder / "s3.json"
     config.write_text(json.dumps({"identities": [{**identity, "actions": ["Admin"]}]}))
     names = ["master.port", "master.port.grpc", "volume.port", "volume.port.grpc"]
-    names += ["filer.port", "filer.port.grpc", "s3.port.grpc", "s3.iam.port"]
+    names += ["filer.port", "filer.port.grpc", "s3.port.grpc"]
     argv = [
         *(str(_PROGRAMS / "weed"), "server", f"-dir={data}", "-ip=127.0.0.1", "-s3"),
         *(f"-s3.port={port}", f"-s3.config={config}", "-volume.max=20"),
-        *(f"-{name}={one}" for name, one in zip(names[:7], others, strict=False)),
+        *(f"-{name}={free_port()}" for name in names),
+        # these have fixed ports, and a second server on the machine dies of that
+        *("-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"),
     ]
-    with _running(argv, port, folder):
-        yield port
+    return Server(argv, port, folder)
 
 
 @contextlib.contextmanager
-def _running(argv: list[str], port: int, folder: Path) -> Iterator[None]:
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(argv, cwd=folder, stdout=log, stderr=log)
-    try:
-        _answers(process, port, folder / "log")
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _answers(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    end = time.monotonic() + _START
-    while process.poll() is None and time.monotonic() < end:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{process.args!r} does not answer: {log.read_text()[-2000:]}")
+def rclone(folder: Path) -> Iterator[int]:
+    """rclone's server, running; gives the port."""
+    with rclone_server(folder).running() as server:
+        yield server.port

@@ -32,6 +32,15 @@ MODULES = {
     "mongodb_exporter": Module("github.com/percona/mongodb_exporter", "v0.43.1", "1.23"),
     "oauth2-proxy": Module("github.com/oauth2-proxy/oauth2-proxy/v7", "v7.15.3", "1.26.0"),
 }
+_NAME, _VERSION = "github.com/mongodb/mongo-tools", "v0.0.0-20240724183527-6d4f001be3fc"
+#: MongoDB's tools have no versions as modules have them; the sums are those of others who use them.
+_MONGO_TOOLS = Module(
+    _NAME,
+    _VERSION,
+    "1.23",
+    f"{_NAME} {_VERSION} h1:BOTtfrCNuPnXgnEDvmXYiP0K8WF5JzDh3dQwZ9QThF0=\n"
+    f"{_NAME} {_VERSION}/go.mod h1:mq5q2Rrbw6+VEtDc+p5haujgWoQv3foL2YS5YISr2UA=\n",
+)
 _GO = ("golang-1.24-go", "golang-1.24-src")
 #: A module of our own that needs the program's: `go install` would ask for all versions there are.
 _MODULE = """\
@@ -46,6 +55,11 @@ require {module} {version}
 def program(name: str) -> Path:
     """The path of a program of MODULES, built when it is missing."""
     return built(name, MODULES[name])
+
+
+def mongo_tool(name: str) -> Path:
+    """The path of one of MongoDB's tools, as `mongorestore`, built when it is missing."""
+    return built(name, _MONGO_TOOLS, f"{name}/main")
 
 
 def built(name: str, module: Module, package: str = "") -> Path:

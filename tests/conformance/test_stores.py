@@ -40,22 +40,30 @@ SMALL = 1 << 12
 
 
 @pytest.fixture(scope="module")
-def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, buckets.Server]]:
     """The S3 servers of this file, each started once."""
+    kinds = {"rclone": buckets.rclone_server, "seaweed": buckets.seaweed_server}
     with ExitStack() as running:
         yield {
-            name: running.enter_context(start(tmp_path_factory.mktemp(name)))
-            for name, start in (("rclone", buckets.rclone), ("seaweed", buckets.seaweed))
+            name: running.enter_context(make(tmp_path_factory.mktemp(name)).running())
+            for name, make in kinds.items()
         }
 
 
 @pytest.fixture(params=["directory", "rclone", "seaweed"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, ports: dict[str, int]) -> Store:
+def store(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    servers: dict[str, buckets.Server],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Store:
     """An empty store of each kind."""
     kind = str(request.param)
     if kind == "directory":
         return DirectoryStore(tmp_path / "store")
-    return buckets.bucket(ports[kind], f"{tmp_path.name}/store")
+    assert not servers[kind].problem
+    monkeypatch.setattr(streams, "_PATIENCE", 15.0)  # one that has died is back by then
+    return buckets.bucket(servers[kind].port, f"{tmp_path.name}/store")
 
 
 def test_an_object_is_as_it_was_written(store: Store) -> None:
@@ -102,10 +110,10 @@ def test_several_threads_write_at_a_time(store: Store) -> None:
     assert [store.get(f"side/{n}") for n in range(8)] == [bytes([n]) * 4000 for n in range(8)]
 
 
-def test_a_wrong_key_is_refused_in_a_sentence(ports: dict[str, int]) -> None:
-    for port in ports.values():
+def test_a_wrong_key_is_refused_in_a_sentence(servers: dict[str, buckets.Server]) -> None:
+    for one in servers.values():
         with pytest.raises(StoreError) as caught:
-            buckets.bucket(port, secret_access_key="another").put("a", b"x")
+            buckets.bucket(one.port, secret_access_key="another").put("a", b"x")
         assert not caught.value.passing
         assert "refuse" in caught.value.message
         assert "another" not in caught.value.message + (caught.value.hint or "")

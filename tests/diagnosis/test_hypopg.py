@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import psycopg
@@ -105,3 +106,15 @@ def test_a_made_index_is_as_good_as_it_was_said_and_no_longer_missing(staged: Cl
     assert real == pytest.approx(found["owner"]["planner_after"], rel=0.3)
     assert size[0] == pytest.approx(found["owner"]["size"], rel=0.7)
     assert asked(staged)[0] == {}
+
+
+def test_a_program_without_it_fails_the_drill(staged: Cli) -> None:
+    staged.ok("backup")
+    staged.write("\n".join(line for line in file("shop").splitlines() if "binaries" not in line))
+    done = staged.run("--json", "drill")
+    (drill,) = json.loads(done.stdout)["drills"]
+    assert (done.returncode, drill["verdict"]) == (1, "fail")
+    (one,) = [one for one in drill["checks"] if one["verdict"] == "fail"]
+    assert (one["name"], "hypopg" in one["detail"]) == ("database shop", True)
+    staged.write(file(_RIGHT))
+    assert staged.json("drill")["drills"][0]["verdict"] == "pass"

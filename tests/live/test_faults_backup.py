@@ -6,6 +6,7 @@ One Redis (`one_redis`), and the moments at which the commands say what they do.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -16,6 +17,7 @@ import pytest
 
 from mngdb.lock import lock
 from tests.conftest import Cli
+from tests.live import faults
 from tests.live.one_redis import get, one_redis
 from tests.live.scrapes import until
 
@@ -96,14 +98,32 @@ def test_a_killed_drill_leaves_nothing_once_there_was_another(cli: Cli, after: f
     until(lambda: len(_servers(cli)) == 1, 10)
 
 
-def _servers(cli: Cli) -> list[str]:
-    """The processes that work in the stack's state folder."""
+def test_a_server_that_is_killed_fails_its_drill(cli: Cli) -> None:
+    with faults.begin(cli, "--json", "drill") as command:
+        until(lambda: _pids(cli.state / "drills"), 20)
+        for pid in _pids(cli.state / "drills"):
+            os.kill(pid, signal.SIGKILL)
+        said, problems = command.communicate(timeout=60)
+    (drill,) = json.loads(said)["drills"]
+    assert (command.returncode, drill["verdict"]) == (1, "fail"), problems
+    assert "Traceback" not in said + problems
+    assert not list((cli.state / "drills").glob("*/"))
+    assert cli.json("drill")["drills"][0]["verdict"] == "pass"
+
+
+def _servers(cli: Cli) -> list[int]:
+    """The stack's processes, and those of restored servers."""
+    return _pids(cli.state)
+
+
+def _pids(folder: Path) -> list[int]:
+    """The processes that work in a folder."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            if (path / "cwd").readlink().is_relative_to(cli.state):
-                found.append((path / "cmdline").read_text())
-        except (OSError, ValueError):
+            if (path / "cwd").readlink().is_relative_to(folder):
+                found.append(int(path.name))
+        except OSError:
             continue
     return found
 
@@ -127,3 +147,33 @@ def test_down_stops_restored_servers_and_the_same_restore_starts_anew(cli: Cli) 
     assert get(cli) == "second"
     cli.ok("restore", "redis", "--snapshot", first)
     cli.ok("restore", "--forget")
+
+
+def test_drills_one_after_another_raise_no_alarm_and_leave_nothing(cli: Cli) -> None:
+    cli.ok("drill")
+    before = {path for path in cli.state.rglob("*") if path.is_file()}
+    end, made = time.monotonic() + 5, 0
+    while time.monotonic() < end:
+        (drill,) = cli.json("drill")["drills"]
+        assert drill["verdict"] == "pass", drill["checks"]
+        made += 1
+    assert {path for path in cli.state.rglob("*") if path.is_file()} == before
+    assert len(_servers(cli)) == 1
+    assert len(cli.json("drill", "--history")["drills"]) > made
+
+
+def test_a_killed_prune_leaves_what_is_kept_and_is_finished_by_the_next(cli: Cli) -> None:
+    """The last test: only the newest snapshot is left."""
+    keep = "{daily: 1, weekly: 0, monthly: 0, point_in_time: 0s}"
+    text = (cli.folder / "mngdb.yaml").read_text()
+    cli.write(text.replace("backup: {", f"backup: {{keep: {keep}, "))
+    for after in MOMENTS[:3]:
+        newest = [cli.json("backup")["instances"][0]["id"] for _ in range(3)][-1]
+        _killed(cli, "backup", "prune", "--yes", after=after)
+        assert newest in _snapshots(cli)
+        assert cli.json("verify")["verdict"] == "pass"
+    cli.ok("backup", "prune", "--yes")
+    proved = [one for one in _snapshots(cli) if one != newest]
+    assert len(proved) <= 1
+    assert newest in _snapshots(cli)
+    assert cli.json("drill")["drills"][0]["verdict"] == "pass"

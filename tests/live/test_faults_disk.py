@@ -42,19 +42,6 @@ def small(cli: Cli) -> Iterator[Path]:
     cli.folder = root
 
 
-def fill(path: Path) -> Path:
-    """Write until nothing more fits."""
-    name = path / "filler"
-    with name.open("ab", buffering=0) as handle:
-        for size in (1 << 20, 4096, 1):
-            try:
-                while True:
-                    handle.write(b"\0" * size)
-            except OSError:
-                continue
-    return name
-
-
 def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
     """The error of a command that failed for want of space."""
     assert done.returncode == 1, done.stdout + done.stderr
@@ -70,7 +57,7 @@ def test_up_on_a_full_disk_says_so_and_works_once_there_is_space(
 ) -> None:
     stack = faults.POSTGRES if engine == "postgres" else faults.REDIS
     cli.write("target: {local: {data: small}}\n" + stack)
-    filler = fill(small)
+    filler = faults.fill(small)
     assert "No space left on device" in one_sentence(cli.run("up"))
     filler.unlink()
     cli.ok("up")
@@ -98,7 +85,7 @@ def test_a_stopped_server_on_a_full_disk_keeps_its_data(cli: Cli, small: Path) -
     with psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT generate_series(1, 1000) AS n")
     cli.ok("down")
-    filler = fill(small)
+    filler = faults.fill(small)
     done = cli.run("up")  # PostgreSQL may start: it writes into files that it has
     assert done.returncode == 0 or "No space left on device" in one_sentence(done)
     filler.unlink()
@@ -112,7 +99,7 @@ def test_a_disk_that_fills_while_running_is_what_doctor_says(cli: Cli, small: Pa
     cli.write("target: {local: {data: small}}\n" + faults.POSTGRES)
     cli.ok("up")
     cli.ok("doctor", "shop")
-    filler = fill(small)
+    filler = faults.fill(small)
     done = cli.run("doctor", "shop")
     whole = json.loads(cli.run("--json", "doctor").stdout)
     faults.kill(cli, "mng-pg")
@@ -135,7 +122,7 @@ def test_a_full_project_disk_leaves_no_half_secret_and_down_still_works(
     cli.folder = small
     cli.env["MNGDB_STATE_HOME"] = str(small / "state")
     cli.write(faults.REDIS)
-    filler = fill(small)
+    filler = faults.fill(small)
     assert "No space left on device" in cli.run("up").stderr
     assert [p.stat().st_size for p in small.glob("state/stacks/*/secrets/*")] in ([], [40, 40])
     filler.unlink()
@@ -144,7 +131,7 @@ def test_a_full_project_disk_leaves_no_half_secret_and_down_still_works(
     del cli.env["MNGDB_STATE_HOME"]  # the project's disk alone is full from here on
     cli.ok("up")
     faults.sound(cli, {"mng-redis"})
-    fill(small)
+    faults.fill(small)
     assert cli.run("down").returncode in {0, 1}
     assert faults.running(cli) == set()
     assert cli.ok("destroy", "--yes", "mng") == "removed mng\n"
@@ -158,7 +145,7 @@ def test_a_server_that_cannot_stop_on_a_full_disk_is_told_and_stops_once_there_i
     with redis.Redis.from_url(cli.env_of("shop")["REDIS_URL"]) as client:
         for number in range(20):
             client.set(f"shop:{number}", os.urandom(1 << 20))
-    filler = fill(small)
+    filler = faults.fill(small)
     begun = time.monotonic()
     said = one_sentence(cli.run("down"))
     assert time.monotonic() - begun < 60

@@ -96,6 +96,27 @@ def test_the_looks_work(stack: Cli, command: str) -> None:
     assert json.loads(done.stdout)
 
 
+def test_a_snapshot_of_the_other_major_version_is_refused_before_anything_is_read(
+    stack: Cli,
+) -> None:
+    stack.ok("backup")
+    text = (stack.folder / "mngdb.yaml").read_text()
+    stack.write(text.replace("version: 18", "version: XX").replace("version: 17", "version: 18")
+                .replace("version: XX", "version: 17").replace("[pg_trgm]", "[]"))  # fmt: skip
+    for instance, taken, here in (("postgres", "18", "17"), ("old", "17", "18")):
+        done = stack.run("restore", instance, "--latest")
+        assert done.returncode == 1
+        assert f"the snapshot is of PostgreSQL {taken}" in done.stderr
+        assert f"is {here}." in done.stderr
+        (drill,) = json.loads(stack.run("--json", "drill", instance).stdout)["drills"]
+        assert drill["verdict"] == "fail"
+        assert f"install PostgreSQL {taken}" in done.stderr
+    assert not list((stack.state / "restored").glob("*/"))
+    assert not list((stack.state / "drills").glob("*/"))
+    (stack.folder / "mngdb.yaml").write_text(text)
+    assert {one["verdict"] for one in stack.json("drill")["drills"]} == {"pass"}
+
+
 def test_what_its_build_lacks_is_told_before_anything_starts(cli: Cli) -> None:
     for text, said in (
         (ALONE.replace("18, ", "18, tls: true, "), "built without it"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 from mngdb.spec.target_info import TARGET_INFO
 from mngdb.spec.target_models import TARGETS
+from tests.quick import hasten
 from tests.yard.record import YARD, Yard
 
 TARGET_INFO[YARD.name] = YARD
@@ -23,4 +26,6 @@ from mngdb.targets import registry as targets  # noqa: E402
 engines.PACKAGES[TOY.name] = "tests.toy.engine"
 targets.PACKAGES[YARD.name] = "tests.yard"
 
+if "agent" in sys.argv:
+    hasten(KEYS_EVERY=0.5)
 run()

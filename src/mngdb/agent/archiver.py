@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb.agent.jobs import Troubles
-from mngdb.errors import MngdbError, UsageError
+from mngdb.errors import MngdbError, UsageError, of_system
 from mngdb.ops.backup import archived, place
 from mngdb.ops.backup.feed import StoreFeed
 from mngdb.ops.context import Context
@@ -73,10 +73,21 @@ class Archiver:
             except Exception:  # noqa: BLE001 - told in the log and by a metric; the others run on
                 error = traceback.format_exc()
             if error:
-                archived.failed(self._context, instance.name, error)
-            self._troubles.tell(f"archive of {instance.name}", error, "goes on")
+                found = archived.read(self._context, instance.name)
+                self._noted(instance.name, replace(found, error=error))
+            else:
+                self._troubles.tell(f"archive of {instance.name}", "", "goes on")
             pause = _PAUSE if time.monotonic() > begun + _SOUND else min(_LONGEST, 2 * pause)
             self._over.wait(pause)
+
+    def _noted(self, name: str, found: archived.Archived) -> None:
+        """Log and keep how far it is. A disk that is full here keeps no log from being stored."""
+        error = found.error
+        try:
+            archived.note(self._context, name, found)
+        except OSError as failure:
+            error = error or of_system(failure).message
+        self._troubles.tell(f"archive of {name}", error, "goes on")
 
     def look(self) -> None:
         """Have the log begin anew once snapshots are encrypted for others: one key has to open a
@@ -98,12 +109,8 @@ class Archiver:
         if self._over.is_set():
             return
 
-        def note(found: archived.Archived) -> None:
-            archived.note(context, name, found)
-            self._troubles.tell(f"archive of {name}", found.error, "goes on")
-
         assert engine.follow is not None  # noqa: S101 — for mypy
-        feed = StoreFeed(archive, sealer, note, here.over)
+        feed = StoreFeed(archive, sealer, lambda found: self._noted(name, found), here.over)
         with feed, context.reach(instance):
             engine.follow(context.admin(asked), asked, feed)
 

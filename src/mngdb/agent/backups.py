@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -19,6 +20,8 @@ INTERVAL, _LIMIT = 10.0, 24 * 3600.0
 _PATIENCE = 15.0
 #: Seconds that a snapshot waits for the archive.
 _FOLLOWED = 10.0
+#: Seconds between two drills of an instance, whatever came of the first.
+_DRILL_AGAIN = 900.0
 
 
 class Backups:
@@ -26,6 +29,7 @@ class Backups:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._drilled: dict[str, float] = {}
 
     def _await(self, names: Sequence[str]) -> None:
         """Before a snapshot, let the log be followed, so that it leads on from there."""
@@ -45,8 +49,13 @@ class Backups:
             self._await(names)
             self._run("backup", "take", *names)
             self._run("backup", "prune", "--yes")
-        elif names := schedule.drills_due(self._context, now):
-            self._run("drill", names[0])
+        elif name := next(filter(self._rested, schedule.drills_due(self._context, now)), None):
+            self._drilled[name] = time.monotonic()
+            self._run("drill", name)
+
+    def _rested(self, instance: str) -> bool:
+        """Whether no drill of it was begun just now: one that lacks room is noted nowhere."""
+        return time.monotonic() > self._drilled.get(instance, -math.inf) + _DRILL_AGAIN
 
     def _run(self, *words: str) -> None:
         begun = time.monotonic()

@@ -14,6 +14,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from msgspec import Struct
@@ -27,6 +28,8 @@ from mngdb.stores.streams import Progress, StreamWriter, fetched, object_key, pa
 
 ROOT = "mngdb-1"
 _MANIFEST = "manifest.json"
+#: Manifests that are read at a time.
+_READERS = 16
 #: Beside all stacks' snapshots: how to restore them without mngdb.
 GUIDE = "RESTORE.md"
 
@@ -86,6 +89,10 @@ class Catalog:
         """What the keys of an instance, or of one of its snapshots, begin with."""
         return "/".join(filter(None, (ROOT, self.stack, instance, snapshot)))
 
+    def where(self, instance: str, snapshot: str) -> str:
+        """The place of a snapshot's manifest, for people."""
+        return f"{self.store.place}/{self.prefix(instance, snapshot)}/{_MANIFEST}"
+
     def begin(self, sealer: Sealer, instance: str, progress: Progress) -> Snapshot:
         """A new snapshot."""
         return Snapshot(self, sealer, instance, progress)
@@ -96,17 +103,22 @@ class Catalog:
 
     def snapshots(self, instance: str) -> tuple[list[Manifest], list[Damage]]:
         """Those of an instance, the oldest first, and manifests that cannot be read."""
-        found, damages = [], []
-        for entry in self.store.entries(self.prefix(instance)):
-            folder, _, name = entry.key.rpartition("/")
-            if name != _MANIFEST:
-                continue
-            snapshot = folder.rpartition("/")[2]
-            try:
-                found.append(self.manifest(instance, snapshot))
-            except UnreadableError as error:
-                damages.append(Damage(snapshot, error.message))
+        names = (one.key.split("/") for one in self.store.entries(self.prefix(instance)))
+        ids = [name[-2] for name in names if name[-1] == _MANIFEST]
+        with ThreadPoolExecutor(_READERS, "mngdb-store") as pool:
+            read = list(pool.map(lambda one: self._read(instance, one), ids))
+        found = [one for one in read if isinstance(one, Manifest)]
+        damages = [one for one in read if isinstance(one, Damage)]
         return sorted(found, key=lambda one: (one.finished, one.id)), damages
+
+    def _read(self, instance: str, snapshot: str) -> Manifest | Damage | None:
+        """A manifest; None: it was removed meanwhile."""
+        try:
+            return self.manifest(instance, snapshot)
+        except UnreadableError as error:
+            return Damage(snapshot, error.message)
+        except UsageError:
+            return None
 
     def unfinished(self, instance: str, before: float) -> list[str]:
         """Keys of objects that no manifest names, where all of their snapshot are older than a
@@ -151,6 +163,7 @@ class Catalog:
         """The manifest of a snapshot. Raises UsageError for one that there is not,
         UnreadableError."""
         key = f"{self.prefix(instance, snapshot)}/{_MANIFEST}"
+        where = self.where(instance, snapshot)
         try:
             data = self.store.get(key)
         except MissingError:
@@ -160,9 +173,9 @@ class Catalog:
         try:
             found = decode(data)
         except UnreadableError as error:
-            raise UnreadableError(f"{self.store.place}/{key} {error.message}") from None
+            raise UnreadableError(f"{where} {error.message}") from None
         if (found.id, found.instance, found.stack) != (snapshot, instance, self.stack):
-            raise UnreadableError(f"{self.store.place}/{key} belongs to another snapshot")
+            raise UnreadableError(f"{where} belongs to another snapshot")
         return found
 
     def parents(self, manifest: Manifest) -> tuple[Manifest, ...]:

@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,16 @@ if TYPE_CHECKING:
 
 #: Objects to remove with one request: more than 1000 are refused.
 _AT_ONCE = 500
-#: How long one request may take, and how long it is tried again by the library. Who calls goes on
-#: for longer.
-_TIMEOUT, _RETRY = timedelta(seconds=60), timedelta(seconds=30)
+#: How long a server may say nothing while an object is read; how long it may take in all to read
+#: one, and to write one, of which four share a slow line; and how long the library tries a request
+#: again. Who calls goes on for longer.
+_SILENT, _READ, _WRITE = timedelta(seconds=60), timedelta(hours=1), timedelta(minutes=5)
+_RETRY = timedelta(seconds=30)
 
 #: A part of S3's errors, which are XML.
 _TAG = "<{0}>([^<]+)</{0}>"
+#: What the library says where the key may not do something: for a list, it has no error of its own.
+_REFUSED = re.compile(r"status code: 40[13]\b")
 
 
 class BucketStore:
@@ -33,47 +38,53 @@ class BucketStore:
         self._bucket = bucket
         self._prefix = prefix.strip("/")
         self._options = dict(options)
-        self._opened: S3Store | None = None
 
     @property
     def place(self) -> str:
         return "s3://" + "/".join(filter(None, (self._bucket, self._prefix)))
 
-    @property
-    def _store(self) -> S3Store:
-        if self._opened is None:
-            from obstore.store import S3Store
+    @cached_property
+    def _reader(self) -> S3Store:
+        # while it is written to, a server says nothing: there, this limit would be one of all
+        return self._client(timeout=_READ, read_timeout=_SILENT)
 
-            plain = self._options.get("endpoint", "").startswith("http://")
-            # no checksums or conditions in headers: several servers refuse them
-            config: Any = {"virtual_hosted_style_request": False, **self._options}
-            with self._told("open"):
-                self._opened = S3Store(
-                    self._bucket,
-                    prefix=self._prefix or None,
-                    config=config,
-                    client_options={"timeout": _TIMEOUT, "allow_http": plain},
-                    retry_config={"max_retries": 5, "retry_timeout": _RETRY},
-                )
-        return self._opened
+    @cached_property
+    def _writer(self) -> S3Store:
+        return self._client(timeout=_WRITE)
+
+    def _client(self, **limits: timedelta) -> S3Store:
+        from obstore.store import S3Store
+
+        plain = self._options.get("endpoint", "").startswith("http://")
+        # no checksums or conditions in headers: several servers refuse them
+        config: Any = {"virtual_hosted_style_request": False, **self._options}
+        options: Any = {"allow_http": plain, **limits}
+        with self._told("open"):
+            return S3Store(
+                self._bucket,
+                prefix=self._prefix or None,
+                config=config,
+                client_options=options,
+                retry_config={"max_retries": 5, "retry_timeout": _RETRY},
+            )
 
     def put(self, key: str, data: bytes) -> None:
         import obstore
 
         with self._told("write"):
-            obstore.put(self._store, key, data, use_multipart=False)
+            obstore.put(self._writer, key, data, use_multipart=False)
 
     def get(self, key: str) -> bytes:
         import obstore
 
         with self._told("read"):
-            return bytes(obstore.get(self._store, key).bytes())
+            return bytes(obstore.get(self._reader, key).bytes())
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         import obstore
 
         with self._told("list"):
-            for page in obstore.list(self._store, prefix):
+            for page in obstore.list(self._reader, prefix):
                 for one in page:
                     yield Entry(one["path"], one["size"], one["last_modified"].timestamp())
 
@@ -83,7 +94,7 @@ class BucketStore:
         left = iter(keys)
         while some := list(islice(left, _AT_ONCE)):
             with self._told("remove"):
-                obstore.delete(self._store, some)
+                obstore.delete(self._writer, some)
 
     @contextlib.contextmanager
     def _told(self, what: str) -> Iterator[None]:
@@ -93,12 +104,12 @@ class BucketStore:
             yield
         except (exceptions.NotFoundError, FileNotFoundError):
             raise MissingError(f"{self.place}: no such object") from None
-        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            raise StoreError(
-                f"{self.place} refuses to {what}: {_sentence(error)}",
-                "check the store's key and what its policy permits",
-            ) from None
         except (exceptions.BaseError, ValueError) as error:
+            if _REFUSED.search(str(error)):
+                raise StoreError(
+                    f"{self.place} refuses to {what}: {_sentence(error)}",
+                    "check the store's key and what its policy permits",
+                ) from None
             passing = isinstance(error, exceptions.GenericError)
             raise StoreError(
                 f"cannot {what} in {self.place}: {_sentence(error)}", passing=passing

@@ -7,9 +7,11 @@ that a busy store refuses is tried again alone.
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, repeat
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -24,9 +26,9 @@ T = TypeVar("T")
 PART = 8 << 20
 #: Threads, and so parts that are worked on at a time.
 _THREADS = max(2, min(4, len(os.sched_getaffinity(0))))
-#: Seconds between two attempts of an object that the store did not take, and how many there are:
-#: ten minutes in all.
-_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, *(30.0 for _ in range(19)))
+#: Seconds between two attempts of an object that the store did not take, the last one again and
+#: again; and in which there are any.
+_PAUSES, _PATIENCE = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0), 600.0
 
 #: Told of every part: bytes of the content, and bytes that they take in the store.
 Progress = Callable[[int, int], None]
@@ -37,16 +39,17 @@ def object_key(snapshot: str, stream: str, number: int) -> str:
     return f"{snapshot}/{stream}.{number:06d}.zst.age"
 
 
-def patiently(action: Callable[[], T], pauses: tuple[float, ...] = _PAUSES) -> T:
-    """Do it, again and again while the store is away. Raises StoreError."""
-    for pause in pauses:
+def patiently(action: Callable[[], T]) -> T:
+    """Do it, again and again for ten minutes while the store is away. Raises StoreError."""
+    end, pauses = time.monotonic() + _PATIENCE, chain(_PAUSES, repeat(_PAUSES[-1]))
+    while True:
         try:
             return action()
         except StoreError as error:
-            if not error.passing:
+            pause = next(pauses)
+            if not error.passing or time.monotonic() + pause > end:
                 raise
         stopping.sleep(pause)
-    return action()
 
 
 class StreamWriter:

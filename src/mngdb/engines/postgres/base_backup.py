@@ -35,6 +35,10 @@ _TIMEOUT = 30.0
 _READ = 4 * 3600.0
 _DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1"
 _AMCHECK = "SELECT count(*) FROM pg_available_extensions WHERE name = 'amcheck'"
+_LACKING = """
+    SELECT extname FROM pg_extension
+    WHERE extname NOT IN (SELECT name FROM pg_available_extensions) ORDER BY 1
+"""
 #: Reading a page compares its checksum, too.
 _HEAP = """
     SELECT format('%s: %s', c.oid::regclass, found.msg)
@@ -269,6 +273,8 @@ def _readable(session: client.Session, database: str) -> Trial:
     try:
         with session.inside(database) as connection:
             connection.patience = _READ
+            if lacking := ", ".join(one for (one,) in client.rows(connection, _LACKING)):
+                return Trial(name, False, f"the program here lacks extensions of it: {lacking}")
             ((amcheck,),) = client.rows(connection, _AMCHECK)
             wrong, told = (_checked if amcheck else _counted)(connection)
     except (StepError, UnobservableError) as error:

@@ -57,11 +57,6 @@ def note(context: Context, instance: str, found: Archived) -> None:
     disk.write(folder / instance, text + "\n", durable=False)
 
 
-def failed(context: Context, instance: str, error: str) -> None:
-    """Keep why it goes no further. Raises OSError."""
-    note(context, instance, replace(read(context, instance), error=error))
-
-
 def read(context: Context, instance: str) -> Archived:
     """How far it is; nothing where nobody has noted that."""
     try:

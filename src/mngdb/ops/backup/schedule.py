@@ -55,6 +55,8 @@ class Run(Struct, frozen=True):
     """Where they went. What is in another store says nothing of this one."""
     first: float = 0.0
     """When the first one there was finished."""
+    snapshot: str = ""
+    """The last one that succeeded."""
 
     def led_on(self, log: archived.Archived) -> bool:
         """Whether the log that is archived now leads on from the last backup, and one key opens
@@ -93,6 +95,12 @@ def _noted(state: Path, instance: str) -> Run:
         return Run()  # a damaged note: the next backup is early, that is all
 
 
+def begun(context: Context, instance: str) -> None:
+    """Note that an attempt begins: one that cannot note its end is not made again and again. Raises
+    OSError."""
+    _keep(context, instance, replace(_read(context, instance), tried=time.time()))
+
+
 def failed(context: Context, instance: str, error: str) -> None:
     """Keep why an attempt failed. Raises OSError."""
     before = _read(context, instance)
@@ -110,7 +118,7 @@ def succeeded(context: Context, instance: str, found: Manifest) -> None:
     """Keep that an attempt has made a snapshot. Raises OSError."""
     now, point = time.time(), found.taken.log or Point("", 0)
     last, keys = _read(context, instance), fingerprint(found.recipients)
-    before = last.done if last.tried else 0.0  # after `broken`, this one may precede the log
+    before = last.done if last.branch else 0.0  # after `broken`, this one may precede the log
     run = Run(
         tried=now,
         done=now,
@@ -122,6 +130,7 @@ def succeeded(context: Context, instance: str, found: Manifest) -> None:
         keys=keys,
         store=last.store,
         first=last.first or now,
+        snapshot=found.id,
     )
     _keep(context, instance, run)
 
@@ -168,7 +177,8 @@ def backups_due(context: Context, now: float) -> list[str]:
 def _due(context: Context, name: str, run: Run, last: float, now: float) -> bool:
     """`last`: when a backup was due last. Moments in the future are of a clock that was set back
     since."""
-    if run.error and now - _AGAIN < run.tried <= now:
+    unended = run.tried > run.done  # it was killed, or goes on
+    if (run.error or unended) and now - _AGAIN < run.tried <= now:
         return False
     if not last <= run.done <= now:
         return True

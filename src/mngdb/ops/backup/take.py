@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 from msgspec import Struct
@@ -88,6 +88,7 @@ def back_up(
 
     def job(instance: Instance, emit: workers.Emit) -> tuple[Manifest, ...]:
         with lock(context.stack.state / f"backup-{instance.name}.lock", "backup", 0.0):
+            schedule.begun(context, instance.name)
             work = _Work(context, catalog, sealer, instance, emit)
             found = [] if logical else [work.snapshot(full=full)]
             if logical or (too and context.engine(instance).back_up_logically):
@@ -170,7 +171,8 @@ class _Work(Struct, frozen=True):
         except BaseException as error:
             _discarded(snapshot, error)
             told = error.message if isinstance(error, MngdbError) else "interrupted"
-            schedule.failed(context, instance.name, told)
+            with suppress(OSError):  # that it was begun is noted
+                schedule.failed(context, instance.name, told)
             raise
         detail = f"{found.size} bytes in {found.stored}, {catalog.store.place}"
         step: Step[None] = Step(

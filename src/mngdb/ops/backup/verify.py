@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from mngdb.ops.backup import archived, bases, place
+from mngdb.ops.backup import archived, bases, place, schedule
 from mngdb.ops.backup.archived import Archived
 from mngdb.ops.context import Context
 from mngdb.stores.archive import Archive
@@ -47,6 +47,7 @@ def verify(context: Context, names: Sequence[str]) -> Verified:
     chosen = [context.instance(name).name for name in names] or list(context.stack.instances)
     read: list[int] = []
     snapshots, opened, damages = 0, True, []
+    own, notes = place.catalog(context).stack, schedule.runs(context)
     for name, catalog in ((n, one) for n in chosen for one in place.catalogs(context, n)):
         manifests, broken = catalog.snapshots(name)
         found = list(broken)
@@ -57,6 +58,12 @@ def verify(context: Context, names: Sequence[str]) -> Verified:
             found += catalog.verify(manifest, opener, lambda _, stored: read.append(stored))
         wrong = [one.text for one in found]
         wrong += _orphans(manifests, {one.snapshot for one in found})
+        newest = notes[name].snapshot if catalog.stack == own else ""
+        if newest and newest not in {one.id for one in manifests} | {
+            one.snapshot for one in broken
+        }:
+            # nothing else tells it from one that was killed
+            wrong.append(f"{catalog.where(name, newest)} is missing")
         if wrong:
             bases.forget(context.stack.state, name)
         damages += wrong
