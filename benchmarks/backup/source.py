@@ -61,7 +61,7 @@ class Source:
         with self.connect() as connection:
             for table in range(TABLES):
                 connection.execute(
-                    f"UPDATE bench{table} SET text = reverse(text) WHERE id % 100 = %s", (number,)
+                    f"UPDATE bench{table} SET text = reverse(text) WHERE id %% 100 = %s", (number,)
                 )
 
     @property
