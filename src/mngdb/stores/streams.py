@@ -24,8 +24,10 @@ T = TypeVar("T")
 
 #: Bytes of a part. A few of them are in memory at a time.
 PART = 8 << 20
-#: Threads, and so parts that are worked on at a time.
+#: Threads that read, and so parts that are worked on at a time; those that write are more where
+#: there are few processors, since each of them waits for the disk, too, after each part.
 _THREADS = max(2, min(4, len(os.sched_getaffinity(0))))
+_WRITERS = 4
 #: Seconds between two attempts of an object that the store did not take, the last one again and
 #: again; and in which there are any.
 _PAUSES, _PATIENCE = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0), 600.0
@@ -70,7 +72,7 @@ class StreamWriter:
         self._parts: list[Part] = []
         self._begun = 0
         self._waiting: deque[Future[Part]] = deque()
-        self._pool = ThreadPoolExecutor(_THREADS, "mngdb-store")
+        self._pool = ThreadPoolExecutor(_WRITERS, "mngdb-store")
 
     def write(self, data: bytes | memoryview) -> int:
         """Take the next bytes. Raises StoreError, also for what was written before."""
@@ -89,7 +91,7 @@ class StreamWriter:
         return Stream(self._name, self._size, tuple(self._parts))
 
     def _begin(self) -> None:
-        while len(self._waiting) > _THREADS:
+        while len(self._waiting) >= _WRITERS:
             self._take()
         key = object_key(self._snapshot, self._name, self._begun)
         self._begun += 1
@@ -101,9 +103,9 @@ class StreamWriter:
 
     def _put(self, key: str, data: memoryview) -> Part:
         sealed = self._sealer.seal(data)
-        patiently(lambda: self._store.put(key, sealed))
         part = Part(len(data), len(sealed), digest(data), digest(sealed))
         self._free.append(data)
+        patiently(lambda: self._store.put(key, sealed))
         return part
 
     def _take(self) -> None:

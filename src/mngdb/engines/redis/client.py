@@ -21,8 +21,9 @@ from mngdb.model import Access
 from mngdb.spec.agent import MONITOR
 from mngdb.tls_probe import accepts_tls
 
-#: Seconds between two tries while a server starts.
-_POLL = 0.005
+#: Seconds between two tries while a server starts, and while it loads its data: to prove that it
+#: is the server takes from the processor that it loads with.
+_POLL, _LEISURE = 0.005, 0.05
 #: Seconds that a server may take to say that it is loading its data.
 _LOADING = 2.0
 #: Seconds for a question that finds out what a server speaks, at most.
@@ -198,7 +199,7 @@ def wait(access: Access, deadline: float) -> Iterator[Session]:
                 raise
             if left <= 0:
                 raise
-            stopping.sleep(_POLL)
+            stopping.sleep(_LEISURE if error.kind == "starting" else _POLL)
     try:
         yield session
     finally:
