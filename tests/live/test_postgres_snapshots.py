@@ -124,6 +124,11 @@ def test_damage_of_a_parent_is_told_and_the_next_is_a_full_one(stack: Cli, store
     assert child["id"] not in done.stderr.partition("hint")[2], "the child needs it, too"
     after = backup(stack)
     assert (after["kind"], after["parent"]) == ("full", None)
+    child = backup(stack)
+    victim = next(store.rglob(f"{child['id']}/base.tar.000000.zst.age"))
+    victim.write_bytes(victim.read_bytes()[:-1] + b"?")
+    assert (child["kind"], stack.run("drill").returncode) == ("incremental", 1)
+    assert backup(stack)["kind"] == "full"
 
 
 def test_a_parent_that_is_gone_costs_a_full_one(stack: Cli, store: Path) -> None:

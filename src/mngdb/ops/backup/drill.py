@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from mngdb import __version__
 from mngdb.errors import MngdbError
-from mngdb.ops.backup import history, place
+from mngdb.ops.backup import bases, history, place
 from mngdb.ops.backup.history import iso
 from mngdb.ops.backup.reach import Aim, newest_of, of_snapshot, reachable
 from mngdb.ops.backup.restored import alone, sweep
@@ -159,6 +159,8 @@ def _tried(context: Context, aim: Aim, newest: float, tell: Tell) -> Drill:
         version=f"{manifest.taken.product} {manifest.taken.version}",
         machine=_machine(),
     )
+    if found.verdict == "fail" and aim.parents:  # nothing more is built on a chain in doubt
+        bases.forget(context.stack.state, manifest.instance)
     data = to_builtins(found)
     del data["record"]
     line = history.keep(context.stack.state, data)
