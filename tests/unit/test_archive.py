@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import shutil
@@ -14,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from mngdb.ops.backup import feed as feeding
 from mngdb.ops.backup.archived import Archived
@@ -22,7 +24,7 @@ from mngdb.ops.backup.schedule import Run
 from mngdb.secret import Secret
 from mngdb.snapshot import Piece, Point, Taken
 from mngdb.stores import StoreError
-from mngdb.stores.archive import Archive, Segment, chain, parse, spans, unbroken
+from mngdb.stores.archive import KEPT, Archive, Segment, chain, covered, parse, spans, unbroken
 from mngdb.stores.directory import DirectoryStore
 from mngdb.stores.manifest import Manifest
 from mngdb.stores.retention import Policy, superfluous
@@ -191,8 +193,6 @@ def test_what_no_promised_moment_needs_goes() -> None:
     said = Taken(kind="full", product="Toy", version="1", source="1", position={})
 
     def snapshot(moment: float, position: int) -> Manifest:
-        from msgspec.structs import replace
-
         taken = replace(said, moment=moment, log=Point("a", position))
         return Manifest(
             id=str(moment), stack="s", stack_name="s", instance="pg", engine="toy", tool="m",
@@ -206,6 +206,15 @@ def test_what_no_promised_moment_needs_goes() -> None:
     assert [one.begin for one in gone] == list(range(49))  # 50 leads to all since 80
     assert superfluous(log, kept[2:], policy, 100.0) == log[:94]
     assert superfluous(log, [], policy, 100.0) == log[:79]
+
+
+def test_what_another_one_has_goes_once_nobody_reads_it() -> None:
+    small = [segment(0, 5, 0, 5), segment(5, 10, 5, 10), segment(10, 10, 10, 12)]
+    wide = segment(0, 10, 0, 12)
+    every = [*small, wide, segment(8, 20, 8, 20)]
+    assert covered(every, 12 + KEPT) == []
+    assert sorted(covered(every, 21 + KEPT), key=small.index) == small
+    assert covered([wide, replace(small[0], keys="other")], 1e9) == []
 
 
 # --- the feed
@@ -308,13 +317,20 @@ def test_a_writer_waits_for_a_store_that_does_not_keep_up(
 
 def test_small_segments_become_one(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeding, "_MERGE", 1.0)
+    monkeypatch.setattr(feeding, "KEPT", 2.0)
     with feed(archive) as found:
         found.hurry = True
         found.begin(Point("a", 0))
         for number in range(20):
             found.write(b"x", number + 1, 100.0 + number)
             until(lambda end=number + 1: found.stored == end, 5)  # type: ignore[misc]
-        until(lambda: len(archive.segments()) < 20, 5)
+        listed = archive.segments()
+        until(lambda: len(covered(archive.segments(), math.inf)) >= 10, 5)
+        # whoever listed them reads them still
+        assert all(archive.read(Opener([KEY]), one).data for one in listed)
+        left = [one for one in archive.segments() if one not in covered(listed, math.inf)]
+        assert chain(left, Point("a", 0))[-1].end == 20
+        until(lambda: len(archive.segments()) < 20, 10)
     assert content(archive, Point("a", 0)) == b"x" * 20
     (first, *_) = archive.segments()
     piece = archive.read(Opener([KEY]), first)
@@ -325,6 +341,7 @@ def test_while_one_is_stored_the_next_one_gathers_and_many_become_one(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feeding, "_MANY", 4)
+    monkeypatch.setattr(feeding, "KEPT", 0.0)
     monkeypatch.setattr(feeding, "_LOOK", 60.0)  # nobody waits for that
     free, put = threading.Event(), archive.store.put
 

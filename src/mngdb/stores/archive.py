@@ -28,6 +28,8 @@ _NAME = re.compile(
     r"([0-9a-f]{16})-([0-9a-f]{16})-([0-9a-f]{11})-([0-9a-f]{11})-([nb])-([0-9a-f]{8})"
     r"-([0-9a-f]{8})-([0-9a-f]{32})"
 )
+#: Seconds for which segments stay that were written once more, as one: who listed them reads them.
+KEPT = 900.0
 #: Seconds between two segments that are no gap.
 _NEAR = 0.5
 _BRANCH = re.compile(r"[0-9A-Za-z-]+")
@@ -179,7 +181,8 @@ class Archive:
         return data
 
     def remove(self, segments: Iterable[Segment]) -> None:
-        """Remove segments."""
+        """Remove segments. Those that others have, too, stay for `KEPT`: a restore may have listed
+        them."""
         self.store.delete([self.key(one) for one in segments])
 
 
@@ -200,6 +203,21 @@ def unbroken(segments: Iterable[Segment], branch: str) -> tuple[int, int, float]
             found = one.begin, one.end, one.until
         else:
             found = found[0], max(found[1], one.end), max(found[2], one.until)
+    return found
+
+
+def covered(segments: Iterable[Segment], now: float) -> list[Segment]:
+    """Segments of which another one has all, for so long that nobody reads them any more."""
+    found: list[Segment] = []
+    wide: dict[tuple[str, str], Segment] = {}
+    for one in sorted(segments, key=lambda one: (one.begin, -one.end, one.since, -one.until)):
+        other = wide.get((one.branch, one.keys))
+        inside = other and one.end <= other.end and one.until <= other.until
+        if other and inside and one.since >= other.since:
+            if other.until < now - KEPT:
+                found.append(one)
+        elif not other or one.end >= other.end:
+            wide[one.branch, one.keys] = one
     return found
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from mngdb.stores.archive import Segment
+from mngdb.stores.archive import Segment, covered
 from mngdb.stores.manifest import Manifest, parents
 from mngdb.stores.sealing import UnreadableError
 
@@ -86,18 +86,20 @@ def superfluous(
     segments: Sequence[Segment], snapshots: Sequence[Manifest], policy: Policy, now: float
 ) -> list[Segment]:
     """Segments of one instance's log that no promised moment needs, where `snapshots` are those
-    that are kept. Without a snapshot that leads to the first of these moments, from the oldest one
-    on all are needed."""
+    that are kept, and those of which others have all. Without a snapshot that leads to the first of
+    these moments, from the oldest one on all are needed."""
     leading = sorted(filter(_leads, _whole(snapshots)), key=lambda one: one.moment)
     first = _before(leading, policy, now) or next(iter(leading), None)
+    twice = {one.name for one in covered(segments, now)}
+    return [one for one in segments if one.name in twice or _early(one, first, now - policy.recent)]
+
+
+def _early(one: Segment, first: Manifest | None, recent: float) -> bool:
+    """Whether it leads to no moment from `first` on, or without one since `recent`."""
     if first is None or first.taken.log is None:
-        return [one for one in segments if one.until < now - policy.recent]
-    point, moment = first.taken.log, first.moment
-    return [
-        one
-        for one in segments
-        if (one.end < point.position if one.branch == point.branch else one.until < moment)
-    ]
+        return one.until < recent
+    point = first.taken.log
+    return one.end < point.position if one.branch == point.branch else one.until < first.moment
 
 
 def _newest(

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from mngdb.errors import MngdbError
 from mngdb.ops.backup.archived import Archived
 from mngdb.snapshot import Piece, Point
-from mngdb.stores.archive import Archive, Segment, unbroken
+from mngdb.stores.archive import KEPT, Archive, Segment, unbroken
 from mngdb.stores.sealing import Sealer
 
 #: Seconds from the first byte of a segment until it is stored.
@@ -97,6 +97,7 @@ class StoreFeed:
         self._changed = threading.Condition()
         self._archived = Archived()
         self._small: list[tuple[Segment, Piece]] = []
+        self._gone: deque[tuple[float, list[Segment]]] = deque()
         self._single = 0
         self._noted = 0.0
         self._merged = time.monotonic()
@@ -218,6 +219,7 @@ class StoreFeed:
                 return
             else:
                 self._merge()
+                self._tidy()
                 with self._changed:
                     self._changed.wait(_LOOK)
 
@@ -269,6 +271,7 @@ class StoreFeed:
                     os.eventfd_write(self.moved, 1)
             self._changed.notify_all()
         self._collect(segment, piece)
+        self._tidy()
 
     def _failed(self, error: str) -> None:
         with self._changed:
@@ -322,11 +325,20 @@ class StoreFeed:
             found = self._archive.put(
                 *(self._sealer, self._run, first.branch, piece, first.since), opens=first.opens
             )
-            self._archive.remove([segment for segment, _ in small])
         except (MngdbError, OSError) as error:
             self._failed(str(error))
             return small
+        self._gone.append((time.monotonic() + KEPT, [segment for segment, _ in small]))
         return [(found, piece)]
+
+    def _tidy(self) -> None:
+        """Remove what was written once more a while ago. What stays, `prune` removes."""
+        while self._gone and self._gone[0][0] <= time.monotonic():
+            _, segments = self._gone.popleft()
+            try:
+                self._archive.remove(segments)
+            except (MngdbError, OSError) as error:
+                self._failed(str(error))
 
 
 def joined(pieces: Sequence[Piece]) -> Piece:

@@ -14,7 +14,7 @@ from mngdb.ops.backup import archived, place
 from mngdb.ops.backup.moments import exact, shown
 from mngdb.ops.context import Context
 from mngdb.stores import StoreError
-from mngdb.stores.archive import Segment, chain, spans
+from mngdb.stores.archive import Archive, Segment, chain, spans
 from mngdb.stores.manifest import Manifest, parents
 from mngdb.stores.sealing import UnreadableError, fingerprint
 
@@ -204,6 +204,22 @@ def reachable(context: Context, instance: str) -> Reachable:
     return Reachable(tuple(found), tuple(damages), tuple(one.message for one in failed))
 
 
+def as_stored(aim: Aim, archive: Archive) -> Aim:
+    """The same with the segments that lead there now: since it was looked for, the agent may have
+    made one of several. Raises StoreError."""
+    if not aim.segments:
+        return aim
+    last = aim.segments[-1]
+    leads = _leads(aim.manifest, archive.segments())
+    return replace(aim, segments=tuple(one for one in leads if one.begin <= last.begin))
+
+
+def _leads(manifest: Manifest, segments: Sequence[Segment]) -> list[Segment]:
+    point, keys = manifest.taken.log, fingerprint(manifest.recipients)
+    mine = [one for one in segments if one.keys == keys]  # the others need another key
+    return chain(mine, point) if point is not None else []
+
+
 def _reach(
     context: Context,
     manifest: Manifest,
@@ -211,12 +227,10 @@ def _reach(
     segments: Sequence[Segment],
     note: archived.Archived,
 ) -> Reach:
-    point, keys = manifest.taken.log, fingerprint(manifest.recipients)
-    mine = [one for one in segments if one.keys == keys]  # the others need another key
-    leads = chain(mine, point) if point is not None else []
+    leads = _leads(manifest, segments)
     found = spans(manifest.moment, leads)
     known = (note.branch, note.stored, note.keys)
-    if leads and (leads[-1].branch, leads[-1].end, keys) == known:
+    if leads and (leads[-1].branch, leads[-1].end, leads[-1].keys) == known:
         # nothing was written since: the agent knows, and the store will within a minute
         begin, end = found[-1]
         found[-1] = (begin, max(end, note.until))

@@ -21,7 +21,7 @@ from mngdb.errors import MngdbError
 from mngdb.events import Meter, Progress
 from mngdb.model import Access, DesiredInstance
 from mngdb.ops.backup import bases, place
-from mngdb.ops.backup.reach import Aim, older
+from mngdb.ops.backup.reach import Aim, as_stored, older
 from mngdb.ops.context import Context
 from mngdb.snapshot import Piece, Taken, Trial
 from mngdb.spec.stack import Instance
@@ -57,7 +57,7 @@ class _Saved(Struct, frozen=True):
 
     def log(self) -> Iterator[Piece]:
         archive = self.catalog.archive(self.aim.manifest.instance)
-        for one in self.aim.segments:
+        for one in as_stored(self.aim, archive).segments:
             if one.empty:
                 continue
             try:
