@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec import Struct
 
-_LISTENS, _CONNECTED = "0A", "01"
+_LISTENS, _CONNECTED, _ENDED = "0A", "01", "06"
 
 
 class End(Struct, frozen=True):
@@ -63,6 +63,16 @@ def clients(port: int) -> list[End]:
         for words in _lines(table, f"{end} ")
         if words[3] == _CONNECTED and words[2].endswith(end)
     ]
+
+
+def lingers(port: int) -> bool:
+    """Whether a connection of this port has ended on this side, which then has it for a minute."""
+    end = f":{port:04X}"
+    return any(
+        words[3] == _ENDED and words[1].endswith(end)
+        for table in ("tcp", "tcp6")
+        for words in _lines(table, f"{end} ")
+    )
 
 
 def sockets(pid: int) -> set[int]:

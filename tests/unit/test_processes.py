@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from mngdb.targets.process.machine import LINGERS, port_holder
 from mngdb.targets.process.processes import Process
 
 #: The first thread ends, another one runs on until it is told to stop.
@@ -43,3 +45,13 @@ def test_a_process_runs_until_its_last_thread_has_ended() -> None:
         assert process.dead_but_there()
         assert not process.alive()
     assert not process.dead_but_there()
+
+
+def test_a_port_that_a_connection_has_just_left_is_nobodys() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as client:
+        client.bind(("127.0.0.1", 0))  # without SO_REUSEADDR
+        client.connect(server.getsockname())
+        port = client.getsockname()[1]
+        client.close()
+        server.accept()[0].close()
+        assert port_holder("127.0.0.1", port) == LINGERS

@@ -260,6 +260,8 @@ class LocalRunner(Struct, frozen=True):
                 hint = f"stop it, or give {instance.name} another port in the file"
                 if machine.port_holder(host, instance.spec.port, ours | self._pids()) is None:
                     hint = "it belongs to this stack: 'mngdb down', then 'mngdb up'"
+                if holder == machine.LINGERS:
+                    hint = f"wait a minute, or give {instance.name} another port in the file"
                 raise MngdbError(
                     f"{unit.name}: port {instance.spec.port} of {host} is taken by {holder}", hint
                 )

@@ -30,6 +30,8 @@ _PR_SET_THP_DISABLE = 41
 _BASE = "mngdb"
 #: The kernel's own id for whoever is not known.
 NOBODY = 65534
+#: Who has a port that nobody listens on.
+LINGERS = "a connection that has just ended (TIME_WAIT)"
 
 
 def memory() -> int:
@@ -198,8 +200,8 @@ def _make_account(name: str) -> pwd.struct_passwd:
 
 
 def port_holder(host: str, port: int, but: Collection[int] = ()) -> str | None:
-    """Who listens on a port, for people: `redis-server (pid 12)`; None if it is free, or held by
-    one of the processes `but`."""
+    """Who has a port, for people: `redis-server (pid 12)`; None if it is free, or held by one of
+    the processes `but`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -239,6 +241,8 @@ def callers(port: int) -> list[str]:
 def _listener(host: str, port: int, but: Collection[int]) -> str | None:
     found = peer.listener(host, port)
     if found is None:
+        if peer.lingers(port):
+            return LINGERS
         return "a process of another account"  # of another network than ours, or it just ended
     holders = []
     for path in Path("/proc").glob("[0-9]*"):
