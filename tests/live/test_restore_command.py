@@ -177,6 +177,7 @@ def test_an_instance_that_was_renamed_keeps_its_snapshots(cli: Cli) -> None:
         listed = cli.run("backups")
         assert "not in the file" in listed.stderr, listed.stderr
         assert "--from redis" in listed.stderr
+        assert cli.json("verify")["snapshots"] == 1
         cli.ok("backup", "prune", "--yes")
         (kept,) = cli.json("backups")["not_in_file"]
         assert kept["snapshots"] == gone["snapshots"]

@@ -42,9 +42,10 @@ class Verified(Struct, frozen=True):
 
 
 def verify(context: Context, names: Sequence[str]) -> Verified:
-    """Read all snapshots and the log of every instance, or of those named. Raises StoreError,
-    UsageError."""
-    chosen = [context.instance(name).name for name in names] or list(context.stack.instances)
+    """Read all snapshots and the log of every instance, also of those that the file no longer has,
+    or of those named. Raises StoreError, UsageError."""
+    there = [*context.stack.instances, *place.departed(context)]
+    chosen = [one if one in there else context.instance(one).name for one in names] or there
     read: list[int] = []
     snapshots, opened, damages = 0, True, []
     own, notes = place.catalog(context).stack, schedule.runs(context)
