@@ -87,6 +87,7 @@ def bring(
     took: Took,
 ) -> Brought:
     """See Backup.bring."""
+    _roll_back_prepared(source)
     if part.kind == "database":
         return _database(source, target, asked, part, agree, took)
     at = _address(target, asked, part.text)
@@ -103,6 +104,14 @@ def bring(
     with transfer.inside(target, at.database) as connection, transfer.whole(connection):
         _filled(connection, dump, table, took)
     return plan
+
+
+def _roll_back_prepared(source: Session) -> None:
+    """Of a restored server that only gives: nobody sees what they did, and their locks hold up
+    whoever reads."""
+    for gid, database in source.rows("SELECT gid, database FROM pg_prepared_xacts"):
+        with source.inside(database) as inside:
+            execute(inside, sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))
 
 
 def _filled(connection: Connection, dump: transfer.Dump, table: Table, took: Took) -> None:
