@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.live
 
 FILE = """
 name: mng
-postgres: {port: PORT1, memory: 128mb}
+postgres: {port: PORT1, memory: 128mb, settings: {max_prepared_transactions: 5}}
 redis: {port: PORT2, memory: 64mb}
 mongodb: {port: PORT3, memory: 300mb}
 agent: false
@@ -67,7 +69,10 @@ def stack(module_cli: Cli) -> Cli:
         client.shop.item.create_index([("n", -1)], name="by_n", unique=True)
         client.shop.command("collMod", "item", validator={"n": {"$gte": 0}})
         client.shop.create_collection("few", viewOn="item", pipeline=[{"$match": {"n": 1}}])
+    prepared = ("BEGIN", "LOCK TABLE item", "UPDATE item SET name = 'x' WHERE id = 3")
+    sql(module_cli, "; ".join((*prepared, "PREPARE TRANSACTION 'left'")), app="shop")
     module_cli.ok("backup")
+    sql(module_cli, "ROLLBACK PREPARED 'left'", app="shop")
     return module_cli
 
 
@@ -172,6 +177,31 @@ def test_keys_that_exist_are_kept_until_they_are_to_be_overwritten(stack: Cli) -
         assert (asked.returncode, client.get("shop:plain")) == (2, b"new")
         brought(stack, "redis", "--latest", "--keys", "shop:plain", "--overwrite", "--yes")
         assert client.get("shop:plain") == b"old"
+
+
+def test_keys_that_have_expired_since_come_back_with_the_time_that_they_had(stack: Cli) -> None:
+    with redis.Redis.from_url(url(stack, "redis")) as client:
+        client.set("cart:1", "of old", px=8_000)
+        client.select(3)
+        client.hset("cart:2", "field", "of old")
+        client.pexpire("cart:2", 8_000)
+        stack.ok("backup", "redis")
+        _soon(lambda: not client.exists("cart:2"))
+        client.select(0)
+        found = brought(stack, "redis", "--latest", "--keys", "cart:*")
+        assert [found["counts"][one] for one in ("keys", "expired", "restored")] == [2, 2, 2]
+        assert "expired since" in str(found["notes"])
+        assert client.get("cart:1") == b"of old"
+        assert 0 < client.pttl("cart:1") <= 8_000
+        client.select(3)
+        assert client.hget("cart:2", "field") == b"of old"
+
+
+def _soon(happens: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not happens():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.05)
 
 
 def test_a_collection_is_built_aside_and_put_where_there_is_none(stack: Cli) -> None:

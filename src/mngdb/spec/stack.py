@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from msgspec import Struct
 
@@ -19,6 +19,10 @@ from mngdb.spec.target_models import External
 from mngdb.spec.units import Amount
 
 G = TypeVar("G", bound=BaseGrant)
+
+
+#: The stack's own server, one of restored data beside it, or one from which a part is taken.
+Role = Literal["live", "beside", "source"]
 
 
 class Instance(Struct, frozen=True):
@@ -40,6 +44,7 @@ class Instance(Struct, frozen=True):
     """Whether the agent writes its log to the store."""
     recovery_point: RecoveryPoint = "stream"
     """Whether commits wait until the store has them."""
+    role: Role = "live"
 
     @property
     def members(self) -> tuple[Member, ...]:

@@ -77,6 +77,8 @@ def settings(asked: DesiredInstance) -> dict[str, str]:
         # 15000 rounds take three times as long for every login that is made, compared or opened
         PARAMETER + "scramSHA256IterationCount": "5000",
         **named,
+        # a server of restored data stays as it was at its moment
+        **({} if asked.instance.role == "live" else {PARAMETER + "ttlMonitorEnabled": "false"}),
     }
 
 

@@ -5,29 +5,53 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from mngdb import disk
 from mngdb.engines.redis import render
 from mngdb.engines.redis.backup import STREAM, whole
+from mngdb.engines.redis.commands import complete
+from mngdb.engines.redis.wire import pack
 from mngdb.errors import StepError, of_system
 from mngdb.model import DesiredInstance
 from mngdb.run import Account
 from mngdb.snapshot import Piece, Saved
 
 _Content = Iterable[bytes | memoryview]
+#: Milliseconds by which each key lives longer in a server from which a part is taken: ten years, so
+#: that none goes before it was taken.
+SPARE = 3650 * 86_400_000
+#: Nothing expires while a server reads its log, so the log itself can say when it will.
+_SPARED = """
+for number = 0, 1e9 do
+  local found = redis.pcall('SELECT', number)
+  if found.err then break end
+  local cursor = '0'
+  repeat
+    local answer = redis.call('SCAN', cursor, 'COUNT', 1000)
+    cursor = answer[1]
+    for _, key in ipairs(answer[2]) do
+      local ends = redis.call('PEXPIRETIME', key)
+      if ends > 0 then
+        redis.call('PEXPIREAT', key, string.format('%.0f', ends + ARGV[1]))
+      end
+    end
+  until cursor == '0'
+end
+"""
 
 
 def lay(asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None) -> None:
     """Write the files as the server will look for them. Raises MngdbError."""
     values = render.settings(asked)
-    mode = render.mode(values)
+    mode, spared = render.mode(values), asked.instance.role == "source"
     try:
-        if saved.until is None and mode == "no":
+        if saved.until is None and mode == "no" and not spared:
             _written(folder / values["dbfilename"], whole(saved.read(STREAM)), account)
         else:
             # with the log on Redis reads nothing else, so the file is the log's base
-            _log(values, saved, folder, account)
+            _log(values, saved, folder, account, spared=spared)
         if mode == "none":
             disk.write(folder / render.RESTORED, "", owner=account)
         disk.sync(folder)
@@ -35,14 +59,19 @@ def lay(asked: DesiredInstance, saved: Saved, folder: Path, account: Account | N
         raise of_system(error) from None
 
 
-def _log(values: dict[str, str], saved: Saved, folder: Path, account: Account | None) -> None:
+def _log(
+    values: dict[str, str], saved: Saved, folder: Path, account: Account | None, *, spared: bool
+) -> None:
     log = disk.folder(folder / values["appenddirname"], owner=account)
     file = values["appendfilename"]
     parts: list[tuple[str, str, _Content]] = [
         (f"{file}.1.base.rdb", "b", whole(saved.read(STREAM)))
     ]
-    if saved.until is not None:
-        parts.append((f"{file}.1.incr.aof", "i", _commands(saved, saved.until)))
+    commands: _Content = () if saved.until is None else _commands(saved, saved.until)
+    if spared:
+        commands = chain(complete(commands), [pack(("EVAL", _SPARED, "0", str(SPARE)))])
+    if spared or saved.until is not None:
+        parts.append((f"{file}.1.incr.aof", "i", commands))
     for name, _, content in parts:
         _written(log / name, content, account)
     manifest = "".join(f"file {_repr(name)} seq 1 type {kind}\n" for name, kind, _ in parts)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import hiredis
@@ -10,6 +11,7 @@ import hiredis
 from mngdb import stopping
 from mngdb.engines.redis.client import RefusedError, Session
 from mngdb.engines.redis.keys.live import survey
+from mngdb.engines.redis.lay import SPARE
 from mngdb.engines.redis.look import parse_info
 from mngdb.engines.redis.wire import pack, raw_reader
 from mngdb.errors import StepError, UsageError
@@ -20,8 +22,8 @@ _COUNT = 500
 _GROUP = 4 << 20
 #: Seconds for an answer: a value may be large.
 _ANSWER = 300.0
-#: PTTL of a key that does not expire, and of one that is gone.
-_FOREVER, _GONE = -1, -2
+#: PEXPIRETIME of a key that does not expire; RESTORE calls that 0.
+_FOREVER = -1
 _TAKEN = "BUSYKEY"
 
 
@@ -39,33 +41,38 @@ def bring(
     agree: Agree,
     took: Took,
 ) -> Brought:
-    """See Backup.bring. A key that expires meanwhile is left out."""
+    """See Backup.bring. Keys get the time to live that they had at that moment, also those that
+    have expired since."""
     source.limit(_ANSWER)
     target.limit(_ANSWER)
     here, there = _Side(source), _Side(target)
     numbers = sorted(survey(source, None).databases)
-    keys = present = size = 0
-    for names in _each(here, there, numbers, part.text):
+    keys = present = expired = size = 0
+    since = round((time.time() - part.moment) * 1000)
+    for lives in _each(here, there, numbers, part):
+        names = list(lives)
         sizes = _sizes(here, names)
         held = [bool(one) for one in there.ask([b"EXISTS", one] for one in names)]
         keys += len(names)
         present += sum(held)
+        expired += sum(0 < life <= since for life in lives.values())
         size += sum(one for one, has in zip(sizes, held, strict=True) if part.overwrite or not has)
     if not keys:
         raise UsageError(f"no key matched {part.text!r} at that moment")
     _check_room(target, size)
     plan = Brought(
         name="",
-        counts={"keys": keys, "existing": present, "bytes": size},
-        notes=_notes(present, part.overwrite),
+        counts={"keys": keys, "expired": expired, "existing": present, "bytes": size},
+        notes=_notes(present, expired, part.overwrite),
         overwrites=part.overwrite and present > 0,
     )
     agree(plan)
-    counts = {"restored": 0, "kept": 0, "expired": 0}
-    for names in _each(here, there, numbers, part.text):
-        for group in _groups(names, _sizes(here, names)):
+    counts = {"restored": 0, "kept": 0}
+    for lives in _each(here, there, numbers, part):
+        for group in _groups(list(lives), _sizes(here, list(lives))):
             stopping.check()
-            _moved(here, there, group, part.overwrite, counts, took)
+            wanted = {name: lives[name] for name in group}
+            _moved(here, there, wanted, part.overwrite, counts, took)
     return Brought(name="", counts={**plan.counts, **counts}, notes=plan.notes)
 
 
@@ -93,9 +100,12 @@ class _Side:
         return answers
 
 
-def _each(here: _Side, there: _Side, numbers: Sequence[int], pattern: str) -> Iterator[list[bytes]]:
-    """The names of the keys that match, database by database, both sides in that one."""
-    wanted = pattern.encode(errors="surrogateescape")
+def _each(
+    here: _Side, there: _Side, numbers: Sequence[int], part: Part
+) -> Iterator[dict[bytes, int]]:
+    """The names of the keys that match, each with the milliseconds that it had to live (0: for
+    ever), database by database, both sides in that one."""
+    wanted = part.text.encode(errors="surrogateescape")
     for number in numbers:
         for side in (here, there):
             side.sure([[b"SELECT", b"%d" % number]])
@@ -105,10 +115,21 @@ def _each(here: _Side, there: _Side, numbers: Sequence[int], pattern: str) -> It
             scan = [b"SCAN", cursor, b"MATCH", wanted, b"COUNT", b"%d" % _COUNT]
             ((cursor, names),) = here.sure([scan])
             # it may give a key twice, within a batch too
-            if found := list(dict.fromkeys(names)):
+            if found := _alive(here, list(dict.fromkeys(names)), part.moment):
                 yield found
             if cursor == b"0":
                 break
+
+
+def _alive(here: _Side, names: Sequence[bytes], moment: float) -> dict[bytes, int]:
+    """Those whose time was not over at that moment, though the server still had them."""
+    then = SPARE + round(moment * 1000)
+    ends = here.sure([[b"PEXPIRETIME", name] for name in names])
+    return {
+        name: 0 if end == _FOREVER else end - then
+        for name, end in zip(names, ends, strict=True)
+        if end == _FOREVER or end > then
+    }
 
 
 def _sizes(here: _Side, names: Sequence[bytes]) -> list[int]:
@@ -132,22 +153,19 @@ def _groups(names: Sequence[bytes], sizes: Sequence[int]) -> Iterator[list[bytes
 def _moved(
     here: _Side,
     there: _Side,
-    group: Sequence[bytes],
+    group: Mapping[bytes, int],
     overwrite: bool,
     counts: dict[str, int],
     took: Took,
 ) -> None:
     """Bring some keys, and count what became of them. Raises StepError."""
-    answers = here.sure([[word, name] for name in group for word in (b"PTTL", b"DUMP")])
+    values = here.sure([[b"DUMP", name] for name in group])
     more = [b"REPLACE"] if overwrite else []
-    commands = []
-    for name, life, value in zip(group, answers[::2], answers[1::2], strict=True):
-        if value is None or life == _GONE:
-            counts["expired"] += 1
-            continue
-        # 0 would be for ever
-        left = 0 if life == _FOREVER else max(1, life)
-        commands.append([b"RESTORE", name, b"%d" % left, value, *more])
+    commands = [
+        [b"RESTORE", name, b"%d" % life, value, *more]
+        for (name, life), value in zip(group.items(), values, strict=True)
+        if value is not None  # evicted meanwhile
+    ]
     for command, answer in zip(commands, there.ask(commands), strict=True):
         if not isinstance(answer, hiredis.ReplyError):
             counts["restored"] += 1
@@ -161,12 +179,20 @@ def _moved(
             )
 
 
-def _notes(present: int, overwrite: bool) -> tuple[str, ...]:
-    if not present:
-        return ()
-    if overwrite:
-        return (f"{present} of them exist and are overwritten",)
-    return (f"{present} of them exist and are kept as they are (--overwrite gives them back)",)
+def _notes(present: int, expired: int, overwrite: bool) -> tuple[str, ...]:
+    found = []
+    if expired:
+        found.append(
+            f"{expired} of them have expired since: from now on, they get the time to live that "
+            "they had then"
+        )
+    if present and overwrite:
+        found.append(f"{present} of them exist and are overwritten")
+    elif present:
+        found.append(
+            f"{present} of them exist and are kept as they are (--overwrite gives them back)"
+        )
+    return tuple(found)
 
 
 def _check_room(target: Session, size: int) -> None:

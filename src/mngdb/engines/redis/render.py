@@ -156,6 +156,8 @@ def _fixed(asked: DesiredInstance) -> dict[str, str]:
         "stop-writes-on-bgsave-error": "yes",
         # milliseconds: LATENCY then says what the slow log cannot (forks, disk)
         "latency-monitor-threshold": "100",
+        # its log ends with a script that goes through all keys, as long as it takes
+        **({"busy-reply-threshold": "0"} if asked.instance.role == "source" else {}),
     }
 
 

@@ -78,7 +78,7 @@ def _brought(
         part = replace(part, renamed=engine.named(target, live, part))
     room(context, aim)
     state = context.stack.state / FOLDER / f"{aim.key}-{secrets.token_hex(2)}"
-    scratch = Scratch(context, aim, state)
+    scratch = Scratch(context, aim, state, role="source")
     try:
         asked = scratch.make(tell)
         with (

@@ -336,7 +336,7 @@ def _place(context: Context, state: Path, note: Note) -> tuple[Disposable, Insta
     every = context.stack.instances
     # one that has left the file: any other knows how to stop and to remove it
     given, make = disposable(context, every.get(note.instance) or next(iter(every.values())))
-    instance = replace(given, unit=note.unit, monitored=False)
+    instance = replace(given, unit=note.unit, monitored=False, role="beside")
     return make(instance, state), instance
 
 

@@ -24,7 +24,7 @@ from mngdb.ops.backup import bases, place
 from mngdb.ops.backup.reach import Aim, as_stored, older
 from mngdb.ops.context import Context
 from mngdb.snapshot import Piece, Taken, Trial
-from mngdb.spec.stack import Instance
+from mngdb.spec.stack import Instance, Role
 from mngdb.spec.units import Amount
 from mngdb.stores.catalog import Catalog
 from mngdb.stores.sealing import Opener, UnreadableError
@@ -88,7 +88,13 @@ class Scratch:
     """A server of restored data that is being made in `state`, a folder of its own."""
 
     def __init__(
-        self, context: Context, aim: Aim, state: Path, *, memory: Amount | None = None
+        self,
+        context: Context,
+        aim: Aim,
+        state: Path,
+        *,
+        memory: Amount | None = None,
+        role: Role = "beside",
     ) -> None:
         """Raises UsageError where there is no program for it."""
         self.context = context
@@ -105,6 +111,7 @@ class Scratch:
             memory=memory or given.memory,
             monitored=False,
             recovery_point="stream",
+            role=role,
         )
         self.place: Disposable = make(self.instance, state)
         self.engine: AnyEngine = context.engine(given)
