@@ -161,6 +161,28 @@ class Piece(Struct, frozen=True):
     data: bytes
     stamps: tuple[tuple[int, float], ...]
 
+    def there(self, size: int) -> float:
+        """When its first `size` bytes were there, or a little later."""
+        return next(moment for count, moment in self.stamps if count >= size)
+
+
+class Removal(Struct, frozen=True):
+    """A command in a server's log that removed much at once. Up to and at `position`, the log is
+    that of a server that never got it. `moment` is when it did, by the server's clock; `commands`
+    are the ways to write it, the usual one first."""
+
+    position: int
+    moment: float
+    commands: tuple[str, ...]
+    target: str = ""
+    """What it removed, with a point between names: `shop.public.orders`. Empty: everything, or
+    nobody knows."""
+
+    @property
+    def text(self) -> str:
+        """What it was, for people."""
+        return f"{self.commands[0]} {self.target}".rstrip()
+
 
 class Saved(Protocol):
     """A snapshot as an engine reads it, and the log since then."""
@@ -171,9 +193,9 @@ class Saved(Protocol):
         ...
 
     @property
-    def whole(self) -> bool:
-        """With `until`: whether everything counts that the log has, also what it has no moment
-        for."""
+    def stop(self) -> int | None:
+        """With `until`: the position up to which the log is applied, all of it and no more,
+        whatever its moments are; None: the moment counts."""
         ...
 
     def log(self) -> Iterator[Piece]:

@@ -94,6 +94,7 @@ def test_moments_that_cannot_be_reached_are_refused_with_the_nearest(place: Plac
         ("400d ago", "the first one after it is"),
         ("yesterday", "is not a time"),
         ("2999-01-01", "is in the future"),
+        ("before-last-flushall", "does not show"),
     ):
         begun = time.monotonic()
         done = place.cli.run("restore", "toy", "--to", text)

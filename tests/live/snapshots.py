@@ -62,7 +62,7 @@ class Logged:
     taken: Any
     feed: MemoryFeed | None = None
     until: float | None = None
-    whole: bool = False
+    stop: int | None = None
     base: Base | None = None
     parents: Sequence[Saved] = ()
     told: Sequence[str] = ()

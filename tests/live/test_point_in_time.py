@@ -56,7 +56,7 @@ class Postgres:
 
 
 class Rediss:
-    """Writes keys of two databases, and flushes all."""
+    """Writes keys, and removes them."""
 
     def __init__(self, address: str) -> None:
         self.client = Redis.from_url(address)
@@ -146,9 +146,10 @@ def said(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
 
 
-def restored(cli: Cli, engine: str, moment: float) -> int:
+def restored(cli: Cli, engine: str, moment: float | str) -> int:
     """How many there are in a server that is restored to a moment."""
-    found = cli.json("restore", engine, "--to", said(moment))
+    to = moment if isinstance(moment, str) else said(moment)
+    found = cli.json("restore", engine, "--to", to)
     live = url(cli, engine, "shop")
     host = live.rpartition("@")[2].partition("/")[0]
     store = OPENED[engine](live.replace(host, found["address"]))
@@ -187,6 +188,51 @@ def test_the_second_before_the_accident_is_brought_back(cli: Cli) -> None:
     kinds = [one["kind"] for one in listed(cli)["postgres"]["snapshots"]]
     assert kinds == ["full", "incremental"]
     assert cli.json("verify")["verdict"] == "pass"
+
+
+def test_just_before_a_command(cli: Cli) -> None:
+    """What is written at once before it is there, and nothing of what it did."""
+    admins = {engine: url(cli, engine) for engine in ENGINES}
+    redis, mongo = Redis.from_url(admins["redis"]), pymongo.MongoClient[Any](admins["mongodb"])
+    stores = {engine: OPENED[engine](url(cli, engine, "shop")) for engine in ENGINES}
+    with psycopg.connect(admins["postgres"], autocommit=True) as postgres:
+        postgres.execute("CREATE DATABASE lost")
+        for store in stores.values():
+            store.write(0)
+        cli.ok("backup")
+        for store in stores.values():
+            store.write(1)
+        redis.flushall()
+        mongo.drop_database("shop")
+        stores["postgres"].accident()
+        postgres.execute("DROP DATABASE lost WITH (FORCE)")
+    later = time.time()
+    until(lambda: all(archived(cli, engine) > later for engine in ENGINES), 30)
+    for engine, command in (
+        ("redis", "before-last-flushall"),
+        ("mongodb", "before 'dropDatabase shop'"),
+        ("postgres", "before 'drop table public.\"item\"'"),
+    ):
+        assert restored(cli, engine, command) == 2, engine
+        stores[engine].client.close()
+    found = cli.json("restore", "postgres", "--to", "before 'DROP DATABASE lost'")
+    host = admins["postgres"].rpartition("@")[2].partition("/")[0]
+    address = admins["postgres"].replace(host, found["address"]).rpartition("/")[0] + "/lost"
+    with psycopg.connect(address) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    cli.ok("restore", "--forget", "postgres")
+    for engine, command in (
+        ("redis", "before 'FLUSHDB 5'"),
+        ("mongodb", "before 'drop never.seen'"),
+        ("postgres", "before 'DROP TABLE never_seen'"),
+        ("postgres", "before 'DELETE FROM item'"),
+    ):
+        begun = time.monotonic()
+        done = cli.run("restore", engine, "--to", command)
+        assert (done.returncode, "the log of" in done.stderr) == (2, True), done.stderr
+        assert time.monotonic() - begun < 5
+    redis.close()
+    mongo.close()
 
 
 def test_drills_of_random_moments_pass(cli: Cli) -> None:

@@ -39,7 +39,7 @@ from mngdb.release import Release
 from mngdb.run import Account
 from mngdb.samples import Family, Sample
 from mngdb.secret import Secret
-from mngdb.snapshot import Feed, Point, Saved, Sink, Taken, Trial
+from mngdb.snapshot import Feed, Point, Removal, Saved, Sink, Taken, Trial
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import EngineInfo
 from tests.toy.record import TOY, ToyGrant, ToyInstance
@@ -322,6 +322,11 @@ class ToyEngine:
                     feed.write(json.dumps(entry).encode() + b"\n", at, entry[0])
                 feed.beat(found["now"])
                 time.sleep(0.05)
+
+    removing: tuple[str, ...] = ()
+
+    def removals(self, saved: Saved) -> Iterator[Removal]:
+        raise NotImplementedError
 
     parts: frozenset[Kind] = frozenset()
 

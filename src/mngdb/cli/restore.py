@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("instance", required=False)
-@click.option("--to", metavar="TIME", help="This moment: '2026-11-21 14:03:07', '10m ago'.")
+@click.option(
+    "--to",
+    metavar="TIME",
+    help="This moment: '2026-11-21 14:03:07', '10m ago', before-last-flushall, "
+    "\"before 'DROP TABLE orders'\".",
+)
 @click.option("--latest", is_flag=True, help="The newest moment that can be reached.")
 @click.option("--snapshot", metavar="ID", help="This snapshot; 'mngdb backups' lists them.")
 @click.option("--from", "source", metavar="NAME", help="Backups of this instance instead.")
@@ -202,19 +207,24 @@ def _aim(context: Context, name: str, source: str, to: str | None, snapshot: str
 
 def _from(context: Context, name: str, to: str | None, snapshot: str | None) -> Aim:
     from mngdb.errors import UsageError
-    from mngdb.ops.backup import moments, place
+    from mngdb.ops.backup import moments, place, removals
     from mngdb.ops.backup.reach import leading_to, newest_of, of_snapshot, reachable
 
     if name not in context.stack.instances and name not in place.departed(context):
         raise UsageError(f"there are no backups of {name}", "'mngdb backups' lists what there is")
     if snapshot is not None:
         return of_snapshot(context, name, snapshot)
-    moment = moments.parse(to, time.time()) if to is not None else None
+    command = moments.command(to) if to is not None else None
+    moment = moments.parse(to, time.time()) if to is not None and command is None else None
     found = reachable(context, name)
     for text in found.damages:
         tell(f"damaged: {text}")
     for text in found.unread:
         tell(f"not read: {text}")
+    if command is not None:
+        aim = removals.before(context, found, name, command)
+        tell(f"restoring {name}: {aim.text}")
+        return aim
     if moment is None:
         return newest_of(found, name).to_newest()
     reach = leading_to(found, name, moment)

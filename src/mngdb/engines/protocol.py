@@ -11,7 +11,7 @@ verb that not every engine has is None where it is missing, which is known witho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
@@ -30,7 +30,7 @@ from mngdb.model import (
 from mngdb.part import Agree, Brought, Kind, Part, Took
 from mngdb.run import Account
 from mngdb.samples import Family
-from mngdb.snapshot import Feed, Held, Saved, Sink, Taken, Trial
+from mngdb.snapshot import Feed, Held, Removal, Saved, Sink, Taken, Trial
 from mngdb.spec.engine_info import EngineInfo
 
 if TYPE_CHECKING:
@@ -331,6 +331,14 @@ class Backup(Protocol[S_contra]):
     @property
     def commits(self) -> Commits[S_contra] | None:
         """What they wait for, where that can be the store (`Instance.recovery_point`)."""
+        ...
+
+    removing: tuple[str, ...]
+    """Commands that its log shows, as people write them, each of which removes much at once: with
+    what they may be written before the names of what they remove. Empty: its log shows none."""
+
+    def removals(self, saved: Saved) -> Iterator[Removal]:
+        """All of these in a snapshot's log, in their order. Raises MngdbError."""
         ...
 
     parts: frozenset[Kind]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from mngdb.errors import MngdbError
 from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
 from mngdb.part import Agree, Brought, Kind, Part, Took
 from mngdb.run import Account
-from mngdb.snapshot import Feed, Saved, Sink, Taken, Trial
+from mngdb.snapshot import Feed, Removal, Saved, Sink, Taken, Trial
 from mngdb.spec.engine_info import MONGODB, EngineInfo
 
 if TYPE_CHECKING:
@@ -232,6 +232,13 @@ class MongodbEngine:
         from mngdb.engines.mongodb import oplog
 
         oplog.follow(access, feed)
+
+    removing: tuple[str, ...] = ("drop", "drop collection", "dropDatabase", "drop database")
+
+    def removals(self, saved: Saved) -> Iterator[Removal]:
+        from mngdb.engines.mongodb import removals
+
+        return removals.removals(saved)
 
     parts: frozenset[Kind] = frozenset({"collection"})
 

@@ -92,7 +92,7 @@ def _replay(session: Session, every: Sequence[Collection], saved: Saved, until: 
         shown=oplog.parsed(taken.position["cluster_time"]),
         settled=oplog.parsed(taken.notes["settled"]),
     )
-    replay.run(saved.log(), taken.log.position, until)
+    replay.run(saved.log(), taken.log.position, until, saved.stop)
 
 
 @contextmanager

@@ -34,6 +34,8 @@ _FEW, _SMALL = 4096, 64 << 10
 _PAUSE, _GATHER = 0.2, 0.05
 #: CursorNotFound, CappedPositionLost, QueryPlanKilled: the cursor is gone, the server is not.
 _LOST = frozenset({43, 136, 175})
+#: Databases of the server itself.
+OWN = frozenset({"config", "local"})
 
 
 def position(moment: Timestamp) -> int:
@@ -62,6 +64,11 @@ def newest(session: Session) -> Timestamp:
     moment = session.command("hello")["lastWrite"]["opTime"]["ts"]
     assert isinstance(moment, Timestamp)  # noqa: S101 — for mypy
     return moment
+
+
+def database_of(entry: RawBSONDocument) -> str:
+    """The one that an entry is about; `admin` for a transaction."""
+    return str(entry["ns"].partition(".")[0])
 
 
 def seconds(moment: datetime.datetime) -> float:

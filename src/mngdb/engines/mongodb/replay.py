@@ -22,7 +22,7 @@ from mngdb import stopping
 from mngdb.engines.mongodb import aside
 from mngdb.engines.mongodb.client import QUICK, Document, Refused, Session
 from mngdb.engines.mongodb.collections import BUCKETS, documents
-from mngdb.engines.mongodb.oplog import position, seconds
+from mngdb.engines.mongodb.oplog import OWN, database_of, position, seconds
 from mngdb.errors import StepError
 from mngdb.snapshot import Piece
 
@@ -30,8 +30,6 @@ from mngdb.snapshot import Piece
 _MOST, _LARGEST = 2000, 8 << 20
 #: What is in the log for members of a set alone, or is said again by another entry.
 _PASSED = frozenset({"startIndexBuild", "abortIndexBuild", "dbCheck"})
-#: Databases of the server itself.
-_OWN = frozenset({"config", "local"})
 
 
 class Replay:
@@ -60,11 +58,11 @@ class Replay:
         self._pool = ThreadPoolExecutor(1, "mngdb-replay")
         self._sent: Future[None] | None = None
 
-    def run(self, pieces: Iterable[Piece], begin: int, until: float) -> None:
-        """Apply what was written after `begin`, up to and at the moment `until`. Raises Refused,
-        ConnectError, StepError."""
+    def run(self, pieces: Iterable[Piece], begin: int, until: float, stop: int | None) -> None:
+        """Apply what was written after `begin`, up to and at the moment `until`, or the position
+        `stop`. Raises Refused, ConnectError, StepError."""
         with self._pool:
-            for at, entry in _entries(pieces, begin, until):
+            for at, entry in _entries(pieces, begin, until, stop):
                 self._at = at
                 self._apply(entry)
             self._flush()
@@ -150,7 +148,7 @@ class Replay:
             self._commit(entry)
         elif name == "abortTransaction":
             self._open.pop(_number(entry), None)
-        elif name not in _PASSED and _database(entry) not in _OWN:
+        elif name not in _PASSED and database_of(entry) not in OWN:
             self._flush()
             self._define(name, entry)
 
@@ -159,13 +157,13 @@ class Replay:
         value = asked.pop(name)
         match name:
             case "create":
-                self._create(_database(entry), value, asked, uuid)
+                self._create(database_of(entry), value, asked, uuid)
             case "drop" if value == aside.SYSTEM_VIEWS[1:]:
                 if self._at > self._shown:
-                    aside.forget_views(self._session, _database(entry))
+                    aside.forget_views(self._session, database_of(entry))
             case "dropDatabase":  # its collections were dropped one by one
                 if self._at > self._shown:
-                    aside.forget_views(self._session, _database(entry))
+                    aside.forget_views(self._session, database_of(entry))
             case "renameCollection":
                 self._rename(value, asked["to"], uuid, asked.get("dropTarget"))
             case _ if uuid not in self._names:
@@ -231,7 +229,7 @@ class Replay:
 
 
 def _entries(
-    pieces: Iterable[Piece], begin: int, until: float
+    pieces: Iterable[Piece], begin: int, until: float, stop: int | None
 ) -> Iterator[tuple[int, RawBSONDocument]]:
     """Each entry once, with its position: pieces may overlap."""
     for piece in pieces:
@@ -240,7 +238,7 @@ def _entries(
             at = position(entry["ts"])
             if at <= begin:
                 continue
-            if seconds(entry["wall"]) > until:
+            if at > stop if stop is not None else seconds(entry["wall"]) > until:
                 return
             begin = at
             yield at, entry
@@ -249,10 +247,6 @@ def _entries(
 def _uuid(entry: RawBSONDocument) -> str:
     found = entry.get("ui")
     return found.hex() if found is not None else ""
-
-
-def _database(entry: RawBSONDocument) -> str:
-    return str(entry["ns"].partition(".")[0])
 
 
 def _number(entry: RawBSONDocument) -> tuple[bytes, int]:

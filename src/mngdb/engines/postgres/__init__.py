@@ -6,7 +6,7 @@ The driver is imported when a session is opened, not when this package is.
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mngdb.facts.sessions import Sessions
     from mngdb.facts.slow import Slow, Snapshot, Span
     from mngdb.run import Account
-    from mngdb.snapshot import Feed, Saved, Sink, Taken, Trial
+    from mngdb.snapshot import Feed, Removal, Saved, Sink, Taken, Trial
 
 
 class PostgresEngine:
@@ -164,6 +164,13 @@ class PostgresEngine:
             from mngdb.engines.postgres import commits
 
         return commits.PostgresCommits()
+
+    removing: tuple[str, ...] = ("DROP TABLE", "DROP DATABASE")
+
+    def removals(self, saved: Saved) -> Iterator[Removal]:
+        from mngdb.engines.postgres import removals
+
+        return removals.removals(saved)
 
     parts: frozenset[Kind] = frozenset({"database", "table"})
 

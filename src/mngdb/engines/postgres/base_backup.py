@@ -16,7 +16,7 @@ from psycopg import pq
 from psycopg.sql import SQL, Identifier
 
 from mngdb import disk
-from mngdb.engines.postgres import client, incremental, replay, replication, unpack
+from mngdb.engines.postgres import client, incremental, removals, replay, replication, unpack
 from mngdb.engines.postgres.causes import first_line
 from mngdb.errors import MngdbError, StepError, UnobservableError
 from mngdb.model import Access, DesiredInstance
@@ -84,6 +84,7 @@ def back_up(session: client.Session, access: Access, sink: Sink) -> Taken:
         while replication.result(wire) is not None:
             pass
     ((moment,),) = session.rows("SELECT extract(epoch FROM clock_timestamp())::float8")
+    removals.keep_names(session, sink)
     return Taken(
         kind=kind,
         product="PostgreSQL",

@@ -57,8 +57,9 @@ def recover(
     *,
     exact: bool = False,
 ) -> None:
-    """Replay the log of an unpacked base backup up to `Saved.until`; None: up to its own end. The
-    cluster then begins another timeline: what it writes is told from what the archive has.
+    """Replay the log of an unpacked base backup up to `Saved.until`, or to `Saved.stop`, where the
+    log that is laid ends; None: up to its own end. The cluster then begins another timeline: what
+    it writes is told from what the archive has.
 
     A target that the log does not reach is an error to PostgreSQL, after all the work. A log that
     seems to end before is replayed without one, unless `exact`: when that was wrong, raises
@@ -71,11 +72,12 @@ def recover(
     log = segments.lay(saved, folder / "pg_wal", account)
     until = datetime.fromtimestamp(saved.until, UTC)
     target = {"recovery_target_time": until.isoformat(" ", "microseconds")}
-    if not saved.whole and (exact or log.there > saved.until) and server.replay(target) is not None:
+    reached = saved.stop is None and (exact or log.there > saved.until)
+    if reached and server.replay(target) is not None:
         return
     last = server.replay({})
     log.check(server.replayed())
-    if not saved.whole and last and datetime.fromisoformat(last) > until:
+    if saved.stop is None and last and datetime.fromisoformat(last) > until:
         raise OvershotError("the log goes on after the moment")
 
 

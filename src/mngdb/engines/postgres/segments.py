@@ -14,7 +14,7 @@ from msgspec import Struct
 from mngdb.engines.postgres import replication
 from mngdb.errors import MngdbError, of_system
 from mngdb.run import Account
-from mngdb.snapshot import Piece, Saved
+from mngdb.snapshot import Saved
 
 _NAME = re.compile("[0-9A-F]{24}")
 #: Bytes of the log's end that are kept, to tell its end from damage.
@@ -68,7 +68,8 @@ class Log(Struct):
 
 
 def lay(saved: Saved, folder: Path, account: Account | None) -> Log:
-    """Write the log that leads on from a snapshot into its pg_wal. Raises MngdbError."""
+    """Write the log that leads on from a snapshot into its pg_wal, up to `Saved.stop` where that is
+    given. Raises MngdbError."""
     point = saved.taken.log
     if point is None:
         raise MngdbError("the snapshot does not say where the log leads on from it")
@@ -81,9 +82,10 @@ def lay(saved: Saved, folder: Path, account: Account | None) -> Log:
         for piece in saved.log():
             if piece.begin > log.end:
                 raise MngdbError(f"the log has a gap of {piece.begin - log.end:,} bytes")
-            data = memoryview(piece.data)[log.end - piece.begin :]
+            end = piece.end if saved.stop is None else min(piece.end, saved.stop)
+            data = memoryview(piece.data)[log.end - piece.begin : max(0, end - piece.begin)]
             if data:
-                log.there = _there(piece)
+                log.there = piece.there(len(piece.data))
                 files.write(log.end, data)
                 log.take(data)
         files.end(log.end)
@@ -92,11 +94,6 @@ def lay(saved: Saved, folder: Path, account: Account | None) -> Log:
     finally:
         files.close()
     return log
-
-
-def _there(piece: Piece) -> float:
-    """When all of a piece was there, or earlier."""
-    return next(moment for size, moment in piece.stamps if size >= len(piece.data))
 
 
 class _Files:

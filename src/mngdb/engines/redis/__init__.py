@@ -7,7 +7,7 @@ take longest of what each process that reads a part of an RDB file has to import
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mngdb.facts.slow import Slow, Span
     from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
     from mngdb.run import Account
-    from mngdb.snapshot import Feed, Saved, Sink, Taken, Trial
+    from mngdb.snapshot import Feed, Removal, Saved, Sink, Taken, Trial
 
 
 class RedisEngine:
@@ -173,6 +173,13 @@ class RedisEngine:
             from mngdb.engines.redis import stream
 
         stream.follow(access, asked, feed)
+
+    removing: tuple[str, ...] = ("FLUSHALL", "FLUSHDB")
+
+    def removals(self, saved: Saved) -> Iterator[Removal]:
+        from mngdb.engines.redis import removals
+
+        return removals.removals(saved)
 
     parts: frozenset[Kind] = frozenset({"keys"})
 

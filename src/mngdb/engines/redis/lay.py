@@ -92,7 +92,7 @@ def _commands(saved: Saved, until: float) -> Iterator[bytes | memoryview]:
             raise StepError(
                 f"{piece.begin - position:,} bytes of the log are missing after position {position}"
             )
-        there = _there(piece, until)
+        there = _there(piece, until) if saved.stop is None else saved.stop - piece.begin
         yield memoryview(piece.data)[position - piece.begin : there]
         if there < len(piece.data):
             return

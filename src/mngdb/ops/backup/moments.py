@@ -17,12 +17,26 @@ _CLOCK = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?")
 _ZONED = re.compile(r"(.*\d:\d\d(?::\d\d(?:\.\d+)?)?)\s*([+-]\d\d(?::?\d\d)?|[A-Za-z][\w/+-]*)")
 #: Any of them has a moment in every zone.
 _YEARS = range(1970, 9999)
+#: What comes after it is a command.
+_BEFORE = re.compile(r"before(?:[\s-]+last)?[\s-]+(.*)", re.IGNORECASE | re.DOTALL)
 #: What `shown` adds in brackets.
 _AGAIN = re.compile(r"\s*\([^()]*Z\)")
 _HINT = (
     "write '2026-11-21 14:03:07' (local time), '2026-11-21T14:03:07Z', "
     "'2026-11-21 14:03:07 Asia/Seoul' or '10m ago'"
 )
+
+
+def command(text: str) -> str | None:
+    """The command just before which it is: `before-last-flushall`, `before 'DROP TABLE orders'`;
+    None: it is a moment, for `parse`. Raises UsageError where none is named."""
+    found = _BEFORE.fullmatch(text.strip())
+    if found is None:
+        return None
+    named = " ".join(found[1].strip("'; ").split())
+    if not named:
+        raise UsageError(f"{text!r} names no command", "write \"before 'DROP TABLE orders'\"")
+    return named
 
 
 def parse(text: str, now: float) -> float:

@@ -24,14 +24,16 @@ BEYOND = 2.0
 
 
 class Aim(Struct, frozen=True):
-    """What is restored: a snapshot, and with `until` the log as far as that moment, or all of it if
-    `whole`. `into`: another instance than the one that it is of."""
+    """What is restored: a snapshot, and with `until` the log as far as that moment, or up to the
+    position `stop`. `before`: the command in the log that this is just before. `into`: another
+    instance than the one that it is of."""
 
     manifest: Manifest
     segments: tuple[Segment, ...] = ()
     until: float | None = None
     into: str = ""
-    whole: bool = False
+    stop: int | None = None
+    before: str = ""
     parents: tuple[Manifest, ...] = ()
     """Those that an incremental snapshot builds on, the full one first."""
 
@@ -61,8 +63,10 @@ class Aim(Struct, frozen=True):
     def key(self) -> str:
         """A name for it and the instance that gets it, as part of a path."""
         whose = f"{crc32(self.into.encode()):08x}-" if self.into else ""
-        moment = f"-{round(self.until * 1000):x}" if self.until else ""
-        return f"{whose}{self.manifest.id}{moment}"
+        end = f"-{round(self.until * 1000):x}" if self.until else ""
+        if self.before:
+            end = f"-b{crc32(str(self.stop).encode()):08x}"
+        return f"{whose}{self.manifest.id}{end}"
 
     def without(self, segment: Segment) -> str:
         """How to restore what comes before a segment that cannot be read, in words."""
@@ -78,6 +82,8 @@ class Aim(Struct, frozen=True):
     def text(self) -> str:
         """What it is, for people."""
         name = f"snapshot {self.manifest.id}"
+        if self.before and self.until:
+            return f"{name}, and the log to just before {self.before} ({shown(self.until)})"
         return f"{name}, and the log to {shown(self.until)}" if self.until else name
 
 
@@ -113,7 +119,8 @@ class Reach(Struct, frozen=True):
         """The restore of all that there is."""
         if not self.segments:
             return Aim(self.manifest, parents=self.parents)
-        return Aim(self.manifest, self.segments, self.newest, whole=True, parents=self.parents)
+        stop = self.segments[-1].end
+        return Aim(self.manifest, self.segments, self.newest, stop=stop, parents=self.parents)
 
     def _needed(self, moment: float) -> tuple[Segment, ...]:
         found: list[Segment] = []

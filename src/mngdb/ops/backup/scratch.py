@@ -7,12 +7,11 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb import disk
@@ -21,67 +20,18 @@ from mngdb.errors import MngdbError
 from mngdb.events import Meter, Progress
 from mngdb.model import Access, DesiredInstance
 from mngdb.ops.backup import bases, place
-from mngdb.ops.backup.reach import Aim, as_stored, older
+from mngdb.ops.backup.reach import Aim, older
+from mngdb.ops.backup.stored import StoredSnapshot
 from mngdb.ops.context import Context
-from mngdb.snapshot import Piece, Taken, Trial
+from mngdb.snapshot import Trial
 from mngdb.spec.stack import Instance, Role
 from mngdb.spec.units import Amount
-from mngdb.stores.catalog import Catalog
-from mngdb.stores.sealing import Opener, UnreadableError
 from mngdb.targets.protocol import Disposable, Servers
 
 #: In its folder: what it is.
 NOTE = "restored.json"
 _TIMEOUT = 30.0
 Tell = Callable[[object], None]
-
-
-class _Saved(Struct, frozen=True):
-    """A snapshot as an engine reads it."""
-
-    catalog: Catalog
-    opener: Opener
-    aim: Aim
-    parents: tuple[_Saved, ...]
-    took: Callable[[int, int], None]
-    broken: Callable[[str], str | None]
-    """Told of a snapshot that cannot be read; how to restore what was taken before, in words."""
-
-    @property
-    def until(self) -> float | None:
-        return self.aim.until
-
-    @property
-    def whole(self) -> bool:
-        return self.aim.whole
-
-    def log(self) -> Iterator[Piece]:
-        archive = self.catalog.archive(self.aim.manifest.instance)
-        for one in as_stored(self.aim, archive).segments:
-            if one.empty:
-                continue
-            try:
-                piece = archive.read(self.opener, one)
-            except UnreadableError as error:
-                error.hint = self.aim.without(one)
-                raise
-            yield piece
-
-    @property
-    def taken(self) -> Taken:
-        return self.aim.manifest.taken
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(one.name for one in self.aim.manifest.streams)
-
-    def read(self, name: str) -> Iterator[bytes]:
-        manifest = self.aim.manifest
-        try:
-            yield from self.catalog.read(self.opener, manifest, name, self.took)
-        except UnreadableError as error:
-            error.hint = error.hint or self.broken(manifest.id)
-            raise
 
 
 class Scratch:
@@ -144,16 +94,16 @@ class Scratch:
             converger.up()
         return asked
 
-    def _saved(self, took: Callable[[int, int], None]) -> _Saved:
+    def _saved(self, took: Callable[[int, int], None]) -> StoredSnapshot:
         catalog = place.catalog_of(self.context, self.manifest)
 
         def broken(snapshot: str) -> str | None:
             bases.forget(self.context.stack.state, self.manifest.instance)
             return older(self.context, self.manifest.instance, snapshot, self.aim.instance)
 
-        def saved(aim: Aim, parents: tuple[_Saved, ...]) -> _Saved:
+        def saved(aim: Aim, parents: tuple[StoredSnapshot, ...]) -> StoredSnapshot:
             opener = place.opener(self.context, aim.manifest)
-            return _Saved(catalog, opener, aim, parents, took, broken)
+            return StoredSnapshot(catalog, opener, aim, parents, took, broken)
 
         return saved(self.aim, tuple(saved(Aim(one), ()) for one in self.aim.parents))
 
