@@ -47,9 +47,15 @@ alerts:
 LATER = {
     "mngdb_archive_age_seconds",
     "mngdb_backup_age_seconds",
+    "mngdb_backup_key_age_seconds",
+    "mngdb_drill_age_seconds",
     "mngdb_drill_passed",
     "mngdb_drill_seconds",
+    "mngdb_drill_usual_seconds",
     "mngdb_findings",
+    "mngdb_store_bytes",
+    "mngdb_store_full_seconds",
+    "mngdb_store_week_ago_bytes",
 }
 #: Series that this stack does not have: its MongoDB has one member.
 NOT_HERE = {'mongodb_rs_members_optimeDate{member_state="SECONDARY"}'}

@@ -401,6 +401,10 @@ def test_the_agent_takes_what_is_due_and_tries_it(cli: Cli, tmp_path: Path) -> N
     assert float(samples['mngdb_backup_stored_bytes{instance="postgres"}']) > 0
     assert float(samples['mngdb_drill_passed{instance="postgres"}']) == 1
     assert 0 < float(samples['mngdb_drill_seconds{instance="postgres"}']) < 300
+    assert 0 < float(samples['mngdb_drill_age_seconds{instance="postgres"}']) < 300
+    assert 0 < float(samples["mngdb_backup_key_age_seconds"]) < 300
+    assert "mngdb_store_bytes" in samples
+    assert cli.json("status")["store"]["stored_bytes"] >= 0
     assert proved(cli)["verdict"] == "pass"
     # another store has nothing of it: all begins anew there, at once
     moved = text.format(backup=backup.replace("/store", "/other"))

@@ -242,6 +242,28 @@ CASES: dict[str, Case] = {
     "DrillSlow": Case(
         about("postgres", drill_seconds="1801x40"), about("postgres", drill_seconds="1800x40")
     ),
+    "DrillSlowing": Case(
+        about("postgres", drill_seconds="130x40", drill_usual_seconds="64x40"),
+        {
+            **about("postgres", drill_seconds="120x40", drill_usual_seconds="60x40"),
+            **about("redis", drill_seconds="60x40", drill_usual_seconds="6x40"),
+        },
+    ),
+    "BackupUnproved": Case(
+        about("postgres", drill_age_seconds="1209601+60x140"),
+        about("postgres", drill_age_seconds="86400+60x140"),
+    ),
+    "BackupKeyOld": Case(
+        own("", backup_key_age_seconds="31536000+60x40"),
+        own("", backup_key_age_seconds="0+60x40"),
+    ),
+    "StoreGrowing": Case(
+        own("", store_bytes="151x90", store_week_ago_bytes="100x90"),
+        own("", store_bytes="150x90", store_week_ago_bytes="100x90"),
+    ),
+    "StoreFilling": Case(
+        own("", store_full_seconds="604799x90"), own("", store_full_seconds="604800x90")
+    ),
     "SecretOld": Case(
         own('secret="redis_shop"', secret_age_seconds="15552000+60x40"),
         own('secret="redis_shop"', secret_age_seconds="0+60x40"),

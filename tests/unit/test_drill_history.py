@@ -37,6 +37,17 @@ def test_the_last_drill_of_an_instance_counts(tmp_path: Path) -> None:
     assert history.proved(tmp_path) == {f"s{now - 500}": history.iso(now - 500)}
 
 
+def test_what_is_usual_takes_a_few_drills_that_passed(tmp_path: Path) -> None:
+    for at, (verdict, rto) in enumerate(
+        [("pass", 10.0), ("pass", 30.0), ("fail", 900.0), ("pass", 12.0)]
+    ):
+        history.keep(tmp_path, drill(verdict, float(at), rto=rto))
+    assert history.usual(tmp_path) == {}
+    history.keep(tmp_path, drill("pass", 5.0, rto=500.0))
+    assert history.usual(tmp_path) == {"pg": 12.0}, "the last one is what is compared with it"
+    assert history.passed(tmp_path)["pg"]["rto"] == 500.0
+
+
 def test_the_next_restore_is_estimated_by_the_last_one(tmp_path: Path) -> None:
     assert history.estimate(tmp_path, "pg", 100) is None
     phases = {"copy": 1.0, "recovery": 1.0, "logins": 1.0}

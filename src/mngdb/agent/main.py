@@ -32,6 +32,7 @@ from mngdb.errors import LockedError, MngdbError, UsageError
 from mngdb.lock import lock
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.alerts import Alerts
+from mngdb.ops.backup import growth
 from mngdb.ops.context import Context
 from mngdb.samples import Family, exposition, labelled
 from mngdb.spec.agent import Agent as Spec
@@ -43,6 +44,8 @@ _M_ARENA_MAX = -8
 INTERVAL = 15.0
 #: The job that judges the alerts.
 ALERTS = "alerts"
+#: Seconds between two attempts to look at the store.
+INTERVAL_OF_STORE = 300.0
 
 
 class Agent(Struct, frozen=True):
@@ -97,6 +100,7 @@ def jobs(agent: Agent, spec: Spec) -> list[Job]:
     if agent.context.stack.backup is not None:
         found.append(Job("backups", INTERVAL_OF_BACKUPS, agent.backups.look))
         found.append(Job("backup keys", KEYS_EVERY, agent.archiver.look))
+        found.append(Job("store", INTERVAL_OF_STORE, lambda: growth.look(agent.context)))
     if spec.restart:
         found.append(Job("restarts", 1.0, agent.watch.look))
     return found

@@ -11,17 +11,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from mngdb import __version__
+from mngdb.agent import backup_metrics
 from mngdb.agent.containers import Containers
 from mngdb.agent.jobs import Troubles, log
 from mngdb.agent.watch import Watch
 from mngdb.errors import MngdbError
-from mngdb.ops.backup import archived, commits, schedule
-from mngdb.ops.backup.history import history
+from mngdb.ops.backup import archived, commits, place
 from mngdb.ops.context import Context, secret_name
 from mngdb.run import run
-from mngdb.samples import Family, Kind, Sample
-
-Labels = tuple[tuple[str, str], ...]
+from mngdb.samples import Family, Kind, Labels, Sample
 
 #: What other parts will fill in, and nobody knows before: absent until then, never 0.
 LATER = (
@@ -124,40 +122,8 @@ class SelfMetrics:
         yield _family("mngdb_secret_age_seconds", "Age of the secret in the vault", found)
 
     def _backups(self) -> Iterator[Family]:
-        """Of instances that the file has backed up, and of others that were."""
-        now, wanted = time.time(), self._context.stack.backup is not None
-        runs = schedule.runs(self._context)
-        runs = {name: one for name, one in runs.items() if one.done or wanted}
-        yield _family(
-            "mngdb_backup_age_seconds",
-            "Age of the last backup, by instance; since 1970 where there is none",
-            [((("instance", name),), now - one.done) for name, one in runs.items()],
-        )
-        yield _family(
-            "mngdb_backup_stored_bytes",
-            "Size of the last backup in the store, by instance",
-            [((("instance", name),), float(one.stored)) for name, one in runs.items() if one.done],
-        )
-        logs = {name: archived.read(self._context, name) for name in self._followed}
-        yield _family(
-            "mngdb_archive_age_seconds",
-            "How long ago everything was in the store that the server had written, by instance; "
-            "since 1970 where nothing ever was",
-            [((("instance", name),), max(0.0, now - one.until)) for name, one in logs.items()],
-        )
+        yield from backup_metrics.families(self._context, self._followed)
         yield from self._commits()
-        drills = {str(one["instance"]): one for one in history(self._context.stack.state)}
-        passed = {name: one for name, one in drills.items() if one["verdict"] == "pass"}
-        yield _family(
-            "mngdb_drill_seconds",
-            "How long the restore of the last drill took, by instance",
-            [((("instance", name),), float(one["rto"])) for name, one in passed.items()],
-        )
-        yield _family(
-            "mngdb_drill_passed",
-            "Whether the last drill passed, by instance",
-            [((("instance", n),), float(one["verdict"] == "pass")) for n, one in drills.items()],
-        )
 
     def _commits(self) -> Iterator[Family]:
         """Of instances whose commits are to wait for the store, once that is known."""
@@ -241,13 +207,20 @@ class SelfMetrics:
             label = (("path", str(path)),)
             sizes.append((label, float(found.f_blocks * found.f_frsize)))
             free.append((label, float(found.f_bavail * found.f_frsize)))
-        yield _family("mngdb_host_disk_size_bytes", "Size of the disk that has the data", sizes)
-        yield _family("mngdb_host_disk_free_bytes", "Free on the disk that has the data", free)
+        yield _family(
+            "mngdb_host_disk_size_bytes",
+            "Size of the disk that has the data, or the backups",
+            sizes,
+        )
+        yield _family(
+            "mngdb_host_disk_free_bytes", "Free on the disk that has the data, or the backups", free
+        )
 
     def _disks(self) -> list[Path]:
-        """One folder of data for each file system."""
+        """One folder of data, or of backups, for each file system."""
         found: dict[int, Path] = {}
-        for path in (*self._watch.data(), *filter(None, [self._containers.root])):
+        backups = place.directory(self._context) if self._context.stack.backup else None
+        for path in (*self._watch.data(), *filter(None, [self._containers.root, backups])):
             if path.exists():
                 found.setdefault(path.stat().st_dev, path)
         return list(found.values())

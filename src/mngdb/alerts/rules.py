@@ -51,7 +51,7 @@ class Rule(Struct, frozen=True):
     down: bool = False
     """Whether it says that a whole server is away: its instance's warnings are then not told."""
     agreed: str = ""
-    """The promise of `backup:` that its threshold follows from: `rto`, `point_in_time`."""
+    """The promise of `backup:` that its threshold follows from: `rto`, `drill`, `point_in_time`."""
     covers: str = ""
     """The milder rule that need not be told while this one fires for the same thing."""
     commands: tuple[str, ...] = ()

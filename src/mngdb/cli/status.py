@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import asdict
 
-from mngdb.cli.common import Options, common, say, say_json, span, table, tell
+from mngdb.cli.common import Options, common, say, say_json, size, span, table, tell
 from mngdb.cli.stack import unit_table
 
 if TYPE_CHECKING:
     from mngdb.ops.backup.glance import Glance
+    from mngdb.ops.backup.growth import Growth
     from mngdb.ops.backup.restored import Beside
     from mngdb.ops.context import Context
 
@@ -26,7 +27,7 @@ def status(options: Options) -> int:
 
     context = options.context()
     units, services = ops.status(context), ops.services(context)
-    backups, beside = _backups(context), _beside(context)
+    backups, store, beside = _backups(context), _store(context), _beside(context)
     if options.json:
         say_json(
             {
@@ -34,6 +35,7 @@ def status(options: Options) -> int:
                 "units": [unit.as_json() for unit in units],
                 "services": [service.as_json() for service in services],
                 "backups": [one.as_json() for one in backups],
+                "store": None if store is None else store.as_json(),
                 "restored": [asdict(one) for one in beside],
             }
         )
@@ -41,6 +43,8 @@ def status(options: Options) -> int:
         for line in unit_table(units, services):
             say(line)
         _say_backups(backups)
+        if store is not None:
+            say(_said(store))
         for one in beside:
             say(f"{one.unit}  {one.instance} restored to {one.restored_to}, at {one.address}")
         if beside:
@@ -81,6 +85,14 @@ def _backups(context: Context) -> list[Glance]:
     return glance(context)
 
 
+def _store(context: Context) -> Growth | None:
+    if context.stack.backup is None:
+        return None
+    from mngdb.ops.backup.growth import growth
+
+    return growth(context.stack.state)
+
+
 def _beside(context: Context) -> list[Beside]:
     from mngdb.ops.backup import place
 
@@ -89,6 +101,19 @@ def _beside(context: Context) -> list[Beside]:
     from mngdb.ops.backup.restored import listing
 
     return listing(context)
+
+
+def _said(store: Growth) -> str:
+    """What the backups take, how that grows, and how long that goes on."""
+    found = [f"backups take {size(store.newest.stored)}"]
+    if store.rate is not None:
+        day = round(store.rate * 86_400)
+        found.append(f"{'+' if day >= 0 else '-'}{size(abs(day))} a day")
+    if store.newest.free is not None:
+        found.append(f"{size(store.newest.free)} free on their disk")
+    if store.full is not None:
+        found.append(f"full in {span(store.full)}")
+    return ", ".join(found)
 
 
 def _say_backups(backups: Sequence[Glance]) -> None:

@@ -159,6 +159,8 @@ class PostgresFacts(Struct, frozen=True):
     checkpoints: Seen[tuple[int, int]]
     """How many came by time, and how many by the amount of log or by command."""
     archiver: Seen[Mapping[str, Any]]
+    wal_rate: Seen[float | None]
+    """Bytes of WAL per second lately; None: nobody knows yet."""
     demand: Seen[Demand]
     """What is asked of the administrator without encryption; with it where that is refused."""
     plain: Seen[bool]

@@ -56,6 +56,7 @@ def rules(context: Context, instances: Iterable[Instance] | None = None) -> list
     if backup is not None:
         agreed = {
             "rto": backup.drill.rto.total_seconds(),
+            "drill": 2 * backup.drill.every.total_seconds(),
             "point_in_time": backup.keep.point_in_time.total_seconds(),
         }
     found = active(RULES, names, context.stack.source.alerts, agreed)

@@ -135,6 +135,10 @@ class Catalog:
             for one in every
         ]
 
+    def stored(self) -> int:
+        """Bytes of everything, the log included."""
+        return sum(one.size for one in self.store.entries(self.prefix("")))
+
     def holds_any(self) -> bool:
         """Whether there is a snapshot of any instance."""
         return next(self._instances(), None) is not None

@@ -23,6 +23,15 @@ RULES = described(
         "CommitsUnprotected": lambda _: metric("mngdb_commits_wait").equals(0),
         "DrillFailed": lambda _: metric("mngdb_drill_passed").equals(0),
         "DrillSlow": lambda seconds: metric("mngdb_drill_seconds") > seconds,
+        "DrillSlowing": lambda factor: (
+            metric("mngdb_drill_seconds") / metric("mngdb_drill_usual_seconds") > factor
+        ).where(metric("mngdb_drill_seconds") > MINUTE),
+        "BackupUnproved": lambda seconds: metric("mngdb_drill_age_seconds") > seconds,
+        "BackupKeyOld": lambda seconds: metric("mngdb_backup_key_age_seconds") > seconds,
+        "StoreGrowing": lambda factor: (
+            metric("mngdb_store_bytes") / metric("mngdb_store_week_ago_bytes") > factor
+        ),
+        "StoreFilling": lambda seconds: metric("mngdb_store_full_seconds") < seconds,
         "SecretOld": lambda seconds: metric("mngdb_secret_age_seconds") > seconds,
         "CertificateExpiring": lambda seconds: metric("mngdb_certificate_expiry_seconds") < seconds,
         "CertificateExpired": lambda seconds: metric("mngdb_certificate_expiry_seconds") < seconds,

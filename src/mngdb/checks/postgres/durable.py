@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mngdb.checks.catalogue import checks
-from mngdb.checks.postgres.settings import SETTINGS, text
+from mngdb.checks.postgres.settings import SETTINGS, look, size, text
 from mngdb.facts.postgres import PostgresFacts
 from mngdb.findings import Check, Judgement, judged, listed, not_applicable
 
@@ -91,6 +91,26 @@ def _archive(facts: PostgresFacts) -> Judgement:
     return judged(True, f"{found['archived']} files archived, {found['failed']} earlier failures")
 
 
+def _slot_limit(facts: PostgresFacts) -> Judgement:
+    """It is good whatever it comes to: an archive that is away for longer begins anew."""
+    name = "max_slot_wal_keep_size"
+    if look(facts, name) is None:
+        return not_applicable(f"this version has no {name}")
+    limit = size(facts, name)
+    if limit < 0:
+        return judged(False, f"{name} {limit}")
+    told = f"{name} {limit >> 20} MB"
+    if facts.wal_rate.found:
+        lasts = _hours(limit / facts.wal_rate.found)
+        told += f": enough for an archive that is away for {lasts}, as WAL is written now"
+    return judged(True, told)
+
+
+def _hours(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours:.0f} h" if hours >= 1 else f"{seconds / 60:.0f} min"
+
+
 CHECKS: tuple[Check[PostgresFacts], ...] = checks(
     __file__,
     {
@@ -99,6 +119,7 @@ CHECKS: tuple[Check[PostgresFacts], ...] = checks(
         "postgres.salvage-off": _salvage,
         "postgres.synchronous-standby": _standby,
         "postgres.archive-healthy": _archive,
+        "postgres.slot-limit": _slot_limit,
     },
     SETTINGS,
 )

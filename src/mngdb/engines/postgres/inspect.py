@@ -99,6 +99,7 @@ def inspect(session: Session, asked: DesiredInstance, health: bool) -> PostgresF
         prepared=_of(found["prepared"], lambda row: str(row["one"])),
         checkpoints=see(lambda: _pair(_one(found["checkpoints"]))),
         archiver=see(lambda: cast(Mapping[str, Any], _one(found["archiver"]))),
+        wal_rate=see(lambda: next((row["rate"] for row in found["wal rate"].value), None)),
         demand=demand,
         plain=plain,
         tls=tls,

@@ -150,6 +150,19 @@ _ARCHIVER = """
            coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false) AS failing
     FROM pg_stat_archiver
 """
+#: Since the oldest segment that is still there was full; no row where none was yet.
+_WAL_RATE = """
+    WITH log AS (
+      SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+              ELSE pg_current_wal_lsn() END) - '0/0'::pg_lsn AS here
+    ), segment AS (
+      SELECT modification, ('x' || substr(name, 9, 8))::bit(32)::bigint * 4294967296
+             + (('x' || substr(name, 17, 8))::bit(32)::bigint + 1) * size AS ending
+      FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'
+    )
+    SELECT ((here - ending) / greatest(extract(epoch FROM now() - modification), 1))::float8 AS rate
+    FROM segment, log WHERE ending <= here ORDER BY ending LIMIT 1
+"""
 
 
 def queries(version: int) -> dict[str, str]:
@@ -184,6 +197,7 @@ def queries(version: int) -> dict[str, str]:
         "prepared": _PREPARED,
         "checkpoints": _CHECKPOINTS if version >= 170000 else _CHECKPOINTS_16,
         "archiver": _ARCHIVER,
+        "wal rate": _WAL_RATE,
         "reach": _REACH.replace("{how}", how),
         "shared": inspect_rights.shared_rights(version).replace("{how}", how),
         "options": inspect_rights.shared_options(version).replace("{how}", how),

@@ -7,8 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from mngdb.ops.backup import archived, commits, schedule
-from mngdb.ops.backup.history import history
+from mngdb.ops.backup import archived, commits, history, schedule
 from mngdb.ops.context import Context
 from mngdb.spec.base import RecoveryPoint
 
@@ -48,11 +47,7 @@ def glance(context: Context) -> list[Glance]:
         return []
     now = time.time()
     followed = {one.name: one.recovery_point for one in archived.followed(context)}
-    passed = {
-        str(one["instance"]): one
-        for one in history(context.stack.state)
-        if one.get("verdict") == "pass"
-    }
+    passed = history.passed(context.stack.state)
     found = []
     for name, run in schedule.runs(context).items():
         log = archived.read(context, name) if name in followed else archived.Archived()

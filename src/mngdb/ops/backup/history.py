@@ -6,9 +6,11 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from mngdb import disk
@@ -21,6 +23,10 @@ _FILE = "drills.jsonl"
 _LOCK = "drills.lock"
 #: Seconds for which a drill that passed proves the backups (the guide: every quarter).
 _PROVED = 90 * 86_400.0
+#: What a line has to say.
+_NEEDED = frozenset({"instance", "at", "rto", "verdict"})
+#: Drills of whom `usual` is told, and fewer than which tell nothing.
+_RECENT, _FEW = 10, 3
 #: Bytes of the history. Where it has grown to so many, its older half goes.
 _MOST = 2 << 20
 
@@ -84,49 +90,61 @@ def _read(path: Path, *_: int) -> tuple[dict[str, Any], ...]:
     text = disk.read_own(path, limit=2 * _MOST) or ""
     found = []
     for line in text.split("\n"):
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
+        with suppress(ValueError):
+            one = json.loads(line)
+            if isinstance(one, dict) and one.keys() >= _NEEDED:
+                found.append(one)
     return tuple(found)
+
+
+def last(state: Path) -> dict[str, dict[str, Any]]:
+    """Each instance's last drill."""
+    return {str(one["instance"]): one for one in history(state)}
+
+
+def passed(state: Path) -> dict[str, dict[str, Any]]:
+    """Each instance's last drill that passed."""
+    return {str(one["instance"]): one for one in history(state) if one["verdict"] == "pass"}
+
+
+def usual(state: Path) -> dict[str, float]:
+    """How long each instance's restore took in drills that passed before its last one: the median,
+    in seconds. Without those of whom there are too few."""
+    took: dict[str, list[float]] = {}
+    for one in history(state):
+        if one["verdict"] == "pass":
+            took.setdefault(str(one["instance"]), []).append(float(one["rto"]))
+    before = {name: every[-1 - _RECENT : -1] for name, every in took.items()}
+    return {name: median(found) for name, found in before.items() if len(found) >= _FEW}
 
 
 def proved(state: Path) -> dict[str, str]:
     """Snapshot to the moment at which a drill of it passed last."""
-    found = (one for one in history(state) if one.get("verdict") == "pass")
+    found = (one for one in history(state) if one["verdict"] == "pass")
     return {str(one["snapshot"]): iso(float(one["at"])) for one in found}
 
 
 def estimate(state: Path, instance: str, size: int) -> float | None:
     """Seconds that a restore of so many bytes takes, by the last drill that passed: what reads and
     writes takes the longer, the more there is. None: there was none."""
-    passed = [
-        one
-        for one in history(state)
-        if one.get("instance") == instance and one.get("verdict") == "pass" and one.get("size")
-    ]
-    if not passed:
+    found = passed(state).get(instance)
+    if found is None or not found.get("size"):
         return None
-    last = passed[-1]
-    moved = sum(float(last["phases"].get(name, 0.0)) for name in ("copy", "recovery", "load"))
-    return float(last["rto"]) + moved * (size / float(last["size"]) - 1)
+    moved = sum(float(found["phases"].get(name, 0.0)) for name in ("copy", "recovery", "load"))
+    return float(found["rto"]) + moved * (size / float(found["size"]) - 1)
 
 
 def facts(state: Path, backup: Backup, instance: str) -> Proved:
     """What the drills of an instance say of its backups. Raises OSError."""
     asked = backup.drill
-    mine = [one for one in history(state) if one.get("instance") == instance]
-    passed = [one for one in mine if one.get("verdict") == "pass"]
-    last = mine[-1] if mine else None
+    newest, proof = last(state).get(instance, {}), passed(state).get(instance)
     failed = [
-        f"{one['name']}: {one['detail']}"
-        for one in (last or {}).get("checks", ())
-        if not one["passed"]
+        f"{one['name']}: {one['detail']}" for one in newest.get("checks", ()) if not one["passed"]
     ]
     return Proved(
-        age=time.time() - float(passed[-1]["at"]) if passed else None,
-        rto=float(passed[-1]["rto"]) if passed else 0.0,
-        failed="; ".join(failed) if last and last.get("verdict") == "fail" else "",
+        age=time.time() - float(proof["at"]) if proof else None,
+        rto=float(proof["rto"]) if proof else 0.0,
+        failed="; ".join(failed) if newest.get("verdict") == "fail" else "",
         every=max(asked.every.total_seconds(), _PROVED),
         limit=asked.rto.total_seconds(),
     )

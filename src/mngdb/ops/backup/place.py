@@ -60,6 +60,12 @@ def source(context: Context) -> Source:
     return Source(stack, str((context.stack.folder / disk.expanded(asked.url)).resolve()))
 
 
+def directory(context: Context) -> Path | None:
+    """The store's directory, which may not be there; None: it is a bucket."""
+    url = source(context).url
+    return None if url.startswith("s3://") else Path(url)
+
+
 def store(context: Context) -> Store:
     """The store. Nothing is asked or made yet. Raises SecretError, UsageError."""
     return source(context).opened(context.vault.get, _mark(context))
@@ -75,10 +81,11 @@ def claim(context: Context) -> None:
     an empty mount point in its place. Raises StoreError, OSError."""
     from mngdb.stores.directory import DirectoryStore
 
-    url = source(context).url
-    if not url.startswith("s3://") and _mark(context) is None:
-        mark = DirectoryStore(Path(url)).marked()
-        disk.write(context.stack.state / _MARK, json.dumps({"url": url, "mark": mark}) + "\n")
+    root = directory(context)
+    if root is not None and _mark(context) is None:
+        mark = DirectoryStore(root).marked()
+        text = json.dumps({"url": source(context).url, "mark": mark})
+        disk.write(context.stack.state / _MARK, text + "\n")
 
 
 def _mark(context: Context) -> str | None:
@@ -255,10 +262,9 @@ def program(context: Context, instance: Instance) -> Program:
 
 def concerns(context: Context) -> list[tuple[str, str]]:
     """What may take the store away together with the data, and what to do about it."""
-    asked = wanted(context).store
-    if asked is not None and asked.url.startswith("s3://"):
+    root, data = directory(context), context.stack.state
+    if root is None:
         return []
-    root, data = Path(store(context).place), context.stack.state
     found = []
     if root.is_relative_to(context.stack.folder.resolve()):
         found.append((f"{root} is in the project: 'git clean' removes it", "name another store"))

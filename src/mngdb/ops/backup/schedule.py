@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -13,8 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb import disk
-from mngdb.ops.backup import archived, place
-from mngdb.ops.backup.history import history
+from mngdb.ops.backup import archived, history, place
 from mngdb.ops.backup.sources import origins
 from mngdb.ops.context import Context
 from mngdb.snapshot import Point
@@ -194,16 +195,16 @@ def drills_due(context: Context, now: float) -> list[str]:
     if context.stack.backup is None or not place.has_key(context):
         return []
     every = context.stack.backup.drill.every.total_seconds()
-    passed: dict[str, float] = {}
-    tried: dict[str, float] = {}
-    for one in history(context.stack.state):
-        tried[str(one["instance"])] = float(one["at"])
-        if one["verdict"] == "pass":
-            passed[str(one["instance"])] = float(one["at"])
+    passed, tried = history.passed(context.stack.state), history.last(context.stack.state)
     return [
         name
         for name, run in runs(context).items()
         if run.done
-        and (now - passed.get(name, 0.0) > every or passed.get(name, 0.0) < run.first)
-        and (now - tried.get(name, 0.0) > _DRILL_AGAIN or tried.get(name, 0.0) < run.first)
+        and (now - _at(passed.get(name)) > every or _at(passed.get(name)) < run.first)
+        and (now - _at(tried.get(name)) > _DRILL_AGAIN or _at(tried.get(name)) < run.first)
     ]
+
+
+def _at(drill: Mapping[str, Any] | None) -> float:
+    """When it was; 0: there was none."""
+    return float(drill["at"]) if drill is not None else 0.0
