@@ -32,20 +32,25 @@ class Waiting(Progress, frozen=True):
 
 class Copying(Struct, frozen=True):
     """An event: how far a backup or a restore of an instance is, in bytes of the content. `total`
-    is about what there will be; 0: nobody knows. `rate` in bytes per second; 0: not known yet."""
+    is about what there will be; 0: nobody knows. `rate` in bytes per second; 0: not known yet;
+    `limit` is what it may be, for all instances together; 0: there is none."""
 
     instance: str
     done: int
     stored: int
     total: int
     rate: float
+    limit: int = 0
 
 
 class Meter:
     """Counts bytes, of several threads, and tells of them twice a second."""
 
-    def __init__(self, instance: str, tell: Callable[[Copying], None], total: int = 0) -> None:
+    def __init__(
+        self, instance: str, tell: Callable[[Copying], None], total: int = 0, limit: int = 0
+    ) -> None:
         self.total = total
+        self._limit = limit
         self._instance = instance
         self._tell = tell
         self._done = self._stored = 0
@@ -62,7 +67,8 @@ class Meter:
             self._told = now
             passed = now - self._begun
             rate = self._done / passed if passed >= _KNOWN else 0.0
-            self._tell(Copying(self._instance, self._done, self._stored, self.total, rate))
+            progress = self._done, self._stored, self.total, rate, self._limit
+            self._tell(Copying(self._instance, *progress))
 
 
 class Stopped(Struct, frozen=True):

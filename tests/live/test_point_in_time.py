@@ -6,10 +6,13 @@ Writers go on all the time and note, after each write that was acknowledged, wha
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -190,6 +193,38 @@ def test_the_second_before_the_accident_is_brought_back(cli: Cli) -> None:
     assert cli.json("verify")["verdict"] == "pass"
 
 
+def test_a_snapshot_keeps_to_its_rate_and_the_log_is_not_slowed(cli: Cli) -> None:
+    file = cli.folder / "mngdb.yaml"
+    before = file.read_text()
+    late = []
+    with Redis.from_url(url(cli, "redis", "shop")) as store, ThreadPoolExecutor(1) as pool:
+        for number in range(6):
+            store.set(f"shop:large:{number}", os.urandom(1 << 20))
+        file.write_text(before.replace('at: "00:00"', 'at: "00:00", rate: 2mb/s'))
+        try:
+            backup = pool.submit(cli.json, "backup", "redis")
+            while not backup.done():
+                store.incr("shop:while")
+                late.append(time.time() - archived(cli, "redis"))
+                time.sleep(0.1)
+        finally:
+            file.write_text(before)
+        store.delete("shop:while", *(f"shop:large:{number}" for number in range(6)))
+    found = backup.result()
+    (snapshot,) = found["instances"]
+    (path,) = Path(found["store"]).glob(f"*/*/redis/{snapshot['id']}/manifest.json")
+    manifest = json.loads(path.read_text())["manifest"]
+    took, least = manifest["finished"] - manifest["started"], snapshot["bytes"] / (2 << 20)
+    assert 0.95 * least < took < 1.2 * least + 2, "the server takes its time to save it, too"
+    assert max(late) < 3
+
+
+def test_drills_of_random_moments_pass(cli: Cli) -> None:
+    for drill in cli.json("drill")["drills"]:
+        assert drill["verdict"] == "pass", drill["checks"]
+        assert drill["rpo_s"] < 60
+
+
 def test_just_before_a_command(cli: Cli) -> None:
     """What is written at once before it is there, and nothing of what it did."""
     admins = {engine: url(cli, engine) for engine in ENGINES}
@@ -233,12 +268,6 @@ def test_just_before_a_command(cli: Cli) -> None:
         assert time.monotonic() - begun < 5
     redis.close()
     mongo.close()
-
-
-def test_drills_of_random_moments_pass(cli: Cli) -> None:
-    for drill in cli.json("drill")["drills"]:
-        assert drill["verdict"] == "pass", drill["checks"]
-        assert drill["rpo_s"] < 60
 
 
 def test_the_guide_in_the_store_leads_to_a_moment_without_mngdb(cli: Cli) -> None:

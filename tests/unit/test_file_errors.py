@@ -66,7 +66,7 @@ def test_an_unknown_key_is_named_with_the_nearest_one_of_its_level(
 def test_an_unknown_key_near_nothing_lists_what_there_is() -> None:
     assert refused("postgres:\nbackup: {zzz: 1}") == (
         "mngdb.yaml:2:10: unknown key 'zzz'; expected one of: store, recipients, keep, at, full, "
-        "logical, drill"
+        "logical, rate, drill"
     )
 
 

@@ -52,7 +52,8 @@ def _copied(event: Copying) -> str:
     if event.rate and event.total:
         texts.append(f"{max(event.total - event.done, 0) / event.rate:.0f} s left")
     if event.rate:
-        texts.append(f"{size(int(event.rate))}/s")
+        limit = f" (all together at most {size(event.limit)}/s)" if event.limit else ""
+        texts.append(f"{size(int(event.rate))}/s{limit}")
     return ", ".join(texts)
 
 

@@ -23,7 +23,7 @@ from mngdb.spec.engine_info import ENGINE_INFO, EngineName
 from mngdb.spec.engine_models import MODELS
 from mngdb.spec.names import InstanceName, PlainName, check_app
 from mngdb.spec.target import Target
-from mngdb.spec.units import Duration
+from mngdb.spec.units import Duration, Rate
 from mngdb.spec.web import RedisInsight, Sso
 
 
@@ -198,6 +198,9 @@ class Backup(Model):
     logical: bool = False
     """Whether `pg_dump` writes a logical snapshot of PostgreSQL each time, too: other major
     versions can read it. MongoDB's snapshots are logical in any case."""
+    rate: Rate | None = None
+    """How much the snapshots of all instances together may read per second, before compression:
+    `50mb/s`. The log that is archived has no such limit. Default: as fast as they can."""
     drill: Drill = Field(default_factory=Drill)
     """How often a restore is tested, and how long it may take."""
 

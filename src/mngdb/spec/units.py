@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -82,6 +83,20 @@ def format_size(size: int) -> str:
         if size and size % _SIZE_UNITS[unit] == 0:
             return f"{size // _SIZE_UNITS[unit]}{unit}"
     return f"{size}b"
+
+
+def parse_rate(value: object) -> int:
+    """Bytes per second from "50MB/s" (powers of 1024). Raises ValueError."""
+    text = value.strip() if isinstance(value, str) else ""
+    with suppress(ValueError):
+        if text.lower().endswith("/s") and (rate := parse_size(text[:-2])):
+            return rate
+    raise ValueError(f"{_cut(value)} is not a rate; write a size per second: 50mb/s")
+
+
+def format_rate(rate: int) -> str:
+    """The shortest text that parses to the same rate."""
+    return f"{format_size(rate)}/s"
 
 
 class Amount(Struct, frozen=True):
@@ -164,6 +179,18 @@ Size = Annotated[
             "type": "string",
             "pattern": r"^\s*[0-9]{1,20}(\.[0-9]{1,20})?\s*([kmgtKMGT][bB]?|[bB])\s*$",
             "examples": ["64mb"],
+        }
+    ),
+]
+Rate = Annotated[
+    int,
+    BeforeValidator(parse_rate),
+    PlainSerializer(format_rate, return_type=str),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^\s*[0-9]{1,20}(\.[0-9]{1,20})?\s*([kmgtKMGT][bB]?|[bB])\s*/[sS]\s*$",
+            "examples": ["50mb/s"],
         }
     ),
 ]

@@ -18,6 +18,7 @@ from mngdb.model import Step
 from mngdb.ops import audit, workers
 from mngdb.ops.backup import place, schedule, sources
 from mngdb.ops.backup.bases import Choice, Keeper, choose
+from mngdb.ops.backup.pace import Pace, PacedWriter
 from mngdb.ops.context import Context
 from mngdb.snapshot import Base, Taken, Writer
 from mngdb.spec.stack import Instance
@@ -45,9 +46,17 @@ class _Both(Struct, frozen=True):
 class _Sink:
     """Where the engine writes, and who tells of it."""
 
-    def __init__(self, snapshot: Snapshot, meter: Meter, keeper: Keeper | None, say: Say) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        meter: Meter,
+        keeper: Keeper | None,
+        pace: Pace | None,
+        say: Say,
+    ) -> None:
         self.base: Base | None = None
         self.tell = say
+        self._pace = pace
         self._snapshot = snapshot
         self._meter = meter
         self._keeper = keeper
@@ -55,7 +64,8 @@ class _Sink:
     @contextmanager
     def stream(self, name: str, *, keep: bool = False) -> Iterator[Writer]:
         """A stream of the snapshot."""
-        with self._snapshot.stream(name) as writer:
+        with self._snapshot.stream(name) as stored:
+            writer: Writer = stored if self._pace is None else PacedWriter(stored, self._pace)
             if not keep or self._keeper is None:
                 yield writer
                 return
@@ -84,12 +94,13 @@ def back_up(
         raise UsageError("this stack has not been created yet", "run 'mngdb up' first")
     place.claim(context)
     sealer, catalog = place.sealer(context), place.catalog(context)
-    too = place.wanted(context).logical
+    too, rate = place.wanted(context).logical, place.wanted(context).rate
+    pace = Pace(rate) if rate else None
 
     def job(instance: Instance, emit: workers.Emit) -> tuple[Manifest, ...]:
         with lock(context.stack.state / f"backup-{instance.name}.lock", "backup", 0.0):
             schedule.begun(context, instance.name)
-            work = _Work(context, catalog, sealer, instance, emit)
+            work = _Work(context, catalog, sealer, instance, pace, emit)
             found = [] if logical else [work.snapshot(full=full)]
             if logical or (too and context.engine(instance).back_up_logically):
                 found.append(work.logical())
@@ -127,6 +138,7 @@ class _Work(Struct, frozen=True):
     catalog: Catalog
     sealer: Sealer
     instance: Instance
+    pace: Pace | None
     emit: workers.Emit
 
     def snapshot(self, *, full: bool) -> Manifest:
@@ -160,11 +172,11 @@ class _Work(Struct, frozen=True):
     ) -> Manifest:
         """Have `write` write the streams of a snapshot, and say what it builds on."""
         context, instance, catalog = self.context, self.instance, self.catalog
-        meter = Meter(instance.name, self.emit)
+        meter = Meter(instance.name, self.emit, limit=self.pace.rate if self.pace else 0)
         snapshot = catalog.begin(self.sealer, instance.name, meter)
         started = time.time()
         try:
-            sink = _Sink(snapshot, meter, keeper, self._say)
+            sink = _Sink(snapshot, meter, keeper, self.pace, self._say)
             taken, parent = write(sink)
             found = _manifest(context, instance, snapshot, taken, started, parent)
             snapshot.finish(found)
