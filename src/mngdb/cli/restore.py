@@ -13,8 +13,8 @@ from mngdb.cli.restore_part import bring_back, with_part
 from mngdb.part import Part
 
 if TYPE_CHECKING:
+    from mngdb.ops.backup.notes import Restored
     from mngdb.ops.backup.reach import Aim
-    from mngdb.ops.backup.restored import Restored
     from mngdb.ops.context import Context
     from mngdb.ops.up import Report
 
@@ -68,7 +68,8 @@ def restore(
     server. What is there stays: the part then gets another name, and existing keys are kept.
     """
     from mngdb.errors import UsageError
-    from mngdb.ops.backup import place, restored
+    from mngdb.ops.backup import place
+    from mngdb.ops.backup import restore as ops
     from mngdb.ops.backup.parts import check
 
     if part is not None and (replace or undo or forget):
@@ -84,7 +85,7 @@ def restore(
     if undo:
         if not yes:
             confirm(f"bring back the data that {name} had before?")
-        snapshot, report = restored.undo(context, name, Shown())
+        snapshot, report = ops.undo(context, name, Shown())
         tell(f"{name}: the data of snapshot {snapshot}, and what came since, is kept")
         tell(f"remove it with: mngdb restore --forget {name} --replaced")
         return _started(report)
@@ -104,10 +105,10 @@ def restore(
     if part is not None:
         return bring_back(options, context, aim, part, yes)
     if not replace:
-        return _shown(options, restored.beside(context, aim, Shown()), "")
+        return _shown(options, ops.beside(context, aim, Shown()), "")
     if not yes:
         confirm(_question(name, aim))
-    found, report = restored.in_place(context, aim, Shown())
+    found, report = ops.in_place(context, aim, Shown())
     return _started(report) or _shown(options, found, context.instance(name).unit)
 
 

@@ -6,8 +6,9 @@ from msgspec import Struct
 
 from mngdb.errors import InterruptError, MngdbError
 from mngdb.ops.backup import place
+from mngdb.ops.backup.notes import Restored
 from mngdb.ops.backup.reach import newest_of, reachable
-from mngdb.ops.backup.restored import Restored, in_place
+from mngdb.ops.backup.restore import in_place
 from mngdb.ops.backup.scratch import Tell
 from mngdb.ops.backup.sources import origins
 from mngdb.ops.context import Context

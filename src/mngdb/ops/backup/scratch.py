@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
@@ -19,7 +18,8 @@ from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import MngdbError
 from mngdb.events import Meter, Progress
 from mngdb.model import Access, DesiredInstance
-from mngdb.ops.backup import bases, place
+from mngdb.ops.backup import bases, notes, place
+from mngdb.ops.backup.notes import Note
 from mngdb.ops.backup.reach import Aim, older
 from mngdb.ops.backup.stored import StoredSnapshot
 from mngdb.ops.context import Context
@@ -28,8 +28,6 @@ from mngdb.spec.stack import Instance, Role
 from mngdb.spec.units import Amount
 from mngdb.targets.protocol import Disposable, Servers
 
-#: In its folder: what it is.
-NOTE = "restored.json"
 _TIMEOUT = 30.0
 Tell = Callable[[object], None]
 
@@ -76,7 +74,14 @@ class Scratch:
             site=self.place.target.site(self.instance),
         )
         saved = self._saved(Meter(self.instance.name, tell, self.aim.read))
-        self._note(asked)
+        note = Note(
+            instance=self.instance.name,
+            unit=self.instance.unit,
+            snapshot=self.manifest.id,
+            host=asked.host,
+            port=self.instance.spec.port,
+        )
+        notes.write(self.state, note)  # for whoever removes it
         self.place.servers.expect({self.instance.name: asked})
         self.place.servers.begin()
         for step in self.place.servers.repairs({self.instance.name: asked}):
@@ -134,17 +139,6 @@ class Scratch:
             if self.aim.until is not None:  # it has changed since
                 taken = replace(taken, counts={}, content={})
             return self.engine.prove(session, asked, taken)
-
-    def _note(self, asked: DesiredInstance) -> None:
-        """Keep what it is, for whoever removes it."""
-        note = {
-            "instance": self.instance.name,
-            "unit": self.instance.unit,
-            "snapshot": self.manifest.id,
-            "port": self.instance.spec.port,
-            "host": asked.host,
-        }
-        disk.write(self.state / NOTE, json.dumps(note) + "\n")
 
     def remove(self) -> None:
         """Stop it and remove its data. Raises MngdbError, OSError."""
