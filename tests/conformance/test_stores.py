@@ -31,6 +31,7 @@ from mngdb.stores.sealing import (
     make_key,
     recipient,
 )
+from mngdb.stores.signing import Signer, UnsignedError, make_secret
 from tests import buckets
 from tests.conftest import free_port
 
@@ -147,6 +148,7 @@ def test_a_link_in_a_directory_leads_nowhere(tmp_path: Path) -> None:
 # --- streams and snapshots
 
 KEY, OTHER = make_key(), make_key()
+SIGNER = Signer(make_secret())
 
 
 def nothing(_: int, __: int) -> None:
@@ -200,7 +202,7 @@ CONTENT = {"base.tar": data(10 * SMALL), "empty": b"", "one": b"x", "whole": dat
 
 @pytest.mark.usefixtures("small")
 def test_a_snapshot_is_as_it_was_written(store: Store) -> None:
-    catalog = Catalog(store, "stack")
+    catalog = Catalog(store, "stack", SIGNER)
     manifest = made(catalog, CONTENT)
     ((found,), damages) = catalog.snapshots("pg")
     assert found == manifest
@@ -214,7 +216,7 @@ def test_a_snapshot_is_as_it_was_written(store: Store) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_what_has_no_manifest_is_no_snapshot(store: Store) -> None:
-    catalog = Catalog(store, "stack")
+    catalog = Catalog(store, "stack", SIGNER)
     snapshot = catalog.begin(Sealer([recipient(KEY)]), "pg", nothing)
 
     def half() -> None:
@@ -232,7 +234,7 @@ def test_what_has_no_manifest_is_no_snapshot(store: Store) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_a_chain_is_found_and_what_it_lacks_is_named(store: Store) -> None:
-    catalog = Catalog(store, "stack")
+    catalog = Catalog(store, "stack", SIGNER)
     chain: list[Manifest] = []
     for number in range(3):
         snapshot = catalog.begin(Sealer([recipient(KEY)]), "pg", nothing)
@@ -254,13 +256,13 @@ def test_a_chain_is_found_and_what_it_lacks_is_named(store: Store) -> None:
 
 
 def test_the_guide_to_a_restore_without_mngdb_is_beside_the_snapshots(store: Store) -> None:
-    made(Catalog(store, "stack"), {})
+    made(Catalog(store, "stack", SIGNER), {})
     assert b"age --decrypt" in store.get(f"{ROOT}/{GUIDE}")
 
 
 @pytest.mark.usefixtures("small")
 def test_two_stacks_and_two_runs_on_one_prefix_touch_nothing_of_each_other(store: Store) -> None:
-    ours, theirs = Catalog(store, "stack"), Catalog(store, "other")
+    ours, theirs = Catalog(store, "stack", SIGNER), Catalog(store, "other", SIGNER)
     first, second = made(ours, {"base": b"1"}), made(ours, {"base": b"2"})
     third = replace(made(theirs, {"base": b"3"}), stack="other")
     ours.remove([first])
@@ -271,7 +273,7 @@ def test_two_stacks_and_two_runs_on_one_prefix_touch_nothing_of_each_other(store
 
 @pytest.mark.usefixtures("small")
 def test_another_key_reads_nothing_and_says_so(store: Store) -> None:
-    catalog = Catalog(store, "stack")
+    catalog = Catalog(store, "stack", SIGNER)
     manifest = made(catalog, {"base": b"secret"}, key=OTHER)
     with pytest.raises(UnreadableError, match="decrypt"):
         list(catalog.read(Opener([KEY]), manifest, "base", nothing))
@@ -333,7 +335,7 @@ def test_damage_of_a_part_is_found_by_verify_and_by_reading(
     tmp_path: Path, harm: str, which: str
 ) -> None:
     store = DirectoryStore(tmp_path / "store")
-    catalog = Catalog(store, "stack")
+    catalog = Catalog(store, "stack", SIGNER)
     manifest = made(catalog, {"base": CONTENT["base.tar"]})
     parts = sorted(one.key for one in store.entries(ROOT) if one.key.endswith(".age"))
     one = {"first": parts[0], "middle": parts[4], "last": parts[-1]}[which]
@@ -351,7 +353,7 @@ def test_damage_of_a_manifest_is_told_and_hides_no_other_snapshot(
     tmp_path: Path, harm: str
 ) -> None:
     store = DirectoryStore(tmp_path / "store")
-    catalog = Catalog(store, "stack")
+    catalog = Catalog(store, "stack", SIGNER)
     good, bad = made(catalog, {"base": b"1"}), made(catalog, {"base": b"2"})
     key = f"{catalog.prefix('pg', bad.id)}/manifest.json"
     HARMS[harm](store, [key])
@@ -363,29 +365,54 @@ def test_damage_of_a_manifest_is_told_and_hides_no_other_snapshot(
         catalog.manifest("pg", "20261129T000000Z-000000")
 
 
+def test_what_others_wrote_is_no_snapshot_of_the_stack(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    ours, theirs = Catalog(store, "stack", SIGNER), Catalog(store, "stack", Signer(make_secret()))
+    good, forged = made(ours, {"base": b"1"}), made(theirs, {"base": b"2"})
+    copied = f"{ours.prefix('pg', '20990101T000000Z-000000')}/manifest.json"
+    store.put(copied, store.get(f"{ours.prefix('pg', good.id)}/manifest.json"))
+    stripped = made(ours, {"base": b"3"})
+    key = f"{ours.prefix('pg', stripped.id)}/manifest.json"
+    found = json.loads(store.get(key))
+    text = json.dumps(found["manifest"], separators=(",", ":"))
+    for head in ({}, {"hmac": "é"}, {"hmac": found["hmac"][:32]}, {"hmac": SIGNER.sign(b"")}):
+        known = json.dumps({"sha256": digest(text.encode()), **head})[:-1]
+        store.put(key, f'{known}, "manifest": {text}}}'.encode())
+        counted, told = ours.snapshots("pg")
+        assert counted == [good]
+        assert {one.snapshot for one in told} == {forged.id, "20990101T000000Z-000000", stripped.id}
+    with pytest.raises(UnsignedError, match="not written by this stack"):
+        ours.manifest("pg", forged.id)
+    with pytest.raises(UnsignedError, match="backup_mac is missing"):
+        Catalog(store, "stack", None).manifest("pg", good.id)
+    everything = Catalog(store, "stack", None, unsigned=True)
+    assert {one.id for one in everything.snapshots("pg")[0]} == {good.id, forged.id, stripped.id}
+
+
 def test_a_manifest_of_a_newer_version_is_refused_by_its_number(tmp_path: Path) -> None:
-    manifest = made(Catalog(DirectoryStore(tmp_path / "store"), "stack"), {})
+    manifest = made(Catalog(DirectoryStore(tmp_path / "store"), "stack", SIGNER), {})
     with pytest.raises(UnreadableError, match=f"format {FORMAT + 1}"):
-        decode(encode(replace(manifest, format=FORMAT + 1)))
+        decode(encode(replace(manifest, format=FORMAT + 1), SIGNER), SIGNER)
 
 
 def test_a_snapshot_of_the_first_format_is_read(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path / "store")
-    catalog = Catalog(store, "stack")
+    catalog = Catalog(store, "stack", SIGNER)
     manifest = made(catalog, {"base": b"1"})
     key = f"{catalog.prefix('pg', manifest.id)}/manifest.json"
     found = json.loads(store.get(key))["manifest"]
     found["format"] = 1
     found["streams"][0]["sha256"] = digest(b"1")  # of the whole
     text = json.dumps(found, separators=(",", ":"))
-    store.put(key, f'{{"sha256":"{digest(text.encode())}","manifest":{text}}}\n'.encode())
+    head = f'{{"sha256":"{digest(text.encode())}","hmac":"{SIGNER.sign(text.encode())}"'
+    store.put(key, f'{head},"manifest":{text}}}\n'.encode())
     ((old,), damages) = catalog.snapshots("pg")
     assert (old.format, damages) == (1, [])
     assert b"".join(catalog.read(Opener([KEY]), old, "base", nothing)) == b"1"
 
 
 def test_an_object_that_holds_something_else_is_found_with_the_key(tmp_path: Path) -> None:
-    catalog = Catalog(DirectoryStore(tmp_path / "store"), "stack")
+    catalog = Catalog(DirectoryStore(tmp_path / "store"), "stack", SIGNER)
     manifest = made(catalog, {"base": b"1"})
     (stream,) = manifest.streams
     parts = tuple(replace(one, sha256=digest(b"2")) for one in stream.parts)
@@ -424,10 +451,10 @@ def test_a_store_that_is_away_for_a_moment_is_waited_for(
 ) -> None:
     monkeypatch.setattr(stopping, "sleep", lambda _: None)
     store = Away(DirectoryStore(tmp_path / "store"), 3)
-    manifest = made(Catalog(store, "stack"), CONTENT)
+    manifest = made(Catalog(store, "stack", SIGNER), CONTENT)
     store = Away(store.store, 3)
     for name, content in CONTENT.items():
-        read = Catalog(store, "stack").read(Opener([KEY]), manifest, name, nothing)
+        read = Catalog(store, "stack", SIGNER).read(Opener([KEY]), manifest, name, nothing)
         assert b"".join(read) == content
 
 
@@ -438,11 +465,11 @@ def test_a_full_disk_ends_a_stream_with_its_words(
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / ROOT).write_text("in the way")
     with pytest.raises(MngdbError, match="cannot write in the store"):
-        made(Catalog(DirectoryStore(tmp_path / "store"), "stack"), CONTENT)
+        made(Catalog(DirectoryStore(tmp_path / "store"), "stack", SIGNER), CONTENT)
 
 
 def test_what_a_killed_backup_left_is_found_and_no_other(store: Store) -> None:
-    catalog = Catalog(store, "stack")
+    catalog = Catalog(store, "stack", SIGNER)
     sealer = Sealer([recipient(make_key())])
     whole, killed = (catalog.begin(sealer, "pg", lambda _, __: None) for _ in range(2))
     for one in (whole, killed):

@@ -46,6 +46,18 @@ class Guide:
         self.env = {"PATH": ":".join([*map(str, tools), "/usr/bin", "/bin"]), "LC_ALL": "C"}
         self.servers: list[subprocess.Popen[bytes]] = []
         self._sh(self.blocks[0])
+        self._signatures(store, cli.state / "secrets" / "backup_mac")
+
+    def _signatures(self, store: Path, secret: Path) -> None:
+        """What stands there as the signature of the manifest and of each segment is what openssl
+        says."""
+        block = self.blocks[-1].replace("/path/to/backup_mac", str(secret))
+        block = block.replace("STACK/INSTANCE.log/BRANCH", str(self.log.relative_to(store)))
+        block = block.replace("STACK/INSTANCE/SNAPSHOT", str(self.snapshot))
+        done = subprocess.run(["sh", "-e", "-c", block], capture_output=True, text=True)
+        lines = done.stdout.split("\n")[:-1]
+        assert (done.returncode, len(lines) > 3) == (0, True), done.stderr
+        assert lines[::2] == lines[1::2]
 
     def _tools(self) -> Path:
         """A folder with mongorestore under its own name."""
@@ -96,8 +108,8 @@ class Guide:
         lay, replay = self.blocks[5].split("\ntouch ")
         timeline = self.log.name.rpartition("-")[2]
         if '"kind":"incremental"' in (self.snapshot / "manifest.json").read_text():
-            self._sh(self.blocks[-2])
-            made = self.blocks[-1]
+            self._sh(self.blocks[-3])
+            made = self.blocks[-2]
         self._sh(made)
         self._sh(self.blocks[4])
         self._sh(f"cd restored\n{lay}".replace("timeline=1", f"timeline={timeline}"))

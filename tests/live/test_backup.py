@@ -21,8 +21,10 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
+from mngdb.secret import Secret
 from mngdb.stores.manifest import decode, encode
 from mngdb.stores.sealing import make_key, recipient
+from mngdb.stores.signing import Signer, make_secret
 from tests import buckets, debian
 from tests.conftest import Cli, free_port
 from tests.live import faults
@@ -324,15 +326,51 @@ def test_a_snapshot_of_another_major_version_is_refused_with_what_is_missing(
     (taken,) = stack.json("backup")["instances"]
     (path,) = (store / "mngdb-1").glob(f"*/postgres/{taken['id']}/manifest.json")
     whole = path.read_bytes()
-    found = decode(whole)
+    signer = Signer(Secret((stack.state / "secrets" / "backup_mac").read_text().strip()))
+    found = decode(whole, signer)
     try:
-        path.write_bytes(encode(replace(found, taken=replace(found.taken, version="16.4"))))
+        path.write_bytes(encode(replace(found, taken=replace(found.taken, version="16.4")), signer))
         done = stack.run("restore", "postgres", "--snapshot", taken["id"])
     finally:
         path.write_bytes(whole)
     assert (done.returncode, "PostgreSQL 16.4" in done.stderr) == (1, True), done.stderr
     assert "install PostgreSQL 16" in done.stderr
     assert not list((stack.state / "restored").glob("*/"))
+
+
+def test_what_somebody_else_put_into_the_store_is_named_and_not_used(
+    stack: Cli, store: Path
+) -> None:
+    """Who may write there knows the public key, and no secret."""
+    (taken,) = stack.json("backup")["instances"]
+    (made,) = (store / "mngdb-1").glob(f"*/postgres/{taken['id']}")
+    found = decode((made / "manifest.json").read_bytes(), None, unsigned=True)
+    forged = "20990101T000000Z-abcdef"
+    shutil.copytree(made, made.with_name(forged))
+    other = encode(replace(found, id=forged, finished=4e9), Signer(make_secret()))
+    (made.with_name(forged) / "manifest.json").write_bytes(other)
+    done = stack.run("verify")
+    assert (done.returncode, "not written by this stack" in done.stdout) == (1, True)
+    assert stack.run("verify", "--unsigned").returncode == 0
+    assert [one["id"] for one in backups(stack)] == [taken["id"]]
+    assert stack.json("drill")["drills"][0]["snapshot"] == taken["id"]
+    done = stack.run("restore", "postgres", "--snapshot", forged)
+    assert (done.returncode, "no valid signature" in done.stderr) == (1, True), done.stderr
+    assert "forged" in stack.run("restore", "--forget", "--unsigned").stderr
+    secret = stack.state / "secrets" / "backup_mac"
+    kept = secret.read_text()
+    secret.unlink()
+    try:
+        done = stack.run("restore", "postgres", "--latest")
+        assert (done.returncode, "backup_mac is missing" in done.stderr) == (2, True), done.stderr
+    finally:
+        stack.ok("secret", "set", "backup_mac", stdin=kept)
+
+
+def backups(cli: Cli) -> list[Any]:
+    done = cli.run("--json", "backups")
+    (found,) = json.loads(done.stdout)["instances"]
+    return list(found["snapshots"])
 
 
 def test_the_guide_in_the_store_restores_without_mngdb(

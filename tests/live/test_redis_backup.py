@@ -26,6 +26,7 @@ from mngdb.stores.catalog import Catalog
 from mngdb.stores.directory import DirectoryStore
 from mngdb.stores.manifest import Manifest
 from mngdb.stores.sealing import Opener, Sealer, make_key, recipient
+from mngdb.stores.signing import Signer, make_secret
 from tests.conftest import Cli, each_server
 from tests.live import faults
 from tests.live.clients import url
@@ -328,7 +329,7 @@ def test_through_a_store(cli: Cli) -> None:
         fill(client)
         before = content(client)
     key = make_key()
-    catalog = Catalog(DirectoryStore(cli.folder / "store"), "stack")
+    catalog = Catalog(DirectoryStore(cli.folder / "store"), "stack", Signer(make_secret()))
     snapshot = catalog.begin(Sealer([recipient(key)]), "redis", lambda _, __: None)
 
     class Through(Memory):

@@ -28,10 +28,11 @@ from mngdb.stores.archive import KEPT, Archive, Segment, chain, covered, parse, 
 from mngdb.stores.directory import DirectoryStore
 from mngdb.stores.manifest import Manifest
 from mngdb.stores.retention import Policy, superfluous
-from mngdb.stores.sealing import Opener, Sealer, UnreadableError, make_key, recipient
+from mngdb.stores.sealing import Opener, Sealer, UnreadableError, digest, make_key, recipient
+from mngdb.stores.signing import Signer, make_secret
 from tests.live.scrapes import until
 
-KEY = make_key()
+KEY, SIGNER = make_key(), Signer(make_secret())
 
 
 class Store(DirectoryStore):
@@ -49,7 +50,7 @@ class Store(DirectoryStore):
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
     """An empty one."""
-    return Archive(Store(tmp_path / "store"), "mngdb-1/stack/pg.log")
+    return Archive(Store(tmp_path / "store"), "mngdb-1/stack/pg.log", SIGNER)
 
 
 @contextmanager
@@ -122,6 +123,31 @@ def test_every_damage_is_told(archive: Archive) -> None:
     other = Opener([Secret(make_key().reveal())])
     with pytest.raises(UnreadableError, match="decrypted"):
         archive.read(other, one)
+
+
+def test_what_others_wrote_or_moved_does_not_count(archive: Archive) -> None:
+    piece, sealer = Piece(0, 3, b"abc", ((3, 1.0),)), Sealer([recipient(KEY)])
+    one = archive.put(sealer, "0" * 8, "a", piece, 1.0)
+    data, store = archive.store.get(archive.key(one)), archive.store
+    forger = Archive(store, "mngdb-1/stack/pg.log", Signer(make_secret()))
+    forger.put(sealer, "1" * 8, "a", replace(piece, begin=3, end=6), 1.0)
+    moved = [
+        archive.key(one).replace("/a/", "/b/"),
+        archive.key(one).replace("pg.log", "other.log"),
+        archive.key(replace(one, until=9.0)),
+        archive.key(replace(one, digest=digest(b"forged"))),
+        archive.key(replace(one, signature="")),
+    ]
+    for key in moved:
+        store.put(key, data)
+    found, foreign = archive.sifted()
+    assert found == [one]
+    assert len(foreign) == 5
+    assert Archive(store, "mngdb-1/stack/other.log", SIGNER).segments() == []
+    assert "not written by this stack" in archive.told(foreign)
+    assert Archive(store, "mngdb-1/stack/pg.log", None).segments() == []
+    everything = Archive(store, "mngdb-1/stack/pg.log", None, unsigned=True)
+    assert len(everything.segments()) == 6
 
 
 def test_what_other_keys_open_is_told_by_its_name(archive: Archive) -> None:

@@ -13,10 +13,12 @@ from mngdb.agent.jobs import Troubles
 from mngdb.errors import MngdbError, UsageError, of_system
 from mngdb.ops.backup import archived, place
 from mngdb.ops.backup.feed import StoreFeed
+from mngdb.ops.backup.sources import MAC
 from mngdb.ops.context import Context
 from mngdb.spec.load import load
 from mngdb.spec.stack import Instance
 from mngdb.stores.sealing import fingerprint
+from mngdb.stores.signing import Signer
 
 #: Seconds between two looks whether the keys are others now.
 KEYS_EVERY = 20.0
@@ -28,7 +30,8 @@ _SOUND, _END = 30.0, 6.0
 
 
 class _Round(Struct, frozen=True):
-    """A log that is followed, with the fingerprint of its public keys, until `over`."""
+    """A log that is followed, with the fingerprints of its keys and of what signs it, until
+    `over`."""
 
     keys: str
     over: threading.Event
@@ -90,13 +93,14 @@ class Archiver:
         self._troubles.tell(f"archive of {name}", error, "goes on")
 
     def look(self) -> None:
-        """Have the log begin anew once snapshots are encrypted for others: one key has to open a
-        snapshot and what leads on from it. A key that is gone changes nothing: to encrypt takes the
-        public one, and the private one may come back. Raises SecretError, UsageError."""
+        """Have the log begin anew once snapshots are encrypted for others, or signed with another
+        secret: one has to open a snapshot and what leads on from it. A key that is gone changes
+        nothing: to encrypt takes the public one, and the private one may come back. Raises
+        SecretError, UsageError."""
         self._context = _as_the_file_says(self._context)
         keys = place.recipients(self._context)
         for one in list(self._rounds.values()):
-            if keys and fingerprint(keys) != one.keys:
+            if keys and fingerprint(keys) + _signs(self._context) != one.keys:
                 one.over.set()
 
     def _follow(self, instance: Instance) -> None:
@@ -105,7 +109,7 @@ class Archiver:
         asked = context.asked(instance, find=False)
         place.claim(context)
         archive, sealer = place.catalog(context).archive(name), place.sealer(context)
-        here = self._rounds[name] = _Round(sealer.fingerprint, threading.Event())
+        here = self._rounds[name] = _Round(sealer.fingerprint + _signs(context), threading.Event())
         if self._over.is_set():
             return
 
@@ -113,6 +117,12 @@ class Archiver:
         feed = StoreFeed(archive, sealer, lambda found: self._noted(name, found), here.over)
         with feed, context.reach(instance):
             engine.follow(context.admin(asked), asked, feed)
+
+
+def _signs(context: Context) -> str:
+    """What tells the secret that signs backups from another one."""
+    secret = context.vault.get(MAC)
+    return Signer(secret).fingerprint if secret is not None else ""
 
 
 def _as_the_file_says(context: Context) -> Context:

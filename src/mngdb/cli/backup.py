@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mngdb.events import Copying
     from mngdb.ops.backup.prune import Due
     from mngdb.ops.backup.reach import Reachable
+    from mngdb.ops.context import Context
     from mngdb.stores.manifest import Manifest
 
 #: Of a snapshot that no key here opens.
@@ -319,17 +320,27 @@ def _reachable(
     }
 
 
+def unsigned_too(context: Context) -> Context:
+    """The stack, whose backups count though nobody knows who wrote them."""
+    from msgspec.structs import replace
+
+    tell("warning: signatures do not count: all of it may be forged by whoever writes to the store")
+    return replace(context, unsigned=True)
+
+
 @click.command()
 @click.argument("instances", nargs=-1)
+@click.option("--unsigned", is_flag=True, help="Compare hashes only, and no signatures.")
 @common
-def verify(options: Options, instances: Sequence[str]) -> int:
+def verify(options: Options, instances: Sequence[str], unsigned: bool) -> int:
     """Read every stored object of every snapshot, and compare it with its manifest.
 
-    Finds damaged, missing and exchanged objects. Nothing is restored: 'mngdb drill' does that.
+    Finds damaged, missing and exchanged objects, and what this stack has not written. Nothing is
+    restored: 'mngdb drill' does that.
     """
     from mngdb.ops.backup.verify import verify as read
 
-    context = options.context()
+    context = unsigned_too(options.context()) if unsigned else options.context()
     found = read(context, instances)
     if options.json:
         say_json({"stack": context.stack.name, **found.as_json()})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.backup import Shown
+from mngdb.cli.backup import Shown, unsigned_too
 from mngdb.cli.common import Options, common, confirm, say, say_json, size, tell, tell_errors
 from mngdb.cli.restore_part import bring_back, with_part
 from mngdb.part import Part
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     "--replaced", is_flag=True, help="With --forget: remove the data from before --replace."
 )
 @with_part
+@click.option("--unsigned", is_flag=True, help="Also what this stack may not have written.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @common
 def restore(
@@ -50,6 +51,7 @@ def restore(
     undo: bool,
     forget: bool,
     replaced: bool,
+    unsigned: bool,
     yes: bool,
     part: Part | None,
 ) -> int:
@@ -64,6 +66,9 @@ def restore(
     With --from, the backups are those of another instance of the same engine, also of one that the
     file no longer has.
 
+    With --unsigned, signatures do not count: for somebody who has lost the vault and has no kit.
+    Whoever can write to the store decides then what is restored.
+
     With --database, --table, --collection or --keys, that part is brought back into the live
     server. What is there stays: the part then gets another name, and existing keys are kept.
     """
@@ -76,7 +81,7 @@ def restore(
         raise UsageError("a part of the data goes without --replace, --undo and --forget")
     if replaced and not forget:
         raise UsageError("--replaced is for --forget", "mngdb restore --forget --replaced")
-    context = options.context()
+    context = unsigned_too(options.context()) if unsigned else options.context()
     if forget:
         return _forget(options, context, instance, replaced, yes)
     if instance is None:
@@ -201,7 +206,7 @@ def _aim(context: Context, name: str, source: str, to: str | None, snapshot: str
     try:
         aim = _from(context, source, to, snapshot)
     except UnreadableError as error:
-        error.hint = older(context, source, snapshot or "", name)
+        error.hint = error.hint or older(context, source, snapshot or "", name)
         raise
     return aim if source == name else into(context, aim, name)
 

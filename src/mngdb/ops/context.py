@@ -45,6 +45,8 @@ class Context(Struct, frozen=True, dict=True):
     located: Located
     keep_secrets: bool = True
     """Whether secrets are read once: right for a command, not for what runs on."""
+    unsigned: bool = False
+    """Whether backups count that nobody knows to be the stack's own."""
 
     @classmethod
     def open(cls, stack: Stack, environ: Mapping[str, str], *, fresh: bool = False) -> Context:

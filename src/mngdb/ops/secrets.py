@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mngdb.errors import UsageError
 from mngdb.ops.backup import place
-from mngdb.ops.backup.sources import KEY
+from mngdb.ops.backup.sources import KEY, MAC
 from mngdb.ops.context import Context
 from mngdb.secret import Secret
 from mngdb.vaults import usable
@@ -24,19 +24,20 @@ def put(context: Context, name: str, value: str) -> tuple[str, Path | None]:
     secret = usable(name, value)
     context.check_printable(name, secret)
     context.claim()
-    kept = _spared(context, secret) if name == KEY else None
+    kept = _spared(context, name, secret) if name in {KEY, MAC} else None
     context.vault.put(name, secret)
     return context.vault.where(name), kept
 
 
-def _spared(context: Context, new: Secret) -> Path | None:
-    """What is encrypted for the key of before is read by that alone: it is kept."""
+def _spared(context: Context, name: str, new: Secret) -> Path | None:
+    """What is encrypted for the key of before, or signed with it, needs that alone: it is kept."""
     from mngdb.stores.sealing import recipient
+    from mngdb.stores.signing import Signer
 
-    recipient(new)  # or it is none
-    before = context.vault.get(KEY)
+    (recipient if name == KEY else Signer)(new)  # or it is none
+    before = context.vault.get(name)
     if before is None or before == new:
         return None
     with contextlib.suppress(UsageError):  # it never was one
-        return place.keep_key(context, before)
+        return (place.keep_key if name == KEY else place.keep_signer)(context, before)
     return None

@@ -132,9 +132,9 @@ def _time_of_day(value: str) -> str:
     return value
 
 
-#: Names in the vault: the private key of backups that no recipient in the file is for, and the
-#: login to a bucket.
-BACKUP_SECRETS = ("backup_key", "backup_access-key-id", "backup_secret-access-key")
+#: Names in the vault: the private key of backups that no recipient in the file is for, the secret
+#: that signs them, and the login to a bucket.
+BACKUP_SECRETS = ("backup_key", "backup_mac", "backup_access-key-id", "backup_secret-access-key")
 
 
 class BackupStore(Model):

@@ -1,12 +1,13 @@
 """The log of one instance in a store: segments, which follow one another without a gap.
 
-    mngdb-1/STACK/INSTANCE.log/BRANCH/BEGIN-END-SINCE-UNTIL-HOW-RUN-KEYS-DIGEST.zst.age
+    mngdb-1/STACK/INSTANCE.log/BRANCH/BEGIN-END-SINCE-UNTIL-HOW-RUN-KEYS-DIGEST-HMAC.zst.age
 
 BEGIN and END are the positions, SINCE and UNTIL the moments in milliseconds, both hexadecimal; HOW
 is `n` for one that follows another, `b` for one that begins anew; RUN is who wrote it, KEYS a
-fingerprint of the public keys that it is encrypted for, DIGEST the first half of the SHA-256 of the
-object. A list of the names tells what can be reached: no object is read for it. The content begins
-with a frame that zstd skips: JSON with the size, and when how much of it was there.
+fingerprint of the public keys that it is encrypted for, DIGEST the SHA-256 of the object, HMAC the
+first half of the HMAC-SHA256 of its key up to there. A list of the names tells what can be reached,
+and what others have put there: no object is read for it. The content begins with a frame that zstd
+skips: JSON with the size, and when how much of it was there.
 """
 
 from __future__ import annotations
@@ -16,20 +17,24 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb.snapshot import Piece, Point
 from mngdb.stores import MissingError, Store
 from mngdb.stores.sealing import Opener, Sealer, UnreadableError, digest
+from mngdb.stores.signing import NOT_OURS, Signer
 from mngdb.stores.streams import patiently
 
 #: What a segment's name ends with.
 _END = ".zst.age"
 _NAME = re.compile(
     r"([0-9a-f]{16})-([0-9a-f]{16})-([0-9a-f]{11})-([0-9a-f]{11})-([nb])-([0-9a-f]{8})"
-    r"-([0-9a-f]{8})-([0-9a-f]{32})"
+    r"-([0-9a-f]{8})-([0-9a-f]{32,64})(?:-([0-9a-f]{32}))?"
 )
 #: Seconds for which segments stay that were written once more, as one: who listed them reads them.
 KEPT = 900.0
+#: Hexadecimal digits of a name's signature.
+_DIGITS = 32
 #: Seconds between two segments that are no gap.
 _NEAR = 0.5
 _BRANCH = re.compile(r"[0-9A-Za-z-]+")
@@ -50,6 +55,7 @@ class Segment(Struct, frozen=True, kw_only=True):
     keys: str
     """Of the public keys that it is encrypted for, the `sealing.fingerprint`."""
     digest: str
+    signature: str = ""
     stored: int = 0
 
     @property
@@ -60,9 +66,15 @@ class Segment(Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """The last part of its key."""
+        signature = f"-{self.signature}" if self.signature else ""
+        return f"{self.described}{signature}{_END}"
+
+    @property
+    def described(self) -> str:
+        """What is signed of its name."""
         moments = f"{_milli(self.since):011x}-{_milli(self.until):011x}"
         how = f"{'b' if self.opens else 'n'}-{self.run}-{self.keys}"
-        return f"{self.begin:016x}-{self.end:016x}-{moments}-{how}-{self.digest}{_END}"
+        return f"{self.begin:016x}-{self.end:016x}-{moments}-{how}-{self.digest}"
 
 
 class _Head(Struct, frozen=True):
@@ -99,6 +111,7 @@ def parse(branch: str, name: str, stored: int) -> Segment | None:
         run=found[6],
         keys=found[7],
         digest=found[8],
+        signature=found[9] or "",
         stored=stored,
     )
 
@@ -106,20 +119,46 @@ def parse(branch: str, name: str, stored: int) -> Segment | None:
 class Archive:
     """All segments of one instance. All raise StoreError."""
 
-    def __init__(self, store: Store, prefix: str) -> None:
+    def __init__(
+        self, store: Store, prefix: str, signer: Signer | None, *, unsigned: bool = False
+    ) -> None:
+        """What `signer` has not signed does not count, unless `unsigned`."""
         self.store = store
         self._prefix = prefix
+        self._signer = signer
+        self._unsigned = unsigned
 
     def segments(self, keys: str | None = None) -> list[Segment]:
         """Every one, or those that are encrypted for the same public keys, in the order of branches
         and positions."""
-        found = []
+        return [one for one in self.sifted()[0] if keys in (None, one.keys)]
+
+    def sifted(self) -> tuple[list[Segment], list[Segment]]:
+        """The segments in the order of branches and positions, and those that do not count, since
+        they have no valid signature."""
+        found: list[Segment] = []
+        foreign: list[Segment] = []
         for entry in self.store.entries(self._prefix):
             folder, _, name = entry.key.rpartition("/")
             segment = parse(folder.rpartition("/")[2], name, entry.size)
-            if segment is not None and keys in (None, segment.keys):
-                found.append(segment)
-        return sorted(found, key=lambda one: (one.branch, one.begin, one.end, one.until))
+            if segment is not None and self.key(segment) == entry.key:
+                (found if self._counts(segment) else foreign).append(segment)
+        return sorted(found, key=lambda one: (one.branch, one.begin, one.end, one.until)), foreign
+
+    def told(self, foreign: Sequence[Segment]) -> str:
+        """Of segments that do not count, in a sentence."""
+        keys = sorted(map(self.key, foreign))
+        more = f", and {len(keys) - 1} others of this log" if keys[1:] else ""
+        said = "was" if not more else "were"
+        return f"{self.store.place}/{keys[0]}{more} {said} {NOT_OURS}"
+
+    def _counts(self, segment: Segment) -> bool:
+        if self._unsigned or self._signer is None:
+            return self._unsigned
+        return self._signer.signed(self._signed(segment), segment.signature, _DIGITS)
+
+    def _signed(self, segment: Segment) -> bytes:
+        return f"{self._prefix}/{segment.branch}/{segment.described}".encode()
 
     def put(
         self,
@@ -144,9 +183,13 @@ class Archive:
             opens=opens,
             run=run,
             keys=sealer.fingerprint,
-            digest=digest(sealed)[:32],
+            digest=digest(sealed),
             stored=len(sealed),
         )
+        if self._signer is None:
+            raise ValueError("there is no secret to sign with")
+        signature = self._signer.sign(self._signed(segment), _DIGITS)
+        segment = replace(segment, signature=signature)
         self.store.put(self.key(segment), sealed)
         return segment
 
@@ -174,7 +217,7 @@ class Archive:
             data = patiently(lambda: self.store.get(key))
         except MissingError:
             raise UnreadableError(f"{self.store.place}/{key} is missing") from None
-        if digest(data)[:32] != segment.digest:
+        if digest(data)[: len(segment.digest)] != segment.digest:
             raise UnreadableError(
                 f"{self.store.place}/{key} is damaged: its SHA-256 does not match"
             )

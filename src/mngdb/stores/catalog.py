@@ -24,6 +24,7 @@ from mngdb.stores import Entry, MissingError, Store
 from mngdb.stores.archive import Archive
 from mngdb.stores.manifest import Manifest, Part, Stream, decode, encode, parents
 from mngdb.stores.sealing import Opener, Sealer, UnreadableError, digest
+from mngdb.stores.signing import Signer
 from mngdb.stores.streams import Progress, StreamWriter, fetched, object_key, patiently, read
 
 ROOT = "mngdb-1"
@@ -49,6 +50,7 @@ class Snapshot:
         self.id = f"{moment}-{secrets.token_hex(3)}"
         self.recipients = sealer.recipients
         self._store = catalog.store
+        self._signer = catalog.signer
         self._sealer = sealer
         self._prefix = catalog.prefix(instance, self.id)
         self._progress = progress
@@ -68,9 +70,11 @@ class Snapshot:
 
     def finish(self, manifest: Manifest) -> None:
         """Write the manifest: from now on it is a snapshot. Raises StoreError."""
+        if self._signer is None:
+            raise ValueError("there is no secret to sign with")
         guide = (Path(__file__).parent / GUIDE).read_bytes()
         patiently(lambda: self._store.put(f"{ROOT}/{GUIDE}", guide))
-        data = encode(manifest)
+        data = encode(manifest, self._signer)
         patiently(lambda: self._store.put(f"{self._prefix}/{_MANIFEST}", data))
 
     def discard(self) -> None:
@@ -81,9 +85,14 @@ class Snapshot:
 class Catalog:
     """All of one stack, in one store. All raise StoreError."""
 
-    def __init__(self, store: Store, stack: str) -> None:
+    def __init__(
+        self, store: Store, stack: str, signer: Signer | None, *, unsigned: bool = False
+    ) -> None:
+        """What `signer` has not signed does not count, unless `unsigned`."""
         self.store = store
         self.stack = stack
+        self.signer = signer
+        self._unsigned = unsigned
 
     def prefix(self, instance: str, snapshot: str = "") -> str:
         """What the keys of an instance, or of one of its snapshots, begin with."""
@@ -99,7 +108,8 @@ class Catalog:
 
     def archive(self, instance: str) -> Archive:
         """The log of an instance."""
-        return Archive(self.store, self.prefix(f"{instance}.log"))
+        prefix = self.prefix(f"{instance}.log")
+        return Archive(self.store, prefix, self.signer, unsigned=self._unsigned)
 
     def snapshots(self, instance: str) -> tuple[list[Manifest], list[Damage]]:
         """Those of an instance, the oldest first, and manifests that cannot be read."""
@@ -160,12 +170,17 @@ class Catalog:
         found = [(one[-2], one[-3]) for one in every if one[-1] == _MANIFEST]
         for snapshot, instance in sorted(found, reverse=True):
             with contextlib.suppress(UnreadableError):
-                return " or ".join(self.manifest(instance, snapshot).recipients)
+                # it is for a message, also where the secret is lost together with the key
+                newest = self._manifest(instance, snapshot, unsigned=True)
+                return " or ".join(newest.recipients)
         return "that time" if found else None
 
     def manifest(self, instance: str, snapshot: str) -> Manifest:
         """The manifest of a snapshot. Raises UsageError for one that there is not,
         UnreadableError."""
+        return self._manifest(instance, snapshot, unsigned=self._unsigned)
+
+    def _manifest(self, instance: str, snapshot: str, *, unsigned: bool) -> Manifest:
         key = f"{self.prefix(instance, snapshot)}/{_MANIFEST}"
         where = self.where(instance, snapshot)
         try:
@@ -175,9 +190,9 @@ class Catalog:
                 f"{instance} has no snapshot {snapshot}", "'mngdb backups' lists them"
             ) from None
         try:
-            found = decode(data)
+            found = decode(data, self.signer, unsigned=unsigned)
         except UnreadableError as error:
-            raise UnreadableError(f"{where} {error.message}") from None
+            raise type(error)(f"{where} {error.message}", error.hint) from None
         if (found.id, found.instance, found.stack) != (snapshot, instance, self.stack):
             raise UnreadableError(f"{where} belongs to another snapshot")
         return found

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from mngdb.snapshot import Taken
 from mngdb.stores.sealing import UnreadableError, digest
+from mngdb.stores.signing import Signer, require
 
 FORMAT = 2
 
@@ -95,21 +96,24 @@ def parents(of: Manifest, known: Mapping[str, Manifest]) -> tuple[Manifest, ...]
 
 
 class _Signed(Struct):
-    """The manifest as it is stored: a damaged one is known by its digest."""
+    """The manifest as it is stored: a damaged one is known by its digest, one of others by its
+    HMAC-SHA256."""
 
     sha256: str
     manifest: msgspec.Raw
+    hmac: str = ""
 
 
-def encode(manifest: Manifest) -> bytes:
+def encode(manifest: Manifest, signer: Signer) -> bytes:
     """The object that holds it."""
     text = msgspec.json.encode(manifest)
-    signed = _Signed(digest(text), msgspec.Raw(text))
+    signed = _Signed(digest(text), msgspec.Raw(text), signer.sign(text))
     return msgspec.json.encode(signed) + b"\n"
 
 
-def decode(data: bytes) -> Manifest:
-    """The manifest that an object holds. Raises UnreadableError."""
+def decode(data: bytes, signer: Signer | None, *, unsigned: bool = False) -> Manifest:
+    """The manifest that an object holds. Raises UnreadableError, also for one that `signer` has not
+    signed, unless those count that are `unsigned`."""
     try:
         signed = msgspec.json.decode(data, type=_Signed)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -117,6 +121,8 @@ def decode(data: bytes) -> Manifest:
     text = bytes(signed.manifest)
     if digest(text) != signed.sha256:
         raise UnreadableError("is damaged: its SHA-256 does not match")
+    if not unsigned:
+        require(signer, text, signed.hmac)
     try:
         found = msgspec.json.decode(text, type=Manifest)
     except msgspec.DecodeError:

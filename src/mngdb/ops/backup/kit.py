@@ -23,7 +23,7 @@ from mngdb import __version__, disk
 from mngdb.errors import UsageError
 from mngdb.ops.backup import place
 from mngdb.ops.backup.history import iso
-from mngdb.ops.backup.sources import KEY, Source, origins
+from mngdb.ops.backup.sources import KEY, MAC, Source, origins
 from mngdb.ops.context import Context
 from mngdb.secret import Secret
 from mngdb.spec.source import MAX_BYTES
@@ -108,6 +108,7 @@ def collect(context: Context) -> Kit:
     if context.located.kind == "new":
         raise UsageError("this stack has not been created yet", "run 'mngdb up' first")
     recipients = place.sealer(context).recipients
+    place.make_signer(context)
     key = context.vault.get(KEY)
     names = [name for name in context.known_secrets() if name != KEY]
     found = {name: entry.usable() for name, entry in context.vault.get_many(names).items()}
@@ -249,7 +250,8 @@ class _Made(Struct, frozen=True):
 
 def note(context: Context, kit: Kit) -> None:
     """Keep that a kit was made. Raises OSError."""
-    made = _Made(time.time(), _fingerprints(kit.recipients), kit.backups[0].url, _digest(kit.files))
+    keys = _fingerprints((*kit.recipients, kit.secrets.get(MAC, "")))
+    made = _Made(time.time(), keys, kit.backups[0].url, _digest(kit.files))
     disk.write(context.stack.state / _NOTE, msgspec.json.encode(made).decode() + "\n")
 
 
@@ -277,7 +279,9 @@ def lacking(context: Context) -> tuple[tuple[str, ...], str]:
         return ("no kit was made",), ""
     when = iso(made.at)
     bad = []
-    if _fingerprints(place.recipients(context)) != made.keys:
+    mac = context.vault.get(MAC)
+    signs = mac.reveal() if mac is not None else ""
+    if _fingerprints((*place.recipients(context), signs)) != made.keys:
         bad.append(f"the key was changed after the kit of {when}")
     if place.source(context).url != made.store:
         bad.append(f"the store was changed after the kit of {when}")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from mngdb import disk
-from mngdb.errors import UsageError
+from mngdb.errors import SecretError, UsageError
 from mngdb.lock import lock
 from mngdb.model import Notice, Program
-from mngdb.ops.backup.sources import KEY, Source, origins
+from mngdb.ops.backup.sources import KEY, MAC, Source, origins
 from mngdb.ops.context import Context
 from mngdb.secret import Secret
 from mngdb.spec.file import Backup
@@ -73,14 +73,17 @@ def store(context: Context) -> Store:
 
 def catalog(context: Context) -> Catalog:
     """The stack's own snapshots, to which it writes."""
-    return source(context).catalog(context.vault.get, _mark(context))
+    unsigned = context.unsigned
+    return source(context).catalog(context.vault.get, _mark(context), unsigned=unsigned)
 
 
 def claim(context: Context) -> None:
-    """Before anything is written: know the store's directory again, so that nothing is written to
-    an empty mount point in its place. Raises StoreError, OSError."""
+    """Before anything is written: have what signs it, and know the store's directory again, so that
+    nothing is written to an empty mount point in its place. Raises StoreError, SecretError,
+    OSError."""
     from mngdb.stores.directory import DirectoryStore
 
+    make_signer(context)
     root = directory(context)
     if root is not None and _mark(context) is None:
         mark = DirectoryStore(root).marked()
@@ -106,7 +109,9 @@ def catalogs(context: Context, instance: str) -> list[Catalog]:
 
 def _inherited(context: Context) -> list[Catalog]:
     """Those of the stack that this one was set up after, which it only reads."""
-    return [one.catalog(context.vault.get) for one in origins(context.stack.state).sources]
+    get, unsigned = context.vault.get, context.unsigned
+    every = origins(context.stack.state).sources
+    return [one.catalog(get, unsigned=unsigned) for one in every]
 
 
 def departed(context: Context) -> list[str]:
@@ -181,6 +186,24 @@ def _require_none(context: Context) -> None:
             )
 
 
+def make_signer(context: Context) -> None:
+    """Have the secret that signs snapshots and the log; what there is already counts for nothing
+    where it is made now. Raises SecretError."""
+    from mngdb.stores.signing import make_secret
+
+    if context.vault.get(MAC) is not None:
+        return
+    with lock(context.stack.state / "backup-key.lock", "backup", _PATIENCE):
+        context.vault.forget()
+        if context.vault.get(MAC) is None:
+            try:
+                context.vault.check_writable([MAC])
+            except SecretError as error:
+                error.hint = f"{error.hint}; it signs backups: openssl rand -hex 32 makes one"
+                raise
+            context.vault.put(MAC, make_secret())
+
+
 def make_key_anew(context: Context) -> None:
     """Make a key in the place of one that is lost. Raises SecretError, and UsageError where there
     is one, or the file names others."""
@@ -224,9 +247,14 @@ def has_key(context: Context) -> bool:
 
 def spare_key(context: Context) -> Notice | None:
     """Before a stack is removed with its vault: keep the private key without which nobody could
-    read its backups. None: there is no key of mngdb's own. Raises OSError."""
-    key = context.vault.get(KEY)
-    if context.vault.folder is None or key is None:
+    read its backups, beside the stacks, and the secret that tells them from those of others. None:
+    there is no key of mngdb's own. Raises OSError."""
+    key, mac = context.vault.get(KEY), context.vault.get(MAC)
+    if context.vault.folder is None or (key is None and mac is None):
+        return None
+    if mac is not None:
+        keep_signer(context, mac)
+    if key is None:
         return None
     path = keep_key(context, key)
     return Notice("", f"its backups stay in {store(context).place}, their private key in {path}")
@@ -237,10 +265,21 @@ def keep_key(context: Context, key: Secret) -> Path:
     UsageError, OSError."""
     from mngdb.stores.sealing import recipient
 
+    return _kept(context, recipient(key)[-8:], key)
+
+
+def keep_signer(context: Context, secret: Secret) -> Path:
+    """The same for the secret that signs. Raises UsageError, OSError."""
+    from mngdb.stores.signing import Signer
+
+    return _kept(context, f"{MAC}-{Signer(secret).fingerprint}", secret)
+
+
+def _kept(context: Context, name: str, secret: Secret) -> Path:
     folder = default(context).parent / "backup-keys"
     disk.folder(folder)
-    path = folder / f"{context.stack.name}-{context.located.record.id}-{recipient(key)[-8:]}"
-    disk.write(path, key.reveal() + "\n")
+    path = folder / f"{context.stack.name}-{context.located.record.id}-{name}"
+    disk.write(path, secret.reveal() + "\n")
     return path
 
 

@@ -193,11 +193,13 @@ def reachable(context: Context, instance: str) -> Reachable:
         try:
             manifests, broken = catalog.snapshots(instance)
             logged = any(one.taken.log is not None for one in manifests)
-            segments = catalog.archive(instance).segments() if logged else []
+            segments, foreign = catalog.archive(instance).sifted() if logged else ([], [])
         except StoreError as error:
             failed.append(error)
             continue
         damages += [one.text for one in broken]
+        if foreign:
+            damages.append(catalog.archive(instance).told(foreign))
         known = {one.id: one for one in manifests}
         for one in manifests:
             try:
@@ -266,8 +268,19 @@ def newest_of(found: Reachable, instance: str) -> Reach:
     """The newest snapshot with what leads on from it, a logical one only where there is no other.
     Raises UsageError where there is none."""
     if not found.reaches:
-        raise UsageError(f"{instance} has no snapshot", f"mngdb backup {instance}")
+        raise _none(found, instance)
     return max(found.reaches, key=lambda one: (not one.logical, one.manifest.finished))
+
+
+def _none(found: Reachable, instance: str) -> UsageError:
+    if not found.damages:
+        return UsageError(f"{instance} has no snapshot", f"mngdb backup {instance}")
+    more = f", and {len(found.damages) - 1} more" if found.damages[1:] else ""
+    return UsageError(
+        f"{instance} has no snapshot that can be used: {found.damages[0]}{more}",
+        "mngdb verify; what has no valid signature is restored with --unsigned alone, if you know "
+        "who wrote it",
+    )
 
 
 def leading_to(found: Reachable, instance: str, moment: float) -> Reach:
@@ -278,7 +291,7 @@ def leading_to(found: Reachable, instance: str, moment: float) -> Reach:
         return max(fits, key=lambda one: (not one.locked, not one.logical, one.spans[0][0]))
     every = found.spans or found.locked
     if not every:
-        raise UsageError(f"{instance} has no snapshot", f"mngdb backup {instance}")
+        raise _none(found, instance)
     before = [end for _, end in every if end < moment]
     after = [begin for begin, _ in every if begin > moment]
     near = []  # in milliseconds that can be reached

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mngdb.stores import Store
     from mngdb.stores.catalog import Catalog
 
-KEY, BUCKET_ID, BUCKET_SECRET = BACKUP_SECRETS
+KEY, MAC, BUCKET_ID, BUCKET_SECRET = BACKUP_SECRETS
 #: In the stack's own folder, where it was set up from a kit.
 _FILE = "origins.json"
 Secrets = Callable[[str], Secret | None]
@@ -47,11 +47,17 @@ class Source(Struct, frozen=True):
 
         return DirectoryStore(Path(self.url), mark)
 
-    def catalog(self, secret: Secrets, mark: str | None = None) -> Catalog:
-        """The snapshots there. Raises as `opened`."""
+    def catalog(
+        self, secret: Secrets, mark: str | None = None, *, unsigned: bool = False
+    ) -> Catalog:
+        """The snapshots there that are signed with the stack's secret, or all. Raises as
+        `opened`."""
         from mngdb.stores.catalog import Catalog
+        from mngdb.stores.signing import Signer
 
-        return Catalog(self.opened(secret, mark), self.stack)
+        given = secret(MAC)
+        signer = Signer(given) if given is not None else None
+        return Catalog(self.opened(secret, mark), self.stack, signer, unsigned=unsigned)
 
 
 def _bucket(asked: Source, get: Secrets) -> Store:

@@ -91,7 +91,9 @@ def _log(
     archive: Archive, manifests: Sequence[Manifest], note: Archived, read: list[int]
 ) -> Iterator[str]:
     """What is wrong with a log: damaged segments, and those that are not there."""
-    segments = archive.segments()
+    segments, foreign = archive.sifted()
+    if foreign:
+        yield archive.told(foreign)
     for one in segments:
         try:
             archive.check(one)
