@@ -389,6 +389,18 @@ def test_what_others_wrote_is_no_snapshot_of_the_stack(tmp_path: Path) -> None:
     assert {one.id for one in everything.snapshots("pg")[0]} == {good.id, forged.id, stripped.id}
 
 
+@pytest.mark.parametrize("name", ["/etc/x", "../x", "a/../x", "a//x", "", "x\0"])
+def test_a_name_in_a_manifest_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    manifest = made(Catalog(DirectoryStore(tmp_path / "store"), "stack", SIGNER), {"base": b"1"})
+    (stream,) = manifest.streams
+    for other in (
+        replace(manifest, id=name),
+        replace(manifest, streams=(replace(stream, name=name),)),
+    ):
+        with pytest.raises(UnreadableError, match="leads elsewhere"):
+            decode(encode(other, SIGNER), SIGNER)
+
+
 def test_a_manifest_of_a_newer_version_is_refused_by_its_number(tmp_path: Path) -> None:
     manifest = made(Catalog(DirectoryStore(tmp_path / "store"), "stack", SIGNER), {})
     with pytest.raises(UnreadableError, match=f"format {FORMAT + 1}"):

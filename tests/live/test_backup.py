@@ -367,6 +367,34 @@ def test_what_somebody_else_put_into_the_store_is_named_and_not_used(
         stack.ok("secret", "set", "backup_mac", stdin=kept)
 
 
+def test_a_restored_server_runs_nothing_that_its_files_say(stack: Cli, store: Path) -> None:
+    place = Path(tempfile.mkdtemp(dir="/tmp"))
+    place.chmod(0o777)
+    for name in ("recovery_end_command", "archive_cleanup_command"):
+        sql(stack, f"ALTER SYSTEM SET {name} = 'touch {place}/{name}'")
+    try:
+        (taken,) = stack.json("backup")["instances"]
+        (drill,) = stack.json("drill")["drills"]
+        assert (drill["snapshot"], drill["verdict"]) == (taken["id"], "pass"), drill["checks"]
+        assert not list(place.iterdir())
+    finally:
+        sql(stack, "ALTER SYSTEM RESET ALL")
+        shutil.rmtree(place)
+
+
+def test_a_server_without_a_database_of_its_own_is_told_in_a_sentence(stack: Cli) -> None:
+    """As one may be that was made by somebody else."""
+    allow = "SET allow_system_table_mods = on"
+    owned = "UPDATE pg_database SET datdba = {} WHERE datname = 'postgres'"
+    sql(stack, allow, owned.format(987654))
+    try:
+        done = stack.run("plan")
+        assert "Traceback" not in done.stderr
+        assert (done.returncode, "no database postgres" in done.stderr) == (1, True), done.stderr
+    finally:
+        sql(stack, allow, owned.format(10))
+
+
 def backups(cli: Cli) -> list[Any]:
     done = cli.run("--json", "backups")
     (found,) = json.loads(done.stdout)["instances"]

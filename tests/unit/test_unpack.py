@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from mngdb.engines.postgres import unpack
+from mngdb.engines.postgres import base_backup, unpack
 from mngdb.errors import MngdbError
+from mngdb.snapshot import Saved, Taken
 
 
 def _archive(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
@@ -48,6 +51,28 @@ def test_links_and_devices_are_refused(tmp_path: Path, kind: bytes) -> None:
     link.type, link.linkname = kind, "/etc"
     with pytest.raises(MngdbError, match="neither file nor directory"):
         _unpacked(_archive((link, b"")), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["/root/x", "../x", "1/../../x", "1\n2", ""])
+def test_a_tablespace_is_a_number(tmp_path: Path, name: str) -> None:
+    """It names folders, which are made and given away."""
+    into = tmp_path / "state" / "data"
+    into.mkdir(parents=True)
+
+    class Forged:
+        taken = Taken(
+            kind="full", product="PostgreSQL", version="17", source="1", position={},
+            notes={"tablespaces": {name: "/"}},
+        )  # fmt: skip
+        parents = ()
+        names = ()
+
+        def read(self, _: str) -> Iterator[bytes]:
+            return iter([_archive()])
+
+    with pytest.raises(MngdbError, match="no number"):
+        base_backup._unpacked(cast(Any, None), cast(Saved, Forged()), into, None)
+    assert {one.name for one in tmp_path.rglob("*")} <= {"state", "data", "backup_manifest"}
 
 
 def test_one_that_is_cut_short_is_told(tmp_path: Path) -> None:

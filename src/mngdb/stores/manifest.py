@@ -129,4 +129,12 @@ def decode(data: bytes, signer: Signer | None, *, unsigned: bool = False) -> Man
         raise UnreadableError("was written by a newer version of mngdb") from None
     if found.format > FORMAT:
         raise UnreadableError(f"has format {found.format}; this version of mngdb reads {FORMAT}")
+    for name in (found.id, *(one.name for one in found.streams)):
+        if not _fits(name):
+            raise UnreadableError(f"has a name that leads elsewhere: {name!r}")
     return found
+
+
+def _fits(name: str) -> bool:
+    """Whether a name stays below the folder, or the key, that it is added to."""
+    return not ({"", ".", ".."} & set(name.split("/")) or "\0" in name)

@@ -7,6 +7,7 @@ https://www.postgresql.org/docs/17/protocol-replication.html#PROTOCOL-REPLICATIO
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -56,6 +57,7 @@ _TABLES = """
     WHERE c.relkind IN ('r', 'm') AND c.relpersistence = 'p'
 """
 MANIFEST = "backup_manifest"
+_OID = re.compile("[0-9]{1,10}", re.ASCII)
 
 
 def back_up(session: client.Session, access: Access, sink: Sink) -> Taken:
@@ -208,7 +210,7 @@ def _unpacked(asked: DesiredInstance, saved: Saved, folder: Path, account: Accou
         _combined(asked, saved, folder, account)
     else:
         _extracted(saved, folder, spaces, account)
-    if oids := saved.taken.notes.get("tablespaces", {}):
+    if oids := _oids(saved.taken):
         map_of_them = folder / "tablespace_map"
         map_of_them.unlink(missing_ok=True)  # it says where they were
         lines = (f"{oid} {spaces / oid}\n".encode() for oid in oids)
@@ -219,7 +221,7 @@ def _extracted(saved: Saved, folder: Path, spaces: Path, account: Account | None
     """The files of one snapshot as they came, its tablespaces' in a folder each in `spaces`."""
     unpack.tar(saved.read("base.tar"), folder, account)
     unpack.file(saved.read(MANIFEST), folder / MANIFEST, account)
-    for oid in saved.taken.notes.get("tablespaces", {}):
+    for oid in _oids(saved.taken):
         unpack.folder(spaces, account)
         unpack.folder(spaces / oid, account)
         unpack.tar(saved.read(f"{oid}.tar"), spaces / oid, account)
@@ -242,9 +244,18 @@ def _combined(asked: DesiredInstance, saved: Saved, folder: Path, account: Accou
         incremental.combine(asked.site.program, chain, folder, account)
     finally:
         disk.remove(work)
-    for oid in saved.taken.notes.get("tablespaces", {}):
+    for oid in _oids(saved.taken):
         unpack.folder(spaces, account)
         (folder / "pg_tblspc" / oid).rename(spaces / oid)
+
+
+def _oids(taken: Taken) -> list[str]:
+    """The tablespaces of a snapshot. Raises MngdbError for what is no number: it names folders."""
+    found = list(taken.notes.get("tablespaces", {}))
+    for one in found:
+        if not _OID.fullmatch(one):
+            raise MngdbError(f"the snapshot has a tablespace that is no number: {one!r}")
+    return found
 
 
 def _spaces(folder: Path) -> Path:

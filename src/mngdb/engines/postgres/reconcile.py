@@ -109,9 +109,9 @@ class _Planner:
             yield from self.role(app)
         if self.asked.managed:
             yield from maintenance.steps(
-                self.step, self.facts.databases[maintenance.NAME], self.facts.maintenance
+                self.step, self.own(maintenance.NAME), self.facts.maintenance
             )
-            yield from self.closed("template1", self.facts.databases["template1"])
+            yield from self.closed("template1", self.own("template1"))
             if not self.facts.statistics:
                 yield self.statement(
                     "create",
@@ -222,6 +222,17 @@ class _Planner:
         yield from roles.mend(self.step, app, self.mark, secret, grant, found)
 
     # --- databases
+
+    def own(self, name: str) -> Database:
+        """A database that every server of ours has. Raises StepError where it is missing."""
+        found = self.facts.databases.get(name)
+        if found is None:
+            raise StepError(
+                f"the server has no database {name}, which every one has that mngdb made",
+                f"if somebody dropped it: CREATE DATABASE {name}; if not, the data is not the "
+                "stack's own",
+            )
+        return found
 
     def closed(self, name: str, found: Database) -> Iterator[Step[Session]]:
         """CONNECT and TEMPORARY for everybody are taken away."""

@@ -65,6 +65,7 @@ def recover(
     seems to end before is replayed without one, unless `exact`: when that was wrong, raises
     OvershotError. Raises MngdbError."""
     server = _Server(asked, folder, account)
+    unpack.disarm(folder, account)
     unpack.file(iter(()), folder / "recovery.signal", account)
     if saved.until is None:
         server.replay({"recovery_target": "immediate"})

@@ -72,6 +72,20 @@ def folder(path: Path, account: Account | None) -> None:
         os.chown(path, account.uid, account.gid)
 
 
+def disarm(into: Path, account: Account | None) -> None:
+    """Let nothing in a data folder tell the server what to run or whom to follow: that is for the
+    settings that we give it. What `ALTER SYSTEM` had set is kept beside. Raises MngdbError."""
+    try:
+        for name in ("standby.signal", "recovery.signal"):
+            (into / name).unlink(missing_ok=True)
+        settings = into / "postgresql.auto.conf"
+        if settings.exists():
+            settings.rename(into / "postgresql.auto.conf.restored")
+        file(iter(()), settings, account)
+    except OSError as error:
+        raise of_system(error) from None
+
+
 def _member(source: _Source, member: tarfile.TarInfo, into: Path, account: Account | None) -> None:
     if not (member.isreg() or member.isdir()):
         raise MngdbError(f"the archive holds {member.name}, which is neither file nor directory")
