@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import shutil
 import stat
 import threading
 import time
@@ -19,7 +21,7 @@ from mngdb import stopping
 from mngdb.errors import MngdbError, UsageError
 from mngdb.secret import Secret
 from mngdb.snapshot import Taken
-from mngdb.stores import MissingError, Store, StoreError, streams
+from mngdb.stores import MissingError, Store, StoreError, directory, streams
 from mngdb.stores.catalog import GUIDE, ROOT, Catalog, Snapshot
 from mngdb.stores.directory import DirectoryStore
 from mngdb.stores.manifest import FORMAT, Manifest, decode, encode
@@ -143,6 +145,60 @@ def test_a_link_in_a_directory_leads_nowhere(tmp_path: Path) -> None:
     with pytest.raises(StoreError):
         store.get("a/c")
     assert [one.key for one in store.entries("a")] == ["a/b"]
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+def test_a_link_in_the_place_of_a_folder_is_followed_by_nothing(tmp_path: Path, depth: int) -> None:
+    store, victim = DirectoryStore(tmp_path / "store"), tmp_path / "victim"
+    key = "mngdb-1/stack/pg/a/b"
+    store.put(key, b"x")
+    folder = tmp_path / "store" / "/".join(key.split("/")[: depth + 1])
+    below = victim / "/".join(key.split("/")[depth + 1 :])
+    below.parent.mkdir(parents=True)
+    below.write_bytes(b"precious")
+    shutil.rmtree(folder)
+    folder.symlink_to(victim)
+    acts: list[Callable[[], object]] = [
+        lambda: store.get(key),
+        lambda: list(store.entries("mngdb-1/stack/pg/a")),
+        lambda: store.delete([key]),
+        lambda: store.put(f"{key}c", b"y"),
+    ]
+    for act in acts:
+        with pytest.raises(StoreError, match="is a symbolic link"):
+            act()
+    if depth:
+        assert list(store.entries("mngdb-1")) == []
+    assert [one.name for one in below.parent.iterdir()] == ["b"]
+    assert below.read_bytes() == b"precious"
+
+
+def test_only_a_file_of_a_sensible_size_is_read(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    catalog = Catalog(store, "stack", SIGNER)
+    manifest = made(catalog, {"base": b"1"})
+    key = f"{catalog.prefix('pg', manifest.id)}/manifest.json"
+    for name in (key, directory.MARK):
+        path = tmp_path / "store" / name
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+        with pytest.raises(StoreError, match="not a regular file"):
+            store.get(name)
+    with pytest.raises(StoreError, match="not a regular file"):
+        store.marked()
+    for name in (key, directory.MARK):
+        (tmp_path / "store" / name).unlink()
+        (tmp_path / "store" / name).touch()
+        os.truncate(tmp_path / "store" / name, 6 << 30)
+    with pytest.raises(StoreError, match="too large"):
+        store.marked()
+    assert "so large" in catalog.snapshots("pg")[1][0].text
+
+
+def test_of_a_larger_object_little_more_is_read_than_asked_for(store: Store) -> None:
+    store.put("a", b"x" * 1000)
+    assert len(store.get("a", 10)) == 11
+    assert len(store.get("a", 1000)) == len(store.get("a", 2000)) == 1000
 
 
 # --- streams and snapshots
@@ -274,12 +330,12 @@ def test_two_stacks_and_two_runs_on_one_prefix_touch_nothing_of_each_other(store
 @pytest.mark.usefixtures("small")
 def test_another_key_reads_nothing_and_says_so(store: Store) -> None:
     catalog = Catalog(store, "stack", SIGNER)
-    manifest = made(catalog, {"base": b"secret"}, key=OTHER)
+    manifest = made(catalog, {"base": b"precious"}, key=OTHER)
     with pytest.raises(UnreadableError, match="decrypt"):
         list(catalog.read(Opener([KEY]), manifest, "base", nothing))
     found = catalog.verify(manifest, Opener([KEY]), nothing)
     assert len(found) == 1
-    assert not any(b"secret" in store.get(one.key) for one in store.entries(ROOT))
+    assert not any(b"precious" in store.get(one.key) for one in store.entries(ROOT))
 
 
 Harm = Callable[[Store, list[str]], None]
@@ -452,9 +508,9 @@ class Away:
         self._ask(key)
         self.store.put(key, content)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, most: int | None = None) -> bytes:
         self._ask(f"get {key}")
-        return self.store.get(key)
+        return self.store.get(key, most)
 
 
 @pytest.mark.usefixtures("small")

@@ -160,6 +160,7 @@ def prune(options: Options, dry_run: bool, yes: bool) -> int:
                 "log": {name: len(every) for name, every in found.segments.items()},
                 "log_stored_bytes": found.stored,
                 "unfinished_objects": len(found.unfinished),
+                "unfinished": list(found.unfinished),
             }
         )
         return 0
@@ -170,6 +171,12 @@ def prune(options: Options, dry_run: bool, yes: bool) -> int:
     if rows:
         for line in table(("INSTANCE", "SNAPSHOT", "FINISHED", "STORED"), rows):
             say(line)
+    if dry_run:
+        for name, every in found.segments.items():
+            until = iso(max(one.until for one in every))
+            say(f"log of {name}: {many(len(every), 'segment')}, up to {until}")
+        for key in found.unfinished:
+            say(f"of a backup that was killed: {key}")
     say(f"{'would remove' if dry_run else 'removed'} {_many(found)}")
     return 0
 

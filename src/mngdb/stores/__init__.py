@@ -47,8 +47,9 @@ class Store(Protocol):
         """Write an object, whole or not at all; it is on the disk when this returns."""
         ...
 
-    def get(self, key: str) -> bytes:
-        """The bytes of an object. Raises MissingError."""
+    def get(self, key: str, most: int | None = None) -> bytes:
+        """The bytes of an object; of one that is larger than `most`, a few more than that. Raises
+        MissingError."""
         ...
 
     def entries(self, prefix: str) -> Iterator[Entry]:

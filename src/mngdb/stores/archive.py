@@ -35,6 +35,8 @@ _NAME = re.compile(
 KEPT = 900.0
 #: Hexadecimal digits of a name's signature.
 _DIGITS = 32
+#: Bytes of an object at most; a segment has 8 MB, and what came meanwhile.
+_LARGEST = 256 << 20
 #: Seconds between two segments that are no gap.
 _NEAR = 0.5
 _BRANCH = re.compile(r"[0-9A-Za-z-]+")
@@ -214,7 +216,7 @@ class Archive:
     def _fetched(self, segment: Segment) -> bytes:
         key = self.key(segment)
         try:
-            data = patiently(lambda: self.store.get(key))
+            data = patiently(lambda: self.store.get(key, _LARGEST))
         except MissingError:
             raise UnreadableError(f"{self.store.place}/{key} is missing") from None
         if digest(data)[: len(segment.digest)] != segment.digest:

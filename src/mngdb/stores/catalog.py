@@ -31,6 +31,8 @@ ROOT = "mngdb-1"
 _MANIFEST = "manifest.json"
 #: Manifests that are read at a time.
 _READERS = 16
+#: Bytes of a manifest at most: it has some 200 for each part of 8 MB.
+_LARGEST = 128 << 20
 #: Beside all stacks' snapshots: how to restore them without mngdb.
 GUIDE = "RESTORE.md"
 
@@ -184,11 +186,13 @@ class Catalog:
         key = f"{self.prefix(instance, snapshot)}/{_MANIFEST}"
         where = self.where(instance, snapshot)
         try:
-            data = self.store.get(key)
+            data = self.store.get(key, _LARGEST)
         except MissingError:
             raise UsageError(
                 f"{instance} has no snapshot {snapshot}", "'mngdb backups' lists them"
             ) from None
+        if len(data) > _LARGEST:
+            raise UnreadableError(f"{self.store.place}/{key} is damaged: no manifest is so large")
         try:
             found = decode(data, self.signer, unsigned=unsigned)
         except UnreadableError as error:

@@ -167,7 +167,7 @@ def read(
 def fetched(store: Store, key: str, part: Part) -> bytes:
     """An object's bytes, which are those that were stored. Raises UnreadableError, StoreError."""
     try:
-        data = patiently(lambda: store.get(key))
+        data = patiently(lambda: store.get(key, part.stored))
     except MissingError:
         raise UnreadableError(f"{store.place}/{key} is missing") from None
     if len(data) != part.stored:
