@@ -22,7 +22,8 @@ from msgspec.structs import replace
 from mngdb.secret import Secret
 from mngdb.stores.archive import parse
 from mngdb.stores.manifest import decode, encode
-from mngdb.stores.sealing import Sealer, make_key, recipient
+from mngdb.stores.sealing import Sealer, digest, make_key, recipient
+from mngdb.stores.signing import Signer, make_secret
 from tests.conformance.logs import followed, reached, restored, snapshots
 from tests.conformance.places import Place
 from tests.live.scrapes import until
@@ -169,13 +170,13 @@ def edited(found: Backups) -> Path:
 
 
 def forged(found: Backups) -> Path:
-    """The manifest, with a digest that fits; its part has another one."""
-    manifest = decode(found.manifest.read_bytes())
+    """The manifest, with digests that fit, by somebody who has no secret of the stack."""
+    manifest = decode(found.manifest.read_bytes(), None, unsigned=True)
     (stream,) = manifest.streams
-    part = replace(stream.parts[0], stored_sha256="0" * 64)
+    part = replace(stream.parts[0], stored_sha256=digest(found.part.read_bytes()))
     manifest = replace(manifest, streams=(replace(stream, parts=(part,)),))
-    found.manifest.write_bytes(encode(manifest))
-    return found.part
+    found.manifest.write_bytes(encode(manifest, Signer(make_secret())))
+    return found.manifest
 
 
 def of_the_other(found: Backups) -> Path:

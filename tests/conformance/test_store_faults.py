@@ -17,7 +17,7 @@ from mngdb.stores.manifest import Manifest
 from mngdb.stores.sealing import Opener, Sealer, make_key, recipient
 from tests import buckets
 from tests.between import Between, between
-from tests.conformance.test_stores import described
+from tests.conformance.test_stores import SIGNER, described
 
 pytestmark = pytest.mark.live
 
@@ -52,7 +52,7 @@ def scaled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def begun(store: Store) -> Snapshot:
     """A snapshot that is being made."""
-    return Catalog(store, "stack").begin(Sealer([recipient(KEY)]), "pg", lambda _, __: None)
+    return Catalog(store, "stack", SIGNER).begin(Sealer([recipient(KEY)]), "pg", lambda _, __: None)
 
 
 def made(store: Store) -> Manifest:
@@ -66,7 +66,7 @@ def made(store: Store) -> Manifest:
 
 def is_whole(store: Store, *snapshots: Manifest) -> bool:
     """Whether there are these snapshots, and each has its content."""
-    catalog = Catalog(store, "stack")
+    catalog = Catalog(store, "stack", SIGNER)
     found, damages = catalog.snapshots("pg")
     ids = {one.id for one in found}
     read = (catalog.read(Opener([KEY]), one, "base.tar", lambda _, __: None) for one in found)
@@ -123,7 +123,7 @@ def test_a_key_that_is_revoked_ends_the_backup_at_once(
         assert time.monotonic() - begin < 5
     server.start()
     assert is_whole(store, first)
-    catalog = Catalog(store, "stack")
+    catalog = Catalog(store, "stack", SIGNER)
     left = catalog.unfinished("pg", time.time() + 60)
     assert left
     store.delete(left)
