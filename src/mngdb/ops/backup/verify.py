@@ -59,7 +59,8 @@ def verify(context: Context, names: Sequence[str]) -> Verified:
             found += catalog.verify(manifest, opener, lambda _, stored: read.append(stored))
         wrong = [one.text for one in found]
         wrong += _orphans(manifests, {one.snapshot for one in found})
-        newest = notes[name].snapshot if catalog.stack == own else ""
+        mine = catalog.stack == own and name in notes  # of one that left the file, nothing is noted
+        newest = notes[name].snapshot if mine else ""
         if newest and newest not in {one.id for one in manifests} | {
             one.snapshot for one in broken
         }:
