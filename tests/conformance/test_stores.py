@@ -230,6 +230,27 @@ def made(
     return found
 
 
+def test_streams_have_any_name(store: Store) -> None:
+    names = [
+        "db/" + "q" * 238 + ".metadata.json",
+        "db/" + "q" * 238 + ".bson",
+        "d\n/a..b.bson",
+        "d%0A/a..b.bson",
+        "한글/.hidden.bson",
+        "db/..bson",
+        "back\\slash~",
+    ]
+    catalog = Catalog(store, "11ee")
+    content = {name: name.encode() for name in names}
+    manifest = made(catalog, content)
+    for name, wanted in content.items():
+        read = catalog.read(Opener([KEY]), manifest, name, nothing)
+        assert b"".join(read) == wanted
+    assert catalog.verify(manifest, Opener([KEY]), nothing) == []
+    catalog.remove([manifest])
+    assert not [one.key for one in store.entries("") if manifest.id in one.key]
+
+
 def described(snapshot: Snapshot, instance: str = "pg") -> Manifest:
     """What its manifest says."""
     return Manifest(

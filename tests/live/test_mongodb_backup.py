@@ -240,6 +240,30 @@ def test_a_restored_server_has_all_that_there_was(stack: Cli, source: Any) -> No
         assert saved.taken.counts[name] == len(documents)
 
 
+def test_what_no_driver_would_make_comes_back_as_it_was(stack: Cli, source: Any) -> None:
+    empty = bson.Timestamp(0, 0)
+    source.shop.stamps.insert_many([{"_id": n, "x": 0.0} for n in range(12_000)])
+    source.shop.stamps.update_one({"_id": 7}, {"$set": {"u": empty}})
+    dotted = {"$setField": {"field": "a.b", "input": "$$ROOT", "value": empty}}
+    source.shop.stamps.update_one({"_id": 8}, [{"$replaceWith": dotted}])
+    names = ["a..b", "line\nend", "q" * 240, "한" * 25]
+    for name in names:
+        source.shop.command("create", name)
+        source.shop.command("insert", name, documents=[{"_id": n} for n in range(2500)])
+    saved = taken(stack, "mongodb")
+    with mongo_as(stack, None, "copy") as copy:
+        loaded(stack, "copy", saved)
+        assert copy.shop.stamps.find_one({"_id": 7}) == {"_id": 7, "x": 0.0, "u": empty}
+        assert copy.shop.stamps.find_one({"_id": 8}) == source.shop.stamps.find_one({"_id": 8})
+        assert copy.shop.stamps.count_documents({}) == 12_000
+        for name in names:
+            assert copy.shop.command("count", name)["n"] == 2500
+        assert failed(proved(stack, "copy", saved.taken)) == {}
+        for name in names:
+            source.shop.command("drop", name)
+            copy.shop.command("drop", name)
+
+
 def test_users_and_roles_come_along_and_those_of_the_file_keep_their_secrets(
     stack: Cli, source: Any
 ) -> None:

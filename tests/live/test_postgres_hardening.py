@@ -119,6 +119,10 @@ def test_pg_hba_has_one_scram_line_for_each_right_and_peer_for_the_owner(cli: Cl
             for app in ("grafana", "report")
             for kind, address in (("local", None), ("host", "127.0.0.1"), ("host", "::1"))
         ),
+        *(  # there for as long as a restore of a part takes
+            (kind, "all", "mngdb_restoring", address, "scram-sha-256")
+            for kind, address in (("local", None), ("host", "127.0.0.1"), ("host", "::1"))
+        ),
     }
     assert [o for kind, _, _, _, method, o, _ in rows if method == "peer"] == [["map=mngdb"]] * 2
 

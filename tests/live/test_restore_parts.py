@@ -255,3 +255,92 @@ def test_what_was_not_there_is_said_and_what_was_done_is_noted(stack: Cli) -> No
     assert {one["engine"] for one in noted} <= {"postgres", "redis", "mongodb"}
     assert all(one["result"] == "done" for one in noted)
     assert datetime.fromisoformat(lines[-1]["time"]) <= datetime.now(UTC)
+
+
+#: What an app can have run while its table is made again; each needs nothing but its own database.
+TRAPS = (
+    "CREATE FUNCTION public.climb() RETURNS bool LANGUAGE plpgsql AS $$ BEGIN"
+    " IF (SELECT rolsuper FROM pg_roles WHERE rolname = session_user)"
+    " OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN"
+    "  RESET SESSION AUTHORIZATION; RESET ROLE; EXECUTE 'ALTER ROLE evil SUPERUSER'; END IF;"
+    " IF session_user = 'mngdb_restoring' AND current_user = session_user THEN"
+    "  EXECUTE 'CREATE OR REPLACE FUNCTION public.left() RETURNS int LANGUAGE sql"
+    "   SECURITY DEFINER AS ''SELECT 1'''; END IF;"
+    " RETURN true; END $$",
+    "CREATE FUNCTION public.fixed(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS"
+    " $$ BEGIN PERFORM public.climb(); RETURN $1; END $$",
+    "CREATE FUNCTION public.event() RETURNS trigger LANGUAGE plpgsql AS"
+    " $$ BEGIN PERFORM public.climb(); RETURN new; END $$",
+    "CREATE DOMAIN public.odd AS int CHECK (public.fixed(value) > 0)",
+    "CREATE TABLE public.t (a int, b public.odd,"
+    " c int GENERATED ALWAYS AS (public.fixed(a)) STORED, CHECK (public.climb()))",
+    'CREATE TABLE public."a\nCOPY b" ("x\ny" text)',
+    "INSERT INTO public.\"a\nCOPY b\" VALUES ('hello'), (E'\\n\\\\.\\nALTER ROLE evil SUPERUSER;')",
+    'CREATE SEQUENCE public."s\nCOPY c FROM stdin;\n"',
+    "INSERT INTO public.t VALUES (1, 1), (2, 2)",
+    "CREATE INDEX ON public.t (public.fixed(a))",
+    "CREATE TRIGGER made BEFORE INSERT ON public.t FOR EACH ROW EXECUTE FUNCTION public.event()",
+    "ALTER TABLE public.t ADD CONSTRAINT later CHECK (public.fixed(a) > 0) NOT VALID",
+    "CREATE MATERIALIZED VIEW public.seen AS SELECT public.fixed(a), public.climb() FROM public.t",
+    "CREATE VIEW public.looks AS SELECT public.climb()",
+    # the comment of a database was once taken for statements
+    "COMMENT ON DATABASE evil IS E'x\nALTER DATABASE evil RESET ALL; ALTER ROLE evil SUPERUSER;\n"
+    "\\\\connect evil\nALTER ROLE evil SUPERUSER;'",
+    "ALTER DATABASE evil SET application_name = E'x\n\\\\connect evil\nALTER ROLE evil SUPERUSER;'",
+)
+
+
+def test_what_an_app_owns_is_made_without_the_rights_of_a_superuser(stack: Cli) -> None:
+    stack.write(FILE.replace("apps:\n", "apps:\n  evil: {postgres: evil}\n"))
+    stack.ok("up")
+    sql(stack, *TRAPS, app="evil")
+    sql(stack, "CREATE EXTENSION hstore SCHEMA public", database="evil")
+    sql(stack, "CREATE SCHEMA above", "GRANT ALL ON SCHEMA above TO evil", database="evil")
+    sql(stack, "CREATE TABLE above.mine (h public.hstore)", app="evil")
+    sql(stack, "CREATE VIEW public.his AS SELECT 1 AS one", database="evil")
+    stack.ok("backup", "postgres")
+    found = brought(stack, "postgres", "--latest", "--table", "evil.public.t", "--as", "u")
+    assert found["counts"]["rows"] == 2
+    brought(stack, "postgres", "--latest", "--table", 'evil.public."a\nCOPY b"')
+    with pg(stack) as admin:
+        admin.execute("CREATE ROLE mngdb_restoring LOGIN")  # a killed command's
+        admin.execute("ALTER DATABASE evil RENAME TO was")
+    again = brought(stack, "postgres", "--latest", "--database", "evil")
+    assert again["counts"]["rows"] == 4
+    supers = "SELECT array_agg(rolname::text) FROM pg_roles WHERE rolsuper"
+    assert value(stack, supers) == ["postgres"]
+    assert not value(stack, "SELECT count(*) FROM pg_roles WHERE rolname = 'mngdb_restoring'")
+    owners = "SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relnamespace = %s"
+    for place in ("public", "above"):
+        with pg(stack, "evil") as app:
+            found = app.execute(owners.replace("%s", f"'{place}'::regnamespace")).fetchall()
+            assert found == [("evil",)]
+    made = "SELECT proowner::regrole::text FROM pg_proc WHERE proname = 'left' AND prolang = 14"
+    assert sql(stack, made, app="evil") in ([], [("evil",)])
+    assert (
+        value(
+            stack,
+            "SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'above'",
+            database="evil",
+        )
+        == "postgres"
+    )
+    assert value(stack, 'SELECT string_agg("x\ny", \'|\') FROM "a\nCOPY b"', app="evil") == (
+        "hello|\n\\.\nALTER ROLE evil SUPERUSER;"
+    )
+    comment = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'evil'"
+    assert "SUPERUSER" in value(stack, comment)
+    with pg(stack) as admin:
+        admin.execute("DROP DATABASE was")
+
+
+def test_an_app_that_spoils_its_own_login_keeps_nobody_from_a_restore(stack: Cli) -> None:
+    stack.write(FILE.replace("apps:\n", "apps:\n  evil: {postgres: evil}\n"))
+    stack.ok("up")
+    sql(stack, "ALTER ROLE evil SET search_path = nosuch", app="evil")
+    stack.ok("backup", "postgres")
+    sql(stack, "ALTER ROLE evil RESET search_path", app="evil")
+    found = stack.json("restore", "postgres", "--latest")
+    assert set(found["unable"]) == {"evil"}
+    assert found["address"]
+    stack.ok("restore", "--forget")

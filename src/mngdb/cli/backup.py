@@ -12,7 +12,7 @@ import click
 
 from mngdb.cli.common import Options, common, confirm, say, say_json, size, table, tell, tell_errors
 from mngdb.cli.kit import kit
-from mngdb.words import many
+from mngdb.words import many, plain
 
 if TYPE_CHECKING:
     from mngdb.events import Copying
@@ -37,7 +37,7 @@ class Shown:
         from mngdb.events import Copying, Progress
 
         if isinstance(event, Progress):
-            tell(f"{event.unit}  {event.text}")
+            tell(f"{event.unit}  {plain(event.text)}")
         elif isinstance(event, Copying):
             now = time.monotonic()
             if now < self._last + (_REDRAW if sys.stderr.isatty() else _LINE):
@@ -252,15 +252,16 @@ def backups(options: Options) -> int:
     if any(one.reaches for one in found.values()):
         _list(found, tried, modes)
         for name in departed:
-            tell(f"{name} is not in the file; into another instance of {_engine(found[name])}:")
+            engine, name = _engine(found[name]), plain(name)
+            tell(f"{name} is not in the file; into another instance of {engine}:")
             tell(f"  mngdb restore INSTANCE --latest --from {name}")
     else:
         say(f"no snapshots in {place.store(context).place}")
         tell("next: mngdb backup")
     for text in damages:
-        tell(f"damaged: {text}")
+        tell(f"damaged: {plain(text)}")
     for text in unread:
-        tell(f"not read: {text}")
+        tell(f"not read: {plain(text)}")
     return 1 if damages or unread else 0
 
 
@@ -356,5 +357,5 @@ def verify(options: Options, instances: Sequence[str], unsigned: bool) -> int:
     if not found.opened:
         tell("not decrypted, for want of the private key: hashes of what is stored were compared")
     for text in found.damages:
-        say(f"damaged: {text}")
+        say(f"damaged: {plain(text)}")
     return 0 if found.sound else 1

@@ -13,7 +13,7 @@ import click
 
 from mngdb.cli.backup import Shown
 from mngdb.cli.common import Options, common, say, say_json, table, tell
-from mngdb.words import many
+from mngdb.words import many, plain
 
 if TYPE_CHECKING:
     from mngdb.ops.backup.drill import Drill
@@ -75,7 +75,9 @@ def drill(
         name = context.stack.name
         found = run(context, instances, Shown(), snapshot)
         if report is not None:
-            _write(report, name, found, chain.public_key(context.stack.state))
+            drilled = {one.instance for one in found}
+            left_out = [one for one in context.stack.instances if one not in drilled]
+            _write(report, name, found, left_out, chain.public_key(context.stack.state))
     if options.json:
         say_json({"stack": name, "drills": [one.as_json() for one in found]})
     else:
@@ -107,14 +109,18 @@ def _check(report: Path) -> None:
         raise UsageError(f"{report}: no directory {report.parent}")
     for path in (report, report.with_suffix(".json")):
         disk.replaceable(path)
+        if path.exists():
+            raise UsageError(f"{path} is there already", "write the report to another file")
 
 
-def _write(report: Path, stack: str, drills: Sequence[Drill], public_key: str) -> None:
+def _write(
+    report: Path, stack: str, drills: Sequence[Drill], left_out: Sequence[str], public_key: str
+) -> None:
     from mngdb import disk
     from mngdb.ops.backup.report import document, render
 
     data = json.dumps(document(stack, drills, public_key), indent=2, ensure_ascii=False)
-    disk.write(report, render(stack, drills, public_key), mode=0o644)
+    disk.write(report, render(stack, drills, public_key, left_out), mode=0o644)
     disk.write(report.with_suffix(".json"), data + "\n", mode=0o644)
     tell(f"report: {report}, {report.with_suffix('.json')}")
 
@@ -148,7 +154,7 @@ def _history(options: Options, instances: Sequence[str]) -> int:
         for line in table(("MADE", "INSTANCE", "VERDICT", "RESTORED TO", "TOOK"), rows):
             say(line)
     for text in seen.problems:
-        say(f"damaged: {text}")
+        say(f"damaged: {plain(text)}")
     before = "" if seen.begin else "; older ones are no longer kept"
     if not seen.problems:
         say(f"{many(seen.lines, 'drill')}, the history is whole{before}")
@@ -165,4 +171,4 @@ def _drilled(one: Drill) -> None:
     say(f"    {phases}")
     for trial in one.checks:
         mark = "ok  " if trial.passed else "FAIL"
-        say(f"    {mark}  {trial.name}: {trial.detail}")
+        say(f"    {mark}  {plain(trial.name)}: {plain(trial.detail)}")

@@ -184,7 +184,7 @@ def _stores(context: Context) -> list[str]:
 
 def _restore(options: Options, context: Context, command: str, enter: list[str]) -> int:
     from mngdb.cli.backup import Shown
-    from mngdb.cli.restore import as_json
+    from mngdb.cli.restore import as_json, tell_unable
     from mngdb.ops.backup.comeback import bring_back
     from mngdb.ops.backup.moments import shown
 
@@ -196,6 +196,7 @@ def _restore(options: Options, context: Context, command: str, enter: list[str])
         return 1 if back.errors else 0
     for one in back.restored:
         say(f"{one.instance}  restored to {shown(one.restored_to)} in {one.seconds:.1f} s")
+        tell_unable(one)
     if not back.restored and not back.errors:
         say("nothing waits for its data")
     for line in _stores(context):

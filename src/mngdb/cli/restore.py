@@ -11,6 +11,7 @@ from mngdb.cli.backup import Shown, unsigned_too
 from mngdb.cli.common import Options, common, confirm, say, say_json, size, tell, tell_errors
 from mngdb.cli.restore_part import bring_back, with_part
 from mngdb.part import Part
+from mngdb.words import plain
 
 if TYPE_CHECKING:
     from mngdb.ops.backup.notes import Restored
@@ -172,6 +173,7 @@ def _shown(options: Options, found: Restored, unit: str) -> int:
     from mngdb.ops.backup.moments import shown
 
     say(f"{found.instance}  restored to {shown(found.restored_to)} in {found.seconds:.1f} s")
+    tell_unable(found)
     if unit:
         say(f"{unit} has this data now; what it had before is kept")
         tell(f"bring that back with: mngdb restore {found.instance} --undo")
@@ -180,6 +182,13 @@ def _shown(options: Options, found: Restored, unit: str) -> int:
     say(f"address: {found.address}")
     tell(f"remove it with: mngdb restore --forget {found.instance}")
     return 0
+
+
+def tell_unable(found: Restored) -> None:
+    """Name the apps that cannot work with the restored data, and what to do."""
+    for app, why in found.unable.items():
+        tell(f"note: {plain(app)} cannot work on it: {plain(why)}")
+        tell(f"  hint: once the data is the live server's, 'mngdb doctor {app}' tells the remedy")
 
 
 def as_json(found: Restored, *, replaced: bool) -> dict[str, object]:
@@ -195,6 +204,7 @@ def as_json(found: Restored, *, replaced: bool) -> dict[str, object]:
         "address": None if replaced else found.address,
         "url": None if replaced else found.url,
         "seconds": round(found.seconds, 3),
+        "unable": found.unable,
     }
 
 
@@ -224,9 +234,9 @@ def _from(context: Context, name: str, to: str | None, snapshot: str | None) -> 
     moment = moments.parse(to, time.time()) if to is not None and command is None else None
     found = reachable(context, name)
     for text in found.damages:
-        tell(f"damaged: {text}")
+        tell(f"damaged: {plain(text)}")
     for text in found.unread:
-        tell(f"not read: {text}")
+        tell(f"not read: {plain(text)}")
     if command is not None:
         aim = removals.before(context, found, name, command)
         tell(f"restoring {name}: {aim.text}")

@@ -12,6 +12,7 @@ from mngdb.cli.backup import Shown
 from mngdb.cli.common import Options, confirm, repeatable, say, say_json, size, tell
 from mngdb.errors import UsageError
 from mngdb.part import Brought, Kind, Part
+from mngdb.words import plain
 
 if TYPE_CHECKING:
     from mngdb.ops.backup.parts import Returned
@@ -79,7 +80,7 @@ def bring_back(options: Options, context: Context, aim: Aim, part: Part, yes: bo
     def agree(plan: Brought) -> None:
         tell(f"bringing back {_what(part, plan)}{_counted(plan)}")
         for note in plan.notes:
-            tell(f"  {note}")
+            tell(f"  {plain(note)}")
         if plan.overwrites and not yes:
             confirm("overwrite them?")
 
@@ -96,7 +97,7 @@ def bring_back(options: Options, context: Context, aim: Aim, part: Part, yes: bo
 
 def _what(part: Part, found: Brought) -> str:
     own = part.text if part.text == found.name or not found.name else f"{part.text} as {found.name}"
-    return f"{part.kind} {own}"
+    return f"{part.kind} {plain(own)}"
 
 
 def _counted(found: Brought) -> str:

@@ -7,6 +7,7 @@ that a busy store refuses is tried again alone.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -36,9 +37,32 @@ _PAUSES, _PATIENCE = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0), 600.0
 Progress = Callable[[int, int], None]
 
 
+#: Bytes of a file's name that are a stream's: file systems take 255 in all, and the name of a file
+#: that is being written is longer.
+_LONGEST = 200
+#: What no name in a store may have: a point at its beginning, and what is not ASCII's. The last
+#: word of a stream's name has `%` for what its engine has escaped.
+_UNSAFE, _IN_FOLDERS = re.compile(r"^\.|[^ -~]|[\\~]"), re.compile(r"^\.|[^ -~]|[\\~%]")
+
+
 def object_key(snapshot: str, stream: str, number: int) -> str:
-    """The key of a stream's part, in the snapshot whose keys begin with `snapshot`."""
-    return f"{snapshot}/{stream}.{number:06d}.zst.age"
+    """The key of a stream's part, in the snapshot whose keys begin with `snapshot`. Streams have
+    names that apps chose; the manifest has them in full."""
+    *folders, name = stream.split("/")
+    words = (*(_safe(one, _IN_FOLDERS) for one in folders), _safe(name, _UNSAFE))
+    return f"{snapshot}/{'/'.join(words)}.{number:06d}.zst.age"
+
+
+def _safe(name: str, unsafe: re.Pattern[str]) -> str:
+    found = unsafe.sub(lambda it: _percents(it[0]), name)
+    if len(found) <= _LONGEST:
+        return found
+    mark = digest(name.encode(errors="surrogatepass"))[:16]
+    return f"{found[: _LONGEST - 1 - len(mark)]}~{mark}"
+
+
+def _percents(text: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in text.encode(errors="surrogatepass"))
 
 
 def patiently(action: Callable[[], T]) -> T:

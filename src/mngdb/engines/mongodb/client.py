@@ -10,8 +10,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pymongo
-from bson import Timestamp
+from bson import Int64, Timestamp
+from bson.codec_options import CodecOptions
 from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
 from msgspec import Struct
 from msgspec.structs import replace
 from pymongo import errors as driver
@@ -49,6 +51,9 @@ ATLAS_AUTH = 8000
 #: Bytes of documents that are fetched at a time: the server reads on while they are worked on, and
 #: little memory is taken.
 _BATCH = 2 << 20
+#: Names that a command makes and the driver refuses, and documents that are fetched of them at a
+#: time.
+_FOREIGN, _ODD = re.compile(r"^\.|\.\.|\.$|\$"), 1000
 #: Seconds that a question may take; index builds have no limit.
 _ANSWER = 30.0
 
@@ -97,6 +102,9 @@ class Session(Struct, frozen=True):
         2 MB at a time; `at`: as they were at that cluster time. Has no limit of time: a store
         that takes them may be slow. Raises Refused or ConnectError."""
         concern = ReadConcern("majority") if at is None else _At(at)
+        if _FOREIGN.search(collection):
+            yield from self._odd(database, collection, concern)
+            return
         source = self.client[database].get_collection(collection, read_concern=concern)
         count = self._about(_BATCH, database, collection)
         with _translated(self.access):
@@ -110,6 +118,24 @@ class Session(Struct, frozen=True):
                 if batch is None:
                     return
                 yield batch
+
+    def _odd(self, database: str, collection: str, concern: ReadConcern) -> Iterator[bytes]:
+        """As `batches`, of a collection whose name the driver does not take."""
+        raw: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+        asked: Document = {
+            **{"find": collection, "noCursorTimeout": True, "batchSize": _ODD},
+            "readConcern": concern.document,
+        }
+        with self.client.start_session(causal_consistency=False) as session:
+            while asked:
+                with _translated(self.access):
+                    reply = self.client[database].command(asked, codec_options=raw, session=session)
+                cursor = reply["cursor"]
+                documents = cursor["firstBatch" if "find" in asked else "nextBatch"]
+                if documents:
+                    yield b"".join(one.raw for one in documents)
+                more = int(cursor["id"])
+                asked = {"getMore": Int64(more), "collection": collection} if more else {}
 
     @property
     def _ahead(self) -> int:

@@ -6,16 +6,19 @@ one that grows, and nothing that was allowed when the documents were written is 
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
+from bson import Timestamp
+from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 
 from mngdb import stopping
 from mngdb.engines.mongodb import aside, collections, oplog
-from mngdb.engines.mongodb.client import QUICK, Refused, Session
+from mngdb.engines.mongodb.client import QUICK, Document, Refused, Session
 from mngdb.engines.mongodb.collections import METADATA, Collection
 from mngdb.engines.mongodb.replay import Replay
 from mngdb.errors import ConnectError, StepError
@@ -25,6 +28,13 @@ from mngdb.snapshot import Saved
 #: Bytes of one `insert`, and how many go at a time; a message has at most 48 MB.
 _GROUP = 4 << 20
 AT_ONCE = 2
+#: Changes of one `update`.
+_UPDATES = 1_000
+#: The empty timestamp, and how it lies in a document.
+_EMPTY, _HOLLOW = Timestamp(0, 0), re.compile(rb"\x11[^\x00]+\x00{9}")
+_EVERY_DATE: CodecOptions[RawBSONDocument] = CodecOptions(
+    document_class=RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_MS
+)
 _DURABLE = {"w": "majority", "j": True}
 
 
@@ -149,6 +159,47 @@ def _insert(session: Session, database: str, collection: str, group: bytes, coun
         raise StepError(f"{database}.{collection} does not take a document: {error['errmsg']}")
     if reply["n"] != count:
         raise StepError(f"{database}.{collection} has taken {reply['n']} of {count} documents")
+    if _HOLLOW.search(group) is not None:
+        _emptied(session, database, collection, group)
+
+
+def _emptied(session: Session, database: str, collection: str, group: bytes) -> None:
+    """Give fields that were the empty timestamp that again: `insert` puts the time of now in its
+    place, as an update does not."""
+    updates = []
+    for document in collections.documents(group):
+        if _HOLLOW.search(document) is None:
+            continue
+        found = RawBSONDocument(document, _EVERY_DATE)
+        updates += [
+            {
+                "q": {"_id": {"$eq": found["_id"]}},
+                "u": _setting(name),
+                "collation": {"locale": "simple"},
+            }
+            for name, value in found.items()
+            if value == _EMPTY and name != "_id"
+        ]
+    for at in range(0, len(updates), _UPDATES):
+        reply = session.command(
+            "update",
+            collection,
+            on=database,
+            limit=None,
+            updates=updates[at : at + _UPDATES],
+            bypassDocumentValidation=True,
+            writeConcern=QUICK,
+        )
+        for error in reply.get("writeErrors", ()):
+            raise StepError(f"{database}.{collection} does not take a change: {error['errmsg']}")
+
+
+def _setting(name: str) -> Document | list[Document]:
+    """An update of one field, of whatever name."""
+    if name and "." not in name and not name.startswith("$"):
+        return {"$set": {name: _EMPTY}}
+    field = {"field": {"$literal": name}, "input": "$$ROOT", "value": _EMPTY}
+    return [{"$replaceWith": {"$setField": field}}]
 
 
 def index(session: Session, one: Collection) -> None:

@@ -10,6 +10,7 @@ from mngdb.engines.mongodb.aside import found
 from mngdb.engines.mongodb.client import Refused, Session
 from mngdb.engines.mongodb.collections import Collection, Digest
 from mngdb.snapshot import Taken, Trial
+from mngdb.words import many
 
 
 def prove(session: Session, taken: Taken) -> tuple[Trial, ...]:
@@ -45,16 +46,21 @@ def _sound(session: Session, one: Collection) -> Trial:
     stopping.check()
     try:
         wrong = list(_files(session, one))
+        documents = int(session.command("count", one.holder, on=one.database, limit=None)["n"])
     except Refused as error:
         return Trial(one.namespace, False, error.message)
-    return Trial(one.namespace, not wrong, "; ".join(wrong) or f"{len(one.indexes)} indexes")
+    return Trial(one.namespace, not wrong, "; ".join(wrong) or _held(one, documents))
 
 
 def _good(one: Collection, taken: Taken) -> str:
     if one.holder is None:
         return one.kind
     documents = taken.counts[one.held]
-    return f"{documents:,} documents, {len(one.indexes)} indexes"
+    return _held(one, documents)
+
+
+def _held(one: Collection, documents: int) -> str:
+    return f"{many(documents, 'document')}, {len(one.indexes)} indexes"
 
 
 def _traits(one: Collection, wanted: set[str]) -> Iterator[str]:

@@ -275,7 +275,9 @@ def prove(session: client.Session, taken: Taken) -> tuple[Trial, ...]:
     return (
         Trial("identity", same, f"system identifier {found}"),
         Trial("recovered", not recovering, "in recovery" if recovering else "out of recovery"),
-        Trial("databases", len(names) >= wanted, f"{len(names)} of {wanted}"),
+        Trial(
+            "databases", len(names) >= wanted, f"{len(names)}" + (f" of {wanted}" if wanted else "")
+        ),
         *(_readable(session, name) for name in names),
     )
 

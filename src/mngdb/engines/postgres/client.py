@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from typing import Any, LiteralString
 
 import psycopg
+from msgspec.structs import replace
 from psycopg import sql
 from psycopg.abc import RV, Buffer, PQGen, Query
 from psycopg.adapt import Loader
@@ -23,6 +25,7 @@ from mngdb.engines.postgres.guards import GUARDS
 from mngdb.engines.postgres.redact import redacted
 from mngdb.errors import ConnectError, OvertakenError, StepError, UnobservableError
 from mngdb.model import Access
+from mngdb.secret import Secret
 
 _NAME = "mngdb"
 #: The first libpq that has require_auth.
@@ -206,6 +209,12 @@ class Session:
             self._carried = self.rows(guarding.CARRIED, *guarding.CARRIED_VALUES)
             self._carried_until = time.monotonic() + _FRESH
         return guarding.carried(self._carried, database)
+
+    def like(self, user: str, password: Secret) -> Session:
+        """This session, whose `inside` enters other databases as somebody else."""
+        found = copy.copy(self)
+        found.access = replace(self.access, user=user, password=password)
+        return found
 
     @property
     def _major(self) -> int:

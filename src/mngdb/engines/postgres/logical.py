@@ -20,7 +20,7 @@ from psycopg.sql import SQL, Identifier
 
 from mngdb import stopping
 from mngdb.engines.postgres import access as clients
-from mngdb.engines.postgres import client, render, transfer
+from mngdb.engines.postgres import client, hands, making, render, transfer
 from mngdb.errors import StepError, UsageError, of_system
 from mngdb.model import Access, DesiredInstance, Program
 from mngdb.run import Account, run, streamed
@@ -118,8 +118,11 @@ def load(session: client.Session, asked: DesiredInstance, saved: Saved) -> None:
     if site is None:
         raise UsageError(f"{asked.instance.name} is not a server of this machine")
     for name, stream in saved.taken.notes["databases"].items():
-        with _file(Path(site.data).parent, saved.read(stream)) as path:
-            dump = transfer.of_file(site.program, path)
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            _file(Path(site.data).parent, saved.read(stream)) as path,
+        ):
+            dump = transfer.of_file(site.program, path, Path(folder))
             if name == session.main.info.dbname:
                 _replaced(session, name, dump)
             else:
@@ -142,18 +145,19 @@ def _file(folder: Path, pieces: Iterator[bytes]) -> Iterator[Path]:
 def _created(session: client.Session, name: str, dump: transfer.Dump) -> None:
     gone = SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name))
     client.execute(session.changing(), gone)
-    made, script = dump.created()
-    for statement in made:
-        transfer.execute(session.changing(), statement)
-    with transfer.inside(session, name) as connection, transfer.whole(connection):
-        transfer.execute(connection, script)
-        dump.data(connection, lambda _: None)
-        transfer.execute(connection, dump.script("post-data"))
+    making.database(session, dump, name, hands.roles(session), lambda _: None)
 
 
 def _replaced(session: client.Session, name: str, dump: transfer.Dump) -> None:
     """The database that the session is in cannot be dropped: what the dump has of it is."""
+    owners = dump.owners(hands.roles(session))
+    if hands.owners(session, owners).others:
+        raise StepError(
+            f"the database {name}, which is the administrator's, has something in it that is an "
+            f"app's; owners there: {', '.join(sorted(owners))}",
+            "restore the databases by hand: RESTORE.md in the store says how",
+        )
     with transfer.inside(session, name) as connection, transfer.whole(connection):
-        transfer.execute(connection, dump.script("pre-data", "--clean", "--if-exists"))
+        transfer.execute(connection, dump.whole("pre-data"))
         dump.data(connection, lambda _: None)
-        transfer.execute(connection, dump.script("post-data"))
+        transfer.execute(connection, dump.whole("post-data"))

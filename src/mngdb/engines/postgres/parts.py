@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 import secrets
+import tempfile
 from contextlib import suppress
+from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 from psycopg import sql
 
-from mngdb.engines.postgres import part_table, transfer
-from mngdb.engines.postgres.client import Connection, Session, execute, rows
-from mngdb.engines.postgres.part_table import Table, quoted
+from mngdb.engines.postgres import hands, making, part_table, transfer
+from mngdb.engines.postgres.client import Session, execute, rows
+from mngdb.engines.postgres.part_table import quoted
 from mngdb.errors import ConnectError, MngdbError, StepError, UsageError
 from mngdb.model import DesiredInstance
 from mngdb.part import Agree, Brought, Part, Took
 from mngdb.spec.postgres import PostgresGrant
-from mngdb.words import many
 
 #: What a database is called until it is whole.
 _BUILDING = "mngdb_restoring_"
@@ -100,10 +101,22 @@ def bring(
         name=part.renamed, counts={"rows": table.rows, "bytes": table.size}, notes=table.notes
     )
     agree(plan)
-    dump = transfer.of_server(asked, at.database, table.options)
-    with transfer.inside(target, at.database) as connection, transfer.whole(connection):
-        _filled(connection, dump, table, took)
-    return plan
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        transfer.inside(target, at.database) as now,
+    ):
+        dump = transfer.of_server(asked, at.database, Path(folder), table.options)
+        owners = {*dump.owners(hands.roles(source)), *hands.owning(now)}
+        heir = hands.owner(target, at.database)
+        with making.making(target, dump, sorted(owners), heir) as work:
+            count = work.content(at.database, took, table.rows)
+        try:
+            transfer.execute(now, dump.rights(whole=False))
+        except BaseException:
+            whole = sql.Identifier(at.schema, wanted)
+            execute(now, sql.SQL("DROP TABLE {}").format(whole))
+            raise
+    return replace(plan, counts={**plan.counts, "rows": count})
 
 
 def _roll_back_prepared(source: Session) -> None:
@@ -112,14 +125,6 @@ def _roll_back_prepared(source: Session) -> None:
     for gid, database in source.rows("SELECT gid, database FROM pg_prepared_xacts"):
         with source.inside(database) as inside:
             execute(inside, sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))
-
-
-def _filled(connection: Connection, dump: transfer.Dump, table: Table, took: Took) -> None:
-    transfer.execute(connection, dump.script("pre-data"))
-    count = dump.data(connection, took)
-    if count != table.rows:
-        raise StepError(f"{many(table.rows, 'row')} were to be brought, but {count} came")
-    transfer.execute(connection, dump.script("post-data"))
 
 
 def _database(
@@ -144,21 +149,15 @@ def _database(
     _tidy(target)
     building = f"{_BUILDING}{secrets.token_hex(4)}"
     _rename(source, part.text, building)  # pg_dump then writes this name wherever it says its own
-    dump = transfer.of_server(asked, building)
-    made, script = dump.created()
+    with tempfile.TemporaryDirectory() as folder:
+        dump = transfer.of_server(asked, building, Path(folder))
+        roles = hands.roles(source)
+        count = making.database(target, dump, building, roles, took, aside=aside)
     try:
-        for statement in made:
-            transfer.execute(target.changing(), statement)
-        with transfer.inside(target, building) as connection, transfer.whole(connection):
-            transfer.execute(connection, script)
-            count = dump.data(connection, took)
-            transfer.execute(connection, dump.script("post-data"))
-        if aside:
-            _take(target, building)
         _rename(target, building, part.renamed)
     except BaseException:
         with suppress(MngdbError):  # the next command removes it
-            _drop(target, building)
+            making.drop(target, building)
         raise
     return replace(plan, counts={**plan.counts, "rows": count})
 
@@ -167,17 +166,7 @@ def _tidy(target: Session) -> None:
     """Remove what killed commands left."""
     for (name,) in target.rows(_LEFT, _BUILDING):
         with suppress(StepError):  # somebody went in just now
-            _drop(target, name)
-
-
-def _drop(target: Session, name: str) -> None:
-    execute(target.changing(), sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
-
-
-def _take(target: Session, name: str) -> None:
-    """Take a database from its owner, as `up` would."""
-    owner = sql.SQL("ALTER DATABASE {} OWNER TO CURRENT_USER").format(sql.Identifier(name))
-    execute(target.changing(), owner)
+            making.drop(target, name)
 
 
 def _rename(session: Session, old: str, new: str) -> None:

@@ -18,6 +18,8 @@ from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import RESERVED, RESERVED_MONITOR, PostgresGrant, PostgresInstance
 
 ADMIN = "postgres"
+#: The login of a restore of a part, while that is made.
+RESTORER = "mngdb_restoring"
 #: The name in pg_ident.conf of those who may administer over the socket.
 _MAP = "mngdb"
 _MB = 1 << 20
@@ -258,6 +260,8 @@ def hba(asked: DesiredInstance) -> str:
     lines += [f"local replication {_name(ADMIN)} peer map={_MAP}"]
     for database in ("all", "replication"):
         lines += [f"{kind} {database} {_name(ADMIN)} {source} scram-sha-256" for source in here]
+    lines += [f"local all {_name(RESTORER)} scram-sha-256"]
+    lines += [f"{kind} all {_name(RESTORER)} {source} scram-sha-256" for source in here]
     if asked.instance.monitored:
         for database in ["postgres", *monitor.databases(asked)]:
             who = f"{_name(database)} {_name(MONITOR)}"

@@ -224,7 +224,10 @@ def _files(asked: DesiredInstance) -> Iterator[Trial]:
         except (MngdbError, OSError) as error:
             yield Trial(name, False, str(error))
             return
-    yield Trial(name, done.returncode == 0, last_line(done.stdout or done.stderr))
+    passed = done.returncode == 0
+    yield Trial(
+        name, passed, "its file is whole" if passed else last_line(done.stdout or done.stderr)
+    )
 
 
 def _tool(program: Program, name: str, folder: Path) -> Path | None:

@@ -13,8 +13,9 @@ _FILE = "restored.json"
 
 
 class Restored(Struct, frozen=True):
-    """A server of restored data. `seconds` from the first byte read until it answered as each app;
-    `phases` are parts of it."""
+    """A server of restored data. `seconds` from the first byte read until each app was tried;
+    `phases` are parts of it; `unable` are the apps that cannot work there, with the reason: one
+    app's own settings keep nobody from the data of the others."""
 
     instance: str
     engine: str
@@ -24,6 +25,7 @@ class Restored(Struct, frozen=True):
     url: str
     seconds: float
     phases: dict[str, float]
+    unable: dict[str, str] = {}
 
 
 class Note(Struct, frozen=True, kw_only=True):

@@ -25,8 +25,10 @@ def document(stack: str, drills: Sequence[Drill], public_key: str) -> dict[str, 
     }
 
 
-def render(stack: str, drills: Sequence[Drill], public_key: str) -> str:
-    """The page."""
+def render(
+    stack: str, drills: Sequence[Drill], public_key: str, left_out: Sequence[str] = ()
+) -> str:
+    """The page. `left_out`: instances that were not drilled."""
     failed = [one for one in drills if one.verdict == "fail"]
     counts = (
         ("pass", str(len(drills) - len(failed)), "passed"),
@@ -35,16 +37,23 @@ def render(stack: str, drills: Sequence[Drill], public_key: str) -> str:
         ("", _span(max(one.rpo for one in drills)), "longest recovery point"),
     )
     cards = "".join(f'<li><b class="{kind}">{text}</b>{what}</li>' for kind, text, what in counts)
-    told = f"{len(failed)} of {len(drills)} restores failed" if failed else "every restore worked"
+    told = f"{len(failed)} of {len(drills)} restores failed" if failed else _worked(drills)
+    others = f" Not restored: {', '.join(left_out)}." if left_out else ""
     body = [
         f"<h1>{escape(stack)}: {told}</h1>",
-        f'<p class="dim">Backups restored into disposable servers, and tried there. '
-        f"{iso(drills[0].at)}, {escape(drills[0].tool)}, {escape(drills[0].machine)}</p>",
+        f'<p class="dim">Backups restored into disposable servers, and tried there.'
+        f"{escape(others)} {iso(drills[0].at)}, {escape(drills[0].tool)}, "
+        f"{escape(drills[0].machine)}</p>",
         f'<ul class="cards">{cards}</ul>',
         *map(_card, drills),
         _signed(drills, public_key),
     ]
     return page(f"{stack}: restore drill", body)
+
+
+def _worked(drills: Sequence[Drill]) -> str:
+    names = ", ".join(one.instance for one in drills)
+    return f"the restore of {names} worked" if len(drills) == 1 else f"restores of {names} worked"
 
 
 def _card(one: Drill) -> str:

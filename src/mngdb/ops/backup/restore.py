@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,7 +92,7 @@ def _made(context: Context, aim: Aim, state: Path, tell: Tell) -> Restored:
     scratch = Scratch(context, aim, state)
     try:
         asked = scratch.make(tell)
-        _usable(scratch.logins(asked))
+        unable = {app: why for app, why in scratch.logins(asked).items() if why}
     except BaseException as error:
         scratch.remove()
         if isinstance(error, KeyboardInterrupt):
@@ -112,6 +111,7 @@ def _made(context: Context, aim: Aim, state: Path, tell: Tell) -> Restored:
         url=scratch.engine.url(replace(access, password=None)),
         seconds=time.monotonic() - begun,
         phases=scratch.phases,
+        unable=unable,
     )
     notes.write(state, replace(notes.needed(state), done=done))
     return done
@@ -180,9 +180,3 @@ def _swap(context: Context, state: Path, *, replaced: bool) -> None:
         detail = f"its data and that of snapshot {note.snapshot} exchanged"
         step: Step[None] = Step(live.name, live.engine, "change", live.unit, detail, lambda _: None)
         audit.note(context.stack.state, "restore", step)
-
-
-def _usable(logins: Mapping[str, str | None]) -> None:
-    problems = [f"{app}: {why}" for app, why in logins.items() if why]
-    if problems:
-        raise MngdbError(f"apps cannot use the restored server: {'; '.join(problems)}")
