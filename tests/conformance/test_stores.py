@@ -240,7 +240,7 @@ def test_streams_have_any_name(store: Store) -> None:
         "db/..bson",
         "back\\slash~",
     ]
-    catalog = Catalog(store, "11ee")
+    catalog = Catalog(store, "stack", SIGNER)
     content = {name: name.encode() for name in names}
     manifest = made(catalog, content)
     for name, wanted in content.items():
