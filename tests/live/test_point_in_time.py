@@ -20,6 +20,7 @@ import pymongo
 import pytest
 from redis import Redis
 
+from mngdb.stores.manifest import decode
 from tests.conftest import Cli
 from tests.live.clients import url
 from tests.live.guide import Guide
@@ -163,12 +164,21 @@ def restored(cli: Cli, engine: str, moment: float | str) -> int:
         cli.ok("restore", "--forget", engine)
 
 
+def between(cli: Cli, taken: Any, engine: str) -> float:
+    """A moment at which the snapshot of an engine was being taken."""
+    (one,) = [one["id"] for one in taken if one["instance"] == engine]
+    store = Path(cli.json("backups")["store"])
+    (path,) = store.glob(f"mngdb-1/*/{engine}/{one}/manifest.json")
+    found = decode(path.read_bytes(), None, unsigned=True)
+    return (found.started + found.moment) / 2
+
+
 def test_the_second_before_the_accident_is_brought_back(cli: Cli) -> None:
     writers = [Writer(cli, engine) for engine in ENGINES]
     for writer in writers:
         writer.start()
     time.sleep(3)
-    cli.ok("backup")  # another snapshot, while it is written to
+    taken = cli.json("backup")["instances"]  # another snapshot, while it is written to
     time.sleep(3)
     for writer in writers:
         writer.over.set()
@@ -182,8 +192,9 @@ def test_the_second_before_the_accident_is_brought_back(cli: Cli) -> None:
     for writer in writers:
         engine, written = writer.engine, writer.history[-1][1]
         assert restored(cli, engine, accident + 1) == written, engine
-        for share in (0.3, 0.8):
-            moment, _ = writer.history[int(len(writer.history) * share)]
+        meanwhile = between(cli, taken, engine)  # only the snapshot before leads there
+        shares = (writer.history[int(len(writer.history) * share)][0] for share in (0.3, 0.8))
+        for moment in (meanwhile, *shares):
             found = restored(cli, engine, moment + _NEAR)
             # what was acknowledged before is there, and nothing that began later
             assert writer.at(moment) <= found <= writer.at(moment + 2 * _NEAR) + 1, engine
@@ -271,8 +282,8 @@ def test_just_before_a_command(cli: Cli) -> None:
 
 
 def test_the_guide_in_the_store_leads_to_a_moment_without_mngdb(cli: Cli) -> None:
-    """PostgreSQL's and Redis' part: the commands are run as they stand there."""
-    stores = {engine: OPENED[engine](url(cli, engine, "shop")) for engine in ENGINES[:2]}
+    """The commands are run as they stand there."""
+    stores = {engine: OPENED[engine](url(cli, engine, "shop")) for engine in ENGINES}
     for number in range(100):
         for store in stores.values():
             store.write(number)
@@ -293,17 +304,27 @@ def test_the_guide_in_the_store_leads_to_a_moment_without_mngdb(cli: Cli) -> Non
         assert guide.postgres(moment) == counts["postgres"]
     with Guide(cli, "redis") as guide:
         assert guide.redis(moment) == counts["redis"]
+    with Guide(cli, "mongodb") as guide:
+        assert guide.mongodb(moment) == counts["mongodb"]
+
+
+def write(cli: Cli, number: int) -> None:
+    """To all engines."""
+    for engine in ENGINES:
+        store = OPENED[engine](url(cli, engine, "shop"))
+        store.write(number)
+        store.client.close()
 
 
 def test_in_place_the_log_goes_on_with_a_new_snapshot(cli: Cli) -> None:
-    """What comes after a replacement is another history: the agent begins it by itself."""
+    """What comes after a replacement is another history: the agent begins it by itself. Both can
+    be restored."""
+    before = time.time()
+    until(lambda: all(archived(cli, engine) > before for engine in ENGINES), 30)
     for engine in ENGINES:
         done = cli.json("restore", engine, "--latest", "--replace", "--yes")
         assert done["replaced"], engine
-    for engine in ENGINES:
-        store = OPENED[engine](url(cli, engine, "shop"))
-        store.write(1_000_000)
-        store.client.close()
+    write(cli, 1_000_000)
     moment = time.time()
 
     def led() -> bool:
@@ -318,3 +339,10 @@ def test_in_place_the_log_goes_on_with_a_new_snapshot(cli: Cli) -> None:
         )
 
     until(led, 90)
+    write(cli, 1_000_001)
+    time.sleep(_NEAR)
+    after = time.time()
+    until(lambda: all(archived(cli, engine) > after for engine in ENGINES), 30)
+    for engine in ENGINES:
+        assert restored(cli, engine, after) == restored(cli, engine, before) + 2, engine
+    assert cli.json("verify")["verdict"] == "pass"

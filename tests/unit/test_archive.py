@@ -28,7 +28,15 @@ from mngdb.stores.archive import KEPT, Archive, Segment, chain, covered, parse, 
 from mngdb.stores.directory import DirectoryStore
 from mngdb.stores.manifest import Manifest
 from mngdb.stores.retention import Policy, superfluous
-from mngdb.stores.sealing import Opener, Sealer, UnreadableError, digest, make_key, recipient
+from mngdb.stores.sealing import (
+    Opener,
+    Sealer,
+    UnreadableError,
+    digest,
+    fingerprint,
+    make_key,
+    recipient,
+)
 from mngdb.stores.signing import Signer, make_secret
 from tests.live.scrapes import until
 
@@ -75,7 +83,7 @@ def content(archive: Archive, point: Point) -> bytes:
 def segment(begin: int, end: int, since: float, until: float) -> Segment:
     return Segment(
         branch="a", begin=begin, end=end, since=since, until=until,
-        opens=False, run="0" * 8, keys="1" * 8, digest="0" * 32,
+        opens=False, run="0" * 8, keys=fingerprint([]), digest="0" * 32,
     )  # fmt: skip
 
 
@@ -189,6 +197,16 @@ def test_a_server_that_writes_nothing_keeps_every_moment() -> None:
     assert spans(0, chain(every, Point("a", 0))) == [(0, 550)]
 
 
+def test_a_chain_has_what_tells_that_nothing_was_written() -> None:
+    """A merged segment ends at a position for longer than a snapshot there took."""
+    every = [segment(0, 10, 1, 90), segment(10, 20, 90, 91)]
+    found = chain(every, Point("a", 10))
+    assert found == every
+    assert spans(50, found) == [(50, 91)]
+    assert chain(every[1:], Point("a", 10)) == every[1:]
+    assert chain([*every, segment(0, 20, 1, 91)], Point("a", 10))[-1].end == 20
+
+
 def test_ten_thousand_ways_to_cut_a_log_lead_to_its_end() -> None:
     chance = random.Random(11)
     for _ in range(2000):
@@ -231,7 +249,7 @@ def test_what_no_promised_moment_needs_goes() -> None:
     gone = superfluous(log, kept, policy, 100.0)
     assert [one.begin for one in gone] == list(range(49))  # 50 leads to all since 80
     assert superfluous(log, kept[2:], policy, 100.0) == log[:94]
-    assert superfluous(log, [], policy, 100.0) == log[:79]
+    assert superfluous(log, [], policy, 100.0) == log[:80]
 
 
 def test_what_another_one_has_goes_once_nobody_reads_it() -> None:
@@ -413,6 +431,55 @@ def test_another_branch_and_another_place_are_gaps(archive: Archive) -> None:
     assert (notes[-1].branch, notes[-1].begin, notes[-1].stored) == ("b", 0, 1)
     (last,) = chain(archive.segments(), Point("b", 0))
     assert last.until == 205.0
+
+
+def test_what_was_known_at_the_end_is_stored(archive: Archive) -> None:
+    with feed(archive) as found:
+        found.begin(Point("a", 0))
+        found.write(b"abc", 3, 100.0)
+        until(lambda: found.stored == 3, 5)
+        found.beat(130.0)
+    assert spans(100.0, chain(archive.segments(), Point("a", 0))) == [(100.0, 130.0)]
+
+
+def test_a_clock_that_jumps_back_an_hour_loses_nothing(archive: Archive) -> None:
+    """The time of the log stands still until the clock is where it was."""
+    with feed(archive) as found:
+        found.hurry = True
+        found.begin(Point("a", 0))
+        for end, moment in ((1, 4000.0), (2, 400.0), (3, 430.0), (4, 4001.0)):
+            found.write(b"abcd"[end - 1 : end], end, moment)
+            until(lambda end=end: found.stored == end, 5)  # type: ignore[misc]
+            found.beat(moment)
+    assert content(archive, Point("a", 0)) == b"abcd"
+    segments = chain(archive.segments(), Point("a", 0))
+    assert [one.until for one in segments] == [4000.0, 4000.0, 4000.0, 4001.0]
+    assert spans(4000.0, segments) == [(4000.0, 4001.0)]
+
+
+def test_two_that_follow_the_same_server_do_each_other_no_harm(archive: Archive) -> None:
+    with feed(archive) as one, feed(archive) as two:
+        for found in (one, two):
+            found.hurry = True
+            found.begin(Point("a", 0))
+        for end in range(1, 7):
+            for found in (one, two):
+                if found is one or end % 3 == 0:  # it reads in larger pieces
+                    begin = found.resume("a") or 0
+                    found.write(b"abcdef"[begin:end], end, 100.0 + end)
+            until(lambda end=end: one.stored == end, 5)  # type: ignore[misc]
+    assert content(archive, Point("a", 0)) == b"abcdef"
+    assert content(archive, Point("a", 4)) == b"ef"
+
+
+def test_a_segment_that_is_there_already_is_written_again(archive: Archive) -> None:
+    piece, sealer = Piece(0, 3, b"abc", ((3, 100.0),)), Sealer([recipient(KEY)])
+    one = archive.put(sealer, "0" * 8, "a", piece, 100.0)
+    sealed = archive.store.get(archive.key(one))
+    archive.store.put(archive.key(one), sealed)  # the answer to the first was lost
+    archive.put(sealer, "1" * 8, "a", piece, 100.0)  # and by another run
+    assert len(archive.segments()) == 2
+    assert content(archive, Point("a", 0)) == b"abc"
 
 
 def test_what_is_left_of_a_merge_that_was_killed_does_no_harm(archive: Archive) -> None:

@@ -27,7 +27,7 @@ def taken(at: float, name: str, parent: str | None = None) -> Manifest:
 
 
 def left(snapshots: list[Manifest], policy: Policy, now: float) -> list[str]:
-    gone = {one.id for one in expired(snapshots, policy, now)}
+    gone = {one.id for one in expired(snapshots, (), policy, now)}
     return [one.id for one in snapshots if one.id not in gone]
 
 
@@ -65,15 +65,15 @@ def test_ten_thousand_histories_lose_no_promised_point_and_keep_nothing_else() -
 
 def test_the_newest_and_the_last_proved_stay_whatever_the_policy() -> None:
     every = [taken(number * DAY, str(number)) for number in range(10)]
-    gone = expired(every, Policy(0, 0, 0, 0.0), 1e9, proved={"2", "5"})
+    gone = expired(every, (), Policy(0, 0, 0, 0.0), 1e9, proved={"2", "5"})
     assert sorted({str(n) for n in range(10)} - {one.id for one in gone}) == ["5", "9"]
 
 
 def test_what_a_kept_one_builds_on_stays() -> None:
     every = [taken(0, "full"), taken(DAY, "first", "full"), taken(2 * DAY, "second", "first")]
-    assert expired(every, Policy(1, 0, 0, 0.0), 1e9) == []
+    assert expired(every, (), Policy(1, 0, 0, 0.0), 1e9) == []
     alone = [*every[:2], replace(every[2], parent=None)]
-    assert [one.id for one in expired(alone, Policy(1, 0, 0, 0.0), 1e9)] == ["full", "first"]
+    assert [one.id for one in expired(alone, (), Policy(1, 0, 0, 0.0), 1e9)] == ["full", "first"]
 
 
 def test_one_that_builds_on_what_is_gone_counts_for_nothing() -> None:
@@ -96,7 +96,7 @@ def test_logical_ones_are_counted_apart() -> None:
 
 def test_nothing_younger_than_the_promised_time_goes() -> None:
     every = [taken(1e9 + number * 3600, str(number)) for number in range(48)]
-    gone = expired(every, Policy(0, 0, 0, DAY), every[-1].finished)
+    gone = expired(every, (), Policy(0, 0, 0, DAY), every[-1].finished)
     assert all(one.finished <= every[-1].finished - DAY for one in gone)
     assert len(gone) == 24
 

@@ -279,8 +279,8 @@ def chain(segments: Sequence[Segment], point: Point) -> list[Segment]:
         while at < len(mine) and mine[at].begin <= position:
             one = mine[at]
             at += 1
-            if one.empty and one.begin == position and one.until > reached:
-                found.append(one)
+            if one.end == position and one.until > reached:
+                found.append(one)  # empty, or merged of some that end with an empty one
                 reached = one.until
             elif one.end > position and (not best or (one.end, one.until) > (best.end, best.until)):
                 best = one

@@ -10,7 +10,11 @@ from msgspec import Struct
 
 from mngdb.stores.archive import Segment, covered
 from mngdb.stores.manifest import Manifest, parents
-from mngdb.stores.sealing import UnreadableError
+from mngdb.stores.sealing import UnreadableError, fingerprint
+
+#: A branch of the log, and the fingerprint of the keys that open it: nothing leads from one to
+#: another.
+_History = tuple[str, str]
 
 
 class Policy(Struct, frozen=True):
@@ -24,12 +28,16 @@ class Policy(Struct, frozen=True):
 
 
 def expired(
-    snapshots: Sequence[Manifest], policy: Policy, now: float, proved: Collection[str] = ()
+    snapshots: Sequence[Manifest],
+    segments: Sequence[Segment],
+    policy: Policy,
+    now: float,
+    proved: Collection[str] = (),
 ) -> list[Manifest]:
-    """Those of one instance that the policy no longer asks for, the oldest first. The newest one,
-    the newest of those `proved` by a restore, and what a kept one builds on stay in any case. One
-    that builds on what is not there any more counts for nothing: the policy is kept without it.
-    Logical ones are counted apart.
+    """Those of one instance, whose log is `segments`, that the policy no longer asks for, the
+    oldest first. The newest one, the newest of those `proved` by a restore, and what a kept one
+    builds on stay in any case. One that builds on what is not there any more counts for nothing:
+    the policy is kept without it. Logical ones are counted apart.
 
     It does not matter how often it is applied: the newest of a day, a week or a month is kept from
     the moment at which it was taken.
@@ -40,6 +48,7 @@ def expired(
     kept = set[str]()
     for every in (logical, others, _whole(others)):
         kept |= _kept(every, policy, now, proved)
+        kept |= {one.id for one in _leaders(every, segments, policy, now).values()}
     above = {one.id: one.parent for one in ordered}
     for name in list(kept):
         while (parent := above.get(name)) is not None and parent not in kept:
@@ -65,41 +74,51 @@ def _kept(
     kept = {one.id for one in ordered if one.finished > now - policy.recent}
     kept |= {one.id for one in ordered[-1:]}
     kept |= {one.id for one in [one for one in ordered if one.id in proved][-1:]}
-    kept |= {one.id for one in ordered if _leads(one) and one is _before(ordered, policy, now)}
     for count, period in ((policy.daily, _day), (policy.weekly, _week), (policy.monthly, _month)):
         kept |= _newest(ordered, count, period)
     return kept
 
 
-def _leads(one: Manifest) -> bool:
-    """Whether the log leads on from it."""
-    return one.taken.log is not None
+def _leaders(
+    snapshots: Sequence[Manifest], segments: Sequence[Segment], policy: Policy, now: float
+) -> dict[_History, Manifest]:
+    """From which snapshot on the log is needed, of each history that has promised moments: from
+    the newest one before all of them, or else from the oldest one."""
+    if not policy.recent:
+        return {}
+    begin, found = now - policy.recent, dict[_History, Manifest]()
+    leading = [one for one in snapshots if one.taken.log is not None]
+    leading.sort(key=lambda one: one.moment)
+    live = {(one.branch, one.keys) for one in segments if one.until > begin}
+    live |= {_history(one) for one in leading[-1:]}  # its log may be on its way to the store
+    for one in leading:
+        history = _history(one)
+        if history in live and (history not in found or one.moment <= begin):
+            found[history] = one
+    return found
 
 
-def _before(ordered: Sequence[Manifest], policy: Policy, now: float) -> Manifest | None:
-    """The snapshot from which every promised moment is reached: the newest one before them."""
-    before = [one for one in ordered if _leads(one) and one.moment <= now - policy.recent]
-    return before[-1] if before and policy.recent else None
+def _history(one: Manifest) -> _History:
+    return one.taken.log.branch if one.taken.log else "", fingerprint(one.recipients)
 
 
 def superfluous(
     segments: Sequence[Segment], snapshots: Sequence[Manifest], policy: Policy, now: float
 ) -> list[Segment]:
     """Segments of one instance's log that no promised moment needs, where `snapshots` are those
-    that are kept, and those of which others have all. Without a snapshot that leads to the first of
-    these moments, from the oldest one on all are needed."""
-    leading = sorted(filter(_leads, _whole(snapshots)), key=lambda one: one.moment)
-    first = _before(leading, policy, now) or next(iter(leading), None)
-    twice = {one.name for one in covered(segments, now)}
-    return [one for one in segments if one.name in twice or _early(one, first, now - policy.recent)]
+    that are kept, and those of which others have all."""
+    needed = {
+        history: one.taken.log.position
+        for history, one in _leaders(_whole(snapshots), segments, policy, now).items()
+        if one.taken.log is not None
+    }
+    begin, twice = now - policy.recent, {one.name for one in covered(segments, now)}
 
+    def early(one: Segment) -> bool:
+        position = needed.get((one.branch, one.keys))
+        return one.until <= begin if position is None else one.end < position
 
-def _early(one: Segment, first: Manifest | None, recent: float) -> bool:
-    """Whether it leads to no moment from `first` on, or without one since `recent`."""
-    if first is None or first.taken.log is None:
-        return one.until < recent
-    point = first.taken.log
-    return one.end < point.position if one.branch == point.branch else one.until < first.moment
+    return [one for one in segments if one.name in twice or early(one)]
 
 
 def _newest(

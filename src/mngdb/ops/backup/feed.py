@@ -233,8 +233,9 @@ class StoreFeed:
             if block is None or not block.stamps:
                 return None
             age = now - block.born
-            idle = not block.data and age >= _IDLE
-            hurry = self.hurry or self._closing.is_set() or len(block.data) > _LARGE
+            closing = self._closing.is_set()
+            idle = not block.data and (closing or age >= _IDLE)
+            hurry = self.hurry or closing or len(block.data) > _LARGE
             soon = bool(block.data) and (hurry or age >= _SOON)
             if not (block.closed or idle or soon):
                 return None

@@ -45,12 +45,13 @@ def due(context: Context) -> Due:
     found, log, unfinished = [], {}, []
     for name in context.stack.instances:
         snapshots, _ = catalog.snapshots(name)
-        gone = expired(snapshots, policy, now, tried)
+        segments = catalog.archive(name).segments()
+        gone = expired(snapshots, segments, policy, now, tried)
         found += gone
-        kept = [one for one in snapshots if one not in gone]
-        segments = superfluous(catalog.archive(name).segments(), kept, policy, now)
-        if segments:
-            log[name] = tuple(segments)
+        ids = {one.id for one in gone}
+        kept = [one for one in snapshots if one.id not in ids]
+        if useless := superfluous(segments, kept, policy, now):
+            log[name] = tuple(useless)
         unfinished += catalog.unfinished(name, now - _UNFINISHED)
     return Due(tuple(found), log, tuple(unfinished))
 

@@ -13,6 +13,7 @@ from mngdb.errors import MngdbError, UsageError
 from mngdb.ops.backup import archived, place
 from mngdb.ops.backup.moments import exact, shown
 from mngdb.ops.context import Context
+from mngdb.snapshot import Point
 from mngdb.stores import StoreError
 from mngdb.stores.archive import Archive, Segment, chain, spans
 from mngdb.stores.manifest import Manifest, parents
@@ -225,8 +226,11 @@ def as_stored(aim: Aim, archive: Archive) -> Aim:
 
 def _leads(manifest: Manifest, segments: Sequence[Segment]) -> list[Segment]:
     point, keys = manifest.taken.log, fingerprint(manifest.recipients)
+    if point is None:
+        return []
     mine = [one for one in segments if one.keys == keys]  # the others need another key
-    return chain(mine, point) if point is not None else []
+    # what ends where the snapshot begins may tell that nothing was written since
+    return [s for s in chain(mine, point) if s.end > point.position or s.until > manifest.moment]
 
 
 def _reach(
@@ -238,8 +242,9 @@ def _reach(
 ) -> Reach:
     leads = _leads(manifest, segments)
     found = spans(manifest.moment, leads)
-    known = (note.branch, note.stored, note.keys)
-    if leads and (leads[-1].branch, leads[-1].end, leads[-1].keys) == known:
+    point = manifest.taken.log or Point("", 0)
+    last = (leads[-1].branch, leads[-1].end) if leads else (point.branch, point.position)
+    if (*last, fingerprint(manifest.recipients)) == (note.branch, note.stored, note.keys):
         # nothing was written since: the agent knows, and the store will within a minute
         begin, end = found[-1]
         found[-1] = (begin, max(end, note.until))

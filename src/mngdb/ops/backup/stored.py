@@ -25,7 +25,7 @@ class StoredSnapshot(Struct, frozen=True):
 
     @property
     def until(self) -> float | None:
-        return self.aim.until
+        return self.aim.until if self.aim.segments else None  # nothing was written since
 
     @property
     def stop(self) -> int | None:

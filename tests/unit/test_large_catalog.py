@@ -1,0 +1,72 @@
+"""A store with ten thousand snapshots: what there is is told in seconds."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from mngdb.ops.backup import place
+from mngdb.ops.backup.prune import due
+from mngdb.ops.backup.reach import reachable
+from mngdb.ops.backup.sources import MAC
+from mngdb.ops.context import Context
+from mngdb.snapshot import Piece, Point, Taken
+from mngdb.spec.load import load
+from mngdb.stores.catalog import Catalog
+from mngdb.stores.manifest import Manifest, Part, Stream, encode
+from mngdb.stores.sealing import Sealer, make_key, recipient
+from mngdb.stores.signing import make_secret
+from tests.conftest import Cli
+
+COUNT, SEGMENTS = 10_000, 2_000
+#: Seconds of a processor.
+MOST = 10.0
+
+
+def test_ten_thousand_snapshots_are_listed_and_pruned(cli: Cli) -> None:
+    (cli.folder / "store").mkdir(mode=0o700)
+    cli.env["MNGDB_SECRET_BACKUP_KEY"] = (key := make_key()).reveal()
+    cli.write("redis: {port: PORT1}\nbackup: {store: store}\nvault: environ\n")
+    cli.env[f"MNGDB_SECRET_{MAC.upper()}"] = make_secret().reveal()
+    environ = cli.environ()
+    context = Context.open(load([cli.folder / "mngdb.yaml"], environ), environ)
+    context.claim()
+    written(place.catalog(context), recipient(key))
+    begun = time.process_time()
+    found = reachable(context, "redis")
+    assert len(found.reaches) == COUNT
+    assert len(found.spans) == COUNT - 23, "the last day is one"
+    listed = time.process_time()
+    assert listed - begun < MOST
+    assert COUNT - 100 < len(due(context).snapshots) < COUNT
+    assert time.process_time() - listed < MOST
+
+
+def written(catalog: Catalog, public: str) -> None:
+    """Manifests, one an hour, and the log since the last of them but one."""
+    now, signer = time.time() - 60, catalog.signer
+    assert signer is not None
+    folder = Path(catalog.store.place) / catalog.prefix("redis")
+    said = Taken(kind="full", product="Redis", version="8.2.3", source="1", position={})
+    part = Part(5, 5, "0" * 64, "0" * 64)
+    base = Manifest(
+        id="", stack=catalog.stack, stack_name="mng", instance="redis", engine="redis",
+        tool="mngdb", started=now, finished=now, taken=said, recipients=(public,),
+        streams=(Stream("dump.rdb", 25, (part,) * 5),),
+    )  # fmt: skip
+    for number in range(COUNT):
+        moment = now - 3600 * (COUNT - number)
+        name = time.strftime("%Y%m%dT%H%M%SZ-000000", time.gmtime(moment))
+        taken = replace(said, moment=moment, log=Point("a", number * 1000))
+        (folder / name).mkdir(parents=True)
+        one = replace(base, id=name, started=moment, finished=moment, taken=taken)
+        (folder / name / "manifest.json").write_bytes(encode(one, signer))
+    archive, sealer = catalog.archive("redis"), Sealer([public])
+    for number in range(SEGMENTS):
+        begin, step = (COUNT - 24) * 1000, 24_000 // SEGMENTS
+        since = now - 24 * 3600 + number * 43.2
+        end = begin + (number + 1) * step
+        piece = Piece(begin + number * step, end, b"", ((0, since + 43.2),))
+        archive.put(sealer, "0" * 8, "a", piece, since)
