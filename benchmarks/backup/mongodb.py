@@ -63,15 +63,6 @@ for path in pathlib.Path(sys.argv[1]).glob("*.bson"):
             collection.insert_many(batch, ordered=False)
     collection.create_index("number")
 """
-_NAME, _VERSION = "github.com/mongodb/mongo-tools", "v0.0.0-20240724183527-6d4f001be3fc"
-#: The tools have no versions as modules have them; the sums are those of others who use them.
-_TOOLS = golang.Module(
-    _NAME,
-    _VERSION,
-    "1.23",
-    f"{_NAME} {_VERSION} h1:BOTtfrCNuPnXgnEDvmXYiP0K8WF5JzDh3dQwZ9QThF0=\n"
-    f"{_NAME} {_VERSION}/go.mod h1:mq5q2Rrbw6+VEtDc+p5haujgWoQv3foL2YS5YISr2UA=\n",
-)
 
 
 def rows() -> Iterator[Row]:
@@ -117,7 +108,7 @@ class _Peers:
     def __init__(self, folder: Path, url: str) -> None:
         self._folder = folder
         self._url = url
-        self._tools = {one: str(_tool(one)) for one in ("mongodump", "mongorestore")}
+        self._tools = {one: str(golang.mongo_tool(one)) for one in ("mongodump", "mongorestore")}
         self._config = folder / "tools.yaml"  # the password is not for arguments
         self._config.touch(0o600)
         at = parse_uri(url)  # a database in it would be the only one that is dumped
@@ -188,10 +179,6 @@ def _server(data: Path, port: int, url: str) -> Bare:
         return False
 
     return Bare(argv, data.parent, None, answers)
-
-
-def _tool(name: str) -> Path:
-    return golang.built(name, _TOOLS, f"{name}/main")
 
 
 def fill(url: str) -> None:
