@@ -189,7 +189,7 @@ def test_a_disk_that_is_too_small_for_a_restore_is_told_and_nothing_is_left(cli:
             done = cli.run(*command)
             assert (done.returncode, "restoring needs" in done.stderr) == (1, True), done.stderr
     with (
-        full(cli.disk, _LARGE * 115 // 100),  # enough, when it begins
+        full(cli.disk, 3 * _LARGE),  # enough, when it begins
         faults.begin(cli, "restore", "redis", "--latest") as restore,
     ):
         until(lambda: list((cli.state / "restored").glob("*/restored.json")), 20)
