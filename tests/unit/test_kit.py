@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import time
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,23 @@ def test_file_and_page_open_with_their_passphrase_and_no_other(tmp_path: Path) -
         assert kits.decode(kits.unseal(path, PASSPHRASE)).secrets == {"redis_admin": "s3cret"}
         with pytest.raises(UsageError, match="passphrase"):
             kits.unseal(path, Secret("another one of somebody"))
+
+
+def test_where_opening_takes_too_long_another_machine_may_do_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = OLD.read_text().split("\n")
+    sealed = base64.b64decode("".join(lines[1 : lines.index("-----END AGE ENCRYPTED FILE-----")]))
+    file, waits = tmp_path / "kit.age", list[float]()
+    file.write_bytes(sealed.replace(b" 10\n", b" 40\n", 1))
+    monkeypatch.setattr(time, "sleep", waits.append)
+    with pytest.raises(UsageError, match="longer") as caught:
+        kits.unseal(file, PASSPHRASE)
+    assert len(waits) > 2
+    assert "age -d" in str(caught.value.hint)
+    assert kits.opened(file) is None
+    file.write_text(kits.encode(made()))  # as age -d gives it
+    assert kits.decode(kits.opened(file) or "") == made()
 
 
 def test_a_page_names_whose_key_is_needed() -> None:

@@ -112,7 +112,7 @@ def _open(options: Options, file: Path) -> int:
 
     from mngdb.ops.backup import kit as kits
 
-    text = kits.unseal(file, passphrase())
+    text = kits.opened(file) or kits.unseal(file, passphrase())
     if options.json:
         say_json(to_builtins(kits.decode(text)))
     else:
@@ -209,7 +209,7 @@ def read(file: Path) -> Kit:
     """The kit in a file, whose passphrase is asked for. Raises UsageError, OSError."""
     from mngdb.ops.backup import kit as kits
 
-    return kits.decode(kits.unseal(file, passphrase()))
+    return kits.decode(kits.opened(file) or kits.unseal(file, passphrase()))
 
 
 def passphrase(*, twice: bool = False) -> Secret:

@@ -39,13 +39,17 @@ _MOST = 16 << 20
 _ARMOR = re.compile(
     rb"-----BEGIN AGE ENCRYPTED FILE-----.*?-----END AGE ENCRYPTED FILE-----", re.DOTALL
 )
+#: What age says where the machine takes too long, and how often that is tried: it measures anew.
+_SLOW, _TRIES = "Excessive work parameter", 5
+#: What the text of one begins with.
+_PLAIN = b"# The backup kit of the stack "
 #: What a block of YAML would not keep.
 _STRANGE = re.compile("[^\t\n\x20-\x7e\xa1-\u2027\u2030-\ufefe]")
 #: The digits of a fingerprint.
 _DIGITS = 16
 _HEAD = """\
 # The backup kit of the stack {name}, made {made} by {tool}.
-# To restore it on an empty machine: mngdb backup kit --open KIT --into FOLDER
+# To restore it on an empty machine: mngdb backup kit --open KIT --into FOLDER --restore
 # Without mngdb: RESTORE.md in the store says how, with the key below.
 """
 _PAGE = """\
@@ -180,22 +184,44 @@ def page(kit: Kit, armor: str) -> str:
     )
 
 
+def opened(file: Path) -> str | None:
+    """The text of a kit that somebody has opened with `age -d`; None: it is encrypted, or no kit.
+    Raises OSError."""
+    data = disk.read_given(file, _MOST)
+    return data.decode() if data.startswith(_PLAIN) else None
+
+
 def unseal(file: Path, passphrase: Secret) -> str:
     """The text of a kit in a file, which may be the printed page. Raises UsageError, OSError."""
-    import pyrage
-
     data = disk.read_given(file, _MOST)
     armor = _ARMOR.search(data)
+    for attempt in range(_TRIES):
+        try:
+            return _decrypted(armor[0] if armor else data, passphrase)
+        except UnicodeDecodeError:
+            raise UsageError(f"{file}: it is not a kit") from None
+        except ValueError as error:
+            said = str(error)
+            if said == "Decryption failed":
+                raise UsageError(f"{file}: the passphrase does not open it") from None
+            if not said.startswith(_SLOW):
+                raise UsageError(f"{file}: it is not a kit: {said}") from None
+            time.sleep(attempt)
+    raise UsageError(
+        f"{file}: opening it takes much longer here than where it was made",
+        f"try again when this machine is not busy; or 'age -d {file} > kit.yaml' on any machine, "
+        "then --open kit.yaml",
+    )
+
+
+def _decrypted(data: bytes, passphrase: Secret) -> str:
+    """Raises ValueError with what age says, UnicodeDecodeError."""
+    import pyrage
+
     try:
-        return bytes(
-            pyrage.passphrase.decrypt(armor[0] if armor else data, passphrase.reveal())
-        ).decode()
+        return bytes(pyrage.passphrase.decrypt(data, passphrase.reveal())).decode()
     except pyrage.DecryptError as error:
-        wrong = str(error) == "Decryption failed"
-        what = "the passphrase does not open it" if wrong else f"it is not a kit: {error}"
-        raise UsageError(f"{file}: {what}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{file}: it is not a kit") from None
+        raise ValueError(str(error)) from None
 
 
 def check_place(file: Path) -> None:
