@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
+from mngdb.engines.postgres import base_backup
 from mngdb.snapshot import Base
 from tests.conftest import Cli
 from tests.live.clients import url
 from tests.live.postgres import pg, sql, value
-from tests.live.snapshots import Memory, logically, taken
+from tests.live.snapshots import Memory, logically, proved, taken
 
 pytestmark = pytest.mark.live
 
@@ -260,3 +262,32 @@ def test_a_logical_snapshot_holds_no_passwords_and_fails_loudly(
             admin.execute("DROP DATABASE broken")
     assert (done.returncode, "pg_dump" in done.stderr, "broken" in done.stderr) == (1, True, True)
     assert len(list(store.rglob("manifest.json"))) == 2
+
+
+def test_an_app_does_not_hold_up_the_proof(stack: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base_backup, "_READ", 1.0)
+    monkeypatch.setattr(base_backup, "_LATE", 1.0)
+    sql(
+        stack,
+        "CREATE FUNCTION slow(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN "
+        "IF current_setting('application_name') <> 'mngdb' THEN RETURN $1; END IF; "
+        "LOOP BEGIN PERFORM pg_sleep(60); RETURN $1; "
+        "EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$",
+        "CREATE TABLE held AS SELECT 1 AS a",
+        "CREATE INDEX ON held (slow(a))",
+        app="shop",
+    )
+    begun = time.monotonic()
+    try:
+        trials = proved(stack, "postgres", taken(stack, "postgres").taken)
+    finally:
+        value(
+            stack,
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            "WHERE application_name = 'mngdb' AND datname = 'shop'",
+        )
+        sql(stack, "DROP EXTENSION IF EXISTS amcheck", database="shop")
+        sql(stack, "DROP TABLE held", "DROP FUNCTION slow", app="shop")
+    assert time.monotonic() - begun < 30
+    assert not trials["database shop"].passed
+    assert trials["database postgres"].passed

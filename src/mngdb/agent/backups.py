@@ -38,20 +38,32 @@ class Backups:
             time.sleep(0.2)
 
     def look(self) -> None:
-        """Take the backups that are due, remove those that are no longer kept; else a drill that is
-        due, one at a time. Raises MngdbError with the command's last words."""
-        try:
-            with lock(self._context.stack.state / "lock", "agent", patience=_PATIENCE):
-                now = time.time()
-        except LockedError:
-            return  # a command starts or stops servers
-        if names := schedule.backups_due(self._context, now):
+        """Take the backups that are due, and remove those that are no longer kept. Raises
+        MngdbError with the command's last words."""
+        if self._busy():
+            return
+        if names := schedule.backups_due(self._context, time.time()):
             self._await(names)
             self._run("backup", "take", *names)
             self._run("backup", "prune", "--yes")
-        elif name := next(filter(self._rested, schedule.drills_due(self._context, now)), None):
+
+    def drill(self) -> None:
+        """Make a drill that is due, one at a time; a job of its own, as no backup waits for one.
+        Raises MngdbError with the command's last words."""
+        now = time.time()
+        if self._busy() or schedule.backups_due(self._context, now):
+            return
+        if name := next(filter(self._rested, schedule.drills_due(self._context, now)), None):
             self._drilled[name] = time.monotonic()
             self._run("drill", name)
+
+    def _busy(self) -> bool:
+        """Whether a command starts or stops servers."""
+        try:
+            with lock(self._context.stack.state / "lock", "agent", patience=_PATIENCE):
+                return False
+        except LockedError:
+            return True
 
     def _rested(self, instance: str) -> bool:
         """Whether no drill of it was begun just now: one that lacks room is noted nowhere."""

@@ -99,6 +99,7 @@ def jobs(agent: Agent, spec: Spec) -> list[Job]:
         found.append(Job(ALERTS, agent.alerts.every, agent.judge))
     if agent.context.stack.backup is not None:
         found.append(Job("backups", INTERVAL_OF_BACKUPS, agent.backups.look))
+        found.append(Job("drills", INTERVAL_OF_BACKUPS, agent.backups.drill))
         found.append(Job("backup keys", KEYS_EVERY, agent.archiver.look))
         found.append(Job("store", INTERVAL_OF_STORE, lambda: growth.look(agent.context)))
     if spec.restart:

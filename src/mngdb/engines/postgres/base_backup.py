@@ -32,8 +32,9 @@ _COMMAND = (
 #: The first major version that speaks so.
 _SINCE = 15
 _TIMEOUT = 30.0
-#: Seconds that one database may take to be read.
-_READ = 4 * 3600.0
+#: Seconds that a statement which reads one database may take, whatever its size, bytes that it
+#: reads in a second at the least, and seconds until one that does not end is left.
+_READ, _RATE, _LATE = 300.0, 10e6, 5.0
 _DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1"
 _AMCHECK = "SELECT count(*) FROM pg_available_extensions WHERE name = 'amcheck'"
 _LACKING = """
@@ -285,8 +286,10 @@ def prove(session: client.Session, taken: Taken) -> tuple[Trial, ...]:
 def _readable(session: client.Session, database: str) -> Trial:
     name = f"database {database}"
     try:
-        with session.inside(database) as connection:
-            connection.patience = _READ
+        ((size,),) = session.rows("SELECT pg_database_size(%s)", database)
+        limit = _READ + size / _RATE
+        with session.inside(database, statement_timeout=f"{limit:.0f}s") as connection:
+            connection.patience = limit + _LATE  # code of an app's index can catch the other
             if lacking := ", ".join(one for (one,) in client.rows(connection, _LACKING)):
                 return Trial(name, False, f"the program here lacks extensions of it: {lacking}")
             ((amcheck,),) = client.rows(connection, _AMCHECK)
