@@ -298,15 +298,28 @@ def test_what_an_app_owns_is_made_without_the_rights_of_a_superuser(stack: Cli) 
     sql(stack, "CREATE SCHEMA above", "GRANT ALL ON SCHEMA above TO evil", database="evil")
     sql(stack, "CREATE TABLE above.mine (h public.hstore)", app="evil")
     sql(stack, "CREATE VIEW public.his AS SELECT 1 AS one", database="evil")
+    with pg(stack, database="evil") as admin:  # somebody else's, in schemas that are not his
+        admin.execute("CREATE ROLE second")
+        admin.execute("CREATE TABLE public.theirs AS SELECT 7 AS number")
+        admin.execute("CREATE TABLE above.theirs AS SELECT 7 AS number")
+        admin.execute("ALTER TABLE public.theirs OWNER TO second")
+        admin.execute("ALTER TABLE above.theirs OWNER TO second")
+        admin.execute("GRANT SELECT ON public.theirs TO evil")
     stack.ok("backup", "postgres")
     found = brought(stack, "postgres", "--latest", "--table", "evil.public.t", "--as", "u")
     assert found["counts"]["rows"] == 2
     brought(stack, "postgres", "--latest", "--table", 'evil.public."a\nCOPY b"')
+    brought(stack, "postgres", "--latest", "--table", "evil.public.theirs", "--as", "copied")
+    owner = "SELECT relowner::regrole::text FROM pg_class WHERE relname = 'copied'"
+    assert value(stack, owner, app="evil") == "second"
+    assert not value(
+        stack, "SELECT has_schema_privilege('second', 'public', 'CREATE')", database="evil"
+    )
     with pg(stack) as admin:
         admin.execute("CREATE ROLE mngdb_restoring LOGIN")  # a killed command's
         admin.execute("ALTER DATABASE evil RENAME TO was")
     again = brought(stack, "postgres", "--latest", "--database", "evil")
-    assert again["counts"]["rows"] == 4
+    assert again["counts"]["rows"] == 6
     supers = "SELECT array_agg(rolname::text) FROM pg_roles WHERE rolsuper"
     assert value(stack, supers) == ["postgres"]
     assert not value(stack, "SELECT count(*) FROM pg_roles WHERE rolname = 'mngdb_restoring'")
@@ -314,7 +327,7 @@ def test_what_an_app_owns_is_made_without_the_rights_of_a_superuser(stack: Cli) 
     for place in ("public", "above"):
         with pg(stack, "evil") as app:
             found = app.execute(owners.replace("%s", f"'{place}'::regnamespace")).fetchall()
-            assert found == [("evil",)]
+            assert sorted(found) == [("evil",), ("second",)]
     made = "SELECT proowner::regrole::text FROM pg_proc WHERE proname = 'left' AND prolang = 14"
     assert sql(stack, made, app="evil") in ([], [("evil",)])
     assert (
@@ -330,6 +343,10 @@ def test_what_an_app_owns_is_made_without_the_rights_of_a_superuser(stack: Cli) 
     )
     comment = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'evil'"
     assert "SUPERUSER" in value(stack, comment)
+    assert value(stack, "SELECT number FROM public.theirs", app="evil") == 7
+    acl = "SELECT has_schema_privilege('second', '{}', 'CREATE')"
+    for place in ("public", "above"):  # lent while it was made
+        assert not value(stack, acl.format(place), database="evil")
     with pg(stack) as admin:
         admin.execute("DROP DATABASE was")
 

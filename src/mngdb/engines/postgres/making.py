@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import LiteralString
 
@@ -25,6 +25,7 @@ WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND NOT EXISTS (
   WHERE classid = 'pg_namespace'::regclass AND objid = n.oid AND deptype = 'e')
 """
 _OWNER: LiteralString = "ALTER SCHEMA {} OWNER TO {}"
+_MAY = "SELECT has_schema_privilege(%s::name, oid, 'CREATE') FROM pg_namespace WHERE nspname = %s"
 _LEND: LiteralString = "GRANT CREATE ON SCHEMA {} TO {}"
 _TAKE: LiteralString = "REVOKE CREATE ON SCHEMA {} FROM {}"
 
@@ -62,23 +63,28 @@ class Making(Struct, frozen=True):
 
 @contextmanager
 def making(
-    target: Session, dump: transfer.Dump, owners: Sequence[str], heir: str
+    target: Session,
+    dump: transfer.Dump,
+    owners: Collection[str],
+    heir: str,
+    beside: Collection[str] = (),
 ) -> Iterator[Making]:
-    """In the block, somebody is there to make it. `owners` of something in it and beside it, and of
-    the database, the `heir`. Raises StepError, UsageError."""
-    who = hands.owners(target, {*owners, heir})
+    """In the block, somebody is there to make it: `owners` own something in it, those `beside`
+    something that is there already, the `heir` the database. Raises StepError, UsageError."""
+    who = hands.owners(target, {*owners, *beside, heir})
+    plain = who.plain & {*owners, heir}
     if not who.others:
         yield Making(target, target, dump)
         return
-    inherits = heir in who.plain
-    if not inherits and dump.foreign(who.plain):
+    inherits = heir in plain
+    if not inherits and dump.foreign(plain):
         raise UsageError(
             f"superusers own some of it, and so does somebody else, but the database is {heir}'s: "
             "code of the one would run with the rights of the other",
             "restore it beside, and copy what you need",
         )
-    with hands.restorer(target, sorted(who.plain)) as maker:
-        yield Making(target, maker, dump, who.plain - {heir}, heir if inherits else None)
+    with hands.restorer(target, sorted(plain)) as maker:
+        yield Making(target, maker, dump, plain - {heir}, heir if inherits else None)
 
 
 def database(
@@ -95,7 +101,7 @@ def database(
     nothing of it is there then."""
     heir = dump.owner(roles)
     try:
-        with making(target, dump, sorted(dump.owners(roles)), heir) as work:
+        with making(target, dump, dump.owners(roles), heir) as work:
             try:
                 count = _filled(work, name, took)
                 give(target, name, None if aside else heir)
@@ -131,22 +137,39 @@ def _filled(work: Making, name: str, took: Took) -> int:
         give(work.target, name, RESTORER)
     with transfer.inside(work.target, name) as connection:
         transfer.execute(connection, work.dump.frame())
-        with _lent(connection, work.owners):
+        with _opened(connection, work.owners):
             return work.content(name, took)
 
 
 @contextmanager
-def _lent(connection: Connection, owners: frozenset[str] | None) -> Iterator[None]:
+def _opened(connection: Connection, owners: frozenset[str] | None) -> Iterator[None]:
     """In the block, who makes the content of a new database, and who shall own some of it, may do
     so in every schema: the rights come last."""
     schemas = rows(connection, _SCHEMAS, RESTORER) if owners is not None else []
     owned = [(schema, SQL(owner)) for schema, owner, closed in schemas if closed]
-    lent = [(schema, Identifier(one)) for schema, *_ in schemas for one in owners or ()]
     _schemas(connection, _OWNER, [(schema, Identifier(RESTORER)) for schema, _ in owned])
-    _schemas(connection, _LEND, lent)
-    yield
-    _schemas(connection, _TAKE, lent)
+    with lent(connection, [schema for schema, *_ in schemas], owners):
+        yield
     _schemas(connection, _OWNER, owned)
+
+
+@contextmanager
+def lent(
+    connection: Connection, schemas: Sequence[str], owners: frozenset[str] | None
+) -> Iterator[None]:
+    """In the block, `owners` may have something made for them in these schemas, also where that is
+    long over. Raises StepError."""
+    lacking = [
+        (schema, Identifier(one))
+        for schema in schemas
+        for one in sorted(owners or ())
+        if rows(connection, _MAY, one, schema) == [(False,)]
+    ]
+    _schemas(connection, _LEND, lacking)
+    try:
+        yield
+    finally:
+        _schemas(connection, _TAKE, lacking)
 
 
 def _schemas(

@@ -106,9 +106,12 @@ def bring(
         transfer.inside(target, at.database) as now,
     ):
         dump = transfer.of_server(asked, at.database, Path(folder), table.options)
-        owners = {*dump.owners(hands.roles(source)), *hands.owning(now)}
+        owners = dump.owners(hands.roles(source))
         heir = hands.owner(target, at.database)
-        with making.making(target, dump, sorted(owners), heir) as work:
+        with (
+            making.making(target, dump, owners, heir, hands.owning(now)) as work,
+            making.lent(now, [at.schema], work.owners),
+        ):
             count = work.content(at.database, took, table.rows)
         try:
             transfer.execute(now, dump.rights(whole=False))
