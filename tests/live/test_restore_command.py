@@ -42,14 +42,24 @@ def test_data_from_before_goes_only_when_it_is_asked_for(cli: Cli) -> None:
     assert get(cli) == "second"
     # what was written in the meantime was live, too
     assert cli.json("restore", "--forget", "redis")["removed"] == []
-    beside = cli.run("restore", "redis", "--latest")
-    assert (beside.returncode, "--replaced" in beside.stderr) == (2, True), beside.stderr
-    cli.ok("restore", "redis", "--latest", "--replace", "--yes")
+    cli.ok("restore", "redis", "--undo", "--yes")
     assert get(cli) == "third"
     cli.ok("restore", "redis", "--undo", "--yes")
+    # the same moment, beside and in place, as often as one likes
+    cli.ok("restore", "redis", "--latest")
+    again = cli.run("restore", "redis", "--latest")
+    assert (again.returncode, "restored already" in again.stderr) == (2, True), again.stderr
+    done = cli.run("restore", "redis", "--latest", "--replace", "--yes")
+    assert "afresh" in done.stderr, done.stderr
+    assert get(cli) == "first"
+    cli.ok("restore", "redis", "--undo", "--yes")
+    assert get(cli) == "second"
+    kept = cli.run("restore", "--forget", "redis").stderr.splitlines()
+    assert (len(kept), len(set(kept))) == (2, 2), kept
     assert cli.json("restore", "--forget", "redis", "--replaced", "--yes")["removed"]
     assert get(cli) == "second"
-    assert cli.run("restore", "redis", "--undo", "--yes").returncode == 2
+    refused = cli.run("restore", "redis", "--undo", stdin="")
+    assert (refused.returncode, "no restore" in refused.stderr) == (2, True), refused.stderr
 
 
 def test_ctrl_c_while_the_live_server_is_stopped_waits_until_it_runs(cli: Cli) -> None:
@@ -149,6 +159,8 @@ def test_a_question_that_nobody_answers_is_told_as_such(cli: Cli, words: tuple[s
 def test_options_that_exclude_each_other_are_told_as_such(cli: Cli) -> None:
     done = cli.run("restore", "redis", "--latest", "--to", "10m ago")
     assert (done.returncode, "only one of" in done.stderr) == (2, True), done.stderr
+    done = cli.run("restore", "redis", "--forget", "--replace")
+    assert (done.returncode, "--forget goes without" in done.stderr) == (2, True), done.stderr
 
 
 def test_keys_that_are_all_there_are_no_bytes(cli: Cli) -> None:
@@ -198,7 +210,7 @@ def test_an_instance_that_was_renamed_keeps_its_snapshots(cli: Cli) -> None:
         cli.ok("up")
     # what was restored for an instance that has left the file can be removed
     assert len(cli.json("restore", "--forget", "queue")["removed"]) == 1
-    assert len(cli.json("restore", "--forget", "queue", "--replaced", "--yes")["removed"]) == 1
+    assert len(cli.json("restore", "--forget", "queue", "--replaced", "--yes")["removed"]) == 2
     assert get(cli) == "second"
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
+import pymongo
 import pytest
 import redis
 
@@ -20,7 +22,10 @@ pytestmark = pytest.mark.live
 
 FILE = """
 name: mng
-postgres: {port: PORT1, memory: 128mb, settings: {max_prepared_transactions: 5}}
+postgres:
+  port: PORT1
+  memory: 128mb
+  settings: {max_prepared_transactions: 5, wal_level: logical}
 redis: {port: PORT2, memory: 64mb}
 mongodb: {port: PORT3, memory: 300mb}
 agent: false
@@ -57,6 +62,9 @@ def stack(module_cli: Cli) -> Cli:
     module_cli.write(FILE)
     module_cli.ok("up")
     sql(module_cli, *TABLES, app="shop")
+    sql(module_cli, "CREATE UNLOGGED TABLE emptied AS SELECT 1 AS n", app="shop")
+    with pg(module_cli, database="shop") as admin:
+        admin.execute("SELECT pg_create_logical_replication_slot('subscribed', 'pgoutput')")
     with redis.Redis.from_url(url(module_cli, "redis")) as client:
         client.set("shop:plain", "old")
         client.set("shop:short", "old", px=3_600_000)
@@ -68,12 +76,31 @@ def stack(module_cli: Cli) -> Cli:
         client.shop.item.insert_many([{"_id": n, "n": n, "b": b"\x00" * n} for n in range(3000)])
         client.shop.item.create_index([("n", -1)], name="by_n", unique=True)
         client.shop.command("collMod", "item", validator={"n": {"$gte": 0}})
+        client.shop.lapsing.create_index("at", expireAfterSeconds=60)
         client.shop.create_collection("few", viewOn="item", pipeline=[{"$match": {"n": 1}}])
     prepared = ("BEGIN", "LOCK TABLE item", "UPDATE item SET name = 'x' WHERE id = 3")
     sql(module_cli, "; ".join((*prepared, "PREPARE TRANSACTION 'left'")), app="shop")
     module_cli.ok("backup")
     sql(module_cli, "ROLLBACK PREPARED 'left'", app="shop")
+    with pg(module_cli, database="shop") as admin:
+        admin.execute("SELECT pg_drop_replication_slot('subscribed')")
     return module_cli
+
+
+def test_what_a_restored_server_has_not_is_told(stack: Cli) -> None:
+    slots, tables = stack.json("restore", "postgres", "--latest")["notes"]
+    assert "subscribed" in slots
+    assert "shop.public.emptied" in tables
+    found = stack.json("restore", "mongodb", "--latest")
+    assert "shop.lapsing" in str(found["notes"])
+    assert "config." not in str(found["notes"])
+    at = stack.ok("url", "mongodb", "--restored").strip()
+    with closing(pymongo.MongoClient[Any](at)) as beside:
+        assert not beside.admin.command("getParameter", 1, ttlMonitorEnabled=1)["ttlMonitorEnabled"]
+    as_app = stack.ok("url", "postgres", "shop", "--restored").strip()
+    with psycopg.connect(as_app) as shop:
+        assert shop.execute("SELECT count(*) FROM emptied").fetchone() == (0,)
+    stack.ok("restore", "--forget")
 
 
 def brought(cli: Cli, *arguments: str) -> Any:

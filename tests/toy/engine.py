@@ -309,6 +309,9 @@ class ToyEngine:
         found = len(_own(session.ask("dump")["values"]))
         return (Trial("keys", found == taken.counts.get("keys", found), f"{found} keys"),)
 
+    def caveats(self, session: Session, taken: Taken) -> tuple[str, ...]:
+        return ()
+
     def follow(self, access: Access, asked: DesiredInstance, feed: Feed) -> None:
         with self.connect(access) as session:
             at = feed.resume("toy")

@@ -82,6 +82,8 @@ def restore(
         raise UsageError("a part of the data goes without --replace, --undo and --forget")
     if replaced and not forget:
         raise UsageError("--replaced is for --forget", "mngdb restore --forget --replaced")
+    if forget and (replace or undo):
+        raise UsageError("--forget goes without --replace and --undo")
     context = unsigned_too(options.context()) if unsigned else options.context()
     if forget:
         return _forget(options, context, instance, replaced, yes)
@@ -89,10 +91,11 @@ def restore(
         raise UsageError("name the instance to restore", "mngdb restore INSTANCE --latest")
     name = context.instance(instance).name
     if undo:
+        _, note = ops.to_undo(context, name)
         if not yes:
-            confirm(f"bring back the data that {name} had before?")
-        snapshot, report = ops.undo(context, name, Shown())
-        tell(f"{name}: the data of snapshot {snapshot}, and what came since, is kept")
+            confirm(f"stop {name} and bring back {note.text}?")
+        report = ops.undo(context, name, Shown())
+        tell(f"{name}: what it had until now is kept; the same command brings that back")
         tell(f"remove it with: mngdb restore --forget {name} --replaced")
         return _started(report)
     given = [to is not None, latest, snapshot is not None].count(True)
@@ -120,10 +123,11 @@ def restore(
 
 def _tell_cost(context: Context, aim: Aim) -> None:
     from mngdb.ops.backup.history import estimate
+    from mngdb.ops.backup.scratch import needs
 
     seconds = estimate(context.stack.state, aim.manifest.instance, aim.size)
     takes = f", about {max(seconds, 1):.0f} s as in the last drill" if seconds else ""
-    tell(f"this takes about {size(aim.size)} of disk{takes}")
+    tell(f"this takes about {size(needs(aim))} of disk{takes}")
 
 
 def _forget(
@@ -145,8 +149,13 @@ def _forget(
     nothing = "no replaced data" if replaced else "no restored servers"
     say(f"removed: {', '.join(gone)}" if gone else nothing)
     if not replaced:
-        for _, note in restored.found(context, name, replaced=True):
-            tell(f"kept: {note.text} ('mngdb restore --forget {note.instance} --replaced')")
+        from mngdb.ops.backup.moments import shown
+        from mngdb.ops.backup.notes import written
+        from mngdb.ops.stacks import disk_use
+
+        for state, note in restored.found(context, name, replaced=True):
+            what = f"{note.text}, until {shown(written(state))}, {size(disk_use(state))}"
+            tell(f"kept: {what} ('mngdb restore --forget {note.instance} --replaced')")
     return 0
 
 
@@ -174,12 +183,15 @@ def _shown(options: Options, found: Restored, unit: str) -> int:
 
     say(f"{found.instance}  restored to {shown(found.restored_to)} in {found.seconds:.1f} s")
     tell_unable(found)
+    for note in found.notes:
+        tell(f"note: {plain(note)}")
     if unit:
         say(f"{unit} has this data now; what it had before is kept")
         tell(f"bring that back with: mngdb restore {found.instance} --undo")
         tell(f"remove it with: mngdb restore --forget {found.instance} --replaced")
         return 0
     say(f"address: {found.address}")
+    tell(f"log in with what this prints: mngdb url {found.instance} [APP] --restored")
     tell(f"remove it with: mngdb restore --forget {found.instance}")
     return 0
 
@@ -205,6 +217,7 @@ def as_json(found: Restored, *, replaced: bool) -> dict[str, object]:
         "url": None if replaced else found.url,
         "seconds": round(found.seconds, 3),
         "unable": found.unable,
+        "notes": list(found.notes),
     }
 
 

@@ -12,13 +12,15 @@ from mngdb.cli.common import Options, common, say, say_json, tell
 @click.command()
 @click.argument("instance")
 @click.argument("app", required=False)
+@click.option("--restored", is_flag=True, help="Of the server that 'mngdb restore' started last.")
 @common
-def url(options: Options, instance: str, app: str | None) -> None:
+def url(options: Options, instance: str, app: str | None, restored: bool) -> None:
     """Print the connection string of APP for INSTANCE. Default: the administrator's."""
-    from mngdb.ops.access import url as make
+    from mngdb.ops import access
+    from mngdb.ops.backup import restored as beside
 
     context = options.context()
-    found = make(context, instance, app)
+    found = (beside if restored else access).url(context, instance, app)
     document = {"stack": context.stack.name, "instance": instance, "app": app, "url": found}
     options.say(document, found)
 

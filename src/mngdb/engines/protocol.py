@@ -316,6 +316,11 @@ class Backup(Protocol[S_contra]):
         it does not name are not compared), and have the server check its files as far as it can."""
         ...
 
+    def caveats(self, session: S_contra, taken: Taken) -> tuple[str, ...]:
+        """How a restored server differs from what `taken` was of, and what goes from it by itself,
+        for people. Raises MngdbError."""
+        ...
+
     @property
     def incremental(self) -> Callable[[Program], str] | None:
         """Why no server can be made of an incremental snapshot with its programs, in words; empty:

@@ -47,7 +47,7 @@ def stacks(environ: Mapping[str, str]) -> list[StackRow]:
             project=found.project,
             there=found.there(),
             units=tuple(holdings.units(state)),
-            bytes=_size(state),
+            bytes=disk_use(state),
             state=str(state),
         )
         for folder in every
@@ -59,7 +59,7 @@ def stacks(environ: Mapping[str, str]) -> list[StackRow]:
             project="",
             there=False,
             units=tuple(holdings.units(state)),
-            bytes=_size(state),
+            bytes=disk_use(state),
             state=str(state),
         )
         for folder in every
@@ -67,7 +67,7 @@ def stacks(environ: Mapping[str, str]) -> list[StackRow]:
     ]
 
 
-def _size(state: Path) -> int:
+def disk_use(state: Path) -> int:
     """Bytes on the disk, the data included where a link leads to it."""
     total, seen = 0, set()
     servers = state / "servers"

@@ -132,6 +132,8 @@ class EngineInfo(Struct, frozen=True):
     no login; else it means the usual administrator."""
     elsewhere: str = ""
     """The area of the checks of a service that runs it for others (`mngdb.checks.registry`)."""
+    ahead: int = 0
+    """Bytes that a server takes for logs before anything is in them."""
     group_reads: bool = False
     """Whether its data folder may be readable for a group, if the server was told so."""
     example: str = ""
@@ -173,6 +175,7 @@ POSTGRES = EngineInfo(
     suffix="pg",
     schemes=("postgresql", "postgres"),
     variables="POSTGRES",
+    ahead=80 << 20,  # min_wal_size
     socket=".s.PGSQL.{port}",
     image=Image(
         name="postgres",
@@ -257,6 +260,7 @@ MONGODB = EngineInfo(
     suffix="mongo",
     schemes=("mongodb", "mongodb+srv"),
     variables="MONGO",
+    ahead=200 << 20,  # the journal: a file that is written to, and one that is made ready
     socket="mongodb-{port}.sock",
     image=Image(
         name="mongo",

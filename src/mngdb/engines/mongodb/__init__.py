@@ -228,6 +228,11 @@ class MongodbEngine:
 
         return prove.prove(session, taken)
 
+    def caveats(self, session: Session, taken: Taken) -> tuple[str, ...]:
+        from mngdb.engines.mongodb import caveats
+
+        return caveats.caveats(session)
+
     def follow(self, access: Access, asked: DesiredInstance, feed: Feed) -> None:
         from mngdb.engines.mongodb import oplog
 

@@ -146,6 +146,11 @@ class PostgresEngine:
 
         return base_backup.prove(session, taken)
 
+    def caveats(self, session: Session, taken: Taken) -> tuple[str, ...]:
+        from mngdb.engines.postgres import caveats
+
+        return caveats.caveats(session, taken)
+
     def incremental(self, program: Program) -> str:
         with TURN:
             from mngdb.engines.postgres import incremental

@@ -124,14 +124,14 @@ def unverified(access: Access) -> str:
 def url(access: Access) -> str:
     """The connection string, percent-encoded; not so the slashes of the CA's path, which libpq
     takes as they are: files that interpolate `%` (Alembic's alembic.ini) refuse them encoded."""
-    password = quote(access.password.reveal(), safe="") if access.password else ""
+    password = f":{quote(access.password.reveal(), safe='')}" if access.password else ""
     host = f"[{access.host}]" if ":" in access.host else access.host
     options = (tls_parameters(access) if access.tls else {}) | {
         k: v for k, v in access.options.items() if not (access.tls and k == "sslmode")
     }
     query = "&".join(f"{k}={quote(v)}" for k, v in options.items())
     return (
-        f"postgresql://{quote(access.user, safe='')}:{password}@{host}:{access.port}/"
+        f"postgresql://{quote(access.user, safe='')}{password}@{host}:{access.port}/"
         f"{quote(access.database, safe='')}" + (f"?{query}" if query else "")
     )
 

@@ -17,7 +17,15 @@ from psycopg import pq
 from psycopg.sql import SQL, Identifier
 
 from mngdb import disk
-from mngdb.engines.postgres import client, incremental, removals, replay, replication, unpack
+from mngdb.engines.postgres import (
+    caveats,
+    client,
+    incremental,
+    removals,
+    replay,
+    replication,
+    unpack,
+)
 from mngdb.engines.postgres.causes import first_line
 from mngdb.errors import MngdbError, StepError, UnobservableError
 from mngdb.model import Access, DesiredInstance
@@ -95,7 +103,10 @@ def back_up(session: client.Session, access: Access, sink: Sink) -> Taken:
         source=system,
         position={"begin": begin, "end": end, "timeline": timeline},
         counts={"databases": databases, "bytes": tables},
-        notes={"tablespaces": {oid: path for oid, path, _ in spaces if oid}},
+        notes={
+            "tablespaces": {oid: path for oid, path, _ in spaces if oid},
+            caveats.SLOTS: caveats.slots(session),
+        },
         moment=moment,
         log=Point(replication.branch(session, system, timeline), replication.lsn(end)),
         size=size,

@@ -168,6 +168,11 @@ class RedisEngine:
 
         return backup.prove(session, asked, taken)
 
+    def caveats(self, session: Session, taken: Taken) -> tuple[str, ...]:
+        from mngdb.engines.redis import backup
+
+        return backup.caveats(session)
+
     def follow(self, access: Access, asked: DesiredInstance, feed: Feed) -> None:
         with TURN:
             from mngdb.engines.redis import stream

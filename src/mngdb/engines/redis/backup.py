@@ -168,6 +168,15 @@ def prove(session: client.Session, asked: DesiredInstance, taken: Taken) -> tupl
     return (_loading(info), *counted, *_files(asked))
 
 
+def caveats(session: client.Session) -> tuple[str, ...]:
+    """See Backup.caveats. Raises RefusedError, ConnectError."""
+    info = parse_info(session.ask("INFO"))
+    gone = ("expired_keys", "rdb_last_load_keys_expired")
+    if not any(int(info.get(one, 0)) for one in gone):
+        return ()
+    return ("keys whose time to live is over by now are gone; --keys brings them back",)
+
+
 def _loading(info: dict[str, str]) -> Trial:
     done = info.get("loading") == "0"
     return Trial("loaded", done, "loading finished" if done else "still loading its data")

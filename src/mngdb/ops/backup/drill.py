@@ -127,7 +127,7 @@ def _one(context: Context, aim: Aim, newest: float, tell: Tell) -> Drill:
 def _tried(context: Context, aim: Aim, newest: float, tell: Tell) -> Drill:
     at, begun, manifest = time.time(), time.monotonic(), aim.manifest
     state = context.stack.state / FOLDER / f"{aim.key}-{secrets.token_hex(2)}"
-    room(context, aim)
+    room(state, aim)
     scratch = Scratch(context, aim, state)
     trials: list[Trial] = []
     took = 0.0

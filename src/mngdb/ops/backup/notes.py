@@ -26,12 +26,15 @@ class Restored(Struct, frozen=True):
     seconds: float
     phases: dict[str, float]
     unable: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+    """How it differs from what it is of."""
 
 
 class Note(Struct, frozen=True, kw_only=True):
     """What is in the folder of a restored server. `done`: what came of the restore; None: it has
     not ended. `replaced`: its data was put in the place of the live one's, which is here since;
-    `undone`: and back, with what was written to it meanwhile."""
+    `undone`: and back, with what was written to it meanwhile. `finished`: the live server was
+    started since."""
 
     instance: str
     unit: str
@@ -41,6 +44,7 @@ class Note(Struct, frozen=True, kw_only=True):
     done: Restored | None = None
     replaced: bool = False
     undone: bool = False
+    finished: bool = False
 
     @property
     def live(self) -> bool:

@@ -76,8 +76,8 @@ def _brought(
     part = replace(part, moment=aim.moment)
     with context.reach(instance), engine.connect(access, _TIMEOUT) as target:
         part = replace(part, renamed=engine.named(target, live, part))
-    room(context, aim)
     state = context.stack.state / FOLDER / f"{aim.key}-{secrets.token_hex(2)}"
+    room(state, aim)
     scratch = Scratch(context, aim, state, role="source")
     try:
         asked = scratch.make(tell)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,66 +30,90 @@ if TYPE_CHECKING:
 def beside(context: Context, aim: Aim, tell: Tell) -> Restored:
     """Restore into a server beside the live one. What a killed command had begun is done anew.
     Raises MngdbError; nothing of it is left then."""
-    state = context.stack.state / FOLDER / aim.key
     with alone(context, FOLDER, aim.instance):
-        note = notes.read(state)
-        if note is not None and note.replaced:
-            raise _replaced(aim, note)
-        if note is not None and note.undone:
-            raise UsageError(
-                f"{note.text} is kept where {aim.text} would be restored",
-                f"remove it with: mngdb restore --forget {note.instance} --replaced",
-            )
+        state, note = next(one for one in _states(context, aim) if not (one[1] and one[1].live))
         if note is not None and note.done is not None and runs(context, state, note):
             raise UsageError(
                 f"{aim.text} is restored already, at {note.host}:{note.port}",
                 f"'mngdb restore --forget {note.instance}' removes restored servers",
             )
-        return _made(context, aim, state, tell)
+        done = _made(context, aim, state, tell)
+        notes.write(state, replace(notes.needed(state), done=done))
+        return done
 
 
 def in_place(context: Context, aim: Aim, tell: Tell) -> tuple[Restored, Report]:
     """Restore, put the data in the place of the live one's, whose data is kept until it is
-    forgotten, and start the live server. A server that was restored beside it is taken as it is.
-    What a killed command had begun is finished. Raises MngdbError."""
-    given, state = context.instance(aim.instance), context.stack.state / FOLDER / aim.key
+    forgotten, and start the live server. A server that was restored beside it stays as it is:
+    nobody knows what was written to it since. What a killed command had begun is finished, or done
+    anew. Raises MngdbError."""
+    given = context.instance(aim.instance)
     if context.target(given).disposable is None:
         raise UsageError(
             f"{given.name} is on {given.target.kind}: its data cannot be replaced by mngdb",
             f"mngdb restore {given.name} without --replace, then copy what you need",
         )
     with alone(context, FOLDER, aim.instance):
-        note = notes.read(state)
-        if note is not None and note.replaced:
-            raise _replaced(aim, note)
-        done = note.done if note is not None else None
-        if done is None:
-            done = _made(context, aim, state, tell)
-        elif note is not None and note.undone:
-            tell(Progress(given.unit, f"gets {note.text}"))
-        return done, _exchanged(context, state, tell, replaced=True)
+        if begun := _begun(context, aim, tell):
+            return begun
+        for _, note in found(context, aim.instance, replaced=False):
+            if note.done is not None and note.done.restored_to == aim.moment:
+                text = "stays as it is, with what was written to it: this is restored afresh"
+                tell(Progress(note.done.address, text))
+        every = _states(context, aim)
+        state = next(at for at, one in every if one is None or not (one.live or one.done))
+        done = _made(context, aim, state, tell)
+        report = _exchanged(context, state, tell, replaced=True, done=done)
+        _finished(state)
+        return done, report
 
 
-def _replaced(aim: Aim, note: Note) -> UsageError:
-    return UsageError(
-        f"{aim.text} has replaced the data of {note.instance} already",
-        f"mngdb restore {note.instance} --undo brings the data before that back",
-    )
+def _begun(context: Context, aim: Aim, tell: Tell) -> tuple[Restored, Report] | None:
+    """The same, where a killed command has put the data in place and did not start the server."""
+    for state, note in notes.every(context.stack.state / FOLDER):
+        same = note.instance == aim.instance and note.replaced and not note.finished
+        if same and note.done is not None and note.done.restored_to == aim.moment:
+            text = "has this data already, of a command that was interrupted: it is started"
+            tell(Progress(context.instance(note.instance).unit, text))
+            report = _started(context, note.instance, tell)
+            _finished(state)
+            return note.done, report
+    return None
 
 
-def undo(context: Context, instance: str, tell: Tell) -> tuple[str, Report]:
-    """Bring the data back that a restore in place has replaced last, and start the live server.
-    Returns what it was replaced by. Raises UsageError where there is none, MngdbError."""
-    mine = [one for one in found(context, instance, replaced=True) if one[1].replaced]
-    if not mine:
+def _finished(state: Path) -> None:
+    notes.write(state, replace(notes.needed(state), finished=True))
+
+
+def _states(context: Context, aim: Aim) -> Iterator[tuple[Path, Note | None]]:
+    """The folders for restores of the same, and what is in them. Without end."""
+    for number in count(1):
+        more = f"-{number}" if number > 1 else ""
+        state = context.stack.state / FOLDER / f"{aim.key}{more}"
+        yield state, notes.read(state)
+
+
+def to_undo(context: Context, instance: str) -> tuple[Path, Note]:
+    """What `undo` exchanges: the data that a restore has replaced last; where all of that is back,
+    what `undo` has replaced last. Raises UsageError where there is none."""
+    kept = found(context, instance, replaced=True)
+    if not kept:
         raise UsageError(f"no restore has replaced the data of {instance}")
-    state, note = max(mine, key=lambda one: notes.written(one[0]))
-    return note.snapshot, _exchanged(context, state, tell, replaced=False)
+    return max(kept, key=lambda one: (one[1].replaced, notes.written(one[0])))
+
+
+def undo(context: Context, instance: str, tell: Tell) -> Report:
+    """Exchange the data of the live server and what `to_undo` gives, and start it. Raises
+    MngdbError."""
+    state, note = to_undo(context, instance)
+    report = _exchanged(context, state, tell, replaced=not note.replaced, done=note.done)
+    _finished(state)
+    return report
 
 
 def _made(context: Context, aim: Aim, state: Path, tell: Tell) -> Restored:
     remove(context, state, notes.read(state))
-    room(context, aim)
+    room(state, aim)
     begun = time.monotonic()
     scratch = Scratch(context, aim, state)
     try:
@@ -102,7 +128,7 @@ def _made(context: Context, aim: Aim, state: Path, tell: Tell) -> Restored:
             ) from None
         raise
     access = scratch.admin(asked)
-    done = Restored(
+    return Restored(
         instance=aim.instance,
         engine=aim.manifest.engine,
         snapshot=aim.manifest.id,
@@ -112,20 +138,23 @@ def _made(context: Context, aim: Aim, state: Path, tell: Tell) -> Restored:
         seconds=time.monotonic() - begun,
         phases=scratch.phases,
         unable=unable,
+        notes=scratch.caveats(asked),
     )
-    notes.write(state, replace(notes.needed(state), done=done))
-    return done
 
 
-def _exchanged(context: Context, state: Path, tell: Tell, *, replaced: bool) -> Report:
+def _exchanged(
+    context: Context, state: Path, tell: Tell, *, replaced: bool, done: Restored | None
+) -> Report:
     """Exchange the data, and start the live server. From its stop on, the first Ctrl-C only waits;
     after a second one, or an error, it is started with the data that it has. Raises MngdbError."""
+    from mngdb.ops import up  # noqa: F401 — a Ctrl-C while the server is stopped breaks no import
+
     note = notes.needed(state)
     live = context.instance(note.instance)
     waits = "is stopped: it is started before this ends; Ctrl-C again ends it at once"
     with stopping.interruptible(lambda: tell(Progress(live.unit, waits))):
         try:
-            _swap(context, state, replaced=replaced)
+            _swap(context, state, replaced=replaced, done=done)
         except BaseException as error:
             how = "runs again"
             try:
@@ -161,7 +190,7 @@ def _started(context: Context, instance: str, tell: Tell) -> Report:
     return up(context, frozenset(), tell, choose(context, [instance]))
 
 
-def _swap(context: Context, state: Path, *, replaced: bool) -> None:
+def _swap(context: Context, state: Path, *, replaced: bool, done: Restored | None) -> None:
     """Exchange the data of the restored server and of the live one, both stopped: at once, so that
     each has one of both whenever this is interrupted."""
     note = notes.needed(state)
@@ -175,7 +204,8 @@ def _swap(context: Context, state: Path, *, replaced: bool) -> None:
         if not note.live:  # killed after the exchange, nobody takes it for a restored server
             notes.write(state, replace(note, undone=True))
         made[0].exchange(note.unit, servers, live.unit)
-        notes.write(state, replace(note, replaced=replaced, undone=not replaced))
+        now = replace(note, replaced=replaced, undone=not replaced, done=done, finished=False)
+        notes.write(state, now)
         schedule.broken(context, live.name)  # it is another history now
         detail = f"its data and that of snapshot {note.snapshot} exchanged"
         step: Step[None] = Step(live.name, live.engine, "change", live.unit, detail, lambda _: None)

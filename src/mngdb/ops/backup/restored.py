@@ -90,6 +90,28 @@ def listing(context: Context) -> list[Beside]:
     ]
 
 
+def url(context: Context, instance: str, app: str | None) -> str:
+    """The connection string of an app, or of the administrator, for the server that was restored
+    last. Raises UsageError where none runs."""
+    given = context.instance(instance)
+    context.secret(given, app or "admin")  # missing is an error here
+    every = found(context, given.name, replaced=False)
+    mine = [(state, note) for state, note in every if note.done and runs(context, state, note)]
+    if not mine:
+        raise UsageError(
+            f"no restored server of {given.name} runs", f"mngdb restore {given.name} --to TIME"
+        )
+    state, note = max(mine, key=lambda one: notes.written(one[0]))
+    made, there = place_of(context, state, note)
+    there = replace(there, spec=there.spec.model_copy(update={"port": note.port}))
+    wanted = context.asked(given, find=False, invent=True)
+    asked = replace(wanted, instance=there, site=made.target.site(there))
+    engine, access = context.engine(there), made.target.admin(asked)
+    if app is not None:
+        access = engine.login(asked, access, app)
+    return engine.url(asked.given(access))
+
+
 def sweep(context: Context, folder: str, instance: str) -> None:
     """Stop and remove what killed commands left of an instance's servers, of whom nobody is
     working any more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -24,11 +25,15 @@ from mngdb.ops.backup.reach import Aim, older
 from mngdb.ops.backup.stored import StoredSnapshot
 from mngdb.ops.context import Context
 from mngdb.snapshot import Trial
+from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance, Role
 from mngdb.spec.units import Amount
 from mngdb.targets.protocol import Disposable, Servers
 
 _TIMEOUT = 30.0
+#: What is asked for of a disk, of what is needed about.
+_SPARE = 1.1
+_FULL = "free space, then run the same command again"
 Tell = Callable[[object], None]
 
 
@@ -67,6 +72,15 @@ class Scratch:
     def make(self, tell: Tell) -> DesiredInstance:
         """Fill its data folder, start it and bring it to what the file says: the vault's secrets,
         not those of the snapshot. Raises MngdbError; what was begun is then for `remove`."""
+        try:
+            return self._make(tell)
+        except MngdbError as error:
+            if os.strerror(errno.ENOSPC) in error.message:
+                error.message += f", on the disk of {self.state}"
+                error.hint = _FULL
+            raise
+
+    def _make(self, tell: Tell) -> DesiredInstance:
         _folder(self.state)
         asked = replace(
             self.context.asked(self._given, invent=True),
@@ -131,6 +145,11 @@ class Scratch:
                 except MngdbError as error:
                     found[app] = error.message
         return found
+
+    def caveats(self, asked: DesiredInstance) -> tuple[str, ...]:
+        """How it differs from what it is of. Raises MngdbError."""
+        with self.session(asked) as session:
+            return self.engine.caveats(session, self.manifest.taken)
 
     def proved(self, asked: DesiredInstance) -> tuple[Trial, ...]:
         """What the engine tries on it. Raises MngdbError."""
@@ -198,13 +217,17 @@ def _free_port(host: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def room(context: Context, aim: Aim) -> None:
-    """Raise MngdbError where the disk has no room for what is restored."""
-    free = shutil.disk_usage(context.stack.state).free
-    needed = aim.size * 1.1
+def room(state: Path, aim: Aim) -> None:
+    """Raise MngdbError where the disk of a folder, that need not be there yet, has no room for what
+    is restored."""
+    there = next(one for one in (state, *state.parents) if one.exists())
+    free, needed = shutil.disk_usage(there).free, needs(aim) * _SPARE
     if free < needed:
         raise MngdbError(
-            f"restoring needs {needed:,.0f} bytes, but only {free:,} are free in "
-            f"{context.stack.state}",
-            "free space, then run the same command again",
+            f"restoring needs {needed:,.0f} bytes, but only {free:,} are free in {there}", _FULL
         )
+
+
+def needs(aim: Aim) -> int:
+    """Bytes that a server takes that is restored, about."""
+    return aim.size + ENGINE_INFO[aim.manifest.engine].ahead
