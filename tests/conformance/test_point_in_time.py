@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,3 +120,45 @@ def test_a_drill_tries_a_moment_and_verify_reads_the_log(place: Place) -> None:
     assert "is missing" in done.stdout
     segments[0].write_bytes(whole)
     place.cli.ok("verify")
+
+
+def _glance(place: Place) -> Any:
+    """What `status` says of the backups; its agent is not the one that `up` starts."""
+    return json.loads(place.cli.run("--json", "status").stdout)["backups"][0]
+
+
+def test_an_older_state_of_the_store_is_told_and_a_new_snapshot_taken(
+    place: Place, tmp_path: Path
+) -> None:
+    """Somebody removed what came last, or put an old copy back."""
+    cli, store = place.cli, place.cli.folder / "store"
+    older: list[Path] = [tmp_path / "log", tmp_path / "snapshot"]
+    pidfile = cli.state / "agent" / "agent.pid"
+    if pidfile.exists():
+        os.kill(int(pidfile.read_text().split()[0]), signal.SIGTERM)
+        until(lambda: not pidfile.exists(), 20)
+    shutil.copytree(store, older[1])
+    with agent(place):
+        begun = time.time()
+        until(lambda: reached(place) > begun, 20)
+        cli.ok("backup")
+        shutil.copytree(store, older[0])
+        place.driver.put(place.env, "later")
+        moment = time.time()
+        until(lambda: reached(place) > moment, 20)
+    assert json.loads(cli.run("--json", "backups").stdout)["lost"] == {}
+    for state, what in zip(older, ("the log after", "snapshot 2"), strict=True):
+        shutil.rmtree(store)
+        shutil.copytree(state, store)
+        done = cli.run("--json", "backups")
+        lost = json.loads(done.stdout)["lost"]
+        assert (done.returncode, f"stored there: {what}" in lost["toy"]) == (1, True), lost
+        done = cli.run("restore", "toy", "--latest")
+        assert (done.returncode, f"stored there: {what}" in done.stderr) == (0, True), done.stderr
+        cli.ok("restore", "--forget")
+    with agent(place):
+        until(lambda: "lacks" in (_glance(place)["error"] or ""), 30)
+        run = json.loads((cli.state / "backup-runs" / "toy").read_text())
+        assert (run["tried"], run["branch"]) == (0.0, ""), "another snapshot is due"
+        cli.ok("backup")
+    assert cli.run("backups").returncode == 0

@@ -32,7 +32,7 @@ from mngdb.errors import LockedError, MngdbError, UsageError
 from mngdb.lock import lock
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.alerts import Alerts
-from mngdb.ops.backup import growth
+from mngdb.ops.backup import growth, reach
 from mngdb.ops.context import Context
 from mngdb.samples import Family, exposition, labelled
 from mngdb.spec.agent import Agent as Spec
@@ -102,6 +102,7 @@ def jobs(agent: Agent, spec: Spec) -> list[Job]:
         found.append(Job("drills", INTERVAL_OF_BACKUPS, agent.backups.drill))
         found.append(Job("backup keys", KEYS_EVERY, agent.archiver.look))
         found.append(Job("store", INTERVAL_OF_STORE, lambda: growth.look(agent.context)))
+        found.append(Job("stored", INTERVAL_OF_STORE, lambda: reach.look(agent.context)))
     if spec.restart:
         found.append(Job("restarts", 1.0, agent.watch.look))
     return found

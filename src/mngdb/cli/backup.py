@@ -229,6 +229,7 @@ def backups(options: Options) -> int:
     tried = proved(context.stack.state)
     damages = [text for one in found.values() for text in one.damages]
     unread = dict.fromkeys(text for one in found.values() for text in one.unread)
+    lost = {name: one.lost for name, one in found.items() if one.lost}
     if options.json:
         say_json(
             {
@@ -246,9 +247,10 @@ def backups(options: Options) -> int:
                 ],
                 "damaged": damages,
                 "unread": list(unread),
+                "lost": lost,
             }
         )
-        return 1 if damages or unread else 0
+        return 1 if damages or unread or lost else 0
     if any(one.reaches for one in found.values()):
         _list(found, tried, modes)
         for name in departed:
@@ -262,7 +264,9 @@ def backups(options: Options) -> int:
         tell(f"damaged: {plain(text)}")
     for text in unread:
         tell(f"not read: {plain(text)}")
-    return 1 if damages or unread else 0
+    for name, text in lost.items():
+        tell(f"{name}: {plain(text)}")
+    return 1 if damages or unread or lost else 0
 
 
 def _engine(found: Reachable) -> str:

@@ -250,6 +250,8 @@ def _from(context: Context, name: str, to: str | None, snapshot: str | None) -> 
         tell(f"damaged: {plain(text)}")
     for text in found.unread:
         tell(f"not read: {plain(text)}")
+    if found.lost:
+        tell(f"warning: {plain(found.lost)}")
     if command is not None:
         aim = removals.before(context, found, name, command)
         tell(f"restoring {name}: {aim.text}")

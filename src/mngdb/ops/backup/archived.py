@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb import disk
+from mngdb.ops.backup import place
 from mngdb.ops.context import Context
 from mngdb.spec.stack import Instance
 
@@ -32,6 +33,8 @@ class Archived(Struct, frozen=True, kw_only=True):
     keys: str = ""
     error: str = ""
     at: float = 0.0
+    store: str = ""
+    """Where it is."""
 
 
 def followed(context: Context) -> list[Instance]:
@@ -53,7 +56,8 @@ def behind(context: Context, names: Collection[str]) -> bool:
 def note(context: Context, instance: str, found: Archived) -> None:
     """Keep how far it is. Raises OSError."""
     folder = disk.private(context.stack.state / _FOLDER)
-    text = msgspec.json.encode(replace(found, at=time.time())).decode()
+    store = place.source(context).url
+    text = msgspec.json.encode(replace(found, at=time.time(), store=store)).decode()
     disk.write(folder / instance, text + "\n", durable=False)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from mngdb.ops.backup import archived, commits, history, schedule
+from mngdb.ops.backup import archived, commits, history, lost, schedule
 from mngdb.ops.context import Context
 from mngdb.spec.base import RecoveryPoint
 
@@ -48,21 +48,31 @@ def glance(context: Context) -> list[Glance]:
     now = time.time()
     followed = {one.name: one.recovery_point for one in archived.followed(context)}
     passed = history.passed(context.stack.state)
-    found = []
+    found, gone = [], lost.kept(context)
     for name, run in schedule.runs(context).items():
         log = archived.read(context, name) if name in followed else archived.Archived()
-        drill = passed.get(name)
+        drill, lack = passed.get(name), gone.get(name)
         reached = (log.until if log.branch and run.led_on(log) else 0.0) or run.done
+        if lack is not None:
+            reached = lack.newest
         found.append(
             Glance(
                 instance=name,
                 mode=followed.get(name),
-                recovery_point=max(0.0, now - reached) if run.done else None,
+                recovery_point=max(0.0, now - reached) if run.done and reached else None,
                 snapshot=max(0.0, now - run.done) if run.done else None,
                 stored=run.stored,
                 proved=max(0.0, now - float(drill["at"])) if drill else None,
                 rto=float(drill["rto"]) if drill else None,
-                error="; ".join(filter(None, (log.error or run.error, _commits(context, name)))),
+                error="; ".join(
+                    filter(
+                        None,
+                        (
+                            *(log.error or run.error, _commits(context, name)),
+                            lack.text if lack else "",
+                        ),
+                    )
+                ),
             )
         )
     return found

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb.errors import MngdbError, UsageError
-from mngdb.ops.backup import archived, place
+from mngdb.ops.backup import archived, lost, place, schedule
 from mngdb.ops.backup.moments import exact, shown
 from mngdb.ops.context import Context
 from mngdb.snapshot import Point
@@ -139,6 +139,8 @@ class Reachable(Struct, frozen=True):
     reaches: tuple[Reach, ...]
     damages: tuple[str, ...]
     unread: tuple[str, ...] = ()
+    lost: str = ""
+    """What this machine has stored and is there no more, in words."""
 
     @property
     def spans(self) -> list[tuple[float, float]]:
@@ -189,7 +191,7 @@ def reachable(context: Context, instance: str) -> Reachable:
     found: list[Reach] = []
     damages: list[str] = []
     failed: list[StoreError] = []
-    note = archived.read(context, instance)
+    notes, own, gone = lost.noted(context, instance), place.catalog(context).stack, ""
     for catalog in place.catalogs(context, instance):
         try:
             manifests, broken = catalog.snapshots(instance)
@@ -208,10 +210,35 @@ def reachable(context: Context, instance: str) -> Reachable:
             except UnreadableError as error:
                 damages.append(error.message)
             else:
-                found.append(_reach(context, one, above, segments, note))
+                found.append(_reach(context, one, above, segments, notes.log))
+        if catalog.stack == own and notes.run.snapshot not in {one.snapshot for one in broken}:
+            gone = _lost(found, notes, catalog.store.place)
     if failed and not found:
         raise failed[0]
-    return Reachable(tuple(found), tuple(damages), tuple(one.message for one in failed))
+    unread = tuple(one.message for one in failed)
+    return Reachable(tuple(found), tuple(damages), unread, gone)
+
+
+def look(context: Context) -> None:
+    """Look whether the store has what this machine stored there; where it has not, the next backup
+    is due at once. Raises StoreError, SecretError, UsageError, OSError."""
+    gone = {}
+    for name in context.stack.instances:
+        found = reachable(context, name)
+        if found.lost:
+            gone[name] = lost.Lack(found.lost, found.newest or 0.0)
+            schedule.broken(context, name)
+    lost.keep(context, gone)
+
+
+def _lost(found: Sequence[Reach], notes: lost.Noted, where: str) -> str:
+    """What the stack's own store lacks of what was stored there."""
+    if not notes.run.snapshot:
+        return ""
+    last = next((one for one in found if one.manifest.id == notes.run.snapshot), None)
+    if last is None:
+        return lost.snapshot(notes, where)
+    return lost.log(notes, last.manifest, last.segments, where)
 
 
 def as_stored(aim: Aim, archive: Archive) -> Aim:

@@ -49,6 +49,7 @@ def verify(context: Context, names: Sequence[str]) -> Verified:
     read: list[int] = []
     snapshots, opened, damages = 0, True, []
     own, notes = place.catalog(context).stack, schedule.runs(context)
+    here = place.source(context).url
     for name, catalog in ((n, one) for n in chosen for one in place.catalogs(context, n)):
         manifests, broken = catalog.snapshots(name)
         found = list(broken)
@@ -70,6 +71,8 @@ def verify(context: Context, names: Sequence[str]) -> Verified:
             bases.forget(context.stack.state, name)
         damages += wrong
         note = archived.read(context, name)
+        if catalog.stack != own or note.store not in {"", here}:
+            note = Archived()  # it is of another store
         damages += _log(catalog.archive(name), manifests, note, read)
     return Verified(snapshots, len(read), sum(read), opened, tuple(damages))
 
@@ -102,6 +105,9 @@ def _log(
             yield error.message
         read.append(one.stored)
     points = [one.taken.log for one in manifests if one.taken.log is not None]
+    noted = max([note.begin, *(one.position for one in points if one.branch == note.branch)])
+    if note.stored > noted and note.branch not in {one.branch for one in segments}:
+        yield f"{archive.store.place}: the newest part of the log is missing, from {noted} on"
     for branch in dict.fromkeys(one.branch for one in segments):
         mine = [one for one in segments if one.branch == branch]
         known = [point.position for point in points if point.branch == branch]

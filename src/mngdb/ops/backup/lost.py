@@ -1,0 +1,88 @@
+"""What this machine has stored, and the store has no more: somebody removed it, or put an older
+state of the store in its place. The notes of this machine tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Struct
+
+from mngdb import disk
+from mngdb.ops.backup import archived, schedule
+from mngdb.ops.backup.archived import Archived
+from mngdb.ops.backup.moments import shown
+from mngdb.ops.backup.schedule import Run
+from mngdb.ops.context import Context
+from mngdb.stores.archive import Segment
+from mngdb.stores.manifest import Manifest
+
+#: In the stack's own folder: what the agent found when it looked last.
+_FILE = "store-lacks.json"
+
+
+class Noted(Struct, frozen=True):
+    """What this machine has noted of an instance: read before the store is listed, since both go
+    on."""
+
+    run: Run
+    log: Archived
+
+    @property
+    def leads(self) -> bool:
+        """Whether the log leads on from the last snapshot, in the store of now."""
+        return self.run.led_on(self.log) and self.log.store in {"", self.run.store}
+
+
+def noted(context: Context, instance: str) -> Noted:
+    """Raises OSError, UsageError."""
+    run = schedule.runs(context).get(instance, Run())
+    return Noted(run, archived.read(context, instance))
+
+
+def snapshot(noted: Noted, where: str) -> str:
+    """That the last snapshot is not there, in words."""
+    run = noted.run
+    reached = noted.log.until if noted.leads else run.done
+    return (
+        f"{where} lacks what this machine has stored there: snapshot {run.snapshot} of "
+        f"{shown(run.done)}, and all up to {shown(reached)}"
+    )
+
+
+def log(noted: Noted, manifest: Manifest, segments: tuple[Segment, ...], where: str) -> str:
+    """What is missing of the log that leads on from the last snapshot, in words; empty: nothing."""
+    point, last = manifest.taken.log, segments[-1] if segments else None
+    if point is None or not noted.leads:
+        return ""
+    if noted.log.stored <= (last.end if last else point.position):
+        return ""
+    reached = last.until if last else manifest.moment
+    return (
+        f"{where} lacks what this machine has stored there: the log after {shown(reached)}, up to "
+        f"{shown(noted.log.until)}"
+    )
+
+
+class Lack(Struct, frozen=True):
+    """What the store lacks of an instance, in words, and the newest moment that it still leads to
+    (seconds since the epoch)."""
+
+    text: str
+    newest: float
+
+
+def keep(context: Context, found: Mapping[str, Lack]) -> None:
+    """Keep what was found when somebody looked. Raises OSError."""
+    text = msgspec.json.encode(found).decode()
+    disk.write(context.stack.state / _FILE, text + "\n", durable=False)
+
+
+def kept(context: Context) -> dict[str, Lack]:
+    """What was found last, by instance. Raises OSError, UsageError."""
+    try:
+        text = disk.read_own(context.stack.state / _FILE) or "{}"
+        return msgspec.json.decode(text, type=dict[str, Lack])
+    except msgspec.DecodeError:
+        return {}
