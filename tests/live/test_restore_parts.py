@@ -344,12 +344,14 @@ def test_what_an_app_owns_is_made_without_the_rights_of_a_superuser(stack: Cli) 
     )
     with pg(stack) as admin:
         admin.execute("CREATE ROLE mngdb_restoring LOGIN")  # a killed command's
+        admin.execute("CREATE DATABASE mngdb_restoring_dead OWNER mngdb_restoring")
         admin.execute("ALTER DATABASE evil RENAME TO was")
     again = brought(stack, "postgres", "--latest", "--database", "evil")
     assert again["counts"]["rows"] == 6
     supers = "SELECT array_agg(rolname::text) FROM pg_roles WHERE rolsuper"
     assert value(stack, supers) == ["postgres"]
-    assert not value(stack, "SELECT count(*) FROM pg_roles WHERE rolname = 'mngdb_restoring'")
+    for left in ("roles WHERE rolname", "database WHERE datname"):
+        assert not value(stack, f"SELECT count(*) FROM pg_{left} ^@ 'mngdb_restoring'")
     owners = "SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relnamespace = %s"
     for place in ("public", "above"):
         with pg(stack, "evil") as app:

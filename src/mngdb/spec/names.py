@@ -24,6 +24,7 @@ RESERVED_APPS = frozenset(
         "keyfile",
         "monitor",
         "mngdb",
+        "mngdb_restoring",
         "none",
     }
 )

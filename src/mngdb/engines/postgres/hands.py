@@ -127,13 +127,19 @@ def tidy(target: Session) -> None:
     found = target.rows(_THERE, RESTORER)
     if not found:
         return
-    until = time.monotonic() + _GONE
-    while target.rows(_BUSY, RESTORER) != [(0,)]:
-        if time.monotonic() > until:
-            raise StepError("another command brings a part back into this server", "wait for it")
-        stopping.sleep(_PAUSE)
+    alone(target)
     drop: Composed = SQL("DROP OWNED BY {} CASCADE").format(_ME)
     for database in target.names(_PLACES, found[0][0]):
         with target.inside(database) as inside:
             execute(inside, drop)
     target.execute(drop, SQL("DROP ROLE {}").format(_ME))
+
+
+def alone(target: Session) -> None:
+    """Wait until nobody is logged in by it: a killed command's session ends by itself. Raises
+    StepError where somebody stays."""
+    until = time.monotonic() + _GONE
+    while target.rows(_BUSY, RESTORER) != [(0,)]:
+        if time.monotonic() > until:
+            raise StepError("another command brings a part back into this server", "wait for it")
+        stopping.sleep(_PAUSE)

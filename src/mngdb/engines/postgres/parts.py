@@ -149,6 +149,7 @@ def _database(
         notes=("the administrator owns it, as no app of the file does",) if aside else (),
     )
     agree(plan)
+    hands.alone(target)  # who is in a database keeps it from being removed
     _tidy(target)
     building = f"{_BUILDING}{secrets.token_hex(4)}"
     _rename(source, part.text, building)  # pg_dump then writes this name wherever it says its own
