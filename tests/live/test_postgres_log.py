@@ -107,8 +107,8 @@ class Follower:
 
 
 @contextlib.contextmanager
-def restored(cli: Cli, saved: Memory, *, up: bool = False) -> Iterator[Any]:
-    """A connection into the app's database of a server of what was saved; `up`: after `up`."""
+def restored(cli: Cli, saved: Memory, *, up: bool = False, database: str = "shop") -> Iterator[Any]:
+    """A connection into a database of a server of what was saved; `up`: after `up`."""
     context = context_of(cli)
     given = context.instance("postgres")
     spec = given.spec.model_copy(update={"port": free_port()})
@@ -138,7 +138,7 @@ def restored(cli: Cli, saved: Memory, *, up: bool = False) -> Iterator[Any]:
             servers.start(unit)
         with ENGINE.bootstrap(asked, time.monotonic() + 20) as session:
             assert session.rows("SELECT pg_is_in_recovery()") == [(False,)]
-            with session.inside("shop") as connection:
+            with session.inside(database) as connection:
                 yield connection
     finally:
         with contextlib.suppress(MngdbError):
@@ -222,6 +222,28 @@ class Writer(threading.Thread):
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self.join()
+
+
+def test_a_database_is_whole_a_moment_before_it_is_dropped(stack: Cli) -> None:
+    """Its files go before the transaction commits, which is where PostgreSQL would stop."""
+    sql(stack, "CREATE DATABASE lost")
+    sql(stack, "CREATE TABLE kept AS SELECT 7 AS things", database="lost")
+    with Follower(stack) as follower:
+        saved: Any = taken(stack, "postgres", Saved())
+        sql(stack, "SELECT pg_switch_wal()")
+        before = clock(stack)
+        sql(stack, "DROP DATABASE lost WITH (FORCE)")
+        dropped = clock(stack)
+        time.sleep(0.5)
+        follower.has(stack)
+    saved.feed = follower.feed
+    saved.until = before
+    with restored(stack, saved, database="lost") as connection:
+        assert connection.execute("SELECT things FROM public.kept").fetchall() == [(7,)]
+    saved.until = dropped
+    with restored(stack, saved) as connection:
+        gone = "SELECT count(*) FROM pg_database WHERE datname = 'lost'"
+        assert connection.execute(gone).fetchall() == [(0,)]
 
 
 def test_every_moment_is_as_it_was(stack: Cli) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from mngdb.engines.postgres import replication, segments, unpack
+from mngdb.engines.postgres import drops, replication, segments, unpack
 from mngdb.engines.postgres.render import settings
 from mngdb.errors import MngdbError
 from mngdb.model import DesiredInstance
@@ -71,6 +71,7 @@ def recover(
         server.replay({"recovery_target": "immediate"})
         return
     log = segments.lay(saved, folder / "pg_wal", account)
+    _spare(asked, saved, log, folder / "pg_wal", account)
     until = datetime.fromtimestamp(saved.until, UTC)
     target = {"recovery_target_time": until.isoformat(" ", "microseconds")}
     reached = saved.stop is None and (exact or log.there > saved.until)
@@ -80,6 +81,19 @@ def recover(
     log.check(server.replayed())
     if saved.stop is None and last and datetime.fromisoformat(last) > until:
         raise OvershotError("the log goes on after the moment")
+
+
+def _spare(
+    asked: DesiredInstance, saved: Saved, log: segments.Log, wal: Path, account: Account | None
+) -> None:
+    """Have the log end before what it drops too early."""
+    begin, until = saved.taken.log, saved.until
+    if saved.stop is not None or begin is None or until is None or asked.site is None:
+        return
+    programs = Path(asked.site.program.folder)
+    early = drops.first_uncommitted(programs, wal, begin, until, account)
+    if early is not None:
+        segments.cut(log, begin.branch, early, wal, account)
 
 
 class _Server(Struct, frozen=True):

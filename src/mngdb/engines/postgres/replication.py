@@ -99,3 +99,8 @@ def lsn(text: str) -> int:
     """A position as a number."""
     high, low = text.split("/")
     return int(high, 16) << 32 | int(low, 16)
+
+
+def text(position: int) -> str:
+    """A position as PostgreSQL writes it."""
+    return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"

@@ -49,7 +49,7 @@ class Log(Struct):
             return
         if replayed < self.end - len(self.tail) or self._record(begin, found) <= self.end:
             raise MngdbError(
-                f"the log is damaged at {replayed >> 32:X}/{replayed & 0xFFFFFFFF:X}: "
+                f"the log is damaged at {replication.text(replayed)}: "
                 f"PostgreSQL cannot read the {self.end - replayed:,} bytes from there on"
             )
 
@@ -96,6 +96,22 @@ def lay(saved: Saved, folder: Path, account: Account | None) -> Log:
     return log
 
 
+def cut(log: Log, branch: str, position: int, folder: Path, account: Account | None) -> None:
+    """Have the log that was laid end earlier. Raises MngdbError."""
+    files = _Files(folder, replication.timeline(branch), log.size, account)
+    try:
+        for path in folder.iterdir():
+            if _NAME.fullmatch(path.name) and path.name > files.path(position // log.size).name:
+                path.unlink()
+        files.end(position)
+    except OSError as error:
+        raise of_system(error) from None
+    finally:
+        files.close()
+    del log.tail[max(0, len(log.tail) - (log.end - position)) :]
+    log.end = position
+
+
 class _Files:
     """The segments of a timeline, written from one position to the next."""
 
@@ -120,13 +136,17 @@ class _Files:
             os.ftruncate(self._handle, position % self._size)
             os.ftruncate(self._handle, self._size)
 
+    def path(self, number: int) -> Path:
+        """The file of a segment."""
+        high, low = divmod(number, (1 << 32) // self._size)
+        return self._folder / f"{self._timeline:08X}{high:08X}{low:08X}"
+
     def _open(self, number: int) -> None:
         if number == self._number:
             return
         self.close()
-        high, low = divmod(number, (1 << 32) // self._size)
-        path = self._folder / f"{self._timeline:08X}{high:08X}{low:08X}"
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        how = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+        self._handle = os.open(self.path(number), how, 0o600)
         if self._account is not None:
             os.fchown(self._handle, self._account.uid, self._account.gid)
         os.ftruncate(self._handle, self._size)

@@ -90,7 +90,7 @@ def _kept(wire: pq.abc.PGconn, name: str) -> bool:
 
 
 def _start(wire: pq.abc.PGconn, name: str, begin: int, timeline: str) -> None:
-    where = f"{begin >> 32:X}/{begin & 0xFFFFFFFF:X} TIMELINE {timeline}"
+    where = f"{replication.text(begin)} TIMELINE {timeline}"
     deadline = time.monotonic() + _HELD
     while True:
         wire.send_query(f"START_REPLICATION SLOT {name} PHYSICAL {where}".encode())
