@@ -28,12 +28,24 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     time.tzset()
 
 
+def test_yesterday_is_that_of_the_zone(zone: Callable[[str], None]) -> None:
+    zone("Asia/Seoul")  # where it is 21:30
+    assert parse("yesterday 9:03", NOW) == parse("2026-11-28 09:03:00", NOW)
+    assert parse("yesterday 9:03:07 UTC", NOW) == parse("2026-11-28T09:03:07Z", NOW)
+    late = NOW + 4 * 3600  # the next day there, not in London
+    assert parse("today 0:10", late) == parse("2026-11-30 00:10:00", late)
+    for text in ("yesterday", "yesterday 14", "yesterday noon", "today 23:59"):
+        with pytest.raises(UsageError):
+            parse(text, NOW)
+
+
 @pytest.mark.parametrize("local", ["UTC", "Asia/Seoul", "America/Sao_Paulo", "Europe/Berlin"])
 @pytest.mark.parametrize(
     "text",
     [
         "2026-11-29 12:01:07 UTC",
         "2026-11-29T12:01:07Z",
+        "today 12:01:07 UTC",
         "2026-11-29 12:01:07 Z",
         "20261129T120107Z",
         "2026-11-29 21:01:07 Asia/Seoul",

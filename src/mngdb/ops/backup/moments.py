@@ -12,6 +12,7 @@ from mngdb.errors import UsageError
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)[a-z]*\s+ago")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DAY = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?!\d)")
+_WORD = re.compile(r"(yesterday|today)\s+(?=\d)", re.IGNORECASE)
 _CLOCK = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?")
 #: A clock and what follows it: an offset, or the name of a zone.
 _ZONED = re.compile(r"(.*\d:\d\d(?::\d\d(?:\.\d+)?)?)\s*([+-]\d\d(?::?\d\d)?|[A-Za-z][\w/+-]*)")
@@ -23,7 +24,7 @@ _BEFORE = re.compile(r"before(?:[\s-]+last)?[\s-]+(.*)", re.IGNORECASE | re.DOTA
 _AGAIN = re.compile(r"\s*\([^()]*Z\)")
 _HINT = (
     "write '2026-11-21 14:03:07' (local time), '2026-11-21T14:03:07Z', "
-    "'2026-11-21 14:03:07 Asia/Seoul' or '10m ago'"
+    "'2026-11-21 14:03:07 Asia/Seoul', 'yesterday 14:03' or '10m ago'; --latest: the newest"
 )
 
 
@@ -59,6 +60,11 @@ def _parsed(text: str, now: float) -> float:
     body, zone = _AGAIN.sub("", text), ""
     if found := _ZONED.fullmatch(body):
         body, zone = found[1].strip(), found[2]
+    if found := _WORD.match(body):
+        today = datetime.fromtimestamp(now, UTC).astimezone(_zone(zone)).date()
+        day = today - timedelta(days=found[1].lower() == "yesterday")
+        hour, _, rest = body[found.end() :].partition(":")
+        body = f"{day} {hour.zfill(2)}:{rest}"
     if found := _DAY.match(body):
         try:
             date(int(found[1]), int(found[2]), int(found[3]))
