@@ -48,15 +48,6 @@ def test_what_is_usual_takes_a_few_drills_that_passed(tmp_path: Path) -> None:
     assert history.passed(tmp_path)["pg"]["rto"] == 500.0
 
 
-def test_the_next_restore_is_estimated_by_the_last_one(tmp_path: Path) -> None:
-    assert history.estimate(tmp_path, "pg", 100) is None
-    phases = {"copy": 1.0, "recovery": 1.0, "logins": 1.0}
-    history.keep(tmp_path, drill("pass", 1.0, phases=phases, size=100))
-    history.keep(tmp_path, drill("fail", 2.0, phases=phases, size=10))
-    assert history.estimate(tmp_path, "pg", 100) == 3.0
-    assert history.estimate(tmp_path, "pg", 300) == 7.0
-
-
 def test_a_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
     history.keep(tmp_path, drill("pass", 1.0))
     with (tmp_path / "drills.jsonl").open("a") as file:

@@ -122,11 +122,11 @@ def restore(
 
 
 def _tell_cost(context: Context, aim: Aim) -> None:
-    from mngdb.ops.backup.history import estimate
+    from mngdb.ops.backup.timing import estimate
     from mngdb.ops.backup.scratch import needs
 
     seconds = estimate(context.stack.state, aim.manifest.instance, aim.size)
-    takes = f", about {max(seconds, 1):.0f} s as in the last drill" if seconds else ""
+    takes = f", about {max(seconds, 1):.0f} s by those that were made" if seconds else ""
     tell(f"this takes about {size(needs(aim))} of disk{takes}")
 
 

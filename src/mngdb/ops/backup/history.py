@@ -124,16 +124,6 @@ def proved(state: Path) -> dict[str, str]:
     return {str(one["snapshot"]): iso(float(one["at"])) for one in found}
 
 
-def estimate(state: Path, instance: str, size: int) -> float | None:
-    """Seconds that a restore of so many bytes takes, by the last drill that passed: what reads and
-    writes takes the longer, the more there is. None: there was none."""
-    found = passed(state).get(instance)
-    if found is None or not found.get("size"):
-        return None
-    moved = sum(float(found["phases"].get(name, 0.0)) for name in ("copy", "recovery", "load"))
-    return float(found["rto"]) + moved * (size / float(found["size"]) - 1)
-
-
 def facts(state: Path, backup: Backup, instance: str) -> Proved:
     """What the drills of an instance say of its backups. Raises OSError."""
     asked = backup.drill

@@ -16,7 +16,7 @@ from mngdb.events import Progress
 from mngdb.lock import lock
 from mngdb.model import Step
 from mngdb.ops import audit
-from mngdb.ops.backup import notes, schedule, sources
+from mngdb.ops.backup import notes, schedule, sources, timing
 from mngdb.ops.backup.notes import Note, Restored
 from mngdb.ops.backup.reach import Aim
 from mngdb.ops.backup.restored import FOLDER, alone, found, place_of, remove, runs
@@ -127,7 +127,9 @@ def _made(context: Context, aim: Aim, state: Path, tell: Tell) -> Restored:
                 None,
             ) from None
         raise
-    access = scratch.admin(asked)
+    access, seconds = scratch.admin(asked), time.monotonic() - begun
+    whose, took = aim.manifest.instance, scratch.phases
+    timing.keep(context.stack.state, timing.measured(whose, aim.size, seconds, took))
     return Restored(
         instance=aim.instance,
         engine=aim.manifest.engine,
@@ -135,8 +137,8 @@ def _made(context: Context, aim: Aim, state: Path, tell: Tell) -> Restored:
         restored_to=aim.moment,
         address=f"{access.host}:{access.port}",
         url=scratch.engine.url(replace(access, password=None)),
-        seconds=time.monotonic() - begun,
-        phases=scratch.phases,
+        seconds=seconds,
+        phases=took,
         unable=unable,
         notes=scratch.caveats(asked),
     )

@@ -147,9 +147,12 @@ class Scratch:
         return found
 
     def caveats(self, asked: DesiredInstance) -> tuple[str, ...]:
-        """How it differs from what it is of. Raises MngdbError."""
-        with self.session(asked) as session:
-            return self.engine.caveats(session, self.manifest.taken)
+        """How it differs from what it is of, for people."""
+        try:
+            with self.session(asked) as session:
+                return self.engine.caveats(session, self.manifest.taken)
+        except MngdbError as error:
+            return (f"nobody knows what else is not restored: {error.message}",)
 
     def proved(self, asked: DesiredInstance) -> tuple[Trial, ...]:
         """What the engine tries on it. Raises MngdbError."""
