@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pymongo
@@ -97,6 +98,7 @@ def test_what_a_restored_server_has_not_is_told(stack: Cli) -> None:
     at = stack.ok("url", "mongodb", "--restored").strip()
     with closing(pymongo.MongoClient[Any](at)) as beside:
         assert not beside.admin.command("getParameter", 1, ttlMonitorEnabled=1)["ttlMonitorEnabled"]
+    assert f"//{urlsplit(at).username}@" in found["url"]
     as_app = stack.ok("url", "postgres", "shop", "--restored").strip()
     with psycopg.connect(as_app) as shop:
         assert shop.execute("SELECT count(*) FROM emptied").fetchone() == (0,)

@@ -122,8 +122,8 @@ def restore(
 
 
 def _tell_cost(context: Context, aim: Aim) -> None:
-    from mngdb.ops.backup.timing import estimate
     from mngdb.ops.backup.scratch import needs
+    from mngdb.ops.backup.timing import estimate
 
     seconds = estimate(context.stack.state, aim.manifest.instance, aim.size)
     takes = f", about {max(seconds, 1):.0f} s by those that were made" if seconds else ""

@@ -130,7 +130,7 @@ def shell(access: Access, folder: str | None) -> ShellCommand:
 
 def _plain_url(access: Access) -> str:
     host = f"[{access.host}]" if ":" in access.host else access.host
-    login = ""
+    login = "" if access.user == acl.DEFAULT else f"{quote(access.user, safe='')}@"
     if access.password is not None:
         login = f"{quote(access.user, safe='')}:{quote(access.password.reveal(), safe='')}@"
     scheme = "rediss" if access.tls else "redis"
