@@ -196,6 +196,7 @@ def test_a_disk_that_is_too_small_for_a_restore_is_told_and_nothing_is_left(cli:
         faults.fill(cli.disk)
         said = restore.communicate(timeout=60)[1]
     assert (restore.returncode, "No space left" in said) == (1, True), said
+    assert str(cli.state / "restored") in said
     assert not list((cli.state / "restored").glob("*/"))
     assert not list((cli.state / "drills").glob("*/"))
     assert get(cli) == "live"

@@ -217,6 +217,8 @@ def test_keys_that_have_expired_since_come_back_with_the_time_that_they_had(stac
         stack.ok("backup", "redis")
         _soon(lambda: not client.exists("cart:2"))
         client.select(0)
+        assert "time to live" in str(stack.json("restore", "redis", "--latest")["notes"])
+        stack.ok("restore", "--forget")
         found = brought(stack, "redis", "--latest", "--keys", "cart:*")
         assert [found["counts"][one] for one in ("keys", "expired", "restored")] == [2, 2, 2]
         assert "expired since" in str(found["notes"])

@@ -38,7 +38,8 @@ def test_without_a_restore_nothing_is_said(tmp_path: Path) -> None:
 def test_an_almost_empty_server_says_how_long_one_starts(tmp_path: Path) -> None:
     drilled(tmp_path, 20_000, 3.0)
     assert estimate(tmp_path, 20_000) == pytest.approx(3.0)
-    assert estimate(tmp_path, 60 * MB) == pytest.approx(4.5, rel=0.25)
+    # measured of a PostgreSQL: 530 MB in 5.3 s, on two processors
+    assert estimate(tmp_path, 530 * MB) == pytest.approx(5.3, rel=0.25)
 
 
 @pytest.mark.parametrize("size", [30, 200, 800, 4000])

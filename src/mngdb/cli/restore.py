@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +15,7 @@ from mngdb.part import Part
 from mngdb.words import plain
 
 if TYPE_CHECKING:
-    from mngdb.ops.backup.notes import Restored
+    from mngdb.ops.backup.notes import Note, Restored
     from mngdb.ops.backup.reach import Aim
     from mngdb.ops.context import Context
     from mngdb.ops.up import Report
@@ -91,9 +92,9 @@ def restore(
         raise UsageError("name the instance to restore", "mngdb restore INSTANCE --latest")
     name = context.instance(instance).name
     if undo:
-        _, note = ops.to_undo(context, name)
+        state, note = ops.to_undo(context, name)
         if not yes:
-            confirm(f"stop {name} and bring back {note.text}?")
+            confirm(f"stop {name} and bring back {_kept(state, note)}?")
         report = ops.undo(context, name, Shown())
         tell(f"{name}: what it had until now is kept; the same command brings that back")
         tell(f"remove it with: mngdb restore --forget {name} --replaced")
@@ -149,14 +150,20 @@ def _forget(
     nothing = "no replaced data" if replaced else "no restored servers"
     say(f"removed: {', '.join(gone)}" if gone else nothing)
     if not replaced:
-        from mngdb.ops.backup.moments import shown
-        from mngdb.ops.backup.notes import written
-        from mngdb.ops.stacks import disk_use
-
         for state, note in restored.found(context, name, replaced=True):
-            what = f"{note.text}, until {shown(written(state))}, {size(disk_use(state))}"
-            tell(f"kept: {what} ('mngdb restore --forget {note.instance} --replaced')")
+            tell(
+                f"kept: {_kept(state, note)} ('mngdb restore --forget {note.instance} --replaced')"
+            )
     return 0
+
+
+def _kept(state: Path, note: Note) -> str:
+    """What was replaced, when and how large it is."""
+    from mngdb.ops.backup.moments import shown
+    from mngdb.ops.backup.notes import written
+    from mngdb.ops.stacks import disk_use
+
+    return f"{note.text}, until {shown(written(state))}, {size(disk_use(state))}"
 
 
 def _question(name: str, aim: Aim) -> str:

@@ -75,6 +75,7 @@ def _begun(context: Context, aim: Aim, tell: Tell) -> tuple[Restored, Report] | 
         if same and note.done is not None and note.done.restored_to == aim.moment:
             text = "has this data already, of a command that was interrupted: it is started"
             tell(Progress(context.instance(note.instance).unit, text))
+            sources.settle(context.stack.state, note.instance)
             report = _started(context, note.instance, tell)
             _finished(state)
             return note.done, report

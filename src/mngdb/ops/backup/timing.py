@@ -20,7 +20,7 @@ _RECENT, _KEPT = 10, 100
 _MOVING = ("copy", "recovery", "load")
 #: Bytes below which one of these says more of how long a server starts than of how fast data moves;
 #: and bytes per second that then move.
-_LITTLE, _USUAL = 64 << 20, 40e6
+_LITTLE, _USUAL = 64 << 20, 150e6
 #: From sizes that differ by a tenth of what is asked, nobody knows how it goes on.
 _APART = 10
 
