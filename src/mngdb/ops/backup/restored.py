@@ -25,12 +25,12 @@ FOLDER = place.RESTORED
 
 
 @contextlib.contextmanager
-def alone(context: Context, folder: str, instance: str) -> Iterator[None]:
+def alone(context: Context, folder: str, instance: str, patience: float = 0.0) -> Iterator[None]:
     """In the block, nobody else makes servers of an instance's data in this folder of the state.
-    Raises UsageError where somebody does."""
+    Raises UsageError where somebody does for more than `patience` seconds."""
     disk.folder(context.stack.state / folder, mode=0o711 if os.geteuid() == 0 else 0o700)
     try:
-        with lock(context.stack.state / f"{folder}-{instance}.lock", "restore", 0.0):
+        with lock(context.stack.state / f"{folder}-{instance}.lock", "restore", patience):
             yield
     except LockedError:
         raise UsageError(
