@@ -39,7 +39,7 @@ name: mng
 postgres: {port: PORT1, memory: 64mb, settings: {max_prepared_transactions: 4}}
 apps: {shop: {postgres: shop}}
 """
-MOMENTS = 100 if EVERYTHING else 10
+MOMENTS = 100 if EVERYTHING else 6
 #: Everything that an app can see of the table: its columns' names, and what is in it.
 CONTENT = """
     SELECT md5(coalesce(string_agg(t::text, ',' ORDER BY t::text), '')

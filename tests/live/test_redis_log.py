@@ -284,7 +284,7 @@ def test_every_moment_comes_back(module_cli: Cli, server: str, tmp_path: Path) -
             with busy(cli):
                 made = take(cli)
             assert abs(made.taken.moment - time.time()) < 5
-            for _ in range(100 if EVERYTHING else 20 if server == "redis" else 8):
+            for _ in range(100 if EVERYTHING else 10 if server == "redis" else 6):
                 for _ in range(rnd.randint(1, 6)):
                     write(client, rnd)
                 found = digest(client)
