@@ -52,13 +52,15 @@ def test_what_is_damaged_says_what_can_still_be_restored(place: Place) -> None:
     last.write_bytes(whole)
     (taken,) = place.cli.json("backup")["instances"]
     (part,) = Path(place.cli.folder, "store").rglob(f"{taken['id']}/*.age")
-    part.write_bytes(part.read_bytes()[:-1])
+    manifest = part.parent / "manifest.json"
+    kept = {one: one.read_bytes() for one in (part, manifest)}
+    part.write_bytes(kept[part][:-1])
     command = hinted(place, "--snapshot", taken["id"])
     assert command[-2:] == ["--snapshot", before["id"]]
-    (part.parent / "manifest.json").write_text("{}")
+    manifest.write_text("{}")
     assert hinted(place, "--snapshot", taken["id"]) == command
-    for one in part.parent.iterdir():
-        one.unlink()
+    for one, content in kept.items():
+        one.write_bytes(content)
 
 
 def test_a_key_that_is_missing_is_not_replaced_in_silence(place: Place) -> None:
@@ -83,7 +85,7 @@ def test_a_key_that_is_missing_is_not_replaced_in_silence(place: Place) -> None:
 
 
 def test_after_a_change_of_the_key_snapshot_and_log_have_the_same(place: Place) -> None:
-    (before,), old = snapshots(place), sealed_for(place)
+    (*_, before), old = snapshots(place), sealed_for(place)
     place.cli.ok("secret", "set", "backup_key", stdin=make_key().reveal())
     until(lambda: sealed_for(place) != old, 60)
     until(lambda: reached(place) > 0, 20)
@@ -92,7 +94,7 @@ def test_after_a_change_of_the_key_snapshot_and_log_have_the_same(place: Place) 
     moment = time.time()
     until(lambda: reached(place) > moment, 20)
     assert restored(place, moment) == "with another key"
-    assert [one["state"] for one in snapshots(place)] == ["key missing", "complete"]
+    assert [one["state"] for one in snapshots(place)][-2:] == ["key missing", "complete"]
     done = place.cli.run("restore", "toy", "--snapshot", before["id"])
     assert (done.returncode, "does not fit" in done.stderr) == (2, True), done.stderr
 
