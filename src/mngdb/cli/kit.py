@@ -112,7 +112,7 @@ def _open(options: Options, file: Path) -> int:
 
     from mngdb.ops.backup import kit as kits
 
-    text = kits.opened(file) or kits.unseal(file, passphrase())
+    text = _text(file)
     if options.json:
         say_json(to_builtins(kits.decode(text)))
     else:
@@ -184,9 +184,8 @@ def _stores(context: Context) -> list[str]:
 
 def _restore(options: Options, context: Context, command: str, enter: list[str]) -> int:
     from mngdb.cli.backup import Shown
-    from mngdb.cli.restore import as_json, tell_unable
+    from mngdb.cli.restore import as_json, say_restored
     from mngdb.ops.backup.comeback import bring_back
-    from mngdb.ops.backup.moments import shown
 
     back = bring_back(context, Shown())
     tell_errors(back.errors)
@@ -195,8 +194,7 @@ def _restore(options: Options, context: Context, command: str, enter: list[str])
         say_json({"stack": context.stack.name, "restored": restored})
         return 1 if back.errors else 0
     for one in back.restored:
-        say(f"{one.instance}  restored to {shown(one.restored_to)} in {one.seconds:.1f} s")
-        tell_unable(one)
+        say_restored(one)
     if not back.restored and not back.errors:
         say("nothing waits for its data")
     for line in _stores(context):
@@ -209,7 +207,13 @@ def read(file: Path) -> Kit:
     """The kit in a file, whose passphrase is asked for. Raises UsageError, OSError."""
     from mngdb.ops.backup import kit as kits
 
-    return kits.decode(kits.opened(file) or kits.unseal(file, passphrase()))
+    return kits.decode(_text(file))
+
+
+def _text(file: Path) -> str:
+    from mngdb.ops.backup import kit as kits
+
+    return kits.opened(file) or kits.unseal(file, passphrase())
 
 
 def passphrase(*, twice: bool = False) -> Secret:

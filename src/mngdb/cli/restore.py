@@ -186,12 +186,7 @@ def _shown(options: Options, found: Restored, unit: str) -> int:
     if options.json:
         say_json(as_json(found, replaced=bool(unit)))
         return 0
-    from mngdb.ops.backup.moments import shown
-
-    say(f"{found.instance}  restored to {shown(found.restored_to)} in {found.seconds:.1f} s")
-    tell_unable(found)
-    for note in found.notes:
-        tell(f"note: {plain(note)}")
+    say_restored(found)
     if unit:
         say(f"{unit} has this data now; what it had before is kept")
         tell(f"bring that back with: mngdb restore {found.instance} --undo")
@@ -201,6 +196,16 @@ def _shown(options: Options, found: Restored, unit: str) -> int:
     tell(f"log in with what this prints: mngdb url {found.instance} [APP] --restored")
     tell(f"remove it with: mngdb restore --forget {found.instance}")
     return 0
+
+
+def say_restored(found: Restored) -> None:
+    """What was restored, and how it differs from what it is of."""
+    from mngdb.ops.backup.moments import shown
+
+    say(f"{found.instance}  restored to {shown(found.restored_to)} in {found.seconds:.1f} s")
+    tell_unable(found)
+    for note in found.notes:
+        tell(f"note: {plain(note)}")
 
 
 def tell_unable(found: Restored) -> None:

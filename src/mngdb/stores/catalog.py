@@ -224,16 +224,6 @@ class Catalog:
         )
         return next((key for key, size in every if sizes.get(key) != size), "")
 
-    def pick(self, instance: str, snapshot: str | None = None) -> tuple[Manifest, Sequence[Damage]]:
-        """The manifest of a snapshot, by default of the newest one, and what was found damaged on
-        the way. Raises as `manifest`, also where there is none."""
-        if snapshot is not None:
-            return self.manifest(instance, snapshot), ()
-        found, damages = self.snapshots(instance)
-        if not found:
-            raise UsageError(f"{instance} has no snapshot", f"mngdb backup {instance}")
-        return found[-1], damages
-
     def read(
         self, opener: Opener, manifest: Manifest, stream: str, progress: Progress
     ) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from itertools import groupby
@@ -328,11 +328,10 @@ def inside(session: Session, database: str) -> Iterator[Connection]:
 
 
 @contextmanager
-def whole(connection: Connection, check: Callable[[], None] = lambda: None) -> Iterator[None]:
+def whole(connection: Connection) -> Iterator[None]:
     """The block is done in the end, or nothing of it. Raises StepError."""
     with _told(), connection.transaction():
         yield
-        check()
 
 
 @contextmanager

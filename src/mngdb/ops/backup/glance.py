@@ -52,9 +52,7 @@ def glance(context: Context) -> list[Glance]:
     for name, run in schedule.runs(context).items():
         log = archived.read(context, name) if name in followed else archived.Archived()
         drill, lack = passed.get(name), gone.get(name)
-        reached = (log.until if log.branch and run.led_on(log) else 0.0) or run.done
-        if lack is not None:
-            reached = lack.newest
+        reached = lack.newest if lack is not None else run.reached(log)
         found.append(
             Glance(
                 instance=name,

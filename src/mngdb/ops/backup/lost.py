@@ -29,11 +29,6 @@ class Noted(Struct, frozen=True):
     run: Run
     log: Archived
 
-    @property
-    def leads(self) -> bool:
-        """Whether the log leads on from the last snapshot, in the store of now."""
-        return self.run.led_on(self.log) and self.log.store in {"", self.run.store}
-
 
 def noted(context: Context, instance: str) -> Noted:
     """Raises OSError, UsageError."""
@@ -44,17 +39,16 @@ def noted(context: Context, instance: str) -> Noted:
 def snapshot(noted: Noted, where: str) -> str:
     """That the last snapshot is not there, in words."""
     run = noted.run
-    reached = noted.log.until if noted.leads else run.done
     return (
         f"{where} lacks what this machine has stored there: snapshot {run.snapshot} of "
-        f"{shown(run.done)}, and all up to {shown(reached)}"
+        f"{shown(run.done)}, and all up to {shown(run.reached(noted.log))}"
     )
 
 
 def log(noted: Noted, manifest: Manifest, segments: tuple[Segment, ...], where: str) -> str:
     """What is missing of the log that leads on from the last snapshot, in words; empty: nothing."""
     point, last = manifest.taken.log, segments[-1] if segments else None
-    if point is None or not noted.leads:
+    if point is None or not noted.run.led_on(noted.log):
         return ""
     if noted.log.stored <= (last.end if last else point.position):
         return ""

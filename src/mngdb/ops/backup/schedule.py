@@ -60,10 +60,14 @@ class Run(Struct, frozen=True):
     """The last one that succeeded."""
 
     def led_on(self, log: archived.Archived) -> bool:
-        """Whether the log that is archived now leads on from the last backup, and one key opens
-        both."""
+        """Whether the log that is archived now leads on from the last backup, in one store, and
+        one key opens both."""
         same = (log.branch, log.keys) == (self.branch, self.keys)
-        return same and self.position >= log.begin
+        return same and self.position >= log.begin and log.store in {"", self.store}
+
+    def reached(self, log: archived.Archived) -> float:
+        """The newest moment that both lead to."""
+        return (log.until if log.branch and self.led_on(log) else 0.0) or self.done
 
 
 def runs(context: Context) -> dict[str, Run]:
