@@ -103,15 +103,27 @@ def test_a_killed_drill_leaves_nothing_once_there_was_another(cli: Cli, after: f
 
 def test_a_server_that_is_killed_fails_its_drill(cli: Cli) -> None:
     with faults.begin(cli, "--json", "drill") as command:
-        until(lambda: _pids(cli.state / "drills"), 20)
-        for pid in _pids(cli.state / "drills"):
+        assert command.stderr
+        told = next(line for line in command.stderr if "starting" in line)
+        while not (servers := _pids(cli.state / "drills")):
+            _step(command)  # or the drill might be over before anybody looks
+        for pid in servers:
             os.kill(pid, signal.SIGKILL)
+        command.send_signal(signal.SIGCONT)
         said, problems = command.communicate(timeout=60)
     (drill,) = json.loads(said)["drills"]
-    assert (command.returncode, drill["verdict"]) == (1, "fail"), problems
+    assert (command.returncode, drill["verdict"]) == (1, "fail"), told + problems
     assert "Traceback" not in said + problems
     assert not list((cli.state / "drills").glob("*/"))
     assert cli.json("drill")["drills"][0]["verdict"] == "pass"
+
+
+def _step(command: subprocess.Popen[str]) -> None:
+    """Let a command go on for a moment, and leave it stopped."""
+    command.send_signal(signal.SIGCONT)
+    time.sleep(0.01)
+    command.send_signal(signal.SIGSTOP)
+    assert command.poll() is None, "it ended before its server was seen"
 
 
 def _servers(cli: Cli) -> list[int]:
