@@ -27,6 +27,8 @@ _LAUNCHER = (
     'umask 077; { echo $$ && cat "/proc/$$/stat" && cat /proc/sys/kernel/random/boot_id; } '
     '> "$0" && exec "$@" < /dev/null'
 )
+#: What a server's own programs need of an environment: what they write is read by mngdb.
+BARE = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
 class Account(Struct, frozen=True):

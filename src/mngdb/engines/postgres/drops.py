@@ -17,12 +17,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from mngdb.engines.postgres import replication
-from mngdb.run import Account, run
+from mngdb.run import BARE, Account, run
 from mngdb.snapshot import Point
 
 #: Seconds that reading the log may take.
 _LONG = 24 * 3600.0
-_ENV = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 _RECORD = re.compile(r"\btx:\s+(\d+), lsn: ([0-9A-F]+/[0-9A-F]+), .*? desc: (\S+) (.*)")
 #: The end of a transaction, and the catalog of databases, where it has its first file.
 _TRANSACTION, _DATABASES = "--rmgr=Transaction", ("--rmgr=Heap", "--relation=1664/0/1262")
@@ -65,7 +64,7 @@ class _Log(Struct, frozen=True):
         where = ["--path", str(self.wal), "--timeline", str(self.timeline)]
         argv = [str(self.program), *where, "--start", replication.text(begin), *which]
         # it ends with an error where the log does
-        done = run(argv, timeout=_LONG, env=_ENV, account=self.account, cwd=self.wal, check=False)
+        done = run(argv, timeout=_LONG, env=BARE, account=self.account, cwd=self.wal, check=False)
         return [
             _Record(transaction, replication.lsn(position), kind, text)
             for transaction, position, kind, text in _RECORD.findall(done.stdout)

@@ -15,7 +15,7 @@ from psycopg import pq
 from mngdb.engines.postgres import client, replication
 from mngdb.errors import MngdbError, StepError
 from mngdb.model import Program
-from mngdb.run import Account, last_line, run
+from mngdb.run import BARE, Account, last_line, run
 from mngdb.snapshot import Base
 
 #: The first major version that has them.
@@ -25,7 +25,6 @@ _PROGRAM = "pg_combinebackup"
 _LINKS = 18
 #: A week, in seconds: it takes as long as it takes.
 _LONG = 7 * 86_400.0
-_ENV = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 #: Bytes of a manifest that are sent at a time.
 _BLOCK = 1 << 20
 
@@ -87,7 +86,7 @@ def combine(program: Program, chain: Sequence[Path], folder: Path, account: Acco
             # the server brings a restored folder to the disk before it replays the log
             [*argv, way, *map(str, chain)],
             timeout=_LONG,
-            env=_ENV,
+            env=BARE,
             account=account,
             cwd=folder,
             check=False,

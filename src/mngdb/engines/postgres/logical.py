@@ -23,13 +23,12 @@ from mngdb.engines.postgres import access as clients
 from mngdb.engines.postgres import client, hands, making, render, transfer
 from mngdb.errors import StepError, UsageError, of_system
 from mngdb.model import Access, DesiredInstance, Program
-from mngdb.run import Account, run, streamed
+from mngdb.run import BARE, Account, run, streamed
 from mngdb.snapshot import Saved, Sink, Taken
 
 ROLES = "roles.sql"
 _TIMEOUT = 300.0
 _BLOCK = 1 << 20
-_INITDB = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 #: libpq's parameters that prove the server, as variables of the environment.
 _PROOF = {"require_auth": "PGREQUIREAUTH", "requirepeer": "PGREQUIREPEER"}
 _DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1"
@@ -105,7 +104,7 @@ def _written(
 def lay(asked: DesiredInstance, folder: Path, account: Account | None) -> None:
     """Make an empty cluster. Raises MngdbError."""
     argv = [word.replace("{data}", str(folder)) for word in render.unit(asked).prepare]
-    run(argv, timeout=_TIMEOUT, env=_INITDB, account=account, cwd=folder)
+    run(argv, timeout=_TIMEOUT, env=BARE, account=account, cwd=folder)
 
 
 def load(session: client.Session, asked: DesiredInstance, saved: Saved) -> None:

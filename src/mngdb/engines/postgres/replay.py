@@ -18,12 +18,11 @@ from mngdb.engines.postgres import drops, replication, segments, unpack
 from mngdb.engines.postgres.render import settings
 from mngdb.errors import MngdbError
 from mngdb.model import DesiredInstance
-from mngdb.run import Account, last_line, run
+from mngdb.run import BARE, Account, last_line, run
 from mngdb.snapshot import Saved
 
 #: A week, in seconds: replay takes as long as it takes.
 _LONG = 7 * 86_400.0
-_ENV = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 _FATAL = re.compile(r"\b(?:FATAL|PANIC):\s+(.*)")
 #: What PostgreSQL says where nothing was committed after the moment.
 _LAST = re.compile(r"last completed transaction was at log time (\S+ \S+)")
@@ -114,7 +113,7 @@ class _Server(Struct, frozen=True):
         done = run(
             [site.program.server, "--single", "-D", str(self.folder), *options, "postgres"],
             timeout=_LONG,
-            env=_ENV,
+            env=BARE,
             account=self.account,
             cwd=self.folder,
             check=False,

@@ -20,7 +20,7 @@ from mngdb.errors import StepError
 from mngdb.identity import holdings
 from mngdb.lock import held
 from mngdb.model import Program, Unit
-from mngdb.run import Account, spawn
+from mngdb.run import BARE, Account, spawn
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.targets.local import cache, ownership
 from mngdb.targets.local.layout import Layout, UnitFolder
@@ -40,7 +40,6 @@ _INIT_TIMEOUT = 5.0
 #: Held while a server gets its limits: they are our own until its process has begun.
 _LIMITS = Lock()
 #: The environment of servers: nothing of ours, a neutral language, UTC.
-_ENV = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
 class Servers(Struct, frozen=True):
@@ -129,7 +128,7 @@ class Servers(Struct, frozen=True):
                 argv,
                 pidfile=pidfile,
                 log=sink,
-                env=_ENV | {"HOME": str(folder.run)},
+                env=BARE | {"HOME": str(folder.run)},
                 account=account,
                 cwd=folder.root,
                 hold=held(self.state / "lock"),
