@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ BOTH = ("-f", "mngdb.yaml", "-f", "ports.yaml")
 def start(cli: Cli, example: str, name: str, ports: str) -> Iterator[Cli]:
     shutil.copy(ROOT / "examples" / example / "mngdb.yaml", cli.folder)
     ports += "agent: {ports: {postgres: PORT4, redis: PORT5, mongodb: PORT6, mngdb: PORT7}}\n"
+    # on another disk than the data, as `check` asks
+    store = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    ports += f"backup: {{store: {store}, at: '00:00'}}\n"
     for number in range(1, 8):
         ports = ports.replace(f"PORT{number}", str(cli.port(number)))
     (cli.folder / "ports.yaml").write_text(ports)
@@ -31,6 +35,7 @@ def start(cli: Cli, example: str, name: str, ports: str) -> Iterator[Cli]:
         yield cli
     finally:
         cli.ok(*BOTH, "destroy", "--yes", name)
+        shutil.rmtree(store)
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,8 @@ def _channels(around: Around) -> Judgement:
 
 def _store(around: Around) -> Judgement:
     if around.store is None:
-        return not_applicable("the file asks for no backups")
+        text = "the file has no 'backup:': nobody takes snapshots, and what comes after one is lost"
+        return judged(False, text)
     return listed(list(around.store), "apart from the data, and private")
 
 

@@ -218,7 +218,7 @@ def backups(options: Options) -> int:
     A moment between two snapshots is reached by a snapshot and the server's log since then.
     """
     from mngdb.ops.backup import place
-    from mngdb.ops.backup.archived import followed
+    from mngdb.ops.backup.archived import followed, remedy
     from mngdb.ops.backup.history import proved
     from mngdb.ops.backup.reach import reachable
 
@@ -253,6 +253,8 @@ def backups(options: Options) -> int:
         return 1 if damages or unread or lost else 0
     if any(one.reaches for one in found.values()):
         _list(found, tried, modes)
+        if not modes and (needed := remedy(context, next(iter(context.stack.instances)))):
+            tell(f"snapshots alone are kept; for any moment in between, {needed}, then 'mngdb up'")
         for name in departed:
             engine, name = _engine(found[name]), plain(name)
             tell(f"{name} is not in the file; into another instance of {engine}:")

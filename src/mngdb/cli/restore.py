@@ -248,7 +248,7 @@ def _aim(context: Context, name: str, source: str, to: str | None, snapshot: str
 
 def _from(context: Context, name: str, to: str | None, snapshot: str | None) -> Aim:
     from mngdb.errors import UsageError
-    from mngdb.ops.backup import moments, place, removals
+    from mngdb.ops.backup import archived, moments, place, removals
     from mngdb.ops.backup.reach import leading_to, newest_of, of_snapshot, reachable
 
     if name not in context.stack.instances and name not in place.departed(context):
@@ -270,6 +270,6 @@ def _from(context: Context, name: str, to: str | None, snapshot: str | None) -> 
         return aim
     if moment is None:
         return newest_of(found, name).to_newest()
-    reach = leading_to(found, name, moment)
+    reach = leading_to(found, name, moment, archived.remedy(context, name))
     tell(f"restoring {name} to {moments.shown(moment)}, from snapshot {reach.manifest.id}")
     return reach.to(moment)

@@ -23,6 +23,9 @@ name: {name}
 {target}
 """
 _APPS = """\
+# A snapshot every day, and every write of 24 hours; keep them on another disk, or s3://BUCKET/PREFIX.
+# backup: {store: /mnt/backups}
+
 # One line per app creates all that it needs (database, login, secret, rights).
 """
 

@@ -47,6 +47,18 @@ def followed(context: Context) -> list[Instance]:
     return [one for one in every if context.engine(one).follow is not None]
 
 
+def remedy(context: Context, instance: str) -> str:
+    """What the file needs for the log of an instance to be archived; empty where it is."""
+    backup = context.stack.backup
+    if any(one.name == instance for one in followed(context)):
+        return ""
+    if backup is None:
+        return "add 'backup: {}' to the file"
+    if not backup.keep.point_in_time:
+        return "give 'backup: {keep: {point_in_time: …}}' a time"
+    return "write 'agent: true'" if context.stack.agent is None else ""
+
+
 def behind(context: Context, names: Collection[str]) -> bool:
     """Whether the log of one of these instances is not followed at the moment."""
     found = [read(context, one.name) for one in followed(context) if one.name in names]

@@ -315,9 +315,10 @@ def _none(found: Reachable, instance: str) -> UsageError:
     )
 
 
-def leading_to(found: Reachable, instance: str, moment: float) -> Reach:
+def leading_to(found: Reachable, instance: str, moment: float, remedy: str = "") -> Reach:
     """The newest snapshot that leads to a moment, of those that a key here opens, if any. Raises
-    UsageError that names the nearest moments that can be reached."""
+    UsageError that names the nearest moments that can be reached, and `remedy`, what the file needs
+    for more of them."""
     fits = [one for one in found.reaches if one.covers(moment)]
     if fits:
         return max(fits, key=lambda one: (not one.locked, not one.logical, one.spans[0][0]))
@@ -335,5 +336,7 @@ def leading_to(found: Reachable, instance: str, moment: float) -> Reach:
         near.append(f"the first one after it is {shown(first)}")
     raise UsageError(
         f"{instance} cannot be restored to {shown(moment)}: {', '.join(near)}",
-        "'mngdb backups' shows what can be reached",
+        f"snapshots alone are kept: {remedy}, then 'mngdb up'"
+        if remedy
+        else "'mngdb backups' shows what can be reached",
     )
