@@ -76,8 +76,8 @@ def look(context: Context) -> None:
 
 
 def growth(state: Path) -> Growth | None:
-    """What was noted; None: nobody has looked yet."""
-    every = _read(state)
+    """What was noted; None: nobody has looked yet, or there was nothing."""
+    every = [one for one in _read(state) if one.stored]
     if not every:
         return None
     newest = every[-1]
