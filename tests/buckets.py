@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -11,6 +12,9 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Self
+
+import boto3
 
 from mngdb.stores.s3 import BucketStore
 from tests.conftest import free_port
@@ -40,9 +44,15 @@ class Server:
 
     def __init__(self, argv: list[str], port: int, folder: Path) -> None:
         self.argv, self.port, self.folder = argv, port, folder
+        self.env: dict[str, str] = {}
+        self.login = {"access_key_id": ID, "secret_access_key": SECRET}
         self.problem = ""
         self._wanted = False
         self._process: subprocess.Popen[bytes] | None = None
+
+    def bucket(self, prefix: str = "backups", **more: str) -> BucketStore:
+        """A store here."""
+        return bucket(self.port, prefix, **self.login | more)
 
     def start(self) -> None:
         """Start it; it answers when this returns."""
@@ -60,7 +70,7 @@ class Server:
         process.wait()
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[Server]:
+    def running(self) -> Iterator[Self]:
         """In the block it runs."""
         try:
             self.start()
@@ -69,8 +79,11 @@ class Server:
             self.stop()
 
     def _begun(self) -> subprocess.Popen[bytes]:
+        env = os.environ | self.env
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(self.argv, cwd=self.folder, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                self.argv, cwd=self.folder, env=env, stdout=log, stderr=log
+            )
         return self._process
 
     def _keep(self, process: subprocess.Popen[bytes]) -> None:
@@ -96,13 +109,13 @@ class Server:
         return (self.folder / "log").read_text(errors="replace")[-2000:]
 
 
-def rclone_server(folder: Path, port: int | None = None, secret: str = SECRET) -> Server:
+def rclone_server(folder: Path) -> Server:
     """rclone's S3 server over a directory."""
-    (folder / "data" / "bucket").mkdir(parents=True, exist_ok=True)
-    port = port or free_port()
+    (folder / "data" / "bucket").mkdir(parents=True)
+    port = free_port()
     argv = [
         *(str(_PROGRAMS / "rclone"), "serve", "s3", str(folder / "data")),
-        *("--addr", f"127.0.0.1:{port}", "--auth-key", f"{ID},{secret}"),
+        *("--addr", f"127.0.0.1:{port}", "--auth-key", f"{ID},{SECRET}"),
         *("--config", str(folder / "rclone.conf"), "--vfs-cache-mode", "off"),
     ]
     return Server(argv, port, folder)
@@ -126,6 +139,46 @@ def seaweed_server(folder: Path) -> Server:
         *("-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"),
     ]
     return Server(argv, port, folder)
+
+
+class MotoServer(Server):
+    """moto, which has logins as AWS has them; all of it is in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        port = free_port()
+        argv = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        super().__init__(argv, port, folder)
+        self.env = {"INITIAL_NO_AUTH_ACTION_COUNT": "4"}  # before it asks: `_answers`
+
+    def revoke(self) -> None:
+        """The login is no more; there is another one."""
+        iam, revoked = self._client("iam"), self.login["access_key_id"]
+        self._admit(iam)
+        iam.delete_access_key(UserName=ID, AccessKeyId=revoked)
+
+    def _answers(self, process: subprocess.Popen[bytes]) -> None:
+        super()._answers(process)
+        iam = self._client("iam")
+        iam.create_user(UserName=ID)
+        allowed = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+        iam.put_user_policy(UserName=ID, PolicyName=ID, PolicyDocument=policy)
+        self._admit(iam)
+        self._client("s3").create_bucket(Bucket="bucket")
+
+    def _admit(self, iam: Any) -> None:
+        key = iam.create_access_key(UserName=ID)["AccessKey"]
+        names = {"access_key_id": "AccessKeyId", "secret_access_key": "SecretAccessKey"}
+        self.login = {ours: key[theirs] for ours, theirs in names.items()}
+
+    def _client(self, service: str) -> Any:
+        return boto3.client(
+            service,
+            region_name="us-east-1",
+            endpoint_url=f"http://127.0.0.1:{self.port}",
+            aws_access_key_id=self.login["access_key_id"],
+            aws_secret_access_key=self.login["secret_access_key"],
+        )
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mngdb import stopping
 from mngdb.stores import Store, StoreError, s3, streams
 from mngdb.stores.catalog import Catalog, Snapshot
 from mngdb.stores.manifest import Manifest
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.live
 
 KEY = make_key()
 PART = 64 << 10
+#: As they are outside of these tests.
+PAUSES, PATIENCE = streams._PAUSES, streams._PATIENCE
 #: Three parts and a piece.
 CONTENT = random.Random(7).randbytes(3 * PART + 5)
 
@@ -88,6 +91,29 @@ def test_one_that_is_away_for_a_while_is_waited_for(server: buckets.Server) -> N
     assert is_whole(store, first, second)
 
 
+@pytest.mark.parametrize("takes", [0.0, 5.0, 30.0])
+def test_ten_minutes_are_waited_for_however_long_an_attempt_takes(
+    monkeypatch: pytest.MonkeyPatch, takes: float
+) -> None:
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    def ask() -> bool:
+        sleep(takes)
+        if now < 600:
+            raise StoreError("nobody answers", passing=True)
+        return True
+
+    monkeypatch.setattr(streams, "_PAUSES", PAUSES)
+    monkeypatch.setattr(streams, "_PATIENCE", PATIENCE)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(stopping, "sleep", sleep)
+    assert streams.patiently(ask)
+
+
 def test_one_that_stays_away_ends_the_backup_and_loses_nothing(
     server: buckets.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,16 +129,14 @@ def test_one_that_stays_away_ends_the_backup_and_loses_nothing(
     assert is_whole(store, first)
 
 
-def test_a_key_that_is_revoked_ends_the_backup_at_once(
-    server: buckets.Server, tmp_path: Path
-) -> None:
-    store = buckets.bucket(server.port)
-    first = made(store)
-    snapshot = begun(store)
-    with snapshot.stream("base.tar") as stream:
-        stream.write(CONTENT)
-    server.stop()
-    with buckets.rclone_server(tmp_path, server.port, "another-secret-than-ours").running():
+def test_a_key_that_is_revoked_ends_the_backup_at_once(tmp_path: Path) -> None:
+    with buckets.MotoServer(tmp_path).running() as server:
+        store = server.bucket()
+        first = made(store)
+        snapshot = begun(store)
+        with snapshot.stream("base.tar") as stream:
+            stream.write(CONTENT)
+        server.revoke()
         begin = time.monotonic()
         for act in (lambda: made(store), lambda: snapshot.finish(described(snapshot))):
             with pytest.raises(StoreError, match="refuse") as caught:
@@ -121,13 +145,13 @@ def test_a_key_that_is_revoked_ends_the_backup_at_once(
         with pytest.raises(StoreError, match="refuse"):
             snapshot.discard()
         assert time.monotonic() - begin < 5
-    server.start()
-    assert is_whole(store, first)
-    catalog = Catalog(store, "stack", SIGNER)
-    left = catalog.unfinished("pg", time.time() + 60)
-    assert left
-    store.delete(left)
-    assert is_whole(store, first)
+        store = server.bucket()  # with the new key
+        assert is_whole(store, first)
+        catalog = Catalog(store, "stack", SIGNER)
+        left = catalog.unfinished("pg", time.time() + 60)
+        assert left
+        store.delete(left)
+        assert is_whole(store, first)
 
 
 @pytest.mark.parametrize("status", [500, 503])

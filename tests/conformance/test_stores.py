@@ -45,7 +45,11 @@ SMALL = 1 << 12
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, buckets.Server]]:
     """The S3 servers of this file, each started once."""
-    kinds = {"rclone": buckets.rclone_server, "seaweed": buckets.seaweed_server}
+    kinds: dict[str, Callable[[Path], buckets.Server]] = {
+        "rclone": buckets.rclone_server,
+        "seaweed": buckets.seaweed_server,
+        "moto": buckets.MotoServer,
+    }
     with ExitStack() as running:
         yield {
             name: running.enter_context(make(tmp_path_factory.mktemp(name)).running())
@@ -53,7 +57,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, buck
         }
 
 
-@pytest.fixture(params=["directory", "rclone", "seaweed"])
+@pytest.fixture(params=["directory", "rclone", "seaweed", "moto"])
 def store(
     request: pytest.FixtureRequest,
     tmp_path: Path,
@@ -66,7 +70,7 @@ def store(
         return DirectoryStore(tmp_path / "store")
     assert not servers[kind].problem
     monkeypatch.setattr(streams, "_PATIENCE", 15.0)  # one that has died is back by then
-    return buckets.bucket(servers[kind].port, f"{tmp_path.name}/store")
+    return servers[kind].bucket(f"{tmp_path.name}/store")
 
 
 def test_an_object_is_as_it_was_written(store: Store) -> None:
@@ -116,7 +120,7 @@ def test_several_threads_write_at_a_time(store: Store) -> None:
 def test_a_wrong_key_is_refused_in_a_sentence(servers: dict[str, buckets.Server]) -> None:
     for one in servers.values():
         with pytest.raises(StoreError) as caught:
-            buckets.bucket(one.port, secret_access_key="another").put("a", b"x")
+            one.bucket(secret_access_key="another").put("a", b"x")
         assert not caught.value.passing
         assert "refuse" in caught.value.message
         assert "another" not in caught.value.message + (caught.value.hint or "")

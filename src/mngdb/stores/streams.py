@@ -30,8 +30,8 @@ PART = 8 << 20
 _THREADS = max(2, min(4, len(os.sched_getaffinity(0))))
 _WRITERS = 4
 #: Seconds between two attempts of an object that the store did not take, the last one again and
-#: again; and in which there are any.
-_PAUSES, _PATIENCE = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0), 600.0
+#: again; and in which there are any: one that was away for ten minutes is asked once more.
+_PAUSES, _PATIENCE = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0), 720.0
 
 #: Told of every part: bytes of the content, and bytes that they take in the store.
 Progress = Callable[[int, int], None]
