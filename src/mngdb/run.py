@@ -49,9 +49,10 @@ def run(
     cwd: Path | None = None,
     check: bool = True,
     errors: str = "replace",
+    program: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run `argv` for at most `timeout` seconds and return what it printed; `errors` as Python has
-    it, for what is no UTF-8.
+    it, for what is no UTF-8. `program` is the file to run, if `argv[0]` is only what it is called.
 
     Raises MngdbError when the program is missing, too slow, or (with `check`) exits non-zero;
     the error carries the last line that the program printed.
@@ -61,6 +62,7 @@ def run(
             timed(__name__, lambda: shlex.join(argv)),
             subprocess.Popen(
                 list(argv),
+                executable=program,
                 env=None if env is None else dict(env),
                 stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
                 stdout=subprocess.PIPE,

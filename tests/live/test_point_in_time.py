@@ -21,8 +21,9 @@ import pytest
 from redis import Redis
 
 from mngdb.stores.manifest import decode
-from tests.conftest import Cli
+from tests.conftest import EVERYTHING, Cli
 from tests.live.clients import url
+from tests.live.footprint import Footprint, footprint
 from tests.live.guide import Guide
 from tests.live.scrapes import until
 
@@ -39,6 +40,8 @@ backup: {store: STORE, at: "00:00", drill: {every: 365d}}
 #: Seconds: a moment is known to so much (Redis' log has no times of its own).
 _NEAR = 0.03
 ENGINES = ("postgres", "redis", "mongodb")
+#: Of drills: a thousand drills in all.
+ROUNDS = 200 if EVERYTHING else 1
 
 
 class Postgres:
@@ -128,6 +131,7 @@ class Writer(threading.Thread):
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     """A stack whose agent has taken the first snapshots by itself."""
     found = Cli(tmp_path_factory.mktemp("stack"))
+    found.env["TMPDIR"] = str(tmp_path_factory.mktemp("temporary"))
     found.write(FILE.replace("STORE", str(tmp_path_factory.mktemp("store"))))
     try:
         found.ok("up")
@@ -230,10 +234,45 @@ def test_a_snapshot_keeps_to_its_rate_and_the_log_is_not_slowed(cli: Cli) -> Non
     assert max(late) < 3
 
 
-def test_drills_of_random_moments_pass(cli: Cli) -> None:
-    for drill in cli.json("drill")["drills"]:
-        assert drill["verdict"] == "pass", drill["checks"]
-        assert drill["rpo_s"] < 60
+@pytest.mark.timeout(7200)
+def test_drills_of_random_moments_pass_and_leave_nothing(cli: Cli) -> None:
+    """All engines are written to between them, and there is a new snapshot now and then."""
+    store, temporary = Path(cli.json("backups")["store"]), Path(cli.env["TMPDIR"])
+    took: dict[str, list[float]] = {engine: [] for engine in ENGINES}
+    first = before = None
+    for number in range(ROUNDS):
+        write(cli, 2_000_000 + number)
+        for engines in (ENGINES, *[ENGINES[1:]] * EVERYTHING):
+            for drill in cli.json("drill", *engines)["drills"]:
+                assert drill["verdict"] == "pass", drill["checks"]
+                assert drill["rpo_s"] < 60
+                took[drill["instance"]].append(drill["rto_s"])
+        found = footprint(cli, store, temporary)
+        assert (len(found.processes), found.temporary) == (4, ()), "three servers and the agent"
+        assert not list((cli.state / "drills").glob("*/"))
+        first, before = first or found, before or found
+        assert (found.ports, found.files) == (before.ports, before.files)
+        assert found.stored == before.stored
+        if number % 50 == 49:
+            told(took, found)
+            cli.ok("backup")
+            before = None
+    assert first
+    assert found.handles < first.handles + 8, "some are open for a moment"
+    assert found.threads < first.threads + 8
+    assert found.memory < first.memory + (16 << 20)
+
+
+def told(took: dict[str, list[float]], found: Footprint) -> None:
+    """How long the restores took, and how much the agent takes: seen with `-s`."""
+    for engine, every in took.items():
+        ranked = sorted(every)
+        print(
+            f"{engine}: {len(every)} drills, median {ranked[len(every) // 2]:.2f} s, "
+            f"p99 {ranked[len(every) * 99 // 100]:.2f} s, most {ranked[-1]:.2f} s; "
+            f"agent {found.memory >> 20} MB, {found.handles} handles, {found.threads} threads",
+            flush=True,
+        )
 
 
 def test_just_before_a_command(cli: Cli) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -221,32 +220,26 @@ def _files(asked: DesiredInstance) -> Iterator[Trial]:
     log = Path(site.data, values["appenddirname"], f"{values['appendfilename']}.1.base.rdb")
     path = log if log.exists() else Path(site.data, values["dbfilename"])
     name = f"{site.program.product.lower()}-check-rdb"
-    with tempfile.TemporaryDirectory() as folder:
-        tool = _tool(site.program, name, Path(folder))
-        if tool is None:
-            return
-        try:
-            owner = path.stat()
-            account = Account("", owner.st_uid, owner.st_gid) if os.geteuid() == 0 else None
-            Path(folder).chmod(0o711)
-            done = run([str(tool), str(path)], timeout=_CHECK, account=account, check=False)
-        except (MngdbError, OSError) as error:
-            yield Trial(name, False, str(error))
-            return
+    tool = _tool(site.program, name)
+    if tool is None:
+        return
+    try:
+        owner = path.stat()
+        account = Account("", owner.st_uid, owner.st_gid) if os.geteuid() == 0 else None
+        done = run([name, str(path)], program=tool, timeout=_CHECK, account=account, check=False)
+    except (MngdbError, OSError) as error:
+        yield Trial(name, False, str(error))
+        return
     passed = done.returncode == 0
     yield Trial(
         name, passed, "its file is whole" if passed else last_line(done.stdout or done.stderr)
     )
 
 
-def _tool(program: Program, name: str, folder: Path) -> Path | None:
-    """The tool where it is installed; a link to the server under its name is the same."""
+def _tool(program: Program, name: str) -> Path | None:
+    """The tool where it is installed; the server is the same when it is called by this name."""
     installed = Path(program.folder, name)
     if installed.exists():
         return installed
     with Path(program.server).open("rb") as file:
-        if file.read(4) != _ELF:
-            return None  # a script does not hand its name on
-    tool = folder / name
-    tool.symlink_to(program.server)
-    return tool
+        return Path(program.server) if file.read(4) == _ELF else None  # a script hands no name on
