@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
+from mngdb.ops.backup.take import after
 from mngdb.snapshot import Point, Taken
 from mngdb.stores.archive import Segment, chain, spans
 from mngdb.stores.manifest import Manifest
@@ -31,6 +32,7 @@ class Instance:
         recent = chance.choice((0.0, 7200.0, DAY, DAY, 3 * DAY))
         self.policy = Policy(daily, weekly, monthly, recent)
         self.now = self.logged = 1.7e9 + chance.random() * 1e7
+        self.last = self.now
         self.position, self.branch, self.key, self.log_key = 0, 0, "age1a", "age1a"
         self.snapshots: list[Manifest] = []
         self.segments: list[Segment] = []
@@ -43,8 +45,8 @@ class Instance:
         """A segment, or nothing where the server is idle."""
         before, since = self.position, self.logged
         self.position += self.chance.choice((0, 1, 10))
-        self.logged = self.now
-        self._segment(before, self.position, since, self.now)
+        self.logged = max(self.now, since)
+        self._segment(before, self.position, since, self.logged)
 
     def _segment(self, begin: int, end: int, since: float, until: float) -> None:
         self.segments.append(
@@ -64,6 +66,10 @@ class Instance:
     def lose(self) -> None:
         """The log could not be followed."""
         self.position, self.logged, self.plain = self.position + 5, self.now, False
+
+    def set_back(self) -> None:
+        """The clock; the time of the log, and of snapshots, stands still until it has caught up."""
+        self.now, self.plain = self.now - self.chance.choice((60, 3600, 7200)), False
 
     def replace(self) -> None:
         """The server's data was replaced: another branch."""
@@ -94,7 +100,12 @@ class Instance:
     def back_up(self) -> None:
         """A snapshot, by an engine that has a log or has none."""
         log = Point(str(self.branch), self.position) if self.chance.random() < 0.9 else None
-        said = Taken(kind="full", product="Toy", version="1", source="1", position={}, log=log)
+        said = Taken(
+            kind="full", product="Toy", version="1", source="1", position={}, log=log,
+            moment=self.now,
+        )  # fmt: skip
+        stored = [one.until for one in self.segments] + [one.moment for one in self.snapshots]
+        said = after(said, max(stored, default=0.0))
         one = Manifest(
             id=f"{len(self.every):04d}", stack="s", stack_name="s", instance="pg", engine="toy",
             tool="m", started=self.now, finished=self.now, taken=said, recipients=(self.key,),
@@ -129,11 +140,12 @@ class Instance:
 
     def promised(self) -> set[str]:
         """Of all snapshots that were ever taken, those that the file asks for."""
-        ids = {one.id for one in self.every if one.finished > self.now - self.policy.recent}
+        self.last = max(self.now, self.last)  # what was removed by then may be recent again
+        ids = {one.id for one in self.every if one.finished > self.last - self.policy.recent}
         counts = (self.policy.daily, self.policy.weekly, self.policy.monthly)
         for count, period in zip(counts, ("%Y-%j", "%G-%V", "%Y-%m"), strict=True):
             newest = {dated(one.finished, period): one.id for one in self.every}
-            ids |= set(list(newest.values())[-count:]) if count else set()
+            ids |= {newest[one] for one in sorted(newest)[-count:]} if count else set()
         tried = [one.id for one in self.snapshots if one.id in self.proved]
         return ids | {one.id for one in self.every[-1:]} | set(tried[-1:])
 
@@ -141,7 +153,7 @@ class Instance:
         """Each of the snapshots and segments that are left is one that would be missed."""
         if not self.policy.recent:
             assert {one.id for one in self.snapshots} == self.promised()
-            assert self.segments == []
+            assert all(one.until > begin for one in self.segments), "the clock was set back"
         if not self.plain or not self.policy.recent:
             return
         more = {one.id for one in self.snapshots} - self.promised()
@@ -156,21 +168,29 @@ def dated(moment: float, period: str) -> str:
 
 
 def clipped(found: Iterable[tuple[float, float]], begin: float) -> Spans:
-    """Without overlaps, from a moment on."""
+    """Without overlaps, from a moment on; snapshots alone are for `promised`."""
     merged: Spans = []
     for first, last in sorted((max(a, begin), b) for a, b in found if b > begin):
         if merged and first <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
         else:
             merged.append((first, last))
-    return merged
+    return [one for one in merged if one[0] < one[1]]
 
 
 def test_ten_thousand_histories_of_snapshots_log_and_keys() -> None:
     for number in range(10_000):
         one = Instance(chance := random.Random(number))
         usual: list[Callable[[], None]] = [one.write, one.back_up, one.prune]
-        rare = [one.lose, one.replace, one.change_key, one.see_key, one.merge, one.prove]
+        rare = [
+            one.lose,
+            one.set_back,
+            one.replace,
+            one.change_key,
+            one.see_key,
+            one.merge,
+            one.prove,
+        ]
         for _ in range(chance.randint(3, 25)):
             one.now += chance.choice(STEPS)
             chance.choice(rare if chance.random() < 0.25 else usual)()

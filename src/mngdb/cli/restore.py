@@ -248,7 +248,7 @@ def _aim(context: Context, name: str, source: str, to: str | None, snapshot: str
 
 def _from(context: Context, name: str, to: str | None, snapshot: str | None) -> Aim:
     from mngdb.errors import UsageError
-    from mngdb.ops.backup import archived, moments, place, removals
+    from mngdb.ops.backup import archived, moments, place, removals, schedule
     from mngdb.ops.backup.reach import leading_to, newest_of, of_snapshot, reachable
 
     if name not in context.stack.instances and name not in place.departed(context):
@@ -256,7 +256,9 @@ def _from(context: Context, name: str, to: str | None, snapshot: str | None) -> 
     if snapshot is not None:
         return of_snapshot(context, name, snapshot)
     command = moments.command(to) if to is not None else None
-    moment = moments.parse(to, time.time()) if to is not None and command is None else None
+    moment = None
+    if to is not None and command is None:
+        moment = moments.parse(to, time.time(), schedule.newest(context, name))
     found = reachable(context, name)
     for text in found.damages:
         tell(f"damaged: {plain(text)}")

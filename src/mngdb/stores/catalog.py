@@ -121,7 +121,7 @@ class Catalog:
             read = list(pool.map(lambda one: self._read(instance, one), ids))
         found = [one for one in read if isinstance(one, Manifest)]
         damages = [one for one in read if isinstance(one, Damage)]
-        return sorted(found, key=lambda one: (one.finished, one.id)), damages
+        return sorted(found, key=lambda one: one.order), damages
 
     def _read(self, instance: str, snapshot: str) -> Manifest | Damage | None:
         """A manifest; None: it was removed meanwhile."""

@@ -64,6 +64,11 @@ class Manifest(Struct, frozen=True, kw_only=True):
         return self.taken.moment or self.finished
 
     @property
+    def order(self) -> tuple[float, float, str]:
+        """By this, the snapshots of an instance are one after the other."""
+        return self.moment, self.finished, self.id
+
+    @property
     def size(self) -> int:
         """Bytes of what it holds."""
         return sum(one.size for one in self.streams)

@@ -42,7 +42,7 @@ def expired(
     It does not matter how often it is applied: the newest of a day, a week or a month is kept from
     the moment at which it was taken.
     """
-    ordered = sorted(snapshots, key=lambda one: (one.finished, one.id))
+    ordered = sorted(snapshots, key=lambda one: one.order)
     logical = [one for one in ordered if one.taken.kind == "logical"]
     others = [one for one in ordered if one.taken.kind != "logical"]
     kept = set[str]()
@@ -88,7 +88,7 @@ def _leaders(
         return {}
     begin, found = now - policy.recent, dict[_History, Manifest]()
     leading = [one for one in snapshots if one.taken.log is not None]
-    leading.sort(key=lambda one: one.moment)
+    leading.sort(key=lambda one: one.order)
     live = {(one.branch, one.keys) for one in segments if one.until > begin}
     live |= {_history(one) for one in leading[-1:]}  # its log may be on its way to the store
     for one in leading:

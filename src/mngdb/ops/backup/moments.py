@@ -40,15 +40,16 @@ def command(text: str) -> str | None:
     return named
 
 
-def parse(text: str, now: float) -> float:
+def parse(text: str, now: float, newest: float = 0.0) -> float:
     """Seconds since the epoch. Without a time zone it is this machine's local time; a time of day
     is the last one that was. What `shown` says is understood. Raises UsageError for what is no
-    moment, or none that was, and for a local time that there was twice or not at all."""
+    moment, or none that was, and for a local time that there was twice or not at all. `newest`: a
+    moment that was, though the clock has been set back since."""
     text = text.strip()
     moment = _parsed(text, now)
     if moment < 0:
         raise UsageError(f"{text!r} is not between 1970 and now", _HINT)
-    if moment > now:
+    if moment > max(now, newest):
         raise UsageError(f"{shown(moment)} is in the future", _HINT)
     return moment
 

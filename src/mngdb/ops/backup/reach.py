@@ -301,7 +301,7 @@ def newest_of(found: Reachable, instance: str) -> Reach:
     Raises UsageError where there is none."""
     if not found.reaches:
         raise _none(found, instance)
-    return max(found.reaches, key=lambda one: (not one.logical, one.manifest.finished))
+    return max(found.reaches, key=lambda one: (not one.logical, one.manifest.order))
 
 
 def _none(found: Reachable, instance: str) -> UsageError:

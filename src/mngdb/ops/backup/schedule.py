@@ -58,6 +58,8 @@ class Run(Struct, frozen=True):
     """When the first one there was finished."""
     snapshot: str = ""
     """The last one that succeeded."""
+    moment: float = 0.0
+    """The one that it shows."""
 
     def led_on(self, log: archived.Archived) -> bool:
         """Whether the log that is archived now leads on from the last backup, in one store, and
@@ -86,6 +88,12 @@ def last_taken(context: Context) -> float | None:
     """When the last backup of any instance was finished; None: there never was one."""
     noted = (_noted(context.stack.state, name).done for name in context.stack.instances)
     return max(noted, default=0.0) or None
+
+
+def newest(context: Context, instance: str) -> float:
+    """The newest moment that this machine has stored: in the future where the clock was set back
+    since."""
+    return max(_read(context, instance).moment, archived.read(context, instance).until)
 
 
 def _read(context: Context, instance: str) -> Run:
@@ -136,6 +144,7 @@ def succeeded(context: Context, instance: str, found: Manifest) -> None:
         store=last.store,
         first=last.first or now,
         snapshot=found.id,
+        moment=found.moment,
     )
     _keep(context, instance, run)
 

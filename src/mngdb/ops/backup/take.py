@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb import __version__
 from mngdb.engines.protocol import C, Engine, F, S
@@ -174,10 +175,11 @@ class _Work(Struct, frozen=True):
         context, instance, catalog = self.context, self.instance, self.catalog
         meter = Meter(instance.name, self.emit, limit=self.pace.rate if self.pace else 0)
         snapshot = catalog.begin(self.sealer, instance.name, meter)
-        started = time.time()
+        started, newest = time.time(), schedule.newest(context, instance.name)
         try:
             sink = _Sink(snapshot, meter, keeper, self.pace, self._say)
             taken, parent = write(sink)
+            taken = after(taken, newest)
             found = _manifest(context, instance, snapshot, taken, started, parent)
             snapshot.finish(found)
         except BaseException as error:
@@ -218,6 +220,13 @@ class _Work(Struct, frozen=True):
                 return dump(session, access, program, sink)
 
         return work(self.context.engine(self.instance))
+
+
+def after(taken: Taken, newest: float) -> Taken:
+    """The same, as of a moment after the newest one before it. Where the clock was set back, its
+    time stands still until then, as the log's does: or an older snapshot would be the newest."""
+    early = (taken.moment or time.time()) <= newest
+    return replace(taken, moment=newest + 0.001) if early else taken
 
 
 def _manifest(
