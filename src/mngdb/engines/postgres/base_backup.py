@@ -8,6 +8,7 @@ https://www.postgresql.org/docs/17/protocol-replication.html#PROTOCOL-REPLICATIO
 from __future__ import annotations
 
 import re
+import selectors
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -43,6 +44,8 @@ _TIMEOUT = 30.0
 #: Seconds that a statement which reads one database may take, whatever its size, bytes that it
 #: reads in a second at the least, and seconds until one that does not end is left.
 _READ, _RATE, _LATE = 300.0, 10e6, 5.0
+#: Seconds between two looks at what the server sends: TLS may have taken it from the socket.
+_LOOK = 1.0
 _DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1"
 _AMCHECK = "SELECT count(*) FROM pg_available_extensions WHERE name = 'amcheck'"
 _LACKING = """
@@ -178,12 +181,18 @@ def _archives(wire: pq.abc.PGconn, sink: Sink, *, keep: bool) -> None:
 
 
 def _messages(wire: pq.abc.PGconn) -> Iterator[memoryview]:
-    while True:
-        size, data = wire.get_copy_data(0)
-        if size > 0:
-            yield data
-        else:
-            return
+    # the driver's own wait keeps Python's lock: the threads that seal parts would wait, too
+    with selectors.PollSelector() as selector:
+        selector.register(wire.socket, selectors.EVENT_READ)
+        while True:
+            size, data = wire.get_copy_data(1)
+            if size > 0:
+                yield data
+            elif size < 0:
+                return
+            else:
+                selector.select(_LOOK)
+                wire.consume_input()
 
 
 def lay(asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None) -> None:
