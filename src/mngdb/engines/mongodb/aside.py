@@ -76,7 +76,7 @@ def forget_views(session: Session, database: str) -> None:
 def found(session: Session, collection: str) -> Iterator[Document]:
     """The documents of a collection of `admin`."""
     for batch in session.batches(USERS_IN, collection):
-        yield from bson.decode_all(batch)
+        yield from map(bson.decode, batch)
 
 
 def _own(name: str) -> str:

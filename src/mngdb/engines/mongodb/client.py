@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -17,12 +17,14 @@ from bson.raw_bson import RawBSONDocument
 from msgspec import Struct
 from msgspec.structs import replace
 from pymongo import errors as driver
+from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 
 from mngdb import log
 from mngdb.dial import blamed, dial, tcp
 from mngdb.engines.mongodb import access as logins
 from mngdb.engines.mongodb import probe
+from mngdb.engines.mongodb.raw import batch
 from mngdb.errors import ConnectError, Kind, MngdbError, UnobservableError
 from mngdb.model import Access
 from mngdb.spec.engine_info import MONGODB
@@ -48,12 +50,13 @@ DUPLICATE_KEY = 11000
 OUT_OF_DISK = 14031
 ATLAS_AUTH = 8000
 
-#: Bytes of documents that are fetched at a time: the server reads on while they are worked on, and
-#: little memory is taken.
+#: Bytes of documents that are fetched at a time: little memory is taken, and few questions are
+#: asked.
 _BATCH = 2 << 20
-#: Names that a command makes and the driver refuses, and documents that are fetched of them at a
-#: time.
-_FOREIGN, _ODD = re.compile(r"^\.|\.\.|\.$|\$"), 1000
+#: Documents that are fetched at a time where nobody knows their size.
+_USUAL = 1000
+#: How replies are read that have documents: none of these becomes an object.
+_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 #: Seconds that a question may take; index builds have no limit.
 _ANSWER = 30.0
 
@@ -97,61 +100,46 @@ class Session(Struct, frozen=True):
 
     def batches(
         self, database: str, collection: str, at: Timestamp | None = None
-    ) -> Iterator[bytes]:
-        """The documents of a collection in the order in which they lie on the disk, as BSON, about
-        2 MB at a time; `at`: as they were at that cluster time. Has no limit of time: a store
-        that takes them may be slow. Raises Refused or ConnectError."""
-        concern = ReadConcern("majority") if at is None else _At(at)
-        if _FOREIGN.search(collection):
-            yield from self._odd(database, collection, concern)
-            return
-        source = self.client[database].get_collection(collection, read_concern=concern)
+    ) -> Iterator[list[memoryview]]:
+        """The documents of a collection in the order in which they lie on the disk, about 2 MB at a
+        time; `at`: as they were at that cluster time. Has no limit of time: a store that takes them
+        may be slow. Raises Refused or ConnectError."""
+        concern: Document = {"level": "majority"}
+        if at is not None:
+            concern = {"level": "snapshot", "atClusterTime": at}
         count = self._about(_BATCH, database, collection)
-        with _translated(self.access):
-            cursor: Any = source.find_raw_batches(
-                no_cursor_timeout=True, batch_size=count, cursor_type=self._ahead
-            )
-        with closing(cursor):
+        asked = {"find": collection, "noCursorTimeout": True, "batchSize": count}
+        asked["readConcern"] = concern
+        with self.client.start_session(causal_consistency=False) as session:
             while True:
                 with _translated(self.access):
-                    batch = next(cursor, None)
-                if batch is None:
-                    return
-                yield batch
-
-    def _odd(self, database: str, collection: str, concern: ReadConcern) -> Iterator[bytes]:
-        """As `batches`, of a collection whose name the driver does not take."""
-        raw: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
-        asked: Document = {
-            **{"find": collection, "noCursorTimeout": True, "batchSize": _ODD},
-            "readConcern": concern.document,
-        }
-        with self.client.start_session(causal_consistency=False) as session:
-            while asked:
-                with _translated(self.access):
-                    reply = self.client[database].command(asked, codec_options=raw, session=session)
-                cursor = reply["cursor"]
-                documents = cursor["firstBatch" if "find" in asked else "nextBatch"]
+                    reply = self.client[database].command(
+                        asked, codec_options=_RAW, session=session
+                    )
+                documents, cursor = batch(reply["cursor"].raw)
                 if documents:
-                    yield b"".join(one.raw for one in documents)
-                more = int(cursor["id"])
-                asked = {"getMore": Int64(more), "collection": collection} if more else {}
+                    try:
+                        yield documents
+                    except GeneratorExit:
+                        self._kill(database, collection, cursor, session)
+                        raise
+                if not cursor:
+                    return
+                asked = {"getMore": Int64(cursor), "collection": collection, "batchSize": count}
 
-    @property
-    def _ahead(self) -> int:
-        """The kind of cursor by which a server sends batch after batch, unasked, so that it reads
-        while the one before is worked on. A router has none."""
-        kinds = pymongo.CursorType
-        return kinds.NON_TAILABLE if self.client.is_mongos else kinds.EXHAUST
+    def _kill(self, database: str, collection: str, cursor: int, session: ClientSession) -> None:
+        """Let the server forget a cursor that was not read to its end."""
+        asked = {"killCursors": collection, "cursors": [Int64(cursor)]}
+        with suppress(driver.PyMongoError), pymongo.timeout(_ANSWER):
+            self.client[database].command(asked, session=session)
 
     def _about(self, size: int, database: str, collection: str) -> int:
-        """How many documents have about `size` bytes; 0 where the server does not tell: as many as
-        fit into its message."""
+        """How many documents have about `size` bytes; `_USUAL` where the server does not tell."""
         try:
             average = self.command("collStats", collection, on=database).get("avgObjSize")
         except Refused:
-            return 0
-        return max(1, int(size / (average or size)))
+            return _USUAL
+        return max(1, int(size / average)) if average else _USUAL
 
     def oplog(self, since: Timestamp, most: int, wait: float, limit: float) -> Iterator[bytes]:
         """The entries from `since` on that a majority has, as `batches`, up to `most` at a time;
@@ -172,19 +160,6 @@ class Session(Struct, frozen=True):
                 if not batch and not cursor.alive:
                     return
                 yield batch
-
-
-class _At(ReadConcern):
-    """Reads what there was at a cluster time. The driver's own snapshot sessions choose the time
-    themselves, and are for one thread."""
-
-    def __init__(self, moment: Timestamp) -> None:
-        super().__init__("snapshot")
-        self._moment = moment
-
-    @property
-    def document(self) -> dict[str, Any]:
-        return {**super().document, "atClusterTime": self._moment}
 
 
 def _listeners() -> list[Any]:

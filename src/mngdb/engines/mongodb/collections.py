@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -185,17 +185,18 @@ class Digest:
         self.count = 0
         self._sum = 0
 
-    def add(self, batch: bytes) -> None:
-        """Take documents, one after the other. Raises StepError where they are cut off."""
-        total = 0
-        for document in documents(batch):
-            total += int.from_bytes(hashlib.sha256(document).digest())
-            self.count += 1
-        self._sum = (self._sum + total) % (1 << 256)
+    def add(self, documents: Sequence[memoryview]) -> None:
+        """Take some documents."""
+        self.count += len(documents)
+        self._sum = sum(map(_sha256, documents), self._sum) % (1 << 256)
 
     @property
     def text(self) -> str:
         return f"{self._sum:064x}"
+
+
+def _sha256(document: memoryview) -> int:
+    return int.from_bytes(hashlib.sha256(document).digest())
 
 
 def documents(batch: bytes) -> Iterator[bytes]:

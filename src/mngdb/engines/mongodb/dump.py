@@ -191,7 +191,7 @@ class _Dump:
             [
                 one
                 for batch in self._session.batches(USERS_IN, name, self.moment)
-                for one in bson.decode_all(batch)
+                for one in map(bson.decode, batch)
             ]
             for name in ("system.users", "system.roles")
         )
@@ -245,7 +245,7 @@ class _Dump:
         for batch in self._session.batches(one.database, one.holder, moment):
             stopping.check()
             digest.add(batch)
-            writer.write(batch)
+            writer.write(b"".join(batch))
         # a name that is nobody's has no documents, and no error
         if not digest.count and not self._is_there(one):
             raise _MovedError
