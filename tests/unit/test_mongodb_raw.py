@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import bson
@@ -36,8 +37,8 @@ def test_a_reply_that_is_cut_off_is_told() -> None:
             batch(reply[:end])
 
 
-def _digest(documents: list[bytes]) -> str:
-    digest = Digest()
+def _digest(documents: list[bytes], like: str = "") -> str:
+    digest = Digest(like)
     for one in documents:
         digest.add([memoryview(one)])
     return digest.text
@@ -49,3 +50,10 @@ def test_a_digest_is_of_the_documents_in_any_order() -> None:
     assert digest == _digest(found[::-1])
     changed = [found[0][:-2] + b"y\0", *found[1:]]
     assert len({digest, _digest(found[1:]), _digest([*found, found[0]]), _digest(changed)}) == 4
+
+
+def test_a_digest_of_an_older_version_is_compared_with() -> None:
+    found, _ = _reply(30)
+    old = f"{sum(int(hashlib.sha256(one).hexdigest(), 16) for one in found) % (1 << 256):064x}"
+    assert _digest(found, old) == old
+    assert _digest(found[1:], old) != old

@@ -73,17 +73,17 @@ def _traits(one: Collection, wanted: set[str]) -> Iterator[str]:
 def _content(session: Session, one: Collection, taken: Taken) -> Iterator[str]:
     if one.holder is None:
         return
-    digest = Digest()
+    content, wanted = taken.content[one.held], taken.counts[one.held]
+    digest = Digest(content)
     for batch in session.batches(one.database, one.holder):
         digest.add(batch)
-    wanted = taken.counts[one.held]
     if digest.count < wanted and one.expires:
         return  # the time of the others has come since
     if digest.count < wanted and one.options.get("capped") and one.namespace in taken.notes["late"]:
         return  # some came and went while it was read, and have no room together
     if digest.count != wanted:
         yield f"{digest.count:,} documents instead of {wanted:,}"
-    elif digest.text != taken.content[one.held]:
+    elif digest.text != content:
         yield "its documents are not those of the snapshot"
 
 
