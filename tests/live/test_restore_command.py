@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -254,3 +256,25 @@ def test_an_exchange_that_fails_leaves_the_live_server_running(cli: Cli, tmp_pat
 
 def _port(text: str) -> str:
     return text.split("port: ")[1].split(",")[0]
+
+
+#: The command, on a disk that fails to take what was written.
+_FAILING = """
+import errno, os
+from mngdb import disk
+from mngdb.cli.main import run
+def fail(path):
+    raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+disk.sync_tree = fail
+run()
+"""
+
+
+def test_a_disk_that_fails_behind_the_server_is_told_and_nothing_is_left(cli: Cli) -> None:
+    """What is restored is on its way to the disk while the server loads it from memory."""
+    done = subprocess.run(
+        [sys.executable, "-c", _FAILING, "restore", "redis", "--latest"],
+        cwd=cli.folder, env=cli.environ(), capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, os.strerror(errno.EIO) in done.stderr) == (1, True), done.stderr
+    assert not list((cli.state / "restored").glob("*/"))

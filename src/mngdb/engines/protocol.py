@@ -302,8 +302,8 @@ class Backup(Protocol[S_contra]):
         self, asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None
     ) -> None:
         """Fill an empty data folder, from which the server of `asked` then starts, with the log up
-        to `Saved.until` where the server itself reads it; its files are `account`'s (None: ours).
-        Raises MngdbError."""
+        to `Saved.until` where the server itself reads it; its files are `account`'s (None: ours),
+        and need not be on the disk yet. Raises MngdbError."""
         ...
 
     def load(self, session: S_contra, asked: DesiredInstance, saved: Saved) -> None:

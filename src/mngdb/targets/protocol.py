@@ -183,6 +183,11 @@ class Disposable(Protocol):
         all."""
         ...
 
+    def sync(self, asked: DesiredInstance) -> None:
+        """Bring its data folder to the disk; the server may work in it meanwhile. Raises
+        OSError."""
+        ...
+
     def exchange(self, unit: str, servers: Servers, other: str) -> None:
         """Exchange its data and that of another unit, of `servers`, at once. Both are stopped.
         Raises OSError, MngdbError."""

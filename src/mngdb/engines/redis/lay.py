@@ -120,4 +120,3 @@ def _written(path: Path, content: _Content, account: Account | None) -> None:
             left = memoryview(piece)
             while left:
                 left = left[target.write(left) :]
-        os.fsync(handle)

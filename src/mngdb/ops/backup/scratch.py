@@ -8,6 +8,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 
 from mngdb import disk
 from mngdb.engines.protocol import AnyEngine
-from mngdb.errors import MngdbError
+from mngdb.errors import MngdbError, of_system
 from mngdb.events import Meter, Progress
 from mngdb.model import Access, DesiredInstance
 from mngdb.ops.backup import bases, notes, place
@@ -81,7 +82,6 @@ class Scratch:
             raise
 
     def _make(self, tell: Tell) -> DesiredInstance:
-        _folder(self.state)
         asked = replace(
             self.context.asked(self._given, invent=True),
             instance=self.instance,
@@ -95,6 +95,7 @@ class Scratch:
             host=asked.host,
             port=self.instance.spec.port,
         )
+        _folder(self.state)
         notes.write(self.state, note)  # for whoever removes it
         self.place.servers.expect({self.instance.name: asked})
         self.place.servers.begin()
@@ -105,13 +106,23 @@ class Scratch:
         with _Phase(self.phases, "copy"):
             tell(Progress(self.instance.unit, f"unpacking {self.aim.text}"))
             self.place.fill(asked, lambda at, who: self.engine.lay(asked, saved, at, who))
-        with _Phase(self.phases, "recovery"):
-            converger.up()
-        with _Phase(self.phases, "load"), self.session(asked) as session:
-            self.engine.load(session, asked, saved)
-        with _Phase(self.phases, "settle"):
-            converger.up()
+        with ThreadPoolExecutor(1, "mngdb-sync") as pool:
+            # what was unpacked is on its way to the disk while the server reads it from memory
+            synced = pool.submit(self._sync, asked)
+            with _Phase(self.phases, "recovery"):
+                converger.up()
+            with _Phase(self.phases, "load"), self.session(asked) as session:
+                self.engine.load(session, asked, saved)
+            with _Phase(self.phases, "settle"):
+                converger.up()
+                synced.result()
         return asked
+
+    def _sync(self, asked: DesiredInstance) -> None:
+        try:
+            self.place.sync(asked)
+        except OSError as error:
+            raise of_system(error) from None
 
     def _saved(self, took: Callable[[int, int], None]) -> StoredSnapshot:
         catalog = place.catalog_of(self.context, self.manifest)

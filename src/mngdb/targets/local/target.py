@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from mngdb import disk
 from mngdb.model import DesiredInstance
 from mngdb.run import Account
 from mngdb.spec.stack import Instance
@@ -78,6 +79,10 @@ class LocalDisposable(Struct, frozen=True):
         """Have its data folder filled."""
         unit = self.target.given.engine(asked.instance.engine).render(asked)
         self.target.servers.fill(unit, work)
+
+    def sync(self, asked: DesiredInstance) -> None:
+        """Wait for the disk."""
+        disk.sync_tree(self.servers.layout.unit(asked.instance.unit).data)
 
     def exchange(self, unit: str, servers: Servers, other: str) -> None:
         """Exchange two data folders."""
