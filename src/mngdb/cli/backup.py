@@ -99,7 +99,9 @@ def take(
     from mngdb.ops.backup import place
     from mngdb.ops.backup.take import back_up
     from mngdb.ops.workers import apart
+    from mngdb.stores.streams import keep_memory
 
+    keep_memory()
     context = options.context()
     if new_key:
         place.make_key_anew(context)

@@ -60,9 +60,11 @@ def drill(
     """
     from mngdb.ops.backup import chain
     from mngdb.ops.backup.drill import drill as run
+    from mngdb.stores.streams import keep_memory
 
     if history:
         return _history(options, instances)
+    keep_memory()
     if report is not None:
         _check(report)
     if remote:

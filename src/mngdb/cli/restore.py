@@ -78,6 +78,7 @@ def restore(
     from mngdb.ops.backup import place
     from mngdb.ops.backup import restore as ops
     from mngdb.ops.backup.parts import check
+    from mngdb.stores.streams import keep_memory
 
     if part is not None and (replace or undo or forget):
         raise UsageError("a part of the data goes without --replace, --undo and --forget")
@@ -85,6 +86,7 @@ def restore(
         raise UsageError("--replaced is for --forget", "mngdb restore --forget --replaced")
     if forget and (replace or undo):
         raise UsageError("--forget goes without --replace and --undo")
+    keep_memory()
     context = unsigned_too(options.context()) if unsigned else options.context()
     if forget:
         return _forget(options, context, instance, replaced, yes)

@@ -6,6 +6,7 @@ that a busy store refuses is tried again alone.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -32,6 +33,10 @@ _WRITERS = 4
 #: Seconds between two attempts of an object that the store did not take, the last one again and
 #: again; and in which there are any: one that was away for ten minutes is asked once more.
 _PAUSES, _PATIENCE = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0), 720.0
+
+#: For mallopt(3): what is freed stays (M_TRIM_THRESHOLD), also where it was much
+#: (M_MMAP_THRESHOLD), for any thread (M_ARENA_MAX).
+_MALLOC = ((-1, 64 << 20), (-3, 32 << 20), (-8, 1))
 
 #: Told of every part: bytes of the content, and bytes that they take in the store.
 Progress = Callable[[int, int], None]
@@ -76,6 +81,17 @@ def patiently(action: Callable[[], T]) -> T:
             if not error.passing or time.monotonic() + pause > end:
                 raise
         stopping.sleep(pause)
+
+
+def keep_memory() -> None:
+    """Have the C library keep the memory of parts for the next ones, for a command that reads or
+    writes many: to get it anew from the kernel for each costs as much as age does. Before there are
+    threads."""
+    import ctypes
+
+    with contextlib.suppress(AttributeError):  # another library than glibc
+        for option in _MALLOC:
+            ctypes.CDLL(None).mallopt(*option)
 
 
 class StreamWriter:
