@@ -26,6 +26,7 @@ from mngdb.stores.sealing import Sealer, digest, make_key, recipient
 from mngdb.stores.signing import Signer, make_secret
 from tests.conformance.logs import followed, reached, restored, snapshots
 from tests.conformance.places import Place
+from tests.conftest import Cli
 from tests.live.scrapes import until
 
 pytestmark = pytest.mark.live
@@ -33,9 +34,9 @@ pytestmark = pytest.mark.live
 
 @dataclass
 class Backups:
-    """What there is in the store."""
+    """What there is in the store of a stack."""
 
-    place: Place
+    cli: Cli
     first: Path
     """The folder of the older snapshot."""
     second: Path
@@ -47,8 +48,8 @@ class Backups:
 
     @property
     def part(self) -> Path:
-        (found,) = self.second.glob("*.age")
-        return found
+        """Of the first stream."""
+        return min(self.second.glob("*.age"))
 
     @property
     def manifest(self) -> Path:
@@ -67,8 +68,15 @@ class Backups:
         return datetime.fromtimestamp(found.until, UTC).isoformat(timespec="milliseconds")
 
 
+@dataclass
+class Toys(Backups):
+    """Those of a toy."""
+
+    place: Place
+
+
 @pytest.fixture(scope="module")
-def backups(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backups]:
+def backups(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys]:
     """Of a toy whose agent has ended."""
     with followed(tmp_path_factory.mktemp("stack")) as place:
         store, number = place.cli.folder / "store", 0
@@ -83,7 +91,7 @@ def backups(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backups]:
         os.kill(int(pidfile.read_text().split()[0]), signal.SIGTERM)
         until(lambda: not pidfile.exists(), 20)
         first, second = (next(store.rglob(one["id"])) for one in snapshots(place))
-        yield Backups(place, first, second, segments, moment, f"value {number}")
+        yield Toys(place.cli, first, second, segments, moment, f"value {number}", place)
 
 
 # --- kinds of damage
@@ -142,7 +150,7 @@ def missing(what: str) -> Harm:
 
 def other_part(found: Backups) -> Path:
     """That of the other snapshot."""
-    (other,) = found.first.glob("*.age")
+    other = found.first / found.part.name
     one, two = other.read_bytes(), found.part.read_bytes()
     other.write_bytes(two)
     found.part.write_bytes(one)
@@ -151,7 +159,7 @@ def other_part(found: Backups) -> Path:
 
 def sealed_anew(found: Backups) -> Path:
     """Something else, which the key opens."""
-    key = Secret((found.place.cli.state / "secrets" / "backup_key").read_text().strip())
+    key = Secret((found.cli.state / "secrets" / "backup_key").read_text().strip())
     found.part.write_bytes(Sealer([recipient(key)]).seal(b"{}"))
     return found.part
 
@@ -219,8 +227,8 @@ HARMS: dict[str, Harm] = {
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_it_is_found_and_named_by_verify_and_by_restore(backups: Backups, harm: str) -> None:
-    cli, store = backups.place.cli, backups.place.cli.folder / "store"
+def test_it_is_found_and_named_by_verify_and_by_restore(backups: Toys, harm: str) -> None:
+    cli, store = backups.cli, backups.cli.folder / "store"
     whole = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
     named = HARMS[harm](backups)
     harmed = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
@@ -245,7 +253,7 @@ def test_it_is_found_and_named_by_verify_and_by_restore(backups: Backups, harm: 
     assert not list((cli.state / "restored").glob("*/"))
 
 
-def test_nothing_of_it_is_left(backups: Backups) -> None:
+def test_nothing_of_it_is_left(backups: Toys) -> None:
     assert len(HARMS) >= 25
-    assert backups.place.cli.json("verify")["verdict"] == "pass"
+    assert backups.cli.json("verify")["verdict"] == "pass"
     assert restored(backups.place, backups.end) == backups.value

@@ -15,7 +15,8 @@ from psycopg.sql import SQL, Identifier
 
 from mngdb.engines.postgres import base_backup
 from mngdb.snapshot import Base
-from tests.conftest import Cli
+from tests.conformance.test_damage import HARMS, Backups
+from tests.conftest import EVERYTHING, Cli
 from tests.live.clients import url
 from tests.live.postgres import pg, sql, value
 from tests.live.snapshots import Memory, logically, proved, taken
@@ -131,6 +132,31 @@ def test_damage_of_a_parent_is_told_and_the_next_is_a_full_one(stack: Cli, store
     victim.write_bytes(victim.read_bytes()[:-1] + b"?")
     assert (child["kind"], stack.run("drill").returncode) == ("incremental", 1)
     assert backup(stack)["kind"] == "full"
+
+
+@pytest.mark.parametrize("whose", ["full", *["incremental"] * EVERYTHING])
+def test_each_damage_of_a_chain_is_named_by_verify_and_by_restore(
+    stack: Cli, store: Path, whose: str
+) -> None:
+    ids = [backup(stack)["id"] for _ in range(3)]
+    full, middle, last = (next(store.rglob(one)) for one in ids)
+    victim, other = (full, middle) if whose == "full" else (middle, full)
+    found = Backups(stack, other, victim, [], 0, "")
+    kinds = [one for one in HARMS if not one.startswith("segment")]
+    for kind in kinds if EVERYTHING else ["part, another snapshot's", "manifest, missing"]:
+        whole = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
+        named = HARMS[kind](found)
+        verified = stack.run("--json", "verify")
+        tried = stack.run("restore", "postgres", "--snapshot", last.name)
+        for path, content in whole.items():
+            path.write_bytes(content)
+        damaged = " ".join(json.loads(verified.stdout)["damaged"])
+        assert (verified.returncode, victim.name in damaged) == (1, True), kind
+        assert last.name in damaged, "what builds on it is named, too"
+        assert (tried.returncode, victim.name in tried.stderr) == (1, True), tried.stderr
+        assert kind.startswith("manifest") or named.name in tried.stderr
+    assert not list((stack.state / "restored").glob("*/"))
+    assert stack.json("verify")["verdict"] == "pass"
 
 
 def test_a_parent_that_is_gone_costs_a_full_one(stack: Cli, store: Path) -> None:

@@ -102,7 +102,11 @@ def test_what_a_restored_server_has_not_is_told(stack: Cli) -> None:
     as_app = stack.ok("url", "postgres", "shop", "--restored").strip()
     with psycopg.connect(as_app) as shop:
         assert shop.execute("SELECT count(*) FROM emptied").fetchone() == (0,)
+    words = ("--app", "shop", "--restored", "--", "-Atc", "SHOW port")
+    assert stack.ok("shell", "postgres", *words).strip() == str(urlsplit(as_app).port)
     stack.ok("restore", "--forget")
+    done = stack.run("shell", "postgres", *words)
+    assert (done.returncode, "no restored server" in done.stderr) == (2, True)
 
 
 def brought(cli: Cli, *arguments: str) -> Any:

@@ -28,9 +28,12 @@ def url(options: Options, instance: str, app: str | None, restored: bool) -> Non
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("instance")
 @click.option("--app", help="Log in as this app. Default: the administrator.")
+@click.option("--restored", is_flag=True, help="Of the server that 'mngdb restore' started last.")
 @click.argument("rest", nargs=-1, type=click.UNPROCESSED)
 @common
-def shell(options: Options, instance: str, app: str | None, rest: tuple[str, ...]) -> None:
+def shell(
+    options: Options, instance: str, app: str | None, restored: bool, rest: tuple[str, ...]
+) -> None:
     """Open the client of INSTANCE: psql, redis-cli or mongosh.
 
     REST is passed to the client. Put two dashes before it: 'mngdb shell postgres -- -f tables.sql';
@@ -38,9 +41,10 @@ def shell(options: Options, instance: str, app: str | None, rest: tuple[str, ...
     shell redis GET key') or a list of them on standard input needs no client; it exits with 1 if
     Redis refused one.
     """
-    from mngdb.ops.access import shell as become
+    from mngdb.ops import access
+    from mngdb.ops.backup import restored as beside
 
-    become(options.context(), instance, app, rest)
+    (beside if restored else access).shell(options.context(), instance, app, rest)
 
 
 @click.group()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -14,7 +15,7 @@ from mngdb.dotenv import quoted
 from mngdb.errors import ConnectError, MngdbError, SecretError, UnreachableError, UsageError
 from mngdb.facts.doctor import Diagnosis
 from mngdb.facts.locks import WAITED
-from mngdb.model import DesiredInstance
+from mngdb.model import DesiredInstance, ShellCommand
 from mngdb.ops.context import Context
 from mngdb.secret import Secret
 from mngdb.spec.engine_info import ENGINE_INFO
@@ -24,7 +25,7 @@ from mngdb.words import many
 #: Apps of one instance that are tried at the same time.
 _THREADS = 8
 #: Seconds for the login that goes before a client's own.
-_LOGIN = 5.0
+LOGIN = 5.0
 
 
 def url(context: Context, instance: str, app: str | None) -> str:
@@ -127,7 +128,7 @@ def _beyond(context: Context, found: Diagnosis, instance: Instance) -> Diagnosis
     login = context.login(asked, found.app).user
     try:
         context.secret(instance, "admin")
-        with context.reach(instance), engine.connect(context.admin(asked), _LOGIN) as session:
+        with context.reach(instance), engine.connect(context.admin(asked), LOGIN) as session:
             waits = [
                 one.waiting for one in look(session, asked) if one.app == login and one.waiting
             ]
@@ -219,6 +220,18 @@ def shell(context: Context, instance: str, app: str | None, rest: tuple[str, ...
         if inside is not None:
             env = {**os.environ, **context.environ, **command.env}
             os.execvpe(inside[0], [*inside, *rest], env)  # noqa: S606
+    become(instance, command, rest, lambda: _known(context, found, asked, app))
+
+
+def become(
+    instance: str,
+    command: ShellCommand,
+    rest: tuple[str, ...],
+    known: Callable[[], None],
+) -> None:
+    """Become a client that is installed here, after `known` has logged in and out: one of somebody
+    else's making gives its password to whoever listens. Returns never; raises UsageError where
+    there is none, ConnectError."""
     client = command.programs
     # a client's own options begin with a dash: those are for the client
     if command.batch and not (rest[0].startswith("-") if rest else sys.stdin.isatty()):
@@ -226,19 +239,18 @@ def shell(context: Context, instance: str, app: str | None, rest: tuple[str, ...
     programs = [(shutil.which(name), name, words) for name, words in client]
     for path, name, words in programs:
         if path:
-            _known(context, found, asked, app)
+            known()
             os.execve(path, [name, *words, *rest], {**os.environ, **command.env})  # noqa: S606
     names = " or ".join(dict.fromkeys(os.path.basename(p) for p, _ in command.programs))  # noqa: PTH119
     raise UsageError(f"no client for {instance} is installed ({names})", command.install)
 
 
 def _known(context: Context, instance: Instance, asked: DesiredInstance, app: str | None) -> None:
-    """Log in and out: a client of somebody else's making gives its password to whoever listens.
-    Raises ConnectError."""
+    """Log in and out. Raises ConnectError."""
     try:
         with (
             context.reach(instance, admin=app is None),
-            context.engine(instance).connect(context.login(asked, app), _LOGIN),
+            context.engine(instance).connect(context.login(asked, app), LOGIN),
         ):
             pass
     except ConnectError as error:

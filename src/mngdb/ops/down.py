@@ -195,7 +195,8 @@ def destroy(context: Context, name: str, on_event: OnEvent) -> list[Notice]:
         _forget_restored(context)
         # no word in the audit log: it goes too, and a full disk must not keep it from going
         _stop(context, on_event, removing=True)
-        unmake(context)
+        with _nothing_restored(context):
+            unmake(context)
     return staying
 
 
@@ -204,6 +205,19 @@ def _forget_restored(context: Context) -> None:
 
     for replaced in (False, True):
         restored.forget(context, restored.found(context, replaced=replaced))
+
+
+@contextmanager
+def _nothing_restored(context: Context) -> Iterator[None]:
+    """In the block, no drill and no restore of a part goes on, and nothing is left of killed ones.
+    Raises UsageError for one that takes long."""
+    from mngdb.ops.backup import drill, parts, restored
+
+    with (
+        restored.nobody(context, drill.FOLDER, drill.PATIENCE),
+        restored.nobody(context, parts.FOLDER, drill.PATIENCE),
+    ):
+        yield
 
 
 def unmake(context: Context, pointed: Path | None = None) -> None:

@@ -27,7 +27,7 @@ from mngdb.snapshot import Trial
 from mngdb.words import many
 
 #: Seconds that another drill of the same instance, the agent's, is waited for.
-_PATIENCE = 60.0
+PATIENCE = 60.0
 #: In the stack's own folder: what a drill works in.
 FOLDER = "drills"
 
@@ -121,7 +121,7 @@ def _aim(context: Context, name: str, snapshot: str | None) -> tuple[Aim, float]
 
 
 def _one(context: Context, aim: Aim, newest: float, tell: Tell) -> Drill:
-    with alone(context, FOLDER, aim.instance, _PATIENCE):
+    with alone(context, FOLDER, aim.instance, PATIENCE):
         sweep(context, FOLDER, aim.instance)
         return _tried(context, aim, newest, tell)
 

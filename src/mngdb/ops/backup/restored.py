@@ -11,8 +11,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb import disk
+from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import LockedError, UsageError
 from mngdb.lock import lock
+from mngdb.model import Access, DesiredInstance
+from mngdb.ops import access
 from mngdb.ops.backup import notes, place
 from mngdb.ops.backup.history import iso
 from mngdb.ops.backup.notes import Note
@@ -37,6 +40,18 @@ def alone(context: Context, folder: str, instance: str, patience: float = 0.0) -
             f"another command restores {instance} just now",
             "wait until it finishes, then try again",
         ) from None
+
+
+@contextlib.contextmanager
+def nobody(context: Context, folder: str, patience: float) -> Iterator[None]:
+    """In the block, nobody makes servers of any instance's data in this folder of the state, and
+    nothing is left of what killed commands made. Raises UsageError as `alone` does."""
+    with contextlib.ExitStack() as held:
+        for path in sorted(context.stack.state.glob(f"{folder}-*.lock")):
+            name = path.stem.removeprefix(f"{folder}-")
+            held.enter_context(alone(context, folder, name, patience))
+            sweep(context, folder, name)
+        yield
 
 
 def found(
@@ -93,6 +108,26 @@ def listing(context: Context) -> list[Beside]:
 def url(context: Context, instance: str, app: str | None) -> str:
     """The connection string of an app, or of the administrator, for the server that was restored
     last. Raises UsageError where none runs."""
+    engine, asked, login = _login(context, instance, app)
+    return engine.url(asked.given(login))
+
+
+def shell(context: Context, instance: str, app: str | None, rest: tuple[str, ...]) -> None:
+    """Become its client. Returns never; raises UsageError where none runs, or no client is
+    installed, ConnectError."""
+    engine, asked, login = _login(context, instance, app)
+    folder = asked.site.program.folder if asked.site else None
+
+    def known() -> None:
+        with engine.connect(login, access.LOGIN):
+            pass
+
+    access.become(instance, engine.shell(asked.given(login), folder), rest, known)
+
+
+def _login(
+    context: Context, instance: str, app: str | None
+) -> tuple[AnyEngine, DesiredInstance, Access]:
     given = context.instance(instance)
     context.secret(given, app or "admin")  # missing is an error here
     every = found(context, given.name, replaced=False)
@@ -106,10 +141,10 @@ def url(context: Context, instance: str, app: str | None) -> str:
     there = replace(there, spec=there.spec.model_copy(update={"port": note.port}))
     wanted = context.asked(given, find=False, invent=True)
     asked = replace(wanted, instance=there, site=made.target.site(there))
-    engine, access = context.engine(there), made.target.admin(asked)
+    engine, login = context.engine(there), made.target.admin(asked)
     if app is not None:
-        access = engine.login(asked, access, app)
-    return engine.url(asked.given(access))
+        login = engine.login(asked, login, app)
+    return engine, asked, login
 
 
 def sweep(context: Context, folder: str, instance: str) -> None:
