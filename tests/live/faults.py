@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,6 +196,21 @@ def begin(cli: Cli, *command: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+
+
+def halted_when(command: subprocess.Popen[Any], there: Callable[[], object]) -> None:
+    """Let a command go on in short steps until `there()`, and leave it halted: it is not further
+    than that, however fast or slow the machine is. Signals wait until `go_on`."""
+    while not there():
+        command.send_signal(signal.SIGCONT)
+        time.sleep(0.01)
+        command.send_signal(signal.SIGSTOP)
+        assert command.poll() is None, "it ended before"
+
+
+def go_on(command: subprocess.Popen[Any]) -> None:
+    """The opposite of `halted_when`."""
+    command.send_signal(signal.SIGCONT)
 
 
 def interrupted(

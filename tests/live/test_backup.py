@@ -223,15 +223,16 @@ def test_a_server_that_dies_meanwhile_leaves_no_snapshot(stack: Cli, store: Path
     sql(
         stack,
         "CREATE TABLE IF NOT EXISTS big AS SELECT g, repeat(md5(g::text), 20) "
-        "FROM generate_series(1, 400000) g",
+        "FROM generate_series(1, 80000) g",
         app="shop",
     )
     pid = int(
         (stack.state / "servers" / "mng-pg" / "data" / "postmaster.pid").read_text().split()[0]
     )
     with faults.begin(stack, "backup") as command:
-        until(lambda: bool(objects(store)))
+        faults.halted_when(command, lambda: objects(store))
         os.kill(pid, signal.SIGKILL)
+        faults.go_on(command)
         said, problems = command.communicate(timeout=120)
     try:
         assert command.returncode == 1, said + problems
@@ -247,12 +248,13 @@ def test_a_server_that_dies_meanwhile_leaves_no_snapshot(stack: Cli, store: Path
 def test_ctrl_c_leaves_no_snapshot_and_says_so(stack: Cli, store: Path) -> None:
     sql(
         stack,
-        "CREATE TABLE big AS SELECT g, repeat(md5(g::text), 20) FROM generate_series(1, 400000) g",
+        "CREATE TABLE big AS SELECT g, repeat(md5(g::text), 20) FROM generate_series(1, 80000) g",
         app="shop",
     )
     with faults.begin(stack, "backup") as command:
-        until(lambda: bool(objects(store)))
+        faults.halted_when(command, lambda: objects(store))
         command.send_signal(signal.SIGINT)
+        faults.go_on(command)
         said, problems = command.communicate(timeout=120)
     sql(stack, "DROP TABLE big", app="shop")
     assert command.returncode == 130, said + problems

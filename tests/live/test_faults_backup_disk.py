@@ -192,8 +192,10 @@ def test_a_disk_that_is_too_small_for_a_restore_is_told_and_nothing_is_left(cli:
         full(cli.disk, 3 * _LARGE),  # enough, when it begins
         faults.begin(cli, "restore", "redis", "--latest") as restore,
     ):
-        until(lambda: list((cli.state / "restored").glob("*/restored.json")), 20)
+        restored = cli.state / "restored"
+        faults.halted_when(restore, lambda: list(restored.glob("*/restored.json")))
         faults.fill(cli.disk)
+        faults.go_on(restore)
         said = restore.communicate(timeout=60)[1]
     assert (restore.returncode, "No space left" in said) == (1, True), said
     assert str(cli.state / "restored") in said

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,15 +24,13 @@ from tests.live.scrapes import until
 pytestmark = pytest.mark.live
 
 
-def holds_the_lock(cli: Cli, pid: int) -> None:
-    """Wait until this process has written itself into the lock."""
-    path = cli.state / "lock"
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        if path.exists() and f'"pid": {pid}' in path.read_text():
-            return
-        time.sleep(0.002)
-    raise AssertionError("the command never took the lock")
+def halted(cli: Cli, *words: str) -> subprocess.Popen[str]:
+    """A command that holds the lock and does not go on."""
+    command, path = faults.begin(cli, *words), cli.state / "lock"
+    faults.halted_when(
+        command, lambda: path.exists() and f'"pid": {command.pid}' in path.read_text()
+    )
+    return command
 
 
 def ended(process: subprocess.Popen[str]) -> int:
@@ -43,20 +39,12 @@ def ended(process: subprocess.Popen[str]) -> int:
     return process.returncode
 
 
-def stopped_up(cli: Cli) -> subprocess.Popen[str]:
-    """An `up` that holds the lock and does not go on."""
-    process = faults.begin(cli, "up")
-    holds_the_lock(cli, process.pid)
-    process.send_signal(signal.SIGSTOP)
-    return process
-
-
 @pytest.mark.parametrize("command", ["up", "down"])
 def test_the_second_command_names_the_first_and_exits_1(cli: Cli, command: str) -> None:
     cli.write(faults.REDIS)
-    first = stopped_up(cli)
+    first = halted(cli, "up")
     second = cli.run(command)
-    first.send_signal(signal.SIGCONT)
+    faults.go_on(first)
     assert second.returncode == 1
     assert f"another mngdb is working on this stack: mngdb up (pid {first.pid})" in second.stderr
     assert "wait until it finishes" in second.stderr
@@ -129,7 +117,7 @@ def test_a_lock_that_an_ended_commands_children_hold_is_waited_for(
 
 def test_a_lock_file_that_a_dead_process_left_is_no_obstacle(cli: Cli) -> None:
     cli.write(faults.REDIS)
-    dead = stopped_up(cli)
+    dead = halted(cli, "up")
     dead.kill()
     assert ended(dead) == -9
     left = json.loads((cli.state / "lock").read_text())
@@ -180,8 +168,8 @@ def test_an_up_that_waited_for_destroy_makes_a_whole_new_stack(cli: Cli) -> None
     cli.write(faults.REDIS)
     cli.ok("up")
     old = cli.ok("url", "redis")
-    gone = faults.begin(cli, "destroy", "--yes", "mng")
-    holds_the_lock(cli, gone.pid)
+    gone = halted(cli, "destroy", "--yes", "mng")
+    faults.go_on(gone)
     second = cli.run("up")
     while any(one in second.stderr for one in ("another mngdb is", "stack.json is missing")):
         # on a busy machine the first needs longer than it is waited for, or is half done

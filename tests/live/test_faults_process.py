@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,23 +68,15 @@ def test_killed_servers_are_started_again_and_have_their_data(cli: Cli) -> None:
 
 def test_a_server_killed_while_up_runs_comes_back_with_the_next_up(cli: Cli) -> None:
     cli.write(faults.STACK)
-    process = subprocess.Popen(
-        cli.argv("up"), cwd=cli.folder, env=cli.environ(), text=True, stderr=subprocess.PIPE
-    )
-    said: list[str] = []
-    reader = threading.Thread(target=lambda: said.extend(process.stderr or ()))
-    reader.start()
     path = cli.state / "servers" / "mng-pg" / "run" / "server.pid"
-    while not (path.exists() and len(path.read_text().splitlines()) == 3):
-        assert process.poll() is None, said
-        time.sleep(0.002)
-    os.kill(int(path.read_text().split()[0]), 9)
-    code = process.wait(300)
-    reader.join()
-    assert process.stderr
-    process.stderr.close()
-    text = "".join(said)
-    assert code in {1, 3}, text
+    with faults.begin(cli, "up") as command:
+        faults.halted_when(
+            command, lambda: path.exists() and len(path.read_text().splitlines()) == 3
+        )
+        os.kill(int(path.read_text().split()[0]), signal.SIGKILL)
+        faults.go_on(command)
+        _, text = command.communicate(timeout=300)
+    assert command.returncode in {1, 3}, text
     assert "error: postgres: " in text
     assert "Traceback" not in text
     cli.ok("up")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from mngdb.stores.sealing import make_key, recipient
 from tests import buckets, debian
 from tests.checks.judge import one
 from tests.conftest import STATE_HOME, Cli, free_port
+from tests.live import faults
 from tests.live.clients import brought_up, redis_as
 from tests.live.postgres import pg
 
@@ -309,9 +309,7 @@ def test_what_a_killed_drill_left_is_removed_by_the_next(lost: Path, other: Cli)
         assert command.stdin is not None
         command.stdin.write(PASSPHRASE + "\n")
         command.stdin.close()
-        while not list(home.glob("remote/*/stacks/*/drills/*/**/*.pid")):
-            assert command.poll() is None
-            time.sleep(0.005)
+        faults.halted_when(command, lambda: list(home.glob("remote/*/stacks/*/drills/*/**/*.pid")))
         command.kill()
     assert list(home.glob("remote/*/stacks/*"))
     done = begin(other, *words)
@@ -376,7 +374,6 @@ def killed_once_it_restores(other: Cli, *words: str) -> None:
         assert command.stdin is not None
         command.stdin.write(PASSPHRASE + "\n")
         command.stdin.close()
-        while not list(Path(other.env["MNGDB_STATE_HOME"]).glob("stacks/*/restored/*/**/*.pid")):
-            assert command.poll() is None
-            time.sleep(0.005)
+        home = Path(other.env["MNGDB_STATE_HOME"])
+        faults.halted_when(command, lambda: list(home.glob("stacks/*/restored/*/**/*.pid")))
         command.kill()
