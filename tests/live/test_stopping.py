@@ -63,17 +63,22 @@ def _kept_back(cli: Cli, name: str) -> Iterator[None]:
 
 
 def _interrupted(cli: Cli, *words: str) -> tuple[str, float]:
-    """What a command tells in its first five seconds and when it is interrupted then, and how long
-    it takes to end."""
+    """What a command tells until it says what it waits for, and when it is interrupted then; and
+    how many seconds it takes to end."""
     process = subprocess.Popen(
         cli.argv(*words), cwd=cli.folder, env=cli.environ(), stderr=subprocess.PIPE, text=True
     )
     try:
-        time.sleep(6.5)
-        assert process.poll() is None
+        assert process.stderr
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if "waiting for it to stop" in line:
+                break
         asked = time.monotonic()
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+        _, rest = process.communicate(timeout=60)
+        told = "".join(lines) + rest
         assert process.returncode == 130, told
         return told, time.monotonic() - asked
     finally:
