@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.compose.stacks import ComposeCli
+from tests.conftest import EVERYTHING
 from tests.docker import Engine
 
 pytestmark = pytest.mark.docker
@@ -214,7 +215,7 @@ def test_a_place_that_the_file_moves_under_running_containers_is_followed(up: Co
     """Containers are made anew, and the folder that was left goes, with its passwords."""
     up.redis("set", "shop:moved", "1")
     left = up.rendered
-    for word in ("folder: elsewhere", "project: another", "folder: compose"):
+    for word in ("folder: elsewhere", "project: another", *["folder: compose"] * EVERYTHING):
         text = f"name: {up.name}\ntarget: {{compose: {{{word}}}}}\n{BOTH}"
         (up.folder / "mngdb.yaml").write_text(text)
         details = {step["object"]: step["detail"] for step in up.steps()}

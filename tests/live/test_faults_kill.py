@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.conftest import Cli
+from tests.conftest import EVERYTHING, Cli
 from tests.live import faults
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
@@ -51,7 +51,7 @@ def test_an_up_killed_while_it_makes_everything_is_finished_by_the_next(
     whole = took(cli, "up")
     cli.ok("destroy", "--yes", "mng")
     hit, pace = 0, 1.0
-    for seconds, group in moments(dice, 8, 1.4 * whole):
+    for seconds, group in moments(dice, 8 if EVERYTHING else 5, 1.4 * whole):
         killed = faults.killed_after(cli, pace * seconds, "up", group=group)
         hit, pace = hit + killed, pace if killed else _QUICKER * pace
         if seconds > 0.7 * whole:
@@ -61,7 +61,7 @@ def test_an_up_killed_while_it_makes_everything_is_finished_by_the_next(
             cli.ok("destroy", "--yes", "mng")
     cli.ok("up")
     faults.sound(cli, UNITS)
-    assert hit >= 3, "most commands ended before they were killed: the test shows little"
+    assert hit >= 2, "most commands ended before they were killed: the test shows little"
 
 
 def test_killed_restarts_and_stops_lose_no_data(cli: Cli, dice: random.Random) -> None:
@@ -73,8 +73,8 @@ def test_killed_restarts_and_stops_lose_no_data(cli: Cli, dice: random.Random) -
     restarting = took(cli, "restart")
     stopping = took(cli, "down")
     cli.ok("up")
-    kills = [("up", *m) for m in moments(dice, 7, restarting)]
-    kills += [("down", *m) for m in moments(dice, 5, 1.2 * stopping)]
+    kills = [("up", *m) for m in moments(dice, 7 if EVERYTHING else 4, restarting)]
+    kills += [("down", *m) for m in moments(dice, 5 if EVERYTHING else 3, 1.2 * stopping)]
     dice.shuffle(kills)
     for number, (command, seconds, group) in enumerate(kills):
         data.write(f"value {number}")
@@ -90,7 +90,9 @@ def test_killed_restarts_and_stops_lose_no_data(cli: Cli, dice: random.Random) -
         cli.ok("up")
         faults.sound(cli, UNITS)
         assert data.read() == [written] * 3
-    assert hit >= 6, "most commands ended before they were killed: the test shows little"
+    assert hit >= len(kills) // 2, (
+        "most commands ended before they were killed: the test shows little"
+    )
 
 
 def test_an_initdb_that_outlives_its_command_is_ended_by_the_next(cli: Cli) -> None:
