@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -342,17 +343,19 @@ def test_another_engine_is_told_before_anything_is_made_or_removed(
 
 def assert_unknown(stack: ComposeCli, why: str) -> None:
     """What `alerts` and `doctor` say of servers that cannot be looked at for one reason."""
-    done = stack.run("alerts")
+    # side by side: each waits for an engine that hangs
+    with ThreadPoolExecutor() as pool:
+        told = pool.submit(stack.run, "alerts")
+        alerts, doctor = (pool.submit(stack.run_json, word) for word in ("alerts", "doctor"))
+    done, look, found = told.result(), alerts.result(), doctor.result()
     assert (done.returncode, done.stdout) == (
         3,
         "no active alerts among the rules that could be evaluated\n",
     )
     assert done.stderr.count("the state of postgres, redis is unknown") == 1
-    look = stack.run_json("alerts")
     ((said, instances),) = look["unreachable"].items()
     assert (why in said, instances, look["alerts"]) == (True, ["postgres", "redis"], [])
     assert {"PostgresDown", "RedisDown"} <= set(look["unknown"])
-    found = stack.run_json("doctor")
     assert (found["cause"]["cause"], found["others"]) == ("unreachable", [])
     assert why in found["cause"]["text"]
     assert sorted(found["cause"]["instances"]) == ["postgres", "redis"]
