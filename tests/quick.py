@@ -1,4 +1,4 @@
-"""The command `mngdb` whose agent looks twice a second for what it looks for now and then."""
+"""The command `mngdb` whose agent looks every second for what it looks for now and then."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def hasten(**intervals: float) -> None:
 
 
 if __name__ == "__main__":
-    hasten(KEYS_EVERY=0.5, INTERVAL_OF_BACKUPS=0.5)
+    hasten(INTERVAL=1.0, KEYS_EVERY=0.5, INTERVAL_OF_BACKUPS=0.5)
     from mngdb.cli.main import run
 
     run()

@@ -68,7 +68,7 @@ class ComposeCli(Cli):
             if state["Status"] == wanted:
                 return str(said)
             assert time.monotonic() < deadline, f"{what} is {state['Status']}: {said}"
-            time.sleep(0.2)
+            time.sleep(0.5)  # each look is a process
 
     def restarted(self, what: str, before: int) -> None:
         """Wait until Docker has started a container that died once more than `before`, and calls
@@ -76,7 +76,7 @@ class ComposeCli(Cli):
         deadline = time.monotonic() + 180
         while self.inspect(what)["RestartCount"] == before:
             assert time.monotonic() < deadline, f"{what} did not die"
-            time.sleep(0.1)
+            time.sleep(0.25)
         self.health(what)
         assert self.inspect(what)["RestartCount"] == before + 1
 

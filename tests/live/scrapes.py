@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
+import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.conftest import Cli
+from tests.conftest import ROOT, Cli
 
 #: Ports 4 to 7 of the fixture are the agent's.
 AGENT = "agent: {ports: {postgres: PORT4, redis: PORT5, mongodb: PORT6, mngdb: PORT7}}\n"
@@ -123,7 +128,25 @@ def whole(cli: Cli, engine: str, path: str = "/metrics") -> Scrape:
 
 def until(happens: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait until `happens()` is true."""
-    deadline = time.monotonic() + seconds
+    begun = time.monotonic()
     while not happens():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.05)
+        waited = time.monotonic() - begun
+        assert waited < seconds, "did not happen in time"
+        # a look at an agent takes it as much processor time as a look of Prometheus
+        time.sleep(min(0.05 + waited / 10, 0.25))
+
+
+@contextmanager
+def quick_agent(cli: Cli) -> Iterator[None]:
+    """In the place of the one that `up` has started."""
+    pidfile = cli.state / "agent" / "agent.pid"
+    os.kill(int(pidfile.read_text().split()[0]), signal.SIGTERM)
+    until(lambda: not pidfile.exists(), 20)
+    env = cli.environ() | {"PYTHONPATH": str(ROOT)}
+    argv = [sys.executable, "-m", "tests.quick", *cli.argv("agent")[3:]]
+    with subprocess.Popen(argv, cwd=cli.folder, env=env, stderr=subprocess.DEVNULL) as agent:
+        try:
+            until(pidfile.exists)
+            yield
+        finally:
+            agent.terminate()

@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +10,7 @@ import pytest
 
 from mngdb.stores.sealing import make_key, recipient
 from tests.conftest import Cli
-from tests.live.scrapes import until
+from tests.live.scrapes import quick_agent, until
 
 pytestmark = pytest.mark.live
 
@@ -52,21 +46,6 @@ def test_the_agent_takes_a_snapshot_with_the_other_key(cli: Cli, tmp_path: Path)
     cli.ok("up")
     with quick_agent(cli):
         changed(cli, text, ("postgres", "redis"))
-
-
-@contextmanager
-def quick_agent(cli: Cli) -> Iterator[None]:
-    """In the place of the one that `up` has started."""
-    pidfile = cli.state / "agent" / "agent.pid"
-    os.kill(int(pidfile.read_text().split()[0]), signal.SIGTERM)
-    until(lambda: not pidfile.exists(), 20)
-    env = cli.environ() | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    argv = [sys.executable, "-m", "tests.quick", "agent"]
-    with subprocess.Popen(argv, cwd=cli.folder, env=env, stderr=subprocess.DEVNULL) as agent:
-        try:
-            yield
-        finally:
-            agent.terminate()
 
 
 def changed(cli: Cli, text: str, names: tuple[str, str]) -> None:

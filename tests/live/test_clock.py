@@ -21,8 +21,7 @@ from tests import debian
 from tests.conftest import EVERYTHING, Cli
 from tests.live.clients import redis_as, url
 from tests.live.postgres import value
-from tests.live.scrapes import until
-from tests.live.test_backup_keys import quick_agent
+from tests.live.scrapes import quick_agent, until
 from tests.live.test_point_in_time import OPENED, archived, listed, said
 
 pytestmark = pytest.mark.live
