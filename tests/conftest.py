@@ -324,7 +324,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
-    items.sort(key=lambda item: not any(map(item.get_closest_marker, ("slow", "docker"))))
+    long = ("slow", "docker", "browser")
+    items.sort(key=lambda item: not any(map(item.get_closest_marker, long)))
 
 
 class _Files(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
