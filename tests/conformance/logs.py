@@ -31,9 +31,9 @@ def followed(folder: Path) -> Iterator[Place]:
         found.cli.env["PYTHONPATH"] = str(Path(__file__).parents[2])
         found.cli.env["TOY_METRICS_PORT"] = str(free_port())
         with agent(found):
-            until((found.cli.state / "agent" / "agent.pid").exists, 20)
+            until((found.cli.state / "agent" / "agent.pid").exists)
             found.cli.ok("up")
-            until(lambda: reached(found) > 0, 20)
+            until(lambda: reached(found) > 0)
             found.cli.ok("backup")
             yield found
 

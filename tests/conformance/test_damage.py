@@ -86,10 +86,10 @@ def backups(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys]:
             time.sleep(0.2)
         place.cli.ok("backup")
         moment = time.time()
-        until(lambda: reached(place) > moment, 20)
+        until(lambda: reached(place) > moment)
         pidfile = place.cli.state / "agent" / "agent.pid"
         os.kill(int(pidfile.read_text().split()[0]), signal.SIGTERM)
-        until(lambda: not pidfile.exists(), 20)
+        until(lambda: not pidfile.exists())
         first, second = (next(store.rglob(one["id"])) for one in snapshots(place))
         yield Toys(place.cli, first, second, segments, moment, f"value {number}", place)
 

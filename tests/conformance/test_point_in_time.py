@@ -38,7 +38,7 @@ def test_every_moment_has_what_was_there(place: Place) -> None:
         place.driver.put(place.env, f"value {number}")
         history.append((time.time(), f"value {number}"))
         time.sleep(0.2)
-    until(lambda: reached(place) > history[-1][0], 20)
+    until(lambda: reached(place) > history[-1][0])
     (glance,) = place.cli.json("status")["backups"]
     assert glance["recovery_point_s"] < 20
     assert glance["error"] is None
@@ -50,14 +50,14 @@ def test_every_moment_has_what_was_there(place: Place) -> None:
 def test_what_was_written_last_is_there_though_all_is_killed(place: Place) -> None:
     place.driver.put(place.env, "before the end")
     moment = time.time()
-    until(lambda: reached(place) > moment, 20)
+    until(lambda: reached(place) > moment)
     pid = int((place.cli.state / "agent" / "agent.pid").read_text().split()[0])
     os.kill(pid, signal.SIGKILL)
     assert restored(place, moment) == "before the end"
     place.driver.put(place.env, "while nobody looked")
     later = time.time()
     with agent(place):
-        until(lambda: reached(place) > later, 30)
+        until(lambda: reached(place) > later)
     assert restored(place, later) == "while nobody looked"
     assert len(snapshots(place)) == 1, "there is no gap"
 
@@ -67,7 +67,7 @@ def test_an_empty_mount_point_is_not_taken_for_the_store(place: Place) -> None:
     with agent(place):
         place.driver.put(place.env, "before")
         begun = time.time()
-        until(lambda: reached(place) > begun, 30)
+        until(lambda: reached(place) > begun)
         store.rename(away)
         store.mkdir()
         place.driver.put(place.env, "while it was away")
@@ -77,7 +77,7 @@ def test_an_empty_mount_point_is_not_taken_for_the_store(place: Place) -> None:
             (glance,) = place.cli.json("status")["backups"]
             return glance["error"] is not None
 
-        until(noticed, 20)
+        until(noticed)
         assert reached(place) < moment
         for command in ("backup", "backups", "verify", "drill"):
             done = place.cli.run(command)
@@ -136,16 +136,16 @@ def test_an_older_state_of_the_store_is_told_and_a_new_snapshot_taken(
     pidfile = cli.state / "agent" / "agent.pid"
     if pidfile.exists():
         os.kill(int(pidfile.read_text().split()[0]), signal.SIGTERM)
-        until(lambda: not pidfile.exists(), 20)
+        until(lambda: not pidfile.exists())
     shutil.copytree(store, older[1])
     with agent(place):
         begun = time.time()
-        until(lambda: reached(place) > begun, 20)
+        until(lambda: reached(place) > begun)
         cli.ok("backup")
         shutil.copytree(store, older[0])
         place.driver.put(place.env, "later")
         moment = time.time()
-        until(lambda: reached(place) > moment, 20)
+        until(lambda: reached(place) > moment)
     assert json.loads(cli.run("--json", "backups").stdout)["lost"] == {}
     for state, what in zip(older, ("the log after", "snapshot 2"), strict=True):
         shutil.rmtree(store)
@@ -157,7 +157,7 @@ def test_an_older_state_of_the_store_is_told_and_a_new_snapshot_taken(
         assert (done.returncode, f"stored there: {what}" in done.stderr) == (0, True), done.stderr
         cli.ok("restore", "--forget")
     with agent(place):
-        until(lambda: "lacks" in (_glance(place)["error"] or ""), 30)
+        until(lambda: "lacks" in (_glance(place)["error"] or ""))
         run = json.loads((cli.state / "backup-runs" / "toy").read_text())
         assert (run["tried"], run["branch"]) == (0.0, ""), "another snapshot is due"
         cli.ok("backup")

@@ -123,7 +123,7 @@ class Guide:
         place = self.work / "restored"
         self._server(replay.replace("postgres -D", "exec postgres -D"), place, account)
         address = f"host={place} port={port} user=postgres dbname=shop"
-        until(lambda: _answers(address), 30)
+        until(lambda: _answers(address))
         with psycopg.connect(address) as client:
             (found,) = client.execute("SELECT count(*) FROM item").fetchone() or (0,)
         return int(found)
@@ -136,7 +136,7 @@ class Guide:
         )
         self._server(start, self.work)
         client = Redis(port=port)
-        until(lambda: client.ping(), 30)
+        until(lambda: client.ping())
         self._sh(self.blocks[4])
         for piece in (self.out / "log").iterdir():
             if int(piece.name.split("-")[3], 16) / 1000 > moment:

@@ -141,7 +141,7 @@ def quick_agent(cli: Cli) -> Iterator[None]:
     """In the place of the one that `up` has started."""
     pidfile = cli.state / "agent" / "agent.pid"
     os.kill(int(pidfile.read_text().split()[0]), signal.SIGTERM)
-    until(lambda: not pidfile.exists(), 20)
+    until(lambda: not pidfile.exists())
     env = cli.environ() | {"PYTHONPATH": str(ROOT)}
     argv = [sys.executable, "-m", "tests.quick", *cli.argv("agent")[3:]]
     with subprocess.Popen(argv, cwd=cli.folder, env=env, stderr=subprocess.DEVNULL) as agent:

@@ -148,12 +148,12 @@ def test_after_a_clock_was_set_back_what_is_written_is_the_newest(
             for number in numbers:
                 app.write(number)
             end = written(cli, engine)
-            until(lambda: stored(cli, engine) >= end, 30)
+            until(lambda: stored(cli, engine) >= end)
 
         write(range(10))
         time.sleep(0.1)
         moment = clock.now
-        until(lambda: archived(cli, engine) > moment, 30)
+        until(lambda: archived(cli, engine) > moment)
         time.sleep(0.1)
         write(range(10, 20))
         clock.set(-HOUR)

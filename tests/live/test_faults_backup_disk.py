@@ -134,7 +134,7 @@ def test_a_full_store_ends_the_backup_and_the_log_waits(cli: Small) -> None:
         put(cli, "meanwhile")
         time.sleep(0.1)  # a moment of Redis' log is known to so much
         moment = time.time()
-        until(lambda: "No space left" in archive(cli)["error"], 20)
+        until(lambda: "No space left" in archive(cli)["error"])
         assert archived(cli) < moment
         pruned = cli.json("backup", "prune", "--yes")
         assert (pruned["snapshots"], pruned["log"]) == ([], {})
@@ -176,7 +176,7 @@ def put_again(cli: Cli, value: str) -> None:
             return False
         return True
 
-    until(took, 20)
+    until(took)
 
 
 def test_a_disk_that_is_too_small_for_a_restore_is_told_and_nothing_is_left(cli: Small) -> None:

@@ -194,7 +194,7 @@ def test_the_second_before_the_accident_is_brought_back(cli: Cli) -> None:
     for writer in writers:
         writer.store.accident()
     later = time.time()
-    until(lambda: all(archived(cli, engine) > later for engine in ENGINES), 30)
+    until(lambda: all(archived(cli, engine) > later for engine in ENGINES))
     for writer in writers:
         engine, written = writer.engine, writer.history[-1][1]
         assert restored(cli, engine, accident + 1) == written, engine
@@ -294,7 +294,7 @@ def test_just_before_a_command(cli: Cli) -> None:
         stores["postgres"].accident()
         postgres.execute("DROP DATABASE lost WITH (FORCE)")
     later = time.time()
-    until(lambda: all(archived(cli, engine) > later for engine in ENGINES), 30)
+    until(lambda: all(archived(cli, engine) > later for engine in ENGINES))
     for engine, command in (
         ("redis", "before-last-flushall"),
         ("mongodb", "before 'dropDatabase shop'"),
@@ -340,7 +340,7 @@ def test_the_guide_in_the_store_leads_to_a_moment_without_mngdb(cli: Cli) -> Non
         store.accident()
         store.client.close()
     later = time.time()
-    until(lambda: all(archived(cli, engine) > later for engine in stores), 30)
+    until(lambda: all(archived(cli, engine) > later for engine in stores))
     with Guide(cli, "postgres") as guide:
         assert guide.postgres(moment) == counts["postgres"]
     with Guide(cli, "redis") as guide:
@@ -361,7 +361,7 @@ def test_in_place_the_log_goes_on_with_a_new_snapshot(cli: Cli) -> None:
     """What comes after a replacement is another history: the agent begins it by itself. Both can
     be restored."""
     before = time.time()
-    until(lambda: all(archived(cli, engine) > before for engine in ENGINES), 30)
+    until(lambda: all(archived(cli, engine) > before for engine in ENGINES))
     for engine in ENGINES:
         done = cli.json("restore", engine, "--latest", "--replace", "--yes")
         assert done["replaced"], engine
@@ -383,7 +383,7 @@ def test_in_place_the_log_goes_on_with_a_new_snapshot(cli: Cli) -> None:
     write(cli, 1_000_001)
     time.sleep(_NEAR)
     after = time.time()
-    until(lambda: all(archived(cli, engine) > after for engine in ENGINES), 30)
+    until(lambda: all(archived(cli, engine) > after for engine in ENGINES))
     for engine in ENGINES:
         assert restored(cli, engine, after) == restored(cli, engine, before) + 2, engine
     assert cli.json("verify")["verdict"] == "pass"
