@@ -103,13 +103,13 @@ def test_a_killed_drill_leaves_nothing_once_there_was_another(cli: Cli, after: f
 def test_destroy_ends_what_a_killed_drill_left(tmp_path_factory: pytest.TempPathFactory) -> None:
     with one_redis(tmp_path_factory) as cli:
         with faults.begin(cli, "drill") as command:
-            while len(servers := _pids(cli.state)) < 2:
-                _step(command)
+            faults.halted_when(command, lambda: len(_pids(cli.state)) > 1)
+            servers = _pids(cli.state)
             command.kill()
         state = cli.state
         cli.ok("destroy", "--yes", "mng")
         assert not state.exists()
-        until(lambda: not any(Path(f"/proc/{pid}/cwd").exists() for pid in servers), 10)
+        until(lambda: not any(Path(f"/proc/{pid}/cwd").exists() for pid in servers))
 
 
 def test_a_server_that_is_killed_fails_its_drill(cli: Cli) -> None:
