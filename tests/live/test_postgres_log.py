@@ -479,6 +479,30 @@ def test_a_slot_that_was_lost_is_a_gap_and_no_end(stack: Cli) -> None:
     assert again.errors == []
 
 
+def test_an_archive_that_was_put_back_is_a_gap_and_no_end(stack: Cli) -> None:
+    """It ends before what the server's slot still keeps."""
+    older = MemoryFeed()
+    with Follower(stack) as follower:
+        follower.has(stack)
+        older.begun, older.pieces = follower.feed.begun[:], follower.feed.pieces[:]
+        for _ in range(3):
+            sql(stack, "CREATE TABLE newer ()", "DROP TABLE newer", "SELECT pg_switch_wal()")
+            follower.has(stack)
+            until(lambda: restart(stack) >= follower.feed.stored)
+            sql(stack, "CHECKPOINT")
+    end = older.stored
+    with Follower(stack, older):
+        until(lambda: len(older.begun) > 1 and older.begun[-1].position > end)
+        sql(stack, "CREATE TABLE newest ()", "DROP TABLE newest")
+        until(lambda: slot(stack) == [("mngdb_mng__postgres", True, "reserved")])
+        until(lambda: older.pieces[-1].begin > end)
+
+
+def restart(cli: Cli) -> int:
+    """From where on the slot keeps WAL."""
+    return replication.lsn(value(cli, "SELECT restart_lsn::text FROM pg_replication_slots"))
+
+
 class Away(MemoryFeed):
     """A store that takes nothing."""
 

@@ -442,6 +442,14 @@ def test_what_was_known_at_the_end_is_stored(archive: Archive) -> None:
     assert spans(100.0, chain(archive.segments(), Point("a", 0))) == [(100.0, 130.0)]
 
 
+def test_a_server_that_does_not_answer_leaves_what_was_noted(archive: Archive) -> None:
+    """How far the log is in the store is as true as before."""
+    notes: list[Archived] = []
+    with feed(archive, notes):
+        pass
+    assert notes == []
+
+
 def test_a_clock_that_jumps_back_an_hour_loses_nothing(archive: Archive) -> None:
     """The time of the log stands still until the clock is where it was."""
     with feed(archive) as found:

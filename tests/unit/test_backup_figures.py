@@ -8,7 +8,7 @@ import pytest
 
 from mngdb.cli.backup import Shown
 from mngdb.events import Copying, Meter
-from mngdb.ops.backup import archived, schedule
+from mngdb.ops.backup import archived, lost, schedule
 from mngdb.ops.backup.archived import Archived
 from mngdb.ops.backup.glance import glance
 from mngdb.ops.backup.schedule import Run
@@ -51,6 +51,23 @@ def test_a_log_that_says_nothing_yet_is_not_of_1970(cli: Cli) -> None:
     (after,) = glance(context)
     assert after.recovery_point is not None
     assert after.recovery_point < 60
+
+
+def test_what_the_store_lacks_is_told_until_there_is_a_new_snapshot(cli: Cli) -> None:
+    cli.write("redis: {}\nbackup: {store: /nowhere}\n")
+    context = Context.open(load([cli.folder / "mngdb.yaml"], {}), cli.environ())
+    context.claim()
+    now = time.time()
+    schedule._keep(context, "redis", Run(tried=now - 500, done=now - 500, branch="one"))
+    schedule.broken(context, "redis")
+    lost.keep(context, {"redis": lost.Lack("it lacks the log", now - 400)})
+    (told,) = glance(context)
+    assert told.error == "it lacks the log"
+    assert told.recovery_point == pytest.approx(400, abs=30)
+    schedule._keep(context, "redis", Run(tried=now - 5, done=now - 5, branch="two"))
+    (after,) = glance(context)
+    assert after.error == ""
+    assert after.recovery_point == pytest.approx(5, abs=30)
 
 
 @pytest.mark.parametrize(

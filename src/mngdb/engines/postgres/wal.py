@@ -63,9 +63,9 @@ def follow(access: Access, asked: DesiredInstance, feed: Feed) -> None:
                 awaited = asked.instance.recovery_point != "stream"
                 _Follower(wire, feed, begin, moment, awaited=awaited).run()
             except replication.RefusedError as error:
-                if error.code == _REMOVED:  # the next attempt begins anew
-                    replication.rows(wire, f"DROP_REPLICATION_SLOT {name}", _TIMEOUT)
-                raise
+                if error.code != _REMOVED:
+                    raise
+                raise _let_go(wire, name, begin) from None
 
 
 @contextlib.contextmanager
@@ -89,6 +89,23 @@ def _kept(wire: pq.abc.PGconn, name: str) -> bool:
     return False
 
 
+def _let_go(wire: pq.abc.PGconn, name: str, begin: int) -> StepError:
+    """Have the next attempt begin anew: the server has no WAL from there any more. The store was
+    away for too long, or an older state of it was put back."""
+    _drain(wire)
+    replication.rows(wire, f"DROP_REPLICATION_SLOT {name}", _TIMEOUT)
+    where = replication.text(begin)
+    return StepError(
+        f"PostgreSQL has no WAL from {where} on, where the archive ends: a gap is left"
+    )
+
+
+def _drain(wire: pq.abc.PGconn) -> None:
+    """After an error: the rest of the answer, before which no other command is taken."""
+    while replication.result(wire, _TIMEOUT) is not None:
+        pass
+
+
 def _start(wire: pq.abc.PGconn, name: str, begin: int, timeline: str) -> None:
     where = f"{replication.text(begin)} TIMELINE {timeline}"
     deadline = time.monotonic() + _HELD
@@ -99,8 +116,7 @@ def _start(wire: pq.abc.PGconn, name: str, begin: int, timeline: str) -> None:
         except replication.RefusedError as error:
             if error.code != _IN_USE or time.monotonic() > deadline:
                 raise
-            while replication.result(wire, _TIMEOUT) is not None:
-                pass
+            _drain(wire)
             time.sleep(_LOOK)
             continue
         if found is None or found.status != pq.ExecStatus.COPY_BOTH:

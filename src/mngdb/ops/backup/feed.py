@@ -208,7 +208,8 @@ class StoreFeed:
         with self._changed:
             moved, self.moved = self.moved, -1
             os.close(moved)
-            self._note(self._archived)
+            if self._archived.branch:  # a server that did not answer leaves what was noted before
+                self._note(self._archived)
 
     def _work(self) -> None:
         while True:

@@ -51,7 +51,8 @@ def glance(context: Context) -> list[Glance]:
     found, gone = [], lost.kept(context)
     for name, run in schedule.runs(context).items():
         log = archived.read(context, name) if name in followed else archived.Archived()
-        drill, lack = passed.get(name), gone.get(name)
+        drill = passed.get(name)
+        lack = None if run.healed else gone.get(name)
         reached = lack.newest if lack is not None else run.reached(log)
         found.append(
             Glance(

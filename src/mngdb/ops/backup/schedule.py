@@ -61,6 +61,11 @@ class Run(Struct, frozen=True):
     moment: float = 0.0
     """The one that it shows."""
 
+    @property
+    def healed(self) -> bool:
+        """Whether the last attempt succeeded, and it was made after the last `broken`."""
+        return bool(self.tried) and self.done >= self.tried
+
     def led_on(self, log: archived.Archived) -> bool:
         """Whether the log that is archived now leads on from the last backup, in one store, and
         one key opens both."""
