@@ -6,13 +6,14 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tests.conformance import places
 from tests.conformance.drivers import TOY
 from tests.conformance.places import Place
-from tests.conftest import free_port
+from tests.conftest import ROOT, free_port
 from tests.live.faults import begin
 from tests.live.scrapes import until
 
@@ -28,7 +29,6 @@ def followed(folder: Path) -> Iterator[Place]:
             f"\nbackup: {{store: '{folder}/store', at: '{at}', drill: {{every: 365d}}}}"
         )
         found.write()
-        found.cli.env["PYTHONPATH"] = str(Path(__file__).parents[2])
         found.cli.env["TOY_METRICS_PORT"] = str(free_port())
         with agent(found):
             until((found.cli.state / "agent" / "agent.pid").exists)
@@ -41,7 +41,8 @@ def followed(folder: Path) -> Iterator[Place]:
 @contextmanager
 def agent(place: Place) -> Iterator[None]:
     """The agent, which knows the toy; that of `up` does not."""
-    with begin(place.cli, "agent") as process:
+    env = place.cli.env | {"PYTHONPATH": str(ROOT)}  # of no command else: it would be no fork
+    with begin(replace(place.cli, env=env), "agent") as process:
         try:
             yield
         finally:
