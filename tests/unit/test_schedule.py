@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from mngdb.errors import MngdbError
 from mngdb.ops.backup import archived, history, place, schedule
 from mngdb.ops.backup.archived import Archived
+from mngdb.ops.backup.glance import glance
 from mngdb.ops.backup.schedule import Run, backups_due, drills_due
 from mngdb.ops.context import Context
 from mngdb.spec.load import load
@@ -50,6 +52,31 @@ def test_a_clock_that_jumps_back_an_hour_costs_one_backup(context: Context) -> N
     for later in range(20, 2 * int(HOUR), 60):
         assert backups_due(context, jumped + later) == []
     assert backups_due(context, jumped + 24 * HOUR) == ["redis"]
+
+
+def test_a_log_that_stands_still_is_seen_though_its_end_is_in_the_future(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = NOW
+    monkeypatch.setattr(time, "time", lambda: now)
+    followed = Archived(branch="branch", begin=5, stored=7, until=NOW, keys="keys")
+    kept(context, done(NOW - 60))
+
+    def noted(after: float, error: str = "") -> float | None:
+        """A note, and what `status` says then of the recovery point."""
+        nonlocal now
+        now = NOW - HOUR + after
+        archived.note(context, "redis", replace(followed, error=error))
+        now += 5
+        assert archived.behind(context, ["redis"]) == bool(error)
+        return glance(context)[0].recovery_point
+
+    archived.note(context, "redis", followed)
+    now = NOW - HOUR
+    assert glance(context)[0].recovery_point == HOUR, "nobody has followed it since"
+    assert noted(0) == 5
+    assert noted(600) == 5
+    assert noted(1200, "the disk is full") == 605
 
 
 def test_a_failing_backup_is_not_made_all_the_time_after_such_a_jump(context: Context) -> None:

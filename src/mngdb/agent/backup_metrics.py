@@ -32,7 +32,7 @@ def families(context: Context, followed: Sequence[str]) -> Iterator[Family]:
         "mngdb_archive_age_seconds",
         "How long ago everything was in the store that the server had written, by instance; "
         "since 1970 where nothing ever was",
-        {name: max(0.0, now - archived.read(context, name).until) for name in followed},
+        {name: archived.read(context, name).age(now) for name in followed},
     )
     last, passed = history.last(state), history.passed(state)
     yield _by_instance(

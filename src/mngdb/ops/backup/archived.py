@@ -23,8 +23,8 @@ _LATE = 10.0
 class Archived(Struct, frozen=True, kw_only=True):
     """How far the log of an instance is in the store. `begin` and `stored` are positions without a
     gap between them; `until` is the moment that they reach, `keys` the fingerprint of the public
-    keys that it is encrypted for, `error` why it goes no further, `at` when this was so (seconds
-    since the epoch)."""
+    keys that it is encrypted for, `error` why it goes no further, `at` when there was none last
+    (seconds since the epoch)."""
 
     branch: str = ""
     begin: int = 0
@@ -35,6 +35,11 @@ class Archived(Struct, frozen=True, kw_only=True):
     at: float = 0.0
     store: str = ""
     """Where it is."""
+
+    def age(self, now: float) -> float:
+        """Seconds since everything was in the store that the server had written. Where the clock
+        was set back, those since it was followed last tell whether it is."""
+        return now - self.until if self.until <= now else abs(now - self.at)
 
 
 def followed(context: Context) -> list[Instance]:
@@ -62,14 +67,16 @@ def remedy(context: Context, instance: str) -> str:
 def behind(context: Context, names: Collection[str]) -> bool:
     """Whether the log of one of these instances is not followed at the moment."""
     found = [read(context, one.name) for one in followed(context) if one.name in names]
-    return any(not one.branch or one.error or one.until < time.time() - _LATE for one in found)
+    return any(not one.branch or one.error or one.age(time.time()) > _LATE for one in found)
 
 
 def note(context: Context, instance: str, found: Archived) -> None:
     """Keep how far it is. Raises OSError."""
     folder = disk.private(context.stack.state / _FOLDER)
-    store = place.source(context).url
-    text = msgspec.json.encode(replace(found, at=time.time(), store=store)).decode()
+    store, at = place.source(context).url, time.time()
+    if found.error:
+        at = read(context, instance).at
+    text = msgspec.json.encode(replace(found, at=at, store=store)).decode()
     disk.write(folder / instance, text + "\n", durable=False)
 
 

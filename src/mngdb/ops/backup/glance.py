@@ -58,7 +58,7 @@ def glance(context: Context) -> list[Glance]:
             Glance(
                 instance=name,
                 mode=followed.get(name),
-                recovery_point=max(0.0, now - reached) if run.done and reached else None,
+                recovery_point=_age(reached, log, now) if run.done and reached else None,
                 snapshot=max(0.0, now - run.done) if run.done else None,
                 stored=run.stored,
                 proved=max(0.0, now - float(drill["at"])) if drill else None,
@@ -75,6 +75,13 @@ def glance(context: Context) -> list[Glance]:
             )
         )
     return found
+
+
+def _age(reached: float, log: archived.Archived, now: float) -> float:
+    """Seconds since the newest moment, which is in the future where the clock was set back."""
+    if reached <= now:
+        return now - reached
+    return log.age(now) if log.branch else 0.0
 
 
 def _commits(context: Context, name: str) -> str:
