@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from mngdb.secret import Secret
 from mngdb.stores.archive import parse
 from mngdb.stores.manifest import decode, encode
-from mngdb.stores.sealing import Sealer, digest, make_key, recipient
+from mngdb.stores.sealing import Sealer, make_key, recipient
 from mngdb.stores.signing import Signer, make_secret
 from tests.conformance.logs import followed, reached, restored, snapshots
 from tests.conformance.places import Place
@@ -173,17 +173,14 @@ def sealed_for_others(found: Backups) -> Path:
 def edited(found: Backups) -> Path:
     """The manifest, by hand."""
     text = found.manifest.read_text()
-    found.manifest.write_text(text.replace('"instance":"toy"', '"instance":"toi"'))
+    found.manifest.write_text(text.replace('"instance":"', '"instance":"x'))
     return found.manifest
 
 
 def forged(found: Backups) -> Path:
-    """The manifest, with digests that fit, by somebody who has no secret of the stack."""
+    """The manifest, whole, by somebody who has no secret of the stack."""
     manifest = decode(found.manifest.read_bytes(), None, unsigned=True)
-    (stream,) = manifest.streams
-    part = replace(stream.parts[0], stored_sha256=digest(found.part.read_bytes()))
-    manifest = replace(manifest, streams=(replace(stream, parts=(part,)),))
-    found.manifest.write_bytes(encode(manifest, Signer(make_secret())))
+    found.manifest.write_bytes(encode(replace(manifest, tool="forged"), Signer(make_secret())))
     return found.manifest
 
 
