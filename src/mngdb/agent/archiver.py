@@ -19,6 +19,7 @@ from mngdb.spec.load import load
 from mngdb.spec.stack import Instance
 from mngdb.stores.sealing import fingerprint
 from mngdb.stores.signing import Signer
+from mngdb.stores.streams import keep_memory
 
 #: Seconds between two looks whether the keys are others now.
 KEYS_EVERY = 20.0
@@ -52,6 +53,8 @@ class Archiver:
 
     def start(self) -> None:
         """Begin."""
+        if self._threads:
+            keep_memory()
         for one in self._threads:
             one.start()
 
