@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import redis
@@ -23,6 +24,7 @@ from benchmarks.backup.measured import (
     TURNS,
     VALUE,
     Ran,
+    Work,
     gigabytes,
     memory,
     mngdb,
@@ -47,6 +49,8 @@ _RUNS = {1: 200_000, 16: 1_500_000}
 #: Runs of each side, and seconds in between: what is archived late is of the run before.
 _PAIRS, _PAUSE = 3 * TURNS, 1.5
 _BATCH = 1000
+#: RDB files of the same values, and whether those are compressed: as in a snapshot, and by default.
+_FILES = {"plain.rdb": "no", "dump.rdb": "yes"}
 
 
 def rows() -> Iterator[Row]:
@@ -117,26 +121,32 @@ def _restore() -> Iterator[Row]:
         fill(cli)
         found = turns({"mngdb": lambda: mngdb(cli, "backup")}, 1)
         yield memory("mngdb backup", "Redis", found)
+        data, loads = cli.state / "servers/mng-redis/data/dump.rdb", dict[str, Work]()
         with redis_as(cli) as client:
-            client.save()
-        shutil.copy(cli.state / "servers/mng-redis/data/dump.rdb", folder)
-        port = free_port()
-        server = Bare(
-            [program("redis").server, "--port", str(port), "--bind", "127.0.0.1", "--save", "",
-             "--dir", str(folder)],
-            folder, None, lambda: _answers(port),
-        )  # fmt: skip
-
-        def load() -> Ran:
-            try:
-                return timed(server.start)
-            finally:
-                server.stop()
-
-        found = turns({"mngdb": lambda: _restored(cli), "load": load})
+            for name, compressed in _FILES.items():
+                client.config_set("rdbcompression", compressed)
+                client.save()
+                shutil.copy(data, folder / name)
+                loads[name] = partial(_loaded, folder, name)
+            client.config_set("rdbcompression", "yes")
+        found = turns({"mngdb": lambda: _restored(cli), **loads})
         what = f"restore of Redis with {gigabytes(SIZE)} of values"
-        yield row(what, found, "load", "redis-server's own load of the RDB file", 1.3)
+        yield row(what, found, "plain.rdb", "redis-server's own load of the same RDB file", 1.3)
+        yield row("the same", found, "dump.rdb", "its load of one that it wrote by itself", 1.3)
         yield memory("mngdb restore", "Redis", found)
+
+
+def _loaded(folder: Path, name: str) -> Ran:
+    port = free_port()
+    server = Bare(
+        [program("redis").server, "--port", str(port), "--bind", "127.0.0.1", "--save", "",
+         "--dir", str(folder), "--dbfilename", name],
+        folder, None, lambda: _answers(port),
+    )  # fmt: skip
+    try:
+        return timed(server.start)
+    finally:
+        server.stop()
 
 
 def _restored(cli: Cli) -> Ran:

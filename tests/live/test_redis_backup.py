@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import redis
 
-from mngdb.engines.redis import ENGINE, acl
+from mngdb.engines.redis import ENGINE, acl, backup
 from mngdb.errors import MngdbError, StepError
 from mngdb.model import DesiredInstance
 from mngdb.ops.context import Context
@@ -30,6 +30,7 @@ from mngdb.stores.signing import Signer, make_secret
 from tests.conftest import Cli, each_server
 from tests.live import faults
 from tests.live.clients import url
+from tests.live.scrapes import until
 from tests.live.snapshots import Logged
 from tests.live.test_tls_redis import with_debian
 
@@ -218,6 +219,23 @@ def test_everything_comes_back(cli: Cli, text: str) -> None:
     faults.kill(cli, "mng-redis")
     cli.ok("up")
     assert cli.json("plan")["steps"] == []
+
+
+def test_values_are_saved_as_they_are_where_the_disk_has_room(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """zstd makes them smaller than LZF and zstd together; the setting is back afterwards."""
+    cli.write(FILE)
+    cli.ok("up")
+    text = "a value that LZF makes smaller " * 30
+    with admin(cli) as client:
+        client.set("text", text)
+        until(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
+        assert text.encode() in take(cli).streams["dump.rdb"]
+        assert client.config_get("rdbcompression") == {"rdbcompression": "yes"}
+        monkeypatch.setattr(backup, "_ROOM", 1 << 60)
+        assert text.encode() not in take(cli).streams["dump.rdb"]
+        assert client.config_get("rdbcompression") == {"rdbcompression": "yes"}
 
 
 def test_writes_go_on_meanwhile_and_it_is_one_moment(cli: Cli) -> None:

@@ -84,9 +84,9 @@ def patiently(action: Callable[[], T]) -> T:
 
 
 def keep_memory() -> None:
-    """Have the C library keep the memory of parts and segments for the next ones, for a process that
-    reads or writes many: to get it anew from the kernel for each costs as much as age does. Best
-    before there are threads."""
+    """Have the C library keep the memory of parts and segments for the next ones, in a process that
+    works on many: to get it anew from the kernel for each costs as much as age does. Best before
+    there are threads."""
     import ctypes
 
     with contextlib.suppress(AttributeError):  # another library than glibc

@@ -150,7 +150,7 @@ class RedisEngine:
     ) -> Taken:
         from mngdb.engines.redis import backup
 
-        return backup.back_up(session, access, sink)
+        return backup.back_up(session, asked, access, sink)
 
     def lay(
         self, asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None

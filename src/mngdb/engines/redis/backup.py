@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from shutil import disk_usage
 from typing import BinaryIO
 
 from mngdb.engines.redis import client, render
@@ -31,18 +33,23 @@ _HEAD = re.compile(rb"REDIS\d{4}|VALKEY\d{3}")
 #: The end of an RDB file: this, then its CRC64.
 _END, _END_LENGTH = b"\xff", 9
 _ELF = b"\x7fELF"
+#: The setting by which Redis compresses values with LZF; and how much of its memory is free on its
+#: disk where it does not for a backup.
+_COMPRESSION, _ROOM = "rdbcompression", 2
 _RIGHTS = "the login needs +psync, +replconf and +info; Redis has to be 7 or later"
 
 
-def back_up(session: client.Session, access: Access, sink: Sink) -> Taken:
+def back_up(session: client.Session, asked: DesiredInstance, access: Access, sink: Sink) -> Taken:
     """Stream the content of all databases, and the functions. Raises StepError, ConnectError."""
     found = release(parse_info(session.ask("INFO", "server")))
     with client.connect(access, _TIMEOUT) as replica:
         _introduce(replica, found.product, found.version)
         replica.limit(_SILENCE)
-        with replica.stream("PSYNC", "?", "-1") as file:
+        with ExitStack() as opened:
             try:
-                replid, offset = _begun(file)
+                with _values_as_they_are(session, asked):
+                    file = opened.enter_context(replica.stream("PSYNC", "?", "-1"))
+                    replid, offset = _begun(file)
                 seconds, micro = session.ask("TIME")
                 info = parse_info(session.ask("INFO"))
                 size = _size(file)
@@ -88,6 +95,39 @@ def _introduce(replica: client.Session, product: str, version: str) -> None:
             replica.ask("REPLCONF", "version", version)
     except client.RefusedError as error:
         raise StepError(error.message, _RIGHTS) from None
+
+
+@contextmanager
+def _values_as_they_are(session: client.Session, asked: DesiredInstance) -> Iterator[None]:
+    """Have a save that begins in the block not compress values: zstd makes them smaller without
+    LZF before it (a quarter, of text), the server's process that saves takes half of its time, and
+    a restored server loads a third faster. Not where the file, which the server first writes to its
+    own disk, could fill that: it takes no writes then. Raises ConnectError."""
+    if not _may_grow(session, asked):
+        yield
+        return
+    session.ask("CONFIG", "SET", _COMPRESSION, "no")
+    try:
+        yield
+    finally:
+        # `up` and the next backup do it where this cannot
+        with suppress(ConnectError, client.RefusedError):
+            session.ask("CONFIG", "SET", _COMPRESSION, "yes")
+
+
+def _may_grow(session: client.Session, asked: DesiredInstance) -> bool:
+    """Whether values may be saved as they are for a moment: on a server of ours whose disk we see,
+    that compresses and saves nothing else meanwhile."""
+    if asked.site is None or asked.site.tunnel or render.settings(asked)[_COMPRESSION] != "yes":
+        return False
+    info = parse_info(session.ask("INFO"))
+    if {info["rdb_bgsave_in_progress"], info["aof_rewrite_in_progress"]} != {"0"}:
+        return False
+    try:
+        free = disk_usage(asked.site.data).free
+    except OSError:
+        return False
+    return free > _ROOM * int(info["used_memory"])
 
 
 def _begun(file: BinaryIO) -> tuple[str, str]:
