@@ -232,15 +232,20 @@ def length(data: bytes | bytearray, at: int) -> int:
 def groups(pieces: Iterable[bytes], most: int) -> Iterator[tuple[bytes, int]]:
     """The documents of a stream that comes in pieces: up to `most` bytes of them, or one, and how
     many these are. Raises StepError where the stream ends in the middle of one."""
-    rest = b""
+    rest, size_of = b"", _SIZE.unpack_from
     for piece in pieces:
         data = rest + piece
         begin = at = count = 0
-        while (size := length(data, at)) <= len(data) - at:
-            if count == _MOST or (count and at + size - begin > most):
+        end, room = len(data), most
+        while end - at >= _SIZE.size:  # in as few steps as can be: they are for each document
+            after = at + size_of(data, at)[0]
+            if after > end or after - at < _EMPTY:
+                break
+            if count and (after > room or count == _MOST):
                 yield data[begin:at], count
-                begin, count = at, 0
-            at, count = at + size, count + 1
+                begin, count, room = at, 0, at + most
+            at, count = after, count + 1
+        length(data, at)
         if count:
             yield data[begin:at], count
         rest = data[at:]
