@@ -147,6 +147,11 @@ class StepError(MngdbError):
     """A step could not be done; the server is as it was before that step."""
 
 
+class FillingError(StepError):
+    """A server that is being filled (`Instance.filling`) takes no such data; one that was started
+    as usual does."""
+
+
 class OvertakenError(StepError):
     """Somebody else did it at the same moment, as a rule a command that was killed whose statement
     went on: the server has to be looked at again."""

@@ -610,3 +610,31 @@ def test_a_standalone_server_is_told_what_it_lacks(cli: Cli, tmp_path: Path) -> 
         finally:
             process.kill()
     assert "--replSet" in str(told.value.hint)
+
+
+@pytest.mark.parametrize("more", [{}, {"encryptedFields": {"fields": []}}])
+def test_a_restored_server_is_of_a_replica_set(cli: Cli, more: dict[str, Any]) -> None:
+    """Also where there is so much that it is filled while it is of none, and with a collection
+    that is then refused."""
+    cli.write(
+        "mongodb: {port: PORT1}\napps: {shop: {mongodb: shop}}\n"
+        f"backup: {{store: {cli.folder / 'store'}}}\n"
+    )
+    cli.ok("up")
+    with mongo_as(cli) as live:
+        for number in range(130):
+            live.shop.item.insert_one({"n": number, "fill": "x" * (2 << 20)})
+        live.shop.item.create_index("n")
+        live.shop.command("create", "other", **more)
+    cli.ok("backup")
+    cli.ok("restore", "mongodb", "--latest")
+    client: Any = pymongo.MongoClient(cli.ok("url", "mongodb", "--restored").strip())
+    with client as there:
+        assert there.admin.command("hello")["setName"] == "mng"
+        assert there.local["oplog.rs"].find_one({"op": "n"}) is not None
+        assert there.shop.item.count_documents({}) == 130
+        assert set(there.shop.item.index_information()) == {"_id_", "n_1"}
+        (other,) = there.shop.list_collections(filter={"name": "other"})
+        assert other["options"].keys() == more.keys()
+    (log,) = cli.state.glob("restored/*/servers/*/server.log")
+    assert log.read_text().count('"MongoDB starting"') == (1 if more else 2)

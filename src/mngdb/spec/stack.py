@@ -45,6 +45,8 @@ class Instance(Struct, frozen=True):
     recovery_point: RecoveryPoint = "stream"
     """Whether commits wait until the store has them."""
     role: Role = "live"
+    filling: bool = False
+    """Whether a restore fills it, and nobody reads it yet: nothing has to be kept of each write."""
 
     @property
     def members(self) -> tuple[Member, ...]:

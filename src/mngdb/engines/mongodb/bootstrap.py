@@ -42,12 +42,14 @@ def bootstrap(asked: DesiredInstance, deadline: float) -> Iterator[Session]:
     try:
         with ExitStack() as stack:
             session = _login(stack, access, deadline)
-            if session is None or not _sound(session, access):
+            alone = asked.instance.filling
+            if session is None or not _sound(session, access, alone=alone):
                 with ExitStack() as repair:
                     system = _login(repair, logins.system(asked), deadline)
                     if system is None:
                         raise _wrong_key(access)
-                    _primary(system, asked.stack, access, deadline)
+                    if not alone:
+                        _primary(system, asked.stack, access, deadline)
                     _administrator(system, asked)
             if session is None:
                 session = stack.enter_context(connect(access, _LOGIN))
@@ -87,9 +89,10 @@ def _wrong_key(access: Access) -> ConnectError:
     )
 
 
-def _sound(session: Session, access: Access) -> bool:
+def _sound(session: Session, access: Access, *, alone: bool) -> bool:
     hello = session.command("hello")
-    if not hello.get("isWritablePrimary") or hello.get("me") != logins.seeds(access):
+    named = alone or hello.get("me") == logins.seeds(access)
+    if not hello.get("isWritablePrimary") or not named:
         return False
     info = session.command("connectionStatus")["authInfo"]
     return {"role": "root", "db": logins.USERS_IN} in info["authenticatedUserRoles"]

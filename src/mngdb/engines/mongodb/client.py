@@ -69,6 +69,11 @@ class Refused(MngdbError):  # noqa: N818 — it is the answer, not a fault
         self.code = code
         self.details = details or {}
 
+    @property
+    def alone(self) -> bool:
+        """Whether a member of a replica set would have taken it: there is no one code for that."""
+        return "standalone" in self.message
+
 
 class Session(Struct, frozen=True):
     """A login. `database` is the one that its access names."""
@@ -186,7 +191,7 @@ def connect(access: Access, timeout: float) -> Iterator[Session]:
         client: pymongo.MongoClient[Document] = pymongo.MongoClient(
             at,
             appname=NAME,
-            maxPoolSize=2,
+            maxPoolSize=4,
             connectTimeoutMS=milliseconds,
             serverSelectionTimeoutMS=milliseconds,
             serverMonitoringMode="poll",  # one thread and one connection less than streaming

@@ -21,7 +21,7 @@ from mngdb.engines.mongodb import aside, collections, oplog
 from mngdb.engines.mongodb.client import QUICK, Document, Refused, Session
 from mngdb.engines.mongodb.collections import METADATA, Collection
 from mngdb.engines.mongodb.replay import Replay
-from mngdb.errors import ConnectError, StepError
+from mngdb.errors import ConnectError, FillingError, StepError
 from mngdb.model import DesiredInstance
 from mngdb.snapshot import Saved
 
@@ -35,7 +35,6 @@ _EMPTY, _HOLLOW = Timestamp(0, 0), re.compile(rb"\x11[^\x00]+\x00{9}")
 _EVERY_DATE: CodecOptions[RawBSONDocument] = CodecOptions(
     document_class=RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_MS
 )
-_DURABLE = {"w": "majority", "j": True}
 
 
 class _Documents(RawBSONDocument):
@@ -62,10 +61,17 @@ def load(session: Session, asked: DesiredInstance, saved: Saved) -> None:
             held = [one for one in wanted if one.holder is not None]
             for one in held:
                 make(session, one, one.namespace in present)
-            with ThreadPoolExecutor(AT_ONCE, "mngdb-load") as pool:
+            with (
+                ThreadPoolExecutor(AT_ONCE, "mngdb-load") as pool,
+                ThreadPoolExecutor(1, "mngdb-index") as builder,
+            ):
+                # those of one collection are built while the next one is filled
+                built: list[Future[None]] = []
                 for one in held:
                     fill(session, pool, one, saved.read(one.stream))
-                    index(session, one)
+                    built.append(builder.submit(index, session, one))
+                for each in built:
+                    each.result()
             try:
                 aside.fill(session, saved, (one for one in wanted if one.holder is None))
                 if saved.until is not None:
@@ -73,10 +79,11 @@ def load(session: Session, asked: DesiredInstance, saved: Saved) -> None:
                 aside.settle(session, asked)
             finally:
                 aside.remove(session)
-        # it waits until the disk has all that was written before
-        session.command("appendOplogNote", data={"mngdb": "restored"}, writeConcern=_DURABLE)
+        session.command("fsync", limit=None)
     except (Refused, ConnectError) as error:
-        raise StepError(f"MongoDB refused the restore: {error.message}", error.hint) from None
+        alone = asked.instance.filling and isinstance(error, Refused) and error.alone
+        kind = FillingError if alone else StepError
+        raise kind(f"MongoDB refused the restore: {error.message}", error.hint) from None
 
 
 def _every(saved: Saved) -> Iterator[Collection]:

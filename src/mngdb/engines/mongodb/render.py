@@ -27,6 +27,8 @@ OPLOG = "replication.oplogSizeMB"
 COMPRESSORS = "net.compression.compressors"
 #: mongod refuses less.
 _LEAST_CACHE = 0.25
+#: Of a server that a restore fills: what is thrown away at the next start is not compressed.
+_FILLING = {"storage.wiredTiger.engineConfig.journalCompressor": "none"}
 
 
 def spec_of(asked: DesiredInstance) -> MongodbInstance:
@@ -67,8 +69,8 @@ def settings(asked: DesiredInstance) -> dict[str, str]:
         "security.authorization": "enabled",
         "security.keyFile": _keyfile(asked.site),
         "security.javascriptEnabled": text_of(spec.javascript),
-        "replication.replSetName": asked.stack,
-        OPLOG: str(spec.oplog),
+        # without an oplog, which has every document again, it is filled in two thirds of the time
+        **(_FILLING if asked.instance.filling else _replicated(asked)),
         "operationProfiling.mode": "slowOp",
         SLOW: slow,
         # nobody gets in without a login, not even before the first one exists
@@ -80,6 +82,10 @@ def settings(asked: DesiredInstance) -> dict[str, str]:
         # a server of restored data stays as it was at its moment
         **({} if asked.instance.role == "live" else {PARAMETER + "ttlMonitorEnabled": "false"}),
     }
+
+
+def _replicated(asked: DesiredInstance) -> dict[str, str]:
+    return {"replication.replSetName": asked.stack, OPLOG: str(spec_of(asked).oplog)}
 
 
 def option_of(name: str) -> str:

@@ -224,7 +224,8 @@ class Replay:
         try:
             self._session.command(command, value, limit=None, writeConcern=QUICK, **rest)
         except Refused as error:
-            if self._at > self._settled and not (command == "drop" and error.code == 26):
+            counts = self._at > self._settled and not (command == "drop" and error.code == 26)
+            if counts or error.alone:
                 raise
 
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from mngdb import disk
 from mngdb.engines.protocol import AnyEngine
-from mngdb.errors import MngdbError, of_system
+from mngdb.errors import FillingError, MngdbError, of_system
 from mngdb.events import Meter, Progress
 from mngdb.model import Access, DesiredInstance
 from mngdb.ops.backup import bases, notes, place
@@ -34,6 +34,8 @@ from mngdb.targets.protocol import Disposable, Servers
 _TIMEOUT = 30.0
 #: What is asked for of a disk, of what is needed about.
 _SPARE = 1.1
+#: Bytes that are filled in so much faster (`Instance.filling`) that a second start is worth it.
+_MUCH = 256 << 20
 _FULL = "free space, then run the same command again"
 Tell = Callable[[object], None]
 
@@ -74,14 +76,18 @@ class Scratch:
         """Fill its data folder, start it and bring it to what the file says: the vault's secrets,
         not those of the snapshot. Raises MngdbError; what was begun is then for `remove`."""
         try:
-            return self._make(tell)
+            try:
+                return self._make(tell, filling=self.aim.size >= _MUCH)
+            except FillingError:
+                self.remove()
+                return self._make(tell, filling=False)
         except MngdbError as error:
             if os.strerror(errno.ENOSPC) in error.message:
                 error.message += f", on the disk of {self.state}"
                 error.hint = _FULL
             raise
 
-    def _make(self, tell: Tell) -> DesiredInstance:
+    def _make(self, tell: Tell, *, filling: bool) -> DesiredInstance:
         asked = replace(
             self.context.asked(self._given, invent=True),
             instance=self.instance,
@@ -102,7 +108,7 @@ class Scratch:
         for step in self.place.servers.repairs({self.instance.name: asked}):
             step.run(None)
         self.place.servers.publish({self.instance.name: asked})
-        converger = self.place.target.converger(asked, tell)
+        first = replace(asked, instance=replace(self.instance, filling=filling))
         with _Phase(self.phases, "copy"):
             tell(Progress(self.instance.unit, f"unpacking {self.aim.text}"))
             self.place.fill(asked, lambda at, who: self.engine.lay(asked, saved, at, who))
@@ -110,11 +116,13 @@ class Scratch:
             # what was unpacked is on its way to the disk while the server reads it from memory
             synced = pool.submit(self._sync, asked)
             with _Phase(self.phases, "recovery"):
-                converger.up()
+                self.place.target.converger(first, tell).up()
             with _Phase(self.phases, "load"), self.session(asked) as session:
-                self.engine.load(session, asked, saved)
+                self.engine.load(session, first, saved)
             with _Phase(self.phases, "settle"):
-                converger.up()
+                if self.engine.settings(first) != self.engine.settings(asked):
+                    self.place.servers.stop(self.instance.unit, self.engine.stop_signal)
+                self.place.target.converger(asked, tell).up()
                 synced.result()
         return asked
 
