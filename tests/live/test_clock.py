@@ -19,7 +19,7 @@ import pytest
 from mngdb.targets.local import programs
 from tests import debian
 from tests.conftest import EVERYTHING, Cli
-from tests.live.clients import redis_as, url
+from tests.live.clients import mongo_as, redis_as, url
 from tests.live.postgres import value
 from tests.live.scrapes import quick_agent, until
 from tests.live.test_point_in_time import OPENED, archived, listed, said
@@ -28,12 +28,12 @@ pytestmark = pytest.mark.live
 
 FILE = """
 agent: {ports: {mngdb: PORT3, ENGINE: PORT2}}
-ENGINE: {port: PORT1, memory: 128 MB}
+ENGINE: {port: PORT1, memory: 512 MB}
 apps: {shop: {ENGINE: APP}}
 binaries: {ENGINE: PROGRAMS}
 backup: {store: STORE, at: "AT", drill: {every: 3650d}}
 """
-APPS = {"redis": '"shop:*"', "postgres": "shop"}
+APPS = {"redis": '"shop:*"', "postgres": "shop", "mongodb": "shop"}
 HOUR = 3600.0
 
 
@@ -55,7 +55,7 @@ class Clock:
         }
         self.programs = folder / "programs"
         self.programs.mkdir()
-        for engine, version in (("postgres", "17"), ("redis", "8")):
+        for engine, version in (("postgres", "17"), ("redis", "8"), ("mongodb", None)):
             server = Path(programs.find(engine, version, None, None).server)
             for path in server.parent.iterdir():
                 (self.programs / path.name).symlink_to(path)
@@ -114,6 +114,10 @@ def written(cli: Cli, engine: str) -> int:
     """The position of the server's log."""
     if engine == "postgres":
         return int(value(cli, "SELECT pg_current_wal_flush_lsn() - '0/0'"))
+    if engine == "mongodb":
+        with mongo_as(cli) as mongo:
+            last = mongo.admin.command("hello")["lastWrite"]["opTime"]["ts"]
+            return int(last.time << 32 | last.inc)
     with redis_as(cli) as redis:
         return int(redis.info("replication")["master_repl_offset"])
 
@@ -134,7 +138,7 @@ def restored(cli: Cli, engine: str, *target: str) -> int:
     return count
 
 
-@pytest.mark.parametrize("engine", ["redis", *["postgres"] * EVERYTHING])
+@pytest.mark.parametrize("engine", ["redis", *["postgres", "mongodb"] * EVERYTHING])
 def test_after_a_clock_was_set_back_what_is_written_is_the_newest(
     cli: Cli, clock: Clock, tmp_path: Path, engine: str
 ) -> None:
