@@ -141,8 +141,12 @@ def test_a_full_store_ends_the_backup_and_the_log_waits(cli: Small) -> None:
         assert cli.objects == objects
         assert snapshots(cli) == before
         assert cli.json("drill")["drills"][0]["verdict"] == "pass"
+        log = (cli.state / "agent" / "agent.log").read_text()
+        assert log.count("archive of redis: cannot write") == 1, "it is told once"
     until(lambda: archived(cli) > moment, 40)
     assert archive(cli)["error"] == ""
+    (glance,) = cli.json("status")["backups"]
+    assert glance["error"].startswith("the backup of 20"), "it is of then"
     assert restored(cli, moment) == "meanwhile"
     assert cli.json("verify")["verdict"] == "pass"
     cli.ok("backup")

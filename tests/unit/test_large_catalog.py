@@ -25,7 +25,8 @@ COUNT, SEGMENTS = 10_000, 2_000
 MOST = 10.0
 
 
-def test_ten_thousand_snapshots_are_listed_and_pruned(cli: Cli) -> None:
+def opened(cli: Cli) -> tuple[Context, str]:
+    """A stack whose store is empty, and its public key."""
     (cli.folder / "store").mkdir(mode=0o700)
     cli.env["MNGDB_SECRET_BACKUP_KEY"] = (key := make_key()).reveal()
     cli.write("redis: {port: PORT1}\nbackup: {store: store}\nvault: environ\n")
@@ -33,7 +34,29 @@ def test_ten_thousand_snapshots_are_listed_and_pruned(cli: Cli) -> None:
     environ = cli.environ()
     context = Context.open(load([cli.folder / "mngdb.yaml"], environ), environ)
     context.claim()
-    written(place.catalog(context), recipient(key))
+    return context, recipient(key)
+
+
+def test_log_that_was_merged_is_told_apart_from_log_that_goes(cli: Cli) -> None:
+    context, public = opened(cli)
+    archive, sealer = place.catalog(context).archive("redis"), Sealer([public])
+    now = time.time()
+    for begin, end in ((0, 5), (5, 9), (0, 9)):
+        piece = Piece(begin, end, bytes(end - begin), ((end - begin, now - 3600 + end),))
+        archive.put(sealer, "0" * 8, "branch", piece, now - 3600 + begin)
+    found = due(context)
+    assert [(one.begin, one.end) for one in found.merged["redis"]] == [(0, 5), (5, 9)]
+    assert (found.segments, found.snapshots) == ({}, ())
+    said = cli.ok("backup", "prune", "--dry-run")
+    assert "0 B of the log, 2 segments that larger ones replace" in said
+    cli.ok("backup", "prune", "--yes")
+    assert [(one.begin, one.end) for one in archive.segments()] == [(0, 9)]
+    assert not due(context)
+
+
+def test_ten_thousand_snapshots_are_listed_and_pruned(cli: Cli) -> None:
+    context, public = opened(cli)
+    written(place.catalog(context), public)
     begun = time.process_time()
     found = reachable(context, "redis")
     assert len(found.reaches) == COUNT

@@ -144,7 +144,7 @@ def prune(options: Options, dry_run: bool, yes: bool) -> int:
     that the file no longer has.
     """
     from mngdb.ops.backup.history import iso
-    from mngdb.ops.backup.prune import due
+    from mngdb.ops.backup.prune import due, stored
     from mngdb.ops.backup.prune import prune as remove
 
     context = options.context()
@@ -160,7 +160,8 @@ def prune(options: Options, dry_run: bool, yes: bool) -> int:
                 "removed": not dry_run,
                 "snapshots": [_snapshot(one, None) for one in found.snapshots],
                 "log": {name: len(every) for name, every in found.segments.items()},
-                "log_stored_bytes": found.stored,
+                "log_stored_bytes": stored(found.segments),
+                "merged": {name: len(every) for name, every in found.merged.items()},
                 "unfinished_objects": len(found.unfinished),
                 "unfinished": list(found.unfinished),
             }
@@ -185,7 +186,13 @@ def prune(options: Options, dry_run: bool, yes: bool) -> int:
 
 def _many(found: Due) -> str:
     """What is removed, in words."""
-    text = f"{many(len(found.snapshots), 'snapshot')} and {size(found.stored)} of the log"
+    from mngdb.ops.backup.prune import stored
+
+    text = f"{many(len(found.snapshots), 'snapshot')} and {size(stored(found.segments))} of the log"
+    if twice := sum(map(len, found.merged.values())):
+        text += (
+            f", {many(twice, 'segment')} that larger ones replace ({size(stored(found.merged))})"
+        )
     left = f", {many(len(found.unfinished), 'object')} of backups that were killed"
     return text + (left if found.unfinished else "")
 

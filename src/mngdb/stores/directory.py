@@ -230,7 +230,9 @@ class DirectoryStore:
             yield
         except OSError as error:
             if error.filename is None or not Path(error.filename).is_absolute():
-                error.filename = str(self.root / key)
+                # an object that is written again has another name each time: its folder is enough
+                path = self.root / key
+                error.filename = str(path.parent if what == "write" else path)
             told = of_system(error)
             passing = error.errno in _PASSING
             raise StoreError(

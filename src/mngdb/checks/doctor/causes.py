@@ -6,6 +6,8 @@ locks, of which neither tells.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterable, Iterator
 
 from mngdb.facts.doctor import Condition, Refusal, Server, StackFacts, Trouble
@@ -414,13 +416,19 @@ def _agent(facts: StackFacts) -> Iterator[Trouble]:
     yield Trouble("agent", text, command, tuple(one.instance for one in facts.servers))
 
 
+#: What a file system says that is full, and what helps a store that says so.
+_FULL = os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)
+_ROOM = "free space in the store, or name another one ('backup: {store: …}'); the rest follows"
+
+
 def _backups(facts: StackFacts) -> Iterator[Trouble]:
     together: dict[str, list[str]] = {}
     for instance, problem in facts.backups.items():
         together.setdefault(problem, []).append(instance)
     for problem, names in together.items():
         text = f"{', '.join(names)}: what is written is not backed up: {problem}"
-        yield Trouble("backup", text, "mngdb backups", tuple(names))
+        full = any(one in problem for one in _FULL)
+        yield Trouble("backup", text, _ROOM if full else "mngdb backups", tuple(names))
 
 
 #: In the order in which a person would look.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from mngdb.checks.catalogue import checks
 from mngdb.checks.postgres.settings import SETTINGS, look, size, text
 from mngdb.facts.postgres import PostgresFacts
@@ -22,6 +24,11 @@ _OFF = {"of", "false", "fals", "fal", "fa", "f", "no", "n", "0"}
 _ON = {"true", "tru", "tr", "t", "yes", "ye", "y", "1"}
 #: Seconds that a statement may wait for the store at its end.
 _STUCK = 10.0
+#: What has the log stored again.
+_STORES = (
+    "'mngdb up' starts the agent; if it runs, the store takes nothing: 'mngdb status' shows why "
+    "(free space in it, or bring it back)"
+)
 _SALVAGE = ("zero_damaged_pages", "ignore_checksum_failure", "ignore_invalid_pages")
 
 
@@ -68,13 +75,16 @@ def _archived(facts: PostgresFacts, asked: str) -> Judgement:
     mode = f"recovery_point {facts.recovery_point}"
     if asked != facts.archive:
         told = f"for {asked!r}, not" if asked else "not"
-        return judged(False, f"{mode}: commits do {told} wait for the store of the log")
+        text = f"{mode}: commits do {told} wait for the store of the log"
+        return Judgement("fail", text, remedy="" if asked else _STORES)
     found = facts.server.value
     if facts.archive not in (found["standbys"] or ()):
-        return judged(False, f"{mode}: commits wait, and nobody writes the log to the store")
+        text = f"{mode}: commits wait, and nobody writes the log to the store"
+        return Judgement("fail", text, remedy=_STORES)
     stuck = found["waited"] or 0.0
     waits = f"one has waited for {stuck:.0f} s" if stuck > _STUCK else "they are stored"
-    return judged(stuck <= _STUCK, f"{mode}: commits wait for {asked!r}, {waits}")
+    judgement = judged(stuck <= _STUCK, f"{mode}: commits wait for {asked!r}, {waits}")
+    return replace(judgement, remedy=_STORES)
 
 
 def _archive(facts: PostgresFacts) -> Judgement:

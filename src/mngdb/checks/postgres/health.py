@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from mngdb.checks import patch_level
 from mngdb.checks.catalogue import checks
 from mngdb.checks.postgres.network import exposure
@@ -13,6 +15,12 @@ from mngdb.words import many
 #: Halfway to the 2^31 ids after which the server stops taking writes.
 _HALF = 1 << 30
 _OLD = 10_000_000
+#: What reads mngdb's own slot again.
+_OURS = (
+    "'mngdb up' starts the agent, which reads {slot}; do not drop it: it keeps what is not stored "
+    "yet"
+)
+_OTHERS = "of the others: start the consumer, or SELECT pg_drop_replication_slot(NAME)"
 
 
 def _version(facts: PostgresFacts) -> Judgement:
@@ -30,6 +38,16 @@ def _wraparound(facts: PostgresFacts) -> Judgement:
 def _horizon(facts: PostgresFacts) -> Judgement:
     age = facts.activity.value["horizon"]
     return judged(age < _OLD, f"oldest snapshot: {age} transactions")
+
+
+def _slots(facts: PostgresFacts) -> Judgement:
+    found = facts.slots.value
+    ours = [one for one in found if one.partition(" (")[0] == facts.archive]
+    judgement = listed(found, "all active")
+    if not ours:
+        return judgement
+    remedies = [_OURS.format(slot=facts.archive), *[_OTHERS] * (len(found) > len(ours))]
+    return replace(judgement, remedy="; ".join(remedies))
 
 
 def _collations(facts: PostgresFacts) -> Judgement:
@@ -82,7 +100,7 @@ CHECKS: tuple[Check[PostgresFacts], ...] = checks(
         "postgres.prepared": lambda facts: listed(
             facts.prepared.value, "none older than 10 minutes"
         ),
-        "postgres.slots": lambda facts: listed(facts.slots.value, "all active"),
+        "postgres.slots": _slots,
         "postgres.collation-version": _collations,
         "postgres.checksum-failures": _rotten,
         "postgres.deadlocks": _deadlocks,

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from mngdb.ops.backup import archived, commits, history, lost, schedule
+from mngdb.ops.backup.moments import shown
 from mngdb.ops.context import Context
 from mngdb.spec.base import RecoveryPoint
 
@@ -67,7 +68,7 @@ def glance(context: Context) -> list[Glance]:
                     filter(
                         None,
                         (
-                            *(log.error or run.error, _commits(context, name)),
+                            *(log.error or _failed(run), _commits(context, name)),
                             lack.text if lack else "",
                         ),
                     )
@@ -82,6 +83,11 @@ def _age(reached: float, log: archived.Archived, now: float) -> float:
     if reached <= now:
         return now - reached
     return log.age(now) if log.branch else 0.0
+
+
+def _failed(run: schedule.Run) -> str:
+    """Why the last backup failed, and when that was: it may be over by now."""
+    return f"the backup of {shown(run.tried)} failed: {run.error}" if run.error else ""
 
 
 def _commits(context: Context, name: str) -> str:

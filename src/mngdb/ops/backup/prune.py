@@ -12,7 +12,7 @@ from mngdb.ops import audit
 from mngdb.ops.backup import place
 from mngdb.ops.backup.history import proved
 from mngdb.ops.context import Context
-from mngdb.stores.archive import Segment
+from mngdb.stores.archive import Segment, covered
 from mngdb.stores.manifest import Manifest
 from mngdb.stores.retention import Policy, expired, superfluous
 
@@ -20,21 +20,27 @@ from mngdb.stores.retention import Policy, expired, superfluous
 _UNFINISHED = 86_400.0
 
 
+_ByInstance = Mapping[str, tuple[Segment, ...]]
+
+
 class Due(Struct, frozen=True):
-    """What is to be removed. `segments` by instance."""
+    """What is to be removed."""
 
     snapshots: tuple[Manifest, ...]
-    segments: Mapping[str, tuple[Segment, ...]]
+    segments: _ByInstance
+    """Log that no promised moment needs."""
+    merged: _ByInstance = {}
+    """What was written once more, as a larger segment, which stays: nothing of the log is lost."""
     unfinished: tuple[str, ...] = ()
     """Keys of what backups that were killed have left."""
 
     def __bool__(self) -> bool:
-        return bool(self.snapshots or self.segments or self.unfinished)
+        return bool(self.snapshots or self.segments or self.merged or self.unfinished)
 
-    @property
-    def stored(self) -> int:
-        """Bytes of the log in the store."""
-        return sum(one.stored for every in self.segments.values() for one in every)
+
+def stored(log: _ByInstance) -> int:
+    """Bytes in the store."""
+    return sum(one.stored for every in log.values() for one in every)
 
 
 def due(context: Context) -> Due:
@@ -42,7 +48,7 @@ def due(context: Context) -> Due:
     keep = place.wanted(context).keep
     policy = Policy(keep.daily, keep.weekly, keep.monthly, keep.point_in_time.total_seconds())
     catalog, tried, now = place.catalog(context), proved(context.stack.state), time.time()
-    found, log, unfinished = [], {}, []
+    found, log, merged, unfinished = [], {}, {}, []
     for name in context.stack.instances:
         snapshots, _ = catalog.snapshots(name)
         segments = catalog.archive(name).segments()
@@ -50,18 +56,23 @@ def due(context: Context) -> Due:
         found += gone
         ids = {one.id for one in gone}
         kept = [one for one in snapshots if one.id not in ids]
-        if useless := superfluous(segments, kept, policy, now):
-            log[name] = tuple(useless)
+        if twice := covered(segments, now):
+            merged[name] = tuple(twice)
+        names = {one.name for one in twice}
+        useless = superfluous(segments, kept, policy, now)
+        if rest := tuple(one for one in useless if one.name not in names):
+            log[name] = rest
         unfinished += catalog.unfinished(name, now - _UNFINISHED)
-    return Due(tuple(found), log, tuple(unfinished))
+    return Due(tuple(found), log, merged, tuple(unfinished))
 
 
 def prune(context: Context, due: Due) -> None:
     """Remove snapshots, one after the other, then the log. Interrupted, it can be done again.
     Raises StoreError."""
     catalog = place.catalog(context)
-    for name, segments in due.segments.items():
-        catalog.archive(name).remove(segments)
+    for log in (due.segments, due.merged):
+        for name, segments in log.items():
+            catalog.archive(name).remove(segments)
     catalog.store.delete(due.unfinished)
     for one in reversed(due.snapshots):  # what builds on another goes first
         catalog.remove([one])

@@ -129,7 +129,9 @@ def broken(context: Context, instance: str) -> None:
     """Note that nothing leads on from the last backup any more: another one is due at once. Raises
     OSError."""
     before = _read(context, instance)
-    _keep(context, instance, replace(before, tried=0.0, branch="", position=0, before=0.0))
+    _keep(
+        context, instance, replace(before, tried=0.0, error="", branch="", position=0, before=0.0)
+    )
 
 
 def succeeded(context: Context, instance: str, found: Manifest) -> None:
