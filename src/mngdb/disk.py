@@ -203,6 +203,16 @@ def replaceable(path: Path) -> Path:
     return path
 
 
+def nearest(path: Path) -> Path:
+    """The path, or the nearest folder above it that is there. What this account may not look at is
+    not there."""
+    for one in (path, *path.parents):
+        with contextlib.suppress(OSError):
+            one.stat()
+            return one
+    raise ValueError(f"{path} is not absolute")
+
+
 def private(path: Path, *, owner: Account | None = None) -> Path:
     """Make a folder that `owner` alone may enter. Raises MngdbError when there is something of
     somebody else's in its place, a link included: in /tmp anybody may have put it there."""

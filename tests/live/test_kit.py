@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -329,6 +330,19 @@ def test_a_vault_elsewhere_gets_no_secret_of_a_drill(cli: Cli, other: Cli, tmp_p
     assert done.returncode == 0, done.stderr
     assert not vault.exists()
     (tmp_path / "gone").rename(vault)
+
+
+def test_a_port_that_is_taken_keeps_the_stack_for_the_same_command(lost: Path, other: Cli) -> None:
+    beside = Cli(other.folder.parent, other.env)
+    port = yaml.safe_load(content(beside, lost / "kit.age")["files"]["mngdb.yaml"])["redis"]["port"]
+    with socket.create_server(("127.0.0.1", port)):
+        done = set_up(other, lost, "--restore")
+        assert (done.returncode, str(port) in done.stderr) == (1, True), done.stderr
+        assert "Traceback" not in done.stderr
+    done = set_up(other, lost, "--restore")
+    assert done.returncode == 0, done.stderr
+    with redis_as(other, "shop") as shop:
+        assert shop.get("shop:cart") == "\0seven\n"
 
 
 def test_a_whole_stack_comes_back_from_a_bucket_by_one_command_though_it_was_killed(

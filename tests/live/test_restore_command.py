@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,6 +63,18 @@ def test_data_from_before_goes_only_when_it_is_asked_for(cli: Cli) -> None:
     assert get(cli) == "second"
     refused = cli.run("restore", "redis", "--undo", stdin="")
     assert (refused.returncode, "no restore" in refused.stderr) == (2, True), refused.stderr
+
+
+def test_data_that_is_gone_is_brought_back_and_never_taken_back(cli: Cli) -> None:
+    os.kill(_server(cli), signal.SIGKILL)
+    shutil.rmtree(cli.state / "servers/mng-redis/data")
+    assert "restore redis --latest --replace" in cli.run("doctor").stdout
+    cli.ok("restore", "redis", "--latest", "--replace", "--yes")
+    assert get(cli) == "first"
+    refused = cli.run("restore", "redis", "--undo", "--yes")
+    assert (refused.returncode, "was gone" in refused.stderr) == (1, True), refused.stderr
+    assert get(cli) == "first"
+    put(cli, "second")
 
 
 def test_ctrl_c_while_the_live_server_is_stopped_waits_until_it_runs(cli: Cli) -> None:

@@ -327,6 +327,7 @@ class ToyEngine:
                 time.sleep(0.05)
 
     removing: tuple[str, ...] = ()
+    unseen: str = ""
 
     def removals(self, saved: Saved) -> Iterator[Removal]:
         raise NotImplementedError

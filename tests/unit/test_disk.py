@@ -157,3 +157,9 @@ def test_what_a_killed_write_left_is_removed_and_nothing_else(tmp_path: Path) ->
     assert {path.name for path in tmp_path.iterdir()} == {
         *(own, "shop", "shop.75ad960d", young, ".link.75ad960d", ".folder.75ad960d")
     }
+
+
+def test_the_nearest_folder_that_can_be_seen(tmp_path: Path) -> None:
+    assert disk.nearest(tmp_path) == tmp_path
+    assert disk.nearest(tmp_path / "none" / "below") == tmp_path
+    assert disk.nearest(tmp_path / ("x" * 300) / "below") == tmp_path, "not even to be looked for"

@@ -341,6 +341,8 @@ class Backup(Protocol[S_contra]):
     removing: tuple[str, ...]
     """Commands that its log shows, as people write them, each of which removes much at once: with
     what they may be written before the names of what they remove. Empty: its log shows none."""
+    unseen: str
+    """What removes something and is not found so, in words."""
 
     def removals(self, saved: Saved) -> Iterator[Removal]:
         """All of these in a snapshot's log, in their order. Raises MngdbError."""

@@ -239,6 +239,7 @@ class MongodbEngine:
         oplog.follow(access, feed)
 
     removing: tuple[str, ...] = ("drop", "drop collection", "dropDatabase", "drop database")
+    unseen: str = "deleteMany and deleteOne"
 
     def removals(self, saved: Saved) -> Iterator[Removal]:
         from mngdb.engines.mongodb import removals

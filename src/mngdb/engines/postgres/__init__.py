@@ -171,6 +171,7 @@ class PostgresEngine:
         return commits.PostgresCommits()
 
     removing: tuple[str, ...] = ("DROP TABLE", "DROP DATABASE")
+    unseen: str = "TRUNCATE, DELETE, and the names of tables that are younger than the snapshot"
 
     def removals(self, saved: Saved) -> Iterator[Removal]:
         from mngdb.engines.postgres import removals

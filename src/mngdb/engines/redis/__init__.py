@@ -180,6 +180,7 @@ class RedisEngine:
         stream.follow(access, asked, feed)
 
     removing: tuple[str, ...] = ("FLUSHALL", "FLUSHDB")
+    unseen: str = "DEL, and keys that expire or are evicted"
 
     def removals(self, saved: Saved) -> Iterator[Removal]:
         from mngdb.engines.redis import removals

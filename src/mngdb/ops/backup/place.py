@@ -310,11 +310,11 @@ def concerns(context: Context) -> list[tuple[str, str]]:
     if _disk(root) == _disk(data):
         text = f"{root} is on the disk that has the data: one fault takes both"
         found.append((text, "name another disk, or s3://BUCKET/PREFIX"))
-    if root.exists() and root.stat().st_mode & 0o077:
+    if disk.nearest(root) == root and root.stat().st_mode & 0o077:
         found.append((f"{root} can be read by other accounts", f"chmod 700 {root}"))
     return found
 
 
 def _disk(path: Path) -> int:
     """The device of a directory, or of the one that it would be made in."""
-    return next(one for one in (path, *path.parents) if one.exists()).stat().st_dev
+    return disk.nearest(path).stat().st_dev

@@ -73,9 +73,8 @@ def rebuild(
         state = context.stack.state
         sources.keep(state, Origins((origin, *kit.backups[1:]), instances))
         needed = _put(context, given)
-        if needed:
-            found |= needed
-            context = Context.open(stack, found)
+        found |= needed
+        context = Context.open(stack, found)  # it is a stack now, and stays one
         kept = _variables(folder, kit.variables | needed)
     except BaseException:
         if context is not None and context.stack.state.exists():

@@ -14,6 +14,7 @@ from mngdb.snapshot import Removal
 
 #: So many of those that were found instead are named.
 _NAMED = 3
+_SEARCH = "--to TIME restores beside the live server, and may be tried for several moments"
 
 
 def before(context: Context, found: Reachable, instance: str, command: str) -> Aim:
@@ -34,10 +35,10 @@ def before(context: Context, found: Reachable, instance: str, command: str) -> A
             return _aim(reach, fits[-1])
         others = [one for one in every if way in one.commands] + others
         upto = reach.manifest.moment
-    since = f" since {shown(upto)}" if opened else ""
+    has = f"it has: {'; '.join(map(_said, others[-_NAMED:]))}; " if others else ""
     raise UsageError(
-        f"the log of {instance} has no {command!r}{since}",
-        f"it has: {'; '.join(map(_said, others[-_NAMED:]))}" if others else "--to TIME",
+        f"the log of {instance} shows no {command!r} since {shown(upto)}",
+        f"{has}it does not show {engine.unseen}: {_SEARCH}",
     )
 
 
@@ -46,7 +47,8 @@ def _split(engine: AnyEngine, instance: str, command: str) -> tuple[str, str]:
     for way in sorted(engine.removing, key=len, reverse=True):
         if f"{command} ".lower().startswith(f"{way} ".lower()):
             return way, command[len(way) :].strip()
-    shows = f"it shows only {', '.join(engine.removing)}" if engine.removing else "--to TIME"
+    shows = f"it shows only {', '.join(engine.removing)}; for the rest: " if engine.removing else ""
+    shows += _SEARCH
     raise UsageError(f"the log of {instance} does not show {command!r}", shows)
 
 

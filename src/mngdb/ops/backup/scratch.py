@@ -242,7 +242,7 @@ def _free_port(host: str) -> int:
 def room(state: Path, aim: Aim) -> None:
     """Raise MngdbError where the disk of a folder, that need not be there yet, has no room for what
     is restored."""
-    there = next(one for one in (state, *state.parents) if one.exists())
+    there = disk.nearest(state)
     free, needed = shutil.disk_usage(there).free, needs(aim) * _SPARE
     if free < needed:
         raise MngdbError(

@@ -7,12 +7,19 @@ import os
 from pathlib import Path
 
 from mngdb import disk
+from mngdb.errors import MngdbError
 from mngdb.targets.local.layout import UnitFolder
 
 
 def exchange(spare: UnitFolder, live: UnitFolder) -> None:
     """Exchange the data of two stopped servers, of which `live` stays. Interrupted, nothing that
-    its data links to is in the other one's folder, which may be removed. Raises OSError."""
+    its data links to is in the other one's folder, which may be removed. Data of `live` that is
+    gone leaves an empty folder, which is not taken back. Raises OSError, MngdbError."""
+    if not any(spare.data.iterdir()):
+        raise MngdbError(f"the data that {live.root.name} had was gone when it was replaced")
+    if not live.data.exists():
+        disk.folder(live.root, mode=spare.root.stat().st_mode & 0o777)
+        disk.folder(live.data)
     _bring(spare.data, spare.root, live.root)
     disk.exchange(spare.data, live.data)
     _bring(spare.data, live.root, spare.root)

@@ -87,7 +87,7 @@ class ProcessConverger(Converger[S, F]):
         state = self.runner.state(self.name)
         lost = state == "running" and self.runner.missing(self.name)
         if lost or (state == "missing" and self.name not in self.asked.allow):
-            raise data_missing(self.runner, self.name)
+            raise data_missing(self.runner, self.asked.instance)
         return state
 
     def _initial(self) -> Outcome[S]:

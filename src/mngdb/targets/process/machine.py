@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from mngdb import peer
+from mngdb.disk import nearest
 from mngdb.errors import MngdbError
 from mngdb.identity.home import called
 from mngdb.run import Account, run
@@ -49,8 +50,7 @@ def memory() -> int:
 
 def disk(path: Path) -> int:
     """Bytes of the disk that `path` is on, or will be. Raises OSError."""
-    there = next(one for one in (path, *path.parents) if one.exists())
-    return shutil.disk_usage(there).total
+    return shutil.disk_usage(nearest(path)).total
 
 
 def group_limits(own: Path, controller: str, name: str, before: str) -> Iterator[int]:

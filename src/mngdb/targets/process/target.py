@@ -67,7 +67,7 @@ class ProcessTarget(ABC):
         found = self.servers.condition(instance)
         if not self.servers.missing(instance.unit):
             return found
-        error = data_missing(self.servers, instance.unit)
+        error = data_missing(self.servers, instance)
         return replace(found, blocked=error.message, remedy=error.hint or "")
 
     def explained(

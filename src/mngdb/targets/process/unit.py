@@ -19,6 +19,7 @@ from mngdb.engines.protocol import Engine, F, S, T
 from mngdb.errors import ConnectError, MngdbError, StepError
 from mngdb.events import Progress, Stopped
 from mngdb.model import Action, Change, DesiredInstance, Outcome, Step, Unit
+from mngdb.spec.stack import Instance
 from mngdb.targets.process import waiting
 from mngdb.targets.process.runner import Runner
 from mngdb.targets.process.waiting import MOVED_TIMEOUT, TUNNEL_MOVED, Wait, need_awake
@@ -31,8 +32,9 @@ _TUNNEL_ATTEMPT = 5.0
 _LIVES, _LOOK = 10.0, 0.05
 
 
-def data_missing(runner: Runner, unit: str) -> MngdbError:
+def data_missing(runner: Runner, instance: Instance) -> MngdbError:
     """Why a unit is not started, or touched, whose data was there and is not any more."""
+    unit = instance.unit
     if runner.process(unit) is not None:
         return MngdbError(
             f"{unit}: {runner.missing(unit)}; the server is still running, and its data is lost "
@@ -42,7 +44,8 @@ def data_missing(runner: Runner, unit: str) -> MngdbError:
         )
     return MngdbError(
         f"{unit}: {runner.missing(unit)}",
-        f"restore it; to start {unit} without it: mngdb up --allow {unit}",
+        f"'mngdb backups' lists what there is of it, 'mngdb restore {instance.name} --latest "
+        f"--replace' brings it back; to start {unit} without it: mngdb up --allow {unit}",
     )
 
 
