@@ -270,6 +270,10 @@ def test_drills_of_random_moments_pass_and_leave_nothing(cli: Cli) -> None:
     assert found.threads < first.threads + 8
     assert found.memory < first.memory + (16 << 20), "it has read the history, of 2 MB at most"
     assert value(cli, "SELECT count(*) FROM pg_replication_slots") == 1
+    for engine in ENGINES:
+        store = OPENED[engine](url(cli, engine, "shop"))
+        store.accident()  # what comes next counts from nothing
+        store.client.close()
 
 
 def told(took: dict[str, list[float]], found: Footprint) -> None:
