@@ -28,6 +28,19 @@ def folder(tmp_path: Path) -> Cli:
     return Cli(tmp_path)
 
 
+def test_a_first_start_waits_for_no_archive(folder: Cli) -> None:
+    """Commits of `strict` do, and nothing follows the log of a server that is being made."""
+    text = "agent: true\nbackup: {}\npostgres: {recovery_point: strict}\n"
+    rendered(
+        folder, f"{text}apps: {{shop: {{postgres: {{database: shop, extensions: [pg_trgm]}}}}}}"
+    )
+    script = (folder.state / "rendered/init/mng-pg/init_users_dbs.sql").read_text()
+    sessions = script.split("\n\\connect ")
+    assert len(sessions) > 1
+    for one in sessions:
+        assert 0 < one.find("SET synchronous_commit = local;") < one.find("BEGIN;")
+
+
 @pytest.mark.parametrize(
     ("version", "image"),
     [

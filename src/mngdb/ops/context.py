@@ -79,7 +79,7 @@ class Context(Struct, frozen=True, dict=True):
     def make_accounts_of(self, kind: str) -> None:
         """The same for servers of one target."""
         targets.kind(kind).settle(self.stack)
-        self._opened.clear()  # what has only looked so far, did without them
+        self._opened.pop(kind, None)  # what has only looked so far, did without them
 
     def _open(self, kind: str) -> Target:
         found = self._opened.get(kind)

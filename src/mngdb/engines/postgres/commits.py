@@ -11,11 +11,10 @@ from __future__ import annotations
 from psycopg.sql import SQL, Identifier, Literal
 
 from mngdb.engines.postgres.client import Session
-from mngdb.engines.postgres.render import slot
+from mngdb.engines.postgres.render import AWAITED, slot
 from mngdb.model import DesiredInstance
 from mngdb.snapshot import Held
 
-SETTING = "synchronous_standby_names"
 #: A standby that still catches up is not waited for.
 _LOOK = """
     SELECT current_setting('synchronous_standby_names'),
@@ -43,11 +42,11 @@ class PostgresCommits:
 
     def hold(self, session: Session, asked: DesiredInstance) -> None:
         """Have them wait for whoever follows the log. Raises StepError."""
-        name, value = Identifier(SETTING), Literal(slot(asked))
+        name, value = Identifier(AWAITED), Literal(slot(asked))
         session.system(SQL("ALTER SYSTEM SET {} = {}").format(name, value))
         session.rows("SELECT pg_reload_conf()")
 
     def free(self, session: Session, asked: DesiredInstance) -> None:
         """Have none wait, also of those that do. Raises StepError."""
-        session.system(SQL("ALTER SYSTEM RESET {}").format(Identifier(SETTING)))
+        session.system(SQL("ALTER SYSTEM RESET {}").format(Identifier(AWAITED)))
         session.rows("SELECT pg_reload_conf()")

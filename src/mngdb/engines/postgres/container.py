@@ -29,6 +29,24 @@ _START = """\
 if [ -s "$PGDATA/PG_VERSION" ]; then unset POSTGRES_PASSWORD_FILE; fi
 exec docker-entrypoint.sh "$@"
 """
+#: The last way in which commits that wait are set free (`commits.py`): the agent and its guard come
+#: here through the Docker engine, which may hang, and starts the server again where neither runs.
+#: It goes by reports that no longer come, whatever the clock says that they are sent by. Beside
+#: the server, not below it: PostgreSQL takes a child that ends for one of its own that crashed.
+_FREE = r"""cat >/tmp/free.sql <<'EOF'
+SELECT coalesce(max(reply_time)::text, 'none') AS heard FROM pg_stat_replication
+WHERE application_name = {name} \gset
+SELECT CASE :'heard' WHEN :'before' THEN :late + 1 ELSE 0 END AS late, :'heard' AS before \gset
+SELECT c FROM (VALUES ('ALTER SYSTEM RESET {setting}'), ('SELECT pg_reload_conf()')) t (c)
+WHERE :late >= {patience} AND current_setting('{setting}') = {name} \gexec
+EOF
+(while sleep 1; do
+    export PGAPPNAME=mngdb-guard PGHOST={run} PGPORT={port} PGUSER={user} PGDATABASE=postgres
+    while echo '\i /tmp/free.sql'; do sleep 1; done | psql -wXq -v before=none -v late=0
+done >/dev/null 2>&1 &)
+"""
+#: Seconds without a report: the guard, which sees more, comes first.
+_SILENCE = 7
 #: The secret for psql, in memory and gone with the shell: an environment can be looked into.
 _PASSFILE = r"""umask 077
 file=$(mktemp /tmp/health.XXXXXX) || exit 1
@@ -79,10 +97,22 @@ def container(asked: DesiredInstance, unit: Unit, *, first: bool) -> Container:
 
 def _start(asked: DesiredInstance) -> str:
     """The image's start, after what has to be there before it."""
-    if asked.site is None or asked.tls is None:
-        return _START
-    copy = f"cat {asked.tls.own} >{render.key(asked.site, asked.tls)}"
-    return f"(umask 077 && {copy}) || exit 1\n{_START}"
+    before = _freed(asked) if asked.instance.recovery_point == "sync" else ""
+    if asked.site is not None and asked.tls is not None:
+        copy = f"cat {asked.tls.own} >{render.key(asked.site, asked.tls)}"
+        before += f"(umask 077 && {copy}) || exit 1\n"
+    return before + _START
+
+
+def _freed(asked: DesiredInstance) -> str:
+    return _FREE.format(
+        name=render.quote(render.slot(asked)),
+        setting=render.AWAITED,
+        patience=_SILENCE,
+        run=POSTGRES.image.run,
+        port=asked.instance.spec.port,
+        user=render.ADMIN,
+    )
 
 
 def _mb(value: str) -> int:

@@ -130,7 +130,7 @@ def _settings(session: Session, asked: DesiredInstance) -> dict[str, Setting]:
             f"{SETTINGS} WHERE lower(name) = ANY(%s) OR source = 'configuration file'",
             [name.lower() for name in render.settings(asked)],
         )
-        if not (name == commits.SETTING and commits.laid_over(asked, value))
+        if not (name == render.AWAITED and commits.laid_over(asked, value))
     }
 
 
@@ -142,7 +142,7 @@ def _overlaid(session: Session, asked: DesiredInstance) -> tuple[str, ...]:
         "coalesce(CASE name WHEN %s THEN setting END, '') FROM pg_file_settings "
         "WHERE sourcefile LIKE '%%/postgresql.auto.conf' ORDER BY 1"
     )
-    found = session.rows(query, commits.SETTING)
+    found = session.rows(query, render.AWAITED)
     return tuple(name for name, value in found if not commits.laid_over(asked, value))
 
 

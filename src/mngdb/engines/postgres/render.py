@@ -20,6 +20,8 @@ from mngdb.spec.postgres import RESERVED, RESERVED_MONITOR, PostgresGrant, Postg
 ADMIN = "postgres"
 #: The login of a restore of a part, while that is made.
 RESTORER = "mngdb_restoring"
+#: The setting by which commits wait for the store.
+AWAITED = "synchronous_standby_names"
 #: The name in pg_ident.conf of those who may administer over the socket.
 _MAP = "mngdb"
 _MB = 1 << 20
@@ -104,7 +106,7 @@ def slot(asked: DesiredInstance) -> str:
 def _awaited(asked: DesiredInstance) -> dict[str, str]:
     """What each commit waits for, whatever becomes of the agent."""
     strict = asked.instance.recovery_point == "strict"
-    return {"synchronous_standby_names": slot(asked)} if strict else {}
+    return {AWAITED: slot(asked)} if strict else {}
 
 
 def _slot_limit(asked: DesiredInstance, site: Site) -> str:

@@ -13,13 +13,15 @@ _HEAD = """\
 -- whatever changes later. Passwords are SCRAM verifiers.
 \\set ON_ERROR_STOP on
 """
+#: At the first start, there is no archive yet that commits could wait for.
+_WAITS_FOR_NOBODY = "SET synchronous_commit = local;"
 
 
 class Script:
     """Stands in for `client.Session` where steps only write."""
 
     def __init__(self) -> None:
-        self._lines: list[str] = []
+        self._lines = [_WAITS_FOR_NOBODY]
         self._database = "postgres"
 
     def execute(self, *statements: sql.Composed) -> None:
@@ -48,7 +50,8 @@ class Script:
 
     def _into(self, database: str) -> None:
         if database != self._database:
-            self._lines.append("\\connect " + sql.Identifier(database).as_string(None))
+            connect = "\\connect " + sql.Identifier(database).as_string(None)
+            self._lines += [connect, _WAITS_FOR_NOBODY]
             self._database = database
 
     def together(self, *statements: sql.Composable) -> None:
