@@ -128,6 +128,27 @@ class Guide:
             (found,) = client.execute("SELECT count(*) FROM item").fetchone() or (0,)
         return int(found)
 
+    def logical(self) -> int:
+        """How many rows a logical snapshot has, in a server that was made just now."""
+        assert '"kind":"logical"' in (self.snapshot / "manifest.json").read_text()
+        account = "daemon" if os.geteuid() == 0 else None
+        place = self.work / "made"
+        place.mkdir()
+        if account:
+            self.work.chmod(0o755)
+            shutil.chown(place, account, account)
+        port, data = free_port(), place / "data"
+        options = f"-c port={port} -c unix_socket_directories={place} -c listen_addresses="
+        initdb = f"initdb -D {data} -U postgres --no-sync >/dev/null"
+        self._server(f"{initdb}; exec postgres -D {data} {options}", place, account)
+        address = {"PGHOST": str(place), "PGPORT": str(port), "PGUSER": "postgres"}
+        until(lambda: _answers(f"host={place} port={port} user=postgres dbname=postgres"), 30)
+        self.env |= address
+        self._sh(self.blocks[8], stdout=subprocess.DEVNULL)
+        with psycopg.connect(f"host={place} port={port} user=postgres dbname=shop") as client:
+            (found,) = client.execute("SELECT count(*) FROM item").fetchone() or (0,)
+        return int(found)
+
     def redis(self, moment: float) -> int:
         """What the counter was."""
         port = free_port()

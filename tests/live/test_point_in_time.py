@@ -358,6 +358,12 @@ def test_the_guide_in_the_store_leads_to_a_moment_without_mngdb(cli: Cli) -> Non
         assert guide.redis(moment) == counts["redis"]
     with Guide(cli, "mongodb") as guide:
         assert guide.mongodb(moment) == counts["mongodb"]
+    again = OPENED["postgres"](url(cli, "postgres", "shop"))
+    again.write(1)
+    again.client.close()
+    cli.ok("backup", "--logical", "postgres")
+    with Guide(cli, "postgres") as guide:
+        assert guide.logical() == 1
 
 
 def write(cli: Cli, number: int) -> None:
