@@ -66,6 +66,10 @@ class Program(Struct, frozen=True):
         return Release(self.product, self.version)
 
 
+#: Finds the programs for a server of a version. Raises UsageError where there are none.
+Programs = Callable[[str], Program]
+
+
 class TlsFiles(Struct, frozen=True):
     """Paths of PEM files, as the server sees them. `own` is its certificate with the key, in one
     file: a command that was killed half way leaves no certificate with another's key."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,9 +145,9 @@ def logically(cli: Cli) -> Memory:
     """A logical snapshot of a running PostgreSQL."""
     memory, environ = Memory(), cli.environ()
     context = Context.open(load([cli.folder / "mngdb.yaml"], environ), environ)
-    program = place.program(context, context.instance("postgres"))
+    programs = partial(place.program, context, context.instance("postgres"))
     with _session(cli, "postgres") as (engine, session, _, access):
-        memory.taken = engine.back_up_logically(session, access, program, memory)
+        memory.taken = engine.back_up_logically(session, access, programs, memory)
     return memory
 
 

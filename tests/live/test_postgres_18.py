@@ -117,6 +117,42 @@ def test_a_snapshot_of_the_other_major_version_is_refused_before_anything_is_rea
     assert {one["verdict"] for one in stack.json("drill")["drills"]} == {"pass"}
 
 
+def test_external_servers_of_both_versions_have_incremental_snapshots(
+    stack: Cli, tmp_path: Path
+) -> None:
+    """The file does not say which version they have. Where they keep no summaries of their log,
+    each snapshot is a full one, and that is said."""
+    ours = Cli(tmp_path)
+    text = f"name: ours\nagent: false\nbackup: {{store: {tmp_path}/store}}\ninstances:\n"
+    for name, port in (("new", 1), ("old", 2)):
+        at = f"postgresql://postgres@127.0.0.1:{stack.port(port)}/postgres"
+        text += f"  {name}: {{engine: postgres, target: {{external: {{url: '{at}'}}}}}}\n"
+    ours.write(text)
+    for name, theirs in (("new", "postgres"), ("old", "old")):
+        secret = (stack.state / "secrets" / f"{theirs}_admin").read_text()
+        ours.ok("secret", "set", f"{name}_admin", stdin=secret)
+    ours.ok("up")
+
+    def kinds() -> tuple[list[str], str]:
+        done = ours.run("backup", "--json")
+        return [one["kind"] for one in json.loads(done.stdout)["instances"]], done.stderr
+
+    assert kinds()[0] == ["full"] * 2
+    assert kinds()[0] == ["incremental"] * 2
+    drills = ours.json("drill")["drills"]
+    assert {one["verdict"] for one in drills} == {"pass"}, drills
+    off, on = "ALTER SYSTEM SET summarize_wal = off", "ALTER SYSTEM RESET summarize_wal"
+    for change in (off, on):
+        for instance in ("postgres", "old"):
+            with psycopg.connect(stack.ok("url", instance).strip(), autocommit=True) as admin:
+                admin.execute(change)
+                admin.execute("SELECT pg_reload_conf()")
+        if change == off:
+            for _ in range(2):
+                found, said = kinds()
+                assert (found, said.count("summarize_wal is off")) == (["full"] * 2, 2), said
+
+
 def test_what_its_build_lacks_is_told_before_anything_starts(cli: Cli) -> None:
     for text, said in (
         (ALONE.replace("18, ", "18, tls: true, "), "built without it"),

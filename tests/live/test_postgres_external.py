@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -204,6 +205,46 @@ def test_the_secrets_come_from_the_environment(ours: Cli, theirs: Cli) -> None:
     }
     converge(ours)
     assert urlsplit(url(ours, "legacy", "shop")).password == "s" * 32
+
+
+@pytest.mark.parametrize("admin", ["clerk"], indirect=True)
+def test_an_administrator_without_the_log_has_logical_snapshots_and_brings_parts_back(
+    ours: Cli, theirs: Cli, tmp_path: Path
+) -> None:
+    """As with RDS: who may make roles and databases, and no more."""
+    backup = f"backup: {{store: {tmp_path}/store}}\n"
+    agent = AGENT.replace("{ports", "{external: true, ports")
+    write(ours, theirs, "clerk", more=backup + agent)
+    assert "logical: only" in str(ours.json("plan")["remarks"])
+    write(ours, theirs, "clerk", more=f"{backup}agent: false\n")
+    ours.ok("up")
+    with psycopg.connect(url(ours, "legacy", "shop"), autocommit=True) as shop:
+        shop.execute("CREATE TABLE item AS SELECT 7 AS n")
+        text = (ours.folder / "mngdb.yaml").read_text()
+        ours.write(text.replace("engine: postgres", "engine: postgres\n    logical: only"))
+        done = ours.run("backup", "--json")
+        assert [one["kind"] for one in json.loads(done.stdout)["instances"]] == ["logical"]
+        assert "crm" in done.stderr  # which is not theirs to read
+    ours.ok("restore", "legacy", "--latest", "--database", "shop", "--as", "quiet")
+    assert value(theirs, "SELECT n FROM item", database="quiet") == 7
+    assert value(theirs, "SELECT count(*) FROM pg_roles WHERE rolname = 'mngdb_restoring'") == 0
+    comes_back_beside(ours, tmp_path / "again")
+
+
+def comes_back_beside(ours: Cli, folder: Path) -> None:
+    """From a kit: nobody replaces the data of a server that somebody else runs."""
+    kit = str(ours.folder / "kit.age")
+    ours.ok("backup", "kit", "--output", kit, stdin="a passphrase\n")
+    into = ("backup", "kit", "--open", kit, "--into", str(folder))
+    done = ours.run(*into, "--restore", stdin="a passphrase\n")
+    again = Cli(folder)
+    assert (done.returncode, "is on external" in done.stderr) == (0, True), done.stderr
+    try:
+        address = again.ok("url", "legacy", "shop", "--restored").strip()
+        with psycopg.connect(address) as client:
+            assert client.execute("SELECT n FROM item").fetchall() == [(7,)]
+    finally:
+        again.ok("restore", "--forget")
 
 
 @pytest.mark.parametrize("admin", ["boss"], indirect=True)

@@ -96,6 +96,10 @@ SECRET = "geheim-4711"
             "backup: {}\npostgres: {recovery_point: sync, settings: {Synchronous_Commit: off}}",
             "2:65: postgres.settings.Synchronous_Commit: the setting 'Synchronous_Commit' is der",
         ),
+        (
+            "backup: {}\npostgres: {recovery_point: sync, logical: only}",
+            "2:43: postgres.logical: 'logical: only' has no log",
+        ),
         ("redis: {recovery_point: sync}", "1:9: unknown key 'recovery_point'"),
     ],
 )

@@ -122,6 +122,7 @@ def _open(options: Options, file: Path) -> int:
 
 def _set_up(options: Options, file: Path, folder: Path, store: str | None, restore: bool) -> int:
     from mngdb.ops.backup.rebuild import begun, rebuild
+    from mngdb.ops.backup.scratch import replaceable
 
     found, into = read(file), folder.absolute()
     made = begun(found, into, os.environ, target=options.target) if restore else None
@@ -133,10 +134,9 @@ def _set_up(options: Options, file: Path, folder: Path, store: str | None, resto
     if restore:
         return _restore(options, made.context, command, enter)
     then = [*enter, f"{command} up"]
-    then += [
-        f"{command} restore {name} --latest --replace --yes"
-        for name in made.context.stack.instances
-    ]
+    for name, one in made.context.stack.instances.items():
+        in_place = " --replace --yes" if replaceable(made.context, one) else ""
+        then.append(f"{command} restore {name} --latest{in_place}")
     if options.json:
         say_json({**_facts(made), "next": then})
         return 0
@@ -190,12 +190,19 @@ def _restore(options: Options, context: Context, command: str, enter: list[str])
     back = bring_back(context, Shown())
     tell_errors(back.errors)
     restored = [as_json(one, replaced=True) for one in back.restored]
+    restored += [as_json(one, replaced=False) for one in back.beside]
     if options.json:
         say_json({"stack": context.stack.name, "restored": restored})
         return 1 if back.errors else 0
     for one in back.restored:
         say_restored(one)
-    if not back.restored and not back.errors:
+    for one in back.beside:
+        say_restored(one)
+        kind = context.instance(one.instance).target.kind
+        tell(f"note: {one.instance} is on {kind}, where data is not replaced: it is a server of")
+        tell(f"  this machine, at {one.address}; the one on {kind} is as empty as it was")
+        tell(f"  hint: 'mngdb restore {one.instance} --latest' brings parts there (docs/backup.md)")
+    if not back.restored and not back.beside and not back.errors:
         say("nothing waits for its data")
     for line in _stores(context):
         tell(line)

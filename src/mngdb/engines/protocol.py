@@ -23,6 +23,7 @@ from mngdb.model import (
     DesiredInstance,
     Outcome,
     Program,
+    Programs,
     ShellCommand,
     Unit,
     Vitals,
@@ -292,9 +293,9 @@ class Backup(Protocol[S_contra]):
         ...
 
     @property
-    def back_up_logically(self) -> Callable[[S_contra, Access, Program, Sink], Taken] | None:
-        """Write what servers of other versions can read, with the client programs beside a server's
-        own, all of it or nothing. None: `back_up` does, or nobody can. Raises MngdbError in the
+    def back_up_logically(self) -> Callable[[S_contra, Access, Programs, Sink], Taken] | None:
+        """Write what servers of other versions can read, with the client programs of a server's
+        version, all of it or nothing. None: `back_up` does, or nobody can. Raises MngdbError in the
         programs' own words."""
         ...
 

@@ -17,6 +17,8 @@ from mngdb.spec.units import Memory
 Port = Annotated[int, Field(ge=1, le=65535)]
 #: Whether commits wait until the store has them: not at all, up to a few seconds, or for ever.
 RecoveryPoint = Literal["stream", "sync", "strict"]
+#: Whether logical snapshots of an instance are taken besides the others, or alone.
+Logical = bool | Literal["only"]
 
 
 def located(text: str, *at: str | int) -> PydanticCustomError:
@@ -114,6 +116,11 @@ class BaseInstance(Model):
     def promised(self) -> RecoveryPoint:
         """Whether commits wait until the store has them."""
         return cast(RecoveryPoint, getattr(self, "recovery_point", "stream"))
+
+    @property
+    def dumped(self) -> Logical | None:
+        """Whether logical snapshots are taken of it; None: as of the others."""
+        return cast("Logical | None", getattr(self, "logical", None))
 
     target: Target | None = None
     """Target of this instance. Default: the stack's target."""

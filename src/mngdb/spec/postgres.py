@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mngdb.spec.base import BaseGrant, BaseInstance, Port, RecoveryPoint, Version, located
+from mngdb.spec.base import BaseGrant, BaseInstance, Logical, Port, RecoveryPoint, Version, located
 from mngdb.spec.engine_info import POSTGRES
 from mngdb.spec.names import PostgresName
 from mngdb.spec.units import Milliseconds
@@ -61,11 +61,17 @@ class PostgresInstance(BaseInstance):
     acknowledged; if the store takes nothing for 5 s, commits stop waiting until it does again, and
     an alert fires. `strict`: as `sync`, but commits wait as long as it takes
     (docs/backup.md)."""
+    logical: Logical | None = None
+    """With `backup:`, whether `pg_dump` writes a logical snapshot each time, too. `only`: there is
+    no other one, and no log, as of a managed server whose administrator may not read its log.
+    Default: what `logical` under `backup` says."""
 
     @model_validator(mode="after")
     def _commits_may_wait(self) -> PostgresInstance:
         if self.recovery_point == "stream":
             return self
+        if self.logical == "only":
+            raise located("'logical: only' has no log that commits could wait for", "logical")
         for name in self.settings:
             if name.lower() in _OF_COMMITS:
                 why = f"'recovery_point: {self.recovery_point}'"

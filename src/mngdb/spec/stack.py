@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 from msgspec import Struct
 
 from mngdb.spec.agent import Agent
-from mngdb.spec.base import BaseGrant, BaseInstance, EngineName, RecoveryPoint
+from mngdb.spec.base import BaseGrant, BaseInstance, EngineName, Logical, RecoveryPoint
 from mngdb.spec.compose import Compose
 from mngdb.spec.engine_info import ENGINE_INFO, unit_suffix
 from mngdb.spec.file import Backup, StackFile
@@ -44,6 +44,9 @@ class Instance(Struct, frozen=True):
     """Whether the agent writes its log to the store."""
     recovery_point: RecoveryPoint = "stream"
     """Whether commits wait until the store has them."""
+    logical: Logical = False
+    """Whether logical snapshots are taken of it besides the others, or alone, where its engine has
+    them."""
     role: Role = "live"
     filling: bool = False
     """Whether a restore fills it, and nobody reads it yet: nothing has to be kept of each write."""
@@ -185,8 +188,9 @@ def resolve(
             memory=shares[name],
             grants={app: rights[name] for app, rights in grants.items() if name in rights},
             monitored=_monitored(source.agent, spec.target or source.target),
-            archived=_archived(source),
+            archived=_archived(source) and spec.dumped != "only",
             recovery_point=spec.promised,
+            logical=_logical(source, spec),
         )
         for name, spec in specs.items()
     }
@@ -211,6 +215,12 @@ def _monitored(agent: Agent | bool, target: Target) -> bool:
 def _archived(source: StackFile) -> bool:
     asked = source.backup is not None and bool(source.backup.keep.point_in_time)
     return asked and isinstance(source.agent, Agent)
+
+
+def _logical(source: StackFile, spec: BaseInstance) -> Logical:
+    if spec.dumped is not None:
+        return spec.dumped
+    return source.backup is not None and source.backup.logical
 
 
 def _limited(

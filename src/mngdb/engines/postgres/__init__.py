@@ -17,7 +17,7 @@ from mngdb.engines.postgres import render
 from mngdb.engines.postgres.available import need_extensions
 from mngdb.engines.postgres.container import container
 from mngdb.engines.protocol import Commits, Engine, Scraper
-from mngdb.model import Access, Change, DesiredInstance, Outcome, Program, Unit, Vitals
+from mngdb.model import Access, Change, DesiredInstance, Outcome, Program, Programs, Unit, Vitals
 from mngdb.part import Agree, Brought, Kind, Part, Took
 from mngdb.spec.engine_info import POSTGRES, EngineInfo
 
@@ -117,11 +117,11 @@ class PostgresEngine:
         return base_backup.back_up(session, access, sink)
 
     def back_up_logically(
-        self, session: Session, access: Access, program: Program, sink: Sink
+        self, session: Session, access: Access, programs: Programs, sink: Sink
     ) -> Taken:
         from mngdb.engines.postgres import logical
 
-        return logical.back_up(session, access, program, sink)
+        return logical.back_up(session, access, programs, sink)
 
     def lay(
         self, asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None

@@ -82,8 +82,7 @@ def back_up(session: client.Session, access: Access, sink: Sink) -> Taken:
             f"it has to be {_SINCE} or later; use pg_basebackup",
         )
     ((databases, tables),) = session.rows(
-        "SELECT (SELECT count(*) FROM pg_database WHERE NOT datistemplate), "
-        "(SELECT sum(pg_database_size(oid))::bigint FROM pg_database)"
+        f"SELECT (SELECT count(*) FROM pg_database WHERE NOT datistemplate), ({client.SIZE})"  # noqa: S608
     )
     with client.replication(access, _TIMEOUT) as wire, _told():
         (system, number, *_), *_ = replication.rows(wire, "IDENTIFY_SYSTEM")
@@ -118,11 +117,10 @@ def back_up(session: client.Session, access: Access, sink: Sink) -> Taken:
 
 def _fitting(session: client.Session, sink: Sink, branch: str) -> Base | None:
     """What the backup builds on; None: a full one is taken, and people are told why."""
-    base = sink.base
-    if base is None:
-        return None
-    why = incremental.changed(base, incremental.major(session), branch)
-    if not why and not incremental.possible(session):
+    base, major = sink.base, incremental.major(session)
+    off = major >= incremental.SINCE and not incremental.possible(session)
+    why = incremental.changed(base, major, branch) if base is not None else ""
+    if not why and off:
         why = "summarize_wal is off"
     if why:
         sink.tell(f"full snapshot: {why}")

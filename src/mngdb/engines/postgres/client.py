@@ -76,6 +76,11 @@ _EXISTS = (
 )
 #: Seconds to wait for a statement to be canceled.
 _CANCEL = 1.0
+#: Bytes of the databases whose size we may ask for, an external server's administrator not of all.
+SIZE: LiteralString = """
+SELECT sum(pg_database_size(oid))::bigint FROM pg_database
+WHERE has_database_privilege(oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE')
+"""
 _WAITED = "a session holds a lock: 'mngdb locks' shows which"
 
 

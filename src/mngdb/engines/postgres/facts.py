@@ -150,6 +150,8 @@ class Facts(Struct, frozen=True):
     roles: Mapping[str, Role]
     databases: Mapping[str, Database]
     admin_password: bool = True
+    replicates: bool = True
+    """Whether the administrator may read the write-ahead log."""
     statistics: bool = False
     """Whether pg_stat_statements is there, in the administrator's database."""
     monitor: Role | None = None

@@ -112,7 +112,10 @@ def restorer(target: Session, members: Sequence[str]) -> Iterator[Session]:
         SQL("GRANT CREATE ON TABLESPACE {} TO {}").format(Identifier(one), _ME)
         for one in target.names(_SPACES)
     ]
-    target.execute(create, *grants, *spaces)
+    # who is no superuser gives things to it, and takes them away, as a member alone
+    above = target.main.info.parameter_status("is_superuser") == "on"
+    ours = [] if above else [SQL("GRANT {} TO CURRENT_USER").format(_ME)]
+    target.execute(create, *grants, *spaces, *ours)
     try:
         yield target.like(RESTORER, secret)
     except BaseException:

@@ -22,7 +22,7 @@ from mngdb import stopping
 from mngdb.engines.postgres import access as clients
 from mngdb.engines.postgres import client, hands, making, render, transfer
 from mngdb.errors import StepError, UsageError, of_system
-from mngdb.model import Access, DesiredInstance, Program
+from mngdb.model import Access, DesiredInstance, Program, Programs
 from mngdb.run import BARE, Account, run, streamed
 from mngdb.snapshot import Saved, Sink, Taken
 
@@ -31,21 +31,25 @@ _TIMEOUT = 300.0
 _BLOCK = 1 << 20
 #: libpq's parameters that prove the server, as variables of the environment.
 _PROOF = {"require_auth": "PGREQUIREAUTH", "requirepeer": "PGREQUIREPEER"}
-_DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1"
-_SERVER = """
+_DATABASES = """
+    SELECT datname, has_database_privilege(oid, 'CONNECT') FROM pg_database
+    WHERE datallowconn AND NOT datistemplate ORDER BY 1
+"""
+_SERVER = f"""
     SELECT extract(epoch FROM clock_timestamp())::float8,
         (SELECT system_identifier::text FROM pg_control_system()),
-        (SELECT sum(pg_database_size(oid))::bigint FROM pg_database WHERE datallowconn)
-"""
+        ({client.SIZE})
+"""  # noqa: S608 - a constant
 #: For psql alone.
 _RESTRICT = re.compile(r"^\\(?:un)?restrict .*\n", re.MULTILINE)
 _CREATE = re.compile(r"^CREATE ROLE (.*);\n", re.MULTILINE)
 
 
-def back_up(session: client.Session, access: Access, program: Program, sink: Sink) -> Taken:
+def back_up(session: client.Session, access: Access, programs: Programs, sink: Sink) -> Taken:
     """Write every database and all roles. Raises StepError, UnobservableError, and MngdbError with
     the last words of pg_dump."""
     version = session.main.info.server_version // 10_000
+    program = programs(str(version))
     own = int(program.version.partition(".")[0])
     if own < version:
         raise StepError(
@@ -53,7 +57,10 @@ def back_up(session: client.Session, access: Access, program: Program, sink: Sin
             f"install PostgreSQL {version}, and name its folder: binaries: {{postgres: …}}",
         )
     ((moment, system, size),) = session.rows(_SERVER)
-    names = [name for (name,) in session.rows(_DATABASES)]
+    every = session.rows(_DATABASES)
+    names = [name for name, entered in every if entered]
+    if closed := ", ".join(name for name, entered in every if not entered):
+        sink.tell(f"left out, as {access.user} may not connect to it: {closed}")
     sink.expect(size)
     roles = ["--globals-only", "--no-tablespaces", "--no-role-passwords"]
     _written(sink, ROLES, program, "pg_dumpall", roles, _environ(access, access.database))

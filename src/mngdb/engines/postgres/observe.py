@@ -52,8 +52,8 @@ WHERE one LIKE 'local\\_preload\\_libraries=%%'
 def observe(session: Session, asked: DesiredInstance) -> Facts:
     """Look at the server; one connection, and one more at a time for the databases inside (four,
     on a server of ours)."""
-    version, admin, superuser, checksums, statistics, slot, awaited, followed = session.rows(
-        "SELECT current_setting('server_version'), rolname, rolsuper, "
+    version, admin, superuser, replicates, checksums, statistics, slot, *held = session.rows(
+        "SELECT current_setting('server_version'), rolname, rolsuper, rolsuper OR rolreplication, "
         "current_setting('data_checksums') = 'on', "
         "EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_stat_statements'), "
         "EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s), "
@@ -62,6 +62,7 @@ def observe(session: Session, asked: DesiredInstance) -> Facts:
         "FROM pg_roles WHERE rolname = current_user",
         *[render.slot(asked)] * 3,
     )[0]
+    awaited, followed = held
     roles = _roles(session, asked, superuser)
     monitor = roles.pop(MONITOR, None)
     return Facts(
@@ -87,6 +88,7 @@ def observe(session: Session, asked: DesiredInstance) -> Facts:
         slot=slot,
         awaited=awaited,
         followed=followed,
+        replicates=replicates,
     )
 
 

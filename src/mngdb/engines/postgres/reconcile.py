@@ -48,6 +48,14 @@ def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
             if not (change.reloadable and facts.superuser)
         ]
         differing = tuple(change for change in differing if change.reloadable and facts.superuser)
+    if asked.instance.archived and not facts.replicates:
+        notices.append(
+            Notice(
+                asked.instance.name,
+                f"{facts.admin} has no right to read the write-ahead log: there will be no backup",
+                "ask its operator for REPLICATION; or set 'logical: only', for pg_dump alone",
+            )
+        )
     if not facts.checksums:
         notices.append(
             Notice(

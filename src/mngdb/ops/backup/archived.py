@@ -44,11 +44,9 @@ class Archived(Struct, frozen=True, kw_only=True):
 
 def followed(context: Context) -> list[Instance]:
     """The instances whose log is archived: none where the file has no `backup:`, or no agent."""
-    if context.stack.backup is None or context.stack.agent is None:
+    if context.stack.agent is None:
         return []
-    if not context.stack.backup.keep.point_in_time:
-        return []
-    every = context.stack.instances.values()
+    every = (one for one in context.stack.instances.values() if one.archived)
     return [one for one in every if context.engine(one).follow is not None]
 
 

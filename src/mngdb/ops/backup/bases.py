@@ -59,7 +59,7 @@ def choose(context: Context, instance: Instance, catalog: Catalog, sealer: Seale
     if lacking := next(filter(None, map(catalog.lacks, chain)), ""):
         return Choice(why=f"{catalog.store.place}/{lacking} is missing or damaged")
     try:
-        why = obstacle(place.program(context, instance))
+        why = obstacle(place.program(context, instance, manifest.taken.version))
     except MngdbError as error:  # there is none at all
         why = error.message
     return Choice(why=why) if why else Choice(Base(manifest.taken, kept), manifest.id)

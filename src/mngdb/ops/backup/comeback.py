@@ -8,32 +8,38 @@ from mngdb.errors import InterruptError, MngdbError
 from mngdb.ops.backup import place
 from mngdb.ops.backup.notes import Restored
 from mngdb.ops.backup.reach import newest_of, reachable
-from mngdb.ops.backup.restore import in_place
-from mngdb.ops.backup.scratch import Tell
+from mngdb.ops.backup.restore import beside, in_place
+from mngdb.ops.backup.scratch import Tell, replaceable
 from mngdb.ops.backup.sources import origins
 from mngdb.ops.context import Context
 from mngdb.ops.up import up
 
 
 class Comeback(Struct, frozen=True):
-    """What came back, and by instance why something did not."""
+    """What came back, in the place of the empty server or `beside` it, and by instance why
+    something did not."""
 
     restored: tuple[Restored, ...]
+    beside: tuple[Restored, ...]
     errors: dict[str, MngdbError]
 
 
 def bring_back(context: Context, tell: Tell) -> Comeback:
-    """Start the stack, and restore each instance that waits for its data to its newest moment. What
-    fails for one of them keeps none of the others. What a killed command had begun is finished.
+    """Start the stack, and restore each instance that waits for its data to its newest moment:
+    beside the empty server, where its data cannot be replaced. What fails for one of them keeps
+    none of the others. What a killed command had begun is finished.
     Raises MngdbError where nothing can be started."""
     errors = dict(up(context, frozenset(), tell).errors)
-    found = []
+    found, aside = [], []
     for name in origins(context.stack.state).pending:
         if name in errors:
             continue
         try:
             aim = newest_of(reachable(context, name), name).to_newest()
             place.opener(context, aim.manifest)
+            if not replaceable(context, context.instance(name)):
+                aside.append(beside(context, aim, tell))
+                continue
             done, report = in_place(context, aim, tell)
         except InterruptError:
             raise
@@ -42,4 +48,4 @@ def bring_back(context: Context, tell: Tell) -> Comeback:
         else:
             found.append(done)
             errors |= report.errors
-    return Comeback(tuple(found), errors)
+    return Comeback(tuple(found), tuple(aside), errors)

@@ -32,15 +32,16 @@ class Restored(Struct, frozen=True):
 
 class Note(Struct, frozen=True, kw_only=True):
     """What is in the folder of a restored server. `done`: what came of the restore; None: it has
-    not ended. `replaced`: its data was put in the place of the live one's, which is here since;
-    `undone`: and back, with what was written to it meanwhile. `finished`: the live server was
-    started since."""
+    not ended. `version`: of the server that the data is of. `replaced`: its data was put in the
+    place of the live one's, which is here since; `undone`: and back, with what was written to it
+    meanwhile. `finished`: the live server was started since."""
 
     instance: str
     unit: str
     snapshot: str
     host: str
     port: int
+    version: str = ""
     done: Restored | None = None
     replaced: bool = False
     undone: bool = False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from mngdb import disk
-from mngdb.errors import SecretError, UsageError
+from mngdb.errors import MngdbError, SecretError, UsageError
 from mngdb.lock import lock
 from mngdb.model import Notice, Program
 from mngdb.ops.backup.sources import KEY, MAC, Source, origins
@@ -35,6 +35,8 @@ _MARK = "store.json"
 #: In the stack's own folder: one folder for each server of restored data.
 RESTORED = "restored"
 _LOOPBACK = "127.0.0.1"
+#: The target whose servers are processes of this machine.
+HERE = next(info.name for info in TARGET_INFO.values() if info.here)
 #: Seconds that another command may take to make the key.
 _PATIENCE = 30.0
 
@@ -283,17 +285,26 @@ def _kept(context: Context, name: str, secret: Secret) -> Path:
     return path
 
 
-def home(given: Instance) -> Instance:
-    """An instance as a process of this machine."""
-    kind = next(info.name for info in TARGET_INFO.values() if info.here)
-    spec = given.spec.model_copy(update={"bind": [_LOOPBACK]})
-    return replace(given, target=Target.model_validate(kind), spec=spec, tls=False)
+def home(context: Context, given: Instance, version: str) -> Instance:
+    """An instance as a process of this machine. The file does not say which version a server
+    elsewhere has: this one's program is of the same major version where there is one, else of the
+    version that the file asks for, which may read the data of `version`, too."""
+    major = version.partition(".")[0]
+    spec = given.spec.model_copy(update={"bind": [_LOOPBACK], "version": major})
+    found = replace(given, target=Target.model_validate(HERE), spec=spec, tls=False)
+    try:
+        context.target(found).site(found)
+    except MngdbError:
+        asked = spec.model_copy(update={"version": given.spec.version})
+        return replace(found, spec=asked)
+    return found
 
 
-def program(context: Context, instance: Instance) -> Program:
-    """The server's program that an instance is restored with. Raises UsageError, MngdbError where
-    there is none."""
-    lives = instance if context.target(instance).disposable else home(instance)
+def program(context: Context, instance: Instance, version: str) -> Program:
+    """The server's program with which an instance is restored, whose server is of this version.
+    Raises UsageError, MngdbError where there is none."""
+    there = context.target(instance).disposable is None
+    lives = home(context, instance, version) if there else instance
     site = context.target(lives).site(lives)
     assert site is not None  # noqa: S101 — for mypy
     return site.program

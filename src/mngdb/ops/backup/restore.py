@@ -20,7 +20,7 @@ from mngdb.ops.backup import notes, schedule, sources, timing
 from mngdb.ops.backup.notes import Note, Restored
 from mngdb.ops.backup.reach import Aim
 from mngdb.ops.backup.restored import FOLDER, alone, found, place_of, remove, runs
-from mngdb.ops.backup.scratch import Scratch, Tell, room
+from mngdb.ops.backup.scratch import Scratch, Tell, replaceable, room
 from mngdb.ops.context import Context
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def in_place(context: Context, aim: Aim, tell: Tell) -> tuple[Restored, Report]:
     nobody knows what was written to it since. What a killed command had begun is finished, or done
     anew. Raises MngdbError."""
     given = context.instance(aim.instance)
-    if context.target(given).disposable is None:
+    if not replaceable(context, given):
         raise UsageError(
             f"{given.name} is on {given.target.kind}: its data cannot be replaced by mngdb",
             f"mngdb restore {given.name} without --replace, then copy what you need",

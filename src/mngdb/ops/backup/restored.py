@@ -173,6 +173,7 @@ def place_of(context: Context, state: Path, note: Note) -> tuple[Disposable, Ins
     """Where its server is, and the instance as it is there."""
     every = context.stack.instances
     # one that has left the file: any other knows how to stop and to remove it
-    given, make = disposable(context, every.get(note.instance) or next(iter(every.values())))
+    one = every.get(note.instance) or next(iter(every.values()))
+    given, make = disposable(context, one, note.version)
     instance = replace(given, unit=note.unit, monitored=False, role="beside")
     return make(instance, state), instance

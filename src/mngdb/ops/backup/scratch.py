@@ -58,7 +58,8 @@ class Scratch:
         self.manifest = aim.manifest
         self.state = state
         self.phases: dict[str, float] = {}
-        self._given, make = disposable(context, context.instance(aim.instance))
+        version = aim.manifest.taken.version
+        self._given, make = disposable(context, context.instance(aim.instance), version)
         given = self._given
         self.instance = replace(
             given,
@@ -100,6 +101,7 @@ class Scratch:
             snapshot=self.manifest.id,
             host=asked.host,
             port=self.instance.spec.port,
+            version=self.manifest.taken.version,
         )
         _folder(self.state)
         notes.write(self.state, note)  # for whoever removes it
@@ -187,16 +189,23 @@ class Scratch:
         disk.remove(self.state)
 
 
+def replaceable(context: Context, given: Instance) -> bool:
+    """Whether the data of an instance can be exchanged with that of a restored server, which runs
+    where the instance lives."""
+    return context.target(given).disposable is not None
+
+
 def disposable(
-    context: Context, given: Instance
+    context: Context, given: Instance, version: str
 ) -> tuple[Instance, Callable[[Instance, Path], Disposable]]:
-    """What makes servers of an instance's data, and the instance as it is there: where it lives, or
-    as a process of this machine where that is no place for them."""
+    """What makes servers of an instance's data, which is of a server of `version`, and the instance
+    as it is there: where it lives, or as a process of this machine where that is no place for
+    them."""
     make = context.target(given).disposable
     if make is not None:
         return given, make
-    moved = place.home(given)
-    context.make_accounts_of(moved.target.kind)
+    context.make_accounts_of(place.HERE)
+    moved = place.home(context, given, version)
     make = context.target(moved).disposable
     assert make is not None  # noqa: S101 — for mypy
     return moved, make

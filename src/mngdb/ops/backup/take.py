@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import BinaryIO
 
 from msgspec import Struct
@@ -20,6 +21,7 @@ from mngdb.ops import audit, workers
 from mngdb.ops.backup import place, schedule, sources
 from mngdb.ops.backup.bases import Choice, Keeper, choose
 from mngdb.ops.backup.pace import Pace, PacedWriter
+from mngdb.ops.backup.scratch import replaceable
 from mngdb.ops.context import Context
 from mngdb.snapshot import Base, Taken, Writer
 from mngdb.spec.stack import Instance
@@ -95,15 +97,16 @@ def back_up(
         raise UsageError("this stack has not been created yet", "run 'mngdb up' first")
     place.claim(context)
     sealer, catalog = place.sealer(context), place.catalog(context)
-    too, rate = place.wanted(context).logical, place.wanted(context).rate
+    rate = place.wanted(context).rate
     pace = Pace(rate) if rate else None
 
     def job(instance: Instance, emit: workers.Emit) -> tuple[Manifest, ...]:
         with lock(context.stack.state / f"backup-{instance.name}.lock", "backup", 0.0):
             schedule.begun(context, instance.name)
             work = _Work(context, catalog, sealer, instance, pace, emit)
-            found = [] if logical else [work.snapshot(full=full)]
-            if logical or (too and context.engine(instance).back_up_logically):
+            alone = logical or instance.logical == "only"
+            found = [] if alone else [work.snapshot(full=full)]
+            if alone or (instance.logical and context.engine(instance).back_up_logically):
                 found.append(work.logical())
             return tuple(found)
 
@@ -116,10 +119,12 @@ def _chosen(context: Context, names: Sequence[str], *, logical: bool) -> set[str
     named = {context.instance(name).name for name in names}
     chosen = named or set(context.stack.instances) - set(pending)
     if not chosen and pending:
+        empty = context.instance(pending[0])
+        in_place = " --replace" if replaceable(context, empty) else ""
         raise UsageError(
             f"not restored yet: {', '.join(pending)}",
-            f"mngdb restore {pending[0]} --latest --replace; to begin anew with what is there: "
-            f"mngdb backup {pending[0]}",
+            f"mngdb restore {empty.name} --latest{in_place}; to begin anew with what is there: "
+            f"mngdb backup {empty.name}",
         )
     if not chosen:
         raise UsageError("the file has no instances", "'mngdb init' writes one with all of them")
@@ -160,13 +165,18 @@ class _Work(Struct, frozen=True):
             keeper.discard()
             raise
         keeper.settle(found.id)
-        schedule.succeeded(context, instance.name, found)
-        sources.settle(context.stack.state, instance.name)
-        return found
+        return self._settled(found)
 
     def logical(self) -> Manifest:
         """Take a logical one. Raises MngdbError."""
-        return self._written(None, lambda sink: (self._dumped(sink), None))
+        found = self._written(None, lambda sink: (self._dumped(sink), None))
+        return self._settled(found) if self.instance.logical == "only" else found
+
+    def _settled(self, found: Manifest) -> Manifest:
+        """Note that the instance has its backup."""
+        schedule.succeeded(self.context, self.instance.name, found)
+        sources.settle(self.context.stack.state, self.instance.name)
+        return found
 
     def _written(
         self, keeper: Keeper | None, write: Callable[[_Sink], tuple[Taken, str | None]]
@@ -210,7 +220,7 @@ class _Work(Struct, frozen=True):
         return work(self.context.engine(self.instance))
 
     def _dumped(self, sink: _Sink) -> Taken:
-        program = place.program(self.context, self.instance)
+        program = partial(place.program, self.context, self.instance)
         access = self.context.admin(self.context.asked(self.instance, find=False))
 
         def work(engine: Engine[S, F, C]) -> Taken:

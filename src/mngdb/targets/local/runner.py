@@ -146,9 +146,10 @@ class LocalRunner(Struct, frozen=True):
 
     def program(self, instance: Instance) -> Program:
         """The server's program, within reach of the account that runs it. Looked for once."""
-        if instance.name not in self.found:
-            self.found[instance.name] = self._program(instance)
-        return self.found[instance.name]
+        found, wanted = self.found.get(instance.name), instance.spec.version
+        if found is None or not (wanted is None or programs.fits(found.version, wanted)):
+            found = self.found[instance.name] = self._program(instance)
+        return found
 
     def _program(self, instance: Instance) -> Program:
         name, known = instance.spec.program, cache.versions(others=self._others)
