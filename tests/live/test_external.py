@@ -142,6 +142,25 @@ def test_a_wrong_secret_or_a_server_out_of_reach_is_exit_3(ours: Cli, engine: st
     }, "what can be told of the others is told"
 
 
+def test_what_was_removed_comes_back_into_the_servers(
+    theirs: Cli, ours: Cli, tmp_path: Path
+) -> None:
+    ours.write(f"{OURS}agent: false\nbackup: {{store: {tmp_path}/store}}\n")
+    ours.ok("up")
+    with redis_as(ours) as admin, mongo_as(theirs) as mongo:
+        admin.set("shop:a", "1")
+        mongo.shop.item.insert_one({"n": 7})
+        ours.ok("backup")
+        admin.delete("shop:a")
+        mongo.shop.item.drop()
+        ours.ok("restore", "redis", "--latest", "--keys", "shop:*")
+        ours.ok("restore", "mongodb", "--latest", "--collection", "shop.item")
+        assert admin.get("shop:a") in {"1", b"1"}
+        assert mongo.shop.item.find_one({}, {"_id": 0}) == {"n": 7}
+    refused = ours.run("restore", "redis", "--latest", "--replace", "--yes")
+    assert (refused.returncode, "is on external" in refused.stderr) == (2, True)
+
+
 def test_an_administrators_secret_cannot_be_made_up(ours: Cli) -> None:
     (ours.state / "secrets" / "redis_admin").unlink()
     for command in ("up", "plan"):
