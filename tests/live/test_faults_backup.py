@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 
 from mngdb.lock import lock
+from mngdb.ops.backup import restore
+from mngdb.ops.context import Context
+from mngdb.spec.load import load
 from tests.conftest import Cli
 from tests.live import faults
 from tests.live.one_redis import get, one_redis
@@ -89,6 +92,40 @@ def test_a_killed_replacement_loses_nothing_and_is_finished(cli: Cli, after: flo
     assert get(cli) == "second"
     cli.ok("restore", "--forget", "redis", "--replaced", "--yes")
     assert get(cli) == "second"
+
+
+def test_a_replacement_that_was_killed_while_the_server_was_stopped_is_told(cli: Cli) -> None:
+    """And whoever looks after the servers starts it, with the data that it has."""
+    pidfile, first = faults.pidfile(cli, "mng-redis"), _snapshots(cli)[0]
+    command = ("restore", "redis", "--snapshot", first, "--replace", "--yes")
+    with faults.begin(cli, *command) as killed:
+        faults.halted_when(killed, lambda: not pidfile.exists())
+        killed.kill()
+    until(lambda: len(_servers(cli)) <= 1)
+    said = cli.run("doctor").stdout
+    assert "a restore was interrupted" in said
+    assert "mngdb up redis" in said
+    environ = cli.environ()
+    context = Context.open(load([cli.folder / "mngdb.yaml"], environ), environ)
+    told: list[str] = []
+
+    def start(why: str) -> None:
+        told.append(why)
+        cli.ok("up", "redis")
+
+    restore.resume(context, "redis", start)
+    assert len(told) == 1
+    assert get(cli) in {"first", "second"}
+    assert restore.interrupted(context) == {}
+    restore.resume(context, "redis", start)
+    cli.ok("down", "redis")
+    assert len(told) == 1
+    assert "interrupted" not in cli.run("doctor").stdout
+    cli.ok("up")
+    if get(cli) == "first":
+        cli.ok("restore", "redis", "--undo", "--yes")
+    assert get(cli) == "second"
+    cli.ok("restore", "--forget", "redis", "--replaced", "--yes")
 
 
 @pytest.mark.parametrize("after", [0.6, 1.2])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Sequence
 
 from mngdb.agent.jobs import log
-from mngdb.errors import LockedError, MngdbError
+from mngdb.errors import LockedError, MngdbError, UsageError
 from mngdb.lock import lock
 from mngdb.ops import service
-from mngdb.ops.backup import archived, schedule
+from mngdb.ops.backup import archived, restore, schedule
 from mngdb.ops.context import Context
 from mngdb.run import run
 
@@ -56,6 +57,18 @@ class Backups:
         if name := next(filter(self._rested, schedule.drills_due(self._context, now)), None):
             self._drilled[name] = time.monotonic()
             self._run("drill", name)
+
+    def resume(self) -> None:
+        """Start servers that a restore which was killed has left stopped. Raises MngdbError with
+        the command's last words, OSError."""
+        for name in restore.interrupted(self._context):
+
+            def start(why: str, name: str = name) -> None:
+                log(why)
+                self._run("up", name)
+
+            with contextlib.suppress(UsageError):  # a command is at it
+                restore.resume(self._context, name, start)
 
     def _busy(self) -> bool:
         """Whether a command starts or stops servers."""

@@ -105,6 +105,7 @@ def jobs(agent: Agent, spec: Spec) -> list[Job]:
         found.append(Job("stored", INTERVAL_OF_STORE, lambda: reach.look(agent.context)))
     if spec.restart:
         found.append(Job("restarts", 1.0, agent.watch.look))
+        found.append(Job("restores", INTERVAL_OF_BACKUPS, agent.backups.resume))
     return found
 
 

@@ -32,6 +32,8 @@ class Condition(Struct, frozen=True):
     """Whether it runs, having been started again a moment ago since it had died."""
     in_order: bool = False
     """Whether it was asked to stop, and did."""
+    interrupted: str = ""
+    """What a restore that was killed has left it with, where that had stopped it."""
     said: str = ""
     """The line of its log that tells why it ended, where it does not run or was `restarted`."""
     unhealthy: str = ""

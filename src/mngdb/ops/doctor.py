@@ -36,6 +36,7 @@ from mngdb.findings import Check, Finding, Seen, see
 from mngdb.model import DesiredInstance
 from mngdb.ops import access, alerts, crashes, status, workers
 from mngdb.ops.backup.glance import glance
+from mngdb.ops.backup.restore import has, interrupted
 from mngdb.ops.context import Context
 from mngdb.spec.stack import Instance
 from mngdb.targets.process.machine import callers
@@ -154,6 +155,10 @@ def _condition(context: Context, instance: Instance) -> Condition | None:
     found = context.target(instance).condition(instance)
     if found is None or found.blocked or found.state == "running":
         return found
+    if left := interrupted(context).get(instance.name):
+        again = "" if left[1].replaced else ", then the same restore again"
+        remedy = f"mngdb up {instance.name}{again}"
+        found = replace(found, interrupted=f"it has {has(left[1])}", remedy=remedy)
     return _blocked(context, instance, found)
 
 

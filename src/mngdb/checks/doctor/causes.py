@@ -163,6 +163,9 @@ def _down(facts: StackFacts) -> Iterator[Trouble]:
             yield Trouble("not-running", _with_log(text, what), "mngdb up", (server.instance,))
         elif what.state == "absent":
             together.setdefault(("not created yet", alone), []).append(server)
+        elif what.interrupted:
+            text = f"{server.unit} is not running: a restore was interrupted while it was stopped; "
+            yield Trouble("not-running", text + what.interrupted, what.remedy, (server.instance,))
         elif what.in_order:
             together.setdefault(("stopped on request", alone), []).append(server)
         else:

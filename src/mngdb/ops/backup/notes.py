@@ -34,7 +34,8 @@ class Note(Struct, frozen=True, kw_only=True):
     """What is in the folder of a restored server. `done`: what came of the restore; None: it has
     not ended. `version`: of the server that the data is of. `replaced`: its data was put in the
     place of the live one's, which is here since; `undone`: and back, with what was written to it
-    meanwhile. `finished`: the live server was started since."""
+    meanwhile. `finished`: the live server was started since. `halted`: it was stopped for that, and
+    nobody has seen it started."""
 
     instance: str
     unit: str
@@ -46,6 +47,7 @@ class Note(Struct, frozen=True, kw_only=True):
     replaced: bool = False
     undone: bool = False
     finished: bool = False
+    halted: bool = False
 
     @property
     def live(self) -> bool:

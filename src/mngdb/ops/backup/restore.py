@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from mngdb.errors import InterruptError, MngdbError, UsageError
 from mngdb.events import Progress
 from mngdb.lock import lock
 from mngdb.model import Step
-from mngdb.ops import audit
+from mngdb.ops import audit, wishes
 from mngdb.ops.backup import notes, schedule, sources, timing
 from mngdb.ops.backup.notes import Note, Restored
 from mngdb.ops.backup.reach import Aim
@@ -83,7 +83,42 @@ def _begun(context: Context, aim: Aim, tell: Tell) -> tuple[Restored, Report] | 
 
 
 def _finished(state: Path) -> None:
-    notes.write(state, replace(notes.needed(state), finished=True))
+    notes.write(state, replace(notes.needed(state), finished=True, halted=False))
+
+
+def interrupted(context: Context) -> dict[str, tuple[Path, Note]]:
+    """Instances of the file whose live server a command has stopped to exchange its data, and has
+    not started since: it was killed, or is at it. A server that was stopped by name stays so."""
+    down = wishes.stopped(context.stack.state)
+    return {
+        note.instance: (state, note)
+        for state, note in notes.every(context.stack.state / FOLDER)
+        if note.halted
+        and note.instance in context.stack.instances
+        and context.instance(note.instance).unit not in down
+    }
+
+
+def resume(context: Context, instance: str, start: Callable[[str], None]) -> None:
+    """Have `start` start the live server that a killed command has left stopped, with the data that
+    it has. Raises UsageError where a command is at it, MngdbError, OSError."""
+    with alone(context, FOLDER, instance):
+        left = interrupted(context).get(instance)
+        if left is None:
+            return
+        state, note = left
+        live = context.instance(instance)
+        servers = context.target(live).servers
+        if servers is not None and servers.process(live.unit) is None:
+            if note.replaced:
+                sources.settle(context.stack.state, instance)
+            start(f"{live.unit} was stopped by a restore that was interrupted; it has {has(note)}")
+        notes.write(state, replace(note, finished=note.finished or note.replaced, halted=False))
+
+
+def has(note: Note) -> str:
+    """Which data the live server has, in words."""
+    return "the restored data" if note.replaced else "the data from before"
 
 
 def _states(context: Context, aim: Aim) -> Iterator[tuple[Path, Note | None]]:
@@ -106,10 +141,11 @@ def to_undo(context: Context, instance: str) -> tuple[Path, Note]:
 def undo(context: Context, instance: str, tell: Tell) -> Report:
     """Exchange the data of the live server and what `to_undo` gives, and start it. Raises
     MngdbError."""
-    state, note = to_undo(context, instance)
-    report = _exchanged(context, state, tell, replaced=not note.replaced, done=note.done)
-    _finished(state)
-    return report
+    with alone(context, FOLDER, instance):
+        state, note = to_undo(context, instance)
+        report = _exchanged(context, state, tell, replaced=not note.replaced, done=note.done)
+        _finished(state)
+        return report
 
 
 def _made(context: Context, aim: Aim, state: Path, tell: Tell) -> Restored:
@@ -163,6 +199,8 @@ def _exchanged(
             try:
                 if _started(context, live.name, tell).errors:
                     how = "does not run"
+                else:
+                    notes.write(state, replace(notes.needed(state), halted=False))
             except (MngdbError, OSError):
                 how = "does not run"
             if isinstance(error, KeyboardInterrupt):
@@ -173,16 +211,16 @@ def _exchanged(
             raise
         if replaced:
             sources.settle(context.stack.state, live.name)
-        has = f"{live.unit} has the {'restored data' if replaced else 'data from before'}"
+        now = f"{live.unit} has {has(notes.needed(state))}"
         try:
             return _started(context, live.name, tell)
         except KeyboardInterrupt:
             raise InterruptError(
-                f"interrupted; {has}, and may not run yet", f"mngdb up {live.name}"
+                f"interrupted; {now}, and may not run yet", f"mngdb up {live.name}"
             ) from None
         except MngdbError as error:
             raise MngdbError(
-                f"{has}, and does not run: {error.message}", f"mngdb up {live.name}"
+                f"{now}, and does not run: {error.message}", f"mngdb up {live.name}"
             ) from None
 
 
@@ -203,6 +241,8 @@ def _swap(context: Context, state: Path, *, replaced: bool, done: Restored | Non
     assert servers is not None  # noqa: S101 — for mypy
     with lock(context.stack.state / "lock", "restore"):
         made[0].servers.stop(note.unit, engine.stop_signal)
+        note = replace(note, halted=True)
+        notes.write(state, note)
         servers.stop(live.unit, engine.stop_signal)
         if not note.live:  # killed after the exchange, nobody takes it for a restored server
             notes.write(state, replace(note, undone=True))
