@@ -84,6 +84,22 @@ def test_a_key_that_is_missing_is_not_replaced_in_silence(place: Place) -> None:
     assert snapshots(place) == before
 
 
+def test_what_signs_is_not_replaced_in_silence_either(place: Place) -> None:
+    secret = place.cli.state / "secrets" / "backup_mac"
+    kept, before = secret.read_text(), snapshots(place)
+    secret.unlink()
+    done = place.cli.run("backup")
+    assert (done.returncode, secret.exists()) == (2, False), done.stderr
+    assert "secret set backup_mac" in done.stderr
+    assert "backup_mac" in place.cli.run("status").stderr
+    assert "secret set backup_mac" in place.cli.run("doctor").stdout
+    moment = time.time()
+    until(lambda: reached(place) > moment, 20)  # the agent goes on with the one of before
+    assert not secret.exists()
+    place.cli.ok("secret", "set", "backup_mac", stdin=kept)
+    assert snapshots(place) == before
+
+
 def test_after_a_change_of_the_key_snapshot_and_log_have_the_same(place: Place) -> None:
     (*_, before), old = snapshots(place), sealed_for(place)
     place.cli.ok("secret", "set", "backup_key", stdin=make_key().reveal())

@@ -48,6 +48,7 @@ LATER = {
     "mngdb_archive_age_seconds",
     "mngdb_backup_age_seconds",
     "mngdb_backup_key_age_seconds",
+    "mngdb_backup_secret_fits",
     "mngdb_commits_late_seconds",
     "mngdb_commits_wait",
     "mngdb_drill_age_seconds",

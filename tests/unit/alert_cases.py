@@ -253,6 +253,10 @@ CASES: dict[str, Case] = {
         about("postgres", drill_age_seconds="1209601+60x140"),
         about("postgres", drill_age_seconds="86400+60x140"),
     ),
+    "BackupKeyMissing": Case(
+        own('secret="backup_key"', backup_secret_fits="0x40"),
+        own('secret="backup_key"', backup_secret_fits="1x40"),
+    ),
     "BackupKeyOld": Case(
         own("", backup_key_age_seconds="31536000+60x40"),
         own("", backup_key_age_seconds="0+60x40"),

@@ -11,14 +11,12 @@ from msgspec.structs import replace
 
 from mngdb.agent.jobs import Troubles
 from mngdb.errors import MngdbError, UsageError, of_system
-from mngdb.ops.backup import archived, place
+from mngdb.ops.backup import archived, keys, place
 from mngdb.ops.backup.feed import StoreFeed
-from mngdb.ops.backup.sources import MAC
 from mngdb.ops.context import Context
 from mngdb.spec.load import load
 from mngdb.spec.stack import Instance
 from mngdb.stores.sealing import fingerprint
-from mngdb.stores.signing import Signer
 from mngdb.stores.streams import keep_memory
 
 #: Seconds between two looks whether the keys are others now.
@@ -97,22 +95,24 @@ class Archiver:
 
     def look(self) -> None:
         """Have the log begin anew once snapshots are encrypted for others, or signed with another
-        secret: one has to open a snapshot and what leads on from it. A key that is gone changes
-        nothing: to encrypt takes the public one, and the private one may come back. Raises
-        SecretError, UsageError."""
+        secret: one has to open a snapshot and what leads on from it. One that is gone
+        changes nothing, nor does another secret that nobody has set: what goes on has those of
+        before, which may come back. Raises SecretError, UsageError."""
         self._context = _as_the_file_says(self._context)
-        keys = place.recipients(self._context)
+        sealed, signed = place.recipients(self._context), keys.signs(self._context)
         for one in list(self._rounds.values()):
-            if keys and fingerprint(keys) + _signs(self._context) != one.keys:
+            if sealed and signed and fingerprint(sealed) + signed != one.keys:
                 one.over.set()
 
     def _follow(self, instance: Instance) -> None:
         context, name = self._context, instance.name
         engine = context.engine(instance)
         asked = context.asked(instance, find=False)
-        place.claim(context)
-        archive, sealer = place.catalog(context).archive(name), place.sealer(context)
-        here = self._rounds[name] = _Round(sealer.fingerprint + _signs(context), threading.Event())
+        keys.claim(context)
+        archive, sealer = place.catalog(context).archive(name), keys.sealer(context)
+        here = self._rounds[name] = _Round(
+            sealer.fingerprint + keys.signs(context), threading.Event()
+        )
         if self._over.is_set():
             return
 
@@ -120,12 +120,6 @@ class Archiver:
         feed = StoreFeed(archive, sealer, lambda found: self._noted(name, found), here.over)
         with feed, context.reach(instance):
             engine.follow(context.admin(asked), asked, feed)
-
-
-def _signs(context: Context) -> str:
-    """What tells the secret that signs backups from another one."""
-    secret = context.vault.get(MAC)
-    return Signer(secret).fingerprint if secret is not None else ""
 
 
 def _as_the_file_says(context: Context) -> Context:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from mngdb.ops.backup import archived, history, place, schedule
+from mngdb.ops.backup import archived, history, keys, schedule
 from mngdb.ops.backup.growth import growth
-from mngdb.ops.backup.sources import KEY
+from mngdb.ops.backup.sources import KEY, MAC
 from mngdb.ops.context import Context
 from mngdb.samples import Family, Sample
 
@@ -76,7 +76,15 @@ def _store(context: Context) -> Iterator[Family]:
 
 
 def _key(context: Context, now: float) -> Iterator[Family]:
-    changed = context.vault.get_many([KEY])[KEY].changed if place.has_key(context) else None
+    wrong = {one.secret for one in keys.problems(context)}
+    fits = [
+        Sample("mngdb_backup_secret_fits", (("secret", one),), float(one not in wrong))
+        for one in (KEY, MAC)
+    ]
+    text = "Whether a secret of the backups is there, and fits them"
+    yield Family("mngdb_backup_secret_fits", "gauge", text, fits)
+    found = context.vault.get_many([KEY]).get(KEY)
+    changed = found.changed if found is not None and found.secret is not None else None
     if changed is not None:
         text = "Age of the key that the backups are encrypted with"
         yield _one("mngdb_backup_key_age_seconds", text, max(0.0, now - changed))

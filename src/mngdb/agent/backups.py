@@ -11,7 +11,7 @@ from mngdb.agent.jobs import log
 from mngdb.errors import LockedError, MngdbError, UsageError
 from mngdb.lock import lock
 from mngdb.ops import service
-from mngdb.ops.backup import archived, restore, schedule
+from mngdb.ops.backup import archived, keys, restore, schedule
 from mngdb.ops.context import Context
 from mngdb.run import run
 
@@ -50,7 +50,9 @@ class Backups:
 
     def drill(self) -> None:
         """Make a drill that is due, one at a time; a job of its own, as no backup waits for one.
-        Raises MngdbError with the command's last words."""
+        Raises MngdbError with the command's last words, or why none can be made."""
+        for wrong in keys.problems(self._context):
+            raise UsageError(wrong.text, wrong.hint)
         now = time.time()
         if self._busy() or schedule.backups_due(self._context, now):
             return

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import asdict
 
 from mngdb.cli.common import Options, common, confirm, say, say_json, size, table, tell, tell_errors
 from mngdb.cli.kit import kit
@@ -96,7 +97,7 @@ def take(
     Snapshots are compressed (zstd) and encrypted (age). 'mngdb drill' restores one to prove it.
     """
     from mngdb.errors import UsageError
-    from mngdb.ops.backup import place
+    from mngdb.ops.backup import keys, place
     from mngdb.ops.backup.take import back_up
     from mngdb.ops.workers import apart
     from mngdb.stores.streams import keep_memory
@@ -104,7 +105,7 @@ def take(
     keep_memory()
     context = options.context()
     if new_key:
-        place.make_key_anew(context)
+        keys.begin_anew(context)
     if full and logical:
         raise UsageError("only one of --full and --logical")
     taken, errors = apart(back_up(context, instances, Shown(), full=full, logical=logical))
@@ -226,7 +227,7 @@ def backups(options: Options) -> int:
 
     A moment between two snapshots is reached by a snapshot and the server's log since then.
     """
-    from mngdb.ops.backup import place
+    from mngdb.ops.backup import keys, place
     from mngdb.ops.backup.archived import followed, remedy
     from mngdb.ops.backup.history import proved
     from mngdb.ops.backup.reach import reachable
@@ -239,6 +240,7 @@ def backups(options: Options) -> int:
     damages = [text for one in found.values() for text in one.damages]
     unread = dict.fromkeys(text for one in found.values() for text in one.unread)
     lost = {name: one.lost for name, one in found.items() if one.lost}
+    wrong = keys.problems(context)
     if options.json:
         say_json(
             {
@@ -257,6 +259,7 @@ def backups(options: Options) -> int:
                 "damaged": damages,
                 "unread": list(unread),
                 "lost": lost,
+                "secrets": [asdict(one) for one in wrong],
             }
         )
         return 1 if damages or unread or lost else 0
@@ -277,6 +280,8 @@ def backups(options: Options) -> int:
         tell(f"not read: {plain(text)}")
     for name, text in lost.items():
         tell(f"{name}: {plain(text)}")
+    for problem in wrong:
+        tell(f"{problem.text}\n  hint: {problem.hint}")
     return 1 if damages or unread or lost else 0
 
 

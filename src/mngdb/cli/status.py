@@ -24,10 +24,12 @@ def status(options: Options) -> int:
     """Show what is running where, and whether it answers a query of a real user. For containers,
     also exporters and the services behind RedisInsight."""
     from mngdb.ops import status as ops
+    from mngdb.ops.backup import keys
 
     context = options.context()
     units, services = ops.status(context), ops.services(context)
     backups, store, beside = _backups(context), _store(context), _beside(context)
+    wrong = keys.problems(context)
     if options.json:
         say_json(
             {
@@ -35,6 +37,7 @@ def status(options: Options) -> int:
                 "units": [unit.as_json() for unit in units],
                 "services": [service.as_json() for service in services],
                 "backups": [one.as_json() for one in backups],
+                "backup_secrets": [asdict(one) for one in wrong],
                 "store": None if store is None else store.as_json(),
                 "restored": [asdict(one) for one in beside],
             }
@@ -45,6 +48,9 @@ def status(options: Options) -> int:
         _say_backups(backups)
         if store is not None:
             say(_said(store))
+        for problem in wrong:
+            tell(problem.text)
+            tell(f"  hint: {problem.hint}")
         for one in beside:
             say(f"{one.unit}  {one.instance} restored to {one.restored_to}, at {one.address}")
         if beside:

@@ -68,15 +68,20 @@ def secret_set(options: Options, name: str) -> None:
         value = click.prompt(f"{name}", hide_input=True, err=True)
     else:
         value = sys.stdin.read(2 * LONGEST)  # enough to see that it is too long
-    where, kept = put(context, name, value)
-    if kept is not None:
-        tell(f"note: the key of before is kept in {kept}: snapshots until now need it")
+    done = put(context, name, value)
+    if done.before is not None:
+        tell(f"note: the key of before is kept in {done.before}: snapshots until now need it")
+    if done.warning:
+        tell(f"warning: {done.warning}")
+        tell(
+            "  hint: new backups begin anew with it; for the others, set the one that the kit holds"
+        )
     if options.json:
-        say_json({"stack": context.stack.name, "secret": name, "where": where})
+        say_json({"stack": context.stack.name, "secret": name, "where": done.where})
     else:
         of_server = not name.startswith("alerts_") and name not in BACKUP_SECRETS
         then = "; 'mngdb up' sets it on the server" if of_server else ""
-        say(f"stored in {where}{then}")
+        say(f"stored in {done.where}{then}")
         length = len(value.strip())
         if of_server and length < LENGTH:
             tell(f"note: it has {length} characters; 'mngdb check' requires {LENGTH} or more")

@@ -172,6 +172,8 @@ class StackFacts(Struct, frozen=True):
     """Containers beside the servers; none where nobody could be asked for them."""
     backups: Mapping[str, str] = {}
     """Instance to what keeps its backups or its log from the store."""
+    backup_secrets: tuple[Refusal, ...] = ()
+    """What is wrong with the backups' own secrets."""
 
 
 # --- the answer

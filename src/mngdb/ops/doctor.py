@@ -35,6 +35,7 @@ from mngdb.facts.locks import chains
 from mngdb.findings import Check, Finding, Seen, see
 from mngdb.model import DesiredInstance
 from mngdb.ops import access, alerts, crashes, status, workers
+from mngdb.ops.backup import keys
 from mngdb.ops.backup.glance import glance
 from mngdb.ops.backup.restore import has, interrupted
 from mngdb.ops.context import Context
@@ -50,7 +51,9 @@ _LATE = 30.0
 #: Kinds of errors of a server that lets nobody in.
 _OUT = {"down", "starting", "busy", "other"}
 #: Alerts about what is looked at here anyway.
-_SEEN = {rule.name for rule in catalogue.RULES if rule.down} | {"UnitDown", "DockerDown"}
+_SEEN = {rule.name for rule in catalogue.RULES if rule.down} | {
+    *("UnitDown", "DockerDown", "BackupKeyMissing")
+}
 
 
 def doctor(context: Context) -> tuple[Answer, StackFacts]:
@@ -76,6 +79,9 @@ def doctor(context: Context) -> tuple[Answer, StackFacts]:
         agent=_agent(context),
         services=_services(context),
         backups=_backups(context),
+        backup_secrets=tuple(
+            Refusal("secret", one.text, one.hint) for one in keys.problems(context)
+        ),
     )
     return judge(facts), facts
 

@@ -5,17 +5,27 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from mngdb.errors import UsageError
-from mngdb.ops.backup import place
+from msgspec import Struct
+
+from mngdb.errors import SecretError, UsageError
+from mngdb.ops.backup import keys, place
 from mngdb.ops.backup.sources import KEY, MAC
 from mngdb.ops.context import Context
 from mngdb.secret import Secret
 from mngdb.vaults import usable
 
 
-def put(context: Context, name: str, value: str) -> tuple[str, Path | None]:
-    """Keep a secret that the stack needs. Returns where, and where the private key of the backups
-    is kept that it replaces. Raises UsageError, SecretError, OSError."""
+class Put(Struct, frozen=True):
+    """Where a secret is kept now. Of one of the backups: where the one of before is (None: there
+    was none), and what is wrong with it, in words."""
+
+    where: str
+    before: Path | None = None
+    warning: str = ""
+
+
+def put(context: Context, name: str, value: str) -> Put:
+    """Keep a secret that the stack needs. Raises UsageError, SecretError, OSError."""
     known = context.known_secrets()
     if name not in known:
         raise UsageError(
@@ -24,9 +34,15 @@ def put(context: Context, name: str, value: str) -> tuple[str, Path | None]:
     secret = usable(name, value)
     context.check_printable(name, secret)
     context.claim()
-    kept = _spared(context, name, secret) if name in {KEY, MAC} else None
+    where = context.vault.where(name)
+    if name not in {KEY, MAC}:
+        context.vault.put(name, secret)
+        return Put(where)
+    kept = _spared(context, name, secret)
     context.vault.put(name, secret)
-    return context.vault.where(name), kept
+    if name == MAC:
+        keys.accept_signer(context, secret)
+    return Put(where, kept, keys.fits_none(context, name))
 
 
 def _spared(context: Context, name: str, new: Secret) -> Path | None:
@@ -35,9 +51,8 @@ def _spared(context: Context, name: str, new: Secret) -> Path | None:
     from mngdb.stores.signing import Signer
 
     (recipient if name == KEY else Signer)(new)  # or it is none
-    before = context.vault.get(name)
-    if before is None or before == new:
-        return None
-    with contextlib.suppress(UsageError):  # it never was one
-        return (place.keep_key if name == KEY else place.keep_signer)(context, before)
+    with contextlib.suppress(UsageError, SecretError):  # it never was one
+        before = context.vault.get(name)
+        if before is not None and before != new:
+            return (place.keep_key if name == KEY else place.keep_signer)(context, before)
     return None

@@ -22,7 +22,7 @@ from msgspec import Struct
 from mngdb.errors import UsageError
 from mngdb.stores import Entry, MissingError, Store
 from mngdb.stores.archive import Archive
-from mngdb.stores.manifest import Manifest, Part, Stream, decode, encode, parents
+from mngdb.stores.manifest import Manifest, Part, Stream, decode, encode, parents, signed
 from mngdb.stores.sealing import Opener, Sealer, UnreadableError, digest
 from mngdb.stores.signing import Signer
 from mngdb.stores.streams import Progress, StreamWriter, fetched, object_key, patiently, read
@@ -168,14 +168,43 @@ class Catalog:
     def newest_key(self) -> str | None:
         """Public keys that the newest snapshot of any instance is encrypted for, in words; None:
         there is no snapshot."""
+        # it is for a message, also where the secret is lost together with the key
+        newest = next(self._every(), None)
+        if newest is not None:
+            return " or ".join(newest.recipients)
+        return "that time" if self.holds_any() else None
+
+    def sealed_for(self, public: str) -> bool | None:
+        """Whether any snapshot is encrypted for a public key; None: there is none."""
+        found = None
+        for one in self._every():
+            if public in one.recipients:
+                return True
+            found = False
+        return found
+
+    def trusted(self) -> bool | None:
+        """Whether the secret has signed any snapshot; None: nothing is signed."""
+        found = None
+        for instance, snapshot in self._newest_first():
+            with contextlib.suppress(MissingError, UnreadableError):
+                data = self.store.get(f"{self.prefix(instance, snapshot)}/{_MANIFEST}", _LARGEST)
+                if signed(data, self.signer):
+                    return True
+                found = False
+        return found
+
+    def _every(self) -> Iterator[Manifest]:
+        """Of all instances, signed or not, the newest first; without those that are damaged."""
+        for instance, snapshot in self._newest_first():
+            with contextlib.suppress(UsageError, UnreadableError):
+                yield self._manifest(instance, snapshot, unsigned=True)
+
+    def _newest_first(self) -> list[tuple[str, str]]:
+        """Instances and snapshots."""
         every = (one.key.split("/") for one in self.store.entries(self.prefix("")))
         found = [(one[-2], one[-3]) for one in every if one[-1] == _MANIFEST]
-        for snapshot, instance in sorted(found, reverse=True):
-            with contextlib.suppress(UnreadableError):
-                # it is for a message, also where the secret is lost together with the key
-                newest = self._manifest(instance, snapshot, unsigned=True)
-                return " or ".join(newest.recipients)
-        return "that time" if found else None
+        return [(instance, snapshot) for snapshot, instance in sorted(found, reverse=True)]
 
     def manifest(self, instance: str, snapshot: str) -> Manifest:
         """The manifest of a snapshot. Raises UsageError for one that there is not,

@@ -119,15 +119,9 @@ def encode(manifest: Manifest, signer: Signer) -> bytes:
 def decode(data: bytes, signer: Signer | None, *, unsigned: bool = False) -> Manifest:
     """The manifest that an object holds. Raises UnreadableError, also for one that `signer` has not
     signed, unless those count that are `unsigned`."""
-    try:
-        signed = msgspec.json.decode(data, type=_Signed)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise UnreadableError("is damaged: it is not a manifest") from None
-    text = bytes(signed.manifest)
-    if digest(text) != signed.sha256:
-        raise UnreadableError("is damaged: its SHA-256 does not match")
+    text, signature = _opened(data)
     if not unsigned:
-        require(signer, text, signed.hmac)
+        require(signer, text, signature)
     try:
         found = msgspec.json.decode(text, type=Manifest)
     except msgspec.DecodeError:
@@ -138,6 +132,26 @@ def decode(data: bytes, signer: Signer | None, *, unsigned: bool = False) -> Man
         if not _fits(name):
             raise UnreadableError(f"has a name that leads elsewhere: {name!r}")
     return found
+
+
+def signed(data: bytes, signer: Signer | None) -> bool:
+    """Whether `signer` has signed the manifest that an object holds. Raises UnreadableError, also
+    for one that nobody has signed."""
+    text, signature = _opened(data)
+    if not signature:
+        raise UnreadableError("has no signature")
+    return signer is not None and signer.signed(text, signature)
+
+
+def _opened(data: bytes) -> tuple[bytes, str]:
+    """The text of a manifest and its signature. Raises UnreadableError."""
+    try:
+        found = msgspec.json.decode(data, type=_Signed)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise UnreadableError("is damaged: it is not a manifest") from None
+    if digest(bytes(found.manifest)) != found.sha256:
+        raise UnreadableError("is damaged: its SHA-256 does not match")
+    return bytes(found.manifest), found.hmac
 
 
 def _fits(name: str) -> bool:

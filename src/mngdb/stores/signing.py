@@ -38,8 +38,8 @@ class Signer:
         if len(self._key) != _BYTES:
             raise UsageError(
                 f"the secret that signs backups has to be {2 * _BYTES} hexadecimal digits",
-                "the kit holds it; to begin anew: openssl rand -hex 32 | mngdb secret set "
-                "backup_mac",
+                "the kit holds it: mngdb secret set backup_mac; to begin anew, the same with what "
+                "'openssl rand -hex 32' makes",
             )
 
     def sign(self, data: bytes, digits: int = DIGITS) -> str:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from mngdb.errors import SecretError
 from mngdb.secret import Secret
+from mngdb.spec.file import BACKUP_SECRETS
 from mngdb.spec.file import Vault as VaultSpec
 
 #: While a password is rotated there are two: the one that apps use, and the one that is about to
@@ -93,9 +94,10 @@ def usable(name: str, value: str) -> Secret:
     """
     value = value.removesuffix("\n").removesuffix("\r")
     if not value:
-        raise SecretError(
-            f"the secret {name} is empty", "set a value, or remove it to have one generated"
-        )
+        kept = name.rpartition("/")[2] in BACKUP_SECRETS
+        hint = "mngdb secret set puts it back; the kit of the backups holds it"
+        other = "set a value, or remove it to have one generated"
+        raise SecretError(f"the secret {name} is empty", hint if kept else other)
     if len(value) > LONGEST:
         raise SecretError(f"the secret {name} is larger than {LONGEST} characters")
     if not value.isascii() or not value.isprintable() or " " in value:

@@ -27,6 +27,7 @@ RULES = described(
             metric("mngdb_drill_seconds") / metric("mngdb_drill_usual_seconds") > factor
         ).where(metric("mngdb_drill_seconds") > MINUTE),
         "BackupUnproved": lambda seconds: metric("mngdb_drill_age_seconds") > seconds,
+        "BackupKeyMissing": lambda _: metric("mngdb_backup_secret_fits").equals(0),
         "BackupKeyOld": lambda seconds: metric("mngdb_backup_key_age_seconds") > seconds,
         "StoreGrowing": lambda factor: (
             metric("mngdb_store_bytes") / metric("mngdb_store_week_ago_bytes") > factor

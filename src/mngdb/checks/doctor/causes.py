@@ -434,6 +434,11 @@ def _backups(facts: StackFacts) -> Iterator[Trouble]:
         yield Trouble("backup", text, _ROOM if full else "mngdb backups", tuple(names))
 
 
+def _backup_secrets(facts: StackFacts) -> Iterator[Trouble]:
+    for wrong in facts.backup_secrets:
+        yield Trouble("backup-secret", wrong.message, wrong.hint)
+
+
 #: In the order in which a person would look.
 FINDERS: tuple[Callable[[StackFacts], Iterable[Trouble]], ...] = (
     _secrets,
@@ -450,6 +455,7 @@ FINDERS: tuple[Callable[[StackFacts], Iterable[Trouble]], ...] = (
     _checks,
     _logins,
     _agent,
+    _backup_secrets,
     _backups,
     _unhealthy,
     _services,
@@ -480,6 +486,7 @@ CONSEQUENCES: dict[str, tuple[str, ...]] = {
     "app-limit": ("login-quota",),
     "memory-full": ("login-memory", "unhealthy", *_ALARMS),
     "check": ("login-disk", "login-primary", "unhealthy", "alert"),
+    "backup-secret": ("backup",),
     "backup": _ALARMS,
     "unhealthy": _ALARMS,
 }

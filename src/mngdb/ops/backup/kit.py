@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from mngdb import __version__, disk
 from mngdb.errors import UsageError
-from mngdb.ops.backup import place
+from mngdb.ops.backup import keys, place
 from mngdb.ops.backup.history import iso
 from mngdb.ops.backup.sources import KEY, MAC, Source, origins
 from mngdb.ops.context import Context
@@ -111,8 +111,8 @@ def collect(context: Context) -> Kit:
     SecretError, UsageError."""
     if context.located.kind == "new":
         raise UsageError("this stack has not been created yet", "run 'mngdb up' first")
-    recipients = place.sealer(context).recipients
-    place.make_signer(context)
+    recipients = keys.sealer(context).recipients
+    keys.make_signer(context)
     key = context.vault.get(KEY)
     names = [name for name in context.known_secrets() if name != KEY]
     found = {name: entry.usable() for name, entry in context.vault.get_many(names).items()}
@@ -304,10 +304,10 @@ def lacking(context: Context) -> tuple[tuple[str, ...], str]:
     if made is None:
         return ("no kit was made",), ""
     when = iso(made.at)
-    bad = []
-    mac = context.vault.get(MAC)
+    bad = [one.text for one in keys.problems(context)]
+    mac = None if bad else context.vault.get(MAC)
     signs = mac.reveal() if mac is not None else ""
-    if _fingerprints((*place.recipients(context), signs)) != made.keys:
+    if not bad and _fingerprints((*place.recipients(context), signs)) != made.keys:
         bad.append(f"the key was changed after the kit of {when}")
     if place.source(context).url != made.store:
         bad.append(f"the store was changed after the kit of {when}")

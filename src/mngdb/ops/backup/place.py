@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from mngdb import disk
-from mngdb.errors import MngdbError, SecretError, UsageError
-from mngdb.lock import lock
+from mngdb.errors import MngdbError, UsageError
 from mngdb.model import Notice, Program
 from mngdb.ops.backup.sources import KEY, MAC, Source, origins
 from mngdb.ops.context import Context
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from mngdb.stores import Store
     from mngdb.stores.catalog import Catalog
     from mngdb.stores.manifest import Manifest
-    from mngdb.stores.sealing import Opener, Sealer
+    from mngdb.stores.sealing import Opener
 
 _FOLDER = "backups"
 #: In the stack's own folder: by what the store's directory is known again.
@@ -79,17 +78,14 @@ def catalog(context: Context) -> Catalog:
     return source(context).catalog(context.vault.get, _mark(context), unsigned=unsigned)
 
 
-def claim(context: Context) -> None:
-    """Before anything is written: have what signs it, and know the store's directory again, so that
-    nothing is written to an empty mount point in its place. Raises StoreError, SecretError,
-    OSError."""
+def mark(context: Context) -> None:
+    """Know the store's directory again, so that nothing is written to an empty mount point in its
+    place. Raises StoreError, OSError."""
     from mngdb.stores.directory import DirectoryStore
 
-    make_signer(context)
     root = directory(context)
     if root is not None and _mark(context) is None:
-        mark = DirectoryStore(root).marked()
-        text = json.dumps({"url": source(context).url, "mark": mark})
+        text = json.dumps({"url": source(context).url, "mark": DirectoryStore(root).marked()})
         disk.write(context.stack.state / _MARK, text + "\n")
 
 
@@ -105,11 +101,11 @@ def _mark(context: Context) -> str | None:
 def catalogs(context: Context, instance: str) -> list[Catalog]:
     """Those that an instance can be restored from: of the stack that this one was set up after, and
     its own, unless the instance is still empty."""
-    read, pending = _inherited(context), origins(context.stack.state).pending
+    read, pending = inherited(context), origins(context.stack.state).pending
     return read if instance in pending else [*read, catalog(context)]
 
 
-def _inherited(context: Context) -> list[Catalog]:
+def inherited(context: Context) -> list[Catalog]:
     """Those of the stack that this one was set up after, which it only reads."""
     get, unsigned = context.vault.get, context.unsigned
     every = origins(context.stack.state).sources
@@ -120,7 +116,7 @@ def departed(context: Context) -> list[str]:
     """Instances that have snapshots, and that the file does not have: they were renamed, or left.
     Stores that do not answer count for nothing."""
     found: set[str] = set()
-    for one in (*_inherited(context), catalog(context)):
+    for one in (*inherited(context), catalog(context)):
         with contextlib.suppress(StoreError):  # `reachable` tells of it
             found |= set(one.instances())
     return sorted(found - set(context.stack.instances))
@@ -142,14 +138,6 @@ def manifest(context: Context, instance: str, snapshot: str) -> Manifest:
     return last.manifest(instance, snapshot)
 
 
-def sealer(context: Context) -> Sealer:
-    """Encrypts for the file's recipients, else for the vault's key, which is made for the first
-    snapshot. Raises SecretError, StoreError, and UsageError where the key of others is missing."""
-    from mngdb.stores.sealing import Sealer
-
-    return Sealer(recipients(context) or _made(context))
-
-
 def recipients(context: Context) -> Sequence[str]:
     """Public keys that the next snapshot is encrypted for: the file's, or the vault's; none where
     that has no key. Raises SecretError, UsageError."""
@@ -157,65 +145,6 @@ def recipients(context: Context) -> Sequence[str]:
 
     key = None if wanted(context).recipients else context.vault.get(KEY)
     return [recipient(key)] if key is not None else wanted(context).recipients
-
-
-def _made(context: Context, *, anew: bool = False) -> Sequence[str]:
-    """The public key of one that is made now. With `anew`, though there are snapshots already."""
-    from mngdb.stores.sealing import make_key
-
-    # two that each made one would write what only one of the keys reads
-    with lock(context.stack.state / "backup-key.lock", "backup", _PATIENCE):
-        context.vault.forget()
-        if not recipients(context):
-            if not anew:
-                _require_none(context)
-            context.vault.check_writable([KEY])
-            context.vault.put(KEY, make_key())
-        return recipients(context)
-
-
-def _require_none(context: Context) -> None:
-    """Raise UsageError where there are snapshots, which another key opens."""
-    for one in (catalog(context), *_inherited(context)):
-        newest = one.newest_key()
-        if newest is not None:
-            raise UsageError(
-                f"the private key of the backups is missing ({context.vault.where(KEY)}), and "
-                f"{one.store.place} has snapshots that only it opens",
-                f"put it back: mngdb secret set {KEY}, with the private key of {newest}, which "
-                "the kit holds (mngdb backup kit --open KIT). If it is lost for good: mngdb backup "
-                "--new-key makes another one, and nobody can read the older snapshots",
-            )
-
-
-def make_signer(context: Context) -> None:
-    """Have the secret that signs snapshots and the log; what there is already counts for nothing
-    where it is made now. Raises SecretError."""
-    from mngdb.stores.signing import make_secret
-
-    if context.vault.get(MAC) is not None:
-        return
-    with lock(context.stack.state / "backup-key.lock", "backup", _PATIENCE):
-        context.vault.forget()
-        if context.vault.get(MAC) is None:
-            try:
-                context.vault.check_writable([MAC])
-            except SecretError as error:
-                error.hint = f"{error.hint}; it signs backups: openssl rand -hex 32 makes one"
-                raise
-            context.vault.put(MAC, make_secret())
-
-
-def make_key_anew(context: Context) -> None:
-    """Make a key in the place of one that is lost. Raises SecretError, and UsageError where there
-    is one, or the file names others."""
-    if recipients(context):
-        raise UsageError(
-            "there is a key of the backups already",
-            f"--new-key is for one that is lost; 'mngdb secret set {KEY}' sets another one, and "
-            "keeps the one before",
-        )
-    _made(context, anew=True)
 
 
 def opener(context: Context, manifest: Manifest) -> Opener:

@@ -18,7 +18,7 @@ from mngdb.events import Meter, Progress
 from mngdb.lock import lock
 from mngdb.model import Step
 from mngdb.ops import audit, workers
-from mngdb.ops.backup import place, schedule, sources
+from mngdb.ops.backup import keys, place, schedule, sources
 from mngdb.ops.backup.bases import Choice, Keeper, choose
 from mngdb.ops.backup.pace import Pace, PacedWriter
 from mngdb.ops.backup.scratch import replaceable
@@ -95,8 +95,8 @@ def back_up(
     chosen = _chosen(context, names, logical=logical)
     if context.located.kind == "new":
         raise UsageError("this stack has not been created yet", "run 'mngdb up' first")
-    place.claim(context)
-    sealer, catalog = place.sealer(context), place.catalog(context)
+    keys.claim(context)
+    sealer, catalog = keys.sealer(context), place.catalog(context)
     rate = place.wanted(context).rate
     pace = Pace(rate) if rate else None
 
