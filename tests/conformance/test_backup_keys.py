@@ -61,6 +61,7 @@ def test_what_is_damaged_says_what_can_still_be_restored(place: Place) -> None:
     assert hinted(place, "--snapshot", taken["id"]) == command
     for one, content in kept.items():
         one.write_bytes(content)
+    place.cli.ok("verify")
 
 
 def test_a_key_that_is_missing_is_not_replaced_in_silence(place: Place) -> None:

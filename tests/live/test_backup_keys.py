@@ -46,6 +46,7 @@ def test_the_agent_takes_a_snapshot_with_the_other_key(cli: Cli, tmp_path: Path)
     cli.ok("up")
     with quick_agent(cli):
         changed(cli, text, ("postgres", "redis"))
+        damaged(cli, tmp_path / "store")
 
 
 def changed(cli: Cli, text: str, names: tuple[str, str]) -> None:
@@ -70,3 +71,18 @@ def changed(cli: Cli, text: str, names: tuple[str, str]) -> None:
     for name in names:
         cli.ok("restore", name, "--latest")
     cli.ok("restore", "--forget")
+
+
+def damaged(cli: Cli, store: Path) -> None:
+    """The newest snapshot of Redis: verify finds it, and the agent makes up for it."""
+
+    def run() -> Any:
+        return json.loads((cli.state / "backup-runs" / "redis").read_text())
+
+    last = run()["snapshot"]
+    next(store.rglob(f"{last}/*.age")).unlink()
+    assert cli.run("verify").returncode == 1
+    until(lambda: run()["snapshot"] != last, 60)
+    found = json.loads(cli.run("--json", "status").stdout)["backups"]
+    errors = {one["instance"]: one["error"] for one in found}
+    assert errors["redis"] is None

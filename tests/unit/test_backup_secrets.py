@@ -14,12 +14,10 @@ from mngdb.ops.backup import keys, kit, place, schedule
 from mngdb.ops.backup.schedule import Run
 from mngdb.ops.context import Context
 from mngdb.ops.secrets import put
-from mngdb.snapshot import Taken
-from mngdb.spec.load import load
-from mngdb.stores.manifest import Manifest
 from mngdb.stores.sealing import make_key, recipient
 from mngdb.stores.signing import make_secret
 from tests.conftest import Cli
+from tests.unit.backups import opened, snapshot
 
 
 @pytest.fixture
@@ -30,32 +28,6 @@ def context(cli: Cli, tmp_path: Path) -> Context:
     found = opened(cli)
     snapshot(found)
     return found
-
-
-def opened(cli: Cli) -> Context:
-    environ = cli.environ()
-    return Context.open(load([cli.folder / "mngdb.yaml"], environ), environ)
-
-
-def snapshot(context: Context) -> None:
-    """Take one, of nothing."""
-    keys.claim(context)
-    made = place.catalog(context).begin(keys.sealer(context), "redis", lambda *_: None)
-    now = time.time()
-    found = Manifest(
-        id=made.id,
-        stack=context.located.record.id,
-        stack_name=context.stack.name,
-        instance="redis",
-        engine="redis",
-        tool="mngdb",
-        started=now,
-        finished=now,
-        taken=Taken(kind="full", product="Redis", version="8.2.3", source="", position={}),
-        recipients=made.recipients,
-    )
-    made.finish(found)
-    schedule.succeeded(context, "redis", found)
 
 
 def file(context: Context, name: str) -> Path:

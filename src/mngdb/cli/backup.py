@@ -18,12 +18,12 @@ from mngdb.words import many, plain
 if TYPE_CHECKING:
     from mngdb.events import Copying
     from mngdb.ops.backup.prune import Due
-    from mngdb.ops.backup.reach import Reachable
+    from mngdb.ops.backup.reach import Reach, Reachable
     from mngdb.ops.context import Context
     from mngdb.stores.manifest import Manifest
 
-#: Of a snapshot that no key here opens.
-_LOCKED = "key missing"
+#: Of a snapshot that no key here opens, and of one that cannot be read.
+_LOCKED, _DAMAGED = "key missing", "damaged"
 #: Seconds between two lines of progress, on a terminal and in a log.
 _REDRAW, _LINE = 0.5, 10.0
 
@@ -202,7 +202,12 @@ def _took(one: Manifest) -> str:
     return f"{one.finished - one.started:.1f} s"
 
 
-def _snapshot(one: Manifest, proved: str | None, *, locked: bool = False) -> dict[str, Any]:
+def _state(reach: Reach) -> str:
+    """Why a snapshot cannot be restored; empty: it can, for all that is known."""
+    return _LOCKED if reach.locked else "" if reach.sound else _DAMAGED
+
+
+def _snapshot(one: Manifest, proved: str | None, state: str = "") -> dict[str, Any]:
     from mngdb.ops.backup.history import iso
 
     return {
@@ -215,7 +220,7 @@ def _snapshot(one: Manifest, proved: str | None, *, locked: bool = False) -> dic
         "finished": iso(one.finished),
         "bytes": one.size,
         "stored_bytes": one.stored,
-        "state": _LOCKED if locked else "complete",
+        "state": state or "complete",
         "proved": proved,
     }
 
@@ -308,7 +313,7 @@ def _list(
     rows = [
         (
             *(name, one.id, one.taken.kind, iso(one.finished), size(one.size), size(one.stored)),
-            _LOCKED if reach.locked else tried.get(one.id, "no"),
+            _state(reach) or tried.get(one.id, "no"),
             one.parent or "",
         )
         for name, every in found.items()
@@ -342,7 +347,7 @@ def _reachable(
         "key_missing": [{"from": iso(begin), "to": iso(end)} for begin, end in found.locked],
         "rpo_s": round(max(0.0, time.time() - found.newest), 1) if found.newest else None,
         "snapshots": [
-            _snapshot(one.manifest, tried.get(one.manifest.id), locked=one.locked)
+            _snapshot(one.manifest, tried.get(one.manifest.id), _state(one))
             for one in found.reaches
         ],
     }

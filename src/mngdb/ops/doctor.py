@@ -258,7 +258,7 @@ def _backups(context: Context) -> dict[str, str]:
     return {
         one.instance: one.error
         for one in glance(context)
-        if one.error and (one.recovery_point is None or one.recovery_point > _LATE)
+        if one.error and (one.lack or one.recovery_point is None or one.recovery_point > _LATE)
     }
 
 

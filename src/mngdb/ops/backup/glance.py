@@ -17,7 +17,8 @@ class Glance(Struct, frozen=True, kw_only=True):
     """The backups of one instance. In seconds: how long ago the moment is that could be restored
     now, when the last snapshot was finished, when a drill passed last, and how long that restore
     took; None: never. `mode`: whether commits wait until the store has them; None: the log is not
-    archived. `error`: why the log is not archived any further, or commits fare otherwise."""
+    archived. `error`: why the log is not archived any further, or commits fare otherwise. `lack`:
+    whether the store has not what was stored there, as it was written."""
 
     instance: str
     mode: RecoveryPoint | None
@@ -27,6 +28,7 @@ class Glance(Struct, frozen=True, kw_only=True):
     proved: float | None
     rto: float | None
     error: str
+    lack: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """As `status --json` shows it."""
@@ -64,6 +66,7 @@ def glance(context: Context) -> list[Glance]:
                 stored=run.stored,
                 proved=max(0.0, now - float(drill["at"])) if drill else None,
                 rto=float(drill["rto"]) if drill else None,
+                lack=lack is not None,
                 error="; ".join(
                     filter(
                         None,

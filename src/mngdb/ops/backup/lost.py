@@ -59,6 +59,15 @@ def log(noted: Noted, manifest: Manifest, segments: tuple[Segment, ...], where: 
     )
 
 
+def damaged(noted: Noted, instance: str) -> str:
+    """That the last snapshot, or what it builds on, or what leads on from it, is damaged, in
+    words."""
+    return (
+        f"snapshot {noted.run.snapshot}, the newest, or its log is damaged ('mngdb verify' names "
+        f"the objects); another one is due: mngdb backup {instance}"
+    )
+
+
 class Lack(Struct, frozen=True):
     """What the store lacks of an instance, in words, and the newest moment that it still leads to
     (seconds since the epoch)."""
@@ -67,9 +76,11 @@ class Lack(Struct, frozen=True):
     newest: float
 
 
-def keep(context: Context, found: Mapping[str, Lack]) -> None:
-    """Keep what was found when somebody looked. Raises OSError."""
-    text = msgspec.json.encode(found).decode()
+def keep(context: Context, found: Mapping[str, Lack | None]) -> None:
+    """Keep what was found when somebody looked at these instances. Raises OSError, UsageError."""
+    before = {name: one for name, one in kept(context).items() if name not in found}
+    every = before | {name: one for name, one in found.items() if one is not None}
+    text = msgspec.json.encode(every).decode()
     disk.write(context.stack.state / _FILE, text + "\n", durable=False)
 
 

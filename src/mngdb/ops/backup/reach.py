@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from zlib import crc32
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb.errors import MngdbError, UsageError
-from mngdb.ops.backup import archived, lost, place, schedule
+from mngdb.ops.backup import archived, damages, keys, lost, place, schedule
 from mngdb.ops.backup.moments import exact, shown
+from mngdb.ops.backup.sources import MAC
 from mngdb.ops.context import Context
 from mngdb.snapshot import Point
 from mngdb.stores import StoreError
@@ -97,6 +99,20 @@ class Reach(Struct, frozen=True):
     spans: tuple[tuple[float, float], ...]
     locked: bool = False
     """Whether no key here opens it."""
+    damaged: float = math.inf
+    """From when on it cannot be read, as was found: -inf where the snapshot cannot."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is known to be wrong with the snapshot."""
+        return self.damaged > -math.inf
+
+    @property
+    def readable(self) -> list[tuple[float, float]]:
+        """The moments that it leads to, but for those that cannot be read."""
+        return [
+            (begin, min(end, self.damaged)) for begin, end in self.spans if begin < self.damaged
+        ]
 
     @property
     def newest(self) -> float:
@@ -161,7 +177,7 @@ class Reachable(Struct, frozen=True):
 
 def _merged(reaches: Iterable[Reach]) -> list[tuple[float, float]]:
     found: list[tuple[float, float]] = []
-    for begin, end in sorted(span for one in reaches for span in one.spans):
+    for begin, end in sorted(span for one in reaches for span in one.readable):
         if found and begin <= found[-1][1]:
             found[-1] = (found[-1][0], max(found[-1][1], end))
         else:
@@ -189,55 +205,86 @@ def reachable(context: Context, instance: str) -> Reachable:
     """What can be restored of an instance; lists and manifests are read. Of several stores, some
     may not answer. Raises StoreError, SecretError, UsageError."""
     found: list[Reach] = []
-    damages: list[str] = []
+    wrong: list[str] = []
     failed: list[StoreError] = []
+    bad = damages.kept(context.stack.state, instance)
     notes, own, gone = lost.noted(context, instance), place.catalog(context).stack, ""
     for catalog in place.catalogs(context, instance):
+        archive, mine = catalog.archive(instance), []
         try:
             manifests, broken = catalog.snapshots(instance)
             logged = any(one.taken.log is not None for one in manifests)
-            segments, foreign = catalog.archive(instance).sifted() if logged else ([], [])
+            segments, foreign = archive.sifted() if logged else ([], [])
         except StoreError as error:
             failed.append(error)
             continue
-        damages += [one.text for one in broken]
+        wrong += [one.text for one in broken]
         if foreign:
-            damages.append(catalog.archive(instance).told(foreign))
+            wrong.append(archive.told(foreign))
         known = {one.id: one for one in manifests}
         for one in manifests:
             try:
                 above = parents(one, known)
             except UnreadableError as error:
-                damages.append(error.message)
+                wrong.append(error.message)
             else:
-                found.append(_reach(context, one, above, segments, notes.log))
-        if catalog.stack == own and notes.run.snapshot not in {one.snapshot for one in broken}:
-            gone = _lost(found, notes, catalog.store.place)
+                reach = _reach(context, one, above, segments, notes.log)
+                mine.append(replace(reach, damaged=_damaged(reach, archive, bad)))
+        found += mine
+        there = {*known, *map(archive.key, segments)} if bad else set()
+        wrong += [text for name, text in bad.items() if name in there]
+        if catalog.stack == own and notes.run.snapshot:
+            there = {*known, *(one.snapshot for one in broken)}
+            gone = _lost(instance, mine, notes, catalog.store.place, there)
     if failed and not found:
         raise failed[0]
     unread = tuple(one.message for one in failed)
-    return Reachable(tuple(found), tuple(damages), unread, gone)
+    return Reachable(tuple(found), tuple(wrong), unread, gone)
 
 
-def look(context: Context) -> None:
-    """Look whether the store has what this machine stored there; where it has not, the next backup
-    is due at once. Raises StoreError, SecretError, UsageError, OSError."""
-    gone = {}
-    for name in context.stack.instances:
+def _damaged(reach: Reach, archive: Archive, bad: Collection[str]) -> float:
+    """From when on it cannot be read."""
+    if not bad:
+        return math.inf
+    if any(one.id in bad for one in (*reach.parents, reach.manifest)):
+        return -math.inf
+    return next((one.since for one in reach.segments if archive.key(one) in bad), math.inf)
+
+
+def look(context: Context, names: Collection[str] | None = None) -> None:
+    """Look whether the store has what this machine stored there, of all instances or of some, as it
+    was written; where it has not, the next backup is due at once. Raises StoreError, SecretError,
+    UsageError, OSError."""
+    if any(one.secret == MAC for one in keys.problems(context)):
+        return  # nobody knows what the stack has written
+    gone: dict[str, lost.Lack | None] = {}
+    for name in context.stack.instances if names is None else names:
         found = reachable(context, name)
+        gone[name] = None
         if found.lost:
             gone[name] = lost.Lack(found.lost, found.newest or 0.0)
             schedule.broken(context, name)
     lost.keep(context, gone)
 
 
-def _lost(found: Sequence[Reach], notes: lost.Noted, where: str) -> str:
-    """What the stack's own store lacks of what was stored there."""
-    if not notes.run.snapshot:
-        return ""
+def came_upon(context: Context, instance: str, name: str, text: str) -> None:
+    """Keep that a snapshot, by its id, or a segment, by its key, cannot be read, and look what that
+    means. Raises OSError."""
+    damages.add(context.stack.state, instance, name, text)
+    if instance in context.stack.instances:
+        with contextlib.suppress(MngdbError):  # the store does not answer: the agent looks again
+            look(context, [instance])
+
+
+def _lost(
+    instance: str, found: Sequence[Reach], notes: lost.Noted, where: str, there: Collection[str]
+) -> str:
+    """What the stack's own store lacks of what was stored there: `there` are the snapshots that it
+    has."""
     last = next((one for one in found if one.manifest.id == notes.run.snapshot), None)
-    if last is None:
-        return lost.snapshot(notes, where)
+    if last is None or last.damaged < math.inf:
+        missing = notes.run.snapshot not in there
+        return lost.snapshot(notes, where) if missing else lost.damaged(notes, instance)
     return lost.log(notes, last.manifest, last.segments, where)
 
 
@@ -297,11 +344,12 @@ def older(context: Context, instance: str, snapshot: str, into: str) -> str | No
 
 
 def newest_of(found: Reachable, instance: str) -> Reach:
-    """The newest snapshot with what leads on from it, a logical one only where there is no other.
+    """The newest snapshot with what leads on from it; one that is logical, or known to be damaged,
+    only where there is no other.
     Raises UsageError where there is none."""
     if not found.reaches:
         raise _none(found, instance)
-    return max(found.reaches, key=lambda one: (not one.logical, one.manifest.order))
+    return max(found.reaches, key=lambda one: (one.sound, not one.logical, one.manifest.order))
 
 
 def _none(found: Reachable, instance: str) -> UsageError:
@@ -321,7 +369,9 @@ def leading_to(found: Reachable, instance: str, moment: float, remedy: str = "")
     for more of them."""
     fits = [one for one in found.reaches if one.covers(moment)]
     if fits:
-        return max(fits, key=lambda one: (not one.locked, not one.logical, one.spans[0][0]))
+        return max(
+            fits, key=lambda one: (not one.locked, one.sound, not one.logical, one.spans[0][0])
+        )
     every = found.spans or found.locked
     if not every:
         raise _none(found, instance)

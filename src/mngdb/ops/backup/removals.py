@@ -66,7 +66,7 @@ def _removals(context: Context, engine: AnyEngine, reach: Reach, upto: float) ->
     segments = tuple(one for one in reach.segments if one.since <= upto + BEYOND)
     catalog, opener = place.catalog_of(context, manifest), place.opener(context, manifest)
     log = StoredSnapshot(
-        catalog, opener, Aim(manifest, segments), (), lambda *_: None, lambda _: None
+        catalog, opener, Aim(manifest, segments), (), lambda *_: None, lambda *_: None
     )
     return [one for one in engine.removals(log) if manifest.moment < one.moment <= upto]
 

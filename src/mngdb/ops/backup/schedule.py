@@ -60,6 +60,8 @@ class Run(Struct, frozen=True):
     """The last one that succeeded."""
     moment: float = 0.0
     """The one that it shows."""
+    useless: bool = False
+    """Whether it cannot be restored, or nothing leads on from it any more."""
 
     @property
     def healed(self) -> bool:
@@ -126,12 +128,10 @@ def failed(context: Context, instance: str, error: str) -> None:
 
 
 def broken(context: Context, instance: str) -> None:
-    """Note that nothing leads on from the last backup any more: another one is due at once. Raises
-    OSError."""
-    before = _read(context, instance)
-    _keep(
-        context, instance, replace(before, tried=0.0, error="", branch="", position=0, before=0.0)
-    )
+    """Note that the last backup cannot be restored, or nothing leads on from it any more: another
+    one is due at once. Raises OSError."""
+    before = replace(_read(context, instance), tried=0.0, error="", useless=True)
+    _keep(context, instance, replace(before, branch="", position=0, before=0.0))
 
 
 def succeeded(context: Context, instance: str, found: Manifest) -> None:
@@ -201,7 +201,7 @@ def _due(context: Context, name: str, run: Run, last: float, now: float) -> bool
     unended = run.tried > run.done  # it was killed, or goes on
     if (run.error or unended) and now - _AGAIN < run.tried <= now:
         return False
-    if not last <= run.done <= now:
+    if run.useless or not last <= run.done <= now:
         return True
     log = archived.read(context, name)
     broke_off = log.branch and not run.led_on(log)

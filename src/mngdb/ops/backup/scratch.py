@@ -22,7 +22,7 @@ from mngdb.events import Meter, Progress
 from mngdb.model import Access, DesiredInstance
 from mngdb.ops.backup import bases, notes, place
 from mngdb.ops.backup.notes import Note
-from mngdb.ops.backup.reach import Aim, older
+from mngdb.ops.backup.reach import Aim, came_upon, older
 from mngdb.ops.backup.stored import StoredSnapshot
 from mngdb.ops.context import Context
 from mngdb.snapshot import Trial
@@ -137,9 +137,11 @@ class Scratch:
     def _saved(self, took: Callable[[int, int], None]) -> StoredSnapshot:
         catalog = place.catalog_of(self.context, self.manifest)
 
-        def broken(snapshot: str) -> str | None:
-            bases.forget(self.context.stack.state, self.manifest.instance)
-            return older(self.context, self.manifest.instance, snapshot, self.aim.instance)
+        def broken(name: str, text: str) -> str | None:
+            of = self.manifest.instance
+            bases.forget(self.context.stack.state, of)
+            came_upon(self.context, of, name, text)
+            return older(self.context, of, self.manifest.id, self.aim.instance)
 
         def saved(aim: Aim, parents: tuple[StoredSnapshot, ...]) -> StoredSnapshot:
             opener = place.opener(self.context, aim.manifest)

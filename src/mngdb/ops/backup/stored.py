@@ -20,8 +20,9 @@ class StoredSnapshot(Struct, frozen=True):
     aim: Aim
     parents: tuple[StoredSnapshot, ...]
     took: Callable[[int, int], None]
-    broken: Callable[[str], str | None]
-    """Told of a snapshot that cannot be read; how to restore what was taken before, in words."""
+    broken: Callable[[str, str], str | None]
+    """Told of a snapshot's id or a segment's key that cannot be read, and why; how to restore what
+    was taken before, in words."""
 
     @property
     def until(self) -> float | None:
@@ -39,6 +40,7 @@ class StoredSnapshot(Struct, frozen=True):
             try:
                 piece = archive.read(self.opener, one)
             except UnreadableError as error:
+                self.broken(archive.key(one), error.message)
                 error.hint = self.aim.without(one)
                 raise
             yield piece
@@ -56,5 +58,5 @@ class StoredSnapshot(Struct, frozen=True):
         try:
             yield from self.catalog.read(self.opener, manifest, name, self.took)
         except UnreadableError as error:
-            error.hint = error.hint or self.broken(manifest.id)
+            error.hint = self.broken(manifest.id, error.message) or error.hint
             raise

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from mngdb.ops.backup import archived, bases, place, schedule
+from mngdb.ops.backup import archived, bases, damages, place, reach, schedule
 from mngdb.ops.backup.archived import Archived
 from mngdb.ops.context import Context
 from mngdb.stores.archive import Archive
@@ -43,11 +43,13 @@ class Verified(Struct, frozen=True):
 
 def verify(context: Context, names: Sequence[str]) -> Verified:
     """Read all snapshots and the log of every instance, also of those that the file no longer has,
-    or of those named. Raises StoreError, UsageError."""
+    or of those named. What is damaged is kept, and where it is the newest, another snapshot is due
+    at once. Raises StoreError, UsageError, OSError."""
     there = [*context.stack.instances, *place.departed(context)]
     chosen = [one if one in there else context.instance(one).name for one in names] or there
     read: list[int] = []
-    snapshots, opened, damages = 0, True, []
+    snapshots, opened, told = 0, True, list[str]()
+    bad: dict[str, dict[str, str]] = {name: {} for name in chosen}
     own, notes = place.catalog(context).stack, schedule.runs(context)
     here = place.source(context).url
     for name, catalog in ((n, one) for n in chosen for one in place.catalogs(context, n)):
@@ -59,6 +61,7 @@ def verify(context: Context, names: Sequence[str]) -> Verified:
             opened = opened and opener is not None
             found += catalog.verify(manifest, opener, lambda _, stored: read.append(stored))
         wrong = [one.text for one in found]
+        bad[name] |= {one.snapshot: one.text for one in found[len(broken) :]}
         wrong += _orphans(manifests, {one.snapshot for one in found})
         mine = catalog.stack == own and name in notes  # of one that left the file, nothing is noted
         newest = notes[name].snapshot if mine else ""
@@ -69,12 +72,15 @@ def verify(context: Context, names: Sequence[str]) -> Verified:
             wrong.append(f"{catalog.where(name, newest)} is missing")
         if wrong:
             bases.forget(context.stack.state, name)
-        damages += wrong
+        told += wrong
         note = archived.read(context, name)
         if catalog.stack != own or note.store not in {"", here}:
             note = Archived()  # it is of another store
-        damages += _log(catalog.archive(name), manifests, note, read)
-    return Verified(snapshots, len(read), sum(read), opened, tuple(damages))
+        told += _log(catalog.archive(name), manifests, note, read, bad[name])
+    for name, found_bad in bad.items():
+        damages.keep(context.stack.state, name, found_bad)
+    reach.look(context, [one for one in chosen if one in context.stack.instances])
+    return Verified(snapshots, len(read), sum(read), opened, tuple(told))
 
 
 def _orphans(manifests: Sequence[Manifest], damaged: Collection[str]) -> Iterator[str]:
@@ -92,9 +98,14 @@ def _orphans(manifests: Sequence[Manifest], damaged: Collection[str]) -> Iterato
 
 
 def _log(
-    archive: Archive, manifests: Sequence[Manifest], note: Archived, read: list[int]
+    archive: Archive,
+    manifests: Sequence[Manifest],
+    note: Archived,
+    read: list[int],
+    bad: dict[str, str],
 ) -> Iterator[str]:
-    """What is wrong with a log: damaged segments, and those that are not there."""
+    """What is wrong with a log: damaged segments, which `bad` gets by their keys, and those that
+    are not there."""
     segments, foreign = archive.sifted()
     if foreign:
         yield archive.told(foreign)
@@ -102,6 +113,7 @@ def _log(
         try:
             archive.check(one)
         except UnreadableError as error:
+            bad[archive.key(one)] = error.message
             yield error.message
         read.append(one.stored)
     points = [one.taken.log for one in manifests if one.taken.log is not None]

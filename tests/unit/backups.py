@@ -1,0 +1,43 @@
+"""A stack with a snapshot that no server gave."""
+
+from __future__ import annotations
+
+import time
+
+from mngdb.ops.backup import keys, place, schedule
+from mngdb.ops.context import Context
+from mngdb.snapshot import Taken
+from mngdb.spec.load import load
+from mngdb.stores.manifest import Manifest
+from tests.conftest import Cli
+
+
+def opened(cli: Cli) -> Context:
+    """The stack of the file."""
+    environ = cli.environ()
+    return Context.open(load([cli.folder / "mngdb.yaml"], environ), environ)
+
+
+def snapshot(context: Context) -> Manifest:
+    """Take one of its Redis."""
+    keys.claim(context)
+    made = place.catalog(context).begin(keys.sealer(context), "redis", lambda *_: None)
+    with made.stream("dump.rdb") as stream:
+        stream.write(b"REDIS")
+    now = time.time()
+    found = Manifest(
+        id=made.id,
+        stack=context.located.record.id,
+        stack_name=context.stack.name,
+        instance="redis",
+        engine="redis",
+        tool="mngdb",
+        started=now,
+        finished=now,
+        taken=Taken(kind="full", product="Redis", version="8.2.3", source="", position={}),
+        recipients=made.recipients,
+        streams=made.streams,
+    )
+    made.finish(found)
+    schedule.succeeded(context, "redis", found)
+    return found
