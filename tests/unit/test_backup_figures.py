@@ -53,6 +53,18 @@ def test_a_log_that_says_nothing_yet_is_not_of_1970(cli: Cli) -> None:
     assert after.recovery_point < 60
 
 
+def test_after_a_gap_the_log_before_it_counts_until_there_is_a_new_snapshot(cli: Cli) -> None:
+    cli.write("redis: {}\nbackup: {store: /nowhere}\nagent: true\n")
+    context = Context.open(load([cli.folder / "mngdb.yaml"], {}), cli.environ())
+    context.claim()
+    now = time.time()
+    schedule._keep(context, "redis", Run(tried=now - 900, done=now - 900, branch="one"))
+    log = Archived(branch="two", begin=7, until=now, earlier=now - 100)
+    archived.note(context, "redis", log)
+    (told,) = glance(context)
+    assert told.recovery_point == pytest.approx(100, abs=30)
+
+
 def test_what_the_store_lacks_is_told_until_there_is_a_new_snapshot(cli: Cli) -> None:
     cli.write("redis: {}\nbackup: {store: /nowhere}\n")
     context = Context.open(load([cli.folder / "mngdb.yaml"], {}), cli.environ())

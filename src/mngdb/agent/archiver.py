@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from mngdb.agent.jobs import Troubles
 from mngdb.errors import MngdbError, UsageError, of_system
-from mngdb.ops.backup import archived, keys, place
+from mngdb.ops.backup import archived, keys, place, schedule
 from mngdb.ops.backup.feed import StoreFeed
 from mngdb.ops.context import Context
 from mngdb.spec.load import load
@@ -117,7 +117,11 @@ class Archiver:
             return
 
         assert engine.follow is not None  # noqa: S101 — for mypy
-        feed = StoreFeed(archive, sealer, lambda found: self._noted(name, found), here.over)
+        before, last = archived.read(context, name), schedule.runs(context)[name]
+        earlier = before.until if last.led_on(before) else before.earlier
+        feed = StoreFeed(
+            archive, sealer, lambda found: self._noted(name, found), here.over, earlier
+        )
         with feed, context.reach(instance):
             engine.follow(context.admin(asked), asked, feed)
 

@@ -35,6 +35,8 @@ class Archived(Struct, frozen=True, kw_only=True):
     at: float = 0.0
     store: str = ""
     """Where it is."""
+    earlier: float = 0.0
+    """The moment that the log before this one reached, which led on from the last snapshot."""
 
     def age(self, now: float) -> float:
         """Seconds since everything was in the store that the server had written. Where the clock

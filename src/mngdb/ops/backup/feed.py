@@ -83,7 +83,9 @@ class StoreFeed:
         sealer: Sealer,
         note: Callable[[Archived], None],
         over: threading.Event,
+        earlier: float = 0.0,
     ) -> None:
+        """`earlier`: as of Archived."""
         self.hurry = False
         """Whether every write is stored at once."""
         self.moved = -1
@@ -91,6 +93,7 @@ class StoreFeed:
         self._sealer = sealer
         self._note = note
         self._over = over
+        self._earlier = earlier
         self._closing = threading.Event()
         self._run = secrets.token_hex(4)
         self._blocks: deque[_Block] = deque()
@@ -142,6 +145,7 @@ class StoreFeed:
                     stored=stored,
                     until=until,
                     keys=self._sealer.fingerprint,
+                    earlier=self._earlier,
                 )
             )
             self._blocks.append(self._block(point, since or before, opens=opens))

@@ -76,7 +76,8 @@ class Run(Struct, frozen=True):
 
     def reached(self, log: archived.Archived) -> float:
         """The newest moment that both lead to."""
-        return (log.until if log.branch and self.led_on(log) else 0.0) or self.done
+        until = log.until if log.branch and self.led_on(log) else log.earlier
+        return max(until, self.done)
 
 
 def runs(context: Context) -> dict[str, Run]:
