@@ -200,7 +200,7 @@ def test_daylight_saving_has_one_backup_a_day(cli: Cli, clock: Clock, tmp_path: 
     brought_up(cli, clock, "redis", store, "02:30 Europe/Berlin")
     clock.say(AUTUMN[0][0])
     with quick_agent(cli):
-        for moment, more in (*AUTUMN, *SPRING * EVERYTHING):
+        for moment, more in (*AUTUMN, *SPRING) if EVERYTHING else AUTUMN[:4]:
             clock.say(moment)
             count += more
             if not more:
