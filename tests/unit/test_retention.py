@@ -69,6 +69,12 @@ def test_the_newest_and_the_last_proved_stay_whatever_the_policy() -> None:
     assert sorted({str(n) for n in range(10)} - {one.id for one in gone}) == ["5", "9"]
 
 
+def test_a_damaged_one_takes_no_place_of_a_sound_one() -> None:
+    every = [taken(number * DAY, str(number)) for number in range(10)]
+    gone = expired(every, (), Policy(2, 0, 0, 0.0), 1e9, damaged={"9"})
+    assert [one.id for one in gone] == [str(number) for number in range(7)]
+
+
 def test_what_a_kept_one_builds_on_stays() -> None:
     every = [taken(0, "full"), taken(DAY, "first", "full"), taken(2 * DAY, "second", "first")]
     assert expired(every, (), Policy(1, 0, 0, 0.0), 1e9) == []

@@ -11,7 +11,7 @@ from mngdb.agent.jobs import log
 from mngdb.errors import LockedError, MngdbError, UsageError
 from mngdb.lock import lock
 from mngdb.ops import service
-from mngdb.ops.backup import archived, keys, restore, schedule
+from mngdb.ops.backup import archived, growth, keys, restore, schedule
 from mngdb.ops.context import Context
 from mngdb.run import run
 
@@ -47,6 +47,7 @@ class Backups:
             self._await(names)
             self._run("backup", "take", *names)
             self._run("backup", "prune", "--yes")
+            growth.look(self._context)  # the first look saw an empty store
 
     def drill(self) -> None:
         """Make a drill that is due, one at a time; a job of its own, as no backup waits for one.

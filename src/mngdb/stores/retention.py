@@ -33,11 +33,12 @@ def expired(
     policy: Policy,
     now: float,
     proved: Collection[str] = (),
+    damaged: Collection[str] = (),
 ) -> list[Manifest]:
     """Those of one instance, whose log is `segments`, that the policy no longer asks for, the
     oldest first. The newest one, the newest of those `proved` by a restore, and what a kept one
-    builds on stay in any case. One that builds on what is not there any more counts for nothing:
-    the policy is kept without it. Logical ones are counted apart.
+    builds on stay in any case. One that is `damaged`, or builds on what is damaged or not there
+    any more, counts for nothing: the policy is kept without it. Logical ones are counted apart.
 
     It does not matter how often it is applied: the newest of a day, a week or a month is kept from
     the moment at which it was taken.
@@ -46,7 +47,7 @@ def expired(
     logical = [one for one in ordered if one.taken.kind == "logical"]
     others = [one for one in ordered if one.taken.kind != "logical"]
     kept = set[str]()
-    for every in (logical, others, _whole(others)):
+    for every in (logical, others, _whole(others, damaged)):
         kept |= _kept(every, policy, now, proved)
         kept |= {one.id for one in _leaders(every, segments, policy, now).values()}
     above = {one.id: one.parent for one in ordered}
@@ -57,10 +58,11 @@ def expired(
     return [one for one in ordered if one.id not in kept]
 
 
-def _whole(snapshots: Sequence[Manifest]) -> list[Manifest]:
-    """Those of which all that they build on is there."""
-    known, found = {one.id: one for one in snapshots}, []
-    for one in snapshots:
+def _whole(snapshots: Sequence[Manifest], damaged: Collection[str]) -> list[Manifest]:
+    """Those that are sound, and of which all that they build on is there and sound."""
+    sound = [one for one in snapshots if one.id not in damaged]
+    known, found = {one.id: one for one in sound}, []
+    for one in sound:
         with contextlib.suppress(UnreadableError):
             parents(one, known)
             found.append(one)
@@ -109,7 +111,7 @@ def superfluous(
     that are kept, and those of which others have all."""
     needed = {
         history: one.taken.log.position
-        for history, one in _leaders(_whole(snapshots), segments, policy, now).items()
+        for history, one in _leaders(_whole(snapshots, ()), segments, policy, now).items()
         if one.taken.log is not None
     }
     begin, twice = now - policy.recent, {one.name for one in covered(segments, now)}

@@ -94,10 +94,10 @@ def usable(name: str, value: str) -> Secret:
     """
     value = value.removesuffix("\n").removesuffix("\r")
     if not value:
-        kept = name.rpartition("/")[2] in BACKUP_SECRETS
-        hint = "mngdb secret set puts it back; the kit of the backups holds it"
-        other = "set a value, or remove it to have one generated"
-        raise SecretError(f"the secret {name} is empty", hint if kept else other)
+        hint, file = "set a value, or remove it to have one generated", name.rpartition("/")[2]
+        if file in BACKUP_SECRETS:
+            hint = f"put it back: mngdb secret set {file}; the kit of the backups holds it"
+        raise SecretError(f"the secret {name} is empty", hint)
     if len(value) > LONGEST:
         raise SecretError(f"the secret {name} is larger than {LONGEST} characters")
     if not value.isascii() or not value.isprintable() or " " in value:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from mngdb.model import Step
 from mngdb.ops import audit
-from mngdb.ops.backup import place
+from mngdb.ops.backup import damages, place
 from mngdb.ops.backup.history import proved
 from mngdb.ops.context import Context
 from mngdb.stores.archive import Segment, covered
@@ -52,7 +52,8 @@ def due(context: Context) -> Due:
     for name in context.stack.instances:
         snapshots, _ = catalog.snapshots(name)
         segments = catalog.archive(name).segments()
-        gone = expired(snapshots, segments, policy, now, tried)
+        bad = damages.kept(context.stack.state, name)
+        gone = expired(snapshots, segments, policy, now, tried, bad)
         found += gone
         ids = {one.id for one in gone}
         kept = [one for one in snapshots if one.id not in ids]

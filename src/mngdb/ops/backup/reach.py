@@ -233,7 +233,7 @@ def reachable(context: Context, instance: str) -> Reachable:
         found += mine
         there = {*known, *map(archive.key, segments)} if bad else set()
         wrong += [text for name, text in bad.items() if name in there]
-        if catalog.stack == own and notes.run.snapshot:
+        if catalog.stack == own and notes.run.snapshot and not _signer_lost(context):
             there = {*known, *(one.snapshot for one in broken)}
             gone = _lost(instance, mine, notes, catalog.store.place, there)
     if failed and not found:
@@ -255,8 +255,8 @@ def look(context: Context, names: Collection[str] | None = None) -> None:
     """Look whether the store has what this machine stored there, of all instances or of some, as it
     was written; where it has not, the next backup is due at once. Raises StoreError, SecretError,
     UsageError, OSError."""
-    if any(one.secret == MAC for one in keys.problems(context)):
-        return  # nobody knows what the stack has written
+    if _signer_lost(context):
+        return
     gone: dict[str, lost.Lack | None] = {}
     for name in context.stack.instances if names is None else names:
         found = reachable(context, name)
@@ -265,6 +265,12 @@ def look(context: Context, names: Collection[str] | None = None) -> None:
             gone[name] = lost.Lack(found.lost, found.newest or 0.0)
             schedule.broken(context, name)
     lost.keep(context, gone)
+
+
+def _signer_lost(context: Context) -> bool:
+    """Whether nobody can tell what the stack has written: nothing of it counts then, and nothing is
+    known to be damaged."""
+    return any(one.secret == MAC for one in keys.problems(context))
 
 
 def came_upon(context: Context, instance: str, name: str, text: str) -> None:
