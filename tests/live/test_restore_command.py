@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from mngdb.ops.backup.reach import newest_of, reachable
+from mngdb.ops.backup.restore import beside
+from tests.checks.judge import opened
 from tests.conftest import Cli
 from tests.live.one_redis import client, get, one_redis, put
 
@@ -63,6 +66,13 @@ def test_data_from_before_goes_only_when_it_is_asked_for(cli: Cli) -> None:
     assert get(cli) == "second"
     refused = cli.run("restore", "redis", "--undo", stdin="")
     assert (refused.returncode, "no restore" in refused.stderr) == (2, True), refused.stderr
+
+
+def test_a_restored_server_serves_who_asks_for_it_again(cli: Cli) -> None:
+    context = opened(cli)
+    aim = newest_of(reachable(context, "redis"), "redis").to_newest()
+    first = beside(context, aim, lambda _: None)
+    assert beside(context, aim, lambda _: None, again=True) == first
 
 
 def test_data_that_is_gone_is_brought_back_and_never_taken_back(cli: Cli) -> None:

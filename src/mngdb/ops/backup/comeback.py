@@ -38,7 +38,7 @@ def bring_back(context: Context, tell: Tell) -> Comeback:
             aim = newest_of(reachable(context, name), name).to_newest()
             place.opener(context, aim.manifest)
             if not replaceable(context, context.instance(name)):
-                aside.append(beside(context, aim, tell))
+                aside.append(beside(context, aim, tell, again=True))
                 continue
             done, report = in_place(context, aim, tell)
         except InterruptError:

@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from mngdb.ops.up import Report
 
 
-def beside(context: Context, aim: Aim, tell: Tell) -> Restored:
-    """Restore into a server beside the live one. What a killed command had begun is done anew.
-    Raises MngdbError; nothing of it is left then."""
+def beside(context: Context, aim: Aim, tell: Tell, *, again: bool = False) -> Restored:
+    """Restore into a server beside the live one; with `again` one that runs is as good. What a
+    killed command had begun is done anew. Raises MngdbError; nothing of it is left then."""
     with alone(context, FOLDER, aim.instance):
         state, note = next(one for one in _states(context, aim) if not (one[1] and one[1].live))
         if note is not None and note.done is not None and runs(context, state, note):
+            if again:
+                return note.done
             raise UsageError(
                 f"{aim.text} is restored already, at {note.host}:{note.port}",
                 f"'mngdb restore --forget {note.instance}' removes restored servers",
