@@ -68,6 +68,7 @@ def test_data_from_before_goes_only_when_it_is_asked_for(cli: Cli) -> None:
     assert (refused.returncode, "no restore" in refused.stderr) == (2, True), refused.stderr
 
 
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 def test_a_restored_server_serves_who_asks_for_it_again(cli: Cli) -> None:
     context = opened(cli)
     aim = newest_of(reachable(context, "redis"), "redis").to_newest()
