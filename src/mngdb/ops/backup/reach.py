@@ -343,7 +343,8 @@ def older(context: Context, instance: str, snapshot: str, into: str) -> str | No
         found = reachable(context, instance).reaches
     except MngdbError:
         return None
-    ids = [one.manifest.id for one in found if not one.locked and one.manifest.id < snapshot]
+    fits = [one for one in found if one.sound and not one.locked]
+    ids = [one.manifest.id for one in fits if one.manifest.id < snapshot]
     if not ids:
         return None
     return f"the next older snapshot: {_command(instance, into)} --snapshot {max(ids)}"
