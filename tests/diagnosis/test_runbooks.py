@@ -135,3 +135,11 @@ def test_the_stack_is_named_and_no_secret_is(stack: Cli, pages: dict[str, str]) 
         assert word in playbook
     for path in (stack.state / "secrets").iterdir():
         assert path.read_text() not in "".join(pages.values())
+
+
+def test_a_playbook_says_how_to_restore_and_which_secrets_are_never_removed(
+    pages: dict[str, str],
+) -> None:
+    for name in ("RECOVERY_PLAYBOOK.md", "RECOVERY_PLAYBOOK.ko.md"):
+        for word in ("mngdb restore", "--replace", "mngdb backup kit --open", "backup_mac"):
+            assert word in pages[name], (name, word)

@@ -52,7 +52,7 @@ def render(context: Context, rules: Sequence[Active], words: Words, program: str
     lines += [f"## {words.secret_lost}", "", words.secret_lost_text, ""]
     lines += block(["mngdb up", *(f"mngdb doctor {app}" for app in stack.apps)])
     lines += [f"## {words.restoring}", "", words.restoring_text, ""]
-    lines += block(["mngdb check --only '*.backup-proved'"])
+    lines += block(["mngdb backups", "mngdb check --only '*.backup-proved'"])
     lines += [f"## {words.alerts}", "", *_link(rules, words)]
     for rule in rules:
         head, commands = _chapter(context, rule, words)
