@@ -498,6 +498,23 @@ def test_an_archive_that_was_put_back_is_a_gap_and_no_end(stack: Cli) -> None:
         until(lambda: older.pieces[-1].begin > end)
 
 
+def test_a_server_that_was_put_back_is_a_gap_and_no_position_is_of_two_histories(
+    stack: Cli,
+) -> None:
+    """The archive has more of the server's log than the server itself."""
+    ahead = MemoryFeed()
+    with Follower(stack) as follower:
+        follower.has(stack)
+        ahead.begun, last = follower.feed.begun[:], follower.feed.stored
+    end = last + (40 << 20)
+    ahead.pieces.append(Piece(last, end, b"", ((0, time.time()),)))
+    with Follower(stack, ahead) as follower:
+        until(lambda: ahead.begun[-1].position > end)
+        sql(stack, "CREATE TABLE newest ()", "DROP TABLE newest")
+        until(lambda: ahead.stored > ahead.begun[-1].position)
+    assert any("older state" in str(error) for error in follower.errors), follower.errors
+
+
 def restart(cli: Cli) -> int:
     """From where on the slot keeps WAL."""
     return replication.lsn(value(cli, "SELECT restart_lsn::text FROM pg_replication_slots"))

@@ -39,6 +39,9 @@ _AGAIN, _PATIENCE = 0.05, 5.0
 _EPOCH = 946_684_800
 #: SQLSTATE: somebody else reads from the slot; a segment is not there any more.
 _IN_USE, _REMOVED = "55006", "58P01"
+#: Where the log ends, and what ends the segment of 16 MB that is written.
+_FLUSHED = "SELECT pg_current_wal_flush_lsn()::text"
+_FURTHER = "SELECT pg_logical_emit_message(false, 'mngdb', ''), pg_switch_wal()"
 _DATA = struct.Struct("!cqqq")
 _ALIVE = struct.Struct("!cqq?")
 _STATUS = struct.Struct("!cqqqq?")
@@ -53,9 +56,13 @@ def follow(access: Access, asked: DesiredInstance, feed: Feed) -> None:
         with client.replication(access, _TIMEOUT, name) as wire, _lost():
             ((system, number, flushed, _),) = replication.rows(wire, "IDENTIFY_SYSTEM", _TIMEOUT)
             branch = replication.branch(session, system, number)
+            archived, reached = feed.resume(branch), replication.lsn(flushed)
+            kept = _kept(wire, name)
+            if archived is not None and reached < archived:
+                raise _passed(session, wire, name, archived)
             session.main.close()
-            resumed = feed.resume(branch) if _kept(wire, name) else None
-            begin = replication.lsn(flushed) if resumed is None else resumed
+            resumed = archived if kept else None
+            begin = reached if resumed is None else resumed
             try:
                 _start(wire, name, begin, number)
                 feed.begin(Point(branch, begin))
@@ -87,6 +94,20 @@ def _kept(wire: pq.abc.PGconn, name: str) -> bool:
         replication.rows(wire, f"DROP_REPLICATION_SLOT {name}", _TIMEOUT)
     replication.rows(wire, f"CREATE_REPLICATION_SLOT {name} PHYSICAL RESERVE_WAL", _TIMEOUT)
     return False
+
+
+def _passed(session: client.Session, wire: pq.abc.PGconn, name: str, archived: int) -> StepError:
+    """Bring the log of a server that was put back to an older state beyond the end of the archive:
+    what it writes from now on is another history, and no position may be of both."""
+    replication.rows(wire, f"DROP_REPLICATION_SLOT {name}", _TIMEOUT)  # it would keep all of that
+    session.main.patience = _TIMEOUT
+    while replication.lsn(session.rows(_FLUSHED)[0][0]) <= archived:
+        session.rows(_FURTHER)
+    where = replication.text(archived)
+    return StepError(
+        f"an older state of PostgreSQL was put back, and its log is archived to {where}: a gap is "
+        "left"
+    )
 
 
 def _let_go(wire: pq.abc.PGconn, name: str, begin: int) -> StepError:
