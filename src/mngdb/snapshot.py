@@ -125,6 +125,11 @@ class Feed(Protocol):
         """Say that nothing more was written until then."""
         ...
 
+    def diverged(self) -> None:
+        """Say that the server has another history than the archive: no snapshot may build on one
+        from before."""
+        ...
+
     @property
     def stored(self) -> int:
         """The position up to which the store has everything, on its disk."""

@@ -34,6 +34,7 @@ class MemoryFeed:
         self.pieces: list[Piece] = []
         self.begun: list[Point] = []
         self.beats: list[float] = []
+        self.other = False
         self.over = False
         self.hurry = False
         self.moved = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -41,6 +42,10 @@ class MemoryFeed:
     def resume(self, branch: str) -> int | None:
         """Where the archive ends."""
         return self.stored if self.begun and self.begun[-1].branch == branch else None
+
+    def diverged(self) -> None:
+        """Nothing may build on what was before."""
+        self.other = True
 
     def begin(self, point: Point, since: float | None = None) -> None:
         self.begun.append(point)

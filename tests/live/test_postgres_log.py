@@ -512,6 +512,7 @@ def test_a_server_that_was_put_back_is_a_gap_and_no_position_is_of_two_histories
         until(lambda: ahead.begun[-1].position > end)
         sql(stack, "CREATE TABLE newest ()", "DROP TABLE newest")
         until(lambda: ahead.stored > ahead.begun[-1].position)
+    assert ahead.other
     assert any("older state" in str(error) for error in follower.errors), follower.errors
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from mngdb.agent.jobs import Troubles
 from mngdb.errors import MngdbError, UsageError, of_system
-from mngdb.ops.backup import archived, keys, place, schedule
+from mngdb.ops.backup import archived, bases, keys, place, schedule
 from mngdb.ops.backup.feed import StoreFeed
 from mngdb.ops.context import Context
 from mngdb.spec.load import load
@@ -120,7 +120,12 @@ class Archiver:
         before, last = archived.read(context, name), schedule.runs(context)[name]
         earlier = before.until if last.led_on(before) else before.earlier
         feed = StoreFeed(
-            archive, sealer, lambda found: self._noted(name, found), here.over, earlier
+            archive,
+            sealer,
+            lambda found: self._noted(name, found),
+            here.over,
+            earlier,
+            lambda: bases.forget(context.stack.state, name),
         )
         with feed, context.reach(instance):
             engine.follow(context.admin(asked), asked, feed)

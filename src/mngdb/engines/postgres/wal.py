@@ -59,6 +59,7 @@ def follow(access: Access, asked: DesiredInstance, feed: Feed) -> None:
             archived, reached = feed.resume(branch), replication.lsn(flushed)
             kept = _kept(wire, name)
             if archived is not None and reached < archived:
+                feed.diverged()
                 raise _passed(session, wire, name, archived)
             session.main.close()
             resumed = archived if kept else None

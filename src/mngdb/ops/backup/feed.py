@@ -84,8 +84,10 @@ class StoreFeed:
         note: Callable[[Archived], None],
         over: threading.Event,
         earlier: float = 0.0,
+        diverged: Callable[[], None] = lambda: None,
     ) -> None:
-        """`earlier`: as of Archived."""
+        """`earlier`: as of Archived. `diverged`: called where the server has another history."""
+        self.diverged = diverged
         self.hurry = False
         """Whether every write is stored at once."""
         self.moved = -1
