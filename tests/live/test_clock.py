@@ -31,7 +31,7 @@ agent: {ports: {mngdb: PORT3, ENGINE: PORT2}}
 ENGINE: {port: PORT1, memory: 512 MB}
 apps: {shop: {ENGINE: APP}}
 binaries: {ENGINE: PROGRAMS}
-backup: {store: STORE, at: "AT", drill: {every: 3650d}}
+backup: {store: STORE, at: "AT", drill: {every: 3650d}, keep: {point_in_time: KEEP}}
 """
 APPS = {"redis": '"shop:*"', "postgres": "shop", "mongodb": "shop"}
 HOUR = 3600.0
@@ -99,8 +99,11 @@ def clock() -> Iterator[Clock]:
         shutil.rmtree(folder)
 
 
-def brought_up(cli: Cli, clock: Clock, engine: str, store: Path, at: str) -> None:
+def brought_up(
+    cli: Cli, clock: Clock, engine: str, store: Path, at: str, keep: str = "24h"
+) -> None:
     text = FILE.replace("ENGINE", engine).replace("APP", APPS[engine]).replace("AT", at)
+    text = text.replace("KEEP", keep)
     cli.write(text.replace("PROGRAMS", str(clock.programs)).replace("STORE", str(store)))
     cli.env |= clock.env
     cli.ok("up")
@@ -197,8 +200,10 @@ SPRING = [
 
 def test_daylight_saving_has_one_backup_a_day(cli: Cli, clock: Clock, tmp_path: Path) -> None:
     store, count = tmp_path / "store", 0
-    brought_up(cli, clock, "redis", store, "02:30 Europe/Berlin")
+    # without the log: a Redis whose clock leaps by hours lets go of the agent, and a gap is a
+    # reason for one snapshot more
     clock.say(AUTUMN[0][0])
+    brought_up(cli, clock, "redis", store, "02:30 Europe/Berlin", keep="0s")
     with quick_agent(cli):
         for moment, more in (*AUTUMN, *SPRING) if EVERYTHING else AUTUMN[:4]:
             clock.say(moment)

@@ -370,6 +370,10 @@ def test_a_whole_stack_comes_back_from_a_bucket_by_one_command_though_it_was_kil
         }
         cli.ok("down")
         words = ("backup", "kit", "--open", str(kit), "--into", str(other.folder), "--restore")
+        login = "MNGDB_SECRET_BACKUP_ACCESS_KEY_ID"  # newer than the kit's, where there is one
+        refused = begin(Cli(other.folder, {**other.env, login: "nobody"}), *words)
+        assert (refused.returncode != 0, login in refused.stderr) == (True, True), refused.stderr
+        assert not other.folder.exists()
         killed_once_it_restores(other, *words)
         done = begin(other, *words)
         assert done.returncode == 0, done.stderr

@@ -27,6 +27,12 @@ _RETRY = timedelta(seconds=30)
 _TAG = "<{0}>([^<]+)</{0}>"
 #: What the library says where the key may not do something: for a list, it has no error of its own.
 _REFUSED = re.compile(r"status code: 40[13]\b")
+#: What the operating system says of a connection, in the library's account of an error.
+_INNERMOST = r'\b(?:message|error): "([^"]+)"'
+_LOGIN = (
+    "check what its login may do; 'mngdb secret set backup_access-key-id' and 'mngdb secret set "
+    "backup_secret-access-key' bring a new one"
+)
 
 
 class BucketStore:
@@ -111,7 +117,7 @@ class BucketStore:
             if _REFUSED.search(str(error)):
                 raise StoreError(
                     f"{self.place} refuses to {what}: {_sentence(error)}",
-                    "check the store's key and what its policy permits",
+                    _LOGIN,
                 ) from None
             passing = isinstance(error, exceptions.GenericError)
             raise StoreError(
@@ -137,5 +143,8 @@ def _sentence(error: BaseException) -> str:
         return ": ".join(said)
     if status := re.search(r"status code: (\d{3} [A-Za-z ]+)", text):
         return f"the server answers {status[1]}"
+    host, why = re.search(r" https?://([^/?\s]+)", text), re.findall(_INNERMOST, text)
+    if host and (why or "kind: Timeout" in text):
+        return f"{host[1]}: {why[-1] if why else 'no answer in time'}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

@@ -188,9 +188,9 @@ class Disposable(Protocol):
         OSError."""
         ...
 
-    def exchange(self, unit: str, servers: Servers, other: str) -> None:
+    def exchange(self, unit: str, servers: Servers, other: str) -> bool:
         """Exchange its data and that of another unit, of `servers`, at once. Both are stopped.
-        Raises OSError, MngdbError."""
+        Returns whether that one had any. Raises OSError, MngdbError."""
         ...
 
 

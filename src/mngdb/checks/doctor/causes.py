@@ -422,6 +422,16 @@ def _agent(facts: StackFacts) -> Iterator[Trouble]:
 #: What a file system says that is full, and what helps a store that says so.
 _FULL = os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)
 _ROOM = "free space in the store, or name another one ('backup: {store: …}'); the rest follows"
+#: What a store's error says, and what helps.
+_HELP = (
+    *((one, _ROOM) for one in _FULL),
+    (
+        " refuses to ",
+        "check what the store's login may do; 'mngdb secret set backup_access-key-id' and 'mngdb "
+        "secret set backup_secret-access-key' bring a new one",
+    ),
+    (": cannot ", "bring the store back: what waits for it is stored then, by itself"),
+)
 
 
 def _backups(facts: StackFacts) -> Iterator[Trouble]:
@@ -430,8 +440,8 @@ def _backups(facts: StackFacts) -> Iterator[Trouble]:
         together.setdefault(problem, []).append(instance)
     for problem, names in together.items():
         text = f"{', '.join(names)}: what is written is not backed up: {problem}"
-        full = any(one in problem for one in _FULL)
-        yield Trouble("backup", text, _ROOM if full else "mngdb backups", tuple(names))
+        helps = (remedy for sign, remedy in _HELP if sign in f": {problem}")
+        yield Trouble("backup", text, next(helps, "mngdb backups"), tuple(names))
 
 
 def _backup_secrets(facts: StackFacts) -> Iterator[Trouble]:

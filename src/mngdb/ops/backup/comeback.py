@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from mngdb.errors import InterruptError, MngdbError
+from mngdb.events import Progress
 from mngdb.ops.backup import place
 from mngdb.ops.backup.notes import Restored
 from mngdb.ops.backup.reach import newest_of, reachable
@@ -35,7 +36,10 @@ def bring_back(context: Context, tell: Tell) -> Comeback:
         if name in errors:
             continue
         try:
-            aim = newest_of(reachable(context, name), name).to_newest()
+            there = reachable(context, name)
+            aim = newest_of(there, name).to_newest()
+            if there.lost:
+                tell(Progress(context.instance(name).unit, f"warning: {there.lost}"))
             place.opener(context, aim.manifest)
             if not replaceable(context, context.instance(name)):
                 aside.append(beside(context, aim, tell, again=True))

@@ -23,7 +23,7 @@ from mngdb import __version__, disk
 from mngdb.errors import UsageError
 from mngdb.ops.backup import keys, place
 from mngdb.ops.backup.history import iso
-from mngdb.ops.backup.sources import KEY, MAC, Source, origins
+from mngdb.ops.backup.sources import BUCKET_ID, BUCKET_SECRET, KEY, MAC, Source, origins
 from mngdb.ops.context import Context
 from mngdb.secret import Secret
 from mngdb.spec.source import MAX_BYTES
@@ -313,6 +313,8 @@ def lacking(context: Context) -> tuple[tuple[str, ...], str]:
         bad.append(f"the store was changed after the kit of {when}")
     entries = context.vault.get_many(context.known_secrets())
     later = [name for name, one in entries.items() if one.changed and one.changed > made.at]
+    if place.directory(context) is None and not {BUCKET_ID, BUCKET_SECRET}.isdisjoint(later):
+        bad.append(f"the store's login was changed after the kit of {when}")
     if _digest(_files(context.stack.files)) != made.files:
         later.insert(0, "the file")
     return tuple(bad), f"made {when}" + (f"; changed since: {', '.join(later)}" if later else "")

@@ -28,6 +28,8 @@ class Restored(Struct, frozen=True):
     unable: dict[str, str] = {}
     notes: tuple[str, ...] = ()
     """How it differs from what it is of."""
+    kept: bool = True
+    """Whether there is what was in its place before."""
 
 
 class Note(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from mngdb.errors import MngdbError, UsageError
 from mngdb.ops.backup import archived, damages, keys, lost, place, schedule
 from mngdb.ops.backup.moments import exact, shown
-from mngdb.ops.backup.sources import MAC
+from mngdb.ops.backup.sources import MAC, origins
 from mngdb.ops.context import Context
 from mngdb.snapshot import Point
 from mngdb.stores import StoreError
@@ -156,7 +156,7 @@ class Reachable(Struct, frozen=True):
     damages: tuple[str, ...]
     unread: tuple[str, ...] = ()
     lost: str = ""
-    """What this machine has stored and is there no more, in words."""
+    """What was stored and cannot be reached any more, in words."""
 
     @property
     def spans(self) -> list[tuple[float, float]]:
@@ -209,6 +209,7 @@ def reachable(context: Context, instance: str) -> Reachable:
     failed: list[StoreError] = []
     bad = damages.kept(context.stack.state, instance)
     notes, own, gone = lost.noted(context, instance), place.catalog(context).stack, ""
+    pending = instance in origins(context.stack.state).pending
     for catalog in place.catalogs(context, instance):
         archive, mine = catalog.archive(instance), []
         try:
@@ -236,6 +237,8 @@ def reachable(context: Context, instance: str) -> Reachable:
         if catalog.stack == own and notes.run.snapshot and not _signer_lost(context):
             there = {*known, *(one.snapshot for one in broken)}
             gone = _lost(instance, mine, notes, catalog.store.place, there)
+        elif catalog.stack != own and pending:
+            gone = _beyond(instance, mine, segments, catalog.store.place) or gone
     if failed and not found:
         raise failed[0]
     unread = tuple(one.message for one in failed)
@@ -292,6 +295,19 @@ def _lost(
         missing = notes.run.snapshot not in there
         return lost.snapshot(notes, where) if missing else lost.damaged(notes, instance)
     return lost.log(notes, last.manifest, last.segments, where)
+
+
+def _beyond(instance: str, found: Sequence[Reach], segments: Sequence[Segment], where: str) -> str:
+    """What a log that nobody writes any more has after a gap which no snapshot leads across."""
+    newest = max((one.newest for one in found), default=math.inf)
+    last = max((one.until for one in segments), default=-math.inf)
+    if last <= newest + BEYOND:
+        return ""
+    return (
+        f"the log of {instance} in {where} goes on to {shown(last)}, after a gap at "
+        f"{shown(newest)}: put back what was removed there ('mngdb verify' names it) before apps "
+        "write, or that part is lost"
+    )
 
 
 def as_stored(aim: Aim, archive: Archive) -> Aim:

@@ -19,18 +19,21 @@ from mngdb.ops.backup import sources
 from mngdb.ops.backup.drill import FOLDER as DRILLS
 from mngdb.ops.backup.kit import Kit, refuse_git
 from mngdb.ops.backup.restored import sweep
-from mngdb.ops.backup.sources import KEY, Origins, Source
+from mngdb.ops.backup.sources import BUCKET_ID, BUCKET_SECRET, KEY, Origins, Source
 from mngdb.ops.context import Context
 from mngdb.secret import Secret
 from mngdb.spec.file import Vault
 from mngdb.spec.load import load
 from mngdb.spec.stack import Stack
+from mngdb.stores import StoreError
 from mngdb.stores.catalog import Catalog
+from mngdb.vaults.environ import EnvironVault
 
 #: In the folder: variables of the environment that the stack needs, to be read by a shell.
 VARIABLES = "kit.env"
 #: Beside the stacks: what a drill works in that has the kit alone.
 _FOLDER, _PROJECT = "remote", "project"
+_LOGIN = (BUCKET_ID, BUCKET_SECRET)
 
 
 class Rebuilt(Struct, frozen=True):
@@ -57,7 +60,7 @@ def rebuild(
     where the store has nothing of the stack, StoreError, SecretError, OSError; nothing is left
     then."""
     origin = _moved(kit.backups[0], store)
-    given = _secrets(kit)
+    given = _secrets(kit, environ)
     _require(origin.catalog(given.get), kit)
     _empty(folder)
     context = None
@@ -97,7 +100,7 @@ def begun(
     sources_of = sources.origins(context.stack.state).sources
     if not sources_of or sources_of[0].stack != kit.backups[0].stack:
         return None
-    needed = _put(context, _secrets(kit))
+    needed = _put(context, _secrets(kit, environ))
     kept = folder / VARIABLES
     if needed:
         context = Context.open(context.stack, found | needed)
@@ -116,9 +119,13 @@ def _moved(source: Source, store: str | None) -> Source:
     return Source(source.stack, str(disk.expanded(store).resolve()))
 
 
-def _secrets(kit: Kit) -> dict[str, Secret]:
+def _secrets(kit: Kit, environ: Mapping[str, str]) -> dict[str, Secret]:
+    """Those of a kit; a store's login that the environment has is a newer one."""
     key = {KEY: kit.key} if kit.key is not None else {}
-    return {name: Secret(value) for name, value in {**kit.secrets, **key}.items()}
+    newer = EnvironVault(environ).get_many(_LOGIN)
+    found = {name: Secret(value) for name, value in {**kit.secrets, **key}.items()}
+    usable = {name: one.usable() for name, one in newer.items()}
+    return found | {name: secret for name, secret in usable.items() if secret is not None}
 
 
 def _require(catalog: Catalog, kit: Kit) -> None:
@@ -127,6 +134,10 @@ def _require(catalog: Catalog, kit: Kit) -> None:
         there = catalog.holds_any()
     except OSError as error:
         raise UsageError(f"{place} cannot be read: {error.strerror}", hint) from None
+    except StoreError as error:
+        variables = " and ".join(EnvironVault({}).variables(_LOGIN))
+        error.hint = f"if the kit's login is an older one: set {variables}; {hint}"
+        raise
     if not there:
         raise UsageError(
             f"{place} has no snapshots of the stack {kit.name} ({kit.stack[:8]})", hint

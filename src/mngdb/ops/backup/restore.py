@@ -66,8 +66,7 @@ def in_place(context: Context, aim: Aim, tell: Tell) -> tuple[Restored, Report]:
         state = next(at for at, one in every if one is None or not (one.live or one.done))
         done = _made(context, aim, state, tell)
         report = _exchanged(context, state, tell, replaced=True, done=done)
-        _finished(state)
-        return done, report
+        return _finished(context, state), report
 
 
 def _begun(context: Context, aim: Aim, tell: Tell) -> tuple[Restored, Report] | None:
@@ -79,13 +78,19 @@ def _begun(context: Context, aim: Aim, tell: Tell) -> tuple[Restored, Report] | 
             tell(Progress(context.instance(note.instance).unit, text))
             sources.settle(context.stack.state, note.instance)
             report = _started(context, note.instance, tell)
-            _finished(state)
-            return note.done, report
+            return _finished(context, state), report
     return None
 
 
-def _finished(state: Path) -> None:
-    notes.write(state, replace(notes.needed(state), finished=True, halted=False))
+def _finished(context: Context, state: Path) -> Restored:
+    """Note that nothing more is to be done. What there was nothing of before is not kept."""
+    note = notes.needed(state)
+    assert note.done is not None  # noqa: S101 — for mypy
+    if note.done.kept:
+        notes.write(state, replace(note, finished=True, halted=False))
+    else:
+        remove(context, state, note)
+    return note.done
 
 
 def interrupted(context: Context) -> dict[str, tuple[Path, Note]]:
@@ -146,7 +151,7 @@ def undo(context: Context, instance: str, tell: Tell) -> Report:
     with alone(context, FOLDER, instance):
         state, note = to_undo(context, instance)
         report = _exchanged(context, state, tell, replaced=not note.replaced, done=note.done)
-        _finished(state)
+        _finished(context, state)
         return report
 
 
@@ -248,7 +253,8 @@ def _swap(context: Context, state: Path, *, replaced: bool, done: Restored | Non
         servers.stop(live.unit, engine.stop_signal)
         if not note.live:  # killed after the exchange, nobody takes it for a restored server
             notes.write(state, replace(note, undone=True))
-        made[0].exchange(note.unit, servers, live.unit)
+        kept = made[0].exchange(note.unit, servers, live.unit)
+        done = replace(done, kept=kept) if done is not None else None
         now = replace(note, replaced=replaced, undone=not replaced, done=done, finished=False)
         notes.write(state, now)
         schedule.broken(context, live.name)  # it is another history now

@@ -11,18 +11,21 @@ from mngdb.errors import MngdbError
 from mngdb.targets.local.layout import UnitFolder
 
 
-def exchange(spare: UnitFolder, live: UnitFolder) -> None:
+def exchange(spare: UnitFolder, live: UnitFolder) -> bool:
     """Exchange the data of two stopped servers, of which `live` stays. Interrupted, nothing that
-    its data links to is in the other one's folder, which may be removed. Data of `live` that is
-    gone leaves an empty folder, which is not taken back. Raises OSError, MngdbError."""
+    its data links to is in the other one's folder, which may be removed. Returns whether `live` had
+    any: else an empty folder takes its place, which is not taken back. Raises OSError,
+    MngdbError."""
     if not any(spare.data.iterdir()):
         raise MngdbError(f"the data that {live.root.name} had was gone when it was replaced")
-    if not live.data.exists():
+    had = live.data.exists()
+    if not had:
         disk.folder(live.root, mode=spare.root.stat().st_mode & 0o777)
         disk.folder(live.data)
     _bring(spare.data, spare.root, live.root)
     disk.exchange(spare.data, live.data)
     _bring(spare.data, live.root, spare.root)
+    return had
 
 
 def _bring(data: Path, old: Path, new: Path) -> None:

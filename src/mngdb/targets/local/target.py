@@ -84,10 +84,10 @@ class LocalDisposable(Struct, frozen=True):
         """Wait for the disk."""
         disk.sync_tree(self.servers.layout.unit(asked.instance.unit).data)
 
-    def exchange(self, unit: str, servers: Servers, other: str) -> None:
+    def exchange(self, unit: str, servers: Servers, other: str) -> bool:
         """Exchange two data folders."""
         assert isinstance(servers, LocalRunner)  # noqa: S101 — for mypy
-        swap.exchange(self.servers.layout.unit(unit), servers.layout.unit(other))
+        return swap.exchange(self.servers.layout.unit(unit), servers.layout.unit(other))
 
 
 class LocalWatched(Struct, frozen=True):

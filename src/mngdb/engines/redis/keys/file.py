@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -139,6 +141,16 @@ def _side_by_side(path: Path, found: _Found, stopped: Stopped) -> _Found | None:
         return None
 
 
+@contextmanager
+def _shielded() -> Iterator[None]:
+    """What is started meanwhile is not ended by Ctrl-C before it can say that it ignores it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _taken(
     path: Path, pool: ProcessPoolExecutor, cut: Iterator[parts.Part], ahead: int, found: _Found,
     stopped: Stopped,
@@ -147,7 +159,8 @@ def _taken(
     waiting: deque[Future[parts.Read]] = deque()
     while True:
         for part in islice(cut, ahead - len(waiting)):
-            waiting.append(pool.submit(parts.read, path, part))
+            with _shielded():  # it may start a worker
+                waiting.append(pool.submit(parts.read, path, part))
         if not waiting or stopped():
             return found
         read = waiting.popleft().result()
