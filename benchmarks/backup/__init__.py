@@ -2,8 +2,9 @@
 
 Every time is until all is on the disk (sync). The data is text and noise, which zstd compresses
 2.2 times. Ours is encrypted, always. What the peers leave out is said in their names; mongorestore
-and the script restore into a server without an oplog, ours into one that has it. Memory is that of
-the program itself. `MNGDB_BENCH_GB` is the size, `MNGDB_BENCH_TURNS` how often each is measured.
+and the script restore into a server without an oplog; ours fills such a one, too, and starts it
+once more with one. Memory is that of the program itself. `MNGDB_BENCH_GB` is the size,
+`MNGDB_BENCH_TURNS` how often each is measured.
 """
 
 from __future__ import annotations
