@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from mngdb.ops.backup import keys, place, schedule
 from mngdb.ops.context import Context
 from mngdb.snapshot import Taken
-from mngdb.spec.load import load
 from mngdb.stores.manifest import Manifest
+from tests.checks.judge import opened
 from tests.conftest import Cli
 
 
-def opened(cli: Cli) -> Context:
-    """The stack of the file."""
-    environ = cli.environ()
-    return Context.open(load([cli.folder / "mngdb.yaml"], environ), environ)
+def backed_up(cli: Cli, store: Path) -> Context:
+    """A stack with a snapshot there."""
+    cli.write(f"redis: {{port: PORT1}}\nbackup: {{store: {store}}}\n")
+    opened(cli).claim()
+    found = opened(cli)
+    snapshot(found)
+    return found
 
 
 def snapshot(context: Context) -> Manifest:

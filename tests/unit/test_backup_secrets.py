@@ -16,18 +16,15 @@ from mngdb.ops.context import Context
 from mngdb.ops.secrets import put
 from mngdb.stores.sealing import make_key, recipient
 from mngdb.stores.signing import make_secret
+from tests.checks.judge import opened
 from tests.conftest import Cli
-from tests.unit.backups import opened, snapshot
+from tests.unit.backups import backed_up, snapshot
 
 
 @pytest.fixture
 def context(cli: Cli, tmp_path: Path) -> Context:
     """A stack with a snapshot."""
-    cli.write(f"redis: {{port: PORT1}}\nbackup: {{store: {tmp_path}/store}}\n")
-    opened(cli).claim()
-    found = opened(cli)
-    snapshot(found)
-    return found
+    return backed_up(cli, tmp_path / "store")
 
 
 def file(context: Context, name: str) -> Path:

@@ -15,17 +15,13 @@ from mngdb.ops.backup.verify import verify
 from mngdb.ops.context import Context
 from mngdb.stores.archive import Segment
 from tests.conftest import Cli
-from tests.unit.backups import opened, snapshot
+from tests.unit.backups import backed_up, snapshot
 
 
 @pytest.fixture
 def context(cli: Cli, tmp_path: Path) -> Context:
     """A stack with two snapshots."""
-    cli.write(f"redis: {{port: PORT1}}\nbackup: {{store: {tmp_path}/store}}\n")
-    opened(cli).claim()
-    found = opened(cli)
-    snapshot(found)
-    return found
+    return backed_up(cli, tmp_path / "store")
 
 
 def error(context: Context) -> str:

@@ -189,17 +189,16 @@ def _shown(options: Options, found: Restored, unit: str) -> int:
         say_json(as_json(found, replaced=bool(unit)))
         return 0
     say_restored(found)
-    if unit:
-        kept = "what it had before is kept" if found.kept else "what it had before was gone"
-        say(f"{unit} has this data now; {kept}")
-    if unit and found.kept:
+    if not unit:
+        say(f"address: {found.address}")
+        tell(f"log in with what this prints: mngdb url {found.instance} [APP] --restored")
+        tell(f"remove it with: mngdb restore --forget {found.instance}")
+    elif found.kept:
+        say(f"{unit} has this data now; what it had before is kept")
         tell(f"bring that back with: mngdb restore {found.instance} --undo")
         tell(f"remove it with: mngdb restore --forget {found.instance} --replaced")
-    if unit:
-        return 0
-    say(f"address: {found.address}")
-    tell(f"log in with what this prints: mngdb url {found.instance} [APP] --restored")
-    tell(f"remove it with: mngdb restore --forget {found.instance}")
+    else:
+        say(f"{unit} has this data now; what it had before was gone")
     return 0
 
 

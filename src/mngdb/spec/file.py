@@ -135,6 +135,10 @@ def _time_of_day(value: str) -> str:
 #: Names in the vault: the private key of backups that no recipient in the file is for, the secret
 #: that signs them, and the login to a bucket.
 BACKUP_SECRETS = ("backup_key", "backup_mac", "backup_access-key-id", "backup_secret-access-key")
+#: What helps where a bucket refuses its login.
+NEW_LOGIN = "check what the store's login may do; {} bring a new one".format(
+    " and ".join(f"'mngdb secret set {name}'" for name in BACKUP_SECRETS[2:])
+)
 
 
 class BackupStore(Model):

@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from mngdb.spec.file import NEW_LOGIN
 from mngdb.stores import Entry, MissingError, StoreError
 
 if TYPE_CHECKING:
@@ -29,10 +30,6 @@ _TAG = "<{0}>([^<]+)</{0}>"
 _REFUSED = re.compile(r"status code: 40[13]\b")
 #: What the operating system says of a connection, in the library's account of an error.
 _INNERMOST = r'\b(?:message|error): "([^"]+)"'
-_LOGIN = (
-    "check what its login may do; 'mngdb secret set backup_access-key-id' and 'mngdb secret set "
-    "backup_secret-access-key' bring a new one"
-)
 
 
 class BucketStore:
@@ -117,7 +114,7 @@ class BucketStore:
             if _REFUSED.search(str(error)):
                 raise StoreError(
                     f"{self.place} refuses to {what}: {_sentence(error)}",
-                    _LOGIN,
+                    NEW_LOGIN,
                 ) from None
             passing = isinstance(error, exceptions.GenericError)
             raise StoreError(

@@ -6,10 +6,9 @@ locks, of which neither tells.
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Callable, Iterable, Iterator
 
+from mngdb.checks.doctor import backups
 from mngdb.facts.doctor import Condition, Refusal, Server, StackFacts, Trouble
 from mngdb.facts.locks import WAITED, Node
 from mngdb.facts.sessions import holders
@@ -419,36 +418,6 @@ def _agent(facts: StackFacts) -> Iterator[Trouble]:
     yield Trouble("agent", text, command, tuple(one.instance for one in facts.servers))
 
 
-#: What a file system says that is full, and what helps a store that says so.
-_FULL = os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)
-_ROOM = "free space in the store, or name another one ('backup: {store: …}'); the rest follows"
-#: What a store's error says, and what helps.
-_HELP = (
-    *((one, _ROOM) for one in _FULL),
-    (
-        " refuses to ",
-        "check what the store's login may do; 'mngdb secret set backup_access-key-id' and 'mngdb "
-        "secret set backup_secret-access-key' bring a new one",
-    ),
-    (": cannot ", "bring the store back: what waits for it is stored then, by itself"),
-)
-
-
-def _backups(facts: StackFacts) -> Iterator[Trouble]:
-    together: dict[str, list[str]] = {}
-    for instance, problem in facts.backups.items():
-        together.setdefault(problem, []).append(instance)
-    for problem, names in together.items():
-        text = f"{', '.join(names)}: what is written is not backed up: {problem}"
-        helps = (remedy for sign, remedy in _HELP if sign in f": {problem}")
-        yield Trouble("backup", text, next(helps, "mngdb backups"), tuple(names))
-
-
-def _backup_secrets(facts: StackFacts) -> Iterator[Trouble]:
-    for wrong in facts.backup_secrets:
-        yield Trouble("backup-secret", wrong.message, wrong.hint)
-
-
 #: In the order in which a person would look.
 FINDERS: tuple[Callable[[StackFacts], Iterable[Trouble]], ...] = (
     _secrets,
@@ -465,8 +434,8 @@ FINDERS: tuple[Callable[[StackFacts], Iterable[Trouble]], ...] = (
     _checks,
     _logins,
     _agent,
-    _backup_secrets,
-    _backups,
+    backups.lost_secrets,
+    backups.unstored,
     _unhealthy,
     _services,
     _forgotten,

@@ -94,8 +94,7 @@ def back_up(session: client.Session, access: Access, sink: Sink) -> Taken:
             sink.expect(size)
         _archives(wire, sink, keep=incremental.possible(session))
         ((end, timeline),) = replication.next_rows(wire)
-        while replication.result(wire) is not None:
-            pass
+        replication.drain(wire)
     ((moment,),) = session.rows("SELECT extract(epoch FROM clock_timestamp())::float8")
     removals.keep_names(session, sink)
     return Taken(
@@ -137,8 +136,7 @@ def _begun(wire: pq.abc.PGconn, base: Base | None, sink: Sink) -> tuple[Kind, st
             ((begin, _),) = replication.next_rows(wire)
         except replication.RefusedError as error:
             sink.tell(f"full snapshot: {error.message}")
-            while replication.result(wire) is not None:
-                pass
+            replication.drain(wire)
         else:
             return "incremental", begin
     wire.send_query(_COMMAND.format(more="").encode())

@@ -70,8 +70,7 @@ def upload(wire: pq.abc.PGconn, base: Base) -> None:
         while block := file.read(_BLOCK):
             wire.put_copy_data(block)
     wire.put_copy_end()
-    while replication.result(wire) is not None:
-        pass
+    replication.drain(wire)
 
 
 def combine(program: Program, chain: Sequence[Path], folder: Path, account: Account | None) -> None:

@@ -72,6 +72,12 @@ def result(wire: pq.abc.PGconn, patience: float | None = None) -> pq.abc.PGresul
     return found
 
 
+def drain(wire: pq.abc.PGconn, patience: float | None = None) -> None:
+    """Read the rest of an answer, before which no other command is taken. As `result`."""
+    while result(wire, patience) is not None:
+        pass
+
+
 def branch(session: Session, system: str, timeline: str) -> str:
     """The name of a timeline of a cluster (`mngdb.snapshot.Point`). Two copies of a cluster that
     were both restored from it begin a timeline of the same number: the moment when it began tells

@@ -114,18 +114,12 @@ def _passed(session: client.Session, wire: pq.abc.PGconn, name: str, archived: i
 def _let_go(wire: pq.abc.PGconn, name: str, begin: int) -> StepError:
     """Have the next attempt begin anew: the server has no WAL from there any more. The store was
     away for too long, or an older state of it was put back."""
-    _drain(wire)
+    replication.drain(wire, _TIMEOUT)
     replication.rows(wire, f"DROP_REPLICATION_SLOT {name}", _TIMEOUT)
     where = replication.text(begin)
     return StepError(
         f"PostgreSQL has no WAL from {where} on, where the archive ends: a gap is left"
     )
-
-
-def _drain(wire: pq.abc.PGconn) -> None:
-    """After an error: the rest of the answer, before which no other command is taken."""
-    while replication.result(wire, _TIMEOUT) is not None:
-        pass
 
 
 def _start(wire: pq.abc.PGconn, name: str, begin: int, timeline: str) -> None:
@@ -138,7 +132,7 @@ def _start(wire: pq.abc.PGconn, name: str, begin: int, timeline: str) -> None:
         except replication.RefusedError as error:
             if error.code != _IN_USE or time.monotonic() > deadline:
                 raise
-            _drain(wire)
+            replication.drain(wire, _TIMEOUT)
             time.sleep(_LOOK)
             continue
         if found is None or found.status != pq.ExecStatus.COPY_BOTH:

@@ -69,8 +69,8 @@ def look(context: Context) -> None:
         return
     root = place.directory(context)
     stored = place.catalog(context).stored()
-    here = root is not None and disk.nearest(root) == root
-    free = shutil.disk_usage(root).free if root is not None and here else None
+    there = root if root is not None and disk.nearest(root) == root else None
+    free = shutil.disk_usage(there).free if there is not None else None
     kept = [one for one in every if one.stored and now - _KEPT < one.at < now]
     text = msgspec.json.encode([*kept, Look(now, stored, free)]).decode()
     disk.write(state / _FILE, text + "\n", durable=False)
