@@ -126,7 +126,7 @@ def test_one_that_only_reads_refuses_every_change(kind: Kind) -> None:
         lambda: vault.put("redis_shop", Secret("after")),
         lambda: vault.put("redis_shop", Secret("after"), "pending"),
         lambda: vault.delete("redis_shop", ["previous"]),
-        lambda: vault.promote("redis_shop"),
+        lambda: vault.promote(["redis_shop"]),
     ]
     for change in changes:
         if kind.writes:
@@ -156,7 +156,7 @@ def test_a_rotation_step_by_step(writing: Vault) -> None:
     writing.put("redis_shop", Secret("new"), "pending")
     assert values(writing, "redis_shop") == {"redis_shop": "old"}
     assert values(writing, "redis_shop", version="pending") == {"redis_shop": "new"}
-    writing.promote("redis_shop")
+    writing.promote(["redis_shop"])
     assert [values(writing, "redis_shop", version=one) for one in VERSIONS] == [
         {"redis_shop": "new"},
         {},
@@ -175,13 +175,13 @@ def test_a_rotation_that_is_given_up_leaves_the_current_secret(writing: Vault) -
     writing.put("redis_shop", Secret("new"), "pending")
     writing.delete("redis_shop", ["pending"])
     with pytest.raises(SecretError, match="pending"):
-        writing.promote("redis_shop")
+        writing.promote(["redis_shop"])
     assert values(writing, "redis_shop") == {"redis_shop": "old"}
 
 
 def test_the_first_secret_may_come_by_a_promotion(writing: Vault) -> None:
     writing.put("redis_shop", Secret("new"), "pending")
-    writing.promote("redis_shop")
+    writing.promote(["redis_shop"])
     assert values(writing, "redis_shop") == {"redis_shop": "new"}
     assert values(writing, "redis_shop", version="previous") == {}
 
@@ -189,16 +189,50 @@ def test_the_first_secret_may_come_by_a_promotion(writing: Vault) -> None:
 def test_a_promotion_that_was_done_is_not_done_twice(writing: Vault) -> None:
     writing.put("redis_shop", Secret("old"))
     writing.put("redis_shop", Secret("new"), "pending")
-    writing.promote("redis_shop")
+    writing.promote(["redis_shop"])
     with pytest.raises(SecretError):
-        writing.promote("redis_shop")
+        writing.promote(["redis_shop"])
     assert values(writing, "redis_shop", version="previous") == {"redis_shop": "old"}
+
+
+def test_several_are_promoted_together_and_what_was_promoted_already_stays(writing: Vault) -> None:
+    names = ["redis_shop", "redis_other"]
+    for name in names:
+        writing.put(name, Secret(f"old-{name}"))
+        writing.put(name, Secret(f"new-{name}"), "pending")
+    writing.promote(names)
+    assert values(writing, *names) == {name: f"new-{name}" for name in names}
+    assert values(writing, *names, version="previous") == {name: f"old-{name}" for name in names}
+    writing.put("redis_shop", Secret("newest"), "pending")
+    writing.promote(names)
+    assert values(writing, *names) == {"redis_shop": "newest", "redis_other": "new-redis_other"}
+    assert values(writing, *names, version="pending") == {}
+
+
+def test_what_apps_read_is_replaced_as_a_whole_and_removed(kind: Kind) -> None:
+    vault = kind.vault
+    if not vault.publishes:
+        with pytest.raises(SecretError, match="shop"):
+            vault.publish("shop", {"REDIS_URL": "redis://x"})
+        assert vault.published(["shop"]) == {}
+        return
+    assert vault.published(["shop"]) == {}
+    vault.publish("shop", {"REDIS_URL": "redis://one", "REDIS_USER": "shop"})
+    vault.publish("chat-app", {})
+    vault.publish("shop", {"REDIS_URL": 'redis://two\n"ü'})
+    assert vault.published(["shop", "none", "chat-app"]) == {
+        "shop": {"REDIS_URL": 'redis://two\n"ü'},
+        "chat-app": {},
+    }
+    for _ in range(2):
+        vault.unpublish("shop")
+        assert vault.published(["shop", "chat-app"]) == {"chat-app": {}}
 
 
 def test_deleted_is_gone_in_every_version_and_twice_is_no_error(writing: Vault) -> None:
     for value in ("first", "second"):
         writing.put("redis_shop", Secret(value), "pending")
-        writing.promote("redis_shop")
+        writing.promote(["redis_shop"])
     writing.put("redis_shop", Secret("third"), "pending")
     writing.put("redis_other", Secret("other"))
     for _ in range(2):
@@ -224,7 +258,7 @@ def test_a_reader_finds_a_current_secret_at_any_moment(tmp_path: Path) -> None:
     thread.start()
     for number in range(1, 50):
         vault.put("redis_shop", Secret(f"s{number}"), "pending")
-        vault.promote("redis_shop")
+        vault.promote(["redis_shop"])
     done.set()
     thread.join()
     assert found <= {f"s{number}" for number in range(50)}
@@ -234,7 +268,7 @@ def test_each_version_is_a_private_file_and_current_ones_are_docker_secrets(tmp_
     vault = FilesVault(tmp_path / "secrets")
     vault.put("redis_shop", Secret("old"))
     vault.put("redis_shop", Secret("new"), "pending")
-    vault.promote("redis_shop")
+    vault.promote(["redis_shop"])
     vault.put("redis_shop", Secret("newer"), "pending")
     there = {path.name: path for path in (tmp_path / "secrets").iterdir()}
     assert {name for name in there if not name.startswith(".")} == {"redis_shop"}
@@ -242,6 +276,23 @@ def test_each_version_is_a_private_file_and_current_ones_are_docker_secrets(tmp_
     assert there["redis_shop"].read_bytes() == b"new"
     for path in (tmp_path / "secrets", *there.values()):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
+
+
+def test_what_an_app_reads_is_a_private_file_in_a_folder_that_a_container_can_mount(
+    tmp_path: Path,
+) -> None:
+    vault = FilesVault(tmp_path / "secrets")
+    vault.publish("shop", {"A": "1"})
+    [path] = vault.documents(["shop"])
+    private = [path, *path.parents[:3]]
+    assert private[-1] == vault.folder
+    assert [stat.S_IMODE(one.stat().st_mode) & 0o077 for one in private] == [0, 0, 0, 0]
+    for damaged in ("{", "[]", '"x"'):
+        path.write_text(damaged)
+        assert vault.published(["shop"]) == {}
+    vault.publish("shop", {"A": "2"})
+    assert vault.published(["shop"]) == {"shop": {"A": "2"}}
+    assert [*path.parent.iterdir()] == [path]
 
 
 @pytest.mark.parametrize("step", ["write", "replace"])
@@ -260,9 +311,9 @@ def test_a_promotion_that_is_cut_short_goes_on(
             patch.setattr("mngdb.disk.write", cut)
         else:
             patch.setattr(Path, "replace", cut)
-        vault.promote("redis_shop")
+        vault.promote(["redis_shop"])
     assert values(vault, "redis_shop") == {"redis_shop": "old"}
-    vault.promote("redis_shop")
+    vault.promote(["redis_shop"])
     assert [values(vault, "redis_shop", version=one) for one in ("current", "previous")] == [
         {"redis_shop": "new"},
         {"redis_shop": "old"},

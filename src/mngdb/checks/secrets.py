@@ -49,7 +49,7 @@ def _unused(facts: SecretsFacts) -> Judgement:
     if not facts.in_files:
         return not_applicable("the vault is 'environ'")
     found = listed([PurePath(one).name for one in facts.unused], "all belong to logins in the file")
-    remedy = f"mngdb up --prune && rm -- {shlex.join(facts.unused)}"
+    remedy = f"mngdb up --prune && rm -r -- {shlex.join(facts.unused)}"
     return replace(found, remedy=remedy if facts.unused else "")
 
 

@@ -28,6 +28,7 @@ def secrets_facts(context: Context) -> SecretsFacts:
     kept = inspect.kept(vault, context.needed_secrets())
     needles = leaks.Needles.of(kept.secrets)
     folder = vault.folder
+    files = [*vault.files(names), *vault.documents(stack.apps)]
     # 'mngdb env' gives an app its own secret as a variable
     running = leaks.in_processes(needles, context.app_secrets)
     only = _only_so(context)
@@ -41,8 +42,8 @@ def secrets_facts(context: Context) -> SecretsFacts:
         open_folders=tuple(
             inspect.open_to_others([*_private(stack.state, folder), *_rendered(context)])
         ),
-        open_files=tuple(inspect.open_to_others(vault.files(names))),
-        unused=tuple(inspect.strangers(folder, vault.files(names)) if folder else ()),
+        open_files=tuple(inspect.open_to_others(files)),
+        unused=tuple(inspect.strangers(folder, files) if folder else ()),
         git=see(lambda: _git(context, folder, needles)),
         beside=see(lambda: _search(needles, _beside(context))),
         arguments=Seen(running.arguments),

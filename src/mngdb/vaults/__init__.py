@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
@@ -56,10 +56,11 @@ class Vault(Protocol):
         """Keep a secret, in place of what that version was. Raises SecretError."""
         ...
 
-    def promote(self, name: str) -> None:
-        """Make the pending secret the current one, and the current one the previous. A reader finds
-        one or the other as current at any moment; interrupted, it can be done again. Raises
-        SecretError when nothing is pending."""
+    def promote(self, names: Sequence[str]) -> None:
+        """Make pending secrets the current ones, and the current ones the previous: all in one
+        write where the vault can. A reader finds one or the other as current at any moment;
+        interrupted, it can be done again: what has no pending version any more is left as it is.
+        Raises SecretError when none of them has one."""
         ...
 
     def delete(self, name: str, versions: Sequence[Version] = VERSIONS) -> None:
@@ -68,6 +69,29 @@ class Vault(Protocol):
 
     def check_writable(self, names: Sequence[str]) -> None:
         """Raises SecretError where secrets of these names, which are missing, cannot be put."""
+        ...
+
+    @property
+    def publishes(self) -> bool:
+        """Whether apps can read their settings here."""
+        ...
+
+    def publish(self, app: str, settings: Mapping[str, str]) -> None:
+        """Put what an app reads, the variables that it needs, in place of what was published for it
+        before: a reader finds the one or the other, whole. Raises SecretError."""
+        ...
+
+    def published(self, apps: Iterable[str]) -> dict[str, dict[str, str]]:
+        """What these apps read now, asked for at once; one for which nothing whole is published is
+        left out. Raises SecretError when nothing can be asked."""
+        ...
+
+    def unpublish(self, app: str) -> None:
+        """Remove what an app reads; nothing there is no error. Raises SecretError."""
+        ...
+
+    def documents(self, apps: Iterable[str]) -> list[Path]:
+        """Files that hold what these apps read."""
         ...
 
     def where(self, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -65,8 +65,8 @@ class CachedVault:
             if version == "current" and self._known:
                 self._known[name] = Entry(secret, changed=time.time())
 
-    def promote(self, name: str) -> None:
-        self._vault.promote(name)
+    def promote(self, names: Sequence[str]) -> None:
+        self._vault.promote(names)
         self.forget()
 
     def delete(self, name: str, versions: Sequence[Version] = VERSIONS) -> None:
@@ -75,6 +75,22 @@ class CachedVault:
 
     def check_writable(self, names: Sequence[str]) -> None:
         self._vault.check_writable(names)
+
+    @property
+    def publishes(self) -> bool:
+        return self._vault.publishes
+
+    def publish(self, app: str, settings: Mapping[str, str]) -> None:
+        self._vault.publish(app, settings)
+
+    def published(self, apps: Iterable[str]) -> dict[str, dict[str, str]]:
+        return self._vault.published(apps)
+
+    def unpublish(self, app: str) -> None:
+        self._vault.unpublish(app)
+
+    def documents(self, apps: Iterable[str]) -> list[Path]:
+        return self._vault.documents(apps)
 
     def where(self, name: str) -> str:
         return self._vault.where(name)

@@ -20,6 +20,7 @@ class EnvironVault:
     alone, and nothing is written."""
 
     folder = None
+    publishes = False
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -53,11 +54,23 @@ class EnvironVault:
     ) -> None:
         self._refuse(name)
 
-    def promote(self, name: str) -> None:
-        self._refuse(name)
+    def promote(self, names: Sequence[str]) -> None:
+        self._refuse(names[0])
 
     def delete(self, name: str, versions: Sequence[Version] = VERSIONS) -> None:
         self._refuse(name)
+
+    def publish(self, app: str, settings: Mapping[str, str]) -> NoReturn:
+        raise SecretError(f"settings of {app} cannot be published in the environment", _HINT)
+
+    def published(self, apps: Iterable[str]) -> dict[str, dict[str, str]]:
+        return {}
+
+    def unpublish(self, app: str) -> None:
+        """There is nothing."""
+
+    def documents(self, apps: Iterable[str]) -> list[Path]:
+        return []
 
     def _refuse(self, name: str) -> NoReturn:
         raise SecretError(f"the variable {self.where(name)} cannot be changed by mngdb", _HINT)

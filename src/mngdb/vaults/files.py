@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from mngdb import disk
-from mngdb.errors import MngdbError, SecretError
+from mngdb.errors import MngdbError, SecretError, UsageError
 from mngdb.secret import Secret
 from mngdb.vaults import LONGEST, VERSIONS, Entry, Version, usable
 
 #: With the line end that editors add.
 _MAX = LONGEST + 2
+#: The folder of what apps read. No secret has this name: theirs have an underscore.
+APPS = "apps"
 
 
 class FilesVault:
     """A folder of mode 0700 with files of mode 0600. The current secrets have the names that Docker
     secrets have; `.NAME.pending` and `.NAME.previous` are the other versions."""
+
+    publishes = True
 
     def __init__(self, folder: Path, *, named: bool = False) -> None:
         """`named`: a person chose the folder."""
@@ -48,16 +54,21 @@ class FilesVault:
     def put(
         self, name: str, secret: Secret, version: Literal["current", "pending"] = "current"
     ) -> None:
-        self._write(self._path(name, version), secret)
+        self._write(self._path(name, version), secret.reveal())
 
-    def promote(self, name: str) -> None:
+    def promote(self, names: Sequence[str]) -> None:
+        pending = [name for name in names if self._path(name, "pending").exists()]
+        if not pending:
+            raise SecretError(f"no pending version of {', '.join(names)}")
+        for name in pending:
+            self._promote(name)
+
+    def _promote(self, name: str) -> None:
         current, pending = self._path(name, "current"), self._path(name, "pending")
-        if not pending.exists():
-            raise SecretError(f"the secret {name} has no pending version")
         entry = _entry(current)
         if entry is not None and entry.secret is not None:
             # a copy: renamed, the current one would be missing for a moment
-            self._write(self._path(name, "previous"), entry.secret)
+            self._write(self._path(name, "previous"), entry.secret.reveal())
         try:
             pending.replace(current)
         except OSError as error:
@@ -73,17 +84,51 @@ class FilesVault:
                     f"the secret {path} cannot be removed: {error.strerror}"
                 ) from None
 
-    def _write(self, path: Path, secret: Secret) -> None:
+    def documents(self, apps: Iterable[str]) -> list[Path]:
+        # a folder for each: a container that has it mounted sees that the file was replaced
+        return [self.folder / APPS / app / "settings.json" for app in apps]
+
+    def publish(self, app: str, settings: Mapping[str, str]) -> None:
+        [path] = self.documents([app])
+        self._write(path, json.dumps(settings, indent=1) + "\n")
+
+    def published(self, apps: Iterable[str]) -> dict[str, dict[str, str]]:
+        read = ((app, _document(*self.documents([app]))) for app in apps)
+        return {app: settings for app, settings in read if settings is not None}
+
+    def unpublish(self, app: str) -> None:
+        [path] = self.documents([app])
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                disk.remove(path.parent)
+        except OSError as error:
+            raise SecretError(f"{path.parent} cannot be removed: {error.strerror}") from None
+
+    def _write(self, path: Path, text: str) -> None:
         try:
             # a folder that the file names may be a link
-            disk.folder(self.folder.resolve() if self._named else self.folder)
-            disk.write(path, secret.reveal())
+            top = self.folder.resolve() if self._named else self.folder
+            disk.folder(top)
+            for below in reversed(path.relative_to(self.folder).parents[:-1]):
+                disk.folder(top / below)
+            disk.write(path, text)
         except OSError as error:
             raise SecretError(f"the secret {path} cannot be written: {error.strerror}") from None
         except MngdbError as error:
             raise SecretError(
                 f"the secret {path.name} cannot be written: {error.message}", error.hint
             ) from None
+
+
+def _document(path: Path) -> dict[str, str] | None:
+    """What an app reads; None: nothing, or nothing of ours that is whole."""
+    try:
+        found = json.loads(disk.read_own(path) or "")
+    except (OSError, UsageError, ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    return {name: str(value) for name, value in found.items()}
 
 
 def _entry(path: Path) -> Entry | None:

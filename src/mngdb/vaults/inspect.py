@@ -59,10 +59,13 @@ def open_to_others(paths: Iterable[Path], uids: Collection[int] = ()) -> Iterato
 
 
 def strangers(folder: Path, known: Iterable[Path]) -> list[str]:
-    """Files of a vault's folder that no secret of the stack is kept in."""
-    if not folder.is_dir():
-        return []
-    return sorted(map(str, set(folder.iterdir()) - set(known)))
+    """What is in a vault's folder, and in those of its folders that the stack has, besides the
+    stack's own files."""
+    known = set(known)
+    folders = {folder, *(path.parent for path in known), *(path.parent.parent for path in known)}
+    inside = [one for one in folders if one.is_relative_to(folder) and one.is_dir()]
+    there = {path for one in inside for path in one.iterdir()}
+    return sorted(map(str, there - known - folders))
 
 
 def days_left(files: Iterable[Path]) -> Mapping[str, float]:

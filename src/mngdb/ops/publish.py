@@ -1,0 +1,83 @@
+"""What apps read: the variables of `mngdb env APP`, as one document in the vault for each app."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+from mngdb import disk
+from mngdb.model import Step
+from mngdb.ops.access import variables
+from mngdb.ops.context import Context
+
+#: Who owns the steps, as `plan` names it.
+_VAULT = "vault"
+
+
+def settings(context: Context, app: str) -> dict[str, str]:
+    """What an app reads. Made-up secrets stand where the vault has none: enough to plan with.
+    Raises UsageError."""
+    return variables(context, app)
+
+
+def steps(context: Context, apps: Iterable[str] | None = None) -> Iterator[Step[None]]:
+    """Publish the settings of those of the apps (default: all) that read others now; with all,
+    remove those of apps that left the file. None where the vault cannot publish. Raises
+    SecretError, UsageError."""
+    if not context.vault.publishes:
+        return
+    chosen = [*context.stack.apps] if apps is None else [*apps]
+    found = context.vault.published(chosen)
+    for app in chosen:
+        wanted, now = settings(context, app), found.get(app)
+        if wanted != now:
+            yield _publish(context, app, wanted, now)
+    if apps is None:
+        for app in sorted(_noted(context) - context.stack.apps.keys()):
+            yield _unpublish(context, app)
+
+
+def publish(context: Context, apps: Iterable[str] | None = None) -> list[Step[None]]:
+    """Take these steps, and return them. Raises SecretError, UsageError, OSError."""
+    taken = list(steps(context, apps))
+    for step in taken:
+        step.run(None)
+    return taken
+
+
+def _publish(
+    context: Context, app: str, wanted: dict[str, str], now: dict[str, str] | None
+) -> Step[None]:
+    def run(_: None) -> None:
+        # first: what was published is known to whoever has to remove it
+        _note(context, _noted(context) | {app})
+        # asked for again: of a plan, secrets may be made up
+        context.vault.publish(app, settings(context, app))
+
+    if now is None:
+        names = ", ".join(wanted)
+        return Step(_VAULT, _VAULT, "create", f"settings of {app}", names or "none", run)
+    names = ", ".join(sorted(n for n in wanted.keys() | now if wanted.get(n) != now.get(n)))
+    return Step(_VAULT, _VAULT, "change", f"settings of {app}", names, run)
+
+
+def _unpublish(context: Context, app: str) -> Step[None]:
+    def run(_: None) -> None:
+        context.vault.unpublish(app)
+        _note(context, _noted(context) - {app})
+
+    return Step(_VAULT, _VAULT, "drop", f"settings of {app}", "the app left the file", run)
+
+
+def _noted(context: Context) -> frozenset[str]:
+    """Apps whose settings were published. A damaged note is none: theirs stay in the vault."""
+    try:
+        found = json.loads(disk.read_own(context.stack.state / "published.json") or "[]")
+        return frozenset(str(app) for app in found)
+    except (ValueError, TypeError, RecursionError):
+        return frozenset()
+
+
+def _note(context: Context, apps: frozenset[str]) -> None:
+    if apps != _noted(context):
+        disk.write(context.stack.state / "published.json", json.dumps(sorted(apps)) + "\n")

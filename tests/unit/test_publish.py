@@ -1,0 +1,64 @@
+"""What apps read is what `mngdb env APP` prints."""
+
+from __future__ import annotations
+
+import json
+
+from mngdb.ops import publish
+from mngdb.ops.access import env
+from mngdb.ops.context import Context
+from mngdb.secret import Secret
+from tests.checks import judge
+from tests.conftest import Cli
+
+_FILE = "name: t\nredis: {}\nmongodb: {outdated: true}\n"
+_APPS = "apps: {shop: {redis: 's:*'}, chat-app: {redis: 'c:*', mongodb: chatdb}}\n"
+
+
+def opened(cli: Cli, more: str) -> Context:
+    cli.write(_FILE + more)
+    context = judge.opened(cli)
+    context.claim()
+    return context
+
+
+def test_published_is_what_env_prints_and_twice_is_nothing_to_do(cli: Cli) -> None:
+    context = opened(cli, _APPS)
+    for name in context.missing_secrets():
+        context.vault.make(name)
+    planned = list(publish.steps(context))
+    assert [(one.action, one.object) for one in planned] == [
+        ("create", "settings of shop"),
+        ("create", "settings of chat-app"),
+    ]
+    assert publish.publish(context)
+    for app in ("shop", "chat-app"):
+        [path] = context.vault.documents([app])
+        assert json.loads(path.read_text()) == env(context, app)
+    assert "MONGO_URI" in context.vault.published(["chat-app"])["chat-app"]
+    assert list(publish.steps(context)) == []
+
+
+def test_a_changed_secret_is_published_for_its_app_alone_and_no_value_is_said(
+    cli: Cli,
+) -> None:
+    context = opened(cli, _APPS)
+    for name in context.missing_secrets():
+        context.vault.make(name)
+    publish.publish(context)
+    context.vault.put("redis_shop", Secret("another-secret-of-shop"))
+    assert list(publish.steps(context, ["chat-app"])) == []
+    [step] = publish.publish(context)
+    assert (step.action, step.object) == ("change", "settings of shop")
+    assert "REDIS_PASSWORD" in step.detail
+    assert "another" not in step.detail
+    assert "another-secret-of-shop" in context.vault.published(["shop"])["shop"]["REDIS_URL"]
+
+
+def test_settings_of_an_app_that_left_the_file_are_removed(cli: Cli) -> None:
+    publish.publish(opened(cli, _APPS))
+    context = opened(cli, "apps: {shop: {redis: 's:*'}}\n")
+    steps = [(one.action, one.object) for one in publish.publish(context)]
+    assert ("drop", "settings of chat-app") in steps
+    assert not any(path.exists() for path in context.vault.documents(["chat-app"]))
+    assert list(publish.steps(opened(cli, "vault: environ\n" + _APPS))) == []
