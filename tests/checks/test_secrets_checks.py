@@ -471,7 +471,7 @@ def test_the_key_that_redisinsight_takes_from_its_environment(tmp_path: Path) ->
     )
     context = opened(cli)
     context.claim()
-    context.vault.put("sso_client", generate())
+    context.vault.put({"sso_client": generate()})
     context.make_secrets(context.missing_secrets())
     for name, verdict in (("redisinsight_key", "pass"), ("sso_cookie", "fail")):
         env = {"KEY": secret(cli, name).read_text()}

@@ -123,9 +123,9 @@ def test_one_that_only_reads_refuses_every_change(kind: Kind) -> None:
     kind.plant("redis_shop", "before")
     vault = kind.vault
     changes: list[Callable[[], None]] = [
-        lambda: vault.put("redis_shop", Secret("after")),
-        lambda: vault.put("redis_shop", Secret("after"), "pending"),
-        lambda: vault.delete("redis_shop", ["previous"]),
+        lambda: vault.put({"redis_shop": Secret("after")}),
+        lambda: vault.put({"redis_shop": Secret("after")}, "pending"),
+        lambda: vault.delete(["redis_shop"], ["previous"]),
         lambda: vault.promote(["redis_shop"]),
     ]
     for change in changes:
@@ -139,21 +139,21 @@ def test_one_that_only_reads_refuses_every_change(kind: Kind) -> None:
 
 def test_what_is_put_is_found_and_replaces_what_was(writing: Vault) -> None:
     for value in ("first", "second"):
-        writing.put("redis_shop", Secret(value))
+        writing.put({"redis_shop": Secret(value)})
         assert values(writing, "redis_shop") == {"redis_shop": value}
     assert values(writing, "redis_shop", version="pending") == {}
 
 
 def test_its_age_is_known_where_it_can_be_told(writing: Vault) -> None:
-    writing.put("redis_shop", Secret("x"))
+    writing.put({"redis_shop": Secret("x")})
     changed = writing.get_many(["redis_shop"])["redis_shop"].changed
     assert changed is None or changed > 1_700_000_000
 
 
 def test_a_rotation_step_by_step(writing: Vault) -> None:
-    writing.put("redis_shop", Secret("old"))
-    writing.put("redis_other", Secret("other"))
-    writing.put("redis_shop", Secret("new"), "pending")
+    writing.put({"redis_shop": Secret("old")})
+    writing.put({"redis_other": Secret("other")})
+    writing.put({"redis_shop": Secret("new")}, "pending")
     assert values(writing, "redis_shop") == {"redis_shop": "old"}
     assert values(writing, "redis_shop", version="pending") == {"redis_shop": "new"}
     writing.promote(["redis_shop"])
@@ -162,7 +162,7 @@ def test_a_rotation_step_by_step(writing: Vault) -> None:
         {},
         {"redis_shop": "old"},
     ]
-    writing.delete("redis_shop", ["previous"])
+    writing.delete(["redis_shop"], ["previous"])
     assert values(writing, "redis_shop", version="previous") == {}
     assert values(writing, "redis_shop", "redis_other") == {
         "redis_shop": "new",
@@ -171,24 +171,24 @@ def test_a_rotation_step_by_step(writing: Vault) -> None:
 
 
 def test_a_rotation_that_is_given_up_leaves_the_current_secret(writing: Vault) -> None:
-    writing.put("redis_shop", Secret("old"))
-    writing.put("redis_shop", Secret("new"), "pending")
-    writing.delete("redis_shop", ["pending"])
+    writing.put({"redis_shop": Secret("old")})
+    writing.put({"redis_shop": Secret("new")}, "pending")
+    writing.delete(["redis_shop"], ["pending"])
     with pytest.raises(SecretError, match="pending"):
         writing.promote(["redis_shop"])
     assert values(writing, "redis_shop") == {"redis_shop": "old"}
 
 
 def test_the_first_secret_may_come_by_a_promotion(writing: Vault) -> None:
-    writing.put("redis_shop", Secret("new"), "pending")
+    writing.put({"redis_shop": Secret("new")}, "pending")
     writing.promote(["redis_shop"])
     assert values(writing, "redis_shop") == {"redis_shop": "new"}
     assert values(writing, "redis_shop", version="previous") == {}
 
 
 def test_a_promotion_that_was_done_is_not_done_twice(writing: Vault) -> None:
-    writing.put("redis_shop", Secret("old"))
-    writing.put("redis_shop", Secret("new"), "pending")
+    writing.put({"redis_shop": Secret("old")})
+    writing.put({"redis_shop": Secret("new")}, "pending")
     writing.promote(["redis_shop"])
     with pytest.raises(SecretError):
         writing.promote(["redis_shop"])
@@ -198,12 +198,12 @@ def test_a_promotion_that_was_done_is_not_done_twice(writing: Vault) -> None:
 def test_several_are_promoted_together_and_what_was_promoted_already_stays(writing: Vault) -> None:
     names = ["redis_shop", "redis_other"]
     for name in names:
-        writing.put(name, Secret(f"old-{name}"))
-        writing.put(name, Secret(f"new-{name}"), "pending")
+        writing.put({name: Secret(f"old-{name}")})
+        writing.put({name: Secret(f"new-{name}")}, "pending")
     writing.promote(names)
     assert values(writing, *names) == {name: f"new-{name}" for name in names}
     assert values(writing, *names, version="previous") == {name: f"old-{name}" for name in names}
-    writing.put("redis_shop", Secret("newest"), "pending")
+    writing.put({"redis_shop": Secret("newest")}, "pending")
     writing.promote(names)
     assert values(writing, *names) == {"redis_shop": "newest", "redis_other": "new-redis_other"}
     assert values(writing, *names, version="pending") == {}
@@ -211,7 +211,7 @@ def test_several_are_promoted_together_and_what_was_promoted_already_stays(writi
 
 def test_what_apps_read_is_replaced_as_a_whole_and_removed(kind: Kind) -> None:
     vault = kind.vault
-    if not vault.publishes:
+    if not vault.writable:
         with pytest.raises(SecretError, match="shop"):
             vault.publish("shop", {"REDIS_URL": "redis://x"})
         assert vault.published(["shop"]) == {}
@@ -231,12 +231,12 @@ def test_what_apps_read_is_replaced_as_a_whole_and_removed(kind: Kind) -> None:
 
 def test_deleted_is_gone_in_every_version_and_twice_is_no_error(writing: Vault) -> None:
     for value in ("first", "second"):
-        writing.put("redis_shop", Secret(value), "pending")
+        writing.put({"redis_shop": Secret(value)}, "pending")
         writing.promote(["redis_shop"])
-    writing.put("redis_shop", Secret("third"), "pending")
-    writing.put("redis_other", Secret("other"))
+    writing.put({"redis_shop": Secret("third")}, "pending")
+    writing.put({"redis_other": Secret("other")})
     for _ in range(2):
-        writing.delete("redis_shop")
+        writing.delete(["redis_shop"])
         assert [values(writing, "redis_shop", version=one) for one in VERSIONS] == [{}, {}, {}]
     assert values(writing, "redis_other") == {"redis_other": "other"}
 
@@ -247,7 +247,7 @@ def test_deleted_is_gone_in_every_version_and_twice_is_no_error(writing: Vault) 
 def test_a_reader_finds_a_current_secret_at_any_moment(tmp_path: Path) -> None:
     vault, reader = FilesVault(tmp_path / "secrets"), FilesVault(tmp_path / "secrets")
     found: set[str] = set()
-    vault.put("redis_shop", Secret("s0"))
+    vault.put({"redis_shop": Secret("s0")})
     done = threading.Event()
 
     def read() -> None:
@@ -257,7 +257,7 @@ def test_a_reader_finds_a_current_secret_at_any_moment(tmp_path: Path) -> None:
     thread = threading.Thread(target=read)
     thread.start()
     for number in range(1, 50):
-        vault.put("redis_shop", Secret(f"s{number}"), "pending")
+        vault.put({"redis_shop": Secret(f"s{number}")}, "pending")
         vault.promote(["redis_shop"])
     done.set()
     thread.join()
@@ -266,10 +266,10 @@ def test_a_reader_finds_a_current_secret_at_any_moment(tmp_path: Path) -> None:
 
 def test_each_version_is_a_private_file_and_current_ones_are_docker_secrets(tmp_path: Path) -> None:
     vault = FilesVault(tmp_path / "secrets")
-    vault.put("redis_shop", Secret("old"))
-    vault.put("redis_shop", Secret("new"), "pending")
+    vault.put({"redis_shop": Secret("old")})
+    vault.put({"redis_shop": Secret("new")}, "pending")
     vault.promote(["redis_shop"])
-    vault.put("redis_shop", Secret("newer"), "pending")
+    vault.put({"redis_shop": Secret("newer")}, "pending")
     there = {path.name: path for path in (tmp_path / "secrets").iterdir()}
     assert {name for name in there if not name.startswith(".")} == {"redis_shop"}
     assert set(there.values()) == set(vault.files(["redis_shop"]))
@@ -300,8 +300,8 @@ def test_a_promotion_that_is_cut_short_goes_on(
     tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vault = FilesVault(tmp_path / "secrets")
-    vault.put("redis_shop", Secret("old"))
-    vault.put("redis_shop", Secret("new"), "pending")
+    vault.put({"redis_shop": Secret("old")})
+    vault.put({"redis_shop": Secret("new")}, "pending")
 
     def cut(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -381,6 +381,6 @@ def test_threads_that_ask_at_once_read_once(tmp_path: Path) -> None:
 def test_who_runs_on_sees_every_change(tmp_path: Path) -> None:
     counting, vault = counted(tmp_path / "secrets", keep=False)
     assert vault.get("redis_1") is None
-    FilesVault(tmp_path / "secrets").put("redis_1", Secret("x"))
+    FilesVault(tmp_path / "secrets").put({"redis_1": Secret("x")})
     assert vault.get("redis_1") == Secret("x")
     assert counting.asked == [["redis_1"], ["redis_1"]]

@@ -46,7 +46,7 @@ def test_a_changed_secret_is_published_for_its_app_alone_and_no_value_is_said(
     for name in context.missing_secrets():
         context.vault.make(name)
     publish.publish(context)
-    context.vault.put("redis_shop", Secret("another-secret-of-shop"))
+    context.vault.put({"redis_shop": Secret("another-secret-of-shop")})
     assert list(publish.steps(context, ["chat-app"])) == []
     [step] = publish.publish(context)
     assert (step.action, step.object) == ("change", "settings of shop")

@@ -63,7 +63,7 @@ def test_files_are_private_from_the_first_byte(tmp_path: Path) -> None:
     os.umask(0)
     try:
         vault = FilesVault(tmp_path / "secrets")
-        vault.put("redis_admin", Secret("x"))
+        vault.put({"redis_admin": Secret("x")})
     finally:
         os.umask(0o022)
     path = tmp_path / "secrets" / "redis_admin"
@@ -75,7 +75,7 @@ def test_files_are_private_from_the_first_byte(tmp_path: Path) -> None:
 def test_a_file_where_the_folder_should_be_is_told_as_the_secrets_fault(tmp_path: Path) -> None:
     (tmp_path / "secrets").write_text("")
     with pytest.raises(SecretError, match="cannot be written"):
-        FilesVault(tmp_path / "secrets").put("a", Secret("x"))
+        FilesVault(tmp_path / "secrets").put({"a": Secret("x")})
 
 
 @pytest.mark.parametrize(

@@ -222,12 +222,14 @@ class Context(Struct, frozen=True, dict=True):
         return self.vault.get(name) or generate()
 
     def make_secrets(self, names: Iterable[str]) -> None:
-        """Make missing secrets. Raises SecretError for one that cannot be made up."""
+        """Make missing secrets, all in one write where the vault can. Raises SecretError for one
+        that cannot be made up."""
         foreign = {secret_name(i, "admin"): i for i in self.stack.instances.values()}
-        for name in names:
-            if name in foreign:
-                self.need_admin(foreign[name])
-            self.vault.make(name)
+        made = {name: generate() for name in names}
+        for name in made.keys() & foreign.keys():
+            self.need_admin(foreign[name])
+        if made:
+            self.vault.put(made)
 
     def need_admin(self, instance: Instance) -> None:
         """Raises SecretError where the administrator's secret is missing of a server that somebody

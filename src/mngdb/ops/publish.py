@@ -24,7 +24,7 @@ def steps(context: Context, apps: Iterable[str] | None = None) -> Iterator[Step[
     """Publish the settings of those of the apps (default: all) that read others now; with all,
     remove those of apps that left the file. None where the vault cannot publish. Raises
     SecretError, UsageError."""
-    if not context.vault.publishes:
+    if not context.vault.writable:
         return
     chosen = [*context.stack.apps] if apps is None else [*apps]
     found = context.vault.published(chosen)

@@ -10,7 +10,7 @@ from mngdb.errors import UsageError
 from mngdb.lock import lock
 from mngdb.ops import audit
 from mngdb.ops.context import Context
-from mngdb.ops.up import secret_step
+from mngdb.ops.up import secret_steps
 from mngdb.targets.compose import certificates, page_certificate
 from mngdb.targets.compose.runner import ComposeRunner
 
@@ -27,8 +27,7 @@ def render(context: Context, output: Path | None) -> Path:
     context.missing_secrets()
     context.claim()
     with lock(context.stack.state / "lock", "render compose"):
-        for name in context.missing_secrets():
-            step = secret_step(context, name)
+        for step in secret_steps(context, context.missing_secrets()):
             step.run(None)
             audit.note(context.stack.state, "render compose", step)
         page_certificate.ensure(context.stack)

@@ -36,10 +36,10 @@ def put(context: Context, name: str, value: str) -> Put:
     context.claim()
     where = context.vault.where(name)
     if name not in {KEY, MAC}:
-        context.vault.put(name, secret)
+        context.vault.put({name: secret})
         return Put(where)
     kept = _spared(context, name, secret)
-    context.vault.put(name, secret)
+    context.vault.put({name: secret})
     if name == MAC:
         keys.accept_signer(context, secret)
     return Put(where, kept, keys.fits_none(context, name))

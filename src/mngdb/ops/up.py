@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Never
@@ -78,7 +78,7 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
     """Look at everything, change nothing. Raises the error of an instance that is the only one."""
     foreign = [i for i in context.stack.instances.values() if not i.managed]
     given = {secret_name(instance, "admin") for instance in foreign}
-    steps = [secret_step(context, one) for one in context.missing_secrets() if one not in given]
+    steps = secret_steps(context, [one for one in context.missing_secrets() if one not in given])
     asked = context.all_asked(allow=allow)
     move = relocate_due(context)
     steps += [move] if move else []
@@ -185,8 +185,8 @@ def up(
         crashes.forget(state, units)
         if context.missing_secrets(needed):
             context.vault.forget()  # whoever held the lock before may have made them
-        for name in context.missing_secrets(needed):
-            _take(context, secret_step(context, name), report)
+        for step in secret_steps(context, context.missing_secrets(needed)):
+            _take(context, step, report)
         asked = {name: context.with_secrets(one) for name, one in asked.items()}
         for servers in places:
             for step in servers.repairs(context.there(asked, servers)):
@@ -416,20 +416,24 @@ def _preflights(
     return found
 
 
-def secret_step(context: Context, name: str) -> Step[None]:
-    """The step that makes a missing secret."""
+def secret_steps(context: Context, names: Sequence[str]) -> list[Step[None]]:
+    """The steps that make missing secrets. The first makes all of them: in one write where the
+    vault can."""
+    return [
+        _secret_step(context, name, lambda _: context.make_secrets(names))
+        if name == names[0]
+        else _secret_step(context, name, lambda _: None)
+        for name in names
+    ]
+
+
+def _secret_step(context: Context, name: str, run: Callable[[None], None]) -> Step[None]:
     every = context.stack.instances.values()
     owners = [i for i in every if name.startswith(f"{i.name}_")] or context.stack.insight
     instance = next(iter(owners))
     more = "; set it on the realm's client, too" if name == CLIENT_SECRET else ""
-    return Step(
-        instance.name,
-        instance.engine,
-        "create",
-        f"secret {name}",
-        f"40 random characters in {context.place(name) or 'the vault'}{more}",
-        lambda _: context.make_secrets([name]),
-    )
+    detail = f"40 random characters in {context.place(name) or 'the vault'}{more}"
+    return Step(instance.name, instance.engine, "create", f"secret {name}", detail, run)
 
 
 def _channel_notices(context: Context) -> list[Notice]:

@@ -51,9 +51,10 @@ class Vault(Protocol):
         ...
 
     def put(
-        self, name: str, secret: Secret, version: Literal["current", "pending"] = "current"
+        self, secrets: Mapping[str, Secret], version: Literal["current", "pending"] = "current"
     ) -> None:
-        """Keep a secret, in place of what that version was. Raises SecretError."""
+        """Keep secrets, in place of what that version was: all in one write where the vault can.
+        Raises SecretError."""
         ...
 
     def promote(self, names: Sequence[str]) -> None:
@@ -63,17 +64,17 @@ class Vault(Protocol):
         Raises SecretError when none of them has one."""
         ...
 
-    def delete(self, name: str, versions: Sequence[Version] = VERSIONS) -> None:
-        """Forget versions of a secret; one that is not there is no error. Raises SecretError."""
+    def delete(self, names: Sequence[str], versions: Sequence[Version] = VERSIONS) -> None:
+        """Forget versions of secrets; one that is not there is no error. Raises SecretError."""
+        ...
+
+    @property
+    def writable(self) -> bool:
+        """Whether mngdb writes here: secrets, and what apps read."""
         ...
 
     def check_writable(self, names: Sequence[str]) -> None:
         """Raises SecretError where secrets of these names, which are missing, cannot be put."""
-        ...
-
-    @property
-    def publishes(self) -> bool:
-        """Whether apps can read their settings here."""
         ...
 
     def publish(self, app: str, settings: Mapping[str, str]) -> None:

@@ -33,7 +33,7 @@ class CachedVault:
 
     def make(self, name: str) -> None:
         """Put a new random secret. Raises SecretError."""
-        self.put(name, generate())
+        self.put({name: generate()})
 
     def forget(self) -> None:
         """Ask again at the next question."""
@@ -58,27 +58,28 @@ class CachedVault:
             return {name: entry for name in names if (entry := self._known[name]) is not None}
 
     def put(
-        self, name: str, secret: Secret, version: Literal["current", "pending"] = "current"
+        self, secrets: Mapping[str, Secret], version: Literal["current", "pending"] = "current"
     ) -> None:
-        self._vault.put(name, secret, version)
+        self._vault.put(secrets, version)
         with self._guard:
             if version == "current" and self._known:
-                self._known[name] = Entry(secret, changed=time.time())
+                now = time.time()
+                self._known |= {n: Entry(secret, changed=now) for n, secret in secrets.items()}
 
     def promote(self, names: Sequence[str]) -> None:
         self._vault.promote(names)
         self.forget()
 
-    def delete(self, name: str, versions: Sequence[Version] = VERSIONS) -> None:
-        self._vault.delete(name, versions)
+    def delete(self, names: Sequence[str], versions: Sequence[Version] = VERSIONS) -> None:
+        self._vault.delete(names, versions)
         self.forget()
+
+    @property
+    def writable(self) -> bool:
+        return self._vault.writable
 
     def check_writable(self, names: Sequence[str]) -> None:
         self._vault.check_writable(names)
-
-    @property
-    def publishes(self) -> bool:
-        return self._vault.publishes
 
     def publish(self, app: str, settings: Mapping[str, str]) -> None:
         self._vault.publish(app, settings)

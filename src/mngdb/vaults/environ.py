@@ -20,7 +20,7 @@ class EnvironVault:
     alone, and nothing is written."""
 
     folder = None
-    publishes = False
+    writable = False
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -50,15 +50,15 @@ class EnvironVault:
         raise SecretError(f"the {text.format(variables)} not set", _HINT)
 
     def put(
-        self, name: str, secret: Secret, version: Literal["current", "pending"] = "current"
+        self, secrets: Mapping[str, Secret], version: Literal["current", "pending"] = "current"
     ) -> None:
-        self._refuse(name)
+        self._refuse(secrets)
 
     def promote(self, names: Sequence[str]) -> None:
-        self._refuse(names[0])
+        self._refuse(names)
 
-    def delete(self, name: str, versions: Sequence[Version] = VERSIONS) -> None:
-        self._refuse(name)
+    def delete(self, names: Sequence[str], versions: Sequence[Version] = VERSIONS) -> None:
+        self._refuse(names)
 
     def publish(self, app: str, settings: Mapping[str, str]) -> NoReturn:
         raise SecretError(f"settings of {app} cannot be published in the environment", _HINT)
@@ -72,5 +72,6 @@ class EnvironVault:
     def documents(self, apps: Iterable[str]) -> list[Path]:
         return []
 
-    def _refuse(self, name: str) -> NoReturn:
-        raise SecretError(f"the variable {self.where(name)} cannot be changed by mngdb", _HINT)
+    def _refuse(self, names: Iterable[str]) -> NoReturn:
+        variables = ", ".join(self.variables(names))
+        raise SecretError(f"mngdb cannot change the environment ({variables})", _HINT)

@@ -25,7 +25,7 @@ class FilesVault:
     """A folder of mode 0700 with files of mode 0600. The current secrets have the names that Docker
     secrets have; `.NAME.pending` and `.NAME.previous` are the other versions."""
 
-    publishes = True
+    writable = True
 
     def __init__(self, folder: Path, *, named: bool = False) -> None:
         """`named`: a person chose the folder."""
@@ -52,9 +52,10 @@ class FilesVault:
         """It takes any."""
 
     def put(
-        self, name: str, secret: Secret, version: Literal["current", "pending"] = "current"
+        self, secrets: Mapping[str, Secret], version: Literal["current", "pending"] = "current"
     ) -> None:
-        self._write(self._path(name, version), secret.reveal())
+        for name, secret in secrets.items():
+            self._write(self._path(name, version), secret.reveal())
 
     def promote(self, names: Sequence[str]) -> None:
         pending = [name for name in names if self._path(name, "pending").exists()]
@@ -74,9 +75,8 @@ class FilesVault:
         except OSError as error:
             raise SecretError(f"the secret {current}: {error.strerror}") from None
 
-    def delete(self, name: str, versions: Sequence[Version] = VERSIONS) -> None:
-        for version in versions:
-            path = self._path(name, version)
+    def delete(self, names: Sequence[str], versions: Sequence[Version] = VERSIONS) -> None:
+        for path in (self._path(name, version) for name in names for version in versions):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:

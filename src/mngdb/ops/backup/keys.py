@@ -126,7 +126,7 @@ def _made(context: Context, *, anew: bool = False) -> Sequence[str]:
             if not anew:
                 _require_none(context)
             context.vault.check_writable([KEY])
-            context.vault.put(KEY, make_key())
+            context.vault.put({KEY: make_key()})
         return place.recipients(context)
 
 
@@ -181,7 +181,7 @@ def _sign_from_now(context: Context) -> None:
         except SecretError as error:
             error.hint = f"{error.hint}; it signs backups: openssl rand -hex 32 makes one"
             raise
-        context.vault.put(MAC, make_secret())
+        context.vault.put({MAC: make_secret()})
     secret = context.vault.get(MAC)
     assert secret is not None  # noqa: S101 — for mypy
     accept_signer(context, secret)

@@ -162,13 +162,12 @@ def _put(context: Context, given: Mapping[str, Secret]) -> dict[str, str]:
     SecretError, and UsageError before another secret of a vault would be lost."""
     known = [name for name in context.known_secrets() if name in given]
     vault = context.vault
-    if vault.folder is None:
+    if not vault.writable:
         return {vault.where(name): given[name].reveal() for name in known}
     for name, entry in vault.get_many(known).items():
         if entry.usable() != given[name]:
             raise UsageError(f"{vault.where(name)} has another secret already")
-    for name in known:
-        vault.put(name, given[name])
+    vault.put({name: given[name] for name in known})
     return {}
 
 
