@@ -1,0 +1,292 @@
+"""Clusters: made, changed, paused, deleted. Each takes time, and has a real server."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Request, Response
+
+from tests.atlas import schedule
+from tests.atlas.certificates import Certificates
+from tests.atlas.errors import AtlasError, invalid
+from tests.atlas.mongod import Cluster, Mongod, logins
+from tests.atlas.world import (
+    CLUSTER,
+    GROUP,
+    ClusterOf,
+    Document,
+    Project,
+    ProjectOf,
+    World,
+    WorldOf,
+    choice,
+    new_id,
+    page,
+)
+
+router = APIRouter()
+Asked = Annotated[dict[str, Any], Body()]
+#: What Atlas offers now, oldest first.
+_VERSIONS = ("7.0", "8.0")
+_DEFAULTS = {
+    "backupEnabled": False,
+    "biConnector": {"enabled": False, "readPreference": "SECONDARY"},
+    "configServerManagementMode": "ATLAS_MANAGED",
+    "diskWarmingMode": "FULLY_WARMED",
+    "encryptionAtRestProvider": "NONE",
+    "globalClusterSelfManagedSharding": False,
+    "labels": [],
+    "mongoDBMajorVersion": "8.0",
+    "paused": False,
+    "pitEnabled": False,
+    "redactClientLogData": False,
+    "rootCertType": "ISRGROOTX1",
+    "tags": [],
+    "terminationProtectionEnabled": False,
+    "versionReleaseSystem": "LTS",
+}
+_ADVANCED = {"minimumEnabledTlsProtocol": "TLS1_2", "tlsCipherConfigMode": "DEFAULT"}
+#: What Atlas answers to settings of the servers that nobody made.
+_ARGUMENTS = {
+    "changeStreamOptionsPreAndPostImagesExpireAfterSeconds": -1,
+    "chunkMigrationConcurrency": 0,
+    "javascriptEnabled": True,
+    "minimumEnabledTlsProtocol": "TLS1_2",
+    "noTableScan": False,
+    "oplogMinRetentionHours": None,
+    "oplogSizeMB": None,
+    "queryStatsLogVerbosity": 1,
+    "sampleRefreshIntervalBIConnector": 0,
+    "sampleSizeBIConnector": 1000,
+    "tlsCipherConfigMode": "DEFAULT",
+    "transactionLifetimeLimitSeconds": 60,
+}
+
+
+@router.get(GROUP + "/clusters")
+async def clusters(project: ProjectOf, request: Request) -> Document:
+    return page([one.document for one in project.clusters.values()], request)
+
+
+@router.post(GROUP + "/clusters", status_code=201)
+async def create(asked: Asked, project: ProjectOf, world: WorldOf, request: Request) -> Document:
+    name = asked.get("name", "")
+    if not name or len(name) > 64:
+        raise invalid("name", "1 to 64 letters, digits and hyphens.")
+    if name in project.clusters:
+        detail = f"A cluster named {name} is already present in group {project.id}."
+        raise AtlasError(400, "DUPLICATE_CLUSTER_NAME", detail, name, project.id)
+    document: Document = {**deepcopy(_DEFAULTS), "id": new_id(), "groupId": project.id}
+    document |= {"createDate": world.stamp(), "clusterType": "REPLICASET", "stateName": "CREATING"}
+    document |= {"connectionStrings": {}, "links": [], "name": name}
+    _change(document, asked, world)
+    ports: list[int] = request.app.state.ports
+    if not ports:
+        detail = "The project's quota of clusters is used up."
+        raise AtlasError(402, "CROSS_REGION_NETWORK_PERMISSIONS_LIMIT_EXCEEDED", detail)
+    replica_set = f"atlas-{choice(document['id']).randbytes(3).hex()}-shard-0"
+    certificates: Certificates = request.app.state.certificates
+    server = Mongod(world.folder / document["id"], ports.pop(), replica_set, certificates)
+    cluster = Cluster(document, server, schedule.new(document, world), dict(_ARGUMENTS))
+    project.clusters[name] = cluster
+    started = cluster.do(server.start)
+    world.later("cluster", lambda: _ready(world, project, cluster, started))
+    return document
+
+
+def _ready(world: World, project: Project, cluster: Cluster, started: Any) -> bool | None:
+    """It is IDLE once its server answers and has the project's logins."""
+    if not started.done():
+        return False
+    started.result()
+    users = [(key[1], one, project.passwords[key]) for key, one in project.users.items()]
+    cluster.do(logins, users, dict(project.roles), cluster.mongod).result()
+    if cluster.document["stateName"] == "CREATING":
+        cluster.document["stateName"] = "IDLE"
+    connect(project, cluster)
+    return None
+
+
+def connect(project: Project, cluster: Cluster) -> None:
+    """Write the ways to it: the public ones, and one for each private endpoint of its region."""
+    server, name = cluster.mongod, cluster.name.lower()
+    options = f"ssl=true&authSource=admin&replicaSet={server.replica_set}"
+    host = f"{choice(cluster.document['groupId']).randbytes(3).hex()[:5]}.mongodb.net"
+    found: Document = {
+        "standard": f"mongodb://{server.host}/?{options}",
+        "standardSrv": f"mongodb+srv://{name}.{host}",
+    }
+    region = _region(cluster.document)
+    private: list[Document] = []
+    for service in project.services.values():
+        for endpoint in project.endpoints[service["id"]].values():
+            if service["regionName"] != region or endpoint["connectionStatus"] != "AVAILABLE":
+                continue
+            at = {
+                "endpointId": endpoint["interfaceEndpointId"],
+                "providerName": "AWS",
+                "region": region,
+            }
+            way = {"connectionString": f"mongodb://{server.host}/?{options}", "endpoints": [at]}
+            way |= {"srvConnectionString": f"mongodb+srv://{name}-pl-{len(private)}.{host}"}
+            private.append({**way, "type": "MONGOD"})
+    if private:
+        found["privateEndpoint"] = private
+    if any(one["statusName"] == "AVAILABLE" for one in project.peers.values()):
+        found["private"] = f"mongodb://{server.host}/?{options}"
+        found["privateSrv"] = f"mongodb+srv://{name}-pri.{host}"
+    cluster.document["connectionStrings"] = found
+
+
+def reconnect(project: Project) -> None:
+    """Write the ways to all clusters again: a private one came or went."""
+    for cluster in project.clusters.values():
+        if cluster.document["connectionStrings"]:
+            connect(project, cluster)
+
+
+def _region(document: Document) -> str:
+    return str(document["replicationSpecs"][0]["regionConfigs"][0]["regionName"])
+
+
+@router.get(CLUSTER)
+async def get(cluster: ClusterOf) -> Document:
+    return cluster.document
+
+
+@router.patch(CLUSTER)
+async def update(asked: Asked, cluster: ClusterOf, project: ProjectOf, world: WorldOf) -> Document:
+    document = cluster.document
+    if document["stateName"] == "DELETING":
+        detail = f"The cluster {cluster.name} is being deleted."
+        raise AtlasError(409, "CLUSTER_ALREADY_REQUESTED_DELETION", detail, cluster.name)
+    paused = asked.get("paused", document["paused"])
+    if document["paused"] and (paused or len(asked) > 1):
+        detail = f"Cannot update cluster {cluster.name} while it is paused or being paused."
+        raise AtlasError(409, "CANNOT_UPDATE_PAUSED_CLUSTER", detail, cluster.name)
+    if asked.get("name", cluster.name) != cluster.name:
+        raise AtlasError(400, "CANNOT_RENAME_CLUSTER", "A cluster keeps its name.")
+    changed = deepcopy(document)
+    _change(changed, asked, world)
+    document.update(changed)
+    document["stateName"] = "UPDATING"
+    done = cluster.do(cluster.mongod.stop if paused else cluster.mongod.start)
+    world.later("cluster", lambda: _updated(world, project, cluster, done))
+    return document
+
+
+def _updated(world: World, project: Project, cluster: Cluster, done: Any) -> bool | None:
+    if not done.done():
+        return False
+    if cluster.document["stateName"] == "UPDATING":
+        cluster.document["stateName"] = "IDLE"
+    if not cluster.document["paused"]:
+        return _ready(world, project, cluster, done)
+    return None
+
+
+@router.delete(CLUSTER, status_code=202)
+async def delete(cluster: ClusterOf, project: ProjectOf, world: WorldOf) -> Response:
+    document = cluster.document
+    if document["terminationProtectionEnabled"]:
+        detail = f"Cannot terminate cluster {cluster.name} while termination protection is enabled."
+        code = "CANNOT_TERMINATE_CLUSTER_WHEN_TERMINATION_PROTECTION_ENABLED"
+        raise AtlasError(400, code, detail, cluster.name)
+    if document["stateName"] == "DELETING":
+        detail = f"The cluster {cluster.name} is already being deleted."
+        raise AtlasError(409, "CLUSTER_ALREADY_REQUESTED_DELETION", detail, cluster.name)
+    document["stateName"] = "DELETING"
+    killed = cluster.do(cluster.mongod.kill)
+
+    def gone() -> bool | None:
+        if not killed.done():
+            return False
+        cluster.work.shutdown()
+        project.clusters.pop(cluster.name, None)
+        return None
+
+    world.later("cluster", gone)
+    return Response(status_code=202)
+
+
+# --- what a document becomes
+
+
+def _change(document: Document, asked: Document, world: World) -> None:
+    """Write what is asked for into a cluster's document. Raises AtlasError."""
+    document.update({key: value for key, value in asked.items() if key != "replicationSpecs"})
+    document["advancedConfiguration"] = {**_ADVANCED, **document.get("advancedConfiguration", {})}
+    if document["mongoDBMajorVersion"] not in _VERSIONS:
+        detail = f"MongoDB {document['mongoDBMajorVersion']} is not one of {', '.join(_VERSIONS)}."
+        raise AtlasError(400, "INVALID_MONGODB_VERSION", detail)
+    document["mongoDBVersion"] = f"{document['mongoDBMajorVersion']}.4"
+    document["featureCompatibilityVersion"] = document["mongoDBMajorVersion"]
+    if "replicationSpecs" in asked:
+        document["replicationSpecs"] = [
+            _specification(one, world) for one in asked["replicationSpecs"]
+        ]
+    if not document.get("replicationSpecs"):
+        raise AtlasError(
+            400, "MISSING_ATTRIBUTE", "The required attribute replicationSpecs was not specified."
+        )
+    if document["pitEnabled"] and not document["backupEnabled"]:
+        raise invalid("pitEnabled", "it needs backupEnabled.")
+    for one in document["tags"]:
+        if len({tag["key"] for tag in document["tags"]}) < len(document["tags"]):
+            raise AtlasError(400, "DUPLICATE_TAG_KEYS", "Two tags have one key.", one["key"])
+
+
+def _specification(asked: Document, world: World) -> Document:
+    """One replication spec with everything that Atlas adds."""
+    regions = [_region_config(one, world) for one in asked.get("regionConfigs", ())]
+    nodes = sum(one["electableSpecs"]["nodeCount"] for one in regions)
+    if nodes not in (3, 5, 7):
+        detail = "The number of electable nodes has to be 3, 5 or 7."
+        raise AtlasError(400, "INVALID_NUMBER_OF_ELECTABLE_NODES", detail)
+    made = {"id": new_id(), "zoneId": new_id(), "zoneName": "Zone 1"}
+    return {**made, **asked, "regionConfigs": regions}
+
+
+def _region_config(asked: Document, world: World) -> Document:
+    wanted = asked.get("electableSpecs", {})
+    region, tier = asked.get("regionName", ""), wanted.get("instanceSize", "")
+    if not region or not tier:
+        raise invalid("regionConfigs", "a region and an instance size are needed.")
+    if (region, tier) in world.lacking:
+        detail = f"The instance size {tier} is not available in the region {region}."
+        raise AtlasError(400, "INVALID_INSTANCE_SIZE_FOR_REGION", detail, tier, region)
+    hardware = {
+        "diskIOPS": 3000,
+        "diskSizeGB": 10.0,
+        "ebsVolumeType": "STANDARD",
+        "nodeCount": 3,
+        **wanted,
+    }
+    none = {**hardware, "nodeCount": 0}
+    compute = {"enabled": False, "scaleDownEnabled": False}
+    scaling = {"compute": compute, "diskGB": {"enabled": True}}
+    return {
+        "priority": 7,
+        "providerName": "AWS",
+        "analyticsAutoScaling": deepcopy(scaling),
+        "analyticsSpecs": none,
+        "readOnlySpecs": dict(none),
+        **asked,
+        "electableSpecs": hardware,
+        "autoScaling": {**deepcopy(scaling), **asked.get("autoScaling", {})},
+    }
+
+
+# --- settings of the servers
+
+
+@router.get(CLUSTER + "/processArgs")
+async def arguments(cluster: ClusterOf) -> Document:
+    return cluster.process_args
+
+
+@router.patch(CLUSTER + "/processArgs")
+async def update_arguments(asked: Asked, cluster: ClusterOf) -> Document:
+    cluster.process_args.update(asked)
+    return cluster.process_args
