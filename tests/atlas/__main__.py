@@ -16,11 +16,10 @@ from tests.atlas.app import Atlas
 
 
 def main() -> None:
-    """`folder`, `port`, `ports` (for clusters) and `speed` (seconds)."""
+    """Settings: `folder`, `port`, `ports` (for clusters), `speed` (seconds), `aws` (a URL)."""
     settings = json.loads(sys.stdin.readline())
-    folder = Path(settings["folder"])
-    made = certificates.make(folder)
-    atlas = Atlas(folder, settings["speed"], settings["ports"], made)
+    made = certificates.make(Path(settings["folder"]))
+    atlas = Atlas(settings, made)
     config = uvicorn.Config(
         atlas.application,
         ssl_certfile=made.server,

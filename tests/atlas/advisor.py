@@ -115,7 +115,12 @@ async def suggested_of_process(process_id: str, project: ProjectOf) -> Document:
 
 @router.get(CLUSTER + "/performanceAdvisor/suggestedIndexes")
 async def suggested(cluster: ClusterOf) -> Document:
-    return _suggested(cluster)
+    return _wrapped(_suggested(cluster))
+
+
+def _wrapped(content: Document) -> Document:
+    """What is asked of a cluster comes in an envelope, unlike all else."""
+    return {"status": 200, "content": content}
 
 
 def _suggested(cluster: Cluster) -> Document:
@@ -153,7 +158,8 @@ def _suggested(cluster: Cluster) -> Document:
 async def droppable(cluster: ClusterOf) -> Document:
     """Indexes that nobody used since the server started, and those that another one begins with."""
     unused, redundant = cluster.do(_droppable, cluster.mongod.client).result()
-    return {"hiddenIndexes": [], "redundantIndexes": redundant, "unusedIndexes": unused}
+    found = {"hiddenIndexes": [], "redundantIndexes": redundant, "unusedIndexes": unused}
+    return _wrapped(found)
 
 
 def _droppable(client: Any) -> tuple[list[Document], list[Document]]:
@@ -180,4 +186,4 @@ def _droppable(client: Any) -> tuple[list[Document], list[Document]]:
 
 @router.get(CLUSTER + "/performanceAdvisor/schemaAdvice")
 async def schema_advice(cluster: ClusterOf) -> Document:
-    return {"recommendations": []}
+    return _wrapped({"recommendations": []})

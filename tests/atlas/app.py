@@ -20,6 +20,7 @@ from tests.atlas import (
     schedule,
     users,
 )
+from tests.atlas.aws import Aws
 from tests.atlas.certificates import Certificates
 from tests.atlas.errors import AtlasError
 from tests.atlas.faults import Faults
@@ -46,15 +47,14 @@ _RESOURCES = (
 class Atlas:
     """Everything: `application` is what the server runs."""
 
-    def __init__(
-        self, folder: Path, speed: float, ports: list[int], certificates: Certificates
-    ) -> None:
-        self.world = World(folder, speed)
+    def __init__(self, settings: Document, certificates: Certificates) -> None:
+        aws = Aws(settings["aws"]) if settings["aws"] else None
+        self.world = World(Path(settings["folder"]), settings["speed"], aws)
         self.logins = Logins(self.world)
         self.faults = Faults()
         inner = FastAPI(openapi_url=None)
         inner.state.world, inner.state.logins = self.world, self.logins
-        inner.state.ports, inner.state.certificates = ports, certificates
+        inner.state.ports, inner.state.certificates = settings["ports"], certificates
         inner.add_exception_handler(AtlasError, _refuse)
         for resource in _RESOURCES:
             inner.include_router(resource.router)
@@ -109,7 +109,7 @@ class Atlas:
         """No faults any more."""
         self.faults.clear()
         self.world.lacking.clear()
-        self.world.unknown.clear()
+        self.world.doomed.clear()
 
     def do_disorder(self, seed: int) -> None:
         """Any order, and unknown fields."""
@@ -126,9 +126,9 @@ class Atlas:
         """A region without a tier."""
         self.world.lacking.add((region, tier))
 
-    def do_reject(self, endpoint: str) -> None:
-        """An interface endpoint that AWS does not know."""
-        self.world.unknown.add(endpoint)
+    def do_doom(self, kinds: list[str]) -> None:
+        """What begins of these kinds ends as failed."""
+        self.world.doomed |= set(kinds)
 
     def do_expire(self, tokens: bool, client: str) -> None:
         """End tokens, or the secrets of a service account."""

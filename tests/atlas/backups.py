@@ -74,7 +74,7 @@ def take(world: World, cluster: Cluster, kind: str, days: int, description: str 
     def done() -> bool | None:
         if not read.done():
             return False
-        if read.exception():
+        if read.exception() or "snapshot" in world.doomed:
             made["status"] = "failed"
             return None
         cluster.dumps[made["id"]] = read.result()
@@ -164,7 +164,8 @@ async def restore(
     def done() -> bool | None:
         if not running.done():
             return False
-        made.update(failed=running.exception() is not None, finishedAt=world.stamp())
+        failed = running.exception() is not None or "restore" in world.doomed
+        made.update(failed=failed, finishedAt=world.stamp())
         return None
 
     world.later("restore", done)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
 
-from tests.atlas import schedule
+from tests.atlas import cluster_document, schedule
 from tests.atlas.certificates import Certificates
 from tests.atlas.errors import AtlasError, invalid
 from tests.atlas.mongod import Cluster, Mongod, logins
@@ -27,26 +27,6 @@ from tests.atlas.world import (
 
 router = APIRouter()
 Asked = Annotated[dict[str, Any], Body()]
-#: What Atlas offers now, oldest first.
-_VERSIONS = ("7.0", "8.0")
-_DEFAULTS = {
-    "backupEnabled": False,
-    "biConnector": {"enabled": False, "readPreference": "SECONDARY"},
-    "configServerManagementMode": "ATLAS_MANAGED",
-    "diskWarmingMode": "FULLY_WARMED",
-    "encryptionAtRestProvider": "NONE",
-    "globalClusterSelfManagedSharding": False,
-    "labels": [],
-    "mongoDBMajorVersion": "8.0",
-    "paused": False,
-    "pitEnabled": False,
-    "redactClientLogData": False,
-    "rootCertType": "ISRGROOTX1",
-    "tags": [],
-    "terminationProtectionEnabled": False,
-    "versionReleaseSystem": "LTS",
-}
-_ADVANCED = {"minimumEnabledTlsProtocol": "TLS1_2", "tlsCipherConfigMode": "DEFAULT"}
 #: What Atlas answers to settings of the servers that nobody made.
 _ARGUMENTS = {
     "changeStreamOptionsPreAndPostImagesExpireAfterSeconds": -1,
@@ -77,10 +57,7 @@ async def create(asked: Asked, project: ProjectOf, world: WorldOf, request: Requ
     if name in project.clusters:
         detail = f"A cluster named {name} is already present in group {project.id}."
         raise AtlasError(400, "DUPLICATE_CLUSTER_NAME", detail, name, project.id)
-    document: Document = {**deepcopy(_DEFAULTS), "id": new_id(), "groupId": project.id}
-    document |= {"createDate": world.stamp(), "clusterType": "REPLICASET", "stateName": "CREATING"}
-    document |= {"connectionStrings": {}, "links": [], "name": name}
-    _change(document, asked, world)
+    document = cluster_document.new(asked, project.id, world)
     ports: list[int] = request.app.state.ports
     if not ports:
         detail = "The project's quota of clusters is used up."
@@ -90,6 +67,7 @@ async def create(asked: Asked, project: ProjectOf, world: WorldOf, request: Requ
     server = Mongod(world.folder / document["id"], ports.pop(), replica_set, certificates)
     cluster = Cluster(document, server, schedule.new(document, world), dict(_ARGUMENTS))
     project.clusters[name] = cluster
+    _provision(project, region_of(document))
     started = cluster.do(server.start)
     world.later("cluster", lambda: _ready(world, project, cluster, started))
     return document
@@ -117,7 +95,7 @@ def connect(project: Project, cluster: Cluster) -> None:
         "standard": f"mongodb://{server.host}/?{options}",
         "standardSrv": f"mongodb+srv://{name}.{host}",
     }
-    region = _region(cluster.document)
+    region = region_of(cluster.document)
     private: list[Document] = []
     for service in project.services.values():
         for endpoint in project.endpoints[service["id"]].values():
@@ -146,8 +124,24 @@ def reconnect(project: Project) -> None:
             connect(project, cluster)
 
 
-def _region(document: Document) -> str:
+def region_of(document: Document) -> str:
+    """Where a cluster is."""
     return str(document["replicationSpecs"][0]["regionConfigs"][0]["regionName"])
+
+
+def _provision(project: Project, region: str) -> None:
+    """The first cluster of a region fixes its container; one that nobody made has Atlas' block."""
+    for one in project.containers.values():
+        if one["regionName"] == region:
+            one["provisioned"] = True
+            return
+    made: Document = {
+        "id": new_id(),
+        "providerName": "AWS",
+        "regionName": region,
+        "provisioned": True,
+    }
+    project.containers[made["id"]] = {**made, "atlasCidrBlock": "192.168.248.0/21"}
 
 
 @router.get(CLUSTER)
@@ -168,7 +162,7 @@ async def update(asked: Asked, cluster: ClusterOf, project: ProjectOf, world: Wo
     if asked.get("name", cluster.name) != cluster.name:
         raise AtlasError(400, "CANNOT_RENAME_CLUSTER", "A cluster keeps its name.")
     changed = deepcopy(document)
-    _change(changed, asked, world)
+    cluster_document.change(changed, asked, world)
     document.update(changed)
     document["stateName"] = "UPDATING"
     done = cluster.do(cluster.mongod.stop if paused else cluster.mongod.start)
@@ -208,74 +202,6 @@ async def delete(cluster: ClusterOf, project: ProjectOf, world: WorldOf) -> Resp
 
     world.later("cluster", gone)
     return Response(status_code=202)
-
-
-# --- what a document becomes
-
-
-def _change(document: Document, asked: Document, world: World) -> None:
-    """Write what is asked for into a cluster's document. Raises AtlasError."""
-    document.update({key: value for key, value in asked.items() if key != "replicationSpecs"})
-    document["advancedConfiguration"] = {**_ADVANCED, **document.get("advancedConfiguration", {})}
-    if document["mongoDBMajorVersion"] not in _VERSIONS:
-        detail = f"MongoDB {document['mongoDBMajorVersion']} is not one of {', '.join(_VERSIONS)}."
-        raise AtlasError(400, "INVALID_MONGODB_VERSION", detail)
-    document["mongoDBVersion"] = f"{document['mongoDBMajorVersion']}.4"
-    document["featureCompatibilityVersion"] = document["mongoDBMajorVersion"]
-    if "replicationSpecs" in asked:
-        document["replicationSpecs"] = [
-            _specification(one, world) for one in asked["replicationSpecs"]
-        ]
-    if not document.get("replicationSpecs"):
-        raise AtlasError(
-            400, "MISSING_ATTRIBUTE", "The required attribute replicationSpecs was not specified."
-        )
-    if document["pitEnabled"] and not document["backupEnabled"]:
-        raise invalid("pitEnabled", "it needs backupEnabled.")
-    for one in document["tags"]:
-        if len({tag["key"] for tag in document["tags"]}) < len(document["tags"]):
-            raise AtlasError(400, "DUPLICATE_TAG_KEYS", "Two tags have one key.", one["key"])
-
-
-def _specification(asked: Document, world: World) -> Document:
-    """One replication spec with everything that Atlas adds."""
-    regions = [_region_config(one, world) for one in asked.get("regionConfigs", ())]
-    nodes = sum(one["electableSpecs"]["nodeCount"] for one in regions)
-    if nodes not in (3, 5, 7):
-        detail = "The number of electable nodes has to be 3, 5 or 7."
-        raise AtlasError(400, "INVALID_NUMBER_OF_ELECTABLE_NODES", detail)
-    made = {"id": new_id(), "zoneId": new_id(), "zoneName": "Zone 1"}
-    return {**made, **asked, "regionConfigs": regions}
-
-
-def _region_config(asked: Document, world: World) -> Document:
-    wanted = asked.get("electableSpecs", {})
-    region, tier = asked.get("regionName", ""), wanted.get("instanceSize", "")
-    if not region or not tier:
-        raise invalid("regionConfigs", "a region and an instance size are needed.")
-    if (region, tier) in world.lacking:
-        detail = f"The instance size {tier} is not available in the region {region}."
-        raise AtlasError(400, "INVALID_INSTANCE_SIZE_FOR_REGION", detail, tier, region)
-    hardware = {
-        "diskIOPS": 3000,
-        "diskSizeGB": 10.0,
-        "ebsVolumeType": "STANDARD",
-        "nodeCount": 3,
-        **wanted,
-    }
-    none = {**hardware, "nodeCount": 0}
-    compute = {"enabled": False, "scaleDownEnabled": False}
-    scaling = {"compute": compute, "diskGB": {"enabled": True}}
-    return {
-        "priority": 7,
-        "providerName": "AWS",
-        "analyticsAutoScaling": deepcopy(scaling),
-        "analyticsSpecs": none,
-        "readOnlySpecs": dict(none),
-        **asked,
-        "electableSpecs": hardware,
-        "autoScaling": {**deepcopy(scaling), **asked.get("autoScaling", {})},
-    }
 
 
 # --- settings of the servers

@@ -111,6 +111,11 @@ class Handle:
         """A region does not have a tier."""
         self.do("lack", region=region, tier=tier)
 
+    def doom(self, *kinds: str) -> None:
+        """What begins from now on of these kinds fails in the end: service, endpoint, peer,
+        snapshot, restore."""
+        self.do("doom", kinds=kinds)
+
     def expire_tokens(self) -> None:
         """Every token ends now."""
         self.do("expire", tokens=True, client="")
@@ -142,11 +147,12 @@ class Handle:
 
 
 @contextmanager
-def atlas(speed: float = 0.02) -> Iterator[Handle]:
-    """Start one; its states take `speed` seconds. Fails at the end if the contract was violated."""
+def atlas(speed: float = 0.02, aws: str | None = None) -> Iterator[Handle]:
+    """Start one; its states take `speed` seconds, and `aws` is where its EC2 is (none: it takes
+    every endpoint for a real one). Fails at the end if the contract was violated."""
     folder = Path(tempfile.mkdtemp(prefix="mngdb-atlas-"))
     port = free_port()
-    settings = {"folder": str(folder), "port": port, "speed": speed}
+    settings = {"folder": str(folder), "port": port, "speed": speed, "aws": aws}
     settings["ports"] = [free_port() for _ in range(_CLUSTERS)]
     log = (folder / "atlas.log").open("wb")
     process = subprocess.Popen(

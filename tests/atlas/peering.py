@@ -82,7 +82,8 @@ def _container(container_id: str, project: Project) -> Document:
 
 def _unused(found: Document, project: Project) -> None:
     peered = any(one["containerId"] == found["id"] for one in project.peers.values())
-    if peered or found["provisioned"]:
+    used = {clusters.region_of(one.document) for one in project.clusters.values()}
+    if peered or found["regionName"] in used:
         detail = "Cannot change or delete a container that is in use."
         raise AtlasError(409, "CONTAINERS_IN_USE", detail, found["id"])
 
@@ -105,9 +106,9 @@ def _check_block(asked: Document, project: Project, but: Document | None = None)
 
 
 @router.get(GROUP + "/peers")
-async def peers(project: ProjectOf, request: Request) -> Document:
+async def peers(project: ProjectOf, world: WorldOf, request: Request) -> Document:
     aws = request.query_params.get("providerName", "AWS") == "AWS"
-    return page(list(project.peers.values()) if aws else [], request)
+    return page([_look(world, project, one) for one in project.peers.values() if aws], request)
 
 
 @router.post(GROUP + "/peers")
@@ -117,13 +118,31 @@ async def create_peer(asked: Asked, project: ProjectOf, world: WorldOf) -> Docum
     project.peers[made["id"]] = made
 
     def requested() -> None:
-        connection = f"pcx-{choice(made['id']).randbytes(9).hex()[:17]}"
-        made.update(statusName="PENDING_ACCEPTANCE", connectionId=connection)
-        project.containers[made["containerId"]].update(
-            provisioned=True, vpcId=f"vpc-{choice(made['containerId']).randbytes(9).hex()[:17]}"
-        )
+        if "peer" in world.doomed:
+            made.update(statusName="FAILED", errorStateName="INVALID_ARGUMENT")
+            return
+        container, vpc = project.containers[made["containerId"]], made["vpcId"]
+        if world.aws:
+            region, block = made["accepterRegionName"], container["atlasCidrBlock"]
+            asked = world.aws.ask_for_peering(region, block, made["awsAccountId"], vpc)
+        else:
+            names = choice(made["id"]).randbytes(9).hex()[:17]
+            asked = f"vpc-{names}", f"pcx-{names}"
+        made.update(statusName="PENDING_ACCEPTANCE", connectionId=asked[1])
+        container.update(provisioned=True, vpcId=asked[0])
 
     world.later("peer", requested)
+    return made
+
+
+def _look(world: World, project: Project, made: Document) -> Document:
+    """Whether the other side has answered."""
+    if world.aws and made["statusName"] == "PENDING_ACCEPTANCE":
+        state = world.aws.peering(made["accepterRegionName"], made["connectionId"])
+        if state in ("active", "provisioning"):
+            accept(world, project, made["id"])
+        elif state in ("rejected", "expired", "failed", "deleted"):
+            made.update(statusName="FAILED", errorStateName="REJECTED")
     return made
 
 
@@ -142,8 +161,8 @@ def accept(world: World, project: Project, peer_id: str) -> None:
 
 
 @router.get(GROUP + "/peers/{peer_id}")
-async def peer(peer_id: str, project: ProjectOf) -> Document:
-    return _peer(peer_id, project)
+async def peer(peer_id: str, project: ProjectOf, world: WorldOf) -> Document:
+    return _look(world, project, _peer(peer_id, project))
 
 
 @router.patch(GROUP + "/peers/{peer_id}")

@@ -42,6 +42,9 @@ async def create_service(asked: Asked, project: ProjectOf, world: WorldOf) -> Do
     project.endpoints[made["id"]] = {}
 
     def ready() -> None:
+        if "service" in world.doomed:
+            made.update(status="FAILED", errorMessage="The service could not be created.")
+            return
         aws = region.lower().replace("_", "-")
         name = f"com.amazonaws.vpce.{aws}.vpce-svc-{choice(made['id']).randbytes(9).hex()[:17]}"
         made.update(status="AVAILABLE", endpointServiceName=name)
@@ -117,10 +120,11 @@ async def create_endpoint(
             world.later("endpoint", ready)
 
     def ready() -> None:
-        if endpoint_id in world.unknown:
-            made.update(
-                connectionStatus="REJECTED", errorMessage="Interface endpoint was rejected."
-            )
+        region, name = found["regionName"], found["endpointServiceName"]
+        known = world.aws is None or world.aws.endpoint_leads_to(region, endpoint_id, name)
+        if "endpoint" in world.doomed or not known:
+            said = "Interface endpoint was rejected."
+            made.update(connectionStatus="REJECTED", errorMessage=said)
         elif made["connectionStatus"] == "PENDING":
             made["connectionStatus"] = "AVAILABLE"
             clusters.reconnect(project)

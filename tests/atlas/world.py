@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request
 
+from tests.atlas.aws import Aws
 from tests.atlas.errors import AtlasError, missing
 
 if TYPE_CHECKING:
@@ -69,15 +70,15 @@ class Project:
 class World:
     """The whole of it."""
 
-    def __init__(self, folder: Path, speed: float) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, speed: float, aws: Aws | None) -> None:
+        self.folder, self.aws = folder, aws
         self.organizations: dict[str, str] = {}  # id to name
         self.projects: dict[str, Project] = {}
         self.accounts: dict[str, Document] = {}  # service accounts by client id
         self.keys: dict[str, tuple[str, Actor]] = {}  # private key and owner, by public key
         self.speeds: dict[str, float] = {"": speed}
         self.lacking: set[tuple[str, str]] = set()  # regions and the tiers that they do not have
-        self.unknown: set[str] = set()  # interface endpoints that AWS does not know
+        self.doomed: set[str] = set()  # kinds of which nothing comes: endpoint, snapshot, …
         self.measured: dict[str, float] = {}  # what every process has now
         self._ahead = 0.0
         self._waiting: list[tuple[float, Effect]] = []
