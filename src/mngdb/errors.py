@@ -105,6 +105,10 @@ class OtherEngineError(UnreachableError):
     exit_code = 1
 
 
+class AbsentError(MngdbError):
+    """A provider's server that no `up` has made yet."""
+
+
 #: Why a login did not succeed, the same in every engine.
 #: - down: nobody answers; halted: it was told to wait; starting: it reads its data; busy: it does
 #:   not answer in time; tls: the sides do not agree on encryption, or a certificate is wrong

@@ -41,6 +41,9 @@ Action = Literal[
 ]
 
 
+#: What `DesiredInstance.allow` has of a command that agrees to what costs money.
+COSTS = "costs"
+
 #: What a server is to the others of its instance, in one word for all engines. `primary`: it takes
 #: writes, alone or for others; `replica`: it follows one that does (PostgreSQL: standby, MongoDB:
 #: secondary); `arbiter`: it holds no data, and votes (MongoDB).
@@ -217,6 +220,11 @@ class DesiredInstance(Struct, frozen=True):
         return self.site is not None
 
     @property
+    def hosted(self) -> bool:
+        """Whether logins and settings are a provider's, made through his interface."""
+        return self.instance.hosted
+
+    @property
     def version(self) -> str:
         """The version that the file asks for; empty: any. A default is about servers of ours."""
         spec = self.instance.spec
@@ -286,6 +294,8 @@ class Step(Struct, Generic[T_contra], frozen=True):
     run: Callable[[T_contra], None]
     restart: bool = False
     destructive: bool = False
+    costs: str = ""
+    """What it costs, in words: such a step is taken only by a command that agrees to it."""
 
     def as_json(self) -> dict[str, Any]:
         """The step as `plan --json` shows it."""
@@ -297,6 +307,7 @@ class Step(Struct, Generic[T_contra], frozen=True):
             "detail": self.detail,
             "restart": self.restart,
             "destructive": self.destructive,
+            **({"costs": self.costs} if self.costs else {}),
         }
 
 

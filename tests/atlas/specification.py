@@ -51,7 +51,7 @@ _VARIANTS = {
     "GroupAlertsConfig": [f"{kind}AlertConfigViewForNdsGroup" for kind in _ALERTS],
     "AlertViewForNdsGroup": ["HostMetricAlert", "DefaultAlertViewForNdsGroup"],
     "AlertsNotificationRootForGroup": [
-        f"{kind}Notification" for kind in ("Email", "Group", "Org", "PagerDuty", "Slack")
+        f"{kind}Notification" for kind in ("Email", "Group", "Org", "PagerDuty", "Slack", "Webhook")
     ],
 }
 _KEPT = ("type", "enum", "nullable", "readOnly", "writeOnly", "minimum", "maximum", "minItems")

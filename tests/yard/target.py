@@ -68,6 +68,9 @@ class YardTarget:
     def admin(self, asked: DesiredInstance) -> Access:
         return self.given.engine(asked.instance.engine).admin(asked)
 
+    def public(self, asked: DesiredInstance) -> Access:
+        return self.admin(asked)
+
     def converger(
         self, asked: DesiredInstance, emit: Callable[[object], None]
     ) -> YardConverger[Any, Any]:

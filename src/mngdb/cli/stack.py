@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Never, cast
 
@@ -52,9 +53,17 @@ def _allowing(function: F) -> F:
         is_flag=True,
         help="Drop logins of apps removed from the file; roles that own data stay, without login.",
     )
+    @click.option(
+        "--yes",
+        is_flag=True,
+        help="Agree to what costs money, as 'plan' shows it, without a prompt.",
+    )
     @functools.wraps(function)
-    def wrapped(*, allow: tuple[str, ...], prune: bool, **rest: Any) -> Any:
-        return function(allow=frozenset(allow) | ({"*"} if prune else set()), **rest)
+    def wrapped(*, allow: tuple[str, ...], prune: bool, yes: bool, **rest: Any) -> Any:
+        from mngdb.model import COSTS
+
+        more = ({"*"} if prune else set()) | ({COSTS} if yes else set())
+        return function(allow=frozenset(allow) | more, **rest)
 
     return cast(F, wrapped)
 
@@ -90,7 +99,7 @@ def plan(options: Options, allow: frozenset[str], exit_code: bool) -> int:
         elif found.refused:
             tell(
                 f"{many(len(found.steps), 'step')}; 'up' skips "
-                f"{many(found.refused, 'destructive step')} not named by --allow"
+                f"{_refused(found.steps, found.refused)}"
             )
         else:
             tell(f"{many(len(found.steps), 'step')}; run 'mngdb up' to apply")
@@ -145,6 +154,7 @@ def restart(options: Options, instances: tuple[str, ...]) -> int:
 def _make(
     options: Options, context: Context, allow: frozenset[str], choice: Choice, *, restart: bool
 ) -> int:
+    from mngdb.model import COSTS
     from mngdb.ops.up import up as make
 
     begun = time.monotonic()
@@ -153,6 +163,8 @@ def _make(
     show = _Progress(max(map(len, names), default=0))
     try:
         report = make(context, allow, show, choice, restart=restart)
+        if _agreed(options, report):
+            report = make(options.context(), allow | {COSTS}, show, choice, restart=restart)
     except KeyboardInterrupt:
         show.left_alone()
         raise
@@ -165,6 +177,16 @@ def _make(
     if report.errors:
         return max(error.exit_code for error in report.errors.values())
     return 1 if report.refused else 0
+
+
+def _agreed(options: Options, report: Report) -> bool:
+    """Whether somebody at a terminal agrees to what costs money and was not done for that."""
+    costly = [step for step in report.refused if step.costs]
+    if not costly or report.errors or options.json or not sys.stdin.isatty():
+        return False
+    for step in costly:
+        tell(_line(step))
+    return click.confirm("this costs money; go on?", err=True)
 
 
 class _Progress:
@@ -202,8 +224,11 @@ class _Progress:
 
 def _report(report: Report, seconds: float, app: str | None) -> None:
     for step in report.refused:
-        tell(f"not done, destructive: {step.action} {step.object} ({step.detail})")
-        tell(f"  hint: mngdb up --allow '{step.object}'")
+        why, how = "destructive", f"--allow '{step.object}'"
+        if step.costs:
+            why, how = f"costs {step.costs}", "--yes"
+        tell(f"not done, {why}: {step.action} {step.object} ({step.detail})")
+        tell(f"  hint: mngdb up {how}")
     _notices(report.notices)
     if report.units:
         tell("")
@@ -221,7 +246,7 @@ def _report(report: Report, seconds: float, app: str | None) -> None:
         tell("nothing to change")
     else:
         tell(f"{many(len(report.done), 'step')} in {seconds:.1f} s")
-    if app and not report.errors:
+    if app and not report.errors and not any(step.costs for step in report.refused):
         tell(f"next: mngdb env {app}")
 
 
@@ -327,8 +352,16 @@ def _line(step: Step[Never]) -> str:
         for mark, is_so in (("restart", step.restart), ("destructive", step.destructive))
         if is_so and mark != step.action
     ]
+    marks += [f"costs: {step.costs}"] if step.costs else []
     end = f" [{', '.join(marks)}]" if marks else ""
     return f"{step.instance:<16} {verb} {step.object}: {step.detail}{end}"
+
+
+def _refused(steps: tuple[Step[Never], ...], count: int) -> str:
+    """What `up` leaves out, and what has it not do so."""
+    if any(step.costs for step in steps):
+        return f"{many(count, 'step')} that cost money without --yes, or destroy without --allow"
+    return f"{many(count, 'destructive step')} not named by --allow"
 
 
 def _steps(steps: tuple[Step[Never], ...]) -> list[str]:

@@ -33,7 +33,7 @@ def url(context: Context, instance: str, app: str | None) -> str:
     found = context.instance(instance)
     asked = context.asked(found, find=False, invent=True)
     context.secret(found, app or "admin")  # missing is an error here
-    return context.engine(found).url(asked.given(context.login(asked, app)))
+    return context.engine(found).url(context.public(asked, app))
 
 
 def env(context: Context, app: str, *, published: bool = False) -> dict[str, str]:
@@ -59,7 +59,7 @@ def variables(
         if published:
             asked = _published(asked)
         prefix = _prefix(instance.name)
-        access = asked.given(context.login(asked, app))
+        access = context.public(asked, app)
         found |= context.engine(instance).env(access, prefix, asked, app)
     return found
 
@@ -208,7 +208,7 @@ def shell(context: Context, instance: str, app: str | None, rest: tuple[str, ...
     context.secret(found, app or "admin")
     asked = context.asked(found, invent=True)
     folder = asked.site.program.folder if asked.site else None
-    access = asked.given(context.login(asked, app))
+    access = context.public(asked, app)
     if asked.tunnel:
         access = replace(access, host="127.0.0.1", socket=None)
     command = context.engine(found).shell(access, folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cached_property, partial
@@ -27,6 +27,7 @@ from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.file import BACKUP_SECRETS
 from mngdb.spec.problems import did_you_mean
 from mngdb.spec.stack import Instance, Member, Stack
+from mngdb.spec.target_info import TARGET_INFO
 from mngdb.spec.web import SECRETS as PAGE_SECRETS
 from mngdb.targets import registry as targets
 from mngdb.targets.protocol import Opened, Outside, Servers, Sidecars, Target
@@ -45,25 +46,16 @@ class Context(Struct, frozen=True, dict=True):
     located: Located
     keep_secrets: bool = True
     """Whether secrets are read once: right for a command, not for what runs on."""
-    warn: Callable[[str], None] = lambda _: None
-    """Says what a person has to see, as soon as it is known."""
     unsigned: bool = False
     """Whether backups count that nobody knows to be the stack's own."""
 
     @classmethod
-    def open(
-        cls,
-        stack: Stack,
-        environ: Mapping[str, str],
-        *,
-        fresh: bool = False,
-        warn: Callable[[str], None] = lambda _: None,
-    ) -> Context:
+    def open(cls, stack: Stack, environ: Mapping[str, str], *, fresh: bool = False) -> Context:
         """The stack with the place of its state; `fresh`: one that begins empty, whatever there
         was. Raises UsageError for files of somebody else's."""
         require_trusted(stack.files, environ)
         located = locate(stack.name, stack.files, environ, fresh=fresh)
-        return cls(replace(stack, state=located.state), environ, located, warn=warn)
+        return cls(replace(stack, state=located.state), environ, located)
 
     def claim(self) -> None:
         """Make the stack's own folder, where it is missing. Raises UsageError, OSError."""
@@ -72,8 +64,7 @@ class Context(Struct, frozen=True, dict=True):
     @cached_property
     def vault(self) -> CachedVault:
         stack = self.stack
-        spec = stack.source.vault
-        vault = open_vault(spec, stack.name, stack.folder, stack.state, self.environ, self.warn)
+        vault = open_vault(stack.source.vault, stack.folder, stack.state, dict(self.environ))
         return CachedVault(vault, self.known_secrets, keep=self.keep_secrets)
 
     @cached_property
@@ -95,7 +86,14 @@ class Context(Struct, frozen=True, dict=True):
         found = self._opened.get(kind)
         if found is None:
             identity = self.located.record.id
-            given = Opened(self.stack, registry.engine, self.environ, self.page_secret, identity)
+            given = Opened(
+                self.stack,
+                registry.engine,
+                self.environ,
+                self.page_secret,
+                identity,
+                self.vault.get,
+            )
             # of several threads, one's is everybody's
             found = self._opened.setdefault(kind, targets.kind(kind).open(given))
         return found
@@ -213,7 +211,9 @@ class Context(Struct, frozen=True, dict=True):
 
     def known_secrets(self) -> list[str]:
         """The same with those that are used where they are there: everything that may be kept."""
-        return [*self.needed_secrets(), *BACKUP_SECRETS]
+        used = {one.target.kind for one in self.stack.instances.values()}
+        of_targets = (name for kind in used for name in TARGET_INFO[kind].secrets)
+        return [*self.needed_secrets(), *BACKUP_SECRETS, *of_targets]
 
     def missing(self, name: str) -> str:
         """That a secret is missing, with where it is looked for."""
@@ -245,7 +245,7 @@ class Context(Struct, frozen=True, dict=True):
         """Raises SecretError where the administrator's secret is missing of a server that somebody
         else runs: nobody can make it up."""
         name = secret_name(instance, "admin")
-        external = not instance.managed and not instance.anonymous
+        external = not (instance.managed or instance.hosted or instance.anonymous)
         if external and self.vault.get(name) is None:
             raise SecretError(
                 f"{self.missing(name)}: {instance.name} is external: ask its operator",
@@ -340,7 +340,9 @@ class Context(Struct, frozen=True, dict=True):
                 self.vault.check_writable([name])
                 raise SecretError(
                     self.missing(name),
-                    "run 'mngdb up'" if instance.managed else f"mngdb secret set {name}",
+                    "run 'mngdb up'"
+                    if instance.managed or instance.hosted
+                    else f"mngdb secret set {name}",
                 )
             found[login] = secret or generate()
         return found
@@ -348,6 +350,11 @@ class Context(Struct, frozen=True, dict=True):
     def admin(self, asked: DesiredInstance) -> Access:
         """The administrator's access over TCP."""
         return self.target(asked.instance).admin(asked)
+
+    def public(self, asked: DesiredInstance, app: str | None) -> Access:
+        """An app's access as the app itself has it; without an app the administrator's."""
+        at = self.target(asked.instance).public(asked)
+        return asked.given(at if app is None else self.engine(asked.instance).login(asked, at, app))
 
     def login(self, asked: DesiredInstance, app: str | None) -> Access:
         """An app's access; without an app the administrator's."""

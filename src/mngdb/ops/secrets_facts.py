@@ -10,7 +10,6 @@ from mngdb.errors import UnobservableError
 from mngdb.facts.secrets import Dotenv, Git, SecretsFacts
 from mngdb.findings import Seen, see
 from mngdb.ops.context import Context, secret_name
-from mngdb.spec.vault import settled
 from mngdb.vaults import inspect, leaks
 from mngdb.vaults.git import repository
 
@@ -35,7 +34,7 @@ def secrets_facts(context: Context) -> SecretsFacts:
     only = _only_so(context)
     unavoidable = tuple(one for one in running.environments if one.startswith(only))
     return SecretsFacts(
-        vault=settled(stack.source.vault, context.environ).kind,
+        in_files=folder is not None,
         secrets=kept.secrets,
         missing=tuple(kept.missing),
         unusable=tuple(kept.unusable),

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from msgspec.structs import asdict, replace
 
 from mngdb import __version__
-from mngdb.errors import ConnectError, MngdbError
+from mngdb.errors import AbsentError, ConnectError, MngdbError
 from mngdb.model import DesiredInstance, Owner, Role, Vitals
 from mngdb.ops import wishes, workers
 from mngdb.ops.agent import OUTDATED, STALE, AgentUnit
@@ -132,7 +132,11 @@ def look(context: Context, asked: DesiredInstance) -> list[UnitStatus]:
 
 def _look(context: Context, asked: DesiredInstance, member: Member) -> UnitStatus:
     instance, name = asked.instance, member.name
-    access = context.login(asked, next(iter(instance.grants), None))
+    try:
+        access = context.login(asked, next(iter(instance.grants), None))
+    except AbsentError as none:
+        absent = _with(_unit(member, "", 0), state="absent")
+        return _with(absent, error=none.message, hint=none.hint)
     found = _with(_unit(member, access.host, access.port), user=access.user)
     memory = uptime = None
     servers = context.target(instance).servers

@@ -15,7 +15,7 @@ from mngdb import disk
 from mngdb.errors import MngdbError, of_system
 from mngdb.events import Done, Progress, Survey
 from mngdb.lock import lock
-from mngdb.model import DesiredInstance, Notice, Step
+from mngdb.model import COSTS, DesiredInstance, Notice, Step
 from mngdb.ops import audit, boot, crashes, leftovers, status, wishes, workers
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.backup import place
@@ -55,7 +55,8 @@ class Plan(Struct, frozen=True):
     errors: Mapping[str, MngdbError]
     """Instance to why it could not be looked at; the steps are those of the others."""
     refused: int
-    """How many of the steps are destructive and not named by the command."""
+    """How many of the steps are destructive and not named by the command, or cost what it did not
+    agree to."""
 
 
 class Report(Struct):
@@ -65,7 +66,7 @@ class Report(Struct):
     failed: list[Step[Never]] = field(default_factory=list)
     """Steps that were begun: a restart that fails has stopped its server."""
     refused: list[Step[Never]] = field(default_factory=list)
-    """Destructive steps that the command did not name."""
+    """Destructive steps that the command did not name, and costly ones that it did not agree to."""
     notices: list[Notice] = field(default_factory=list)
     errors: dict[str, MngdbError] = field(default_factory=dict)
     """Instance to what ended its work; the other instances went on."""
@@ -76,7 +77,7 @@ class Report(Struct):
 
 def plan(context: Context, allow: frozenset[str]) -> Plan:
     """Look at everything, change nothing. Raises the error of an instance that is the only one."""
-    foreign = [i for i in context.stack.instances.values() if not i.managed]
+    foreign = [i for i in context.stack.instances.values() if not (i.managed or i.hosted)]
     given = {secret_name(instance, "admin") for instance in foreign}
     steps = secret_steps(context, [one for one in context.missing_secrets() if one not in given])
     asked = context.all_asked(allow=allow)
@@ -279,7 +280,7 @@ def _idle(allow: frozenset[str], report: Report) -> list[Notice]:
     done = {step.object for step in report.done}
     # a login may be named without the word that its engine has for one
     done |= {one.removeprefix(info.login) for one in done for info in ENGINE_INFO.values()}
-    names = sorted(allow - {"*", ALLOW_ENGINE} - done)
+    names = sorted(allow - {"*", COSTS, ALLOW_ENGINE} - done)
     text = "--allow names {}, but nothing had to be done there"
     return [Notice("", text.format(repr(name)), "'mngdb plan' shows the names") for name in names]
 
@@ -379,6 +380,8 @@ def _collect(
         report.refused += survey.steps
         report.notices += survey.notices
         known[name] = survey.unmarked
+        if any(step.costs for step in survey.steps):
+            continue  # nobody agreed to pay for it
         for unit in (one for one in units if not one.healthy):
             report.errors[name] = MngdbError(
                 f"{unit.name} is running, but does not answer {unit.user}: {unit.error}",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from mngdb.spec.agent import AGENT, MONITOR, Agent
+from mngdb.spec.atlas import Atlas
 from mngdb.spec.base import BaseGrant, BaseInstance
 from mngdb.spec.compose import Compose
 from mngdb.spec.engine_info import ENGINE_INFO, unit_suffix
@@ -15,6 +16,8 @@ from mngdb.spec.mongodb import MongodbInstance
 from mngdb.spec.problems import Problem
 from mngdb.spec.source import Trail
 from mngdb.spec.stack import Stack
+from mngdb.spec.target import Target
+from mngdb.spec.target_info import TARGET_INFO
 from mngdb.spec.target_models import External
 
 Specs = Mapping[str, BaseInstance]
@@ -70,6 +73,7 @@ def trail_of(name: str) -> Trail:
 
 def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
     ports = _agent_ports(parsed, specs)
+    projects: dict[str, str] = {}
     units: dict[str, str] = {AGENT: "the agent"} if parsed.agent else {}
     for name, spec in specs.items():
         trail = trail_of(name)
@@ -80,6 +84,16 @@ def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
         external = (spec.target or parsed.target).of(External)
         if external is not None:
             yield from _external(trail, spec, external.url)
+            continue
+        target = spec.target or parsed.target
+        info = TARGET_INFO[target.kind]
+        if info.engines is not None and spec.engine not in info.engines:
+            text = f"target {info.name} does not support {ENGINE_INFO[spec.engine].title}"
+            hint = f"set the target at each instance: 'INSTANCE: {{target: {info.name}}}'"
+            yield (*trail, "target"), text, hint
+            continue
+        if target.hosted:
+            yield from _together(parsed, name, trail, target, projects)
             continue
         if spec.target and spec.target.settings.model_fields_set:
             text = "the options of a target are set once, for the whole stack"
@@ -94,6 +108,18 @@ def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
         if not tls and any(not b.startswith("127.") and b != "::1" for b in spec.bind):
             text = f"{name} listens beyond loopback without TLS"
             yield (*trail, "bind"), text, "add 'tls: true'"
+
+
+def _together(
+    parsed: StackFile, name: str, trail: Trail, target: Target, projects: dict[str, str]
+) -> Iterator[Problem]:
+    """Logins are the project's: two clusters of one stack there would fight for them."""
+    atlas = target.of(Atlas)
+    project = (atlas.project if atlas else None) or parsed.name
+    first = projects.setdefault(project, name)
+    if first != name:
+        text = f"{first} and {name} are both in the Atlas project {project!r}"
+        yield trail, text, f"write 'project:' under 'atlas:' of {name}: logins are the project's"
 
 
 def _agent_ports(parsed: StackFile, specs: Specs) -> dict[int, str]:

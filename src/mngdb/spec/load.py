@@ -12,6 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from msgspec.structs import replace
 from pydantic import BaseModel, ValidationError
 
+from mngdb.errors import UsageError
 from mngdb.spec import source
 from mngdb.spec.base import BaseGrant
 from mngdb.spec.conflicts import conflicts, unkept
@@ -21,6 +22,7 @@ from mngdb.spec.file import StackFile
 from mngdb.spec.problems import KEY, Problem, near, spec_error
 from mngdb.spec.source import Document, Trail
 from mngdb.spec.stack import Stack, declared, resolve
+from mngdb.spec.target_info import TARGET_INFO
 
 #: Looking for the nearest key takes time: no more errors than this are looked at closely.
 _MOST = 200
@@ -44,16 +46,43 @@ _VAULT_HINT = (
 
 def load(paths: Sequence[Path], variables: Mapping[str, str], target: str | None = None) -> Stack:
     """The stack that `paths`, merged in order, describe. `target`, one of `for_stacks`, is meant
-    in place of the file's; what the file says of that one stays. Raises SpecError or UsageError."""
+    in place of the file's, for those instances that can live there; what the file says of that one
+    stays. Raises SpecError or UsageError."""
     noted = _Noted(variables)
     document = source.read(paths[0], noted)
     for path in paths[1:]:
         document = source.merge(document, source.read(path, noted))
     if target is not None:
-        said = document.data.get("target")
-        given = said if isinstance(said, dict) else {}
-        document.data["target"] = {target: given[target]} if target in given else target
+        for place in _places(document.data, target):
+            said = place.get("target")
+            given = said if isinstance(said, dict) else {}
+            place["target"] = {target: given[target]} if target in given else target
     return replace(build(document, tuple(paths)), variables=frozenset(noted.names))
+
+
+def _places(data: dict[str, Any], target: str) -> list[dict[str, Any]]:
+    """Where the file gets the target that a command names: at the top, or at each instance whose
+    engine can live there. Raises UsageError where there is none."""
+    engines = TARGET_INFO[target].engines
+    if engines is None:
+        return [data]
+    for name in engines & data.keys():
+        data[name] = {} if data[name] is None else data[name]
+    others = data.get("instances")
+    every = [data.get(name) for name in sorted(engines)]
+    every += [
+        one
+        for one in (others.values() if isinstance(others, dict) else ())
+        if isinstance(one, dict) and one.get("engine") in engines
+    ]
+    found = [one for one in every if isinstance(one, dict)]
+    if not found:
+        titles = " or ".join(ENGINE_INFO[name].title for name in sorted(engines))
+        raise UsageError(
+            f"target {target} is for {titles}, which the file has not",
+            f"add '{min(engines)}: {{}}' to the file",
+        )
+    return found
 
 
 class _Noted(Mapping[str, str]):

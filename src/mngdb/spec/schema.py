@@ -61,17 +61,11 @@ def schema() -> dict[str, Any]:
     files = {"anyOf": [{"type": "null"}, path | {"additionalProperties": False}]}
     definitions["Vault"] = {
         "anyOf": [
-            {"enum": ["files", "environ", "aws"]},
+            {"enum": ["files", "environ"]},
             {
                 "type": "object",
                 "properties": {"files": files},
                 "required": ["files"],
-                "additionalProperties": False,
-            },
-            {
-                "type": "object",
-                "properties": {"aws": definitions["Vault"]["properties"]["aws"]},
-                "required": ["aws"],
                 "additionalProperties": False,
             },
             definitions["Vault"],

@@ -71,6 +71,11 @@ class Instance(Struct, frozen=True):
         return self.target.managed
 
     @property
+    def hosted(self) -> bool:
+        """Whether a provider makes and runs the server for us."""
+        return self.target.hosted
+
+    @property
     def here(self) -> bool:
         """Whether it is a process of this machine."""
         return self.target.here
@@ -188,7 +193,9 @@ def resolve(
             memory=shares[name],
             grants={app: rights[name] for app, rights in grants.items() if name in rights},
             monitored=_monitored(source.agent, spec.target or source.target),
-            archived=_archived(source) and spec.dumped != "only",
+            archived=_archived(source)
+            and spec.dumped != "only"
+            and not (spec.target or source.target).hosted,
             recovery_point=spec.promised,
             logical=_logical(source, spec),
         )
@@ -206,8 +213,8 @@ def resolve(
 
 
 def _monitored(agent: Agent | bool, target: Target) -> bool:
-    """Servers of others only on request: they get a login."""
-    if not isinstance(agent, Agent):
+    """Servers of others only on request: they get a login. A provider monitors its own."""
+    if not isinstance(agent, Agent) or target.hosted:
         return False
     return target.managed or agent.external
 

@@ -83,6 +83,11 @@ class Target(TargetKeys):
         return TARGET_INFO[self.kind].managed
 
     @property
+    def hosted(self) -> bool:
+        """Whether a provider makes and runs the server for us."""
+        return TARGET_INFO[self.kind].hosted
+
+    @property
     def here(self) -> bool:
         """Whether servers are processes of this machine."""
         return TARGET_INFO[self.kind].here
@@ -93,7 +98,9 @@ class Target(TargetKeys):
         return TARGET_INFO[self.kind].contained
 
     @property
-    def short(self) -> str | dict[str, dict[str, str]]:
+    def short(self) -> str | dict[str, Any]:
         """As the file may say it of an instance."""
+        if self.hosted:
+            return {self.kind: self.settings.model_dump(mode="json", exclude_none=True)}
         needed = {key: getattr(self.settings, key) for key in _needed(self.kind)}
         return {self.kind: needed} if needed else self.kind

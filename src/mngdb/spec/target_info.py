@@ -18,6 +18,13 @@ class TargetInfo(Struct, frozen=True):
     """Whether servers are reached by name, in networks of their own."""
     managed: bool = True
     """Whether servers are ours: a whole stack can live there."""
+    hosted: bool = False
+    """Whether servers are made for us by a provider, who runs them: their logins, backups and
+    alerts are his, made through his interface."""
+    engines: frozenset[str] | None = None
+    """The engines that can live there; None: all."""
+    secrets: tuple[str, ...] = ()
+    """The vault's names of what opens the provider's interface, where they are there."""
 
 
 TARGET_INFO: dict[str, TargetInfo] = {
@@ -26,6 +33,19 @@ TARGET_INFO: dict[str, TargetInfo] = {
         TargetInfo("local", "processes on this machine, on loopback only", here=True),
         TargetInfo("compose", "containers of a Docker engine, no port published", contained=True),
         TargetInfo("external", "an existing server that mngdb does not run", managed=False),
+        TargetInfo(
+            "atlas",
+            "a cluster of MongoDB Atlas, on AWS",
+            managed=False,
+            hosted=True,
+            engines=frozenset({"mongodb"}),
+            secrets=(
+                "atlas_client-id",
+                "atlas_client-secret",
+                "atlas_public-key",
+                "atlas_private-key",
+            ),
+        ),
     )
 }
 #: Where a stack lives when nobody says.
@@ -33,5 +53,5 @@ DEFAULT_TARGET = "local"
 
 
 def for_stacks() -> list[str]:
-    """Those that a command may name for the whole stack."""
-    return [info.name for info in TARGET_INFO.values() if info.managed]
+    """Those that a command may name for the whole stack, or for what can live there of it."""
+    return [info.name for info in TARGET_INFO.values() if info.managed or info.hosted]

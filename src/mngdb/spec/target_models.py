@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mngdb.spec.atlas import Atlas
 from mngdb.spec.compose import Compose
 from mngdb.spec.strict import Model
 
@@ -27,4 +28,9 @@ class Local(Model):
 
 
 #: One line a target. The file takes those that are here when `mngdb.spec.target` is imported.
-TARGETS: dict[str, type[Model]] = {"local": Local, "compose": Compose, "external": External}
+TARGETS: dict[str, type[Model]] = {
+    "local": Local,
+    "compose": Compose,
+    "external": External,
+    "atlas": Atlas,
+}

@@ -6,13 +6,13 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic
+from typing import Any, Generic
 
 from mngdb import stopping
 from mngdb.engines.protocol import Engine, F, S, T
 from mngdb.errors import ConnectError, MngdbError, OvertakenError, StepError
 from mngdb.events import Done, Survey
-from mngdb.model import DesiredInstance, Outcome, Step
+from mngdb.model import COSTS, DesiredInstance, Outcome, Step
 
 #: Rounds of looking and changing before we say that it does not converge.
 _ROUNDS = 3
@@ -80,9 +80,11 @@ class Converger(ABC, Generic[S, F]):
             "something else may be changing this server",
         )
 
-    def may(self, step: Step[S]) -> bool:
+    def may(self, step: Step[Any]) -> bool:
         """Whether the command may take the step: nobody destroys by accident."""
         allow = self.asked.allow
+        if step.costs and COSTS not in allow:
+            return False
         if not step.destructive or step.object in allow:
             return True
         # --prune is for logins: what is remembered by name is an index

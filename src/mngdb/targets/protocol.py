@@ -134,6 +134,10 @@ class Target(Protocol):
         """The administrator's access. Raises UsageError."""
         ...
 
+    def public(self, asked: DesiredInstance) -> Access:
+        """The same as apps come to the server. Raises MngdbError."""
+        ...
+
     def converger(
         self, asked: DesiredInstance, emit: Callable[[object], None]
     ) -> Converger[Any, Any]:
@@ -393,6 +397,9 @@ class Opened(Struct, frozen=True):
     """The vault's name of a page's secret to it."""
     identity: str
     """The stack's id."""
+    secret: Callable[[str], Secret | None]
+    """The vault's secret of a name, where it has one. Raises SecretError for one that cannot be
+    used."""
 
 
 class TargetKind(Protocol):

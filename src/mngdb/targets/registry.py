@@ -11,6 +11,7 @@ PACKAGES = {
     "local": "mngdb.targets.local",
     "compose": "mngdb.targets.compose",
     "external": "mngdb.targets.external",
+    "atlas": "mngdb.targets.atlas",
 }
 
 

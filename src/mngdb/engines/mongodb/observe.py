@@ -37,8 +37,8 @@ def observe(session: Session, asked: DesiredInstance) -> Facts:
 def _facts(session: Session, asked: DesiredInstance) -> Facts:
     values, reloadable, data = _settings(session, asked)
     # of a provider's administrator not more is asked than what is needed
-    users = look.users(session.command, everywhere=asked.managed)
-    roles = session.command("rolesInfo", showPrivileges=True)["roles"]
+    users = [] if asked.hosted else look.users(session.command, everywhere=asked.managed)
+    roles = [] if asked.hosted else session.command("rolesInfo", showPrivileges=True)["roles"]
     there, unseen = _indexes(session, dict.fromkeys(_collections(session, asked)))
     return Facts(
         version=str(session.command("buildInfo")["version"]),

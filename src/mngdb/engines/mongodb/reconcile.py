@@ -25,6 +25,9 @@ def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
     changes = tuple(_changes(asked, facts))
     cold = () if asked.managed else tuple(change for change in changes if not change.reloadable)
     make = maker(asked)
+    if asked.hosted:  # logins are made through the provider's interface
+        release = Release.of("MongoDB", facts.version, facts.data) if facts.version else None
+        return Outcome(steps=(*indexes.steps(asked, facts, make),), release=release)
     return Outcome(
         changes=tuple(change for change in changes if change not in cold),
         steps=(

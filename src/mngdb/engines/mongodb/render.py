@@ -41,9 +41,11 @@ def spec_of(asked: DesiredInstance) -> MongodbInstance:
 def settings(asked: DesiredInstance) -> dict[str, str]:
     """Configuration option (dotted, as in the manual) to value.
 
-    On a server that is not ours: only what the file names itself.
+    On a server that is not ours: only what the file names itself; a provider decides all.
     """
     spec = spec_of(asked)
+    if asked.hosted:
+        return {}
     named = {option_of(name): _switch(value) for name, value in spec.settings.items()}
     slow = str(int(spec.slow.total_seconds() * 1000))
     if asked.site is None:

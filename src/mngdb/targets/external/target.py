@@ -40,6 +40,10 @@ class ExternalTarget(Struct, frozen=True):
         url = _external(asked.instance).url
         return self.given.engine(asked.instance.engine).external(asked, url)
 
+    def public(self, asked: DesiredInstance) -> Access:
+        """Apps take the same way."""
+        return self.admin(asked)
+
     def converger(
         self, asked: DesiredInstance, emit: Callable[[object], None]
     ) -> ExternalConverger[Any, Any]:

@@ -48,6 +48,10 @@ class ProcessTarget(ABC):
         """The administrator's access."""
         return self.given.engine(asked.instance.engine).admin(asked)
 
+    def public(self, asked: DesiredInstance) -> Access:
+        """Apps take the same way."""
+        return self.admin(asked)
+
     def converger(
         self, asked: DesiredInstance, emit: Callable[[object], None]
     ) -> ProcessConverger[Any, Any]:

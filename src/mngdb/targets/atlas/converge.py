@@ -1,0 +1,143 @@
+"""A cluster from what is asked to what is: Atlas' resources first, then what is in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from msgspec.structs import replace
+
+from mngdb.engines.protocol import F, S
+from mngdb.errors import OvertakenError, StepError
+from mngdb.events import Survey
+from mngdb.model import Access, Notice, Outcome, Step
+from mngdb.targets.atlas import (
+    access_list,
+    alert_configs,
+    backup_schedule,
+    cluster,
+    project,
+    users,
+)
+from mngdb.targets.atlas.look import look
+from mngdb.targets.atlas.session import ADMIN, AtlasStep, Found, Session, maker
+from mngdb.targets.converge import Converger
+
+#: Rounds of looking and changing: answers that were lost on the way each take one.
+_ROUNDS = 8
+
+
+@dataclass
+class AtlasConverger(Converger[S, F]):
+    """Works on one instance. `admin` gives mngdb's own access to the cluster that was found."""
+
+    session: Session
+    admin: Callable[[Found], Access]
+
+    def survey(self) -> Survey:
+        """The steps in Atlas, then those in the database, where it can be asked already."""
+        found = look(self.session)
+        access_list.preflight(self.session.wanted, found)
+        steps: list[Step[Any]] = [*self._steps(found)]
+        told = self._notices(found)
+        if not cluster.usable(self.session.wanted, found.cluster):
+            inside = self.engine.reconcile(self.asked, self.engine.initial(self.asked))
+            return Survey((*steps, *inside.steps), told)
+        if _needed(steps):
+            text = "the database itself is compared once these steps are done"
+            return Survey(tuple(steps), (*told, Notice(self.asked.instance.name, text)))
+        with self.engine.connect(self.admin(found)) as server:
+            seen = self._look(server)
+        return Survey((*steps, *seen.steps), (*told, *seen.notices))
+
+    def _up(self, *, restart: bool) -> Outcome[S]:
+        found = self._made()
+        told = self._notices(found)
+        left: list[Step[Any]] = [one for one in self._steps(found) if not self.may(one)]
+        if not cluster.usable(self.session.wanted, found.cluster):
+            return Outcome(steps=tuple(left), notices=told)
+        with self.engine.connect(self.admin(found)) as server:
+            inside = self._converge(server)
+        return replace(inside, steps=(*left, *inside.steps), notices=(*told, *inside.notices))
+
+    def _made(self) -> Found:
+        """Look and change until nothing is left but what nobody allowed. Raises StepError."""
+        lost = ""
+        for _ in range(_ROUNDS):
+            found = look(self.session)
+            access_list.preflight(self.session.wanted, found)
+            steps = self._steps(found)
+            todo = [step for step in steps if self.may(step)]
+            if found.cluster is None and len(todo) < len(steps):
+                return found  # nothing is made around a cluster that nobody agreed to pay for
+            if not todo:
+                return found
+            lost = self._take(todo)
+        found = look(self.session)
+        left = [step for step in self._steps(found) if self.may(step)]
+        if not left:
+            return found
+        names = ", ".join(f"{step.action} {step.object} ({step.detail})" for step in left)
+        raise StepError(
+            f"{self.name} still differs from the file after {_ROUNDS} rounds; remaining: {names}"
+            + (f"; {lost}" if lost else ""),
+            "something else may be changing it",
+        )
+
+    def _take(self, steps: list[AtlasStep]) -> str:
+        """Each in its turn, until an answer is lost on the way, which it returns. One that concerns
+        itself alone keeps none of the others from being done; without the project and the cluster
+        there are no others."""
+        refused: list[StepError] = []
+        for step in steps:
+            try:
+                self._do(step, self.session)
+            except OvertakenError as error:
+                return error.message  # the next round sees what is there
+            except StepError as error:
+                if step.object.partition(" ")[0] in {"project", "cluster"}:
+                    raise
+                refused.append(error)
+        if refused:
+            texts = dict.fromkeys(error.message for error in refused)
+            raise StepError("; ".join(texts), refused[0].hint)
+        return ""
+
+    def _settings(self, outcome: Outcome[S]) -> list[Step[S]]:
+        """None: the server's settings are Atlas'."""
+        return []
+
+    def _steps(self, found: Found) -> list[AtlasStep]:
+        """In the order in which they are taken: what takes long is begun early, and what the
+        cluster's network depends on comes before it."""
+        wanted, journal = self.session.wanted, self.session.journal
+        make = maker(wanted)
+        if found.project is not None and not project.usable(wanted, found.project):
+            return [*project.steps(wanted, found, make)]
+        ready = cluster.usable(wanted, found.cluster) or found.cluster is None
+        groups = (
+            project.steps(wanted, found, make),
+            access_list.steps(wanted, found, make),
+            cluster.steps(wanted, found, make),
+            users.steps(wanted, found, journal, make) if ready else (),
+            backup_schedule.steps(wanted, found, make) if ready else (),
+            alert_configs.steps(wanted, found, journal, make),
+        )
+        return [*chain.from_iterable(groups)]
+
+    def _notices(self, found: Found) -> tuple[Notice, ...]:
+        wanted = self.session.wanted
+        return (
+            *project.notices(wanted, found),
+            *cluster.notices(wanted, found),
+            *users.notices(wanted, found),
+            *access_list.notices(wanted, found),
+        )
+
+
+def _needed(steps: list[Step[Any]]) -> bool:
+    """Whether some have to be done before mngdb itself can log in."""
+    first = {"cluster", "access", "private", "peering"}
+    return any(step.object.partition(" ")[0] in first or step.object == ADMIN for step in steps)

@@ -1,0 +1,229 @@
+"""Database users and custom roles: one of each per app, and mngdb's own administrator.
+
+The role `mngdb-APP` inherits readWrite or read on the app's database, and nothing else. Users carry
+the stack's mark as a label; roles cannot, so the journal knows ours. Passwords are never told by
+Atlas: the journal knows, by a hash, which one it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from mngdb.model import Notice
+from mngdb.spec.mongodb import MongodbGrant
+from mngdb.targets.atlas.api import Json
+from mngdb.targets.atlas.errors import AtlasError
+from mngdb.targets.atlas.journal import Journal
+from mngdb.targets.atlas.session import (
+    ADMIN,
+    MARK,
+    AtlasStep,
+    Found,
+    Make,
+    Session,
+    Wanted,
+    marked,
+    marks,
+    take_over,
+)
+
+#: Where users live, and the kinds of the journal's notes.
+_IN = "admin"
+PASSWORD, ROLE = "password", "role"
+#: What makes indexes, reads statistics and profiles in every database, and no more.
+_ADMIN_ROLES = [{"roleName": "atlasAdmin", "databaseName": _IN}]
+_ABOUT = "made by mngdb for"
+
+
+def role_name(app: str) -> str:
+    """The app's role, as on our own servers."""
+    return f"mngdb-{app}"
+
+
+def inherited(right: MongodbGrant) -> str:
+    """The built-in role that gives a right."""
+    return "read" if right.access == "readonly" else "readWrite"
+
+
+def app_of(name: str) -> str:
+    """The app of a login: the second one of a rotation is called APP.2."""
+    return name.removesuffix(".2")
+
+
+def ours(wanted: Wanted, user: Json) -> bool:
+    """Whether this stack made it."""
+    return wanted.ours(marks(user.get("labels")).get(MARK))
+
+
+def steps(wanted: Wanted, found: Found, journal: Journal, make: Make) -> Iterator[AtlasStep]:
+    """What is gone first, then app by app its role and its login, then the administrator."""
+    users = {str(one["username"]): one for one in found.users if one.get("databaseName") == _IN}
+    roles = {str(one["roleName"]): one for one in found.roles}
+    for name in departed(wanted, users):
+        yield make("revoke", name, "the login of an app that left the file", _drop(name, roles))
+    for app, right in wanted.asked.instance.granted(MongodbGrant).items():
+        theirs = role_name(app) in roles and not journal.knows(ROLE, _noted(wanted, role_name(app)))
+        user = users.get(app)
+        if user is not None and not ours(wanted, user) and not wanted.allows(app):
+            yield take_over(make, app, "a database user")
+            continue
+        if theirs and not wanted.allows(role_name(app)) and not wanted.allows(app):
+            yield take_over(make, role_name(app), "a custom role")
+            continue
+        yield from _role(app, right, roles.get(role_name(app)), make)
+        yield from _user(wanted, app, _says(right), [_role_of(app)], user, journal, make)
+    admin = users.get(ADMIN)
+    if admin is not None and not ours(wanted, admin) and not wanted.allows(ADMIN):
+        yield take_over(make, ADMIN, "a database user")
+    else:
+        yield from _user(wanted, ADMIN, "administrator", _ADMIN_ROLES, admin, journal, make)
+
+
+def departed(wanted: Wanted, users: dict[str, Json]) -> list[str]:
+    """Logins of ours whose app left the file."""
+    known = {ADMIN, *wanted.asked.instance.grants}
+    return [
+        name
+        for name, user in sorted(users.items())
+        if app_of(name) not in known and ours(wanted, user) and _here(wanted, user)
+    ]
+
+
+def notices(wanted: Wanted, found: Found) -> Iterator[Notice]:
+    """Users that this stack did not make and that may come to this cluster."""
+    names = {ADMIN, *wanted.asked.instance.grants}
+    for user in found.users:
+        name = str(user["username"])
+        if app_of(name) in names or ours(wanted, user) or not _here(wanted, user):
+            continue
+        roles = ", ".join(f"{r['roleName']}@{r['databaseName']}" for r in user.get("roles", ()))
+        text = f"the database user {name} is not in the file ({roles or 'no roles'})"
+        yield Notice(wanted.known, text, "make it an app, or delete it in Atlas")
+
+
+def _here(wanted: Wanted, user: Json) -> bool:
+    """Whether a user may come to this cluster: it has no scopes, or one of this name."""
+    scopes = [str(one.get("name")) for one in user.get("scopes") or ()]
+    return not scopes or wanted.cluster in scopes
+
+
+def _says(right: MongodbGrant) -> str:
+    what = "read" if right.access == "readonly" else "read and write"
+    return f"login, {what} on {right.database}"
+
+
+def _role_of(app: str) -> Json:
+    return {"roleName": role_name(app), "databaseName": _IN}
+
+
+def _role(app: str, right: MongodbGrant, role: Json | None, make: Make) -> Iterator[AtlasStep]:
+    name = role_name(app)
+    wanted = (inherited(right), right.database)
+    text = f"{wanted[0]} on {wanted[1]}"
+    fields = {"actions": [], "inheritedRoles": [{"role": wanted[0], "db": wanted[1]}]}
+
+    def create(session: Session) -> None:
+        session.journal.write(ROLE, _noted(session.wanted, name))
+        session.api.post({"roleName": name, **fields}, *session.group("customDBRoles", "roles"))
+
+    def change(session: Session) -> None:
+        session.journal.write(ROLE, _noted(session.wanted, name))
+        session.api.patch(fields, *session.group("customDBRoles", "roles", name))
+
+    if role is None:
+        yield make("create", f"role {name}", text, create)
+        return
+    has = {(str(one["role"]), str(one["db"])) for one in role.get("inheritedRoles") or ()}
+    if has != {wanted} or role.get("actions"):
+        narrower = bool(has - {wanted} or role.get("actions"))
+        yield make("revoke" if narrower else "grant", f"role {name}", f"{text} only", change)
+
+
+def _user(
+    wanted: Wanted,
+    name: str,
+    text: str,
+    roles: list[Json],
+    user: Json | None,
+    journal: Journal,
+    make: Make,
+) -> Iterator[AtlasStep]:
+    secret = wanted.asked.secrets["admin" if name == ADMIN else name]
+    scopes = [{"name": wanted.cluster, "type": "CLUSTER"}]
+
+    def fields(session: Session, before: Json) -> Json:
+        return {
+            "databaseName": _IN,
+            "username": name,
+            "groupId": session.project,
+            "roles": roles,
+            "scopes": scopes,
+            "labels": marked(before.get("labels"), wanted.mark),
+            "description": f"{_ABOUT} the stack {wanted.asked.stack}",
+            "password": secret.reveal(),
+        }
+
+    def create(session: Session) -> None:
+        session.api.post(fields(session, {}), *session.group("databaseUsers"))
+        session.journal.sealed(PASSWORD, _noted(wanted, name), secret)
+
+    def change(before: Json) -> Callable[[Session], None]:
+        def run(session: Session) -> None:
+            path = session.group("databaseUsers", _IN, name)
+            session.api.patch(fields(session, before), *path)
+            session.journal.sealed(PASSWORD, _noted(wanted, name), secret)
+
+        return run
+
+    if user is None:
+        yield make("create", name, text, create)
+        return
+    reasons = []
+    has = {(str(one["roleName"]), str(one["databaseName"])) for one in user.get("roles", ())}
+    if has != {(str(one["roleName"]), str(one["databaseName"])) for one in roles}:
+        reasons.append(f"{text} (has {', '.join(f'{r}@{d}' for r, d in sorted(has))})")
+    if {str(one.get("name")) for one in user.get("scopes") or ()} != {wanted.cluster}:
+        reasons.append(f"only on the cluster {wanted.cluster}")
+    if not journal.matches(PASSWORD, _noted(wanted, name), secret):
+        reasons.append("the vault's password")
+    if not ours(wanted, user):
+        reasons.append("mark as this stack's")
+    if user.get("deleteAfterDate"):
+        # the schema knows no way to take an end back but to make the user anew
+        yield make("change", name, "make it anew without an end", _renew(name, create))
+    elif reasons:
+        yield make("change", name, " and ".join(reasons), change(user))
+
+
+def _noted(wanted: Wanted, name: str) -> str:
+    """What the journal calls something of the project."""
+    return f"{wanted.project}/{name}"
+
+
+def _renew(name: str, create: Callable[[Session], None]) -> Callable[[Session], None]:
+    def run(session: Session) -> None:
+        session.api.delete(*session.group("databaseUsers", _IN, name))
+        create(session)
+
+    return run
+
+
+def _drop(name: str, roles: dict[str, Json]) -> Callable[[Session], None]:
+    """The user before its role, which it uses; a role that is not ours, or that another cluster's
+    app uses, stays."""
+    role = role_name(app_of(name))
+
+    def run(session: Session) -> None:
+        session.api.delete(*session.group("databaseUsers", _IN, name))
+        session.journal.forget(PASSWORD, _noted(session.wanted, name))
+        if role not in roles or not session.journal.knows(ROLE, _noted(session.wanted, role)):
+            return
+        try:
+            session.api.delete(*session.group("customDBRoles", "roles", role))
+        except AtlasError as error:
+            if error.status not in {400, 409}:  # somebody uses it
+                raise
+            return
+        session.journal.forget(ROLE, _noted(session.wanted, role))
+
+    return run
