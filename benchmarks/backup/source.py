@@ -57,12 +57,14 @@ class Source:
             connection.execute("CHECKPOINT")
 
     def change(self, number: int) -> None:
-        """Change one row of a hundred, all over the tables, others with each number."""
+        """Change one row of a hundred, all over the tables, others with each number. What is
+        changed is on the disk then: or whoever comes first in a turn would pay for all."""
         with self.connect() as connection:
             for table in range(TABLES):
                 connection.execute(
                     f"UPDATE bench{table} SET text = reverse(text) WHERE id %% 100 = %s", (number,)
                 )
+            connection.execute("CHECKPOINT")
 
     @property
     def size(self) -> int:

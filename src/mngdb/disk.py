@@ -22,6 +22,9 @@ from mngdb.run import Account
 
 #: Bytes: none of the notes that we keep is larger.
 NOTE_MAX = 1 << 20
+#: Bytes of a write from which on it is brought to the disk at once; sync_file_range(2).
+_MUCH, _RANGE = 1 << 20, 2
+_LIBC = ctypes.CDLL(None, use_errno=True)
 #: renameat2(2).
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 #: The name that a file has while it is written, see `_write`; seconds after which none is any more.
@@ -248,9 +251,8 @@ def exchange(one: Path, other: Path) -> None:
     """Let two folders have each other's names, at once. Raises OSError, also where they are on
     different disks."""
     with log.timed(__name__, lambda: f"exchange {one} and {other}"):
-        libc = ctypes.CDLL(None, use_errno=True)
         paths = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other))
-        if libc.renameat2(*paths, _RENAME_EXCHANGE) != 0:
+        if _LIBC.renameat2(*paths, _RENAME_EXCHANGE) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), str(one))
         sync(one.parent)
@@ -267,6 +269,19 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def append(handle: int, data: bytes | memoryview) -> None:
+    """Write all of it to a file that grows. Of much, the kernel begins at once to bring it to the
+    disk: it would wait for gigabytes of it, and whoever syncs the file at the end with it. Raises
+    OSError."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(handle, left) :]
+    if len(data) >= _MUCH:
+        begin = os.lseek(handle, 0, os.SEEK_CUR) - len(data)
+        # a hint: a file system that cannot do it leaves all to the sync
+        _LIBC.sync_file_range(handle, ctypes.c_int64(begin), ctypes.c_int64(len(data)), _RANGE)
 
 
 def sync_tree(path: Path) -> None:

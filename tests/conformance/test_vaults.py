@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from mngdb.errors import SecretError
-from mngdb.secret import Secret
+from mngdb.secret import Secret, generate
 from mngdb.vaults import VERSIONS, Entry, Vault, Version
 from mngdb.vaults.cached import CachedVault
 from mngdb.vaults.environ import EnvironVault
 from mngdb.vaults.files import FilesVault
+from tests.secrets_server import SecretsServer, in_aws
 
 #: Puts a value where the vault has it, as somebody else would.
 Plant = Callable[[str, str], None]
@@ -37,7 +39,7 @@ class Kind:
         return True
 
 
-def _files(folder: Path) -> Kind:
+def _files(folder: Path, _: SecretsServer) -> Kind:
     def plant(name: str, value: str) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         (folder / name).touch(0o600)
@@ -46,14 +48,14 @@ def _files(folder: Path) -> Kind:
     return Kind(FilesVault(folder), plant)
 
 
-def _environ(_: Path) -> Kind:
+def _environ(*_: object) -> Kind:
     variables: dict[str, str] = {}
     vault = EnvironVault(variables)
     return Kind(vault, lambda name, value: variables.update({vault.where(name): value}))
 
 
-def _cached(folder: Path) -> Kind:
-    kind = _files(folder)
+def _cached(folder: Path, server: SecretsServer) -> Kind:
+    kind = _files(folder, server)
     vault = CachedVault(kind.vault, lambda: ["redis_admin", "redis_shop"])
 
     def plant(name: str, value: str) -> None:
@@ -63,22 +65,60 @@ def _cached(folder: Path) -> Kind:
     return Kind(vault, plant)
 
 
-KINDS = {"files": _files, "environ": _environ, "cached": _cached}
+def _aws(_: Path, server: SecretsServer) -> Kind:
+    """One document, which somebody else made, and to which they write."""
+    server.forget()
+    aws, name = server.client(), "chat-app/database"
+
+    def plant(key: str, value: str) -> None:
+        try:
+            content = json.loads(aws.get_secret_value(SecretId=name)["SecretString"])
+        except aws.exceptions.ResourceNotFoundException:
+            aws.create_secret(Name=name, SecretString=json.dumps({key: value}))
+        else:
+            text = json.dumps(content | {key: value})
+            aws.put_secret_value(SecretId=name, SecretString=text)
+
+    return Kind(in_aws(server), plant)
+
+
+def _aws_each(_: Path, server: SecretsServer) -> Kind:
+    """A secret for each value."""
+    server.forget()
+    aws, vault = server.client(), in_aws(server, each=True)
+
+    def plant(key: str, value: str) -> None:
+        tags = [{"Key": "mngdb-stack", "Value": "chat"}]
+        name = f"chat-app/database/{key}"
+        aws.create_secret(Name=name, SecretString=value or "\n", Tags=tags)
+
+    return Kind(vault, plant)
+
+
+KINDS: dict[str, Callable[[Path, SecretsServer], Kind]] = {
+    "files": _files,
+    "environ": _environ,
+    "cached": _cached,
+    "aws": _aws,
+    "aws-each": _aws_each,
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecretsServer]:
+    with SecretsServer(tmp_path_factory.mktemp("aws")).running() as found:
+        yield found
 
 
 @pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Kind:
-    return KINDS[request.param](tmp_path / "secrets")
+def kind(request: pytest.FixtureRequest, tmp_path: Path, server: SecretsServer) -> Kind:
+    return KINDS[request.param](tmp_path / "secrets", server)
 
 
-#: Those that say that they can be written to, before there is anything.
-WRITABLE = [name for name, make in KINDS.items() if make(Path("/nonexistent")).writes]
-
-
-@pytest.fixture(params=WRITABLE)
-def writing(request: pytest.FixtureRequest, tmp_path: Path) -> Vault:
+@pytest.fixture(params=[name for name in KINDS if name != "environ"])
+def writing(request: pytest.FixtureRequest, tmp_path: Path, server: SecretsServer) -> Vault:
     """A vault that can be written to; of the others, `test_one_that_only_reads…` asks."""
-    return KINDS[request.param](tmp_path / "secrets").vault
+    return KINDS[request.param](tmp_path / "secrets", server).vault
 
 
 def values(vault: Vault, *names: str, version: Version = "current") -> dict[str, str]:
@@ -113,8 +153,11 @@ def test_one_that_cannot_be_used_says_why_and_costs_the_others_nothing(
 
 def test_where_a_person_finds_it_is_what_it_is_read_from(kind: Kind) -> None:
     name = "redis_chat-app"
-    places = {kind.vault.where(name)}
-    assert places & {*map(str, kind.vault.files([name])), *kind.vault.variables([name])} == places
+    place = kind.vault.where(name)
+    assert (
+        place in {*map(str, kind.vault.files([name])), *kind.vault.variables([name])}
+        or "chat-app/database" in place
+    )
     for path in kind.vault.files([name]):
         assert path.parent == kind.vault.folder
 
@@ -123,7 +166,7 @@ def test_one_that_only_reads_refuses_every_change(kind: Kind) -> None:
     kind.plant("redis_shop", "before")
     vault = kind.vault
     changes: list[Callable[[], None]] = [
-        lambda: vault.put({"redis_shop": Secret("after")}),
+        lambda: vault.put({"redis_shop": Secret("now")}),
         lambda: vault.put({"redis_shop": Secret("after")}, "pending"),
         lambda: vault.delete(["redis_shop"], ["previous"]),
         lambda: vault.promote(["redis_shop"]),
@@ -357,8 +400,7 @@ def test_all_that_is_needed_is_read_once(tmp_path: Path) -> None:
     counting, vault = counted(tmp_path / "secrets")
     assert [vault.get(name) for name in NEEDED] == [None] * 16
     assert [sorted(names) for names in counting.asked] == [sorted(NEEDED)]
-    for name in NEEDED:
-        vault.make(name)
+    vault.put({name: generate() for name in NEEDED})
     made = {vault.get(name) for name in NEEDED}
     assert None not in made
     assert len(made) == 16

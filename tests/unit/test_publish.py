@@ -24,8 +24,7 @@ def opened(cli: Cli, more: str) -> Context:
 
 def test_published_is_what_env_prints_and_twice_is_nothing_to_do(cli: Cli) -> None:
     context = opened(cli, _APPS)
-    for name in context.missing_secrets():
-        context.vault.make(name)
+    context.make_secrets(context.missing_secrets())
     planned = list(publish.steps(context))
     assert [(one.action, one.object) for one in planned] == [
         ("create", "settings of shop"),
@@ -43,8 +42,7 @@ def test_a_changed_secret_is_published_for_its_app_alone_and_no_value_is_said(
     cli: Cli,
 ) -> None:
     context = opened(cli, _APPS)
-    for name in context.missing_secrets():
-        context.vault.make(name)
+    context.make_secrets(context.missing_secrets())
     publish.publish(context)
     context.vault.put({"redis_shop": Secret("another-secret-of-shop")})
     assert list(publish.steps(context, ["chat-app"])) == []

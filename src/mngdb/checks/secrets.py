@@ -22,8 +22,8 @@ _NOTICE = 30
 
 
 def _files(facts: SecretsFacts) -> Judgement:
-    if not facts.in_files:
-        return not_applicable("the vault is 'environ'")
+    if facts.vault != "files":
+        return not_applicable(f"the vault is {facts.vault!r}")
     return listed(facts.open_files, f"{len(facts.secrets)} files, all private")
 
 
@@ -46,8 +46,8 @@ def _age(facts: SecretsFacts) -> Judgement:
 
 
 def _unused(facts: SecretsFacts) -> Judgement:
-    if not facts.in_files:
-        return not_applicable("the vault is 'environ'")
+    if facts.vault != "files":
+        return not_applicable(f"the vault is {facts.vault!r}")
     found = listed([PurePath(one).name for one in facts.unused], "all belong to logins in the file")
     remedy = f"mngdb up --prune && rm -r -- {shlex.join(facts.unused)}"
     return replace(found, remedy=remedy if facts.unused else "")
@@ -62,7 +62,7 @@ def _in_git(judge: Callable[[Git], Judgement]) -> Callable[[SecretsFacts], Judge
 
 
 def _environments(facts: SecretsFacts) -> Judgement:
-    if not facts.in_files:
+    if facts.vault == "environ":
         return not_applicable("the vault is 'environ'")
     but = ", ".join(facts.unavoidable)
     but = f", except {but}, which cannot read it from elsewhere" if but else ""

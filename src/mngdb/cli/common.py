@@ -57,13 +57,16 @@ class Options(Struct):
         was. Raises SpecError, UsageError."""
         from mngdb.ops.context import Context
         from mngdb.spec.load import load
+        from mngdb.spec.vault import contradictions
 
         stack = load(self.paths, os.environ, self.target)
-        found = Context.open(stack, os.environ, fresh=fresh)
+        found = Context.open(stack, os.environ, fresh=fresh, warn=tell)
         if found.located.trouble is not None and not anywhere:
             raise found.located.trouble
         if found.located.notice:
             tell(f"note: {found.located.notice}")
+        for remark in contradictions(stack.source.vault, os.environ):
+            tell(f"note: {remark}")
         return found
 
     def say(self, document: object, text: str) -> None:

@@ -34,8 +34,8 @@ class Dotenv(Struct, frozen=True):
 class SecretsFacts(Struct, frozen=True):
     """A stack's secrets: those that there are, and the places where they should not be."""
 
-    in_files: bool
-    """Whether the vault is a folder; else the environment."""
+    vault: str
+    """Its kind, as the file names it."""
     secrets: Mapping[str, Secret]
     """By name, those that can be used."""
     missing: tuple[str, ...]

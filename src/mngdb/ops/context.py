@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cached_property, partial
@@ -46,16 +46,25 @@ class Context(Struct, frozen=True, dict=True):
     located: Located
     keep_secrets: bool = True
     """Whether secrets are read once: right for a command, not for what runs on."""
+    warn: Callable[[str], None] = lambda _: None
+    """Says what a person has to see, as soon as it is known."""
     unsigned: bool = False
     """Whether backups count that nobody knows to be the stack's own."""
 
     @classmethod
-    def open(cls, stack: Stack, environ: Mapping[str, str], *, fresh: bool = False) -> Context:
+    def open(
+        cls,
+        stack: Stack,
+        environ: Mapping[str, str],
+        *,
+        fresh: bool = False,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> Context:
         """The stack with the place of its state; `fresh`: one that begins empty, whatever there
         was. Raises UsageError for files of somebody else's."""
         require_trusted(stack.files, environ)
         located = locate(stack.name, stack.files, environ, fresh=fresh)
-        return cls(replace(stack, state=located.state), environ, located)
+        return cls(replace(stack, state=located.state), environ, located, warn=warn)
 
     def claim(self) -> None:
         """Make the stack's own folder, where it is missing. Raises UsageError, OSError."""
@@ -64,7 +73,8 @@ class Context(Struct, frozen=True, dict=True):
     @cached_property
     def vault(self) -> CachedVault:
         stack = self.stack
-        vault = open_vault(stack.source.vault, stack.folder, stack.state, dict(self.environ))
+        spec = stack.source.vault
+        vault = open_vault(spec, stack.name, stack.folder, stack.state, self.environ, self.warn)
         return CachedVault(vault, self.known_secrets, keep=self.keep_secrets)
 
     @cached_property

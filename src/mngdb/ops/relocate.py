@@ -41,4 +41,5 @@ def relocated(
         state = before.move(found.state, found.record, found.home)
     audit.note(state, "up", step)
     stack = replace(context.stack, state=state)
-    return Context(stack, context.environ, replace(found, kind="known", state=state)), step
+    located = replace(found, kind="known", state=state)
+    return replace(context, stack=stack, located=located), step

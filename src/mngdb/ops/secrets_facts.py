@@ -10,6 +10,7 @@ from mngdb.errors import UnobservableError
 from mngdb.facts.secrets import Dotenv, Git, SecretsFacts
 from mngdb.findings import Seen, see
 from mngdb.ops.context import Context, secret_name
+from mngdb.spec.vault import settled
 from mngdb.vaults import inspect, leaks
 from mngdb.vaults.git import repository
 
@@ -34,7 +35,7 @@ def secrets_facts(context: Context) -> SecretsFacts:
     only = _only_so(context)
     unavoidable = tuple(one for one in running.environments if one.startswith(only))
     return SecretsFacts(
-        in_files=folder is not None,
+        vault=settled(stack.source.vault, context.environ).kind,
         secrets=kept.secrets,
         missing=tuple(kept.missing),
         unusable=tuple(kept.unusable),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +24,7 @@ from mngdb.spec.engine_models import MODELS
 from mngdb.spec.names import InstanceName, PlainName, check_app
 from mngdb.spec.target import Target
 from mngdb.spec.units import Duration, Rate
+from mngdb.spec.vault import Vault
 from mngdb.spec.web import RedisInsight, Sso
 
 
@@ -59,37 +60,6 @@ class Binaries(Model):
     """Folder with `valkey-server`."""
     mongodb: str | None = None
     """Folder with `mongod`."""
-
-
-class Vault(Model):
-    """Where secrets are stored: `files`, `environ`, or `{files: {path: …}}`."""
-
-    kind: Literal["files", "environ"] = "files"
-    """`files`: one file per secret, readable by its owner only. `environ`: variables named
-    MNGDB_SECRET_INSTANCE_LOGIN, set outside of mngdb."""
-    path: str | None = None
-    """Folder of the secret files. Default: `secrets` in the stack's own directory
-    (docs/state.md)."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return {"kind": value}
-        if isinstance(value, dict) and set(value) == {"files"}:
-            files = value["files"]
-            if files is not None and not isinstance(files, dict):
-                raise ValueError("write {files: {path: FOLDER}}")
-            if "kind" in (files or {}):
-                raise ValueError("write {files: {path: FOLDER}}")
-            return {"kind": "files", **(files or {})}
-        return value
-
-    @model_validator(mode="after")
-    def _path_is_for_files(self) -> Vault:
-        if self.path is not None and self.kind != "files":
-            raise ValueError("a path is for the files vault only")
-        return self
 
 
 class Keep(Model):

@@ -61,11 +61,17 @@ def schema() -> dict[str, Any]:
     files = {"anyOf": [{"type": "null"}, path | {"additionalProperties": False}]}
     definitions["Vault"] = {
         "anyOf": [
-            {"enum": ["files", "environ"]},
+            {"enum": ["files", "environ", "aws"]},
             {
                 "type": "object",
                 "properties": {"files": files},
                 "required": ["files"],
+                "additionalProperties": False,
+            },
+            {
+                "type": "object",
+                "properties": {"aws": definitions["Vault"]["properties"]["aws"]},
+                "required": ["aws"],
                 "additionalProperties": False,
             },
             definitions["Vault"],

@@ -94,7 +94,11 @@ class Opener:
 
     def __init__(self, keys: Sequence[Secret]) -> None:
         """Raises UsageError for what is not a private key."""
-        self._keys = [_identity(key) for key in keys]
+        from mngdb.stores import age
+
+        for key in keys:
+            _identity(key)
+        self._keys = [age.Identity(key) for key in keys]
 
     def open(self, sealed: bytes, size: int) -> bytes:
         """The `size` bytes that were sealed. Raises UnreadableError."""
@@ -113,13 +117,12 @@ class Opener:
         return head, _unpacked(packed[_SKIPPED.size + length :], size(head))
 
     def _decrypted(self, sealed: bytes) -> bytes:
-        import pyrage
+        from mngdb.stores import age
 
         try:
-            packed: bytes = pyrage.decrypt(sealed, self._keys)
-        except pyrage.DecryptError as error:
+            return age.decrypt(sealed, self._keys)
+        except age.DecryptError as error:
             raise UnreadableError(f"cannot be decrypted: {error}") from None
-        return packed
 
 
 def _unpacked(packed: bytes, size: int) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
@@ -11,7 +11,8 @@ from msgspec import Struct
 from mngdb.errors import SecretError
 from mngdb.secret import Secret
 from mngdb.spec.file import BACKUP_SECRETS
-from mngdb.spec.file import Vault as VaultSpec
+from mngdb.spec.vault import Vault as VaultSpec
+from mngdb.spec.vault import settled
 
 #: While a password is rotated there are two: the one that apps use, and the one that is about to
 #: take its place. AWS Secrets Manager calls them AWSCURRENT, AWSPENDING and AWSPREVIOUS.
@@ -66,6 +67,11 @@ class Vault(Protocol):
 
     def delete(self, names: Sequence[str], versions: Sequence[Version] = VERSIONS) -> None:
         """Forget versions of secrets; one that is not there is no error. Raises SecretError."""
+        ...
+
+    @property
+    def fresh(self) -> float:
+        """Seconds for which an answer is as good as a new one, to whoever asks again and again."""
         ...
 
     @property
@@ -133,8 +139,22 @@ def usable(name: str, value: str) -> Secret:
     return Secret(value)
 
 
-def open_vault(spec: VaultSpec, folder: Path, state: Path, environ: dict[str, str]) -> Vault:
-    """The vault that the file names. `folder` is the one of the file, `state` the stack's own."""
+def open_vault(
+    spec: VaultSpec,
+    stack: str,
+    folder: Path,
+    state: Path,
+    environ: Mapping[str, str],
+    warn: Callable[[str], None] = lambda _: None,
+) -> Vault:
+    """The vault that the file of a stack names, and the environment where the file does not.
+    `folder` is the one of the file, `state` the stack's own; `warn` says what a person has to see.
+    Raises UsageError for an environment that makes no sense."""
+    spec = settled(spec, environ)
+    if spec.aws is not None:
+        from mngdb.vaults.aws.vault import open_aws
+
+        return open_aws(spec.aws, stack, state, environ, warn)
     if spec.kind == "environ":
         from mngdb.vaults.environ import EnvironVault
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from mngdb.secret import Secret, generate
+from mngdb.secret import Secret
 from mngdb.vaults import VERSIONS, Entry, Vault, Version
 
 
@@ -19,10 +20,12 @@ class CachedVault:
         self, vault: Vault, needed: Callable[[], Iterable[str]], *, keep: bool = True
     ) -> None:
         """`needed` are the names to ask for together at the first question. Without `keep` it
-        remembers nothing: for what runs on while secrets change."""
+        remembers them for as long as the vault calls an answer fresh: for what runs on while
+        secrets change."""
         self._vault = vault
         self._needed = needed
-        self._keep = keep
+        self._keep = math.inf if keep else vault.fresh
+        self._asked = 0.0
         self._guard = threading.Lock()
         self._known: dict[str, Entry | None] = {}
 
@@ -31,14 +34,14 @@ class CachedVault:
         entry = self.get_many([name]).get(name)
         return None if entry is None else entry.usable()
 
-    def make(self, name: str) -> None:
-        """Put a new random secret. Raises SecretError."""
-        self.put({name: generate()})
-
     def forget(self) -> None:
         """Ask again at the next question."""
         with self._guard:
             self._known.clear()
+
+    @property
+    def fresh(self) -> float:
+        return self._keep
 
     @property
     def folder(self) -> Path | None:
@@ -49,9 +52,12 @@ class CachedVault:
             return self._vault.get_many(names, version)
         names = list(names)
         with self._guard:
+            if time.monotonic() - self._asked > self._keep:
+                self._known.clear()
             unknown = [name for name in names if name not in self._known]
             if unknown:
                 if not self._known:
+                    self._asked = time.monotonic()
                     unknown = [*dict.fromkeys([*unknown, *self._needed()])]
                 found = self._vault.get_many(unknown)
                 self._known |= {name: found.get(name) for name in unknown}

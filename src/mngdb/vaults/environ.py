@@ -20,6 +20,7 @@ class EnvironVault:
     alone, and nothing is written."""
 
     folder = None
+    fresh = 0.0
     writable = False
 
     def __init__(self, environ: Mapping[str, str]) -> None:

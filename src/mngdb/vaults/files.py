@@ -25,6 +25,7 @@ class FilesVault:
     """A folder of mode 0700 with files of mode 0600. The current secrets have the names that Docker
     secrets have; `.NAME.pending` and `.NAME.previous` are the other versions."""
 
+    fresh = 0.0
     writable = True
 
     def __init__(self, folder: Path, *, named: bool = False) -> None:

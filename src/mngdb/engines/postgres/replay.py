@@ -39,6 +39,8 @@ _SETTINGS = {
     "logging_collector": "off",
     "log_destination": "stderr",
     "log_min_messages": "log",
+    # at once, not a flush of the disk for each file
+    "recovery_init_sync_method": "syncfs",
     "lc_messages": "C",
     "timezone": "UTC",
 }

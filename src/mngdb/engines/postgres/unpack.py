@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
+from mngdb import disk
 from mngdb.errors import MngdbError, of_system
 from mngdb.run import Account
 
@@ -60,7 +61,7 @@ def file(pieces: Iterator[bytes], path: Path, account: Account | None) -> None:
     try:
         with _made(path, account) as target:
             for piece in pieces:
-                target.write(piece)
+                disk.append(target, piece)
     except OSError as error:
         raise of_system(error) from None
 
@@ -103,12 +104,17 @@ def _member(source: _Source, member: tarfile.TarInfo, into: Path, account: Accou
             data = source.take(left)
             if not data:
                 raise MngdbError(f"the archive ends within {member.name}")
-            left -= target.write(data)
+            disk.append(target, data)
+            left -= len(data)
     source.block(-member.size % _BLOCK)
 
 
-def _made(path: Path, account: Account | None) -> BinaryIO:
+@contextmanager
+def _made(path: Path, account: Account | None) -> Iterator[int]:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    if account is not None:
-        os.fchown(handle, account.uid, account.gid)
-    return os.fdopen(handle, "wb")
+    try:
+        if account is not None:
+            os.fchown(handle, account.uid, account.gid)
+        yield handle
+    finally:
+        os.close(handle)

@@ -113,10 +113,10 @@ def _repr(name: str) -> str:
 
 def _written(path: Path, content: _Content, account: Account | None) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(handle, "wb", buffering=0) as target:
+    try:
         if account is not None:
             os.fchown(handle, account.uid, account.gid)
         for piece in content:
-            left = memoryview(piece)
-            while left:
-                left = left[target.write(left) :]
+            disk.append(handle, piece)
+    finally:
+        os.close(handle)

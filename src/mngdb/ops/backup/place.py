@@ -180,9 +180,9 @@ def spare_key(context: Context) -> Notice | None:
     """Before a stack is removed with its vault: keep the private key without which nobody could
     read its backups, beside the stacks, and the secret that tells them from those of others. None:
     there is no key of mngdb's own. Raises OSError."""
+    if context.vault.folder is None:
+        return None  # it stays, and may be out of reach
     key, mac = context.vault.get(KEY), context.vault.get(MAC)
-    if context.vault.folder is None or (key is None and mac is None):
-        return None
     if mac is not None:
         keep_signer(context, mac)
     if key is None:

@@ -22,9 +22,9 @@ from mngdb.ops.backup.restored import sweep
 from mngdb.ops.backup.sources import BUCKET_ID, BUCKET_SECRET, KEY, Origins, Source
 from mngdb.ops.context import Context
 from mngdb.secret import Secret
-from mngdb.spec.file import Vault
 from mngdb.spec.load import load
 from mngdb.spec.stack import Stack
+from mngdb.spec.vault import Vault
 from mngdb.stores import StoreError
 from mngdb.stores.catalog import Catalog
 from mngdb.vaults.environ import EnvironVault

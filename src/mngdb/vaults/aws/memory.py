@@ -1,0 +1,102 @@
+"""What this machine remembers of a vault in AWS: where it was, and the last good copy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from mngdb import disk
+from mngdb.errors import MngdbError, SecretError
+from mngdb.spec.units import format_duration
+from mngdb.spec.vault import AwsSecrets
+from mngdb.vaults.aws.client import AwayError
+from mngdb.vaults.aws.copies import Copies
+from mngdb.words import many
+
+#: A copy is written again when it has this share of its highest age.
+_AGAIN = 0.05
+
+
+class Memory:
+    """In a stack's state folder; None: nothing is remembered."""
+
+    def __init__(
+        self, settings: AwsSecrets, state: Path | None, warn: Callable[[str], None]
+    ) -> None:
+        """`warn` says something that a person has to see."""
+        self._settings = settings
+        self._warn = warn
+        self._note = state / "vault.json" if state is not None else None
+        self._copies = Copies(state) if state is not None else None
+        self.stood_in = False
+
+    def remember(self, values: Mapping[str, str], region: str) -> None:
+        """AWS has answered."""
+        self.stood_in = False
+        self._note_place(region)
+        if self._copies is None:
+            return
+        if not self._settings.fail_open:
+            self._copies.forget()
+            return
+        last = self._copies.last()
+        known = dict(last.values) if last is not None else {}
+        age = last.age if last is not None else 0.0
+        now = {**known, **values}
+        if now != known or age > self._settings.max_age.total_seconds() * _AGAIN:
+            self._copies.keep(now)
+
+    def stand_in(self, error: AwayError) -> Mapping[str, str]:
+        """What AWS answered last, where the file has `fail_open`; a person is told. Raises the
+        error, with what there is instead of an answer."""
+        if not self._settings.fail_open:
+            raise SecretError(
+                f"{error.message}; nothing is done without secrets (fail_open: false)", error.hint
+            )
+        last = self._copies.last() if self._copies is not None else None
+        most = self._settings.max_age
+        if last is None or last.age > most.total_seconds():
+            old = f"is older than {format_duration(most)}" if last else "does not exist"
+            raise SecretError(f"{error.message}; the last good copy {old}", error.hint)
+        self.stood_in = True
+        minutes = many(int(last.age // 60), "minute")
+        self._warn(
+            f"WARNING: {error.message}. Secrets are a copy that is {minutes} old (fail_open: true)"
+        )
+        return last.values
+
+    def check_absence(self, region: str) -> None:
+        """Raises SecretError where AWS has none of the secrets that it had: they are in another
+        place, or gone, and must not be made anew beside servers that have them."""
+        was = self._noted()
+        if not was:
+            return
+        here = {"name": self._settings.name, "region": region}
+        if was != here:
+            raise SecretError(
+                f"there are no secrets at {_at(here)}: this stack has them at {_at(was)}",
+                "correct the file or AWS_REGION; 'mngdb secrets push' copies secrets to another "
+                "place",
+            )
+        raise SecretError(
+            f"the secrets at {_at(here)} are gone",
+            f"restore them; to have new ones made, remove {self._note}",
+        )
+
+    def _noted(self) -> dict[str, str]:
+        with suppress(OSError, MngdbError, ValueError, AttributeError):
+            found = json.loads(disk.read_own(self._note) or "{}") if self._note else {}
+            return {str(key): str(value) for key, value in found.items()}
+        return {}
+
+    def _note_place(self, region: str) -> None:
+        here = {"name": str(self._settings.name), "region": region}
+        if self._note is not None and self._note.parent.is_dir() and self._noted() != here:
+            with suppress(OSError, MngdbError):  # the next one does
+                disk.write(self._note, json.dumps(here) + "\n")
+
+
+def _at(place: Mapping[str, str | None]) -> str:
+    return f"{place.get('name')} in {place.get('region')}"

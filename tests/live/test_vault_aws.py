@@ -1,0 +1,372 @@
+"""Secrets in AWS Secrets Manager: how often it is asked, what it refuses, and when it is away."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mngdb.errors import SecretError
+from mngdb.secret import Secret
+from mngdb.vaults.aws import client as asking
+from mngdb.vaults.aws.vault import AwsVault
+from mngdb.vaults.cached import CachedVault
+from tests.conftest import Cli, free_port
+from tests.secrets_server import SecretsServer, in_aws
+
+NAME = "chat-app/database"
+MANY = {f"redis_app{number}": Secret(f"secret-{number}") for number in range(45)}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecretsServer]:
+    with SecretsServer(tmp_path_factory.mktemp("aws")).running() as found:
+        yield found
+
+
+@pytest.fixture
+def server(running: SecretsServer) -> SecretsServer:
+    running.forget()
+    return running
+
+
+def value(vault: AwsVault, name: str) -> str | None:
+    entry = vault.get_many([name]).get(name)
+    return entry.secret.reveal() if entry and entry.secret else None
+
+
+# --- how often it is asked
+
+
+@pytest.mark.parametrize(
+    ("each", "reads"), [(False, ["GetSecretValue"]), (True, ["BatchGetSecretValue"] * 3)]
+)
+def test_a_command_reads_all_that_it_needs_at_once(
+    server: SecretsServer, each: bool, reads: list[str]
+) -> None:
+    in_aws(server, each=each).put(MANY)
+    server.calls()
+    vault = CachedVault(in_aws(server, each=each), lambda: MANY)
+    assert [vault.get(name) for name in MANY] == list(MANY.values())
+    assert server.calls() == reads
+
+
+def test_many_secrets_are_one_version_and_a_rotation_of_them_few(server: SecretsServer) -> None:
+    vault = in_aws(server)
+    vault.put(MANY)
+    assert server.calls().count("CreateSecret") == 1
+    vault.put({name: Secret(f"new-{name}") for name in MANY}, "pending")
+    vault.promote(list(MANY))
+    assert server.calls().count("PutSecretValue") == 3
+    labels = {
+        label: json.loads(
+            server.client().get_secret_value(SecretId=NAME, VersionStage=label)["SecretString"]
+        )
+        for label in ("AWSCURRENT", "AWSPREVIOUS")
+    }
+    assert labels["AWSCURRENT"]["redis_app7"] == "new-redis_app7"
+    assert labels["AWSPREVIOUS"]["redis_app7"] == "secret-7"
+
+
+def test_what_somebody_else_keeps_there_stays(server: SecretsServer) -> None:
+    aws = server.client()
+    by_hand = {"mongo_uri": "mongodb+srv://x", "redis_password": "y", "nested": {"a": [1]}}
+    aws.create_secret(Name=NAME, SecretString=json.dumps(by_hand))
+    vault = in_aws(server)
+    vault.put({"redis_shop": Secret("shop")})
+    found = json.loads(aws.get_secret_value(SecretId=NAME)["SecretString"])
+    assert {key: found[key] for key in by_hand} == by_hand
+    assert vault.get_many(["redis_shop"])["redis_shop"].changed == pytest.approx(time.time(), abs=9)
+
+
+# --- two at the same time
+
+
+class Meddling(AwsVault):
+    """Somebody else writes between its reading and its writing."""
+
+    other: AwsVault
+    what: dict[str, Secret]
+
+    def _check_owner(self, document: Any) -> None:
+        super()._check_owner(document)
+        if self.what:
+            what, self.what = self.what, {}
+            self.other.put(what)
+
+
+def meddled(server: SecretsServer, what: dict[str, Secret]) -> AwsVault:
+    vault = in_aws(server)
+    vault.put({"redis_shop": Secret("old"), "redis_other": Secret("old")})
+    vault.__class__ = Meddling
+    assert isinstance(vault, Meddling)
+    vault.other, vault.what = in_aws(server), what
+    return vault
+
+
+def test_of_two_who_write_at_the_same_time_none_is_lost(server: SecretsServer) -> None:
+    vault = meddled(server, {"redis_other": Secret("theirs")})
+    vault.put({"redis_shop": Secret("ours")})
+    assert [value(vault, name) for name in ("redis_shop", "redis_other")] == ["ours", "theirs"]
+
+
+def test_of_two_who_write_the_same_secret_the_second_is_told(server: SecretsServer) -> None:
+    vault = meddled(server, {"redis_shop": Secret("theirs")})
+    with pytest.raises(SecretError, match=r"redis_shop in the AWS secret .* somebody else"):
+        vault.put({"redis_shop": Secret("ours")})
+    assert value(vault, "redis_shop") == "theirs"
+
+
+def test_what_another_stack_or_nobody_of_ours_made_is_not_changed(server: SecretsServer) -> None:
+    in_aws(server, stack="shop").put({"redis_shop": Secret("theirs")})
+    with pytest.raises(SecretError, match="belongs to the stack shop"):
+        in_aws(server).put({"redis_shop": Secret("ours")})
+    assert value(in_aws(server), "redis_shop") == "theirs"
+    server.client().create_secret(Name=f"{NAME}/chat-app", SecretString="by hand")
+    for change in (
+        lambda: in_aws(server).publish("chat-app", {"A": "1"}),
+        lambda: in_aws(server).unpublish("chat-app"),
+    ):
+        with pytest.raises(SecretError, match="was not made by mngdb"):
+            change()
+    kept = server.client().get_secret_value(SecretId=f"{NAME}/chat-app")
+    assert kept["SecretString"] == "by hand"
+
+
+# --- what it refuses
+
+
+def test_a_document_that_would_be_too_large_is_not_sent(server: SecretsServer) -> None:
+    large = {f"redis_app{number}": Secret("x" * 4000) for number in range(17)}
+    with pytest.raises(SecretError, match=r"would have .* of which AWS takes 65536") as caught:
+        in_aws(server).put(large)
+    assert "each: true" in str(caught.value.hint)
+    assert server.client().list_secrets()["SecretList"] == []
+    in_aws(server, each=True).put(large)
+
+
+@pytest.mark.parametrize("text", ["not json", "[1, 2]", '"text"', "{" * 5000])
+def test_a_document_that_is_none_is_told_and_not_overwritten(
+    server: SecretsServer, text: str
+) -> None:
+    server.client().create_secret(Name=NAME, SecretString=text)
+    vault = in_aws(server)
+    for ask in (
+        lambda: vault.get_many(["redis_shop"]),
+        lambda: vault.put({"redis_shop": Secret("x")}),
+    ):
+        with pytest.raises(SecretError, match="does not hold a JSON object"):
+            ask()
+    assert server.client().get_secret_value(SecretId=NAME)["SecretString"] == text
+
+
+def test_one_scheduled_for_deletion_is_told_with_what_brings_it_back(
+    server: SecretsServer,
+) -> None:
+    in_aws(server).put({"redis_shop": Secret("x")})
+    server.client().delete_secret(SecretId=NAME, RecoveryWindowInDays=7)
+    for ask in (
+        lambda: in_aws(server).get_many(["redis_shop"]),
+        lambda: in_aws(server).put({"redis_shop": Secret("y")}),
+    ):
+        with pytest.raises(SecretError, match="scheduled for deletion") as caught:
+            ask()
+        assert caught.value.hint is not None
+        assert caught.value.hint.startswith("aws secretsmanager restore-secret")
+    server.client().restore_secret(SecretId=NAME)
+    assert value(in_aws(server), "redis_shop") == "x"
+
+
+def test_settings_of_an_app_that_comes_back_are_restored(server: SecretsServer) -> None:
+    vault = in_aws(server)
+    vault.publish("chat-app", {"A": "1"})
+    vault.unpublish("chat-app")
+    assert vault.published(["chat-app"]) == {}
+    vault.publish("chat-app", {"A": "2"})
+    assert vault.published(["chat-app"]) == {"chat-app": {"A": "2"}}
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "said"),
+    [
+        ("UnrecognizedClientException", "The security token is invalid", "credentials"),
+        ("InvalidSignatureException", "Credential should be scoped", "credentials"),
+        ("InvalidSignatureException", "Signature expired: 20261129", "clock"),
+        ("InvalidSignatureException", "Signature not yet current: 2026", "clock"),
+        ("ExpiredTokenException", "expired", "session has expired"),
+        ("AccessDeniedException", "User: x is not authorized", "does not permit GetSecretValue"),
+        ("DecryptionFailure", "the key is disabled", "DecryptionFailure"),
+    ],
+)
+def test_a_refusal_is_one_sentence_and_a_hint(
+    server: SecretsServer, code: str, text: str, said: str
+) -> None:
+    server.fail(code, text=text)
+    with pytest.raises(SecretError, match=said) as caught:
+        in_aws(server).get_many(["redis_shop"])
+    assert "\n" not in caught.value.message
+    assert caught.value.hint or code == "DecryptionFailure"
+
+
+def test_wrong_keys_are_refused_by_the_server_itself(server: SecretsServer) -> None:
+    in_aws(server).put({"redis_shop": Secret("x")})
+    server.demand_rights()
+    try:
+        with pytest.raises(SecretError, match="does not accept the credentials"):
+            in_aws(server).get_many(["redis_shop"])
+    finally:
+        server.demand_rights(False)
+
+
+class Clock(SimpleNamespace):
+    """Time that passes by sleeping alone."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        super().__init__(time=time.time)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.mark.parametrize(("minutes", "done"), [(2, True), (60, False)])
+def test_throttling_for_two_minutes_is_waited_for_and_for_ever_is_told(
+    server: SecretsServer, monkeypatch: pytest.MonkeyPatch, minutes: int, done: bool
+) -> None:
+    clock, vault = Clock(), in_aws(server)
+    monkeypatch.setattr(asking, "time", clock)
+    monkeypatch.setattr(vault._client, "_sleep", clock.sleep)
+    once = vault._client._once
+
+    def throttled(*words: Any) -> dict[str, Any]:
+        server.fail("ThrottlingException", clock.now < minutes * 60)
+        return once(*words)
+
+    monkeypatch.setattr(vault._client, "_once", throttled)
+    if done:
+        assert vault.get_many(["redis_shop"]) == {}
+        assert 120 <= clock.now < 145
+        return
+    with pytest.raises(SecretError, match="ThrottlingException for 180 s"):
+        vault.get_many(["redis_shop"])
+    assert clock.now <= 180
+
+
+# --- when it is away
+
+
+def away(server: SecretsServer, **more: Any) -> AwsVault:
+    """The same vault, behind a port where nobody listens."""
+    vault = in_aws(server, endpoint=f"http://127.0.0.1:{free_port()}", **more)
+    vault._client._sleep = lambda _: None
+    return vault
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    found = tmp_path / "stacks" / "chat-1"
+    found.mkdir(parents=True)
+    return found
+
+
+def test_closed_is_the_default_and_a_copy_is_kept_for_who_asks_for_it_alone(
+    server: SecretsServer, state: Path
+) -> None:
+    in_aws(server, state=state, fail_open=True).put({"redis_shop": Secret("value-of-shop")})
+    in_aws(server, state=state, fail_open=True).get_many(["redis_shop"])
+    assert (state / "vault-copy").exists()
+    in_aws(server, state=state).get_many(["redis_shop"])
+    assert not (state / "vault-copy").exists()
+    with pytest.raises(SecretError, match=r"cannot be reached .*: Connection refused"):
+        away(server, state=state).get_many(["redis_shop"])
+
+
+def test_open_it_goes_on_with_the_last_good_copy_and_says_so_each_time(
+    server: SecretsServer, state: Path
+) -> None:
+    said: list[str] = []
+    in_aws(server).put({"redis_shop": Secret("value-of-shop")})
+    in_aws(server, state=state, fail_open=True).get_many(["redis_shop"])
+    for number in (1, 2):
+        vault = away(server, state=state, fail_open=True, warn=said.append)
+        assert value(vault, "redis_shop") == "value-of-shop"
+        assert len(said) == number
+        assert "WARNING" in said[-1]
+        assert "value-of-shop" not in said[-1]
+        # what is missing is not made up beside an AWS that may have it
+        assert not vault.writable
+        with pytest.raises(SecretError, match="AWS cannot be asked"):
+            vault.check_writable(["redis_new"])
+
+
+def test_the_copy_is_private_encrypted_bound_to_its_key_and_limited_in_age(
+    server: SecretsServer, state: Path
+) -> None:
+    in_aws(server).put({"redis_shop": Secret("value-of-shop")})
+    in_aws(server, state=state, fail_open=True).get_many(["redis_shop"])
+    copy, key = state / "vault-copy", state.parent.parent / "vault-copies.key"
+    for path in (copy, key):
+        assert path.stat().st_mode & 0o077 == 0
+        assert b"value-of-shop" not in path.read_bytes()
+    time.sleep(1.1)  # its age is counted in seconds
+    with pytest.raises(SecretError, match="last good copy is older than 1s"):
+        away(server, state=state, fail_open=True, max_age="1s").get_many(["redis_shop"])
+    key.write_text("0" * 64)
+    with pytest.raises(SecretError, match="last good copy does not exist"):
+        away(server, state=state, fail_open=True).get_many(["redis_shop"])
+
+
+def test_another_region_is_told_and_no_new_secrets_are_made_there(
+    server: SecretsServer, state: Path
+) -> None:
+    in_aws(server, state=state).put({"redis_shop": Secret("x")})
+    in_aws(server, state=state).get_many(["redis_shop"])
+    with pytest.raises(SecretError, match=r"no secrets at .* eu-west-1: .* in us-east-1"):
+        in_aws(server, state=state, region="eu-west-1").get_many(["redis_shop"])
+    server.client().delete_secret(SecretId=NAME, ForceDeleteWithoutRecovery=True)
+    with pytest.raises(SecretError, match="are gone"):
+        in_aws(server, state=state).get_many(["redis_shop"])
+
+
+# --- a stack
+
+
+def test_a_stack_whose_secrets_are_in_aws(cli: Cli, server: SecretsServer) -> None:
+    cli.write(
+        f"vault: {{aws: {{name: {NAME}, endpoint: '{server.url}'}}}}\n"
+        "redis: {port: PORT1}\nagent: {ports: {mngdb: PORT2, redis: PORT3}}\n"
+        "apps: {shop: {redis: 's:*'}}\n"
+    )
+    cli.env |= server.variables
+    cli.env |= {"AWS_REGION": "us-east-1", "AWS_SECRET_NAME": "chat-app/other"}
+    done = cli.run("up")
+    assert done.returncode == 0, done.stderr
+    assert "AWS_SECRET_NAME is chat-app/other, but the file says" in done.stderr
+    assert cli.run("plan", "--exit-code").returncode == 0
+    server.calls()
+    password = cli.env_of("shop")["REDIS_PASSWORD"]
+    assert server.calls() == ["GetSecretValue"]
+    kept = json.loads(server.client().get_secret_value(SecretId=NAME)["SecretString"])
+    assert kept["redis_shop"] == password
+    assert not list(cli.state.glob("secrets/*_*"))
+    cli.ok("secret", "set", "redis_shop", stdin="another-secret-of-forty-characters-12345")
+    cli.ok("up")
+    assert cli.run("doctor", "shop").returncode == 0
+    server.fail("AccessDeniedException", 1000)
+    for words in (["up"], ["env", "shop"]):
+        done = cli.run(*words)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "fail_open: false" in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 3  # with the note about the variable
+    # also with the vault out of reach, servers are stopped and removed; their secrets stay in AWS
+    assert cli.run("down").returncode == 0
+    assert cli.run("destroy", "--yes", "mng").returncode == 0
+    server.forget()
