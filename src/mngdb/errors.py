@@ -162,4 +162,8 @@ class OvertakenError(StepError):
 
 
 class LockedError(MngdbError):
-    """Another mngdb works on this stack right now."""
+    """Another mngdb works on this stack right now: `holder`, in words."""
+
+    def __init__(self, message: str, hint: str | None = None, holder: str = "") -> None:
+        super().__init__(message, hint)
+        self.holder = holder

@@ -6,6 +6,7 @@ text in the file is only for people.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from mngdb import disk
 from mngdb.errors import LockedError
+from mngdb.words import plain
 
 #: A command may end meanwhile.
 _PATIENCE = 1.0
@@ -26,16 +28,30 @@ _PATIENCE_DEAD = 15.0
 AGENT = "agent"
 #: Of a command that is done: a server that it started has yet to let go of the lock.
 _ENDED = "it has just ended"
-_NOTE = 80
+#: Bytes of a note, and letters of what its command waits for.
+_NOTE, _WHY = 1000, 200
 
 
-#: Locks that this process holds.
-_held: dict[Path, int] = {}
+#: Locks that this process holds: their handles, and the command.
+_held: dict[Path, tuple[int, str]] = {}
 
 
 def held(path: Path) -> int | None:
     """The handle of a lock that this process holds."""
-    return _held.get(path)
+    return _held[path][0] if path in _held else None
+
+
+def say_why(text: str) -> None:
+    """Have who meets a lock of this process read what it waits for; empty: for nothing any more."""
+    for handle, command in list(_held.values()):
+        with contextlib.suppress(OSError):  # it was let go just now
+            _write(handle, command, text)
+
+
+def _write(handle: int, command: str, why: str = "") -> None:
+    note = {"pid": os.getpid(), "command": command} | ({"waits": plain(why)[:_WHY]} if why else {})
+    # the longest note has this length: the old one is overwritten, on a full disk too
+    os.pwrite(handle, json.dumps(note, ensure_ascii=False).encode()[:_NOTE].ljust(_NOTE), 0)
 
 
 @contextmanager
@@ -44,10 +60,8 @@ def lock(path: Path, command: str, patience: float = _PATIENCE) -> Iterator[None
     only what it started still ends). Raises LockedError naming the command that holds it."""
     handle = _take(path, patience)
     try:
-        note = json.dumps({"pid": os.getpid(), "command": command})
-        # the longest note has this length: the old one is overwritten, on a full disk too
-        os.pwrite(handle, note.ljust(_NOTE).encode(), 0)
-        _held[path] = handle
+        _write(handle, command)
+        _held[path] = handle, command
         yield
         os.pwrite(handle, b" " * _NOTE, 0)
     finally:
@@ -77,6 +91,7 @@ def _take(path: Path, patience: float) -> int:
                 raise LockedError(
                     f"another mngdb is working on this stack: {command}",
                     "wait until it finishes, then try again",
+                    command,
                 ) from None
             time.sleep(0.02)
             continue
@@ -93,6 +108,7 @@ def _holder(handle: int) -> tuple[str, int | None]:
         return _ENDED, None
     try:
         note = json.loads(text)
-        return f"mngdb {note['command']} (pid {note['pid']})", int(note["pid"])
+        why = f", which waits: {note['waits']}" if "waits" in note else ""
+        return f"mngdb {note['command']} (pid {note['pid']}){why}", int(note["pid"])
     except (ValueError, KeyError, TypeError):
         return "it has just started", None

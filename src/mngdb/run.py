@@ -171,6 +171,30 @@ def reading(
 
 
 @contextlib.contextmanager
+def heard(
+    argv: Sequence[str], timeout: float
+) -> Iterator[tuple[subprocess.Popen[str], Iterator[str]]]:
+    """A program, and the lines of its standard output and error as they come. Leaving waits for its
+    end; `timeout` seconds are one."""
+    say(__name__, shlex.join(argv))
+    with subprocess.Popen(
+        list(argv),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as child:
+        limit = threading.Timer(timeout, child.kill)
+        limit.daemon = True
+        limit.start()
+        try:
+            yield child, iter(cast(IO[str], child.stdout))
+        finally:
+            limit.cancel()
+
+
+@contextlib.contextmanager
 def streamed(argv: Sequence[str], *, env: Mapping[str, str]) -> Iterator[IO[bytes]]:
     """Standard output of a program, to be read to its end, however long that takes. Leaving before
     ends the program. Raises MngdbError when it is missing, or exits non-zero; the error carries the

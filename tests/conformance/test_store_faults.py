@@ -111,7 +111,8 @@ def test_ten_minutes_are_waited_for_however_long_an_attempt_takes(
     monkeypatch.setattr(streams, "_PATIENCE", PATIENCE)
     monkeypatch.setattr(time, "monotonic", lambda: now)
     monkeypatch.setattr(stopping, "sleep", sleep)
-    assert streams.patiently(ask)
+    monkeypatch.setattr(streams, "_known", {"there"})
+    assert streams.patiently("there", ask)
 
 
 def test_one_that_stays_away_ends_the_backup_and_loses_nothing(

@@ -25,6 +25,7 @@ from mngdb.stores import MissingError, Store, StoreError, directory, streams
 from mngdb.stores.catalog import GUIDE, ROOT, Catalog, Snapshot
 from mngdb.stores.directory import DirectoryStore
 from mngdb.stores.manifest import FORMAT, Manifest, decode, encode
+from mngdb.stores.s3 import BucketStore
 from mngdb.stores.sealing import (
     Opener,
     Sealer,
@@ -124,6 +125,30 @@ def test_a_wrong_key_is_refused_in_a_sentence(servers: dict[str, buckets.Server]
         assert not caught.value.passing
         assert "refuse" in caught.value.message
         assert "another" not in caught.value.message + (caught.value.hint or "")
+
+
+def test_what_stays_wrong_is_told_at_once_with_what_helps(
+    servers: dict[str, buckets.Server],
+) -> None:
+    server = servers["moto"]
+    for change, said, helps in (
+        ({"endpoint": f"https://127.0.0.1:{server.port}"}, "does not speak TLS", "endpoint:"),
+        ({"access_key_id": "x" * 20}, "refuses", "secret set"),
+    ):
+        for act in (lambda one: one.put("a", b"x"), lambda one: list(one.entries("a"))):
+            with pytest.raises(StoreError, match=said) as caught:
+                act(server.bucket(**change))
+            assert not caught.value.passing
+            assert helps in (caught.value.hint or "")
+    store = BucketStore("nosuch", "", server.bucket()._options)
+    for act in (lambda one: one.put("a", b"x"), lambda one: list(one.entries("a"))):
+        with pytest.raises(StoreError, match="no bucket 'nosuch'") as caught:
+            act(store)
+        assert not caught.value.passing
+    half = {name: one for name, one in server.bucket()._options.items() if "secret" not in name}
+    with pytest.raises(StoreError, match="Missing SecretAccessKey") as caught:
+        BucketStore("bucket", "", half).put("a", b"x")
+    assert (caught.value.passing, "secret set" in (caught.value.hint or "")) == (False, True)
 
 
 def test_a_server_that_is_away_may_be_back_in_a_moment() -> None:

@@ -285,6 +285,11 @@ def test_a_bucket_is_a_store(stack: Cli, tmp_path: Path) -> None:
     [
         ("{store: 'ftp://somewhere'}", "not a store"),
         ("{store: 's3://'}", "bucket is missing"),
+        ("{store: 's3:/bucket'}", "write s3://BUCKET/PREFIX"),
+        ("{store: ''}", "the store is empty"),
+        ("{store: {url: s3://b, endpoint: 'http://a b'}}", "is not a URL"),
+        ("true", "backup: {store: …}"),
+        ("/srv/backups", "backup: {store: /srv/backups}"),
         ("{store: {url: /srv/b, region: x}}", "s3:// only"),
         ("{recipients: [AGE-SECRET-KEY-1]}", "private key"),
     ],

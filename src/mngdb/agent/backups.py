@@ -7,13 +7,13 @@ import math
 import time
 from collections.abc import Sequence
 
+from mngdb.agent.children import Children
 from mngdb.agent.jobs import log
-from mngdb.errors import LockedError, MngdbError, UsageError
+from mngdb.errors import LockedError, UsageError
 from mngdb.lock import lock
 from mngdb.ops import service
 from mngdb.ops.backup import archived, growth, keys, restore, schedule
 from mngdb.ops.context import Context
-from mngdb.run import run
 
 #: Seconds between two looks at the clock, and that a command may take.
 INTERVAL, _LIMIT = 10.0, 24 * 3600.0
@@ -30,6 +30,7 @@ class Backups:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._children = Children()
         self._drilled: dict[str, float] = {}
 
     def _await(self, names: Sequence[str]) -> None:
@@ -85,12 +86,14 @@ class Backups:
         """Whether no drill of it was begun just now: one that lacks room is noted nowhere."""
         return time.monotonic() > self._drilled.get(instance, -math.inf) + _DRILL_AGAIN
 
+    def end(self) -> None:
+        """Have the commands that run end."""
+        self._children.end()
+
+    def ended(self, seconds: float) -> None:
+        """Wait so long until they have."""
+        self._children.ended(seconds)
+
     def _run(self, *words: str) -> None:
-        begun = time.monotonic()
         argv = [*service.command(self._context), *words]
-        done = run(argv, timeout=_LIMIT, check=False)
-        if done.returncode != 0:
-            lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
-            said = "; ".join(line.strip() for line in lines if line.strip())[-600:]
-            raise MngdbError(f"mngdb {' '.join(words)} failed: {said}")
-        log(f"mngdb {' '.join(words)}: done in {time.monotonic() - begun:.0f} s")
+        self._children.run(argv, f"mngdb {' '.join(words)}", _LIMIT)

@@ -44,6 +44,8 @@ _M_ARENA_MAX = -8
 INTERVAL = 15.0
 #: The job that judges the alerts.
 ALERTS = "alerts"
+#: Seconds that commands which the agent runs may take to end, once it does.
+_CHILDREN = 5.0
 #: Seconds between two attempts to look at the store.
 INTERVAL_OF_STORE = 300.0
 
@@ -216,10 +218,12 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     log(f"{unit.name} exits; the servers keep running")
     running.stop()
     agent.guard.stop()  # first: what waits is set free
+    agent.backups.end()
     agent.archiver.stop()
     agent.alerts.close(time.time())
     for target in targets:
         target.end(1.0)
+    agent.backups.ended(_CHILDREN)
     unit.pidfile.unlink(missing_ok=True)
 
 

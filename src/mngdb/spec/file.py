@@ -105,10 +105,12 @@ def _time_of_day(value: str) -> str:
 #: Names in the vault: the private key of backups that no recipient in the file is for, the secret
 #: that signs them, and the login to a bucket.
 BACKUP_SECRETS = ("backup_key", "backup_mac", "backup_access-key-id", "backup_secret-access-key")
-#: What helps where a bucket refuses its login.
-NEW_LOGIN = "check what the store's login may do; {} bring a new one".format(
-    " and ".join(f"'mngdb secret set {name}'" for name in BACKUP_SECRETS[2:])
-)
+#: What helps where a bucket has no login, or refuses it.
+GIVE_LOGIN = " and ".join(f"'mngdb secret set {name}'" for name in BACKUP_SECRETS[2:])
+NEW_LOGIN = f"check what the store's login may do; {GIVE_LOGIN} bring a new one"
+
+
+_ENDPOINT = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?(/\S*)?")
 
 
 class BackupStore(Model):
@@ -129,13 +131,17 @@ class BackupStore(Model):
     @model_validator(mode="after")
     def _whole(self) -> BackupStore:
         scheme, found, rest = self.url.partition("://")
+        if not self.url.strip():
+            raise ValueError("the store is empty; write a directory or s3://BUCKET/PREFIX")
+        if self.url.startswith("s3:") and not found:
+            raise ValueError(f"{self.url!r} is not a store; write s3://BUCKET/PREFIX")
         if found and scheme != "s3":
             raise ValueError(f"{scheme}:// is not a store; write a directory or s3://BUCKET/PREFIX")
         if found and not rest.strip("/"):
             raise ValueError("the bucket is missing; write s3://BUCKET/PREFIX")
         if not found and (self.endpoint or self.region):
             raise ValueError("endpoint and region are for s3:// only")
-        if self.endpoint and not re.match("https?://[^/]", self.endpoint):
+        if self.endpoint is not None and not _ENDPOINT.fullmatch(self.endpoint):
             raise ValueError(f"endpoint {self.endpoint!r} is not a URL; write https://HOST")
         return self
 
@@ -177,6 +183,17 @@ class Backup(Model):
     `50mb/s`. The log that is archived has no such limit. Default: as fast as they can."""
     drill: Drill = Field(default_factory=Drill)
     """How often a restore is tested, and how long it may take."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _long(cls, value: Any) -> Any:
+        if value is True or isinstance(value, str):
+            text = str(value)
+            store = "…" if text.lower() in {"", "true", "on", "yes"} else text[:60]
+            raise ValueError(
+                f"write backup: {{store: {store}}}, with a directory or s3://BUCKET/PREFIX"
+            )
+        return value
 
 
 AppName = Annotated[str, AfterValidator(check_app)]

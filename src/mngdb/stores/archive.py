@@ -216,7 +216,7 @@ class Archive:
     def _fetched(self, segment: Segment) -> bytes:
         key = self.key(segment)
         try:
-            data = patiently(lambda: self.store.get(key, _LARGEST))
+            data = patiently(self.store.place, lambda: self.store.get(key, _LARGEST))
         except MissingError:
             raise UnreadableError(f"{self.store.place}/{key} is missing") from None
         if digest(data)[: len(segment.digest)] != segment.digest:

@@ -75,9 +75,9 @@ class Snapshot:
         if self._signer is None:
             raise ValueError("there is no secret to sign with")
         guide = (Path(__file__).parent / GUIDE).read_bytes()
-        patiently(lambda: self._store.put(f"{ROOT}/{GUIDE}", guide))
-        data = encode(manifest, self._signer)
-        patiently(lambda: self._store.put(f"{self._prefix}/{_MANIFEST}", data))
+        where, data = self._store.place, encode(manifest, self._signer)
+        patiently(where, lambda: self._store.put(f"{ROOT}/{GUIDE}", guide))
+        patiently(where, lambda: self._store.put(f"{self._prefix}/{_MANIFEST}", data))
 
     def discard(self) -> None:
         """Remove what was written. Raises StoreError."""

@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from mngdb.spec.file import NEW_LOGIN
+from mngdb.spec.file import GIVE_LOGIN, NEW_LOGIN
 from mngdb.stores import Entry, MissingError, StoreError
 
 if TYPE_CHECKING:
@@ -22,12 +22,19 @@ _AT_ONCE = 500
 #: one, and to write one, of which four share a slow line; and how long the library tries a request
 #: again. Who calls goes on for longer.
 _SILENT, _READ, _WRITE = timedelta(seconds=60), timedelta(hours=1), timedelta(minutes=5)
-_RETRY = timedelta(seconds=30)
+_RETRY = timedelta(seconds=10)
 
 #: A part of S3's errors, which are XML.
 _TAG = "<{0}>([^<]+)</{0}>"
 #: What the library says where the key may not do something: for a list, it has no error of its own.
 _REFUSED = re.compile(r"status code: 40[13]\b")
+#: Where a machine asks for the login of its own role.
+_ROLE = re.compile(r" https?://169\.254\.")
+#: What will be the same next time: a request that is wrong, another region, another protocol.
+_LASTING = re.compile(
+    r"status code: 4(?!08|29)\d\d|redirect without LOCATION|InvalidMessage|InvalidCertificate"
+)
+_ENDPOINT = "check 'endpoint:' and 'region:' under 'backup: {store: …}' in the file"
 #: What the operating system says of a connection, in the library's account of an error.
 _INNERMOST = r'\b(?:message|error): "([^"]+)"'
 
@@ -108,18 +115,31 @@ class BucketStore:
 
         try:
             yield
-        except (exceptions.NotFoundError, FileNotFoundError):
-            raise MissingError(f"{self.place}: no such object") from None
-        except (exceptions.BaseError, ValueError) as error:
-            if _REFUSED.search(str(error)):
-                raise StoreError(
-                    f"{self.place} refuses to {what}: {_sentence(error)}",
-                    NEW_LOGIN,
-                ) from None
-            passing = isinstance(error, exceptions.GenericError)
-            raise StoreError(
-                f"cannot {what} in {self.place}: {_sentence(error)}", passing=passing
-            ) from None
+        except (exceptions.BaseError, FileNotFoundError, ValueError) as error:
+            raise self._error(what, error) from None
+
+    def _error(self, what: str, error: Exception) -> StoreError:
+        """What an error of the library's means, where `what` was done."""
+        from obstore import exceptions
+
+        text, said = str(error), _sentence(error)
+        if "NoSuchBucket" in text:
+            return StoreError(
+                f"there is no bucket {self._bucket!r}: {said}",
+                f"create it, or name another one under 'backup: {{store: …}}'; {_ENDPOINT}",
+            )
+        if isinstance(error, (exceptions.NotFoundError, FileNotFoundError)):
+            return MissingError(f"{self.place}: no such object")
+        if _ROLE.search(text):
+            why = "none is in the vault or the environment, and this machine has no role"
+            return StoreError(f"there is no login for {self.place}: {why}", GIVE_LOGIN)
+        if _REFUSED.search(text):
+            return StoreError(f"{self.place} refuses to {what}: {said}", NEW_LOGIN)
+        if what == "open":  # nobody was asked yet
+            hint = GIVE_LOGIN if "Missing" in said else _ENDPOINT
+            return StoreError(f"{self.place} cannot be used: {said}", hint)
+        passing = isinstance(error, exceptions.GenericError) and not _LASTING.search(text)
+        return StoreError(f"cannot {what} in {self.place}: {said}", _ENDPOINT, passing=passing)
 
 
 def _begun(chunks: Iterable[Any], size: int) -> bytes:
@@ -141,7 +161,11 @@ def _sentence(error: BaseException) -> str:
     if status := re.search(r"status code: (\d{3} [A-Za-z ]+)", text):
         return f"the server answers {status[1]}"
     host, why = re.search(r" https?://([^/?\s]+)", text), re.findall(_INNERMOST, text)
+    if host and "InvalidMessage" in text:
+        return f"{host[1]} does not speak TLS: http:// instead of https://?"
+    if host and "InvalidCertificate" in text:
+        return f"the certificate of {host[1]} is not valid"
     if host and (why or "kind: Timeout" in text):
         return f"{host[1]}: {why[-1] if why else 'no answer in time'}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    return lines[0].removeprefix("Generic S3 error: ") if lines else type(error).__name__

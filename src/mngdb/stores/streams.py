@@ -17,7 +17,7 @@ from itertools import chain, repeat
 from types import TracebackType
 from typing import Self, TypeVar
 
-from mngdb import stopping
+from mngdb import stopping, waits
 from mngdb.stores import MissingError, Store, StoreError
 from mngdb.stores.manifest import Part, Stream
 from mngdb.stores.sealing import Opener, Sealer, UnreadableError, digest
@@ -31,8 +31,13 @@ PART = 8 << 20
 _THREADS = max(2, min(4, len(os.sched_getaffinity(0))))
 _WRITERS = 4
 #: Seconds between two attempts of an object that the store did not take, the last one again and
-#: again; and in which there are any: one that was away for ten minutes is asked once more.
-_PAUSES, _PATIENCE = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0), 720.0
+#: again; and in which there are any: one that was away for ten minutes is asked once more. One that
+#: has never answered this process may be set up wrongly.
+_PAUSES, _PATIENCE, _FIRST = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0), 720.0, 30.0
+#: Seconds after which people are told.
+_SILENT = 2.0
+#: The places of those that have answered.
+_known: set[str] = set()
 
 #: For mallopt(3): what is freed stays (M_TRIM_THRESHOLD), also where it was much
 #: (M_MMAP_THRESHOLD), for any thread (M_ARENA_MAX).
@@ -70,16 +75,28 @@ def _percents(text: str) -> str:
     return "".join(f"%{byte:02X}" for byte in text.encode(errors="surrogatepass"))
 
 
-def patiently(action: Callable[[], T]) -> T:
-    """Do it, again and again for ten minutes while the store is away. Raises StoreError."""
-    end, pauses = time.monotonic() + _PATIENCE, chain(_PAUSES, repeat(_PAUSES[-1]))
+def patiently(where: str, action: Callable[[], T]) -> T:
+    """Do it, again and again while the store in a place is away: for ten minutes, or half of one
+    where it has not answered this process before. What is waited for is said. Raises StoreError."""
+    begun, pauses = time.monotonic(), chain(_PAUSES, repeat(_PAUSES[-1]))
     while True:
         try:
-            return action()
+            done = action()
         except StoreError as error:
-            pause = next(pauses)
-            if not error.passing or time.monotonic() + pause > end:
+            if not error.passing:
+                _known.add(where)
                 raise
+            pause, now = next(pauses), time.monotonic()
+            patience = _PATIENCE if where in _known else min(_FIRST, _PATIENCE)
+            if now + pause > begun + patience:
+                raise
+            if now + pause > begun + _SILENT:
+                left = begun + patience - now
+                waits.begin(f"{error.message}; trying again for at most {left:.0f} s")
+        else:
+            _known.add(where)
+            waits.over(f"{where} answers again")
+            return done
         stopping.sleep(pause)
 
 
@@ -145,7 +162,7 @@ class StreamWriter:
         sealed = self._sealer.seal(data)
         part = Part(len(data), len(sealed), digest(data), digest(sealed))
         self._free.append(data)
-        patiently(lambda: self._store.put(key, sealed))
+        patiently(self._store.place, lambda: self._store.put(key, sealed))
         return part
 
     def _take(self) -> None:
@@ -207,7 +224,7 @@ def read(
 def fetched(store: Store, key: str, part: Part) -> bytes:
     """An object's bytes, which are those that were stored. Raises UnreadableError, StoreError."""
     try:
-        data = patiently(lambda: store.get(key, part.stored))
+        data = patiently(store.place, lambda: store.get(key, part.stored))
     except MissingError:
         raise UnreadableError(f"{store.place}/{key} is missing") from None
     if len(data) != part.stored:

@@ -20,7 +20,7 @@ from mngdb.errors import MngdbError
 from mngdb.ops.backup import bases, history, place
 from mngdb.ops.backup.history import iso
 from mngdb.ops.backup.reach import Aim, newest_of, of_snapshot, reachable
-from mngdb.ops.backup.restored import alone, sweep
+from mngdb.ops.backup.restored import DRILLS, alone, sweep
 from mngdb.ops.backup.scratch import Scratch, Tell, room
 from mngdb.ops.context import Context
 from mngdb.snapshot import Trial
@@ -28,8 +28,7 @@ from mngdb.words import many
 
 #: Seconds that another drill of the same instance, the agent's, is waited for.
 PATIENCE = 60.0
-#: In the stack's own folder: what a drill works in.
-FOLDER = "drills"
+FOLDER = DRILLS
 
 Verdict = Literal["pass", "fail"]
 

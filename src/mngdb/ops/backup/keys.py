@@ -106,14 +106,14 @@ def fits_none(context: Context, name: str) -> str:
     if given is None:
         return ""
     places = []
-    for one in (place.catalog(context), *place.inherited(context)):
-        try:
+    try:
+        for one in (place.catalog(context), *place.inherited(context)):
             fits = one.trusted() if name == MAC else one.sealed_for(recipient(given))
-        except MngdbError as error:
-            return f"nobody knows whether it fits the snapshots: {error.message}"
-        if fits:
-            return ""
-        places += [one.store.place] if fits is False else []
+            if fits:
+                return ""
+            places += [one.store.place] if fits is False else []
+    except MngdbError as error:
+        return f"nobody knows whether it fits the snapshots: {error.message}"
     does = "is signed with" if name == MAC else "can be read with"
     return f"no snapshot in {' or '.join(places)} {does} it" if places else ""
 

@@ -25,6 +25,8 @@ from mngdb.spec.stack import Instance
 from mngdb.targets.protocol import Disposable, Servers, UnitRecord
 
 FOLDER = place.RESTORED
+#: The same for what a drill works in.
+DRILLS = "drills"
 
 
 @contextlib.contextmanager
@@ -33,12 +35,12 @@ def alone(context: Context, folder: str, instance: str, patience: float = 0.0) -
     Raises UsageError where somebody does for more than `patience` seconds."""
     disk.folder(context.stack.state / folder, mode=0o711 if os.geteuid() == 0 else 0o700)
     try:
-        with lock(context.stack.state / f"{folder}-{instance}.lock", "restore", patience):
+        command = "drill" if folder == DRILLS else "restore"
+        with lock(context.stack.state / f"{folder}-{instance}.lock", command, patience):
             yield
-    except LockedError:
+    except LockedError as error:
         raise UsageError(
-            f"another command restores {instance} just now",
-            "wait until it finishes, then try again",
+            f"another command restores {instance} just now: {error.holder}", error.hint
         ) from None
 
 

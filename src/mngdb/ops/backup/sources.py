@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb import disk
-from mngdb.errors import UsageError
+from mngdb.errors import SecretError, UsageError
 from mngdb.secret import Secret
 from mngdb.spec.file import BACKUP_SECRETS
 
@@ -65,8 +65,15 @@ def _bucket(asked: Source, get: Secrets) -> Store:
 
     bucket, _, prefix = asked.url.removeprefix("s3://").partition("/")
     options = {"endpoint": asked.endpoint, "region": asked.region}
-    login = [get(name) for name in (BUCKET_ID, BUCKET_SECRET)]
-    options |= dict(zip(("access_key_id", "secret_access_key"), map(_shown, login), strict=True))
+    login = {name: get(name) for name in (BUCKET_ID, BUCKET_SECRET)}
+    missing = [name for name, secret in login.items() if secret is None]
+    if len(missing) == 1:
+        raise SecretError(
+            f"the login of {asked.url} is incomplete: the vault has no {missing[0]}",
+            f"mngdb secret set {missing[0]}",
+        )
+    names = ("access_key_id", "secret_access_key")
+    options |= dict(zip(names, map(_shown, login.values()), strict=True))
     return BucketStore(bucket, prefix, {k: v for k, v in options.items() if v is not None})
 
 
