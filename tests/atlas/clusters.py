@@ -75,14 +75,17 @@ async def create(asked: Asked, project: ProjectOf, world: WorldOf, request: Requ
 
 def _ready(world: World, project: Project, cluster: Cluster, started: Any) -> bool | None:
     """It is IDLE once its server answers and has the project's logins."""
+    document = cluster.document
+    if document["stateName"] == "DELETING":
+        return None
     if not started.done():
         return False
     started.result()
-    users = [(key[1], one, project.passwords[key]) for key, one in project.users.items()]
-    cluster.do(logins, users, dict(project.roles), cluster.mongod).result()
-    if cluster.document["stateName"] == "CREATING":
-        cluster.document["stateName"] = "IDLE"
-    connect(project, cluster)
+    if not document["paused"]:
+        users = [(key[1], one, project.passwords[key]) for key, one in project.users.items()]
+        cluster.do(logins, users, dict(project.roles), cluster.mongod).result()
+        connect(project, cluster)
+    document["stateName"] = "IDLE"
     return None
 
 
@@ -166,18 +169,8 @@ async def update(asked: Asked, cluster: ClusterOf, project: ProjectOf, world: Wo
     document.update(changed)
     document["stateName"] = "UPDATING"
     done = cluster.do(cluster.mongod.stop if paused else cluster.mongod.start)
-    world.later("cluster", lambda: _updated(world, project, cluster, done))
+    world.later("cluster", lambda: _ready(world, project, cluster, done))
     return document
-
-
-def _updated(world: World, project: Project, cluster: Cluster, done: Any) -> bool | None:
-    if not done.done():
-        return False
-    if cluster.document["stateName"] == "UPDATING":
-        cluster.document["stateName"] = "IDLE"
-    if not cluster.document["paused"]:
-        return _ready(world, project, cluster, done)
-    return None
 
 
 @router.delete(CLUSTER, status_code=202)

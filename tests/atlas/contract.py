@@ -161,10 +161,9 @@ def _document(operations: dict[str, Any], schemas: dict[str, Any]) -> dict[str, 
             }
             for status, schema in one["answers"].items()
         }
-        answers["default"] = {
-            "description": "",
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ApiError"}}},
-        }
+        refusal = {"application/json": {"schema": {"$ref": "#/components/schemas/ApiError"}}}
+        for status in one.get("refusals", ["default"]):
+            answers[status] = {"description": "", "content": refusal}
         query = [{"in": "query", "name": key, "schema": kind} for key, kind in one["query"].items()]
         steps = re.findall(r"\{(\w+)\}", one["path"])
         inside = [

@@ -35,7 +35,7 @@ class AtlasError(Exception):
             "detail": self.detail,
             "error": self.status,
             "errorCode": self.code,
-            "parameters": [{"value": one} for one in self.parameters],
+            "parameters": list(self.parameters),
             "reason": _REASONS.get(self.status, "Error"),
         }
 

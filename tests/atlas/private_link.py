@@ -34,7 +34,7 @@ async def create_service(asked: Asked, project: ProjectOf, world: WorldOf) -> Do
                 f"A private endpoint service already exists in {region} for group {project.id}."
             )
             raise AtlasError(
-                409, "PRIVATE_ENDPOINT_SERVICE_ALREADY_EXISTS_FOR_REGION", detail, region
+                400, "PRIVATE_ENDPOINT_SERVICE_ALREADY_EXISTS_FOR_REGION", detail, region
             )
     made = {"id": new_id(), "cloudProvider": "AWS", "regionName": region, "status": "INITIATING"}
     made |= {"interfaceEndpoints": []}

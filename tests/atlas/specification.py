@@ -21,6 +21,7 @@ _PLACES = tuple(parent / "shared/atlas/openapi.json" for parent in WRITTEN.paren
 _RELAXED = (
     ("DatabaseUserRole", "roleName", "enum"),  # custom roles have names of their own
     ("AwsNetworkPeeringConnectionSettings", "routeTableCidrBlock", "pattern"),  # allows no mask
+    ("ApiError", "parameters", "items"),  # Atlas sends strings, not objects
     ("HostMatcher", "value", "$ref"),  # a host's name is as good as a host's type
     # Atlas' own examples say RAW and GREATER_THAN, as the variants of these do
     ("HostMetricThreshold", "units", "enum"),
@@ -150,6 +151,7 @@ def _operations(given: dict[str, Any], reduced: Reduced) -> dict[str, Any]:
                 "path": path,
                 "query": query,
                 "request": _schema(operation.get("requestBody", {}), reduced),
+                "refusals": sorted(status for status, _ in answers if status >= "4"),
                 "answers": {
                     status: _schema(answer, reduced)
                     for status, answer in answers

@@ -108,9 +108,9 @@ class World:
         """End the states whose time has come."""
         due = [one for one in self._waiting if everything or one[0] <= self.now().timestamp()]
         self._waiting = [one for one in self._waiting if one not in due]
-        for moment, effect in due:
+        for _, effect in due:
             if effect() is False:
-                self._waiting.append((moment, effect))
+                self._waiting.append((0.0, effect))  # it is due, and goes on
                 asyncio.get_running_loop().call_later(0.02, self.settle)
 
     def advance(self, seconds: float | None) -> None:
