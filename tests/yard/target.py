@@ -33,6 +33,8 @@ class YardTarget:
     watched: None = None
     supervisor: None = None
     disposable: None = None
+    backups: None = None
+    slow_log: None = None
 
     @classmethod
     def of(cls, given: Opened) -> YardTarget:

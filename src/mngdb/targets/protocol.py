@@ -120,6 +120,18 @@ class Target(Protocol):
         for an instance with a unit and a port of its own, in a state folder of its own."""
         ...
 
+    @property
+    def backups(self) -> OwnBackups | None:
+        """The backups that the place takes and keeps itself, where it does: none of such an
+        instance are in a store of ours."""
+        ...
+
+    @property
+    def slow_log(self) -> Callable[[DesiredInstance, float | None], list[str]] | None:
+        """Lines of an instance's log about slow operations, of the last seconds or of all there
+        are, where nothing else tells of them. Raises MngdbError."""
+        ...
+
     def site(self, instance: Instance, *, find: bool = True) -> Site | None:
         """The instance's place; None where it is not for us to render a server. Without `find` it
         is good for logging in, not for rendering. Raises UsageError."""
@@ -166,6 +178,75 @@ class Target(Protocol):
 
     def boot(self) -> Boot:
         """What has to be there before the stack is started after a reboot."""
+        ...
+
+
+class OwnSnapshot(Struct, frozen=True, kw_only=True):
+    """A snapshot that is kept where the instance lives. Moments in seconds since the epoch."""
+
+    id: str
+    moment: float
+    """When the server was as it shows."""
+    finished: float
+    size: int
+    """Bytes that it takes there."""
+    version: str
+    """The server's that it is of."""
+
+
+class OwnReach(Struct, frozen=True):
+    """What can be restored there: whole snapshots, the oldest first, and any moment of `span`
+    (None: snapshots alone)."""
+
+    snapshots: tuple[OwnSnapshot, ...]
+    span: tuple[float, float] | None
+
+
+class OwnBackups(Protocol):
+    """Backups that are taken and kept where the instances live, and are restored there alone. All
+    of it raises MngdbError, and may take an hour; `emit` takes events (`mngdb.events`)."""
+
+    @property
+    def keeper(self) -> str:
+        """Who keeps them, for people."""
+        ...
+
+    def reach(self, asked: DesiredInstance) -> OwnReach:
+        """What can be restored now."""
+        ...
+
+    def take(self, asked: DesiredInstance, emit: Callable[[object], None]) -> OwnSnapshot:
+        """Take a snapshot; one that a killed command has begun is waited for."""
+        ...
+
+    def cost(self, instance: Instance) -> str:
+        """What a server beside the live one costs, in words."""
+        ...
+
+    def beside(self, instance: Instance, unit: str) -> Instance:
+        """An instance as it is on a server beside the live one. Pure."""
+        ...
+
+    def make(
+        self, asked: DesiredInstance, beside: Instance, emit: Callable[[object], None]
+    ) -> None:
+        """Make that server, empty, where it is not there yet. It takes the live one's logins."""
+        ...
+
+    def restore(
+        self,
+        asked: DesiredInstance,
+        into: Instance,
+        snapshot: str,
+        until: float | None,
+        emit: Callable[[object], None],
+    ) -> None:
+        """Put a snapshot, or the data of the moment `until`, in the place of what a server has: of
+        the live one, or of one beside it. A restore of the same that is under way is waited for."""
+        ...
+
+    def remove(self, asked: DesiredInstance, beside: Instance) -> None:
+        """Remove a server beside the live one, if it is there; never the live one."""
         ...
 
 

@@ -41,6 +41,8 @@ class AtlasTarget:
     supervisor: None = None
     disposable: None = None
     outside: None = None
+    backups: None = None
+    slow_log: None = None
 
     def __init__(self, given: Opened) -> None:
         self.given = given

@@ -41,6 +41,8 @@ class ComposeTarget(ProcessTarget):
 
     watched: None = None
     disposable: None = None
+    backups: None = None
+    slow_log: None = None
 
     @cached_property
     def servers(self) -> ComposeRunner:

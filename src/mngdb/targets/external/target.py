@@ -27,6 +27,8 @@ class ExternalTarget(Struct, frozen=True):
     supervisor: None = None
     disposable: None = None
     outside: None = None
+    backups: None = None
+    slow_log: None = None
 
     def site(self, instance: Instance, *, find: bool = True) -> None:
         """None: others render it."""

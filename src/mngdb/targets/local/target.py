@@ -34,6 +34,8 @@ class LocalTarget(ProcessTarget):
 
     sidecars: None = None
     supervisor: None = None
+    backups: None = None
+    slow_log: None = None
 
     def disposable(self, instance: Instance, state: Path) -> LocalDisposable:
         """A server of this machine, with its data in `state`."""
