@@ -182,8 +182,31 @@ def _answer(start: Callable[..., Any], status: int, document: object) -> Iterabl
     return [json.dumps(document).encode()]
 
 
+def _correct_rights() -> None:
+    """moto does not know which secret a request is about, nor the sign `?` of a policy."""
+    from fnmatch import fnmatchcase
+
+    from moto.iam.access_control import IAMPolicyStatement
+    from moto.secretsmanager.responses import SecretsManagerResponse
+
+    def resource(self: Any) -> str:
+        name = self._get_param("SecretId") or self._get_param("Name")
+        if not name:
+            return "*"
+        found = self.backend.secrets.get(name)
+        made_up = f"arn:aws:secretsmanager:{self.region}:{ACCOUNT}:secret:{name}-aBcDeF"
+        return made_up if found is None else str(found.arn)
+
+    def matches(_: object, pattern: str, value: str) -> bool:
+        return fnmatchcase(value, pattern)
+
+    IAMPolicyStatement._match = matches  # type: ignore[assignment,method-assign]
+    SecretsManagerResponse._determine_resource = resource  # type: ignore[attr-defined]
+
+
 def main(port: int) -> None:
     """Serve."""
+    _correct_rights()
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import run_simple
 

@@ -70,6 +70,10 @@ COMMANDS: dict[Path_, list[Path_]] = {
     ("keys",): [(), ("--exact",)],
     ("secret", "set"): [("redis_shop",)],
     ("secrets", "scan"): [()],
+    ("secrets", "rotate"): [("jwt",)],
+    ("secrets", "push"): [("--to", "files:/nonexistent/vault")],
+    ("secrets", "pull"): [("--from", "environ")],
+    ("secrets", "diff"): [("--to", "environ")],
     ("alerts",): [()],
     ("alerts", "rules"): [()],
     ("alerts", "test"): [("nobody",)],
@@ -79,6 +83,7 @@ COMMANDS: dict[Path_, list[Path_]] = {
     ("render", "runbooks"): [()],
     ("render", "ci"): [("github",)],
     ("render", "compose"): [()],
+    ("render", "iam"): [()],
     ("render", "systemd"): [()],
 }
 #: What ends the state that the others are tried in, in this order.

@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb import disk
+from mngdb.agent import signing_keys
 from mngdb.agent.archiver import KEYS_EVERY, Archiver
 from mngdb.agent.backups import INTERVAL as INTERVAL_OF_BACKUPS
 from mngdb.agent.backups import Backups
@@ -105,6 +106,9 @@ def jobs(agent: Agent, spec: Spec) -> list[Job]:
         found.append(Job("backup keys", KEYS_EVERY, agent.archiver.look))
         found.append(Job("store", INTERVAL_OF_STORE, lambda: growth.look(agent.context)))
         found.append(Job("stored", INTERVAL_OF_STORE, lambda: reach.look(agent.context)))
+    if agent.context.stack.source.jwt is not None:
+        every = signing_keys.INTERVAL
+        found.append(Job("signing keys", every, lambda: signing_keys.look(agent.context)))
     if spec.restart:
         found.append(Job("restarts", 1.0, agent.watch.look))
         found.append(Job("restores", INTERVAL_OF_BACKUPS, agent.backups.resume))

@@ -36,7 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "locks": ("locks", "Show who blocks whom in PostgreSQL, or end a session."),
     "keys": ("keys", "Show the memory use of a Redis by key pattern."),
     "secret": ("use", "Store a secret in the vault."),
-    "secrets": ("secrets", "Scan the project's files for secrets."),
+    "secrets": ("secrets", "Scan for secrets, rotate signing keys, copy secrets between vaults."),
     "alerts": ("alerts", "Show active alerts and rules, or test a channel."),
     "agent": ("agent", "Serve metrics and restart crashed servers."),
     "render": ("render", "Write the stack as files for other tools."),

@@ -14,6 +14,7 @@ FORMATS: dict[str, tuple[str, str]] = {
     "grafana": ("render_alerts", "Two dashboards."),
     "runbooks": ("render_runbooks", "Recovery playbook and operational checklist."),
     "ci": ("render_ci", "An app's variables for GitHub Actions or GitLab CI, secrets by name."),
+    "iam": ("render_iam", "Least-privilege policies for AWS Secrets Manager."),
     "systemd": ("render_systemd", "The unit that starts the stack at boot."),
     "compose": ("render_compose", "A folder for `docker compose up -d`."),
 }

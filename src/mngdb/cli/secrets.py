@@ -1,4 +1,4 @@
-"""secrets: scan the project's files for secrets."""
+"""secrets: find them where they should not be, rotate signing keys, copy between vaults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mngdb.cli.common import Options, common, say, say_json
 @click.group()
 @common
 def secrets(_: Options) -> None:
-    """Find secrets where they should not be."""
+    """Scan for secrets, rotate signing keys, copy secrets between vaults."""
 
 
 @secrets.command()
@@ -40,3 +40,98 @@ def scan(options: Options, paths: Sequence[Path], everything: bool) -> int:
     show_table([one for one in report.findings if everything or one.counts in bad])
     say(summary(report))
     return report.exit_code
+
+
+@secrets.command()
+@click.argument("what", type=click.Choice(["jwt"]))
+@click.option("--due", is_flag=True, help="Do only what the file's schedule asks for now.")
+@click.option(
+    "--force", is_flag=True, help="Drop a previous key that is still needed: its tokens end."
+)
+@common
+def rotate(options: Options, what: str, due: bool, force: bool) -> None:
+    """Replace the key that signs JSON Web Tokens. The current one becomes the previous one, which
+    verifies tokens for as long as 'keep' in the file says.
+
+    Passwords of databases are rotated by 'mngdb rotate'.
+    """
+    from mngdb.ops import jwt
+
+    context = options.context()
+    done = jwt.tend(context) if due else jwt.rotate(context, force=force)
+    document = {
+        "stack": context.stack.name,
+        "secret": what,
+        "rotated": done is not None and done.until is not None,
+        "published": list(done.apps) if done else [],
+    }
+    if done is None:
+        options.say(document, "nothing is due")
+    elif due and done.until is None:
+        options.say(document, "the previous key is withdrawn")
+    else:
+        apps = ", ".join(done.apps) or "nobody"
+        options.say(document, f"a new key signs tokens; published to {apps}")
+
+
+_OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace secrets that differ.")
+
+
+@secrets.command()
+@click.option("--to", "place", required=True, metavar="VAULT", help="aws:NAME or files:FOLDER.")
+@_OVERWRITE
+@common
+def push(options: Options, place: str, overwrite: bool) -> None:
+    """Copy the stack's secrets from the file's vault to another one. No secret is shown."""
+    from mngdb.ops import exchange
+
+    context = options.context()
+    done = exchange.push(context, exchange.other(context, place), overwrite=overwrite)
+    _copied(options, context.stack.name, place, [one.name for one in done], "to")
+
+
+@secrets.command()
+@click.option(
+    "--from", "place", required=True, metavar="VAULT", help="aws:NAME, files:FOLDER or environ."
+)
+@_OVERWRITE
+@common
+def pull(options: Options, place: str, overwrite: bool) -> None:
+    """Copy the stack's secrets from another vault to the file's. No secret is shown. The next 'up'
+    sets them on the servers."""
+    from mngdb.ops import exchange
+
+    context = options.context()
+    done = exchange.pull(context, exchange.other(context, place), overwrite=overwrite)
+    _copied(options, context.stack.name, place, [one.name for one in done], "from")
+
+
+@secrets.command()
+@click.option(
+    "--to", "place", required=True, metavar="VAULT", help="aws:NAME, files:FOLDER or environ."
+)
+@common
+def diff(options: Options, place: str) -> int:
+    """Compare the stack's secrets in the file's vault and another one. No secret is shown.
+
+    Exits 0 if they are the same, 1 if they are not.
+    """
+    from mngdb.ops import exchange
+
+    context = options.context()
+    found = exchange.compare(context, exchange.other(context, place))
+    differing = [one for one in found if one.state != "same"]
+    if options.json:
+        secrets = [{"name": one.name, "state": one.state} for one in found]
+        say_json({"stack": context.stack.name, "vault": place, "secrets": secrets})
+    else:
+        for one in differing:
+            say(f"{one.name}: {one.state}")
+        say(f"{len(found) - len(differing)} of {len(found)} secrets are the same")
+    return 1 if differing else 0
+
+
+def _copied(options: Options, stack: str, place: str, names: list[str], way: str) -> None:
+    document = {"stack": stack, "vault": place, "copied": names}
+    what = f"copied {way} {place}: {', '.join(names)}" if names else "nothing to copy"
+    options.say(document, what)

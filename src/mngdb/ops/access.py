@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,9 +18,11 @@ from mngdb.facts.doctor import Diagnosis
 from mngdb.facts.locks import WAITED
 from mngdb.model import DesiredInstance, ShellCommand
 from mngdb.ops.context import Context
-from mngdb.secret import Secret
+from mngdb.secret import Secret, generate
 from mngdb.spec.engine_info import ENGINE_INFO
+from mngdb.spec.jwt import CURRENT, PREVIOUS
 from mngdb.spec.stack import Instance
+from mngdb.spec.vault import JWT
 from mngdb.words import many
 
 #: Apps of one instance that are tried at the same time.
@@ -61,7 +64,26 @@ def variables(
         prefix = _prefix(instance.name)
         access = context.public(asked, app)
         found |= context.engine(instance).env(access, prefix, asked, app)
-    return found
+    return found | signing(context, app, instead)
+
+
+def signing(context: Context, app: str, instead: Secret | None = None) -> dict[str, str]:
+    """The keys of an app that signs or verifies tokens, as `variables` gives them. The previous one
+    is among them as long as it is kept."""
+    spec = context.stack.source.jwt
+    if spec is None or app not in {JWT, *spec.apps}:
+        return {}
+    if instead is not None:
+        return {"JWT_CURRENT": instead.reveal()}
+    entries = context.vault.get_many([CURRENT, PREVIOUS])
+    found = {name: secret for name, one in entries.items() if (secret := one.usable()) is not None}
+    current = found.get(CURRENT) or generate()
+    changed = entries[CURRENT].changed if CURRENT in entries else None
+    keys = {"JWT_CURRENT": current.reveal()}
+    kept = changed is None or time.time() - changed < spec.keep.total_seconds()
+    if kept and PREVIOUS in found:
+        keys["JWT_PREVIOUS"] = found[PREVIOUS].reveal()
+    return keys
 
 
 def _prefix(instance: str) -> str:

@@ -25,6 +25,7 @@ from mngdb.secret import Secret, generate
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.file import BACKUP_SECRETS
+from mngdb.spec.jwt import CURRENT, PREVIOUS
 from mngdb.spec.problems import did_you_mean
 from mngdb.spec.stack import Instance, Member, Stack
 from mngdb.spec.target_info import TARGET_INFO
@@ -200,7 +201,7 @@ class Context(Struct, frozen=True, dict=True):
         return frozenset(secret_name(one, app) for one in every for app in one.grants)
 
     def secret_names(self, only: Collection[str] | None = None) -> list[str]:
-        """The vault's names of every secret of a server (or of `only` some) or a page."""
+        """The vault's names of every secret of a server (or of `only` some), a page or a signer."""
         return [
             *(
                 secret_name(instance, login)
@@ -208,6 +209,7 @@ class Context(Struct, frozen=True, dict=True):
                 if only is None or instance.name in only
                 for login in self.logins(instance)
             ),
+            *((CURRENT,) if self.stack.source.jwt else ()),
             *(
                 PAGE_SECRETS
                 if any(only is None or one.name in only for one in self.stack.insight)
@@ -221,9 +223,10 @@ class Context(Struct, frozen=True, dict=True):
 
     def known_secrets(self) -> list[str]:
         """The same with those that are used where they are there: everything that may be kept."""
+        previous = [PREVIOUS] if self.stack.source.jwt else []
         used = {one.target.kind for one in self.stack.instances.values()}
         of_targets = (name for kind in used for name in TARGET_INFO[kind].secrets)
-        return [*self.needed_secrets(), *BACKUP_SECRETS, *of_targets]
+        return [*self.needed_secrets(), *previous, *BACKUP_SECRETS, *of_targets]
 
     def missing(self, name: str) -> str:
         """That a secret is missing, with where it is looked for."""

@@ -7,16 +7,20 @@ from collections.abc import Iterable, Iterator
 
 from mngdb import disk
 from mngdb.model import Step
-from mngdb.ops.access import variables
+from mngdb.ops.access import signing, variables
 from mngdb.ops.context import Context
+from mngdb.spec.vault import JWT
 
 #: Who owns the steps, as `plan` names it.
-_VAULT = "vault"
+VAULT = "vault"
 
 
 def settings(context: Context, app: str) -> dict[str, str]:
     """What an app reads. Made-up secrets stand where the vault has none: enough to plan with.
     Raises UsageError."""
+    if app == JWT:
+        keys = signing(context, JWT)
+        return {name.removeprefix("JWT_").lower(): key for name, key in keys.items()}
     return variables(context, app)
 
 
@@ -26,14 +30,15 @@ def steps(context: Context, apps: Iterable[str] | None = None) -> Iterator[Step[
     SecretError, UsageError."""
     if not context.vault.writable:
         return
-    chosen = [*context.stack.apps] if apps is None else [*apps]
+    signs = [JWT] if context.stack.source.jwt else []
+    chosen = [*context.stack.apps, *signs] if apps is None else [*apps]
     found = context.vault.published(chosen)
     for app in chosen:
         wanted, now = settings(context, app), found.get(app)
         if wanted != now:
             yield _publish(context, app, wanted, now)
     if apps is None:
-        for app in sorted(_noted(context) - context.stack.apps.keys()):
+        for app in sorted(_noted(context) - {*chosen}):
             yield _unpublish(context, app)
 
 
@@ -56,9 +61,9 @@ def _publish(
 
     if now is None:
         names = ", ".join(wanted)
-        return Step(_VAULT, _VAULT, "create", f"settings of {app}", names or "none", run)
+        return Step(VAULT, VAULT, "create", f"settings of {app}", names or "none", run)
     names = ", ".join(sorted(n for n in wanted.keys() | now if wanted.get(n) != now.get(n)))
-    return Step(_VAULT, _VAULT, "change", f"settings of {app}", names, run)
+    return Step(VAULT, VAULT, "change", f"settings of {app}", names, run)
 
 
 def _unpublish(context: Context, app: str) -> Step[None]:
@@ -66,7 +71,7 @@ def _unpublish(context: Context, app: str) -> Step[None]:
         context.vault.unpublish(app)
         _note(context, _noted(context) - {app})
 
-    return Step(_VAULT, _VAULT, "drop", f"settings of {app}", "the app left the file", run)
+    return Step(VAULT, VAULT, "drop", f"settings of {app}", "the app left the file", run)
 
 
 def _noted(context: Context) -> frozenset[str]:

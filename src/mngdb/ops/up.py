@@ -23,6 +23,7 @@ from mngdb.ops.choice import Choice, whole
 from mngdb.ops.context import Context, secret_name
 from mngdb.ops.down import unmake
 from mngdb.ops.patch_levels import notices
+from mngdb.ops.publish import VAULT
 from mngdb.ops.relocate import due as relocate_due
 from mngdb.ops.relocate import relocated
 from mngdb.spec.agent import AGENT
@@ -433,10 +434,10 @@ def secret_steps(context: Context, names: Sequence[str]) -> list[Step[None]]:
 def _secret_step(context: Context, name: str, run: Callable[[None], None]) -> Step[None]:
     every = context.stack.instances.values()
     owners = [i for i in every if name.startswith(f"{i.name}_")] or context.stack.insight
-    instance = next(iter(owners))
+    owner = (owners[0].name, owners[0].engine) if owners else (VAULT, VAULT)
     more = "; set it on the realm's client, too" if name == CLIENT_SECRET else ""
     detail = f"40 random characters in {context.place(name) or 'the vault'}{more}"
-    return Step(instance.name, instance.engine, "create", f"secret {name}", detail, run)
+    return Step(*owner, "create", f"secret {name}", detail, run)
 
 
 def _channel_notices(context: Context) -> list[Notice]:

@@ -39,6 +39,8 @@ def conflicts(parsed: StackFile, specs: Specs, grants: Grants) -> list[Problem]:
     problems += _owners(grants)
     problems += _cases(specs, grants)
     problems += _pages(parsed, specs)
+    problems += _signers(parsed, grants)
+    problems += _documents(parsed, specs, grants)
     if parsed.vault.kind == "environ":
         problems += _variables(specs, grants)
     return problems
@@ -209,6 +211,24 @@ def _cases(specs: Specs, grants: Grants) -> Iterator[Problem]:
             if first != database:
                 text = f"MongoDB cannot keep {first!r} and {database!r} apart"
                 yield trail, text, "write the database name in the same case everywhere"
+
+
+def _signers(parsed: StackFile, grants: Grants) -> Iterator[Problem]:
+    for at, app in enumerate(parsed.jwt.apps if parsed.jwt else ()):
+        if app not in grants:
+            known = ", ".join(grants) or "none"
+            yield ("jwt", "apps", at), f"no app named {app!r}", f"apps in the file: {known}"
+
+
+def _documents(parsed: StackFile, specs: Specs, grants: Grants) -> Iterator[Problem]:
+    """With a secret of AWS for each value, those stand beside what apps read."""
+    if not (parsed.vault.aws and parsed.vault.aws.each):
+        return
+    secrets = {f"{name}_{login}" for name in specs for login in ("admin", MONITOR, *grants)}
+    for app in grants:
+        if app in secrets:
+            text = f"what {app} reads would be the same AWS secret as the password {app}"
+            yield ("apps", app), text, "use another name, or 'each: false'"
 
 
 def _variables(specs: Specs, grants: Grants) -> Iterator[Problem]:

@@ -21,6 +21,7 @@ from mngdb.spec.alerts import Alerts
 from mngdb.spec.base import BaseInstance, Model, located
 from mngdb.spec.engine_info import ENGINE_INFO, EngineName
 from mngdb.spec.engine_models import MODELS
+from mngdb.spec.jwt import Jwt
 from mngdb.spec.names import InstanceName, PlainName, check_app
 from mngdb.spec.target import Target
 from mngdb.spec.units import Duration, Rate
@@ -233,7 +234,7 @@ else:
 
 
 #: Names that no instance may have, and what their secrets are of.
-_TAKEN = {"alerts": "channels", "backup": "backups"}
+_TAKEN = {"alerts": "channels", "backup": "backups", "jwt": "signing keys"}
 
 
 class StackFile(EngineKeys):
@@ -248,6 +249,8 @@ class StackFile(EngineKeys):
     """For each app, the instances that it uses and its rights there."""
     backup: Backup | None = None
     """Backups, point-in-time recovery and restore drills (docs/backup.md)."""
+    jwt: Jwt | None = None
+    """Keys for JSON Web Tokens, published to apps (docs/secrets.md)."""
     sso: Sso | None = None
     """Single sign-on for web pages: a Keycloak realm."""
     redisinsight: RedisInsight | None = None
@@ -282,7 +285,7 @@ class StackFile(EngineKeys):
         for name in self.instances:
             if name in ENGINE_INFO:
                 raise located(f"{name!r} is the default instance's own key", "instances", name)
-            if name in {"alerts", "backup"}:
+            if name in _TAKEN:
                 raise located(
                     f"{name!r} is taken: secrets of {_TAKEN[name]} start with it", "instances", name
                 )

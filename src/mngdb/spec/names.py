@@ -26,6 +26,7 @@ RESERVED_APPS = frozenset(
         "mngdb",
         "mngdb_restoring",
         "none",
+        "jwt-secrets",  # the document of the signing keys
     }
 )
 _PLAIN = r"^[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*$"

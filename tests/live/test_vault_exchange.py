@@ -1,0 +1,82 @@
+"""Secrets copied and compared between vaults: names are shown, values never."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.checks.judge import opened
+from tests.conftest import Cli
+from tests.secrets_server import SecretsServer
+
+FILE = "redis: {}\napps: {shop: {redis: 's:*'}}\nagent: false\n"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecretsServer]:
+    with SecretsServer(tmp_path_factory.mktemp("aws")).running() as found:
+        yield found
+
+
+def made(cli: Cli) -> list[str]:
+    """A stack with secrets in files; returns their values."""
+    cli.write(FILE)
+    context = opened(cli)
+    context.claim()
+    context.make_secrets(context.missing_secrets())
+    return [
+        secret.reveal()
+        for entry in context.vault.get_many(context.known_secrets()).values()
+        if (secret := entry.secret) is not None
+    ]
+
+
+def test_from_files_to_aws_and_back(cli: Cli, server: SecretsServer, tmp_path: Path) -> None:
+    cli.env |= server.variables | {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": server.url}
+    values = made(cli)
+    said = []
+
+    def run(code: int, *words: str) -> str:
+        done = cli.run("secrets", *words)
+        assert done.returncode == code, done.stderr
+        said.append(done.stdout + done.stderr)
+        return done.stdout
+
+    there = "aws:chat-app/database"
+    assert "redis_shop: only in the file's vault" in run(1, "diff", "--to", there)
+    assert "redis_admin, redis_shop" in run(0, "push", "--to", there)
+    assert "2 of 2 secrets are the same" in run(0, "diff", "--to", there)
+    assert "nothing to copy" in run(0, "push", "--to", there)
+    cli.ok("secret", "set", "redis_shop", stdin="another-secret-of-the-shop-12345")
+    assert "redis_shop: differs" in run(1, "diff", "--to", there)
+    run(2, "push", "--to", there)
+    assert "there already: redis_shop" in said[-1]
+    assert "copied from" in run(0, "pull", "--from", there, "--overwrite")
+    run(0, "diff", "--to", there)
+    # the same from the other side
+    cli.write(f"{FILE}vault: {{aws: {{name: chat-app/database}}}}\n")
+    run(0, "diff", "--to", f"files:{cli.state / 'secrets'}")
+    folder = tmp_path / "elsewhere"
+    run(0, "push", "--to", f"files:{folder}")
+    assert {path.name for path in folder.iterdir()} == {"redis_admin", "redis_shop"}
+    assert not any(value in text for value in values for text in said)
+    assert '"command": "secrets push"' in (cli.state / "audit.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("push", "--to", "here"), "not a vault"),
+        (("push", "--to", "aws:a b"), "not a name in AWS"),
+        (("push", "--to", "environ"), "not set"),
+        (("push", "--to", "files:{own}"), "vault of the file itself"),
+    ],
+)
+def test_what_is_no_vault_is_told(cli: Cli, words: tuple[str, ...], hint: str) -> None:
+    made(cli)
+    own = cli.state / "secrets"
+    done = cli.run("secrets", *(word.format(own=own) for word in words))
+    assert done.returncode == 2
+    assert hint in done.stderr

@@ -1,0 +1,177 @@
+"""What an app imports: it is small, follows a rotation, and signs and verifies tokens."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import jwt
+import pytest
+
+from mngdb.client import Settings, SettingsError
+from mngdb.secret import generate
+
+KEYS = [generate().reveal() for _ in range(3)]
+
+
+def published(path: Path, **settings: str) -> dict[str, str]:
+    """Replace an app's document as mngdb does, and return the app's environment."""
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(settings))
+    new.replace(path)
+    return {"MNGDB_SETTINGS": str(path), "PORT": "8000"}
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Path:
+    return tmp_path / "settings.json"
+
+
+def test_its_import_brings_nothing_large() -> None:
+    code = (
+        "import resource, sys, time\n"
+        "size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "begun = time.process_time()\n"
+        "import mngdb.client\n"
+        "print(time.process_time() - begun)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - size)\n"
+        "print(*sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seconds, kib, modules = done.stdout.splitlines()
+    assert not {"pydantic", "click", "msgspec", "boto3", "jwt", "logging"} & set(modules.split())
+    assert float(seconds) < 0.15  # 0.02 on a quiet machine: benchmarks/client.py
+    assert int(kib) < 5 * 1024
+
+
+def test_without_a_document_the_environment_answers() -> None:
+    settings = Settings({"MONGO_URI": "mongodb://x"})
+    assert settings["MONGO_URI"] == "mongodb://x"
+    assert settings.get("REDIS_URL") is None
+    assert not settings.refresh()
+
+
+def test_a_new_document_is_seen_at_the_next_question(document: Path) -> None:
+    settings = Settings(published(document, REDIS_PASSWORD="one"))
+    assert (settings["REDIS_PASSWORD"], settings["PORT"]) == ("one", "8000")
+    assert dict(settings)["REDIS_PASSWORD"] == "one"
+    published(document, REDIS_PASSWORD="two", REDIS_USER="shop")
+    assert (settings["REDIS_PASSWORD"], settings["REDIS_USER"]) == ("two", "shop")
+    published(document, REDIS_PASSWORD="three")
+    assert settings.refresh()
+    assert "REDIS_USER" not in settings
+    assert "three" not in repr(settings)
+
+
+def test_a_document_that_is_away_or_damaged_stops_the_start_and_nobody_who_runs(
+    document: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    environ = {"MNGDB_SETTINGS": str(document)}
+    with pytest.raises(SettingsError, match="cannot be read"):
+        Settings(environ)
+    document.write_text('{"REDIS_PASSWORD": "half')
+    with pytest.raises(SettingsError, match="JSON object") as caught:
+        Settings(environ)
+    assert "half" not in str(caught.value)
+    settings = Settings(published(document, REDIS_PASSWORD="one"))
+    with caplog.at_level(logging.WARNING, "mngdb.client"):
+        document.write_text("{")
+        assert settings["REDIS_PASSWORD"] == "one"
+        document.unlink()
+        assert settings["REDIS_PASSWORD"] == "one"
+    assert "those of before" in caplog.text
+    published(document, REDIS_PASSWORD="two")
+    assert settings["REDIS_PASSWORD"] == "two"
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"USE_AWS_SECRETS": "perhaps"}, "true or false"),
+        ({"USE_AWS_SECRETS": "true"}, "AWS_SECRET_NAME is not set"),
+        (
+            {"USE_AWS_SECRETS": "1", "AWS_SECRET_NAME": "a", "MNGDB_SETTINGS_AGE": "x"},
+            "number of seconds",
+        ),
+    ],
+)
+def test_variables_that_make_no_sense_are_told(environ: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        Settings(environ)
+
+
+def test_many_threads_read_while_it_changes(document: Path) -> None:
+    settings = Settings(published(document, A="0", B="0"))
+    wrong: list[object] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            found = settings.snapshot()
+            if found["A"] != found["B"]:
+                wrong.append(found)
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in range(1, 200):
+        published(document, A=str(number), B=str(number))
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert settings["A"] == "199"
+
+
+# --- tokens
+
+
+def test_tokens_of_the_current_and_the_previous_key_are_verified(document: Path) -> None:
+    settings = Settings(published(document, JWT_CURRENT=KEYS[0]))
+    old = settings.sign({"sub": "kim"})
+    assert settings.verify(old)["sub"] == "kim"
+    published(document, JWT_CURRENT=KEYS[1], JWT_PREVIOUS=KEYS[0])
+    assert settings.verify(old)["sub"] == "kim"
+    new = settings.sign({"sub": "lee"}, lifetime=60)
+    claims = settings.verify(new)
+    assert claims["exp"] - claims["iat"] == 60
+    published(document, JWT_CURRENT=KEYS[2], JWT_PREVIOUS=KEYS[1])
+    with pytest.raises(jwt.InvalidSignatureError):
+        settings.verify(old)
+    assert settings.verify(new)["sub"] == "lee"
+
+
+def test_what_is_no_token_of_ours_is_refused(document: Path) -> None:
+    settings = Settings(published(document, JWT_CURRENT=KEYS[0]))
+    now = int(time.time())
+    bad = {
+        "expired": settings.sign({"sub": "kim", "exp": now - 60}),
+        "for ever": jwt.encode({"sub": "kim"}, KEYS[0], "HS256"),
+        "unsigned": jwt.encode({"sub": "kim", "exp": now + 60}, "", "none"),
+        "another algorithm": jwt.encode({"sub": "kim", "exp": now + 60}, KEYS[0] * 2, "HS512"),
+        "another key": jwt.encode({"sub": "kim", "exp": now + 60}, KEYS[1], "HS256"),
+        "nonsense": "x.y.z",
+    }
+    for token in bad.values():
+        with pytest.raises(jwt.InvalidTokenError):
+            settings.verify(token)
+    with pytest.raises(SettingsError, match="JWT_CURRENT"):
+        Settings({}).sign({})
+    with pytest.raises(SettingsError, match="JWT_CURRENT"):
+        Settings({}).verify(settings.sign({}))
+
+
+def test_a_fork_goes_on_reading(document: Path) -> None:
+    settings = Settings(published(document, A="1"))
+    child = os.fork()
+    if child == 0:
+        published(document, A="2")
+        os._exit(settings["A"] != "2")
+    assert os.waitpid(child, 0)[1] == 0
+    assert settings["A"] == "2"
