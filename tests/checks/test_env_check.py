@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from mngdb.checks import registry, uris
 from mngdb.errors import UsageError
 from mngdb.findings import Finding
-from mngdb.ops import access
+from mngdb.ops import variables
 from mngdb.ops.env_check import env_check, env_example
 from mngdb.secret import generate
 from tests.checks.judge import opened
@@ -46,9 +46,9 @@ class Env:
         context = opened(cli)
         context.claim()
         context.make_secrets(context.missing_secrets())
-        self.values = access.env(context, "shop")
+        self.values = variables.env(context, "shop")
         self.path = cli.folder / ".env"
-        lines = [access.dotenv(name, value) for name, value in self.values.items()]
+        lines = [variables.dotenv(name, value) for name, value in self.values.items()]
         self.write("\n".join(lines) + "\n" + AWS + "AWS_SECRETS_FAIL_OPEN=false\n")
         env_example(context, cli.folder / ".env.example", ["shop"], False)
         with (cli.folder / ".env.example").open("a") as example:
@@ -376,10 +376,10 @@ def test_for_docker_there_are_no_quotes(env: Env) -> None:
 
 @pytest.mark.parametrize("value", ["a'b\"c`$x#y", "#", " a ", "=", ""])
 def test_for_docker_every_character_is_the_values(value: str) -> None:
-    assert access.env_file("NAME", value) == f"NAME={value}"
+    assert variables.env_file("NAME", value) == f"NAME={value}"
 
 
 @pytest.mark.parametrize("value", ["a\nb", "a\r", "a\0b"])
 def test_for_docker_a_value_that_no_line_holds_is_refused(value: str) -> None:
     with pytest.raises(UsageError, match="more than one line"):
-        access.env_file("NAME", value)
+        variables.env_file("NAME", value)

@@ -10,8 +10,8 @@ import pytest
 
 from mngdb.errors import UsageError
 from mngdb.ops import jwt, publish
-from mngdb.ops.access import env
 from mngdb.ops.context import Context
+from mngdb.ops.variables import env
 from mngdb.secret import Secret
 from tests.checks import judge
 from tests.conftest import Cli

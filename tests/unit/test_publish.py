@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from mngdb.ops import publish
-from mngdb.ops.access import env
 from mngdb.ops.context import Context
+from mngdb.ops.variables import env
 from mngdb.secret import Secret
 from tests.checks import judge
 from tests.conftest import Cli

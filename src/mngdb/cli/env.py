@@ -59,8 +59,8 @@ def env(_: Options) -> None:
 @common
 def _of_app(options: Options, app: str, reader: str, published: bool) -> None:
     """Print the variables of APP."""
-    from mngdb.ops.access import dotenv, env_file
-    from mngdb.ops.access import env as make
+    from mngdb.ops.variables import dotenv, env_file
+    from mngdb.ops.variables import env as make
 
     found = make(options.context(), app, published=published)
     if options.json:

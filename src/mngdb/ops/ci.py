@@ -5,9 +5,9 @@ from __future__ import annotations
 from mngdb.checks import uris
 from mngdb.checks.environment import SECRET_NAME
 from mngdb.errors import UsageError
-from mngdb.ops.access import variables
 from mngdb.ops.context import Context
 from mngdb.ops.env_check import PLACEHOLDER
+from mngdb.ops.variables import variables
 from mngdb.secret import Secret
 
 

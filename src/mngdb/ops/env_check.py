@@ -13,9 +13,9 @@ from mngdb.checks import registry
 from mngdb.errors import SecretError, UsageError
 from mngdb.facts.environment import EnvFacts, EnvFile
 from mngdb.findings import Seen, see
-from mngdb.ops.access import dotenv, variables
 from mngdb.ops.check import Report
 from mngdb.ops.context import Context, secret_name
+from mngdb.ops.variables import dotenv, variables
 from mngdb.secret import Secret
 from mngdb.vaults.git import repository
 

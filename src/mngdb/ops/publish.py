@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 
 from mngdb import disk
 from mngdb.model import Step
-from mngdb.ops.access import signing, variables
 from mngdb.ops.context import Context
+from mngdb.ops.variables import signing, variables
 from mngdb.spec.vault import JWT
 
 #: Who owns the steps, as `plan` names it.

@@ -1,0 +1,111 @@
+"""The variables by which an app reaches its databases, and the keys that it signs tokens with."""
+
+from __future__ import annotations
+
+import time
+
+from msgspec.structs import replace
+
+from mngdb.dotenv import quoted
+from mngdb.errors import UsageError
+from mngdb.model import DesiredInstance
+from mngdb.ops.context import Context
+from mngdb.secret import Secret, generate
+from mngdb.spec.engine_info import ENGINE_INFO
+from mngdb.spec.jwt import CURRENT, PREVIOUS
+from mngdb.spec.vault import JWT
+
+
+def env(context: Context, app: str, *, published: bool = False) -> dict[str, str]:
+    """Every variable that an app needs, for all the instances that it uses. `published`: the app is
+    no container, and comes to those in containers by their published ports."""
+    for instance in context.app(app):
+        context.secret(instance, app)  # missing is an error here
+    return variables(context, app, published=published)
+
+
+def variables(
+    context: Context, app: str, instead: Secret | None = None, *, published: bool = False
+) -> dict[str, str]:
+    """As `env`; made-up secrets stand where there are none, and `instead` in place of all."""
+    found: dict[str, str] = {}
+    for instance in context.app(app):
+        if instead is None:
+            asked = context.asked(instance, find=False, invent=True)
+        else:
+            site = context.target(instance).site(instance, find=False)
+            logins = dict.fromkeys(context.logins(instance), instead)
+            asked = DesiredInstance(context.stack.name, instance, logins, site)
+        if published:
+            asked = _published(asked)
+        prefix = _prefix(instance.name)
+        access = context.public(asked, app)
+        found |= context.engine(instance).env(access, prefix, asked, app)
+    return found | signing(context, app, instead)
+
+
+def signing(context: Context, app: str, instead: Secret | None = None) -> dict[str, str]:
+    """The keys of an app that signs or verifies tokens, as `variables` gives them. The previous one
+    is among them as long as it is kept."""
+    spec = context.stack.source.jwt
+    if spec is None or app not in {JWT, *spec.apps}:
+        return {}
+    if instead is not None:
+        return {"JWT_CURRENT": instead.reveal()}
+    entries = context.vault.get_many([CURRENT, PREVIOUS])
+    found = {name: secret for name, one in entries.items() if (secret := one.usable()) is not None}
+    current = found.get(CURRENT) or generate()
+    changed = entries[CURRENT].changed if CURRENT in entries else None
+    keys = {"JWT_CURRENT": current.reveal()}
+    kept = changed is None or time.time() - changed < spec.keep.total_seconds()
+    if kept and PREVIOUS in found:
+        keys["JWT_PREVIOUS"] = found[PREVIOUS].reveal()
+    return keys
+
+
+def _prefix(instance: str) -> str:
+    """What an instance's variables begin with."""
+    if instance in ENGINE_INFO:
+        return ENGINE_INFO[instance].variables
+    return instance.upper().replace("-", "_")
+
+
+def _published(asked: DesiredInstance) -> DesiredInstance:
+    """An instance by the port that its container publishes, with the CA as this machine has it.
+    Raises UsageError where it publishes none."""
+    instance, site = asked.instance, asked.site
+    if not instance.contained or site is None:
+        return asked
+    where = instance.published
+    if where is None:
+        entry = f"{instance.name}: '127.0.0.1:{instance.spec.port}'"
+        raise UsageError(
+            f"{instance.name} publishes no port",
+            f"target: {{compose: {{publish: {{{entry}}}}}}} in the file, then mngdb up",
+        )
+    host, _, port = where.rpartition(":")
+    tls = replace(site.tls, ca=site.ca) if site.tls else None
+    return replace(asked, site=replace(site, host=host.strip("[]"), port=int(port), tls=tls))
+
+
+def dotenv(name: str, value: str) -> str:
+    """`NAME=value` so that a shell and dotenv readers take the same value. Raises UsageError for
+    the rare value that no common form holds."""
+    text = quoted(value)
+    if text is None:
+        raise UsageError(
+            f"the value of {name} has quotes that shells and dotenv readers take differently",
+            "use 'mngdb env APP --json', or another secret",
+        )
+    return f"{name}={text}"
+
+
+def env_file(name: str, value: str) -> str:
+    """`NAME=value` as `docker run --env-file` takes it: every character after the sign is the
+    value's. Raises UsageError for the rare value that such a line cannot hold."""
+    if set(value) & set("\n\r\0"):
+        raise UsageError(
+            f"the value of {name} has more than one line, which --env-file cannot hold",
+            "give the variable to the container by another way: 'mngdb env APP --json'",
+        )
+    return f"{name}={value}"
