@@ -116,7 +116,7 @@ class ToyEngine:
     info: EngineInfo = TOY
     stop_signal: int = signal.SIGTERM
     commits = statements = memory = slow = bloat = indexes = locks = end_session = None
-    keys = keys_file = incremental = back_up_logically = None
+    keys = keys_file = incremental = back_up_logically = supersede = None
 
     def render(self, asked: DesiredInstance) -> Unit:
         site, spec = asked.site, cast(ToyInstance, asked.instance.spec)

@@ -97,7 +97,9 @@ def restore(
         state, note = ops.to_undo(context, name)
         if not yes:
             confirm(f"stop {name} and bring back {_kept(state, note)}?")
-        report = ops.undo(context, name, Shown())
+        report, told = ops.undo(context, name, Shown())
+        for text in told:
+            tell(f"note: {plain(text)}")
         tell(f"{name}: what it had until now is kept; the same command brings that back")
         tell(f"remove it with: mngdb restore --forget {name} --replaced")
         return _started(report)

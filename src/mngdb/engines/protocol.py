@@ -323,6 +323,14 @@ class Backup(Protocol[S_contra]):
         ...
 
     @property
+    def supersede(self) -> Callable[[DesiredInstance, float], tuple[str, ...]] | None:
+        """Have running clients of a server whose data was exchanged take that for newer than what
+        they know, also where it is older; returns what they have to do themselves, for people.
+        None: they take it. The deadline is a time.monotonic() value. Raises ConnectError,
+        StepError."""
+        ...
+
+    @property
     def incremental(self) -> Callable[[Program], str] | None:
         """Why no server can be made of an incremental snapshot with its programs, in words; empty:
         one can. None: every snapshot is a full one."""

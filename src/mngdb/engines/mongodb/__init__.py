@@ -233,6 +233,11 @@ class MongodbEngine:
 
         return caveats.caveats(session)
 
+    def supersede(self, asked: DesiredInstance, deadline: float) -> tuple[str, ...]:
+        from mngdb.engines.mongodb import bootstrap
+
+        return bootstrap.supersede(asked, deadline)
+
     def follow(self, access: Access, asked: DesiredInstance, feed: Feed) -> None:
         from mngdb.engines.mongodb import oplog
 

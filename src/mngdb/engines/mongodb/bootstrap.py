@@ -13,22 +13,31 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from bson import Int64
+
 from mngdb import stopping
 from mngdb.engines.mongodb import access as logins
 from mngdb.engines.mongodb.client import (
     ALREADY_INITIALIZED,
     NOT_YET_INITIALIZED,
+    STALE_TERM,
     Refused,
     Session,
     connect,
 )
-from mngdb.errors import ConnectError, UnobservableError
+from mngdb.errors import ConnectError, StepError, UnobservableError
 from mngdb.model import Access, DesiredInstance
 
 #: Seconds between two looks. A single node is primary about 30 ms after it was initiated.
 _PAUSE = 0.005
 #: Seconds that one login may take.
 _LOGIN = 5.0
+#: Seconds. A configuration's version has 31 bits: no clock in seconds fits for long.
+_MINUTE = 60
+_STREAMS = (
+    "consumers of change streams have to begin anew: the server may refuse their resume tokens, or "
+    "report what is in the restored data again"
+)
 
 
 @contextmanager
@@ -56,6 +65,42 @@ def bootstrap(asked: DesiredInstance, deadline: float) -> Iterator[Session]:
             yield session
     except Refused as error:
         raise UnobservableError(f"{asked.instance.name}: {error.message}") from None
+
+
+def supersede(asked: DesiredInstance, deadline: float) -> tuple[str, ...]:
+    """See Backup.supersede. Drivers go by the set's term, older ones by the version of its
+    configuration, and refuse for ever what is lower than they have seen. Both are raised to the
+    clock, which no count of elections and changes comes up to. The election also brings the cluster
+    time past theirs, which they show signed with a key that this server may not have.
+
+    https://github.com/mongodb/specifications: server-discovery-and-monitoring.md, electionId
+    """
+    try:
+        with ExitStack() as stack:
+            session = _login(stack, logins.system(asked), deadline)
+            if session is None:
+                raise _wrong_key(logins.admin(asked))
+            _raise(session, time.time())
+            _primary(session, asked.stack, logins.admin(asked), deadline)
+    except Refused as error:
+        raise StepError(
+            f"MongoDB did not raise its term: {error.message}",
+            "restart the apps: their drivers may take this server for an outdated one",
+        ) from None
+    return (_STREAMS,)
+
+
+def _raise(session: Session, now: float) -> None:
+    config: dict[str, Any] = session.command("replSetGetConfig")["config"]
+    config["version"] = max(config["version"] + 1, int(now / _MINUTE))
+    session.command("replSetReconfig", config)
+    try:
+        # as a member that knows of a later election asks
+        session.command("find", "oplog.rs", on="local", term=Int64(now), singleBatch=True)
+    except Refused as error:
+        if error.code != STALE_TERM:
+            raise
+        session.command("replSetStepUp")  # alone as it is, it would wait ten seconds for others
 
 
 def _login(stack: ExitStack, access: Access, deadline: float) -> Session | None:

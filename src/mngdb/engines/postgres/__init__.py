@@ -46,6 +46,7 @@ class PostgresEngine:
     # it has no such thing
     keys = None
     keys_file = None
+    supersede = None
 
     # --- provision
 

@@ -47,6 +47,7 @@ class RedisEngine:
     end_session = None
     incremental = None
     back_up_logically = None
+    supersede = None
 
     # --- provision
 

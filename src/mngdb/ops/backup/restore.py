@@ -26,6 +26,9 @@ from mngdb.ops.context import Context
 if TYPE_CHECKING:
     from mngdb.ops.up import Report
 
+#: Seconds in which a server that was just started takes an order.
+_SUPERSEDE = 30.0
+
 
 def beside(context: Context, aim: Aim, tell: Tell, *, again: bool = False) -> Restored:
     """Restore into a server beside the live one; with `again` one that runs is as good. What a
@@ -65,8 +68,8 @@ def in_place(context: Context, aim: Aim, tell: Tell) -> tuple[Restored, Report]:
         every = _states(context, aim)
         state = next(at for at, one in every if one is None or not (one.live or one.done))
         done = _made(context, aim, state, tell)
-        report = _exchanged(context, state, tell, replaced=True, done=done)
-        return _finished(context, state), report
+        report, told = _exchanged(context, state, tell, replaced=True, done=done)
+        return _with(_finished(context, state), told), report
 
 
 def _begun(context: Context, aim: Aim, tell: Tell) -> tuple[Restored, Report] | None:
@@ -78,8 +81,13 @@ def _begun(context: Context, aim: Aim, tell: Tell) -> tuple[Restored, Report] | 
             tell(Progress(context.instance(note.instance).unit, text))
             sources.settle(context.stack.state, note.instance)
             report = _started(context, note.instance, tell)
-            return _finished(context, state), report
+            told = _supersede(context, note.instance, report)
+            return _with(_finished(context, state), told), report
     return None
+
+
+def _with(done: Restored, told: tuple[str, ...]) -> Restored:
+    return replace(done, notes=(*done.notes, *told))
 
 
 def _finished(context: Context, state: Path) -> Restored:
@@ -120,6 +128,7 @@ def resume(context: Context, instance: str, start: Callable[[str], None]) -> Non
             if note.replaced:
                 sources.settle(context.stack.state, instance)
             start(f"{live.unit} was stopped by a restore that was interrupted; it has {has(note)}")
+            _supersede(context, instance)
         notes.write(state, replace(note, finished=note.finished or note.replaced, halted=False))
 
 
@@ -145,14 +154,14 @@ def to_undo(context: Context, instance: str) -> tuple[Path, Note]:
     return max(kept, key=lambda one: (one[1].replaced, notes.written(one[0])))
 
 
-def undo(context: Context, instance: str, tell: Tell) -> Report:
-    """Exchange the data of the live server and what `to_undo` gives, and start it. Raises
-    MngdbError."""
+def undo(context: Context, instance: str, tell: Tell) -> tuple[Report, tuple[str, ...]]:
+    """Exchange the data of the live server and what `to_undo` gives, and start it. Returns notes
+    for people, too. Raises MngdbError."""
     with alone(context, FOLDER, instance):
         state, note = to_undo(context, instance)
-        report = _exchanged(context, state, tell, replaced=not note.replaced, done=note.done)
+        found = _exchanged(context, state, tell, replaced=not note.replaced, done=note.done)
         _finished(context, state)
-        return report
+        return found
 
 
 def _made(context: Context, aim: Aim, state: Path, tell: Tell) -> Restored:
@@ -190,9 +199,10 @@ def _made(context: Context, aim: Aim, state: Path, tell: Tell) -> Restored:
 
 def _exchanged(
     context: Context, state: Path, tell: Tell, *, replaced: bool, done: Restored | None
-) -> Report:
-    """Exchange the data, and start the live server. From its stop on, the first Ctrl-C only waits;
-    after a second one, or an error, it is started with the data that it has. Raises MngdbError."""
+) -> tuple[Report, tuple[str, ...]]:
+    """Exchange the data, and start the live server; notes for people come along. From its stop on,
+    the first Ctrl-C only waits; after a second one, or an error, it is started with the data that
+    it has. Raises MngdbError."""
     from mngdb.ops import up  # noqa: F401 — a Ctrl-C while the server is stopped breaks no import
 
     note = notes.needed(state)
@@ -220,7 +230,7 @@ def _exchanged(
             sources.settle(context.stack.state, live.name)
         now = f"{live.unit} has {has(notes.needed(state))}"
         try:
-            return _started(context, live.name, tell)
+            report = _started(context, live.name, tell)
         except KeyboardInterrupt:
             raise InterruptError(
                 f"interrupted; {now}, and may not run yet", f"mngdb up {live.name}"
@@ -229,6 +239,7 @@ def _exchanged(
             raise MngdbError(
                 f"{now}, and does not run: {error.message}", f"mngdb up {live.name}"
             ) from None
+        return report, _supersede(context, live.name, report)
 
 
 def _started(context: Context, instance: str, tell: Tell) -> Report:
@@ -236,6 +247,24 @@ def _started(context: Context, instance: str, tell: Tell) -> Report:
     from mngdb.ops.up import up
 
     return up(context, frozenset(), tell, choose(context, [instance]))
+
+
+def _supersede(context: Context, instance: str, report: Report | None = None) -> tuple[str, ...]:
+    """Have clients that run take the data of a server that was started for newer than what they
+    know; what they have to do themselves. Raises MngdbError; of a server that does not run, the
+    `report` of its start says so."""
+    live = context.instance(instance)
+    engine = context.engine(live)
+    if engine.supersede is None:
+        return ()
+    try:
+        with context.reach(live):
+            deadline = time.monotonic() + _SUPERSEDE
+            return engine.supersede(context.asked(live, find=False), deadline)
+    except MngdbError:
+        if report is None or not report.errors:
+            raise
+        return ()
 
 
 def _swap(context: Context, state: Path, *, replaced: bool, done: Restored | None) -> None:
