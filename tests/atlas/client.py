@@ -49,7 +49,7 @@ class Client:
             if all(found.get(key) == value for key, value in wanted.items()):
                 return found
             assert time.monotonic() < end, found
-            time.sleep(0.01)
+            time.sleep(0.05)
 
 
 def cluster(name: str, **more: Any) -> dict[str, Any]:

@@ -78,7 +78,11 @@ class Mongod:
             "--tlsAllowConnectionsWithoutCertificates",
         ]
         argv += ["--wiredTigerCacheSizeGB", "0.25"]
-        for parameter in ("diagnosticDataCollectionEnabled=false", "ttlMonitorSleepSecs=1"):
+        for parameter in (
+            "diagnosticDataCollectionEnabled=false",
+            "ttlMonitorSleepSecs=1",
+            "shutdownTimeoutMillisForSignaledShutdown=100",
+        ):
             argv += ["--setParameter", parameter]
         self._process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         # who ends this Atlas by force finds them here
