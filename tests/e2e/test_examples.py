@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pymongo
 import pytest
 import redis
 
+from mngdb.ops import publish
+from mngdb.ops.context import Context
+from mngdb.secret import generate
+from mngdb.spec.load import load
 from tests.checks.judge import BROUGHT
-from tests.conftest import ROOT, Cli
+from tests.conftest import ROOT, Cli, free_port
 
 pytestmark = pytest.mark.live
 BOTH = ("-f", "mngdb.yaml", "-f", "ports.yaml")
@@ -128,3 +137,59 @@ def test_every_example_has_a_readme_that_names_its_commands() -> None:
     assert len(folders) >= 2
     for folder in folders:
         assert "mngdb up" in (folder / "README.md").read_text()
+
+
+def opened(cli: Cli) -> Context:
+    environ = cli.environ()
+    files = [cli.folder / name for name in BOTH if name != "-f"]
+    return Context.open(load(files, environ), environ)
+
+
+@pytest.fixture(scope="module")
+def service(chat: Cli) -> Iterator[str]:
+    """The URL of the example's app, which runs with what `env --for client` prints."""
+    publish.publish(opened(chat))
+    shutil.copy(ROOT / "examples" / "chat-app" / "app.py", chat.folder)
+    port = free_port()
+    argv = [sys.executable, "-m", "uvicorn", "app:app", "--port", str(port)]
+    environ = {**chat.environ(), **chat.json(*BOTH, "env", "chat-app", "--for", "client")}
+    with (chat.folder / "app.log").open("wb") as log:
+        process = subprocess.Popen(argv, cwd=chat.folder, env=environ, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        end = time.monotonic() + 60
+        while time.monotonic() < end and process.poll() is None:
+            with suppress(httpx.HTTPError):
+                if httpx.get(f"{url}/health").status_code == 200:
+                    break
+            time.sleep(0.1)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_the_chat_apps_service_goes_on_with_new_passwords_and_keys(chat: Cli, service: str) -> None:
+    with httpx.Client(base_url=service, timeout=60) as http:
+        token = http.post("/join", json={"username": "kim"}).json()["token"]
+        kim = {"Authorization": f"Bearer {token}"}
+
+        def says(text: str) -> None:
+            done = http.post("/rooms/seoul/messages", json={"text": text}, headers=kim)
+            assert done.status_code == 200, (chat.folder / "app.log").read_text()
+            found = http.get("/rooms/seoul/messages", headers=kim).json()
+            assert found[0]["text"] == text
+
+        says("one")
+        assert http.get("/rooms/seoul/messages").status_code in {401, 403}
+        assert "new key" in chat.ok(*BOTH, "secrets", "rotate", "jwt")
+        says("two")  # with a token of the key before
+        for name in ("redis_chat-app", "mongodb_chat-app"):
+            chat.ok(*BOTH, "secret", "set", name, stdin=generate().reveal())
+        chat.ok(*BOTH, "up")
+        publish.publish(opened(chat))
+        says("three")
+    said = (chat.folder / "app.log").read_text()
+    given = chat.json(*BOTH, "env", "chat-app")
+    secret = [given[name] for name in ("MONGO_PASSWORD", "REDIS_PASSWORD", "JWT_CURRENT")]
+    assert not any(value in said for value in secret)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from mngdb.client import Settings, SettingsError
 from mngdb.errors import SecretError
 from mngdb.secret import Secret
 from mngdb.vaults.aws import client as asking
@@ -336,6 +337,61 @@ def test_another_region_is_told_and_no_new_secrets_are_made_there(
         in_aws(server, state=state).get_many(["redis_shop"])
 
 
+# --- an app
+
+
+@pytest.fixture
+def app(server: SecretsServer, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
+    """Makes the settings of an app with the guide's variables."""
+    vault = in_aws(server)
+    vault.publish("chat-app", {"REDIS_PASSWORD": "one"})
+    vault.publish("jwt-secrets", {"current": "c" * 40, "previous": "p" * 40})
+    for name, value in {**server.variables, "AWS_ENDPOINT_URL": server.url}.items():
+        monkeypatch.setenv(name, value)
+    given = {
+        "USE_AWS_SECRETS": "true",
+        "AWS_REGION": "us-east-1",
+        "AWS_SECRET_NAME": "chat-app/database/chat-app, chat-app/jwt-secrets",
+        "MNGDB_SETTINGS_AGE": "3600",
+        "REDIS_PASSWORD": "of the environment",
+    }
+    return lambda **more: Settings(given | more)
+
+
+def test_an_app_follows_a_rotation_in_aws(
+    server: SecretsServer, app: Callable[..., Settings]
+) -> None:
+    settings = app()
+    server.calls()
+    assert [settings["REDIS_PASSWORD"] for _ in range(50)] == ["one"] * 50
+    assert server.calls() == []
+    assert settings["JWT_CURRENT"] == "c" * 40
+    assert settings.verify(settings.sign({"sub": "kim"}))["sub"] == "kim"
+    in_aws(server).publish("chat-app", {"REDIS_PASSWORD": "two"})
+    assert settings["REDIS_PASSWORD"] == "one"
+    assert settings.refresh()
+    assert settings["REDIS_PASSWORD"] == "two"
+    assert app(MNGDB_SETTINGS_AGE="0")["REDIS_PASSWORD"] == "two"
+
+
+def test_an_app_does_not_start_without_aws_unless_it_may_and_runs_on_in_any_case(
+    server: SecretsServer, app: Callable[..., Settings], caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = app(MNGDB_SETTINGS_AGE="0")
+    server.fail("AccessDeniedException", 1000)
+    assert settings["REDIS_PASSWORD"] == "one"
+    assert "going on with the settings of before" in caplog.text
+    with pytest.raises(SettingsError, match="chat-app/database/chat-app cannot be read"):
+        app()
+    caplog.clear()
+    opened = app(AWS_SECRETS_FAIL_OPEN="true")
+    assert opened["REDIS_PASSWORD"] == "of the environment"
+    assert "AWS_SECRETS_FAIL_OPEN is true" in caplog.text
+    server.fail("", 0)
+    assert opened.refresh()
+    assert opened["REDIS_PASSWORD"] == "one"
+
+
 # --- a stack
 
 
@@ -354,6 +410,12 @@ def test_a_stack_whose_secrets_are_in_aws(cli: Cli, server: SecretsServer) -> No
     server.calls()
     password = cli.env_of("shop")["REDIS_PASSWORD"]
     assert server.calls() == ["GetSecretValue"]
+    assert cli.json("env", "shop", "--for", "client") == {
+        "USE_AWS_SECRETS": "true",
+        "AWS_REGION": "us-east-1",
+        "AWS_SECRET_NAME": f"{NAME}/shop",
+        "AWS_SECRETS_FAIL_OPEN": "false",
+    }
     kept = json.loads(server.client().get_secret_value(SecretId=NAME)["SecretString"])
     assert kept["redis_shop"] == password
     assert not list(cli.state.glob("secrets/*_*"))

@@ -14,7 +14,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from mngdb.client import Settings, SettingsError
+from mngdb.client import Connection, Settings, SettingsError
 from mngdb.secret import generate
 
 KEYS = [generate().reveal() for _ in range(3)]
@@ -175,3 +175,77 @@ def test_a_fork_goes_on_reading(document: Path) -> None:
         os._exit(settings["A"] != "2")
     assert os.waitpid(child, 0)[1] == 0
     assert settings["A"] == "2"
+
+
+# --- connections
+
+
+class Client:
+    """A driver's, which knows the passwords that a server takes."""
+
+    good: set[str]
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+        self.closed = False
+
+    def ping(self) -> str:
+        if self.value not in self.good:
+            raise PermissionError(self.value)
+        return self.value
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def connected(document: Path) -> tuple[Connection[Client], list[Client]]:
+    opened: list[Client] = []
+
+    def opening(value: str) -> Client:
+        opened.append(Client(value))
+        return opened[-1]
+
+    settings = Settings(published(document, URL="one"))
+    refused = lambda error: isinstance(error, PermissionError)  # noqa: E731
+    return Connection(settings, "URL", opening, refused), opened
+
+
+def test_a_client_is_opened_anew_after_a_rotation_and_the_old_one_closed(document: Path) -> None:
+    connection, opened = connected(document)
+    Client.good = {"one", "two"}
+    assert [connection.run(Client.ping) for _ in range(3)] == ["one"] * 3
+    published(document, URL="two")
+    assert connection.run(Client.ping) == "two"
+    assert [one.closed for one in opened] == [True, False]
+    connection.close()
+    assert [one.closed for one in opened] == [True, True]
+
+
+def test_a_client_in_use_is_closed_when_the_work_is_done(document: Path) -> None:
+    connection, opened = connected(document)
+    Client.good = {"one", "two"}
+
+    def work(client: Client) -> str:
+        published(document, URL="two")
+        assert connection.run(Client.ping) == "two"
+        assert not client.closed
+        return client.ping()
+
+    assert connection.run(work) == "one"
+    assert [one.closed for one in opened] == [True, False]
+
+
+def test_a_refused_login_reads_the_settings_anew_once(
+    document: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, opened = connected(document)
+    Client.good = {"one"}
+    connection.run(Client.ping)
+    Client.good = {"two"}
+    with pytest.raises(PermissionError):
+        connection.run(Client.ping)
+    # a source that is asked rarely, as AWS is
+    monkeypatch.setattr(connection._settings._source, "due", lambda: False)
+    published(document, URL="two")
+    assert connection.run(Client.ping) == "two"
+    assert len(opened) == 2

@@ -46,9 +46,10 @@ def env(_: Options) -> None:
 @click.option(
     "--for",
     "reader",
-    type=click.Choice(["shell", "docker"]),
+    type=click.Choice(["shell", "docker", "client"]),
     default="shell",
-    help="Format: for a shell and dotenv libraries, or for 'docker run --env-file'.",
+    help="Format: for a shell and dotenv libraries; for 'docker run --env-file'; for mngdb.client: "
+    "no secrets, but where it reads them.",
 )
 @click.option(
     "--published",
@@ -59,10 +60,11 @@ def env(_: Options) -> None:
 @common
 def _of_app(options: Options, app: str, reader: str, published: bool) -> None:
     """Print the variables of APP."""
-    from mngdb.ops.variables import dotenv, env_file
+    from mngdb.ops.variables import dotenv, env_file, source
     from mngdb.ops.variables import env as make
 
-    found = make(options.context(), app, published=published)
+    context = options.context()
+    found = source(context, app) if reader == "client" else make(context, app, published=published)
     if options.json:
         say_json(found)
         return

@@ -1,9 +1,10 @@
 """What a Python app needs of mngdb: its settings, as `mngdb env APP` prints them, and its tokens.
 
-    from mngdb.client import Settings
+    from mngdb.client import Connection, Settings
 
     settings = Settings()
-    client = pymongo.MongoClient(settings["MONGO_URI"])
+    mongo = Connection(settings, "MONGO_URI", pymongo.MongoClient)
+    mongo.run(lambda client: client.get_default_database().rooms.find_one())
 
 Where they are read from is said by the environment:
 
@@ -22,6 +23,7 @@ PyJWT (`mngdb[client]`) are imported where they are used.
 
 from __future__ import annotations
 
+from mngdb.client.connection import Connection
 from mngdb.client.settings import Settings, SettingsError
 
-__all__ = ["Settings", "SettingsError"]
+__all__ = ["Connection", "Settings", "SettingsError"]

@@ -13,7 +13,7 @@ from mngdb.ops.context import Context
 from mngdb.secret import Secret, generate
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.jwt import CURRENT, PREVIOUS
-from mngdb.spec.vault import JWT
+from mngdb.spec.vault import FAIL_OPEN, JWT, NAME, REGION, USE, document_name, settled
 
 
 def env(context: Context, app: str, *, published: bool = False) -> dict[str, str]:
@@ -86,6 +86,26 @@ def _published(asked: DesiredInstance) -> DesiredInstance:
     host, _, port = where.rpartition(":")
     tls = replace(site.tls, ca=site.ca) if site.tls else None
     return replace(asked, site=replace(site, host=host.strip("[]"), port=int(port), tls=tls))
+
+
+def source(context: Context, app: str) -> dict[str, str]:
+    """The variables by which `mngdb.client` finds what is published for an app. Raises UsageError
+    where nothing is."""
+    context.app(app)
+    for path in context.vault.documents([app]):
+        return {"MNGDB_SETTINGS": str(path)}
+    aws = settled(context.stack.source.vault, context.environ).aws
+    if aws is None or aws.name is None:
+        raise UsageError(
+            "the vault 'environ' publishes nothing: mngdb.client reads the environment itself",
+            f"mngdb env {app}",
+        )
+    return {
+        USE: "true",
+        **({REGION: aws.region} if aws.region else {}),
+        NAME: document_name(aws.name, app),
+        FAIL_OPEN: "true" if aws.fail_open else "false",
+    }
 
 
 def dotenv(name: str, value: str) -> str:
