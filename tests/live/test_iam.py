@@ -110,6 +110,7 @@ def test_an_operator_does_all_that_mngdb_does_and_nothing_outside(
             "old"
         )
         ours.delete(["redis_chat-app"], ["previous"])
+        assert ours.exposed(["redis_chat-app"], ["chat-app"]) == []
         ours.delete(["redis_other"])
         for _ in range(2):
             ours.publish("chat-app", {"A": "1"})

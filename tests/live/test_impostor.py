@@ -71,7 +71,7 @@ COMMANDS: dict[Path_, list[Path_]] = {
     ("secret", "set"): [("redis_shop",)],
     ("secrets", "scan"): [()],
     ("secrets", "rotate"): [("jwt",)],
-    ("secrets", "push"): [("--to", "files:/nonexistent/vault")],
+    ("secrets", "push"): [("--to", "environ")],
     ("secrets", "pull"): [("--from", "environ")],
     ("secrets", "diff"): [("--to", "environ")],
     ("alerts",): [()],

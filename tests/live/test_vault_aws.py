@@ -17,6 +17,7 @@ from mngdb.secret import Secret
 from mngdb.vaults.aws import client as asking
 from mngdb.vaults.aws.vault import AwsVault
 from mngdb.vaults.cached import CachedVault
+from tests.checks import judge
 from tests.conftest import Cli, free_port
 from tests.secrets_server import SecretsServer, in_aws
 
@@ -416,6 +417,12 @@ def test_a_stack_whose_secrets_are_in_aws(cli: Cli, server: SecretsServer) -> No
         "AWS_SECRET_NAME": f"{NAME}/shop",
         "AWS_SECRETS_FAIL_OPEN": "false",
     }
+    assert judge.one(cli, "secrets.policy").verdict == "pass"
+    every = {"Effect": "Allow", "Principal": "*", "Action": "secretsmanager:*", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [every]})
+    server.client().put_resource_policy(SecretId=NAME, ResourcePolicy=policy)
+    assert judge.one(cli, "secrets.policy").evidence == f"{NAME}: anybody"
+    assert judge.one(cli, "secrets.age").verdict == "pass"
     kept = json.loads(server.client().get_secret_value(SecretId=NAME)["SecretString"])
     assert kept["redis_shop"] == password
     assert not list(cli.state.glob("secrets/*_*"))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from mngdb.errors import UsageError
 from mngdb.spec.vault import Vault, contradictions, document_name, settled
+from mngdb.vaults.aws.policy import let_in
 
 GUIDE = {
     "USE_AWS_SECRETS": "true",
@@ -63,3 +66,25 @@ def test_the_guides_names() -> None:
     assert document_name("chat-app/database", "chat-app") == "chat-app/database/chat-app"
     assert document_name("chat-app/database", "jwt-secrets") == "chat-app/jwt-secrets"
     assert document_name("chat", "jwt-secrets") == "chat/jwt-secrets"
+
+
+ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:chat-app/database-aBcDeF"
+
+
+@pytest.mark.parametrize(
+    ("principal", "action", "who"),
+    [
+        ("*", "secretsmanager:GetSecretValue", ["anybody"]),
+        ({"AWS": "*"}, ["secretsmanager:*"], ["anybody"]),
+        ({"AWS": ["arn:aws:iam::210987654321:role/x", ARN]}, "*", ["account 210987654321"]),
+        ({"AWS": "210987654321"}, "secretsmanager:GetSecretValue", ["account 210987654321"]),
+        ({"AWS": "arn:aws:iam::123456789012:root"}, "secretsmanager:*", []),
+        ({"Service": "lambda.amazonaws.com"}, "secretsmanager:*", []),
+        ("*", "secretsmanager:DescribeSecret", []),
+    ],
+)
+def test_whom_a_policy_lets_in(principal: object, action: object, who: list[str]) -> None:
+    statement = {"Effect": "Allow", "Principal": principal, "Action": action, "Resource": "*"}
+    denied = {**statement, "Effect": "Deny"}
+    assert list(let_in(json.dumps({"Statement": [statement, denied]}), ARN)) == who
+    assert list(let_in(json.dumps({"Statement": denied}), ARN)) == []

@@ -18,6 +18,7 @@ from mngdb.findings import Check, Judgement, judged, listed, not_applicable
 #: Variables whose value is a secret, whoever gives it that name.
 SECRET_NAME = re.compile(
     r"(?:^|_)(?:PASSWORD|PASSWD|PASS|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY|SECRET_?KEY|ACCESS_?KEY)$"
+    r"|^JWT_(?:CURRENT|PREVIOUS)$"
 )
 #: Logins that administer, or that nobody is.
 _ADMINS = {"postgres", "root", "admin", "default", "mngdb", "administrator", "sa"}

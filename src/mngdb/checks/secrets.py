@@ -45,6 +45,13 @@ def _age(facts: SecretsFacts) -> Judgement:
     return listed(old, f"the oldest is {max(facts.ages.values()):.0f} days old")
 
 
+def _policy(facts: SecretsFacts) -> Judgement:
+    found = facts.exposed.value
+    if found is None:
+        return not_applicable(f"the vault is {facts.vault!r}")
+    return listed(found, "no other account")
+
+
 def _unused(facts: SecretsFacts) -> Judgement:
     if facts.vault != "files":
         return not_applicable(f"the vault is {facts.vault!r}")
@@ -106,6 +113,7 @@ CHECKS: tuple[Check[SecretsFacts], ...] = checks(
         "secrets.shared": _shared,
         "secrets.age": _age,
         "secrets.unused": _unused,
+        "secrets.policy": _policy,
         "secrets.ignored": _in_git(lambda git: listed(git.open, "ignored")),
         "secrets.tracked": _in_git(lambda git: listed(git.tracked, "none")),
         "secrets.committed": _in_git(

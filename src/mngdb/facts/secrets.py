@@ -64,5 +64,7 @@ class SecretsFacts(Struct, frozen=True):
     """File to days that it still holds."""
     programs: int
     """Processes that could be looked into."""
+    exposed: Seen[tuple[str, ...] | None] = Seen()
+    """`NAME: WHO` that may read it by rules of the vault's own; None: it has none."""
     unavoidable: tuple[str, ...] = ()
     """As `environments`, of containers' programs that take a secret from nowhere else."""

@@ -14,7 +14,8 @@ OPERATORS = "operators"
 _READ = ["secretsmanager:GetSecretValue"]
 _WRITE = [
     *("secretsmanager:CreateSecret", "secretsmanager:DeleteSecret"),
-    *("secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"),
+    *("secretsmanager:DescribeSecret", "secretsmanager:GetResourcePolicy"),
+    "secretsmanager:GetSecretValue",
     *("secretsmanager:PutSecretValue", "secretsmanager:RestoreSecret"),
     "secretsmanager:TagResource",
 ]

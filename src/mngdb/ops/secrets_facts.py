@@ -6,11 +6,11 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from mngdb.errors import UnobservableError
+from mngdb.errors import SecretError, UnobservableError
 from mngdb.facts.secrets import Dotenv, Git, SecretsFacts
 from mngdb.findings import Seen, see
 from mngdb.ops.context import Context, secret_name
-from mngdb.spec.vault import settled
+from mngdb.spec.vault import JWT, settled
 from mngdb.vaults import inspect, leaks
 from mngdb.vaults.git import repository
 
@@ -55,7 +55,17 @@ def secrets_facts(context: Context) -> SecretsFacts:
         keys=_keys(context),
         certificates=see(lambda: _certificates(context)),
         programs=running.looked,
+        exposed=see(lambda: _exposed(context)),
     )  # fmt: skip
+
+
+def _exposed(context: Context) -> tuple[str, ...] | None:
+    signs = [JWT] if context.stack.source.jwt else []
+    try:
+        found = context.vault.exposed(context.needed_secrets(), [*context.stack.apps, *signs])
+    except SecretError as error:
+        raise UnobservableError(error.message) from None
+    return None if found is None else tuple(found)
 
 
 def _private(state: Path, vault: Path | None) -> list[Path]:

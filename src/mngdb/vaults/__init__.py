@@ -109,6 +109,11 @@ class Vault(Protocol):
         """Files that may hold a version of these secrets."""
         ...
 
+    def exposed(self, names: Iterable[str], apps: Iterable[str]) -> list[str] | None:
+        """Who else may read these secrets, and what these apps read, by rules that the vault itself
+        keeps: `NAME: WHO`; None: it keeps none. Raises SecretError."""
+        ...
+
     def variables(self, names: Iterable[str]) -> list[str]:
         """Variables of the environment that reading these secrets takes."""
         ...

@@ -105,5 +105,8 @@ class CachedVault:
     def files(self, names: Iterable[str]) -> list[Path]:
         return self._vault.files(names)
 
+    def exposed(self, names: Iterable[str], apps: Iterable[str]) -> list[str] | None:
+        return self._vault.exposed(names, apps)
+
     def variables(self, names: Iterable[str]) -> list[str]:
         return self._vault.variables(names)

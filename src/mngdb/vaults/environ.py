@@ -32,6 +32,9 @@ class EnvironVault:
     def files(self, names: Iterable[str]) -> list[Path]:
         return []
 
+    def exposed(self, names: Iterable[str], apps: Iterable[str]) -> None:
+        """It keeps no such rules."""
+
     def variables(self, names: Iterable[str]) -> list[str]:
         return [self.where(name) for name in names]
 

@@ -39,6 +39,9 @@ class FilesVault:
     def files(self, names: Iterable[str]) -> list[Path]:
         return [self._path(name, version) for name in names for version in VERSIONS]
 
+    def exposed(self, names: Iterable[str], apps: Iterable[str]) -> None:
+        """It keeps no such rules."""
+
     def variables(self, names: Iterable[str]) -> list[str]:
         return []
 

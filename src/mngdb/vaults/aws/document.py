@@ -18,6 +18,7 @@ from msgspec import Struct
 from mngdb.errors import SecretError
 from mngdb.vaults import Version
 from mngdb.vaults.aws.client import AbsentError, Client, DeletedError, ExistsError
+from mngdb.vaults.aws.policy import let_in
 
 LABELS: Mapping[Version, str] = {
     "current": "AWSCURRENT",
@@ -185,6 +186,15 @@ class Document:
         answer = self._client("describe_secret", self.name, SecretId=self.name)
         tags = {one["Key"]: one["Value"] for one in answer.get("Tags", ())}
         return tags.get(TAG)
+
+    def let_in(self) -> list[str]:
+        """Whoever of other accounts may read it. Raises SecretError."""
+        try:
+            answer = self._client("get_resource_policy", self.name, SecretId=self.name)
+        except AbsentError:
+            return []
+        policy = answer.get("ResourcePolicy")
+        return list(dict.fromkeys(let_in(policy, answer["ARN"]))) if policy else []
 
     def replace(self, content: Mapping[str, str]) -> None:
         """Put a whole new content in place of the current one, whatever that is; a secret that was

@@ -70,6 +70,11 @@ class AwsVault:
     def variables(self, names: Iterable[str]) -> list[str]:
         return list(_VARIABLES)
 
+    def exposed(self, names: Iterable[str], apps: Iterable[str]) -> list[str]:
+        documents = [document for document, _ in self._groups(names)]
+        documents += [self._published(app) for app in apps]
+        return [f"{one.name}: {who}" for one in documents for who in one.let_in()]
+
     def check_writable(self, names: Sequence[str]) -> None:
         if not self.writable:
             raise SecretError(
