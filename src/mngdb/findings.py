@@ -140,6 +140,8 @@ class Check(Struct, Generic[F], frozen=True):
     sources: tuple[str, ...]
     """Requirement, chapter of the guide, page of the engine's documentation."""
     about: About = "stack"
+    hosted: bool = False
+    """Whether it is about what is ours also where a provider runs the server."""
 
     @property
     def engine(self) -> str:

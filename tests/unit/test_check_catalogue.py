@@ -21,6 +21,7 @@ FILES = sorted(
 )
 CHECKS = {one.id: one for one in (*registry.every(), *registry.of("env"))}
 FIELDS = {"title", "severity", "setting", "nowhere", "expected", "remedy", "sources", "about"}
+FIELDS |= {"hosted"}
 
 
 def test_every_entry_is_a_check_and_every_check_has_one_entry() -> None:

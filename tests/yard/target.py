@@ -32,6 +32,7 @@ class YardTarget:
     outside: None = None
     watched: None = None
     supervisor: None = None
+    hosted: None = None
     disposable: None = None
     backups: None = None
     slow_log: None = None

@@ -13,6 +13,7 @@ The file says what its checks are about, then has an entry for each, by the chec
       remedy: {reset: log_lock_waits}             # a text, or a template of the engine and its word
       sources: [A12, "postgresql.org: Error Reporting and Logging"]
       about: instance                             # where it is not what the file says
+      hosted: true                                # also where a provider runs the server
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ def _built(
             remedy = templates[template] % words
         sources = tuple(text["sources"])
         severity, of = text["severity"], text.get("about", about)
-        yield Check(name, text["title"], severity, judge, expected, remedy, sources, of)
+        hosted = bool(text.get("hosted"))
+        yield Check(name, text["title"], severity, judge, expected, remedy, sources, of, hosted)
 
 
 def good(wanted: str | list[str] | dict[str, str]) -> Good:

@@ -81,10 +81,14 @@ def check(
     each = frozenset(one.id for one in EACH if wanted(one))
 
     def job(instance: Instance, _: workers.Emit) -> tuple[Finding, ...]:
-        return _of_instance(context, instance, chosen[instance.engine], each)
+        hosted = context.target(instance).hosted
+        area = [one for one in registry.of(hosted.checks) if wanted(one)] if hosted else []
+        provided = _provided(context, instance, area) if area else ()
+        return (*_of_instance(context, instance, chosen[instance.engine], each), *provided)
 
     findings: list[Finding] = []
-    if each or any(chosen.values()):
+    hosted = any(one.hosted for one in context.stack.instances.values())
+    if each or hosted or any(chosen.values()):
         results = workers.each(context.stack, job, lambda _: None)
         findings += (one for result in results.values() for one in result.get())
     findings += around(context, wanted)
@@ -182,6 +186,13 @@ def _of_instance(
 ) -> tuple[Finding, ...]:
     """The findings of `checks`, and of those that are judged whatever the engine (`each`)."""
     way = _way(context, instance) if VERIFIED.id in each else ()
+    if instance.hosted:
+        apart = [one for one in checks if not one.hosted and one not in PROVED.values()]
+        checks = [one for one in checks if one not in apart]
+        theirs = Judgement("not_applicable", f"the server is {instance.target.kind}'s own")
+        way += tuple(
+            replace(one, judge=lambda _: theirs).finding(None, instance.name) for one in apart
+        )
     proof = PROVED.get(instance.engine)
     if proof is not None and proof in checks:
         checks = [one for one in checks if one is not proof]
@@ -203,6 +214,21 @@ def _of_instance(
         )
     tried = [one.finding(access.logins(context, instance), *where) for one in logins]
     return (*found, *tried, *way)
+
+
+def _provided(
+    context: Context, instance: Instance, checks: Sequence[Check[Any]]
+) -> tuple[Finding, ...]:
+    """The findings about what a provider runs, as he tells it."""
+    hosted = context.target(instance).hosted
+    assert hosted is not None  # noqa: S101 - its checks were chosen by it
+    try:
+        facts = hosted.inspect(context.asked(instance, invent=True, find=False))
+    except MngdbError as error:
+        lost = Judgement("unknown", error.message)
+        checks = [replace(one, judge=lambda _: lost) for one in checks]
+        facts = None
+    return tuple(one.finding(facts, instance.name, instance.unit) for one in checks)
 
 
 def _inside(

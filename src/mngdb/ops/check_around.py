@@ -36,7 +36,7 @@ def around(context: Context, wanted: Wanted) -> list[Finding]:
     else:
         apart = not_applicable("no server of this stack runs as a process on this machine")
         found += (_fixed(one, apart) for one in host)
-    if any(one.managed for one in instances):
+    if any(one.managed or one.hosted for one in instances):
         found += _secrets(context, secrets)
     else:
         apart = not_applicable("all servers are external")
@@ -45,7 +45,9 @@ def around(context: Context, wanted: Wanted) -> list[Finding]:
 
 
 def _elsewhere(context: Context, wanted: Wanted) -> list[Finding]:
-    areas = filter(None, (ENGINE_INFO[engine].elsewhere for engine in context.stack.by_engine))
+    areas = set(filter(None, (ENGINE_INFO[name].elsewhere for name in context.stack.by_engine)))
+    every = (context.target(one).hosted for one in context.stack.instances.values())
+    areas -= {one.checks for one in every if one is not None}  # judged where they apply
     checks = (one for area in areas for one in registry.of(area))
     return [one.finding(None) for one in checks if wanted(one)]
 

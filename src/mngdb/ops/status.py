@@ -174,7 +174,9 @@ def _look(context: Context, asked: DesiredInstance, member: Member) -> UnitStatu
         healthy=True,
         version=vitals.version,
         product=vitals.product,
-        advisories=[hole.id for hole in open_holes(context, asked, vitals.version, vitals.product)],
+        advisories=[]
+        if instance.hosted  # a provider patches its own
+        else [hole.id for hole in open_holes(context, asked, vitals.version, vitals.product)],
         uptime=uptime if uptime is not None else vitals.uptime,
         role=vitals.role,
         lag=vitals.lag,

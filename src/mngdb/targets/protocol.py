@@ -115,6 +115,11 @@ class Target(Protocol):
         ...
 
     @property
+    def hosted(self) -> Hosted | None:
+        """The servers, where a provider makes and runs them."""
+        ...
+
+    @property
     def disposable(self) -> Callable[[Instance, Path], Disposable] | None:
         """What makes servers of restored data beside those of the file, where that can be done:
         for an instance with a unit and a port of its own, in a state folder of its own."""
@@ -247,6 +252,16 @@ class OwnBackups(Protocol):
 
     def remove(self, asked: DesiredInstance, beside: Instance) -> None:
         """Remove a server beside the live one, if it is there; never the live one."""
+
+
+class Hosted(Protocol):
+    """Servers that a provider makes for us and runs."""
+
+    checks: str
+    """The area of the checks that judge `inspect`."""
+
+    def inspect(self, asked: DesiredInstance) -> object:
+        """The facts that those checks judge. Raises UnobservableError."""
         ...
 
 

@@ -33,13 +33,21 @@ def ours(wanted: Wanted, entry: Json) -> bool:
     return first == _PREFIX and wanted.ours(rest.partition(":")[0])
 
 
+def entries(wanted: Wanted) -> list[AccessEntry]:
+    """Those of the file, and the peered VPC: also who comes by peering has to be in the list."""
+    peering = wanted.spec.peering
+    peered = [AccessEntry(cidr=peering.vpc_cidr, comment="the peered VPC")] if peering else []
+    known = {str(one.network) for one in wanted.spec.access}
+    return [*wanted.spec.access, *(one for one in peered if str(one.network) not in known)]
+
+
 def steps(wanted: Wanted, found: Found, make: Make) -> Iterator[AtlasStep]:
     """New entries first: an address whose entry changes is not without one for a moment."""
     there = {place(one): one for one in found.access}
     now = datetime.now(tz=UTC)
     asked = {
         str(entry.network): entry
-        for entry in wanted.spec.access
+        for entry in entries(wanted)
         if entry.until is None or _moment(entry.until) > now
     }
     for name, entry in asked.items():
@@ -61,7 +69,7 @@ def steps(wanted: Wanted, found: Found, make: Make) -> Iterator[AtlasStep]:
 def preflight(wanted: Wanted, found: Found) -> None:
     """Raise UsageError where the project's list would be too long."""
     there = {place(one) for one in found.access}
-    more = {str(one.network) for one in wanted.spec.access}
+    more = {str(one.network) for one in entries(wanted)}
     if len(there | more) > MOST_ENTRIES:
         raise UsageError(
             f"{wanted.known}: the access list would have {len(there | more)} entries; Atlas takes "
@@ -72,7 +80,7 @@ def preflight(wanted: Wanted, found: Found) -> None:
 
 def notices(wanted: Wanted, found: Found) -> Iterator[Notice]:
     """Entries that nobody in the file asks for, and public ones beside a private way."""
-    asked = {str(one.network) for one in wanted.spec.access}
+    asked = {str(one.network) for one in entries(wanted)}
     private = wanted.spec.private_link is not None or wanted.spec.peering is not None
     for entry in found.access:
         name = place(entry)

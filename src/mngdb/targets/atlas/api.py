@@ -68,7 +68,7 @@ class Api:
             transport=transport,
             headers={"Accept": _MEDIA, "User-Agent": "mngdb"},
         )
-        self._given = given
+        self.given = given
         self._tokens = Tokens(given, folder, url, self._fetch) if given.account else None
         self.url = url
         self.requests = 0
@@ -237,7 +237,7 @@ class Api:
 
     def _fetch(self) -> tuple[str, float]:
         """A new token. Raises AtlasError."""
-        name, secret = self._given.name, self._given.secret.reveal()
+        name, secret = self.given.name, self.given.secret.reveal()
         answer = self._tried(
             "POST /api/oauth/token",
             lambda: self._logged(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -18,11 +18,14 @@ from mngdb.targets.atlas import (
     alert_configs,
     backup_schedule,
     cluster,
+    credentials,
+    peering,
+    private_link,
     project,
     users,
 )
 from mngdb.targets.atlas.look import look
-from mngdb.targets.atlas.session import ADMIN, AtlasStep, Found, Session, maker
+from mngdb.targets.atlas.session import ADMIN, AtlasStep, Found, Session, Wanted, maker
 from mngdb.targets.converge import Converger
 
 #: Rounds of looking and changing: answers that were lost on the way each take one.
@@ -39,7 +42,7 @@ class AtlasConverger(Converger[S, F]):
     def survey(self) -> Survey:
         """The steps in Atlas, then those in the database, where it can be asked already."""
         found = look(self.session)
-        access_list.preflight(self.session.wanted, found)
+        _preflight(self.session.wanted, found)
         steps: list[Step[Any]] = [*self._steps(found)]
         told = self._notices(found)
         if not cluster.usable(self.session.wanted, found.cluster):
@@ -54,6 +57,8 @@ class AtlasConverger(Converger[S, F]):
 
     def _up(self, *, restart: bool) -> Outcome[S]:
         found = self._made()
+        if credentials.due(self.session):
+            credentials.days_left(self.session, found.project)
         told = self._notices(found)
         left: list[Step[Any]] = [one for one in self._steps(found) if not self.may(one)]
         if not cluster.usable(self.session.wanted, found.cluster):
@@ -67,7 +72,7 @@ class AtlasConverger(Converger[S, F]):
         lost = ""
         for _ in range(_ROUNDS):
             found = look(self.session)
-            access_list.preflight(self.session.wanted, found)
+            _preflight(self.session.wanted, found)
             steps = self._steps(found)
             todo = [step for step in steps if self.may(step)]
             if found.cluster is None and len(todo) < len(steps):
@@ -120,10 +125,14 @@ class AtlasConverger(Converger[S, F]):
         groups = (
             project.steps(wanted, found, make),
             access_list.steps(wanted, found, make),
+            peering.before(wanted, found, journal, make),
+            private_link.before(wanted, found, journal, make),
             cluster.steps(wanted, found, make),
             users.steps(wanted, found, journal, make) if ready else (),
             backup_schedule.steps(wanted, found, make) if ready else (),
             alert_configs.steps(wanted, found, journal, make),
+            private_link.after(wanted, found, journal, make) if ready else (),
+            peering.after(wanted, found, journal, make) if ready else (),
         )
         return [*chain.from_iterable(groups)]
 
@@ -134,6 +143,8 @@ class AtlasConverger(Converger[S, F]):
             *cluster.notices(wanted, found),
             *users.notices(wanted, found),
             *access_list.notices(wanted, found),
+            *_names(wanted, found),
+            *credentials.notices(self.session),
         )
 
 
@@ -141,3 +152,21 @@ def _needed(steps: list[Step[Any]]) -> bool:
     """Whether some have to be done before mngdb itself can log in."""
     first = {"cluster", "access", "private", "peering"}
     return any(step.object.partition(" ")[0] in first or step.object == ADMIN for step in steps)
+
+
+def _names(wanted: Wanted, found: Found) -> Iterator[Notice]:
+    if found.private_dns is False:
+        link = wanted.spec.private_link or wanted.spec.peering
+        vpc = link.vpc if link else ""
+        yield Notice(
+            wanted.known,
+            f"{vpc} does not resolve names to private addresses",
+            f"aws ec2 modify-vpc-attribute --vpc-id {vpc} --enable-dns-hostnames, and "
+            "--enable-dns-support",
+        )
+
+
+def _preflight(wanted: Wanted, found: Found) -> None:
+    """Raise UsageError for what the file asks for and cannot be, before anything is made."""
+    access_list.preflight(wanted, found)
+    peering.preflight(wanted, found)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -16,6 +16,9 @@ from mngdb.spec.atlas import Atlas
 from mngdb.spec.file import Backup
 from mngdb.targets.atlas.api import Api, Json
 from mngdb.targets.atlas.journal import Journal
+
+if TYPE_CHECKING:
+    from mngdb.targets.atlas.aws import Aws
 
 #: The administrator that mngdb makes and logs in as.
 ADMIN = "mngdb-admin"
@@ -72,6 +75,19 @@ class Found(Struct):
     access: list[Json] = []
     schedule: Json | None = None
     alerts: list[Json] = []
+    containers: list[Json] = []
+    peers: list[Json] = []
+    services: list[Json] = []
+    endpoint: Json | None = None
+    """Our interface endpoint, as Atlas sees it."""
+    interface: dict[str, Any] | None = None
+    """The same, as AWS sees it."""
+    routes: dict[str, str] = {}
+    """Route table to what leads to the cluster's network; empty: nothing."""
+    blocks: list[str] = []
+    """CIDR blocks of the peered VPC."""
+    private_dns: bool | None = None
+    """Whether the VPC resolves names to private addresses; None: there is no private way."""
 
 
 @dataclass
@@ -85,6 +101,7 @@ class Session:
     """Told of a wait: the text, whether people shall see it, and the state."""
     project: str = ""
     """The project's id, once it is there."""
+    environ: Mapping[str, str] = field(default_factory=dict)
     pace: float = 1.0
     """Multiplies the pauses between two looks."""
 
@@ -93,6 +110,12 @@ class Session:
         if not self.project:
             raise UsageError(f"the Atlas project {self.wanted.project} is missing", "mngdb up")
         return ("groups", self.project, *parts)
+
+    def aws(self, region: str = "") -> Aws:
+        """EC2 in a region, in Atlas' spelling. Default: the cluster's. Raises UsageError."""
+        from mngdb.targets.atlas.aws import Aws, spelled
+
+        return Aws(spelled(region or self.wanted.region), self.wanted.mark, self.environ)
 
     def cluster(self, *parts: str) -> tuple[str, ...]:
         """A path below the cluster."""

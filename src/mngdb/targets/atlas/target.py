@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mngdb.errors import AbsentError, ConnectError, MngdbError
@@ -21,6 +21,9 @@ from mngdb.targets.atlas.converge import AtlasConverger
 from mngdb.targets.atlas.journal import Journal
 from mngdb.targets.atlas.session import ADMIN, Found, Session, Wanted
 from mngdb.targets.protocol import Boot, Opened
+
+if TYPE_CHECKING:
+    from mngdb.facts.atlas import AtlasFacts
 
 #: The kind of the journal's notes that have connection strings.
 _STRINGS = "connection"
@@ -43,6 +46,7 @@ class AtlasTarget:
     outside: None = None
     backups: None = None
     slow_log: None = None
+    checks: str = "atlas"
 
     def __init__(self, given: Opened) -> None:
         self.given = given
@@ -50,6 +54,22 @@ class AtlasTarget:
         self.pace = float(given.environ.get(_PACE, "1"))
         self._guard = threading.Lock()
         self._apis: dict[str, Api] = {}
+
+    @property
+    def hosted(self) -> AtlasTarget:
+        """All of them."""
+        return self
+
+    def inspect(self, asked: DesiredInstance) -> AtlasFacts:
+        """What the checks judge. Raises UnobservableError."""
+        from mngdb.targets.atlas.inspect import inspect
+
+        engine = self.given.engine(asked.instance.engine)
+
+        def uri(app: str) -> str:
+            return engine.url(engine.login(asked, self.public(asked), app))
+
+        return inspect(self.session(asked), uri)
 
     def site(self, instance: Instance, *, find: bool = True) -> None:
         """None: Atlas renders it."""
@@ -98,7 +118,8 @@ class AtlasTarget:
         wanted = self.wanted(asked)
         api = self._api(wanted.spec.url)
         api.tell = lambda text: tell(text, True, text)
-        return Session(api, wanted, self.journal, tell, pace=self.pace)
+        environ = self.given.environ
+        return Session(api, wanted, self.journal, tell, environ=environ, pace=self.pace)
 
     def wanted(self, asked: DesiredInstance) -> Wanted:
         """What the file says of the cluster. Raises UsageError."""

@@ -85,7 +85,7 @@ def departed(wanted: Wanted, users: dict[str, Json]) -> list[str]:
     return [
         name
         for name, user in sorted(users.items())
-        if app_of(name) not in known and ours(wanted, user) and _here(wanted, user)
+        if app_of(name) not in known and ours(wanted, user) and here(wanted, user)
     ]
 
 
@@ -94,14 +94,14 @@ def notices(wanted: Wanted, found: Found) -> Iterator[Notice]:
     names = {ADMIN, *wanted.asked.instance.grants}
     for user in found.users:
         name = str(user["username"])
-        if app_of(name) in names or ours(wanted, user) or not _here(wanted, user):
+        if app_of(name) in names or ours(wanted, user) or not here(wanted, user):
             continue
         roles = ", ".join(f"{r['roleName']}@{r['databaseName']}" for r in user.get("roles", ()))
         text = f"the database user {name} is not in the file ({roles or 'no roles'})"
         yield Notice(wanted.known, text, "make it an app, or delete it in Atlas")
 
 
-def _here(wanted: Wanted, user: Json) -> bool:
+def here(wanted: Wanted, user: Json) -> bool:
     """Whether a user may come to this cluster: it has no scopes, or one of this name."""
     scopes = [str(one.get("name")) for one in user.get("scopes") or ()]
     return not scopes or wanted.cluster in scopes

@@ -40,6 +40,7 @@ class ComposeTarget(ProcessTarget):
     """The target `compose` for one stack."""
 
     watched: None = None
+    hosted: None = None
     disposable: None = None
     backups: None = None
     slow_log: None = None

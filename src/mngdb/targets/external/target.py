@@ -25,6 +25,7 @@ class ExternalTarget(Struct, frozen=True):
     sidecars: None = None
     watched: None = None
     supervisor: None = None
+    hosted: None = None
     disposable: None = None
     outside: None = None
     backups: None = None

@@ -36,6 +36,7 @@ class LocalTarget(ProcessTarget):
     supervisor: None = None
     backups: None = None
     slow_log: None = None
+    hosted: None = None
 
     def disposable(self, instance: Instance, state: Path) -> LocalDisposable:
         """A server of this machine, with its data in `state`."""
