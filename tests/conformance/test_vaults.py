@@ -14,6 +14,7 @@ import pytest
 from mngdb.errors import SecretError
 from mngdb.secret import Secret, generate
 from mngdb.vaults import VERSIONS, Entry, Vault, Version
+from mngdb.vaults.aws.vault import AwsVault
 from mngdb.vaults.cached import CachedVault
 from mngdb.vaults.environ import EnvironVault
 from mngdb.vaults.files import FilesVault
@@ -426,3 +427,18 @@ def test_who_runs_on_sees_every_change(tmp_path: Path) -> None:
     FilesVault(tmp_path / "secrets").put({"redis_1": Secret("x")})
     assert vault.get("redis_1") == Secret("x")
     assert counting.asked == [["redis_1"], ["redis_1"]]
+
+
+def test_who_runs_on_asks_aws_again_when_its_answer_is_old(
+    server: SecretsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.forget()
+    in_aws(server).put({"redis_1": Secret("x")})
+    vault = CachedVault(in_aws(server), lambda: NEEDED, keep=False)
+    server.calls()
+    assert [vault.get("redis_1") for _ in range(9)] == [Secret("x")] * 9
+    assert server.calls() == ["GetSecretValue"]
+    assert vault.fresh == AwsVault.fresh
+    monkeypatch.setattr(vault, "_asked", vault._asked - AwsVault.fresh - 1)
+    in_aws(server).put({"redis_1": Secret("y")})
+    assert vault.get("redis_1") == Secret("y")

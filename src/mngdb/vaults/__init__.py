@@ -71,7 +71,8 @@ class Vault(Protocol):
 
     @property
     def fresh(self) -> float:
-        """Seconds for which an answer is as good as a new one, to whoever asks again and again."""
+        """Seconds for which an answer is as good as a new one, to whoever asks again and again: the
+        agent, and apps by `mngdb.client`. As long after a change, somebody may have the old one."""
         ...
 
     @property

@@ -41,7 +41,7 @@ class CachedVault:
 
     @property
     def fresh(self) -> float:
-        return self._keep
+        return self._vault.fresh
 
     @property
     def folder(self) -> Path | None:
