@@ -9,7 +9,7 @@ from typing import LiteralString
 from msgspec import Struct
 from psycopg.sql import SQL, Composable, Identifier
 
-from mngdb.engines.postgres import hands, transfer
+from mngdb.engines.postgres import hands, part_around, transfer
 from mngdb.engines.postgres.client import Connection, Session, execute, rows
 from mngdb.engines.postgres.render import RESTORER
 from mngdb.errors import MngdbError, StepError, UsageError
@@ -23,6 +23,11 @@ FROM pg_namespace n
 WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND NOT EXISTS (
   SELECT FROM pg_depend
   WHERE classid = 'pg_namespace'::regclass AND objid = n.oid AND deptype = 'e')
+"""
+#: User mappings have passwords in them.
+_SILENT: LiteralString = """
+SELECT set_config('log_statement', 'none', false) FROM pg_roles
+WHERE rolname = current_user AND rolsuper
 """
 _OWNER: LiteralString = "ALTER SCHEMA {} OWNER TO {}"
 _MAY = "SELECT has_schema_privilege(%s::name, oid, 'CREATE') FROM pg_namespace WHERE nspname = %s"
@@ -41,8 +46,15 @@ class Making(Struct, frozen=True):
     owners: frozenset[str] | None = None
     heir: str | None = None
 
-    def content(self, database: str, took: Took, wanted: int | None = None) -> int:
-        """Bring all but frame and rights, or nothing; how many rows it were. Raises StepError."""
+    def content(
+        self,
+        database: str,
+        took: Took,
+        wanted: int | None = None,
+        parents: Sequence[tuple[str, str]] = (),
+    ) -> int:
+        """Bring all but frame and rights, or nothing; how many rows it were. `parents`: tables that
+        are there already, to which foreign keys lead. Raises StepError."""
         with transfer.inside(self.maker, database) as connection, transfer.whole(connection):
             for script in self.dump.scripts("pre-data", self.owners):
                 transfer.execute(connection, script)
@@ -51,8 +63,11 @@ class Making(Struct, frozen=True):
             count = self.dump.data(connection, took, *options)
             if wanted not in {None, count}:
                 raise StepError(f"{many(wanted or 0, 'row')} were to be brought, but {count} came")
+            ends = part_around.unforce(connection, parents)
             for script in self.dump.scripts("post-data", self.owners):
                 transfer.execute(connection, script)
+            if ends:
+                execute(connection, *ends)
         if self.heir is not None:
             hand_over = SQL("REASSIGN OWNED BY {} TO {}")
             names = map(Identifier, (RESTORER, self.heir))
@@ -136,6 +151,7 @@ def _filled(work: Making, name: str, took: Took) -> int:
     if work.owners is not None:
         give(work.target, name, RESTORER)
     with transfer.inside(work.target, name) as connection:
+        execute(connection, SQL(_SILENT).format())
         transfer.execute(connection, work.dump.frame())
         with _opened(connection, work.owners):
             return work.content(name, took)

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from psycopg import sql
 
-from mngdb.engines.postgres import hands, making, part_table, transfer
+from mngdb.engines.postgres import hands, making, part_around, part_table, superusers_own, transfer
 from mngdb.engines.postgres.client import Session, execute, rows
 from mngdb.engines.postgres.part_table import quoted
 from mngdb.errors import ConnectError, MngdbError, StepError, UsageError
@@ -38,6 +38,7 @@ _RELATION = """
 SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 WHERE nspname = %s AND relname = %s
 """
+_OURS = "the administrator owns it, as no app of the file does"
 _WORD = re.compile(r'"((?:[^"]|"")+)"|([^."]+)')
 _PLAIN = re.compile(r"\w+")
 
@@ -95,10 +96,14 @@ def bring(
     wanted = _words(part.renamed)[-1]
     with transfer.inside(target, at.database) as live:
         used = part_table.used(live, part.suffix)
-    with transfer.inside(source, at.database) as inside:
-        table = part_table.find(inside, at.schema, at.table, wanted, part.suffix, used)
+        with transfer.inside(source, at.database) as inside:
+            table = part_table.find(inside, at.schema, at.table, wanted, part.suffix, used)
+            copy = wanted != at.table
+            around = part_around.look(inside, live, at.schema, wanted, copy=copy)
     plan = Brought(
-        name=part.renamed, counts={"rows": table.rows, "bytes": table.size}, notes=table.notes
+        name=part.renamed,
+        counts={"rows": table.rows, "bytes": table.size},
+        notes=(*table.notes, *around.notes),
     )
     agree(plan)
     with (
@@ -112,9 +117,11 @@ def bring(
             making.making(target, dump, owners, heir, hands.owning(now)) as work,
             making.lent(now, [at.schema], work.owners),
         ):
-            count = work.content(at.database, took, table.rows)
+            count = work.content(at.database, took, table.rows, around.parents)
         try:
             transfer.execute(now, dump.rights(whole=False))
+            for one in around.published:
+                execute(now, one.joins)
         except BaseException:
             whole = sql.Identifier(at.schema, wanted)
             execute(now, sql.SQL("DROP TABLE {}").format(whole))
@@ -140,22 +147,29 @@ def _database(
 ) -> Brought:
     if not source.rows(_THERE, part.text):
         raise UsageError(f"there was no database {part.text} at that moment")
-    with source.inside(part.text) as inside:
-        ((tables, size),) = rows(inside, _TABLES)
-    aside = part.renamed != part.text and part.renamed not in _of_apps(asked)
-    plan = Brought(
-        name=part.renamed,
-        counts={"tables": tables, "bytes": size},
-        notes=("the administrator owns it, as no app of the file does",) if aside else (),
-    )
-    agree(plan)
-    hands.alone(target)  # who is in a database keeps it from being removed
-    _tidy(target)
     building = f"{_BUILDING}{secrets.token_hex(4)}"
     _rename(source, part.text, building)  # pg_dump then writes this name wherever it says its own
     with tempfile.TemporaryDirectory() as folder:
-        dump = transfer.of_server(asked, building, Path(folder))
         roles = hands.roles(source)
+        with transfer.inside(source, building) as inside:
+            ((tables, size),) = rows(inside, _TABLES)
+            notes = superusers_own.subscriptions(inside)
+            apart = superusers_own.Apart()
+            if hands.owners(target, hands.owning(inside) & {*hands.roles(target)}).others:
+                apart = superusers_own.set_apart(inside)
+        aside = part.renamed != part.text and part.renamed not in _of_apps(asked)
+        if aside:
+            notes = (_OURS, *notes)
+        plan = Brought(
+            name=part.renamed,
+            counts={"tables": tables, "bytes": size},
+            notes=(*notes, *apart.notes),
+        )
+        agree(plan)
+        hands.alone(target)  # who is in a database keeps it from being removed
+        _tidy(target)
+        dump = transfer.of_server(asked, building, Path(folder))
+        dump.above(apart.casts)
         count = making.database(target, dump, building, roles, took, aside=aside)
     try:
         _rename(target, building, part.renamed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from itertools import groupby
@@ -18,6 +18,7 @@ from typing import IO
 
 import psycopg
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb import stopping
 from mngdb.engines.postgres.causes import first_line
@@ -44,18 +45,27 @@ _OWNED = re.compile(rb'ALTER DATABASE (?:\w+|"(?:[^"]|"")*") OWNER TO ')
 _SETTING = (b"ALTER DATABASE ", b"COMMENT ON DATABASE ")
 _QUOTE = re.compile(rb"['\"]")
 #: An entry of an archive's contents, by the catalog that it is of; 0 is of several.
-_ENTRY = re.compile(rb"\d+; (\d+) \d+ (.*)")
-#: When entries are brought, and by whom, where that is not as "content": schemas and extensions;
-#: the database; event triggers, publications and what is in them, default privileges.
+_ENTRY = re.compile(rb"\d+; (\d+) (\d+) (.*)")
+#: Casts, some of which only a superuser may create.
+_CASTS = b"2605"
+#: When entries are brought, and by whom, where that is not as "content": schemas, extensions,
+#: foreign data wrappers and servers; the database; event triggers, publications and
+#: what is in them, default privileges.
 _CATALOGS = {
-    **{b"2615": "frame", b"3079": "frame", b"1262": "database"},
+    **dict.fromkeys((b"2615", b"3079", b"2328", b"1417"), "frame"),
+    b"1262": "database",
     **dict.fromkeys((b"3466", b"6104", b"6106", b"6237", b"826"), "rights"),
 }
 #: An extension brings its comment along, and its owner is a superuser.
 _KINDS = {
+    b"ACL - FOREIGN ": "frame",  # foreign tables are content
+    b"USER MAPPING - ": "frame",
     b"ACL ": "rights",
     b"COMMENT - EVENT TRIGGER ": "rights",
     b"COMMENT - PUBLICATION ": "rights",
+    b"COMMENT - SERVER ": "rights",
+    b"COMMENT - FOREIGN DATA WRAPPER ": "rights",
+    b"COMMENT - CAST ": "rights",
     b"COMMENT - EXTENSION ": "nothing",
     b"COMMENT - DATABASE ": "properties",
     b"DATABASE PROPERTIES ": "properties",
@@ -68,11 +78,16 @@ class _Entry(Struct, frozen=True):
 
     line: bytes
     catalog: bytes
+    oid: bytes
     text: bytes
+    above: bool = False
+    """Whether only a superuser may create it."""
 
     @property
     def part(self) -> str:
         """When it is brought, and by whom."""
+        if self.above:
+            return "rights"
         if self.catalog in {b"0", b"1262"}:
             for kind, part in _KINDS.items():
                 if self.text.startswith(kind):
@@ -157,7 +172,15 @@ class Dump:
         self._list = folder / "list"
         with streamed([*restore, "--list", "--create", str(archive)], env=env) as stream:
             found = [(line, _ENTRY.match(line)) for line in stream]
-        self._entries = [_Entry(line, it[1], it[2]) for line, it in found if it]
+        self._entries = [_Entry(line, it[1], it[2], it[3]) for line, it in found if it]
+
+    def above(self, casts: Collection[str]) -> None:
+        """Have the casts with these OIDs, which only a superuser may create, come with the
+        rights."""
+        oids = {one.encode() for one in casts}
+        self._entries = [
+            replace(one, above=one.catalog == _CASTS and one.oid in oids) for one in self._entries
+        ]
 
     def owners(self, roles: Iterable[str]) -> frozenset[str]:
         """Who owns something in it, of these."""
@@ -193,8 +216,8 @@ class Dump:
         return [one for one in made if one.startswith(_SETTING) and not _OWNED.match(one)]
 
     def frame(self) -> bytes:
-        """Schemas and extensions, for the administrator while nothing of an app is there. Raises
-        MngdbError."""
+        """Schemas, extensions, foreign servers, for the administrator while nothing of an app is
+        there. Raises MngdbError."""
         return b"".join(self._statements("frame"))
 
     def rights(self, *, whole: bool) -> bytes:
