@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from mngdb.ops.backup.reach import newest_of, reachable
+from mngdb.ops.backup.pick import newest_of
+from mngdb.ops.backup.reach import reachable
 from mngdb.ops.backup.restore import beside
 from tests.checks.judge import opened
 from tests.conftest import Cli
@@ -44,7 +45,8 @@ def test_data_from_before_goes_only_when_it_is_asked_for(cli: Cli) -> None:
     assert cli.json("restore", "--forget")["removed"] == []
     refused = cli.run("restore", "--forget", "--replaced", stdin="")
     assert (refused.returncode, "--yes" in refused.stderr) == (2, True), refused.stderr
-    cli.ok("restore", "redis", "--undo", "--yes")
+    undone = cli.json("restore", "redis", "--undo", "--yes")
+    assert (undone["instance"], undone["errors"]) == ("redis", {})
     assert get(cli) == "second"
     # what was written in the meantime was live, too
     assert cli.json("restore", "--forget", "redis")["removed"] == []
@@ -185,8 +187,15 @@ def test_a_question_that_nobody_answers_is_told_as_such(cli: Cli, words: tuple[s
 def test_options_that_exclude_each_other_are_told_as_such(cli: Cli) -> None:
     done = cli.run("restore", "redis", "--latest", "--to", "10m ago")
     assert (done.returncode, "only one of" in done.stderr) == (2, True), done.stderr
-    done = cli.run("restore", "redis", "--forget", "--replace")
-    assert (done.returncode, "--forget goes without" in done.stderr) == (2, True), done.stderr
+    for words, said in (
+        (("restore", "redis", "--forget", "--replace"), "--forget goes without"),
+        (("restore", "redis", "--forget", "--latest"), "--forget goes without"),
+        (("restore", "redis", "--latest", "--undo"), "--undo goes without"),
+        (("drill", "--history", "--report", "x.html"), "--history goes without"),
+        (("backup", "prune", "--dry-run", "--yes"), "only one of"),
+    ):
+        done = cli.run(*words)
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
 
 
 def test_keys_that_are_all_there_are_no_bytes(cli: Cli) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mngdb.ops.backup import keys, place, schedule
 from mngdb.ops.context import Context
-from mngdb.snapshot import Taken
+from mngdb.snapshot import Point, Taken
 from mngdb.stores.manifest import Manifest
 from tests.checks.judge import opened
 from tests.conftest import Cli
@@ -22,8 +22,8 @@ def backed_up(cli: Cli, store: Path) -> Context:
     return found
 
 
-def snapshot(context: Context) -> Manifest:
-    """Take one of its Redis."""
+def snapshot(context: Context, log: Point | None = None) -> Manifest:
+    """Take one of its Redis, from which its log leads on at a point."""
     keys.claim(context)
     made = place.catalog(context).begin(keys.sealer(context), "redis", lambda *_: None)
     with made.stream("dump.rdb") as stream:
@@ -38,7 +38,7 @@ def snapshot(context: Context) -> Manifest:
         tool="mngdb",
         started=now,
         finished=now,
-        taken=Taken(kind="full", product="Redis", version="8.2.3", source="", position={}),
+        taken=Taken(kind="full", product="Redis", version="8.2.3", source="", position={}, log=log),
         recipients=made.recipients,
         streams=made.streams,
     )

@@ -10,10 +10,10 @@ import pytest
 
 from mngdb.ops.backup import reach, schedule
 from mngdb.ops.backup.glance import glance
-from mngdb.ops.backup.reach import newest_of, reachable
+from mngdb.ops.backup.pick import newest_of
+from mngdb.ops.backup.reach import reachable
 from mngdb.ops.backup.verify import verify
 from mngdb.ops.context import Context
-from mngdb.stores.archive import Segment
 from tests.conftest import Cli
 from tests.unit.backups import backed_up, snapshot
 
@@ -66,16 +66,3 @@ def test_what_a_restore_came_upon_counts_for_nothing_either(context: Context) ->
     assert last.id in error(context)
     assert due(context)
     assert reachable(context, "redis").damages == ("a part is missing",)
-
-
-def test_a_log_that_goes_on_after_a_gap_is_told_where_nobody_writes_it_any_more(
-    context: Context,
-) -> None:
-    found = reachable(context, "redis")
-    newest = found.newest or 0.0
-    rest = Segment(
-        branch="a", begin=7, end=9, since=newest + 60, until=newest + 90, opens=False, run="r",
-        keys="k", digest="d",
-    )  # fmt: skip
-    assert "verify" in reach._beyond("redis", found.reaches, [rest], "the store")
-    assert reach._beyond("redis", found.reaches, [], "the store") == ""

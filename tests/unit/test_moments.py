@@ -105,9 +105,16 @@ def test_the_letters_of_a_zone_say_which_of_two_it_is(zone: Callable[[str], None
         ("2026-12-24 12:00", "future"),
         ("9999-12-31 23:59", "between 1970"),
         ("yesterday", "not a time"),
+        ("5m", "not a time"),
         ("", "not a time"),
     ],
 )
 def test_what_is_no_moment_is_told(text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         parse(text, NOW)
+
+
+def test_a_span_without_its_last_word_is_guessed() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse("5 min", NOW)
+    assert caught.value.hint == "did you mean '5 min ago'?"

@@ -35,8 +35,10 @@ class Shown:
         self._last = 0.0
 
     def __call__(self, event: object) -> None:
-        from mngdb.events import Copying, Progress
+        from mngdb.events import Copying, Progress, Waiting
 
+        if isinstance(event, Waiting) and not event.shown:
+            return
         if isinstance(event, Progress):
             tell(f"{event.unit}  {plain(event.text)}")
         elif isinstance(event, Copying):
@@ -148,6 +150,8 @@ def prune(options: Options, dry_run: bool, yes: bool) -> int:
     from mngdb.ops.backup.prune import due, stored
     from mngdb.ops.backup.prune import prune as remove
 
+    if dry_run and yes:
+        raise click.UsageError("only one of --dry-run and --yes")
     context = options.context()
     found = due(context)
     if found and not dry_run:
@@ -226,22 +230,28 @@ def _snapshot(one: Manifest, proved: str | None, state: str = "") -> dict[str, A
 
 
 @click.command()
+@click.argument("instances", nargs=-1)
 @common
-def backups(options: Options) -> int:
-    """List what can be restored: the moments that can be reached, and the snapshots.
+def backups(options: Options, instances: Sequence[str]) -> int:
+    """List what can be restored, of every instance or INSTANCES: the moments that can be reached,
+    and the snapshots.
 
     A moment between two snapshots is reached by a snapshot and the server's log since then.
     """
     from mngdb.ops.backup import keys, place
     from mngdb.ops.backup.archived import followed, remedy
     from mngdb.ops.backup.history import proved
+    from mngdb.ops.backup.pick import elsewhere
     from mngdb.ops.backup.reach import reachable
 
     context = options.context()
     modes = {one.name: one.recovery_point for one in followed(context)}
     departed = place.departed(context)
-    found = {name: reachable(context, name) for name in (*context.stack.instances, *departed)}
+    there = [*context.stack.instances, *departed]
+    names = [one if one in there else context.instance(one).name for one in instances] or there
+    found = {name: reachable(context, name) for name in there if name in names}
     tried = proved(context.stack.state)
+    older = dict.fromkeys(store for one in found.values() for store in one.elsewhere)
     damages = [text for one in found.values() for text in one.damages]
     unread = dict.fromkeys(text for one in found.values() for text in one.unread)
     lost = {name: one.lost for name, one in found.items() if one.lost}
@@ -257,13 +267,17 @@ def backups(options: Options) -> int:
                         "recovery_point": modes.get(name),
                     }
                     for name, one in context.stack.instances.items()
+                    if name in found
                 ],
                 "not_in_file": [
-                    _reachable(name, _engine(found[name]), found[name], tried) for name in departed
+                    _reachable(name, _engine(found[name]), found[name], tried)
+                    for name in departed
+                    if name in found
                 ],
                 "damaged": damages,
                 "unread": list(unread),
                 "lost": lost,
+                "other_stores": list(older),
                 "secrets": [asdict(one) for one in wrong],
             }
         )
@@ -272,13 +286,16 @@ def backups(options: Options) -> int:
         _list(found, tried, modes)
         if not modes and (needed := remedy(context, next(iter(context.stack.instances)))):
             tell(f"snapshots alone are kept; for any moment in between, {needed}, then 'mngdb up'")
-        for name in departed:
+        for name in filter(found.__contains__, departed):
             engine, name = _engine(found[name]), plain(name)
             tell(f"{name} is not in the file; into another instance of {engine}:")
             tell(f"  mngdb restore INSTANCE --latest --from {name}")
     else:
         say(f"no snapshots in {place.store(context).place}")
-        tell("next: mngdb backup")
+        made = context.located.kind != "new"
+        tell(f"next: mngdb {'backup' if made else 'up'}")
+    if older:
+        tell(elsewhere(older))
     for text in damages:
         tell(f"damaged: {plain(text)}")
     for text in unread:
@@ -300,13 +317,16 @@ def _list(
 ) -> None:
     from mngdb.ops.backup.history import iso
 
-    spans = [
-        (*((name, modes.get(name, "-")) if first == 0 else ("", "")), *_span(begin, end), said)
-        for name, one in found.items()
-        for first, (begin, end, said) in enumerate(
-            [(*span, _LOCKED) for span in one.locked] + [(*span, "") for span in one.spans]
-        )
-    ]
+    spans = []
+    for name, one in found.items():
+        every = [(*_span(*span), _LOCKED) for span in one.locked]
+        every += [(*_span(*span), "") for span in one.spans]
+        if not every:
+            every = [("nothing" if one.reaches or one.damages else "nothing yet", "", "")]
+        spans += [
+            (*((name, modes.get(name, "-")) if first == 0 else ("", "")), *row)
+            for first, row in enumerate(every)
+        ]
     for line in table(("INSTANCE", "MODE", "RESTORABLE FROM", "TO", ""), spans):
         say(line)
     say("")
@@ -327,24 +347,27 @@ def _list(
 
 
 def _span(begin: float, end: float) -> tuple[str, str]:
-    """In seconds that can be reached."""
+    """In seconds that can be reached, as long as there are whole ones."""
     from mngdb.ops.backup.history import iso
+    from mngdb.ops.backup.moments import exact
 
     if end == begin:
-        return iso(begin), "the snapshot alone"
-    return iso(min(math.ceil(begin), end)), iso(end)
+        return exact(begin), "the snapshot alone"
+    if math.ceil(begin) <= end:
+        return iso(math.ceil(begin)), iso(end)
+    return exact(begin), exact(end)
 
 
 def _reachable(
     name: str, engine: str, found: Reachable, tried: Mapping[str, str]
 ) -> dict[str, Any]:
-    from mngdb.ops.backup.history import iso
+    from mngdb.ops.backup.moments import exact
 
     return {
         "instance": name,
         "engine": engine,
-        "reachable": [{"from": iso(begin), "to": iso(end)} for begin, end in found.spans],
-        "key_missing": [{"from": iso(begin), "to": iso(end)} for begin, end in found.locked],
+        "reachable": [{"from": exact(begin), "to": exact(end)} for begin, end in found.spans],
+        "key_missing": [{"from": exact(begin), "to": exact(end)} for begin, end in found.locked],
         "rpo_s": round(max(0.0, time.time() - found.newest), 1) if found.newest else None,
         "snapshots": [
             _snapshot(one.manifest, tried.get(one.manifest.id), _state(one))
@@ -374,6 +397,7 @@ def verify(options: Options, instances: Sequence[str], unsigned: bool) -> int:
     from mngdb.ops.backup.verify import verify as read
 
     context = unsigned_too(options.context()) if unsigned else options.context()
+    context.require_created()
     found = read(context, instances)
     if options.json:
         say_json({"stack": context.stack.name, **found.as_json()})

@@ -62,6 +62,8 @@ def drill(
     from mngdb.ops.backup.drill import drill as run
     from mngdb.stores.streams import keep_memory
 
+    if history and (snapshot or report or remote):
+        raise click.UsageError("--history goes without --snapshot, --report and --remote")
     if history:
         return _history(options, instances)
     keep_memory()

@@ -84,8 +84,13 @@ def restore(
         raise UsageError("a part of the data goes without --replace, --undo and --forget")
     if replaced and not forget:
         raise UsageError("--replaced is for --forget", "mngdb restore --forget --replaced")
-    if forget and (replace or undo):
-        raise UsageError("--forget goes without --replace and --undo")
+    given = [to is not None, latest, snapshot is not None].count(True)
+    if forget and (replace or undo or given or source):
+        raise UsageError(
+            "--forget goes without --replace, --undo, --from, --to, --latest and --snapshot"
+        )
+    if undo and (replace or given or source):
+        raise UsageError("--undo goes without --replace, --from, --to, --latest and --snapshot")
     keep_memory()
     context = unsigned_too(options.context()) if unsigned else options.context()
     if forget:
@@ -94,16 +99,7 @@ def restore(
         raise UsageError("name the instance to restore", "mngdb restore INSTANCE --latest")
     name = context.instance(instance).name
     if undo:
-        state, note = ops.to_undo(context, name)
-        if not yes:
-            confirm(f"stop {name} and bring back {_kept(state, note)}?")
-        report, told = ops.undo(context, name, Shown())
-        for text in told:
-            tell(f"note: {plain(text)}")
-        tell(f"{name}: what it had until now is kept; the same command brings that back")
-        tell(f"remove it with: mngdb restore --forget {name} --replaced")
-        return _started(report)
-    given = [to is not None, latest, snapshot is not None].count(True)
+        return _undo(options, context, name, yes)
     if given > 1:
         raise UsageError("only one of --to, --latest and --snapshot")
     if not given:
@@ -126,12 +122,39 @@ def restore(
     return _started(report) or _shown(options, found, context.instance(name).unit)
 
 
+def _undo(options: Options, context: Context, name: str, yes: bool) -> int:
+    from mngdb.ops.backup import notes
+    from mngdb.ops.backup import restore as ops
+    from mngdb.ops.backup.history import iso
+
+    state, note = ops.to_undo(context, name)
+    until = notes.written(state)
+    if not yes:
+        confirm(f"stop {name} and bring back {_kept(state, note)}?")
+    report, told = ops.undo(context, name, Shown())
+    if options.json:
+        say_json(
+            {
+                "stack": context.stack.name,
+                "instance": name,
+                "brought_back": {"text": note.text, "until": iso(until)},
+                "notes": list(told),
+                "errors": {one: error.message for one, error in report.errors.items()},
+            }
+        )
+    for text in told:
+        tell(f"note: {plain(text)}")
+    tell(f"{name}: what it had until now is kept; the same command brings that back")
+    tell(f"remove it with: mngdb restore --forget {name} --replaced")
+    return _started(report)
+
+
 def _tell_cost(context: Context, aim: Aim) -> None:
     from mngdb.ops.backup.scratch import needs
     from mngdb.ops.backup.timing import estimate
 
     seconds = estimate(context.stack.state, aim.manifest.instance, aim.size)
-    takes = f", about {max(seconds, 1):.0f} s by those that were made" if seconds else ""
+    takes = f", about {max(seconds, 1):.0f} s, as earlier restores took" if seconds else ""
     tell(f"this takes about {size(needs(aim))} of disk{takes}")
 
 
@@ -241,7 +264,8 @@ def as_json(found: Restored, *, replaced: bool) -> dict[str, object]:
 
 def _aim(context: Context, name: str, source: str, to: str | None, snapshot: str | None) -> Aim:
     """What is to be restored into an instance. Raises UsageError for what cannot be reached."""
-    from mngdb.ops.backup.reach import into, older
+    from mngdb.ops.backup.pick import older
+    from mngdb.ops.backup.reach import into
     from mngdb.stores.sealing import UnreadableError
 
     try:
@@ -255,7 +279,8 @@ def _aim(context: Context, name: str, source: str, to: str | None, snapshot: str
 def _from(context: Context, name: str, to: str | None, snapshot: str | None) -> Aim:
     from mngdb.errors import UsageError
     from mngdb.ops.backup import archived, moments, place, removals, schedule
-    from mngdb.ops.backup.reach import leading_to, newest_of, of_snapshot, reachable
+    from mngdb.ops.backup.pick import leading_to, newest_of
+    from mngdb.ops.backup.reach import of_snapshot, reachable
 
     if name not in context.stack.instances and name not in place.departed(context):
         raise UsageError(f"there are no backups of {name}", "'mngdb backups' lists what there is")

@@ -71,6 +71,11 @@ class Context(Struct, frozen=True, dict=True):
         """Make the stack's own folder, where it is missing. Raises UsageError, OSError."""
         self.located.claim()
 
+    def require_created(self) -> None:
+        """Raise UsageError where nothing was ever made of this stack here."""
+        if self.located.kind == "new":
+            raise UsageError("this stack has not been created yet", "run 'mngdb up' first")
+
     @cached_property
     def vault(self) -> CachedVault:
         stack = self.stack

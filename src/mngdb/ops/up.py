@@ -498,7 +498,7 @@ def _of_backups(context: Context) -> list[Notice]:
             Notice(
                 "",
                 f"backup: what was taken until now stays in {store}, and is not restored from here",
-                f"to restore it, name that store in the file again: {store}",
+                "to restore it, name that store in the file again: backup: {store: …}",
             )
             for store in schedule.left(context)
         ),

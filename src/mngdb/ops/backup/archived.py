@@ -73,7 +73,7 @@ def behind(context: Context, names: Collection[str]) -> bool:
 def note(context: Context, instance: str, found: Archived) -> None:
     """Keep how far it is. Raises OSError."""
     folder = disk.private(context.stack.state / _FOLDER)
-    store, at = place.source(context).url, time.time()
+    store, at = place.source(context).address, time.time()
     if found.error:
         at = read(context, instance).at
     text = msgspec.json.encode(replace(found, at=at, store=store)).decode()

@@ -8,7 +8,8 @@ from mngdb.errors import InterruptError, MngdbError
 from mngdb.events import Progress
 from mngdb.ops.backup import place
 from mngdb.ops.backup.notes import Restored
-from mngdb.ops.backup.reach import newest_of, reachable
+from mngdb.ops.backup.pick import newest_of
+from mngdb.ops.backup.reach import reachable
 from mngdb.ops.backup.restore import beside, in_place
 from mngdb.ops.backup.scratch import Tell, replaceable
 from mngdb.ops.backup.sources import origins

@@ -19,7 +19,8 @@ from mngdb import __version__
 from mngdb.errors import MngdbError
 from mngdb.ops.backup import bases, history, place
 from mngdb.ops.backup.history import iso
-from mngdb.ops.backup.reach import Aim, newest_of, of_snapshot, reachable
+from mngdb.ops.backup.pick import newest_of
+from mngdb.ops.backup.reach import Aim, of_snapshot, reachable
 from mngdb.ops.backup.restored import DRILLS, alone, sweep
 from mngdb.ops.backup.scratch import Scratch, Tell, room
 from mngdb.ops.context import Context

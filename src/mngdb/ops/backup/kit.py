@@ -109,8 +109,7 @@ _Dumper.add_representer(str, _text)
 def collect(context: Context) -> Kit:
     """What the kit of a stack holds now. The key is made where there is none yet. Raises
     SecretError, UsageError."""
-    if context.located.kind == "new":
-        raise UsageError("this stack has not been created yet", "run 'mngdb up' first")
+    context.require_created()
     recipients = keys.sealer(context).recipients
     keys.make_signer(context)
     key = context.vault.get(KEY)

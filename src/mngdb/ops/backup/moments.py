@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from mngdb.errors import UsageError
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)[a-z]*\s+ago")
+#: The same without its last word.
+_SPAN = re.compile(r"\d+(\.\d+)?\s*[smhdw][a-z]*")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DAY = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?!\d)")
 _WORD = re.compile(r"(yesterday|today)\s+(?=\d)", re.IGNORECASE)
@@ -73,6 +75,8 @@ def _parsed(text: str, now: float) -> float:
             raise UsageError(f"there is no {found[0]} in the calendar", _HINT) from None
     if _CLOCK.fullmatch(body):
         return _time_of_day(body, zone, now)
+    if _SPAN.fullmatch(text.lower()):
+        raise UsageError(f"{text!r} is not a time", f"did you mean '{text} ago'?")
     try:
         moment = datetime.fromisoformat(body)
     except ValueError:

@@ -24,6 +24,8 @@ from mngdb.stores.sealing import UnreadableError, fingerprint
 #: Seconds of the log beyond a moment that are taken along: what was written at that moment may have
 #: come a little later. Whoever reads the log stops at the moment itself.
 BEYOND = 2.0
+#: Seconds by which a moment that is said in milliseconds may be beside the one that is meant.
+_MILLI = 0.001
 
 
 class Aim(Struct, frozen=True):
@@ -76,10 +78,10 @@ class Aim(Struct, frozen=True):
         before = spans(self.manifest.moment, self.segments[: self.segments.index(segment)])
         latest = segment.since - BEYOND - 0.001  # it is not even looked at then
         fits = [min(end, latest) for begin, end in before if begin + 0.001 < latest]
-        command = _command(self.manifest.instance, self.instance)
+        restore = command(self.manifest.instance, self.instance)
         if not fits or max(fits) <= self.manifest.moment + 0.001:
-            return f"the snapshot without the log: {command} --snapshot {self.manifest.id}"
-        return f"the last moment before that: {command} --to {exact(max(fits))}"
+            return f"the snapshot without the log: {restore} --snapshot {self.manifest.id}"
+        return f"the last moment before that: {restore} --to {exact(max(fits))}"
 
     @property
     def text(self) -> str:
@@ -87,7 +89,9 @@ class Aim(Struct, frozen=True):
         name = f"snapshot {self.manifest.id}"
         if self.before and self.until:
             return f"{name}, and the log to just before {self.before} ({shown(self.until)})"
-        return f"{name}, and the log to {shown(self.until)}" if self.until else name
+        return (
+            f"{name}, and the log to {shown(self.until)}" if self.until and self.segments else name
+        )
 
 
 class Reach(Struct, frozen=True):
@@ -125,17 +129,22 @@ class Reach(Struct, frozen=True):
         return self.manifest.taken.kind == "logical"
 
     def covers(self, moment: float) -> bool:
-        """Whether it can be restored to that moment."""
-        return any(begin <= moment <= end for begin, end in self.spans)
+        """Whether it can be restored to that moment, or to one that is said like it."""
+        return any(begin - _MILLI <= moment <= end + _MILLI for begin, end in self.spans)
 
     def to(self, moment: float) -> Aim:
         """The restore to a moment that it covers."""
-        return Aim(self.manifest, self._needed(moment), moment, parents=self.parents)
+        near = (min(max(moment, begin), end) for begin, end in self.spans)
+        at = min(near, key=lambda one: abs(one - moment))
+        if not self.segments and at == self.manifest.moment:
+            return Aim(self.manifest, parents=self.parents)
+        return Aim(self.manifest, self._needed(at), at, parents=self.parents)
 
     def to_newest(self) -> Aim:
         """The restore of all that there is."""
         if not self.segments:
-            return Aim(self.manifest, parents=self.parents)
+            until = self.newest if self.newest > self.manifest.moment else None
+            return Aim(self.manifest, until=until, parents=self.parents)
         stop = self.segments[-1].end
         return Aim(self.manifest, self.segments, self.newest, stop=stop, parents=self.parents)
 
@@ -157,6 +166,10 @@ class Reachable(Struct, frozen=True):
     unread: tuple[str, ...] = ()
     lost: str = ""
     """What was stored and cannot be reached any more, in words."""
+    pending: bool = False
+    """Whether the instance waits for its data, since the stack was set up from a kit."""
+    elsewhere: tuple[str, ...] = ()
+    """Other stores to which backups went before."""
 
     @property
     def spans(self) -> list[tuple[float, float]]:
@@ -232,17 +245,18 @@ def reachable(context: Context, instance: str) -> Reachable:
                 reach = _reach(context, one, above, segments, notes.log)
                 mine.append(replace(reach, damaged=_damaged(reach, archive, bad)))
         found += mine
-        there = {*known, *map(archive.key, segments)} if bad else set()
-        wrong += [text for name, text in bad.items() if name in there]
+        named = {*known, *map(archive.key, segments)} if bad else set()
+        wrong += [text for name, text in bad.items() if name in named]
         if catalog.stack == own and notes.run.snapshot and not _signer_lost(context):
-            there = {*known, *(one.snapshot for one in broken)}
-            gone = _lost(instance, mine, notes, catalog.store.place, there)
+            kept = {*known, *(one.snapshot for one in broken)}
+            gone = _lost(instance, mine, notes, catalog.store.place, kept)
         elif catalog.stack != own and pending:
             gone = _beyond(instance, mine, segments, catalog.store.place) or gone
     if failed and not found:
         raise failed[0]
     unread = tuple(one.message for one in failed)
-    return Reachable(tuple(found), tuple(wrong), unread, gone)
+    there = schedule.elsewhere(context, instance)
+    return Reachable(tuple(found), tuple(wrong), unread, gone, pending, there)
 
 
 def _damaged(reach: Reach, archive: Archive, bad: Collection[str]) -> float:
@@ -300,13 +314,20 @@ def _lost(
 def _beyond(instance: str, found: Sequence[Reach], segments: Sequence[Segment], where: str) -> str:
     """What a log that nobody writes any more has after a gap which no snapshot leads across."""
     newest = max((one.newest for one in found), default=math.inf)
-    last = max((one.until for one in segments), default=-math.inf)
-    if last <= newest + BEYOND:
+    beyond = [one for one in segments if one.until > newest + BEYOND]
+    if not beyond:
         return ""
+    first, last = min(beyond, key=lambda one: one.since), max(one.until for one in beyond)
+    goes_on = f"the log of {instance} in {where} goes on to {shown(last)}, after a gap"
+    if first.opens:
+        return (
+            f"{goes_on} from {shown(newest)} to {shown(first.since)}: its server was started "
+            "anew, or was not followed, and no snapshot was taken since; nothing was removed, and "
+            "what was written after the gap cannot be restored"
+        )
     return (
-        f"the log of {instance} in {where} goes on to {shown(last)}, after a gap at "
-        f"{shown(newest)}: put back what was removed there ('mngdb verify' names it) before apps "
-        "write, or that part is lost"
+        f"{goes_on} at {shown(newest)}: put back what was removed there ('mngdb verify' names it) "
+        "before apps write, or that part is lost"
     )
 
 
@@ -340,76 +361,20 @@ def _reach(
     found = spans(manifest.moment, leads)
     point = manifest.taken.log or Point("", 0)
     last = (leads[-1].branch, leads[-1].end) if leads else (point.branch, point.position)
-    if (*last, fingerprint(manifest.recipients)) == (note.branch, note.stored, note.keys):
+    keys = fingerprint(manifest.recipients)
+    quiet = found[-1][1]
+    if (last[0], keys) == (note.branch, note.keys) and last[1] >= note.stored:
         # nothing was written since: the agent knows, and the store will within a minute
-        begin, end = found[-1]
-        found[-1] = (begin, max(end, note.until))
+        quiet = max(quiet, note.until)
+    if not leads:
+        # so does the log that ends before a snapshot of a server at rest, and tells of later
+        mine = (one for one in segments if (one.branch, one.keys) == (last[0], keys))
+        quiet = max([quiet, *(one.until for one in mine if one.end <= last[1])])
+    found[-1] = (found[-1][0], max(found[-1][1], quiet))
     locked = any(place.opener_here(context, one) is None for one in (*above, manifest))
     return Reach(manifest, above, tuple(leads), tuple(found), locked)
 
 
-def _command(instance: str, into: str) -> str:
+def command(instance: str, into: str) -> str:
+    """How a restore of an instance's backups begins, in words."""
     return f"mngdb restore {into}" + (f" --from {instance}" if into != instance else "")
-
-
-def older(context: Context, instance: str, snapshot: str, into: str) -> str | None:
-    """How to restore the newest snapshot of an instance before one that cannot be read, in words;
-    None: there is none."""
-    try:
-        found = reachable(context, instance).reaches
-    except MngdbError:
-        return None
-    fits = [one for one in found if one.sound and not one.locked]
-    ids = [one.manifest.id for one in fits if one.manifest.id < snapshot]
-    if not ids:
-        return None
-    return f"the next older snapshot: {_command(instance, into)} --snapshot {max(ids)}"
-
-
-def newest_of(found: Reachable, instance: str) -> Reach:
-    """The newest snapshot with what leads on from it; one that is logical, or known to be damaged,
-    only where there is no other.
-    Raises UsageError where there is none."""
-    if not found.reaches:
-        raise _none(found, instance)
-    return max(found.reaches, key=lambda one: (one.sound, not one.logical, one.manifest.order))
-
-
-def _none(found: Reachable, instance: str) -> UsageError:
-    if not found.damages:
-        return UsageError(f"{instance} has no snapshot", f"mngdb backup {instance}")
-    more = f", and {len(found.damages) - 1} more" if found.damages[1:] else ""
-    return UsageError(
-        f"{instance} has no snapshot that can be used: {found.damages[0]}{more}",
-        "mngdb verify; what has no valid signature is restored with --unsigned alone, if you know "
-        "who wrote it",
-    )
-
-
-def leading_to(found: Reachable, instance: str, moment: float, remedy: str = "") -> Reach:
-    """The newest snapshot that leads to a moment, of those that a key here opens, if any. Raises
-    UsageError that names the nearest moments that can be reached, and `remedy`, what the file needs
-    for more of them."""
-    fits = [one for one in found.reaches if one.covers(moment)]
-    if fits:
-        return max(
-            fits, key=lambda one: (not one.locked, one.sound, not one.logical, one.spans[0][0])
-        )
-    every = found.spans or found.locked
-    if not every:
-        raise _none(found, instance)
-    before = [end for _, end in every if end < moment]
-    after = [begin for begin, _ in every if begin > moment]
-    near = []  # in milliseconds that can be reached
-    if before:
-        last = math.floor(max(before) * 1000) / 1000
-        near.append(f"the last one before it is {shown(last)}")
-    if after:
-        first = math.ceil(min(after) * 1000) / 1000
-        near.append(f"the first one after it is {shown(first)}")
-    raise UsageError(
-        f"{instance} cannot be restored to {shown(moment)}: {', '.join(near)}",
-        f"snapshots alone are kept: {remedy}, then 'mngdb up'"
-        if remedy
-        else "'mngdb backups' shows what can be reached",
-    )

@@ -7,7 +7,8 @@ from mngdb.errors import UsageError
 from mngdb.ops import registry
 from mngdb.ops.backup import place
 from mngdb.ops.backup.moments import shown
-from mngdb.ops.backup.reach import BEYOND, Aim, Reach, Reachable, newest_of
+from mngdb.ops.backup.pick import newest_of
+from mngdb.ops.backup.reach import BEYOND, Aim, Reach, Reachable
 from mngdb.ops.backup.stored import StoredSnapshot
 from mngdb.ops.context import Context
 from mngdb.snapshot import Removal

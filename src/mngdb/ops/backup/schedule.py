@@ -60,6 +60,8 @@ class Run(Struct, frozen=True):
     """The last one that succeeded."""
     moment: float = 0.0
     """The one that it shows."""
+    former: tuple[str, ...] = ()
+    """Other stores, where they went before."""
     useless: bool = False
     """Whether it cannot be restored, or nothing leads on from it any more."""
 
@@ -87,9 +89,12 @@ def runs(context: Context) -> dict[str, Run]:
 
 def left(context: Context) -> list[str]:
     """Other stores that have the backups of instances which are not in this one yet."""
-    now = place.source(context).url
-    noted = (_noted(context.stack.state, name) for name in context.stack.instances)
-    return sorted({run.store for run in noted if run.done and run.store not in ("", now)})
+    return sorted({one for run in runs(context).values() if not run.done for one in run.former})
+
+
+def elsewhere(context: Context, instance: str) -> tuple[str, ...]:
+    """Other stores to which an instance's backups went before."""
+    return _read(context, instance).former
 
 
 def last_taken(context: Context) -> float | None:
@@ -105,8 +110,11 @@ def newest(context: Context, instance: str) -> float:
 
 
 def _read(context: Context, instance: str) -> Run:
-    found, store = _noted(context.stack.state, instance), place.source(context).url
-    return replace(found, store=store) if found.store in ("", store) else Run(store=store)
+    found, store = _noted(context.stack.state, instance), place.source(context).address
+    if found.store in ("", store):
+        return replace(found, store=store)
+    every = (*found.former, found.store) if found.done else found.former
+    return Run(store=store, former=tuple(dict.fromkeys(one for one in every if one != store)))
 
 
 def _noted(state: Path, instance: str) -> Run:
@@ -150,6 +158,7 @@ def succeeded(context: Context, instance: str, found: Manifest) -> None:
         seconds=found.finished - found.started,
         keys=keys,
         store=last.store,
+        former=last.former,
         first=last.first or now,
         snapshot=found.id,
         moment=found.moment,

@@ -22,7 +22,8 @@ from mngdb.events import Meter, Progress
 from mngdb.model import Access, DesiredInstance
 from mngdb.ops.backup import bases, notes, place
 from mngdb.ops.backup.notes import Note
-from mngdb.ops.backup.reach import Aim, came_upon, older
+from mngdb.ops.backup.pick import older
+from mngdb.ops.backup.reach import Aim, came_upon
 from mngdb.ops.backup.stored import StoredSnapshot
 from mngdb.ops.context import Context
 from mngdb.snapshot import Trial

@@ -38,6 +38,11 @@ class Source(Struct, frozen=True):
     endpoint: str | None = None
     region: str | None = None
 
+    @property
+    def address(self) -> str:
+        """Where that is, for people, and by what it is told from another store."""
+        return f"{self.url} at {self.endpoint}" if self.endpoint else self.url
+
     def opened(self, secret: Secrets, mark: str | None = None) -> Store:
         """The store, with the login that `secret` gives by its names; of a directory, the one that
         has this `mark`. Nothing is asked or made yet. Raises SecretError, UsageError."""
@@ -69,7 +74,7 @@ def _bucket(asked: Source, get: Secrets) -> Store:
     missing = [name for name, secret in login.items() if secret is None]
     if len(missing) == 1:
         raise SecretError(
-            f"the login of {asked.url} is incomplete: the vault has no {missing[0]}",
+            f"the login of {asked.address} is incomplete: the vault has no {missing[0]}",
             f"mngdb secret set {missing[0]}",
         )
     names = ("access_key_id", "secret_access_key")

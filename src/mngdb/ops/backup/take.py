@@ -93,8 +93,7 @@ def back_up(
     others nothing. After the stack was set up from a kit, one whose data was not restored is left
     out, unless it is named. Raises UsageError, SecretError before anything is asked."""
     chosen = _chosen(context, names, logical=logical)
-    if context.located.kind == "new":
-        raise UsageError("this stack has not been created yet", "run 'mngdb up' first")
+    context.require_created()
     keys.claim(context)
     sealer, catalog = keys.sealer(context), place.catalog(context)
     rate = place.wanted(context).rate
@@ -103,6 +102,9 @@ def back_up(
     def job(instance: Instance, emit: workers.Emit) -> tuple[Manifest, ...]:
         with lock(context.stack.state / f"backup-{instance.name}.lock", "backup", 0.0):
             schedule.begun(context, instance.name)
+            if instance.name in sources.origins(context.stack.state).pending:
+                text = "its data was never restored: this snapshot is of what it has now"
+                emit(Progress(instance.unit, text))
             work = _Work(context, catalog, sealer, instance, pace, emit)
             alone = logical or instance.logical == "only"
             found = [] if alone else [work.snapshot(full=full)]

@@ -1,4 +1,4 @@
-"""How long a restore takes, by those that were made: drills, and restores of servers."""
+"""How long a restore takes, as earlier ones took: drills, and restores of servers."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def verify(context: Context, names: Sequence[str]) -> Verified:
     snapshots, opened, told = 0, True, list[str]()
     bad: dict[str, dict[str, str]] = {name: {} for name in chosen}
     own, notes = place.catalog(context).stack, schedule.runs(context)
-    here = place.source(context).url
+    here = place.source(context).address
     for name, catalog in ((n, one) for n in chosen for one in place.catalogs(context, n)):
         manifests, broken = catalog.snapshots(name)
         found = list(broken)
