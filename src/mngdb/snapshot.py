@@ -182,6 +182,8 @@ class Removal(Struct, frozen=True):
     target: str = ""
     """What it removed, with a point between names: `shop.public.orders`. Empty: everything, or
     nobody knows."""
+    unnamed: bool = False
+    """Whether it removed something of which nobody knows the name, nor whether it was that much."""
 
     @property
     def text(self) -> str:

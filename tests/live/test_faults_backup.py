@@ -187,6 +187,17 @@ def test_one_restore_of_an_instance_at_a_time(cli: Cli) -> None:
     with lock(cli.state / "restored-redis.lock", "restore"):
         done = cli.run("restore", "redis", "--snapshot", first)
     assert (done.returncode, "another command" in done.stderr) == (2, True), done.stderr
+    assert f"mngdb restore (pid {os.getpid()})" in done.stderr
+
+
+def test_no_data_is_exchanged_while_another_command_has_the_stack(cli: Cli) -> None:
+    words = ("restore", "redis", "--snapshot", _snapshots(cli)[0], "--replace", "--yes")
+    with lock(cli.state / "lock", "down"):
+        done = cli.run(*words)
+    assert (done.returncode, f"mngdb down (pid {os.getpid()})" in done.stderr) == (1, True)
+    assert "does not run" not in done.stderr
+    assert get(cli) == "second"
+    cli.ok("restore", "--forget")
 
 
 def test_down_stops_restored_servers_and_the_same_restore_starts_anew(cli: Cli) -> None:

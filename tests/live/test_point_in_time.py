@@ -300,6 +300,8 @@ def test_just_before_a_command(cli: Cli) -> None:
         cli.ok("backup")
         for store in stores.values():
             store.write(1)
+        postgres.execute("CREATE TABLE younger (id int)")
+        postgres.execute("DROP TABLE younger")
         redis.flushall()
         mongo.drop_database("shop")
         stores["postgres"].accident()
@@ -329,6 +331,7 @@ def test_just_before_a_command(cli: Cli) -> None:
         done = cli.run("restore", engine, "--to", command)
         assert (done.returncode, "the log of" in done.stderr) == (2, True), done.stderr
         assert time.monotonic() - begun < 5
+        assert ("was dropped just after '20" in done.stderr) == ("DROP" in command), done.stderr
     redis.close()
     mongo.close()
 

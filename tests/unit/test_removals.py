@@ -253,6 +253,7 @@ def test_postgres(seed: int, wide: bool) -> None:
     del wal.data[cut_off:]
     wal.record(10, 0, 41, b"what came instead", flags=8)
     last = wal.commit(50, [(2, 5, 100)], wide=wide)
+    younger = wal.commit(60, [(2, 5, 998), (2, 5, 999)], wide=wide)
     names = {"5": ["shop", {"100": "public.orders", "101": "public.others"}]}
     log = Log(
         cut(bytes(wal.data), begin, seed, (9, 5000, 100_000)),
@@ -265,4 +266,6 @@ def test_postgres(seed: int, wide: bool) -> None:
         ("DROP TABLE shop.public.orders", table, 20),
         ("DROP DATABASE shop", before, 30),
         ("DROP TABLE shop.public.orders", last, 50),
+        ("DROP TABLE", younger, 60),
     ]
+    assert [one.unnamed for one in found] == [False, False, False, True]

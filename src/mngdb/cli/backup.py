@@ -402,7 +402,8 @@ def verify(options: Options, instances: Sequence[str], unsigned: bool) -> int:
     if options.json:
         say_json({"stack": context.stack.name, **found.as_json()})
         return 0 if found.sound else 1
-    say(f"{found.snapshots} snapshots, {found.objects} objects, {size(found.stored)} read")
+    seen = f"{many(found.snapshots, 'snapshot')}, {many(found.objects, 'object')}"
+    say(f"{seen}, {size(found.stored)} read")
     if not found.opened:
         tell("not decrypted, for want of the private key: hashes of what is stored were compared")
     for text in found.damages:

@@ -108,7 +108,7 @@ def _check(report: Path) -> None:
     from mngdb.errors import UsageError
 
     if report.suffix != ".html":
-        raise UsageError(f"{report} is the name of a page: write FILE.html")
+        raise UsageError(f"{report} does not end in .html", f"mngdb drill --report {report}.html")
     if not report.parent.is_dir():
         raise UsageError(f"{report}: no directory {report.parent}")
     for path in (report, report.with_suffix(".json")):

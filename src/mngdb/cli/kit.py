@@ -236,5 +236,8 @@ def passphrase(*, twice: bool = False) -> Secret:
         return Secret(asked)
     line = sys.stdin.readline(_MOST).rstrip("\r\n")
     if not line:
-        raise UsageError("there is no passphrase on standard input", "run it on a terminal")
+        raise UsageError(
+            "there is no passphrase on standard input",
+            "run it on a terminal, or give it the file that has it: < FILE",
+        )
     return Secret(line)

@@ -102,7 +102,10 @@ def _what(part: Part, found: Brought) -> str:
 
 def _counted(found: Brought) -> str:
     counts = [(name, n) for at, (name, n) in enumerate(found.counts.items()) if n or at == 0]
-    texts = (size(n) if name == "bytes" else f"{n:,} {name}" for name, n in counts)
+    texts = (
+        size(n) if name == "bytes" else f"{n:,} {name.removesuffix('s') if n == 1 else name}"
+        for name, n in counts
+    )
     return f": {', '.join(texts)}" if counts else ""
 
 

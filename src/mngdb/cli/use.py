@@ -53,16 +53,24 @@ def secret(_: Options) -> None:
     """Store a secret in the vault."""
 
 
-@secret.command("set")
+@secret.command("set", context_settings={"allow_extra_args": True})
 @click.argument("name")
 @common
 def secret_set(options: Options, name: str) -> None:
     """Read the secret NAME (INSTANCE_LOGIN) from standard input and store it in the vault."""
     from mngdb.checks.strength import LENGTH
+    from mngdb.errors import UsageError
     from mngdb.ops.secrets import put
     from mngdb.spec.file import BACKUP_SECRETS
     from mngdb.vaults import LONGEST
 
+    if click.get_current_context().args:
+        raise UsageError(
+            "a value is read from standard input, never from the command line; the shell's history "
+            "has this one now",
+            f"mngdb secret set {name} < FILE; remove the line from the history, or set another "
+            "value",
+        )
     context = options.context()
     if sys.stdin.isatty():
         value = click.prompt(f"{name}", hide_input=True, err=True)

@@ -12,6 +12,7 @@ from mngdb.ops.backup import keys, place
 from mngdb.ops.backup.sources import KEY, MAC
 from mngdb.ops.context import Context
 from mngdb.secret import Secret
+from mngdb.spec.problems import did_you_mean
 from mngdb.vaults import usable
 
 
@@ -29,7 +30,8 @@ def put(context: Context, name: str, value: str) -> Put:
     known = context.known_secrets()
     if name not in known:
         raise UsageError(
-            f"this stack does not use the secret {name!r}", f"secrets in use: {', '.join(known)}"
+            f"this stack does not use the secret {name!r}{did_you_mean(name, known)}",
+            f"secrets in use: {', '.join(known)}",
         )
     secret = usable(name, value)
     context.check_printable(name, secret)

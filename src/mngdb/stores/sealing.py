@@ -56,7 +56,8 @@ def _identity(key: Secret) -> Any:
     except pyrage.IdentityError:
         raise UsageError(
             "the backup key is not an age identity",
-            "it begins with AGE-SECRET-KEY-1; the kit holds it: mngdb secret set backup_key",
+            "age identities begin with AGE-SECRET-KEY-1; set the one that the kit holds: mngdb "
+            "secret set backup_key",
         ) from None
 
 

@@ -15,6 +15,7 @@ from psycopg import sql
 from mngdb.engines.postgres.client import Connection, execute, rows
 from mngdb.errors import UsageError
 from mngdb.part import Part
+from mngdb.spec.problems import did_you_mean
 
 #: Bytes of a name, at most.
 _LONGEST = 63
@@ -28,6 +29,10 @@ WHERE nspname = %s AND relname = %s
 _ELSEWHERE = """
 SELECT DISTINCT nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 WHERE relname = %s AND relkind IN ('r', 'p') ORDER BY 1
+"""
+_TABLES = """
+SELECT nspname || '.' || relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+WHERE relkind IN ('r', 'p') AND nspname NOT IN ('pg_catalog', 'information_schema')
 """
 #: The table and its partitions.
 _FAMILY = "SELECT relid::oid::int8 FROM pg_partition_tree(%s::oid::regclass)"
@@ -191,8 +196,12 @@ def _missing(inside: Connection, schema: str, own: str, other: bool) -> tuple[st
     if other:
         return f"{schema}.{own} is not a table", "restore beside, and copy what you need"
     places = [one for (one,) in rows(inside, _ELSEWHERE, own)]
-    hint = f"schemas that had one of this name: {', '.join(places)}" if places else None
-    return f"there was no table {schema}.{own} at that moment", hint
+    if places:
+        hint = f"schemas that had one of this name: {', '.join(places)}"
+        return f"there was no table {schema}.{own} at that moment", hint
+    name = f"{schema}.{own}"
+    near = did_you_mean(name, [one for (one,) in rows(inside, _TABLES)])
+    return f"there was no table {name} at that moment{near}", None
 
 
 def _of(inside: Connection, query: LiteralString, family: Sequence[int]) -> list[tuple[Any, ...]]:

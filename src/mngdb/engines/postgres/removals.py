@@ -60,7 +60,8 @@ def keep_names(session: client.Session, sink: Sink) -> None:
 
 
 def removals(saved: Saved) -> Iterator[Removal]:
-    """Those of databases and tables that the snapshot has. Raises MngdbError.
+    """Those of databases and tables that the snapshot has, and that something was dropped which it
+    has not: a table or an index, or what a table was rewritten in. Raises MngdbError.
 
     What a DROP DATABASE does to files is not undone where its transaction does not commit: its
     position is before all that the transaction did, after the last one that committed."""
@@ -86,22 +87,28 @@ def removals(saved: Saved) -> Iterator[Removal]:
                 begun.pop(child, None)
             if kind in _ABORTS:
                 continue
+            position, known = walk.position(record.at), False
             for which, database, oid in end.dropped:
                 name, tables = names.get(str(database), ("", {}))
                 if which == _OF_RELATION and str(oid) in tables:
-                    target = f"{name}.{tables[str(oid)]}"
-                    position = walk.position(record.at)
+                    target, known = f"{name}.{tables[str(oid)]}", True
                     yield Removal(position, end.moment, (DROP_TABLE,), target)
                 elif which == _OF_DATABASE and name:
+                    known = True
                     yield Removal(before, end.moment, (DROP_DATABASE,), name)
+            # of temporary tables, no file is named
+            if end.files and not known and any(one[0] == _OF_RELATION for one in end.dropped):
+                yield Removal(position, end.moment, (DROP_TABLE,), unnamed=True)
             committed = walk.position(record.at + record.length + -record.length % 8)
 
 
 class _End(Struct, frozen=True):
-    """The end of a transaction. `dropped`: kind of statistics, OID of the database, OID."""
+    """The end of a transaction, which removed so many `files`. `dropped`: kind of statistics, OID
+    of the database, OID."""
 
     moment: float
     children: tuple[int, ...] = ()
+    files: int = 0
     dropped: tuple[tuple[int, int, int], ...] = ()
 
 
@@ -129,13 +136,12 @@ def _end(content: bytes, *, more: bool, wide: bool) -> _End:
     children: tuple[int, ...] = ()
     if flags & _CHILDREN:
         children = tuple(data.next() for _ in range(data.next()))
-    if flags & _FILES:
-        files = data.next()
-        data.at += files * _FILE
+    files = data.next() if flags & _FILES else 0
+    data.at += files * _FILE
     oid = "<Q" if wide else "<I"
     count = data.next() if flags & _STATISTICS else 0
     dropped = tuple((data.next(), data.next(), data.next(oid)) for _ in range(count))
-    return _End(moment, children, dropped)
+    return _End(moment, children, files, dropped)
 
 
 def _own(content: bytes) -> bytes:

@@ -185,8 +185,11 @@ def page(kit: Kit, armor: str) -> str:
 
 def opened(file: Path) -> str | None:
     """The text of a kit that somebody has opened with `age -d`; None: it is encrypted, or no kit.
-    Raises OSError."""
-    data = disk.read_given(file, _MOST)
+    Raises UsageError where there is none, OSError."""
+    try:
+        data = disk.read_given(file, _MOST)
+    except FileNotFoundError:
+        raise UsageError(f"there is no kit {file}") from None
     return data.decode() if data.startswith(_PLAIN) else None
 
 

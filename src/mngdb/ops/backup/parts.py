@@ -21,6 +21,7 @@ from mngdb.ops.backup.restored import alone, sweep
 from mngdb.ops.backup.scratch import Scratch, Tell, room
 from mngdb.ops.context import Context
 from mngdb.part import Agree, Brought, Part
+from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance
 
 #: In the stack's own folder: what parts are taken from.
@@ -46,9 +47,10 @@ def check(context: Context, instance: Instance, part: Part) -> None:
     known = context.engine(instance).parts
     if part.kind not in known:
         options = ", ".join(f"--{one}" for one in sorted(known))
+        title = ENGINE_INFO[instance.engine].title
         raise UsageError(
-            f"{instance.name} is {instance.engine}: --{part.kind} does not fit",
-            f"it has {options}" if options else "restore it beside",
+            f"--{part.kind} is not for {title}, which {instance.name} is",
+            f"parts of {title}: {options}" if options else "restore it beside",
         )
 
 

@@ -15,6 +15,8 @@ from mngdb.snapshot import Removal
 
 #: So many of those that were found instead are named.
 _NAMED = 3
+#: Seconds before a command at which it was not there yet.
+_BEFORE = 0.001
 _SEARCH = "--to TIME restores beside the live server, and may be tried for several moments"
 
 
@@ -28,15 +30,19 @@ def before(context: Context, found: Reachable, instance: str, command: str) -> A
     opened = [one for one in found.reaches if not one.locked]
     if not opened:
         place.opener(context, newest.manifest)  # it says which key is missing
-    upto, others = float("inf"), list[Removal]()
+    upto, others, unnamed = float("inf"), list[Removal](), list[Removal]()
     for reach in reversed(opened):
-        every = _removals(context, engine, reach, upto)
-        fits = [one for one in every if way in one.commands and _about(one, target)]
+        every = [one for one in _removals(context, engine, reach, upto) if way in one.commands]
+        named = [one for one in every if not one.unnamed]
+        fits = [one for one in named if _about(one, target)]
         if fits:
             return _aim(reach, fits[-1])
-        others = [one for one in every if way in one.commands] + others
+        others, unnamed = named + others, [one for one in every if one.unnamed] + unnamed
         upto = reach.manifest.moment
     has = f"it has: {'; '.join(map(_said, others[-_NAMED:]))}; " if others else ""
+    if unnamed:
+        moments = ", ".join(f"'{shown(one.moment - _BEFORE)}'" for one in unnamed[-_NAMED:])
+        has += f"something without a name in the snapshot was dropped just after {moments}; "
     raise UsageError(
         f"the log of {instance} shows no {command!r} since {shown(upto)}",
         f"{has}it does not show {engine.unseen}: {_SEARCH}",

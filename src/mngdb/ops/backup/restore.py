@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from mngdb import stopping
-from mngdb.errors import InterruptError, MngdbError, UsageError
+from mngdb.errors import InterruptError, LockedError, MngdbError, UsageError
 from mngdb.events import Progress
 from mngdb.lock import lock
 from mngdb.model import Step
@@ -211,6 +211,8 @@ def _exchanged(
     with stopping.interruptible(lambda: tell(Progress(live.unit, waits))):
         try:
             _swap(context, state, replaced=replaced, done=done)
+        except LockedError:
+            raise  # another command has the stack: nothing was stopped
         except BaseException as error:
             how = "runs again"
             try:

@@ -34,14 +34,16 @@ def alone(context: Context, folder: str, instance: str, patience: float = 0.0) -
     """In the block, nobody else makes servers of an instance's data in this folder of the state.
     Raises UsageError where somebody does for more than `patience` seconds."""
     disk.folder(context.stack.state / folder, mode=0o711 if os.geteuid() == 0 else 0o700)
-    try:
-        command = "drill" if folder == DRILLS else "restore"
-        with lock(context.stack.state / f"{folder}-{instance}.lock", command, patience):
-            yield
-    except LockedError as error:
-        raise UsageError(
-            f"another command restores {instance} just now: {error.holder}", error.hint
-        ) from None
+    command = "drill" if folder == DRILLS else "restore"
+    path = context.stack.state / f"{folder}-{instance}.lock"
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(lock(path, command, patience))
+        except LockedError as error:
+            raise UsageError(
+                f"another command restores {instance} just now: {error.holder}", error.hint
+            ) from None
+        yield  # a lock that the block finds taken is another one
 
 
 @contextlib.contextmanager
