@@ -14,7 +14,9 @@ import pytest
 from mngdb.client import Settings, SettingsError
 from mngdb.errors import SecretError
 from mngdb.secret import Secret
+from mngdb.vaults import Version
 from mngdb.vaults.aws import client as asking
+from mngdb.vaults.aws.document import Document
 from mngdb.vaults.aws.vault import AwsVault
 from mngdb.vaults.cached import CachedVault
 from tests.checks import judge
@@ -138,6 +140,32 @@ def test_what_another_stack_or_nobody_of_ours_made_is_not_changed(server: Secret
             change()
     kept = server.client().get_secret_value(SecretId=f"{NAME}/chat-app")
     assert kept["SecretString"] == "by hand"
+
+
+@pytest.mark.parametrize("label", ["previous", "pending"])
+def test_a_promotion_that_is_cut_short_has_happened_or_not(
+    server: SecretsServer, monkeypatch: pytest.MonkeyPatch, label: str
+) -> None:
+    vault = in_aws(server)
+    vault.put({"redis_shop": Secret("old"), "redis_other": Secret("old")})
+    for name in ("redis_other", "redis_shop"):  # of the first, another version is previous then
+        vault.put({name: Secret("new")}, "pending")
+        if name == "redis_other":
+            vault.promote([name])
+    change = Document.change
+
+    def cut(document: Document, version: Version, *words: Any) -> Any:
+        if version == label:
+            raise KeyboardInterrupt
+        return change(document, version, *words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Document, "change", cut)
+        with pytest.raises(KeyboardInterrupt):
+            vault.promote(["redis_shop"])
+    assert value(vault, "redis_shop") == "new"
+    assert vault.get_many(["redis_shop"], "pending") == {}
+    assert vault.get_many(["redis_shop"], "previous")["redis_shop"].secret == Secret("old")
 
 
 # --- what it refuses
@@ -326,16 +354,20 @@ def test_the_copy_is_private_encrypted_bound_to_its_key_and_limited_in_age(
         away(server, state=state, fail_open=True).get_many(["redis_shop"])
 
 
+@pytest.mark.parametrize("each", [False, True])
 def test_another_region_is_told_and_no_new_secrets_are_made_there(
-    server: SecretsServer, state: Path
+    server: SecretsServer, state: Path, each: bool
 ) -> None:
-    in_aws(server, state=state).put({"redis_shop": Secret("x")})
-    in_aws(server, state=state).get_many(["redis_shop"])
-    with pytest.raises(SecretError, match=r"no secrets at .* eu-west-1: .* in us-east-1"):
-        in_aws(server, state=state, region="eu-west-1").get_many(["redis_shop"])
-    server.client().delete_secret(SecretId=NAME, ForceDeleteWithoutRecovery=True)
+    in_aws(server, state=state, each=each).put({"redis_shop": Secret("x")})
+    # one that was not made yet is no such thing
+    assert in_aws(server, state=state, each=each).get_many(["redis_new"]) == {}
+    for names in (["redis_shop"], ["redis_new"]):
+        with pytest.raises(SecretError, match=r"no secrets at .* eu-west-1: .* in us-east-1"):
+            in_aws(server, state=state, each=each, region="eu-west-1").get_many(names)
+    gone = f"{NAME}/redis_shop" if each else NAME
+    server.client().delete_secret(SecretId=gone, ForceDeleteWithoutRecovery=True)
     with pytest.raises(SecretError, match="are gone"):
-        in_aws(server, state=state).get_many(["redis_shop"])
+        in_aws(server, state=state, each=each).get_many(["redis_shop"])
 
 
 # --- an app

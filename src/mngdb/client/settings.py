@@ -28,7 +28,7 @@ class Settings(Mapping[str, str]):
         """Reads them. Raises SettingsError where they cannot be had."""
         self._environ = environ
         self._source = _source(environ)
-        self._guard = threading.Lock()
+        self._locked = os.getpid(), threading.Lock()
         self._tokens: Tokens | None = None
         self._found = self._source.read() if self._source is not None else {}
 
@@ -56,7 +56,7 @@ class Settings(Mapping[str, str]):
         if self._source is None:
             return False
         before = self._found
-        with self._guard:
+        with self._guard():
             if self._found is before:  # else another thread has just done it
                 self._found = self._source.again(before)
         return self._found != before
@@ -81,12 +81,20 @@ class Settings(Mapping[str, str]):
     def _now(self) -> Mapping[str, str]:
         source = self._source
         # of several threads one reads; the others go on with what they have
-        if source is not None and source.due() and self._guard.acquire(blocking=False):
-            try:
-                self._found = source.again(self._found)
-            finally:
-                self._guard.release()
+        if source is not None and source.due():
+            guard = self._guard()
+            if guard.acquire(blocking=False):
+                try:
+                    self._found = source.again(self._found)
+                finally:
+                    guard.release()
         return self._found
+
+    def _guard(self) -> threading.Lock:
+        """The lock; another one after a fork, in which whoever held it may not be."""
+        if self._locked[0] != os.getpid():
+            self._locked = os.getpid(), threading.Lock()
+        return self._locked[1]
 
 
 def _source(environ: Mapping[str, str]) -> Source | None:

@@ -35,7 +35,7 @@ class Memory:
     def remember(self, values: Mapping[str, str], region: str) -> None:
         """AWS has answered."""
         self.stood_in = False
-        self._note_place(region)
+        self._note_place(region, next(iter(values)))
         if self._copies is None:
             return
         if not self._settings.fail_open:
@@ -74,7 +74,7 @@ class Memory:
         if not was:
             return
         here = {"name": self._settings.name, "region": region}
-        if was != here:
+        if {key: was.get(key) for key in here} != here:
             raise SecretError(
                 f"there are no secrets at {_at(here)}: this stack has them at {_at(was)}",
                 "correct the file or AWS_REGION; 'mngdb secrets push' copies secrets to another "
@@ -85,17 +85,24 @@ class Memory:
             f"restore them; to have new ones made, remove {self._note}",
         )
 
+    @property
+    def witness(self) -> str:
+        """A secret that was there; empty: none is known."""
+        return self._noted().get("witness", "")
+
     def _noted(self) -> dict[str, str]:
         with suppress(OSError, MngdbError, ValueError, AttributeError):
             found = json.loads(disk.read_own(self._note) or "{}") if self._note else {}
             return {str(key): str(value) for key, value in found.items()}
         return {}
 
-    def _note_place(self, region: str) -> None:
+    def _note_place(self, region: str, witness: str) -> None:
         here = {"name": str(self._settings.name), "region": region}
-        if self._note is not None and self._note.parent.is_dir() and self._noted() != here:
+        noted = self._noted()
+        same = {key: noted.get(key) for key in here} == here
+        if self._note is not None and self._note.parent.is_dir() and not same:
             with suppress(OSError, MngdbError):  # the next one does
-                disk.write(self._note, json.dumps(here) + "\n")
+                disk.write(self._note, json.dumps({**here, "witness": witness}) + "\n")
 
 
 def _at(place: Mapping[str, str | None]) -> str:

@@ -95,15 +95,15 @@ class AwsVault:
         except AwayError as error:
             values = self._memory.stand_in(error)
             return {n: self._entry(n, values[n], None) for n in names if n in values}
-        if found:
-            good = {n: one.secret.reveal() for n, one in found.items() if one.secret is not None}
-            self._memory.remember(good, self._client.region)
-        else:
-            self._memory.check_absence(self._client.region)
+        good = {name: one.secret for name, one in found.items() if one.secret is not None}
+        if good:
+            self._remember(good)
         return found
 
     def _whole(self, names: Sequence[str]) -> dict[str, Entry]:
         held = self._document().now()
+        if not held.id:
+            self._memory.check_absence(self._client.region)
         changed = held.content.get(_CHANGED)
         times = changed if isinstance(changed, dict) else {}
         return {
@@ -123,6 +123,9 @@ class AwsVault:
             held = self._document(name).held(answer)
             if name in held.content:
                 found[name] = self._entry(name, held.content[name], held.made)
+        witness = self._memory.witness
+        if not found and witness and not (witness not in names and self._each([witness])):
+            self._memory.check_absence(self._client.region)
         return found
 
     def _batch(self, secrets: Sequence[str]) -> Iterator[tuple[dict[str, Any], SecretError | None]]:
@@ -172,6 +175,7 @@ class AwsVault:
             new = {key: values[key] for key in keys}
             if version == "current":
                 self._set(document, new)
+                self._remember({key: secrets[key] for key in keys})
             else:
                 document.change("pending", lambda was, new=new: was | new)  # type: ignore[misc]
 
@@ -233,6 +237,10 @@ class AwsVault:
         natural.pop(_CHANGED, None)
         if now.id and natural != wanted:
             document.change("previous", lambda _: dict(wanted))
+
+    def _remember(self, secrets: Mapping[str, Secret]) -> None:
+        values = {name: secret.reveal() for name, secret in secrets.items()}
+        self._memory.remember(values, self._client.region)
 
     # --- what apps read
 
