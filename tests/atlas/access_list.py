@@ -56,9 +56,7 @@ def _entry(asked: Document, project: Project, world: World) -> tuple[str, Docume
         # an address is shown as a block too
         asked = {"cidrBlock": str(network), **asked}
         value = str(network) if given[0] == "cidrBlock" else value
-    if world.over(asked):
-        detail = "The deleteAfterDate has to be in the future."
-        raise AtlasError(400, "CANNOT_SET_EXPIRATION_IN_THE_PAST", detail)
+    world.check_end(asked)
     return value, {"comment": "", **asked, "groupId": project.id, "links": []}
 
 

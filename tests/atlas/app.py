@@ -101,6 +101,10 @@ class Atlas:
         """Let time pass."""
         self.world.advance(seconds)
 
+    def do_now(self) -> float:
+        """The time in here, in seconds since 1970."""
+        return self.world.now().timestamp()
+
     def do_fail(self, **fault: Any) -> None:
         """One more fault."""
         self.faults.add(**fault)

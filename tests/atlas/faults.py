@@ -18,7 +18,8 @@ class Fault:
     """For so many requests of an operation (a pattern of its name), after some that pass:
 
     - `status` with `code`, `detail` and `retry_after` (seconds): this answer, and no effect;
-    - `drop`: the connection is cut `before` the effect or `after` it;
+    - `drop`: the connection is cut `before` the effect or `after` it; with `kill`, a process is
+      killed at that moment;
     - `slow`: seconds that the answer takes longer.
     """
 
@@ -31,6 +32,7 @@ class Fault:
     detail: str = ""
     retry_after: float | None = None
     drop: str = ""
+    kill: int = 0
     slow: float = 0
 
     @property

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -141,6 +143,8 @@ class Gate:
     def _drop(fault: Fault, when: str, entry: Document) -> None:
         if fault.drop == when:
             entry["dropped"] = when
+            if fault.kill:
+                os.kill(fault.kill, signal.SIGKILL)
             raise Dropped
 
     def _count(self, operation: Operation) -> None:

@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -90,6 +91,10 @@ class Handle:
     def advance(self, seconds: float | None = None) -> None:
         """Let time pass; without a number, as long as all states take that go on."""
         self.do("advance", seconds=seconds)
+
+    def moment(self, ahead: float = 0) -> str:
+        """The time in there, so many seconds ahead, as Atlas writes it."""
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.do("now") + ahead))
 
     def fail(self, operation: str = "*", **fault: Any) -> None:
         """Have requests fail: see `faults.Fault`."""

@@ -173,8 +173,10 @@ def test_the_access_list_has_200_entries_and_some_end(
 ) -> None:
     access = f"{group}/accessList"
     entries = [{"cidrBlock": f"10.{n}.0.0/16"} for n in range(199)]
-    until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 8 * DAY + 7200))
-    api.ok("POST", access, [*entries, {"ipAddress": "203.0.113.9", "deleteAfterDate": until}])
+    temporary = {"ipAddress": "203.0.113.9", "deleteAfterDate": fake.moment(8 * DAY)}
+    assert api.refused("POST", access, [temporary]) == (400, "INVALID_ATTRIBUTE")
+    temporary["deleteAfterDate"] = fake.moment(1 * DAY)
+    api.ok("POST", access, [*entries, temporary])
     over = [{"ipAddress": "203.0.113.10"}]
     assert api.refused("POST", access, over) == (400, "ATLAS_ACCESS_LIST_LIMIT_EXCEEDED")
     assert api.ok("GET", f"{access}?itemsPerPage=50&pageNum=4")["totalCount"] == 200

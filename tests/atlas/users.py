@@ -104,6 +104,7 @@ def _set_user(project: Project, world: World, found: Document, asked: Document) 
             raise AtlasError(
                 500, "UNEXPECTED_ERROR", "The tests' Atlas has no roles of one collection."
             )
+    world.check_end(asked)
     key = (asked["databaseName"], asked["username"])
     if "password" in asked:
         project.passwords[key] = asked["password"]

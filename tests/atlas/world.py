@@ -12,14 +12,14 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request
 
 from tests.atlas.aws import Aws
-from tests.atlas.errors import AtlasError, missing
+from tests.atlas.errors import AtlasError, invalid, missing
 
 if TYPE_CHECKING:
     from tests.atlas.mongod import Cluster
@@ -97,6 +97,16 @@ class World:
         """Whether something temporary has come to its end."""
         until = one.get("deleteAfterDate")
         return until is not None and datetime.fromisoformat(until) <= self.now()
+
+    def check_end(self, one: Document) -> None:
+        """Something temporary lives a week at most. Raises AtlasError."""
+        until = one.get("deleteAfterDate")
+        if until is None:
+            return
+        left = datetime.fromisoformat(until) - self.now()
+        if not timedelta(0) < left <= timedelta(days=7):
+            detail = "it has to be in the future, and no later than one week from now."
+            raise invalid("deleteAfterDate", detail)
 
     def later(self, kind: str, effect: Effect) -> None:
         """Have a state of this kind end when it has taken its time."""
