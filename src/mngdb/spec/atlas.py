@@ -104,7 +104,9 @@ class AccessEntry(Model):
     comment: str = Field(default="", max_length=40)
     """What it is for, shown in Atlas."""
     until: Annotated[str, AfterValidator(_until)] | None = None
-    """When Atlas removes the entry: a date or a time (UTC if no zone is given)."""
+    """When the entry ends: a date or a time (UTC if no zone is given). Atlas removes an entry by
+    itself if the end was set less than a week ahead, which `up` does; one that ended before is
+    removed by the next `up`."""
     reason: str = ""
     """Why the entry has to be wider than /8, which is refused otherwise."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from mngdb.errors import UsageError
 from mngdb.model import Notice
@@ -14,6 +14,8 @@ from mngdb.targets.atlas.session import AtlasStep, Found, Make, Session, Wanted,
 _PREFIX = "mngdb"
 #: Seconds by which Atlas may round the end of an entry.
 _CLOSE = 60.0
+#: How far ahead Atlas takes the end of an entry: a week, of which clocks may want a little.
+_AHEAD = timedelta(days=7) - timedelta(minutes=5)
 
 
 def place(entry: Json) -> str:
@@ -115,10 +117,18 @@ def _comment(wanted: Wanted, entry: AccessEntry) -> str:
 def _differs(wanted: Wanted, old: Json, entry: AccessEntry) -> bool:
     if old.get("comment") != _comment(wanted, entry):
         return True
-    ends = old.get("deleteAfterDate")
-    if not ends or entry.until is None:
-        return bool(ends) != (entry.until is not None)
-    return abs((_moment(str(ends)) - _moment(entry.until)).total_seconds()) > _CLOSE
+    ends, end = old.get("deleteAfterDate"), _end(entry)
+    if not ends or end is None:
+        return bool(ends) != (end is not None)
+    return abs((_moment(str(ends)) - _moment(end)).total_seconds()) > _CLOSE
+
+
+def _end(entry: AccessEntry) -> str | None:
+    """When Atlas itself is to remove it. One that ends later than a week from now gets its end by
+    an 'up' of its last week, or is removed by the first one after it."""
+    if entry.until is None or _moment(entry.until) - datetime.now(tz=UTC) > _AHEAD:
+        return None
+    return entry.until
 
 
 def _moment(text: str) -> datetime:
@@ -131,9 +141,10 @@ def _put(wanted: Wanted, entry: AccessEntry, old: Json | None = None) -> Callabl
 
     def run(session: Session) -> None:
         body: Json = {"cidrBlock": str(entry.network), "comment": _comment(wanted, entry)}
-        if entry.until is not None:
-            body["deleteAfterDate"] = entry.until
-        if old is not None and old.get("deleteAfterDate") and entry.until is None:
+        end = _end(entry)
+        if end is not None:
+            body["deleteAfterDate"] = end
+        if old is not None and old.get("deleteAfterDate") and end is None:
             session.api.delete(*session.group("accessList", str(entry.network)))
         session.api.put_entries([body], *session.group("accessList"))
 
