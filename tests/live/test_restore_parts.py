@@ -218,18 +218,32 @@ def test_keys_that_have_expired_since_come_back_with_the_time_that_they_had(stac
         client.select(3)
         client.hset("cart:2", "field", "of old")
         client.pexpire("cart:2", 8_000)
+        client.hset("cart:3", mapping={"soon": 1, "late": 2, "never": 3, "over": 4})
+        client.hpexpire("cart:3", 8_000, "soon")
+        client.hpexpire("cart:3", 3_600_000, "late")
+        client.hpexpire("cart:3", 1, "over")
+        client.hset("cart:4", mapping={"soon": "x" * 100})
+        client.hpexpire("cart:4", 8_000, "soon")
         stack.ok("backup", "redis")
-        _soon(lambda: not client.exists("cart:2"))
+        _soon(lambda: not client.exists("cart:2", "cart:4"))
         client.select(0)
         assert "time to live" in str(stack.json("restore", "redis", "--latest")["notes"])
         stack.ok("restore", "--forget")
         found = brought(stack, "redis", "--latest", "--keys", "cart:*")
-        assert [found["counts"][one] for one in ("keys", "expired", "restored")] == [2, 2, 2]
+        assert [found["counts"][one] for one in ("keys", "expired", "restored")] == [4, 2, 3]
         assert "expired since" in str(found["notes"])
         assert client.get("cart:1") == b"of old"
         assert 0 < client.pttl("cart:1") <= 8_000
         client.select(3)
         assert client.hget("cart:2", "field") == b"of old"
+        assert client.hgetall("cart:3") == {b"late": b"2", b"never": b"3"}  # it is still there
+        brought(stack, "redis", "--latest", "--keys", "cart:[34]", "--overwrite", "--yes")
+        assert set(client.hkeys("cart:3")) == {b"soon", b"late", b"never"}
+        soon, late, never = client.hpttl("cart:3", "soon", "late", "never")
+        assert 0 < soon <= 8_000 * 17 / 16
+        assert 3_500_000 < late <= 3_600_000
+        assert never == -1
+        assert client.hkeys("cart:4") == [b"soon"]
 
 
 def _soon(happens: Callable[[], object]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -12,6 +13,7 @@ from mngdb import disk
 from mngdb.engines.redis import render
 from mngdb.engines.redis.backup import STREAM, whole
 from mngdb.engines.redis.commands import complete
+from mngdb.engines.redis.spare import LENGTHEN, SPARE
 from mngdb.engines.redis.wire import pack
 from mngdb.errors import StepError, of_system
 from mngdb.model import DesiredInstance
@@ -19,27 +21,6 @@ from mngdb.run import Account
 from mngdb.snapshot import Piece, Saved
 
 _Content = Iterable[bytes | memoryview]
-#: Milliseconds by which each key lives longer in a server from which a part is taken: ten years, so
-#: that none goes before it was taken.
-SPARE = 3650 * 86_400_000
-#: Nothing expires while a server reads its log, so the log itself can say when it will.
-_SPARED = """
-for number = 0, 1e9 do
-  local found = redis.pcall('SELECT', number)
-  if found.err then break end
-  local cursor = '0'
-  repeat
-    local answer = redis.call('SCAN', cursor, 'COUNT', 1000)
-    cursor = answer[1]
-    for _, key in ipairs(answer[2]) do
-      local ends = redis.call('PEXPIRETIME', key)
-      if ends > 0 then
-        redis.call('PEXPIREAT', key, string.format('%.0f', ends + ARGV[1]))
-      end
-    end
-  until cursor == '0'
-end
-"""
 
 
 def lay(asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None) -> None:
@@ -69,7 +50,10 @@ def _log(
     ]
     commands: _Content = () if saved.until is None else _commands(saved, saved.until)
     if spared:
-        commands = chain(complete(commands), [pack(("EVAL", _SPARED, "0", str(SPARE)))])
+        moment = saved.taken.moment if saved.until is None else saved.until
+        times = (str(round(one * 1000)) for one in (moment, time.time()))
+        lengthen = pack(("EVAL", LENGTHEN, "0", str(SPARE), *times))
+        commands = chain(complete(commands), [lengthen])
     if spared or saved.until is not None:
         parts.append((f"{file}.1.incr.aof", "i", commands))
     for name, _, content in parts:

@@ -11,8 +11,8 @@ import hiredis
 from mngdb import stopping
 from mngdb.engines.redis.client import RefusedError, Session
 from mngdb.engines.redis.keys.live import survey
-from mngdb.engines.redis.lay import SPARE
 from mngdb.engines.redis.look import parse_info
+from mngdb.engines.redis.spare import RESUME, SPARE
 from mngdb.engines.redis.wire import pack, raw_reader
 from mngdb.errors import StepError, UsageError
 from mngdb.part import Agree, Brought, Part, Took
@@ -72,7 +72,7 @@ def bring(
         for group in _groups(list(lives), _sizes(here, list(lives))):
             stopping.check()
             wanted = {name: lives[name] for name in group}
-            _moved(here, there, wanted, part.overwrite, counts, took)
+            _moved(here, there, wanted, part, counts, took)
     return Brought(name="", counts={**plan.counts, **counts}, notes=plan.notes)
 
 
@@ -154,13 +154,16 @@ def _moved(
     here: _Side,
     there: _Side,
     group: Mapping[bytes, int],
-    overwrite: bool,
+    part: Part,
     counts: dict[str, int],
     took: Took,
 ) -> None:
     """Bring some keys, and count what became of them. Raises StepError."""
-    values = here.sure([[b"DUMP", name] for name in group])
-    more = [b"REPLACE"] if overwrite else []
+    ((seconds, micros),) = there.sure([[b"TIME"]])  # fields expire by the clock
+    since = int(seconds) * 1000 + int(micros) // 1000 - round(part.moment * 1000)
+    resume = [b"EVAL", RESUME.encode(), b"%d" % len(group), *group, b"%d" % (since - SPARE)]
+    _, *values = here.sure([resume, *([b"DUMP", name] for name in group)])
+    more = [b"REPLACE"] if part.overwrite else []
     commands = [
         [b"RESTORE", name, b"%d" % life, value, *more]
         for (name, life), value in zip(group.items(), values, strict=True)
