@@ -13,12 +13,26 @@ from types import ModuleType
 
 from tests.conftest import pytest_report_header
 
-from benchmarks import backup, check, client, cold_up, commands, hardening, keys, many_apps, scrape
+from benchmarks import (
+    backup,
+    check,
+    client,
+    cold_up,
+    commands,
+    hardening,
+    keys,
+    many_apps,
+    rotation,
+    scrape,
+)
 from benchmarks.common import Row, machine
 
 _MODULES = {
     module.__name__.rpartition(".")[2]: module
-    for module in (cold_up, commands, hardening, check, many_apps, scrape, keys, client, backup)
+    for module in (
+        *(cold_up, commands, hardening, check, many_apps),
+        *(rotation, scrape, keys, client, backup),
+    )
 }
 #: It wants a disk: a file system in memory has no room for it.
 _LARGE = "backup"

@@ -12,7 +12,7 @@ def hasten(**intervals: float) -> None:
 
 
 if __name__ == "__main__":
-    hasten(INTERVAL=1.0, KEYS_EVERY=0.5, INTERVAL_OF_BACKUPS=0.5)
+    hasten(INTERVAL=1.0, KEYS_EVERY=0.5, INTERVAL_OF_BACKUPS=0.5, INTERVAL_OF_ROTATIONS=0.5)
     from mngdb.cli.main import run
 
     run()

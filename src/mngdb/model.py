@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from mngdb.release import Data, Release
-from mngdb.secret import Secret
+from mngdb.secret import Secret, login_of
 from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Instance
 
@@ -160,6 +160,9 @@ class Unit(Struct, frozen=True):
     that has them. It touches nothing."""
     cold_files: frozenset[str] = frozenset()
     """Files that the server reads only when it starts, and that show in no setting."""
+    login_files: frozenset[str] = frozenset()
+    """Files that the server reads when it starts, and that say what a session has told it of
+    logins since."""
     holds: tuple[str, ...] = ()
     """Patterns of files that the data folder has once the server ran; each that was there and is
     not any more means that data is missing."""
@@ -209,6 +212,8 @@ class DesiredInstance(Struct, frozen=True):
     """Login to secret: `admin`, every app, and what the engine itself needs (`keyfile`)."""
     site: Site | None = None
     """Where it lives; None for a server that somebody else runs."""
+    also: Mapping[str, Secret] = field(default_factory=dict)
+    """App to a second secret that has to let it in, while its rotation goes on."""
     known: frozenset[str] = frozenset()
     """Objects that an earlier `up` made and that are not marked on the server itself."""
     allow: frozenset[str] = frozenset()
@@ -229,6 +234,16 @@ class DesiredInstance(Struct, frozen=True):
         """The version that the file asks for; empty: any. A default is about servers of ours."""
         spec = self.instance.spec
         return (spec.version if self.managed or "version" in spec.model_fields_set else "") or ""
+
+    def logins(self, app: str) -> dict[str, Secret]:
+        """The logins that are open to an app, where each has one password at a time."""
+        both = [*filter(None, [self.also.get(app)]), self.secrets[app]]
+        return {login_of(app, secret): secret for secret in both}
+
+    def login_secrets(self) -> dict[str, Secret]:
+        """The same of all apps; the other secrets by their own names."""
+        apps = {name: one for app in self.instance.grants for name, one in self.logins(app).items()}
+        return {k: v for k, v in self.secrets.items() if k not in self.instance.grants} | apps
 
     def access(self, user: str, database: str, **options: str) -> Access:
         """How the login `admin` gets into a managed server, where it is called `user`."""

@@ -11,6 +11,12 @@ _SPECIAL = "-_.~"
 _ALPHABET = string.ascii_letters + string.digits + _SPECIAL
 #: Requirement B12 asks for 32 or more.
 GENERATED_LENGTH = 40
+#: What an app's second login is called behind the app's name, which has no dot. Where a login has
+#: one password at a time, a rotation alternates between the two.
+SECOND = ".2"
+#: What a password of the second login ends with, so that to publish it is one write: no password
+#: ends so by chance.
+_OF_SECOND = f".login{SECOND}"
 
 
 class Secret:
@@ -37,6 +43,24 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._value)
+
+
+def login_of(app: str, secret: Secret) -> str:
+    """The login of an app that a secret is for, where a rotation alternates between two."""
+    return app + SECOND if secret.reveal().endswith(_OF_SECOND) else app
+
+
+def app_of(login: str) -> str:
+    """The app that a login is of: the first or the second of it."""
+    return login.removesuffix(SECOND)
+
+
+def after(secret: Secret) -> Secret:
+    """A new secret that is for the other login of the same app."""
+    new = generate()
+    if login_of("", secret) == SECOND:
+        return new
+    return Secret(new.reveal() + _OF_SECOND)
 
 
 def generate(length: int = GENERATED_LENGTH) -> Secret:

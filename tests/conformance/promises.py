@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,33 @@ class Promises:
         place.driver.put(place.env, "second")
         with pytest.raises(place.driver.refusal):
             place.driver.get(before)
+
+    def test_a_rotation_refuses_nobody(self, place: Place) -> None:
+        settings = place.cli.state / "secrets" / "apps" / "shop" / "settings.json"
+        before, driver, over = place.env, place.driver, threading.Event()
+        driver.put(before, "rotated")
+        tried, refused = list[str | None](), list[Exception]()
+
+        def follow() -> None:
+            while not over.is_set():
+                try:
+                    tried.append(driver.get(json.loads(settings.read_text())))
+                except driver.refusal as error:
+                    refused.append(error)
+
+        client = threading.Thread(target=follow)
+        client.start()
+        try:
+            assert place.cli.json("rotate", "shop")["done"] == [f"{place.engine}_shop"]
+        finally:
+            over.set()
+            client.join()
+        assert (refused, set(tried)) == ([], {"rotated"})
+        assert place.steps() == []
+        del place.env
+        driver.put(place.env, "by the new login")
+        with pytest.raises(driver.refusal):
+            driver.get(before)
 
     def test_the_login_of_an_app_that_left_is_closed_and_its_data_stays(self, place: Place) -> None:
         place.driver.put(place.env, "kept")

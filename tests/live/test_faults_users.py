@@ -154,7 +154,7 @@ def modes(folder: Path) -> dict[str, str]:
 
 def secrets_of(cli: Cli) -> list[str]:
     """Every secret in plain text."""
-    return [p.read_text() for p in (cli.state / "secrets").iterdir()]
+    return [p.read_text() for p in (cli.state / "secrets").glob("*_*")]
 
 
 def leaks(cli: Cli) -> list[str]:

@@ -21,11 +21,13 @@ MODELS[TOY.name] = Models(ToyInstance, ToyGrant)
 
 from mngdb.cli.main import run  # noqa: E402
 from mngdb.ops import registry as engines  # noqa: E402
+from mngdb.ops.rotate import work  # noqa: E402
 from mngdb.targets import registry as targets  # noqa: E402
 
 engines.PACKAGES[TOY.name] = "tests.toy.engine"
 targets.PACKAGES[YARD.name] = "tests.yard"
 
+work.SETTLE = 1.0  # the clients here read and log in at once
 if "agent" in sys.argv:
     hasten(KEYS_EVERY=0.5)
 run()

@@ -38,7 +38,7 @@ from mngdb.part import Agree, Brought, Kind, Part, Took
 from mngdb.release import Release
 from mngdb.run import Account
 from mngdb.samples import Family, Sample
-from mngdb.secret import Secret
+from mngdb.secret import Secret, app_of, login_of
 from mngdb.snapshot import Feed, Point, Removal, Saved, Sink, Taken, Trial
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import EngineInfo
@@ -86,13 +86,14 @@ def _hash(secret: Secret) -> str:
 
 
 def _wanted(asked: DesiredInstance) -> dict[str, Login]:
-    grants = {app: one.prefix for app, one in asked.instance.granted(ToyGrant).items()}
-    prefixes: dict[str, str | None] = dict(grants)
+    grants, secrets = asked.instance.granted(ToyGrant), asked.login_secrets()
+    prefixes: dict[str, str | None] = {
+        login: one.prefix for app, one in grants.items() for login in asked.logins(app)
+    }
     if asked.instance.monitored:
         prefixes[MONITOR] = None
     return {
-        name: Login(_hash(asked.secrets[name]), prefix, asked.stack)
-        for name, prefix in prefixes.items()
+        name: Login(_hash(secrets[name]), prefix, asked.stack) for name, prefix in prefixes.items()
     }
 
 
@@ -116,7 +117,7 @@ class ToyEngine:
     info: EngineInfo = TOY
     stop_signal: int = signal.SIGTERM
     commits = statements = memory = slow = bloat = indexes = locks = end_session = None
-    keys = keys_file = incremental = back_up_logically = supersede = None
+    hang_up = keys = keys_file = incremental = back_up_logically = supersede = None
 
     def render(self, asked: DesiredInstance) -> Unit:
         site, spec = asked.site, cast(ToyInstance, asked.instance.spec)
@@ -170,7 +171,8 @@ class ToyEngine:
         return ""
 
     def login(self, asked: DesiredInstance, at: Access, app: str) -> Access:
-        return replace(at, user=app, password=asked.secrets[app])
+        user = app if app == MONITOR else login_of(app, asked.secrets[app])
+        return replace(at, user=user, password=asked.secrets[app])
 
     def url(self, access: Access) -> str:
         secret = access.password.reveal() if access.password else ""
@@ -256,7 +258,8 @@ class ToyEngine:
             if fate == "close":
                 closed = one._replace(hash="", prefix=None)
                 steps.append(_step(asked, "revoke", name, "its login", _write(name, closed)))
-            notices.append(logins.closed(asked, login))
+            if app_of(name) not in asked.instance.grants:
+                notices.append(logins.closed(asked, login))
         release = Release.of(TOY.title, facts.version) if facts.version else None
         return Outcome((), tuple(steps), tuple(notices), release)
 
@@ -265,6 +268,9 @@ class ToyEngine:
 
     def apply(self, session: Session, changes: Sequence[Change]) -> None:
         pass
+
+    def change_password(self, session: Session, secret: Secret) -> None:
+        raise StepError("the administrator's password is in a file that is read at the start")
 
     def back_up(
         self, session: Session, asked: DesiredInstance, access: Access, sink: Sink

@@ -14,6 +14,7 @@ from mngdb.spec.engine_info import EngineInfo, Image, Metrics, Server
 TOY = EngineInfo(
     name="toy",
     title="Toy",
+    one_password=True,
     port=7777,
     suffix="toy",
     schemes=("toy",),

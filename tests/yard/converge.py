@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from mngdb.engines.protocol import F, S
@@ -32,6 +34,15 @@ class YardConverger(Converger[S, F]):
         with self.engine.bootstrap(self.asked, time.monotonic() + _TIMEOUT) as session:
             found = self._look(session)
         return Survey((*self._settings(found), *found.steps), found.notices)
+
+    def connected(self) -> AbstractContextManager[S]:
+        return self.engine.bootstrap(self.asked, time.monotonic() + _TIMEOUT)
+
+    def logins(self, names: Collection[str]) -> None:
+        super().logins(names)
+        unit = self.engine.render(self.asked)
+        if set(self.servers.stale(unit)) <= unit.login_files:
+            self.servers.write(unit)
 
     def _up(self, *, restart: bool) -> Outcome[S]:
         begun = self.servers.process(self.name) is None

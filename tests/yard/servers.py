@@ -72,6 +72,9 @@ class YardServers:
     def publish(self, asked: Mapping[str, DesiredInstance]) -> None:
         """Each server has files of its own."""
 
+    def write_secrets(self, asked: Mapping[str, DesiredInstance]) -> None:
+        """Nobody reads secrets in files."""
+
     def process(self, unit: str) -> Process | None:
         plot, uid = self.plot(unit), self.account.uid if self.account else os.geteuid()
         return processes.find(plot.pidfile, uid, plot.root, plot.data)

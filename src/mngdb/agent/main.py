@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb import disk
-from mngdb.agent import signing_keys
+from mngdb.agent import rotations, signing_keys
 from mngdb.agent.archiver import KEYS_EVERY, Archiver
 from mngdb.agent.backups import INTERVAL as INTERVAL_OF_BACKUPS
 from mngdb.agent.backups import Backups
@@ -24,6 +24,7 @@ from mngdb.agent.containers import Containers
 from mngdb.agent.guard import Guard
 from mngdb.agent.jobs import Job, Jobs, log
 from mngdb.agent.privileges import drop
+from mngdb.agent.rotations import INTERVAL as INTERVAL_OF_ROTATIONS
 from mngdb.agent.scrape import Target
 from mngdb.agent.self_metrics import SelfMetrics
 from mngdb.agent.statements import Statements
@@ -109,6 +110,7 @@ def jobs(agent: Agent, spec: Spec) -> list[Job]:
     if agent.context.stack.source.jwt is not None:
         every = signing_keys.INTERVAL
         found.append(Job("signing keys", every, lambda: signing_keys.look(agent.context)))
+    found.append(Job("rotations", INTERVAL_OF_ROTATIONS, lambda: rotations.look(agent.context)))
     if spec.restart:
         found.append(Job("restarts", 1.0, agent.watch.look))
         found.append(Job("restores", INTERVAL_OF_BACKUPS, agent.backups.resume))

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from mngdb.checks.catalogue import checks
 from mngdb.checks.strength import long_enough, no_placeholder, random_enough
+from mngdb.errors import UnobservableError
 from mngdb.facts.secrets import Git, SecretsFacts
 from mngdb.findings import Check, Judgement, listed, not_applicable
 
@@ -41,8 +42,12 @@ def _shared(facts: SecretsFacts) -> Judgement:
 def _age(facts: SecretsFacts) -> Judgement:
     if not facts.ages:
         return not_applicable("the vault does not record when a secret was created")
-    old = [f"{name} ({days:.0f} days)" for name, days in facts.ages.items() if days > _YEAR]
-    return listed(old, f"the oldest is {max(facts.ages.values()):.0f} days old")
+    limit = facts.rotated or _YEAR
+    old = [f"{name} ({days:.0f} days)" for name, days in facts.ages.items() if days > limit]
+    unknown = sorted(facts.secrets.keys() - facts.ages.keys())
+    if unknown and not old:
+        raise UnobservableError(f"the age of {', '.join(unknown)} is not recorded in the vault")
+    return listed(old, f"the oldest is {max(facts.ages.values()):.0f} days old, of {limit:.0f}")
 
 
 def _policy(facts: SecretsFacts) -> Judgement:

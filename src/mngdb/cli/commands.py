@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys": ("keys", "Show the memory use of a Redis by key pattern."),
     "secret": ("use", "Store a secret in the vault."),
     "secrets": ("secrets", "Scan for secrets, rotate signing keys, copy secrets between vaults."),
+    "rotate": ("rotate", "Give logins new passwords, refusing nobody."),
     "alerts": ("alerts", "Show active alerts and rules, or test a channel."),
     "agent": ("agent", "Serve metrics and restart crashed servers."),
     "render": ("render", "Write the stack as files for other tools."),

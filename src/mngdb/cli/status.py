@@ -25,11 +25,12 @@ def status(options: Options) -> int:
     also exporters and the services behind RedisInsight."""
     from mngdb.ops import status as ops
     from mngdb.ops.backup import keys
+    from mngdb.ops.rotate import report as rotation
 
     context = options.context()
     units, services = ops.status(context), ops.services(context)
     backups, store, beside = _backups(context), _store(context), _beside(context)
-    wrong = keys.problems(context)
+    wrong, going = keys.problems(context), rotation.going(context)
     if options.json:
         say_json(
             {
@@ -40,11 +41,14 @@ def status(options: Options) -> int:
                 "backup_secrets": [asdict(one) for one in wrong],
                 "store": None if store is None else store.as_json(),
                 "restored": [asdict(one) for one in beside],
+                "rotations": [asdict(one) for one in going],
             }
         )
     else:
         for line in unit_table(units, services):
             say(line)
+        for line in rotation.lines(going):
+            tell(line)
         _say_backups(backups)
         if store is not None:
             say(_said(store))

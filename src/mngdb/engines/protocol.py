@@ -11,7 +11,7 @@ verb that not every engine has is None where it is missing, which is known witho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
@@ -31,6 +31,7 @@ from mngdb.model import (
 from mngdb.part import Agree, Brought, Kind, Part, Took
 from mngdb.run import Account
 from mngdb.samples import Family
+from mngdb.secret import Secret
 from mngdb.snapshot import Feed, Held, Removal, Saved, Sink, Taken, Trial
 from mngdb.spec.engine_info import EngineInfo
 
@@ -170,6 +171,11 @@ class Reconcile(Protocol[S, F]):
         StepError."""
         ...
 
+    def change_password(self, session: S, secret: Secret) -> None:
+        """Give the login of the session, the administrator's, another password in place of its
+        own; what is open stays so. Raises StepError."""
+        ...
+
 
 class Scraper(Protocol):
     """Reads a server's metrics over one session, again and again. Not for several threads."""
@@ -219,6 +225,12 @@ class Diagnose(Protocol[S_contra]):
 
     def sessions(self, session: S_contra, asked: DesiredInstance) -> Sessions:
         """Every client's connection but our own."""
+        ...
+
+    @property
+    def hang_up(self) -> Callable[[S_contra, Collection[str]], None] | None:
+        """Ends sessions by their ids; None: to close a login ends what it has open, or takes every
+        right from it."""
         ...
 
     @property

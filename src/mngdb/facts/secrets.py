@@ -66,5 +66,7 @@ class SecretsFacts(Struct, frozen=True):
     """Processes that could be looked into."""
     exposed: Seen[tuple[str, ...] | None] = Seen()
     """`NAME: WHO` that may read it by rules of the vault's own; None: it has none."""
+    rotated: float | None = None
+    """Days after which the file has secrets rotated, and one to do it; None: it does not say."""
     unavoidable: tuple[str, ...] = ()
     """As `environments`, of containers' programs that take a secret from nowhere else."""

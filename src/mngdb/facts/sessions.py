@@ -31,6 +31,8 @@ class OneSession(Struct, frozen=True):
     seconds: float
     doing: str
     """What it runs, or ran last, without values that could be secret."""
+    age: float | None = None
+    """Seconds since it was opened, where the server tells."""
 
 
 class Sessions(Struct, frozen=True):

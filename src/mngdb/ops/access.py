@@ -16,6 +16,7 @@ from mngdb.facts.doctor import Diagnosis
 from mngdb.facts.locks import WAITED
 from mngdb.model import DesiredInstance, ShellCommand
 from mngdb.ops.context import Context
+from mngdb.secret import app_of
 from mngdb.spec.stack import Instance
 from mngdb.words import many
 
@@ -46,19 +47,22 @@ def _beyond(context: Context, found: Diagnosis, instance: Instance) -> Diagnosis
     if found.problem is not None or look is None:
         return found
     asked = context.asked(instance, find=False, invent=True)
-    login = context.login(asked, found.app).user
     try:
         context.secret(instance, "admin")
         with context.reach(instance), engine.connect(context.admin(asked), LOGIN) as session:
             waits = [
-                one.waiting for one in look(session, asked) if one.app == login and one.waiting
+                one.waiting
+                for one in look(session, asked)
+                if app_of(one.app) == found.app and one.waiting
             ]
     except MngdbError:
         return found  # what the app sees itself is all that is known
     longest = max(waits, default=0.0)
     if longest < WAITED:
         return found
-    text = f"{many(len(waits), 'session')} of {login} waiting for a lock for up to {longest:.0f} s"
+    text = (
+        f"{many(len(waits), 'session')} of {found.app} waiting for a lock for up to {longest:.0f} s"
+    )
     return Diagnosis(instance.name, found.app, text, "'mngdb locks' shows who holds it")
 
 
@@ -114,11 +118,12 @@ def _refused(context: Context, instance: Instance, app: str, error: ConnectError
         steps = context.target(instance).converger(asked, lambda _: None).survey().steps
     except MngdbError:
         return error  # what the app was told is all that is known
-    actions = {step.action for step in steps if step.object == f"role {app}"}
+    login = context.login(asked, app).user
+    actions = {step.action for step in steps if step.object == f"role {login}"}
     if "create" in actions:
-        return ConnectError(f"there is no role {app} in {instance.name}", "mngdb up", "auth")
+        return ConnectError(f"there is no role {login} in {instance.name}", "mngdb up", "auth")
     if "change" in actions and "not permitted" not in error.message:
-        text = f"the secret of {app} in the vault is not the role's"
+        text = f"the secret of {login} in the vault is not the role's"
         return ConnectError(text, "mngdb up", "auth")
     return error
 

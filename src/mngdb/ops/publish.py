@@ -10,6 +10,7 @@ from mngdb.model import Step
 from mngdb.ops.context import Context
 from mngdb.ops.variables import signing, variables
 from mngdb.spec.vault import JWT
+from mngdb.words import many
 
 #: Who owns the steps, as `plan` names it.
 VAULT = "vault"
@@ -60,8 +61,8 @@ def _publish(
         context.vault.publish(app, settings(context, app))
 
     if now is None:
-        names = ", ".join(wanted)
-        return Step(VAULT, VAULT, "create", f"settings of {app}", names or "none", run)
+        detail = f"{many(len(wanted), 'variable')} for mngdb.client"
+        return Step(VAULT, VAULT, "create", f"settings of {app}", detail, run)
     names = ", ".join(sorted(n for n in wanted.keys() | now if wanted.get(n) != now.get(n)))
     return Step(VAULT, VAULT, "change", f"settings of {app}", names, run)
 

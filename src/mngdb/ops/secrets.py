@@ -11,6 +11,7 @@ from mngdb.errors import SecretError, UsageError
 from mngdb.ops.backup import keys, place
 from mngdb.ops.backup.sources import KEY, MAC
 from mngdb.ops.context import Context
+from mngdb.ops.rotate.note import entries
 from mngdb.secret import Secret
 from mngdb.spec.problems import did_you_mean
 from mngdb.vaults import usable
@@ -32,6 +33,11 @@ def put(context: Context, name: str, value: str) -> Put:
         raise UsageError(
             f"this stack does not use the secret {name!r}{did_you_mean(name, known)}",
             f"secrets in use: {', '.join(known)}",
+        )
+    if name in entries(context.stack.state):
+        raise UsageError(
+            f"the secret {name} is being rotated",
+            "'mngdb rotate --status' shows how far it is; --abort goes back",
         )
     secret = usable(name, value)
     context.check_printable(name, secret)

@@ -14,6 +14,7 @@ from mngdb.spec.vault import JWT, settled
 from mngdb.vaults import inspect, leaks
 from mngdb.vaults.git import repository
 
+_DAY = 86_400.0
 #: What is written beside the file and read by other tools.
 _BESIDE = (
     *("*compose*.y*ml", "mngdb*.y*ml", "Dockerfile*", "Makefile", "justfile", "*.sh", "scripts/*"),
@@ -40,6 +41,7 @@ def secrets_facts(context: Context) -> SecretsFacts:
         missing=tuple(kept.missing),
         unusable=tuple(kept.unusable),
         ages=kept.ages,
+        rotated=_rotated(context),
         open_folders=tuple(
             inspect.open_to_others([*_private(stack.state, folder), *_rendered(context)])
         ),
@@ -66,6 +68,11 @@ def _exposed(context: Context) -> tuple[str, ...] | None:
     except SecretError as error:
         raise UnobservableError(error.message) from None
     return None if found is None else tuple(found)
+
+
+def _rotated(context: Context) -> float | None:
+    rotation = context.stack.source.rotate
+    return None if rotation is None else rotation.every.total_seconds() / _DAY + 1
 
 
 def _private(state: Path, vault: Path | None) -> list[Path]:

@@ -16,16 +16,16 @@ from mngdb.errors import MngdbError, of_system
 from mngdb.events import Done, Progress, Survey
 from mngdb.lock import lock
 from mngdb.model import COSTS, DesiredInstance, Notice, Step
-from mngdb.ops import audit, boot, crashes, leftovers, status, wishes, workers
+from mngdb.ops import audit, boot, crashes, leftovers, publish, status, wishes, workers
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.backup import place
 from mngdb.ops.choice import Choice, whole
 from mngdb.ops.context import Context, secret_name
 from mngdb.ops.down import unmake
 from mngdb.ops.patch_levels import notices
-from mngdb.ops.publish import VAULT
 from mngdb.ops.relocate import due as relocate_due
 from mngdb.ops.relocate import relocated
+from mngdb.secret import app_of
 from mngdb.spec.agent import AGENT
 from mngdb.spec.alerts import secret_of
 from mngdb.spec.engine_info import ENGINE_INFO
@@ -118,6 +118,7 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
             *steps,
             *(step for survey in surveys for step in survey.steps),
             *last,
+            *publish.steps(context),
             *mending,
             *unit,
         ),
@@ -239,6 +240,7 @@ def up(
         if not report.errors:
             _last(context, report, on_event, choice)
             report.notices += _idle(allow, report)
+        _publish(context, report, choice)
         if choice.whole:
             _at_boot(context, report, on_event)
         if not report.errors:
@@ -344,6 +346,20 @@ def _last(context: Context, report: Report, on_event: OnEvent, choice: Choice) -
             report.errors[one.name] = error
 
 
+def _publish(context: Context, report: Report, choice: Choice) -> None:
+    """What apps read, once their logins are there. A vault that cannot take it keeps no server from
+    coming up."""
+    left = {name for name in choice.names if name in report.errors}
+    used = {app: {one.name for one in context.app(app)} for app in context.stack.apps}
+    whole = choice.whole and not left
+    apps = None if whole else [a for a, i in used.items() if i & choice.names and not i & left]
+    try:
+        for step in publish.steps(context, apps):
+            _take(context, step, report)
+    except (MngdbError, OSError) as failure:
+        report.errors[publish.VAULT] = of_system(failure)
+
+
 def _proven(context: Context, on_event: OnEvent) -> None:
     """Wait until Docker says of its containers what we have seen: it looks every few seconds, and
     what comes after `up` (`docker compose ps`, a script) asks it and not us."""
@@ -384,9 +400,10 @@ def _collect(
         if any(step.costs for step in survey.steps):
             continue  # nobody agreed to pay for it
         for unit in (one for one in units if not one.healthy):
+            app = app_of(unit.user or "")
             report.errors[name] = MngdbError(
                 f"{unit.name} is running, but does not answer {unit.user}: {unit.error}",
-                f"mngdb doctor {unit.user}" if unit.user in context.stack.apps else "mngdb doctor",
+                f"mngdb doctor {app}" if app in context.stack.apps else "mngdb doctor",
             )
     context.record(known)
 
@@ -434,7 +451,7 @@ def secret_steps(context: Context, names: Sequence[str]) -> list[Step[None]]:
 def _secret_step(context: Context, name: str, run: Callable[[None], None]) -> Step[None]:
     every = context.stack.instances.values()
     owners = [i for i in every if name.startswith(f"{i.name}_")] or context.stack.insight
-    owner = (owners[0].name, owners[0].engine) if owners else (VAULT, VAULT)
+    owner = (owners[0].name, owners[0].engine) if owners else (publish.VAULT, publish.VAULT)
     more = "; set it on the realm's client, too" if name == CLIENT_SECRET else ""
     detail = f"40 random characters in {context.place(name) or 'the vault'}{more}"
     return Step(*owner, "create", f"secret {name}", detail, run)

@@ -127,6 +127,8 @@ class EngineInfo(Struct, frozen=True):
     """The major version from which transparent huge pages do it no harm; None: they always do."""
     login: str = ""
     """What stands before a login's name where a plan names one: `role `."""
+    one_password: bool = False
+    """Whether a login has one password at a time: apps have a second login by turns (APP.2)."""
     anonymous: bool = False
     """Whether the URL of a server that somebody else runs means, without a user, that it asks for
     no login; else it means the usual administrator."""
@@ -171,6 +173,7 @@ def _takes(setting: str) -> Question:
 POSTGRES = EngineInfo(
     name="postgres",
     title="PostgreSQL",
+    one_password=True,
     port=5432,
     suffix="pg",
     schemes=("postgresql", "postgres"),
@@ -256,6 +259,7 @@ REDIS = EngineInfo(
 MONGODB = EngineInfo(
     name="mongodb",
     title="MongoDB",
+    one_password=True,
     port=27017,
     suffix="mongo",
     schemes=("mongodb", "mongodb+srv"),

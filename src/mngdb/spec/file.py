@@ -24,7 +24,7 @@ from mngdb.spec.engine_models import MODELS
 from mngdb.spec.jwt import Jwt
 from mngdb.spec.names import InstanceName, PlainName, check_app
 from mngdb.spec.target import Target
-from mngdb.spec.units import Duration, Rate
+from mngdb.spec.units import Duration, Rate, format_duration
 from mngdb.spec.vault import Vault
 from mngdb.spec.web import RedisInsight, Sso
 
@@ -197,6 +197,29 @@ class Backup(Model):
         return value
 
 
+class Rotation(Model):
+    """When passwords are replaced by new ones: of apps, of the administrators of the stack's own
+    servers, and of the monitor. The agent does it; apps read the new ones by `mngdb.client`."""
+
+    every: Duration
+    """How old a password may be."""
+    grace: Duration = timedelta(minutes=15)
+    """How long sessions that the old password opened are waited for; then they are ended."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"every": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _longer(self) -> Rotation:
+        least = max(self.grace, timedelta(hours=1))
+        if self.every <= least:
+            text = format_duration(least)
+            raise ValueError(f"every: {format_duration(self.every)}: has to be more than {text}")
+        return self
+
+
 AppName = Annotated[str, AfterValidator(check_app)]
 
 
@@ -251,6 +274,9 @@ class StackFile(EngineKeys):
     """Backups, point-in-time recovery and restore drills (docs/backup.md)."""
     jwt: Jwt | None = None
     """Keys for JSON Web Tokens, published to apps (docs/secrets.md)."""
+    rotate: Rotation | None = None
+    """When passwords are rotated by themselves: `90d`, or `{every: 90d, grace: 15m}`
+    (docs/secrets.md). Default: only by `mngdb rotate`."""
     sso: Sso | None = None
     """Single sign-on for web pages: a Keycloak realm."""
     redisinsight: RedisInsight | None = None

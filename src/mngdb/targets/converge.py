@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -13,6 +15,8 @@ from mngdb.engines.protocol import Engine, F, S, T
 from mngdb.errors import ConnectError, MngdbError, OvertakenError, StepError
 from mngdb.events import Done, Survey
 from mngdb.model import COSTS, DesiredInstance, Outcome, Step
+from mngdb.secret import Secret
+from mngdb.spec.engine_info import ENGINE_INFO
 
 #: Rounds of looking and changing before we say that it does not converge.
 _ROUNDS = 3
@@ -58,6 +62,37 @@ class Converger(ABC, Generic[S, F]):
         known = self.engine.unmarked(self.asked)
         kept = {step.object for step in left if step.destructive} & self.asked.known
         return Survey(left, found.notices, time.monotonic() - begun, known | kept)
+
+    @abstractmethod
+    def connected(self) -> AbstractContextManager[S]:
+        """The administrator's session on a server that runs. Raises ConnectError."""
+
+    def logins(self, names: Collection[str]) -> None:
+        """Bring these logins alone to what is asked; no other step is taken, nothing is restarted.
+        Raises StepError, also where that takes a consent that the command does not give."""
+        prefix = ENGINE_INFO[self.asked.instance.engine].login
+        wanted = {prefix + name for name in names}
+        with self.connected() as session:
+            for _ in range(_ROUNDS):
+                todo = [step for step in self._look(session).steps if step.object in wanted]
+                for step in todo:
+                    if not self.may(step):
+                        allow = f"mngdb up --allow {shlex.quote(step.object)}"
+                        raise StepError(f"{step.object}: {step.detail}", allow)
+                if not todo:
+                    return
+                self._do_all(todo, session)
+        left = ", ".join(step.object for step in todo)
+        raise StepError(
+            f"{self.name} still differs after {_ROUNDS} rounds; remaining: {left}",
+            "something else may be changing this server",
+        )
+
+    def change_admin(self, secret: Secret) -> None:
+        """Give the administrator another password in place of the one that it has. Raises
+        StepError, ConnectError."""
+        with self.connected() as session:
+            self.engine.change_password(session, secret)
 
     def _look(self, session: S) -> Outcome[S]:
         return self.engine.reconcile(self.asked, self.engine.observe(session, self.asked))

@@ -320,6 +320,10 @@ class Servers(Protocol):
         """Write what describes all that live here, before any of them is changed."""
         ...
 
+    def write_secrets(self, asked: Mapping[str, DesiredInstance]) -> None:
+        """Write the secrets alone that those who live here, and apps, read in files."""
+        ...
+
     def process(self, unit: str) -> Running | None:
         """The unit, if it runs."""
         ...

@@ -41,7 +41,7 @@ class CachedVault:
 
     @property
     def fresh(self) -> float:
-        return self._vault.fresh
+        return self._keep
 
     @property
     def folder(self) -> Path | None:

@@ -137,6 +137,8 @@ def _stretched(facts: MongodbFacts) -> Judgement:
     for one in _with_password(facts):
         random = one.agrees and facts.strengths[one.name].length >= _LONG
         rounds = one.rounds or 0
+        if not one.rights:
+            continue  # it is closed: nobody knows its password
         if rounds < _STRONG_ROUNDS and not random:
             bad.append(f"{one.name} ({rounds} rounds)")
     return listed(bad, "15000 rounds, or a password of 32 characters or more")

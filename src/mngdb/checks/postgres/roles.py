@@ -11,6 +11,7 @@ from mngdb.checks.strength import long_enough
 from mngdb.errors import UnobservableError
 from mngdb.facts.postgres import MAINTENANCE, Login, PostgresFacts, Role
 from mngdb.findings import Check, Judgement, listed, not_applicable
+from mngdb.secret import app_of
 
 _ITERATIONS = 4096
 #: Methods that do not ask for the password that the server keeps.
@@ -99,9 +100,9 @@ def _members(facts: PostgresFacts) -> Judgement:
     if not facts.apps:
         return not_applicable("the file has no app here")
     bad = [
-        f"{app}: {' '.join(sorted(found.logins)[:3])}"
-        for app, found in facts.reach.value.items()
-        if found.logins
+        f"{login}: {' '.join(sorted(others)[:3])}"
+        for login, found in facts.reach.value.items()
+        if (others := found.logins - {app_of(login)})
     ]
     return listed(bad, "no app can SET ROLE to another login")
 

@@ -20,6 +20,7 @@ from mngdb.errors import MngdbError
 from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
 from mngdb.part import Agree, Brought, Kind, Part, Took
 from mngdb.run import Account
+from mngdb.secret import Secret
 from mngdb.snapshot import Feed, Removal, Saved, Sink, Taken, Trial
 from mngdb.spec.engine_info import MONGODB, EngineInfo
 
@@ -50,6 +51,7 @@ class MongodbEngine:
     end_session = None
     keys = None
     keys_file = None
+    hang_up = None
     incremental = None
     back_up_logically = None
 
@@ -164,6 +166,11 @@ class MongodbEngine:
         from mngdb.engines.mongodb import apply
 
         apply.apply(session, changes)
+
+    def change_password(self, session: Session, secret: Secret) -> None:
+        from mngdb.engines.mongodb import users
+
+        users.change_password(session, secret)
 
     # --- metrics
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from mngdb.dial import stays_here
 from mngdb.errors import SecretError, UsageError
 from mngdb.model import Access, DesiredInstance, ShellCommand
-from mngdb.secret import Secret
+from mngdb.secret import Secret, login_of
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import MONGODB
 
@@ -160,7 +160,7 @@ def login(asked: DesiredInstance, at: Access, app: str) -> Access:
         engine="mongodb",
         host=at.host,
         port=at.port,
-        user=app,
+        user=login_of(app, secret_of(asked, app)),
         password=asked.secrets.get(app),
         database=getattr(asked.instance.grants[app], "database", ""),
         socket=at.socket,

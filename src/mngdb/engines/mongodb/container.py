@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
+
+from msgspec.structs import replace
 
 from mngdb import data
 from mngdb.container import SECRETS, Container, Exporter, read_secret, secret_path
@@ -85,16 +88,17 @@ def _exporter(asked: DesiredInstance) -> Exporter:
 def _ready(asked: DesiredInstance) -> str:
     """The very commands that the first `up` would send, with files' names for secrets."""
     name = asked.instance.name
-    commands = _Commands()
+    commands = _Commands(
+        {one.reveal(): _FILE + secret_path(name, login) for login, one in asked.secrets.items()}
+    )
     commands.command(
         "createUser",
         logins.ADMIN,
-        pwd=_FILE + secret_path(name, "admin"),
+        pwd=asked.secrets["admin"].reveal(),
         roles=["root"],
         mechanisms=["SCRAM-SHA-256"],
     )
-    files = {login: Secret(_FILE + secret_path(name, login)) for login in asked.secrets}
-    told = DesiredInstance(asked.stack, asked.instance, files, asked.site)
+    told = replace(asked, also={})
     for step in reconcile.reconcile(told, facts.initial(told)).steps:
         step.run(cast("Session", commands))  # at a first start they only write
     member = {"_id": 0, "host": logins.seeds(logins.admin(asked))}
@@ -115,7 +119,9 @@ def _ready(asked: DesiredInstance) -> str:
 class _Commands:
     """Stands in for `client.Session` where steps only write."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: Mapping[str, str]) -> None:
+        """`files`: what is written in place of each password."""
+        self._files = files
         self.found: list[tuple[str, dict[str, Any]]] = []
 
     def command(
@@ -128,4 +134,6 @@ class _Commands:
         **more: Any,
     ) -> None:
         """Write a command down."""
+        if "pwd" in more:
+            more["pwd"] = self._files[more["pwd"]]
         self.found.append((on, {name: value, **more}))

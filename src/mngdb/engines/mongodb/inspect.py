@@ -17,6 +17,7 @@ from mngdb.facts.mongodb import App, Document, MongodbFacts, Strength
 from mngdb.facts.tls import Tls
 from mngdb.findings import Seen, see
 from mngdb.model import DesiredInstance
+from mngdb.secret import app_of
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.mongodb import MongodbGrant
 
@@ -43,10 +44,12 @@ def _inspect(questions: Questions, asked: DesiredInstance, health: bool) -> Mong
         admin = inspect_logins.login_name(admin, session.access.options.get("authSource", USERS_IN))
     secrets = {
         admin if login == ADMIN else login: secret
-        for login, secret in asked.secrets.items()
-        if login in {ADMIN, MONITOR, *asked.instance.grants}
+        for login, secret in asked.login_secrets().items()
+        if login in {ADMIN, MONITOR} or app_of(login) in asked.instance.grants
     }
-    mine = frozenset({admin, *asked.instance.grants, *([MONITOR] * asked.instance.monitored)})
+    granted = asked.instance.granted(MongodbGrant)
+    grants = {login: grant for app, grant in granted.items() for login in asked.logins(app)}
+    mine = frozenset({admin, *grants, *([MONITOR] * asked.instance.monitored)})
     return MongodbFacts(
         status=see(lambda: ask("serverStatus", locks=0, tcmalloc=0)),
         parameters=parameters,
@@ -66,8 +69,7 @@ def _inspect(questions: Questions, asked: DesiredInstance, health: bool) -> Mong
         tls=see(lambda: _tls(at, parameters)),
         modes=dict(_modes(asked)),
         apps={
-            name: App(grant.database, grant.access == "readonly")
-            for name, grant in asked.instance.granted(MongodbGrant).items()
+            name: App(grant.database, grant.access == "readonly") for name, grant in grants.items()
         },
         strengths={name: _strength(secret.reveal()) for name, secret in secrets.items()},
         admin=admin,

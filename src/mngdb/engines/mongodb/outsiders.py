@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mngdb.engines import logins
 from mngdb.engines.mongodb.access import ADMIN, USERS_IN
 from mngdb.engines.mongodb.facts import Facts, User
-from mngdb.engines.mongodb.users import Make, departed
+from mngdb.engines.mongodb.users import Make, departed, resting
 from mngdb.model import DesiredInstance, Notice, Step
 from mngdb.spec.agent import MONITOR
 
@@ -22,7 +22,8 @@ def found(asked: DesiredInstance, facts: Facts) -> dict[str, tuple[str, User]]:
     database than `admin` is another login: it is called NAME@DATABASE."""
     if not asked.managed:
         return {}
-    known = {ADMIN, MONITOR, *asked.instance.grants, *(one.name for one in departed(asked, facts))}
+    ours = (one.name for one in [*departed(asked, facts), *resting(asked, facts)])
+    known = {ADMIN, MONITOR, *asked.login_secrets(), *asked.instance.grants, *ours}
     others = {name: (USERS_IN, user) for name, user in facts.users.items() if name not in known}
     others |= {f"{user.name}@{database}": (database, user) for database, user in facts.elsewhere}
     return {name: others[name] for name in sorted(others) if others[name][1].roles}

@@ -1,4 +1,4 @@
-"""One login and one role per app: what they should be, and the steps that make them so.
+"""One role per app, and two logins by turns: what they should be, and the steps that make them so.
 
 Logins live in the database admin, as on Atlas. Each carries the stack's name in its customData,
 so a login whose app left the file is known as ours. Rights come from one role per app, named
@@ -18,7 +18,7 @@ from mngdb import secret
 from mngdb.engines import logins
 from mngdb.engines.mongodb.access import ADMIN, USERS_IN, secret_of
 from mngdb.engines.mongodb.facts import CLOSED, MARK, Facts, Right, Role, Scram, User
-from mngdb.errors import SecretError
+from mngdb.errors import SecretError, StepError
 from mngdb.model import Action, DesiredInstance, Notice, Step
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.mongodb import MongodbGrant
@@ -74,7 +74,8 @@ def role_name(app: str) -> str:
 
 def ids(asked: DesiredInstance) -> frozenset[str]:
     """What the server calls the file's logins and their roles, and the administrator."""
-    names = {ADMIN, MONITOR, *asked.instance.grants}
+    apps = asked.instance.grants
+    names = {ADMIN, MONITOR, *apps, *(app + secret.SECOND for app in apps)}
     return frozenset(f"{USERS_IN}.{one}" for name in names for one in (name, role_name(name)))
 
 
@@ -90,7 +91,8 @@ def says(grant: MongodbGrant) -> str:
 
 
 def steps(asked: DesiredInstance, facts: Facts, make: Make) -> Iterator[Step[Session]]:
-    """Logins and rights: what is gone first, then what is there, app by app."""
+    """Logins and rights: what is gone first, then what is there, app by app; last the logins that
+    gave way to another of the same app."""
     for user in departed(asked, facts):
         yield from _leave(asked, facts, user, make)
     for name in _named(asked):
@@ -101,7 +103,11 @@ def steps(asked: DesiredInstance, facts: Facts, make: Make) -> Iterator[Step[Ses
         elif name == MONITOR:
             yield from _monitor(asked, found, make)
         else:
-            yield from _app(asked, name, found, facts.roles.get(role_name(name)), make)
+            yield from _app(asked, facts, name, make)
+    for user in resting(asked, facts):
+        if user.roles or not user.closed:
+            text = "its password was rotated; login disabled"
+            yield make("revoke", user.name, text, _close(asked, user), False)
 
 
 def notices(asked: DesiredInstance, facts: Facts) -> Iterator[Notice]:
@@ -116,7 +122,20 @@ def departed(asked: DesiredInstance, facts: Facts) -> list[User]:
     """Logins of ours whose app left the file."""
     others = (facts.users[name] for name in sorted(facts.users.keys() - set(_named(asked))))
     ours = {"drop", "close", "closed"}
-    return [user for user in others if logins.unwanted(asked, login_of(facts, user)) in ours]
+    return [
+        user
+        for user in others
+        if secret.app_of(user.name) not in asked.instance.grants
+        and logins.unwanted(asked, login_of(facts, user)) in ours
+    ]
+
+
+def resting(asked: DesiredInstance, facts: Facts) -> list[User]:
+    """Logins of ours that are not the ones by which their apps come now."""
+    both = (name for app in asked.instance.grants for name in (app, app + secret.SECOND))
+    named = {*_named(asked)}
+    found = [facts.users[name] for name in both if name not in named and name in facts.users]
+    return [user for user in found if user.mark is not None]
 
 
 def login_of(facts: Facts, user: User) -> logins.Login:
@@ -127,7 +146,8 @@ def login_of(facts: Facts, user: User) -> logins.Login:
 
 def _named(asked: DesiredInstance) -> list[str]:
     """The logins that the file asks for."""
-    return [*([MONITOR] if asked.instance.monitored else []), *asked.instance.grants]
+    apps = (name for app in asked.instance.grants for name in asked.logins(app))
+    return [*([MONITOR] if asked.instance.monitored else []), *apps]
 
 
 def _monitor(asked: DesiredInstance, user: User | None, make: Make) -> Iterator[Step[Session]]:
@@ -168,7 +188,18 @@ def _leave(asked: DesiredInstance, facts: Facts, user: User, make: Make) -> Iter
         _end(session, user.name)  # while it still has a name
         session.command("dropUser", user.name)
 
-    def close(session: Session) -> None:
+    fate = logins.unwanted(asked, login_of(facts, user))
+    if fate == "drop":
+        yield make("drop", user.name, "the login of an app that left the file", drop, True)
+    if fate == "close":
+        run = _close(asked, user, role if has_role else "")
+        yield make("revoke", user.name, "every right; its login is disabled", run, False)
+
+
+def _close(asked: DesiredInstance, user: User, role: str = "") -> Callable[[Session], None]:
+    """End a login, and the role that was its own where it is given."""
+
+    def run(session: Session) -> None:
         session.command(
             "updateUser",
             user.name,
@@ -177,26 +208,25 @@ def _leave(asked: DesiredInstance, facts: Facts, user: User, make: Make) -> Iter
             roles=[],
             customData={**user.custom, MARK: asked.stack, CLOSED: True},
         )
-        if has_role:
+        if role:
             session.command("dropRole", role)
         _end(session, user.name)
 
-    fate = logins.unwanted(asked, login_of(facts, user))
-    if fate == "drop":
-        yield make("drop", user.name, "the login of an app that left the file", drop, True)
-    if fate == "close":
-        yield make("revoke", user.name, "every right; its login is disabled", close, False)
+    return run
 
 
 def _create(
-    asked: DesiredInstance, app: str, grant: MongodbGrant, role: Role | None
+    asked: DesiredInstance, login: str, grant: MongodbGrant, role: Role | None
 ) -> Callable[[Session], None]:
+    app = secret.app_of(login)
+
     def run(session: Session) -> None:
-        _write_role(session, app, rights(grant), role is not None)
+        if role is None or role.inherits or role.rights != rights(grant):
+            _write_role(session, app, rights(grant), role is not None)
         session.command(
             "createUser",
-            app,
-            pwd=secret_of(asked, app).reveal(),
+            login,
+            pwd=_password(asked, login),
             roles=[role_name(app)],
             mechanisms=sorted(_MECHANISMS),
             customData={MARK: asked.stack},
@@ -205,14 +235,14 @@ def _create(
     return run
 
 
-def _app(
-    asked: DesiredInstance, app: str, user: User | None, role: Role | None, make: Make
-) -> Iterator[Step[Session]]:
-    """The login of an app."""
+def _app(asked: DesiredInstance, facts: Facts, login: str, make: Make) -> Iterator[Step[Session]]:
+    """A login of an app."""
+    app = secret.app_of(login)
     grant = asked.instance.granted(MongodbGrant)[app]
+    user, role = facts.users.get(login), facts.roles.get(role_name(app))
     if user is None:
         detail = f"login, {says(grant)}"
-        yield make("create", app, detail, _create(asked, app, grant, role), False)
+        yield make("create", login, detail, _create(asked, login, grant, role), False)
     else:
         yield from _converge(asked, user, role, grant, make)
 
@@ -220,34 +250,34 @@ def _app(
 def _converge(
     asked: DesiredInstance, user: User, role: Role | None, grant: MongodbGrant, make: Make
 ) -> Iterator[Step[Session]]:
-    app, wanted = user.name, rights(grant)
+    login, app, wanted = user.name, secret.app_of(user.name), rights(grant)
     has = role.rights if role else frozenset()
     mine = (USERS_IN, role_name(app))
 
     def narrow(session: Session) -> None:
         _write_role(session, app, has & wanted, exists=True)
-        _end(session, app)
+        _end(session, login)
 
     def revoke_roles(session: Session) -> None:
         roles = [{"db": db, "role": name} for db, name in sorted(user.roles - {mine})]
-        session.command("revokeRolesFromUser", app, roles=roles)
-        _end(session, app)
+        session.command("revokeRolesFromUser", login, roles=roles)
+        _end(session, login)
 
     if user.roles - {mine}:
         names = ", ".join(f"{name}@{db}" for db, name in sorted(user.roles - {mine}))
-        yield make("revoke", app, f"the role {names}", revoke_roles, False)
+        yield make("revoke", login, f"the role {names}", revoke_roles, False)
     if role and (has - wanted or role.inherits):
-        yield make("revoke", app, _words(has - wanted, role), narrow, False)
+        yield make("revoke", login, _words(has - wanted, role), narrow, False)
     if wanted - has or mine not in user.roles:
 
         def give(session: Session) -> None:
             _write_role(session, app, wanted, role is not None)
-            session.command("grantRolesToUser", app, roles=[role_name(app)])
+            session.command("grantRolesToUser", login, roles=[role_name(app)])
 
-        yield make("grant", app, says(grant), give, False)
+        yield make("grant", login, says(grant), give, False)
     reasons = list(_outdated(asked, user))
     if reasons:
-        yield make("change", app, " and ".join(reasons), _update(asked, user), False)
+        yield make("change", login, " and ".join(reasons), _update(asked, user), False)
 
 
 def _end(session: Session, name: str) -> None:
@@ -291,7 +321,7 @@ def _write_role(session: Session, app: str, allowed: frozenset[Right], exists: b
 
 
 def _outdated(asked: DesiredInstance, user: User) -> Iterator[str]:
-    if not knows(user, asked.secrets.get(user.name)):
+    if not knows(user, asked.login_secrets().get(user.name)):
         yield "a new secret"
     if user.mechanisms != _MECHANISMS:
         yield "SCRAM-SHA-256 only"
@@ -307,12 +337,38 @@ def _update(asked: DesiredInstance, user: User) -> Callable[[Session], None]:
         session.command(
             "updateUser",
             user.name,
-            pwd=secret_of(asked, user.name).reveal(),
+            pwd=_password(asked, user.name),
             mechanisms=sorted(_MECHANISMS),
             customData={**custom, MARK: asked.stack},
         )
 
     return run
+
+
+def change_password(session: Session, new: secret.Secret) -> None:
+    """Give the login of the session another password. Raises StepError."""
+    from mngdb.engines.mongodb.client import Refused
+
+    access = session.access
+    where = access.options.get("authSource", USERS_IN)
+    try:
+        (found,) = session.command("usersInfo", access.user, on=where)["users"]
+        session.command(
+            "updateUser",
+            access.user,
+            on=where,
+            pwd=new.reveal(),
+            mechanisms=found["mechanisms"],  # without, it would have every one
+        )
+    except Refused as error:
+        raise StepError(f"the password of {access.user} was not changed: {error.message}") from None
+
+
+def _password(asked: DesiredInstance, login: str) -> str:
+    """The secret of the monitor, or that an app's login is open to."""
+    if login == MONITOR:
+        return secret_of(asked, login).reveal()
+    return asked.logins(secret.app_of(login))[login].reveal()
 
 
 def knows(user: User, wanted: secret.Secret | None) -> bool:

@@ -19,6 +19,7 @@ from mngdb.engines.postgres.container import container
 from mngdb.engines.protocol import Commits, Engine, Scraper
 from mngdb.model import Access, Change, DesiredInstance, Outcome, Program, Programs, Unit, Vitals
 from mngdb.part import Agree, Brought, Kind, Part, Took
+from mngdb.secret import Secret
 from mngdb.spec.engine_info import POSTGRES, EngineInfo
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class PostgresEngine:
     keys = None
     keys_file = None
     supersede = None
+    hang_up = None
 
     # --- provision
 
@@ -224,6 +226,11 @@ class PostgresEngine:
         from mngdb.engines.postgres import apply
 
         apply.apply(session, changes)
+
+    def change_password(self, session: Session, secret: Secret) -> None:
+        from mngdb.engines.postgres import roles
+
+        session.execute(roles.password(session.access.user, secret))
 
     # --- metrics
 

@@ -14,6 +14,7 @@ from mngdb.dial import stays_here
 from mngdb.engines.postgres.render import ADMIN
 from mngdb.errors import UsageError
 from mngdb.model import Access, DesiredInstance, ShellCommand
+from mngdb.secret import login_of
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import POSTGRES
 from mngdb.spec.postgres import PostgresGrant
@@ -78,6 +79,7 @@ def login(asked: DesiredInstance, at: Access, app: str) -> Access:
     at = replace(at, user=app, password=asked.secrets[app], options=options)
     if app == MONITOR:
         return at
+    at = replace(at, user=login_of(app, asked.secrets[app]))
     return replace(at, database=asked.instance.granted(PostgresGrant)[app].database)
 
 

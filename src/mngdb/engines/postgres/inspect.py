@@ -58,7 +58,10 @@ def inspect(session: Session, asked: DesiredInstance, health: bool) -> PostgresF
     """Everything that the checks of PostgreSQL judge. What the server refuses is a reason, no
     error. Raises ConnectError when the connection is lost."""
     wire = session.main.pgconn
-    grants = asked.instance.granted(PostgresGrant)
+    granted = asked.instance.granted(PostgresGrant)
+    grants = {
+        login: grant for app, grant in granted.items() for login in {app: "", **asked.logins(app)}
+    }
     query = queries(wire.server_version)
     query["reach"] = query["reach"].replace("{apps}", _array(grants))
     if health:
@@ -111,7 +114,7 @@ def inspect(session: Session, asked: DesiredInstance, health: bool) -> PostgresF
         password_lengths={
             login: len(secret.reveal())
             for login, secret in asked.secrets.items()
-            if login in grants or login == "admin"
+            if login in granted or login == "admin"
         },
         wanted=wanted,
         version=asked.version,
@@ -212,7 +215,7 @@ def _pair(row: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _logins(answer: Answer, asked: DesiredInstance) -> tuple[Login, ...]:
-    secrets = dict(asked.secrets)
+    secrets = asked.login_secrets()
     admin = secrets.pop("admin", None)
     if admin is not None and asked.managed:
         secrets[render.ADMIN] = admin

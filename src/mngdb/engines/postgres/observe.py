@@ -33,6 +33,7 @@ from mngdb.engines.postgres.facts import (
 from mngdb.engines.postgres.look import SETTINGS, SPECIAL
 from mngdb.errors import ConnectError, UnobservableError
 from mngdb.model import Access, DesiredInstance
+from mngdb.secret import SECOND, Secret, app_of
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import PostgresGrant
 
@@ -166,7 +167,7 @@ def _roles(session: Session, asked: DesiredInstance, superuser: bool) -> dict[st
               OR %s AND starts_with(shobj_description(r.oid, 'pg_authid'), %s)
         ORDER BY r.rolname
         """,  # noqa: S608 - a constant
-        [*asked.instance.grants, MONITOR],
+        [*asked.instance.grants, *(app + SECOND for app in asked.instance.grants), MONITOR],
         MARK + asked.stack,
         asked.managed,  # whichever stack made them: it is one of ours
         MARK,
@@ -180,14 +181,15 @@ def _roles(session: Session, asked: DesiredInstance, superuser: bool) -> dict[st
             )
         )
     owns = handover.owns(session, [row[0] for row in rows if row[0] not in asked.instance.grants])
+    secrets = asked.login_secrets()
     for name, mark, login, special, connections, settings, groups, expires, reach in rows:
-        secret = asked.secrets.get(name)
+        secret = secrets.get(name)
         same: bool | None = True
         if secret is not None:
             if superuser:
                 same = scram.matches(secret, verifiers.get(name))
             else:
-                same = _can_log_in(session.access, asked, name)
+                same = _can_log_in(session.access, asked, name, secret)
         found[name] = Role(
             mark,
             login,
@@ -220,12 +222,12 @@ def _outsiders(
     return tuple(Outsider(name, *map(tuple, powers)) for name, *powers in found)
 
 
-def _can_log_in(at: Access, asked: DesiredInstance, app: str) -> bool | None:
+def _can_log_in(at: Access, asked: DesiredInstance, login: str, secret: Secret) -> bool | None:
     """Without the right to read verifiers, whether a secret fits shows only at a login."""
     # the monitor has none, and is let into this database
-    right = asked.instance.granted(PostgresGrant).get(app)
+    right = asked.instance.granted(PostgresGrant).get(app_of(login))
     database = right.database if right else at.database
-    access = replace(at, user=app, password=asked.secrets[app], database=database, socket=None)
+    access = replace(at, user=login, password=secret, database=database, socket=None)
     try:
         with client.connect(access, 5):
             return True
@@ -236,7 +238,7 @@ def _can_log_in(at: Access, asked: DesiredInstance, app: str) -> bool | None:
             return True  # the server looks at the password before it looks at these
         if error.kind in {"hba", "tls", "stranger"}:
             return None  # nobody asked for the password, or not as a server that has it by SCRAM
-        raise UnobservableError(f"cannot check {app}'s secret: {error}") from None
+        raise UnobservableError(f"cannot check {login}'s secret: {error}") from None
 
 
 def _admin_password(session: Session, asked: DesiredInstance, superuser: bool) -> bool:

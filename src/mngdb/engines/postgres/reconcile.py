@@ -26,6 +26,7 @@ from mngdb.engines.postgres.render import ADMIN, settings, slot
 from mngdb.errors import StepError
 from mngdb.model import Action, Change, DesiredInstance, Notice, Outcome, Step
 from mngdb.release import Release
+from mngdb.secret import SECOND, app_of
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import PostgresGrant
 from mngdb.words import many
@@ -114,7 +115,7 @@ class _Planner:
                 "change", f"role {ADMIN}", "set the administrator's secret", password
             )
         for app in self.grants:
-            yield from self.role(app)
+            yield from self.logins(app)
         if self.asked.managed:
             yield from maintenance.steps(
                 self.step, self.own(maintenance.NAME), self.facts.maintenance
@@ -212,22 +213,35 @@ class _Planner:
 
     # --- roles
 
-    def role(self, app: str) -> Iterator[Step[Session]]:
-        found, grant, secret = self.facts.roles.get(app), self.grants[app], self.asked.secrets[app]
-        if found is None:
-            yield roles.create(self.step, app, self.mark, secret, grant, self.facts.superuser)
+    def logins(self, app: str) -> Iterator[Step[Session]]:
+        """The role that owns what the app makes, and the second login, which becomes that role."""
+        opened, second = self.asked.logins(app), app + SECOND
+        first = [*self.role(app, roles.Wanted(self.mark, opened.get(app), self.grants[app]))]
+        if app in self.held or not (second in opened or second in self.facts.roles):
+            yield from first
             return
-        login = roles.login_of(app, found)
+        wanted = roles.Wanted(self.mark, opened.get(second), self.grants[app], owner=app)
+        other = [*self.role(second, wanted)]
+        # one is open before the other is closed
+        closing = app in self.facts.roles and app not in opened
+        yield from [*other, *first] if closing else [*first, *other]
+
+    def role(self, name: str, wanted: roles.Wanted) -> Iterator[Step[Session]]:
+        found = self.facts.roles.get(name)
+        if found is None:
+            yield roles.create(self.step, name, wanted, self.facts.superuser)
+            return
+        login = roles.login_of(name, found)
         if logins.needs_consent(self.asked, login, owning=True):
-            self.held.add(app)
+            self.held.add(name)
             yield logins.take_over(self.asked, login)
             return
-        if found.password is None:
+        if found.password is None and wanted.secret is not None:
             self.notice(
-                f"cannot check whether the secret of {app} matches the role's",
+                f"cannot check whether the secret of {name} matches the role's",
                 "the server does not accept this address; try from the app itself",
             )
-        yield from roles.mend(self.step, app, self.mark, secret, grant, found)
+        yield from roles.mend(self.step, name, wanted, found)
 
     # --- databases
 
@@ -296,7 +310,8 @@ class _Planner:
     def code(self, found: Database, owner: str) -> str:
         """What other roles of this stack wrote in a database that `owner` gets, in words."""
         inside = found.inside
-        writers = sorted(set(inside.owners) & set(self.facts.roles) - {owner}) if inside else ()
+        own = {owner, owner + SECOND}
+        writers = sorted(set(inside.owners) & set(self.facts.roles) - own) if inside else ()
         texts = (rights.foreign_code(inside, writer, owner) for writer in writers)
         return next(filter(None, texts), "")
 
@@ -407,7 +422,7 @@ class _Planner:
 
     def departed(self) -> Iterator[Step[Session]]:
         for name, role in self.facts.roles.items():
-            if name in self.grants:
+            if app_of(name) in self.grants:
                 continue
             login, what = roles.login_of(name, role), f"role {name}"
             run = self.ending(name, handover.shut)
@@ -424,7 +439,8 @@ class _Planner:
                 yield self.step("revoke", what, text, run)
             # what it wrote runs with its rights, which are none beyond what it owns
             yield from roles.excess(self.step, name, role.special, role.member_of)
-            self.notices.append(logins.closed(self.asked, login, owns))
+            if name == app_of(name) or owns:
+                self.notices.append(logins.closed(self.asked, login, owns))
 
     @staticmethod
     def ending(name: str, how: Callable[[Session, str], None]) -> Run:

@@ -14,6 +14,7 @@ from typing import cast
 from mngdb.engines.postgres import identity, maintenance, monitor
 from mngdb.model import DesiredInstance, File, Renewal, Site, TlsFiles, Unit
 from mngdb.release import Data, Release, Unreadable
+from mngdb.secret import SECOND
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import RESERVED, RESERVED_MONITOR, PostgresGrant, PostgresInstance
 
@@ -270,7 +271,9 @@ def hba(asked: DesiredInstance) -> str:
             lines += [f"{kind} {who} {source} scram-sha-256" for source in sources]
     for app, right in sorted(asked.instance.granted(PostgresGrant).items()):
         # tools look for the maintenance database, where they may do nothing
-        who = f"{_name(right.database)},{_name(maintenance.NAME)} {_name(app)}"
+        # by either login: a rotation touches no file
+        logins = f"{_name(app)},{_name(app + SECOND)}"
+        who = f"{_name(right.database)},{_name(maintenance.NAME)} {logins}"
         lines.append(f"local {who} scram-sha-256")
         lines += [f"{kind} {who} {source} scram-sha-256" for source in sources]
     return "# written by mngdb: one line for each right\n" + "\n".join(lines) + "\n"

@@ -19,6 +19,7 @@ from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import Database, Inside
 from mngdb.engines.postgres.roles import MakeStep
 from mngdb.model import Step
+from mngdb.secret import app_of
 from mngdb.spec.postgres import PostgresGrant
 from mngdb.words import many
 
@@ -89,7 +90,7 @@ def steps(
         )
     if owner:
         for before in sorted(set(inside.owners) & (set(ours) - {owner})):
-            code = foreign_code(inside, before, owner)
+            code = "" if app_of(before) == owner else foreign_code(inside, before, owner)
             text = f"{inside.owners[before]} objects of {before} → {owner}{code}"
             step = make("grant", what, text, handover.from_role(name, before, owner))
             yield replace(step, destructive=bool(code))

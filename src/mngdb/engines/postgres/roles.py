@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from msgspec import Struct
 from psycopg import sql
 from psycopg.sql import SQL, Identifier, Literal
 
@@ -12,7 +13,7 @@ from mngdb.engines.postgres import handover, scram
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import Role
 from mngdb.model import Action, Step
-from mngdb.secret import Secret
+from mngdb.secret import SECOND, Secret
 from mngdb.spec.postgres import PostgresGrant
 from mngdb.words import many
 
@@ -25,61 +26,100 @@ def login_of(name: str, found: Role) -> logins.Login:
     return logins.Login(name, found.stack, found.login)
 
 
-def create(
-    make: MakeStep, app: str, mark: str, secret: Secret, grant: PostgresGrant, superuser: bool
-) -> Step[Session]:
+class Wanted(Struct, frozen=True):
+    """A login of an app as it should be."""
+
+    mark: str
+    secret: Secret | None
+    """None: it is closed, while the app's other login is open."""
+    grant: PostgresGrant
+    owner: str = ""
+    """The role that each session of it becomes, which then owns what it makes; '': none."""
+
+    @property
+    def member_of(self) -> frozenset[str]:
+        """The roles that it has to be a member of."""
+        return frozenset({self.owner} if self.owner else ())
+
+    def settings(self) -> dict[str, str]:
+        """The settings that its sessions begin with; '' for the server's default."""
+        return settings(self.grant) | ({"role": self.owner} if self.owner else {})
+
+
+def create(make: MakeStep, login: str, wanted: Wanted, superuser: bool) -> Step[Session]:
     """A new login with nothing but its secret, its limits and its mark."""
-    name = Identifier(app)
+    name, secret = Identifier(login), wanted.secret
+    opened = SQL("NOLOGIN").format()
+    if secret is not None:
+        opened = SQL("LOGIN PASSWORD {}").format(Literal(scram.verifier(secret)))
     statements = [
-        SQL("CREATE ROLE {} LOGIN CONNECTION LIMIT {} PASSWORD {}").format(
-            name, Literal(grant.limit), Literal(scram.verifier(secret))
+        SQL("CREATE ROLE {} CONNECTION LIMIT {} {}").format(
+            name, Literal(wanted.grant.limit), opened
         ),
-        SQL("COMMENT ON ROLE {} IS {}").format(name, Literal(mark)),
-        *_set(app, {k: v for k, v in settings(grant).items() if v}),
+        SQL("COMMENT ON ROLE {} IS {}").format(name, Literal(wanted.mark)),
     ]
     if not superuser:
         # who may make roles is not yet one who may act for them
         statements.append(SQL("GRANT {} TO {}").format(name, _ME))
-    return make(
-        "create",
-        f"role {app}",
-        "login with the secret of the app",
-        lambda s: s.execute(*statements),
-    )
+    statements += [_join(login, owner) for owner in wanted.member_of]
+    statements += _set(login, {k: v for k, v in wanted.settings().items() if v})
+    text = "login with the secret of the app"
+    if secret is None:
+        text = f"owns what {login}{SECOND} makes; the login is disabled"
+    elif wanted.owner:
+        text = f"second login of {wanted.owner}"
+    return make("create", f"role {login}", text, lambda s: s.execute(*statements))
 
 
-def mend(
-    make: MakeStep, app: str, mark: str, secret: Secret, grant: PostgresGrant, found: Role
-) -> Iterator[Step[Session]]:
+def _join(login: str, owner: str) -> sql.Composed:
+    return SQL("GRANT {} TO {}").format(Identifier(owner), Identifier(login))
+
+
+def mend(make: MakeStep, login: str, wanted: Wanted, found: Role) -> Iterator[Step[Session]]:
     """What differs in a role that there is."""
-    name, what = Identifier(app), f"role {app}"
+    name, what, grant = Identifier(login), f"role {login}", wanted.grant
     alter = SQL("ALTER ROLE {} {}").format
     parts: list[tuple[str, sql.Composed]] = []
-    if found.mark != mark:
-        comment = SQL("COMMENT ON ROLE {} IS {}").format(name, Literal(mark))
+    if found.mark != wanted.mark:
+        comment = SQL("COMMENT ON ROLE {} IS {}").format(name, Literal(wanted.mark))
         parts.append(("mark as this stack's", comment))
     if not found.within_reach:
         parts.append(("within the administrator's reach", SQL("GRANT {} TO {}").format(name, _ME)))
-    if not found.login:
-        parts.append(("may log in again", alter(name, SQL("LOGIN"))))
-    if found.expires:
-        parts.append(("does not expire", alter(name, SQL("VALID UNTIL 'infinity'"))))
-    if found.password is False:
-        parts.append(("set the secret", password(app, secret)))
+    if wanted.secret is not None:
+        parts += _opened(login, wanted.secret, found)
     if found.connections != grant.limit:
         limit = SQL("CONNECTION LIMIT {}").format(Literal(grant.limit))
         text = f"connection limit {found.connections} → {grant.limit}"
         parts.append((text, alter(name, limit)))
-    wanted = settings(grant)
-    drift = {k: v for k, v in wanted.items() if found.settings.get(k) != (v or None)}
+    groups = dict(found.member_of)
+    for group in sorted(wanted.member_of - groups.keys()):
+        parts.append((f"member of {group}", _join(login, group)))
+    settings = wanted.settings()
+    drift = {k: v for k, v in settings.items() if found.settings.get(k) != (v or None)}
     if drift:
         text = ", ".join(f"{key} = {value or 'default'}" for key, value in drift.items())
-        parts += [(text, statement) for statement in _set(app, drift)]
+        parts += [(text, statement) for statement in _set(login, drift)]
     if parts:
         statements = [statement for _, statement in parts]
         texts = ", ".join(dict.fromkeys(text for text, _ in parts))
         yield make("change", what, texts, lambda s: s.execute(*statements))
-    yield from excess(make, app, found.special, found.member_of)
+    if wanted.secret is None and found.login:
+        text = "its password was rotated; login disabled"
+        yield make("revoke", what, text, lambda s: handover.shut(s, login))
+    extra = [(group, by) for group, by in found.member_of if group not in wanted.member_of]
+    yield from excess(make, login, found.special, extra)
+
+
+def _opened(login: str, secret: Secret, found: Role) -> Iterator[tuple[str, sql.Composed]]:
+    """What keeps a login from being open to its secret."""
+    alter = SQL("ALTER ROLE {} {}").format
+    name = Identifier(login)
+    if not found.login:
+        yield "may log in again", alter(name, SQL("LOGIN"))
+    if found.expires:
+        yield "does not expire", alter(name, SQL("VALID UNTIL 'infinity'"))
+    if found.password is False:
+        yield "set the secret", password(login, secret)
 
 
 def excess(

@@ -7,7 +7,7 @@ take longest of what each process that reads a part of an RDB file has to import
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mngdb.facts.slow import Slow, Span
     from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
     from mngdb.run import Account
+    from mngdb.secret import Secret
     from mngdb.snapshot import Feed, Removal, Saved, Sink, Taken, Trial
 
 
@@ -235,6 +236,11 @@ class RedisEngine:
 
         apply.apply(session, changes)
 
+    def change_password(self, session: Session, secret: Secret) -> None:
+        from mngdb.engines.redis import password
+
+        password.change(session, secret)
+
     # --- metrics
 
     def metrics(self, session: Session, asked: DesiredInstance) -> Scraper:
@@ -253,6 +259,11 @@ class RedisEngine:
         from mngdb.engines.redis import sessions
 
         return sessions.look(session)
+
+    def hang_up(self, session: Session, ids: Collection[str]) -> None:
+        from mngdb.engines.redis import sessions
+
+        sessions.hang_up(session, ids)
 
     def memory(self, session: Session, asked: DesiredInstance) -> RedisMemory:
         from mngdb.engines.redis import memory

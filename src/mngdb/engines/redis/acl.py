@@ -137,14 +137,15 @@ def parse(line: str) -> User:
     )
 
 
-def app_user(name: str, grant: RedisGrant, secret: Secret, stack: str) -> User:
-    """The login of an app: its keys and channels, the useful commands, the mark of the stack."""
+def app_user(name: str, grant: RedisGrant, secrets: Iterable[Secret], stack: str) -> User:
+    """The login of an app: its keys and channels, the useful commands, the mark of the stack. Each
+    of its secrets lets it in."""
     sign = "~" if grant.access == "readwrite" else "%R~"
     channels = grant.keys if grant.channels is None else grant.channels
     return User(
         name=name,
         on=True,
-        passwords=frozenset({_sha256(secret)}),
+        passwords=frozenset(map(sha256, secrets)),
         keys=_patterns(sign, grant.keys),
         channels=_patterns("&", channels),
         commands=" ".join(command_rules(grant)),
@@ -157,7 +158,7 @@ def admin_user(secret: Secret) -> User:
     return User(
         name=ADMIN,
         on=True,
-        passwords=frozenset({_sha256(secret)}),
+        passwords=frozenset({sha256(secret)}),
         keys=frozenset({"~*"}),
         channels=frozenset({"&*"}),
         commands="+@all",
@@ -169,7 +170,7 @@ def monitor_user(secret: Secret, stack: str) -> User:
     return User(
         name=MONITOR,
         on=True,
-        passwords=frozenset({_sha256(secret)}),
+        passwords=frozenset({sha256(secret)}),
         commands=" ".join(_MONITOR),
         selectors=frozenset({_selector(stack)}),
     )
@@ -183,7 +184,7 @@ def default_user(secret: Secret | None = None) -> User:
     return User(
         name=DEFAULT,
         on=secret is not None,
-        passwords=frozenset({_sha256(secret)} if secret else ()),
+        passwords=frozenset({sha256(secret)} if secret else ()),
         keys=frozenset({"~*"}),
         channels=frozenset({"&*"}),
         commands="+@all",
@@ -244,7 +245,8 @@ def wanted(asked: DesiredInstance) -> dict[str, User]:
     if asked.instance.monitored:
         users[MONITOR] = monitor_user(asked.secrets[MONITOR], asked.stack)
     for app, grant in asked.instance.granted(RedisGrant).items():
-        users[app] = app_user(app, grant, asked.secrets[app], asked.stack)
+        both = filter(None, (asked.secrets[app], asked.also.get(app)))
+        users[app] = app_user(app, grant, both, asked.stack)
     return users
 
 
@@ -285,5 +287,6 @@ def _selector(stack: str) -> str:
     return f"~{_MARK}{stack} resetchannels -@all"
 
 
-def _sha256(secret: Secret) -> str:
+def sha256(secret: Secret) -> str:
+    """A password as rules name it."""
     return hashlib.sha256(secret.reveal().encode()).hexdigest()

@@ -97,6 +97,7 @@ def unit(asked: DesiredInstance) -> Unit:
             File("redis.conf", "\n".join(lines) + "\n"),
             File("users.acl", "\n".join(users) + "\n"),
         ),
+        login_files=frozenset({"users.acl"}),
         # beside the log a snapshot is one more copy
         holds=(f"{_DIR}/*", _AOF) if values["appendonly"] == "yes" else (_RDB,),
         data=Data((_RDB, f"{_DIR}/*"), partial(unreadable, release(asked), mode(values) != "none")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from mngdb.engines.redis.client import Session
 from mngdb.engines.redis.look import parse_info
@@ -43,4 +43,10 @@ def _one(words: dict[str, str]) -> OneSession:
     else:
         state = "idle" if idle >= 1 else "active"
     client, command = described(words)
-    return OneSession(words["id"], words["user"], words["db"], client, state, idle, command)
+    age = float(words["age"])
+    return OneSession(words["id"], words["user"], words["db"], client, state, idle, command, age)
+
+
+def hang_up(session: Session, ids: Collection[str]) -> None:
+    """End these sessions. Raises ConnectError."""
+    session.ask_all([["CLIENT", "KILL", "ID", one] for one in ids])

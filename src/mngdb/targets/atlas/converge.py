@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -13,6 +14,7 @@ from mngdb.engines.protocol import F, S
 from mngdb.errors import OvertakenError, StepError
 from mngdb.events import Survey
 from mngdb.model import Access, Notice, Outcome, Step
+from mngdb.secret import Secret
 from mngdb.targets.atlas import (
     access_list,
     alert_configs,
@@ -66,6 +68,32 @@ class AtlasConverger(Converger[S, F]):
         with self.engine.connect(self.admin(found)) as server:
             inside = self._converge(server)
         return replace(inside, steps=(*left, *inside.steps), notices=(*told, *inside.notices))
+
+    @contextmanager
+    def connected(self) -> Iterator[S]:
+        with self.engine.connect(self.admin(look(self.session))) as server:
+            yield server
+
+    def logins(self, names: Collection[str]) -> None:
+        """As on other targets; here they are Atlas' own."""
+        for _ in range(_ROUNDS):
+            found, wanted = look(self.session), self.session.wanted
+            every = users.steps(wanted, found, self.session.journal, maker(wanted))
+            todo = [step for step in every if step.object in names]
+            for step in todo:
+                if not self.may(step):
+                    raise StepError(
+                        f"{step.object}: {step.detail}", f"mngdb up --allow {step.object}"
+                    )
+            if not todo:
+                return
+            self._take(todo)
+        raise StepError(f"{self.name}: Atlas did not take {', '.join(s.object for s in todo)}")
+
+    def change_admin(self, secret: Secret) -> None:
+        asked = replace(self.asked, secrets={**self.asked.secrets, "admin": secret})
+        self.session.wanted = replace(self.session.wanted, asked=asked)
+        self.logins([ADMIN])
 
     def _made(self) -> Found:
         """Look and change until nothing is left but what nobody allowed. Raises StepError."""

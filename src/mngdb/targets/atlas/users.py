@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from msgspec import Struct
+
 from mngdb.model import Notice
+from mngdb.secret import SECOND, Secret, app_of
 from mngdb.spec.mongodb import MongodbGrant
 from mngdb.targets.atlas.api import Json
 from mngdb.targets.atlas.errors import AtlasError
@@ -45,11 +48,6 @@ def inherited(right: MongodbGrant) -> str:
     return "read" if right.access == "readonly" else "readWrite"
 
 
-def app_of(name: str) -> str:
-    """The app of a login: the second one of a rotation is called APP.2."""
-    return name.removesuffix(".2")
-
-
 def ours(wanted: Wanted, user: Json) -> bool:
     """Whether this stack made it."""
     return wanted.ours(marks(user.get("labels")).get(MARK))
@@ -63,20 +61,28 @@ def steps(wanted: Wanted, found: Found, journal: Journal, make: Make) -> Iterato
         yield make("revoke", name, "the login of an app that left the file", _drop(name, roles))
     for app, right in wanted.asked.instance.granted(MongodbGrant).items():
         theirs = role_name(app) in roles and not journal.knows(ROLE, _noted(wanted, role_name(app)))
-        user = users.get(app)
-        if user is not None and not ours(wanted, user) and not wanted.allows(app):
-            yield take_over(make, app, "a database user")
+        opened = wanted.asked.logins(app)
+        strange = [n for n in opened if n in users and not ours(wanted, users[n])]
+        if strange and not wanted.allows(strange[0]):
+            yield take_over(make, strange[0], "a database user")
             continue
         if theirs and not wanted.allows(role_name(app)) and not wanted.allows(app):
             yield take_over(make, role_name(app), "a custom role")
             continue
         yield from _role(app, right, roles.get(role_name(app)), make)
-        yield from _user(wanted, app, _says(right), [_role_of(app)], user, journal, make)
+        for login, secret in opened.items():
+            given = Login(login, secret, _says(right), [_role_of(app)])
+            yield from _user(wanted, given, users.get(login), journal, make)
+        for login in {app, app + SECOND} & users.keys() - opened.keys():
+            if ours(wanted, users[login]):
+                yield make("revoke", login, "its password was rotated", _drop(login, {}))
     admin = users.get(ADMIN)
     if admin is not None and not ours(wanted, admin) and not wanted.allows(ADMIN):
         yield take_over(make, ADMIN, "a database user")
     else:
-        yield from _user(wanted, ADMIN, "administrator", _ADMIN_ROLES, admin, journal, make)
+        secret = wanted.asked.secrets["admin"]
+        given = Login(ADMIN, secret, "administrator", _ADMIN_ROLES)
+        yield from _user(wanted, given, admin, journal, make)
 
 
 def departed(wanted: Wanted, users: dict[str, Json]) -> list[str]:
@@ -139,16 +145,19 @@ def _role(app: str, right: MongodbGrant, role: Json | None, make: Make) -> Itera
         yield make("revoke" if narrower else "grant", f"role {name}", f"{text} only", change)
 
 
+class Login(Struct, frozen=True):
+    """A database user as it should be: its name, password, what it is in words, its roles."""
+
+    name: str
+    secret: Secret
+    text: str
+    roles: list[Json]
+
+
 def _user(
-    wanted: Wanted,
-    name: str,
-    text: str,
-    roles: list[Json],
-    user: Json | None,
-    journal: Journal,
-    make: Make,
+    wanted: Wanted, given: Login, user: Json | None, journal: Journal, make: Make
 ) -> Iterator[AtlasStep]:
-    secret = wanted.asked.secrets["admin" if name == ADMIN else name]
+    name, secret, text, roles = given.name, given.secret, given.text, given.roles
     scopes = [{"name": wanted.cluster, "type": "CLUSTER"}]
 
     def fields(session: Session, before: Json) -> Json:

@@ -376,6 +376,16 @@ class ComposeRunner:
         self.wanted.write(self.folder, fresh)
         self.project.notes.apply(_SECRETS, self.wanted.secrets_digest())
 
+    def write_secrets(self, asked: Mapping[str, DesiredInstance]) -> None:
+        """Write the secrets, each where containers have it mounted. Raises OSError."""
+        self.folder.claim()
+        if not self.folder.described():
+            return
+        self.expect(asked)
+        assert self.wanted is not None  # noqa: S101 - just made
+        self.wanted.write_secrets(self.folder)
+        self.project.notes.apply(_SECRETS, self.wanted.secrets_digest())
+
     def write(self, unit: Unit, asked: DesiredInstance) -> None:
         """Write the unit's files where they differ, its certificate where it is due."""
         user = self.engine(unit.engine).info.image.user

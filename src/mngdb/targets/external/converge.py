@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -23,15 +25,19 @@ class ExternalConverger(Converger[S, F]):
     admin: Access
 
     def survey(self) -> Survey:
-        name = self.asked.instance.name
-        with advice(name, admin=True), self.engine.connect(self.admin) as session:
+        with self.connected() as session:
             found = self._look(session)
         steps = (*self._settings(found), *found.steps)
         return Survey(steps, (*self._unverified(), *found.notices))
 
-    def _up(self, *, restart: bool) -> Outcome[S]:
+    @contextmanager
+    def connected(self) -> Iterator[S]:
         name = self.asked.instance.name
         with advice(name, admin=True), self.engine.connect(self.admin) as session:
+            yield session
+
+    def _up(self, *, restart: bool) -> Outcome[S]:
+        with self.connected() as session:
             found = self._converge(session)
         return replace(found, notices=(*self._unverified(), *found.notices))
 

@@ -324,6 +324,9 @@ class LocalRunner(Struct, frozen=True):
     def publish(self, asked: Mapping[str, DesiredInstance]) -> None:
         """A unit's own folder says everything."""
 
+    def write_secrets(self, asked: Mapping[str, DesiredInstance]) -> None:
+        """Processes read none."""
+
     def end(self) -> None:
         """Nothing is left of processes that ended."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -94,6 +95,15 @@ class ProcessConverger(Converger[S, F]):
         return self.engine.reconcile(self.asked, self.engine.initial(self.asked))
 
     # --- changing
+
+    @contextlib.contextmanager
+    def connected(self) -> Iterator[S]:
+        with self.runner.reach(self.asked.instance), self.unit.session(_PLAN_TIMEOUT) as session:
+            yield session
+
+    def logins(self, names: Collection[str]) -> None:
+        super().logins(names)
+        self.unit.write_logins()
 
     def _up(self, *, restart: bool) -> Outcome[S]:
         with self.runner.reach(self.asked.instance):

@@ -90,6 +90,20 @@ class ManagedUnit(Generic[S, F]):
         """Note that the running server has read the files as they are now."""
         self.runner.confirm(self.unit)
 
+    def write_logins(self) -> None:
+        """Write the files of logins, as the running server has them by now. The other files are
+        left as they are."""
+        unit, runner = self.unit, self.runner
+        if not unit.login_files.intersection(runner.stale_files(unit)):
+            return
+        others = [file for file in unit.files if file.name not in unit.login_files]
+        saved = runner.saved_files(unit)
+        alike = all(saved[file.name] == file.content for file in others)
+        mine = tuple(file for file in unit.files if file.name in unit.login_files)
+        runner.write(replace(unit, files=mine), self.asked)
+        if alike:
+            runner.confirm(unit)
+
     def saw(self, found: Outcome[S]) -> None:
         """Note which server was on the data: another one may not be able to read it."""
         if found.release is not None:

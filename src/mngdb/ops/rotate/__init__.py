@@ -1,0 +1,1 @@
+"""Other passwords for logins, without refusing anybody."""

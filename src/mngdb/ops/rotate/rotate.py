@@ -1,0 +1,87 @@
+"""`mngdb rotate`: from the first phase to the last, waiting in between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable
+
+from msgspec.structs import replace
+
+from mngdb import stopping
+from mngdb.errors import MngdbError
+from mngdb.events import Progress
+from mngdb.ops.context import Context
+from mngdb.ops.rotate import select, work
+from mngdb.ops.rotate.note import entries
+from mngdb.ops.rotate.work import Left, Login, OnEvent
+from mngdb.words import many
+
+#: Seconds between two looks at the sessions of old passwords.
+_PAUSE = 0.5
+
+
+def rotate(
+    context: Context,
+    logins: Iterable[Login],
+    on_event: OnEvent,
+    *,
+    grace: float | None = None,
+    now: bool = False,
+) -> Left:
+    """Give logins new passwords, or go on with that where it was begun, and wait until the old ones
+    are withdrawn. `grace` in seconds: how long their sessions are waited for, other than the file
+    says; `now`: not at all. Returns what went wrong. Raises SecretError, LockedError, OSError."""
+    chosen = [*logins]
+    work.begin(context, chosen, select.grace(context) if grace is None else grace, on_event)
+    return finish(context, {one.secret for one in chosen}, on_event, grace=grace, now=now)
+
+
+def finish(
+    context: Context,
+    only: Collection[str] | None,
+    on_event: OnEvent,
+    *,
+    grace: float | None = None,
+    now: bool = False,
+) -> Left:
+    """Go on with what was begun, until it is over or goes no further. Raises as `rotate`."""
+    told, errors = "", dict[str, MngdbError]()
+    while True:
+        left = work.advance(context, on_event, only, now=now, grace=grace)
+        errors |= left.errors
+        waiting = [e for e in left.entries if e.phase == "waiting" and e.secret not in errors]
+        if not waiting:
+            return replace(left, errors=errors)
+        only = {one.secret for one in waiting}
+        said = _said(sum(left.sessions.values()))
+        if said != told:
+            on_event(Progress("rotation", said))
+            told = said
+        stopping.sleep(_PAUSE)
+
+
+def due(context: Context, on_event: OnEvent) -> Left:
+    """Rotate what the file's schedule asks for, and finish what was begun. Raises as `rotate`."""
+    logins = select.due(context, time.time())
+    if logins:
+        work.begin(context, logins, select.grace(context), on_event)
+    return finish(context, None, on_event)
+
+
+def pending(context: Context) -> bool:
+    """Whether `due` has something to do. Raises SecretError, UsageError."""
+    return bool(entries(context.stack.state) or select.due(context, time.time()))
+
+
+def abort(context: Context, only: Collection[str], on_event: OnEvent) -> Left:
+    """Go back to the passwords of before. Raises UsageError where it is too late, and as
+    `rotate`."""
+    work.go_back(context, on_event, only)
+    return finish(context, only, on_event)
+
+
+def _said(sessions: int) -> str:
+    """What is waited for, for people."""
+    if sessions:
+        return f"waiting for {many(sessions, 'session')} of old passwords to end"
+    return "waiting until every app has read its new password"

@@ -1,0 +1,444 @@
+"""A rotation, from phase to phase. Each can be interrupted anywhere, and is then begun again.
+
+All that is changed of an instance goes over one session, all passwords are promoted in one write of
+the vault, and all sessions are waited for together.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from mngdb import stopping
+from mngdb.errors import MngdbError, SecretError, UsageError
+from mngdb.events import Done, Progress
+from mngdb.facts.sessions import OneSession
+from mngdb.lock import lock
+from mngdb.model import DesiredInstance, Step
+from mngdb.ops import audit, publish, workers
+from mngdb.ops.context import Context, secret_name
+from mngdb.ops.rotate.note import ADMIN, Entry, Phase, entries, keep
+from mngdb.secret import SECOND, Secret, after, generate, login_of
+from mngdb.spec.agent import MONITOR
+from mngdb.spec.stack import Instance
+from mngdb.targets.converge import Converger
+from mngdb.words import many
+
+#: Seconds that an app has from reading its settings to being logged in by them: nobody who read the
+#: old password just before is refused.
+SETTLE = 5.0
+#: Seconds after which an app asks again for settings that are in no file (mngdb.client).
+_REREAD = 30.0
+#: Seconds that a command which works on the stack is waited for.
+_PATIENCE = 30.0
+#: Logins that are tried at the same time, and seconds for each.
+_THREADS, _LOGIN = 8, 10.0
+#: Seconds that a provider takes, at most, until every node knows a login that he was told of.
+_SPREAD = 120.0
+
+OnEvent = Callable[[object], None]
+
+
+class Left(Struct, frozen=True):
+    """What is not over, and why it did not go on, by the vault's names."""
+
+    entries: tuple[Entry, ...]
+    errors: Mapping[str, MngdbError]
+    sessions: Mapping[str, int]
+    """How many sessions of the old password there are, of those that wait for them."""
+
+
+class Login(Struct, frozen=True):
+    """A login whose password is to be rotated."""
+
+    instance: Instance
+    name: str
+
+    @property
+    def secret(self) -> str:
+        """The vault's name."""
+        return secret_name(self.instance, self.name)
+
+
+def begin(context: Context, logins: Iterable[Login], grace: float, on_event: OnEvent) -> None:
+    """Take note of new rotations; of what goes on already nothing is changed. Raises SecretError
+    where the vault keeps no second password, LockedError."""
+    with _locked(context):
+        going = entries(context.stack.state)
+        new = [one for one in logins if one.secret not in going]
+        if not new:
+            return
+        if not context.vault.writable:
+            raise UsageError(
+                "the vault is read-only: it cannot hold two passwords at a time",
+                "change them where the vault gets them from; or use 'vault: files'",
+            )
+        missing = [one.secret for one in new if context.vault.get(one.secret) is None]
+        if missing:
+            raise SecretError(context.missing(missing[0]), "mngdb up")
+        now = time.time()
+        for one in new:
+            going[one.secret] = Entry(
+                one.secret, one.instance.name, one.name, "opening", now, grace
+            )
+        keep(context.stack.state, going.values())
+        on_event(Progress("rotation", f"begun: {many(len(new), 'password')}"))
+
+
+def advance(
+    context: Context,
+    on_event: OnEvent,
+    only: Collection[str] | None = None,
+    *,
+    now: bool = False,
+    grace: float | None = None,
+) -> Left:
+    """Go on with what goes on (or with `only` some, by the vault's names), as far as that is
+    possible without waiting. `now`: sessions of the old passwords are not waited for; `grace`:
+    they are for so long. Raises LockedError, SecretError, OSError."""
+    work = _Work(context, on_event, only)
+    if work.of("opening", "publishing", "withdrawing"):
+        with _locked(context):
+            work.open()
+            work.publish()
+    over = work.over(now=now, grace=grace)
+    if over or work.of("withdrawing"):
+        with _locked(context):
+            work.move(over, "withdrawing")
+            work.withdraw()
+    return Left(tuple(work.chosen()), work.errors, work.counts)
+
+
+def go_back(context: Context, on_event: OnEvent, only: Collection[str]) -> list[Entry]:
+    """Turn rotations around: what is not published yet ends, for the rest the password of before is
+    published again. `advance` does the rest. Returns them. Raises UsageError where one cannot."""
+    with _locked(context):
+        work = _Work(context, on_event, only)
+        late = [e for e in work.chosen() if e.phase == "withdrawing" and e.published is not None]
+        if late:
+            raise UsageError(
+                f"{late[0].secret}: the old password is withdrawn already",
+                "'mngdb rotate' with the same words finishes it, and then rotates again",
+            )
+        work.turn()
+        return work.chosen()
+
+
+def _locked(context: Context) -> AbstractContextManager[None]:
+    context.vault.forget()
+    return lock(context.stack.state / "lock", "rotate", _PATIENCE)
+
+
+class _Work:
+    """What goes on of a stack, and is chosen."""
+
+    def __init__(
+        self, context: Context, on_event: OnEvent, only: Collection[str] | None = None
+    ) -> None:
+        self.context, self.on_event, self.only = context, on_event, only
+        self.errors: dict[str, MngdbError] = {}
+        self.counts: dict[str, int] = {}
+
+    # --- the note
+
+    def chosen(self) -> list[Entry]:
+        """All of them, as the note has them now."""
+        every = entries(self.context.stack.state).values()
+        return [one for one in every if self.only is None or one.secret in self.only]
+
+    def of(self, *phases: Phase) -> list[Entry]:
+        """Those in one of these phases."""
+        return [one for one in self.chosen() if one.phase in phases]
+
+    def move(self, which: Iterable[Entry], phase: Phase, **changes: object) -> list[Entry]:
+        """Take note that they are in another phase."""
+        moved = {one.secret: replace(one, phase=phase, **changes) for one in which}
+        if moved:
+            state = self.context.stack.state
+            keep(state, (entries(state) | moved).values())
+        return [*moved.values()]
+
+    def _end(self, which: Iterable[Entry]) -> None:
+        """They are over: the vault forgets the passwords that are not current."""
+        names = [one.secret for one in which]
+        if names:
+            self.context.vault.delete(names, ("previous", "pending"))
+        state = self.context.stack.state
+        keep(state, [one for name, one in entries(state).items() if name not in names])
+
+    def _known(self, one: Entry) -> bool:
+        """Whether the file still has the login."""
+        instance = self.context.stack.instances.get(one.instance)
+        return instance is not None and one.login in self.context.logins(instance)
+
+    # --- phases
+
+    def open(self) -> None:
+        """New passwords let in beside those that do."""
+        for one in self.of("opening"):
+            if not self._known(one):
+                self._end([one])  # the next 'up' closes its logins
+        due = self.of("opening")
+        self._make(due)
+        ready = self._each(due, self._opened)
+        self.move(ready, "publishing")
+
+    def _make(self, due: Sequence[Entry]) -> None:
+        """Put new secrets where a killed command has put none."""
+        vault = self.context.vault
+        there = vault.get_many([one.secret for one in due], "pending")
+        new = {}
+        for one in due:
+            if one.secret in there:
+                continue
+            current = vault.get(one.secret)
+            if current is None:
+                raise SecretError(self.context.missing(one.secret), "mngdb up")
+            instance = self.context.stack.instances[one.instance]
+            by_turns = self.context.engine(instance).info.one_password and not one.single
+            new[one.secret] = after(current) if by_turns else generate()
+        if new:
+            vault.delete([*new], ("previous",))
+            vault.put(new, "pending")
+
+    def _opened(self, instance: Instance, due: Sequence[Entry]) -> dict[str, MngdbError]:
+        """Open the logins of one instance, and log in by each."""
+        apps = [one for one in due if not one.single]
+        if not apps:
+            return {}
+        self._tell(instance, f"open {many(len(apps), 'login')}")
+        self._converge(self.context.asked(instance), apps)
+        return self._tried(instance, apps)
+
+    def _tried(self, instance: Instance, apps: Sequence[Entry]) -> dict[str, MngdbError]:
+        """Log in by the new passwords: what does not let in here is not published."""
+        context, engine = self.context, self.context.engine(instance)
+        found = context.vault.get_many([one.secret for one in apps], "pending")
+        new = {one.login: found[one.secret].usable() or generate() for one in apps}
+        asked = context.asked(instance)
+        asked = replace(asked, secrets={**asked.secrets, **new})
+        at = context.admin(asked)
+
+        end = time.monotonic() + _SPREAD
+
+        def log_in(one: Entry) -> MngdbError | None:
+            while True:
+                try:
+                    with engine.connect(engine.login(asked, at, one.login), _LOGIN):
+                        return None
+                except MngdbError as error:
+                    if not instance.hosted or time.monotonic() > end:
+                        return error
+                stopping.sleep(1.0)
+
+        with context.reach(instance), ThreadPoolExecutor(_THREADS) as pool:
+            answers = zip(apps, pool.map(log_in, apps), strict=True)
+            return {one.secret: error for one, error in answers if error is not None}
+
+    def publish(self) -> None:
+        """The new passwords become the current ones, all at once, and apps read them."""
+        context, vault = self.context, self.context.vault
+        ready = self._each(self.of("publishing"), self._changed)
+        if not ready:
+            return
+        stopping.check()
+        pending = vault.get_many([one.secret for one in ready], "pending")
+        if pending:
+            vault.promote([*pending])
+        apps = {one.login for one in ready} & context.stack.apps.keys()
+        publish.publish(context, [app for app in context.stack.apps if app in apps])
+        self._write_secrets(ready)
+        for one in ready:
+            audit.note(context.stack.state, "rotate", self._step(one))
+        now = time.time()
+        self.move([one for one in ready if one.single], "withdrawing", published=now)
+        self.move([one for one in ready if not one.single], "waiting", published=now)
+        self.on_event(Progress("rotation", f"published: {many(len(ready), 'password')}"))
+
+    def _step(self, one: Entry) -> Step[None]:
+        detail = "the password of before is current again" if one.back else "a new password"
+        engine = self.context.stack.instances[one.instance].engine
+        what = f"secret {one.secret}"
+        return Step(one.instance, engine, "change", what, detail, lambda _: None)
+
+    def _changed(self, instance: Instance, due: Sequence[Entry]) -> dict[str, MngdbError]:
+        """Logins with one password get the pending one."""
+        pending = self.context.vault.get_many([one.secret for one in due], "pending")
+        new = {
+            one.login: secret
+            for one in due
+            if one.single and (entry := pending.get(one.secret)) and (secret := entry.usable())
+        }
+        if new:
+            self._tell(instance, f"change the password of {', '.join(new)}")
+            self._change(instance, new)
+        return {}
+
+    def _change(self, instance: Instance, new: Mapping[str, Secret]) -> None:
+        """Give the administrator and the monitor these passwords, whichever they have."""
+        asked = self.context.asked(instance)
+        admin = new.get(ADMIN)
+        if admin is not None and asked.secrets[ADMIN] != admin:
+            self._converger(asked).change_admin(admin)
+        asked = replace(asked, secrets={**asked.secrets, **new})
+        self._converger(asked).logins(new.keys() - {ADMIN})
+
+    def over(self, *, now: bool, grace: float | None) -> list[Entry]:
+        """Those that nobody waits for any more: no session of the old password is left, or the
+        limit has passed."""
+        waiting = self.of("waiting")
+        settled = SETTLE + (0.0 if self.context.vault.folder else _REREAD)
+        done = [one for one in waiting if now or _passed(one) >= (grace or one.grace)]
+        rest = [one for one in waiting if one not in done and _passed(one) >= settled]
+
+        def look(instance: Instance, some: Sequence[Entry]) -> dict[str, MngdbError]:
+            old = self._old(instance, some)
+            self.counts |= {name: len(sessions) for name, sessions in old.items()}
+            return {}
+
+        seen = self._each(rest, look)
+        return done + [one for one in seen if self.counts.get(one.secret) == 0]
+
+    def _old(self, instance: Instance, some: Sequence[Entry]) -> dict[str, list[OneSession]]:
+        """The sessions that old passwords opened, by the vault's names. Raises ConnectError,
+        UnobservableError."""
+        context, engine = self.context, self.context.engine(instance)
+        asked = context.asked(instance, find=False)
+        with context.reach(instance), engine.connect(context.admin(asked), _LOGIN) as session:
+            every = engine.sessions(session, asked).sessions
+
+        def of(one: Entry) -> list[OneSession]:
+            if not engine.info.one_password:
+                own = time.time() - one.until if one.until is not None else math.inf
+                mine = [s for s in every if s.app == one.login and s.age is not None]
+                return [s for s in mine if _passed(one) < (s.age or 0.0) <= own]
+            current = login_of(one.login, asked.secrets[one.login])
+            other = {one.login, one.login + SECOND} - {current}
+            return [s for s in every if s.app in other]
+
+        return {one.secret: of(one) for one in some}
+
+    def withdraw(self) -> None:
+        """The old passwords let nobody in any more, and what they let in ends."""
+        due = self.of("withdrawing")
+        gone = [one for one in due if not self._known(one)]
+        done = self._each([one for one in due if one not in gone], self._withdrawn)
+        self._end([*gone, *done])
+        if done:
+            self.on_event(Progress("rotation", f"over: {many(len(done), 'password')}"))
+
+    def _withdrawn(self, instance: Instance, due: Sequence[Entry]) -> dict[str, MngdbError]:
+        apps = [one for one in due if not one.single]
+        if not apps:
+            return {}
+        self._tell(instance, f"withdraw {many(len(apps), 'old password')}")
+        self._converge(self.context.asked(instance), apps)
+        engine = self.context.engine(instance)
+        published = [one for one in apps if one.published is not None]
+        if engine.hang_up is not None and published:
+            old = self._old(instance, published)
+            ids = [one.id for sessions in old.values() for one in sessions]
+            asked = self.context.asked(instance, find=False)
+            admin = self.context.admin(asked)
+            with self.context.reach(instance), engine.connect(admin, _LOGIN) as session:
+                engine.hang_up(session, ids)
+        return {}
+
+    def turn(self) -> None:
+        """Go back, see `go_back`."""
+        vault = self.context.vault
+        for one in self.chosen():
+            pending = vault.get_many([one.secret], "pending")
+            if pending or one.phase == "opening":
+                if not self._each([one], self._unchanged):
+                    raise self.errors[one.secret]
+                vault.delete([one.secret], ("pending",))
+                self.move([one], "withdrawing", back=True)
+            elif one.phase in {"publishing", "waiting"} and not one.back:
+                before = vault.get_many([one.secret], "previous").get(one.secret)
+                old = before.usable() if before else None
+                if old is None:
+                    raise SecretError(f"{one.secret}: the password of before is not in the vault")
+                vault.put({one.secret: old}, "pending")
+                self.move([one], "publishing", back=True, until=one.published)
+
+    def _unchanged(self, instance: Instance, due: Sequence[Entry]) -> dict[str, MngdbError]:
+        """Logins with one password have the current one again."""
+        current = {
+            one.login: secret
+            for one in due
+            if one.single and one.phase == "publishing"
+            if (secret := self.context.vault.get(one.secret)) is not None
+        }
+        if current:
+            self._change(instance, current)
+        return {}
+
+    # --- instances
+
+    def _each(
+        self,
+        due: Sequence[Entry],
+        job: Callable[[Instance, Sequence[Entry]], dict[str, MngdbError]],
+    ) -> list[Entry]:
+        """Do something for each instance, side by side; `job` returns what went wrong. Returns
+        those for which nothing did."""
+        instances = self.context.stack.instances
+        groups = {
+            name: [one for one in due if one.instance == name]
+            for name in dict.fromkeys(one.instance for one in due)
+        }
+        results = workers.together(
+            {name: instances[name] for name in groups},
+            lambda instance, _: job(instance, groups[instance.name]),
+            self.on_event,
+        )
+        for name, result in results.items():
+            if result.error is not None:
+                self.errors |= dict.fromkeys((e.secret for e in groups[name]), result.error)
+            else:
+                self.errors |= result.get()
+        return [one for one in due if one.secret not in self.errors]
+
+    def _converge(self, asked: DesiredInstance, apps: Sequence[Entry]) -> None:
+        names = [name for one in apps for name in (one.login, one.login + SECOND)]
+        self._converger(asked).logins(names)
+
+    def _converger(self, asked: DesiredInstance) -> Converger[Any, Any]:
+        state = self.context.stack.state
+
+        def tell(event: object) -> None:
+            if isinstance(event, Done):
+                audit.note(state, "rotate", event.step, event.error)
+
+        return self.context.target(asked.instance).converger(asked, tell)
+
+    def _write_secrets(self, changed: Sequence[Entry]) -> None:
+        """Files that containers read, and what runs beside servers by the monitor's password."""
+        context = self.context
+        names = {one.name for one in context.stack.instances.values() if one.contained}
+        if not names:
+            return
+        asked = context.all_asked(only=names)
+        for servers in context.servers():
+            servers.write_secrets(context.there(asked, servers))
+        due = {one.instance for one in changed if one.login == MONITOR}
+        for sidecars in context.sidecars() if due else ():
+            for step in sidecars.steps():
+                if step.instance in due and step.action == "restart":
+                    step.run(None)
+
+    def _tell(self, instance: Instance, text: str) -> None:
+        self.on_event(Progress(instance.unit, text))
+
+
+def _passed(one: Entry) -> float:
+    """Seconds since its password was published. A clock that was set back counts as none."""
+    return max(0.0, time.time() - (one.published or 0.0))

@@ -1,0 +1,41 @@
+"""The command `mngdb` that kills itself (kill -9) before the effect of the number MNGDB_KILL_AT: a
+file that is replaced or removed, a step on a server, another password for its administrator."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mngdb.cli.main import run
+from mngdb.ops.rotate import work
+from mngdb.targets.converge import Converger
+
+_LIMIT = int(os.environ["MNGDB_KILL_AT"])
+_COUNT, _GUARD = itertools.count(), threading.Lock()
+
+
+def _deadly(function: Callable[..., Any]) -> Callable[..., Any]:
+    def counted(*given: Any, **named: Any) -> Any:
+        with _GUARD:
+            if next(_COUNT) == _LIMIT:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return function(*given, **named)
+
+    return counted
+
+
+for owner, name in (
+    (Path, "replace"),
+    (Path, "unlink"),
+    (Converger, "_do"),
+    (work._Work, "_change"),
+    (work._Work, "_tried"),
+):
+    setattr(owner, name, _deadly(getattr(owner, name)))
+work.SETTLE = 0.0
+run()

@@ -1,0 +1,111 @@
+"""Clients that follow what is published for their app, as `mngdb.client` does: each login is a new
+one, with the settings as they are at that moment."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pymongo
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tests.conftest import Cli
+
+Settings = Mapping[str, str]
+
+
+def published(cli: Cli, app: str) -> Path:
+    """The file that an app reads."""
+    return cli.state / "secrets" / "apps" / app / "settings.json"
+
+
+def settings(cli: Cli, app: str) -> dict[str, str]:
+    """What an app reads now."""
+    found: dict[str, str] = json.loads(published(cli, app).read_text())
+    return found
+
+
+def _postgres(found: Settings) -> None:
+    with psycopg.connect(found["POSTGRES_URL"], connect_timeout=30) as connection:
+        connection.execute("SELECT 1")
+
+
+def _redis(found: Settings) -> None:
+    at_once = Retry(NoBackoff(), 0)
+    with redis.Redis.from_url(found["REDIS_URL"], retry=at_once, socket_timeout=60) as client:
+        client.ping()
+
+
+def _mongodb(found: Settings) -> None:
+    # one connection: what is counted is logins
+    url = re.sub("&replicaSet=[^&]*", "&directConnection=true", found["MONGO_URI"])
+    client: Any = pymongo.MongoClient(
+        url, serverSelectionTimeoutMS=60_000, maxPoolSize=1, serverMonitoringMode="poll"
+    )
+    with closing(client):
+        client.get_default_database().command("ping")
+
+
+#: Engine to one new login by an app's settings, which raises what the driver raises.
+LOGINS: dict[str, Callable[[Settings], None]] = {
+    "postgres": _postgres,
+    "redis": _redis,
+    "mongodb": _mongodb,
+}
+
+
+class Followers:
+    """What the clients of one app have tried, by engine."""
+
+    def __init__(self) -> None:
+        self.tried: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.errors: list[str] = []
+
+
+@contextmanager
+def following(
+    path: Path, threads: Mapping[str, int], read: Callable[[], Settings] | None = None
+) -> Iterator[Followers]:
+    """Clients in the background, so many of each engine, that log in again and again; `read`: with
+    other settings than those of the file."""
+    found, over = Followers(), threading.Event()
+
+    def work(engine: str) -> None:
+        while not over.is_set():
+            now = read() if read else json.loads(path.read_text())
+            try:
+                LOGINS[engine](now)
+            except Exception as error:  # noqa: BLE001 - each of them is a client turned away
+                found.refused[engine] += 1
+                found.errors.append(f"{time.time():.2f} {engine}: {error}")
+            found.tried[engine] += 1
+
+    every = [threading.Thread(target=work, args=(e,)) for e, n in threads.items() for _ in range(n)]
+    for thread in every:
+        thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        for thread in every:
+            thread.join()
+
+
+def lets_in(engine: str, found: Settings) -> bool:
+    """Whether a login succeeds."""
+    try:
+        LOGINS[engine](found)
+    except (psycopg.OperationalError, redis.AuthenticationError, pymongo.errors.OperationFailure):
+        return False
+    return True
