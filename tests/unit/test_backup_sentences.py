@@ -48,6 +48,16 @@ def test_of_a_stack_with_a_snapshot(
     assert "hunter2" not in done.stderr
 
 
+def test_half_a_login_keeps_no_stack_from_being_removed(cli: Cli, tmp_path: Path) -> None:
+    backed_up(cli, tmp_path / "store")
+    text = (cli.folder / "mngdb.yaml").read_text()
+    cli.write(text.replace(str(tmp_path / "store"), "s3://bucket"))
+    cli.ok("secret", "set", "backup_access-key-id", stdin="x" * 20)
+    done = cli.run("backups")
+    assert (done.returncode, "incomplete" in done.stderr) == (2, True), done.stderr
+    assert "stay in s3://bucket" in cli.run("destroy", "--yes", "mng").stderr
+
+
 def test_a_server_that_is_waited_for_is_told_of_when_it_is_time(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -188,7 +188,7 @@ def spare_key(context: Context) -> Notice | None:
     if key is None:
         return None
     path = keep_key(context, key)
-    return Notice("", f"its backups stay in {store(context).place}, their private key in {path}")
+    return Notice("", f"its backups stay in {source(context).address}, their private key in {path}")
 
 
 def keep_key(context: Context, key: Secret) -> Path:
