@@ -361,13 +361,12 @@ def _reach(
     found = spans(manifest.moment, leads)
     point = manifest.taken.log or Point("", 0)
     last = (leads[-1].branch, leads[-1].end) if leads else (point.branch, point.position)
-    keys = fingerprint(manifest.recipients)
-    quiet = found[-1][1]
+    keys, quiet = fingerprint(manifest.recipients), 0.0
     if (last[0], keys) == (note.branch, note.keys) and last[1] >= note.stored:
         # nothing was written since: the agent knows, and the store will within a minute
-        quiet = max(quiet, note.until)
+        quiet = note.until
     if not leads:
-        # so does the log that ends before a snapshot of a server at rest, and tells of later
+        # of a server at rest, the log that ends before a snapshot may tell so of later moments
         mine = (one for one in segments if (one.branch, one.keys) == (last[0], keys))
         quiet = max([quiet, *(one.until for one in mine if one.end <= last[1])])
     found[-1] = (found[-1][0], max(found[-1][1], quiet))

@@ -182,7 +182,7 @@ class Scratch:
         """What the engine tries on it. Raises MngdbError."""
         with _Phase(self.phases, "checks"), self.session(asked) as session:
             taken = self.manifest.taken
-            if self.aim.until is not None:  # it has changed since
+            if self.aim.segments:  # it has changed since
                 taken = replace(taken, counts={}, content={})
             return self.engine.prove(session, asked, taken)
 
