@@ -158,6 +158,13 @@ class Atlas:
         found = self._project(project).clusters[cluster]
         return backups.take(self.world, found, "scheduled", 7)
 
+    def do_clusters(self) -> list[str]:
+        """Names of the clusters of all projects, but for those that are being deleted."""
+        every = (
+            one for project in self.world.projects.values() for one in project.clusters.values()
+        )
+        return [one.name for one in every if one.document["stateName"] != "DELETING"]
+
     def do_hidden(self, project: str) -> Document:
         """What notifications were given, with their secrets, by alert configuration."""
         return self._project(project).hidden

@@ -60,7 +60,7 @@ class Backups:
             return
         if name := next(filter(self._rested, schedule.drills_due(self._context, now)), None):
             self._drilled[name] = time.monotonic()
-            self._run("drill", name)
+            self._run("drill", "--yes", name)
 
     def resume(self) -> None:
         """Start servers that a restore which was killed has left stopped. Raises MngdbError with

@@ -99,7 +99,7 @@ def take(
     Snapshots are compressed (zstd) and encrypted (age). 'mngdb drill' restores one to prove it.
     """
     from mngdb.errors import UsageError
-    from mngdb.ops.backup import keys, place
+    from mngdb.ops.backup import kept, keys, place
     from mngdb.ops.backup.take import back_up
     from mngdb.ops.workers import apart
     from mngdb.stores.streams import keep_memory
@@ -129,7 +129,12 @@ def take(
     if rows:
         for line in table(("INSTANCE", "SNAPSHOT", "KIND", "SIZE", "STORED", "TOOK"), rows):
             say(line)
-        tell(f"stored in {place.store(context).place}")
+        keepers = kept.keepers(context)
+        if any(one.instance not in keepers for one in found):
+            tell(f"stored in {place.store(context).place}")
+        for one in found:
+            if one.instance in keepers:
+                tell(f"{one.instance}: kept by {keepers[one.instance]}")
     tell_errors(errors)
     if not errors:
         tell("next: mngdb drill")
@@ -174,6 +179,8 @@ def prune(options: Options, dry_run: bool, yes: bool) -> int:
         return 0
     if not found:
         say("nothing to remove")
+    _tell_keepers(context, "removes snapshots by the schedule that 'mngdb up' keeps there")
+    if not found:
         return 0
     rows = [(one.instance, one.id, iso(one.finished), size(one.stored)) for one in found.snapshots]
     if rows:
@@ -187,6 +194,14 @@ def prune(options: Options, dry_run: bool, yes: bool) -> int:
             say(f"of a backup that was killed: {key}")
     say(f"{'would remove' if dry_run else 'removed'} {_many(found)}")
     return 0
+
+
+def _tell_keepers(context: Context, does: str, names: Sequence[str] | None = None) -> None:
+    """Of instances whose backups are not in the store, that somebody else does it."""
+    from mngdb.ops.backup.kept import keepers
+
+    for name, keeper in keepers(context, names).items():
+        tell(f"{name}: not applicable: {keeper} keeps its backups, and {does}")
 
 
 def _many(found: Due) -> str:
@@ -238,14 +253,15 @@ def backups(options: Options, instances: Sequence[str]) -> int:
 
     A moment between two snapshots is reached by a snapshot and the server's log since then.
     """
-    from mngdb.ops.backup import keys, place
+    from mngdb.ops.backup import kept, keys, place
     from mngdb.ops.backup.archived import followed, remedy
     from mngdb.ops.backup.history import proved
     from mngdb.ops.backup.pick import elsewhere
     from mngdb.ops.backup.reach import reachable
 
     context = options.context()
-    modes = {one.name: one.recovery_point for one in followed(context)}
+    keepers = kept.keepers(context)
+    modes = {one.name: one.recovery_point for one in followed(context)} | keepers
     departed = place.departed(context)
     there = [*context.stack.instances, *departed]
     names = [one if one in there else context.instance(one).name for one in instances] or there
@@ -265,6 +281,7 @@ def backups(options: Options, instances: Sequence[str]) -> int:
                     {
                         **_reachable(name, one.engine, found[name], tried),
                         "recovery_point": modes.get(name),
+                        "kept_by": keepers.get(name),
                     }
                     for name, one in context.stack.instances.items()
                     if name in found
@@ -376,6 +393,17 @@ def _reachable(
     }
 
 
+def agree_to_cost(context: Context, instance: str, yes: bool) -> None:
+    """Say what a server of restored data costs, where it does, and ask unless it is agreed to."""
+    from mngdb.ops.backup.hosted import cost
+
+    if not (text := cost(context, instance)):
+        return
+    tell(f"{instance}: restored data needs {text}")
+    if not yes:
+        confirm(f"make it beside {instance}?")
+
+
 def unsigned_too(context: Context) -> Context:
     """The stack, whose backups count though nobody knows who wrote them."""
     from msgspec.structs import replace
@@ -404,6 +432,11 @@ def verify(options: Options, instances: Sequence[str], unsigned: bool) -> int:
         return 0 if found.sound else 1
     seen = f"{many(found.snapshots, 'snapshot')}, {many(found.objects, 'object')}"
     say(f"{seen}, {size(found.stored)} read")
+    _tell_keepers(
+        context,
+        "nobody can read them but by a restore: mngdb drill",
+        list(found.elsewhere),
+    )
     if not found.opened:
         tell("not decrypted, for want of the private key: hashes of what is stored were compared")
     for text in found.damages:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.backup import Shown
+from mngdb.cli.backup import Shown, agree_to_cost
 from mngdb.cli.common import Options, common, say, say_json, table, tell
 from mngdb.words import many, plain
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     help="With --remote: the kit, whose passphrase is asked for.",
 )
 @click.option("--store", metavar="STORE", help="With --remote: where the backups are now.")
+@click.option("--yes", is_flag=True, help="Do not ask where it costs money.")
 @common
 def drill(
     options: Options,
@@ -48,12 +49,15 @@ def drill(
     remote: bool,
     kit: Path | None,
     store: str | None,
+    yes: bool,
 ) -> int:
     """Restore every instance, or INSTANCES, to a random moment, in a disposable server.
 
     The moment is one that the newest snapshot and the log since then lead to. The data is checked,
     every app logs in and works, the time is measured, and the server is removed. The live servers
     are not touched.
+
+    Of a cluster of Atlas, the server is another cluster of its tier. What that costs is said first.
 
     With --remote, on any machine: nothing of the stack is needed but its kit and its store, and
     nothing is left of it.
@@ -77,6 +81,8 @@ def drill(
         opened = contextlib.nullcontext(options.context())
     with opened as context:
         name = context.stack.name
+        for chosen in instances or context.stack.instances:
+            agree_to_cost(context, context.instance(chosen).name, yes)
         found = run(context, instances, Shown(), snapshot)
         if report is not None:
             drilled = {one.instance for one in found}

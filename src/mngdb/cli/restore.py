@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.backup import Shown, unsigned_too
+from mngdb.cli.backup import Shown, agree_to_cost, unsigned_too
 from mngdb.cli.common import Options, common, confirm, say, say_json, size, tell, tell_errors
 from mngdb.cli.restore_part import bring_back, with_part
 from mngdb.part import Part
@@ -75,8 +75,8 @@ def restore(
     server. What is there stays: the part then gets another name, and existing keys are kept.
     """
     from mngdb.errors import UsageError
-    from mngdb.ops.backup import place
     from mngdb.ops.backup import restore as ops
+    from mngdb.ops.backup.hosted import openable
     from mngdb.ops.backup.parts import check
     from mngdb.stores.streams import keep_memory
 
@@ -110,14 +110,16 @@ def restore(
     if part is not None:
         check(context, context.instance(name), part)
     aim = _aim(context, name, source or name, to, snapshot)
-    place.opener(context, aim.manifest)  # before anything is asked or done
+    openable(context, aim)  # before anything is asked or done
     _tell_cost(context, aim)
+    if part is not None or not replace:
+        agree_to_cost(context, name, yes)
     if part is not None:
         return bring_back(options, context, aim, part, yes)
     if not replace:
         return _shown(options, ops.beside(context, aim, Shown()), "")
     if not yes:
-        confirm(_question(name, aim))
+        confirm(_question(context, name, aim))
     found, report = ops.in_place(context, aim, Shown())
     return _started(report) or _shown(options, found, context.instance(name).unit)
 
@@ -150,11 +152,15 @@ def _undo(options: Options, context: Context, name: str, yes: bool) -> int:
 
 
 def _tell_cost(context: Context, aim: Aim) -> None:
+    from mngdb.ops.backup.kept import keepers
     from mngdb.ops.backup.scratch import needs
     from mngdb.ops.backup.timing import estimate
 
     seconds = estimate(context.stack.state, aim.manifest.instance, aim.size)
     takes = f", about {max(seconds, 1):.0f} s, as earlier restores took" if seconds else ""
+    if keeper := keepers(context, [aim.instance]).get(aim.instance):
+        tell(f"{keeper} restores {aim.text}{takes}")
+        return
     tell(f"this takes about {size(needs(aim))} of disk{takes}")
 
 
@@ -193,9 +199,13 @@ def _kept(state: Path, note: Note) -> str:
     return f"{note.text}, until {shown(written(state))}, {size(disk_use(state))}"
 
 
-def _question(name: str, aim: Aim) -> str:
+def _question(context: Context, name: str, aim: Aim) -> str:
+    from mngdb.ops.backup.kept import keepers
     from mngdb.ops.backup.moments import shown
 
+    if keeper := keepers(context, [name]).get(name):
+        cut = f"apps are cut off while {keeper} works; a snapshot of what it has is taken first"
+        return f"replace the data of {name} by that of {shown(aim.moment)}? ({cut})"
     return f"stop {name} and give it its data of {shown(aim.moment)}?"
 
 
@@ -218,6 +228,10 @@ def _shown(options: Options, found: Restored, unit: str) -> int:
         say(f"address: {found.address}")
         tell(f"log in with what this prints: mngdb url {found.instance} [APP] --restored")
         tell(f"remove it with: mngdb restore --forget {found.instance}")
+    elif found.before:
+        say(f"{unit} has this data now; what it had before is the snapshot {found.before}")
+        again = f"mngdb restore {found.instance} --snapshot {found.before} --replace"
+        tell(f"bring that back with: {again}")
     elif found.kept:
         say(f"{unit} has this data now; what it had before is kept")
         tell(f"bring that back with: mngdb restore {found.instance} --undo")

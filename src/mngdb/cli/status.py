@@ -91,7 +91,10 @@ def _backups(context: Context) -> list[Glance]:
     if context.stack.backup is None:
         return []
     from mngdb.ops.backup.glance import glance
+    from mngdb.ops.backup.kept import renew
 
+    for name, error in renew(context).items():
+        tell(f"{name}: its backups could not be looked at: {error.message}")
     return glance(context)
 
 
@@ -138,7 +141,7 @@ def _say_backups(backups: Sequence[Glance]) -> None:
         (
             *(
                 one.instance,
-                one.mode or "-",
+                one.mode or one.keeper or "-",
                 ago(one.recovery_point),
                 ago(one.snapshot),
                 ago(one.proved),

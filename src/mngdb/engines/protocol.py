@@ -244,6 +244,11 @@ class Diagnose(Protocol[S_contra]):
         ...
 
     @property
+    def slow_lines(self) -> Callable[[Sequence[str], DesiredInstance], Slow] | None:
+        """The same from lines of the server's log, where its target has only those."""
+        ...
+
+    @property
     def bloat(self) -> Verb[S_contra, Bloated] | None:
         """Space that is taken and holds nothing, the most first."""
         ...
@@ -327,6 +332,12 @@ class Backup(Protocol[S_contra]):
     def prove(self, session: S_contra, asked: DesiredInstance, taken: Taken) -> tuple[Trial, ...]:
         """Compare a restored server's content with what `taken` says of it (counts and content that
         it does not name are not compared), and have the server check its files as far as it can."""
+        ...
+
+    @property
+    def describe(self) -> Callable[[S_contra], Taken] | None:
+        """What a server holds, without reading it: for servers that others back up. Raises
+        MngdbError."""
         ...
 
     def caveats(self, session: S_contra, taken: Taken) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from msgspec.structs import replace
 
 from mngdb.engines.protocol import Diagnose, S, Verb
@@ -11,14 +13,15 @@ from mngdb.facts.slow import Slow, Span
 from mngdb.model import DesiredInstance
 from mngdb.ops import ask, workers
 from mngdb.ops.context import Context
+from mngdb.ops.slow import in_log
 
 
 def indexes(context: Context, instance: str | None) -> dict[str, workers.Result[Advice]]:
     """Instance to what to do about its indexes, the missing ones first."""
-    return ask.each(context, instance, "indexes", _question)
+    return ask.each(context, instance, "indexes", partial(_question, context))
 
 
-def _question(engine: Diagnose[S]) -> Verb[S, Advice] | None:
+def _question(context: Context, engine: Diagnose[S]) -> Verb[S, Advice] | None:
     look, look_for_slow = engine.indexes, engine.slow
     if look is None:
         return None
@@ -27,7 +30,9 @@ def _question(engine: Diagnose[S]) -> Verb[S, Advice] | None:
         slow: Slow | None = None
         notes = []
         try:
-            slow = look_for_slow(session, asked, Span()) if look_for_slow else None
+            slow = in_log(context, engine, asked)
+            if slow is None and look_for_slow is not None:
+                slow = look_for_slow(session, asked, Span())
         except ConnectError:
             raise
         except (UnobservableError, StepError) as error:

@@ -25,6 +25,17 @@ class Ranked(Struct, frozen=True):
     errors: dict[str, MngdbError]
 
 
+def in_log(
+    context: Context, engine: Diagnose[S], asked: DesiredInstance, since: float | None = None
+) -> Slow | None:
+    """What the target's log of slow operations has, of the last seconds; None: it has no such log.
+    Raises MngdbError."""
+    lines, read = context.target(asked.instance).slow_log, engine.slow_lines
+    if lines is None or read is None:
+        return None
+    return read(lines(asked, since), asked)
+
+
 def slow(context: Context, instance: str | None, most: int, since: float | None) -> Ranked:
     """The `most` expensive statements; with `since`, in seconds, those of that span before now.
     Redis and MongoDB tell when each was; of PostgreSQL the agent knows earlier sums."""
@@ -36,6 +47,8 @@ def slow(context: Context, instance: str | None, most: int, since: float | None)
             return None
 
         def question(session: S, asked: DesiredInstance) -> Slow:
+            if (told := in_log(context, engine, asked, since)) is not None:
+                return told
             before = partial(history.before, asked.instance.name)
             return look(session, asked, Span(since, most, before))
 

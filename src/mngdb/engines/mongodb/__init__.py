@@ -201,6 +201,11 @@ class MongodbEngine:
 
         return slow.look(session, asked, span)
 
+    def slow_lines(self, lines: Sequence[str], asked: DesiredInstance) -> Slow:
+        from mngdb.engines.mongodb import slow
+
+        return slow.of_lines(lines, asked)
+
     def bloat(self, session: Session, asked: DesiredInstance) -> Bloated:
         from mngdb.engines.mongodb import bloat
 
@@ -231,9 +236,15 @@ class MongodbEngine:
         load.load(session, asked, saved)
 
     def prove(self, session: Session, asked: DesiredInstance, taken: Taken) -> tuple[Trial, ...]:
-        from mngdb.engines.mongodb import prove
+        from mngdb.engines.mongodb import hosted, prove
 
-        return prove.prove(session, taken)
+        look = hosted.prove if asked.hosted else prove.prove
+        return look(session, taken)
+
+    def describe(self, session: Session) -> Taken:
+        from mngdb.engines.mongodb import hosted
+
+        return hosted.describe(session)
 
     def caveats(self, session: Session, taken: Taken) -> tuple[str, ...]:
         from mngdb.engines.mongodb import caveats

@@ -12,7 +12,7 @@ from mngdb.model import DesiredInstance
 from mngdb.spec.mongodb import MongodbGrant
 
 #: MongoDB's own.
-_OWN = {"admin", "config", "local"}
+OWN = {"admin", "config", "local"}
 
 
 def of_apps(session: Session, asked: DesiredInstance) -> list[str]:
@@ -30,7 +30,7 @@ def of_file(asked: DesiredInstance) -> list[str]:
 def every(ask: Ask) -> list[str]:
     """All but MongoDB's own."""
     found = ask("listDatabases", nameOnly=True)["databases"]
-    return [str(one["name"]) for one in found if one["name"] not in _OWN]
+    return [str(one["name"]) for one in found if one["name"] not in OWN]
 
 
 def in_turns(names: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:

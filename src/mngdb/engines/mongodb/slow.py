@@ -5,13 +5,14 @@ https://www.mongodb.com/docs/manual/reference/database-profiler/
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mngdb.engines.mongodb.client import NAME, Document, Refused, Session
-from mngdb.engines.mongodb.databases import of_apps
+from mngdb.engines.mongodb.databases import OWN, of_apps, of_file
 from mngdb.facts.slow import Missing, Slow, Span, Statement
 from mngdb.model import DesiredInstance
 
@@ -29,15 +30,42 @@ def look(session: Session, asked: DesiredInstance, span: Span) -> Slow:
     off = []
     for database in of_apps(session, asked):
         off += [database] if _is_off(session, database) else []
-        groups: dict[tuple[str, str], list[Document]] = defaultdict(list)
         profile = session.client[database]["system.profile"]
-        for entry in profile.find(query).sort("$natural", -1).limit(_ENTRIES):
-            app = str(entry.get("user", "")).partition("@")[0]
-            groups[app, _text(entry)].append(entry)
-        found += [_statement(database, app, text, g) for (app, text), g in groups.items()]
+        found += _grouped(database, profile.find(query).sort("$natural", -1).limit(_ENTRIES))
     note = f"the profiler is disabled in {', '.join(off)}: nothing is recorded there; "
     note += "'mngdb up', or db.setProfilingLevel(1, {slowms: 100})"
     return Slow(tuple(found), note * bool(off))
+
+
+def of_lines(lines: Iterable[str], asked: DesiredInstance) -> Slow:
+    """The same from lines of a server's log, which do not say whose operation it was."""
+    entries: dict[str, list[Document]] = defaultdict(list)
+    apps = set(of_file(asked))
+    for line in lines:
+        entry = _read(line)
+        database, _, collection = str(entry.get("ns", "")).partition(".")
+        wanted = database in apps if apps else database not in OWN
+        if wanted and "system." not in collection and entry.get("appName") != NAME:
+            entries[database].append(entry)
+    return Slow(tuple(one for name, some in entries.items() for one in _grouped(name, some)))
+
+
+def _read(line: str) -> Document:
+    """A slow operation as the profiler has it; empty: the line is of something else."""
+    try:
+        said = json.loads(line)["attr"]
+        return {**said, "op": str(said["type"]), "millis": said["durationMillis"]}
+    except (ValueError, LookupError, TypeError):
+        return {}
+
+
+def _grouped(database: str, entries: Iterable[Document]) -> list[Statement]:
+    """Operations of one database by the app and by their shape."""
+    groups: dict[tuple[str, str], list[Document]] = defaultdict(list)
+    for entry in entries:
+        app = str(entry.get("user", "")).partition("@")[0]
+        groups[app, _text(entry)].append(entry)
+    return [_statement(database, app, text, some) for (app, text), some in groups.items()]
 
 
 def _is_off(session: Session, database: str) -> bool:

@@ -49,6 +49,8 @@ class PostgresEngine:
     keys_file = None
     supersede = None
     hang_up = None
+    describe = None
+    slow_lines = None
 
     # --- provision
 

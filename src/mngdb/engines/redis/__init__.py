@@ -49,6 +49,8 @@ class RedisEngine:
     incremental = None
     back_up_logically = None
     supersede = None
+    describe = None
+    slow_lines = None
 
     # --- provision
 

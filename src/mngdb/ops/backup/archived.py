@@ -18,6 +18,7 @@ from mngdb.spec.stack import Instance
 _FOLDER = "archive"
 #: Seconds since the moment that it has reached, after which a log is not followed.
 _LATE = 10.0
+_TIME = "give 'backup: {keep: {point_in_time: …}}' a time"
 
 
 class Archived(Struct, frozen=True, kw_only=True):
@@ -55,12 +56,15 @@ def followed(context: Context) -> list[Instance]:
 def remedy(context: Context, instance: str) -> str:
     """What the file needs for the log of an instance to be archived; empty where it is."""
     backup = context.stack.backup
+    given = context.stack.instances.get(instance)
+    if given is not None and given.hosted:
+        return "" if place.wanted(context).keep.point_in_time else _TIME
     if any(one.name == instance for one in followed(context)):
         return ""
     if backup is None:
         return "add 'backup: {}' to the file"
     if not backup.keep.point_in_time:
-        return "give 'backup: {keep: {point_in_time: …}}' a time"
+        return _TIME
     return "write 'agent: true'" if context.stack.agent is None else ""
 
 

@@ -11,8 +11,9 @@ from mngdb.ops.backup.notes import Restored
 from mngdb.ops.backup.pick import newest_of
 from mngdb.ops.backup.reach import reachable
 from mngdb.ops.backup.restore import beside, in_place
-from mngdb.ops.backup.scratch import Tell, replaceable
+from mngdb.ops.backup.scratch import replaceable
 from mngdb.ops.backup.sources import origins
+from mngdb.ops.backup.tried import Tell
 from mngdb.ops.context import Context
 from mngdb.ops.up import up
 

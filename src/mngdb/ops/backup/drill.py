@@ -17,12 +17,12 @@ from msgspec.structs import replace
 
 from mngdb import __version__
 from mngdb.errors import MngdbError
-from mngdb.ops.backup import bases, history, place
+from mngdb.ops.backup import bases, history, hosted
 from mngdb.ops.backup.history import iso
 from mngdb.ops.backup.pick import newest_of
 from mngdb.ops.backup.reach import Aim, of_snapshot, reachable
 from mngdb.ops.backup.restored import DRILLS, alone, sweep
-from mngdb.ops.backup.scratch import Scratch, Tell, room
+from mngdb.ops.backup.tried import Tell
 from mngdb.ops.context import Context
 from mngdb.snapshot import Trial
 from mngdb.words import many
@@ -104,7 +104,7 @@ def drill(
     chosen = [context.instance(name).name for name in names] or list(context.stack.instances)
     found = [_aim(context, name, snapshot) for name in chosen]
     for aim, _ in found:
-        place.opener(context, aim.manifest)  # a missing key is no fault of the snapshot's
+        hosted.openable(context, aim)  # a missing key is no fault of the snapshot's
     return [_one(context, aim, newest, tell) for aim, newest in found]
 
 
@@ -114,7 +114,7 @@ def _aim(context: Context, name: str, snapshot: str | None) -> tuple[Aim, float]
         aim = of_snapshot(context, name, snapshot)
         return aim, aim.moment
     newest = newest_of(reachable(context, name), name)
-    if not newest.segments:
+    if not newest.leads_on:
         return newest.to_newest(), newest.newest
     begin, end = random.choice(newest.spans)  # noqa: S311 — no secret
     return newest.to(random.uniform(begin, end)), newest.newest  # noqa: S311
@@ -129,8 +129,7 @@ def _one(context: Context, aim: Aim, newest: float, tell: Tell) -> Drill:
 def _tried(context: Context, aim: Aim, newest: float, tell: Tell) -> Drill:
     at, begun, manifest = time.time(), time.monotonic(), aim.manifest
     state = context.stack.state / FOLDER / f"{aim.key}-{secrets.token_hex(2)}"
-    room(state, aim)
-    scratch = Scratch(context, aim, state)
+    scratch = hosted.begin(context, aim, state)
     trials: list[Trial] = []
     took = 0.0
     try:
@@ -159,7 +158,7 @@ def _tried(context: Context, aim: Aim, newest: float, tell: Tell) -> Drill:
         checks=tuple(trials),
         verdict="pass" if trials and all(one.passed for one in trials) else "fail",
         version=f"{manifest.taken.product} {manifest.taken.version}",
-        machine=_machine(),
+        machine=scratch.machine or _machine(),
     )
     if found.verdict == "fail" and aim.parents:  # nothing more is built on a chain in doubt
         bases.forget(context.stack.state, manifest.instance)

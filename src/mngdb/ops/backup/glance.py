@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from mngdb.ops.backup import archived, commits, history, lost, schedule
+from mngdb.ops.backup import archived, commits, history, kept, lost, schedule
 from mngdb.ops.backup.moments import shown
 from mngdb.ops.context import Context
 from mngdb.spec.base import RecoveryPoint
@@ -29,6 +29,8 @@ class Glance(Struct, frozen=True, kw_only=True):
     rto: float | None
     error: str
     lack: bool = False
+    keeper: str | None = None
+    """Who takes and keeps them, where that is not us."""
 
     def as_json(self) -> dict[str, Any]:
         """As `status --json` shows it."""
@@ -41,6 +43,7 @@ class Glance(Struct, frozen=True, kw_only=True):
             "proved_age_s": _rounded(self.proved),
             "rto_s": _rounded(self.rto),
             "error": self.error or None,
+            "kept_by": self.keeper,
         }
 
 
@@ -48,7 +51,7 @@ def glance(context: Context) -> list[Glance]:
     """Every instance's; empty where the file has no `backup:`."""
     if context.stack.backup is None:
         return []
-    now = time.time()
+    now, keepers = time.time(), kept.keepers(context)
     followed = {one.name: one.recovery_point for one in archived.followed(context)}
     passed = history.passed(context.stack.state)
     found, gone = [], lost.kept(context)
@@ -61,6 +64,7 @@ def glance(context: Context) -> list[Glance]:
             Glance(
                 instance=name,
                 mode=followed.get(name),
+                keeper=keepers.get(name),
                 recovery_point=_age(reached, log, now) if run.done and reached else None,
                 snapshot=max(0.0, now - run.done) if run.done else None,
                 stored=run.stored,

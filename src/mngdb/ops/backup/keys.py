@@ -212,7 +212,11 @@ def _of_signer(context: Context) -> Problem | None:
 
 def _of_key(context: Context) -> Problem | None:
     """With recipients in the file, the key need not be here."""
-    taken = {name: run for name, run in schedule.runs(context).items() if run.done}
+    taken = {
+        name: run
+        for name, run in schedule.runs(context).items()
+        if run.done and not context.instance(name).hosted
+    }
     try:
         key = context.vault.get(KEY)
         public = recipient(key) if key is not None else ""

@@ -30,6 +30,8 @@ class Restored(Struct, frozen=True):
     """How it differs from what it is of."""
     kept: bool = True
     """Whether there is what was in its place before."""
+    before: str = ""
+    """The snapshot of that, where who keeps the backups has it."""
 
 
 class Note(Struct, frozen=True, kw_only=True):
@@ -50,6 +52,8 @@ class Note(Struct, frozen=True, kw_only=True):
     undone: bool = False
     finished: bool = False
     halted: bool = False
+    keeper: str = ""
+    """Who made the server beside the live one, at whose place it is; empty: we did, here."""
 
     @property
     def live(self) -> bool:

@@ -16,9 +16,10 @@ from mngdb.errors import MngdbError, UsageError
 from mngdb.events import Meter
 from mngdb.model import Step
 from mngdb.ops import audit
+from mngdb.ops.backup import hosted
 from mngdb.ops.backup.reach import Aim
 from mngdb.ops.backup.restored import alone, sweep
-from mngdb.ops.backup.scratch import Scratch, Tell, room
+from mngdb.ops.backup.tried import Tell
 from mngdb.ops.context import Context
 from mngdb.part import Agree, Brought, Part
 from mngdb.spec.engine_info import ENGINE_INFO
@@ -79,8 +80,7 @@ def _brought(
     with context.reach(instance), engine.connect(access, _TIMEOUT) as target:
         part = replace(part, renamed=engine.named(target, live, part))
     state = context.stack.state / FOLDER / f"{aim.key}-{secrets.token_hex(2)}"
-    room(state, aim)
-    scratch = Scratch(context, aim, state, role="source")
+    scratch = hosted.begin(context, aim, state, role="source")
     try:
         asked = scratch.make(tell)
         with (

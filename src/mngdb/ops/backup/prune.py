@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from mngdb.model import Step
 from mngdb.ops import audit
-from mngdb.ops.backup import damages, place
+from mngdb.ops.backup import damages, kept, place
 from mngdb.ops.backup.history import proved
 from mngdb.ops.context import Context
 from mngdb.stores.archive import Segment, covered
@@ -44,23 +44,24 @@ def stored(log: _ByInstance) -> int:
 
 
 def due(context: Context) -> Due:
-    """What would be removed now, of all instances of the file. Raises StoreError."""
+    """What would be removed now, of all instances whose backups are in the store. Raises
+    StoreError."""
     keep = place.wanted(context).keep
     policy = Policy(keep.daily, keep.weekly, keep.monthly, keep.point_in_time.total_seconds())
     catalog, tried, now = place.catalog(context), proved(context.stack.state), time.time()
     found, log, merged, unfinished = [], {}, {}, []
-    for name in context.stack.instances:
+    for name in kept.apart(context, context.stack.instances):
         snapshots, _ = catalog.snapshots(name)
         segments = catalog.archive(name).segments()
         bad = damages.kept(context.stack.state, name)
         gone = expired(snapshots, segments, policy, now, tried, bad)
         found += gone
         ids = {one.id for one in gone}
-        kept = [one for one in snapshots if one.id not in ids]
+        left = [one for one in snapshots if one.id not in ids]
         if twice := covered(segments, now):
             merged[name] = tuple(twice)
         names = {one.name for one in twice}
-        useless = superfluous(segments, kept, policy, now)
+        useless = superfluous(segments, left, policy, now)
         if rest := tuple(one for one in useless if one.name not in names):
             log[name] = rest
         unfinished += catalog.unfinished(name, now - _UNFINISHED)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb.errors import MngdbError, UsageError
-from mngdb.ops.backup import archived, damages, keys, lost, place, schedule
+from mngdb.ops.backup import archived, damages, kept, keys, lost, place, schedule
 from mngdb.ops.backup.moments import exact, shown
 from mngdb.ops.backup.sources import MAC, origins
 from mngdb.ops.context import Context
@@ -105,6 +105,8 @@ class Reach(Struct, frozen=True):
     """Whether no key here opens it."""
     damaged: float = math.inf
     """From when on it cannot be read, as was found: -inf where the snapshot cannot."""
+    continuous: bool = False
+    """Whether it leads on without a log of ours, to whole seconds: its keeper has one."""
 
     @property
     def sound(self) -> bool:
@@ -124,6 +126,11 @@ class Reach(Struct, frozen=True):
         return self.spans[-1][1]
 
     @property
+    def leads_on(self) -> bool:
+        """Whether it leads to other moments than its own."""
+        return bool(self.segments) or self.continuous
+
+    @property
     def logical(self) -> bool:
         """Whether its files are no server's own: it takes longer, and no log leads on from it."""
         return self.manifest.taken.kind == "logical"
@@ -136,6 +143,7 @@ class Reach(Struct, frozen=True):
         """The restore to a moment that it covers."""
         near = (min(max(moment, begin), end) for begin, end in self.spans)
         at = min(near, key=lambda one: abs(one - moment))
+        at = float(math.floor(at)) if self.continuous else at
         if not self.segments and at == self.manifest.moment:
             return Aim(self.manifest, parents=self.parents)
         return Aim(self.manifest, self._needed(at), at, parents=self.parents)
@@ -204,12 +212,20 @@ def into(context: Context, aim: Aim, instance: str) -> Aim:
     engine, given = aim.manifest.engine, context.instance(instance).engine
     if engine != given:
         raise UsageError(f"{aim.manifest.instance} is {engine}, {instance} is {given}")
+    for name, keeper in kept.keepers(context, (aim.manifest.instance, instance)).items():
+        raise UsageError(
+            f"the backups of {name} are kept by {keeper}, and are restored for {name} alone",
+            f"without --from: mngdb restore {name}",
+        )
     return replace(aim, into=instance)
 
 
 def of_snapshot(context: Context, instance: str, snapshot: str) -> Aim:
     """The restore of a snapshot alone. Raises UsageError for one that there is not, and
     UnreadableError, StoreError."""
+    own = kept.manifest(context, instance, snapshot)
+    if own is not None:
+        return Aim(own)
     manifest = place.manifest(context, instance, snapshot)
     return Aim(manifest, parents=place.catalog_of(context, manifest).parents(manifest))
 
@@ -217,6 +233,23 @@ def of_snapshot(context: Context, instance: str, snapshot: str) -> Aim:
 def reachable(context: Context, instance: str) -> Reachable:
     """What can be restored of an instance; lists and manifests are read. Of several stores, some
     may not answer. Raises StoreError, SecretError, UsageError."""
+    own = kept.look(context, instance)
+    if own is not None:
+        return Reachable(tuple(_kept(one, own.span) for one in own.manifests), ())
+    return _in_stores(context, instance)
+
+
+def _kept(manifest: Manifest, span: tuple[float, float] | None) -> Reach:
+    """What a snapshot leads to, where any moment of `span` can be reached besides."""
+    own = manifest.moment
+    if span is None or span[1] <= own:
+        return Reach(manifest, (), (), ((own, own),))
+    begin, end = span
+    spans = ((own, end),) if begin <= own else ((own, own), (begin, end))
+    return Reach(manifest, (), (), spans, continuous=True)
+
+
+def _in_stores(context: Context, instance: str) -> Reachable:
     found: list[Reach] = []
     wrong: list[str] = []
     failed: list[StoreError] = []
@@ -272,10 +305,13 @@ def look(context: Context, names: Collection[str] | None = None) -> None:
     """Look whether the store has what this machine stored there, of all instances or of some, as it
     was written; where it has not, the next backup is due at once. Raises StoreError, SecretError,
     UsageError, OSError."""
+    chosen = list(context.stack.instances if names is None else names)
+    for name in kept.keepers(context, chosen):
+        kept.note(context, name)
     if _signer_lost(context):
         return
     gone: dict[str, lost.Lack | None] = {}
-    for name in context.stack.instances if names is None else names:
+    for name in kept.apart(context, chosen):
         found = reachable(context, name)
         gone[name] = None
         if found.lost:

@@ -16,11 +16,12 @@ from mngdb.events import Progress
 from mngdb.lock import lock
 from mngdb.model import Step
 from mngdb.ops import audit, wishes
-from mngdb.ops.backup import notes, schedule, sources, timing
+from mngdb.ops.backup import hosted, kept, notes, replaced, schedule, sources, timing
 from mngdb.ops.backup.notes import Note, Restored
 from mngdb.ops.backup.reach import Aim
 from mngdb.ops.backup.restored import FOLDER, alone, found, place_of, remove, runs
-from mngdb.ops.backup.scratch import Scratch, Tell, replaceable, room
+from mngdb.ops.backup.scratch import replaceable
+from mngdb.ops.backup.tried import Tell
 from mngdb.ops.context import Context
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ def in_place(context: Context, aim: Aim, tell: Tell) -> tuple[Restored, Report]:
     nobody knows what was written to it since. What a killed command had begun is finished, or done
     anew. Raises MngdbError."""
     given = context.instance(aim.instance)
+    if (own := kept.of(context, given.name)) is not None:
+        with alone(context, FOLDER, aim.instance):
+            return replaced.replace(context, aim, own, tell)
     if not replaceable(context, given):
         raise UsageError(
             f"{given.name} is on {given.target.kind}: its data cannot be replaced by mngdb",
@@ -166,9 +170,8 @@ def undo(context: Context, instance: str, tell: Tell) -> tuple[Report, tuple[str
 
 def _made(context: Context, aim: Aim, state: Path, tell: Tell) -> Restored:
     remove(context, state, notes.read(state))
-    room(state, aim)
     begun = time.monotonic()
-    scratch = Scratch(context, aim, state)
+    scratch = hosted.begin(context, aim, state)
     try:
         asked = scratch.make(tell)
         unable = {app: why for app, why in scratch.logins(asked).items() if why}

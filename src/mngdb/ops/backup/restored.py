@@ -16,7 +16,7 @@ from mngdb.errors import LockedError, UsageError
 from mngdb.lock import lock
 from mngdb.model import Access, DesiredInstance
 from mngdb.ops import access
-from mngdb.ops.backup import notes, place
+from mngdb.ops.backup import hosted, kept, notes, place
 from mngdb.ops.backup.history import iso
 from mngdb.ops.backup.notes import Note
 from mngdb.ops.backup.scratch import disposable, ended
@@ -81,10 +81,12 @@ def forget(context: Context, every: Sequence[tuple[Path, Note]]) -> None:
 
 
 def running(context: Context) -> list[tuple[Servers, UnitRecord, Note]]:
-    """The servers that run with restored data beside the live ones, of instances of the file."""
+    """The servers that run here with restored data beside the live ones, of instances of the
+    file."""
     running = []
     for state, note in found(context, replaced=False):
-        if note.instance in context.stack.instances and runs(context, state, note):
+        there = note.instance in context.stack.instances and not note.keeper
+        if there and runs(context, state, note):
             made, instance = place_of(context, state, note)
             record = UnitRecord(note.unit, note.instance, instance.engine)
             running.append((made.servers, record, note))
@@ -102,9 +104,11 @@ class Beside(Struct, frozen=True):
 
 def listing(context: Context) -> list[Beside]:
     """Every one of them, whose restore has ended."""
+    here = [note for _, _, note in running(context)]
+    others = [note for _, note in found(context, replaced=False) if note.keeper]
     return [
         Beside(note.instance, note.unit, note.done.address, iso(note.done.restored_to))
-        for _, _, note in running(context)
+        for note in (*here, *others)
         if note.done is not None
     ]
 
@@ -141,11 +145,15 @@ def _login(
             f"no restored server of {given.name} runs", f"mngdb restore {given.name} --to TIME"
         )
     state, note = max(mine, key=lambda one: notes.written(one[0]))
-    made, there = place_of(context, state, note)
-    there = replace(there, spec=there.spec.model_copy(update={"port": note.port}))
     wanted = context.asked(given, find=False, invent=True)
-    asked = replace(wanted, instance=there, site=made.target.site(there))
-    engine, login = context.engine(there), made.target.admin(asked)
+    if (own := kept.of(context, given.name)) is not None:
+        target, there = context.target(given), hosted.beside(own, given, note.unit)
+    else:
+        made, there = place_of(context, state, note)
+        there = replace(there, spec=there.spec.model_copy(update={"port": note.port}))
+        target = made.target
+    asked = replace(wanted, instance=there, site=target.site(there))
+    engine, login = context.engine(there), target.admin(asked)
     if app is not None:
         login = engine.login(asked, login, app)
     return engine, asked, login
@@ -160,14 +168,19 @@ def sweep(context: Context, folder: str, instance: str) -> None:
 
 
 def runs(context: Context, state: Path, note: Note) -> bool:
-    """Whether its server does."""
-    return place_of(context, state, note)[0].servers.process(note.unit) is not None
+    """Whether its server does; one at a provider's, until it is removed."""
+    return (
+        bool(note.keeper)
+        or place_of(context, state, note)[0].servers.process(note.unit) is not None
+    )
 
 
 def remove(context: Context, state: Path, note: Note | None) -> None:
     """Stop its server, if there is one, and remove its folder. Raises MngdbError for one that does
     not stop."""
-    if note is not None:
+    if note is not None and note.keeper:
+        hosted.removed(context, note)
+    elif note is not None:
         found, instance = place_of(context, state, note)
         ended(found.servers, instance, context.engine(instance).stop_signal)
     disk.remove(state)

@@ -62,6 +62,10 @@ class Run(Struct, frozen=True):
     """The one that it shows."""
     former: tuple[str, ...] = ()
     """Other stores, where they went before."""
+    until: float = 0.0
+    """The newest moment that can be restored, of backups that are kept where the instance lives."""
+    looked: float = 0.0
+    """When somebody looked there."""
     useless: bool = False
     """Whether it cannot be restored, or nothing leads on from it any more."""
 
@@ -79,7 +83,7 @@ class Run(Struct, frozen=True):
     def reached(self, log: archived.Archived) -> float:
         """The newest moment that both lead to."""
         until = log.until if log.branch and self.led_on(log) else log.earlier
-        return max(until, self.done)
+        return max(until, self.done, self.until)
 
 
 def runs(context: Context) -> dict[str, Run]:
@@ -166,6 +170,23 @@ def succeeded(context: Context, instance: str, found: Manifest) -> None:
     _keep(context, instance, run)
 
 
+def seen(context: Context, instance: str, found: Manifest, first: float, until: float) -> None:
+    """Keep that the newest snapshot of somebody who takes them himself is this one, and the moment
+    that can be reached; `first`: when the oldest one that is there was finished. Raises OSError."""
+    run = Run(
+        tried=found.finished,
+        done=found.finished,
+        stored=found.stored,
+        store=_read(context, instance).store,
+        first=first,
+        snapshot=found.id,
+        moment=found.moment,
+        until=until,
+        looked=time.time(),
+    )
+    _keep(context, instance, run)
+
+
 def _keep(context: Context, instance: str, run: Run) -> None:
     folder = disk.private(context.stack.state / _FOLDER)
     disk.write(folder / instance, msgspec.json.encode(run).decode() + "\n")
@@ -192,8 +213,8 @@ def spread(stack: str) -> float:
 
 def backups_due(context: Context, now: float) -> list[str]:
     """Instances whose last backup is older than the file wants, or from which the log that is
-    archived does not lead on; none where it has no `backup:`, and none that is still empty after
-    the stack was set up from a kit."""
+    archived does not lead on; none where it has no `backup:`, none that is still empty after the
+    stack was set up from a kit, and none whose provider takes them."""
     if context.stack.backup is None:
         return []
     pending = origins(context.stack.state).pending
@@ -201,7 +222,9 @@ def backups_due(context: Context, now: float) -> list[str]:
     return [
         name
         for name, run in runs(context).items()
-        if name not in pending and _due(context, name, run, last, now)
+        if name not in pending
+        and not context.instance(name).hosted
+        and _due(context, name, run, last, now)
     ]
 
 
@@ -221,15 +244,18 @@ def _due(context: Context, name: str, run: Run, last: float, now: float) -> bool
 
 
 def drills_due(context: Context, now: float) -> list[str]:
-    """Instances with a backup of which no drill has passed for too long, or none of this store."""
-    if context.stack.backup is None or not place.has_key(context):
+    """Instances with a backup of which no drill has passed for too long, or none of this store.
+    One that costs money at a provider's is made where the file itself asks for drills."""
+    if context.stack.backup is None:
         return []
+    paid, key = "drill" in context.stack.backup.model_fields_set, place.has_key(context)
     every = context.stack.backup.drill.every.total_seconds()
     passed, tried = history.passed(context.stack.state), history.last(context.stack.state)
     return [
         name
         for name, run in runs(context).items()
         if run.done
+        and (paid if context.instance(name).hosted else key)
         and (now - _at(passed.get(name)) > every or _at(passed.get(name)) < run.first)
         and (now - _at(tried.get(name)) > _DRILL_AGAIN or _at(tried.get(name)) < run.first)
     ]

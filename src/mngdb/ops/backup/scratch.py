@@ -6,42 +6,37 @@ import errno
 import os
 import shutil
 import socket
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from msgspec.structs import replace
 
 from mngdb import disk
-from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import FillingError, MngdbError, of_system
 from mngdb.events import Meter, Progress
-from mngdb.model import Access, DesiredInstance
+from mngdb.model import DesiredInstance
 from mngdb.ops.backup import bases, notes, place
 from mngdb.ops.backup.notes import Note
 from mngdb.ops.backup.pick import older
 from mngdb.ops.backup.reach import Aim, came_upon
 from mngdb.ops.backup.stored import StoredSnapshot
+from mngdb.ops.backup.tried import Phase, Tell, Tried
 from mngdb.ops.context import Context
-from mngdb.snapshot import Trial
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance, Role
 from mngdb.spec.units import Amount
-from mngdb.targets.protocol import Disposable, Servers
+from mngdb.targets.protocol import Disposable, Servers, Target
 
-_TIMEOUT = 30.0
 #: What is asked for of a disk, of what is needed about.
 _SPARE = 1.1
 #: Bytes that are filled in so much faster (`Instance.filling`) that a second start is worth it.
 _MUCH = 256 << 20
 _FULL = "free space, then run the same command again"
-Tell = Callable[[object], None]
 
 
-class Scratch:
+class Scratch(Tried):
     """A server of restored data that is being made in `state`, a folder of its own."""
 
     def __init__(
@@ -54,11 +49,8 @@ class Scratch:
         role: Role = "beside",
     ) -> None:
         """Raises UsageError where there is no program for it."""
-        self.context = context
-        self.aim = aim
-        self.manifest = aim.manifest
+        super().__init__(context, aim)
         self.state = state
-        self.phases: dict[str, float] = {}
         version = aim.manifest.taken.version
         self._given, make = disposable(context, context.instance(aim.instance), version)
         given = self._given
@@ -72,7 +64,13 @@ class Scratch:
             role=role,
         )
         self.place: Disposable = make(self.instance, state)
-        self.engine: AnyEngine = context.engine(given)
+
+    @property
+    def target(self) -> Target:
+        """It alone."""
+        return self.place.target
+
+    machine: str = ""
 
     def make(self, tell: Tell) -> DesiredInstance:
         """Fill its data folder, start it and bring it to what the file says: the vault's secrets,
@@ -104,7 +102,7 @@ class Scratch:
             port=self.instance.spec.port,
             version=self.manifest.taken.version,
         )
-        _folder(self.state)
+        own_folder(self.state)
         notes.write(self.state, note)  # for whoever removes it
         self.place.servers.expect({self.instance.name: asked})
         self.place.servers.begin()
@@ -112,17 +110,17 @@ class Scratch:
             step.run(None)
         self.place.servers.publish({self.instance.name: asked})
         first = replace(asked, instance=replace(self.instance, filling=filling))
-        with _Phase(self.phases, "copy"):
+        with Phase(self.phases, "copy"):
             tell(Progress(self.instance.unit, f"unpacking {self.aim.text}"))
             self.place.fill(asked, lambda at, who: self.engine.lay(asked, saved, at, who))
         with ThreadPoolExecutor(1, "mngdb-sync") as pool:
             # what was unpacked is on its way to the disk while the server reads it from memory
             synced = pool.submit(self._sync, asked)
-            with _Phase(self.phases, "recovery"):
+            with Phase(self.phases, "recovery"):
                 self.place.target.converger(first, tell).up()
-            with _Phase(self.phases, "load"), self.session(asked) as session:
+            with Phase(self.phases, "load"), self.session(asked) as session:
                 self.engine.load(session, first, saved)
-            with _Phase(self.phases, "settle"):
+            with Phase(self.phases, "settle"):
                 if self.engine.settings(first) != self.engine.settings(asked):
                     self.place.servers.stop(self.instance.unit, self.engine.stop_signal)
                 self.place.target.converger(asked, tell).up()
@@ -149,42 +147,6 @@ class Scratch:
             return StoredSnapshot(catalog, opener, aim, parents, took, broken)
 
         return saved(self.aim, tuple(saved(Aim(one), ()) for one in self.aim.parents))
-
-    def admin(self, asked: DesiredInstance) -> Access:
-        """The administrator's access."""
-        return self.place.target.admin(asked)
-
-    def session(self, asked: DesiredInstance) -> Any:
-        """The administrator's session."""
-        return self.engine.connect(self.admin(asked), _TIMEOUT)
-
-    def logins(self, asked: DesiredInstance) -> dict[str, str | None]:
-        """Each app to what it cannot do there; None: it can do its work."""
-        found: dict[str, str | None] = {}
-        with _Phase(self.phases, "logins"):
-            for app in self.instance.grants:
-                access = self.engine.login(asked, self.admin(asked), app)
-                try:
-                    found[app] = self.engine.diagnose(access, asked, app)
-                except MngdbError as error:
-                    found[app] = error.message
-        return found
-
-    def caveats(self, asked: DesiredInstance) -> tuple[str, ...]:
-        """How it differs from what it is of, for people."""
-        try:
-            with self.session(asked) as session:
-                return self.engine.caveats(session, self.manifest.taken)
-        except MngdbError as error:
-            return (f"nobody knows what else is not restored: {error.message}",)
-
-    def proved(self, asked: DesiredInstance) -> tuple[Trial, ...]:
-        """What the engine tries on it. Raises MngdbError."""
-        with _Phase(self.phases, "checks"), self.session(asked) as session:
-            taken = self.manifest.taken
-            if self.aim.segments:  # it has changed since
-                taken = replace(taken, counts={}, content={})
-            return self.engine.prove(session, asked, taken)
 
     def remove(self) -> None:
         """Stop it and remove its data. Raises MngdbError, OSError."""
@@ -214,21 +176,6 @@ def disposable(
     return moved, make
 
 
-class _Phase:
-    """Measures a part of a restore, in seconds."""
-
-    def __init__(self, phases: dict[str, float], name: str) -> None:
-        self._phases = phases
-        self._name = name
-
-    def __enter__(self) -> None:
-        self._begun = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        took = time.monotonic() - self._begun
-        self._phases[self._name] = self._phases.get(self._name, 0.0) + took
-
-
 def ended(servers: Servers, instance: Instance, with_signal: int) -> None:
     """Stop such a server, whatever it takes, and remove it."""
     try:
@@ -238,7 +185,8 @@ def ended(servers: Servers, instance: Instance, with_signal: int) -> None:
     servers.remove()
 
 
-def _folder(state: Path) -> None:
+def own_folder(state: Path) -> None:
+    """Make the folder of one server."""
     mode = 0o711 if os.geteuid() == 0 else 0o700
     disk.folder(state.parent, mode=mode)
     disk.folder(state, mode=mode)

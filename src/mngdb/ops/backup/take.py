@@ -18,7 +18,7 @@ from mngdb.events import Meter, Progress
 from mngdb.lock import lock
 from mngdb.model import Step
 from mngdb.ops import audit, workers
-from mngdb.ops.backup import keys, place, schedule, sources
+from mngdb.ops.backup import kept, keys, place, schedule, sources
 from mngdb.ops.backup.bases import Choice, Keeper, choose
 from mngdb.ops.backup.pace import Pace, PacedWriter
 from mngdb.ops.backup.scratch import replaceable
@@ -94,12 +94,15 @@ def back_up(
     out, unless it is named. Raises UsageError, SecretError before anything is asked."""
     chosen = _chosen(context, names, logical=logical)
     context.require_created()
-    keys.claim(context)
-    sealer, catalog = keys.sealer(context), place.catalog(context)
-    rate = place.wanted(context).rate
-    pace = Pace(rate) if rate else None
+    stored = _stored(context) if kept.apart(context, chosen) else None
 
     def job(instance: Instance, emit: workers.Emit) -> tuple[Manifest, ...]:
+        if kept.of(context, instance.name) is not None:
+            found = kept.take(context, instance, emit)
+            _note(context, found, f"{found.size} bytes, kept by {found.tool}")
+            return (found,)
+        assert stored is not None  # noqa: S101 — for mypy
+        catalog, sealer, pace = stored
         with lock(context.stack.state / f"backup-{instance.name}.lock", "backup", 0.0):
             schedule.begun(context, instance.name)
             if instance.name in sources.origins(context.stack.state).pending:
@@ -107,12 +110,26 @@ def back_up(
                 emit(Progress(instance.unit, text))
             work = _Work(context, catalog, sealer, instance, pace, emit)
             alone = logical or instance.logical == "only"
-            found = [] if alone else [work.snapshot(full=full)]
+            every = [] if alone else [work.snapshot(full=full)]
             if alone or (instance.logical and context.engine(instance).back_up_logically):
-                found.append(work.logical())
-            return tuple(found)
+                every.append(work.logical())
+            return tuple(every)
 
     return workers.each(context.stack, job, on_event, chosen)
+
+
+def _stored(context: Context) -> tuple[Catalog, Sealer, Pace | None]:
+    """What snapshots in the store are written with. Raises MngdbError."""
+    keys.claim(context)
+    sealer, rate = keys.sealer(context), place.wanted(context).rate
+    return place.catalog(context), sealer, Pace(rate) if rate else None
+
+
+def _note(context: Context, found: Manifest, detail: str) -> None:
+    step: Step[None] = Step(
+        *(found.instance, found.engine, "create", f"snapshot {found.id}", detail), lambda _: None
+    )
+    audit.note(context.stack.state, "backup", step)
 
 
 def _chosen(context: Context, names: Sequence[str], *, logical: bool) -> set[str]:
@@ -200,12 +217,7 @@ class _Work(Struct, frozen=True):
             with suppress(OSError):  # that it was begun is noted
                 schedule.failed(context, instance.name, told)
             raise
-        detail = f"{found.size} bytes in {found.stored}, {catalog.store.place}"
-        step: Step[None] = Step(
-            *(instance.name, instance.engine, "create", f"snapshot {found.id}", detail),
-            lambda _: None,
-        )
-        audit.note(context.stack.state, "backup", step)
+        _note(context, found, f"{found.size} bytes in {found.stored}, {catalog.store.place}")
         return found
 
     def _say(self, text: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from mngdb.ops.backup import archived, bases, damages, place, reach, schedule
+from mngdb.ops.backup import archived, bases, damages, kept, place, reach, schedule
 from mngdb.ops.backup.archived import Archived
 from mngdb.ops.context import Context
 from mngdb.stores.archive import Archive
@@ -23,6 +23,8 @@ class Verified(Struct, frozen=True):
     stored: int
     opened: bool
     damages: tuple[str, ...]
+    elsewhere: dict[str, str] = {}
+    """Instances whose backups nobody can read here, to who keeps them."""
 
     @property
     def sound(self) -> bool:
@@ -37,6 +39,7 @@ class Verified(Struct, frozen=True):
             "stored_bytes": self.stored,
             "decrypted": self.opened,
             "damaged": list(self.damages),
+            "not_applicable": self.elsewhere,
             "verdict": "pass" if self.sound else "fail",
         }
 
@@ -47,6 +50,8 @@ def verify(context: Context, names: Sequence[str]) -> Verified:
     at once. Raises StoreError, UsageError, OSError."""
     there = [*context.stack.instances, *place.departed(context)]
     chosen = [one if one in there else context.instance(one).name for one in names] or there
+    elsewhere = kept.keepers(context, chosen)
+    chosen = kept.apart(context, chosen)
     read: list[int] = []
     snapshots, opened, told = 0, True, list[str]()
     bad: dict[str, dict[str, str]] = {name: {} for name in chosen}
@@ -80,7 +85,7 @@ def verify(context: Context, names: Sequence[str]) -> Verified:
     for name, found_bad in bad.items():
         damages.keep(context.stack.state, name, found_bad)
     reach.look(context, [one for one in chosen if one in context.stack.instances])
-    return Verified(snapshots, len(read), sum(read), opened, tuple(told))
+    return Verified(snapshots, len(read), sum(read), opened, tuple(told), elsewhere)
 
 
 def _orphans(manifests: Sequence[Manifest], damaged: Collection[str]) -> Iterator[str]:

@@ -167,8 +167,8 @@ def notices(wanted: Wanted, found: Found) -> Iterator[Notice]:
         yield Notice(wanted.known, text)
 
 
-def ready(session: Session) -> None:
-    """Wait until the cluster is idle and can be reached."""
+def ready(session: Session, then: str = "users, backups, alerts, indexes") -> None:
+    """Wait until the cluster is idle and can be reached; `then`: what comes after that."""
 
     def look() -> tuple[str, bool]:
         found = session.api.get(*session.cluster())
@@ -176,13 +176,7 @@ def ready(session: Session) -> None:
         state = str(found.get("stateName", "IDLE"))
         return state, state == "IDLE" and reached
 
-    wait(
-        session,
-        f"cluster {session.wanted.cluster}",
-        look,
-        _USUAL,
-        "users, backups, alerts, indexes",
-    )
+    wait(session, f"cluster {session.wanted.cluster}", look, _USUAL, then)
 
 
 def _name(wanted: Wanted) -> str:

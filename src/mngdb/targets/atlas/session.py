@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ADMIN = "mngdb-admin"
 #: The key of the tag, or of the label, that names whose something is.
 MARK = "mngdb-stack"
+#: The journal's notes of clusters beside a live one: their names to its.
+BESIDE = "beside"
 #: What a cluster runs where the file names no version.
 _VERSION = "8.0"
 

@@ -15,8 +15,9 @@ from mngdb.spec.alerts import secret_of
 from mngdb.spec.atlas import Atlas
 from mngdb.spec.file import Backup
 from mngdb.spec.stack import Instance
-from mngdb.targets.atlas import auth, cluster, project
+from mngdb.targets.atlas import advisor, auth, cluster, project
 from mngdb.targets.atlas.api import Api
+from mngdb.targets.atlas.backups import AtlasBackups
 from mngdb.targets.atlas.converge import AtlasConverger
 from mngdb.targets.atlas.journal import Journal
 from mngdb.targets.atlas.session import ADMIN, Found, Session, Wanted
@@ -44,8 +45,6 @@ class AtlasTarget:
     supervisor: None = None
     disposable: None = None
     outside: None = None
-    backups: None = None
-    slow_log: None = None
     checks: str = "atlas"
 
     def __init__(self, given: Opened) -> None:
@@ -54,6 +53,11 @@ class AtlasTarget:
         self.pace = float(given.environ.get(_PACE, "1"))
         self._guard = threading.Lock()
         self._apis: dict[str, Api] = {}
+        self.backups = AtlasBackups(self.session, _atlas)
+
+    def slow_log(self, asked: DesiredInstance, since: float | None) -> list[str]:
+        """What the Performance Advisor has of the cluster's servers."""
+        return advisor.slow_log(self.session(asked), since)
 
     @property
     def hosted(self) -> AtlasTarget:

@@ -19,6 +19,7 @@ from mngdb.targets.atlas.errors import AtlasError
 from mngdb.targets.atlas.journal import Journal
 from mngdb.targets.atlas.session import (
     ADMIN,
+    BESIDE,
     MARK,
     AtlasStep,
     Found,
@@ -107,9 +108,35 @@ def notices(wanted: Wanted, found: Found) -> Iterator[Notice]:
         yield Notice(wanted.known, text, "make it an app, or delete it in Atlas")
 
 
+def admit(session: Session) -> None:
+    """Let this stack's logins into the clusters beside the live one, and into no others. Raises
+    AtlasError."""
+    wanted, names = session.wanted, _clusters(session.wanted, session.journal)
+    for user in session.api.every(*session.group("databaseUsers")):
+        name, scopes = str(user["username"]), _scopes_of(user)
+        if not ours(wanted, user) or wanted.cluster not in scopes or scopes == names:
+            continue
+        kept = {key: user[key] for key in ("databaseName", "username", "roles")}
+        fields = {**kept, "groupId": session.project, "scopes": _as_scopes(names)}
+        session.api.patch(fields, *session.group("databaseUsers", str(user["databaseName"]), name))
+
+
+def _clusters(wanted: Wanted, journal: Journal) -> set[str]:
+    """The cluster, and those of restored data beside it."""
+    return {wanted.cluster} | {n for n, of in journal.of(BESIDE).items() if of == wanted.cluster}
+
+
+def _scopes_of(user: Json) -> set[str]:
+    return {str(one.get("name")) for one in user.get("scopes") or ()}
+
+
+def _as_scopes(names: set[str]) -> list[Json]:
+    return [{"name": one, "type": "CLUSTER"} for one in sorted(names)]
+
+
 def here(wanted: Wanted, user: Json) -> bool:
     """Whether a user may come to this cluster: it has no scopes, or one of this name."""
-    scopes = [str(one.get("name")) for one in user.get("scopes") or ()]
+    scopes = _scopes_of(user)
     return not scopes or wanted.cluster in scopes
 
 
@@ -158,7 +185,7 @@ def _user(
     wanted: Wanted, given: Login, user: Json | None, journal: Journal, make: Make
 ) -> Iterator[AtlasStep]:
     name, secret, text, roles = given.name, given.secret, given.text, given.roles
-    scopes = [{"name": wanted.cluster, "type": "CLUSTER"}]
+    clusters = _clusters(wanted, journal)
 
     def fields(session: Session, before: Json) -> Json:
         return {
@@ -166,7 +193,7 @@ def _user(
             "username": name,
             "groupId": session.project,
             "roles": roles,
-            "scopes": scopes,
+            "scopes": _as_scopes(clusters),
             "labels": marked(before.get("labels"), wanted.mark),
             "description": f"{_ABOUT} the stack {wanted.asked.stack}",
             "password": secret.reveal(),
@@ -191,8 +218,8 @@ def _user(
     has = {(str(one["roleName"]), str(one["databaseName"])) for one in user.get("roles", ())}
     if has != {(str(one["roleName"]), str(one["databaseName"])) for one in roles}:
         reasons.append(f"{text} (has {', '.join(f'{r}@{d}' for r, d in sorted(has))})")
-    if {str(one.get("name")) for one in user.get("scopes") or ()} != {wanted.cluster}:
-        reasons.append(f"only on the cluster {wanted.cluster}")
+    if _scopes_of(user) != clusters:
+        reasons.append(f"only on the cluster {' and '.join(sorted(clusters))}")
     if not journal.matches(PASSWORD, _noted(wanted, name), secret):
         reasons.append("the vault's password")
     if not ours(wanted, user):
