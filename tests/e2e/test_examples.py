@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,10 +20,6 @@ import pymongo
 import pytest
 import redis
 
-from mngdb.ops import publish
-from mngdb.ops.context import Context
-from mngdb.secret import generate
-from mngdb.spec.load import load
 from tests.checks.judge import BROUGHT
 from tests.conftest import ROOT, Cli, free_port
 
@@ -139,16 +136,9 @@ def test_every_example_has_a_readme_that_names_its_commands() -> None:
         assert "mngdb up" in (folder / "README.md").read_text()
 
 
-def opened(cli: Cli) -> Context:
-    environ = cli.environ()
-    files = [cli.folder / name for name in BOTH if name != "-f"]
-    return Context.open(load(files, environ), environ)
-
-
 @pytest.fixture(scope="module")
 def service(chat: Cli) -> Iterator[str]:
     """The URL of the example's app, which runs with what `env --for client` prints."""
-    publish.publish(opened(chat))
     shutil.copy(ROOT / "examples" / "chat-app" / "app.py", chat.folder)
     port = free_port()
     argv = [sys.executable, "-m", "uvicorn", "app:app", "--port", str(port)]
@@ -169,27 +159,44 @@ def service(chat: Cli) -> Iterator[str]:
         process.wait()
 
 
-def test_the_chat_apps_service_goes_on_with_new_passwords_and_keys(chat: Cli, service: str) -> None:
+def test_the_chat_apps_service_survives_a_rotation_of_everything_under_load(
+    chat: Cli, service: str
+) -> None:
+    before = chat.json(*BOTH, "env", "chat-app")
     with httpx.Client(base_url=service, timeout=60) as http:
         token = http.post("/join", json={"username": "kim"}).json()["token"]
         kim = {"Authorization": f"Bearer {token}"}
-
-        def says(text: str) -> None:
-            done = http.post("/rooms/seoul/messages", json={"text": text}, headers=kim)
-            assert done.status_code == 200, (chat.folder / "app.log").read_text()
-            found = http.get("/rooms/seoul/messages", headers=kim).json()
-            assert found[0]["text"] == text
-
-        says("one")
         assert http.get("/rooms/seoul/messages").status_code in {401, 403}
-        assert "new key" in chat.ok(*BOTH, "secrets", "rotate", "jwt")
-        says("two")  # with a token of the key before
-        for name in ("redis_chat-app", "mongodb_chat-app"):
-            chat.ok(*BOTH, "secret", "set", name, stdin=generate().reveal())
-        chat.ok(*BOTH, "up")
-        publish.publish(opened(chat))
-        says("three")
-    said = (chat.folder / "app.log").read_text()
-    given = chat.json(*BOTH, "env", "chat-app")
-    secret = [given[name] for name in ("MONGO_PASSWORD", "REDIS_PASSWORD", "JWT_CURRENT")]
-    assert not any(value in said for value in secret)
+        answers: list[tuple[int, object]] = []
+        over = threading.Event()
+
+        def talk(name: str) -> None:
+            """Somebody who joins, says something and reads it, again and again."""
+            while not over.is_set():
+                joined = http.post("/join", json={"username": name}).json()
+                own = {"Authorization": f"Bearer {joined['token']}"}
+                done = http.post(f"/rooms/{name}/messages", json={"text": "x"}, headers=own)
+                found = http.get(f"/rooms/{name}/messages", headers=own)
+                answers.extend((one.status_code, one.text[:200]) for one in (done, found))
+
+        threads = [threading.Thread(target=talk, args=(name,)) for name in ("lee", "park")]
+        for thread in threads:
+            thread.start()
+        try:
+            assert "new key" in chat.ok(*BOTH, "secrets", "rotate", "jwt")
+            chat.ok(*BOTH, "rotate", "--all", "--grace", "30s")
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+        log = (chat.folder / "app.log").read_text()
+        assert {code for code, _ in answers} == {200}, log[-4000:]
+        assert len(answers) > 20
+        # with a token of the key of before
+        assert http.get("/rooms/lee/messages", headers=kim).status_code == 200
+    after = chat.json(*BOTH, "env", "chat-app")
+    secret = [name for name in after if name.endswith(("PASSWORD", "CURRENT"))]
+    assert len(secret) == 3
+    assert not any(before[name] == after[name] for name in secret)
+    assert not any(found[name] in log for found in (before, after) for name in secret)
+    assert chat.run(*BOTH, "plan", "--exit-code").returncode == 0

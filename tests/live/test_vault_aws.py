@@ -21,6 +21,7 @@ from mngdb.vaults.aws.vault import AwsVault
 from mngdb.vaults.cached import CachedVault
 from tests.checks import judge
 from tests.conftest import Cli, free_port
+from tests.live.followers import following
 from tests.secrets_server import SecretsServer, in_aws
 
 NAME = "chat-app/database"
@@ -471,3 +472,27 @@ def test_a_stack_whose_secrets_are_in_aws(cli: Cli, server: SecretsServer) -> No
     assert cli.run("down").returncode == 0
     assert cli.run("destroy", "--yes", "mng").returncode == 0
     server.forget()
+
+
+def test_a_rotation_whose_vault_is_in_aws_turns_no_app_away(
+    cli: Cli, server: SecretsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.write(
+        f"vault: {{aws: {{name: {NAME}, region: us-east-1, endpoint: '{server.url}'}}}}\n"
+        "redis: {port: PORT1}\nagent: false\napps: {shop: {redis: 's:*'}}\n"
+    )
+    cli.env |= server.variables
+    cli.ok("up")
+    for name, text in {**server.variables, "AWS_ENDPOINT_URL": server.url}.items():
+        monkeypatch.setenv(name, text)
+    settings = Settings(cli.json("env", "shop", "--for", "client") | {"MNGDB_SETTINGS_AGE": "0"})
+    before = settings["REDIS_PASSWORD"]
+    server.calls()
+    with following(cli.folder, {"redis": 2}, settings.snapshot) as tried:
+        # less than the 30 s for which apps that ask AWS more rarely are waited for
+        cli.ok("rotate", "shop", "--grace", "3s")
+        assert server.calls().count("PutSecretValue") <= 5
+    assert (tried.errors, tried.refused.total()) == ([], 0)
+    assert tried.tried.total() > 10
+    assert settings["REDIS_PASSWORD"] != before
+    assert cli.run("plan", "--exit-code").returncode == 0

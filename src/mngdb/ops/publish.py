@@ -16,6 +16,11 @@ from mngdb.words import many
 VAULT = "vault"
 
 
+def readers(context: Context) -> list[str]:
+    """Whom something is published for: apps, and who reads the document of the signing keys."""
+    return [*context.stack.apps, *([JWT] if context.stack.source.jwt else [])]
+
+
 def settings(context: Context, app: str) -> dict[str, str]:
     """What an app reads. Made-up secrets stand where the vault has none: enough to plan with.
     Raises UsageError."""
@@ -31,8 +36,7 @@ def steps(context: Context, apps: Iterable[str] | None = None) -> Iterator[Step[
     SecretError, UsageError."""
     if not context.vault.writable:
         return
-    signs = [JWT] if context.stack.source.jwt else []
-    chosen = [*context.stack.apps, *signs] if apps is None else [*apps]
+    chosen = readers(context) if apps is None else [*apps]
     found = context.vault.published(chosen)
     for app in chosen:
         wanted, now = settings(context, app), found.get(app)

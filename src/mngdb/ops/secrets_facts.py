@@ -10,7 +10,8 @@ from mngdb.errors import SecretError, UnobservableError
 from mngdb.facts.secrets import Dotenv, Git, SecretsFacts
 from mngdb.findings import Seen, see
 from mngdb.ops.context import Context, secret_name
-from mngdb.spec.vault import JWT, settled
+from mngdb.ops.publish import readers
+from mngdb.spec.vault import settled
 from mngdb.vaults import inspect, leaks
 from mngdb.vaults.git import repository
 
@@ -30,7 +31,7 @@ def secrets_facts(context: Context) -> SecretsFacts:
     kept = inspect.kept(vault, context.needed_secrets())
     needles = leaks.Needles.of(kept.secrets)
     folder = vault.folder
-    files = [*vault.files(names), *vault.documents(stack.apps)]
+    files = [*vault.files(names), *vault.documents(readers(context))]
     # 'mngdb env' gives an app its own secret as a variable
     running = leaks.in_processes(needles, context.app_secrets)
     only = _only_so(context)
@@ -62,9 +63,8 @@ def secrets_facts(context: Context) -> SecretsFacts:
 
 
 def _exposed(context: Context) -> tuple[str, ...] | None:
-    signs = [JWT] if context.stack.source.jwt else []
     try:
-        found = context.vault.exposed(context.needed_secrets(), [*context.stack.apps, *signs])
+        found = context.vault.exposed(context.needed_secrets(), readers(context))
     except SecretError as error:
         raise UnobservableError(error.message) from None
     return None if found is None else tuple(found)
