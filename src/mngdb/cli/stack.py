@@ -277,6 +277,10 @@ def down(options: Options, instances: tuple[str, ...]) -> None:
         say_json({"stack": context.stack.name, "stopped": stopped})
     elif not stopped:
         say(f"{' and '.join(instances)}: not running" if instances else "nothing is running")
+    hosted = [one.name for one in context.stack.instances.values() if one.hosted]
+    if hosted and not instances:
+        tell(f"still running, with their provider: {', '.join(hosted)}")
+        tell("  hint: 'mngdb destroy' removes them, with their data")
 
 
 @click.command()
@@ -302,7 +306,8 @@ def destroy(options: Options, yes: str | None) -> None:
             ) from None
     chosen = name if yes is None else yes
     staying = remove(context, chosen, _Progress(_UNIT))
-    others = [one.name for one in context.stack.instances.values() if not one.managed]
+    every = context.stack.instances.values()
+    others = [one.name for one in every if not (one.managed or one.hosted)]
     if there and others:
         tell(f"logins and data on external servers are kept: {', '.join(others)}")
     if options.json:

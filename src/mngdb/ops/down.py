@@ -184,6 +184,7 @@ def destroy(context: Context, name: str, on_event: OnEvent) -> list[Notice]:
     staying = [notice for servers in context.servers() for notice in servers.staying()]
     if not there:
         return staying
+    removals = _removals(context, on_event)
     spared = place.spare_key(context)
     staying += [spared] if spared else []
     boot.disable(context)  # at boot, its unit would begin an empty one
@@ -195,9 +196,23 @@ def destroy(context: Context, name: str, on_event: OnEvent) -> list[Notice]:
         _forget_restored(context)
         # no word in the audit log: it goes too, and a full disk must not keep it from going
         _stop(context, on_event, removing=True)
+        for remove in removals:
+            staying += remove()
         with _nothing_restored(context):
             unmake(context)
     return staying
+
+
+def _removals(context: Context, on_event: OnEvent) -> list[Callable[[], list[Notice]]]:
+    """What removes the servers that providers run. Raises UsageError, before anything is removed,
+    for one that may not be."""
+    found = []
+    for instance in context.stack.instances.values():
+        hosted = context.target(instance).hosted
+        if hosted is not None:
+            asked = context.asked(instance, invent=True, find=False)
+            found.append(hosted.removal(asked, on_event))
+    return [one for one in found if one is not None]
 
 
 def _forget_restored(context: Context) -> None:

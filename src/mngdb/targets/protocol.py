@@ -264,6 +264,13 @@ class Hosted(Protocol):
         """The facts that those checks judge. Raises UnobservableError."""
         ...
 
+    def removal(
+        self, asked: DesiredInstance, emit: Callable[[object], None]
+    ) -> Callable[[], list[Notice]] | None:
+        """What removes everything that was made for an instance, and returns what stays; None:
+        nothing was made. Changes nothing yet. Raises UsageError for what may not be removed."""
+        ...
+
 
 class Disposable(Protocol):
     """A server beside those of the file."""

@@ -30,8 +30,8 @@ from mngdb.targets.atlas.look import look
 from mngdb.targets.atlas.session import ADMIN, AtlasStep, Found, Session, Wanted, maker
 from mngdb.targets.converge import Converger
 
-#: Rounds of looking and changing: answers that were lost on the way each take one.
-_ROUNDS = 8
+#: Rounds of looking and changing, and those that an answer that was lost on the way ended early.
+_ROUNDS, _LOST = 3, 40
 
 
 @dataclass
@@ -97,26 +97,26 @@ class AtlasConverger(Converger[S, F]):
 
     def _made(self) -> Found:
         """Look and change until nothing is left but what nobody allowed. Raises StepError."""
-        lost = ""
-        for _ in range(_ROUNDS):
+        rounds, lost = 0, 0
+        while True:
             found = look(self.session)
             _preflight(self.session.wanted, found)
             steps = self._steps(found)
             todo = [step for step in steps if self.may(step)]
-            if found.cluster is None and len(todo) < len(steps):
+            unpaid = any(step.costs and step not in todo for step in steps)
+            if found.cluster is None and unpaid:
                 return found  # nothing is made around a cluster that nobody agreed to pay for
             if not todo:
                 return found
-            lost = self._take(todo)
-        found = look(self.session)
-        left = [step for step in self._steps(found) if self.may(step)]
-        if not left:
-            return found
-        names = ", ".join(f"{step.action} {step.object} ({step.detail})" for step in left)
+            if rounds == _ROUNDS or lost == _LOST:
+                break
+            said = self._take(todo)
+            lost, rounds = lost + bool(said), rounds + (not said)
+        names = ", ".join(f"{step.action} {step.object} ({step.detail})" for step in todo)
         raise StepError(
-            f"{self.name} still differs from the file after {_ROUNDS} rounds; remaining: {names}"
-            + (f"; {lost}" if lost else ""),
-            "something else may be changing it",
+            f"{self.name} still differs from the file after {rounds + lost} rounds; remaining: "
+            f"{names}",
+            said or "something else may be changing it",
         )
 
     def _take(self, steps: list[AtlasStep]) -> str:

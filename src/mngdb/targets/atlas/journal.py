@@ -26,6 +26,11 @@ class Journal:
         self._file = folder / _FILE
         self._guard = threading.Lock()
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was ever made."""
+        return not self._read()
+
     def of(self, kind: str) -> dict[str, str]:
         """Key to note, of one kind: an id, or an intent without one (empty)."""
         return dict(self._read().get(kind, {}))

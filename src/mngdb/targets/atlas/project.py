@@ -19,6 +19,9 @@ from mngdb.targets.atlas.session import (
     marks,
 )
 
+#: The kind of the journal's notes that say that something was made in a project.
+PROJECT = "project"
+
 
 def find(session: Session) -> Json | None:
     """The project of this name; its id is the session's from then on. Raises UsageError for one in
@@ -83,6 +86,7 @@ def _create(session: Session) -> None:
         "tags": [{"key": MARK, "value": wanted.mark}],
         "withDefaultAlertsSettings": False,
     }
+    session.journal.write(PROJECT, wanted.project)
     session.project = str(session.api.post(body, "groups")["id"])
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from mngdb.errors import AbsentError, ConnectError, MngdbError
 from mngdb.events import Waiting
-from mngdb.model import Access, DesiredInstance
+from mngdb.model import Access, DesiredInstance, Notice
 from mngdb.spec.alerts import secret_of
 from mngdb.spec.atlas import Atlas
 from mngdb.spec.file import Backup
@@ -74,6 +74,18 @@ class AtlasTarget:
             return engine.url(engine.login(asked, self.public(asked), app))
 
         return inspect(self.session(asked), uri)
+
+    def removal(
+        self, asked: DesiredInstance, emit: Callable[[object], None]
+    ) -> Callable[[], list[Notice]] | None:
+        """What removes the cluster and all around it. Raises UsageError while it is protected."""
+        from mngdb.targets.atlas import remove
+
+        if not self.journal.empty:
+            session = self.session(asked, emit)
+            found = remove.preflight(session)
+            return lambda: remove.remove(session, found)
+        return None
 
     def site(self, instance: Instance, *, find: bool = True) -> None:
         """None: Atlas renders it."""
