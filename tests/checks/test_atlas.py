@@ -15,6 +15,7 @@ pytestmark = pytest.mark.mongodb
 
 KEPT = frozenset({("daily", 1, "days", 7), ("weekly", 7, "weeks", 4), ("monthly", 1, "months", 12)})
 APP = App(
+    login="shop",
     database="chatdb",
     readonly=False,
     scheme="mongodb+srv",

@@ -90,7 +90,7 @@ def _users(facts: AtlasFacts) -> Judgement:
 
     def bad() -> Iterator[str]:
         for name, app in facts.apps.items():
-            login = logins.get(name)
+            login = logins.get(app.login)
             if login is None:
                 yield f"{name} has no user"
                 continue

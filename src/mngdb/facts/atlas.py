@@ -22,9 +22,10 @@ class Login(Struct, frozen=True):
 
 
 class App(Struct, frozen=True):
-    """An app of the file. `options` are those of its connection string, `secret` its length and
-    whether it has lower and upper case letters, digits and others."""
+    """An app of the file, and the login that it has now. `options` are those of its connection
+    string; `mixed`: its password has lower and upper case letters, digits and others."""
 
+    login: str
     database: str
     readonly: bool
     scheme: str

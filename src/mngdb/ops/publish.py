@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 from mngdb import disk
+from mngdb.errors import AbsentError
 from mngdb.model import Step
 from mngdb.ops.context import Context
 from mngdb.ops.variables import signing, variables
@@ -39,7 +40,10 @@ def steps(context: Context, apps: Iterable[str] | None = None) -> Iterator[Step[
     chosen = readers(context) if apps is None else [*apps]
     found = context.vault.published(chosen)
     for app in chosen:
-        wanted, now = settings(context, app), found.get(app)
+        try:
+            wanted, now = settings(context, app), found.get(app)
+        except AbsentError:
+            continue  # nobody knows the address of a server that a provider has yet to make
         if wanted != now:
             yield _publish(context, app, wanted, now)
     if apps is None:

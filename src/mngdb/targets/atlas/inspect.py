@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from mngdb.errors import MngdbError, UnobservableError
 from mngdb.facts.atlas import App, AtlasFacts, Login
 from mngdb.findings import see
+from mngdb.secret import login_of
 from mngdb.spec.mongodb import MongodbGrant
 from mngdb.targets.atlas import (
     access_list,
@@ -129,9 +130,11 @@ def _app(wanted: Wanted, name: str, right: MongodbGrant, uri: str) -> App:
     secret = wanted.asked.secrets[name].reveal()
     kinds = (str.islower, str.isupper, str.isdigit, lambda letter: not letter.isalnum())
     options = dict(parse_qsl(parts.query))
-    login = f"{quote(name, safe='')}:{quote(secret, safe='')}@"
+    user = login_of(name, wanted.asked.secrets[name])
+    login = f"{quote(user, safe='')}:{quote(secret, safe='')}@"
     srv = parts.scheme == "mongodb+srv"
     return App(
+        login=user,
         database=right.database,
         readonly=right.access == "readonly",
         scheme=parts.scheme,
