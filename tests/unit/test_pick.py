@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from mngdb.cli.backup import _span
 from mngdb.errors import UsageError
@@ -14,7 +15,7 @@ from mngdb.ops.backup import archived, schedule
 from mngdb.ops.backup.archived import Archived
 from mngdb.ops.backup.moments import exact, parse
 from mngdb.ops.backup.pick import leading_to, newest_of
-from mngdb.ops.backup.reach import Reach, Reachable, _beyond, reachable
+from mngdb.ops.backup.reach import Reach, Reachable, _beyond, joined, reachable
 from mngdb.ops.context import Context
 from mngdb.snapshot import Point, Taken
 from mngdb.stores.archive import Segment
@@ -55,6 +56,33 @@ def test_what_is_printed_is_accepted_as_typed(end: float) -> None:
     for text in texts:
         aim = leading_to(found, "redis", typed(text)).to(typed(text))
         assert MOMENT <= aim.moment <= end
+
+
+def test_a_moment_at_which_nobody_knows_what_was_written_gets_the_data_of_before() -> None:
+    """What came late has one moment for all of it, which may be before it was written."""
+    at = MOMENT
+    leads = [log(0, 9, at, at + 20), log(9, 50, at + 22, at + 22), log(50, 60, at + 26, at + 30)]
+    every = joined(at, leads, at + 30)
+    assert every == [(at, at + 30)]
+    sure = ((at, at + 20), (at + 26, at + 30))
+    found = replace(reach(at, *every), segments=tuple(leads), sure=sure)
+    for late in (21, 23, 25.9):
+        assert found.covers(at + late)
+        assert found.to(at + late).moment == at + 20
+        assert found.known_again(at + late) == at + 26
+    assert found.to(typed(exact(at + 26))).moment == at + 26
+    assert found.to(at + 28).moment == at + 28
+    # at the end, and for longer, it is a gap as before
+    assert joined(at, leads[:2], at + 20) == [(at, at + 20)]
+    far = log(60, 70, at + 90, at + 99)
+    assert joined(at, [*leads, far], at + 99) == [(at, at + 30), (at + 90, at + 99)]
+
+
+def log(begin: int, end: int, since: float, until: float) -> Segment:
+    return Segment(
+        branch="a", begin=begin, end=end, since=since, until=until,
+        opens=False, run="0" * 8, keys="0" * 8, digest="0" * 32,
+    )  # fmt: skip
 
 
 def test_the_newest_is_what_leads_furthest() -> None:

@@ -318,5 +318,12 @@ def _from(context: Context, name: str, to: str | None, snapshot: str | None) -> 
     if moment is None:
         return newest_of(found, name).to_newest()
     reach = leading_to(found, name, moment, archived.remedy(context, name))
-    tell(f"restoring {name} to {moments.shown(moment)}, from snapshot {reach.manifest.id}")
-    return reach.to(moment)
+    aim = reach.to(moment)
+    tell(f"restoring {name} to {moments.shown(aim.moment)}, from snapshot {reach.manifest.id}")
+    if again := reach.known_again(moment):
+        tell(
+            "note: nobody knows when what was archived then was written, until "
+            f"{moments.shown(again)}: this is the data of before; all of it: "
+            f"--to '{moments.exact(again)}'"
+        )
+    return aim

@@ -290,13 +290,16 @@ def chain(segments: Sequence[Segment], point: Point) -> list[Segment]:
         position, reached = best.end, max(reached, best.until)
 
 
-def spans(moment: float, segments: Iterable[Segment]) -> list[tuple[float, float]]:
+def spans(
+    moment: float, segments: Iterable[Segment], near: float = _NEAR
+) -> list[tuple[float, float]]:
     """The moments that a snapshot of `moment` reaches by the segments that lead on from it. Where
-    nobody knows when something was written, one span ends and the next begins."""
+    nobody knows for more than `near` seconds when something was written, one span ends and the next
+    begins."""
     found = [(moment, moment)]
     for one in segments:
         begin, end = found[-1]
-        if one.since > end + _NEAR:
+        if one.since > end + near:
             found.append((one.since, one.until))
         else:
             found[-1] = (begin, max(end, one.until))

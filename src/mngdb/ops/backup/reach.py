@@ -24,6 +24,9 @@ from mngdb.stores.sealing import UnreadableError, fingerprint
 #: Seconds of the log beyond a moment that are taken along: what was written at that moment may have
 #: come a little later. Whoever reads the log stops at the moment itself.
 BEYOND = 2.0
+#: Seconds for which nobody knows when something was written that are no gap: what is written comes
+#: late while a machine is busy, or the agent starts anew.
+_SHORT = 30.0
 #: Seconds by which a moment that is said in milliseconds may be beside the one that is meant.
 _MILLI = 0.001
 
@@ -95,7 +98,9 @@ class Aim(Struct, frozen=True):
 
 
 class Reach(Struct, frozen=True):
-    """What one snapshot and the log since then lead to. `spans` of moments, the oldest first."""
+    """What one snapshot and the log since then lead to. `spans` of moments, the oldest first;
+    `sure`: without the stretches of up to `_SHORT` in which nobody knows when something was
+    written."""
 
     manifest: Manifest
     parents: tuple[Manifest, ...]
@@ -107,6 +112,7 @@ class Reach(Struct, frozen=True):
     """From when on it cannot be read, as was found: -inf where the snapshot cannot."""
     continuous: bool = False
     """Whether it leads on without a log of ours, to whole seconds: its keeper has one."""
+    sure: tuple[tuple[float, float], ...] = ()
 
     @property
     def sound(self) -> bool:
@@ -140,13 +146,21 @@ class Reach(Struct, frozen=True):
         return any(begin - _MILLI <= moment <= end + _MILLI for begin, end in self.spans)
 
     def to(self, moment: float) -> Aim:
-        """The restore to a moment that it covers."""
-        near = (min(max(moment, begin), end) for begin, end in self.spans)
-        at = min(near, key=lambda one: abs(one - moment))
+        """The restore to a moment that it covers, or to the last one before whose data is known."""
+        known = self.sure or self.spans
+        near = [min(max(moment, begin), end) for begin, end in known if begin - _MILLI <= moment]
+        at = min(near or [known[0][0]], key=lambda one: abs(one - moment))
         at = float(math.floor(at)) if self.continuous else at
         if not self.segments and at == self.manifest.moment:
             return Aim(self.manifest, parents=self.parents)
         return Aim(self.manifest, self._needed(at), at, parents=self.parents)
+
+    def known_again(self, moment: float) -> float | None:
+        """Where nobody knows which data there was at a moment that it covers: the first one after
+        it of which that is known."""
+        if any(begin - _MILLI <= moment <= end + _MILLI for begin, end in self.sure):
+            return None
+        return min((begin for begin, _ in self.sure if begin > moment), default=None)
 
     def to_newest(self) -> Aim:
         """The restore of all that there is."""
@@ -394,7 +408,7 @@ def _reach(
     note: archived.Archived,
 ) -> Reach:
     leads = _leads(manifest, segments)
-    found = spans(manifest.moment, leads)
+    sure = spans(manifest.moment, leads)
     point = manifest.taken.log or Point("", 0)
     last = (leads[-1].branch, leads[-1].end) if leads else (point.branch, point.position)
     keys, quiet = fingerprint(manifest.recipients), 0.0
@@ -405,9 +419,17 @@ def _reach(
         # of a server at rest, the log that ends before a snapshot may tell so of later moments
         mine = (one for one in segments if (one.branch, one.keys) == (last[0], keys))
         quiet = max([quiet, *(one.until for one in mine if one.end <= last[1])])
-    found[-1] = (found[-1][0], max(found[-1][1], quiet))
+    sure[-1] = (sure[-1][0], max(sure[-1][1], quiet))
+    found = joined(manifest.moment, leads, sure[-1][1]) if sure[1:] else sure
     locked = any(place.opener_here(context, one) is None for one in (*above, manifest))
-    return Reach(manifest, above, tuple(leads), tuple(found), locked)
+    return Reach(manifest, above, tuple(leads), tuple(found), locked, sure=tuple(sure))
+
+
+def joined(moment: float, leads: Sequence[Segment], end: float) -> list[tuple[float, float]]:
+    """The moments that a snapshot reaches up to `end`, with the short stretches of which nobody
+    knows when something was written: at its end, there is none."""
+    found = [one for one in spans(moment, leads, _SHORT) if one[0] <= end]
+    return [*found[:-1], (found[-1][0], end)]
 
 
 def command(instance: str, into: str) -> str:
