@@ -21,8 +21,9 @@ from mngdb.engines.postgres.removals import removals as of_postgres
 from mngdb.engines.redis.removals import removals as of_redis
 from mngdb.engines.redis.wire import pack
 from mngdb.errors import MngdbError, UsageError
-from mngdb.ops.backup.moments import command
-from mngdb.snapshot import Piece, Point, Taken
+from mngdb.ops.backup.moments import command, shown
+from mngdb.ops.backup.removals import _later
+from mngdb.snapshot import Piece, Point, Removal, Taken
 
 _BEGIN, _END = 1000, 1_700_000_000.0
 
@@ -269,3 +270,14 @@ def test_postgres(seed: int, wide: bool) -> None:
         ("DROP TABLE", younger, 60),
     ]
     assert [one.unnamed for one in found] == [False, False, False, True]
+
+
+def test_an_older_drop_is_not_taken_for_a_later_one_without_a_name_in_silence() -> None:
+    def dropped(moment: float, *, unnamed: bool = True) -> Removal:
+        return Removal(1, moment, ("DROP TABLE",), "" if unnamed else "a.b", unnamed=unnamed)
+
+    found = dropped(1000.0, unnamed=False)
+    assert _later(found, [dropped(900.0)]) == ()
+    (note,) = _later(found, [dropped(900.0), dropped(2000.0), dropped(3000.0)])
+    assert note.count("1970-01-01") == 2
+    assert f"'{shown(1999.999)}'" in note

@@ -312,8 +312,10 @@ def _from(context: Context, name: str, to: str | None, snapshot: str | None) -> 
     if found.lost:
         tell(f"warning: {plain(found.lost)}")
     if command is not None:
-        aim = removals.before(context, found, name, command)
+        aim, told = removals.before(context, found, name, command)
         tell(f"restoring {name}: {aim.text}")
+        for text in told:
+            tell(f"note: {plain(text)}")
         return aim
     if moment is None:
         return newest_of(found, name).to_newest()

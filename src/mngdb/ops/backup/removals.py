@@ -20,10 +20,13 @@ _BEFORE = 0.001
 _SEARCH = "--to TIME restores beside the live server, and may be tried for several moments"
 
 
-def before(context: Context, found: Reachable, instance: str, command: str) -> Aim:
+def before(
+    context: Context, found: Reachable, instance: str, command: str
+) -> tuple[Aim, tuple[str, ...]]:
     """The restore to just before the last such command, which may end with the name of what it
-    removed. The log is read from the newest snapshot on, then from the one before it, and so on.
-    Raises UsageError where it is not in the log, MngdbError for a log that cannot be read."""
+    removed, and notes for people. The log is read from the newest snapshot on, then from the one
+    before it, and so on. Raises UsageError where it is not in the log, MngdbError for a log that
+    cannot be read."""
     newest = newest_of(found, instance)
     engine = registry.engine(newest.manifest.engine)
     way, target = _split(engine, instance, command)
@@ -35,18 +38,31 @@ def before(context: Context, found: Reachable, instance: str, command: str) -> A
         every = [one for one in _removals(context, engine, reach, upto) if way in one.commands]
         named = [one for one in every if not one.unnamed]
         fits = [one for one in named if _about(one, target)]
+        unnamed = [one for one in every if one.unnamed] + unnamed
         if fits:
-            return _aim(reach, fits[-1])
-        others, unnamed = named + others, [one for one in every if one.unnamed] + unnamed
+            return _aim(reach, fits[-1]), _later(fits[-1], unnamed)
+        others = named + others
         upto = reach.manifest.moment
     has = f"it has: {'; '.join(map(_said, others[-_NAMED:]))}; " if others else ""
     if unnamed:
-        moments = ", ".join(f"'{shown(one.moment - _BEFORE)}'" for one in unnamed[-_NAMED:])
-        has += f"something without a name in the snapshot was dropped just after {moments}; "
+        has += f"{_dropped(unnamed)}; "
     raise UsageError(
         f"the log of {instance} shows no {command!r} since {shown(upto)}",
         f"{has}it does not show {engine.unseen}: {_SEARCH}",
     )
+
+
+def _later(removal: Removal, unnamed: list[Removal]) -> tuple[str, ...]:
+    """A note, where what was found may not be the last such command."""
+    later = [one for one in unnamed if one.moment > removal.moment]
+    if not later:
+        return ()
+    return (f"{_dropped(later)}: if that is what you mean, --to such a moment",)
+
+
+def _dropped(unnamed: list[Removal]) -> str:
+    moments = ", ".join(f"'{shown(one.moment - _BEFORE)}'" for one in unnamed[-_NAMED:])
+    return f"something without a name in the snapshot was dropped just after {moments}"
 
 
 def _split(engine: AnyEngine, instance: str, command: str) -> tuple[str, str]:
