@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import redis
 
 from tests.checks.judge import BROUGHT
 from tests.conftest import ROOT, Cli, free_port
+from tests.secrets_server import SecretsServer, in_aws
 
 pytestmark = pytest.mark.live
 BOTH = ("-f", "mngdb.yaml", "-f", "ports.yaml")
@@ -136,15 +137,15 @@ def test_every_example_has_a_readme_that_names_its_commands() -> None:
         assert "mngdb up" in (folder / "README.md").read_text()
 
 
-@pytest.fixture(scope="module")
-def service(chat: Cli) -> Iterator[str]:
-    """The URL of the example's app, which runs with what `env --for client` prints."""
+@contextmanager
+def service(chat: Cli, environ: dict[str, str]) -> Iterator[str]:
+    """The URL of the example's app, which runs in the block; empty, where it did not start."""
     shutil.copy(ROOT / "examples" / "chat-app" / "app.py", chat.folder)
     port = free_port()
     argv = [sys.executable, "-m", "uvicorn", "app:app", "--port", str(port)]
-    environ = {**chat.environ(), **chat.json(*BOTH, "env", "chat-app", "--for", "client")}
+    env = {**chat.environ(), **environ}
     with (chat.folder / "app.log").open("wb") as log:
-        process = subprocess.Popen(argv, cwd=chat.folder, env=environ, stdout=log, stderr=log)
+        process = subprocess.Popen(argv, cwd=chat.folder, env=env, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     try:
         end = time.monotonic() + 60
@@ -153,17 +154,37 @@ def service(chat: Cli) -> Iterator[str]:
                 if httpx.get(f"{url}/health").status_code == 200:
                     break
             time.sleep(0.1)
-        yield url
+        yield url if process.poll() is None else ""
     finally:
         process.terminate()
         process.wait()
 
 
-def test_the_chat_apps_service_survives_a_rotation_of_everything_under_load(
-    chat: Cli, service: str
+def test_the_chat_apps_service_takes_the_guides_variables_for_aws(
+    chat: Cli, tmp_path: Path
 ) -> None:
+    with SecretsServer(tmp_path).running() as server:
+        in_aws(server).publish("chat-app", chat.json(*BOTH, "env", "chat-app"))
+        guide = {
+            **server.variables,
+            "AWS_ENDPOINT_URL": server.url,
+            "USE_AWS_SECRETS": "true",
+            "AWS_REGION": "us-east-1",
+            "AWS_SECRET_NAME": "chat-app/database/chat-app",
+            "AWS_SECRETS_FAIL_OPEN": "false",
+        }
+        with service(chat, guide) as url:
+            assert "token" in httpx.post(f"{url}/join", json={"username": "choi"}).json()
+        # a failure stops the start
+        with service(chat, guide | {"AWS_SECRET_NAME": "chat-app/gone"}) as url:
+            assert url == ""
+    assert "the AWS secret chat-app/gone cannot be read" in (chat.folder / "app.log").read_text()
+
+
+def test_the_chat_apps_service_survives_a_rotation_of_everything_under_load(chat: Cli) -> None:
     before = chat.json(*BOTH, "env", "chat-app")
-    with httpx.Client(base_url=service, timeout=60) as http:
+    where = chat.json(*BOTH, "env", "chat-app", "--for", "client")
+    with service(chat, where) as url, httpx.Client(base_url=url, timeout=60) as http:
         token = http.post("/join", json={"username": "kim"}).json()["token"]
         kim = {"Authorization": f"Bearer {token}"}
         assert http.get("/rooms/seoul/messages").status_code in {401, 403}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -252,6 +253,17 @@ def test_wrong_keys_are_refused_by_the_server_itself(server: SecretsServer) -> N
             in_aws(server).get_many(["redis_shop"])
     finally:
         server.demand_rights(False)
+
+
+def test_without_boto3_it_says_what_to_install(
+    server: SecretsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("boto3", "botocore", "botocore.config", "botocore.exceptions"):
+        monkeypatch.setitem(sys.modules, name, None)
+    asking._made.cache_clear()
+    with pytest.raises(SecretError, match="needs boto3") as caught:
+        in_aws(server).get_many(["redis_shop"])
+    assert caught.value.hint == "pip install 'mngdb[aws]'"
 
 
 class Clock(SimpleNamespace):

@@ -73,6 +73,7 @@ class Client:
     def __call__(self, operation: str, secret: str, **given: object) -> dict[str, Any]:
         """The answer to one operation on a secret (its name, for what is said). Raises the errors
         above, and SecretError for every other refusal."""
+        self._client()  # without boto3, nothing below is there
         from botocore.exceptions import (
             BotoCoreError,
             ClientError,
