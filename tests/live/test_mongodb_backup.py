@@ -230,6 +230,7 @@ def test_a_restored_server_has_all_that_there_was(stack: Cli, source: Any) -> No
         trials = proved(stack, "copy", saved.taken)
         assert failed(trials) == {}
         assert {"shop.types", "shop.seen", "shop.weather", "odd-Ü.%24", "users"} <= trials.keys()
+        assert "bucket" in trials["shop.weather"].detail
     held = everything(source)
     assert saved.taken.counts["shop.system.buckets.weather"] == len(
         held["shop.system.buckets.weather"]

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.live
 FILE = """
 postgres: {port: PORT1, memory: 128mb, settings: {wal_level: logical}}
 agent: false
-apps: {shop: {postgres: shop}}
+apps: {shop: {postgres: shop}, other: {postgres: other}}
 backup: {}
 """
 OURS = (
@@ -95,7 +95,7 @@ def test_a_table_comes_back_into_its_publications_and_below_row_security(stack: 
     sql(stack, "SELECT lo_unlink(file) FROM bought WHERE n < 3", "DROP TABLE bought", app="shop")
     with pg(stack, database="shop") as admin:
         admin.execute("DROP PUBLICATION gone")
-    found = stack.json("restore", "postgres", "--latest", "--table", "bought")
+    found = stack.json("restore", "postgres", "--latest", "--table", "shop.public.bought")
     assert found["name"] == "shop.public.bought"
     assert found["counts"]["rows"] == 9
     told = notes(found)
@@ -109,8 +109,10 @@ def test_a_table_comes_back_into_its_publications_and_below_row_security(stack: 
         ).fetchone() == (True, True)
         key = "SELECT convalidated FROM pg_constraint WHERE conname = 'bought_item_fkey'"
         assert admin.execute(key).fetchone() == (True,)
-    copy = stack.json("restore", "postgres", "--latest", "--table", "bought", "--as", "second")
+    copy = stack.json("restore", "postgres", "--latest", "--table", "shop.bought", "--as", "second")
     assert "publications" not in notes(copy)
+    asked = stack.run("restore", "postgres", "--latest", "--table", "bought")
+    assert (asked.returncode, "--table shop.public.bought\n" in asked.stderr) == (2, True)
 
 
 def test_what_a_table_needs_and_only_a_superuser_may_create_is_told_before(stack: Cli) -> None:

@@ -60,7 +60,12 @@ def _good(one: Collection, taken: Taken) -> str:
 
 
 def _held(one: Collection, documents: int) -> str:
-    return f"{many(documents, 'document')}, {len(one.indexes)} indexes"
+    return f"{many(documents, _unit(one))}, {len(one.indexes)} indexes"
+
+
+def _unit(one: Collection) -> str:
+    """What its documents are called: a time series has several measurements in each."""
+    return "bucket" if one.holder != one.name else "document"
 
 
 def _traits(one: Collection, wanted: set[str]) -> Iterator[str]:
@@ -82,9 +87,9 @@ def _content(session: Session, one: Collection, taken: Taken) -> Iterator[str]:
     if digest.count < wanted and one.options.get("capped") and one.namespace in taken.notes["late"]:
         return  # some came and went while it was read, and have no room together
     if digest.count != wanted:
-        yield f"{digest.count:,} documents instead of {wanted:,}"
+        yield f"{digest.count:,} {_unit(one)}s instead of {wanted:,}"
     elif digest.text != content:
-        yield "its documents are not those of the snapshot"
+        yield f"its {_unit(one)}s are not those of the snapshot"
 
 
 def _files(session: Session, one: Collection) -> Iterator[str]:

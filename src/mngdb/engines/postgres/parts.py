@@ -215,7 +215,18 @@ def _address(session: Session, asked: DesiredInstance, text: str) -> _Address:
     known = sorted(_of_apps(asked))
     if len(known) != 1:
         named = f"; the file names {', '.join(known)}" if known else ""
+        # one of them may have it now, and another one have had it
+        having = [one for one in known if _has(session, one, schema, table)] or ["DATABASE"]
         raise UsageError(
-            f"say in which database {text} is{named}", f"--table DATABASE.{schema}.{table}"
+            f"say in which database {text} is{named}",
+            " or ".join(f"--table {one}.{schema}.{table}" for one in having),
         )
     return _Address(known[0], schema, table)
+
+
+def _has(session: Session, database: str, schema: str, table: str) -> bool:
+    try:
+        with session.inside(database) as inside:
+            return bool(rows(inside, _RELATION, schema, table))
+    except ConnectError:
+        return False
