@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,11 @@ class Atlas:
         """A snapshot by the schedule."""
         found = self._project(project).clusters[cluster]
         return backups.take(self.world, found, "scheduled", 7)
+
+    def do_ends(self, client: str, days: float) -> None:
+        """A service account's secrets end in so many days."""
+        for one in self.world.accounts[client]["secrets"]:
+            one["until"] = self.world.now() + timedelta(days=days)
 
     def do_clusters(self) -> list[str]:
         """Names of the clusters of all projects, but for those that are being deleted."""

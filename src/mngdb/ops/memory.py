@@ -39,7 +39,8 @@ def _around(context: Context, instance: Instance) -> Around:
     """What is seen from outside: of processes much, of containers little, of others' nothing."""
     outside = context.target(instance).outside
     if outside is None:
-        apart: Seen[Any] = Seen(missing="the server is external: only the server itself is queried")
+        who = "a provider runs the server" if instance.hosted else "the server is external"
+        apart: Seen[Any] = Seen(missing=f"{who}: only the server itself is queried")
         return Around(apart, apart)
     return Around(
         see(lambda: outside.footprint(instance)),

@@ -18,7 +18,8 @@ from mngdb.ops.backup.scratch import Scratch, own_folder, room
 from mngdb.ops.backup.tried import Phase, Tell, Tried
 from mngdb.ops.context import Context
 from mngdb.spec.stack import Instance, Role
-from mngdb.targets.protocol import OwnBackups, Target
+from mngdb.targets.backups import OwnBackups
+from mngdb.targets.protocol import Target
 
 
 def begin(context: Context, aim: Aim, state: Path, *, role: Role = "beside") -> Tried:

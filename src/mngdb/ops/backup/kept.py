@@ -22,7 +22,7 @@ from mngdb.snapshot import Taken
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance
 from mngdb.stores.manifest import Manifest, Part, Stream
-from mngdb.targets.protocol import OwnBackups, OwnSnapshot
+from mngdb.targets.backups import OwnBackups, OwnSnapshot
 
 Emit = Callable[[object], None]
 #: In the stack's own folder: what instances held when snapshots of them were taken.

@@ -20,7 +20,7 @@ from mngdb.ops.backup.reach import Aim
 from mngdb.ops.backup.tried import Tell
 from mngdb.ops.context import Context
 from mngdb.spec.stack import Instance
-from mngdb.targets.protocol import OwnBackups
+from mngdb.targets.backups import OwnBackups
 
 if TYPE_CHECKING:
     from mngdb.ops.up import Report

@@ -11,7 +11,7 @@ from mngdb import stopping
 from mngdb.errors import MngdbError
 from mngdb.events import Progress
 from mngdb.ops.context import Context
-from mngdb.ops.rotate import select, work
+from mngdb.ops.rotate import provider, select, work
 from mngdb.ops.rotate.note import entries
 from mngdb.ops.rotate.work import Left, Login, OnEvent
 from mngdb.words import many
@@ -61,16 +61,20 @@ def finish(
 
 
 def due(context: Context, on_event: OnEvent) -> Left:
-    """Rotate what the file's schedule asks for, and finish what was begun. Raises as `rotate`."""
+    """Rotate what the file's schedule asks for, renew what ends by itself, and finish what was
+    begun. Raises as `rotate`."""
+    failed = provider.renew(context, on_event)
     logins = select.due(context, time.time())
     if logins:
         work.begin(context, logins, select.grace(context), on_event)
-    return finish(context, None, on_event)
+    left = finish(context, None, on_event)
+    return replace(left, errors={**left.errors, **failed})
 
 
 def pending(context: Context) -> bool:
     """Whether `due` has something to do. Raises SecretError, UsageError."""
-    return bool(entries(context.stack.state) or select.due(context, time.time()))
+    due_now = select.due(context, time.time()) or provider.due(context)
+    return bool(due_now or entries(context.stack.state))
 
 
 def abort(context: Context, only: Collection[str], on_event: OnEvent) -> Left:

@@ -24,7 +24,7 @@ from mngdb.targets.atlas.api import Json
 from mngdb.targets.atlas.errors import LostError
 from mngdb.targets.atlas.session import Session, Wanted
 from mngdb.targets.atlas.waiting import wait
-from mngdb.targets.protocol import OwnReach, OwnSnapshot
+from mngdb.targets.backups import OwnReach, OwnSnapshot
 
 Emit = Callable[[object], None]
 #: What a snapshot says of who asked for it.

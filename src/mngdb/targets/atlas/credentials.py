@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from mngdb.errors import MngdbError
 from mngdb.model import Notice
 from mngdb.targets.atlas.api import Json
+from mngdb.targets.atlas.journal import Journal
 from mngdb.targets.atlas.session import Session
 
-_KIND, _KEY = "credentials", "expires"
+#: The journal's note of it.
+KIND, EXPIRES = "credentials", "expires"
 #: Days before the end at which people are warned.
 _WARNED = 30
 
@@ -32,25 +34,32 @@ def days_left(session: Session, project: Json | None) -> float | None:
     ends = [str(one["expiresAt"]) for one in ours or secrets if one.get("expiresAt")]
     if not ends:
         return None
-    session.journal.write(_KIND, _KEY, min(ends))
+    session.journal.write(KIND, EXPIRES, min(ends))
     return _days(min(ends))
 
 
 def notices(session: Session) -> Iterator[Notice]:
     """That the end is near, as it was noted."""
-    known = session.journal.of(_KIND).get(_KEY)
+    known = session.journal.of(KIND).get(EXPIRES)
     if not known or (days := _days(known)) > _WARNED:
         return
     text = f"the secret of the Atlas service account ends in {max(0, days):.0f} days ({known})"
     if days <= 0:
         text = f"the secret of the Atlas service account ended on {known}"
-    hint = "make a new one (Atlas: Organization, Applications), then: mngdb secret set "
-    yield Notice(session.wanted.known, text, hint + "atlas_client-secret")
+    hint = "mngdb rotate --due, where it is in the vault; or make a new one (Atlas: Organization, "
+    hint += "Applications), then: mngdb secret set atlas_client-secret"
+    yield Notice(session.wanted.known, text, hint)
+
+
+def noted(journal: Journal) -> float | None:
+    """Days until the end, as it was noted; None: it was not."""
+    known = journal.of(KIND).get(EXPIRES)
+    return _days(known) if known else None
 
 
 def due(session: Session) -> bool:
     """Whether the end has never been asked for."""
-    return not session.journal.knows(_KIND, _KEY)
+    return not session.journal.knows(KIND, EXPIRES)
 
 
 def _days(moment: str) -> float:

@@ -11,11 +11,12 @@ from urllib.parse import quote
 from mngdb.errors import AbsentError, ConnectError, MngdbError
 from mngdb.events import Waiting
 from mngdb.model import Access, DesiredInstance, Notice
+from mngdb.secret import Secret
 from mngdb.spec.alerts import secret_of
 from mngdb.spec.atlas import Atlas
 from mngdb.spec.file import Backup
 from mngdb.spec.stack import Instance
-from mngdb.targets.atlas import advisor, auth, cluster, project
+from mngdb.targets.atlas import advisor, auth, cluster, project, renewal
 from mngdb.targets.atlas.api import Api
 from mngdb.targets.atlas.backups import AtlasBackups
 from mngdb.targets.atlas.converge import AtlasConverger
@@ -86,6 +87,19 @@ class AtlasTarget:
             found = remove.preflight(session)
             return lambda: remove.remove(session, found)
         return None
+
+    def ending(self) -> bool:
+        """Whether the service account's secret does."""
+        return self.given.secret(auth.SECRET) is not None and renewal.due(self.journal)
+
+    def renew(self, asked: DesiredInstance, keep: Callable[[str, Secret], None]) -> bool:
+        """Have Atlas make another one, where the vault holds the one in use."""
+        if self.given.secret(auth.SECRET) is None:
+            return False
+        done = renewal.renew(self.session(asked), lambda made: keep(auth.SECRET, made))
+        with self._guard:
+            self._apis.clear()  # what they were opened with ends
+        return done
 
     def site(self, instance: Instance, *, find: bool = True) -> None:
         """None: Atlas renders it."""
