@@ -480,6 +480,16 @@ def test_a_stack_whose_secrets_are_in_aws(cli: Cli, server: SecretsServer) -> No
         assert (done.returncode, done.stdout) == (2, "")
         assert "fail_open: false" in done.stderr
         assert len(done.stderr.strip().splitlines()) == 3  # with the note about the variable
+    # open, it goes on with what was read last
+    server.fail("", 0)
+    cli.env["AWS_SECRETS_FAIL_OPEN"] = "true"
+    before = cli.env_of("shop")
+    server.fail("AccessDeniedException", 1000)
+    for words in (["env", "shop", "--json"], ["up"], ["plan", "--exit-code"]):
+        done = cli.run(*words)
+        assert done.returncode == 0, done.stderr
+        assert "WARNING: AWS does not permit GetSecretValue" in done.stderr
+    assert cli.env_of("shop") == before
     # also with the vault out of reach, servers are stopped and removed; their secrets stay in AWS
     assert cli.run("down").returncode == 0
     assert cli.run("destroy", "--yes", "mng").returncode == 0

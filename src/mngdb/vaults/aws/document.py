@@ -196,21 +196,21 @@ class Document:
         policy = answer.get("ResourcePolicy")
         return list(dict.fromkeys(let_in(policy, answer["ARN"]))) if policy else []
 
+    def make(self, content: Mapping[str, str]) -> None:
+        """Make it, with this content. Raises SecretError, also where there is one."""
+        self._create(self._text(dict(content)), str(uuid.uuid4()))
+
     def replace(self, content: Mapping[str, str]) -> None:
         """Put a whole new content in place of the current one, whatever that is; a secret that was
         to be deleted stays. Raises SecretError."""
         text = self._text(dict(content))
         given = {"SecretId": self.name, "SecretString": text, "VersionStages": ["AWSCURRENT"]}
-        for _ in range(2):
-            token = {"ClientRequestToken": str(uuid.uuid4())}
-            try:
-                self._client("put_secret_value", self.name, **given, **token)
-            except AbsentError:
-                self._create(text, token["ClientRequestToken"])
-            except DeletedError:
-                self._client("restore_secret", self.name, SecretId=self.name)
-                continue
-            return
+        given["ClientRequestToken"] = str(uuid.uuid4())
+        try:
+            self._client("put_secret_value", self.name, **given)
+        except DeletedError:
+            self._client("restore_secret", self.name, SecretId=self.name)
+            self._client("put_secret_value", self.name, **given)
 
     def remove(self, days: int) -> None:
         """Have AWS delete it after so many days; none there is no error. Raises SecretError."""

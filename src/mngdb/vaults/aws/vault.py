@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -246,9 +245,12 @@ class AwsVault:
 
     def publish(self, app: str, settings: Mapping[str, str]) -> None:
         document = self._published(app)
-        with suppress(AbsentError):
+        try:
             self._check_owner(document)
-        document.replace(settings)
+        except AbsentError:
+            document.make(settings)
+        else:
+            document.replace(settings)
 
     def published(self, apps: Iterable[str]) -> dict[str, dict[str, str]]:
         places = {document_name(self._name, app): app for app in apps}
