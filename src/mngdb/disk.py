@@ -259,14 +259,45 @@ def exchange(one: Path, other: Path) -> None:
         sync(other.parent)
 
 
-def sync(path: Path) -> None:
-    """Bring a file, or a folder's names, to the disk. One that is gone needs nothing."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
+@contextlib.contextmanager
+def acting(account: Account | None) -> Iterator[None]:
+    """In the block, this thread opens, makes and removes files with the rights of an account (None:
+    ours), and what it makes is the account's. A folder of the account's may be in other hands than
+    its server's: what turns into a link there leads root nowhere where they could not go
+    themselves. No other file is within reach: nothing of the store is read, no thread begun and no
+    program run in the block. Raises OSError."""
+    if account is None or os.geteuid() != 0:
+        yield
         return
+    group = os.getegid()
     try:
-        os.fsync(handle)
+        _LIBC.setfsgid(account.gid)
+        _LIBC.setfsuid(account.uid)
+        if (_LIBC.setfsgid(-1), _LIBC.setfsuid(-1)) != (account.gid, account.uid):
+            raise PermissionError(errno.EPERM, f"cannot open files as {account.name}")
+        yield
+    finally:
+        _LIBC.setfsuid(0)
+        _LIBC.setfsgid(group)
+
+
+def sync(path: Path) -> None:
+    """Bring a file, or a folder's names, to the disk. One that is gone needs nothing, nor does what
+    is neither."""
+    _sync(path, None)
+
+
+def _sync(path: Path | str, at: int | None) -> None:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        handle = os.open(path, flags, dir_fd=at)
+    except OSError as error:
+        if error.errno in {errno.ENOENT, *_SPECIAL}:
+            return
+        raise
+    try:
+        if stat.S_IFMT(os.fstat(handle).st_mode) in {stat.S_IFREG, stat.S_IFDIR}:
+            os.fsync(handle)
     finally:
         os.close(handle)
 
@@ -286,12 +317,10 @@ def append(handle: int, data: bytes | memoryview) -> None:
 
 def sync_tree(path: Path) -> None:
     """Bring everything in a folder to the disk, while a server may already work in it."""
-    for folder, _, names in os.walk(path):
+    for _, _, names, folder in os.fwalk(path):
         for name in names:
-            file = Path(folder) / name
-            if not file.is_symlink():
-                sync(file)
-        sync(Path(folder))
+            _sync(name, folder)
+        os.fsync(folder)
 
 
 def take(path: Path) -> None:

@@ -201,7 +201,7 @@ def lay(asked: DesiredInstance, saved: Saved, folder: Path, account: Account | N
     except replay.OvershotError:
         disk.remove(folder)
         disk.remove(_spaces(folder))
-        unpack.folder(folder, account)
+        disk.folder(folder, owner=account)
         _unpacked(asked, saved, folder, account)
         replay.recover(asked, saved, folder, account, exact=True)
 
@@ -223,13 +223,16 @@ def _major(version: str) -> str:
 
 def _unpacked(asked: DesiredInstance, saved: Saved, folder: Path, account: Account | None) -> None:
     spaces = _spaces(folder)
+    if _oids(saved.taken):
+        disk.folder(spaces, owner=account)
     if saved.parents:
         _combined(asked, saved, folder, account)
     else:
         _extracted(saved, folder, spaces, account)
     if oids := _oids(saved.taken):
         map_of_them = folder / "tablespace_map"
-        map_of_them.unlink(missing_ok=True)  # it says where they were
+        with disk.acting(account):
+            map_of_them.unlink(missing_ok=True)  # it says where they were
         lines = (f"{oid} {spaces / oid}\n".encode() for oid in oids)
         unpack.file(lines, map_of_them, account)
 
@@ -239,7 +242,6 @@ def _extracted(saved: Saved, folder: Path, spaces: Path, account: Account | None
     unpack.tar(saved.read("base.tar"), folder, account)
     unpack.file(saved.read(MANIFEST), folder / MANIFEST, account)
     for oid in _oids(saved.taken):
-        unpack.folder(spaces, account)
         unpack.folder(spaces / oid, account)
         unpack.tar(saved.read(f"{oid}.tar"), spaces / oid, account)
 
@@ -250,7 +252,7 @@ def _combined(asked: DesiredInstance, saved: Saved, folder: Path, account: Accou
     if asked.site is None:
         raise ValueError("there is no program to combine with")
     work, spaces = folder.with_name("chain"), _spaces(folder)
-    unpack.folder(work, account)
+    disk.folder(work, owner=account)
     try:
         chain = []
         for number, one in enumerate((*saved.parents, saved)):
@@ -262,8 +264,8 @@ def _combined(asked: DesiredInstance, saved: Saved, folder: Path, account: Accou
     finally:
         disk.remove(work)
     for oid in _oids(saved.taken):
-        unpack.folder(spaces, account)
-        (folder / "pg_tblspc" / oid).rename(spaces / oid)
+        with disk.acting(account):
+            (folder / "pg_tblspc" / oid).rename(spaces / oid)
 
 
 def _oids(taken: Taken) -> list[str]:

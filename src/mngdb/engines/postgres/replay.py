@@ -14,6 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from mngdb import disk
 from mngdb.engines.postgres import drops, replication, segments, unpack
 from mngdb.engines.postgres.render import settings
 from mngdb.errors import MngdbError
@@ -129,8 +130,10 @@ class _Server(Struct, frozen=True):
 
     def replayed(self) -> int:
         """Where the replay ended. Raises MngdbError."""
-        newest = max(self.folder.glob("pg_wal/*.history"), default=None)
-        if newest is None:
+        with disk.acting(self.account):
+            newest = max(self.folder.glob("pg_wal/*.history"), default=None)
+            text = disk.read_own(newest, owners=None) if newest is not None else None
+        lines = [line for line in (text or "").splitlines() if line.strip()]
+        if not lines:
             raise MngdbError("PostgreSQL has not begun a new timeline after its recovery")
-        *_, last = (line for line in newest.read_text().splitlines() if line.strip())
-        return replication.lsn(last.split("\t")[1])
+        return replication.lsn(lines[-1].split("\t")[1])

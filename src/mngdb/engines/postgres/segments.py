@@ -11,6 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from mngdb import disk
 from mngdb.engines.postgres import replication
 from mngdb.errors import MngdbError, of_system
 from mngdb.run import Account
@@ -73,11 +74,12 @@ def lay(saved: Saved, folder: Path, account: Account | None) -> Log:
     point = saved.taken.log
     if point is None:
         raise MngdbError("the snapshot does not say where the log leads on from it")
-    size = next(
-        (one.stat().st_size for one in folder.iterdir() if _NAME.fullmatch(one.name)), 16 << 20
-    )
-    log = Log(point.position, size, bytearray())
-    files = _Files(folder, replication.timeline(point.branch), size, account)
+    try:
+        size = _size(folder, account)
+        log = Log(point.position, size, bytearray())
+        files = _Files(folder, replication.timeline(point.branch), size, account)
+    except OSError as error:
+        raise of_system(error) from None
     try:
         for piece in saved.log():
             if piece.begin > log.end:
@@ -96,13 +98,22 @@ def lay(saved: Saved, folder: Path, account: Account | None) -> Log:
     return log
 
 
+def _size(folder: Path, account: Account | None) -> int:
+    """Of a segment, in bytes."""
+    with disk.acting(account):
+        sizes = (one.lstat().st_size for one in folder.iterdir() if _NAME.fullmatch(one.name))
+        return next(filter(None, sizes), 16 << 20)
+
+
 def cut(log: Log, branch: str, position: int, folder: Path, account: Account | None) -> None:
     """Have the log that was laid end earlier. Raises MngdbError."""
     files = _Files(folder, replication.timeline(branch), log.size, account)
     try:
-        for path in folder.iterdir():
-            if _NAME.fullmatch(path.name) and path.name > files.path(position // log.size).name:
-                path.unlink()
+        last = files.path(position // log.size).name
+        with disk.acting(account):
+            for path in folder.iterdir():
+                if _NAME.fullmatch(path.name) and path.name > last:
+                    path.unlink()
         files.end(position)
     except OSError as error:
         raise of_system(error) from None
@@ -145,10 +156,8 @@ class _Files:
         if number == self._number:
             return
         self.close()
-        how = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
-        self._handle = os.open(self.path(number), how, 0o600)
-        if self._account is not None:
-            os.fchown(self._handle, self._account.uid, self._account.gid)
+        with disk.acting(self._account):
+            self._handle = disk.own(self.path(number), os.O_RDWR | os.O_CREAT, owners=None)
         os.ftruncate(self._handle, self._size)
         self._number = number
 

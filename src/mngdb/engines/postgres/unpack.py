@@ -67,21 +67,21 @@ def file(pieces: Iterator[bytes], path: Path, account: Account | None) -> None:
 
 
 def folder(path: Path, account: Account | None) -> None:
-    """Make a folder of `account`'s, unless it is there."""
-    path.mkdir(mode=0o700, exist_ok=True)
-    if account is not None:
-        os.chown(path, account.uid, account.gid)
+    """Make a folder of `account`'s in another one of its own, unless it is there."""
+    with disk.acting(account):
+        path.mkdir(mode=0o700, exist_ok=True)
 
 
 def disarm(into: Path, account: Account | None) -> None:
     """Let nothing in a data folder tell the server what to run or whom to follow: that is for the
     settings that we give it. What `ALTER SYSTEM` had set is kept beside. Raises MngdbError."""
     try:
-        for name in ("standby.signal", "recovery.signal"):
-            (into / name).unlink(missing_ok=True)
         settings = into / "postgresql.auto.conf"
-        if settings.exists():
-            settings.rename(into / "postgresql.auto.conf.restored")
+        with disk.acting(account):
+            for name in ("standby.signal", "recovery.signal"):
+                (into / name).unlink(missing_ok=True)
+            if os.path.lexists(settings):
+                settings.rename(into / "postgresql.auto.conf.restored")
         file(iter(()), settings, account)
     except OSError as error:
         raise of_system(error) from None
@@ -111,10 +111,9 @@ def _member(source: _Source, member: tarfile.TarInfo, into: Path, account: Accou
 
 @contextmanager
 def _made(path: Path, account: Account | None) -> Iterator[int]:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with disk.acting(account):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
-        if account is not None:
-            os.fchown(handle, account.uid, account.gid)
         yield handle
     finally:
         os.close(handle)

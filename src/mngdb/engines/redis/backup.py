@@ -264,7 +264,7 @@ def _files(asked: DesiredInstance) -> Iterator[Trial]:
     if tool is None:
         return
     try:
-        owner = path.stat()
+        owner = Path(site.data).stat()  # not the file's, which may be a link
         account = Account("", owner.st_uid, owner.st_gid) if os.geteuid() == 0 else None
         done = run([name, str(path)], program=tool, timeout=_CHECK, account=account, check=False)
     except (MngdbError, OSError) as error:

@@ -33,9 +33,10 @@ def lay(asked: DesiredInstance, saved: Saved, folder: Path, account: Account | N
         else:
             # with the log on Redis reads nothing else, so the file is the log's base
             _log(values, saved, folder, account, spared=spared)
-        if mode == "none":
-            disk.write(folder / render.RESTORED, "", owner=account)
-        disk.sync(folder)
+        with disk.acting(account):
+            if mode == "none":
+                disk.write(folder / render.RESTORED, "", owner=account)
+            disk.sync(folder)
     except OSError as error:
         raise of_system(error) from None
 
@@ -43,7 +44,9 @@ def lay(asked: DesiredInstance, saved: Saved, folder: Path, account: Account | N
 def _log(
     values: dict[str, str], saved: Saved, folder: Path, account: Account | None, *, spared: bool
 ) -> None:
-    log = disk.folder(folder / values["appenddirname"], owner=account)
+    log = folder / values["appenddirname"]
+    with disk.acting(account):
+        log.mkdir(mode=0o700)
     file = values["appendfilename"]
     parts: list[tuple[str, str, _Content]] = [
         (f"{file}.1.base.rdb", "b", whole(saved.read(STREAM)))
@@ -59,8 +62,9 @@ def _log(
     for name, _, content in parts:
         _written(log / name, content, account)
     manifest = "".join(f"file {_repr(name)} seq 1 type {kind}\n" for name, kind, _ in parts)
-    disk.write(log / f"{file}.manifest", manifest, owner=account)
-    disk.sync(log)
+    with disk.acting(account):
+        disk.write(log / f"{file}.manifest", manifest, owner=account)
+        disk.sync(log)
 
 
 def _commands(saved: Saved, until: float) -> Iterator[bytes | memoryview]:
@@ -96,10 +100,9 @@ def _repr(name: str) -> str:
 
 
 def _written(path: Path, content: _Content, account: Account | None) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with disk.acting(account):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
-        if account is not None:
-            os.fchown(handle, account.uid, account.gid)
         for piece in content:
             disk.append(handle, piece)
     finally:

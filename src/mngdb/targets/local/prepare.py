@@ -87,7 +87,8 @@ class Preparation(Struct, frozen=True):
         kept = self.kept / self._key()
         try:
             self._run(_copy(kept, fresh))
-            _rewrite(fresh / renewal.file, renewal)
+            with disk.acting(self.account):
+                _rewrite(fresh / renewal.file, renewal)
             self._run([word.replace("{data}", str(fresh)) for word in renewal.command])
             os.utime(kept)
         except (MngdbError, OSError, ValueError):

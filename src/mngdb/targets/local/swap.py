@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from mngdb import disk
 from mngdb.errors import MngdbError
+from mngdb.targets.local import ownership
 from mngdb.targets.local.layout import UnitFolder
 
 
@@ -30,20 +30,20 @@ def exchange(spare: UnitFolder, live: UnitFolder) -> bool:
 
 def _bring(data: Path, old: Path, new: Path) -> None:
     """Move folders of `old` that links in a data folder lead to, into `new`."""
-    links = [path for path in data.glob("*/*") if path.is_symlink()]
-    for link in links:
-        to = link.readlink()
-        if not to.is_relative_to(old) or to.is_relative_to(data):
+    account = ownership.owner(data)
+    with disk.acting(account):
+        links = {path: path.readlink() for path in data.glob("*/*") if path.is_symlink()}
+    for link, to in links.items():
+        if not to.is_relative_to(old) or to.is_relative_to(data) or ".." in to.parts:
             continue
         inside = to.relative_to(old)
         top = old / inside.parts[0]
         if top.exists():  # several links may lead into one
             top.rename(new / top.name)
             disk.sync(new)
-        owner = link.lstat()
         fresh = link.with_name(f".{link.name}")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(new / inside)
-        os.lchown(fresh, owner.st_uid, owner.st_gid)
-        fresh.rename(link)
-        disk.sync(link.parent)
+        with disk.acting(account):
+            fresh.unlink(missing_ok=True)
+            fresh.symlink_to(new / inside)
+            fresh.rename(link)
+            disk.sync(link.parent)
