@@ -45,6 +45,8 @@ class Taken(Struct, frozen=True, kw_only=True):
     """From where the server's log leads on from it."""
     size: int = 0
     """Bytes that it takes on a disk once it is restored, about; 0: as many as its streams have."""
+    missing: dict[str, str] = {}
+    """What it lacks since it could not be read, and why: the rest is kept all the same."""
 
 
 class Base(Struct, frozen=True):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from threading import Event
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -109,9 +111,55 @@ def test_what_a_restored_server_has_not_is_told(stack: Cli) -> None:
     assert (done.returncode, "no restored server" in done.stderr) == (2, True)
 
 
+def answer(at: str) -> str:
+    """What a server says to a login."""
+    try:
+        if at.startswith("redis"):
+            with redis.Redis.from_url(at) as store:
+                store.ping()
+        elif at.startswith("mongodb"):
+            here = f"{at.partition('?')[0]}?authSource=admin&directConnection=true"
+            with pymongo.MongoClient[Any](here, serverSelectionTimeoutMS=500) as client:
+                client.shop.command("ping")
+        else:
+            psycopg.connect(at, connect_timeout=2).close()
+    except (redis.AuthenticationError, pymongo.errors.OperationFailure):
+        return "refused"
+    except psycopg.OperationalError as error:
+        return "refused" if "pg_hba.conf" in str(error) else ""
+    except (redis.RedisError, pymongo.errors.PyMongoError):
+        return ""
+    return "let in"
+
+
+@contextmanager
+def watched(cli: Cli, instance: str) -> Iterator[set[str]]:
+    """What servers that parts are taken from in the block answer the app, again and again."""
+    at, answers, over = url(cli, instance, "shop"), set[str](), Event()
+
+    def look() -> None:
+        while not over.wait(0.01):
+            for note in cli.state.glob("parts/*/restored.json"):
+                with suppress(OSError, ValueError):
+                    port = json.loads(note.read_text())["port"]
+                    answers.add(answer(at.replace(f":{urlsplit(at).port}", f":{port}")))
+
+    with ThreadPoolExecutor(1) as pool:
+        looked = pool.submit(look)
+        try:
+            yield answers
+        finally:
+            over.set()
+            looked.result()
+            answers.discard("")
+
+
 def brought(cli: Cli, *arguments: str) -> Any:
-    """What `restore` of a part says; nothing of what it took it from is left."""
-    found = cli.json("restore", *arguments)
+    """What `restore` of a part says; nothing of what it took it from is left, and no app was let in
+    there."""
+    with watched(cli, arguments[0]) as answers:
+        found = cli.json("restore", *arguments)
+    assert answers == {"refused"}
     assert not [one for one in (cli.state / "parts").iterdir() if one.is_dir()]
     return found
 

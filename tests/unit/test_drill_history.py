@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from mngdb.ops.backup import chain, history
+from mngdb.ops.backup import drill as drilling
+from mngdb.ops.backup.scratch import Scratch
 from mngdb.spec.file import Backup
+from tests.conftest import Cli
+from tests.unit.backups import backed_up
 
 
 def drill(verdict: str, at: float, instance: str = "pg", **more: Any) -> dict[str, Any]:
@@ -129,3 +133,17 @@ def test_ten_thousand_drills_are_bounded_and_the_newest_stay(tmp_path: Path) -> 
     assert len(found) > 1000
     seen = history.checked(tmp_path)
     assert (seen.lines, seen.begin, seen.problems) == (len(found), False, ())
+
+
+def test_a_drill_that_crashes_is_one_that_failed(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = backed_up(cli, tmp_path / "store")
+
+    def crashed(*_: object, **__: object) -> None:
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr(Scratch, "make", crashed)
+    (found,) = drilling.drill(context, ["redis"], lambda _: None)
+    assert (found.verdict, "RecursionError: too deep" in found.checks[0].detail) == ("fail", True)
+    assert [one.verdict for one in drilling.drills(context.stack.state)] == ["fail"]

@@ -50,6 +50,8 @@ class Instance(Struct, frozen=True):
     role: Role = "live"
     filling: bool = False
     """Whether a restore fills it, and nobody reads it yet: nothing has to be kept of each write."""
+    closed: bool = False
+    """Whether no app may log in, as long as mngdb reads restored data that nobody may change."""
 
     @property
     def members(self) -> tuple[Member, ...]:

@@ -145,8 +145,9 @@ def login_of(facts: Facts, user: User) -> logins.Login:
 
 
 def _named(asked: DesiredInstance) -> list[str]:
-    """The logins that the file asks for."""
-    apps = (name for app in asked.instance.grants for name in asked.logins(app))
+    """The logins that the file asks for, without the apps' while it is closed."""
+    grants = () if asked.instance.closed else asked.instance.grants
+    apps = (name for app in grants for name in asked.logins(app))
     return [*([MONITOR] if asked.instance.monitored else []), *apps]
 
 

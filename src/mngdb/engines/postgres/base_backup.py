@@ -12,6 +12,7 @@ import selectors
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 from psycopg import pq
@@ -52,6 +53,12 @@ _LACKING = """
     SELECT extname FROM pg_extension
     WHERE extname NOT IN (SELECT name FROM pg_available_extensions) ORDER BY 1
 """
+#: An app may have it in a schema of its own, where a function of the app's can have its names.
+_INSTALL: tuple[LiteralString, ...] = (
+    "CREATE EXTENSION IF NOT EXISTS amcheck SCHEMA pg_catalog",
+    "ALTER EXTENSION amcheck SET SCHEMA pg_catalog",
+    "ALTER EXTENSION amcheck UPDATE",
+)
 #: Reading a page compares its checksum, too.
 _HEAP = """
     SELECT format('%s: %s', c.oid::regclass, found.msg)
@@ -298,6 +305,7 @@ def prove(session: client.Session, taken: Taken) -> tuple[Trial, ...]:
             "databases", len(names) >= wanted, f"{len(names)}" + (f" of {wanted}" if wanted else "")
         ),
         *(_readable(session, name) for name in names),
+        *(Trial(name, False, f"not in the snapshot: {why}") for name, why in taken.missing.items()),
     )
 
 
@@ -318,13 +326,14 @@ def _readable(session: client.Session, database: str) -> Trial:
 
 
 def _checked(connection: client.Connection) -> tuple[str, str]:
-    client.execute(connection, SQL("CREATE EXTENSION IF NOT EXISTS amcheck").format())
+    client.execute(connection, *(SQL(one).format() for one in _INSTALL))
     wrong = "; ".join(text for (text,) in client.rows(connection, _HEAP))
     ((indexes,),) = client.rows(connection, _INDEXES)
     return wrong, f"amcheck: every table, and {indexes} indexes with what they point to"
 
 
 def _counted(connection: client.Connection) -> tuple[str, str]:
+    client.only_tables(connection)
     tables = client.rows(connection, _TABLES)
     for table in tables:
         client.rows(connection, SQL("SELECT count(*) FROM {}").format(Identifier(*table)))

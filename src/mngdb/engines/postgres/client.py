@@ -251,6 +251,15 @@ def rows(
         raise UnobservableError(text, _WAITED if waited else None) from None
 
 
+def only_tables(connection: Connection) -> None:
+    """Have the server refuse views and foreign tables of others from here on, where it can: they
+    run their owner's code as us. A table can have become one since it was looked for. Raises
+    StepError."""
+    if guarding.restricts(connection.info.server_version):
+        setting = "SET restrict_nonsystem_relation_kind = 'view, foreign-table'"
+        execute(connection, sql.SQL(setting).format())
+
+
 def execute(connection: psycopg.Connection[Any], *statements: sql.Composed) -> None:
     """Run statements in one round trip, which makes them one transaction. Raises StepError."""
     with _step_errors(connection):

@@ -53,6 +53,8 @@ GUARDS: Mapping[str, str] = {
 #: The major version that brought a setting; an older server refuses the session for its name.
 _SINCE = {"transaction_timeout": 17, "idle_session_timeout": 14}
 _VERSIONS = sorted(set(_SINCE.values()))
+#: The minor version of a major one that brought restrict_nonsystem_relation_kind.
+_RESTRICTS = {12: 20, 13: 16, 14: 13, 15: 8, 16: 4}
 #: Names that end no session and that neither RESET nor `options` take.
 _NEVER = ("transaction_isolation", "transaction_read_only", "transaction_deferrable")
 
@@ -86,6 +88,12 @@ def known_to(guards: Mapping[str, str], version: int) -> dict[str, str]:
 def before(version: int) -> int:
     """The next older version to try with a server that did not know a name of this one."""
     return max((one for one in _VERSIONS if one < version), default=0)
+
+
+def restricts(version: int) -> bool:
+    """Whether a server of this version (170005 is 17.5) has restrict_nonsystem_relation_kind."""
+    major, minor = divmod(version, 10_000)
+    return major > max(_RESTRICTS) or minor >= _RESTRICTS.get(major, 10_000)
 
 
 #: The newest version of which a name is known here.

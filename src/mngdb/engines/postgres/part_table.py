@@ -12,7 +12,7 @@ from typing import Any, LiteralString
 from msgspec import Struct
 from psycopg import sql
 
-from mngdb.engines.postgres.client import Connection, execute, rows
+from mngdb.engines.postgres.client import Connection, execute, only_tables, rows
 from mngdb.errors import UsageError
 from mngdb.part import Part
 from mngdb.spec.problems import did_you_mean
@@ -139,6 +139,7 @@ def find(
     if has_children and kind == "r":
         notes.append("tables that inherit from it are not brought along")
     family = [one for (one,) in rows(inside, _FAMILY, oid)] if kind == "p" else [oid]
+    only_tables(inside)
     count = sql.SQL("SELECT count(*) FROM {}{}").format(
         sql.SQL("ONLY " if kind == "r" else ""), table
     )

@@ -269,7 +269,8 @@ def hba(asked: DesiredInstance) -> str:
         for database in ["postgres", *monitor.databases(asked)]:
             who = f"{_name(database)} {_name(MONITOR)}"
             lines += [f"{kind} {who} {source} scram-sha-256" for source in sources]
-    for app, right in sorted(asked.instance.granted(PostgresGrant).items()):
+    apps = {} if asked.instance.closed else asked.instance.granted(PostgresGrant)
+    for app, right in sorted(apps.items()):
         # tools look for the maintenance database, where they may do nothing
         # by either login: a rotation touches no file
         logins = f"{_name(app)},{_name(app + SECOND)}"

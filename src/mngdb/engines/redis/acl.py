@@ -237,14 +237,16 @@ def permitted(rules: str, categories: Mapping[str, frozenset[str]]) -> frozenset
 
 
 def wanted(asked: DesiredInstance) -> dict[str, User]:
-    """Every login that the file asks for. The server's own two only where it is ours."""
+    """Every login that the file asks for, without the apps' while it is closed. The server's own
+    two only where it is ours."""
     users = {}
+    apps = {} if asked.instance.closed else asked.instance.granted(RedisGrant)
     if asked.managed:
         users[ADMIN] = admin_user(asked.secrets[ADMIN])
         users[DEFAULT] = default_user(asked.secrets[ADMIN] if asked.tunnel else None)
     if asked.instance.monitored:
         users[MONITOR] = monitor_user(asked.secrets[MONITOR], asked.stack)
-    for app, grant in asked.instance.granted(RedisGrant).items():
+    for app, grant in apps.items():
         both = filter(None, (asked.secrets[app], asked.also.get(app)))
         users[app] = app_user(app, grant, both, asked.stack)
     return users

@@ -131,19 +131,19 @@ def _tried(context: Context, aim: Aim, newest: float, tell: Tell) -> Drill:
     state = context.stack.state / FOLDER / f"{aim.key}-{secrets.token_hex(2)}"
     scratch = hosted.begin(context, aim, state)
     trials: list[Trial] = []
-    took = 0.0
     try:
-        asked = scratch.make(tell)
+        asked = scratch.make(tell, closed=True)
+        proof = scratch.proved(asked)
+        asked = scratch.open(asked, tell)
         trials += [
             Trial(f"login {app}", why is None, why or "does its work")
             for app, why in scratch.logins(asked).items()
         ]
-        took = time.monotonic() - begun
-        trials += scratch.proved(asked)
-    except (MngdbError, OSError) as error:
-        trials.append(Trial("restore", False, str(error)))
-        took = took or time.monotonic() - begun
+        trials += proof
+    except Exception as error:  # noqa: BLE001 — a drill that crashes is one that failed
+        trials.append(Trial("restore", False, _told(error)))
     finally:
+        took = time.monotonic() - begun - scratch.phases.get("checks", 0.0)
         scratch.remove()
     found = Drill(
         instance=manifest.instance,
@@ -166,6 +166,12 @@ def _tried(context: Context, aim: Aim, newest: float, tell: Tell) -> Drill:
     del data["record"]
     line = history.keep(context.stack.state, data)
     return replace(found, record=line.decode(errors="replace"))
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, MngdbError | OSError):
+        return str(error)
+    return f"mngdb failed, which is a bug: {type(error).__name__}: {error}"
 
 
 def _machine() -> str:

@@ -70,8 +70,8 @@ class HostedServer(Tried):
         """Its log is its keeper's."""
         return self.aim.until is not None
 
-    def make(self, tell: Tell) -> DesiredInstance:
-        """See Tried.make."""
+    def make(self, tell: Tell, *, closed: bool = False) -> DesiredInstance:
+        """See Tried.make. Its keeper's logins are those of all his servers: none is kept out."""
         live = self.context.asked(self.context.instance(self.aim.instance), find=False)
         asked = replace(live, instance=self.instance)
         note = Note(

@@ -82,7 +82,7 @@ def _brought(
     state = context.stack.state / FOLDER / f"{aim.key}-{secrets.token_hex(2)}"
     scratch = hosted.begin(context, aim, state, role="source")
     try:
-        asked = scratch.make(tell)
+        asked = scratch.make(tell, closed=True)
         with (
             scratch.session(asked) as source,
             context.reach(instance),

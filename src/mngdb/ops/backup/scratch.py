@@ -72,25 +72,31 @@ class Scratch(Tried):
 
     machine: str = ""
 
-    def make(self, tell: Tell) -> DesiredInstance:
-        """Fill its data folder, start it and bring it to what the file says: the vault's secrets,
-        not those of the snapshot. Raises MngdbError; what was begun is then for `remove`."""
+    def make(self, tell: Tell, *, closed: bool = False) -> DesiredInstance:
+        """Fill its data folder, start it and bring it to what the file says. See Tried.make."""
         try:
             try:
-                return self._make(tell, filling=self.aim.size >= _MUCH)
+                return self._make(tell, closed, filling=self.aim.size >= _MUCH)
             except FillingError:
                 self.remove()
-                return self._make(tell, filling=False)
+                return self._make(tell, closed, filling=False)
         except MngdbError as error:
             if os.strerror(errno.ENOSPC) in error.message:
                 error.message += f", on the disk of {self.state}"
                 error.hint = _FULL
             raise
 
-    def _make(self, tell: Tell, *, filling: bool) -> DesiredInstance:
+    def open(self, asked: DesiredInstance, tell: Tell) -> DesiredInstance:
+        """See Tried.open."""
+        asked = replace(asked, instance=self.instance)
+        with Phase(self.phases, "settle"):
+            self.place.target.converger(asked, tell).up()
+        return asked
+
+    def _make(self, tell: Tell, closed: bool, *, filling: bool) -> DesiredInstance:
         asked = replace(
             self.context.asked(self._given, invent=True),
-            instance=self.instance,
+            instance=replace(self.instance, closed=closed),
             site=self.place.target.site(self.instance),
         )
         saved = self._saved(Meter(self.instance.name, tell, self.aim.read))
@@ -109,7 +115,7 @@ class Scratch(Tried):
         for step in self.place.servers.repairs({self.instance.name: asked}):
             step.run(None)
         self.place.servers.publish({self.instance.name: asked})
-        first = replace(asked, instance=replace(self.instance, filling=filling))
+        first = replace(asked, instance=replace(self.instance, filling=filling, closed=True))
         with Phase(self.phases, "copy"):
             tell(Progress(self.instance.unit, f"unpacking {self.aim.text}"))
             self.place.fill(asked, lambda at, who: self.engine.lay(asked, saved, at, who))

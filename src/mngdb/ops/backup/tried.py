@@ -51,9 +51,15 @@ class Tried(ABC):
         return bool(self.aim.segments)
 
     @abstractmethod
-    def make(self, tell: Tell) -> DesiredInstance:
+    def make(self, tell: Tell, *, closed: bool = False) -> DesiredInstance:
         """Have the server with its data, and bring it to what the file says: the vault's secrets,
-        not those of the snapshot. Raises MngdbError; what was begun is then for `remove`."""
+        not those of the snapshot. On one of ours no app may log in before that; with `closed` not
+        until `open`, since an app could exchange what is read as administrator. Raises MngdbError;
+        what was begun is then for `remove`."""
+
+    def open(self, asked: DesiredInstance, tell: Tell) -> DesiredInstance:
+        """Let the apps log in, where `make` has kept them out. Raises MngdbError."""
+        return asked
 
     @abstractmethod
     def remove(self) -> None:
