@@ -18,6 +18,7 @@ import xxhash
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
+from mngdb.engines.mongodb import collections
 from mngdb.errors import MngdbError, StepError
 from mngdb.targets.local import programs
 from tests.conftest import Cli
@@ -262,6 +263,51 @@ def test_what_no_driver_would_make_comes_back_as_it_was(stack: Cli, source: Any)
         for name in names:
             source.shop.command("drop", name)
             copy.shop.command("drop", name)
+
+
+#: Values that extended JSON has in a form that an app can write itself, and ones of no date.
+AMBIGUOUS = {"$oid": "nope"}, {"$numberInt": "5"}, {"$date": bson.DatetimeMS(2**62)}
+
+
+@pytest.mark.parametrize("literal", AMBIGUOUS)
+def test_fields_that_look_like_extended_json_come_back_exactly(
+    stack: Cli, source: Any, literal: dict[str, Any]
+) -> None:
+    shop = source.shop
+    shop.create_collection(
+        "seen", viewOn="item", pipeline=[{"$project": {"x": {"$literal": literal}}}]
+    )
+    partial = {"z": {"$eq": literal}}
+    shop.command(
+        "createIndexes",
+        "item",
+        indexes=[{"key": {"a": 1}, "name": "a", "partialFilterExpression": partial}],
+    )
+    shop.item.insert_one({"_id": 1})
+    saved = taken(stack, "mongodb")
+    assert [text.partition(":")[0] for text in saved.told] == ["shop.item", "shop.seen"]
+    with mongo_as(stack, None, "copy") as copy:
+        loaded(stack, "copy", saved)
+        assert failed(proved(stack, "copy", saved.taken)) == {}
+        exact = bson.codec_options.CodecOptions(document_class=bson.raw_bson.RawBSONDocument)
+        for asked in {"listIndexes": "item"}, {"listCollections": 1, "filter": {"name": "seen"}}:
+            held = [
+                of.shop.command(asked, codec_options=exact)["cursor"]["firstBatch"]
+                for of in (source, copy)
+            ]
+            assert (
+                held[0][-1].get("options", held[0][-1]).raw
+                == held[1][-1].get("options", held[1][-1]).raw
+            )
+
+
+def test_metadata_of_a_version_before_is_read_or_told_by_its_name() -> None:
+    head = '{"collectionName": "v", "type": "view", "uuid": "", "indexes": [], "options": '
+    text = head + '{"viewOn": "c", "pipeline": [{"$match": {"n": %s}}]}}'
+    found = collections.read("shop/v.metadata.json", (text % '{"$numberInt":"5"}').encode())
+    assert found.options["pipeline"] == [{"$match": {"n": 5}}]
+    with pytest.raises(StepError, match=r"shop/v\.metadata"):
+        collections.read("shop/v.metadata.json", (text % '{"$oid":"nope"}').encode())
 
 
 def test_users_and_roles_come_along_and_those_of_the_file_keep_their_secrets(

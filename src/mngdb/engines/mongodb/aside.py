@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-import bson
 from bson.raw_bson import RawBSONDocument
 
 from mngdb.engines.mongodb import collections, users
 from mngdb.engines.mongodb.access import USERS_IN
-from mngdb.engines.mongodb.client import Document, Session
+from mngdb.engines.mongodb.client import RAW, Document, Session
 from mngdb.engines.mongodb.collections import BUCKETS, Collection
 from mngdb.model import DesiredInstance
 from mngdb.snapshot import Saved
@@ -76,7 +75,7 @@ def forget_views(session: Session, database: str) -> None:
 def found(session: Session, collection: str) -> Iterator[Document]:
     """The documents of a collection of `admin`."""
     for batch in session.batches(USERS_IN, collection):
-        yield from map(bson.decode, batch)
+        yield from (dict(RawBSONDocument(bytes(one), RAW)) for one in batch)
 
 
 def _own(name: str) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pymongo
 from bson import Int64, Timestamp
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from msgspec import Struct
@@ -56,8 +56,13 @@ ATLAS_AUTH = 8000
 _BATCH = 2 << 20
 #: Documents that are fetched at a time where nobody knows their size.
 _USUAL = 1000
-#: How replies are read that have documents: none of these becomes an object.
-_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+#: How replies are read that have documents: none of these becomes an object, and nothing in them,
+#: which an app may have written, is an error.
+RAW: CodecOptions[RawBSONDocument] = CodecOptions(
+    document_class=RawBSONDocument,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    unicode_decode_error_handler="replace",
+)
 #: Seconds that a question may take; index builds have no limit.
 _ANSWER = 30.0
 
@@ -100,9 +105,23 @@ class Session(Struct, frozen=True):
             return self.client[on].command({name: value, **rest})
 
     def collections(self, database: str) -> dict[str, Document]:
-        """The database's collections and views, with their types and options."""
+        """The database's collections and views, with their types and options, whose values are as
+        the server has them (`RAW`)."""
         with _translated(self.access), pymongo.timeout(_ANSWER):
-            return {one["name"]: dict(one) for one in self.client[database].list_collections()}
+            # not the driver's own list, which reads the reply in its usual way
+            pages = self._pages(
+                database, "$cmd.listCollections", {"listCollections": 1, "cursor": {}}, _USUAL
+            )
+            listed = (dict(RawBSONDocument(bytes(one), RAW)) for page in pages for one in page)
+            return {one["name"]: one for one in listed}
+
+    def indexes(self, database: str, collection: str) -> list[Document]:
+        """A collection's indexes, whose values are as the server has them (`RAW`). Raises Refused
+        where there is none, or where it is a view."""
+        asked = {"listIndexes": collection, "cursor": EVERY_INDEX}
+        with _translated(self.access), pymongo.timeout(_ANSWER):
+            reply = self.client[database].command(asked, codec_options=RAW)
+            return [dict(one) for one in reply["cursor"]["firstBatch"]]
 
     def batches(
         self, database: str, collection: str, at: Timestamp | None = None
@@ -115,13 +134,16 @@ class Session(Struct, frozen=True):
             concern = {"level": "snapshot", "atClusterTime": at}
         count = self._about(_BATCH, database, collection)
         asked = {"find": collection, "noCursorTimeout": True, "batchSize": count}
-        asked["readConcern"] = concern
+        yield from self._pages(database, collection, {**asked, "readConcern": concern}, count)
+
+    def _pages(
+        self, database: str, collection: str, asked: Document, count: int
+    ) -> Iterator[list[memoryview]]:
+        """The documents of a command's cursor, `count` at a time after the first."""
         with self.client.start_session(causal_consistency=False) as session:
             while True:
                 with _translated(self.access):
-                    reply = self.client[database].command(
-                        asked, codec_options=_RAW, session=session
-                    )
+                    reply = self.client[database].command(asked, codec_options=RAW, session=session)
                 documents, cursor = batch(reply["cursor"].raw)
                 if documents:
                     try:
@@ -197,6 +219,9 @@ def connect(access: Access, timeout: float) -> Iterator[Session]:
             serverSelectionTimeoutMS=milliseconds,
             serverMonitoringMode="poll",  # one thread and one connection less than streaming
             event_listeners=_listeners(),
+            # what apps have written into their views and indexes keeps nobody from reading lists
+            datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+            unicode_decode_error_handler="replace",
         )
     try:
         try:

@@ -7,15 +7,26 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote_plus
 
+import bson
 from bson import json_util
+from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
 from msgspec import Struct
 
-from mngdb.engines.mongodb.client import NAMESPACE_NOT_FOUND, VIEW, Document, Refused, Session
+from mngdb.engines.mongodb.client import (
+    NAMESPACE_NOT_FOUND,
+    RAW,
+    VIEW,
+    Document,
+    Refused,
+    Session,
+)
 from mngdb.errors import StepError
 
 BUCKETS = "system.buckets."
@@ -34,6 +45,9 @@ _DIGITS, _SHA256 = 32, 64
 #: Documents of a group: a server takes no more at a time.
 _MOST = 100_000
 BSON, METADATA = ".bson", ".metadata.json"
+#: In a metadata file: the same as BSON, in Base64. Extended JSON is ambiguous: a field `$oid` in an
+#: app's view is read as an ObjectId. mongorestore passes over it.
+_EXACT = "mngdb_bson"
 
 
 class Collection(Struct, frozen=True):
@@ -78,25 +92,25 @@ class Collection(Struct, frozen=True):
     def traits(self) -> frozenset[str]:
         """Short digests of its kind, its options and each of its indexes."""
         parts: list[Any] = [[self.kind, self.options], *self.indexes]
-        texts = (
-            json_util.dumps(one, json_options=json_util.CANONICAL_JSON_OPTIONS).encode()
-            for one in parts
-        )
+        texts = (_json(one) + (_bson(one) if _ambiguous(one) else b"") for one in parts)
         return frozenset(hashlib.sha256(text).hexdigest()[:16] for text in texts)
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether mongorestore takes its options or indexes for something else."""
+        return _ambiguous([self.options, self.indexes])
 
     @property
     def metadata(self) -> bytes:
         """The content of its metadata file."""
-        return json_util.dumps(
-            {
-                "options": self.options,
-                "indexes": self.indexes,
-                "uuid": self.uuid,
-                "collectionName": self.name,
-                "type": self.kind,
-            },
-            json_options=json_util.CANONICAL_JSON_OPTIONS,
-        ).encode()
+        found = {
+            "options": self.options,
+            "indexes": self.indexes,
+            "uuid": self.uuid,
+            "collectionName": self.name,
+            "type": self.kind,
+        }
+        return _json({**found, _EXACT: base64.b64encode(bson.encode(found)).decode()})
 
     @property
     def metadata_stream(self) -> str:
@@ -108,20 +122,49 @@ class Collection(Struct, frozen=True):
         return f"{self.database}/{_escaped(self.holder or self.name)}{BSON}"
 
 
-def read(database: str, metadata: bytes) -> Collection:
-    """The collection that a metadata file is of. Raises StepError."""
+def _json(value: Any) -> bytes:
+    return json_util.dumps(value, json_options=json_util.CANONICAL_JSON_OPTIONS).encode()
+
+
+def _bson(value: Any) -> bytes:
+    return bson.encode({"": value})
+
+
+def _ambiguous(value: Any) -> bool:
+    """Whether its extended JSON is read as something else."""
+    options = json_util.CANONICAL_JSON_OPTIONS
     try:
-        found = json_util.loads(metadata.decode(), json_options=json_util.CANONICAL_JSON_OPTIONS)
+        return _bson(json_util.loads(_json(value), json_options=options)) != _bson(value)
+    except _UNREADABLE:
+        return True
+
+
+#: What the driver raises for text that is no extended JSON.
+_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, BSONError)
+
+
+def read(stream: str, metadata: bytes) -> Collection:
+    """The collection that a metadata file is of, whose stream has this name. Raises StepError."""
+    try:
+        found: Any = json.loads(metadata)
+        if _EXACT in found:
+            found = RawBSONDocument(base64.b64decode(found[_EXACT]), RAW)
+        else:  # of a version before
+            found = json_util.loads(metadata, json_options=json_util.CANONICAL_JSON_OPTIONS)
         return Collection(
-            database,
+            stream.partition("/")[0],
             found["collectionName"],
             found["type"],
             found["uuid"],
-            found["options"],
-            tuple(found["indexes"]),
+            dict(found["options"]),
+            tuple(map(dict, found["indexes"])),
         )
-    except (ValueError, LookupError, TypeError) as error:
-        raise StepError(f"a metadata file of {database} cannot be read: {error}") from None
+    except _UNREADABLE as error:
+        raise StepError(
+            f"the snapshot's {stream} cannot be read: {error}",
+            "a field that begins with $, in the options or an index, may be the reason: mngdb of "
+            "today keeps those exactly, so take a new snapshot",
+        ) from None
 
 
 def _escaped(name: str) -> str:
@@ -157,7 +200,7 @@ def of_database(session: Session, database: str, uuid: str | None = None) -> Ite
                 if error.code in (NAMESPACE_NOT_FOUND, VIEW):
                     continue
                 raise
-        yield Collection(database, name, one["type"], mark, one.get("options", {}), indexes)
+        yield Collection(database, name, one["type"], mark, dict(one.get("options", {})), indexes)
 
 
 def _taken(database: str, name: str) -> bool:
@@ -169,10 +212,9 @@ def _taken(database: str, name: str) -> bool:
 
 
 def _indexes(session: Session, database: str, name: str) -> tuple[Document, ...]:
-    listed = session.command("listIndexes", name, on=database, cursor={"batchSize": 1000})
     found = [
         {k: v for k, v in one.items() if k not in _FLEETING}
-        for one in listed["cursor"]["firstBatch"]
+        for one in session.indexes(database, name)
     ]
     return tuple(sorted(found, key=lambda one: str(one["name"])))
 

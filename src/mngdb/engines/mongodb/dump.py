@@ -218,6 +218,11 @@ class _Dump:
             return
         with self._sink.stream(at.metadata_stream) as writer:
             writer.write(at.metadata)
+        if at.ambiguous:
+            self._sink.tell(
+                f"{at.namespace}: mongorestore would misread its options or indexes, "
+                "'mngdb restore' does not; see RESTORE.md in the store"
+            )
         if not at.internal:
             self._traits[at.namespace] = sorted(at.traits)
 

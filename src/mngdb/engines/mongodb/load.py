@@ -89,8 +89,7 @@ def load(session: Session, asked: DesiredInstance, saved: Saved) -> None:
 def _every(saved: Saved) -> Iterator[Collection]:
     for name in saved.names:
         if name.endswith(METADATA):
-            database = name.partition("/")[0]
-            yield collections.read(database, b"".join(saved.read(name)))
+            yield collections.read(name, b"".join(saved.read(name)))
 
 
 def _replay(session: Session, every: Sequence[Collection], saved: Saved, until: float) -> None:
