@@ -14,6 +14,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from mngdb.engines.postgres import base_backup
+from mngdb.engines.postgres import logical as postgres_logical
 from mngdb.snapshot import Base
 from tests.conformance.test_damage import HARMS, Backups
 from tests.conftest import EVERYTHING, Cli
@@ -287,7 +288,36 @@ def test_a_logical_snapshot_holds_no_passwords_and_fails_loudly(
         with pg(stack) as admin:
             admin.execute("DROP DATABASE broken")
     assert (done.returncode, "pg_dump" in done.stderr, "broken" in done.stderr) == (1, True, True)
-    assert len(list(store.rglob("manifest.json"))) == 2
+    *_, newest = sorted(store.rglob("manifest.json"))
+    kept = json.loads(newest.read_bytes())["manifest"]["taken"]
+    assert (set(kept["missing"]), "shop" in kept["notes"]["databases"]) == (
+        {"database broken"},
+        True,
+    )
+    (drill,) = json.loads(stack.run("--json", "drill", "--snapshot", newest.parent.name).stdout)[
+        "drills"
+    ]
+    assert [one["name"] for one in drill["checks"] if one["verdict"] == "fail"] == [
+        *("databases", "database broken")
+    ]
+
+
+@pytest.mark.parametrize("lock", ["LOCK TABLE held", "ALTER VIEW seen OWNER TO shop"])
+def test_a_dump_waits_for_no_app_for_ever(
+    stack: Cli, monkeypatch: pytest.MonkeyPatch, lock: str
+) -> None:
+    monkeypatch.setattr(postgres_logical, "PATIENCE", 2.0)
+    sql(stack, "CREATE TABLE held (a int)", "CREATE VIEW seen AS SELECT a FROM held", app="shop")
+    try:
+        with pg(stack, "shop") as holder:
+            pid = holder.info.backend_pid
+            holder.execute(f"BEGIN; {lock}")
+            dumped = logically(stack)
+    finally:
+        sql(stack, "DROP TABLE held CASCADE", app="shop")
+    assert f"session {pid} of shop" in dumped.taken.missing["database shop"]
+    assert "postgres.dump" in dumped.streams
+    assert "shop.dump" not in dumped.streams
 
 
 def test_an_app_does_not_hold_up_the_proof(stack: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,3 +347,17 @@ def test_an_app_does_not_hold_up_the_proof(stack: Cli, monkeypatch: pytest.Monke
     assert time.monotonic() - begun < 30
     assert not trials["database shop"].passed
     assert trials["database postgres"].passed
+
+
+def test_the_proof_calls_amcheck_itself_wherever_an_app_has_it(stack: Cli) -> None:
+    with pg(stack, database="shop") as admin:
+        admin.execute("CREATE SCHEMA tools AUTHORIZATION shop")
+        admin.execute("CREATE EXTENSION amcheck SCHEMA tools")
+    fake = "CREATE FUNCTION tools.verify_heapam(oid, OUT msg text) LANGUAGE sql AS $$ SELECT 'x' $$"
+    try:
+        sql(stack, fake, app="shop")
+        trials = proved(stack, "postgres", taken(stack, "postgres").taken)
+    finally:
+        sql(stack, "DROP EXTENSION amcheck", "DROP SCHEMA tools CASCADE", database="shop")
+    assert trials["database shop"].passed, trials["database shop"]
+    assert "amcheck" in trials["database shop"].detail

@@ -46,9 +46,11 @@ class Backups:
             return
         if names := schedule.backups_due(self._context, time.time()):
             self._await(names)
-            self._run("backup", "take", *names)
-            self._run("backup", "prune", "--yes")
-            growth.look(self._context)  # the first look saw an empty store
+            try:
+                self._run("backup", "take", *names)
+            finally:  # what one instance lacks keeps the store of the others from nothing
+                self._run("backup", "prune", "--yes")
+                growth.look(self._context)  # the first look saw an empty store
 
     def drill(self) -> None:
         """Make a drill that is due, one at a time; a job of its own, as no backup waits for one.

@@ -43,6 +43,8 @@ def caveats(session: client.Session, taken: Taken) -> tuple[str, ...]:
             f"logical replication slots are not restored: {_some(lost)}; their subscribers have to "
             "be set up again"
         )
+    if taken.missing:
+        found.append(f"not in the snapshot: {_some(list(taken.missing))}")
     if tables and taken.kind != "logical":
         found.append(f"unlogged tables are restored empty: {_some(tables)}")
     return tuple(found)

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote_plus
 
@@ -21,7 +24,7 @@ from psycopg.sql import SQL, Identifier
 from mngdb import stopping
 from mngdb.engines.postgres import access as clients
 from mngdb.engines.postgres import client, hands, making, render, transfer
-from mngdb.errors import StepError, UsageError, of_system
+from mngdb.errors import MngdbError, StepError, UsageError, of_system
 from mngdb.model import Access, DesiredInstance, Program, Programs
 from mngdb.run import BARE, Account, run, streamed
 from mngdb.snapshot import Saved, Sink, Taken
@@ -29,6 +32,21 @@ from mngdb.snapshot import Saved, Sink, Taken
 ROLES = "roles.sql"
 _TIMEOUT = 300.0
 _BLOCK = 1 << 20
+#: Seconds that a dump waits for a lock of somebody, and between two looks at it.
+PATIENCE, _LOOK = 60.0, 1.0
+#: What pg_dump says where it may not hold as many locks as there are tables, and what helps.
+_FULL = "out of shared memory"
+_LARGER = "it locks every table: raise max_locks_per_transaction (a restart), or drop tables"
+_ROLES = ("--globals-only", "--no-tablespaces", "--no-role-passwords")
+_CONTENT = ("--format=custom", "--compress=0")
+#: Whom it waits for; a prepared transaction has no process.
+_WAITING = """
+    SELECT pid, ARRAY(
+        SELECT coalesce('session ' || b.pid || ' of ' || b.usename, 'a prepared transaction')
+        FROM unnest(pg_blocking_pids(a.pid)) one LEFT JOIN pg_stat_activity b ON b.pid = one)
+    FROM pg_stat_activity a
+    WHERE application_name = %s AND usename = current_user AND wait_event_type = 'Lock'
+"""
 #: libpq's parameters that prove the server, as variables of the environment.
 _PROOF = {"require_auth": "PGREQUIREAUTH", "requirepeer": "PGREQUIREPEER"}
 _DATABASES = """
@@ -62,12 +80,20 @@ def back_up(session: client.Session, access: Access, programs: Programs, sink: S
     if closed := ", ".join(name for name, entered in every if not entered):
         sink.tell(f"left out, as {access.user} may not connect to it: {closed}")
     sink.expect(size)
-    roles = ["--globals-only", "--no-tablespaces", "--no-role-passwords"]
-    _written(sink, ROLES, program, "pg_dumpall", roles, _environ(access, access.database))
-    streams = {name: f"{quote_plus(name)}.dump" for name in names}
-    for name, stream in streams.items():
-        options = ["--format=custom", "--compress=0"]
-        _written(sink, stream, program, "pg_dump", options, _environ(access, name))
+    dump = _Dump(session, access, program, sink)
+    dump.write(ROLES, "pg_dumpall", _ROLES, access.database)
+    streams, missing = dict[str, str](), dict[str, str]()
+    for name in names:
+        stream = f"{quote_plus(name)}.dump"
+        try:
+            dump.write(stream, "pg_dump", _CONTENT, name)
+        except _DumpError as error:
+            session.rows("SELECT 1")  # a server that is gone dumps no others
+            missing[name] = error.message
+            continue
+        streams[name] = stream
+    if missing and not streams:
+        raise StepError("; ".join(f"{name}: {why}" for name, why in missing.items()))
     return Taken(
         kind="logical",
         product="PostgreSQL",
@@ -75,37 +101,94 @@ def back_up(session: client.Session, access: Access, programs: Programs, sink: S
         source=system,
         position={},
         counts={"databases": len(names)},
+        missing={f"database {name}": why for name, why in missing.items()},
         notes={"databases": streams},
         moment=moment,
     )
 
 
-def _environ(access: Access, database: str) -> Mapping[str, str]:
-    """Where the programs go, and how the server has to prove itself."""
+def _environ(access: Access, database: str, name: str) -> Mapping[str, str]:
+    """Where the programs go, by which name the server knows them, and how it has to prove
+    itself."""
     proof = {_PROOF[name]: value for name, value in clients.proof(access).items()}
     return {
         **{k: v for k, v in os.environ.items() if not k.startswith("PG")},
         **clients.shell(access, None).env,
         **proof,
         "PGDATABASE": database,  # not an argument: a name is no connection string
-        "PGAPPNAME": "mngdb backup",
+        "PGAPPNAME": name,
         "PGOPTIONS": "-c statement_timeout=0 -c row_security=off",
     }
 
 
-def _written(
-    sink: Sink,
-    stream: str,
-    program: Program,
-    name: str,
-    options: Sequence[str],
-    env: Mapping[str, str],
-) -> None:
-    argv = [transfer.tool(program, name), "--no-password", *options]
-    with sink.stream(stream) as writer, streamed(argv, env=env) as output:
-        while block := output.read(_BLOCK):
-            stopping.check()
-            writer.write(block)
+class _DumpError(MngdbError):
+    """The program failed, not the store."""
+
+
+class _Dump:
+    """Writes what the programs say into streams."""
+
+    def __init__(
+        self, session: client.Session, access: Access, program: Program, sink: Sink
+    ) -> None:
+        self._session = session
+        self._access = access
+        self._program = program
+        self._sink = sink
+        self._name = f"mngdb backup {secrets.token_hex(4)}"
+
+    def write(self, stream: str, name: str, options: Sequence[str], database: str) -> None:
+        """Write a stream. Raises _DumpError for what the program says, MngdbError."""
+        argv = [transfer.tool(self._program, name), "--no-password", *options]
+        env = _environ(self._access, database, self._name)
+        read = False
+        try:
+            with (
+                self._sink.stream(stream) as writer,
+                self._watched(),
+                streamed(argv, env=env) as output,
+            ):
+                while block := output.read(_BLOCK):
+                    stopping.check()
+                    writer.write(block)
+                read = True
+        except MngdbError as error:
+            if not read:
+                raise
+            more = f" ({_LARGER})" if _FULL in error.message else ""
+            raise _DumpError(f"{error.message}{more}") from None
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """What the program waits for in the block, an app's lock on its own table or view, does
+        not last for ever. Raises MngdbError with whose it is. (The program's own option knows
+        tables alone.)"""
+        over, held = threading.Event(), list[str]()
+
+        def look() -> None:
+            waited = 0.0
+            while not over.wait(_LOOK):
+                found = self._session.rows(_WAITING, self._name)
+                waited = waited + _LOOK if found else 0.0
+                if found and waited >= PATIENCE:
+                    ((pid, holders),) = found[:1]
+                    held.append(", ".join(holders))
+                    self._session.rows("SELECT pg_terminate_backend(%s)", pid)
+
+        with ThreadPoolExecutor(1, "mngdb-locks") as pool:
+            looking = pool.submit(look)
+            try:
+                yield
+            except MngdbError:
+                if held:
+                    raise MngdbError(
+                        f"pg_dump waited {PATIENCE:g} s for a lock of {held[0]} (mngdb locks)"
+                    ) from None
+                raise
+            finally:
+                over.set()
+                with suppress(MngdbError):  # the program says what is wrong
+                    looking.result()
 
 
 def lay(asked: DesiredInstance, folder: Path, account: Account | None) -> None:

@@ -187,9 +187,17 @@ class _Work(Struct, frozen=True):
         return self._settled(found)
 
     def logical(self) -> Manifest:
-        """Take a logical one. Raises MngdbError."""
+        """Take a logical one. Raises MngdbError, also where it is kept but lacks a database."""
         found = self._written(None, lambda sink: (self._dumped(sink), None))
-        return self._settled(found) if self.instance.logical == "only" else found
+        if self.instance.logical == "only":
+            self._settled(found)
+        if missing := found.taken.missing:
+            every = "; ".join(f"{name}: {why}" for name, why in missing.items())
+            text = f"snapshot {found.id} is kept, but lacks {every}"
+            with suppress(OSError):  # that it was begun is noted
+                schedule.failed(self.context, self.instance.name, text)
+            raise MngdbError(text)
+        return found
 
     def _settled(self, found: Manifest) -> Manifest:
         """Note that the instance has its backup."""
