@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -304,9 +305,9 @@ def backups(options: Options, instances: Sequence[str]) -> int:
         if not modes and (needed := remedy(context, next(iter(context.stack.instances)))):
             tell(f"snapshots alone are kept; for any moment in between, {needed}, then 'mngdb up'")
         for name in filter(found.__contains__, departed):
-            engine, name = _engine(found[name]), plain(name)
-            tell(f"{name} is not in the file; into another instance of {engine}:")
-            tell(f"  mngdb restore INSTANCE --latest --from {name}")
+            if engine := _engine(found[name]):  # a name that has nothing signed is of somebody else
+                tell(f"{plain(name)} is not in the file; into another instance of {engine}:")
+                tell(f"  mngdb restore INSTANCE --latest --from {shlex.quote(plain(name))}")
     else:
         say(f"no snapshots in {place.store(context).place}")
         made = context.located.kind != "new"

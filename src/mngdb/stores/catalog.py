@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,6 +34,9 @@ _MANIFEST = "manifest.json"
 _READERS = 16
 #: Bytes of a manifest at most: it has some 200 for each part of 8 MB.
 _LARGEST = 128 << 20
+#: Bytes that one has beside its parts, and for each object of its snapshot, at most: whoever can
+#: write to the store could have many large ones read before their signature is looked at.
+_HEAD, _EACH = 1 << 20, 16 << 10
 #: Beside all stacks' snapshots: how to restore them without mngdb.
 GUIDE = "RESTORE.md"
 
@@ -115,18 +119,17 @@ class Catalog:
 
     def snapshots(self, instance: str) -> tuple[list[Manifest], list[Damage]]:
         """Those of an instance, the oldest first, and manifests that cannot be read."""
-        names = (one.key.split("/") for one in self.store.entries(self.prefix(instance)))
-        ids = [name[-2] for name in names if name[-1] == _MANIFEST]
+        listed = self._listed(self.prefix(instance))
         with ThreadPoolExecutor(_READERS, "mngdb-store") as pool:
-            read = list(pool.map(lambda one: self._read(instance, one), ids))
+            read = list(pool.map(lambda one: self._read(one[0], one[1], listed[one]), listed))
         found = [one for one in read if isinstance(one, Manifest)]
         damages = [one for one in read if isinstance(one, Damage)]
         return sorted(found, key=lambda one: one.order), damages
 
-    def _read(self, instance: str, snapshot: str) -> Manifest | Damage | None:
+    def _read(self, instance: str, snapshot: str, most: int) -> Manifest | Damage | None:
         """A manifest; None: it was removed meanwhile."""
         try:
-            return self.manifest(instance, snapshot)
+            return self._manifest(instance, snapshot, unsigned=self._unsigned, most=most)
         except UnreadableError as error:
             return Damage(snapshot, error.message)
         except UsageError:
@@ -186,9 +189,9 @@ class Catalog:
     def trusted(self) -> bool | None:
         """Whether the secret has signed any snapshot; None: nothing is signed."""
         found = None
-        for instance, snapshot in self._newest_first():
-            with contextlib.suppress(MissingError, UnreadableError):
-                data = self.store.get(f"{self.prefix(instance, snapshot)}/{_MANIFEST}", _LARGEST)
+        for (instance, snapshot), most in self._newest_first():
+            with contextlib.suppress(UsageError, UnreadableError):
+                data = self._data(instance, snapshot, most)
                 if signed(data, self.signer):
                     return True
                 found = False
@@ -196,32 +199,48 @@ class Catalog:
 
     def _every(self) -> Iterator[Manifest]:
         """Of all instances, signed or not, the newest first; without those that are damaged."""
-        for instance, snapshot in self._newest_first():
+        for (instance, snapshot), most in self._newest_first():
             with contextlib.suppress(UsageError, UnreadableError):
-                yield self._manifest(instance, snapshot, unsigned=True)
+                yield self._manifest(instance, snapshot, unsigned=True, most=most)
 
-    def _newest_first(self) -> list[tuple[str, str]]:
-        """Instances and snapshots."""
-        every = (one.key.split("/") for one in self.store.entries(self.prefix("")))
-        found = [(one[-2], one[-3]) for one in every if one[-1] == _MANIFEST]
-        return [(instance, snapshot) for snapshot, instance in sorted(found, reverse=True)]
+    def _newest_first(self) -> list[tuple[tuple[str, str], int]]:
+        """As `_listed`, of all instances."""
+        listed = self._listed(self.prefix(""))
+        return sorted(listed.items(), key=lambda one: one[0][::-1], reverse=True)
+
+    def _listed(self, prefix: str) -> dict[tuple[str, str], int]:
+        """Instance and snapshot of each manifest below a prefix, and how many bytes it may have,
+        given how many objects its snapshot has."""
+        objects, found = Counter[tuple[str, str]](), list[tuple[str, str]]()
+        for entry in self.store.entries(prefix):
+            _, _, instance, snapshot, *rest = *entry.key.split("/"), "", ""
+            objects[instance, snapshot] += 1
+            if rest[0] == _MANIFEST:
+                found.append((instance, snapshot))
+        return {one: min(_LARGEST, _HEAD + _EACH * objects[one]) for one in found}
 
     def manifest(self, instance: str, snapshot: str) -> Manifest:
         """The manifest of a snapshot. Raises UsageError for one that there is not,
         UnreadableError."""
         return self._manifest(instance, snapshot, unsigned=self._unsigned)
 
-    def _manifest(self, instance: str, snapshot: str, *, unsigned: bool) -> Manifest:
-        key = f"{self.prefix(instance, snapshot)}/{_MANIFEST}"
-        where = self.where(instance, snapshot)
+    def _data(self, instance: str, snapshot: str, most: int) -> bytes:
+        """What stands in a manifest's place. Raises UsageError, UnreadableError."""
         try:
-            data = self.store.get(key, _LARGEST)
+            data = self.store.get(f"{self.prefix(instance, snapshot)}/{_MANIFEST}", most)
         except MissingError:
             raise UsageError(
                 f"{instance} has no snapshot {snapshot}", "'mngdb backups' lists them"
             ) from None
-        if len(data) > _LARGEST:
-            raise UnreadableError(f"{self.store.place}/{key} is damaged: no manifest is so large")
+        if len(data) > most:
+            where = self.where(instance, snapshot)
+            raise UnreadableError(f"{where} is damaged: no manifest is so large")
+        return data
+
+    def _manifest(
+        self, instance: str, snapshot: str, *, unsigned: bool, most: int = _LARGEST
+    ) -> Manifest:
+        where, data = self.where(instance, snapshot), self._data(instance, snapshot, most)
         try:
             found = decode(data, self.signer, unsigned=unsigned)
         except UnreadableError as error:
