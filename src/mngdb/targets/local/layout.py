@@ -17,10 +17,11 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shlex
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -42,6 +43,9 @@ from mngdb.targets.protocol import UnitRecord
 _OF_UNIT = ("unit.json", "conf", "data", "run")
 #: A unix socket's path has at most 107 bytes; the name in the folder takes up to 20.
 _SOCKET_FOLDER_MAX = 85
+#: In a unit's folder: by which word the folder of its sockets is called where another account has
+#: taken the usual name.
+_ELSEWHERE = "sockets"
 #: Bytes: no file that we render is larger.
 _FILE_MAX = 64 << 20
 
@@ -51,7 +55,8 @@ class UnitFolder(Struct, frozen=True):
 
     root: Path
     sockets: Path
-    """The server's; `run`, unless that is too long a path for a socket."""
+    """The server's; `run`, unless that is too long a path for a socket. Another one where somebody
+    else's is in its place: `prepare_unit`."""
 
     @property
     def run(self) -> Path:
@@ -121,8 +126,9 @@ class Layout(Struct, frozen=True):
         sockets = root / "run"
         if len(os.fsencode(sockets)) > _SOCKET_FOLDER_MAX:
             digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
+            word = disk.read_own(root / _ELSEWHERE) or digest
             # made 0700, checked
-            sockets = Path("/tmp") / f"mngdb-{os.geteuid()}-{digest}"  # noqa: S108
+            sockets = Path("/tmp") / f"mngdb-{os.geteuid()}-{word}"  # noqa: S108
         return UnitFolder(root, sockets)
 
     def units(self, named: Mapping[str, UnitRecord]) -> list[UnitRecord]:
@@ -229,6 +235,9 @@ class Layout(Struct, frozen=True):
         outer = 0o711 if account else 0o700
         disk.folder(folder.root, mode=outer)
         disk.folder(folder.conf, mode=outer)
+        if folder.sockets != folder.run and _taken(folder.sockets, self.uids(name)):
+            disk.write(folder.root / _ELSEWHERE, secrets.token_hex(8))
+            folder = self.unit(name)
         for path in {folder.run, folder.sockets}:
             disk.private(path, owner=account)
         return folder
@@ -249,6 +258,15 @@ class Layout(Struct, frozen=True):
             except OSError as error:
                 if error.errno not in {errno.ENOTEMPTY, errno.ENOTDIR}:
                     raise  # else what somebody else put there stays
+
+
+def _taken(path: Path, uids: Sequence[int]) -> bool:
+    """Whether somebody else has put something there: anybody may in /tmp, and the name is known."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    return not stat.S_ISDIR(found.st_mode) or found.st_uid not in {os.geteuid(), *uids}
 
 
 def layout(stack: Stack, local: Local, accounts: Mapping[EngineName, Account] | None) -> Layout:
