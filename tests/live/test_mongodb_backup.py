@@ -18,7 +18,7 @@ import xxhash
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from mngdb.engines.mongodb import collections
+from mngdb.engines.mongodb import collections, load
 from mngdb.errors import MngdbError, StepError
 from mngdb.targets.local import programs
 from tests.conftest import Cli
@@ -308,6 +308,12 @@ def test_metadata_of_a_version_before_is_read_or_told_by_its_name() -> None:
     assert found.options["pipeline"] == [{"$match": {"n": 5}}]
     with pytest.raises(StepError, match=r"shop/v\.metadata"):
         collections.read("shop/v.metadata.json", (text % '{"$oid":"nope"}').encode())
+    saved = Memory()
+    for name, literal in ("bad", '{"$oid":"nope"}'), ("good", "1"):
+        saved.streams[f"shop/{name}.metadata.json"] = (text % literal).encode()
+    assert len(list(load._every(saved, spare=True))) == 1
+    with pytest.raises(StepError, match="shop/bad"):
+        list(load._every(saved, spare=False))
 
 
 def test_users_and_roles_come_along_and_those_of_the_file_keep_their_secrets(

@@ -12,12 +12,16 @@ import threading
 import time
 import urllib.error
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
 from mngdb.agent import web
+from mngdb.agent.backups import Backups
 from mngdb.agent.jobs import Job, Jobs
 from mngdb.errors import MngdbError, SpecError
+from mngdb.ops.backup import growth, schedule
+from mngdb.ops.context import Context
 from mngdb.spec.agent import Agent
 from tests.conftest import free_port
 from tests.live.scrapes import fetch, until
@@ -287,3 +291,23 @@ def test_what_cannot_be(text: str, said: str) -> None:
 
 def test_a_port_of_an_engine_that_the_file_has_not_is_free() -> None:
     assert stack("redis: {port: 9187}").instances["redis"].spec.port == 9187
+
+
+def test_a_backup_that_failed_keeps_no_store_from_being_pruned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ran = []
+
+    def run(_: Backups, *words: str) -> None:
+        ran.append(words[1])
+        if words[1] == "take":
+            raise MngdbError("one of them failed")
+
+    monkeypatch.setattr(Backups, "_run", run)
+    monkeypatch.setattr(Backups, "_busy", lambda _: False)
+    monkeypatch.setattr(Backups, "_await", lambda *_: None)
+    monkeypatch.setattr(schedule, "backups_due", lambda *_: ["pg", "redis"])
+    monkeypatch.setattr(growth, "look", lambda _: None)
+    with pytest.raises(MngdbError, match="one of them"):
+        Backups(cast(Context, None)).look()
+    assert ran == ["take", "prune"]

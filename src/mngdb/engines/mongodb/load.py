@@ -16,7 +16,7 @@ from bson import Timestamp
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 
-from mngdb import stopping
+from mngdb import log, stopping
 from mngdb.engines.mongodb import aside, collections, oplog
 from mngdb.engines.mongodb.client import QUICK, Document, Refused, Session
 from mngdb.engines.mongodb.collections import METADATA, Collection
@@ -53,7 +53,7 @@ class _Documents(RawBSONDocument):
 def load(session: Session, asked: DesiredInstance, saved: Saved) -> None:
     """Make every collection of the snapshot, users and roles, as they were at `Saved.until` where
     that is given. Raises StepError."""
-    every = list(_every(saved))
+    every = list(_every(saved, spare=asked.instance.role == "source"))
     wanted = [one for one in every if not one.internal]
     try:
         present = {one.namespace for one in collections.every(session)}
@@ -86,10 +86,17 @@ def load(session: Session, asked: DesiredInstance, saved: Saved) -> None:
         raise kind(f"MongoDB refused the restore: {error.message}", error.hint) from None
 
 
-def _every(saved: Saved) -> Iterator[Collection]:
+def _every(saved: Saved, *, spare: bool) -> Iterator[Collection]:
+    """All collections of the snapshot. One that cannot be read is passed over with `spare`, where a
+    part is wanted that may be another. Raises StepError."""
     for name in saved.names:
         if name.endswith(METADATA):
-            yield collections.read(name, b"".join(saved.read(name)))
+            try:
+                yield collections.read(name, b"".join(saved.read(name)))
+            except StepError as error:
+                if not spare:
+                    raise
+                log.say(__name__, error.message)
 
 
 def _replay(session: Session, every: Sequence[Collection], saved: Saved, until: float) -> None:
