@@ -22,7 +22,7 @@ from tests.conftest import EVERYTHING, Cli
 from tests.live import faults
 from tests.live.clients import mongo_as, redis_as, url
 from tests.live.followers import LOGINS, Followers, following, lets_in, published, settings
-from tests.live.scrapes import quick_agent, scrape, until
+from tests.live.scrapes import AGENT, quick_agent, scrape, until
 
 pytestmark = pytest.mark.live
 
@@ -46,6 +46,17 @@ def stack(module_cli: Cli) -> Cli:
     module_cli.write(STACK)
     module_cli.ok("up")
     return module_cli
+
+
+class Killing(Cli):
+    """The command, which kills itself."""
+
+    module = "tests.killing"
+
+
+def soon(cli: Cli) -> Cli:
+    """The command, which gives apps no time to read the new password: none does just then."""
+    return Killing(cli.folder, {**cli.env, "MNGDB_KILL_AT": "1000000"})
 
 
 def steps(cli: Cli) -> list[Any]:
@@ -151,7 +162,7 @@ def test_sessions_are_waited_for_and_up_changes_nothing_meanwhile(
     refused = stack.run("secret", "set", "redis_shop", stdin="x" * 40)
     assert (refused.returncode, "being rotated" in refused.stderr) == (2, True)
     # the limit has passed: what is left of the old passwords ends
-    assert stack.json("rotate", "shop", "--grace", "1s")["rotations"] == []
+    assert soon(stack).json("rotate", "shop", "--grace", "1s")["rotations"] == []
     with pytest.raises(psycopg.OperationalError):
         held["postgres"].execute("SELECT 1")
     with pytest.raises(redis.ConnectionError):
@@ -184,7 +195,7 @@ def test_it_goes_back_after_it_was_published(stack: Cli, held: dict[str, Any]) -
     killed_when(stack, "published", "rotate", "shop")
     between = settings(stack, "shop")
     assert between != before
-    assert stack.json("rotate", "shop", "--abort")["rotations"] == []
+    assert soon(stack).json("rotate", "shop", "--abort")["rotations"] == []
     assert settings(stack, "shop") == before
     held["postgres"].execute("SELECT 1")
     held["redis"].ping()
@@ -203,16 +214,10 @@ def test_servers_that_crash_meanwhile_take_both_passwords_when_they_are_back(sta
     stack.ok("up")
     after = settings(stack, "shop")
     assert all(lets_in(e, before) and lets_in(e, after) for e in ENGINES)
-    assert stack.json("rotate", "shop")["rotations"] == []
+    assert soon(stack).json("rotate", "shop")["rotations"] == []
     assert [engine for engine in ENGINES if lets_in(engine, before)] == []
     assert all(lets_in(engine, after) for engine in ENGINES)
     assert steps(stack) == []
-
-
-class Killing(Cli):
-    """The command, which kills itself."""
-
-    module = "tests.killing"
 
 
 def test_killed_before_each_step_it_goes_on_or_back(stack: Cli) -> None:
@@ -305,10 +310,7 @@ def test_the_schedule_rotates_what_is_too_old_and_a_check_tells_of_it(stack: Cli
 
 
 def test_the_agent_goes_by_the_schedule(cli: Cli) -> None:
-    cli.write(
-        "redis: {port: PORT1}\napps: {shop: {redis: 'shop:*'}}\nrotate: 90d\n"
-        "agent: {ports: {redis: PORT2, mngdb: PORT3}}\n"
-    )
+    cli.write("redis: {port: PORT1}\napps: {shop: {redis: 'shop:*'}}\nrotate: 90d\n" + AGENT)
     cli.ok("up")
     files = [cli.state / "secrets" / f"redis_{login}" for login in ("admin", "monitor", "shop")]
     note, old = cli.state / "rotation.json", time.time() - 100 * 86_400

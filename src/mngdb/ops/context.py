@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from mngdb.facts.host import MachineFacts
 
 #: Seconds for a login that finds out which password is the right one.
-_LOGIN = 5.0
+_LOGIN = 3.0
 
 
 class Context(Struct, frozen=True, dict=True):

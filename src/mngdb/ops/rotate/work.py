@@ -144,6 +144,8 @@ class _Work:
     ) -> None:
         self.context, self.on_event, self.only = context, on_event, only
         self.errors: dict[str, MngdbError] = {}
+        self._down: dict[str, MngdbError] = {}
+        """Instances that were asked in vain: they are not asked again."""
         self.counts: dict[str, int] = {}
 
     # --- the note
@@ -394,17 +396,19 @@ class _Work:
         groups = {
             name: [one for one in due if one.instance == name]
             for name in dict.fromkeys(one.instance for one in due)
+            if name not in self._down
         }
         results = workers.together(
             {name: instances[name] for name in groups},
             lambda instance, _: job(instance, groups[instance.name]),
             self.on_event,
         )
-        for name, result in results.items():
-            if result.error is not None:
-                self.errors |= dict.fromkeys((e.secret for e in groups[name]), result.error)
-            else:
-                self.errors |= result.get()
+        self._down |= {name: one.error for name, one in results.items() if one.error is not None}
+        for one in due:
+            if one.instance in self._down:
+                self.errors[one.secret] = self._down[one.instance]
+        for result in results.values():
+            self.errors |= result.value or {}
         return [one for one in due if one.secret not in self.errors]
 
     def _converge(self, asked: DesiredInstance, apps: Sequence[Entry]) -> None:
