@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 import time
 from collections import Counter
@@ -109,3 +110,29 @@ def lets_in(engine: str, found: Settings) -> bool:
     except (psycopg.OperationalError, redis.AuthenticationError, pymongo.errors.OperationFailure):
         return False
     return True
+
+
+def main(document: str, addresses: str) -> None:
+    """Follow a document until standard input ends, then print what came of it, and who is let in by
+    the document of the beginning and by that of the end. `addresses` are JSON: what stands in the
+    document for where it is reached from here."""
+
+    def read() -> Settings:
+        text = Path(document).read_text()
+        for there, here in json.loads(addresses).items():
+            text = text.replace(there, here)
+        found: dict[str, str] = json.loads(text)
+        return found
+
+    before = read()
+    with following(Path(document), dict.fromkeys(LOGINS, 1), read) as found:
+        print("begun", flush=True)
+        sys.stdin.read()
+    old, new = ([one for one in LOGINS if lets_in(one, now)] for now in (before, read()))
+    errors = found.errors[:3]
+    told = {"tried": found.tried, "refused": found.refused, "errors": errors, "old": old}
+    print(json.dumps({**told, "new": new}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

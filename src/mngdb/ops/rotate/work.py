@@ -257,12 +257,19 @@ class _Work:
         apps = {one.login for one in ready} & context.stack.apps.keys()
         publish.publish(context, [app for app in context.stack.apps if app in apps])
         self._write_secrets(ready)
+        ready = self._each(ready, self._rewritten)
         for one in ready:
             audit.note(context.stack.state, "rotate", self._step(one))
         now = time.time()
         self.move([one for one in ready if one.single], "withdrawing", published=now)
         self.move([one for one in ready if not one.single], "waiting", published=now)
         self.on_event(Progress("rotation", f"published: {many(len(ready), 'password')}"))
+
+    def _rewritten(self, instance: Instance, due: Sequence[Entry]) -> dict[str, MngdbError]:
+        """Files that say by which login an app comes, of servers in containers."""
+        if instance.contained:
+            self._converger(self.context.asked(instance)).logins(())
+        return {}
 
     def _step(self, one: Entry) -> Step[None]:
         detail = "the password of before is current again" if one.back else "a new password"

@@ -163,7 +163,9 @@ class ComposeRunner:
         if asked.instance.tls:
             more[certificates.CA] = certificates.authority(self.stack)
         return replace(
-            unit, files=(*unit.files, *(File(name, text) for name, text in more.items()))
+            unit,
+            files=(*unit.files, *(File(name, text) for name, text in more.items())),
+            login_files=unit.login_files | container.files.keys(),  # what a first start makes
         )
 
     def expect(self, asked: Mapping[str, DesiredInstance]) -> None:
