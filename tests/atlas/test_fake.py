@@ -13,6 +13,7 @@ from tests.atlas.client import Client, cluster
 from tests.atlas.errors import MEDIA_TYPE
 from tests.atlas.handle import Handle, atlas
 
+pytestmark = pytest.mark.live
 DAY = 86_400
 USER = {"databaseName": "admin", "username": "shop"}
 
