@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,9 +16,8 @@ from mngdb.vaults.aws.client import AbsentError, AwayError, Client, DeletedError
 from mngdb.vaults.aws.document import TAG, Content, Document, Held
 from mngdb.vaults.aws.memory import Memory
 
-#: The key of a document under which is when each value was put. No secret has this name: theirs
-#: have an underscore.
-_CHANGED = "changed"
+#: The key of a document under which is when each value was put. No secret's name has a dot.
+_CHANGED = "mngdb.changed"
 #: Secrets that AWS gives with one request; days in which a deleted one can be restored.
 _BATCH, _RECOVERY = 20, 30
 #: What AWS's own tools read from the environment, and what is ours.
@@ -103,8 +103,7 @@ class AwsVault:
         held = self._document().now()
         if not held.id:
             self._memory.check_absence(self._client.region)
-        changed = held.content.get(_CHANGED)
-        times = changed if isinstance(changed, dict) else {}
+        times = _times(held.content)
         return {
             name: self._entry(name, held.content[name], times.get(name, held.made))
             for name in names
@@ -176,6 +175,8 @@ class AwsVault:
                 self._set(document, new)
                 self._remember({key: secrets[key] for key in keys})
             else:
+                with suppress(AbsentError):
+                    self._check_owner(document)
                 document.change("pending", lambda was, new=new: was | new)  # type: ignore[misc]
 
     def promote(self, names: Sequence[str]) -> None:
@@ -197,6 +198,8 @@ class AwsVault:
             if self._settings.each and set(versions) == set(VERSIONS):
                 self._remove(document)
                 continue
+            with suppress(AbsentError):
+                self._check_owner(document)
             if "pending" in versions:
                 document.change("pending", lambda was, gone=keys: _without(was, gone))  # type: ignore[misc]
             if "current" in versions:
@@ -227,7 +230,7 @@ class AwsVault:
         def edit(was: Content) -> Content:
             content = _without(was, gone) | dict(new)
             if not self._settings.each:
-                times = {k: t for k, t in was.get(_CHANGED, {}).items() if k in content}
+                times = {k: t for k, t in _times(was).items() if k in content}
                 content[_CHANGED] = times | dict.fromkeys(new, int(time.time()))
             return content
 
@@ -314,6 +317,11 @@ class AwsVault:
                 f"tag-resource --secret-id {document.name} --tags Key={TAG},Value={self._stack}",
             )
         self._owned.add(document.name)
+
+
+def _times(content: Content) -> dict[str, Any]:
+    found = content.get(_CHANGED)
+    return found if isinstance(found, dict) else {}
 
 
 def _differing(other: Held, now: Held) -> dict[str, Any]:
