@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 from msgspec.structs import replace
 
+from mngdb import stopping
 from mngdb.engines.protocol import F, S
-from mngdb.errors import OvertakenError, StepError
+from mngdb.errors import ConnectError, OvertakenError, StepError
 from mngdb.events import Survey
 from mngdb.model import Access, Notice, Outcome, Step
 from mngdb.secret import Secret
@@ -32,6 +34,10 @@ from mngdb.targets.converge import Converger
 
 #: Rounds of looking and changing, and those that an answer that was lost on the way ended early.
 _ROUNDS, _LOST = 3, 40
+#: Seconds that Atlas may take to bring users and addresses to a cluster, between two tries, and
+#: how a login fails until then.
+_SPREAD, _PAUSE = 180.0, 3.0
+_SOON = frozenset({"auth", "busy", "down", "tls", "other"})
 
 
 @dataclass
@@ -40,6 +46,8 @@ class AtlasConverger(Converger[S, F]):
 
     session: Session
     admin: Callable[[Found], Access]
+    changed: bool = False
+    """Whether this command has changed something in Atlas."""
 
     def survey(self) -> Survey:
         """The steps in Atlas, then those in the database, where it can be asked already."""
@@ -65,9 +73,26 @@ class AtlasConverger(Converger[S, F]):
         left: list[Step[Any]] = [one for one in self._steps(found) if not self.may(one)]
         if not cluster.usable(self.session.wanted, found.cluster):
             return Outcome(steps=tuple(left), notices=told)
-        with self.engine.connect(self.admin(found)) as server:
+        with self._entered(found) as server:
             inside = self._converge(server)
         return replace(inside, steps=(*left, *inside.steps), notices=(*told, *inside.notices))
+
+    @contextmanager
+    def _entered(self, found: Found) -> Iterator[S]:
+        """Log in. Atlas takes a while to bring new users and addresses to the cluster: after a
+        change the first refusals are waited out. Raises ConnectError."""
+        end = time.monotonic() + (_SPREAD if self.changed else 0.0)
+        with ExitStack() as stack:
+            while True:
+                try:
+                    server = stack.enter_context(self.engine.connect(self.admin(found)))
+                    break
+                except ConnectError as error:
+                    if error.kind not in _SOON or time.monotonic() > end:
+                        raise
+                    self.session.tell(f"not reachable yet: {error.message}", False, error.kind)
+                    stopping.sleep(_PAUSE * self.session.pace)
+            yield server
 
     @contextmanager
     def connected(self) -> Iterator[S]:
@@ -110,7 +135,7 @@ class AtlasConverger(Converger[S, F]):
                 return found
             if rounds == _ROUNDS or lost == _LOST:
                 break
-            said = self._take(todo)
+            said, self.changed = self._take(todo), True
             lost, rounds = lost + bool(said), rounds + (not said)
         names = ", ".join(f"{step.action} {step.object} ({step.detail})" for step in todo)
         raise StepError(
