@@ -83,6 +83,17 @@ def test_every_box_of_the_guide_passes(example: Cli) -> None:
     assert done.returncode == 0
 
 
+def test_the_whole_checklist_before_a_deployment_passes(example: Cli) -> None:
+    example.ok(*FILES, "backup")
+    example.ok(*FILES, "drill", "--yes")
+    checklist = ("check", "--control", "guide: checklist", "--all")
+    done = example.run(*FILES, "--json", *checklist)
+    findings = json.loads(done.stdout)["findings"]
+    wrong = [one for one in findings if one["verdict"] not in {"pass", "not_applicable"}]
+    assert wrong == []
+    assert done.returncode == 0
+
+
 def test_a_command_line_moves_what_can_live_there(example: Cli) -> None:
     plan = json.loads(example.run("--target", "atlas", "--json", "config").stdout)
     assert plan["file"]["redis"]["target"] == "local"

@@ -189,7 +189,7 @@ def _of_instance(
     if instance.hosted:
         apart = [one for one in checks if not one.hosted and one not in PROVED.values()]
         checks = [one for one in checks if one not in apart]
-        theirs = Judgement("not_applicable", f"the server is {instance.target.kind}'s own")
+        theirs = Judgement("not_applicable", "its provider runs the server")
         way += tuple(
             replace(one, judge=lambda _: theirs).finding(None, instance.name) for one in apart
         )
