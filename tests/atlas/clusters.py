@@ -60,11 +60,10 @@ async def create(asked: Asked, project: ProjectOf, world: WorldOf, request: Requ
     document = cluster_document.new(asked, project.id, world)
     ports: list[int] = request.app.state.ports
     if not ports:
-        detail = "The project's quota of clusters is used up."
-        raise AtlasError(402, "CROSS_REGION_NETWORK_PERMISSIONS_LIMIT_EXCEEDED", detail)
+        raise RuntimeError("no port is left for another cluster: see handle.py")
     replica_set = f"atlas-{choice(document['id']).randbytes(3).hex()}-shard-0"
     certificates: Certificates = request.app.state.certificates
-    server = Mongod(world.folder / document["id"], ports.pop(), replica_set, certificates)
+    server = Mongod(world.folder / document["id"], ports.pop(0), replica_set, certificates)
     cluster = Cluster(document, server, schedule.new(document, world), dict(_ARGUMENTS))
     project.clusters[name] = cluster
     _provision(project, region_of(document))
@@ -174,7 +173,9 @@ async def update(asked: Asked, cluster: ClusterOf, project: ProjectOf, world: Wo
 
 
 @router.delete(CLUSTER, status_code=202)
-async def delete(cluster: ClusterOf, project: ProjectOf, world: WorldOf) -> Response:
+async def delete(
+    cluster: ClusterOf, project: ProjectOf, world: WorldOf, request: Request
+) -> Response:
     document = cluster.document
     if document["terminationProtectionEnabled"]:
         detail = f"Cannot terminate cluster {cluster.name} while termination protection is enabled."
@@ -190,6 +191,7 @@ async def delete(cluster: ClusterOf, project: ProjectOf, world: WorldOf) -> Resp
         if not killed.done():
             return False
         cluster.work.shutdown()
+        request.app.state.ports.append(cluster.mongod.port)
         project.clusters.pop(cluster.name, None)
         return None
 

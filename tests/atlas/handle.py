@@ -22,7 +22,7 @@ import httpx
 
 from tests.conftest import ROOT, free_port
 
-#: Clusters that one Atlas may have.
+#: Clusters that one Atlas may have at a time.
 _CLUSTERS = 12
 
 
