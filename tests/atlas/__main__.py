@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import socket
 import sys
 import threading
@@ -40,6 +41,8 @@ def main() -> None:
             asyncio.run(server.serve(sockets=[listener]))
         finally:
             atlas.close()
+            # whoever started it may be gone
+            shutil.rmtree(settings["folder"], ignore_errors=True)
 
 
 if __name__ == "__main__":

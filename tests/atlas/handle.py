@@ -198,4 +198,4 @@ def atlas(speed: float = 0.02, aws: str | None = None) -> Iterator[Handle]:
         for left in folder.glob("*.pid"):
             with suppress(OSError):
                 os.kill(int(left.read_text()), signal.SIGKILL)
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
