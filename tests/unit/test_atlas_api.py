@@ -161,6 +161,20 @@ def test_a_refused_login_says_what_to_do(tmp_path: Path) -> None:
     assert "mngdb secret set atlas_client-secret" in str(error.value.hint)
 
 
+def test_hints_name_the_credentials_that_were_used(tmp_path: Path) -> None:
+    refused = httpx.Response(401, json={"errorCode": "X", "detail": "no"})
+    with pytest.raises(AtlasError) as caught:
+        api(Server(refused), tmp_path, KEYS).get("groups")
+    assert caught.value.hint == (
+        "check atlas_public-key and atlas_private-key: mngdb secret set atlas_private-key"
+    )
+    forbidden = httpx.Response(403, json={"errorCode": "USER_UNAUTHORIZED", "detail": "no"})
+    for given, who in ((KEYS, "the API key"), (ACCOUNT, "the service account")):
+        with pytest.raises(AtlasError) as caught:
+            api(Server(forbidden), tmp_path, given).get("groups")
+        assert f"give {who} the role" in str(caught.value.hint)
+
+
 def test_credentials_come_from_the_vault_then_from_the_environment() -> None:
     environ = {"MONGODB_ATLAS_PUBLIC_API_KEY": "p", "MONGODB_ATLAS_PRIVATE_API_KEY": "k"}
     kept = {auth.ID: Secret("id"), auth.SECRET: Secret("secret")}

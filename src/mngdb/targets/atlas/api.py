@@ -163,7 +163,7 @@ class Api:
         )
         if answer.is_success:
             return _read(answer, what)
-        raise refusal(answer.status_code, answer.headers, answer.content, what)
+        raise refusal(answer.status_code, answer.headers, answer.content, what, self.given.login)
 
     def _tried(
         self, what: str, send: Callable[[], httpx.Response], *, again: bool

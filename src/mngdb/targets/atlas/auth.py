@@ -19,13 +19,14 @@ from msgspec import Struct
 from mngdb import disk
 from mngdb.errors import MngdbError, SecretError, UsageError
 from mngdb.secret import Secret
+from mngdb.targets.atlas.errors import ACCOUNT, KEYS, Login
 
 if TYPE_CHECKING:
     import httpx
 
 #: The vault's names, and the variables of Atlas' own command line.
-ID, SECRET = "atlas_client-id", "atlas_client-secret"
-PUBLIC, PRIVATE = "atlas_public-key", "atlas_private-key"
+ID, SECRET = ACCOUNT.name, ACCOUNT.secret
+PUBLIC, PRIVATE = KEYS.name, KEYS.secret
 _VARIABLES = {
     ID: "MONGODB_ATLAS_CLIENT_ID",
     SECRET: "MONGODB_ATLAS_CLIENT_SECRET",
@@ -42,6 +43,11 @@ class Credentials(Struct, frozen=True):
     name: str
     secret: Secret
     account: bool
+
+    @property
+    def login(self) -> Login:
+        """The same for hints."""
+        return ACCOUNT if self.account else KEYS
 
 
 def credentials(vault: Callable[[str], Secret | None], environ: Mapping[str, str]) -> Credentials:

@@ -6,20 +6,33 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import Struct
+
 from mngdb.errors import OvertakenError, StepError
 
-#: Atlas' error codes, or the beginnings of such, to what helps.
+
+class Login(Struct, frozen=True):
+    """Whose credentials a request has: in words, and the vault's names of both parts."""
+
+    who: str
+    name: str
+    secret: str
+
+
+ACCOUNT = Login("the service account", "atlas_client-id", "atlas_client-secret")
+KEYS = Login("the API key", "atlas_public-key", "atlas_private-key")
+#: Atlas' error codes, or the beginnings of such, to what helps; `{who}` is who asks.
 #: https://www.mongodb.com/docs/atlas/reference/api-errors/
 _HINTS = {
-    "IP_ADDRESS_NOT_ON_ACCESS_LIST": "add this machine's address to the API access list of the "
-    "service account (Atlas: Organization Access Manager, Applications)",
-    "ORG_REQUIRES_ACCESS_LIST": "add this machine's address to the API access list of the "
-    "service account (Atlas: Organization Access Manager, Applications)",
-    "USER_UNAUTHORIZED": "give the service account the role Organization Project Creator, and "
+    "IP_ADDRESS_NOT_ON_ACCESS_LIST": "add this machine's address to the API access list of {who} "
+    "(Atlas: Organization Access Manager, Applications)",
+    "ORG_REQUIRES_ACCESS_LIST": "add this machine's address to the API access list of {who} "
+    "(Atlas: Organization Access Manager, Applications)",
+    "USER_UNAUTHORIZED": "give {who} the role Organization Project Creator, and "
     "Project Owner in an existing project",
-    "USER_CANNOT_ACCESS": "give the service account the role Project Owner in this project",
-    "NOT_IN_GROUP": "give the service account the role Project Owner in this project",
-    "NOT_ORG_GROUP_CREATOR": "give the service account the role Organization Project Creator",
+    "USER_CANNOT_ACCESS": "give {who} the role Project Owner in this project",
+    "NOT_IN_GROUP": "give {who} the role Project Owner in this project",
+    "NOT_ORG_GROUP_CREATOR": "give {who} the role Organization Project Creator",
     "NO_PAYMENT_INFORMATION_FOUND": "add a payment method (Atlas: Organization, Billing)",
     "DUPLICATE_CLUSTER_NAME": "choose another 'cluster' in the file",
     "CLUSTER_NAME_PREFIX_INVALID": "choose a 'cluster' whose first 23 letters are its own",
@@ -42,9 +55,9 @@ _HINTS = {
     "OVERLAP": "choose a CIDR block that overlaps no other network of the project",
 }
 _BY_STATUS = {
-    401: "check atlas_client-id and atlas_client-secret: mngdb secret set atlas_client-secret",
+    401: "check {name} and {secret}: mngdb secret set {secret}",
     402: "add a payment method (Atlas: Organization, Billing)",
-    403: "give the service account the role Project Owner in this project",
+    403: "give {who} the role Project Owner in this project",
 }
 #: Headers that name a request, the likeliest first.
 _IDS = ("x-request-id", "x-mongodb-request-id", "x-java-request-id", "x-amzn-requestid")
@@ -64,8 +77,10 @@ class LostError(OvertakenError):
     at again."""
 
 
-def refusal(status: int, headers: Mapping[str, str], body: bytes, what: str) -> AtlasError:
-    """The error of an answer to `what` (`POST /groups`)."""
+def refusal(
+    status: int, headers: Mapping[str, str], body: bytes, what: str, login: Login = ACCOUNT
+) -> AtlasError:
+    """The error of an answer to `what` (`POST /groups`), which `login` asked for."""
     code = code_of(body)
     detail = detail_of(body)
     if not detail:
@@ -73,7 +88,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, what: str) -> 
     name = next((headers[name] for name in _IDS if name in headers), "")
     about = [one for one in (code, f"status {status}", name and f"request {name}") if one]
     text = f"Atlas refused {what}: {detail.rstrip('.')} ({', '.join(about)})"
-    return AtlasError(text, hint(status, code), status, code)
+    return AtlasError(text, hint(status, code, login), status, code)
 
 
 def code_of(body: bytes) -> str:
@@ -96,9 +111,10 @@ def _told(body: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def hint(status: int, code: str) -> str | None:
+def hint(status: int, code: str, login: Login = ACCOUNT) -> str | None:
     """What helps."""
     exact = _HINTS.get(code)
     begun = (text for name, text in _HINTS.items() if code.startswith(name))
     inside = (text for name, text in _HINTS.items() if len(name) > 4 and name in code)
-    return exact or next(begun, None) or next(inside, None) or _BY_STATUS.get(status)
+    found = exact or next(begun, None) or next(inside, None) or _BY_STATUS.get(status)
+    return found and found.format(who=login.who, name=login.name, secret=login.secret)
