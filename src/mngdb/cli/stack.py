@@ -410,6 +410,14 @@ def _state(unit: UnitStatus) -> str:
     return f"healthy ({', '.join(more)})" if more else "healthy"
 
 
+def _address(unit: UnitStatus) -> str:
+    """Where a unit is reached; of several hosts that a connection string names, the first."""
+    first, *others = unit.host.split(",")
+    if others:
+        return f"{first} (+{len(others)})"
+    return f"{unit.host}:{unit.port}" if unit.host else "-"
+
+
 def unit_table(units: list[UnitStatus], services: Sequence[Service] = ()) -> list[str]:
 
     from mngdb.spec.engine_info import ENGINE_INFO
@@ -423,7 +431,7 @@ def unit_table(units: list[UnitStatus], services: Sequence[Service] = ()) -> lis
             unit.name,
             _state(unit),
             f"{title(unit)} {unit.version or '-'}{' (unpatched)' if unit.advisories else ''}",
-            f"{unit.host}:{unit.port}",
+            _address(unit),
             f"{unit.memory >> 20} MB" if unit.memory else "-",
             "-" if unit.uptime is None else span(unit.uptime),
         )

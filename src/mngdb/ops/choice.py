@@ -64,6 +64,8 @@ def refuse_unknown(words: Iterable[str], known: Sequence[str]) -> None:
 def refuse_external(chosen: Iterable[Instance], verb: str) -> None:
     """Raise UsageError for a server that somebody else runs, where it was named."""
     for one in chosen:
+        if one.hosted:
+            raise UsageError(f"{one.name} runs at its provider: mngdb does not {verb} it")
         if not one.managed:
             raise UsageError(
                 f"{one.name} is external: mngdb does not {verb} it", "ask its operator"
