@@ -68,7 +68,7 @@ COMMANDS: dict[Path_, list[Path_]] = {
     ("locks",): [()],
     ("locks", "kill"): [("1", "--terminate")],
     ("keys",): [(), ("--exact",)],
-    ("rotate",): [("shop", "--now"), ("--all", "--now"), ("shop", "--abort"), ("--status",)],
+    ("rotate",): [("--all", "--now"), ("--status",)],
     ("secret", "set"): [("redis_shop",)],
     ("secrets", "scan"): [()],
     ("secrets", "rotate"): [("jwt",)],

@@ -98,7 +98,11 @@ class ProcessConverger(Converger[S, F]):
 
     @contextlib.contextmanager
     def connected(self) -> Iterator[S]:
-        with self.runner.reach(self.asked.instance), self.unit.session(_PLAN_TIMEOUT) as session:
+        unit = self.unit
+        with (
+            self.runner.reach(self.asked.instance),
+            unit.session(_PLAN_TIMEOUT, unit.moved()) as session,
+        ):
             yield session
 
     def logins(self, names: Collection[str]) -> None:
