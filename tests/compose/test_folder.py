@@ -57,7 +57,8 @@ def test_apps_are_there_with_their_rights(started: ComposeCli) -> None:
 def test_mngdb_finds_nothing_to_change_in_the_databases(started: ComposeCli) -> None:
     """What the first start made is what `up` would make: only that nobody has noted yet which
     files the containers read."""
-    steps = started.steps()
+    # what apps read beside the databases is published by `up` alone
+    steps = [step for step in started.steps() if step["engine"] != "vault"]
     assert {step["action"] for step in steps} <= {"reload", "restart"}
     assert not [step for step in steps if step["restart"]]
     started.ok("up")

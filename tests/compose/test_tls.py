@@ -86,7 +86,9 @@ def apps_connect(stack: ComposeCli) -> None:
 
 def test_the_rendered_folder_comes_up_alone_and_apps_connect(alone: ComposeCli) -> None:
     apps_connect(alone)
-    assert {step["action"] for step in alone.steps()} <= {"reload"}
+    # what apps read beside the databases is published by `up` alone
+    steps = [step for step in alone.steps() if step["engine"] != "vault"]
+    assert {step["action"] for step in steps} <= {"reload"}
 
 
 def test_all_are_healthy_and_a_second_plan_is_empty(up: ComposeCli) -> None:
