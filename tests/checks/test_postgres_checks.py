@@ -345,9 +345,10 @@ def test_in_a_network_only_apps_come_from_other_machines(tmp_path: Path) -> None
     asked = context.asked(context.stack.instances["postgres"], invent=True, find=False)
     lines = [line.split() for line in render.hba(asked).splitlines() if line.startswith("host")]
     assert {one[0] for one in lines} == {"hostssl"}
-    sources = {who: {one[3] for one in lines if one[2] == who} for who in ('"postgres"', '"shop"')}
+    shop = '"shop","shop.2"'  # both of its logins
+    sources = {who: {one[3] for one in lines if one[2] == who} for who in ('"postgres"', shop)}
     assert sources['"postgres"'] == {"127.0.0.1/32", "::1/128", "samehost"}
-    assert sources['"shop"'] == {"127.0.0.1/32", "::1/128", "samenet"}
+    assert sources[shop] == {"127.0.0.1/32", "::1/128", "samenet"}
 
 
 def test_no_secret_and_no_verifier_is_in_a_report(reports: dict[str, Found]) -> None:
