@@ -33,10 +33,10 @@ def test_it_is_stopped_and_its_data_comes_back(cli: Cli) -> None:
     with _queue(cli) as client:
         client.set("jobs:1", "kept")
     cli.write(ONE)
-    stops = [(s["action"], s["object"]) for s in cli.json("plan")["steps"]]
-    assert stops == [("stop", "mng-queue")]
+    planned = [(s["action"], s["object"]) for s in cli.json("plan")["steps"]]
+    assert planned == [("stop", "mng-queue"), ("change", "settings of shop")]
     report = cli.json("up")
-    assert [(s["action"], s["object"]) for s in report["steps"]] == stops
+    assert [(s["action"], s["object"]) for s in report["steps"]] == planned
     assert any("mng-queue" in notice["text"] for notice in report["remarks"])
     assert cli.run("plan", "--exit-code").returncode == 0
     cli.write(BOTH)
