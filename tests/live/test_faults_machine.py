@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -147,12 +148,13 @@ def _faketime() -> str:
     places = [*Path("/usr/lib").glob(f"*/faketime/{name}"), Path("/usr/lib/faketime") / name]
     cache = Path("/tmp") / f"mngdb-test-faketime-{os.geteuid()}"
     if not cache.exists():
-        fresh = cache.with_suffix(f".{os.getpid()}")
-        fresh.mkdir()
+        # in a namespace of its own, another run has the same process ids
+        fresh = Path(tempfile.mkdtemp(prefix=f"{cache.name}.", dir=cache.parent))
         subprocess.run(["apt-get", "-qq", "download", "libfaketime"], cwd=fresh, check=True)
         (package,) = fresh.glob("*.deb")
         subprocess.run(["dpkg", "-x", package, fresh], check=True)
-        fresh.rename(cache)
+        if not cache.exists():
+            fresh.rename(cache)
     places += cache.glob(f"usr/lib/*/faketime/{name}")
     return str(next(path for path in places if path.exists()))
 

@@ -286,7 +286,7 @@ def _swap(context: Context, state: Path, *, replaced: bool, done: Restored | Non
         notes.write(state, note)
         servers.stop(live.unit, engine.stop_signal)
         if not note.live:  # killed after the exchange, nobody takes it for a restored server
-            notes.write(state, replace(note, undone=True))
+            notes.write(state, replace(note, undone=True, done=done))
         kept = made[0].exchange(note.unit, servers, live.unit)
         done = replace(done, kept=kept) if done is not None else None
         now = replace(note, replaced=replaced, undone=not replaced, done=done, finished=False)
