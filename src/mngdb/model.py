@@ -41,9 +41,6 @@ Action = Literal[
 ]
 
 
-#: What `DesiredInstance.allow` has of a command that agrees to what costs money.
-COSTS = "costs"
-
 #: What a server is to the others of its instance, in one word for all engines. `primary`: it takes
 #: writes, alone or for others; `replica`: it follows one that does (PostgreSQL: standby, MongoDB:
 #: secondary); `arbiter`: it holds no data, and votes (MongoDB).

@@ -10,6 +10,8 @@ _CONTROLS = re.compile(rf"[\x00-\x1f{_STRANGE}]")
 #: All but ends of lines, tabs and colours.
 _COMMANDS = re.compile(rf"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f{_STRANGE}]")
 _IN_JSON = re.compile(rf"[{_STRANGE}]")
+#: What `--yes` adds to what a command allows: what costs money. No login is called so.
+COSTS = "$"
 
 
 def numbers(version: str) -> tuple[int, ...]:

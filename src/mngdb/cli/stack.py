@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Never, cast
 import click
 
 from mngdb.cli.common import F, Options, common, repeatable, say, say_json, span, table, tell
-from mngdb.words import many
+from mngdb.words import COSTS, many
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,8 +60,6 @@ def _allowing(function: F) -> F:
     )
     @functools.wraps(function)
     def wrapped(*, allow: tuple[str, ...], prune: bool, yes: bool, **rest: Any) -> Any:
-        from mngdb.model import COSTS
-
         more = ({"*"} if prune else set()) | ({COSTS} if yes else set())
         return function(allow=frozenset(allow) | more, **rest)
 
@@ -154,7 +152,6 @@ def restart(options: Options, instances: tuple[str, ...]) -> int:
 def _make(
     options: Options, context: Context, allow: frozenset[str], choice: Choice, *, restart: bool
 ) -> int:
-    from mngdb.model import COSTS
     from mngdb.ops.up import up as make
 
     begun = time.monotonic()

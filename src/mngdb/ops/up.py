@@ -15,7 +15,7 @@ from mngdb import disk
 from mngdb.errors import MngdbError, of_system
 from mngdb.events import Done, Progress, Survey
 from mngdb.lock import lock
-from mngdb.model import COSTS, DesiredInstance, Notice, Step
+from mngdb.model import DesiredInstance, Notice, Step
 from mngdb.ops import audit, boot, crashes, leftovers, publish, status, wishes, workers
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.backup import place
@@ -32,7 +32,7 @@ from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance
 from mngdb.spec.web import CLIENT_SECRET
 from mngdb.targets.protocol import ALLOW_ENGINE
-from mngdb.words import many
+from mngdb.words import COSTS, many
 
 if TYPE_CHECKING:
     from mngdb.facts.doctor import Service

@@ -14,9 +14,10 @@ from mngdb import stopping
 from mngdb.engines.protocol import Engine, F, S, T
 from mngdb.errors import ConnectError, MngdbError, OvertakenError, StepError
 from mngdb.events import Done, Survey
-from mngdb.model import COSTS, DesiredInstance, Outcome, Step
+from mngdb.model import DesiredInstance, Outcome, Step
 from mngdb.secret import Secret
 from mngdb.spec.engine_info import ENGINE_INFO
+from mngdb.words import COSTS
 
 #: Rounds of looking and changing before we say that it does not converge.
 _ROUNDS = 3
