@@ -140,7 +140,7 @@ def test_prune_drops_the_login_and_never_the_database(cli: Cli) -> None:
     apps(cli, first="start", reader="{database: loose, access: readonly}")
     cli.ok("up")
     apps(cli)
-    (*_, step) = cli.json("plan")["steps"]
+    *_, step = (one for one in cli.json("plan")["steps"] if one["instance"] != "vault")
     assert step["action"] == "revoke"
     cli.ok("up", "--prune")
     assert planned(cli) == []
