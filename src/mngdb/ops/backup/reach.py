@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from zlib import crc32
 
@@ -29,6 +30,8 @@ BEYOND = 2.0
 _SHORT = 30.0
 #: Seconds by which a moment that is said in milliseconds may be beside the one that is meant.
 _MILLI = 0.001
+#: By branch and keys, the ends of segments in order, and the latest moment of all up to each.
+Rest = dict[tuple[str, str], tuple[list[int], list[float]]]
 
 
 class Aim(Struct, frozen=True):
@@ -283,13 +286,14 @@ def _in_stores(context: Context, instance: str) -> Reachable:
         if foreign:
             wrong.append(archive.told(foreign))
         known = {one.id: one for one in manifests}
+        rest = _rest(segments)
         for one in manifests:
             try:
                 above = parents(one, known)
             except UnreadableError as error:
                 wrong.append(error.message)
             else:
-                reach = _reach(context, one, above, segments, notes.log)
+                reach = _reach(context, one, above, segments, notes.log, rest)
                 mine.append(replace(reach, damaged=_damaged(reach, archive, bad)))
         found += mine
         named = {*known, *map(archive.key, segments)} if bad else set()
@@ -400,12 +404,22 @@ def _leads(manifest: Manifest, segments: Sequence[Segment]) -> list[Segment]:
     return [s for s in chain(mine, point) if s.end > point.position or s.until > manifest.moment]
 
 
+def _rest(segments: Sequence[Segment]) -> Rest:
+    found: Rest = {}
+    for one in sorted(segments, key=lambda one: one.end):
+        ends, latest = found.setdefault((one.branch, one.keys), ([], []))
+        ends.append(one.end)
+        latest.append(max(one.until, latest[-1]) if latest else one.until)
+    return found
+
+
 def _reach(
     context: Context,
     manifest: Manifest,
     above: tuple[Manifest, ...],
     segments: Sequence[Segment],
     note: archived.Archived,
+    rest: Rest,
 ) -> Reach:
     leads = _leads(manifest, segments)
     sure = spans(manifest.moment, leads)
@@ -417,8 +431,9 @@ def _reach(
         quiet = note.until
     if not leads:
         # of a server at rest, the log that ends before a snapshot may tell so of later moments
-        mine = (one for one in segments if (one.branch, one.keys) == (last[0], keys))
-        quiet = max([quiet, *(one.until for one in mine if one.end <= last[1])])
+        ends, latest = rest.get((last[0], keys), ([], []))
+        if before := bisect_right(ends, last[1]):
+            quiet = max(quiet, latest[before - 1])
     sure[-1] = (sure[-1][0], max(sure[-1][1], quiet))
     found = joined(manifest.moment, leads, sure[-1][1]) if sure[1:] else sure
     locked = any(place.opener_here(context, one) is None for one in (*above, manifest))
