@@ -9,7 +9,6 @@ import contextlib
 import shlex
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, cast
@@ -153,20 +152,20 @@ def reading(
     """Standard output of a program, as it comes. Leaving ends the program, also half-way, and so do
     `timeout` seconds."""
     say(__name__, shlex.join(argv))
-    with subprocess.Popen(
-        list(argv),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        cwd=cwd,
-        env=dict(env),
-    ) as child:
-        limit = threading.Timer(timeout, child.kill)
-        limit.start()
+    with (
+        subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=cwd,
+            env=dict(env),
+        ) as child,
+        stopping.late(timeout, child.kill),
+    ):
         try:
             yield cast(IO[bytes], child.stdout)
         finally:
-            limit.cancel()
             child.kill()
 
 
@@ -177,21 +176,18 @@ def heard(
     """A program, and the lines of its standard output and error as they come. Leaving waits for its
     end; `timeout` seconds are one."""
     say(__name__, shlex.join(argv))
-    with subprocess.Popen(
-        list(argv),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as child:
-        limit = threading.Timer(timeout, child.kill)
-        limit.daemon = True
-        limit.start()
-        try:
-            yield child, iter(cast(IO[str], child.stdout))
-        finally:
-            limit.cancel()
+    with (
+        subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as child,
+        stopping.late(timeout, child.kill),
+    ):
+        yield child, iter(cast(IO[str], child.stdout))
 
 
 @contextlib.contextmanager

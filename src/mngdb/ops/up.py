@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Never
@@ -16,18 +16,26 @@ from mngdb.errors import MngdbError, of_system
 from mngdb.events import Done, Progress, Survey
 from mngdb.lock import lock
 from mngdb.model import DesiredInstance, Notice, Step
-from mngdb.ops import audit, boot, crashes, leftovers, publish, status, wishes, workers
+from mngdb.ops import (
+    audit,
+    boot,
+    crashes,
+    leftovers,
+    notices,
+    patch_levels,
+    publish,
+    status,
+    wishes,
+    workers,
+)
 from mngdb.ops.agent import AgentUnit
-from mngdb.ops.backup import place
 from mngdb.ops.choice import Choice, whole
 from mngdb.ops.context import Context, secret_name
 from mngdb.ops.down import unmake
-from mngdb.ops.patch_levels import notices
 from mngdb.ops.relocate import due as relocate_due
 from mngdb.ops.relocate import relocated
 from mngdb.secret import app_of
 from mngdb.spec.agent import AGENT
-from mngdb.spec.alerts import secret_of
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance
 from mngdb.spec.web import CLIENT_SECRET
@@ -122,9 +130,9 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
             *mending,
             *unit,
         ),
-        tuple(_unused_notices(context) + _channel_notices(context) + leftovers.notices(context))
-        + tuple(_memory_notices(asked.values()))
-        + tuple(notices(context, asked, asked))
+        tuple(notices.of_file(context))
+        + tuple(notices.of_memory(asked.values()))
+        + tuple(patch_levels.notices(context, asked, asked))
         + tuple(notice for survey in surveys for notice in survey.notices),
         errors,
         sum(refused for _, refused in found.values()),
@@ -230,8 +238,8 @@ def up(
         error = troubles.get(AGENT) or _do_agent(context, agent, mending, report, on_event)
         results = workers.each(context.stack, job, collect, choice.names)
         _collect(context, report, results)
-        report.notices += _memory_notices(chosen.values())
-        report.notices += notices(context, asked, _started(context, report))
+        report.notices += notices.of_memory(chosen.values())
+        report.notices += patch_levels.notices(context, asked, _started(context, report))
         if error is None and mending and agent.spec is not None:
             error = _waited(agent)
         if error is not None:
@@ -379,9 +387,7 @@ def _collect(
     results: Mapping[str, workers.Result[Outcome]],
 ) -> None:
     known = {}
-    report.notices += (
-        _unused_notices(context) + _channel_notices(context) + leftovers.notices(context)
-    )
+    report.notices += notices.of_file(context)
     members = context.stack.members
     if any(step.action == "create" and step.object in members for step in report.done):
         report.notices += [notice for one in context.servers() for notice in one.notices()]
@@ -455,68 +461,3 @@ def _secret_step(context: Context, name: str, run: Callable[[None], None]) -> St
     more = "; set it on the realm's client, too" if name == CLIENT_SECRET else ""
     detail = f"40 random characters in {context.place(name) or 'the vault'}{more}"
     return Step(*owner, "create", f"secret {name}", detail, run)
-
-
-def _channel_notices(context: Context) -> list[Notice]:
-    """Channels that cannot be told yet; the databases need not wait for that."""
-    return [
-        Notice(
-            "",
-            f"the channel {name} has no secret yet: its notifications are disabled",
-            f"mngdb secret set {secret_of(name)}",
-        )
-        for name, channel in context.stack.source.alerts.channels.items()
-        if channel.needs_secret and context.vault.get(secret_of(name)) is None
-    ]
-
-
-def _memory_notices(asked: Iterable[DesiredInstance]) -> list[Notice]:
-    """Instances whose memory in the file is more than there is: they are killed, or do not start,
-    before they have used it."""
-    found = []
-    for one in asked:
-        there_is = one.site.memory if one.site else 0
-        if 0 < there_is < one.instance.memory.of(there_is):
-            text = (
-                f"memory {one.instance.memory} is more than the {there_is >> 20}mb of the machine "
-                "or of its container"
-            )
-            found.append(Notice(one.instance.name, text, "set a smaller one, or a share: 50%"))
-    return found
-
-
-def _unused_notices(context: Context) -> list[Notice]:
-    found = []
-    if context.stack.source.redisinsight is not None and not context.stack.insight:
-        found.append(Notice("", "redisinsight: needs target compose and is ignored here"))
-    if context.stack.page_roles == ():
-        found.append(
-            Notice(
-                "",
-                "sso: has no roles: everybody who can log in to the realm has full access to "
-                "Redis in RedisInsight",
-                "sso: {roles: [NAME]}, of the realm or CLIENT:NAME",
-            )
-        )
-    return found + _of_backups(context)
-
-
-def _of_backups(context: Context) -> list[Notice]:
-    from mngdb.ops.backup import schedule
-    from mngdb.ops.backup.history import iso
-
-    if context.stack.backup is None:
-        last = schedule.last_taken(context)
-        text = "no backups are taken any more: the file has no 'backup:'"
-        return [Notice("", f"{text} (the last one: {iso(last)})")] if last else []
-    return [
-        *(Notice("", f"backup: {text}", hint) for text, hint in place.concerns(context)),
-        *(
-            Notice(
-                "",
-                f"backup: what was taken until now stays in {store}, and is not restored from here",
-                "to restore it, name that store in the file again: backup: {store: …}",
-            )
-            for store in schedule.left(context)
-        ),
-    ]

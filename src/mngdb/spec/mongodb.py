@@ -180,3 +180,8 @@ class MongodbGrant(BaseGrant):
     @classmethod
     def _short(cls, value: Any) -> Any:
         return {"database": value} if isinstance(value, str) else value
+
+
+def role_name(app: str) -> str:
+    """The app's role on the server; the prefix keeps it apart from the roles of others."""
+    return f"mngdb-{app}"

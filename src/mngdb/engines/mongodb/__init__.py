@@ -79,11 +79,11 @@ class MongodbEngine:
     def rights(self, asked: DesiredInstance) -> list[str]:
         """The custom role of each app."""
         from mngdb.engines.mongodb import users
-        from mngdb.spec.mongodb import MongodbGrant
+        from mngdb.spec.mongodb import MongodbGrant, role_name
 
         monitor = ["user monitor: clusterMonitor, read on local"]
         return (monitor if asked.instance.monitored else []) + [
-            f"role {users.role_name(app)} on {right.database}: "
+            f"role {role_name(app)} on {right.database}: "
             + ", ".join(sorted(action for _, action in users.rights(right)))
             for app, right in asked.instance.granted(MongodbGrant).items()
         ]

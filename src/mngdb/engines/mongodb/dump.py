@@ -31,10 +31,11 @@ from mngdb.engines.mongodb.collections import Collection, Digest
 from mngdb.engines.mongodb.facts import MARK
 from mngdb.engines.mongodb.oplog import text_of
 from mngdb.engines.mongodb.render import PARAMETER, settings
-from mngdb.engines.mongodb.users import ids, role_name
+from mngdb.engines.mongodb.users import ids
 from mngdb.errors import ConnectError, MngdbError, StepError
 from mngdb.model import DesiredInstance
 from mngdb.snapshot import Point, Sink, Taken, Writer
+from mngdb.spec.mongodb import role_name
 
 _WINDOW = "minSnapshotHistoryWindowInSeconds"
 _USUAL = "300"

@@ -3,13 +3,11 @@ reading all of it, and whether a restored one has it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from mngdb import stopping
 from mngdb.engines.mongodb import collections
-from mngdb.engines.mongodb.client import Refused, Session
+from mngdb.engines.mongodb.client import Session
 from mngdb.engines.mongodb.collections import Collection
 from mngdb.engines.mongodb.databases import every
+from mngdb.engines.mongodb.prove import missing, trial
 from mngdb.snapshot import Taken, Trial
 from mngdb.words import many
 
@@ -54,27 +52,18 @@ def _count(session: Session, one: Collection) -> int:
 def _tried(
     session: Session, name: str, one: Collection | None, traits: set[str], documents: int
 ) -> Trial:
-    stopping.check()
-    if one is None:
-        return Trial(name, False, "it is missing")
-    if one.holder is None:
-        return Trial(name, traits <= one.traits, one.kind)
-    try:
+    def judged(one: Collection) -> tuple[list[str], str]:
+        wrong = [*missing(one, traits)]
+        if one.holder is None:
+            return wrong, one.kind
         found = _count(session, one)
-        wrong = [*_wrong(session, one, traits, documents, found)]
-    except Refused as error:
-        return Trial(name, False, error.message)
-    held = f"{many(found, 'document')}, {len(one.indexes)} indexes"
-    return Trial(name, not wrong, "; ".join(wrong) or held)
+        if documents and not found and not one.expires:
+            wrong.append(f"it is empty, and had about {many(documents, 'document')}")
+        said = session.command("validate", one.holder, on=one.database, limit=None)
+        if not said["valid"]:
+            wrong.append(
+                "; ".join(["the server finds it damaged", *map(str, said.get("errors", ()))])
+            )
+        return wrong, f"{many(found, 'document')}, {len(one.indexes)} indexes"
 
-
-def _wrong(
-    session: Session, one: Collection, traits: set[str], documents: int, found: int
-) -> Iterator[str]:
-    if lost := len(traits - one.traits):
-        yield f"{lost} of its kind, options and indexes are not as they were"
-    if documents and not found and not one.expires:
-        yield f"it is empty, and had about {many(documents, 'document')}"
-    said = session.command("validate", one.holder, on=one.database, limit=None)
-    if not said["valid"]:
-        yield "; ".join(["the server finds it damaged", *map(str, said.get("errors", ()))])
+    return trial(name, one, judged)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from mngdb import stopping
 from mngdb.engines.mongodb import collections
@@ -32,24 +32,35 @@ def prove(session: Session, taken: Taken) -> tuple[Trial, ...]:
 def _collection(
     session: Session, name: str, one: Collection | None, traits: set[str], taken: Taken
 ) -> Trial:
+    def judged(one: Collection) -> tuple[list[str], str]:
+        wrong = [*missing(one, traits), *_content(session, one, taken), *_files(session, one)]
+        return wrong, _good(one, taken)
+
+    return trial(name, one, judged)
+
+
+def _sound(session: Session, one: Collection) -> Trial:
+    def judged(one: Collection) -> tuple[list[str], str]:
+        wrong = list(_files(session, one))
+        documents = int(session.command("count", one.holder, on=one.database, limit=None)["n"])
+        return wrong, _held(one, documents)
+
+    return trial(one.namespace, one, judged)
+
+
+def trial(
+    name: str, one: Collection | None, judged: Callable[[Collection], tuple[list[str], str]]
+) -> Trial:
+    """The trial of a collection; None: it is not there. `judged` gives what is wrong with it, and
+    what it is where nothing is."""
     stopping.check()
     if one is None:
         return Trial(name, False, "it is missing")
     try:
-        wrong = [*_traits(one, traits), *_content(session, one, taken), *_files(session, one)]
+        wrong, good = judged(one)
     except Refused as error:
         return Trial(name, False, error.message)
-    return Trial(name, not wrong, "; ".join(wrong) or _good(one, taken))
-
-
-def _sound(session: Session, one: Collection) -> Trial:
-    stopping.check()
-    try:
-        wrong = list(_files(session, one))
-        documents = int(session.command("count", one.holder, on=one.database, limit=None)["n"])
-    except Refused as error:
-        return Trial(one.namespace, False, error.message)
-    return Trial(one.namespace, not wrong, "; ".join(wrong) or _held(one, documents))
+    return Trial(name, not wrong, "; ".join(wrong) or good)
 
 
 def _good(one: Collection, taken: Taken) -> str:
@@ -68,8 +79,9 @@ def _unit(one: Collection) -> str:
     return "bucket" if one.holder != one.name else "document"
 
 
-def _traits(one: Collection, wanted: set[str]) -> Iterator[str]:
-    """Indexes that the file asks for may have been added."""
+def missing(one: Collection, wanted: set[str]) -> Iterator[str]:
+    """What it lacks of its kind, options and indexes. Indexes that the file asks for may have been
+    added."""
     lost = len(wanted - one.traits)
     if lost:
         yield f"{lost} of its kind, options and indexes are not as they were"

@@ -21,7 +21,7 @@ from mngdb.engines.mongodb.facts import CLOSED, MARK, Facts, Right, Role, Scram,
 from mngdb.errors import SecretError, StepError
 from mngdb.model import Action, DesiredInstance, Notice, Step
 from mngdb.spec.agent import MONITOR
-from mngdb.spec.mongodb import MongodbGrant
+from mngdb.spec.mongodb import MongodbGrant, role_name
 
 if TYPE_CHECKING:
     from mngdb.engines.mongodb.client import Session
@@ -65,11 +65,6 @@ _QUICK = {"w": 1}
 _MAY_NOT = frozenset({13, 59, 8000})
 
 Make = Callable[[Action, str, str, Callable[["Session"], None], bool], "Step[Session]"]
-
-
-def role_name(app: str) -> str:
-    """The app's role; the prefix keeps it apart from the roles of others."""
-    return f"mngdb-{app}"
 
 
 def ids(asked: DesiredInstance) -> frozenset[str]:

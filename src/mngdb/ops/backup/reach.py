@@ -299,15 +299,15 @@ def _in_stores(context: Context, instance: str) -> Reachable:
         named = {*known, *map(archive.key, segments)} if bad else set()
         wrong += [text for name, text in bad.items() if name in named]
         if catalog.stack == own and notes.run.snapshot and not _signer_lost(context):
-            kept = {*known, *(one.snapshot for one in broken)}
-            gone = _lost(instance, mine, notes, catalog.store.place, kept)
+            there = {*known, *(one.snapshot for one in broken)}
+            gone = _lost(instance, mine, notes, catalog.store.place, there)
         elif catalog.stack != own and pending:
             gone = _beyond(instance, mine, segments, catalog.store.place) or gone
     if failed and not found:
         raise failed[0]
     unread = tuple(one.message for one in failed)
-    there = schedule.elsewhere(context, instance)
-    return Reachable(tuple(found), tuple(wrong), unread, gone, pending, there)
+    elsewhere = schedule.elsewhere(context, instance)
+    return Reachable(tuple(found), tuple(wrong), unread, gone, pending, elsewhere)
 
 
 def _damaged(reach: Reach, archive: Archive, bad: Collection[str]) -> float:

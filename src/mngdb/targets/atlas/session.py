@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from msgspec import Struct
@@ -145,28 +146,7 @@ AtlasStep: TypeAlias = Step[Session]
 def maker(wanted: Wanted) -> Make:
     """Steps of this cluster's instance."""
     instance = wanted.asked.instance
-
-    def make(
-        action: Action,
-        name: str,
-        detail: str,
-        run: Callable[[Session], None],
-        *,
-        destructive: bool = False,
-        costs: str = "",
-    ) -> AtlasStep:
-        return Step(
-            instance.name,
-            instance.engine,
-            action,
-            name,
-            detail,
-            run,
-            destructive=destructive,
-            costs=costs,
-        )
-
-    return make
+    return partial(Step, instance.name, instance.engine)
 
 
 def take_over(make: Make, name: str, what: str) -> AtlasStep:

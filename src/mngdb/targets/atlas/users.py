@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from mngdb.model import Notice
 from mngdb.secret import SECOND, Secret, app_of
-from mngdb.spec.mongodb import MongodbGrant
+from mngdb.spec.mongodb import MongodbGrant, role_name
 from mngdb.targets.atlas.api import Json
 from mngdb.targets.atlas.errors import AtlasError
 from mngdb.targets.atlas.journal import Journal
@@ -34,14 +34,9 @@ from mngdb.targets.atlas.session import (
 #: Where users live, and the kinds of the journal's notes.
 _IN = "admin"
 PASSWORD, ROLE = "password", "role"
-#: What makes indexes, reads statistics and profiles in every database, and no more.
+#: It makes indexes, and reads statistics, profiles and `validate`, in every database; it may more.
 _ADMIN_ROLES = [{"roleName": "atlasAdmin", "databaseName": _IN}]
 _ABOUT = "made by mngdb for"
-
-
-def role_name(app: str) -> str:
-    """The app's role, as on our own servers."""
-    return f"mngdb-{app}"
 
 
 def inherited(right: MongodbGrant) -> str:

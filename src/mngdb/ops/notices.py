@@ -1,0 +1,86 @@
+"""What a person should know of a stack as its file has it, whatever its servers do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mngdb.model import DesiredInstance, Notice
+from mngdb.ops import leftovers
+from mngdb.ops.backup import place, schedule
+from mngdb.ops.context import Context
+from mngdb.spec.alerts import secret_of
+
+
+def of_file(context: Context) -> list[Notice]:
+    """Keys that do nothing here, backups, channels that cannot be told, and what the file does not
+    name any more."""
+    return [
+        *_unused(context),
+        *_of_backups(context),
+        *_of_channels(context),
+        *leftovers.notices(context),
+    ]
+
+
+def _of_channels(context: Context) -> list[Notice]:
+    """Channels that cannot be told yet; the databases need not wait for that."""
+    return [
+        Notice(
+            "",
+            f"the channel {name} has no secret yet: its notifications are disabled",
+            f"mngdb secret set {secret_of(name)}",
+        )
+        for name, channel in context.stack.source.alerts.channels.items()
+        if channel.needs_secret and context.vault.get(secret_of(name)) is None
+    ]
+
+
+def of_memory(asked: Iterable[DesiredInstance]) -> list[Notice]:
+    """Instances whose memory in the file is more than there is: they are killed, or do not start,
+    before they have used it."""
+    found = []
+    for one in asked:
+        there_is = one.site.memory if one.site else 0
+        if 0 < there_is < one.instance.memory.of(there_is):
+            text = (
+                f"memory {one.instance.memory} is more than the {there_is >> 20}mb of the machine "
+                "or of its container"
+            )
+            found.append(Notice(one.instance.name, text, "set a smaller one, or a share: 50%"))
+    return found
+
+
+def _unused(context: Context) -> list[Notice]:
+    found = []
+    if context.stack.source.redisinsight is not None and not context.stack.insight:
+        found.append(Notice("", "redisinsight: needs target compose and is ignored here"))
+    if context.stack.page_roles == ():
+        found.append(
+            Notice(
+                "",
+                "sso: has no roles: everybody who can log in to the realm has full access to "
+                "Redis in RedisInsight",
+                "sso: {roles: [NAME]}, of the realm or CLIENT:NAME",
+            )
+        )
+    return found
+
+
+def _of_backups(context: Context) -> list[Notice]:
+    from mngdb.ops.backup.history import iso
+
+    if context.stack.backup is None:
+        last = schedule.last_taken(context)
+        text = "no backups are taken any more: the file has no 'backup:'"
+        return [Notice("", f"{text} (the last one: {iso(last)})")] if last else []
+    return [
+        *(Notice("", f"backup: {text}", hint) for text, hint in place.concerns(context)),
+        *(
+            Notice(
+                "",
+                f"backup: what was taken until now stays in {store}, and is not restored from here",
+                "to restore it, name that store in the file again: backup: {store: …}",
+            )
+            for store in schedule.left(context)
+        ),
+    ]
