@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from tests.atlas.errors import AtlasError, invalid, missing
-from tests.atlas.world import GROUP, Document, Project, ProjectOf, World, WorldOf, new_id, page
+from tests.atlas.world import (
+    GROUP,
+    Asked,
+    Document,
+    Project,
+    ProjectOf,
+    World,
+    WorldOf,
+    new_id,
+    page,
+)
 
 router = APIRouter()
-Asked = Annotated[dict[str, Any], Body()]
 ONE = GROUP + "/alertConfigs/{config_id}"
 #: What is shown of a secret: its end.
 _SECRETS = ("apiToken", "serviceKey")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any
 
 from bson import Timestamp
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from tests.atlas import dump
 from tests.atlas.errors import AtlasError, invalid, missing
@@ -14,6 +13,7 @@ from tests.atlas.mongod import Cluster
 from tests.atlas.world import (
     CLUSTER,
     ActorOf,
+    Asked,
     ClusterOf,
     Document,
     ProjectOf,
@@ -24,7 +24,6 @@ from tests.atlas.world import (
 )
 
 router = APIRouter()
-Asked = Annotated[dict[str, Any], Body()]
 SNAPSHOTS = CLUSTER + "/backup/snapshots"
 JOBS = CLUSTER + "/backup/restoreJobs"
 _DAYS = {"DAYS": 1, "WEEKS": 7, "MONTHS": 31, "YEARS": 366}

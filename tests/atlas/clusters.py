@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from tests.atlas import cluster_document, schedule
 from tests.atlas.certificates import Certificates
@@ -14,6 +14,7 @@ from tests.atlas.mongod import Cluster, Mongod, logins
 from tests.atlas.world import (
     CLUSTER,
     GROUP,
+    Asked,
     ClusterOf,
     Document,
     Project,
@@ -26,7 +27,6 @@ from tests.atlas.world import (
 )
 
 router = APIRouter()
-Asked = Annotated[dict[str, Any], Body()]
 #: What Atlas answers to settings of the servers that nobody made.
 _ARGUMENTS = {
     "changeStreamOptionsPreAndPostImagesExpireAfterSeconds": -1,

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from tests.atlas import alerts
 from tests.atlas.errors import AtlasError
 from tests.atlas.login import Logins
-from tests.atlas.world import GROUP, ActorOf, Document, Project, ProjectOf, WorldOf, page
+from tests.atlas.world import GROUP, ActorOf, Asked, Document, Project, ProjectOf, WorldOf, page
 
 router = APIRouter()
 ROOT = "/api/atlas/v2"
 ACCOUNT = ROOT + "/orgs/{org_id}/serviceAccounts/{client_id}"
-Asked = Annotated[dict[str, Any], Body()]
 
 
 @router.get(ROOT + "/orgs")

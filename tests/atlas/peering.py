@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from tests.atlas import clusters
 from tests.atlas.errors import AtlasError, invalid, missing
 from tests.atlas.world import (
     GROUP,
+    Asked,
     Document,
     Project,
     ProjectOf,
@@ -23,7 +23,6 @@ from tests.atlas.world import (
 )
 
 router = APIRouter()
-Asked = Annotated[dict[str, Any], Body()]
 _PRIVATE = [ipaddress.ip_network(one) for one in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
 
 

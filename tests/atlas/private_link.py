@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Response
 
 from tests.atlas import clusters
 from tests.atlas.errors import AtlasError, missing
 from tests.atlas.world import (
     GROUP,
+    Asked,
     Document,
     Project,
     ProjectOf,
@@ -19,7 +18,6 @@ from tests.atlas.world import (
 )
 
 router = APIRouter()
-Asked = Annotated[dict[str, Any], Body()]
 SERVICES = GROUP + "/privateEndpoint/{provider}/endpointService"
 SERVICE = SERVICES + "/{service_id}"
 ENDPOINT = SERVICE + "/endpoint/{endpoint_id}"

@@ -12,7 +12,8 @@ from typing import Any
 import pymongo
 import pytest
 
-from tests.atlas.handle import Handle, atlas
+from tests.atlas.conftest import beside
+from tests.atlas.handle import Handle
 from tests.conftest import Cli
 
 pytestmark = [pytest.mark.live, pytest.mark.mongodb]
@@ -31,16 +32,9 @@ backup: {}
 
 
 @pytest.fixture(scope="module")
-def fake() -> Iterator[Handle]:
-    with atlas() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def stack(fake: Handle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     """A converged stack with three users in its cluster."""
-    found = Cli(tmp_path_factory.mktemp("stack"))
-    found.env = {**fake.environment, "MNGDB_ATLAS_PACE": "0.02"}
+    found = beside(fake, tmp_path_factory.mktemp("stack"))
     found.write(FILE.replace("URL", fake.url))
     found.ok("up", "--yes")
     with live(fake, found) as users:

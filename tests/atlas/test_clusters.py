@@ -12,16 +12,10 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from tests.atlas.client import Client, cluster
-from tests.atlas.handle import Handle, atlas
+from tests.atlas.handle import Handle
 
 Database = pymongo.MongoClient[dict[str, Any]]
 pytestmark = [pytest.mark.live, pytest.mark.mongodb]
-
-
-@pytest.fixture(scope="module")
-def fake() -> Iterator[Handle]:
-    with atlas() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

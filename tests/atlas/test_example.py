@@ -9,14 +9,12 @@ from collections.abc import Iterator
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
+from tests.atlas.conftest import LOGIN, REGION, beside
 from tests.atlas.handle import Handle, atlas
-from tests.conftest import ROOT, Cli, free_port
+from tests.conftest import ROOT, Cli
 
 pytestmark = [pytest.mark.live, pytest.mark.mongodb]
-REGION = "ap-northeast-2"
-LOGIN = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 FILES = ("-f", "mngdb.yaml", "-f", "atlas.yaml")
 #: What the guide's chapter asks for, in its order.
 CHAPTER = (
@@ -28,15 +26,6 @@ CHAPTER = (
 
 
 @pytest.fixture(scope="module")
-def aws() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", free_port(), verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture(scope="module")
 def fake(aws: str) -> Iterator[Handle]:
     with atlas(aws=aws) as found:
         yield found
@@ -44,15 +33,15 @@ def fake(aws: str) -> Iterator[Handle]:
 
 @pytest.fixture(scope="module")
 def example(fake: Handle, aws: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
-    found = Cli(tmp_path_factory.mktemp("stack"))
+    found = beside(fake, tmp_path_factory.mktemp("stack"))
     shutil.copytree(ROOT / "examples/chat-app", found.folder, dirs_exist_ok=True)
     names = {name.lower(): value for name, value in LOGIN.items()}
     ec2 = boto3.client("ec2", region_name=REGION, endpoint_url=aws, **names)
     vpc = ec2.create_vpc(CidrBlock="10.30.0.0/16")["Vpc"]["VpcId"]
     ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.30.1.0/24")["Subnet"]["SubnetId"]
-    found.env = {**fake.environment, **LOGIN, "AWS_ENDPOINT_URL": aws, "ATLAS_URL": fake.url}
-    found.env |= {"CHAT_VPC": vpc, "CHAT_SUBNET": subnet, "MNGDB_ATLAS_PACE": "0.02"}
+    found.env |= {**LOGIN, "AWS_ENDPOINT_URL": aws, "ATLAS_URL": fake.url}
+    found.env |= {"CHAT_VPC": vpc, "CHAT_SUBNET": subnet}
     text = (found.folder / "mngdb.yaml").read_text()
     found.write(text.replace("  version: 8 ", f"  port: {found.port(1)}\n  version: 8 "))
     yield found

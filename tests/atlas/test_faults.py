@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.atlas.client import Client
+from tests.atlas.conftest import beside
 from tests.atlas.handle import Handle, atlas
 from tests.conftest import EVERYTHING, Cli
 
@@ -27,8 +28,7 @@ def fake() -> Iterator[Handle]:
 @pytest.fixture
 def stack(fake: Handle, tmp_path: Path) -> Iterator[Cli]:
     """A stack of its own, with a project and a cluster of its own."""
-    found = Cli(tmp_path)
-    found.env = {**fake.environment, "MNGDB_ATLAS_PACE": "0.02"}
+    found = beside(fake, tmp_path)
     write(found, fake)
     yield found
     fake.heal()

@@ -8,23 +8,12 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
+from tests.atlas.conftest import LOGIN, REGION, beside
 from tests.atlas.handle import Handle, atlas
-from tests.conftest import Cli, free_port
+from tests.conftest import Cli
 
 pytestmark = [pytest.mark.live, pytest.mark.mongodb]
-REGION = "ap-northeast-2"
-LOGIN = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", free_port(), verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +39,8 @@ def fake(aws: str) -> Iterator[Handle]:
 
 @pytest.fixture(scope="module")
 def stack(fake: Handle, aws: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
-    found = Cli(tmp_path_factory.mktemp("stack"))
-    found.env = {**fake.environment, **LOGIN, "AWS_ENDPOINT_URL": aws, "MNGDB_ATLAS_PACE": "0.02"}
+    found = beside(fake, tmp_path_factory.mktemp("stack"))
+    found.env |= {**LOGIN, "AWS_ENDPOINT_URL": aws}
     yield found
     found.run("destroy", "--yes", "chat")
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.atlas.handle import Handle, atlas
+from tests.atlas.conftest import beside
+from tests.atlas.handle import Handle
 from tests.conftest import EVERYTHING, Cli
 
 pytestmark = [pytest.mark.live, pytest.mark.mongodb]
@@ -29,16 +30,9 @@ apps:
 
 
 @pytest.fixture(scope="module")
-def fake() -> Iterator[Handle]:
-    with atlas() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def stack(fake: Handle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     """A converged stack with a cluster."""
-    found = Cli(tmp_path_factory.mktemp("stack"))
-    found.env = {**fake.environment, "MNGDB_ATLAS_PACE": "0.02"}
+    found = beside(fake, tmp_path_factory.mktemp("stack"))
     found.write(FILE.replace("URL", fake.url))
     yield found
     found.run("destroy", "--yes", "chat")

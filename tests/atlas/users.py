@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from tests.atlas.errors import AtlasError, missing
-from tests.atlas.world import GROUP, Document, Project, ProjectOf, World, WorldOf, page
+from tests.atlas.world import GROUP, Asked, Document, Project, ProjectOf, World, WorldOf, page
 
 router = APIRouter()
-Asked = Annotated[dict[str, Any], Body()]
 USER = GROUP + "/databaseUsers/{database}/{name:path}"
 ROLES = GROUP + "/customDBRoles/roles"
 BUILT_IN = frozenset(

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Body, Depends, Request
 
 from tests.atlas.aws import Aws
 from tests.atlas.errors import AtlasError, invalid, missing
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tests.atlas.mongod import Cluster
 
 Document = dict[str, Any]
+#: The body of a request.
+Asked = Annotated[Document, Body()]
 #: What happens when a state ends. False: not yet, ask again soon.
 Effect = Callable[[], bool | None]
 
