@@ -96,8 +96,9 @@ def work(cli: Cli, *command: str) -> float:
 
 
 def planned(cli: Cli) -> list[Step]:
-    """Action and object of each step that `plan` shows."""
-    return [(step["action"], step["object"]) for step in cli.json("plan")["steps"]]
+    """Action and object of each step that `plan` shows, but for what is published to apps."""
+    steps = cli.json("plan")["steps"]
+    return [(step["action"], step["object"]) for step in steps if step["instance"] != "vault"]
 
 
 def converge(cli: Cli, *options: str) -> list[dict[str, Any]]:

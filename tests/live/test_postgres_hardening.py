@@ -115,7 +115,7 @@ def test_pg_hba_has_one_scram_line_for_each_right_and_peer_for_the_owner(cli: Cl
             )
         ),
         *(
-            (kind, "grafana", "postgres", app, address, "scram-sha-256")
+            (kind, "grafana", "postgres", app, f"{app}.2", address, "scram-sha-256")
             for app in ("grafana", "report")
             for kind, address in (("local", None), ("host", "127.0.0.1"), ("host", "::1"))
         ),
