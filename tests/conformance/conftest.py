@@ -2,4 +2,13 @@
 
 import pytest
 
+from mngdb.stores import streams
+from tests.conformance.snapshots import SMALL
+
 pytest.register_assert_rewrite("tests.conformance.promises")
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts so small that a stream has many."""
+    monkeypatch.setattr(streams, "PART", SMALL)

@@ -18,7 +18,7 @@ from mngdb.stores.manifest import Manifest
 from mngdb.stores.sealing import Opener, Sealer, make_key, recipient
 from tests import buckets
 from tests.between import Between, between
-from tests.conformance.test_stores import SIGNER, described
+from tests.conformance.snapshots import SIGNER, described
 
 pytestmark = pytest.mark.live
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import random
 import shutil
 import stat
 import threading
@@ -18,29 +16,34 @@ import pytest
 from msgspec.structs import replace
 
 from mngdb import stopping
-from mngdb.errors import MngdbError, UsageError
-from mngdb.secret import Secret
-from mngdb.snapshot import Taken
+from mngdb.errors import MngdbError
 from mngdb.stores import MissingError, Store, StoreError, directory, streams
-from mngdb.stores.catalog import GUIDE, ROOT, Catalog, Snapshot
+from mngdb.stores.catalog import GUIDE, ROOT, Catalog
 from mngdb.stores.directory import DirectoryStore
-from mngdb.stores.manifest import FORMAT, Manifest, decode, encode
+from mngdb.stores.manifest import Manifest
 from mngdb.stores.s3 import BucketStore
 from mngdb.stores.sealing import (
     Opener,
     Sealer,
     UnreadableError,
-    digest,
     make_key,
     recipient,
 )
-from mngdb.stores.signing import Signer, UnsignedError, make_secret
 from tests import buckets
+from tests.conformance.snapshots import (
+    CONTENT,
+    KEY,
+    OTHER,
+    SIGNER,
+    SMALL,
+    data,
+    described,
+    made,
+    nothing,
+)
 from tests.conftest import free_port
 
 pytestmark = pytest.mark.live
-
-SMALL = 1 << 12
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +78,9 @@ def store(
 
 
 def test_an_object_is_as_it_was_written(store: Store) -> None:
-    for data in (b"", b"\0\xff" * 1000, b"newer"):
-        store.put("a/b", data)
-        assert store.get("a/b") == data
+    for content in (b"", b"\0\xff" * 1000, b"newer"):
+        store.put("a/b", content)
+        assert store.get("a/b") == content
 
 
 def test_what_is_below_a_prefix_is_listed_and_nothing_else(store: Store) -> None:
@@ -232,32 +235,6 @@ def test_of_a_larger_object_little_more_is_read_than_asked_for(store: Store) -> 
 
 # --- streams and snapshots
 
-KEY, OTHER = make_key(), make_key()
-SIGNER = Signer(make_secret())
-
-
-def nothing(_: int, __: int) -> None:
-    """Takes progress."""
-
-
-def data(size: int, seed: int = 1) -> bytes:
-    """Bytes of which half compress."""
-    return b"".join(random.Random(seed).randbytes(64) + b"." * 64 for _ in range(size // 128))
-
-
-def made(
-    catalog: Catalog, content: dict[str, bytes], instance: str = "pg", key: Secret = KEY
-) -> Manifest:
-    """A snapshot of these streams."""
-    snapshot = catalog.begin(Sealer([recipient(key)]), instance, nothing)
-    for name, one in content.items():
-        with snapshot.stream(name) as stream:
-            for at in range(0, len(one), 1000):
-                stream.write(one[at : at + 1000])
-    found = described(snapshot, instance)
-    snapshot.finish(found)
-    return found
-
 
 def test_streams_have_any_name(store: Store) -> None:
     names = [
@@ -278,32 +255,6 @@ def test_streams_have_any_name(store: Store) -> None:
     assert catalog.verify(manifest, Opener([KEY]), nothing) == []
     catalog.remove([manifest])
     assert not [one.key for one in store.entries("") if manifest.id in one.key]
-
-
-def described(snapshot: Snapshot, instance: str = "pg") -> Manifest:
-    """What its manifest says."""
-    return Manifest(
-        id=snapshot.id,
-        stack="stack",
-        stack_name="mng",
-        instance=instance,
-        engine="toy",
-        tool="mngdb",
-        started=1.0,
-        finished=2.0,
-        taken=Taken(kind="full", product="Toy", version="1", source="7", position={"end": "0/1"}),
-        recipients=snapshot.recipients,
-        streams=snapshot.streams,
-    )
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts so small that a stream has many."""
-    monkeypatch.setattr(streams, "PART", SMALL)
-
-
-CONTENT = {"base.tar": data(10 * SMALL), "empty": b"", "one": b"x", "whole": data(SMALL, 2)}
 
 
 @pytest.mark.usefixtures("small")
@@ -386,157 +337,6 @@ def test_another_key_reads_nothing_and_says_so(store: Store) -> None:
     found = catalog.verify(manifest, Opener([KEY]), nothing)
     assert len(found) == 1
     assert not any(b"precious" in store.get(one.key) for one in store.entries(ROOT))
-
-
-Harm = Callable[[Store, list[str]], None]
-
-
-def _flip(at: float) -> Harm:
-    def harm(store: Store, keys: list[str]) -> None:
-        for key in keys:
-            found = bytearray(store.get(key))
-            found[min(int(len(found) * at), len(found) - 1)] ^= 1
-            store.put(key, bytes(found))
-
-    return harm
-
-
-def _cut(share: float) -> Harm:
-    def harm(store: Store, keys: list[str]) -> None:
-        for key in keys:
-            found = store.get(key)
-            store.put(key, found[: int(len(found) * share)])
-
-    return harm
-
-
-def _remove(store: Store, keys: list[str]) -> None:
-    store.delete(keys)
-
-
-def _swap(store: Store, keys: list[str]) -> None:
-    first, last = store.get(keys[0]), store.get(keys[-1])
-    store.put(keys[0], last)
-    store.put(keys[-1], first)
-
-
-def _append(store: Store, keys: list[str]) -> None:
-    for key in keys:
-        store.put(key, store.get(key) + b"\0")
-
-
-HARMS = {
-    **{f"one bit at {at:.0%}": _flip(at) for at in (0, 0.01, 0.1, 0.5, 0.9, 1)},
-    **{f"cut to {share:.0%}": _cut(share) for share in (0, 0.001, 0.5, 0.99)},
-    "removed": _remove,
-    "swapped": _swap,
-    "longer": _append,
-}
-
-
-@pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("harm", HARMS)
-@pytest.mark.parametrize("which", ["first", "middle", "last"])
-def test_damage_of_a_part_is_found_by_verify_and_by_reading(
-    tmp_path: Path, harm: str, which: str
-) -> None:
-    store = DirectoryStore(tmp_path / "store")
-    catalog = Catalog(store, "stack", SIGNER)
-    manifest = made(catalog, {"base": CONTENT["base.tar"]})
-    parts = sorted(one.key for one in store.entries(ROOT) if one.key.endswith(".age"))
-    one = {"first": parts[0], "middle": parts[4], "last": parts[-1]}[which]
-    HARMS[harm](store, [one, parts[2]] if harm == "swapped" else [one])
-    for opener in (None, Opener([KEY])):
-        found = catalog.verify(manifest, opener, nothing)
-        assert any(one in damage.text for damage in found)
-    with pytest.raises(UnreadableError, match="base"):
-        list(catalog.read(Opener([KEY]), manifest, "base", nothing))
-
-
-@pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("harm", [name for name in HARMS if name not in {"removed", "swapped"}])
-def test_damage_of_a_manifest_is_told_and_hides_no_other_snapshot(
-    tmp_path: Path, harm: str
-) -> None:
-    store = DirectoryStore(tmp_path / "store")
-    catalog = Catalog(store, "stack", SIGNER)
-    good, bad = made(catalog, {"base": b"1"}), made(catalog, {"base": b"2"})
-    key = f"{catalog.prefix('pg', bad.id)}/manifest.json"
-    HARMS[harm](store, [key])
-    found, damages = catalog.snapshots("pg")
-    assert good in found
-    if harm != "longer":
-        assert [one.snapshot for one in damages] == [bad.id]
-    with pytest.raises(UsageError, match="no snapshot"):
-        catalog.manifest("pg", "20261129T000000Z-000000")
-
-
-def test_what_others_wrote_is_no_snapshot_of_the_stack(tmp_path: Path) -> None:
-    store = DirectoryStore(tmp_path / "store")
-    ours, theirs = Catalog(store, "stack", SIGNER), Catalog(store, "stack", Signer(make_secret()))
-    good, forged = made(ours, {"base": b"1"}), made(theirs, {"base": b"2"})
-    copied = f"{ours.prefix('pg', '20990101T000000Z-000000')}/manifest.json"
-    store.put(copied, store.get(f"{ours.prefix('pg', good.id)}/manifest.json"))
-    stripped = made(ours, {"base": b"3"})
-    key = f"{ours.prefix('pg', stripped.id)}/manifest.json"
-    found = json.loads(store.get(key))
-    text = json.dumps(found["manifest"], separators=(",", ":"))
-    for head in ({}, {"hmac": "é"}, {"hmac": found["hmac"][:32]}, {"hmac": SIGNER.sign(b"")}):
-        known = json.dumps({"sha256": digest(text.encode()), **head})[:-1]
-        store.put(key, f'{known}, "manifest": {text}}}'.encode())
-        counted, told = ours.snapshots("pg")
-        assert counted == [good]
-        assert {one.snapshot for one in told} == {forged.id, "20990101T000000Z-000000", stripped.id}
-    with pytest.raises(UnsignedError, match="not written by this stack"):
-        ours.manifest("pg", forged.id)
-    with pytest.raises(UnsignedError, match="backup_mac is missing"):
-        Catalog(store, "stack", None).manifest("pg", good.id)
-    everything = Catalog(store, "stack", None, unsigned=True)
-    assert {one.id for one in everything.snapshots("pg")[0]} == {good.id, forged.id, stripped.id}
-
-
-@pytest.mark.parametrize("name", ["/etc/x", "../x", "a/../x", "a//x", "", "x\0"])
-def test_a_name_in_a_manifest_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
-    manifest = made(Catalog(DirectoryStore(tmp_path / "store"), "stack", SIGNER), {"base": b"1"})
-    (stream,) = manifest.streams
-    for other in (
-        replace(manifest, id=name),
-        replace(manifest, streams=(replace(stream, name=name),)),
-    ):
-        with pytest.raises(UnreadableError, match="leads elsewhere"):
-            decode(encode(other, SIGNER), SIGNER)
-
-
-def test_a_manifest_of_a_newer_version_is_refused_by_its_number(tmp_path: Path) -> None:
-    manifest = made(Catalog(DirectoryStore(tmp_path / "store"), "stack", SIGNER), {})
-    with pytest.raises(UnreadableError, match=f"format {FORMAT + 1}"):
-        decode(encode(replace(manifest, format=FORMAT + 1), SIGNER), SIGNER)
-
-
-def test_a_snapshot_of_the_first_format_is_read(tmp_path: Path) -> None:
-    store = DirectoryStore(tmp_path / "store")
-    catalog = Catalog(store, "stack", SIGNER)
-    manifest = made(catalog, {"base": b"1"})
-    key = f"{catalog.prefix('pg', manifest.id)}/manifest.json"
-    found = json.loads(store.get(key))["manifest"]
-    found["format"] = 1
-    found["streams"][0]["sha256"] = digest(b"1")  # of the whole
-    text = json.dumps(found, separators=(",", ":"))
-    head = f'{{"sha256":"{digest(text.encode())}","hmac":"{SIGNER.sign(text.encode())}"'
-    store.put(key, f'{head},"manifest":{text}}}\n'.encode())
-    ((old,), damages) = catalog.snapshots("pg")
-    assert (old.format, damages) == (1, [])
-    assert b"".join(catalog.read(Opener([KEY]), old, "base", nothing)) == b"1"
-
-
-def test_an_object_that_holds_something_else_is_found_with_the_key(tmp_path: Path) -> None:
-    catalog = Catalog(DirectoryStore(tmp_path / "store"), "stack", SIGNER)
-    manifest = made(catalog, {"base": b"1"})
-    (stream,) = manifest.streams
-    parts = tuple(replace(one, sha256=digest(b"2")) for one in stream.parts)
-    other = replace(manifest, streams=(replace(stream, parts=parts),))
-    assert catalog.verify(other, None, nothing) == []
-    assert len(catalog.verify(other, Opener([KEY]), nothing)) == 1
 
 
 class Away:

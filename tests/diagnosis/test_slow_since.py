@@ -17,8 +17,7 @@ from mngdb.ops.history import NEWEST, History
 from mngdb.ops.slow import slow as look
 from tests.checks.judge import opened
 from tests.conftest import Cli
-from tests.live.scrapes import PORTS, pid_of, until
-from tests.live.test_agent import gone
+from tests.live.scrapes import PORTS, gone, pid_of, until
 
 pytestmark = [pytest.mark.live, pytest.mark.postgres]
 _AGENT = ", ".join(f"{engine}: PORT{n}" for engine, n in PORTS.items())

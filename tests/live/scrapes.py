@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from tests.conftest import ROOT, Cli
@@ -124,6 +124,42 @@ def whole(cli: Cli, engine: str, path: str = "/metrics") -> Scrape:
 
     until(up)
     return found
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended."""
+    try:
+        with open(f"/proc/{pid}/stat") as handle:  # noqa: PTH123
+            return handle.read().rsplit(")", 1)[1].split()[0] in {"Z", "X"}
+    except FileNotFoundError:
+        return True
+
+
+@contextmanager
+def halted(pid: int) -> Iterator[None]:
+    """A process and its children, stopped for a while."""
+    group = [pid]
+    try:
+        os.kill(pid, signal.SIGSTOP)  # and it has no more children than these
+        with open(f"/proc/{pid}/task/{pid}/children") as handle:  # noqa: PTH123
+            group += map(int, handle.read().split())
+        for one in group[1:]:
+            with suppress(ProcessLookupError):
+                os.kill(one, signal.SIGSTOP)
+        yield
+    finally:
+        for one in group:
+            with suppress(ProcessLookupError):
+                os.kill(one, signal.SIGCONT)
+
+
+def in_time(stack: Cli, engine: str) -> float:
+    """Seconds until Prometheus, which waits for five, is told that a server is down."""
+    begun = time.monotonic()
+    page = fetch(url(stack, engine), 60, {"X-Prometheus-Scrape-Timeout-Seconds": "5"})
+    took = time.monotonic() - begun
+    assert read(page)[UP[engine]] == 0
+    return took
 
 
 def until(happens: Callable[[], object], seconds: float = 60.0) -> None:

@@ -8,13 +8,9 @@ import re
 import signal
 import socket
 import subprocess
-import threading
 import time
 import urllib.error
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from types import SimpleNamespace
 
 import psutil
 import psycopg
@@ -34,6 +30,9 @@ from tests.live.scrapes import (
     ENGINES,
     UP,
     fetch,
+    gone,
+    halted,
+    in_time,
     pid_of,
     read,
     scrape,
@@ -60,14 +59,6 @@ def steady(cli: Cli) -> bool:
     """Whether everything is healthy and nothing is to be changed."""
     healthy = cli.run("status").returncode == 0
     return healthy and cli.run("plan", "--exit-code").returncode == 0
-
-
-def gone(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as handle:  # noqa: PTH123
-            return handle.read().rsplit(")", 1)[1].split()[0] in {"Z", "X"}
-    except FileNotFoundError:
-        return True
 
 
 def test_it_is_a_unit_of_the_stack_and_a_second_up_has_nothing_to_do(stack: Cli) -> None:
@@ -172,33 +163,6 @@ def test_it_does_without_cryptography(stack: Cli) -> None:
         maps = handle.read()
     assert "psycopg" in maps
     assert "cryptography" not in maps
-
-
-@contextmanager
-def halted(pid: int) -> Iterator[None]:
-    """A process and its children, stopped for a while."""
-    group = [pid]
-    try:
-        os.kill(pid, signal.SIGSTOP)  # and it has no more children than these
-        with open(f"/proc/{pid}/task/{pid}/children") as handle:  # noqa: PTH123
-            group += map(int, handle.read().split())
-        for one in group[1:]:
-            with suppress(ProcessLookupError):
-                os.kill(one, signal.SIGSTOP)
-        yield
-    finally:
-        for one in group:
-            with suppress(ProcessLookupError):
-                os.kill(one, signal.SIGCONT)
-
-
-def in_time(stack: Cli, engine: str) -> float:
-    """Seconds until Prometheus, which waits for five, is told that a server is down."""
-    begun = time.monotonic()
-    page = fetch(url(stack, engine), 60, {"X-Prometheus-Scrape-Timeout-Seconds": "5"})
-    took = time.monotonic() - begun
-    assert read(page)[UP[engine]] == 0
-    return took
 
 
 def resident(stack: Cli) -> int:
@@ -394,63 +358,6 @@ def test_a_flood_of_the_log_is_told_and_its_end_kept(stack: Cli) -> None:
     until(lambda: path.stat().st_size < 32 << 20, 12)
     assert "the last one" in path.read_text()[-1000:] or "the last one" in aside.read_text()
     assert aside.stat().st_size + path.stat().st_size <= 70 << 20
-
-
-def test_a_line_that_is_written_meanwhile_is_not_lost(
-    stack: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A writer that appends, as servers do, while its log is set aside; only between the last byte
-    copied and the emptying it writes nothing."""
-    from mngdb.agent import watch
-
-    path = stack.folder / "written.log"
-    writer = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    stop, count, gate = threading.Event(), 0, threading.Lock()
-    reads: list[int] = []
-
-    def write() -> None:
-        nonlocal count
-        while not stop.is_set():
-            with gate:
-                os.write(writer, f"line {count}\n".encode())
-                count += 1
-            time.sleep(0.002)
-
-    def read_on(handle: int, size: int) -> bytes:
-        gate.acquire()
-        found = os.read(handle, size)
-        if found:
-            gate.release()
-            reads.append(len(found))
-            if len(reads) < 4:
-                more = count
-                until(lambda: count > more)
-        return found
-
-    def empty(handle: int, size: int) -> None:
-        os.ftruncate(handle, size)
-        gate.release()
-
-    monkeypatch.setattr(
-        watch, "os", SimpleNamespace(**{**vars(os), "read": read_on, "ftruncate": empty})
-    )
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
-        until(lambda: count > 50)
-        watch.set_aside(path)
-        copied = count
-        until(lambda: count > copied + 10)
-    finally:
-        stop.set()
-        thread.join()
-        os.close(writer)
-    old = path.with_name("written.log.1").read_text().splitlines()
-    new = path.read_text().splitlines()
-    assert len(reads) >= 4
-    assert len(old) > 50
-    assert new
-    assert old + new == [f"line {number}" for number in range(count)]
 
 
 def test_thousands_of_tables_and_its_size_afterwards(stack: Cli) -> None:

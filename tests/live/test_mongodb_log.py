@@ -25,8 +25,8 @@ from mngdb.spec.load import load
 from tests.conftest import Cli
 from tests.live import faults
 from tests.live.clients import brought_up, mongo_as
+from tests.live.mongodb_content import everything, failed, furnished, kinds, moment, wiped
 from tests.live.snapshots import Memory, MemoryFeed, loaded, proved, taken
-from tests.live.test_mongodb_backup import everything, failed, furnished, kinds, moment, wiped
 
 pytestmark = pytest.mark.live
 
