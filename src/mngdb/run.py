@@ -173,13 +173,13 @@ def reading(
 def heard(
     argv: Sequence[str], timeout: float
 ) -> Iterator[tuple[subprocess.Popen[str], Iterator[str]]]:
-    """A program, and the lines of its standard output and error as they come. Leaving waits for its
-    end; `timeout` seconds are one."""
+    """A program, and the lines of its standard output and error as they come. By the end of its
+    standard input it sees when we end. Leaving waits for its end; `timeout` seconds are one."""
     say(__name__, shlex.join(argv))
     with (
         subprocess.Popen(
             list(argv),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

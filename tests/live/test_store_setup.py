@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,7 +15,7 @@ import pytest
 from tests import buckets
 from tests.conftest import Cli
 from tests.live import faults
-from tests.live.scrapes import until
+from tests.live.scrapes import pid_of, until
 
 pytestmark = pytest.mark.live
 
@@ -20,7 +23,7 @@ FILE = """
 redis: {port: PORT1, memory: 64 MB}
 apps: {shop: {redis: "shop:*"}}
 agent: AGENT
-backup: {at: "AT", store: STORE}
+backup: {at: "AT", store: STORE, keep: {point_in_time: 0s}}
 """
 AGENT = "{ports: {mngdb: PORT2, postgres: PORT3, redis: PORT4, mongodb: PORT5}}"
 LOGIN = {"backup_access-key-id": buckets.ID, "backup_secret-access-key": buckets.SECRET}
@@ -62,14 +65,19 @@ def test_who_waits_for_the_store_says_so_and_ends_with_the_agent(cli: Cli) -> No
     for name, value in LOGIN.items():
         cli.ok("secret", "set", name, stdin=value)
     _written(cli, _bucket(cli.port(9)), AGENT, due=True)
-    cli.ok("up")
 
     def children() -> list[psutil.Process]:
-        every = psutil.process_iter(["cmdline"])
+        every = psutil.process_iter(["cmdline"])  # a zombie has none
         words = (str(cli.folder), "take")
-        return [one for one in every if all(w in " ".join(one.info["cmdline"]) for w in words)]
+        return [
+            one for one in every if all(w in " ".join(one.info["cmdline"] or ()) for w in words)
+        ]
 
-    until(lambda: "mngdb backup take redis: waiting: " in cli.ok("logs", "agent"), 60)
+    def waits(times: int) -> bool:
+        return cli.ok("logs", "agent").count("mngdb backup take redis: waiting: ") >= times
+
+    cli.ok("up")
+    until(lambda: waits(1))
     (child,) = children()
     second = cli.run("backup")
     assert second.returncode == 1
@@ -79,6 +87,11 @@ def test_who_waits_for_the_store_says_so_and_ends_with_the_agent(cli: Cli) -> No
     assert why in cli.ok("logs", "agent")
     cli.ok("down")
     assert not children()
+    shutil.rmtree(cli.state / "backup-runs")  # it would be tried again in a quarter of an hour
+    cli.ok("up")
+    until(lambda: waits(2))
+    os.kill(pid_of(cli, "mng-agent"), signal.SIGKILL)
+    until(lambda: not children(), 15)
 
 
 def test_a_store_that_never_answered_is_not_waited_for_long(cli: Cli) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from mngdb.agent import web
 from mngdb.agent.backups import Backups
+from mngdb.agent.children import Children
 from mngdb.agent.jobs import Job, Jobs
 from mngdb.errors import MngdbError, SpecError
 from mngdb.ops.backup import growth, schedule
@@ -298,16 +299,16 @@ def test_a_backup_that_failed_keeps_no_store_from_being_pruned(
 ) -> None:
     ran = []
 
-    def run(_: Backups, *words: str) -> None:
+    def run(_: Children, *words: str) -> None:
         ran.append(words[1])
         if words[1] == "take":
             raise MngdbError("one of them failed")
 
-    monkeypatch.setattr(Backups, "_run", run)
+    monkeypatch.setattr(Children, "run", run)
     monkeypatch.setattr(Backups, "_busy", lambda _: False)
     monkeypatch.setattr(Backups, "_await", lambda *_: None)
     monkeypatch.setattr(schedule, "backups_due", lambda *_: ["pg", "redis"])
     monkeypatch.setattr(growth, "look", lambda _: None)
     with pytest.raises(MngdbError, match="one of them"):
-        Backups(cast(Context, None)).look()
+        Backups(none := cast(Context, None), Children(none)).look()
     assert ran == ["take", "prune"]

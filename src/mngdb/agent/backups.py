@@ -11,12 +11,11 @@ from mngdb.agent.children import Children
 from mngdb.agent.jobs import log
 from mngdb.errors import LockedError, UsageError
 from mngdb.lock import lock
-from mngdb.ops import service
 from mngdb.ops.backup import archived, growth, keys, restore, schedule
 from mngdb.ops.context import Context
 
-#: Seconds between two looks at the clock, and that a command may take.
-INTERVAL, _LIMIT = 10.0, 24 * 3600.0
+#: Seconds between two looks at the clock.
+INTERVAL = 10.0
 #: Seconds that a command which starts or stops servers is waited for.
 _PATIENCE = 15.0
 #: Seconds that a snapshot waits for the archive.
@@ -28,9 +27,9 @@ _DRILL_AGAIN = 900.0
 class Backups:
     """Takes what is due."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, children: Children) -> None:
         self._context = context
-        self._children = Children()
+        self._run = children.run
         self._drilled: dict[str, float] = {}
 
     def _await(self, names: Sequence[str]) -> None:
@@ -87,15 +86,3 @@ class Backups:
     def _rested(self, instance: str) -> bool:
         """Whether no drill of it was begun just now: one that lacks room is noted nowhere."""
         return time.monotonic() > self._drilled.get(instance, -math.inf) + _DRILL_AGAIN
-
-    def end(self) -> None:
-        """Have the commands that run end."""
-        self._children.end()
-
-    def ended(self, seconds: float) -> None:
-        """Wait so long until they have."""
-        self._children.ended(seconds)
-
-    def _run(self, *words: str) -> None:
-        argv = [*service.command(self._context), *words]
-        self._children.run(argv, f"mngdb {' '.join(words)}", _LIMIT)

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -20,6 +21,7 @@ from mngdb.agent import rotations, signing_keys
 from mngdb.agent.archiver import KEYS_EVERY, Archiver
 from mngdb.agent.backups import INTERVAL as INTERVAL_OF_BACKUPS
 from mngdb.agent.backups import Backups
+from mngdb.agent.children import Children
 from mngdb.agent.containers import Containers
 from mngdb.agent.guard import Guard
 from mngdb.agent.jobs import Job, Jobs, log
@@ -62,6 +64,7 @@ class Agent(Struct, frozen=True):
     self_metrics: SelfMetrics
     alerts: Alerts
     statements: Statements
+    children: Children
     backups: Backups
     archiver: Archiver
     guard: Guard
@@ -109,8 +112,10 @@ def jobs(agent: Agent, spec: Spec) -> list[Job]:
         found.append(Job("stored", INTERVAL_OF_STORE, lambda: reach.look(agent.context)))
     if agent.context.stack.source.jwt is not None:
         every = signing_keys.INTERVAL
-        found.append(Job("signing keys", every, lambda: signing_keys.look(agent.context)))
-    found.append(Job("rotations", INTERVAL_OF_ROTATIONS, lambda: rotations.look(agent.context)))
+        renew = partial(signing_keys.look, agent.context, agent.children)
+        found.append(Job("signing keys", every, renew))
+    rotate = partial(rotations.look, agent.context, agent.children)
+    found.append(Job("rotations", INTERVAL_OF_ROTATIONS, rotate))
     if spec.restart:
         found.append(Job("restarts", 1.0, agent.watch.look))
         found.append(Job("restores", INTERVAL_OF_BACKUPS, agent.backups.resume))
@@ -176,6 +181,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     os.chdir(folder)  # by which commands know it again
     watch = Watch(context, folder)
     containers = Containers(context)
+    children = Children(context)
     members = [one for instance in context.stack.monitored for one in instance.members]
     targets = [Target(context, one, containers.why(one)) for one in members]
     agent = Agent(
@@ -186,7 +192,8 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
         SelfMetrics(context, watch, containers),
         Alerts(context),
         Statements(context, context.stack.monitored, folder),
-        Backups(context),
+        children,
+        Backups(context, children),
         Archiver(context),
         Guard(context, lambda: running.hasten(ALERTS)),
     )
@@ -224,12 +231,12 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     log(f"{unit.name} exits; the servers keep running")
     running.stop()
     agent.guard.stop()  # first: what waits is set free
-    agent.backups.end()
+    agent.children.end()
     agent.archiver.stop()
     agent.alerts.close(time.time())
     for target in targets:
         target.end(1.0)
-    agent.backups.ended(_CHILDREN)
+    agent.children.ended(_CHILDREN)
     unit.pidfile.unlink(missing_ok=True)
 
 

@@ -23,9 +23,14 @@ from mngdb.errors import MngdbError, of_system
 
 @click.group(cls=Lazy, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mngdb", message="%(prog)s %(version)s")
+@click.option("--with-agent", is_flag=True, hidden=True)
 @common
-def cli(_: Options) -> None:
+def cli(_: Options, with_agent: bool) -> None:
     """PostgreSQL, Redis and MongoDB for a team: declared in one file."""
+    if with_agent:  # the agent's own child
+        from mngdb.agent.children import attend
+
+        attend()
     start_log_file()
 
 
