@@ -214,9 +214,9 @@ class ToyEngine:
         found = session.ask("info")
         return Vitals(found["version"], found["up"], TOY.title, "primary")
 
-    def observe(self, session: Session, asked: DesiredInstance) -> Facts:
-        logins = {name: Login(**one) for name, one in session.ask("logins").items()}
-        return Facts(logins, session.ask("info")["version"])
+    def observe(self, session: Session, asked: DesiredInstance, *, logins: bool = False) -> Facts:
+        found = {name: Login(**one) for name, one in session.ask("logins").items()}
+        return Facts(found, session.ask("info")["version"])
 
     def inspect(self, session: Session, asked: DesiredInstance, health: bool) -> Facts:
         return self.observe(session, asked)

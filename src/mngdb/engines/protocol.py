@@ -134,8 +134,9 @@ class Observe(Protocol[S, F_co, C_co]):
         """Version, uptime, role and lag, asked with a real query."""
         ...
 
-    def observe(self, session: S, asked: DesiredInstance) -> F_co:
-        """Look at everything that `reconcile` judges. Raises UnobservableError."""
+    def observe(self, session: S, asked: DesiredInstance, *, logins: bool = False) -> F_co:
+        """Look at everything that `reconcile` judges; with `logins`, at what the steps for logins
+        follow from alone, and not into databases. Raises UnobservableError."""
         ...
 
     def inspect(self, session: S, asked: DesiredInstance, health: bool) -> C_co:

@@ -71,11 +71,15 @@ class Converger(ABC, Generic[S, F]):
     def logins(self, names: Collection[str]) -> None:
         """Bring these logins alone to what is asked; no other step is taken, nothing is restarted.
         Raises StepError, also where that takes a consent that the command does not give."""
+        if not names:
+            return
         prefix = ENGINE_INFO[self.asked.instance.engine].login
         wanted = {prefix + name for name in names}
         with self.connected() as session:
             # one look: what is refused is raised, and a rotation logs in by what was made
-            todo = [step for step in self._look(session).steps if step.object in wanted]
+            found = self.engine.observe(session, self.asked, logins=True)
+            steps = self.engine.reconcile(self.asked, found).steps
+            todo = [step for step in steps if step.object in wanted]
             for step in todo:
                 if not self.may(step):
                     allow = f"mngdb up --allow {shlex.quote(step.object)}"

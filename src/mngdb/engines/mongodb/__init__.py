@@ -126,11 +126,11 @@ class MongodbEngine:
 
         return vitals.vitals(session)
 
-    def observe(self, session: Session, asked: DesiredInstance) -> Facts:
+    def observe(self, session: Session, asked: DesiredInstance, *, logins: bool = False) -> Facts:
         """Settings, logins, roles, indexes and profilers. Raises UnobservableError."""
         from mngdb.engines.mongodb import observe
 
-        return observe.observe(session, asked)
+        return observe.observe(session, asked, logins=logins)
 
     def inspect(self, session: Session, asked: DesiredInstance, health: bool) -> MongodbFacts:
         from mngdb.engines.mongodb import inspect

@@ -23,10 +23,11 @@ from mngdb.model import DesiredInstance
 Place = tuple[str, str]
 
 
-def observe(session: Session, asked: DesiredInstance) -> Facts:
-    """Everything that `reconcile` judges. Raises UnobservableError."""
+def observe(session: Session, asked: DesiredInstance, *, logins: bool = False) -> Facts:
+    """Everything that `reconcile` judges; with `logins`, no indexes and profilers. Raises
+    UnobservableError."""
     try:
-        return _facts(session, asked)
+        return _facts(session, asked, logins)
     except Refused as error:
         raise UnobservableError(
             f"{asked.instance.name}: {error.message}",
@@ -34,12 +35,13 @@ def observe(session: Session, asked: DesiredInstance) -> Facts:
         ) from None
 
 
-def _facts(session: Session, asked: DesiredInstance) -> Facts:
+def _facts(session: Session, asked: DesiredInstance, logins: bool) -> Facts:
     values, reloadable, data = _settings(session, asked)
     # of a provider's administrator not more is asked than what is needed
     users = [] if asked.hosted else look.users(session.command, everywhere=asked.managed)
     roles = [] if asked.hosted else session.command("rolesInfo", showPrivileges=True)["roles"]
-    there, unseen = _indexes(session, dict.fromkeys(_collections(session, asked)))
+    places = () if logins else dict.fromkeys(_collections(session, asked))
+    there, unseen = _indexes(session, places)
     return Facts(
         version=str(session.command("buildInfo")["version"]),
         data=data,
@@ -57,7 +59,7 @@ def _facts(session: Session, asked: DesiredInstance) -> Facts:
         unseen=unseen,
         # ours to set where `slow` is ours
         profilers=look.profilers(
-            session.command, of_file(asked) if SLOW in settings(asked) else ()
+            session.command, of_file(asked) if SLOW in settings(asked) and not logins else ()
         ),
     )
 

@@ -102,10 +102,10 @@ class PostgresEngine:
 
         return vitals.vitals(session)
 
-    def observe(self, session: Session, asked: DesiredInstance) -> Facts:
+    def observe(self, session: Session, asked: DesiredInstance, *, logins: bool = False) -> Facts:
         from mngdb.engines.postgres import observe
 
-        return observe.observe(session, asked)
+        return observe.observe(session, asked, logins=logins)
 
     def inspect(self, session: Session, asked: DesiredInstance, health: bool) -> PostgresFacts:
         from mngdb.engines.postgres import inspect

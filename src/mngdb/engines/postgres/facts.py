@@ -178,6 +178,8 @@ class Facts(Struct, frozen=True):
     """Whether commits wait for whoever follows the log."""
     followed: bool = False
     """Whether somebody follows it."""
+    entered: bool = True
+    """Whether the file's databases were looked into; else what is in them is not judged."""
 
 
 #: What CREATE DATABASE gives; the rest is in `Inside`'s defaults.

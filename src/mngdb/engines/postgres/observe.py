@@ -50,9 +50,9 @@ WHERE one LIKE 'local\\_preload\\_libraries=%%'
 """
 
 
-def observe(session: Session, asked: DesiredInstance) -> Facts:
+def observe(session: Session, asked: DesiredInstance, *, logins: bool = False) -> Facts:
     """Look at the server; one connection, and one more at a time for the databases inside (four,
-    on a server of ours)."""
+    on a server of ours). With `logins` they are not looked into."""
     version, admin, superuser, replicates, checksums, statistics, slot, *held = session.rows(
         "SELECT current_setting('server_version'), rolname, rolsuper, rolsuper OR rolreplication, "
         "current_setting('data_checksums') = 'on', "
@@ -73,7 +73,7 @@ def observe(session: Session, asked: DesiredInstance) -> Facts:
         checksums=checksums,
         settings=_settings(session, asked),
         roles=roles,
-        databases=_databases(session, asked, roles),
+        databases=_databases(session, asked, roles, into=not logins),
         admin_password=_admin_password(session, asked, superuser),
         statistics=statistics,
         monitor=monitor,
@@ -83,13 +83,14 @@ def observe(session: Session, asked: DesiredInstance) -> Facts:
         overlaid=_overlaid(session, asked),
         system=system_rights.look(session.main, whole=True) if superuser else (),
         outsiders=_outsiders(session, asked, roles) if asked.managed and superuser else (),
-        lockouts=_lockouts(session, asked, roles),
+        lockouts=() if logins else _lockouts(session, asked, roles),
         unnamed=_unnamed(session, asked) if asked.managed and superuser else {},
         maintenance=maintenance.look(session) if asked.managed else Maintenance(),
         slot=slot,
         awaited=awaited,
         followed=followed,
         replicates=replicates,
+        entered=not logins,
     )
 
 
@@ -249,10 +250,10 @@ def _admin_password(session: Session, asked: DesiredInstance, superuser: bool) -
 
 
 def _databases(
-    session: Session, asked: DesiredInstance, roles: Mapping[str, Role]
+    session: Session, asked: DesiredInstance, roles: Mapping[str, Role], *, into: bool
 ) -> dict[str, Database]:
     """The databases that the file names, those in which an app's role has a right, and the
-    server's own. Only those that the file names are looked into."""
+    server's own. Only those that the file names are looked into, if any are (`into`)."""
     named = {right.database for right in asked.instance.granted(PostgresGrant).values()}
     rows = session.rows(
         """
@@ -276,7 +277,7 @@ def _databases(
         for app, grant in asked.instance.granted(PostgresGrant).items()
         if grant.access == "owner"
     }
-    looked = [name for name, _, is_open, *_ in rows if name in named and is_open]
+    looked = [name for name, _, is_open, *_ in rows if into and name in named and is_open]
     seen = _look_into_each(session, looked, list(roles), owners, _AT_ONCE if asked.managed else 1)
     found = {}
     for name, owner, is_open, limit, template, granted in rows:

@@ -134,7 +134,7 @@ class _Planner:
         for lockout in self.facts.lockouts:
             yield self.let_in(lockout)
         named = sorted({grant.database for grant in self.grants.values()})
-        for name in named:
+        for name in named if self.facts.entered else ():
             yield from self.database(name)
         yield from monitor.steps(self.step, self.asked, self.facts)
         for name in monitor.shut_out(self.asked, self.facts):

@@ -137,7 +137,7 @@ class RedisEngine:
 
         return vitals.vitals(session)
 
-    def observe(self, session: Session, asked: DesiredInstance) -> Facts:
+    def observe(self, session: Session, asked: DesiredInstance, *, logins: bool = False) -> Facts:
         from mngdb.engines.redis import observe
 
         return observe.observe(session, asked)
