@@ -21,7 +21,8 @@ from mngdb.identity.home import require_trusted
 from mngdb.identity.locate import Located, locate
 from mngdb.model import Access, DesiredInstance
 from mngdb.ops import registry
-from mngdb.ops.rotate.note import ADMIN, Entry, entries
+from mngdb.ops.rotate import valid
+from mngdb.ops.rotate.note import Entry, entries
 from mngdb.secret import Secret, generate
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import ENGINE_INFO
@@ -38,9 +39,6 @@ from mngdb.vaults.cached import CachedVault
 
 if TYPE_CHECKING:
     from mngdb.facts.host import MachineFacts
-
-#: Seconds for a login that finds out which password is the right one.
-_LOGIN = 3.0
 
 
 class Context(Struct, frozen=True, dict=True):
@@ -285,12 +283,13 @@ class Context(Struct, frozen=True, dict=True):
         """The instance as it is asked to be. With `invent`, missing secrets are random ones that
         are kept nowhere: enough to plan with. Without `find`, the server's program is not looked
         for: enough to log in with. Raises SecretError, UsageError."""
+        going = self._rotations()
         return DesiredInstance(
             stack=self.stack.name,
             instance=instance,
-            secrets=self._secrets(instance, self.logins(instance), invent),
+            secrets=self._secrets(instance, self.logins(instance), going, invent),
             site=self.target(instance).site(instance, find=find),
-            also=self._also(instance),
+            also=valid.beside(self.vault, instance, going),
             known=frozenset(self.applied().get(instance.name, ())),
             allow=allow | {ENGINE_INFO[instance.engine].login + name for name in allow - {"*"}},
         )
@@ -337,9 +336,9 @@ class Context(Struct, frozen=True, dict=True):
 
     def with_secrets(self, asked: DesiredInstance) -> DesiredInstance:
         """The same with the vault's secrets. Raises SecretError when one is missing."""
-        logins = self.logins(asked.instance)
-        secrets = self._secrets(asked.instance, logins)
-        return replace(asked, secrets=secrets, also=self._also(asked.instance))
+        instance, going = asked.instance, self._rotations()
+        secrets = self._secrets(instance, self.logins(instance), going)
+        return replace(asked, secrets=secrets, also=valid.beside(self.vault, instance, going))
 
     def secret(self, instance: Instance, login: str) -> Secret:
         """A login's secret. Raises SecretError when it is missing."""
@@ -349,10 +348,18 @@ class Context(Struct, frozen=True, dict=True):
             raise UsageError(
                 f"the app {login!r} has no rights on {instance.name}", f"apps with rights: {known}"
             )
-        return self._secrets(instance, [login])[login]
+        return self._secrets(instance, [login], self._rotations())[login]
+
+    def _rotations(self) -> Collection[Entry]:
+        """Those that are not over. Raises UsageError."""
+        return entries(self.stack.state).values()
 
     def _secrets(
-        self, instance: Instance, logins: Iterable[str], invent: bool = False
+        self,
+        instance: Instance,
+        logins: Iterable[str],
+        going: Collection[Entry],
+        invent: bool = False,
     ) -> dict[str, Secret]:
         names = {login: secret_name(instance, login) for login in logins}
         entries = self.vault.get_many(names.values())
@@ -369,59 +376,7 @@ class Context(Struct, frozen=True, dict=True):
                     else f"mngdb secret set {name}",
                 )
             found[login] = secret or generate()
-        return found | self._settled(instance, found)
-
-    def rotations(self, instance: Instance) -> list[Entry]:
-        """The rotations of its logins that are not over. Raises UsageError."""
-        every = entries(self.stack.state).values()
-        return [one for one in every if one.instance == instance.name]
-
-    def _also(self, instance: Instance) -> dict[str, Secret]:
-        """App to the secret beside the current one that lets it in, while its rotation goes on."""
-        going = [one for one in self.rotations(instance) if one.login in instance.grants]
-        new = [one for one in going if one.phase in {"opening", "publishing"}]
-        old = [one for one in going if one.phase in {"publishing", "waiting"}]
-        pending = self.vault.get_many([one.secret for one in new], "pending") if new else {}
-        previous = self.vault.get_many([one.secret for one in old], "previous") if old else {}
-        # what is pending comes after what was there before
-        found = {one.login: (previous | pending).get(one.secret) for one in going}
-        return {
-            login: secret
-            for login, entry in found.items()
-            if entry is not None and (secret := entry.usable()) is not None
-        }
-
-    def _settled(self, instance: Instance, secrets: dict[str, Secret]) -> dict[str, Secret]:
-        """Which password a login has that has one alone, where a rotation broke off between the
-        server and the vault: what the server takes."""
-        found: dict[str, Secret] = {}
-        for one in self.rotations(instance):
-            if not (one.single and one.phase == "publishing" and one.login in secrets):
-                continue
-            pending = self.vault.get_many([one.secret], "pending").get(one.secret)
-            new = pending.usable() if pending else None
-            if new is not None and self._takes(instance, secrets | found, one.login, new):
-                found[one.login] = new
-        return found
-
-    def _takes(
-        self, instance: Instance, secrets: dict[str, Secret], login: str, new: Secret
-    ) -> bool:
-        """Whether the server refuses a login's password and takes the new one."""
-        site, engine = self.target(instance).site(instance, find=False), self.engine(instance)
-        for secret in (secrets[login], new):
-            given = {ADMIN: Secret("unused"), **secrets, login: secret}
-            asked = DesiredInstance(self.stack.name, instance, given, site)
-            access = self.admin(asked)
-            if login != ADMIN:
-                access = engine.login(asked, access, login)
-            try:
-                with self.reach(instance), engine.connect(access, _LOGIN):
-                    return secret is new
-            except MngdbError as error:
-                if getattr(error, "kind", "") != "auth":
-                    return False
-        return False
+        return found | valid.settled(self, instance, going, found)
 
     def admin(self, asked: DesiredInstance) -> Access:
         """The administrator's access over TCP."""
