@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -163,10 +164,10 @@ def test_a_promotion_that_is_cut_short_has_happened_or_not(
             vault.promote([name])
     change = Document.change
 
-    def cut(document: Document, version: Version, *words: Any) -> Any:
+    def cut(document: Document, version: Version, *words: Any, **more: Any) -> Any:
         if version == label:
             raise KeyboardInterrupt
-        return change(document, version, *words)
+        return change(document, version, *words, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(Document, "change", cut)
@@ -517,7 +518,7 @@ def test_a_rotation_whose_vault_is_in_aws_turns_no_app_away(
     settings = Settings(cli.json("env", "shop", "--for", "client") | {"MNGDB_SETTINGS_AGE": "0"})
     before = settings["REDIS_PASSWORD"]
     server.calls()
-    with following(cli.folder, {"redis": 2}, settings.snapshot) as tried:
+    with following(settings.snapshot, {"redis": 2}) as tried:
         # less than the 30 s for which apps that ask AWS more rarely are waited for
         cli.ok("rotate", "shop", "--grace", "3s")
         assert server.calls().count("PutSecretValue") <= 5
@@ -525,3 +526,24 @@ def test_a_rotation_whose_vault_is_in_aws_turns_no_app_away(
     assert tried.tried.total() > 10
     assert settings["REDIS_PASSWORD"] != before
     assert cli.run("plan", "--exit-code").returncode == 0
+
+
+def test_a_rotation_of_more_apps_reads_no_more(cli: Cli, server: SecretsServer) -> None:
+    names = [f"app{number}" for number in range(5)]
+    rights = "".join(f"  {name}: {{redis: '{name}:*'}}\n" for name in names)
+    cli.write(
+        f"vault: {{aws: {{name: {NAME}, region: us-east-1, endpoint: '{server.url}'}}}}\n"
+        f"redis: {{port: PORT1}}\nagent: false\napps:\n{rights}"
+    )
+    cli.env |= server.variables
+    cli.ok("up")
+    for chosen in (names[:1], names):
+        server.calls()
+        cli.ok("rotate", *chosen, "--now")
+        calls = Counter(server.calls())
+        # each version once in each of the three times that it is locked, and before each write
+        assert calls["GetSecretValue"] <= 15, calls
+        assert calls["BatchGetSecretValue"] == 1
+        # the passwords, and what each app reads
+        assert calls["DescribeSecret"] == 1 + len(chosen)
+        assert calls["PutSecretValue"] <= 5 + len(chosen)

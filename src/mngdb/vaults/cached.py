@@ -14,20 +14,20 @@ from mngdb.vaults import VERSIONS, Entry, Vault, Version
 
 
 class CachedVault:
-    """Passes everything on, but remembers current secrets. May be used by several threads."""
+    """Passes everything on, but remembers what it read. May be used by several threads."""
 
     def __init__(
         self, vault: Vault, needed: Callable[[], Iterable[str]], *, keep: bool = True
     ) -> None:
-        """`needed` are the names to ask for together at the first question. Without `keep` it
-        remembers them for as long as the vault calls an answer fresh: for what runs on while
-        secrets change."""
+        """`needed` are the names whose current secrets are asked for together at the first
+        question. Without `keep` it remembers current secrets alone, for as long as the vault calls
+        an answer fresh: for what runs on while secrets change."""
         self._vault = vault
         self._needed = needed
         self._keep = math.inf if keep else vault.fresh
         self._asked = 0.0
         self._guard = threading.Lock()
-        self._known: dict[str, Entry | None] = {}
+        self._known: dict[Version, dict[str, Entry | None]] = {version: {} for version in VERSIONS}
 
     def get(self, name: str) -> Secret | None:
         """The current secret, or None if there is none. Raises SecretError if it cannot be used."""
@@ -36,8 +36,12 @@ class CachedVault:
 
     def forget(self) -> None:
         """Ask again at the next question."""
+        self._forget(VERSIONS)
+
+    def _forget(self, versions: Iterable[Version]) -> None:
         with self._guard:
-            self._known.clear()
+            for version in versions:
+                self._known[version].clear()
 
     @property
     def fresh(self) -> float:
@@ -48,37 +52,41 @@ class CachedVault:
         return self._vault.folder
 
     def get_many(self, names: Iterable[str], version: Version = "current") -> dict[str, Entry]:
-        if version != "current" or not self._keep:
+        current = version == "current"
+        if not self._keep or not (current or self._keep == math.inf):
             return self._vault.get_many(names, version)
-        names = list(names)
+        names, known = list(names), self._known[version]
         with self._guard:
             if time.monotonic() - self._asked > self._keep:
-                self._known.clear()
-            unknown = [name for name in names if name not in self._known]
+                known.clear()
+            unknown = [name for name in names if name not in known]
             if unknown:
-                if not self._known:
+                if current and not known:
                     self._asked = time.monotonic()
                     unknown = [*dict.fromkeys([*unknown, *self._needed()])]
-                found = self._vault.get_many(unknown)
-                self._known |= {name: found.get(name) for name in unknown}
-            return {name: entry for name in names if (entry := self._known[name]) is not None}
+                found = self._vault.get_many(unknown, version)
+                known.update((name, found.get(name)) for name in unknown)
+            return {name: entry for name in names if (entry := known[name]) is not None}
 
     def put(
         self, secrets: Mapping[str, Secret], version: Literal["current", "pending"] = "current"
     ) -> None:
         self._vault.put(secrets, version)
+        known = self._known[version]
         with self._guard:
-            if version == "current" and self._known:
+            if known:
                 now = time.time()
-                self._known |= {n: Entry(secret, changed=now) for n, secret in secrets.items()}
+                known.update((n, Entry(secret, changed=now)) for n, secret in secrets.items())
 
     def promote(self, names: Sequence[str]) -> None:
         self._vault.promote(names)
-        self.forget()
+        self._forget(("current", "previous"))
+        with self._guard:
+            self._known["pending"].update(dict.fromkeys(names))
 
     def delete(self, names: Sequence[str], versions: Sequence[Version] = VERSIONS) -> None:
         self._vault.delete(names, versions)
-        self.forget()
+        self._forget(versions)
 
     @property
     def writable(self) -> bool:

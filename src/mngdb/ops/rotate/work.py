@@ -161,11 +161,13 @@ class _Work:
 
     def move(self, which: Iterable[Entry], phase: Phase, **changes: object) -> list[Entry]:
         """Take note that they are in another phase."""
-        moved = {one.secret: replace(one, phase=phase, **changes) for one in which}
-        if moved:
+        return self._note([replace(one, phase=phase, **changes) for one in which])
+
+    def _note(self, changed: list[Entry]) -> list[Entry]:
+        if changed:
             state = self.context.stack.state
-            keep(state, (entries(state) | moved).values())
-        return [*moved.values()]
+            keep(state, (entries(state) | {one.secret: one for one in changed}).values())
+        return changed
 
     def _end(self, which: Iterable[Entry]) -> None:
         """They are over: the vault forgets the passwords that are not current."""
@@ -362,21 +364,26 @@ class _Work:
 
     def turn(self) -> None:
         """Go back, see `go_back`."""
-        vault = self.context.vault
-        for one in self.chosen():
-            pending = vault.get_many([one.secret], "pending")
-            if pending or one.phase == "opening":
-                if not self._each([one], self._unchanged):
-                    raise self.errors[one.secret]
-                vault.delete([one.secret], ("pending",))
-                self.move([one], "withdrawing", back=True)
-            elif one.phase in {"publishing", "waiting"} and not one.back:
-                before = vault.get_many([one.secret], "previous").get(one.secret)
-                old = before.usable() if before else None
-                if old is None:
-                    raise SecretError(f"{one.secret}: the password of before is not in the vault")
-                vault.put({one.secret: old}, "pending")
-                self.move([one], "publishing", back=True, until=one.published)
+        vault, chosen = self.context.vault, self.chosen()
+        names = [one.secret for one in chosen]
+        pending, previous = (vault.get_many(names, v) for v in ("pending", "previous"))
+        early = [one for one in chosen if one.phase == "opening" or one.secret in pending]
+        late = [one for one in self.of("publishing", "waiting") if not (one in early or one.back)]
+        if early:
+            if len(self._each(early, self._unchanged)) < len(early):
+                raise next(iter(self.errors.values()))
+            vault.delete([one.secret for one in early], ("pending",))
+            self.move(early, "withdrawing", back=True)
+        before = {}
+        for one in late:
+            entry = previous.get(one.secret)
+            old = entry.usable() if entry else None
+            if old is None:
+                raise SecretError(f"{one.secret}: the password of before is not in the vault")
+            before[one.secret] = old
+        if before:
+            vault.put(before, "pending")
+        self._note([replace(e, phase="publishing", back=True, until=e.published) for e in late])
 
     def _unchanged(self, instance: Instance, due: Sequence[Entry]) -> dict[str, MngdbError]:
         """Logins with one password have the current one again."""

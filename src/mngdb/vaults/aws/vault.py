@@ -147,7 +147,8 @@ class AwsVault:
         for document, keys in self._groups(names):
             try:
                 held = document.read(version)
-                other = _differing(held, document.now() if held.id else held)
+                there = any(key in held.content for key in keys)
+                other = _differing(held, document.now()) if there else {}
             except DeletedError:
                 continue
             found |= {k: self._entry(k, other[k], held.made) for k in keys if k in other}
@@ -180,18 +181,18 @@ class AwsVault:
                 document.change("pending", lambda was, new=new: was | new)  # type: ignore[misc]
 
     def promote(self, names: Sequence[str]) -> None:
-        waiting: list[tuple[Document, Held, dict[str, str]]] = []
+        waiting: list[tuple[Document, Held, Held, dict[str, str]]] = []
         for document, keys in self._groups(names):
             now, pending = document.now(), document.read("pending")
             ready = _differing(pending, now)
             ready = {key: ready[key] for key in keys if key in ready}
             if ready:
-                waiting.append((document, now, ready))
+                waiting.append((document, now, pending, ready))
         if not waiting:
             raise SecretError(f"no pending version of {', '.join(names)}")
-        for document, now, ready in waiting:
+        for document, now, pending, ready in waiting:
             self._set(document, ready, now, previous=True)
-            document.change("pending", lambda was, gone=ready: _without(was, gone))  # type: ignore[misc]
+            document.change("pending", lambda was, gone=ready: _without(was, gone), now=pending)  # type: ignore[misc]
 
     def delete(self, names: Sequence[str], versions: Sequence[Version] = VERSIONS) -> None:
         for document, keys in self._groups(names):
