@@ -34,6 +34,12 @@ REDIS = 'redis: {port: PORT2}\napps: {shop: {redis: "shop:*"}}\n'
 POSTGRES = "postgres: {port: PORT1}\napps: {shop: {postgres: shop}}\n"
 
 
+class Killing(Cli):
+    """The command, which kills itself at `MNGDB_KILL_AT`, see there."""
+
+    module = "tests.killing"
+
+
 @dataclass
 class Data:
     """Rows, keys and documents that an app writes, and reads again."""
