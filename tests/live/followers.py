@@ -1,5 +1,5 @@
-"""Clients that follow what is published for their app, as `mngdb.client` does: each login is a new
-one, with the settings as they are at that moment."""
+"""Clients that follow what is published for their app by `mngdb.client`: each login is a new one,
+with the settings as they are at that moment."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from mngdb.client import Settings
 from tests.conftest import Cli
 
-Settings = Mapping[str, str]
+Values = Mapping[str, str]
 
 
 def published(cli: Cli, app: str) -> Path:
@@ -36,18 +37,23 @@ def settings(cli: Cli, app: str) -> dict[str, str]:
     return found
 
 
-def _postgres(found: Settings) -> None:
+def reader(document: Path) -> Callable[[], Values]:
+    """What an app does that is told of this document: its settings, from one moment to the next."""
+    return Settings({"MNGDB_SETTINGS": str(document)}).snapshot
+
+
+def _postgres(found: Values) -> None:
     with psycopg.connect(found["POSTGRES_URL"], connect_timeout=30) as connection:
         connection.execute("SELECT 1")
 
 
-def _redis(found: Settings) -> None:
+def _redis(found: Values) -> None:
     at_once = Retry(NoBackoff(), 0)
     with redis.Redis.from_url(found["REDIS_URL"], retry=at_once, socket_timeout=60) as client:
         client.ping()
 
 
-def _mongodb(found: Settings) -> None:
+def _mongodb(found: Values) -> None:
     # one connection: what is counted is logins
     url = re.sub("&replicaSet=[^&]*", "&directConnection=true", found["MONGO_URI"])
     client: Any = pymongo.MongoClient(
@@ -58,7 +64,7 @@ def _mongodb(found: Settings) -> None:
 
 
 #: Engine to one new login by an app's settings, which raises what the driver raises.
-LOGINS: dict[str, Callable[[Settings], None]] = {
+LOGINS: dict[str, Callable[[Values], None]] = {
     "postgres": _postgres,
     "redis": _redis,
     "mongodb": _mongodb,
@@ -75,16 +81,14 @@ class Followers:
 
 
 @contextmanager
-def following(
-    path: Path, threads: Mapping[str, int], read: Callable[[], Settings] | None = None
-) -> Iterator[Followers]:
-    """Clients in the background, so many of each engine, that log in again and again; `read`: with
-    other settings than those of the file."""
+def following(read: Callable[[], Values], threads: Mapping[str, int]) -> Iterator[Followers]:
+    """Clients in the background, so many of each engine, that log in again and again by what `read`
+    gives."""
     found, over = Followers(), threading.Event()
 
     def work(engine: str) -> None:
         while not over.is_set():
-            now = read() if read else json.loads(path.read_text())
+            now = read()
             try:
                 LOGINS[engine](now)
             except Exception as error:  # noqa: BLE001 - each of them is a client turned away
@@ -103,7 +107,7 @@ def following(
             thread.join()
 
 
-def lets_in(engine: str, found: Settings) -> bool:
+def lets_in(engine: str, found: Values) -> bool:
     """Whether a login succeeds."""
     try:
         LOGINS[engine](found)
@@ -117,15 +121,16 @@ def main(document: str, addresses: str) -> None:
     the document of the beginning and by that of the end. `addresses` are JSON: what stands in the
     document for where it is reached from here."""
 
-    def read() -> Settings:
-        text = Path(document).read_text()
-        for there, here in json.loads(addresses).items():
-            text = text.replace(there, here)
-        found: dict[str, str] = json.loads(text)
+    theirs, moved = reader(Path(document)), json.loads(addresses)
+
+    def read() -> Values:
+        found = dict(theirs())
+        for there, here in moved.items():
+            found = {name: value.replace(there, here) for name, value in found.items()}
         return found
 
     before = read()
-    with following(Path(document), dict.fromkeys(LOGINS, 1), read) as found:
+    with following(read, dict.fromkeys(LOGINS, 1)) as found:
         print("begun", flush=True)
         sys.stdin.read()
     old, new = ([one for one in LOGINS if lets_in(one, now)] for now in (before, read()))

@@ -21,7 +21,16 @@ import redis
 from tests.conftest import EVERYTHING, Cli
 from tests.live import faults
 from tests.live.clients import mongo_as, redis_as, url
-from tests.live.followers import LOGINS, Followers, following, lets_in, published, settings
+from tests.live.faults import Killing
+from tests.live.followers import (
+    LOGINS,
+    Followers,
+    following,
+    lets_in,
+    published,
+    reader,
+    settings,
+)
 from tests.live.scrapes import AGENT, quick_agent, scrape, until
 
 pytestmark = pytest.mark.live
@@ -35,10 +44,10 @@ apps:
   shop: {postgres: shop, redis: "shop:*", mongodb: shop}
   other: {postgres: other, redis: "other:*", mongodb: other}
 """
-#: Logins in all, and clients of each engine.
-LOGINS_MIN = 100_000 if EVERYTHING else 300
-THREADS = {"postgres": 1, "redis": 1, "mongodb": 1}
 ENGINES = tuple(LOGINS)
+#: Engines that are under load at the same time; logins in all, and clients of each engine.
+LOADS = [(engine,) for engine in ENGINES] if EVERYTHING else [ENGINES]
+LOGINS_MIN, CLIENTS = (33_400, 2) if EVERYTHING else (300, 1)
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +55,6 @@ def stack(module_cli: Cli) -> Cli:
     module_cli.write(STACK)
     module_cli.ok("up")
     return module_cli
-
-
-class Killing(Cli):
-    """The command, which kills itself."""
-
-    module = "tests.killing"
 
 
 def soon(cli: Cli) -> Cli:
@@ -70,17 +73,19 @@ def now(cli: Cli, *words: str) -> Any:
     return cli.json("rotate", "--now", *words)
 
 
-def test_a_rotation_under_load_refuses_nobody(stack: Cli) -> None:
+@pytest.mark.parametrize("engines", LOADS, ids="-".join)
+def test_a_rotation_under_load_refuses_nobody(stack: Cli, engines: tuple[str, ...]) -> None:
     rotations, before = 0, settings(stack, "shop")
-    with following(published(stack, "shop"), THREADS) as found:
+    words = [word for engine in engines for word in ("--instance", engine)]
+    with following(reader(published(stack, "shop")), dict.fromkeys(engines, CLIENTS)) as found:
         while rotations < 2 or sum(found.tried.values()) < LOGINS_MIN:
-            assert stack.json("rotate", "shop")["rotations"] == []
+            assert stack.json("rotate", "shop", *words)["rotations"] == []
             rotations += 1
     for line in _table(rotations, found):
         print(line)
     assert (found.errors[:3], sum(found.refused.values())) == ([], 0)
-    assert set(found.tried) == set(ENGINES)
-    assert [engine for engine in ENGINES if lets_in(engine, before)] == []
+    assert set(found.tried) == set(engines)
+    assert [engine for engine in engines if lets_in(engine, before)] == []
     assert steps(stack) == []
 
 
@@ -114,6 +119,14 @@ def test_what_either_login_makes_is_the_apps(stack: Cli) -> None:
         found = connection.execute("SELECT tableowner, count(*) FROM pg_tables WHERE tablename ~ "
                                    "'^(made|bare)' GROUP BY 1").fetchall()  # fmt: skip
     assert found == [("shop", 4)]
+
+
+def test_databases_are_not_looked_into(stack: Cli) -> None:
+    """With a hundred of them that was most of a rotation."""
+    done = stack.run("-v", "rotate", "shop", "--now", "--instance", "postgres")
+    entered = [line for line in done.stderr.splitlines() if "connect to " in line]
+    assert any("/shop as shop" in line for line in entered), entered
+    assert [line for line in entered if "/shop as postgres" in line] == []
 
 
 def test_checks_know_either_login(stack: Cli) -> None:
