@@ -12,7 +12,6 @@ from mngdb.errors import MngdbError
 from mngdb.events import Progress
 from mngdb.ops.context import Context
 from mngdb.ops.rotate import provider, select, work
-from mngdb.ops.rotate.note import entries
 from mngdb.ops.rotate.work import Left, Login, OnEvent
 from mngdb.words import many
 
@@ -74,7 +73,7 @@ def due(context: Context, on_event: OnEvent) -> Left:
 def pending(context: Context) -> bool:
     """Whether `due` has something to do. Raises SecretError, UsageError."""
     due_now = select.due(context, time.time()) or provider.due(context)
-    return bool(due_now or entries(context.stack.state))
+    return bool(due_now) or work.going(context)
 
 
 def abort(context: Context, only: Collection[str], on_event: OnEvent) -> Left:

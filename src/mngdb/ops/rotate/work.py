@@ -104,8 +104,9 @@ def advance(
     possible without waiting. `now`: sessions of the old passwords are not waited for; `grace`:
     they are for so long. Raises LockedError, SecretError, OSError."""
     work = _Work(context, on_event, only)
-    if work.of("opening", "publishing", "withdrawing"):
+    if work.gone() or work.of("opening", "publishing", "withdrawing"):
         with _locked(context):
+            work.end(work.gone())  # the next 'up' closes their logins
             work.open()
             work.publish()
     over = work.over(now=now, grace=grace)
@@ -131,6 +132,12 @@ def go_back(context: Context, on_event: OnEvent, only: Collection[str]) -> list[
         return work.chosen()
 
 
+def going(context: Context) -> bool:
+    """Whether there is something that `advance` would do or wait for. Raises UsageError."""
+    work = _Work(context, lambda _: None)
+    return bool(work.chosen() or work.gone())
+
+
 def _locked(context: Context) -> AbstractContextManager[None]:
     context.vault.forget()
     return lock(context.stack.state / "lock", "rotate", _PATIENCE)
@@ -151,7 +158,16 @@ class _Work:
     # --- the note
 
     def chosen(self) -> list[Entry]:
-        """All of them, as the note has them now."""
+        """All of them that the file still has, as the note has them now."""
+        return [one for one in self._noted() if self._known(one)]
+
+    def gone(self) -> list[Entry]:
+        """Those whose login left the file, and of which nothing more is needed: of an administrator
+        the server may have either password until it is back."""
+        gone = [one for one in self._noted() if not self._known(one)]
+        return [e for e in gone if not (e.login == ADMIN and e.phase == "publishing")]
+
+    def _noted(self) -> list[Entry]:
         every = entries(self.context.stack.state).values()
         return [one for one in every if self.only is None or one.secret in self.only]
 
@@ -169,11 +185,12 @@ class _Work:
             keep(state, (entries(state) | {one.secret: one for one in changed}).values())
         return changed
 
-    def _end(self, which: Iterable[Entry]) -> None:
+    def end(self, which: Iterable[Entry]) -> None:
         """They are over: the vault forgets the passwords that are not current."""
         names = [one.secret for one in which]
-        if names:
-            self.context.vault.delete(names, ("previous", "pending"))
+        if not names:
+            return
+        self.context.vault.delete(names, ("previous", "pending"))
         state = self.context.stack.state
         keep(state, [one for name, one in entries(state).items() if name not in names])
 
@@ -186,9 +203,6 @@ class _Work:
 
     def open(self) -> None:
         """New passwords let in beside those that do."""
-        for one in self.of("opening"):
-            if not self._known(one):
-                self._end([one])  # the next 'up' closes its logins
         due = self.of("opening")
         self._make(due)
         ready = self._each(due, self._opened)
@@ -338,10 +352,8 @@ class _Work:
 
     def withdraw(self) -> None:
         """The old passwords let nobody in any more, and what they let in ends."""
-        due = self.of("withdrawing")
-        gone = [one for one in due if not self._known(one)]
-        done = self._each([one for one in due if one not in gone], self._withdrawn)
-        self._end([*gone, *done])
+        done = self._each(self.of("withdrawing"), self._withdrawn)
+        self.end(done)
         if done:
             self.on_event(Progress("rotation", f"over: {many(len(done), 'password')}"))
 
