@@ -18,6 +18,8 @@ import pymongo
 import pytest
 import redis
 
+from mngdb.ops.up import up
+from tests.checks.judge import opened
 from tests.conftest import EVERYTHING, Cli
 from tests.live import faults
 from tests.live.clients import mongo_as, redis_as, url
@@ -217,6 +219,15 @@ def test_it_goes_back_after_it_was_published(stack: Cli, held: dict[str, Any]) -
     assert steps(stack) == []
     refused = stack.run("rotate", "shop", "--abort")
     assert (refused.returncode, "being rotated" in refused.stderr) == (2, True)
+
+
+def test_up_takes_passwords_as_they_are_once_it_has_the_lock(stack: Cli) -> None:
+    context = opened(stack)
+    context.missing_secrets()  # as 'up' and a restore read them long before
+    now(stack, "shop")
+    up(context, frozenset(), lambda _: None)
+    assert [engine for engine in ENGINES if not lets_in(engine, settings(stack, "shop"))] == []
+    assert steps(stack) == []
 
 
 def test_servers_that_crash_meanwhile_take_both_passwords_when_they_are_back(stack: Cli) -> None:

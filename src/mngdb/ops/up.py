@@ -171,8 +171,10 @@ def up(
     pointed = context.located.pointed()
     context.claim()
     with lock(state / "lock", "restart" if restart else "up"):
-        if context.located.reclaim():
-            context.vault.forget()  # its secrets are gone, too
+        context.located.reclaim()
+        if context.vault.writable:
+            # a rotation went on until we had the lock, say, or while data was restored
+            context.vault.forget()
         _sweep(state)
         places = [s for s in context.servers() if choice.whole or context.there(asked, s)]
         for servers in places:
@@ -194,8 +196,6 @@ def up(
         units = None if choice.whole else [one.unit for one in choice.of(context)]
         wishes.start(state, units)
         crashes.forget(state, units)
-        if context.missing_secrets(needed):
-            context.vault.forget()  # whoever held the lock before may have made them
         for step in secret_steps(context, context.missing_secrets(needed)):
             _take(context, step, report)
         asked = {name: context.with_secrets(one) for name, one in asked.items()}
