@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mngdb.ops.rotate.note import Entry, keep
 from tests.checks.judge import opened
 from tests.conftest import Cli
 from tests.secrets_server import SecretsServer
@@ -63,6 +64,18 @@ def test_from_files_to_aws_and_back(cli: Cli, server: SecretsServer, tmp_path: P
     assert {path.name for path in folder.iterdir()} == {"redis_admin", "redis_shop"}
     assert not any(value in text for value in values for text in said)
     assert '"command": "secrets push"' in (cli.state / "audit.log").read_text()
+
+
+def test_what_is_being_rotated_is_not_replaced(cli: Cli, tmp_path: Path) -> None:
+    made(cli)
+    there = f"files:{tmp_path / 'elsewhere'}"
+    cli.ok("secrets", "push", "--to", there)
+    (tmp_path / "elsewhere" / "redis_shop").write_text("another-secret-of-the-shop-12345")
+    before = (cli.state / "secrets" / "redis_shop").read_text()
+    keep(cli.state, [Entry("redis_shop", "redis", "shop", "waiting", 1.0, 900.0, published=2.0)])
+    done = cli.run("secrets", "pull", "--from", there, "--overwrite")
+    assert (done.returncode, "redis_shop is being rotated" in done.stderr) == (2, True)
+    assert (cli.state / "secrets" / "redis_shop").read_text() == before
 
 
 @pytest.mark.parametrize(

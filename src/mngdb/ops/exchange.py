@@ -14,6 +14,7 @@ from mngdb.model import Step
 from mngdb.ops import audit
 from mngdb.ops.context import Context
 from mngdb.ops.publish import VAULT
+from mngdb.ops.secrets import refuse_rotated
 from mngdb.secret import Secret
 from mngdb.spec.vault import Vault as VaultSpec
 from mngdb.spec.vault import settled
@@ -101,6 +102,8 @@ def _copy(
     target.check_writable(names)
     context.claim()
     with lock(context.stack.state / "lock", f"secrets {verb}"):
+        if target is context.vault:
+            refuse_rotated(context, names)
         target.put({name: given[name] for name in names})
         step: Step[None] = Step(VAULT, VAULT, "change", text, ", ".join(names), lambda _: None)
         audit.note(context.stack.state, f"secrets {verb}", step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec import Struct
@@ -34,11 +35,7 @@ def put(context: Context, name: str, value: str) -> Put:
             f"this stack does not use the secret {name!r}{did_you_mean(name, known)}",
             f"secrets in use: {', '.join(known)}",
         )
-    if name in entries(context.stack.state):
-        raise UsageError(
-            f"the secret {name} is being rotated",
-            "'mngdb rotate --status' shows how far it is; --abort goes back",
-        )
+    refuse_rotated(context, [name])
     secret = usable(name, value)
     context.check_printable(name, secret)
     context.claim()
@@ -51,6 +48,17 @@ def put(context: Context, name: str, value: str) -> Put:
     if name == MAC:
         keys.accept_signer(context, secret)
     return Put(where, kept, keys.fits_none(context, name))
+
+
+def refuse_rotated(context: Context, names: Iterable[str]) -> None:
+    """Raises UsageError for secrets of which a rotation has two: it would go on with a third."""
+    going = entries(context.stack.state)
+    for name in names:
+        if name in going:
+            raise UsageError(
+                f"the secret {name} is being rotated",
+                "'mngdb rotate --status' shows how far it is; --abort goes back",
+            )
 
 
 def _spared(context: Context, name: str, new: Secret) -> Path | None:
