@@ -297,6 +297,8 @@ def test_a_server_that_is_down_is_rotated_later_and_the_others_now(stack: Cli) -
     )
     stack.ok("up", "redis")
     assert lets_in("redis", before)
+    assert stack.json("rotate", "shop", "--abort")["done"] == ["redis_shop"]
+    assert lets_in("redis", before)
     assert now(stack, "shop", "--instance", "redis")["done"] == ["redis_shop"]
     assert all(lets_in(engine, settings(stack, "shop")) for engine in ENGINES)
     assert steps(stack) == []

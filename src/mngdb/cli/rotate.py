@@ -77,9 +77,11 @@ def rotate(
         context, apps, admin=admin or everything, monitor=monitor or everything, only=instances
     )
     if abort:
-        names = {one.secret for one in logins}
-        if not names & {one.secret for one in report.going(context)}:
+        going = {one.secret for one in report.going(context)}
+        logins = [one for one in logins if one.secret in going]
+        if not logins:
             raise UsageError("none of these passwords is being rotated", "mngdb rotate --status")
+        names = {one.secret for one in logins}
         return _end(options, context, ops.abort(context, names, _tell), logins)
     left = ops.rotate(context, logins, _tell, grace=grace, now=now)
     return _end(options, context, left, logins)
