@@ -147,6 +147,26 @@ def test_tokens_of_the_current_and_the_previous_key_are_verified(document: Path)
     assert settings.verify(new)["sub"] == "lee"
 
 
+def test_a_key_that_was_withdrawn_is_not_taken_from_the_environment(document: Path) -> None:
+    started_with = {"JWT_CURRENT": KEYS[1], "JWT_PREVIOUS": KEYS[0], "LEVEL": "info"}
+    settings = Settings(started_with | published(document, JWT_CURRENT=KEYS[2]))
+    for key in KEYS[:2]:
+        with pytest.raises(jwt.InvalidSignatureError):
+            settings.verify(jwt.encode({"exp": int(time.time()) + 60}, key, "HS256"))
+    assert "JWT_PREVIOUS" not in settings
+    assert (settings["JWT_CURRENT"], settings["LEVEL"]) == (KEYS[2], "info")
+    published(document, OTHER="1")
+    assert settings["JWT_CURRENT"] == KEYS[1]
+
+
+def test_options_of_pyjwt_take_back_no_demand(document: Path) -> None:
+    settings = Settings(published(document, JWT_CURRENT=KEYS[0]))
+    endless = jwt.encode({"sub": "kim", "aud": "a"}, KEYS[0], "HS256")
+    for options in ({"verify_aud": False}, {"require": ["sub"], "verify_aud": False}):
+        with pytest.raises(jwt.MissingRequiredClaimError, match="exp"):
+            settings.verify(endless, options=options)
+
+
 def test_what_is_no_token_of_ours_is_refused(document: Path) -> None:
     settings = Settings(published(document, JWT_CURRENT=KEYS[0]))
     now = int(time.time())

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mngdb.client.sources import AwsSource, FileSource, SettingsError, Source
+from mngdb.client.sources import SIGNING_KEYS, AwsSource, FileSource, SettingsError, Source
 
 if TYPE_CHECKING:
     from mngdb.client.tokens import Tokens
@@ -34,7 +34,7 @@ class Settings(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         found = self._now()
-        return found[name] if name in found else self._environ[name]
+        return found[name] if name in found else _rest(self._environ, found)[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.snapshot())
@@ -48,7 +48,8 @@ class Settings(Mapping[str, str]):
     def snapshot(self) -> dict[str, str]:
         """All of them as they are at one moment: for values that belong together, such as a user
         and a password. A URL has both in one value."""
-        return {**self._environ, **self._now()}
+        found = self._now()
+        return {**_rest(self._environ, found), **found}
 
     def refresh(self) -> bool:
         """Read them anew, as after a refused login, and tell whether they have changed. Where that
@@ -95,6 +96,14 @@ class Settings(Mapping[str, str]):
         if self._locked[0] != os.getpid():
             self._locked = os.getpid(), threading.Lock()
         return self._locked[1]
+
+
+def _rest(environ: Mapping[str, str], found: Mapping[str, str]) -> Mapping[str, str]:
+    """What the environment answers for. A key that was withdrawn from a document with keys is not
+    valid because the app was started with it."""
+    if any(name in found for name in SIGNING_KEYS):
+        return {name: value for name, value in environ.items() if name not in SIGNING_KEYS}
+    return environ
 
 
 def _source(environ: Mapping[str, str]) -> Source | None:

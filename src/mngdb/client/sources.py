@@ -12,7 +12,9 @@ from typing import Any, Protocol
 #: Seconds: the longest pause before a source that failed is asked again, how long a connection to
 #: AWS and an answer may take, and how long the first of them.
 _PAUSE, _CONNECT, _READ = 30.0, 3.0, 5.0
-_NAMES = {"CURRENT": "JWT_CURRENT", "PREVIOUS": "JWT_PREVIOUS"}
+#: What tokens are signed and verified with, the current key first.
+SIGNING_KEYS = ("JWT_CURRENT", "JWT_PREVIOUS")
+_NAMES = dict(zip(("CURRENT", "PREVIOUS"), SIGNING_KEYS, strict=True))
 
 
 class SettingsError(RuntimeError):

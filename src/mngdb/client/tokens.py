@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mngdb.client.sources import SettingsError
+from mngdb.client.sources import SIGNING_KEYS, SettingsError
 
 if TYPE_CHECKING:
     from mngdb.client.settings import Settings
@@ -41,26 +41,33 @@ class Tokens:
 
     def verify(self, token: str, **options: Any) -> dict[str, Any]:
         """See Settings.verify."""
+        keys = self._keys()
         try:
-            return self._tried(token, options)
+            return self._tried(token, keys, options)
         except self._jwt.InvalidSignatureError:
             # another process may sign with a key that is newer than what we have
-            if time.monotonic() - self._asked < _PAUSE:
+            newer = self._newer(keys)
+            if newer == keys:
                 raise
-            self._asked = time.monotonic()
-            if not self._settings.refresh():
-                raise
-            return self._tried(token, options)
+        return self._tried(token, newer, options)
 
-    def _tried(self, token: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    def _newer(self, keys: list[str]) -> list[str]:
+        """The keys, read anew unless that was just done."""
+        newer = self._keys()
+        if newer == keys and time.monotonic() - self._asked >= _PAUSE:
+            self._asked = time.monotonic()
+            self._settings.refresh()
+            newer = self._keys()
+        return newer
+
+    def _tried(self, token: str, keys: list[str], options: Mapping[str, Any]) -> dict[str, Any]:
         wrong: Exception | None = None
-        for key in self._keys():
+        given = dict(options.get("options") or {})
+        given["require"] = ["exp", *given.get("require", ())]
+        for key in keys:
             try:
                 found: dict[str, Any] = self._jwt.decode(
-                    token,
-                    key,
-                    algorithms=[_ALGORITHM],
-                    **{"options": {"require": ["exp"]}, **options},
+                    token, key, algorithms=[_ALGORITHM], **{**options, "options": given}
                 )
             except self._jwt.InvalidSignatureError as error:
                 wrong = error
@@ -68,8 +75,7 @@ class Tokens:
                 return found
         raise wrong or SettingsError("there is no JWT_CURRENT in the settings")
 
-    def _keys(self) -> Iterator[str]:
-        for name in ("JWT_CURRENT", "JWT_PREVIOUS"):
-            key = self._settings.get(name)
-            if key:
-                yield key
+    def _keys(self) -> list[str]:
+        """Both as they are at one moment."""
+        found = self._settings.snapshot()
+        return [found[name] for name in SIGNING_KEYS if found.get(name)]
