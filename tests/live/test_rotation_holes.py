@@ -50,10 +50,11 @@ def taking(old: str, new: str) -> Iterator[list[Any]]:
     done, held = threading.Event(), list[Any]()
 
     def change() -> None:
-        with suppress(psycopg.OperationalError), connect(old) as session:
-            while not done.wait(0.01):
-                with suppress(psycopg.InternalError):  # at the same moment as we
-                    session.execute(f"ALTER ROLE CURRENT_USER PASSWORD '{THEIRS}'")
+        while not done.is_set():
+            with suppress(psycopg.OperationalError), connect(old) as session:
+                while not done.wait(0.01):
+                    with suppress(psycopg.InternalError):  # at the same moment as we
+                        session.execute(f"ALTER ROLE CURRENT_USER PASSWORD '{THEIRS}'")
 
     def log_in() -> None:
         while not done.wait(0.01):
@@ -85,6 +86,18 @@ def test_who_had_the_old_password_does_not_choose_the_new_one(stack: Cli) -> Non
         with pytest.raises(psycopg.OperationalError):
             session.execute("SELECT 1")
     assert stack.json("plan")["steps"] == []
+
+
+def test_a_leaked_password_is_withdrawn_whatever_the_app_refuses(stack: Cli) -> None:
+    old = url(stack, "postgres", "shop")
+    with connect(old) as session:
+        session.execute("ALTER DATABASE shop CONNECTION LIMIT 0")
+        stack.ok("rotate", "shop", "--now")
+        with pytest.raises(psycopg.OperationalError):
+            session.execute("SELECT 1")
+    stack.ok("up")
+    assert not lets_in("postgres", {"POSTGRES_URL": old})
+    assert lets_in("postgres", settings(stack, "shop"))
 
 
 def test_an_open_transaction_of_one_app_stops_no_rotation(stack: Cli) -> None:

@@ -85,7 +85,7 @@ _WAITED = "a session holds a lock: 'mngdb locks' shows which"
 
 
 class WaitedError(StepError):
-    """Somebody else held a lock for longer than we wait."""
+    """Somebody else held a lock for longer than we wait, or changed the same at that moment."""
 
 
 class _Text(Loader):
@@ -146,6 +146,11 @@ class Session:
         """The only column of a query's rows."""
         return [name for (name,) in self.rows(query, *values)]
 
+    @property
+    def superuser(self) -> bool:
+        """Whether it is one's."""
+        return self.main.info.parameter_status("is_superuser") == "on"
+
     def execute(self, *statements: sql.Composed) -> None:
         """Run statements in one transaction; all of them or none. Raises StepError."""
         execute(self.changing(), *statements)
@@ -175,7 +180,7 @@ class Session:
             return
         self.main.patience = _CHANGING
         wanted = {name: GUARDS[name] for name in _CHANGES} | _LOCAL
-        if self.main.info.parameter_status("is_superuser") == "on":
+        if self.superuser:
             wanted |= _DISCREET
         execute(
             self.main,
@@ -281,6 +286,8 @@ def _step_errors(connection: psycopg.Connection[Any]) -> Iterator[None]:
             f"PostgreSQL timed out: {first_line(error)}",
             _WAITED,
         ) from None
+    except psycopg.errors.InternalError_ as error:  # tuple concurrently updated
+        raise WaitedError(f"PostgreSQL refused: {first_line(error)}") from None
     except _EXISTS as error:
         text = f"PostgreSQL refused: {first_line(error)}"
         told = OvertakenError if error.diag.schema_name in {None, "pg_catalog"} else StepError

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from psycopg.sql import SQL, Composed, Identifier, Literal
+from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from mngdb.data import text
 from mngdb.engines.postgres import client
 from mngdb.engines.postgres.client import Session
+from mngdb.secret import SECOND, app_of
 
 
 def from_role(database: str, before: str, owner: str) -> Callable[[Session], None]:
@@ -96,18 +97,49 @@ def take(
     is taken, those in the database `ends` end ('' for any, None for none: rights on what is in a
     database are looked at with each statement). `database` is where the statements are run. Raises
     StepError."""
+    _insist(session, role, statements, database, every=True)
+    if ends is not None:
+        end_sessions(session, role, ends)
+
+
+def change(session: Session, role: str, *statements: Composed) -> None:
+    """Change a login of an app whatever its sessions hold: one that changed a role of its own in an
+    open transaction ends, those of others are waited for. Raises StepError."""
+    _insist(session, role, statements)
+
+
+def _insist(
+    session: Session,
+    role: str,
+    statements: Sequence[Composed],
+    database: str | None = None,
+    *,
+    every: bool = False,
+) -> None:
+    """Run statements although sessions of a role's app wait with locks on it, or change it all the
+    time. `every`: all of the role's sessions end where it has to be waited for. Raises
+    StepError."""
+    first = [SQL(_SOON).format()]
     for _ in range(_TRIES):
         try:
             with _at(session, database) as connection:
-                client.execute(connection, SQL(_SOON).format(), *statements)
-            break
+                client.execute(connection, *first, *statements)
         except client.WaitedError:
-            end_sessions(session, role)  # it may be back at once, until it is shut out
-    else:
-        with _at(session, database) as connection:
-            client.execute(connection, *statements)
-    if ends is not None:
-        end_sessions(session, role, ends)
+            _end(session, _both(role), SQL(_HOLDS))
+            if database is None and session.superuser:
+                first = [SQL(_SOON).format(), SQL(_ALONE).format()]
+            if every:
+                end_sessions(session, role)  # it may be back at once, until it is shut out
+        else:
+            return
+    with _at(session, database) as connection:
+        client.execute(connection, *statements)
+
+
+def _both(role: str) -> list[str]:
+    """The logins of a role's app: the second one's sessions are the first, and change it."""
+    app = app_of(role)
+    return [app, app + SECOND]
 
 
 _OWNS = """
@@ -124,8 +156,12 @@ _TRIES = 5
 _SOON = "SET LOCAL lock_timeout = '300ms'"
 _SESSIONS = """
 SELECT pg_terminate_backend(pid{patience}) FROM pg_stat_activity
-WHERE usename = {role} AND pid <> pg_backend_pid() AND {database} IN ('', datname)
+WHERE usename = ANY({roles}) AND pid <> pg_backend_pid() AND {which}
 """
+#: Nobody else changes roles until the end of the transaction; and who has, in one that is open.
+_ALONE = "LOCK TABLE pg_authid, pg_auth_members, pg_db_role_setting IN SHARE ROW EXCLUSIVE MODE"
+_HOLDS = """pid IN (SELECT pid FROM pg_locks WHERE granted AND mode = 'RowExclusiveLock' AND
+relation IN ('pg_authid'::regclass, 'pg_auth_members'::regclass, 'pg_db_role_setting'::regclass))"""
 
 
 def _at(session: Session, database: str | None) -> AbstractContextManager[Any]:
@@ -134,13 +170,14 @@ def _at(session: Session, database: str | None) -> AbstractContextManager[Any]:
 
 def end_sessions(session: Session, role: str, database: str = "") -> None:
     """End what a login has open, in one database alone where it is given."""
+    _end(session, [role], SQL("{} IN ('', datname)").format(Literal(database)))
+
+
+def _end(session: Session, roles: list[str], which: Composable) -> None:
+    """End sessions of these logins, those for which a condition holds."""
     # since 14 it waits until the session is gone
-    patience = ", 5000" if session.main.info.server_version >= 140000 else ""
-    session.execute(
-        SQL(_SESSIONS).format(
-            patience=SQL(patience), role=Literal(role), database=Literal(database)
-        )
-    )
+    patience = SQL(", 5000" if session.main.info.server_version >= 140000 else "")
+    session.execute(SQL(_SESSIONS).format(patience=patience, roles=Literal(roles), which=which))
 
 
 def own_rights(database: str, owner: str) -> Callable[[Session], None]:

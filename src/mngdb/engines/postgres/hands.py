@@ -113,7 +113,7 @@ def restorer(target: Session, members: Sequence[str]) -> Iterator[Session]:
         for one in target.names(_SPACES)
     ]
     # who is no superuser gives things to it, and takes them away, as a member alone
-    above = target.main.info.parameter_status("is_superuser") == "on"
+    above = target.superuser
     ours = [] if above else [SQL("GRANT {} TO CURRENT_USER").format(_ME)]
     target.execute(create, *grants, *spaces, *ours)
     try:

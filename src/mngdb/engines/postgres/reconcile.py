@@ -216,11 +216,13 @@ class _Planner:
     def logins(self, app: str) -> Iterator[Step[Session]]:
         """The role that owns what the app makes, and the second login, which becomes that role."""
         opened, second = self.asked.logins(app), app + SECOND
-        first = [*self.role(app, roles.Wanted(self.mark, opened.get(app), self.grants[app]))]
-        if app in self.held or not (second in opened or second in self.facts.roles):
+        there, secret, grant = self.facts.roles.get(second), opened.get(app), self.grants[app]
+        exposed = there is not None and there.login
+        first = [*self.role(app, roles.Wanted(self.mark, secret, grant, exposed=exposed))]
+        if app in self.held or not (second in opened or there):
             yield from first
             return
-        wanted = roles.Wanted(self.mark, opened.get(second), self.grants[app], owner=app)
+        wanted = roles.Wanted(self.mark, opened.get(second), grant, owner=app, owns=secret)
         other = [*self.role(second, wanted)]
         # one is open before the other is closed
         closing = app in self.facts.roles and app not in opened

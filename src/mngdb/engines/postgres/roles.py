@@ -35,6 +35,10 @@ class Wanted(Struct, frozen=True):
     grant: PostgresGrant
     owner: str = ""
     """The role that each session of it becomes, which then owns what it makes; '': none."""
+    owns: Secret | None = None
+    """The secret of that role, where it is open."""
+    exposed: bool = False
+    """Whether another login is open, whose sessions are this role and may change its password."""
 
     @property
     def member_of(self) -> frozenset[str]:
@@ -99,15 +103,44 @@ def mend(make: MakeStep, login: str, wanted: Wanted, found: Role) -> Iterator[St
     if drift:
         text = ", ".join(f"{key} = {value or 'default'}" for key, value in drift.items())
         parts += [(text, statement) for statement in _set(login, drift)]
+    taken = wanted.exposed and found.login and found.password is False
     if parts:
         statements = [statement for _, statement in parts]
         texts = ", ".join(dict.fromkeys(text for text, _ in parts))
-        yield make("change", what, texts, lambda s: s.execute(*statements))
+        yield make("change", what, texts, lambda s: _change(s, login, statements, taken=taken))
     if wanted.secret is None and found.login:
         text = "its password was rotated; login disabled"
-        yield make("revoke", what, text, lambda s: handover.shut(s, login))
+        yield make("revoke", what, text, lambda s: _close(s, login, wanted))
     extra = [(group, by) for group, by in found.member_of if group not in wanted.member_of]
     yield from excess(make, login, found.special, extra)
+
+
+def _change(
+    session: Session, login: str, statements: Sequence[sql.Composed], *, taken: bool
+) -> None:
+    """`taken`: somebody gave the login a password of their own, and what that let in ends."""
+    if taken:
+        handover.shut(session, login)
+        statements = [*statements, SQL("ALTER ROLE {} LOGIN").format(Identifier(login))]
+    handover.change(session, login, *statements)
+
+
+def _close(session: Session, login: str, wanted: Wanted) -> None:
+    """End a login. Until its last session was gone, that could change the password of the role that
+    it is: who knew the old password would keep the new one from the app."""
+    handover.shut(session, login)
+    secret, owner = wanted.owns, wanted.owner
+    if secret is None or (ours := _is(session, owner, secret)):
+        return
+    _change(session, owner, [password(owner, secret)], taken=ours is False)
+
+
+def _is(session: Session, login: str, secret: Secret) -> bool | None:
+    """Whether a login has this password; None: the server does not tell us."""
+    if not session.superuser:
+        return None
+    rows = session.rows("SELECT rolpassword FROM pg_authid WHERE rolname = %s", login)
+    return any(scram.matches(secret, stored) for (stored,) in rows)
 
 
 def _opened(login: str, secret: Secret, found: Role) -> Iterator[tuple[str, sql.Composed]]:

@@ -103,7 +103,7 @@ def advance(
     """Go on with what goes on (or with `only` some, by the vault's names), as far as that is
     possible without waiting. `now`: sessions of the old passwords are not waited for; `grace`:
     they are for so long. Raises LockedError, SecretError, OSError."""
-    work = _Work(context, on_event, only)
+    work = _Work(context, on_event, only, now=now)
     if work.gone() or work.of("opening", "publishing", "withdrawing"):
         with _locked(context):
             work.end(work.gone())  # the next 'up' closes their logins
@@ -147,9 +147,15 @@ class _Work:
     """What goes on of a stack, and is chosen."""
 
     def __init__(
-        self, context: Context, on_event: OnEvent, only: Collection[str] | None = None
+        self,
+        context: Context,
+        on_event: OnEvent,
+        only: Collection[str] | None = None,
+        *,
+        now: bool = False,
     ) -> None:
-        self.context, self.on_event, self.only = context, on_event, only
+        """`now`: old passwords have leaked."""
+        self.context, self.on_event, self.only, self.now = context, on_event, only, now
         self.errors: dict[str, MngdbError] = {}
         self._down: dict[str, MngdbError] = {}
         """Instances that were asked in vain: they are not asked again."""
@@ -236,7 +242,9 @@ class _Work:
         return self._tried(instance, apps)
 
     def _tried(self, instance: Instance, apps: Sequence[Entry]) -> dict[str, MngdbError]:
-        """Log in by the new passwords: what does not let in here is not published."""
+        """Log in by the new passwords: what does not let in here is not published. Where the old
+        one has leaked it is, on a server of ours: whoever knows that can refuse us the login for as
+        long as they are in."""
         context, engine = self.context, self.context.engine(instance)
         found = context.vault.get_many([one.secret for one in apps], "pending")
         new = {one.login: found[one.secret].usable() or generate() for one in apps}
@@ -252,6 +260,10 @@ class _Work:
                     with engine.connect(engine.login(asked, at, one.login), _LOGIN):
                         return None
                 except MngdbError as error:
+                    kind = getattr(error, "kind", "down")
+                    if self.now and instance.managed and kind not in {"down", "starting"}:
+                        self._tell(instance, f"{one.login} could not be tried: {error.message}")
+                        return None
                     if not instance.hosted or time.monotonic() > end:
                         return error
                 stopping.sleep(1.0)
