@@ -185,13 +185,25 @@ def test_what_cannot_be_set_up_leaves_nothing(
     assert not list(tmp_path.glob("state/stacks/*-*"))
 
 
-def test_another_secret_of_a_vault_is_not_lost(tmp_path: Path, store: Path) -> None:
+def vault_with(tmp_path: Path, name: str) -> tuple[Path, Kit]:
+    """A vault that has another secret than the kit, and the kit."""
     vault = tmp_path / "vault"
     vault.mkdir(mode=0o700)
-    (vault / "redis_admin").write_text("another")
-    (vault / "redis_admin").chmod(0o600)
-    kit = made(files={"mngdb.yaml": "redis: {}\nvault: {files: {path: ../vault}}\n"})
+    (vault / name).touch(0o600)
+    (vault / name).write_text("another")
+    return vault, made(files={"mngdb.yaml": "redis: {}\nvault: {files: {path: ../vault}}\n"})
+
+
+def test_a_vault_that_outlived_the_machine_keeps_its_passwords(tmp_path: Path, store: Path) -> None:
+    vault, kit = vault_with(tmp_path, "redis_admin")
+    assert set_up(tmp_path, kit, store).newer == ("redis_admin",)
+    assert (vault / "redis_admin").read_text() == "another"
+    assert (vault / "backup_key").read_text() == kit.key
+
+
+def test_a_vault_with_another_key_of_the_backups_is_refused(tmp_path: Path, store: Path) -> None:
+    vault, kit = vault_with(tmp_path, "backup_key")
     with pytest.raises(UsageError, match="another secret"):
         set_up(tmp_path, kit, store)
-    assert (vault / "redis_admin").read_text() == "another"
-    assert [one.name for one in vault.iterdir()] == ["redis_admin"]
+    assert (vault / "backup_key").read_text() == "another"
+    assert [one.name for one in vault.iterdir()] == ["backup_key"]

@@ -128,6 +128,9 @@ def _set_up(options: Options, file: Path, folder: Path, store: str | None, resto
     made = begun(found, into, os.environ, target=options.target) if restore else None
     if made is None:
         made = rebuild(found, into, os.environ, target=options.target, store=store)
+    if made.newer:
+        kept = ", ".join(made.newer)
+        tell(f"note: the vault has other secrets than the kit, which it keeps: {kept}")
     command = program([path.name for path in made.files], options.target)
     enter = [f"cd {shlex.quote(str(folder))}"]
     enter += [f". ./{made.variables.name}"] if made.variables else []

@@ -19,7 +19,7 @@ from mngdb.ops.backup import sources
 from mngdb.ops.backup.drill import FOLDER as DRILLS
 from mngdb.ops.backup.kit import Kit, refuse_git
 from mngdb.ops.backup.restored import sweep
-from mngdb.ops.backup.sources import BUCKET_ID, BUCKET_SECRET, KEY, Origins, Source
+from mngdb.ops.backup.sources import BUCKET_ID, BUCKET_SECRET, KEY, MAC, Origins, Source
 from mngdb.ops.context import Context
 from mngdb.secret import Secret
 from mngdb.spec.load import load
@@ -37,12 +37,14 @@ _LOGIN = (BUCKET_ID, BUCKET_SECRET)
 
 
 class Rebuilt(Struct, frozen=True):
-    """A stack that was set up. `variables`: the file that has what it needs of the environment."""
+    """A stack that was set up. `variables`: the file that has what it needs of the environment;
+    `newer`: secrets of which its vault had another value than the kit."""
 
     context: Context
     folder: Path
     files: tuple[Path, ...]
     variables: Path | None
+    newer: tuple[str, ...] = ()
 
 
 def rebuild(
@@ -75,7 +77,7 @@ def rebuild(
         instances = tuple(context.stack.instances)
         state = context.stack.state
         sources.keep(state, Origins((origin, *kit.backups[1:]), instances))
-        needed = _put(context, given)
+        needed, newer = _put(context, given)
         found |= needed
         context = Context.open(stack, found)  # it is a stack now, and stays one
         kept = _variables(folder, kit.variables | needed)
@@ -84,7 +86,7 @@ def rebuild(
             disk.remove(context.stack.state)
         disk.remove(folder)
         raise
-    return Rebuilt(context, folder, files, kept)
+    return Rebuilt(context, folder, files, kept, newer)
 
 
 def begun(
@@ -100,11 +102,11 @@ def begun(
     sources_of = sources.origins(context.stack.state).sources
     if not sources_of or sources_of[0].stack != kit.backups[0].stack:
         return None
-    needed = _put(context, _secrets(kit, environ))
+    needed, newer = _put(context, _secrets(kit, environ))
     kept = folder / VARIABLES
     if needed:
         context = Context.open(context.stack, found | needed)
-    return Rebuilt(context, folder, files, kept if kept.exists() else None)
+    return Rebuilt(context, folder, files, kept if kept.exists() else None, newer)
 
 
 def _with_vault(stack: Stack, vault: Vault) -> Stack:
@@ -157,18 +159,26 @@ def _written(folder: Path, name: str, text: str) -> Path:
     return folder / name
 
 
-def _put(context: Context, given: Mapping[str, Secret]) -> dict[str, str]:
-    """Put the secrets into the vault. Returns variables, where that is the environment. Raises
-    SecretError, and UsageError before another secret of a vault would be lost."""
+def _put(context: Context, given: Mapping[str, Secret]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Put the secrets into the vault, but those that it has: one that outlived the machine has what
+    apps read, also after a rotation that the kit knows nothing of. Returns variables, where the
+    vault is the environment, and the secrets that are others in the vault. Raises SecretError, and
+    UsageError for another secret that the backups need as it is in the kit."""
     known = [name for name in context.known_secrets() if name in given]
     vault = context.vault
     if not vault.writable:
-        return {vault.where(name): given[name].reveal() for name in known}
-    for name, entry in vault.get_many(known).items():
-        if entry.usable() != given[name]:
-            raise UsageError(f"{vault.where(name)} has another secret already")
-    vault.put({name: given[name] for name in known})
-    return {}
+        return {vault.where(name): given[name].reveal() for name in known}, ()
+    there = vault.get_many(known)
+    newer = tuple(name for name, entry in there.items() if entry.usable() != given[name])
+    for name in newer:
+        if name in {KEY, MAC}:
+            raise UsageError(
+                f"{vault.where(name)} has another secret than the kit",
+                "open the newest kit: the backups were given another key after this one",
+            )
+    if lacking := {name: given[name] for name in known if name not in there}:
+        vault.put(lacking)
+    return {}, newer
 
 
 def _variables(folder: Path, needed: Mapping[str, str]) -> Path | None:
