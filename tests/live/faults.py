@@ -243,6 +243,22 @@ def interrupted(
     return process, said
 
 
+def killed_when(cli: Cli, words: str, *command: str) -> list[str]:
+    """What a command has said until it was killed, once it said these words."""
+    process = subprocess.Popen(
+        cli.argv(*command), cwd=cli.folder, env=cli.environ(), stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if words in line:
+            break
+    process.kill()
+    process.communicate()
+    return said
+
+
 def killed_after(cli: Cli, seconds: float, *command: str, group: bool) -> bool:
     """Run a command and SIGKILL it after `seconds`: with its children, or itself alone. Whether
     it still ran then."""

@@ -7,7 +7,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,7 +22,7 @@ from tests.checks.judge import opened
 from tests.conftest import EVERYTHING, Cli
 from tests.live import faults
 from tests.live.clients import mongo_as, redis_as, url
-from tests.live.faults import Killing
+from tests.live.faults import Killing, killed_when
 from tests.live.followers import (
     LOGINS,
     Followers,
@@ -189,22 +188,6 @@ def test_sessions_are_waited_for_and_up_changes_nothing_meanwhile(
     assert steps(stack) == []
 
 
-def killed_when(cli: Cli, words: str, *command: str) -> list[str]:
-    """What a command has said until it was killed, once it said these words."""
-    process = subprocess.Popen(
-        cli.argv(*command), cwd=cli.folder, env=cli.environ(), stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    said = []
-    for line in process.stderr:
-        said.append(line)
-        if words in line:
-            break
-    process.kill()
-    process.communicate()
-    return said
-
-
 def test_it_goes_back_after_it_was_published(stack: Cli, held: dict[str, Any]) -> None:
     before = settings(stack, "shop")
     killed_when(stack, "published", "rotate", "shop")
@@ -313,7 +296,21 @@ def test_a_restarted_server_keeps_the_new_password(stack: Cli) -> None:
 
 def test_the_administrators_old_password_is_refused(stack: Cli) -> None:
     before = {engine: url(stack, engine) for engine in ENGINES}
-    assert sorted(now(stack, "--admin")["done"]) == [f"{e}_admin" for e in sorted(ENGINES)]
+    with (
+        closing(psycopg.connect(before["postgres"], autocommit=True)) as connection,
+        redis_as(stack) as client,
+        mongo_as(stack) as mongo,
+    ):
+        client.ping()
+        mongo.admin.command("usersInfo")
+        assert sorted(now(stack, "--admin")["done"]) == [f"{e}_admin" for e in sorted(ENGINES)]
+        # what the old passwords opened has ended
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("SELECT 1")
+        with pytest.raises(redis.ConnectionError):
+            client.ping()
+        with pytest.raises(pymongo.errors.OperationFailure):
+            mongo.admin.command("usersInfo")
     names = dict(zip(ENGINES, ("POSTGRES_URL", "REDIS_URL", "MONGO_URI"), strict=True))
     for engine in ENGINES:
         assert not lets_in(engine, {names[engine]: before[engine]})

@@ -229,9 +229,10 @@ class Diagnose(Protocol[S_contra]):
         ...
 
     @property
-    def hang_up(self) -> Callable[[S_contra, Collection[str]], None] | None:
-        """Ends sessions by their ids; None: to close a login ends what it has open, or takes every
-        right from it."""
+    def hang_up(self) -> Callable[[S_contra, str, Collection[str] | None], None] | None:
+        """Ends the sessions of a login but our own; with ids those of them alone, where the server
+        does not tell which password opened one. Nothing more may be asked afterwards where the
+        login is our own. Raises MngdbError where that is not allowed. None: it cannot."""
         ...
 
     @property

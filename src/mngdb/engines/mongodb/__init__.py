@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +51,6 @@ class MongodbEngine:
     end_session = None
     keys = None
     keys_file = None
-    hang_up = None
     incremental = None
     back_up_logically = None
 
@@ -190,6 +189,11 @@ class MongodbEngine:
         from mngdb.engines.mongodb import sessions
 
         return sessions.look(session)
+
+    def hang_up(self, session: Session, login: str, only: Collection[str] | None) -> None:
+        from mngdb.engines.mongodb import users
+
+        users.hang_up(session, login)
 
     def memory(self, session: Session, asked: DesiredInstance) -> MongodbMemory:
         from mngdb.engines.mongodb import memory

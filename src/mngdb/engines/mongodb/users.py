@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import uuid
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -358,6 +359,24 @@ def change_password(session: Session, new: secret.Secret) -> None:
         )
     except Refused as error:
         raise StepError(f"the password of {access.user} was not changed: {error.message}") from None
+
+
+def hang_up(session: Session, login: str) -> None:
+    """Log out every connection of a login, our own as well: it becomes another user with the same
+    name, password and rights, and the server goes by a user's id. Raises StepError."""
+    from bson import Binary
+
+    from mngdb.engines.mongodb.client import Refused
+
+    access = session.access
+    where = access.options.get("authSource", USERS_IN) if login == access.user else USERS_IN
+    change = {"$set": {"userId": Binary.from_uuid(uuid.uuid4())}}
+    update = {"q": {"_id": f"{where}.{login}"}, "u": change}
+    try:
+        _end(session, login)
+        session.command("update", "system.users", updates=[update])
+    except Refused as error:
+        raise StepError(f"the sessions of {login} were not ended: {error.message}") from None
 
 
 def _password(asked: DesiredInstance, login: str) -> str:

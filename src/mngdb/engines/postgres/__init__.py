@@ -6,7 +6,7 @@ The driver is imported when a session is opened, not when this package is.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -48,7 +48,6 @@ class PostgresEngine:
     keys = None
     keys_file = None
     supersede = None
-    hang_up = None
     describe = None
     slow_lines = None
 
@@ -258,6 +257,11 @@ class PostgresEngine:
         from mngdb.engines.postgres import sessions
 
         return sessions.look(session)
+
+    def hang_up(self, session: Session, login: str, only: Collection[str] | None) -> None:
+        from mngdb.engines.postgres import sessions
+
+        sessions.hang_up(session, login, only)
 
     def memory(self, session: Session, asked: DesiredInstance) -> PostgresMemory:
         from mngdb.engines.postgres import memory

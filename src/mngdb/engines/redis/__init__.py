@@ -262,10 +262,10 @@ class RedisEngine:
 
         return sessions.look(session)
 
-    def hang_up(self, session: Session, ids: Collection[str]) -> None:
+    def hang_up(self, session: Session, login: str, only: Collection[str] | None) -> None:
         from mngdb.engines.redis import sessions
 
-        sessions.hang_up(session, ids)
+        sessions.hang_up(session, login, only)
 
     def memory(self, session: Session, asked: DesiredInstance) -> RedisMemory:
         from mngdb.engines.redis import memory

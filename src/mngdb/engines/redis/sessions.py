@@ -47,6 +47,10 @@ def _one(words: dict[str, str]) -> OneSession:
     return OneSession(words["id"], words["user"], words["db"], client, state, idle, command, age)
 
 
-def hang_up(session: Session, ids: Collection[str]) -> None:
-    """End these sessions. Raises ConnectError."""
+def hang_up(session: Session, login: str, only: Collection[str] | None) -> None:
+    """End the sessions of a login but our own, or those of them with the ids `only`. Raises
+    ConnectError."""
+    own = str(session.ask("CLIENT", "ID"))
+    theirs = [one for one in others(session.ask("CLIENT", "LIST"), own) if one["user"] == login]
+    ids = [one["id"] for one in theirs if only is None or one["id"] in only]
     session.ask_all([["CLIENT", "KILL", "ID", one] for one in ids])

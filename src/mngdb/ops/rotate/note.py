@@ -13,6 +13,7 @@ The logins of the administrator and the monitor have one password: it changes on
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -46,11 +47,17 @@ class Entry(Struct, frozen=True):
     until: float | None = None
     """Of one that goes back, when that password had been replaced: what was opened before is its
     own."""
+    now: bool = False
+    """The old password has leaked: nothing that it opened is waited for."""
 
     @property
     def single(self) -> bool:
         """Whether the login has one password at a time, and no other login beside it."""
         return self.login in {ADMIN, MONITOR}
+
+    def passed(self) -> float:
+        """Seconds since its password was published. A clock that was set back counts as none."""
+        return max(0.0, time.time() - (self.published or 0.0))
 
 
 def entries(state: Path) -> dict[str, Entry]:

@@ -31,8 +31,9 @@ def rotate(
     are withdrawn. `grace` in seconds: how long their sessions are waited for, other than the file
     says; `now`: not at all. Returns what went wrong. Raises SecretError, LockedError, OSError."""
     chosen = [*logins]
-    work.begin(context, chosen, select.grace(context) if grace is None else grace, on_event)
-    return finish(context, {one.secret for one in chosen}, on_event, grace=grace, now=now)
+    limit = select.grace(context) if grace is None else grace
+    work.begin(context, chosen, limit, on_event, now=now)
+    return finish(context, {one.secret for one in chosen}, on_event, grace=grace)
 
 
 def finish(
@@ -41,12 +42,11 @@ def finish(
     on_event: OnEvent,
     *,
     grace: float | None = None,
-    now: bool = False,
 ) -> Left:
     """Go on with what was begun, until it is over or goes no further. Raises as `rotate`."""
     told, errors = "", dict[str, MngdbError]()
     while True:
-        left = work.advance(context, on_event, only, now=now, grace=grace)
+        left = work.advance(context, on_event, only, grace=grace)
         errors |= left.errors
         waiting = [e for e in left.entries if e.phase == "waiting" and e.secret not in errors]
         if not waiting:

@@ -6,7 +6,6 @@ the vault, and all sessions are waited for together.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,13 +18,13 @@ from msgspec.structs import replace
 from mngdb import stopping
 from mngdb.errors import MngdbError, SecretError, UsageError
 from mngdb.events import Done, Progress
-from mngdb.facts.sessions import OneSession
 from mngdb.lock import lock
 from mngdb.model import DesiredInstance, Step
 from mngdb.ops import audit, publish, workers
 from mngdb.ops.context import Context, secret_name
+from mngdb.ops.rotate import sessions
 from mngdb.ops.rotate.note import ADMIN, Entry, Phase, entries, keep
-from mngdb.secret import SECOND, Secret, after, generate, login_of
+from mngdb.secret import SECOND, Secret, after, generate
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.stack import Instance
 from mngdb.targets.converge import Converger
@@ -38,8 +37,8 @@ SETTLE = 5.0
 _REREAD = 30.0
 #: Seconds that a command which works on the stack is waited for.
 _PATIENCE = 30.0
-#: Logins that are tried at the same time, and seconds for each.
-_THREADS, _LOGIN = 8, 10.0
+#: Logins that are tried at the same time.
+_THREADS = 8
 #: Seconds that a provider takes, at most, until every node knows a login that he was told of.
 _SPREAD = 120.0
 
@@ -67,12 +66,24 @@ class Login(Struct, frozen=True):
         return secret_name(self.instance, self.name)
 
 
-def begin(context: Context, logins: Iterable[Login], grace: float, on_event: OnEvent) -> None:
-    """Take note of new rotations; of what goes on already nothing is changed. Raises SecretError
-    where the vault keeps no second password, LockedError."""
+def begin(
+    context: Context,
+    logins: Iterable[Login],
+    grace: float,
+    on_event: OnEvent,
+    *,
+    now: bool = False,
+) -> None:
+    """Take note of new rotations. What goes on already goes on; `now`: without waiting for
+    sessions any longer. Raises SecretError where the vault keeps no second password,
+    LockedError."""
     with _locked(context):
-        going = entries(context.stack.state)
-        new = [one for one in logins if one.secret not in going]
+        going, chosen = entries(context.stack.state), [*logins]
+        new = [one for one in chosen if one.secret not in going]
+        if now:
+            hurried = [going[one.secret] for one in chosen if one.secret in going]
+            going |= {one.secret: replace(one, now=True) for one in hurried}
+            keep(context.stack.state, going.values())
         if not new:
             return
         if not context.vault.writable:
@@ -83,10 +94,10 @@ def begin(context: Context, logins: Iterable[Login], grace: float, on_event: OnE
         missing = [one.secret for one in new if context.vault.get(one.secret) is None]
         if missing:
             raise SecretError(context.missing(missing[0]), "mngdb up")
-        now = time.time()
+        begun = time.time()
         for one in new:
             going[one.secret] = Entry(
-                one.secret, one.instance.name, one.name, "opening", now, grace
+                one.secret, one.instance.name, one.name, "opening", begun, grace, now=now
             )
         keep(context.stack.state, going.values())
         on_event(Progress("rotation", f"begun: {many(len(new), 'password')}"))
@@ -97,19 +108,18 @@ def advance(
     on_event: OnEvent,
     only: Collection[str] | None = None,
     *,
-    now: bool = False,
     grace: float | None = None,
 ) -> Left:
     """Go on with what goes on (or with `only` some, by the vault's names), as far as that is
-    possible without waiting. `now`: sessions of the old passwords are not waited for; `grace`:
-    they are for so long. Raises LockedError, SecretError, OSError."""
-    work = _Work(context, on_event, only, now=now)
+    possible without waiting. `grace`: sessions of the old passwords are waited for so long. Raises
+    LockedError, SecretError, OSError."""
+    work = _Work(context, on_event, only)
     if work.gone() or work.of("opening", "publishing", "withdrawing"):
         with _locked(context):
             work.end(work.gone())  # the next 'up' closes their logins
             work.open()
             work.publish()
-    over = work.over(now=now, grace=grace)
+    over = work.over(grace)
     if over or work.of("withdrawing"):
         with _locked(context):
             work.move(over, "withdrawing")
@@ -151,11 +161,8 @@ class _Work:
         context: Context,
         on_event: OnEvent,
         only: Collection[str] | None = None,
-        *,
-        now: bool = False,
     ) -> None:
-        """`now`: old passwords have leaked."""
-        self.context, self.on_event, self.only, self.now = context, on_event, only, now
+        self.context, self.on_event, self.only = context, on_event, only
         self.errors: dict[str, MngdbError] = {}
         self._down: dict[str, MngdbError] = {}
         """Instances that were asked in vain: they are not asked again."""
@@ -257,11 +264,11 @@ class _Work:
         def log_in(one: Entry) -> MngdbError | None:
             while True:
                 try:
-                    with engine.connect(engine.login(asked, at, one.login), _LOGIN):
+                    with engine.connect(engine.login(asked, at, one.login), sessions.LOGIN):
                         return None
                 except MngdbError as error:
                     kind = getattr(error, "kind", "down")
-                    if self.now and instance.managed and kind not in {"down", "starting"}:
+                    if one.now and instance.managed and kind not in {"down", "starting"}:
                         self._tell(instance, f"{one.login} could not be tried: {error.message}")
                         return None
                     if not instance.hosted or time.monotonic() > end:
@@ -316,7 +323,20 @@ class _Work:
         if new:
             self._tell(instance, f"change the password of {', '.join(new)}")
             self._change(instance, new)
+        if any(one.now and one.login in new for one in due):
+            self._hang_up(instance, new)
         return {}
+
+    def _hang_up(self, instance: Instance, new: Mapping[str, Secret]) -> None:
+        """What old passwords of the administrator and the monitor opened ends, before anybody
+        knows the new ones. Where the server does not allow that, people are told."""
+        asked = self.context.asked(instance)
+        asked = replace(asked, secrets={**asked.secrets, **new})
+        try:
+            sessions.end_others(self.context, asked, new.keys())
+        except MngdbError as error:
+            text = f"sessions of the old password of {', '.join(new)} go on: {error.message}"
+            self._tell(instance, text)
 
     def _change(self, instance: Instance, new: Mapping[str, Secret]) -> None:
         """Give the administrator and the monitor these passwords, whichever they have."""
@@ -327,40 +347,21 @@ class _Work:
         asked = replace(asked, secrets={**asked.secrets, **new})
         self._converger(asked).logins(new.keys() - {ADMIN})
 
-    def over(self, *, now: bool, grace: float | None) -> list[Entry]:
+    def over(self, grace: float | None) -> list[Entry]:
         """Those that nobody waits for any more: no session of the old password is left, or the
         limit has passed."""
         waiting = self.of("waiting")
         settled = SETTLE + (0.0 if self.context.vault.folder else _REREAD)
-        done = [one for one in waiting if now or _passed(one) >= (grace or one.grace)]
-        rest = [one for one in waiting if one not in done and _passed(one) >= settled]
+        limits = {one.secret: one.grace if grace is None else grace for one in waiting}
+        done = [one for one in waiting if one.now or one.passed() >= limits[one.secret]]
+        rest = [one for one in waiting if one not in done and one.passed() >= settled]
 
         def look(instance: Instance, some: Sequence[Entry]) -> dict[str, MngdbError]:
-            old = self._old(instance, some)
-            self.counts |= {name: len(sessions) for name, sessions in old.items()}
+            self.counts |= sessions.old(self.context, instance, some)
             return {}
 
         seen = self._each(rest, look)
         return done + [one for one in seen if self.counts.get(one.secret) == 0]
-
-    def _old(self, instance: Instance, some: Sequence[Entry]) -> dict[str, list[OneSession]]:
-        """The sessions that old passwords opened, by the vault's names. Raises ConnectError,
-        UnobservableError."""
-        context, engine = self.context, self.context.engine(instance)
-        asked = context.asked(instance, find=False)
-        with context.reach(instance), engine.connect(context.admin(asked), _LOGIN) as session:
-            every = engine.sessions(session, asked).sessions
-
-        def of(one: Entry) -> list[OneSession]:
-            if not engine.info.one_password:
-                own = time.time() - one.until if one.until is not None else math.inf
-                mine = [s for s in every if s.app == one.login and s.age is not None]
-                return [s for s in mine if _passed(one) < (s.age or 0.0) <= own]
-            current = login_of(one.login, asked.secrets[one.login])
-            other = {one.login, one.login + SECOND} - {current}
-            return [s for s in every if s.app in other]
-
-        return {one.secret: of(one) for one in some}
 
     def withdraw(self) -> None:
         """The old passwords let nobody in any more, and what they let in ends."""
@@ -375,15 +376,7 @@ class _Work:
             return {}
         self._tell(instance, f"withdraw {many(len(apps), 'old password')}")
         self._converge(self.context.asked(instance), apps)
-        engine = self.context.engine(instance)
-        published = [one for one in apps if one.published is not None]
-        if engine.hang_up is not None and published:
-            old = self._old(instance, published)
-            ids = [one.id for sessions in old.values() for one in sessions]
-            asked = self.context.asked(instance, find=False)
-            admin = self.context.admin(asked)
-            with self.context.reach(instance), engine.connect(admin, _LOGIN) as session:
-                engine.hang_up(session, ids)
+        sessions.end_doubtful(self.context, instance, apps)
         return {}
 
     def turn(self) -> None:
@@ -479,8 +472,3 @@ class _Work:
 
     def _tell(self, instance: Instance, text: str) -> None:
         self.on_event(Progress(instance.unit, text))
-
-
-def _passed(one: Entry) -> float:
-    """Seconds since its password was published. A clock that was set back counts as none."""
-    return max(0.0, time.time() - (one.published or 0.0))
