@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -16,10 +17,11 @@ import pytest
 from mngdb.client import Settings, SettingsError
 from mngdb.errors import SecretError
 from mngdb.secret import Secret
+from mngdb.spec.vault import AwsSecrets
 from mngdb.vaults import Version
 from mngdb.vaults.aws import client as asking
 from mngdb.vaults.aws.document import Document
-from mngdb.vaults.aws.vault import AwsVault
+from mngdb.vaults.aws.vault import AwsVault, open_aws
 from mngdb.vaults.cached import CachedVault
 from tests.checks import judge
 from tests.conftest import Cli, free_port
@@ -338,6 +340,32 @@ def test_closed_is_the_default_and_a_copy_is_kept_for_who_asks_for_it_alone(
     assert not (state / "vault-copy").exists()
     with pytest.raises(SecretError, match=r"cannot be reached .*: Connection refused"):
         away(server, state=state).get_many(["redis_shop"])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"region": None}, "no AWS region is set"),
+        ({"AWS_PROFILE": "nobody"}, "nobody"),
+        ({"AWS_SECRET_ACCESS_KEY": ""}, "only a part of the AWS credentials"),
+        ({"AWS_CONFIG_FILE": "damaged"}, "the AWS settings are invalid"),
+        ({"endpoint": None, "AWS_ENDPOINT_URL": "nonsense"}, "the AWS settings are invalid"),
+    ],
+)
+def test_settings_that_open_no_client_are_one_sentence(
+    given: dict[str, str | None], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "damaged").write_text("[")
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    login = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "tester"}
+    for name, text in (login | {k: v for k, v in given.items() if k.isupper()}).items():
+        monkeypatch.setenv(name, str(text))
+    keys = {"name": NAME, "region": "us-east-1"} | {k: v for k, v in given.items() if k.islower()}
+    vault = open_aws(AwsSecrets.model_validate(keys), "chat", None, os.environ, lambda _: None)
+    with pytest.raises(SecretError, match=said):
+        vault.get_many(["redis_shop"])
 
 
 def test_open_it_goes_on_with_the_last_good_copy_and_says_so_each_time(

@@ -73,7 +73,7 @@ class Client:
     def __call__(self, operation: str, secret: str, **given: object) -> dict[str, Any]:
         """The answer to one operation on a secret (its name, for what is said). Raises the errors
         above, and SecretError for every other refusal."""
-        self._client()  # without boto3, nothing below is there
+        _load()  # without boto3, nothing below is there
         from botocore.exceptions import (
             BotoCoreError,
             ClientError,
@@ -81,6 +81,10 @@ class Client:
             HTTPClientError,
         )
 
+        try:
+            self._client()
+        except (BotoCoreError, ValueError) as error:
+            raise self._unasked(error) from None
         end, pause, cuts = time.monotonic() + _PATIENCE, 1.0, 0
         while True:
             try:
@@ -131,13 +135,21 @@ class Client:
         if isinstance(error, of.NoRegionError):
             return SecretError("no AWS region is set", "vault: {aws: {region: …}}, or AWS_REGION")
         if isinstance(error, of.NoCredentialsError | of.PartialCredentialsError):
+            half = isinstance(error, of.PartialCredentialsError)
             return AwayError(
-                "there are no AWS credentials",
+                "only a part of the AWS credentials is there"
+                if half
+                else "there are no AWS credentials",
                 "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the "
                 "machine a role",
             )
         if isinstance(error, of.ProfileNotFound):
             return SecretError(f"{error}", "unset AWS_PROFILE, or run 'aws configure'")
+        if isinstance(error, of.ConfigParseError | of.ConfigNotFound | ValueError):
+            return SecretError(
+                f"the AWS settings are invalid: {error}",
+                "check AWS_ENDPOINT_URL, AWS_CONFIG_FILE and ~/.aws/config",
+            )
         if isinstance(error, of.ParamValidationError):
             return SecretError(f"AWS takes no such request: {error}")
         if isinstance(error, of.HTTPClientError | of.ConnectionError):
@@ -202,13 +214,9 @@ def _made(
     who: str,
 ) -> Any:
     """AWS's own client: 0.3 s, of which others with the same settings are spared."""
-    try:
-        import boto3
-        from botocore.config import Config
-    except ImportError:
-        raise SecretError(
-            "the vault 'aws' needs boto3, which is not installed", "pip install 'mngdb[aws]'"
-        ) from None
+    boto3 = _load()
+    from botocore.config import Config
+
     config = Config(
         connect_timeout=_CONNECT,
         read_timeout=_READ,
@@ -224,6 +232,17 @@ def _made(
         config=config,
         **dict(zip(names, keys, strict=False)),
     )
+
+
+def _load() -> Any:
+    """AWS's own library. Raises SecretError where it is not installed."""
+    try:
+        import boto3
+    except ImportError:
+        raise SecretError(
+            "the vault 'aws' needs boto3, which is not installed", "pip install 'mngdb[aws]'"
+        ) from None
+    return boto3
 
 
 def _camel(operation: str) -> str:
