@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,3 +94,29 @@ def test_what_is_no_vault_is_told(cli: Cli, words: tuple[str, ...], hint: str) -
     done = cli.run("secrets", *(word.format(own=own) for word in words))
     assert done.returncode == 2
     assert hint in done.stderr
+
+
+def test_secrets_in_aws_are_not_replaced_where_nothing_says_that_they_are_there(
+    cli: Cli, server: SecretsServer
+) -> None:
+    cli.env |= server.variables | {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": server.url}
+    made(cli)
+    cli.ok("secrets", "push", "--to", "aws:moved/database")
+    shutil.rmtree(cli.state / "secrets")
+    there = {"USE_AWS_SECRETS": "true", "AWS_SECRET_NAME": "moved/database"}
+    cli.env |= there
+    cli.ok("env", "shop")
+    for name in there:
+        del cli.env[name]
+    for command in (("up",), ("env", "shop"), ("secrets", "push", "--to", "aws:other/database")):
+        done = cli.run(*command)
+        assert done.returncode == 2, command
+        assert "in AWS (moved/database in us-east-1)" in done.stderr
+        assert "mngdb secrets pull" in done.stderr
+    assert not (cli.state / "secrets").exists()
+    # as the hint says; a name without secrets is not taken for an empty stack
+    pull = ("secrets", "pull", "--overwrite", "--from")
+    assert "no secrets of this stack" in cli.run(*pull, "aws:moved/databas").stderr
+    assert cli.run("env", "shop").returncode == 2
+    cli.ok(*pull, "aws:moved/database")
+    cli.ok("env", "shop")

@@ -31,6 +31,7 @@ from mngdb.spec.jwt import CURRENT, PREVIOUS
 from mngdb.spec.problems import did_you_mean
 from mngdb.spec.stack import Instance, Member, Stack
 from mngdb.spec.target_info import TARGET_INFO
+from mngdb.spec.vault import settled
 from mngdb.spec.web import SECRETS as PAGE_SECRETS
 from mngdb.targets import registry as targets
 from mngdb.targets.protocol import Opened, Outside, Servers, Sidecars, Target
@@ -83,7 +84,15 @@ class Context(Struct, frozen=True, dict=True):
         stack = self.stack
         spec = stack.source.vault
         vault = open_vault(spec, stack.name, stack.folder, stack.state, self.environ, self.warn)
-        return CachedVault(vault, self.known_secrets, keep=self.keep_secrets)
+        return CachedVault(
+            vault, self.known_secrets, keep=self.keep_secrets, check=self._check_vault
+        )
+
+    def _check_vault(self) -> None:
+        if settled(self.stack.source.vault, self.environ).aws is None:
+            from mngdb.vaults.aws.memory import check_left  # what most stacks do without
+
+            check_left(self.stack.state)
 
     @cached_property
     def _opened(self) -> dict[str, Target]:

@@ -19,8 +19,13 @@ from mngdb.secret import Secret
 from mngdb.spec.vault import Vault as VaultSpec
 from mngdb.spec.vault import settled
 from mngdb.vaults import Vault, open_vault
+from mngdb.vaults.aws import memory
 
 State = Literal["same", "differs", "only in the file's vault", "only there"]
+
+
+#: Where they are copied from.
+_IN = {"push": "in the vault of the file", "pull": "in {}"}
 
 
 class Compared(Struct, frozen=True):
@@ -66,6 +71,7 @@ def other(context: Context, text: str) -> Other:
 
 def compare(context: Context, there: Other) -> list[Compared]:
     """The stack's secrets in both vaults. Raises SecretError for one that cannot be used."""
+    context.vault.trust()
     ours, theirs = _values(context.vault, context), _values(there.vault, context)
     return [
         Compared(name, _state(ours.get(name), theirs.get(name)))
@@ -76,20 +82,31 @@ def compare(context: Context, there: Other) -> list[Compared]:
 
 def push(context: Context, there: Other, *, overwrite: bool = False) -> list[Compared]:
     """Copy the stack's secrets to another vault, in one write where that can. Returns what was
-    copied, by how it was before. Raises UsageError where others would be lost, unless `overwrite`,
-    SecretError."""
+    copied, by how it was before. Raises UsageError where there are none, and where others would be
+    lost, unless `overwrite`; SecretError."""
     return _copy(context, context.vault, there.vault, there.text, "push", overwrite)
 
 
 def pull(context: Context, there: Other, *, overwrite: bool = False) -> list[Compared]:
     """Copy secrets from another vault to the file's. As `push`."""
-    return _copy(context, there.vault, context.vault, there.text, "pull", overwrite)
+    context.vault.trust()
+    done = _copy(context, there.vault, context.vault, there.text, "pull", overwrite)
+    kind, _, name = there.text.partition(":")
+    if kind == "aws":
+        memory.left(context.stack.state, name)
+    return done
 
 
 def _copy(
     context: Context, source: Vault, target: Vault, text: str, verb: str, overwrite: bool
 ) -> list[Compared]:
-    given, known = _values(source, context), _values(target, context)
+    given = _values(source, context)
+    if not given:
+        raise UsageError(
+            f"there are no secrets of this stack {_IN[verb].format(text)}",
+            "run 'mngdb up'" if verb == "push" else "check the name, the region and the account",
+        )
+    known = _values(target, context)
     changed = [Compared(n, _state(known.get(n), s)) for n, s in given.items() if known.get(n) != s]
     lost = [one.name for one in changed if one.state == "differs"]
     if lost and not overwrite:

@@ -17,12 +17,19 @@ class CachedVault:
     """Passes everything on, but remembers what it read. May be used by several threads."""
 
     def __init__(
-        self, vault: Vault, needed: Callable[[], Iterable[str]], *, keep: bool = True
+        self,
+        vault: Vault,
+        needed: Callable[[], Iterable[str]],
+        *,
+        keep: bool = True,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         """`needed` are the names whose current secrets are asked for together at the first
         question. Without `keep` it remembers current secrets alone, for as long as the vault calls
-        an answer fresh: for what runs on while secrets change."""
+        an answer fresh: for what runs on while secrets change. `check`
+        raises SecretError where what this vault has does not count."""
         self._vault = vault
+        self._check = check
         self._needed = needed
         self._keep = math.inf if keep else vault.fresh
         self._asked = 0.0
@@ -33,6 +40,10 @@ class CachedVault:
         """The current secret, or None if there is none. Raises SecretError if it cannot be used."""
         entry = self.get_many([name]).get(name)
         return None if entry is None else entry.usable()
+
+    def trust(self) -> None:
+        """Leave out the `check`: for whoever compares what is there, or moves secrets here."""
+        self._check = lambda: None
 
     def forget(self) -> None:
         """Ask again at the next question."""
@@ -52,6 +63,7 @@ class CachedVault:
         return self._vault.folder
 
     def get_many(self, names: Iterable[str], version: Version = "current") -> dict[str, Entry]:
+        self._check()
         current = version == "current"
         if not self._keep or not (current or self._keep == math.inf):
             return self._vault.get_many(names, version)
@@ -71,6 +83,7 @@ class CachedVault:
     def put(
         self, secrets: Mapping[str, Secret], version: Literal["current", "pending"] = "current"
     ) -> None:
+        self._check()
         self._vault.put(secrets, version)
         known = self._known[version]
         with self._guard:

@@ -15,6 +15,8 @@ from mngdb.vaults.aws.client import AwayError
 from mngdb.vaults.aws.copies import Copies
 from mngdb.words import many
 
+#: Says where the secrets are.
+NOTE = "vault.json"
 #: A copy is written again when it has this share of its highest age.
 _AGAIN = 0.05
 
@@ -28,7 +30,7 @@ class Memory:
         """`warn` says something that a person has to see."""
         self._settings = settings
         self._warn = warn
-        self._note = state / "vault.json" if state is not None else None
+        self._note = state / NOTE if state is not None else None
         self._copies = Copies(state) if state is not None else None
         self.stood_in = False
 
@@ -91,10 +93,7 @@ class Memory:
         return self._noted().get("witness", "")
 
     def _noted(self) -> dict[str, str]:
-        with suppress(OSError, MngdbError, ValueError, AttributeError):
-            found = json.loads(disk.read_own(self._note) or "{}") if self._note else {}
-            return {str(key): str(value) for key, value in found.items()}
-        return {}
+        return _read(self._note) if self._note is not None else {}
 
     def _note_place(self, region: str, witness: str) -> None:
         here = {"name": str(self._settings.name), "region": region}
@@ -103,6 +102,34 @@ class Memory:
         if self._note is not None and self._note.parent.is_dir() and not same:
             with suppress(OSError, MngdbError):  # the next one does
                 disk.write(self._note, json.dumps({**here, "witness": witness}) + "\n")
+
+
+def check_left(state: Path) -> None:
+    """For a stack whose vault is another one now. Raises SecretError where its secrets are in AWS:
+    what that vault has is old, and new ones must not be made beside servers that have them."""
+    was = _read(state / NOTE)
+    if was:
+        name, region = was.get("name"), was.get("region")
+        raise SecretError(
+            f"the secrets of this stack are in AWS ({_at(was)}), which neither the file nor the "
+            "environment says",
+            f"set USE_AWS_SECRETS=true, AWS_SECRET_NAME={name} and AWS_REGION={region}, or 'vault: "
+            f"{{aws: {{name: {name}, region: {region}}}}}'; to move them from there: "
+            f"AWS_REGION={region} mngdb secrets pull --overwrite --from aws:{name}",
+        )
+
+
+def left(state: Path, place: str) -> None:
+    """All secrets that were in AWS, under the name `place`, have been copied from there."""
+    if _read(state / NOTE).get("name") == place:
+        (state / NOTE).unlink()
+
+
+def _read(note: Path) -> dict[str, str]:
+    with suppress(OSError, MngdbError, ValueError, AttributeError):
+        found = json.loads(disk.read_own(note) or "{}")
+        return {str(key): str(value) for key, value in found.items()}
+    return {}
 
 
 def _at(place: Mapping[str, str | None]) -> str:
