@@ -16,6 +16,7 @@ import pytest
 
 from mngdb.client import Settings, SettingsError
 from mngdb.errors import SecretError
+from mngdb.ops.rotate.note import Entry, entries, keep
 from mngdb.secret import Secret
 from mngdb.spec.vault import AwsSecrets
 from mngdb.vaults import Version
@@ -25,7 +26,7 @@ from mngdb.vaults.aws.vault import AwsVault, open_aws
 from mngdb.vaults.cached import CachedVault
 from tests.checks import judge
 from tests.conftest import Cli, free_port
-from tests.live.followers import following
+from tests.live.followers import following, lets_in
 from tests.secrets_server import SecretsServer, in_aws
 
 NAME = "chat-app/database"
@@ -554,6 +555,38 @@ def test_a_rotation_whose_vault_is_in_aws_turns_no_app_away(
     assert tried.tried.total() > 10
     assert settings["REDIS_PASSWORD"] != before
     assert cli.run("plan", "--exit-code").returncode == 0
+
+
+def test_an_old_copy_gives_no_server_other_passwords(cli: Cli, server: SecretsServer) -> None:
+    cli.write(
+        f"vault: {{aws: {{name: {NAME}, region: us-east-1, endpoint: '{server.url}', "
+        "fail_open: true}}\nredis: {port: PORT1}\nagent: false\napps: {shop: {redis: 's:*'}}\n"
+    )
+    cli.env |= server.variables
+    cli.ok("up")
+    copy = cli.state / "vault-copy"
+    old = copy.read_bytes()
+    cli.ok("rotate", "shop", "--now")
+    new, now = copy.read_bytes(), cli.env_of("shop")
+    server.fail("ExpiredTokenException", 10_000)
+    copy.write_bytes(old)
+    for words in (["up"], ["restart"], ["plan"]):
+        done = cli.run(*words)
+        assert (done.returncode != 0, "the copy may be older" in done.stderr) == (True, True)
+    assert lets_in("redis", now)
+    # the right one is good for all but for another rotation, and for one that goes on
+    copy.write_bytes(new)
+    cli.ok("up")
+    done = cli.run("rotate", "shop", "--now")
+    assert (done.returncode, "vault cannot be asked" in done.stderr) == (2, True)
+    assert not entries(cli.state)
+    keep(cli.state, [Entry("redis_shop", "redis", "shop", "waiting", 1.0, 900.0, published=2.0)])
+    assert cli.env_of("shop") == now
+    cli.ok("status")
+    assert "does not have both" in cli.run("up").stderr
+    server.fail("", 0)
+    cli.ok("rotate", "shop", "--now")
+    cli.ok("up")
 
 
 def test_a_rotation_of_more_apps_reads_no_more(cli: Cli, server: SecretsServer) -> None:

@@ -22,6 +22,7 @@ from mngdb.ops import (
     crashes,
     leftovers,
     notices,
+    old_copy,
     patch_levels,
     publish,
     status,
@@ -99,6 +100,7 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
 
     def job(instance: Instance, emit: workers.Emit) -> tuple[Survey, int]:
         context.need_admin(instance)
+        old_copy.check(context, asked[instance.name])
         converger = context.target(instance).converger(asked[instance.name], emit)
         found = converger.survey()
         refused = sum(not converger.may(step) for step in found.steps)
@@ -215,6 +217,7 @@ def up(
                 emit(event)
 
             try:
+                old_copy.check(context, asked[instance.name])
                 converger = context.target(instance).converger(asked[instance.name], tell)
                 survey = converger.up(restart=restart)
             except MngdbError as error:

@@ -80,6 +80,11 @@ class Vault(Protocol):
         """Whether mngdb writes here: secrets, and what apps read."""
         ...
 
+    @property
+    def stands_in(self) -> bool:
+        """Whether what it answers is an old copy: somebody may have changed passwords since."""
+        ...
+
     def check_writable(self, names: Sequence[str]) -> None:
         """Raises SecretError where secrets of these names, which are missing, cannot be put."""
         ...

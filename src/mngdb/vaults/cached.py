@@ -105,6 +105,10 @@ class CachedVault:
     def writable(self) -> bool:
         return self._vault.writable
 
+    @property
+    def stands_in(self) -> bool:
+        return self._vault.stands_in
+
     def check_writable(self, names: Sequence[str]) -> None:
         self._vault.check_writable(names)
 

@@ -22,6 +22,7 @@ class EnvironVault:
     folder = None
     fresh = 0.0
     writable = False
+    stands_in = False
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ

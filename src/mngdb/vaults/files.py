@@ -27,6 +27,7 @@ class FilesVault:
 
     fresh = 0.0
     writable = True
+    stands_in = False
 
     def __init__(self, folder: Path, *, named: bool = False) -> None:
         """`named`: a person chose the folder."""

@@ -86,12 +86,17 @@ def begin(
             keep(context.stack.state, going.values())
         if not new:
             return
+        missing = [one.secret for one in new if context.vault.get(one.secret) is None]
+        if context.vault.stands_in:
+            raise SecretError(
+                "the vault cannot be asked, and an old copy of it holds no second password",
+                "run the same command when it can be asked again",
+            )
         if not context.vault.writable:
             raise UsageError(
                 "the vault is read-only: it cannot hold two passwords at a time",
                 "change them where the vault gets them from; or use 'vault: files'",
             )
-        missing = [one.secret for one in new if context.vault.get(one.secret) is None]
         if missing:
             raise SecretError(context.missing(missing[0]), "mngdb up")
         begun = time.time()

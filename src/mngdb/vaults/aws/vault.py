@@ -52,7 +52,11 @@ class AwsVault:
     @property
     def writable(self) -> bool:
         """Not while an old copy stands in for AWS."""
-        return not self._memory.stood_in
+        return not self.stands_in
+
+    @property
+    def stands_in(self) -> bool:
+        return self._memory.stood_in
 
     def where(self, name: str) -> str:
         region = f" ({self._client.region})" if self._client.region else ""
@@ -142,7 +146,9 @@ class AwsVault:
                     raise error
 
     def _others(self, names: Sequence[str], version: Version) -> dict[str, Entry]:
-        """Versions besides the current ones, where they differ from those."""
+        """Versions besides the current ones, where they differ from those. A copy has none."""
+        if self.stands_in:
+            return {}
         found: dict[str, Entry] = {}
         for document, keys in self._groups(names):
             try:
