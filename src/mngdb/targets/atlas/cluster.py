@@ -35,6 +35,15 @@ _PRICES = {
     "M80": 7.30,
 }
 _HOURS = 730
+#: What Atlas takes back of a replication spec that it has answered, and nodes besides ours.
+_TAKEN = frozenset({
+    "zoneName", "regionConfigs", "providerName", "regionName", "priority",
+    "electableSpecs", "readOnlySpecs", "analyticsSpecs",
+    "instanceSize", "nodeCount", "diskSizeGB", "diskIOPS", "ebsVolumeType",
+    "autoScaling", "analyticsAutoScaling", "diskGB", "compute",
+    "enabled", "scaleDownEnabled", "minInstanceSize", "maxInstanceSize",
+})  # fmt: skip
+_OTHERS = frozenset({"readOnlySpecs", "analyticsSpecs"})
 _USUAL = "7 to 15 min"
 
 
@@ -147,7 +156,7 @@ def _hardware(wanted: Wanted, region: Json) -> Iterator[_Change]:
         yield _Change(text, "nodes", "diskSizeGB", float(size), "the larger disk")
     scaling = region.get("autoScaling") or {}
     if not (scaling.get("diskGB") or {}).get("enabled"):
-        value = {**scaling, "diskGB": {"enabled": True}}
+        value = {**_plain(scaling), "diskGB": {"enabled": True}}
         yield _Change("let the disk grow", "region", "autoScaling", value, "a disk that grows")
 
 
@@ -256,7 +265,7 @@ def _apply(changes: list[_Change]) -> Callable[[Session], None]:
 
     def run(session: Session) -> None:
         found = session.api.get(*session.cluster())
-        specs = [_plain(one) for one in found["replicationSpecs"]]
+        specs = _plain(found["replicationSpecs"])
         region = region_of({"replicationSpecs": specs})
         fields: Json = {one.key: one.value for one in changes if one.place == "cluster"}
         region |= {one.key: one.value for one in changes if one.place == "region"}
@@ -270,14 +279,18 @@ def _apply(changes: list[_Change]) -> Callable[[Session], None]:
     return run
 
 
-def _plain(spec: Json) -> Json:
-    """A replication spec without what Atlas derives from it, and takes from nobody."""
-    regions = [
-        {key: value for key, value in one.items() if not key.startswith("effective")}
-        for one in spec["regionConfigs"]
-    ]
-    kept = {key: spec[key] for key in ("id", "zoneName") if spec.get(key)}
-    return {**kept, "regionConfigs": regions}
+def _plain(value: Any) -> Any:
+    """A replication spec as Atlas takes it back: it answers with more than that. Nodes that others
+    have added stay."""
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: _plain(one)
+        for key, one in value.items()
+        if key in _TAKEN and one is not None and not (key in _OTHERS and not one.get("nodeCount"))
+    }
 
 
 def strings(cluster: Json) -> dict[str, str]:
