@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mngdb.cli.main import main
 from tests.conftest import Cli
 
 FILE = "redis: {port: PORT1}\napps: {shop: {redis: 'shop:*'}}\n"
@@ -96,3 +97,34 @@ def test_restart_does_not_start_a_stack_that_never_was(cli: Cli) -> None:
     assert done.returncode == 2
     assert "mngdb up" in done.stderr
     assert [path.name for path in cli.folder.iterdir()] == ["mngdb.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("secret", "rotate", "shop"), "mngdb rotate APP"),
+        (("secret", "push"), "mngdb secrets push --to VAULT"),
+        (("secrets", "set", "redis_shop"), "mngdb secret set NAME"),
+        (("secrets", "rotate", "shop"), "mngdb rotate shop"),
+        (("rotate", "redis"), "mngdb rotate --all --instance redis"),
+        (("rotate", "all"), "mngdb rotate --all"),
+        (("rotate", "shpo"), "apps in the file: shop"),
+    ],
+)
+def test_a_word_that_belongs_elsewhere_is_told_with_its_command(
+    words: tuple[str, ...], hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "mngdb.yaml").write_text(FILE.replace("PORT1", "6390"))
+    monkeypatch.chdir(tmp_path)
+    assert main([*words]) == 2
+    assert hint in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_nothing_that_is_due_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mngdb.yaml").write_text(FILE.replace("PORT1", "6390"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["rotate", "--due"]) == 0
+    assert capsys.readouterr().out == "nothing is due\n"

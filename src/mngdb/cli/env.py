@@ -42,7 +42,7 @@ def env(_: Options) -> None:
 
 
 @click.command("APP")
-@click.argument("app")
+@click.argument("app", metavar="")  # the name of the command
 @click.option(
     "--for",
     "reader",

@@ -48,3 +48,23 @@ class Lazy(click.Group):
             near = f" (did you mean {close[0]!r}?)" if close else ""
             raise click.UsageError(f"no such command {args[0]!r}{near}", ctx)
         return super().resolve_command(ctx, args)
+
+
+class Elsewhere(click.Group):
+    """A group that knows where commands are that people look for in it."""
+
+    def __init__(self, *args: Any, elsewhere: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.elsewhere = elsewhere
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; a command of another group is told with how that is called."""
+        from mngdb.errors import UsageError
+
+        if args and args[0] in self.elsewhere:
+            raise UsageError(
+                f"'{ctx.command_path} {args[0]}' is not a command", self.elsewhere[args[0]]
+            )
+        return super().resolve_command(ctx, args)

@@ -67,15 +67,18 @@ def rotate(
     if status:
         return _status(options, report.going(context), report.lines)
     if due:
+        if not (options.json or ops.pending(context)):
+            say("nothing is due")
+            return 0
         return _end(options, context, ops.due(context, _tell), [])
     apps = [*context.stack.apps] if everything else apps
     if not (apps or admin or monitor or everything):
         raise UsageError("nothing to rotate", "name an app, or use --admin, --monitor or --all")
-    if context.located.kind == "new":
-        raise UsageError("this stack was never started", "mngdb up")
     logins = select.select(
         context, apps, admin=admin or everything, monitor=monitor or everything, only=instances
     )
+    if context.located.kind == "new":
+        raise UsageError("this stack was never started", "mngdb up")
     if abort:
         going = {one.secret for one in report.going(context)}
         logins = [one for one in logins if one.secret in going]

@@ -8,9 +8,16 @@ from pathlib import Path
 import click
 
 from mngdb.cli.common import Options, common, say, say_json
+from mngdb.cli.lazy import Elsewhere
 
 
-@click.group()
+@click.group(
+    cls=Elsewhere,
+    elsewhere={
+        "set": "mngdb secret set NAME",
+        **dict.fromkeys(("get", "show"), "mngdb env APP"),
+    },
+)
 @common
 def secrets(_: Options) -> None:
     """Scan for secrets, rotate signing keys, copy secrets between vaults."""
@@ -43,7 +50,7 @@ def scan(options: Options, paths: Sequence[Path], everything: bool) -> int:
 
 
 @secrets.command()
-@click.argument("what", type=click.Choice(["jwt"]))
+@click.argument("what", metavar="jwt")
 @click.option("--due", is_flag=True, help="Do only what the file's schedule asks for now.")
 @click.option(
     "--force", is_flag=True, help="Drop a previous key that is still needed: its tokens end."
@@ -55,8 +62,14 @@ def rotate(options: Options, what: str, due: bool, force: bool) -> None:
 
     Passwords of databases are rotated by 'mngdb rotate'.
     """
+    from mngdb.errors import UsageError
     from mngdb.ops import jwt
 
+    if what != "jwt":
+        raise UsageError(
+            f"{what!r} is not 'jwt', the only key that is rotated here",
+            f"passwords of databases: mngdb rotate {what}",
+        )
     context = options.context()
     done = jwt.tend(context) if due else jwt.rotate(context, force=force)
     document = {

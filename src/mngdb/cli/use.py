@@ -7,6 +7,7 @@ import sys
 import click
 
 from mngdb.cli.common import Options, common, say, say_json, tell
+from mngdb.cli.lazy import Elsewhere
 
 
 @click.command()
@@ -47,7 +48,16 @@ def shell(
     (beside if restored else access).shell(options.context(), instance, app, rest)
 
 
-@click.group()
+@click.group(
+    cls=Elsewhere,
+    elsewhere={
+        "rotate": "mngdb rotate APP",
+        **{name: f"mngdb secrets {name} --to VAULT" for name in ("push", "diff")},
+        "pull": "mngdb secrets pull --from VAULT",
+        "scan": "mngdb secrets scan",
+        **dict.fromkeys(("get", "show"), "mngdb env APP"),
+    },
+)
 @common
 def secret(_: Options) -> None:
     """Store a secret in the vault."""

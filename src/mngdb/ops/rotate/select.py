@@ -31,6 +31,8 @@ def select(
     left."""
     instances = [context.instance(name) for name in only] or [*context.stack.instances.values()]
     for app in apps:
+        if app not in context.stack.apps and (meant := _meant(context, app)):
+            raise UsageError(f"no app named {app!r}", meant)
         context.app(app)
     found = []
     for one in instances:
@@ -45,6 +47,17 @@ def select(
             f"no password of {names} to rotate there", "see 'apps' and 'instances' in the file"
         )
     return found
+
+
+def _meant(context: Context, word: str) -> str | None:
+    """The command for a word that is not an app, but has a meaning."""
+    if word in {"all", "monitor", ADMIN}:
+        return f"mngdb rotate --{word}"
+    if word == "jwt":
+        return "mngdb secrets rotate jwt"
+    if word in context.stack.instances:
+        return f"mngdb rotate --all --instance {word}"
+    return None
 
 
 def due(context: Context, now: float) -> list[Login]:
