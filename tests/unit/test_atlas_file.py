@@ -83,13 +83,21 @@ def test_other_keys() -> None:
     assert "whole gigabytes" in refused(f"{HEAD}, disk: 5gb}}}}}}")
     assert "https" in refused(f"{HEAD}, url: 'http://cloud.mongodb.com'}}}}}}")
     assert atlas(", url: 'http://127.0.0.1:8000'").url == "http://127.0.0.1:8000"
-    assert "subnet-" in refused(
-        f"{HEAD}, private_link: {{vpc: vpc-0123456789abcdef0, subnets: [a]}}}}}}}}"
+    assert "subnet-0a1b2c3d" in refused(
+        f"{HEAD}, private_link: {{vpc: vpc-0123456789abcdef0, subnets: [subnet-1]}}}}}}}}"
     )
+    assert "24 hexadecimal digits" in refused(f"{HEAD}, organization: acme}}}}}}")
+    assert "write it in quotes: '123'" in refused(f"{HEAD}, organization: 123}}}}}}")
+    assert "has to have at least 1 character" in refused(f"{HEAD}, project: ''}}}}}}")
+    wrong = PEERING.replace("123456789012", "12")
+    text = refused(f"{HEAD}, peering: {{{wrong}, vpc_cidr: 10.0.0.0/16}}}}}}}}")
+    assert "'12' is not the number of an AWS account" in text
 
 
 def test_other_engines_and_two_clusters_in_one_project_are_refused() -> None:
-    assert "does not support Redis" in refused("redis: {target: atlas}")
+    told = refused("redis: {target: atlas}")
+    assert "does not support Redis" in told
+    assert "'mongodb: {target: atlas}'" in told
     two = "mongodb: {target: atlas}\ninstances: {more: {engine: mongodb, target: atlas}}"
     assert "both in the Atlas project 'mng'" in refused(two)
     stack(two.replace("target: atlas}}", "target: {atlas: {project: other}}}}"))

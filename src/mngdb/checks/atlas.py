@@ -9,6 +9,7 @@ from ipaddress import ip_network
 from mngdb.checks.catalogue import Judge, checks
 from mngdb.facts.atlas import AtlasFacts
 from mngdb.findings import Check, Judgement, Severity, judged, listed, not_applicable
+from mngdb.words import many
 
 #: The guide's limits.
 _TIER, _NODES, _LENGTH, _PREFIX = 10, 3, 16, 8
@@ -81,7 +82,9 @@ def _access(facts: AtlasFacts) -> Judgement:
                 yield f"{name} is public beside a private way"
 
     given = [f"{name} ({why})" for name, why in facts.reasons.items() if name in facts.access]
-    text = f"{len(facts.access)} entries" + (f"; accepted: {', '.join(given)}" if given else "")
+    text = many(len(facts.access), "CIDR block") + (
+        f"; accepted: {', '.join(given)}" if given else ""
+    )
     return listed([*bad()], text)
 
 
@@ -101,7 +104,7 @@ def _users(facts: AtlasFacts) -> Judgement:
             elif not login.roles:
                 yield f"{name} has no rights"
 
-    return listed([*bad()], f"{len(facts.apps)} apps, each with its own user")
+    return listed([*bad()], f"{many(len(facts.apps), 'app')}, each with its own user")
 
 
 def _known(facts: AtlasFacts) -> Judgement:

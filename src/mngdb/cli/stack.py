@@ -276,8 +276,7 @@ def down(options: Options, instances: tuple[str, ...]) -> None:
         say(f"{' and '.join(instances)}: not running" if instances else "nothing is running")
     hosted = [one.name for one in context.stack.instances.values() if one.hosted]
     if hosted and not instances:
-        tell(f"still running, with their provider: {', '.join(hosted)}")
-        tell("  hint: 'mngdb destroy' removes them, with their data")
+        tell(f"not stopped, as their provider runs them: {', '.join(hosted)}")
 
 
 @click.command()
@@ -362,7 +361,10 @@ def _line(step: Step[Never]) -> str:
 def _refused(steps: tuple[Step[Never], ...], count: int) -> str:
     """What `up` leaves out, and what has it not do so."""
     if any(step.costs for step in steps):
-        return f"{many(count, 'step')} that cost money without --yes, or destroy without --allow"
+        return (
+            f"{many(count, 'step')} without --yes (costs) or --allow (destructive), and what "
+            "depends on that"
+        )
     return f"{many(count, 'destructive step')} not named by --allow"
 
 

@@ -45,6 +45,21 @@ def _url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _organization(value: str) -> str:
+    if not re.fullmatch("[0-9a-f]{24}", value):
+        raise ValueError(
+            f"{value[:40]!r} is not the id of an organization: 24 hexadecimal digits (Atlas: "
+            "Organization, Settings)"
+        )
+    return value
+
+
+def _account(value: str) -> str:
+    if not re.fullmatch("[0-9]{12}", value):
+        raise ValueError(f"{value[:40]!r} is not the number of an AWS account: 12 digits")
+    return value
+
+
 def _name(value: str) -> str:
     if not re.fullmatch(_NAME, value):
         raise ValueError(f"{value[:40]!r} is not a cluster name; use letters, digits and -")
@@ -56,7 +71,9 @@ def _id(kind: str, text: str) -> AfterValidator:
 
     def check(value: str) -> str:
         if not re.fullmatch(rf"{kind}-[0-9a-f]{{8,32}}", value):
-            raise ValueError(f"{value[:40]!r} is not the id of {text}; it begins with {kind}-")
+            raise ValueError(
+                f"{value[:40]!r} is not the id of {text}; write it as {kind}-0a1b2c3d4e5f60718"
+            )
         return value
 
     return AfterValidator(check)
@@ -153,7 +170,7 @@ class Peering(Model):
 
     vpc: Vpc
     """Id of your VPC."""
-    account: Annotated[str, Field(pattern=r"^[0-9]{12}$")]
+    account: Annotated[str, AfterValidator(_account)]
     """AWS account that the VPC belongs to."""
     vpc_cidr: Cidr
     """CIDR block of your VPC."""
@@ -186,7 +203,7 @@ class Atlas(Model):
 
     project: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     """Atlas project. Default: the stack's name. It is created if missing."""
-    organization: str | None = None
+    organization: Annotated[str, AfterValidator(_organization)] | None = None
     """Id of the Atlas organization. Needed only where the credentials lead to several."""
     cluster: Annotated[str, AfterValidator(_name)] | None = None
     """Name of the cluster. Default: the unit's name."""

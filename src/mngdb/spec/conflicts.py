@@ -91,7 +91,8 @@ def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
         info = TARGET_INFO[target.kind]
         if info.engines is not None and spec.engine not in info.engines:
             text = f"target {info.name} does not support {ENGINE_INFO[spec.engine].title}"
-            hint = f"set the target at each instance: 'INSTANCE: {{target: {info.name}}}'"
+            able = " or ".join(f"'{one}: {{target: {info.name}}}'" for one in info.engines)
+            hint = f"set it where it is supported: {able}"
             yield (*trail, "target"), text, hint
             continue
         if target.hosted:

@@ -209,13 +209,15 @@ class Rotation(Model):
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
-        return {"every": value} if isinstance(value, str) else value
+        # a number, too, is told that it lacks its unit
+        given = isinstance(value, str | int | float) and not isinstance(value, bool)
+        return {"every": value} if given else value
 
     @model_validator(mode="after")
     def _longer(self) -> Rotation:
         least = max(self.grace, timedelta(hours=1))
         if self.every <= least:
-            text = format_duration(least)
+            text = "1h" if least > self.grace else f"grace ({format_duration(self.grace)})"
             raise ValueError(f"every: {format_duration(self.every)}: has to be more than {text}")
         return self
 

@@ -172,6 +172,9 @@ _WORDS = {
     "model_type": "has to be a mapping of keys",
     "model_attributes_type": "has to be a mapping of keys",
 }
+_MAPPING = frozenset({"model_type", "model_attributes_type"})
+#: How many keys of a mapping are named where there is none.
+_KEYS = 5
 
 
 def _problem(
@@ -198,9 +201,16 @@ def _problem(
             text = f"unknown key {close[0]!r} (did you mean 'engine'?)"
             return (*trail, close[0]), text, None
     message = _WORDS.get(kind, str(error["msg"])).removeprefix("Value error, ")
-    message = message.replace("Input should ", "has to ", 1)
+    message = re.sub("^(Input|String|List|Dictionary) should ", "has to ", message)
+    if kind in _MAPPING:
+        keys = _known_keys(model, trail[len(prefix) :], document.data, prefix)
+        message += (
+            f" ({', '.join(keys[:_KEYS])}{', …' if len(keys) > _KEYS else ''})" if keys else ""
+        )
     if message.startswith("has to ") and isinstance(value, str | int | float | bool | None):
         message += f", not {_shown(value)}"
+        if kind == "string_type" and isinstance(value, int | float):
+            message += f"; write it in quotes: '{_shown(value)}'"
     return trail, message, None
 
 
@@ -211,7 +221,9 @@ def _no_engine(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value) if value is not None else "empty"
+    text = "empty" if value is None else repr(value)
+    if isinstance(value, bool):
+        text = text.lower()
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -93,6 +93,8 @@ class Vault(Model):
             if "kind" in (files or {}):
                 raise ValueError("write {files: {path: FOLDER}}")
             return {"kind": "files", **(files or {})}
+        if isinstance(value, dict) and "files" in value:
+            raise ValueError("name exactly one of 'files', 'environ' and 'aws'")
         if isinstance(value, dict) and set(value) == {"aws"}:
             return {"kind": "aws", "aws": {} if value["aws"] is None else value["aws"]}
         return value
