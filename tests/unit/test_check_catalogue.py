@@ -55,6 +55,14 @@ def test_a_check_says_what_it_expects_and_what_mends_it(name: str) -> None:
     assert check.engine not in ENGINE_INFO or check.about in {"member", "instance"}
 
 
+def test_the_password_of_a_login_is_replaced_by_a_rotation() -> None:
+    """Without it, apps are refused until they have read the new one. What cannot be read cannot be
+    rotated."""
+    apart = [one for one in CHECKS.values() if "from the vault" in one.remedy]
+    unrotated = [one.id for one in apart if "mngdb rotate" not in one.remedy]
+    assert unrotated == ["secrets.usable"]
+
+
 @pytest.mark.parametrize(
     ("name", "about"),
     [
