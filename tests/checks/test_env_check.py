@@ -253,6 +253,8 @@ def test_whose_variables_they_are(env: Env) -> None:
     env.write("X=1\n")
     assert "REDIS_URL (mail)" in env.findings("mail")["env.complete"].evidence
     assert {one.instance for one in env.findings().values()} == {"shop, mail"}
+    env.write("POSTGRES_USER=mail.2\n")  # the second login of the app
+    assert {one.instance for one in env.findings().values()} == {"mail"}
     with pytest.raises(UsageError, match="no app named"):
         env.findings("nobody")
 

@@ -196,6 +196,7 @@ def test_what_render_ci_writes_is_yaml_that_the_scan_takes(
         wanted = f"${{{{ secrets.{secret} }}}}" if kind == "github" else f"${secret}"
         assert found[secret] == wanted
     assert "secrets." not in str(found["REDIS_PORT"])
+    assert "REDIS_USER, MONGO_USER" in text  # no secrets, and a rotation changes them
     for value in (project.state / "secrets").glob("*_*"):
         assert value.read_text() not in text
 

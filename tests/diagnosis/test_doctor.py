@@ -146,8 +146,9 @@ def test_a_leak_of_connections_names_its_app(stack: Cli, resources: ExitStack) -
 
 
 def test_an_app_that_used_up_its_own_connections(stack: Cli, resources: ExitStack) -> None:
+    stack.ok("rotate", "blog", "--now")
     with psycopg.connect(stack.ok("url", "postgres").strip(), autocommit=True) as admin:
-        admin.execute("ALTER ROLE blog CONNECTION LIMIT 2")
+        admin.execute('ALTER ROLE "blog.2" CONNECTION LIMIT 2')
     alone(stack)
     url = stack.env_of("blog")["POSTGRES_URL"]
     for _ in range(2):
@@ -155,9 +156,10 @@ def test_an_app_that_used_up_its_own_connections(stack: Cli, resources: ExitStac
     first = the_cause(stack, "app-limit", "login-quota")
     assert "blog has reached its connection limit on postgres: 2" in first["text"]
     (found,) = stack.json("connections", "postgres")["instances"]
-    (blog,) = [one for one in found["holders"] if one["app"] == "blog"]
+    (blog,) = [one for one in found["holders"] if one["app"] == "blog.2"]
     assert (blog["count"], blog["limit"]) == (2, 2)
-    assert any(text.startswith("blog has all the 2 connections") for text in found["advice"])
+    assert any(text.startswith("blog.2 has all the 2 connections") for text in found["advice"])
+    assert "apps: {blog: {postgres:" in stack.run("doctor", "blog").stderr
     resources.close()
     stack.ok("up")
 

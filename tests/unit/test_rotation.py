@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from mngdb.engines.mongodb import facts as mongodb_facts
-from mngdb.engines.mongodb import users
+from mngdb.engines.mongodb import slow, users
 from mngdb.engines.mongodb.reconcile import reconcile as reconcile_mongodb
 from mngdb.engines.postgres import facts as postgres_facts
 from mngdb.engines.postgres.reconcile import reconcile as reconcile_postgres
@@ -139,3 +139,9 @@ def test_a_schedule_may_be_short() -> None:
     found = stack("redis: {}\nrotate: 90d\n").source.rotate
     assert found is not None
     assert (found.every.days, found.grace.total_seconds()) == (90, 900)
+
+
+def test_slow_operations_of_both_logins_are_one_apps() -> None:
+    one = {"op": "query", "ns": "shop.rooms", "command": {"find": "rooms"}, "millis": 3}
+    both = [{**one, "user": f"{login}@admin"} for login in ("shop", "shop.2")]
+    assert [(s.app, s.calls) for s in slow._grouped("shop", both)] == [("shop", 2)]

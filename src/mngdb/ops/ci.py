@@ -30,10 +30,17 @@ def _secret(name: str, value: str) -> bool:
     return uris.is_uri(value) and uris.read(value).password is not None
 
 
+def _logins(found: dict[str, str]) -> list[str]:
+    """Variables with the name of a login: an app has two, which take turns."""
+    return [name for name in found if name.endswith("_USER")]
+
+
 def _github(app: str, secret: list[str], found: dict[str, str]) -> str:
     head = [
         f"# .github/workflows/…: the variables of {app}. For each secret, again after a rotation:",
         f"# mngdb env {app} --json | jq -j .NAME | gh secret set NAME",
+        f"# and for {', '.join(_logins(found))}, which a rotation may change, too:",
+        f"# mngdb env {app} --json | jq -j .NAME | gh variable set NAME",
         "env:",
     ]
     given = [f"  {one}: ${{{{ secrets.{one} }}}}" for one in secret]
@@ -46,6 +53,7 @@ def _gitlab(app: str, secret: list[str], found: dict[str, str]) -> str:
         f"# .gitlab-ci.yml: the variables of {app}. In Settings > CI/CD > Variables each of these",
         "# is masked and protected: " + ", ".join(secret),
         f"# mngdb env {app} --json | jq -j .NAME | glab variable set NAME --masked --protected",
+        f"# After a rotation set them again, and {', '.join(_logins(found))}.",
         "variables:",
     ]
     given = [*secret, *(one for one in found if one not in secret)]

@@ -16,7 +16,7 @@ from mngdb.findings import Seen, see
 from mngdb.ops.check import Report
 from mngdb.ops.context import Context, secret_name
 from mngdb.ops.variables import dotenv, variables
-from mngdb.secret import Secret
+from mngdb.secret import Secret, app_of
 from mngdb.vaults.git import repository
 
 EXAMPLE = ".env.example"
@@ -122,7 +122,7 @@ def _file(path: Path, wrong: tuple[int, ...], twice: tuple[str, ...]) -> EnvFile
 
 def _whose(context: Context, given: Mapping[str, Secret]) -> list[str]:
     """The apps whose login stands in the variables; all, where none does."""
-    users = {value.reveal() for name, value in given.items() if name.endswith("_USER")}
+    users = {app_of(value.reveal()) for name, value in given.items() if name.endswith("_USER")}
     apps = context.stack.apps
     return [app for app in apps if app in users] or list(apps)
 

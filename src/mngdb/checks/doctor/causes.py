@@ -14,6 +14,7 @@ from mngdb.facts.locks import WAITED, Node
 from mngdb.facts.sessions import holders
 from mngdb.room import NO_INODES, READ_ONLY
 from mngdb.run import NOTHING
+from mngdb.secret import app_of
 from mngdb.words import many
 
 _MB = 1 << 20
@@ -273,7 +274,7 @@ def _locks(facts: StackFacts) -> Iterator[Trouble]:
             idle = " --terminate" if one.state.startswith("idle") else ""
             kill = f"mngdb locks kill {one.pid}{idle} --instance {server.instance}"
             command = one.by_hand or kill
-            yield Trouble("lock", text, command, (server.instance,), one.app)
+            yield Trouble("lock", text, command, (server.instance,), app_of(one.app))
 
 
 def _waited(node: Node) -> float:
@@ -307,10 +308,11 @@ def _connections(facts: StackFacts) -> Iterator[Trouble]:
                 f"{total} of {found.limit} connections to {server.instance} are in use, "
                 f"{one.count} of them by {one.app}, {one.idle} idle"
             )
-            command = f"mngdb connections {server.instance}; then restart {one.app} or fix its pool"
-            yield Trouble("connections", text, command, name, one.app)
+            app = app_of(one.app)
+            command = f"mngdb connections {server.instance}; then restart {app} or fix its pool"
+            yield Trouble("connections", text, command, name, app)
         for app in refused:
-            held = next((one.count for one in most if one.app == app), 0)
+            held = next((one.count for one in most if app_of(one.app) == app), 0)
             text = f"{app} has reached its connection limit on {server.instance}: {held}"
             command = f"mngdb connections {server.instance}; apps: {{{app}: {{… connections: …}}}}"
             yield Trouble("app-limit", text, command, name, app)
@@ -370,7 +372,9 @@ def _forgotten(facts: StackFacts) -> Iterator[Trouble]:
                     f"{server.instance} for over a minute: they hold locks and hold back vacuum"
                 )
                 command = f"mngdb sessions {server.instance}"
-                yield Trouble("watch", text, command, (server.instance,), one.app, watch=True)
+                yield Trouble(
+                    "watch", text, command, (server.instance,), app_of(one.app), watch=True
+                )
 
 
 #: State of a container to what changes it.

@@ -15,6 +15,7 @@ from mngdb.engines.mongodb.client import NAME, Document, Refused, Session
 from mngdb.engines.mongodb.databases import OWN, of_apps, of_file
 from mngdb.facts.slow import Missing, Slow, Span, Statement
 from mngdb.model import DesiredInstance
+from mngdb.secret import app_of
 
 #: The newest entries of a database that are looked at: its profile is a capped collection.
 _ENTRIES = 5000
@@ -63,7 +64,7 @@ def _grouped(database: str, entries: Iterable[Document]) -> list[Statement]:
     """Operations of one database by the app and by their shape."""
     groups: dict[tuple[str, str], list[Document]] = defaultdict(list)
     for entry in entries:
-        app = str(entry.get("user", "")).partition("@")[0]
+        app = app_of(str(entry.get("user", "")).partition("@")[0])
         groups[app, _text(entry)].append(entry)
     return [_statement(database, app, text, some) for (app, text), some in groups.items()]
 

@@ -12,6 +12,7 @@ from msgspec import Struct, convert
 from mngdb.data import texts
 from mngdb.errors import ConnectError, Kind
 from mngdb.model import Access
+from mngdb.secret import app_of
 
 _UNPROVED = "the server at {where} did not prove that it is {server}; no password was sent"
 #: What to do about a server of ours, and of others.
@@ -46,6 +47,7 @@ def connect_error(
     where = f"{access.host}:{access.port}"
     words = {
         "user": access.user,
+        "app": app_of(access.user),
         "instance": access.instance,
         "database": database,
         "where": where,
