@@ -130,6 +130,36 @@ def test_databases_are_not_looked_into(stack: Cli) -> None:
     assert [line for line in entered if "/shop as postgres" in line] == []
 
 
+def test_settings_that_a_person_gave_the_role_hold_for_either_login(stack: Cli) -> None:
+    orders = (
+        'SET search_path = app, "Say ""hi""", public',
+        "SET shop.tenant = 'a, b'",
+        "IN DATABASE shop SET search_path = ''",
+        "IN DATABASE shop SET work_mem = '7MB'",
+    )
+    mine = "SELECT current_setting('work_mem'), current_setting('shop.tenant', true)"
+    with psycopg.connect(url(stack, "postgres"), autocommit=True) as admin:
+        carried = (
+            "SELECT setrole::regrole::text, setdatabase, one FROM pg_db_role_setting, "
+            "unnest(setconfig) one "
+            "WHERE one !~ '(timeout|^role)=' AND setrole = ANY(%s::regrole[])"
+        )
+        for order in orders:
+            admin.execute(f"ALTER ROLE shop {order}".encode())
+        for _ in range(2):
+            now(stack, "shop", "--instance", "postgres")
+            with psycopg.connect(url(stack, "postgres", "shop")) as connection:
+                assert connection.execute(mine).fetchone() == ("7MB", "a, b")
+        rows = admin.execute(carried, [["shop", '"shop.2"']]).fetchall()
+        of = {name: {row[1:] for row in rows if row[0] == name} for name in ("shop", '"shop.2"')}
+        assert (len(of["shop"]), of["shop"]) == (4, of['"shop.2"'])
+        admin.execute("ALTER ROLE shop RESET ALL")
+        admin.execute("ALTER ROLE shop IN DATABASE shop RESET ALL")
+        stack.ok("up")
+        assert steps(stack) == []
+        assert admin.execute(carried, [["shop", '"shop.2"']]).fetchall() == []
+
+
 def test_checks_know_either_login(stack: Cli) -> None:
     found = [_failing(stack)]
     now(stack, "shop")

@@ -28,6 +28,14 @@ class Setting(Struct, frozen=True):
     source: str = "default"
 
 
+class Carried(Struct, frozen=True, order=True):
+    """A setting that sessions of a role begin with: in one database, or in each ('')."""
+
+    name: str
+    value: str
+    database: str = ""
+
+
 class Role(Struct, frozen=True):
     """A login role. `password` says whether the vault's secret is the role's, None: no telling."""
 
@@ -46,6 +54,8 @@ class Role(Struct, frozen=True):
     owns: Mapping[str, int] = field(default_factory=dict)
     """Database to the number of objects in it that it owns, the database itself included; '' for
     what is the whole server's."""
+    carried: tuple[Carried, ...] = ()
+    """All settings that its sessions begin with, `settings` among them."""
 
     @property
     def stack(self) -> str | None:

@@ -21,6 +21,7 @@ from mngdb.engines.postgres import (
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import (
     MARK,
+    Carried,
     Database,
     Facts,
     Inside,
@@ -161,7 +162,11 @@ def _roles(session: Session, asked: DesiredInstance, superuser: bool) -> dict[st
                      JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles by ON by.oid = m.grantor
                      WHERE m.member = r.oid ORDER BY 1),
                coalesce(r.rolvaliduntil, 'infinity') <> 'infinity',
-               pg_has_role(r.oid, 'USAGE')
+               pg_has_role(r.oid, 'USAGE'),
+               ARRAY(SELECT ARRAY[split_part(one, '=', 1), substr(one, strpos(one, '=') + 1),
+                                  coalesce(d.datname::text, '')]
+                     FROM pg_db_role_setting c LEFT JOIN pg_database d ON d.oid = c.setdatabase,
+                          unnest(c.setconfig) one WHERE c.setrole = r.oid)
         FROM pg_roles r
         LEFT JOIN pg_db_role_setting s ON s.setrole = r.oid AND s.setdatabase = 0
         WHERE r.rolname = ANY(%s) OR shobj_description(r.oid, 'pg_authid') = %s
@@ -183,7 +188,8 @@ def _roles(session: Session, asked: DesiredInstance, superuser: bool) -> dict[st
         )
     owns = handover.owns(session, [row[0] for row in rows if row[0] not in asked.instance.grants])
     secrets = asked.login_secrets()
-    for name, mark, login, special, connections, settings, groups, expires, reach in rows:
+    for name, mark, login, special, connections, settings, groups, *rest in rows:
+        expires, reach, carried = rest
         secret = secrets.get(name)
         same: bool | None = True
         if secret is not None:
@@ -202,6 +208,7 @@ def _roles(session: Session, asked: DesiredInstance, superuser: bool) -> dict[st
             expires,
             reach,
             owns.get(name, {}),
+            tuple(Carried(*one) for one in carried),
         )
     return found
 

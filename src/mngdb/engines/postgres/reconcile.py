@@ -21,7 +21,7 @@ from mngdb.engines.postgres import (
     system_rights,
 )
 from mngdb.engines.postgres.client import Session
-from mngdb.engines.postgres.facts import MARK, NEW, Database, Facts, Granted, Lockout
+from mngdb.engines.postgres.facts import MARK, NEW, Carried, Database, Facts, Granted, Lockout
 from mngdb.engines.postgres.render import ADMIN, settings, slot
 from mngdb.errors import StepError
 from mngdb.model import Action, Change, DesiredInstance, Notice, Outcome, Step
@@ -222,11 +222,22 @@ class _Planner:
         if app in self.held or not (second in opened or there):
             yield from first
             return
-        wanted = roles.Wanted(self.mark, opened.get(second), grant, owner=app, owns=secret)
+        like = self.carried(app)
+        wanted = roles.Wanted(
+            self.mark, opened.get(second), grant, owner=app, owns=secret, like=like
+        )
         other = [*self.role(second, wanted)]
         # one is open before the other is closed
         closing = app in self.facts.roles and app not in opened
         yield from [*other, *first] if closing else [*first, *other]
+
+    def carried(self, app: str) -> tuple[Carried, ...] | None:
+        """The settings of an app's role, but for those with which no session begins."""
+        if not self.facts.superuser:
+            return None
+        out = {one.name for one in self.facts.lockouts if one.role == app}
+        found = self.facts.roles.get(app)
+        return tuple(one for one in found.carried if one.name not in out) if found else ()
 
     def role(self, name: str, wanted: roles.Wanted) -> Iterator[Step[Session]]:
         found = self.facts.roles.get(name)

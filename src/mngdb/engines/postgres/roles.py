@@ -9,9 +9,9 @@ from psycopg import sql
 from psycopg.sql import SQL, Identifier, Literal
 
 from mngdb.engines import logins
-from mngdb.engines.postgres import handover, scram
+from mngdb.engines.postgres import alike, handover, scram
 from mngdb.engines.postgres.client import Session
-from mngdb.engines.postgres.facts import Role
+from mngdb.engines.postgres.facts import Carried, Role
 from mngdb.model import Action, Step
 from mngdb.secret import SECOND, Secret
 from mngdb.spec.postgres import PostgresGrant
@@ -39,6 +39,8 @@ class Wanted(Struct, frozen=True):
     """The secret of that role, where it is open."""
     exposed: bool = False
     """Whether another login is open, whose sessions are this role and may change its password."""
+    like: tuple[Carried, ...] | None = None
+    """Settings that a person gave that role; None: they are not ours to give."""
 
     @property
     def member_of(self) -> frozenset[str]:
@@ -67,6 +69,7 @@ def create(make: MakeStep, login: str, wanted: Wanted, superuser: bool) -> Step[
         statements.append(SQL("GRANT {} TO {}").format(name, _ME))
     statements += [_join(login, owner) for owner in wanted.member_of]
     statements += _set(login, {k: v for k, v in wanted.settings().items() if v})
+    statements += [statement for _, statement in _alike(login, wanted, ())]
     text = "login with the secret of the app"
     if secret is None:
         text = f"owns what {login}{SECOND} makes; the login is disabled"
@@ -103,6 +106,7 @@ def mend(make: MakeStep, login: str, wanted: Wanted, found: Role) -> Iterator[St
     if drift:
         text = ", ".join(f"{key} = {value or 'default'}" for key, value in drift.items())
         parts += [(text, statement) for statement in _set(login, drift)]
+    parts += _alike(login, wanted, found.carried)
     taken = wanted.exposed and found.login and found.password is False
     if parts:
         statements = [statement for _, statement in parts]
@@ -141,6 +145,14 @@ def _is(session: Session, login: str, secret: Secret) -> bool | None:
         return None
     rows = session.rows("SELECT rolpassword FROM pg_authid WHERE rolname = %s", login)
     return any(scram.matches(secret, stored) for (stored,) in rows)
+
+
+def _alike(
+    login: str, wanted: Wanted, found: Sequence[Carried]
+) -> Iterator[tuple[str, sql.Composed]]:
+    """What gives a second login the settings of the first, in words and as statements."""
+    if wanted.like is not None:
+        yield from alike.differing(login, wanted.like, found, wanted.settings())
 
 
 def _opened(login: str, secret: Secret, found: Role) -> Iterator[tuple[str, sql.Composed]]:
