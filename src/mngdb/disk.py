@@ -358,7 +358,7 @@ def _settle(path: Path, mode: int, owner: Account | None) -> None:
             raise _foreign(path, found.st_uid)
         if found.st_mode & 0o7777 != mode:
             os.fchmod(handle, mode)
-        if owner is not None and found.st_uid != wanted:
+        if owner is not None and (found.st_uid, found.st_gid) != (owner.uid, owner.gid):
             os.fchown(handle, owner.uid, owner.gid)
     finally:
         os.close(handle)

@@ -32,6 +32,7 @@ def secrets_facts(context: Context) -> SecretsFacts:
     needles = leaks.Needles.of(kept.secrets)
     folder = vault.folder
     files = [*vault.files(names), *vault.documents(readers(context))]
+    shared = _shared(context)
     # 'mngdb env' gives an app its own secret as a variable
     running = leaks.in_processes(needles, context.app_secrets)
     only = _only_so(context)
@@ -44,9 +45,11 @@ def secrets_facts(context: Context) -> SecretsFacts:
         ages=kept.ages,
         rotated=_rotated(context),
         open_folders=tuple(
-            inspect.open_to_others([*_private(stack.state, folder), *_rendered(context)])
+            inspect.open_to_others(
+                [*_private(stack.state, folder), *_rendered(context)], shared=shared
+            )
         ),
-        open_files=tuple(inspect.open_to_others(files)),
+        open_files=tuple(inspect.open_to_others(files, shared=shared)),
         unused=tuple(inspect.strangers(folder, files) if folder else ()),
         git=see(lambda: _git(context, folder, needles)),
         beside=see(lambda: _search(needles, _beside(context))),
@@ -60,6 +63,15 @@ def secrets_facts(context: Context) -> SecretsFacts:
         programs=running.looked,
         exposed=see(lambda: _exposed(context)),
     )  # fmt: skip
+
+
+def _shared(context: Context) -> dict[Path, int]:
+    """What the file has groups read: the documents, and the way to them."""
+    apps = context.stack.source.vault.readers
+    folder = context.vault.folder
+    if not apps or folder is None:
+        return {}
+    return {folder: 0o011} | dict.fromkeys(context.vault.documents(apps), 0o040)
 
 
 def _exposed(context: Context) -> tuple[str, ...] | None:

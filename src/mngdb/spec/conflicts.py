@@ -39,7 +39,7 @@ def conflicts(parsed: StackFile, specs: Specs, grants: Grants) -> list[Problem]:
     problems += _owners(grants)
     problems += _cases(specs, grants)
     problems += _pages(parsed, specs)
-    problems += _signers(parsed, grants)
+    problems += _named(parsed, grants)
     problems += _documents(parsed, specs, grants)
     if parsed.vault.kind == "environ":
         problems += _variables(specs, grants)
@@ -214,11 +214,16 @@ def _cases(specs: Specs, grants: Grants) -> Iterator[Problem]:
                 yield trail, text, "write the database name in the same case everywhere"
 
 
-def _signers(parsed: StackFile, grants: Grants) -> Iterator[Problem]:
-    for at, app in enumerate(parsed.jwt.apps if parsed.jwt else ()):
+def _named(parsed: StackFile, grants: Grants) -> Iterator[Problem]:
+    """Apps that are named outside of `apps`."""
+    trails: list[tuple[Trail, str]] = [
+        (("jwt", "apps", at), app) for at, app in enumerate(parsed.jwt.apps if parsed.jwt else ())
+    ]
+    trails += [(("vault", "readers", app), app) for app in parsed.vault.readers]
+    for trail, app in trails:
         if app not in grants:
             known = ", ".join(grants) or "none"
-            yield ("jwt", "apps", at), f"no app named {app!r}", f"apps in the file: {known}"
+            yield trail, f"no app named {app!r}", f"apps in the file: {known}"
 
 
 def _documents(parsed: StackFile, specs: Specs, grants: Grants) -> Iterator[Problem]:

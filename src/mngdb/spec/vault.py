@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from mngdb.errors import UsageError
 from mngdb.spec.base import Model
@@ -78,6 +78,9 @@ class Vault(Model):
     path: str | None = None
     """Folder of the secret files. Default: `secrets` in the stack's own directory
     (docs/state.md)."""
+    readers: dict[str, str] = Field(default_factory=dict)
+    """With `files`: for each app, the group (name or number) whose members may read what
+    `mngdb.client` reads. Default: the account that runs mngdb alone."""
     aws: AwsSecrets | None = None
     """AWS Secrets Manager."""
 
@@ -103,6 +106,8 @@ class Vault(Model):
     def _path_is_for_files(self) -> Vault:
         if self.path is not None and self.kind != "files":
             raise ValueError("a path is for the files vault only")
+        if self.readers and self.kind != "files":
+            raise ValueError("readers are for the files vault only")
         if self.aws is not None and self.kind != "aws":
             raise ValueError("aws is for the aws vault only")
         return self

@@ -173,4 +173,4 @@ def open_vault(
     from mngdb.vaults.files import FilesVault
 
     path = folder / spec.path if spec.path else state / "secrets"
-    return FilesVault(path, named=spec.path is not None)
+    return FilesVault(path, named=spec.path is not None, readers=spec.readers)

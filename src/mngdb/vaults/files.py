@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import json
 import os
 import stat
@@ -12,6 +13,7 @@ from typing import Literal
 
 from mngdb import disk
 from mngdb.errors import MngdbError, SecretError, UsageError
+from mngdb.run import Account
 from mngdb.secret import Secret
 from mngdb.vaults import LONGEST, VERSIONS, Entry, Version, usable
 
@@ -23,16 +25,22 @@ APPS = "apps"
 
 class FilesVault:
     """A folder of mode 0700 with files of mode 0600. The current secrets have the names that Docker
-    secrets have; `.NAME.pending` and `.NAME.previous` are the other versions."""
+    secrets have; `.NAME.pending` and `.NAME.previous` are the other versions. Where a group reads
+    what is published for an app, others may pass through the folder, and list nothing."""
 
     fresh = 0.0
     writable = True
     stands_in = False
 
-    def __init__(self, folder: Path, *, named: bool = False) -> None:
-        """`named`: a person chose the folder."""
+    def __init__(
+        self, folder: Path, *, named: bool = False, readers: Mapping[str, str] | None = None
+    ) -> None:
+        """`named`: a person chose the folder; `readers`: app to the group that reads what is
+        published for it."""
         self.folder = folder
         self._named = named
+        self._readers = readers or {}
+        self._mode = 0o711 if readers else 0o700
 
     def where(self, name: str) -> str:
         return str(self._path(name, "current"))
@@ -95,11 +103,25 @@ class FilesVault:
 
     def publish(self, app: str, settings: Mapping[str, str]) -> None:
         [path] = self.documents([app])
-        self._write(path, json.dumps(settings, indent=1) + "\n")
+        readers = self._readers.get(app)
+        group = None if readers is None else _group(readers)
+        self._write(path, json.dumps(settings, indent=1) + "\n", group)
 
     def published(self, apps: Iterable[str]) -> dict[str, dict[str, str]]:
-        read = ((app, _document(*self.documents([app]))) for app in apps)
+        read = ((app, self._published(app)) for app in apps)
         return {app: settings for app, settings in read if settings is not None}
+
+    def _published(self, app: str) -> dict[str, str] | None:
+        """What an app reads; None: nothing whole, or not those read it who should."""
+        [path] = self.documents([app])
+        readers = self._readers.get(app)
+        try:
+            found = path.stat()
+            mode, group = (0o600, None) if readers is None else (0o640, _group(readers))
+        except (OSError, SecretError):
+            return None  # to publish it tells why
+        same = stat.S_IMODE(found.st_mode) == mode and group in {None, found.st_gid}
+        return _document(path) if same else None
 
     def unpublish(self, app: str) -> None:
         [path] = self.documents([app])
@@ -109,20 +131,37 @@ class FilesVault:
         except OSError as error:
             raise SecretError(f"{path.parent} cannot be removed: {error.strerror}") from None
 
-    def _write(self, path: Path, text: str) -> None:
+    def _write(self, path: Path, text: str, group: int | None = None) -> None:
+        """Write a file; `group`: whose members may read it, and enter its folder."""
+        owner = None if group is None else Account("", os.geteuid(), group)
         try:
             # a folder that the file names may be a link
             top = self.folder.resolve() if self._named else self.folder
-            disk.folder(top)
-            for below in reversed(path.relative_to(self.folder).parents[:-1]):
-                disk.folder(top / below)
-            disk.write(path, text)
+            disk.folder(top, mode=self._mode)
+            inside = path.relative_to(self.folder)
+            for below in reversed(inside.parents[:-1]):
+                last = owner if below == inside.parent else None
+                disk.folder(top / below, mode=0o750 if last else self._mode, owner=last)
+            disk.write(path, text, mode=0o640 if owner else 0o600, owner=owner)
         except OSError as error:
             raise SecretError(f"the secret {path} cannot be written: {error.strerror}") from None
         except MngdbError as error:
             raise SecretError(
                 f"the secret {path.name} cannot be written: {error.message}", error.hint
             ) from None
+
+
+def _group(name: str) -> int:
+    """The number of a group. Raises SecretError where there is none of that name."""
+    if name.isdecimal():
+        return int(name)
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise SecretError(
+            f"there is no group {name}, which the file names as a reader",
+            "groupadd, or another one under vault: {files: {readers: …}}",
+        ) from None
 
 
 def _document(path: Path) -> dict[str, str] | None:

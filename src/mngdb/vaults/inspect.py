@@ -44,15 +44,18 @@ def kept(vault: Vault, names: Sequence[str]) -> Kept:
     return found
 
 
-def open_to_others(paths: Iterable[Path], uids: Collection[int] = ()) -> Iterator[str]:
+def open_to_others(
+    paths: Iterable[Path], uids: Collection[int] = (), shared: Mapping[Path, int] | None = None
+) -> Iterator[str]:
     """Those of the files or folders that others than their owner may get into, or that are neither
-    ours nor of the accounts `uids`."""
+    ours nor of the accounts `uids`. `shared`: bits of the mode that others have as the file
+    says."""
     for path in paths:
         try:
             found = path.stat()
         except FileNotFoundError:
             continue
-        if found.st_mode & 0o077:
+        if found.st_mode & 0o077 & ~(shared or {}).get(path, 0):
             yield f"{path} ({stat.S_IMODE(found.st_mode):o})"
         elif found.st_uid not in {os.geteuid(), 0, *uids}:
             yield f"{path} (of user id {found.st_uid})"
