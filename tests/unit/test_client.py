@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
 
-from mngdb.client import Connection, Settings, SettingsError
+from mngdb.client import AsyncConnection, Connection, Settings, SettingsError
 from mngdb.secret import generate
 
 KEYS = [generate().reveal() for _ in range(3)]
@@ -270,3 +273,159 @@ def test_a_refused_login_reads_the_settings_anew_once(
     published(document, URL="two")
     assert connection.run(Client.ping) == "two"
     assert len(opened) == 2
+
+
+def test_a_login_that_was_refused_while_another_thread_read_the_settings_is_tried_again(
+    document: Path,
+) -> None:
+    connection, opened = connected(document)
+
+    def work(client: Client) -> str:
+        if len(opened) == 1:
+            published(document, URL="two")
+            Client.good = {"two"}
+            assert connection._settings["URL"] == "two"  # the other thread
+        return client.ping()
+
+    assert connection.run(work) == "two"
+
+
+def test_a_thread_that_waited_for_the_new_client_does_not_bring_the_old_one_back(
+    document: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, opened = connected(document)
+    Client.good = {"one", "two"}
+    connection.run(Client.ping)
+    waiting = Waiting(connection._guard(), document, connection)
+    monkeypatch.setattr(connection, "_guard", lambda: waiting)
+    assert connection.run(Client.ping) == "two"
+    assert [one.value for one in opened] == ["one", "two"]
+
+
+class Waiting:
+    """The lock of a connection: who comes first waits until another thread has opened the client
+    of a new setting."""
+
+    def __init__(self, lock: threading.Lock, document: Path, connection: Any) -> None:
+        self.lock, self.document, self.connection = lock, document, connection
+        self.first = True
+
+    def __enter__(self) -> None:
+        if self.first:
+            self.first = False
+            published(self.document, URL="two")
+            other = threading.Thread(target=self.connection.run, args=(Client.ping,))
+            other.start()
+            other.join()
+        self.lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+
+def test_the_child_of_a_fork_opens_its_own_client(document: Path) -> None:
+    connection, opened = connected(document)
+    Client.good = {"one"}
+    connection.run(Client.ping)
+    with connection._guard():  # a thread that is not in the child holds it
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            connection.run(Client.ping)
+            os._exit(not (len(opened) == 2 and not opened[0].closed))
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_client_that_nobody_knows_how_to_end_is_refused_at_the_start(document: Path) -> None:
+    class Engine:
+        def __init__(self, value: str) -> None:
+            self.disposed = False
+
+        def dispose(self) -> None:
+            self.disposed = True
+
+    settings = Settings(published(document, URL="one"))
+    with pytest.raises(TypeError, match=r"closing=Engine\.dispose"):
+        Connection(settings, "URL", Engine).run(str)
+    connection = Connection(settings, "URL", Engine, closing=Engine.dispose)
+    first = connection.run(lambda engine: engine)
+    published(document, URL="two")
+    assert connection.run(lambda engine: engine) is not first
+    assert first.disposed
+
+
+class AsyncClient(Client):
+    """One of asyncio."""
+
+    async def aping(self) -> str:
+        await asyncio.sleep(0.01)
+        if self.closed:
+            raise RuntimeError("closed in use")
+        return self.ping()
+
+    async def aclose(self) -> None:
+        await asyncio.sleep(0)
+        self.closed = True
+
+
+def test_tasks_follow_a_rotation(document: Path) -> None:
+    opened: list[AsyncClient] = []
+
+    async def opening(value: str) -> AsyncClient:
+        await asyncio.sleep(0.01)
+        opened.append(AsyncClient(value))
+        return opened[-1]
+
+    settings = Settings(published(document, URL="one"))
+    refused = lambda error: isinstance(error, PermissionError)  # noqa: E731
+    connection = AsyncConnection(settings, "URL", opening, refused)
+
+    async def rotated() -> None:
+        AsyncClient.good = {"one", "two"}
+        assert await connection.run(AsyncClient.aping) == "one"
+        early = [asyncio.create_task(connection.run(AsyncClient.aping)) for _ in range(3)]
+        await asyncio.sleep(0)
+        published(document, URL="two")
+        late = [asyncio.create_task(connection.run(AsyncClient.aping)) for _ in range(3)]
+        assert await asyncio.gather(*early, *late) == ["one"] * 3 + ["two"] * 3
+        assert [one.closed for one in opened] == [True, False]
+
+        async def work(client: AsyncClient) -> str:
+            if client.value == "two":
+                published(document, URL="three")
+                AsyncClient.good = {"three"}
+                assert settings["URL"] == "three"  # another task
+            return await client.aping()
+
+        assert await connection.run(work) == "three"
+        await connection.close()
+        assert [one.closed for one in opened] == [True] * 3
+
+    asyncio.run(rotated())
+    AsyncClient.good = {"three"}
+    assert asyncio.run(connection.run(AsyncClient.aping)) == "three"  # in another loop
+    plain = Connection(settings, "URL", AsyncClient)
+    with pytest.raises(TypeError, match="AsyncConnection"):
+        plain.run(AsyncClient.aping)  # type: ignore[unused-coroutine]
+
+
+def test_a_token_is_verified_while_another_thread_reads_the_new_key(
+    document: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(published(document, JWT_CURRENT=KEYS[0]))
+    settings.sign({})
+    monkeypatch.setattr(settings._source, "due", lambda: False)  # as AWS, which is asked rarely
+    published(document, JWT_CURRENT=KEYS[1])
+    new = Settings({"MNGDB_SETTINGS": str(document)}).sign({"sub": "kim"})
+    tokens = settings._signer()
+    tried = tokens._tried
+
+    def slow(*words: Any) -> Any:
+        try:
+            return tried(*words)
+        finally:
+            settings.refresh()  # another thread, for another token
+            tokens._asked = time.monotonic()
+
+    monkeypatch.setattr(tokens, "_tried", slow)
+    assert settings.verify(new)["sub"] == "kim"

@@ -6,6 +6,8 @@
     mongo = Connection(settings, "MONGO_URI", pymongo.MongoClient)
     mongo.run(lambda client: client.get_default_database().rooms.find_one())
 
+`AsyncConnection` is the same for asyncio.
+
 Where they are read from is said by the environment:
 
 - `MNGDB_SETTINGS=FILE`: the document that mngdb publishes for the app;
@@ -23,7 +25,8 @@ PyJWT (`mngdb[client]`) are imported where they are used.
 
 from __future__ import annotations
 
+from mngdb.client.asynchronous import AsyncConnection
 from mngdb.client.connection import Connection
 from mngdb.client.settings import Settings, SettingsError
 
-__all__ = ["Connection", "Settings", "SettingsError"]
+__all__ = ["AsyncConnection", "Connection", "Settings", "SettingsError"]

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import threading
+import os
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import TypeVar
 
+from mngdb.client.forks import ForkLock
+from mngdb.client.opened import C, Open, Opened, close, never
 from mngdb.client.settings import Settings
 
-
-class Closes(Protocol):
-    """What drivers' clients have."""
-
-    def close(self) -> None:
-        """End its connections."""
-        ...
-
-
-C = TypeVar("C", bound=Closes)
 R = TypeVar("R")
 
 
-class _Open(Generic[C]):
-    """A client, what it was opened with, and how many use it."""
-
-    def __init__(self, client: C, value: str) -> None:
-        self.client = client
-        self.value = value
-        self.users = 0
-
-
-class Connection(Generic[C]):
+class Connection(Opened[C]):
     """The client for a connection string of the settings. Once that is another one, the next use
     opens another client, and the old one is closed when nobody uses it any more: the rotation can
-    then withdraw the old password. May be used by several threads.
+    then withdraw the old password. May be used by several threads, also across a fork: the child
+    opens its own.
 
         mongo = Connection(settings, "MONGO_URI", pymongo.MongoClient, refused)
         mongo.run(lambda client: client.get_default_database().rooms.find_one())
@@ -44,53 +28,64 @@ class Connection(Generic[C]):
         settings: Settings,
         name: str,
         opening: Callable[[str], C],
-        refused: Callable[[Exception], bool] = lambda _: False,
+        refused: Callable[[Exception], bool] = never,
+        closing: Callable[[C], object] = close,
     ) -> None:
         """`opening` makes a client of the setting `name`; `refused` tells whether an error is a
-        refused login: the settings are then read anew and the work is done again, once, if they
-        have changed."""
-        self._settings = settings
-        self._name = name
+        refused login: the settings are then read anew and the work is done again, once, if this
+        one has changed. `closing` ends a client; default: its `close()`."""
+        super().__init__(settings, name, refused, closing)
         self._opening = opening
-        self._refused = refused
-        self._guard = threading.Lock()
-        self._now: _Open[C] | None = None
+        self._guard = ForkLock()
 
     def run(self, work: Callable[[C], R]) -> R:
-        """Do something with the client. Raises what that raises."""
+        """Do something with the client, and be done with it: what is still read from a cursor
+        afterwards may find it closed. Raises what that raises."""
+        used = self._taken()
         try:
-            return self._once(work)
+            return self._once(used, work)
         except Exception as error:
-            if not self._refused(error) or not self._settings.refresh():
+            if not self._refused(error):
                 raise
-        return self._once(work)
+            self._settings.refresh()
+            if not self._other(used):
+                raise
+        return self._once(self._taken(), work)
 
     def close(self) -> None:
         """Close the client; the next use opens another one."""
-        with self._guard:
+        with self._guard():
             old, self._now = self._now, None
-        if old is not None:
-            old.client.close()
+        if old is not None and old.place == os.getpid():
+            self._closing(old.client)
 
-    def _once(self, work: Callable[[C], R]) -> R:
-        used = self._taken()
+    def _once(self, used: Open[C], work: Callable[[C], R]) -> R:
         try:
-            return work(used.client)
+            return _done(work(used.client))
         finally:
-            with self._guard:
-                used.users -= 1
-                over = used is not self._now and used.users == 0
+            with self._guard():
+                over = self._release(used)
             if over:
-                used.client.close()
+                self._closing(used.client)
 
-    def _taken(self) -> _Open[C]:
-        value, idle = self._settings[self._name], None
-        with self._guard:
-            now = self._now
-            if now is None or now.value != value:
-                idle = now if now is not None and now.users == 0 else None
-                now = self._now = _Open(self._opening(value), value)
-            now.users += 1
+    def _taken(self) -> Open[C]:
+        here, value, idle = os.getpid(), self._settings[self._name], None
+        with self._guard():
+            used = self._current(value, here)
+            if used is None:
+                value = self._settings[self._name]  # we may have waited for who opened it
+                used = self._current(value, here)
+            if used is None:
+                used, idle = self._replace(self._opening(value), value, here)
+            used.users += 1
         if idle is not None:
-            idle.client.close()
-        return now
+            self._closing(idle.client)
+        return used
+
+
+def _done(result: R) -> R:
+    """What the work returned. Raises TypeError where it has yet to be awaited."""
+    if hasattr(type(result), "__await__"):
+        getattr(result, "close", int)()  # of a coroutine: it is not warned of as well
+        raise TypeError("the work has to be awaited: use AsyncConnection")
+    return result

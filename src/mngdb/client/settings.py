@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mngdb.client.forks import ForkLock
 from mngdb.client.sources import SIGNING_KEYS, AwsSource, FileSource, SettingsError, Source
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Settings(Mapping[str, str]):
         """Reads them. Raises SettingsError where they cannot be had."""
         self._environ = environ
         self._source = _source(environ)
-        self._locked = os.getpid(), threading.Lock()
+        self._guard = ForkLock()
         self._tokens: Tokens | None = None
         self._found = self._source.read() if self._source is not None else {}
 
@@ -62,6 +62,10 @@ class Settings(Mapping[str, str]):
                 self._found = self._source.again(before)
         return self._found != before
 
+    def due(self) -> bool:
+        """Whether the next question reads them anew, which takes as long as the source takes."""
+        return self._source is not None and self._source.due()
+
     def sign(self, claims: Mapping[str, Any], lifetime: float = 900.0) -> str:
         """A JWT (HS256) with these claims, signed with the current key; without `exp` it is valid
         for `lifetime` seconds. Raises SettingsError without a key."""
@@ -82,7 +86,7 @@ class Settings(Mapping[str, str]):
     def _now(self) -> Mapping[str, str]:
         source = self._source
         # of several threads one reads; the others go on with what they have
-        if source is not None and source.due():
+        if source is not None and self.due():
             guard = self._guard()
             if guard.acquire(blocking=False):
                 try:
@@ -90,12 +94,6 @@ class Settings(Mapping[str, str]):
                 finally:
                     guard.release()
         return self._found
-
-    def _guard(self) -> threading.Lock:
-        """The lock; another one after a fork, in which whoever held it may not be."""
-        if self._locked[0] != os.getpid():
-            self._locked = os.getpid(), threading.Lock()
-        return self._locked[1]
 
 
 def _rest(environ: Mapping[str, str], found: Mapping[str, str]) -> Mapping[str, str]:

@@ -55,8 +55,8 @@ class Tokens:
         """The keys, read anew unless that was just done."""
         newer = self._keys()
         if newer == keys and time.monotonic() - self._asked >= _PAUSE:
-            self._asked = time.monotonic()
             self._settings.refresh()
+            self._asked = time.monotonic()  # afterwards: who comes meanwhile waits for the answer
             newer = self._keys()
         return newer
 

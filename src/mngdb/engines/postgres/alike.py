@@ -40,7 +40,8 @@ def differing(
     for one in sorted(wanted - there):
         value = SQL(", ").join(Literal(part) for part in _parts(one))
         change = _SET.format(Identifier(one.name), value)
-        yield f"{one.name} = {one.value}", _alter(login, one, change)
+        # without the value, which may be secret: some keep keys in settings of their own
+        yield f"{one.name} as the first login has it", _alter(login, one, change)
 
 
 def _alter(login: str, one: Carried, change: Composed) -> Composed:
