@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from mngdb.engines.mongodb import facts as mongodb_facts
 from mngdb.engines.mongodb import slow, users
 from mngdb.engines.mongodb.reconcile import reconcile as reconcile_mongodb
+from mngdb.engines.postgres import alike
 from mngdb.engines.postgres import facts as postgres_facts
 from mngdb.engines.postgres.reconcile import reconcile as reconcile_postgres
 from mngdb.engines.redis import acl
@@ -145,3 +146,19 @@ def test_slow_operations_of_both_logins_are_one_apps() -> None:
     one = {"op": "query", "ns": "shop.rooms", "command": {"find": "rooms"}, "millis": 3}
     both = [{**one, "user": f"{login}@admin"} for login in ("shop", "shop.2")]
     assert [(s.app, s.calls) for s in slow._grouped("shop", both)] == [("shop", 2)]
+
+
+def test_settings_of_the_first_login_are_given_without_saying_their_values() -> None:
+    owner = [
+        postgres_facts.Carried("search_path", '"$user", "we""ird", ""'),
+        postgres_facts.Carried("app.key", "hush, now", "shop"),
+        postgres_facts.Carried("lock_timeout", "1"),  # the file's
+    ]
+    found = [postgres_facts.Carried("role", "shop"), postgres_facts.Carried("jit", "off")]
+    parts = [*alike.differing("shop.2", owner, found, {"lock_timeout"})]
+    assert [statement.as_string(None) for _, statement in parts] == [
+        'ALTER ROLE "shop.2" RESET "jit"',
+        'ALTER ROLE "shop.2" IN DATABASE "shop" SET "app.key" = \'hush, now\'',
+        "ALTER ROLE \"shop.2\" SET \"search_path\" = '$user', 'we\"ird', ''",
+    ]
+    assert not [text for text, _ in parts if "hush" in text or "ird" in text]
