@@ -164,12 +164,13 @@ def in_time(stack: Cli, engine: str) -> float:
 
 def until(happens: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait until `happens()` is true."""
-    begun = time.monotonic()
+    begun = looked = time.monotonic()
     while not happens():
-        waited = time.monotonic() - begun
-        assert waited < seconds, "did not happen in time"
-        # a look at an agent takes it as much processor time as a look of Prometheus
-        time.sleep(min(0.05 + waited / 10, 0.25))
+        now = time.monotonic()
+        assert now - begun < seconds, "did not happen in time"
+        # a look may be a command, and what is waited for needs the processor, too
+        time.sleep(max(min(0.05 + (now - begun) / 10, 0.25), now - looked))
+        looked = time.monotonic()
 
 
 @contextmanager
