@@ -128,7 +128,7 @@ def test_the_note_has_names_and_no_secret(tmp_path: Path) -> None:
     [
         ("rotate: soon", "soon"),
         ("rotate: {every: 10m}", "more than 1h"),
-        ("rotate: {every: 2h, grace: 3h}", "more than 3h"),
+        ("rotate: {every: 2h, grace: 3h}", "more than grace (3h)"),
         ("rotate: {grace: 3h}", "every"),
     ],
 )
