@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import time
 
+import psycopg
 import pytest
 import redis
 
 from mngdb.ops.rotate.note import Entry, Phase, entries, keep
 from tests.conftest import Cli
-from tests.live.clients import redis_as
+from tests.live.clients import redis_as, url
 from tests.live.faults import killed_when
+from tests.live.followers import lets_in, published, settings
+from tests.live.postgres import sql
 
 pytestmark = pytest.mark.live
 
@@ -63,3 +66,40 @@ def test_redis_what_the_old_password_opens_after_the_publication_ends(
         with pytest.raises(redis.ConnectionError):
             old.ping()
         assert other.client_id() == mine
+
+
+def test_a_document_that_cannot_be_written_costs_its_app_alone(stack: Cli) -> None:
+    before = {app: settings(stack, app) for app in ("shop", "evil")}
+    document = published(stack, "evil")
+    document.unlink()
+    document.mkdir()
+    done = json.loads(stack.run("--json", "rotate", "evil", "shop", "--now").stdout)
+    assert sorted(done["done"]) == ["postgres_shop", "redis_shop"]
+    assert [*done["errors"]] == ["postgres_evil", "redis_evil"]
+    assert not lets_in("postgres", before["shop"])
+    document.rmdir()
+    done = stack.json("rotate", "evil", "--now")
+    assert sorted(done["done"]) == ["postgres_evil", "redis_evil"]
+    assert [e for e in ("postgres", "redis") if lets_in(e, before["evil"])] == []
+    assert lets_in("postgres", settings(stack, "evil"))
+
+
+def test_what_an_app_set_for_its_database_does_not_keep_its_new_password_out(stack: Cli) -> None:
+    before = settings(stack, "evil")
+    sql(stack, "ALTER DATABASE evil CONNECTION LIMIT 0", app="evil", database="evil")
+    done = stack.json("rotate", "evil", "--instance", "postgres", "--grace", "1s")
+    assert done["done"] == ["postgres_evil"]
+    assert not lets_in("postgres", before)
+    assert lets_in("postgres", settings(stack, "evil"))
+
+
+def test_a_login_that_is_refused_costs_its_app_alone(stack: Cli) -> None:
+    # a login that this stack did not make is not taken over
+    sql(stack, 'COMMENT ON ROLE "evil" IS NULL')
+    words = ("rotate", "evil", "shop", "--instance", "postgres", "--now")
+    done = json.loads(stack.run("--json", *words).stdout)
+    assert (done["done"], [*done["errors"]]) == (["postgres_shop"], ["postgres_evil"])
+    stack.ok("up", "--allow", "role evil")
+    assert stack.json(*words)["errors"] == {}
+    with psycopg.connect(url(stack, "postgres", "evil")) as connection:
+        connection.execute("SELECT 1")

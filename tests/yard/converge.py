@@ -38,11 +38,12 @@ class YardConverger(Converger[S, F]):
     def connected(self) -> AbstractContextManager[S]:
         return self.engine.bootstrap(self.asked, time.monotonic() + _TIMEOUT)
 
-    def logins(self, names: Collection[str]) -> None:
-        super().logins(names)
+    def logins(self, names: Collection[str]) -> dict[str, StepError]:
+        refused = super().logins(names)
         unit = self.engine.render(self.asked)
         if set(self.servers.stale(unit)) <= unit.login_files:
             self.servers.write(unit)
+        return refused
 
     def _up(self, *, restart: bool) -> Outcome[S]:
         begun = self.servers.process(self.name) is None

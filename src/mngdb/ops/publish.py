@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 from mngdb import disk
-from mngdb.errors import AbsentError
+from mngdb.errors import AbsentError, MngdbError, of_system
 from mngdb.model import Step
 from mngdb.ops.context import Context
 from mngdb.ops.variables import signing, variables
@@ -38,6 +38,16 @@ def steps(context: Context, apps: Iterable[str] | None = None) -> Iterator[Step[
     if not context.vault.writable:
         return
     chosen = readers(context) if apps is None else [*apps]
+    for _, step in _changes(context, chosen):
+        yield step
+    if apps is None:
+        for app in sorted(_noted(context) - {*chosen}):
+            yield _unpublish(context, app)
+
+
+def _changes(context: Context, chosen: Iterable[str]) -> Iterator[tuple[str, Step[None]]]:
+    """What to publish, with whom it is for."""
+    chosen = [*chosen]
     found = context.vault.published(chosen)
     for app in chosen:
         try:
@@ -45,10 +55,19 @@ def steps(context: Context, apps: Iterable[str] | None = None) -> Iterator[Step[
         except AbsentError:
             continue  # nobody knows the address of a server that a provider has yet to make
         if wanted != now:
-            yield _publish(context, app, wanted, now)
-    if apps is None:
-        for app in sorted(_noted(context) - {*chosen}):
-            yield _unpublish(context, app)
+            yield app, _publish(context, app, wanted, now)
+
+
+def each(context: Context, apps: Iterable[str]) -> dict[str, MngdbError]:
+    """Publish the settings of those of the apps that read others now, each by itself. Returns by
+    app what could not be published. Raises SecretError, UsageError."""
+    failed = {}
+    for app, step in _changes(context, apps):
+        try:
+            step.run(None)
+        except (MngdbError, OSError) as error:
+            failed[app] = of_system(error)
+    return failed
 
 
 def publish(context: Context, apps: Iterable[str] | None = None) -> list[Step[None]]:

@@ -15,7 +15,7 @@ from mngdb.engines.protocol import Engine, F, S, T
 from mngdb.errors import ConnectError, MngdbError, OvertakenError, StepError
 from mngdb.events import Done, Survey
 from mngdb.model import DesiredInstance, Outcome, Step
-from mngdb.secret import Secret
+from mngdb.secret import Secret, app_of
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.words import COSTS
 
@@ -68,23 +68,33 @@ class Converger(ABC, Generic[S, F]):
     def connected(self) -> AbstractContextManager[S]:
         """The administrator's session on a server that runs. Raises ConnectError."""
 
-    def logins(self, names: Collection[str]) -> None:
+    def logins(self, names: Collection[str]) -> dict[str, StepError]:
         """Bring these logins alone to what is asked; no other step is taken, nothing is restarted.
-        Raises StepError, also where that takes a consent that the command does not give."""
+        Returns by app (or `monitor`) what was refused, also where that takes a consent that the
+        command does not give: it costs nobody else anything. Raises ConnectError."""
+        refused: dict[str, StepError] = {}
         if not names:
-            return
+            return refused
         prefix = ENGINE_INFO[self.asked.instance.engine].login
-        wanted = {prefix + name for name in names}
+        wanted = {prefix + name: app_of(name) for name in names}
         with self.connected() as session:
-            # one look: what is refused is raised, and a rotation logs in by what was made
+            # one look: a rotation logs in by what was made
             found = self.engine.observe(session, self.asked, logins=True)
-            steps = self.engine.reconcile(self.asked, found).steps
-            todo = [step for step in steps if step.object in wanted]
-            for step in todo:
-                if not self.may(step):
-                    allow = f"mngdb up --allow {shlex.quote(step.object)}"
-                    raise StepError(f"{step.object}: {step.detail}", allow)
-            self._do_all(todo, session)
+            for step in self.engine.reconcile(self.asked, found).steps:
+                if step.object not in wanted:
+                    continue
+                try:
+                    self._permit(step)
+                    self._do_all([step], session)
+                except StepError as error:
+                    refused.setdefault(wanted[step.object], error)
+        return refused
+
+    def _permit(self, step: Step[Any]) -> None:
+        """Raises StepError for a step that takes a consent which the command does not give."""
+        if not self.may(step):
+            allow = f"mngdb up --allow {shlex.quote(step.object)}"
+            raise StepError(f"{step.object}: {step.detail}", allow)
 
     def change_admin(self, secret: Secret) -> None:
         """Give the administrator another password in place of the one that it has. Raises

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 
+from msgspec.structs import replace
 from psycopg.sql import SQL, Composed, Identifier
 
 from mngdb.engines import logins
@@ -136,6 +137,8 @@ class _Planner:
         named = sorted({grant.database for grant in self.grants.values()})
         for name in named if self.facts.entered else ():
             yield from self.database(name)
+        for app, grant in self.grants.items() if not self.facts.entered else ():
+            yield from self.entrance(app, grant.database)
         yield from monitor.steps(self.step, self.asked, self.facts)
         for name in monitor.shut_out(self.asked, self.facts):
             self.notice(
@@ -342,6 +345,13 @@ class _Planner:
             orders = [alter(Identifier(name), option) for _, option in parts]
             text = ", ".join(text for text, _ in parts)
             yield self.statement("change", f"database {name}", text, *orders)
+
+    def entrance(self, app: str, name: str) -> Iterator[Step[Session]]:
+        """What keeps an app from its database, for a look at the logins alone."""
+        found = self.facts.databases.get(name)
+        if found is not None and app not in self.held and not self.foreign(found):
+            for step in self.reachable(name, found):
+                yield replace(step, object=f"role {app}")
 
     def let_in(self, found: Lockout) -> Step[Session]:
         """A setting with which no session begins goes back to the server's own."""

@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb import stopping
-from mngdb.errors import MngdbError, SecretError, UsageError
+from mngdb.errors import MngdbError, SecretError, StepError, UsageError
 from mngdb.events import Done, Progress
 from mngdb.lock import lock
 from mngdb.model import DesiredInstance, Step
@@ -234,9 +234,14 @@ class _Work:
         for one in due:
             if one.secret in there:
                 continue
-            current = vault.get(one.secret)
+            try:
+                current = vault.get(one.secret)
+            except SecretError as error:
+                self.errors[one.secret] = error
+                continue
             if current is None:
-                raise SecretError(self.context.missing(one.secret), "mngdb up")
+                self.errors[one.secret] = SecretError(self.context.missing(one.secret), "mngdb up")
+                continue
             instance = self.context.stack.instances[one.instance]
             by_turns = self.context.engine(instance).info.one_password and not one.single
             new[one.secret] = after(current) if by_turns else generate()
@@ -250,8 +255,9 @@ class _Work:
         if not apps:
             return {}
         self._tell(instance, f"open {many(len(apps), 'login')}")
-        self._converge(self.context.asked(instance), apps)
-        return self._tried(instance, apps)
+        refused = self._converge(self.context.asked(instance), apps)
+        ready = [one for one in apps if one.secret not in refused]
+        return {**refused, **self._tried(instance, ready)}
 
     def _tried(self, instance: Instance, apps: Sequence[Entry]) -> dict[str, MngdbError]:
         """Log in by the new passwords: what does not let in here is not published. Where the old
@@ -295,7 +301,8 @@ class _Work:
         if pending:
             vault.promote([*pending])
         apps = {one.login for one in ready} & context.stack.apps.keys()
-        publish.publish(context, [app for app in context.stack.apps if app in apps])
+        failed = publish.each(context, [app for app in context.stack.apps if app in apps])
+        self.errors |= {e.secret: failed[e.login] for e in ready if e.login in failed}
         self._write_secrets(ready)
         ready = self._each(ready, self._rewritten)
         for one in ready:
@@ -303,7 +310,8 @@ class _Work:
         now = time.time()
         self.move([one for one in ready if one.single], "withdrawing", published=now)
         self.move([one for one in ready if not one.single], "waiting", published=now)
-        self.on_event(Progress("rotation", f"published: {many(len(ready), 'password')}"))
+        if ready:
+            self.on_event(Progress("rotation", f"published: {many(len(ready), 'password')}"))
 
     def _rewritten(self, instance: Instance, due: Sequence[Entry]) -> dict[str, MngdbError]:
         """Files that say by which login an app comes, of servers in containers."""
@@ -325,12 +333,13 @@ class _Work:
             for one in due
             if one.single and (entry := pending.get(one.secret)) and (secret := entry.usable())
         }
-        if new:
-            self._tell(instance, f"change the password of {', '.join(new)}")
-            self._change(instance, new)
+        if not new:
+            return {}
+        self._tell(instance, f"change the password of {', '.join(new)}")
+        refused = self._change(instance, new)
         if any(one.now and one.login in new for one in due):
             self._hang_up(instance, new)
-        return {}
+        return {one.secret: refused[one.login] for one in due if one.login in refused}
 
     def _hang_up(self, instance: Instance, new: Mapping[str, Secret]) -> None:
         """What old passwords of the administrator and the monitor opened ends, before anybody
@@ -343,14 +352,15 @@ class _Work:
             text = f"sessions of the old password of {', '.join(new)} go on: {error.message}"
             self._tell(instance, text)
 
-    def _change(self, instance: Instance, new: Mapping[str, Secret]) -> None:
-        """Give the administrator and the monitor these passwords, whichever they have."""
+    def _change(self, instance: Instance, new: Mapping[str, Secret]) -> dict[str, StepError]:
+        """Give the administrator and the monitor these passwords, whichever they have. Returns by
+        login what was refused."""
         asked = self.context.asked(instance)
         admin = new.get(ADMIN)
         if admin is not None and asked.secrets[ADMIN] != admin:
             self._converger(asked).change_admin(admin)
         asked = replace(asked, secrets={**asked.secrets, **new})
-        self._converger(asked).logins(new.keys() - {ADMIN})
+        return self._converger(asked).logins(new.keys() - {ADMIN})
 
     def over(self, grace: float | None) -> list[Entry]:
         """Those that nobody waits for any more: no session of the old password is left, or the
@@ -380,9 +390,10 @@ class _Work:
         if not apps:
             return {}
         self._tell(instance, f"withdraw {many(len(apps), 'old password')}")
-        self._converge(self.context.asked(instance), apps)
-        sessions.end_doubtful(self.context, instance, apps)
-        return {}
+        refused = self._converge(self.context.asked(instance), apps)
+        gone = [one for one in apps if one.secret not in refused]
+        sessions.end_doubtful(self.context, instance, gone)
+        return refused
 
     def turn(self) -> None:
         """Go back, see `go_back`."""
@@ -415,9 +426,8 @@ class _Work:
             if one.single and one.phase == "publishing"
             if (secret := self.context.vault.get(one.secret)) is not None
         }
-        if current:
-            self._change(instance, current)
-        return {}
+        refused = self._change(instance, current) if current else {}
+        return {one.secret: refused[one.login] for one in due if one.login in refused}
 
     # --- instances
 
@@ -426,9 +436,10 @@ class _Work:
         due: Sequence[Entry],
         job: Callable[[Instance, Sequence[Entry]], dict[str, MngdbError]],
     ) -> list[Entry]:
-        """Do something for each instance, side by side; `job` returns what went wrong. Returns
-        those for which nothing did."""
+        """Do something for each instance, side by side, but for what has gone wrong before; `job`
+        returns what goes wrong. Returns those for which nothing did."""
         instances = self.context.stack.instances
+        due = [one for one in due if one.secret not in self.errors]
         groups = {
             name: [one for one in due if one.instance == name]
             for name in dict.fromkeys(one.instance for one in due)
@@ -447,9 +458,11 @@ class _Work:
             self.errors |= result.value or {}
         return [one for one in due if one.secret not in self.errors]
 
-    def _converge(self, asked: DesiredInstance, apps: Sequence[Entry]) -> None:
+    def _converge(self, asked: DesiredInstance, apps: Sequence[Entry]) -> dict[str, MngdbError]:
+        """Bring both logins of these apps to what is asked. Returns what was refused."""
         names = [name for one in apps for name in (one.login, one.login + SECOND)]
-        self._converger(asked).logins(names)
+        refused = self._converger(asked).logins(names)
+        return {one.secret: refused[one.login] for one in apps if one.login in refused}
 
     def _converger(self, asked: DesiredInstance) -> Converger[Any, Any]:
         state = self.context.stack.state

@@ -16,7 +16,7 @@ from mngdb.engines.protocol import F, S
 from mngdb.errors import ConnectError, OvertakenError, StepError
 from mngdb.events import Survey
 from mngdb.model import Access, Notice, Outcome, Step
-from mngdb.secret import Secret
+from mngdb.secret import Secret, app_of
 from mngdb.targets.atlas import (
     access_list,
     alert_configs,
@@ -99,26 +99,32 @@ class AtlasConverger(Converger[S, F]):
         with self.engine.connect(self.admin(look(self.session))) as server:
             yield server
 
-    def logins(self, names: Collection[str]) -> None:
-        """As on other targets; here they are Atlas' own."""
+    def logins(self, names: Collection[str]) -> dict[str, StepError]:
+        """As on other targets; here they are Atlas' own. Raises StepError also for what Atlas did
+        not take."""
+        refused: dict[str, StepError] = {}
         for _ in range(_ROUNDS):
             found, wanted = look(self.session), self.session.wanted
             every = users.steps(wanted, found, self.session.journal, maker(wanted))
-            todo = [step for step in every if step.object in names]
-            for step in todo:
-                if not self.may(step):
-                    raise StepError(
-                        f"{step.object}: {step.detail}", f"mngdb up --allow {step.object}"
-                    )
+            todo = []
+            for step in every:
+                if step.object not in names or app_of(step.object) in refused:
+                    continue
+                try:
+                    self._permit(step)
+                    todo.append(step)
+                except StepError as error:
+                    refused[app_of(step.object)] = error
             if not todo:
-                return
+                return refused
             self._take(todo)
         raise StepError(f"{self.name}: Atlas did not take {', '.join(s.object for s in todo)}")
 
     def change_admin(self, secret: Secret) -> None:
         asked = replace(self.asked, secrets={**self.asked.secrets, "admin": secret})
         self.session.wanted = replace(self.session.wanted, asked=asked)
-        self.logins([ADMIN])
+        for refused in self.logins([ADMIN]).values():
+            raise refused
 
     def _made(self) -> Found:
         """Look and change until nothing is left but what nobody allowed. Raises StepError."""

@@ -105,9 +105,10 @@ class ProcessConverger(Converger[S, F]):
         ):
             yield session
 
-    def logins(self, names: Collection[str]) -> None:
-        super().logins(names)
+    def logins(self, names: Collection[str]) -> dict[str, StepError]:
+        refused = super().logins(names)
         self.unit.write_logins()
+        return refused
 
     def _up(self, *, restart: bool) -> Outcome[S]:
         with self.runner.reach(self.asked.instance):
