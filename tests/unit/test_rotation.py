@@ -153,6 +153,8 @@ def test_settings_of_the_first_login_are_given_without_saying_their_values() -> 
         postgres_facts.Carried("search_path", '"$user", "we""ird", ""'),
         postgres_facts.Carried("app.key", "hush, now", "shop"),
         postgres_facts.Carried("lock_timeout", "1"),  # the file's
+        postgres_facts.Carried("local_preload_libraries", "none"),
+        postgres_facts.Carried("local_preload_libraries", "none", "shop"),
     ]
     found = [postgres_facts.Carried("role", "shop"), postgres_facts.Carried("jit", "off")]
     parts = [*alike.differing("shop.2", owner, found, {"lock_timeout"})]

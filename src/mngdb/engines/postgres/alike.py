@@ -10,13 +10,14 @@ from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from mngdb.engines.postgres.facts import Carried
 
-#: What is set for the second login alone, to become the first.
-_OWN = {"role", "session_authorization"}
+#: What is set for the second login alone, to become the first; and libraries, for whoever knows the
+#: old password may name one that there is not: no session would begin, and the rotation not end.
+_OWN = {"role", "session_authorization", "local_preload_libraries"}
 #: Lists of names, each of which PostgreSQL keeps in quotes where it needs them (pg_dump's
 #: variable_is_guc_list_quote). Any other list is one text.
 _LISTS = {
-    *("local_preload_libraries", "search_path", "session_preload_libraries"),
-    *("shared_preload_libraries", "temp_tablespaces", "unix_socket_directories"),
+    *("search_path", "session_preload_libraries", "shared_preload_libraries"),
+    *("temp_tablespaces", "unix_socket_directories"),
 }
 _SET, _RESET = SQL("SET {} = {}"), SQL("RESET {}")
 _NAME = re.compile(r'"((?:[^"]|"")*)"|([^,\s]+)')

@@ -235,12 +235,11 @@ class _Planner:
         yield from [*other, *first] if closing else [*first, *other]
 
     def carried(self, app: str) -> tuple[Carried, ...] | None:
-        """The settings of an app's role, but for those with which no session begins."""
+        """The settings of an app's role; None: they are not ours to give another one."""
         if not self.facts.superuser:
             return None
-        out = {one.name for one in self.facts.lockouts if one.role == app}
         found = self.facts.roles.get(app)
-        return tuple(one for one in found.carried if one.name not in out) if found else ()
+        return found.carried if found else ()
 
     def role(self, name: str, wanted: roles.Wanted) -> Iterator[Step[Session]]:
         found = self.facts.roles.get(name)
