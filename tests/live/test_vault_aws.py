@@ -21,6 +21,7 @@ from mngdb.secret import Secret
 from mngdb.spec.vault import AwsSecrets
 from mngdb.vaults import Version
 from mngdb.vaults.aws import client as asking
+from mngdb.vaults.aws import memory
 from mngdb.vaults.aws.document import Document
 from mngdb.vaults.aws.vault import AwsVault, open_aws
 from mngdb.vaults.cached import CachedVault
@@ -385,6 +386,34 @@ def test_open_it_goes_on_with_the_last_good_copy_and_says_so_each_time(
         assert not vault.writable
         with pytest.raises(SecretError, match="AWS cannot be asked"):
             vault.check_writable(["redis_new"])
+
+
+def test_the_copy_brings_nothing_back_that_is_gone(server: SecretsServer, state: Path) -> None:
+    vault = in_aws(server, state=state, fail_open=True)
+    vault.put({name: Secret(f"value-of-{name}") for name in ("redis_shop", "jwt_previous")})
+    vault.delete(["jwt_previous"], ("current",))
+    names = ["redis_shop", "jwt_previous", "redis_other"]
+    assert [*away(server, state=state, fail_open=True).get_many(names)] == ["redis_shop"]
+    # removed by hand, and known from an answer alone; what was not asked for stays
+    vault.put({"redis_other": Secret("value")})
+    held = {"redis_other": "value"}
+    server.client().put_secret_value(SecretId=NAME, SecretString=json.dumps(held))
+    vault.get_many(["redis_shop"])
+    assert [*away(server, state=state, fail_open=True).get_many(names)] == ["redis_other"]
+
+
+def test_a_value_in_the_copy_ages_by_itself(
+    server: SecretsServer, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [time.time()]
+    monkeypatch.setattr(memory, "time", SimpleNamespace(time=lambda: clock[0]))
+    vault = in_aws(server, state=state, fail_open=True)
+    vault.put({"redis_old": Secret("value"), "redis_new": Secret("value")})
+    for _ in range(25):
+        clock[0] += 3600
+        vault.get_many(["redis_new"])
+    there = away(server, state=state, fail_open=True)
+    assert [*there.get_many(["redis_old", "redis_new"])] == ["redis_new"]
 
 
 def test_the_copy_is_private_encrypted_bound_to_its_key_and_limited_in_age(

@@ -1,4 +1,4 @@
-"""The last good answer of AWS, encrypted on this machine, for a stack whose file has `fail_open`.
+"""The last good answers of AWS, encrypted on this machine, for a stack whose file has `fail_open`.
 
 The key is in a file beside the stacks and bound to this machine: who finds the copy alone, in a
 backup or on another machine, cannot read it. Who has this account can: the account could also ask
@@ -12,11 +12,8 @@ import contextlib
 import hashlib
 import json
 import secrets
-import time
 from collections.abc import Mapping
 from pathlib import Path
-
-from msgspec import Struct
 
 from mngdb import disk
 from mngdb.errors import MngdbError
@@ -26,11 +23,8 @@ _KEY = "vault-copies.key"
 _MOST = 1 << 24
 
 
-class Copy(Struct, frozen=True):
-    """What a copy holds, and its age in seconds."""
-
-    values: Mapping[str, str]
-    age: float
+#: A value, and when AWS answered it, in seconds since the epoch.
+Dated = tuple[str, float]
 
 
 class Copies:
@@ -41,9 +35,9 @@ class Copies:
         # beside the folder of all stacks: a copy of a stack's folder does not take it along
         self._key_path = state.parent.parent / _KEY
 
-    def keep(self, values: Mapping[str, str]) -> None:
-        """Keep what AWS has answered now. A full disk is no reason to fail: the copy of before
-        ages."""
+    def keep(self, values: Mapping[str, Dated]) -> None:
+        """Keep these values, and no others. A full disk is no reason to fail: those of before
+        age."""
         from cryptography.fernet import Fernet
 
         if not self._path.parent.is_dir():
@@ -54,18 +48,18 @@ class Copies:
                 token = Fernet(key).encrypt(json.dumps(dict(values)).encode())
                 disk.write(self._path, token.decode(), durable=False)
 
-    def last(self) -> Copy | None:
-        """What AWS answered last; None: nothing that can be read. How old it is, is part of what
-        is signed."""
+    def last(self) -> dict[str, Dated]:
+        """What was kept; nothing where it cannot be read. Its dates are signed with it."""
         from cryptography.fernet import Fernet, InvalidToken
 
-        with contextlib.suppress(OSError, MngdbError, InvalidToken, ValueError):
+        with contextlib.suppress(
+            OSError, MngdbError, InvalidToken, ValueError, TypeError, AttributeError
+        ):
             key, token = self._key(), disk.read_own(self._path, limit=_MOST)
             if key is not None and token:
-                fernet = Fernet(key)
-                values = json.loads(fernet.decrypt(token))
-                return Copy(values, time.time() - fernet.extract_timestamp(token))
-        return None
+                found = json.loads(Fernet(key).decrypt(token))
+                return {name: (str(value), float(at)) for name, (value, at) in found.items()}
+        return {}
 
     def forget(self) -> None:
         """There shall be none."""

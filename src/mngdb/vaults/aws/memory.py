@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from mngdb.errors import MngdbError, SecretError
 from mngdb.spec.units import format_duration
 from mngdb.spec.vault import AwsSecrets
 from mngdb.vaults.aws.client import AwayError
-from mngdb.vaults.aws.copies import Copies
+from mngdb.vaults.aws.copies import Copies, Dated
 from mngdb.words import many
 
 #: Says where the secrets are.
@@ -34,21 +35,23 @@ class Memory:
         self._copies = Copies(state) if state is not None else None
         self.stood_in = False
 
-    def remember(self, values: Mapping[str, str], region: str) -> None:
-        """AWS has answered."""
+    def remember(self, values: Mapping[str, str], asked: Iterable[str], region: str) -> None:
+        """AWS has answered, with these values of those that it was `asked` for."""
         self.stood_in = False
-        self._note_place(region, next(iter(values)))
+        if values:
+            self._note_place(region, next(iter(values)))
         if self._copies is None:
             return
         if not self._settings.fail_open:
             self._copies.forget()
             return
-        last = self._copies.last()
-        known = dict(last.values) if last is not None else {}
-        age = last.age if last is not None else 0.0
-        now = {**known, **values}
-        if now != known or age > self._settings.max_age.total_seconds() * _AGAIN:
-            self._copies.keep(now)
+        # one that is not there any more must not come back, nor one live on that nobody asks for
+        known, now, gone = self._copies.last(), time.time(), {*asked}
+        kept = {name: one for name, one in self._young(known).items() if name not in gone}
+        wanted = kept | {name: (value, now) for name, value in values.items()}
+        aged = any(now - known[name][1] > self._most * _AGAIN for name in values.keys() & known)
+        if aged or {n: v for n, (v, _) in known.items()} != {n: v for n, (v, _) in wanted.items()}:
+            self._copies.keep(wanted)
 
     def stand_in(self, error: AwayError) -> Mapping[str, str]:
         """What AWS answered last, where the file has `fail_open`; a person is told. Raises the
@@ -57,17 +60,27 @@ class Memory:
             raise SecretError(
                 f"{error.message}; nothing is done without secrets (fail_open: false)", error.hint
             )
-        last = self._copies.last() if self._copies is not None else None
-        most = self._settings.max_age
-        if last is None or last.age > most.total_seconds():
-            old = f"is older than {format_duration(most)}" if last else "does not exist"
+        known = self._copies.last() if self._copies is not None else {}
+        young = self._young(known)
+        if not young:
+            most = format_duration(self._settings.max_age)
+            old = f"is older than {most}" if known else "does not exist"
             raise SecretError(f"{error.message}; the last good copy {old}", error.hint)
         self.stood_in = True
-        minutes = many(int(last.age // 60), "minute")
+        age = max(0.0, time.time() - min(at for _, at in young.values()))
+        minutes = many(int(age // 60), "minute")
         self._warn(
             f"WARNING: {error.message}. Secrets are a copy that is {minutes} old (fail_open: true)"
         )
-        return last.values
+        return {name: value for name, (value, _) in young.items()}
+
+    @property
+    def _most(self) -> float:
+        return self._settings.max_age.total_seconds()
+
+    def _young(self, known: Mapping[str, Dated]) -> dict[str, Dated]:
+        now = time.time()
+        return {name: one for name, one in known.items() if now - one[1] <= self._most}
 
     def check_absence(self, region: str) -> None:
         """Raises SecretError where AWS has none of the secrets that it had: they are in another

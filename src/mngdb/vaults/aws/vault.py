@@ -99,8 +99,7 @@ class AwsVault:
             values = self._memory.stand_in(error)
             return {n: self._entry(n, values[n], None) for n in names if n in values}
         good = {name: one.secret for name, one in found.items() if one.secret is not None}
-        if good:
-            self._remember(good)
+        self._remember(good, names)
         return found
 
     def _whole(self, names: Sequence[str]) -> dict[str, Entry]:
@@ -180,7 +179,7 @@ class AwsVault:
             new = {key: values[key] for key in keys}
             if version == "current":
                 self._set(document, new)
-                self._remember({key: secrets[key] for key in keys})
+                self._remember({key: secrets[key] for key in keys}, keys)
             else:
                 with suppress(AbsentError):
                     self._check_owner(document)
@@ -201,6 +200,8 @@ class AwsVault:
             document.change("pending", lambda was, gone=ready: _without(was, gone), now=pending)  # type: ignore[misc]
 
     def delete(self, names: Sequence[str], versions: Sequence[Version] = VERSIONS) -> None:
+        if "current" in versions:
+            self._remember({}, names)  # no copy of what is to go
         for document, keys in self._groups(names):
             if self._settings.each and set(versions) == set(VERSIONS):
                 self._remove(document)
@@ -247,9 +248,9 @@ class AwsVault:
         if now.id and natural != wanted:
             document.change("previous", lambda _: dict(wanted))
 
-    def _remember(self, secrets: Mapping[str, Secret]) -> None:
+    def _remember(self, secrets: Mapping[str, Secret], asked: Iterable[str]) -> None:
         values = {name: secret.reveal() for name, secret in secrets.items()}
-        self._memory.remember(values, self._client.region)
+        self._memory.remember(values, asked, self._client.region)
 
     # --- what apps read
 
