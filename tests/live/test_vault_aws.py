@@ -470,6 +470,15 @@ def app(server: SecretsServer, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     return lambda **more: Settings(given | more)
 
 
+def test_an_app_that_logs_everything_logs_no_settings(
+    app: Callable[..., Settings], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("DEBUG", logger="botocore"):
+        assert app()["JWT_CURRENT"] == "c" * 40
+    assert "GetSecretValue" in caplog.text
+    assert "c" * 40 not in caplog.text
+
+
 def test_an_app_follows_a_rotation_in_aws(
     server: SecretsServer, app: Callable[..., Settings]
 ) -> None:

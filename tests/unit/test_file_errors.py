@@ -108,6 +108,8 @@ def test_an_unknown_key_near_nothing_lists_what_there_is() -> None:
         ("vault: {aws: {name: 'a b'}}\npostgres:", "1:21: vault.aws.name: 'a b' is not a name"),
         ("vault: {aws: {region: here}}\npostgres:", "1:23: vault.aws.region: 'here' is not an AWS"),
         ("vault: {aws: {endpoint: 'http://x'}}\npostgres:", "1:25: vault.aws.endpoint: an end"),
+        ("vault: {aws: {endpoint: 'http://127.0.0.1.x.org'}}\npostgres:", "1:25: vault.aws.endp"),
+        ("vault: {aws: {endpoint: 'http://localhost:8@x.org'}}\npostgres:", "1:25: vault.aws.en"),
         ("vault: {kind: environ, path: x}\npostgres:", "1:8: vault: a path is for the files vault"),
         ("target: moon\npostgres:", "1:9: target: unknown target 'moon'; expected one of: local"),
         (

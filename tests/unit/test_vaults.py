@@ -72,6 +72,22 @@ def test_files_are_private_from_the_first_byte(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_folder_of_other_things_is_not_made_private(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o755)
+    vault = FilesVault(shared, named=True)
+    vault.put({"a": Secret("x")})
+    assert shared.stat().st_mode & 0o777 == 0o700  # it was empty
+    shared.chmod(0o755)
+    vault.put({"a": Secret("y")})  # and holds secrets alone
+    shared.chmod(0o755)
+    (shared / "notes").touch(mode=0o644)
+    with pytest.raises(SecretError, match="holds more than secrets"):
+        vault.put({"a": Secret("z")})
+    assert shared.stat().st_mode & 0o777 == 0o755
+
+
 def test_a_file_where_the_folder_should_be_is_told_as_the_secrets_fault(tmp_path: Path) -> None:
     (tmp_path / "secrets").write_text("")
     with pytest.raises(SecretError, match="cannot be written"):

@@ -132,8 +132,12 @@ class AwsSource:
         """AWS's client; another one after a fork, which must not share connections."""
         with self._guard:
             if self._made is None or self._made[0] != os.getpid():
+                import logging
+
                 import boto3
                 from botocore.config import Config
+
+                logging.getLogger("botocore.parsers").addFilter(_discreet)
 
                 config = Config(
                     connect_timeout=_CONNECT,
@@ -144,6 +148,11 @@ class AwsSource:
                 session = boto3.Session(region_name=self._region)
                 self._made = os.getpid(), session.client("secretsmanager", config=config)
             return self._made[1]
+
+
+def _discreet(record: Any) -> bool:
+    """Whether a record of AWS's library may be logged: at DEBUG it has whole answers."""
+    return "SecretString" not in record.getMessage()
 
 
 def _mark(found: os.stat_result) -> tuple[int, ...]:

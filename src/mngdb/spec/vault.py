@@ -37,7 +37,8 @@ def _region(value: str) -> str:
 
 
 def _endpoint(value: str) -> str:
-    if not re.match(r"https://[^/@]|http://(127\.|localhost[:/]|\[::1\])", value):
+    loopback = r"http://(127(\.\d{1,3}){3}|localhost|\[::1\])"
+    if not re.fullmatch(rf"(https://[A-Za-z0-9.\[\]:-]+|{loopback}(:\d{{1,5}})?)(/[!-~]*)?", value):
         raise ValueError("an endpoint is https://HOST, or http:// on this machine's loopback")
     return value
 

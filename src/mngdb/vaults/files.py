@@ -137,6 +137,8 @@ class FilesVault:
         try:
             # a folder that the file names may be a link
             top = self.folder.resolve() if self._named else self.folder
+            if self._named:
+                _refuse_shared(top, self._mode)
             disk.folder(top, mode=self._mode)
             inside = path.relative_to(self.folder)
             for below in reversed(inside.parents[:-1]):
@@ -162,6 +164,21 @@ def _group(name: str) -> int:
             f"there is no group {name}, which the file names as a reader",
             "groupadd, or another one under vault: {files: {readers: …}}",
         ) from None
+
+
+def _refuse_shared(folder: Path, mode: int) -> None:
+    """Raises SecretError for a folder that others may enter, and that is not of secrets alone: to
+    give it the vault's mode would shut them out of /tmp."""
+    if not folder.is_dir() or stat.S_IMODE(folder.stat().st_mode) in {0o700, mode}:
+        return
+    for path in folder.iterdir():
+        found = path.lstat().st_mode
+        private = stat.S_ISREG(found) and not found & 0o077
+        if not private and path.name != APPS:
+            raise SecretError(
+                f"others may enter {folder}, and it holds more than secrets ({path.name})",
+                f"use a folder of its own; if it is one: chmod 700 {folder}",
+            )
 
 
 def _document(path: Path) -> dict[str, str] | None:
