@@ -23,10 +23,12 @@ from tests.atlas import (
 )
 from tests.atlas.aws import Aws
 from tests.atlas.certificates import Certificates
+from tests.atlas.contract import Contract
 from tests.atlas.errors import AtlasError
 from tests.atlas.faults import Faults
 from tests.atlas.gate import Gate
 from tests.atlas.login import Logins
+from tests.atlas.mongod import Mongod
 from tests.atlas.world import Actor, Document, Project, World, new_id
 
 _RESOURCES = (
@@ -46,9 +48,15 @@ _RESOURCES = (
 
 
 class Atlas:
-    """Everything: `application` is what the server runs."""
+    """Everything: `application` is what the server runs, `server` what is behind a cluster."""
 
-    def __init__(self, settings: Document, certificates: Certificates) -> None:
+    def __init__(
+        self,
+        settings: Document,
+        certificates: Certificates,
+        server: type[Mongod] = Mongod,
+        contract: type[Contract] = Contract,
+    ) -> None:
         aws = Aws(settings["aws"]) if settings["aws"] else None
         self.world = World(Path(settings["folder"]), settings["speed"], aws)
         self.logins = Logins(self.world)
@@ -56,10 +64,13 @@ class Atlas:
         inner = FastAPI(openapi_url=None)
         inner.state.world, inner.state.logins = self.world, self.logins
         inner.state.ports, inner.state.certificates = settings["ports"], certificates
+        inner.state.server = server
         inner.add_exception_handler(AtlasError, _refuse)
         for resource in _RESOURCES:
             inner.include_router(resource.router)
-        self.application = Gate(inner, self.world, self.logins, self.faults, self._control)
+        self.application = Gate(
+            inner, self.world, self.logins, self.faults, self._control, contract()
+        )
 
     def close(self) -> None:
         """End every server."""

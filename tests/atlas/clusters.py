@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from tests.atlas import cluster_document, schedule
 from tests.atlas.certificates import Certificates
 from tests.atlas.errors import AtlasError, invalid
-from tests.atlas.mongod import Cluster, Mongod, logins
+from tests.atlas.mongod import Cluster, logins
 from tests.atlas.world import (
     CLUSTER,
     GROUP,
@@ -63,7 +63,8 @@ async def create(asked: Asked, project: ProjectOf, world: WorldOf, request: Requ
         raise RuntimeError("no port is left for another cluster: see handle.py")
     replica_set = f"atlas-{choice(document['id']).randbytes(3).hex()}-shard-0"
     certificates: Certificates = request.app.state.certificates
-    server = Mongod(world.folder / document["id"], ports.pop(0), replica_set, certificates)
+    folder, port = world.folder / document["id"], ports.pop(0)
+    server = request.app.state.server(folder, port, replica_set, certificates)
     cluster = Cluster(document, server, schedule.new(document, world), dict(_ARGUMENTS))
     project.clusters[name] = cluster
     _provision(project, region_of(document))

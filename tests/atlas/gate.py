@@ -33,11 +33,17 @@ class Gate:
     """`inner` has the resources, `control` does what tests ask for at `/_/`."""
 
     def __init__(
-        self, inner: App, world: World, logins: Logins, faults: Faults, control: Control
+        self,
+        inner: App,
+        world: World,
+        logins: Logins,
+        faults: Faults,
+        control: Control,
+        contract: Contract,
     ) -> None:
         self._inner, self._world, self._logins, self._faults = inner, world, logins, faults
         self._control = control
-        self._contract = Contract()
+        self._contract = contract
         self.log: list[Document] = []
         self.violations: list[str] = []
         self._recent: dict[str, list[float]] = {}

@@ -125,6 +125,11 @@ class World:
                 self._waiting.append((0.0, effect))  # it is due, and goes on
                 asyncio.get_running_loop().call_later(0.02, self.settle)
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing goes on."""
+        return not self._waiting
+
     def advance(self, seconds: float | None) -> None:
         """Let time pass at once; None: as long as every state that goes on takes."""
         if seconds is None:
@@ -168,18 +173,18 @@ def page(results: list[Document], request: Request) -> Document:
 # --- what handlers ask for
 
 
-def _world(request: Request) -> World:
+async def _world(request: Request) -> World:
     world: World = request.app.state.world
     return world
 
 
-def _actor(request: Request) -> Actor:
+async def _actor(request: Request) -> Actor:
     actor: Actor = request.scope["actor"]
     return actor
 
 
-def _project(group_id: str, request: Request) -> Project:
-    world, actor = _world(request), _actor(request)
+async def _project(group_id: str, request: Request) -> Project:
+    world, actor = await _world(request), await _actor(request)
     found = world.projects.get(group_id)
     if found is None:
         raise AtlasError(404, "GROUP_NOT_FOUND", f"No group with ID {group_id} exists.", group_id)
@@ -198,7 +203,7 @@ ActorOf = Annotated[Actor, Depends(_actor)]
 ProjectOf = Annotated[Project, Depends(_project)]
 
 
-def _cluster(cluster_name: str, project: ProjectOf) -> Cluster:
+async def _cluster(cluster_name: str, project: ProjectOf) -> Cluster:
     found = project.clusters.get(cluster_name)
     if found is None:
         raise missing("CLUSTER_NOT_FOUND", "cluster named", cluster_name, project.id)

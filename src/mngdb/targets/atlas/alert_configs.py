@@ -10,7 +10,7 @@ from msgspec import Struct
 from mngdb.secret import Secret
 from mngdb.spec.alerts import Channel, secret_of
 from mngdb.targets.atlas.api import Json
-from mngdb.targets.atlas.journal import Journal
+from mngdb.targets.atlas.journal import Journal, intent
 from mngdb.targets.atlas.session import AtlasStep, Found, Make, Session, Wanted
 
 #: The kinds of the journal's notes: the configuration's id; and which channels' secrets it has.
@@ -58,7 +58,8 @@ def steps(wanted: Wanted, found: Found, journal: Journal, make: Make) -> Iterato
         there = _ours(found, journal, key, rule)
         text = f"{rule.title}, to {_told(body)}"
         if there is None:
-            yield make("create", label, text, _create(key, rule, body))
+            others = [str(one.get("id")) for one in found.alerts]
+            yield make("create", label, text, _create(key, rule, body, others))
         elif _differs(rule, there, body) or not _same_secrets(wanted, journal, key, rule):
             yield make("change", label, text, _change(key, rule, str(there["id"]), body))
 
@@ -81,12 +82,21 @@ def fits(rule: Rule, config: Json) -> bool:
 def _ours(found: Found, journal: Journal, key: str, rule: Rule) -> Json | None:
     """The configuration that the journal knows. Of one that was being made when the command was
     killed only the intent is known: the same content is it."""
-    known = journal.of(ALERT).get(key)
-    if known is None:
-        return None
-    if known:
-        return next((one for one in found.alerts if one.get("id") == known), None)
-    return next((one for one in found.alerts if _about(one) == _about_rule(rule)), None)
+    mine = (one for one in found.alerts if journal.ours(ALERT, key, str(one.get("id"))))
+    if journal.intended(ALERT, key):
+        return next((one for one in mine if _about(one) == _about_rule(rule)), None)
+    return next(mine, None)
+
+
+def remove(session: Session, found: Found) -> None:
+    """Delete this stack's own. Raises AtlasError."""
+    journal = session.journal
+    for name, rule in RULES.items():
+        key = f"{session.wanted.project}/{name}"
+        there = _ours(found, journal, key, rule)
+        if there is not None:
+            session.api.delete(*session.group("alertConfigs", str(there["id"])))
+        journal.forget(ALERT, key)
 
 
 def _about(config: Json) -> tuple[str, str]:
@@ -185,10 +195,10 @@ def _same_secrets(wanted: Wanted, journal: Journal, key: str, rule: Rule) -> boo
     return journal.matches(CHANNELS, key, _sealed(wanted, rule))
 
 
-def _create(key: str, rule: Rule, body: Json) -> Callable[[Session], None]:
+def _create(key: str, rule: Rule, body: Json, others: list[str]) -> Callable[[Session], None]:
     def run(session: Session) -> None:
-        session.journal.write(ALERT, key)
-        made = session.api.post(body, *session.group("alertConfigs"))
+        with session.journal.making(ALERT, key, intent(others)):
+            made = session.api.post(body, *session.group("alertConfigs"))
         _made(session, key, rule, str(made["id"]))
 
     return run

@@ -9,12 +9,12 @@ from mngdb.errors import StepError, UsageError
 from mngdb.spec.atlas import Peering, network
 from mngdb.targets.atlas.api import Json
 from mngdb.targets.atlas.aws import spelled
-from mngdb.targets.atlas.journal import Journal
+from mngdb.targets.atlas.journal import Journal, intent
 from mngdb.targets.atlas.session import AtlasStep, Found, Make, Session, Wanted, take_over
 from mngdb.targets.atlas.waiting import wait
 
-#: The kinds of the journal's notes: Atlas' network, the connection, routes by their tables.
-CONTAINER, PEER, ROUTE = "container", "peer", "route"
+#: The kinds of the journal's notes: the connection, routes by their tables.
+PEER, ROUTE = "peer", "route"
 _USUAL = "1 to 5 min"
 
 
@@ -101,8 +101,7 @@ def after(wanted: Wanted, found: Found, journal: Journal, make: Make) -> Iterato
     if peering is None:
         return
     name, peer = f"peering {peering.vpc}", _peer(peering, found)
-    ours = peer is None or journal.knows(PEER, _note(wanted, peering))
-    if not ours and not wanted.allows(name):
+    if peer is not None and not _may(wanted, journal, peering, peer):
         yield take_over(make, name, "a peering connection")
         return
     status = str(peer.get("statusName")) if peer else ""
@@ -122,6 +121,12 @@ def _note(wanted: Wanted, peering: Peering) -> str:
     return f"{wanted.project}/{peering.vpc}"
 
 
+def _may(wanted: Wanted, journal: Journal, peering: Peering, peer: Json) -> bool:
+    """Whether a connection is ours, or taken over."""
+    mine = journal.ours(PEER, _note(wanted, peering), str(peer["id"]))
+    return mine or wanted.allows(f"peering {peering.vpc}")
+
+
 def _container(wanted: Wanted, found: Found) -> Json | None:
     return next((one for one in found.containers if one.get("regionName") == wanted.region), None)
 
@@ -133,13 +138,12 @@ def _peer(peering: Peering, found: Found) -> Json | None:
 def _make_container(session: Session) -> None:
     wanted, peering = session.wanted, session.wanted.spec.peering
     assert peering is not None  # noqa: S101 - the step is made only with it
-    session.journal.write(CONTAINER, f"{wanted.project}/{wanted.region}")
     body = {
         "providerName": "AWS",
         "regionName": wanted.region,
         "atlasCidrBlock": peering.atlas_cidr,
     }
-    session.api.post(body, *session.group("containers"))
+    session.api.post(body, *session.group("containers"))  # it goes with the project
 
 
 def _connect(session: Session) -> None:
@@ -148,12 +152,13 @@ def _connect(session: Session) -> None:
     assert peering is not None  # noqa: S101 - the step is made only with it
     region, note = region_of(wanted, peering), _note(wanted, peering)
     peer = _now(session, peering)
+    if peer is not None and not _may(wanted, session.journal, peering, peer):
+        raise StepError(f"somebody else has just made a peering with {peering.vpc}", "mngdb plan")
     if peer is None:
         containers = session.api.every(*session.group("containers"), providerName="AWS")
         container = _container(wanted, Found(containers=containers))
         if container is None:
             raise StepError(f"Atlas has no network in {wanted.region}", "mngdb up")
-        session.journal.write(PEER, note)
         body = {
             "providerName": "AWS",
             "accepterRegionName": spelled(region),
@@ -162,7 +167,8 @@ def _connect(session: Session) -> None:
             "routeTableCidrBlock": peering.vpc_cidr,
             "vpcId": peering.vpc,
         }
-        peer = session.api.post(body, *session.group("peers"))
+        with session.journal.making(PEER, note, intent()):
+            peer = session.api.post(body, *session.group("peers"))
     known = str(peer["id"])
     session.journal.write(PEER, note, known)
     last: Json = dict(peer)
@@ -187,8 +193,8 @@ def _connect(session: Session) -> None:
     wait(session, what, lambda: look("AVAILABLE"), _USUAL, "routes")
     for table, leads in aws.routes(peering).items():
         if not leads:
-            session.journal.write(ROUTE, f"{note}/{table}", peering.atlas_cidr)
-            aws.route(table, peering.atlas_cidr, str(last["connectionId"]))
+            with session.journal.making(ROUTE, f"{note}/{table}", peering.atlas_cidr):
+                aws.route(table, peering.atlas_cidr, str(last["connectionId"]))
 
 
 def _now(session: Session, peering: Peering) -> Json | None:
@@ -211,14 +217,13 @@ def remove(session: Session, vpc: str) -> None:
     """Take away the routes and the connection that this stack made."""
     wanted, journal = session.wanted, session.journal
     note = f"{wanted.project}/{vpc}"
-    known = journal.of(PEER).get(note)
     region = region_of(wanted, wanted.spec.peering) if wanted.spec.peering else wanted.region
     for place, block in journal.of(ROUTE).items():
         if place.startswith(f"{note}/"):
             session.aws(region).unroute(place.rpartition("/")[2], block)
             journal.forget(ROUTE, place)
     for peer in session.api.every(*session.group("peers"), providerName="AWS"):
-        if peer.get("vpcId") == vpc and known in {"", peer["id"]}:
+        if peer.get("vpcId") == vpc and journal.ours(PEER, note, str(peer["id"])):
             path = session.group("peers", str(peer["id"]))
             session.api.delete(*path)
 

@@ -14,7 +14,7 @@ from mngdb.targets.atlas import cluster
 from mngdb.targets.atlas.api import Json
 from mngdb.targets.atlas.aws import Document
 from mngdb.targets.atlas.errors import AtlasError
-from mngdb.targets.atlas.journal import Journal
+from mngdb.targets.atlas.journal import Journal, intent
 from mngdb.targets.atlas.session import AtlasStep, Found, Make, Session, Wanted
 from mngdb.targets.atlas.waiting import wait
 
@@ -53,11 +53,19 @@ def aws_questions(session: Session) -> dict[str, Callable[[], Any]]:
 def registered(session: Session, found: Found) -> Json | None:
     """Our interface endpoint as Atlas sees it; None: it does not know it."""
     service = service_of(session.wanted, found)
-    known = session.journal.of(ENDPOINT).get(key(session.wanted))
-    known = known or (str(found.interface["VpcEndpointId"]) if found.interface else "")
+    known = _known(session, found.interface)
     if service is None or not known:
         return None
     return session.api.find(*session.group(*_PATH, str(service["id"]), "endpoint", known))
+
+
+def _known(session: Session, interface: Document | None) -> str:
+    """The id of our interface endpoint, as it is noted or was found; empty: there is none."""
+    note = key(session.wanted)
+    known = session.journal.of(ENDPOINT).get(note, "")
+    if known and not session.journal.intended(ENDPOINT, note):
+        return known
+    return str(interface["VpcEndpointId"]) if interface else ""
 
 
 def service_of(wanted: Wanted, found: Found) -> Json | None:
@@ -76,7 +84,7 @@ def before(wanted: Wanted, found: Found, journal: Journal, make: Make) -> Iterat
         yield make("create", name, text, _ask, costs=_COSTS)
     elif service.get("status") == "FAILED":
         said = service.get("errorMessage") or "no reason given"
-        if journal.knows(SERVICE, key(wanted)):
+        if journal.ours(SERVICE, key(wanted), str(service["id"])):
             yield make("rebuild", name, f"it failed: {said}", _ask_again, costs=_COSTS)
         else:
             raise StepError(
@@ -130,9 +138,9 @@ def _changer(known: str, changes: dict[str, list[str]]) -> Callable[[Session], N
 def _ask(session: Session) -> None:
     """The intent is written before, so that a service that was made unseen is known as ours."""
     wanted, note = session.wanted, key(session.wanted)
-    session.journal.write(SERVICE, note)
     body = {"providerName": "AWS", "region": wanted.region}
-    made = session.api.post(body, *session.group("privateEndpoint", "endpointService"))
+    with session.journal.making(SERVICE, note, intent()):
+        made = session.api.post(body, *session.group("privateEndpoint", "endpointService"))
     session.journal.write(SERVICE, note, str(made["id"]))
 
 
@@ -147,11 +155,14 @@ def _connect(session: Session) -> None:
     assert link is not None  # noqa: S101 - the step is made only with it
     service = _available(session)
     name, note = str(service["endpointServiceName"]), key(wanted)
+    if session.journal.intended(SERVICE, note):
+        session.journal.write(SERVICE, note, str(service["id"]))
     there = session.aws().endpoint(link.vpc, name)
     if there is None:
         _remove_endpoint(session)  # one that is gone in AWS is registered yet
-        session.journal.write(ENDPOINT, note)
-        known = session.aws().create_endpoint(link, name, f"{wanted.mark}/{service['id']}"[-64:])
+        token = f"{wanted.mark}/{service['id']}"[-64:]
+        with session.journal.making(ENDPOINT, note, intent()):
+            known = session.aws().create_endpoint(link, name, token)
     else:
         known = str(there["VpcEndpointId"])
     session.journal.write(ENDPOINT, note, known)
@@ -213,8 +224,9 @@ def remove(session: Session) -> None:
 
 
 def _remove_endpoint(session: Session) -> None:
-    note = key(session.wanted)
-    known = session.journal.of(ENDPOINT).get(note)
+    note, link = key(session.wanted), session.wanted.spec.private_link
+    unseen = link is not None and session.journal.intended(ENDPOINT, note)
+    known = _known(session, session.aws().endpoint(link.vpc, "") if link and unseen else None)
     for service in session.api.listed(*session.group(*_PATH)) if known else ():
         if known in service.get("interfaceEndpoints", ()):
             path = session.group(*_PATH, str(service["id"]), "endpoint", str(known))
@@ -232,10 +244,9 @@ def _remove_endpoint(session: Session) -> None:
 
 def _remove_service(session: Session) -> None:
     note = key(session.wanted)
-    known = session.journal.of(SERVICE).get(note)
     found = Found(services=session.api.listed(*session.group(*_PATH)))
     service = service_of(session.wanted, found)
-    if service is not None and known in {"", service["id"]}:
+    if service is not None and session.journal.ours(SERVICE, note, str(service["id"])):
         path = session.group(*_PATH, str(service["id"]))
         try:
             session.api.delete(*path)

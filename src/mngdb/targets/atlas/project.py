@@ -9,6 +9,7 @@ from mngdb.errors import UsageError
 from mngdb.model import Notice
 from mngdb.targets.atlas.api import Json
 from mngdb.targets.atlas.errors import AtlasError
+from mngdb.targets.atlas.journal import intent
 from mngdb.targets.atlas.session import (
     MARK,
     AtlasStep,
@@ -86,8 +87,9 @@ def _create(session: Session) -> None:
         "tags": [{"key": MARK, "value": wanted.mark}],
         "withDefaultAlertsSettings": False,
     }
-    session.journal.write(PROJECT, wanted.project)
-    session.project = str(session.api.post(body, "groups")["id"])
+    with session.journal.making(PROJECT, wanted.project, intent()):
+        session.project = str(session.api.post(body, "groups")["id"])
+    session.journal.write(PROJECT, wanted.project, session.project)
 
 
 def _organization(session: Session) -> str:

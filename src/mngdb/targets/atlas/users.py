@@ -16,7 +16,7 @@ from mngdb.secret import SECOND, Secret, app_of
 from mngdb.spec.mongodb import MongodbGrant, role_name
 from mngdb.targets.atlas.api import Json
 from mngdb.targets.atlas.errors import AtlasError
-from mngdb.targets.atlas.journal import Journal
+from mngdb.targets.atlas.journal import Journal, intent
 from mngdb.targets.atlas.session import (
     ADMIN,
     BESIDE,
@@ -34,8 +34,12 @@ from mngdb.targets.atlas.session import (
 #: Where users live, and the kinds of the journal's notes.
 _IN = "admin"
 PASSWORD, ROLE = "password", "role"
-#: It makes indexes, and reads statistics, profiles and `validate`, in every database; it may more.
-_ADMIN_ROLES = [{"roleName": "atlasAdmin", "databaseName": _IN}]
+#: Less than atlasAdmin. The first copies restored collections back and finds what a unique index
+#: refuses, the second makes indexes and validates, the third sees sessions and statistics.
+_ADMIN_ROLES = [
+    {"roleName": name, "databaseName": _IN}
+    for name in ("readWriteAnyDatabase", "dbAdminAnyDatabase", "clusterMonitor")
+]
 _ABOUT = "made by mngdb for"
 
 
@@ -56,7 +60,8 @@ def steps(wanted: Wanted, found: Found, journal: Journal, make: Make) -> Iterato
     for name in departed(wanted, users):
         yield make("revoke", name, "the login of an app that left the file", _drop(name, roles))
     for app, right in wanted.asked.instance.granted(MongodbGrant).items():
-        theirs = role_name(app) in roles and not journal.knows(ROLE, _noted(wanted, role_name(app)))
+        role = roles.get(role_name(app))
+        theirs = role is not None and not _made(wanted, journal, app, right, role)
         opened = wanted.asked.logins(app)
         strange = [n for n in opened if n in users and not ours(wanted, users[n])]
         if strange and not wanted.allows(strange[0]):
@@ -65,7 +70,7 @@ def steps(wanted: Wanted, found: Found, journal: Journal, make: Make) -> Iterato
         if theirs and not wanted.allows(role_name(app)) and not wanted.allows(app):
             yield take_over(make, role_name(app), "a custom role")
             continue
-        yield from _role(app, right, roles.get(role_name(app)), make)
+        yield from _role(app, right, role, make)
         for login, secret in opened.items():
             given = Login(login, secret, _says(right), [_role_of(app)])
             yield from _user(wanted, given, users.get(login), journal, make)
@@ -145,26 +150,53 @@ def _role_of(app: str) -> Json:
 
 
 def _role(app: str, right: MongodbGrant, role: Json | None, make: Make) -> Iterator[AtlasStep]:
-    name = role_name(app)
+    name, path = role_name(app), ("customDBRoles", "roles")
     wanted = (inherited(right), right.database)
     text = f"{wanted[0]} on {wanted[1]}"
     fields = {"actions": [], "inheritedRoles": [{"role": wanted[0], "db": wanted[1]}]}
 
     def create(session: Session) -> None:
-        session.journal.write(ROLE, _noted(session.wanted, name))
-        session.api.post({"roleName": name, **fields}, *session.group("customDBRoles", "roles"))
+        note = _noted(session.wanted, name)
+        with session.journal.making(ROLE, note, intent()):
+            session.api.post({"roleName": name, **fields}, *session.group(*path))
+        session.journal.write(ROLE, note, name)
 
     def change(session: Session) -> None:
-        session.journal.write(ROLE, _noted(session.wanted, name))
-        session.api.patch(fields, *session.group("customDBRoles", "roles", name))
+        session.api.patch(fields, *session.group(*path, name))
+        session.journal.write(ROLE, _noted(session.wanted, name), name)
 
     if role is None:
         yield make("create", f"role {name}", text, create)
         return
-    has = {(str(one["role"]), str(one["db"])) for one in role.get("inheritedRoles") or ()}
+    has = _inherits(role)
     if has != {wanted} or role.get("actions"):
         narrower = bool(has - {wanted} or role.get("actions"))
         yield make("revoke" if narrower else "grant", f"role {name}", f"{text} only", change)
+
+
+def _inherits(role: Json) -> set[tuple[str, str]]:
+    return {(str(one["role"]), str(one["db"])) for one in role.get("inheritedRoles") or ()}
+
+
+def _made(wanted: Wanted, journal: Journal, app: str, right: MongodbGrant, role: Json) -> bool:
+    """Whether this stack made a role. Of one that was being made when the command was killed only
+    the intent is known: the same content is it."""
+    note = _noted(wanted, role_name(app))
+    if not journal.intended(ROLE, note):
+        return journal.knows(ROLE, note)
+    return _inherits(role) == {(inherited(right), right.database)} and not role.get("actions")
+
+
+def settle(session: Session, found: Found) -> None:
+    """Note that roles are this stack's which a killed command had made, and could not note."""
+    wanted, journal = session.wanted, session.journal
+    roles = {str(one["roleName"]): one for one in found.roles}
+    for app, right in wanted.asked.instance.granted(MongodbGrant).items():
+        name = role_name(app)
+        note = _noted(wanted, name)
+        role = roles.get(name) if journal.intended(ROLE, note) else None
+        if role is not None and _made(wanted, journal, app, right, role):
+            journal.write(ROLE, note, name)
 
 
 class Login(Struct, frozen=True):
@@ -247,14 +279,38 @@ def _drop(name: str, roles: dict[str, Json]) -> Callable[[Session], None]:
     def run(session: Session) -> None:
         session.api.delete(*session.group("databaseUsers", _IN, name))
         session.journal.forget(PASSWORD, _noted(session.wanted, name))
-        if role not in roles or not session.journal.knows(ROLE, _noted(session.wanted, role)):
-            return
-        try:
-            session.api.delete(*session.group("customDBRoles", "roles", role))
-        except AtlasError as error:
-            if error.status not in {400, 409}:  # somebody uses it
-                raise
-            return
-        session.journal.forget(ROLE, _noted(session.wanted, role))
+        if role in roles and session.journal.knows(ROLE, _noted(session.wanted, role)):
+            _drop_role(session, role)
 
     return run
+
+
+def _drop_role(session: Session, role: str) -> bool:
+    """False: it stays, since somebody uses it."""
+    try:
+        session.api.delete(*session.group("customDBRoles", "roles", role))
+    except AtlasError as error:
+        if error.status not in {400, 409}:
+            raise
+        return False
+    session.journal.forget(ROLE, _noted(session.wanted, role))
+    return True
+
+
+def remove(session: Session, found: Found) -> Iterator[Notice]:
+    """Delete this stack's users and roles; says what stays. Raises AtlasError."""
+    wanted, journal = session.wanted, session.journal
+    for user in found.users:
+        if ours(wanted, user):
+            path = (str(user["databaseName"]), str(user["username"]))
+            session.api.delete(*session.group("databaseUsers", *path))
+    rights = wanted.asked.instance.granted(MongodbGrant)
+    known = {role_name(app): (app, right) for app, right in rights.items()}
+    for role in found.roles:
+        name = str(role["roleName"])
+        note = _noted(wanted, name)
+        of_file = name in known and _made(wanted, journal, *known[name], role)
+        mine = of_file or (journal.knows(ROLE, note) and not journal.intended(ROLE, note))
+        if mine and not _drop_role(session, name):
+            text = f"the custom role {name} stays: a user that this stack did not create has it"
+            yield Notice(wanted.known, text, "delete both in Atlas: Database Access")
