@@ -12,6 +12,7 @@ from typing import Any
 import pymongo
 import pytest
 
+from tests.atlas.client import Client
 from tests.atlas.conftest import beside
 from tests.atlas.handle import Handle
 from tests.conftest import Cli
@@ -117,8 +118,10 @@ def test_a_drill_that_was_killed_is_finished_by_the_next(fake: Handle, stack: Cl
     killed.wait()
     (left,) = clusters(fake) - {"chat-mongo"}
     fake.speed(restore=0.02)
-    # its logins may come to it, which is no reason for 'up' to do anything
-    assert stack.ok("plan").strip() == "nothing to change"
+    # its logins may come to it, which is no reason for 'up' to do anything about them
+    (step,) = stack.json("plan")["steps"]
+    assert (step["action"], step["object"]) == ("drop", left)
+    assert f"{left} is left of a drill that was interrupted" in stack.run("status").stderr
     (one,) = json.loads(stack.ok("backups", "--json"))["instances"][0]["snapshots"]
     found = json.loads(stack.ok("drill", "--yes", "--json", "--snapshot", one["id"]))["drills"][0]
     assert found["verdict"] == "pass", found
@@ -131,6 +134,28 @@ def test_a_drill_that_was_killed_is_finished_by_the_next(fake: Handle, stack: Cl
     assert stack.ok("plan").strip() == "nothing to change"
     proved = stack.run("check", "--json", "--all")
     assert '"mongodb.backup-proved"' in proved.stdout
+
+
+def test_a_drill_goes_to_a_moment_between_snapshots(fake: Handle, stack: Cli) -> None:
+    time.sleep(1.1)  # the API's moments are whole seconds
+    found = json.loads(stack.ok("drill", "--yes", "--json"))["drills"][0]
+    assert found["verdict"] == "pass", found
+    api = Client(fake)
+    group = f"/groups/{api.ok('GET', '/groups/byName/chat')['id']}"
+    jobs = api.ok("GET", f"{group}/clusters/chat-mongo/backup/restoreJobs")["results"]
+    assert "pointInTime" in {one["deliveryType"] for one in jobs}
+
+
+def test_a_collection_comes_back_under_another_name(fake: Handle, stack: Cli) -> None:
+    words = ("restore", "mongodb", "--latest", "--collection", "chatdb.users", "--yes")
+    found = json.loads(stack.ok(*words, "--as", "users_then", "--json"))
+    assert found["name"] == "chatdb.users_then", found
+    with live(fake, stack) as users:
+        assert users.database.users_then.count_documents({}) == users.count_documents({})
+        users.database.users_then.drop()
+    assert clusters(fake) == {"chat-mongo"}
+    refused = stack.run("restore", "mongodb", "--latest", "--database", "chatdb", "--yes")
+    assert refused.returncode == 2
 
 
 def test_a_restore_beside_is_reached_and_forgotten(fake: Handle, stack: Cli) -> None:
@@ -186,6 +211,17 @@ def test_slow_operations_come_from_the_performance_advisor(fake: Handle, stack: 
     assert "listGroupProcessPerformanceAdvisorSlowQueryLogs" in {
         one["operation"] for one in fake.requests()
     }
+
+
+def test_its_suggestions_are_among_the_indexes(fake: Handle, stack: Cli) -> None:
+    with live(fake, stack) as users:
+        for _ in range(3):
+            users.find_one({"$where": "sleep(1) || false", "colour": {"$ne": "red"}})
+    found = json.loads(stack.ok("indexes", "--json"))["instances"][0]["indexes"]
+    (one,) = [each for each in found if each["index"] == "colour"]
+    assert (one["kind"], one["database"], one["table"]) == ("missing", "chatdb", "users")
+    assert "Performance Advisor" in one["reason"]
+    assert one["statement"] == 'db.getSiblingDB("chatdb")["users"].createIndex({"colour": 1})'
 
 
 def test_the_secret_of_the_service_account_is_renewed_within_the_overlap(

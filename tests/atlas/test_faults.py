@@ -92,12 +92,13 @@ def test_killed_commands_are_finished_by_the_same_command_without_duplicates(
 ) -> None:
     fake.speed(cluster=0.3)
     rounds = 0
-    while killed_after(stack, fake, 1 if EVERYTHING else 4):
+    # tests/atlas/test_kills.py does so at every write, without processes
+    while killed_after(stack, fake, 1 if EVERYTHING else 6):
         rounds += 1
         assert rounds < 40
     fake.speed(cluster=0.02)
     stack.ok("up", "--yes")
-    assert rounds >= 2
+    assert rounds >= 1
     assert made(stack, fake) == WHOLE
     assert stack.ok("plan").strip() == "nothing to change"
 

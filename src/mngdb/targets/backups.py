@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -32,6 +33,14 @@ class OwnReach(Struct, frozen=True):
     span: tuple[float, float] | None
 
 
+class Rescue(Struct, frozen=True):
+    """How another machine comes to a server at its keeper's, and to its backups: `place` names it,
+    `steps` are what to do there, once it has the stack's files and secrets."""
+
+    place: str
+    steps: tuple[str, ...]
+
+
 class OwnBackups(Protocol):
     """Backups that are taken and kept where the instances live, and are restored there alone. All
     of it raises MngdbError, and may take an hour; `emit` takes events (`mngdb.events`)."""
@@ -47,6 +56,10 @@ class OwnBackups(Protocol):
 
     def take(self, asked: DesiredInstance, emit: Callable[[object], None]) -> OwnSnapshot:
         """Take a snapshot; one that a killed command has begun is waited for."""
+        ...
+
+    def rescue(self, asked: DesiredInstance) -> Rescue:
+        """What to know when this machine is gone. Nothing is asked."""
         ...
 
     def cost(self, instance: Instance) -> str:
@@ -70,9 +83,22 @@ class OwnBackups(Protocol):
         snapshot: str,
         until: float | None,
         emit: Callable[[object], None],
+        since: float = math.inf,
     ) -> None:
         """Put a snapshot, or the data of the moment `until`, in the place of what a server has: of
-        the live one, or of one beside it. A restore of the same that is under way is waited for."""
+        the live one, or of one beside it. A restore of the same that is under way is waited for;
+        one that has ended after the moment `since` is as good."""
+        ...
+
+    def restoring(
+        self,
+        asked: DesiredInstance,
+        into: Instance,
+        snapshot: str,
+        until: float | None,
+        since: float,
+    ) -> bool:
+        """Whether such a restore is under way, or has ended after that moment."""
         ...
 
     def remove(self, asked: DesiredInstance, beside: Instance) -> None:

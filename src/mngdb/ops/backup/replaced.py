@@ -12,7 +12,7 @@ from msgspec import Struct
 from mngdb import disk
 from mngdb.errors import MngdbError
 from mngdb.events import Progress
-from mngdb.model import Step
+from mngdb.model import DesiredInstance, Step
 from mngdb.ops import audit
 from mngdb.ops.backup import kept
 from mngdb.ops.backup.notes import Restored
@@ -27,13 +27,17 @@ if TYPE_CHECKING:
 
 #: In the stack's own folder: one file for each instance whose restore has not ended.
 _FOLDER = "kept-restores"
+#: Seconds after which the same restore is another one.
+_FORGOTTEN = 86_400.0
 
 
 class _Begun(Struct, frozen=True):
-    """A restore of `aim`. `before` is the snapshot of what the server had."""
+    """A restore of `aim`, begun `at` that moment. `before` is the snapshot of what the server had
+    then."""
 
     aim: str
     before: str
+    at: float
 
 
 def replace(context: Context, aim: Aim, own: OwnBackups, tell: Tell) -> tuple[Restored, Report]:
@@ -43,14 +47,13 @@ def replace(context: Context, aim: Aim, own: OwnBackups, tell: Tell) -> tuple[Re
     from mngdb.ops.up import up
 
     given, begun = context.instance(aim.instance), time.monotonic()
-    folder = disk.private(context.stack.state / _FOLDER)
-    before = _before(context, aim, given, folder / given.name, tell)
     asked = context.asked(given, find=False)
-    own.restore(asked, given, aim.manifest.id, aim.until, tell)
-    detail = f"its data replaced by that of {aim.text}; before: snapshot {before}"
+    note = _begun(context, aim, own, asked, tell)
+    own.restore(asked, given, aim.manifest.id, aim.until, tell, note.at)
+    detail = f"its data replaced by that of {aim.text}; before: snapshot {note.before}"
     step: Step[None] = Step(given.name, given.engine, "change", given.unit, detail, lambda _: None)
     audit.note(context.stack.state, "restore", step)
-    (folder / given.name).unlink(missing_ok=True)
+    _note(context, aim).unlink(missing_ok=True)
     report = up(context, frozenset(), tell, choose(context, [given.name]))
     access = context.admin(asked)
     engine = context.engine(given)
@@ -64,25 +67,34 @@ def replace(context: Context, aim: Aim, own: OwnBackups, tell: Tell) -> tuple[Re
         seconds=time.monotonic() - begun,
         phases={},
         unable=_unable(context, given),
-        before=before,
+        before=note.before,
     )
     return done, report
 
 
-def _before(context: Context, aim: Aim, given: Instance, note: Path, tell: Tell) -> str:
-    """The snapshot of what the server has: the one of a killed command, whose restore may be under
-    way."""
+def _begun(
+    context: Context, aim: Aim, own: OwnBackups, asked: DesiredInstance, tell: Tell
+) -> _Begun:
+    """The restore of a killed command, where that had asked for it. Else one that begins with a
+    snapshot of what the server has now: what was written since an older one is in none."""
+    given, path = asked.instance, _note(context, aim)
     try:
-        found = msgspec.json.decode(disk.read_own(note) or "null", type=_Begun | None)
+        note = msgspec.json.decode(disk.read_own(path) or "null", type=_Begun | None)
     except msgspec.DecodeError:
-        found = None
-    if found is not None and found.aim == aim.key:
+        note = None
+    what = (aim.manifest.id, aim.until)
+    fresh = note is not None and note.aim == aim.key and time.time() - note.at < _FORGOTTEN
+    if note and fresh and own.restoring(asked, given, *what, note.at):
         tell(Progress(given.unit, "going on with the restore that was interrupted"))
-        return found.before
+        return note
     tell(Progress(given.unit, "first a snapshot of what it has now"))
-    before = kept.take(context, given, tell).id
-    disk.write(note, msgspec.json.encode(_Begun(aim.key, before)).decode() + "\n")
-    return before
+    note = _Begun(aim.key, kept.take(context, given, tell).id, time.time())
+    disk.write(path, msgspec.json.encode(note).decode() + "\n")
+    return note
+
+
+def _note(context: Context, aim: Aim) -> Path:
+    return disk.private(context.stack.state / _FOLDER) / aim.instance
 
 
 def _unable(context: Context, given: Instance) -> dict[str, str]:

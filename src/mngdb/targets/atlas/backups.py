@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -22,9 +23,9 @@ from mngdb.spec.target import Target
 from mngdb.targets.atlas import beside, cluster, project
 from mngdb.targets.atlas.api import Json
 from mngdb.targets.atlas.errors import LostError
-from mngdb.targets.atlas.session import Session, Wanted
+from mngdb.targets.atlas.session import ADMIN, Session, Wanted
 from mngdb.targets.atlas.waiting import wait
-from mngdb.targets.backups import OwnReach, OwnSnapshot
+from mngdb.targets.backups import OwnReach, OwnSnapshot, Rescue
 
 Emit = Callable[[object], None]
 #: What a snapshot says of who asked for it.
@@ -38,10 +39,13 @@ _NAME = 64
 _TRIES = 5
 _USUAL_SNAPSHOT, _USUAL_RESTORE = "5 to 20 min", "10 to 60 min"
 _BUSY = frozenset({"queued", "inProgress"})
+#: Fields of a restore of which nothing comes.
+_FAILED = ("failed", "cancelled", "expired")
 
 
 class AtlasBackups:
-    """Those of every cluster of a stack. `open_session` makes what works on one."""
+    """Those of every cluster of a stack. `open_session` makes what works on one, `wanted` tells
+    what the file says of one."""
 
     keeper = "Atlas"
 
@@ -49,8 +53,10 @@ class AtlasBackups:
         self,
         open_session: Callable[[DesiredInstance, Emit], Session],
         of_file: Callable[[Instance], Atlas],
+        wanted: Callable[[DesiredInstance], Wanted],
     ) -> None:
         self._open = open_session
+        self._wanted = wanted
         self._of_file = of_file
 
     def reach(self, asked: DesiredInstance) -> OwnReach:
@@ -84,6 +90,24 @@ class AtlasBackups:
         wait(session, f"snapshot {taken} of the cluster {name}", look, _USUAL_SNAPSHOT, "")
         return _snapshot(session.api.get(*session.cluster("backup", "snapshots", taken)))
 
+    def rescue(self, asked: DesiredInstance) -> Rescue:
+        """A stack that was set up on another machine is another one: it takes the cluster over by
+        name."""
+        wanted = self._wanted(asked)
+        peering = wanted.spec.peering
+        names = [f"cluster {wanted.cluster}", ADMIN, *asked.instance.grants]
+        names += [f"peering {peering.vpc}"] if peering else []
+        allow = " ".join(f"--allow {shlex.quote(name)}" for name in names)
+        named = f"write 'project: {wanted.project}' under 'atlas:' in the file"
+        return Rescue(
+            place=f"cluster {wanted.cluster} of the Atlas project {wanted.project}",
+            steps=(
+                *([] if wanted.named else [named]),
+                f"mngdb up --yes {allow}",
+                f"if its data is damaged: mngdb restore {asked.instance.name} --latest --replace",
+            ),
+        )
+
     def cost(self, instance: Instance) -> str:
         """The price of the tier, which is that of the live cluster."""
         tier = self._of_file(instance).tier
@@ -102,19 +126,31 @@ class AtlasBackups:
         beside.make(session, found, self._name(aside))
 
     def restore(
-        self, asked: DesiredInstance, into: Instance, snapshot: str, until: float | None, emit: Emit
+        self,
+        asked: DesiredInstance,
+        into: Instance,
+        snapshot: str,
+        until: float | None,
+        emit: Emit,
+        since: float = math.inf,
     ) -> None:
         """Have Atlas restore, and wait for it."""
         session, _ = self._session(asked, emit)
         target = self._name(into)
-        body: Json = {"targetClusterName": target, "targetGroupId": session.project}
-        if until is None:
-            body |= {"deliveryType": "automated", "snapshotId": snapshot}
-        else:
-            moment = math.floor(until)
-            body |= {"deliveryType": "pointInTime", "pointInTimeUTCSeconds": moment}
-        _restored(session, body)
+        _restored(session, _body(session, target, snapshot, until), since)
         cluster.ready(beside.seen_as(session, target), "the logins are tried")
+
+    def restoring(
+        self,
+        asked: DesiredInstance,
+        into: Instance,
+        snapshot: str,
+        until: float | None,
+        since: float,
+    ) -> bool:
+        """Whether Atlas was asked for it."""
+        session, _ = self._session(asked)
+        return bool(_job(session, _body(session, self._name(into), snapshot, until), since))
 
     def remove(self, asked: DesiredInstance, aside: Instance) -> None:
         """Have Atlas delete the cluster beside the live one."""
@@ -191,23 +227,31 @@ def _asked_for(session: Session) -> str:
     raise AssertionError("unreachable")
 
 
-def _restored(session: Session, body: Json) -> None:
-    """Have a restore made, or go on with the same one that is under way."""
+def _body(session: Session, target: str, snapshot: str, until: float | None) -> Json:
+    """A restore as the API takes it."""
+    body: Json = {"targetClusterName": target, "targetGroupId": session.project}
+    if until is None:
+        return {**body, "deliveryType": "automated", "snapshotId": snapshot}
+    return {**body, "deliveryType": "pointInTime", "pointInTimeUTCSeconds": math.floor(until)}
+
+
+def _restored(session: Session, body: Json, since: float) -> None:
+    """Have a restore made, or go on with the same one that is under way, or was done `since`."""
     name, path = str(body["targetClusterName"]), session.cluster("backup", "restoreJobs")
-    found = _job(session, body)
+    found = _job(session, body, since)
     for left in reversed(range(_TRIES)):
         if found:
             break
         try:
             found = str(session.api.post(body, *path)["id"])
         except LostError:
-            found = _job(session, body)
+            found = _job(session, body, since)
             if not found and not left:
                 raise
 
     def look() -> tuple[str, bool]:
         job = session.api.get(*path, found)
-        wrong = next((word for word in ("failed", "cancelled", "expired") if job.get(word)), "")
+        wrong = next((word for word in _FAILED if job.get(word)), "")
         if wrong:
             raise StepError(
                 f"the restore {found} into the Atlas cluster {name} {_ended(wrong)}",
@@ -222,10 +266,13 @@ def _ended(word: str) -> str:
     return word if word == "failed" else f"was {word}" if word == "cancelled" else f"has {word}"
 
 
-def _job(session: Session, body: Json) -> str:
-    """The id of a restore of the same that is under way; empty: there is none."""
+def _job(session: Session, body: Json, since: float) -> str:
+    """The id of a restore of the same that is under way, or was done after that moment; empty:
+    there is none."""
     for one in session.api.every(*session.cluster("backup", "restoreJobs")):
-        ended = one.get("finishedAt") or one.get("failed") or one.get("cancelled")
-        if not ended and not one.get("expired") and body.items() <= one.items():
+        if any(one.get(word) for word in _FAILED) or not body.items() <= one.items():
+            continue
+        ended = one.get("finishedAt")
+        if not ended or datetime.fromisoformat(str(ended)).timestamp() >= math.floor(since):
             return str(one["id"])
     return ""
