@@ -103,6 +103,8 @@ def _make(options: Options, output: Path | None) -> int:
         tell(found.keys.strip())
     if file.is_relative_to(context.stack.folder):
         tell("note: it is in the project's folder, which this machine's loss takes along")
+    if found.elsewhere:
+        tell(found.elsewhere.strip())
     tell("copy it to another machine, or print it; then remove it here")
     return 0
 
@@ -135,17 +137,23 @@ def _set_up(options: Options, file: Path, folder: Path, store: str | None, resto
     enter = [f"cd {shlex.quote(str(folder))}"]
     enter += [f". ./{made.variables.name}"] if made.variables else []
     if restore:
+        if found.elsewhere:
+            tell(found.elsewhere.strip())
         return _restore(options, made.context, command, enter)
-    then = [*enter, f"{command} up"]
+    then = [*enter, f"{command} up"] if found.stored else enter
     for name, one in made.context.stack.instances.items():
+        if name in {kept.instance for kept in found.kept}:
+            continue
         in_place = " --replace --yes" if replaceable(made.context, one) else ""
         then.append(f"{command} restore {name} --latest{in_place}")
+    then += [step for kept in found.kept for step in kept.steps]
     if options.json:
         say_json({**_facts(made), "next": then})
         return 0
     say(f"{made.context.stack.name}, as of {found.made}, is set up in {folder}; nothing runs yet")
     if found.keys:
-        say(f"{found.keys.strip()} Store one first: {command} secret set backup_key")
+        name = "backup_key" if found.key is None else "NAME"
+        say(f"{found.keys.strip()} Store it first: {command} secret set {name}")
     for line in _stores(made.context):
         say(line)
     say("next:")

@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,13 @@ from msgspec import Struct
 
 from mngdb import __version__, disk
 from mngdb.errors import UsageError
-from mngdb.ops.backup import keys, place
+from mngdb.ops.backup import kept, keys, place
 from mngdb.ops.backup.history import iso
 from mngdb.ops.backup.sources import BUCKET_ID, BUCKET_SECRET, KEY, MAC, Source, origins
 from mngdb.ops.context import Context
 from mngdb.secret import Secret
 from mngdb.spec.source import MAX_BYTES
+from mngdb.spec.target_info import TARGET_INFO
 from mngdb.vaults.git import repository
 
 #: In the stack's own folder: what the last kit was made of.
@@ -62,6 +63,17 @@ kit.age --into FOLDER', or without mngdb 'age -d kit.age'; both ask for its pass
 """
 
 
+class Kept(Struct, frozen=True):
+    """An instance whose backups are in no store of ours: `steps` lead a stack that was set up from
+    the kit to it and to them, with the secrets `needs`, of which the kit may have none."""
+
+    instance: str
+    keeper: str
+    place: str
+    needs: tuple[str, ...]
+    steps: tuple[str, ...]
+
+
 class Kit(Struct, frozen=True, kw_only=True):
     """What is in a kit. `backups` begins with the stack's own."""
 
@@ -80,6 +92,10 @@ class Kit(Struct, frozen=True, kw_only=True):
     """Those of the environment that the files name."""
     files: dict[str, str]
     """The stack's files as they are, in their order."""
+    stored: bool = True
+    """Whether a store of ours has backups of an instance."""
+    kept: tuple[Kept, ...] = ()
+    """The instances whose backups are elsewhere."""
 
     @property
     def stack(self) -> str:
@@ -89,9 +105,23 @@ class Kit(Struct, frozen=True, kw_only=True):
     @property
     def keys(self) -> str:
         """What besides the kit is needed to read the backups, in a sentence; empty: nothing."""
-        if self.key is not None:
-            return ""
-        return f"Not in it: the private key of {' or '.join(self.recipients)}.\n"
+        lacking = [
+            f"what opens {one.keeper} ({' or '.join(one.needs)})"
+            for one in self.kept
+            if not self.secrets.keys() & {*one.needs}
+        ]
+        if self.key is None:
+            lacking.insert(0, f"the private key of {' or '.join(self.recipients)}")
+        return f"Not in it: {'; '.join(lacking)}.\n" if lacking else ""
+
+    @property
+    def elsewhere(self) -> str:
+        """What the store has nothing of, a line each, and how it comes back."""
+        return "".join(
+            f"{one.instance} and its backups: {one.place}. To come back to it: "
+            f"{'; then '.join(one.steps)}\n"
+            for one in self.kept
+        )
 
 
 class _Dumper(yaml.SafeDumper):
@@ -125,7 +155,18 @@ def collect(context: Context) -> Kit:
         secrets={name: secret.reveal() for name, secret in found.items() if secret is not None},
         variables={one: environ[one] for one in sorted(context.stack.variables) if one in environ},
         files=_files(context.stack.files),
+        stored=bool(kept.apart(context, context.stack.instances)),
+        kept=tuple(_kept(context)),
     )
+
+
+def _kept(context: Context) -> Iterator[Kept]:
+    for name, instance in context.stack.instances.items():
+        own = kept.of(context, name)
+        if own is not None:
+            found = own.rescue(context.asked(instance, invent=True, find=False))
+            needs = TARGET_INFO[instance.target.kind].secrets
+            yield Kept(name, own.keeper, found.place, needs, found.steps)
 
 
 def _files(paths: Sequence[Path]) -> dict[str, str]:
@@ -178,7 +219,7 @@ def page(kit: Kit, armor: str) -> str:
         stack=kit.stack[:8],
         made=kit.made,
         store=kit.backups[0].url,
-        keys=kit.keys,
+        keys=f"{kit.keys}{kit.elsewhere}",
         armor=armor,
     )
 

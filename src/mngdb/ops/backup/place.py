@@ -242,8 +242,9 @@ def program(context: Context, instance: Instance, version: str) -> Program:
 def concerns(context: Context) -> list[tuple[str, str]]:
     """What may take the store away together with the data, and what to do about it."""
     root, data = directory(context), context.stack.state
-    if root is None:
-        return []
+    every = context.stack.instances.values()
+    if root is None or all(context.target(one).backups is not None for one in every):
+        return []  # a bucket, or nothing is written there
     found = []
     if root.is_relative_to(context.stack.folder.resolve()):
         found.append((f"{root} is in the project: 'git clean' removes it", "name another store"))

@@ -15,6 +15,7 @@ from mngdb import disk
 from mngdb.errors import UsageError
 from mngdb.identity.home import VARIABLE, home
 from mngdb.lock import lock
+from mngdb.ops.backup import kept as kept_backups
 from mngdb.ops.backup import sources
 from mngdb.ops.backup.drill import FOLDER as DRILLS
 from mngdb.ops.backup.kit import Kit, refuse_git
@@ -63,7 +64,8 @@ def rebuild(
     then."""
     origin = _moved(kit.backups[0], store)
     given = _secrets(kit, environ)
-    _require(origin.catalog(given.get), kit)
+    if kit.stored:
+        _require(origin.catalog(given.get), kit)
     _empty(folder)
     context = None
     try:
@@ -74,7 +76,7 @@ def rebuild(
             stack = _with_vault(stack, vault)
         context = Context.open(stack, found, fresh=True)
         context.claim()
-        instances = tuple(context.stack.instances)
+        instances = tuple(kept_backups.apart(context, context.stack.instances))
         state = context.stack.state
         sources.keep(state, Origins((origin, *kit.backups[1:]), instances))
         needed, newer = _put(context, given)
