@@ -69,6 +69,12 @@ def _kit(around: Around) -> Judgement:
     return listed(list(lacking), remark)
 
 
+def _costly(around: Around) -> Judgement:
+    if around.costly is None:
+        return not_applicable("no server of this stack was made by a provider")
+    return listed(list(around.costly.value), "all servers at the provider's are in the file")
+
+
 def _page(around: Around) -> Judgement:
     if around.page_roles is None:
         return not_applicable("the stack has no web page")
@@ -90,6 +96,7 @@ AROUND: tuple[Check[Around], ...] = checks(
         "stack.channels": _channels,
         "stack.backup-store": _store,
         "stack.backup-kit": _kit,
+        "stack.costly-servers": _costly,
         "stack.page-roles": _page,
     },
 )

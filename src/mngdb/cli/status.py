@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def status(options: Options) -> int:
     """Show what is running where, and whether it answers a query of a real user. For containers,
     also exporters and the services behind RedisInsight."""
+    from mngdb.ops import paid
     from mngdb.ops import status as ops
     from mngdb.ops.backup import keys
     from mngdb.ops.rotate import report as rotation
@@ -31,6 +32,7 @@ def status(options: Options) -> int:
     units, services = ops.status(context), ops.services(context)
     backups, store, beside = _backups(context), _store(context), _beside(context)
     wrong, going = keys.problems(context), rotation.going(context)
+    costly = paid.told(context)
     if options.json:
         say_json(
             {
@@ -42,6 +44,7 @@ def status(options: Options) -> int:
                 "store": None if store is None else store.as_json(),
                 "restored": [asdict(one) for one in beside],
                 "rotations": [asdict(one) for one in going],
+                "costly": [asdict(one) for one in costly],
             }
         )
     else:
@@ -59,6 +62,9 @@ def status(options: Options) -> int:
             say(f"{one.unit}  {one.instance} restored to {one.restored_to}, at {one.address}")
         if beside:
             tell("'mngdb restore --forget' removes restored servers")
+        for notice in costly:
+            tell(f"{notice.instance}: {notice.text}")
+            tell(f"  hint: {notice.hint}")
         for unit in units:
             if unit.warning:
                 tell(unit.warning)

@@ -28,6 +28,9 @@ class Around(Struct, frozen=True):
     """What the last backup kit lacks, and a remark on it; None: the file asks for no backups."""
     channels: Mapping[str, str]
     """Channel to what keeps it from being told; empty: nothing."""
+    costly: Seen[tuple[str, ...]] | None = None
+    """Servers at a provider's that cost money and are not in the file; None: there is no
+    provider."""
     page_roles: tuple[str, ...] | None = None
     """Roles of which a person needs one to open RedisInsight, who is its administrator then; None:
     the stack has no such page."""

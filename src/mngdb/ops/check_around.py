@@ -14,6 +14,7 @@ from mngdb.checks.stack import AROUND
 from mngdb.errors import MngdbError, SecretError, UnobservableError, of_system
 from mngdb.facts.around import Around
 from mngdb.findings import Check, Finding, Judgement, not_applicable, see
+from mngdb.ops import paid
 from mngdb.ops.backup import kit, place
 from mngdb.ops.context import Context
 from mngdb.spec.alerts import secret_of
@@ -69,6 +70,13 @@ def _kit(context: Context) -> tuple[tuple[str, ...], str]:
         raise UnobservableError(error.message) from None
 
 
+def _costly(context: Context) -> tuple[str, ...]:
+    try:
+        return tuple(one.text for one in paid.told(context))
+    except MngdbError as error:
+        raise UnobservableError(error.message) from None
+
+
 def _surroundings(context: Context) -> Around:
     """Who measures the servers, who judges the alerts, who is told."""
     from mngdb.ops import alerts
@@ -93,6 +101,7 @@ def _surroundings(context: Context) -> Around:
         store=_store(context),
         kit=None if context.stack.backup is None else see(lambda: _kit(context)),
         channels={name: _untold(context, name, wrong) or late for name in asked.channels},
+        costly=see(lambda: _costly(context)) if any(o.hosted for o in context.targets()) else None,
         page_roles=context.stack.page_roles,
     )
 

@@ -12,7 +12,7 @@ from mngdb.events import Progress
 from mngdb.identity import record
 from mngdb.lock import lock
 from mngdb.model import Notice, Step
-from mngdb.ops import audit, boot, registry, wishes, workers
+from mngdb.ops import audit, boot, paid, registry, wishes, workers
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.backup import place
 from mngdb.ops.choice import refuse_external, refuse_unknown
@@ -207,7 +207,8 @@ def _removals(context: Context, on_event: OnEvent) -> list[Callable[[], list[Not
     """What removes the servers that providers run. Raises UsageError, before anything is removed,
     for one that may not be."""
     found = []
-    for instance in context.stack.instances.values():
+    gone = [one.instance for _, one in paid.departed(context)]  # first: a project may have both
+    for instance in (*gone, *context.stack.instances.values()):
         hosted = context.target(instance).hosted
         if hosted is not None:
             asked = context.asked(instance, invent=True, find=False)

@@ -7,7 +7,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from mngdb.engines.protocol import Diagnose, S, Verb
-from mngdb.errors import ConnectError, StepError, UnobservableError
+from mngdb.errors import ConnectError, MngdbError, StepError, UnobservableError
 from mngdb.facts.indexes import NOT_TOLD, ORDER, Advice
 from mngdb.facts.slow import Slow, Span
 from mngdb.model import DesiredInstance
@@ -39,8 +39,24 @@ def _question(context: Context, engine: Diagnose[S]) -> Verb[S, Advice] | None:
             # what is there twice or not used is known without
             notes.append(f"{NOT_TOLD}: {error.message}" + (f"; {error.hint}" if error.hint else ""))
         found = look(session, asked, slow)
+        try:
+            found = _with_suggested(context, asked, found)
+        except MngdbError as error:
+            notes.append(f"what its provider suggests is unknown: {error.message}")
         order = sorted(found.indexes, key=lambda one: (ORDER.index(one.kind), -one.size))
         note = "; ".join(filter(None, (found.note, *notes)))
         return replace(found, indexes=tuple(order), note=note)
 
     return question
+
+
+def _with_suggested(context: Context, asked: DesiredInstance, found: Advice) -> Advice:
+    """With what a provider suggests besides."""
+    hosted = context.target(asked.instance).hosted
+    if hosted is None:
+        return found
+    known = {(one.database, one.table, one.index) for one in found.indexes}
+    more = (
+        one for one in hosted.suggested(asked) if (one.database, one.table, one.index) not in known
+    )
+    return replace(found, indexes=(*found.indexes, *more))

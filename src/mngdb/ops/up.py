@@ -23,6 +23,7 @@ from mngdb.ops import (
     leftovers,
     notices,
     old_copy,
+    paid,
     patch_levels,
     publish,
     status,
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 #: Seconds that health checks may take to come round, and between two looks.
 _PROVEN, _PAUSE = 15.0, 0.3
 
+#: What servers that cost money, and that nobody could look at, are called among the errors.
+_PAID = "servers that left the file"
 #: What a unit of systemd's that could not be written is called among the errors.
 AT_BOOT = "after a reboot"
 
@@ -107,7 +110,7 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
         return found, refused
 
     agent = AgentUnit(context)
-    steps += leftovers.steps(context)
+    steps += [*leftovers.steps(context), *paid.steps(context, allow)]
     found, errors = workers.apart(workers.each(context.stack, job, lambda _: None))
     if len(errors) == 1 and not found:
         raise next(iter(errors.values()))
@@ -133,6 +136,7 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
             *unit,
         ),
         tuple(notices.of_file(context))
+        + tuple(paid.notices(context, allow))
         + tuple(notices.of_memory(asked.values()))
         + tuple(patch_levels.notices(context, asked, asked))
         + tuple(notice for survey in surveys for notice in survey.notices),
@@ -239,6 +243,8 @@ def up(
         context.record({n: a.known | _unmarked(context, a) for n, a in asked.items()})
         # the agent starts while the servers do, and touches nothing as long as we hold the lock
         error = troubles.get(AGENT) or _do_agent(context, agent, mending, report, on_event)
+        if choice.whole:
+            _remove_paid(context, allow, report, on_event)
         results = workers.each(context.stack, job, collect, choice.names)
         _collect(context, report, results)
         report.notices += notices.of_memory(chosen.values())
@@ -257,6 +263,20 @@ def up(
         if not report.errors:
             report.notices += boot.notices(context) if choice.whole else ()
     return report
+
+
+def _remove_paid(
+    context: Context, allow: frozenset[str], report: Report, on_event: OnEvent
+) -> None:
+    """Remove what costs money at a provider's and is not needed. What fails keeps no server from
+    coming up."""
+    try:
+        for step in paid.steps(context, allow):
+            if (error := _failed(context, step, report, on_event)) is not None:
+                report.errors[step.object] = error
+        report.notices += paid.notices(context)
+    except MngdbError as error:
+        report.errors[_PAID] = error
 
 
 def _sweep(state: Path) -> None:

@@ -127,11 +127,14 @@ class Stack(Struct, frozen=True):
     @property
     def agent(self) -> Agent | None:
         """The agent, where the stack has one: it looks after servers on this machine; elsewhere it
-        runs where the file asks for it, or for somebody who tells the channels."""
+        runs where the file asks for it, or for somebody who tells the channels. Of a provider's
+        servers it keeps the schedule of drills and passwords alone."""
         found = self.source.agent
-        here = any(instance.here for instance in self.instances.values())
-        asked = "agent" in self.source.model_fields_set or bool(self.source.alerts.channels)
-        wanted = here or (asked and bool(self.monitored))
+        every = self.instances.values()
+        named = "agent" in self.source.model_fields_set
+        asked = named or bool(self.source.alerts.channels)
+        wanted = any(one.here for one in every) or (asked and bool(self.monitored))
+        wanted = wanted or (named and any(one.hosted for one in every))
         return found if wanted and isinstance(found, Agent) else None
 
     @property

@@ -28,6 +28,7 @@ from mngdb.targets.converge import Converger
 if TYPE_CHECKING:
     from mngdb.facts.doctor import Condition, Service
     from mngdb.facts.host import Folder, MachineFacts, ServerFacts
+    from mngdb.facts.indexes import IndexAdvice
     from mngdb.facts.memory import Footprint
 
 #: `absent`: never made; `stopped`: its data is there; `missing`: its data was there; `running`.
@@ -187,6 +188,17 @@ class Target(Protocol):
         ...
 
 
+class Departed(Struct, frozen=True):
+    """A server that was made for the stack, and that the file does not have any more."""
+
+    instance: Instance
+    """As it was in the file."""
+    name: str
+    """What a command calls it that removes it."""
+    text: str
+    """What it is and what it costs, for people."""
+
+
 class Hosted(Protocol):
     """Servers that a provider makes for us and runs."""
 
@@ -202,6 +214,14 @@ class Hosted(Protocol):
     ) -> Callable[[], list[Notice]] | None:
         """What removes everything that was made for an instance, and returns what stays; None:
         nothing was made. Changes nothing yet. Raises UsageError for what may not be removed."""
+        ...
+
+    def departed(self) -> list[Departed]:
+        """Servers that are there and cost money, though the file does not have them any more."""
+        ...
+
+    def suggested(self, asked: DesiredInstance) -> tuple[IndexAdvice, ...]:
+        """The indexes that the provider finds missing. Raises MngdbError."""
         ...
 
     def ending(self) -> bool:

@@ -23,6 +23,7 @@ from mngdb.targets.atlas import (
     backup_schedule,
     cluster,
     credentials,
+    departed,
     peering,
     private_link,
     project,
@@ -67,6 +68,7 @@ class AtlasConverger(Converger[S, F]):
 
     def _up(self, *, restart: bool) -> Outcome[S]:
         found = self._made()
+        users.settle(self.session, found)
         if credentials.due(self.session):
             credentials.days_left(self.session, found.project)
         told = self._notices(found)
@@ -78,14 +80,17 @@ class AtlasConverger(Converger[S, F]):
         return replace(inside, steps=(*left, *inside.steps), notices=(*told, *inside.notices))
 
     @contextmanager
-    def _entered(self, found: Found) -> Iterator[S]:
-        """Log in. Atlas takes a while to bring new users and addresses to the cluster: after a
-        change the first refusals are waited out. Raises ConnectError."""
+    def _entered(self, found: Found, secret: Secret | None = None) -> Iterator[S]:
+        """Log in, by `secret` where that is given. Atlas takes a while to bring new users and
+        addresses to the cluster: after a change the first refusals are waited out. Raises
+        ConnectError."""
         end = time.monotonic() + (_SPREAD if self.changed else 0.0)
         with ExitStack() as stack:
             while True:
                 try:
-                    server = stack.enter_context(self.engine.connect(self.admin(found)))
+                    access = self.admin(found)
+                    access = access if secret is None else replace(access, password=secret)
+                    server = stack.enter_context(self.engine.connect(access))
                     break
                 except ConnectError as error:
                     if error.kind not in _SOON or time.monotonic() > end:
@@ -125,6 +130,9 @@ class AtlasConverger(Converger[S, F]):
         self.session.wanted = replace(self.session.wanted, asked=asked)
         for refused in self.logins([ADMIN]).values():
             raise refused
+        self.changed = True
+        with self._entered(look(self.session), secret):
+            pass  # what comes next logs in by it
 
     def _made(self) -> Found:
         """Look and change until nothing is left but what nobody allowed. Raises StepError."""
@@ -141,6 +149,8 @@ class AtlasConverger(Converger[S, F]):
                 return found
             if rounds == _ROUNDS or lost == _LOST:
                 break
+            if found.cluster is None or cluster.usable(self.session.wanted, found.cluster):
+                departed.note(self.session)
             said, self.changed = self._take(todo), True
             lost, rounds = lost + bool(said), rounds + (not said)
         names = ", ".join(f"{step.action} {step.object} ({step.detail})" for step in todo)

@@ -12,6 +12,7 @@ from mngdb.secret import login_of
 from mngdb.spec.mongodb import MongodbGrant
 from mngdb.targets.atlas import (
     access_list,
+    advisor,
     alert_configs,
     backup_schedule,
     cluster,
@@ -154,17 +155,12 @@ def _told(rule: alert_configs.Rule, configs: list[Json]) -> tuple[str, ...]:
 
 def _advice(session: Session) -> tuple[str, ...]:
     """Raises UnobservableError where the role may not ask."""
-    path = session.cluster("performanceAdvisor", "suggestedIndexes")
     try:
-        found = session.api.get(*path, envelope="true")
+        found = advisor.suggested(session)
     except MngdbError as error:
         raise UnobservableError(error.message) from None
-    content = found.get("content", found)
-    return tuple(
-        f"{one['namespace']}: {_keys(one['index'])}" for one in content.get("suggestedIndexes", ())
-    )
+    return tuple(f"{one['namespace']}: {_said(advisor.keys(one))}" for one in found)
 
 
-def _keys(index: list[dict[str, int]]) -> str:
-    pairs = (f"{field}: {way}" for part in index for field, way in part.items())
-    return f"{{{', '.join(pairs)}}}"
+def _said(keys: dict[str, int]) -> str:
+    return f"{{{', '.join(f'{field}: {way}' for field, way in keys.items())}}}"

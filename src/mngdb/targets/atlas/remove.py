@@ -9,6 +9,7 @@ from mngdb.targets.atlas import (
     access_list,
     alert_configs,
     cluster,
+    departed,
     peering,
     private_link,
     project,
@@ -18,6 +19,7 @@ from mngdb.targets.atlas.errors import AtlasError
 from mngdb.targets.atlas.look import look
 from mngdb.targets.atlas.session import Found, Session
 from mngdb.targets.atlas.waiting import wait
+from mngdb.words import many
 
 _USUAL = "2 to 5 min"
 
@@ -31,15 +33,23 @@ def preflight(session: Session) -> Found:
     if there.get("terminationProtectionEnabled"):
         raise UsageError(
             f"the Atlas cluster {wanted.cluster} has termination protection; nothing was removed",
-            "write 'protected: false' under 'atlas:' in the file and run 'mngdb up' first",
+            "write 'protected: false' under 'atlas:' in the file and run 'mngdb up' first; of a "
+            "cluster that left the file, disable it in Atlas",
         )
     return found
 
 
-def remove(session: Session, found: Found) -> list[Notice]:
-    """Remove it; returns what stays."""
+def remove(session: Session, found: Found, *, shared: bool) -> list[Notice]:
+    """Remove it; returns what stays. `shared`: the file has another cluster in the project, and
+    what is around it is that one's."""
     wanted, journal = session.wanted, session.journal
     if found.project is None or not project.usable(wanted, found.project):
+        departed.forget(session)
+        return []
+    if shared:
+        if found.cluster is not None and cluster.ours(wanted, found.cluster):
+            _cluster(session, found)
+        departed.forget(session)
         return []
     if journal.knows(private_link.ENDPOINT, private_link.key(wanted)) or journal.knows(
         private_link.SERVICE, private_link.key(wanted)
@@ -50,22 +60,13 @@ def remove(session: Session, found: Found) -> list[Notice]:
             peering.remove(session, note.rpartition("/")[2])
     if found.cluster is not None and cluster.ours(wanted, found.cluster):
         _cluster(session, found)
-    mine = {str(one["username"]) for one in found.users if users.ours(wanted, one)}
-    for name in sorted(mine):
-        session.api.delete(*session.group("databaseUsers", "admin", name))
-    for note in journal.of(users.ROLE):
-        base, _, role = note.partition("/")
-        if base == wanted.project:
-            session.api.delete(*session.group("customDBRoles", "roles", role))
-            journal.forget(users.ROLE, note)
+    stays = [*users.remove(session, found)]
     for entry in found.access:
         if access_list.ours(wanted, entry):
             session.api.delete(*session.group("accessList", access_list.place(entry)))
-    for note, known in journal.of(alert_configs.ALERT).items():
-        if note.startswith(f"{wanted.project}/") and known:
-            session.api.delete(*session.group("alertConfigs", known))
-            journal.forget(alert_configs.ALERT, note)
-    return _project(session, found)
+    alert_configs.remove(session, found)
+    departed.forget(session)
+    return stays + _project(session, found)
 
 
 def _cluster(session: Session, found: Found) -> None:
@@ -80,11 +81,26 @@ def _cluster(session: Session, found: Found) -> None:
     wait(session, f"cluster {session.wanted.cluster}", look_again, _USUAL, "the project")
 
 
+def _left(session: Session) -> list[str]:
+    """What is in the project, for people."""
+    found = look(session)
+    alerts = len(found.alerts)
+    return [
+        *(f"the user {one['username']}" for one in found.users),
+        *(f"the role {one['roleName']}" for one in found.roles),
+        *(f"access {access_list.place(one) or 'of a security group'}" for one in found.access),
+        *([many(alerts, "alert configuration")] if alerts else []),
+    ]
+
+
 def _project(session: Session, found: Found) -> list[Notice]:
-    """A project of ours that is empty goes, too."""
+    """A project of ours that is empty goes, too: with it would go what others made there."""
     wanted = session.wanted
     if found.project is None or not project.ours(wanted, found.project):
         return []
+    if left := _left(session):
+        text = f"the Atlas project {wanted.project} stays: it still has {', '.join(left)}"
+        return [Notice(wanted.known, text, "delete it in Atlas: Project Settings")]
     try:
         session.api.delete("groups", session.project)
     except AtlasError as error:

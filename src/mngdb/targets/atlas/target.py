@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mngdb.errors import AbsentError, ConnectError, MngdbError
 from mngdb.events import Waiting
 from mngdb.model import Access, DesiredInstance, Notice
-from mngdb.secret import Secret
+from mngdb.secret import Secret, generate
 from mngdb.spec.alerts import secret_of
 from mngdb.spec.atlas import Atlas
 from mngdb.spec.file import Backup
 from mngdb.spec.stack import Instance
-from mngdb.targets.atlas import advisor, auth, cluster, project, renewal
+from mngdb.targets.atlas import advisor, auth, cluster, departed, project, renewal
 from mngdb.targets.atlas.api import Api
 from mngdb.targets.atlas.backups import AtlasBackups
 from mngdb.targets.atlas.converge import AtlasConverger
 from mngdb.targets.atlas.journal import Journal
 from mngdb.targets.atlas.session import ADMIN, Found, Session, Wanted
-from mngdb.targets.protocol import Boot, Opened
+from mngdb.targets.protocol import Boot, Departed, Opened
 
 if TYPE_CHECKING:
     from mngdb.facts.atlas import AtlasFacts
+    from mngdb.facts.indexes import IndexAdvice
 
 #: The kind of the journal's notes that have connection strings.
 _STRINGS = "connection"
@@ -54,7 +55,7 @@ class AtlasTarget:
         self.pace = float(given.environ.get(_PACE, "1"))
         self._guard = threading.Lock()
         self._apis: dict[str, Api] = {}
-        self.backups = AtlasBackups(self.session, _atlas)
+        self.backups = AtlasBackups(self.session, _atlas, self.wanted)
 
     def slow_log(self, asked: DesiredInstance, since: float | None) -> list[str]:
         """What the Performance Advisor has of the cluster's servers."""
@@ -84,9 +85,45 @@ class AtlasTarget:
 
         if not self.journal.empty:
             session = self.session(asked, emit)
-            found = remove.preflight(session)
-            return lambda: remove.remove(session, found)
+            found, mine = remove.preflight(session), departed.key(session.wanted)
+            project = session.wanted.project
+            shared = any(key != mine and key.startswith(f"{project}/") for key in self._known())
+            return lambda: remove.remove(session, found, shared=shared)
         return None
+
+    def suggested(self, asked: DesiredInstance) -> tuple[IndexAdvice, ...]:
+        """Those that the Performance Advisor suggests."""
+        return tuple(map(advisor.advice, advisor.suggested(self.session(asked))))
+
+    def departed(self) -> list[Departed]:
+        """The clusters that are noted, not in the file, and still there."""
+        every = departed.noted(self.journal, self._known())
+        return [told for one in every if (told := self._departed(one)) is not None]
+
+    def _departed(self, instance: Instance) -> Departed | None:
+        asked = DesiredInstance(self.given.stack.name, instance, {"admin": generate()})
+        wanted = self.wanted(asked)
+        with suppress(MngdbError):  # where nobody can tell, it may be there
+            session = self.session(asked)
+            there = project.find(session) and session.api.find(*session.cluster())
+            if not there or not cluster.ours(wanted, there) or there["stateName"] == "DELETING":
+                departed.forget(session)
+                return None
+        text = (
+            f"the cluster {wanted.cluster} of the Atlas project {wanted.project} is not in the "
+            f"file, and costs {cluster.price(wanted.spec.tier)}"
+        )
+        return Departed(instance, f"cluster {wanted.cluster}", text)
+
+    def _known(self) -> set[str]:
+        """The clusters of the file, as the journal calls them."""
+        stack = self.given.stack
+        every = ((one.unit, one.target.of(Atlas)) for one in stack.instances.values())
+        return {
+            f"{spec.project or stack.name}/{spec.cluster or unit}"
+            for unit, spec in every
+            if spec is not None
+        }
 
     def ending(self) -> bool:
         """Whether the service account's secret does."""
