@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.atlas.handle import Handle, atlas
 from tests.conftest import Cli, free_port
+
+if TYPE_CHECKING:
+    from tests.atlas.inside import Inside
 
 #: Where both are, and whose login both take.
 REGION = "ap-northeast-2"
@@ -18,6 +22,15 @@ LOGIN = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 @pytest.fixture(scope="module")
 def fake() -> Iterator[Handle]:
     with atlas() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
+    """One in this process, without servers."""
+    from tests.atlas.inside import in_process
+
+    with in_process(tmp_path_factory.mktemp("atlas")) as found:
         yield found
 
 

@@ -4,7 +4,6 @@ command names is taken over. Chance makes the others' things, the files and the 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -14,7 +13,7 @@ import pytest
 
 from mngdb.errors import MngdbError
 from mngdb.ops.up import Plan
-from tests.atlas.inside import Inside, Stack, in_process
+from tests.atlas.inside import Inside, Stack
 from tests.atlas.strangers import CLUSTERS, PLACES, VPCS, Strangers, everything
 from tests.conftest import EVERYTHING
 
@@ -23,12 +22,6 @@ KINDS = ("user", "role", "cluster", "entry", "alert", "service", "peer")
 LATER = ("user", "cluster", "entry", "alert")
 #: Refusals of requests, of which the next command knows nothing.
 REFUSED = ((402, "NO_PAYMENT_INFORMATION_FOUND"), (403, "USER_UNAUTHORIZED"), (409, "CONFLICT"))
-
-
-@pytest.fixture(scope="module")
-def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
-    with in_process(tmp_path_factory.mktemp("atlas")) as found:
-        yield found
 
 
 def file(chance: Random, project: str) -> str:

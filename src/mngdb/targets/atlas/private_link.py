@@ -197,7 +197,10 @@ def _available(session: Session) -> Json:
 
     def look() -> tuple[str, bool]:
         found = Found(services=session.api.listed(*session.group(*_PATH)))
-        last.update(service_of(wanted, found) or {"status": "missing"})
+        service = service_of(wanted, found)
+        if service is None and not session.journal.knows(SERVICE, key(wanted)):
+            raise StepError(f"Atlas has no private endpoint service in {wanted.region}", "mngdb up")
+        last.update(service or {"status": "missing"})
         if last["status"] == "FAILED":
             raise StepError(
                 f"Atlas could not make its private endpoint service in {wanted.region}: "

@@ -70,7 +70,7 @@ def steps(wanted: Wanted, found: Found, journal: Journal, make: Make) -> Iterato
         if theirs and not wanted.allows(role_name(app)) and not wanted.allows(app):
             yield take_over(make, role_name(app), "a custom role")
             continue
-        yield from _role(app, right, role, make)
+        yield from _role(app, right, role, make, taken=theirs)
         for login, secret in opened.items():
             given = Login(login, secret, _says(right), [_role_of(app)])
             yield from _user(wanted, given, users.get(login), journal, make)
@@ -149,7 +149,10 @@ def _role_of(app: str) -> Json:
     return {"roleName": role_name(app), "databaseName": _IN}
 
 
-def _role(app: str, right: MongodbGrant, role: Json | None, make: Make) -> Iterator[AtlasStep]:
+def _role(
+    app: str, right: MongodbGrant, role: Json | None, make: Make, *, taken: bool
+) -> Iterator[AtlasStep]:
+    """`taken`: it is there, and the command takes it over."""
     name, path = role_name(app), ("customDBRoles", "roles")
     wanted = (inherited(right), right.database)
     text = f"{wanted[0]} on {wanted[1]}"
@@ -163,6 +166,9 @@ def _role(app: str, right: MongodbGrant, role: Json | None, make: Make) -> Itera
 
     def change(session: Session) -> None:
         session.api.patch(fields, *session.group(*path, name))
+        keep(session)
+
+    def keep(session: Session) -> None:
         session.journal.write(ROLE, _noted(session.wanted, name), name)
 
     if role is None:
@@ -172,6 +178,8 @@ def _role(app: str, right: MongodbGrant, role: Json | None, make: Make) -> Itera
     if has != {wanted} or role.get("actions"):
         narrower = bool(has - {wanted} or role.get("actions"))
         yield make("revoke" if narrower else "grant", f"role {name}", f"{text} only", change)
+    elif taken:
+        yield make("change", f"role {name}", "mark as this stack's", keep)
 
 
 def _inherits(role: Json) -> set[tuple[str, str]]:
