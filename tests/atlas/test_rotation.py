@@ -57,7 +57,7 @@ def test_a_rotation_under_load_refuses_nobody(
 ) -> None:
     rotations, before = 0, reached(settings(stack, "shop"))
     path = published(stack, "shop")
-    with following(path, {"mongodb": 2}, lambda: reached(json.loads(path.read_text()))) as found:
+    with following(lambda: reached(json.loads(path.read_text())), {"mongodb": 2}) as found:
         while rotations < 2 or sum(found.tried.values()) < LOGINS:
             assert stack.json("rotate", "shop")["rotations"] == []
             rotations += 1
