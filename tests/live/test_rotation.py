@@ -389,6 +389,8 @@ def test_the_agent_goes_by_the_schedule(cli: Cli) -> None:
         (["shop", "--instance", "cache"], "no instance named 'cache'"),
         (["shop", "--grace", "soon"], "soon"),
         (["shop", "--abort"], "being rotated"),
+        (["shop", "--due"], "--due takes no APP"),
+        (["--status", "--now"], "--status takes no APP"),
     ],
 )
 def test_bad_words_are_one_sentence(stack: Cli, words: list[str], said: str) -> None:

@@ -14,7 +14,7 @@ from tests.conftest import Cli
 from tests.live.clients import redis_as, url
 from tests.live.faults import killed_when
 from tests.live.followers import lets_in, published, settings
-from tests.live.postgres import sql
+from tests.live.postgres import pg, sql
 
 pytestmark = pytest.mark.live
 
@@ -103,3 +103,24 @@ def test_a_login_that_is_refused_costs_its_app_alone(stack: Cli) -> None:
     assert stack.json(*words)["errors"] == {}
     with psycopg.connect(url(stack, "postgres", "evil")) as connection:
         connection.execute("SELECT 1")
+
+
+def test_the_same_command_finishes_what_it_began_and_rotates_nothing_twice(stack: Cli) -> None:
+    before = settings(stack, "shop")
+    with pg(stack, "shop"):
+        said = killed_when(stack, "over: 1 password", "rotate", "shop", "--grace", "1m")
+        assert "over: 1 password" in said[-1], said
+        assert [*entries(stack.state)] == ["postgres_shop"]
+        between = settings(stack, "shop")
+        assert stack.json("rotate", "shop", "--grace", "1s")["rotations"] == []
+    assert settings(stack, "shop") == between
+    assert not lets_in("postgres", before)
+
+
+def test_a_server_that_is_down_is_told_of_while_others_are_waited_for(stack: Cli) -> None:
+    stack.ok("down", "redis")
+    with pg(stack, "shop"):
+        said = killed_when(stack, "redis_shop does not go on", "rotate", "shop", "--grace", "20s")
+    assert "redis_shop does not go on" in said[-1], said
+    stack.ok("up", "redis")
+    assert stack.json("rotate", "shop", "--now")["rotations"] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from mngdb.engines.redis import acl
 from mngdb.errors import UsageError
 from mngdb.model import DesiredInstance, Program, Site
 from mngdb.ops.rotate.note import Entry, entries, keep
+from mngdb.ops.rotate.report import said
 from mngdb.secret import Secret, after, app_of, generate, login_of
 from mngdb.spec.mongodb import MongodbGrant
 from tests.unit.spec import refused, stack
@@ -121,6 +123,13 @@ def test_the_note_has_names_and_no_secret(tmp_path: Path) -> None:
     (tmp_path / "rotation.json").write_text('[{"secret": 1}]')
     with pytest.raises(UsageError, match="damaged"):
         entries(tmp_path)
+
+
+def test_what_is_over_soon_is_not_said_to_go_on_for_0_s() -> None:
+    one = Entry("redis_shop", "redis", "shop", "waiting", 0.0, 900.0, time.time())
+    assert "may go on for 900 s" in said(one)
+    for soon in (replace(one, grace=0.0), replace(one, now=True)):
+        assert said(soon) == "the old password is being withdrawn"
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,10 @@ def rotate(
     from mngdb.ops.rotate import report, select
     from mngdb.ops.rotate import rotate as ops
 
+    chosen = [*apps, *instances, admin, monitor, everything, grace is not None, now, abort]
+    if (status or due) and (any(chosen) or (status and due)):
+        alone = "--status" if status else "--due"
+        raise UsageError(f"{alone} takes no APP and no other options of rotate")
     context = options.context()
     if status:
         return _status(options, report.going(context), report.lines)

@@ -49,6 +49,9 @@ class Entry(Struct, frozen=True):
     own."""
     now: bool = False
     """The old password has leaked: nothing that it opened is waited for."""
+    together: tuple[str, ...] = ()
+    """All that the command rotates which began it, by the vault's names: given again it finishes
+    them, and begins nothing anew."""
 
     @property
     def single(self) -> bool:

@@ -30,4 +30,6 @@ def said(one: Entry) -> str:
     """How far it is."""
     left = max(0.0, (one.published or 0.0) + one.grace - time.time())
     text = _SAYS[one.phase].format(left=round(left))
+    if one.phase == "waiting" and (one.now or left < 1):
+        text = _SAYS["withdrawing"]
     return f"going back; {text}" if one.back else text

@@ -47,10 +47,13 @@ def finish(
     told, errors = "", dict[str, MngdbError]()
     while True:
         left = work.advance(context, on_event, only, grace=grace)
-        errors |= left.errors
+        failed = {name: error for name, error in left.errors.items() if name not in errors}
+        errors |= failed
         waiting = [e for e in left.entries if e.phase == "waiting" and e.secret not in errors]
         if not waiting:
             return replace(left, errors=errors)
+        for name, error in failed.items():  # nobody waits for the others to hear of it
+            on_event(Progress("rotation", f"{name} does not go on: {error.message}"))
         only = {one.secret for one in waiting}
         said = _said(sum(left.sessions.values()))
         if said != told:

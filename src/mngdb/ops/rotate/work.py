@@ -74,12 +74,15 @@ def begin(
     *,
     now: bool = False,
 ) -> None:
-    """Take note of new rotations. What goes on already goes on; `now`: without waiting for
-    sessions any longer. Raises SecretError where the vault keeps no second password,
-    LockedError."""
+    """Take note of new rotations; none where the same was begun before and is not over. What goes
+    on already goes on; `now`: without waiting for sessions any longer. Raises SecretError where the
+    vault keeps no second password, LockedError."""
     with _locked(context):
         going, chosen = entries(context.stack.state), [*logins]
+        together = tuple(sorted(one.secret for one in chosen))
         new = [one for one in chosen if one.secret not in going]
+        if any((one.together, one.now) == (together, now) for one in going.values()):
+            new = []
         if now:
             hurried = [going[one.secret] for one in chosen if one.secret in going]
             going |= {one.secret: replace(one, now=True) for one in hurried}
@@ -102,7 +105,9 @@ def begin(
         begun = time.time()
         for one in new:
             going[one.secret] = Entry(
-                one.secret, one.instance.name, one.name, "opening", begun, grace, now=now
+                *(one.secret, one.instance.name, one.name, "opening", begun, grace),
+                now=now,
+                together=together,
             )
         keep(context.stack.state, going.values())
         on_event(Progress("rotation", f"begun: {many(len(new), 'password')}"))
@@ -141,7 +146,7 @@ def go_back(context: Context, on_event: OnEvent, only: Collection[str]) -> list[
         if late:
             raise UsageError(
                 f"{late[0].secret}: the old password is withdrawn already",
-                "'mngdb rotate' with the same words finishes it, and then rotates again",
+                "'mngdb rotate' with the same words finishes it",
             )
         work.turn()
         return work.chosen()
