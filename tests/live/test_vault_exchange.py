@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mngdb.ops import notices
 from mngdb.ops.rotate.note import Entry, keep
 from tests.checks.judge import opened
 from tests.conftest import Cli
@@ -120,3 +121,11 @@ def test_secrets_in_aws_are_not_replaced_where_nothing_says_that_they_are_there(
     assert cli.run("env", "shop").returncode == 2
     cli.ok(*pull, "aws:moved/database")
     cli.ok("env", "shop")
+
+
+def test_secrets_that_a_vault_of_before_has_are_told(cli: Cli) -> None:
+    made(cli)
+    assert not notices.of_file(opened(cli))
+    cli.write(f"{FILE}vault: environ\n")
+    (told,) = notices.of_file(opened(cli))
+    assert f"{cli.state / 'secrets'}, which is not the vault any more" in told.text

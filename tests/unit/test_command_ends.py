@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 from pathlib import Path
@@ -128,3 +129,20 @@ def test_nothing_that_is_due_is_said(
     monkeypatch.chdir(tmp_path)
     assert main(["rotate", "--due"]) == 0
     assert capsys.readouterr().out == "nothing is due\n"
+
+
+def test_what_up_does_with_a_secret_is_said_of_those_of_servers_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mngdb.yaml").write_text("mongodb: {target: {atlas: {region: ap-northeast-2}}}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MNGDB_STATE_HOME", str(tmp_path / "state"))
+    said = {}
+    for name in ("mongodb_admin", "atlas_client-id"):
+        monkeypatch.setattr("sys.stdin", io.StringIO("mdb_sa_id_0123456789"))
+        assert main(["secret", "set", name]) == 0
+        said[name] = "".join(capsys.readouterr())
+    assert "sets it on the server" in said["mongodb_admin"]
+    assert "it has 20 characters" in said["mongodb_admin"]
+    assert "server" not in said["atlas_client-id"]
+    assert "characters" not in said["atlas_client-id"]

@@ -71,7 +71,6 @@ def secret_set(options: Options, name: str) -> None:
     from mngdb.checks.strength import LENGTH
     from mngdb.errors import UsageError
     from mngdb.ops.secrets import put
-    from mngdb.spec.file import BACKUP_SECRETS
     from mngdb.vaults import LONGEST
 
     if click.get_current_context().args:
@@ -97,9 +96,8 @@ def secret_set(options: Options, name: str) -> None:
     if options.json:
         say_json({"stack": context.stack.name, "secret": name, "where": done.where})
     else:
-        of_server = not name.startswith("alerts_") and name not in BACKUP_SECRETS
-        then = "; 'mngdb up' sets it on the server" if of_server else ""
+        then = "; 'mngdb up' sets it on the server" if done.of_server else ""
         say(f"stored in {done.where}{then}")
         length = len(value.strip())
-        if of_server and length < LENGTH:
+        if done.of_server and length < LENGTH:
             tell(f"note: it has {length} characters; 'mngdb check' requires {LENGTH} or more")

@@ -216,15 +216,19 @@ class Context(Struct, frozen=True, dict=True):
         every = self.stack.instances.values()
         return frozenset(secret_name(one, app) for one in every for app in one.grants)
 
+    def login_secrets(self, only: Collection[str] | None = None) -> list[str]:
+        """The vault's names of the passwords of all servers, or of `only` some."""
+        return [
+            secret_name(instance, login)
+            for instance in self.stack.instances.values()
+            if only is None or instance.name in only
+            for login in self.logins(instance)
+        ]
+
     def secret_names(self, only: Collection[str] | None = None) -> list[str]:
         """The vault's names of every secret of a server (or of `only` some), a page or a signer."""
         return [
-            *(
-                secret_name(instance, login)
-                for instance in self.stack.instances.values()
-                if only is None or instance.name in only
-                for login in self.logins(instance)
-            ),
+            *self.login_secrets(only),
             *((CURRENT,) if self.stack.source.jwt else ()),
             *(
                 PAGE_SECRETS

@@ -9,13 +9,15 @@ from mngdb.ops import leftovers
 from mngdb.ops.backup import place, schedule
 from mngdb.ops.context import Context
 from mngdb.spec.alerts import secret_of
+from mngdb.vaults import own_folder
 
 
 def of_file(context: Context) -> list[Notice]:
-    """Keys that do nothing here, backups, channels that cannot be told, and what the file does not
-    name any more."""
+    """Keys that do nothing here, a vault of before, backups, channels that cannot be told, and what
+    the file does not name any more."""
     return [
         *_unused(context),
+        *_of_vault(context),
         *_of_backups(context),
         *_of_channels(context),
         *leftovers.notices(context),
@@ -64,6 +66,21 @@ def _unused(context: Context) -> list[Notice]:
             )
         )
     return found
+
+
+def _of_vault(context: Context) -> list[Notice]:
+    """Secrets in the stack's own directory, while another vault has those that count."""
+    before = own_folder(context.stack.state)
+    if context.vault.folder == before or not (before.is_dir() and any(before.iterdir())):
+        return []
+    return [
+        Notice(
+            "",
+            f"secrets are still in {before}, which is not the vault any more: apps that read "
+            "MNGDB_SETTINGS there do not see rotations",
+            f"restart them with what 'mngdb env APP --for client' prints, then: rm -r {before}",
+        )
+    ]
 
 
 def _of_backups(context: Context) -> list[Notice]:

@@ -19,10 +19,11 @@ from mngdb.vaults import usable
 
 
 class Put(Struct, frozen=True):
-    """Where a secret is kept now. Of one of the backups: where the one of before is (None: there
-    was none), and what is wrong with it, in words."""
+    """Where a secret is kept now, and whether `up` sets it on a server. Of one of the backups:
+    where the one of before is (None: there was none), and what is wrong with it, in words."""
 
     where: str
+    of_server: bool = False
     before: Path | None = None
     warning: str = ""
 
@@ -42,12 +43,12 @@ def put(context: Context, name: str, value: str) -> Put:
     where = context.vault.where(name)
     if name not in {KEY, MAC}:
         context.vault.put({name: secret})
-        return Put(where)
+        return Put(where, name in context.login_secrets())
     kept = _spared(context, name, secret)
     context.vault.put({name: secret})
     if name == MAC:
         keys.accept_signer(context, secret)
-    return Put(where, kept, keys.fits_none(context, name))
+    return Put(where, False, kept, keys.fits_none(context, name))
 
 
 def refuse_rotated(context: Context, names: Iterable[str]) -> None:

@@ -150,6 +150,11 @@ def usable(name: str, value: str) -> Secret:
     return Secret(value)
 
 
+def own_folder(state: Path) -> Path:
+    """Where the vault `files` is that the file names no directory for."""
+    return state / "secrets"
+
+
 def open_vault(
     spec: VaultSpec,
     stack: str,
@@ -172,5 +177,5 @@ def open_vault(
         return EnvironVault(environ)
     from mngdb.vaults.files import FilesVault
 
-    path = folder / spec.path if spec.path else state / "secrets"
+    path = folder / spec.path if spec.path else own_folder(state)
     return FilesVault(path, named=spec.path is not None, readers=spec.readers)
