@@ -113,3 +113,12 @@ def test_an_open_transaction_of_one_app_stops_no_rotation(stack: Cli) -> None:
             works.execute("SELECT 1")
     assert not lets_in("postgres", before)
     assert all(lets_in("postgres", settings(stack, app)) for app in ("other", "shop"))
+
+
+@pytest.mark.parametrize("place", ["ROLE CURRENT_USER", "DATABASE shop"])
+def test_a_library_that_there_is_not_does_not_stop_it(stack: Cli, place: str) -> None:
+    with connect(second(stack, "shop")) as session:
+        session.execute(f"ALTER {place} SET local_preload_libraries = 'nowhere'")
+    assert stack.json("rotate", "shop", "--now")["done"] == ["postgres_shop"]
+    assert lets_in("postgres", settings(stack, "shop"))
+    assert stack.json("plan")["steps"] == []

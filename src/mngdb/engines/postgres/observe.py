@@ -53,7 +53,7 @@ WHERE one LIKE 'local\\_preload\\_libraries=%%'
 
 def observe(session: Session, asked: DesiredInstance, *, logins: bool = False) -> Facts:
     """Look at the server; one connection, and one more at a time for the databases inside (four,
-    on a server of ours). With `logins` they are not looked into."""
+    on a server of ours). With `logins` they are not looked into, but for what lets nobody in."""
     version, admin, superuser, replicates, checksums, statistics, slot, *held = session.rows(
         "SELECT current_setting('server_version'), rolname, rolsuper, rolsuper OR rolreplication, "
         "current_setting('data_checksums') = 'on', "
@@ -84,7 +84,7 @@ def observe(session: Session, asked: DesiredInstance, *, logins: bool = False) -
         overlaid=_overlaid(session, asked),
         system=system_rights.look(session.main, whole=True) if superuser else (),
         outsiders=_outsiders(session, asked, roles) if asked.managed and superuser else (),
-        lockouts=() if logins else _lockouts(session, asked, roles),
+        lockouts=_lockouts(session, asked, roles),
         unnamed=_unnamed(session, asked) if asked.managed and superuser else {},
         maintenance=maintenance.look(session) if asked.managed else Maintenance(),
         slot=slot,

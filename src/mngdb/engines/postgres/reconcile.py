@@ -349,7 +349,10 @@ class _Planner:
         """What keeps an app from its database, for a look at the logins alone."""
         found = self.facts.databases.get(name)
         if found is not None and app not in self.held and not self.foreign(found):
-            for step in self.reachable(name, found):
+            resets = (
+                self.let_in(o) for o in self.facts.lockouts if (o.database, o.role) == (name, "")
+            )
+            for step in (*self.reachable(name, found), *resets):
                 yield replace(step, object=f"role {app}")
 
     def let_in(self, found: Lockout) -> Step[Session]:
