@@ -291,19 +291,13 @@ def test_a_snapshot_and_a_log_that_cannot_be_written(theirs: Server) -> None:
 def test_full_memory_and_fragmentation(tmp_path: Path) -> None:
     options = ("--save", "", "--maxmemory", "1gb")
     with started(Cli(tmp_path), *options) as server, server.client() as client:
-        pipe = client.pipeline(transaction=False)
-        for n in range(220_000):
-            pipe.set(f"k{n}", "x" * 700)
-        pipe.execute()
+        client.eval("for n = 1, 220000 do redis.call('SET', 'k' .. n, ARGV[1]) end", 0, "x" * 700)
         # Redis measures itself ten times a second
         _until(lambda: one(server.cli, "redis.fragmentation").verdict == "pass")
         client.config_set("maxmemory", int(client.info("memory")["used_memory"]) + (10 << 20))
         assert one(server.cli, "redis.memory-used").verdict == "fail"
-        pipe = client.pipeline(transaction=False)
-        for n in range(220_000):
-            if n % 10:
-                pipe.delete(f"k{n}")
-        pipe.execute()
+        gone = "if n % 10 > 0 then redis.call('DEL', 'k' .. n) end"
+        client.eval(f"for n = 1, 220000 do {gone} end", 0)
         _until(lambda: one(server.cli, "redis.fragmentation").verdict == "fail")
 
 

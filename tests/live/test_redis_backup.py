@@ -43,6 +43,8 @@ apps: {shop: {redis: "shop:*"}}
 """
 NO_LOG = FILE.replace("PORT1}", "PORT1, appendonly: false}")
 LIBRARY = "#!lua name=lib\nredis.register_function('twice', function(k, a) return a[1] * 2 end)"
+#: Small ones, besides one of each kind.
+KEYS = 20_000
 
 
 class Memory(Logged):
@@ -127,10 +129,10 @@ def failed(trials: tuple[Trial, ...]) -> list[Trial]:
     return [one for one in trials if not one.passed]
 
 
-def fill(client: Any) -> None:
+def fill(client: Any, keys: int = KEYS) -> None:
     pipe = client.pipeline(transaction=False)
     pipe.function_load(LIBRARY)
-    for n in range(100_000):
+    for n in range(keys):
         pipe.set(f"key:{n}", n)
     pipe.set(b"\x00\xff\r\n*1", bytes(range(256)) * 40)
     pipe.set("aof", b"\r\n#TS:1700000000\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n")
@@ -205,7 +207,7 @@ def test_everything_comes_back(cli: Cli, text: str) -> None:
         client.flushall()
         client.function_flush()
     assert made.expected == len(made.streams["dump.rdb"])
-    assert made.taken.counts["db0"] == 100_013 + 1
+    assert made.taken.counts["db0"] == KEYS + 13 + 1
     assert (made.taken.counts["db9"], made.taken.counts["libraries"]) == (1, 1)
     cli.ok("down")
     time.sleep(max(0.0, gone - time.monotonic()))
@@ -253,7 +255,7 @@ def test_writes_go_on_meanwhile_and_it_is_one_moment(cli: Cli) -> None:
                 client.mset({"a": n, "b": n, f"pad:{n % 20_000}": "x" * 2000})
 
     with admin(cli) as client:
-        fill(client)
+        fill(client, 100_000)
         # what a replica may fall behind by, far less than what is written meanwhile
         client.config_set("client-output-buffer-limit", "replica 1 1 1")
         client.config_set("repl-timeout", 2)
