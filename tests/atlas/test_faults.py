@@ -191,6 +191,26 @@ def test_what_others_made_is_left_alone_or_taken_over_by_name(fake: Handle, stac
     assert api.ok("GET", f"{base}/alertConfigs")["results"] != []  # Atlas' own
 
 
+def test_no_cluster_is_made_in_a_project_that_another_stack_administers(
+    fake: Handle, stack: Cli
+) -> None:
+    api = Client(fake)
+    project = api.ok("POST", "/groups", {"name": name(stack), "orgId": fake.organization})
+    user = {"databaseName": "admin", "username": "mngdb-admin", "groupId": project["id"]}
+    held = [{"roleName": "atlasAdmin", "databaseName": "admin"}]
+    api.ok(
+        "POST",
+        f"/groups/{project['id']}/databaseUsers",
+        {**user, "roles": held, "password": "a-password-of-theirs"},
+    )
+    write(stack, fake, f"      project: {name(stack)}\n")
+    fake.writes()
+    done = stack.run("up", "--yes")
+    assert done.returncode == 1
+    assert "--allow 'mngdb-admin'" in done.stderr
+    assert fake.writes() == []
+
+
 def test_a_protected_cluster_is_not_destroyed(fake: Handle, stack: Cli) -> None:
     text = (stack.folder / "mngdb.yaml").read_text()
     stack.write(text.replace("protected: false", "protected: true"))

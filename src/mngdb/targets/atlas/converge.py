@@ -30,7 +30,15 @@ from mngdb.targets.atlas import (
     users,
 )
 from mngdb.targets.atlas.look import look
-from mngdb.targets.atlas.session import ADMIN, AtlasStep, Found, Session, Wanted, maker
+from mngdb.targets.atlas.session import (
+    ADMIN,
+    AtlasStep,
+    Found,
+    Session,
+    Wanted,
+    maker,
+    take_over,
+)
 from mngdb.targets.converge import Converger
 
 #: Rounds of looking and changing, and those that an answer that was lost on the way ended early.
@@ -190,6 +198,9 @@ class AtlasConverger(Converger[S, F]):
         make = maker(wanted)
         if found.project is not None and not project.usable(wanted, found.project):
             return [*project.steps(wanted, found, make)]
+        if found.cluster is None and users.administered(wanted, found):
+            # by another stack: a cluster that we cannot log in to costs as much
+            return [take_over(make, ADMIN, "a database user")]
         ready = cluster.usable(wanted, found.cluster) or found.cluster is None
         groups = (
             project.steps(wanted, found, make),

@@ -77,13 +77,18 @@ def steps(wanted: Wanted, found: Found, journal: Journal, make: Make) -> Iterato
         for login in {app, app + SECOND} & users.keys() - opened.keys():
             if ours(wanted, users[login]):
                 yield make("revoke", login, "its password was rotated", _drop(login, {}))
-    admin = users.get(ADMIN)
-    if admin is not None and not ours(wanted, admin) and not wanted.allows(ADMIN):
+    if administered(wanted, found):
         yield take_over(make, ADMIN, "a database user")
     else:
         secret = wanted.asked.secrets["admin"]
         given = Login(ADMIN, secret, "administrator", _ADMIN_ROLES)
-        yield from _user(wanted, given, admin, journal, make)
+        yield from _user(wanted, given, users.get(ADMIN), journal, make)
+
+
+def administered(wanted: Wanted, found: Found) -> bool:
+    """Whether the project has another's administrator, which the command does not take over."""
+    theirs = (one for one in found.users if one.get("username") == ADMIN)
+    return any(not ours(wanted, one) for one in theirs) and not wanted.allows(ADMIN)
 
 
 def departed(wanted: Wanted, users: dict[str, Json]) -> list[str]:
