@@ -19,9 +19,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from msgspec.structs import replace
 
 from mngdb.checks import registry, strength
 from mngdb.findings import Finding
+from mngdb.ops.rotate.note import Entry, keep
 from mngdb.secret import generate
 from mngdb.targets.local.runner import LocalRunner
 from tests.checks.judge import findings, one, opened
@@ -197,6 +199,16 @@ def test_an_old_secret(stack: Cli) -> None:
         assert failed(stack, "secrets.age") == "redis_shop (400 days)"
     finally:
         os.utime(secret(stack))
+
+
+def test_a_rotation_that_does_not_end(stack: Cli) -> None:
+    begun = time.time() - 30 * 3600
+    waits = Entry("redis_shop", "redis", "shop", "waiting", begun, 900.0)
+    keep(stack.state, [waits, replace(waits, secret="redis_admin", begun=begun + 29.5 * 3600)])
+    try:
+        assert failed(stack, "secrets.rotations") == "redis_shop (begun 30 h ago)"
+    finally:
+        keep(stack.state, [])
 
 
 def test_a_secret_that_nobody_uses(stack: Cli) -> None:

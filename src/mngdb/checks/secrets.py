@@ -117,6 +117,10 @@ CHECKS: tuple[Check[SecretsFacts], ...] = checks(
         "secrets.strength": lambda facts: random_enough(_values(facts)),
         "secrets.shared": _shared,
         "secrets.age": _age,
+        "secrets.rotations": lambda facts: listed(
+            [f"{name} (begun {hours:.0f} h ago)" for name, hours in facts.late.items()],
+            "none is late",
+        ),
         "secrets.unused": _unused,
         "secrets.policy": _policy,
         "secrets.ignored": _in_git(lambda git: listed(git.open, "ignored")),

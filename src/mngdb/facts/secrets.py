@@ -68,5 +68,7 @@ class SecretsFacts(Struct, frozen=True):
     """`NAME: WHO` that may read it by rules of the vault's own; None: it has none."""
     rotated: float | None = None
     """Days after which the file has secrets rotated, and one to do it; None: it does not say."""
+    late: Mapping[str, float] = {}
+    """Name to hours since the beginning of a rotation that should be over by now."""
     unavoidable: tuple[str, ...] = ()
     """As `environments`, of containers' programs that take a secret from nowhere else."""

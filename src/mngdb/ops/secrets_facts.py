@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from mngdb.facts.secrets import Dotenv, Git, SecretsFacts
 from mngdb.findings import Seen, see
 from mngdb.ops.context import Context, secret_name
 from mngdb.ops.publish import readers
+from mngdb.ops.rotate.note import entries
 from mngdb.spec.vault import settled
 from mngdb.vaults import inspect, leaks
 from mngdb.vaults.git import repository
 
-_DAY = 86_400.0
+_HOUR, _DAY = 3_600.0, 86_400.0
 #: What is written beside the file and read by other tools.
 _BESIDE = (
     *("*compose*.y*ml", "mngdb*.y*ml", "Dockerfile*", "Makefile", "justfile", "*.sh", "scripts/*"),
@@ -44,6 +46,7 @@ def secrets_facts(context: Context) -> SecretsFacts:
         unusable=tuple(kept.unusable),
         ages=kept.ages,
         rotated=_rotated(context),
+        late=_late(context),
         open_folders=tuple(
             inspect.open_to_others(
                 [*_private(stack.state, folder), *_rendered(context)], shared=shared
@@ -85,6 +88,14 @@ def _exposed(context: Context) -> tuple[str, ...] | None:
 def _rotated(context: Context) -> float | None:
     rotation = context.stack.source.rotate
     return None if rotation is None else rotation.every.total_seconds() / _DAY + 1
+
+
+def _late(context: Context) -> dict[str, float]:
+    """Rotations that have had the time of their sessions, and an hour for all else."""
+    now = time.time()
+    every = entries(context.stack.state).values()
+    ages = {one.secret: now - one.begun for one in every if now - one.begun > one.grace + _HOUR}
+    return {name: age / _HOUR for name, age in ages.items()}
 
 
 def _private(state: Path, vault: Path | None) -> list[Path]:
