@@ -36,7 +36,7 @@ class Strangers:
         near = (f"{name}/", f"{name}/{known[:-1]}", f"{self.mark}0", f"{known}/{name}", name, "")
         found = [{"key": "mngdb-stack", "value": self.chance.choice(near)}]
         others = [{"key": "team", "value": self.mark}, {"key": "mngdb", "value": self.mark}]
-        return self.chance.choice(([], found, others, found + others))
+        return self.chance.choice((found, found, found + others, others, []))
 
     def comment(self) -> str:
         near = (f"mngdb {self.mark}0: office", f"mngdb{self.mark}", f"{self.mark}: office")

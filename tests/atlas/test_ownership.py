@@ -17,7 +17,7 @@ from tests.atlas.inside import Inside, Stack
 from tests.atlas.strangers import CLUSTERS, PLACES, VPCS, Strangers, everything
 from tests.conftest import EVERYTHING
 
-KINDS = ("user", "role", "cluster", "entry", "alert", "service", "peer")
+KINDS = ("user", "user", "role", "cluster", "entry", "alert", "service", "peer")
 #: Of a name that a killed command was about to take, nobody can tell whose it is.
 LATER = ("user", "cluster", "entry", "alert")
 #: Refusals of requests, of which the next command knows nothing.
@@ -92,7 +92,7 @@ def test_what_others_have_stays_as_it_is(inside: Inside, seed: int) -> None:
 def _live(stack: Stack, chance: Random, mark: str) -> None:
     inside, others = stack.inside, Strangers(stack.inside, chance, mark)
     for name in ("chat", "others", "chat2"):
-        if chance.random() < 0.6:
+        if name == "chat" or chance.random() < 0.5:
             others.add(others.project(name), KINDS)
     theirs = everything(inside)
     for _ in range(chance.randint(2, 5)):
