@@ -17,7 +17,7 @@ from mngdb.engines.postgres.reconcile import reconcile as reconcile_postgres
 from mngdb.engines.redis import acl
 from mngdb.errors import UsageError
 from mngdb.model import DesiredInstance, Program, Site
-from mngdb.ops.rotate.note import Entry, entries, keep
+from mngdb.ops.rotate.note import Entry, entries, keep, together
 from mngdb.ops.rotate.report import said
 from mngdb.secret import Secret, after, app_of, generate, login_of
 from mngdb.spec.mongodb import MongodbGrant
@@ -130,6 +130,15 @@ def test_what_is_over_soon_is_not_said_to_go_on_for_0_s() -> None:
     assert "may go on for 900 s" in said(one)
     for soon in (replace(one, grace=0.0), replace(one, now=True)):
         assert said(soon) == "the old password is being withdrawn"
+
+
+def test_the_note_of_a_thousand_logins_can_be_read_again(tmp_path: Path) -> None:
+    names = [f"postgres_a-rather-long-name-of-an-app-{number}" for number in range(1000)]
+    every = together(names)
+    assert every == together(reversed(names)) != together(names[:-1])
+    new = [Entry(name, "postgres", name, "opening", 1.0, 900.0, together=every) for name in names]
+    keep(tmp_path, new)
+    assert [*entries(tmp_path)] == names
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ The logins of the administrator and the monitor have one password: it changes on
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -49,9 +50,9 @@ class Entry(Struct, frozen=True):
     own."""
     now: bool = False
     """The old password has leaked: nothing that it opened is waited for."""
-    together: tuple[str, ...] = ()
-    """All that the command rotates which began it, by the vault's names: given again it finishes
-    them, and begins nothing anew."""
+    together: str = ""
+    """`together` of all that the command rotates which began it: given again it finishes them, and
+    begins nothing anew."""
 
     @property
     def single(self) -> bool:
@@ -61,6 +62,12 @@ class Entry(Struct, frozen=True):
     def passed(self) -> float:
         """Seconds since its password was published. A clock that was set back counts as none."""
         return max(0.0, time.time() - (self.published or 0.0))
+
+
+def together(names: Iterable[str]) -> str:
+    """What tells these of the vault's names, in any order, from others: a list of all of them with
+    each would be too much for the note."""
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16]
 
 
 def entries(state: Path) -> dict[str, Entry]:

@@ -23,7 +23,7 @@ from mngdb.model import DesiredInstance, Step
 from mngdb.ops import audit, publish, workers
 from mngdb.ops.context import Context, secret_name
 from mngdb.ops.rotate import sessions
-from mngdb.ops.rotate.note import ADMIN, Entry, Phase, entries, keep
+from mngdb.ops.rotate.note import ADMIN, Entry, Phase, entries, keep, together
 from mngdb.secret import SECOND, Secret, after, generate
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.stack import Instance
@@ -79,9 +79,9 @@ def begin(
     vault keeps no second password, LockedError."""
     with _locked(context):
         going, chosen = entries(context.stack.state), [*logins]
-        together = tuple(sorted(one.secret for one in chosen))
+        all_of_them = together(one.secret for one in chosen)
         new = [one for one in chosen if one.secret not in going]
-        if any((one.together, one.now) == (together, now) for one in going.values()):
+        if any((one.together, one.now) == (all_of_them, now) for one in going.values()):
             new = []
         if now:
             hurried = [going[one.secret] for one in chosen if one.secret in going]
@@ -107,7 +107,7 @@ def begin(
             going[one.secret] = Entry(
                 *(one.secret, one.instance.name, one.name, "opening", begun, grace),
                 now=now,
-                together=together,
+                together=all_of_them,
             )
         keep(context.stack.state, going.values())
         on_event(Progress("rotation", f"begun: {many(len(new), 'password')}"))
