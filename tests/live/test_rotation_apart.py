@@ -25,6 +25,7 @@ agent: false
 apps:
   shop: {postgres: shop, redis: "shop:*"}
   evil: {postgres: evil, redis: "evil:*"}
+  reader: {postgres: {database: evil, access: readonly}}
 """
 
 
@@ -86,11 +87,14 @@ def test_a_document_that_cannot_be_written_costs_its_app_alone(stack: Cli) -> No
 
 def test_what_an_app_set_for_its_database_does_not_keep_its_new_password_out(stack: Cli) -> None:
     before = settings(stack, "evil")
-    sql(stack, "ALTER DATABASE evil CONNECTION LIMIT 0", app="evil", database="evil")
-    done = stack.json("rotate", "evil", "--instance", "postgres", "--grace", "1s")
-    assert done["done"] == ["postgres_evil"]
+    revoke = "REVOKE CONNECT ON DATABASE evil FROM"
+    limit = "ALTER DATABASE evil CONNECTION LIMIT 0"
+    sql(stack, f"{revoke} reader", f"{revoke} evil", limit, app="evil", database="evil")
+    words = ("rotate", "evil", "reader", "--instance", "postgres", "--grace", "1s")
+    assert stack.json(*words)["done"] == ["postgres_evil", "postgres_reader"]
     assert not lets_in("postgres", before)
-    assert lets_in("postgres", settings(stack, "evil"))
+    assert all(lets_in("postgres", settings(stack, app)) for app in ("evil", "reader"))
+    assert stack.json("plan")["steps"] == []
 
 
 def test_a_login_that_is_refused_costs_its_app_alone(stack: Cli) -> None:

@@ -127,6 +127,8 @@ class Database(Struct, frozen=True):
     limit: int = -1
     """Its own connection limit; -1 for none, -2 for a database that DROP DATABASE left half."""
     template: bool = False
+    let_in: bool = True
+    """Whether its owner may connect to it: who owns it can revoke that from itself."""
     unseen: str = ""
     """Why it could not be looked into, although it is open."""
 

@@ -265,6 +265,7 @@ def _databases(
     rows = session.rows(
         """
         SELECT d.datname, o.rolname, d.datallowconn, d.datconnlimit, d.datistemplate,
+               has_database_privilege(o.oid, d.oid, 'CONNECT'),
                ARRAY(SELECT coalesce(g.rolname, '') || chr(10) || a.privilege_type
                             || CASE WHEN a.is_grantable THEN '*' ELSE '' END
                      FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
@@ -287,7 +288,7 @@ def _databases(
     looked = [name for name, _, is_open, *_ in rows if into and name in named and is_open]
     seen = _look_into_each(session, looked, list(roles), owners, _AT_ONCE if asked.managed else 1)
     found = {}
-    for name, owner, is_open, limit, template, granted in rows:
+    for name, owner, is_open, limit, template, let_in, granted in rows:
         within, unseen = seen.get(name, (None, ""))
         pairs = (one.split("\n") for one in granted)
         found[name] = Database(
@@ -297,6 +298,7 @@ def _databases(
             is_open,
             limit,
             template,
+            let_in,
             unseen,
         )
     return found

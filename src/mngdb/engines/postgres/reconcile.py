@@ -333,17 +333,21 @@ class _Planner:
     def reachable(self, name: str, found: Database) -> Iterator[Step[Session]]:
         """What the owner of a database may set to keep others out, or to have it passed over."""
         parts, ours = [], self.asked.managed or found.owner in self.facts.roles
+        alter = SQL("ALTER DATABASE {} {}").format
         if not found.open:
-            parts.append(("accept connections again", SQL("ALLOW_CONNECTIONS true")))
+            parts.append(("accept connections again", "ALLOW_CONNECTIONS true"))
         if ours and found.limit >= 0:
-            parts.append((f"connection limit {found.limit} → none", SQL("CONNECTION LIMIT -1")))
+            parts.append((f"connection limit {found.limit} → none", "CONNECTION LIMIT -1"))
         if ours and found.template:
-            parts.append(("no longer a template", SQL("IS_TEMPLATE false")))
-        if parts:
-            alter = SQL("ALTER DATABASE {} {}").format
-            orders = [alter(Identifier(name), option) for _, option in parts]
-            text = ", ".join(text for text, _ in parts)
-            yield self.statement("change", f"database {name}", text, *orders)
+            parts.append(("no longer a template", "IS_TEMPLATE false"))
+        orders = [alter(Identifier(name), SQL(option)) for _, option in parts]
+        texts = [text for text, _ in parts]
+        if ours and not found.let_in:
+            texts.append(f"{found.owner} may connect")
+            grant = SQL("GRANT CONNECT ON DATABASE {} TO {}")
+            orders.append(grant.format(Identifier(name), Identifier(found.owner)))
+        if orders:
+            yield self.statement("change", f"database {name}", ", ".join(texts), *orders)
 
     def entrance(self, app: str, name: str) -> Iterator[Step[Session]]:
         """What keeps an app from its database, for a look at the logins alone."""
@@ -352,7 +356,8 @@ class _Planner:
             resets = (
                 self.let_in(o) for o in self.facts.lockouts if (o.database, o.role) == (name, "")
             )
-            for step in (*self.reachable(name, found), *resets):
+            rights_on = rights.connecting(self.step, name, app, self.grants[app].access, found)
+            for step in (*self.reachable(name, found), *resets, *rights_on):
                 yield replace(step, object=f"role {app}")
 
     def let_in(self, found: Lockout) -> Step[Session]:

@@ -138,6 +138,17 @@ def left(make: MakeStep, name: str, app: str, found: Database) -> Iterator[Step[
         )
 
 
+def connecting(
+    make: MakeStep, name: str, app: str, access: str, found: Database
+) -> Iterator[Step[Session]]:
+    """What an app that does not own a database has to be given to connect to it."""
+    differ = _Differences()
+    _on_database(differ, name, app, access, found)
+    if differ.give:
+        text = f"{app}: {access} ({_joined(differ.gained)})"
+        yield make("grant", f"database {name}", text, within(name, *differ.give))
+
+
 def _for_app(
     make: MakeStep, name: str, app: str, access: str, owner: str, found: Database, inside: Inside
 ) -> Iterator[Step[Session]]:
