@@ -58,6 +58,9 @@ def test_a_stack_whose_secrets_are_in_aws(cli: Cli, server: SecretsServer) -> No
         assert (done.returncode, done.stdout) == (2, "")
         assert "fail_open: false" in done.stderr
         assert len(done.stderr.strip().splitlines()) == 3  # with the note about the variable
+    (unit, _) = json.loads(cli.run("status", "--json").stdout)["units"]
+    assert (unit["state"], unit["healthy"]) == ("running", False)
+    assert "AWS does not permit" in unit["error"]
     # open, it goes on with what was read last
     server.fail("", 0)
     cli.env["AWS_SECRETS_FAIL_OPEN"] = "true"

@@ -112,6 +112,24 @@ def test_tries_end(tmp_path: Path, fault: httpx.Response | type[Exception]) -> N
     assert 5 < len(server.seen) < 30
 
 
+def test_without_a_way_to_atlas_the_tries_end_soon_and_are_told(tmp_path: Path) -> None:
+    tries: list[httpx.Request] = []
+    told: list[str] = []
+
+    def cut(request: httpx.Request) -> httpx.Response:
+        tries.append(request)
+        raise httpx.ConnectError("no route")
+
+    client = Api("https://atlas.test", KEYS, tmp_path, pace=0.0, transport=httpx.MockTransport(cut))
+    client.tell = told.append
+    with pytest.raises(UnobservableError, match="no connection") as error:
+        client.get("groups", "1")
+    assert 3 < len(tries) < 8
+    assert error.value.hint is not None
+    assert "https://atlas.test" in error.value.hint
+    assert told[0].startswith("Atlas: no connection; next try in ")
+
+
 def test_a_refusal_has_atlas_words_its_request_and_what_to_do(tmp_path: Path) -> None:
     body = {"error": 409, "errorCode": "DUPLICATE_CLUSTER_NAME", "detail": "A cluster named x."}
     server = Server(httpx.Response(409, headers={"X-Request-Id": "r-7"}, json=body))

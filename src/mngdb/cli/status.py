@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mngdb.ops.backup.growth import Growth
     from mngdb.ops.backup.restored import Beside
     from mngdb.ops.context import Context
+    from mngdb.ops.status import UnitStatus
 
 
 @click.command()
@@ -70,11 +71,11 @@ def status(options: Options) -> int:
                 tell(unit.warning)
                 if unit.warning_hint:
                     tell(f"  hint: {unit.warning_hint}")
-            if unit.error:
-                named = unit.error.startswith(f"{unit.name} ")
-                tell(unit.error if named else f"{unit.name}: {unit.error}")
-                if unit.hint:
-                    tell(f"  hint: {unit.hint}")
+        for (error, hint), names in _errors(units).items():
+            named = error.startswith(f"{names[0]} ")
+            tell(error if named else f"{', '.join(names)}: {error}")
+            if hint:
+                tell(f"  hint: {hint}")
         if any(unit.state in {"stopped", "absent"} for unit in units):
             tell("'mngdb up' starts stopped units")
         for service in services:
@@ -91,6 +92,15 @@ def status(options: Options) -> int:
         *(one.healthy for one in services),
     ]
     return 0 if all(healthy) else 1
+
+
+def _errors(units: Sequence[UnitStatus]) -> dict[tuple[str, str | None], list[str]]:
+    """Error and hint to the units that have it: one cause is told once."""
+    found: dict[tuple[str, str | None], list[str]] = {}
+    for unit in units:
+        if unit.error:
+            found.setdefault((unit.error, unit.hint), []).append(unit.name)
+    return found
 
 
 def _backups(context: Context) -> list[Glance]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: What to do about a unit that may not be as the file says.
 _DIFFERS = "'mngdb plan' shows the differences, 'mngdb up' fixes them"
+#: The state of a unit of which nothing is known here.
+_UNREACHABLE = "unreachable"
 #: Kinds of a ConnectError that are states, too.
 _STATES = {"starting", "halted"}
 
@@ -73,20 +75,20 @@ class UnitStatus(Struct, frozen=True):
 
 def status(context: Context) -> list[UnitStatus]:
     """Every unit of the stack, asked side by side. What keeps one from being asked is told in its
-    row; raised as MngdbError where none could be."""
+    row; raised as MngdbError where no row says more than that."""
 
     def job(instance: Instance, _: workers.Emit) -> list[UnitStatus]:
         return look(context, context.asked(instance, invent=True, find=False))
 
     results = workers.each(context.stack, job, lambda _: None)
     found, errors = workers.apart(results)
-    if errors and not found:
-        raise next(iter(errors.values()))
     units = [
         unit
         for name in results
         for unit in found.get(name) or _unasked(context, context.instance(name), errors[name])
     ]
+    if errors and not found and all(unit.state == _UNREACHABLE for unit in units):
+        raise next(iter(errors.values()))
     return [*units, *agent(context)]
 
 
@@ -224,7 +226,7 @@ def _unit(member: Member, host: str, port: int) -> UnitStatus:
     """Before anything is known of it."""
     name, instance = member.name, member.instance
     return UnitStatus(
-        name, instance.name, instance.engine, "unreachable", False, None, host, port, member=name
+        name, instance.name, instance.engine, _UNREACHABLE, False, None, host, port, member=name
     )
 
 

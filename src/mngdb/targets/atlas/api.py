@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from mngdb import log, stopping
+from mngdb import log, stopping, waits
 from mngdb.errors import ConnectError, MngdbError, UnobservableError
 from mngdb.targets.atlas.auth import Credentials, Tokens, token_of
 from mngdb.targets.atlas.errors import AtlasError, LostError, code_of, detail_of, refusal
@@ -34,10 +34,13 @@ _TOKEN = "/api/oauth/token"  # noqa: S105 - a path
 _CONNECT, _ANSWER = 10.0, 60.0
 #: Seconds that one request may be put off: by Atlas' own limit, and by faults on the way.
 _THROTTLED, _BROKEN = 1800.0, 180.0
+#: Seconds that a connection is tried for, as long as nothing has answered this process yet: there
+#: may be no way to Atlas from here.
+_UNMET = 15.0
 #: Seconds between two tries where Atlas does not say: the first, the longest; and the shortest.
 _FIRST, _LONGEST, _SHORTEST = 0.5, 30.0, 0.01
 #: Seconds from which on a wait is told.
-_TOLD = 5.0
+_TOLD = 2.0
 _PAGE = 500
 #: Codes of a 401 that is about the token, not about rights.
 _NO_TOKEN = {"", "UNAUTHORIZED", "INVALID_ACCESS_TOKEN"}
@@ -73,8 +76,9 @@ class Api:
         self.url = url
         self.requests = 0
         """How many were sent, those for tokens included."""
-        self.tell: Callable[[str], None] = lambda _: None
+        self.tell: Callable[[str], None] = waits.begin
         """Told of long waits."""
+        self._met = False
 
     def get(self, *parts: str, **query: object) -> Json:
         """An object. Raises AtlasError, also where it is not there."""
@@ -171,13 +175,16 @@ class Api:
         """Send until there is an answer. `again`: it may arrive twice."""
         import httpx
 
-        pause, throttled, broken = _FIRST, 0.0, 0.0
+        pause, throttled, broken, told = _FIRST, 0.0, 0.0, False
         while True:
             stopping.check()
-            arrived, wait, why = False, 0.0, ""
+            arrived, wait, why, begun = False, 0.0, "", time.monotonic()
             try:
                 answer = send()
+                self._met = True
                 if answer.status_code != 429 and answer.status_code < 500:
+                    if told:
+                        waits.over("Atlas answers again")
                     return answer
                 said = detail_of(answer.content)
                 why = f"status {answer.status_code}{said and f', {said}'}"
@@ -191,8 +198,9 @@ class Api:
             wait = wait or pause * random.uniform(0.7, 1.3)  # noqa: S311 - spreads requests
             pause = min(_LONGEST, pause * 2)
             limited = why.startswith("status 429")
-            throttled, broken = throttled + wait * limited, broken + wait * (not limited)
-            if throttled > _THROTTLED or broken > _BROKEN:
+            lost = wait + time.monotonic() - begun
+            throttled, broken = throttled + lost * limited, broken + lost * (not limited)
+            if throttled > _THROTTLED or broken > (_BROKEN if self._met else _UNMET):
                 raise UnobservableError(
                     f"Atlas does not answer {what}: {why}",
                     "its limit of requests is reached: run the same command again later"
@@ -200,6 +208,7 @@ class Api:
                     else f"check the network and https://status.mongodb.com ({self.url})",
                 )
             if wait > _TOLD:
+                told = True
                 self.tell(f"Atlas: {why}; next try in {wait:.0f} s")
             stopping.sleep(max(_SHORTEST, wait) * self._pace)
             if arrived and not again:

@@ -174,17 +174,20 @@ class AtlasTarget:
         return AtlasConverger(engine, asked, emit, session, admin)
 
     def session(
-        self, asked: DesiredInstance, emit: Callable[[object], None] = lambda _: None
+        self, asked: DesiredInstance, emit: Callable[[object], None] | None = None
     ) -> Session:
-        """What the steps of an instance work on. Raises UsageError, SecretError."""
+        """What the steps of an instance work on. Without `emit`, waits for Atlas alone are told.
+        Raises UsageError, SecretError."""
         unit = asked.instance.unit
 
         def tell(text: str, shown: bool, state: str) -> None:
-            emit(Waiting(unit, text, shown, state))
+            if emit is not None:
+                emit(Waiting(unit, text, shown, state))
 
         wanted = self.wanted(asked)
         api = self._api(wanted.spec.url)
-        api.tell = lambda text: tell(text, True, text)
+        if emit is not None:
+            api.tell = lambda text: tell(text, True, text)
         environ = self.given.environ
         return Session(api, wanted, self.journal, tell, environ=environ, pace=self.pace)
 
