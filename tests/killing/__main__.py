@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mngdb.cli.main import run
-from mngdb.ops.rotate import work
+from mngdb.ops.rotate import servers, work
 from mngdb.targets.converge import Converger
 from mngdb.vaults.files import FilesVault
 
@@ -35,8 +35,8 @@ for owner, name in (
     (Path, "replace"),
     (Path, "unlink"),
     (Converger, "_do"),
-    (work._Work, "_change"),
-    (work._Work, "_tried"),
+    (servers.Servers, "change"),
+    (servers.Servers, "tried"),
     (FilesVault, "promote"),
 ):
     setattr(owner, name, _deadly(getattr(owner, name)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mngdb.errors import MngdbError
 from mngdb.events import Progress
 from mngdb.ops.context import Context
-from mngdb.ops.rotate.work import OnEvent
+from mngdb.ops.rotate.going import OnEvent
 from mngdb.secret import Secret
 
 

@@ -12,7 +12,8 @@ from mngdb.errors import MngdbError
 from mngdb.events import Progress
 from mngdb.ops.context import Context
 from mngdb.ops.rotate import provider, select, work
-from mngdb.ops.rotate.work import Left, Login, OnEvent
+from mngdb.ops.rotate.going import OnEvent
+from mngdb.ops.rotate.work import Left, Login
 from mngdb.words import many
 
 #: Seconds between two looks at the sessions of old passwords.
