@@ -218,7 +218,7 @@ def test_a_protected_cluster_is_not_destroyed(fake: Handle, stack: Cli) -> None:
     done = stack.run("destroy", "--yes", name(stack))
     assert done.returncode == 2
     assert "protected: false" in done.stderr
-    assert "still running" in stack.run("down").stderr
+    assert "not stopped, as their provider runs them" in stack.run("down").stderr
     stack.write(text)
     stack.ok("up")
     stack.ok("destroy", "--yes", name(stack))

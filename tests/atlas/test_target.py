@@ -63,19 +63,6 @@ def test_a_cluster_is_made_and_the_second_time_there_is_nothing_to_do(
     assert len(fake.requests()) <= 12
 
 
-def test_the_hardware_changes_with_the_file(fake: Handle, stack: Cli) -> None:
-    wanted = FILE.replace("URL", fake.url).replace(
-        "region:", "tier: M20\n      disk: 20gb\n      region:"
-    )
-    stack.write(wanted)
-    assert "tier M10 → M20, disk 10 GB → 20 GB" in stack.ok("plan")
-    fake.writes()
-    stack.ok("up", "--yes")
-    assert fake.writes() == ["updateGroupCluster"]
-    assert stack.ok("plan").strip() == "nothing to change"
-    assert fake.violations() == []
-
-
 def test_apps_log_in_with_their_own_rights(stack: Cli) -> None:
     assert stack.run("doctor", "shop").returncode == 0
     assert stack.run("doctor", "report").returncode == 0
@@ -108,3 +95,16 @@ def test_entries_change_and_go_with_the_file(fake: Handle, stack: Cli) -> None:
     stack.write(text)
     stack.ok("up")
     assert stack.ok("plan").strip() == "nothing to change"
+
+
+def test_the_hardware_changes_with_the_file(fake: Handle, stack: Cli) -> None:
+    wanted = FILE.replace("URL", fake.url).replace(
+        "region:", "tier: M20\n      disk: 20gb\n      region:"
+    )
+    stack.write(wanted)
+    assert "tier M10 → M20, disk 10 GB → 20 GB" in stack.ok("plan")
+    fake.writes()
+    stack.ok("up", "--yes")
+    assert fake.writes() == ["updateGroupCluster"]
+    assert stack.ok("plan").strip() == "nothing to change"
+    assert fake.violations() == []
