@@ -46,6 +46,14 @@ def aws() -> Iterator[str]:
     server.stop()
 
 
+def chat(fake: Handle, more: str = "") -> str:
+    """The file of a stack that has nothing but a cluster there, and an app."""
+    return (
+        f"name: chat\nmongodb:\n  target:\n    atlas: {{url: '{fake.url}', "
+        f"region: {REGION}, protected: false}}\n{more}apps: {{shop: {{mongodb: chatdb}}}}\n"
+    )
+
+
 def beside(fake: Handle, folder: Path) -> Cli:
     """A stack whose clusters are in that Atlas, and do not wait long."""
     found = Cli(folder)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.atlas.conftest import beside
+from tests.atlas.conftest import beside, chat
 from tests.atlas.handle import Handle
 from tests.atlas.test_backups import noted
 from tests.conftest import Cli
@@ -21,11 +21,7 @@ pytestmark = [pytest.mark.live, pytest.mark.mongodb]
 @pytest.fixture
 def stack(fake: Handle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     found = beside(fake, tmp_path_factory.mktemp("stack"))
-    found.write(
-        f"name: chat\nmongodb:\n  target:\n    atlas: {{url: '{fake.url}', "
-        "region: ap-northeast-2, protected: false}\n"
-        "agent: {ports: {mngdb: PORT1}}\nbackup: {}\napps: {shop: {mongodb: chatdb}}\n"
-    )
+    found.write(chat(fake, "agent: {ports: {mngdb: PORT1}}\nbackup: {}\n"))
     yield found
     found.run("destroy", "--yes", "chat")
 

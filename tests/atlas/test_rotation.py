@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from tests.atlas.client import Client
-from tests.atlas.conftest import beside
+from tests.atlas.conftest import beside, chat
 from tests.atlas.handle import Handle
 from tests.conftest import EVERYTHING, Cli
 from tests.live.followers import following, lets_in, published, settings
@@ -24,11 +24,7 @@ SPREAD, LOGINS = 1.0, 20_000 if EVERYTHING else 200
 @pytest.fixture(scope="module")
 def stack(fake: Handle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     found = beside(fake, tmp_path_factory.mktemp("stack"))
-    found.write(
-        f"name: chat\nmongodb:\n  target:\n    atlas: {{url: '{fake.url}', "
-        "region: ap-northeast-2, protected: false}\n"
-        "apps: {shop: {mongodb: chatdb}}\n"
-    )
+    found.write(chat(fake))
     found.ok("up", "--yes")
     fake.speed(user=SPREAD)
     yield found

@@ -68,6 +68,8 @@ class Logged:
     taken: Any
     feed: MemoryFeed | None = None
     until: float | None = None
+    beyond: float = 0.0
+    """Seconds for which the log goes on after it."""
     stop: int | None = None
     base: Base | None = None
     parents: Sequence[Saved] = ()
@@ -83,7 +85,7 @@ class Logged:
         for piece in self.feed.pieces:
             if piece.end > self.taken.log.position:
                 yield piece
-                if piece.stamps[-1][1] > self.until:
+                if piece.stamps[-1][1] > self.until + self.beyond:
                     return
 
 

@@ -26,8 +26,8 @@ class CachedVault:
     ) -> None:
         """`needed` are the names whose current secrets are asked for together at the first
         question. Without `keep` it remembers current secrets alone, for as long as the vault calls
-        an answer fresh: for what runs on while secrets change. `check`
-        raises SecretError where what this vault has does not count."""
+        an answer fresh: for what runs on while secrets change. `check` raises SecretError where
+        what this vault has does not count."""
         self._vault = vault
         self._check = check
         self._needed = needed
@@ -65,7 +65,7 @@ class CachedVault:
     def get_many(self, names: Iterable[str], version: Version = "current") -> dict[str, Entry]:
         self._check()
         current = version == "current"
-        if not self._keep or not (current or self._keep == math.inf):
+        if not self._keep or (not current and self._keep < math.inf):
             return self._vault.get_many(names, version)
         names, known = list(names), self._known[version]
         with self._guard:

@@ -200,7 +200,8 @@ class Api:
             limited = why.startswith("status 429")
             lost = wait + time.monotonic() - begun
             throttled, broken = throttled + lost * limited, broken + lost * (not limited)
-            if throttled > _THROTTLED or broken > (_BROKEN if self._met else _UNMET):
+            patience = _BROKEN if self._met or arrived else _UNMET
+            if throttled > _THROTTLED or broken > patience:
                 raise UnobservableError(
                     f"Atlas does not answer {what}: {why}",
                     "its limit of requests is reached: run the same command again later"
