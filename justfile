@@ -26,6 +26,13 @@ test-redis *arguments: (_test-engine "redis" arguments)
 # the tests of MongoDB alone, likewise
 test-mongodb *arguments: (_test-engine "mongodb" arguments)
 
+# client software against real stacks: fetches it, and writes docs/clients.md
+test-clients *arguments="tests/clients":
+    scripts/setup-venv
+    scripts/setup-test-machine --clients
+    MNGDB_TESTS=all scripts/in-memory {{python}} -m pytest -n 2 --dist loadfile {{arguments}}
+    {{python}} scripts/generate-docs
+
 _test-engine engine arguments:
     scripts/test {{parallel}} -m '{{engine}} and {{light}}' {{arguments}}
 

@@ -1,0 +1,1 @@
+"""Client software that nobody here wrote, run against real stacks."""

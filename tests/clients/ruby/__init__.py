@@ -1,0 +1,1 @@
+"""Client software of this language."""
