@@ -118,9 +118,13 @@ def plain(folder: Path) -> list[str]:
 
 
 def test_no_listing_shows_a_secret(started: ComposeCli) -> None:
+    own = ("-q", "--filter", f"label=mngdb.stack={started.name}")  # others come and go meanwhile
+    containers = started.docker.docker("ps", "-a", *own).split()
+    volumes = started.docker.docker("volume", "ls", *own).split()
+    assert len(containers) > 2
+    assert len(volumes) > 1
     shown = [
-        started.docker.docker("inspect", *started.docker.docker("ps", "-aq").split()),
-        started.docker.docker("inspect", *started.docker.docker("volume", "ls", "-q").split()),
+        started.docker.docker("inspect", *containers, *volumes),
         started.compose("config"),
         started.docker.docker("history", "--no-trunc", "postgres:17.11-bookworm"),
         started.compose("logs"),

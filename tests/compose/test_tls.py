@@ -194,7 +194,7 @@ def test_keys_are_where_they_belong_alone(up: ComposeCli) -> None:
     # PostgreSQL's copy is in memory, and its own
     said = up.exec("pg", "stat", "-c", "%a %u", "/var/run/postgresql/tls.key")
     assert said.strip() == "600 999"
-    ids = up.docker.docker("ps", "-aq").split()
+    ids = up.docker.docker("ps", "-aq", "--filter", f"name=^{up.name}-").split()
     shown = [up.docker.docker("inspect", *ids), up.compose("config"), up.compose("logs")]
     shown += [
         path.read_text()

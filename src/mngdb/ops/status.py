@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 #: What to do about a unit that may not be as the file says.
 _DIFFERS = "'mngdb plan' shows the differences, 'mngdb up' fixes them"
-#: The state of a unit of which nothing is known here.
-_UNREACHABLE = "unreachable"
+#: States of a unit of which nothing is known here: a server elsewhere, one that its target cannot see.
+_UNREACHABLE, _UNKNOWN = "unreachable", "unknown"
 #: Kinds of a ConnectError that are states, too.
 _STATES = {"starting", "halted"}
 
@@ -87,7 +87,7 @@ def status(context: Context) -> list[UnitStatus]:
         for name in results
         for unit in found.get(name) or _unasked(context, context.instance(name), errors[name])
     ]
-    if errors and not found and all(unit.state == _UNREACHABLE for unit in units):
+    if errors and not found and all(unit.state in {_UNREACHABLE, _UNKNOWN} for unit in units):
         raise next(iter(errors.values()))
     return [*units, *agent(context)]
 
@@ -212,7 +212,7 @@ def _unasked(context: Context, instance: Instance, error: MngdbError) -> list[Un
     for member in instance.members:
         unit = _unit(member, "", 0)
         if servers is not None:
-            state = "unknown"
+            state = _UNKNOWN
             with contextlib.suppress(MngdbError):
                 running = servers.process(member.name) is not None
                 state = "running" if running else servers.state(member.name)
