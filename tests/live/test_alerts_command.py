@@ -23,7 +23,7 @@ stack = brought_up(
     """
 redis: {port: PORT1, memory: 32mb}
 alerts:
-  rules: {RedisMemoryHigh: {threshold: 0.000001}, RedisNoMemoryLimit: false}
+  rules: {RedisHighMemory: {threshold: 0.000001}, RedisNoMemoryLimit: false}
   channels: {team: slack}
 """
 )
@@ -34,9 +34,9 @@ def test_one_look_waits_for_nothing_and_says_what_it_cannot_judge(stack: Cli) ->
     assert done.returncode == 1
     head, alert = done.stdout.splitlines()
     assert head.split() == ["SEVERITY", "STATE", "ALERT", "FOR", "WHAT"]
-    assert alert.split()[:4] == ["warning", "firing", "RedisMemoryHigh", "-"]
+    assert alert.split()[:4] == ["warning", "firing", "RedisHighMemory", "-"]
     assert "no recent evaluation by the agent" in done.stderr
-    assert "RedisEvicting" in done.stderr
+    assert "RedisEvictedKeys" in done.stderr
     assert "RedisDown" not in done.stderr
 
 
@@ -46,7 +46,7 @@ def test_a_server_that_is_down_is_known_not_unknown(stack: Cli) -> None:
     done = stack.run("alerts")
     assert done.returncode == 1
     assert "critical  firing  RedisDown" in done.stdout
-    assert "RedisMemoryHigh" in done.stderr
+    assert "RedisHighMemory" in done.stderr
     stack.ok("up")
 
 

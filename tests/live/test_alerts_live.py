@@ -38,7 +38,7 @@ alerts:
   runbook: https://wiki.example/playbook
   rules:
     RedisDown: {for: 1s}
-    RedisMemoryHigh: {for: 1s}
+    RedisHighMemory: {for: 1s}
     PostgresConnectionsExhausted: {for: 1s}
     PostgresArchiveFailing: {for: 0s}
     HostCpuHigh: false
@@ -135,9 +135,9 @@ def test_its_memory_fills(live: Live) -> None:
         with suppress(redis.OutOfMemoryError):
             for number in range(1000):
                 client.set(f"shop:{number}", "x" * 100_000)
-        live.told("firing", "RedisMemoryHigh")
+        live.told("firing", "RedisHighMemory")
         client.delete(*client.scan_iter("shop:*", count=1000))
-    live.told("resolved", "RedisMemoryHigh")
+    live.told("resolved", "RedisHighMemory")
 
 
 def test_connections_run_out(live: Live) -> None:
@@ -187,7 +187,7 @@ def test_messages_say_where_to_look_and_no_secret(live: Live) -> None:
 
 def test_nothing_is_told_twice(live: Live) -> None:
     found = live.hook.alerts()
-    for name in ("RedisDown", "RedisMemoryHigh", "PostgresArchiveFailing"):
+    for name in ("RedisDown", "RedisHighMemory", "PostgresArchiveFailing"):
         assert found.count(("resolved", name)) == 1
 
 
@@ -234,7 +234,7 @@ def test_an_agent_that_was_killed_neither_forgets_nor_repeats(live: Live) -> Non
     assert done.returncode == 1
     assert "AgentGone" in done.stdout
     assert "no recent evaluation by the agent" in done.stderr
-    assert "RedisEvicting" in done.stderr
+    assert "RedisEvictedKeys" in done.stderr
 
 
 def _round(state: Path) -> float:

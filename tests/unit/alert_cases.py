@@ -155,19 +155,19 @@ CASES: dict[str, Case] = {
         redis(exporter_last_scrape_error="0x5 1x30", up="1x40"),
         redis(exporter_last_scrape_error="1x40", up="0x40"),
     ),
-    "RedisMemoryHigh": Case(
+    "RedisHighMemory": Case(
         redis(memory_used_bytes="79+1x40", memory_max_bytes="100x40"),
         redis(memory_used_bytes="1000x40", memory_max_bytes="0x40"),
     ),
     "RedisNoMemoryLimit": Case(redis(memory_max_bytes="0x40"), redis(memory_max_bytes="1x40")),
-    "RedisConnectionsHigh": Case(
+    "RedisHighConnections": Case(
         redis(connected_clients="70+5x10 0x20", max_clients="100x40"),
         redis(connected_clients="80x40", max_clients="100x40"),
     ),
     "RedisConnectionsRejected": Case(
         redis(rejected_connections_total="0x5 3x30"), redis(rejected_connections_total="3x40")
     ),
-    "RedisEvicting": Case(
+    "RedisEvictedKeys": Case(
         redis(evicted_keys_total="0x5 1000x30"), redis(evicted_keys_total="1000x40")
     ),
     "RedisFragmented": Case(

@@ -81,8 +81,8 @@ apps:
   "true": {redis: ["x:*"]}
 alerts:
   rules:
-    RedisMemoryHigh: {threshold: 0.9, for: 10m, severity: critical}
-    RedisEvicting: {enabled: false}
+    RedisHighMemory: {threshold: 0.9, for: 10m, severity: critical}
+    RedisEvictedKeys: {enabled: false}
     RedisDown: true
   channels:
     team: {kind: slack, severity: info}

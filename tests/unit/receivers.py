@@ -80,6 +80,7 @@ class Hook:
     status: int = 200
     bodies: list[Any] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+    headers: list[Any] = field(default_factory=list)
 
     def alerts(self) -> list[tuple[str, str]]:
         """Status and name of each alert, in the order in which they came."""
@@ -99,6 +100,7 @@ def hook() -> Iterator[Hook]:
             length = int(self.headers["Content-Length"])
             found.bodies.append(json.loads(self.rfile.read(length)))
             found.paths.append(self.path)
+            found.headers.append(self.headers)
             self.send_response(found.status)
             self.send_header("Content-Length", "2")
             self.end_headers()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from apprise.plugins import pagerduty, slack
+from msgspec.structs import replace
 
 from mngdb.alerts import channels
 from mngdb.alerts.evaluator import Alert
@@ -128,6 +129,36 @@ def test_a_webhook_gets_what_alertmanager_would_send() -> None:
     assert first["annotations"]["runbook_url"] == "https://wiki.example/book#redisdown"
     assert first["startsAt"] == "2023-11-14T22:13:20Z"
     assert (second["status"], "endsAt" in second) == ("resolved", True)
+
+
+def test_a_webhook_is_told_as_its_service_wants_it() -> None:
+    with hook() as found:
+        url = Secret(f"{found.url}/{SECRET}")
+        channels.send("a", channel("webhook", template="jandi"), url, MESSAGE)
+        own = {"room": 7, "lines": [["{status}", "{severity}", "{stack}"]], "raw": "{{}} {title}"}
+        channels.send("b", channel("webhook", template=own), url, MESSAGE)
+    jandi, mine = found.bodies
+    assert jandi["body"] == "[mng] 1 firing, 1 resolved: RedisDown, HostDiskFull"
+    assert jandi["connectInfo"][0]["description"].startswith("CRITICAL RedisDown")
+    assert found.headers[0]["Accept"] == "application/vnd.tosslab.jandi-v2+json"
+    assert mine["room"] == 7
+    assert mine["lines"] == [["firing", "critical", "mng"]]
+    assert mine["raw"].endswith("RedisDown, HostDiskFull")
+
+
+def test_a_webhook_gets_a_bearer_token_and_no_more_text_than_it_takes() -> None:
+    with hook() as found:
+        works = channel("webhook", template="naverworks", address=f"{found.url}/bots/1/channels/2")
+        long = replace(FIRING, description="길" * 5000)
+        said = Message("mng", (long,), timezone="Asia/Seoul")
+        channels.send("works", works, Secret(SECRET), said)
+        found.status = 401
+        assert "refuses the token" in failed(works, SECRET).message
+    (text,) = {one["content"]["text"] for one in found.bodies[:1]}
+    assert "since 2023-11-15 07:13:20 KST" in text
+    assert len(text) < 2000
+    assert found.headers[0]["Authorization"] == f"Bearer {SECRET}"
+    assert found.paths[0] == "/bots/1/channels/2"
 
 
 def test_a_webhook_that_refuses_or_is_away_is_said() -> None:

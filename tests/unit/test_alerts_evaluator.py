@@ -63,13 +63,13 @@ def test_a_blip_begins_the_wait_anew() -> None:
 
 
 def test_a_metric_that_is_gone_is_no_metric_that_is_bad() -> None:
-    evaluator = Evaluator(rules("RedisNoMemoryLimit", "RedisMemoryHigh"))
+    evaluator = Evaluator(rules("RedisNoMemoryLimit", "RedisHighMemory"))
     for at in range(0, 600, 15):
         assert feed(evaluator, at, up=0) == []
 
 
 def test_without_a_limit_the_share_of_it_is_not_judged() -> None:
-    evaluator = Evaluator(rules("RedisNoMemoryLimit", "RedisMemoryHigh"))
+    evaluator = Evaluator(rules("RedisNoMemoryLimit", "RedisHighMemory"))
     for at in range(0, 600, 15):
         feed(evaluator, at, memory_used_bytes=1e9, memory_max_bytes=0)
     assert [alert.name for alert in evaluator.alerts] == ["RedisNoMemoryLimit"]
@@ -170,11 +170,11 @@ def test_the_past_has_an_end() -> None:
 
 
 def test_the_worst_and_the_oldest_stand_first() -> None:
-    evaluator = Evaluator(rules("RedisDown", "RedisNoMemoryLimit", "RedisConnectionsHigh"))
+    evaluator = Evaluator(rules("RedisDown", "RedisNoMemoryLimit", "RedisHighConnections"))
     feed(evaluator, 0, memory_max_bytes=0, connected_clients=9, max_clients=10)
     feed(evaluator, 400, memory_max_bytes=0, connected_clients=9, max_clients=10, up=0)
     assert [(a.state, a.name) for a in evaluator.alerts] == [
-        ("firing", "RedisConnectionsHigh"),
+        ("firing", "RedisHighConnections"),
         ("firing", "RedisNoMemoryLimit"),
         ("pending", "RedisDown"),
     ]

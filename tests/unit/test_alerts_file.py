@@ -38,13 +38,13 @@ def test_without_the_key_nobody_is_told_and_every_rule_is_as_it_is() -> None:
 
 def test_a_rule_is_adjusted_or_turned_off() -> None:
     rules = read(
-        "{rules: {RedisMemoryHigh: {threshold: 0.9, for: 10m, severity: critical}, "
-        "RedisEvicting: false}}"
+        "{rules: {RedisHighMemory: {threshold: 0.9, for: 10m, severity: critical}, "
+        "RedisEvictedKeys: false}}"
     ).rules
-    memory = rules["RedisMemoryHigh"]
+    memory = rules["RedisHighMemory"]
     assert (memory.threshold, memory.severity) == (0.9, "critical")
     assert memory.for_ == timedelta(minutes=10)
-    assert not rules["RedisEvicting"].enabled
+    assert not rules["RedisEvictedKeys"].enabled
 
 
 def test_channels_in_short_and_in_long() -> None:
@@ -57,12 +57,12 @@ def test_channels_in_short_and_in_long() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{rules: {RedisMemoryHihg: false}}", "did you mean 'RedisMemoryHigh'?"),
+        ("{rules: {RedisHighMemroy: false}}", "did you mean 'RedisHighMemory'?"),
         ("{rules: {RedisDown: {treshold: 1}}}", "did you mean 'threshold'?"),
         ("{rules: {RedisDown: {fro: 1m}}}", "did you mean 'for'?"),
         ("{rules: {RedisDown: {for: soon}}}", "'soon' is not a duration"),
         ("{rules: {RedisDown: {severity: bad}}}", "'critical', 'warning' or 'info'"),
-        ("{rules: {RedisMemoryHigh: {threshold: .inf}}}", "a valid number"),
+        ("{rules: {RedisHighMemory: {threshold: .inf}}}", "a valid number"),
         ("{channels: {x: sms}}", "'email', 'slack', 'pagerduty' or 'webhook'"),
         ("{channels: {x: email}}", "needs the key 'host'"),
         ("{channels: {x: {kind: email, host: h, from: a@b.example}}}", "needs the key 'to'"),
@@ -81,6 +81,12 @@ def test_channels_in_short_and_in_long() -> None:
             "encryption: none}}}",
             "exposes the password",
         ),
+        ("{channels: {x: {kind: slack, template: jandi}}}", "is for 'kind: webhook' only"),
+        ("{channels: {x: {kind: webhook, template: jandy}}}", "did you mean 'jandi'?"),
+        ("{channels: {x: {kind: webhook, template: {t: '{txt}'}}}}", "placeholder {txt}"),
+        ("{channels: {x: {kind: webhook, address: 'http://h/x'}}}", "requires https://"),
+        ("{channels: {x: {kind: webhook, address: 'https://u@h/x'}}}", "channels.x.address"),
+        ("{rules: {RedisMemoryHigh: false}}", "it is called 'RedisHighMemory' now"),
         ("{every: 100ms}", "whole seconds"),
         ("{every: 0s}", "the shortest interval"),
         ("{runbook: 'two words'}", "pattern"),

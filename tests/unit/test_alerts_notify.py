@@ -181,7 +181,7 @@ def test_each_channel_is_told_from_its_severity_on() -> None:
 @pytest.mark.parametrize(
     ("hidden", "by"),
     [
-        (alert("RedisMemoryHigh", "warning", instance="redis"), DOWN),
+        (alert("RedisHighMemory", "warning", instance="redis"), DOWN),
         (
             alert("HostDiskHigh", "warning", path="/data", instance="mng"),
             alert("HostDiskFull", path="/data", instance="mng"),
@@ -205,7 +205,7 @@ def test_what_something_worse_says_already_is_not_told(hidden: Alert, by: Alert)
 
 def test_what_is_about_something_else_is_told() -> None:
     desk = Desk()
-    alerts = [DOWN, alert("RedisMemoryHigh", "warning", instance="queue"), DISK]
+    alerts = [DOWN, alert("RedisHighMemory", "warning", instance="queue"), DISK]
     alerts.append(alert("HostDiskHigh", "warning", path="/other"))
     desk.round(0, *alerts)
     desk.round(30, *alerts)

@@ -155,9 +155,9 @@ def test_prometheus_judges_each_round_of_each_case_as_we_do(tmp_path: Path) -> N
 
 def test_a_threshold_of_the_file_reaches_both(tmp_path: Path) -> None:
     asked = Alerts.model_validate(
-        {"rules": {"RedisMemoryHigh": {"threshold": 0.5, "for": "0s", "severity": "critical"}}}
+        {"rules": {"RedisHighMemory": {"threshold": 0.5, "for": "0s", "severity": "critical"}}}
     )
-    (rule,) = [r for r in active(RULES, INSTANCES, asked) if r.name == "RedisMemoryHigh"]
+    (rule,) = [r for r in active(RULES, INSTANCES, asked) if r.name == "RedisHighMemory"]
     assert "> 0.5" in rule.expr.promql()
     assert "for:" not in prometheus.rules([rule], "mng")
     assert any(

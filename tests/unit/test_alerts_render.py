@@ -178,7 +178,7 @@ def test_a_channel_that_alertmanager_cannot_have_is_said(rendered: Cli) -> None:
 
 def test_a_rule_that_is_off_is_not_rendered_and_hides_nothing(rendered: Cli) -> None:
     (rendered.folder / "mngdb.yaml").write_text(
-        "redis: {}\nalerts: {rules: {RedisDown: false, RedisConnectionsHigh: false}}\n"
+        "redis: {}\nalerts: {rules: {RedisDown: false, RedisHighConnections: false}}\n"
     )
     assert "RedisDown" not in rendered.ok("render", "prometheus")
     said = rendered.ok("render", "alertmanager")

@@ -49,6 +49,18 @@ SECRET = "geheim-4711"
             "1:55: redis.port: the port of an external server is in its url",
         ),
         (
+            "redis: {bind: [10.0.1.100, 203.0.113.1], without_tls: VPC}",
+            "1:15: redis.bind: redis listens beyond loopback without TLS: 203.0.113.1 is",
+        ),
+        (
+            "redis: {bind: [10.0.1.100], without_tls: ' '}",
+            "1:42: redis.without_tls: write it in one line",
+        ),
+        (
+            "tls: true\nredis: {bind: [10.0.1.100], without_tls: VPC}",
+            "2:42: redis.without_tls: redis has TLS",
+        ),
+        (
             "redis: {target: {local: {data: x}}}",
             "1:17: redis.target: the options of a target are set once",
         ),
@@ -171,3 +183,8 @@ def test_a_secret_that_a_variable_brings_is_refused_too() -> None:
     said = refused(text, URL=f"redis://:{SECRET}@h")
     assert "a password does not belong in the file" in said
     assert SECRET not in said
+
+
+def test_a_private_address_is_served_without_tls_for_a_reason() -> None:
+    found = stack("redis: {bind: [10.0.1.100, 'fd00::1'], without_tls: security group sg-1}")
+    assert found.instances["redis"].spec.bind == ["10.0.1.100", "fd00::1"]

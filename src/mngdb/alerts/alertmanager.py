@@ -79,7 +79,7 @@ def _receiver(name: str, channel: Channel, secret: str) -> dict[str, Any]:
         told = {"description": _INCIDENT, "severity": "critical"}
         return {"pagerduty_configs": [{"routing_key_file": secret, "send_resolved": True, **told}]}
     if channel.kind == "webhook":
-        return {"webhook_configs": [{"url_file": secret, "send_resolved": True}]}
+        return {"webhook_configs": [_webhook(name, channel, secret) | {"send_resolved": True}]}
     host, port = channel.host or "", channel.smtp_port
     if channel.encryption == "tls" and port != 465:
         raise UsageError(
@@ -97,6 +97,20 @@ def _receiver(name: str, channel: Channel, secret: str) -> dict[str, Any]:
     if channel.user is not None:
         mail |= {"auth_username": channel.user, "auth_password_file": secret}
     return {"email_configs": [mail]}
+
+
+def _webhook(name: str, channel: Channel, secret: str) -> dict[str, Any]:
+    if channel.template is not None:
+        raise UsageError(
+            f"the channel {name}: Alertmanager has a form of its own and no template",
+            "leave this channel to the agent, and render the others from a file without it",
+        )
+    if channel.address is None:
+        return {"url_file": secret}
+    return {
+        "url": channel.address,
+        "http_config": {"authorization": {"credentials_file": secret}},
+    }
 
 
 def _inhibitions(active: list[Active]) -> list[dict[str, Any]]:

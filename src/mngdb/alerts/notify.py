@@ -33,6 +33,8 @@ class Message(Struct, frozen=True):
     resolved: tuple[Alert, ...] = ()
     fresh: frozenset[Key] = frozenset()
     """Which of the firing ones were not told before, or long ago."""
+    timezone: str = "UTC"
+    """Of the times that people read."""
 
 
 #: Tells a channel. Raises MngdbError with the reason, without a secret.

@@ -35,6 +35,7 @@ def tell(
         "channel": channel.model_dump(mode="json", by_alias=True, exclude_none=True),
         "secret": secret.reveal() if secret else None,
         "stack": message.stack,
+        "timezone": message.timezone,
         "firing": [alert.as_json() for alert in message.firing],
         "resolved": [alert.as_json() for alert in message.resolved],
         "fresh": [alert.key in message.fresh for alert in message.firing],
@@ -56,6 +57,7 @@ def _main(document: Mapping[str, Any]) -> dict[str, str | None]:
         firing,
         tuple(restored(one) for one in document["resolved"]),
         frozenset(a.key for a, fresh in zip(firing, document["fresh"], strict=True) if fresh),
+        document["timezone"],
     )
     secret = document["secret"]
     channel = Channel.model_validate(document["channel"])

@@ -57,10 +57,16 @@ def _complete(facts: EnvFacts) -> Judgement:
         f"{name} ({app})"
         for app, needed in facts.needed.items()
         for name in needed
-        if name not in facts.variables
+        if not {name, _twin(name)} & facts.variables.keys()
     ]
     count = len({name for needed in facts.needed.values() for name in needed})
     return listed(missing, f"all {count} of {', '.join(facts.needed)}")
+
+
+def _twin(name: str) -> str:
+    """The other name of a variable: a database has two, and one of them is enough."""
+    head, _, last = name.rpartition("_")
+    return {"DB": f"{head}_DATABASE", "DATABASE": f"{head}_DB"}.get(last, name)
 
 
 def _empty(facts: EnvFacts) -> Judgement:

@@ -34,7 +34,7 @@ def ciphers(found: Tls | None) -> Judgement:
     return judged(not found.weak, accepted if found.weak else "weak ciphers are refused")
 
 
-def required(plain: bool) -> Judgement:
-    """Plain text is refused; `plain`: whether it is accepted."""
-    accepted = "unencrypted connections are accepted"
+def required(plain: bool, reason: str = "") -> Judgement:
+    """Plain text is refused; `plain`: whether it is accepted, `reason`: why the file wants that."""
+    accepted = "unencrypted connections are accepted" + (f" (the file: {reason})" if reason else "")
     return judged(not plain, accepted if plain else "TLS is required")

@@ -156,6 +156,8 @@ class MongodbFacts(Struct, frozen=True):
     """Whether the file accepts a version without fixes."""
     javascript: bool
     """Whether clients' code may run inside the server."""
+    without_tls: str
+    """Why the file has it listen to a private network without TLS; empty: it does not."""
     enclosed: bool
     """Whether it is in a network of its own, with nobody but its apps."""
     remote: bool

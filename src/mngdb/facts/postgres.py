@@ -183,6 +183,8 @@ class PostgresFacts(Struct, frozen=True):
     """The version that the file asks for; empty: any."""
     memory: int
     """Bytes that there are for it; 0: not known."""
+    without_tls: str
+    """Why the file has it listen to a private network without TLS; empty: it does not."""
     own_network: bool
     """Whether it listens in a network of its own."""
     managed: bool

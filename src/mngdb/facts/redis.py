@@ -57,6 +57,8 @@ class RedisFacts(Struct, frozen=True):
     """Settings that follow from the file."""
     remote: bool
     """Whether it listens to others than its own machine."""
+    without_tls: str
+    """Why the file has it listen to a private network without TLS; empty: it does not."""
     enclosed: bool
     """Whether it has a network of its own, which only containers that were let in can reach."""
     version: str

@@ -155,6 +155,7 @@ class Alerts:
         from mngdb.alerts.tell import tell
 
         context = self._context
+        message = replace(message, timezone=context.stack.source.timezone)
         tell(name, channel, context.vault.get(secret_of(name)), message, context.environ)
 
 
@@ -309,4 +310,5 @@ def test(context: Context, name: str) -> None:
         runbook=context.stack.source.alerts.runbook,
     )
     message = Message(context.stack.name, (alert,), fresh=frozenset({alert.key}))
+    message = replace(message, timezone=context.stack.source.timezone)
     send(name, channel, context.vault.get(secret_of(name)), message)

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, model_validator
 
-from mngdb.data import texts
+from mngdb.data import texts, values
 from mngdb.spec.base import Model, Port, located
 from mngdb.spec.names import PlainName
 from mngdb.spec.problems import near
@@ -22,6 +22,10 @@ KINDS = list(get_args(Kind))
 
 #: Has a file of rules for each subject, by name.
 _CATALOGUE = Path(__file__).parents[1] / "alerts" / "catalogue"
+#: Has the bodies of webhooks by service.
+_TEMPLATES = Path(__file__).parents[1] / "alerts" / "templates.yaml"
+#: What a template is filled with (`mngdb.alerts.webhook`).
+FILLED = ("title", "text", "stack", "status", "severity", "color")
 _EMAIL_ONLY = ("host", "port", "from_", "to", "user", "encryption")
 #: What apprise sends to; it leaves out any other receiver and says so in its log alone.
 _ADDRESS = (
@@ -31,6 +35,12 @@ _ADDRESS = (
 )
 #: Where people put a channel's secret at first.
 _SECRET_KEYS = {"url", "webhook", "api_url", "routing_key", "integration_key", "key", "service_key"}
+#: What rules were called before they got the names of the guide.
+_FORMER = {
+    "RedisMemoryHigh": "RedisHighMemory",
+    "RedisConnectionsHigh": "RedisHighConnections",
+    "RedisEvicting": "RedisEvictedKeys",
+}
 _VAULT = "it belongs in the vault: mngdb secret set alerts_NAME (NAME is the channel's)"
 
 
@@ -38,6 +48,13 @@ _VAULT = "it belongs in the vault: mngdb secret set alerts_NAME (NAME is the cha
 def rule_names() -> list[str]:
     """Every rule there is; `mngdb.alerts.catalogue` says what they are."""
     return [name for file in sorted(_CATALOGUE.glob("*.yaml")) for name in texts(str(file))]
+
+
+@cache
+def templates() -> dict[str, Any]:
+    """The bodies of webhooks by service, as templates.yaml describes them."""
+    found: dict[str, Any] = values(str(_TEMPLATES))
+    return found
 
 
 class AlertRule(Model):
@@ -84,6 +101,13 @@ class Channel(Model):
     """Mail: the login. Default: no authentication, and no secret is needed."""
     encryption: Literal["starttls", "tls", "none"] | None = None
     """Mail: encryption of the connection. Default: `starttls`. Required for a login."""
+    template: str | dict[str, Any] | None = None
+    """Webhook: the body of the request. `jandi`, `naverworks`, `dooray`, `teams`, or a mapping
+    whose texts have `{title}`, `{text}`, `{stack}`, `{status}`, `{severity}`, `{color}`. Default:
+    as Alertmanager sends it."""
+    address: str | None = Field(default=None, pattern=r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$")
+    """Webhook: its URL, if the secret is a bearer token that it requires (NAVER WORKS). Default:
+    the secret is the URL."""
 
     @model_validator(mode="before")
     @classmethod
@@ -98,6 +122,25 @@ class Channel(Model):
             if key in _SECRET_KEYS:
                 raise located(f"a secret does not belong in the file (key {key!r}); {_VAULT}", key)
         return value
+
+    @model_validator(mode="after")
+    def _of_a_webhook(self) -> Channel:
+        for name in ("template", "address"):
+            if self.kind != "webhook" and getattr(self, name) is not None:
+                raise ValueError(f"the key {name!r} is for 'kind: webhook' only")
+        if isinstance(self.template, str) and self.template not in templates():
+            every = list(templates())
+            said = f"{near(self.template, every)}; one of {', '.join(every)}, or a mapping"
+            raise located(f"unknown template {self.template[:60]!r}{said}", "template")
+        for name in _placeholders(self.template):
+            if name not in FILLED:
+                known = ", ".join(f"{{{one}}}" for one in FILLED)
+                raise located(f"unknown placeholder {{{name}}}; known: {known}", "template")
+        if self.address and self.address.startswith("http://"):
+            host = self.address.removeprefix("http://").partition("/")[0].partition(":")[0]
+            if host not in {"localhost", "127.0.0.1"}:
+                raise located("a bearer token requires https://", "address")
+        return self
 
     @model_validator(mode="after")
     def _keys_of_its_kind(self) -> Channel:
@@ -154,7 +197,9 @@ class Alerts(Model):
     def _rules_exist(self) -> Alerts:
         for name in self.rules:
             if name not in (known := rule_names()):
-                raise located(f"unknown rule {name[:60]!r}{near(name, known)}", "rules", name)
+                now = _FORMER.get(name)
+                said = f"; it is called {now!r} now" if now else near(name, known)
+                raise located(f"unknown rule {name[:60]!r}{said}", "rules", name)
         if self.every < timedelta(seconds=1):
             raise located("the shortest interval is 1s", "every")
         return self
@@ -163,6 +208,15 @@ class Alerts(Model):
     def secrets(self) -> list[str]:
         """The vault's names of the channels' secrets."""
         return [secret_of(name) for name, one in self.channels.items() if one.needs_secret]
+
+
+def _placeholders(template: Any) -> list[str]:
+    """The names in braces of a template of one's own."""
+    if isinstance(template, dict):
+        return [name for one in template.values() for name in _placeholders(one)]
+    if isinstance(template, list):
+        return [name for one in template for name in _placeholders(one)]
+    return re.findall(r"\{([A-Za-z_]+)\}", template) if isinstance(template, str) else []
 
 
 def secret_of(channel: str) -> str:

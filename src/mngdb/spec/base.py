@@ -26,6 +26,16 @@ def located(text: str, *at: str | int) -> PydanticCustomError:
     return PydanticCustomError("located", "{text}", {"text": text, "at": at})
 
 
+def _one_line(value: str) -> str:
+    if not value.strip() or not value.isprintable() or len(value) > 200:
+        raise ValueError("write it in one line of at most 200 characters")
+    return value
+
+
+#: A text for people.
+OneLine = Annotated[str, AfterValidator(_one_line)]
+
+
 def _text(value: object) -> object:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(getattr(value, "text", value))  # 17.10 is not 17.1
@@ -129,9 +139,13 @@ class BaseInstance(Model):
     port: Port
     """TCP port to listen on."""
     bind: list[Bind] = Field(default=["127.0.0.1"], min_length=1, max_length=8)
-    """Addresses to listen on. Addresses other than loopback require `tls: true`."""
+    """Addresses to listen on. Addresses other than loopback require `tls: true`, or for private
+    ones a reason in `without_tls`."""
     tls: bool | None = None
     """Encrypt connections, with certificates of the stack's CA. Default: the stack's `tls`."""
+    without_tls: OneLine | None = None
+    """Why a private address of `bind` is served without TLS: "only the VPC's security group gets
+    there". `mngdb check` reports it all the same. Public addresses require TLS in any case."""
     memory: Memory | None = None
     """Memory for the server's cache, as a share of the available memory (container limits count) or
     as a size. Default: 15% for PostgreSQL, 25% for MongoDB, 70% of the rest for Redis."""

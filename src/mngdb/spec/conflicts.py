@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 from mngdb.spec.agent import AGENT, MONITOR, Agent
@@ -20,6 +21,14 @@ from mngdb.spec.target import Target
 from mngdb.spec.target_info import TARGET_INFO
 from mngdb.spec.target_models import External
 
+#: Networks whose addresses are not routed on the internet (RFC 1918, 6598, 4193, 4291).
+_PRIVATE = [
+    ip_network(one)
+    for one in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"),
+        *("fc00::/7", "fe80::/10"),
+    )
+]
 Specs = Mapping[str, BaseInstance]
 Grants = Mapping[str, Mapping[str, BaseGrant]]
 
@@ -79,6 +88,9 @@ def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
     units: dict[str, str] = {AGENT: "the agent"} if parsed.agent else {}
     for name, spec in specs.items():
         trail = trail_of(name)
+        if spec.without_tls is not None and not (spec.target or parsed.target).here:
+            text = "'without_tls' is for servers that mngdb runs on this machine"
+            yield (*trail, "without_tls"), text, "remove it"
         unit = unit_suffix(name)
         if units.setdefault(unit, name) != name:
             text = f"{name} and {units[unit]} would both be named {parsed.name}-{unit}"
@@ -107,10 +119,25 @@ def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
         if ports.setdefault(spec.port, name) != name:
             text = f"{name} and {ports[spec.port]} both use port {spec.port}"
             yield (*trail, "port"), text, f"give {name} another port"
-        tls = parsed.tls if spec.tls is None else spec.tls
-        if not tls and any(not b.startswith("127.") and b != "::1" for b in spec.bind):
-            text = f"{name} listens beyond loopback without TLS"
-            yield (*trail, "bind"), text, "add 'tls: true'"
+        yield from _in_clear(parsed, name, spec)
+
+
+def _in_clear(parsed: StackFile, name: str, spec: BaseInstance) -> Iterator[Problem]:
+    """Who listens where others read along: a private network at the most, and for a reason."""
+    addresses = [ip_address(one.partition("%")[0]) for one in spec.bind]
+    outside = [one for one in addresses if not one.is_loopback]
+    if parsed.tls if spec.tls is None else spec.tls:
+        if spec.without_tls is not None:
+            yield (*trail_of(name), "without_tls"), f"{name} has TLS", "remove 'without_tls'"
+        return
+    public = [one for one in outside if not any(one in net for net in _PRIVATE)]
+    if public:
+        text = f"{name} listens beyond loopback without TLS: {public[0]} is not a private address"
+        yield (*trail_of(name), "bind"), text, "add 'tls: true'"
+    elif outside and spec.without_tls is None:
+        text = f"{name} listens beyond loopback without TLS"
+        hint = "add 'tls: true', or 'without_tls: REASON' for a private network that you trust"
+        yield (*trail_of(name), "bind"), text, hint
 
 
 def _together(

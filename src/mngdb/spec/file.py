@@ -94,12 +94,17 @@ def _time_of_day(value: str) -> str:
     if not re.fullmatch(_TIME, time):
         raise ValueError(f"{value!r} is not a time of day; write 03:00, or 03:00 Asia/Seoul")
     if zone:
-        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+        _time_zone(zone)
+    return value
 
-        try:
-            ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"{zone!r} is not a time zone; write one as Asia/Seoul") from None
+
+def _time_zone(value: str) -> str:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{value!r} is not a time zone; write one as Asia/Seoul") from None
     return value
 
 
@@ -171,8 +176,8 @@ class Backup(Model):
         AfterValidator(_time_of_day),
         Field(json_schema_extra={"pattern": f"^{_TIME}( [A-Za-z0-9_+/-]+)?$"}),
     ] = "03:00"
-    """Time of day: `03:00` (UTC), or with a time zone, `03:00 Asia/Seoul`. Backups begin within
-    five minutes after it, so that several stacks do not begin at once."""
+    """Time of day: `03:00` (in the stack's `timezone`), or with a time zone, `03:00 Asia/Seoul`.
+    Backups begin within five minutes after it, so that several stacks do not begin at once."""
     full: Duration = timedelta(days=7)
     """How often a snapshot holds everything. Those between hold what has changed since the one
     before (PostgreSQL 17 or later; the other engines' always hold everything). `0s`: all do."""
@@ -237,6 +242,11 @@ class _Head(Model):
     URLs of `mngdb env APP` contain the path of the CA file. With target compose that is
     `/etc/mngdb/ca.crt` in the app's container: mount `ca.crt` of the rendered folder there (it is
     not a secret)."""
+    timezone: Annotated[
+        str, AfterValidator(_time_zone), Field(json_schema_extra={"pattern": "^[A-Za-z0-9_+/-]+$"})
+    ] = "UTC"
+    """Time zone of the stack, as `Asia/Seoul`: of `backup: {at: …}`, of the times in PostgreSQL's
+    log and in alerts. Apps' sessions stay in UTC."""
     vault: Vault = Field(default_factory=Vault)
     """Where secrets are stored."""
     binaries: Binaries = Field(default_factory=Binaries)
@@ -307,6 +317,13 @@ class StackFile(EngineKeys):
         if not isinstance(value, dict):
             return value
         return {app: {} if rights is None else rights for app, rights in value.items()}
+
+    @model_validator(mode="after")
+    def _in_its_zone(self) -> StackFile:
+        if self.backup is not None and self.timezone != "UTC" and " " not in self.backup.at:
+            at = f"{self.backup.at} {self.timezone}"
+            self.backup = self.backup.model_copy(update={"at": at})
+        return self
 
     @model_validator(mode="after")
     def _names_are_free(self) -> StackFile:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from mngdb.spec.base import BaseGrant, BaseInstance, Model, Port, SettingValue, located
+from mngdb.spec.base import BaseGrant, BaseInstance, Model, OneLine, Port, SettingValue, located
 from mngdb.spec.engine_info import MONGODB
 from mngdb.spec.names import MongoCollectionName, MongoDatabaseName, MongoFieldName
 from mngdb.spec.units import Duration, Milliseconds
@@ -53,6 +53,9 @@ class Index(Model):
     """Remove documents this long after the date in the field; 0s: at that date."""
     partial: Annotated[dict[str, Any], AfterValidator(_plain)] | None = None
     """Index only documents that match this filter (partialFilterExpression)."""
+    purpose: OneLine | None = None
+    """What the index is for, for people: `plan` and `mngdb indexes` show it. The server does not
+    know it."""
 
     @model_validator(mode="after")
     def _fits(self) -> Index:

@@ -50,6 +50,8 @@ class Instance(Struct, frozen=True):
     role: Role = "live"
     filling: bool = False
     """Whether a restore fills it, and nobody reads it yet: nothing has to be kept of each write."""
+    timezone: str = "UTC"
+    """Time zone of its log."""
     closed: bool = False
     """Whether no app may log in, as long as mngdb reads restored data that nobody may change."""
 
@@ -203,6 +205,7 @@ def resolve(
             and not (spec.target or source.target).hosted,
             recovery_point=spec.promised,
             logical=_logical(source, spec),
+            timezone=source.timezone,
         )
         for name, spec in specs.items()
     }

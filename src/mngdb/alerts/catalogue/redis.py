@@ -19,16 +19,16 @@ RULES = described(
             highest(metric("redis_exporter_last_scrape_error"), "instance") > 0
         ).unless(metric("redis_up").equals(0), "instance"),
         # without maxmemory the divisor is 0 and the quotient infinite: RedisNoMemoryLimit tells
-        "RedisMemoryHigh": lambda share: (share < _USED / _MAX).where(_MAX > 0),
+        "RedisHighMemory": lambda share: (share < _USED / _MAX).where(_MAX > 0),
         "RedisNoMemoryLimit": lambda _: _MAX.equals(0),
         # redis_config_maxclients vanishes where the exporter may not run CONFIG
-        "RedisConnectionsHigh": lambda share: (
+        "RedisHighConnections": lambda share: (
             metric("redis_connected_clients") / metric("redis_max_clients") > share
         ),
         "RedisConnectionsRejected": lambda times: (
             increase(metric("redis_rejected_connections_total"), 5 * MINUTE) > times
         ),
-        "RedisEvicting": lambda per_second: (
+        "RedisEvictedKeys": lambda per_second: (
             rate(metric("redis_evicted_keys_total"), 5 * MINUTE) > per_second
         ),
         "RedisFragmented": lambda ratio: (metric("redis_mem_fragmentation_ratio") > ratio).where(

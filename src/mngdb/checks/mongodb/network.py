@@ -35,7 +35,7 @@ def _encrypted(facts: MongodbFacts) -> Judgement:
         return not_applicable(_ENCLOSED)
     if not facts.remote:
         return not_applicable("the server listens on loopback only")
-    return tls.required(facts.plain.value)
+    return tls.required(facts.plain.value, facts.without_tls)
 
 
 def exposure(facts: MongodbFacts) -> patch_level.Exposure:

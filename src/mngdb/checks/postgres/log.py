@@ -10,6 +10,7 @@ from mngdb.facts.postgres import PostgresFacts
 from mngdb.findings import Check, Judgement, judged, not_applicable
 
 _DEBUG = ("debug_print_parse", "debug_print_rewritten", "debug_print_plan")
+_UTC = {"UTC", "Etc/UTC", "GMT", "Etc/GMT", "UCT", "Etc/UCT"}
 #: Levels of messages that hide none of an error's.
 _ENOUGH = {"debug5", "debug4", "debug3", "debug2", "debug1", "info", "notice", "warning", "error"}
 
@@ -35,6 +36,11 @@ def _errors(facts: PostgresFacts) -> Judgement:
     least, statement = text(facts, "log_min_messages"), text(facts, "log_min_error_statement")
     good = least in _ENOUGH - {"error"} and statement in _ENOUGH
     return judged(good, f"log_min_messages {least}, log_min_error_statement {statement}")
+
+
+def _zone(facts: PostgresFacts) -> Judgement:
+    found = text(facts, "log_timezone")
+    return judged(found in _UTC | {facts.wanted.get("log_timezone")}, f"log_timezone {found}")
 
 
 def _debug(facts: PostgresFacts) -> Judgement:
@@ -72,6 +78,7 @@ CHECKS: tuple[Check[PostgresFacts], ...] = checks(
         ),
         "postgres.log-prefix": _prefix,
         "postgres.log-errors": _errors,
+        "postgres.log-timezone": _zone,
         "postgres.log-debug": _debug,
         "postgres.log-mode": _file_mode,
         "postgres.statements": _statistics,

@@ -57,11 +57,13 @@ def _encrypted(facts: PostgresFacts) -> Judgement:
     if all(map(only_here, _addresses(facts))):
         return not_applicable("the server listens on loopback only")
     if facts.hba.missing is not None:  # then by how it meets this machine, its own or another
-        return tls.required(facts.plain.value)
+        return tls.required(facts.plain.value, facts.without_tls)
     others = [rule for rule in reachable(facts.hba.value) if not from_here(rule)]
     if not others:
         return not_applicable("pg_hba.conf has no entries for other hosts")
     bad = [words(rule) for rule in others if rule.kind in {"host", "hostnossl"}]
+    if bad and facts.without_tls:
+        return tls.required(True, facts.without_tls)
     return listed(bad, "all entries for other hosts require TLS", most=3)
 
 

@@ -170,7 +170,7 @@ def _encrypted(facts: RedisFacts) -> Judgement:
         return not_applicable("the server is reachable in a private network only")
     if not facts.remote:
         return not_applicable("the server listens on loopback only")
-    return tls.required(facts.plain.value)
+    return tls.required(facts.plain.value, facts.without_tls)
 
 
 def _takes_tls(facts: RedisFacts) -> bool:

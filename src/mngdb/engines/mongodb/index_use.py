@@ -7,7 +7,7 @@ https://www.mongodb.com/docs/manual/reference/operator/aggregation/indexStats/
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -18,6 +18,7 @@ from mngdb.engines.mongodb.databases import of_apps
 from mngdb.facts.indexes import NOT_TOLD, Advice, IndexAdvice
 from mngdb.facts.slow import Missing, Slow
 from mngdb.model import DesiredInstance
+from mngdb.spec.mongodb import Index
 
 #: What makes an index more than a way to find things: it must not go for being unused.
 _RULES = ("unique", "expireAfterSeconds")
@@ -49,8 +50,8 @@ def look(session: Session, asked: DesiredInstance, slow: Slow | None) -> Advice:
                 notes.append(f"{name}.{collection} was skipped: {error.message}")
                 continue
             there[collection] = [list(one["key"]) for one in stats]
-            keys = [list(index.keys.items()) for index in named.get((name, collection), ())]
-            found += _of_collection(name, collection, stats, sizes, keys)
+            ours = named.get((name, collection), ())
+            found += _of_collection(name, collection, stats, sizes, ours)
         proposed: list[Missing] = []
         for one in _on_collections(wanted, every):
             known = [
@@ -91,9 +92,9 @@ def _of_collection(
     collection: str,
     stats: list[Document],
     sizes: Document,
-    named: list[list[tuple[str, Any]]],
+    named: Sequence[Index],
 ) -> list[IndexAdvice]:
-    """`named` are the keys of the indexes that the file has."""
+    """`named` are the indexes that the file has."""
     found = []
     needed = {id(_better(stats, one)) for one in stats if one["name"] != "_id_"}
     for one in stats:
@@ -103,21 +104,24 @@ def _of_collection(
         other = _better(stats, one)
         drop = f"db.getSiblingDB({json.dumps(database)})[{json.dumps(collection)}].dropIndex("
         statement, then = f"{drop}{json.dumps(name)})", ""
-        if list(one["key"].items()) in named:
+        keys = list(one["key"].items())
+        ours = next((index for index in named if list(index.keys.items()) == keys), None)
+        purpose = f" (the file: {ours.purpose})" if ours and ours.purpose else ""
+        if ours:
             statement = f"mngdb up --allow {indexes.label(database, collection, name)}"
             then = "; first remove it from the file, or it is created again"
         size = int(sizes.get(name, 0))
         uses = int(one["accesses"]["ops"])
         if other is not None:
             reason = f"{other['name']} begins with the same fields"
-            said = (reason, statement, f"none: the other index is used{then}")
+            said = (reason + purpose, statement, f"none: the other index is used{then}")
             found.append(IndexAdvice("duplicate", database, collection, name, size, *said))
         elif id(one) in needed:
             continue  # it takes over the work of the other one
         elif uses == 0 and size >= _SMALL and not any(rule in spec for rule in _RULES):
             since = f"{one['accesses']['since']:%Y-%m-%d %H:%M}"
             cost = f"none now; test with hideIndex first{then}"
-            said = (f"not used since {since} UTC", statement, cost)
+            said = (f"not used since {since} UTC{purpose}", statement, cost)
             found.append(IndexAdvice("unused", database, collection, name, size, *said))
     return found
 

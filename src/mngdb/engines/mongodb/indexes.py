@@ -143,7 +143,8 @@ def describe(index: Index) -> str:
     if index.ttl is not None:
         words.append(f"TTL {_seconds(index.ttl)} s")
     keys = ", ".join(f"{field}: {way}" for field, way in index.keys.items())
-    return " ".join([*words, f"{{{keys}}}"])
+    purpose = [f"({index.purpose})"] if index.purpose else []
+    return " ".join([*words, f"{{{keys}}}", *purpose])
 
 
 def _keys_wanted(index: Index) -> tuple[Any, ...]:

@@ -78,6 +78,7 @@ def _inspect(questions: Questions, asked: DesiredInstance, health: bool) -> Mong
         version=asked.version,
         outdated=spec_of(asked).outdated,
         javascript=spec_of(asked).javascript,
+        without_tls=asked.instance.spec.without_tls or "",
         enclosed=bool(asked.site and asked.site.listen),
         remote=_remote(options),
         managed=asked.managed,

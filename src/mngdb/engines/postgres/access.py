@@ -145,6 +145,7 @@ def env(access: Access, prefix: str, asked: DesiredInstance, app: str) -> Mappin
         "URL": url(access),
         **access.variables(),
         "DATABASE": grant.database,
+        "DB": grant.database,  # as the image and requirement A7 have it
         "SSLMODE": sslmode(access),
     }
     if access.ca:

@@ -119,6 +119,7 @@ def inspect(session: Session, asked: DesiredInstance, health: bool) -> PostgresF
         wanted=wanted,
         version=asked.version,
         memory=asked.site.memory if asked.site else 0,
+        without_tls=asked.instance.spec.without_tls or "",
         own_network=bool(asked.site and asked.site.listen),
         managed=asked.managed,
         recovery_point=asked.instance.recovery_point,

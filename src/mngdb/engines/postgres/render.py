@@ -69,7 +69,7 @@ def settings(asked: DesiredInstance) -> dict[str, str]:
         "logging_collector": "off",
         "log_destination": "stderr",
         "log_line_prefix": "%m [%p] %q%u@%d %a ",
-        "log_timezone": "UTC",
+        "log_timezone": asked.instance.timezone,
         "log_lock_waits": "on",
         "deadlock_timeout": "1s",
         "log_min_duration_statement": f"{int(spec.slow.total_seconds() * 1000)}ms",

@@ -128,6 +128,7 @@ def inspect(session: Session, asked: DesiredInstance, health: bool) -> RedisFact
         },
         wanted=render.settings(asked) if asked.managed else render.explicit(asked),
         remote=_remote(settings),
+        without_tls=asked.instance.spec.without_tls or "",
         enclosed=bool(site and site.listen),
         version=asked.version,
         memory=site.memory if site else 0,

@@ -152,7 +152,7 @@ def stopped_in_order(lines: Sequence[str]) -> bool:
 
 
 #: When PostgreSQL said it, and which of its processes.
-_STAMP = re.compile(r"^[\d-]{10} [\d:.]+ UTC \[\d+\]\s+")
+_STAMP = re.compile(r"^[\d-]{10} [\d:.]+ \S+ \[\d+\]\s+")
 
 
 def cause(text: str) -> str:
