@@ -319,13 +319,6 @@ class StackFile(EngineKeys):
         return {app: {} if rights is None else rights for app, rights in value.items()}
 
     @model_validator(mode="after")
-    def _in_its_zone(self) -> StackFile:
-        if self.backup is not None and self.timezone != "UTC" and " " not in self.backup.at:
-            at = f"{self.backup.at} {self.timezone}"
-            self.backup = self.backup.model_copy(update={"at": at})
-        return self
-
-    @model_validator(mode="after")
     def _names_are_free(self) -> StackFile:
         for name in self.instances:
             if name in ENGINE_INFO:

@@ -216,8 +216,15 @@ def resolve(
         source=source,
         instances=instances,
         apps=grants,
-        backup=source.backup,
+        backup=_in_its_zone(source),
     )
+
+
+def _in_its_zone(source: StackFile) -> Backup | None:
+    backup = source.backup
+    if backup is None or " " in backup.at or source.timezone == "UTC":
+        return backup
+    return backup.model_copy(update={"at": f"{backup.at} {source.timezone}"})
 
 
 def _monitored(agent: Agent | bool, target: Target) -> bool:
