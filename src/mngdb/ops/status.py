@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: What to do about a unit that may not be as the file says.
 _DIFFERS = "'mngdb plan' shows the differences, 'mngdb up' fixes them"
-#: States of a unit of which nothing is known here: a server elsewhere, one that its target cannot see.
+#: States of a unit of which nothing is known: a server elsewhere, one that its target cannot see.
 _UNREACHABLE, _UNKNOWN = "unreachable", "unknown"
 #: Kinds of a ConnectError that are states, too.
 _STATES = {"starting", "halted"}
